@@ -1,6 +1,6 @@
-"""The composition root: the only place that puts the parts of the service together.
+"""Composition root: the only module that assembles the parts of the service.
 
-Carries out no clause of a standard: it wires, and decides nothing.
+Carries out no clause of a standard: it connects parts, and holds no logic of its own.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ from gateway.webhooks.worker import WebhookWork
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What a process works with while it runs."""
+    """Parts that a process uses while it runs."""
 
     configuration: Configuration
     engine: Sqlite | Postgres
@@ -88,13 +88,13 @@ def create_app(
     metrics: Metrics | None = None,
     hold: HoldFeed | None = None,
 ) -> FastAPI:
-    """The gateway as an ASGI application; its lifespan opens the store and AutoScribe, and runs what its roles ask for.
+    """Build the gateway as an ASGI application; its lifespan opens the store and AutoScribe, and runs its roles.
 
-    Whatever its roles, it answers probes and metrics; FHIR, webhooks and the description only with the role `api`.
+    Every role answers probes and metrics; only the role `api` serves FHIR, webhooks and the OpenAPI description.
 
-    With `hold` it sends nothing to any destination until an operator resumes it.
+    With `hold`, it sends nothing to a destination until an operator resumes it.
 
-    FastAPI's telemetry is off: it would record exception texts and query strings.
+    FastAPI's telemetry is off, since it would record exception texts and query strings.
 
     Raises:
         ConfigError: there is no API key.
@@ -135,13 +135,13 @@ def create_app(
 
 
 class _Application(FastAPI):
-    """FastAPI with the facade beside its own layers, in which a read would spend a fifth of its time."""
+    """FastAPI application that routes FHIR requests past FastAPI's own layers, which take a fifth of a read's time."""
 
     around: Callable[[ASGIApp], ASGIApp]
     serves_fhir: bool
 
     def build_middleware_stack(self) -> ASGIApp:
-        """`around` both: the facade, if it is served, for what is addressed to its base, FastAPI for all else."""
+        """Build the stack: `around` wraps the facade (for paths below its base) and FastAPI (for all others)."""
         rest, below = super().build_middleware_stack(), f"{MOUNT}/"
         fhir = fhir_app() if self.serves_fhir else rest
 
@@ -221,7 +221,7 @@ def _health(parts: _Parts, reachability: Reachability) -> Callable[[], Health]:
 
 
 def _pdf_loops(parts: _Parts) -> list[Coroutine[Any, Any, None]]:
-    """The loop that fetches PDFs, where they are kept (D28)."""
+    """Return the loop that fetches PDFs, if PDFs are stored (D28)."""
     settings = parts.configuration.settings.pdf
     if settings.ingest != "fetch":
         return []
@@ -230,14 +230,14 @@ def _pdf_loops(parts: _Parts) -> list[Coroutine[Any, Any, None]]:
 
 
 def _journal(parts: _Parts) -> Journaling:
-    """The journal of what is sent, beside the database (D38)."""
+    """Build the journal of sent messages, kept beside the database (D38)."""
     configuration = parts.configuration
     names = [one.name for one in routes_of(configuration).destinations]
     return Journaling(parts.engine, configuration.state_dir, names, configuration.site.site_key, parts.metrics)
 
 
 def _feed_loops(parts: _Parts, journal: Journaling) -> list[Coroutine[Any, Any, None]]:
-    """The loops that serve the destinations, one each, and those that watch over them."""
+    """Return the loops of the feed: one for each destination, and journal, alerts, retention and settings."""
     settings, site, engine = parts.configuration.settings.feed, parts.configuration.site, parts.engine
     name = secrets.token_hex(8)
     leases = Leases(engine, name, settings.lease)
@@ -295,7 +295,7 @@ async def _at_work(
 async def crawling(
     configuration: Configuration, engine: Sqlite | Postgres, metrics: Metrics, observe: Observe = unobserved
 ) -> AsyncIterator[Crawl]:
-    """What the crawl works with: a client at its own pace, and what takes studies in; `observe` as of the client.
+    """Open what the crawl needs: a client with its own pace and an ingest function; `observe` is passed to the client.
 
     Raises:
         ConfigError: there is no API key.
@@ -315,19 +315,19 @@ async def crawling(
 
 
 def _version() -> str:
-    """The version of the gateway; a checkout that was never installed has none to say."""
+    """Return the version of the gateway; "unknown" for a checkout that is not installed."""
     installed = next(iter(distributions(name="autoscribe-gateway")), None)
     return installed.version if installed else "unknown"
 
 
 async def serve(configuration: Configuration, roles: Collection[str] = ROLES, hold: HoldFeed | None = None) -> int:
-    """Serve on `server.host` and `server.port` until SIGINT or SIGTERM, then let requests under way end.
+    """Serve on `server.host` and `server.port` until SIGINT or SIGTERM, then finish open requests.
 
-    With `hold` nothing is sent to any destination until an operator resumes it.
+    With `hold`, nothing is sent to a destination until an operator resumes it.
 
     Raises:
-        ConfigError: a role that is not known, an address beyond this machine, no site key, no API key, a port that
-            cannot be had, or a database of another site, a newer release or another service.
+        ConfigError: an unknown role, an address beyond this machine, no site key, no API key, a port in use, a faulty
+            destination, or a database of another site, a newer release or another service.
     """
     settings = configuration.settings
     for role in roles:

@@ -1,1 +1,1 @@
-"""Generators of the tables in the documents, from the code that they describe."""
+"""Generators of the documents' tables, from the code that they describe."""

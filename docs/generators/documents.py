@@ -1,6 +1,6 @@
-"""The generated tables of the documents, made from the very things they describe.
+"""Generate the tables of README.md and docs/ from the code that they describe.
 
-Carries out no clause of a standard: `make check` holds docs/ against these.
+Carries out no clause of a standard: `make check` compares README.md and docs/ with these tables.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from mappings.profile.receiver import written_as
 
 
 def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; pipes in cells are escaped."""
+    """Render a Markdown table; pipes in cells are escaped."""
     lines = [list(head), ["---"] * len(head), *[[_cell(text) for text in row] for row in body]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def command_table() -> str:
-    """Every command with its options and what it does, read off the command line itself."""
+    """Table of every command with its options and help, read from the command line itself."""
     return table(("command", "does"), _commands(typer.main.get_command(main.app), ""))
 
 
 def alert_table() -> str:
-    """Every alert of the feed, with the heading of the runbook that says what to do."""
+    """Table of every alert of the feed, each linked to its runbook."""
     return table(
         ("alert", "means"), ((f"[{row.code}]({Path(RUNBOOK).name}#{row.code})", row.meaning) for row in ROWS.values())
     )
 
 
 def runbook() -> str:
-    """A heading for each alert: its meaning, and what to do."""
+    """Runbook: a heading for each alert, with its meaning and its remedy."""
     return "\n\n".join(f"### {row.code}\n\n{row.meaning}\n\n{row.remedy}" for row in ROWS.values())
 
 
 def settings_table() -> str:
-    """Every setting, read off the settings model."""
+    """Table of every setting, read from the settings model."""
     return table(
         ("setting", "environment", "type", "default", "meaning"),
         ((f"`{row.key}`", f"`{row.env}`" if row.env else "", row.type, row.default, row.description) for row in rows()),
@@ -58,7 +58,7 @@ def settings_table() -> str:
 
 
 def destination_table(section: Literal["destination", "ignore", "feed.escalate"]) -> str:
-    """Every key of a list of tables, read off the settings model."""
+    """Table of every key of a list of tables, read from the settings model."""
     return table(
         ("key", "type", "default", "meaning"),
         ((f"`{row.key.rpartition('.')[2]}`", row.type, row.default, row.description) for row in table_rows(section)),
@@ -66,12 +66,12 @@ def destination_table(section: Literal["destination", "ignore", "feed.escalate"]
 
 
 def facade_table() -> str:
-    """Every interaction of the facade, read off the tables the code runs on."""
+    """Table of every interaction of the facade, read from the tables that the code uses."""
     return table(("request", "answers"), facade_rows())
 
 
 def search_table() -> str:
-    """Every search parameter, read off the table that searches, extraction and CapabilityStatement read."""
+    """Table of every search parameter, read from the table that the code uses."""
     return table(
         ("type", "parameter", "kind", "modifiers", "finds"),
         (
@@ -83,17 +83,17 @@ def search_table() -> str:
 
 
 def result_parameter_table() -> str:
-    """What shapes the answer to a search."""
+    """Table of the result parameters of a search."""
     return table(("parameter", "means"), ((f"`{name}`", said) for name, said in RESULT_PARAMETERS.items()))
 
 
 def metric_table() -> str:
-    """Every metric."""
+    """Table of every metric."""
     return table(("metric", "kind", "labels", "counts"), metric_rows())
 
 
 def fault_table() -> str:
-    """Every fault of the sandbox upstream."""
+    """Table of every fault of the sandbox upstream."""
     return table(
         ("fault", "options with defaults", "does"),
         (
@@ -104,7 +104,7 @@ def fault_table() -> str:
 
 
 def switch_table() -> str:
-    """Every switch of the sandbox upstream; the first value is the default."""
+    """Table of every switch of the sandbox upstream; the first value is the default."""
     return table(
         ("switch", "values", "decides"),
         (
@@ -119,7 +119,7 @@ def switch_table() -> str:
 
 
 def receiver_switch_table() -> str:
-    """Every switch of a receiver profile; the first value is the default."""
+    """Table of every switch of a receiver profile; the first value is the default."""
     return table(
         ("switch", "values", "decides"),
         ((f"`{name}`", _switch_values(one), one.metadata["doc"]) for name, one in receiver_switches().items()),
@@ -127,7 +127,7 @@ def receiver_switch_table() -> str:
 
 
 def receiver_table() -> str:
-    """Every receiver profile of this package: how it was proved, and what it sets otherwise than the defaults."""
+    """Table of every built-in receiver profile: its proof, and the switches that differ from their defaults."""
     profiles = map(receiver, RECEIVERS)
     return table(
         ("profile", "proved", "sets", "rules"),
@@ -139,7 +139,7 @@ def receiver_table() -> str:
 
 
 def rule_table(name: str) -> str:
-    """The rules of a receiver profile, with their sources."""
+    """Table of the rules of a receiver profile, with their sources."""
     return table(
         ("rule", "level", "says", "source"),
         ((f"`{rule.name}`", rule.level, str(rule), rule.source) for rule in receiver(name).rules),

@@ -1,7 +1,7 @@
-"""The generated documents of the mapping: where each element and field comes from, what is lost, what a receiver gets.
+"""Generate the documents of the mapping: the source of each element and field, losses, conformance statement.
 
-Carries out no clause of a standard: `make check` holds mappings/README.md, docs/losses.md and
-docs/hl7-conformance-statement.md against these.
+Carries out no clause of a standard: `make check` compares mappings/README.md, docs/losses.md and
+docs/hl7-conformance-statement.md with these tables.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Segment = Mapping[int, str | Callable[..., str]]
 
 @dataclass(frozen=True, slots=True)
 class SegmentTable:
-    """A segment's table with the module that it stands in and the clause of its fields.
+    """Field table of a segment, with its module and the clause of its fields.
 
-    `variable` is what the table is called in its module, `kind` what a trace calls its OBX by; empty for the report's.
+    `variable` is the name of the table in its module. `kind` is the code of its OBX in a trace, empty for the report's.
     """
 
     name: str
@@ -43,7 +43,7 @@ class SegmentTable:
     kind: str = ""
 
     def target(self, number: int) -> str:
-        """A field as a trace names it."""
+        """Return a field's name in a trace."""
         return f"{self.name}({self.kind})-{number}" if self.kind else f"{self.name}-{number}"
 
 
@@ -73,7 +73,7 @@ _TITLES: Final = {
     "PID-7": "Date/Time of Birth",
     "ZDS-1": "Study Instance UID",
 }
-# What rows say that are no rule and no constant
+# Field -> its source, if that is neither a rule nor a constant
 _ROWS: Final = {
     "MSH-3": "the site's `sending_application`",
     "MSH-5": "the receiver's own, else the site's `receiving_application`",
@@ -98,7 +98,7 @@ _ROWS: Final = {
     "OBX(PDF)-4": "counts on from the report's",
     "OBX(PDF)-5": "the PDF as the receiver's `pdf` has it: ED in Base64 without line breaks, or its address as RP",
 }
-# Fields that stand in every message, or in every such OBX, though the standard does not ask for them
+# Fields that are in every message, or in every such OBX, although the standard does not require them
 _ALWAYS: Final = frozenset(
     {
         *(
@@ -122,24 +122,24 @@ _ALWAYS: Final = frozenset(
 
 
 def fhir_index() -> str:
-    """Every FHIR element that the sample fills: what it comes from, what moves it, and the rule."""
+    """Table of every FHIR element that the sample fills: its source, the input fields that change it, and its rule."""
     return table(("element", "comes from", "moved by", "rule", "clause", "test"), _fhir_rows())
 
 
 def hl7v2_index() -> str:
-    """Every field of the segment tables: what it comes from, what moves it, and the rule."""
+    """Table of every HL7 field: its source, the input fields that change it, and its rule."""
     head = ("field", "comes from", "moved by", "rule", "clause", "test")
     return table(head, (row for segment in SEGMENTS for row in _hl7v2_rows(segment)))
 
 
 def segment_table(name: str) -> str:
-    """A segment, or kind of OBX, as the conformance statement has it: usage, cardinality, source, rule and clause."""
+    """Table of a segment (or kind of OBX) for the conformance statement: usage, cardinality, source, rule, clause."""
     segment = next(one for one in SEGMENTS if name == (one.kind or one.name))
     return table(("field", "name", "type", "usage", "card.", "source", "rule", "clause"), _statement_rows(segment))
 
 
 def state_table() -> str:
-    """What each state of a report is called in FHIR and in HL7 v2."""
+    """Table of report states with their codes in FHIR and in HL7 v2."""
     return table(
         ("state", "DiagnosticReport.status", "section Observation.status", "OBR-25", "OBX-11", "ORC-5"),
         (
@@ -150,13 +150,13 @@ def state_table() -> str:
 
 
 def loss_table(language: str) -> str:
-    """What does not reach a language (`fhir`, `hl7v2`), and why."""
+    """Table of input fields that a language (`fhir`, `hl7v2`) lacks, with the reason."""
     losses = {"fhir": FHIR_LOSSES, "hl7v2": HL7V2_LOSSES}[language]
     return table(("leaf", "why it is not there"), ((f"`{pattern}`", reason) for pattern, reason in losses.items()))
 
 
 def change_table(language: str) -> str:
-    """What reaches a language (`fhir`, `hl7v2`) otherwise than it was said, when, and why it cannot be undone."""
+    """Table of values that a language (`fhir`, `hl7v2`) gets changed: when, and why it cannot be reversed."""
     changes = {"fhir": FHIR_CHANGES, "hl7v2": HL7V2_CHANGES}[language]
     leaves = {one: f"`{one.leaf}`" if one.leaf.startswith("/") else one.leaf for one in changes}
     rows = ((f"`{one.code}`", leaf, one.when, one.reason) for one, leaf in leaves.items())
@@ -164,7 +164,7 @@ def change_table(language: str) -> str:
 
 
 def switched_off_table() -> str:
-    """What a receiver's profile leaves out of HL7 v2."""
+    """Table of input fields that a switch of the receiver profile leaves out of HL7 v2."""
     return table(
         ("leaf", "left out where"),
         (
@@ -189,7 +189,7 @@ def _fhir_rows() -> Iterator[tuple[str, ...]]:
 
 
 def _made(element: str) -> str:
-    """How an element comes about that has no rule of its own: a copy where all that moves it stands as it came."""
+    """Describe the source of an element without a rule: a copy, a reference, a constant, or computed."""
     made = outputs(document(), site(), everything(), Facts())
     within = {one for one in made.fhir_targets() if one == element or one.startswith((f"{element}.", f"{element}("))}
     moving = set(sources(element))
@@ -202,7 +202,7 @@ def _made(element: str) -> str:
 
 
 def _element(target: str) -> str:
-    """The element that a path stands in, as a rule names it: `Patient.name` of `Patient.name.family`."""
+    """Return the element of a path, as a rule names it: `Patient.name` for `Patient.name.family`."""
     rule = rule_of(target)
     kind, element = target.split(".")[:2]
     made = next((one for one in rule.targets if one.startswith(kind)), "") if rule else ""
@@ -228,19 +228,19 @@ def _statement_rows(segment: SegmentTable) -> Iterator[tuple[str, ...]]:
 
 
 def _title(name: str) -> str:
-    """A field's name as the standard writes it, of the one that a library has."""
+    """Convert a field's name in the library to the standard's spelling."""
     spelled = re.sub(r"\bSet Id \w+", "Set ID", name).replace("Quantity Timing", "Quantity/Timing")
     return re.sub(r"\bId\b", "ID", spelled)
 
 
 def _usage(target: str, row: str | Callable[..., str], known: FieldFacts) -> str:
-    """R: in every message, or every such OBX; RE: where AutoScribe or the site says it."""
+    """Return the usage: R if in every message (or every such OBX), RE if only when AutoScribe or the site gives it."""
     is_said = target in _ALWAYS or (isinstance(row, str) and row != obx.PER_LINE)
     return "R" if known.least or is_said else "RE"
 
 
 def _rule(segment: SegmentTable, number: int) -> TraceRule:
-    """The rule of a field: its function, else the row of the segment's table."""
+    """Return the rule of a field: its function, else its row in the segment's table."""
     target, row = segment.target(number), segment.fields[number]
     said = _ROWS.get(target) or (f"`{row}`" if isinstance(row, str) and row != obx.PER_LINE else "")
     rule = rule_of(target)
@@ -252,7 +252,7 @@ def _rule(segment: SegmentTable, number: int) -> TraceRule:
 
 
 def _line(segment: SegmentTable, number: int) -> int:
-    """The line of a module in which the row of a field stands."""
+    """Return the line of a field's row in its module."""
     lines = inspect.getsource(segment.module).split("\n")
     start = next(index for index, text in enumerate(lines) if text.startswith(f"{segment.variable or segment.name}: "))
     row = re.compile(rf"(?:^    |[{{ ]){number}: ")
@@ -260,7 +260,7 @@ def _line(segment: SegmentTable, number: int) -> int:
 
 
 def _place(rule: TraceRule) -> tuple[str, str, str]:
-    """Rule, clause and test of a rule."""
+    """Return the link, clause and test of a rule."""
     name = f"`{rule.name}` " if rule.name else ""
     path = rule.path.removeprefix("mappings/")
     folder, _, module = rule.path.rpartition("/")
@@ -268,7 +268,7 @@ def _place(rule: TraceRule) -> tuple[str, str, str]:
 
 
 def _leaves(target: str) -> str:
-    """The leaves that move a target, measured, without the report or user that they stand in."""
+    """List the input fields that change a target, as measured, without their report or user index."""
     short = dict.fromkeys(
         re.sub(r"^/(?:reports|users)/[0-9]+|/[0-9]+", "", pointer).strip("/") for pointer in sources(target)
     )

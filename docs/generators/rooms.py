@@ -1,7 +1,8 @@
-"""Rooms of the house, counted from the imports: which room uses which, and on which floor each stands.
+"""Compute the rooms of the code, their arrows and their floors from the imports.
 
-A room is a folder or a file directly in gateway/, or mappings/ as a whole. An arrow goes from a room to another that
-one of its files imports. Floor 1 imports no other room; a room stands one floor above the highest that it imports.
+A room is a folder or a file directly in gateway/, or mappings/ as a whole. An arrow goes from a room to each other room
+that one of its files imports. A room on floor 1 imports no other room; any other room is one floor above the highest
+room that it imports.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def floors(graph: Arrows) -> dict[str, int]:
 
 
 def floor_table() -> str:
-    """Return the picture of docs/architecture.md: the floors from the top, each room with the rooms that it uses."""
+    """Render the table for docs/architecture.md: floors from the top, each room with the rooms that it uses."""
     graph = arrows()
     levels = floors(graph)
     rows = ["| floor | room | what it is for | uses |", "|---|---|---|---|"]

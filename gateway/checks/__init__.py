@@ -1,1 +1,1 @@
-"""Checks before the service starts: settings, destinations, database, AutoScribe; each fault names place and cure."""
+"""Checks before the service starts: settings, destinations, database, AutoScribe; each fault names its remedy."""

@@ -1,4 +1,4 @@
-"""`autoscribe-gateway check-config`: every mistake in the settings with file, key and remedy; else what is in force.
+"""`autoscribe-gateway check-config`: list every fault in the settings with file, key and remedy, else the settings.
 
 Carries out no clause of a standard: the settings are the gateway's own.
 """
@@ -24,32 +24,32 @@ from mappings.profile.receiver import written_as
 
 
 def faults(path: Path | None) -> list[ConfigError]:
-    """List the faults: wrong settings, missing ones, then those that hold reports and keep no service from starting."""
-    configuration, found = survey(path)
+    """List all faults: wrong settings, missing settings, then faults with which the service still starts."""
+    configuration, errors = survey(path)
     if configuration is None:
-        return found
-    reported = {error.key for error in found}
+        return errors
+    reported = {error.key for error in errors}
     checks = (_loopback, _site_key, api_key, destinations.faults, served_all_the_same)
     missing = [error for check in checks for error in check(configuration)]
-    return [*found, *(error for error in missing if error.key not in reported)]
+    return [*errors, *(error for error in missing if error.key not in reported)]
 
 
 def served_all_the_same(configuration: Configuration) -> Iterator[ConfigError]:
-    """List the faults with which the service starts: reports are held, or break a rule of their receiver, and wait."""
+    """List the faults with which the service still starts: reports would be held, or break a rule of their receiver."""
     yield from _receivers(configuration)
     yield from destinations.unassigned(configuration)
-    told: set[str] = set()
+    reported: set[str] = set()
     for destination in survey_routes(configuration)[0].destinations:
         for fault in _vista_faults(destination, configuration) if destination.is_enabled else ():
-            if fault.key not in told:
+            if fault.key not in reported:
                 yield fault
-            told.add(fault.key)
+            reported.add(fault.key)
 
 
 def effective(configuration: Configuration) -> Iterator[str]:
-    """Where the settings are from, one `section.field = value` a line, secrets masked; then what their tables say.
+    """Yield the settings in force as lines: the source, each `section.field = value` (secrets masked), then the tables.
 
-    Of the files only the sizes are said: names of people stand there.
+    Of files only their sizes are shown, since they hold names of people.
     """
     site = configuration.site
     yield f"settings: {configuration.source}"
@@ -75,7 +75,7 @@ def effective(configuration: Configuration) -> Iterator[str]:
 
 
 def doubts(configuration: Configuration) -> Iterator[str]:
-    """What works, but says less than it could, or more than one may want."""
+    """List settings that work, but lose information or disclose more than a site may want."""
     site = configuration.site
     yield from _service(configuration)
     yield from _policies(site)
@@ -101,30 +101,30 @@ _UNSAID: Final = {
 def _service(configuration: Configuration) -> Iterator[str]:
     settings = configuration.settings
     if settings.webhook.key is None:
-        yield "no webhook.key: webhooks are refused, and a signature is seen when AutoScribe is looked at next"
+        yield "no webhook.key: webhooks are refused, and a signature is seen only by the next poll of AutoScribe"
     if not settings.feed.alert_key and any(one.key is None for one in settings.feed.escalate):
-        yield "feed.escalate without a key, and no feed.alert_key: what is posted there is not signed"
+        yield "feed.escalate without a key, and no feed.alert_key: alerts to that address are not signed"
     if settings.feed.escalate and settings.feed.alert_url is None:
-        yield "feed.escalate, and no feed.alert_url: who is told first is told after minutes, of critical results alone"
+        yield "feed.escalate, and no feed.alert_url: alerts come only by escalation, of critical results alone"
     if settings.fhir.claim_us_core:
-        yield "fhir.claim_us_core is on: US Core asks for create of reports, which is refused here"
+        yield "fhir.claim_us_core is on: US Core asks for create of reports, which the gateway refuses"
     zones = {facility.time_zone for facility in configuration.site.facilities.values()}
     if not settings.fhir.time_zone and len(zones) > 1:
-        yield "no fhir.time_zone, and the facilities do not share one: a day in a search is one of UTC"
+        yield "no fhir.time_zone, and the facilities do not share one: a day in a search is a day in UTC"
 
 
 def _policies(site: Site) -> Iterator[str]:
     if site.send_drafts:
         yield "send_drafts is on: unsigned text leaves, in FHIR and to receivers whose profile sends drafts"
     if site.on_cancelled_after_sign == "withdraw":
-        yield "on_cancelled_after_sign is withdraw: a study cancelled after signing takes back what was sent"
+        yield "on_cancelled_after_sign is withdraw: cancelling a study after signing withdraws its sent reports"
     if not site.procedures:
         yield "no procedures file, and the starter is off: procedures are sent as text, without a code"
 
 
 def _numbers(site: Site) -> Iterator[str]:
     if site.number_separator and not (site.accession_keys or site.placer_keys or site.vista.exam_keys):
-        yield "number_separator parts nothing: neither accession_keys nor placer_keys are set"
+        yield "number_separator has no effect: neither accession_keys nor placer_keys are set"
     for key in site.accession_keys:
         if key in site.placer_keys:
             yield "accession_keys and placer_keys share a key: one number is sent as both"
@@ -150,7 +150,7 @@ def _receiver_doubts(receiver: Receiver, configuration: Configuration) -> Iterat
     for setting, problem in _vista_lacks(receiver, site):
         yield f"{problem}, and no {setting} is set: every message will be held"
     if receiver.interpreter == "local_id" and not site.providers.has_local_ids:
-        yield "knows who signed by a local id, and the providers file has none"
+        yield "identifies signers by local id, and the providers file has none"
     if receiver.send_drafts == "on" and not site.send_drafts:
         yield "send_drafts is on, but not in [mapping]: no draft is sent"
     if receiver.pdf == "rp" and configuration.settings.server.public_url is None:
@@ -174,7 +174,7 @@ _VISTA_REMEDIES: Final = {
 
 
 def _vista_lacks(receiver: Receiver, site: Site) -> Iterator[tuple[str, str]]:
-    """List the settings by which a receiver looks up patient and exam and that the site does not give, with why."""
+    """List the missing settings that a VistA receiver needs to find patient and exam, each with the reason."""
     known = site.vista
     if receiver.vista_patient == "dfn" and not known.dfn_namespace:
         yield "vista_dfn_namespace", "knows patients by their DFN"
@@ -199,7 +199,7 @@ def _site_key(configuration: Configuration) -> Iterator[ConfigError]:
 
 
 def api_key(configuration: Configuration) -> Iterator[ConfigError]:
-    """What is wrong with the key of AutoScribe: it is missing."""
+    """Yield a fault if the AutoScribe API key is missing."""
     if configuration.settings.upstream.api_key is None:
         yield ConfigError(
             configuration.source,
@@ -256,19 +256,19 @@ def _dictionary(site: Site) -> str:
 
 
 def _receiver(receiver: Receiver) -> Iterator[str]:
-    """The switches that are not at their default, and how many rules there are."""
+    """Yield the switches that differ from their default, and the number of rules."""
     for name, switch in switches().items():
         if getattr(receiver, name) != switch.default:
             yield f"{name} = {written_as(getattr(receiver, name))}"
     yield f"{len(receiver.rules)} rules"
 
 
-# Keys of a destination that its transport, its receiver and the line itself say
+# Keys of a destination that the other parts of its line already show
 _SAID: Final = frozenset({"name", "kind", "receiver", "host", "port", "tls", "directory", "url", "style", *OVERRIDES})
 
 
 def _destination(destination: Destination, configuration: Configuration) -> Iterator[str]:
-    """How it is reached, what is written of it, and its profile with its own switches."""
+    """Yield the transport, the keys set in the table, and the receiver profile with its switches."""
     table = next(one for one in configuration.settings.destination if one.name == destination.name)
     yield str(destination.transport)
     for key, value in table:

@@ -1,6 +1,6 @@
-"""Findings of `check-config` in the database, if there is one: destination names, and what is open for removed ones.
+"""`check-config` in the database, if it exists: destination names, and open messages of removed destinations.
 
-Carries out no clause of a standard; decision D31. Nothing is changed, neither the schema nor a name.
+Carries out no clause of a standard; decision D31. It changes neither the schema nor a name.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _UNKNOWN: Final = "the database cannot be asked what is open for destinations th
 
 
 async def of_database(configuration: Configuration) -> AsyncIterator[ConfigError | str]:
-    """Yield what keeps the service from starting, as an error, and what may surprise an operator, as a text."""
+    """Yield an error for a fault that keeps the service from starting, and a text for any other finding."""
     try:
         engine = engine_of(configuration)
         if isinstance(engine, Sqlite) and not engine.path.exists():
             return
         async with asyncio.timeout(_SECONDS), engine.opened():
-            found = [one async for one in _found(engine, configuration)]
+            findings = [one async for one in _found(engine, configuration)]
     except (ConfigError, StoreError, TimeoutError) as error:
-        said = "no answer in time" if isinstance(error, TimeoutError) else getattr(error, "detail", "") or str(error)
-        yield f"{_UNKNOWN} ({said}); the service asks when it starts"
+        reason = "no answer in time" if isinstance(error, TimeoutError) else getattr(error, "detail", "") or str(error)
+        yield f"{_UNKNOWN} ({reason}); the service asks when it starts"
         return
-    for one in found:
+    for one in findings:
         yield one
 
 

@@ -1,7 +1,7 @@
-"""What `check-config` finds about destinations: what keeps them from working, what may surprise, what is in force.
+"""`check-config` for destinations: faults that keep them from working, and settings that may surprise.
 
-HL7 v2.5.1 §2.15.9 (MSH), RFC 5280 §4.1.2.5 (how long a certificate is valid); decisions D14, D31, D34. Names and paths
-that are wrong are not repeated: they may have been meant for something else.
+HL7 v2.5.1 §2.15.9 (MSH), RFC 5280 §4.1.2.5 (validity of certificates); decisions D14, D31, D34. Messages do not repeat
+wrong names and paths, since they may be misplaced secrets.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mappings.procedures import dicom_modality, modality_parts
 from mappings.profile import MODALITIES, NAME_ORDERS, Facility, Receiver, Rule, Site, exact
 from mappings.profile.receiver import written_as
 
-# Field of MSH -> the setting of `[mapping]` that fills it, MSH-5 and -6 unless the receiver has its own
+# MSH field -> the `[mapping]` setting that fills it; a receiver profile may have its own for MSH-5 and MSH-6
 _MSH: Final = {"MSH-3": "sending_application", "MSH-5": "receiving_application", "MSH-6": "receiving_facility"}
 _SOON: Final = timedelta(days=30)
 _PEM: Final = {
@@ -41,36 +41,36 @@ _RELATIVE: Final = "a path is relative to the settings file"
 
 
 def faults(configuration: Configuration) -> Iterator[ConfigError]:
-    """What keeps destinations from working: wrong keys, then files, names of nobody, and what a profile asks for."""
-    routes, found = survey_routes(configuration)
-    yield from found
-    told: set[str] = set()
+    """List faults that keep destinations from working: keys, files, unknown facilities, demands of the profile."""
+    routes, route_faults = survey_routes(configuration)
+    yield from route_faults
+    reported: set[str] = set()
     for destination in routes.destinations:
         for check in _CHECKS if destination.is_enabled else ():
             for fault in check(destination, configuration):
-                if fault.key not in told:
+                if fault.key not in reported:
                     yield fault
-                told.add(fault.key)
+                reported.add(fault.key)
     for index, rule in enumerate(configuration.settings.ignore):
         yield from _strangers(f"ignore[{index}]", rule, configuration)
 
 
 def unassigned(configuration: Configuration) -> Iterator[ConfigError]:
-    """Why reports would be held at a destination for want of an authority of their MRNs (D11), as far as it is seen.
+    """List destinations that would hold reports as authority-unknown (D11), as far as the settings show it.
 
-    The service starts all the same, and holds them.
+    The service still starts, and holds those reports.
     """
-    told: set[str] = set()
+    reported: set[str] = set()
     for destination in survey_routes(configuration)[0].destinations:
         if destination.is_enabled and destination.mrn_authority == "facility":
             for fault in _unassigned(destination, configuration):
-                if fault.key not in told:
+                if fault.key not in reported:
                     yield fault
-                told.add(fault.key)
+                reported.add(fault.key)
 
 
 def doubts(configuration: Configuration) -> Iterator[str]:
-    """What works, and may be meant otherwise. There must be no fault."""
+    """List destination settings that work, but may not be intended. Call it only if there are no faults."""
     destinations = routes_of(configuration).destinations
     for destination in destinations:
         if not destination.is_enabled:
@@ -84,7 +84,7 @@ def doubts(configuration: Configuration) -> Iterator[str]:
 
 
 def unaddressed(receiver: Receiver, site: Site) -> Iterator[tuple[Rule, str]]:
-    """The rules by which a receiver blocks every message for its name in MSH, with the setting to be written."""
+    """List the receiver's rules that block every message because of a name in MSH, each with the setting to write."""
     for rule in receiver.rules:
         setting = _MSH.get(str(rule.field), "")
         if not setting or rule.level != "block":
@@ -143,7 +143,7 @@ def _names(destination: Destination, configuration: Configuration) -> Iterator[C
 def _strangers(
     place: str, table: DestinationSettings | IgnoreSettings, configuration: Configuration
 ) -> Iterator[ConfigError]:
-    """A filter that names a facility of which the site knows nothing would let nothing through, in silence."""
+    """Yield a fault for each facility in a filter that the site does not know: it would silently match nothing."""
     names = table.facilities or ()
     for stranger in unknown_facilities(names, configuration.site):
         problem = "matches nothing: no [[mapping.facilities]] has this name or alias"
@@ -154,7 +154,7 @@ def _strangers(
 
 
 def _name_orders(destination: Destination, configuration: Configuration) -> Iterator[ConfigError]:
-    """Over MLLP a name goes to a system that files by its parts (D14)."""
+    """Yield a fault for each facility without a name order: an MLLP receiver files patients by name parts (D14)."""
     if not isinstance(destination.transport, Mllp):
         return
     if not configuration.site.facilities:
@@ -171,7 +171,7 @@ def _name_orders(destination: Destination, configuration: Configuration) -> Iter
 def _unassigned(destination: Destination, configuration: Configuration) -> Iterator[ConfigError]:
     other = f'mrn_authority = "receiver" in {destination.place}, if every MRN is the receiver\'s own'
     if not configuration.site.facilities:
-        problem = "nobody says whose numbers MRNs are: every report with one would be held as authority-unknown"
+        problem = "no assigning authority of MRNs is known: every report with an MRN would be held as authority-unknown"
         remedy = f"Write a [[mapping.facilities]] table with mrn_system and mrn_namespace for each, or {other}."
         yield ConfigError(configuration.source, f"{destination.place}.facilities", problem, remedy)
     for facility in destination.facilities(configuration.site):
@@ -187,13 +187,13 @@ def _unassigned(destination: Destination, configuration: Configuration) -> Itera
 
 
 def _place(facility: Facility, configuration: Configuration) -> str:
-    """The key of a facility's table, with its number where it can be told."""
+    """Return the key of a facility's table, with its index if known."""
     names = [str(row.get("name", "")).strip() for row in configuration.settings.mapping.facilities]
     return f"mapping.facilities[{names.index(facility.name)}]" if facility.name in names else "mapping.facilities"
 
 
 def _receivers_own(destination: Destination, configuration: Configuration) -> Iterator[ConfigError]:
-    """A receiver that asks for an authority takes no number that is to be its own."""
+    """Yield a fault if `mrn_authority` is receiver, but the receiver requires an assigning authority."""
     if destination.mrn_authority == "receiver":
         for rule in destination.receiver.rules:
             if (str(rule.field), rule.level, rule.must) == ("PID-3.4", "block", "be_valued"):
@@ -211,7 +211,7 @@ def _header(destination: Destination, configuration: Configuration) -> Iterator[
 
 
 def _own_switches(destination: Destination, configuration: Configuration) -> Iterator[ConfigError]:
-    """What the switches of a destination break in the rules of its profile; a profile's own faults are told there."""
+    """Yield the contradictions that a destination's own switches add to those of its profile."""
     profile = configuration.site.receiver(_table(destination, configuration).receiver)
     if destination.receiver == profile:
         return
@@ -231,15 +231,15 @@ def _doubts_of_sending(destination: Destination) -> Iterator[str]:
     if destination.dry_run:
         yield "dry_run is on: nothing is sent"
     if destination.start > now:
-        yield "start is in the future: what is signed before it is never sent by itself"
+        yield "start is in the future: reports signed before it are sent only by backload"
     if is_readable_on_the_way(transport):
-        yield "no TLS, and the receiver is on another machine: reports are readable on the way"
+        yield "no TLS, and the receiver is on another machine: reports are readable on the network"
     if isinstance(transport, Mllp) and _is_open(transport):
-        yield "ack_listen is without TLS, for which tls and client_cert are needed: addresses can be forged on the way"
+        yield "ack_listen is without TLS (set tls and client_cert): the addresses of its clients can be forged"
     if destination.quiet.stretches:
         yield "quiet_hours hold critical results back, too"
     if isinstance(transport, Http) and transport.style == "plain":
-        yield "style is plain: an answer of 2xx counts as delivered, whatever became of the message"
+        yield "style is plain: any answer of 2xx counts as delivered"
     if not isinstance(transport, Folder) and transport.tls is not None and transport.tls.client_cert is not None:
         left = _valid_until(transport.tls.client_cert) - now
         if left < _SOON:
@@ -247,14 +247,14 @@ def _doubts_of_sending(destination: Destination) -> Iterator[str]:
 
 
 def _doubts_of_acks(destination: Destination, configuration: Configuration) -> Iterator[str]:
-    """Note where a destination's own table replaces what its profile knows of the receiver."""
+    """Note if a destination's own `ack_table` replaces the one of its profile."""
     profile = configuration.site.receiver(_table(destination, configuration).receiver)
     if profile.ack_table and destination.receiver.ack_table != profile.ack_table:
         yield f"ack_table stands in place of {written_as(profile.ack_table)} of profile {profile.name}"
 
 
 def _is_open(transport: Mllp) -> bool:
-    """True where acknowledgements are taken from other machines, and none has to show who it is."""
+    """True if `ack_listen` accepts other machines without a client certificate."""
     return transport.ack_listen is not None and transport.ack_tls is None and not is_loopback(transport.ack_listen[0])
 
 
@@ -270,9 +270,9 @@ def _doubts_of_filters(destination: Destination, configuration: Configuration) -
             yield f"express_customers[{index}] is in no [[mapping.express_customers]]: does AutoScribe spell it so?"
     for index, modality in enumerate(table.modalities or ()):
         if modality != EVERY and not all(map(dicom_modality, modality_parts(modality) or ("",))):
-            yield f"modalities[{index}] is none of {', '.join(MODALITIES)}: it matches what AutoScribe spells so"
+            yield f"modalities[{index}] is none of {', '.join(MODALITIES)}: it matches only this exact spelling"
     if destination.receiver.takes_pdf and configuration.settings.pdf.ingest == "link":
-        yield "sends PDFs, and pdf.ingest is link: none is kept that could be sent"
+        yield "sends PDFs, and pdf.ingest is link: no PDF is stored, so none is sent"
     yield from _doubts_of_authority(destination, configuration.site)
     is_named = destination.filter.scope.facilities is not None or bool(configuration.site.sending_facility)
     if not is_named and any(
@@ -294,13 +294,13 @@ def _doubts_of_authority(destination: Destination, site: Site) -> Iterator[str]:
 
 
 _UNTOLD: Final = {
-    "corrected": "what was corrected stays wrong there",
-    "addendum": "nobody is told there that a report has one",
+    "corrected": "the receiver keeps the wrong report",
+    "addendum": "the receiver does not learn of addenda",
 }
 
 
 def _uncovered(configuration: Configuration) -> Iterator[str]:
-    """Facilities whose reports nobody takes, whatever else is said of them."""
+    """List facilities whose reports no destination takes and no ignore rule names."""
     routes = routes_of(configuration)
     scopes = [one.filter.scope for one in routes.destinations if one.is_enabled] + [one.scope for one in routes.ignores]
     for facility in dict.fromkeys(configuration.site.facilities.values()):
@@ -313,7 +313,7 @@ def _table(destination: Destination, configuration: Configuration) -> Destinatio
 
 
 def _unreadable(path: Path) -> str:
-    """Why a file cannot be read, or nothing."""
+    """Return why a file cannot be read; empty if it can."""
     try:
         with path.open("rb"):
             return ""

@@ -1,7 +1,7 @@
-"""`check-config --online`: what only shows when AutoScribe, the database, the PDF store and destinations are asked.
+"""`check-config --online`: connect to AutoScribe, its PDF store, the database and the destinations, and list faults.
 
-AutoScribe REST API: `GET /v1/autoScribe/studies`, `/reports/pdf`; the scope of a key (`Self` or `All`) is not said by
-any answer, so it is told by what the key sees. Destinations are connected to, and sent nothing.
+AutoScribe REST API: `GET /v1/autoScribe/studies`, `/reports/pdf`. No answer states the scope of a key (`Self` or
+`All`), so it is guessed from the studies that the key sees. Destinations get a connection, but no message.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _ENOUGH: Final = 300
 _FEW: Final = 5
 _READ: Final = 100
 _MOST_REFUSED: Final = 2
-# Seconds: from TLS 1.3 on a client learns only after the handshake that its certificate is refused
+# Seconds to wait: in TLS 1.3 a client learns only after the handshake that its certificate is refused
 _LISTEN: Final = 0.5
 
-# What stands in the reason -> the key to look at, over MLLP and over HTTP, and what to do; the first that is there
+# Part of the reason -> key to check over MLLP, key over HTTP, remedy; the first match counts
 _WAYS: Final[dict[str, tuple[str, str, str]]] = {
     "host name is not known": ("host", "url", "Check the name, and the resolver of this machine."),
     "refused": ("port", "url", "Check that the receiver listens there, and what the firewall lets through."),
@@ -47,7 +47,7 @@ _ANY_WAY: Final = ("host", "url", "Check the receiver's address and the network 
 
 
 async def findings(configuration: Configuration) -> AsyncIterator[ConfigError]:
-    """Everything that is wrong, an error each."""
+    """Yield every fault found online as an error."""
     async with UpstreamClient(configuration.settings.upstream, configuration.settings.pdf) as client:
         try:
             listed = await _studies(client)
@@ -64,9 +64,9 @@ async def findings(configuration: Configuration) -> AsyncIterator[ConfigError]:
 
 
 async def looked_at(configuration: Configuration) -> Seen:
-    """Look at the first studies that AutoScribe lists, a hundred at most, with the reports of the signed ones.
+    """Count the data of the first studies in AutoScribe, a hundred at most, with the reports of signed ones.
 
-    Nothing where AutoScribe cannot be read: `findings` says why.
+    The result is empty if AutoScribe cannot be read; `findings` reports the reason.
     """
     seen = Seen()
     async with UpstreamClient(configuration.settings.upstream, configuration.settings.pdf) as client:
@@ -78,24 +78,24 @@ async def looked_at(configuration: Configuration) -> Seen:
 
 
 async def _reports(client: UpstreamClient, study: Json) -> Any:
-    """The reports of a study, which is asked for them if one is signed."""
+    """Fetch the reports of a study if one is signed, else return an empty list."""
     if any(one["status"] == "completed" for one in study.get("reportIds") or ()):
         return (await client.reports(study_id=study["studyId"])).value
     return []
 
 
 async def _studies(client: UpstreamClient, enough: int = _ENOUGH) -> list[Json]:
-    """Enough studies to judge by."""
-    found: list[Json] = []
+    """List studies page by page until there are enough."""
+    studies: list[Json] = []
     async for page in client.studies():
-        found += page.value["studies"]
-        if len(found) >= enough:
+        studies += page.value["studies"]
+        if len(studies) >= enough:
             break
-    return found
+    return studies
 
 
 def _scope(configuration: Configuration, listed: Sequence[Json]) -> ConfigError | None:
-    """A key of scope `Self` sees what integrations made, and nothing that a person or another system made."""
+    """Report a key that seems to have scope `Self`: it sees no study, or only studies made with an API key."""
     if not listed:
         problem = "the key sees no study at all"
     elif len(listed) >= _FEW and all(study.get("createdByApiKey") for study in listed):
@@ -107,7 +107,7 @@ def _scope(configuration: Configuration, listed: Sequence[Json]) -> ConfigError 
 
 
 async def _pdf(configuration: Configuration, client: UpstreamClient, listed: Sequence[Json]) -> ConfigError | None:
-    """Whether the PDF of a signed report can be had from where AutoScribe keeps it."""
+    """Try to download the PDF of one signed report; return the fault if that fails."""
     named = [one for study in listed for one in study.get("reportIds") or ()]
     signed = [one["reportId"] for one in named if one["status"] == "completed"]
     for report_id in signed[:1]:
@@ -122,7 +122,7 @@ async def _pdf(configuration: Configuration, client: UpstreamClient, listed: Seq
 
 
 async def _store(configuration: Configuration) -> AsyncIterator[ConfigError]:
-    """Whether the database can be opened, and what it knows of webhooks."""
+    """Try to open the database, and report webhooks with bad signatures."""
     try:
         async with opened_store(configuration) as engine:
             counted = await signatures(StoredCursors(engine))
@@ -139,14 +139,14 @@ async def _store(configuration: Configuration) -> AsyncIterator[ConfigError]:
 
 
 async def _unreachable(configuration: Configuration) -> list[ConfigError]:
-    """What is wrong with the way to each enabled destination, all tried at one time, in the order of the file."""
-    asked = [one for one in routes_of(configuration).destinations if one.is_enabled]
-    found = await asyncio.gather(*(_reached(one, configuration.source) for one in asked))
-    return [one for one in found if one is not None]
+    """Connect to all enabled destinations at the same time; return the faults in the order of the file."""
+    destinations = [one for one in routes_of(configuration).destinations if one.is_enabled]
+    faults = await asyncio.gather(*(_reached(one, configuration.source) for one in destinations))
+    return [one for one in faults if one is not None]
 
 
 async def _reached(destination: Destination, source: str) -> ConfigError | None:
-    """Connect, shake hands where TLS is spoken, and leave without a word."""
+    """Connect (with the TLS handshake, if any) and disconnect without sending; return the fault if that fails."""
     transport = destination.transport
     if isinstance(transport, Folder):
         return None

@@ -1,1 +1,1 @@
-"""The commands: each reads its arguments, has the room that knows do the work, prints, and exits."""
+"""The command line: each command parses its arguments, calls the room that does the work, prints, and exits."""

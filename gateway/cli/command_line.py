@@ -1,7 +1,7 @@
-"""The parts that all commands share: the options, the settings that they name, completion in a shell, and the exit.
+"""Parts that all commands share: options, loading settings, shell completion, and exit codes.
 
-Carries out no clause of a standard. `--help` and every Tab in a shell import the commands: neither this module nor
-they import what takes long, and a command imports in its body what does its work.
+Carries out no clause of a standard. `--help` and every Tab in a shell import the command modules. So these modules
+import nothing slow, and each command imports its implementation inside its body.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ _FAULTS: Final = (OSError, ValueError, LookupError, TypeError, AttributeError, R
 
 
 class CommandGroup(TyperGroup):
-    """A group of commands whose help says all of what each does: the library's own list cuts it off."""
+    """A group of commands whose help shows each description in full; the library's own list truncates them."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read what was typed. The library's own flags are off unless given: to convert None it imports pydantic."""
+        """Parse the arguments; default the library's flags to False, since converting None would import pydantic."""
         for one in self.get_params(ctx):
             if getattr(one, "is_flag", False) and one.default is None:
                 one.default = False
         return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of commands."""
+        """Write the list of commands to the help."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, self.commands[name].help or "") for name in self.list_commands(ctx)])
 
 
 def load(path: Path | None) -> Configuration:
-    """Read the settings of that file and of the environment.
+    """Read the settings from the file and the environment.
 
     Raises:
         ConfigError: the first setting that is wrong.
@@ -54,7 +54,7 @@ def load(path: Path | None) -> Configuration:
 
 
 def exit_code(work: Coroutine[Any, Any, int | None]) -> int:
-    """Run a command to its end; what it exits with, 130 where Ctrl-C ended it."""
+    """Run a command to its end and return its exit code; 130 after Ctrl-C."""
     import asyncio
 
     try:
@@ -64,7 +64,7 @@ def exit_code(work: Coroutine[Any, Any, int | None]) -> int:
 
 
 def destination_names(context: typer.Context, incomplete: str) -> list[str]:
-    """The names of destinations in the settings file that begin so, for completion; none where the file has a fault."""
+    """List destination names that start with the typed text, for completion; none if the file cannot be read."""
     import tomllib
 
     try:

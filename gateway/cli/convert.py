@@ -1,6 +1,7 @@
-"""`autoscribe-gateway convert`: AutoScribe JSON from a file or a pipe into FHIR or HL7 v2, without a network.
+"""`autoscribe-gateway convert`: map AutoScribe JSON from a file or a pipe to FHIR or HL7 v2, without a network.
 
-AutoScribe REST API: takes a `GET /reports` response, one Report, a Study with its reports, an array or NDJSON of those.
+AutoScribe REST API: the input is a `GET /reports` response, a Report, a Study with its reports, or an array or NDJSON
+of those.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _FORMS: Final = "a GET /reports response, a Report, a Study with its reports, or
 
 @dataclass(slots=True)
 class Source:
-    """One study as the input holds it, gathered from wherever its parts stand; `place` is where the first one does."""
+    """One study of the input, gathered from all its parts; `place` is the pointer to the first part."""
 
     place: str
     study: Mapping[str, Any] | None = None
@@ -47,7 +48,11 @@ class Source:
     users: list[Any] = field(default_factory=list)
 
     def decode(self) -> Study:
-        """The study, decoded; a WireError points into the input."""
+        """Decode the study.
+
+        Raises:
+            WireError: the study cannot be decoded; the pointer is into the input.
+        """
         reports = {**self.response, "reports": self.reports} if self.response is not None else self.reports
         try:
             return decode(self.study, reports, self.users)
@@ -55,7 +60,7 @@ class Source:
             raise WireError(self.point(error.pointer), error.expected, error.found) from None
 
     def point(self, pointer: str) -> str:
-        """A pointer into the study document, as a pointer into the input."""
+        """Convert a pointer into the study document to a pointer into the input."""
         for index, place in enumerate(self.report_places):
             head = f"/reports/{index}"
             if pointer == head or pointer.startswith(head + "/"):
@@ -65,9 +70,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """The output of `convert`, and the lines about it; `made` counts its resources, messages or rows.
+    """Result of `convert`: the output, its issues and faults; `made` counts resources, messages or rows.
 
-    `notes` say what would become of each report at the destination that is asked for.
+    `notes` predict the state of each report at the destination, if one is given.
     """
 
     output: bytes
@@ -79,9 +84,9 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The target language and everything that the mapping is given. `at` becomes MSH-7.
+    """Arguments of a conversion: the target language and the inputs of the mapping. `at` becomes MSH-7.
 
-    With a `destination`, receiver and site are as that has them.
+    With a `destination`, `receiver` and `site` must be its own; use `to_destination`.
     """
 
     to: Literal["fhir", "hl7v2", "trace"]
@@ -95,25 +100,25 @@ class Request:
 
     @classmethod
     def to_destination(cls, request: Request, destination: Destination) -> Request:
-        """The same for a destination: its profile with its own switches, and the site as it sees that."""
+        """Return the request with the receiver and site settings of a destination."""
         site = destination.site(request.site)
         return replace(request, site=site, receiver=destination.receiver, destination=destination)
 
 
 def read(text: bytes) -> list[tuple[Study, Source]]:
-    """Every study in the input, decoded.
+    """Decode every study in the input.
 
     Raises:
-        WireError: the input is none of the forms; the pointer is into the input (`line 3/0/reportId` for NDJSON).
+        WireError: the input has none of the accepted forms; the pointer is into it (`line 3/0/reportId` for NDJSON).
     """
     return [(source.decode(), source) for source in _sources(_documents(text))]
 
 
 def convert(text: bytes, request: Request) -> Conversion:
-    """The input as one FHIR `collection` Bundle, or as ORU^R01 messages, one per study and patient.
+    """Convert the input to one FHIR `collection` Bundle, to ORU^R01 messages, or to a trace.
 
     Raises:
-        WireError: the input cannot be read; nothing is written then.
+        WireError: the input cannot be decoded.
     """
     return _TARGETS[request.to](read(text), request)
 
@@ -121,7 +126,7 @@ def convert(text: bytes, request: Request) -> Conversion:
 def _mapped(
     studies: list[tuple[Study, Source]], site: Site, at: datetime
 ) -> Iterator[tuple[Study, Source, Facts, Resources]]:
-    """Each study in FHIR, the newest first: its Patient stands, an older one's of its id may be somebody else (D12)."""
+    """Map each study to FHIR, newest first: its Patient wins, an older one of the same id may be someone else (D12)."""
     held: dict[str, list[dict[str, Any]]] = {}
     for study, source in sorted(studies, key=lambda pair: recency(pair[0], at), reverse=True):
         facts = Facts()
@@ -180,7 +185,7 @@ def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
 
 
 def _notes(study: Study, facts: Facts, request: Request, destination: Destination) -> Iterator[str]:
-    """Predict for each report whether the destination would be sent it, as though it had been sent nothing before."""
+    """Predict the delivery of each report to the destination, as if nothing had been sent there before."""
     for report in study.reports:
         asked = PreviewRequest(study, facts, report.report_id)
         try:
@@ -207,12 +212,12 @@ _TARGETS: Final = {"fhir": _fhir, "hl7v2": _hl7v2, "trace": _trace}
 
 
 def causes(study: Study, site: Site, receiver: Receiver, facts: Facts) -> tuple[Cause, ...]:
-    """Why messages are made of a study seen for the first time, one cause a message.
+    """Return the causes of messages for a study that is new to the receiver, one cause a message.
 
-    A study of which nothing is to be sent gives the cause whose message is not made, so that the reason is told.
+    A study without a cause gets one for its last report, so that `to_oru` reports why there is no message.
     """
-    found = changes(None, study, site).causes or tuple(Cause(report.report_id) for report in study.reports[-1:])
-    return messages_of_all(study, found, site, receiver, facts)
+    first_causes = changes(None, study, site).causes or tuple(Cause(report.report_id) for report in study.reports[-1:])
+    return messages_of_all(study, first_causes, site, receiver, facts)
 
 
 def _placed(issues: Sequence[MappingIssue], source: Source) -> Iterator[MappingIssue]:
@@ -221,7 +226,7 @@ def _placed(issues: Sequence[MappingIssue], source: Source) -> Iterator[MappingI
 
 
 def _documents(text: bytes) -> list[tuple[str, Any]]:
-    """The JSON values of the input with their places: one value, the members of one array, or one per line (NDJSON)."""
+    """Parse the input into JSON values with their places: one value, the members of an array, or one per line."""
     if not text.strip():
         raise WireError("", _FORMS, "nothing: the input is empty")
     try:
@@ -250,7 +255,7 @@ def _members(place: str, value: Any) -> list[tuple[str, Any]]:
 
 
 def _sources(documents: Sequence[tuple[str, Any]]) -> list[Source]:
-    """Gather what was found into studies: the parts of one study belong together wherever they stand."""
+    """Gather the values into studies; the parts of a study may stand anywhere in the input."""
     sources: dict[str, Source] = {}
     for place, value in documents:
         if not isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""`autoscribe-gateway feed …`: the commands of the feed, as they are typed; each imports what does its work.
+"""`autoscribe-gateway feed …`: arguments and help of the feed commands; feed/operator implements them.
 
-Carries out no clause of a standard. Exit codes as of all commands: 0 done, 1 something is open or refused, 2 bad input.
+Carries out no clause of a standard. Exit codes: 0 done, 1 something is open or refused, 2 bad input.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from gateway.cli.command_line import CommandGroup, Config, destination_names, lo
 from gateway.cli.command_line import exit_code as _run
 from gateway.runtime.words import HeldAs
 
-feed = typer.Typer(
-    help="The HL7 v2 feed: how it stands, and the operator's hand on it.", no_args_is_help=True, cls=CommandGroup
-)
+feed = typer.Typer(help="Show and control the HL7 v2 feed.", no_args_is_help=True, cls=CommandGroup)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a destination.", autocompletion=destination_names)]
 AnyName = Annotated[
     str | None,
-    typer.Argument(metavar="[NAME]", help="Name of a [[destination]]; else all.", autocompletion=destination_names),
+    typer.Argument(metavar="[NAME]", help="Name of a destination; default: all.", autocompletion=destination_names),
 ]
-Json = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept. Write no names.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
 Study = Annotated[str | None, typer.Option("--study", metavar="ID", help="A study, stu_<32 hex>.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Send without a question, as a script must.")]
-Since = Annotated[str | None, typer.Option("--from", metavar="INSTANT", help="Signed from then on: a day, or a time.")]
-Until = Annotated[str | None, typer.Option("--to", metavar="INSTANT", help="Signed before then.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Send without asking; scripts need this.")]
+Since = Annotated[
+    str | None, typer.Option("--from", metavar="INSTANT", help="Reports signed at or after this day or time.")
+]
+Until = Annotated[str | None, typer.Option("--to", metavar="INSTANT", help="Reports signed before this day or time.")]
 
 
 @feed.command()
 def status(config: Config = None, as_json: Json = False) -> None:
-    """How each destination stands: who serves it, what waits, what is held, what was given up."""
+    """Show the state of each destination: its lease holder, waiting and held messages, dead letters."""
     from gateway.feed.operator import status as standing
 
     sys.exit(_run(standing.status(load(config), print, as_json=as_json)))
@@ -44,11 +44,11 @@ def status(config: Config = None, as_json: Json = False) -> None:
 @feed.command()
 def plan(
     name: AnyName = None,
-    reports: Annotated[bool, typer.Option("--reports", help="Name each report, critical results first.")] = False,
+    reports: Annotated[bool, typer.Option("--reports", help="List each report, critical results first.")] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Count what changed settings would send or stop of what was signed before; 1 if it waits for `feed apply`."""
+    """Count the signed reports that changed settings would send or stop. Exit 1 if a plan waits for `feed apply`."""
     from gateway.feed.operator import planned as planning
 
     sys.exit(_run(planning.plan(load(config), name, print, as_json=as_json, reports=reports)))
@@ -57,22 +57,22 @@ def plan(
 @feed.command()
 def apply(
     name: Name,
-    leave: Annotated[bool, typer.Option("--leave", help="Send nothing of it, and stop nothing.")] = False,
+    leave: Annotated[bool, typer.Option("--leave", help="Discard the plan: send nothing, stop nothing.")] = False,
     reason: Reason = "",
     config: Config = None,
 ) -> None:
-    """Send what the plan of a destination adds and stop what it stops, or leave all as it was."""
+    """Apply the plan of a destination: send the messages that it adds and stop those that it stops."""
     from gateway.feed.operator import planned as planning
     from gateway.feed.operator.arguments import wrong
 
     if leave and not reason:
-        raise wrong("--leave", "without --reason", "Write why: it is kept who is not told of these reports.")
+        raise wrong("--leave", "without --reason", "Write why: the audit trail keeps it with the reports not sent.")
     sys.exit(_run(planning.apply(load(config), name, print, leaves=leave, reason=reason)))
 
 
 @feed.command()
 def pause(name: Name, reason: Reason, config: Config = None) -> None:
-    """Send nothing more to a destination; messages are made and wait."""
+    """Stop sending to a destination; new messages are still queued."""
     from gateway.feed.operator import pausing
 
     sys.exit(_run(pausing.pause(load(config), name, reason, print)))
@@ -84,25 +84,28 @@ def resume(
         str | None, typer.Argument(metavar="NAME", help="Name of a destination.", autocompletion=destination_names)
     ] = None,
     study: Study = None,
-    held: Annotated[HeldAs | None, typer.Option("--held", help="All studies that are held as that.")] = None,
+    held: Annotated[HeldAs | None, typer.Option("--held", help="All studies that are held for this reason.")] = None,
     chart_corrected: Annotated[
-        bool, typer.Option("--chart-corrected", help="The other patient's chart is put right by hand.")
+        bool, typer.Option("--chart-corrected", help="The other patient's chart was corrected by hand.")
     ] = False,
     leave: Annotated[
-        bool, typer.Option("--leave", help="Close what may have been sent, since it is there; with --reason.")
+        bool, typer.Option("--leave", help="Close messages in doubt, since the receiver has them; needs --reason.")
     ] = False,
     restored: Annotated[
-        bool, typer.Option("--restored", help="Write down what the journal has, then send to NAME, or all restored.")
+        bool,
+        typer.Option(
+            "--restored", help="After a restore: record the journal's messages, then resume NAME, or all restored."
+        ),
     ] = False,
     journal: Annotated[
-        list[Path] | None, typer.Option("--journal", metavar="FILE", help="A journal of another gateway; repeatable.")
+        list[Path] | None, typer.Option("--journal", metavar="FILE", help="Journal of another gateway; repeatable.")
     ] = None,
     reason: Reason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     config: Config = None,
 ) -> None:
-    """Send to a destination again; or let one study go on that is held there, or all that were refused or in doubt."""
+    """Resume sending to a destination, or release one held study there (--study), or all held ones (--held)."""
     from gateway.cli import restored as restoring
     from gateway.feed.operator import pausing
     from gateway.feed.operator.arguments import wrong
@@ -113,7 +116,7 @@ def resume(
         sys.exit(_run(pausing.leave(load(config), str(name), study, reason, print)))
     if restored and (dry_run or yes):
         option = "--dry-run" if dry_run else "--yes"
-        problem = "with --restored: that is not tried first, and asks nothing; nothing was done"
+        problem = "with --restored, which has no dry run and asks nothing; nothing was done"
         raise wrong(option, problem, f"Leave {option} out.")
     if restored and not (study or held):
         sys.exit(_run(restoring.resume_restored(load(config), name, journal or [], reason, print)))
@@ -151,20 +154,22 @@ def replay(
     report: Annotated[str | None, typer.Option("--report", metavar="ID", help="A report, rep_<32 hex>.")] = None,
     since: Since = None,
     until: Until = None,
-    dead_letters: Annotated[
-        bool, typer.Option("--dead-letters", help="All studies that something was given up of.")
+    dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Every study with a dead letter.")] = False,
+    as_sent: Annotated[
+        bool, typer.Option("--as-sent", help="Send the original message, not one of the current study.")
     ] = False,
-    as_sent: Annotated[bool, typer.Option("--as-sent", help="As it was made, not as it is by now.")] = False,
-    force_old: Annotated[bool, typer.Option("--force-old", help="Though a newer version was sent.")] = False,
+    force_old: Annotated[
+        bool, typer.Option("--force-old", help="Send it even if a newer version was sent since.")
+    ] = False,
     missing: Annotated[
-        bool, typer.Option("--missing", help="Only what the certificate lacks: of these, or of everything.")
+        bool, typer.Option("--missing", help="Only reports that the certificate lacks, of those chosen or of all.")
     ] = False,
     reason: Reason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     config: Config = None,
 ) -> None:
-    """Send studies once more, as they are by now, each message with an MSH-10 of its own."""
+    """Send studies again in their current state; each message gets a new MSH-10."""
     from gateway.feed.operator import as_sent as resending
     from gateway.feed.operator import replay as replaying
     from gateway.feed.operator.arguments import id_of, span_of, wrong
@@ -190,16 +195,20 @@ def replay(
 @feed.command()
 def backload(
     name: Name,
-    since: Annotated[str, typer.Option("--from", metavar="INSTANT", help="Signed from then on: a day, or a time.")],
-    until: Annotated[str, typer.Option("--to", metavar="INSTANT", help="Signed before then.")],
+    since: Annotated[
+        str, typer.Option("--from", metavar="INSTANT", help="Reports signed at or after this day or time.")
+    ],
+    until: Annotated[str, typer.Option("--to", metavar="INSTANT", help="Reports signed before this day or time.")],
     rate: Annotated[float | None, typer.Option(min=0.01, max=1000, help="Studies a second.")] = None,
-    missing: Annotated[bool, typer.Option("--missing", help="Only what no message to it has yet.")] = False,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Only reports that no message to the destination covers yet.")
+    ] = False,
     reason: Reason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     config: Config = None,
 ) -> None:
-    """Send what was signed before a destination's start, on purpose and slowly, behind all that is new."""
+    """Send reports signed before a destination's start, slowly, with lower priority than new messages."""
     from gateway.feed.operator import backload as history
     from gateway.feed.operator.arguments import span_of
     from gateway.feed.operator.preview import Consent
@@ -211,11 +220,11 @@ def backload(
 
 @feed.command()
 def retire(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a destination that is in no settings any more.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a destination removed from the settings.")],
     reason: Reason,
     config: Config = None,
 ) -> None:
-    """Close what is open for a destination that was taken out of the settings; nothing of it is sent."""
+    """Close all open messages of a destination that was removed from the settings; nothing is sent."""
     from gateway.feed.operator import retiring
 
     sys.exit(_run(retiring.retire(load(config), name, reason, print)))
@@ -227,7 +236,7 @@ def dead_letters(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """What was given up, why, and by which rule."""
+    """List dead letters, each with its reason and rule."""
     from gateway.feed.operator import dead_letters as letters
 
     sys.exit(_run(letters.dead_letters(load(config), name, print, as_json=as_json)))
@@ -237,15 +246,15 @@ def dead_letters(
 def certificate(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Name of a [[destination]].", autocompletion=destination_names),
+        typer.Argument(metavar="[NAME]", help="Name of a destination.", autocompletion=destination_names),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All destinations.")] = False,
     since: Since = None,
     until: Until = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where it is written to, as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the certificate as JSON.")] = None,
     config: Config = None,
 ) -> None:
-    """What became of every signed report at a destination, AutoScribe listed anew; 1 unless nothing is open."""
+    """Reconcile every signed report, from a fresh AutoScribe listing, with its delivery. Exit 1 if anything is open."""
     from gateway.feed.operator import certificate as certifying
     from gateway.feed.operator.arguments import span_of, wrong
 
@@ -258,19 +267,21 @@ def certificate(
 
 @feed.command()
 def show(
-    what: Annotated[str, typer.Argument(metavar="[MSH-10|REPORT|ACCESSION]", help="What to show, or a study.")] = "",
+    what: Annotated[str, typer.Argument(metavar="[MSH-10|REPORT|ACCESSION]", help="Message, report or study.")] = "",
     patient: Annotated[
-        str, typer.Option("--patient", metavar="-", help="Numbers of patients, a line each, from standard input.")
+        str, typer.Option("--patient", metavar="-", help="Read patient numbers, one a line, from standard input.")
     ] = "",
     at: Annotated[
         str | None,
-        typer.Option("--at", metavar="NAME", help="Of that destination alone.", autocompletion=destination_names),
+        typer.Option(
+            "--at", metavar="NAME", help="Only messages to this destination.", autocompletion=destination_names
+        ),
     ] = None,
     reason: Reason = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Show messages with patient data: bytes, each attempt and its answer, what changed; 1 if there is none."""
+    """Show messages with patient data: bytes, attempts, acknowledgements, changes. Exit 1 if there is none."""
     from gateway.feed.operator import show as showing
     from gateway.feed.operator.arguments import numbers_of
 
@@ -283,12 +294,12 @@ def ack(
     code: Annotated[str, typer.Argument(metavar="CODE", help="An alert, such as critical-overdue.")],
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[DESTINATION]", help="At this one; else at all.", autocompletion=destination_names),
+        typer.Argument(metavar="[DESTINATION]", help="Destination; default: all.", autocompletion=destination_names),
     ] = None,
     reason: Reason = "",
     config: Config = None,
 ) -> None:
-    """Acknowledge an alert: somebody has seen it, and it is escalated to nobody else."""
+    """Acknowledge an alert, so that it is not escalated further."""
     from gateway.feed.operator import acknowledging
 
     sys.exit(_run(acknowledging.acknowledge(load(config), code, name, reason, print)))

@@ -1,4 +1,4 @@
-"""The commands: `autoscribe-gateway …`, also `python -m gateway …`.
+"""`autoscribe-gateway …` (also `python -m gateway …`): arguments and help of the commands.
 
 Carries out no clause of a standard. Exit codes: 0 done, 1 faults were found (or nothing to judge), 2 bad input or
 settings.
@@ -38,17 +38,15 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="Make secrets.", no_args_is_help=True, cls=CommandGroup)
 app.add_typer(keys, name="keys")
-identity = typer.Typer(
-    help="Patients whose reports are held apart, and what to do about them.", no_args_is_help=True, cls=CommandGroup
-)
+identity = typer.Typer(help="List and resolve identity conflicts of patients.", no_args_is_help=True, cls=CommandGroup)
 app.add_typer(identity, name="identity")
 app.add_typer(feed, name="feed")
 app.add_typer(sandbox, name="sandbox")
 
-_RECEIVERS: Final = f"The receiver profile: {', '.join(RECEIVERS)}, or one of the site's own."
+_RECEIVERS: Final = f"Receiver profile: {', '.join(RECEIVERS)}, or one of the site's own."
 Patient = Annotated[str, typer.Argument(metavar="PATIENT", help="Patient id, pat-<32 hex>.")]
 Study = Annotated[str, typer.Argument(metavar="STUDY", help="Study id, stu_<32 hex>.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept. Write no names.")]
+Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
 
 
 def _say_version(is_asked: bool = True) -> None:
@@ -62,15 +60,17 @@ def _say_version(is_asked: bool = True) -> None:
 @app.callback()
 def options(
     shows_version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="The version of this program.")
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Print the version of this program.")
     ] = False,
 ) -> None:
-    """Take what stands before a command."""
+    """Accept options before the command."""
 
 
 @app.command()
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="One report, shown in all three forms and compared.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Show one report in AutoScribe, FHIR and HL7 v2, and compare the three.")
+    ] = False,
     port: Annotated[
         int | None, typer.Option(**PORT, help="Port of the gateway (8800; with --once a free one).")
     ] = None,
@@ -78,7 +78,7 @@ def demo(
     mllp_port: Annotated[int | None, typer.Option(**PORT, help="Port of the MLLP listener (2575, or free).")] = None,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two signatures.")] = 4.0,
 ) -> None:
-    """Everything on one machine: sandbox upstream, gateway and MLLP listener; a report is signed every few seconds."""
+    """Run sandbox, gateway and MLLP listener on this machine; a report is signed every few seconds."""
     from dataclasses import replace
 
     from gateway import demo as demonstration
@@ -91,7 +91,7 @@ def demo(
 
 @app.command()
 def convert(
-    to: Annotated[Literal["fhir", "hl7v2", "trace"], typer.Option("--to", help="What to make of it.")],
+    to: Annotated[Literal["fhir", "hl7v2", "trace"], typer.Option("--to", help="Output format.")],
     file: Annotated[
         str, typer.Argument(metavar="[FILE|-]", help="AutoScribe JSON or NDJSON; - is standard input.")
     ] = "-",
@@ -99,16 +99,16 @@ def convert(
     destination: Annotated[
         str | None,
         typer.Option(
-            "--destination", metavar="NAME", help="As that destination gets it.", autocompletion=destination_names
+            "--destination", metavar="NAME", help="Convert for this destination.", autocompletion=destination_names
         ),
     ] = None,
     config: Config = None,
     pretty: Annotated[bool, typer.Option("--pretty", help="Indented JSON; HL7 with a line per segment.")] = False,
     validate: Annotated[
-        bool, typer.Option("--validate", help="Judge the output; exit 1 on a fault, or if nothing was made.")
+        bool, typer.Option("--validate", help="Validate the output. Exit 1 on a fault, or without output.")
     ] = False,
 ) -> None:
-    """AutoScribe JSON into a FHIR Bundle, HL7 messages, or a trace of every field, without a network."""
+    """Convert AutoScribe JSON to a FHIR Bundle, HL7 messages, or a trace of every field, without a network."""
     from gateway.cli.convert import Request
     from gateway.cli.convert import convert as convert_text
     from gateway.feed.operator.arguments import destination_named
@@ -145,18 +145,20 @@ def convert(
 
 @app.command()
 def explain(
-    report: Annotated[str, typer.Argument(metavar="REPORT", help="A report, rep_<32 hex>.")],
-    field: Annotated[str, typer.Argument(metavar="[FIELD]", help="PID-5, DiagnosticReport.conclusion; else all.")] = "",
+    report: Annotated[str, typer.Argument(metavar="REPORT", help="Report id, rep_<32 hex>.")],
+    field: Annotated[
+        str, typer.Argument(metavar="[FIELD]", help="Such as PID-5 or DiagnosticReport.conclusion; default: all.")
+    ] = "",
     at: Annotated[
         str | None,
-        typer.Option("--at", metavar="NAME", help="As that destination gets it.", autocompletion=destination_names),
+        typer.Option("--at", metavar="NAME", help="As sent to this destination.", autocompletion=destination_names),
     ] = None,
-    sent: Annotated[bool, typer.Option("--sent", help="And what each version sent said.")] = False,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept. Write no names.")] = "",
+    sent: Annotated[bool, typer.Option("--sent", help="Also show the value in each message sent.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")] = "",
     config: Config = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Explain the value of a report's field: rule, JSON pointer, setting. Shows patient data; 1 without a value."""
+    """Explain where a field's value comes from: rule, source, setting. Shows patient data. Exit 1 without a value."""
     from gateway.feed.operator.explain import Question
     from gateway.feed.operator.explain import explain as explain_report
 
@@ -167,22 +169,24 @@ def explain(
 @app.command()
 def serve(
     config: Config = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on: loopback only, for now.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; loopback only.")] = None,
     port: Annotated[int | None, typer.Option(**PORT, help="Port to listen on.")] = None,
-    roles: Annotated[str, typer.Option(metavar="ROLES", help="What it does, with commas.")] = ",".join(ROLES),
+    roles: Annotated[str, typer.Option(metavar="ROLES", help="Roles of this process, comma-separated.")] = ",".join(
+        ROLES
+    ),
     hold_feed: Annotated[
-        bool, typer.Option("--hold-feed", help="Send nothing in HL7 v2 until `feed resume` of each destination.")
+        bool, typer.Option("--hold-feed", help="Send no HL7 v2 until `feed resume` is run for each destination.")
     ] = False,
     restored_from: Annotated[
         str | None,
         typer.Option(
             "--restored-from",
             metavar="INSTANT",
-            help="With --hold-feed: the database is a copy made then; what was signed since is held, and listed.",
+            help="With --hold-feed: time of the database backup; reports signed since are held and listed.",
         ),
     ] = None,
 ) -> None:
-    """The gateway: crawls AutoScribe into its index, takes webhooks, and serves FHIR from there."""
+    """Run the gateway: crawl AutoScribe, receive webhooks, serve FHIR, and send HL7 v2."""
     from gateway.app import serve as serve_gateway
     from gateway.checks import config as config_check
     from gateway.feed.deliver.hold_feed import HoldFeed
@@ -204,9 +208,11 @@ def serve(
 @app.command()
 def sync(
     config: Config = None,
-    once: Annotated[bool, typer.Option("--once", help="The same; a sweep without end is `serve --roles sync`.")] = True,
+    once: Annotated[
+        bool, typer.Option("--once", help="The default. For endless sweeps, run `serve --roles sync`.")
+    ] = True,
 ) -> None:
-    """One look at all of AutoScribe into the index, or the rest of one that broke off."""
+    """Run one full sweep of AutoScribe into the index, or finish an interrupted one."""
     from gateway.cli import operator
 
     sys.exit(_run(operator.sync_once(load(config), print)))
@@ -214,7 +220,7 @@ def sync(
 
 @app.command()
 def rerender(config: Config = None) -> None:
-    """New FHIR versions of what is stored, after an upgrade or a changed setting; nothing is sent in HL7 v2."""
+    """Map all stored studies again, after an upgrade or changed settings. Sends no HL7 v2."""
     from gateway.cli import operator
 
     sys.exit(_run(operator.rerender(load(config), print)))
@@ -222,7 +228,7 @@ def rerender(config: Config = None) -> None:
 
 @app.command()
 def migrate(config: Config = None) -> None:
-    """Bring the database to the schema of this release; `serve` does it too when it starts."""
+    """Migrate the database to the schema of this release; `serve` also does this when it starts."""
     from gateway.cli import operator
 
     sys.exit(_run(operator.migrate(load(config), print)))
@@ -230,7 +236,7 @@ def migrate(config: Config = None) -> None:
 
 @identity.command("list")
 def identity_list(config: Config = None) -> None:
-    """Studies that are held apart from a patient they name, and what was decided about it."""
+    """List identity conflicts: studies kept apart from a patient that they name, and decisions about them."""
     from gateway.cli import operator
 
     sys.exit(_run(operator.list_identities(load(config), print)))
@@ -238,7 +244,7 @@ def identity_list(config: Config = None) -> None:
 
 @identity.command("link")
 def identity_link(patient: Patient, study: Study, reason: Reason, config: Config = None) -> None:
-    """The study is about that patient, though they seem to be two people."""
+    """Decide that the study is about this patient, although the data seem to show two people."""
     from gateway.cli import operator
 
     sys.exit(_run(operator.decide(load(config), "link", patient, study, reason, print)))
@@ -246,7 +252,7 @@ def identity_link(patient: Patient, study: Study, reason: Reason, config: Config
 
 @identity.command("separate")
 def identity_separate(patient: Patient, study: Study, reason: Reason, config: Config = None) -> None:
-    """The study is not about that patient, though it names the same number."""
+    """Decide that the study is not about this patient, although it has the same number."""
     from gateway.cli import operator
 
     sys.exit(_run(operator.decide(load(config), "separate", patient, study, reason, print)))
@@ -257,14 +263,14 @@ def listen(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(**PORT, help="Port to listen on.")] = 2575,
     ack: Annotated[
-        str, typer.Option(metavar="SPEC", help=f"How to behave, such as ar:3 or random:7: {', '.join(MANNERS)}.")
+        str, typer.Option(metavar="SPEC", help=f"Behavior, such as ar:3 or random:7. Known: {', '.join(MANNERS)}.")
     ] = "aa",
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep each message as a file.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Save each message as a file here.")] = None,
     reply_to: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Where ca-aa-calls sends its late acknowledgements.")
+        str | None, typer.Option(metavar="HOST:PORT", help="Address for the late acknowledgements of ca-aa-calls.")
     ] = None,
 ) -> None:
-    """An MLLP receiver for trying things out: prints each message readably and answers as told."""
+    """Run an MLLP receiver for tests: print each message readably, and answer as --ack says."""
     from gateway.sandbox.late_acks import Address
     from gateway.sandbox.listen import run_listen
     from gateway.sandbox.receiver import MllpReceiver
@@ -277,10 +283,11 @@ def listen(
 def check_config(
     config: Config = None,
     online: Annotated[
-        bool, typer.Option("--online", help="Ask AutoScribe, the database and the PDF store, too.")
+        bool,
+        typer.Option("--online", help="Also connect to AutoScribe, its PDF store, the database and the destinations."),
     ] = False,
 ) -> None:
-    """Every mistake in the settings with file, key and remedy; else the settings in force, secrets masked."""
+    """List every fault in the settings with file, key and remedy; without faults, print the settings in force."""
     from gateway.checks import config as config_check
     from gateway.cli import operator
     from gateway.feed.operator.planned import note_plans
@@ -304,7 +311,7 @@ def check_config(
 
 @keys.command("site")
 def keys_site() -> None:
-    """A site key, for GATEWAY_MAPPING__SITE_KEY: keep it secret, never change it."""
+    """Make a site key for GATEWAY_MAPPING__SITE_KEY. Keep it secret and never change it."""
     import secrets
 
     print(secrets.token_hex(32))
@@ -312,17 +319,17 @@ def keys_site() -> None:
 
 @app.command()
 def version() -> None:
-    """The version of this program."""
+    """Print the version of this program."""
     _say_version()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line: what was typed, unless arguments are given."""
+    """Run the command line with the given arguments, else with those typed."""
     if arguments is None:
-        atexit.register(gc.freeze)  # else the end looks for garbage in all that was imported: a fifth of a second
+        atexit.register(gc.freeze)  # skips a garbage collection at exit, which takes a fifth of a second
     typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        # an option that ends the program is read before the library imports pydantic, which converts all others
+        # the eager option --version ends the program before the library imports pydantic to convert the others
         app(args=["--version"] if typed == ["version"] else typed)
     except (ConfigError, SiteError) as error:
         _fail(str(error))
@@ -347,7 +354,7 @@ def _input(file: str) -> bytes:
 
 
 def _judged(conversion: Conversion, to: str) -> int:
-    """Say what the judge found; the exit code."""
+    """Print the faults found by the judge; return the exit code."""
     for fault in conversion.faults:
         print(f"fault: {fault.pointer}: {fault.code}: {fault.action}", file=sys.stderr)
     things = "resource" if to == "fhir" else "message"

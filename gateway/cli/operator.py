@@ -1,7 +1,7 @@
-"""What an operator does from the command line: one sweep, new versions after an upgrade, verdicts about identities.
+"""Operator commands: one sweep, rerender, migrate, checks, and decisions about identity conflicts.
 
-Carries out no clause of a standard; decisions D8, D12, D26. A command is a short writer on the database that the
-service works with; it need not stop for it.
+Carries out no clause of a standard; decisions D8, D12, D26. The commands write to the same database as the service,
+which may run meanwhile.
 """
 
 from __future__ import annotations
@@ -38,33 +38,33 @@ _SAMPLED: Final = 2_000
 
 
 async def sync_once(configuration: Configuration, say: Say) -> int:
-    """One look at all of AutoScribe, or the rest of one that broke off; the exit code.
+    """Run one full sweep of AutoScribe, or finish an interrupted one; return the exit code.
 
     Raises:
         ConfigError: no API key, no site key, or a database of another site or a newer release.
-        GatewayError: AutoScribe or the store failed too often; the next call goes on from there.
+        GatewayError: AutoScribe or the store failed too often; the next call continues from there.
     """
     for fault in api_key(configuration):
         raise fault
     async with store_for_command(configuration) as engine, crawling(configuration, engine, Metrics()) as crawl:
         with Progress("sync", "studies") as progress:
             swept = await crawl_once(crawl, partial(_show, progress))
-        found = Seen()
+        seen = Seen()
         async for document in sample(engine, _SAMPLED):
-            found.look_at(*document, configuration.site)
+            seen.look_at(*document, configuration.site)
     changed, failed = f"{swept.taken_in} were new or changed", f"{swept.failed} could not be read"
     say(f"{swept.listed} studies listed: {changed}, {failed}; {swept.missing} that are stored were not listed")
-    advise(found, configuration, lambda text: sys.stderr.write(f"{text}\n"))
+    advise(seen, configuration, lambda text: sys.stderr.write(f"{text}\n"))
     return 1 if swept.failed else 0
 
 
 def _show(progress: Progress, record: SweepRecord) -> None:
-    """Show how far a sweep is: AutoScribe does not say how many studies there are, the last sweep counted them."""
+    """Show the progress of a sweep; the total is that of the last sweep, since AutoScribe gives none."""
     progress(record.studies_seen, record.finished.studies if record.finished else None, is_guess=True)
 
 
 async def check_online(configuration: Configuration, say: Say) -> int:
-    """Say what is wrong with what the settings lead to; 1 if anything is."""
+    """Print the faults that `check-config --online` finds; return 1 if there are any."""
     configure(configuration.settings.log.level, configuration.settings.log.format)
     found = [one async for one in findings(configuration)]
     for one in found:
@@ -78,7 +78,7 @@ async def check_online(configuration: Configuration, say: Say) -> int:
 
 
 def advise(found: Seen, configuration: Configuration, say: Say) -> None:
-    """Say what AutoScribe has and the settings do not know, or take for something else, and what to paste."""
+    """Print notes on data in AutoScribe that the settings do not cover, and settings to paste."""
     given = advice(found, configuration)
     if given.notes:
         say(f"In {len(found.studies)} studies AutoScribe has what the settings do not know:")
@@ -89,15 +89,15 @@ def advise(found: Seen, configuration: Configuration, say: Say) -> None:
 
 
 async def check_database(configuration: Configuration, say: Say) -> int:
-    """Say what the database has to say of the destinations of the settings, where it is there; 1 if one is wrong."""
-    found = [one async for one in of_database(configuration)]
-    for one in found:
+    """Print the findings about destinations in the database; return 1 if one is a fault."""
+    results = [one async for one in of_database(configuration)]
+    for one in results:
         say(str(one) if isinstance(one, ConfigError) else f"note: {one}")
-    return int(any(isinstance(one, ConfigError) for one in found))
+    return int(any(isinstance(one, ConfigError) for one in results))
 
 
 async def migrate(configuration: Configuration, say: Say) -> int:
-    """Bring the database to the schema of this release, and say what was done."""
+    """Migrate the database to the schema of this release, and print the versions."""
     engine = engine_of(configuration)
     async with engine.opened():
         before, after = await migrate_store(engine)
@@ -106,9 +106,9 @@ async def migrate(configuration: Configuration, say: Say) -> int:
 
 
 async def rerender(configuration: Configuration, say: Say) -> int:
-    """New versions of all that is stored, as it looks under this release and these settings; nothing is sent.
+    """Map all stored studies again under this release and these settings; send nothing.
 
-    A study that cannot be read any more is named, and left as it is; then the exit code is 1.
+    A study that cannot be decoded is named and left unchanged; the exit code is then 1.
     """
     done = written = failed = 0
     async with store_for_command(configuration) as engine:
@@ -130,13 +130,13 @@ async def rerender(configuration: Configuration, say: Say) -> int:
 
 
 async def list_identities(configuration: Configuration, say: Say) -> int:
-    """Every conflict and every verdict, a line each: ids alone, and the date."""
+    """Print every identity conflict and decision, one a line, with ids and date only."""
     async with store_for_command(configuration, writes=False) as engine:
-        found = await identities.every(engine)
-    for one in found:
+        rows = await identities.every(engine)
+    for one in rows:
         say(f"Patient/{one.patient_id}  {one.study_id}  {one.state}  since {one.since:%Y-%m-%d %H:%M} UTC")
-    say(f"{sum(one.state == 'held apart' for one in found)} studies are held apart from a patient that they name")
-    several = {one.study_id for one in found if one.state == "contradicted"}
+    say(f"{sum(one.state == 'held apart' for one in rows)} studies are held apart from a patient that they name")
+    several = {one.study_id for one in rows if one.state == "contradicted"}
     if several:
         say(f"{len(several)} studies have reports about several people")
     return 0
@@ -150,7 +150,7 @@ async def decide(  # noqa: PLR0913, PLR0917 (what a verdict is)
     reason: str,
     say: Say,
 ) -> int:
-    """Say that a study is, or is not, about a patient that it names, whatever else is said there.
+    """Record the decision that a study is (`link`) or is not (`separate`) about a patient that it names.
 
     Raises:
         ConfigError: the study is not stored, or names no such patient.

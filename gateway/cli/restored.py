@@ -1,7 +1,7 @@
-"""`feed resume --restored`: what the journal says was sent is written down in a database that was put back.
+"""`feed resume --restored`: replay the feed journal into a database restored from a backup, then resume sending.
 
-Carries out no clause of a standard; decision D38. The studies are read from AutoScribe anew first, so that what is made
-next is as they are by now; what the journal cannot say is not guessed: the lane is held.
+Carries out no clause of a standard; decision D38. Each study is ingested from AutoScribe first, so that later messages
+show its current state. If the journal does not tell enough about a lane, the lane is held.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ _AS_IT_WAS: Final[Mapping[str, str]] = {}
 async def resume_restored(
     configuration: Configuration, name: str | None, files: Sequence[Path], reason: str, say: Say
 ) -> int:
-    """Replay the journals of `state_dir` and these, and send again to one destination, or to all that are restored.
+    """Replay the journals in `state_dir` and in `files`; resume one destination, or all paused as restored.
 
-    1 where the journals do not have all that was sent: then what they have is written down, and nothing is sent.
+    Returns 1 if the journals are incomplete: their messages are recorded, but no destination is resumed.
 
     Raises:
-        ConfigError: no such destination, no API key, no journal, or one that cannot be read.
-        UpstreamError: AutoScribe cannot be asked; nothing was done, and it can be called again.
+        ConfigError: no such destination, no API key, no journal, or a journal that cannot be read.
+        UpstreamError: AutoScribe cannot be reached; nothing was recorded, and the call can be repeated.
     """
     for fault in api_key(configuration):
         raise fault
@@ -96,7 +96,7 @@ async def resume_restored(
 
 
 def _resumed(last: dict[str, int], names: Sequence[str], reason: str, now: int) -> Steps[dict[str, str]]:
-    """By destination why it stays paused."""
+    """Mark the journals as replayed and resume the destinations; return for each why it stays paused, if it does."""
     yield from restoring.hear(last)
     found = {}
     for one in names:
@@ -106,7 +106,7 @@ def _resumed(last: dict[str, int], names: Sequence[str], reason: str, now: int) 
 
 
 def _accounts(paths: Iterable[Path]) -> dict[str, JournalContents]:
-    """Read the journals, each under its name; of one that is there twice, keep the longer."""
+    """Read the journals, keyed by journal name; of two files of one journal, keep the longer."""
     found: dict[str, JournalContents] = {}
     for path in paths:
         try:
@@ -119,7 +119,7 @@ def _accounts(paths: Iterable[Path]) -> dict[str, JournalContents]:
 
 
 def lacking_of(accounts: dict[str, JournalContents], heard: dict[str, int]) -> dict[str, int]:
-    """By journal how many batches nobody has of those that this database has not heard of."""
+    """Count for each journal the batches that are missing in all files and not yet in the database."""
     last = {one.journal: one.last for one in accounts.values()}
     for account in accounts.values():
         for journal, n in account.others.items():
@@ -131,7 +131,7 @@ def lacking_of(accounts: dict[str, JournalContents], heard: dict[str, int]) -> d
 
 
 async def _called_now(engine: Engine, accounts: Iterable[JournalContents]) -> dict[str, str]:
-    """Give each destination that the journals name the name that it has by now."""
+    """Map each destination name in the journals to its current name."""
     names = {entry.destination for one in accounts for entry in one.since(0)}
     return {name: await now_called(engine, name) or name for name in names}
 
@@ -139,9 +139,9 @@ async def _called_now(engine: Engine, accounts: Iterable[JournalContents]) -> di
 def lanes_of(
     accounts: Iterable[JournalContents], heard: dict[str, int], called: Mapping[str, str] = _AS_IT_WAS
 ) -> dict[_Lane, list[JournalEntry]]:
-    """Group by lane the messages of which the database may not know, each once, in the order in which they were sent.
+    """Group the messages that the database may lack by lane, each once, in the order of sending.
 
-    `called` has the names that destinations have by now.
+    `called` maps destination names to current names.
     """
     lanes: dict[_Lane, dict[str, JournalEntry]] = {}
     entries = [entry for one in accounts for entry in one.since(heard.get(one.journal, 0))]
@@ -149,13 +149,13 @@ def lanes_of(
         one = replace(sent, destination=called.get(sent.destination, sent.destination))
         lane = lanes.setdefault((one.destination, one.study_id), {})
         committed = lane.get(one.control_id, one).committed if one.committed is None else one.committed
-        lane[one.control_id] = replace(one, committed=committed)  # it stays where it was sent first
+        lane[one.control_id] = replace(one, committed=committed)  # keeps the place of its first attempt
     return {key: list(lane.values()) for key, lane in lanes.items()}
 
 
 @dataclass(slots=True)
 class JournalReplay:
-    """Writes the lanes of a journal down."""
+    """Writer of journal lanes into the restored database."""
 
     engine: Engine
     site: Site
@@ -163,10 +163,10 @@ class JournalReplay:
     say: Say
 
     async def run(self, lanes: dict[_Lane, list[JournalEntry]]) -> None:
-        """Read each study anew, and write down what was sent of it.
+        """Ingest each study again, and record its messages from the journal.
 
         Raises:
-            UpstreamError: AutoScribe cannot be asked.
+            UpstreamError: AutoScribe cannot be reached.
             StoreUnavailable: the store cannot be reached.
         """
         studies = list(dict.fromkeys(study_id for _, study_id in lanes))
@@ -190,7 +190,7 @@ class JournalReplay:
                 self.say(f"held at {destination}: {counted(count, 'study')}; `feed status` names them")
 
     async def _is_read(self, study_id: str) -> bool:
-        """True if AutoScribe has now said how the study stands, even if it no longer knows the study."""
+        """Ingest a study; True if AutoScribe answered, even if it no longer has the study."""
         try:
             await self.crawl.ingest(study_id, listed=None)
         except UpstreamNotFound:
@@ -208,14 +208,14 @@ class JournalReplay:
 
 def _replayed(lane: Sequence[JournaledMessage], now: int, *, is_unread: bool) -> Steps[str]:
     reason = yield from restoring.replayed(lane, now)
-    if is_unread and not reason:  # it would be sent as it was before
+    if is_unread and not reason:  # else it would be sent in its old state
         reason = RESTORED
         yield from hold(lane[0].destination, lane[0].study_id, reason, None, now)
     return reason
 
 
 def written(entries: Sequence[JournalEntry], known: Kept | None, site: Site, key: bytes) -> list[JournaledMessage]:
-    """Return what a journal has of a lane, with the original numbers as far as they can be found again."""
+    """Return the journaled messages of a lane, with sealed numbers turned back into originals where possible."""
     reports = {report_id for one in entries for report_id in (one.report_id, *one.report_ids)}
     made = [*map(short_id, (entries[0].study_id, *sorted(reports))), *map(pdf_number, sorted(reports))]
     accessions = [] if known is None else list(_accessions(known, site))
@@ -228,7 +228,7 @@ def written(entries: Sequence[JournalEntry], known: Kept | None, site: Site, key
 
 
 def _accessions(known: Kept, site: Site) -> Iterator[str]:
-    """The numbers by which receivers may file a study."""
+    """Yield the numbers by which receivers may file a study."""
     for one in orders(known.study, site, known.facts)[0]:
         yield from filter(None, (one.accession_number, one.exam_number))
 

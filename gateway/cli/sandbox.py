@@ -1,6 +1,6 @@
-"""`autoscribe-gateway sandbox …`: runs the sandbox, and does in a running one what people do in AutoScribe.
+"""`autoscribe-gateway sandbox …`: run the sandbox, and act in a running one as people act in AutoScribe.
 
-Carries out no clause of a standard. Exit codes: 0 done, 2 bad input, or no sandbox that did it.
+Carries out no clause of a standard. Exit codes: 0 done, 2 bad input, or no sandbox that answered.
 """
 
 from __future__ import annotations
@@ -27,18 +27,21 @@ Study = Annotated[str, typer.Argument(metavar="STUDY", help="Study id, stu_<32 h
 def start(
     context: typer.Context,
     port: Annotated[int, typer.Option(**PORT, help="Port to listen on, on loopback.")] = SANDBOX_PORT,
-    studies: Annotated[int, typer.Option(min=0, help="Studies to begin with.")] = 40,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
-    latency_ms: Annotated[int, typer.Option(min=0, help="Wait so long before every answer.")] = 0,
+    studies: Annotated[int, typer.Option(min=0, help="Number of studies at the start.")] = 40,
+    seed: Annotated[int, typer.Option(help="Seed of the data; the same seed gives the same bytes.")] = 1,
+    latency_ms: Annotated[int, typer.Option(min=0, help="Milliseconds to wait before every answer.")] = 0,
     fault: Annotated[
         list[str] | None, typer.Option(metavar="SPEC", help="A fault, such as 500:rate=0.1; repeatable.")
     ] = None,
-    switch: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="An open question, answered.")] = None,
-    api_key: Annotated[str, typer.Option(help="The key clients must send.")] = SANDBOX_API_KEY,
-    webhook_url: Annotated[str | None, typer.Option(help="Where report.delivered events go.")] = None,
-    webhook_key: Annotated[str | None, typer.Option(help="Secret of their signatures (whsec_…).")] = None,
+    switch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A behavior that AutoScribe's contract leaves open; repeatable."),
+    ] = None,
+    api_key: Annotated[str, typer.Option(help="API key that clients must send.")] = SANDBOX_API_KEY,
+    webhook_url: Annotated[str | None, typer.Option(help="URL for report.delivered events.")] = None,
+    webhook_key: Annotated[str | None, typer.Option(help="Secret that signs the events (whsec_…).")] = None,
 ) -> None:
-    """An AutoScribe look-alike: reports, studies, users, PDFs, webhooks, and faults on request."""
+    """Run an AutoScribe look-alike: reports, studies, users, PDFs, webhooks, and faults on request."""
     if context.invoked_subcommand is not None:
         return
     from gateway.sandbox.upstream import Options, run
@@ -73,7 +76,7 @@ def sign(
 @sandbox.command()
 def addend(
     report: Report,
-    text: Annotated[str, typer.Option(help="Its text; else the sandbox writes one.")] = "",
+    text: Annotated[str, typer.Option(help="Text of the addendum; default: a synthetic one.")] = "",
     port: Port = SANDBOX_PORT,
 ) -> None:
     """Sign an addendum to a signed report in the running sandbox."""
@@ -84,7 +87,7 @@ def addend(
 @sandbox.command()
 def correct(
     report: Report,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="The report's text from now on.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="New text of the report.")],
     port: Port = SANDBOX_PORT,
 ) -> None:
     """Change the text of a report in the running sandbox, without an addendum."""
@@ -94,7 +97,7 @@ def correct(
 
 @sandbox.command()
 def cancel(study: Study, port: Port = SANDBOX_PORT) -> None:
-    """Cancel a study in the running sandbox; if its report is signed, this takes the report back."""
+    """Cancel a study in the running sandbox; this withdraws a signed report."""
     ask(port, "POST", f"studies/{_id(study)}/cancel")
     print(f"cancelled: {study}")
 

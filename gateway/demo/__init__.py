@@ -1,6 +1,6 @@
-"""`autoscribe-gateway demo`: the whole way of a report on one machine, to look at or to check.
+"""`autoscribe-gateway demo`: run a report from AutoScribe to FHIR and HL7 v2 on one machine, as a show or a check.
 
-Carries out no clause of a standard: it plays what the other packages hold.
+Carries out no clause of a standard: it runs the parts of the other packages.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from mappings.identifiers import fhir_id
 
 __all__ = ["Ports", "once", "run"]
 
-_PATIENCE: Final = 20.0  # seconds for the first look at all of AutoScribe
+_PATIENCE: Final = 20.0  # seconds for the first full sweep
 
 
 async def once(ports: Ports) -> int:
-    """One report in its three forms, side by side, and whether they agree; 0 only if they do."""
+    """Show one report in its three forms side by side and compare them; return 0 only if they agree."""
     log.configure("error")
     async with stage(ports, on_message=_ignore) as playing:
         signed = playing.account.sign_new()
@@ -72,7 +72,7 @@ def _judge(played: DemoRound) -> int:
 
 
 async def _certificate(playing: Stage, patience: float) -> str:
-    """The certificate of the feed: once nothing is open, or as it is when so many seconds are over."""
+    """Return the feed's certificate as text, once nothing is open, or after `patience` seconds."""
     until = clock.monotonic() + patience
     while True:
         made = await made_of(playing.configuration, playing.engine, [playing.destination], EVER)
@@ -106,7 +106,7 @@ def _print_message(message: ReceivedMessage) -> None:
 
 
 def _ignore(_: ReceivedMessage) -> None:
-    """The round shows the message itself."""
+    """Print nothing, since the round shows the message itself."""
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

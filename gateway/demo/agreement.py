@@ -1,4 +1,4 @@
-"""Whether the three forms of one report agree: what AutoScribe said, what FHIR shows, and the ORU^R01 as received.
+"""Compare the three forms of one report: AutoScribe's JSON, the FHIR resources, and the ORU^R01 as received.
 
 HL7 v2.5.1 §7.3.1 (ORU^R01) against https://hl7.org/fhir/R4/diagnosticreport.html: ids, patient, status and text.
 """
@@ -26,7 +26,7 @@ _GENDER: Final = {"M": "male", "F": "female", "O": "other", "U": "unknown"}
 
 @dataclass(frozen=True, slots=True)
 class AgreementRow:
-    """One line of the comparison; `agrees` is False where two of the three say different things."""
+    """One row of the comparison; `agrees` is False if any two of the three forms differ."""
 
     what: str
     autoscribe: str
@@ -36,7 +36,7 @@ class AgreementRow:
 
 
 def compare(report: Json, diagnostic_report: Json, patient: Json, message: bytes) -> list[AgreementRow]:
-    """The comparison, a row for each thing that must be the same in all three forms."""
+    """Compare the three forms, a row for each value that must agree."""
     received = read(message)
     segment = {one.name: one for one in reversed(received.segments)}
     return [
@@ -80,7 +80,7 @@ def _patient(snapshot: Json, patient: Json, pid: Segment, received: Received) ->
 
 
 def _patient_id(mrn: str, patient: Json, pid: Segment, received: Received) -> AgreementRow:
-    """The MRN is one of the Patient's numbers, and so is each of PID-3 (the study's own stands there in base 62)."""
+    """Check that the MRN and each number in PID-3 (also the study id in base 62) are identifiers of the Patient."""
     shown = [identifier["value"] for identifier in patient.get("identifier", ())]
     listed = pid.field(3).split(received.delimiters.repetition)
     sent = [received.delimiters.unescape(received.components(one)[0]) for one in listed]
@@ -89,7 +89,7 @@ def _patient_id(mrn: str, patient: Json, pid: Segment, received: Received) -> Ag
 
 
 def _person_name(pid: Segment, received: Received) -> str:
-    """Family and given names of the first repetition of PID-5, in that order."""
+    """Return family and given names of the first repetition of PID-5, in that order."""
     first = pid.field(5).split(received.delimiters.repetition)[0]
     parts = [received.delimiters.unescape(part) for part in received.components(first)[:3]]
     return " ".join(part for part in parts if part)
@@ -109,7 +109,7 @@ def _status(report: Json, diagnostic_report: Json, obr: Segment) -> Iterator[Agr
 
 
 def _moment(text: str) -> datetime | None:
-    """A FHIR instant or an HL7 DTM in whole seconds of UTC; None for an empty one."""
+    """Parse a FHIR instant or HL7 DTM to whole seconds in UTC; None for an empty text."""
     if not text:
         return None
     iso = text if "T" in text else f"{text[:8]}T{text[8:]}"
@@ -130,6 +130,6 @@ def _text(report: Json, diagnostic_report: Json, received: Received) -> Agreemen
 
 
 def report_lines(received: Received) -> list[str]:
-    """The report's lines as a receiver reads them: OBX-5 of the TX segments, unescaped; " " is a blank line."""
+    """Return the report's lines as a receiver reads them: OBX-5 of the TX segments, unescaped; " " is an empty line."""
     lines = [segment.field(5) for segment in received.segments if segment.name == "OBX" and segment.field(2) == "TX"]
     return ["" if line == " " else received.delimiters.unescape(line) for line in lines]

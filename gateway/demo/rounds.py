@@ -1,6 +1,6 @@
-"""One round of the demo: a report is signed, read back as FHIR, and fed to the listener as ORU^R01.
+"""One round of the demo: follow a signed report to FHIR and to the listener's ORU^R01.
 
-HL7 v2.5.1 §2.9.2: the message counts as sent once the ledger of the feed says that its acknowledgement has come.
+HL7 v2.5.1 §2.9.2: the message counts as sent once the feed's ledger has its acknowledgement.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from mappings.hl7v2.received import read
 from mappings.identifiers import fhir_id, short_id
 
 _ANSWER: Final = 10.0  # seconds for an answer of the gateway
-_DELIVERY: Final = 30.0  # seconds from there to what became of the message
+_DELIVERY: Final = 30.0  # seconds for the delivery of the message after that
 _MOMENT: Final = 0.05
 _ON_ITS_WAY: Final = frozenset({"not ingested", "queued"})
 
 
 @dataclass(frozen=True, slots=True)
 class DemoRound:
-    """What became of one signed report; `fate` is that of a certificate, `AA` where the listener accepted it."""
+    """Result of one round; `fate` is the report's state in a certificate, `AA` if the listener accepted the message."""
 
     report: Mapping[str, Any]
     diagnostic_report: Mapping[str, Any]
@@ -39,7 +39,11 @@ class DemoRound:
 
 
 async def play(stage: Stage, report_id: str, study_id: str) -> DemoRound:
-    """Read the signed report as FHIR from the gateway, and as the message that its feed sent to the listener."""
+    """Read a signed report from AutoScribe, as FHIR from the gateway, and as the message that the listener got.
+
+    Raises:
+        LookupError: the report is not signed, the gateway does not serve it, or the listener has no message of it.
+    """
     diagnostic_report = await asyncio.to_thread(_get, stage.fhir_base, f"DiagnosticReport/{fhir_id(report_id)}")
     patient = await asyncio.to_thread(_get, stage.fhir_base, diagnostic_report["subject"]["reference"])
     reports = (await stage.client.reports(study_id=study_id)).value["reports"]
@@ -51,7 +55,7 @@ async def play(stage: Stage, report_id: str, study_id: str) -> DemoRound:
 
 
 async def _became(stage: Stage, report_id: str, study_id: str) -> Kind:
-    """What the ledger says of the report, once it is no longer on its way."""
+    """Wait until the report is no longer on its way, and return its state in the ledger."""
     until = clock.monotonic() + _DELIVERY
     while True:
         study = (await recorded(stage.engine, [study_id])).get(study_id)
@@ -62,7 +66,7 @@ async def _became(stage: Stage, report_id: str, study_id: str) -> Kind:
 
 
 def _received(stage: Stage, report_id: str) -> bytes:
-    """The newest message of the report that the listener has: OBR-21 names it."""
+    """Return the listener's newest message of the report, found by OBR-21."""
     for message in reversed(stage.receiver.messages):
         received = read(message.payload)
         fields = [one.field(21) for one in received.segments if one.name == "OBR"]
@@ -72,7 +76,7 @@ def _received(stage: Stage, report_id: str) -> bytes:
 
 
 def _get(base: str, path: str) -> dict[str, Any]:
-    """Read a resource as any client would; httpx is the upstream client's alone."""
+    """Read a resource by plain HTTP; only the upstream client may use httpx."""
     parts = urlsplit(base)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_ANSWER)
     with contextlib.closing(connection):

@@ -1,6 +1,6 @@
-"""One report in its three forms side by side, for a terminal.
+"""Format one report in its three forms side by side, for a terminal.
 
-Carries out no clause of a standard: a rendering for a person's screen, never for a log.
+Carries out no clause of a standard: the output is for a person's screen, never for a log.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _GAP: Final = " │ "
 
 
 def side_by_side(columns: Sequence[tuple[str, str]], width: int) -> str:
-    """Texts in columns of equal width under their titles, wrapped; `width` is that of the terminal."""
+    """Format texts as wrapped columns of equal width under their titles; `width` is that of the terminal."""
     each = (width - len(_GAP) * (len(columns) - 1)) // len(columns)
     wrapped = [[title, "─" * each, *_wrap(text, each)] for title, text in columns]
     return "\n".join(
@@ -27,12 +27,12 @@ def side_by_side(columns: Sequence[tuple[str, str]], width: int) -> str:
 
 
 def pretty(document: Mapping[str, Any]) -> str:
-    """JSON with an indent of one, long values cut to a line: what a person needs to see of it."""
+    """Format JSON with an indent of one, with long values cut to a line."""
     return json.dumps(_shortened(document), indent=1, ensure_ascii=False)
 
 
 def comparison(rows: Sequence[AgreementRow], width: int) -> str:
-    """The comparison as a table, with `=` where all three agree and `≠` where they do not."""
+    """Format the comparison as a table, with `=` or `≠` at the end of each row."""
     widths = [14, *[(width - 14 - 5) // 3 - len(_GAP)] * 3]
     head = ["", "AutoScribe", "FHIR", "ORU^R01"]
     lines = [_GAP.join(_pad(cell, size) for cell, size in zip(head, widths, strict=True))]

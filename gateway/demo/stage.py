@@ -1,6 +1,6 @@
-"""Everything the demo needs, on one machine and one event loop: sandbox upstream, gateway, MLLP listener.
+"""Start everything the demo needs on one event loop: sandbox upstream, gateway, MLLP listener.
 
-Carries out no clause of a standard: it only starts what the other packages hold, on loopback.
+Carries out no clause of a standard: it only starts parts of the other packages, on loopback.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MOMENT: Final = 0.05  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the three listen; 0 takes a free port."""
+    """Ports of the three servers; 0 takes a free port."""
 
     gateway: int = 8800
     sandbox: int = 8801
@@ -49,7 +49,7 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What runs: the sandbox's account and a client of it, the gateway's settings and store, the listener."""
+    """Running parts of the demo: the sandbox's account and client, the gateway's settings and store, the listener."""
 
     account: SandboxAccount
     client: UpstreamClient
@@ -59,17 +59,17 @@ class Stage:
 
     @property
     def fhir_base(self) -> str:
-        """The gateway's FHIR base."""
+        """FHIR base of the gateway."""
         return self.configuration.settings.server.fhir_base
 
     @property
     def destination(self) -> Destination:
-        """The listener, as the gateway's feed knows it."""
+        """Destination of the gateway's feed that is the listener."""
         return routes_of(self.configuration).destinations[0]
 
 
 def demo_site() -> Site:
-    """The sandbox's facilities as a site would describe them; one is left out, as happens, and has the first's MRNs."""
+    """Build site settings for the sandbox's facilities; one is left out on purpose and uses the first's MRN system."""
     known = [
         Facility(
             name=facility.name,
@@ -92,10 +92,10 @@ def demo_site() -> Site:
 
 @asynccontextmanager
 async def stage(ports: Ports, on_message: Callable[[ReceivedMessage], object]) -> AsyncIterator[Stage]:
-    """Start all three, in the order in which they need each other; stop them in the opposite order.
+    """Start the three servers in the order of their dependencies; stop them in the opposite order.
 
     Raises:
-        ConfigError: a port cannot be had.
+        ConfigError: a port is in use.
     """
     async with AsyncExitStack() as stack:
         upstream_socket = stack.enter_context(listening_socket(HOST, ports.sandbox))
@@ -112,7 +112,7 @@ async def stage(ports: Ports, on_message: Callable[[ReceivedMessage], object]) -
         await stack.enter_async_context(running(create_app(configuration), gateway_socket))
         client = await stack.enter_async_context(UpstreamClient(settings.upstream, settings.pdf))
         engine = await stack.enter_async_context(opened_store(configuration))
-        while await in_force_of(engine, settings.destination[0].name) is None:  # before that all is history
+        while await in_force_of(engine, settings.destination[0].name) is None:  # earlier signatures count as history
             await clock.sleep(_MOMENT)
         yield Stage(account, client, configuration, engine, receiver)
 
@@ -120,7 +120,7 @@ async def stage(ports: Ports, on_message: Callable[[ReceivedMessage], object]) -
 def _settings(
     options: Options, port: int, webhook_key: str, destination: DestinationSettings, folder: Path
 ) -> Settings:
-    """The demo's own settings: nothing of the environment may send it to a real AutoScribe, nothing is left behind."""
+    """Build the demo's settings: no environment, which may name a real AutoScribe, and a temporary database."""
     return Settings.model_construct(
         upstream=Upstream(api_key=SecretStr(options.api_key), base_url=options.base_url),
         server=Server(host=HOST, port=port),
@@ -131,7 +131,7 @@ def _settings(
 
 
 def _listener(port: int, start: datetime) -> DestinationSettings:
-    """The destination, which is sent what is signed from then on."""
+    """Build the destination of the listener; it gets reports signed from `start` on."""
     return DestinationSettings(
         name="demo", kind="mllp", host=HOST, port=port, receiver="generic", start=start, facilities=("*",)
     )

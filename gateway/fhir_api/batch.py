@@ -1,8 +1,8 @@
-"""Batch: a Bundle of GETs, each answered as if it came alone, in the order they stand in.
+"""Answer a FHIR batch: a Bundle of GETs, each answered as if sent alone, in the order of the entries.
 
 https://hl7.org/fhir/R4/http.html#transaction, https://hl7.org/fhir/R4/bundle.html#batch (bdl-3, bdl-4, bdl-7: no
-fullUrl, for the same resource may be read twice). The answers are collected by calling the facade itself, without a
-socket. Headers of the batch count for its entries, but for those of its own body and its own conditions.
+fullUrl, since one resource may be read twice). Each entry calls the facade in this process, without a socket.
+Headers of the batch request apply to its entries too, except those about its own body and its own conditions.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _OWN_HEADERS: Final = ("content-", "accept", "transfer-encoding", "expect", "if-
 
 @dataclass(slots=True)
 class _Room:
-    """How many bytes the answers may still have."""
+    """Bytes left for the remaining answers of one batch."""
 
     left: int = MOST_ANSWERED
 
 
 @dataclass(slots=True)
 class _Answer:
-    """What the facade sends for one entry."""
+    """The facade's answer to one entry, collected as an ASGI `send`."""
 
     room: _Room
     status: int = 0
@@ -55,7 +55,7 @@ class _Answer:
     is_whole: bool = False
 
     async def take(self, message: Message) -> None:
-        """One message of the answer; what there is no room for is let go."""
+        """Collect one ASGI message of the answer; drop bytes beyond the room left."""
         if message["type"] == "http.response.start":
             self.status, self.headers = message["status"], Headers(raw=message["headers"])
             return
@@ -66,7 +66,7 @@ class _Answer:
         self.is_whole = not message.get("more_body", False)
 
     def entry(self) -> bytes:
-        """The entry of the response."""
+        """Build the entry of the batch-response."""
         if self.room.left < 0:
             return _refused(RequestTooLarge(f"the answers are over {MOST_ANSWERED} bytes: ask for this one alone"))
         if not self.is_whole:
@@ -83,18 +83,18 @@ class _Answer:
 
 
 def batch(app: ASGIApp) -> Callable[[Request], Awaitable[Response]]:
-    """The handler of POST [base]; `app` answers what stands in it.
+    """Make the handler of POST [base]; `app` answers the entries.
 
     Raises:
-        BadRequest: the body is no batch; says where.
-        NotSupported: it is a transaction.
-        RequestTooLarge: it is over a limit.
+        BadRequest: the body is no batch; the expression says where.
+        NotSupported: the Bundle is a transaction.
+        RequestTooLarge: the batch is over a limit.
     """
 
     async def handle(request: Request) -> Response:
         given = parameters(request)
         negotiated(request, given)
-        found = entries(await json_body(request, MOST_BYTES), base(request))
+        requests = entries(await json_body(request, MOST_BYTES), base(request))
         room, turns = _Room(), asyncio.Semaphore(AT_ONCE)
 
         async def answered(entry: BatchEntry | RequestError) -> bytes:
@@ -105,7 +105,7 @@ def batch(app: ASGIApp) -> Callable[[Request], Awaitable[Response]]:
                 await app(_scope(request.scope, entry), _nothing, answer.take)
             return answer.entry()
 
-        return await fhir_answer(request, given, await _all(found, answered))
+        return await fhir_answer(request, given, await _all(requests, answered))
 
     return handle
 
@@ -115,12 +115,12 @@ async def _all(found: Sequence[Any], answered: Callable[[Any], Awaitable[bytes]]
 
 
 async def _nothing() -> Message:
-    """The body of a GET."""
+    """The ASGI `receive` of a GET: an empty body."""
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def _scope(outer: Scope, entry: BatchEntry) -> Scope:
-    """The request of an entry, as it would have come alone."""
+    """Build the ASGI scope of an entry, as if its request came alone."""
     kept = [(name, value) for name, value in outer["headers"] if not name.decode().startswith(_OWN_HEADERS)]
     return {
         **outer,
@@ -139,7 +139,7 @@ def _refused(error: Exception) -> bytes:
 
 
 def _entry(status: int, body: bytes, validators: dict[str, str]) -> bytes:
-    """An entry of the response: a resource, or the OperationOutcome that says why there is none."""
+    """Build an entry of the response: a resource, or the OperationOutcome that says why there is none."""
     said = json_bytes({"status": f"{int(status)} {HTTPStatus(status).phrase}", **validators})
     if not body:
         return b'{"response":' + said + b"}"

@@ -1,7 +1,7 @@
-"""What a batch asks for: its Bundle taken apart, each entry as a GET of this server or the reason why it is none.
+"""Parse the Bundle of a batch into GET requests of this server; an entry that is not one becomes its error.
 
-https://hl7.org/fhir/R4/bundle.html (`entry.request`), https://hl7.org/fhir/R4/references.html: an address is relative
-to the base, or absolute and below it.
+https://hl7.org/fhir/R4/bundle.html (`entry.request`), https://hl7.org/fhir/R4/references.html: a URL is relative to
+the base, or absolute and below the base.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CONDITIONS: Final = {"ifNoneMatch": b"if-none-match", "ifModifiedSince": b"if-m
 
 @dataclass(frozen=True, slots=True)
 class BatchEntry:
-    """A GET: path below the base, decoded and as it came, query and headers."""
+    """A GET request: its path below the base (decoded in `path`, percent-encoded in `raw_path`), query and headers."""
 
     path: str
     raw_path: bytes
@@ -38,12 +38,12 @@ class BatchEntry:
 
 
 def entries(bundle: Any, base: str) -> list[BatchEntry | RequestError]:
-    """The entries of a batch in their order; a RequestError for one that is refused by itself.
+    """Return the entries of a batch in order; a refused entry is its RequestError.
 
     Raises:
-        BadRequest: it is no Bundle of type batch; the expression says where.
-        NotSupported: it is a transaction.
-        RequestTooLarge: it has too many entries.
+        BadRequest: the body is no Bundle of type batch; the expression says where.
+        NotSupported: the Bundle is a transaction.
+        RequestTooLarge: the batch has too many entries.
     """
     if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
         raise BadRequest("the body: expected a Bundle", expression="Bundle")
@@ -61,7 +61,7 @@ def entries(bundle: Any, base: str) -> list[BatchEntry | RequestError]:
 
 
 def _request(row: Any, place: str) -> Mapping[str, Any]:
-    """The request of an entry, with a method and an address."""
+    """Return `entry.request`; raise BadRequest unless it has a known method and a URL."""
     request = row.get("request") if isinstance(row, dict) else None
     if not isinstance(request, dict):
         raise BadRequest("expected a request", expression=f"{place}.request")
@@ -74,7 +74,7 @@ def _request(row: Any, place: str) -> Mapping[str, Any]:
 
 
 def _entry(request: Mapping[str, Any], base: str) -> BatchEntry | RequestError:
-    """The entry, or why it is refused."""
+    """Parse one entry, or return the error that refuses it."""
     if request["method"] != "GET":
         return MethodNotAllowed("in a batch only GET is offered: reads, searches and operations that change nothing")
     url, headers = request["url"], tuple(_headers(request))

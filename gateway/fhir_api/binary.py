@@ -1,7 +1,7 @@
-"""Binary: a signed report's PDF, of the store or passed on from AutoScribe, and the bytes of its text.
+"""Serve Binary: the PDF of a signed report (stored, or streamed from AutoScribe) and the bytes of its text.
 
-https://hl7.org/fhir/R4/binary.html#rest, RFC 9110 §13 and §14, decisions D5, D16, D28: the presigned URL is never
-shown, nor redirected to. Nothing is held in memory whole, a PDF in a Binary resource neither.
+https://hl7.org/fhir/R4/binary.html#rest, RFC 9110 §13 and §14, decisions D5, D16, D28: a client never sees the
+presigned URL and is never redirected to it. A PDF is streamed, never held whole in memory, even inside a resource.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _ID: Final = re.compile(r"(rep-[0-9a-f]{32})-(pdf|text)")
 _FILE_TYPE: Final = {"pdf": "pdf", "text": "txt"}
 _WITHDRAWN: Final = "entered-in-error"
 _SHOWN_DRAFT: Final = "preliminary"
-_DATA: Final = "+/+/"  # Base64 that stands where the data go
+_DATA: Final = "+/+/"  # Base64 placeholder for the data
 
 Chunks = AsyncGenerator[bytes, None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a request asks for: the Binary of a report, as a resource in a format or, without one, as its bytes."""
+    """A request for the Binary of a report: as a resource in format `form`, or as raw bytes if `form` is None."""
 
     request: Request
     report_id: str
@@ -63,7 +63,7 @@ class _Asked:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Of the bytes: a file name without anything of the patient, and no guessing of the type from the bytes."""
+        """Response headers; for raw bytes also a file name without patient data, and no sniffing of the type."""
         if self.form is not None:
             return dict(PRIVATE)
         return {
@@ -74,7 +74,7 @@ class _Asked:
         }
 
     def resource_around_data(self) -> tuple[bytes, bytes]:
-        """The Binary resource before and behind its data."""
+        """Split the rendered Binary resource into the bytes before and after its data."""
         resource: dict[str, Any] = {
             "resourceType": "Binary",
             "id": f"{self.report_id}-{self.kind}",
@@ -89,7 +89,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """Bytes of which everything is known; `read` gives those from one place to another, both included."""
+    """Stored bytes with size and hash; `read(first, last)` streams a range, both ends included."""
 
     size: int
     sha1: str
@@ -98,13 +98,13 @@ class _Content:
 
 
 async def binary(request: Request) -> Response:
-    """GET [base]/Binary/rep-…-pdf and rep-…-text: the bytes, or the resource where a format of FHIR is asked for."""
+    """Answer GET [base]/Binary/rep-…-pdf and rep-…-text: raw bytes, or the resource if a FHIR format is asked for."""
     given = parameters(request)
-    found = _ID.fullmatch(request.path_params["id"])
-    if found is None:
+    matched = _ID.fullmatch(request.path_params["id"])
+    if matched is None:
         raise ResourceNotFound("no Binary can have this id: they are rep-<32 hex>-pdf and rep-<32 hex>-text")
-    form = _form(request, given, PDF if found[2] == "pdf" else "text/plain")
-    asked = _Asked(request, found[1], found[2], form, value_of(given, "_pretty") == "true")
+    form = _form(request, given, PDF if matched[2] == "pdf" else "text/plain")
+    asked = _Asked(request, matched[1], matched[2], form, value_of(given, "_pretty") == "true")
     report, status = await _report(request, asked.report_id)
     if asked.kind == "text":
         return _answer(asked, _text(report, status))
@@ -115,13 +115,13 @@ async def binary(request: Request) -> Response:
 
 
 async def _report(request: Request, resource_id: str) -> tuple[Report | None, str]:
-    """The report as it is kept, and the status of its DiagnosticReport; read through as `fetching.current` does it.
+    """Return the stored report and the status of its DiagnosticReport; ask AutoScribe first if it is not fresh enough.
 
-    A DiagnosticReport that is suppressed takes nothing from the bytes: they are the original.
+    A suppressed DiagnosticReport does not block the bytes: they are the original, not the mapping.
 
     Raises:
         ResourceNotFound: there is no such report.
-        ResourceWithdrawn: it was taken back, and must not be read as valid.
+        ResourceWithdrawn: the report was withdrawn, and must not be read as valid.
     """
     serving, address, report_id = facade(request), f"DiagnosticReport/{resource_id}", upstream_id(resource_id) or ""
     rows = await serving.engine.fetch(CURRENT, address=address)
@@ -137,7 +137,11 @@ async def _report(request: Request, resource_id: str) -> tuple[Report | None, st
 
 
 def _text(report: Report | None, status: str) -> _Content:
-    """The text as AutoScribe holds it, byte for byte; of a draft where the site lets drafts out (D16)."""
+    """Return the report text byte for byte; the text of a draft only if the site serves drafts (D16).
+
+    Raises:
+        ResourceNotFound: there is no text, or it is an unsigned text that the site does not serve.
+    """
     if report is None or not report.text or not (report.is_completed or status == _SHOWN_DRAFT):
         raise ResourceNotFound("this report has no text, or is not signed: an unsigned text is not given out")
     data = utf8(report.text)[0]
@@ -158,10 +162,10 @@ async def _kept(request: Request, report_id: str) -> _Content | None:
 
 
 def _form(request: Request, given: Parameters, content_type: str) -> Format | None:
-    """The format of the resource, or None for the bytes: what the client likes best of them.
+    """Choose what the client prefers: a FHIR format of the resource, or None for the raw bytes.
 
     Raises:
-        NotAcceptable: it takes none of them.
+        NotAcceptable: the client accepts none of them.
     """
     for one in accepted(request, given):
         if one in FHIR_JSON:
@@ -174,7 +178,7 @@ def _form(request: Request, given: Parameters, content_type: str) -> Format | No
 
 
 def _answer(asked: _Asked, content: _Content) -> Response:
-    """Everything is known: validators, length, and of the bytes their ranges. The resource has a tag of its own."""
+    """Answer with stored content: validators, length, and byte ranges of raw bytes. The resource has its own ETag."""
     tag = content.sha1 if asked.form is None else f"{content.sha1}-fhir"
     validators = etag(tag, content.changed)
     headers = {**asked.headers, **validators}
@@ -198,7 +202,7 @@ def _whole_or_part(asked: _Asked, content: _Content, headers: Mapping[str, str])
 
 
 async def _passed_on(asked: _Asked, report_id: str) -> Response:
-    """A PDF that is not kept, while AutoScribe's store sends it: nothing is known of it but, perhaps, its length."""
+    """Stream a PDF that is not stored from AutoScribe; only its length may be known beforehand."""
     async with AsyncExitStack() as stack:
         pdf = await stack.enter_async_context(facade(asked.request).upstream.stream_pdf(report_id))
         headers = {**asked.headers, "Accept-Ranges": "none"}
@@ -210,7 +214,7 @@ async def _passed_on(asked: _Asked, report_id: str) -> Response:
 def _resource(
     asked: _Asked, chunks: Chunks, size: int | None, headers: Mapping[str, str], source: AsyncExitStack | None = None
 ) -> Response:
-    """The Binary resource, with the data as they come."""
+    """Stream the Binary resource, encoding the data to Base64 chunk by chunk."""
     before, behind = asked.resource_around_data()
     length = None if size is None else len(before) + 4 * -(-size // 3) + len(behind)
     data = _base64(chunks, before, behind)
@@ -240,7 +244,7 @@ def _length(size: int | None) -> dict[str, str]:
 
 
 class _Streamed(Response):
-    """Bytes passed on chunk by chunk; their source is closed at the end, also when the client goes away."""
+    """Response that passes bytes on chunk by chunk; closes their source at the end, or when the client disconnects."""
 
     def __init__(  # noqa: PLR0913 (what a response is made of)
         self,
@@ -258,7 +262,7 @@ class _Streamed(Response):
             del self.headers["Content-Length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it; of a HEAD nothing is read."""
+        """Send the response; for a HEAD, send the headers and read nothing from the source."""
         async with self._source, aclosing(self._chunks):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             if scope["method"] != "HEAD":

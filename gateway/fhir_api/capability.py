@@ -1,4 +1,4 @@
-"""The CapabilityStatement, made from the very tables the facade runs on.
+"""The CapabilityStatement, built from the same tables that routes and searches use.
 
 https://hl7.org/fhir/R4/capabilitystatement.html, https://hl7.org/fhir/R4/http.html#capabilities.
 """
@@ -48,10 +48,10 @@ _MEANINGS: Final = (
 
 
 async def capability(request: Request) -> Response:
-    """GET [base]/metadata; `mode` may be `full`.
+    """Answer GET [base]/metadata; the only `mode` offered is `full`.
 
     Raises:
-        NotSupported: another `mode`.
+        NotSupported: another `mode` is asked for.
     """
     given = parameters(request)
     if value_of(given, "mode") not in {None, "full"}:
@@ -61,7 +61,7 @@ async def capability(request: Request) -> Response:
 
 
 def statement(fhir_base: str, serving: Facade) -> dict[str, Any]:
-    """The CapabilityStatement of the facade at that base."""
+    """Build the CapabilityStatement of the facade at a FHIR base."""
     claims = {"instantiates": [US_CORE_SERVER]} if serving.claims_us_core else {}
     return {
         "resourceType": "CapabilityStatement",
@@ -88,7 +88,7 @@ def statement(fhir_base: str, serving: Facade) -> dict[str, Any]:
 
 
 def _software() -> dict[str, str]:
-    """Name and version; a checkout that was never installed has no version to say."""
+    """Name and version of the gateway; a checkout that is not installed has no version."""
     installed = next(iter(distributions(name=_NAME)), None)
     return {"name": _NAME, "version": installed.version} if installed else {"name": _NAME}
 
@@ -118,7 +118,7 @@ def _resource(row: Served) -> dict[str, Any]:
 
 
 def _definitions(row: Served) -> dict[str, Any]:
-    """What stands still: read and searched, without versions."""
+    """Build the entry of a definition type: read and searched, without versions."""
     named = [("_id", "token", "Resource-id"), ("url", "uri", "conformance-url")]
     return {
         "type": row.resource_type,

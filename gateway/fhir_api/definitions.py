@@ -1,7 +1,7 @@
-"""OperationDefinition and SearchParameter: what this gateway defines itself, made of its tables.
+"""OperationDefinition and SearchParameter resources for the operations and parameters that this gateway defines itself.
 
-https://hl7.org/fhir/R4/operationdefinition.html, https://hl7.org/fhir/R4/searchparameter.html. Read by id, or searched
-by `url` and `_id`; they have no versions.
+https://hl7.org/fhir/R4/operationdefinition.html, https://hl7.org/fhir/R4/searchparameter.html. A client reads them by
+id or searches them by `url` and `_id`. They have no versions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mappings.fhir.rendering import json_bytes
 
 Handler = Callable[[Request], Awaitable[Response]]
 _OWN: Final = "urn:autoscribe-gateway:"
-_CHOICE: Final = re.compile(r"\.value[A-Z]\w*")  # of a choice of types FHIRPath knows the common name
+_CHOICE: Final = re.compile(r"\.value[A-Z]\w*")  # FHIRPath names a choice of types `value`, without the type
 # https://hl7.org/fhir/R4/valueset-search-comparator.html
 _COMPARATORS: Final = ("eq", "ne", "gt", "ge", "lt", "le", "sa", "eb", "ap")
 # Search parameter -> element of the definitions
@@ -39,7 +39,7 @@ SEARCHED: Final = {"_id": "id", "url": "url"}
 
 
 def operation_definition(row: Operation) -> dict[str, Any]:
-    """An operation of ours as an OperationDefinition."""
+    """Build the OperationDefinition of one of the gateway's own operations."""
     inputs = [
         {
             "name": one.name,
@@ -71,7 +71,7 @@ def operation_definition(row: Operation) -> dict[str, Any]:
 
 
 def search_parameter(row: Parameter) -> dict[str, Any]:
-    """A search parameter of ours as a SearchParameter."""
+    """Build the SearchParameter of one of the gateway's own search parameters."""
     made: dict[str, Any] = {
         "resourceType": "SearchParameter",
         "id": row.definition.rpartition(":")[2],
@@ -90,7 +90,7 @@ def search_parameter(row: Parameter) -> dict[str, Any]:
 
 
 def _pascal(name: str) -> str:
-    """A name that a computer can take for an identifier (opd-0, spd-0)."""
+    """Turn a hyphenated name into PascalCase, a valid identifier (opd-0, spd-0)."""
     return "".join(part[0].upper() + part[1:] for part in name.split("-"))
 
 
@@ -101,7 +101,7 @@ _ALL: Final[Mapping[str, list[dict[str, Any]]]] = {
 
 
 def definition(resource_type: str) -> Handler:
-    """The handler of GET [base]/OperationDefinition/[id] and [base]/SearchParameter/[id]."""
+    """Make the handler of GET [base]/OperationDefinition/[id] and [base]/SearchParameter/[id]."""
 
     async def handle(request: Request) -> Response:
         given, wanted = parameters(request), request.path_params["id"]
@@ -115,7 +115,7 @@ def definition(resource_type: str) -> Handler:
 
 
 def definitions(resource_type: str) -> Handler:
-    """The handler of GET [base]/OperationDefinition?… and [base]/SearchParameter?…: those that match."""
+    """Make the handler of GET [base]/OperationDefinition?… and [base]/SearchParameter?…: a searchset of the matches."""
 
     async def handle(request: Request) -> Response:
         given, found, ignored = parameters(request), _ALL[resource_type], []

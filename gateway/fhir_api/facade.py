@@ -1,4 +1,4 @@
-"""What every interaction of the facade works with, and the FHIR base that a request came to.
+"""Shared parts of all FHIR interactions (store, upstream, settings), and the FHIR base URL of a request.
 
 https://hl7.org/fhir/R4/http.html#root: the service base URL.
 """
@@ -32,12 +32,11 @@ _BASE: Final = "gateway.base"
 
 @dataclass(frozen=True, slots=True)
 class Facade:
-    """The parts behind the facade; `public_url` is the FHIR base if the site sets one, `started` is in UTC.
+    """Parts that every FHIR interaction uses; `public_url` is the FHIR base if the site sets one, `started` is in UTC.
 
-    `zone` is that of dates without one; `sweep` tells how far the index is, which is too old after `max_index_age`
-    seconds. `keeps_pdfs` where PDFs are kept (D28). With `claims_us_core` the CapabilityStatement says that this is a
-    US Core server (D30). `destinations` are those of the feed. `measuring` is held by the one `$trace` that is under
-    way.
+    `zone` applies to dates without a time zone. `sweep` returns the progress of the index; the index is too old after
+    `max_index_age` seconds. `keeps_pdfs`: PDFs are stored (D28). `claims_us_core`: the CapabilityStatement claims to be
+    a US Core server (D30). `destinations` are those of the feed. `measuring` lets only one `$trace` run at a time.
     """
 
     upstream: UpstreamClient
@@ -57,7 +56,7 @@ class Facade:
 
 
 def facade(request: Request) -> Facade:
-    """The facade that serves a request; looked up once for each, for state is found slowly."""
+    """Return the Facade that serves a request, cached in its scope because `app.state` is slow."""
     scope = request.scope
     found = scope.get(_FACADE)
     if found is None:
@@ -66,7 +65,7 @@ def facade(request: Request) -> Facade:
 
 
 def base(request: Request) -> str:
-    """The FHIR base, without a slash at the end: the site's public one, else the loopback name the client used."""
+    """Return the FHIR base URL without a trailing slash: the site's public one, else from the Host header."""
     scope = request.scope
     found = scope.get(_BASE)
     if found is None:
@@ -77,11 +76,11 @@ def base(request: Request) -> str:
 
 @lru_cache(maxsize=256)
 def _base_at(host: str, server: tuple[str, int]) -> str:
-    """The base at the name in a Host header, or if it is none at the address of the server."""
+    """Build the base URL from a Host header, or from the server's address if the header is empty."""
     url = URL(scope={"type": "http", "path": MOUNT, "headers": [(b"host", host.encode())], "server": server})
     return f"http://{url.netloc}{MOUNT}"
 
 
 def circumstances(request: Request) -> Circumstances:
-    """What the values of a search depend on beside themselves."""
+    """Return the context in which search values are read: time zone, current time and FHIR base."""
     return Circumstances(facade(request).zone, clock.now(), base(request))

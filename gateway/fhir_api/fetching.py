@@ -1,6 +1,6 @@
-"""The current version of a resource: of the index, or read through where the index has none or the client wants newer.
+"""Fetch the current version of a resource from the store; ask AutoScribe if it is missing or too old for the client.
 
-https://hl7.org/fhir/R4/http.html#read, decisions D25 and D26.
+https://hl7.org/fhir/R4/http.html#read, decisions D25 and D26. Asking AutoScribe ingests the study ("read through").
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from gateway.store.studies.versions import CURRENT
 from mappings.identifiers import upstream_id
 
 _OWNER: Final = re.compile(r"(?:rep|stu|usr)-[0-9a-f]{32}")
-# Made of a user and a facility, which only reports name together
+# Built from a user and a facility: only a report names both, so no single id can be asked for
 _OF_SEVERAL: Final = frozenset({"PractitionerRole"})
 _MOST_FAULTS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """A version, and when AutoScribe was asked for what it is made of (microseconds; None: for several studies).
+    """A current version; `fetched` is when AutoScribe gave its source (microseconds; None if made of several studies).
 
-    `faults` is what its judge has to say (JSON) where it is suppressed.
+    `faults` lists why the version is suppressed (JSON); None if it is served.
     """
 
     version: Version
@@ -39,11 +39,11 @@ class Current:
 
 
 async def current(request: Request, resource_type: str, resource_id: str) -> Current:
-    """The current version, as new as the client wants it; what AutoScribe shows no more stands as it was seen last.
+    """Return the current version, as fresh as the client asks; a resource that AutoScribe dropped stays as last seen.
 
     Raises:
-        ResourceNotFound: there is none, or it is suppressed.
-        UpstreamError: it is not stored, or too old, and AutoScribe cannot be asked.
+        ResourceNotFound: there is no such resource, or it is suppressed.
+        UpstreamError: the resource is not stored or too old, and AutoScribe cannot be reached.
     """
     serving, address = facade(request), f"{resource_type}/{resource_id}"
     found = await _stored(serving, address)
@@ -62,7 +62,7 @@ async def current(request: Request, resource_type: str, resource_id: str) -> Cur
 
 
 async def _stored(serving: Facade, address: str) -> Current | None:
-    """The current version in the store."""
+    """Return the current version in the store, None if there is none."""
     rows = await serving.engine.fetch(CURRENT, address=address)
     if not rows:
         return None
@@ -71,7 +71,11 @@ async def _stored(serving: Facade, address: str) -> Current | None:
 
 
 async def _read_through(serving: Facade, resource_type: str, resource_id: str, *, is_known: bool) -> None:
-    """Ask AutoScribe for what the id says it is made of; what has no such id is known from reports alone."""
+    """Ingest the report, study or user whose id the resource id contains.
+
+    Raises:
+        ResourceNotFound: the id contains none, and the resource is not stored.
+    """
     found = _OWNER.match(resource_id)
     owner = upstream_id(found[0]) if found and resource_type not in _OF_SEVERAL else None
     if owner is None:
@@ -88,7 +92,7 @@ async def _read_through(serving: Facade, resource_type: str, resource_id: str, *
 
 
 def _said(faults: str) -> str:
-    """Why a resource is not served: codes and places, never values."""
+    """Word why a resource is suppressed: fault codes and pointers, never values."""
     every = json.loads(faults)
     shown = "; ".join(f"{one['pointer'] or '/'}: {one['code']}" for one in every[:_MOST_FAULTS])
     return f"suppressed, since it does not pass the check that all resources go through ({len(every)}): {shown}"

@@ -1,7 +1,7 @@
-"""How old an answer is, and whether the client wants a newer one.
+"""Age of an answer, and the client's wish for a newer one (`Cache-Control`).
 
-RFC 9111 §5.1 (`Age`) and §5.2.1 (`no-cache`, `max-age` of a request), decision D26: until the first sweep has ended, or
-when the last is too old, an answer of the index says `incomplete`.
+RFC 9111 §5.1 (`Age`) and §5.2.1 (`no-cache`, `max-age` of a request), decision D26: an answer from the index says
+`incomplete` until the first sweep has ended, and whenever the last sweep is too old.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ _SECOND: Final = 1_000_000
 
 
 def wants_newer(request: Request, fetched: int | None) -> bool:
-    """True if the client takes no answer as old as one that AutoScribe gave at that instant (microseconds, or never).
+    """True if the client refuses an answer fetched from AutoScribe at that instant (microseconds; None for never).
 
-    `no-cache`, also as `Pragma`, takes none that is stored.
+    `no-cache`, in `Cache-Control` or `Pragma`, refuses every stored answer.
     """
     header = request.headers.get("cache-control", "").lower() or request.headers.get("pragma", "").lower()
     if not header:
         return False
     if "no-cache" in header:
         return True
-    found = _MAX_AGE.search(header)
-    return found is not None and (fetched is None or age(fetched) > int(found[1]))
+    max_age = _MAX_AGE.search(header)
+    return max_age is not None and (fetched is None or age(fetched) > int(max_age[1]))
 
 
 def age(fetched: int) -> int:
-    """Whole seconds since an instant (microseconds)."""
+    """Return the whole seconds since an instant (microseconds)."""
     return max(0, (micros(clock.now()) - fetched) // _SECOND)
 
 
 def index_age(serving: Facade) -> int | None:
-    """Whole seconds for which a change may have gone unseen; None before the first sweep has ended."""
+    """Return the seconds since the last completed sweep began; None before the first one has ended."""
     finished = serving.sweep().finished
     return None if finished is None else age(micros(finished.started))
 
 
 def incompleteness(serving: Facade) -> list[Issue]:
-    """What there is to say of answers that come from the index alone; nothing where it is complete and current."""
+    """Return the warning `index-incomplete`, or nothing if the index is complete and current."""
     sweep = serving.sweep()
     if sweep.is_current(clock.now(), serving.max_index_age):
         return []

@@ -1,6 +1,6 @@
-"""The versions of one resource, the newest first.
+"""History of one resource: its versions, newest first.
 
-https://hl7.org/fhir/R4/http.html#history: what is withdrawn is a version too, and no delete (CONF-0187 to CONF-0192).
+https://hl7.org/fhir/R4/http.html#history: a withdrawal is a version too, not a delete (CONF-0187 to CONF-0192).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _UNDERSTOOD: Final = _ASKED | {"_format", "_pretty", PAGE}
 
 
 def history(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
-    """The handler of GET [base]/[type]/[id]/_history."""
+    """Make the handler of GET [base]/[type]/[id]/_history."""
 
     async def handle(request: Request) -> Response:
         given, serving = parameters(request), facade(request)
@@ -55,14 +55,18 @@ def history(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _window(request: Request, given: Parameters) -> dict[str, int]:
-    """`_since` and `_at` in microseconds."""
+    """Turn `_since` and `_at` into bounds in microseconds."""
     since, at = value_of(given, "_since"), value_of(given, "_at")
     low, high = interval(request, "_at", at) if at else (-1, _NO_END)
     return {"since": interval(request, "_since", since)[0] if since else 0, "at_low": low, "at_high": high}
 
 
 def interval(request: Request, name: str, value: str) -> tuple[int, int]:
-    """A date or an instant as the interval it is."""
+    """Parse a date or instant into its interval (first and last microsecond).
+
+    Raises:
+        BadRequest: the value is not one date or instant.
+    """
     try:
         found = asked("Patient", "_lastUpdated", f"eq{value}", circumstances(request))
     except BadRequest:

@@ -1,6 +1,7 @@
-"""Read and vread of one resource.
+"""The FHIR interactions read and vread.
 
-https://hl7.org/fhir/R4/http.html#read, https://hl7.org/fhir/R4/http.html#vread, https://hl7.org/fhir/R4/http.html#cread.
+https://hl7.org/fhir/R4/http.html#read, https://hl7.org/fhir/R4/http.html#vread,
+https://hl7.org/fhir/R4/http.html#cread.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _WHOLE: Final = Shape()
 
 
 def read(resource_type: str) -> Handler:
-    """The handler of GET [base]/[type]/[id]."""
+    """Make the handler of GET [base]/[type]/[id]."""
 
     async def handle(request: Request) -> Response:
         given = parameters(request)
@@ -45,7 +46,7 @@ def read(resource_type: str) -> Handler:
 
 
 def vread(resource_type: str) -> Handler:
-    """The handler of GET [base]/[type]/[id]/_history/[version]."""
+    """Make the handler of GET [base]/[type]/[id]/_history/[version]."""
 
     async def handle(request: Request) -> Response:
         given = parameters(request)
@@ -55,8 +56,8 @@ def vread(resource_type: str) -> Handler:
         rows = await facade(request).engine.fetch(ONE_VERSION, address=address, version=number)
         if not rows or rows[0][2] is not None:
             raise ResourceNotFound("there is no such version of this resource; its _history lists those there are")
-        found = Version(address, int(rows[0][0]), int(rows[0][1]), bytes(rows[0][3]))
-        return await fhir_conditional(request, given, _body(found, shape), _validators(found))
+        stored = Version(address, int(rows[0][0]), int(rows[0][1]), bytes(rows[0][3]))
+        return await fhir_conditional(request, given, _body(stored, shape), _validators(stored))
 
     return handle
 

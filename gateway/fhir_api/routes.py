@@ -1,4 +1,4 @@
-"""The addresses of the facade, made from the table of what is served; anything else is a 404 or 405 that says more.
+"""Routes of the facade, built from the tables in `served`; any other path or method gets a 404 or 405 with a reason.
 
 https://hl7.org/fhir/R4/http.html#summary.
 """
@@ -55,7 +55,7 @@ _OPERATIONS: Final[Mapping[str, Callable[[Operation, str], Handler]]] = {
 
 
 def fhir_app() -> ASGIApp:
-    """The facade as an ASGI application, for what is addressed to its base; `app.state.facade` must be a `Facade`."""
+    """Build the facade as an ASGI application for paths below its base; `app.state.facade` must be a `Facade`."""
     router = _BySteps()
     app = Outcomes(_AtBase(router))
     router.add(_route("/", {"POST": batch(app)}, _NO_BASE))
@@ -72,14 +72,14 @@ def fhir_app() -> ASGIApp:
 
 
 def _of_operation(row: Operation) -> Iterator[Route]:
-    """The addresses of an operation; they stand before those of ids."""
+    """Build the routes of an operation; they must be added before routes with an id."""
     for resource_type, address in row.addresses():
         handler = _OPERATIONS[row.name](row, resource_type)
         yield _route(address, dict.fromkeys(row.methods, handler), f"asked for by {' or '.join(row.methods)}")
 
 
 def _of_type(row: Served) -> list[Route]:
-    """The type level and the instance level of a resource type."""
+    """Build the routes of a resource type, at type level and instance level."""
     kind = row.resource_type
     one = f"/{kind}/{{id}}"
     no_create = _NO_CREATE if kind == OF_REPORTS else _NO_WRITES
@@ -96,14 +96,14 @@ def _of_type(row: Served) -> list[Route]:
 
 
 def _route(template: str, handlers: Mapping[str, Handler], otherwise: str) -> Route:
-    """A Starlette route for every method; `otherwise` is what to say to one that has no handler."""
+    """Build a Starlette route for every method; `otherwise` is the error text for a method without a handler."""
     if "GET" in handlers:
         handlers = {**handlers, "HEAD": handlers["GET"]}
     return Route(template, _Endpoint(template, handlers, otherwise))
 
 
 class _AtBase:
-    """ASGI: addresses go on from the base, which is the same with a slash behind it and without."""
+    """ASGI middleware: strips the base from the path; the base is the same with and without a trailing slash."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -116,9 +116,9 @@ class _AtBase:
 
 
 class _BySteps:
-    """ASGI: looks for a route only among those whose address begins with the same step and has as many.
+    """ASGI router: tries only the routes whose path has the same first step and the same number of steps.
 
-    There are a hundred, and each that is tried takes time.
+    There are about a hundred routes, and each try takes time.
     """
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class _BySteps:
         self._routers: dict[tuple[str, int], Router] = {}
 
     def add(self, *routes: Route) -> None:
-        """Take these routes in; of those that fit an address the first is taken."""
+        """Add routes; the first one that matches a path answers."""
         for one in routes:
             router = self._routers.setdefault(_steps(one.path), Router(redirect_slashes=False))
             router.routes.append(one)
@@ -137,12 +137,12 @@ class _BySteps:
 
 
 def _steps(path: str) -> tuple[str, int]:
-    """The first step of an address, and how many it has."""
+    """Return the first step of a path, and the number of steps."""
     return path.split("/", 2)[1], path.count("/")
 
 
 class _Endpoint:
-    """ASGI: the handler of a method. As a class it gets every method; a function would get GET alone."""
+    """ASGI endpoint: calls the handler of the method. Starlette gives a class all methods, a function only GET."""
 
     def __init__(self, template: str, handlers: Mapping[str, Handler], otherwise: str) -> None:
         self._template, self._handlers, self._otherwise = template, handlers, otherwise

@@ -1,4 +1,4 @@
-"""What the facade serves: one row a resource type, one an operation. Routes, CapabilityStatement and documents read it.
+"""Tables of all resource types and operations of the facade, used by routes, CapabilityStatement and documents.
 
 https://hl7.org/fhir/R4/http.html: the interactions of a RESTful server; https://hl7.org/fhir/R4/operations.html.
 """
@@ -18,7 +18,7 @@ US_CORE: Final = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A resource type: what its ids look like, what it is, the profiles that its resources may claim."""
+    """A served resource type: form of its ids, description, and profiles that its resources may claim."""
 
     resource_type: str
     ids: str
@@ -29,7 +29,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A parameter that an operation takes; `type` as FHIR names it, `most` is `1` or `*`."""
+    """An input of an operation; `type` is a FHIR type, `most` is `1` or `*`."""
 
     name: str
     type: str
@@ -40,7 +40,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation, named without its `$`: of which types, at which levels, and by which methods it is asked for.
+    """An operation, named without `$`, with its resource types, levels and HTTP methods.
 
     `definition` is the canonical URL of its OperationDefinition.
     """
@@ -55,11 +55,11 @@ class Operation:
 
     @property
     def is_own(self) -> bool:
-        """True for one that no specification defines."""
+        """True if no specification defines the operation."""
         return self.definition.startswith(OPERATION_URN)
 
     def addresses(self) -> Iterator[tuple[str, str]]:
-        """Each type that it is of, with the address below the base."""
+        """Yield each resource type with the operation's path below the base."""
         for resource_type in self.resource_types:
             for level in self.levels:
                 yield resource_type, f"/{resource_type}{'/{id}' if level == 'instance' else ''}/${self.name}"
@@ -218,7 +218,7 @@ BY_TYPE: Final = {row.resource_type: row for row in RESOURCES}
 
 
 def facade_rows() -> Iterator[tuple[str, str]]:
-    """Every interaction as (request, what it answers), for the documents."""
+    """Yield every interaction as (request, description of its answer), for the documents."""
     yield "`GET /fhir/metadata`", "The CapabilityStatement, made from the tables the code runs on."
     for row in RESOURCES:
         yield f"`GET /fhir/{row.resource_type}/<id>`", f"Ids: {row.ids}. {row.documentation}"

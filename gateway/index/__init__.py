@@ -1,1 +1,1 @@
-"""Search index, pure: the values by which a resource is found, and the criteria of a search parameter."""
+"""Search index, pure: index rows of a resource, and criteria of a search parameter."""

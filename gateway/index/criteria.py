@@ -1,4 +1,4 @@
-"""What one value of a search parameter asks for, in terms of the rows of the index.
+"""Criteria: the conditions on index rows that one value of a search parameter stands for.
 
 https://hl7.org/fhir/R4/search.html#ptypes. A resource has rows `(key, value)` in `term`, for tokens, references and
 strings, and rows `(key, low, high)` in `moment`, for dates; `key` names the parameter (`gateway.index.keys`).
@@ -14,7 +14,7 @@ Comparison = Literal["eq", "ne", "gt", "ge", "lt", "le", "sa", "eb", "ap"]
 
 @dataclass(frozen=True, slots=True)
 class Is:
-    """The resource has this very term."""
+    """Criterion: the resource has exactly this term."""
 
     key: int
     value: str
@@ -22,7 +22,7 @@ class Is:
 
 @dataclass(frozen=True, slots=True)
 class Starts:
-    """It has a term that starts so."""
+    """Criterion: the resource has a term that starts with this value."""
 
     key: int
     value: str
@@ -30,7 +30,7 @@ class Starts:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """It has a term that ends so."""
+    """Criterion: the resource has a term that ends with this value."""
 
     key: int
     value: str
@@ -38,7 +38,7 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Contains:
-    """It has a term with this anywhere in it."""
+    """Criterion: the resource has a term that contains this value."""
 
     key: int
     value: str
@@ -46,9 +46,9 @@ class Contains:
 
 @dataclass(frozen=True, slots=True)
 class During:
-    """It has a moment that compares so with the interval from `low` up to, not including, `high` (µs since 1970 UTC).
+    """Criterion: the resource has a moment that compares with the interval [low, high), in µs since 1970 UTC.
 
-    With `ap` the interval is widened already: the two overlap.
+    With `ap`, the interval is widened already, and it must overlap with the moment.
     """
 
     key: int
@@ -59,7 +59,7 @@ class During:
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """Its `meta.lastUpdated`, an instant, compares so with the interval."""
+    """Criterion: `meta.lastUpdated`, an instant, compares with the interval [low, high)."""
 
     comparison: Comparison
     low: int
@@ -68,7 +68,7 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class Has:
-    """It has any term, or any moment, of that parameter."""
+    """Criterion: the resource has any term, or any moment, of a parameter."""
 
     key: int
     kind: Literal["term", "moment"]
@@ -76,21 +76,21 @@ class Has:
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """It is the resource with that address, `Type/id`."""
+    """Criterion: the resource has this address, `Type/id`."""
 
     address: str
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The criterion does not hold."""
+    """Criterion: the inner criterion does not hold."""
 
     criterion: Criterion
 
 
 @dataclass(frozen=True, slots=True)
 class Refers:
-    """A reference of it (`key`) leads to a resource of which the criterion holds (chaining)."""
+    """Criterion: a reference (`key`) leads to a resource that meets the inner criterion (chaining)."""
 
     key: int
     criterion: Criterion
@@ -98,7 +98,7 @@ class Refers:
 
 @dataclass(frozen=True, slots=True)
 class Referred:
-    """A reference (`key`, of another type) leads to it from a resource of which the criterion holds (`_has`)."""
+    """Criterion: a resource that meets the inner criterion refers to this one by `key` (`_has`)."""
 
     key: int
     criterion: Criterion
@@ -106,9 +106,9 @@ class Referred:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """No resource is so."""
+    """Criterion: no resource matches."""
 
 
 Criterion: TypeAlias = Is | Starts | Ends | Contains | During | Updated | Has | At | Not | Refers | Referred | Nothing
-# Any of its criteria holds
+# A clause holds if any of its criteria holds
 Clause: TypeAlias = tuple[Criterion, ...]

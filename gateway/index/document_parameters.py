@@ -1,4 +1,4 @@
-"""The search parameters of DocumentReference, ServiceRequest and Provenance, those that every type has left out.
+"""Search parameters of DocumentReference, ServiceRequest and Provenance, except those that every type has.
 
 https://hl7.org/fhir/R4/documentreference.html#search, https://hl7.org/fhir/R4/servicerequest.html#search,
 https://hl7.org/fhir/R4/provenance.html#search, US Core server CapabilityStatement 6.1.0 and 8.0.0.
@@ -254,7 +254,7 @@ PROVENANCE: Final = (
         "The DiagnosticReport, Observation or DocumentReference that it speaks of.",
         PRESENCE,
         narrows=True,
-        # The last two have none; that it may be asked for with them US Core requires (_revinclude)
+        # No Provenance targets the last two types, but US Core requires _revinclude for them
         targets=("DiagnosticReport", "Observation", "DocumentReference", "ServiceRequest", "Patient"),
     ),
     Parameter(

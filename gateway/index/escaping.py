@@ -1,4 +1,4 @@
-r"""A value of a search parameter taken apart at what is not escaped.
+r"""Split a value of a search parameter at its unescaped separators.
 
 https://hl7.org/fhir/R4/search.html#escaping: `\,` `\|` `\$` and `\\` stand for the characters themselves.
 """
@@ -14,17 +14,17 @@ _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
 def alternatives(value: str) -> list[str]:
-    r"""The values between unescaped commas, any of which is asked for; they are still escaped, none is empty."""
+    r"""Split a value at unescaped commas into its alternatives; they stay escaped, and empty ones are dropped."""
     return _ALTERNATIVE.findall(value)
 
 
 def unescaped(value: str) -> str:
-    """A value with what is escaped as the characters it stands for."""
+    """Remove the escapes from a value."""
     return _ESCAPED.sub(r"\1", value)
 
 
 def parts(value: str, most: int) -> list[str]:
-    """What stands between unescaped bars, unescaped: at most so many parts, the last with the bars that are left."""
+    """Split at unescaped bars and unescape: at most `most` parts, the last with the remaining bars."""
     found: list[str] = []
     while len(found) < most - 1 and (before := _BEFORE_BAR.match(value)):
         found.append(unescaped(before[1]))
@@ -33,6 +33,6 @@ def parts(value: str, most: int) -> list[str]:
 
 
 def token(value: str) -> tuple[str | None, str]:
-    r"""`system|code` as both; the system is None where none is named, empty for `|code`."""
+    r"""Split `system|code`; the system is None if there is no bar, and empty for `|code`."""
     found = parts(value, 2)
     return (found[0], found[1]) if len(found) == 2 else (None, found[0])

@@ -1,7 +1,7 @@
-"""The rows of the index that a resource is found by, as the table of parameters says.
+"""Extract the index rows of a resource, as defined by the table of search parameters.
 
-https://hl7.org/fhir/R4/search.html#ptypes, #token, #reference, #string, #date. Whatever shape an element has, what its
-parameter compares is taken from it: the codings of a CodeableConcept, the parts of a HumanName, the days of a Period.
+https://hl7.org/fhir/R4/search.html#ptypes, #token, #reference, #string, #date. Each data type gives the values that a
+search compares: the codings of a CodeableConcept, the parts of a HumanName, the days of a Period.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from gateway.index.parameter import Parameter
 from gateway.index.parameters import OWN_COLUMNS, PARAMETERS, TYPES
 from gateway.index.terms import code_term, exact, typed_term, word_starts
 
-# No interval of the index is longer, a day in any zone: a search for what overlaps need not look further back. What
-# the mappings make says days and instants; a longer Period counts by its beginning, one without by its end.
+# No interval in the index is longer than a day in any zone, so a search for overlaps looks back only this far. The
+# mappings produce days and instants only; a longer Period is indexed by its start, or by its end if it has no start.
 LONGEST: Final = 26 * 60 * 60 * 1_000_000
-# But of a birth date the year may be all that is said
+# Except a birth date, which may be a year only
 _YEAR: Final = 366 * 24 * 60 * 60 * 1_000_000
 _BIRTH_DATE: Final = key("Patient", "birthdate")
 # The elements of HumanName and Address that are compared
@@ -35,14 +35,14 @@ Moment: TypeAlias = tuple[int, int, int]
 
 
 class Rows(NamedTuple):
-    """What a resource is found by: `terms` as (key, value), `moments` as (key, low, high)."""
+    """Index rows of a resource: `terms` as (key, value), `moments` as (key, low, high)."""
 
     terms: frozenset[Term]
     moments: frozenset[Moment]
 
 
 class _Source(NamedTuple):
-    """An element of a type, the keys of what it gives, and what turns one value of it into terms."""
+    """Extraction rule of one element: its path, the keys of its rows, and the function that makes its terms."""
 
     first: str
     rest: tuple[str, ...]
@@ -58,9 +58,9 @@ class _Source(NamedTuple):
 
 
 def rows(resource: Mapping[str, Any], zone: tzinfo, *, signed: str | None = None) -> Rows:
-    """The rows of a resource; a date without an offset is one of `zone`.
+    """Extract the index rows of a resource; a date without an offset is in `zone`.
 
-    `signed` is the instant at which a DiagnosticReport itself was signed, which an appended version no longer says.
+    `signed` is the signature instant of a DiagnosticReport's own report, which an appended version no longer contains.
     """
     terms: set[Term] = set()
     moments: set[Moment] = set()
@@ -94,7 +94,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _token_terms(value: Any, source: _Source) -> Iterator[Term]:
-    """A code or boolean, an Identifier, a CodeableConcept or a Coding."""
+    """Yield the terms of a code, boolean, Identifier, CodeableConcept or Coding."""
     if not isinstance(value, dict):
         code = str(value).lower() if isinstance(value, bool) else value
         yield source.key, code_term(code, source.system)
@@ -142,12 +142,12 @@ def _uri_terms(value: str, source: _Source) -> Iterator[Term]:
 
 
 def longest(parameter_key: int) -> int:
-    """The longest interval that there is of a parameter, in microseconds."""
+    """Return the longest interval that a parameter has in the index, in microseconds."""
     return _YEAR if parameter_key == _BIRTH_DATE else LONGEST
 
 
 def _moments(values: Iterable[Any], parameter_key: int, zone: tzinfo) -> Iterator[Moment]:
-    """Dates, dateTimes, instants and Periods; of a Period that is longer, or has one end only, what is next to it."""
+    """Yield the moments of dates, dateTimes, instants and Periods; cut a long or open Period to `longest`."""
     for value in values:
         start, end = (value.get("start"), value.get("end")) if isinstance(value, dict) else (value, value)
         first, last = interval(start or end or "", zone), interval(end or start or "", zone)

@@ -1,7 +1,7 @@
-"""What a date stands for: the interval from `low` up to, not including, `high`, in microseconds since 1970 UTC.
+"""Convert a FHIR date to the interval [low, high) that it covers, in microseconds since 1970 UTC.
 
 https://hl7.org/fhir/R4/search.html#date, https://hl7.org/fhir/R4/datatypes.html#dateTime. A date covers all of its
-year, month, day, minute, second or fraction; without an offset it is one of the zone that is given.
+year, month, day, minute, second or fraction. Without an offset it is in the given zone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _EPOCH: Final = date(1970, 1, 1).toordinal()
 _LAST_DAY: Final = date.max.toordinal()
 _MOST_OFFSET: Final = 14 * 60
 _DIGITS: Final = 6
-# An unencoded `+` arrives as a blank
+# An unencoded `+` in a query string arrives as a space
 _DATE: Final = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)"
     r"(?:T([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d|60)(?:\.(\d+))?)?(Z|[+ -][01]\d:[0-5]\d)?)?)?)?",
@@ -31,7 +31,7 @@ Interval = tuple[int, int]
 
 @lru_cache(maxsize=4096)
 def interval(text: str, zone: tzinfo) -> Interval | None:
-    """The interval of a FHIR date, dateTime or instant; None for what is none, or no calendar has."""
+    """Return the interval of a FHIR date, dateTime or instant; None if it is malformed or not in the calendar."""
     match = _DATE.fullmatch(text)
     if match is None:
         return None
@@ -47,7 +47,7 @@ def interval(text: str, zone: tzinfo) -> Interval | None:
 
 
 def widened(low: int, high: int, now: datetime) -> Interval:
-    """The interval with a tenth of its distance from `now` before and behind it, for `ap`."""
+    """Widen an interval on both sides by a tenth of its distance from `now`, for `ap`."""
     at = (now - datetime(1970, 1, 1, tzinfo=UTC)) // _TICK
     more = max(low - at, at - high, 0) // 10
     return low - more, high + more
@@ -65,7 +65,7 @@ def _in_a_day(day: date, match: re.Match[str], zone: tzinfo) -> Interval:
 
 
 def _after(first: date, month: str | None, day: str | None) -> int:
-    """The day after the year, month or day that begins at `first`, which may be beyond the calendar."""
+    """Return the ordinal of the day after the year, month or day that begins at `first`; may exceed the calendar."""
     if day is not None:
         return first.toordinal() + 1
     months = first.year * 12 + (first.month if month is not None else 12)
@@ -83,10 +83,10 @@ def _offset(moment: datetime) -> int:
 
 
 def _zone(text: str | None, zone: tzinfo) -> tzinfo:
-    """The zone of an offset, or `zone` where none is written.
+    """Return the time zone of an offset, or `zone` if there is no offset.
 
     Raises:
-        ValueError: an offset that FHIR does not allow.
+        ValueError: FHIR does not allow the offset.
     """
     if text is None:
         return zone

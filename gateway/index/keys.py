@@ -1,4 +1,4 @@
-"""The key of a search parameter in the index, and the forms in which terms stand there: short, stable, comparable.
+"""Keys of search parameters in the index, and the stored form of terms.
 
 https://hl7.org/fhir/R4/search.html#token, #string.
 """
@@ -14,7 +14,7 @@ from unicodedata import combining, normalize
 SEPARATOR: Final = "\x1f"
 MOST: Final = 200
 _DIGEST: Final = 32
-# Letters with a stroke or joined, which Unicode does not take apart
+# Letters that Unicode normalization does not decompose (strokes, ligatures)
 _PLAIN: Final = str.maketrans(
     {
         **dict.fromkeys("łŁ", "l"),
@@ -32,23 +32,23 @@ _PLAIN: Final = str.maketrans(
 
 @cache
 def key(resource_type: str, name: str) -> int:
-    """The number that stands for a parameter of a type; the same in every release, and in every store."""
+    """Return the number of a parameter in the index; stable over releases and stores."""
     return zlib.crc32(f"{resource_type}.{name}".encode())
 
 
 def token_term(code: str, system: str = "") -> str:
-    """A code or an identifier's value with its system, so that all of one code stand together."""
+    """Join a code or identifier value with its system; the code comes first, so that equal codes sort together."""
     return bounded(code) + SEPARATOR + bounded(system)
 
 
 def bounded(text: str) -> str:
-    """A text that the index can hold: a long one is its beginning and a digest of the whole."""
+    """Limit a text to the length of the index; a longer one becomes its start and a digest of the whole."""
     if len(text) <= MOST:
         return text
     return text[:MOST] + "\x1e" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
 
 
 def folded(text: str) -> str:
-    """A string without case and accents, with single blanks, as it is compared; of a long one the beginning."""
+    """Normalize a string for comparison: no case, no accents, single spaces, cut to the length of the index."""
     plain = "".join(one for one in normalize("NFKD", text.translate(_PLAIN)) if not combining(one))
     return " ".join(plain.casefold().split())[:MOST]

@@ -1,6 +1,6 @@
-"""Which studies and reports of AutoScribe a search names, for the caller to ask for what the index does not hold yet.
+"""Find the AutoScribe studies and reports that a search names, so that the caller can fetch missing ones.
 
-Decision D3: the id of a resource begins with that of the report or study it is made of, `_` written as `-`.
+Decision D3: a resource id begins with the id of its report or study, with `-` in place of `_`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _URN_OID: Final = "urn:oid:"
 
 
 class Name(NamedTuple):
-    """A report or study by its id in AutoScribe, or a study by its DICOM UID."""
+    """Name of a report or study by AutoScribe id, or of a study by DICOM UID."""
 
     by: Literal["report", "study", "uid"]
     value: str
 
 
 def named(clauses: Iterable[Clause]) -> frozenset[Name]:
-    """What the criteria of the clauses name; what they say is not to be so (`:not`, `:missing`) names nothing."""
+    """Collect the names in the clauses; negated criteria (`:not`, `:missing`) name nothing."""
     return frozenset[Name]().union(*map(_named, clauses))
 
 
@@ -55,7 +55,7 @@ def _owner(address: str) -> Iterator[Name]:
 
 
 def _study(value: str, system: str | None) -> Iterator[Name]:
-    """Of an identifier without a system it is not known what it is: it may be a UID that is no OID."""
+    """Yield the name of a study by identifier; without a system, the value may be a UID, even one that is no OID."""
     if system == SID_STUDY:
         yield Name("study", value)
     elif system in {DICOM_UID, SID_STUDY_UID_ODD, None} and len(value) <= MOST:

@@ -1,4 +1,4 @@
-"""A search parameter: one row of the table that search, extraction, CapabilityStatement and documents read.
+"""Search parameter: one row of the table used by search, extraction, CapabilityStatement and documents.
 
 https://hl7.org/fhir/R4/searchparameter.html, https://hl7.org/fhir/R4/search.html#modifiers, decision D30.
 """
@@ -12,7 +12,7 @@ from gateway.index import keys
 
 Type = Literal["token", "reference", "date", "string", "uri"]
 
-# The modifiers that are offered; a reference has the types that it may lead to beside them
+# Modifiers offered for each kind of parameter; a reference also accepts its target types
 CODE: Final = ("not", "missing")
 CONCEPT: Final = ("not", "missing", "text")
 IDENTIFIER: Final = ("not", "missing", "of-type")
@@ -23,13 +23,13 @@ PRESENCE: Final = ("missing",)
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A search parameter of a type of resource; `definition` is the canonical URL of its SearchParameter.
+    """A search parameter of a resource type; `definition` is the canonical URL of its SearchParameter.
 
-    `paths` are the elements it looks at, as JSON has them; an extension stands with its url. `narrows`: a value of it
-    alone makes a search allowed (D30). `targets` are the types that a reference of ours leads to, `chains` what may be
-    asked of them. `shares` names the parameter whose rows in the index it reads, if not its own. `system` is that of a
-    `code` element, which does not say it; `codes` those that it may have: another finds nothing. A value that is not
-    among `values`, where there are any, is malformed. `absent` is the code of a resource that does not say any.
+    `paths` are its elements in JSON; an extension is given with its URL. `narrows`: the parameter alone makes a search
+    allowed (D30). `targets` are the types that the gateway's references lead to, `chains` the parameters offered on
+    them. `shares` names the parameter whose index rows it reads, if not its own. `system` is the implied system of a
+    `code` element, `codes` are its possible codes; another code finds nothing. If there are `values`, any other value
+    is malformed. `absent` is the code indexed for a resource without the element.
     """
 
     resource_type: str
@@ -50,9 +50,9 @@ class Parameter:
 
     @property
     def key(self) -> int:
-        """The number under which its rows stand in the index."""
+        """Key of its rows in the index."""
         return keys.key(self.resource_type, self.shares or self.name)
 
     def key_with(self, modifier: str) -> int:
-        """The number of the rows that only a modifier of it reads."""
+        """Return the key of the rows that only one of its modifiers reads."""
         return keys.key(self.resource_type, f"{self.shares or self.name}:{modifier}")

@@ -1,4 +1,4 @@
-"""Every search parameter of every type that is searched: the one table.
+"""Table of all search parameters of all searchable types.
 
 https://hl7.org/fhir/R4/searchparameter-registry.html, https://hl7.org/fhir/R4/search.html#all.
 """
@@ -28,9 +28,9 @@ _OF_TYPE: Final = {
     "Provenance": PROVENANCE,
 }
 TYPES: Final = tuple(_OF_TYPE)
-# What stands in columns of the resource itself, not in rows of the index
+# Parameters stored in columns of the resource itself, not in index rows
 OWN_COLUMNS: Final = frozenset({"_id", "_lastUpdated"})
-# A reference of another type that leads here -> what may be asked of what it comes from (`_has`)
+# (type, reference) -> parameters of that type that `_has` may ask for
 REVERSE_CHAINS: Final = {("Provenance", "target"): ("recorded",)}
 
 
@@ -77,17 +77,17 @@ _OF_EVERY_TYPE: Final = (
 _BY_TYPE: Final = {
     name: (*(replace(one, resource_type=name) for one in _OF_EVERY_TYPE), *rows) for name, rows in _OF_TYPE.items()
 }
-# The parameters that every type has
+# Names of the parameters that every type has
 EVERY: Final = frozenset(one.name for one in _OF_EVERY_TYPE)
 PARAMETERS: Final = tuple(one for rows in _BY_TYPE.values() for one in rows)
 _BY_NAME: Final = {(one.resource_type, one.name): one for one in PARAMETERS}
 
 
 def parameter(resource_type: str, name: str) -> Parameter | None:
-    """The parameter of that name, without modifier or chain; None where the type has none."""
+    """Return the parameter of a type by its plain name (no modifier, no chain); None if there is none."""
     return _BY_NAME.get((resource_type, name))
 
 
 def parameters_of(resource_type: str) -> tuple[Parameter, ...]:
-    """All parameters of a type, in the order of the table; none of a type that is not searched."""
+    """Return all parameters of a type in table order; empty for a type that is not searched."""
     return _BY_TYPE.get(resource_type, ())

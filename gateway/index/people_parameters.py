@@ -1,4 +1,4 @@
-"""The search parameters of Patient, Practitioner, PractitionerRole and Organization, but for those of every type.
+"""Search parameters of Patient, Practitioner, PractitionerRole and Organization, except those that every type has.
 
 https://hl7.org/fhir/R4/patient.html#search, https://hl7.org/fhir/R4/practitioner.html#search,
 https://hl7.org/fhir/R4/practitionerrole.html#search, https://hl7.org/fhir/R4/organization.html#search,

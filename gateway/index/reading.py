@@ -1,7 +1,7 @@
-"""What a search parameter of a request asks for: its name found in the table, its values read.
+"""Parse a search parameter of a request: resolve its name, parse its values into criteria.
 
-https://hl7.org/fhir/R4/search.html#combining, #modifiers, #chaining, #has, decision D30. Alternatives of a value are
-parted by commas. A chain has one step.
+https://hl7.org/fhir/R4/search.html#combining, #modifiers, #chaining, #has, decision D30. Commas separate the
+alternatives of a value. A chain has one step.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from gateway.runtime.errors import BadRequest, NotSupported
 
 _HAS: Final = "_has:"
 _ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# How IHE IMR names parts of a name in a chain
+# IHE IMR's names of name parts in a chain
 _INNER: Final = {"name.family": "family", "name.given": "given"}
-# What a chain has no room for: it asks that there be a resource which is so, not that none be
+# Modifiers not offered in a chain: a chain asks that a matching resource exists, not that none does
 _DENIALS: Final = frozenset({"not", "missing"})
 _NEVER_NARROWS: Final = frozenset({"not", "missing", "contains", "text"})
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where the name of a parameter leads: whose values are read, one for each type that a chain leads to.
+    """Resolved name of a parameter: the parameters to match, one for each type that a chain leads to.
 
-    `through` is the reference that a chain follows, `referred_by` the one of another type that `_has` follows back.
+    `through` is the reference that a chain follows. `referred_by` is the reference that `_has` follows backwards.
     """
 
     parameters: tuple[Parameter, ...]
@@ -44,9 +44,9 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class AskedParameter:
-    """What a parameter of a request asks for: all clauses hold, each by any of its criteria.
+    """A parsed parameter: all clauses must hold, each by any of its criteria.
 
-    `narrows`: this alone makes a search allowed (D30). `has_unknown_code`: a code is not one that the element may have.
+    `narrows`: the parameter alone makes a search allowed (D30). `has_unknown_code`: the element cannot have the code.
     """
 
     route: Route
@@ -56,10 +56,10 @@ class AskedParameter:
 
 
 def find(resource_type: str, name: str) -> Route | None:
-    """Where a name, modifier and chain included, leads; None where the parameter or the chain is not known.
+    """Resolve a name with modifier and chain; None if the parameter or the chain is unknown.
 
     Raises:
-        NotSupported: the parameter is known, the modifier is not offered.
+        NotSupported: the parameter is known, but the modifier is not offered.
     """
     if name.startswith(_HAS):
         return _reverse(resource_type, name)
@@ -75,20 +75,20 @@ def find(resource_type: str, name: str) -> Route | None:
 
 
 def asked(resource_type: str, name: str, value: str, circumstances: Circumstances) -> AskedParameter | None:
-    """What one name and its value ask for; None where the parameter or the chain is not known.
+    """Parse one name and value; None if the parameter or the chain is unknown.
 
     Raises:
-        NotSupported: the parameter is known, the modifier is not offered.
+        NotSupported: the parameter is known, but the modifier is not offered.
         BadRequest: the value is malformed.
     """
-    if "ap" in value:  # the one comparison that minds what time it is
+    if "ap" in value:  # the only comparison that depends on the current time
         return _asked(resource_type, name, value, circumstances)
     return _remembered(resource_type, name, value, circumstances.zone, circumstances.base)
 
 
 @lru_cache(maxsize=2048)
 def _remembered(resource_type: str, name: str, value: str, zone: tzinfo, base: str) -> AskedParameter | None:
-    """What is the same at any time, for the same codes and days are asked for again and again."""
+    """Parse a value that does not depend on the current time; cached, since the same codes and days recur."""
     return _asked(resource_type, name, value, Circumstances(zone, _ANY_TIME, base))
 
 
@@ -98,7 +98,7 @@ def _asked(resource_type: str, name: str, value: str, circumstances: Circumstanc
 
 
 def read(route: Route, name: str, value: str, circumstances: Circumstances) -> AskedParameter:
-    """What a value asks for of what its `name` led to.
+    """Parse a value for a resolved name; `name` is used in errors.
 
     Raises:
         BadRequest: the value is malformed.
@@ -125,7 +125,7 @@ def _offered(name: str, modifier: str | None, offered: Iterable[str]) -> str:
 
 
 def _chain(row: Parameter, target: str | None, rest: str) -> Route | None:
-    """`reference.name`, `reference:Type.name`."""
+    """Resolve a chain: `reference.name` or `reference:Type.name`."""
     if target is not None and target not in _types(row):
         raise NotSupported(f"{row.name}: it leads to no such type", expression=f"http.{row.name}")
     inner, colon, modifier = rest.partition(":")
@@ -138,7 +138,7 @@ def _chain(row: Parameter, target: str | None, rest: str) -> Route | None:
 
 
 def _reverse(resource_type: str, name: str) -> Route | None:
-    """`_has:Type:reference:name`."""
+    """Resolve a reverse chain: `_has:Type:reference:name`."""
     source, _, rest = name.removeprefix(_HAS).partition(":")
     reference, _, inner = rest.partition(":")
     row, asked_of = parameter(source, reference), parameter(source, inner)
@@ -148,7 +148,7 @@ def _reverse(resource_type: str, name: str) -> Route | None:
 
 
 def _clauses(route: Route, found: Clause) -> tuple[Clause, ...]:
-    """One clause; for `:not`, under which none of the alternatives may hold, one for each."""
+    """Build one clause of all alternatives; for `:not`, where none may hold, one negated clause for each."""
     if route.modifier == "not":
         return tuple((Not(criterion),) for criterion in found)
     return (tuple(_led_to(route, criterion) for criterion in found),)
@@ -167,7 +167,7 @@ def _narrows(route: Route, found: Clause) -> bool:
 
 
 def _is_narrow(criterion: Criterion) -> bool:
-    """False for what may hold of almost every resource: a whole system, any other date."""
+    """False for a criterion that almost every resource may meet: any code of a system, any other date."""
     if isinstance(criterion, During | Updated):
         return criterion.comparison != "ne"
     return not isinstance(criterion, Ends)

@@ -1,4 +1,4 @@
-"""The search parameters of DiagnosticReport, those that every type has left out.
+"""Search parameters of DiagnosticReport, except those that every type has.
 
 https://hl7.org/fhir/R4/diagnosticreport.html#search, US Core server CapabilityStatement 6.1.0 and 8.0.0, IHE RAD.IMR
 RAD-143 (`basedOn`, `imagingStudy`), decision D30 (`critical`, `addendum`, `study`, `signed`).

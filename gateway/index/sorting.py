@@ -1,4 +1,4 @@
-"""What `_sort` may name, and where its values stand.
+"""Sort keys: the parameters that `_sort` may name, and the rows or columns with their values.
 
 https://hl7.org/fhir/R4/search.html#sort
 """
@@ -18,7 +18,7 @@ _SORTABLE: Final = frozenset(
 
 
 class SortKey(NamedTuple):
-    """By what to sort: rows of the index with that key, or a column of the resource itself, which has none."""
+    """A sort key: index rows with this key, or a column of the resource (`key` is None)."""
 
     kind: Literal["term", "moment", "updated", "id"]
     key: int | None
@@ -28,7 +28,7 @@ _OWN: Final = {"_id": SortKey("id", None), "_lastUpdated": SortKey("updated", No
 
 
 def sort_key(resource_type: str, name: str) -> SortKey | None:
-    """What a name of `_sort`, without `-`, sorts by; None for one that is not offered."""
+    """Return the sort key of a name in `_sort` (without `-`); None if it is not offered."""
     row = parameter(resource_type, name)
     if row is None or name in _OWN:
         return _OWN[name] if row else None

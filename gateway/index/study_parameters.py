@@ -1,4 +1,4 @@
-"""The search parameters of ImagingStudy and Observation, those that every type has left out.
+"""Search parameters of ImagingStudy and Observation, except those that every type has.
 
 https://hl7.org/fhir/R4/imagingstudy.html#search, https://hl7.org/fhir/R4/observation.html#search,
 US Core server CapabilityStatement 6.1.0 and 8.0.0.

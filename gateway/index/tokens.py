@@ -1,7 +1,7 @@
-"""What a value of a token parameter asks for: a code, an identifier, the text beside a code.
+"""Parse values of token parameters: codes, identifiers, and the text beside a code.
 
-https://hl7.org/fhir/R4/search.html#token. The UID of a study is found in each form that clients write it in: with and
-without `urn:dicom:uid|`, with and without `urn:oid:` (https://hl7.org/fhir/R4/imagingstudy.html#notes).
+https://hl7.org/fhir/R4/search.html#token. The UID of a study is accepted in every form that clients use: with or
+without `urn:dicom:uid|`, with or without `urn:oid:` (https://hl7.org/fhir/R4/imagingstudy.html#notes).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _URN_OID: Final = "urn:oid:"
 
 
 def by_code(value: Value) -> Clause:
-    """`code`, `system|code`, `|code`, `system|`; in the element of a `code`, whose system goes without saying, too.
+    """Parse `code`, `system|code`, `|code` or `system|`; for a `code` element, `|code` means its implied system.
 
     Raises:
-        BadRequest: neither code nor system, or not one of the values that there are.
+        BadRequest: neither code nor system is given, or the code is not among the parameter's `values`.
     """
     row = value.parameter
     system, code = token(value.text)
@@ -37,15 +37,15 @@ def by_code(value: Value) -> Clause:
 
 
 def by_text(value: Value) -> Clause:
-    """`:text`: what stands beside the code in words."""
+    """Parse `:text`: match the text of a concept or the display of a coding."""
     return (Contains(value.parameter.key_with("text"), words(unescaped(value.text))),)
 
 
 def by_typed_identifier(value: Value) -> Clause:
-    """`:of-type`: `system|code|value`, the first two those of the identifier's type.
+    """Parse `:of-type`: `system|code|value`; system and code are those of the identifier's type.
 
     Raises:
-        BadRequest: one of the three is not there.
+        BadRequest: one of the three is missing.
     """
     found = parts(value.text, 3)
     if len(found) < 3 or not all(found):
@@ -55,15 +55,15 @@ def by_typed_identifier(value: Value) -> Clause:
 
 
 def by_identifier_of_reference(value: Value) -> Clause:
-    """`:identifier`: the identifier that stands in a reference itself."""
+    """Parse `:identifier`: match the identifier inside a Reference."""
     return (_criterion(value.parameter.key_with("identifier"), *token(value.text)),)
 
 
 def by_study_id(value: Value) -> Clause:
-    """A study by its id here (`stu-…`), or as AutoScribe writes it (`stu_…`), with or without its system.
+    """Parse a study id as FHIR id (`stu-…`) or AutoScribe id (`stu_…`), with or without its system.
 
     Raises:
-        BadRequest: no id that a study can have.
+        BadRequest: the value is no study id.
     """
     system, code = token(value.text)
     if system not in {None, SID_STUDY}:
@@ -72,7 +72,7 @@ def by_study_id(value: Value) -> Clause:
 
 
 def _by_study_identifier(key: int, system: str | None, code: str) -> Clause:
-    """The study's UID, its id in AutoScribe, or another of its numbers."""
+    """Parse a study identifier: DICOM UID, AutoScribe id, or another number."""
     if system == SID_STUDY or (system is None and STUDY_ID.fullmatch(code)):
         return (Is(key, code_term(f"stu_{_study_number(code)}", SID_STUDY)),)
     uid = code.removeprefix(_URN_OID)

@@ -1,4 +1,4 @@
-"""One value of a search parameter, and what its meaning depends on beside itself.
+"""One value of a search parameter, with the context that its meaning depends on.
 
 https://hl7.org/fhir/R4/search.html#ptypes
 """
@@ -14,7 +14,7 @@ from gateway.index.parameter import Parameter
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """`zone` is that of a date without an offset, `now` what `ap` is measured from, `base` the facade's own address."""
+    """Context of a search: `zone` of dates without an offset, `now` for `ap`, `base` (the facade's FHIR base)."""
 
     zone: tzinfo
     now: datetime
@@ -22,7 +22,7 @@ class Circumstances:
 
 
 class Value(NamedTuple):
-    """One alternative of what is asked of a parameter, still escaped; `modifier` is empty where there is none."""
+    """One alternative of a parameter's value, still escaped; `modifier` is empty if there is none."""
 
     parameter: Parameter
     modifier: str

@@ -1,4 +1,4 @@
-"""What a value of a search parameter asks for, by the type of the parameter and its modifier.
+"""Parse a value of a search parameter into criteria, by the parameter's type and modifier.
 
 https://hl7.org/fhir/R4/search.html#reference, #date, #string, #uri, #modifiers.
 """
@@ -48,7 +48,7 @@ Reader: TypeAlias = Callable[[Value], Clause]
 
 
 def criteria_of(value: Value) -> Clause:
-    """The criteria of which any is asked for; that they are not to hold (`:not`) is the caller's to mind.
+    """Parse a value into criteria, any of which may hold; the caller negates them for `:not`.
 
     Raises:
         BadRequest: the value is malformed.
@@ -71,7 +71,7 @@ def _id(value: Value) -> Clause:
 
 
 def _reference(value: Value) -> Clause:
-    """`id`, `Type/id`, or an absolute address, which finds something only where it is one of ours."""
+    """Parse `id`, `Type/id` or an absolute URL; a URL outside the facade's base matches nothing."""
     row, text = value.parameter, unescaped(value.text)
     types = (value.modifier,) if value.modifier else row.targets
     if _SCHEME.match(text):
@@ -88,13 +88,13 @@ def _reference(value: Value) -> Clause:
 
 
 def _study(value: Value) -> Clause:
-    """`imagingStudy`: a reference, or the id of a study in any of its forms."""
+    """Parse `imagingStudy`: a reference, or a study id in any form."""
     code = token(value.text)[1]
     return _reference(value) if "/" in code and not STUDY_ID.fullmatch(code) else by_study_id(value)
 
 
 def _by_identifier(value: Value) -> Clause:
-    """`:identifier`: that which stands in the reference, or one of the resource that the reference leads to."""
+    """Parse `:identifier`: match the identifier in the Reference, or one of the resource that it refers to."""
     row = value.parameter
     led_to = [found for target in row.targets if (found := parameter(target, "identifier"))]
     values = [value._replace(parameter=one, modifier="") for one in led_to]
@@ -135,7 +135,7 @@ def _uri(value: Value) -> Clause:
 
 
 def _missing(value: Value) -> Clause:
-    """`:missing`; of a parameter that reads the rows of another, whether any leads to its own type."""
+    """Parse `:missing`; for a parameter that shares rows, check for a reference to its own target type."""
     row = value.parameter
     if value.text not in _TRUTHS:
         raise BadRequest("expected true or false")

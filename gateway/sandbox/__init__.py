@@ -1,1 +1,1 @@
-"""Sandbox for trying the gateway: an AutoScribe look-alike, and receivers with every fault."""
+"""Sandbox for trying the gateway: an AutoScribe look-alike, and an MLLP receiver that can show every fault."""

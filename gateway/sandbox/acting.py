@@ -1,6 +1,6 @@
-"""Asks a running sandbox on this machine to do what people do in AutoScribe, over its controls under `/sandbox`.
+"""Client of a running sandbox's controls under `/sandbox`, which do what people do in AutoScribe.
 
-Carries out no clause of a standard: the controls are the sandbox's own.
+Carries out no clause of a standard: the controls are the sandbox's own. The sandbox runs on this machine.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _REFUSED: Final = "Check the id: `sandbox sign` prints those of a new report."
 
 
 def ask(port: int, method: str, path: str, text: str = "") -> dict[str, Any]:
-    """Have the sandbox do something, and return its answer; `text` is the body.
+    """Send a request to the sandbox's controls and return its answer; `text` is the body.
 
     Raises:
-        ConfigError: no sandbox answers there, or it refuses.
+        ConfigError: no sandbox answers on the port, or it refuses.
     """
-    import http.client  # only here: the commands are imported for --help, too
+    import http.client  # imported here, since --help imports this module too
 
     place = f"{_HOST}:{port}"
     connection = http.client.HTTPConnection(_HOST, port, timeout=_SECONDS)

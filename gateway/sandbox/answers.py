@@ -1,6 +1,6 @@
-"""What the sandbox's API answers with: errors in the body the switch asks for, pages, and actions.
+"""Responses of the sandbox's API: errors, pages and actions, shaped by the switches.
 
-Carries out no clause of a standard: the upstream publishes no schema of its errors.
+Carries out no clause of a standard: AutoScribe publishes no schema of its errors.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Json = dict[str, Any]
 
 
 def account(request: Request) -> SandboxAccount:
-    """The account the application serves."""
+    """Return the account that the application serves."""
     state: SandboxAccount = request.app.state.account
     return state
 
 
 def error_response(status: int, detail: str, switches: Switches) -> Response:
-    """An error in the body the switch asks for."""
+    """Build an error response with the body that the switch `error_body` selects."""
     match switches.error_body:
         case "empty":
             return Response(status_code=status)
@@ -45,13 +45,13 @@ def error_response(status: int, detail: str, switches: Switches) -> Response:
 
 
 async def on_refusal(request: Request, error: Exception) -> Response:
-    """Starlette's exception handler for every refusal."""
+    """Answer a refusal; Starlette's exception handler."""
     refused = error if isinstance(error, HTTPException) else HTTPException(500)
     return error_response(refused.status_code, refused.detail, account(request).switches)
 
 
 def action(request: Request, act: Callable[[], Any], **said: str) -> Response:
-    """Carry out an act and say so, unless the switch wants actions to fail with `success: false`."""
+    """Carry out an action and report success; do nothing if the switch `action_success` is false."""
     switches = account(request).switches
     success = switches.action_success == "true"
     result = act() if success else None
@@ -64,7 +64,7 @@ def action(request: Request, act: Callable[[], Any], **said: str) -> Response:
 
 
 def page(request: Request, key: str, items: Sequence[Json], view: Callable[[Json], Json]) -> Response:
-    """One page of the items, with a cursor that is base64 of `{"offset": n}`."""
+    """Build one page of the items, with a cursor that is base64 of `{"offset": n}`."""
     switches = account(request).switches
     limit = _limit(request.query_params.get("limit", "20"))
     start = _offset(request)

@@ -1,6 +1,6 @@
-"""What a synthetic report can say: a procedure, why it was asked for, and the cases it may show.
+"""Building blocks of synthetic reports: procedures, indications, and cases with findings and impression.
 
-Carries out no clause of a standard: the upstream's report is free text.
+Carries out no clause of a standard: AutoScribe's report is free text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ReportCase:
-    """One outcome of a procedure. `{n}`, `{side}` and `{level}` are filled in when the text is written."""
+    """One possible result of a procedure; `texts.write` fills in `{n}`, `{side}` and `{level}`."""
 
     findings: tuple[str, ...]
     impression: tuple[str, ...]
@@ -20,7 +20,7 @@ class ReportCase:
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """A procedure as the upstream names it (free text everywhere) and the texts its reports are made of."""
+    """A procedure, named as AutoScribe does (free text), with the texts of its reports."""
 
     modality: str
     description: str

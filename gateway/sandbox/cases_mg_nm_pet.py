@@ -1,4 +1,4 @@
-"""Mammography, nuclear medicine and PET: procedures and the texts of their reports, all written for this sandbox.
+"""Mammography, nuclear medicine and PET procedures and texts of their reports, all written for this sandbox.
 
 Carries out no clause of a standard; no text is of a real patient.
 """

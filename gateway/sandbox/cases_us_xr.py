@@ -1,4 +1,4 @@
-"""Ultrasound and radiography: procedures and the texts of their reports, all written for this sandbox.
+"""Ultrasound and radiography procedures and texts of their reports, all written for this sandbox.
 
 Carries out no clause of a standard; no text is of a real patient.
 """

@@ -1,7 +1,7 @@
-"""What a receiver does with a connection, whatever is said on it: each function acts when a sender has connected.
+"""Actions of a receiver on a new connection, before or instead of reading messages.
 
 RFC 9293 (TCP), and HL7 Transport Specification: MLLP, Release 1
-(https://www.hl7.org/documentcenter/public/wg/inm/mllp_transport_specification.PDF) for the frame it interrupts.
+(https://www.hl7.org/documentcenter/public/wg/inm/mllp_transport_specification.PDF) for interrupted frames.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ _AFTER_EACH_MARK: Final = re.compile(rb"(?<=[\x0b\x1c\r])")
 
 
 async def close(meeting: Meeting) -> None:
-    """FIN, before anything is read."""
+    """Send FIN before reading anything."""
     await meeting.line.close()
 
 
 async def reset(meeting: Meeting) -> None:
-    """RST, before anything is read."""
+    """Send RST before reading anything."""
     meeting.line.reset()
 
 
 async def reset_in_frame(meeting: Meeting) -> None:
-    """RST when `bytes` bytes of a frame have come, or all of a shorter one."""
+    """Send RST after `bytes` bytes of a frame, or after a whole shorter frame."""
     meeting.line.narrow()
     wanted = int(meeting.options["bytes"])
     decoder = Decoder(MAX_MESSAGE_BYTES)
@@ -38,13 +38,13 @@ async def reset_in_frame(meeting: Meeting) -> None:
 
 
 async def read_nothing(meeting: Meeting) -> None:
-    """The window shuts after some kilobytes and stays shut for `seconds`."""
+    """Read nothing: the TCP window shuts after some kilobytes and stays shut for `seconds`."""
     meeting.line.narrow()
     await meeting.line.fall_silent(meeting.options["seconds"])
 
 
 async def acknowledge_early(meeting: Meeting) -> None:
-    """Each message is accepted as soon as its MSH segment is there, and then read to its end."""
+    """Send AA as soon as the MSH segment is read, then read the rest of the message."""
     decoder = Decoder(MAX_MESSAGE_BYTES)
     header: bytes | None = None
     while data := await meeting.line.read():

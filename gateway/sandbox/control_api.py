@@ -1,6 +1,6 @@
-"""The sandbox's own controls under `/sandbox`: what people do in AutoScribe and no API of it can.
+"""The sandbox's own controls under `/sandbox`: actions of people in AutoScribe that its API does not offer.
 
-Carries out no clause of a standard and is no part of the upstream's API; it needs no key and is not struck by faults.
+Carries out no clause of a standard, and is not part of AutoScribe's API. It needs no key, and faults do not affect it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from gateway.sandbox.answers import account
 from gateway.sandbox.fault_plan import parse_faults
 from gateway.sandbox.state import Signed, refusal
 
-# Keys of `snapshotMetadata` that say who a report is about
+# Keys of `snapshotMetadata` that identify the patient of a report
 _PATIENT: Final = frozenset({"mrn", "patientName", "dateOfBirth", "sex"})
 
 
 async def overview(request: Request) -> Response:
-    """`GET /sandbox`: what the account holds and how it is set."""
+    """`GET /sandbox`: return counts and settings of the account."""
     state = account(request)
     return JSONResponse(
         {
@@ -37,7 +37,7 @@ async def overview(request: Request) -> Response:
 
 
 async def sign(request: Request) -> Response:
-    """`POST /sandbox/sign`: a new study is signed, or with `?draft=true` the oldest unsigned report."""
+    """`POST /sandbox/sign`: sign a new study, or the oldest unsigned report with `?draft=true`."""
     state = account(request)
     if request.query_params.get("draft") == "true":
         return _signed(state.sign_next())
@@ -46,19 +46,19 @@ async def sign(request: Request) -> Response:
 
 
 async def sign_report(request: Request) -> Response:
-    """`POST /sandbox/reports/{reportId}/sign`: that report is signed, with the body as its text if there is one."""
+    """`POST /sandbox/reports/{reportId}/sign`: sign the report; the body, if any, becomes its text."""
     text = (await request.body()).decode()
     return _signed(account(request).sign(request.path_params["report_id"], text or None))
 
 
 async def change_text(request: Request) -> Response:
-    """`PUT /sandbox/reports/{reportId}/text`: the body becomes the report's text, without addendum or event."""
+    """`PUT /sandbox/reports/{reportId}/text`: replace the report's text by the body, without addendum or event."""
     account(request).change_text(request.path_params["report_id"], (await request.body()).decode())
     return JSONResponse({"success": True})
 
 
 async def change_patient(request: Request) -> Response:
-    """`PUT /sandbox/reports/{reportId}/patient`: the report is about somebody else, or says it otherwise."""
+    """`PUT /sandbox/reports/{reportId}/patient`: change the patient data in the report's snapshot."""
     try:
         said = json.loads(await request.body())
     except ValueError:
@@ -70,31 +70,31 @@ async def change_patient(request: Request) -> Response:
 
 
 async def start(request: Request) -> Response:
-    """`POST /sandbox/studies/{studyId}/start`: a radiologist begins to dictate."""
+    """`POST /sandbox/studies/{studyId}/start`: start to dictate a report."""
     return JSONResponse({"reportId": account(request).start_report(request.path_params["study_id"])})
 
 
 async def add_addendum(request: Request) -> Response:
-    """`POST /sandbox/reports/{reportId}/addendum`: one is opened and signed, with the body as its text if any."""
+    """`POST /sandbox/reports/{reportId}/addendum`: open and sign an addendum; the body, if any, becomes its text."""
     state = account(request)
     text = (await request.body()).decode()
     return _signed(state.sign(state.open_addendum(request.path_params["report_id"]), text or None))
 
 
 async def cancel(request: Request) -> Response:
-    """`POST /sandbox/studies/{studyId}/cancel`: the study is cancelled, which takes its signed reports back."""
+    """`POST /sandbox/studies/{studyId}/cancel`: cancel the study, which withdraws its signed reports."""
     account(request).cancel_study(request.path_params["study_id"])
     return JSONResponse({"success": True})
 
 
 async def uncancel(request: Request) -> Response:
-    """`POST /sandbox/studies/{studyId}/uncancel`: the study is no longer cancelled."""
+    """`POST /sandbox/studies/{studyId}/uncancel`: undo the cancellation of the study."""
     account(request).cancel_study(request.path_params["study_id"], is_cancelled=False)
     return JSONResponse({"success": True})
 
 
 async def set_faults(request: Request) -> Response:
-    """`PUT /sandbox/faults`: the body is a SPEC as `--fault` takes it; empty means none."""
+    """`PUT /sandbox/faults`: replace the faults by the SPEC in the body (as for `--fault`); empty means none."""
     try:
         faults = parse_faults([(await request.body()).decode()], "faults")
     except ConfigError as error:

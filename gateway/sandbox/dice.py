@@ -1,6 +1,6 @@
-"""Repeatable draws: the same path gives the same values on every machine and Python version.
+"""Repeatable random draws: the same path gives the same values on every machine and Python version.
 
-Carries out no clause of a standard: `random.Random` may change its draws between Python versions, a hash does not.
+Carries out no clause of a standard. `random.Random` may change its draws between Python versions; a hash does not.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 
 
 class Dice:
-    """A stream of draws that depends on nothing but its path, such as `Dice(seed, "study", 7)`."""
+    """A stream of random draws that depends only on its path, such as `Dice(seed, "study", 7)`."""
 
     __slots__ = ("_count", "_key")
 
@@ -26,26 +26,26 @@ class Dice:
         return blake2b(self._count.to_bytes(8, "big"), key=self._key, digest_size=size).digest()
 
     def integer(self, low: int, high: int) -> int:
-        """A whole number from low to high, both included."""
+        """Draw a whole number from low to high, both included."""
         return low + int.from_bytes(self._bytes(8), "big") % (high - low + 1)
 
     def chance(self, probability: float) -> bool:
-        """True in about that share of the draws; 0 is never, 1 is always."""
+        """True in this share of draws; 0 is never, 1 is always."""
         return int.from_bytes(self._bytes(8), "big") < probability * 2**64
 
     def pick(self, items: Sequence[Item]) -> Item:
-        """One of the items."""
+        """Draw one of the items."""
         return items[self.integer(0, len(items) - 1)]
 
     def hex32(self) -> str:
-        """32 hexadecimal digits, as the upstream's ids have them after their prefix."""
+        """Draw 32 hexadecimal digits, as in AutoScribe's ids after the prefix."""
         return self._bytes(16).hex()
 
     def uuid4(self) -> str:
-        """A UUID of version 4 (RFC 9562 §5.4)."""
+        """Draw a UUID of version 4 (RFC 9562 §5.4)."""
         digits = self.hex32()
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
     def shuffled(self, items: Sequence[Item]) -> list[Item]:
-        """The items in another order."""
+        """Return the items in random order."""
         return sorted(items, key=lambda _: self._bytes(8))

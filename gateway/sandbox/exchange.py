@@ -1,6 +1,6 @@
-"""One message and its acknowledgement, and what a receiver remembers from one to the next.
+"""One message with its acknowledgement, and the state that a receiver keeps between messages.
 
-HL7 v2.5.1 §2.9.2 (what a receiver answers).
+HL7 v2.5.1 §2.9.2 (answers of a receiver).
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from mappings.hl7v2.ack import AckCode, AckError, acknowledge
 
 @dataclass(slots=True)
 class Desk:
-    """What one receiver remembers.
+    """State of one receiver.
 
-    `written` counts its acknowledgements, `split` those that were cut in two. `previous` is the content of the last one
-    that went out together with others. `accepted_at`, in seconds of `clock.monotonic`, is when a receiver that demands
-    a pause last accepted a message.
+    `written` counts acknowledgements, `split` those sent in two writes. `previous` is the last AA sent by `together`.
+    `accepted_at` (seconds of `clock.monotonic`) is when a receiver that demands a pause last accepted a message.
     """
 
     late: LateAckSender
@@ -32,7 +31,7 @@ class Desk:
     accepted_at: float | None = None
 
     def acknowledge(self, message: bytes, code: AckCode, error: AckError | None = None) -> bytes:
-        """The content of an acknowledgement, with a MSH-10 that no other of this receiver has."""
+        """Build the content of an acknowledgement, with an MSH-10 unique to this receiver."""
         self.written += 1
         at = clock.now().strftime("%Y%m%d%H%M%S+0000")
         return acknowledge(message, code, control_id=f"ACK{self.written:08d}", at=at, error=error)
@@ -40,7 +39,7 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a message cannot be taken whatever the receiver was told: the second letter of MSA-1, and the error."""
+    """Reason why a message cannot be accepted, whatever the plan says: second letter of MSA-1, and the error."""
 
     letter: Literal["E", "R"]
     error: AckError
@@ -48,7 +47,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A message that has been read, and the line that its sender waits on. `options` are those of the manner."""
+    """A message that was read, with the connection of its sender; `options` are those of the manner."""
 
     payload: bytes
     line: Line
@@ -57,13 +56,13 @@ class Exchange:
     refusal: Refusal | None = None
 
     def acknowledge(self, code: AckCode, error: AckError | None = None) -> bytes:
-        """The content of the acknowledgement with that MSA-1; of a message that cannot be taken, its refusal."""
+        """Build the acknowledgement with this MSA-1; if the message is refused, the refusal instead."""
         if self.refusal is None:
             return self.desk.acknowledge(self.payload, code, error)
         return self.desk.acknowledge(self.payload, cast(AckCode, code[0] + self.refusal.letter), self.refusal.error)
 
     async def answer(self, code: AckCode, error: AckError | None = None) -> None:
-        """Send that acknowledgement.
+        """Send the acknowledgement with this MSA-1.
 
         Raises:
             OSError: the connection is lost.
@@ -73,7 +72,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """A sender that has just connected. `keep` records a message that came, without an answer."""
+    """A new connection; `keep` records a message without answering it."""
 
     line: Line
     desk: Desk
@@ -82,5 +81,5 @@ class Meeting:
 
 
 def framed(content: bytes) -> bytes:
-    """The content as one frame; unlike the sender's `encode` it checks nothing, for a spoiled answer must get out."""
+    """Frame the content; unlike the sender's `encode` it checks nothing, so that spoiled answers can be sent."""
     return b"".join((START_BLOCK, content, END_BLOCK, CARRIAGE_RETURN))

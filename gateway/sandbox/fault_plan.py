@@ -1,8 +1,8 @@
-"""Which request a fault strikes: the SPEC of `--fault`, and the ASGI layer that carries it out.
+"""Plan of faults: parse the SPEC of `--fault`, choose the requests to strike, and apply the faults as ASGI middleware.
 
-Carries out no clause of a standard. `SPEC = FAULT *("," FAULT)`, `FAULT = NAME *(":" KEY "=" VALUE)`; the keys of every
-fault are `rate` (0 to 1), `call` (the n-th matching request, or `n-m`), `path` (part of the path) and `method`; without
-rate and call every matching request is struck. Examples: `429:rate=0.1:retry-after=2`, `500:call=3`,
+Carries out no clause of a standard. `SPEC = FAULT *("," FAULT)`, `FAULT = NAME *(":" KEY "=" VALUE)`. Every fault has
+the keys `rate` (0 to 1), `call` (the n-th matching request, or `n-m`), `path` (part of the path) and `method`. Without
+`rate` and `call`, every matching request is struck. Examples: `429:rate=0.1:retry-after=2`, `500:call=3`,
 `timeout:path=/reports:rate=0.05`.
 """
 
@@ -25,7 +25,7 @@ _COMMON: Final = ("rate", "call", "path", "method")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One part of a SPEC: strikes matching requests `first` to `last`, each with the probability `rate`."""
+    """One part of a SPEC: strikes the matching requests `first` to `last`, each with probability `rate`."""
 
     name: str
     rate: float = 1.0
@@ -36,16 +36,16 @@ class Fault:
     options: dict[str, float] = field(default_factory=dict)
 
     def matches(self, method: str, path: str) -> bool:
-        """True if the fault is about such a request at all; the control API is never struck."""
+        """True if the fault applies to such a request; the controls under `/sandbox` are never struck."""
         wanted = self.path or BEHAVIOURS[self.name].scope
         return path.startswith((API, STORAGE)) and wanted in path and self.method in {"", method}
 
 
 def parse_faults(specs: Sequence[str], source: str = "--fault") -> tuple[Fault, ...]:
-    """Read the SPECs, each one fault or several with commas between.
+    """Parse SPECs; each is one fault, or several separated by commas.
 
     Raises:
-        ConfigError: names the part that is wrong and what to write instead.
+        ConfigError: a part is wrong; the error names it and its remedy.
     """
     parts = [part.strip() for spec in specs for part in spec.split(",")]
     return tuple(_fault(part, source) for part in parts if part)
@@ -89,20 +89,20 @@ def _calls(text: str | None, part: str, source: str) -> tuple[int, int | None]:
 
 
 class FaultPlan:
-    """Counts requests and says which fault, if any, strikes the next one; the same seed strikes the same ones."""
+    """Counter of requests that chooses the fault for each, if any; the same seed strikes the same requests."""
 
     def __init__(self, faults: Sequence[Fault] = (), seed: int = 1) -> None:
         self._seed = seed
         self.replace(faults)
 
     def replace(self, faults: Sequence[Fault]) -> None:
-        """Start anew with other faults."""
+        """Restart the counts with other faults."""
         self.faults = tuple(faults)
         self._calls = [0] * len(self.faults)
         self._dice = [Dice(self._seed, "fault", number) for number in range(len(self.faults))]
 
     def strikes(self, method: str, path: str) -> Fault | None:
-        """Count the request for every fault that is about it; the first that hits is returned."""
+        """Count the request for every fault that matches it; return the first fault that strikes."""
         hit = None
         for number, fault in enumerate(self.faults):
             if not fault.matches(method, path):
@@ -115,13 +115,13 @@ class FaultPlan:
 
 
 class FaultLayer:
-    """ASGI: lets the plan's faults act instead of the application."""
+    """ASGI middleware: lets a fault of the plan act instead of the application."""
 
     def __init__(self, app: ASGIApp, plan: FaultPlan) -> None:
         self.app, self.plan = app, plan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or let the fault act that strikes it."""
+        """Pass the request on, or let the fault that strikes it act."""
         fault = self.plan.strikes(scope["method"], scope["path"]) if scope["type"] == "http" else None
         if fault is None:
             await self.app(scope, receive, send)

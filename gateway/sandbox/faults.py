@@ -1,4 +1,4 @@
-"""What can be made to go wrong, by name: one table, used by `sandbox --fault`.
+"""Table of the sandbox upstream's faults by name, used by `sandbox --fault`.
 
 RFC 9110 §15.5 and §15.6 (status codes), §10.2.3 (Retry-After), RFC 9112 §8 (incomplete messages).
 """
@@ -21,7 +21,7 @@ STORAGE: Final = "/storage/"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that a fault strikes, and the numbers that its SPEC gave."""
+    """A struck request, with the fault's options from its SPEC."""
 
     app: ASGIApp
     scope: Scope
@@ -30,13 +30,13 @@ class Call:
     options: Mapping[str, float]
 
     async def answer(self, response: Response) -> None:
-        """Answer with that response; the request is not carried out."""
+        """Answer with this response; the request is not carried out."""
         await response(self.scope, self.receive, self.send)
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How a fault acts, on which paths unless told otherwise, and its options with their defaults."""
+    """Action of a fault, with its description, its default paths, and its options with defaults."""
 
     act: Callable[[Call], Awaitable[None]]
     doc: str
@@ -106,12 +106,12 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
 
 
 def expired_link() -> Response:
-    """What an object store says to a link that is no longer good."""
+    """Build the answer of an object store to an expired link."""
     return Response("<Error><Code>AccessDenied</Code></Error>", 403, media_type="application/xml")
 
 
 async def _carried_out(call: Call) -> tuple[Message, bytes]:
-    """Let the application do its work and keep what it would have sent."""
+    """Let the application handle the request; capture its answer instead of sending it."""
     messages: list[Message] = []
 
     async def keep(message: Message) -> None:
@@ -122,7 +122,7 @@ async def _carried_out(call: Call) -> tuple[Message, bytes]:
 
 
 async def _silence(call: Call) -> None:
-    """Say nothing until the time is up or the client has gone away."""
+    """Send nothing until the time is up or the client disconnects."""
     gone = asyncio.ensure_future(_client_gone(call.receive))
     over = asyncio.ensure_future(clock.sleep(call.options["seconds"]))
     try:

@@ -1,6 +1,6 @@
-"""A folder of received messages: one file each, whole or not there.
+"""Folder of received messages: one file per message, complete or absent.
 
-Carries out no clause: files, written aside, flushed to the disk and renamed.
+Carries out no clause: each file is written under another name, flushed to disk and renamed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NAME_LENGTH: Final = 40
 
 
 class SandboxFolder:
-    """Writes messages as `000001-<MSH-10>.hl7`, readable by the owner alone, numbered on from what is there.
+    """Writer of messages as `000001-<MSH-10>.hl7`, readable by the owner only; numbers continue those in the folder.
 
     Raises:
         OSError: the folder cannot be made or read.
@@ -29,16 +29,16 @@ class SandboxFolder:
         self._last = max(taken, default=0)
 
     def name(self, control_id: str) -> Path:
-        """The next file's path. Of the message it holds the control id only, without what a file name cannot have."""
+        """Return the next file's path; it contains only the control id of the message, made safe for a file name."""
         self._last += 1
         safe = _NOT_SAFE.sub("_", control_id)[:_NAME_LENGTH] or "no-control-id"
         return self._path / f"{self._last:06d}-{safe}.hl7"
 
     def write(self, file: Path, payload: bytes) -> None:
-        """Have the payload on the disk under that name when this returns.
+        """Write the payload to this file; it is on disk when this returns.
 
         Raises:
-            OSError: it could not be written; nothing of that name is there then.
+            OSError: the file could not be written; it does not exist then.
         """
         aside = file.with_suffix(".part")
         try:
@@ -54,7 +54,7 @@ class SandboxFolder:
         self._flush_folder()
 
     def _flush_folder(self) -> None:
-        """Make the rename itself last over a power loss."""
+        """Flush the folder, so that the rename survives a power loss."""
         descriptor = os.open(self._path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""What stands before every route of the sandbox's API: latency, rate limit, key, and a request id.
+"""Middleware of the sandbox's API: latency, rate limit, API key, and request id.
 
 RFC 6750 §2.1 (Bearer), RFC 6585 §4 (429 Too Many Requests).
 """
@@ -21,7 +21,7 @@ REQUEST_ID: Final = "x-request-id"
 
 
 class Front:
-    """ASGI: answers 401 without the right key and 429 over the rate; waits first when latency (ms) is set."""
+    """ASGI middleware: waits for the latency (ms), then answers 401 for a wrong key and 429 over the rate limit."""
 
     def __init__(self, app: ASGIApp, api_key: str, latency_ms: float, switches: Switches) -> None:
         self.app, self.latency, self.switches = app, latency_ms / 1000, switches

@@ -1,6 +1,6 @@
-"""What the receiver has received: the latest messages, who waits for one, and which came twice.
+"""Inbox of the receiver: the latest messages, waiting for a message, and duplicates.
 
-Carries out no clause: HL7 has no rule for duplicates; a message control id (MSH-10) seen again is only told.
+Carries out no clause: HL7 has no rule for duplicates; a repeated message control id (MSH-10) is only reported.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ KNOWN_CONTROL_IDS: Final = 100_000
 class ReceivedMessage:
     """One received message.
 
-    `number` counts from 1. `control_id` is MSH-10, "" if there is none. `repeat` is "" for a MSH-10 not seen before,
-    else whether the same or other bytes came under it first. `answer` is MSA-1 of the answer, or what is done instead.
+    `number` counts from 1. `control_id` is MSH-10, "" if there is none. `repeat` is "" for a new MSH-10; otherwise it
+    tells if the first message with it had the same bytes. `answer` is MSA-1 of the answer, or the action instead.
     """
 
     number: int
@@ -34,7 +34,7 @@ class ReceivedMessage:
 
 
 class ReceiverInbox:
-    """The latest messages, oldest first: a thousand and 256 MiB at most, and one in any case."""
+    """The latest messages, oldest first: at most a thousand and 256 MiB, but at least one."""
 
     def __init__(self) -> None:
         self.messages: deque[ReceivedMessage] = deque()
@@ -44,7 +44,7 @@ class ReceiverInbox:
         self._arrival = asyncio.Event()
 
     def take(self, payload: bytes, control_id: str, *, answer: str, file: Path | None) -> ReceivedMessage:
-        """Keep a message, and wake who waits for it."""
+        """Store a message and wake all waiters."""
         self._count += 1
         repeat = self._repeat(control_id, hashlib.sha256(payload).digest()) if control_id else ""
         message = ReceivedMessage(self._count, control_id, payload, answer, repeat, file)
@@ -57,10 +57,10 @@ class ReceiverInbox:
         return message
 
     async def wait_for(self, control_id: str, *, within: float) -> ReceivedMessage:
-        """The newest message kept with that MSH-10, waited for if it has not come yet.
+        """Return the newest stored message with this MSH-10; wait for it if necessary.
 
         Raises:
-            TimeoutError: none came within that many seconds.
+            TimeoutError: no such message came within `within` seconds.
         """
         async with asyncio.timeout(within):
             while (found := self._newest(control_id)) is None:

@@ -1,7 +1,7 @@
-"""Application acknowledgements that a receiver owes: given later on the same connection, the next one, or its own.
+"""Send late application acknowledgements: on the same connection, on the sender's next one, or on an own one.
 
-HL7 v2.5.1 §2.9.3 (enhanced mode): the commit acknowledgement comes at once, the application acknowledgement is a
-message by itself, whenever and over whichever connection.
+HL7 v2.5.1 §2.9.3 (enhanced mode): the commit acknowledgement comes at once. The application acknowledgement is a
+message of its own, at any time and over any connection.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gateway.runtime.errors import ConfigError
 from gateway.sandbox.line import READ_BYTES, Line
 from gateway.settings.values import host_and_port
 
-# Seconds: between two tries to connect, for connecting, and for what the sender says to the acknowledgement.
+# Seconds: between two attempts to connect, for connecting, and for the sender's answer to the acknowledgement.
 RETRY_AFTER: Final = 1.0
 CONNECT_WAIT: Final = 5.0
 ANSWER_WAIT: Final = 5.0
@@ -28,17 +28,17 @@ _ANSWER_BYTES: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a sender takes acknowledgements over connections that it did not open."""
+    """Address where a sender accepts acknowledgements over connections that it did not open."""
 
     host: str
     port: int
 
     @classmethod
     def parse(cls, text: str, source: str = "--reply-to") -> Self:
-        """Read `HOST:PORT`, `[::1]:PORT` for IPv6.
+        """Parse `HOST:PORT`, or `[::1]:PORT` for IPv6.
 
         Raises:
-            ConfigError: it is not of that form.
+            ConfigError: the text has another form.
         """
         try:
             return cls(*host_and_port(text))
@@ -47,7 +47,7 @@ class Address:
 
 
 class LateAckSender:
-    """Keeps the frames that are owed. `say` is told, without payload, what could not be delivered."""
+    """Sender of late acknowledgements; `say` gets a line, without payload, for each failed delivery."""
 
     def __init__(self, reply_to: Address | None, say: Callable[[str], object]) -> None:
         self._reply_to, self._say = reply_to, say
@@ -55,28 +55,28 @@ class LateAckSender:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def over(self, line: Line, frame: bytes, seconds: float) -> None:
-        """Write the frame to that connection after so many seconds; if it is gone then, to the next one."""
+        """Send the frame over this connection after `seconds`; if it is closed by then, over the next one."""
         self._start(self._say_later(line, frame, seconds))
 
     def over_own_connection(self, frame: bytes, seconds: float) -> None:
-        """Connect to the sender after so many seconds, until it takes the frame; without an address, as `next_time`."""
+        """Connect to the sender after `seconds`, with retries, and send the frame; `next_time` without an address."""
         if self._reply_to is None:
             self.next_time(frame)
         else:
             self._start(self._call(self._reply_to, frame, seconds))
 
     def next_time(self, frame: bytes) -> None:
-        """Write the frame when a sender connects again, before it says anything."""
+        """Queue the frame for the sender's next connection."""
         self._owed.append(frame)
 
     async def pay(self, line: Line) -> None:
-        """Write what is owed to a connection that has just been opened."""
+        """Send all queued frames over a new connection."""
         owed, self._owed = self._owed, deque()
         for frame in owed:
             await self._write(line, frame)
 
     async def stop(self) -> None:
-        """Give up what is under way; what waits for the next connection stays owed."""
+        """Cancel deliveries that are under way; frames for the next connection stay queued."""
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -113,10 +113,10 @@ class LateAckSender:
 
 
 async def _deliver(address: Address, frame: bytes) -> None:
-    """Write the frame over a connection of its own, and wait a while for a commit acknowledgement of it.
+    """Send the frame over a new connection, and wait a while for an answer to it.
 
     Raises:
-        OSError: it could not be written (TimeoutError is one).
+        OSError: the frame could not be sent (TimeoutError is an OSError).
     """
     async with asyncio.timeout(CONNECT_WAIT):
         line = Line(*await asyncio.open_connection(address.host, address.port))
@@ -128,7 +128,7 @@ async def _deliver(address: Address, frame: bytes) -> None:
 
 
 async def _answered(line: Line) -> None:
-    """Wait until the sender answers, closes, or lets the time pass: it may owe no answer to an acknowledgement."""
+    """Wait until the sender answers, closes, or the time is up; it need not answer an acknowledgement."""
     decoder = Decoder(_ANSWER_BYTES)
     try:
         async with asyncio.timeout(ANSWER_WAIT):

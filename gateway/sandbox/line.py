@@ -1,7 +1,7 @@
-"""One open connection from a sender, with what a peer that misbehaves does to it.
+"""One open connection from a sender, with operations for misbehavior: reset, half-close, silence.
 
-RFC 9293 (TCP): reset (§3.5.2), half-close (§3.6), a window that stays shut (§3.8.6); under TLS the same is done to the
-connection beneath.
+RFC 9293 (TCP): reset (§3.5.2), half-close (§3.6), a window that stays shut (§3.8.6). With TLS, the operations apply to
+the TCP connection below it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from gateway.runtime import clock
 READ_BYTES: Final = 65_536
 CLOSE_WAIT: Final = 1.0
 
-# The least that the kernel takes; it doubles it. What a sender writes beyond stays with the sender.
+# Smallest receive buffer; the kernel doubles the value. Further bytes stay in the sender's buffer.
 SMALL_WINDOW: Final = 1_024
 
-# l_onoff = 1, l_linger = 0: closing sends RST and drops what is unsent, where else FIN would follow the last byte.
+# l_onoff = 1, l_linger = 0: closing drops unsent bytes and sends RST, instead of FIN after the last byte.
 _LINGER_NOT: Final = struct.pack("ii", 1, 0)
 
 
 class Line:
-    """Reads and writes bytes as they are; `over` says whether this side has ended the connection."""
+    """Connection that reads and writes raw bytes; `over` is True once this side has ended it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -34,11 +34,11 @@ class Line:
 
     @property
     def writable(self) -> bool:
-        """Whether this side may still say something and, as far as is known, the sender is there to hear it."""
+        """True if this side may still write and, as far as is known, the sender is still connected."""
         return not (self.over or self._said_all or self._transport.is_closing())
 
     async def read(self, most: int = READ_BYTES) -> bytes:
-        """The next bytes; b"" if the sender sends no more or the connection is over.
+        """Read the next bytes; b"" if the sender has finished or the connection is over.
 
         Raises:
             OSError: the connection is lost.
@@ -56,7 +56,7 @@ class Line:
             await self._writer.drain()
 
     def half_close(self) -> None:
-        """Send FIN and read on. TLS has no such thing in asyncio: there the connection is closed."""
+        """Send FIN and keep reading; with TLS, where asyncio has no half-close, close the connection."""
         self._said_all = True
         if self._writer.can_write_eof():
             self._writer.write_eof()
@@ -64,23 +64,23 @@ class Line:
             self.over = True
 
     def reset(self) -> None:
-        """Send RST, at once."""
+        """Send RST at once."""
         self.over = True
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         self._transport.abort()
 
     def narrow(self) -> None:
-        """Have the kernel take as little as it can of what nobody reads, so that the sender's window shuts soon."""
+        """Shrink the receive buffer, so that the sender's window shuts soon when nothing is read."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_WINDOW)
 
     async def fall_silent(self, seconds: float) -> None:
-        """Keep the socket and neither read nor write, so that not even FIN is noticed; RST when the time is up."""
+        """Neither read nor write for `seconds`, so that not even FIN is noticed; then send RST."""
         self._transport.pause_reading()
         await clock.sleep(seconds)
         self.reset()
 
     async def close(self) -> None:
-        """Send FIN after the last byte, waiting for the sender no longer than a second."""
+        """Send FIN after the last byte; wait at most a second for the sender."""
         self.over = True
         self._writer.close()
         try:

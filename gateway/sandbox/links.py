@@ -1,6 +1,6 @@
-"""Links that expire: the sandbox's stand-in for the presigned URLs of the upstream's PDF store.
+"""Links that expire: the sandbox's stand-in for presigned URLs of AutoScribe's PDF store.
 
-Carries out no clause of a standard: the upstream says only that a link is good for an hour and needs no key.
+Carries out no clause of a standard: AutoScribe says only that a link is valid for an hour and needs no key.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ ONE_HOUR: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Makes and checks `/storage/reports/<reportId>.pdf?token=<expiry>.<HMAC>`; only the token is not seeded."""
+    """Maker and checker of links `/storage/reports/<reportId>.pdf?token=<expiry>.<HMAC>`."""
 
     key: bytes
     lifetime: float = ONE_HOUR
 
     def path(self, report_id: str) -> str:
-        """Path and query of a link that is good from now for the lifetime (seconds)."""
+        """Make path and query of a link that is valid for `lifetime` seconds from now."""
         expiry = f"{clock.now().timestamp() + self.lifetime:.3f}"
         return f"/storage/reports/{report_id}.pdf?token={expiry}.{self._mac(report_id, expiry)}"
 
     def allows(self, report_id: str, token: str) -> bool:
-        """True while the link is good; False for a wrong or an old token."""
+        """True while the link is valid; False for a wrong or expired token."""
         expiry, _, mac = token.rpartition(".")
         if not hmac.compare_digest(mac.encode(), self._mac(report_id, expiry).encode()):
             return False

@@ -1,6 +1,6 @@
-"""The `listen` command: a receiver that shows each message to the person at the terminal.
+"""The `listen` command: run a receiver that prints each message to the terminal.
 
-HL7 v2.5.1 §2.9.2 (what a receiver answers) is carried out by gateway/sandbox/receiver.py.
+HL7 v2.5.1 §2.9.2 (answers of a receiver) is implemented in gateway/sandbox/receiver.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ async def run_listen(receiver: MllpReceiver, show: Callable[[str], object] = PRI
     """Receive and show messages until SIGINT or SIGTERM.
 
     Raises:
-        ConfigError: the receiver cannot be entered.
+        ConfigError: the receiver cannot start.
     """
     shown = replace(receiver, on_message=lambda message: show(_shown(message)), say=show)
     async with stop_signal() as stop, shown:

@@ -1,10 +1,10 @@
-"""Which manner meets the next connection and the next message: the SPEC of `listen --ack`.
+"""Plan of a receiver's manners: parse the SPEC of `listen --ack`, choose the manner for each connection and message.
 
-HL7 v2.5.1 §2.5 names the field that a SPEC can ask for; all else is our own. `SPEC = PART *("," PART)`,
-`PART = NAME *(":" SETTING)`. A setting is COUNT (so many times at most), `rate=` (0 to 1) with `seed=`, `SEG-n=` (only
-messages in which that field has that value) or an option of the manner. The first part that strikes has the message; it
-is accepted where none does. Examples: `ar:3`, `ae:PID-3=123`, `slow:rate=0.1:seed=7:seconds=40`, `ar:2,close:1`.
-`random:SEED` draws from all manners, at `rate` 0.5 unless told otherwise; `seconds=` then holds for all.
+HL7 v2.5.1 §2.5 (field names such as PID-3); the rest is our own. `SPEC = PART *("," PART)`, `PART = NAME *(":"
+SETTING)`. A setting is a COUNT (the most times), `rate=` (0 to 1) with `seed=`, `SEG-n=` (only messages in which the
+field has this value), or an option of the manner. The first part that strikes decides; if none does, the message is
+accepted. Examples: `ar:3`, `ae:PID-3=123`, `slow:rate=0.1:seed=7:seconds=40`, `ar:2,close:1`. `random:SEED` draws from
+all manners at `rate` 0.5 by default; `seconds=` then applies to all.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _every(_: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """A manner that is to be shown, and its options."""
+    """A chosen manner with its options."""
 
     manner: Manner
     options: Mapping[str, float]
@@ -46,10 +46,10 @@ ACCEPT: Final = Strike(MANNERS["aa"], {})
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a plan: one of the manners strikes, `times` times at most, each time with the probability `rate`.
+    """One part of a plan: one of the manners strikes, at most `times` times, each time with probability `rate`.
 
-    `where` is asked about the content of each message; a manner that meets connections knows none. `options` replace
-    those of the manners that have them.
+    `where` filters messages by content; it does not apply to manners that act on connections. `options` override the
+    manners' own options.
     """
 
     manners: tuple[Manner, ...]
@@ -60,12 +60,12 @@ class Part:
     options: Mapping[str, float] = field(default_factory=dict)
 
     def of(self, moment: Moment) -> tuple[Manner, ...]:
-        """Those of its manners that act at that moment."""
+        """Return the manners of the part that act at this moment."""
         return tuple(manner for manner in self.manners if (manner.act is None) == (moment == "connection"))
 
 
 class MannerPlan:
-    """Counts connections and messages; the same plan strikes the same ones. `about` says it in a line."""
+    """Plan that chooses manners, repeatably; `about` describes it in a line."""
 
     def __init__(self, parts: Sequence[Part], about: str = "") -> None:
         self.parts = tuple(parts)
@@ -78,22 +78,22 @@ class MannerPlan:
 
     @property
     def calls(self) -> bool:
-        """Whether it was told to open connections to the sender; a mixture does without where it does not know how."""
+        """True if a manner named in the plan must open connections to the sender; a mixture can do without."""
         return any(part.manners[0].calls for part in self.parts if len(part.manners) == 1)
 
     def connected(self) -> Strike | None:
-        """What meets the connection that has just been opened, if anything does."""
+        """Choose the manner for a new connection, if any."""
         return self._next("connection", b"")
 
     def received(self, payload: bytes) -> Strike:
-        """What answers this message."""
+        """Choose the manner for this message."""
         return self._next("message", payload) or ACCEPT
 
     def _next(self, moment: Moment, payload: bytes) -> Strike | None:
         for number, part in enumerate(self.parts):
             manners, dice = part.of(moment), self._dice[number][moment]
             spent = part.times is not None and self._struck[number] >= part.times
-            # Of several manners each is as likely as any other, whichever moment it acts at.
+            # Scale the rate so that all manners of a part are equally likely, at whichever moment they act.
             rate = part.rate * len(manners) / len(part.manners)
             if not manners or spent or not part.where(payload) or not dice.chance(rate):
                 continue
@@ -105,10 +105,10 @@ class MannerPlan:
 
 
 def plan_of(ack: str | Manner | MannerPlan) -> MannerPlan:
-    """A plan as it is, a manner for everything, or a SPEC read.
+    """Return a plan: the given one, one from a single manner, or one parsed from a SPEC.
 
     Raises:
-        ConfigError: it is no SPEC.
+        ConfigError: the text is no valid SPEC.
     """
     if isinstance(ack, MannerPlan):
         return ack
@@ -116,10 +116,10 @@ def plan_of(ack: str | Manner | MannerPlan) -> MannerPlan:
 
 
 def parse_ack(spec: str) -> MannerPlan:
-    """Read a SPEC.
+    """Parse a SPEC.
 
     Raises:
-        ConfigError: names the part that is wrong and what to write instead.
+        ConfigError: a part is wrong; the error names it and its remedy.
     """
     parts = [_part(text.strip()) for text in spec.split(",")]
     return MannerPlan(parts, "" if spec in MANNERS else spec)
@@ -142,7 +142,7 @@ def _part(text: str) -> Part:
 
 
 def _mixture(counts: Sequence[int], given: dict[str, str], text: str) -> Part:
-    """All manners but the plain accept."""
+    """Build a part of all manners except the plain accept."""
     manners = tuple(manner for name, manner in MANNERS.items() if name != "aa")
     keys = sorted({key for manner in manners for key in manner.options})
     seed = counts[0] if counts else _seed(given, text)
@@ -196,7 +196,7 @@ def _where(given: dict[str, str], manner: Manner, text: str) -> Callable[[bytes]
 
 
 def holds(payload: bytes, name: str, value: str) -> bool:
-    """Whether a field, named as in `PID-3`, has that text in the first component of one of its repetitions."""
+    """True if a field, such as `PID-3`, has this text in the first component of any repetition."""
     segment, _, number = name.partition("-")
     try:
         received = read(payload)

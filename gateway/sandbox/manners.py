@@ -1,7 +1,7 @@
-"""How a receiver can behave, by name: one table, used by `listen --ack` and by the tests of the feed's faults.
+"""Table of manners (behaviors of a receiver) by name, used by `listen --ack` and the fault tests of the feed.
 
-HL7 v2.5.1 §2.9.2 and §2.9.3 (what a receiver answers), table 0008 (MSA-1); RFC 9293 (TCP) for what it does to the
-connection. The F-numbers are those of the feed's list of faults.
+HL7 v2.5.1 §2.9.2 and §2.9.3 (answers of a receiver), table 0008 (MSA-1); RFC 9293 (TCP) for actions on the connection.
+The F-numbers are those of the feed's list of faults.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from mappings.hl7v2.ack import AckCode, AckError
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """One way to behave: `act` answers a message, or `meet` acts when a sender connects; one of the two.
+    """One behavior: either `act` answers a message, or `meet` acts when a sender connects.
 
-    `about` is its meaning in a line, `faults` the F-numbers. `code` is MSA-1 where the answer is as it should be.
-    `options` are numbers with their defaults; `seconds` and `bytes` say their unit. `keeps` is False if what it accepts
-    is not filed. `calls` is True if it opens connections to the sender.
+    `about` describes it in a line; `faults` are its F-numbers. `code` is MSA-1 if the answer is well-formed. `options`
+    are numbers with defaults; `seconds` and `bytes` name their unit. `keeps` is False if accepted messages are not
+    filed. `calls` is True if it opens connections to the sender.
     """
 
     about: str
@@ -83,7 +83,7 @@ MANNERS: Final[dict[str, Manner]] = {
         meet=connections.read_nothing,
         options=LONG,
     ),
-    # When the answer comes
+    # Timing of the answer
     "none": Manner("no answer", ("F16",), answers.nothing),
     "slow": Manner("application accept after so many seconds", ("F16",), answers.slow, code="AA", options=LATE),
     "dribble": Manner("accept, a byte every so many seconds", ("F17",), answers.byte_by_byte, options={"seconds": 1}),
@@ -105,7 +105,7 @@ MANNERS: Final[dict[str, Manner]] = {
         answers.demand_a_pause,
         options={"seconds": 2},
     ),
-    # What the answer says
+    # Content of the answer
     "wrong-id": Manner("accept of another message", ("F23",), spoiled(answers.of_another_message)),
     "no-id": Manner("accept without MSA-2", ("F24",), spoiled(answers.of_no_message)),
     "empty": Manner("an empty frame", ("F25",), spoiled(answers.empty)),
@@ -120,7 +120,7 @@ MANNERS: Final[dict[str, Manner]] = {
     "utf-16": Manner("accept in UTF-16", ("F34",), spoiled(answers.in_utf_16)),
     "twice": Manner("the same accept twice", ("F36",), answers.twice),
     "adt-first": Manner("a message of its own, then accept", ("F37",), answers.other_message_first),
-    # Two phases: a commit acknowledgement, and the application's own later
+    # Two phases: a commit acknowledgement, then the application's own
     "ca": Manner("commit accept, and nothing more", ("F35",), answer("CA"), code="CA"),
     "ca-aa": Manner("commit accept, accept so many seconds later", ("F35",), two_phase("AA"), options=LATE),
     "ca-ae": Manner("commit accept, error so much later", ("F35",), two_phase("AE", PATIENT_ID_MISSING), options=LATE),
@@ -139,7 +139,7 @@ MANNERS: Final[dict[str, Manner]] = {
 
 
 def manner_rows() -> Iterator[tuple[str, str, str, str]]:
-    """Name, F-numbers, options and meaning of each, for the documents."""
+    """Yield name, F-numbers, options and description of each manner, for the documents."""
     for name, manner in MANNERS.items():
         options = ", ".join(f"`{key}={value:g}`" for key, value in manner.options.items())
         yield f"`{name}`", ", ".join(manner.faults), options, manner.about

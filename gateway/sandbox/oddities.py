@@ -1,6 +1,6 @@
-"""What real data has and a contract does not promise: missing, odd, impossible and awkward values.
+"""Odd values as in real data: missing, impossible, and awkward ones.
 
-Carries out no clause of a standard; each row is a value the upstream's contract allows, or cannot exclude.
+Carries out no clause of a standard; each row is a value that AutoScribe's contract allows, or cannot exclude.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LONG: Final = (
     "FINDINGS:\n" + "\n".join(f"Image {number}: no abnormality." for number in range(1, 401)) + "\nIMPRESSION: Normal."
 )
 
-# name -> (what it changes, how); DROPPED takes the key away
+# name -> (target, changed values); DROPPED removes the key
 ODDITIES: Final[dict[str, tuple[Target, Json]]] = {
     "no-mrn": ("snapshot", {"mrn": DROPPED}),
     "caret-name": ("snapshot", {"patientName": "DOE^JANE"}),
@@ -83,7 +83,7 @@ ODDITIES: Final[dict[str, tuple[Target, Json]]] = {
 
 
 def applied(name: str | None, target: Target, values: Json) -> Json:
-    """The values with the oddity of that name applied, if it is about this target."""
+    """Apply the oddity to the values, if it concerns this target."""
     if name is None or ODDITIES[name][0] != target:
         return values
     return {key: value for key, value in {**values, **ODDITIES[name][1]}.items() if value is not DROPPED}

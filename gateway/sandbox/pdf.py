@@ -1,4 +1,4 @@
-"""A small PDF of a report: text on US Letter pages in Courier, nothing compressed.
+"""Render a small PDF of a report: text on US Letter pages in Courier, uncompressed.
 
 ISO 32000-1:2008 §7.5 (file structure), §7.7.3 (page tree), §9.4 (text objects), Annex D.2 (WinAnsiEncoding):
 https://opensource.adobe.com/dc-acrobat-sdk-docs/pdfstandards/PDF32000_2008.pdf
@@ -14,7 +14,7 @@ LINES_PER_PAGE = 56
 
 
 def render(title: str, text: str) -> bytes:
-    """The report text under a title; characters outside WinAnsi become `?`. The same input gives the same bytes."""
+    """Render the report text under a title; characters outside WinAnsi become `?`. Same input, same bytes."""
     lines = [title, "", *_wrapped(text)]
     pages = [lines[start : start + LINES_PER_PAGE] for start in range(0, len(lines), LINES_PER_PAGE)]
     kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(pages)))

@@ -1,4 +1,4 @@
-"""The people and places of the sandbox: all invented, and recognisable as such.
+"""People and facilities of the sandbox, all invented and recognizable as such.
 
 AutoScribe REST API: the keys of User (`GET /users/{userId}`).
 """
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class SandboxFacility:
-    """A place that images patients. The first four are what a site would configure; an unknown one has no settings."""
+    """A facility with the settings that a site would write for it; one with `is_known` False is in no settings."""
 
     name: str
     time_zone: str
@@ -81,7 +81,7 @@ _STAFF: Final = (
 
 
 def npi(nine_digits: int) -> str:
-    """A National Provider Identifier with its right check digit (45 CFR 162.406: Luhn over 80840 + 9 digits)."""
+    """Make a National Provider Identifier with a valid check digit (45 CFR 162.406: Luhn over 80840 + 9 digits)."""
     total = 24
     for place, digit in enumerate(reversed(f"{nine_digits:09d}")):
         value = int(digit) * (2 if place % 2 == 0 else 1)
@@ -90,7 +90,7 @@ def npi(nine_digits: int) -> str:
 
 
 def users(seed: int, epoch: str) -> tuple[tuple[Json, ...], frozenset[str]]:
-    """All users as User JSON, and the ids of those whose access was revoked."""
+    """Make all users as User JSON; also return the ids of users whose access was revoked."""
     rows = [_user(seed, number, epoch) for number in range(len(_STAFF))]
     return tuple(rows), frozenset(row["userId"] for row, staff in zip(rows, _STAFF, strict=True) if not staff[8])
 

@@ -1,6 +1,6 @@
-"""Every procedure the sandbox knows, over CT, MR, US, XR, MG, NM and PET.
+"""All procedures of the sandbox: CT, MR, US, XR, MG, NM and PET.
 
-Carries out no clause of a standard: the upstream's procedure is free text without a code.
+Carries out no clause of a standard: AutoScribe's procedure is free text without a code.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""An HL7 v2 message as a person reads it: one segment per line, named fields, unescaped text.
+"""Format an HL7 v2 message for a person: one segment per line, named fields, unescaped text.
 
-HL7 v2.5.1 chapters 2, 3, 4 and 7 name the fields; the rest is a rendering for the terminal.
+HL7 v2.5.1 chapters 2, 3, 4 and 7 name the fields; the layout is our own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 from mappings.hl7v2.received import Received, Segment, Unreadable, read
 
-# HL7 v2.5.1: the fields that a person looks for; the others are shown with their number
+# HL7 v2.5.1 names of common fields; other fields are shown by number only
 FIELD_NAMES: Final[dict[str, dict[int, str]]] = {
     "MSH": {
         3: "sending application",
@@ -60,9 +60,9 @@ _LONG_VALUE: Final = 20_000
 
 
 def readable(message: bytes, width: int = 110) -> str:
-    """The message for the terminal, its lines no wider than `width`; bytes that are no HL7 v2 are told as such.
+    """Format the message in lines of at most `width`; for bytes that are no HL7 v2, a line that says so.
 
-    Holds the patient's data: for a person's screen, never for a log.
+    The result holds patient data: it is for a person's screen, never for a log.
     """
     try:
         received = read(message)
@@ -89,7 +89,7 @@ def _fields(segment: Segment, first: int, received: Received) -> Iterator[str]:
 
 
 def _all_but_text(one: Segment, other: Segment) -> bool:
-    """True for two text OBX that differ in number and text alone: lines of one report, shown under one title."""
+    """True for two text OBX that differ only in number and text: lines of one report, shown under one title."""
     parts = [(segment.name, segment.fields[2:5], segment.fields[6:]) for segment in (one, other)]
     return parts[0] == parts[1] and one.field(2) in _TEXT_TYPES
 
@@ -117,7 +117,7 @@ def _value(value: str, received: Received) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that cannot steer a terminal: every character that does not print is shown as its code."""
+    """Replace unprintable characters by their codes, so that the text cannot control a terminal."""
     if text.isprintable():
         return text
     return re.sub(r"[^\x20-\x7e]", lambda match: _shown(match.group()), text)
@@ -128,7 +128,7 @@ def _shown(character: str) -> str:
 
 
 def _filled(line: str, fields: Iterator[str], width: int) -> Iterator[str]:
-    """As many fields on a line as it holds."""
+    """Yield lines with as many fields as fit."""
     for field in fields:
         if len(line) + 2 + len(field) > width - len(_INDENT) and line.strip():
             yield from _wrapped(line, width)

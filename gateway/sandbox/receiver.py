@@ -1,7 +1,7 @@
-"""An MLLP receiver for trying out, for the demo and for tests: takes messages, answers as told.
+"""MLLP receiver for trials, the demo and tests: records messages and answers as its plan says.
 
-HL7 v2.5.1 §2.9.2 (what a receiver answers) over HL7 Transport Specification: MLLP, Release 1. With a folder given, a
-message is on the disk before it is acknowledged.
+HL7 v2.5.1 §2.9.2 (answers of a receiver) over HL7 Transport Specification: MLLP, Release 1. If a folder is given, a
+message is on disk before it is acknowledged.
 """
 
 from __future__ import annotations
@@ -37,23 +37,22 @@ TOO_LONG: Final = AckError("104", text="Value too long")
 
 
 def _nobody(_: object) -> None:
-    """Nobody asked to be told."""
+    """Ignore a notification."""
 
 
 @dataclass(eq=False)
 class MllpReceiver:
-    """Listens while it is entered: `async with Receiver(port=0) as receiver: … receiver.port …`.
+    """Receiver that listens while entered: `async with MllpReceiver(port=0) as receiver: … receiver.port …`.
 
-    `port` 0 takes a free one and is then the port taken. `ack` is a SPEC (gateway/sandbox/manner_plan.py), a manner or
-    a plan, and can be changed while it listens. `out` is a folder that each message is written to before it is
-    acknowledged. `on_message` is called with each message before it is acknowledged. `say` is told, in one line of
-    codes and counts, of all that is out of the ordinary. `tls` is a server context. `reply_to` is where late
-    acknowledgements go over connections of their own.
+    `port` 0 takes a free port, and `port` is then the port taken. `ack` is a SPEC (gateway/sandbox/manner_plan.py), a
+    manner or a plan; it may be changed while the receiver listens. Each message is written to the folder `out` and
+    passed to `on_message` before it is acknowledged. `say` gets a line of codes and counts for anything unusual. `tls`
+    is a server context. `reply_to` is the address for late acknowledgements over connections of their own.
 
-    It can be left and entered again, as a peer that restarts: on the same port, with all that it remembers.
+    The receiver can be left and entered again, like a peer that restarts: same port, same state.
 
     Raises:
-        ConfigError: on entering: `ack` is no SPEC or lacks `reply_to`, or the port or the folder cannot be had.
+        ConfigError: on entering: `ack` is invalid or needs `reply_to`, the port is in use, or the folder is unusable.
     """
 
     host: str = "127.0.0.1"
@@ -77,10 +76,10 @@ class MllpReceiver:
 
     @property
     def plan(self) -> MannerPlan:
-        """What `ack` says, with its counts; another value of `ack` is another plan, from the next message on.
+        """Plan for the current `ack`, with its counts; a new value of `ack` starts a new plan with the next message.
 
         Raises:
-            ConfigError: `ack` is no SPEC, or needs an address in `reply_to`.
+            ConfigError: `ack` is no valid SPEC, or needs an address in `reply_to`.
         """
         if self._told is None or self._told[0] is not self.ack:
             plan = plan_of(self.ack)
@@ -92,19 +91,19 @@ class MllpReceiver:
 
     @property
     def messages(self) -> deque[ReceivedMessage]:
-        """The latest messages, oldest first."""
+        """Latest messages, oldest first."""
         return self._inbox.messages
 
     async def wait_for(self, control_id: str, *, within: float = 10.0) -> ReceivedMessage:
-        """The newest message with that MSH-10, waited for if it has not come yet.
+        """Return the newest message with this MSH-10; wait for it if necessary.
 
         Raises:
-            TimeoutError: none came within that many seconds.
+            TimeoutError: no such message came within `within` seconds.
         """
         return await self._inbox.wait_for(control_id, within=within)
 
     async def __aenter__(self) -> Self:
-        # A SPEC that is wrong is refused before anything is opened.
+        # Refuses a wrong SPEC before anything is opened.
         _ = self.plan
         try:
             self._folder = SandboxFolder(self.out) if self.out is not None else None
@@ -140,7 +139,7 @@ class MllpReceiver:
         try:
             await self._attend(line)
         except asyncio.CancelledError:
-            # Only leaving the receiver cancels. Not raised on: asyncio's server takes a cancelled task for a fault.
+            # Only leaving the receiver cancels. Do not re-raise: asyncio's server reports a cancelled task as an error.
             line.abort()
 
     async def _attend(self, line: Line) -> None:
@@ -175,15 +174,15 @@ class MllpReceiver:
             await self._receive(event.payload, line)
             return
         self.say(f"{event.code} at offset {event.offset}, {event.count} bytes")
-        # Of all faults of framing, only the sender of a whole frame that is too large waits for an answer.
+        # Of all framing faults, only a frame that is too large has a sender who waits for an answer.
         if event.code == "frame-too-large":
             await self._answer(b"", line, self.plan.received(b""), Refusal("R", TOO_LONG))
 
     async def _receive(self, payload: bytes, line: Line, strike: Strike | None = None) -> None:
-        """Record a message and answer it, unless the manner that met the connection has done so already."""
+        """Record a message and answer it, unless the manner of the connection has answered already."""
         received = self._read(payload)
         if received is not None and received.components(received.msh.field(9))[0] == "ACK":
-            # An acknowledgement is never acknowledged: two that did so would never come to an end.
+            # An acknowledgement is never acknowledged; otherwise two peers could answer each other forever.
             self.say("an acknowledgement came, and was left at that")
             return
         control_id, refusal = self._judge(received)
@@ -209,7 +208,7 @@ class MllpReceiver:
             return None
 
     def _judge(self, received: Received | None) -> tuple[str, Refusal | None]:
-        """MSH-10, and why the message cannot be taken, if it cannot."""
+        """Return MSH-10, and the refusal if the message cannot be accepted."""
         if received is None:
             return "", Refusal("R", SEQUENCE_ERROR)
         control_id = received.msh.field(10).strip()

@@ -1,4 +1,4 @@
-"""The five report endpoints under `/v1/autoScribe/reports`, and the store behind their presigned URLs.
+"""Report endpoints of the sandbox under `/v1/autoScribe/reports`, and the PDFs behind their presigned URLs.
 
 AutoScribe REST API: GET /reports, /reports/text, /reports/pdf, POST /reports/{reportId}/addendum, …/cancel-addendum.
 """
@@ -30,20 +30,20 @@ _PRECEDENCE: Final = {
 
 
 async def list_reports(request: Request) -> Response:
-    """`GET /reports`: all reports of a study, by `studyId` or `studyInstanceUid`."""
+    """`GET /reports`: return all reports of a study, by `studyId` or `studyInstanceUid`."""
     state = account(request)
     study = _study(state, *_selector(request, _STUDY_SELECTORS))
     return JSONResponse(_wrapped(state, study, state.reports_of(study), lambda report: _report(state, report)))
 
 
 async def report_texts(request: Request) -> Response:
-    """`GET /reports/text`: one text by `reportId`, or all of a study."""
+    """`GET /reports/text`: return one text by `reportId`, or all texts of a study."""
     state = account(request)
     return _one_or_all(request, lambda report, uid: views.text_item(report, uid, state.switches), lambda _: True)
 
 
 async def report_pdfs(request: Request) -> Response:
-    """`GET /reports/pdf`: one presigned URL by `reportId`, or all of a study."""
+    """`GET /reports/pdf`: return one presigned URL by `reportId`, or all of a study."""
     state = account(request)
     links: Links = request.app.state.links
     base_url = str(request.base_url).removesuffix("/")
@@ -59,21 +59,21 @@ async def report_pdfs(request: Request) -> Response:
 
 
 async def addendum(request: Request) -> Response:
-    """`POST /reports/{reportId}/addendum`: opens the radiologist's addendum."""
+    """`POST /reports/{reportId}/addendum`: open an addendum for the radiologist."""
     state, report_id = account(request), request.path_params["report_id"]
     state.find_report(report_id)
     return action(request, lambda: state.open_addendum(report_id), reportId=state.switches.addendum_reply)
 
 
 async def cancel_addendum(request: Request) -> Response:
-    """`POST /reports/{reportId}/cancel-addendum`: gives the active addendum up."""
+    """`POST /reports/{reportId}/cancel-addendum`: cancel the active addendum."""
     state, report_id = account(request), request.path_params["report_id"]
     state.find_report(report_id)
     return action(request, lambda: state.cancel_addendum(report_id))
 
 
 async def stored_pdf(request: Request) -> Response:
-    """The PDF behind a presigned URL; needs no key, only a link that is still good."""
+    """Return the PDF behind a presigned URL; needs a valid link, but no key."""
     state, links = account(request), request.app.state.links
     report_id = request.path_params["report_id"]
     if not links.allows(report_id, request.query_params.get("token", "")):

@@ -1,7 +1,7 @@
-"""A whole AutoScribe account from a seed: studies, their reports and users as plain upstream JSON.
+"""Generate an AutoScribe account from a seed: studies, reports and users as AutoScribe JSON.
 
 AutoScribe REST API: the shapes of `GET /studies`, `/reports` and `/users`.
-The same seed gives the same bytes on every machine, and a study stays the same however many are asked for.
+The same seed gives the same bytes on every machine. A study does not depend on the number of studies.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ODDITY_NAMES: Final = tuple(ODDITIES)
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the account held when it was seeded; nothing in it is ever changed."""
+    """Initial, immutable content of an account."""
 
     seed: int
     epoch: datetime
@@ -33,20 +33,20 @@ class World:
     revoked: frozenset[str] = field(default_factory=frozenset)
 
     def documents(self) -> Iterator[tuple[Json, Json, tuple[Json, ...]]]:
-        """For every study: its Study, the `GET /reports` response for it, and the users its reports name."""
+        """Yield for every study: its Study, its `GET /reports` response, and the users that its reports name."""
         by_id = {user["userId"]: user for user in self.users}
         for one in self.seeded:
             named = dict.fromkeys(report["userId"] for report in one.reports)
             yield one.study, report_list(one.study, one.reports), tuple(by_id[user_id] for user_id in named)
 
     def fresh(self, number: int, created: datetime, kind: str = "signed") -> Seeded:
-        """A study beyond the seeded ones; the number continues theirs. Every fifth has an oddity."""
+        """Generate a further study; `number` continues the seeded ones. Every fifth has an oddity."""
         oddity = _ODDITY_NAMES[number // 5 % len(_ODDITY_NAMES)] if number % 5 == 4 else None
         return seeded_study(self.seed, self.users, StudyPlan(number, created, kind, oddity))
 
 
 def report_list(study: Json, reports: tuple[Json, ...] | list[Json]) -> Json:
-    """The `GET /v1/autoScribe/reports` response of a study."""
+    """Build the `GET /v1/autoScribe/reports` response of a study."""
     return {
         "reports": list(reports),
         "studyId": study["studyId"],
@@ -55,7 +55,7 @@ def report_list(study: Json, reports: tuple[Json, ...] | list[Json]) -> Json:
 
 
 def generate(seed: int = 1, studies: int = 40) -> World:
-    """The account of a seed. Every third study has one oddity, all of which occur within 150 studies."""
+    """Generate the account of a seed. Every third study has an oddity; all oddities occur within 150 studies."""
     epoch = datetime(2026, 1, 5, 15, tzinfo=UTC) + timedelta(days=Dice(seed, "epoch").integer(0, 120))
     staff, revoked = people.users(seed, epoch.strftime("%Y-%m-%dT%H:%M:%SZ"))
     seeded = tuple(

@@ -1,4 +1,4 @@
-"""One synthetic study with its reports, in one of the states a study can be in.
+"""Generate one synthetic study with its reports, in any of the states of a study.
 
 AutoScribe REST API: the keys of Study, Report and StudyReportMetadata.
 """
@@ -30,10 +30,10 @@ KINDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """A study, its reports as `GET /reports` lists them, and what is not visible yet.
+    """A study, its reports as `GET /reports` lists them, and its hidden data.
 
-    `dictated` holds for each unsigned report its final text and whether it is critical; `archived` the reports of an
-    external study, which the upstream may or may not show.
+    `dictated` maps each unsigned report to its final text and criticality. `archived` are the reports of an external
+    study, which AutoScribe may or may not show.
     """
 
     study: Json
@@ -43,12 +43,12 @@ class Seeded:
 
 
 def instant(moment: datetime) -> str:
-    """A date-time as the upstream writes it: ISO 8601 in UTC with `Z`."""
+    """Format a date-time as AutoScribe does: ISO 8601 in UTC with `Z`."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def new_report(report_id: str, study_id: str, user_id: str, snapshot: Json, at: datetime, **values: Any) -> Json:
-    """An unsigned Report of that moment; `values` are further or other keys."""
+    """Build an unsigned Report created at this moment; `values` add or override keys."""
     return {
         "reportId": report_id,
         "studyId": study_id,
@@ -65,7 +65,7 @@ def new_report(report_id: str, study_id: str, user_id: str, snapshot: Json, at: 
 
 
 def signed(report: Json, text: str, is_critical: bool, at: datetime) -> Json:
-    """The report as it is once the radiologist has signed it with that text."""
+    """Return the report as signed at this moment with this text."""
     return {
         **report,
         "status": "completed",
@@ -77,19 +77,19 @@ def signed(report: Json, text: str, is_critical: bool, at: datetime) -> Json:
 
 
 def listed(reports: Sequence[Json]) -> list[Json]:
-    """`Study.reportIds` for these reports."""
+    """Build `Study.reportIds` for these reports."""
     return [{key: report[key] for key in ("reportId", "status", "isCritical")} for report in reports]
 
 
 def user_reference(user: Json) -> Json:
-    """A User as a UserReference."""
+    """Convert a User to a UserReference."""
     keys = ("email", "userId", "firstName", "middleName", "lastName", "suffix1", "suffix2")
     return {key: user[key] for key in keys if key in user}
 
 
 @dataclass(frozen=True, slots=True)
 class StudyPlan:
-    """Which study it is, when it came in, its state (one of `KINDS`) and its oddity (one of `ODDITIES`), if any."""
+    """Plan of a study: number, time of creation, state (one of `KINDS`), and oddity (one of `ODDITIES`), if any."""
 
     number: int
     created: datetime
@@ -98,7 +98,7 @@ class StudyPlan:
 
 
 def seeded_study(seed: int, users: Sequence[Json], plan: StudyPlan) -> Seeded:
-    """The study of that plan; the same for the same seed, whatever else there is."""
+    """Generate the study of a plan; it depends only on the seed and the plan."""
     dice = Dice(seed, "study", plan.number)
     patient = _patient(seed, plan.number)
     fitting = [one for one in PROCEDURES if one.patient_sex in {None, patient["sex"]}]
@@ -210,7 +210,7 @@ _REPORTS: Final = {
 
 
 def _patient(seed: int, number: int) -> Json:
-    """The person on the table: studies n and n + 2 share one wherever n is a multiple of three."""
+    """Generate the patient of a study; studies n and n + 2 share one if n is a multiple of three."""
     person = number - 2 if number % 3 == 2 else number
     dice = Dice(seed, "patient", person)
     sex = dice.pick(("female", "male", "female", "male", "other"))

@@ -1,8 +1,8 @@
-"""The account while it runs: radiologists sign, addenda open and close, studies come in and are cancelled.
+"""State of a running sandbox account: sign reports, open and cancel addenda, add and cancel studies.
 
-Carries out no clause of a standard; what an act changes follows the contract's prose on addenda and studies. Every act
-moves the account's own clock, which starts from the seed: the same acts give the same bytes. Where the account follows
-the time of day, what is done in it bears that.
+Carries out no clause of a standard; the effects of an action follow AutoScribe's documentation of addenda and studies.
+Every action advances the account's own clock, which starts from the seed, so the same actions give the same bytes. An
+account that follows the real clock stamps its actions with the real time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _STEP: Final = timedelta(seconds=20)
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A report that was just signed."""
+    """Ids of a report that was just signed."""
 
     report_id: str
     study_id: str
@@ -38,7 +38,7 @@ class Signed:
 
 
 class SandboxAccount:
-    """The account. Listeners are told of every delivered report; call its methods from one thread only."""
+    """A sandbox account; calls its listeners for every delivered report. Use it from one thread only."""
 
     def __init__(self, world: World, switches: Switches | None = None, *, follows_clock: bool = False) -> None:
         self.world = world
@@ -61,13 +61,13 @@ class SandboxAccount:
             self._take_in(seeded)
 
     def now(self) -> datetime:
-        """The account's own time, or the time of day at the last act; later with every act."""
+        """Return the account's time: its own clock, or the real time of the last action; later with every action."""
         if self._at is not None:
             return self._at
         return self.world.epoch + len(self.world.seeded) * BETWEEN_STUDIES + _LONGEST_REPORT + self._acts * _STEP
 
     def find_study(self, study_id: str | None = None, uid: str | None = None) -> Json:
-        """A study by one of its ids; answers as the switches say when there is none or the key may not see it."""
+        """Find a study by one of its ids; refuse an unknown or invisible one as the switches say."""
         found = self.studies.get(study_id if study_id is not None else self.study_of_uid.get(uid or "", ""))
         if found is None:
             raise refusal(self.switches.unknown_id, "unknown study")
@@ -76,7 +76,7 @@ class SandboxAccount:
         return found
 
     def find_report(self, report_id: str) -> Json:
-        """A report by its id; archived reports only when the switch shows them."""
+        """Find a report by its id; archived reports only if the switch shows them."""
         study_id = self.study_of_report.get(report_id)
         if study_id is None:
             raise refusal(self.switches.unknown_id, "unknown report")
@@ -87,7 +87,7 @@ class SandboxAccount:
         return found
 
     def reports_of(self, study: Json) -> tuple[Json, ...]:
-        """The reports of a study, oldest first."""
+        """Return the reports of a study, oldest first."""
         study_id = study["studyId"]
         if study.get("studyType") != "external":
             return self.reports[study_id]
@@ -96,7 +96,7 @@ class SandboxAccount:
         return self.archived[study_id] if self.switches.external_reports == "data" else ()
 
     def listing(self, key: Hashable, wanted: Callable[[Json], bool] | None) -> list[Json]:
-        """The wanted studies (None: all) in the order of the switch; kept under the key until something changes."""
+        """List the wanted studies (None: all) in the order of the switch; cached by `key` until something changes."""
         if self._listed_version != self.version:
             self._listings.clear()
             self._listed_version = self.version
@@ -111,7 +111,7 @@ class SandboxAccount:
         return studies if self.switches.study_order == "oldest_first" else studies[::-1]
 
     def sign_new(self, *, critical: bool | None = None) -> Signed:
-        """A new study comes in and its report is signed; `critical` overrules what its case says."""
+        """Add a new study and sign its report; `critical` overrides the criticality of its case."""
         self._act()
         seeded = self._fresh_study(len(self.world.seeded) + self._fresh)
         self._fresh += 1
@@ -123,7 +123,7 @@ class SandboxAccount:
         return self._deliver(report)
 
     def _fresh_study(self, number: int) -> Seeded:
-        """A study that comes in at the account's time; by the time of day, so much earlier that it is signed by now."""
+        """Generate a study created now; with the real clock, created earlier, so that it is signed now."""
         now = self.now()
         seeded = self.world.fresh(number, now)
         if self._at is None or not (signed_at := seeded.reports[0]["signedAt"]):
@@ -132,12 +132,12 @@ class SandboxAccount:
         return self.world.fresh(number, now - took) if timedelta() < took <= _LONGEST_REPORT else seeded
 
     def sign_next(self) -> Signed:
-        """The oldest unsigned report is signed; a new study comes in when there is none."""
+        """Sign the oldest unsigned report; if there is none, add and sign a new study."""
         waiting = next(iter(self._dictated), None)
         return self.sign(waiting) if waiting else self.sign_new()
 
     def sign(self, report_id: str, text: str | None = None) -> Signed:
-        """The radiologist signs an unsigned report (409 if it is signed), with the dictated text or another one."""
+        """Sign an unsigned report (409 if it is signed) with the dictated text, or with another one."""
         report = self.find_report(report_id)
         if report["status"] == "completed":
             raise refusal("409", "report is signed")
@@ -152,7 +152,7 @@ class SandboxAccount:
         return self._deliver(report)
 
     def open_addendum(self, report_id: str) -> str:
-        """An addendum to a signed report is opened; returns the new report's id."""
+        """Open an addendum to a signed report; return the id of the new report."""
         original = self.find_report(report_id)
         if original["status"] != "completed":
             raise refusal(self.switches.addendum_unsigned, "report is not signed")
@@ -171,7 +171,7 @@ class SandboxAccount:
         return new_id
 
     def cancel_addendum(self, report_id: str) -> None:
-        """The active addendum is given up; the id may be the addendum's or its original's, as the switch says."""
+        """Cancel the active addendum; the switch says if the id is the addendum's or its original's."""
         named = self.find_report(report_id)
         wrong_kind = {"original": named["isAddendum"], "addendum": not named["isAddendum"], "either": False}
         if wrong_kind[self.switches.cancel_takes]:
@@ -187,7 +187,7 @@ class SandboxAccount:
         self._put_study(named["studyId"], studyReportStatus="completed")
 
     def start_report(self, study_id: str) -> str:
-        """A radiologist begins to dictate the report of a study (409 if it has one); returns the report's id."""
+        """Start to dictate the report of a study (409 if it has one); return the report's id."""
         study = self.find_study(study_id)
         if self.reports[study_id]:
             raise refusal("409", "the study has a report")
@@ -205,20 +205,20 @@ class SandboxAccount:
         return report_id
 
     def change_text(self, report_id: str, text: str) -> None:
-        """The text of a report changes without an addendum and without an event."""
+        """Change the text of a report without an addendum and without an event."""
         report = self.find_report(report_id)
         self._act()
         self._put_report({**report, "reportPlainText": text, "updatedAt": instant(self.now())})
 
     def change_patient(self, report_id: str, said: Json) -> None:
-        """A report speaks otherwise of its patient; a key that is None it says no more."""
+        """Change keys of a report's patient snapshot; None removes a key."""
         report = self.find_report(report_id)
         self._act()
         snapshot = {key: value for key, value in {**report["snapshotMetadata"], **said}.items() if value is not None}
         self._put_report({**report, "snapshotMetadata": snapshot, "updatedAt": instant(self.now())})
 
     def add_study(self, values: Json) -> Json:
-        """A study is sent in (409 if its UID is known); `values` are the keys of the request."""
+        """Add a study (409 if its UID is known); `values` are the keys of the request."""
         if values["studyInstanceUid"] in self.study_of_uid:
             raise refusal("409", "the study UID is known")
         self._act()
@@ -239,18 +239,18 @@ class SandboxAccount:
         return study
 
     def change_study(self, study_id: str, **values: Any) -> Json:
-        """Keys of a study change."""
+        """Change keys of a study."""
         self._act()
         return self._put_study(study_id, **values)
 
     def cancel_study(self, study_id: str, *, is_cancelled: bool = True) -> None:
-        """A study is cancelled, signed or not (a signed report is withdrawn in this way), or is no longer."""
+        """Cancel a study, or undo that; cancelling a signed study withdraws its report."""
         self.find_study(study_id)
         at = instant(self.now()) if is_cancelled else None
         self.change_study(study_id, isCancelled=is_cancelled, cancelledAt=at)
 
     def parent_of(self, report: Json) -> Json | None:
-        """The newest original of an addendum's study; None for an original."""
+        """Return the newest original report of an addendum's study; None for an original."""
         if not report["isAddendum"]:
             return None
         originals = [one for one in self.reports.get(report["studyId"], ()) if not one["isAddendum"]]
@@ -299,5 +299,5 @@ class SandboxAccount:
 
 
 def refusal(status: str | int, detail: str) -> HTTPException:
-    """An answer of that status; the detail is a reason, never a value."""
+    """Make an HTTP error; the detail is a reason, never a value."""
     return HTTPException(int(status), detail)

@@ -1,4 +1,4 @@
-"""Studies and users: `/v1/autoScribe/studies…` and `/v1/autoScribe/users…`.
+"""Study and user endpoints of the sandbox: `/v1/autoScribe/studies…` and `/v1/autoScribe/users…`.
 
 AutoScribe REST API: GET, POST /studies; GET, PATCH /studies/{studyId}; GET /studies/by-uid/{studyInstanceUid};
 POST /studies/cancel, /uncancel; GET /users, /users/{userId}.
@@ -29,7 +29,7 @@ _WRITABLE: Final = (
     "technologistNotes", "technologistTechnique",
 )  # fmt: skip
 
-# query key -> which studies it keeps; a value of None means the key was sent empty
+# Query key -> predicate of matching studies; a value of None means that the key was sent empty
 _STUDY_FILTERS: Final[dict[str, Predicate]] = {
     "assignedTo": lambda study, value: (study.get("assignedTo") or {}).get("userId") == value,
     "expressCustomerId": lambda study, value: (study.get("expressCustomer") or {}).get("expressCustomerId") == value,
@@ -60,7 +60,7 @@ _FILTER_VALUES: Final[dict[str, frozenset[str]]] = {
 
 
 async def list_studies(request: Request) -> Response:
-    """`GET /studies`: a page of the studies that every filter keeps."""
+    """`GET /studies`: return a page of the studies that match all filters."""
     state = account(request)
     filters = _filters(request, _STUDY_FILTERS)
 
@@ -74,19 +74,19 @@ async def list_studies(request: Request) -> Response:
 
 
 async def read_study(request: Request) -> Response:
-    """`GET /studies/{studyId}`."""
+    """`GET /studies/{studyId}`: return a study by its id."""
     state = account(request)
     return JSONResponse(views.study_view(state.find_study(request.path_params["study_id"]), state.switches))
 
 
 async def read_study_by_uid(request: Request) -> Response:
-    """`GET /studies/by-uid/{studyInstanceUid}`."""
+    """`GET /studies/by-uid/{studyInstanceUid}`: return a study by its UID."""
     state = account(request)
     return JSONResponse(views.study_view(state.find_study(uid=request.path_params["uid"]), state.switches))
 
 
 async def create_study(request: Request) -> Response:
-    """`POST /studies`: 422 if the body is not a study, 409 if its UID is known."""
+    """`POST /studies`: add a study; 422 if the body is not a study, 409 if its UID is known."""
     state = account(request)
     values = _study_values(state, await _body(request))
     if missing := [key for key in _REQUIRED if key not in values]:
@@ -95,7 +95,7 @@ async def create_study(request: Request) -> Response:
 
 
 async def change_study(request: Request) -> Response:
-    """`PATCH /studies/{studyId}`: null clears a key."""
+    """`PATCH /studies/{studyId}`: change keys of a study; null clears a key."""
     state = account(request)
     study = state.find_study(request.path_params["study_id"])
     values = _study_values(state, await _body(request))
@@ -103,19 +103,19 @@ async def change_study(request: Request) -> Response:
 
 
 async def cancel_study(request: Request) -> Response:
-    """`POST /studies/cancel`."""
+    """`POST /studies/cancel`: cancel a study."""
     study = await _selected(request)
     now = instant(account(request).now())
     return _change(request, study, isCancelled=True, cancelledAt=now)
 
 
 async def uncancel_study(request: Request) -> Response:
-    """`POST /studies/uncancel`."""
+    """`POST /studies/uncancel`: undo the cancellation of a study."""
     return _change(request, await _selected(request), isCancelled=False, cancelledAt=None)
 
 
 async def list_users(request: Request) -> Response:
-    """`GET /users`: a page of the users that every filter keeps; the revoked are not listed."""
+    """`GET /users`: return a page of the users that match all filters, without revoked users."""
     state = account(request)
     filters = _filters(request, _USER_FILTERS)
     active = [user for user_id, user in state.users.items() if user_id not in state.world.revoked]
@@ -124,7 +124,7 @@ async def list_users(request: Request) -> Response:
 
 
 async def read_user(request: Request) -> Response:
-    """`GET /users/{userId}`."""
+    """`GET /users/{userId}`: return a user by its id."""
     state, user_id = account(request), request.path_params["user_id"]
     if user_id in state.world.revoked and state.switches.revoked_user == "404":
         raise refusal("404", "revoked user")

@@ -1,6 +1,6 @@
-"""Every open question of the upstream contract that a server decides, as a switch with its answers.
+"""Switches of the sandbox: one for every behavior that AutoScribe's public contract leaves open.
 
-Carries out no clause of a standard: the rows are those of the contract's list of what public sources do not settle.
+Carries out no clause of a standard; `row` is the number in the contract's list of open questions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def _switch(row: int, doc: str, default: str, *others: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """How the sandbox answers where the contract is silent; the first answer of each switch is the default."""
+    """Chosen answers where the contract is silent; the first choice of each switch is the default."""
 
     error_body: str = _switch(1, "body of an error", "error_object", "message", "errors_list", "text", "html", "empty")
     unknown_id: str = _switch(2, "status for an unknown id", "404", "400", "403", "422")
@@ -66,17 +66,17 @@ class Switches:
 
 
 def table() -> tuple[tuple[str, int, tuple[str, ...], str], ...]:
-    """Every switch as (name, row of the contract's list, answers with the default first, meaning)."""
+    """List every switch as (name, row of the contract's list, choices with the default first, description)."""
     return tuple(
         (one.name, one.metadata["row"], one.metadata["choices"], one.metadata["doc"]) for one in fields(Switches)
     )
 
 
 def parse_switches(given: Sequence[str], source: str = "--switch") -> Switches:
-    """Read `name=value` settings.
+    """Parse `name=value` settings.
 
     Raises:
-        ConfigError: no such switch, or no such answer; names the ones there are.
+        ConfigError: no such switch, or no such answer; the error lists the valid ones.
     """
     known = {name: choices for name, _, choices, _ in table()}
     chosen: dict[str, str] = {}

@@ -1,6 +1,6 @@
-"""Writes the text of a report from a case, in the styles that radiologists and templates use.
+"""Write the text of a report from a case, in various styles of radiologists and templates.
 
-Carries out no clause of a standard: the upstream's report text is free.
+Carries out no clause of a standard: AutoScribe's report is free text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ADDENDA: Final = (
 
 @dataclass(frozen=True, slots=True)
 class WrittenText:
-    """A report as it will be signed: procedure and indication with their side, the text, and whether it is critical."""
+    """Content of a report to be signed: procedure, indication, text, and criticality."""
 
     procedure: str
     indication: str
@@ -41,7 +41,7 @@ class WrittenText:
 
 
 def write(procedure: Procedure, case: ReportCase, dice: Dice, style: str | None = None) -> WrittenText:
-    """The report of a case; the style is drawn unless one of `STYLES` is named."""
+    """Write the report of a case in one of `STYLES`, drawn at random by default."""
     side, level, number = dice.pick(("left", "right")), dice.pick(LEVELS), str(dice.integer(3, 9))
 
     def filled(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The sandbox upstream: an AutoScribe look-alike that the vendor's own SDK works against.
+"""The sandbox upstream: an AutoScribe look-alike that works with the vendor's own SDK.
 
 AutoScribe REST API, state of November 2026 (`/reports`, `/studies`, `/users`, webhook `report.delivered`).
 """
@@ -29,7 +29,7 @@ from gateway.sandbox.webhooks import Target, WebhookSender
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command `sandbox` can be told; `faults` and `switches` as they are written on the command line."""
+    """Options of the command `sandbox`; `faults` and `switches` as written on the command line."""
 
     host: str = "127.0.0.1"
     port: int = SANDBOX_PORT
@@ -44,7 +44,7 @@ class Options:
 
     @property
     def base_url(self) -> str:
-        """Where the sandbox can be reached; the presigned URLs of its webhooks begin with it."""
+        """Base URL of the sandbox; presigned URLs in its webhooks begin with it."""
         return f"http://{self.host}:{self.port}"
 
 
@@ -52,10 +52,10 @@ DEFAULTS: Final = Options()
 
 
 def create_app(state: SandboxAccount, options: Options = DEFAULTS) -> Starlette:
-    """The sandbox over an account; of the options, `studies`, `seed` and `switches` are the account's.
+    """Build the sandbox application for an account; `studies`, `seed` and `switches` of the options are the account's.
 
     Raises:
-        ConfigError: a fault is not one there is.
+        ConfigError: a fault is unknown or malformed.
     """
     plan = FaultPlan(parse_faults(options.faults), options.seed)
     links = Links(f"sandbox links {state.world.seed}".encode(), options.link_seconds)
@@ -87,10 +87,10 @@ def create_app(state: SandboxAccount, options: Options = DEFAULTS) -> Starlette:
 
 
 def open_sandbox(options: Options = DEFAULTS, *, follows_clock: bool = False) -> tuple[Starlette, SandboxAccount]:
-    """The application and its account for these options.
+    """Build the application and its account for these options.
 
     Raises:
-        ConfigError: a fault or a switch is not one there is.
+        ConfigError: a fault or a switch is unknown or malformed.
     """
     state = SandboxAccount(
         generate(options.seed, options.studies), parse_switches(options.switches), follows_clock=follows_clock
@@ -102,7 +102,7 @@ async def run(options: Options = DEFAULTS, show: Callable[[str], object] = print
     """Run the sandbox until SIGINT or SIGTERM.
 
     Raises:
-        ConfigError: a fault or a switch is not one there is, or the address cannot be had.
+        ConfigError: a fault or a switch is unknown or malformed, or the address is in use.
     """
     with listening_socket(options.host, options.port) as listener:
         bound = replace(options, port=listener.getsockname()[1])

@@ -1,4 +1,4 @@
-"""How the account's data looks from outside, switches applied; with the default switches it is shown as it stands.
+"""Views of the account's data in the API, with the switches applied; the default switches change nothing.
 
 AutoScribe REST API: the shapes Study, Report, ReportTextItem and ReportPdfItem.
 """
@@ -19,7 +19,7 @@ _NULLABLE: Final = ("cancelledAt", "signedAt", "isCritical")
 
 
 def in_order(reports: Sequence[Json], switches: Switches) -> list[Json]:
-    """The reports of a study in the order the switch asks for."""
+    """Return the reports of a study in the order that the switch selects."""
     if switches.report_order == "newest_first":
         return list(reversed(reports))
     if switches.report_order == "shuffled":
@@ -28,7 +28,7 @@ def in_order(reports: Sequence[Json], switches: Switches) -> list[Json]:
 
 
 def study_view(study: Json, switches: Switches) -> Json:
-    """A Study as the API shows it."""
+    """Return a Study as the API shows it."""
     shown = _drifted(study, switches)
     if switches.accession == "metadata":
         number = f"ACC{int(study['studyId'][4:], 16) % 10**8:08d}"
@@ -37,7 +37,7 @@ def study_view(study: Json, switches: Switches) -> Json:
 
 
 def report_view(report: Json, switches: Switches, parent: str | None = None) -> Json:
-    """A Report as `GET /reports` shows it."""
+    """Return a Report as `GET /reports` shows it."""
     shown = _drifted(report, switches)
     if switches.unsigned_text == "absent" and report["status"] == "in_progress":
         shown = {key: value for key, value in shown.items() if key != "reportPlainText"}
@@ -47,7 +47,7 @@ def report_view(report: Json, switches: Switches, parent: str | None = None) -> 
 
 
 def item(report: Json, uid: str, switches: Switches, **more: str) -> Json:
-    """What ReportTextItem and ReportPdfItem share, and `more`."""
+    """Build the keys that ReportTextItem and ReportPdfItem share, and `more`."""
     shown = {
         "reportId": report["reportId"],
         "studyId": report["studyId"],
@@ -60,7 +60,7 @@ def item(report: Json, uid: str, switches: Switches, **more: str) -> Json:
 
 
 def text_item(report: Json, uid: str, switches: Switches) -> Json:
-    """A ReportTextItem."""
+    """Build a ReportTextItem."""
     hidden = switches.unsigned_text == "absent" and report["status"] == "in_progress"
     text = None if hidden else report.get("reportPlainText")
     return item(report, uid, switches, **({} if text is None else {"plainText": text}))

@@ -1,4 +1,4 @@
-"""Sends `report.delivered` events, signed, to the one URL that was configured.
+"""Send signed `report.delivered` events to one configured URL.
 
 Standard Webhooks 1.0 (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
 """
@@ -33,12 +33,12 @@ _LONGEST_WAIT: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where events go, the key (`whsec_` + base64) they are signed with, and the wait before a second attempt.
+    """Target of events: URL, signing key (`whsec_` + base64), and wait before the second attempt.
 
-    The wait is in seconds; before each further attempt it is four times as long, but at most 10 s.
+    The wait is in seconds. It is four times as long before each further attempt, up to 10 s.
 
     Raises:
-        ConfigError: the URL is not one of HTTP, or the key is not base64.
+        ConfigError: the URL is no HTTP URL, or the key is not base64.
     """
 
     url: str
@@ -58,14 +58,14 @@ class Target:
 
 
 def signature(key: str, webhook_id: str, timestamp: int, body: bytes) -> str:
-    """The `webhook-signature` of a body: `v1,` + base64 of HMAC-SHA256 over id, timestamp and body."""
+    """Compute the `webhook-signature` of a body: `v1,` + base64 of HMAC-SHA256 over id, timestamp and body."""
     return Webhook(key).sign(webhook_id, datetime.fromtimestamp(timestamp, UTC), body.decode())
 
 
 class WebhookSender:
-    """Listens to the account and sends each delivered report as an event, in the background, a few times if need be.
+    """Listener of the account that sends each delivered report as an event in the background, with retries.
 
-    `link` makes the presigned URL of a report. Must be called on a running event loop.
+    `link` makes the presigned URL of a report. Call the sender on a running event loop.
     """
 
     def __init__(self, target: Target, switches: Switches, seed: int, link: Callable[[str], str]) -> None:
@@ -77,7 +77,7 @@ class WebhookSender:
         self._count = 0
 
     def __call__(self, study: Json, report: Json) -> None:
-        """A report was signed: send the event for it."""
+        """Send the event for a signed report."""
         self._count += 1
         dice = Dice(self.seed, "event", self._count)
         body = json.dumps(self._event(f"whe_{dice.hex32()}", study, report), ensure_ascii=False).encode()
@@ -89,12 +89,12 @@ class WebhookSender:
             task.add_done_callback(self._tasks.discard)
 
     async def settled(self) -> None:
-        """Wait until nothing is under way."""
+        """Wait until all deliveries have ended."""
         while self._tasks:
             await asyncio.gather(*self._tasks)
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel all deliveries."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

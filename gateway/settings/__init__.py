@@ -1,9 +1,9 @@
-"""Every setting of the service: one field with type, default and description; the documentation tables come from here.
+"""All settings of the service; each is one field with type, default and description, used for the documents too.
 
-Carries out no clause of a standard. Read, in this order of precedence, from the environment
-(`GATEWAY_<SECTION>__<FIELD>`, then the vendor's own `AVARA_API_KEY`, `AVARA_BASE_URL`, `AVARA_WEBHOOK_KEY`), then from
-the TOML file that `GATEWAY_CONFIG` or `--config` names. An empty variable counts as not set. `[[destination]]` and
-`[[ignore]]` tables are the file's alone, but for the secrets in them.
+Carries out no clause of a standard. Order of precedence: first the environment (`GATEWAY_<SECTION>__<FIELD>`, then the
+vendor's own `AVARA_API_KEY`, `AVARA_BASE_URL`, `AVARA_WEBHOOK_KEY`), then the TOML file named by `--config` or
+`GATEWAY_CONFIG`. An empty variable counts as not set. `[[destination]]` and `[[ignore]]` tables come from the file
+only, except for the secrets in them.
 """
 
 from gateway.settings.database import Database

@@ -1,4 +1,4 @@
-"""The `[database]` section: where the gateway keeps what it has read.
+"""The `[database]` section: the database of the gateway.
 
 Carries out no clause of a standard; decision D8.
 """
@@ -18,17 +18,17 @@ _DATABASE: Final = re.compile(r"sqlite:///[^\x00]*[^/\x00]|postgres(?:ql)?://[^/
 
 
 class Database(SettingsGroup):
-    """Section `[database]`: where the gateway keeps what it has read."""
+    """Section `[database]`: the database of the gateway."""
 
     url: SecretStr = Field(
         SecretStr("sqlite:///autoscribe-gateway.db"),
-        description="sqlite:///<file> for one process, postgresql://<user>:<password>@<host>/<name> for several.",
+        description="sqlite:///<file> for one process; postgresql://<user>:<password>@<host>/<name> for several.",
     )
-    connections: int = Field(10, ge=2, le=100, description="Connections to PostgreSQL that a process opens at most.")
+    connections: int = Field(10, ge=2, le=100, description="Most PostgreSQL connections of one process.")
     synchronous: Literal["FULL", "NORMAL"] = Field(
         "FULL",
-        description="SQLite: FULL survives a loss of power, NORMAL may lose the last moments, which are read again, "
-        "but for idempotency keys.",
+        description="SQLite: FULL survives a power loss. NORMAL may lose the last moments; they are read from "
+        "AutoScribe again, except idempotency keys.",
     )
 
     @validates("url")
@@ -40,6 +40,6 @@ class Database(SettingsGroup):
 
     @property
     def file(self) -> Path | None:
-        """The file of SQLite, or None for PostgreSQL."""
+        """The SQLite file; None for PostgreSQL."""
         scheme, _, rest = self.url.get_secret_value().partition(":///")
         return Path(rest) if scheme == "sqlite" else None

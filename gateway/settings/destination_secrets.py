@@ -1,7 +1,7 @@
-"""Secrets of `[[destination]]` tables that the environment gives, so that the file need not hold them.
+"""Read the secrets of `[[destination]]` tables from the environment, so that the file need not hold them.
 
 Carries out no clause of a standard. The password of `name = "epic-oru"` is `GATEWAY_DESTINATION__EPIC_ORU__PASSWORD`,
-which outranks the file as every variable does.
+which overrides the file, as every variable does.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ _PREFIX: Final = "GATEWAY_DESTINATION__"
 
 @dataclass(frozen=True, slots=True)
 class GivenSecrets:
-    """The settings file's table with the secrets of the environment in it.
+    """The parsed settings file with the secrets from the environment filled in.
 
-    `known` are the variables that may be set, `used` says by key (`destination[0].password`) which of them was.
+    `known` are all variables that may be set. `used` maps a key (`destination[0].password`) to the variable that set
+    it.
     """
 
     table: Mapping[str, Any]
@@ -28,12 +29,12 @@ class GivenSecrets:
 
 
 def variable(name: str, key: str) -> str:
-    """The environment variable of a secret of the destination of that name."""
+    """Return the environment variable for a secret of a destination."""
     return f"{_PREFIX}{name.replace('-', '_')}__{key}".upper()
 
 
 def with_secrets(table: Mapping[str, Any], environ: Mapping[str, str]) -> GivenSecrets:
-    """Put what the environment says into the tables of the destinations; an empty variable counts as not set."""
+    """Fill secrets from the environment into the destination tables; an empty variable counts as not set."""
     rows = table.get("destination")
     if not isinstance(rows, list):
         return GivenSecrets(table, frozenset(), {})
@@ -53,7 +54,7 @@ def with_secrets(table: Mapping[str, Any], environ: Mapping[str, str]) -> GivenS
 
 
 def _known(rows: list[Any]) -> Iterator[tuple[int, str, str]]:
-    """Place of the table, key and variable of every secret there could be."""
+    """Yield the table index, key and variable of every possible secret."""
     for index, row in enumerate(rows):
         name = row.get("name") if isinstance(row, dict) else None
         if isinstance(name, str) and name:

@@ -1,6 +1,6 @@
-"""The `[feed]` section: what all destinations of the HL7 v2 feed share.
+"""The `[feed]` section: settings that all destinations of the HL7 v2 feed share.
 
-HL7 v2.5.1 §2.9.2 (what is answered), https://www.standardwebhooks.com (how alerts are signed); decisions D16, D32, D33,
+HL7 v2.5.1 §2.9.2 (acknowledgements), https://www.standardwebhooks.com (signatures of alerts); decisions D16, D32, D33,
 D37, D38.
 """
 
@@ -34,74 +34,77 @@ _Key = Annotated[SecretStr | None, AfterValidator(_signing)]
 
 
 class Escalation(SettingsGroup):
-    """A `[[feed.escalate]]` table: who else is told of a critical result that nobody acknowledges, and when."""
+    """A `[[feed.escalate]]` table: a further alert address for a critical result that nobody acknowledges."""
 
-    minutes: float = Field(gt=0, le=10_080, description="Minutes from the alert until this address is told.")
-    url: _Url = Field(description="URL that the alert is then posted to.")
-    key: _Key = Field(None, description="Secret with which it is signed (whsec_…); without one, feed.alert_key.")
+    minutes: float = Field(gt=0, le=10_080, description="Minutes after the alert when this address gets it.")
+    url: _Url = Field(description="URL that the alert is posted to.")
+    key: _Key = Field(None, description="Secret that signs the alert (whsec_…); not set: feed.alert_key.")
 
 
 class Feed(SettingsGroup):
-    """Section `[feed]`. Times in seconds where the name does not say otherwise."""
+    """Section `[feed]`. Times are in seconds unless the name says otherwise."""
 
     state_dir: Path | None = Field(
         None,
-        description="Folder of the feed journal, best on another disk than the database. Without it: that of a SQLite "
-        "file, else the working directory.",
+        description="Folder of the feed journal; best on another disk than the database. Not set: the folder of the "
+        "SQLite file, else the working directory.",
     )
     lease: float = Field(
         6,
         ge=1,
         le=300,
-        description="Seconds for which a process may send to a destination; when it dies, another goes on after that.",
+        description="Seconds for which a process may send to a destination before it renews its lease; if the process "
+        "dies, another takes over after that time.",
     )
     retention_days: int = Field(
         30,
         ge=1,
         le=3650,
-        description="Days for which the text of a delivered message and its attempts are kept; the ledger stays.",
+        description="Days for which the text and the attempts of a delivered message are kept. The ledger stays.",
     )
     alert_url: SecretStr | None = Field(
-        None, description="URL that alerts are posted to: ids, counts and ages, nothing of a patient."
+        None, description="URL that alerts are posted to; they hold ids, counts and ages, but no patient data."
     )
-    alert_key: _Key = Field(
-        None, description="Secret with which alerts are signed (whsec_…), as Standard Webhooks has it."
-    )
+    alert_key: _Key = Field(None, description="Secret that signs alerts by Standard Webhooks (whsec_…).")
     queue_age_alert_minutes: float = Field(
-        15, gt=0, le=10_080, description="Minutes that the oldest message may wait until there is an alert."
+        15, gt=0, le=10_080, description="Minutes that the oldest message may wait before an alert."
     )
     backload_rate: float = Field(
-        2, gt=0, le=1000, description="Messages a second that `feed backload` queues where it names no rate."
+        2, gt=0, le=1000, description="Messages a second that `feed backload` queues, unless --rate is given."
     )
     draft_wait_minutes: float = Field(
-        15, ge=0, le=1440, description="Minutes without a change after which a draft is sent, where drafts are."
+        15,
+        ge=0,
+        le=1440,
+        description="Minutes without a change after which a draft is sent, if drafts are sent at all.",
     )
     unasked_messages: int = Field(
         20,
         ge=0,
         le=10_000,
-        description="A plan of no more messages, after a change of settings, is applied without asking; 0 is never.",
+        description="After a change of settings, a plan of at most this many messages is applied unasked; 0: never.",
     )
     unasked_hours: float = Field(
-        24, gt=0, le=8760, description="Hours in which all reports of such a plan must have been signed."
+        24, gt=0, le=8760, description="Most hours since signature for a report in a plan that is applied unasked."
     )
-    unasked_critical: bool = Field(False, description="Whether such a plan may have critical results in it.")
+    unasked_critical: bool = Field(False, description="Apply a plan with critical results unasked, too.")
     storm_naks: int = Field(
         10,
         ge=2,
         le=10_000,
-        description="Refusals in a row, if of enough studies, after which a destination is probed (AR, CR) or paused.",
+        description="Refusals in a row after which the circuit breaker probes (AR, CR) or pauses a destination, if "
+        "they concern at least storm_lanes studies.",
     )
     storm_lanes: int = Field(
         5,
         ge=1,
         le=10_000,
-        description="Studies that those refusals must be of; of fewer, those studies alone are held.",
+        description="Least number of studies for storm_naks; if fewer are refused, only those studies are held.",
     )
     escalate: tuple[Escalation, ...] = Field(
         (),
-        description="`[[feed.escalate]]` tables: after how many minutes which address is told of a critical result that"
-        " nobody acknowledges; see docs/feed.md.",
+        description="`[[feed.escalate]]` tables: further alert addresses for a critical result that nobody"
+        " acknowledges, each after some minutes; see docs/feed.md.",
     )
 
     @validates("alert_url")

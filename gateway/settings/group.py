@@ -1,6 +1,6 @@
-"""What all groups of settings share: nothing unknown is taken, nothing changes once it is read, no value is shown.
+"""Base of all groups of settings: unknown keys are refused, values are frozen, errors show no value.
 
-Carries out no clause of a standard: what can be set is the gateway's own affair.
+Carries out no clause of a standard: the settings are the gateway's own.
 """
 
 from __future__ import annotations
@@ -9,6 +9,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class SettingsGroup(BaseModel):
-    """A table of settings: a section, or one of a list of tables."""
+    """A table of settings: a section, or one table of a list."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)

@@ -1,6 +1,6 @@
-"""Reads the settings from the environment and one TOML file, and says what is wrong with them without showing a value.
+"""Read the settings from the environment and one TOML file; report faults without showing a value.
 
-The file is TOML (https://toml.io/en/v1.0.0); its text is read once, for the settings and for the site of the mappings.
+The file is TOML (https://toml.io/en/v1.0.0). It is read once, for the settings and for the `Site` of the mappings.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from mappings.issues import SiteError
 from mappings.profile import DEMO_SITE_KEY, Site, read_site
 
 _NOTHING: Final[Mapping[str, str]] = {}
-# Type of a pydantic error -> what is said in its place
+# Type of a pydantic error -> problem text shown in its place
 _PROBLEMS: Final = {"missing": "missing"}
 
-# How what tomllib says begins -> what to do
+# Start of a tomllib error text -> remedy
 _TOML_REMEDIES: Final = {
     "Cannot declare": "Write each [table] once, with all its keys under it.",
     "Cannot overwrite": "Write each key once.",
@@ -45,7 +45,7 @@ _TOML_REMEDIES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What `load` read: the settings, the site of the mappings, and their source (a file name, or `environment`)."""
+    """Result of `load`: the settings, the `Site` of the mappings, and their source (a file name, or `environment`)."""
 
     settings: Settings
     site: Site
@@ -53,13 +53,13 @@ class Configuration:
 
     @property
     def state_dir(self) -> Path:
-        """The folder of what is kept beside the database."""
+        """Folder for state that is kept beside the database, such as the feed journal."""
         file = self.settings.database.file
         return self.settings.feed.state_dir or (file.parent if file is not None else Path())
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone of dates without one: as set, else that of all facilities if they share it, else UTC."""
+        """Time zone of dates without one: the setting, else the facilities' shared zone, else UTC."""
         if self.settings.fhir.time_zone:
             return ZoneInfo(self.settings.fhir.time_zone)
         zones = {one.time_zone for one in self.site.facilities.values()}
@@ -67,10 +67,10 @@ class Configuration:
         return shared or ZoneInfo("UTC")
 
     def listening_on(self, host: str | None = None, port: int | None = None) -> Configuration:
-        """The same with another `server.host` or `server.port`, as the command line gives them.
+        """Return a copy with another `server.host` or `server.port`, from the command line.
 
         Raises:
-            ConfigError: the port is not one.
+            ConfigError: the host or port is invalid.
         """
         given = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
         try:
@@ -82,19 +82,19 @@ class Configuration:
 
 
 def load(path: Path | None = None) -> Configuration:
-    """Read the TOML file (`path`, else what `GATEWAY_CONFIG` names, else none) and the environment.
+    """Read the TOML file (`path`, else the one that `GATEWAY_CONFIG` names, else none) and the environment.
 
     Raises:
-        ConfigError: the first setting that is wrong; `survey` gives all of them.
+        ConfigError: the first setting that is wrong; `survey` returns all of them.
     """
-    configuration, found = survey(path)
-    if configuration is None or found:
-        raise found[0]
+    configuration, problems = survey(path)
+    if configuration is None or problems:
+        raise problems[0]
     return configuration
 
 
 def require_loopback(host: str) -> None:
-    """Refuse an address that other machines reach: there is no authentication (decision D10).
+    """Refuse to listen on an address that other machines can reach: there is no authentication (decision D10).
 
     Raises:
         ConfigError: the host is neither 127.0.0.0/8 nor ::1 nor `localhost`.
@@ -109,7 +109,7 @@ def require_loopback(host: str) -> None:
 
 
 def require_site_key(configuration: Configuration) -> None:
-    """Refuse to make patient ids with the published demo key (decision D11).
+    """Refuse the published demo key for patient ids (decision D11).
 
     Raises:
         ConfigError: there is no site key, or it is the published one.
@@ -124,9 +124,9 @@ def require_site_key(configuration: Configuration) -> None:
 
 
 def survey(path: Path | None = None) -> tuple[Configuration | None, list[ConfigError]]:
-    """What `load` would read without what is wrong in it, and everything that is wrong, an error each, never a value.
+    """Read the settings and return every fault as an error, without values; faulty site settings are left out.
 
-    There is no configuration where the file cannot be read, or a setting of the service is wrong.
+    The configuration is None if the file cannot be read, or if a setting of the service itself is wrong.
     """
     named = os.environ.get(CONFIG_VARIABLE)
     path = path or (Path(named) if named else None)
@@ -136,26 +136,26 @@ def survey(path: Path | None = None) -> tuple[Configuration | None, list[ConfigE
     except ConfigError as error:
         return None, [error]
     files, secrets = SiteFiles.read(source, path, table), with_secrets(table, os.environ)
-    found = [*_unknown_variables(os.environ, secrets.known), *files.problems]
+    problems = [*_unknown_variables(os.environ, secrets.known), *files.problems]
     settings, key = None, None
     try:
         settings = Settings(**secrets.table)
         key = settings.mapping.site_key
     except ValidationError as error:
-        found += _pydantic_problems(error, source, given=secrets.used)
+        problems += _pydantic_problems(error, source, given=secrets.used)
     site, faults = read_site(
         text, site_key=key.get_secret_value().encode() if key else None, files=files.texts, given=dict(_given())
     )
-    reported = {problem.key for problem in found}
+    reported = {problem.key for problem in problems}
     site_problems = [files.problem(fault) or _problem(source, fault) for fault in faults]
-    found += [problem for problem in site_problems if problem.key not in reported]
+    problems += [problem for problem in site_problems if problem.key not in reported]
     if settings is None:
-        return None, found
-    return Configuration(settings, replace(site, fhir_base=settings.server.fhir_base), source), found
+        return None, problems
+    return Configuration(settings, replace(site, fhir_base=settings.server.fhir_base), source), problems
 
 
 def _given() -> Iterator[tuple[str, Any]]:
-    """The settings of `[mapping]` that the environment makes, but the site key; wrong ones are reported elsewhere."""
+    """Yield the `[mapping]` settings from the environment, except the site key; invalid ones are reported elsewhere."""
     for name in MappingSettings.model_fields.keys() - {"site_key"}:
         for variable in variables(f"mapping.{name}"):
             if value := os.environ.get(variable):
@@ -184,7 +184,7 @@ def _read(path: Path | None) -> tuple[str, dict[str, Any]]:
 
 
 def _toml_remedy(reason: str) -> str:
-    """What to do about text that is no TOML; the reason itself may hold a value."""
+    """Return the remedy for text that is no TOML; the reason itself is not shown, since it may hold a value."""
     known = (one for start, one in _TOML_REMEDIES.items() if reason.startswith(start))
     return next(known, "Mend that line; https://toml.io has the syntax.")
 
@@ -207,7 +207,7 @@ def _unknown_variables(environ: Mapping[str, str], secrets: AbstractSet[str]) ->
 def _pydantic_problems(
     error: ValidationError, source: str, under: tuple[str, ...] = (), *, given: Mapping[str, str] = _NOTHING
 ) -> Iterator[ConfigError]:
-    """What is wrong with each setting; `given` are the variables of settings that have none by their name alone."""
+    """Yield a ConfigError for each pydantic error; `given` maps keys of destination secrets to their variables."""
     for found in error.errors(include_url=False, include_input=False, include_context=False):
         key, described = _place((*under, *found["loc"]))
         if found["type"] == "extra_forbidden":
@@ -225,7 +225,7 @@ def _pydantic_problems(
 
 
 def _place(parts: tuple[int | str, ...]) -> tuple[str, str]:
-    """The key of a setting, `server.port` or `destination[0].start`, and the same without the number of the table."""
+    """Return the key of a setting (`server.port`, `destination[0].start`), and the key without the table index."""
     for depth in (1, 2):
         section, rest = ".".join(map(str, parts[:depth])), parts[depth:]
         if section in TABLES and rest:
@@ -236,7 +236,7 @@ def _place(parts: tuple[int | str, ...]) -> tuple[str, str]:
 
 
 def _problem(source: str, fault: SiteError) -> ConfigError:
-    """Name the environment variable when that is where the value came from, else the file and its key."""
+    """Build the error: it names the environment variable if the value came from there, else the file and key."""
     for variable in variables(fault.key):
         if os.environ.get(variable):
             return ConfigError("environment", variable, fault.problem, fault.remedy)

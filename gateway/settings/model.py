@@ -1,6 +1,6 @@
-"""The settings as a model: one class, a group per section, each field with type, default and description.
+"""The settings model: one class per section, each field with type, default and description.
 
-Carries out no clause of a standard: what can be set is the gateway's own affair.
+Carries out no clause of a standard: the settings are the gateway's own.
 """
 
 from __future__ import annotations
@@ -51,46 +51,40 @@ TABLES: Final[dict[str, type[SettingsGroup]]] = {
     "ignore": IgnoreSettings,
     "feed.escalate": Escalation,
 }
-"""The sections and settings that are lists of tables, `[[destination]]`, which only the file can say."""
+"""Settings that are lists of tables, such as `[[destination]]`; only the file can set them."""
 _HOST: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _SITE: Final = Site()
 _Names = Annotated[tuple[str, ...], BeforeValidator(split_at_commas)]
 
 
 class Upstream(SettingsGroup):
-    """Section `[upstream]`: the AutoScribe API. All times in seconds, all sizes in bytes."""
+    """Section `[upstream]`: the AutoScribe API. Times are in seconds, sizes in bytes."""
 
-    api_key: SecretStr | None = Field(None, description="API key of AutoScribe, made in its dashboard with scope All.")
+    api_key: SecretStr | None = Field(
+        None, description="API key of AutoScribe, made in its dashboard with study scope All."
+    )
     allow_http: bool = Field(
-        False, description="Allow an http base_url that is not on this machine: the key is then readable."
+        False, description="Allow an http base_url on another machine, although the network can then read the key."
     )
-    base_url: str = Field(
-        "https://api.avarasoftware.com", description="Where the AutoScribe API is: https, without /v1."
-    )
+    base_url: str = Field("https://api.avarasoftware.com", description="URL of the AutoScribe API: https, without /v1.")
     connect_timeout: float = Field(5, gt=0, description="Seconds to wait for a connection.")
     read_timeout: float = Field(60, gt=0, description="Seconds to wait for the next bytes of an answer.")
     timeout: float = Field(
-        120, gt=0, description="Seconds for one request with its whole answer; PDFs are not bound by it."
+        120, gt=0, description="Seconds for one request with its whole answer; PDF downloads are exempt."
     )
-    attempts: int = Field(
-        3, ge=1, le=10, description="How often a GET is tried altogether; an addendum is never sent twice."
-    )
-    retry_after_cap: float = Field(
-        60, ge=0, description="Longest wait, in seconds, that a Retry-After of AutoScribe can ask for."
-    )
-    max_backoff: float = Field(
-        8, ge=0, description="Longest wait, in seconds, between tries when AutoScribe names none."
-    )
+    attempts: int = Field(3, ge=1, le=10, description="Attempts for a GET in all; an addendum is never sent twice.")
+    retry_after_cap: float = Field(60, ge=0, description="Longest wait, in seconds, for a Retry-After of AutoScribe.")
+    max_backoff: float = Field(8, ge=0, description="Longest wait, in seconds, between attempts without a Retry-After.")
     max_concurrency: int = Field(
-        8, ge=1, le=100, description="Requests to AutoScribe at one time; PDF downloads are counted apart."
+        8, ge=1, le=100, description="Most requests to AutoScribe at one time; PDF downloads are counted separately."
     )
-    max_response_bytes: int = Field(32 * 2**20, ge=1024, description="Largest JSON answer that is read, in bytes.")
-    max_pdf_bytes: int = Field(100 * 2**20, ge=1024, description="Largest PDF that is fetched, in bytes.")
+    max_response_bytes: int = Field(32 * 2**20, ge=1024, description="Largest JSON answer to read, in bytes.")
+    max_pdf_bytes: int = Field(100 * 2**20, ge=1024, description="Largest PDF to fetch, in bytes.")
     proxy: SecretStr | None = Field(
-        None, description="HTTP proxy, as http://[user:password@]host:port. HTTPS_PROXY is not read."
+        None, description="HTTP proxy: http://[user:password@]host:port. The variable HTTPS_PROXY is ignored."
     )
     ca_file: Path | None = Field(
-        None, description="PEM file of private certificate authorities to trust beside the public ones."
+        None, description="PEM file of private certificate authorities to trust, in addition to the public ones."
     )
 
     @validates("api_key")
@@ -132,14 +126,14 @@ class Upstream(SettingsGroup):
 
 
 class Server(SettingsGroup):
-    """Section `[server]`: where the gateway listens."""
+    """Section `[server]`: address and port to listen on."""
 
     host: str = Field(
         "127.0.0.1", min_length=1, description="Address to listen on; loopback only until authentication exists."
     )
     port: int = Field(8800, ge=0, le=65535, description="TCP port to listen on.")
     public_url: str | None = Field(
-        None, description="FHIR base that clients see. Without it: http://<host>:<port>/fhir."
+        None, description="FHIR base URL that clients see. Not set: http://<host>:<port>/fhir."
     )
 
     @validates("public_url")
@@ -149,31 +143,29 @@ class Server(SettingsGroup):
 
     @property
     def fhir_base(self) -> str:
-        """The FHIR base for fullUrl, Location and links, without a slash at the end."""
+        """FHIR base URL for fullUrl, Location and links, without a trailing slash."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}/fhir"
 
 
 class Pdf(SettingsGroup):
-    """Section `[pdf]`: the reports' PDFs."""
+    """Section `[pdf]`: the PDFs of reports."""
 
     ingest: Literal["fetch", "link"] = Field(
-        "fetch", description="fetch: kept and served with hash and size; link: streamed from AutoScribe when asked for."
+        "fetch", description="fetch: store PDFs and serve them with hash and size; link: stream them from AutoScribe."
     )
     allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(split)] = Field(
         ("storage.avarasoftware.com",),
-        description="Hosts (host or host:port) PDFs may come from; that of upstream.base_url always may.",
+        description="Hosts (host or host:port) that PDFs may come from, besides the host of upstream.base_url.",
     )
-    concurrency: int = Field(2, ge=1, le=32, description="PDFs that are fetched to be kept at one time.")
+    concurrency: int = Field(2, ge=1, le=32, description="Most PDFs to fetch for storing at one time.")
     attempts: int = Field(
         6,
         ge=1,
         le=100,
-        description="How often a PDF that AutoScribe refuses is asked for; an outage counts for nothing.",
+        description="Attempts for a PDF that AutoScribe refuses; outages do not count.",
     )
-    max_wait: float = Field(
-        3_600, ge=1, le=86_400, description="Longest wait, in seconds, before a PDF is asked for again."
-    )
+    max_wait: float = Field(3_600, ge=1, le=86_400, description="Longest wait, in seconds, between attempts for a PDF.")
 
     @validates("allowed_hosts")
     @classmethod
@@ -185,11 +177,11 @@ class Pdf(SettingsGroup):
 
 
 class Webhook(SettingsGroup):
-    """Section `[webhook]`: events AutoScribe sends."""
+    """Section `[webhook]`: events from AutoScribe."""
 
     key: SecretStr | None = Field(
         None,
-        description="Secret of the webhook signatures (whsec_…); while it is changed several, with commas or blanks.",
+        description="Secret of the webhook signatures (whsec_…). During a change of secret, write both, with a comma.",
     )
 
     @validates("key")
@@ -202,7 +194,7 @@ class Webhook(SettingsGroup):
 
     @property
     def secrets(self) -> tuple[bytes, ...]:
-        """The keys a signature may be made with; none where no webhook can be told from a forged one."""
+        """Secrets that a signature may be made with; empty if signatures cannot be checked."""
         return secrets_in(self.key)
 
 
@@ -211,11 +203,11 @@ class Fhir(SettingsGroup):
 
     time_zone: str = Field(
         "",
-        description="Zone of dates without one in searches (IANA name). Empty: that of all facilities if they share "
+        description="Time zone of dates without one in searches (IANA name). Empty: the facilities' zone if they share "
         "one, else UTC.",
     )
     claim_us_core: bool = Field(
-        False, description="Claim to be a US Core server, though reports cannot be created here as US Core asks."
+        False, description="Claim to be a US Core server, although clients cannot create reports as US Core asks."
     )
 
     @validates("time_zone")
@@ -225,43 +217,46 @@ class Fhir(SettingsGroup):
 
 
 class Sync(SettingsGroup):
-    """Section `[sync]`: the crawl of AutoScribe. All times in seconds but where it says otherwise."""
+    """Section `[sync]`: the crawl of AutoScribe. Times are in seconds unless the name says otherwise."""
 
-    open_interval: float = Field(30, ge=1, le=3600, description="Seconds between two looks at the unsigned studies.")
+    open_interval: float = Field(30, ge=1, le=3600, description="Seconds between two checks of the unsigned studies.")
     cancelled_interval: float = Field(
-        600, ge=1, le=86_400, description="Seconds between two looks at the cancelled studies."
+        600, ge=1, le=86_400, description="Seconds between two checks of the cancelled studies."
     )
     sweep_interval: float = Field(
         60, ge=1, le=86_400, description="Least seconds from the start of one sweep of all studies to the next."
     )
     pages_per_second: float = Field(
-        2, gt=0, le=50, description="Pages of about 100 studies that a sweep lists in a second, at most."
+        2, gt=0, le=50, description="Most pages (of about 100 studies) that a sweep lists in a second."
     )
     concurrency: int = Field(
-        8, ge=1, le=100, description="Requests of the crawl to AutoScribe at one time; the facade's are counted apart."
+        8,
+        ge=1,
+        le=100,
+        description="Most requests of the crawl to AutoScribe at one time; the facade's are counted separately.",
     )
     timeout: float = Field(
-        20, gt=0, description="Seconds for one request of the crawl with its whole answer; it is tried again later."
+        20, gt=0, description="Seconds for one request of the crawl with its whole answer; it is retried later."
     )
     report_refetch_hours: float = Field(
         24,
         gt=0,
         le=24,
-        description="Hours within which a study's reports are fetched again though nothing seems changed.",
+        description="Hours after which the reports of a study are fetched again, even if nothing seems changed.",
     )
     missing_sweeps_alert: int = Field(
-        3, ge=1, le=100, description="Sweeps in a row that do not list an indexed study before there is an alert."
+        3, ge=1, le=100, description="Sweeps in a row without an indexed study before an alert."
     )
     max_index_age: float = Field(
-        14_400, gt=0, description="Seconds since the last whole sweep after which answers say `incomplete`."
+        14_400, gt=0, description="Seconds since the last full sweep after which answers say `incomplete`."
     )
 
 
 class MappingSettings(SettingsGroup):
-    """Section `[mapping]`: what `mappings.profile.parse_site` reads, and checks more closely."""
+    """Section `[mapping]`: the settings of the mappings; `mappings.profile.read_site` checks them in detail."""
 
     site_key: SecretStr | None = Field(
-        None, description="Secret of at least 32 bytes that makes patient ids opaque; never change it."
+        None, description="Secret of at least 32 bytes that makes patient ids opaque. Never change it."
     )
     sending_application: str = Field(_SITE.sending_application, description="MSH-3 Sending Application.")
     sending_facility: str = Field(_SITE.sending_facility, description="MSH-4 Sending Facility.")
@@ -271,51 +266,58 @@ class MappingSettings(SettingsGroup):
         "P", description="MSH-11 Processing ID: production, training or debugging."
     )
     facilities: tuple[dict[str, Any], ...] = Field(
-        (), description="`[[mapping.facilities]]` tables: per facility its time zone, name order and MRN system."
+        (), description="`[[mapping.facilities]]` tables: time zone, name order and MRN system of each facility."
     )
     default_facility: str | None = Field(
         None,
-        description="Name of the `[[mapping.facilities]]` table whose MRNs those of reports are that name none of "
-        "them: its time zone and name order are not taken over.",
+        description="Name of the `[[mapping.facilities]]` table whose MRN system applies to reports that name no known "
+        "facility. Its time zone and name order do not apply to them.",
     )
     express_customers: tuple[dict[str, Any], ...] = Field(
-        (), description="`[[mapping.express_customers]]` tables: whose numbers externalPatientId are."
+        (),
+        description="`[[mapping.express_customers]]` tables: each customer's assigning authority of externalPatientId.",
     )
     accession_keys: _Names = Field((), description="Keys of a study's metadata that hold accession numbers.")
     placer_keys: _Names = Field((), description="Keys of a study's metadata that hold placer order numbers.")
     number_separator: str = Field(
-        "", description="What parts several accession or placer order numbers in one value; empty: one number."
+        "",
+        description="Separator of several accession or placer order numbers in a value. Empty: a value is one number.",
     )
     accession_system: str | None = Field(None, description="URI of the accession numbers, for FHIR.")
-    accession_namespace: str | None = Field(None, description="Assigning authority of those numbers, for EI.2.")
+    accession_namespace: str | None = Field(None, description="Assigning authority of the accession numbers, for EI.2.")
     placer_system: str | None = Field(None, description="URI of the placer order numbers, for FHIR.")
-    placer_namespace: str | None = Field(None, description="Assigning authority of those numbers, for EI.2.")
+    placer_namespace: str | None = Field(None, description="Assigning authority of the placer order numbers, for EI.2.")
     vista_dfn_namespace: str = Field(
-        "", description="VistA: the namespace of a facility or express customer whose numbers are the patients' DFN."
+        "", description="VistA: namespace of the facility or express customer whose patient numbers are DFNs."
     )
-    vista_ssn_namespace: str = Field("", description="VistA: the namespace whose numbers are Social Security numbers.")
-    vista_station: str = Field("", description="VistA: number of the station that gave out the DFN, for PID-2.")
+    vista_ssn_namespace: str = Field(
+        "", description="VistA: namespace whose patient numbers are Social Security numbers."
+    )
+    vista_station: str = Field("", description="VistA: number of the station that assigned the DFN, for PID-2.")
     vista_exam_keys: _Names = Field((), description="VistA: keys of a study's metadata that hold RADTI-RACNI.")
-    vista_case_keys: _Names = Field((), description="VistA: keys that hold the long case number beside it.")
-    send_drafts: bool = Field(False, description="Let unsigned text out, as preliminary.")
+    vista_case_keys: _Names = Field((), description="VistA: keys of a study's metadata that hold the long case number.")
+    send_drafts: bool = Field(False, description="Serve and send unsigned text, as preliminary.")
     on_cancelled_after_sign: Literal["hold", "withdraw"] = Field(
-        "hold", description="A study cancelled after signing: leave what was sent, or withdraw it."
+        "hold", description="A study cancelled after signing: hold: leave its sent reports; withdraw: withdraw them."
     )
     on_conflict: Literal["send", "hold"] = Field(
-        "hold", description="A report whose patient may be somebody else: held in HL7 v2, or sent."
+        "hold", description="A report with an identity conflict: hold it in HL7 v2, or send it."
     )
     procedures: Path | None = Field(None, description="CSV file of procedure codes; see docs/site-settings.md.")
-    starter: bool = Field(True, description="Use the procedure codes that come with the gateway, too.")
+    starter: bool = Field(True, description="Also use the procedure codes that come with the gateway.")
     procedure_system: str | None = Field(None, description="URI of the site's own procedure codes, for FHIR.")
     procedure_coding_system: str = Field("L", description="Name of the site's own procedure codes, for OBR-4.3.")
     procedure_fallbacks: dict[str, Any] = Field(
-        {}, description="`[mapping.procedure_fallbacks]` table: per DICOM modality a code for OBR-4 without a match."
+        {},
+        description="`[mapping.procedure_fallbacks]` table: per modality, a code for OBR-4 if no procedure matches.",
     )
-    providers: Path | None = Field(None, description="CSV file of the providers; see docs/site-settings.md.")
+    providers: Path | None = Field(None, description="CSV file of providers; see docs/site-settings.md.")
     provider_system: str | None = Field(None, description="URI of the providers' local ids, for FHIR.")
-    provider_namespace: str | None = Field(None, description="Assigning authority of those ids, for XCN.9.")
+    provider_namespace: str | None = Field(
+        None, description="Assigning authority of the providers' local ids, for XCN.9."
+    )
     receivers: tuple[dict[str, Any], ...] = Field(
-        (), description="`[[mapping.receivers]]` tables: receiver profiles of the site's own."
+        (), description="`[[mapping.receivers]]` tables: the site's own receiver profiles."
     )
 
 
@@ -323,13 +325,13 @@ class Log(SettingsGroup):
     """Section `[log]`."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level that is written; debug follows each study, by ids."
+        "info", description="Lowest level to log; debug follows each study by its ids."
     )
-    format: Literal["json", "console"] = Field("json", description="One JSON object a line, or text for a person.")
+    format: Literal["json", "console"] = Field("json", description="json: one JSON object a line; console: plain text.")
 
 
 class Settings(BaseSettings):
-    """All settings. Keyword arguments are what the TOML file says: the environment outranks them."""
+    """All settings. Keyword arguments are the values of the TOML file; the environment overrides them."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -355,12 +357,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The variables that `variables` names, then the file; no variable is taken by a likeness of its name."""
+        """Use the variables named by `variables`, then the file; pydantic's own matching of variables is off."""
         return InitSettingsSource(settings_cls, init_kwargs=_environment()), init_settings
 
 
 def fields() -> Iterator[tuple[str, str, FieldInfo]]:
-    """Every setting as section, name and field, in the order of the sections; those of `TABLES` stand apart."""
+    """Yield every setting as section, name and field, in order; the tables in `TABLES` are left out."""
     for section, group in Settings.model_fields.items():
         if section not in TABLES:
             for name, field in type(group.default).model_fields.items():
@@ -368,7 +370,7 @@ def fields() -> Iterator[tuple[str, str, FieldInfo]]:
 
 
 def variables(key: str) -> tuple[str, ...]:
-    """The environment variables that set `section.name`, the strongest first; none for what only the file can say."""
+    """Return the environment variables that set `section.name`, strongest first; none for file-only settings."""
     if key in FILE_ONLY:
         return ()
     vendor = VENDOR_NAMES.get(key)

@@ -1,4 +1,4 @@
-"""The settings as rows of a table, read off the model: what the documents show and what error messages point at.
+"""The settings as table rows, read from the model, for the documents and error messages.
 
 Carries out no clause of a standard: it describes the gateway's own settings.
 """
@@ -22,7 +22,7 @@ from gateway.settings.model import TABLES, fields, variables
 
 @dataclass(frozen=True, slots=True)
 class SettingRow:
-    """One setting of the documentation table; `env` is empty for what only the file can say."""
+    """One row of the settings table; `env` is empty for a setting that only the file can set."""
 
     env: str
     key: str
@@ -32,12 +32,12 @@ class SettingRow:
 
 
 def rows() -> list[SettingRow]:
-    """Every setting, in the order of the sections, read off the model; of two variables the vendor's is shown."""
+    """Return all settings in order; if a setting has two variables, the row shows the vendor's."""
     return [_row(f"{section}.{name}", field, variables(f"{section}.{name}")[-1:]) for section, name, field in fields()]
 
 
 def table_rows(section: str) -> list[SettingRow]:
-    """Every key of a list of tables, such as `[[destination]]`."""
+    """Return all keys of a list of tables, such as `[[destination]]`."""
     return [
         _row(f"{section}.{name}", field, [variable("<name>", name)] if name in SECRETS else ())
         for name, field in TABLES[section].model_fields.items()

@@ -1,7 +1,7 @@
-"""The files that settings of `[mapping]` name: their texts for the mappings, and whose line a fault is.
+"""Read the files that `[mapping]` settings name, and locate faults in them by file and line.
 
-Carries out no clause of a standard. A path of the settings file is relative to that file, one of the environment to the
-working directory. No message holds a path that could not be read: it may have been meant for a secret.
+Carries out no clause of a standard. A path in the settings file is relative to that file; a path in the environment, to
+the working directory. No message shows a path that could not be read, since it may be a misplaced secret.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LARGEST: Final = 16 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class SiteFiles:
-    """The text and the path of each file by the setting that names it, and what is wrong with those not read."""
+    """Text and path of each file, by the setting that names it; `problems` are the files that could not be read."""
 
     texts: Mapping[str, str]
     paths: Mapping[str, Path]
@@ -49,7 +49,7 @@ class SiteFiles:
         return cls(texts, paths, tuple(problems))
 
     def problem(self, fault: SiteError) -> ConfigError | None:
-        """A fault in a file, with the path of the file and the line; None for a fault anywhere else."""
+        """Turn a fault in one of the files into an error with path and line; None for a fault elsewhere."""
         for setting, path in self.paths.items():
             if fault.key.startswith(f"mapping.{setting}, "):
                 place = fault.key.removeprefix(f"mapping.{setting}, ")

@@ -1,4 +1,4 @@
-"""Values of settings, read and checked one by one. What is wrong is said without the value, which may be a secret.
+"""Parse and check single values of settings; errors never show the value, which may be a secret.
 
 RFC 3986 (URLs), RFC 4648 §4 (base64); loopback addresses are those of RFC 1122 §3.2.1.3 and RFC 4291 §2.5.3.
 """
@@ -19,7 +19,7 @@ _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 def is_loopback(host: str) -> bool:
-    """True for 127.0.0.0/8, ::1 and `localhost`: nothing beyond this machine. No name is ever looked up."""
+    """True for 127.0.0.0/8, ::1 and `localhost`, without a DNS lookup."""
     if host.lower() == "localhost":
         return True
     try:
@@ -30,7 +30,7 @@ def is_loopback(host: str) -> bool:
 
 
 def parts_of(value: str) -> SplitResult:
-    """An absolute http(s) URL taken apart; what the library says of a bad one would show it."""
+    """Split an absolute http(s) URL; raise an error without the URL, unlike the library's."""
     try:
         parts = urlsplit(value)
         is_url = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
@@ -42,7 +42,7 @@ def parts_of(value: str) -> SplitResult:
 
 
 def host_and_port(value: str) -> tuple[str, int]:
-    """`HOST:PORT` taken apart; an address of IPv6 stands in brackets."""
+    """Split `HOST:PORT`; an IPv6 address is in brackets."""
     found = _HOST_AND_PORT.fullmatch(value)
     if found is None or not 0 < int(found["port"]) < 65_536:
         raise ValueError("not HOST:PORT, such as 127.0.0.1:2576")
@@ -50,7 +50,7 @@ def host_and_port(value: str) -> tuple[str, int]:
 
 
 def absolute_url(value: str) -> str:
-    """An absolute http(s) URL without user, query and fragment; a slash at the end is taken off."""
+    """Check an absolute http(s) URL without user, query and fragment; strip trailing slashes."""
     parts = parts_of(value)
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("a URL with a user, a query or a fragment")
@@ -58,12 +58,12 @@ def absolute_url(value: str) -> str:
 
 
 def is_header_value(value: str) -> bool:
-    """True for what can stand in a header as one word (RFC 9110 §5.5, without white space)."""
+    """True for a value that a header can carry as one word (RFC 9110 §5.5, without white space)."""
     return _HEADER_VALUE.fullmatch(value) is not None
 
 
 def time_zone(value: str) -> str:
-    """The IANA name of a zone, or nothing."""
+    """Check the IANA name of a time zone; an empty text is allowed."""
     if value:
         try:
             ZoneInfo(value)
@@ -73,19 +73,19 @@ def time_zone(value: str) -> str:
 
 
 def split(value: object) -> object:
-    """A text as its words: white space and commas part them; anything else as it is."""
+    """Split a text at white space and commas; return any other value unchanged."""
     return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
 
 
 def split_at_commas(value: object) -> object:
-    """A text as what stands between its commas; anything else as it is."""
+    """Split a text at commas; return any other value unchanged."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         raise ValueError("a list in brackets: write it with commas alone, such as accession,order")
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 def secrets_in(value: SecretStr | None) -> tuple[bytes, ...]:
-    """The keys in a setting, each base64 with or without `whsec_` and padding; an empty one for what is not base64."""
+    """Decode the secrets in a setting (base64, `whsec_` and padding optional); b"" for a secret that is not base64."""
     written = re.split(r"[,\s]+", value.get_secret_value()) if value else []
     return tuple(_decoded(one.removeprefix("whsec_").rstrip("=")) for one in written if one)
 

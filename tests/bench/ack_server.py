@@ -1,4 +1,4 @@
-"""A receiver that acknowledges whatever it gets, at once or after a while, as fast as it can.
+"""A fast receiver that acknowledges every message, at once or after a delay.
 
 `python ack_server.py [milliseconds]` listens on a free port that it prints.
 """

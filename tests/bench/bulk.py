@@ -1,4 +1,4 @@
-"""As many reports as wanted straight into a store: copies of one real report with ids, patients and days of their own.
+"""Fill a store with any number of reports: copies of one real report with their own ids, patients and days.
 
 The copies are made by the databases themselves from a sequence of numbers. A body is 1 kB; the rows of the index are as
 many as the report has. Ten reports are about one patient; every other study has a warning. Indexes are made at the end.
@@ -58,12 +58,12 @@ _FILL = (
 
 
 def patient(number: int) -> str:
-    """The id of a patient by number, from 0."""
+    """Return the id of a patient by number, from 0."""
     return f"{PATIENT}{number:06x}"
 
 
 async def template(engine: Engine) -> list[tuple[str, int, str]]:
-    """The rows by which a report of that store is found; what is its own stands as `:own` and `:patient`."""
+    """Return the index rows of a report in the store, with `:own` and `:patient` in place of its own ids."""
     number, address, owner, subject = (await engine.fetch(_REPORT, key=key("DiagnosticReport", "patient")))[0]
     own = {address.partition("rep-")[2]: ":own", owner.removeprefix("stu_"): ":own"}
     own[subject.removeprefix("Patient/")] = f"{PATIENT}:patient"
@@ -83,7 +83,7 @@ def _statements(count: int, dialect: Any, words: dict[str, Any]) -> list[str]:
 
 
 def fill_sqlite(path: Path, rows: Sequence[tuple[str, int, str]], count: int) -> float:
-    """Fill a migrated file; the seconds that it took."""
+    """Fill a migrated SQLite file; return the seconds."""
     begun = time.monotonic()
     connection = sqlite3.connect(path, isolation_level=None)
     for one in (
@@ -112,7 +112,7 @@ def fill_sqlite(path: Path, rows: Sequence[tuple[str, int, str]], count: int) ->
 
 
 async def fill_postgres(url: str, rows: Sequence[tuple[str, int, str]], count: int) -> float:
-    """Fill a migrated database; the seconds that it took."""
+    """Fill a migrated PostgreSQL database; return the seconds."""
     begun = time.monotonic()
     connection = await asyncpg.connect(url)
     for one in ("synchronous_commit = off", "maintenance_work_mem = '1GB'", "work_mem = '256MB'"):

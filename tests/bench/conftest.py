@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _log(tmp_path: Path) -> Iterator[None]:
-    """A log as the service writes it."""
+    """Configure the log as the service does."""
     with (tmp_path / "log").open("w") as stream:
         configure(stream=stream)
         yield
@@ -32,7 +32,7 @@ def _log(tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture
 def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Keep a line for the end of the run."""
+    """Record a line for the end of the run."""
     return request.config.stash[LINES].append
 
 
@@ -40,7 +40,7 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
 def new_database(
     request: pytest.FixtureRequest, migrated_sqlite: Path, tmp_path: Path
 ) -> Callable[[str], AbstractContextManager[Any]]:
-    """A function that gives a migrated database while it is used: of SQLite its path, of PostgreSQL its URL."""
+    """Return a context manager of a migrated database: the path for SQLite, the URL for PostgreSQL."""
     numbers = count()
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What a warm read is compared with: a bare FastAPI application that answers the same bytes again and again.
+"""Baseline for a warm read: a bare FastAPI application that always answers the same bytes.
 
 `python constant_route.py <bytes>` serves them as the gateway serves, on a free port that it prints.
 """

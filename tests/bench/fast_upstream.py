@@ -1,4 +1,4 @@
-"""An AutoScribe that lists as many studies as are wanted and answers each request after the same time, fast.
+"""A fast AutoScribe stand-in with any number of studies and a fixed latency.
 
 `python fast_upstream.py <studies> <latency in ms>` listens on a free port that it prints. The studies are those of the
 sandbox again and again, with ids and patients of their own; `/count` tells for how many the reports were given.
@@ -23,7 +23,7 @@ API = "/v1/autoScribe"
 
 
 class Account:
-    """Studies by number, made when they are asked for."""
+    """Account whose studies are generated on request, by number."""
 
     def __init__(self, studies: int) -> None:
         documents = list(generate(studies=TEMPLATES).documents())
@@ -32,7 +32,7 @@ class Account:
         self._users = {one["userId"]: json.dumps(one) for *_, users in documents for one in users}
 
     def answer(self, target: str) -> str | None:
-        """The answer to a GET; None for what there is not."""
+        """Return the answer to a GET; None if there is no such resource."""
         url = urlsplit(target)
         path, query = url.path.removeprefix(API), {name: value[0] for name, value in parse_qs(url.query).items()}
         if path == "/studies":

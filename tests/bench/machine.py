@@ -1,4 +1,4 @@
-"""Where things run while they are measured: the gateway on one core, whoever asks and the databases on another.
+"""CPU placement for benchmarks: the gateway on one core, clients and databases on another.
 
 https://man7.org/linux/man-pages/man2/sched_setaffinity.2.html: a process starts where the one that starts it runs.
 """
@@ -15,7 +15,7 @@ MEASURED, ASKING = CORES[0], CORES[-1]
 
 @contextmanager
 def on_core(core: int) -> Iterator[None]:
-    """Be on that core while the block runs."""
+    """Run on this core while the block runs."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:

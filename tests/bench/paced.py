@@ -1,4 +1,4 @@
-"""Load at a given rate: each request has its time, and is late from then on, whatever the answers before it took.
+"""Load at a fixed rate: each request has a scheduled time, independent of earlier answers.
 
 RFC 9112 over connections that stay open; what a client waits for that has no say in how busy the server is.
 """
@@ -34,7 +34,7 @@ async def _work(base: str, due: asyncio.Queue[tuple[float, str] | None], late: l
 
 
 async def latencies(base: str, targets: Sequence[str], rate: float, seconds: float) -> list[float]:
-    """How long each took, in seconds, counted from when it was due."""
+    """Return the latency of each request in seconds, counted from its scheduled time."""
     with on_core(ASKING):
         due: asyncio.Queue[tuple[float, str] | None] = asyncio.Queue()
         late: list[float] = []

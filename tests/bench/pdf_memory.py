@@ -1,4 +1,4 @@
-"""What a large PDF costs in memory: a process of its own that takes one in and gives it out, and measures itself.
+"""Memory cost of a large PDF: a separate process stores and serves one, and measures itself.
 
 `python pdf_memory.py <database> <AutoScribe URL> <size>…` prints as JSON by how many bytes it grew at the last size.
 https://man7.org/linux/man-pages/man5/proc_pid_status.5.html: RssAnon is what only this process has in memory.
@@ -37,7 +37,7 @@ def used() -> int:
 
 @contextmanager
 def watched(growth: dict[str, int], name: str) -> Iterator[None]:
-    """Note by how much the memory grows at most while the block runs."""
+    """Record the largest growth of memory while the block runs."""
     begin, over = used(), threading.Event()
     growth[name] = 0
 
@@ -55,7 +55,7 @@ def watched(growth: dict[str, int], name: str) -> Iterator[None]:
 
 
 async def get(app: Any, report_id: str, accept: str) -> int:
-    """How many bytes Binary gives."""
+    """Return the number of bytes that Binary serves."""
     count = 0
 
     async def receive() -> dict[str, Any]:
@@ -75,7 +75,7 @@ async def get(app: Any, report_id: str, accept: str) -> int:
 
 
 async def play(library: Library, upstream: UpstreamClient, digit: str, size: int, growth: dict[str, int]) -> None:
-    """Take a PDF of that size in, and give it out in every way."""
+    """Store a PDF of this size, and serve it in every form."""
     await library.report(digit)
     queue = PdfQueue(library.pdfs, upstream.stream_pdf, library.pipeline.refresh, Pdf())
     serving = SimpleNamespace(engine=library.engine, upstream=upstream, keeps_pdfs=True)

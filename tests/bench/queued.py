@@ -1,4 +1,4 @@
-"""Messages of 2.6 kB straight into a store, one a study, and how fast they are acknowledged."""
+"""Fill a store with messages of 2.6 kB, one a study, and measure how fast they are acknowledged."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def body(control_id: str) -> bytes:
 
 
 def destination(port: int, window: int = 1, name: str = "ehr") -> Destination:
-    """A destination that such messages are for."""
+    """Build the destination of the queued messages."""
     usual = profile("generic")
     made = {name: getattr(usual, name) for name in usual.__dataclass_fields__} | {"window": window}
     transport = Mllp("127.0.0.1", port)
@@ -69,7 +69,7 @@ def _message(number: int, control_id: str) -> NewMessage:
 
 
 async def fill(engine: Engine, count: int, name: str = "ehr") -> None:
-    """Queue so many for a destination."""
+    """Queue so many messages for a destination."""
     lease = await Leases(engine, "bench", 0.0).take(name)
     assert lease is not None
     for begin in range(0, count, 500):
@@ -86,13 +86,13 @@ async def fill(engine: Engine, count: int, name: str = "ehr") -> None:
 
 
 async def left(engine: Engine, name: str = "ehr") -> int:
-    """How many are still to arrive."""
+    """Count the messages not yet acknowledged."""
     return int((await engine.fetch(_LEFT, destination=name))[0][0])
 
 
 @asynccontextmanager
 async def served(engine: Engine, one: Destination, folder: Path | None = None) -> AsyncIterator[None]:
-    """Send to a destination while the block runs; with a folder for it, the feed keeps its journal."""
+    """Send to a destination while the block runs; with a folder, also write the feed journal there."""
     feed, metrics = Feed(), Metrics()
     kept = Journaling(engine, folder, [one.name], site().site_key, metrics) if folder else None
     making, leases = Making(engine, site(), one, metrics), Leases(engine, "two", feed.lease)
@@ -104,7 +104,7 @@ async def served(engine: Engine, one: Destination, folder: Path | None = None) -
 
 
 async def drained(engine: Engine, one: Destination, count: int) -> float:
-    """Messages a second, from the first acknowledgement to the last."""
+    """Return messages a second, from the first acknowledgement to the last."""
     async with served(engine, one):
         begun, rest = time.perf_counter(), count
         first = 0

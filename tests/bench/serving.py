@@ -1,4 +1,4 @@
-"""The gateway by its command line and the route it is compared with, each a process on the core that is measured."""
+"""Run the gateway and the baseline route, each as a process on the measured core."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def gateway(
     config: Path | None = None,
     **more: str,
 ) -> Iterator[str]:
-    """The FHIR base of a gateway with those roles on that database; `more` are further variables of its environment."""
+    """Run a gateway with these roles on this database; yield its FHIR base. `more` adds environment variables."""
     more = {"GATEWAY_SYNC__MAX_INDEX_AGE": "86400", **more}
     env = environment(upstream, database_url, config or site_file(folder), **more)
     with on_core(MEASURED):
@@ -43,7 +43,7 @@ def gateway(
 
 @contextmanager
 def constant_route(size: int) -> Iterator[str]:
-    """The address of a bare application that answers so many bytes."""
+    """Run a bare application that answers so many bytes; yield its address."""
     script = Path(__file__).with_name("constant_route.py")
     with on_core(MEASURED):
         process = subprocess.Popen([sys.executable, str(script), str(size)], stdout=subprocess.PIPE, text=True)

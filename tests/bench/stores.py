@@ -1,4 +1,4 @@
-"""Stores with what the sandbox's studies become, and how long that took."""
+"""Stores filled with sandbox studies, and the time to fill them."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _SERVED = Statement(
 
 
 def engine_of(url: str) -> Sqlite | Postgres:
-    """The engine of a database's URL."""
+    """Return the engine for a database URL."""
     return Sqlite(Path(url.removeprefix("sqlite:///"))) if url.startswith("sqlite") else Postgres(url)
 
 
 async def reports(engine: Sqlite | Postgres, most: int) -> list[tuple[str, str]]:
-    """Some reports of a store by their addresses, with those of their patients."""
+    """Return addresses of some reports in a store, with the addresses of their patients."""
     rows = await engine.fetch(_SERVED, key=key("DiagnosticReport", "patient"), most=most)
     return [(str(address), str(patient)) for address, patient in rows]
 
 
 def studies(count: int) -> Iterator[Fetched]:
-    """What AutoScribe would say of so many studies of the sandbox."""
+    """Build AutoScribe's documents of so many sandbox studies."""
     for study, listed, users in generate(studies=count).documents():
         if study.get("studyType") != "external":
             asked = micros(clock.now())
@@ -46,7 +46,7 @@ def studies(count: int) -> Iterator[Fetched]:
 
 
 async def taken_in(engine: Sqlite | Postgres, given: Iterable[Fetched], at_once: int) -> float:
-    """Seconds that it took to take them in, so many side by side."""
+    """Ingest the studies with some concurrency; return the seconds."""
     pipeline, waiting = Pipeline(engine, demo_site(), ZoneInfo("UTC")), iter(given)
 
     async def work() -> None:
@@ -63,6 +63,6 @@ async def taken_in(engine: Sqlite | Postgres, given: Iterable[Fetched], at_once:
 
 
 async def swept(engine: Sqlite | Postgres, count: int) -> None:
-    """Say that all of AutoScribe has been looked at just now: the index is complete."""
+    """Record a full sweep as just finished, so that the index is complete."""
     now = clock.now()
     await StoredCursors(engine).put(NAME, SweepRecord(1, None, Finished(now, now, count), (now,)).as_json())

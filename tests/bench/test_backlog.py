@@ -1,4 +1,4 @@
-"""What a long queue costs: the memory of the gateway that sends it, and the other destinations of one that is down.
+"""Cost of a long queue: memory of the gateway, and the effect of a dead destination on others.
 
 Run by `make bench`: a gateway of its own sends 100,000 messages (BENCH_MESSAGES says how many) and its memory is looked
 at; a destination is fed alone, and by turns beside one that refuses connections and has 10,000 messages waiting.
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(900 + MESSAGES // 50)
 
 
 async def emptied(engine: Sqlite, process: FeedProcess) -> tuple[int, int, float]:
-    """Bytes that a process has at the start and at most while it sends all that waits, and the seconds it took."""
+    """Send the whole queue; return the memory at the start, the highest memory, and the seconds."""
     async with engine.opened():
         while "feed-serves" not in process.logged():
             await asyncio.sleep(0.01)
@@ -66,7 +66,7 @@ def test_the_memory_of_a_gateway_that_sends_a_long_queue(new_database, tmp_path,
 
 
 async def rate(engine: Sqlite | Postgres, port: int, dead: int | None) -> float:
-    """Messages a second to a destination; with another beside it, where a port is given at which nobody listens."""
+    """Return messages a second to a destination; with a dead port, a second destination there is down."""
     async with engine.opened(), AsyncExitStack() as stack:
         await queued.fill(engine, COUNT)
         if dead is not None:

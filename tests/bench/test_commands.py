@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def seconds(command: str, env: dict[str, str]) -> float:
-    """The processor time of a command, once it has ended well."""
+    """Return the CPU time of a command that succeeds."""
     process = subprocess.Popen([sys.executable, "-m", "gateway", *command.split()], env=env, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -1,4 +1,4 @@
-"""How near a crawl comes to what the latency of AutoScribe allows, and that its memory stays flat.
+"""Speed of a crawl compared with the limit set by AutoScribe's latency, and flat memory.
 
 Run by `make bench`: `sync --once` on one core, an AutoScribe that answers after 50 ms on another, 8 requests at one
 time, one for each study. BENCH_STUDIES says how many studies; at fewer than 20,000 the memory is measured from a
@@ -44,7 +44,7 @@ def autoscribe(studies: int) -> Iterator[str]:
 
 
 def given(url: str) -> int:
-    """For how many studies AutoScribe gave the reports."""
+    """Return the number of studies whose reports AutoScribe returned."""
     with urlopen(f"{url}/count") as response:
         return int(response.read())
 

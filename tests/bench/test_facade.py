@@ -1,4 +1,4 @@
-"""How fast a warm report is read and a patient's reports are found, as shares of a route that answers constant bytes.
+"""Speed of warm reads and of searches for a patient's reports, as shares of a route that answers constant bytes.
 
 Run by `make bench`: the gateway and the bare route by turns on one core, wrk on another, over 200 reports and their
 patients; medians of the rounds. The studies are the sandbox's, most with something that had to be warned of.
@@ -46,7 +46,7 @@ async def reports(database: tuple[str, str]) -> list[tuple[str, str]]:
 
 
 def answered(base: str, targets: list[str]) -> int:
-    """The mean size of the answers to these, of which none is an empty Bundle."""
+    """Return the mean size of the answers; check that none is an empty Bundle."""
     sizes = []
     for one in targets:
         with urlopen(Request(f"{base}/{one}", headers={"Accept": "application/fhir+json"})) as response:
@@ -57,7 +57,7 @@ def answered(base: str, targets: list[str]) -> int:
 
 
 def shares(base: str, folder: Path, targets: list[str]) -> Iterator[tuple[float, float]]:
-    """By rounds: requests a second of the gateway, and of a route that answers as many bytes."""
+    """Measure in rounds: requests a second of the gateway, and of a route that answers as many bytes."""
     size, path = answered(base, targets), urlsplit(base).path
     script = wrk.script(folder, [f"{path}/{one}" for one in targets])
     with constant_route(size) as bare:

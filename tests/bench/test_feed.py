@@ -1,4 +1,4 @@
-"""How many messages a second one ordered lane of the feed delivers, against a bare loop with two commits a message.
+"""Messages a second on one ordered lane of the feed, compared with a bare loop with two commits a message.
 
 Run by `make bench`: the feed and the bare loop by turns on one core, the receiver on the other, which acknowledges at
 once; SQLite as FULL and NORMAL, PostgreSQL with `fsync`, without and with `synchronous_commit`. The messages are made
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @contextmanager
 def receiver(milliseconds: float = 0) -> Iterator[int]:
-    """The port of a receiver that acknowledges after so many milliseconds, in a process on the other core."""
+    """Run a receiver that acknowledges after a delay (ms), in a process on the other core; yield its port."""
     script = Path(__file__).with_name("ack_server.py")
     with on_core(ASKING):
         process = subprocess.Popen([sys.executable, str(script), str(milliseconds)], stdout=subprocess.PIPE, text=True)
@@ -46,7 +46,7 @@ def receiver(milliseconds: float = 0) -> Iterator[int]:
 
 
 async def bare(port: int, path: Path, synchronous: str, count: int) -> float:
-    """Messages a second of a bare loop: commit, write, read the acknowledgement, commit."""
+    """Return messages a second of a bare loop: commit, write, read the acknowledgement, commit."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
@@ -71,7 +71,7 @@ async def bare(port: int, path: Path, synchronous: str, count: int) -> float:
 
 
 async def round_trip(port: int) -> float:
-    """Seconds from a message to its acknowledgement, with nothing written down; the median."""
+    """Return the median seconds from a message to its acknowledgement, without a database."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     seconds = []
     for number in range(500):
@@ -84,13 +84,13 @@ async def round_trip(port: int) -> float:
 
 
 def beside(say: Callable[[str], None], level: str, rate: float, port: int) -> None:
-    """Say under which conditions a rate was measured."""
+    """Describe the conditions under which a rate was measured."""
     ack = at_once(round_trip(port))
     say(f"  {rate:.0f} messages/s of {queued.SIZE} bytes, acknowledged after {ack * 1e6:.0f} us, {level}")
 
 
 async def ours(engine: Sqlite | Postgres, port: int, count: int, window: int = 1) -> float:
-    """Messages a second of the feed."""
+    """Return messages a second of the feed."""
     async with engine.opened():
         await queued.fill(engine, count)
         return await queued.drained(engine, queued.destination(port, window), count)
@@ -116,7 +116,7 @@ def test_one_lane_against_a_bare_loop(synchronous, migrated_sqlite, tmp_path, sa
 
 @pytest.fixture(scope="module", params=["on", "off"])
 def durable_server(request: pytest.FixtureRequest) -> Iterator[tuple[str, Server]]:
-    """A PostgreSQL server that writes through to the disk, and its `synchronous_commit`."""
+    """Start a PostgreSQL server with `fsync`; yield it with its `synchronous_commit`."""
     with server("fsync=on", f"synchronous_commit={request.param}") as found:
         if found is None:
             pytest.skip("needs PostgreSQL's server programs: apt-get install -y postgresql")
@@ -132,7 +132,7 @@ def test_one_lane_on_postgresql(durable_server, say) -> None:
 
 
 async def unwritten(port: int, window: int) -> float:
-    """Messages a second of as many bare loops as the window is wide, which write nothing down."""
+    """Return messages a second of bare loops without a database, as many as the window."""
 
     async def one() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -1,4 +1,4 @@
-"""How fast a study becomes FHIR, in ratios of one run to fhir.resources building, dumping, validating the same.
+"""Speed of mapping a study to FHIR, as ratios to fhir.resources building, dumping and validating the same.
 
 Run by `make bench`; measured on one report with nine sections and two vital signs, 19 resources. Each pair of
 contenders runs in alternating rounds and the fastest round of each counts, so that a busy machine slows both.
@@ -48,7 +48,7 @@ ROUNDS, RUNS = 12, 50
 
 
 def ratio(slow: Callable[[], object], fast: Callable[[], object]) -> float:
-    """How many times longer the first takes than the second."""
+    """Return how many times longer the first takes than the second."""
     best = [float("inf"), float("inf")]
     for _ in range(ROUNDS):
         for index, contender in enumerate((slow, fast)):

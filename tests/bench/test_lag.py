@@ -1,4 +1,4 @@
-"""How long the event loop keeps others waiting while every commit takes 5 ms longer than it does.
+"""Lag of the event loop while every commit takes 5 ms longer than usual.
 
 Run by `make bench`: a process feeds one lane and takes in studies, eight side by side, and looks every 5 ms how late it
 comes; by turns with commits as they are and with slow ones, as of a disk that takes its time for fsync(2).
@@ -60,7 +60,7 @@ class SlowPostgres(Postgres):
 
 
 async def watched(late: list[float]) -> None:
-    """Look again and again by how many seconds the loop is late."""
+    """Measure the lag of the event loop repeatedly, in seconds."""
     while True:
         due = time.perf_counter() + EVERY
         await asyncio.sleep(EVERY)
@@ -68,7 +68,7 @@ async def watched(late: list[float]) -> None:
 
 
 async def lag(engine: Sqlite | Postgres, port: int) -> tuple[list[float], float]:
-    """How late the loop was while it took studies in and fed, and how many messages a second it fed."""
+    """Return the lag of the loop during ingest and delivery, and the messages delivered a second."""
     late: list[float] = []
     given = list(stores.studies(STUDIES))
     async with engine.opened():

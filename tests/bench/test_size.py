@@ -1,4 +1,4 @@
-"""Whether a search takes longer in a store of a million reports than in one of ten thousand.
+"""Search time in a store of a million reports compared with one of ten thousand.
 
 Run by `make bench`: reports put straight into the store, a patient's reports of a category since a day, asked for at
 half the rate that the slower of the two can answer, by turns. BENCH_ROWS says how many the larger store has.

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 async def stored(engine: Sqlite | Postgres, one: Destination) -> int:
-    """Take the studies in, for a destination that nobody serves yet; how many rows wait."""
+    """Ingest the studies for a destination that is not served yet; return the number of waiting rows."""
     await always_in_force(engine, [one])
     pipeline = Pipeline(engine, site(), ZoneInfo("UTC"), wants_pdf=False, routes=Routes((one,)))
     for fetched in stores.studies(STUDIES):
@@ -51,7 +51,7 @@ async def stored(engine: Sqlite | Postgres, one: Destination) -> int:
 
 
 def spent() -> float:
-    """Seconds of CPU of this process, all threads."""
+    """Return CPU seconds of this process, all threads."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
@@ -74,7 +74,7 @@ async def told(engine: Sqlite | Postgres, port: int, folder: Path) -> tuple[floa
 
 
 def commit_of_sqlite(folder: Path) -> float:
-    """Seconds of one commit of a row as large as a message, the median, as SQLite with synchronous = FULL writes it."""
+    """Return the median seconds of a commit of a message-sized row in SQLite with synchronous = FULL."""
     connection = sqlite3.connect(folder / "commits.db", isolation_level=None)
     for pragma in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "CREATE TABLE m (body BLOB)"):
         connection.execute(pragma)
@@ -88,7 +88,7 @@ def commit_of_sqlite(folder: Path) -> float:
 
 
 async def commit_of_postgresql(url: str) -> float:
-    """The same of a server that writes through to the disk."""
+    """Return the same for a PostgreSQL server with `fsync`."""
     import asyncpg
 
     connection, seconds = await asyncpg.connect(url), []

@@ -1,4 +1,4 @@
-"""How long it takes from a webhook to the acknowledgement of its message, while reads run at half their maximum.
+"""Time from a webhook to the acknowledgement of its message, while reads run at half their maximum.
 
 Run by `make bench`: AutoScribe (the sandbox, which answers at once), the receiver and who asks on one core, the gateway
 with the roles api, sync and feed on the other. Reports are signed one after the other, by turns without load and with
@@ -63,7 +63,7 @@ def sandbox() -> Iterator[str]:
 
 
 class Noting(Acknowledging):
-    """Acknowledges at once, and then notes what and when."""
+    """Receiver that acknowledges at once and records each message with its time."""
 
     def __init__(self, acknowledged: Acknowledged) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class Noting(Acknowledging):
 
 
 class Told:
-    """Signs reports at AutoScribe and tells the gateway of each."""
+    """Signer of reports in AutoScribe that sends the gateway a webhook for each."""
 
     def __init__(self, client: httpx.AsyncClient, upstream: str, base: str, acknowledged: Acknowledged) -> None:
         self._client, self._upstream, self._acknowledged = client, upstream, acknowledged
@@ -86,7 +86,7 @@ class Told:
         self._count = 0
 
     async def quiet(self) -> None:
-        """Until nothing is sent any more: what was signed before is on its way at the start."""
+        """Wait until nothing is sent any more, since earlier reports are still being sent at the start."""
         while True:
             try:
                 await asyncio.wait_for(self._acknowledged.get(), QUIET)
@@ -94,7 +94,7 @@ class Told:
                 return
 
     async def once(self) -> float:
-        """Seconds from the webhook of a new report to the acknowledgement of its message."""
+        """Return the seconds from the webhook of a new report to the acknowledgement of its message."""
         signed = await self._signed()
         self._count += 1
         data = {"reportId": signed["reportId"], "studyId": signed["studyId"], "isCritical": False}
@@ -127,7 +127,7 @@ class Told:
                 return {**signed, "mrn": said["mrn"]}
 
     async def during(self, seconds: float) -> list[float]:
-        """As many as come one after the other in that time."""
+        """Measure repeatedly, one after the other, for this time."""
         until, took = time.perf_counter() + seconds, []
         while time.perf_counter() < until:
             await asyncio.sleep(random.uniform(0, LOOK))  # else each comes just after the gateway has looked
@@ -137,7 +137,7 @@ class Told:
 
 @asynccontextmanager
 async def listening() -> Iterator[tuple[int, Acknowledged]]:
-    """The port of a receiver, and when it acknowledged."""
+    """Run a receiver; yield its port and the times of its acknowledgements."""
     acknowledged: Acknowledged = asyncio.Queue()
     server = await asyncio.get_running_loop().create_server(lambda: Noting(acknowledged), "127.0.0.1", 0)
     async with server:
@@ -145,7 +145,7 @@ async def listening() -> Iterator[tuple[int, Acknowledged]]:
 
 
 async def measured(url: str, folder: Path, upstream: str) -> list[tuple[list[float], list[float], float]]:
-    """By rounds how long it took without load and with it, and how many reads were answered in a second."""
+    """Measure in rounds: times without and with load, and reads answered a second."""
     engine = stores.engine_of(url)
     async with engine.opened():
         await stores.taken_in(engine, stores.studies(STUDIES), 8)

@@ -1,4 +1,4 @@
-"""Load by wrk: as many requests as a server answers, over a list of addresses again and again.
+"""Load generator: wrk requests a list of addresses as fast as the server answers.
 
 https://github.com/wg/wrk; its script is Lua: https://github.com/wg/wrk/blob/master/SCRIPTING.
 """
@@ -18,7 +18,7 @@ _RATE = re.compile(r"Requests/sec:\s*([\d.]+)")
 
 
 def script(folder: Path, targets: Sequence[str]) -> Path:
-    """A script of wrk that asks for these, one after the other."""
+    """Build a wrk script that requests these addresses in turn."""
     listed = ",\n".join(f'"{one}"' for one in targets)
     file = folder / f"targets{len(list(folder.glob('targets*')))}.lua"
     file.write_text(
@@ -29,7 +29,7 @@ def script(folder: Path, targets: Sequence[str]) -> Path:
 
 
 def rate(address: str, seconds: float, targets: Path | None = None, connections: int = CONNECTIONS) -> float:
-    """Requests answered in a second; all of them well."""
+    """Return requests answered a second; check that all succeed."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-H", ACCEPT]
     command += ["-s", str(targets)] if targets else []
     with on_core(ASKING):

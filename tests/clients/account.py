@@ -1,4 +1,4 @@
-"""What the sandbox's account holds, from its seed: what the clients of the gateway in front of it ought to find."""
+"""Expected data: content of the sandbox's account, which clients of the gateway should find."""
 
 from __future__ import annotations
 

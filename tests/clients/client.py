@@ -1,4 +1,4 @@
-"""What a FHIR client is asked to do here, whoever wrote it: one adapter each says it in that client's own words."""
+"""Interface that these tests use of a FHIR client; each client library has an adapter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOTHING = {"resourceType": "Parameters"}
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """How a client tells of an error: the type it raises, and the OperationOutcome that it hands on."""
+    """Error as a client library reports it: the exception type, and the OperationOutcome."""
 
     error: str
     outcome: Json
@@ -28,19 +28,19 @@ class FhirClient(Protocol):
         """The CapabilityStatement."""
 
     def find(self, kind: str, params: Params) -> list[Json]:
-        """What a program gets that has the client walk through all pages of a search, whatever that is."""
+        """Return all resources that the client library returns when it pages through a search."""
 
     def page(self, kind: str, params: Params) -> Json:
         """The first page of a search, with all that comes with the matches."""
 
     def read(self, reference: str) -> Json:
-        """What a reference leads to."""
+        """Return the resource that a reference leads to."""
 
     def vread(self, reference: str, version: str) -> Json:
         """One version of it."""
 
     def refusal(self, method: str, path: str) -> Refusal:
-        """What the client makes of an answer that is an error; a POST has `NOTHING` as its body."""
+        """Return the error that the client library raises; a POST has `NOTHING` as its body."""
 
 
 def matches(bundle: Json) -> list[Json]:

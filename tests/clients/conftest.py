@@ -27,7 +27,7 @@ CLIENTS = {
 
 @contextmanager
 def quiet(gateway: AbstractContextManager[Running]) -> Iterator[Running]:
-    """A gateway that must not have logged an error, nor whom anything was about (D9), when it has ended."""
+    """Run a gateway; at its end, check that it logged no error and no patient data (D9)."""
     with gateway as found:
         yield found
     assert found.events("error") == []

@@ -31,7 +31,7 @@ class Connection:
         self._answers = line.makefile("rb")
 
     def send(self, *requests: str | bytes) -> None:
-        """Write requests at one go."""
+        """Write several requests in one write."""
         self._line.sendall(b"".join(one.encode() if isinstance(one, str) else one for one in requests))
 
     def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
@@ -46,7 +46,7 @@ class Connection:
         return self.answer()
 
     def answer(self, method: str = "GET") -> Answer:
-        """The next answer, to a request of that method."""
+        """Read the next answer, to a request with this method."""
         status = int(self._answers.readline().split()[1])
         headers: dict[str, str] = {}
         for name, value in self._headers():
@@ -56,7 +56,7 @@ class Connection:
         return Answer(status, headers, self._answers.read(int(headers["content-length"])) if has_body else b"")
 
     def is_closed(self) -> bool:
-        """Whether the gateway has closed it, after all that it had to say was read."""
+        """True if the gateway has closed the connection, after all its bytes were read."""
         return self._answers.read(1) == b""
 
     def _headers(self) -> Iterator[tuple[str, str]]:

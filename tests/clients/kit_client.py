@@ -23,7 +23,7 @@ ERRORS: Final = {"fhir-kit-client": "Error", "fhirclient-js": "HttpError", "medp
 
 
 class KitError(Exception):
-    """What the client threw; `answer` has its type, the status, and what it says of the body."""
+    """Error thrown by the client; `answer` has its type, the status, and its view of the body."""
 
     def __init__(self, answer: Json) -> None:
         super().__init__(answer["message"])
@@ -59,7 +59,7 @@ class JavaScriptClient:
         raise AssertionError("it was not refused")
 
     def ask(self, what: str, *given: Any) -> Any:
-        """What the client answers to one call."""
+        """Return the client's answer to one call."""
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(json.dumps([what, *given]) + "\n")
         self._process.stdin.flush()

@@ -73,7 +73,7 @@ def _started(arguments: list[str], given: Mapping[str, str], output: Path, error
 
 
 def _awaited(what: str, look: Callable[[], Any]) -> Any:
-    """What a look finds at last, trying again until there is something."""
+    """Call a function until it returns something, and return that."""
     until = time.monotonic() + PATIENCE
     while not (found := look()):
         assert time.monotonic() < until, f"{what}: not there after {PATIENCE:.0f} s"
@@ -86,7 +86,7 @@ def _is_complete(gateway: Running) -> bool:
 
 
 def _has_all_pdfs(gateway: Running) -> bool:
-    """Whether every PDF that a report speaks of has its size and hash: they come a moment after the text (D28)."""
+    """True if every PDF of a report has its size and hash; they come shortly after the text (D28)."""
     query = {"_lastUpdated": "ge2000", "_elements": "presentedForm", "_count": "500"}
     entries = httpx.get(f"{gateway.fhir_base}/DiagnosticReport", params=query).json()["entry"]
     forms = [form for entry in entries for form in entry["resource"].get("presentedForm", ())]

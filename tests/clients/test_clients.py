@@ -1,4 +1,4 @@
-"""FHIR clients that nobody here wrote, as a FHIR client would use the gateway: find, page, read, look at the document.
+"""Third-party FHIR clients use the gateway: search, page, read, fetch the document.
 
 https://hl7.org/fhir/R4/http.html, https://hl7.org/fhir/R4/search.html, https://hl7.org/fhir/R4/binary.html.
 """
@@ -42,7 +42,7 @@ def patient_of(client: FhirClient) -> Json:
 
 
 def agrees(form: Json, data: bytes) -> bool:
-    """Whether an attachment's size and hash are those of the bytes."""
+    """True if an attachment's size and hash match the bytes."""
     return (form["size"], form["hash"]) == (len(data), base64.b64encode(hashlib.sha1(data).digest()).decode())
 
 

@@ -1,4 +1,4 @@
-"""Every patient of an account of 400 studies, as FHIR clients that nobody here wrote see them: what they asked for.
+"""Every patient of an account of 400 studies, through third-party FHIR clients: they get what they asked for.
 
 https://hl7.org/fhir/R4/search.html#include, https://hl7.org/fhir/R4/references.html, decision D43. Most clients hand
 on the resources of all entries of a searchset: one that was not asked for is one that a program stumbles over.
@@ -29,7 +29,7 @@ WARNED_OF = {"identity-conflict"}
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom the gateway knows: the ids of the reports of each patient, and the patients of whom a search warns."""
+    """Patients in the gateway: report ids of each, and the patients with a search warning."""
 
     reports: dict[str, set[str]]
     warned_of: frozenset[str]
@@ -84,7 +84,7 @@ def client(request: pytest.FixtureRequest, gateway: Running) -> Iterator[FhirCli
 
 
 def test_hardly_a_search_for_a_patients_reports_says_more_than_was_asked_for(account: Account) -> None:
-    """What is left are warnings that a patient may be somebody else."""
+    """The only remaining warnings are identity conflicts."""
     assert len(account.reports) > 200
     assert len(account.warned_of) < len(account.reports) / 20
 

@@ -1,4 +1,4 @@
-"""What one of the clients does that the others do not: its own short cuts, and what it believes of servers.
+"""Peculiarities of single clients: shortcuts, and assumptions about servers.
 
 https://hl7.org/fhir/R4/http.html, https://hl7.org/fhir/R4/search.html#modifyingresults.
 """

@@ -67,7 +67,7 @@ def test_a_head_says_what_a_get_would_and_sends_no_body(line: Connection, path: 
 
 
 def _lasting(headers: dict[str, str]) -> dict[str, str]:
-    """What does not change from one answer to the next, as the links of a page do, and with them its length."""
+    """Return the stable parts of an answer, without page links and length."""
     return {name: value for name, value in headers.items() if name not in CHANGING}
 
 

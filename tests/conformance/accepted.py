@@ -1,4 +1,4 @@
-"""Where a converter's FHIR of our HL7 v2 may differ from our own FHIR: which converter, what exactly, and why.
+"""Accepted differences between a converter's FHIR of our HL7 v2 and our own FHIR, each with its reason.
 
 https://build.fhir.org/ig/HL7/v2-to-fhir/; decisions D3, D5, D11, D14, D15, D17, D19, D23. A predicate says which values
 may differ, so that any other difference fails; a row that nothing needs fails too.
@@ -53,7 +53,7 @@ class Pair:
         return fields[number] if number < len(fields) else ""
 
     def reports(self) -> list[Report]:
-        """What the message restates, in its order: addenda newest first, then originals (D19)."""
+        """Return the reports in the message in order: addenda newest first, then originals (D19)."""
         ids = {
             one["value"] for report in self.restated for one in report["identifier"] if one.get("system") == SID_REPORT
         }
@@ -68,7 +68,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A difference that is meant; `holds` gets the pair, our value and theirs."""
+    """An accepted difference; `holds` gets the pair, our value and theirs."""
 
     element: str
     converters: tuple[str, ...]

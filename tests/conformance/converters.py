@@ -1,4 +1,4 @@
-"""The two converters of HL7 v2 to FHIR that nobody here wrote, set up as a site would for our messages.
+"""Two third-party converters of HL7 v2 to FHIR, configured as a site would for our messages.
 
 https://build.fhir.org/ig/HL7/v2-to-fhir/ (v2-to-FHIR IG); MSH-3 to MSH-6 and the assigning authorities are the site's.
 """

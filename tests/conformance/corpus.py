@@ -1,4 +1,4 @@
-"""The studies whose messages outsiders read: the golden cases, a seeded account, and texts made to break parsers.
+"""Studies for third-party parsers: the golden cases, a seeded account, and texts made to break parsers.
 
 Each is one `convert` document; its messages and resources are what `gateway.cli.convert` makes of it.
 """
@@ -72,7 +72,7 @@ class Case:
         return _decoded(self.document)
 
     def change(self) -> Change:
-        """What happened since it was sent before."""
+        """Change since the previous version of the case was sent."""
         return changes(_decoded(self.before) if self.before else None, self.study(), self.site)
 
     def messages(self, to: Receiver) -> list[str]:
@@ -145,7 +145,7 @@ def cases() -> tuple[Case, ...]:
 
 
 def sandbox_site() -> Site:
-    """What the sandbox says of its facilities, as the site of a user who has configured all that are known."""
+    """Build a site with settings for all known facilities of the sandbox."""
     known = [place for place in people.FACILITIES if place.is_known]
     tables = [
         f"[[mapping.facilities]]\nname = {json.dumps(place.name)}\ntime_zone = {json.dumps(place.time_zone)}\n"

@@ -78,7 +78,7 @@ def searches(report_id: str) -> list[str]:
 
 
 def addresses(stage: Stage, study_id: str) -> list[str]:
-    """Where each resource of a study is read."""
+    """Return the address of each resource of a study."""
     known, reports = stage.account.studies[study_id], stage.account.reports[study_id]
     study = decode(known, report_list(known, reports), tuple(stage.account.users.values()))
     return [f"{one['resourceType']}/{one['id']}" for one in to_fhir(study, site()).output]

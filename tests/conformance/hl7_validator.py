@@ -26,7 +26,7 @@ class Finding:
 
 
 def findings(resources: Iterable[str], shared: Path) -> dict[str, tuple[Finding, ...]]:
-    """What the validator finds in each resource, by its text; the same text is validated once."""
+    """Return the validator's findings for each resource, keyed by text; equal texts are validated once."""
     texts = list(dict.fromkeys(resources))
     packages = [str(shared / "conformance" / f"{name}.tgz") for name in PACKAGES]
     command = java("validator", "ValidateLines.java", *packages, under=Path(__file__).parent)

@@ -1,4 +1,4 @@
-"""Programs that are not ours, each started once for all messages: a JSON string a line in, a JSON value a line out.
+"""Run third-party programs, each once for all messages: one JSON string a line in, one JSON value a line out.
 
 What Maven and npm bring is kept beside other caches, by the digest of what asked for it; nothing is built in the tree.
 """
@@ -48,7 +48,7 @@ def node(script: str, *arguments: str, under: Path = PARSERS) -> list[str]:
 
 
 def run(command: Sequence[str], messages: Sequence[str]) -> list[Any]:
-    """What a program answers to each message, in order."""
+    """Return a program's answers to the messages, in order."""
     lines = "".join(json.dumps(message) + "\n" for message in messages)
     done = subprocess.run(command, input=lines, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -1,4 +1,4 @@
-"""The five parsers of HL7 v2 that nobody here wrote, and what each is known to read otherwise.
+"""Five third-party parsers of HL7 v2, with the known differences of each.
 
 HL7 v2.5.1 §2.7.1 (escape sequences). A waiver names the parser and mends its reading, and nothing else; each is proved
 to be needed.
@@ -23,7 +23,7 @@ from hl7apy.parser import parse_message
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """Something that a parser reads otherwise: `mend` undoes it; `on_both`: what it loses is not compared."""
+    """Known difference of a parser: `mend` undoes it; `on_both`: its losses are left out of the comparison."""
 
     parser: str
     reason: str

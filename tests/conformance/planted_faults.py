@@ -1,4 +1,4 @@
-"""A fault for each family of rules, planted in a resource of ours that has none: what a validator must not let pass."""
+"""Faults to plant in valid resources, one for each family of rules; a validator must find each."""
 
 from __future__ import annotations
 

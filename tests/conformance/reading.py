@@ -1,4 +1,4 @@
-r"""What a parser reads in a message, in one form for all parsers, and what the tests compare of it.
+r"""Common form for the content that parsers read from a message, and the parts that the tests compare.
 
 HL7 v2.5.1 §2.5 (delimiters), §2.7.1 (escape sequences). A reading is a list of `[segment, {field number: field}]`; a
 field is a list of repetitions, each a list of components, each a list of sub-components, as `read` makes it.

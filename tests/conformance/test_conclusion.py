@@ -1,4 +1,4 @@
-"""What a converter concludes from our HL7 v2 when addenda of all forms are signed: never a superseded statement alone.
+"""A converter's conclusion from our HL7 v2 with addenda of all forms is never a superseded statement alone.
 
 https://build.fhir.org/ig/HL7/v2-to-fhir/, decision D36. hl7v2-fhir-bridge makes a conclusion of impression lines.
 LinuxForHealth makes none: its reader has the whole text, in which the newest addendum must come first.

@@ -1,4 +1,4 @@
-"""What the facade answers against R4 4.0.1 and US Core by a validator that is not ours.
+"""Answers of the facade, validated against R4 4.0.1 and US Core by an independent validator.
 
 https://hl7.org/fhir/R4/validation.html. Needs the validator in ../shared/conformance, and Node.js.
 """

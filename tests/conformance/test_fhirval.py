@@ -59,7 +59,7 @@ def test_every_resource_is_valid_r4_and_satisfies_the_us_core_profiles_it_claims
 
 @pytest.mark.timeout(300)
 def test_the_validator_finds_a_planted_defect(validator: Path, tmp_path: Path) -> None:
-    """Otherwise its silence would prove nothing."""
+    """Without this, a result without findings would prove nothing."""
     broken = next(one for one in mapped().output if one["resourceType"] == "DiagnosticReport")
     path = tmp_path / "broken.json"
     path.write_text(json.dumps({**broken, "status": "FINAL!!"}))

@@ -34,7 +34,7 @@ Record = Callable[[str, object], None]
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was validated, as JSON text, and what was found in each; `planted` and `sound` by the name of the fault."""
+    """Validated resources as JSON text, with their findings; `planted` and `sound` are keyed by the fault's name."""
 
     golden: tuple[str, ...]
     generated: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Parsers that nobody here wrote read our messages as they are meant (HL7 v2.5.1 §2.5, §2.7.1).
+"""Third-party parsers read our messages correctly (HL7 v2.5.1 §2.5, §2.7.1).
 
 MSH-9, PID-3, PID-5, OBR-3, OBR-25 and the report's text of every message to every kind of receiver. Needs Node.js with
 npm, and a JDK with Maven, for the parsers in JavaScript and Java.
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @cache
 def readings(parser: str) -> list[Reading]:
-    """What a parser reads in each message, in the order of `messages()`; messages that are alike are read once."""
+    """Return a parser's reading of each message, in the order of `messages()`; equal messages are read once."""
     texts = list(dict.fromkeys(one.text for one in messages()))
     found = dict(zip(texts, PARSERS[parser](texts), strict=True))
     return [found[one.text] for one in messages()]
@@ -57,7 +57,7 @@ def test_a_waiver_is_still_needed(waiver) -> None:
 
 
 def test_a_message_that_is_read_otherwise_is_noticed() -> None:
-    """Otherwise that all read alike would prove nothing."""
+    """Without this, equal readings would prove nothing."""
     text = next(one.text for one in messages() if (one.receiver, one.case) == ("generic", "golden/final-ct"))
     for ours, theirs in (("|F|", "|C|"), ("^MR", "^PI"), ("OBX|1|TX|", "OBX|1|NM|"), ("FINDINGS", "FINDING")):
         assert ours in text

@@ -1,4 +1,4 @@
-"""Our HL7 v2 through a converter that nobody here wrote is our FHIR, or differs as conformance/accepted.py says.
+"""Our HL7 v2 through a third-party converter gives our FHIR, or differs as conformance/accepted.py says.
 
 https://build.fhir.org/ig/HL7/v2-to-fhir/. The converters are hl7v2-fhir-bridge (PyPI) and LinuxForHealth's
 hl7v2-fhir-converter, for which a JDK with Maven is needed.
@@ -84,7 +84,7 @@ def test_an_element_is_what_a_converter_makes_of_our_message(converter: str, ele
 
 @pytest.mark.parametrize("converter", CONVERTERS)
 def test_every_accepted_difference_occurs(converter: str) -> None:
-    """A row that nothing needs is stale: it would hide a fault."""
+    """An unused row is stale, and could hide a fault."""
     needed = {row for _, _, row in differences(converter)}
     stale = [
         f"{row.element}: {row.reason}"

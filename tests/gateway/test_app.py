@@ -1,4 +1,4 @@
-"""The parts put together, over real sockets."""
+"""The assembled application, over real sockets."""
 
 import asyncio
 import io
@@ -33,7 +33,7 @@ KEYED = replace(site(), site_key=b"k" * 32)
 
 @pytest.fixture
 def configuration(tmp_path):
-    """Makes settings of a gateway with an AutoScribe that is not there, and a database of the test's own."""
+    """Build settings with an unreachable AutoScribe and a database of the test's own."""
 
     def make(host="127.0.0.1", api_key="key", where=KEYED):
         settings = Settings.model_construct(
@@ -48,7 +48,7 @@ def configuration(tmp_path):
 
 @pytest.fixture
 def log_lines(capsys):
-    """What was written to stderr, decoded; logging is put back as it was."""
+    """Return the decoded lines on stderr; logging is restored afterwards."""
     root, written = logging.getLogger(), []
     handlers, level, before = root.handlers, root.level, structlog.get_config()
 
@@ -101,7 +101,7 @@ async def test_it_serves_until_it_is_told_to_stop(configuration, log_lines):
 
 @contextmanager
 def full_disk():
-    """What is written to stderr while the block runs goes where there is no room."""
+    """Redirect stderr to a full disk while the block runs."""
     with Path("/dev/full").open("wb", 0) as device, redirect_stderr(io.TextIOWrapper(device, write_through=True)):
         yield
 
@@ -196,7 +196,7 @@ async def test_pdfs_are_fetched_to_be_kept_where_the_site_keeps_them(ingest, fet
 
 
 async def complete(stage):
-    """What `/readyz` says once the index is complete."""
+    """Return the answer of `/readyz` once the index is complete."""
     for _ in range(600):
         if (found := await ready(stage))["index"]["complete"]:
             return found

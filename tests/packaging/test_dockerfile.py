@@ -22,7 +22,7 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def build_stage() -> list[tuple[str, str]]:
-    """The instructions between the first FROM and the second."""
+    """Return the instructions between the first FROM and the second."""
     steps = instructions()
     ends = [index for index, (name, _) in enumerate(steps) if name == "FROM"]
     return steps[1 : ends[1]]
@@ -40,7 +40,7 @@ def copy(arguments: str, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[Path]:
-    """A folder that holds what the build stage leaves in /opt, readable by everybody."""
+    """Folder with the contents of /opt after the build stage, readable by everybody."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)

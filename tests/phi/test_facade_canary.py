@@ -1,6 +1,6 @@
-"""Decision D9: nothing of a patient, a secret or what a client typed in logs, metrics, error bodies, headers or links.
+"""Decision D9: no patient data, secret or client input in logs, metrics, error bodies, headers or links.
 
-The one place that repeats what a client typed is the self link of a search by GET, which FHIR asks for.
+The only place that repeats client input is the self link of a search by GET, as FHIR requires.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ def seeded(stage, **changes):
 
 
 async def ask(stage, report_id, study_id):
-    """Every kind of request, with what a client may type wrongly full of canaries too."""
+    """Send every kind of request, with canaries in all client input."""
     paths = [
         f"DiagnosticReport/{report_id}",
         f"DiagnosticReport?study={study_id}&_include=DiagnosticReport:subject&patient.name=CANARYQUERY",
@@ -116,7 +116,7 @@ async def ask(stage, report_id, study_id):
 
 
 def told(answer):
-    """What of an answer is no resource that was asked for: headers, errors, outcomes, links."""
+    """Return the parts of an answer outside the requested resources: headers, errors, outcomes, links."""
     parts = [str(dict(answer.headers))]
     if answer.status_code >= 400 or not answer.request.url.path.startswith("/fhir"):
         parts.append(answer.text)
@@ -130,12 +130,12 @@ def told(answer):
 
 
 def repeats(answer, link):
-    """Whether a link is the one that says again what a client asked by GET."""
+    """True for a self link of a GET, which repeats the client's parameters."""
     return answer.request.method == "GET" and link["relation"] in {"self", "first"} and "_page=" not in link["url"]
 
 
 def tokens(answers):
-    """Every page token in the links of answers, as the bytes it is made of."""
+    """Return the bytes of every page token in the links of answers."""
     for answer in answers:
         for part in told(answer):
             token = part.partition("_page=")[2].partition("&")[0]
@@ -145,7 +145,7 @@ def tokens(answers):
 
 @pytest.fixture
 def everything(caplog):
-    """All log events before anything is taken out of them, and all that libraries logged."""
+    """Return all log events before redaction, and all log lines of libraries."""
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     caplog.set_level(logging.DEBUG)
     before = structlog.get_config()["wrapper_class"]
@@ -211,7 +211,7 @@ async def test_no_page_token_can_be_looked_into(everything):
 
 
 async def test_what_the_index_holds_of_a_patient_is_in_no_log_and_no_metric(everything):
-    """Crawled whole: the seeded study, its conflicts, what could not be mapped and what was taken in."""
+    """The crawl covers the seeded study, its identity conflicts, and its mapping issues."""
     async with facade(roles=("api", "sync")) as stage:
         report_id, study_id = seeded(stage)
         await swept(stage)
@@ -238,7 +238,7 @@ async def swept(stage):
 
 
 async def test_no_failure_of_the_store_brings_a_patient_to_light(everything):
-    """The tables are there no more: each statement fails, with the values of a patient bound to it."""
+    """The tables are dropped, so each statement fails with patient values bound to it."""
     async with facade() as stage:
         report_id, study_id = seeded(stage)
         assert (await stage.get(f"DiagnosticReport/{report_id}")).status_code == 200

@@ -1,4 +1,4 @@
-"""Whatever a client sends, the answer is a Bundle or an OperationOutcome: never a 500 for what the client sent.
+"""Every answer to a client is a Bundle or an OperationOutcome, and bad input never causes a 500.
 
 https://hl7.org/fhir/R4/http.html#Status-Codes. All of the sandbox is in the index.
 """
@@ -23,7 +23,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 async def raw(world: World, target: bytes, method: str = "GET", body: bytes = b"", **headers: str):
-    """What the application answers to a request line as it stands, which a client library would have mended."""
+    """Return the application's answer to a raw request line, which a client library would have corrected."""
     path, _, query = target.partition(b"?")
     scope = {
         "type": "http",
@@ -152,14 +152,14 @@ async def test_a_form_of_another_type_is_refused(world):
 
 @pytest.fixture(scope="module")
 def tally(say: Callable[[str], None]) -> Iterator[Counter[str]]:
-    """What the requests of the fuzz came to: two in five of them must have been good ones."""
+    """Count the results of the fuzzed requests; at least two in five must be valid."""
     counts: Counter[str] = Counter()
     yield counts
     say(f"searches: {dict(counts)}")
     assert counts["with an entry"] >= 0.4 * counts["requests"], counts
 
 
-# Control characters are refused at the door, and tried above
+# Control characters are refused early, and are tested above
 TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=10)
 WHEN = st.dates().map(lambda day: day.isoformat())
 VALUES = {
@@ -200,7 +200,7 @@ OF_PATIENT = [("patient", None)] * 3
 
 @st.composite
 def searches(draw):
-    """A type, what it is searched for, and whether by form; a value of None is one that some resource has."""
+    """Strategy for a search: type, parameters, and GET or POST; a value of None becomes one that a resource has."""
     kind = draw(st.sampled_from(TYPES))
     rows = [row for row in parameters_of(kind) if row.name not in EVERY]
     rows += 3 * [row for row in rows if row.name in PATHS.get(kind, {})]
@@ -215,7 +215,7 @@ def searches(draw):
 
 
 def filled(world: World, kind: str, pairs, number: int) -> list[tuple[str, str]]:
-    """The parameters, with the values that a resource has where they leave it open."""
+    """Fill open values of the parameters with values of a resource."""
     every = world.resources[kind]
     one = every[number % len(every)]
     found = []
@@ -243,7 +243,7 @@ async def test_any_of_very_many_searches_is_answered_or_refused_and_never_fails(
 
 
 async def check(world: World, tally: Counter[str], asked, number: int) -> None:
-    """Send a search, and its next page where there is one, and see what is said to it."""
+    """Send a search, and its next page if there is one, and check the answers."""
     kind, pairs, by_form = asked
     given = filled(world, kind, pairs, number)
     if by_form:

@@ -21,7 +21,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def referring(world: World, element: str, addresses: set[str]) -> set[str]:
-    """The ids of the reports whose element refers to one of these."""
+    """Return the ids of reports whose element refers to one of these."""
     found = set()
     for one in world.resources[REPORT]:
         references = one.get(element, [])
@@ -32,7 +32,7 @@ def referring(world: World, element: str, addresses: set[str]) -> set[str]:
 
 
 async def found(world: World, query: str) -> set[str]:
-    """The ids of all that a search of reports finds; its total is given and right, by POST too."""
+    """Return the ids that a search of reports finds; check its total, and the same search by POST."""
     bundle = await world.bundle(f"{REPORT}?{query}&_count=500")
     pairs = [tuple(pair.split("=", 1)) for pair in query.split("&")]
     posted = world.seen(await world.post(REPORT, [*pairs, ("_count", "500")]))
@@ -150,7 +150,7 @@ async def test_addenda_are_told_from_originals(world):
 
 
 async def test_unsigned_reports_are_found_and_signed_ones_by_when(world):
-    """A report with an addendum is issued when that was signed; when it was signed itself `signed` knows."""
+    """`issued` of a report with an addendum is the addendum's signature; `signed` is the report's own."""
     every = {fhir_id(one["reportId"]): one.get("signedAt") for one in world.stage.reports()}
     assert await found(world, "date=ge2000&signed:missing=true") == {one for one, at in every.items() if not at}
     signed = {one: at for one, at in every.items() if at}

@@ -136,7 +136,7 @@ def busiest(world):
 
 
 def opened(url):
-    """What anybody can make of a token: its bytes, and those unpacked if they can be."""
+    """Return what an outsider can read from a token: its bytes, also decompressed if possible."""
     token = parse_qs(urlsplit(url).query)["_page"][0]
     sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
     for start in range(20):
@@ -184,7 +184,7 @@ async def test_nothing_else_can_be_asked_of_a_page(world):
 
 
 async def test_a_client_that_says_with_each_page_how_many_it_wants_gets_that_many_and_is_told_nothing(world):
-    """As Medplum's client does, which puts `_count=1000` beside a link that does not say it."""
+    """Medplum's client adds `_count=1000` to a link without `_count`."""
     page = await world.bundle("DiagnosticReport?date=ge2000&_count=3&_sort=-date")
     seen, sizes = ids(page), []
     while url := links(page).get("next"):
@@ -200,7 +200,7 @@ async def test_a_client_that_says_with_each_page_how_many_it_wants_gets_that_man
 
 
 async def test_the_longest_search_that_is_taken_has_pages(world):
-    """Its parameters stand in the token: that is not to be longer than what is taken."""
+    """A token contains the parameters, and must not exceed the accepted length."""
     every = [one["id"] for one in world.resources["DiagnosticReport"]]
     asked = f"_id={','.join(every[:100])}&date=ge2000&_count=3&_sort=-patient,status,-issued,date,_id"
     filling = "&".join(f"code:not=urn:{place}|{'%C3%A4' * 300}{place * 7919 % 10007}" for place in range(1, 3))

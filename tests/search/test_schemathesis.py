@@ -1,4 +1,4 @@
-"""Requests that schemathesis makes of our own OpenAPI document: a gateway that serves answers or refuses each of them.
+"""Requests that schemathesis generates from our OpenAPI document: the gateway answers or refuses each of them.
 
 https://spec.openapis.org/oas/v3.1.1.html, https://hl7.org/fhir/R4/http.html#Status-Codes. Gateway and sandbox are
 processes, with all of the sandbox in the index.
@@ -35,7 +35,7 @@ HYPOTHESIS = settings(deadline=None, database=None, phases=[Phase.generate], sup
 
 
 def every_error_is_an_operation_outcome(_: CheckContext, response: Response, case: Case) -> None:
-    """Of the facade; what stands beside it has errors of its own."""
+    """Check that each error of the facade is an OperationOutcome; other endpoints have errors of their own."""
     if response.status_code >= 400 and case.path.startswith("/fhir"):
         assert b"OperationOutcome" in response.content[:120]
         assert response.headers["content-type"][0].startswith("application/fhir+")
@@ -53,7 +53,7 @@ CHECKS = [
 
 @contextmanager
 def serving(folder: Path, url: str) -> Iterator[Running]:
-    """The gateway on that database, which must not have failed when it ends."""
+    """Run the gateway on a database; at the end, check that it did not fail."""
     with running(folder, url, STUDIES, AVARA_WEBHOOK_KEY=KEY) as found:
         yield found
     assert found.events("error") == []
@@ -73,7 +73,7 @@ def gateway_on_postgresql(tmp_path_factory: pytest.TempPathFactory, postgres_ser
 
 
 def has_an_entry(response: Response) -> bool:
-    """Whether it is a Bundle with something in it that is not about the request."""
+    """True for a Bundle with an entry that is no OperationOutcome."""
     kind = response.headers["content-type"][0]
     if response.status_code != 200 or not kind.startswith("application/fhir+"):
         return False
@@ -84,7 +84,7 @@ def has_an_entry(response: Response) -> bool:
 
 
 def counted(response: Response, case: Case) -> Iterator[str]:
-    """What to count an answer as."""
+    """Classify an answer for the counts."""
     yield "requests"
     yield f"{response.status_code // 100}xx"
     if case.meta.generation.mode.is_negative:
@@ -97,7 +97,7 @@ def counted(response: Response, case: Case) -> Iterator[str]:
 def test_no_request_that_the_document_leads_to_fails(
     size: int, database: str, request: pytest.FixtureRequest, say: Callable[[str], None]
 ):
-    """Each operation in its turn, then any, searches above all."""
+    """Test each operation in turn, then random ones, mostly searches."""
     gateway: Running = request.getfixturevalue(f"gateway_on_{database}")
     operations, seen, tally = described(gateway.root).operations, set(), Counter()
 

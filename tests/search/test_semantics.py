@@ -1,6 +1,6 @@
-"""What a search means, row by row of the facade's contract: https://hl7.org/fhir/R4/search.html, decision D30.
+"""Semantics of searches, row by row of the facade's contract: https://hl7.org/fhir/R4/search.html, decision D30.
 
-All of the sandbox is in the index; what must be found the resources themselves say.
+All of the sandbox is in the index; the expected matches are computed from the resources themselves.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def of_patient(world: World, patient: str, resource_type: str = "DiagnosticRepor
 
 
 def own(bundle):
-    """What a Bundle says but for what the mappings had to say."""
+    """Return the issues of a Bundle, without mapping issues."""
     return [one for one in issues(bundle) if one.get("details", {}).get("coding", [{}])[0].get("system", "") == ERROR]
 
 
@@ -225,7 +225,7 @@ async def test_what_is_no_date_is_refused_in_both_modes(world, value):
         assert issue(response)["expression"] == ["http.date"]
 
 
-# --- what is not known, not offered, malformed
+# --- unknown, unsupported, and malformed parameters
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ async def test_too_many_parameters_or_values_are_too_much_at_once(world):
         assert refusal(await world.get(f"DiagnosticReport?patient=pat-1&{query}")) == (400, "error", "too-costly")
 
 
-# --- what an answer holds
+# --- content of an answer
 
 
 async def test_the_total_is_of_matches_alone(world, patient):

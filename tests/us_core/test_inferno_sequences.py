@@ -61,7 +61,7 @@ PATIENT_ELEMENTS = {
 
 
 async def every_patient(world, query, **more):
-    """The reports that a search finds for every patient, the patient's reference filled in, page by page."""
+    """Yield the reports that a search finds for every patient, page by page."""
     found = []
     for patient in world.resources["Patient"]:
         bundle = await world.bundle(query.format(patient=patient["id"]), **more)
@@ -117,7 +117,7 @@ async def test_reports_by_patient_category_and_date(world):
 
 
 async def compared(world, name, value_of):
-    """See that each comparator finds what it says, and that ge and le find the very report."""
+    """Check the results of each comparator, and that ge and le find the report itself."""
     hits = dict.fromkeys(("gt", "ge", "lt", "le"), 0)
     for report in world.some("DiagnosticReport", 10):
         patient, value = report["subject"]["reference"], value_of(report)

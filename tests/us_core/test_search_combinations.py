@@ -14,7 +14,7 @@ COMPARATORS = ("gt", "lt", "ge", "le")
 
 
 async def found(world: World, resource_type: str, *names: str) -> None:
-    """See that resources are found by these parameters at once."""
+    """Check that resources are found by these parameters together."""
     hits = 0
     for one in world.some(resource_type):
         values = {name: asked_for(one, name) for name in names}
@@ -27,7 +27,7 @@ async def found(world: World, resource_type: str, *names: str) -> None:
 
 
 async def found_by_date(world: World, resource_type: str, *names: str) -> None:
-    """The same of parameters of which the last is a date, with each comparator and as a range."""
+    """Check parameters that end with a date, with each comparator and as a range."""
     *others, date = names
     hits = 0
     for one in world.some(resource_type, 4):
@@ -43,7 +43,7 @@ async def found_by_date(world: World, resource_type: str, *names: str) -> None:
 
 
 async def finds_nothing(world: World, resource_type: str, name: str, value: str, *names: str) -> None:
-    """See that a search is offered which cannot find anything, for AutoScribe does not know the element."""
+    """Check that a search is offered although it finds nothing, since AutoScribe does not know the element."""
     [one] = world.some(resource_type, 1)
     pairs = [(name, value), *((other, asked_for(one, other)) for other in names)]
     assert await world.check(resource_type, pairs) == set()

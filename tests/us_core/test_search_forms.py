@@ -38,7 +38,7 @@ def references(resource, element):
 
 
 def busiest(world: World, resource_type: str) -> str:
-    """The patient of most resources of a type."""
+    """Return the patient with the most resources of a type."""
     every = [one["subject"]["reference"] for one in world.resources[resource_type]]
     return max(every, key=every.count)
 
@@ -77,7 +77,7 @@ async def test_a_code_is_found_with_its_system_and_without(world, resource_type,
 
 
 def with_codes(resource, name):
-    """Every value of a token, with its system where it has one."""
+    """Return every value of a token, with its system if it has one."""
     value = resource[name]
     if isinstance(value, str):
         return [value]

@@ -1,1 +1,1 @@
-"""The site's doctor: what AutoScribe really has, held against the settings, with what to write."""
+"""Compare the settings with the data that AutoScribe really has, and suggest settings to write."""

@@ -1,7 +1,7 @@
-"""Advice for the settings, drawn from what AutoScribe really has: notes with counts, and what to paste.
+"""Suggest settings from AutoScribe's data: notes with counts, and TOML text to paste.
 
-https://toml.io/en/v1.0.0#string (how a name is written); decisions D9, D11, D14, D23. A likeness is a hint for a
-person: nothing is pasted that would give a facility the patient numbers of another, or a procedure a code.
+https://toml.io/en/v1.0.0#string (quoting); decisions D9, D11, D14, D23. Similar names are only hints for a person: the
+text to paste never gives a facility the MRN authority of another, or a procedure a code.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from mappings.procedures import dicom_modality, modality_parts
 from mappings.profile import Site, exact
 
 MOST: Final = 12
-"""The most items of a kind that are listed one by one; the rest are only counted."""
+"""Most items of a kind that are listed one by one; the rest are counted."""
 _LONGEST: Final = 80
 _ALIKE: Final = 0.8
-# A procedure text that stands in one report alone may say something of its patient
+# A procedure text in a single report may identify its patient, so it is not shown
 _OFTEN: Final = 2
-# Setting of `[mapping]` -> how a key of metadata is called that holds such numbers
+# `[mapping]` setting -> pattern of metadata keys that usually hold such numbers
 _NUMBERS: Final = {
     "accession_keys": re.compile(r"accession|(?<![a-z])acc(?![a-z])", re.IGNORECASE),
     "placer_keys": re.compile(r"placer|order.?(?:no|num|id)|^order$", re.IGNORECASE),
@@ -44,7 +44,7 @@ _ALIAS: Final = "# Or, if it is {known} in another spelling, in the table of tha
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Notes, and what to paste: keys of `[mapping]` in place of those there, and tables for the end of the file."""
+    """Notes, and TOML to paste: `keys` replace those under `[mapping]`, `tables` go at the end of the file."""
 
     notes: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
@@ -52,14 +52,14 @@ class Advice:
 
     @property
     def paste(self) -> str:
-        """The keys and the tables as text; empty where there are none."""
+        """The keys and tables as one text; empty if there are none."""
         keys = ("# under [mapping], in place of the same keys\n" + "\n".join(self.keys) + "\n",) if self.keys else ()
         tables = ("# at the end of the settings file\n" + "\n".join(self.tables),) if self.tables else ()
         return "\n".join((*keys, *tables))
 
 
 def advice(seen: Seen, configuration: Configuration) -> Advice:
-    """Return the notes to print and the settings to write, drawn from what was seen."""
+    """Return notes and suggested settings for the data seen."""
     site = configuration.site
     if not seen.studies:
         return Advice()
@@ -69,7 +69,7 @@ def advice(seen: Seen, configuration: Configuration) -> Advice:
 
 
 def quoted(text: str) -> str:
-    """A text as TOML writes it in quotes: what is not to be seen is escaped, and what is no character is `?`."""
+    """Quote a text for TOML: unprintable characters are escaped, lone surrogates become `?`."""
     return '"' + "".join(map(_escaped, text)) + '"'
 
 
@@ -86,7 +86,7 @@ def _shown(text: str) -> str:
 
 
 def _like(text: str, known: Iterable[str]) -> str:
-    """The one of these that is most like a text, or nothing; compared as `exact` spells them."""
+    """Return the known text most similar to this one, or an empty text; both are normalized by `exact`."""
     by_key = {exact(one): one for one in known}
     found = get_close_matches(exact(text), by_key, n=1, cutoff=_ALIKE)
     return by_key[found[0]] if found else ""
@@ -98,12 +98,12 @@ def _meant(text: str, known: Iterable[str]) -> str:
 
 
 def _written(spellings: Counter[str]) -> str:
-    """The most frequent spelling; of equal ones the first."""
+    """Return the most frequent spelling; among equals, the first in order."""
     return min(spellings, key=lambda one: (-spellings[one], one))
 
 
 def _strangers(seen: Seen, site: Site) -> list[tuple[str, int]]:
-    """The facilities that no table names, with how often each is named, the most frequent first."""
+    """List the facilities that no table names, with their counts, most frequent first."""
     unknown = {key: names for key, names in seen.facilities.items() if key and key not in site.facilities}
     found = [(_written(names), names.total()) for names in unknown.values()]
     return sorted(found, key=lambda one: (-one[1], one[0]))
@@ -136,13 +136,13 @@ def _unsplit(seen: Seen, site: Site) -> Iterator[str]:
 
 
 def _used(site: Site) -> dict[str, tuple[str, ...]]:
-    """The settings that name keys of metadata."""
+    """Return the settings that name metadata keys, with their keys."""
     vista = {"vista_exam_keys": site.vista.exam_keys, "vista_case_keys": site.vista.case_keys}
     return {"accession_keys": site.accession_keys, "placer_keys": site.placer_keys, **vista}
 
 
 def _free(seen: Seen, site: Site) -> list[str]:
-    """The keys of metadata that no setting names, the most frequent first."""
+    """List the metadata keys that no setting names, most frequent first."""
     used = {key for keys in _used(site).values() for key in keys}
     return [key for key, _ in sorted(seen.metadata_keys.items(), key=lambda one: (-one[1], one[0])) if key not in used]
 
@@ -160,7 +160,7 @@ def _metadata(seen: Seen, site: Site) -> Iterator[str]:
 
 
 def _keys(seen: Seen, site: Site) -> Iterator[str]:
-    """The settings that should name other keys of metadata: misspelt ones put right, new ones added."""
+    """Yield corrected settings of metadata keys: misspelt keys fixed, new keys added."""
     free, told = _free(seen, site), _used(site)
     for setting, is_one in _NUMBERS.items():
         kept = [key if key in seen.metadata_keys else _like(key, free) for key in told[setting]]
@@ -181,7 +181,7 @@ def _modalities(seen: Seen) -> Iterator[str]:
 
 
 def _filters(seen: Seen, configuration: Configuration) -> Iterator[str]:
-    """The modalities of filters that nothing has, and that are none that is known."""
+    """Note filter modalities that no study has and DICOM does not know."""
     settings = configuration.settings
     tables: tuple[DestinationSettings | IgnoreSettings, ...] = (*settings.destination, *settings.ignore)
     for table in tables:
@@ -205,7 +205,7 @@ def _procedures(seen: Seen, site: Site) -> Iterator[str]:
 
 def _tables(seen: Seen, site: Site) -> Iterator[str]:
     if site.default_facility is not None:
-        return  # a table without the authority of its MRNs would take that of the default facility from it (D11)
+        return  # a table without an MRN authority would override that of the default facility (D11)
     for name, _ in _strangers(seen, site)[:MOST]:
         if _is_writable(name):
             like = _like(name, _names(site))
@@ -215,7 +215,7 @@ def _tables(seen: Seen, site: Site) -> Iterator[str]:
 
 
 def _is_writable(name: str) -> bool:
-    """False where a name cannot stand in the settings: with outer white space, or with half of a surrogate pair."""
+    """True if the settings can hold the name: not empty, no outer white space, no lone surrogate."""
     return bool(name) and name == name.strip() and not any("\ud800" <= one <= "\udfff" for one in name)
 
 

@@ -1,7 +1,7 @@
-"""Names, keys and texts that AutoScribe really has and the settings must know, and how often each is there.
+"""Count the facility names, metadata keys, modalities and procedure texts that AutoScribe really has.
 
 AutoScribe REST API: `snapshotMetadata.facilityName`, `.patientName`, `.procedure`, `Study.modality`, `Study.metadata`;
-decisions D9, D14, D23. Of patients only numbers are kept, and of metadata only the keys.
+decisions D9, D14, D23. Patients are only counted, and only the keys of metadata are kept.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Names, keys and texts of the studies seen; each count is of signed reports, or of a study that has none.
+    """Counts over the studies seen; a study counts once for each signed report, or once if it has none.
 
-    `facilities` and `uncoded` are as they are written most often; the keys of `facilities`, `names` and `unsplit` are
-    their compared spelling, empty where no facility is named. `metadata_keys` and `modalities` count studies.
+    `facilities`, `names` and `unsplit` are keyed by the normalized facility name, empty if a snapshot names none.
+    `facilities` counts the spellings of each name. `uncoded` counts procedure texts without a code. `metadata_keys` and
+    `modalities` count studies.
     """
 
     studies: list[str] = field(default_factory=list)
@@ -39,7 +40,7 @@ class Seen:
     uncoded: Counter[str] = field(default_factory=Counter)
 
     def look_at(self, study: Json, reports: Any, site: Site) -> None:
-        """Count what a study says, with its reports as AutoScribe sent both; one that cannot be read is left out."""
+        """Count a study with its reports, as AutoScribe sent them; skip a study that cannot be decoded."""
         with suppress(WireError):
             self._count(decode(study, reports), site)
 
@@ -66,7 +67,7 @@ class Seen:
 
 
 def _snapshots(study: Study) -> Sequence[Snapshot]:
-    """Return the patient snapshot of each signed report; where no report is signed, that of the study."""
+    """Return the patient snapshot of each signed report; if none is signed, the snapshot of the study."""
     signed = [report.snapshot for report in study.completed]
     return signed or [one for one in (study.metadata_snapshot,) if one]
 

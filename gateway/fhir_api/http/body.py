@@ -1,6 +1,6 @@
-"""The body of a request as JSON, read no further than a limit.
+"""Read a request body as JSON, up to a size limit.
 
-https://hl7.org/fhir/R4/http.html#mime-type: a body is application/fhir+json here. XML is written and not read.
+https://hl7.org/fhir/R4/http.html#mime-type: the gateway accepts application/fhir+json bodies only, not XML.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from mappings.wire import loads
 
 
 async def json_body(request: Request, most: int) -> Any:
-    """The JSON in the body; None where there is no body.
+    """Read the body and parse it as JSON; None for an empty body.
 
     Raises:
-        RequestTooLarge: it is over `most` bytes; no more than that is read.
-        UnsupportedMediaType: it is of another type.
-        BadRequest: it is no JSON.
+        RequestTooLarge: the body is over `most` bytes; reading stops there.
+        UnsupportedMediaType: the body is of another media type.
+        BadRequest: the body is no JSON.
     """
     return await json_of(request, await whole_body(request, most))
 
 
 async def whole_body(request: Request, most: int) -> bytes:
-    """The body as it came.
+    """Read the body as bytes.
 
     Raises:
-        RequestTooLarge: it is over `most` bytes; no more than that is read.
+        RequestTooLarge: the body is over `most` bytes; reading stops there.
     """
     body = bytearray()
     async for chunk in request.stream():
@@ -42,11 +42,11 @@ async def whole_body(request: Request, most: int) -> bytes:
 
 
 async def json_of(request: Request, body: bytes) -> Any:
-    """The JSON in this body of the request; None where there is none.
+    """Parse a body that was read already as JSON; None for an empty body.
 
     Raises:
-        UnsupportedMediaType: it is of another type.
-        BadRequest: it is no JSON.
+        UnsupportedMediaType: the body is of another media type.
+        BadRequest: the body is no JSON.
     """
     if not body:
         return None

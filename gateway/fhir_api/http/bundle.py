@@ -1,4 +1,4 @@
-"""Bundles put together from bytes that are ready.
+"""Build Bundles by joining resources that are already rendered as JSON bytes.
 
 https://hl7.org/fhir/R4/bundle.html#searchset, https://hl7.org/fhir/R4/http.html#history,
 https://hl7.org/fhir/R4/search.html#include (`search.mode`).
@@ -30,7 +30,7 @@ def searchset(  # noqa: PLR0913 (the parts of a searchset)
     *,
     total: int | None,
 ) -> bytes:
-    """The Bundle: matches, what they include, then one OperationOutcome if there is anything to say."""
+    """Build a searchset Bundle: matches, included resources, then one OperationOutcome if there are issues."""
     head: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset"}
     if total is not None:
         head["total"] = total
@@ -45,19 +45,19 @@ def searchset(  # noqa: PLR0913 (the parts of a searchset)
 
 
 def history_bundle(base: str, links: Mapping[str, str], versions: Sequence[Version], total: int) -> bytes:
-    """The Bundle of the versions of one resource, the newest first."""
+    """Build a history Bundle from the versions of one resource, newest first."""
     head = {"resourceType": "Bundle", "type": "history", "total": total, "link": _links(links)}
     here = _opened(base)
     return _bundle(head, [_entry(here, one, _of_history(one)) for one in versions])
 
 
 def batch_response(entries: Sequence[bytes]) -> bytes:
-    """The Bundle of the answers to a batch, which are entries that are ready."""
+    """Build a batch-response Bundle from rendered entries."""
     return _bundle({"resourceType": "Bundle", "type": "batch-response"}, entries)
 
 
 def _of_history(version: Version) -> bytes:
-    """`request` and `response` of a version: how it could have come about, had a client made it."""
+    """Render `entry.request` and `entry.response` as if a client had created or updated this version."""
     kind = version.address.partition("/")[0]
     first = version.version == 1
     request = {"method": "POST", "url": kind} if first else {"method": "PUT", "url": version.address}
@@ -80,7 +80,7 @@ def _bundle(head: dict[str, Any], entries: Sequence[bytes]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _opened(base: str) -> bytes:
-    """An entry up to the address of its resource, which needs no escapes."""
+    """Render the start of an entry, up to the address of its resource (which needs no JSON escapes)."""
     return b'{"fullUrl":' + json_bytes({"": f"{base}/"})[4:-2]
 
 
@@ -89,6 +89,6 @@ def _entry(here: bytes, version: Version, rest: bytes) -> bytes:
 
 
 def _outcome_url(body: bytes) -> bytes:
-    """A fullUrl for an OperationOutcome, which has no address: a UUID of its bytes (RFC 9562 §5.8)."""
+    """Make a fullUrl for an OperationOutcome, which has no address: a UUID from its hash (RFC 9562 §5.8)."""
     made = sha256(body).hexdigest()
     return f"urn:uuid:{made[:8]}-{made[8:12]}-8{made[13:16]}-a{made[17:20]}-{made[20:32]}".encode()

@@ -1,7 +1,7 @@
-"""Range requests: which bytes of how many a client asks for.
+"""Range requests: parse the Range header into the bytes to serve.
 
-RFC 9110 §14 (Range, Content-Range) and §13.1.5 (If-Range). One range is served; of several, or one that is malformed,
-the whole is, as §14.2 allows.
+RFC 9110 §14 (Range, Content-Range) and §13.1.5 (If-Range). A single valid range is served. A request with several
+ranges, or a malformed one, gets the whole content, as §14.2 allows.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ _RANGE: Final = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
 
 
 class ByteRange(NamedTuple):
-    """Places counted from 0, both included."""
+    """First and last byte to serve, counted from 0, both included."""
 
     first: int
     last: int
 
     def content_range(self, size: int) -> str:
-        """The header Content-Range, of so many bytes in all."""
+        """Value of the Content-Range header; `size` is the length of the whole content."""
         return f"bytes {self.first}-{self.last}/{size}"
 
 
 def wanted_range(headers: Headers, size: int, tag: str) -> ByteRange | None:
-    """The range of `size` bytes (at least one) that is to be served; None for the whole.
+    """Return the byte range to serve from content of `size` bytes (at least one); None to serve all of it.
 
-    `tag` is the strong entity tag of those bytes: an If-Range that says anything else asks for the whole.
+    `tag` is the strong ETag of the content; an If-Range with any other value asks for the whole content.
 
     Raises:
-        RangeNotSatisfiable: it begins behind the last byte.
+        RangeNotSatisfiable: the range begins after the last byte.
     """
     if headers.get("if-range", tag).strip() != tag:
         return None
-    found = _RANGES.fullmatch(",".join(headers.getlist("range")))
-    ranges = [one.strip() for one in found[1].split(",") if one.strip()] if found else []
+    listed = _RANGES.fullmatch(",".join(headers.getlist("range")))
+    ranges = [one.strip() for one in listed[1].split(",") if one.strip()] if listed else []
     parts = _RANGE.fullmatch(ranges[0]) if len(ranges) == 1 else None
     return _within(parts[1], parts[2], size) if parts else None
 
 
 def _within(first: str, last: str, size: int) -> ByteRange | None:
-    """`first-last`, `first-` or `-length`, cut to what there is."""
+    """Resolve `first-last`, `first-` or `-length` against the size; None for an invalid range."""
     if not first:
         length = int(last) if last else None
         if length == 0:

@@ -1,4 +1,4 @@
-"""gzip for the JSON and XML that is worth it; everything else is passed on untouched, a streamed PDF chunk by chunk.
+"""Compress JSON and XML answers with gzip if they are large enough; pass everything else on untouched.
 
 RFC 9110 §8.4, §12.5.3 (Accept-Encoding) and §12.5.5 (Vary).
 """
@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SMALLEST: Final = 1024
-LARGE: Final = 64 * 1024  # from here on compressing would hold up the loop
+LARGE: Final = 64 * 1024  # compress from this size on in a thread, so that the event loop is not blocked
 LEVEL: Final = 5
 TYPES: Final = frozenset({"application/fhir+json", "application/fhir+xml", "application/json"})
 _TYPES: Final = frozenset(one.encode() for one in TYPES)
@@ -25,16 +25,16 @@ _PARTIAL: Final = 206
 
 
 class Compressed:
-    """ASGI: compresses what a client that takes gzip is answered in `TYPES`, in one piece and `SMALLEST` bytes or more.
+    """ASGI middleware: gzips answers of `TYPES` that have one piece of `SMALLEST` bytes or more, if the client agrees.
 
-    A HEAD is answered as such a GET, but for the length, which nobody knows then.
+    A HEAD gets the headers of the compressed GET without Content-Length, since nothing was compressed.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and look at what comes back."""
+        """Pass the request on and compress its answer if that applies."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -45,7 +45,7 @@ class Compressed:
             nonlocal held
             if message["type"] == "http.response.start" and _varies(message):
                 if takes_gzip and scope["method"] != "HEAD":
-                    held = message  # until its body shows whether it is worth it
+                    held = message  # until the body shows whether it is large enough
                     return
                 if takes_gzip and int(Headers(raw=message["headers"]).get("content-length", 0)) >= SMALLEST:
                     _mark(message, None)
@@ -59,18 +59,18 @@ class Compressed:
 
 
 def _varies(start: Message) -> bool:
-    """Whether the answer may come compressed, which is then said; a 304 says what the whole answer would have said."""
+    """True if the answer may be compressed; adds `Vary: Accept-Encoding` to it, and to a 304 too."""
     headers = dict(start["headers"])
     if b"content-encoding" in headers or start["status"] == _PARTIAL:
         return False
     is_of_type = headers.get(b"content-type", b"").partition(b";")[0] in _TYPES
     if is_of_type or start["status"] == _NOT_MODIFIED:
-        start["headers"].append((b"vary", b"Accept-Encoding"))  # adds to a Vary that is there (RFC 9110 §5.3)
+        start["headers"].append((b"vary", b"Accept-Encoding"))  # a second Vary line adds to the first (RFC 9110 §5.3)
     return is_of_type
 
 
 async def _compressed(start: Message, message: Message) -> Message:
-    """The body, compressed if it is there whole and not small; `start` says so."""
+    """Compress the body if it is complete and not small; set the headers in `start`."""
     body = message.get("body", b"")
     if message.get("more_body", False) or len(body) < SMALLEST:
         return message
@@ -83,7 +83,7 @@ async def _compressed(start: Message, message: Message) -> Message:
 
 
 def _mark(start: Message, length: int | None) -> None:
-    """Say that the body is compressed; an ETag for other bytes than these becomes a weak one."""
+    """Set Content-Encoding and Content-Length; make a strong ETag weak, since the bytes differ."""
     headers = MutableHeaders(raw=start["headers"])
     headers["Content-Encoding"] = "gzip"
     del headers["Content-Length"]
@@ -96,7 +96,7 @@ def _mark(start: Message, length: int | None) -> None:
 
 @lru_cache(maxsize=256)
 def _takes_gzip(accept_encoding: str) -> bool:
-    """True if gzip has a weight, and none lower than no encoding has where that is named."""
+    """True if Accept-Encoding gives gzip a weight above 0, and not below that of `identity`."""
     weights = {}
     for one in accept_encoding.lower().split(","):
         name, _, parameters = one.partition(";")

@@ -1,7 +1,7 @@
-"""JSON or XML: which of the two a client likes best, and an answer in it.
+"""Choose JSON or XML by the client's preference, and render an answer in that format.
 
-https://hl7.org/fhir/R4/http.html#mime-type, RFC 9110 §12.5.1: of the ranges that take in a type the most specific
-counts. `_format` stands above Accept; a type of another FHIR version than 4.0 is none that is offered.
+https://hl7.org/fhir/R4/http.html#mime-type, RFC 9110 §12.5.1: the most specific range that includes a type decides.
+`_format` overrides Accept. A media type with another FHIR version than 4.0 is not offered.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FORMAT: Final = re.compile(rb"(?:^|&)_format=([^&]+)")
 
 
 class Format(Enum):
-    """A format of FHIR, as the Content-Type of an answer in it."""
+    """A FHIR format; its value is the Content-Type of an answer in that format."""
 
     JSON = "application/fhir+json; charset=utf-8"
     XML = "application/fhir+xml; charset=utf-8"
@@ -37,7 +37,7 @@ class Format(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """One media type or range that a client takes; `place` counts from 0 in the order it named them."""
+    """One media type or range that a client accepts; `place` is its position in the list, from 0."""
 
     media_type: str
     quality: float
@@ -45,7 +45,7 @@ class Range:
 
 
 def ranges(accept: str, wanted: str | None) -> tuple[Range, ...]:
-    """What a client takes, best first: `_format` if it gave one, else its Accept header, else anything."""
+    """List the media ranges a client accepts, best first: from `wanted` (`_format`), else Accept, else `*/*`."""
     named = [wanted.replace("fhir ", "fhir+")] if wanted else accept.split(",") if accept.strip() else ["*/*"]
     taken = [
         Range(one.partition(";")[0].strip().lower(), _quality(one), place)
@@ -57,7 +57,7 @@ def ranges(accept: str, wanted: str | None) -> tuple[Range, ...]:
 
 @lru_cache(maxsize=256)
 def preferred(accept: str, wanted: str | None) -> Format | None:
-    """The format that a client likes best, JSON where it likes both the same; None if it takes neither."""
+    """Return the format a client prefers, JSON if both are equal; None if the client accepts neither."""
     taken = ranges(accept, wanted)
     offers = [(_liking(taken, FHIR_JSON), Format.JSON), (_liking(taken, FHIR_XML), Format.XML)]
     (quality, _), best = max(offers, key=lambda offer: offer[0])
@@ -65,33 +65,33 @@ def preferred(accept: str, wanted: str | None) -> Format | None:
 
 
 def asked(scope: Scope) -> Format:
-    """The format for an answer to a request that may be malformed; JSON for a client that takes neither."""
+    """Return the format for an answer to a possibly malformed request; JSON if the client accepts neither."""
     accept = b",".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
-    found = _FORMAT.findall(scope.get("query_string", b""))
-    wanted = unquote(found[-1].decode("latin-1").replace("+", " ")) if found else None
+    values = _FORMAT.findall(scope.get("query_string", b""))
+    wanted = unquote(values[-1].decode("latin-1").replace("+", " ")) if values else None
     return preferred(accept, wanted) or Format.JSON
 
 
 def in_format(body: bytes, form: Format, *, indented: bool = False) -> bytes:
-    """Ready JSON bytes in a format, with line breaks if `indented`."""
+    """Convert JSON bytes into a format, with line breaks if `indented`."""
     if form is Format.XML:
         return xml_of_json(body, indented=indented)
     return json.dumps(json.loads(body), indent=2, ensure_ascii=False).encode() if indented else body
 
 
 def _liking(taken: Iterable[Range], types: frozenset[str]) -> tuple[float, int]:
-    """How well a client likes a format: the quality that the most specific range gives it, and how early it stands."""
-    found = [
+    """Rank a format: the quality in the most specific range that includes it, then how early that range stands."""
+    ranked = [
         (specificity, one.quality, -one.place)
         for one in taken
         if (specificity := _EXACT if one.media_type in types else _SPECIFICITY.get(one.media_type, 0))
     ]
-    _, quality, place = max(found, default=(0, 0.0, 0))
+    _, quality, place = max(ranked, default=(0, 0.0, 0))
     return quality, place
 
 
 def _quality(media_range: str) -> float:
-    """The weight of a range, 0 for one that is no number between 0 and 1."""
+    """Return the `q` weight of a media range; 1 if absent, 0 if it is no number between 0 and 1."""
     found = _QUALITY.search(media_range)
     try:
         weight = float(found[1]) if found else 1.0

@@ -1,4 +1,4 @@
-"""What a request's headers ask for and an answer's headers say: format, validators, handling.
+"""Request and response headers: content negotiation, ETag and Last-Modified, Prefer handling.
 
 https://hl7.org/fhir/R4/http.html#mime-type, #cread (ETag, If-None-Match, If-Modified-Since), #prefer; RFC 9110 §13.
 """
@@ -42,10 +42,10 @@ _ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
 
 
 def negotiated(request: Request, given: Parameters) -> Format:
-    """The format of the answer: what `_format`, else Accept, likes best. To be asked before anything is done.
+    """Return the format of the answer from `_format`, else Accept. Call this before a request has any effect.
 
     Raises:
-        NotAcceptable: the client takes neither.
+        NotAcceptable: the client accepts neither format.
     """
     form = preferred(_accept(request), value_of(given, "_format"))
     if form is None:
@@ -54,28 +54,28 @@ def negotiated(request: Request, given: Parameters) -> Format:
 
 
 def accepted(request: Request, given: Parameters) -> list[str]:
-    """The media types the client takes, best first: `_format`, else Accept; `*/*` where it says nothing.
+    """List the media types the client accepts, best first: from `_format`, else Accept, else `*/*`.
 
-    A FHIR type of another version than 4.0 is not among them.
+    FHIR media types with another version than 4.0 are left out.
     """
     return [one.media_type for one in ranges(_accept(request), value_of(given, "_format")) if one.quality > 0]
 
 
 def is_strict(request: Request) -> bool:
-    """True for `Prefer: handling=strict`: a parameter that is not known is then an error."""
+    """True for `Prefer: handling=strict`: an unknown parameter is then an error."""
     return _STRICT.search(request.headers.get("prefer", "")) is not None
 
 
 def matches(request: Request, tag: str, header_name: str = "if-none-match") -> bool:
-    """True if If-None-Match, or If-Match, names that entity tag, compared weakly as R4 has it, or is `*`."""
+    """True if the header (If-None-Match or If-Match) names this ETag, or is `*`; R4 compares ETags weakly."""
     header = ",".join(request.headers.getlist(header_name))
     return header.strip() == "*" or tag in {f'W/"{one}"' for one in _ETAG.findall(header)}
 
 
 def is_unchanged(request: Request, headers: Mapping[str, str]) -> bool:
-    """True if the client has already what an answer with these ETag and Last-Modified would give it.
+    """True if the client already has the answer with this ETag and Last-Modified.
 
-    If-None-Match stands above If-Modified-Since. That counts whole seconds, and one that is no date says nothing.
+    If-None-Match overrides If-Modified-Since. If-Modified-Since is in whole seconds, and is ignored if it is no date.
     """
     if "if-none-match" in request.headers:
         return matches(request, headers["ETag"])
@@ -94,7 +94,7 @@ def answer(
     headers: Mapping[str, str] | None = None,
     media_type: str = CONTENT_TYPE,
 ) -> Response:
-    """An answer with a body, which a HEAD does not get; nobody but the client may keep it."""
+    """Build an answer with a body (empty for a HEAD); only the client itself may cache it."""
     said = {**PRIVATE, "Content-Length": str(len(body)), **(headers or {})}
     return Response(b"" if request.method == "HEAD" else body, status, said, media_type=media_type)
 
@@ -102,12 +102,12 @@ def answer(
 async def fhir_answer(
     request: Request, given: Parameters, body: bytes, status: int = 200, *, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A resource, given as JSON bytes, in the format that is negotiated, with line breaks if `_pretty` asks for them.
+    """Answer with a resource given as JSON bytes, in the negotiated format, indented if `_pretty` is true.
 
-    What is not served as it stands is made in a worker thread. Both formats may have the same ETag, for it is weak.
+    Conversion runs in a worker thread. Both formats share one ETag, which is weak.
 
     Raises:
-        NotAcceptable: the client takes neither format.
+        NotAcceptable: the client accepts neither format.
     """
     form = negotiated(request, given)
     if form is not Format.JSON or _is_pretty(given):
@@ -116,10 +116,10 @@ async def fhir_answer(
 
 
 async def fhir_conditional(request: Request, given: Parameters, body: bytes, headers: Mapping[str, str]) -> Response:
-    """As `fhir_answer`, with an ETag among the headers; a 304 to a client that has it already.
+    """Answer as `fhir_answer` does; or with 304 if the client already has this version (ETag in `headers`).
 
     Raises:
-        NotAcceptable: the client takes neither format.
+        NotAcceptable: the client accepts neither format.
     """
     if is_unchanged(request, headers):
         return _not_modified(headers)
@@ -127,7 +127,7 @@ async def fhir_conditional(request: Request, given: Parameters, body: bytes, hea
 
 
 def etag(version_id: str, last_updated: datetime | None = None) -> dict[str, str]:
-    """ETag and, where a time is given, Last-Modified."""
+    """Return the headers ETag and, if a time is given, Last-Modified."""
     headers = {"ETag": f'W/"{version_id}"'}
     return headers if last_updated is None else {**headers, "Last-Modified": format_datetime(last_updated, usegmt=True)}
 
@@ -137,7 +137,7 @@ def _is_pretty(given: Parameters) -> bool:
 
 
 def _accept(request: Request) -> str:
-    """The Accept header, whole where it was sent in several lines."""
+    """Return the Accept header, joined if it was sent as several lines."""
     return ",".join(request.headers.getlist("accept"))
 
 
@@ -146,7 +146,7 @@ def _not_modified(headers: Mapping[str, str]) -> Response:
 
 
 def _instant(http_date: str) -> datetime | None:
-    """An HTTP date of any of the three forms (RFC 9110 §5.6.7); None for anything else."""
+    """Parse an HTTP date in any of its three forms (RFC 9110 §5.6.7); None for anything else."""
     try:
         found = parsedate_to_datetime(http_date)
     except (ValueError, OverflowError):

@@ -1,9 +1,9 @@
-"""Refuses requests addressed to a name that is not this gateway's: a page of another site may have sent them.
+"""Refuse requests whose Host header does not name this gateway, against DNS rebinding.
 
-RFC 9110 §7.2 (Host) and §15.5.20 (421), RFC 9112 §3.2 (not one Host: 400). While there is no authentication this is
-what stands against DNS rebinding.
-Webhooks are told from forged ones by their signature, and probes and metrics show nothing of a patient: AutoScribe, a
-load balancer and Prometheus may call this machine by any name.
+RFC 9110 §7.2 (Host) and §15.5.20 (421), RFC 9112 §3.2 (not exactly one Host: 400). Without authentication, this check
+alone keeps a web page of another site from reading the gateway.
+Webhooks prove themselves by their signature, and probes and metrics hold no patient data. So AutoScribe, a load
+balancer and Prometheus may call this machine by any name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOST_REMEMBERED: Final = 256
 
 
 class KnownHosts:
-    """ASGI: loopback names and `names` pass, on any port, and `UNNAMED` by any name; anything else is answered 421."""
+    """ASGI middleware: answers 421 unless Host is loopback or in `names` (any port), or the path is in `UNNAMED`."""
 
     def __init__(self, app: ASGIApp, names: Iterable[str] = ()) -> None:
         self.app = app
@@ -46,7 +46,7 @@ class KnownHosts:
         await error_response(error, scope, request_id)(scope, receive, send)
 
     def _fault(self, hosts: list[str]) -> RequestError | None:
-        """What is wrong with the Host headers of a request."""
+        """Return the error in the Host headers of a request, None if they are fine."""
         if len(hosts) != 1:
             return BadRequest("a request has one Host header")
         return None if self._knows(hosts[0]) else WrongHost("the Host header does not name this gateway")

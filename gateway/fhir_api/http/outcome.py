@@ -1,4 +1,4 @@
-"""Whatever goes wrong becomes an OperationOutcome: one place, no payload, no text of an exception that is not ours.
+"""Turn every error into an OperationOutcome, without request data and without texts of foreign exceptions.
 
 https://hl7.org/fhir/R4/operationoutcome.html, https://hl7.org/fhir/R4/http.html#Status-Codes.
 """
@@ -43,7 +43,7 @@ _BUG: Final = "The gateway failed. The request id names the line in its log."
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One OperationOutcome.issue; `code` is of the issue-type value set, `detail` a code of ours in `system`."""
+    """One OperationOutcome.issue; `code` is of the issue-type value set, `detail` a gateway code in `system`."""
 
     severity: Severity
     code: str
@@ -54,7 +54,7 @@ class Issue:
     system: str = ERROR_SYSTEM
 
     def json(self) -> dict[str, Any]:
-        """As FHIR JSON."""
+        """Render as FHIR JSON."""
         details: dict[str, Any] = {}
         if self.detail:
             details["coding"] = [{"system": self.system, "code": self.detail}]
@@ -70,7 +70,7 @@ class Issue:
 
 
 def of_mapping(issue: MappingIssue, whose: str) -> Issue:
-    """A mapping's issue (D4); `whose` names the study or resource its pointer is into."""
+    """Convert a mapping issue (D4); `whose` names the study or resource that its pointer refers to."""
     code = "informational" if issue.severity == "information" else "processing"
     return Issue(
         issue.severity, code, f"{whose} {issue.pointer or '/'}: {issue.action}", issue.code, system=MAPPING_SYSTEM
@@ -78,12 +78,12 @@ def of_mapping(issue: MappingIssue, whose: str) -> Issue:
 
 
 def outcome(issues: Iterable[Issue]) -> dict[str, Any]:
-    """An OperationOutcome."""
+    """Build an OperationOutcome."""
     return {"resourceType": "OperationOutcome", "issue": [issue.json() for issue in issues]}
 
 
 def of_error(error: Exception) -> tuple[int, Issue]:
-    """HTTP status and issue of an exception; of one that is not ours nothing is said but that it happened."""
+    """Return the HTTP status and issue of an exception; a foreign exception shows no detail of its own."""
     if isinstance(error, RequestError):
         return error.http_status, Issue(
             "error", error.issue_code, error.detail, error.code, error.remedy, error.expression
@@ -101,9 +101,9 @@ def of_error(error: Exception) -> tuple[int, Issue]:
 
 
 def error_response(error: Exception, scope: Scope, request_id: str) -> Response:
-    """The answer to a request that failed, in the format the client likes best; `X-Request-Id` is the correlation id.
+    """Build the answer to a failed request in the client's preferred format; `X-Request-Id` is the correlation id.
 
-    To a client that takes nothing of what is offered it is JSON.
+    A client that accepts no offered format gets JSON.
     """
     status, issue = of_error(error)
     headers = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
@@ -121,13 +121,13 @@ def error_response(error: Exception, scope: Scope, request_id: str) -> Response:
 
 
 class Outcomes:
-    """ASGI: answers every exception of the application with an OperationOutcome and writes one line to the log."""
+    """ASGI middleware: answers every exception with an OperationOutcome and logs one line."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on; when an answer had begun before the failure, it is cut off where it stands."""
+        """Pass the request on; if it fails after its answer has begun, cut the answer off there."""
         begun = False
 
         async def watch(message: Message) -> None:

@@ -1,6 +1,6 @@
-"""The query string of a request, taken apart strictly and within limits.
+"""Parse the query string or form of a request strictly, within limits.
 
-https://url.spec.whatwg.org/#urlencoded-parsing, but bytes that are no UTF-8 are refused.
+https://url.spec.whatwg.org/#urlencoded-parsing, except that bytes that are no UTF-8 are refused.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from gateway.runtime.errors import BadRequest, RequestTooLarge, UnsupportedMedia
 FORM: Final = "application/x-www-form-urlencoded"
 PAGE: Final = "_page"
 MAX_QUERY_BYTES: Final = 8_192
-# A page token holds all that was asked: what fits into a query fits into a token of this length
+# A page token contains the whole query, so it may be longer than a query
 MAX_PAGE_BYTES: Final = 14_336
 MAX_PARAMETERS: Final = 100
 MAX_VALUE_LENGTH: Final = 4_096
 MAX_NAME_LENGTH: Final = 64
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*")
-# What no value has a use for; a blank of another script is none of it
+# Control characters, which no value needs; spaces of other scripts are allowed
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 
 Parameters = tuple[tuple[str, str], ...]
 
 
 def parameters(request: Request) -> Parameters:
-    """The parameters in their order, those without a value left out (R4 ignores them).
+    """Return the parameters in order, without those that have no value (R4 ignores them).
 
     Raises:
-        BadRequest: over a limit, no UTF-8, a control character, or a name that no parameter can have.
+        BadRequest: over a limit, no UTF-8, a control character, or an impossible parameter name.
     """
     query: bytes = request.scope["query_string"]
     return _taken_apart(query) if query else ()
 
 
 async def form_parameters(request: Request) -> Parameters:
-    """The parameters in the body of a POST of a search, as those of a query string.
+    """Return the parameters in the form body of a search by POST, in order.
 
     Raises:
         UnsupportedMediaType: the body is no form.
-        RequestTooLarge: it is over the limit; no more than that is read.
-        BadRequest: as `parameters`.
+        RequestTooLarge: the body is over the limit; reading stops there.
+        BadRequest: see `parameters`.
     """
     body = bytearray()
     async for chunk in request.stream():
@@ -80,17 +80,17 @@ def _taken_apart(query: bytes) -> Parameters:
 
 
 def _decoded(text: str) -> str:
-    """A name or value as it was before it was encoded.
+    """Decode a percent-encoded name or value.
 
     Raises:
-        UnicodeDecodeError: it is no UTF-8.
+        UnicodeDecodeError: the bytes are no UTF-8.
     """
     text = text.replace("+", " ")
     return unquote_to_bytes(text).decode() if "%" in text else text
 
 
 def value_of(given: Parameters, name: str) -> str | None:
-    """The last value of a parameter that has one value."""
+    """Return the last value of a parameter, None if it is absent."""
     for key, value in reversed(given):
         if key == name:
             return value

@@ -1,7 +1,7 @@
-"""The elements of the FHIR types that the facade answers with: their order, and the type of each that is no primitive.
+"""Elements of the FHIR types that the facade serves: their order, and the type of each non-primitive element.
 
 From the structure definitions of R4 4.0.1, https://hl7.org/fhir/R4/profiles-resources.html and
-https://hl7.org/fhir/R4/profiles-types.html. A resource may be one of the types here only if it stands in `RESOURCES`.
+https://hl7.org/fhir/R4/profiles-types.html. Only types listed in `RESOURCES` may occur as resources.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _OF_RESOURCES: Final = (
 _OF_TYPES: Final = "id extension:Extension modifierExtension:Extension "
 _CHOICE: Final = "[x]"
 
-# Names in the order of the definition, without those that all resources or all types have; `:` and the type, unless it
-# is primitive, a part of its own, which TYPES has under the path, or any resource.
+# Element names in the order of the definition, without those common to all resources or types. `:Type` follows a name,
+# unless the element is primitive, holds any resource, or is a backbone element, which TYPES lists under its path.
 RESOURCES: Final = {
     "Binary": "contentType securityContext:Reference data",
     "Bundle": "identifier:Identifier type timestamp total link entry signature:Signature",
@@ -194,9 +194,9 @@ TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """An element of a type: its place among the others, and its name as defined, so `value[x]` for `valueQuantity`.
+    """An element of a type: its position, and its defined name (`value[x]` for `valueQuantity`).
 
-    `kind` is the key in `TYPES` of what it holds, empty for a primitive type and for a resource.
+    `kind` is the key in `TYPES` of the element's type; empty for a primitive type and for a resource.
     """
 
     place: int
@@ -206,9 +206,9 @@ class Element:
 
 @lru_cache(maxsize=4096)
 def find(kind: str, name: str) -> Element | None:
-    """The element of a type that has this name in JSON and XML; None where the definition has no such element.
+    """Find the element of a type by its name in JSON or XML; None if the definition has no such element.
 
-    The type behind the name of a choice is not looked at but for being there: `valueColour` is a value.
+    The type suffix of a choice is not checked: `valueColour` counts as `value[x]`.
     """
     defined = _defined(kind)
     found = defined.get(name)
@@ -222,10 +222,10 @@ def find(kind: str, name: str) -> Element | None:
 
 
 def element(kind: str, name: str) -> Element:
-    """As `find`.
+    """Find the element of a type, as `find` does, but raise if there is none.
 
     Raises:
-        LookupError: R4 has no such element, or this module does not know the type.
+        LookupError: R4 has no such element, or this module does not list the type.
     """
     found = find(kind, name)
     if found is None:
@@ -235,7 +235,7 @@ def element(kind: str, name: str) -> Element:
 
 @cache
 def _defined(kind: str) -> dict[str, Element]:
-    """The elements of a type by their names as defined."""
+    """Parse the elements of a type, keyed by defined name."""
     tokens = (_OF_RESOURCES + RESOURCES[kind] if kind in RESOURCES else _OF_TYPES + TYPES.get(kind, "")).split()
     named = [token.partition(":")[::2] for token in tokens]
     return {

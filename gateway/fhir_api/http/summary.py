@@ -1,7 +1,7 @@
-"""A part of a resource, where `_summary` or `_elements` asks for no more: marked SUBSETTED, with all its modifiers.
+"""Reduce a resource to what `_summary` or `_elements` asks for, tagged SUBSETTED, with all its modifier elements.
 
-https://hl7.org/fhir/R4/search.html#summary and #elements; which elements are in the summary (Σ), mandatory or
-modifiers, the structure definitions of R4 4.0.1 say. For safety what a modifier says is kept, asked for or not.
+https://hl7.org/fhir/R4/search.html#summary and #elements. The structure definitions of R4 4.0.1 say which elements are
+in the summary (Σ), mandatory, or modifiers. Modifier elements are always kept, for safety.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ SUBSETTED: Final = {
     "display": "subsetted",
 }
 SUMMARIES: Final = ("true", "text", "data", "count", "false")
-# Kept of every resource, whatever is asked for
+# Elements kept in every resource, whatever is asked for
 ALWAYS: Final = frozenset({"resourceType", "id", "meta", "implicitRules", "modifierExtension"})
-# Of each type that is shaped, the elements in the summary
+# Type -> its elements in the summary
 SUMMARY: Final = {
     "DiagnosticReport": (
         "identifier status category code subject encounter effective[x] issued performer resultsInterpreter media"
@@ -55,7 +55,7 @@ SUMMARY: Final = {
         "patientInstruction"
     ),
 }
-# Of these, the elements that are mandatory or modifiers
+# Type -> its elements that are mandatory or modifiers
 MANDATORY: Final = {
     "DiagnosticReport": "status code",
     "DocumentReference": "status content",
@@ -68,8 +68,8 @@ MANDATORY: Final = {
     "Provenance": "target recorded agent",
     "ServiceRequest": "status intent doNotPerform subject",
 }
-# What else a US Core profile that we claim asks for: a part of a resource is still one of that profile, and a report
-# never goes without its patient
+# Type -> elements that its claimed US Core profile requires: a reduced resource still conforms to the profile, and a
+# report always keeps its patient
 PROFILED: Final = {
     "DiagnosticReport": "category subject effective[x]",
     "DocumentReference": "type category subject",
@@ -82,7 +82,7 @@ PROFILED: Final = {
     "Provenance": "",
     "ServiceRequest": "category code",
 }
-# The parts and types in a summary in which something is neither in it nor mandatory, with what is
+# Data type or backbone element -> its elements in the summary, if not all of them are
 SUMMARY_OF_PARTS: Final = {
     "Attachment": "contentType language url size hash title creation",
     "DiagnosticReport.media": "link",
@@ -102,22 +102,22 @@ _ELEMENT: Final = re.compile(r"[A-Za-z]+(?:\[x\])?")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How much of each resource is wanted; `elements` as they were asked for, without repetition."""
+    """The wanted part of each resource; `elements` are the names in `_elements`, each once."""
 
     summary: Summary = "false"
     elements: tuple[str, ...] = ()
 
     @property
     def is_whole(self) -> bool:
-        """True if nothing is to be left out of a resource; so for `_summary=count`, which gives out none."""
+        """True if nothing is left out of a resource; also for `_summary=count`, which returns no resource."""
         return self.summary in {"false", "count"} and not self.elements
 
 
 def wanted_shape(given: Parameters) -> Shape:
-    """What `_summary` and `_elements` ask for; with `count` no resource is wanted, and a read has to refuse it.
+    """Parse `_summary` and `_elements`. The caller of a read must refuse `count`, which returns no resource.
 
     Raises:
-        BadRequest: another `_summary`, two different ones, an element that is a path or no name, or both parameters.
+        BadRequest: an unknown `_summary`, two different ones, an element that is a path or no name, or both parameters.
     """
     summaries = {value for name, value in given if name == "_summary"} or {"false"}
     elements = _elements([value for name, value in given if name == "_elements"])
@@ -132,15 +132,15 @@ def wanted_shape(given: Parameters) -> Shape:
 
 
 def unknown_elements(resource_type: str, shape: Shape) -> tuple[str, ...]:
-    """Those of `_elements` that R4 does not define for a type."""
+    """List the names in `_elements` that R4 does not define for a type."""
     return tuple(name for name in shape.elements if _defined_name(resource_type, name) is None)
 
 
 def shaped(resource: Json, shape: Shape) -> Json:
-    """What is wanted of a resource, which is itself not changed. A type that `SUMMARY` does not name is given whole.
+    """Return the wanted part of a resource as a copy; a type that is not in `SUMMARY` is returned whole.
 
-    An extension stays where its element stays. Whole stays in a summary what is kept for another reason, and a part of
-    which nothing would be left.
+    An extension is kept if its element is kept. In a summary, an element that is kept for another reason stays whole,
+    and so does a part that would otherwise be empty.
     """
     kind = resource["resourceType"]
     if shape.is_whole or kind not in SUMMARY:
@@ -157,7 +157,7 @@ def shaped(resource: Json, shape: Shape) -> Json:
 
 
 def _elements(lists: list[str]) -> tuple[str, ...]:
-    """The names in `_elements`, which may be repeated."""
+    """Parse the names in `_elements`; the parameter may be repeated."""
     names = tuple(dict.fromkeys(name.strip() for value in lists for name in alternatives(value)))
     if (lists and not names) or not all(map(_ELEMENT.fullmatch, names)):
         raise BadRequest(
@@ -168,7 +168,7 @@ def _elements(lists: list[str]) -> tuple[str, ...]:
 
 
 def _wanted(kind: str, shape: Shape) -> frozenset[str]:
-    """The elements to keep, by their names as defined."""
+    """List the elements to keep, by defined name."""
     if shape.summary == "true":
         return _KEPT[kind] | _IN_SUMMARY[kind]
     if shape.summary == "text":
@@ -177,7 +177,7 @@ def _wanted(kind: str, shape: Shape) -> frozenset[str]:
 
 
 def _defined_name(kind: str, name: str) -> str | None:
-    """`effective[x]` for `effective`, `effectiveDateTime` or `effective[x]`."""
+    """Return the defined name: `effective[x]` for `effective`, `effectiveDateTime` or `effective[x]`."""
     found = find(kind, name) or find(kind, f"{name}[x]")
     return found.name if found else None
 
@@ -191,7 +191,7 @@ def _kind(kind: str, key: str) -> str:
 
 
 def _summarised(part: Any, kind: str) -> Any:
-    """What is in the summary of a part of that type; all of it where that would be nothing."""
+    """Reduce a part of type `kind` to its summary; keep it whole if nothing would be left."""
     if isinstance(part, list):
         return [_summarised(one, kind) for one in part]
     if not kind or not isinstance(part, dict):
@@ -206,6 +206,6 @@ def _summarised(part: Any, kind: str) -> Any:
 
 
 def _tagged(meta: Json) -> Json:
-    """The meta of a resource of which something may be missing."""
+    """Add the tag SUBSETTED to `meta`."""
     others = [tag for tag in meta.get("tag", ()) if tag != SUBSETTED]
     return {**meta, "tag": [*others, SUBSETTED]}

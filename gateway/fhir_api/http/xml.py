@@ -1,7 +1,7 @@
-"""A resource as FHIR XML, made from its JSON: the same elements in the order that R4 defines, every value as it stands.
+"""Convert a resource from FHIR JSON to FHIR XML: elements in R4 order, values unchanged.
 
-https://hl7.org/fhir/R4/xml.html. Numbers and instants are passed on as text, never read and written again, so `2.50`
-and `.120Z` stay what they are; the narrative is XHTML in its own namespace, not a blank more or less.
+https://hl7.org/fhir/R4/xml.html. Numbers and instants are copied as text, never parsed, so `2.50` and `.120Z` stay as
+they are. The narrative is copied as XHTML in its own namespace, with its whitespace.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from mappings.text import REPLACEMENT
 
 FHIR: Final = "{http://hl7.org/fhir}"
 _NAMESPACES: Final = {None: FHIR[1:-1]}
-# https://www.w3.org/TR/xml/#charsets: no narrative or string of ours holds one, for its judge refuses it
+# https://www.w3.org/TR/xml/#charsets: the judge refuses these characters in narratives and strings
 _NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _PARSER: Final = etree.XMLParser(resolve_entities=False, no_network=True)
 
 
 def xml_of_json(body: bytes, *, indented: bool = False) -> bytes:
-    """FHIR JSON in UTF-8 as FHIR XML in UTF-8, the numbers as they are written."""
+    """Convert FHIR JSON to FHIR XML, both in UTF-8, with numbers as written."""
     return xml_bytes(json.loads(body, parse_float=str, parse_int=str), indented=indented)
 
 
 def xml_bytes(resource: Json, *, indented: bool = False) -> bytes:
-    """A resource as FHIR XML in UTF-8; `indented` with line breaks, but none inside a narrative.
+    """Render a resource as FHIR XML in UTF-8; `indented` adds line breaks, but none inside a narrative.
 
     A character that XML cannot hold becomes U+FFFD.
 
     Raises:
-        LookupError: an element that R4 does not have, or a type that `r4_elements` does not have.
+        LookupError: an element that R4 does not define, or a type that `r4_elements` does not list.
     """
     root = etree.Element(FHIR + resource["resourceType"], nsmap=_NAMESPACES)
     _fill(root, resource, resource["resourceType"])
@@ -47,7 +47,7 @@ def xml_bytes(resource: Json, *, indented: bool = False) -> bytes:
 
 
 def _fill(parent: Any, value: Json, kind: str) -> None:
-    """What an object of a type holds, in the order of the definition."""
+    """Append the elements of an object of type `kind`, in the order of the definition."""
     names = {key.removeprefix("_") for key in value if key != "resourceType"}
     for name in sorted(names, key=lambda one: element(kind, one).place):
         if (kind, name) == ("Extension", "url") or (name == "id" and "resourceType" not in value):
@@ -60,7 +60,7 @@ def _fill(parent: Any, value: Json, kind: str) -> None:
 
 
 def _append(parent: Any, name: str, kind: str, content: Any, more: Json | None) -> None:
-    """One element; `more` is the id and the extensions of a primitive."""
+    """Append one element; `more` holds the id and extensions of a primitive."""
     child = etree.SubElement(parent, FHIR + name)
     if not isinstance(content, dict):
         if content is not None:
@@ -74,7 +74,7 @@ def _append(parent: Any, name: str, kind: str, content: Any, more: Json | None) 
 
 
 def _repeats(content: Any, more: Any) -> Iterator[tuple[Any, Any]]:
-    """Each repetition of an element, with what JSON keeps of it beside under `_name`."""
+    """Pair each repetition of an element with its JSON sibling `_name` (id and extensions)."""
     if isinstance(content, list) or isinstance(more, list):
         yield from zip_longest(content or (), more or ())
     else:
@@ -82,14 +82,14 @@ def _repeats(content: Any, more: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _text(value: str | float) -> str:
-    """A primitive as XML writes it."""
+    """Write a primitive as XML text."""
     if isinstance(value, str):
         return value if value.isprintable() else _NOT_XML.sub(REPLACEMENT, value)
     return json.dumps(value)
 
 
 def _indent(parent: Any, line: str) -> None:
-    """Line breaks between the elements of FHIR, which hold no text of their own."""
+    """Add line breaks between FHIR elements, which hold no text of their own."""
     children = [child for child in parent if child.tag.startswith(FHIR) and len(child)]
     for child in children:
         _indent(child, line + "  ")

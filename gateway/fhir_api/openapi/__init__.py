@@ -1,4 +1,4 @@
-"""The description of everything that the gateway answers, for people and for programs: `/openapi.json` and `/docs`.
+"""OpenAPI description of all HTTP endpoints: `/openapi.json` for programs, `/docs` for people.
 
-https://spec.openapis.org/oas/v3.1.1.html. It is made of the tables that the code runs on.
+https://spec.openapis.org/oas/v3.1.1.html. It is built from the tables that the code runs on.
 """

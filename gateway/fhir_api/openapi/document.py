@@ -1,4 +1,4 @@
-"""The OpenAPI document: the facade, what runs beside it, and the shape that all resources have.
+"""The OpenAPI document: the FHIR paths, the other endpoints, and a minimal schema of resources.
 
 https://spec.openapis.org/oas/v3.1.1.html#openapi-object.
 """
@@ -16,7 +16,7 @@ _DESCRIPTION: Final = (
     "the same as a CapabilityStatement."
 )
 _JSON: Final = "application/json"
-# Address -> method, what it answers, and as what
+# Path -> method, summary, media type of the answer
 BESIDE: Final = {
     "/livez": ("get", "Whether the process is alive.", _JSON),
     "/readyz": ("get", "Whether it can serve, how complete its index is and how old.", _JSON),
@@ -28,7 +28,7 @@ BESIDE: Final = {
 
 
 def document(server: str, version: str, examples: Examples) -> Json:
-    """The document for a gateway at that address, without a slash at its end."""
+    """Build the document for a gateway at URL `server` (without a trailing slash)."""
     return {
         "openapi": "3.1.0",
         "info": {"title": _TITLE, "version": version, "description": _DESCRIPTION},
@@ -49,6 +49,6 @@ def _beside(path: str, row: tuple[str, str, str]) -> Json:
 
 
 def _schema(name: str) -> Json:
-    """A resource of FHIR; what is in it the specification says."""
+    """Build the schema of a FHIR resource; its content is left to the FHIR specification."""
     kind = {"type": "string"} if name == "Resource" else {"const": name}
     return {"type": "object", "required": ["resourceType"], "properties": {"resourceType": kind}}

@@ -1,7 +1,7 @@
-"""Examples that can be asked for as they stand: made of ids that the index holds this moment, or of codes.
+"""Working example values for the OpenAPI document: codes, and ids that the index holds now.
 
-https://spec.openapis.org/oas/v3.1.1.html#parameter-object (`example`). No name, number, date or text of a patient is
-among them (D9): ids are opaque.
+https://spec.openapis.org/oas/v3.1.1.html#parameter-object (`example`). The examples hold no name, number, date or text
+of a patient (D9): ids are opaque.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mappings.identifiers import role_id, upstream_id
 SINCE: Final = "ge2000-01-01"
 RECEIVER: Final = "generic"
 _FINAL: Final = (("status", "final"), ("_lastUpdated", SINCE), ("_sort", "_lastUpdated"), ("_count", "1"))
-# Elements of a DiagnosticReport that refer to what there is to be read beside it
+# Elements of a DiagnosticReport that refer to other resources worth showing
 _REFERENCES: Final = ("subject", "basedOn", "performer", "result", "imagingStudy")
 _CODES: Final = {
     ("Observation", "category"): "imaging",
@@ -39,7 +39,7 @@ _CODES: Final = {
     "critical": "false",
     "addendum": "false",
 }
-# Of each kind of parameter what is right for any
+# Parameter type -> a value valid for any parameter of that type
 _OF_KIND: Final = {"token": "unknown", "string": "a", "date": SINCE, "uri": "urn:example:none", "reference": "none"}
 _OF_RESULT: Final = {
     "_count": "10",
@@ -56,12 +56,12 @@ _OF_RESULT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """An id of each resource type for which there is one to show."""
+    """Example ids, one for each resource type that has one."""
 
     ids: Mapping[str, str] = field(default_factory=dict)
 
     def parameter(self, row: Parameter) -> str:
-        """A value of a search parameter."""
+        """Return an example value of a search parameter."""
         kind = row.resource_type
         if row.name == "_id":
             return self.ids.get(kind, "none")
@@ -77,7 +77,7 @@ class Examples:
         return _CODES.get((kind, row.name)) or _CODES.get(row.name) or _OF_KIND[row.type]
 
     def result(self, resource_type: str, name: str) -> str | None:
-        """A value of a result parameter; None where the type has none for it."""
+        """Return an example value of a result parameter; None if the type has none."""
         if name == "_include":
             return next(iter(includes_of(resource_type)), None)
         if name == "_revinclude":
@@ -86,19 +86,19 @@ class Examples:
 
 
 async def examples(request: Request) -> Examples:
-    """Ids around a signed report; none before there is one."""
+    """Find a signed report and the ids around it; empty before there is one."""
     query = understand(OF_REPORTS, _FINAL, circumstances(request), strict=True)
     engine = facade(request).engine
-    found = await page(engine, query, BEGINNING)
-    if not found.versions:
+    result = await page(engine, query, BEGINNING)
+    if not result.versions:
         return Examples()
-    ids = _ids(found.versions[0].resource)
-    there = await current(engine, [f"{kind}/{one}" for kind, one in ids.items()])
-    return Examples({kind: one for kind, one in ids.items() if kind == "Binary" or there.get(f"{kind}/{one}")})
+    ids = _ids(result.versions[0].resource)
+    stored = await current(engine, [f"{kind}/{one}" for kind, one in ids.items()])
+    return Examples({kind: one for kind, one in ids.items() if kind == "Binary" or stored.get(f"{kind}/{one}")})
 
 
 def _ids(report: Mapping[str, Any]) -> dict[str, str]:
-    """The ids of a report and of what it refers to; those that are made of its own follow from it."""
+    """Collect the ids of a report, of what it refers to, and of resources whose id is derived from its own."""
     own = str(report["id"])
     ids = {OF_REPORTS: own, "DocumentReference": f"{own}-doc", "Provenance": f"{own}-prov"}
     for name in _REFERENCES:

@@ -1,7 +1,7 @@
-"""The addresses of the facade as OpenAPI path items.
+"""OpenAPI path items for all paths of the FHIR facade.
 
-https://spec.openapis.org/oas/v3.1.1.html#path-item-object, https://hl7.org/fhir/R4/http.html. What can be asked for as
-it stands is under `x-examples`, as an address below the server.
+https://spec.openapis.org/oas/v3.1.1.html#path-item-object, https://hl7.org/fhir/R4/http.html. `x-examples` lists
+requests that work as they are, as paths below the server.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from gateway.index.parameters import parameters_of
 
 Json = dict[str, Any]
 FHIR_TYPES: Final = ("application/fhir+json", "application/fhir+xml")
-# Operation -> types that it answers beside those of FHIR
+# Operation -> media types of its answer beside those of FHIR
 _OTHER_TYPES: Final = {"trace": ("text/plain",), "hl7v2": (ER7,)}
 _SCHEMAS: Final = {"boolean": "boolean", "integer": "integer"}
-# Of some result parameters, every value that they can have
+# Result parameter -> all its values, where they can be listed
 _LISTED: Final = {**VALUES, "_summary": SUMMARIES}
-# With a modifier or a chain a parameter has another name
+# Parameter names with a modifier or a chain, which the form schema does not list one by one
 _OTHER_NAMES: Final = {
     "additionalProperties": {"type": "string"},
     "propertyNames": {"pattern": f"^{NAME.pattern}$", "maxLength": MAX_NAME_LENGTH},
@@ -40,7 +40,7 @@ _PAGES: Final = ("_count", PAGE, "_format", "_pretty")
 
 
 def fhir_paths(examples: Examples) -> Json:
-    """Every address below the base, with its methods."""
+    """Build every path below the server, with its methods."""
     paths: Json = {MOUNT: {"post": _batch(examples)}, f"{MOUNT}/metadata": {"get": _metadata()}}
     for row in RESOURCES:
         paths |= _of_type(row, examples)
@@ -53,14 +53,14 @@ def fhir_paths(examples: Examples) -> Json:
 
 
 def request(summary: str, tag: str, parameters: Sequence[Json], answers: Json, **more: Any) -> Json:
-    """An operation object; whatever is not 200 is an OperationOutcome."""
+    """Build an operation object; every other status than those in `answers` is an OperationOutcome."""
     failed = {"description": "What is wrong, and what to do about it.", "content": content("OperationOutcome")}
     shown = {"parameters": list(parameters)} if parameters else {}
     return {"tags": [tag], "summary": summary, **shown, **more, "responses": {**answers, "default": failed}}
 
 
 def content(schema: str, others: Sequence[str] = ()) -> Json:
-    """A resource in the formats of FHIR, and other types of text."""
+    """Build a content object: a resource in the FHIR formats, and other text media types."""
     of_fhir = {kind: {"schema": {"$ref": f"#/components/schemas/{schema}"}} for kind in FHIR_TYPES}
     return of_fhir | {kind: {"schema": {"type": "string"}} for kind in others}
 
@@ -130,7 +130,7 @@ def _of_type(row: Served, examples: Examples) -> Json:
 
 
 def _found(row: Served, examples: Examples) -> Json:
-    """Searches that find something."""
+    """Return example searches that find something."""
     kind = row.resource_type
     here, patient = f"{MOUNT}/{kind}", examples.ids.get("Patient")
     made = [f"{here}?_lastUpdated={SINCE}&_count=5"]
@@ -155,7 +155,7 @@ def _by_form(row: Served, examples: Examples) -> Json:
 
 
 def query(name: str, description: str, *, example: str | None, kind: str = "string", needed: bool = False) -> Json:
-    """A parameter in the query string."""
+    """Build a query parameter."""
     shown = {} if example is None else {"example": example}
     needs = {"required": True} if needed else {}
     return {"name": name, "in": "query", "description": description, **needs, "schema": {"type": kind}, **shown}
@@ -184,18 +184,18 @@ def _all_results(kind: str, examples: Examples) -> Iterator[Json]:
 
 
 def _results(names: Sequence[str]) -> list[Json]:
-    """Result parameters with examples that go with any type."""
+    """Build result parameters with examples that suit any resource type."""
     return [_result(name, RESULT_PARAMETERS[name], Examples().result("", name)) for name in names]
 
 
 def _result(name: str, said: str, example: str | None) -> Json:
-    """A result parameter with the values that it can have, where they can be counted."""
+    """Build a result parameter, with an enum of its values where they can be listed."""
     schema = {"type": "string", **({"enum": sorted(_LISTED[name])} if name in _LISTED else {})}
     return {**query(name, said, example=example), "schema": schema}
 
 
 def _of_operation(row: Operation, resource_type: str, address: str, examples: Examples) -> Json:
-    """A path item with the methods by which the operation is asked for."""
+    """Build the path item of an operation, with all its methods."""
     found = examples.ids.get(resource_type)
     at = [_id(BY_TYPE[resource_type].ids, found)] if "{id}" in address else []
     taken = [_input(one, examples) for one in row.inputs if one.type != "Resource"]
@@ -215,9 +215,9 @@ def _of_operation(row: Operation, resource_type: str, address: str, examples: Ex
     return made
 
 
-# Parameters of which, or of another, one is needed
+# Inputs that are an alternative to another input, so that an example must name one
 _ONE_OF: Final = frozenset({"receiver"})
-# A resource that any gateway answers for
+# Example bodies that any gateway can answer
 _EXAMPLES: Final[Mapping[tuple[str, str], Json]] = {
     ("validate", "Organization"): {"resourceType": "Organization", "id": "example", "active": True, "name": "Example"}
 }
@@ -231,7 +231,7 @@ def _input(one: Input, examples: Examples) -> Json:
 
 
 def _asked(row: Operation, address: str, found: str | None, examples: Examples) -> Json:
-    """The operation asked for with what it needs, where there is that to show."""
+    """Build an example request of an operation with its needed inputs; empty if there is no example id."""
     if found is None:
         return {}
     here = MOUNT + address.replace("{id}", found)

@@ -1,6 +1,6 @@
-"""The OpenAPI document as one page to be read: no script, nothing from elsewhere, what can be tried is a link.
+"""Render the OpenAPI document as one HTML page: no script, nothing external, examples as links.
 
-https://html.spec.whatwg.org/multipage/, https://www.w3.org/TR/CSP3/: the style is allowed by its hash, nothing else.
+https://html.spec.whatwg.org/multipage/, https://www.w3.org/TR/CSP3/: the policy allows the style by its hash only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HEADERS: Final = {
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """The page."""
+    """Render the document as an HTML page."""
     info = document["info"]
     tags: dict[str, list[str]] = {}
     for path, item in document["paths"].items():
@@ -49,7 +49,7 @@ def _request(method: str, path: str, one: Mapping[str, Any]) -> str:
 
 
 def _links(one: Mapping[str, Any]) -> str:
-    """What can be tried as it stands."""
+    """Render the example requests as links."""
     rows = "".join(
         f'<li><a href="{escape(example)}">{escape(example)}</a></li>' for example in one.get("x-examples", ())
     )

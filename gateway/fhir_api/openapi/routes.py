@@ -1,4 +1,4 @@
-"""`/openapi.json` and `/docs`.
+"""Routes of `/openapi.json` and `/docs`.
 
 https://spec.openapis.org/oas/v3.1.1.html#openapi-description-structure.
 """
@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 
 def openapi_routes() -> list[Route]:
-    """The two routes; `app.state` must have what the facade and the operations need."""
+    """Build the two routes; `app.state` must have `facade` and `ops`."""
     return [Route(path, _handler(path, answer)) for path, answer in _ANSWERS.items()]
 
 
@@ -37,7 +37,7 @@ def _handler(path: str, answer: Callable[[Json], Response]) -> Callable[[Request
 
 
 def _server(request: Request) -> str:
-    """The address that the facade is below: as clients see it, where that ends as it does here."""
+    """Return the server URL as clients see it: the FHIR base without `/fhir`, else from the request."""
     fhir_base = base(request)
     return fhir_base.removesuffix(MOUNT) if fhir_base.endswith(MOUNT) else f"http://{request.url.netloc}"
 

@@ -1,7 +1,7 @@
-"""What `$addendum` and `$cancel-addendum` ask of a study, send to AutoScribe, and look for when it is read back.
+"""Steps of `$addendum` and `$cancel-addendum`: check the study, POST to AutoScribe, find the outcome in the study.
 
-AutoScribe REST API: `POST /reports/{reportId}/addendum` and `/cancel-addendum`; neither names the addendum, and which
-id the second takes is not said (decision D27).
+AutoScribe REST API: `POST /reports/{reportId}/addendum` and `/cancel-addendum`. Neither answer names the addendum, and
+the API does not say which id `/cancel-addendum` takes (decision D27).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _ACTIVE: Final = "addendum_active"
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One operation. `check` refuses what cannot work, before anything is sent.
+    """One operation. `check` refuses a request that cannot work, before anything is sent.
 
-    `find` is the outcome in a study that was read back, None while it does not show; `shows` is True where the study's
-    state alone says that it was carried out.
+    `find` returns the outcome from the study read back, None while it does not show. `shows` is True if the state of
+    the study alone proves that the operation was carried out.
     """
 
     name: str
@@ -40,12 +40,12 @@ class Act:
 
 
 def active_addenda(study: Study) -> list[Report]:
-    """The addenda being dictated."""
+    """Return the unsigned addenda of a study."""
     return [one for one in study.reports if one.is_addendum and not one.is_completed]
 
 
 def is_active(study: Study) -> bool:
-    """True while an addendum is open, by the study's state or by its reports."""
+    """True while an addendum is open, judged by the study's state or by its reports."""
     return study.study_report_status == _ACTIVE or bool(active_addenda(study))
 
 
@@ -61,7 +61,7 @@ async def _send_addendum(upstream: UpstreamClient, study: Study, report: Report)
 
 
 def _find_addendum(study: Study, sent: SentRequest) -> Answered | None:
-    """The one addendum that was not there before."""
+    """Return the answer for the one new addendum; None if there is none, or more than one."""
     fresh = [one for one in study.reports if one.is_addendum and one.report_id not in sent.report_ids]
     if len(fresh) != 1:
         return None
@@ -77,7 +77,7 @@ def _check_cancel(study: Study, report: Report) -> None:
 
 
 async def _send_cancel(upstream: UpstreamClient, study: Study, report: Report) -> None:
-    """The active addendum's id is sent, the original's only after a 404 (D27)."""
+    """Cancel by the id of the active addendum; after a 404, by the id of the original (D27)."""
     active = active_addenda(study)
     target = report if report in active or not active else active[0]
     try:
@@ -90,7 +90,7 @@ async def _send_cancel(upstream: UpstreamClient, study: Study, report: Report) -
 
 
 def _find_cancelled(study: Study, sent: SentRequest) -> Answered | None:
-    """The study without an open addendum, and its original if there is but one."""
+    """Return the answer once no addendum is open, with the original report if there is only one."""
     if is_active(study):
         return None
     originals = _originals(study)
@@ -102,7 +102,7 @@ def _originals(study: Study) -> list[Report]:
 
 
 def _parameters(study: Study, report: Report | None) -> dict[str, Any]:
-    """What came of it: a report with its status, and its study."""
+    """Build the Parameters of the answer: a report with its status, and its study."""
     made: list[dict[str, Any]] = []
     if report is not None:
         peers = subjects(study, study.reports, Site())[report.report_id].reports

@@ -1,7 +1,7 @@
-"""`DocumentReference/$docref`: the documents of a patient.
+"""`DocumentReference/$docref`: find the documents of a patient.
 
-http://hl7.org/fhir/us/core/OperationDefinition/docref: `start` and `end` are of the care, which is when the study was
-made; with neither the most recent document is meant. Documents are not made on demand, and there is no C-CDA.
+http://hl7.org/fhir/us/core/OperationDefinition/docref: `start` and `end` bound the time of care, here the time of the
+study. Without both, only the most recent document is returned. No documents are made on demand, and there is no C-CDA.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ID: Final = re.compile(r"(?:Patient/)?[A-Za-z0-9.-]{1,64}")
 
 
 def docref(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[Response]]:
-    """The handler of GET and POST [base]/DocumentReference/$docref: a searchset Bundle."""
+    """Make the handler of GET and POST [base]/DocumentReference/$docref: a searchset Bundle."""
     here = f"{resource_type}/${row.name}"
 
     async def handle(request: Request) -> Response:
@@ -45,7 +45,7 @@ def docref(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[
         query = understand(resource_type, used, circumstances(request), strict=True)
         is_none = value_of(given, "on-demand") == "true"
         found = Page(()) if is_none else await page(serving.engine, query, place)
-        if used[-2:] == _MOST_RECENT:  # and no other
+        if used[-2:] == _MOST_RECENT:  # only the most recent document: no further pages
             found = Page(found.versions)
         said = [*query.doubts, *await warnings.of(serving, query, found.versions)]
         total = len(found.versions) if place == BEGINNING and found.next is None else None
@@ -59,7 +59,7 @@ def docref(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[
 
 
 def _search(request: Request, given: Parameters) -> Iterator[tuple[str, str]]:
-    """The search of DocumentReferences that is meant."""
+    """Translate the inputs into search parameters of DocumentReference."""
     if value_of(given, "on-demand") not in {None, "true", "false"}:
         raise BadRequest("on-demand: expected true or false", expression="http.on-demand")
     patient = value_of(given, "patient") or ""
@@ -84,7 +84,7 @@ def _opened(request: Request, token: str, here: str) -> tuple[Parameters, PagePo
 
 
 def _links(request: Request, here: str, given: Parameters, query: Query, found: Page) -> dict[str, str]:
-    """Links to the pages. Of what was posted they show no value."""
+    """Build the links to the pages; after a POST they show no input values."""
     address = f"{base(request)}/{here}"
 
     def at(place: PagePosition) -> str:

@@ -1,7 +1,7 @@
-"""`Patient/[id]/$everything`: all that the index holds about a patient, page by page.
+"""`Patient/[id]/$everything`: all resources in the index about a patient, page by page.
 
-https://hl7.org/fhir/R4/patient-operation-everything.html. The order is that of first storing; Practitioners and
-Organizations are `include`, all else `match`. Binaries are found by the documents that refer to them.
+https://hl7.org/fhir/R4/patient-operation-everything.html. Resources come in the order in which they were first stored.
+Practitioners and Organizations are `include`, all others `match`. Documents refer to the Binaries.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MOST_SUPPRESSED: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """What is asked for, and behind which number it goes on; `since` in microseconds."""
+    """Request and position: types, start time (`since`, microseconds), page size, and the last number already sent."""
 
     types: tuple[str, ...]
     since: int
@@ -46,7 +46,7 @@ class _Walk:
 
 
 def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[Response]]:
-    """The handler of GET and POST [base]/Patient/[id]/$everything: a searchset Bundle."""
+    """Make the handler of GET and POST [base]/Patient/[id]/$everything: a searchset Bundle."""
 
     async def handle(request: Request) -> Response:
         given = await inputs(request, row)
@@ -83,7 +83,7 @@ def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaita
 
 
 def _begun(request: Request, given: Parameters, issues: list[Issue]) -> _Walk:
-    """The beginning of a walk; a type that is not among those there are is left out, and named."""
+    """Start a walk from the inputs; an unknown `_type` is left out and added to `issues`."""
     count, since = count_of(given), value_of(given, "_since")
     if count == 0:
         raise BadRequest("_count: expected 1 or more", expression="http._count")

@@ -1,9 +1,9 @@
-"""`DiagnosticReport/[id]/$hl7v2`: the messages that a report causes for a receiver, made of the study as it is stored.
+"""`DiagnosticReport/[id]/$hl7v2`: preview the messages that a report causes for a receiver, from the stored study.
 
-HL7 v2.5.1 §7.3.1 (ORU^R01), decisions D6, D34, D39. As though nothing had been sent to the receiver before: nothing is
-queued, sent or noted here, and MSH-10 is none that the feed gives. A resource has every message, with what there is to
-say of it; as bytes there are only messages that may be sent. Of a destination, with its own switches, it says what
-would become of the report there.
+HL7 v2.5.1 §7.3.1 (ORU^R01), decisions D6, D34, D39. The preview assumes that nothing was sent to the receiver before.
+It queues, sends and records nothing, and its MSH-10 is never one of the feed. A FHIR answer has every message with its
+issues; an ER7 answer has only messages that may be sent. For a destination, its own switches apply, and the answer
+also gives the state that the report would have there.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from mappings.identifiers import fhir_id
 from mappings.profile import Receiver, Site
 
 ER7: Final = "x-application/hl7-v2+er7"
-# With a blank where a `+` of the query string was one
+# The last one: a `+` in a query string decodes to a space
 _TAKEN: Final = frozenset({ER7, ER7.removeprefix("x-"), ER7.replace("+", " ")})
 _CHARSETS: Final = {"UNICODE UTF-8": "utf-8", "8859/1": "iso-8859-1", "ASCII": "us-ascii"}
 
 
 @dataclass(frozen=True, slots=True)
 class _To:
-    """The receiver that messages are made for, the site's settings as they apply there, and the destination if any."""
+    """Target of the preview: the receiver, the site settings that apply to it, and the destination if one is named."""
 
     receiver: Receiver
     site: Site
@@ -50,7 +50,7 @@ class _To:
 
 
 def hl7v2(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
-    """The handler of GET and POST [base]/DiagnosticReport/[id]/$hl7v2: Parameters, or the bytes of the messages."""
+    """Make the handler of GET and POST [base]/DiagnosticReport/[id]/$hl7v2: Parameters, or the messages as ER7."""
 
     async def handle(request: Request) -> Response:
         given, serving = await inputs(request, row), facade(request)
@@ -84,7 +84,7 @@ def _to(serving: Facade, given: Parameters) -> _To:
 
     Raises:
         BadRequest: neither a receiver nor a destination is named, or both are.
-        NotSupported: there is none of that name; says which there are.
+        NotSupported: there is none of that name; the error lists the names.
     """
     name, receiver = value_of(given, "destination"), value_of(given, "receiver")
     if (name is None) is (receiver is None):
@@ -101,10 +101,10 @@ def _to(serving: Facade, given: Parameters) -> _To:
 
 
 def _bytes(made: Preview, becomes: PreviewDelivery | None) -> bytes:
-    """The messages one after the other, each segment ended by CR.
+    """Join the messages, each segment ended by CR.
 
     Raises:
-        NoMessage: there is one that is not to be sent.
+        NoMessage: one of the messages would not be sent.
     """
     if becomes is not None and becomes.state in KEPT_BACK:
         raise NoMessage(f"not to be sent: {' '.join(filter(None, (becomes.state, becomes.reason)))}")
@@ -124,8 +124,8 @@ def _messages(made: Preview, media_type: str) -> list[dict[str, Any]]:
 
 
 def _delivery(destination: Destination, becomes: PreviewDelivery, held: HeldBack) -> dict[str, Any]:
-    """Return the parameter `delivery`: the predicted state at a destination, and what holds up sending there now."""
-    said = {"state": becomes.state, "reason": becomes.reason, "lane": held.lane, "paused": held.paused}
+    """Build the parameter `delivery`: the predicted state at a destination, and anything that holds up sending now."""
+    values = {"state": becomes.state, "reason": becomes.reason, "lane": held.lane, "paused": held.paused}
     parts = [{"name": "destination", "valueString": destination.name}]
-    parts += [{"name": name, "valueString": text} for name, text in said.items() if text]
+    parts += [{"name": name, "valueString": text} for name, text in values.items() if text]
     return {"name": "delivery", "part": parts}

@@ -1,8 +1,8 @@
-"""The idempotency key of an operation that must not run twice, and what is known of the request that it came with.
+"""Idempotency keys: run an operation at most once for a key, and answer a repeat with the stored answer.
 
-https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/: the same key with the same request is
-answered as before, with another request it is refused. What is known stands in the store, as JSON without a word that a
-client typed, so that it outlives a restart and counts for every process of the database.
+https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/: a key that comes again gets the same
+answer for the same request, and is refused for another one. The store holds the records as JSON without any client
+input, so they survive a restart and apply to every process that uses the database.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from gateway.store.database.engine import Engine
 from gateway.store.studies.idempotency import Done, KeyClaim, Requests
 
 HEADER: Final = "Idempotency-Key"
-# What AutoScribe says only of a POST that it did not carry out and would not carry out again
+# Errors that prove AutoScribe did not carry out a POST, and would refuse the same one again
 REFUSALS: Final = (UpstreamConflict, UpstreamNotFound, UpstreamRefused, UpstreamUnprocessable)
-# Seconds between two looks at a key that somebody else holds
+# Seconds between two attempts to claim a key that another request holds
 POLL: Final = 0.25
 _BY_CODE: Final = {one.code: one for one in REFUSALS}
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
@@ -39,7 +39,7 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What was answered to a request: it is answered again to a repeat."""
+    """Answer to a request, stored so that a repeat gets it too."""
 
     status: int
     resource: Mapping[str, Any]
@@ -48,7 +48,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class SentRequest:
-    """That a POST left for AutoScribe: the study, and its reports before; `is_sure` if AutoScribe said it is done."""
+    """Record of a POST sent to AutoScribe: the study and its reports before; `is_sure` if AutoScribe confirmed it."""
 
     study_id: str
     report_ids: frozenset[str]
@@ -57,10 +57,10 @@ class SentRequest:
 
 @dataclass(slots=True)
 class KeyEntry:
-    """A request that is to be carried out, by nobody else; what is set here is kept when it is let go.
+    """A claimed key; the fields set here are stored when the claim is released.
 
-    `sent` without `answered` or `refused` means that the outcome must be read back, never that it is sent again. It is
-    set to None where certainly nothing was done: then the key is forgotten.
+    `sent` without `answered` or `refused`: read the outcome back, never send again. Set `sent` to None if certainly
+    nothing was done; the key is then forgotten.
     """
 
     claim: KeyClaim
@@ -69,26 +69,26 @@ class KeyEntry:
     refused: UpstreamError | None = None
 
     async def send(self, sent: SentRequest) -> None:
-        """Write that a POST leaves, before it does.
+        """Record in the store that a POST is about to be sent.
 
         Raises:
-            StoreUnavailable: it could not be written, or somebody else took over: nothing may be sent.
+            StoreUnavailable: the record was not written, or another process took the claim over; do not send.
         """
         await self.claim.send(_sent_json(sent))
         self.sent = sent
 
 
 def fingerprint(*parts: str, body: bytes) -> str:
-    """A digest of what makes a request another one."""
+    """Return a digest that differs for different requests."""
     return hashlib.sha256(json.dumps(parts).encode() + b"\0" + body).hexdigest()
 
 
 def checked(key: str | None) -> str:
-    """The digest of a key, as it stands in the store.
+    """Validate an idempotency key and return its digest, as stored.
 
     Raises:
         IdempotencyKeyMissing: there is no key.
-        BadRequest: it is not 1 to 128 printable ASCII characters.
+        BadRequest: the key is not 1 to 128 printable ASCII characters.
     """
     if not key:
         raise IdempotencyKeyMissing(f"no {HEADER} header")
@@ -99,22 +99,22 @@ def checked(key: str | None) -> str:
 
 @asynccontextmanager
 async def entered(engine: Engine, key: str, request: str) -> AsyncIterator[KeyEntry | Answered]:
-    """What is known of a key (as `checked` gives it) with a request (its `fingerprint`): its answer, or what to do.
+    """Claim a key (from `checked`) for a request (its `fingerprint`); yield the entry, or the answer if it is done.
 
-    An entry is held while the block runs. While somebody else holds it, in this process or another, it is waited for.
+    The claim is held while the block runs. If another request holds the key, in any process, wait for it.
 
     Raises:
         IdempotencyKeyReused: the key was given for another request.
-        UpstreamError: that is the answer: AutoScribe refused the request before.
+        UpstreamError: AutoScribe refused this request before; this is the stored answer.
         StoreUnavailable: the store cannot be reached.
     """
     requests = Requests(engine)
-    while (found := await requests.claim(key, request)) is None:
+    while (claimed := await requests.claim(key, request)) is None:
         await clock.sleep(POLL)
-    if isinstance(found, Done):
-        yield _answered(found.answer)
+    if isinstance(claimed, Done):
+        yield _answered(claimed.answer)
         return
-    entry = KeyEntry(found, _sent(found.sent))
+    entry = KeyEntry(claimed, _sent(claimed.sent))
     try:
         yield entry
     finally:
@@ -133,7 +133,7 @@ async def _let_go(entry: KeyEntry) -> None:
 
 
 def _answered(answer: str) -> Answered:
-    """The answer as it was given before; raises the refusal that it was."""
+    """Parse a stored answer; raise it if it was a refusal."""
     said = json.loads(answer)
     if "refused" in said:
         refused = said["refused"]

@@ -1,7 +1,7 @@
-r"""What an operation is asked with: the parameters of its address, and those of a Parameters resource in the body.
+r"""Inputs of an operation, from the query string and from a Parameters resource in the body.
 
-https://hl7.org/fhir/R4/operations.html#request. A name that the operation does not know is refused: to leave it out
-would answer another question. A coding stands as `system|code`, escaped as in a search.
+https://hl7.org/fhir/R4/operations.html#request. An unknown name is refused, since ignoring it would answer another
+question. A Coding becomes `system|code`, escaped as in a search.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _SPECIAL: Final = re.compile(r"([\\|,$])")
 
 
 async def inputs(request: Request, row: Operation) -> Parameters:
-    """The parameters in their order, also `_format`, `_pretty` and the page.
+    """Return the inputs in order, including `_format`, `_pretty` and the page token.
 
     Raises:
-        BadRequest: one that is malformed, needed and not there, or there too often.
-        NotSupported: one that the operation does not have.
+        BadRequest: an input is malformed, missing though needed, or repeated though single.
+        NotSupported: the operation has no such input.
         RequestTooLarge: the body is over the limit.
-        UnsupportedMediaType: the body is no JSON by its type.
+        UnsupportedMediaType: the body has another media type than JSON.
     """
     given = parameters(request)
     if request.method == "POST":
@@ -51,15 +51,15 @@ async def inputs(request: Request, row: Operation) -> Parameters:
 
 
 def formats(given: Parameters) -> Parameters:
-    """What of it says how the answer is to look."""
+    """Keep only the parameters that choose the format of the answer."""
     return tuple(pair for pair in given if pair[0] in FORMATS)
 
 
 def prefers(request: Request, given: Parameters, media_types: Collection[str]) -> bool:
-    """True if the client likes one of these types better than a resource in a format of FHIR.
+    """True if the client prefers one of these media types over a FHIR format.
 
     Raises:
-        NotAcceptable: it takes none of them all.
+        NotAcceptable: the client accepts none of them, and no FHIR format.
     """
     for one in accepted(request, given):
         if one in media_types:
@@ -70,12 +70,12 @@ def prefers(request: Request, given: Parameters, media_types: Collection[str]) -
 
 
 def _place(name: str) -> str:
-    """Where a parameter stands; a name that a client made up is shown only where it looks like one."""
+    """Return the expression of a parameter; empty for a client's name that is no identifier, so it is not echoed."""
     return f"http.{name}" if name.isidentifier() or name == "on-demand" else ""
 
 
 def _posted(body: Any) -> Iterator[tuple[str, str]]:
-    """The parameters of a Parameters resource."""
+    """Yield name and value of each parameter in a Parameters resource."""
     if body is None:
         return
     if not isinstance(body, dict) or body.get("resourceType") != "Parameters":
@@ -95,7 +95,7 @@ def _posted(body: Any) -> Iterator[tuple[str, str]]:
 
 
 def _text(row: Mapping[str, Any]) -> str | None:
-    """The value of a parameter as it stands in an address; None for what cannot stand there."""
+    """Return the value of a parameter as query-string text; None if it is no primitive, Coding or CodeableConcept."""
     found = [(key, value) for key, value in row.items() if key not in {"name", "id"}]
     if len(found) != 1:
         return None

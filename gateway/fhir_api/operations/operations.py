@@ -1,7 +1,7 @@
-"""POST of an operation on a DiagnosticReport: carried out at most once for a key, its outcome read back.
+"""Run an operation on a DiagnosticReport at most once for an idempotency key, and read its outcome back.
 
 https://hl7.org/fhir/R4/operations.html#executing, https://hl7.org/fhir/R4/http.html#Status-Codes.
-AutoScribe has no idempotency: what may have arrived is looked for, never sent again.
+AutoScribe has no idempotency: a POST that may have arrived is looked for in the study, never sent again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ READ_BACK: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
 
 
 def operation(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
-    """The handler of POST [base]/DiagnosticReport/[id]/$[name]."""
+    """Make the handler of POST [base]/DiagnosticReport/[id]/$[name]."""
     act = ACTS[row.name]
 
     async def handle(request: Request) -> Response:
@@ -68,7 +68,7 @@ def operation(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]
 
 
 async def _carry_out(request: Request, entry: KeyEntry, act: Act, report_id: str) -> Answered:
-    """The answer to a request: read back where it was sent, by whomever, else sent now."""
+    """Send the request unless an earlier attempt did, then read the outcome back."""
     sent = entry.sent or await _send(request, entry, act, report_id)
     answered = await _outcome(facade(request), sent, act)
     if answered.status != HTTPStatus.ACCEPTED:
@@ -77,7 +77,10 @@ async def _carry_out(request: Request, entry: KeyEntry, act: Act, report_id: str
 
 
 async def _send(request: Request, entry: KeyEntry, act: Act, report_id: str) -> SentRequest:
-    """Read the study, refuse what cannot work, then POST. `entry.sent` stands before that, unless nothing arrived."""
+    """Read the study, refuse a request that cannot work, then POST.
+
+    `entry.sent` is recorded before the POST, and cleared if AutoScribe certainly did nothing.
+    """
     serving = facade(request)
     study = (await serving.reads.report(report_id, fresh=True)).study
     report = next((one for one in study.reports if one.report_id == report_id), None)
@@ -90,7 +93,7 @@ async def _send(request: Request, entry: KeyEntry, act: Act, report_id: str) -> 
     try:
         await act.send(serving.upstream, study, report)
     except UpstreamAmbiguous:
-        return sent  # what may have been carried out is looked for, never sent again
+        return sent  # it may have been carried out: look for the outcome, never send again
     except REFUSALS as error:
         entry.sent, entry.refused = None, error
         raise
@@ -102,10 +105,10 @@ async def _send(request: Request, entry: KeyEntry, act: Act, report_id: str) -> 
 
 
 async def _see_that_it_is_current(request: Request, report_id: str) -> None:
-    """With If-Match: see that it names the version that the report has in the store this moment.
+    """Check that If-Match, if present, names the current version of the report.
 
     Raises:
-        VersionConflict: it does not.
+        VersionConflict: If-Match names another version.
     """
     if "if-match" not in request.headers:
         return
@@ -115,10 +118,10 @@ async def _see_that_it_is_current(request: Request, report_id: str) -> None:
 
 
 async def _outcome(serving: Facade, sent: SentRequest, act: Act) -> Answered:
-    """What came of a POST that was sent: the answer to give, 202 while it is sure but does not show.
+    """Read the outcome of a sent POST from the study; answer 202 if it is confirmed but does not show yet.
 
     Raises:
-        UpstreamAmbiguous: it is not sure, and does not show.
+        UpstreamAmbiguous: the POST is not confirmed, and does not show.
     """
     is_sure = sent.is_sure
     for seconds in READ_BACK:
@@ -143,12 +146,12 @@ def _incomplete(act: Act) -> dict[str, Any]:
 
 
 async def _body_without_input(request: Request) -> bytes:
-    """The body; the operations take no parameters: it is empty, or a Parameters resource with nothing in it.
+    """Read the body of an operation without inputs: empty, or a Parameters resource without parameters.
 
     Raises:
-        RequestTooLarge: it is over the limit; no more than that is read.
-        UnsupportedMediaType: it is of another type.
-        BadRequest: it is not that.
+        RequestTooLarge: the body is over the limit; reading stops there.
+        UnsupportedMediaType: the body is of another media type.
+        BadRequest: the body is something else.
     """
     body = await whole_body(request, MAX_BODY_BYTES)
     given = await json_of(request, body)

@@ -1,6 +1,6 @@
-"""The study of a DiagnosticReport, for what is made of it on demand.
+"""Load the stored study of a DiagnosticReport, for operations that map it on demand.
 
-AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports`, `/users/{userId}`, as they were answered last.
+AutoScribe REST API: the last answers of `GET /v1/autoScribe/studies/{studyId}`, `/reports` and `/users/{userId}`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from mappings.profile import Receiver, Site
 
 
 async def study_of(request: Request) -> StoredStudy:
-    """The study of the DiagnosticReport at the address, read through as for a read of it.
+    """Return the study of the DiagnosticReport in the path, as fresh as a read of the report would be.
 
     Raises:
         ResourceNotFound: there is no such report, or it is suppressed.
-        UpstreamError: it is not stored, or too old, and AutoScribe cannot be asked.
+        UpstreamError: the report is not stored or too old, and AutoScribe cannot be reached.
     """
     resource_id = request.path_params["id"]
     await current(request, OF_REPORTS, resource_id)
@@ -33,10 +33,10 @@ async def study_of(request: Request) -> StoredStudy:
 
 
 def profile(site: Site, name: str) -> Receiver:
-    """The receiver profile of that name.
+    """Return the receiver profile of that name.
 
     Raises:
-        NotSupported: there is none; says which there are.
+        NotSupported: there is none of that name; the error lists the names.
     """
     try:
         return site.receiver(name)

@@ -1,7 +1,7 @@
-"""`DiagnosticReport/[id]/$trace`: what each field of a report becomes, measured on the study as it is stored.
+"""`DiagnosticReport/[id]/$trace`: measure on the stored study where each field of a report goes in FHIR and HL7 v2.
 
-https://hl7.org/fhir/R4/operations.html#response (Parameters), decision D6. It shows where fields stand, never what
-stands in them. One is measured at a time: it takes a second or more of a processor.
+https://hl7.org/fhir/R4/operations.html#response (Parameters), decision D6. The answer shows places of fields, never
+their values. Only one trace runs at a time, since it takes a second or more of CPU time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TEXT: Final = frozenset({"text/plain", "text/*"})
 
 
 def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
-    """The handler of GET and POST [base]/DiagnosticReport/[id]/$trace: Parameters, or a table."""
+    """Make the handler of GET and POST [base]/DiagnosticReport/[id]/$trace: Parameters, or a table."""
 
     async def handle(request: Request) -> Response:
         given, serving = await inputs(request, row), facade(request)
@@ -60,7 +60,7 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _own(document: Mapping[str, Any], report_id: str) -> set[str]:
-    """Where the report stands in what AutoScribe said, and where who signed it: the rest of it is the study's.
+    """Return the places of the report and of its signer in the study document (`reports/0`, `users/1`).
 
     Raises:
         ResourceNotFound: AutoScribe no longer lists the report.

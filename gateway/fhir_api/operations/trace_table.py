@@ -1,4 +1,4 @@
-"""The trace of a study as a table: one row per source leaf, with what it moves in FHIR and in HL7 v2.
+"""Trace of a study as a text table: one row per source field, with its places in FHIR and in HL7 v2.
 
 Carries out no clause of a standard: it is the output of `convert --to trace` (decision D6).
 """
@@ -14,13 +14,13 @@ HEAD: Final = ("pointer", "class", "FHIR", "HL7 v2", "rule", "hidden by", "lost 
 
 
 def cells(row: TraceRow, pointer: str) -> tuple[str, ...]:
-    """The cells of a row, several values parted by a blank; `pointer` is where the leaf stands in the input."""
+    """Return the cells of a row, several values separated by a space; `pointer` locates the field in the input."""
     several = (row.fhir, row.hl7v2, row.rules, row.hidden_by)
     return (pointer, row.kind, *map(" ".join, several), "; ".join(row.losses))
 
 
 def table(rows: Iterable[Sequence[str]], *, pretty: bool) -> str:
-    """The table: cells parted by tabs, or `pretty` a block a leaf, with what is said of it below."""
+    """Render the table: one line of tab-separated cells per field, or a block of lines per field if `pretty`."""
     if not pretty:
         return "".join("\t".join(row) + "\n" for row in (HEAD, *rows))
     return "".join(_block(row) for row in rows)

@@ -1,7 +1,7 @@
-"""`$validate`: a resource held against what the gateway demands of its own before it serves them.
+"""`$validate`: check a resource by the same rules that the gateway's own resources must pass before they are served.
 
-https://hl7.org/fhir/R4/resource-operation-validate.html, decision D2. The answer is 200 and an OperationOutcome,
-whatever is found; a request that cannot be carried out is refused as any other.
+https://hl7.org/fhir/R4/resource-operation-validate.html, decision D2. The answer is 200 with an OperationOutcome, even
+if the resource has faults. An invalid request is refused like any other.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ISSUE_TYPES: Final = {
     "fhir-string": "value",
     "fhir-uri": "value",
 }
-# The classes and our rules take it that each value is of the kind that its element has
+# The judge raises these when a value has another JSON type than its element
 _OTHER_KIND: Final = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _OF_SERVERS: Final = frozenset({"versionId", "lastUpdated"})
 _NO_ID: Final = MappingIssue("fhir-mandatory", "error", "/id", "the resource breaks this rule")
@@ -49,7 +49,7 @@ _NO_ID: Final = MappingIssue("fhir-mandatory", "error", "/id", "the resource bre
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What is to be looked at, and as what; `resource` is None where it is the one at the address."""
+    """The inputs of `$validate`; `resource` is None if the stored one in the path is to be validated."""
 
     resource: Mapping[str, Any] | None
     mode: str
@@ -57,7 +57,7 @@ class _Asked:
 
 
 def validate(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[Response]]:
-    """The handler of POST [base]/[type]/$validate and POST [base]/[type]/[id]/$validate."""
+    """Make the handler of POST [base]/[type]/$validate and POST [base]/[type]/[id]/$validate."""
 
     async def handle(request: Request) -> Response:
         given = parameters(request)
@@ -81,7 +81,12 @@ def validate(row: Operation, resource_type: str) -> Callable[[Request], Awaitabl
 
 
 def _asked(row: Operation, given: tuple[tuple[str, str], ...], body: Any) -> _Asked:
-    """The resource and the parameters, wherever they stand."""
+    """Parse the resource and the inputs from the query string and the body.
+
+    Raises:
+        BadRequest: the body is neither a resource nor Parameters with one.
+        NotSupported: an input is unknown.
+    """
     texts = {name: value for name, value in given if name not in FORMATS}
     resource = body
     if isinstance(body, dict) and body.get("resourceType") == "Parameters":
@@ -117,7 +122,7 @@ def _text(row: Mapping[str, Any], number: int) -> str:
 
 
 def _check(asked: _Asked, resource_type: str) -> None:
-    """Refuse what cannot be carried out."""
+    """Raise for a request that cannot be carried out: bad mode, unknown profile, or another resource type."""
     if asked.mode not in {"", *_MODES}:
         raise BadRequest(f"mode: expected one of {', '.join(_MODES)}", expression="http.mode")
     if asked.mode == "profile" and not asked.profile:
@@ -130,7 +135,7 @@ def _check(asked: _Asked, resource_type: str) -> None:
 
 
 def _of_mode(mode: str) -> Iterator[Issue]:
-    """That it would not be taken, good as it may be."""
+    """Yield the issue that create, update and delete are not offered, valid or not."""
     if mode not in {"", "profile"}:
         yield Issue("error", "not-supported", f"{mode} is not offered: resources are made in AutoScribe", "no-writes")
 
@@ -142,7 +147,7 @@ def _of_id(resource: Mapping[str, Any], resource_id: str) -> Iterator[Issue]:
 
 
 def _judged(resource: Mapping[str, Any], profile: str) -> list[Issue]:
-    """The faults of the resource, as one that claims the profile; without an id it may yet get one."""
+    """Judge the resource as one that claims the profile; a missing id is no fault, since a server assigns it."""
     try:
         found = judge(_claiming(resource, profile))
     except _OTHER_KIND:
@@ -152,7 +157,7 @@ def _judged(resource: Mapping[str, Any], profile: str) -> list[Issue]:
 
 
 def _claiming(resource: Mapping[str, Any], profile: str) -> dict[str, Any]:
-    """The resource as one that claims a profile, without what a server puts into `meta`."""
+    """Add the profile to `meta.profile`, and remove the `meta` elements that a server sets."""
     meta = {key: value for key, value in resource.get("meta", {}).items() if key not in _OF_SERVERS}
     if profile and not profile.startswith(_R4):
         meta["profile"] = list(dict.fromkeys([*meta.get("profile", ()), profile]))
@@ -169,7 +174,7 @@ def _issue(fault: MappingIssue, kind: str) -> Issue:
 
 
 def _expression(kind: str, pointer: str) -> str:
-    """A JSON pointer into a resource as FHIRPath, as far as it goes by names that an element can have."""
+    """Convert a JSON pointer to FHIRPath, up to the first step that is no index or element name."""
     made = kind
     for step in pointer.split("/")[1:]:
         if step.isdigit():

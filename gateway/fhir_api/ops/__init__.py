@@ -1,1 +1,1 @@
-"""What the people and machines that run the gateway ask it: is it alive, is it ready, how much of what."""
+"""Endpoints for operators and monitoring: liveness, readiness, metrics."""

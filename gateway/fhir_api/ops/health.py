@@ -1,6 +1,6 @@
-"""Whether the gateway can serve, and how complete and how old its index is, as one small JSON object.
+"""Readiness of the gateway as a JSON object: store, completeness and age of the index, AutoScribe.
 
-Carries out no clause of a standard: the fields are the gateway's own. No id and nothing of a patient is among them.
+Carries out no clause of a standard: the fields are the gateway's own. They hold no id and no patient data.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from gateway.store.database.probe import LOST
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is known this moment; None is "not known".
+    """State of the gateway at one moment; None means unknown.
 
-    `store_trouble` is a code of what keeps the store from taking writes (gateway/store/database/probe.py), empty for
-    nothing; `store_words` says it as the database does.
-    `index_percent` is the progress of the first whole sweep, `index_age` the seconds since the last one began;
-    `is_upstream_reachable` is as of the last call to AutoScribe, at `upstream_asked`.
+    `store_trouble` is the code for why the store takes no writes (gateway/store/database/probe.py), empty if it does.
+    `store_words` is the database's own message. `index_percent` is the progress of the first full sweep. `index_age` is
+    the seconds since the last full sweep began. `is_upstream_reachable` is the result of the last call to AutoScribe,
+    made at `upstream_asked`.
     """
 
     store_trouble: str = ""
@@ -33,7 +33,7 @@ class Health:
 
 
 def readiness(health: Health, version: str) -> tuple[HTTPStatus, dict[str, Any]]:
-    """200 when requests can be served, the index being complete or not; 503 while the store takes no writes."""
+    """Return status and body of `/readyz`: 503 while the store takes no writes, else 200 even with a partial index."""
     is_ready = not health.store_trouble
     store: dict[str, Any] = {"reachable": health.store_trouble != LOST, "writable": is_ready}
     if not is_ready:

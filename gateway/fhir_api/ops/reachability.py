@@ -1,6 +1,6 @@
-"""Whether AutoScribe answered when it was asked last.
+"""Reachability of AutoScribe: True if it answered the last request.
 
-Carries out no clause of a standard: `/readyz` says it, and is ready without.
+Carries out no clause of a standard: `/readyz` shows it, but does not depend on it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from gateway.runtime.metrics import Metrics
 
 
 class Reachability:
-    """Called for every request to AutoScribe; counts it, and keeps in mind whether there was an answer, and when."""
+    """Observer of requests to AutoScribe: counts each one and remembers if and when it was answered."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -20,6 +20,6 @@ class Reachability:
         self.at: datetime | None = None
 
     def __call__(self, operation: str, status: int | None, seconds: float) -> None:
-        """A request with the status of its answer, None for none."""
+        """Record a request and the status of its answer, None if there was no answer."""
         self._metrics.asked_upstream(operation, status, seconds)
         self.is_reachable, self.at = status is not None, clock.now()

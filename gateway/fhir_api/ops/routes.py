@@ -1,7 +1,7 @@
-"""`/livez`, `/readyz` and `/metrics`: for probes and for Prometheus.
+"""Routes of `/livez`, `/readyz` and `/metrics`, for probes and Prometheus.
 
-https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/ (what each is for),
-https://prometheus.io/docs/instrumenting/exposition_formats/ (the text of `/metrics`).
+https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/ (purpose of each probe),
+https://prometheus.io/docs/instrumenting/exposition_formats/ (format of `/metrics`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FRESH: Final = {"Cache-Control": "no-store"}
 
 @dataclass(frozen=True, slots=True)
 class Ops:
-    """Everything the routes need: the health, told from memory alone, the metrics, and the version of the gateway."""
+    """Data for the routes: `health` (must read memory only), the metrics, and the gateway's version."""
 
     health: Callable[[], Health]
     metrics: Metrics
@@ -31,7 +31,7 @@ class Ops:
 
 
 def ops_routes() -> list[Route]:
-    """The three routes; `app.state.ops` must be an `Ops`."""
+    """Build the three routes; `app.state.ops` must be an `Ops`."""
     return [Route(path, _handler(path, answer)) for path, answer in _ANSWERS.items()]
 
 

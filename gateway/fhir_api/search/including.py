@@ -1,4 +1,4 @@
-"""What stands beside the matches of a search: what they refer to, and what refers to them, each once, within a bound.
+"""Find the included resources of a search (`_include`, `_revinclude`), each once, up to a limit.
 
 https://hl7.org/fhir/R4/search.html#include, https://hl7.org/fhir/R4/search.html#revinclude.
 """
@@ -15,7 +15,7 @@ from gateway.store.studies import search as store
 from gateway.store.studies.search import Version
 
 MOST: Final = 1_000
-# A reference may lead to several types, of which one is asked for
+# More references than resources: a reference parameter may lead to several types, and only one is wanted
 _MOST_REFERENCES: Final = 20 * MOST
 _SHOWN: Final = 5
 
@@ -23,7 +23,7 @@ _SHOWN: Final = 5
 async def included(
     engine: Engine, includes: Iterable[Include], matches: Sequence[Version]
 ) -> tuple[list[Version], list[Issue]]:
-    """The resources that go with the matches, and what there is to say of those that do not."""
+    """Return the included resources, and warnings about those that are left out."""
     found: dict[str, Version] = {}
     issues: list[Issue] = []
     start = reached = [one.address for one in matches]
@@ -42,7 +42,7 @@ async def included(
 async def _follow(
     engine: Engine, include: Include, start: Sequence[str], found: dict[str, Version], issues: list[Issue]
 ) -> None:
-    """Take in what one include leads to, up to one more than there is room for."""
+    """Add the resources of one include to `found`, up to one more than the limit, so that a cut can be detected."""
     room = MOST + 1 - len(found)
     if not start or room <= 0:
         return

@@ -1,4 +1,4 @@
-"""Search of a type by GET or POST: found in the index, read through for what it names and the index lacks.
+"""Search of a resource type by GET or POST, answered from the index after AutoScribe is asked for missing studies.
 
 https://hl7.org/fhir/R4/http.html#search, https://hl7.org/fhir/R4/search.html, decisions D26 and D30.
 """
@@ -45,7 +45,7 @@ _UNCOUNTED: Final = Issue("warning", "too-costly", "the matches could not be cou
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A search as it came: its query, where in it, the total if that is known, and whether links may show values."""
+    """A search request: query, page position, total if known, and whether links may show parameter values."""
 
     query: Query
     place: PagePosition
@@ -54,7 +54,7 @@ class _Asked:
 
 
 def search(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
-    """The handler of GET [base]/[type]?… and POST [base]/[type]/_search: a searchset Bundle."""
+    """Make the handler of GET [base]/[type]?… and POST [base]/[type]/_search: a searchset Bundle."""
 
     async def handle(request: Request) -> Response:
         given = parameters(request)
@@ -62,7 +62,7 @@ def search(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
         if is_posted:
             given = (*given, *await form_parameters(request))
         asked = _asked(request, resource_type, given, is_posted=is_posted)
-        formats = (*asked.query.used, *given)  # a page has the format of its search, unless it is asked for in another
+        formats = (*asked.query.used, *given)  # a page keeps the format of its search, unless the request names another
         negotiated(request, formats)
         body = await _answer(request, asked)
         age = index_age(facade(request))
@@ -88,9 +88,9 @@ def _asked(request: Request, resource_type: str, given: Parameters, *, is_posted
 
 
 def _resized(used: Parameters, count: str | None) -> Parameters:
-    """The parameters of a search that was begun, with another size of its pages from here on, where one is asked for.
+    """Replace the page size of a running search, if the request gives `_count` beside a page token.
 
-    Clients that think of `_count` as part of every request put it beside the token of a page.
+    Some clients add `_count` to every request, also beside a page token.
     """
     if count is None or count == "0":
         return used
@@ -103,7 +103,7 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
     found = Page(()) if query.is_count else await page(serving.engine, query, asked.place)
     total = await _total(serving, query, found) if is_first else asked.total
     if looked.failures and not found.versions and not total:
-        raise looked.failures[0]  # nothing found is no answer where AutoScribe may know of something
+        raise looked.failures[0]  # an empty result would be wrong: AutoScribe may know of a match
     beside, issues = await included(serving.engine, query.includes, found.versions)
     said = [*query.ignored, *query.doubts, *looked.issues, *issues]
     said += await warnings.of(serving, query, found.versions)
@@ -117,7 +117,7 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
 
 
 async def _total(serving: Facade, query: Query, found: Page) -> int | None:
-    """The number of matches, where it is asked for, or where they are not too many to be counted for nothing."""
+    """Return the number of matches if it is asked for, or cheap to count; else None."""
     if query.total == "none" and not query.is_count:
         return None
     if not query.is_count and found.next is None:
@@ -140,7 +140,7 @@ def _shaped(query: Query, versions: Sequence[Version]) -> Sequence[Version]:
 
 
 def _links(request: Request, asked: _Asked, found: Page, total: int | None) -> dict[str, str]:
-    """Links to the pages. Those of a search that was posted show no value that was asked for."""
+    """Build the links to the pages; after a POST they show no parameter values."""
     here = f"{base(request)}/{asked.query.resource_type}"
     shown = f"{here}?{'&'.join([f'{name}={quote_plus(value, safe=_SAFE)}' for name, value in asked.query.used])}"
 

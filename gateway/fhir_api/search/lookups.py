@@ -1,4 +1,4 @@
-"""What a search names and the index lacks, or the client wants newer, read through before the index is searched.
+"""Before a search: ask AutoScribe for studies and reports that the query names, if they are unknown or too old.
 
 RFC 9111 §5.2.1 (`no-cache`, `max-age` of a request), decisions D25 and D26.
 """
@@ -40,9 +40,9 @@ _INDEX_ONLY: Final = Issue(
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """How many studies and reports AutoScribe was asked for, and why some of them could not be had.
+    """Result of the look-ups: how many studies and reports AutoScribe was asked for, and the failures.
 
-    `is_too_old`: the client wants a newer answer than the index gives, of a search that names nothing to ask for.
+    `is_too_old`: the client wants a newer answer than the index has, but the search names nothing to ask for.
     """
 
     asked: int = 0
@@ -51,7 +51,7 @@ class Looked:
 
     @property
     def issues(self) -> list[Issue]:
-        """What the answer may lack for it."""
+        """Warnings about the failures: the answer may be incomplete."""
         found = []
         for error in self.failures:
             _, issue = of_error(error)
@@ -61,15 +61,15 @@ class Looked:
 
     @property
     def remarks(self) -> list[Issue]:
-        """Notes that are given with `_explain` only: the header `Age` tells everybody how old the answer may be."""
+        """Notes shown with `_explain` only, since the header `Age` gives every client the age."""
         return [_INDEX_ONLY] if self.is_too_old else []
 
 
 async def look_up(request: Request, query: Query) -> Looked:
-    """Have AutoScribe asked for what the search names, where need be.
+    """Ask AutoScribe for the studies and reports that the search names, if they are unknown or too old.
 
     Raises:
-        SearchTooCostly: that would be too much at once.
+        SearchTooCostly: more than `MOST` requests to AutoScribe would be needed.
     """
     serving = facade(request)
     names = sorted(named(query.clauses))
@@ -93,7 +93,7 @@ async def look_up(request: Request, query: Query) -> Looked:
 
 
 def _unknown(serving: Facade, name: Name) -> Awaitable[Any]:
-    """Read a report, a study, or a study by its UID through."""
+    """Ingest a report, a study, or a study by its UID."""
     if name.by == "report":
         return serving.reads.report(name.value)
     if name.by == "study":
@@ -102,7 +102,7 @@ def _unknown(serving: Facade, name: Name) -> Awaitable[Any]:
 
 
 async def _failure(asked: Awaitable[Any]) -> UpstreamError | None:
-    """Why AutoScribe did not answer, if so; what it does not know is not there, what it shows no more stands (D21)."""
+    """Await a look-up and return its failure; a "not found" is none: a resource that AutoScribe dropped stays (D21)."""
     try:
         await asked
     except (ResourceNotFound, UpstreamNotFound):

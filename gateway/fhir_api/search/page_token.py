@@ -1,8 +1,8 @@
-"""Paging tokens: where a search goes on, readable by nobody but a gateway with the same site key.
+"""Page tokens: the encrypted position of a search, readable only by a gateway with the same site key.
 
-https://hl7.org/fhir/R4/http.html#paging: a client follows the link and does not look into it; no PHI in links (D9).
-AES-256-GCM (NIST SP 800-38D), RFC 4648 §5 without padding. What the token is good for, the resource type and the
-caller's scope, is authenticated with it, not said in it.
+https://hl7.org/fhir/R4/http.html#paging: links are opaque to clients, and hold no PHI (D9). AES-256-GCM (NIST SP
+800-38D), RFC 4648 §5 without padding. The resource type and the caller's scope are authenticated with the token as
+associated data, not contained in it.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ _FOREIGN: Final = "the page token was not given out by this gateway for this sea
 
 
 class Tokens:
-    """Makes and opens tokens with a key that is derived from the site key, so any process of the site opens them."""
+    """Seals and opens tokens with a key derived from the site key, so every process of the site can open them."""
 
     def __init__(self, site_key: bytes) -> None:
         self._cipher = AESGCM(hmac.digest(site_key, _LABEL, hashlib.sha256))
 
     def seal(self, state: Any, now: datetime, lifetime: timedelta, *, resource_type: str = "", scope: str = "") -> str:
-        """A token for a JSON value, good for `lifetime` from `now` on; no two are alike, even of the same state."""
+        """Seal a JSON value into a token, valid for `lifetime` from `now`; equal states give different tokens."""
         said = json.dumps([(now + lifetime).timestamp(), state], separators=(",", ":"))
         nonce = secrets.token_bytes(_NONCE_LENGTH)
         sealed = self._cipher.encrypt(nonce, zlib.compress(said.encode()), _bound_to(resource_type, scope))
         return _written(nonce + sealed)
 
     def open(self, token: str, now: datetime, *, resource_type: str = "", scope: str = "") -> Any:
-        """The state in a token.
+        """Return the state in a token.
 
         Raises:
-            BadRequest: it is no token of this site, or one for another resource type or another caller.
-            PageExpired: its lifetime is over.
+            BadRequest: the token is not of this site, or is for another resource type or caller.
+            PageExpired: the lifetime of the token is over.
         """
         sealed = _bytes(token)
         try:
@@ -66,7 +66,7 @@ def _written(sealed: bytes) -> str:
 
 
 def _bytes(token: str) -> bytes:
-    """The bytes of a token; of several ways to write the same bytes only ours is taken."""
+    """Decode a token; accept only the one canonical spelling of its bytes."""
     try:
         sealed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except ValueError:

@@ -1,8 +1,8 @@
-"""A walk through what a search finds, page by page, while it changes.
+"""Page through the matches of a search while the index changes.
 
-https://hl7.org/fhir/R4/http.html#paging. What matched all the while is seen exactly once. What changed meanwhile is
-seen at least once: a search in the order of the last update comes by it again; any other walks through what was there
-when it began, then through what was updated since. No page is empty but the only one, and none is kept on the server.
+https://hl7.org/fhir/R4/http.html#paging. A resource that matches throughout is seen exactly once. A resource that
+changes meanwhile is seen at least once. A search sorted by last update meets it again. Any other search first pages
+through the state at its start (`begun`), then through later updates (`since`). The server keeps no pages.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Part = Literal["whole", "begun", "since"]
 
 @dataclass(frozen=True, slots=True)
 class PagePosition:
-    """Where a page is: behind `after` (the values of the sort keys and the number of the last one), or before it.
+    """Position of a page: behind `after` (sort-key values and number of the last match), or before it if `is_back`.
 
-    `part` is `whole` for a walk that needs but one order, or that is not known to need more than a page; else what was
-    there when it began, at the instant `began`, or what was updated since.
+    `part` is `whole` for a search that needs one order only, or that may fit on one page. Otherwise it is `begun` (the
+    state at the instant `began`) or `since` (updates after it).
     """
 
     part: Part = "whole"
@@ -34,12 +34,12 @@ class PagePosition:
     is_back: bool = False
 
     def as_json(self) -> list[Any]:
-        """As it stands in a page token."""
+        """Convert to JSON for a page token."""
         return [self.part, list(self.after), self.began, int(self.is_back)]
 
     @staticmethod
     def of_json(value: Sequence[Any]) -> PagePosition:
-        """What `as_json` made."""
+        """Convert back from `as_json`."""
         part, after, began, is_back = value
         return PagePosition(part, tuple(after), began, bool(is_back))
 
@@ -49,7 +49,7 @@ BEGINNING = PagePosition()
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page, and the places of those beside it, where there are any; `last` is that of the last page."""
+    """One page of matches, with the positions of the previous, next and last page, where there are any."""
 
     versions: Sequence[Version]
     previous: PagePosition | None = None
@@ -58,10 +58,10 @@ class Page:
 
 
 async def page(engine: Engine, query: Query, place: PagePosition) -> Page:
-    """The page at a place.
+    """Return the page at a position.
 
     Raises:
-        StoreTooSlow: it took too long to find.
+        StoreTooSlow: the database took too long.
     """
     each, began = await _found(engine, query, place)
     is_more = len(each) > query.count
@@ -71,7 +71,7 @@ async def page(engine: Engine, query: Query, place: PagePosition) -> Page:
     in_parts = query.sort != (UPDATED,)
     start = PagePosition("begun", began=began) if in_parts else BEGINNING
     end = replace(start, part="since" if in_parts else "whole", is_back=True)
-    if not each:  # what was to come has changed meanwhile, and does not match any more
+    if not each:  # the expected matches changed meanwhile, and match no more
         return Page((), None if place.is_back else end, start if place.is_back else None, end)
     is_further = bool(place.after)
     has_previous, has_next = (is_more, is_further) if place.is_back else (is_further, is_more)
@@ -84,7 +84,7 @@ async def page(engine: Engine, query: Query, place: PagePosition) -> Page:
 
 
 def search_at(query: Query, place: PagePosition) -> Search:
-    """The search of the part of the walk that a place is in."""
+    """Build the store search for a position: restricted to its part, with one match more than a page."""
     search = query.search(query.count + 1, after=place.after, is_back=place.is_back, patients=query.patients)
     if place.part == "begun":
         return replace(search, until=place.began)
@@ -94,12 +94,12 @@ def search_at(query: Query, place: PagePosition) -> Search:
 
 
 def _at(start: PagePosition, part: Part, version: Version) -> PagePosition:
-    """Where a version stands, of a walk that starts there."""
+    """Return the position of a version, in a walk that starts at `start`."""
     return replace(start, part=start.part if part == "whole" else part, after=version.position)
 
 
 async def _found(engine: Engine, query: Query, place: PagePosition) -> tuple[list[tuple[Part, Version]], int]:
-    """One more than a page holds from a place on, or back from it, in order; the instant at which the walk began."""
+    """Fetch one match more than a page holds, forward or back from a position; also return when the walk began."""
     if place.part == "whole":
         found = await store.page(engine, search_at(query, place))
         return [("whole", one) for one in found.versions], found.last

@@ -1,4 +1,4 @@
-"""The parameters that shape the answer of a search and find nothing: how many, in what order, with what beside them.
+"""Result parameters of a search: page size, order, includes, totals and format; they match nothing themselves.
 
 https://hl7.org/fhir/R4/search.html#modifyingresults, decision D30.
 """
@@ -25,7 +25,7 @@ MOST: Final = 500
 MOST_SORTS: Final = 5
 Total = Literal["none", "estimate", "accurate"]
 
-# Parameter -> what it takes, for the CapabilityStatement and the documents
+# Parameter -> description of its values, for the CapabilityStatement and the documents
 RESULT_PARAMETERS: Final = {
     COUNT: f"How many to a page: {USUAL_COUNT} where nothing is said, {MOST} at most; 0 counts only. Beside _page too.",
     "_sort": "Names of search parameters with commas between, `-` before one to go down.",
@@ -42,7 +42,7 @@ RESULT_PARAMETERS: Final = {
     "had to say of it.",
     PAGE: "A page of a search that was begun: a token of this gateway, good for an hour.",
 }
-# Of some of them, every value that they can have
+# Parameter -> all its values, where they can be listed
 VALUES: Final = {
     "_total": {"none", "estimate", "accurate"},
     "_pretty": {"true", "false"},
@@ -53,7 +53,7 @@ VALUES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Include:
-    """A reference to follow from what was found, or back to it; `target` is the type it must lead to, empty for any."""
+    """A reference parameter to follow from a match, or back to it; `target` is the wanted type, empty for any."""
 
     reference: Parameter
     target: str = ""
@@ -62,11 +62,11 @@ class Include:
 
 
 def check(name: str, value: str) -> None:
-    """See that a result parameter has a value it can have.
+    """Check the name and value of a result parameter.
 
     Raises:
-        BadRequest: it has not.
-        NotSupported: it has a modifier that is not offered.
+        BadRequest: the value is not one of its values.
+        NotSupported: the modifier is not offered.
     """
     plain, colon, _ = name.partition(":")
     if colon and name not in RESULT_PARAMETERS:
@@ -77,10 +77,10 @@ def check(name: str, value: str) -> None:
 
 
 def count_of(given: Parameters) -> int:
-    """`_count`: the size of a page, never over the most; 0 for a count alone.
+    """Parse `_count`: the page size, at most `MOST`; 0 asks for the total only.
 
     Raises:
-        BadRequest: it is no whole number.
+        BadRequest: the value is no whole number.
     """
     value = value_of(given, "_count")
     if value is None:
@@ -91,10 +91,10 @@ def count_of(given: Parameters) -> int:
 
 
 def sorts(resource_type: str, given: Parameters) -> tuple[dict[str, Sort], list[str]]:
-    """`_sort` as sort keys by their names, `-` included, in their order; and the names that the type is not sorted by.
+    """Parse `_sort`: sort keys in order, by name with `-`; and the names that the type cannot be sorted by.
 
     Raises:
-        BadRequest: more keys than anybody needs.
+        BadRequest: more than `MOST_SORTS` keys.
     """
     found: dict[str, Sort] = {}
     unknown: list[str] = []
@@ -111,10 +111,10 @@ def sorts(resource_type: str, given: Parameters) -> tuple[dict[str, Sort], list[
 
 
 def include(resource_type: str, name: str, value: str) -> Include | None:
-    """One `_include` or `_revinclude`; None for one that is not offered.
+    """Parse one `_include` or `_revinclude`; None if it is not offered.
 
     Raises:
-        NotSupported: `*`, which would include without end.
+        NotSupported: the value is `*`, which has no bound.
     """
     if "*" in value:
         raise NotSupported(f"{name}=* is not offered: name what to include", expression=f"http.{name}")
@@ -131,12 +131,12 @@ def include(resource_type: str, name: str, value: str) -> Include | None:
 
 
 def includes_of(resource_type: str) -> Iterable[str]:
-    """Every `_include` that is offered for a type."""
+    """List every `_include` that is offered for a type."""
     return (f"{one.resource_type}:{one.name}" for one in _references() if one.resource_type == resource_type)
 
 
 def revincludes_of(resource_type: str) -> Iterable[str]:
-    """Every `_revinclude` that is offered for a type."""
+    """List every `_revinclude` that is offered for a type."""
     return (f"{one.resource_type}:{one.name}" for one in _references() if resource_type in one.targets)
 
 

@@ -1,6 +1,6 @@
-"""What a search asks for, understood before anything is looked up; what is left out is named, never silent.
+"""Parse the parameters of a search into a Query; every ignored parameter is reported.
 
-https://hl7.org/fhir/R4/search.html, decision D30. Repeated parameters are AND, values with commas between are OR.
+https://hl7.org/fhir/R4/search.html, decision D30. Repeated parameters mean AND, comma-separated values mean OR.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from gateway.store.studies.search_sql import Search, Sort, cheapest, usual_sort
 
 MOST_CLAUSES: Final = 30
 MOST_ALTERNATIVES: Final = 100
-MOST_CRITERIA: Final = 300  # of all parameters together: a database takes seconds to plan thousands
+MOST_CRITERIA: Final = 300  # in all parameters together: a database takes seconds to plan thousands
 _PATIENT: Final = "Patient/"
 
 
 @dataclass(slots=True)
 class Query:
-    """A search of a type; `used` are the parameters that count, in their order, `ignored` says which do not.
+    """A search of a resource type; `used` are the parameters that apply, in order, `ignored` reports the others.
 
-    `doubts` is what else there is to say of them, `remarks` what is said with `_explain` only. `narrowing` are the
-    places of the clauses that it may start from, `start` is that of the one that it does start from.
+    `doubts` are further warnings, `remarks` are notes shown with `_explain` only. `narrowing` are the indices of the
+    clauses that the SQL may start from; `start` is the index chosen.
     """
 
     resource_type: str
@@ -60,17 +60,17 @@ class Query:
 
     @property
     def is_count(self) -> bool:
-        """True where only the total is asked for."""
+        """True if only the total is asked for."""
         return self.shape.summary == "count" or self.count == 0
 
     @property
     def patient_keys(self) -> frozenset[int]:
-        """The keys of the parameters that lead to its Patient."""
+        """Keys of the parameters that refer to the Patient (`patient`, `subject`)."""
         return _patient_keys(self.resource_type)
 
     @property
     def patients(self) -> tuple[str, ...]:
-        """The ids of the Patients that it names."""
+        """Ids of the Patients that the query names."""
         keys = self.patient_keys
         addresses = [
             one.address if isinstance(one, At) else one.value
@@ -81,7 +81,7 @@ class Query:
         return tuple([one.removeprefix(_PATIENT) for one in addresses if one.startswith(_PATIENT)])
 
     def search(self, most: int, **place: Any) -> Search:
-        """The search of the store; `place` says where in it."""
+        """Build the store search for at most `most` matches; `place` is the page position."""
         return Search(self.resource_type, tuple(self.clauses), self.start, self.sort, most, **place)
 
 
@@ -91,12 +91,12 @@ def _patient_keys(resource_type: str) -> frozenset[int]:
 
 
 def understand(resource_type: str, given: Parameters, where: Circumstances, *, strict: bool) -> Query:
-    """The query that the parameters make.
+    """Parse the parameters into a query.
 
     Raises:
         BadRequest: a malformed value.
         NotSupported: an unsupported modifier; when strict, anything that would be ignored.
-        SearchTooCostly: nothing narrows the search, or it asks for too much at once.
+        SearchTooCostly: nothing narrows the search, or it has too many values.
     """
     query = Query(resource_type)
     for name, value in given:
@@ -119,7 +119,7 @@ def understand(resource_type: str, given: Parameters, where: Circumstances, *, s
 
 
 def _shape_all(query: Query, given: Parameters) -> tuple[Sort, ...]:
-    """How much of how many is wanted; the order."""
+    """Apply page size, shape, total and `_explain` to the query; return the sort keys."""
     _size(query, given)
     query.shape = wanted_shape(given)
     query.total, query.explain = value_of(given, "_total") or "", value_of(given, "_explain") == "true"
@@ -129,16 +129,16 @@ def _shape_all(query: Query, given: Parameters) -> tuple[Sort, ...]:
 
 
 def ignore(query: Query, name: str, diagnostics: str) -> None:
-    """Note that a parameter is left out."""
+    """Report a parameter as ignored."""
     expression = f"http.{name.partition(':')[0]}"
     query.ignored.append(Issue("warning", "not-supported", diagnostics, "parameter-ignored", expression=expression))
 
 
 def insist(query: Query) -> None:
-    """See that nothing is left out.
+    """Raise if any parameter was ignored.
 
     Raises:
-        NotSupported: something is.
+        NotSupported: a parameter was ignored.
     """
     for one in query.ignored:
         raise NotSupported(one.diagnostics, expression=one.expression)
@@ -159,7 +159,7 @@ def _criterion(query: Query, name: str, value: str, where: Circumstances) -> Non
 
 
 def _shape(query: Query, name: str, value: str) -> None:
-    """A parameter that shapes the answer; `_sort` is used as far as its keys are."""
+    """Apply one result parameter; `_sort` is left to `_sort_keys`, which reports its keys one by one."""
     check(name, value)
     if name == "_sort":
         return

@@ -1,7 +1,7 @@
-"""Warnings that change how a search answer is to be read: what it may lack, and whom it may be about.
+"""Warnings of a search: incomplete index, suppressed resources, identity conflicts, mapping issues.
 
-https://hl7.org/fhir/R4/search.html#Warnings, decisions D2, D4, D12, D26, D43. Many clients take every entry for what
-they asked for. So what changes nothing in the reading, such as what a mapping had to say, is said with `_explain` only.
+https://hl7.org/fhir/R4/search.html#Warnings, decisions D2, D4, D12, D26, D43. Many clients treat every entry as a
+match. So an issue that does not change how the answer is read, such as a mapping issue, is shown with `_explain` only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PATIENT: Final = "Patient/"
 
 
 async def of(serving: Facade, query: Query, found: Sequence[Version]) -> list[Issue]:
-    """The issues: index, what is suppressed, patients whose reports are held apart, studies in dispute."""
+    """Collect the warnings: index state, suppressed matches, patients with identity conflicts, disputed studies."""
     issues, remarks = incompleteness(serving), _remarks(found)
     if remarks & SUPPRESSED:
         for address in await store.suppressed(serving.engine, query.search(0), _MOST_SUPPRESSED):
@@ -53,20 +53,20 @@ async def of(serving: Facade, query: Query, found: Sequence[Version]) -> list[Is
 
 
 async def of_mappings(serving: Facade, found: Sequence[Version]) -> list[Issue]:
-    """Mapping issues of the studies that were found, capped where there are many (D4)."""
+    """Collect the mapping issues of the studies found, up to a limit (D4)."""
     studies = _remarked(found)
     rows = await store.issues(serving.engine, studies, _MOST_ISSUES) if studies else []
     return [of_mapping(one, _named(study_id)) for study_id, one in rows]
 
 
 async def of_study(serving: Facade, study_id: str) -> list[tuple[str, Issue]]:
-    """Mapping issues of a study, each with its place."""
+    """Collect the mapping issues of a study, each with its JSON pointer."""
     rows = await store.issues(serving.engine, [study_id], _MOST_OF_STUDY)
     return [(one.pointer, of_mapping(one, _named(study_id))) for _, one in rows]
 
 
 def _remarked(found: Sequence[Version]) -> list[str]:
-    """The ids of the studies with mapping issues that are more than information."""
+    """List the ids of studies found that have mapping warnings or errors."""
     return sorted({one.owner for one in found if one.owner and one.remarks & WARNINGS})
 
 
@@ -75,17 +75,17 @@ def _named(study_id: str) -> str:
 
 
 def _remarks(found: Sequence[Version]) -> int:
-    """What kinds of remarks there may be; where nothing was found it is not known that there are none."""
+    """Return the kinds of remarks on the matches; any kind is possible if nothing was found."""
     return reduce(or_, [one.remarks for one in found]) if found else ANY_REMARK
 
 
 def _patients(found: Sequence[Version]) -> Iterator[str]:
-    """The ids of the Patients among what was found."""
+    """Return the ids of Patients among the matches."""
     return (one.address.removeprefix(_PATIENT) for one in found if one.address.startswith(_PATIENT))
 
 
 def _patient_searches(query: Query) -> Iterator[Search]:
-    """The searches for the Patients of whom a search asks by way of a chain, such as `patient.identifier`."""
+    """Build searches for the Patients that the query names by a chain, such as `patient.identifier`."""
     for place in query.narrowing:
         chained = [one for one in query.clauses[place] if isinstance(one, Refers) and one.key in query.patient_keys]
         if chained:
@@ -94,7 +94,7 @@ def _patient_searches(query: Query) -> Iterator[Search]:
 
 
 def explanation(serving: Facade, query: Query, place: PagePosition, asked: int) -> Issue:
-    """How the answer was found: parameters, AutoScribe or index, the SQL without its values, how old it is."""
+    """Build the issue for `_explain`: parameters used, requests to AutoScribe, age of the index, SQL without values."""
     search = search_at(query, place)
     used = ", ".join(dict.fromkeys(name for name, _ in query.used)) or "none"
     kind = type(search.clauses[search.start][0]).__name__

@@ -29,7 +29,7 @@ async def receive(reader: HL7StreamReader, writer: HL7StreamWriter) -> None:
 
 
 def reading(message: hl7.Message) -> Reading:
-    """What hl7 read of the wanted fields, each leaf unescaped by hl7."""
+    """Return the wanted fields as hl7 parsed them, each leaf unescaped by hl7."""
     return [
         (str(segment[0]), {str(n): field(message, segment[n]) for n in WANTED[str(segment[0])] if n < len(segment)})
         for segment in message

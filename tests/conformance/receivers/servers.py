@@ -1,4 +1,4 @@
-"""MLLP servers that nobody here wrote, each in a process of its own, and what each cannot do unless it is told to.
+"""Third-party MLLP servers, each in its own process, with the limits and needed settings of each.
 
 HL7 Transport Specification: MLLP, Release 1; HL7 v2.5.1 §2.9.2. A server is called with its port, its settings and the
 wanted fields of each segment, the last two as JSON. It writes JSON lines: that it listens, then of each message, before
@@ -44,17 +44,17 @@ class Server:
     parser: str
 
     def can(self, what: Ability) -> bool:
-        """Whether it can do that, as the table has it."""
+        """True if the table says that the server can do this."""
         return not any((one.server, one.what) == (self.name, what) for one in LIMITS)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What it is told."""
+        """Settings of the server."""
         return {one.key: one.value for one in SETTINGS if one.server == self.name}
 
     @property
     def waivers(self) -> list[Waiver]:
-        """What it is known to read otherwise."""
+        """Known parser differences of the server."""
         return [one for one in WAIVERS if one.parser == self.parser] + [
             one for one in READ_OTHERWISE if one.parser == self.name
         ]
@@ -62,7 +62,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a server cannot do, and why."""
+    """Limit of a server, with its reason."""
 
     server: str
     what: Ability
@@ -71,7 +71,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a server must be told, why, and a text that it does not take rightly without; `answers`: yet it says AA."""
+    """Setting that a server needs, its reason, and a text that fails without; `answers`: the server still says AA."""
 
     server: str
     key: str
@@ -149,5 +149,5 @@ class Receiving:
 
 
 def _lines(output: Path) -> list[dict[str, Any]]:
-    """What is written whole: who is stopped may break off."""
+    """Return the complete lines; a stopped server may leave a partial one."""
     return [json.loads(line) for line in output.read_bytes().split(b"\n")[:-1]]

@@ -1,4 +1,4 @@
-"""MLLP servers that nobody here wrote take what the feed sends: all, once, in order, and read it as it is meant.
+"""Third-party MLLP servers receive every message of the feed once, in order, and parse it correctly.
 
 HL7 Transport Specification: MLLP, Release 1; HL7 v2.5.1 §2.9.2 (acknowledgement), §2.7.1 (escape sequences). Needs
 Node.js with npm, and a JDK with Maven.
@@ -61,7 +61,7 @@ def fed(engine, server: Server, receiving: Receiving, **more: Any) -> Fed:
 
 
 def leaves(reading: Reading) -> dict[tuple[Any, ...], str]:
-    """What is not empty, by its place: parsers fill fields up with empty parts as they like."""
+    """Return the non-empty leaves by place, since parsers pad fields differently."""
     return {
         (index, name, number, r, c, s): leaf
         for index, (name, fields) in enumerate(reading)
@@ -74,7 +74,7 @@ def leaves(reading: Reading) -> dict[tuple[Any, ...], str]:
 
 
 def is_read_as_meant(theirs: Reading, body: bytes, waivers: Sequence[Waiver]) -> bool:
-    """Whether PID-3, PID-5, OBR-3, OBR-25 and OBX-2, -3 and -5 of every segment are as our own reader has them."""
+    """True if PID-3, PID-5, OBR-3, OBR-25 and OBX-2, -3 and -5 of every segment match our own reader."""
     return leaves(mended(theirs, waivers)) == leaves(mended(read(body.decode("utf-8")), waivers, ours=True))
 
 
@@ -210,7 +210,7 @@ async def test_a_server_that_closes_after_each_message_takes_all_of_a_feed_that_
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda one: f"{one.server}: {one.key}")
 async def test_a_server_that_is_not_told_a_setting_does_not_take_what_the_table_says(sqlite_engine, setting, tmp_path):
-    """What a server does not answer is never delivered; what it answers and misreads nobody here can see."""
+    """A message without an answer is never delivered; a message that is answered but misread cannot be detected."""
     server = NAMED[setting.server]
     told = {key: value for key, value in server.settings.items() if key != setting.key}
     with Receiving(server, tmp_path, told) as receiving:

@@ -1,4 +1,4 @@
-"""`check-config`: each mistake with its file, key and remedy; else what is in force, secrets masked."""
+"""`check-config`: each fault with its file, key and remedy; without faults, the settings in force, secrets masked."""
 
 from __future__ import annotations
 
@@ -184,9 +184,9 @@ def test_the_organization_of_a_facility_is_shown(config) -> None:
     ("setting", "said"),
     [
         ("send_drafts = true", "unsigned text leaves"),
-        ('on_cancelled_after_sign = "withdraw"', "takes back what was sent"),
+        ('on_cancelled_after_sign = "withdraw"', "withdraws its sent reports"),
         ("starter = false", "without a code"),
-        ('number_separator = ";"', "parts nothing"),
+        ('number_separator = ";"', "has no effect"),
         ('accession_keys = ["a"]\nplacer_keys = ["a"]', "share a key"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What `check-config` says of destinations: mistakes with key and remedy, what may surprise, and what is in force."""
+"""`check-config` for destinations: faults with key and remedy, notes, and settings in force."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def keys(config):
 
 @pytest.fixture
 def notes(config):
-    """What is noted of destinations, and of facilities that have none."""
+    """List the notes on destinations, and on facilities without one."""
 
     def notes(text: str, site: str = SITE) -> list[str]:
         path = config(text, site)
@@ -89,7 +89,7 @@ def notes(config):
 
 @pytest.fixture
 def pki(tmp_path: Path):
-    """Files of a CA and of a certificate that it gave out for the time around now."""
+    """Files of a CA and of a certificate that is valid now."""
     ca, other = trustme.CA(), trustme.CA()
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")
     client = ca.issue_cert("gateway.example", not_after=datetime(2026, 7, 15, tzinfo=UTC))

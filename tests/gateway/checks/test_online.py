@@ -1,4 +1,4 @@
-"""`check-config --online`: what shows only when AutoScribe, its PDF store, the database and destinations are asked."""
+"""`check-config --online`: faults that only connections to AutoScribe, PDF store, database and destinations show."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mappings.profile import Site
 async def online(
     tmp_path, *switches: str, studies: int = 40, faults: tuple[str, ...] = (), **more: Any
 ) -> AsyncIterator[Configuration]:
-    """Settings that lead to a sandbox, with anything else changed."""
+    """Build settings for a sandbox, with further changes."""
     with listening_socket("127.0.0.1", 0) as listener:
         options = Options(port=listener.getsockname()[1], studies=studies, switches=switches, faults=faults)
         sandbox, _ = open_sandbox(options)
@@ -139,7 +139,7 @@ def to(name: str, **keys: Any) -> DestinationSettings:
 
 
 async def unreached(tmp_path, *destinations: DestinationSettings) -> dict[str, str]:
-    """What is found of destinations, by key; the paths that they name are those of the folder."""
+    """Return the findings about destinations by key; paths in their tables are relative to the folder."""
     async with online(tmp_path, destination=destinations) as configuration:
         return await found(replace(configuration, source=str(tmp_path / "gateway.toml")))
 

@@ -1,4 +1,4 @@
-"""Imports of a command, how it says its version, and what a shell is told to complete."""
+"""Imports of a command, its version, and shell completion."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ atexit.register(lambda: print("imported:", *sys.modules, file=sys.stderr))
 from gateway.cli.main import main
 main()
 """
-# Each takes longer to import than all that `--help` needs
+# Modules that take longer to import than all that `--help` needs
 HEAVY = {
     *(
         "alembic",
@@ -91,7 +91,7 @@ def test_both_ways_to_ask_for_the_version_say_the_same(arguments):
 
 def test_the_help_says_all_of_what_each_command_does():
     said = " ".join(run("--help", COLUMNS="80").stdout.split())
-    assert "listener; a report is signed every few seconds." in said and "..." not in said.replace("[ARGS]...", "")
+    assert "machine; a report is signed every few seconds." in said and "..." not in said.replace("[ARGS]...", "")
 
 
 def test_the_names_that_the_command_line_shows_are_those_of_the_table():
@@ -99,7 +99,7 @@ def test_the_names_that_the_command_line_shows_are_those_of_the_table():
 
 
 def completed(line: str, shell: str, **more: str) -> list[str]:
-    """Return what a shell is told when Tab is pressed after the line: each shell asks in its own way."""
+    """Return the completions that a shell gets after a line; each shell has its own protocol."""
     words = line.split(" ")
     asked = {
         "bash": {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)},

@@ -1,4 +1,4 @@
-"""`convert`: every form of input, every way it can be wrong, and nothing written when it is."""
+"""`convert`: every form of input, every fault in it, and no output after a fault."""
 
 from __future__ import annotations
 

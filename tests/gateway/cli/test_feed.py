@@ -1,4 +1,4 @@
-"""The commands of the feed as they are typed: what they say, what they do, how they exit (decisions D8, D31, D35)."""
+"""Feed commands as typed: effects, output, exit codes (decisions D8, D31, D35)."""
 
 from __future__ import annotations
 

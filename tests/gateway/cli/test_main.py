@@ -1,4 +1,4 @@
-"""The commands as a user types them: what they print, where, and how they exit."""
+"""Commands as typed: output, streams, exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operator's commands on a database: what they do, what they say, how they exit (decisions D8, D11, D12)."""
+"""Operator commands on a database: effects, output, exit codes (decisions D8, D11, D12)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Open]:
 
 
 def said(listed, changed):
-    """What `sync` says where all could be read."""
+    """Expected output of `sync` if all studies could be read."""
     missing = "0 that are stored were not listed"
     return f"{listed} studies listed: {changed} were new or changed, 0 could not be read; {missing}\n"
 

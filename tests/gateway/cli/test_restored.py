@@ -1,4 +1,4 @@
-"""`feed resume --restored` as it is typed: what was sent since a copy is written down, or why it cannot be (D38)."""
+"""`feed resume --restored` as typed: messages sent since a backup are recorded, or the command says why not (D38)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def served(here, *, journal=True):
 
 
 async def restored(here, sign):
-    """A site whose database was put back, after a copy of which something more was sent; what `sign` gave."""
+    """Restore a site's database from a backup, after further messages were sent; return the result of `sign`."""
     await served(here)
     copied(here)
     signed = sign(here.here.account)

@@ -1,4 +1,4 @@
-"""The comparison of the demo sees each way in which the three forms of a report can disagree."""
+"""The demo's comparison detects every kind of difference between the three forms of a report."""
 
 from __future__ import annotations
 

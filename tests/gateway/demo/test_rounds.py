@@ -1,4 +1,4 @@
-"""A round of the demo goes the way that reports go, and where a part of it fails it never calls that a success."""
+"""A round of the demo runs the real parts, and never reports a failure as success."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The facade over a sandbox that behaves by its defaults, and what its errors look like."""
+"""Fixtures of the facade over a sandbox with default switches, and helpers for its errors."""
 
 from types import SimpleNamespace
 
@@ -17,7 +17,7 @@ async def stage():
 
 @pytest.fixture
 def no_waiting(monkeypatch):
-    """No request waits; the pauses that were asked for are listed."""
+    """Skip all waits; list the durations asked for."""
     pauses = []
 
     async def sleep(seconds):

@@ -1,4 +1,4 @@
-"""https://hl7.org/fhir/R4/http.html#transaction: each entry of a batch is answered as if it came alone."""
+"""https://hl7.org/fhir/R4/http.html#transaction: each entry of a batch is answered as if sent alone."""
 
 import asyncio
 import xml.etree.ElementTree as ET

@@ -35,7 +35,7 @@ _SUPPRESS = Statement("UPDATE resource SET is_suppressed = 1 WHERE address = :ad
 
 @pytest.fixture
 def serve(monkeypatch):
-    """Have AutoScribe give these bytes for every PDF; of what length it says that they are."""
+    """Make AutoScribe return these bytes for every PDF, with this Content-Length."""
 
     def given(data, size=None, broken=None):
         async def chunks():
@@ -54,7 +54,7 @@ def serve(monkeypatch):
 
 
 async def keep(stage, report):
-    """The address of a report's PDF, which is kept by now."""
+    """Return the address of a report's PDF, once it is stored."""
     serving = stage.app.state.facade
     await serving.reads.report(report["reportId"])
 
@@ -67,7 +67,7 @@ async def keep(stage, report):
 
 
 async def messages(stage, path, *, has_gone=False):
-    """What the application sends in answer to a GET, also where it breaks off or the client has gone away."""
+    """Collect the ASGI messages that answer a GET, even if the answer breaks off or the client disconnects."""
     sent = []
 
     async def receive():
@@ -84,7 +84,7 @@ async def messages(stage, path, *, has_gone=False):
     return sent
 
 
-# A PDF that is kept
+# A stored PDF
 
 
 @pytest.mark.parametrize("size", [5, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 11])
@@ -266,7 +266,7 @@ async def test_a_pdf_that_is_replaced_while_it_is_read_is_cut_off_and_not_mixed(
     assert (await stage.get(path)).content == after
 
 
-# A PDF that is not kept
+# A PDF that is not stored
 
 
 async def test_a_pdf_that_is_not_kept_is_passed_on_and_its_link_is_not(stage):
@@ -404,7 +404,7 @@ async def test_a_pdf_and_a_text_come_out_of_either_store(engine):
         assert (await client.get(f"{path}-text")).text == "IMPRESSION: Normal."
 
 
-# Who gets nothing, and what
+# Requests that get no bytes
 
 
 @pytest.mark.parametrize("kind", ["pdf", "text"])

@@ -1,4 +1,4 @@
-"""https://hl7.org/fhir/R4/capabilitystatement.html: what is said is what there is, and all that there is is said."""
+"""https://hl7.org/fhir/R4/capabilitystatement.html: the statement lists exactly what the facade serves."""
 
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -36,7 +36,7 @@ def resource(statement, resource_type):
 
 
 def asking(one):
-    """Every way in which a search may ask for a parameter, its modifiers and chains included."""
+    """List every form of a search parameter, with all its modifiers and chains."""
     if one.type == "reference":
         yield f"{one.name}={one.targets[0]}/{NO_STUDY}"
         yield from (f"{one.name}:{target}={NO_STUDY}" for target in one.targets)
@@ -61,7 +61,7 @@ async def test_it_is_a_server_of_r4_at_the_base_that_was_asked(statement):
 
 
 async def test_that_it_is_a_us_core_server_is_claimed_only_where_the_site_claims_it(stage, statement):
-    """US Core asks for create of DiagnosticReport, which there is not: decision D30."""
+    """US Core asks for create of DiagnosticReport, which the gateway does not offer: decision D30."""
     assert "instantiates" not in statement
     stage.app.state.facade = replace(stage.app.state.facade, claims_us_core=True)
     assert (await stage.get("metadata")).json()["instantiates"] == [US_CORE_SERVER]

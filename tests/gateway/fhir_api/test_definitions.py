@@ -15,7 +15,7 @@ URN = re.compile(r"urn:autoscribe-gateway:(OperationDefinition|SearchParameter):
 
 @pytest.fixture
 async def defined(stage):
-    """What the CapabilityStatement names that no specification defines: canonical URL -> name."""
+    """Return the gateway's own definitions in the CapabilityStatement: canonical URL -> name."""
     found = {}
     for resource in (await stage.get("metadata")).json()["rest"][0]["resource"]:
         for one in (*resource.get("operation", ()), *resource.get("searchParam", ())):

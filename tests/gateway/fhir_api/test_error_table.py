@@ -1,6 +1,6 @@
-"""Each way in which something can go wrong, as a client sees it: https://hl7.org/fhir/R4/http.html#Status-Codes.
+"""Every kind of error, as a client sees it: https://hl7.org/fhir/R4/http.html#Status-Codes.
 
-What belongs to paging, Binary and the operations is tested beside them; what needs authentication does not exist yet.
+Errors of paging, Binary and the operations are tested beside them. There is no authentication yet.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""RFC 9111 §5.1 (`Age`), §5.2.1; decision D26: how old an answer of the index is, and whether it may lack something."""
+"""RFC 9111 §5.1 (`Age`), §5.2.1; decision D26: age and completeness of answers from the index."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""https://hl7.org/fhir/R4/http.html#history: every content that was served is a version, and none is a delete."""
+"""https://hl7.org/fhir/R4/http.html#history: every content ever served is a version, and none is a delete."""
 
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -18,7 +18,7 @@ NEW = {"Cache-Control": "no-cache"}
 
 
 async def changed(stage, times):
-    """A report whose text changed so many times, each of which was seen; its address."""
+    """Change a report's text so many times, with a read after each; return its address."""
     report = stage.signed()
     path = f"DiagnosticReport/{resource_id(report)}"
     await stage.get(path)
@@ -164,7 +164,7 @@ async def test_what_is_not_stored_has_no_history_and_nothing_is_asked_for(stage,
 
 
 async def test_what_is_withdrawn_is_a_version_and_no_delete(monkeypatch):
-    """CONF-0187 to CONF-0192: `entered-in-error`, and what was said before can still be read."""
+    """CONF-0187 to CONF-0192: the status is `entered-in-error`, and earlier versions can still be read."""
     monkeypatch.setattr(fakes.facade, "site", lambda: replace(site(), on_cancelled_after_sign="withdraw"))
     async with facade() as stage:
         report = stage.signed()

@@ -19,13 +19,13 @@ XML = {"Accept": "application/fhir+xml"}
 
 
 def later(monkeypatch, seconds):
-    """From here on it is so many seconds later."""
+    """Advance the clock by so many seconds."""
     now = clock.now
     monkeypatch.setattr(clock, "now", lambda: now() + timedelta(seconds=seconds))
 
 
 def rejecting(monkeypatch, resource_type):
-    """From here on the judge finds a fault in every resource of that type."""
+    """Make the judge find a fault in every resource of this type."""
     fault = MappingIssue("fhir-structure", "error", "/status", "refused as enum")
     faults = {resource_type: (fault,)}
     monkeypatch.setattr(

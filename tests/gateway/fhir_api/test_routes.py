@@ -1,4 +1,4 @@
-"""https://hl7.org/fhir/R4/http.html#summary: the addresses there are; what is asked of any other is told so."""
+"""https://hl7.org/fhir/R4/http.html#summary: all routes of the facade, and errors for any other path."""
 
 import asyncio
 import json
@@ -146,7 +146,7 @@ async def test_every_operation_and_definition_of_the_tables_has_its_address(stag
 
 
 async def test_no_path_leads_out_of_the_facade(stage):
-    """Raw, as no client library would send it: nothing is decoded twice, nothing is taken for a folder."""
+    """Raw paths that no client library would send: nothing is decoded twice, and `..` is no parent folder."""
     for path in (
         b"/fhir/../metrics",
         b"/fhir/%2e%2e/metrics",
@@ -161,7 +161,7 @@ async def test_no_path_leads_out_of_the_facade(stage):
 
 
 async def raw(app, path):
-    """The answer to a GET of that path as it stands."""
+    """Return the answer to a GET of this raw path."""
     sent = []
 
     async def receive():

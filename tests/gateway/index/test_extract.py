@@ -1,4 +1,4 @@
-"""What a resource is found by: https://hl7.org/fhir/R4/search.html#ptypes, tried on every resource of the goldens."""
+"""Index rows of a resource: https://hl7.org/fhir/R4/search.html#ptypes, tried on every golden resource."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ mrn_namespace = "MERCY"
 
 
 def named(resource, zone=ZONE, **more):
-    """The rows of a resource by the name of their parameter."""
+    """Return the index rows of a resource, keyed by parameter name."""
     names = {}
     for name in ("identifier", "status", "category", "code", "patient", "date", "issued", "signed", "critical"):
         names |= {key(resource["resourceType"], suffixed): suffixed for suffixed in _suffixed(name)}

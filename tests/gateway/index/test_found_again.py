@@ -1,4 +1,4 @@
-"""What a resource says finds it again: the rows and the questions are made alike.
+"""Every value of a resource finds that resource: extraction and search use the same terms.
 
 https://hl7.org/fhir/R4/search.html
 """
@@ -51,7 +51,7 @@ GOLDEN_ROWS = {address: rows(resource, ZONE) for address, resource in GOLDEN_RES
 
 
 def elements(value, path):
-    """The values at a path of a resource, by a walk of its own."""
+    """Collect the values at a path of a resource, independently of the code under test."""
     first, _, rest = path.partition(".")
     if path.startswith("extension('"):
         url, _, rest = path.removeprefix("extension('").partition("').")
@@ -62,7 +62,7 @@ def elements(value, path):
 
 
 def spoken(row, value):
-    """Every query that a client could write for a value of an element."""
+    """List every query that a client could write for a value of an element."""
     if row.type == "date":
         texts = [value] if isinstance(value, str) else list(value.values())
         return [("", text) for text in texts] + [("", f"ap{text}") for text in texts]

@@ -1,4 +1,4 @@
-"""https://hl7.org/fhir/R4/search.html#date: what a date stands for, at every precision."""
+"""https://hl7.org/fhir/R4/search.html#date: the interval of a date, at every precision."""
 
 from __future__ import annotations
 

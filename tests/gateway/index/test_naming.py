@@ -1,4 +1,4 @@
-"""Decision D3: what a search names can be asked of AutoScribe."""
+"""Decision D3: studies and reports that a search names can be fetched from AutoScribe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of search parameters: whole, consistent, and what the standards say of each.
+"""The table of search parameters is complete, consistent, and agrees with the standards.
 
 https://hl7.org/fhir/R4/searchparameter-registry.html, the US Core server CapabilityStatements 6.1.0 and 8.0.0.
 """
@@ -37,16 +37,16 @@ BEYOND = {
     "PractitionerRole": ("_id", "identifier", "organization", "role"),
 }
 OF_EVERY_TYPE = ("_id", "_lastUpdated", "_tag", "_profile", "_security", "_source")
-# What alone makes a search allowed (D30), beside every date
+# Parameters that alone make a search allowed (D30), beside every date
 NARROWING = {
     *("_id", "identifier", "patient", "subject", "study", "imagingStudy", "based-on", "basedOn", "basedon"),
     *("name", "family", "given", "address", "target", "result", "related", "encounter"),
 }
-# Of which there are but few, so that every parameter of its own does
+# Types with few resources, where every parameter of the type makes a search allowed
 FEW = "PractitionerRole"
 MODIFIED = ("text", "of-type", "exact", "identifier")
 PACKAGES = ("hl7.fhir.r4.core-4.0.1.tgz", "us_core_610.tgz", "us_core_800.tgz")
-# Where the index looks at another element than R4: series are not known, the study's own modality is
+# Parameters that index another element than in R4: the study's modality, since series are unknown
 ELSEWHERE = {("ImagingStudy", "modality")}
 IDS = [f"{row.resource_type}.{row.name}" for row in PARAMETERS]
 

@@ -1,4 +1,4 @@
-"""https://hl7.org/fhir/R4/search.html#chaining, #has, #modifiers, decision D30: what a name leads to, what narrows."""
+"""https://hl7.org/fhir/R4/search.html#chaining, #has, #modifiers, decision D30: names, chains, and narrowing."""
 
 from __future__ import annotations
 

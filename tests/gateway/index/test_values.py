@@ -1,4 +1,4 @@
-"""https://hl7.org/fhir/R4/search.html#reference, #date, #string: what values find, and which are malformed."""
+"""https://hl7.org/fhir/R4/search.html#reference, #date, #string: criteria of values, and malformed values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sandbox on a real loopback port, a mailbox that receives webhooks, a raw socket that faces the MLLP receiver."""
+"""Fixtures: a sandbox on a loopback port, a mailbox for webhooks, a raw socket to the MLLP receiver."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ class Running:
 
 @contextmanager
 def running(options: Options) -> Iterator[Running]:
-    """A sandbox on a loop of its own, so that clients which block can talk to it."""
+    """Run a sandbox on its own event loop, so that blocking clients can use it."""
     with listening_socket("127.0.0.1", 0) as listener:
         options = replace(options, port=listener.getsockname()[1])
         app, state = open_sandbox(options)
@@ -137,7 +137,7 @@ class Sender:
         await self.send(encode(payload))
 
     async def some(self, within: float = 5) -> bytes:
-        """What one read gives; b"" when the peer has closed. Raises ConnectionResetError, TimeoutError."""
+        """Read once; b"" if the peer has closed. Raises ConnectionResetError, TimeoutError."""
         async with asyncio.timeout(within):
             return await asyncio.get_running_loop().sock_recv(self.socket, 65_536)
 
@@ -150,7 +150,7 @@ class Sender:
         return self._frames.pop(0)
 
     async def rest(self, within: float = 5) -> tuple[bytes, str]:
-        """All that still comes, and how the connection is then: closed, reset or open."""
+        """Read the remaining bytes; return them and the state of the connection: closed, reset or open."""
         came = b""
         try:
             while data := await self.some(within):
@@ -164,7 +164,7 @@ class Sender:
 
 @pytest.fixture
 async def facing():
-    """`receiver, sender = await facing("ar:3")`: a receiver that behaves so, and a raw socket connected to it."""
+    """Start a receiver with a SPEC and connect a raw socket: `receiver, sender = await facing("ar:3")`."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def face(ack, **options):

@@ -21,7 +21,7 @@ def message(control_id="ID1"):
 
 
 async def answered(facing, ack):
-    """What one message is answered, byte for byte, by a receiver that then falls quiet."""
+    """Return the bytes that a receiver sends for one message."""
     receiver, sender = await facing(ack)
     await sender.say(message())
     data = await sender.some()
@@ -322,7 +322,7 @@ async def test_an_acknowledgement_is_never_acknowledged(facing):
 
 @pytest.mark.parametrize("ack", ["reset", "half-close", "reset-in-frame", "close-at-once"])
 async def test_over_tls_the_connection_beneath_is_ended(facing, tmp_path, ack):
-    """RFC 8446 §6.1 has no half-close that asyncio knows: a receiver that would do so closes."""
+    """asyncio has no half-close over TLS (RFC 8446 §6.1), so the receiver closes the connection."""
     ca = trustme.CA()
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,4 +1,4 @@
-"""What the API refuses, and what the controls under /sandbox do."""
+"""Refusals of the API, and the controls under /sandbox."""
 
 import signal
 import subprocess

@@ -25,7 +25,7 @@ async def codes(sender, number):
 
 @contextlib.asynccontextmanager
 async def mailbox(port=0, reply=b""):
-    """Where the sender takes acknowledgements: (content of the first frame, what came after its reply) of each call."""
+    """Listener for acknowledgements: (content of the first frame, bytes after its reply) per connection."""
     calls = asyncio.Queue()
 
     async def take(reader, writer):

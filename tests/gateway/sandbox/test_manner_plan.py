@@ -1,4 +1,4 @@
-"""Which connection and which message meets which manner: SPECs, counts, chances, and one patient alone."""
+"""Plan of manners: SPECs, counts, chances, and filters by patient."""
 
 import asyncio
 

@@ -70,7 +70,7 @@ def test_what_has_no_default_must_be_written_and_the_message_says_what(survey, k
 
 def test_without_a_start_it_is_said_what_the_start_means_and_what_to_write(survey):
     _, (fault,) = survey(GOOD.replace("start = 2026-03-01T00:00:00-05:00\n", ""))
-    assert "first signed before it" in fault.cure
+    assert "first signed earlier" in fault.cure
     assert "2026-03-01T00:00:00-05:00" in fault.cure
 
 

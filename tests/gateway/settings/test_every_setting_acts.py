@@ -1,4 +1,4 @@
-"""Every setting acts: turned, it changes bytes, or what an object that does the work holds, says or accepts.
+"""Every setting has an effect: a changed value changes output, an object's state, or accepted input.
 
 `TURNED` has a row for each setting of the model; a setting without one fails. A row says the value, as TOML has it, and
 what changes: a function of the configuration, or the test that shows it. A setting that nothing reads fails, too.
@@ -314,7 +314,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def outcome(folder: Path, values: dict[str, str | None], shows: Callable[[Configuration], Any]) -> Any:
-    """Return what shows under these settings, or the keys that are refused."""
+    """Return the effect of these settings, or the refused keys."""
     sections: dict[str, dict[str, str]] = {}
     for key, value in values.items():
         section, _, name = key.rpartition(".")
@@ -378,7 +378,7 @@ def parts() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("made", "name"), list(parts()))
 def test_every_part_of_a_destination_is_read_by_who_does_the_work(made: str, name: str) -> None:
-    """Settings that are read, kept in a destination and then looked at by nobody do nothing."""
+    """A setting that is only stored in a destination, and never read from it, has no effect."""
     left_out = (
         "settings",
         "destinations/reading",

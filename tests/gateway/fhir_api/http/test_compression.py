@@ -14,7 +14,7 @@ GZIP = {"Accept-Encoding": "gzip"}
 
 
 async def answered(app, headers=GZIP, method="GET"):
-    """What a client gets over the wire, not decoded."""
+    """Return a client's answer as sent over the wire, not decoded."""
     async with (
         httpx.AsyncClient(transport=httpx.ASGITransport(Compressed(app)), base_url="http://localhost") as client,
         client.stream(method, "/", headers={"Accept-Encoding": "identity", **headers}) as response,
@@ -93,7 +93,7 @@ async def test_what_is_compressed_already_or_a_part_is_not_touched():
 
 @pytest.mark.parametrize("media_type", ["application/pdf", JSON])
 async def test_a_stream_passes_chunk_by_chunk(media_type):
-    """Each chunk is out before the next is asked for: nothing is gathered."""
+    """Each chunk is sent before the next is read, so nothing is buffered."""
     out, order = [], []
 
     async def chunks():

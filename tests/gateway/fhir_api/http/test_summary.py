@@ -94,7 +94,7 @@ def test_a_part_of_a_resource_is_still_valid_and_of_its_profile_but_for_the_narr
 
 @pytest.mark.parametrize("kind", PROFILED)
 def test_what_is_kept_for_a_profile_is_what_its_rules_ask_for(kind):
-    """Without any of it some resource breaks a rule; a value and the reason for its absence stand for each other."""
+    """Without any one of these elements, some resource breaks a rule; value and dataAbsentReason are alternatives."""
     for name in set(PROFILED[kind].split()) - {"dataAbsentReason"}:
         without = []
         for path in GOLDENS:

@@ -1,4 +1,4 @@
-"""https://hl7.org/fhir/R4/xml.html: XML says what JSON says, in R4's order; read back by a reader that is not ours."""
+"""https://hl7.org/fhir/R4/xml.html: XML has the content of the JSON in R4's order, as an independent reader finds."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The gateway with a signed report in its index, and what it says of itself."""
+"""Fixtures: a gateway with a signed report in its index, and its OpenAPI document."""
 
 import pytest
 from fakes.facade import facade, resource_id
@@ -14,7 +14,7 @@ async def stage():
 
 @pytest.fixture
 async def report(stage):
-    """A signed report, read through."""
+    """Ingest a signed report."""
     found = stage.signed()
     await stage.get(f"DiagnosticReport/{resource_id(found)}")
     return found

@@ -1,4 +1,4 @@
-"""https://spec.openapis.org/oas/v3.1.1.html: all there is, and nothing else."""
+"""https://spec.openapis.org/oas/v3.1.1.html: the document lists exactly the endpoints that exist."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Every example is sent to the gateway and answered with 200; what is read or searched for by id is there."""
+"""Every example, sent to the gateway, is answered with 200; examples by id find their resource."""
 
 import json
 from urllib.parse import quote, urlencode
@@ -16,7 +16,7 @@ def of_document(document):
 
 
 def filled(path, one):
-    """The address with the examples of its path; None where one has none."""
+    """Fill the examples into a path; None if a parameter has no example."""
     for row in one.get("parameters", ()):
         if row["in"] == "path":
             if "example" not in row:

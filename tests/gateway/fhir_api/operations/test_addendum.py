@@ -1,4 +1,4 @@
-"""AutoScribe REST API: which addendum is meant, and what is found when a study is read back (decision D27)."""
+"""AutoScribe REST API: choice of the addendum, and the outcome found when a study is read back (decision D27)."""
 
 import pytest
 from fakes.upstream_json import report_id, report_json, response_json, study_json

@@ -1,4 +1,4 @@
-"""HL7 v2.5.1 §7.3.1: what the feed would send for a report, and what is the matter with it (decision D34)."""
+"""HL7 v2.5.1 §7.3.1: preview of the messages that the feed would send for a report, with issues (decision D34)."""
 
 import base64
 import json
@@ -65,7 +65,7 @@ def issues(response):
 
 
 def without_control_id(message):
-    """A message but for MSH-10, which names who it is for."""
+    """Return a message without MSH-10, which depends on the destination."""
     segments = message.split(b"\r")
     fields = segments[0].split(b"|")
     return [b"|".join([*fields[:9], *fields[10:]]), *segments[1:]]
@@ -281,7 +281,7 @@ def for_destination(report, name="ehr"):
 
 
 def becomes(response):
-    """Return what the response says would become of the report."""
+    """Return the predicted delivery of the report in the response."""
     [said] = [one["part"] for one in response.json()["parameter"] if one["name"] == "delivery"]
     return {one["name"]: one["valueString"] for one in said}
 

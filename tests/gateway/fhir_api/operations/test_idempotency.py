@@ -1,4 +1,4 @@
-"""What is known of a request by its key: its answer, its refusal, or what was sent and must be looked for.
+"""Idempotency keys: stored answers, stored refusals, and sent requests whose outcome must be read back.
 
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
 """

@@ -38,7 +38,7 @@ def fields(response):
 
 
 def document(stage, report):
-    """What AutoScribe says of the study of a report, without sharing of anything."""
+    """Return AutoScribe's document of a report's study, as a copy that shares nothing."""
     study_id = report["studyId"]
     reports = stage.account.reports[study_id]
     users = {one["userId"] for one in reports}

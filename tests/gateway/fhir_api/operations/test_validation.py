@@ -28,7 +28,7 @@ async def validate(stage, path, body=None, **headers):
 
 
 def faults(response):
-    """What is found: severity, type, our code, place."""
+    """List the faults found: severity, type, our code, place."""
     assert response.status_code == 200, response.text
     body = response.json()
     assert body["resourceType"] == "OperationOutcome"

@@ -1,4 +1,4 @@
-"""Whether AutoScribe answered when it was asked last."""
+"""Reachability of AutoScribe: the result of the last request to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands beside the matches of a search: https://hl7.org/fhir/R4/search.html#include, #revinclude."""
+"""Included resources of a search: https://hl7.org/fhir/R4/search.html#include, #revinclude."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def engine(sqlite_engine):
 
 
 async def beside(engine, *wanted, of=("DiagnosticReport/rep-1", "DiagnosticReport/rep-2")):
-    """The addresses of what is included, and what is said."""
+    """Return the addresses of included resources, and the issues."""
     matches = [one for one in (await store.current(engine, of)).values() if one is not None]
     asked = [include(REPORT, *one.split("=")) for one in wanted]
     assert None not in asked

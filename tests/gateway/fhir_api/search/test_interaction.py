@@ -1,6 +1,6 @@
-"""https://hl7.org/fhir/R4/search.html, decision D30: what a search answers with, of what it has to ask AutoScribe for.
+"""https://hl7.org/fhir/R4/search.html, decision D30: answers of a search that must ask AutoScribe first.
 
-What a search means, and its pages, are in tests/search and tests/us_core, over an index that is complete.
+Tests of search semantics and paging, over a complete index, are in tests/search and tests/us_core.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ async def test_a_study_without_reports_is_an_empty_bundle_whichever_way_autoscri
 
 
 async def test_a_total_that_takes_too_long_is_left_out_and_that_is_said(stage, monkeypatch):
-    """The store is as fast as it is: that counting takes too long is played."""
+    """The test simulates a slow count."""
     for report, _ in zip(stage.reports(status="completed"), range(3), strict=False):
         await found(stage, f"study={report['studyId']}")
 

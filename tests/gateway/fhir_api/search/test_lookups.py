@@ -1,4 +1,4 @@
-"""What a search names is read through: decisions D25 and D26, RFC 9111 §5.2.1."""
+"""A search asks AutoScribe for the studies and reports that it names: decisions D25 and D26, RFC 9111 §5.2.1."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def said(bundle):
 
 
 def asked(stage):
-    """The studies that AutoScribe was asked for since the last call."""
+    """Return the studies that AutoScribe was asked for since the last call."""
     return [one.rpartition("/")[2] for one in stage.routes_seen() if one.startswith("GET /studies/")]
 
 

@@ -1,4 +1,4 @@
-"""https://hl7.org/fhir/R4/http.html#paging: a link that says nothing (D9) and that nobody can make or change."""
+"""https://hl7.org/fhir/R4/http.html#paging: a page token is opaque (D9), and cannot be forged or changed."""
 
 import base64
 import json
@@ -68,7 +68,7 @@ def test_a_token_that_any_bit_was_changed_of_is_refused(tokens):
 
 
 def test_the_same_bytes_written_in_another_way_are_refused(tokens):
-    """The last character of a token holds bits that stand for nothing."""
+    """The last character of a token has unused bits."""
     token = next(one for one in (tokens.seal("x" * size, NOW, HOUR) for size in range(9)) if len(one) % 4)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     others = [token[:-1] + one for one in alphabet if one != token[-1]]
@@ -129,7 +129,7 @@ def test_a_token_of_another_site_is_refused(tokens):
 
 
 def test_the_key_of_the_tokens_is_not_the_site_key(tokens):
-    """Whoever has one of the two has not the other: the site key also makes the ids of patients."""
+    """A leak of one key must not disclose the other: the site key also makes patient ids."""
     token = tokens.seal(STATE, NOW, HOUR)
     sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
     with pytest.raises(InvalidTag):

@@ -1,6 +1,6 @@
-"""The places of a walk: what is beside a page, and what becomes of one that is empty when it is asked for.
+"""Positions of pages: links to neighbours, and a page that has become empty.
 
-https://hl7.org/fhir/R4/http.html#paging; that nothing is lost is the property tests' (tests/property/test_paging.py).
+https://hl7.org/fhir/R4/http.html#paging. tests/property/test_paging.py proves that no match is lost.
 """
 
 from __future__ import annotations

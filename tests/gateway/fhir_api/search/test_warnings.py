@@ -1,4 +1,4 @@
-"""What there is to say of an answer: https://hl7.org/fhir/R4/search.html#Warnings, decisions D2, D4, D12, D26."""
+"""Warnings of a search: https://hl7.org/fhir/R4/search.html#Warnings, decisions D2, D4, D12, D26."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def said(response):
 
 
 def swept(stage, ago, *, limit=3600):
-    """Let the last whole look at AutoScribe be so many seconds old."""
+    """Let the last full sweep be so many seconds old."""
     state = stage.app.state
     at = clock.now() - timedelta(seconds=ago)
     record = SweepRecord(sweeps=1, finished=Finished(at - timedelta(seconds=5), at, 150))
