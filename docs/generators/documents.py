@@ -1,6 +1,6 @@
-"""Generate the tables of README.md and docs/ from the code that they describe.
+"""Generate the tables of docs/ from the code that they describe.
 
-Carries out no clause of a standard: `make check` compares README.md and docs/ with these tables.
+Carries out no clause of a standard: `make check` compares docs/ with these tables.
 """
 
 from __future__ import annotations
