@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 from fakes.commanded import sites
 from fakes.feed_site import FeedSite, destination
+from fakes.sandboxed import Running, running
 
 from gateway.sandbox.receiver import MllpReceiver
+from gateway.sandbox.upstream import Options
 
 OpenFeed = Callable[..., AbstractAsyncContextManager[FeedSite]]
 
@@ -31,3 +33,10 @@ def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[OpenFee
                 yield made
 
         yield with_feed
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Callable[..., Running]]:
+    """Starts a sandbox with the options given; it stops with the test."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(running(Options(**options)))

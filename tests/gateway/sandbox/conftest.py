@@ -4,72 +4,17 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import httpx
 import pytest
 
 from gateway.mllp.framing import Decoder, encode
-from gateway.runtime.serving import listening_socket
-from gateway.runtime.serving import running as serving
 from gateway.sandbox.receiver import MllpReceiver
-from gateway.sandbox.state import SandboxAccount
-from gateway.sandbox.upstream import Options, open_sandbox
 from gateway.sandbox.webhooks import Target
 
 WEBHOOK_KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-
-
-@dataclass
-class Running:
-    """A sandbox that answers at `url`."""
-
-    url: str
-    state: SandboxAccount
-    options: Options
-
-    def http(self, **more) -> httpx.Client:
-        headers = {"authorization": f"Bearer {self.options.api_key}"}
-        return httpx.Client(base_url=f"{self.url}/v1/autoScribe", headers=headers, timeout=5, **more)
-
-    def control(self, method: str, path: str, content: str = "") -> dict:
-        with httpx.Client() as client:
-            answer = client.request(method, f"{self.url}/sandbox{path}", content=content)
-        answer.raise_for_status()
-        return answer.json()
-
-
-@contextmanager
-def running(options: Options) -> Iterator[Running]:
-    """Run a sandbox on its own event loop, so that blocking clients can use it."""
-    with listening_socket("127.0.0.1", 0) as listener:
-        options = replace(options, port=listener.getsockname()[1])
-        app, state = open_sandbox(options)
-        started, stop = threading.Event(), threading.Event()
-
-        async def serve() -> None:
-            async with serving(app, listener):
-                started.set()
-                await asyncio.to_thread(stop.wait)
-
-        thread = threading.Thread(target=asyncio.run, args=(serve(),))
-        thread.start()
-        try:
-            assert started.wait(10)
-            yield Running(options.base_url, state, options)
-        finally:
-            stop.set()
-            thread.join()
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Callable[..., Running]]:
-    """Starts a sandbox with the options given; it stops with the test."""
-    with ExitStack() as stack:
-        yield lambda **options: stack.enter_context(running(Options(**options)))
 
 
 @dataclass
