@@ -28,8 +28,13 @@ from gateway.store.database.sqlite import Sqlite  # noqa: E402
 ROOT = Path(__file__).parents[1]
 
 
-# Folders whose tests start processes, wait, or try many examples: `make test-all` alone runs them
-LONG = frozenset({"faults", "identity", "keeping_up", "packaging", "search", "simulation", "us_core"})
+# Folders and files whose tests start processes, wait, or try many examples: `make test-all` alone runs them
+LONG = frozenset(
+    {
+        *("cli", "demo", "faults", "identity", "keeping_up", "operator", "packaging", "phi", "search", "simulation"),
+        *("test_app.py", "us_core"),
+    }
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
