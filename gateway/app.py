@@ -20,10 +20,10 @@ from gateway.checks.destinations import faults as destination_faults
 from gateway.crawl.crawler import crawl_forever
 from gateway.crawl.index_age import SweepWatch
 from gateway.crawl.ports import Crawl, Json
-from gateway.feed.alerts.monitor import Alerting
+from gateway.feed.alerts.monitor import AlertMonitor
 from gateway.feed.alerts.store_alarm import StoreAlarm
-from gateway.feed.compose.render_due import Making
-from gateway.feed.deliver.destination_worker import Holder
+from gateway.feed.compose.render_due import DueRenderer
+from gateway.feed.deliver.destination_worker import DestinationWorker
 from gateway.feed.deliver.hold_feed import HoldFeed
 from gateway.feed.deliver.journaling import Journaling
 from gateway.feed.deliver.retention import Retention
@@ -244,8 +244,8 @@ def _feed_loops(parts: _Parts, journal: Journaling) -> list[Coroutine[Any, Any, 
     routes = routes_of(parts.configuration)
     destinations = [one for one in routes.destinations if one.is_enabled]
     holders = [
-        Holder(
-            Making(engine, site, one, parts.metrics),
+        DestinationWorker(
+            DueRenderer(engine, site, one, parts.metrics),
             leases,
             settings,
             parts.metrics,
@@ -257,7 +257,7 @@ def _feed_loops(parts: _Parts, journal: Journaling) -> list[Coroutine[Any, Any, 
     return [
         journal.run(),
         *[one.run() for one in holders],
-        Alerting(engine, destinations, settings, name, parts.metrics).run(),
+        AlertMonitor(engine, destinations, settings, name, parts.metrics).run(),
         Retention(engine, settings.retention_days).run(),
         SettingsWatch(engine, routes, settings, parts.metrics, leases).run(),
     ]

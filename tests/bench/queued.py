@@ -11,8 +11,8 @@ from pathlib import Path
 
 from fakes.fed import site
 
-from gateway.feed.compose.render_due import Making
-from gateway.feed.deliver.destination_worker import Holder
+from gateway.feed.compose.render_due import DueRenderer
+from gateway.feed.deliver.destination_worker import DestinationWorker
 from gateway.feed.deliver.journaling import UNKEPT, Journaling
 from gateway.routing import Destination, Filter, Mllp
 from gateway.runtime.loops import alongside
@@ -95,8 +95,8 @@ async def served(engine: Engine, one: Destination, folder: Path | None = None) -
     """Send to a destination while the block runs; with a folder, also write the feed journal there."""
     feed, metrics = Feed(), Metrics()
     kept = Journaling(engine, folder, [one.name], site().site_key, metrics) if folder else None
-    making, leases = Making(engine, site(), one, metrics), Leases(engine, "two", feed.lease)
-    holder = Holder(making, leases, feed, metrics, journal=kept or UNKEPT)
+    making, leases = DueRenderer(engine, site(), one, metrics), Leases(engine, "two", feed.lease)
+    holder = DestinationWorker(making, leases, feed, metrics, journal=kept or UNKEPT)
     async with alongside([holder.run(), *([kept.run()] if kept else [])]):
         yield
     if kept:

@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.feed.alerts.monitor import EVERY, LEASE, Alerting
+from gateway.feed.alerts.monitor import EVERY, LEASE, AlertMonitor
 from gateway.runtime import clock
 from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import Metrics
@@ -76,7 +76,7 @@ async def hooked(minutes=()):
 @asynccontextmanager
 async def watched(engine, feed):
     async with hooked() as ([hook], settings):
-        yield hook, Alerting(engine, feed.destinations, settings, "one", feed.metrics)
+        yield hook, AlertMonitor(engine, feed.destinations, settings, "one", feed.metrics)
 
 
 async def write(engine, sql, **values):
@@ -271,7 +271,7 @@ async def test_what_is_over_is_no_number_any_more_though_it_could_not_be_posted(
 async def test_one_process_of_several_watches_and_the_next_goes_on_when_it_is_gone(engine):
     async with fed(engine) as (feed, _), watched(engine, feed) as (hook, watch):
         other_metrics = Metrics()
-        other = Alerting(engine, feed.destinations, Feed(), "two", other_metrics)
+        other = AlertMonitor(engine, feed.destinations, Feed(), "two", other_metrics)
         paused = {"code": "destination-paused", "destination": "ehr"}
         await engine.do(partial(pause, "ehr", "by hand", 1))
         await watch.turn()
@@ -298,7 +298,7 @@ async def test_what_was_told_is_neither_repeated_nor_forgotten_by_the_process_th
         await critical(feed)
 
         def next_process():
-            return Alerting(engine, feed.destinations, settings, "next", Metrics())
+            return AlertMonitor(engine, feed.destinations, settings, "next", Metrics())
 
         for _ in range(3):
             await next_process().once()
@@ -358,18 +358,18 @@ async def test_a_destination_that_no_process_serves_is_told_of_once_over_a_resta
     async with fed(engine) as (feed, _), hooked() as ([hook], settings):
         await feed.sign()
         monkeypatch.setattr("gateway.feed.alerts.conditions.UNSERVED", 1.0)
-        first = Alerting(engine, feed.destinations, settings, "one", Metrics())
+        first = AlertMonitor(engine, feed.destinations, settings, "one", Metrics())
         await first.once()
         await asyncio.sleep(1.1)
         await first.once()
         monkeypatch.undo()
-        await Alerting(engine, feed.destinations, settings, "two", Metrics()).once()
+        await AlertMonitor(engine, feed.destinations, settings, "two", Metrics()).once()
         assert [one[0] for one in changes(hook, "not-served")] == ["begins"]
 
 
 async def test_who_watches_lets_another_at_once_when_it_stops(engine):
     async with fed(engine) as (feed, _), watched(engine, feed) as (_, watch):
-        other = Alerting(engine, feed.destinations, Feed(), "two", Metrics())
+        other = AlertMonitor(engine, feed.destinations, Feed(), "two", Metrics())
         async with alongside([watch.run()]):
             await feed.until_rows(f"SELECT 1 FROM destination WHERE name = '{LEASE}' AND expires > 0", bool)
         await engine.do(partial(pause, "ehr", "by hand", 1))
@@ -392,7 +392,7 @@ def wall_clock(monkeypatch):
 
 async def test_a_critical_result_that_nobody_acknowledges_is_told_to_one_after_another(engine, wall_clock):
     async with fed(engine, critical_alert=0.0) as (feed, _), hooked(minutes=(5, 20)) as ([first, *later], settings):
-        watch = Alerting(engine, feed.destinations, settings, "one", feed.metrics)
+        watch = AlertMonitor(engine, feed.destinations, settings, "one", feed.metrics)
         signed = await critical(feed)
         told = []
         for minutes in (0, 4, 2, 13, 2, 60):
@@ -416,7 +416,7 @@ async def test_a_critical_result_that_nobody_acknowledges_is_told_to_one_after_a
 
 async def test_what_an_operator_acknowledges_is_told_to_nobody_else_and_a_new_case_is(engine, wall_clock):
     async with fed(engine, critical_alert=0.0) as (feed, _), hooked(minutes=(5,)) as ([_, later], settings):
-        watch = Alerting(engine, feed.destinations, settings, "one", feed.metrics)
+        watch = AlertMonitor(engine, feed.destinations, settings, "one", feed.metrics)
         await critical(feed)
         await watch.once()
         [alert] = [one for one in await engine.do(partial(acknowledged, "critical-overdue", None, "me", 1)) if one]
@@ -439,7 +439,7 @@ async def test_nothing_of_a_patient_is_told(engine, wall_clock):
             for _ in range(3):
                 await critical(feed)
             await feed.until("held", "held", "held")
-        watch = Alerting(engine, feed.destinations, settings, "one", feed.metrics)
+        watch = AlertMonitor(engine, feed.destinations, settings, "one", feed.metrics)
         for _ in range(2):
             await watch.once()
             wall_clock(10)

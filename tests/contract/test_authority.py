@@ -10,7 +10,7 @@ from fakes.er7_reader import field
 from fakes.fed import assert_all_arrived, bodies, fed, site
 from fakes.store import rows
 
-from gateway.feed.alerts.monitor import Alerting
+from gateway.feed.alerts.monitor import AlertMonitor
 from gateway.routing import Filter
 from gateway.routing.filter import Scope, facility_keys
 from gateway.settings.feed import Feed
@@ -33,7 +33,7 @@ async def held(feed, count):
 
 
 async def codes(engine, feed):
-    alerts = await Alerting(engine, feed.destinations, Feed(), "one", feed.metrics).once()
+    alerts = await AlertMonitor(engine, feed.destinations, Feed(), "one", feed.metrics).once()
     return {alert.code: alert.count for alert in alerts}
 
 
@@ -75,7 +75,7 @@ async def test_a_critical_result_that_is_held_for_it_is_told_at_once_and_each_ne
             await feed.sign(critical=False)
             await held(feed, 1)
             assert "critical-blocked" not in await codes(engine, feed)
-            watch = Alerting(engine, feed.destinations, Feed(), "one", feed.metrics)
+            watch = AlertMonitor(engine, feed.destinations, Feed(), "one", feed.metrics)
             for count in (1, 2):
                 await feed.sign(critical=True)
                 await held(feed, 1 + count)

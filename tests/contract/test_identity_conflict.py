@@ -9,7 +9,7 @@ from fakes.er7_reader import field
 from fakes.fed import bodies, fed
 from fakes.store import rows
 
-from gateway.feed.alerts.monitor import Alerting
+from gateway.feed.alerts.monitor import AlertMonitor
 from gateway.settings.feed import Feed
 from gateway.store.studies import identities
 
@@ -28,7 +28,7 @@ async def sign_of(feed, said, *, critical=False):
 
 
 async def codes(engine, feed):
-    alerts = await Alerting(engine, feed.destinations, Feed(), "one", feed.metrics).once()
+    alerts = await AlertMonitor(engine, feed.destinations, Feed(), "one", feed.metrics).once()
     return {alert.code: alert.count for alert in alerts}
 
 
@@ -61,7 +61,7 @@ async def test_a_critical_result_in_conflict_is_told_at_once_and_each_new_one(en
         await sign_of(feed, OTHER)
         await feed.until_rows(HELD, lambda found: len(found) == 1)
         assert "critical-blocked" not in await codes(engine, feed)
-        watch = Alerting(engine, feed.destinations, Feed(), "one", feed.metrics)
+        watch = AlertMonitor(engine, feed.destinations, Feed(), "one", feed.metrics)
         for count in (1, 2):
             await sign_of(feed, OTHER, critical=True)
             await feed.until_rows(HELD, lambda found, count=count: len(found) == 1 + count)

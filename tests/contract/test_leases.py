@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from gateway.feed.deliver.lease_guard import Tenure
+from gateway.feed.deliver.lease_guard import LeaseGuard
 from gateway.runtime import clock
 from gateway.runtime.loops import alongside
 from gateway.store.database.postgres import Postgres
@@ -82,7 +82,7 @@ async def test_a_renewal_waits_behind_no_other_work_of_the_database(postgres_dat
     engine = Postgres(postgres_database, 2)
     async with engine.opened():
         leases = Leases(engine, "one", 1.0)
-        tenure = Tenure(leases, await leases.take("ehr"))
+        tenure = LeaseGuard(leases, await leases.take("ehr"))
         async with alongside([tenure.keep()]):
             busy = [asyncio.create_task(engine.do(lambda: ask(_BUSY))) for _ in range(6)]
             assert await Leases(engine, "two", 1.0).take("ehr") is None

@@ -17,7 +17,7 @@ from fakes.store import rows
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from gateway.feed.compose.render_due import Making
+from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.operator.fate import fate
 from gateway.feed.plan.planning import Planning, apply_plan, leave_plan
 from gateway.ingest import Pipeline
@@ -140,7 +140,7 @@ class World:
     async def make(self, name: str) -> None:
         if name in self.served:
             lease = await Leases(self.engine, "one", 60).take(name)
-            await Making(self.engine, site(), self.served[name], Metrics()).once(lease)
+            await DueRenderer(self.engine, site(), self.served[name], Metrics()).once(lease)
 
     async def send(self, name: str) -> None:
         await self.make(name)

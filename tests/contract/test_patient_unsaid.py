@@ -9,7 +9,7 @@ from fakes.charts import speak_of
 from fakes.er7_reader import field
 from fakes.fed import assert_all_arrived, bodies, fed
 
-from gateway.feed.alerts.monitor import Alerting
+from gateway.feed.alerts.monitor import AlertMonitor
 from gateway.settings.feed import Feed
 from mappings.hl7v2 import receiver as profile
 
@@ -25,7 +25,7 @@ async def signed_nameless(feed, *, critical):
 
 
 async def codes(engine, feed):
-    alerts = await Alerting(engine, feed.destinations, Feed(), "one", feed.metrics).once()
+    alerts = await AlertMonitor(engine, feed.destinations, Feed(), "one", feed.metrics).once()
     return {alert.code: alert.count for alert in alerts}
 
 

@@ -8,7 +8,7 @@ import pytest
 from fakes.fed import assert_all_arrived, fed, site
 from fakes.store import rows
 
-from gateway.feed.alerts.monitor import Alerting
+from gateway.feed.alerts.monitor import AlertMonitor
 from gateway.settings.feed import Feed
 from mappings.profile.vista import Vista
 
@@ -30,7 +30,7 @@ async def held(feed, reason, count=1):
 
 
 async def alerts(feed):
-    said = await Alerting(feed.engine, feed.destinations, Feed(), "one", feed.metrics).once()
+    said = await AlertMonitor(feed.engine, feed.destinations, Feed(), "one", feed.metrics).once()
     return {alert.code for alert in said}
 
 

@@ -11,7 +11,7 @@ from fakes.er7_reader import field
 from fakes.fed import bodies, fed
 from fakes.store import rows
 
-from gateway.feed.alerts.monitor import Alerting
+from gateway.feed.alerts.monitor import AlertMonitor
 from gateway.settings.feed import Feed
 from gateway.store.database.statements import Statement, ask
 from gateway.store.feed.audit import actor
@@ -67,7 +67,7 @@ async def held(feed, *signed):
 
 
 async def alerts(feed):
-    said = await Alerting(feed.engine, feed.destinations, Feed(), "one", feed.metrics).once()
+    said = await AlertMonitor(feed.engine, feed.destinations, Feed(), "one", feed.metrics).once()
     return {alert.code: alert.count for alert in said}
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.feed.deliver.circuit_breaker import Breaker
+from gateway.feed.deliver.circuit_breaker import CircuitBreaker
 from gateway.runtime.metrics import Metrics
 
 
-def breaker(engine: Any = None, metrics: Metrics | None = None, name: str = "ehr") -> Breaker:
+def breaker(engine: Any = None, metrics: Metrics | None = None, name: str = "ehr") -> CircuitBreaker:
     """Make the breaker of a destination; without an engine it stays closed."""
-    return Breaker(engine, name, metrics or Metrics())
+    return CircuitBreaker(engine, name, metrics or Metrics())

@@ -19,8 +19,8 @@ from fakes.in_force import always_in_force
 from fakes.store import rows
 from structlog.testing import capture_logs
 
-from gateway.feed.compose.render_due import Making
-from gateway.feed.deliver.destination_worker import Holder
+from gateway.feed.compose.render_due import DueRenderer
+from gateway.feed.deliver.destination_worker import DestinationWorker
 from gateway.feed.deliver.journaling import UNKEPT, Journal
 from gateway.ingest import Fetched, Pipeline
 from gateway.routing import Destination, Filter, Mllp, Retry, Routes
@@ -119,8 +119,10 @@ class Fed:
         await always_in_force(self.engine, self.destinations, changes=False)
         feed = settings or Feed()
         leases = Leases(self.engine, holder, feed.lease)
-        makings = [Making(self.engine, self.settings or site(), one, self.metrics) for one in self.destinations]
-        async with alongside(Holder(one, leases, feed, self.metrics, journal=journal).run() for one in makings):
+        makings = [DueRenderer(self.engine, self.settings or site(), one, self.metrics) for one in self.destinations]
+        async with alongside(
+            DestinationWorker(one, leases, feed, self.metrics, journal=journal).run() for one in makings
+        ):
             yield
 
     async def states(self) -> list[str]:

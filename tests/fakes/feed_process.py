@@ -22,8 +22,8 @@ from typing import Any
 
 from fakes.fed import Fed, destination, site
 
-from gateway.feed.compose.render_due import Making
-from gateway.feed.deliver.destination_worker import Holder
+from gateway.feed.compose.render_due import DueRenderer
+from gateway.feed.deliver.destination_worker import DestinationWorker
 from gateway.runtime import log
 from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
@@ -129,5 +129,5 @@ def _serve(place: str, port: int, log_file: str, holder: str, lease: float, way:
 async def _served(place: str, port: int, holder: str, lease: float, way: dict[str, Any]) -> None:
     engine = Postgres(place) if place.startswith("postgresql") else Sqlite(Path(place))
     async with engine.opened():
-        making = Making(engine, site(), destination(port, **way), Metrics())
-        await Holder(making, Leases(engine, holder, lease), Feed(), Metrics()).run()
+        making = DueRenderer(engine, site(), destination(port, **way), Metrics())
+        await DestinationWorker(making, Leases(engine, holder, lease), Feed(), Metrics()).run()

@@ -15,8 +15,8 @@ from fakes.gateway_process import site_file
 from fakes.in_force import always_in_force
 from fakes.store import rows
 
-from gateway.feed.compose.render_due import Making
-from gateway.feed.deliver.destination_worker import Holder
+from gateway.feed.compose.render_due import DueRenderer
+from gateway.feed.deliver.destination_worker import DestinationWorker
 from gateway.feed.deliver.journaling import UNKEPT, Journaling
 from gateway.routing import routes_of
 from gateway.runtime.loops import alongside
@@ -111,12 +111,15 @@ class FeedSite:
         async with self.here.store() as engine:
             leases = Leases(engine, "one", 6)
             enabled = [one for one in routes.destinations if one.is_enabled]
-            makings = [Making(engine, configuration.site, one, Metrics()) for one in enabled]
+            makings = [DueRenderer(engine, configuration.site, one, Metrics()) for one in enabled]
             kept = Journaling(
                 engine, self.folder, [one.name for one in enabled], configuration.site.site_key, Metrics()
             )
             notes = kept if journal else UNKEPT
-            holders = [Holder(one, leases, Feed(), Metrics(), ignores=routes.ignores, journal=notes) for one in makings]
+            holders = [
+                DestinationWorker(one, leases, Feed(), Metrics(), ignores=routes.ignores, journal=notes)
+                for one in makings
+            ]
             async with alongside(one.run() for one in holders):
                 yield
             await kept.close()

@@ -14,7 +14,7 @@ from fakes.lanes import STUDY, new
 from fakes.store import rows
 
 from gateway.feed.deliver import destination_worker, lookahead
-from gateway.feed.deliver.destination_worker import Holder
+from gateway.feed.deliver.destination_worker import DestinationWorker
 from gateway.routing import Retry
 from gateway.runtime import clock
 from gateway.runtime.errors import ConnectFailed
@@ -99,7 +99,7 @@ class Refusing:
         """Serve by that worker while the block runs."""
         making: Any = _Nothing(self.engine, self._to)
         leases = Leases(self.engine, name, self.settings.lease)
-        task = asyncio.create_task(Holder(making, leases, self.settings, self.metrics).run())
+        task = asyncio.create_task(DestinationWorker(making, leases, self.settings, self.metrics).run())
         try:
             yield
         finally:

@@ -16,7 +16,7 @@ from gateway.feed.alerts.conditions import alerts
 from gateway.feed.alerts.webhook import hooks
 from gateway.feed.deliver.ack_policy import verdict
 from gateway.feed.deliver.pacing import Pacing
-from gateway.feed.deliver.refusal_count import Storm
+from gateway.feed.deliver.refusal_count import RefusalCount
 from gateway.feed.plan.planning import Plan
 from gateway.ingest.assembly import engine_of, pipeline_of
 from gateway.routing import Http, routes_of
@@ -127,7 +127,7 @@ def old(read: Configuration) -> list[str]:
 
 
 def storm(read: Configuration) -> Any:
-    made = Storm(read.settings.feed)
+    made = RefusalCount(read.settings.feed)
     return made._limits
 
 

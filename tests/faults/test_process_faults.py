@@ -30,7 +30,7 @@ from fakes.gateway_process import environment, site_file, started
 from fakes.scale import KILLS
 from fakes.store import rows
 
-from gateway.feed.deliver.circuit_breaker import Breaker
+from gateway.feed.deliver.circuit_breaker import CircuitBreaker
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable
 from gateway.sandbox.receiver import MllpReceiver
@@ -269,7 +269,7 @@ async def test_f42_a_server_that_drops_every_connection_while_an_answer_comes_re
 async def test_f42_a_fault_of_ours_while_an_answer_comes_repeats_nothing(engine, monkeypatch):
     """Whatever error ends a holder's work, the answers to messages in hand are still awaited."""
     async with fed(engine, "slow:seconds=0.4") as (feed, receiver), feed.serving():
-        real, failed = Breaker.look, []
+        real, failed = CircuitBreaker.look, []
 
         async def fails(breaker):
             if receiver.messages and not failed:
@@ -277,7 +277,7 @@ async def test_f42_a_fault_of_ours_while_an_answer_comes_repeats_nothing(engine,
                 raise ZeroDivisionError
             return await real(breaker)
 
-        monkeypatch.setattr(Breaker, "look", fails)
+        monkeypatch.setattr(CircuitBreaker, "look", fails)
         await feed.sign(critical=False)
         await feed.until("delivered")
         assert failed

@@ -1,4 +1,4 @@
-"""Conditions of the feed that an operator is alerted to, as data; `Alerting` in monitor.py tracks which are new.
+"""Conditions of the feed that an operator is alerted to, as data; `AlertMonitor` in monitor.py tracks which are new.
 
 HL7 v2.5.1 §2.9.2 (a message without an acknowledgement may not have arrived); decisions D13, D31, D32, D37, D38. An
 alert names a destination and studies, and gives counts. It holds nothing about a patient.

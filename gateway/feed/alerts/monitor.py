@@ -39,7 +39,7 @@ _MINUTE: Final = 60.0
 _GRACE: Final = 2.0
 
 
-class Alerting:
+class AlertMonitor:
     """Monitor of all destinations; `holder` names this process in the lease."""
 
     def __init__(

@@ -69,7 +69,7 @@ class _Asked:
     rows: Sequence[Waiting]
 
 
-class Making:
+class DueRenderer:
     """Composer of all messages to one destination."""
 
     def __init__(self, engine: Engine, site: Site, destination: Destination, metrics: Metrics) -> None:

@@ -25,7 +25,7 @@ SELDOM: Final = 300.0  # seconds between two probes after that
 _SECOND: Final = 1_000_000
 
 
-class Breaker:
+class CircuitBreaker:
     """Circuit breaker of one destination, as this process knows it; `turns` counts its changes of state."""
 
     def __init__(self, engine: Engine, destination: str, metrics: Metrics) -> None:

@@ -1,6 +1,6 @@
 """Count the delivery results of one destination; open its circuit breaker or pause it if it refuses everything.
 
-HL7 v2.5.1 §2.9.2; decision D32. Immediate answers and late ones are counted apart, each by its own `Hearing`: a
+HL7 v2.5.1 §2.9.2; decision D32. Immediate answers and late ones are counted apart, each by its own `DeliveryResults`: a
 receiver's interface may accept everything while its application refuses everything.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from gateway.feed.deliver.circuit_breaker import Breaker
-from gateway.feed.deliver.refusal_count import Storm
+from gateway.feed.deliver.circuit_breaker import CircuitBreaker
+from gateway.feed.deliver.refusal_count import RefusalCount
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
 from gateway.runtime.metrics import Metrics
@@ -24,12 +24,14 @@ from gateway.store.feed.states import FOR_NOW
 _SECOND: Final = 1_000_000
 
 
-class Hearing:
+class DeliveryResults:
     """Counter of the results of one destination."""
 
-    def __init__(self, engine: Engine, destination: str, settings: Feed, metrics: Metrics, breaker: Breaker) -> None:
+    def __init__(
+        self, engine: Engine, destination: str, settings: Feed, metrics: Metrics, breaker: CircuitBreaker
+    ) -> None:
         self._engine, self._destination, self._metrics, self._breaker = engine, destination, metrics, breaker
-        self._storm = Storm(settings)
+        self._storm = RefusalCount(settings)
 
     async def hear(self, result: SendResult, *, is_late: bool = False) -> None:
         """Count a result; `is_late` for an application's answer to a message that was delivered and counted before.

@@ -13,17 +13,17 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from gateway.feed.compose.render_due import TOGETHER, Making
+from gateway.feed.compose.render_due import TOGETHER, DueRenderer
 from gateway.feed.deliver.ack_listener import ack_listener
 from gateway.feed.deliver.channel import channel
-from gateway.feed.deliver.circuit_breaker import Breaker
-from gateway.feed.deliver.delivery_results import Hearing
+from gateway.feed.deliver.circuit_breaker import CircuitBreaker
+from gateway.feed.deliver.delivery_results import DeliveryResults
 from gateway.feed.deliver.journaling import UNKEPT, Journal
 from gateway.feed.deliver.late_acks import LateAcks
-from gateway.feed.deliver.lease_guard import Tenure
+from gateway.feed.deliver.lease_guard import LeaseGuard
 from gateway.feed.deliver.lookahead import Lookahead
 from gateway.feed.deliver.sender import Sender
-from gateway.feed.deliver.unwritten_results import Aftermath
+from gateway.feed.deliver.unwritten_results import UnwrittenResults
 from gateway.feed.plan.planning import Planning
 from gateway.routing.filter import Ignore
 from gateway.runtime import clock
@@ -49,12 +49,12 @@ _MOMENT: Final = 5.0  # seconds to wait at the end for a store that may not answ
 _SECOND: Final = 1_000_000
 
 
-class Holder:
+class DestinationWorker:
     """Worker of one destination in one process; `leases` names the process."""
 
     def __init__(  # noqa: PLR0913 (its collaborators)
         self,
-        making: Making,
+        making: DueRenderer,
         leases: Leases,
         settings: Feed,
         metrics: Metrics,
@@ -65,9 +65,9 @@ class Holder:
         self._making, self._leases = making, leases
         self._engine, self._destination = making.engine, making.destination
         self._journal = journal
-        self._breaker = Breaker(self._engine, self._destination.name, metrics)
-        self._hearing = Hearing(self._engine, self._destination.name, settings, metrics, self._breaker)
-        self._aftermath = Aftermath(self._engine, self._destination, leases.seconds, self._hearing)
+        self._breaker = CircuitBreaker(self._engine, self._destination.name, metrics)
+        self._hearing = DeliveryResults(self._engine, self._destination.name, settings, metrics, self._breaker)
+        self._aftermath = UnwrittenResults(self._engine, self._destination, leases.seconds, self._hearing)
         self._listening: set[asyncio.Task[None]] = set()  # senders whose lease is over, waiting for an answer
         self._late = LateAcks(self._engine, self._destination, settings, metrics, self._breaker, journal=journal)
         self._planning = Planning(self._engine, self._destination, ignores, settings)
@@ -90,7 +90,7 @@ class Holder:
             try:
                 lease = await self._leases.take(name)
                 if lease is not None:
-                    await self._serve(Tenure(self._leases, lease))
+                    await self._serve(LeaseGuard(self._leases, lease))
             except LeaseLost:
                 get_logger().warning("lease-lost", destination=name)
             except Exception as error:
@@ -98,7 +98,7 @@ class Holder:
             self._breaker.left()
             await clock.sleep(self._leases.again)
 
-    async def _serve(self, tenure: Tenure) -> None:
+    async def _serve(self, tenure: LeaseGuard) -> None:
         """Serve the destination under a lease, until it is lost or this is cancelled.
 
         Raises:
@@ -141,7 +141,7 @@ class Holder:
             await asyncio.wait([self._started(self._hand_back(tenure))], timeout=_MOMENT)
 
     async def _until_over(
-        self, tenure: Tenure, line: Lookahead, senders: list[asyncio.Task[None]], others: list[asyncio.Task[None]]
+        self, tenure: LeaseGuard, line: Lookahead, senders: list[asyncio.Task[None]], others: list[asyncio.Task[None]]
     ) -> None:
         """Wait until a task ends or this is cancelled; then for the messages in hand, so that they are not sent twice.
 
@@ -163,7 +163,7 @@ class Holder:
             self._listening.update(task for task in senders if not task.done())
             raise
 
-    async def _hand_back(self, tenure: Tenure) -> None:
+    async def _hand_back(self, tenure: LeaseGuard) -> None:
         """Store the last late acknowledgements and give the lease back; it expires if the store does not answer."""
         with suppress(GatewayError, LeaseLost):
             await self._late.settle(within=0)  # acknowledgements that came with the last messages
@@ -180,7 +180,7 @@ class Holder:
         if not task.cancelled():
             task.exception()
 
-    async def _mend(self, tenure: Tenure) -> None:
+    async def _mend(self, tenure: LeaseGuard) -> None:
         """Queue a report again if an old copy may have arrived after it, once no old copy can arrive any more."""
         name, restates = self._destination.name, self._destination.receiver.addendum == "replace"
         while True:
@@ -191,7 +191,7 @@ class Holder:
                 get_logger().warning("old-copy-possible", destination=name, study_id=stale_message.study_id, code=code)
             await clock.sleep(_MEND)
 
-    async def _take_over(self, tenure: Tenure) -> None:
+    async def _take_over(self, tenure: LeaseGuard) -> None:
         """Check the journal, then settle or send again the messages that the last holder had in hand."""
         name = self._destination.name
         await self._journal.see_that_nothing_is_lost()
@@ -204,7 +204,7 @@ class Holder:
         get_logger().info("feed-serves", destination=name, count=len(again))
         await self._breaker.look()
 
-    async def _make(self, tenure: Tenure, line: Lookahead) -> None:
+    async def _make(self, tenure: LeaseGuard, line: Lookahead) -> None:
         """Compose the messages that are due, again and again."""
         await self._making.see_settings(tenure.lease)
         with self._engine.bell.listener() as news:
@@ -215,7 +215,7 @@ class Holder:
                 if made < TOGETHER:  # a full batch: more is likely due
                     await news.wait(_LOOK)
 
-    async def _plan(self, tenure: Tenure) -> None:
+    async def _plan(self, tenure: LeaseGuard) -> None:
         """Put the settings in force, and plan the messages that they change for earlier reports (D37)."""
         while not await self._planning.begin(tenure.lease):
             await clock.sleep(_SOON)
@@ -231,7 +231,7 @@ class Holder:
             with suppress(NotRenamed):  # reported when the gateway starts
                 await self._engine.do(partial(renamed, old, new, micros(clock.now())))
 
-    async def _watch_clock(self, tenure: Tenure, line: Lookahead) -> None:
+    async def _watch_clock(self, tenure: LeaseGuard, line: Lookahead) -> None:
         """Shift scheduled retries when the system clock is set back, so that they are not delayed."""
         ahead = clock.now().timestamp() - clock.monotonic()
         while True:

@@ -13,8 +13,8 @@ from functools import partial
 from random import Random
 from typing import Final
 
-from gateway.feed.deliver.circuit_breaker import Breaker
-from gateway.feed.deliver.delivery_results import Hearing
+from gateway.feed.deliver.circuit_breaker import CircuitBreaker
+from gateway.feed.deliver.delivery_results import DeliveryResults
 from gateway.feed.deliver.journaling import UNKEPT, Journal
 from gateway.feed.deliver.outcome import SendOutcomes
 from gateway.routing import Destination
@@ -44,13 +44,13 @@ class LateAcks:
         destination: Destination,
         settings: Feed,
         metrics: Metrics,
-        breaker: Breaker,
+        breaker: CircuitBreaker,
         *,
         journal: Journal = UNKEPT,
     ) -> None:
         self._engine, self._destination, self._metrics = engine, destination, metrics
         self._journal = journal
-        self._hearing = Hearing(engine, destination.name, settings, metrics, breaker)
+        self._hearing = DeliveryResults(engine, destination.name, settings, metrics, breaker)
         self._outcomes = SendOutcomes(destination, Random())  # noqa: S311 (spreads tries)
         self._waiting: deque[tuple[Ack, str]] = deque()
         self._news = asyncio.Event()

@@ -17,7 +17,7 @@ MARGIN: Final = 0.25  # the last share of a lease, in which nothing is sent
 _MOMENT: Final = 1.0  # seconds to wait for a cancelled renewal
 
 
-class Tenure:
+class LeaseGuard:
     """Lease that is renewed while it is held; `permit` limits what this process may write under it."""
 
     def __init__(self, leases: Leases, lease: Lease) -> None:

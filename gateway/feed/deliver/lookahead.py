@@ -11,7 +11,7 @@ from collections import deque
 from datetime import datetime
 from typing import Final
 
-from gateway.feed.deliver.circuit_breaker import Breaker
+from gateway.feed.deliver.circuit_breaker import CircuitBreaker
 from gateway.runtime import clock
 from gateway.store.database.instants import micros
 from gateway.store.feed.messages import Head, Messages
@@ -24,7 +24,7 @@ _SECOND: Final = 1_000_000
 class Lookahead:
     """Lookahead of one destination, shared by its senders."""
 
-    def __init__(self, messages: Messages, destination: str, breaker: Breaker) -> None:
+    def __init__(self, messages: Messages, destination: str, breaker: CircuitBreaker) -> None:
         self._messages, self._destination, self._breaker = messages, destination, breaker
         self._turns = breaker.turns
         self._heads: deque[Head] = deque()

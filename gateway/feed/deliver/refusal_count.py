@@ -31,7 +31,7 @@ class _Tally:
         return self._count >= count and len(self._lanes) >= lanes
 
 
-class Storm:
+class RefusalCount:
     """Counter of consecutive refusals: of all, and of the permanent ones among them."""
 
     def __init__(self, settings: Feed) -> None:

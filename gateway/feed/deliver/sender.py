@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from gateway.feed.deliver.channel import Channel
 from gateway.feed.deliver.journaling import UNKEPT, Journal
-from gateway.feed.deliver.lease_guard import Tenure
+from gateway.feed.deliver.lease_guard import LeaseGuard
 from gateway.feed.deliver.lookahead import Lookahead
 from gateway.feed.deliver.outcome import SendOutcomes
 from gateway.feed.deliver.pacing import Pacing
-from gateway.feed.deliver.unwritten_results import Aftermath
+from gateway.feed.deliver.unwritten_results import UnwrittenResults
 from gateway.mllp.link import numbered
 from gateway.mllp.permit import PermitEnded
 from gateway.routing import Destination
@@ -48,11 +48,11 @@ class Sender:
         self,
         engine: Engine,
         destination: Destination,
-        tenure: Tenure,
+        tenure: LeaseGuard,
         line: Lookahead,
         *,
         tell: Tell,
-        aftermath: Aftermath,
+        aftermath: UnwrittenResults,
         journal: Journal = UNKEPT,
     ) -> None:
         self._engine, self._destination, self._tenure = engine, destination, tenure

@@ -10,7 +10,7 @@ import asyncio
 from functools import partial
 from typing import Final
 
-from gateway.feed.deliver.delivery_results import Hearing
+from gateway.feed.deliver.delivery_results import DeliveryResults
 from gateway.routing import Destination, Folder
 from gateway.runtime import clock
 from gateway.runtime.log import code_of, get_logger
@@ -23,10 +23,10 @@ _TRY: Final = 1.0  # seconds between two tries to store a result
 _SECOND: Final = 1_000_000
 
 
-class Aftermath:
+class UnwrittenResults:
     """Results at one destination that are not stored yet; `lease` is how long a lease is valid, in seconds."""
 
-    def __init__(self, engine: Engine, destination: Destination, lease: float, hearing: Hearing) -> None:
+    def __init__(self, engine: Engine, destination: Destination, lease: float, hearing: DeliveryResults) -> None:
         self._engine, self._name, self._hearing = engine, destination.name, hearing
         transport = destination.transport
         self._answer = 0.0 if isinstance(transport, Folder) else transport.ack_timeout

@@ -1,6 +1,6 @@
 """Gateways that feed one receiver from one store under seeded faults, and the laws that must hold all the same.
 
-Decision D33. Real are `Holder`, `Sender`, `Connection`, `Peer` and every statement. Replaced are the database's
+Decision D33. Real are `DestinationWorker`, `Sender`, `Connection`, `Peer` and every statement. Replaced are the database's
 location, the network, the clock, and the composer, whose message text is the number of the version.
 """
 
@@ -160,7 +160,7 @@ class Gateway:
         writer = Writer(self.engine, world.destination, world.current)
         feed = Feed.model_construct(**{**Feed().model_dump(), "lease": LEASE})
         leases = Leases(self.engine, name, LEASE)
-        serving = destination_worker.Holder(writer, leases, feed, world.metrics)  # type: ignore[arg-type]
+        serving = destination_worker.DestinationWorker(writer, leases, feed, world.metrics)  # type: ignore[arg-type]
         self.task = self.loop.create_task(serving.run())
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gateway.feed.deliver.lease_guard import Tenure
+from gateway.feed.deliver.lease_guard import LeaseGuard
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable
 from gateway.store.feed.leases import Lease, LeaseLost
@@ -41,7 +41,7 @@ def taken():
 
 
 async def test_each_renewal_extends_what_may_be_written():
-    tenure = Tenure(Store(True, True, True, True), taken())
+    tenure = LeaseGuard(Store(True, True, True, True), taken())
     assert 0 < tenure.permit.left <= SECONDS * 0.75
     keeping = asyncio.create_task(tenure.keep())
     await asyncio.sleep(SECONDS)
@@ -51,7 +51,7 @@ async def test_each_renewal_extends_what_may_be_written():
 
 
 async def test_the_end_is_seen_though_the_database_hangs():
-    tenure = Tenure(Store(), taken())
+    tenure = LeaseGuard(Store(), taken())
     begun = time.monotonic()
     with pytest.raises(LeaseLost):
         await asyncio.wait_for(tenure.keep(), 5)
@@ -62,12 +62,12 @@ async def test_the_end_is_seen_though_the_database_hangs():
 @pytest.mark.parametrize("error", [LeaseLost(), StoreUnavailable("gone")])
 async def test_a_renewal_that_fails_says_why(error):
     with pytest.raises(type(error)):
-        await Tenure(Store(error), taken()).keep()
+        await LeaseGuard(Store(error), taken()).keep()
 
 
 async def test_a_renewal_that_hangs_does_not_come_behind_what_is_given_back():
     store = Store()
-    tenure = Tenure(store, taken())
+    tenure = LeaseGuard(store, taken())
     keeping = asyncio.create_task(tenure.keep())
     await asyncio.sleep(SECONDS / 4 + 0.05)
     keeping.cancel()
