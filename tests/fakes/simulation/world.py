@@ -1,6 +1,6 @@
 """Gateways that feed one receiver from one store under seeded faults, and the laws that must hold all the same.
 
-Decision D33. Real are `DestinationWorker`, `Sender`, `Connection`, `Peer` and every statement. Replaced are the database's
+Decision D33. `DestinationWorker`, `Sender`, `Connection`, `Peer` and every statement are real. Not real: the database's
 location, the network, the clock, and the composer, whose message text is the number of the version.
 """
 
