@@ -133,7 +133,7 @@ def _headings(candidates: Sequence[Mark], text: str) -> list[Mark]:
             headings.append(accepted[-1])
             seen = seen or label in _SEEN
         elif headings and accepted[-1].label and _is_empty(mark, place, candidates):
-            accepted.append(mark._replace(label=CLOSING))
+            accepted.append(mark._replace(label=CLOSING, end=mark.start))
     return accepted
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mappings.codes import SECTION_LOINC
+from mappings.model import Section
 from mappings.sections import HEADINGS, cut
 
 TEXTS = Path(__file__).parents[4] / "shared" / "report-texts"
@@ -392,3 +393,7 @@ def test_every_code_of_a_section_belongs_to_a_label_and_no_phrase_to_two() -> No
 def test_every_phrase_of_the_table_is_found(label: str, phrase: str) -> None:
     assert labels(f"{phrase.upper()}:\nText") == [label]
     assert labels(f"{phrase}: text") == [label]
+
+
+def test_a_title_with_nothing_below_it_closes_a_section_and_is_no_heading() -> None:
+    assert cut("ADDENDUM\nREPORT") == (Section("addendum", "ADDENDUM", "\n"), Section("", "", "REPORT"))
