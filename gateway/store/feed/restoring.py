@@ -221,12 +221,6 @@ def gone_on(destination: str, now: int) -> Steps[str]:
     return beside[-1]
 
 
-def is_paused_as(destination: str, reason: str) -> Steps[bool]:
-    """True if a destination is paused for that reason."""
-    rows = yield from ask(PAUSED, name=destination)
-    return bool(rows) and str(rows[0][0]) == reason
-
-
 def replayed(lane: Sequence[JournaledMessage], now: int) -> Steps[str]:
     """Store what the journal has of one lane, in order, each message once; return why the lane is then held.
 
