@@ -16,8 +16,8 @@ from typing import Final
 from generators.documents import table
 from mappings.hl7v2 import msh, nte, obr, obx, obx_pdf, obx_uid, obx_vitals, orc, pid, pv1, tq1, zds
 from mappings.hl7v2.judge import FieldFacts, field_facts
+from mappings.life.status import STATUS
 from mappings.model import Facts
-from mappings.status import STATUS
 from mappings.trace import defaulted
 from mappings.trace.losses import FHIR_CHANGES, FHIR_LOSSES, HL7V2_CHANGES, HL7V2_LOSSES, SWITCHED_OFF
 from mappings.trace.outputs import outputs

@@ -1,14 +1,14 @@
 """Compute the rooms of the code, their arrows and their floors from the imports.
 
-A room is a folder or a file directly in gateway/, or mappings/ as a whole. An arrow goes from a room to each other room
-that one of its files imports. A room on floor 1 imports no other room; any other room is one floor above the highest
-room that it imports.
+A room is a folder or a file directly in gateway/, or mappings/ as a whole, which has rooms of its own. An arrow goes
+from a room to each other room that one of its files imports. A room on floor 1 imports no other room; any other room is
+one floor above the highest room that it imports.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -26,9 +26,16 @@ def room_of(path: Path) -> str:
     return "mappings" if path.parts[0] == "mappings" else path.parts[1].removesuffix(".py")
 
 
-def arrows(root: Path = ROOT) -> Arrows:
+def mappings_room_of(path: Path) -> str:
+    """Return the room of a file of mappings/: `fhir`, `patient`, `model`."""
+    return path.parts[1].removesuffix(".py")
+
+
+def arrows(
+    root: Path = ROOT, packages: tuple[str, ...] = _PACKAGES, room_of: Callable[[Path], str] = room_of
+) -> Arrows:
     """Return each room with the rooms that it imports."""
-    files = [path.relative_to(root) for name in _PACKAGES for path in (root / name).rglob("*.py")]
+    files = [path.relative_to(root) for name in packages for path in (root / name).rglob("*.py")]
     modules = {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in files}
     found: dict[str, set[str]] = {}
     for path in files:
@@ -54,13 +61,22 @@ def floors(graph: Arrows) -> dict[str, int]:
 
 
 def floor_table() -> str:
-    """Render the table for docs/architecture.md: floors from the top, each room with the rooms that it uses."""
-    graph = arrows()
+    """Render the table of all rooms for docs/architecture.md."""
+    return _table(arrows(), lambda room: ROOT / "mappings" if room == "mappings" else ROOT / "gateway" / room)
+
+
+def mappings_table() -> str:
+    """Render the table of the rooms of mappings/ for docs/architecture.md."""
+    return _table(arrows(ROOT, ("mappings",), mappings_room_of), lambda room: ROOT / "mappings" / room)
+
+
+def _table(graph: Arrows, folder_of: Callable[[str], Path]) -> str:
+    """Render floors from the top, each room with the rooms that it uses."""
     levels = floors(graph)
     rows = ["| floor | room | what it is for | uses |", "|---|---|---|---|"]
     for room in sorted(graph, key=lambda one: (-levels[one], one)):
         below = sorted(graph[room], key=lambda one: (-levels[one], one))
-        rows.append(f"| {levels[room]} | `{room}` | {_purpose(room)} | {', '.join(below)} |")
+        rows.append(f"| {levels[room]} | `{room}` | {_purpose(folder_of(room))} | {', '.join(below)} |")
     return "\n".join(rows)
 
 
@@ -74,8 +90,7 @@ def _imported(path: Path, modules: Mapping[str, Path]) -> Iterator[str]:
                 yield submodule if submodule in modules else node.module
 
 
-def _purpose(room: str) -> str:
+def _purpose(folder: Path) -> str:
     """Return the first line of the docstring of a room."""
-    folder = ROOT / "mappings" if room == "mappings" else ROOT / "gateway" / room
     file = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
     return (ast.get_docstring(ast.parse(file.read_text())) or "").splitlines()[0]

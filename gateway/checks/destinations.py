@@ -26,9 +26,9 @@ from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration, DestinationSettings, IgnoreSettings, is_loopback
 from gateway.settings.destination import EVERY, OVERRIDES
 from mappings.hl7v2.contradictions import contradictions
-from mappings.procedures import dicom_modality, modality_parts
 from mappings.profile import MODALITIES, NAME_ORDERS, Facility, Receiver, Rule, Site, exact
 from mappings.profile.receiver import written_as
+from mappings.values.procedures import dicom_modality, modality_parts
 
 # MSH field -> the `[mapping]` setting that fills it; a receiver profile may have its own for MSH-5 and MSH-6
 _MSH: Final = {"MSH-3": "sending_application", "MSH-5": "receiving_application", "MSH-6": "receiving_facility"}

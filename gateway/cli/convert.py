@@ -16,19 +16,20 @@ from gateway.fhir_api.operations import trace_table
 from gateway.routing import Destination
 from gateway.routing.preview import PreviewRequest, delivery, preview
 from gateway.runtime.errors import NoMessage
-from mappings import decode, to_fhir, to_oru, wire
-from mappings.changes import changes
+from mappings import decode, to_fhir, to_oru
 from mappings.fhir.bundle import collection
 from mappings.fhir.judge import judge
 from mappings.fhir.patient import renamed, taken_patient_ids
 from mappings.hl7v2 import messages_of_all
 from mappings.hl7v2.judge import judge_message
 from mappings.hl7v2.rules import check_rules
-from mappings.identifiers import message_control_id
 from mappings.issues import MappingIssue, WireError
+from mappings.life.changes import changes
 from mappings.model import Cause, Facts, Mapped, Study
+from mappings.patient.identifiers import message_control_id
+from mappings.patient.subjects import recency, subjects
 from mappings.profile import Receiver, Site
-from mappings.subjects import recency, subjects
+from mappings.study import wire
 from mappings.trace import trace
 
 DESTINATION: Final = "convert"

@@ -30,8 +30,8 @@ from gateway.store.database.migrate import migrate as migrate_store
 from gateway.store.studies import identities
 from gateway.store.studies.coverage import all_studies, sample, studies_stored
 from gateway.store.studies.sweep_record import SweepRecord
-from mappings.identifiers import upstream_id
 from mappings.issues import WireError
+from mappings.patient.identifiers import upstream_id
 
 Say = Callable[[str], object]
 _SAMPLED: Final = 2_000

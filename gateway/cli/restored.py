@@ -39,9 +39,9 @@ from gateway.store.feed.states import RESTORED
 from gateway.store.studies import intake
 from gateway.store.studies.kept import Kept, kept
 from mappings.hl7v2.place import pdf_number
-from mappings.identifiers import short_id
-from mappings.orders import orders
+from mappings.patient.identifiers import short_id
 from mappings.profile import Site
+from mappings.study.orders import orders
 
 _EVERY: Final = 100  # studies between two lines of progress
 _HOLD: Final = "`serve --hold-feed --restored-from INSTANT` holds what may have been sent"

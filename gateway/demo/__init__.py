@@ -19,7 +19,7 @@ from gateway.runtime import clock, log
 from gateway.runtime.serving import stop_signal
 from gateway.sandbox.inbox import ReceivedMessage
 from gateway.sandbox.readable import readable
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
 
 __all__ = ["Ports", "once", "run"]
 

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from mappings.hl7v2.received import Received, Segment, read
-from mappings.identifiers import long_id, upstream_id
-from mappings.text import normal_form
+from mappings.patient.identifiers import long_id, upstream_id
+from mappings.values.text import normal_form
 
 Json = Mapping[str, Any]
 

@@ -19,7 +19,7 @@ from gateway.feed.operator.fate import Kind, fate
 from gateway.runtime import clock
 from gateway.store.feed.reconciling import recorded
 from mappings.hl7v2.received import read
-from mappings.identifiers import fhir_id, short_id
+from mappings.patient.identifiers import fhir_id, short_id
 
 _ANSWER: Final = 10.0  # seconds for an answer of the gateway
 _DELIVERY: Final = 30.0  # seconds for the delivery of the message after that

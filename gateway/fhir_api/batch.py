@@ -28,8 +28,8 @@ from gateway.fhir_api.http.headers import fhir_answer, negotiated
 from gateway.fhir_api.http.outcome import of_error, outcome
 from gateway.fhir_api.http.query import parameters
 from gateway.runtime.errors import NotAcceptable, PdfInterrupted, RequestError, RequestTooLarge
-from mappings.dates import fhir_instant
 from mappings.fhir.rendering import json_bytes
+from mappings.values.dates import fhir_instant
 
 AT_ONCE: Final = 8
 # Bytes of all answers together

@@ -33,9 +33,9 @@ from gateway.store.studies.versions import CURRENT
 from gateway.upstream.pdf_stream import PdfStream
 from mappings.fhir.datatypes import TEXT_PLAIN
 from mappings.fhir.rendering import json_bytes
-from mappings.identifiers import upstream_id
 from mappings.model import Report
-from mappings.text import utf8
+from mappings.patient.identifiers import upstream_id
+from mappings.values.text import utf8
 
 PDF: Final = "application/pdf"
 _ID: Final = re.compile(r"(rep-[0-9a-f]{32})-(pdf|text)")

@@ -21,8 +21,8 @@ from gateway.fhir_api.served import DEFINITIONS, OPERATIONS, RESOURCES, Served
 from gateway.index.parameter import Parameter
 from gateway.index.parameters import parameters_of
 from gateway.runtime.errors import NotSupported
-from mappings.dates import fhir_instant
 from mappings.fhir.rendering import json_bytes
+from mappings.values.dates import fhir_instant
 
 _NAME: Final = "autoscribe-gateway"
 FHIR_VERSION: Final = "4.0.1"

@@ -18,7 +18,7 @@ from gateway.fhir_api.served import BY_TYPE
 from gateway.runtime.errors import ResourceNotFound, UpstreamNotFound
 from gateway.store.studies.search import Version
 from gateway.store.studies.versions import CURRENT
-from mappings.identifiers import upstream_id
+from mappings.patient.identifiers import upstream_id
 
 _OWNER: Final = re.compile(r"(?:rep|stu|usr)-[0-9a-f]{32}")
 # Built from a user and a facility: only a report names both, so no single id can be asked for

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from gateway.index.keys import SEPARATOR, bounded, folded, token_term
-from mappings.text import REPLACEMENT
+from mappings.values.text import REPLACEMENT
 
 # Characters that PostgreSQL cannot store (NUL, lone surrogates), and the separators of a term
 _UNFIT: Final = re.compile("[\x00\x1e\x1f\ud800-\udfff]")

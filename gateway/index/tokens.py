@@ -15,7 +15,7 @@ from gateway.index.terms import code_start, code_term, system_end, typed_term, w
 from gateway.index.value import Value
 from gateway.runtime.errors import BadRequest
 from mappings.codes import DICOM_UID, SID_STUDY
-from mappings.identifiers import is_dicom_uid
+from mappings.patient.identifiers import is_dicom_uid
 
 STUDY_ID: Final = re.compile(r"(?:ImagingStudy/)?stu[_-]([0-9a-f]{32})")
 _URN_OID: Final = "urn:oid:"

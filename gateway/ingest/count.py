@@ -11,7 +11,7 @@ from collections import Counter
 from gateway.ingest import Ingested
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
-from mappings.dates import parse_instant
+from mappings.values.dates import parse_instant
 
 
 def note(ingested: Ingested, metrics: Metrics) -> None:

@@ -17,13 +17,13 @@ from gateway.store.database.statements import Row
 from gateway.store.studies.coverage import digest_of
 from gateway.store.studies.kept import Kept
 from mappings import decode, to_fhir
-from mappings.changes import Change, Known, changes
-from mappings.dates import study_dates_after
 from mappings.fhir.patient import person_of, renamed, taken_patient_ids
 from mappings.issues import MappingIssue
+from mappings.life.changes import Change, Known, changes
 from mappings.model import CauseKind, Facts, PdfFacts
+from mappings.patient.subjects import subjects
 from mappings.profile import Site
-from mappings.subjects import subjects
+from mappings.values.dates import study_dates_after
 
 Json = Mapping[str, Any]
 Resource = dict[str, Any]

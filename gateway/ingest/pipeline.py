@@ -33,8 +33,8 @@ from gateway.store.studies import intake, versions
 from gateway.store.studies.intake import OthersMoved, Outdated
 from gateway.store.studies.kept import kept, unpacked
 from gateway.store.studies.versions import RenderedVersion, WrittenVersion
-from mappings.changes import Change
 from mappings.issues import MappingIssue
+from mappings.life.changes import Change
 from mappings.model import PdfFacts, Study
 from mappings.profile import Site
 

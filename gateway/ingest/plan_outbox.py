@@ -16,9 +16,9 @@ from gateway.routing import InForce, Routed, Routes, routed
 from gateway.routing.owed import SAYS, news, owed
 from gateway.routing.plan import Step
 from gateway.store.database.instants import micros
-from mappings.changes import Change
-from mappings.dates import parse_instant
+from mappings.life.changes import Change
 from mappings.model import Cause, CauseKind, Report
+from mappings.values.dates import parse_instant
 
 Told = Mapping[str, AbstractSet[str]]
 _SECOND: Final = 1_000_000

@@ -20,14 +20,14 @@ from gateway.store.studies.coverage import digest_of
 from gateway.store.studies.intake import PatientClaim, Taken, uid_key
 from gateway.store.studies.kept import Kept, packed
 from gateway.store.studies.versions import RenderedVersion
-from mappings.dates import parse_instant
 from mappings.fhir.rendering import json_bytes
 from mappings.fhir.retired import retired
-from mappings.identifiers import fhir_id
+from mappings.life.status import refusal
 from mappings.model import Study
+from mappings.patient.identifiers import fhir_id
+from mappings.patient.subjects import recency
 from mappings.profile import Site
-from mappings.status import refusal
-from mappings.subjects import recency
+from mappings.values.dates import parse_instant
 
 _NOWHERE: Final = Routes()
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mappings import decode, to_fhir
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
 from mappings.profile import Site
 
 Json = Mapping[str, Any]

@@ -15,9 +15,9 @@ from unicodedata import normalize
 
 from mappings.fhir.patient import person_of
 from mappings.model import Facts, Study
-from mappings.people import Person, are_two_people, person
+from mappings.patient.people import Person, are_two_people, person
+from mappings.patient.subjects import subjects
 from mappings.profile import Site
-from mappings.subjects import subjects
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _NOBODY: Final = Person()

@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 from gateway.settings.destination import EVERY, Critical, Status
 from mappings.model import Report, Study
-from mappings.procedures import dicom_modality, modality_parts
+from mappings.patient.subjects import subject_snapshot
 from mappings.profile import Site, exact
-from mappings.subjects import subject_snapshot
+from mappings.values.procedures import dicom_modality, modality_parts
 
 _TOGETHER: Final = "\\"
 

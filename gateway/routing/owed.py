@@ -24,8 +24,8 @@ from typing import Final, Literal
 
 from gateway.routing.filter import About, Filter, Ignore, about
 from gateway.settings.destination import Status
-from mappings.dates import parse_instant
 from mappings.model import Cause, CauseKind, Report, Study
+from mappings.values.dates import parse_instant
 
 OwedState = Literal["waiting", "before_start", "excluded"]
 NoOneState = Literal["unrouted", "ignored"]

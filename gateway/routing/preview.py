@@ -17,12 +17,12 @@ from gateway.routing.in_force import ever_in_force
 from gateway.routing.routing import routed
 from gateway.runtime.errors import NoMessage
 from mappings import to_oru
-from mappings.changes import changes
 from mappings.hl7v2 import messages_of_all
 from mappings.hl7v2.rules import check_rules
-from mappings.identifiers import message_control_id
 from mappings.issues import MappingIssue
+from mappings.life.changes import changes
 from mappings.model import Cause, Facts, Study
+from mappings.patient.identifiers import message_control_id
 from mappings.profile import Receiver, Site
 
 DeliveryState = Literal[

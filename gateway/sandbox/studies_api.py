@@ -17,8 +17,8 @@ from gateway.sandbox import views
 from gateway.sandbox.answers import account, action, page
 from gateway.sandbox.seed_study import instant, user_reference
 from gateway.sandbox.state import SandboxAccount, refusal
-from mappings import wire
 from mappings.issues import WireError
+from mappings.study import wire
 
 Json = dict[str, Any]
 Predicate = Callable[[Json, Any], bool]

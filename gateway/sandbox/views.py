@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from gateway.sandbox.dice import Dice
 from gateway.sandbox.switches import Switches
-from mappings.wire import STUDY_REPORT_METADATA
+from mappings.study.wire import STUDY_REPORT_METADATA
 
 Json = dict[str, Any]
 

@@ -17,9 +17,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from gateway.settings.group import SettingsGroup
 from gateway.settings.values import host_and_port, is_header_value, parts_of, time_zone
-from mappings.dates import parse_instant
 from mappings.profile import read_receiver
 from mappings.profile.table import Table
+from mappings.values.dates import parse_instant
 
 Kind = Literal["mllp", "file", "http"]
 Status = Literal["final", "addendum", "corrected", "draft"]

@@ -1,6 +1,6 @@
 """Read AutoScribe's answers strictly: JSON in the shape of the contract, about the object that was asked for.
 
-AutoScribe REST API, state of November 2026 (`mappings.wire` has the shapes). Errors name a JSON pointer, never a value.
+AutoScribe REST API, state of November 2026; shapes in `mappings.study.wire`. Errors name a JSON pointer, never a value.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.runtime.errors import UpstreamAmbiguous, UpstreamNotUnderstood
-from mappings import wire
 from mappings.issues import MappingIssue, WireError
+from mappings.study import wire
 
 _ANY_OBJECT: Final = wire.Kind(dict, "an object")
 _ENVELOPE: Final[wire.Shape] = {"hasMore": (wire.BOOLEAN, "R"), "cursor": (wire.TEXT, "O")}

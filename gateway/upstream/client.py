@@ -36,7 +36,7 @@ from gateway.upstream.failures import Breakage, Failure
 from gateway.upstream.pdf_link import AllowedHosts
 from gateway.upstream.pdf_stream import PdfStream
 from gateway.upstream.query import StudyFilters, UserFilters
-from mappings import wire
+from mappings.study import wire
 
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)  # they log whole URLs, even presigned ones

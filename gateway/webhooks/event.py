@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, Protocol
 
 from standardwebhooks import Webhook
 
-from mappings.wire import REPORT_ID, STUDY_ID, Kind, Shape, check, loads
+from mappings.study.wire import REPORT_ID, STUDY_ID, Kind, Shape, check, loads
 
 TOLERANCE: Final = timedelta(minutes=5)
 REPORT_DELIVERED: Final = "report.delivered"

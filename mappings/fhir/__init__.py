@@ -20,9 +20,9 @@ from mappings.fhir.provenance import provenance
 from mappings.fhir.report_parts import ReportParts, report_parts
 from mappings.fhir.scene import Scene, scene
 from mappings.fhir.service_request import service_requests
+from mappings.life.status import has_addenda, refusal
 from mappings.model import Facts, Mapped, Study
 from mappings.profile import Site
-from mappings.status import has_addenda, refusal
 
 __all__ = ["to_fhir"]
 

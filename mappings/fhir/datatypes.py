@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Final
 
 from mappings.codes import DATA_ABSENT_REASON_EXTENSION, EXTENSION, V2_0203
-from mappings.text import normal_form
+from mappings.values.text import normal_form
 
 Json = dict[str, Any]
 STRING_LIMIT: Final = 1024 * 1024

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from mappings.codes import ADDENDUM_OF_EXTENSION, SID_FILLER_ORDER, US_CORE, V2_0074
-from mappings.conclusion import concluding_text
-from mappings.dates import parse_instant, spoken, spoken_when
 from mappings.fhir.categories import RADIOLOGY
 from mappings.fhir.datatypes import (
     STRING_LIMIT,
@@ -27,8 +25,10 @@ from mappings.fhir.narrative import CRITICAL, narrative
 from mappings.fhir.order_numbers import accession_identifiers, placer_identifiers
 from mappings.fhir.report_parts import NOT_SIGNED, ReportParts, addenda_said, newest_signature
 from mappings.fhir.scene import Scene
-from mappings.identifiers import fhir_id, short_id
-from mappings.procedures import diagnostic_service_section
+from mappings.patient.identifiers import fhir_id, short_id
+from mappings.study.conclusion import concluding_text
+from mappings.values.dates import parse_instant, spoken, spoken_when
+from mappings.values.procedures import diagnostic_service_section
 
 _META: Final[Json] = {"profile": [f"{US_CORE}diagnosticreport-note"]}
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, LOINC, US_CORE, US_CORE_DOCUMENT_CATEGORY
-from mappings.dates import parse_instant, spoken
 from mappings.fhir.datatypes import Json, coding, reference, said
 from mappings.fhir.narrative import narrative
 from mappings.fhir.report_parts import ReportParts
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
+from mappings.values.dates import parse_instant, spoken
 
 _META: Final[Json] = {"profile": [f"{US_CORE}documentreference"]}
 _TYPE: Final[Json] = {"coding": [coding(LOINC, *DIAGNOSTIC_IMAGING_STUDY)], "text": DIAGNOSTIC_IMAGING_STUDY[1]}

@@ -11,7 +11,7 @@ from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, LOINC
 from mappings.fhir.datatypes import Json, coding, line
 from mappings.fhir.scene import Scene
 from mappings.model import Report
-from mappings.procedures import examination
+from mappings.values.procedures import examination
 
 _ANY: Final[list[Json]] = [coding(LOINC, *DIAGNOSTIC_IMAGING_STUDY)]
 

@@ -20,8 +20,8 @@ from mappings.fhir.order_numbers import accession_identifiers
 from mappings.fhir.provider import requester
 from mappings.fhir.report_parts import ReportParts
 from mappings.fhir.scene import Scene
-from mappings.identifiers import fhir_id, is_dicom_uid
-from mappings.procedures import dicom_modalities, dicom_modality, modality_issues, modality_parts
+from mappings.patient.identifiers import fhir_id, is_dicom_uid
+from mappings.values.procedures import dicom_modalities, dicom_modality, modality_issues, modality_parts
 
 
 def imaging_study_identifier(scene: Scene) -> list[Json]:

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from mappings.fhir.datatypes import Json
 from mappings.fhir.invariants import faults
 from mappings.issues import MappingIssue
-from mappings.wire import escape_pointer
+from mappings.study.wire import escape_pointer
 
 CLASSES: Final[dict[str, Any]] = {
     "DiagnosticReport": DiagnosticReport,

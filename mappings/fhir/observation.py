@@ -20,13 +20,13 @@ from mappings.codes import (
     UCUM,
     US_CORE,
 )
-from mappings.conclusion import CONCLUDING, concluding_text, flagged
 from mappings.fhir.datatypes import STRING_LIMIT, Json, coding, line, said
 from mappings.fhir.narrative import CRITICAL, narrative
 from mappings.fhir.report_parts import NOT_SIGNED, ReportParts, addenda_said, newest_signature
 from mappings.fhir.scene import Scene
 from mappings.sections import heading_words
-from mappings.units import vital_sign
+from mappings.study.conclusion import CONCLUDING, concluding_text, flagged
+from mappings.values.units import vital_sign
 
 # Observation.status of a vital sign <- DiagnosticReport.status (http://hl7.org/fhir/R4/valueset-observation-status.html)
 _VITAL_STATUS: Final = {

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from mappings.codes import SID_ACCESSION, SID_PLACER_ORDER
 from mappings.fhir.datatypes import Json, identifier, line
-from mappings.orders import Order
 from mappings.profile import Site
+from mappings.study.orders import Order
 
 
 def accession_identifier(order: Order, site: Site) -> Json | None:

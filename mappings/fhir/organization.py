@@ -10,8 +10,8 @@ from typing import Final
 from mappings.codes import OID, SID_FACILITY, US_CORE, US_NPI
 from mappings.fhir.datatypes import Json, identifier, line, reference, said
 from mappings.fhir.narrative import narrative
-from mappings.identifiers import organization_id
 from mappings.model import Snapshot
+from mappings.patient.identifiers import organization_id
 from mappings.profile import OrganizationDetails, Site
 
 _META: Final[Json] = {"profile": [f"{US_CORE}organization"]}

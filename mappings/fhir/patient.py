@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from mappings.codes import ADMINISTRATIVE_GENDER, US_CORE
-from mappings.dates import birth_date
 from mappings.fhir.datatypes import Json, data_absent, extension, identifier, line, said
 from mappings.fhir.narrative import narrative
 from mappings.fhir.organization import organization_reference
 from mappings.fhir.scene import Scene
-from mappings.identifiers import Identity
 from mappings.issues import MappingIssue
 from mappings.model import Snapshot
-from mappings.names import NAME_ASSUMED, parse_name
-from mappings.people import Person, are_two_people, is_remarkable
-from mappings.subjects import Subject
+from mappings.patient.identifiers import Identity
+from mappings.patient.people import Person, are_two_people, is_remarkable
+from mappings.patient.subjects import Subject
+from mappings.values.dates import birth_date
+from mappings.values.names import NAME_ASSUMED, parse_name
 
 _META: Final[Json] = {"profile": [f"{US_CORE}patient"]}
 _NO_NAME: Final = "Name not known"

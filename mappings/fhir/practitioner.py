@@ -13,10 +13,10 @@ from mappings.fhir.datatypes import Json, extension, identifier, line, reference
 from mappings.fhir.narrative import narrative
 from mappings.fhir.provider import provider_identifiers
 from mappings.fhir.scene import Scene, odd_characters
-from mappings.identifiers import fhir_id, is_npi
 from mappings.model import Report, User
-from mappings.names import is_generation
-from mappings.signers import signer
+from mappings.patient.identifiers import fhir_id, is_npi
+from mappings.study.signers import signer
+from mappings.values.names import is_generation
 
 _META: Final[Json] = {"profile": [f"{US_CORE}practitioner"]}
 _TEXT_FIELDS: Final = {

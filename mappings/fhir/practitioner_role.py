@@ -14,7 +14,7 @@ from mappings.fhir.narrative import narrative
 from mappings.fhir.organization import organization_name
 from mappings.fhir.practitioner import Radiologist
 from mappings.fhir.scene import Scene
-from mappings.identifiers import organization_id, role_id
+from mappings.patient.identifiers import organization_id, role_id
 
 _META: Final[Json] = {"profile": [f"{US_CORE}practitionerrole"]}
 

@@ -14,11 +14,11 @@ from mappings.codes import (
     US_CORE,
     US_CORE_PROVENANCE_PARTICIPANT,
 )
-from mappings.dates import parse_instant
 from mappings.fhir.datatypes import Json, coding, identifier, said
 from mappings.fhir.narrative import narrative
 from mappings.fhir.report_parts import ReportParts
 from mappings.fhir.scene import Scene
+from mappings.values.dates import parse_instant
 
 _GATEWAY_NAME: Final = "autoscribe-gateway"
 _META: Final[Json] = {"profile": [f"{US_CORE}provenance"]}

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from mappings.codes import SID_REPORT
-from mappings.conclusion import Passage, header, passages, statement
-from mappings.dates import LATE_STUDY_DATE, When, effective, fhir_instant, parse_instant, read_instant
 from mappings.fhir.datatypes import Json, base64_of, identifier, line, reference, text_attachment
 from mappings.fhir.examination import diagnostic_report_code
 from mappings.fhir.organization import organization_reference
 from mappings.fhir.practitioner import Radiologist
 from mappings.fhir.scene import Scene
-from mappings.identifiers import fhir_id
+from mappings.life.status import Status, addendum_parent, report_status
 from mappings.model import Report
-from mappings.signers import signer, spoken_name
-from mappings.status import Status, addendum_parent, report_status
-from mappings.subjects import Subject
-from mappings.text import character_issues, normal_form, signed_text_issues, utf8
+from mappings.patient.identifiers import fhir_id
+from mappings.patient.subjects import Subject
+from mappings.study.conclusion import Passage, header, passages, statement
+from mappings.study.signers import signer, spoken_name
+from mappings.values.dates import LATE_STUDY_DATE, When, effective, fhir_instant, parse_instant, read_instant
+from mappings.values.text import character_issues, normal_form, signed_text_issues, utf8
 
 NOT_SIGNED = "NOT SIGNED"
 

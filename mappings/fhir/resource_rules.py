@@ -18,9 +18,9 @@ from mappings.codes import (
     US_CORE_DOCUMENT_CATEGORY,
     US_NPI,
 )
-from mappings.dates import parse_instant
 from mappings.fhir.datatypes import Json
-from mappings.identifiers import is_npi
+from mappings.patient.identifiers import is_npi
+from mappings.values.dates import parse_instant
 
 Fault = tuple[str, str]
 

@@ -12,10 +12,10 @@ from typing import Final
 
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Snapshot, Study
-from mappings.orders import Order, orders
+from mappings.patient.subjects import Subject, subjects
 from mappings.profile import Site
-from mappings.subjects import Subject, subjects
-from mappings.text import character_issues
+from mappings.study.orders import Order, orders
+from mappings.values.text import character_issues
 
 _SNAPSHOT_TEXTS: Final = {
     "age": "age",

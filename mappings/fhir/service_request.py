@@ -19,9 +19,9 @@ from mappings.fhir.order_numbers import accession_identifier, placer_identifier
 from mappings.fhir.provider import requester
 from mappings.fhir.report_parts import ReportParts
 from mappings.fhir.scene import Scene
-from mappings.identifiers import fhir_id
-from mappings.orders import Order
+from mappings.patient.identifiers import fhir_id
 from mappings.profile import Site
+from mappings.study.orders import Order
 
 _META: Final[Json] = {"profile": [f"{US_CORE}servicerequest"]}
 

@@ -11,12 +11,12 @@ from typing import Final
 
 from mappings.hl7v2.er7 import components, repetitions, subcomponents, value
 from mappings.hl7v2.versions import DEGREE_IS_PROFESSIONAL_SUFFIX
-from mappings.identifiers import is_npi, is_oid
 from mappings.issues import MappingIssue
 from mappings.model import User
-from mappings.names import PersonName, is_generation, parse_name
+from mappings.patient.identifiers import is_npi, is_oid
 from mappings.profile import NameOrder, Provider
-from mappings.signers import spoken_name
+from mappings.study.signers import spoken_name
+from mappings.values.names import PersonName, is_generation, parse_name
 
 # Family, given, middle, suffix, prefix, degree, in the order of XPN and XCN
 _Parts = tuple[str, str, str, str, str, str]

@@ -3,7 +3,7 @@ r"""ER7 encoder: writes fields, components, repetitions and segments as text, an
 HL7 v2.5.1 §2.5 (delimiters), §2.6 (construction rules), §2.7.1 (escape sequences), §2.5.3.5 (null), decision D2.
 
 A value may hold anything. Only the delimiters of this module are delimiters in the output, and only the CR that ends a
-segment is a control character. Values pass through N(text) (mappings/text.py), so no LF, VT or FS ever gets out.
+segment is a control character. Values pass through N(text) (mappings/values/text.py), so no LF, VT or FS ever gets out.
 Nothing is cut. A field of only `""` would tell the receiver to delete its value, so a value of exactly that gets one
 blank at the end.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from mappings.text import lines, normal_form
+from mappings.values.text import lines, normal_form
 
 FIELD: Final = "|"
 COMPONENT: Final = "^"

@@ -11,7 +11,7 @@ from typing import Final
 
 from mappings.hl7v2.er7 import LINE_BREAK, NOT_NULL, NULL, Table, escape, layout
 from mappings.hl7v2.result import Result
-from mappings.text import character_issues, lines, normal_form
+from mappings.values.text import character_issues, lines, normal_form
 
 CRITICAL: Final = "CRITICAL RESULT"
 

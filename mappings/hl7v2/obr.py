@@ -20,8 +20,8 @@ from mappings.hl7v2.orc import (
 )
 from mappings.hl7v2.result import Result
 from mappings.hl7v2.versions import PROCEDURE_CODE_OR_NOTHING, layouts
-from mappings.identifiers import short_id
-from mappings.procedures import diagnostic_service_section, dicom_modality, examination, modality_issues
+from mappings.patient.identifiers import short_id
+from mappings.values.procedures import diagnostic_service_section, dicom_modality, examination, modality_issues
 
 # Table 0074, if the modality is not known
 RADIOLOGY: Final = "RAD"
@@ -135,7 +135,7 @@ def obr_24_diagnostic_serv_sect_id(result: Result) -> str:
 
 
 def obr_25_result_status(result: Result) -> str:
-    """OBR-25 Result Status <- report.status, table 0123 (mappings/status.py): F, or C after an earlier message.
+    """OBR-25 Result Status <- report.status, table 0123 (mappings/life/status.py): F, or C after an earlier message.
 
     HL7 v2.5.1 §7.4.1.25.
     """

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from mappings.conclusion import Passage, header, passages
 from mappings.hl7v2.er7 import FIELD, Table, components, layout, value
 from mappings.hl7v2.lengths import LENGTHS_OF
 from mappings.hl7v2.nte import note_segments
@@ -42,7 +41,8 @@ from mappings.hl7v2.report_text import (
 )
 from mappings.hl7v2.result import Result
 from mappings.model import Report
-from mappings.text import character_issues, signed_text_issues
+from mappings.study.conclusion import Passage, header, passages
+from mappings.values.text import character_issues, signed_text_issues
 
 # Switch `critical` -> OBX-8, table 0078; IS in v2.5.1, CE if a receiver of RAD-128 requires it
 OBX_8: Final[dict[str, str]] = {

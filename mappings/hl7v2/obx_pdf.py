@@ -20,8 +20,8 @@ from mappings.hl7v2.obx_report import (
     restated,
 )
 from mappings.hl7v2.result import Result
-from mappings.identifiers import fhir_id
 from mappings.model import Report
+from mappings.patient.identifiers import fhir_id
 
 # A base of links without characters to escape: receivers take OBX-5 literally as an address
 _BASE: Final = re.compile(r"[a-z]+://[^\s|^~&\\]+")

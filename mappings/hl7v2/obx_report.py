@@ -25,7 +25,7 @@ def is_marked_critical(result: Result, report: Report) -> bool:
 
 
 def obx_11_observation_result_status(result: Result) -> str:
-    """OBX-11 Observation Result Status <- report.status, table 0085 (mappings/status.py).
+    """OBX-11 Observation Result Status <- report.status, table 0085 (mappings/life/status.py).
 
     HL7 v2.5.1 §7.4.2.11.
     """

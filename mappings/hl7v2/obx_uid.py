@@ -11,7 +11,7 @@ from typing import Final
 from mappings.hl7v2.er7 import Table, layout, value
 from mappings.hl7v2.obx_numbers import Numbers
 from mappings.hl7v2.result import Result
-from mappings.identifiers import is_dicom_uid
+from mappings.patient.identifiers import is_dicom_uid
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Final
 from mappings.hl7v2.er7 import Table, components, layout
 from mappings.hl7v2.obx_numbers import Numbers
 from mappings.hl7v2.result import Result
-from mappings.units import VitalSign, vital_sign
+from mappings.values.units import VitalSign, vital_sign
 
 
 @dataclass(frozen=True, slots=True)

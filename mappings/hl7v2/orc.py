@@ -50,7 +50,7 @@ def filler_order_number(result: Result) -> str:
 
 
 def orc_5_order_status(result: Result) -> str:
-    """ORC-5 Order Status <- report.status, table 0038 (mappings/status.py).
+    """ORC-5 Order Status <- report.status, table 0038 (mappings/life/status.py).
 
     HL7 v2.5.1 §4.5.1.5.
     """

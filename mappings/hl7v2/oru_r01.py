@@ -42,7 +42,7 @@ def to_oru(  # noqa: PLR0913 (the signature of the entry point is fixed)
 ) -> Mapped[bytes | None]:
     """Map a cause to its ORU^R01, by the receiver's profile; None with the reason if nothing is sent.
 
-    `control_id` is MSH-10 (`mappings.identifiers.message_control_id`), `at` the aware time of rendering (MSH-7).
+    `control_id` is MSH-10 (see `message_control_id`), `at` the aware time of rendering (MSH-7).
     `mappings.hl7v2.rendering` selects the reports, `messages` lists the messages of a cause.
     """
     asked = AskedMessage(study, cause, site, receiver, facts)

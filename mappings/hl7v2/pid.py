@@ -10,13 +10,13 @@ from dataclasses import replace
 from typing import Final
 
 from mappings.codes import HL70001
-from mappings.dates import birth_date, dtm_date
 from mappings.hl7v2.datatypes import xpn
 from mappings.hl7v2.er7 import Table, components, repetitions, value
 from mappings.hl7v2.result import Result
 from mappings.hl7v2.versions import ONE_PATIENT_NAME, layouts
 from mappings.hl7v2.vista import vista_pid_2, vista_pid_3
-from mappings.identifiers import UNSPECIFIED, PatientIdentifier, is_placeholder, short_id
+from mappings.patient.identifiers import UNSPECIFIED, PatientIdentifier, is_placeholder, short_id
+from mappings.values.dates import birth_date, dtm_date
 
 # A namespace stands for one FHIR system and back: this one is for the gateway's own number of a patient
 OWN_AUTHORITY: Final = "AUTOSCRIBE_PATIENT"

@@ -5,7 +5,7 @@ sent do not affect a place: what was sent is looked up by its numbers.
 
 | result | its number (EI.1 of OBR-3) |
 |---|---|
-| all signed reports of a patient, and drafts before | the patient's (mappings/subjects.py), or the accession number |
+| all signed reports of a patient, and drafts before | the patient's (patient/subjects.py), or the accession number |
 | an addendum, in `new_order` | its own |
 | a PDF in a separate message, after those of signed addenda | one made of the reportId |
 
@@ -20,13 +20,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from mappings.identifiers import base62, short_id
 from mappings.issues import MappingIssue
+from mappings.life.status import is_shown_draft, is_withdrawn, refusal
 from mappings.model import Cause, Facts, Report, Study
-from mappings.orders import Order, filed, orders, wanted_orders
+from mappings.patient.identifiers import base62, short_id
+from mappings.patient.subjects import Subject, subjects
 from mappings.profile import Receiver, Site
-from mappings.status import is_shown_draft, is_withdrawn, refusal
-from mappings.subjects import Subject, subjects
+from mappings.study.orders import Order, filed, orders, wanted_orders
 
 
 class AskedMessage(NamedTuple):

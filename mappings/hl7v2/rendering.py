@@ -25,18 +25,11 @@ from mappings.hl7v2.er7 import value
 from mappings.hl7v2.place import AskedMessage, MessagePlace, place
 from mappings.hl7v2.vista import vista_numbers
 from mappings.issues import MappingIssue
+from mappings.life.status import STATUS, Status, addendum_parent, is_withdrawn, obr_25, report_status
 from mappings.model import Cause, Facts, Report, Study
+from mappings.patient.subjects import Subject
 from mappings.profile import Receiver, Site
-from mappings.status import (
-    STATUS,
-    Status,
-    addendum_parent,
-    is_withdrawn,
-    obr_25,
-    report_status,
-)
-from mappings.subjects import Subject
-from mappings.text import is_merged
+from mappings.values.text import is_merged
 
 
 @dataclass(frozen=True, slots=True)

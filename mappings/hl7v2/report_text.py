@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from mappings.conclusion import ABSENT, Passage, flagged
 from mappings.hl7v2.er7 import NOT_NULL, NULL, escape
 from mappings.model import Report, Section
-from mappings.text import lines
+from mappings.study.conclusion import ABSENT, Passage, flagged
+from mappings.values.text import lines
 
 NOT_SIGNED: Final = "PRELIMINARY REPORT - NOT SIGNED"
 WITHDRAWN: Final = "VOID - THIS REPORT WAS WITHDRAWN"
@@ -34,7 +34,7 @@ class Stretch(NamedTuple):
 def stretches(report: Report, parts: Sequence[Passage], addendum_obx3: str, *, is_plain: bool) -> list[Stretch]:
     """Split the text of a report into stretches, in order; an absent or empty text is one line that says so.
 
-    `parts` are its passages (mappings/conclusion.py), `addendum_obx3` the receiver's switch. `is_plain` is the result
+    `parts` are its passages (study/conclusion.py), `addendum_obx3` the receiver's switch. `is_plain` is the result
     of `has_plain_lines` for the text, which saves checking each line again.
     """
     text = report.text or ""

@@ -10,18 +10,18 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from mappings.dates import dtm_instant, effective, read_instant
 from mappings.hl7v2.datatypes import Signer, signer
 from mappings.hl7v2.er7 import REPETITION
 from mappings.hl7v2.lengths import LENGTHS_OF, excess
 from mappings.issues import MappingIssue, Severity
+from mappings.life.status import STATUS, Status
 from mappings.model import Cause, Facts, Report, Snapshot, Study
-from mappings.names import NAME_ASSUMED, PersonName, parse_name
-from mappings.orders import Order
+from mappings.patient.subjects import Subject
 from mappings.profile import Facility, Receiver, Site
-from mappings.signers import signer as user_of
-from mappings.status import STATUS, Status
-from mappings.subjects import Subject
+from mappings.study.orders import Order
+from mappings.study.signers import signer as user_of
+from mappings.values.dates import dtm_instant, effective, read_instant
+from mappings.values.names import NAME_ASSUMED, PersonName, parse_name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +30,7 @@ class Result:
 
     `lead` is the newest original about the subject: the message's order and examination are from it. `facility` is that
     of the examination, if the site knows it. `peers` are all reports about the subject, including those that the
-    message does not carry. `status` is the row of mappings/status.py after the receiver's `status_map`.
+    message does not carry. `status` is the row of mappings/life/status.py after the receiver's `status_map`.
     `filler_order_number` is EI.1 of OBR-3, `parent_filler` that of the order to which this one adds, or empty;
     `own_numbers` are those made by the gateway. `set_id` counts the orders of a message from 1. `issues` collects the
     mapping issues; `made`, `signers`, `signings` and `examinations` cache values used twice.

@@ -13,7 +13,7 @@ from typing import Final
 from mappings.codes import SID_EXTERNAL_UNASSIGNED, SID_MRN_UNASSIGNED
 from mappings.hl7v2.er7 import components, value
 from mappings.hl7v2.result import Result
-from mappings.identifiers import Identity, PatientIdentifier
+from mappings.patient.identifiers import Identity, PatientIdentifier
 from mappings.profile import Receiver, Site
 
 _DFN: Final = re.compile(r"[0-9]+")

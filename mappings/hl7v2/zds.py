@@ -9,7 +9,7 @@ from typing import Final
 
 from mappings.hl7v2.er7 import FIELD, Table, components, layout, value
 from mappings.hl7v2.result import Result
-from mappings.identifiers import is_dicom_uid
+from mappings.patient.identifiers import is_dicom_uid
 
 
 def zds_1_study_instance_uid(result: Result) -> str:

@@ -16,15 +16,15 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
 
-from mappings.autoscribe import decode
-from mappings.changes import changes
 from mappings.fhir import to_fhir
 from mappings.hl7v2 import messages_of_all, to_oru
 from mappings.hl7v2.received import Segment, read
 from mappings.issues import MappingIssue
+from mappings.life.changes import changes
 from mappings.model import Facts
 from mappings.profile import Receiver, Site
-from mappings.text import normal_form
+from mappings.study.autoscribe import decode
+from mappings.values.text import normal_form
 
 Json = Mapping[str, Any]
 Targets = Mapping[str, frozenset[Any]]

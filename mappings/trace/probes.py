@@ -1,6 +1,6 @@
 """Leaves of a study document, and the other values each one gets: of its own kind, never of another shape.
 
-Carries out no clause of a standard; the kinds are those of `mappings.wire`.
+Carries out no clause of a standard; the kinds are those of `mappings.study.wire`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from mappings.dates import fhir_instant, parse_date, parse_instant
 from mappings.sections import cut
+from mappings.values.dates import fhir_instant, parse_date, parse_instant
 
 Json = Mapping[str, Any]
 Value = str | int | float | bool | None

@@ -26,7 +26,7 @@ from gateway.settings import Pdf, Upstream
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
 from gateway.upstream.client import UpstreamClient
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
 
 ANONYMOUS = re.compile(r"RssAnon:\s+(\d+) kB")
 

@@ -10,7 +10,7 @@ import httpx
 from gateway.runtime.words import SANDBOX_API_KEY
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.seed import generate
-from mappings.identifiers import fhir_id, is_placeholder
+from mappings.patient.identifiers import fhir_id, is_placeholder
 
 Json = dict[str, Any]
 STUDIES = 60

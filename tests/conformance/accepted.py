@@ -20,10 +20,10 @@ from mappings.codes import (
     SID_REPORT,
     SID_STUDY_PATIENT,
 )
-from mappings.conclusion import ABSENT
-from mappings.identifiers import is_doubtful, is_placeholder, short_id
 from mappings.model import Report, Study
-from mappings.names import is_generation
+from mappings.patient.identifiers import is_doubtful, is_placeholder, short_id
+from mappings.study.conclusion import ABSENT
+from mappings.values.names import is_generation
 
 ALL = ("bridge", "LinuxForHealth")
 BRIDGE, LFH = ("bridge",), ("LinuxForHealth",)

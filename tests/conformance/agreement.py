@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from mappings.codes import DICOM_UID, US_NPI, V2_0074
-from mappings.text import lines
+from mappings.values.text import lines
 
 Json = dict[str, Any]
 

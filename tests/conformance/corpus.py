@@ -18,11 +18,11 @@ from gateway.cli.convert import Request, convert, read
 from gateway.sandbox import people
 from gateway.sandbox.seed import generate
 from mappings import to_fhir, to_oru
-from mappings.changes import Change, changes
 from mappings.hl7v2 import RECEIVERS, messages_of_all, receiver
 from mappings.hl7v2.er7 import CHARSETS
-from mappings.identifiers import message_control_id
+from mappings.life.changes import Change, changes
 from mappings.model import Facts, Study
+from mappings.patient.identifiers import message_control_id
 from mappings.profile import Receiver, Site, parse_site, switches
 
 Json = dict[str, Any]

@@ -13,7 +13,7 @@ from gateway.fhir_api.search.result_parameters import includes_of, revincludes_o
 from gateway.runtime.errors import ConfigError, GatewayError
 from gateway.sandbox.seed import report_list
 from mappings import decode, to_fhir
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
 
 EVERY_INCLUDE = "".join(f"&_include={one}" for one in includes_of("DiagnosticReport"))
 EVERY_INCLUDE += "".join(f"&_revinclude={one}" for one in revincludes_of("DiagnosticReport"))

@@ -16,7 +16,7 @@ from conformance.outside_parsers import PARSERS, WAIVERS, mended
 from conformance.reading import Reading, read, summary
 
 from mappings.hl7v2 import RECEIVERS, receiver
-from mappings.text import lines
+from mappings.values.text import lines
 
 pytestmark = pytest.mark.timeout(600)
 

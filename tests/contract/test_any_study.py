@@ -20,7 +20,7 @@ from gateway.store.database.statements import Statement, ask
 from gateway.store.studies.kept import Kept, kept, packed, unpacked
 from gateway.store.webhooks import StoredEnrichments
 from mappings import decode
-from mappings.changes import changes
+from mappings.life.changes import changes
 from mappings.model import Facts, PdfFacts
 
 GOLDEN = Path(__file__).parents[1] / "golden"

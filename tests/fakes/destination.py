@@ -14,12 +14,12 @@ from fakes import er7_reader
 from fakes.er7_reader import all_of
 
 from mappings import to_oru
-from mappings.changes import Change
 from mappings.hl7v2 import messages_of_all
 from mappings.hl7v2.rendering import Rendering, rendering
-from mappings.identifiers import message_control_id
 from mappings.issues import MappingIssue
+from mappings.life.changes import Change
 from mappings.model import Cause, Facts, PdfFacts, Report
+from mappings.patient.identifiers import message_control_id
 from mappings.profile import Receiver, Site
 
 AT = datetime(2026, 1, 7, 12, 0, 0, tzinfo=UTC)

@@ -30,7 +30,7 @@ from gateway.sandbox.switches import parse_switches
 from gateway.sandbox.upstream import Options
 from gateway.sandbox.upstream import create_app as create_sandbox
 from gateway.settings import Configuration, Database, Server, Settings, Upstream
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
 from mappings.profile import AssigningAuthority, Facility, Site
 
 BASE = "http://127.0.0.1:8800/fhir"

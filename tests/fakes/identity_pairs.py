@@ -1,7 +1,7 @@
 """Pairs of snapshots of two patients or one, each with the label of a careful keeper of health records.
 
 The pairs are made by rule. `different` includes pairs that nobody would join without asking: number and name alone do
-not settle them. The labels were written before the rules of `mappings.people` and do not depend on them.
+not settle them. The labels were written before the rules of `mappings.patient.people` and do not depend on them.
 """
 
 from __future__ import annotations

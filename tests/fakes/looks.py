@@ -7,7 +7,7 @@ from typing import Any
 from fakes.upstream_json import report_json, response_json, study_json, user_json
 
 from mappings import decode
-from mappings.changes import Change, changes
+from mappings.life.changes import Change, changes
 from mappings.model import Study
 from mappings.profile import AssigningAuthority, Facility, Site
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mappings.model import Report, Study
+from mappings.patient.subjects import subjects
 from mappings.profile import Site
-from mappings.subjects import subjects
 
 
 def patients(study: Study, site: Site) -> tuple[tuple[Report, ...], ...]:

@@ -24,7 +24,7 @@ from gateway.store.database.statements import Statement, ask
 from gateway.store.studies.pdfs import PdfClaim, Pdfs, Untold, WantedPdf
 from gateway.store.studies.versions import CURRENT
 from gateway.upstream.pdf_stream import PdfStream
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
 
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 DRAFT = {"status": "in_progress", "signedAt": None}

@@ -14,7 +14,7 @@ from fakes.busy_account import BusyAccount, marks
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.studies.kept import unpacked
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
 
 Json = dict[str, Any]
 SIGNED = frozenset({"final", "amended", "corrected", "appended"})

@@ -1,6 +1,6 @@
 """Hypothesis strategies for AutoScribe's JSON: everything that the wire tables allow, with the nastiest values.
 
-Built from `mappings.wire` itself, so that a new field of the contract is tried automatically.
+Built from `mappings.study.wire` itself, so that a new field of the contract is tried automatically.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mappings import wire
-from mappings.wire import Kind, Shape
+from mappings.study import wire
+from mappings.study.wire import Kind, Shape
 
 NASTY_TEXTS = (
     *("", " ", "\t", "\r\n", "\x00", "\x0b\x1c\x0d", "\ufeff", "\ufffe", "\ud800", "a\udfffb", "\u2028", "\u00a0"),

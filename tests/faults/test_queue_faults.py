@@ -39,7 +39,7 @@ from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed.new_messages import NewMessage, added
 from gateway.store.feed.resending import USUAL
 from mappings.hl7v2.oru_r01 import oru_of
-from mappings.identifiers import short_id
+from mappings.patient.identifiers import short_id
 
 BODIES = "SELECT control_id, body FROM message JOIN message_body USING (number) ORDER BY number"
 

@@ -24,7 +24,7 @@ from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.serving import listening_socket, running
 from gateway.settings import Configuration, Database, Pdf, Server, Settings, Sync, Upstream, Webhook
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
 
 WRITABLE = {"reachable": True, "writable": True}
 WEBHOOKS = "http://127.0.0.1:8800/webhooks/autoscribe"

@@ -17,7 +17,7 @@ from gateway.cli.main import app
 from gateway.sandbox.inbox import ReceivedMessage
 from gateway.sandbox.receiver import MllpReceiver
 from mappings.hl7v2.received import read
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "withdrawal.md").read_text("utf-8")

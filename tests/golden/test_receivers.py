@@ -17,8 +17,8 @@ import pytest
 from gateway.cli.convert import Conversion, Request, convert, read
 from mappings.hl7v2 import RECEIVERS, receiver
 from mappings.hl7v2.rules import Broken, check_rules
-from mappings.identifiers import is_doubtful, is_placeholder
 from mappings.model import Study
+from mappings.patient.identifiers import is_doubtful, is_placeholder
 from mappings.profile import AssigningAuthority, Directory, Provider, Receiver, parse_site
 
 HERE = Path(__file__).parent

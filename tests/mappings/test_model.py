@@ -6,7 +6,7 @@ import pytest
 from fakes.upstream_json import report_id, report_json, response_json, study_json
 
 from mappings import model
-from mappings.autoscribe import decode
+from mappings.study.autoscribe import decode
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mappings import decode
-from mappings.changes import Change, Known, changes
+from mappings.life.changes import Change, Known, changes
 from mappings.model import CauseKind, ExpressCustomer, Report, Snapshot, Study
 from mappings.profile import AssigningAuthority, Facility, Site
 from mappings.profile.site import OnCancelled

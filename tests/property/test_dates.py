@@ -8,9 +8,9 @@ from fakes.upstream_json import report_json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.autoscribe import decode
-from mappings.dates import dtm_date, dtm_instant, effective, fhir_instant, parse_date, parse_instant
 from mappings.profile import Facility, Site
+from mappings.study.autoscribe import decode
+from mappings.values.dates import dtm_date, dtm_instant, effective, fhir_instant, parse_date, parse_instant
 
 # https://hl7.org/fhir/R4/datatypes.html: the regular expressions of date, dateTime and instant
 YEAR = r"([0-9]([0-9]([0-9][1-9]|[1-9]0)|[1-9]00)|[1-9]000)"

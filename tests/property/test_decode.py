@@ -7,9 +7,9 @@ from fakes.upstream_json import STUDY_ID, report_json, response_json, study_json
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mappings import wire
-from mappings.autoscribe import decode
 from mappings.issues import WireError
+from mappings.study import wire
+from mappings.study.autoscribe import decode
 
 texts = st.text(st.characters(), max_size=12)
 scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), texts)

@@ -15,15 +15,15 @@ from fakes.scale import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mappings.changes import Known, changes
 from mappings.hl7v2 import receiver
+from mappings.life.changes import Known, changes
+from mappings.life.status import is_withdrawn
 from mappings.model import Report, Snapshot, Study
+from mappings.patient.subjects import subjects
 from mappings.profile import AssigningAuthority, Facility, Receiver, Site
 from mappings.profile.receiver import conflicts
 from mappings.profile.site import OnCancelled
 from mappings.sections import cut
-from mappings.status import is_withdrawn
-from mappings.subjects import subjects
 
 STUDY_ID = "stu_" + "1" * 32
 JANE = Snapshot(mrn="1001", patient_name="DOE^JANE", date_of_birth="1970-01-01", sex="female", facility_name="Mercy")

@@ -19,7 +19,7 @@ from mappings.fhir.rendering import json_bytes
 from mappings.issues import WireError
 from mappings.model import Facts, PdfFacts, Study
 from mappings.profile import Site, parse_site
-from mappings.text import utf8
+from mappings.values.text import utf8
 
 NASTY_KEYS = ("UNKNOWN", "12 345", "0000")
 FACILITIES = """

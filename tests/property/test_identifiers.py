@@ -6,9 +6,18 @@ from fakes.upstream_json import STUDY_ID, report_json, study_json
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mappings.autoscribe import decode
-from mappings.identifiers import base62, fhir_id, identify, is_doubtful, is_placeholder, long_id, short_id, upstream_id
+from mappings.patient.identifiers import (
+    base62,
+    fhir_id,
+    identify,
+    is_doubtful,
+    is_placeholder,
+    long_id,
+    short_id,
+    upstream_id,
+)
 from mappings.profile import AssigningAuthority, Facility, Site, exact
+from mappings.study.autoscribe import decode
 
 digits = st.integers(0, 2**128 - 1).map(lambda number: f"{number:032x}")
 prefixes = st.sampled_from(["rep", "stu", "usr"])

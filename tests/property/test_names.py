@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.names import parse_name
+from mappings.values.names import parse_name
 
 orders = st.sampled_from([None, "given_family", "given_two_families", "family_given", "marked_only"])
 tokens = st.sampled_from(

@@ -20,12 +20,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mappings import decode, to_oru
-from mappings.conclusion import ABSENT
 from mappings.hl7v2 import receiver
 from mappings.hl7v2.judge import judge_message
 from mappings.model import Cause, Facts, Study
 from mappings.profile import Site, parse_site
-from mappings.text import normal_form
+from mappings.study.conclusion import ABSENT
+from mappings.values.text import normal_form
 
 SITE = parse_site("""
 [mapping]

@@ -19,11 +19,11 @@ from fakes.scale import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mappings.conclusion import ABSENT
 from mappings.hl7v2 import receiver
 from mappings.hl7v2.er7 import CHARSETS
 from mappings.profile import Receiver, switches
-from mappings.text import normal_form
+from mappings.study.conclusion import ABSENT
+from mappings.values.text import normal_form
 
 GENERIC = receiver("generic")
 # In formatted text `\.br\` separates lines, but `\E\.br\E\` is a text, so it is read from left to right

@@ -18,10 +18,10 @@ from mappings import decode, to_fhir, to_oru
 from mappings.codes import SID_EXTERNAL_UNASSIGNED, SID_FILLER_ORDER, SID_MRN_UNASSIGNED, SID_STUDY_PATIENT
 from mappings.hl7v2 import er7, receiver
 from mappings.hl7v2.pid import OWN_AUTHORITY
-from mappings.identifiers import fhir_id, long_id, short_id
 from mappings.model import Cause, Report, Snapshot, Study
+from mappings.patient.identifiers import fhir_id, long_id, short_id
+from mappings.patient.subjects import subjects
 from mappings.profile import Site, parse_site
-from mappings.subjects import subjects
 
 SITE = parse_site("""
 [mapping]

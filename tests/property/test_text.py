@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.text import character_issues, lines, normal_form, utf8
+from mappings.values.text import character_issues, lines, normal_form, utf8
 
 CHARACTERS = st.one_of(
     st.characters(exclude_categories=()),

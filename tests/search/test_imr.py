@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from fakes.crawled import BASE, World, asked_for, entries, escaped, ids, interval, links
 
-from mappings.identifiers import fhir_id, upstream_id
+from mappings.patient.identifiers import fhir_id, upstream_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 FHIR = "{http://hl7.org/fhir}"

@@ -17,8 +17,8 @@ from gateway.checks.doctor.seen import Seen
 from gateway.settings import Configuration, DestinationSettings, IgnoreSettings
 from gateway.settings.destination import EVERY
 from mappings.codes import DICOM_MODALITY
-from mappings.procedures import dicom_modality, modality_parts
 from mappings.profile import Site, exact
+from mappings.values.procedures import dicom_modality, modality_parts
 
 MOST: Final = 12
 """Most items of a kind that are listed one by one; the rest are counted."""

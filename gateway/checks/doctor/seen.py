@@ -15,9 +15,9 @@ from typing import Any
 from mappings import decode
 from mappings.issues import WireError
 from mappings.model import Snapshot, Study
-from mappings.names import parse_name
-from mappings.procedures import examination
 from mappings.profile import Site, exact
+from mappings.values.names import parse_name
+from mappings.values.procedures import examination
 
 Json = Mapping[str, Any]
 

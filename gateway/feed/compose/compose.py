@@ -19,16 +19,16 @@ from gateway.store.feed.outbox import Settled, Waiting
 from gateway.store.feed.sent import Sent
 from gateway.store.feed.states import RESTORED, UNSENT, MessageState
 from gateway.store.studies.kept import Kept
-from mappings.changes import told
 from mappings.hl7v2.messages import renderings_of_all
 from mappings.hl7v2.oru_r01 import oru_of
 from mappings.hl7v2.outline import Outline, outline, outline_of
 from mappings.hl7v2.place import AskedMessage
 from mappings.hl7v2.rendering import Rendering, rendering
 from mappings.hl7v2.rules import check_rules
-from mappings.identifiers import message_control_id
 from mappings.issues import MappingIssue, Severity
+from mappings.life.changes import told
 from mappings.model import Cause
+from mappings.patient.identifiers import message_control_id
 from mappings.profile import Site
 
 FORMER_UNKNOWN: Final = "former-unknown"

@@ -10,8 +10,8 @@ from typing import Final
 from gateway.store.database.instants import micros
 from gateway.store.feed.outbox import Waiting
 from gateway.store.feed.resending import BEHIND
-from mappings.dates import parse_instant
 from mappings.model import Study
+from mappings.values.dates import parse_instant
 
 _DAY: Final = 24 * 3600 * 1_000_000
 _LATE: Final = _DAY  # the longest until a change is ingested (`sync.report_refetch_hours`)

@@ -16,7 +16,7 @@ from gateway.routing import Destination, routes_of
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration
 from gateway.store.database.instants import instant_text, micros
-from mappings.identifiers import upstream_id
+from mappings.patient.identifiers import upstream_id
 
 Say = Callable[[str], None]
 _SOURCE: Final = "command line"

@@ -35,8 +35,8 @@ from gateway.store.feed.states import MessageState
 from gateway.store.feed.to_send import ToSend, tried
 from mappings.hl7v2.resent import has_shared_authority, with_control_id
 from mappings.hl7v2.rules import check_rules
-from mappings.identifiers import message_control_id
 from mappings.model import Cause
+from mappings.patient.identifiers import message_control_id
 
 _SENT: Final = "sent"
 _REFUSED: Final = {

@@ -16,8 +16,8 @@ from typing import Any, Final
 from gateway.routing.preview import PreviewRequest, preview
 from gateway.runtime.errors import NoMessage
 from mappings import to_fhir
-from mappings.identifiers import fhir_id
 from mappings.issues import MappingIssue
+from mappings.patient.identifiers import fhir_id
 from mappings.profile import Receiver, Site
 from mappings.trace import TraceRow, trace
 from mappings.trace.outputs import MESSAGE, Json

@@ -28,8 +28,8 @@ from gateway.store.feed.resending import Resend, resent, taken
 from gateway.store.feed.to_send import ToSend
 from gateway.store.studies import intake
 from gateway.store.studies.kept import Kept, kept
-from mappings.dates import parse_instant
 from mappings.model import Cause
+from mappings.values.dates import parse_instant
 
 _BATCH: Final = 100
 _NOT_SENT: Final = {

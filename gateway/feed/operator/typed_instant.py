@@ -12,7 +12,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Final
 
 from gateway.runtime.errors import ConfigError
-from mappings.dates import parse_instant
+from mappings.values.dates import parse_instant
 
 _FORM: Final = re.compile(
     r"(?P<day>\d{4}-\d{2}-\d{2})"

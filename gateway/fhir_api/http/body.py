@@ -13,7 +13,7 @@ from starlette.requests import Request
 from gateway.fhir_api.http.formats import FHIR_JSON
 from gateway.runtime.errors import BadRequest, RequestTooLarge, UnsupportedMediaType
 from mappings.issues import WireError
-from mappings.wire import loads
+from mappings.study.wire import loads
 
 
 async def json_body(request: Request, most: int) -> Any:

@@ -16,7 +16,7 @@ from lxml import etree  # type: ignore[import-untyped]
 
 from gateway.fhir_api.http.r4_elements import element
 from mappings.fhir.datatypes import Json
-from mappings.text import REPLACEMENT
+from mappings.values.text import REPLACEMENT
 
 FHIR: Final = "{http://hl7.org/fhir}"
 _NAMESPACES: Final = {None: FHIR[1:-1]}

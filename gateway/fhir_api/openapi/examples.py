@@ -19,7 +19,7 @@ from gateway.fhir_api.search.search_query import understand
 from gateway.fhir_api.served import BY_TYPE, OF_REPORTS
 from gateway.index.parameter import Parameter
 from gateway.store.studies.search import current
-from mappings.identifiers import role_id, upstream_id
+from mappings.patient.identifiers import role_id, upstream_id
 
 SINCE: Final = "ge2000-01-01"
 RECEIVER: Final = "generic"

@@ -13,11 +13,11 @@ from typing import Any, Final
 from gateway.fhir_api.operations.idempotency import Answered, SentRequest
 from gateway.runtime.errors import UpstreamConflict, UpstreamNotFound, UpstreamUnprocessable
 from gateway.upstream.client import UpstreamClient
-from mappings.identifiers import fhir_id
+from mappings.life.status import report_status
 from mappings.model import Facts, Report, Study
+from mappings.patient.identifiers import fhir_id
+from mappings.patient.subjects import subjects
 from mappings.profile import Site
-from mappings.status import report_status
-from mappings.subjects import subjects
 
 ADDENDUM: Final = "$addendum"
 CANCEL_ADDENDUM: Final = "$cancel-addendum"

@@ -31,7 +31,7 @@ from gateway.runtime.errors import BadRequest, NoMessage, NotSupported
 from gateway.store.feed.looking import HeldBack, held_back
 from gateway.store.studies.pdfs import Pdfs
 from mappings.fhir.rendering import json_bytes
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
 from mappings.profile import Receiver, Site
 
 ER7: Final = "x-application/hl7-v2+er7"

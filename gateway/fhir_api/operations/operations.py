@@ -35,7 +35,7 @@ from gateway.runtime import clock
 from gateway.runtime.errors import BadRequest, GatewayError, ResourceNotFound, UpstreamAmbiguous, VersionConflict
 from gateway.store.studies.versions import CURRENT
 from mappings.fhir.rendering import json_bytes
-from mappings.identifiers import fhir_id, upstream_id
+from mappings.patient.identifiers import fhir_id, upstream_id
 
 MAX_BODY_BYTES: Final = 65_536
 # Seconds to wait before each try to read the outcome back

@@ -12,8 +12,8 @@ from gateway.fhir_api.fetching import current
 from gateway.fhir_api.served import OF_REPORTS
 from gateway.runtime.errors import NotSupported, ResourceNotFound
 from gateway.store.studies.stored_study import StoredStudy, stored_study
-from mappings.identifiers import upstream_id
 from mappings.issues import SiteError
+from mappings.patient.identifiers import upstream_id
 from mappings.profile import Receiver, Site
 
 

@@ -21,7 +21,7 @@ from gateway.store.studies import search as store
 from gateway.store.studies import search_sql
 from gateway.store.studies.search import Version
 from gateway.store.studies.search_sql import ANY_REMARK, CONFLICTS, SUPPRESSED, UPDATED, WARNINGS, Search
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
 
 _MOST_ISSUES: Final = 20
 _MOST_OF_STUDY: Final = 1_000

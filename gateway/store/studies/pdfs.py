@@ -22,7 +22,7 @@ from gateway.store.database.statements import Statement, Steps, ask
 from gateway.store.feed.outbox import DUE_NOW
 from gateway.store.studies.reports import stored_report
 from mappings.model import PdfFacts, Report
-from mappings.text import normal_form
+from mappings.values.text import normal_form
 
 CHUNK: Final = 256 * 1024  # bytes
 HOLD: Final = timedelta(minutes=2)  # between two chunks, at most

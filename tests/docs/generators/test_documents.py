@@ -14,9 +14,9 @@ from gateway.runtime.metrics import METRICS, PREFIX
 from gateway.sandbox.faults import BEHAVIOURS
 from gateway.sandbox.switches import Switches
 from gateway.settings import rows
-from mappings.conclusion import ABSENT
 from mappings.hl7v2.report_text import NOT_SIGNED, WITHDRAWN
 from mappings.profile import RECEIVERS, receiver, switches
+from mappings.study.conclusion import ABSENT
 
 ROOT = Path(__file__).parents[3]
 

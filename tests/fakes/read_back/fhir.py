@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from fakes.read_back.numbers import patient_number
 
-from mappings.identifiers import upstream_id
 from mappings.model import ExpressCustomer, Measurement, Report, Snapshot, Study, User
+from mappings.patient.identifiers import upstream_id
 from mappings.profile import Site
 from mappings.sections import cut
 

@@ -12,9 +12,9 @@ from fakes.read_back.telling import Told, each_report, each_snapshot
 from fakes.read_back.values import moment, with_text, written
 
 from mappings.codes import MODALITY_ORDER
-from mappings.dates import parse_date
 from mappings.model import Report, Snapshot, Study, User
-from mappings.procedures import modality_parts
+from mappings.values.dates import parse_date
+from mappings.values.procedures import modality_parts
 
 # DICOM PS3.16 CID 29 <- other spellings in use by AutoScribe's users
 _SPELLINGS: Final = {

@@ -11,10 +11,10 @@ from fakes.read_back.fhir_losses import dicom_codes
 from fakes.read_back.telling import Told, each_report, each_snapshot
 from fakes.read_back.values import moment, with_text, written
 
-from mappings.identifiers import is_npi, is_placeholder
 from mappings.model import Measurement, Report, Study, User
-from mappings.names import is_generation, parse_name
-from mappings.text import normal_form
+from mappings.patient.identifiers import is_npi, is_placeholder
+from mappings.values.names import is_generation, parse_name
+from mappings.values.text import normal_form
 
 # HL7 table 0074 <- DICOM, if a section has several modalities; OBR-13 is ST of 300 characters
 _SECTIONS: Final = {**dict.fromkeys(("CR", "DX", "MG", "RF", "XA"), "RX"), **dict.fromkeys(("NM", "PT"), "NMS")}

@@ -18,8 +18,8 @@ from fakes.er7_reader import unescape
 from fakes.read_back.numbers import patient_number
 from fakes.read_back.values import written
 
-from mappings.identifiers import long_id
 from mappings.model import Measurement, Report, Snapshot, Study, User
+from mappings.patient.identifiers import long_id
 from mappings.profile import Site
 from mappings.sections import cut
 

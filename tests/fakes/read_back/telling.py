@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal
 
-from mappings.dates import effective, parse_date
 from mappings.model import Cause, ExpressCustomer, Facts, Report, Snapshot, Study, User
+from mappings.patient.subjects import Subject, subjects
 from mappings.profile import Site
-from mappings.subjects import Subject, subjects
-from mappings.text import normal_form
+from mappings.values.dates import effective, parse_date
+from mappings.values.text import normal_form
 
 Language = Literal["fhir", "hl7v2"]
 # Texts of a study and of a report, without ids, codes of the model and the report's own text

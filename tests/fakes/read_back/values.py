@@ -9,10 +9,10 @@ from typing import Final
 
 from fakes.read_back.telling import Told, each_report, each_snapshot, each_text, formatted
 
-from mappings.dates import parse_date, parse_instant
 from mappings.model import Measurement, Report, Snapshot, Study
-from mappings.orders import orders
 from mappings.sections import cut
+from mappings.study.orders import orders
+from mappings.values.dates import parse_date, parse_instant
 
 Apply = Callable[[Study, Told], Study]
 # kind -> unit -> minimum and maximum of a person (D24: 20-260 cm, 0.2-650 kg)

@@ -37,12 +37,12 @@ HEAVY = {
     ),
     *("pydantic", "rich", "sqlalchemy", "starlette", "structlog", "uvicorn"),
     *("gateway.app", "gateway.ingest", "gateway.settings", "gateway.store.database.engine"),
-    *("mappings.autoscribe", "mappings.fhir", "mappings.hl7v2", "mappings.sections"),
+    *("mappings.study.autoscribe", "mappings.fhir", "mappings.hl7v2", "mappings.sections"),
 }
 # ... and these, than all that a look at the database needs
 SERVING = {
     *("alembic", "asyncpg", "cryptography", "fastapi", "fhir", "hl7apy", "httpx", "lxml", "starlette", "uvicorn"),
-    *("gateway.app", "gateway.ingest.pipeline", "mappings.autoscribe", "mappings.fhir"),
+    *("gateway.app", "gateway.ingest.pipeline", "mappings.study.autoscribe", "mappings.fhir"),
 }
 DESTINATIONS = """
 [[destination]]

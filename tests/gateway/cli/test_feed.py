@@ -17,7 +17,7 @@ from gateway.store.database.statements import Statement, ask
 from gateway.store.feed.breaker import opened
 from gateway.store.feed.leases import Leases
 from mappings.hl7v2 import receiver
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
 
 SPAN = ("--from", "2020-01-01T00:00:00Z", "--to", "2040-01-01T00:00:00Z")
 

@@ -19,7 +19,7 @@ from gateway.runtime import progress
 from gateway.sandbox.receiver import MllpReceiver
 from gateway.store.database.statements import Statement, ask
 from gateway.store.studies.kept import packed
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
 
 _SPOIL = Statement("UPDATE study SET received = :received WHERE study_id = :study_id")
 

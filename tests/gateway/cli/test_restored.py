@@ -20,7 +20,7 @@ from gateway.cli.restored import lacking_of, lanes_of, written
 from gateway.feed.deliver.journal import Header, JournalBatch, JournalContents, encoded, entry_of, read, seal
 from gateway.store.feed.messages import SendResult
 from gateway.store.feed.restoring import held_back
-from mappings.identifiers import short_id
+from mappings.patient.identifiers import short_id
 from mappings.profile import Site
 
 KEY = b"k" * 32

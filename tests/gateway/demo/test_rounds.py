@@ -9,7 +9,7 @@ from fakes.store import rows
 
 from gateway.demo.rounds import play
 from gateway.demo.stage import Ports, stage
-from mappings.identifiers import short_id
+from mappings.patient.identifiers import short_id
 
 FREE = Ports(0, 0, 0)
 

@@ -4,8 +4,8 @@ import pytest
 
 from gateway.demo.stage import demo_site
 from gateway.sandbox.people import FACILITIES
-from mappings.identifiers import identify
 from mappings.model import Snapshot, Study
+from mappings.patient.identifiers import identify
 
 
 @pytest.mark.parametrize("facility", [one.name for one in FACILITIES])

@@ -12,8 +12,8 @@ from gateway.fhir_api import read
 from gateway.ingest import render_versions
 from gateway.runtime.errors import StoreUnavailable
 from gateway.store.database.sqlite import Sqlite
-from mappings.identifiers import fhir_id
 from mappings.issues import MappingIssue
+from mappings.patient.identifiers import fhir_id
 
 NO_ONE = "0" * 32
 STRICT = {"Prefer": "handling=strict"}

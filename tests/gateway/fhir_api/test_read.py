@@ -11,8 +11,8 @@ from fakes.outcomes import issue, refusal
 from gateway.fhir_api.http.summary import SUBSETTED
 from gateway.ingest import render_versions
 from gateway.runtime import clock
-from mappings.identifiers import fhir_id
 from mappings.issues import MappingIssue
+from mappings.patient.identifiers import fhir_id
 
 NO_ONE = "0" * 32
 XML = {"Accept": "application/fhir+xml"}

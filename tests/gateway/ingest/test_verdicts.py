@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.ingest.verdicts import judged
-from mappings.people import Person
+from mappings.patient.people import Person
 
 KEY = b"k" * 32
 

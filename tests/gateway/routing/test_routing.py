@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gateway.routing import Destination, Filter, Ignore, InForce, Mllp, Routed, Routes, Scope, ever_in_force, routed
 from gateway.routing.filter import modality_key
 from mappings import decode
-from mappings.changes import changes
+from mappings.life.changes import changes
 from mappings.model import Cause, CauseKind, ExpressCustomer, Study
 from mappings.profile import receiver
 

@@ -13,7 +13,7 @@ from gateway.sandbox.procedures import PROCEDURES
 from gateway.sandbox.seed import generate
 from gateway.sandbox.seed_study import KINDS
 from gateway.sandbox.state import SandboxAccount
-from mappings import wire
+from mappings.study import wire
 
 WORLD = generate(1, 200)
 SIGNED = [(study, report) for study, body, _ in WORLD.documents() for report in body["reports"] if report["signedAt"]]

@@ -12,7 +12,7 @@ from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.switches import Switches, parse_switches, table
 from gateway.sandbox.upstream import Options, open_sandbox
-from mappings import wire
+from mappings.study import wire
 
 WORLD = generate(1, 60)
 KEY = Options().api_key

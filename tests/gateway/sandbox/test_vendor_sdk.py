@@ -3,7 +3,7 @@
 import avara
 import pytest
 
-from mappings import wire
+from mappings.study import wire
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mappings.codes import NUCC, NUCC_SPECIALTY, US_CORE
 from mappings.fhir.judge import judge
-from mappings.identifiers import fhir_id, long_id, organization_id, role_id
+from mappings.patient.identifiers import fhir_id, long_id, organization_id, role_id
 from mappings.profile import parse_site
 
 USER = "usr_" + "2" * 32

@@ -11,11 +11,11 @@ from fakes.er7_reader import all_of, field
 from fakes.oru_example import ADDENDUM_ID, REPORT_ID, SITE, addendum, profile, report, send, study
 
 from mappings import to_oru
-from mappings.changes import changes
 from mappings.hl7v2 import filler_order_numbers, messages, messages_of_all
 from mappings.hl7v2.place import pdf_number
-from mappings.identifiers import message_control_id, short_id
+from mappings.life.changes import changes
 from mappings.model import Cause, Facts, PdfFacts, Study
+from mappings.patient.identifiers import message_control_id, short_id
 
 TWO_ORDERS = {"metadata": {"acc": "A1,A2", "order": "P1,P2"}}
 ORDERED = replace(SITE, accession_keys=("acc",), placer_keys=("order",), number_separator=",")

@@ -6,7 +6,7 @@ import pytest
 from fakes.er7_reader import field
 from fakes.oru_example import ADDENDUM_ID, SITE, USER, addendum, codes, profile, report, send, sent, study
 
-from mappings.identifiers import short_id
+from mappings.patient.identifiers import short_id
 from mappings.profile import ProcedureCode, Site
 
 

@@ -7,7 +7,7 @@ from fakes.er7_reader import all_of, lines
 from fakes.oru_example import ADDENDUM_ID, SITE, TEXT, addendum, codes, report, sent, study
 
 from mappings.hl7v2 import receiver
-from mappings.text import normal_form
+from mappings.values.text import normal_form
 
 
 def rows(text: str | None, **changes: object) -> list[list[str]]:

@@ -17,7 +17,7 @@ from fakes.oru_example import (
 )
 
 from mappings.hl7v2.versions import VERSIONS
-from mappings.identifiers import short_id
+from mappings.patient.identifiers import short_id
 from mappings.profile import AssigningAuthority, Site
 from mappings.profile.directory import Directory, Provider
 

@@ -22,8 +22,8 @@ from fakes.oru_example import (
 )
 
 from mappings.hl7v2.judge import judge_message
-from mappings.identifiers import short_id
 from mappings.model import Study
+from mappings.patient.identifiers import short_id
 from mappings.profile import parse_site
 
 SECOND_ID = "rep_" + "4" * 32

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from fakes.oru_example import addendum, study
 
-from mappings.conclusion import passages
 from mappings.hl7v2.report_text import Stretch, stretches
 from mappings.model import Report, Section
+from mappings.study.conclusion import passages
 
 REPORT = study(addendum()).reports[0]
 

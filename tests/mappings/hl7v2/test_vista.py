@@ -13,8 +13,8 @@ from fakes.oru_example import REPORT_ID, SITE, USER, USER_ID, addendum, report, 
 from mappings.hl7v2 import messages, receiver
 from mappings.hl7v2.judge import judge_message
 from mappings.hl7v2.rules import check_rules
-from mappings.identifiers import short_id
 from mappings.model import Cause, Facts, Study
+from mappings.patient.identifiers import short_id
 from mappings.profile import AssigningAuthority, Directory, Provider, Receiver, Site
 from mappings.profile.vista import Vista
 

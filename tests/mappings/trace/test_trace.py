@@ -4,9 +4,9 @@ from copy import deepcopy
 
 import pytest
 
-from mappings import wire
 from mappings.issues import WireError
 from mappings.profile import Site, receiver
+from mappings.study import wire
 from mappings.trace import defaulted, trace
 from mappings.trace.losses import FHIR_LOSSES, HL7V2_LOSSES, SWITCHED_OFF, loss
 from mappings.trace.probes import leaves

@@ -18,7 +18,7 @@ from fakes.store import rows
 
 from gateway.feed.operator.shown import connection, lines, short
 from gateway.store.database.statements import Statement, ask
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
 
 AUDIT = "SELECT verb, argument, reason FROM audit WHERE verb = 'feed-show' ORDER BY number"
 

@@ -17,7 +17,7 @@ from fakes.store import made, write
 from gateway.index.extract import rows
 from gateway.runtime.errors import StoreTooSlow
 from gateway.store.studies import search as store
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
 
 NO_ONE = "0" * 32
 

@@ -12,7 +12,7 @@ from fakes.outcomes import issue, refusal
 
 from gateway.fhir_api.search.lookups import MOST
 from gateway.runtime import clock
-from mappings.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id
 
 NO_CACHE = {"Cache-Control": "no-cache"}
 

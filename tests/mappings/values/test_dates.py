@@ -6,8 +6,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from fakes.upstream_json import report_json
 
-from mappings.autoscribe import decode
-from mappings.dates import (
+from mappings.model import Snapshot
+from mappings.profile import Facility, Site
+from mappings.study.autoscribe import decode
+from mappings.values.dates import (
     When,
     birth_date,
     dtm_date,
@@ -21,8 +23,6 @@ from mappings.dates import (
     study_date_limit,
     study_dates_after,
 )
-from mappings.model import Snapshot
-from mappings.profile import Facility, Site
 
 PLACE = "/reports/0/snapshotMetadata"
 LAST = "9999-12-31T23:59:59Z"

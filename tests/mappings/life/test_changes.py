@@ -10,9 +10,9 @@ from fakes.looks import DRAFT, LATER, SHOWS, SITE, WITHDRAWS, addendum, codes, k
 from fakes.upstream_json import report_id, response_json, study_json, user_json
 
 from mappings import decode
-from mappings.changes import Known, changes
-from mappings.identifiers import message_control_id
+from mappings.life.changes import Known, changes
 from mappings.model import CauseKind
+from mappings.patient.identifiers import message_control_id
 
 
 def test_a_first_signature_is_a_cause_whether_the_draft_was_seen_or_not() -> None:

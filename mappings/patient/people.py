@@ -6,7 +6,7 @@ Names are compared as words without case, accents, titles or particles. Word ord
 is not known, no word is assumed to be it. Two given names are one if one is an initial, a beginning or a known form of
 the other, or differs by a typing error. A typing error is within edit distance 2, but the name of a twin may be as
 similar (Mia and Mila, Jaden and Kaden). So the first letter must be right, the names long enough, the end not that of
-another gender, and exactly one of the two in use as a given name (`mappings.given_names`).
+another gender, and exactly one of the two in use as a given name (`mappings.patient.given_names`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Final, Literal, NamedTuple
 from unicodedata import combining, normalize
 
 from mappings.codes import ADMINISTRATIVE_GENDER
-from mappings.dates import parse_date
-from mappings.given_names import IN_USE, is_form_of
 from mappings.model import Snapshot
-from mappings.names import parse_name
+from mappings.patient.given_names import IN_USE, is_form_of
 from mappings.profile import NameOrder
-from mappings.text import normal_form
+from mappings.values.dates import parse_date
+from mappings.values.names import parse_name
+from mappings.values.text import normal_form
 
 Likeness = Literal["unsaid", "same", "slip", "newborn", "family", "given", "unclear", "other"]
 """Likeness of two names.

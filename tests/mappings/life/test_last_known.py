@@ -10,7 +10,7 @@ from fakes.looks import DRAFT, PATIENT, SHOWS, SITE, WITHDRAWS, addendum, codes,
 from fakes.upstream_json import report_json, response_json, study_json
 
 from mappings import decode
-from mappings.changes import changes
+from mappings.life.changes import changes
 from mappings.profile.vista import Vista
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mappings.model import Measurement
-from mappings.units import vital_sign
+from mappings.values.units import vital_sign
 
 PLACE = "/reports/0/snapshotMetadata/height"
 

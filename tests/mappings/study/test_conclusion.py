@@ -14,10 +14,10 @@ from fakes.er7_reader import all_of, unescape
 from fakes.oru_example import SITE, addendum, report, sent, study
 
 from mappings import to_fhir
-from mappings.conclusion import ABSENT, concluding_text, header, passages
 from mappings.hl7v2 import receiver
 from mappings.model import Report, Study
 from mappings.profile import Receiver
+from mappings.study.conclusion import ABSENT, concluding_text, header, passages
 
 GENERIC = receiver("generic")
 ORIGINAL = "FINDINGS: Lungs clear.\nIMPRESSION: No acute disease."

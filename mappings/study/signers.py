@@ -11,7 +11,7 @@ from dataclasses import replace
 from mappings.issues import MappingIssue
 from mappings.model import Report, Study, User
 from mappings.profile import Site
-from mappings.text import is_said
+from mappings.values.text import is_said
 
 
 def signer(study: Study, report: Report, site: Site) -> tuple[User | None, tuple[MappingIssue, ...]]:

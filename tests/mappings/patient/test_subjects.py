@@ -11,8 +11,8 @@ from fakes.upstream_json import STUDY_ID, report_id, response_json, study_json
 
 from mappings import decode
 from mappings.model import Facts, Snapshot, Study
+from mappings.patient.subjects import Subject, recency, subject_snapshot, subjects
 from mappings.profile import parse_site
-from mappings.subjects import Subject, recency, subject_snapshot, subjects
 
 NOWHERE = {"facilityName": None}
 NOW = datetime(2024, 4, 1, tzinfo=UTC)

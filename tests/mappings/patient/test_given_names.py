@@ -2,7 +2,7 @@
 
 import pytest
 
-from mappings.given_names import IN_USE, is_form_of
+from mappings.patient.given_names import IN_USE, is_form_of
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from fakes.upstream_json import report_json, response_json, study_json, user_jso
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings import wire
 from mappings.issues import WireError
+from mappings.study import wire
 
 FULL_METADATA = {
     "age": "38 years",

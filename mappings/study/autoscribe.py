@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from mappings import wire
-from mappings.dates import reading_order
 from mappings.issues import MappingIssue, WireError
 from mappings.model import ExpressCustomer, Measurement, Report, Snapshot, Study, User
 from mappings.sections import cut
+from mappings.study import wire
+from mappings.values.dates import reading_order
 
 Json = Mapping[str, Any]
 

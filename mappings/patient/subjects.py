@@ -33,13 +33,13 @@ from datetime import datetime, timedelta
 from functools import reduce
 from typing import Final, NamedTuple
 
-from mappings.dates import is_too_late, parse_date, parse_instant, study_date_limit
-from mappings.identifiers import Identity, PatientIdentifier, identify, stand_alone, unmatched
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Report, Snapshot, Study
-from mappings.patients import Said, bare_mrn, contradicts, in_words_of, said_of
-from mappings.people import are_alike, differences
+from mappings.patient.comparison import Said, bare_mrn, contradicts, in_words_of, said_of
+from mappings.patient.identifiers import Identity, PatientIdentifier, identify, stand_alone, unmatched
+from mappings.patient.people import are_alike, differences
 from mappings.profile import Site
+from mappings.values.dates import is_too_late, parse_date, parse_instant, study_date_limit
 
 _NO_FACTS: Final = Facts()
 _ONE_DAY: Final = timedelta(days=1)

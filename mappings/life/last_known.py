@@ -12,13 +12,13 @@ from collections.abc import Set as AbstractSet
 from dataclasses import fields, replace
 from typing import Any, Final
 
-from mappings.dates import reading_order
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Report, Snapshot, Study
-from mappings.orders import orders
-from mappings.patients import is_contradicted
+from mappings.patient.comparison import is_contradicted
 from mappings.profile import Site
-from mappings.text import is_said, normal_form
+from mappings.study.orders import orders
+from mappings.values.dates import reading_order
+from mappings.values.text import is_said, normal_form
 
 _NO_FACTS: Final = Facts()
 

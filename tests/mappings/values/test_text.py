@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mappings.text import (
+from mappings.values.text import (
     character_issues,
     fhir_string,
     is_merged,

@@ -4,7 +4,8 @@ import pytest
 
 from mappings.codes import DICOM_MODALITY, HL70074, MODALITY_ORDER
 from mappings.model import Report, Snapshot, Study
-from mappings.procedures import (
+from mappings.profile import ProcedureCode, Site, parse_site
+from mappings.values.procedures import (
     diagnostic_service_section,
     dicom_modalities,
     dicom_modality,
@@ -12,7 +13,6 @@ from mappings.procedures import (
     modality_issues,
     modality_parts,
 )
-from mappings.profile import ProcedureCode, Site, parse_site
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from fakes.upstream_json import (
     user_json,
 )
 
-from mappings.autoscribe import decode
 from mappings.issues import WireError
 from mappings.model import ExpressCustomer, Measurement, Snapshot, User
+from mappings.study.autoscribe import decode
 
 SNAPSHOT = {
     "age": "38 years",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mappings.names import PersonName, is_generation, parse_name
+from mappings.values.names import PersonName, is_generation, parse_name
 
 ORDERS = (None, "given_family", "given_two_families", "family_given", "marked_only")
 

@@ -26,10 +26,10 @@ from itertools import pairwise, takewhile
 from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from mappings.dates import spoken
 from mappings.model import Report, Section
 from mappings.sections import cut
-from mappings.text import normal_form
+from mappings.values.dates import spoken
+from mappings.values.text import normal_form
 
 Role = Literal["addendum", "impression", "copy", ""]
 ABSENT: Final = "(AutoScribe sent no report text)"

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from fakes.upstream_json import STUDY_ID, report_id, report_json, study_json
 
-from mappings.autoscribe import decode
 from mappings.codes import SID_EXTERNAL_UNASSIGNED, SID_MRN_UNASSIGNED, SID_STUDY_PATIENT
-from mappings.identifiers import (
+from mappings.model import Cause
+from mappings.patient.identifiers import (
     PatientIdentifier,
     base62,
     fhir_id,
@@ -26,9 +26,9 @@ from mappings.identifiers import (
     stand_alone,
     upstream_id,
 )
-from mappings.model import Cause
 from mappings.profile import AssigningAuthority, Facility, Site
 from mappings.profile.vista import Vista
+from mappings.study.autoscribe import decode
 
 MERCY = Facility(
     "Mercy",

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from mappings.identifiers import is_doubtful, is_placeholder, mrn_key
 from mappings.model import Snapshot
-from mappings.people import Person, differences, following, person, speaks_against
+from mappings.patient.identifiers import is_doubtful, is_placeholder, mrn_key
+from mappings.patient.people import Person, differences, following, person, speaks_against
 from mappings.profile import Site
 
 _NO_SITE: Final = Site()

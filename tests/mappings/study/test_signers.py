@@ -8,7 +8,7 @@ from fakes.upstream_json import report_json, user_json
 from mappings import decode
 from mappings.model import User
 from mappings.profile import Site, parse_site
-from mappings.signers import signer
+from mappings.study.signers import signer
 
 USER_ID = "usr_" + "2" * 32
 DIRECTORY = parse_site(

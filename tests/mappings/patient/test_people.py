@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mappings.model import Snapshot
-from mappings.names import parse_name
-from mappings.people import Person, are_two_people, differences, is_remarkable, likeness, person, speaks_against
+from mappings.patient.people import Person, are_two_people, differences, is_remarkable, likeness, person, speaks_against
+from mappings.values.names import parse_name
 
 BORN = "1985-07-20"
 

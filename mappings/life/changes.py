@@ -18,7 +18,7 @@ report. Nothing else queues a message: no other field of study or snapshot, no u
 `draft_cancelled` concerns only receivers of the draft, and its replacement. Where the site does not withdraw, a
 cancelled study sends nothing about its drafts either: drafts already sent stand, unsigned (D21).
 
-Only a different value is a change, never a missing one: `mappings.last_said` keeps the last value.
+Only a different value is a change, never a missing one: `mappings.life.last_known` keeps the last value.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mappings.dates import reading_order
 from mappings.issues import MappingIssue
-from mappings.last_said import in_order, kept, with_last_said, words
+from mappings.life.last_known import in_order, kept, with_last_said, words
+from mappings.life.status import is_shown_draft, is_withdrawn, refusal
 from mappings.model import Cause, CauseKind, Facts, Report, Study
-from mappings.patients import is_of_another
+from mappings.patient.comparison import is_of_another
+from mappings.patient.subjects import Subject, subjects
 from mappings.profile import Site
-from mappings.status import is_shown_draft, is_withdrawn, refusal
-from mappings.subjects import Subject, subjects
-from mappings.text import is_said, normal_form
+from mappings.values.dates import reading_order
+from mappings.values.text import is_said, normal_form
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,4 @@
+"""Patient of a report: which identifiers count, and whether two descriptions are about one person.
+
+Carries out no clause itself: each module names its own.
+"""
