@@ -36,8 +36,8 @@ from gateway.store.feed.leases import standing
 from gateway.store.feed.renaming import now_called
 from gateway.store.feed.restoring import JournaledMessage
 from gateway.store.feed.states import RESTORED
-from gateway.store.studies import intake
 from gateway.store.studies.kept import Kept, kept
+from gateway.store.studies.known_study import STUDY
 from mappings.hl7v2.place import pdf_number
 from mappings.patient.identifiers import short_id
 from mappings.profile import Site
@@ -202,7 +202,7 @@ class JournalReplay:
         return True
 
     async def _known(self, study_id: str) -> Kept | None:
-        found = await self.engine.fetch(intake.STUDY, study_id=study_id)
+        found = await self.engine.fetch(STUDY, study_id=study_id)
         return kept(found[0][2]) if found else None
 
 

@@ -1,7 +1,7 @@
-"""Ingest pipeline: decode, map and validate one study in a worker thread, compare it, and store it in one transaction.
+"""Ingest pipeline: plan the write of a fetched study in a worker, and carry it out in one transaction.
 
-Carries out no clause of a standard; decisions D2, D7, D20, D25. Several ingests of one study may run at once, in one
-process or in several: the state read before asking AutoScribe must still hold when the result is written.
+Carries out no clause of a standard; decisions D2, D7, D20, D25, D46. Several ingests of one study may run at once, in
+one process or in several: the state read before asking AutoScribe must still hold when the result is written.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import tzinfo
 from functools import partial
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from gateway.ingest.map_study import Fetched, Key, KnownStudy, Look, Resource, apart, as_of, beside, digest, look
-from gateway.ingest.plan_write import taking
-from gateway.ingest.practitioner import practitioner
-from gateway.ingest.render_versions import rendered
+from gateway.ingest.map_study import Key, MappedStudy, Resource
+from gateway.ingest.plan_outbox import patience
+from gateway.ingest.plan_write import IngestSettings, plan_write
+from gateway.ingest.practitioner import practitioner_versions
 from gateway.ingest.settings_in_force import SettingsInForce
 from gateway.routing import Routes
 from gateway.runtime import clock
@@ -27,15 +27,24 @@ from gateway.runtime.errors import StoreUnavailable
 from gateway.runtime.log import get_logger, is_debugging
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
-from gateway.store.database.statements import Row, Steps, ask
-from gateway.store.feed.outbox import Outbox
+from gateway.store.database.statements import Steps, ask
 from gateway.store.studies import intake, versions
 from gateway.store.studies.intake import OthersMoved, Outdated
-from gateway.store.studies.kept import kept, unpacked
-from gateway.store.studies.versions import RenderedVersion, WrittenVersion
+from gateway.store.studies.kept import kept
+from gateway.store.studies.known_study import (
+    Fetched,
+    KnownStudy,
+    inputs_digest,
+    known_study,
+    received,
+    with_accession,
+    with_claims,
+)
+from gateway.store.studies.study_write import StudyWrite
+from gateway.store.studies.versions import WrittenVersion
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change
-from mappings.model import PdfFacts, Study
+from mappings.model import Study
 from mappings.profile import Site
 
 __all__ = ["Fetched", "Ingested", "Pipeline"]
@@ -73,7 +82,8 @@ class Pipeline:
     def __init__(
         self, engine: Engine, site: Site, zone: tzinfo, *, wants_pdf: bool = True, routes: Routes = _NOWHERE
     ) -> None:
-        self._engine, self._site, self._zone, self._wants_pdf, self._routes = engine, site, zone, wants_pdf, routes
+        self._engine = engine
+        self.settings = IngestSettings(site, zone, wants_pdf, patience(routes, wants_pdf=wants_pdf))
         self._in_force = SettingsInForce(engine)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -83,13 +93,17 @@ class Pipeline:
         Raises:
             WireError: the fetched JSON does not follow the contract.
             StoreUnavailable: the store cannot be reached.
+            WorkerLost: the worker that mapped the study ended.
         """
         async with self._alone(study_id):
             for _ in range(MOST_TRIES):
-                standing, _ = await self._standing(study_id)
+                known = await self._known(study_id)
                 fetched = await fetch()
+                known = await with_accession(self._engine, known, fetched)
+                if known.kept is not None and inputs_digest(fetched, known) == known.digest:
+                    return await self._touched(study_id, known.kept, fetched)
                 try:
-                    return await self._take(standing, fetched)
+                    return await self._write(study_id, known, fetched)
                 except Outdated:
                     continue
         raise StoreUnavailable(_AGAIN_AND_AGAIN)
@@ -99,6 +113,7 @@ class Pipeline:
 
         Raises:
             StoreUnavailable: the store cannot be reached.
+            WorkerLost: the worker that mapped the study ended.
         """
         return await self._again(study_id, is_anew=False)
 
@@ -113,7 +128,7 @@ class Pipeline:
             WireError: the User does not follow its contract.
             StoreUnavailable: the store cannot be reached.
         """
-        made = await computed(self._practitioner, user, asked)
+        made = await computed(practitioner_versions, user, self.settings.site, self.settings.zone, asked)
 
         def work() -> Steps[None]:
             ticking = yield from versions.begin(micros(clock.now()))
@@ -122,19 +137,16 @@ class Pipeline:
 
         await self._engine.do(work)
 
-    def _practitioner(self, user: Mapping[str, Any], asked: int) -> list[RenderedVersion]:
-        made = practitioner(user, self._site)
-        return rendered([made] if made else [], self._zone, owner="", as_of={}, asked=asked, signed={})
-
     async def _again(self, study_id: str, *, is_anew: bool) -> Ingested | None:
         async with self._alone(study_id):
             for _ in range(MOST_TRIES):
-                standing, row = await self._standing(study_id)
-                if row is None:
+                known, fetched = await self._known(study_id), await received(self._engine, study_id)
+                if fetched is None:
                     return None
+                known = await with_accession(self._engine, known, fetched)
                 stored = await self._stored(study_id) if is_anew else None
                 try:
-                    return await self._take(standing, _received(row), stored, is_looked_at=True)
+                    return await self._write(study_id, known, fetched, stored)
                 except Outdated:
                     continue
         raise StoreUnavailable(_AGAIN_AND_AGAIN)
@@ -143,98 +155,50 @@ class Pipeline:
         """Return the study's lock in this process; changes by other processes are noticed when it is written (D25)."""
         return self._locks.setdefault(study_id, asyncio.Lock())
 
-    async def _standing(self, study_id: str) -> tuple[KnownStudy, Row | None]:
-        """Read the store's state of a study, and its row."""
-        rows = await self._engine.fetch(intake.STUDY, study_id=study_id)
-        verdicts = await self._engine.fetch(intake.VERDICTS, study_id=study_id)
-        if not rows:
-            return KnownStudy(), None
-        told = await Outbox(self._engine).told(study_id)
-        revision, received_digest, packed, *_ = rows[0]
-        pdfs = await self._engine.fetch(intake.PDFS, study_id=study_id) if self._wants_pdf else ()
-        standing = KnownStudy(
-            revision=int(revision),
-            digest=str(received_digest),
-            kept=kept(packed),
-            verdicts={str(one): str(verdict) for one, verdict, _ in verdicts},
-            judged={str(one): str(digests) for one, _, digests in verdicts},
-            pdf={str(one): PdfFacts(int(size), bytes.fromhex(sha1)) for one, size, sha1 in pdfs},
-            told=told,
-        )
-        return standing, rows[0]
+    async def _known(self, study_id: str) -> KnownStudy:
+        return await known_study(self._engine, study_id, wants_pdf=self.settings.wants_pdf)
 
-    async def _take(
-        self,
-        standing: KnownStudy,
-        fetched: Fetched,
-        stored: Mapping[Key, Resource] | None = None,
-        *,
-        is_looked_at: bool = False,
+    async def _write(
+        self, study_id: str, known: KnownStudy, fetched: Fetched, stored: Mapping[Key, Resource] | None = None
     ) -> Ingested:
-        standing = await self._with_accession(standing, fetched)
-        if not is_looked_at and standing.kept and digest(fetched, standing) == standing.digest:
-            return await self._touched(standing.kept.study, fetched)
-        mapped = await computed(look, fetched, standing, self._site)
+        """Plan the write of a fetched study and carry it out.
+
+        Raises:
+            Outdated: another process wrote the study meanwhile.
+        """
+        mapped: MappedStudy | None = None
         for _ in range(MOST_TRIES):
-            held, taken = await self._settled(mapped, fetched, standing, stored)
+            in_force = await self._in_force.current()
+            plan = await computed(plan_write, fetched, known, self.settings, in_force, clock.now(), mapped, stored)
+            if isinstance(plan, MappedStudy):
+                mapped = plan
+                known = await with_claims(self._engine, known, mapped.patient_ids)
+                continue
             began = clock.monotonic()
             try:
-                written = await self._engine.do(partial(intake.take, taken))
+                written = await self._engine.do(partial(intake.store_study, plan.write, known))
             except OthersMoved:
+                known = await with_claims(self._engine, known, known.claims_of)
                 continue
-            _trace(taken, len(written))
-            if taken.causes:
+            _trace(plan.write, len(written))
+            if plan.write.causes:
                 self._engine.bell.ring()
             return Ingested(
-                held.change.study,
+                plan.mapped.change.study,
                 written,
-                held.change,
-                standing.revision > 0,
-                held.issues,
-                len(held.facts.taken_patient_ids),
+                plan.mapped.change,
+                known.revision > 0,
+                plan.mapped.issues,
+                len(plan.mapped.facts.taken_patient_ids),
                 clock.monotonic() - began,
             )
         raise StoreUnavailable(_AGAIN_AND_AGAIN)
 
-    async def _settled(
-        self, mapped: Look, fetched: Fetched, standing: KnownStudy, stored: Mapping[Key, Resource] | None
-    ) -> tuple[Look, intake.Taken]:
-        """Determine the study's conflicts with other studies' patients; return it with the rows to be stored."""
-        patient_ids, study_id = mapped.patient_ids, mapped.change.study.study_id
-        in_force = await self._in_force.current()
-        others = await self._engine.fetch(intake.OTHERS, patient_ids=json.dumps(patient_ids), study_id=study_id)
-
-        def settle() -> tuple[Look, intake.Taken]:
-            now = clock.now()
-            held = as_of(apart(mapped, beside(mapped, others, self._site), standing, self._site), now)
-            return held, taking(
-                held,
-                fetched,
-                standing,
-                others,
-                self._site,
-                zone=self._zone,
-                now=micros(now),
-                patient_ids=patient_ids,
-                stored=stored,
-                wants_pdf=self._wants_pdf,
-                routes=self._routes,
-                in_force=in_force,
-            )
-
-        return await computed(settle)
-
-    async def _with_accession(self, standing: KnownStudy, fetched: Fetched) -> KnownStudy:
-        """Add the accession number from `patient_study.enrichment_requested`, if there is one (D18)."""
-        uid = intake.uid_key(str(fetched.study.get("studyInstanceUid")))
-        rows = await self._engine.fetch(intake.ACCESSION, study_instance_uid=uid)
-        return replace(standing, accession_number=rows[0][0]) if rows else standing
-
-    async def _touched(self, study: Study, fetched: Fetched) -> Ingested:
+    async def _touched(self, study_id: str, packed: bytes, fetched: Fetched) -> Ingested:
         """Record that a study was fetched and is unchanged."""
-        await self._engine.do(lambda: ask(intake.TOUCH, study_id=study.study_id, fetched=fetched.asked))
-        get_logger().debug("study-unchanged", study_id=study.study_id)
-        return Ingested(study)
+        await self._engine.do(lambda: ask(intake.TOUCH, study_id=study_id, fetched=fetched.asked))
+        get_logger().debug("study-unchanged", study_id=study_id)
+        return Ingested((await computed(kept, packed)).study)
 
     async def _stored(self, study_id: str) -> dict[Key, Resource]:
         """Return the stored resources of a study, without the store's additions to `meta`."""
@@ -244,13 +208,13 @@ class Pipeline:
         return {_key(str(row[0])): _bare(json.loads(row[4])) for row in rows}
 
 
-def _trace(taken: intake.Taken, versions_written: int) -> None:
+def _trace(write: StudyWrite, versions_written: int) -> None:
     """Log at `log.level` debug which study was ingested, and what each destination is owed of it."""
     if not is_debugging():
         return
-    study_id = taken.study_id
+    study_id = write.study_id
     get_logger().debug("study-ingested", study_id=study_id, count=versions_written)
-    for cause in taken.causes:
+    for cause in write.causes:
         get_logger().debug(
             "report-owed",
             destination=cause["destination"] or None,
@@ -260,13 +224,6 @@ def _trace(taken: intake.Taken, versions_written: int) -> None:
             state=cause["state"],
             code=cause["reason"] or None,
         )
-
-
-def _received(row: Row) -> Fetched:
-    """Return AutoScribe's own JSON of a study from the study's row in the store."""
-    *_, asked, packed = row
-    received = unpacked(packed)
-    return Fetched(received["study"], received["reports"], received["users"], int(asked), received["users_asked"])
 
 
 def _key(address: str) -> Key:

@@ -38,7 +38,7 @@ def patience(routes: Routes, *, wants_pdf: bool) -> Patience:
     return Patience({one.name: one.input_wait for one in taking}, routes.draft_wait)
 
 
-def telling(change: Change, told: Told, in_force: InForce, wait: Patience, now: int) -> list[dict[str, Any]]:
+def outbox_rows(change: Change, told: Told, in_force: InForce, wait: Patience, now: int) -> list[dict[str, Any]]:
     """Return an outbox row for each cause and each destination it concerns, or one row without a destination.
 
     `told` maps a destination's name to the ids of the reports sent there, or about to be. `in_force` are the settings

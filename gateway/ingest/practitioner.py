@@ -6,8 +6,11 @@ AutoScribe REST API: `GET /v1/autoScribe/users/{userId}`; https://hl7.org/fhir/R
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import tzinfo
 from typing import Any, Final
 
+from gateway.store.studies.render_versions import rendered
+from gateway.store.studies.versions import RenderedVersion
 from mappings import decode, to_fhir
 from mappings.patient.identifiers import fhir_id
 from mappings.profile import Site
@@ -39,6 +42,18 @@ _BARE_REPORT: Final[Json] = {
     "updatedAt": None,
     "snapshotMetadata": {},
 }
+
+
+def practitioner_versions(user: Json, site: Site, zone: tzinfo, asked: int) -> list[RenderedVersion]:
+    """Return the Practitioner of a user as a version to be stored; none if none can be made.
+
+    `asked` is the instant before the user was requested, in microseconds.
+
+    Raises:
+        WireError: the User does not follow its contract.
+    """
+    made = practitioner(user, site)
+    return rendered([made] if made else [], zone, owner="", as_of={}, asked=asked, signed={})
 
 
 def practitioner(user: Json, site: Site) -> dict[str, Any] | None:

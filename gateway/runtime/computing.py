@@ -1,21 +1,143 @@
-"""Run computations in threads beside the event loop, two at a time.
+"""Run pure computations beside the event loop: in spawned worker processes while `workers` is open, else in threads.
 
-Carries out no clause of a standard. A computing thread holds the interpreter's lock: more threads make nothing faster,
-and each of them may delay the loop.
+https://docs.python.org/3/library/concurrent.futures.html#processpoolexecutor; decision D46. A thread that computes
+holds the interpreter's lock and delays the loops of its process. Functions, arguments and results travel as plain data.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar, TypeVarTuple
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import asynccontextmanager
+from importlib import import_module
+from multiprocessing.connection import wait
+from typing import Any, Final, TypeVar, TypeVarTuple, cast
+
+from gateway.runtime.errors import WorkerLost
+from gateway.runtime.log import PLACES, get_logger, places_of
+from gateway.runtime.parcels import Packer, Parcel, keep, missing, packed, unpacked
 
 Result = TypeVar("Result")
 Given = TypeVarTuple("Given")
-_POOL: Final = ThreadPoolExecutor(2, thread_name_prefix="computing")
+_THREADS: Final = ThreadPoolExecutor(2, thread_name_prefix="computing")
+_TRIES: Final = 2  # the work of a worker that ended is given to another worker once
+
+_open: list[_Workers] = []
 
 
 async def computed(function: Callable[[*Given], Result], *given: *Given) -> Result:
-    """Run a pure computation in a thread, and return its result; it may wait for no file, network or thread."""
-    return await asyncio.get_running_loop().run_in_executor(_POOL, function, *given)
+    """Run a pure function of a module, and return its result; it may wait for no file, network or thread.
+
+    Raises:
+        WorkerLost: the worker process ended, and so did a second one.
+        Exception: whatever the function raised.
+    """
+    if not _open:
+        return await asyncio.get_running_loop().run_in_executor(_THREADS, function, *given)
+    return cast(Result, await _open[-1].run(function, given))
+
+
+@asynccontextmanager
+async def workers(processes: int, lasting: Collection[type], modules: Sequence[str]) -> AsyncIterator[None]:
+    """Run the computations of this process in so many worker processes while the block runs.
+
+    A value of a type in `lasting` is sent to a worker once, and stays there. Workers import `modules` at their start.
+    """
+    pool = _Workers(processes, lasting, modules)
+    _open.append(pool)
+    try:
+        yield
+    finally:
+        _open.remove(pool)
+        await asyncio.to_thread(pool.close)
+
+
+def worker_count() -> int:
+    """Return the number of workers for this machine: half its processors, but one or two."""
+    return min(2, max(1, (os.cpu_count() or 1) // 2))
+
+
+class _Workers:
+    """Pool of worker processes. A new pool replaces one whose worker ended."""
+
+    def __init__(self, processes: int, lasting: Collection[type], modules: Sequence[str]) -> None:
+        self._processes, self._modules = processes, modules
+        self._packer = Packer(lasting)
+        self._lock = threading.Lock()
+        self._pool = self._begun()
+
+    async def run(self, function: Callable[..., Any], given: Sequence[Any]) -> Any:
+        """Run a function in a worker, and return its result."""
+        parcel, lasting = self._packer.parcel((function, given)), dict[int, bytes]()
+        lost = 0
+        while lost < _TRIES:
+            pool = self._pool
+            try:
+                answer = unpacked(await asyncio.wrap_future(pool.submit(_work, parcel, lasting)))
+            except BrokenProcessPool:
+                self._replace(pool)
+                lost += 1
+                continue
+            if isinstance(answer, frozenset):
+                lasting = self._packer.lasting(answer)
+                continue
+            return _result(*answer)
+        raise WorkerLost("the worker process ended")
+
+    def close(self) -> None:
+        """End the workers after the computations under way."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _replace(self, ended: ProcessPoolExecutor) -> None:
+        with self._lock:
+            if self._pool is ended:
+                get_logger().error("worker-lost", code=WorkerLost.code)
+                self._pool = self._begun()
+
+    def _begun(self) -> ProcessPoolExecutor:
+        """Start the workers now, so that the first study does not wait for them."""
+        spawned = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(self._processes, spawned, _begin, (self._modules,))
+        pool.submit(int)
+        return pool
+
+
+def _result(value: Any, error: BaseException | None, places: Sequence[str]) -> Any:
+    if error is None:
+        return value
+    error.__dict__[PLACES] = places
+    raise error
+
+
+def _begin(modules: Sequence[str]) -> None:
+    """Begin as a worker: the service ends it, not a signal to the whole process group, and it never outlives it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    for name in modules:
+        import_module(name)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _work(parcel: Parcel, lasting: dict[int, bytes]) -> bytes:
+    """Carry out a computation in a worker: pack its result, error, and the error's places; or the missing tokens."""
+    keep(lasting)
+    if tokens := missing(parcel.tokens):
+        return packed(tokens)
+    try:
+        function, given = unpacked(parcel.packed)
+        return packed((function(*given), None, ()))
+    except Exception as error:
+        return packed((None, error, places_of(error)))

@@ -20,6 +20,7 @@
     ├── StoreError                  an operation of the store failed
     │   ├── StoreUnavailable        it cannot be reached, is locked, or its disk is full
     │   └── StoreTooSlow            a query took longer than it may
+    ├── WorkerLost                  the worker process of a computation ended, and so did a second one
     ├── FeedError                   a message did not reach its receiver
     │   ├── ConnectFailed           no connection: nothing was sent
     │   ├── SendFailed              the connection broke while the message was being written
@@ -221,6 +222,13 @@ class StoreTooSlow(StoreError):
 
     code, retry, http_status, issue_code = "store-too-slow", "permanent", 400, "too-costly"
     remedy = "Narrow the search: name a patient, an identifier, or a shorter window of dates."
+
+
+class WorkerLost(GatewayError):
+    """The worker process of a computation ended, and so did a second one."""
+
+    code, retry, http_status, issue_code = "worker-lost", "transient", 503, "transient"
+    remedy = "Look at the memory of the machine: its system ends processes that need too much."
 
 
 class FeedError(GatewayError):

@@ -70,6 +70,7 @@ _EVENT: Final = re.compile(r"[a-z][a-z0-9._-]{0,63}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_.:/+$*{}\[\]-]{1,128}")
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _DEBUGGING: Final = structlog.make_filtering_bound_logger(_LEVELS["debug"])
+PLACES: Final = "places_in_worker"  # attribute of an error that a worker process raised
 _DEEPEST_FRAMES: Final = 5
 
 
@@ -128,14 +129,19 @@ def code_of(error: BaseException) -> str:
     return error.code if isinstance(error, GatewayError) else "internal"
 
 
+def places_of(error: BaseException) -> list[str]:
+    """Return the deepest places in the code that an error passed, as `module:line`, a worker's own last."""
+    places = [*_places(error.__traceback__), *error.__dict__.get(PLACES, ())]
+    return places[-_DEEPEST_FRAMES:]
+
+
 def name_exception(_logger: Any, _method: str, entry: EventDict) -> EventDict:
     """Processor: replaces an exception by its type, its error code and places in the code, never its text."""
     given = entry.pop("exc_info", None)
     error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
     if not isinstance(error, BaseException):
         return entry
-    where = list(_places(error.__traceback__))[-_DEEPEST_FRAMES:]
-    return {**entry, "error_type": type(error).__name__, "error_code": code_of(error), "where": where}
+    return {**entry, "error_type": type(error).__name__, "error_code": code_of(error), "where": places_of(error)}
 
 
 def keep_allowed(_logger: Any, _method: str, entry: EventDict) -> EventDict:

@@ -35,8 +35,8 @@ from gateway.store.feed import plans
 from gateway.store.feed.feed_facts import unrouted
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.reconciling import recorded
-from gateway.store.studies import intake
 from gateway.store.studies.kept import kept
+from gateway.store.studies.known_study import STUDY
 from mappings.model import Cause
 
 CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -151,7 +151,7 @@ class World:
         in_force = await SettingsInForce(self.engine).current()
         counts = dict.fromkeys(("unrouted", "ignored"), 0)
         for study_id in dict.fromkeys(one.study_id for one in self.signed):
-            known = kept((await self.engine.fetch(intake.STUDY, study_id=study_id))[0][2])
+            known = kept((await self.engine.fetch(STUDY, study_id=study_id))[0][2])
             records = (await recorded(self.engine, [study_id]))[study_id]
             rows_of = [tuple(one) for one in await rows(self.engine, ROWS, study_id)]
             for report in known.study.completed:

@@ -15,11 +15,11 @@ from fakes.taken_in import DRAFT, contents, current, giving, outbox, said, study
 from fakes.upstream_json import STUDY_ID, STUDY_UID, USER_ID, report_id, user_json
 
 from gateway.index.keys import key
-from gateway.ingest import Pipeline, render_versions
+from gateway.ingest import Pipeline
 from gateway.runtime.errors import UpstreamNotFound
 from gateway.store.database.instants import instant
 from gateway.store.database.statements import Statement, ask
-from gateway.store.studies import intake
+from gateway.store.studies import intake, render_versions
 from gateway.store.studies.kept import unpacked
 from gateway.store.webhooks import StoredEnrichments
 from mappings.issues import MappingIssue, WireError

@@ -72,7 +72,8 @@ async def test_a_holder_that_starts_with_new_settings_is_no_alert(engine):
 async def test_whoever_takes_in_goes_by_the_settings_in_force_and_not_by_its_own(engine):
     async with fed(engine) as (feed, _):
         await feed.tell()
-        feed.pipeline = Pipeline(engine, feed.pipeline._site, feed.pipeline._zone, wants_pdf=False, routes=Routes())
+        settings = feed.pipeline.settings
+        feed.pipeline = Pipeline(engine, settings.site, settings.zone, wants_pdf=False, routes=Routes())
         signed = feed.account.sign_new()
         await feed.tell(signed.study_id)
         assert [tuple(row) for row in await rows(engine, STATES)] == [("ehr", "waiting")]

@@ -23,11 +23,10 @@ from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.feed.audit import noted
-from gateway.store.feed.outbox import Outbox
 from gateway.store.feed.resending import Resend, resent, taken
 from gateway.store.feed.to_send import ToSend
-from gateway.store.studies import intake
 from gateway.store.studies.kept import Kept, kept
+from gateway.store.studies.known_study import STUDY, told
 from mappings.model import Cause
 from mappings.values.dates import parse_instant
 
@@ -94,13 +93,13 @@ class Replay:
     async def add(self, study_id: str, report_ids: Collection[str] | None, now: int) -> None:
         """Queue the given reports of a study again, or all its signed reports."""
         name = self._destination.name
-        rows = await self._engine.fetch(intake.STUDY, study_id=study_id)
+        rows = await self._engine.fetch(STUDY, study_id=study_id)
         if not rows:
             return
         known = await asyncio.to_thread(kept, rows[0][2])
-        told = (await Outbox(self._engine).told(study_id)).get(name, set())
+        already = (await told(self._engine, study_id)).get(name, set())
         was_taken = await taken(self._engine, name, study_id)
-        resends = self._resends(known, report_ids, told, was_taken)
+        resends = self._resends(known, report_ids, already, was_taken)
         self._count(known, resends)
         self._batch += resends if self._writes else []
         if len(self._batch) >= _BATCH:
@@ -122,7 +121,7 @@ class Replay:
         self.found += ToSend(messages, critical, *moments, len(resends), min(len(resends), 1))
 
     def _resends(
-        self, known: Kept, report_ids: Collection[str] | None, told: set[str], was_taken: set[str]
+        self, known: Kept, report_ids: Collection[str] | None, already: set[str], was_taken: set[str]
     ) -> list[Resend]:
         """Return the outbox rows for the reports of a study, and count the reports that are not sent."""
         study = known.study
@@ -130,7 +129,7 @@ class Replay:
         if not reports:
             self.left["unsigned"] += 1
         causes = [Cause(one, "replay", known.version) for one in reports]
-        sent = {self._destination.name: told}
+        sent = {self._destination.name: already}
         made = []
         for cause, row in routed(study, causes, sent, ever_in_force([self._destination.terms]), gone=known.facts.gone):
             if row.state != "waiting":

@@ -30,9 +30,9 @@ from gateway.store.feed.leases import PAUSED, Lease, LeaseLost
 from gateway.store.feed.plans import PLANNED, TO_STOP, Changed, Reading, Stop, Waits
 from gateway.store.feed.restoring import doubtful_lanes, is_old
 from gateway.store.feed.states import HOLD_FEED, MAY_HAVE_BEEN_SENT, OUTBOX_STATES, RESTORED
-from gateway.store.studies import intake
 from gateway.store.studies.intake import Outdated
 from gateway.store.studies.kept import Kept, kept
+from gateway.store.studies.known_study import STUDY
 from mappings.model import Cause
 
 _MOST_TRIES: Final = 20
@@ -285,7 +285,7 @@ async def changed(engine: Engine, reading: Reading, name: str, in_force: InForce
     """
     if not _may_change(reading, name):
         return None
-    rows = await engine.fetch(intake.STUDY, study_id=reading.study_id)
+    rows = await engine.fetch(STUDY, study_id=reading.study_id)
     if not rows:
         return None
     known = await computed(kept, rows[0][2])

@@ -20,7 +20,7 @@ from gateway.index.naming import Name, named
 from gateway.runtime.errors import ResourceNotFound, SearchTooCostly, UpstreamError, UpstreamNotFound
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement
-from gateway.store.studies.intake import uid_key
+from gateway.store.studies.known_study import uid_key
 
 MOST: Final = 20
 _KNOWN: Final = {

@@ -16,7 +16,6 @@ from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, Steps, ask, ask_each
 from gateway.store.feed.leases import Lease, held
 from gateway.store.feed.states import OutboxState
-from gateway.store.studies.intake import TOLD
 
 _DUE: Final = Statement(
     "SELECT study_id FROM outbox WHERE destination = :destination AND state = 'waiting' AND due <= :now"
@@ -88,13 +87,6 @@ class Outbox:
             row = Waiting(int(number), str(report_id), str(kind), str(version), int(replay), int(priority), *more)
             rows_of[str(study_id)].append(row)
         return rows_of
-
-    async def told(self, study_id: str) -> dict[str, set[str]]:
-        """Return, by destination, the ids of a study's reports that were sent there or are about to be."""
-        report_ids: dict[str, set[str]] = {}
-        for destination, report_id in await self._engine.fetch(TOLD, study_id=study_id):
-            report_ids.setdefault(str(destination), set()).add(str(report_id))
-        return report_ids
 
 
 def settle(rows: Sequence[Settled], now: int) -> Steps[None]:

@@ -7,34 +7,18 @@ present one. If another process has changed it, nothing is written, and `Outdate
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
-from gateway.index.keys import bounded
-from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each, storable
+from gateway.store.database.statements import Statement, Steps, ask, ask_each
 from gateway.store.feed.in_force import LATEST
 from gateway.store.feed.moves import KEEP_FORMER
 from gateway.store.studies import versions
+from gateway.store.studies.known_study import ACCESSION, CLAIMS, TOLD, KnownStudy
+from gateway.store.studies.study_write import StudyWrite
 from gateway.store.studies.versions import RenderedVersion, WrittenVersion
 
-STUDY: Final = Statement(
-    "SELECT revision, received_digest, kept, fetched, received FROM study WHERE study_id = :study_id"
-)
-# With the persons judged, if an operator linked the other study to this patient
-OTHERS: Final = Statement(
-    "SELECT c.patient_id, c.study_id, c.body, coalesce(v.judged, '') FROM claim c LEFT JOIN verdict v"
-    " ON v.patient_id = c.patient_id AND v.study_id = c.study_id AND v.verdict = 'link' AND v.reopened IS NULL"
-    " WHERE c.patient_id IN listed(:patient_ids) AND c.study_id <> :study_id ORDER BY c.patient_id, c.study_id"
-)
-CLAIMED: Final = Statement("SELECT patient_id FROM claim WHERE study_id = :study_id ORDER BY patient_id")
-VERDICTS: Final = Statement(
-    "SELECT patient_id, verdict, judged FROM verdict WHERE study_id = :study_id ORDER BY patient_id"
-)
-PDFS: Final = Statement("SELECT report_id, size, sha1 FROM pdf WHERE study_id = :study_id AND state = 'kept'")
 USERS: Final = Statement("SELECT user_id, body FROM person WHERE user_id IN listed(:user_ids)")
-ACCESSION: Final = Statement("SELECT accession_number FROM enrichment WHERE study_instance_uid = :study_instance_uid")
 TOUCH: Final = Statement("UPDATE study SET fetched = :fetched WHERE study_id = :study_id AND fetched < :fetched")
 REVISION: Final = Statement("SELECT revision FROM study WHERE study_id = :study_id FOR UPDATE")
 # In one order, so that two processes that lock the same studies do not deadlock
@@ -69,9 +53,6 @@ _PUT_CLAIM: Final = Statement(
     " signed = excluded.signed, body = CASE WHEN :is_changed = 1 THEN excluded.body ELSE claim.body END"
 )
 _DROP_CLAIM: Final = Statement("DELETE FROM claim WHERE patient_id = :patient_id AND study_id = :study_id")
-_NEWEST_CLAIM: Final = Statement(
-    "SELECT body FROM claim WHERE patient_id = :patient_id ORDER BY study_date DESC, signed DESC, study_id DESC LIMIT 1"
-)
 _END_CONFLICTS: Final = Statement(
     "DELETE FROM conflict WHERE study_id = :study_id AND patient_id NOT IN listed(:patient_ids)"
 )
@@ -81,10 +62,6 @@ _ADD_CONFLICT: Final = Statement(
 _KEEP_JUDGED: Final = Statement(
     "UPDATE verdict SET judged = :judged, reopened = CASE WHEN :counts = 1 THEN NULL"
     " ELSE coalesce(reopened, CAST(:now AS BIGINT)) END WHERE study_id = :study_id AND patient_id = :patient_id"
-)
-TOLD: Final = Statement(
-    "SELECT DISTINCT destination, report_id FROM outbox WHERE study_id = :study_id AND destination <> ''"
-    " AND (state IN ('waiting', 'held', 'rendered', 'merged') OR (state = 'left' AND reason = 'may-have-been-sent'))"
 )
 ADD_CAUSE: Final = Statement(
     "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, reason, is_move, is_critical,"
@@ -128,13 +105,6 @@ _PUT_USER: Final = Statement(
     "INSERT INTO person (user_id, asked, body) VALUES (:user_id, :asked, :body) ON CONFLICT (user_id) DO UPDATE SET"
     " asked = excluded.asked, body = excluded.body WHERE person.asked <= excluded.asked"
 )
-
-
-def uid_key(study_instance_uid: str) -> str:
-    """Return a study's UID as the store keeps it, whatever characters it has."""
-    return bounded(storable(study_instance_uid))
-
-
 # A changed claim about a patient: studies held apart from the patient may no longer need to be
 _REFRESH_HELD_APART: Final = Statement(
     "INSERT INTO control (verb, argument, asked) SELECT 'refresh', study_id, CAST(:now AS BIGINT) FROM conflict"
@@ -147,133 +117,70 @@ class Outdated(Exception):
 
 
 class OthersMoved(Exception):
-    """Another study's claims about its patients changed since the mapping, or the settings in force did.
-
-    Conflicts and destinations must be determined again.
-    """
+    """Claims about the study's patients, or the settings in force, changed: the write must be planned again."""
 
 
-@dataclass(frozen=True, slots=True)
-class PatientClaim:
-    """Claim of a study about a patient: the Patient as JSON bytes. `is_changed` is False if the claim is as before.
-
-    An unchanged claim leaves a stored body as it is.
-    """
-
-    patient_id: str
-    body: bytes
-    is_changed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """Study to be stored. `revision` is its revision when it was read, 0 for none; `row` are columns of `study`.
-
-    `accession_number` came from an enrichment event and was used in the mapping. `others` are the claims of other
-    studies about its `patient_ids` at the mapping. `rank` tells which of several studies is newest (D12). `pdfs` are
-    reports whose PDF must be fetched again; `pdfs_missing` are those whose PDF may be available now. `render` makes a
-    Patient from another study's claim. `told` are the destinations and reports owed when the causes were decided.
-    `in_force` is the number of the settings that decided them (D37). For a move (D13), the study's earlier state is
-    kept. Instants are microseconds.
-    """
-
-    study_id: str
-    revision: int
-    accession_number: str | None
-    now: int
-    row: Mapping[str, Any]
-    reports: Sequence[Mapping[str, Any]]
-    resources: Sequence[RenderedVersion]
-    issues: Sequence[Mapping[str, Any]]
-    claims: Sequence[PatientClaim]
-    rank: tuple[str, int]
-    patient_ids: Sequence[str]
-    others: Sequence[Row]
-    users: Sequence[Mapping[str, Any]]
-    conflicts: Sequence[str]
-    judged: Sequence[Mapping[str, Any]]
-    causes: Sequence[Mapping[str, Any]]
-    pdfs: Sequence[str]
-    pdfs_missing: Sequence[str]
-    render: Callable[[bytes], RenderedVersion]
-    told: AbstractSet[tuple[str, str]]
-    in_force: int
-    reindex: bool = False
-    is_move: bool = False
-
-
-def take(taken: Taken) -> Steps[list[WrittenVersion]]:
-    """Store a study, and return the versions that were written.
+def store_study(write: StudyWrite, known: KnownStudy) -> Steps[list[WrittenVersion]]:
+    """Store a study, and return the versions that were written. `known` is its state when the write was planned.
 
     Raises:
         Outdated: the study must be fetched and mapped again.
-        OthersMoved: other studies' claims, or the settings in force, must be read again.
+        OthersMoved: the claims about its patients, and the settings in force, must be read again.
     """
-    key = {"study_id": taken.study_id}
-    clock = yield from versions.begin(taken.now)
-    yield from _see_that_nothing_moved(taken)
-    if taken.is_move:
+    key = {"study_id": write.study_id}
+    clock = yield from versions.begin(write.now)
+    yield from _see_that_nothing_moved(write, known)
+    if write.is_move:
         yield from ask(KEEP_FORMER, **key)
-    yield from ask(_PUT_STUDY, **key, **taken.row, revision=taken.revision + 1)
-    yield from ask_each(_PUT_REPORT, [{**one, **key, "now": taken.now} for one in taken.reports])
+    yield from ask(_PUT_STUDY, **key, **write.row, revision=known.revision + 1)
+    yield from ask_each(_PUT_REPORT, [{**one, **key, "now": write.now} for one in write.reports])
     yield from ask(_DROP_ISSUES, **key)
-    yield from ask_each(_ADD_ISSUE, [{**one, **key} for one in taken.issues])
-    yield from ask_each(_PUT_USER, taken.users)
-    patients = yield from _claim(taken, clock.last)
-    written = yield from versions.write(clock, [*taken.resources, *patients], reindex=taken.reindex)
-    yield from ask(_END_CONFLICTS, **key, patient_ids=json.dumps(taken.conflicts))
-    yield from ask_each(_ADD_CONFLICT, [{**key, "patient_id": one, "now": taken.now} for one in taken.conflicts])
-    yield from ask_each(_KEEP_JUDGED, [{**one, **key, "now": taken.now} for one in taken.judged])
-    if not taken.reindex:  # an upgrade or a setting sends nothing by itself (D7)
-        yield from ask(_LOOK_AGAIN, **key, now=taken.now)
-    told_of = dict.fromkeys(one["report_id"] for one in taken.causes if one["kind"] not in _OF_DRAFTS)
-    yield from ask_each(_REPLACE_UNROUTED, [{**key, "report_id": one, "now": taken.now} for one in told_of])
-    yield from ask_each(ADD_CAUSE, [{**one, **key, "now": taken.now} for one in taken.causes])
-    yield from ask(_SAID_BY_NEWER, **key, now=taken.now)
-    yield from ask_each(_WAIT_ON, [{**one, **key} for one in taken.causes if one["kind"] == "draft"])
-    for statement, report_ids in ((_WANT_PDF, taken.pdfs), (_WANT_MISSING_PDF, taken.pdfs_missing)):
-        yield from ask_each(statement, [{**key, "report_id": one, "now": taken.now} for one in report_ids])
+    yield from ask_each(_ADD_ISSUE, [{**one, **key} for one in write.issues])
+    yield from ask_each(_PUT_USER, write.users)
+    patients = yield from _claim(write, clock.last)
+    written = yield from versions.write(clock, [*write.resources, *patients], reindex=write.reindex)
+    yield from ask(_END_CONFLICTS, **key, patient_ids=json.dumps(write.conflicts))
+    yield from ask_each(_ADD_CONFLICT, [{**key, "patient_id": one, "now": write.now} for one in write.conflicts])
+    yield from ask_each(_KEEP_JUDGED, [{**one, **key, "now": write.now} for one in write.judged])
+    if not write.reindex:  # an upgrade or a setting sends nothing by itself (D7)
+        yield from ask(_LOOK_AGAIN, **key, now=write.now)
+    told_of = dict.fromkeys(one["report_id"] for one in write.causes if one["kind"] not in _OF_DRAFTS)
+    yield from ask_each(_REPLACE_UNROUTED, [{**key, "report_id": one, "now": write.now} for one in told_of])
+    yield from ask_each(ADD_CAUSE, [{**one, **key, "now": write.now} for one in write.causes])
+    yield from ask(_SAID_BY_NEWER, **key, now=write.now)
+    yield from ask_each(_WAIT_ON, [{**one, **key} for one in write.causes if one["kind"] == "draft"])
+    for statement, report_ids in ((_WANT_PDF, write.pdfs), (_WANT_MISSING_PDF, write.pdfs_missing)):
+        yield from ask_each(statement, [{**key, "report_id": one, "now": write.now} for one in report_ids])
     yield from versions.end(clock)
     return written
 
 
-def _see_that_nothing_moved(taken: Taken) -> Steps[None]:
-    rows = yield from ask(REVISION, study_id=taken.study_id)
-    if (int(rows[0][0]) if rows else 0) != taken.revision:
+def _see_that_nothing_moved(write: StudyWrite, known: KnownStudy) -> Steps[None]:
+    rows = yield from ask(REVISION, study_id=write.study_id)
+    if (int(rows[0][0]) if rows else 0) != known.revision:
         raise Outdated
-    rows = yield from ask(ACCESSION, study_instance_uid=taken.row["study_instance_uid"])
-    if (rows[0][0] if rows else None) != taken.accession_number:
+    rows = yield from ask(ACCESSION, study_instance_uid=write.row["study_instance_uid"])
+    if (rows[0][0] if rows else None) != known.accession_number:
         raise Outdated
-    told = yield from ask(TOLD, study_id=taken.study_id)
-    if {(str(destination), str(report_id)) for destination, report_id in told} != taken.told:
+    told = yield from ask(TOLD, study_id=write.study_id)
+    if {(str(name), str(report_id)) for name, report_id in told} != {
+        (name, report_id) for name, report_ids in known.told.items() for report_id in report_ids
+    }:
         raise Outdated
     latest = yield from ask(LATEST)
-    if int(latest[0][0]) != taken.in_force:
+    if int(latest[0][0]) != write.in_force:
         raise OthersMoved
-    others = yield from ask(OTHERS, study_id=taken.study_id, patient_ids=json.dumps(taken.patient_ids))
-    if [tuple(one) for one in others] != [tuple(one) for one in taken.others]:
+    claims = yield from ask(CLAIMS, patient_ids=json.dumps(sorted(known.claims_of)))
+    if [tuple(one) for one in claims] != [tuple(one) for one in known.claims]:
         raise OthersMoved
 
 
-def _claim(taken: Taken, now: int) -> Steps[list[RenderedVersion]]:
-    """Store the study's claims; return a Patient for each patient it names or left, from the newest study's claim.
-
-    The Patients are as of `now`, an instant of the store: a later writer has read the claims written here.
-    """
-    named = [one.patient_id for one in taken.claims]
-    claimed = yield from ask(CLAIMED, study_id=taken.study_id)
-    left = [str(patient_id) for (patient_id,) in claimed if patient_id not in named]
-    rank = {"study_id": taken.study_id, "study_date": taken.rank[0], "signed": taken.rank[1]}
-    rows = [
-        {**rank, "patient_id": one.patient_id, "body": one.body, "is_changed": int(one.is_changed)}
-        for one in taken.claims
-    ]
-    yield from ask_each(_PUT_CLAIM, rows)
-    yield from ask_each(_DROP_CLAIM, [{"patient_id": one, "study_id": taken.study_id} for one in left])
-    affected = json.dumps([*(one.patient_id for one in taken.claims if one.is_changed), *left])
-    yield from ask(_REFRESH_HELD_APART, study_id=taken.study_id, patient_ids=affected, now=now)
-    patients = []
-    for patient_id in (*named, *left):
-        newest = yield from ask(_NEWEST_CLAIM, patient_id=patient_id)
-        patients += [replace(taken.render(bytes(body)), as_of=now) for (body,) in newest]
-    return patients
+def _claim(write: StudyWrite, now: int) -> Steps[list[RenderedVersion]]:
+    """Store the study's claims; return the Patients, as of `now`: a later writer has read the claims written here."""
+    key = {"study_id": write.study_id}
+    yield from ask_each(_PUT_CLAIM, [{**one, **key} for one in write.claims])
+    yield from ask_each(_DROP_CLAIM, [{**key, "patient_id": one} for one in write.claims_left])
+    changed = [one["patient_id"] for one in write.claims if one["is_changed"]]
+    affected = json.dumps([*changed, *write.claims_left])
+    yield from ask(_REFRESH_HELD_APART, **key, patient_ids=affected, now=now)
+    return [replace(patient, as_of=now) for patient in write.patients]

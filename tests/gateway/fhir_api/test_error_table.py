@@ -9,9 +9,9 @@ from fakes.outcomes import issue, refusal
 from pydantic import SecretStr
 
 from gateway.fhir_api import read
-from gateway.ingest import render_versions
 from gateway.runtime.errors import StoreUnavailable
 from gateway.store.database.sqlite import Sqlite
+from gateway.store.studies import render_versions
 from mappings.issues import MappingIssue
 from mappings.patient.identifiers import fhir_id
 

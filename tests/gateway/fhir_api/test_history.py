@@ -10,8 +10,8 @@ import pytest
 from fakes.facade import BASE, facade, resource_id, site
 from fakes.outcomes import issue, refusal
 
-from gateway.ingest import render_versions
 from gateway.runtime import clock
+from gateway.store.studies import render_versions
 from mappings.issues import MappingIssue
 
 NEW = {"Cache-Control": "no-cache"}

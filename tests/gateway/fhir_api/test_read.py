@@ -9,8 +9,8 @@ from fakes.facade import BASE, facade, resource_id
 from fakes.outcomes import issue, refusal
 
 from gateway.fhir_api.http.summary import SUBSETTED
-from gateway.ingest import render_versions
 from gateway.runtime import clock
+from gateway.store.studies import render_versions
 from mappings.issues import MappingIssue
 from mappings.patient.identifiers import fhir_id
 

@@ -7,10 +7,11 @@ from fakes.fhir_studies import SITE, report, snapshot
 from fakes.inbox import sample
 from fakes.taken_in import DRAFT, take
 
-from gateway.ingest import Pipeline, render_versions
+from gateway.ingest import Pipeline
 from gateway.ingest.count import note
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
+from gateway.store.studies import render_versions
 from mappings.issues import MappingIssue
 
 SIGNED = datetime(2024, 3, 15, 16, 0, tzinfo=UTC)

@@ -281,6 +281,7 @@ async def test_what_the_mapping_is_told_is_what_is_kept(library):
 
 
 async def test_where_none_are_kept_none_are_wanted(library):
-    library.pipeline = Pipeline(library.engine, library.pipeline._site, library.pipeline._zone, wants_pdf=False)
+    settings = library.pipeline.settings
+    library.pipeline = Pipeline(library.engine, settings.site, settings.zone, wants_pdf=False)
     await library.report()
     assert await library.wanted() == []

@@ -7,8 +7,8 @@ from fakes.fhir_studies import mapped, report
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ingest import render_versions
-from gateway.ingest.render_versions import rendered
+from gateway.store.studies import render_versions
+from gateway.store.studies.render_versions import rendered
 from mappings.issues import MappingIssue
 
 STUDY_ID = "stu_" + "1" * 32

@@ -1,0 +1,153 @@
+"""State of one study in the store before an ingest, and a study as AutoScribe sent it.
+
+AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports`, `/users/{userId}`; decisions D12, D18, D25.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from gateway.index.keys import bounded
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Row, Statement, storable
+from gateway.store.studies.coverage import digest_of
+from gateway.store.studies.kept import unpacked
+from mappings.issues import MappingIssue
+from mappings.model import PdfFacts
+
+Json = Mapping[str, Any]
+
+STUDY: Final = Statement(
+    "SELECT revision, received_digest, kept, fetched, received FROM study WHERE study_id = :study_id"
+)
+# All claims about these patients, with the persons judged where an operator linked the study to the patient
+CLAIMS: Final = Statement(
+    "SELECT c.patient_id, c.study_id, c.study_date, c.signed, c.body, coalesce(v.judged, '') FROM claim c"
+    " LEFT JOIN verdict v ON v.patient_id = c.patient_id AND v.study_id = c.study_id AND v.verdict = 'link'"
+    " AND v.reopened IS NULL WHERE c.patient_id IN listed(:patient_ids) ORDER BY c.patient_id, c.study_id"
+)
+CLAIMED: Final = Statement("SELECT patient_id FROM claim WHERE study_id = :study_id ORDER BY patient_id")
+VERDICTS: Final = Statement(
+    "SELECT patient_id, verdict, judged FROM verdict WHERE study_id = :study_id ORDER BY patient_id"
+)
+PDFS: Final = Statement("SELECT report_id, size, sha1 FROM pdf WHERE study_id = :study_id AND state = 'kept'")
+TOLD: Final = Statement(
+    "SELECT DISTINCT destination, report_id FROM outbox WHERE study_id = :study_id AND destination <> ''"
+    " AND (state IN ('waiting', 'held', 'rendered', 'merged') OR (state = 'left' AND reason = 'may-have-been-sent'))"
+)
+ACCESSION: Final = Statement("SELECT accession_number FROM enrichment WHERE study_instance_uid = :study_instance_uid")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Study as fetched from AutoScribe. `asked` is the instant before the request, in microseconds.
+
+    `users_asked` is that instant for each user, who may have been requested earlier. `doubts` are issues for parts that
+    could not be fetched.
+    """
+
+    study: Json
+    reports: Json | Sequence[Json]
+    users: Sequence[Json]
+    asked: int
+    users_asked: Mapping[str, int] = field(default_factory=dict)
+    doubts: tuple[MappingIssue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownStudy:
+    """State of a study in the store before an ingest; `revision` is 0 if it is not stored.
+
+    `kept` is the packed state of its last ingest. `verdicts` maps a patient id to an operator's verdict (`link`,
+    `separate`), `judged` to digests of the persons judged; `pdf` is by report id. `told` maps a destination's name to
+    the ids of the reports sent there, or about to be. `patient_ids` are the patients of its last ingest. `claims` are
+    the rows of `CLAIMS` for the patients in `claims_of`.
+    """
+
+    revision: int = 0
+    digest: str = ""
+    kept: bytes | None = None
+    accession_number: str | None = None
+    verdicts: Mapping[str, str] = field(default_factory=dict)
+    judged: Mapping[str, str] = field(default_factory=dict)
+    pdf: Mapping[str, PdfFacts] = field(default_factory=dict)
+    told: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
+    patient_ids: frozenset[str] = frozenset()
+    claims: Sequence[Row] = ()
+    claims_of: frozenset[str] = frozenset()
+
+
+def uid_key(study_instance_uid: str) -> str:
+    """Return a study's UID as the store keeps it, whatever characters it has."""
+    return bounded(storable(study_instance_uid))
+
+
+async def known_study(engine: Engine, study_id: str, *, wants_pdf: bool) -> KnownStudy:
+    """Read the state of a study: everything that an ingest compares with.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    rows = await engine.fetch(STUDY, study_id=study_id)
+    verdicts = await engine.fetch(VERDICTS, study_id=study_id)
+    if not rows:
+        return KnownStudy()
+    revision, received_digest, kept, *_ = rows[0]
+    pdfs = await engine.fetch(PDFS, study_id=study_id) if wants_pdf else ()
+    claimed = frozenset(str(one) for (one,) in await engine.fetch(CLAIMED, study_id=study_id))
+    known = KnownStudy(
+        revision=int(revision),
+        digest=str(received_digest),
+        kept=bytes(kept),
+        verdicts={str(one): str(verdict) for one, verdict, _ in verdicts},
+        judged={str(one): str(digests) for one, _, digests in verdicts},
+        pdf={str(one): PdfFacts(int(size), bytes.fromhex(sha1)) for one, size, sha1 in pdfs},
+        told=await told(engine, study_id),
+        patient_ids=claimed,
+    )
+    return await with_claims(engine, known, claimed)
+
+
+async def told(engine: Engine, study_id: str) -> dict[str, set[str]]:
+    """Return, by destination, the ids of a study's reports that were sent there or are about to be."""
+    report_ids: dict[str, set[str]] = {}
+    for destination, report_id in await engine.fetch(TOLD, study_id=study_id):
+        report_ids.setdefault(str(destination), set()).add(str(report_id))
+    return report_ids
+
+
+async def with_claims(engine: Engine, known: KnownStudy, patient_ids: Collection[str]) -> KnownStudy:
+    """Read the claims of all studies about these patients, and about the patients of the study's last ingest."""
+    claims_of = known.patient_ids.union(patient_ids)
+    claims = await engine.fetch(CLAIMS, patient_ids=json.dumps(sorted(claims_of))) if claims_of else ()
+    return replace(known, claims=[tuple(row) for row in claims], claims_of=claims_of)
+
+
+async def with_accession(engine: Engine, known: KnownStudy, fetched: Fetched) -> KnownStudy:
+    """Add the accession number from `patient_study.enrichment_requested`, if there is one (D18)."""
+    uid = uid_key(str(fetched.study.get("studyInstanceUid")))
+    rows = await engine.fetch(ACCESSION, study_instance_uid=uid)
+    return replace(known, accession_number=rows[0][0]) if rows else known
+
+
+async def received(engine: Engine, study_id: str) -> Fetched | None:
+    """Return a stored study as AutoScribe sent it last; None if it is not stored."""
+    rows = await engine.fetch(STUDY, study_id=study_id)
+    if not rows:
+        return None
+    *_, asked, packed = rows[0]
+    parts = unpacked(packed)
+    return Fetched(parts["study"], parts["reports"], parts["users"], int(asked), parts["users_asked"])
+
+
+def inputs_digest(fetched: Fetched, known: KnownStudy) -> str:
+    """Return a digest of everything that a mapping depends on, except the site and the mapping rules."""
+    rows = fetched.reports["reports"] if isinstance(fetched.reports, Mapping) else fetched.reports
+    ordered = sorted(rows, key=lambda row: str(row.get("reportId")))
+    pdf = {report_id: (one.size, one.sha1.hex()) for report_id, one in known.pdf.items()}
+    inputs = [fetched.study, ordered, list(fetched.users), known.accession_number, dict(known.verdicts), pdf]
+    return digest_of(inputs)

@@ -1,0 +1,210 @@
+"""Rows and resource versions of one study, made outside the transaction that writes them: plain data.
+
+Carries out no clause of a standard; decisions D7, D12, D21. A worker process makes them (D46).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Any, Final
+
+from gateway.store.database.instants import instant, micros
+from gateway.store.database.statements import storable
+from gateway.store.studies.coverage import digest_of
+from gateway.store.studies.kept import Kept, packed
+from gateway.store.studies.known_study import Fetched, KnownStudy, inputs_digest, uid_key
+from gateway.store.studies.render_versions import rendered
+from gateway.store.studies.versions import RenderedVersion
+from mappings.fhir.rendering import json_bytes
+from mappings.issues import MappingIssue
+from mappings.life.changes import Change
+from mappings.model import Facts, Study
+from mappings.patient.identifiers import fhir_id
+from mappings.patient.subjects import recency
+from mappings.values.dates import parse_instant
+
+Json = dict[str, Any]
+_NOBODY: Final[Mapping[str, int]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class StudyWrite:
+    """Everything that is written of a study. `row` are columns of `study`.
+
+    `claims_left` are patients that the study no longer names. `patients` are the Patients of the newest claims. `pdfs`
+    are reports whose PDF must be fetched again; `pdfs_missing` are those whose PDF may be available now. `in_force` is
+    the number of the settings that decided the causes (D37). With `reindex`, nothing is sent. For a move (D13), the
+    study's earlier state is kept. Instants are microseconds.
+    """
+
+    study_id: str
+    now: int
+    row: Mapping[str, Any]
+    reports: Sequence[Mapping[str, Any]]
+    resources: Sequence[RenderedVersion]
+    issues: Sequence[Mapping[str, Any]]
+    claims: Sequence[Mapping[str, Any]]
+    claims_left: Sequence[str]
+    patients: Sequence[RenderedVersion]
+    users: Sequence[Mapping[str, Any]]
+    conflicts: Sequence[str]
+    judged: Sequence[Mapping[str, Any]]
+    causes: Sequence[Mapping[str, Any]]
+    pdfs: Sequence[str]
+    pdfs_missing: Sequence[str]
+    in_force: int
+    reindex: bool = False
+    is_move: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedPatient:
+    """Patient that a study names, as a resource. An unchanged one leaves the stored claim's body as it is."""
+
+    resource: Json
+    is_changed: bool
+
+
+def study_write(  # noqa: PLR0913 (the study, and each decision about it)
+    fetched: Fetched,
+    known: KnownStudy,
+    change: Change,
+    facts: Facts,
+    issues: Sequence[MappingIssue],
+    *,
+    resources: Sequence[Json],
+    claimed: Sequence[ClaimedPatient],
+    judged: Sequence[Mapping[str, Any]],
+    causes: Sequence[Mapping[str, Any]],
+    pdfs: Sequence[str],
+    pdfs_missing: Sequence[str],
+    in_force: int,
+    reindex: bool,
+    zone: tzinfo,
+    now: int,
+) -> StudyWrite:
+    """Make the rows and the resource versions of a mapped study. `resources` are those to be stored, Patients apart."""
+    study = change.study
+    signed = {fhir_id(one.report_id): one.signed_at for one in study.completed}
+    claims = _claims(known, study, claimed, now)
+    named = [one["patient_id"] for one in claims]
+    left = sorted(known.patient_ids.difference(named))
+    newest = [body for one in (*named, *left) if (body := _newest(one, known, study.study_id, claims)) is not None]
+    patients = [json.loads(body) for body in newest]
+    return StudyWrite(
+        study_id=study.study_id,
+        now=now,
+        row=_study_row(fetched, known, Kept(study, change.version, facts), issues),
+        reports=_report_rows(study, now),
+        resources=rendered(
+            resources,
+            zone,
+            owner=study.study_id,
+            as_of=_users_as_of(fetched, resources),
+            asked=fetched.asked,
+            signed=signed,
+        ),
+        issues=_issue_rows(issues),
+        claims=claims,
+        claims_left=left,
+        patients=rendered(patients, zone, owner="", as_of=_NOBODY, asked=now, signed={}),
+        users=_user_rows(fetched),
+        conflicts=sorted(facts.taken_patient_ids),
+        judged=judged,
+        causes=causes,
+        pdfs=pdfs,
+        pdfs_missing=pdfs_missing,
+        in_force=in_force,
+        reindex=reindex,
+        is_move=change.is_move,
+    )
+
+
+def _claims(known: KnownStudy, study: Study, claimed: Sequence[ClaimedPatient], now: int) -> list[dict[str, Any]]:
+    """Return the study's claims. The newest study of a patient describes the patient (D12)."""
+    study_date, signed = recency(study, instant(now))
+    stored = {str(row[0]): bytes(row[4]) for row in known.claims if row[1] == study.study_id}
+    return [
+        {
+            "patient_id": (patient_id := one.resource["id"]),
+            "study_date": study_date,
+            "signed": int(signed * 1_000_000),
+            "body": stored[patient_id] if patient_id in stored and not one.is_changed else json_bytes(one.resource),
+            "is_changed": int(one.is_changed),
+        }
+        for one in claimed
+    ]
+
+
+def _newest(patient_id: str, known: KnownStudy, study_id: str, claims: Sequence[Mapping[str, Any]]) -> bytes | None:
+    """Return the patient as the newest study describes it; None if no study names the patient any more."""
+    mine = [one for one in claims if one["patient_id"] == patient_id]
+    own = [(str(one["study_date"]), int(one["signed"]), study_id, one["body"]) for one in mine]
+    rows = [row for row in known.claims if row[0] == patient_id and row[1] != study_id]
+    others = [(str(day), int(signed), str(other), bytes(body)) for _, other, day, signed, body, _ in rows]
+    newest = max((*own, *others), default=None)
+    return None if newest is None else newest[3]
+
+
+def _users_as_of(fetched: Fetched, resources: Sequence[Json]) -> dict[str, int]:
+    """Return when each user was read, by the ids of the Practitioner and roles made from the user."""
+    as_of = {fhir_id(user_id): asked for user_id, asked in fetched.users_asked.items()}
+    roles = [one["id"] for one in resources if one["resourceType"] == "PractitionerRole"]
+    whose = {one: one.rpartition("-")[0] for one in roles}
+    return as_of | {one: as_of[user] for one, user in whose.items() if user in as_of}
+
+
+def _study_row(fetched: Fetched, known: KnownStudy, kept: Kept, issues: Sequence[MappingIssue]) -> dict[str, Any]:
+    received = {
+        "study": fetched.study,
+        "reports": fetched.reports,
+        "users": fetched.users,
+        "users_asked": fetched.users_asked,
+    }
+    return {
+        "study_instance_uid": uid_key(fetched.study["studyInstanceUid"]),
+        "is_external": int(kept.study.study_type == "external"),
+        "has_signed": int(bool(kept.study.completed)),
+        "has_warnings": int(any(one.severity != "information" for one in issues)),
+        "listed_digest": digest_of(fetched.study),
+        "received_digest": inputs_digest(fetched, known),
+        "received": packed(received),
+        "kept": packed(kept),
+        "fetched": fetched.asked,
+    }
+
+
+def _report_rows(study: Study, now: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "report_id": one.report_id,
+            "status": storable(one.status),
+            "is_addendum": int(one.is_addendum),
+            "signed": micros(at) if (at := parse_instant(one.signed_at)) else None,
+            "first_seen_signed": now if one.is_completed else None,
+        }
+        for one in study.reports
+    ]
+
+
+def _issue_rows(issues: Sequence[MappingIssue]) -> list[dict[str, Any]]:
+    return [
+        {
+            "place": place,
+            "code": one.code,
+            "severity": one.severity,
+            "pointer": storable(one.pointer),
+            "action": storable(one.action),
+        }
+        for place, one in enumerate(issues)
+    ]
+
+
+def _user_rows(fetched: Fetched) -> list[dict[str, Any]]:
+    return [
+        {"user_id": one["userId"], "asked": fetched.users_asked.get(one["userId"], fetched.asked), "body": packed(one)}
+        for one in fetched.users
+    ]

@@ -1,0 +1,151 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.runtime.computing import computed, workers
+from gateway.runtime.errors import WorkerLost
+from gateway.runtime.log import places_of
+from mappings.issues import WireError
+
+ROOT = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Lasting value."""
+
+    words: str
+
+
+def own_process(*_):
+    return os.getpid()
+
+
+def refuse(pointer):
+    raise WireError(pointer, "a text", "a number")
+
+
+def end_process(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_once(file):
+    path = Path(file)
+    if not path.exists():
+        path.touch()
+        end_process()
+    return "done"
+
+
+def length(settings):
+    return len(settings.words)
+
+
+def identity(settings):
+    return id(settings)
+
+
+def is_ignored(number):
+    return signal.getsignal(number) == signal.SIG_IGN
+
+
+async def test_without_workers_a_computation_runs_in_a_thread_of_this_process():
+    assert await computed(own_process) == os.getpid()
+
+
+async def test_a_worker_is_another_process_and_all_computations_share_it():
+    async with workers(1, (), ()):
+        pids = {await computed(own_process) for _ in range(3)}
+        assert len(pids) == 1
+        assert os.getpid() not in pids
+    assert await computed(own_process) == os.getpid()
+
+
+async def test_an_error_of_a_worker_keeps_its_fields_and_its_places():
+    async with workers(1, (), ()):
+        with pytest.raises(WireError) as caught:
+            await computed(refuse, "/study")
+    assert (caught.value.pointer, caught.value.expected, caught.value.found) == ("/study", "a text", "a number")
+    assert str(caught.value) == str(WireError("/study", "a text", "a number"))
+    assert places_of(caught.value)[-1].startswith(f"{__name__}:")
+
+
+async def test_a_lasting_value_stays_in_the_worker():
+    one, other = Settings("x" * 5), Settings("y" * 7)
+    async with workers(1, (Settings,), ()):
+        assert [await computed(length, each) for each in (one, other, one)] == [5, 7, 5]
+        assert await computed(identity, one) == await computed(identity, one)
+        assert await computed(identity, one) != await computed(identity, other)
+
+
+async def test_values_past_the_number_that_a_worker_keeps_are_sent_again():
+    many = [Settings("x" * size) for size in range(100)]
+    async with workers(1, (Settings,), ()):
+        for each in (*many, *many):
+            assert await computed(length, each) == len(each.words)
+
+
+async def test_the_work_of_a_worker_that_ended_is_done_by_another(tmp_path):
+    async with workers(1, (), ()):
+        assert await computed(end_once, str(tmp_path / "ended")) == "done"
+
+
+async def test_work_that_ends_every_worker_is_given_up_and_other_work_goes_on():
+    async with workers(1, (), ()):
+        with pytest.raises(WorkerLost):
+            await computed(end_process)
+        assert await computed(own_process) != os.getpid()
+
+
+async def test_lasting_values_reach_the_worker_that_replaces_one():
+    settings = Settings("abc")
+    async with workers(1, (Settings,), ()):
+        assert await computed(length, settings) == 3
+        with pytest.raises(WorkerLost):
+            await computed(end_process)
+        assert await computed(length, settings) == 3
+
+
+async def test_computations_of_two_loops_share_the_workers():
+    async with workers(1, (Settings,), ()):
+        here = await computed(own_process)
+        there = await asyncio.to_thread(lambda: asyncio.run(computed(own_process)))
+    assert here == there
+
+
+async def test_a_signal_to_the_whole_group_leaves_the_workers_to_the_service():
+    async with workers(1, (), ()):
+        assert await computed(is_ignored, signal.SIGINT)
+        assert await computed(is_ignored, signal.SIGTERM)
+
+
+def test_no_worker_outlives_its_service(tmp_path):
+    program = """
+import asyncio, os, sys, time
+sys.path[:0] = ["tests"]
+from gateway.runtime.computing import computed, workers
+async def main():
+    async with workers(2, (), ()):
+        print(*{await computed(os.getpid) for _ in range(4)}, flush=True)
+        time.sleep(60)
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+    file = tmp_path / "service.py"
+    file.write_text(program)
+    with subprocess.Popen([sys.executable, file], cwd=ROOT, stdout=subprocess.PIPE, text=True) as service:
+        pids = [int(each) for each in service.stdout.readline().split()]
+        service.kill()
+        service.wait()
+    assert pids
+    until = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < until
+        time.sleep(0.05)
