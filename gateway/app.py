@@ -1,60 +1,62 @@
 """Composition root: the only module that assembles the parts of the service.
 
-Carries out no clause of a standard: it connects parts, and holds no logic of its own.
+Carries out no clause of a standard: it connects parts, and holds no logic of its own. Decision D46: the loops that work
+and the loop that answers share no connection and no lock.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
+import multiprocessing
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Set
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Set
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from datetime import datetime
 from importlib.metadata import distributions
-from typing import Any
-from urllib.parse import urlsplit
+from multiprocessing.connection import Connection
+from socket import socket
+from typing import Final
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.checks.destinations import faults as destination_faults
 from gateway.crawl.crawler import crawl_forever
 from gateway.crawl.index_age import SweepWatch
 from gateway.crawl.ports import Crawl, Json
-from gateway.feed.alerts.monitor import AlertMonitor
 from gateway.feed.alerts.store_alarm import StoreAlarm
-from gateway.feed.compose.render_due import DueRenderer
-from gateway.feed.deliver.destination_worker import DestinationWorker
 from gateway.feed.deliver.hold_feed import HoldFeed
-from gateway.feed.deliver.journaling import Journaling
-from gateway.feed.deliver.retention import Retention
 from gateway.feed.deliver.settings_watch import SettingsWatch
+from gateway.feed.loops import Loops, feed_loops
+from gateway.fhir_api.application import application
 from gateway.fhir_api.facade import MOUNT, Facade
-from gateway.fhir_api.http.compression import Compressed
-from gateway.fhir_api.http.hosts import KnownHosts
-from gateway.fhir_api.openapi.routes import openapi_routes
 from gateway.fhir_api.ops.health import Health
 from gateway.fhir_api.ops.reachability import Reachability
-from gateway.fhir_api.ops.routes import Ops, ops_routes
-from gateway.fhir_api.routes import fhir_app
+from gateway.fhir_api.ops.routes import Ops
 from gateway.fhir_api.search.page_token import Tokens
 from gateway.ingest.assembly import opened_store, pipeline_of
 from gateway.ingest.control_queue import ControlWork
 from gateway.ingest.housekeeping import Tidying
 from gateway.ingest.pdf_queue import PdfQueue
+from gateway.ingest.plan_write import IngestSettings
 from gateway.ingest.read_through import ReadThrough
-from gateway.routing import routes_of
+from gateway.routing import InForce, routes_of
 from gateway.runtime import clock, log
+from gateway.runtime.computing import worker_count, workers
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.loops import alongside, forever
-from gateway.runtime.metrics import Measured, Metrics
-from gateway.runtime.serving import listening_socket, running, stop_signal
+from gateway.runtime.metrics import Metrics
+from gateway.runtime.processes import Part, run_parts
+from gateway.runtime.serving import listening_socket, running, running_apart, stop_signal, until
+from gateway.runtime.sibling import EVERY as FIGURES_EVERY
+from gateway.runtime.sibling import Figures, Sibling, Together, send
 from gateway.runtime.words import API, FEED, ROLES, SYNC
 from gateway.settings import Configuration, require_loopback, require_site_key
+from gateway.store.database.bell import WEBHOOK
 from gateway.store.database.controls import Controls
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.probe import EVERY, StoreProbe
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.feed.leases import Leases
 from gateway.store.studies.coverage import StoredCursors, StoredStudies
 from gateway.store.studies.pdfs import Pdfs
 from gateway.store.webhooks import StoredEnrichments, StoredWebhooks
@@ -65,21 +67,32 @@ from gateway.webhooks.endpoint import WebhookInbox, webhook_routes
 from gateway.webhooks.event import Verifier
 from gateway.webhooks.signature_count import SignatureRecord
 from gateway.webhooks.worker import WebhookWork
+from mappings.profile import Site
+
+_LASTING: Final = (IngestSettings, InForce, Site)  # values that a worker gets once
+_MAPPING: Final = ("gateway.ingest.plan_write",)
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """Parts that a process uses while it runs."""
+class _Shared:
+    """Parts of one process that its loops share: each is safe to use from any thread."""
 
-    configuration: Configuration
-    engine: Sqlite | Postgres
-    reads: ReadThrough
-    upstream: UpstreamClient
-    metrics: Metrics
-    watch: SweepWatch
-    webhook_work: WebhookWork
-    signatures: SignatureRecord
-    probe: StoreProbe
+    def __init__(self, configuration: Configuration, metrics: Metrics, sibling: Sibling | None = None) -> None:
+        self.configuration, self.metrics, self.sibling = configuration, metrics, sibling
+        self.reachability = Reachability(metrics)
+        self.probe: StoreProbe | None = None
+
+    def client(self) -> UpstreamClient:
+        """Return a client of AutoScribe, not opened.
+
+        Raises:
+            ConfigError: there is no API key.
+        """
+        settings = self.configuration.settings
+        return UpstreamClient(settings.upstream, settings.pdf, observe=self.reachability)
+
+    def reads(self, engine: Sqlite | Postgres, client: UpstreamClient) -> ReadThrough:
+        """Return a reader that ingests what it reads."""
+        return ReadThrough(client, engine, pipeline_of(self.configuration, engine), self.metrics)
 
 
 def create_app(
@@ -94,107 +107,85 @@ def create_app(
 
     With `hold`, it sends nothing to a destination until an operator resumes it.
 
-    FastAPI's telemetry is off, since it would record exception texts and query strings.
-
     Raises:
         ConfigError: there is no API key.
     """
-    metrics = metrics or Metrics()
-    reachability = Reachability(metrics)
-    client = UpstreamClient(configuration.settings.upstream, configuration.settings.pdf, observe=reachability)
+    shared = _Shared(configuration, metrics or Metrics())
+    shared.client()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            engine = await stack.enter_async_context(opened_store(configuration, serves=True))
-            await stack.enter_async_context(client)
-            parts = _parts(configuration, engine, client, metrics)
-            stack.push_async_callback(parts.reads.close)
-            await parts.watch.once()
-            app.state.facade = _facade(parts)
-            app.state.inbox = _inbox(parts)
-            app.state.ops = Ops(_health(parts, reachability), metrics, _version())
-            await stack.enter_async_context(_at_work(parts, roles, reachability, hold))
+        async with (
+            opened_store(configuration, serves=True) as engine,
+            _answering(app, shared, engine),
+            _working(shared, engine, roles, hold),
+        ):
             yield
 
-    public = urlsplit(configuration.settings.server.public_url or "").hostname
-    names = [public] if public else []
-    app = _Application(
-        title="autoscribe-gateway",
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        redirect_slashes=False,
-        telemetry={"logs": False, "tracing": False, "metrics": False, "operation_spans": False},
-        lifespan=lifespan,
-        routes=[*ops_routes(), *((*webhook_routes(), *openapi_routes()) if API in roles else ())],
-    )
-    app.serves_fhir = API in roles
-    app.around = lambda inner: Measured(Compressed(KnownHosts(inner, names)), metrics)
-    return app
+    routes = webhook_routes() if API in roles else ()
+    return application(configuration, shared.metrics, lifespan, serves_fhir=API in roles, more=routes)
 
 
-class _Application(FastAPI):
-    """FastAPI application that routes FHIR requests past FastAPI's own layers, which take a fifth of a read's time."""
+def _answering_app(shared: _Shared, engine: Sqlite | Postgres, roles: Collection[str]) -> FastAPI:
+    """Build an application that answers only; its lifespan opens connections for its own loop."""
 
-    around: Callable[[ASGIApp], ASGIApp]
-    serves_fhir: bool
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if isinstance(engine, Postgres):
+            async with _answering(app, shared, engine):
+                yield
+        else:
+            twin = engine.beside()
+            async with twin.opened(), _answering(app, shared, twin):
+                yield
 
-    def build_middleware_stack(self) -> ASGIApp:
-        """Build the stack: `around` wraps the facade (for paths below its base) and FastAPI (for all others)."""
-        rest, below = super().build_middleware_stack(), f"{MOUNT}/"
-        fhir = fhir_app() if self.serves_fhir else rest
-
-        async def parted(scope: Scope, receive: Receive, send: Send) -> None:
-            path = scope.get("path", "")
-            is_fhir = path.startswith(below) or path == MOUNT
-            await (fhir if is_fhir else rest)(scope, receive, send)
-
-        return self.around(parted)
+    routes = webhook_routes() if API in roles else ()
+    return application(shared.configuration, shared.metrics, lifespan, serves_fhir=API in roles, more=routes)
 
 
-def _parts(configuration: Configuration, engine: Sqlite | Postgres, client: UpstreamClient, metrics: Metrics) -> _Parts:
-    reads = ReadThrough(client, engine, pipeline_of(configuration, engine), metrics)
-    watch = SweepWatch(StoredCursors(engine))
-    metrics.watch_index_age(lambda: _index_age(watch))
+@asynccontextmanager
+async def _answering(app: FastAPI, shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterator[None]:
+    """Give the application what its routes use, and run the loops behind them, while the block runs."""
+    async with shared.client() as client, aclosing(shared.reads(engine, client)) as reads:
+        watch, signatures = SweepWatch(StoredCursors(engine)), SignatureRecord(StoredCursors(engine))
+        shared.metrics.watch_index_age(lambda: _index_age(watch))
+        await watch.once()
+        app.state.facade = _facade(shared, engine, client, reads, watch)
+        app.state.inbox = _inbox(shared, engine, signatures)
+        app.state.ops = _ops(shared, watch)
+        async with alongside([watch.run(), signatures.run()]):
+            yield
 
-    async def signed(study_id: str) -> Set[str]:
-        study = (await reads.study(study_id, fresh=True)).study
-        return {one.report_id for one in study.completed}
 
-    work = WebhookWork(StoredWebhooks(engine), signed, metrics)
-    record = SignatureRecord(StoredCursors(engine))
-    probe = StoreProbe(engine, secrets.token_hex(8))
-    return _Parts(configuration, engine, reads, client, metrics, watch, work, record, probe)
-
-
-def _facade(parts: _Parts) -> Facade:
-    settings = parts.configuration.settings
+def _facade(
+    shared: _Shared, engine: Sqlite | Postgres, client: UpstreamClient, reads: ReadThrough, watch: SweepWatch
+) -> Facade:
+    configuration, settings = shared.configuration, shared.configuration.settings
     return Facade(
-        upstream=parts.upstream,
-        engine=parts.engine,
-        reads=parts.reads,
-        site=parts.configuration.site,
-        zone=parts.configuration.zone,
+        upstream=client,
+        engine=engine,
+        reads=reads,
+        site=configuration.site,
+        zone=configuration.zone,
         started=clock.now(),
-        tokens=Tokens(parts.configuration.site.site_key),
-        sweep=lambda: parts.watch.record,
+        tokens=Tokens(configuration.site.site_key),
+        sweep=lambda: watch.record,
         max_index_age=settings.sync.max_index_age,
         public_url=settings.server.public_url,
         keeps_pdfs=settings.pdf.ingest == "fetch",
         claims_us_core=settings.fhir.claim_us_core,
-        destinations=routes_of(parts.configuration).destinations,
+        destinations=routes_of(configuration).destinations,
     )
 
 
-def _inbox(parts: _Parts) -> WebhookInbox:
+def _inbox(shared: _Shared, engine: Sqlite | Postgres, signatures: SignatureRecord) -> WebhookInbox:
     return WebhookInbox(
-        Verifier(parts.configuration.settings.webhook.secrets),
-        StoredWebhooks(parts.engine),
-        StoredEnrichments(parts.engine),
-        parts.metrics,
-        parts.webhook_work.wake,
-        parts.signatures.note,
+        Verifier(shared.configuration.settings.webhook.secrets),
+        StoredWebhooks(engine),
+        StoredEnrichments(engine),
+        shared.metrics,
+        lambda: engine.bell.ring(WEBHOOK),
+        signatures.note,
     )
 
 
@@ -203,92 +194,82 @@ def _index_age(watch: SweepWatch) -> float | None:
     return None if finished is None else max(0.0, (clock.now() - finished.started).total_seconds())
 
 
-def _health(parts: _Parts, reachability: Reachability) -> Callable[[], Health]:
+def _ops(shared: _Shared, watch: SweepWatch) -> Ops:
     def health() -> Health:
-        record, limit = parts.watch.record, parts.configuration.settings.sync.max_index_age
-        is_current = record.is_current(clock.now(), limit)
+        record, limit, probe = watch.record, shared.configuration.settings.sync.max_index_age, shared.probe
+        is_reachable, asked = _last_asked(shared)
         return Health(
-            store_trouble=parts.probe.trouble,
-            store_words=parts.probe.words,
-            is_index_complete=is_current,
+            store_trouble=probe.trouble if probe else "",
+            store_words=probe.words if probe else "",
+            is_index_complete=record.is_current(clock.now(), limit),
             index_percent=record.percent,
-            index_age=_index_age(parts.watch),
-            is_upstream_reachable=reachability.is_reachable,
-            upstream_asked=reachability.at,
+            index_age=_index_age(watch),
+            is_upstream_reachable=is_reachable,
+            upstream_asked=asked,
         )
 
-    return health
+    registry = shared.metrics.registry
+    return Ops(health, Together(registry, shared.sibling) if shared.sibling else registry, _version())
 
 
-def _pdf_loops(parts: _Parts) -> list[Coroutine[Any, Any, None]]:
-    """Return the loop that fetches PDFs, if PDFs are stored (D28)."""
-    settings = parts.configuration.settings.pdf
-    if settings.ingest != "fetch":
-        return []
-    refresh = pipeline_of(parts.configuration, parts.engine).refresh
-    return [PdfQueue(Pdfs(parts.engine), parts.upstream.stream_pdf, refresh, settings, parts.metrics).run()]
-
-
-def _journal(parts: _Parts) -> Journaling:
-    """Build the journal of sent messages, kept beside the database (D38)."""
-    configuration = parts.configuration
-    names = [one.name for one in routes_of(configuration).destinations]
-    return Journaling(parts.engine, configuration.state_dir, names, configuration.site.site_key, parts.metrics)
-
-
-def _feed_loops(parts: _Parts, journal: Journaling) -> list[Coroutine[Any, Any, None]]:
-    """Return the loops of the feed: one for each destination, and journal, alerts, retention and settings."""
-    settings, site, engine = parts.configuration.settings.feed, parts.configuration.site, parts.engine
-    name = secrets.token_hex(8)
-    leases = Leases(engine, name, settings.lease)
-    routes = routes_of(parts.configuration)
-    destinations = [one for one in routes.destinations if one.is_enabled]
-    holders = [
-        DestinationWorker(
-            DueRenderer(engine, site, one, parts.metrics),
-            leases,
-            settings,
-            parts.metrics,
-            ignores=routes.ignores,
-            journal=journal,
-        )
-        for one in destinations
-    ]
-    return [
-        journal.run(),
-        *[one.run() for one in holders],
-        AlertMonitor(engine, destinations, settings, name, parts.metrics).run(),
-        Retention(engine, settings.retention_days).run(),
-        SettingsWatch(engine, routes, settings, parts.metrics, leases).run(),
-    ]
+def _last_asked(shared: _Shared) -> tuple[bool | None, datetime | None]:
+    """Return if AutoScribe answered the last request of this process or its sibling, and when that was."""
+    own, figures = shared.reachability, shared.sibling.figures if shared.sibling else Figures()
+    if own.at is None or (figures.upstream_asked is not None and figures.upstream_asked > own.at):
+        return figures.is_upstream_reachable, figures.upstream_asked
+    return own.is_reachable, own.at
 
 
 @asynccontextmanager
-async def _at_work(
-    parts: _Parts, roles: Collection[str], observe: Observe, hold: HoldFeed | None
+async def _working(
+    shared: _Shared, engine: Sqlite | Postgres, roles: Collection[str], hold: HoldFeed | None
 ) -> AsyncIterator[None]:
     """Run the loops of the roles while the block runs."""
+    configuration, settings = shared.configuration, shared.configuration.settings
+    shared.probe = probe = StoreProbe(engine, secrets.token_hex(8))
+    alarm = StoreAlarm(lambda: probe.trouble, settings.feed, shared.metrics)
+    loops: Loops = [alarm.run(), forever(probe.once, EVERY, not_done="store-not-probed")]
     async with AsyncExitStack() as stack:
-        journal = _journal(parts)
-        stack.push_async_callback(journal.close)
-        if hold is not None:
-            names = [one.name for one in routes_of(parts.configuration).destinations]
-            await hold.begin(parts.engine, journal, names)
-        alarm = StoreAlarm(lambda: parts.probe.trouble, parts.configuration.settings.feed, parts.metrics)
-        loops = [parts.watch.run(), parts.signatures.run(), alarm.run()]
-        loops.append(forever(parts.probe.once, EVERY, not_done="store-not-probed"))
-        if SYNC in roles:
-            crawl = await stack.enter_async_context(crawling(parts.configuration, parts.engine, parts.metrics, observe))
-            controls = ControlWork(Controls(parts.engine), pipeline_of(parts.configuration, parts.engine))
-            tidying = Tidying(StoredWebhooks(parts.engine), Controls(parts.engine))
-            loops += [crawl_forever(crawl), parts.webhook_work.run(), controls.run(), tidying.run()]
-            loops += _pdf_loops(parts)
         if FEED in roles:
-            loops += _feed_loops(parts, journal)
-        elif (routes := routes_of(parts.configuration)).destinations:
-            loops.append(SettingsWatch(parts.engine, routes, parts.configuration.settings.feed, parts.metrics).run())
-        async with alongside(loops):
-            yield
+            loops += await stack.enter_async_context(feed_loops(configuration, engine, shared.metrics, hold))
+        elif (routes := routes_of(configuration)).destinations:
+            loops.append(SettingsWatch(engine, routes, settings.feed, shared.metrics).run())
+        if SYNC in roles:
+            loops += await stack.enter_async_context(_sync_loops(shared, engine))
+        await stack.enter_async_context(alongside(loops))
+        yield
+
+
+@asynccontextmanager
+async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterator[Loops]:
+    """Yield the loops that keep the index: crawl, stored webhooks, control rows, PDFs, housekeeping."""
+    configuration, pdf = shared.configuration, shared.configuration.settings.pdf
+    async with (
+        shared.client() as client,
+        aclosing(shared.reads(engine, client)) as reads,
+        crawling(configuration, engine, shared.metrics, shared.reachability) as crawl,
+    ):
+
+        async def signed(study_id: str) -> Set[str]:
+            study = (await reads.study(study_id, fresh=True)).study
+            return {one.report_id for one in study.completed}
+
+        webhooks, controls = StoredWebhooks(engine), Controls(engine)
+        pipeline = pipeline_of(configuration, engine)
+        work = WebhookWork(webhooks, signed, shared.metrics)
+        loops: Loops = [crawl_forever(crawl), work.run(), _waking(engine, work)]
+        loops += [ControlWork(controls, pipeline).run(), Tidying(webhooks, controls).run()]
+        if pdf.ingest == "fetch":  # D28
+            loops.append(PdfQueue(Pdfs(engine), client.stream_pdf, pipeline.refresh, pdf, shared.metrics).run())
+        yield loops
+
+
+async def _waking(engine: Sqlite | Postgres, work: WebhookWork) -> None:
+    """Wake the worker whenever a webhook is stored, by another loop or another process."""
+    with engine.bell.listener(WEBHOOK) as listener:
+        while True:
+            await listener.wait(math.inf)
+            work.wake()
 
 
 @asynccontextmanager
@@ -302,16 +283,15 @@ async def crawling(
     """
     settings = configuration.settings
     pace = Pace(settings.sync.concurrency, metrics)
-    async with PacedClient(settings.upstream, settings.pdf, settings.sync, pace, observe) as client:
-        reads = ReadThrough(client, engine, pipeline_of(configuration, engine), metrics)
+    async with (
+        PacedClient(settings.upstream, settings.pdf, settings.sync, pace, observe) as client,
+        aclosing(ReadThrough(client, engine, pipeline_of(configuration, engine), metrics)) as reads,
+    ):
 
         async def ingest(study_id: str, *, listed: Json | None) -> None:
             await reads.study(study_id, fresh=True, listed=listed)
 
-        try:
-            yield Crawl(client, ingest, StoredStudies(engine), StoredCursors(engine), settings.sync, metrics)
-        finally:
-            await reads.close()
+        yield Crawl(client, ingest, StoredStudies(engine), StoredCursors(engine), settings.sync, metrics)
 
 
 def _version() -> str:
@@ -321,30 +301,85 @@ def _version() -> str:
 
 
 async def serve(configuration: Configuration, roles: Collection[str] = ROLES, hold: HoldFeed | None = None) -> int:
-    """Serve on `server.host` and `server.port` until SIGINT or SIGTERM, then finish open requests.
+    """Serve on `server.host` and `server.port` until SIGINT or SIGTERM, then finish open requests (D46).
 
-    With `hold`, nothing is sent to a destination until an operator resumes it.
+    With PostgreSQL, the role `api` and the other roles run as two processes under this one. With `hold`, nothing is
+    sent to a destination until an operator resumes it.
 
     Raises:
         ConfigError: an unknown role, an address beyond this machine, no site key, no API key, a port in use, a faulty
             destination, or a database of another site, a newer release or another service.
     """
     settings = configuration.settings
+    _check(configuration, roles, hold)
+    others = tuple(role for role in roles if role != API)
+    with listening_socket(settings.server.host, settings.server.port) as listener:
+        if settings.database.file is not None or API not in roles or not others:
+            return await _serve_here(configuration, roles, hold, listener)
+        async with opened_store(configuration, serves=True):
+            pass  # one process migrates and checks the database
+        log.configure(settings.log.level, settings.log.format)
+        figures_in, figures_out = multiprocessing.Pipe(duplex=False)
+        work = Part("work", _serve_part, (configuration, others, hold, None, figures_out))
+        return await run_parts([work, Part("api", _serve_part, (configuration, (API,), None, listener, figures_in))])
+
+
+def _check(configuration: Configuration, roles: Collection[str], hold: HoldFeed | None) -> None:
     for role in roles:
         if role not in ROLES:
             raise ConfigError("command line", "--roles", f"no role {role!r}", f"Roles are {', '.join(ROLES)}.")
-    require_loopback(settings.server.host)
+    if hold is not None and FEED not in roles:
+        raise ConfigError("command line", "--hold-feed", "no role feed", "Give it to the process that has this role.")
+    require_loopback(configuration.settings.server.host)
     require_site_key(configuration)
     for fault in destination_faults(configuration):
         raise fault
-    metrics = Metrics()
+    _Shared(configuration, Metrics()).client()
+
+
+def _serve_part(
+    configuration: Configuration,
+    roles: Collection[str],
+    hold: HoldFeed | None,
+    listener: socket | None,
+    pipe: Connection,
+) -> int:
+    """Serve as one of two processes: with a listener, answer for both; without one, send figures to the other."""
+    return asyncio.run(_serve_here(configuration, roles, hold, listener, pipe))
+
+
+async def _serve_here(
+    configuration: Configuration,
+    roles: Collection[str],
+    hold: HoldFeed | None,
+    listener: socket | None,
+    pipe: Connection | None = None,
+) -> int:
+    """Serve in this process until SIGINT or SIGTERM, with workers beside it."""
+    settings, metrics = configuration.settings, Metrics()
     log.configure(settings.log.level, settings.log.format, dropped=metrics.dropped_log_line)
-    app = create_app(configuration, roles, metrics, hold)
-    with listening_socket(settings.server.host, settings.server.port) as listener:
-        async with stop_signal() as stop, running(app, listener):
+    shared = _Shared(configuration, metrics, Sibling(pipe) if pipe is not None and listener is not None else None)
+    async with AsyncExitStack() as stack:
+        stop = await stack.enter_async_context(stop_signal())
+        engine = await stack.enter_async_context(opened_store(configuration, serves=True))
+        await stack.enter_async_context(workers(worker_count(), _LASTING, _MAPPING))
+        await stack.enter_async_context(_working(shared, engine, roles, hold))
+        if listener is not None:
+            app = _answering_app(shared, engine, roles)
+            serving = running if settings.database.file is None else running_apart
+            server = await stack.enter_async_context(serving(app, listener))
             host, port = listener.getsockname()[:2]
             base = f"http://{f'[{host}]' if ':' in host else host}:{port}{MOUNT}"
             log.get_logger().info("serving", fhir_base=settings.server.public_url or base)
+            await until(stop, server)
+        elif pipe is not None:
+            sending = forever(lambda: send(pipe, _figures(shared)), FIGURES_EVERY, not_done="figures-not-sent")
+            await stack.enter_async_context(alongside([sending]))
             await stop.wait()
     log.get_logger().info("stopped")
     return 0
+
+
+def _figures(shared: _Shared) -> Figures:
+    reachability = shared.reachability
+    return Figures(tuple(shared.metrics.registry.collect()), reachability.is_reachable, reachability.at)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ pytest.register_assert_rewrite("fakes")  # assertions in fakes also show the com
 from fakes.crawled import World, crawled  # noqa: E402
 from fakes.databases import Engines, Server, copied, migrated_file, server  # noqa: E402
 
+from gateway.runtime import computing, parcels  # noqa: E402
 from gateway.store.database.postgres import Postgres  # noqa: E402
 from gateway.store.database.sqlite import Sqlite  # noqa: E402
 
@@ -72,6 +73,19 @@ def quick_servers_and_clients(tmp_path_factory: pytest.TempPathFactory) -> Itera
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(certifi, "where", lambda: str(roots))
         patch.setattr(uvicorn.server, "asyncio", waits)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def computations_travel() -> Iterator[None]:
+    """Pack and unpack the arguments and the result of every computation, as for a worker process."""
+
+    def called(function: Callable[..., object], given: Sequence[object]) -> object:
+        arrived, arguments = parcels.unpacked(parcels.packed((function, given)))
+        return parcels.unpacked(parcels.packed(arrived(*arguments)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(computing, "_called", called)
         yield
 
 

@@ -87,7 +87,7 @@ class ReadThrough:
         except WireError as error:
             raise UpstreamNotUnderstood("GET /users/{userId}", detail=str(error)) from None
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Stop fetches under way."""
         await self._flights.close()
 

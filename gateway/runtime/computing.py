@@ -39,8 +39,12 @@ async def computed(function: Callable[[*Given], Result], *given: *Given) -> Resu
         Exception: whatever the function raised.
     """
     if not _open:
-        return await asyncio.get_running_loop().run_in_executor(_THREADS, function, *given)
+        return await asyncio.get_running_loop().run_in_executor(_THREADS, _called, function, given)
     return cast(Result, await _open[-1].run(function, given))
+
+
+def _called(function: Callable[..., Any], given: Sequence[Any]) -> Any:
+    return function(*given)
 
 
 @asynccontextmanager
@@ -59,7 +63,7 @@ async def workers(processes: int, lasting: Collection[type], modules: Sequence[s
 
 
 def worker_count() -> int:
-    """Return the number of workers for this machine: half its processors, but one or two."""
+    """Return the number of workers for this machine: one for two processors, two for more."""
     return min(2, max(1, (os.cpu_count() or 1) // 2))
 
 

@@ -10,7 +10,8 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
 import uvicorn
@@ -72,8 +73,10 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def running(app: Any, listener: socket.socket) -> AsyncIterator[None]:
+async def running(app: Any, listener: socket.socket) -> AsyncIterator[asyncio.Future[None]]:
     """Serve the application on that socket while the block runs; requests under way get a few seconds to end.
+
+    The future is done if the server ends before the block does.
 
     Raises:
         ConfigError: the application did not start.
@@ -88,10 +91,56 @@ async def running(app: Any, listener: socket.socket) -> AsyncIterator[None]:
             if task.done():
                 await _why(task, starting)
             await asyncio.sleep(0.005)
-        yield
+        yield task
     finally:
         server.should_exit = True
         await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def running_apart(app: Any, listener: socket.socket) -> AsyncIterator[asyncio.Future[None]]:
+    """Serve as `running` does, on an event loop in a thread of its own: neither loop waits for the other's work.
+
+    Raises:
+        ConfigError: the application did not start.
+        GatewayError: the application's own error at its start.
+    """
+    here = asyncio.get_running_loop()
+    started: asyncio.Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = here.create_future()
+
+    async def there() -> None:
+        stop = asyncio.Event()
+        async with running(app, listener) as server:
+            here.call_soon_threadsafe(started.set_result, (asyncio.get_running_loop(), stop))
+            await until(stop, server)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="answering") as thread:
+        serving = here.run_in_executor(thread, asyncio.run, there())
+        await asyncio.wait((started, serving), return_when=asyncio.FIRST_COMPLETED)
+        if not started.done():
+            await serving
+        loop, stop = await started
+        try:
+            yield serving
+        finally:
+            with suppress(RuntimeError):  # the loop ended
+                loop.call_soon_threadsafe(stop.set)
+            await asyncio.gather(serving, return_exceptions=True)
+
+
+async def until(stop: asyncio.Event, server: asyncio.Future[None]) -> None:
+    """Wait until the event is set.
+
+    Raises:
+        Exception: the error that ended the server before.
+    """
+    waiting = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((waiting, server), return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            await server
+    finally:
+        waiting.cancel()
 
 
 async def _why(task: asyncio.Task[None], starting: _Starting) -> None:

@@ -19,6 +19,7 @@ from gateway.store.database.statements import Statement, ask
 
 PUT = Statement("INSERT INTO cursor (name, value) VALUES (:name, :value)")
 GET = Statement("SELECT value FROM cursor WHERE name = :name")
+DROP = Statement("DELETE FROM cursor WHERE name = :name")
 ALL = Statement("SELECT name FROM cursor WHERE name > :after ORDER BY name")
 MISSING = Statement("SELECT nothing FROM nowhere")
 # Statements that end the transaction, or the savepoint, without the engine's knowledge
@@ -276,3 +277,21 @@ async def test_the_file_is_readable_for_nobody_else(tmp_path):
         modes = {one.name: one.stat().st_mode & 0o777 for one in tmp_path.iterdir()}
     assert modes["new.db"] == 0o600
     assert set(modes.values()) == {0o600}
+
+
+async def test_another_loop_reads_beside_and_has_its_work_written_by_the_one_writer(sqlite_engine):
+    def on_another_loop():
+        async def work():
+            twin = sqlite_engine.beside()
+            async with twin.opened():
+                await twin.do(putting("there"))
+                with pytest.raises(StoreUnavailable):
+                    await twin.do(putting("there", "2"))
+                return [value for (value,) in await twin.fetch(GET, name="there")]
+
+        return asyncio.run(work())
+
+    for _ in range(2):  # the database stays open when the other loop ends
+        await sqlite_engine.do(lambda: ask(DROP, name="there"))
+        assert await asyncio.to_thread(on_another_loop) == ["1"]
+        assert [value for (value,) in await sqlite_engine.fetch(GET, name="there")] == ["1"]

@@ -72,7 +72,7 @@ def asked(scope: Scope) -> Format:
     return preferred(accept, wanted) or Format.JSON
 
 
-def in_format(body: bytes, form: Format, *, indented: bool = False) -> bytes:
+def in_format(body: bytes, form: Format, indented: bool = False) -> bytes:
     """Convert JSON bytes into a format, with line breaks if `indented`."""
     if form is Format.XML:
         return xml_of_json(body, indented=indented)

@@ -5,7 +5,6 @@ https://hl7.org/fhir/R4/http.html#mime-type, #cread (ETag, If-None-Match, If-Mod
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from starlette.responses import Response
 from gateway.fhir_api.http.formats import FHIR_JSON, FHIR_XML, Format, in_format, preferred, ranges
 from gateway.fhir_api.http.outcome import CONTENT_TYPE
 from gateway.fhir_api.http.query import Parameters, value_of
+from gateway.runtime.computing import computed
 from gateway.runtime.errors import NotAcceptable
 
 __all__ = [
@@ -104,14 +104,14 @@ async def fhir_answer(
 ) -> Response:
     """Answer with a resource given as JSON bytes, in the negotiated format, indented if `_pretty` is true.
 
-    Conversion runs in a worker thread. Both formats share one ETag, which is weak.
+    A worker converts. Both formats share one ETag, which is weak.
 
     Raises:
         NotAcceptable: the client accepts neither format.
     """
     form = negotiated(request, given)
     if form is not Format.JSON or _is_pretty(given):
-        body = await asyncio.to_thread(in_format, body, form, indented=_is_pretty(given))
+        body = await computed(in_format, body, form, _is_pretty(given))
     return answer(request, body, status, headers=headers, media_type=form.value)
 
 

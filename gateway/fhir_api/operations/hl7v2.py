@@ -27,6 +27,7 @@ from gateway.fhir_api.served import Operation
 from gateway.routing import Destination
 from gateway.routing.preview import KEPT_BACK, Preview, PreviewDelivery, PreviewRequest, delivery, preview
 from gateway.runtime import clock
+from gateway.runtime.computing import computed
 from gateway.runtime.errors import BadRequest, NoMessage, NotSupported
 from gateway.store.feed.looking import HeldBack, held_back
 from gateway.store.studies.pdfs import Pdfs
@@ -61,7 +62,7 @@ def hl7v2(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
             pdf = await Pdfs(serving.engine).with_data(kept.facts.pdf, to.receiver.pdf_max)
             kept = replace(kept, facts=replace(kept.facts, pdf=pdf))
         asked = PreviewRequest(kept.study, kept.facts, stored.report_id)
-        made = await asyncio.to_thread(preview, asked, to.site, to.receiver, clock.now())
+        made = await computed(preview, asked, to.site, to.receiver, clock.now())
         becomes = delivery(asked, made, to.destination) if to.destination else None
         media_type = f"{ER7}; charset={_CHARSETS[to.receiver.charset]}"
         if as_er7:

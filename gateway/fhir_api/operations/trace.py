@@ -22,6 +22,7 @@ from gateway.fhir_api.operations.operation_input import formats, inputs, prefers
 from gateway.fhir_api.operations.stored_study import profile, study_of
 from gateway.fhir_api.search import warnings
 from gateway.fhir_api.served import Operation
+from gateway.runtime.computing import computed
 from gateway.runtime.errors import ResourceNotFound
 from gateway.store.studies.stored_study import StoredStudy
 from mappings.fhir.datatypes import TEXT_PLAIN
@@ -45,7 +46,7 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
         document = await asyncio.to_thread(stored.document)
         own = _own(document, stored.report_id)
         async with serving.measuring:
-            rows = await asyncio.to_thread(_rows, stored, document, serving.site, receiver)
+            rows = await computed(_rows, stored, document, serving.site, receiver)
         rows = [one for one in rows if _is_of(one.pointer, own)]
         if as_text:
             cells = [trace_table.cells(one, one.pointer) for one in rows]

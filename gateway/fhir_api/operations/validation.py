@@ -6,7 +6,6 @@ if the resource has faults. An invalid request is refused like any other.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +20,7 @@ from gateway.fhir_api.http.outcome import MAPPING_SYSTEM, Issue, Severity, outco
 from gateway.fhir_api.http.query import parameters
 from gateway.fhir_api.operations.operation_input import FORMATS, formats
 from gateway.fhir_api.served import BY_TYPE, Operation
+from gateway.runtime.computing import computed
 from gateway.runtime.errors import BadRequest, NotSupported
 from mappings.fhir.judge import judge
 from mappings.fhir.rendering import json_bytes
@@ -70,7 +70,7 @@ def validate(row: Operation, resource_type: str) -> Callable[[Request], Awaitabl
         if resource is None:
             resource = (await current(request, resource_type, resource_id)).version.resource
         issues = [*_of_mode(asked.mode), *_of_id(resource, resource_id)]
-        issues += await asyncio.to_thread(_judged, resource, asked.profile)
+        issues += await computed(_judged, resource, asked.profile)
         if len(issues) > MOST_ISSUES:
             more = Issue("information", "informational", f"{len(issues) - MOST_ISSUES} more are not shown", "cut")
             issues = [*issues[:MOST_ISSUES], more]

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.fhir_api.ops.health import Health, readiness
-from gateway.runtime.metrics import ROUTE, Metrics
+from gateway.runtime.metrics import ROUTE
 
 _FRESH: Final = {"Cache-Control": "no-store"}
 
@@ -26,7 +27,7 @@ class Ops:
     """Data for the routes: `health` (must read memory only), the metrics, and the gateway's version."""
 
     health: Callable[[], Health]
-    metrics: Metrics
+    metrics: Collector
     version: str
 
 
@@ -53,7 +54,7 @@ async def _ready(ops: Ops) -> Response:
 
 
 async def _metrics(ops: Ops) -> Response:
-    return Response(generate_latest(ops.metrics.registry), headers=_FRESH, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    return Response(generate_latest(ops.metrics), headers=_FRESH, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 _ANSWERS: Final = {"/livez": _alive, "/readyz": _ready, "/metrics": _metrics}

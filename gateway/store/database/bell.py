@@ -1,14 +1,20 @@
-"""Wake tasks that wait for new rows in this process's store, so that committed work does not wait for a poll.
+"""Wake tasks that wait for new rows in the store, so that committed work does not wait for a poll.
 
-Carries out no clause of a standard. Any thread may ring the bell. Another process does not hear it: every waiting task
-also polls the store at intervals.
+Carries out no clause of a standard. Any thread may ring the bell. Every waiting task also polls the store at intervals:
+another process hears the bell on PostgreSQL only.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
+from typing import Final, Literal
+
+Topic = Literal["outbox", "webhook"]
+OUTBOX: Final[Topic] = "outbox"
+WEBHOOK: Final[Topic] = "webhook"
 
 
 class Listener:
@@ -33,22 +39,32 @@ class Listener:
 
 
 class Bell:
-    """Bell of one store in one process."""
+    """Bell of one store. `told` gets each topic that this process rings, to pass it on to other processes."""
 
     def __init__(self) -> None:
-        self._listeners: tuple[Listener, ...] = ()
+        self._lock = Lock()
+        self._listeners: tuple[tuple[Topic, Listener], ...] = ()
+        self.told: Callable[[Topic], object] = lambda _: None
 
-    def ring(self) -> None:
-        """Wake every listener."""
-        for listener in self._listeners:
-            listener.wake()
+    def ring(self, topic: Topic = OUTBOX) -> None:
+        """Wake every listener to new rows of this topic, in every process that hears the bell."""
+        self.heard(topic)
+        self.told(topic)
+
+    def heard(self, topic: Topic) -> None:
+        """Wake the listeners of this process."""
+        for about, listener in self._listeners:
+            if about == topic:
+                listener.wake()
 
     @contextmanager
-    def listener(self) -> Iterator[Listener]:
+    def listener(self, topic: Topic = OUTBOX) -> Iterator[Listener]:
         """Yield a new listener and remove it when the block ends."""
-        listener = Listener()
-        self._listeners += (listener,)
+        entry = (topic, Listener())
+        with self._lock:
+            self._listeners += (entry,)
         try:
-            yield listener
+            yield entry[1]
         finally:
-            self._listeners = tuple(other for other in self._listeners if other is not listener)
+            with self._lock:
+                self._listeners = tuple(other for other in self._listeners if other is not entry)

@@ -14,6 +14,7 @@ from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, StoreTooSlow, StoreUnavailable
 from gateway.store.database.bell import Bell
 from gateway.store.database.instants import micros
+from gateway.store.database.postgres_bell import SharedBell
 from gateway.store.database.probe import NoRoom
 from gateway.store.database.statements import Dialect, Row, Statement, Steps, Work
 from gateway.store.database.trouble import place_of, unavailable
@@ -23,6 +24,7 @@ Result = TypeVar("Result")
 _MOST_TRIES: Final = 5
 _PAUSE: Final = 0.05
 _FOR_LEASES: Final = 2
+_CONNECT: Final = 10  # seconds
 # https://www.postgresql.org/docs/current/runtime-config-query.html: every query uses an index, also while the
 # statistics of a table are missing. Quick queries share one plan for all values, since planning takes longer than
 # running them. Long queries are planned for their values, on connections of their own
@@ -49,7 +51,7 @@ class _Open(NamedTuple):
 class Postgres:
     """Database behind a URL; see `gateway.store.database.engine.Engine`.
 
-    `connections` is the maximum for quick queries. Long queries get a quarter more, and leases two.
+    `connections` is the maximum for quick queries. Long queries get a quarter more, leases two, and the bell one.
     """
 
     dialect: Dialect = "postgresql"
@@ -77,6 +79,8 @@ class Postgres:
             pool = await self._pool(stack, self._connections, PLANNED_ONCE)
             slow = await self._pool(stack, max(1, self._connections // 4), PLANNED_EACH)
             self._open = _Open(pool, slow, await self._pool(stack, _FOR_LEASES, PLANNED_ONCE))
+            errors = (OSError, self._library.PostgresError, self._library.InterfaceError)
+            await stack.enter_async_context(SharedBell(self.bell, self._connection, errors).shared())
             try:
                 yield
             finally:
@@ -98,6 +102,9 @@ class Postgres:
                 raise ConfigError(*_UNREADABLE) from None
         stack.push_async_callback(pool.close)
         return pool
+
+    async def _connection(self) -> Any:
+        return await self._library.connect(self._url, timeout=_CONNECT, command_timeout=_CONNECT)
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
         """Return the rows of a statement."""

@@ -1,4 +1,4 @@
-"""SQLite engine: a read-only connection on the event loop, and a writer thread with the only connection that writes.
+"""SQLite engine: a read-only connection for each event loop, and a writer thread with the only one that writes.
 
 https://sqlite.org/wal.html, https://sqlite.org/lang_transaction.html. Waiting work is committed together, each piece in
 a savepoint of its own: one that fails does not undo the others.
@@ -14,7 +14,8 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager, suppress
+from copy import copy
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
 
@@ -52,7 +53,7 @@ class _Open(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """Work for the writer thread, and the future that the loop settles with its result."""
+    """Work for the writer thread, and the future that its loop settles with the result."""
 
     work: Work[Any]
     future: asyncio.Future[Any]
@@ -77,25 +78,40 @@ class Sqlite:
         self.holders = HolderLock(path.with_name(f"{path.name}.holders"))
         self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._open: _Open | None = None
+        self._has_writer = True
+
+    def beside(self) -> Sqlite:
+        """Return the same database for another event loop: it reads over its own connections, and this one writes."""
+        twin = copy(self)
+        twin._open, twin._has_writer = None, False
+        return twin
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Open the file while the block runs; finish queued work before closing."""
-        with ExitStack() as stack:
-            writer = stack.enter_context(closing(await asyncio.to_thread(self._connect, writes=True)))
+        async with AsyncExitStack() as stack:
+            if self._has_writer:
+                await stack.enter_async_context(self._writing())
             reader = stack.enter_context(closing(self._connect(writes=False)))
             slow = stack.enter_context(closing(self._connect(writes=False)))
             pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="store-scan"))
-            loop = asyncio.get_running_loop()
-            thread = threading.Thread(target=self._write, args=(writer, loop), name="store-writer", daemon=True)
-            thread.start()
             self._open = _Open(reader, slow, pool)
             try:
                 yield
             finally:
                 self._open = None
-                self._queue.put(_END)
                 slow.interrupt()
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[None]:
+        """Run the writer thread while the block runs, then until the queue is empty."""
+        with closing(await asyncio.to_thread(self._connect, writes=True)) as writer:
+            thread = threading.Thread(target=self._write, args=(writer,), name="store-writer", daemon=True)
+            thread.start()
+            try:
+                yield
+            finally:
+                self._queue.put(_END)
                 await asyncio.to_thread(thread.join)
                 self.holders.release()
 
@@ -182,7 +198,7 @@ class Sqlite:
                 stack.pop_all()
             return connection
 
-    def _write(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
+    def _write(self, connection: sqlite3.Connection) -> None:
         """Run queued work in the writer thread, in batches up to a bound."""
         while (first := self._queue.get()) is not _END:
             batch, is_last = [first], False
@@ -193,7 +209,7 @@ class Sqlite:
                     break
                 batch.append(item)
             told = _together(connection, [one for one in batch if not one.future.cancelled()])
-            loop.call_soon_threadsafe(_settle, told)
+            _settle(told)
             if is_last:
                 return
 
@@ -254,7 +270,16 @@ def _shown(error: Exception) -> Exception:
 
 
 def _settle(told: Sequence[_Told]) -> None:
-    """Settle the futures of a batch on the loop, all in one turn."""
+    """Have each loop settle the futures of its work, all in one turn."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Told]] = {}
+    for one in told:
+        by_loop.setdefault(one.future.get_loop(), []).append(one)
+    for loop, outcomes in by_loop.items():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(_settle_here, outcomes)
+
+
+def _settle_here(told: Sequence[_Told]) -> None:
     for future, result, error in told:
         if future.cancelled():
             continue

@@ -384,6 +384,6 @@ async def test_closing_stops_what_is_under_way(reading):
     reads = reading(upstream)
     waiting = asyncio.create_task(reads.study(STUDY_ID))
     await asyncio.sleep(0)
-    await reads.close()
+    await reads.aclose()
     with pytest.raises(asyncio.CancelledError):
         await waiting

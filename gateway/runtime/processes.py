@@ -1,0 +1,94 @@
+"""Run the parts of a service as processes under one parent, which ends all of them when one of them ends.
+
+https://docs.python.org/3/library/multiprocessing.html#multiprocessing.Process; decision D46.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from typing import Any, Final
+
+from gateway.runtime.log import get_logger
+from gateway.runtime.serving import stop_signal
+
+_GRACE: Final = 30.0  # seconds for a process to end, before it is killed
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Part of the service: its name in the log, and the function that runs it with its arguments, as plain data.
+
+    The function returns the exit code.
+    """
+
+    name: str
+    run: Callable[..., int]
+    given: tuple[Any, ...]
+
+
+async def run_parts(parts: Sequence[Part]) -> int:
+    """Run each part in a process of its own until SIGINT or SIGTERM, or until one of them ends.
+
+    Return 0 after a signal, else the exit code of the process that ended first, at least 1.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=_run, args=(one,), name=one.name) for one in parts]
+    async with stop_signal() as stop:
+        for process in processes:
+            process.start()
+        try:
+            ended = await _first_to_end(processes, stop)
+        finally:
+            await asyncio.to_thread(_end, processes)
+    if ended is None:
+        return 0
+    get_logger().error("process-ended", action=ended.name, status=ended.exitcode)
+    return max(ended.exitcode or 0, 1)
+
+
+async def _first_to_end(processes: Sequence[SpawnProcess], stop: asyncio.Event) -> SpawnProcess | None:
+    """Wait for the stop signal, or for a process that ends by itself; return that process."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    for process in processes:
+        loop.add_reader(process.sentinel, ended.set)
+    waits = [asyncio.create_task(stop.wait()), asyncio.create_task(ended.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waits:
+            task.cancel()
+        for process in processes:
+            loop.remove_reader(process.sentinel)
+    return None if stop.is_set() else next((one for one in processes if one.exitcode is not None), None)
+
+
+def _end(processes: Sequence[SpawnProcess]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(_GRACE)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+
+
+def _run(part: Part) -> None:
+    """Run a part in its process. If the parent is gone, the part ends as by SIGTERM."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sys.exit(part.run(*part.given))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
