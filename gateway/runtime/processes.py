@@ -38,7 +38,7 @@ class Part:
 async def run_parts(parts: Sequence[Part]) -> int:
     """Run each part in a process of its own until SIGINT or SIGTERM, or until one of them ends.
 
-    Return 0 after a signal, else the exit code of the process that ended first, at least 1.
+    Return 0 after a signal, else 1.
     """
     spawn = multiprocessing.get_context("spawn")
     processes = [spawn.Process(target=_run, args=(one,), name=one.name) for one in parts]
@@ -52,23 +52,23 @@ async def run_parts(parts: Sequence[Part]) -> int:
     if ended is None:
         return 0
     get_logger().error("process-ended", action=ended.name, status=ended.exitcode)
-    return max(ended.exitcode or 0, 1)
+    return 1
 
 
 async def _first_to_end(processes: Sequence[SpawnProcess], stop: asyncio.Event) -> SpawnProcess | None:
     """Wait for the stop signal, or for a process that ends by itself; return that process."""
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop, ended = asyncio.get_running_loop(), asyncio.Queue[SpawnProcess]()
     for process in processes:
-        loop.add_reader(process.sentinel, ended.set)
-    waits = [asyncio.create_task(stop.wait()), asyncio.create_task(ended.wait())]
+        loop.add_reader(process.sentinel, ended.put_nowait, process)
+    waits = [asyncio.create_task(stop.wait()), first := asyncio.create_task(ended.get())]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in waits:
-            task.cancel()
         for process in processes:
             loop.remove_reader(process.sentinel)
-    return None if stop.is_set() else next((one for one in processes if one.exitcode is not None), None)
+        for task in waits:
+            task.cancel()
+    return None if stop.is_set() else first.result()
 
 
 def _end(processes: Sequence[SpawnProcess]) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from contextlib import asynccontextmanager
+from urllib.request import urlopen
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from gateway.runtime.errors import ConfigError, StoreUnavailable
-from gateway.runtime.serving import listening_socket, running, stop_signal
+from gateway.runtime.serving import listening_socket, running, running_apart, stop_signal
 
 HELLO = Starlette(routes=[Route("/", lambda _: PlainTextResponse("hello"))])
 
@@ -81,3 +82,26 @@ async def test_a_signal_sets_the_event_and_ends_nothing_by_itself(number: int) -
     async with stop_signal() as stop:
         os.kill(os.getpid(), number)
         await asyncio.wait_for(stop.wait(), 5)
+
+
+async def test_an_application_apart_answers_while_this_loop_is_busy() -> None:
+    with listening_socket("127.0.0.1", 0) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        async with running_apart(HELLO, listener) as server:
+            with urlopen(url) as answer:  # noqa: ASYNC210 (this loop is busy until the answer is there)
+                assert answer.read() == b"hello"
+            assert not server.done()
+    async with httpx.AsyncClient() as client:
+        with pytest.raises(httpx.ConnectError):
+            await client.get(url)
+
+
+async def test_what_stopped_an_application_apart_from_starting_is_said() -> None:
+    @asynccontextmanager
+    async def broken(_):
+        raise StoreUnavailable("locked")
+        yield
+
+    with listening_socket("127.0.0.1", 0) as listener, pytest.raises(StoreUnavailable, match="locked"):
+        async with running_apart(Starlette(lifespan=broken), listener):
+            raise AssertionError("it must not come here")
