@@ -46,7 +46,7 @@ from gateway.runtime.computing import worker_count, workers
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.loops import alongside, forever
 from gateway.runtime.metrics import Metrics
-from gateway.runtime.processes import Part, run_parts
+from gateway.runtime.processes import ServicePart, run_parts
 from gateway.runtime.serving import listening_socket, running, running_apart, stop_signal, until
 from gateway.runtime.sibling import EVERY as FIGURES_EVERY
 from gateway.runtime.sibling import Figures, Sibling, Together, send
@@ -320,8 +320,10 @@ async def serve(configuration: Configuration, roles: Collection[str] = ROLES, ho
             pass  # one process migrates and checks the database
         log.configure(settings.log.level, settings.log.format)
         figures_in, figures_out = multiprocessing.Pipe(duplex=False)
-        work = Part("work", _serve_part, (configuration, others, hold, None, figures_out))
-        return await run_parts([work, Part("api", _serve_part, (configuration, (API,), None, listener, figures_in))])
+        work = ServicePart("work", _serve_part, (configuration, others, hold, None, figures_out))
+        return await run_parts(
+            [work, ServicePart("api", _serve_part, (configuration, (API,), None, listener, figures_in))]
+        )
 
 
 def _check(configuration: Configuration, roles: Collection[str], hold: HoldFeed | None) -> None:

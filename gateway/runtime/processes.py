@@ -24,7 +24,7 @@ _GRACE: Final = 30.0  # seconds for a process to end, before it is killed
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ServicePart:
     """Part of the service: its name in the log, and the function that runs it with its arguments, as plain data.
 
     The function returns the exit code.
@@ -35,7 +35,7 @@ class Part:
     given: tuple[Any, ...]
 
 
-async def run_parts(parts: Sequence[Part]) -> int:
+async def run_parts(parts: Sequence[ServicePart]) -> int:
     """Run each part in a process of its own until SIGINT or SIGTERM, or until one of them ends.
 
     Return 0 after a signal, else 1.
@@ -81,7 +81,7 @@ def _end(processes: Sequence[SpawnProcess]) -> None:
             process.join()
 
 
-def _run(part: Part) -> None:
+def _run(part: ServicePart) -> None:
     """Run a part in its process. If the parent is gone, the part ends as by SIGTERM."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.exit(part.run(*part.given))

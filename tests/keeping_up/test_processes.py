@@ -121,7 +121,9 @@ async def test_all_that_a_worker_computes_is_answered_and_all_end_with_the_gatew
 async def test_a_worker_that_the_system_ends_costs_no_study(database_url, tmp_path):
     async with scene(database_url, tmp_path) as here:
         await here.indexed()
-        for worker in filter(is_worker, here.children()):
+        killed = list(filter(is_worker, here.children()))
+        assert killed
+        for worker in killed:
             os.kill(worker, signal.SIGKILL)
         signed = here.account.sign_new()
 
