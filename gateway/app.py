@@ -227,12 +227,13 @@ async def _working(
     """Run the loops of the roles while the block runs."""
     configuration, settings = shared.configuration, shared.configuration.settings
     shared.probe = probe = StoreProbe(engine, secrets.token_hex(8))
-    alarm = StoreAlarm(lambda: probe.trouble, settings.feed, shared.metrics)
-    loops: Loops = [alarm.run(), forever(probe.once, EVERY, not_done="store-not-probed")]
+    loops: Loops = [forever(probe.once, EVERY, not_done="store-not-probed")]
+    if shared.sibling is None:  # else the sibling alerts for both
+        loops.append(StoreAlarm(lambda: probe.trouble, settings.feed, shared.metrics).run())
     async with AsyncExitStack() as stack:
         if FEED in roles:
             loops += await stack.enter_async_context(feed_loops(configuration, engine, shared.metrics, hold))
-        elif (routes := routes_of(configuration)).destinations:
+        elif shared.sibling is None and (routes := routes_of(configuration)).destinations:
             loops.append(SettingsWatch(engine, routes, settings.feed, shared.metrics).run())
         if SYNC in roles:
             loops += await stack.enter_async_context(_sync_loops(shared, engine))
@@ -321,9 +322,8 @@ async def serve(configuration: Configuration, roles: Collection[str] = ROLES, ho
         log.configure(settings.log.level, settings.log.format)
         figures_in, figures_out = multiprocessing.Pipe(duplex=False)
         work = ServicePart("work", _serve_part, (configuration, others, hold, None, figures_out))
-        return await run_parts(
-            [work, ServicePart("api", _serve_part, (configuration, (API,), None, listener, figures_in))]
-        )
+        answer = ServicePart("answer", _serve_part, (configuration, (API,), None, listener, figures_in))
+        return await run_parts([work, answer])
 
 
 def _check(configuration: Configuration, roles: Collection[str], hold: HoldFeed | None) -> None:
