@@ -12,16 +12,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from fakes import facade
 from fakes.in_force import always_in_force
 from fakes.store import rows
 from structlog.testing import capture_logs
 
+from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.deliver.destination_worker import DestinationWorker
 from gateway.feed.deliver.journaling import UNKEPT, Journal
+from gateway.feed.payload import PayloadKind
 from gateway.ingest import Fetched, Pipeline
 from gateway.routing import Destination, Filter, Mllp, Retry, Routes
 from gateway.runtime import clock
@@ -65,6 +67,8 @@ def site() -> Site:
 @dataclass
 class Fed:
     """The account, the store and the destinations; `settings` is the site after a restart."""
+
+    payload: ClassVar[PayloadKind] = HL7V2
 
     engine: Engine
     account: SandboxAccount
@@ -119,7 +123,10 @@ class Fed:
         await always_in_force(self.engine, self.destinations, changes=False)
         feed = settings or Feed()
         leases = Leases(self.engine, holder, feed.lease)
-        makings = [DueRenderer(self.engine, self.settings or site(), one, self.metrics) for one in self.destinations]
+        makings = [
+            DueRenderer(self.engine, self.settings or site(), one, self.metrics, self.payload)
+            for one in self.destinations
+        ]
         async with alongside(
             DestinationWorker(one, leases, feed, self.metrics, journal=journal).run() for one in makings
         ):

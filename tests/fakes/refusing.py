@@ -13,8 +13,10 @@ from fakes.inline import Inline
 from fakes.lanes import STUDY, new
 from fakes.store import rows
 
+from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.deliver import destination_worker, lookahead
 from gateway.feed.deliver.destination_worker import DestinationWorker
+from gateway.feed.payload import Acknowledgement
 from gateway.routing import Retry
 from gateway.runtime import clock
 from gateway.runtime.errors import ConnectFailed
@@ -24,7 +26,6 @@ from gateway.store.database.instants import micros
 from gateway.store.database.statements import ask
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.new_messages import added
-from mappings.hl7v2.ack import Ack, AckError
 
 ERRORS = {"AR": "207", "CR": "207", "AE": "101"}
 DOWN = "down"
@@ -44,6 +45,8 @@ class Try(NamedTuple):
 
 class _Nothing:
     """Composer that makes no messages: the test stores them."""
+
+    payload = HL7V2
 
     def __init__(self, engine: Any, to: Any) -> None:
         self.engine, self.destination = engine, to
@@ -68,7 +71,7 @@ class Refusing:
         monkeypatch.setattr(destination_worker, "_LOOK", 5.0)
         monkeypatch.setattr(lookahead, "_IDLE", 2.0)
 
-    async def exchange(self, head: Any) -> Ack:
+    async def exchange(self, head: Any) -> Acknowledgement:
         """Answer like a channel."""
         answer = self.answer
         tried = Try(clock.monotonic(), head.study_id, head.number, head.control_id, head.body, answer)
@@ -76,8 +79,8 @@ class Refusing:
         await clock.sleep(0.05)
         if answer == DOWN:
             raise ConnectFailed("receiver")
-        errors = (AckError(ERRORS[answer]),) if answer in ERRORS else ()
-        return Ack(answer, head.control_id, errors=errors)
+        errors = (ERRORS[answer],) if answer in ERRORS else ()
+        return Acknowledgement(answer, head.control_id, errors=errors)
 
     async def rest(self) -> None: ...
 

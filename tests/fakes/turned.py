@@ -17,6 +17,7 @@ from gateway.feed.alerts.webhook import hooks
 from gateway.feed.deliver.ack_policy import verdict
 from gateway.feed.deliver.pacing import Pacing
 from gateway.feed.deliver.refusal_count import RefusalCount
+from gateway.feed.payload import Acknowledgement
 from gateway.feed.plan.planning import Plan
 from gateway.ingest.assembly import engine_of, pipeline_of
 from gateway.routing import Http, routes_of
@@ -27,7 +28,6 @@ from gateway.store.feed.feed_facts import FeedFacts
 from gateway.upstream.client import UpstreamClient
 from mappings import decode, to_fhir
 from mappings.hl7v2 import messages_of_all, to_oru
-from mappings.hl7v2.ack import Ack
 from mappings.model import Cause, Facts
 from mappings.profile import receiver
 from mappings.trace.sample import document
@@ -150,7 +150,7 @@ def ends(read: Configuration) -> Any:
 
 def meanings(read: Configuration) -> list[str]:
     [one] = routes_of(read).destinations
-    return [verdict(Ack(code, "1"), one).meaning for code in ("AA", "AE", "AR", "CE", "CR")]
+    return [verdict(Acknowledgement(code, "1"), one).meaning for code in ("AA", "AE", "AR", "CE", "CR")]
 
 
 def pace(read: Configuration) -> list[float]:

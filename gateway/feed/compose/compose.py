@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final, TypeAlias
 
 from gateway.feed.compose.withdraw_moved import Taking, taken_back, told_of_others, with_sent
+from gateway.feed.payload import StudyRound
 from gateway.routing import Destination
 from gateway.store.feed.moves import CORRECTED, HELD, MOVE, MOVED, RELEASED
 from gateway.store.feed.new_messages import ComposedStudy, NewMessage
@@ -34,20 +34,6 @@ from mappings.profile import Site
 FORMER_UNKNOWN: Final = "former-unknown"
 # A message, or the settled row if no message is composed; with the codes of its warnings
 _Part: TypeAlias = tuple[NewMessage | Settled, list[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class StudyRound:
-    """A study as stored, what the destination was sent of it, and the time of rendering (MSH-7).
-
-    `formers` are its earlier states, needed if an operator released a move of the study.
-    """
-
-    known: Kept
-    revision: int
-    sent: Sent
-    at: datetime
-    formers: Sequence[Kept] = ()
 
 
 def composed(of: StudyRound, rows: Sequence[Waiting], site: Site, destination: Destination) -> ComposedStudy:

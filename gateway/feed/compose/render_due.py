@@ -1,7 +1,7 @@
 """Compose the messages that are due, all waiting rows of a study at once; the stored bytes never change.
 
-HL7 v2.5.1 §7.3.1 (ORU^R01), §2.15.9.10 (MSH-10); decisions D7, D13, D18, D28, D31, D34. This module reads and writes
-the store; gateway/feed/compose/compose.py decides the messages.
+Carries out no clause of a standard; decisions D7, D13, D18, D28, D31, D34. This module reads and writes the store; the
+kind of payload decides the messages (for HL7 v2: gateway/feed/compose/compose.py).
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
-from gateway.feed.compose.compose import StudyRound, composed
 from gateway.feed.compose.doubtful import is_doubtful
+from gateway.feed.compose.hl7v2_payload import HL7V2
+from gateway.feed.payload import PayloadKind, StudyRound
 from gateway.routing import Destination
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
@@ -70,15 +71,17 @@ class _Asked:
 
 
 class DueRenderer:
-    """Composer of all messages to one destination."""
+    """Composer of all messages to one destination, of one kind of payload."""
 
-    def __init__(self, engine: Engine, site: Site, destination: Destination, metrics: Metrics) -> None:
-        self.engine, self.destination, self._metrics = engine, destination, metrics
+    def __init__(
+        self, engine: Engine, site: Site, destination: Destination, metrics: Metrics, payload: PayloadKind = HL7V2
+    ) -> None:
+        self.engine, self.destination, self.payload, self._metrics = engine, destination, payload, metrics
         self._site = destination.site(site)
         self._outbox = Outbox(engine)
 
     async def see_settings(self, lease: Lease) -> None:
-        """Read the name that MSH-10 is derived from, and retry held rows whose reason depends on settings that changed.
+        """Read the name that makes control ids, and retry held rows whose reason depends on settings that changed.
 
         Raises:
             LeaseLost: another process holds the destination's lease.
@@ -119,7 +122,7 @@ class DueRenderer:
         )
         composed_studies = []
         for request, result in zip(
-            rounds, await computed(_composed, rounds, self._site, self.destination), strict=True
+            rounds, await computed(_composed, self.payload, rounds, self._site, self.destination), strict=True
         ):
             if isinstance(result, ComposedStudy):
                 composed_studies.append(_beside(result, study_issues.get(request.study_id, set())))
@@ -216,9 +219,11 @@ def _known(due: Sequence[_Due]) -> list[Kept | Exception]:
     return _each(lambda one: kept(one.packed), due)
 
 
-def _composed(asked: Sequence[_Asked], site: Site, destination: Destination) -> list[ComposedStudy | Exception]:
+def _composed(
+    payload: PayloadKind, asked: Sequence[_Asked], site: Site, destination: Destination
+) -> list[ComposedStudy | Exception]:
     """Compose the messages of each study, or return the exception where our own code fails."""
-    return _each(lambda one: composed(one.of, one.rows, site, destination), asked)
+    return _each(lambda one: payload.composed(one.of, one.rows, site, destination), asked)
 
 
 def _each(function: Callable[[Given], Result], given: Sequence[Given]) -> list[Result | Exception]:

@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from gateway.feed.payload import Acknowledgement
 from gateway.routing import Destination
-from mappings.hl7v2.ack import Ack
 
 Meaning = Literal["delivered", "retry", "hold_lane", "dead_letter"]
 
@@ -45,26 +45,25 @@ class Verdict:
     is_for_now: bool = False
 
 
-def verdict(ack: Ack, destination: Destination) -> Verdict:
+def verdict(ack: Acknowledgement, destination: Destination) -> Verdict:
     """Return the verdict on a message, by its acknowledgement."""
-    codes = [error.code for error in ack.errors if error.code]
-    code = f"{ack.code}-{codes[0]}" if codes and ack.code[1] != "A" else ack.code
-    meaning = _by_table(ack, codes, destination) or _by_default(ack, destination)
-    is_unsupported = meaning != "delivered" and not _UNSUPPORTED.isdisjoint(codes)
+    code = f"{ack.code}-{ack.errors[0]}" if ack.errors and ack.code[1] != "A" else ack.code
+    meaning = _by_table(ack, destination) or _by_default(ack, destination)
+    is_unsupported = meaning != "delivered" and not _UNSUPPORTED.isdisjoint(ack.errors)
     is_for_now = meaning == "retry" and ack.code in _LATER and not is_unsupported
     return Verdict(meaning, code, is_unsupported, is_for_now)
 
 
-def _by_table(ack: Ack, codes: list[str], destination: Destination) -> Meaning | None:
+def _by_table(ack: Acknowledgement, destination: Destination) -> Meaning | None:
     """Return the meaning in the destination's own table, if any; a row with a pattern goes before one without."""
     rows = sorted(destination.receiver.ack_table, key=lambda row: " " not in row[0])
     for key, meaning in rows:
         code, _, pattern = key.partition(" ")
-        if code == ack.code and (not pattern or any(re.search(pattern, text) for text in (*codes, ack.text))):
+        if code == ack.code and (not pattern or any(re.search(pattern, text) for text in (*ack.errors, ack.text))):
             return meaning  # type: ignore[return-value]
     return None
 
 
-def _by_default(ack: Ack, destination: Destination) -> Meaning:
+def _by_default(ack: Acknowledgement, destination: Destination) -> Meaning:
     code = _INVERTED.get(ack.code, ack.code) if destination.inverted_acks else ack.code
     return MEANINGS[code]

@@ -74,7 +74,7 @@ class DestinationWorker:
 
     async def run(self) -> None:
         """Serve the destination whenever the lease is free, until cancelled; then finish the messages in hand."""
-        beside = [one.run() for one in ack_listener(self._destination, self._late)]
+        beside = [one.run() for one in ack_listener(self._destination, self._making.payload, self._late)]
         async with alongside([*beside, self._aftermath.run()]):
             try:
                 await self._run()
@@ -118,7 +118,7 @@ class DestinationWorker:
             journal=self._journal,
         )
         count, late = self._destination.receiver.window, self._late.take
-        channels = [channel(self._destination, late, tenure.permit) for _ in range(count)]
+        channels = [channel(self._destination, self._making.payload, late, tenure.permit) for _ in range(count)]
         loops = (
             tenure.keep(),
             self._make(tenure, lookahead),

@@ -17,6 +17,7 @@ from gateway.feed.deliver.circuit_breaker import CircuitBreaker
 from gateway.feed.deliver.delivery_results import DeliveryResults
 from gateway.feed.deliver.journaling import UNKEPT, Journal
 from gateway.feed.deliver.outcome import SendOutcomes
+from gateway.feed.payload import Acknowledgement
 from gateway.routing import Destination
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
@@ -28,7 +29,6 @@ from gateway.store.feed import late_acks
 from gateway.store.feed.attempts import Attempt, late_answer
 from gateway.store.feed.late_acks import Fate, Heard
 from gateway.store.feed.messages import Head, SendResult
-from mappings.hl7v2.ack import Ack
 
 _IN_HAND: Final = 10.0  # seconds to wait until the message's immediate result is stored
 _MOMENT: Final = 0.05
@@ -52,10 +52,10 @@ class LateAcks:
         self._journal = journal
         self._hearing = DeliveryResults(engine, destination.name, settings, metrics, breaker)
         self._outcomes = SendOutcomes(destination, Random())  # noqa: S311 (spreads tries)
-        self._waiting: deque[tuple[Ack, str]] = deque()
+        self._waiting: deque[tuple[Acknowledgement, str]] = deque()
         self._news = asyncio.Event()
 
-    def take(self, ack: Ack, where: str = "") -> None:
+    def take(self, ack: Acknowledgement, where: str = "") -> None:
         """Queue an acknowledgement from a connection to the receiver; `where` describes it (gateway/mllp/link.py)."""
         self._waiting.append((ack, where))
         self._news.set()
@@ -82,7 +82,7 @@ class LateAcks:
             await self.heard(ack, where, within=within)
             self._waiting.popleft()
 
-    async def heard(self, ack: Ack, where: str = "", *, within: float = _IN_HAND) -> Fate:
+    async def heard(self, ack: Acknowledgement, where: str = "", *, within: float = _IN_HAND) -> Fate:
         """Store an acknowledgement and report its result; wait up to `within` seconds for the message's commit result.
 
         Raises:
@@ -108,7 +108,7 @@ class LateAcks:
         """Count a connection that was closed before anything was read."""
         self._metrics.heard_late(self._destination.name, "turned_away")
 
-    async def _written(self, ack: Ack, where: str, until: float) -> Heard:
+    async def _written(self, ack: Acknowledgement, where: str, until: float) -> Heard:
         name = self._destination.name
         while not (is_settled := await late_acks.is_settled(self._engine, name, ack.control_id)):
             if is_settled is None:
@@ -120,7 +120,7 @@ class LateAcks:
         decide = partial(self._decided, ack, late_answer(where, ack.raw), now)
         return await self._engine.do(partial(late_acks.acknowledged, name, ack.control_id, ack.code, decide, now))
 
-    def _decided(self, ack: Ack, attempt: Attempt, now: int, head: Head) -> SendResult:
+    def _decided(self, ack: Acknowledgement, attempt: Attempt, now: int, head: Head) -> SendResult:
         """Return the message's new result: as for an immediate answer, but the attempt is counted already."""
         result = self._outcomes.of_answer(replace(head, attempts=head.attempts - 1), ack, now)
         return replace(result, attempt=attempt)

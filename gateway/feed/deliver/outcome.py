@@ -12,12 +12,12 @@ from random import Random
 from typing import Final
 
 from gateway.feed.deliver.ack_policy import verdict
+from gateway.feed.payload import Acknowledgement
 from gateway.routing import Destination
 from gateway.runtime.errors import FeedError
 from gateway.store.feed.messages import IN_DOUBT, NEVER, REFUSED, Head, SendResult
 from gateway.store.feed.moves import MOVED
 from gateway.store.feed.states import FOR_NOW, MessageState
-from mappings.hl7v2.ack import Ack
 
 _SECOND: Final = 1_000_000
 AWAITS_ACCEPT: Final = "awaits-AA"  # hold reason: the next message waits for the application ACK
@@ -30,7 +30,7 @@ class SendOutcomes:
         self._destination, self._dice = destination, dice
         self._is_silent = False  # no answer has come since a lane was held because of missing answers
 
-    def of_answer(self, head: Head, ack: Ack | None, now: int) -> SendResult:
+    def of_answer(self, head: Head, ack: Acknowledgement | None, now: int) -> SendResult:
         """Return the result of an answer; `ack` is None if the transport has none and accepted the message."""
         self._is_silent = False
         if ack is None:

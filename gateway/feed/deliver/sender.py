@@ -20,6 +20,7 @@ from gateway.feed.deliver.lookahead import Lookahead
 from gateway.feed.deliver.outcome import SendOutcomes
 from gateway.feed.deliver.pacing import Pacing
 from gateway.feed.deliver.unwritten_results import UnwrittenResults
+from gateway.feed.payload import Acknowledgement
 from gateway.mllp.link import numbered
 from gateway.mllp.permit import PermitEnded
 from gateway.routing import Destination
@@ -33,7 +34,6 @@ from gateway.store.feed.attempts import Attempt
 from gateway.store.feed.leases import LeaseLost
 from gateway.store.feed.messages import Head, SendResult
 from gateway.store.feed.states import MessageState
-from mappings.hl7v2.ack import Ack
 
 _LONGEST: Final = 60.0  # seconds between two tries to connect
 _MOMENT: Final = 0.05
@@ -183,7 +183,7 @@ class Sender:
         )
         return self._outcomes.of_failure(head, failed, micros(clock.now()))
 
-    async def _exchanged(self, channel: Channel, head: Head) -> Ack | None:
+    async def _exchanged(self, channel: Channel, head: Head) -> Acknowledgement | None:
         """Exchange a message; note one that may have been written after the permit ended."""
         try:
             return await channel.exchange(head)

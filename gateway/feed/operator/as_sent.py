@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.operator.arguments import Say, counted, destination_named
 from gateway.feed.operator.preview import Consent, is_agreed
 from gateway.feed.operator.selection import Chosen, Studies
@@ -33,8 +34,6 @@ from gateway.store.feed.renaming import origin
 from gateway.store.feed.resending import Resend, Stored, is_to_be_made, lane, numbered
 from gateway.store.feed.states import MessageState
 from gateway.store.feed.to_send import ToSend, tried
-from mappings.hl7v2.resent import has_shared_authority, with_control_id
-from mappings.hl7v2.rules import check_rules
 from mappings.model import Cause
 from mappings.patient.identifiers import message_control_id
 
@@ -193,10 +192,8 @@ def _refusal(message: Stored, again: Again, *, is_old: bool, is_waiting: bool) -
         return "text-purged"
     if message.is_altered:
         return ALTERED
-    if any(broken.issue.severity == "error" for broken in check_rules(message.body, again.destination.receiver)):
-        return "rule-broken"
-    if has_shared_authority(message.body):
-        return "authority-shared"
+    if reason := HL7V2.refusal(message.body, again.destination.receiver):
+        return reason
     if again.force_old:
         return _SENT
     return "newer-sent" if is_old else "newer-waits" if is_waiting else _SENT
@@ -224,6 +221,6 @@ def _message(  # noqa: PLR0913 (all that a copy needs)
         is_critical=resend.is_critical,
         priority=0 if resend.is_critical else resend.priority,
         signed=original.signed,
-        body=with_control_id(original.body or b"", control_id),
+        body=HL7V2.resent(original.body or b"", control_id),
         state=state,
     )

@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from typing import Any, Final
 
 from gateway.feed.operator.shown import short
-from mappings.hl7v2.printed import printable
+from mappings.values.printable import printable
 
 _CELL: Final = 60
 _INDENT: Final = " " * 12

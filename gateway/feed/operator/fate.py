@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.routing import Destination
 from gateway.routing.plan import RESENT
 from gateway.store.feed.reconciling import LedgerMessage, LedgerRow, Record
 from gateway.store.feed.states import MAY_HAVE_BEEN_SENT, SEEN_THERE, UNSENT
 from gateway.store.feed.takeover import OLD_COPY
-from mappings.hl7v2.place import pdf_number
 
 Kind = Literal[
     "not ingested",
@@ -139,7 +139,7 @@ def is_lacking(found: Fate) -> bool:
 
 def _last(report_id: str, messages: Sequence[LedgerMessage]) -> list[LedgerMessage]:
     """Return the messages of the newest cause: of the text, and of the PDF if that is a message of its own."""
-    pdf = (pdf_number(report_id),)
+    pdf = (HL7V2.document_number(report_id),)
     messages_of_cause: list[LedgerMessage] = []
     for is_pdf in (False, True):
         own = [one for one in messages if (one.filler_order_numbers[:1] == pdf) is is_pdf]

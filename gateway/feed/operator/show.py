@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Literal
 
+from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.operator.arguments import Say, counted, id_of, wrong
 from gateway.feed.operator.shown import lines
 from gateway.ingest.assembly import store_for_command
@@ -35,10 +36,6 @@ from gateway.store.feed.looking import (
     study_of_report,
 )
 from gateway.store.feed.renaming import known_as
-from mappings.hl7v2.ack import AckInvalid, parse
-from mappings.hl7v2.difference import differences
-from mappings.hl7v2.printed import printable, segments
-from mappings.hl7v2.received import Unreadable
 
 By = Literal["MSH-10", "report", "study", "accession", "patient"]
 _VERB: Final = "feed-show"
@@ -166,7 +163,7 @@ def _said(message: Shown, lanes: Sequence[Shown], attempts: Sequence[KeptAttempt
         "attempts": [_attempt(kept) for kept in attempts],
         "message": None
         if message.body is None
-        else {"bytes": _bytes(message.body), "segments": segments(message.body)},
+        else {"bytes": _bytes(message.body), "segments": HL7V2.printed(message.body)},
     }
 
 
@@ -187,11 +184,8 @@ def _difference(before: Shown, message: Shown) -> dict[str, Any]:
     """Compare a message with the one before; `changed` is None if either text is gone."""
     changed = None
     if before.body is not None and message.body is not None:
-        try:
-            changes = differences(before.body, message.body)
-        except Unreadable:
-            changes = ()
-        changed = [{"place": it.place, "was": printable(it.was), "now": printable(it.now)} for it in changes]
+        changes = HL7V2.differences(before.body, message.body)
+        changed = [{"place": place, "was": was, "now": now} for place, was, now in changes]
     return {"controlId": before.control_id, "sent": _instant(before.sent), "changed": changed}
 
 
@@ -212,22 +206,7 @@ def _attempt(kept: KeptAttempt) -> dict[str, Any]:
 
 def _answer(answer: bytes) -> dict[str, Any]:
     """Return the answer as received, with its parsed content if it is an acknowledgement."""
-    answer_data: dict[str, Any] = {"bytes": _bytes(answer), "segments": segments(answer)}
-    try:
-        ack = parse(answer)
-    except AckInvalid as error:
-        return {**answer_data, "unreadable": error.code}
-    errors = [
-        {"code": one.code, "location": one.location, "severity": one.severity, "text": printable(one.text)}
-        for one in ack.errors
-    ]
-    return {
-        **answer_data,
-        "code": ack.code,
-        "controlId": printable(ack.control_id),
-        "text": printable(ack.text),
-        "errors": errors,
-    }
+    return {"bytes": _bytes(answer), "segments": HL7V2.printed(answer), **HL7V2.printed_answer(answer)}
 
 
 def _bytes(data: bytes) -> str:

@@ -341,7 +341,7 @@ async def test_an_answer_before_the_message_is_written_out_is_not_its_answer():
 async def test_an_answer_that_the_caller_refuses_waits_aside_and_the_right_one_is_taken():
     other = ACK.replace(b"ID1", b"ID0")
     async with peer(answering(encode(other), encode(ACK))) as endpoint, await Connection.open(endpoint) as connection:
-        found = await connection.exchange(MESSAGE, answers=lambda payload: parse(payload).answers("ID1"))
+        found = await connection.exchange(MESSAGE, answers=lambda payload: parse(payload).control_id == "ID1")
         assert found == ACK
         assert [event.payload for event in connection.take_unasked()] == [other]
 
@@ -497,7 +497,7 @@ async def test_an_independent_receiver_takes_our_frames_and_we_take_its_answer()
             await asyncio.to_thread(server.shutdown)
             thread.join()
     assert ack.code == "AA"
-    assert ack.answers("ID1")
+    assert ack.control_id == "ID1"
 
 
 LARGE = b"x" * 30_000_000  # more than the kernels of both sides hold together

@@ -88,7 +88,7 @@ async def test_f35_the_accept_comes_over_a_connection_that_the_receiver_opens(fa
         await sender.say(message("ID1"))
         assert await codes(sender, 1) == [("CA", "ID1")]
         content, rest = await asyncio.wait_for(calls.get(), 5)
-        assert parse(content).answers("ID1") and parse(content).code == "AA"
+        assert parse(content).control_id == "ID1" and parse(content).code == "AA"
         assert rest == b"", "an answer to the acknowledgement is not answered"
         assert await sender.rest(within=0.05) == (b"", "open"), "the sender's own connection stays, and quiet"
 
@@ -107,7 +107,7 @@ async def test_f35_it_calls_until_the_sender_is_there(facing, monkeypatch):
     assert lines[0] == "late acknowledgement not delivered: Connection refused"
     async with mailbox(address.port) as (_, calls):
         content, _ = await asyncio.wait_for(calls.get(), 5)
-        assert parse(content).answers("ID1")
+        assert parse(content).control_id == "ID1"
 
 
 async def test_f35_without_an_address_the_receiver_does_not_start_and_a_mixture_waits_for_the_next_connection(facing):

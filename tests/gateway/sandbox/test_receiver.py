@@ -65,7 +65,7 @@ async def test_it_acknowledges_as_told(name, code, error):
     async with connected(ack=name) as (receiver, connection):
         ack = parse(await connection.exchange(message()))
         assert (ack.code, [fault.code for fault in ack.errors]) == (code, error)
-        assert ack.answers("ID1")
+        assert ack.control_id == "ID1"
         assert receiver.messages[0].answer == code
 
 
@@ -86,7 +86,7 @@ async def test_it_can_acknowledge_another_message():
     async with connected(ack="wrong-id") as (_, connection):
         ack = parse(await connection.exchange(message()))
         assert ack.code == "AA"
-        assert not ack.answers("ID1")
+        assert ack.control_id != "ID1"
 
 
 async def test_it_can_answer_with_a_frame_that_is_no_acknowledgement():
@@ -114,7 +114,7 @@ async def test_many_messages_come_over_several_connections_and_each_is_answered_
             async with await Connection.open(Endpoint("127.0.0.1", receiver.port)) as connection:
                 for number in range(20):
                     control_id = f"L{lane}N{number}"
-                    assert parse(await connection.exchange(message(control_id))).answers(control_id)
+                    assert parse(await connection.exchange(message(control_id))).control_id == control_id
 
         await asyncio.gather(*(send(lane) for lane in range(5)))
         assert len(receiver.messages) == 100
@@ -183,7 +183,7 @@ async def test_noise_between_frames_is_told_and_answered_with_nothing():
         reader, writer = await asyncio.open_connection("127.0.0.1", receiver.port)
         writer.write(b"GET / HTTP/1.1\r\n\x0bcut" + encode(message()) + b"\x0bunfinished")
         writer.write_eof()
-        assert parse((await reader.read())[1:-2]).answers("ID1")
+        assert parse((await reader.read())[1:-2]).control_id == "ID1"
         writer.close()
         await writer.wait_closed()
     assert lines == [

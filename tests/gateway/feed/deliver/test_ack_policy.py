@@ -8,8 +8,9 @@ import pytest
 from fakes.fed import destination
 
 from gateway.feed.deliver.ack_policy import MEANINGS, verdict
+from gateway.feed.payload import Acknowledgement
 from mappings.hl7v2 import receiver
-from mappings.hl7v2.ack import HL70008, Ack, AckError
+from mappings.hl7v2.ack import HL70008
 
 USUAL = destination(1)
 
@@ -20,7 +21,7 @@ def with_table(**table):
 
 
 def ack(code, *errors, text=""):
-    return Ack(code, "ID1", text=text, errors=tuple(AckError(one) for one in errors))
+    return Acknowledgement(code, "ID1", text, errors)
 
 
 def test_every_code_of_the_table_has_a_meaning():
