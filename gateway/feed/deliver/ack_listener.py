@@ -1,8 +1,8 @@
 """Listener for application acknowledgements that a receiver sends over connections it opens itself.
 
 HL7 v2.5.1 §2.9.3 (enhanced mode), table 0155, over HL7 Transport Specification: MLLP, Release 1; decision D32. An
-acknowledgement is answered after it was stored, and only if its MSH-15 asks for an answer. If it cannot be stored yet,
-the connection is closed without an answer, and the receiver sends it again. Anyone who knows a message's MSH-10 could
+acknowledgement is answered after it was stored, and only if it asks for an answer. If it cannot be stored yet, the
+connection is closed without an answer, and the receiver sends it again. Anyone who knows a message's control id could
 acknowledge it. Therefore only the peers in the settings are let in (`ack_peers`, or a certificate).
 """
 

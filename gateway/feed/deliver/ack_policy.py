@@ -1,4 +1,4 @@
-"""Meaning of an acknowledgement at a destination, from MSA-1 with ERR-3 and MSA-3, as data.
+"""Meaning of an acknowledgement at a destination, from its code, error codes and text, as data.
 
 HL7 v2.5.1 §2.9.2.2 (AE: the content is at fault, do not send it unchanged; AR: nothing to do with the content, it may
 be accepted later), tables 0008 and 0357; decision D32. A switch serves receivers that swap the two, and each
@@ -33,7 +33,7 @@ _UNSUPPORTED: Final = frozenset({"200", "201", "202", "203"})
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Verdict on a message: what to do with it, and `code`: MSA-1 with the first code of ERR-3, such as `AE-207`.
+    """Verdict on a message: what to do with it, and `code`: its code with that of the first error, such as `AE-207`.
 
     `pauses`: the destination supports none of our messages. `is_for_now`: it answered AR or CR and may accept the
     message later. Not so for a destination that swaps AE and AR, or for a message type that it never accepts.

@@ -1,8 +1,8 @@
 """Circuit breaker of a destination: while it is open, one message at a time is sent as a probe.
 
 HL7 v2.5.1 §2.9.2.2 (AR: it may be accepted later); decision D32. A receiver that refuses everything for now is not sent
-every message over and over, and recovery needs no operator. A probe is a waiting message: same bytes, same MSH-10. The
-first probe that is accepted closes the breaker.
+every message over and over, and recovery needs no operator. A probe is a waiting message: same bytes, same control id.
+The first probe that is accepted closes the breaker.
 """
 
 from __future__ import annotations

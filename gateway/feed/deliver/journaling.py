@@ -79,7 +79,7 @@ class Journaling:
         self._n = self._confirmed = 0
         self._heard: dict[str, int] = {}  # by journal, the highest batch that the database has recorded
         self._noted: dict[tuple[str, str], JournalEntry] = {}
-        self._recent: dict[str, int] = {}  # the batch of each recent message's entry, by MSH-10
+        self._recent: dict[str, int] = {}  # the batch of each recent message's entry, by control id
         self._others: dict[str, int] = {}  # the batches of other journals, as last written
         self._is_behind = self._is_failing = False
         self._lock = asyncio.Lock()

@@ -1,6 +1,6 @@
 """Late acknowledgements: application ACKs that follow the commit ACK, and ACKs that match no message.
 
-HL7 v2.5.1 §2.9.3 (enhanced mode); decision D32. An application ACK is matched by its MSA-2 to a committed message that
+HL7 v2.5.1 §2.9.3 (enhanced mode); decision D32. An application ACK is matched by control id to a committed message that
 awaits it, also after a restart or over another connection. One that matches no message is logged and changes nothing.
 """
 

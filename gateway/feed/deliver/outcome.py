@@ -1,7 +1,7 @@
 """Results of messages that were in hand: from an acknowledgement or a failure to the state that is stored.
 
 HL7 v2.5.1 §2.9.2; decision D32. If nothing was written, the message is tried again without counting an attempt. If it
-was written without a usable answer, it is in doubt: the same bytes go again with the same MSH-10, until the lane is
+was written without a usable answer, it is in doubt: the same bytes go again with the same control id, until the lane is
 held. While a receiver answers nothing at all, only the first such lane is held, since the fault is not in the messages.
 """
 

@@ -49,7 +49,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class KeptAttempt:
-    """Stored attempt: its number from 1, and its result (state of the message, reason code, MSA-1)."""
+    """Stored attempt: its number from 1, and its result (state of the message, reason, acknowledgement)."""
 
     place: int
     attempt: Attempt

@@ -1,4 +1,4 @@
-"""Late acknowledgements of the application to a committed message: matched by MSA-2, and stored.
+"""Late acknowledgements of the application to a committed message: matched by control id, and stored.
 
 Carries out no clause of a standard; decision D32. Any process that receives one may store it, with or without a lease.
 """
@@ -57,7 +57,7 @@ class Heard:
 
 
 async def is_settled(engine: Engine, destination: str, control_id: str) -> bool | None:
-    """True if the message with that MSH-10 is not in hand; None if there is none."""
+    """True if the message with that control id is not in hand; None if there is none."""
     for (name,) in await engine.fetch(_NOW_CALLED, destination=destination):
         destination = str(name)
     rows = await engine.fetch(_STATE, destination=destination, control_id=control_id)
@@ -65,7 +65,7 @@ async def is_settled(engine: Engine, destination: str, control_id: str) -> bool 
 
 
 def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, now: int) -> Steps[Heard]:
-    """Store the application's acknowledgement of the message with that MSH-10; `ack` is MSA-1.
+    """Store the application's acknowledgement of the message with that control id; `ack` is its code.
 
     `decide` determines the message's result. A message that should be sent again but cannot be holds its lane.
     """

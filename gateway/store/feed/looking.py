@@ -1,4 +1,4 @@
-"""Find messages of the feed to show: by MSH-10, report, study, accession number, or number of the patient.
+"""Find messages of the feed to show: by control id, report, study, accession number, or number of the patient.
 
 Carries out no clause of a standard; decision D39. The results hold patient data, for authorized readers only.
 """
@@ -83,7 +83,7 @@ async def study_of_report(engine: Engine, report_id: str) -> list[str]:
 
 
 async def study_of_message(engine: Engine, destination: str, control_id: str) -> list[str]:
-    """Return the study id of the message with that MSH-10, if there is one."""
+    """Return the study id of the message with that control id, if there is one."""
     rows = await engine.fetch(_STUDY_OF_MESSAGE, destination=destination, control_id=storable(control_id))
     return [str(study_id) for (study_id,) in rows]
 

@@ -99,10 +99,10 @@ class Head:
 class SendResult:
     """Result of a claimed message; instants in microseconds.
 
-    `ack` is MSA-1; `due` is the time of the next try. `unsent` means that nothing of it was sent: the attempt does not
-    count. `holds` is the reason to hold its lane from now on, if any; `pauses` means to pause the whole destination.
-    `is_for_now` means that the receiver refused it and may take it later. `attempt` tells how and when it was sent, and
-    the answer.
+    `ack` is the code of the acknowledgement; `due` is the time of the next try. `unsent` means that nothing of it was
+    sent: the attempt does not count. `holds` is the reason to hold its lane from now on, if any; `pauses` means to
+    pause the whole destination. `is_for_now` means that the receiver refused it and may take it later. `attempt` tells
+    how and when it was sent, and the answer.
     """
 
     head: Head

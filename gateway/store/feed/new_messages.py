@@ -193,7 +193,7 @@ class _Lane:
 
 
 def added(destination: str, study_id: str, message: NewMessage, now: int) -> Steps[int | None]:
-    """Add a message to its lane; None if a message with its MSH-10 exists, which has the same content."""
+    """Add a message to its lane; None if a message with its control id exists, which has the same content."""
     blocked = yield from is_held(destination, study_id)
     number = yield from _added(_Lane(destination, study_id, is_held=blocked, is_open=True), message, now)
     if number is not None:

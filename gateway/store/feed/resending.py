@@ -1,7 +1,7 @@
 """Replays: outbox rows of kind `replay`, and messages sent again as they once were.
 
 Carries out no clause of a standard; decision D35. Each replay of a report to a destination has the next number, and so
-an MSH-10 of its own.
+a control id of its own.
 """
 
 from __future__ import annotations
