@@ -14,8 +14,8 @@ from typing import Any, Literal, Protocol
 
 from gateway.routing import Destination
 from gateway.store.feed.new_messages import ComposedStudy
-from gateway.store.feed.outbox import Waiting
-from gateway.store.feed.sent import Sent
+from gateway.store.feed.outbox import WaitingRow
+from gateway.store.feed.sent import SentState
 from gateway.store.studies.kept import Kept
 from mappings.profile import Receiver, Site
 
@@ -32,7 +32,7 @@ class StudyRound:
 
     known: Kept
     revision: int
-    sent: Sent
+    sent: SentState
     at: datetime
     formers: Sequence[Kept] = ()
 
@@ -69,7 +69,7 @@ class PayloadKind(Protocol):
     suffix: str
 
     def composed(
-        self, study: StudyRound, rows: Sequence[Waiting], site: Site, destination: Destination
+        self, study: StudyRound, rows: Sequence[WaitingRow], site: Site, destination: Destination
     ) -> ComposedStudy:
         """Compose the messages for the outbox rows of a study, in order; `site` is adapted to the destination. Pure."""
 

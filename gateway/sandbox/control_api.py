@@ -16,7 +16,7 @@ from starlette.routing import Route
 from gateway.runtime.errors import ConfigError
 from gateway.sandbox.answers import account
 from gateway.sandbox.fault_plan import parse_faults
-from gateway.sandbox.state import Signed, refusal
+from gateway.sandbox.state import SignedReport, refusal
 
 # Keys of `snapshotMetadata` that identify the patient of a report
 _PATIENT: Final = frozenset({"mrn", "patientName", "dateOfBirth", "sex"})
@@ -117,7 +117,7 @@ ROUTES: Final = (
 )
 
 
-def _signed(signed: Signed) -> Response:
+def _signed(signed: SignedReport) -> Response:
     return JSONResponse(
         {"reportId": signed.report_id, "studyId": signed.study_id, "studyInstanceUid": signed.study_instance_uid}
     )

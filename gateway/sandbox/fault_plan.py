@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.runtime.errors import ConfigError
 from gateway.sandbox.dice import Dice
-from gateway.sandbox.faults import API, BEHAVIOURS, STORAGE, Call
+from gateway.sandbox.faults import API, BEHAVIOURS, STORAGE, StruckRequest
 
 _CALL: Final = re.compile(r"([1-9][0-9]*)(?:-([1-9][0-9]*))?")
 _COMMON: Final = ("rate", "call", "path", "method")
@@ -126,4 +126,4 @@ class FaultLayer:
         if fault is None:
             await self.app(scope, receive, send)
         else:
-            await BEHAVIOURS[fault.name].act(Call(self.app, scope, receive, send, fault.options))
+            await BEHAVIOURS[fault.name].act(StruckRequest(self.app, scope, receive, send, fault.options))

@@ -28,7 +28,7 @@ from gateway.runtime.serving import listening_socket, running
 from gateway.settings.feed import Escalation, Feed
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.feed_facts import Watched, feed_facts
+from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
 from gateway.store.feed.holding import hold
 from gateway.store.feed.leases import Leases, resumed, standing
 from gateway.store.feed.leases import paused as pause
@@ -229,7 +229,7 @@ async def test_where_the_application_is_to_answer_its_silence_is_told(engine, mo
 
 async def test_the_oldest_of_all_priorities_counts_and_what_is_not_made_though_it_is_due(engine):
     async with fed(engine) as (feed, _):
-        watched_one = Watched("ehr", timedelta(1), timedelta(1))
+        watched_one = WatchedDestination("ehr", timedelta(1), timedelta(1))
         assert (await feed_facts(engine, watched_one, clock.now())).oldest == 0
         await feed.sign()
         now = micros(clock.now())

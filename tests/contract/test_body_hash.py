@@ -17,7 +17,7 @@ from fakes.fed import Fed, bodies, fed
 from fakes.store import rows
 
 from gateway.feed.deliver.retention import Retention
-from gateway.feed.operator.as_sent import Again, queued_again
+from gateway.feed.operator.as_sent import AsSentReplay, queued_again
 from gateway.routing import Folder
 from gateway.runtime import clock
 from gateway.store.database.instants import micros
@@ -125,7 +125,7 @@ async def test_it_is_not_sent_again_as_it_was_either(engine):
         signed = await feed.sign()
         await feed.until("delivered")
         await write(engine, ALTER, other=OTHER)
-        again = Again(feed.destinations[0], 1, dead_letters=False, force_old=True)
+        again = AsSentReplay(feed.destinations[0], 1, dead_letters=False, force_old=True)
         assert await engine.do(partial(queued_again, again, signed.study_id, None, now())) == ["body-altered"]
 
 

@@ -12,7 +12,7 @@ from fakes.store import rows
 from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import late_acks
 from gateway.store.feed.breaker import freed_for_now
-from gateway.store.feed.late_acks import Heard
+from gateway.store.feed.late_acks import StoredAck
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.messages import SendResult
 from gateway.store.feed.renaming import renamed
@@ -30,7 +30,7 @@ async def scene(engine):
     return made
 
 
-async def hear(scene, ack="AA", control_id="ID1", **given) -> Heard:
+async def hear(scene, ack="AA", control_id="ID1", **given) -> StoredAck:
     def decide(head):
         usual = {
             "delivered": {"accepted": LATER},

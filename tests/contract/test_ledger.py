@@ -18,7 +18,7 @@ from fakes.inbox import sample
 from fakes.store import rows
 
 from gateway.feed.deliver.retention import Retention
-from gateway.feed.operator.as_sent import Again, queued_again
+from gateway.feed.operator.as_sent import AsSentReplay, queued_again
 from gateway.routing import Retry
 from gateway.runtime import clock
 from gateway.store.database.instants import micros
@@ -26,7 +26,7 @@ from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import leases
 from gateway.store.feed.audit import noted
 from gateway.store.feed.backload import BackloadSpan, backloaded, undated
-from gateway.store.feed.lanes import Freed, let_go
+from gateway.store.feed.lanes import FreedLane, let_go
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.ledger import dead_letters, stock
 from gateway.store.feed.messages import NEVER
@@ -59,7 +59,7 @@ async def test_a_refused_message_is_sent_again_with_the_same_bytes_when_its_stud
         [lane] = (await stock(engine, "ehr", 20)).lanes
         assert (lane.study_id, lane.reason) == (signed.study_id, "refused")
         freed = await engine.do(partial(let_go, "ehr", signed.study_id, now()))
-        assert freed == Freed(1, 0, 0, 0, 0)
+        assert freed == FreedLane(1, 0, 0, 0, 0)
         await feed.until("delivered")
         assert len(set(bodies(receiver))) == 1
         assert (await stock(engine, "ehr", 20)).lane_count == 0
@@ -73,7 +73,7 @@ async def test_what_is_in_doubt_is_sent_again_counted_anew(engine):
             await clock.sleep(0.02)
         assert (await stock(engine, "ehr", 20)).lanes[0].reason == "indeterminate"
         freed = await engine.do(partial(let_go, "ehr", signed.study_id, now()))
-        assert freed == Freed(0, 1, 0, 0, 0)
+        assert freed == FreedLane(0, 1, 0, 0, 0)
         await feed.until("delivered")
         assert await rows(engine, "SELECT doubts FROM message") == [(0,)]
         assert len(set(ids(receiver.messages))) == 1
@@ -251,8 +251,8 @@ async def test_reports_are_found_by_when_they_were_signed_page_by_page(engine, m
         assert await study_of(engine, "rep_none") is None
 
 
-def again(feed: Fed, *, force_old: bool = False, dead_letters: bool = False) -> Again:
-    return Again(feed.destinations[0], 1, dead_letters, force_old)
+def again(feed: Fed, *, force_old: bool = False, dead_letters: bool = False) -> AsSentReplay:
+    return AsSentReplay(feed.destinations[0], 1, dead_letters, force_old)
 
 
 async def test_what_is_sent_as_it_was_differs_in_msh_10_alone(engine):

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.operator.fate import fate
-from gateway.feed.plan.planning import Planning, apply_plan, leave_plan
+from gateway.feed.plan.planning import Planner, apply_plan, leave_plan
 from gateway.ingest import Pipeline
 from gateway.ingest.settings_in_force import SettingsInForce
 from gateway.routing import Filter, Ignore, Routes, Scope, owed
@@ -100,7 +100,7 @@ class World:
         self.served[name], self.rules = self._destination(name, accepts, start), rules
         for target in self.served.values():
             lease = await Leases(self.engine, "one", 60).take(target.name)
-            planning = Planning(self.engine, target, rules, Feed(unasked_messages=0))
+            planning = Planner(self.engine, target, rules, Feed(unasked_messages=0))
             await planning.begin(lease)
             await planning.look()
 

@@ -17,7 +17,7 @@ from gateway.feed.operator.fate import fate
 from gateway.runtime import clock
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.feed_facts import Watched, feed_facts
+from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
 from gateway.store.feed.leaving import left, seen_there
 from gateway.store.feed.ledger import dead_letters
 from gateway.store.feed.reconciling import recorded
@@ -93,7 +93,7 @@ async def test_a_message_of_the_copy_is_closed_and_is_no_dead_letter_that_anybod
         known = fate(report_id, record, feed.destinations[0])
         assert (known.kind, known.detail, known.is_open) == ("left", "may-have-been-sent", False)
         assert await dead_letters(engine, "ehr") == []
-        watched = Watched("ehr", timedelta(minutes=15), timedelta(minutes=15))
+        watched = WatchedDestination("ehr", timedelta(minutes=15), timedelta(minutes=15))
         facts = await feed_facts(engine, watched, datetime.now(UTC))
         assert (dict(facts.dead_letters), dict(facts.held_lanes)) == ({}, {})
         assert await left(engine, []) == []

@@ -29,7 +29,7 @@ from gateway.routing import Destination, Filter, Mllp, Retry, Routes
 from gateway.runtime import clock
 from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import Metrics
-from gateway.sandbox.late_acks import Address
+from gateway.sandbox.late_acks import AckAddress
 from gateway.sandbox.receiver import MllpReceiver
 from gateway.sandbox.seed import generate, report_list
 from gateway.sandbox.state import SandboxAccount
@@ -218,7 +218,7 @@ class Fed:
 async def fed(engine: Engine, ack: Any = "aa", *, count: int = 1, **more: Any) -> AsyncIterator[tuple[Fed, Any]]:
     """Open a feed to `count` receivers with this answer; return the feed, and the receiver or all of them."""
     async with AsyncExitStack() as stack:
-        reply_to = Address(*more["ack_listen"]) if "ack_listen" in more else None
+        reply_to = AckAddress(*more["ack_listen"]) if "ack_listen" in more else None
         each = (MllpReceiver(port=0, ack=ack, reply_to=reply_to) for _ in range(count))
         receivers = [await stack.enter_async_context(one) for one in each]
         names = ["ehr", *(f"ehr{number}" for number in range(2, count + 1))]

@@ -14,11 +14,11 @@ from typing import Any
 
 from gateway.feed.alerts.conditions import alerts
 from gateway.feed.alerts.webhook import hooks
-from gateway.feed.deliver.ack_policy import verdict
+from gateway.feed.deliver.ack_policy import ruling_on
 from gateway.feed.deliver.pacing import Pacing
 from gateway.feed.deliver.refusal_count import RefusalCount
 from gateway.feed.payload import Acknowledgement
-from gateway.feed.plan.planning import Plan
+from gateway.feed.plan.counts import PlanCounts
 from gateway.ingest.assembly import engine_of, pipeline_of
 from gateway.routing import Http, routes_of
 from gateway.routing.endpoints import endpoint_of
@@ -115,7 +115,7 @@ def unasked(read: Configuration) -> list[bool]:
     """List the plans that are applied without asking: with more messages, older ones, with critical results."""
     now = micros(AT)
     plans = [
-        Plan(adds=size, critical=critical, oldest=micros(AT - timedelta(hours=hours)))
+        PlanCounts(adds=size, critical=critical, oldest=micros(AT - timedelta(hours=hours)))
         for size, hours, critical in product((1, 10), (1, 10), (0, 1))
     ]
     return [plan.is_small(0, read.settings.feed, now) for plan in plans]
@@ -150,7 +150,7 @@ def ends(read: Configuration) -> Any:
 
 def meanings(read: Configuration) -> list[str]:
     [one] = routes_of(read).destinations
-    return [verdict(Acknowledgement(code, "1"), one).meaning for code in ("AA", "AE", "AR", "CE", "CR")]
+    return [ruling_on(Acknowledgement(code, "1"), one).meaning for code in ("AA", "AE", "AR", "CE", "CR")]
 
 
 def pace(read: Configuration) -> list[float]:

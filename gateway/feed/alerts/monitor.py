@@ -26,7 +26,7 @@ from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
-from gateway.store.feed.feed_facts import MOST, Watched, feed_facts, unrouted
+from gateway.store.feed.feed_facts import MOST, WatchedDestination, feed_facts, unrouted
 from gateway.store.feed.leases import Leases, standing
 from gateway.store.feed.leaving import left
 from gateway.store.feed.standing_alerts import StandingAlert, kept, standing_alerts
@@ -128,7 +128,9 @@ class AlertMonitor:
         for destination in self._destinations:
             is_two_phase = destination.receiver.ack_mode == "two_phase"
             ages = timedelta(seconds=destination.critical_alert), timedelta(seconds=limit)
-            watched = Watched(destination.name, *ages, is_two_phase, timedelta(seconds=destination.accession_wait))
+            watched = WatchedDestination(
+                destination.name, *ages, is_two_phase, timedelta(seconds=destination.accession_wait)
+            )
             facts = await feed_facts(self._engine, watched, clock.now())
             unserved = clock.monotonic() - self._unserved.get(destination.name, clock.monotonic())
             for alert in alerts(destination.name, replace(facts, unserved=unserved), limit):

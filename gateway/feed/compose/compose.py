@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from gateway.feed.compose.withdraw_moved import Taking, taken_back, told_of_others, with_sent
+from gateway.feed.compose.withdraw_moved import WithdrawalRequest, taken_back, told_of_others, with_sent
 from gateway.feed.payload import StudyRound
 from gateway.routing import Destination
 from gateway.store.feed.moves import CORRECTED, HELD, MOVE, MOVED, RELEASED
 from gateway.store.feed.new_messages import ComposedStudy, NewMessage
-from gateway.store.feed.outbox import Settled, Waiting
-from gateway.store.feed.sent import Sent
+from gateway.store.feed.outbox import SettledRow, WaitingRow
+from gateway.store.feed.sent import SentState
 from gateway.store.feed.states import RESTORED, UNSENT, MessageState
 from gateway.store.studies.kept import Kept
 from mappings.hl7v2.messages import renderings_of_all
@@ -33,20 +33,22 @@ from mappings.profile import Site
 
 FORMER_UNKNOWN: Final = "former-unknown"
 # A message, or the settled row if no message is composed; with the codes of its warnings
-_Part: TypeAlias = tuple[NewMessage | Settled, list[str]]
+_Part: TypeAlias = tuple[NewMessage | SettledRow, list[str]]
 
 
-def composed(of: StudyRound, rows: Sequence[Waiting], site: Site, destination: Destination) -> ComposedStudy:
+def composed(of: StudyRound, rows: Sequence[WaitingRow], site: Site, destination: Destination) -> ComposedStudy:
     """Compose the messages for the rows of a study, in order; `site` is the site profile adapted to the destination."""
     study_id = of.known.study.study_id
     if of.sent.is_told and any(row.is_move == HELD for row in rows):
-        held = [Settled(row.number, "held", MOVE) for row in rows]
+        held = [SettledRow(row.number, "held", MOVE) for row in rows]
         return ComposedStudy(study_id, of.revision, held, [], of.sent, {False: MOVE, True: MOVE}, holds=MOVE)
     rows = sorted(rows, key=lambda row: row.kind != "signed")  # an original goes first (D19), whenever it was decided
     of = replace(of, known=replace(of.known, facts=with_sent(of.known.facts, of.sent)))
     first, after, reason = _Composing(of, site, destination).taking_back(rows)
     if reason:
-        return ComposedStudy(study_id, of.revision, [Settled(row.number, "held", reason) for row in rows], [], of.sent)
+        return ComposedStudy(
+            study_id, of.revision, [SettledRow(row.number, "held", reason) for row in rows], [], of.sent
+        )
     parts = _Composing(replace(of, sent=after), site, destination).parts(rows)
     settled = [_became(row, parts) for row in rows]
     rendered = {one.number for one in settled if one.state == "rendered"}
@@ -62,7 +64,7 @@ class _Composing:
     site: Site
     destination: Destination
 
-    def parts(self, rows: Sequence[Waiting]) -> list[NewMessage | Settled]:
+    def parts(self, rows: Sequence[WaitingRow]) -> list[NewMessage | SettledRow]:
         """Return the messages that the rows ask for; for a row without a message, its settled state."""
         known, sent = self.of.known, self.of.sent.signed
         by_cause = {_key(row): row for row in rows}
@@ -70,7 +72,7 @@ class _Composing:
         made = renderings_of_all(known.study, asked, self.site, self.destination.receiver, known.facts, sent=sent)
         return _remarked(self._message(known, one.cause, by_cause[_key(one.cause)], one.made) for one in made)
 
-    def taking_back(self, rows: Sequence[Waiting]) -> tuple[list[NewMessage], Sent, str]:
+    def taking_back(self, rows: Sequence[WaitingRow]) -> tuple[list[NewMessage], SentState, str]:
         """Return what a released move needs before its messages are sent (D13).
 
         These are the withdrawals to send first, what counts as sent after them, and the reason if the move stays held.
@@ -85,7 +87,7 @@ class _Composing:
         if any(row.is_move == CORRECTED for row in released):
             return [], after, ""
         row = released[-1]
-        asked = Taking(known, sent, row.content_version, row.number, self.site, receiver)
+        asked = WithdrawalRequest(known, sent, row.content_version, row.number, self.site, receiver)
         withdrawals = taken_back(asked, told, self.of.formers)
         if withdrawals is None:
             return [], after, FORMER_UNKNOWN
@@ -94,7 +96,7 @@ class _Composing:
             for one in withdrawals
         )
         withdrawn = [_as_taking_back(one) for one in parts if isinstance(one, NewMessage)]
-        held = [one.reason for one in parts if isinstance(one, Settled)]
+        held = [one.reason for one in parts if isinstance(one, SettledRow)]
         broken = [one.reason for one in withdrawn if one.state == "dead_letter"]
         return withdrawn, after, next(iter((*held, *broken)), "")
 
@@ -102,7 +104,7 @@ class _Composing:
         """Return the mapping's arguments for a cause."""
         return AskedMessage(known.study, cause, self.site, self.destination.receiver, known.facts)
 
-    def _message(self, known: Kept, cause: Cause, row: Waiting, made: Rendering | MappingIssue) -> _Part:
+    def _message(self, known: Kept, cause: Cause, row: WaitingRow, made: Rendering | MappingIssue) -> _Part:
         """Return the message of a cause, or its settled row if there is none; with the codes of its warnings."""
         control_id = message_control_id(cause, self.destination.control_name)
         mapped = oru_of(made, self._asked(known, cause), control_id=control_id, at=self.of.at)
@@ -110,7 +112,7 @@ class _Composing:
             doubts = [made] if isinstance(made, MappingIssue) else mapped.issues
             held = next(iter(_codes(doubts, "error")), None)
             why = doubts[0].code if doubts else ""
-            settled = Settled(row.number, "held", held) if held else Settled(row.number, "nothing", why)
+            settled = SettledRow(row.number, "held", held) if held else SettledRow(row.number, "nothing", why)
             return settled, _codes(doubts, "warning")
         drawn = outline_of(made, cause)
         says = told(known.study, cause, drawn.report_ids)
@@ -141,32 +143,32 @@ class _Composing:
         )
         return message, _codes((*mapped.issues, *rule_issues), "warning")
 
-    def _settled(self, row: Waiting, cause: Cause, drawn: Outline, says: str) -> Settled | None:
+    def _settled(self, row: WaitingRow, cause: Cause, drawn: Outline, says: str) -> SettledRow | None:
         """Return how to settle a row whose message is not to be sent although it can be composed; None to send it."""
         whose = _whose(drawn, self.of.sent)
         if not whose <= {"", drawn.patient_id}:  # last safeguard: the numbers belong to another patient (D13)
-            return Settled(row.number, "held", MOVE)
+            return SettledRow(row.number, "held", MOVE)
         if cause.kind == "withdrawn" and whose == {""}:
-            return Settled(row.number, "nothing", UNSENT)
+            return SettledRow(row.number, "nothing", UNSENT)
         if cause.kind != "replay" and says in self.of.sent.restored.get(drawn.restates, ()):
-            return Settled(row.number, "merged", RESTORED)  # the journal shows it was sent before the restore (D38)
+            return SettledRow(row.number, "merged", RESTORED)  # the journal shows it was sent before the restore (D38)
         return None
 
 
-def _became(row: Waiting, parts: Sequence[NewMessage | Settled]) -> Settled:
+def _became(row: WaitingRow, parts: Sequence[NewMessage | SettledRow]) -> SettledRow:
     """Return how to settle a row, given its composed parts; if any part is held, the whole row is held."""
-    without = [one for one in parts if isinstance(one, Settled) and one.number == row.number]
+    without = [one for one in parts if isinstance(one, SettledRow) and one.number == row.number]
     held = [one for one in without if one.state == "held"]
     if not held and any(isinstance(one, NewMessage) and one.outbox == row.number for one in parts):
-        return Settled(row.number, "rendered")
-    return next(iter((*held, *without)), Settled(row.number, "merged"))
+        return SettledRow(row.number, "rendered")
+    return next(iter((*held, *without)), SettledRow(row.number, "merged"))
 
 
-def _key(row: Waiting | Cause) -> tuple[str, str, str, int]:
+def _key(row: WaitingRow | Cause) -> tuple[str, str, str, int]:
     return row.report_id, row.kind, row.content_version, row.replay
 
 
-def _cause(row: Waiting) -> Cause:
+def _cause(row: WaitingRow) -> Cause:
     return Cause(row.report_id, row.kind, row.content_version, replay=row.replay)  # type: ignore[arg-type]
 
 
@@ -179,13 +181,13 @@ def _as_taking_back(made: NewMessage) -> NewMessage:
     return replace(made, kind=MOVED, restates=restates, is_critical=False, signed=None, told="")
 
 
-def _taken_back(rows: Sequence[Waiting], settled: Sequence[Settled]) -> dict[bool, str]:
+def _taken_back(rows: Sequence[WaitingRow], settled: Sequence[SettledRow]) -> dict[bool, str]:
     """Return the reason for cancelling unsent messages, keyed by is_draft: signed (False) and drafts (True) (D21)."""
     unsent = [row.kind for row, one in zip(rows, settled, strict=True) if one.reason == UNSENT]
     return {is_draft: UNSENT for is_draft, kind in ((False, "withdrawn"), (True, "draft_cancelled")) if kind in unsent}
 
 
-def _whose(drawn: Outline, sent: Sent) -> set[str]:
+def _whose(drawn: Outline, sent: SentState) -> set[str]:
     """Return the patient ids that a message's numbers were sent for; an empty id marks a withdrawn report."""
     wanted = set(drawn.filler_order_numbers)
     return {whose for numbers in sent.numbers.values() for number, whose in numbers.items() if number in wanted}
@@ -196,16 +198,16 @@ def _codes(issues: Iterable[MappingIssue], severity: Severity) -> list[str]:
     return list(dict.fromkeys(one.code for one in issues if one.severity == severity))
 
 
-def _remarked(parts: Iterable[_Part]) -> list[NewMessage | Settled]:
+def _remarked(parts: Iterable[_Part]) -> list[NewMessage | SettledRow]:
     """Return each message with its warnings, including those of parts that could not be composed beside it (a PDF)."""
     pairs = list(parts)
     codes_without_message: dict[int, list[str]] = {}
     for part, codes in pairs:
-        if isinstance(part, Settled):
+        if isinstance(part, SettledRow):
             codes_without_message.setdefault(part.number, []).extend(codes)
     return [
         part
-        if isinstance(part, Settled)
+        if isinstance(part, SettledRow)
         else replace(part, remarks=tuple(dict.fromkeys((*codes, *codes_without_message.get(part.outbox, ())))))
         for part, codes in pairs
     ]

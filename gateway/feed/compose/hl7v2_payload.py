@@ -15,7 +15,7 @@ from gateway.feed.compose.compose import composed
 from gateway.feed.payload import Acknowledgement, NotAnAcknowledgement, PayloadKind, Receipt, StudyRound
 from gateway.routing import Destination
 from gateway.store.feed.new_messages import ComposedStudy
-from gateway.store.feed.outbox import Waiting
+from gateway.store.feed.outbox import WaitingRow
 from mappings.hl7v2.ack import Ack, AckCode, AckError, AckInvalid, acknowledge, asks_for_commit, parse
 from mappings.hl7v2.difference import differences
 from mappings.hl7v2.er7 import CHARSETS
@@ -42,7 +42,7 @@ class Hl7v2Payload:
     suffix = "hl7"
 
     def composed(
-        self, study: StudyRound, rows: Sequence[Waiting], site: Site, destination: Destination
+        self, study: StudyRound, rows: Sequence[WaitingRow], site: Site, destination: Destination
     ) -> ComposedStudy:
         """Compose the messages for the outbox rows of a study, as `PayloadKind.composed`."""
         return composed(study, rows, site, destination)

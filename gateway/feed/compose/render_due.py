@@ -29,10 +29,10 @@ from gateway.store.database.instants import micros
 from gateway.store.feed.leases import PAUSED, Lease, LeaseLost
 from gateway.store.feed.moves import RELEASED, formers
 from gateway.store.feed.new_messages import ComposedStudy, all_made, given_up
-from gateway.store.feed.outbox import Outbox, Settled, Waiting, look_again
+from gateway.store.feed.outbox import Outbox, SettledRow, WaitingRow, look_again
 from gateway.store.feed.renaming import origin
 from gateway.store.feed.restoring import doubtful_span
-from gateway.store.feed.sent import Sent, read_sent
+from gateway.store.feed.sent import SentState, read_sent
 from gateway.store.feed.states import AUTHORITY_UNKNOWN, CONFLICT_HELD, MAY_HAVE_BEEN_SENT, RESTORED, VISTA_UNKNOWN
 from gateway.store.studies import intake
 from gateway.store.studies.kept import Kept, kept
@@ -57,8 +57,8 @@ class _Due:
     study_id: str
     revision: int
     packed: bytes
-    sent: Sent
-    rows: Sequence[Waiting]
+    sent: SentState
+    rows: Sequence[WaitingRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class _Asked:
 
     study_id: str
     of: StudyRound
-    rows: Sequence[Waiting]
+    rows: Sequence[WaitingRow]
 
 
 class DueRenderer:
@@ -190,19 +190,21 @@ class DueRenderer:
             get_logger().warning("message-remarked", destination=name, study_id=study_id, code=code, count=count)
             self._metrics.remarked(name, code, count)
 
-    async def _without_doubtful(self, lease: Lease, rows: Sequence[Waiting], known: Kept, span: Span) -> list[Waiting]:
+    async def _without_doubtful(
+        self, lease: Lease, rows: Sequence[WaitingRow], known: Kept, span: Span
+    ) -> list[WaitingRow]:
         """Return the rows without those that may have been sent before a database restore; hold those (D38)."""
         held = [row for row in rows if span and is_doubtful(row, known.study, *span)]
         if held:
-            settled = [Settled(row.number, "held", MAY_HAVE_BEEN_SENT) for row in held]
+            settled = [SettledRow(row.number, "held", MAY_HAVE_BEEN_SENT) for row in held]
             await self.engine.do(partial(given_up, lease, settled, micros(clock.now())))
         return [row for row in rows if row not in held]
 
-    async def _give_up(self, lease: Lease, study_id: str, rows: Sequence[Waiting], error: Exception) -> None:
+    async def _give_up(self, lease: Lease, study_id: str, rows: Sequence[WaitingRow], error: Exception) -> None:
         """Hold rows whose message failed to compose; a change of the study tries again."""
         name, now = self.destination.name, micros(clock.now())
         get_logger().error("message-not-made", destination=name, study_id=study_id, code="internal", exc_info=error)
-        held = [Settled(row.number, "held", NOT_MADE) for row in rows]
+        held = [SettledRow(row.number, "held", NOT_MADE) for row in rows]
         await self.engine.do(partial(given_up, lease, held, now))
 
     async def _with_pdfs(self, known: Kept) -> Kept:
@@ -257,7 +259,7 @@ def _by_settings(site: Site, receiver: Receiver) -> Iterator[tuple[str, Sequence
     yield "vista", (str(site.vista), *switches, *customers, *authorities), VISTA_UNKNOWN
 
 
-def _ready(rows: list[Waiting], now: int) -> list[Waiting]:
+def _ready(rows: list[WaitingRow], now: int) -> list[WaitingRow]:
     """Return the rows to compose now: all but drafts that may still change, unless their report has another row."""
     news = {row.report_id for row in rows if row.kind != "draft"}
     return [row for row in rows if row.kind != "draft" or row.due <= now or row.report_id in news]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from gateway.store.feed.moves import MOVED
-from gateway.store.feed.sent import Sent
+from gateway.store.feed.sent import SentState
 from gateway.store.studies.kept import Kept
 from mappings.hl7v2 import messages
 from mappings.hl7v2.outline import Outline, outline
@@ -21,14 +21,14 @@ from mappings.profile import Receiver, Site
 
 
 @dataclass(frozen=True, slots=True)
-class Taking:
+class WithdrawalRequest:
     """Request for withdrawals: the study as it is, what was sent of it, and the content version of the move.
 
     `row` is the number of the outbox row. It makes the MSH-10 of each attempt at the move unique.
     """
 
     known: Kept
-    sent: Sent
+    sent: SentState
     version: str
     row: int
     site: Site
@@ -36,7 +36,7 @@ class Taking:
 
 
 @dataclass(frozen=True, slots=True)
-class TakingBack:
+class Withdrawal:
     """A withdrawal: the study and facts it is rendered from, its cause, and its outline."""
 
     known: Kept
@@ -44,7 +44,7 @@ class TakingBack:
     drawn: Outline
 
 
-def with_sent(facts: Facts, sent: Sent) -> Facts:
+def with_sent(facts: Facts, sent: SentState) -> Facts:
     """Return the facts of a study with the numbers that its texts were sent under, without those of separate PDFs."""
     pdfs = {pdf_number(report_id) for report_id in sent.numbers}
     numbers = {
@@ -53,7 +53,7 @@ def with_sent(facts: Facts, sent: Sent) -> Facts:
     return replace(facts, filler_order_numbers={report_id: found for report_id, found in numbers.items() if found})
 
 
-def told_of_others(drawn: Iterable[Outline], sent: Sent) -> list[tuple[str, str]]:
+def told_of_others(drawn: Iterable[Outline], sent: SentState) -> list[tuple[str, str]]:
     """Return the filler order numbers sent about another patient that these messages would leave or overwrite.
 
     Each comes with the patient id that it was sent for. Included are the numbers of a report that was sent for another
@@ -70,14 +70,16 @@ def told_of_others(drawn: Iterable[Outline], sent: Sent) -> list[tuple[str, str]
     return sorted(numbers_of_others)
 
 
-def taken_back(asked: Taking, told: Iterable[tuple[str, str]], formers: Sequence[Kept]) -> list[TakingBack] | None:
+def taken_back(
+    asked: WithdrawalRequest, told: Iterable[tuple[str, str]], formers: Sequence[Kept]
+) -> list[Withdrawal] | None:
     """Return the withdrawals for the numbers in `told`, in order; None if no known state of the study explains one.
 
     `formers` are the earlier states of the study, latest first.
     """
     known = asked.known
     not_apart = replace(known, facts=replace(known.facts, taken_patient_ids=frozenset()))
-    withdrawals: list[TakingBack] = []
+    withdrawals: list[Withdrawal] = []
     for number, patient_id in told:
         if any(_is_of(one.drawn, number, patient_id) for one in withdrawals):
             continue
@@ -93,13 +95,13 @@ def _is_of(drawn: Outline, number: str, patient_id: str) -> bool:
     return drawn.patient_id == patient_id and number in drawn.filler_order_numbers
 
 
-def _standing(asked: Taking) -> Iterator[TakingBack]:
+def _standing(asked: WithdrawalRequest) -> Iterator[Withdrawal]:
     """Yield the messages of the reports that the study has now."""
     for report in asked.known.study.reports:
         yield from _of(asked, asked.known, report, "patient_changed" if report.is_completed else "draft")
 
 
-def _gone(asked: Taking, former: Kept) -> Iterator[TakingBack]:
+def _gone(asked: WithdrawalRequest, former: Kept) -> Iterator[Withdrawal]:
     """Yield the withdrawals of the study as it was.
 
     For a draft, which leaves no text behind, the withdrawal holds its number and patient only.
@@ -113,10 +115,10 @@ def _gone(asked: Taking, former: Kept) -> Iterator[TakingBack]:
         yield from _of(asked, without, draft, "draft_cancelled")
 
 
-def _of(asked: Taking, of: Kept, report: Report, kind: CauseKind) -> Iterator[TakingBack]:
+def _of(asked: WithdrawalRequest, of: Kept, report: Report, kind: CauseKind) -> Iterator[Withdrawal]:
     facts = with_sent(of.facts, asked.sent)
     cause = Cause(report.report_id, kind, f"{asked.version}/{MOVED}/{asked.row}", sent_before=report.is_completed)
     for one in messages(of.study, cause, asked.site, asked.receiver, facts):
         drawn = outline(of.study, one, asked.site, asked.receiver, facts)
         if isinstance(drawn, Outline):
-            yield TakingBack(replace(of, facts=facts), one, drawn)
+            yield Withdrawal(replace(of, facts=facts), one, drawn)

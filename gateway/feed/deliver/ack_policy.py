@@ -32,7 +32,7 @@ _UNSUPPORTED: Final = frozenset({"200", "201", "202", "203"})
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AckRuling:
     """Verdict on a message: what to do with it, and `code`: its code with that of the first error, such as `AE-207`.
 
     `pauses`: the destination supports none of our messages. `is_for_now`: it answered AR or CR and may accept the
@@ -45,13 +45,13 @@ class Verdict:
     is_for_now: bool = False
 
 
-def verdict(ack: Acknowledgement, destination: Destination) -> Verdict:
+def ruling_on(ack: Acknowledgement, destination: Destination) -> AckRuling:
     """Return the verdict on a message, by its acknowledgement."""
     code = f"{ack.code}-{ack.errors[0]}" if ack.errors and ack.code[1] != "A" else ack.code
     meaning = _by_table(ack, destination) or _by_default(ack, destination)
     is_unsupported = meaning != "delivered" and not _UNSUPPORTED.isdisjoint(ack.errors)
     is_for_now = meaning == "retry" and ack.code in _LATER and not is_unsupported
-    return Verdict(meaning, code, is_unsupported, is_for_now)
+    return AckRuling(meaning, code, is_unsupported, is_for_now)
 
 
 def _by_table(ack: Acknowledgement, destination: Destination) -> Meaning | None:

@@ -24,7 +24,7 @@ from gateway.feed.deliver.lease_guard import LeaseGuard
 from gateway.feed.deliver.lookahead import Lookahead
 from gateway.feed.deliver.sender import Sender
 from gateway.feed.deliver.unwritten_results import UnwrittenResults
-from gateway.feed.plan.planning import Planning
+from gateway.feed.plan.planning import Planner
 from gateway.routing.filter import Ignore
 from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError
@@ -70,7 +70,7 @@ class DestinationWorker:
         self._aftermath = UnwrittenResults(self._engine, self._destination, leases.seconds, self._hearing)
         self._listening: set[asyncio.Task[None]] = set()  # senders whose lease is over, waiting for an answer
         self._late = LateAcks(self._engine, self._destination, settings, metrics, self._breaker, journal=journal)
-        self._planning = Planning(self._engine, self._destination, ignores, settings)
+        self._planning = Planner(self._engine, self._destination, ignores, settings)
 
     async def run(self) -> None:
         """Serve the destination whenever the lease is free, until cancelled; then finish the messages in hand."""

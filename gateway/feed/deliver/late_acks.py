@@ -27,7 +27,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.feed import late_acks
 from gateway.store.feed.attempts import Attempt, late_answer
-from gateway.store.feed.late_acks import Fate, Heard
+from gateway.store.feed.late_acks import AckOutcome, StoredAck
 from gateway.store.feed.messages import Head, SendResult
 
 _IN_HAND: Final = 10.0  # seconds to wait until the message's immediate result is stored
@@ -82,7 +82,7 @@ class LateAcks:
             await self.heard(ack, where, within=within)
             self._waiting.popleft()
 
-    async def heard(self, ack: Acknowledgement, where: str = "", *, within: float = _IN_HAND) -> Fate:
+    async def heard(self, ack: Acknowledgement, where: str = "", *, within: float = _IN_HAND) -> AckOutcome:
         """Store an acknowledgement and report its result; wait up to `within` seconds for the message's commit result.
 
         Raises:
@@ -108,13 +108,13 @@ class LateAcks:
         """Count a connection that was closed before anything was read."""
         self._metrics.heard_late(self._destination.name, "turned_away")
 
-    async def _written(self, ack: Acknowledgement, where: str, until: float) -> Heard:
+    async def _written(self, ack: Acknowledgement, where: str, until: float) -> StoredAck:
         name = self._destination.name
         while not (is_settled := await late_acks.is_settled(self._engine, name, ack.control_id)):
             if is_settled is None:
-                return Heard("unmatched")
+                return StoredAck("unmatched")
             if clock.monotonic() >= until:
-                return Heard("too_early")
+                return StoredAck("too_early")
             await clock.sleep(_MOMENT)
         now = micros(clock.now())
         decide = partial(self._decided, ack, late_answer(where, ack.raw), now)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from random import Random
 from typing import Final
 
-from gateway.feed.deliver.ack_policy import verdict
+from gateway.feed.deliver.ack_policy import ruling_on
 from gateway.feed.payload import Acknowledgement
 from gateway.routing import Destination
 from gateway.runtime.errors import FeedError
@@ -35,7 +35,7 @@ class SendOutcomes:
         self._is_silent = False
         if ack is None:
             return SendResult(head, "delivered")
-        ruling = verdict(ack, self._destination)
+        ruling = ruling_on(ack, self._destination)
         if ruling.meaning == "delivered":
             is_commit = ack.code.startswith("C")
             committed, accepted = (now, None) if is_commit else (None, now)

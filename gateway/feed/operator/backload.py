@@ -24,7 +24,7 @@ _SECOND: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class BackloadRequest:
     """Backload request: a span of signing times, the rate in studies a second, and `missing`: only reports never sent.
 
     `reason` is kept in the audit.
@@ -36,7 +36,7 @@ class History:
     reason: str = ""
 
 
-async def backload(configuration: Configuration, name: str, asked: History, consent: Consent, say: Say) -> int:
+async def backload(configuration: Configuration, name: str, asked: BackloadRequest, consent: Consent, say: Say) -> int:
     """Queue the history of a span at the requested rate, or at `feed.backload_rate` without one.
 
     Return 1 if the operator declined.

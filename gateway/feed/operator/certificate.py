@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.feed.operator.arguments import Say, TimeSpan, counted, destination_named, wrong
-from gateway.feed.operator.fate import KINDS, UNREMARKABLE, Fate, fate
+from gateway.feed.operator.fate import KINDS, UNREMARKABLE, ReportState, fate
 from gateway.feed.operator.listing import Listing, listed
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination, routes_of
@@ -23,8 +23,8 @@ from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import instant_text, micros
 from gateway.store.feed.in_force import in_force_of, unplanned
-from gateway.store.feed.leaving import Left, left
-from gateway.store.feed.reconciling import LedgerRecords, Record, critical_results, recorded
+from gateway.store.feed.leaving import OpenWork, left
+from gateway.store.feed.reconciling import LedgerRecords, ReportRecord, critical_results, recorded
 from gateway.store.feed.renaming import known_as
 from gateway.store.feed.resending import signed_within
 
@@ -34,7 +34,7 @@ _BY_SETTINGS: Final = frozenset({"excluded", "before_start", "ignored"})
 
 
 @dataclass(slots=True)
-class Account:
+class ReportAccount:
     """Account of all reports at one destination: counts, and a line for each report that is open or has remarks.
 
     `destination` has the name in the database, which is the former name until it is renamed. For the studies in
@@ -64,10 +64,10 @@ class Account:
             self.open_critical += line["isCritical"] and line["isOpen"]
         self.lines.sort(key=lambda line: not line["isCritical"])
 
-    def add(self, study_id: str, report_id: str, report_state: Fate) -> None:
+    def add(self, study_id: str, report_id: str, report_state: ReportState) -> None:
         """Count one report, and add its line if it needs one."""
         if report_state.kind in _BY_SETTINGS and (study_id in self.unplanned or not self.is_planned):
-            report_state = Fate("planned", "undecided", report_state.since, is_open=True)
+            report_state = ReportState("planned", "undecided", report_state.since, is_open=True)
         self.counts[report_state.kind] += 1
         self.open += report_state.is_open
         self.remarks.update(report_state.remarks)
@@ -101,10 +101,10 @@ class Certificate:
 
     listing: Listing
     span: TimeSpan
-    accounts: list[Account]
+    accounts: list[ReportAccount]
     reports: int = 0
     unlisted: int = 0
-    left: list[Left] = field(default_factory=list)
+    left: list[OpenWork] = field(default_factory=list)
 
     @property
     def fault(self) -> str:
@@ -156,7 +156,7 @@ async def made_of(
     made = Certificate(await listed(configuration), span, [])
     for destination in asked:
         known = replace(destination, name=await known_as(engine, destination.name, destination.formerly))
-        made.accounts.append(Account(destination.name, known))
+        made.accounts.append(ReportAccount(destination.name, known))
     await _fill(made, engine)
     return made
 
@@ -199,7 +199,7 @@ def _add_study(made: Certificate, study_id: str, report_ids: set[str], known: Le
             account.add(study_id, report_id, fate(report_id, record, account.destination))
 
 
-def _is_within(record: Record | None, span: TimeSpan) -> bool:
+def _is_within(record: ReportRecord | None, span: TimeSpan) -> bool:
     """True if a report was signed in the span, or if its time of signing is not known."""
     return record is None or record.signed is None or span.since <= record.signed < span.until
 
@@ -269,7 +269,7 @@ def _write(made: Certificate, out: Path) -> None:
         ) from None
 
 
-def _account(account: Account) -> dict[str, Any]:
+def _account(account: ReportAccount) -> dict[str, Any]:
     return {
         "name": account.name,
         "counts": {kind: account.counts[kind] for kind in KINDS},

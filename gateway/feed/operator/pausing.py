@@ -19,7 +19,7 @@ from gateway.store.database.instants import micros
 from gateway.store.database.statements import Steps, ask
 from gateway.store.feed.audit import noted
 from gateway.store.feed.breaker import closed
-from gateway.store.feed.lanes import Freed, let_go
+from gateway.store.feed.lanes import FreedLane, let_go
 from gateway.store.feed.leases import PAUSED, paused
 from gateway.store.feed.leaving import seen_there
 from gateway.store.feed.ledger import held_for, stock
@@ -189,7 +189,7 @@ async def _let_go(  # noqa: PLR0913 (the command's arguments)
     now = micros(clock.now())
     verb = "feed-resume-chart-corrected" if is_corrected else "feed-resume"
 
-    def work() -> Steps[Freed]:
+    def work() -> Steps[FreedLane]:
         yield from noted(verb, f"{name} {study_id}", reason, now)
         return (yield from let_go(name, study_id, now, is_corrected=is_corrected))
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.feed.operator.arguments import Say, counted, destination_named
-from gateway.feed.plan.counts import Plan, plan_of, reports_of
+from gateway.feed.plan.counts import PlanCounts, plan_of, reports_of
 from gateway.feed.plan.planning import apply_plan, leave_plan, preview
 from gateway.ingest.assembly import engine_of, store_for_command
 from gateway.ingest.settings_in_force import wanted
@@ -28,7 +28,7 @@ from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed import plans
 from gateway.store.feed.audit import noted
 from gateway.store.feed.in_force import in_force_of, unplanned
-from gateway.store.feed.plans import TO_STOP, Waits
+from gateway.store.feed.plans import TO_STOP, PlannedRow
 from gateway.store.feed.renaming import known_as
 from gateway.store.feed.restoring import doubtful_lanes, is_old
 
@@ -39,7 +39,7 @@ _LONG: Final = 3600.0  # seconds: a command waits
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class DestinationPlan:
     """Plan of a destination by the settings in force; with `differs`, the plan that this process's settings would make.
 
     `since` is when the settings came in force, in microseconds; None before the first lease. `is_made` is False while
@@ -47,7 +47,7 @@ class Planned:
     """
 
     name: str
-    rows: Sequence[Waits]
+    rows: Sequence[PlannedRow]
     since: int | None = None
     differs: bool = False
     is_made: bool = True
@@ -56,7 +56,7 @@ class Planned:
     lacking: Sequence[str] = ()
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> PlanCounts:
         """Counts of the plan."""
         return plan_of(self.rows)
 
@@ -91,7 +91,7 @@ class Planned:
 
 async def planned_of(
     engine: Engine, destination: Destination, configuration: Configuration, seconds: float = _LONG
-) -> Planned:
+) -> DestinationPlan:
     """Return the plan of a destination by the settings in force, or as these settings would make it if they differ.
 
     Raises:
@@ -104,19 +104,21 @@ async def planned_of(
 
 async def _planned_as(
     engine: Engine, destination: Destination, configuration: Configuration, seconds: float
-) -> Planned:
+) -> DestinationPlan:
     """Return the plan of a destination under its name in the database."""
     ignores = routes_of(configuration).ignores
     standing = await in_force_of(engine, destination.name)
     if standing is not None and standing.digest == wanted(destination.terms, ignores).digest:
         rows = await plans.waiting(engine, destination.name)
         lacking = sorted(await unplanned(engine, destination.name))
-        return Planned(destination.name, rows, standing.since, is_made=standing.planned is not None, lacking=lacking)
+        return DestinationPlan(
+            destination.name, rows, standing.since, is_made=standing.planned is not None, lacking=lacking
+        )
     foreseen = await preview(engine, destination, ignores, seconds)
     since = standing.since if standing else None
     is_asked = standing is not None and standing.asks
     is_small = not is_asked and foreseen.plan.is_small(0, configuration.settings.feed, micros(clock.now()))
-    return Planned(
+    return DestinationPlan(
         destination.name,
         foreseen.rows,
         since,
@@ -127,7 +129,7 @@ async def _planned_as(
     )
 
 
-def _report(row: Waits) -> dict[str, Any]:
+def _report(row: PlannedRow) -> dict[str, Any]:
     does = "stop" if row.state == TO_STOP else "resend" if row.reason == RESENT else "add"
     return {
         "reportId": row.report_id,

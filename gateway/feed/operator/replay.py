@@ -14,7 +14,7 @@ from typing import Final
 
 from gateway.feed.operator.arguments import Say, counted, destination_named
 from gateway.feed.operator.preview import Consent, is_agreed
-from gateway.feed.operator.selection import Chosen, Studies
+from gateway.feed.operator.selection import ChosenStudies, Studies
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination, ever_in_force, routed
 from gateway.runtime import clock
@@ -40,7 +40,7 @@ _NOT_SENT: Final = {
 
 
 async def replay(  # noqa: PLR0913, PLR0917 (the command's arguments)
-    configuration: Configuration, name: str, chosen: Chosen, reason: str, consent: Consent, say: Say
+    configuration: Configuration, name: str, chosen: ChosenStudies, reason: str, consent: Consent, say: Say
 ) -> int:
     """Queue the chosen studies in their current state; return 1 if studies were chosen and nothing of them is sent.
 

@@ -24,7 +24,7 @@ _REMEDY: Final = "Write one of --study ID, --report ID, --from and --to, --dead-
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChosenStudies:
     """Studies chosen by exactly one criterion; with `missing`, only the reports that the destination lacks."""
 
     study_id: str | None = None

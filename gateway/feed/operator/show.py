@@ -27,7 +27,7 @@ from gateway.store.feed.attempts import KeptAttempt, attempts_of
 from gateway.store.feed.audit import noted
 from gateway.store.feed.leases import standing
 from gateway.store.feed.looking import (
-    Shown,
+    ShownMessage,
     messages_of_study,
     patients_of_number,
     studies_of_accession,
@@ -61,8 +61,8 @@ class _Found:
     """Messages found, and the kind of key that found them; `lanes` are all messages of their studies."""
 
     by: By
-    messages: Sequence[Shown]
-    lanes: Sequence[Shown]
+    messages: Sequence[ShownMessage]
+    lanes: Sequence[ShownMessage]
 
 
 async def show(configuration: Configuration, wanted: WantedMessages, say: Say, *, as_json: bool = False) -> int:
@@ -108,7 +108,7 @@ async def _found(engine: Engine, wanted: WantedMessages, names: Sequence[str]) -
     lanes = [one for study_id in study_ids for one in await messages_of_study(engine, study_id)]
     lanes = [one for one in lanes if wanted.at in {None, one.destination}]
     text = id_of(wanted.text)
-    meant: dict[str, Callable[[Shown], bool]] = {
+    meant: dict[str, Callable[[ShownMessage], bool]] = {
         "MSH-10": lambda one: one.control_id == wanted.text,
         "report": lambda one: text in {one.report_id, *one.report_ids},
         "patient": lambda one: one.patient_id in patients,
@@ -140,7 +140,7 @@ def _noted(found: _Found, wanted: WantedMessages, now: int) -> Steps[None]:
         yield from noted(_VERB, argument, wanted.reason, now)
 
 
-def _said(message: Shown, lanes: Sequence[Shown], attempts: Sequence[KeptAttempt]) -> dict[str, Any]:
+def _said(message: ShownMessage, lanes: Sequence[ShownMessage], attempts: Sequence[KeptAttempt]) -> dict[str, Any]:
     before, superseded = _replaced(message, lanes)
     return {
         "destination": message.destination,
@@ -167,7 +167,7 @@ def _said(message: Shown, lanes: Sequence[Shown], attempts: Sequence[KeptAttempt
     }
 
 
-def _replaced(message: Shown, lanes: Sequence[Shown]) -> tuple[Shown | None, list[str]]:
+def _replaced(message: ShownMessage, lanes: Sequence[ShownMessage]) -> tuple[ShownMessage | None, list[str]]:
     """Return the previous message sent under one of its numbers, and the control ids of the messages it superseded."""
     before = [
         other
@@ -180,7 +180,7 @@ def _replaced(message: Shown, lanes: Sequence[Shown]) -> tuple[Shown | None, lis
     return next(reversed(before), None), superseded
 
 
-def _difference(before: Shown, message: Shown) -> dict[str, Any]:
+def _difference(before: ShownMessage, message: ShownMessage) -> dict[str, Any]:
     """Compare a message with the one before; `changed` is None if either text is gone."""
     changed = None
     if before.body is not None and message.body is not None:

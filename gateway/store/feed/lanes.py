@@ -79,7 +79,7 @@ _BY_HAND: Final = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Freed:
+class FreedLane:
     """Counts of a freed lane's messages: queued again, sent again because in doubt, superseded, or given up.
 
     `waiting` counts outbox rows that are composed now.
@@ -97,7 +97,7 @@ class Freed:
         return not (self.queued or self.sent_again or self.superseded or self.given_up or self.waiting)
 
 
-def let_go(destination: str, study_id: str, now: int, *, is_corrected: bool = False) -> Steps[Freed]:
+def let_go(destination: str, study_id: str, now: int, *, is_corrected: bool = False) -> Steps[FreedLane]:
     """Free a lane: its messages keep their bytes, and their attempts restart from 0; `now` is in microseconds.
 
     Of a move, what was sent about the other patient is withdrawn first, unless it was corrected by hand.
@@ -116,4 +116,4 @@ def let_go(destination: str, study_id: str, now: int, *, is_corrected: bool = Fa
     yield from ask(_SEEN_TO, **lane, never=NEVER)
     yield from freed(destination, study_id)
     given_up = sum(map(len, (by_hand, too_late, textless, altered, moved)))
-    return Freed(len(queued), len(sent_again), len(superseded), given_up, len(waiting))
+    return FreedLane(len(queued), len(sent_again), len(superseded), given_up, len(waiting))

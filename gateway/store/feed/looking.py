@@ -51,7 +51,7 @@ class HeldBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownMessage:
     """Message as in the ledger; instants in microseconds. `body` is None once its bytes were deleted."""
 
     destination: str
@@ -106,7 +106,7 @@ async def studies_of_patient(engine: Engine, patient_id: str) -> list[str]:
     return [str(study_id) for (study_id,) in rows]
 
 
-async def messages_of_study(engine: Engine, study_id: str) -> list[Shown]:
+async def messages_of_study(engine: Engine, study_id: str) -> list[ShownMessage]:
     """Return all messages of a study, by destination, in the order in which they were made.
 
     Raises:
@@ -135,9 +135,9 @@ async def _with_identifier(engine: Engine, resource_type: str, number: str) -> S
     return await engine.fetch(_BY_TERM, **found, most=_MOST)
 
 
-def _shown(row: Row) -> Shown:
+def _shown(row: Row) -> ShownMessage:
     columns: list[Any] = list(row)
     columns[9:11] = [tuple(json.loads(one)) for one in columns[9:11]]
     body = columns[-1]
     columns[-1] = None if body is None else bytes(body)
-    return Shown(*columns)
+    return ShownMessage(*columns)

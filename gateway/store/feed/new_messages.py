@@ -15,8 +15,8 @@ from gateway.store.feed.body_hash import body_hash
 from gateway.store.feed.holding import freed_without, hold, is_held, lanes_held
 from gateway.store.feed.leases import Lease, held
 from gateway.store.feed.messages import IN_LANE, NEVER
-from gateway.store.feed.outbox import Settled, settle
-from gateway.store.feed.sent import Sent, left_in_doubt, sent_of, taken_back
+from gateway.store.feed.outbox import SettledRow, settle
+from gateway.store.feed.sent import SentState, left_in_doubt, sent_of, taken_back
 from gateway.store.feed.states import MessageState
 from gateway.store.studies.intake import REVISIONS
 
@@ -97,9 +97,9 @@ class ComposedStudy:
 
     study_id: str
     revision: int
-    settled: Sequence[Settled]
+    settled: Sequence[SettledRow]
     messages: Sequence[NewMessage]
-    sent: Sent | None = None
+    sent: SentState | None = None
     takes_back: Mapping[bool, str] = field(default_factory=dict)
     holds: str = ""
 
@@ -134,7 +134,7 @@ def all_made(lease: Lease, of_studies: Sequence[ComposedStudy], now: int) -> Ste
     return [numbers.get(one.study_id) for one in of_studies]
 
 
-def _sent_of_current(destination: str, of_studies: Sequence[ComposedStudy]) -> Steps[dict[str, Sent]]:
+def _sent_of_current(destination: str, of_studies: Sequence[ComposedStudy]) -> Steps[dict[str, SentState]]:
     """Return the sent state of those studies that are unchanged since their messages were composed.
 
     The outbox rows of their messages must still wait.
@@ -155,7 +155,7 @@ def _sent_of_current(destination: str, of_studies: Sequence[ComposedStudy]) -> S
     }
 
 
-def given_up(lease: Lease, settled: Sequence[Settled], now: int) -> Steps[None]:
+def given_up(lease: Lease, settled: Sequence[SettledRow], now: int) -> Steps[None]:
     """Settle rows that no message could be composed of.
 
     Raises:

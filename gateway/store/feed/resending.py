@@ -69,7 +69,7 @@ class Resend:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class LaneMessage:
     """Message of a lane as it was made. `body` is None once its bytes were deleted.
 
     `is_altered` is True if the bytes differ from those that were made.
@@ -135,7 +135,7 @@ def numbered(destination: str, resend: Resend, now: int) -> Steps[tuple[int, int
     return int(rows[0][0]), int(rows[0][1])
 
 
-def lane(destination: str, study_id: str) -> Steps[list[Stored]]:
+def lane(destination: str, study_id: str) -> Steps[list[LaneMessage]]:
     """Return all messages of a lane, in order."""
     rows = yield from ask(_OF_LANE, destination=destination, study_id=study_id)
     return [_stored(row) for row in rows]
@@ -159,10 +159,10 @@ def _columns(destination: str, resend: Resend, now: int) -> dict[str, Any]:
     }
 
 
-def _stored(row: Row) -> Stored:
+def _stored(row: Row) -> LaneMessage:
     number, report_id, kind, version, restates, numbers, reports, patient_id, *more = row
     is_whole, is_draft, is_critical, signed, state, sent, kept, body = more
-    return Stored(
+    return LaneMessage(
         int(number),
         str(report_id),
         str(kind),

@@ -64,7 +64,7 @@ _RESTATE: Final = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Stale:
+class StaleMessage:
     """Message of which an old copy may have arrived after a newer one."""
 
     number: int
@@ -115,13 +115,13 @@ def wrote_late(number: int, until: int) -> Steps[None]:
     yield from ask(_LATE, number=number, until=until)
 
 
-async def stale(engine: Engine, destination: str, now: int) -> list[Stale]:
+async def stale(engine: Engine, destination: str, now: int) -> list[StaleMessage]:
     """Return the messages of which an old copy may have arrived, and no further one can arrive."""
     rows = await engine.fetch(_STALE, destination=destination, now=now, most=_MOST)
-    return [Stale(int(number), str(study_id)) for number, study_id in rows]
+    return [StaleMessage(int(number), str(study_id)) for number, study_id in rows]
 
 
-def mended(lease: Lease, old_copy: Stale, now: int, *, restates: bool) -> Steps[Repair]:
+def mended(lease: Lease, old_copy: StaleMessage, now: int, *, restates: bool) -> Steps[Repair]:
     """Send newer content of a lane again, if an old copy of a message may have arrived after it.
 
     `restates` is True if the receiver replaces an order's text when it is sent again. If it would file the text twice,

@@ -36,7 +36,7 @@ from gateway.store.feed import messages
 from gateway.store.feed.in_force import plan_made, put_in_force
 from gateway.store.feed.leases import Lease, Leases
 from gateway.store.feed.new_messages import ComposedStudy, NewMessage
-from gateway.store.feed.outbox import Outbox, Settled
+from gateway.store.feed.outbox import Outbox, SettledRow
 from gateway.store.feed.reconciling import recorded
 from gateway.store.feed.sent import read_sent
 from gateway.store.studies.intake import ADD_CAUSE, REVISION, Outdated
@@ -120,7 +120,7 @@ class Writer:
         if not rows or sent.is_in_hand or version != revision:
             return
         row = rows[-1]
-        settled = [Settled(one.number, "rendered" if one is row else "merged") for one in rows]
+        settled = [SettledRow(one.number, "rendered" if one is row else "merged") for one in rows]
         control_id = f"{study_id}.{version}.{row.number}"
         made = ComposedStudy(study_id, revision, settled, [self._message(study_id, version, control_id, row)], sent)
         try:

@@ -18,7 +18,7 @@ from gateway.checks.online import findings, looked_at
 from gateway.ingest.assembly import opened_store
 from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.receiver import MllpReceiver
-from gateway.sandbox.upstream import Options, open_sandbox
+from gateway.sandbox.upstream import SandboxOptions, open_sandbox
 from gateway.settings import Configuration, Database, DestinationSettings, Settings, Upstream
 from gateway.store.studies.coverage import StoredCursors
 from gateway.webhooks.signature_count import NAME
@@ -31,7 +31,7 @@ async def online(
 ) -> AsyncIterator[Configuration]:
     """Build settings for a sandbox, with further changes."""
     with listening_socket("127.0.0.1", 0) as listener:
-        options = Options(port=listener.getsockname()[1], studies=studies, switches=switches, faults=faults)
+        options = SandboxOptions(port=listener.getsockname()[1], studies=studies, switches=switches, faults=faults)
         sandbox, _ = open_sandbox(options)
         async with running(sandbox, listener):
             upstream = {"api_key": SecretStr(options.api_key), "base_url": options.base_url, "attempts": 1}

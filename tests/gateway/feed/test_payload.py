@@ -23,7 +23,7 @@ from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
 from gateway.store.feed.new_messages import ComposedStudy, NewMessage
-from gateway.store.feed.outbox import Settled
+from gateway.store.feed.outbox import SettledRow
 
 
 class JsonPayload:
@@ -53,7 +53,7 @@ class JsonPayload:
             )
             for row in rows
         ]
-        settled = [Settled(row.number, "rendered") for row in rows]
+        settled = [SettledRow(row.number, "rendered") for row in rows]
         return ComposedStudy(study_id, study.revision, settled, messages, study.sent)
 
     def content_type(self, style, receiver):

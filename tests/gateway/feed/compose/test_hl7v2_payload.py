@@ -35,7 +35,7 @@ def test_an_acknowledgement_has_the_codes_of_its_errors_and_no_empty_ones():
 
 
 def test_what_is_no_acknowledgement_is_refused_with_the_reason():
-    with pytest.raises(NotAnAcknowledgement, match="^no-msa$"):
+    with pytest.raises(NotAnAcknowledgement, match=r"^no-msa$"):
         HL7V2.acknowledgement(message("ID1"))
     assert HL7V2.printed_answer(message("ID1")) == {"unreadable": "no-msa"}
 

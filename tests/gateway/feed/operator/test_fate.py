@@ -8,7 +8,7 @@ import pytest
 from fakes.fed import destination
 
 from gateway.feed.operator.fate import KINDS, UNREMARKABLE, fate
-from gateway.store.feed.reconciling import LedgerMessage, LedgerRow, Record
+from gateway.store.feed.reconciling import LedgerMessage, LedgerRow, ReportRecord
 from gateway.store.feed.states import MESSAGE_STATES, OUTBOX_STATES
 from mappings.hl7v2.place import pdf_number
 
@@ -26,7 +26,7 @@ def message(state: str, number: int = 1, *, outbox: int = 1, reason: str = "", a
 
 
 def told(rows=(), messages=()) -> tuple[str, str, bool]:
-    found = fate(REPORT, Record(1, list(rows), list(messages)), EHR)
+    found = fate(REPORT, ReportRecord(1, list(rows), list(messages)), EHR)
     return found.kind, found.detail, found.is_open
 
 
@@ -122,7 +122,7 @@ def test_what_was_said_again_since_counts_as_its_message():
 
 
 def test_what_was_recorded_is_settled_only_while_the_destination_is_tried_out():
-    known = Record(1, [row("rendered")], [message("recorded")])
+    known = ReportRecord(1, [row("rendered")], [message("recorded")])
     assert fate(REPORT, known, replace(EHR, dry_run=True)).is_open is False
     assert fate(REPORT, known, EHR).is_open is True
 
@@ -147,7 +147,7 @@ def test_the_pdf_in_a_message_of_its_own_does_not_hide_what_became_of_the_text()
 
 
 def test_a_commit_is_open_only_where_the_application_is_to_answer_too():
-    committed = Record(1, [], [message("delivered", ack="CA")])
+    committed = ReportRecord(1, [], [message("delivered", ack="CA")])
     for mode, is_open in (("commit", False), ("two_phase", True)):
         one = replace(EHR, receiver=replace(EHR.receiver, ack_mode=mode))
         assert fate(REPORT, committed, one).is_open is is_open
