@@ -74,7 +74,7 @@ def effective(configuration: Configuration) -> Iterator[str]:
         yield f"ignore {rule.name}: {'; '.join(said)}"
 
 
-def doubts(configuration: Configuration) -> Iterator[str]:
+def warnings(configuration: Configuration) -> Iterator[str]:
     """List settings that work, but lose information or disclose more than a site may want."""
     site = configuration.site
     yield from _service(configuration)
@@ -82,13 +82,13 @@ def doubts(configuration: Configuration) -> Iterator[str]:
     yield from _numbers(site)
     yield from _facilities(site)
     for receiver in site.receivers.values():
-        for doubt in _receiver_doubts(receiver, configuration):
-            yield f"receiver {receiver.name}: {doubt}"
+        for warning in _receiver_warnings(receiver, configuration):
+            yield f"receiver {receiver.name}: {warning}"
     for destination in routes_of(configuration).destinations:
         if destination.is_enabled and destination.receiver not in site.receivers.values():
-            for doubt in _receiver_doubts(destination.receiver, configuration):
-                yield f"destination {destination.name}: {doubt}"
-    yield from destinations.doubts(configuration)
+            for warning in _receiver_warnings(destination.receiver, configuration):
+                yield f"destination {destination.name}: {warning}"
+    yield from destinations.warnings(configuration)
 
 
 _UNSAID: Final = {
@@ -141,7 +141,7 @@ def _facilities(site: Site) -> Iterator[str]:
             yield f"facility {facility.name}: no code, and no sending_facility: MSH-4 is its name"
 
 
-def _receiver_doubts(receiver: Receiver, configuration: Configuration) -> Iterator[str]:
+def _receiver_warnings(receiver: Receiver, configuration: Configuration) -> Iterator[str]:
     site = configuration.site
     if not site.accession_keys and receiver.accession == "required":
         yield "needs an accession number, and no accession_keys are set: most messages will be held"

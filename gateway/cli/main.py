@@ -300,8 +300,8 @@ def check_config(
     configuration = load(config)
     for line in config_check.effective(configuration):
         print(line)
-    for doubt in config_check.doubts(configuration):
-        print(f"note: {doubt}", file=sys.stderr)
+    for warning in config_check.warnings(configuration):
+        print(f"note: {warning}", file=sys.stderr)
     _run(note_plans(configuration, _say_aside))
     code = _run(operator.check_database(configuration, _say_aside))
     if online:

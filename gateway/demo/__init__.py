@@ -65,8 +65,8 @@ def _judge(played: DemoRound) -> int:
     _print(side_by_side(columns, width))
     _print("")
     _print(comparison(rows, width))
-    agree = all(row.agrees for row in rows) and played.fate == "AA"
-    answer = "acknowledged with AA" if played.fate == "AA" else f"not acknowledged: {played.fate}"
+    agree = all(row.agrees for row in rows) and played.state == "AA"
+    answer = "acknowledged with AA" if played.state == "AA" else f"not acknowledged: {played.state}"
     _print(f"\n{answer}; " + ("all three agree" if agree else "they do not agree") + "\n")
     return 0 if agree else 1
 
@@ -98,7 +98,7 @@ try in another terminal:
 def _line(playing: Stage, played: DemoRound) -> str:
     address = f"{playing.fhir_base}/DiagnosticReport/{played.diagnostic_report['id']}"
     status = played.diagnostic_report["status"]
-    return f"=== {status} in FHIR, its ORU^R01 {played.fate}: curl -s '{address}'\n"
+    return f"=== {status} in FHIR, its ORU^R01 {played.state}: curl -s '{address}'\n"
 
 
 def _print_message(message: ReceivedMessage) -> None:

@@ -60,7 +60,7 @@ class _Nothing:
 class Refusing:
     """Destination that answers `answer`, and the messages it was sent."""
 
-    where, heard, is_late = "", b"", False
+    where, received, is_late = "", b"", False
 
     def __init__(self, engine: Inline, monkeypatch: Any, settings: Feed | None = None, **more: Any) -> None:
         self.engine, self.answer, self.tries = engine, "AA", list[Try]()

@@ -126,7 +126,7 @@ def old(read: Configuration) -> list[str]:
     return [one.code for one in alerts("ehr", FeedFacts(oldest=1_000.0), limit)]
 
 
-def storm(read: Configuration) -> Any:
+def breaker_limits(read: Configuration) -> Any:
     made = RefusalCount(read.settings.feed)
     return made._limits
 

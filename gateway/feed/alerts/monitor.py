@@ -88,7 +88,7 @@ class AlertMonitor:
         reported = dict(current)
         for report in await self._posted([one for alert in current.values() for one in news(alert, self._hooks, now)]):
             key = report.alert.code, report.alert.destination
-            reported[key] = replace(report, alert=reported[key]).heard()
+            reported[key] = replace(report, alert=reported[key]).posted()
         await self._keep(current, reported)
         return list(alerts_now.values())
 
@@ -107,7 +107,7 @@ class AlertMonitor:
 
     async def _posted(self, alert_news: Sequence[AlertNews]) -> list[AlertNews]:
         """Post all alert news at once and return what was taken; the next check posts the rest again."""
-        answers = await asyncio.gather(*(one.hook.post(one.said()) for one in alert_news))
+        answers = await asyncio.gather(*(one.hook.post(one.data()) for one in alert_news))
         taken = [one for one, is_taken in zip(alert_news, answers, strict=True) if is_taken]
         for report in taken:
             if report.change == "escalates":

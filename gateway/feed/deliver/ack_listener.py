@@ -173,12 +173,12 @@ class AckListener:
             while True:
                 async with asyncio.timeout_at(until):
                     event = await caller.next()
-                if event is None or not await self._heard(event, caller):
+                if event is None or not await self._taken(event, caller):
                     return
                 if isinstance(event, Frame):
                     until = loop.time() + IDLE
 
-    async def _heard(self, event: Event, caller: Caller) -> bool:
+    async def _taken(self, event: Event, caller: Caller) -> bool:
         """Store one acknowledgement and answer it; return True if the connection stays open.
 
         Raises:
@@ -192,10 +192,10 @@ class AckListener:
         except NotAnAcknowledgement as error:
             self._late.unreadable(error.code)
             return self._answered(caller, event.payload, "unreadable")
-        fate = await self._late.heard(ack, caller.where)
-        if fate == "too_early":
+        outcome = await self._late.store(ack, caller.where)
+        if outcome == "too_early":
             return False
-        return self._answered(caller, event.payload, "unmatched" if fate == "unmatched" else "stored")
+        return self._answered(caller, event.payload, "unmatched" if outcome == "unmatched" else "stored")
 
     def _answered(self, caller: Caller, frame: bytes, receipt: Receipt) -> bool:
         """Answer a frame that asks for an answer; return True if the connection stays open."""

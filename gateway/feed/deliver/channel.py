@@ -34,11 +34,11 @@ Late = Callable[[Acknowledgement, str], None]
 class Channel(Protocol):
     """Way to a destination, for one message at a time.
 
-    `where` describes the connection that carried the last message, `heard` holds its answer as received (D39).
+    `where` describes the connection that carried the last message, `received` holds its answer as it came (D39).
     """
 
     where: str
-    heard: bytes
+    received: bytes
 
     @property
     def is_late(self) -> bool:
@@ -66,7 +66,7 @@ class MllpChannel:
         self._transport, self._receiver, self._payload = transport, receiver, payload
         self._late, self._permit = late, permit
         self.is_late = False
-        self.where, self.heard = towards(str(transport)), b""
+        self.where, self.received = towards(str(transport)), b""
         self._endpoint = replace(endpoint_of(transport), keepalive=receiver.keepalive)
         self._connection: Connection | None = None
         self._unreported: list[tuple[Acknowledgement, str]] = []
@@ -74,7 +74,7 @@ class MllpChannel:
 
     async def exchange(self, head: Head) -> Acknowledgement | None:
         """Send a message and return its acknowledgement, as `Channel.exchange`."""
-        self._tell()
+        self._report_late()
         self.is_late = False
         idle, limit = clock.monotonic() - self._used, self._receiver.idle_close
         if self._connection is not None and limit and idle > limit:
@@ -93,7 +93,7 @@ class MllpChannel:
 
     async def rest(self) -> None:
         """Report late acknowledgements; close a connection that was idle for too long."""
-        self._tell()
+        self._report_late()
         limit = self._receiver.idle_close
         if self._connection is not None and limit and clock.monotonic() - self._used > limit:
             await self._drop()
@@ -101,10 +101,10 @@ class MllpChannel:
     async def close(self) -> None:
         """Close the connection, if any, and report its late acknowledgements."""
         await self._drop()
-        self._tell()
+        self._report_late()
 
     async def _drop(self) -> None:
-        self._hear()
+        self._collect_late()
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
@@ -112,15 +112,15 @@ class MllpChannel:
     async def _sent(self, head: Head) -> bytes:
         if self._connection is None or not self._connection.usable:
             await self._drop()
-            self.where, self.heard = towards(str(self._transport)), b""
+            self.where, self.received = towards(str(self._transport)), b""
             self._connection = await Connection.open(self._endpoint, self._permit)
         connection = self._connection
-        self.where, self.heard = connection.where, b""
+        self.where, self.received = connection.where, b""
         try:
-            self.heard = await connection.exchange(head.body, answers=partial(self._answers, head.control_id))
-            return self.heard
+            self.received = await connection.exchange(head.body, answers=partial(self._answers, head.control_id))
+            return self.received
         finally:
-            self.heard = self.heard or connection.stray
+            self.received = self.received or connection.stray
             self._used, self.is_late = clock.monotonic(), connection.is_late
 
     def _answers(self, control_id: str, frame: bytes) -> bool:
@@ -128,18 +128,18 @@ class MllpChannel:
         ack = acknowledged(self._payload, frame)
         return ack is not None and ack.control_id == control_id
 
-    def _hear(self) -> None:
+    def _collect_late(self) -> None:
         for event in self._connection.take_unasked() if self._connection else ():
             ack = acknowledged(self._payload, event.payload) if isinstance(event, Frame) else None
             if ack is not None:
                 self._unreported.append((ack, self.where))
 
-    def _tell(self) -> None:
+    def _report_late(self) -> None:
         """Report late acknowledgements.
 
         Called only once the last message's result is stored, since its application acknowledgement may follow at once.
         """
-        self._hear()
+        self._collect_late()
         unreported, self._unreported = self._unreported, []
         for ack, where in unreported:
             self._late(ack, where)
@@ -151,7 +151,7 @@ class FolderChannel:
     def __init__(self, transport: Folder, payload: PayloadKind, permit: Permit) -> None:
         self._path, self._payload, self._permit = transport.path, payload, permit
         self.is_late = False
-        self.where, self.heard = towards(str(transport)), b""
+        self.where, self.received = towards(str(transport)), b""
 
     async def exchange(self, head: Head) -> Acknowledgement | None:
         """Write a message as a file, as `Channel.exchange`; sent again, it replaces its file with the same bytes."""

@@ -26,14 +26,14 @@ _SECOND: Final = 1_000_000
 
 
 class CircuitBreaker:
-    """Circuit breaker of one destination, as this process knows it; `turns` counts its changes of state."""
+    """Circuit breaker of one destination, as this process knows it; `changes` counts its changes of state."""
 
     def __init__(self, engine: Engine, destination: str, metrics: Metrics) -> None:
         self._engine, self._destination, self._metrics = engine, destination, metrics
         self._reason = ""
         self._since = self._next = 0.0
         self._is_committed = False  # a probe got its commit acknowledgement, and the application has not answered yet
-        self.turns = 0
+        self.changes = 0
 
     @property
     def is_open(self) -> bool:
@@ -51,10 +51,10 @@ class CircuitBreaker:
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
-        turns = self.turns
+        changes = self.changes
         reason, since = await breaker.stands(self._engine, self._destination)
         is_breaker = reason in BREAKER_REASONS
-        if turns == self.turns:  # otherwise the state changed here while it was being read
+        if changes == self.changes:  # otherwise the state changed here while it was being read
             ago = max(0.0, (micros(clock.now()) - since) / _SECOND)
             self._see(reason if is_breaker else "", clock.monotonic() - ago)
         return "" if is_breaker else reason
@@ -73,7 +73,7 @@ class CircuitBreaker:
         else:
             await self.look()
 
-    async def heard(self, result: SendResult, *, is_late: bool) -> None:
+    async def update(self, result: SendResult, *, is_late: bool) -> None:
         """Update the breaker for a result; an accepted message may close it.
 
         While it is open, messages that are refused for now are not held.
@@ -118,7 +118,7 @@ class CircuitBreaker:
         now = clock.monotonic()
         self._next = now + (OFTEN if now - self._since < AT_FIRST else SELDOM)
 
-    def left(self) -> None:
+    def clear_metric(self) -> None:
         """Clear the metric, since this process no longer serves the destination."""
         self._metrics.broke(self._destination, is_open=False)
 
@@ -133,4 +133,4 @@ class CircuitBreaker:
         self._metrics.broke(self._destination, is_open=bool(reason))
         if reason != self._reason:
             self._reason, self._since, self._next, self._is_committed = reason, since, 0.0, False
-            self.turns += 1
+            self.changes += 1

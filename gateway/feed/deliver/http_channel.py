@@ -51,7 +51,7 @@ class HttpChannel:
         content_type = payload.content_type(transport.style, receiver)
         self._headers = {"Content-Type": content_type, **_authorization(transport)}
         self._client: httpx.AsyncClient | None = None
-        self.where, self.heard = towards(str(transport)), b""
+        self.where, self.received = towards(str(transport)), b""
 
     @property
     def is_late(self) -> bool:
@@ -63,7 +63,7 @@ class HttpChannel:
         client = self._client = self._client or self._opened()
         where = f"{self._transport.host}:{self._transport.port}"
         seconds = self._transport.connect_timeout + self._transport.ack_timeout
-        self.where, self.heard = towards(str(self._transport)), b""
+        self.where, self.received = towards(str(self._transport)), b""
         self._wire.begin()
         try:
             async with asyncio.timeout(seconds) as timeout:
@@ -72,7 +72,7 @@ class HttpChannel:
                     async with request as answer:
                         self._wire.answered()
                         self.where = link(answer.extensions["network_stream"].get_extra_info)
-                        body = self.heard = b"".join([part async for part in _bounded(answer, where)])
+                        body = self.received = b"".join([part async for part in _bounded(answer, where)])
         except PermitEnded:  # the server does not process an incomplete request
             self._wire.begin()
             await self.close()

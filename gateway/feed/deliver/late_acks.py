@@ -50,12 +50,12 @@ class LateAcks:
     ) -> None:
         self._engine, self._destination, self._metrics = engine, destination, metrics
         self._journal = journal
-        self._hearing = DeliveryResults(engine, destination.name, settings, metrics, breaker)
+        self._results = DeliveryResults(engine, destination.name, settings, metrics, breaker)
         self._outcomes = SendOutcomes(destination, Random())  # noqa: S311 (spreads tries)
         self._waiting: deque[tuple[Acknowledgement, str]] = deque()
         self._news = asyncio.Event()
 
-    def take(self, ack: Acknowledgement, where: str = "") -> None:
+    def queue(self, ack: Acknowledgement, where: str = "") -> None:
         """Queue an acknowledgement from a connection to the receiver; `where` describes it (gateway/mllp/link.py)."""
         self._waiting.append((ack, where))
         self._news.set()
@@ -79,25 +79,25 @@ class LateAcks:
         """
         while self._waiting:
             ack, where = self._waiting[0]
-            await self.heard(ack, where, within=within)
+            await self.store(ack, where, within=within)
             self._waiting.popleft()
 
-    async def heard(self, ack: Acknowledgement, where: str = "", *, within: float = _IN_HAND) -> AckOutcome:
+    async def store(self, ack: Acknowledgement, where: str = "", *, within: float = _IN_HAND) -> AckOutcome:
         """Store an acknowledgement and report its result; wait up to `within` seconds for the message's commit result.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
-        heard = await self._written(ack, where, clock.monotonic() + within)
-        name, result = self._destination.name, heard.result
+        stored = await self._stored_when_settled(ack, where, clock.monotonic() + within)
+        name, result = self._destination.name, stored.result
         if result is None:
-            self._metrics.heard_late(name, heard.fate)
-            get_logger().warning(_SAID[heard.fate], destination=name, code=ack.code)
+            self._metrics.heard_late(name, stored.outcome)
+            get_logger().warning(_SAID[stored.outcome], destination=name, code=ack.code)
         else:
             self._metrics.heard_late(name, "refused" if result.is_refused else "accepted")
             self._journal.note(name, result.head, result)
-            await self._hearing.hear(result, is_late=True)
-        return heard.fate
+            await self._results.count(result, is_late=True)
+        return stored.outcome
 
     def unreadable(self, code: str) -> None:
         """Count and log a frame that is no acknowledgement; `code` says why."""
@@ -108,7 +108,7 @@ class LateAcks:
         """Count a connection that was closed before anything was read."""
         self._metrics.heard_late(self._destination.name, "turned_away")
 
-    async def _written(self, ack: Acknowledgement, where: str, until: float) -> StoredAck:
+    async def _stored_when_settled(self, ack: Acknowledgement, where: str, until: float) -> StoredAck:
         name = self._destination.name
         while not (is_settled := await late_acks.is_settled(self._engine, name, ack.control_id)):
             if is_settled is None:

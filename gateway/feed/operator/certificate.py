@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.feed.operator.arguments import Say, TimeSpan, counted, destination_named, wrong
-from gateway.feed.operator.fate import KINDS, UNREMARKABLE, ReportState, fate
 from gateway.feed.operator.listing import Listing, listed
+from gateway.feed.operator.report_state import KINDS, UNREMARKABLE, ReportState, report_state
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination, routes_of
 from gateway.settings import Configuration
@@ -64,25 +64,25 @@ class ReportAccount:
             self.open_critical += line["isCritical"] and line["isOpen"]
         self.lines.sort(key=lambda line: not line["isCritical"])
 
-    def add(self, study_id: str, report_id: str, report_state: ReportState) -> None:
+    def add(self, study_id: str, report_id: str, state: ReportState) -> None:
         """Count one report, and add its line if it needs one."""
-        if report_state.kind in _BY_SETTINGS and (study_id in self.unplanned or not self.is_planned):
-            report_state = ReportState("planned", "undecided", report_state.since, is_open=True)
-        self.counts[report_state.kind] += 1
-        self.open += report_state.is_open
-        self.remarks.update(report_state.remarks)
-        if report_state.remarks or report_state.kind not in UNREMARKABLE:
-            since = None if report_state.since is None else instant_text(report_state.since)
+        if state.kind in _BY_SETTINGS and (study_id in self.unplanned or not self.is_planned):
+            state = ReportState("planned", "undecided", state.since, is_open=True)
+        self.counts[state.kind] += 1
+        self.open += state.is_open
+        self.remarks.update(state.remarks)
+        if state.remarks or state.kind not in UNREMARKABLE:
+            since = None if state.since is None else instant_text(state.since)
             self.lines.append(
                 {
                     "reportId": report_id,
                     "studyId": study_id,
-                    "fate": report_state.kind,
-                    "detail": report_state.detail,
+                    "fate": state.kind,
+                    "detail": state.detail,
                     "since": since,
-                    "isOpen": report_state.is_open,
+                    "isOpen": state.is_open,
                     "isCritical": False,
-                    "remarks": report_state.remarks,
+                    "remarks": state.remarks,
                 }
             )
 
@@ -196,7 +196,7 @@ def _add_study(made: Certificate, study_id: str, report_ids: set[str], known: Le
         made.reports += 1
         made.unlisted += report_id not in listed_ids
         for account in made.accounts:
-            account.add(study_id, report_id, fate(report_id, record, account.destination))
+            account.add(study_id, report_id, report_state(report_id, record, account.destination))
 
 
 def _is_within(record: ReportRecord | None, span: TimeSpan) -> bool:

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final, TypeAlias
 
 from gateway.feed.operator.arguments import EVER, TimeSpan, wrong
-from gateway.feed.operator.fate import fate, is_lacking
+from gateway.feed.operator.report_state import is_lacking, report_state
 from gateway.routing import Destination
 from gateway.store.database.engine import Engine
 from gateway.store.feed.ledger import dead_letters
@@ -84,7 +84,7 @@ async def _lacking(engine: Engine, studies: Studies, destination: Destination) -
             lacking = frozenset(
                 report_id
                 for report_id, record in known.reports.items()
-                if (wanted is None or report_id in wanted) and is_lacking(fate(report_id, record, destination))
+                if (wanted is None or report_id in wanted) and is_lacking(report_state(report_id, record, destination))
             )
             if lacking and not known.is_external:
                 lacking_by_study[study_id] = lacking

@@ -52,7 +52,7 @@ class StoredAck:
     doubt, and the acknowledgement cannot be applied until that is over.
     """
 
-    fate: AckOutcome
+    outcome: AckOutcome
     result: SendResult | None = None
 
 
@@ -83,9 +83,9 @@ def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, no
     kept = result.attempt if has_body else None  # an answer is kept no longer than the message's bytes
     is_committed_again = result.state == "delivered" and result.accepted is None
     if head.state != "delivered" or accepted is not None or is_committed_again:
-        fate: AckOutcome = "repeated" if last == ack else "unmatched"
-        yield from attempted(head.number, kept, head.state, fate, ack)
-        return StoredAck(fate)
+        outcome: AckOutcome = "repeated" if last == ack else "unmatched"
+        yield from attempted(head.number, kept, head.state, outcome, ack)
+        return StoredAck(outcome)
     if result.state == "delivered":
         yield from ask(_ACCEPTED, number=head.number, ack=ack, at=result.accepted)
         yield from attempted(head.number, kept, result.state, result.reason, ack)

@@ -139,7 +139,7 @@ async def epoch(engine: Engine) -> str:
     return str(rows[0][0]) if rows else ""
 
 
-async def heard(engine: Engine) -> dict[str, int]:
+async def recorded_batches(engine: Engine) -> dict[str, int]:
     """Return, by journal, how many of its batches the database has seen.
 
     Raises:
@@ -149,7 +149,7 @@ async def heard(engine: Engine) -> dict[str, int]:
     return {str(name).removeprefix(_BATCHES): int(value) for name, value in rows}
 
 
-def hear(batches: dict[str, int]) -> Steps[None]:
+def record_batches(batches: dict[str, int]) -> Steps[None]:
     """Store how many batches of each journal the database has seen."""
     yield from ask_each(_HEAR, [{"name": f"{_BATCHES}{one}", "value": str(n)} for one, n in batches.items()])
 

@@ -84,7 +84,7 @@ def taken_over(lease: Lease, results: Sequence[SendResult], most: int, now: int,
     yield from held(lease)
     for result in results:
         if result.state == "delivered":
-            yield from heard(lease.destination, result, now)
+            yield from record_delivery(lease.destination, result, now)
         else:
             yield from write_result(lease.destination, result, now)
     rows = yield from ask(_TAKEN_OVER, destination=lease.destination, now=now, until=until)
@@ -96,7 +96,7 @@ def taken_over(lease: Lease, results: Sequence[SendResult], most: int, now: int,
     return [int(number) for number, *_ in rows]
 
 
-def heard(destination: str, result: SendResult, now: int) -> Steps[bool]:
+def record_delivery(destination: str, result: SendResult, now: int) -> Steps[bool]:
     """Store that a message was delivered, as acknowledged, whoever has the lease; False if it was settled before."""
     yield from locked(destination)
     columns = {"ack": result.ack, "committed": result.committed, "accepted": result.accepted, "now": now}
@@ -110,18 +110,18 @@ def heard(destination: str, result: SendResult, now: int) -> Steps[bool]:
     return bool(rows)
 
 
-def wrote_late(number: int, until: int) -> Steps[None]:
+def record_late_write(number: int, until: int) -> Steps[None]:
     """Record that a message was sent when the lease may have expired; until `until` it may arrive after newer ones."""
     yield from ask(_LATE, number=number, until=until)
 
 
-async def stale(engine: Engine, destination: str, now: int) -> list[StaleMessage]:
+async def old_copies(engine: Engine, destination: str, now: int) -> list[StaleMessage]:
     """Return the messages of which an old copy may have arrived, and no further one can arrive."""
     rows = await engine.fetch(_STALE, destination=destination, now=now, most=_MOST)
     return [StaleMessage(int(number), str(study_id)) for number, study_id in rows]
 
 
-def mended(lease: Lease, old_copy: StaleMessage, now: int, *, restates: bool) -> Steps[Repair]:
+def resend_newer(lease: Lease, old_copy: StaleMessage, now: int, *, restates: bool) -> Steps[Repair]:
     """Send newer content of a lane again, if an old copy of a message may have arrived after it.
 
     `restates` is True if the receiver replaces an order's text when it is sent again. If it would file the text twice,

@@ -23,7 +23,7 @@ from fakes.simulation.network import Arrived, Manners, Network, Wire
 from fakes.simulation.store import SECOND, Direct, Distant, done, in_memory
 
 from gateway.feed.deliver import destination_worker
-from gateway.feed.operator.fate import fate
+from gateway.feed.operator.report_state import report_state
 from gateway.ingest.settings_in_force import wanted
 from gateway.mllp import peer
 from gateway.routing import Destination, Retry
@@ -334,7 +334,7 @@ class World:
 
     def _is_open(self, study_id: str) -> bool:
         found = _at_once(recorded(self.direct, [study_id]))[study_id].reports  # type: ignore[arg-type]
-        return any(fate(key, one, self.destination).is_open for key, one in found.items())
+        return any(report_state(key, one, self.destination).is_open for key, one in found.items())
 
     def _is_settled(self) -> bool:
         over = max((TROUBLE, *self.excused.values(), *(one.loop.asleep_until for one in self.gateways)))

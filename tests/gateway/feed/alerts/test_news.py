@@ -22,7 +22,7 @@ def told(alert, now):
     """Return the alert after every address took its news, and that news."""
     due = list(news(alert, (FIRST, LATER), now))
     for item in due:
-        alert = replace(item, alert=alert).heard()
+        alert = replace(item, alert=alert).posted()
     return alert, [(one.hook.name, one.change, sorted(one.cases)) for one in due]
 
 
@@ -91,7 +91,7 @@ def test_one_that_ended_unheard_and_is_back_needs_no_word():
 @pytest.mark.parametrize("count", [2, 30])
 def test_the_newest_studies_are_named_each_once_and_not_too_many(count):
     found = replace(OVERDUE, count=count, cases={number: f"stu_{number // 2}" for number in range(count)})
-    [said] = [one.said() for one in news(seen(NOTHING, found, 10), (FIRST,), 10)]
+    [said] = [one.data() for one in news(seen(NOTHING, found, 10), (FIRST,), 10)]
     assert (said["studies"][0], said["count"]) == (f"stu_{(count - 1) // 2}", count)
     assert len(said["studies"]) == len(set(said["studies"])) == min((count + 1) // 2, MOST_STUDIES)
 
@@ -99,7 +99,7 @@ def test_the_newest_studies_are_named_each_once_and_not_too_many(count):
 def test_what_is_over_says_which_studies_it_was_about():
     alert, _ = lived((10, OVERDUE))
     [over] = news(seen(alert, None, 20), (FIRST,), 20)
-    assert over.said() == {
+    assert over.data() == {
         "alert": "critical-overdue",
         "destination": "ehr",
         "state": "cleared",

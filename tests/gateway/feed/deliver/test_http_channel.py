@@ -89,17 +89,17 @@ async def test_the_server_and_what_it_answered_are_there_to_be_kept(status, code
     async with posting(Server(status, code)) as channel:
         await channel.exchange(head(1))
         assert json.loads(channel.where)["peer"].startswith("127.0.0.1:")
-        assert b"\rMSA|" in channel.heard
+        assert b"\rMSA|" in channel.received
 
 
 async def test_what_is_no_acknowledgement_is_kept_too_and_of_nobody_the_way_there():
     async with posting(Server(503, None, body=b"busy")) as channel:
         await channel.exchange(head(1))
-        assert channel.heard == b"busy"
+        assert channel.received == b"busy"
     channel = HttpChannel(Http("http://127.0.0.1:1/hl7"), RECEIVER, HL7V2, Permit())
     with pytest.raises(ConnectFailed):
         await channel.exchange(head(1))
-    assert (json.loads(channel.where), channel.heard) == ({"to": "http http://127.0.0.1:1/hl7 (hoh)"}, b"")
+    assert (json.loads(channel.where), channel.received) == ({"to": "http http://127.0.0.1:1/hl7 (hoh)"}, b"")
 
 
 @pytest.mark.parametrize("body", [b"", b"OK", b"x" * 100_000])

@@ -99,7 +99,7 @@ class ReportState:
     remarks: tuple[str, ...] = ()
 
 
-def fate(report_id: str, record: ReportRecord | None, destination: Destination) -> ReportState:
+def report_state(report_id: str, record: ReportRecord | None, destination: Destination) -> ReportState:
     """Return the state of a report; `record` is None if the store does not know it as signed."""
     if record is None:
         return _made("not ingested")
