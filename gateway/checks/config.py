@@ -65,13 +65,13 @@ def effective(configuration: Configuration) -> Iterator[str]:
     yield f"providers: {len(site.providers.by_name)} names, {len(site.providers.by_user_id)} users"
     for receiver in site.receivers.values():
         yield f"receiver {receiver.name}: {'; '.join(_receiver(receiver))}"
-    for one in configuration.settings.feed.escalate:
-        yield f"escalation after {one.minutes:g} minutes: {urlsplit(one.url.get_secret_value()).hostname}"
+    for escalation in configuration.settings.feed.escalate:
+        yield f"escalation after {escalation.minutes:g} minutes: {urlsplit(escalation.url.get_secret_value()).hostname}"
     for destination in routes_of(configuration).destinations:
         yield f"destination {destination.name}: {'; '.join(_destination(destination, configuration))}"
     for rule in configuration.settings.ignore:
-        said = (f"{key} {_shown(value)}" for key, value in rule if value is not None and key != "name")
-        yield f"ignore {rule.name}: {'; '.join(said)}"
+        conditions = (f"{key} {_shown(value)}" for key, value in rule if value is not None and key != "name")
+        yield f"ignore {rule.name}: {'; '.join(conditions)}"
 
 
 def warnings(configuration: Configuration) -> Iterator[str]:
@@ -231,7 +231,7 @@ def _authority(authority: AssigningAuthority | None) -> str:
 
 def _facility(facility: Facility) -> str:
     organization = facility.organization
-    said = {
+    fields = {
         "aliases": ", ".join(facility.aliases),
         "time zone": facility.time_zone.key if facility.time_zone else "",
         "name order": facility.name_order or "",
@@ -244,7 +244,7 @@ def _facility(facility: Facility) -> str:
         "phone": organization.phone,
         "address": ", ".join(organization.address),
     }
-    return "; ".join(f"{name} {text}" for name, text in said.items() if text)
+    return "; ".join(f"{name} {text}" for name, text in fields.items() if text)
 
 
 def _dictionary(site: Site) -> str:

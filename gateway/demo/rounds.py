@@ -59,9 +59,9 @@ async def _became(stage: Stage, report_id: str, study_id: str) -> Kind:
     until = clock.monotonic() + _DELIVERY
     while True:
         study = (await recorded(stage.engine, [study_id])).get(study_id)
-        found = report_state(report_id, study.reports.get(report_id) if study else None, stage.destination).kind
-        if found not in _ON_ITS_WAY or clock.monotonic() > until:
-            return found
+        state = report_state(report_id, study.reports.get(report_id) if study else None, stage.destination).kind
+        if state not in _ON_ITS_WAY or clock.monotonic() > until:
+            return state
         await clock.sleep(_MOMENT)
 
 

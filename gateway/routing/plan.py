@@ -122,9 +122,9 @@ def _causes(known: KnownReport) -> list[Cause]:
     known_causes = {_key(row.cause): row.cause for row in known.rows if row.cause.kind != "replay"}
     seen = {row.cause.report_id for row in known.rows}
     unseen = [
-        Cause(one.report_id, "addendum_signed" if one.is_addendum else "signed", known.version)
-        for one in known.study.completed
-        if one.report_id not in seen
+        Cause(report.report_id, "addendum_signed" if report.is_addendum else "signed", known.version)
+        for report in known.study.completed
+        if report.report_id not in seen
     ]
     return [*known_causes.values(), *unseen]
 

@@ -63,9 +63,9 @@ class ReceiverInbox:
             TimeoutError: no such message came within `within` seconds.
         """
         async with asyncio.timeout(within):
-            while (found := self._newest(control_id)) is None:
+            while (newest := self._newest(control_id)) is None:
                 await self._arrival.wait()
-            return found
+            return newest
 
     def _newest(self, control_id: str) -> ReceivedMessage | None:
         return next((message for message in reversed(self.messages) if message.control_id == control_id), None)

@@ -68,12 +68,12 @@ class SandboxAccount:
 
     def find_study(self, study_id: str | None = None, uid: str | None = None) -> Json:
         """Find a study by one of its ids; refuse an unknown or invisible one as the switches say."""
-        found = self.studies.get(study_id if study_id is not None else self.study_of_uid.get(uid or "", ""))
-        if found is None:
+        study = self.studies.get(study_id if study_id is not None else self.study_of_uid.get(uid or "", ""))
+        if study is None:
             raise refusal(self.switches.unknown_id, "unknown study")
-        if self.switches.key_scope == "self" and "createdByApiKey" not in found:
+        if self.switches.key_scope == "self" and "createdByApiKey" not in study:
             raise refusal(self.switches.out_of_scope, "study out of the key's scope")
-        return found
+        return study
 
     def find_report(self, report_id: str) -> Json:
         """Find a report by its id; archived reports only if the switch shows them."""
@@ -81,10 +81,10 @@ class SandboxAccount:
         if study_id is None:
             raise refusal(self.switches.unknown_id, "unknown report")
         study = self.find_study(study_id)
-        found = next((report for report in self.reports_of(study) if report["reportId"] == report_id), None)
-        if found is None:
+        report = next((listed for listed in self.reports_of(study) if listed["reportId"] == report_id), None)
+        if report is None:
             raise refusal(self.switches.unknown_id, "report not shown")
-        return found
+        return report
 
     def reports_of(self, study: Json) -> tuple[Json, ...]:
         """Return the reports of a study, oldest first."""
@@ -101,8 +101,8 @@ class SandboxAccount:
             self._listings.clear()
             self._listed_version = self.version
         if key not in self._listings:
-            found = [study for study in self.studies.values() if wanted is None or wanted(study)]
-            self._listings[key] = self._in_order(found)
+            studies = [study for study in self.studies.values() if wanted is None or wanted(study)]
+            self._listings[key] = self._in_order(studies)
         return self._listings[key]
 
     def _in_order(self, studies: list[Json]) -> list[Json]:

@@ -132,12 +132,12 @@ class WebhookSender:
         try:
             connection.request("POST", place.path or "/", body, self._headers(webhook_id, body))
             answer = connection.getresponse()
-            said = answer.read()
+            answer_body = answer.read()
         except (OSError, HTTPException):
             return False
         finally:
             connection.close()
-        return self._accepted(answer.status, said)
+        return self._accepted(answer.status, answer_body)
 
     def _headers(self, webhook_id: str, body: bytes) -> dict[str, str]:
         timestamp = int(clock.now().timestamp())

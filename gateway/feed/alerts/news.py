@@ -51,20 +51,20 @@ class AlertNews:
         return replace(self.alert, told={**told, self.hook.name: frozenset(known)})
 
 
-def seen(before: StandingAlert, found: Alert | None, now: int) -> StandingAlert:
+def seen(before: StandingAlert, condition: Alert | None, now: int) -> StandingAlert:
     """Return the stored alert updated to the condition found now (None: it ended), with nothing newly posted.
 
     A new case is unacknowledged. `now` is in microseconds.
     """
-    if found is None:
+    if condition is None:
         return replace(before, cases={}, studies=_studies(before.cases) or before.studies)
     begun = max(now, before.acknowledged + 1)
     cases = {
         number: before.cases.get(number, AlertCase(begun, study_id))
-        for number, study_id in (found.cases or {0: ""}).items()
+        for number, study_id in (condition.cases or {0: ""}).items()
     }
     told = {name: posted_cases & cases.keys() for name, posted_cases in before.told.items()}
-    return replace(before, count=found.count, cases=cases, told=told, studies=found.studies[:MOST_STUDIES])
+    return replace(before, count=condition.count, cases=cases, told=told, studies=condition.studies[:MOST_STUDIES])
 
 
 def news(alert: StandingAlert, hooks: Iterable[AlertHook], now: int) -> Iterator[AlertNews]:

@@ -29,9 +29,9 @@ def is_doubtful(row: WaitingRow, study: Study, since: int, until: int) -> bool:
         return False
     changed = [
         micros(instant)
-        for one in study.reports
-        if one.report_id == row.report_id
-        for instant in map(parse_instant, (one.signed_at, one.updated_at))
+        for report in study.reports
+        if report.report_id == row.report_id
+        for instant in map(parse_instant, (report.signed_at, report.updated_at))
         if instant is not None and micros(instant) < row.decided + _SKEW
     ]
     return not changed or since - _LATE <= max(changed) < until

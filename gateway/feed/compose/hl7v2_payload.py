@@ -76,11 +76,11 @@ class Hl7v2Payload:
         """Return MSA and ERR of an acknowledgement, or the reason why it is none."""
         try:
             ack = _parsed(answer)
-        except AckInvalid as error:
-            return {"unreadable": error.code}
+        except AckInvalid as invalid:
+            return {"unreadable": invalid.code}
         errors = [
-            {"code": one.code, "location": one.location, "severity": one.severity, "text": printable(one.text)}
-            for one in ack.errors
+            {"code": error.code, "location": error.location, "severity": error.severity, "text": printable(error.text)}
+            for error in ack.errors
         ]
         texts = {"controlId": printable(ack.control_id), "text": printable(ack.text)}
         return {"code": ack.code, **texts, "errors": errors}

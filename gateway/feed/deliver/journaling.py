@@ -263,9 +263,9 @@ class Journaling:
 
     def _remember(self, entries: Iterable[JournalEntry], n: int) -> None:
         """Remember the latest messages; the database must know them, unless it has recorded their batch."""
-        for one in entries:
-            self._recent.pop(one.control_id, None)
-            self._recent[one.control_id] = n
+        for entry in entries:
+            self._recent.pop(entry.control_id, None)
+            self._recent[entry.control_id] = n
         while len(self._recent) > _MOST_RECENT:
             del self._recent[next(iter(self._recent))]
 

@@ -255,10 +255,10 @@ def _write(made: Certificate, out: Path) -> None:
         },
         "reports": made.reports,
         "notListed": made.unlisted,
-        "destinations": [_account(one) for one in made.accounts],
+        "destinations": [_account(account) for account in made.accounts],
         "notInSettings": [
-            {"name": one.name, "open": one.open, "critical": one.critical, "counts": dict(one.counts)}
-            for one in made.left
+            {"name": gone.name, "open": gone.open, "critical": gone.critical, "counts": dict(gone.counts)}
+            for gone in made.left
         ],
     }
     try:

@@ -161,11 +161,11 @@ async def leave(configuration: Configuration, name: str, study_id: str | None, r
         lanes = await held_for(engine, name, MAY_HAVE_BEEN_SENT)
         study_ids = sorted({*lanes, *await rows_held_for(engine, name, MAY_HAVE_BEEN_SENT)})
         if study_id is not None:
-            study_ids = [one for one in study_ids if one == id_of(study_id)]
-        for one in study_ids:
-            rows, messages = await engine.do(partial(seen_there, name, one, reason, now))
+            study_ids = [held_id for held_id in study_ids if held_id == id_of(study_id)]
+        for held_id in study_ids:
+            rows, messages = await engine.do(partial(seen_there, name, held_id, reason, now))
             closed = f"{counted(rows, 'row')} and {counted(messages, 'message')}"
-            say(f"{one} goes on at {name}: {closed} left unsent, since they are there")
+            say(f"{held_id} goes on at {name}: {closed} left unsent, since they are there")
     if not study_ids:
         say(f"nothing of {study_id or 'any study'} is held at {name} as {MAY_HAVE_BEEN_SENT}")
     return 0 if study_ids else 1

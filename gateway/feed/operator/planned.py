@@ -142,10 +142,11 @@ def _report(row: PlannedRow) -> dict[str, Any]:
 
 
 def _lines(reports: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for one in reports[:_MOST_LINES]:
-        signed = f"signed {one['signed']}" if one["signed"] else "when it was signed is not known"
-        detail, critical = f"  {one['detail']}" if one["detail"] else "", "  CRITICAL" if one["isCritical"] else ""
-        yield f"  {one['does']}  {one['reportId']}  {one['studyId']}  {signed}{detail}{critical}"
+    for report in reports[:_MOST_LINES]:
+        signed = f"signed {report['signed']}" if report["signed"] else "when it was signed is not known"
+        detail = f"  {report['detail']}" if report["detail"] else ""
+        critical = "  CRITICAL" if report["isCritical"] else ""
+        yield f"  {report['does']}  {report['reportId']}  {report['studyId']}  {signed}{detail}{critical}"
     if len(reports) > _MOST_LINES:
         yield f"  {len(reports) - _MOST_LINES} more: --json lists all"
 

@@ -142,10 +142,9 @@ def _last(report_id: str, messages: Sequence[LedgerMessage]) -> list[LedgerMessa
     pdf = (HL7V2.document_number(report_id),)
     messages_of_cause: list[LedgerMessage] = []
     for is_pdf in (False, True):
-        own = [one for one in messages if (one.filler_order_numbers[:1] == pdf) is is_pdf]
-        messages_of_cause += [
-            one for one in own if one.outbox == own[-1].outbox and (one is own[-1] or one.reason != UNSENT)
-        ]
+        own = [message for message in messages if (message.filler_order_numbers[:1] == pdf) is is_pdf]
+        last = own[-1:]
+        messages_of_cause += [one for one in own[:-1] if one.outbox == own[-1].outbox and one.reason != UNSENT] + last
     return messages_of_cause
 
 
@@ -181,13 +180,13 @@ def _of_message(message: LedgerMessage, destination: Destination) -> ReportState
     return _made(_BY_STATE[message.state], message.reason or message.state, message.made)
 
 
-def _of_delivered(one: LedgerMessage, destination: Destination) -> ReportState:
-    if one.ack == "AA":
-        return _made("AA", since=one.made)
-    if one.ack.startswith("C"):
+def _of_delivered(message: LedgerMessage, destination: Destination) -> ReportState:
+    if message.ack == "AA":
+        return _made("AA", since=message.made)
+    if message.ack.startswith("C"):
         is_open = destination.receiver.ack_mode == "two_phase"
-        return ReportState("CA only", "awaits-AA" if is_open else "", one.made, is_open)
-    return _made("taken", one.ack or "no-acknowledgement", one.made)
+        return ReportState("CA only", "awaits-AA" if is_open else "", message.made, is_open)
+    return _made("taken", message.ack or "no-acknowledgement", message.made)
 
 
 def _made(kind: Kind, detail: str = "", since: int | None = None) -> ReportState:

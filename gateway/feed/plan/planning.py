@@ -251,8 +251,8 @@ async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignor
     lacking: list[str] = []
 
     async def foresee(reading: PlanInput) -> None:
-        found = await changed(engine, reading, destination.name, in_force)
-        rows.extend(_waiting(reading, found, destination.name))
+        change = await changed(engine, reading, destination.name, in_force)
+        rows.extend(_waiting(reading, change, destination.name))
 
     async for page in plans.readings(engine, destination.name):
         for reading in page:

@@ -139,7 +139,7 @@ def _sent_of_current(destination: str, of_studies: Sequence[ComposedStudy]) -> S
 
     The outbox rows of their messages must still wait.
     """
-    ids = [one.study_id for one in of_studies]
+    ids = [study.study_id for study in of_studies]
     rows = yield from ask(REVISIONS, study_ids=json.dumps(ids))
     revisions = {str(study_id): int(revision) for study_id, revision in rows}
     has = yield from sent_of(destination, ids)
@@ -147,11 +147,11 @@ def _sent_of_current(destination: str, of_studies: Sequence[ComposedStudy]) -> S
         int(number) for (number,) in (yield from ask(_WAITING, destination=destination, study_ids=json.dumps(ids)))
     }
     return {
-        one.study_id: has[one.study_id]
-        for one in of_studies
-        if revisions.get(one.study_id) == one.revision
-        and one.sent in (None, has[one.study_id])
-        and all(row.number in waiting for row in one.settled)  # otherwise a plan stops those rows
+        study.study_id: has[study.study_id]
+        for study in of_studies
+        if revisions.get(study.study_id) == study.revision
+        and study.sent in (None, has[study.study_id])
+        and all(row.number in waiting for row in study.settled)  # otherwise a plan stops those rows
     }
 
 

@@ -150,13 +150,13 @@ async def _read(engine: Engine, destination: str, study_ids: Sequence[str]) -> l
     doubtful = await doubtful_lanes(engine, destination)
     return [
         PlanInput(
-            one,
-            [str(row[1]) for row in completed.get(one, ())],
-            rows.get(one, ()),
-            messages.get(one, ()),
-            one in doubtful,
+            study_id,
+            [str(row[1]) for row in completed.get(study_id, ())],
+            rows.get(study_id, ()),
+            messages.get(study_id, ()),
+            study_id in doubtful,
         )
-        for one in study_ids
+        for study_id in study_ids
     ]
 
 

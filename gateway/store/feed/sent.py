@@ -62,8 +62,8 @@ class SentState:
     def without(self, taken_back: Collection[str]) -> SentState:
         """Return a copy in which these numbers are withdrawn."""
         numbers = {
-            report_id: {number: "" if number in taken_back else whose for number, whose in found.items()}
-            for report_id, found in self.numbers.items()
+            report_id: {number: "" if number in taken_back else whose for number, whose in sent_under.items()}
+            for report_id, sent_under in self.numbers.items()
         }
         return replace(self, numbers=numbers)
 
