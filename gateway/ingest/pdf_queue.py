@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Final, Literal, Protocol
+from typing import Final
 
 from gateway.runtime import clock
 from gateway.runtime.errors import (
@@ -22,6 +22,7 @@ from gateway.runtime.errors import (
     UpstreamKeyRefused,
 )
 from gateway.runtime.log import code_of, get_logger
+from gateway.runtime.metrics import Metrics
 from gateway.runtime.work_queue import WorkQueue
 from gateway.settings import Pdf
 from gateway.store.studies.pdfs import Overtaken, PdfClaim, Pdfs, Untold, WantedPdf
@@ -29,7 +30,6 @@ from gateway.upstream.pdf_stream import OPERATION, PdfStream
 
 Fetch = Callable[[str], AbstractAsyncContextManager[PdfStream]]
 Refresh = Callable[[str], Awaitable[object]]
-Outcome = Literal["kept", "again", "unavailable", "overtaken"]
 
 LOOP: Final = "pdf"
 LONGEST: Final = 1800.0  # seconds for one PDF
@@ -39,35 +39,6 @@ TELL_AGAIN: Final = timedelta(minutes=2)
 _MOST_DOUBLINGS: Final = 16
 
 
-class PdfObserver(Protocol):
-    """Observer of the queue, for metrics."""
-
-    def worked_pdf(self, outcome: Outcome) -> None:
-        """Count a PDF that was fetched and kept, or not; `overtaken`: another process fetches it."""
-
-    def changed_pdf(self) -> None:
-        """Count a PDF whose bytes changed although its report's text did not."""
-
-    def failed_round(self, loop: str) -> None:
-        """Count a round in which the store failed; the loop goes on."""
-
-
-class UnobservedPdfs:
-    """Observer that does nothing."""
-
-    def worked_pdf(self, outcome: Outcome) -> None:
-        """Do nothing."""
-
-    def changed_pdf(self) -> None:
-        """Do nothing."""
-
-    def failed_round(self, loop: str) -> None:
-        """Do nothing."""
-
-
-UNOBSERVED: Final = UnobservedPdfs()
-
-
 class PdfQueue(WorkQueue[Untold | WantedPdf]):
     """Queue that fetches several PDFs at a time, and has their studies refreshed.
 
@@ -75,12 +46,10 @@ class PdfQueue(WorkQueue[Untold | WantedPdf]):
     waited out without limit. A PDF that AutoScribe refuses is given up after a few attempts.
     """
 
-    def __init__(
-        self, pdfs: Pdfs, fetch: Fetch, refresh: Refresh, settings: Pdf, observer: PdfObserver = UNOBSERVED
-    ) -> None:
+    def __init__(self, pdfs: Pdfs, fetch: Fetch, refresh: Refresh, settings: Pdf, metrics: Metrics) -> None:
         super().__init__(settings.concurrency)
         self._pdfs, self._source, self._refresh = pdfs, fetch, refresh
-        self._settings, self._observer = settings, observer
+        self._settings, self._metrics = settings, metrics
 
     async def due(self, most: int) -> dict[str, Untold | WantedPdf]:
         """Read studies to refresh, which come first, and PDFs to fetch, by report."""
@@ -93,7 +62,7 @@ class PdfQueue(WorkQueue[Untold | WantedPdf]):
         try:
             await (self._tell(item) if isinstance(item, Untold) else self._fetch(item))
         except Overtaken:
-            self._observer.worked_pdf("overtaken")
+            self._metrics.worked_pdf("overtaken")
 
     async def _fetch(self, wanted: WantedPdf) -> None:
         claim = await self._pdfs.claim(wanted)
@@ -107,8 +76,8 @@ class PdfQueue(WorkQueue[Untold | WantedPdf]):
         untold = await claim.keep()
         if claim.is_other_of_same_text:
             get_logger().warning("pdf-changed", report_id=wanted.report_id, study_id=wanted.study_id)
-            self._observer.changed_pdf()
-        self._observer.worked_pdf("kept")
+            self._metrics.changed_pdf()
+        self._metrics.worked_pdf("kept")
         await self._tell(untold)
 
     async def _copy(self, claim: PdfClaim) -> None:
@@ -138,11 +107,11 @@ class PdfQueue(WorkQueue[Untold | WantedPdf]):
         if not _passes(error) and attempts >= self._settings.attempts:
             await claim.give_up(code, attempts)
             get_logger().error("pdf-unavailable", **fields)
-            self._observer.worked_pdf("unavailable")
+            self._metrics.worked_pdf("unavailable")
             return
         wait = min(_wait(attempts, error), self._settings.max_wait)
         await claim.again(clock.now() + timedelta(seconds=wait), code, attempts)
-        self._observer.worked_pdf("again")
+        self._metrics.worked_pdf("again")
 
     async def _tell(self, untold: Untold) -> None:
         """Refresh the study, so that its resources show the PDF (D28: a new FHIR version, no v2 message)."""
@@ -152,7 +121,7 @@ class PdfQueue(WorkQueue[Untold | WantedPdf]):
 
     def failed(self, error: Exception) -> None:
         """Count and log a failure; the work is still due, or will be when its claim expires."""
-        self._observer.failed_round(LOOP)
+        self._metrics.failed_round(LOOP)
         get_logger().error("pdf-work-failed", exc_info=error)
 
 

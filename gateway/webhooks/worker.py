@@ -16,7 +16,7 @@ from gateway.runtime.errors import GatewayError, UpstreamError
 from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.work_queue import POLL, WorkQueue
-from gateway.webhooks.event import RecordedEvent, Webhooks
+from gateway.store.webhooks import StoredEvent, StoredWebhooks
 
 # Ingests a study by its upstream id and returns the upstream ids of its signed reports. May raise anything.
 Ingest = Callable[[str], Awaitable[Set[str]]]
@@ -41,7 +41,7 @@ class WorkPace:
 DEFAULT: Final = WorkPace()
 
 
-class WebhookWork(WorkQueue[list[RecordedEvent]]):
+class WebhookWork(WorkQueue[list[StoredEvent]]):
     """Worker for several studies at a time; all deliveries about one study share its fetch.
 
     Call `wake` when a delivery was recorded; otherwise the next poll finds it. A delivery is done when its study lists
@@ -51,7 +51,7 @@ class WebhookWork(WorkQueue[list[RecordedEvent]]):
 
     def __init__(
         self,
-        webhooks: Webhooks,
+        webhooks: StoredWebhooks,
         ingest: Ingest,
         metrics: Metrics,
         pace: WorkPace = DEFAULT,
@@ -60,9 +60,9 @@ class WebhookWork(WorkQueue[list[RecordedEvent]]):
         super().__init__(pace.slots, pace.poll)
         self._webhooks, self._ingest, self._metrics, self._now = webhooks, ingest, metrics, now
 
-    async def due(self, most: int) -> dict[str, list[RecordedEvent]]:
+    async def due(self, most: int) -> dict[str, list[StoredEvent]]:
         """Read the due deliveries, by study; a delivery that names no report is given up."""
-        by_study: dict[str, list[RecordedEvent]] = {}
+        by_study: dict[str, list[StoredEvent]] = {}
         for record in await self._webhooks.due(self._now(), max(most, _MOST)):
             if record.body.keys() >= _NEEDED:
                 by_study.setdefault(record.body["studyId"], []).append(record)
@@ -70,7 +70,7 @@ class WebhookWork(WorkQueue[list[RecordedEvent]]):
                 await self._give_up(record, _NOT_UNDERSTOOD)
         return by_study
 
-    async def work(self, item: list[RecordedEvent]) -> None:
+    async def work(self, item: list[StoredEvent]) -> None:
         """Fetch the study of these deliveries, and settle each."""
         listed, error = await self._fetched(item[0].body["studyId"])
         for record in item:
@@ -88,7 +88,7 @@ class WebhookWork(WorkQueue[list[RecordedEvent]]):
             get_logger().error("webhook-ingest-failed", study_id=study_id, exc_info=error)
             return frozenset(), error
 
-    async def _settle(self, record: RecordedEvent, listed: Set[str], error: BaseException | None) -> None:
+    async def _settle(self, record: StoredEvent, listed: Set[str], error: BaseException | None) -> None:
         if record.body["reportId"] in listed:
             await self._webhooks.done(record.webhook_id)
             self._metrics.worked_webhook("done")
@@ -101,7 +101,7 @@ class WebhookWork(WorkQueue[list[RecordedEvent]]):
             return
         await self._give_up(record, code)
 
-    async def _give_up(self, record: RecordedEvent, code: str) -> None:
+    async def _give_up(self, record: StoredEvent, code: str) -> None:
         await self._webhooks.done(record.webhook_id, code)
         self._metrics.worked_webhook("given_up")
         report_id, study_id = record.body.get("reportId"), record.body.get("studyId")

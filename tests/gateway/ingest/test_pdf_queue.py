@@ -29,7 +29,7 @@ _OUTBOX = Statement("SELECT count(*) FROM outbox")
 
 
 class Observed:
-    """Observer that counts its calls."""
+    """Metrics that count their calls."""
 
     def __init__(self):
         self.outcomes = []
@@ -449,17 +449,3 @@ async def test_stopping_leaves_what_is_under_way_to_the_next_start(bench):
     bench.source.gate.set()
     assert await bench.queue.once() == 1
     assert await bench.kept() == pdf(500)
-
-
-async def test_a_queue_that_nobody_observes_does_the_same(bench, log):
-    queue = PdfQueue(bench.pdfs, bench.source.stream_pdf, bench.refresh, Pdf())
-    queue.poll = 0
-    await bench.report()
-    for seed in (1, 2):
-        bench.source.has(pdf(500, seed))
-        await queue.once()
-        assert await bench.kept() == pdf(500, seed)
-        await bench.want()
-    bench.source.fails(StoreUnavailable("no disk"))
-    await queue.once()
-    assert [line["event"] for line in log] == ["pdf-changed", "pdf-work-failed"]
