@@ -94,14 +94,6 @@ class MllpReceiver:
         """Latest messages, oldest first."""
         return self._inbox.messages
 
-    async def wait_for(self, control_id: str, *, within: float = 10.0) -> ReceivedMessage:
-        """Return the newest message with this MSH-10; wait for it if necessary.
-
-        Raises:
-            TimeoutError: no such message came within `within` seconds.
-        """
-        return await self._inbox.wait_for(control_id, within=within)
-
     async def __aenter__(self) -> Self:
         # Refuses a wrong SPEC before anything is opened.
         _ = self.plan

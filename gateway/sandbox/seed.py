@@ -6,7 +6,6 @@ The same seed gives the same bytes on every machine. A study does not depend on 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -31,13 +30,6 @@ class AccountContent:
     seeded: tuple[SeededStudy, ...]
     users: tuple[Json, ...]
     revoked: frozenset[str] = field(default_factory=frozenset)
-
-    def documents(self) -> Iterator[tuple[Json, Json, tuple[Json, ...]]]:
-        """Yield for every study: its Study, its `GET /reports` response, and the users that its reports name."""
-        by_id = {user["userId"]: user for user in self.users}
-        for one in self.seeded:
-            named = dict.fromkeys(report["userId"] for report in one.reports)
-            yield one.study, report_list(one.study, one.reports), tuple(by_id[user_id] for user_id in named)
 
     def fresh(self, number: int, created: datetime, kind: str = "signed") -> SeededStudy:
         """Generate a further study; `number` continues the seeded ones. Every fifth has an oddity."""

@@ -6,6 +6,7 @@ import time
 
 import pytest
 import trustme
+from fakes.arrivals import arrived
 
 from gateway.mllp.connection import Connection, Endpoint
 from gateway.mllp.framing import Decoder, Frame
@@ -59,7 +60,7 @@ async def test_f9_it_closes_its_half_and_goes_on_reading(facing):
     await sender.say(message("ID1"))
     assert await sender.rest() == (b"", "closed")
     await sender.say(message("ID2"))
-    assert (await receiver.wait_for("ID2")).answer == "AA"
+    assert (await arrived(receiver, "ID2")).answer == "AA"
     assert await sender.rest() == (b"", "closed"), "its accept cannot be said any more"
 
 
@@ -328,10 +329,10 @@ async def test_over_tls_the_connection_beneath_is_ended(facing, tmp_path, ack):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert("127.0.0.1").configure_cert(context)
     receiver, _ = await facing(ack, tls=context)
-    endpoint = Endpoint("127.0.0.1", receiver.port, tls=TlsSettings(ca_file=tmp_path / "ca.pem"))
+    endpoint = Endpoint("127.0.0.1", receiver.port, tls=TlsSettings(ca_file=tmp_path / "ca.pem"), ack_timeout=5)
     with pytest.raises(FeedError):
         async with await Connection.open(endpoint) as connection:
-            await connection.exchange(message(), within=5)
+            await connection.exchange(message())
 
 
 async def test_a_sender_that_goes_away_does_not_stop_it(facing):

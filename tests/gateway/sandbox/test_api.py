@@ -229,8 +229,8 @@ def test_the_sandbox_runs_until_it_is_interrupted_and_ends_quietly():
         port = free.getsockname()[1]
     code = f"""
 import asyncio
-from gateway.sandbox.upstream import Options, run
-asyncio.run(run(Options(port={port}, studies=2)))
+from gateway.sandbox.upstream import SandboxOptions, run
+asyncio.run(run(SandboxOptions(port={port}, studies=2)))
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     with httpx.Client(transport=httpx.HTTPTransport(retries=8), timeout=20) as client:

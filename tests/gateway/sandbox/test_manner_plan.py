@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from fakes.arrivals import arrived
 
 from gateway.runtime.errors import ConfigError
 from gateway.sandbox.manner_plan import MannerPlan, PlanPart, holds, parse_ack
@@ -116,7 +117,7 @@ async def test_a_mixture_loses_no_message_that_it_has_taken_and_nothing_stops_it
     receiver.ack = "aa"
     sender = await facing.again(receiver)
     await sender.say(message("LAST"))
-    await receiver.wait_for("LAST")
+    await arrived(receiver, "LAST")
     assert faults == []
     assert len({one.answer for one in kept}) > 20
     numbers = [int(one.control_id[2:]) for one in kept[:-1]]
