@@ -101,7 +101,7 @@ def _resumed(last: dict[str, int], names: Sequence[str], reason: str, now: int) 
     found = {}
     for one in names:
         yield from noted("feed-resume-restored", one, reason, now)
-        found[one] = yield from restoring.gone_on(one, now)
+        found[one] = yield from restoring.resume_overridden(one, now)
     return found
 
 
@@ -207,7 +207,7 @@ class JournalReplay:
 
 
 def _replayed(lane: Sequence[JournaledMessage], now: int, *, is_unread: bool) -> Steps[str]:
-    reason = yield from restoring.replayed(lane, now)
+    reason = yield from restoring.restore_lane(lane, now)
     if is_unread and not reason:  # else it would be sent in its old state
         reason = RESTORED
         yield from hold(lane[0].destination, lane[0].study_id, reason, None, now)

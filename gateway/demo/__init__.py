@@ -14,7 +14,7 @@ from gateway.demo.rounds import DemoRound, play
 from gateway.demo.show import comparison, pretty, side_by_side
 from gateway.demo.stage import HOST, Ports, Stage, stage
 from gateway.feed.operator.arguments import EVER
-from gateway.feed.operator.certificate import made_of, said
+from gateway.feed.operator.certificate import certificate_lines, make_certificate
 from gateway.runtime import clock, log
 from gateway.runtime.serving import stop_signal
 from gateway.sandbox.inbox import ReceivedMessage
@@ -75,9 +75,9 @@ async def _certificate(playing: Stage, patience: float) -> str:
     """Return the feed's certificate as text, once nothing is open, or after `patience` seconds."""
     until = clock.monotonic() + patience
     while True:
-        made = await made_of(playing.configuration, playing.engine, [playing.destination], EVER)
+        made = await make_certificate(playing.configuration, playing.engine, [playing.destination], EVER)
         if made.verdict == "certified" or clock.monotonic() >= until:
-            return "\n".join(said(made))
+            return "\n".join(certificate_lines(made))
 
 
 def _welcome(playing: Stage, report_id: str, study_id: str, uid: str) -> str:

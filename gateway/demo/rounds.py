@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from gateway.demo.stage import Stage
 from gateway.feed.operator.report_state import Kind, report_state
 from gateway.runtime import clock
-from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.reconciling import report_records
 from mappings.hl7v2.received import read
 from mappings.patient.identifiers import fhir_id, short_id
 
@@ -58,7 +58,7 @@ async def _became(stage: Stage, report_id: str, study_id: str) -> Kind:
     """Wait until the report is no longer on its way, and return its state in the ledger."""
     until = clock.monotonic() + _DELIVERY
     while True:
-        study = (await recorded(stage.engine, [study_id])).get(study_id)
+        study = (await report_records(stage.engine, [study_id])).get(study_id)
         state = report_state(report_id, study.reports.get(report_id) if study else None, stage.destination).kind
         if state not in _ON_ITS_WAY or clock.monotonic() > until:
             return state

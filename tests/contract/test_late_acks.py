@@ -11,7 +11,7 @@ from fakes.store import rows
 
 from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import late_acks
-from gateway.store.feed.breaker import freed_for_now
+from gateway.store.feed.breaker import free_refused_for_now
 from gateway.store.feed.late_acks import StoredAck
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.messages import SendResult
@@ -40,7 +40,7 @@ async def hear(scene, ack="AA", control_id="ID1", **given) -> StoredAck:
         state = given.get("state", {"A": "delivered", "E": "held", "R": "queued"}[ack[1]])
         return SendResult(head, state, "" if state == "delivered" else ack, ack, **usual.get(state, {}))
 
-    return await scene.engine.do(partial(late_acks.acknowledged, "ehr", control_id, ack, decide, LATER))
+    return await scene.engine.do(partial(late_acks.store_ack, "ehr", control_id, ack, decide, LATER))
 
 
 async def write(engine, sql):
@@ -94,7 +94,7 @@ async def test_of_a_message_to_another_destination_nothing_is_changed(scene, eng
 async def test_a_second_commit_says_nothing_of_the_application(scene, engine):
     heard = await engine.do(
         partial(
-            late_acks.acknowledged,
+            late_acks.store_ack,
             "ehr",
             "ID1",
             "CA",
@@ -147,7 +147,7 @@ async def test_what_may_be_taken_later_holds_its_lane_where_something_was_sent_b
     assert (heard.result.state, heard.result.holds) == ("held", "refused-for-now")
     assert await scene.states() == [("ID1", "held", "AR"), ("ID2", then, "")]
     assert await rows(scene.engine, "SELECT study_id, reason FROM lane") == [("stu_a", "refused-for-now")]
-    assert not await scene.engine.do(partial(freed_for_now, "ehr")), "it would come behind a newer one"
+    assert not await scene.engine.do(partial(free_refused_for_now, "ehr")), "it would come behind a newer one"
 
 
 async def test_once_all_that_was_sent_behind_it_is_refused_too_the_lane_goes_on_in_order(scene, engine):
@@ -168,7 +168,7 @@ async def test_what_the_application_takes_behind_a_refused_one_keeps_the_lane_he
     await scene.deliver()
     await hear(scene, "AR")
     assert (await hear(scene, "AA", "ID2")).outcome == "written"
-    assert not await engine.do(partial(freed_for_now, "ehr"))
+    assert not await engine.do(partial(free_refused_for_now, "ehr"))
     assert [one[1] for one in await scene.states()] == ["held", "delivered"]
 
 

@@ -34,7 +34,7 @@ from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import plans
 from gateway.store.feed.feed_facts import unrouted
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.reconciling import report_records
 from gateway.store.studies import intake
 from gateway.store.studies.kept import kept
 from mappings.model import Cause
@@ -152,7 +152,7 @@ class World:
         counts = dict.fromkeys(("unrouted", "ignored"), 0)
         for study_id in dict.fromkeys(one.study_id for one in self.signed):
             known = kept((await self.engine.fetch(intake.STUDY, study_id=study_id))[0][2])
-            records = (await recorded(self.engine, [study_id]))[study_id]
+            records = (await report_records(self.engine, [study_id]))[study_id]
             rows_of = [tuple(one) for one in await rows(self.engine, ROWS, study_id)]
             for report in known.study.completed:
                 own = [row for row in rows_of if row[1] == report.report_id]
@@ -223,7 +223,7 @@ async def waited(engine: Any, addendum: str, acts: list[Any]) -> None:
             await world.act(*act)
             await world.check()
         (original,) = world.signed
-        record = (await recorded(engine, [original.study_id]))[original.study_id]
+        record = (await report_records(engine, [original.study_id]))[original.study_id]
         made = await rows(engine, "SELECT report_ids FROM message WHERE state = 'delivered'")
         delivered = {report_id for (listed,) in made for report_id in json.loads(listed)}
         assert original.report_id in delivered

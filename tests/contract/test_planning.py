@@ -29,8 +29,8 @@ from gateway.store.feed.feed_facts import WatchedDestination, feed_facts, unrout
 from gateway.store.feed.in_force import in_force_of, plan_made, put_in_force, sent_unasked, unplanned
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.ledger import dead_letters
-from gateway.store.feed.reconciling import recorded
-from gateway.store.feed.restoring import held_back, paused_as
+from gateway.store.feed.reconciling import report_records
+from gateway.store.feed.restoring import hold_destinations, pause_overriding
 from gateway.store.feed.set_back import set_back
 from gateway.store.feed.states import HOLD_FEED, RESTORED
 
@@ -73,7 +73,7 @@ async def apply(feed, *, leaves=False):
 
 
 async def fates(feed, *signed):
-    found = await recorded(feed.engine, [one.study_id for one in signed])
+    found = await report_records(feed.engine, [one.study_id for one in signed])
     ehr = feed.destinations[0]
     return [report_state(one.report_id, found[one.study_id].reports.get(one.report_id), ehr) for one in signed]
 
@@ -489,9 +489,9 @@ async def test_no_plan_is_made_or_applied_while_it_is_not_known_what_was_sent(en
     async with fed(engine) as (feed, receiver):
         await feed.queue(1)
         since = None if reason == RESTORED else 1
-        await engine.do(partial(held_back, ["ehr"], since, 2))
+        await engine.do(partial(hold_destinations, ["ehr"], since, 2))
         await engine.do(lambda: ask(Statement("DELETE FROM lane")))
-        await engine.do(partial(paused_as, ["ehr"], reason, 3))
+        await engine.do(partial(pause_overriding, ["ehr"], reason, 3))
         narrower = with_settings(feed, filter=NOWHERE)
         assert await planned(narrower, UNASKED) == PlanCounts()
         assert (await in_force_of(engine, "ehr")).planned is None
@@ -506,7 +506,7 @@ async def test_no_plan_is_made_or_applied_while_it_is_not_known_what_was_sent(en
 async def test_a_plan_is_applied_unasked_only_once_an_operator_has_had_the_feed_go_on(engine):
     async with fed(engine, filter=NOWHERE) as (feed, receiver):
         await feed.sign(critical=False)
-        await engine.do(partial(held_back, ["ehr"], None, 1))
+        await engine.do(partial(hold_destinations, ["ehr"], None, 1))
         wider = with_settings(feed, filter=ALL)
         assert (await planned(wider, UNASKED)).adds == 1  # it is there to be inspected
         await wider.resume()
@@ -574,7 +574,7 @@ async def test_what_may_have_been_sent_is_never_stopped_by_a_plan_and_its_correc
         if is_made:
             async with feed.serving():
                 await feed.until("queued")
-        await engine.do(partial(held_back, ["ehr"], 1, 2))
+        await engine.do(partial(hold_destinations, ["ehr"], 1, 2))
         await feed.resume()
         narrower = with_settings(feed, filter=NOWHERE)
         assert await planned(narrower, UNASKED) == PlanCounts()
@@ -593,7 +593,7 @@ async def test_a_stop_that_waited_in_the_copy_is_not_done_while_its_study_may_ha
         await feed.queue(1)
         narrower = with_settings(feed, filter=NOWHERE)
         assert (await planned(narrower)).stops == 1
-        await engine.do(partial(held_back, ["ehr"], 1, 2))
+        await engine.do(partial(hold_destinations, ["ehr"], 1, 2))
         await feed.resume()
         assert (await planned(narrower, UNASKED)).stops == 1
         assert [one[1] for one in await states(engine)] == ["to_stop"]
@@ -638,7 +638,7 @@ async def test_a_study_that_could_not_be_planned_is_an_alert_and_planned_later(e
         wider = replace(feed, destinations=(replace(feed.destinations[0], filter=ALL), wide))
         watched = WatchedDestination("ehr", timedelta(minutes=15), timedelta(minutes=15))
         with monkeypatch.context() as patched:
-            patched.setattr(planning, "changed", out_of_memory)
+            patched.setattr(planning, "plan_change", out_of_memory)
             assert await planned(wider) == PlanCounts()
             assert await unplanned(engine, "ehr") == {signed.study_id}
             assert list((await feed_facts(engine, watched, datetime.now(UTC))).planned.values()) == [signed.study_id]
@@ -656,7 +656,7 @@ async def test_a_study_that_could_not_be_planned_is_tried_again_without_a_start(
         lease = await Leases(engine, "planner", 6.0).take("ehr")
         planner = Planner(engine, wider.destinations[0], (), CAREFUL)
         with monkeypatch.context() as patched:
-            patched.setattr(planning, "changed", out_of_memory)
+            patched.setattr(planning, "plan_change", out_of_memory)
             await planner.begin(lease)
             await planner.look()
             assert plan_of(await plans.waiting(engine, "ehr")) == PlanCounts()

@@ -20,7 +20,7 @@ from gateway.store.database.statements import Statement, ask
 from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
 from gateway.store.feed.leaving import left, seen_there
 from gateway.store.feed.ledger import dead_letters
-from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.reconciling import report_records
 
 ROWS = "SELECT state, reason FROM outbox ORDER BY number"
 MESSAGES = "SELECT state, reason FROM message ORDER BY number"
@@ -45,7 +45,7 @@ async def leave(feed, signed, reason="I saw it there"):
 
 
 async def fates(feed, *signed):
-    found = await recorded(feed.engine, [one.study_id for one in signed])
+    found = await report_records(feed.engine, [one.study_id for one in signed])
     ehr = feed.destinations[0]
     known = [report_state(one.report_id, found[one.study_id].reports.get(one.report_id), ehr) for one in signed]
     return [(one.kind, one.detail, one.is_open) for one in known]
@@ -89,7 +89,7 @@ async def test_a_message_of_the_copy_is_closed_and_is_no_dead_letter_that_anybod
         await restored(feed)
         assert await feed.engine.do(partial(seen_there, "ehr", study_id, "seen", micros(clock.now()))) == (0, 1)
         assert [tuple(one) for one in await rows(engine, MESSAGES)] == [("dead_letter", "seen-there")]
-        record = (await recorded(engine, [study_id]))[study_id].reports[report_id]
+        record = (await report_records(engine, [study_id]))[study_id].reports[report_id]
         known = report_state(report_id, record, feed.destinations[0])
         assert (known.kind, known.detail, known.is_open) == ("left", "may-have-been-sent", False)
         assert await dead_letters(engine, "ehr") == []

@@ -11,10 +11,10 @@ from fakes.store import rows
 from gateway.feed.operator.report_state import report_state
 from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import takeover
-from gateway.store.feed.lanes import let_go
+from gateway.store.feed.lanes import release_lane
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.messages import NEVER, SendResult
-from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.reconciling import report_records
 from gateway.store.feed.set_back import set_back
 from gateway.store.feed.takeover import OLD_COPY
 
@@ -52,7 +52,7 @@ async def in_hand(scene, *more):
     first, *_ = await scene.heads()
     await scene.step(claims=[first])
     scene.lease = await Leases(scene.engine, "one", 60.0).take("ehr")
-    await scene.engine.do(partial(takeover.taken_over, scene.lease, [], 5, AT, OVER))
+    await scene.engine.do(partial(takeover.take_over, scene.lease, [], 5, AT, OVER))
     return first
 
 
@@ -83,7 +83,7 @@ async def is_open(engine, report_id="rep_1"):
         class receiver:
             ack_mode = "original"
 
-    record = (await recorded(engine, ["stu_a"]))["stu_a"].reports[report_id]
+    record = (await report_records(engine, ["stu_a"]))["stu_a"].reports[report_id]
     outcome = report_state(report_id, record, Ehr)
     return outcome.is_open, outcome.detail
 
@@ -136,7 +136,7 @@ async def test_where_text_would_be_filed_twice_the_lane_is_held_until_an_operato
     assert [tuple(one) for one in await rows(engine, "SELECT study_id, reason FROM lane")] == [("stu_a", OLD_COPY)]
     assert await is_open(engine) == (True, OLD_COPY)
     assert await mend(scene, restates=False, now=OVER + 1) == []
-    await engine.do(partial(let_go, "ehr", "stu_a", OVER))
+    await engine.do(partial(release_lane, "ehr", "stu_a", OVER))
     assert not await rows(engine, "SELECT study_id FROM lane")
     assert await is_open(engine) == (False, "")
 

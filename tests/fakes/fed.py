@@ -36,7 +36,7 @@ from gateway.sandbox.state import SandboxAccount
 from gateway.settings.feed import Feed
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
-from gateway.store.feed.lanes import let_go
+from gateway.store.feed.lanes import release_lane
 from gateway.store.feed.leases import Leases, paused, resumed
 from mappings.hl7v2 import receiver as profile
 from mappings.profile import Site
@@ -192,7 +192,7 @@ class Fed:
         """Release a held study, as an operator does."""
         now = micros(clock.now())
         name = self.destinations[0].name
-        await self.engine.do(partial(let_go, name, study_id, now, is_corrected=is_corrected))
+        await self.engine.do(partial(release_lane, name, study_id, now, is_corrected=is_corrected))
 
     async def resume(self) -> None:
         """Resume the destination, as an operator does."""

@@ -25,7 +25,7 @@ from gateway.settings.feed import Feed
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import ask
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.new_messages import added
+from gateway.store.feed.new_messages import add_message
 
 ERRORS = {"AR": "207", "CR": "207", "AE": "101"}
 DOWN = "down"
@@ -94,7 +94,7 @@ class Refusing:
         self._count += 1
         priority = 0 if is_critical else 1
         message = new(self._count, restates=f"F{self._count}/", is_critical=is_critical, priority=priority)
-        await self.engine.do(partial(added, "ehr", lane, message, micros(clock.now())))
+        await self.engine.do(partial(add_message, "ehr", lane, message, micros(clock.now())))
         return message.control_id
 
     @asynccontextmanager

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from gateway.feed.alerts.conditions import LEFT_OPEN, NOT_SERVED, UNROUTED, UNSERVED, Alert, alerts
-from gateway.feed.alerts.news import AlertNews, news, seen
+from gateway.feed.alerts.news import AlertNews, news, updated_alert
 from gateway.feed.alerts.webhook import hooks
 from gateway.routing import Destination
 from gateway.runtime import clock
@@ -29,7 +29,7 @@ from gateway.store.database.instants import micros
 from gateway.store.feed.feed_facts import MOST, WatchedDestination, feed_facts, unrouted
 from gateway.store.feed.leases import Leases, standing
 from gateway.store.feed.leaving import left
-from gateway.store.feed.standing_alerts import StandingAlert, kept, standing_alerts
+from gateway.store.feed.standing_alerts import StandingAlert, standing_alerts, store_alerts
 
 Key: TypeAlias = tuple[str, str]  # the code of a condition, and a destination
 EVERY: Final = 15.0  # seconds
@@ -83,7 +83,7 @@ class AlertMonitor:
         self._show(list(alerts_now.values()))
         now = micros(clock.now())
         keys = sorted(before.keys() | alerts_now.keys())
-        current = {key: seen(before.get(key) or StandingAlert(*key), alerts_now.get(key), now) for key in keys}
+        current = {key: updated_alert(before.get(key) or StandingAlert(*key), alerts_now.get(key), now) for key in keys}
         await self._keep(before, current)
         reported = dict(current)
         for report in await self._posted([one for alert in current.values() for one in news(alert, self._hooks, now)]):
@@ -103,7 +103,7 @@ class AlertMonitor:
                 gone = alert.told.keys() - known if not alert.cases else ()  # addresses that left the settings
                 changed.append(replace(alert, told={who: told for who, told in alert.told.items() if who not in gone}))
         if changed:
-            await self._engine.do(partial(kept, changed))
+            await self._engine.do(partial(store_alerts, changed))
 
     async def _posted(self, alert_news: Sequence[AlertNews]) -> list[AlertNews]:
         """Post all alert news at once and return what was taken; the next check posts the rest again."""

@@ -51,7 +51,7 @@ class AlertNews:
         return replace(self.alert, told={**told, self.hook.name: frozenset(known)})
 
 
-def seen(before: StandingAlert, condition: Alert | None, now: int) -> StandingAlert:
+def updated_alert(before: StandingAlert, condition: Alert | None, now: int) -> StandingAlert:
     """Return the stored alert updated to the condition found now (None: it ended), with nothing newly posted.
 
     A new case is unacknowledged. `now` is in microseconds.

@@ -75,7 +75,7 @@ def hooks(settings: Feed) -> Iterator[AlertHook]:
         )
 
 
-def said_by_process(code: str, destination: str, state: str, count: int, since: datetime) -> dict[str, Any]:
+def process_alert_data(code: str, destination: str, state: str, count: int, since: datetime) -> dict[str, Any]:
     """Return the data of an alert about this process itself, for posting without the monitor of the feed."""
     return {
         "alert": code,

@@ -28,8 +28,8 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.feed.leases import PAUSED, Lease, LeaseLost
 from gateway.store.feed.moves import RELEASED, formers
-from gateway.store.feed.new_messages import ComposedStudy, all_made, given_up
-from gateway.store.feed.outbox import Outbox, SettledRow, WaitingRow, look_again
+from gateway.store.feed.new_messages import ComposedStudy, settle_failed, store_composed
+from gateway.store.feed.outbox import Outbox, SettledRow, WaitingRow, retry_held
 from gateway.store.feed.renaming import origin
 from gateway.store.feed.restoring import doubtful_span
 from gateway.store.feed.sent import SentState, read_sent
@@ -93,7 +93,7 @@ class DueRenderer:
             digest = hashlib.sha256("\x1e".join(values).encode()).hexdigest()
             if await facts.claimed(self.engine, fact, digest) != digest:
                 for reason in reasons:
-                    await self.engine.do(partial(look_again, lease, reason, micros(clock.now())))
+                    await self.engine.do(partial(retry_held, lease, reason, micros(clock.now())))
                 await facts.put(self.engine, fact, digest)
 
     async def once(self, lease: Lease) -> int:
@@ -128,7 +128,7 @@ class DueRenderer:
                 composed_studies.append(_beside(result, study_issues.get(request.study_id, set())))
             else:
                 await self._give_up(lease, request.study_id, request.rows, result)
-        numbers = await self.engine.do(partial(all_made, lease, composed_studies, micros(clock.now())))
+        numbers = await self.engine.do(partial(store_composed, lease, composed_studies, micros(clock.now())))
         for known, stored in zip(composed_studies, numbers, strict=True):
             if stored is not None:  # None: the study changed meanwhile, and the next round composes it
                 self._say(known, len(stored))
@@ -197,7 +197,7 @@ class DueRenderer:
         held = [row for row in rows if span and is_doubtful(row, known.study, *span)]
         if held:
             settled = [SettledRow(row.number, "held", MAY_HAVE_BEEN_SENT) for row in held]
-            await self.engine.do(partial(given_up, lease, settled, micros(clock.now())))
+            await self.engine.do(partial(settle_failed, lease, settled, micros(clock.now())))
         return [row for row in rows if row not in held]
 
     async def _give_up(self, lease: Lease, study_id: str, rows: Sequence[WaitingRow], error: Exception) -> None:
@@ -205,7 +205,7 @@ class DueRenderer:
         name, now = self.destination.name, micros(clock.now())
         get_logger().error("message-not-made", destination=name, study_id=study_id, code="internal", exc_info=error)
         held = [SettledRow(row.number, "held", NOT_MADE) for row in rows]
-        await self.engine.do(partial(given_up, lease, held, now))
+        await self.engine.do(partial(settle_failed, lease, held, now))
 
     async def _with_pdfs(self, known: Kept) -> Kept:
         """Return the study with the PDF bytes, if the receiver takes PDFs and they are not too large."""

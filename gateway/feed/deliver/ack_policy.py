@@ -33,7 +33,7 @@ _UNSUPPORTED: Final = frozenset({"200", "201", "202", "203"})
 
 @dataclass(frozen=True, slots=True)
 class AckRuling:
-    """Verdict on a message: what to do with it, and `code`: its code with that of the first error, such as `AE-207`.
+    """Ruling on a message: what to do with it, and `code`: its code with that of the first error, such as `AE-207`.
 
     `pauses`: the destination supports none of our messages. `is_for_now`: it answered AR or CR and may accept the
     message later. Not so for a destination that swaps AE and AR, or for a message type that it never accepts.
@@ -46,7 +46,7 @@ class AckRuling:
 
 
 def ruling_on(ack: Acknowledgement, destination: Destination) -> AckRuling:
-    """Return the verdict on a message, by its acknowledgement."""
+    """Return the ruling on a message, by its acknowledgement."""
     code = f"{ack.code}-{ack.errors[0]}" if ack.errors and ack.code[1] != "A" else ack.code
     meaning = _by_table(ack, destination) or _by_default(ack, destination)
     is_unsupported = meaning != "delivered" and not _UNSUPPORTED.isdisjoint(ack.errors)

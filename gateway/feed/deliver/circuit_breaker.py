@@ -52,7 +52,7 @@ class CircuitBreaker:
             StoreUnavailable: the store cannot be reached.
         """
         changes = self.changes
-        reason, since = await breaker.stands(self._engine, self._destination)
+        reason, since = await breaker.breaker_state(self._engine, self._destination)
         is_breaker = reason in BREAKER_REASONS
         if changes == self.changes:  # otherwise the state changed here while it was being read
             ago = max(0.0, (micros(clock.now()) - since) / _SECOND)
@@ -66,7 +66,7 @@ class CircuitBreaker:
             StoreUnavailable: the store cannot be reached.
         """
         reason, now = APPLICATION_FOR_NOW if is_late else FOR_NOW, micros(clock.now())
-        if await self._engine.do(partial(breaker.opened, self._destination, reason, now)):
+        if await self._engine.do(partial(breaker.open_breaker, self._destination, reason, now)):
             get_logger().error("breaker-open", destination=self._destination, code=reason)
             self._see(reason, clock.monotonic())
             self.probed()
@@ -88,7 +88,7 @@ class CircuitBreaker:
         if result.state != "delivered":
             self._is_committed = False
             if result.holds == FOR_NOW:
-                await self._engine.do(partial(breaker.freed_for_now, self._destination))
+                await self._engine.do(partial(breaker.free_refused_for_now, self._destination))
         elif self._reason == FOR_NOW:
             if not is_late:  # a late acceptance concerns a message that the interface accepted earlier
                 await self._close()
@@ -124,7 +124,9 @@ class CircuitBreaker:
 
     async def _close(self) -> None:
         """Close the breaker in the store and here."""
-        if await self._engine.do(partial(breaker.closed, self._destination, micros(clock.now()), [self._reason])):
+        if await self._engine.do(
+            partial(breaker.close_breaker, self._destination, micros(clock.now()), [self._reason])
+        ):
             get_logger().info("breaker-closed", destination=self._destination)
         self._see("", 0.0)
 

@@ -198,7 +198,7 @@ class DestinationWorker:
         await self._journal.see_that_nothing_is_lost()
         most, now = self._destination.retry.indeterminate_resends, micros(clock.now())
         results, until = self._unwritten.since(guard.lease.fence), self._unwritten.over_at(now)
-        again = await self._engine.do(partial(takeover.taken_over, guard.lease, results, most, now, until))
+        again = await self._engine.do(partial(takeover.take_over, guard.lease, results, most, now, until))
         for result in results:
             self._journal.note(name, result.head, result)
         self._unwritten.forget(results)

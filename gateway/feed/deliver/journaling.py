@@ -115,7 +115,7 @@ class Journaling:
         if self._is_behind:
             names = {*self._destinations, *await restoring.known_destinations(self._engine)}
             now = micros(clock.now())
-            await self._engine.do(partial(restoring.paused_as, sorted(names), RESTORED, now))
+            await self._engine.do(partial(restoring.pause_overriding, sorted(names), RESTORED, now))
             if not was_behind:
                 get_logger().error("database-restored", code=RESTORED, count=len(names), action=_REPLAY)
 

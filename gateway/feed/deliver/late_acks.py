@@ -118,7 +118,7 @@ class LateAcks:
             await clock.sleep(_MOMENT)
         now = micros(clock.now())
         decide = partial(self._decided, ack, late_answer(where, ack.raw), now)
-        return await self._engine.do(partial(late_acks.acknowledged, name, ack.control_id, ack.code, decide, now))
+        return await self._engine.do(partial(late_acks.store_ack, name, ack.control_id, ack.code, decide, now))
 
     def _decided(self, ack: Acknowledgement, attempt: Attempt, now: int, head: Head) -> SendResult:
         """Return the message's new result: as for an immediate answer, but the attempt is counted already."""

@@ -29,9 +29,9 @@ from gateway.store.feed.audit import noted
 from gateway.store.feed.body_hash import ALTERED
 from gateway.store.feed.leases import locked
 from gateway.store.feed.moves import MOVED
-from gateway.store.feed.new_messages import NewMessage, added
+from gateway.store.feed.new_messages import NewMessage, add_message
 from gateway.store.feed.renaming import origin
-from gateway.store.feed.resending import LaneMessage, Resend, is_to_be_made, lane, numbered
+from gateway.store.feed.resending import LaneMessage, Resend, insert_replay_row, is_to_be_made, lane
 from gateway.store.feed.states import MessageState
 from gateway.store.feed.to_send import ToSend, tried
 from mappings.model import Cause
@@ -93,7 +93,7 @@ async def replay_as_sent(  # noqa: PLR0913, PLR0917 (the command's arguments)
         with Progress("replay", "studies") as progress:
             for done, (study_id, report_ids) in enumerate(studies.items()):
                 progress(done, len(studies))
-                outcomes.update(await engine.do(partial(queued_again, again, study_id, report_ids, now)))
+                outcomes.update(await engine.do(partial(queue_again, again, study_id, report_ids, now)))
     messages = counted(outcomes.pop(_SENT, 0), "message")
     say(f"{name} is sent {messages} again as made, each with an MSH-10 of its own")
     _say_refused(outcomes, say)
@@ -121,7 +121,7 @@ def _say_refused(found: Counter[str], say: Say) -> None:
         say(f"{count} refused: {_REFUSED[code]}")
 
 
-def queued_again(again: AsSentReplay, study_id: str, report_ids: frozenset[str] | None, now: int) -> Steps[list[str]]:
+def queue_again(again: AsSentReplay, study_id: str, report_ids: frozenset[str] | None, now: int) -> Steps[list[str]]:
     """Queue the messages of one study again; return `sent` or the reason of refusal for each."""
     found = yield from _became(again, study_id, report_ids, now)
     return [code for _, code in found] or ["nothing-sent"]
@@ -145,9 +145,9 @@ def _became(
             is_critical = original.is_critical and original.state == "dead_letter"
             report_id, version, signed = original.report_id, original.content_version, original.signed
             resend = Resend(study_id, report_id, version, is_critical, again.priority, signed)
-            row, replay = yield from numbered(name, resend, now)
+            row, replay = yield from insert_replay_row(name, resend, now)
             resent_message = _message(original, resend, row, replay, again, is_old=is_old or is_waiting)
-            yield from added(name, study_id, resent_message, now)
+            yield from add_message(name, study_id, resent_message, now)
     return outcomes
 
 

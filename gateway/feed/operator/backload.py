@@ -17,7 +17,7 @@ from gateway.runtime.progress import Progress
 from gateway.settings import Configuration
 from gateway.store.database.instants import micros
 from gateway.store.feed.audit import noted
-from gateway.store.feed.backload import BackloadSpan, backloaded, to_backload, undated
+from gateway.store.feed.backload import BackloadSpan, queue_backload, to_backload, undated
 
 BATCH: Final = 500
 _SECOND: Final = 1_000_000
@@ -54,7 +54,7 @@ async def backload(configuration: Configuration, name: str, asked: BackloadReque
             return int(not consent.dry_run)
         await engine.do(partial(noted, "feed-backload", f"{name} {times}", asked.reason, micros(clock.now())))
         with Progress("backload", "studies") as progress:
-            while queued := await engine.do(partial(backloaded, span, micros(clock.now()), BATCH)):
+            while queued := await engine.do(partial(queue_backload, span, micros(clock.now()), BATCH)):
                 studies, reports = studies + queued[0], reports + queued[1]
                 progress(studies, would.studies)
                 if queued[0] < BATCH:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.feed.operator.arguments import Say, TimeSpan, counted, destination_named, wrong
-from gateway.feed.operator.listing import Listing, listed
+from gateway.feed.operator.listing import Listing, list_studies
 from gateway.feed.operator.report_state import KINDS, UNREMARKABLE, ReportState, report_state
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination, routes_of
@@ -24,7 +24,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.instants import instant_text, micros
 from gateway.store.feed.in_force import in_force_of, unplanned
 from gateway.store.feed.leaving import OpenWork, left
-from gateway.store.feed.reconciling import LedgerRecords, ReportRecord, critical_results, recorded
+from gateway.store.feed.reconciling import LedgerRecords, ReportRecord, critical_results, report_records
 from gateway.store.feed.renaming import known_as
 from gateway.store.feed.resending import signed_within
 
@@ -133,18 +133,18 @@ async def certificate(
     if name is not None:
         destinations = [destination_named(configuration, name)]
     async with store_for_command(configuration, writes=False) as engine:
-        made = await made_of(configuration, engine, destinations, span)
+        made = await make_certificate(configuration, engine, destinations, span)
         if name is None:
             named = {known for one in made.accounts for known in (one.name, one.destination.name)}
             made.left += await left(engine, named)
     if out is not None:
         _write(made, out)
-    for line in said(made):
+    for line in certificate_lines(made):
         say(line)
     return 0 if made.verdict == "certified" else 1
 
 
-async def made_of(
+async def make_certificate(
     configuration: Configuration, engine: Engine, asked: Sequence[Destination], span: TimeSpan
 ) -> Certificate:
     """Make the certificate of the reports signed in a span at these destinations, from a fresh AutoScribe listing.
@@ -153,7 +153,7 @@ async def made_of(
         ConfigError: there is no API key.
         StoreUnavailable: the store cannot be reached.
     """
-    made = Certificate(await listed(configuration), span, [])
+    made = Certificate(await list_studies(configuration), span, [])
     for destination in asked:
         known = replace(destination, name=await known_as(engine, destination.name, destination.formerly))
         made.accounts.append(ReportAccount(destination.name, known))
@@ -170,7 +170,7 @@ async def _fill(made: Certificate, engine: Engine) -> None:
         wanted.setdefault(study_id, set()).add(report_id)
     ids = iter(sorted(wanted))
     while batch := list(islice(ids, _BATCH)):
-        records = await recorded(engine, batch)
+        records = await report_records(engine, batch)
         for study_id in batch:
             _add_study(made, study_id, wanted[study_id], records.get(study_id))
     await _mark_critical(made, engine)
@@ -204,7 +204,7 @@ def _is_within(record: ReportRecord | None, span: TimeSpan) -> bool:
     return record is None or record.signed is None or span.since <= record.signed < span.until
 
 
-def said(made: Certificate) -> Iterator[str]:
+def certificate_lines(made: Certificate) -> Iterator[str]:
     """Yield the lines of the certificate for people."""
     listing = made.listing
     at = instant_text(micros(listing.started))

@@ -67,7 +67,7 @@ class Explained:
     issues: Sequence[MappingIssue]
 
 
-def made(
+def map_and_trace(
     asked: PreviewRequest, document: dict[str, Any], site: Site, receiver: Receiver, at: datetime
 ) -> ExplainedMapping:
     """Map a report and trace all its fields; this takes a second or more of CPU time.

@@ -89,7 +89,7 @@ class DestinationPlan:
         return f"{text}; feed apply {self.name}" if self.plan.size else text
 
 
-async def planned_of(
+async def plan_at(
     engine: Engine, destination: Destination, configuration: Configuration, seconds: float = _LONG
 ) -> DestinationPlan:
     """Return the plan of a destination by the settings in force, or as these settings would make it if they differ.
@@ -166,7 +166,7 @@ async def plan(
     if name is not None:
         destinations = [destination_named(configuration, name)]
     async with store_for_command(configuration, writes=False) as engine:
-        plans_made = [await planned_of(engine, one, configuration) for one in destinations]
+        plans_made = [await plan_at(engine, one, configuration) for one in destinations]
     if as_json:
         as_data = [{**one.said, **({"reports": one.reports} if reports else {})} for one in plans_made]
         say(json.dumps({"destinations": as_data}, indent=2))
@@ -192,7 +192,7 @@ async def note_plans(configuration: Configuration, say: Say) -> None:
         async with engine.opened():
             if not await is_current(engine):
                 return
-            plans_made = [await planned_of(engine, one, configuration, _SHORT) for one in destinations]
+            plans_made = [await plan_at(engine, one, configuration, _SHORT) for one in destinations]
     except (ConfigError, StoreError):
         return  # `check-config --online` reports these
     for planned in plans_made:

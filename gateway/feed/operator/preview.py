@@ -37,7 +37,7 @@ def is_agreed(amount: ToSend, name: str, consent: Consent, say: Say) -> bool:
     if consent.is_given:
         return True
     if amount.messages:
-        say(f"{name} would be sent {said_of(amount)}")
+        say(f"{name} would be sent {in_words(amount)}")
     elif consent.dry_run:
         say(f"{name} would be sent nothing")
     if consent.dry_run:
@@ -56,7 +56,7 @@ def is_agreed(amount: ToSend, name: str, consent: Consent, say: Say) -> bool:
     return False
 
 
-def said_of(amount: ToSend) -> str:
+def in_words(amount: ToSend) -> str:
     """Return the amount in words: `12 messages at least (14 reports of 12 studies), 2 critical, signed … to …`."""
     text = counted(amount.messages, "message")
     if amount.reports:

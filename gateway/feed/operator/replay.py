@@ -24,7 +24,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.feed.audit import noted
 from gateway.store.feed.outbox import Outbox
-from gateway.store.feed.resending import Resend, resent, taken
+from gateway.store.feed.resending import Resend, accepted_reports, queue_replays
 from gateway.store.feed.to_send import ToSend
 from gateway.store.studies import intake
 from gateway.store.studies.kept import Kept, kept
@@ -99,7 +99,7 @@ class Replay:
             return
         known = await asyncio.to_thread(kept, rows[0][2])
         told = (await Outbox(self._engine).told(study_id)).get(name, set())
-        was_taken = await taken(self._engine, name, study_id)
+        was_taken = await accepted_reports(self._engine, name, study_id)
         resends = self._resends(known, report_ids, told, was_taken)
         self._count(known, resends)
         self._batch += resends if self._writes else []
@@ -109,7 +109,7 @@ class Replay:
     async def flush(self, now: int) -> None:
         """Write the queued rows to the store."""
         if self._batch:
-            await self._engine.do(partial(resent, self._destination.name, self._batch, now))
+            await self._engine.do(partial(queue_replays, self._destination.name, self._batch, now))
             self._batch = []
 
     def _count(self, known: Kept, resends: Sequence[Resend]) -> None:

@@ -14,7 +14,7 @@ from gateway.feed.operator.report_state import is_lacking, report_state
 from gateway.routing import Destination
 from gateway.store.database.engine import Engine
 from gateway.store.feed.ledger import dead_letters
-from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.reconciling import report_records
 from gateway.store.feed.resending import BEHIND, USUAL, signed_within, study_of
 from gateway.store.studies import intake
 
@@ -79,7 +79,7 @@ async def _lacking(engine: Engine, studies: Studies, destination: Destination) -
     lacking_by_study: Studies = {}
     ids = iter(sorted(studies))
     while batch := list(islice(ids, _BATCH)):
-        for study_id, known in (await recorded(engine, batch)).items():
+        for study_id, known in (await report_records(engine, batch)).items():
             wanted = studies[study_id]
             lacking = frozenset(
                 report_id

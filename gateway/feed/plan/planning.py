@@ -210,7 +210,7 @@ def _batches(rows: Sequence[PlannedRow]) -> Iterator[Sequence[PlannedRow]]:
 async def _replan(engine: Engine, name: str, lease: Lease | None, reading: PlanInput, in_force: InForce) -> None:
     """Make the plan of one study and store it."""
     for _ in range(_MOST_TRIES):
-        change = await changed(engine, reading, name, in_force)
+        change = await plan_change(engine, reading, name, in_force)
         if change is None:
             return
         try:
@@ -251,7 +251,7 @@ async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignor
     lacking: list[str] = []
 
     async def foresee(reading: PlanInput) -> None:
-        change = await changed(engine, reading, destination.name, in_force)
+        change = await plan_change(engine, reading, destination.name, in_force)
         rows.extend(_waiting(reading, change, destination.name))
 
     async for page in plans.readings(engine, destination.name):
@@ -277,7 +277,7 @@ def _waiting(reading: PlanInput, change: PlanChange | None, name: str) -> Iterat
             yield PlannedRow(0, reading.study_id, new["report_id"], PLANNED, new["reason"], is_critical, signed)
 
 
-async def changed(engine: Engine, reading: PlanInput, name: str, in_force: InForce) -> PlanChange | None:
+async def plan_change(engine: Engine, reading: PlanInput, name: str, in_force: InForce) -> PlanChange | None:
     """Return what the settings in force change for a study; None if nothing.
 
     Raises:

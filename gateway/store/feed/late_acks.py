@@ -11,9 +11,9 @@ from typing import Final, Literal
 
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement, Steps, ask
-from gateway.store.feed.attempts import attempted
-from gateway.store.feed.breaker import freed_for_now
-from gateway.store.feed.holding import freed_without, hold, is_held
+from gateway.store.feed.attempts import store_attempt
+from gateway.store.feed.breaker import free_refused_for_now
+from gateway.store.feed.holding import free_lane_without, hold, is_held
 from gateway.store.feed.leases import locked
 from gateway.store.feed.messages import HEAD, IN_LANE, REFUSED, Head, SendResult, head_of
 from gateway.store.feed.states import FOR_NOW
@@ -64,7 +64,7 @@ async def is_settled(engine: Engine, destination: str, control_id: str) -> bool 
     return str(rows[0][0]) != "sending" if rows else None
 
 
-def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, now: int) -> Steps[StoredAck]:
+def store_ack(destination: str, control_id: str, ack: str, decide: Decide, now: int) -> Steps[StoredAck]:
     """Store the application's acknowledgement of the message with that control id; `ack` is its code.
 
     `decide` determines the message's result. A message that should be sent again but cannot be holds its lane.
@@ -84,12 +84,12 @@ def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, no
     is_committed_again = result.state == "delivered" and result.accepted is None
     if head.state != "delivered" or accepted is not None or is_committed_again:
         outcome: AckOutcome = "repeated" if last == ack else "unmatched"
-        yield from attempted(head.number, kept, head.state, outcome, ack)
+        yield from store_attempt(head.number, kept, head.state, outcome, ack)
         return StoredAck(outcome)
     if result.state == "delivered":
         yield from ask(_ACCEPTED, number=head.number, ack=ack, at=result.accepted)
-        yield from attempted(head.number, kept, result.state, result.reason, ack)
-        yield from freed_without(destination, head.study_id, [head.number])
+        yield from store_attempt(head.number, kept, result.state, result.reason, ack)
+        yield from free_lane_without(destination, head.study_id, [head.number])
         return StoredAck("written", result)
     newer = None
     if result.state == "queued":
@@ -97,10 +97,10 @@ def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, no
     closed = now if result.state in {"dead_letter", "superseded"} else None
     values = {"state": result.state, "reason": result.reason, "ack": ack, "due": result.due, "closed": closed}
     yield from ask(_REFUSED, number=head.number, **values, superseded_by=newer)
-    yield from attempted(head.number, kept, result.state, result.reason, ack)
+    yield from store_attempt(head.number, kept, result.state, result.reason, ack)
     if result.holds:
         yield from hold(destination, head.study_id, result.holds, head.number, now)
-    elif result.reason == IN_LANE and (yield from freed_for_now(destination, head.study_id, result.due)):
+    elif result.reason == IN_LANE and (yield from free_refused_for_now(destination, head.study_id, result.due)):
         result = replace(result, state="queued", reason="")  # messages sent behind the first one are refused too
     return StoredAck("written", result)
 

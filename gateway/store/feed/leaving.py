@@ -14,7 +14,7 @@ from typing import Final
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement, Steps, ask
 from gateway.store.feed.audit import noted
-from gateway.store.feed.holding import freed
+from gateway.store.feed.holding import free_lane
 from gateway.store.feed.leases import locked
 from gateway.store.feed.ledger import IS_LAST
 from gateway.store.feed.restoring import doubt_ends
@@ -181,7 +181,7 @@ def seen_there(destination: str, study_id: str, reason: str, now: int) -> Steps[
     rows = yield from ask(_LEAVE_ROWS, **key)
     messages = yield from ask(_LEAVE_MESSAGES, **key, seen=SEEN_THERE)
     if (yield from ask(_IS_HELD_SO, **lane)):
-        yield from freed(destination, study_id)
+        yield from free_lane(destination, study_id)
     yield from noted("feed-leave", f"{destination} {study_id}", reason, now)
     return len(rows), len(messages)
 

@@ -103,7 +103,7 @@ def settle(rows: Sequence[SettledRow], now: int) -> Steps[None]:
     yield from ask_each(_SETTLE, values)
 
 
-def look_again(lease: Lease, reason: str, now: int) -> Steps[None]:
+def retry_held(lease: Lease, reason: str, now: int) -> Steps[None]:
     """Return rows to the queue that were held for a reason which may be gone.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, Values, ask, ask_each
-from gateway.store.feed.holding import freed_without
+from gateway.store.feed.holding import free_lane_without
 from gateway.store.feed.leases import Lease, held, locked
 from gateway.store.feed.moves import MOVED
 from gateway.store.feed.resending import BEHIND, USUAL
@@ -201,7 +201,7 @@ def change(lease: Lease | None, changed: PlanChange, now: int) -> Steps[None]:
     yield from ask_each(ADD_CAUSE, [{**one, "study_id": study_id, "now": now} for one in changed.new])
     gone = _unsent(messages, *_reports(changed))
     yield from ask_each(_GIVE_UP, [{"number": one, "now": now} for one in gone])
-    yield from freed_without(changed.destination, study_id, gone)
+    yield from free_lane_without(changed.destination, study_id, gone)
 
 
 def _reports(changed: PlanChange) -> tuple[set[str], set[str]]:

@@ -88,7 +88,7 @@ class LedgerRecords:
     reports: dict[str, ReportRecord] = field(default_factory=dict)
 
 
-async def recorded(engine: Engine, study_ids: Sequence[str]) -> dict[str, LedgerRecords]:
+async def report_records(engine: Engine, study_ids: Sequence[str]) -> dict[str, LedgerRecords]:
     """Return those of these studies that are stored, by id."""
     asked = {"study_ids": json.dumps(list(study_ids))}
     records = {

@@ -114,13 +114,13 @@ async def signed_within(engine: Engine, since: int, until: int) -> AsyncIterator
         after, report_id = int(rows[-1][0]), str(rows[-1][1])
 
 
-async def taken(engine: Engine, destination: str, study_id: str) -> set[str]:
+async def accepted_reports(engine: Engine, destination: str, study_id: str) -> set[str]:
     """Return the ids of a study's reports that a destination took at least once."""
     rows = await engine.fetch(_TAKEN, destination=destination, study_id=study_id)
     return {report_id for (listed,) in rows for report_id in json.loads(listed)}
 
 
-def resent(destination: str, resends: Sequence[Resend], now: int) -> Steps[None]:
+def queue_replays(destination: str, resends: Sequence[Resend], now: int) -> Steps[None]:
     """Queue replays of reports in their present state; rows that kept a report from being sent are settled."""
     yield from locked(destination)
     for resend in resends:
@@ -129,7 +129,7 @@ def resent(destination: str, resends: Sequence[Resend], now: int) -> Steps[None]
     yield from ask_each(_SAID, [{**one, "destination": destination, "now": now} for one in reports])
 
 
-def numbered(destination: str, resend: Resend, now: int) -> Steps[tuple[int, int]]:
+def insert_replay_row(destination: str, resend: Resend, now: int) -> Steps[tuple[int, int]]:
     """Insert the outbox row for an as-sent replay; return its number and the replay count."""
     rows = yield from ask(_REPLAY, **_columns(destination, resend, now), state="rendered", settled=now)
     return int(rows[0][0]), int(rows[0][1])

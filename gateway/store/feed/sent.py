@@ -59,10 +59,10 @@ class SentState:
     restored: Mapping[str, frozenset[str]] = field(default_factory=dict)
     is_open: bool = field(default=False, compare=False)
 
-    def without(self, taken_back: Collection[str]) -> SentState:
+    def without(self, withdrawn: Collection[str]) -> SentState:
         """Return a copy in which these numbers are withdrawn."""
         numbers = {
-            report_id: {number: "" if number in taken_back else whose for number, whose in sent_under.items()}
+            report_id: {number: "" if number in withdrawn else whose for number, whose in sent_under.items()}
             for report_id, sent_under in self.numbers.items()
         }
         return replace(self, numbers=numbers)
@@ -85,7 +85,7 @@ def sent_of(destination: str, study_ids: Sequence[str]) -> Steps[dict[str, SentS
     return _each(study_ids, numbers, (yield from ask(_LANE, **asked)))
 
 
-def taken_back(destination: str, study_id: str, reason: str, now: int, *, is_draft: bool) -> Steps[list[int]]:
+def cancel_unsent(destination: str, study_id: str, reason: str, now: int, *, is_draft: bool) -> Steps[list[int]]:
     """Cancel the unsent messages of a study; return their numbers.
 
     Withdrawals for another patient stay: they are owed whatever happens to the study (D13).
@@ -95,7 +95,7 @@ def taken_back(destination: str, study_id: str, reason: str, now: int, *, is_dra
     return [int(number) for (number,) in rows]
 
 
-def left_in_doubt(destination: str, study_id: str, until: int) -> Steps[None]:
+def postpone_doubtful(destination: str, study_id: str, until: int) -> Steps[None]:
     """Keep messages in doubt from being sent again until then."""
     yield from ask(_LEAVE, destination=destination, study_id=study_id, until=until)
 

@@ -14,12 +14,12 @@ from typing import Final, Literal
 
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, ask
-from gateway.store.feed.attempts import attempted, broken_off
-from gateway.store.feed.holding import freed_without, hold
+from gateway.store.feed.attempts import store_attempt, store_broken_attempts
+from gateway.store.feed.holding import free_lane_without, hold
 from gateway.store.feed.leases import Lease, held, locked
 from gateway.store.feed.messages import IN_DOUBT, NEVER, SendResult, write_result
 from gateway.store.feed.moves import MOVED
-from gateway.store.feed.sent import left_in_doubt
+from gateway.store.feed.sent import postpone_doubtful
 
 OLD_COPY: Final = "old-copy"  # reason of a held lane, or of a report that is open
 Repair = Literal["not_needed", "restated", "held"]
@@ -71,7 +71,7 @@ class StaleMessage:
     study_id: str
 
 
-def taken_over(lease: Lease, results: Sequence[SendResult], most: int, now: int, until: int) -> Steps[list[int]]:
+def take_over(lease: Lease, results: Sequence[SendResult], most: int, now: int, until: int) -> Steps[list[int]]:
     """Queue again, byte for byte, what the last holder had in hand and may have sent; return the message numbers.
 
     `results` are results of messages that this process had in hand itself and could not store. The lane of a message in
@@ -88,11 +88,11 @@ def taken_over(lease: Lease, results: Sequence[SendResult], most: int, now: int,
         else:
             yield from write_result(lease.destination, result, now)
     rows = yield from ask(_TAKEN_OVER, destination=lease.destination, now=now, until=until)
-    yield from broken_off([int(number) for number, *_ in rows], now)
+    yield from store_broken_attempts([int(number) for number, *_ in rows], now)
     for number, study_id, doubts in rows:
         if doubts > most:
             yield from hold(lease.destination, str(study_id), IN_DOUBT, int(number), now)
-            yield from left_in_doubt(lease.destination, str(study_id), NEVER)
+            yield from postpone_doubtful(lease.destination, str(study_id), NEVER)
     return [int(number) for number, *_ in rows]
 
 
@@ -102,11 +102,11 @@ def record_delivery(destination: str, result: SendResult, now: int) -> Steps[boo
     columns = {"ack": result.ack, "committed": result.committed, "accepted": result.accepted, "now": now}
     rows = yield from ask(_HEARD, number=result.head.number, **columns)
     if rows:
-        yield from attempted(result.head.number, result.attempt, result.state, result.reason, result.ack)
+        yield from store_attempt(result.head.number, result.attempt, result.state, result.reason, result.ack)
     if rows and result.holds:
         yield from hold(destination, result.head.study_id, result.holds, result.head.number, now)
     elif rows:
-        yield from freed_without(destination, result.head.study_id, [result.head.number])
+        yield from free_lane_without(destination, result.head.study_id, [result.head.number])
     return bool(rows)
 
 

@@ -37,7 +37,7 @@ from gateway.store.feed.in_force import plan_made, put_in_force
 from gateway.store.feed.leases import Lease, Leases
 from gateway.store.feed.new_messages import ComposedStudy, NewMessage
 from gateway.store.feed.outbox import Outbox, SettledRow
-from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.reconciling import report_records
 from gateway.store.feed.sent import read_sent
 from gateway.store.studies.intake import ADD_CAUSE, REVISION, Outdated
 
@@ -333,7 +333,7 @@ class World:
             self._broken(f"{study_id} is certified, and its last word is {last}")
 
     def _is_open(self, study_id: str) -> bool:
-        found = _at_once(recorded(self.direct, [study_id]))[study_id].reports  # type: ignore[arg-type]
+        found = _at_once(report_records(self.direct, [study_id]))[study_id].reports  # type: ignore[arg-type]
         return any(report_state(key, one, self.destination).is_open for key, one in found.items())
 
     def _is_settled(self) -> bool:

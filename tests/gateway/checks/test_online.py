@@ -14,7 +14,7 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
-from gateway.checks.online import findings, looked_at
+from gateway.checks.online import count_seen, findings
 from gateway.ingest.assembly import opened_store
 from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.receiver import MllpReceiver
@@ -63,7 +63,7 @@ async def test_a_key_that_sees_only_what_integrations_made_looks_like_scope_self
 async def test_a_bounded_number_of_studies_is_looked_at_with_the_reports_of_the_signed(tmp_path, monkeypatch):
     monkeypatch.setattr("gateway.checks.online._READ", 13)
     async with online(tmp_path) as configuration:
-        seen = await looked_at(configuration)
+        seen = await count_seen(configuration)
     assert 0 < len(seen.studies) <= 13
     assert seen.names.total() > len(seen.studies) - 3
     assert seen.uncoded
@@ -71,7 +71,7 @@ async def test_a_bounded_number_of_studies_is_looked_at_with_the_reports_of_the_
 
 async def test_where_autoscribe_cannot_be_read_nothing_is_looked_at(tmp_path):
     async with online(tmp_path, upstream={"base_url": "http://127.0.0.1:9"}) as configuration:
-        assert (await looked_at(configuration)).studies == []
+        assert (await count_seen(configuration)).studies == []
 
 
 async def test_a_key_that_sees_nothing_is_named(tmp_path):
