@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from fakes.fed import destination
 from fakes.lanes import stored
@@ -22,8 +22,10 @@ from fakes.simulation.loops import Scheduler
 from fakes.simulation.network import Arrived, Manners, Network, Wire
 from fakes.simulation.store import SECOND, Direct, Distant, done, in_memory
 
+from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.deliver import destination_worker
 from gateway.feed.operator.report_state import report_state
+from gateway.feed.payload import PayloadKind
 from gateway.ingest.settings_in_force import wanted
 from gateway.mllp import peer
 from gateway.routing import Destination, Retry
@@ -98,6 +100,8 @@ class Plan:
 @dataclass
 class Writer:
     """Composer of the messages: one for each study, whose text is the study's present version."""
+
+    payload: ClassVar[PayloadKind] = HL7V2
 
     engine: Distant
     destination: Destination
