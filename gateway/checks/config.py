@@ -65,16 +65,16 @@ def effective(configuration: Configuration) -> Iterator[str]:
     yield f"providers: {len(site.providers.by_name)} names, {len(site.providers.by_user_id)} users"
     for receiver in site.receivers.values():
         yield f"receiver {receiver.name}: {'; '.join(_receiver(receiver))}"
-    for one in configuration.settings.feed.escalate:
-        yield f"escalation after {one.minutes:g} minutes: {urlsplit(one.url.get_secret_value()).hostname}"
+    for escalation in configuration.settings.feed.escalate:
+        yield f"escalation after {escalation.minutes:g} minutes: {urlsplit(escalation.url.get_secret_value()).hostname}"
     for destination in routes_of(configuration).destinations:
         yield f"destination {destination.name}: {'; '.join(_destination(destination, configuration))}"
     for rule in configuration.settings.ignore:
-        said = (f"{key} {_shown(value)}" for key, value in rule if value is not None and key != "name")
-        yield f"ignore {rule.name}: {'; '.join(said)}"
+        conditions = (f"{key} {_shown(value)}" for key, value in rule if value is not None and key != "name")
+        yield f"ignore {rule.name}: {'; '.join(conditions)}"
 
 
-def doubts(configuration: Configuration) -> Iterator[str]:
+def warnings(configuration: Configuration) -> Iterator[str]:
     """List settings that work, but lose information or disclose more than a site may want."""
     site = configuration.site
     yield from _service(configuration)
@@ -82,13 +82,13 @@ def doubts(configuration: Configuration) -> Iterator[str]:
     yield from _numbers(site)
     yield from _facilities(site)
     for receiver in site.receivers.values():
-        for doubt in _receiver_doubts(receiver, configuration):
-            yield f"receiver {receiver.name}: {doubt}"
+        for warning in _receiver_warnings(receiver, configuration):
+            yield f"receiver {receiver.name}: {warning}"
     for destination in routes_of(configuration).destinations:
         if destination.is_enabled and destination.receiver not in site.receivers.values():
-            for doubt in _receiver_doubts(destination.receiver, configuration):
-                yield f"destination {destination.name}: {doubt}"
-    yield from destinations.doubts(configuration)
+            for warning in _receiver_warnings(destination.receiver, configuration):
+                yield f"destination {destination.name}: {warning}"
+    yield from destinations.warnings(configuration)
 
 
 _UNSAID: Final = {
@@ -141,7 +141,7 @@ def _facilities(site: Site) -> Iterator[str]:
             yield f"facility {facility.name}: no code, and no sending_facility: MSH-4 is its name"
 
 
-def _receiver_doubts(receiver: Receiver, configuration: Configuration) -> Iterator[str]:
+def _receiver_warnings(receiver: Receiver, configuration: Configuration) -> Iterator[str]:
     site = configuration.site
     if not site.accession_keys and receiver.accession == "required":
         yield "needs an accession number, and no accession_keys are set: most messages will be held"
@@ -231,7 +231,7 @@ def _authority(authority: AssigningAuthority | None) -> str:
 
 def _facility(facility: Facility) -> str:
     organization = facility.organization
-    said = {
+    fields = {
         "aliases": ", ".join(facility.aliases),
         "time zone": facility.time_zone.key if facility.time_zone else "",
         "name order": facility.name_order or "",
@@ -244,7 +244,7 @@ def _facility(facility: Facility) -> str:
         "phone": organization.phone,
         "address": ", ".join(organization.address),
     }
-    return "; ".join(f"{name} {text}" for name, text in said.items() if text)
+    return "; ".join(f"{name} {text}" for name, text in fields.items() if text)
 
 
 def _dictionary(site: Site) -> str:

@@ -30,24 +30,25 @@ async def of_database(configuration: Configuration) -> AsyncIterator[ConfigError
         if isinstance(engine, Sqlite) and not engine.path.exists():
             return
         async with asyncio.timeout(_SECONDS), engine.opened():
-            findings = [one async for one in _found(engine, configuration)]
+            findings = [finding async for finding in _found(engine, configuration)]
     except (ConfigError, StoreError, TimeoutError) as error:
         reason = "no answer in time" if isinstance(error, TimeoutError) else getattr(error, "detail", "") or str(error)
         yield f"{_UNKNOWN} ({reason}); the service asks when it starts"
         return
-    for one in findings:
-        yield one
+    for finding in findings:
+        yield finding
 
 
 async def _found(engine: Sqlite | Postgres, configuration: Configuration) -> AsyncIterator[ConfigError | str]:
     destinations = routes_of(configuration).destinations
-    names = {one.name for one in destinations if one.is_enabled}
-    for one in destinations:
-        for fault in await name_faults(engine, configuration, one):
+    names = {destination.name for destination in destinations if destination.is_enabled}
+    for destination in destinations:
+        for fault in await name_faults(engine, configuration, destination):
             yield fault
-        if one.formerly and await _is_renamed_soon(engine, one.formerly, one.name):
-            names.add(one.formerly)
-            yield f"destination {one.name}: takes over what stands under {one.formerly} when the gateway starts"
+        if destination.formerly and await _is_renamed_soon(engine, destination.formerly, destination.name):
+            names.add(destination.formerly)
+            takes_over = f"takes over what stands under {destination.formerly} when the gateway starts"
+            yield f"destination {destination.name}: {takes_over}"
     for gone in await left(engine, names):
         yield f"destination {gone.name}: {gone}"
 

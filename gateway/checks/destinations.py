@@ -69,16 +69,16 @@ def unassigned(configuration: Configuration) -> Iterator[ConfigError]:
                 reported.add(fault.key)
 
 
-def doubts(configuration: Configuration) -> Iterator[str]:
+def warnings(configuration: Configuration) -> Iterator[str]:
     """List destination settings that work, but may not be intended. Call it only if there are no faults."""
     destinations = routes_of(configuration).destinations
     for destination in destinations:
         if not destination.is_enabled:
             yield f"destination {destination.name}: enabled is off: nothing is queued for it"
             continue
-        checks = _doubts_of_acks(destination, configuration), _doubts_of_filters(destination, configuration)
-        for doubt in (*_doubts_of_sending(destination), *chain(*checks)):
-            yield f"destination {destination.name}: {doubt}"
+        checks = _warnings_of_acks(destination, configuration), _warnings_of_filters(destination, configuration)
+        for warning in (*_warnings_of_sending(destination), *chain(*checks)):
+            yield f"destination {destination.name}: {warning}"
     if any(one.is_enabled for one in destinations):
         yield from _uncovered(configuration)
 
@@ -226,7 +226,7 @@ def _own_switches(destination: Destination, configuration: Configuration) -> Ite
 _CHECKS: Final = (_tls_files, _directory, _names, _name_orders, _receivers_own, _header, _own_switches)
 
 
-def _doubts_of_sending(destination: Destination) -> Iterator[str]:
+def _warnings_of_sending(destination: Destination) -> Iterator[str]:
     transport, now = destination.transport, clock.now()
     if destination.dry_run:
         yield "dry_run is on: nothing is sent"
@@ -246,7 +246,7 @@ def _doubts_of_sending(destination: Destination) -> Iterator[str]:
             yield f"client_cert expires in {left.days} days"
 
 
-def _doubts_of_acks(destination: Destination, configuration: Configuration) -> Iterator[str]:
+def _warnings_of_acks(destination: Destination, configuration: Configuration) -> Iterator[str]:
     """Note if a destination's own `ack_table` replaces the one of its profile."""
     profile = configuration.site.receiver(_table(destination, configuration).receiver)
     if profile.ack_table and destination.receiver.ack_table != profile.ack_table:
@@ -258,7 +258,7 @@ def _is_open(transport: Mllp) -> bool:
     return transport.ack_listen is not None and transport.ack_tls is None and not is_loopback(transport.ack_listen[0])
 
 
-def _doubts_of_filters(destination: Destination, configuration: Configuration) -> Iterator[str]:
+def _warnings_of_filters(destination: Destination, configuration: Configuration) -> Iterator[str]:
     table, statuses = _table(destination, configuration), destination.filter.statuses
     for missing, effect in _UNTOLD.items():
         if missing not in statuses:
@@ -273,7 +273,7 @@ def _doubts_of_filters(destination: Destination, configuration: Configuration) -
             yield f"modalities[{index}] is none of {', '.join(MODALITIES)}: it matches only this exact spelling"
     if destination.receiver.takes_pdf and configuration.settings.pdf.ingest == "link":
         yield "sends PDFs, and pdf.ingest is link: no PDF is stored, so none is sent"
-    yield from _doubts_of_authority(destination, configuration.site)
+    yield from _warnings_of_authority(destination, configuration.site)
     is_named = destination.filter.scope.facilities is not None or bool(configuration.site.sending_facility)
     if not is_named and any(
         str(rule.field) == "MSH-4" and rule.level == "block" for rule in destination.receiver.rules
@@ -281,7 +281,7 @@ def _doubts_of_filters(destination: Destination, configuration: Configuration) -
         yield "needs MSH-4, and there is no sending_facility: a report that names no facility is not sent"
 
 
-def _doubts_of_authority(destination: Destination, site: Site) -> Iterator[str]:
+def _warnings_of_authority(destination: Destination, site: Site) -> Iterator[str]:
     """Note how MRNs of unnamed facilities, or of several under one authority, are treated (D11)."""
     is_of_all = destination.filter.scope.facilities is None
     if destination.mrn_authority == "facility" and is_of_all and site.default_facility is None:

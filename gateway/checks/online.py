@@ -63,7 +63,7 @@ async def findings(configuration: Configuration) -> AsyncIterator[ConfigError]:
         yield finding
 
 
-async def looked_at(configuration: Configuration) -> Seen:
+async def count_seen(configuration: Configuration) -> Seen:
     """Count the data of the first studies in AutoScribe, a hundred at most, with the reports of signed ones.
 
     The result is empty if AutoScribe cannot be read; `findings` reports the reason.

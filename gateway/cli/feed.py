@@ -174,7 +174,7 @@ def replay(
     from gateway.feed.operator import replay as replaying
     from gateway.feed.operator.arguments import id_of, span_of, wrong
     from gateway.feed.operator.preview import Consent
-    from gateway.feed.operator.selection import Chosen
+    from gateway.feed.operator.selection import ChosenStudies
 
     if force_old and not (as_sent and reason):
         raise wrong(
@@ -184,7 +184,9 @@ def replay(
         raise wrong("--missing", "with --as-sent", "Write one of the two; --dead-letters goes with --as-sent.")
     configuration, consent = load(config), Consent(dry_run, yes)
     span = None if since is None and until is None else span_of(since, until, configuration.zone)
-    chosen = Chosen(id_of(study) if study else None, id_of(report) if report else None, span, dead_letters, missing)
+    chosen = ChosenStudies(
+        id_of(study) if study else None, id_of(report) if report else None, span, dead_letters, missing
+    )
     if as_sent:
         work = resending.replay_as_sent(configuration, name, chosen, reason, consent, print, force_old=force_old)
     else:
@@ -214,7 +216,7 @@ def backload(
     from gateway.feed.operator.preview import Consent
 
     configuration = load(config)
-    asked = history.History(span_of(since, until, configuration.zone), rate, missing, reason)
+    asked = history.BackloadRequest(span_of(since, until, configuration.zone), rate, missing, reason)
     sys.exit(_run(history.backload(configuration, name, asked, Consent(dry_run, yes), print)))
 
 

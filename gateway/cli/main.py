@@ -271,11 +271,11 @@ def listen(
     ] = None,
 ) -> None:
     """Run an MLLP receiver for tests: print each message readably, and answer as --ack says."""
-    from gateway.sandbox.late_acks import Address
+    from gateway.sandbox.late_acks import AckAddress
     from gateway.sandbox.listen import run_listen
     from gateway.sandbox.receiver import MllpReceiver
 
-    address = Address.parse(reply_to) if reply_to is not None else None
+    address = AckAddress.parse(reply_to) if reply_to is not None else None
     sys.exit(_run(run_listen(MllpReceiver(host, port, ack, out, reply_to=address))))
 
 
@@ -300,8 +300,8 @@ def check_config(
     configuration = load(config)
     for line in config_check.effective(configuration):
         print(line)
-    for doubt in config_check.doubts(configuration):
-        print(f"note: {doubt}", file=sys.stderr)
+    for warning in config_check.warnings(configuration):
+        print(f"note: {warning}", file=sys.stderr)
     _run(note_plans(configuration, _say_aside))
     code = _run(operator.check_database(configuration, _say_aside))
     if online:

@@ -16,7 +16,7 @@ from gateway.checks.config import api_key
 from gateway.checks.database import of_database
 from gateway.checks.doctor.advice import advice
 from gateway.checks.doctor.seen import Seen
-from gateway.checks.online import findings, looked_at
+from gateway.checks.online import count_seen, findings
 from gateway.crawl.crawler import crawl_once
 from gateway.ingest.assembly import engine_of, indexed_anew, pipeline_of, store_for_command
 from gateway.routing import routes_of
@@ -73,7 +73,7 @@ async def check_online(configuration: Configuration, say: Say) -> int:
         names = [one.name for one in routes_of(configuration).destinations if one.is_enabled]
         others = f"the database and {', '.join(names)} answer" if names else "and the database answer"
         say(f"online: AutoScribe, its PDF store{',' if names else ''} {others} as they should")
-    advise(await looked_at(configuration), configuration, say)
+    advise(await count_seen(configuration), configuration, say)
     return 1 if found else 0
 
 

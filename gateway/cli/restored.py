@@ -72,7 +72,7 @@ async def resume_restored(
             say(f"{counted(foreign, 'journal')} of another database: not read")
         if not own:
             raise wrong("--restored", "no journal of this database", f"Name it with --journal; else {_HOLD}.")
-        heard = await restoring.heard(engine)
+        heard = await restoring.recorded_batches(engine)
         replay = JournalReplay(engine, configuration.site, crawl, say)
         await replay.run(lanes_of(own.values(), heard, await _called_now(engine, own.values())))
         lacking = lacking_of(own, heard)
@@ -97,11 +97,11 @@ async def resume_restored(
 
 def _resumed(last: dict[str, int], names: Sequence[str], reason: str, now: int) -> Steps[dict[str, str]]:
     """Mark the journals as replayed and resume the destinations; return for each why it stays paused, if it does."""
-    yield from restoring.hear(last)
+    yield from restoring.record_batches(last)
     found = {}
     for one in names:
         yield from noted("feed-resume-restored", one, reason, now)
-        found[one] = yield from restoring.gone_on(one, now)
+        found[one] = yield from restoring.resume_overridden(one, now)
     return found
 
 
@@ -207,7 +207,7 @@ class JournalReplay:
 
 
 def _replayed(lane: Sequence[JournaledMessage], now: int, *, is_unread: bool) -> Steps[str]:
-    reason = yield from restoring.replayed(lane, now)
+    reason = yield from restoring.restore_lane(lane, now)
     if is_unread and not reason:  # else it would be sent in its old state
         reason = RESTORED
         yield from hold(lane[0].destination, lane[0].study_id, reason, None, now)

@@ -44,13 +44,13 @@ def start(
     """Run an AutoScribe look-alike: reports, studies, users, PDFs, webhooks, and faults on request."""
     if context.invoked_subcommand is not None:
         return
-    from gateway.sandbox.upstream import Options, run
-    from gateway.sandbox.webhooks import Target
+    from gateway.sandbox.upstream import SandboxOptions, run
+    from gateway.sandbox.webhooks import WebhookTarget
 
     if (webhook_url is None) != (webhook_key is None):
         problem = "--webhook-url and --webhook-key go together: an event is signed or not sent"
         raise ConfigError("command line", "sandbox", problem, "Give both or neither.")
-    options = Options(
+    options = SandboxOptions(
         port=port,
         studies=studies,
         seed=seed,
@@ -58,7 +58,7 @@ def start(
         faults=tuple(fault or ()),
         switches=tuple(switch or ()),
         api_key=api_key,
-        webhook=Target(webhook_url, webhook_key) if webhook_url and webhook_key else None,
+        webhook=WebhookTarget(webhook_url, webhook_key) if webhook_url and webhook_key else None,
     )
     sys.exit(exit_code(run(options)))
 

@@ -14,7 +14,7 @@ from gateway.demo.rounds import DemoRound, play
 from gateway.demo.show import comparison, pretty, side_by_side
 from gateway.demo.stage import HOST, Ports, Stage, stage
 from gateway.feed.operator.arguments import EVER
-from gateway.feed.operator.certificate import made_of, said
+from gateway.feed.operator.certificate import certificate_lines, make_certificate
 from gateway.runtime import clock, log
 from gateway.runtime.serving import stop_signal
 from gateway.sandbox.inbox import ReceivedMessage
@@ -65,8 +65,8 @@ def _judge(played: DemoRound) -> int:
     _print(side_by_side(columns, width))
     _print("")
     _print(comparison(rows, width))
-    agree = all(row.agrees for row in rows) and played.fate == "AA"
-    answer = "acknowledged with AA" if played.fate == "AA" else f"not acknowledged: {played.fate}"
+    agree = all(row.agrees for row in rows) and played.state == "AA"
+    answer = "acknowledged with AA" if played.state == "AA" else f"not acknowledged: {played.state}"
     _print(f"\n{answer}; " + ("all three agree" if agree else "they do not agree") + "\n")
     return 0 if agree else 1
 
@@ -75,9 +75,9 @@ async def _certificate(playing: Stage, patience: float) -> str:
     """Return the feed's certificate as text, once nothing is open, or after `patience` seconds."""
     until = clock.monotonic() + patience
     while True:
-        made = await made_of(playing.configuration, playing.engine, [playing.destination], EVER)
+        made = await make_certificate(playing.configuration, playing.engine, [playing.destination], EVER)
         if made.verdict == "certified" or clock.monotonic() >= until:
-            return "\n".join(said(made))
+            return "\n".join(certificate_lines(made))
 
 
 def _welcome(playing: Stage, report_id: str, study_id: str, uid: str) -> str:
@@ -98,7 +98,7 @@ try in another terminal:
 def _line(playing: Stage, played: DemoRound) -> str:
     address = f"{playing.fhir_base}/DiagnosticReport/{played.diagnostic_report['id']}"
     status = played.diagnostic_report["status"]
-    return f"=== {status} in FHIR, its ORU^R01 {played.fate}: curl -s '{address}'\n"
+    return f"=== {status} in FHIR, its ORU^R01 {played.state}: curl -s '{address}'\n"
 
 
 def _print_message(message: ReceivedMessage) -> None:

@@ -121,12 +121,13 @@ def _digits(text: str) -> str:
 
 
 def _text(report: Json, diagnostic_report: Json, received: Received) -> AgreementRow:
-    said = report.get("reportPlainText", "")
+    original = report.get("reportPlainText", "")
     form = next(one for one in diagnostic_report["presentedForm"] if one["contentType"].startswith("text/plain"))
     shown = base64.b64decode(form["data"]).decode()
     sent = "\n".join(report_lines(received))
-    counted = [f"{len(text.splitlines())} lines, {len(text)} characters" for text in (said, shown, sent)]
-    return AgreementRow("text", counted[0], counted[1], counted[2], said == shown and normal_form(said) == sent)
+    counted = [f"{len(text.splitlines())} lines, {len(text)} characters" for text in (original, shown, sent)]
+    is_same = original == shown and normal_form(original) == sent
+    return AgreementRow("text", counted[0], counted[1], counted[2], is_same)
 
 
 def report_lines(received: Received) -> list[str]:

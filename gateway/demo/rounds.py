@@ -15,9 +15,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from gateway.demo.stage import Stage
-from gateway.feed.operator.fate import Kind, fate
+from gateway.feed.operator.report_state import Kind, report_state
 from gateway.runtime import clock
-from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.reconciling import report_records
 from mappings.hl7v2.received import read
 from mappings.patient.identifiers import fhir_id, short_id
 
@@ -29,13 +29,13 @@ _ON_ITS_WAY: Final = frozenset({"not ingested", "queued"})
 
 @dataclass(frozen=True, slots=True)
 class DemoRound:
-    """Result of one round; `fate` is the report's state in a certificate, `AA` if the listener accepted the message."""
+    """Result of one round; `state` is that of the report in a certificate, `AA` if the listener accepted it."""
 
     report: Mapping[str, Any]
     diagnostic_report: Mapping[str, Any]
     patient: Mapping[str, Any]
     message: bytes
-    fate: Kind
+    state: Kind
 
 
 async def play(stage: Stage, report_id: str, study_id: str) -> DemoRound:
@@ -58,10 +58,10 @@ async def _became(stage: Stage, report_id: str, study_id: str) -> Kind:
     """Wait until the report is no longer on its way, and return its state in the ledger."""
     until = clock.monotonic() + _DELIVERY
     while True:
-        study = (await recorded(stage.engine, [study_id])).get(study_id)
-        found = fate(report_id, study.reports.get(report_id) if study else None, stage.destination).kind
-        if found not in _ON_ITS_WAY or clock.monotonic() > until:
-            return found
+        study = (await report_records(stage.engine, [study_id])).get(study_id)
+        state = report_state(report_id, study.reports.get(report_id) if study else None, stage.destination).kind
+        if state not in _ON_ITS_WAY or clock.monotonic() > until:
+            return state
         await clock.sleep(_MOMENT)
 
 

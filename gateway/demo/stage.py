@@ -26,8 +26,8 @@ from gateway.sandbox.inbox import ReceivedMessage
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.receiver import MllpReceiver
 from gateway.sandbox.state import SandboxAccount
-from gateway.sandbox.upstream import Options, open_sandbox
-from gateway.sandbox.webhooks import Target
+from gateway.sandbox.upstream import SandboxOptions, open_sandbox
+from gateway.sandbox.webhooks import WebhookTarget
 from gateway.settings import Configuration, Database, DestinationSettings, Server, Settings, Upstream, Webhook
 from gateway.store.database.engine import Engine
 from gateway.store.feed.in_force import in_force_of
@@ -102,8 +102,8 @@ async def stage(ports: Ports, on_message: Callable[[ReceivedMessage], object]) -
         gateway_socket = stack.enter_context(listening_socket(HOST, ports.gateway))
         receiver = await stack.enter_async_context(MllpReceiver(HOST, ports.mllp, on_message=on_message))
         port, key = gateway_socket.getsockname()[1], f"whsec_{secrets.token_hex(32)}"
-        webhook = Target(f"http://{HOST}:{port}/webhooks/autoscribe", key)
-        options = Options(host=HOST, port=upstream_socket.getsockname()[1], webhook=webhook)
+        webhook = WebhookTarget(f"http://{HOST}:{port}/webhooks/autoscribe", key)
+        options = SandboxOptions(host=HOST, port=upstream_socket.getsockname()[1], webhook=webhook)
         sandbox, account = open_sandbox(options, follows_clock=True)
         folder = Path(stack.enter_context(TemporaryDirectory()))
         settings = _settings(options, port, key, _listener(receiver.port, account.now()), folder)
@@ -118,7 +118,7 @@ async def stage(ports: Ports, on_message: Callable[[ReceivedMessage], object]) -
 
 
 def _settings(
-    options: Options, port: int, webhook_key: str, destination: DestinationSettings, folder: Path
+    options: SandboxOptions, port: int, webhook_key: str, destination: DestinationSettings, folder: Path
 ) -> Settings:
     """Build the demo's settings: no environment, which may name a real AutoScribe, and a temporary database."""
     return Settings.model_construct(

@@ -5,36 +5,41 @@ Carries out no clause of a standard; decision D8: control rows are read within a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.ingest import Pipeline
-from gateway.runtime import clock
 from gateway.runtime.errors import StoreError
 from gateway.runtime.log import code_of, get_logger
+from gateway.runtime.work_queue import WorkQueue
 from gateway.store.database.controls import Control, Controls
 
-EVERY: Final = 1.0
 MOST: Final = 50
 REFRESH: Final = "refresh"
 RERENDER: Final = "rerender"
 
 
-class ControlWork:
-    """Worker for the control rows, one after the other."""
+class ControlWork(WorkQueue[Sequence[Control]]):
+    """Worker for the control rows: one item is all open rows, and its rows are run one after the other."""
 
     def __init__(self, controls: Controls, pipeline: Pipeline) -> None:
+        super().__init__(slots=1)
         self._controls, self._pipeline = controls, pipeline
 
-    async def once(self) -> int:
-        """Run the open requests; return their number.
+    async def due(self, most: int) -> dict[str, Sequence[Control]]:
+        """Read the open requests, oldest first."""
+        rows = await self._controls.open(max(most, MOST))
+        return {"open": rows} if rows else {}
+
+    async def work(self, item: Sequence[Control]) -> None:
+        """Run the open requests.
 
         A request that fails is logged and marked as done: the next ingest of the study covers it.
 
         Raises:
             StoreUnavailable: the store cannot be reached; unfinished requests stay open.
         """
-        rows = await self._controls.open(MOST)
-        for row in rows:
+        for row in item:
             try:
                 await self._do(row)
             except StoreError:
@@ -42,18 +47,10 @@ class ControlWork:
             except Exception as error:
                 get_logger().error("control-failed", action=row.verb, study_id=row.argument, exc_info=error)
             await self._controls.done(row.number)
-        return len(rows)
 
-    async def run(self) -> None:
-        """Look for requests every second, until cancelled."""
-        while True:
-            count = 0
-            try:
-                count = await self.once()
-            except Exception as error:
-                get_logger().warning("control-not-done", code=code_of(error), exc_info=error)
-            if count < MOST:
-                await clock.sleep(EVERY)
+    def failed(self, error: Exception) -> None:
+        """Log a failure; the requests stay open."""
+        get_logger().warning("control-not-done", code=code_of(error), exc_info=error)
 
     async def _do(self, row: Control) -> None:
         if row.verb == REFRESH:

@@ -7,11 +7,10 @@ secret, and appears in no row, log line or metric.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Final, Literal, Protocol
+from typing import Final
 
 from gateway.runtime import clock
 from gateway.runtime.errors import (
@@ -23,16 +22,16 @@ from gateway.runtime.errors import (
     UpstreamKeyRefused,
 )
 from gateway.runtime.log import code_of, get_logger
+from gateway.runtime.metrics import Metrics
+from gateway.runtime.work_queue import WorkQueue
 from gateway.settings import Pdf
 from gateway.store.studies.pdfs import Overtaken, PdfClaim, Pdfs, Untold, WantedPdf
 from gateway.upstream.pdf_stream import OPERATION, PdfStream
 
 Fetch = Callable[[str], AbstractAsyncContextManager[PdfStream]]
 Refresh = Callable[[str], Awaitable[object]]
-Outcome = Literal["kept", "again", "unavailable", "overtaken"]
 
 LOOP: Final = "pdf"
-POLL: Final = 1.0  # seconds
 LONGEST: Final = 1800.0  # seconds for one PDF
 FIRST_WAIT: Final = 2.0  # seconds, doubled each time, after a failure that passes by itself
 FIRST_LONG_WAIT: Final = 30.0  # seconds, four times as long each time, after a refusal: a PDF may come late
@@ -40,105 +39,30 @@ TELL_AGAIN: Final = timedelta(minutes=2)
 _MOST_DOUBLINGS: Final = 16
 
 
-class PdfObserver(Protocol):
-    """Observer of the queue, for metrics."""
-
-    def worked_pdf(self, outcome: Outcome) -> None:
-        """Count a PDF that was fetched and kept, or not; `overtaken`: another process fetches it."""
-
-    def changed_pdf(self) -> None:
-        """Count a PDF whose bytes changed although its report's text did not."""
-
-    def failed_round(self, loop: str) -> None:
-        """Count a round in which the store failed; the loop goes on."""
-
-
-class UnobservedPdfs:
-    """Observer that does nothing."""
-
-    def worked_pdf(self, outcome: Outcome) -> None:
-        """Do nothing."""
-
-    def changed_pdf(self) -> None:
-        """Do nothing."""
-
-    def failed_round(self, loop: str) -> None:
-        """Do nothing."""
-
-
-UNOBSERVED: Final = UnobservedPdfs()
-
-
-class PdfQueue:
-    """Queue that fetches several PDFs at a time. `wake` starts a look at once; otherwise the next poll finds new work.
+class PdfQueue(WorkQueue[Untold | WantedPdf]):
+    """Queue that fetches several PDFs at a time, and has their studies refreshed.
 
     `fetch` is `UpstreamClient.stream_pdf`, `refresh` ingests a stored study again. An outage or a refused API key is
     waited out without limit. A PDF that AutoScribe refuses is given up after a few attempts.
     """
 
-    def __init__(
-        self, pdfs: Pdfs, fetch: Fetch, refresh: Refresh, settings: Pdf, observer: PdfObserver = UNOBSERVED
-    ) -> None:
+    def __init__(self, pdfs: Pdfs, fetch: Fetch, refresh: Refresh, settings: Pdf, metrics: Metrics) -> None:
+        super().__init__(settings.concurrency)
         self._pdfs, self._source, self._refresh = pdfs, fetch, refresh
-        self._settings, self._observer = settings, observer
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._woken = asyncio.Event()
+        self._settings, self._metrics = settings, metrics
 
-    def wake(self) -> None:
-        """Look for work at once."""
-        self._woken.set()
+    async def due(self, most: int) -> dict[str, Untold | WantedPdf]:
+        """Read studies to refresh, which come first, and PDFs to fetch, by report."""
+        due: list[Untold | WantedPdf] = [*await self._pdfs.untold(clock.now(), most)]
+        due += await self._pdfs.wanted(clock.now(), most)
+        return {work_item.report_id: work_item for work_item in due}
 
-    async def once(self) -> int:
-        """Run one round: fetch as many PDFs as there are free slots, and wait for them; return how many were begun.
-
-        Raises:
-            StoreUnavailable: the store could not be asked.
-        """
-        begun = await self._begin()
-        await asyncio.gather(*self._tasks.values())
-        return begun
-
-    async def run(self) -> None:
-        """Work until cancelled; fetches under way are then stopped, and are due again when their claim expires."""
+    async def work(self, item: Untold | WantedPdf) -> None:
+        """Fetch a PDF, or refresh the study of one that was fetched."""
         try:
-            while True:
-                try:
-                    await self._begin()
-                except Exception as error:
-                    self._failed(error)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(POLL):
-                        await self._woken.wait()
-                self._woken.clear()
-        finally:
-            under_way = list(self._tasks.values())
-            for task in under_way:
-                task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
-
-    async def _begin(self) -> int:
-        """Start due work as slots are free; studies to refresh come first."""
-        busy = set(self._tasks)  # before the query: the rows of a task that ends meanwhile may still be in the result
-        most = self._settings.concurrency
-        due: list[Untold | WantedPdf] = [*await self._pdfs.untold(clock.now(), most + len(busy))]
-        due += await self._pdfs.wanted(clock.now(), most + len(busy))
-        work = {one.report_id: one for one in due if one.report_id not in busy}
-        chosen = list(work.values())[: max(most - len(busy), 0)]
-        for work_item in chosen:
-            self._tasks[work_item.report_id] = asyncio.create_task(self._work(work_item))
-        return len(chosen)
-
-    async def _work(self, work_item: Untold | WantedPdf) -> None:
-        try:
-            await (self._tell(work_item) if isinstance(work_item, Untold) else self._fetch(work_item))
+            await (self._tell(item) if isinstance(item, Untold) else self._fetch(item))
         except Overtaken:
-            self._observer.worked_pdf("overtaken")
-        except Exception as error:
-            self._failed(error)
-            await clock.sleep(POLL)  # the work is still due, or will be when its claim expires
-        finally:
-            del self._tasks[work_item.report_id]
-            self.wake()
+            self._metrics.worked_pdf("overtaken")
 
     async def _fetch(self, wanted: WantedPdf) -> None:
         claim = await self._pdfs.claim(wanted)
@@ -152,8 +76,8 @@ class PdfQueue:
         untold = await claim.keep()
         if claim.is_other_of_same_text:
             get_logger().warning("pdf-changed", report_id=wanted.report_id, study_id=wanted.study_id)
-            self._observer.changed_pdf()
-        self._observer.worked_pdf("kept")
+            self._metrics.changed_pdf()
+        self._metrics.worked_pdf("kept")
         await self._tell(untold)
 
     async def _copy(self, claim: PdfClaim) -> None:
@@ -183,11 +107,11 @@ class PdfQueue:
         if not _passes(error) and attempts >= self._settings.attempts:
             await claim.give_up(code, attempts)
             get_logger().error("pdf-unavailable", **fields)
-            self._observer.worked_pdf("unavailable")
+            self._metrics.worked_pdf("unavailable")
             return
         wait = min(_wait(attempts, error), self._settings.max_wait)
         await claim.again(clock.now() + timedelta(seconds=wait), code, attempts)
-        self._observer.worked_pdf("again")
+        self._metrics.worked_pdf("again")
 
     async def _tell(self, untold: Untold) -> None:
         """Refresh the study, so that its resources show the PDF (D28: a new FHIR version, no v2 message)."""
@@ -195,8 +119,9 @@ class PdfQueue:
         await self._refresh(untold.study_id)
         await self._pdfs.told(untold)
 
-    def _failed(self, error: Exception) -> None:
-        self._observer.failed_round(LOOP)
+    def failed(self, error: Exception) -> None:
+        """Count and log a failure; the work is still due, or will be when its claim expires."""
+        self._metrics.failed_round(LOOP)
         get_logger().error("pdf-work-failed", exc_info=error)
 
 

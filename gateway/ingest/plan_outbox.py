@@ -14,7 +14,7 @@ from typing import Any, Final
 from gateway.ingest.map_study import NEW_TEXT
 from gateway.routing import InForce, Routed, Routes, routed
 from gateway.routing.owed import SAYS, news, owed
-from gateway.routing.plan import Step
+from gateway.routing.plan import PlanStep
 from gateway.store.database.instants import micros
 from mappings.life.changes import Change
 from mappings.model import Cause, CauseKind, Report
@@ -78,7 +78,7 @@ def _goes_to(name: str, cause: Cause, row: Routed) -> bool:
     return (row.destination, row.state) == (name, "waiting") and cause.kind in SAYS
 
 
-def outbox_row(cause: Cause, row: Routed | Step, report: Report | None, now: int) -> dict[str, Any]:
+def outbox_row(cause: Cause, row: Routed | PlanStep, report: Report | None, now: int) -> dict[str, Any]:
     """Return the columns of an outbox row. `report` is the report that the cause is about."""
     is_critical = report is not None and report.is_critical is True and not cause.is_of_draft
     signed = parse_instant(report.signed_at) if report is not None and report.is_completed else None

@@ -129,14 +129,11 @@ class Connection:
         self._peer.unasked.clear()
         return taken
 
-    async def exchange(
-        self, message: bytes, *, within: float | None = None, answers: Callable[[bytes], bool] = _any
-    ) -> bytes:
-        """Send one message and return the content of the frame that answers it.
+    async def exchange(self, message: bytes, *, answers: Callable[[bytes], bool] = _any) -> bytes:
+        """Send one message and return the content of the frame that answers it, within the endpoint's `ack_timeout`.
 
         Args:
             message: the message as it is, without block characters.
-            within: seconds for writing and for the answer together; the endpoint's `ack_timeout` if None.
             answers: returns True if a frame's content can be the answer. Other frames are kept for `take_unasked`, and
                 the wait goes on. Without it the first frame is the answer.
 
@@ -160,18 +157,9 @@ class Connection:
             self._peer.write(frame, self._permit)
             self._peer.expecting = True
             with self._permit.watched(self._peer.allow):
-                answer = await self._answer(within, answers)
+                answer = await self._answer(answers)
             self._peer.answered()
             return answer
-
-    async def receive(self, *, within: float, answers: Callable[[bytes], bool] = _any) -> bytes:
-        """Wait for a frame without sending: the application acknowledgement that follows a commit acknowledgement.
-
-        Frames that came earlier are in `take_unasked`. Raises as `exchange` does.
-        """
-        async with self._turn:
-            self._peer.expecting = True
-            return await self._answer(within, answers)
 
     async def close(self) -> None:
         """Close the connection gracefully; abort it if the peer takes longer than two seconds."""
@@ -202,8 +190,8 @@ class Connection:
     ) -> None:
         await self.close()
 
-    async def _answer(self, within: float | None, answers: Callable[[bytes], bool]) -> bytes:
-        seconds = self.endpoint.ack_timeout if within is None else within
+    async def _answer(self, answers: Callable[[bytes], bool]) -> bytes:
+        seconds = self.endpoint.ack_timeout
         try:
             async with asyncio.timeout(seconds):
                 return await self._next_frame(answers)

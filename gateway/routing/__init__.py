@@ -4,7 +4,7 @@ Carries out no clause itself: `routes_of` builds the destinations, `routed` deci
 """
 
 from gateway.routing.destination import Destination, Retry
-from gateway.routing.filter import About, Filter, Ignore, Scope
+from gateway.routing.filter import Filter, FilterValues, Ignore, Scope
 from gateway.routing.from_settings import routes_of, survey_routes
 from gateway.routing.in_force import NOTHING_IN_FORCE, InForce, Revision, ever_in_force
 from gateway.routing.owed import Owed, Terms, owed
@@ -14,11 +14,11 @@ from gateway.routing.transport import Basic, Bearer, Folder, Http, Mllp, Tls, Tr
 
 __all__ = [
     "NOTHING_IN_FORCE",
-    "About",
     "Basic",
     "Bearer",
     "Destination",
     "Filter",
+    "FilterValues",
     "Folder",
     "Http",
     "Ignore",

@@ -20,7 +20,7 @@ from mappings.values.procedures import dicom_modality, modality_parts
 _TOGETHER: Final = "\\"
 
 
-class About(NamedTuple):
+class FilterValues(NamedTuple):
     """Values that filters compare, in the spelling for comparison; empty if absent."""
 
     facility: str
@@ -36,7 +36,7 @@ class Scope:
     express_customers: frozenset[str] | None = None
     modalities: frozenset[str] | None = None
 
-    def leaves_out(self, about: About) -> str:
+    def leaves_out(self, about: FilterValues) -> str:
         """Return the name of the first filter that a report does not pass, or an empty text."""
         if self.facilities is not None and about.facility not in self.facilities:
             return "facilities"
@@ -55,7 +55,7 @@ class Filter:
     statuses: frozenset[Status] = frozenset({"final", "addendum", "corrected", "draft"})
     critical: Critical = "all"
 
-    def leaves_out(self, about: About, *, is_critical: bool) -> str:
+    def leaves_out(self, about: FilterValues, *, is_critical: bool) -> str:
         """Return the name of the first filter that a report does not pass, or an empty text; ignores `statuses`."""
         if reason := self.scope.leaves_out(about):
             return reason
@@ -70,19 +70,19 @@ class Ignore:
     reason: str
     scope: Scope
 
-    def covers(self, about: About) -> bool:
+    def covers(self, about: FilterValues) -> bool:
         """True for a report of the scope; with several modalities each must match, since one may be needed."""
         named = self.scope.modalities
         is_whole = named is None or about.modality in named or named.issuperset(_each(about))
         return is_whole and not self.scope.leaves_out(about)
 
 
-def about(study: Study, report: Report | None) -> About:
+def about(study: Study, report: Report | None) -> FilterValues:
     """Return the filter values of a report; its facility defaults to that of the study's patient, then of the study."""
     places = (report.snapshot if report else None, subject_snapshot(study, study.reports)[0], study.metadata_snapshot)
     named = (exact(place.facility_name) for place in places if place)
     customer = study.express_customer
-    return About(
+    return FilterValues(
         next(filter(None, named), ""),
         customer.express_customer_id.strip() if customer else "",
         modality_key(study.modality),
@@ -97,7 +97,7 @@ def modality_key(modality: str | None) -> str:
     return _TOGETHER.join(sorted({dicom_modality(part) or part.upper() for part in modality_parts(modality)}))
 
 
-def _each(about: About) -> list[str]:
+def _each(about: FilterValues) -> list[str]:
     return about.modality.split(_TOGETHER)
 
 

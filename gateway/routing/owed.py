@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from gateway.routing.filter import About, Filter, Ignore, about
+from gateway.routing.filter import Filter, FilterValues, Ignore, about
 from gateway.settings.destination import Status
 from mappings.model import Cause, CauseKind, Report, Study
 from mappings.values.dates import parse_instant
@@ -82,7 +82,7 @@ class ReportNews:
     """Cause with the facts of its report that destinations filter by; `moment` is None if no time is known."""
 
     cause: Cause
-    about: About
+    about: FilterValues
     is_critical: bool
     moment: datetime | None
 

@@ -52,7 +52,7 @@ class PlanRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlanStep:
     """Change of a row; `number` is None for a new row."""
 
     number: int | None
@@ -76,12 +76,12 @@ class KnownReport:
     is_sent: bool
 
 
-def planned(known: KnownReport, name: str, in_force: InForce) -> list[Step]:
+def planned(known: KnownReport, name: str, in_force: InForce) -> list[PlanStep]:
     """Return the changes of rows that a destination's new settings require."""
     reports = {one.report_id: one for one in (*known.gone, *known.study.reports)}
     own = {_key(row.cause): row for row in known.rows if row.destination == name}
     terms = in_force.revisions[name][-1].terms
-    steps: list[Step] = []
+    steps: list[PlanStep] = []
     causes = _causes(known)
     told = _told(known, own, terms)
     are_told = told or _to_be_told(known, causes, reports, terms)
@@ -122,9 +122,9 @@ def _causes(known: KnownReport) -> list[Cause]:
     known_causes = {_key(row.cause): row.cause for row in known.rows if row.cause.kind != "replay"}
     seen = {row.cause.report_id for row in known.rows}
     unseen = [
-        Cause(one.report_id, "addendum_signed" if one.is_addendum else "signed", known.version)
-        for one in known.study.completed
-        if one.report_id not in seen
+        Cause(report.report_id, "addendum_signed" if report.is_addendum else "signed", known.version)
+        for report in known.study.completed
+        if report.report_id not in seen
     ]
     return [*known_causes.values(), *unseen]
 
@@ -146,12 +146,12 @@ class _Cause:
     is_resent: bool
     goes: bool
 
-    def step(self, state: PlanState, reason: str = "") -> Step:
+    def step(self, state: PlanState, reason: str = "") -> PlanStep:
         """Return a step that puts the row into this state."""
-        return Step(self.row.number if self.row else None, self.cause, self.name, state, reason)
+        return PlanStep(self.row.number if self.row else None, self.cause, self.name, state, reason)
 
 
-def _step(cause: _Cause, decision: Owed, *, is_sent: bool) -> Step | None:
+def _step(cause: _Cause, decision: Owed, *, is_sent: bool) -> PlanStep | None:
     """Return the change cause a cause's row, or None if it stays as it is."""
     state, reason = (cause.row.state, cause.row.reason) if cause.row else ("", "")
     if state == "to_stop":
@@ -166,7 +166,7 @@ def _step(cause: _Cause, decision: Owed, *, is_sent: bool) -> Step | None:
     return None if state == "nothing" or is_same else cause.step(decision.state, decision.reason)
 
 
-def _stopped(cause: _Cause, state: str, reason: str, decision: Owed) -> Step | None:
+def _stopped(cause: _Cause, state: str, reason: str, decision: Owed) -> PlanStep | None:
     was = reason.partition(":")[0] if state == "to_stop" else state
     stopped = f"{was}:{decision.reason or decision.state}"
     return None if (state, reason) == ("to_stop", stopped) else cause.step("to_stop", stopped)
@@ -185,7 +185,7 @@ def was_made(reason: str) -> bool:
 
 def _of_no_one(
     report_news: ReportNews, rows: Sequence[PlanRow], in_force: InForce, name: str, *, is_taken: bool
-) -> Iterator[Step]:
+) -> Iterator[PlanStep]:
     """Yield changes of the row without a destination: a report has one such row, for its newest cause."""
     same = [row for row in rows if _key(row.cause) == _key(report_news.cause)]
     others = [row for row in same if row.destination not in {"", name}]
@@ -193,11 +193,11 @@ def _of_no_one(
     if is_taken or any(row.state != "excluded" for row in others):
         for row in known:
             if row.state in _BY_NO_ONE:
-                yield Step(row.number, report_news.cause, "", "merged", ROUTED_LATER)
+                yield PlanStep(row.number, report_news.cause, "", "merged", ROUTED_LATER)
         return
     state, reason = owed_by_no_one(report_news, in_force.ignores, in_force.terms)
     last = known[-1] if known else None
     if last is None:
-        yield Step(None, report_news.cause, "", state, reason)
+        yield PlanStep(None, report_news.cause, "", state, reason)
     elif (last.state, last.reason) != (state, reason) and last.reason != "replayed":
-        yield Step(last.number, report_news.cause, "", state, reason)
+        yield PlanStep(last.number, report_news.cause, "", state, reason)

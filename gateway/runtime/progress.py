@@ -38,7 +38,7 @@ class Progress:
             self._stream.write("\n")
             self._length = 0
 
-    def __call__(self, done: int, of: int | None = None, *, is_guess: bool = False) -> None:
+    def __call__(self, done: int, total: int | None = None, *, is_guess: bool = False) -> None:
         """Show how much is done, and of how much if known; with `is_guess`, the total is the last run's."""
         now = clock.monotonic()
         if self._first is None:
@@ -46,7 +46,7 @@ class Progress:
         if now - self._shown < (_RENEW if self._is_terminal else _LINE_EVERY):
             return
         self._shown = now
-        text = self._text(done, of, is_guess, max(0, done - self._first) / (now - self._begun))
+        text = self._text(done, total, is_guess, max(0, done - self._first) / (now - self._begun))
         if self._is_terminal:
             self._stream.write(f"\r{text.ljust(self._length)}")
             self._length = len(text)
@@ -54,13 +54,13 @@ class Progress:
             self._stream.write(f"{text}\n")
         self._stream.flush()
 
-    def _text(self, done: int, of: int | None, is_guess: bool, rate: float) -> str:
+    def _text(self, done: int, total: int | None, is_guess: bool, rate: float) -> str:
         speed = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
-        if of is None or done > of:
+        if total is None or done > total:
             return f"{self._work}: {done:,} {self._things}, {speed}; total unknown"
-        about, percent = "about " if is_guess else "", 100 * done // of if of else 100
-        left = f", {_said((of - done) / rate)} left" if rate > 0 else ""
-        return f"{self._work}: {about}{percent} %, {done:,} of {about}{of:,} {self._things}, {speed}{left}"
+        about, percent = "about " if is_guess else "", 100 * done // total if total else 100
+        left = f", {_said((total - done) / rate)} left" if rate > 0 else ""
+        return f"{self._work}: {about}{percent} %, {done:,} of {about}{total:,} {self._things}, {speed}{left}"
 
 
 def _said(seconds: float) -> str:

@@ -10,23 +10,23 @@ import re
 from typing import Final
 
 from gateway.mllp.framing import CARRIAGE_RETURN, START_BLOCK, Decoder, Frame
-from gateway.sandbox.exchange import Meeting, framed
+from gateway.sandbox.exchange import NewConnection, framed
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 _AFTER_EACH_MARK: Final = re.compile(rb"(?<=[\x0b\x1c\r])")
 
 
-async def close(meeting: Meeting) -> None:
+async def close(meeting: NewConnection) -> None:
     """Send FIN before reading anything."""
     await meeting.line.close()
 
 
-async def reset(meeting: Meeting) -> None:
+async def reset(meeting: NewConnection) -> None:
     """Send RST before reading anything."""
     meeting.line.reset()
 
 
-async def reset_in_frame(meeting: Meeting) -> None:
+async def reset_in_frame(meeting: NewConnection) -> None:
     """Send RST after `bytes` bytes of a frame, or after a whole shorter frame."""
     meeting.line.narrow()
     wanted = int(meeting.options["bytes"])
@@ -37,13 +37,13 @@ async def reset_in_frame(meeting: Meeting) -> None:
     meeting.line.reset()
 
 
-async def read_nothing(meeting: Meeting) -> None:
+async def read_nothing(meeting: NewConnection) -> None:
     """Read nothing: the TCP window shuts after some kilobytes and stays shut for `seconds`."""
     meeting.line.narrow()
     await meeting.line.fall_silent(meeting.options["seconds"])
 
 
-async def acknowledge_early(meeting: Meeting) -> None:
+async def acknowledge_early(meeting: NewConnection) -> None:
     """Send AA as soon as the MSH segment is read, then read the rest of the message."""
     decoder = Decoder(MAX_MESSAGE_BYTES)
     header: bytes | None = None

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from gateway.runtime.errors import ConfigError
 from gateway.sandbox.answers import account
 from gateway.sandbox.fault_plan import parse_faults
-from gateway.sandbox.state import Signed, refusal
+from gateway.sandbox.state import SignedReport, refusal
 
 # Keys of `snapshotMetadata` that identify the patient of a report
 _PATIENT: Final = frozenset({"mrn", "patientName", "dateOfBirth", "sex"})
@@ -60,12 +60,12 @@ async def change_text(request: Request) -> Response:
 async def change_patient(request: Request) -> Response:
     """`PUT /sandbox/reports/{reportId}/patient`: change the patient data in the report's snapshot."""
     try:
-        said = json.loads(await request.body())
+        patient = json.loads(await request.body())
     except ValueError:
-        said = None
-    if not isinstance(said, dict) or not said or not said.keys() <= _PATIENT:
+        patient = None
+    if not isinstance(patient, dict) or not patient or not patient.keys() <= _PATIENT:
         raise refusal(422, f"the body is no JSON object with any of {', '.join(sorted(_PATIENT))}")
-    account(request).change_patient(request.path_params["report_id"], said)
+    account(request).change_patient(request.path_params["report_id"], patient)
     return JSONResponse({"success": True})
 
 
@@ -117,7 +117,7 @@ ROUTES: Final = (
 )
 
 
-def _signed(signed: Signed) -> Response:
+def _signed(signed: SignedReport) -> Response:
     return JSONResponse(
         {"reportId": signed.report_id, "studyId": signed.study_id, "studyInstanceUid": signed.study_instance_uid}
     )

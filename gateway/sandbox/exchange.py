@@ -12,12 +12,12 @@ from typing import Literal, cast
 from gateway.mllp.framing import CARRIAGE_RETURN, END_BLOCK, START_BLOCK
 from gateway.runtime import clock
 from gateway.sandbox.late_acks import LateAckSender
-from gateway.sandbox.line import Line
+from gateway.sandbox.line import RawConnection
 from mappings.hl7v2.ack import AckCode, AckError, acknowledge
 
 
 @dataclass(slots=True)
-class Desk:
+class ReceiverState:
     """State of one receiver.
 
     `written` counts acknowledgements, `split` those sent in two writes. `previous` is the last AA sent by `together`.
@@ -50,8 +50,8 @@ class Exchange:
     """A message that was read, with the connection of its sender; `options` are those of the manner."""
 
     payload: bytes
-    line: Line
-    desk: Desk
+    line: RawConnection
+    desk: ReceiverState
     options: Mapping[str, float]
     refusal: Refusal | None = None
 
@@ -71,11 +71,11 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class NewConnection:
     """A new connection; `keep` records a message without answering it."""
 
-    line: Line
-    desk: Desk
+    line: RawConnection
+    desk: ReceiverState
     options: Mapping[str, float]
     keep: Callable[[bytes], Awaitable[None]]
 

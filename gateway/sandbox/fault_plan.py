@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.runtime.errors import ConfigError
 from gateway.sandbox.dice import Dice
-from gateway.sandbox.faults import API, BEHAVIOURS, STORAGE, Call
+from gateway.sandbox.faults import API, BEHAVIOURS, STORAGE, StruckRequest
 
 _CALL: Final = re.compile(r"([1-9][0-9]*)(?:-([1-9][0-9]*))?")
 _COMMON: Final = ("rate", "call", "path", "method")
@@ -82,10 +82,10 @@ def _number(text: str, key: str, part: str, source: str) -> float:
 def _calls(text: str | None, part: str, source: str) -> tuple[int, int | None]:
     if text is None:
         return 1, None
-    found = _CALL.fullmatch(text)
-    if not found:
+    span = _CALL.fullmatch(text)
+    if not span:
         raise ConfigError(source, part, "call is not the number of a request", "Write call=3 or call=3-5.")
-    return int(found[1]), int(found[2] or found[1])
+    return int(span[1]), int(span[2] or span[1])
 
 
 class FaultPlan:
@@ -126,4 +126,4 @@ class FaultLayer:
         if fault is None:
             await self.app(scope, receive, send)
         else:
-            await BEHAVIOURS[fault.name].act(Call(self.app, scope, receive, send, fault.options))
+            await BEHAVIOURS[fault.name].act(StruckRequest(self.app, scope, receive, send, fault.options))

@@ -20,7 +20,7 @@ STORAGE: Final = "/storage/"
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class StruckRequest:
     """A struck request, with the fault's options from its SPEC."""
 
     app: ASGIApp
@@ -38,53 +38,53 @@ class Call:
 class Behaviour:
     """Action of a fault, with its description, its default paths, and its options with defaults."""
 
-    act: Callable[[Call], Awaitable[None]]
+    act: Callable[[StruckRequest], Awaitable[None]]
     doc: str
     scope: str = API
     options: Mapping[str, float] = field(default_factory=dict)
 
 
-async def _throttled(call: Call) -> None:
+async def _throttled(call: StruckRequest) -> None:
     wait = f"{call.options['retry-after']:g}"
     await call.answer(JSONResponse({"error": "slow down"}, 429, {"retry-after": wait}))
 
 
-async def _failed(call: Call) -> None:
+async def _failed(call: StruckRequest) -> None:
     await call.answer(JSONResponse({"error": "internal"}, 500))
 
 
-async def _bad_gateway(call: Call) -> None:
+async def _bad_gateway(call: StruckRequest) -> None:
     await call.answer(Response("<html><body>502 Bad Gateway</body></html>", 502, media_type="text/html"))
 
 
-async def _unavailable(call: Call) -> None:
+async def _unavailable(call: StruckRequest) -> None:
     await call.answer(Response("unavailable", 503, media_type="text/plain"))
 
 
-async def _timeout(call: Call) -> None:
+async def _timeout(call: StruckRequest) -> None:
     await _silence(call)
 
 
-async def _lost(call: Call) -> None:
+async def _lost(call: StruckRequest) -> None:
     await _carried_out(call)
     await _silence(call)
 
 
-async def _cut_off(call: Call) -> None:
+async def _cut_off(call: StruckRequest) -> None:
     start, body = await _carried_out(call)
     await call.send(start)
     await call.send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
 
 
-async def _non_json(call: Call) -> None:
+async def _non_json(call: StruckRequest) -> None:
     await call.answer(Response("<html><body>Sign in</body></html>", media_type="text/html"))
 
 
-async def _broken_json(call: Call) -> None:
+async def _broken_json(call: StruckRequest) -> None:
     await call.answer(Response('{"reports": [{"reportId": ', media_type="application/json"))
 
 
-async def _expired_pdf(call: Call) -> None:
+async def _expired_pdf(call: StruckRequest) -> None:
     await call.answer(expired_link())
 
 
@@ -110,7 +110,7 @@ def expired_link() -> Response:
     return Response("<Error><Code>AccessDenied</Code></Error>", 403, media_type="application/xml")
 
 
-async def _carried_out(call: Call) -> tuple[Message, bytes]:
+async def _carried_out(call: StruckRequest) -> tuple[Message, bytes]:
     """Let the application handle the request; capture its answer instead of sending it."""
     messages: list[Message] = []
 
@@ -121,7 +121,7 @@ async def _carried_out(call: Call) -> tuple[Message, bytes]:
     return messages[0], b"".join(message.get("body", b"") for message in messages[1:])
 
 
-async def _silence(call: Call) -> None:
+async def _silence(call: StruckRequest) -> None:
     """Send nothing until the time is up or the client disconnects."""
     gone = asyncio.ensure_future(_client_gone(call.receive))
     over = asyncio.ensure_future(clock.sleep(call.options["seconds"]))

@@ -20,7 +20,7 @@ from gateway.sandbox.switches import Switches
 REQUEST_ID: Final = "x-request-id"
 
 
-class Front:
+class RequestGate:
     """ASGI middleware: waits for the latency (ms), then answers 401 for a wrong key and 429 over the rate limit."""
 
     def __init__(self, app: ASGIApp, api_key: str, latency_ms: float, switches: Switches) -> None:

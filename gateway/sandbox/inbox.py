@@ -5,7 +5,6 @@ Carries out no clause: HL7 has no rule for duplicates; a repeated message contro
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
@@ -41,10 +40,9 @@ class ReceiverInbox:
         self._count = 0
         self._bytes = 0
         self._known: OrderedDict[str, bytes] = OrderedDict()
-        self._arrival = asyncio.Event()
 
     def take(self, payload: bytes, control_id: str, *, answer: str, file: Path | None) -> ReceivedMessage:
-        """Store a message and wake all waiters."""
+        """Store a message, and drop the oldest ones beyond the limits."""
         self._count += 1
         repeat = self._repeat(control_id, hashlib.sha256(payload).digest()) if control_id else ""
         message = ReceivedMessage(self._count, control_id, payload, answer, repeat, file)
@@ -52,23 +50,7 @@ class ReceiverInbox:
         self._bytes += len(payload)
         while len(self.messages) > KEPT_MESSAGES or (self._bytes > KEPT_BYTES and len(self.messages) > 1):
             self._bytes -= len(self.messages.popleft().payload)
-        self._arrival.set()
-        self._arrival = asyncio.Event()
         return message
-
-    async def wait_for(self, control_id: str, *, within: float) -> ReceivedMessage:
-        """Return the newest stored message with this MSH-10; wait for it if necessary.
-
-        Raises:
-            TimeoutError: no such message came within `within` seconds.
-        """
-        async with asyncio.timeout(within):
-            while (found := self._newest(control_id)) is None:
-                await self._arrival.wait()
-            return found
-
-    def _newest(self, control_id: str) -> ReceivedMessage | None:
-        return next((message for message in reversed(self.messages) if message.control_id == control_id), None)
 
     def _repeat(self, control_id: str, digest: bytes) -> Literal["", "same", "other"]:
         before = self._known.setdefault(control_id, digest)

@@ -16,7 +16,7 @@ from gateway.mllp.framing import Decoder, Frame
 from gateway.mllp.peer import reason
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
-from gateway.sandbox.line import READ_BYTES, Line
+from gateway.sandbox.line import READ_BYTES, RawConnection
 from gateway.settings.values import host_and_port
 
 # Seconds: between two attempts to connect, for connecting, and for the sender's answer to the acknowledgement.
@@ -27,7 +27,7 @@ _ANSWER_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class AckAddress:
     """Address where a sender accepts acknowledgements over connections that it did not open."""
 
     host: str
@@ -49,12 +49,12 @@ class Address:
 class LateAckSender:
     """Sender of late acknowledgements; `say` gets a line, without payload, for each failed delivery."""
 
-    def __init__(self, reply_to: Address | None, say: Callable[[str], object]) -> None:
+    def __init__(self, reply_to: AckAddress | None, say: Callable[[str], object]) -> None:
         self._reply_to, self._say = reply_to, say
         self._owed: deque[bytes] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def over(self, line: Line, frame: bytes, seconds: float) -> None:
+    def over(self, line: RawConnection, frame: bytes, seconds: float) -> None:
         """Send the frame over this connection after `seconds`; if it is closed by then, over the next one."""
         self._start(self._say_later(line, frame, seconds))
 
@@ -69,7 +69,7 @@ class LateAckSender:
         """Queue the frame for the sender's next connection."""
         self._owed.append(frame)
 
-    async def pay(self, line: Line) -> None:
+    async def pay(self, line: RawConnection) -> None:
         """Send all queued frames over a new connection."""
         owed, self._owed = self._owed, deque()
         for frame in owed:
@@ -87,11 +87,11 @@ class LateAckSender:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _say_later(self, line: Line, frame: bytes, seconds: float) -> None:
+    async def _say_later(self, line: RawConnection, frame: bytes, seconds: float) -> None:
         await clock.sleep(seconds)
         await self._write(line, frame)
 
-    async def _write(self, line: Line, frame: bytes) -> None:
+    async def _write(self, line: RawConnection, frame: bytes) -> None:
         try:
             if line.writable:
                 await line.send(frame)
@@ -100,7 +100,7 @@ class LateAckSender:
             self._say(f"late acknowledgement not delivered: {reason(error)}")
         self.next_time(frame)
 
-    async def _call(self, address: Address, frame: bytes, seconds: float) -> None:
+    async def _call(self, address: AckAddress, frame: bytes, seconds: float) -> None:
         await clock.sleep(seconds)
         while True:
             try:
@@ -112,14 +112,14 @@ class LateAckSender:
                 return
 
 
-async def _deliver(address: Address, frame: bytes) -> None:
+async def _deliver(address: AckAddress, frame: bytes) -> None:
     """Send the frame over a new connection, and wait a while for an answer to it.
 
     Raises:
         OSError: the frame could not be sent (TimeoutError is an OSError).
     """
     async with asyncio.timeout(CONNECT_WAIT):
-        line = Line(*await asyncio.open_connection(address.host, address.port))
+        line = RawConnection(*await asyncio.open_connection(address.host, address.port))
     try:
         await line.send(frame)
         await _answered(line)
@@ -127,7 +127,7 @@ async def _deliver(address: Address, frame: bytes) -> None:
         await line.close()
 
 
-async def _answered(line: Line) -> None:
+async def _answered(line: RawConnection) -> None:
     """Wait until the sender answers, closes, or the time is up; it need not answer an acknowledgement."""
     decoder = Decoder(_ANSWER_BYTES)
     try:

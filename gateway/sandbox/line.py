@@ -23,7 +23,7 @@ SMALL_WINDOW: Final = 1_024
 _LINGER_NOT: Final = struct.pack("ii", 1, 0)
 
 
-class Line:
+class RawConnection:
     """Connection that reads and writes raw bytes; `over` is True once this side has ended it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -34,18 +34,18 @@ def _every(_: bytes) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Strike:
+class ChosenManner:
     """A chosen manner with its options."""
 
     manner: Manner
     options: Mapping[str, float]
 
 
-ACCEPT: Final = Strike(MANNERS["aa"], {})
+ACCEPT: Final = ChosenManner(MANNERS["aa"], {})
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PlanPart:
     """One part of a plan: one of the manners strikes, at most `times` times, each time with probability `rate`.
 
     `where` filters messages by content; it does not apply to manners that act on connections. `options` override the
@@ -67,7 +67,7 @@ class Part:
 class MannerPlan:
     """Plan that chooses manners, repeatably; `about` describes it in a line."""
 
-    def __init__(self, parts: Sequence[Part], about: str = "") -> None:
+    def __init__(self, parts: Sequence[PlanPart], about: str = "") -> None:
         self.parts = tuple(parts)
         self.about = about or ", ".join(part.manners[0].about for part in parts)
         self._struck = [0] * len(self.parts)
@@ -81,15 +81,15 @@ class MannerPlan:
         """True if a manner named in the plan must open connections to the sender; a mixture can do without."""
         return any(part.manners[0].calls for part in self.parts if len(part.manners) == 1)
 
-    def connected(self) -> Strike | None:
+    def connected(self) -> ChosenManner | None:
         """Choose the manner for a new connection, if any."""
         return self._next("connection", b"")
 
-    def received(self, payload: bytes) -> Strike:
+    def received(self, payload: bytes) -> ChosenManner:
         """Choose the manner for this message."""
         return self._next("message", payload) or ACCEPT
 
-    def _next(self, moment: Moment, payload: bytes) -> Strike | None:
+    def _next(self, moment: Moment, payload: bytes) -> ChosenManner | None:
         for number, part in enumerate(self.parts):
             manners, dice = part.of(moment), self._dice[number][moment]
             spent = part.times is not None and self._struck[number] >= part.times
@@ -100,7 +100,7 @@ class MannerPlan:
             self._struck[number] += 1
             manner = dice.pick(manners)
             given = {key: value for key, value in part.options.items() if key in manner.options}
-            return Strike(manner, {**manner.options, **given})
+            return ChosenManner(manner, {**manner.options, **given})
         return None
 
 
@@ -112,7 +112,7 @@ def plan_of(ack: str | Manner | MannerPlan) -> MannerPlan:
     """
     if isinstance(ack, MannerPlan):
         return ack
-    return MannerPlan((Part((ack,)),)) if isinstance(ack, Manner) else parse_ack(ack)
+    return MannerPlan((PlanPart((ack,)),)) if isinstance(ack, Manner) else parse_ack(ack)
 
 
 def parse_ack(spec: str) -> MannerPlan:
@@ -125,7 +125,7 @@ def parse_ack(spec: str) -> MannerPlan:
     return MannerPlan(parts, "" if spec in MANNERS else spec)
 
 
-def _part(text: str) -> Part:
+def _part(text: str) -> PlanPart:
     name, *settings = text.split(":")
     if name != RANDOM and name not in MANNERS:
         raise ConfigError(*_SOURCE, f"{text}: no such answer", f"Name one of {', '.join(MANNERS)}, {RANDOM}.")
@@ -138,16 +138,16 @@ def _part(text: str) -> Part:
     manner = MANNERS[name]
     rate, seed, where = _rate(given, text, 1.0), _seed(given, text), _where(given, manner, text)
     options = _options(given, tuple(manner.options), text)
-    return Part((manner,), counts[0] if counts else None, rate, seed, where, options)
+    return PlanPart((manner,), counts[0] if counts else None, rate, seed, where, options)
 
 
-def _mixture(counts: Sequence[int], given: dict[str, str], text: str) -> Part:
+def _mixture(counts: Sequence[int], given: dict[str, str], text: str) -> PlanPart:
     """Build a part of all manners except the plain accept."""
     manners = tuple(manner for name, manner in MANNERS.items() if name != "aa")
     keys = sorted({key for manner in manners for key in manner.options})
     seed = counts[0] if counts else _seed(given, text)
     rate = _rate(given, text, RANDOM_RATE)
-    return Part(manners, rate=rate, seed=seed, options=_options(given, keys, text))
+    return PlanPart(manners, rate=rate, seed=seed, options=_options(given, keys, text))
 
 
 def _pair(setting: str, text: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from typing import Final
 from gateway.sandbox import answer_manners as answers
 from gateway.sandbox import connection_manners as connections
 from gateway.sandbox.answer_manners import answer, spoiled, two_phase
-from gateway.sandbox.exchange import Exchange, Meeting
+from gateway.sandbox.exchange import Exchange, NewConnection
 from mappings.hl7v2.ack import AckCode, AckError
 
 
@@ -29,7 +29,7 @@ class Manner:
     about: str
     faults: tuple[str, ...] = ()
     act: Callable[[Exchange], Awaitable[None]] | None = None
-    meet: Callable[[Meeting], Awaitable[None]] | None = None
+    meet: Callable[[NewConnection], Awaitable[None]] | None = None
     code: AckCode | None = None
     options: Mapping[str, float] = field(default_factory=dict)
     keeps: bool = True

@@ -21,12 +21,12 @@ from gateway.mllp.framing import Decoder, Event, Frame
 from gateway.mllp.peer import reason
 from gateway.runtime.errors import ConfigError
 from gateway.sandbox.connection_manners import MAX_MESSAGE_BYTES
-from gateway.sandbox.exchange import Desk, Exchange, Meeting, Refusal
+from gateway.sandbox.exchange import Exchange, NewConnection, ReceiverState, Refusal
 from gateway.sandbox.folder import SandboxFolder
 from gateway.sandbox.inbox import ReceivedMessage, ReceiverInbox
-from gateway.sandbox.late_acks import Address, LateAckSender
-from gateway.sandbox.line import Line
-from gateway.sandbox.manner_plan import MannerPlan, Strike, plan_of
+from gateway.sandbox.late_acks import AckAddress, LateAckSender
+from gateway.sandbox.line import RawConnection
+from gateway.sandbox.manner_plan import ChosenManner, MannerPlan, plan_of
 from gateway.sandbox.manners import INTERNAL_ERROR, SEQUENCE_ERROR, Manner
 from mappings.hl7v2.ack import AckError
 from mappings.hl7v2.received import Received, Unreadable, read
@@ -63,16 +63,16 @@ class MllpReceiver:
     say: Callable[[str], object] = _nobody
     tls: ssl.SSLContext | None = None
     max_bytes: int = MAX_MESSAGE_BYTES
-    reply_to: Address | None = None
+    reply_to: AckAddress | None = None
     _inbox: ReceiverInbox = field(default_factory=ReceiverInbox, init=False, repr=False)
     _folder: SandboxFolder | None = field(default=None, init=False, repr=False)
     _server: asyncio.Server | None = field(default=None, init=False, repr=False)
     _clients: set[asyncio.Task[None]] = field(default_factory=set, init=False, repr=False)
-    _desk: Desk = field(init=False, repr=False)
+    _desk: ReceiverState = field(init=False, repr=False)
     _told: tuple[str | Manner | MannerPlan, MannerPlan] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._desk = Desk(LateAckSender(self.reply_to, self.say))
+        self._desk = ReceiverState(LateAckSender(self.reply_to, self.say))
 
     @property
     def plan(self) -> MannerPlan:
@@ -93,14 +93,6 @@ class MllpReceiver:
     def messages(self) -> deque[ReceivedMessage]:
         """Latest messages, oldest first."""
         return self._inbox.messages
-
-    async def wait_for(self, control_id: str, *, within: float = 10.0) -> ReceivedMessage:
-        """Return the newest message with this MSH-10; wait for it if necessary.
-
-        Raises:
-            TimeoutError: no such message came within `within` seconds.
-        """
-        return await self._inbox.wait_for(control_id, within=within)
 
     async def __aenter__(self) -> Self:
         # Refuses a wrong SPEC before anything is opened.
@@ -135,14 +127,14 @@ class MllpReceiver:
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self._clients.add(task)
         task.add_done_callback(self._clients.discard)
-        line = Line(reader, writer)
+        line = RawConnection(reader, writer)
         try:
             await self._attend(line)
         except asyncio.CancelledError:
             # Only leaving the receiver cancels. Do not re-raise: asyncio's server reports a cancelled task as an error.
             line.abort()
 
-    async def _attend(self, line: Line) -> None:
+    async def _attend(self, line: RawConnection) -> None:
         try:
             await self._meet(line)
             await self._converse(line)
@@ -151,15 +143,15 @@ class MllpReceiver:
         finally:
             await line.close()
 
-    async def _meet(self, line: Line) -> None:
+    async def _meet(self, line: RawConnection) -> None:
         strike = self.plan.connected()
         if strike is None or strike.manner.meet is None:
             await self._desk.late.pay(line)
             return
-        meeting = Meeting(line, self._desk, strike.options, partial(self._receive, line=line, strike=strike))
+        meeting = NewConnection(line, self._desk, strike.options, partial(self._receive, line=line, strike=strike))
         await strike.manner.meet(meeting)
 
-    async def _converse(self, line: Line) -> None:
+    async def _converse(self, line: RawConnection) -> None:
         decoder = Decoder(self.max_bytes)
         while data := await line.read():
             for event in decoder.feed(data):
@@ -169,7 +161,7 @@ class MllpReceiver:
         for event in decoder.close():
             await self._hear(event, line)
 
-    async def _hear(self, event: Event, line: Line) -> None:
+    async def _hear(self, event: Event, line: RawConnection) -> None:
         if isinstance(event, Frame):
             await self._receive(event.payload, line)
             return
@@ -178,7 +170,7 @@ class MllpReceiver:
         if event.code == "frame-too-large":
             await self._answer(b"", line, self.plan.received(b""), Refusal("R", TOO_LONG))
 
-    async def _receive(self, payload: bytes, line: Line, strike: Strike | None = None) -> None:
+    async def _receive(self, payload: bytes, line: RawConnection, strike: ChosenManner | None = None) -> None:
         """Record a message and answer it, unless the manner of the connection has answered already."""
         received = self._read(payload)
         if received is not None and received.components(received.msh.field(9))[0] == "ACK":
@@ -217,7 +209,7 @@ class MllpReceiver:
             return "", Refusal("E", CONTROL_ID_MISSING)
         return control_id, None
 
-    async def _answer(self, payload: bytes, line: Line, strike: Strike, refusal: Refusal | None) -> None:
+    async def _answer(self, payload: bytes, line: RawConnection, strike: ChosenManner, refusal: Refusal | None) -> None:
         if strike.manner.act is not None:
             await strike.manner.act(Exchange(payload, line, self._desk, strike.options, refusal))
 

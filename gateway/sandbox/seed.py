@@ -6,7 +6,6 @@ The same seed gives the same bytes on every machine. A study does not depend on 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -14,7 +13,7 @@ from typing import Any, Final
 from gateway.sandbox import people
 from gateway.sandbox.dice import Dice
 from gateway.sandbox.oddities import ODDITIES
-from gateway.sandbox.seed_study import KINDS, Seeded, StudyPlan, seeded_study
+from gateway.sandbox.seed_study import KINDS, SeededStudy, StudyPlan, seeded_study
 
 Json = dict[str, Any]
 
@@ -23,23 +22,16 @@ _ODDITY_NAMES: Final = tuple(ODDITIES)
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class AccountContent:
     """Initial, immutable content of an account."""
 
     seed: int
     epoch: datetime
-    seeded: tuple[Seeded, ...]
+    seeded: tuple[SeededStudy, ...]
     users: tuple[Json, ...]
     revoked: frozenset[str] = field(default_factory=frozenset)
 
-    def documents(self) -> Iterator[tuple[Json, Json, tuple[Json, ...]]]:
-        """Yield for every study: its Study, its `GET /reports` response, and the users that its reports name."""
-        by_id = {user["userId"]: user for user in self.users}
-        for one in self.seeded:
-            named = dict.fromkeys(report["userId"] for report in one.reports)
-            yield one.study, report_list(one.study, one.reports), tuple(by_id[user_id] for user_id in named)
-
-    def fresh(self, number: int, created: datetime, kind: str = "signed") -> Seeded:
+    def fresh(self, number: int, created: datetime, kind: str = "signed") -> SeededStudy:
         """Generate a further study; `number` continues the seeded ones. Every fifth has an oddity."""
         oddity = _ODDITY_NAMES[number // 5 % len(_ODDITY_NAMES)] if number % 5 == 4 else None
         return seeded_study(self.seed, self.users, StudyPlan(number, created, kind, oddity))
@@ -54,14 +46,14 @@ def report_list(study: Json, reports: tuple[Json, ...] | list[Json]) -> Json:
     }
 
 
-def generate(seed: int = 1, studies: int = 40) -> World:
+def generate(seed: int = 1, studies: int = 40) -> AccountContent:
     """Generate the account of a seed. Every third study has an oddity; all oddities occur within 150 studies."""
     epoch = datetime(2026, 1, 5, 15, tzinfo=UTC) + timedelta(days=Dice(seed, "epoch").integer(0, 120))
     staff, revoked = people.users(seed, epoch.strftime("%Y-%m-%dT%H:%M:%SZ"))
     seeded = tuple(
         seeded_study(seed, staff, _plan(number, epoch + number * BETWEEN_STUDIES)) for number in range(studies)
     )
-    return World(seed, epoch, seeded, staff, revoked)
+    return AccountContent(seed, epoch, seeded, staff, revoked)
 
 
 def _plan(number: int, created: datetime) -> StudyPlan:

@@ -29,7 +29,7 @@ KINDS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Seeded:
+class SeededStudy:
     """A study, its reports as `GET /reports` lists them, and its hidden data.
 
     `dictated` maps each unsigned report to its final text and criticality. `archived` are the reports of an external
@@ -97,7 +97,7 @@ class StudyPlan:
     oddity: str | None = None
 
 
-def seeded_study(seed: int, users: Sequence[Json], plan: StudyPlan) -> Seeded:
+def seeded_study(seed: int, users: Sequence[Json], plan: StudyPlan) -> SeededStudy:
     """Generate the study of a plan; it depends only on the seed and the plan."""
     dice = Dice(seed, "study", plan.number)
     patient = _patient(seed, plan.number)
@@ -136,7 +136,7 @@ class _History:
         return signed(self.draft(hours * 60, isAddendum=True), self.dice.pick(texts.ADDENDA), False, at)
 
 
-def _finished(kind: str, history: _History) -> Seeded:
+def _finished(kind: str, history: _History) -> SeededStudy:
     reports, status, dictated = _REPORTS[kind](history)
     study = applied(history.oddity, "study", {**history.study, "studyReportStatus": status})
     last = max((report["updatedAt"] for report in reports), default=study["createdAt"])
@@ -145,14 +145,14 @@ def _finished(kind: str, history: _History) -> Seeded:
         study["assignedTo"] = user_reference(history.signer)
     if kind == "external":
         study |= {"studyType": "external", "externalReportId": f"ext_{history.dice.hex32()}", "assignedTo": None}
-        return Seeded(study, (), {}, tuple(reports))
+        return SeededStudy(study, (), {}, tuple(reports))
     if reports:
         study["reportIds"] = listed(reports)
         critical = reports[0]["isCritical"]
         study |= {"isCritical": critical} if critical is not None else {}
     if kind.startswith("cancelled"):
         study |= {"isCancelled": True, "cancelledAt": study["updatedAt"]}
-    return Seeded(study, tuple(reports), dictated)
+    return SeededStudy(study, tuple(reports), dictated)
 
 
 _Outcome = tuple[list[Json], str, dict[str, tuple[str, bool]]]

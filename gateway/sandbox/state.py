@@ -18,8 +18,8 @@ from gateway.runtime import clock
 from gateway.sandbox import texts
 from gateway.sandbox.dice import Dice
 from gateway.sandbox.procedures import PROCEDURES
-from gateway.sandbox.seed import BETWEEN_STUDIES, World
-from gateway.sandbox.seed_study import Seeded, instant, listed, new_report, signed, user_reference
+from gateway.sandbox.seed import BETWEEN_STUDIES, AccountContent
+from gateway.sandbox.seed_study import SeededStudy, instant, listed, new_report, signed, user_reference
 from gateway.sandbox.switches import Switches
 
 Json = dict[str, Any]
@@ -29,7 +29,7 @@ _STEP: Final = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class SignedReport:
     """Ids of a report that was just signed."""
 
     report_id: str
@@ -40,7 +40,7 @@ class Signed:
 class SandboxAccount:
     """A sandbox account; calls its listeners for every delivered report. Use it from one thread only."""
 
-    def __init__(self, world: World, switches: Switches | None = None, *, follows_clock: bool = False) -> None:
+    def __init__(self, world: AccountContent, switches: Switches | None = None, *, follows_clock: bool = False) -> None:
         self.world = world
         self.switches = switches or Switches()
         self.version = 0
@@ -68,12 +68,12 @@ class SandboxAccount:
 
     def find_study(self, study_id: str | None = None, uid: str | None = None) -> Json:
         """Find a study by one of its ids; refuse an unknown or invisible one as the switches say."""
-        found = self.studies.get(study_id if study_id is not None else self.study_of_uid.get(uid or "", ""))
-        if found is None:
+        study = self.studies.get(study_id if study_id is not None else self.study_of_uid.get(uid or "", ""))
+        if study is None:
             raise refusal(self.switches.unknown_id, "unknown study")
-        if self.switches.key_scope == "self" and "createdByApiKey" not in found:
+        if self.switches.key_scope == "self" and "createdByApiKey" not in study:
             raise refusal(self.switches.out_of_scope, "study out of the key's scope")
-        return found
+        return study
 
     def find_report(self, report_id: str) -> Json:
         """Find a report by its id; archived reports only if the switch shows them."""
@@ -81,10 +81,10 @@ class SandboxAccount:
         if study_id is None:
             raise refusal(self.switches.unknown_id, "unknown report")
         study = self.find_study(study_id)
-        found = next((report for report in self.reports_of(study) if report["reportId"] == report_id), None)
-        if found is None:
+        report = next((listed for listed in self.reports_of(study) if listed["reportId"] == report_id), None)
+        if report is None:
             raise refusal(self.switches.unknown_id, "report not shown")
-        return found
+        return report
 
     def reports_of(self, study: Json) -> tuple[Json, ...]:
         """Return the reports of a study, oldest first."""
@@ -101,8 +101,8 @@ class SandboxAccount:
             self._listings.clear()
             self._listed_version = self.version
         if key not in self._listings:
-            found = [study for study in self.studies.values() if wanted is None or wanted(study)]
-            self._listings[key] = self._in_order(found)
+            studies = [study for study in self.studies.values() if wanted is None or wanted(study)]
+            self._listings[key] = self._in_order(studies)
         return self._listings[key]
 
     def _in_order(self, studies: list[Json]) -> list[Json]:
@@ -110,7 +110,7 @@ class SandboxAccount:
             return Dice(self.world.seed, "order").shuffled(studies)
         return studies if self.switches.study_order == "oldest_first" else studies[::-1]
 
-    def sign_new(self, *, critical: bool | None = None) -> Signed:
+    def sign_new(self, *, critical: bool | None = None) -> SignedReport:
         """Add a new study and sign its report; `critical` overrides the criticality of its case."""
         self._act()
         seeded = self._fresh_study(len(self.world.seeded) + self._fresh)
@@ -122,7 +122,7 @@ class SandboxAccount:
         self._put_report(report)
         return self._deliver(report)
 
-    def _fresh_study(self, number: int) -> Seeded:
+    def _fresh_study(self, number: int) -> SeededStudy:
         """Generate a study created now; with the real clock, created earlier, so that it is signed now."""
         now = self.now()
         seeded = self.world.fresh(number, now)
@@ -131,12 +131,12 @@ class SandboxAccount:
         took = datetime.fromisoformat(signed_at) - now
         return self.world.fresh(number, now - took) if timedelta() < took <= _LONGEST_REPORT else seeded
 
-    def sign_next(self) -> Signed:
+    def sign_next(self) -> SignedReport:
         """Sign the oldest unsigned report; if there is none, add and sign a new study."""
         waiting = next(iter(self._dictated), None)
         return self.sign(waiting) if waiting else self.sign_new()
 
-    def sign(self, report_id: str, text: str | None = None) -> Signed:
+    def sign(self, report_id: str, text: str | None = None) -> SignedReport:
         """Sign an unsigned report (409 if it is signed) with the dictated text, or with another one."""
         report = self.find_report(report_id)
         if report["status"] == "completed":
@@ -235,7 +235,7 @@ class SandboxAccount:
             "createdByApiKey": {"apiKeyId": dice.uuid4(), "description": "Sandbox integration"},
             **values,
         }
-        self._take_in(Seeded(study, ()))
+        self._take_in(SeededStudy(study, ()))
         return study
 
     def change_study(self, study_id: str, **values: Any) -> Json:
@@ -262,7 +262,7 @@ class SandboxAccount:
             self._at = max(clock.now(), self._at + timedelta(seconds=1))
         self.version += 1
 
-    def _take_in(self, seeded: Seeded) -> None:
+    def _take_in(self, seeded: SeededStudy) -> None:
         study_id = seeded.study["studyId"]
         self.studies[study_id] = seeded.study
         self.study_of_uid[seeded.study["studyInstanceUid"]] = study_id
@@ -290,12 +290,12 @@ class SandboxAccount:
         self.studies[study_id] = study
         return study
 
-    def _deliver(self, report: Json) -> Signed:
+    def _deliver(self, report: Json) -> SignedReport:
         study = self.studies[report["studyId"]]
         if not report["isAddendum"] or self.switches.addendum_event == "yes":
             for listener in self.listeners:
                 listener(study, report)
-        return Signed(report["reportId"], report["studyId"], study["studyInstanceUid"])
+        return SignedReport(report["reportId"], report["studyId"], study["studyInstanceUid"])
 
 
 def refusal(status: str | int, detail: str) -> HTTPException:

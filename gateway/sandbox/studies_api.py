@@ -69,8 +69,8 @@ async def list_studies(request: Request) -> Response:
             return False
         return all(_STUDY_FILTERS[key](study, value) for key, value in filters)
 
-    found = state.listing(filters, wanted if filters or state.switches.key_scope == "self" else None)
-    return page(request, "studies", found, lambda study: views.study_view(study, state.switches))
+    studies = state.listing(filters, wanted if filters or state.switches.key_scope == "self" else None)
+    return page(request, "studies", studies, lambda study: views.study_view(study, state.switches))
 
 
 async def read_study(request: Request) -> Response:
@@ -119,8 +119,8 @@ async def list_users(request: Request) -> Response:
     state = account(request)
     filters = _filters(request, _USER_FILTERS)
     active = [user for user_id, user in state.users.items() if user_id not in state.world.revoked]
-    found = [user for user in active if all(_USER_FILTERS[key](user, value) for key, value in filters)]
-    return page(request, "users", found, lambda user: user)
+    users = [user for user in active if all(_USER_FILTERS[key](user, value) for key, value in filters)]
+    return page(request, "users", users, lambda user: user)
 
 
 async def read_user(request: Request) -> Response:
@@ -147,7 +147,7 @@ ROUTES: Final = (
 
 
 def _filters(request: Request, known: dict[str, Predicate]) -> tuple[tuple[str, str | None], ...]:
-    found: list[tuple[str, str | None]] = []
+    filters: list[tuple[str, str | None]] = []
     for key in known:
         if key not in request.query_params:
             continue
@@ -156,12 +156,12 @@ def _filters(request: Request, known: dict[str, Predicate]) -> tuple[tuple[str, 
             codes = _FILTER_VALUES.get(key)
             if codes and not codes.issuperset(value.split(",")):
                 raise refusal(422, f"{key} has another value than it can have")
-            found.append((key, value))
+            filters.append((key, value))
         elif key in _NULLABLE_FILTERS and account(request).switches.null_filter != "ignored":
             if account(request).switches.null_filter == "refuse":
                 raise refusal(422, f"{key} is empty")
-            found.append((key, None))
-    return tuple(found)
+            filters.append((key, None))
+    return tuple(filters)
 
 
 async def _body(request: Request) -> Json:

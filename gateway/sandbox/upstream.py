@@ -19,16 +19,16 @@ from gateway.runtime.words import SANDBOX_API_KEY, SANDBOX_PORT
 from gateway.sandbox import control_api, reports_api, studies_api
 from gateway.sandbox.answers import on_refusal
 from gateway.sandbox.fault_plan import FaultLayer, FaultPlan, parse_faults
-from gateway.sandbox.front import Front
+from gateway.sandbox.front import RequestGate
 from gateway.sandbox.links import ONE_HOUR, Links
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.switches import parse_switches
-from gateway.sandbox.webhooks import Target, WebhookSender
+from gateway.sandbox.webhooks import WebhookSender, WebhookTarget
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SandboxOptions:
     """Options of the command `sandbox`; `faults` and `switches` as written on the command line."""
 
     host: str = "127.0.0.1"
@@ -40,7 +40,7 @@ class Options:
     switches: tuple[str, ...] = ()
     api_key: str = SANDBOX_API_KEY
     link_seconds: float = ONE_HOUR
-    webhook: Target | None = None
+    webhook: WebhookTarget | None = None
 
     @property
     def base_url(self) -> str:
@@ -48,10 +48,10 @@ class Options:
         return f"http://{self.host}:{self.port}"
 
 
-DEFAULTS: Final = Options()
+DEFAULTS: Final = SandboxOptions()
 
 
-def create_app(state: SandboxAccount, options: Options = DEFAULTS) -> Starlette:
+def create_app(state: SandboxAccount, options: SandboxOptions = DEFAULTS) -> Starlette:
     """Build the sandbox application for an account; `studies`, `seed` and `switches` of the options are the account's.
 
     Raises:
@@ -76,7 +76,7 @@ def create_app(state: SandboxAccount, options: Options = DEFAULTS) -> Starlette:
         routes=[*reports_api.ROUTES, *studies_api.ROUTES, *control_api.ROUTES],
         middleware=[
             Middleware(FaultLayer, plan=plan),
-            Middleware(Front, api_key=options.api_key, latency_ms=options.latency_ms, switches=state.switches),
+            Middleware(RequestGate, api_key=options.api_key, latency_ms=options.latency_ms, switches=state.switches),
         ],
         exception_handlers={HTTPException: on_refusal},
         lifespan=lifespan,
@@ -86,7 +86,9 @@ def create_app(state: SandboxAccount, options: Options = DEFAULTS) -> Starlette:
     return app
 
 
-def open_sandbox(options: Options = DEFAULTS, *, follows_clock: bool = False) -> tuple[Starlette, SandboxAccount]:
+def open_sandbox(
+    options: SandboxOptions = DEFAULTS, *, follows_clock: bool = False
+) -> tuple[Starlette, SandboxAccount]:
     """Build the application and its account for these options.
 
     Raises:
@@ -98,7 +100,7 @@ def open_sandbox(options: Options = DEFAULTS, *, follows_clock: bool = False) ->
     return create_app(state, options), state
 
 
-async def run(options: Options = DEFAULTS, show: Callable[[str], object] = print) -> None:
+async def run(options: SandboxOptions = DEFAULTS, show: Callable[[str], object] = print) -> None:
     """Run the sandbox until SIGINT or SIGTERM.
 
     Raises:

@@ -32,7 +32,7 @@ _LONGEST_WAIT: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class WebhookTarget:
     """Target of events: URL, signing key (`whsec_` + base64), and wait before the second attempt.
 
     The wait is in seconds. It is four times as long before each further attempt, up to 10 s.
@@ -68,7 +68,7 @@ class WebhookSender:
     `link` makes the presigned URL of a report. Call the sender on a running event loop.
     """
 
-    def __init__(self, target: Target, switches: Switches, seed: int, link: Callable[[str], str]) -> None:
+    def __init__(self, target: WebhookTarget, switches: Switches, seed: int, link: Callable[[str], str]) -> None:
         self.target, self.switches, self.seed, self.link = target, switches, seed, link
         self.delivered: list[str] = []
         self.given_up: list[str] = []
@@ -132,12 +132,12 @@ class WebhookSender:
         try:
             connection.request("POST", place.path or "/", body, self._headers(webhook_id, body))
             answer = connection.getresponse()
-            said = answer.read()
+            answer_body = answer.read()
         except (OSError, HTTPException):
             return False
         finally:
             connection.close()
-        return self._accepted(answer.status, said)
+        return self._accepted(answer.status, answer_body)
 
     def _headers(self, webhook_id: str, body: bytes) -> dict[str, str]:
         timestamp = int(clock.now().timestamp())

@@ -88,18 +88,18 @@ class Feed(SettingsGroup):
         24, gt=0, le=8760, description="Most hours since signature for a report in a plan that is applied unasked."
     )
     unasked_critical: bool = Field(False, description="Apply a plan with critical results unasked, too.")
-    storm_naks: int = Field(
+    breaker_refusals: int = Field(
         10,
         ge=2,
         le=10_000,
         description="Refusals in a row after which the circuit breaker probes (AR, CR) or pauses a destination, if "
-        "they concern at least storm_lanes studies.",
+        "they concern at least breaker_lanes studies.",
     )
-    storm_lanes: int = Field(
+    breaker_lanes: int = Field(
         5,
         ge=1,
         le=10_000,
-        description="Least number of studies for storm_naks; if fewer are refused, only those studies are held.",
+        description="Least number of studies for breaker_refusals; if fewer are refused, only those studies are held.",
     )
     escalate: tuple[Escalation, ...] = Field(
         (),

@@ -6,7 +6,6 @@ AutoScribe REST API, webhook `report.delivered`, which may come before `GET /rep
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +15,8 @@ from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError, UpstreamError
 from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.metrics import Metrics
-from gateway.webhooks.event import RecordedEvent, Webhooks
+from gateway.runtime.work_queue import POLL, WorkQueue
+from gateway.store.webhooks import StoredEvent, StoredWebhooks
 
 # Ingests a study by its upstream id and returns the upstream ids of its signed reports. May raise anything.
 Ingest = Callable[[str], Awaitable[Set[str]]]
@@ -35,13 +35,13 @@ class WorkPace:
     """Number of studies fetched at one time, and seconds between polls for work without a wake-up."""
 
     slots: int = 4
-    poll: float = 1.0
+    poll: float = POLL
 
 
 DEFAULT: Final = WorkPace()
 
 
-class WebhookWork:
+class WebhookWork(WorkQueue[list[StoredEvent]]):
     """Worker for several studies at a time; all deliveries about one study share its fetch.
 
     Call `wake` when a delivery was recorded; otherwise the next poll finds it. A delivery is done when its study lists
@@ -51,75 +51,30 @@ class WebhookWork:
 
     def __init__(
         self,
-        webhooks: Webhooks,
+        webhooks: StoredWebhooks,
         ingest: Ingest,
         metrics: Metrics,
         pace: WorkPace = DEFAULT,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
-        self._webhooks, self._ingest, self._metrics = webhooks, ingest, metrics
-        self._pace, self._now = pace, now
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._woken = asyncio.Event()
+        super().__init__(pace.slots, pace.poll)
+        self._webhooks, self._ingest, self._metrics, self._now = webhooks, ingest, metrics, now
 
-    def wake(self) -> None:
-        """Look for work at once."""
-        self._woken.set()
-
-    async def once(self) -> int:
-        """Run one round: fetch as many studies as there are free slots, and wait for them; return how many were begun.
-
-        Raises:
-            Exception: the store could not be asked.
-        """
-        begun = await self._begin()
-        await asyncio.gather(*self._tasks.values())
-        return begun
-
-    async def run(self) -> None:
-        """Work until cancelled; fetches under way are then stopped, and are due again at the next start."""
-        try:
-            while True:
-                try:
-                    await self._begin()
-                except Exception as error:
-                    self._failed(error)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._pace.poll):
-                        await self._woken.wait()
-                self._woken.clear()
-        finally:
-            under_way = list(self._tasks.values())
-            for task in under_way:
-                task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
-
-    async def _begin(self) -> int:
-        """Start due work as slots are free, one task for each study."""
-        busy = set(self._tasks)  # before the query: the rows of a task that ends meanwhile may still be in the result
-        by_study: dict[str, list[RecordedEvent]] = {}
-        for record in await self._webhooks.due(self._now(), _MOST):
+    async def due(self, most: int) -> dict[str, list[StoredEvent]]:
+        """Read the due deliveries, by study; a delivery that names no report is given up."""
+        by_study: dict[str, list[StoredEvent]] = {}
+        for record in await self._webhooks.due(self._now(), max(most, _MOST)):
             if record.body.keys() >= _NEEDED:
                 by_study.setdefault(record.body["studyId"], []).append(record)
             else:
                 await self._give_up(record, _NOT_UNDERSTOOD)
-        free = max(self._pace.slots - len(self._tasks), 0)
-        chosen = [study_id for study_id in by_study if study_id not in busy][:free]
-        for study_id in chosen:
-            self._tasks[study_id] = asyncio.create_task(self._work(study_id, by_study[study_id]))
-        return len(chosen)
+        return by_study
 
-    async def _work(self, study_id: str, records: list[RecordedEvent]) -> None:
-        try:
-            listed, error = await self._fetched(study_id)
-            for record in records:
-                await self._settle(record, listed, error)
-        except Exception as failure:
-            self._failed(failure)
-            await clock.sleep(self._pace.poll)  # deliveries that could not be settled are still due
-        finally:
-            del self._tasks[study_id]
-            self.wake()
+    async def work(self, item: list[StoredEvent]) -> None:
+        """Fetch the study of these deliveries, and settle each."""
+        listed, error = await self._fetched(item[0].body["studyId"])
+        for record in item:
+            await self._settle(record, listed, error)
 
     async def _fetched(self, study_id: str) -> tuple[Set[str], BaseException | None]:
         try:
@@ -133,7 +88,7 @@ class WebhookWork:
             get_logger().error("webhook-ingest-failed", study_id=study_id, exc_info=error)
             return frozenset(), error
 
-    async def _settle(self, record: RecordedEvent, listed: Set[str], error: BaseException | None) -> None:
+    async def _settle(self, record: StoredEvent, listed: Set[str], error: BaseException | None) -> None:
         if record.body["reportId"] in listed:
             await self._webhooks.done(record.webhook_id)
             self._metrics.worked_webhook("done")
@@ -146,7 +101,7 @@ class WebhookWork:
             return
         await self._give_up(record, code)
 
-    async def _give_up(self, record: RecordedEvent, code: str) -> None:
+    async def _give_up(self, record: StoredEvent, code: str) -> None:
         await self._webhooks.done(record.webhook_id, code)
         self._metrics.worked_webhook("given_up")
         report_id, study_id = record.body.get("reportId"), record.body.get("studyId")
@@ -154,7 +109,8 @@ class WebhookWork:
             "webhook-given-up", report_id=report_id, study_id=study_id, code=code, attempts=record.attempts + 1
         )
 
-    def _failed(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
+        """Count and log a failure; deliveries that could not be settled are still due."""
         self._metrics.failed_round(LOOP)
         get_logger().error("webhook-work-failed", exc_info=error)
 

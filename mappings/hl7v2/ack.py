@@ -80,10 +80,6 @@ class Ack:
     errors: tuple[AckError, ...] = ()
     raw: bytes = field(default=b"", repr=False, compare=False)
 
-    def answers(self, control_id: str) -> bool:
-        """True if this acknowledges the message with that MSH-10: MSA-2 equals it and is not empty."""
-        return bool(self.control_id) and self.control_id == control_id
-
 
 class AckInvalid(ValueError):
     """Bytes that are no acknowledgement: `code` is the reason, `offset` the place (without NULs). Never the bytes."""

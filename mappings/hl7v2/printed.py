@@ -11,9 +11,9 @@ from typing import Final
 
 from mappings.hl7v2.er7 import CHARSETS
 from mappings.hl7v2.received import Unreadable, read
+from mappings.values.printable import printable
 
 _ENDS: Final = re.compile(r"[\r\n]+")
-_MOST_UNDER_256: Final = 0xFF
 _CHARSET: Final = 18
 
 
@@ -25,15 +25,3 @@ def segments(data: bytes) -> list[str]:
         named = ""
     text = data.decode(CHARSETS.get(named, "utf-8"), "backslashreplace")
     return [printable(line) for line in _ENDS.split(text) if line]
-
-
-def printable(text: str) -> str:
-    """Escape the characters of a text that are not printable."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else _escaped(one) for one in text)
-
-
-def _escaped(character: str) -> str:
-    number = ord(character)
-    if 0xDC80 <= number <= 0xDCFF:  # a byte that was no UTF-8 (`surrogateescape`)
-        number -= 0xDC00
-    return f"\\x{number:02x}" if number <= _MOST_UNDER_256 else f"\\u{number:04x}"

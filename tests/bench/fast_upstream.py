@@ -14,6 +14,8 @@ import sys
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from fakes.seeded import documents
+
 from gateway.runtime.serving import stop_signal
 from gateway.sandbox.seed import generate
 
@@ -26,10 +28,10 @@ class Account:
     """Account whose studies are generated on request, by number."""
 
     def __init__(self, studies: int) -> None:
-        documents = list(generate(studies=TEMPLATES).documents())
+        templates = list(documents(generate(studies=TEMPLATES)))
         self.studies, self.given = studies, 0
-        self._templates = [(json.dumps(study), json.dumps(listed)) for study, listed, _ in documents]
-        self._users = {one["userId"]: json.dumps(one) for *_, users in documents for one in users}
+        self._templates = [(json.dumps(study), json.dumps(listed)) for study, listed, _ in templates]
+        self._users = {one["userId"]: json.dumps(one) for *_, users in templates for one in users}
 
     def answer(self, target: str) -> str | None:
         """Return the answer to a GET; None if there is no such resource."""

@@ -22,6 +22,7 @@ from starlette.requests import Request
 
 from gateway.fhir_api.binary import binary
 from gateway.ingest.pdf_queue import PdfQueue
+from gateway.runtime.metrics import Metrics
 from gateway.settings import Pdf, Upstream
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
@@ -77,7 +78,7 @@ async def get(app: Any, report_id: str, accept: str) -> int:
 async def play(library: Library, upstream: UpstreamClient, digit: str, size: int, growth: dict[str, int]) -> None:
     """Store a PDF of this size, and serve it in every form."""
     await library.report(digit)
-    queue = PdfQueue(library.pdfs, upstream.stream_pdf, library.pipeline.refresh, Pdf())
+    queue = PdfQueue(library.pdfs, upstream.stream_pdf, library.pipeline.refresh, Pdf(), Metrics())
     serving = SimpleNamespace(engine=library.engine, upstream=upstream, keeps_pdfs=True)
     app = SimpleNamespace(state=SimpleNamespace(facade=serving))
     with watched(growth, "taken in"):

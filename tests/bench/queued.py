@@ -21,7 +21,7 @@ from gateway.settings.feed import Feed
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement, Steps, ask_each
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.new_messages import ComposedStudy, NewMessage, all_made
+from gateway.store.feed.new_messages import ComposedStudy, NewMessage, store_composed
 from mappings.hl7v2 import receiver as profile
 
 SIZE = 2600
@@ -80,7 +80,7 @@ async def fill(engine: Engine, count: int, name: str = "ehr") -> None:
             for number in numbers:
                 control_id = f"M{number:019d}"
                 one = _message(number, control_id)
-                yield from all_made(lease, [ComposedStudy(f"stu_{number:032x}", 1, [], [one])], 1)
+                yield from store_composed(lease, [ComposedStudy(f"stu_{number:032x}", 1, [], [one])], 1)
 
         await engine.do(work)
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from fakes.seeded import documents
+
 from gateway.demo.stage import demo_site
 from gateway.index.keys import key
 from gateway.ingest import Fetched, Pipeline
@@ -39,7 +41,7 @@ async def reports(engine: Sqlite | Postgres, most: int) -> list[tuple[str, str]]
 
 def studies(count: int) -> Iterator[Fetched]:
     """Build AutoScribe's documents of so many sandbox studies."""
-    for study, listed, users in generate(studies=count).documents():
+    for study, listed, users in documents(generate(studies=count)):
         if study.get("studyType") != "external":
             asked = micros(clock.now())
             yield Fetched(study, listed, users, asked, {one["userId"]: asked for one in users})

@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 import httpx
+from fakes.seeded import documents
 
 from gateway.runtime.words import SANDBOX_API_KEY
 from gateway.sandbox.people import FACILITIES
@@ -17,7 +18,7 @@ STUDIES = 60
 SYSTEMS = {one.name: one.mrn_system for one in FACILITIES if one.is_known}
 REPORTS: dict[str, Json] = {
     fhir_id(report["reportId"]): report
-    for study, listed, _ in generate(studies=STUDIES).documents()
+    for study, listed, _ in documents(generate(studies=STUDIES))
     if study.get("studyType") != "external"
     for report in listed["reports"]
 }

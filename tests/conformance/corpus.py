@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from fakes.seeded import documents
+
 from gateway.cli.convert import Request, convert, read
 from gateway.sandbox import people
 from gateway.sandbox.seed import generate
@@ -169,7 +171,7 @@ def _golden() -> Iterator[Case]:
 
 def _seeded() -> Iterator[Case]:
     site = sandbox_site()
-    for number, (study, response, users) in enumerate(generate(seed=23, studies=SEEDED).documents()):
+    for number, (study, response, users) in enumerate(documents(generate(seed=23, studies=SEEDED))):
         orders = {"accession": f"ACC-{number:05}", "order": f"ORD-{number:05}"} if number % 2 else {}
         metadata = {**study.get("metadata", {}), **orders}
         document = {**study, "metadata": metadata, "reports": response["reports"], "users": users}

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fakes.fhir_studies import addendum, mapped, report, snapshot
+from fakes.seeded import documents
 from fakes.upstream_json import study_json, user_json
 
 from gateway.sandbox.seed import generate
@@ -31,7 +32,7 @@ def resources() -> list[Json]:
     """Those of a seeded account with all its oddities, of the golden cases' wire, and of some states of our own."""
     site = parse_site((GOLDEN / "site.toml").read_text())
     made: list[Json] = []
-    for study, reports, users in generate(seed=7, studies=150).documents():
+    for study, reports, users in documents(generate(seed=7, studies=150)):
         made += to_fhir(decode(study, reports, users), site).output
         made += to_fhir(decode(study, reports), Site()).output
     facts = Facts(pdf={report()["reportId"]: PdfFacts(1000, b"\x01" * 20)}, accession_number="ACC-1")

@@ -28,13 +28,13 @@ from gateway.runtime.serving import listening_socket, running
 from gateway.settings.feed import Escalation, Feed
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.feed_facts import Watched, feed_facts
+from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
 from gateway.store.feed.holding import hold
 from gateway.store.feed.leases import Leases, resumed, standing
 from gateway.store.feed.leases import paused as pause
 from gateway.store.feed.leaving import retired
-from gateway.store.feed.resending import Resend, resent
-from gateway.store.feed.standing_alerts import acknowledged
+from gateway.store.feed.resending import Resend, queue_replays
+from gateway.store.feed.standing_alerts import acknowledge_alerts
 from gateway.store.webhooks import StoredEnrichments
 from mappings.hl7v2 import receiver as profile
 
@@ -156,7 +156,7 @@ async def test_every_dead_letter_is_told_until_a_newer_message_says_it(engine):
         assert [one["studies"] for one in hook.said if one["alert"] == "critical-blocked"] == [newest[1:], newest]
         for count, report in enumerate(signed, 1):
             again = Resend(report.study_id, report.report_id, "v", False, 1, None)
-            await engine.do(partial(resent, "ehr", [again], micros(clock.now())))
+            await engine.do(partial(queue_replays, "ehr", [again], micros(clock.now())))
             await feed.until("dead_letter", "dead_letter", *["delivered"] * count)
             await watch.once()
         assert said(hook, "dead-letter")[2:] == said(hook, "critical-blocked")[2:] == [("cleared", 1)]
@@ -229,7 +229,7 @@ async def test_where_the_application_is_to_answer_its_silence_is_told(engine, mo
 
 async def test_the_oldest_of_all_priorities_counts_and_what_is_not_made_though_it_is_due(engine):
     async with fed(engine) as (feed, _):
-        watched_one = Watched("ehr", timedelta(1), timedelta(1))
+        watched_one = WatchedDestination("ehr", timedelta(1), timedelta(1))
         assert (await feed_facts(engine, watched_one, clock.now())).oldest == 0
         await feed.sign()
         now = micros(clock.now())
@@ -419,7 +419,9 @@ async def test_what_an_operator_acknowledges_is_told_to_nobody_else_and_a_new_ca
         watch = AlertMonitor(engine, feed.destinations, settings, "one", feed.metrics)
         await critical(feed)
         await watch.once()
-        [alert] = [one for one in await engine.do(partial(acknowledged, "critical-overdue", None, "me", 1)) if one]
+        [alert] = [
+            one for one in await engine.do(partial(acknowledge_alerts, "critical-overdue", None, "me", 1)) if one
+        ]
         assert (alert.destination, len(alert.unacknowledged)) == ("ehr", 1)
         wall_clock(60)
         await watch.once()

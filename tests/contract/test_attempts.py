@@ -10,7 +10,7 @@ from fakes.store import rows
 
 from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import attempts, late_acks, takeover
-from gateway.store.feed.attempts import MAX_ANSWER, MOST, Attempt, attempted, attempts_of
+from gateway.store.feed.attempts import MAX_ANSWER, MOST, Attempt, attempts_of, store_attempt
 from gateway.store.feed.leases import LeaseLost, Leases
 from gateway.store.feed.messages import SendResult
 from gateway.store.feed.retention import purged
@@ -41,7 +41,7 @@ async def hear(scene, ack, answer=ACK):
     def decide(head):
         return SendResult(head, "delivered", ack=ack, accepted=AT + 9, attempt=Attempt(None, AT + 9, WHERE, answer))
 
-    return await scene.engine.do(partial(late_acks.acknowledged, "ehr", "ID1", ack, decide, AT + 9))
+    return await scene.engine.do(partial(late_acks.store_ack, "ehr", "ID1", ack, decide, AT + 9))
 
 
 async def found(engine):
@@ -77,7 +77,7 @@ async def test_an_attempt_is_written_with_its_result_or_not_at_all(scene, engine
 async def test_what_a_holder_had_in_hand_when_it_ended_is_an_attempt_of_which_nothing_is_known(scene, engine):
     head, *_ = await scene.heads()
     await scene.step(claims=[head])
-    await engine.do(partial(takeover.taken_over, scene.lease, [], 5, AT + 7, AT + 8))
+    await engine.do(partial(takeover.take_over, scene.lease, [], 5, AT + 7, AT + 8))
     [kept] = await attempts_of(engine, 1)
     assert (kept.attempt, kept.state, kept.reason) == (Attempt(None, AT + 7), "indeterminate", "taken-over")
 
@@ -97,14 +97,14 @@ async def test_what_comes_late_is_kept_beside_also_where_it_repeats_or_contradic
 async def test_of_many_attempts_the_first_and_the_last_are_kept(scene, engine, monkeypatch):
     monkeypatch.setattr(attempts, "MOST", 15)
     for number in range(40):
-        await engine.do(partial(attempted, 1, attempt(begun=number), "queued", "AR", "AR"))
+        await engine.do(partial(store_attempt, 1, attempt(begun=number), "queued", "AR", "AR"))
     places = [place for place, *_ in await found(engine)]
     assert places == [*range(1, 11), *range(36, 41)]
     assert MOST == 500
 
 
 async def test_of_an_answer_no_more_is_kept_than_an_acknowledgement_may_have(scene, engine):
-    await engine.do(partial(attempted, 1, attempt(answer=b"x" * (MAX_ANSWER + 1)), "queued", "AR", "AR"))
+    await engine.do(partial(store_attempt, 1, attempt(answer=b"x" * (MAX_ANSWER + 1)), "queued", "AR", "AR"))
     [kept] = await attempts_of(engine, 1)
     assert len(kept.attempt.answer) == MAX_ANSWER
 
@@ -112,7 +112,7 @@ async def test_of_an_answer_no_more_is_kept_than_an_acknowledgement_may_have(sce
 async def test_attempts_go_with_the_text_of_their_message_and_none_comes_after(scene, engine):
     await scene.add("stu_b", new(2))
     await send(scene, ack="CA", committed=AT)
-    await engine.do(partial(attempted, 2, attempt(), "queued", "AR", "AR"))
+    await engine.do(partial(store_attempt, 2, attempt(), "queued", "AR", "AR"))
     assert await engine.do(partial(purged, AT + 1, 10)) == 1
     await hear(scene, "AA")
     assert await rows(engine, "SELECT message FROM attempt") == [(2,)]

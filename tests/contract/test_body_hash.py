@@ -17,14 +17,14 @@ from fakes.fed import Fed, bodies, fed
 from fakes.store import rows
 
 from gateway.feed.deliver.retention import Retention
-from gateway.feed.operator.as_sent import Again, queued_again
+from gateway.feed.operator.as_sent import AsSentReplay, queue_again
 from gateway.routing import Folder
 from gateway.runtime import clock
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.lanes import let_go
+from gateway.store.feed.lanes import release_lane
 from gateway.store.feed.ledger import dead_letters, stock
-from gateway.store.feed.resending import Resend, resent
+from gateway.store.feed.resending import Resend, queue_replays
 
 ALTER = "UPDATE message_body SET body = :other WHERE number = 1"
 LOSE = "DELETE FROM message_body WHERE number = 1 AND body <> :other"
@@ -45,7 +45,7 @@ async def write(engine, sql: str, **values) -> None:
 async def replayed(feed: Fed, signed) -> None:
     """Send a report again as it is."""
     await feed.engine.do(
-        partial(resent, "ehr", [Resend(signed.study_id, signed.report_id, "v", False, 1, None)], now())
+        partial(queue_replays, "ehr", [Resend(signed.study_id, signed.report_id, "v", False, 1, None)], now())
     )
 
 
@@ -115,7 +115,7 @@ async def test_an_operator_who_lets_its_study_go_on_gives_it_up(engine, state):
             study_id, reason = await feed.held_lane()
             assert (reason, await feed.states()) == ("body-altered", [HELD[state]])
             assert await rows(engine, "SELECT sent FROM message") == [(SENT[state],)]
-            assert (await engine.do(partial(let_go, "ehr", study_id, now()))).given_up == 1
+            assert (await engine.do(partial(release_lane, "ehr", study_id, now()))).given_up == 1
         [letter] = await dead_letters(engine, "ehr")
         assert (letter.reason, bodies(receiver)) == ("body-altered", [])
 
@@ -125,8 +125,8 @@ async def test_it_is_not_sent_again_as_it_was_either(engine):
         signed = await feed.sign()
         await feed.until("delivered")
         await write(engine, ALTER, other=OTHER)
-        again = Again(feed.destinations[0], 1, dead_letters=False, force_old=True)
-        assert await engine.do(partial(queued_again, again, signed.study_id, None, now())) == ["body-altered"]
+        again = AsSentReplay(feed.destinations[0], 1, dead_letters=False, force_old=True)
+        assert await engine.do(partial(queue_again, again, signed.study_id, None, now())) == ["body-altered"]
 
 
 async def test_where_no_hash_was_kept_it_is_sent(engine):

@@ -74,7 +74,7 @@ async def test_each_message_is_in_it_with_what_came_of_it_and_nothing_of_a_patie
         last = {one.control_id: one for one in account.since(0)}
         assert {one.control_id for one in receiver.messages} == set(last)
         assert {(one.state, one.ack) for one in last.values()} == {("delivered", "AA")}
-        assert await restoring.heard(engine) == {account.journal: account.last}
+        assert await restoring.recorded_batches(engine) == {account.journal: account.last}
         hashes = {str(one) for (one,) in await rows(engine, "SELECT body_hash FROM message")}
         assert {one.body_hash for one in last.values()} == hashes
         assert_nothing_of_a_patient(feed, path.read_text())
@@ -107,7 +107,9 @@ async def test_a_database_that_is_behind_pauses_all_whatever_they_are_paused_for
         assert [len(one.messages) for one in receivers] == sent
         assert [int(n) for (n,) in await rows(engine, "SELECT count(*) FROM outbox WHERE state = 'waiting'")] == [2]
         assert len(said(feed, "database-restored")) == 1
-        assert set((await restoring.heard(engine)).values()) == {0}  # it is not updated before the journal is replayed
+        assert set((await restoring.recorded_batches(engine)).values()) == {
+            0
+        }  # it is not updated before the journal is replayed
 
 
 @pytest.mark.parametrize("looks_first", ["see_that_nothing_is_lost", "turn"])

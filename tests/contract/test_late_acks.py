@@ -11,8 +11,8 @@ from fakes.store import rows
 
 from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import late_acks
-from gateway.store.feed.breaker import freed_for_now
-from gateway.store.feed.late_acks import Heard
+from gateway.store.feed.breaker import free_refused_for_now
+from gateway.store.feed.late_acks import StoredAck
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.messages import SendResult
 from gateway.store.feed.renaming import renamed
@@ -30,7 +30,7 @@ async def scene(engine):
     return made
 
 
-async def hear(scene, ack="AA", control_id="ID1", **given) -> Heard:
+async def hear(scene, ack="AA", control_id="ID1", **given) -> StoredAck:
     def decide(head):
         usual = {
             "delivered": {"accepted": LATER},
@@ -40,7 +40,7 @@ async def hear(scene, ack="AA", control_id="ID1", **given) -> Heard:
         state = given.get("state", {"A": "delivered", "E": "held", "R": "queued"}[ack[1]])
         return SendResult(head, state, "" if state == "delivered" else ack, ack, **usual.get(state, {}))
 
-    return await scene.engine.do(partial(late_acks.acknowledged, "ehr", control_id, ack, decide, LATER))
+    return await scene.engine.do(partial(late_acks.store_ack, "ehr", control_id, ack, decide, LATER))
 
 
 async def write(engine, sql):
@@ -53,27 +53,27 @@ async def acks(engine):
 
 async def test_what_the_application_takes_closes_the_second_axis(scene, engine):
     heard = await hear(scene)
-    assert (heard.fate, heard.result.head.control_id) == ("written", "ID1")
+    assert (heard.outcome, heard.result.head.control_id) == ("written", "ID1")
     assert (await acks(engine))[0] == ("AA", AT, LATER)
     assert [one[1] for one in await scene.states()] == ["delivered", "queued"]
 
 
 async def test_it_is_written_though_another_holds_the_lease(scene, engine):
     await Leases(engine, "two", 60.0).take("ehr")
-    assert (await hear(scene)).fate == "written"
+    assert (await hear(scene)).outcome == "written"
     assert (await acks(engine))[0] == ("AA", AT, LATER)
 
 
 async def test_one_that_is_heard_under_a_name_that_the_destination_had_is_written_too(scene, engine):
     await engine.do(partial(renamed, "ehr", "his", AT))
     assert await late_acks.is_settled(engine, "ehr", "ID1") is True
-    assert (await hear(scene)).fate == "written"
+    assert (await hear(scene)).outcome == "written"
     assert (await acks(engine))[0] == ("AA", AT, LATER)
     assert {str(one) for (one,) in await rows(engine, "SELECT name FROM destination")} == {"ehr", "his"}
 
 
 async def test_a_second_one_changes_nothing_and_one_that_says_otherwise_matches_nothing(scene, engine):
-    assert [(await hear(scene, ack)).fate for ack in ("AA", "AA", "AE")] == ["written", "repeated", "unmatched"]
+    assert [(await hear(scene, ack)).outcome for ack in ("AA", "AA", "AE")] == ["written", "repeated", "unmatched"]
     assert (await acks(engine))[0] == ("AA", AT, LATER)
     assert [one[1] for one in await scene.states()] == ["delivered", "queued"]
 
@@ -81,20 +81,20 @@ async def test_a_second_one_changes_nothing_and_one_that_says_otherwise_matches_
 @pytest.mark.parametrize("control_id", ["ID9", "", "id1"])
 async def test_of_a_message_that_is_not_there_nothing_is_changed(scene, engine, control_id):
     before = await acks(engine), await scene.states()
-    assert (await hear(scene, control_id=control_id)).fate == "unmatched"
+    assert (await hear(scene, control_id=control_id)).outcome == "unmatched"
     assert (await acks(engine), await scene.states()) == before
 
 
 async def test_of_a_message_to_another_destination_nothing_is_changed(scene, engine):
     await write(engine, "UPDATE message SET destination = 'other'")
-    assert (await hear(scene)).fate == "unmatched"
+    assert (await hear(scene)).outcome == "unmatched"
     assert (await acks(engine))[0] == ("CA", AT, None)
 
 
 async def test_a_second_commit_says_nothing_of_the_application(scene, engine):
     heard = await engine.do(
         partial(
-            late_acks.acknowledged,
+            late_acks.store_ack,
             "ehr",
             "ID1",
             "CA",
@@ -102,7 +102,7 @@ async def test_a_second_commit_says_nothing_of_the_application(scene, engine):
             LATER,
         )
     )
-    assert heard.fate == "repeated"
+    assert heard.outcome == "repeated"
     assert (await acks(engine))[0] == ("CA", AT, None)
 
 
@@ -112,21 +112,21 @@ async def test_of_a_message_that_is_in_hand_or_in_doubt_it_is_too_early_to_say_a
     await scene.step(claims=[head])
     if state == "indeterminate":
         await scene.step([SendResult(head, state)])
-    assert (await hear(scene, control_id="ID2")).fate == "too_early"
+    assert (await hear(scene, control_id="ID2")).outcome == "too_early"
     assert (await scene.states())[1][1] == state
     assert await late_acks.is_settled(engine, "ehr", "ID2") is (state != "sending")
     assert await late_acks.is_settled(engine, "ehr", "ID9") is None
 
 
 async def test_what_the_application_refuses_for_its_content_holds_its_lane(scene):
-    assert (await hear(scene, "AE")).fate == "written"
+    assert (await hear(scene, "AE")).outcome == "written"
     assert await scene.states() == [("ID1", "held", "AE"), ("ID2", "held", "lane")]
 
 
 async def test_what_the_application_may_take_later_is_queued_again_and_nothing_goes_before_it(scene, engine):
     (waiting,) = await scene.heads()
     heard = await hear(scene, "AR")
-    assert (heard.fate, heard.result.state) == ("written", "queued")
+    assert (heard.outcome, heard.result.state) == ("written", "queued")
     assert await scene.states() == [("ID1", "queued", "AR"), ("ID2", "queued", "")]
     assert await rows(engine, "SELECT due, closed FROM message WHERE control_id = 'ID1'") == [(DUE, None)]
     assert await scene.heads() == []
@@ -134,7 +134,7 @@ async def test_what_the_application_may_take_later_is_queued_again_and_nothing_g
     ((body,),) = await rows(engine, "SELECT body FROM message_body WHERE number = 1")
     assert bytes(body) == b"body 1"
     assert not await rows(engine, "SELECT 1 FROM lane")
-    assert (await hear(scene, "AR")).fate == "repeated"
+    assert (await hear(scene, "AR")).outcome == "repeated"
 
 
 @pytest.mark.parametrize("then", ["sending", "indeterminate", "delivered"])
@@ -147,7 +147,7 @@ async def test_what_may_be_taken_later_holds_its_lane_where_something_was_sent_b
     assert (heard.result.state, heard.result.holds) == ("held", "refused-for-now")
     assert await scene.states() == [("ID1", "held", "AR"), ("ID2", then, "")]
     assert await rows(scene.engine, "SELECT study_id, reason FROM lane") == [("stu_a", "refused-for-now")]
-    assert not await scene.engine.do(partial(freed_for_now, "ehr")), "it would come behind a newer one"
+    assert not await scene.engine.do(partial(free_refused_for_now, "ehr")), "it would come behind a newer one"
 
 
 async def test_once_all_that_was_sent_behind_it_is_refused_too_the_lane_goes_on_in_order(scene, engine):
@@ -167,8 +167,8 @@ async def test_once_all_that_was_sent_behind_it_is_refused_too_the_lane_goes_on_
 async def test_what_the_application_takes_behind_a_refused_one_keeps_the_lane_held(scene, engine):
     await scene.deliver()
     await hear(scene, "AR")
-    assert (await hear(scene, "AA", "ID2")).fate == "written"
-    assert not await engine.do(partial(freed_for_now, "ehr"))
+    assert (await hear(scene, "AA", "ID2")).outcome == "written"
+    assert not await engine.do(partial(free_refused_for_now, "ehr"))
     assert [one[1] for one in await scene.states()] == ["held", "delivered"]
 
 
@@ -214,7 +214,7 @@ async def test_in_a_lane_that_is_held_already_it_waits_with_the_others(scene, en
 
 
 async def test_what_is_given_up_for_it_is_a_dead_letter_and_its_lane_goes_on(scene, engine):
-    assert (await hear(scene, "AE", state="dead_letter")).fate == "written"
+    assert (await hear(scene, "AE", state="dead_letter")).outcome == "written"
     assert await scene.states() == [("ID1", "dead_letter", "AE"), ("ID2", "queued", "")]
     assert await rows(engine, "SELECT closed FROM message WHERE number = 1") == [(LATER,)]
     assert [one.control_id for one in await scene.heads()] == ["ID2"]

@@ -82,13 +82,13 @@ async def test_a_renewal_waits_behind_no_other_work_of_the_database(postgres_dat
     engine = Postgres(postgres_database, 2)
     async with engine.opened():
         leases = Leases(engine, "one", 1.0)
-        tenure = LeaseGuard(leases, await leases.take("ehr"))
-        async with alongside([tenure.keep()]):
+        guard = LeaseGuard(leases, await leases.take("ehr"))
+        async with alongside([guard.keep()]):
             busy = [asyncio.create_task(engine.do(lambda: ask(_BUSY))) for _ in range(6)]
             assert await Leases(engine, "two", 1.0).take("ehr") is None
             await asyncio.gather(*busy)
-            assert await engine.do(partial(store.held, tenure.lease))
-            assert clock.monotonic() < tenure.lease.until - 0.25
+            assert await engine.do(partial(store.held, guard.lease))
+            assert clock.monotonic() < guard.lease.until - 0.25
 
 
 async def test_a_renewal_is_in_time_though_each_turn_of_the_loop_is_late(postgres_database):

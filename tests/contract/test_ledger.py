@@ -18,20 +18,20 @@ from fakes.inbox import sample
 from fakes.store import rows
 
 from gateway.feed.deliver.retention import Retention
-from gateway.feed.operator.as_sent import Again, queued_again
+from gateway.feed.operator.as_sent import AsSentReplay, queue_again
 from gateway.routing import Retry
 from gateway.runtime import clock
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import leases
 from gateway.store.feed.audit import noted
-from gateway.store.feed.backload import BackloadSpan, backloaded, undated
-from gateway.store.feed.lanes import Freed, let_go
+from gateway.store.feed.backload import BackloadSpan, queue_backload, undated
+from gateway.store.feed.lanes import FreedLane, release_lane
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.ledger import dead_letters, stock
 from gateway.store.feed.messages import NEVER
-from gateway.store.feed.reconciling import recorded
-from gateway.store.feed.resending import Resend, resent, signed_within, study_of, taken
+from gateway.store.feed.reconciling import report_records
+from gateway.store.feed.resending import Resend, accepted_reports, queue_replays, signed_within, study_of
 from mappings.profile.rule import Rule, place_of
 
 LATER = datetime(2040, 1, 1, tzinfo=UTC)
@@ -49,7 +49,7 @@ async def write(engine, sql: str, **values) -> None:
 async def replayed(feed: Fed, signed, priority: int = 1) -> None:
     """Send a report again as it is."""
     one = Resend(signed.study_id, signed.report_id, "v", False, priority, None)
-    await feed.engine.do(partial(resent, "ehr", [one], now()))
+    await feed.engine.do(partial(queue_replays, "ehr", [one], now()))
 
 
 async def test_a_refused_message_is_sent_again_with_the_same_bytes_when_its_study_is_let_go(engine):
@@ -58,8 +58,8 @@ async def test_a_refused_message_is_sent_again_with_the_same_bytes_when_its_stud
         await feed.until("held")
         [lane] = (await stock(engine, "ehr", 20)).lanes
         assert (lane.study_id, lane.reason) == (signed.study_id, "refused")
-        freed = await engine.do(partial(let_go, "ehr", signed.study_id, now()))
-        assert freed == Freed(1, 0, 0, 0, 0)
+        freed = await engine.do(partial(release_lane, "ehr", signed.study_id, now()))
+        assert freed == FreedLane(1, 0, 0, 0, 0)
         await feed.until("delivered")
         assert len(set(bodies(receiver))) == 1
         assert (await stock(engine, "ehr", 20)).lane_count == 0
@@ -72,8 +72,8 @@ async def test_what_is_in_doubt_is_sent_again_counted_anew(engine):
         while not (await stock(engine, "ehr", 20)).lane_count:
             await clock.sleep(0.02)
         assert (await stock(engine, "ehr", 20)).lanes[0].reason == "indeterminate"
-        freed = await engine.do(partial(let_go, "ehr", signed.study_id, now()))
-        assert freed == Freed(0, 1, 0, 0, 0)
+        freed = await engine.do(partial(release_lane, "ehr", signed.study_id, now()))
+        assert freed == FreedLane(0, 1, 0, 0, 0)
         await feed.until("delivered")
         assert await rows(engine, "SELECT doubts FROM message") == [(0,)]
         assert len(set(ids(receiver.messages))) == 1
@@ -88,7 +88,7 @@ async def test_a_message_that_a_newer_one_has_overtaken_is_not_sent_after_it(eng
             await replayed(feed, signed)
             await feed.until("delivered", "delivered")
         await write(engine, "UPDATE message SET state = 'held', closed = NULL WHERE number = 1")
-        assert (await engine.do(partial(let_go, "ehr", signed.study_id, now()))).superseded == 1
+        assert (await engine.do(partial(release_lane, "ehr", signed.study_id, now()))).superseded == 1
         assert await feed.states() == ["superseded", "delivered"]
         assert await rows(engine, "SELECT superseded_by FROM message WHERE number = 1") == [(2,)]
         assert len(bodies(receiver)) == 2
@@ -101,7 +101,7 @@ async def test_a_message_without_its_text_cannot_go_on_and_is_given_up(engine):
             await feed.until("held")
         await write(engine, "UPDATE message SET has_body = 0")
         await write(engine, "DELETE FROM message_body")
-        assert (await engine.do(partial(let_go, "ehr", signed.study_id, now()))).given_up == 1
+        assert (await engine.do(partial(release_lane, "ehr", signed.study_id, now()))).given_up == 1
         [letter] = await dead_letters(engine, "ehr")
         assert (letter.reason, letter.study_id) == ("text-purged", signed.study_id)
 
@@ -114,7 +114,7 @@ async def test_what_may_have_arrived_about_another_patient_is_not_sent_a_second_
         await write(engine, "UPDATE message SET state = 'indeterminate', due = :never, closed = NULL", never=NEVER)
         hold = "INSERT INTO lane (destination, study_id, reason, since) VALUES ('ehr', :study_id, 'move', 1)"
         await write(engine, hold, study_id=signed.study_id)
-        freed = await engine.do(partial(let_go, "ehr", signed.study_id, now()))
+        freed = await engine.do(partial(release_lane, "ehr", signed.study_id, now()))
         assert (freed.sent_again, freed.given_up) == (0, 1)
         assert await rows(engine, "SELECT state, reason FROM message") == [("dead_letter", "move")]
         assert len(bodies(receiver)) == 1
@@ -125,7 +125,7 @@ async def test_rows_of_which_no_message_was_made_wait_again(engine):
         signed = await feed.sign()
         await write(engine, "UPDATE outbox SET state = 'held', reason = 'move', is_move = 1, settled = 1")
         assert (await stock(engine, "ehr", 20)).held_for == {"move": 1}
-        assert (await engine.do(partial(let_go, "ehr", signed.study_id, now()))).waiting == 1
+        assert (await engine.do(partial(release_lane, "ehr", signed.study_id, now()))).waiting == 1
         assert await rows(engine, "SELECT state, reason, is_move, settled FROM outbox") == [("waiting", "", 2, None)]
 
 
@@ -134,7 +134,7 @@ async def test_where_nothing_is_held_nothing_is_let_go(engine):
         async with feed.serving():
             signed = await feed.sign()
             await feed.until("delivered")
-        assert (await engine.do(partial(let_go, "ehr", signed.study_id, now()))).is_nothing
+        assert (await engine.do(partial(release_lane, "ehr", signed.study_id, now()))).is_nothing
         assert await feed.states() == ["delivered"]
 
 
@@ -200,7 +200,7 @@ async def test_each_replay_of_a_report_has_a_number_and_an_msh_10_of_its_own(eng
             ("replay", 2),
         ]
         assert len(set(ids(receiver.messages))) == 3
-        assert await taken(engine, "ehr", signed.study_id) == {signed.report_id}
+        assert await accepted_reports(engine, "ehr", signed.study_id) == {signed.report_id}
 
 
 async def test_a_report_that_nobody_took_is_no_open_item_once_it_is_sent(engine):
@@ -219,9 +219,9 @@ async def test_history_is_spread_over_time_behind_all_that_is_new_and_the_next_g
         assert (await stock(engine, "ehr", 20)).rows == {"before_start": 2}
         at = now()
         span = BackloadSpan("ehr", 0, micros(LATER), 500_000)
-        assert await engine.do(partial(backloaded, span, at, 1)) == (1, 1)
-        assert await engine.do(partial(backloaded, span, at, 5)) == (1, 1)
-        assert await engine.do(partial(backloaded, span, at, 5)) == (0, 0)
+        assert await engine.do(partial(queue_backload, span, at, 1)) == (1, 1)
+        assert await engine.do(partial(queue_backload, span, at, 5)) == (1, 1)
+        assert await engine.do(partial(queue_backload, span, at, 5)) == (0, 0)
         queue = await rows(engine, "SELECT study_id, state, priority, is_critical, due FROM outbox ORDER BY due")
         assert queue == [
             (first.study_id, "waiting", 2, 0, at),
@@ -234,8 +234,8 @@ async def test_history_of_another_span_or_destination_stays_where_it_is(engine):
     async with fed(engine, count=2, start=LATER) as (feed, _):
         await feed.sign()
         [(signed,)] = await rows(engine, "SELECT DISTINCT signed FROM outbox")
-        assert await engine.do(partial(backloaded, BackloadSpan("ehr", 0, signed, 1), now(), 5)) == (0, 0)
-        assert await engine.do(partial(backloaded, BackloadSpan("ehr", signed, signed + 1, 1), now(), 5)) == (1, 1)
+        assert await engine.do(partial(queue_backload, BackloadSpan("ehr", 0, signed, 1), now(), 5)) == (0, 0)
+        assert await engine.do(partial(queue_backload, BackloadSpan("ehr", signed, signed + 1, 1), now(), 5)) == (1, 1)
         assert (await stock(engine, "ehr2", 20)).rows == {"before_start": 1}
 
 
@@ -251,15 +251,15 @@ async def test_reports_are_found_by_when_they_were_signed_page_by_page(engine, m
         assert await study_of(engine, "rep_none") is None
 
 
-def again(feed: Fed, *, force_old: bool = False, dead_letters: bool = False) -> Again:
-    return Again(feed.destinations[0], 1, dead_letters, force_old)
+def again(feed: Fed, *, force_old: bool = False, dead_letters: bool = False) -> AsSentReplay:
+    return AsSentReplay(feed.destinations[0], 1, dead_letters, force_old)
 
 
 async def test_what_is_sent_as_it_was_differs_in_msh_10_alone(engine):
     async with fed(engine) as (feed, receiver), feed.serving():
         signed = await feed.sign()
         await feed.until("delivered")
-        assert await engine.do(partial(queued_again, again(feed), signed.study_id, None, now())) == ["sent"]
+        assert await engine.do(partial(queue_again, again(feed), signed.study_id, None, now())) == ["sent"]
         await feed.until("delivered", "delivered")
         first, second = bodies(receiver)
         assert first != second
@@ -276,9 +276,9 @@ async def test_an_old_version_is_refused_unless_it_is_forced_and_then_takes_the_
         await feed.until("delivered", "delivered")
         await write(engine, "UPDATE message SET report_id = 'rep_old' WHERE number = 1")
         old = frozenset({"rep_old"})
-        assert await engine.do(partial(queued_again, again(feed), signed.study_id, old, now())) == ["newer-sent"]
+        assert await engine.do(partial(queue_again, again(feed), signed.study_id, old, now())) == ["newer-sent"]
         forced = again(feed, force_old=True)
-        assert await engine.do(partial(queued_again, forced, signed.study_id, old, now())) == ["sent"]
+        assert await engine.do(partial(queue_again, forced, signed.study_id, old, now())) == ["sent"]
         await feed.until("delivered", "delivered", "delivered")
         assert bodies(receiver)[2].count(b"Another text.") == 0
         assert await rows(engine, "SELECT is_whole FROM message WHERE number = 3") == [(0,)]
@@ -290,14 +290,14 @@ async def test_what_is_about_to_be_told_anew_is_not_sent_as_it_was(engine):
             signed = await feed.sign()
             await feed.until("delivered")
         await replayed(feed, signed)
-        refusals = await engine.do(partial(queued_again, again(feed), signed.study_id, None, now()))
+        refusals = await engine.do(partial(queue_again, again(feed), signed.study_id, None, now()))
         assert refusals == ["newer-waits"]
 
 
 async def test_a_study_of_which_nothing_was_sent_has_nothing_to_be_sent_as_it_was(engine):
     async with fed(engine) as (feed, _):
         signed = await feed.sign()
-        found = await engine.do(partial(queued_again, again(feed), signed.study_id, None, now()))
+        found = await engine.do(partial(queue_again, again(feed), signed.study_id, None, now()))
         assert found == ["nothing-sent"]
 
 
@@ -308,7 +308,7 @@ async def test_a_text_that_was_let_go_of_cannot_be_sent_again(engine):
             await feed.until("delivered")
         await write(engine, "UPDATE message SET has_body = 0")
         await write(engine, "DELETE FROM message_body")
-        refusals = await engine.do(partial(queued_again, again(feed), signed.study_id, None, now()))
+        refusals = await engine.do(partial(queue_again, again(feed), signed.study_id, None, now()))
         assert refusals == ["text-purged"]
 
 
@@ -324,7 +324,7 @@ async def test_a_number_under_the_authority_that_two_clinics_shared_is_not_sent_
         await write(engine, "UPDATE message SET body_hash = :said", said=hashlib.sha256(body).hexdigest())
         for forced in (False, True):
             asked = again(feed, force_old=forced)
-            refusals = await engine.do(partial(queued_again, asked, signed.study_id, None, now()))
+            refusals = await engine.do(partial(queue_again, asked, signed.study_id, None, now()))
             assert refusals == ["authority-shared"]
 
 
@@ -334,10 +334,10 @@ async def test_a_dead_letter_is_sent_as_it_was_and_no_longer_listed(engine):
         await feed.until("delivered")
         await write(engine, "UPDATE message SET state = 'dead_letter', reason = 'AE-207'")
         only = again(feed, dead_letters=True)
-        assert await engine.do(partial(queued_again, only, signed.study_id, None, now())) == ["sent"]
+        assert await engine.do(partial(queue_again, only, signed.study_id, None, now())) == ["sent"]
         await feed.until("dead_letter", "delivered")
         assert await dead_letters(engine, "ehr") == []
-        assert await engine.do(partial(queued_again, only, signed.study_id, None, now())) == ["nothing-sent"]
+        assert await engine.do(partial(queue_again, only, signed.study_id, None, now())) == ["nothing-sent"]
 
 
 @pytest.mark.parametrize("state", ["delivered", "superseded", "recorded"])
@@ -383,7 +383,7 @@ async def test_of_studies_the_ledger_gives_reports_rows_and_messages_each_where_
         async with feed.serving():
             signed = await feed.sign()
             await feed.until("delivered")
-        records = await recorded(engine, [signed.study_id, "stu_none"])
+        records = await report_records(engine, [signed.study_id, "stu_none"])
         assert list(records) == [signed.study_id]
         record = records[signed.study_id].reports[signed.report_id]
         assert [row.state for row in record.rows] == ["rendered"]

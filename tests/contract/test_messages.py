@@ -15,8 +15,8 @@ from gateway.store.feed import messages, takeover
 from gateway.store.feed.leases import LeaseLost, Leases, paused
 from gateway.store.feed.messages import NEVER, SendResult
 from gateway.store.feed.new_messages import ComposedStudy
-from gateway.store.feed.outbox import Settled
-from gateway.store.feed.sent import Sent, read_sent
+from gateway.store.feed.outbox import SettledRow
+from gateway.store.feed.sent import SentState, read_sent
 from gateway.store.studies.intake import ADD_CAUSE, Outdated
 
 
@@ -130,7 +130,7 @@ async def test_numbers_are_those_of_the_first_sending(scene):
     await scene.step(claims=await scene.heads())
     said = {"F1": "pat-1", "F2": "pat-1"}
     assert ((await read_sent(scene.engine, "ehr", ["stu_a"]))["stu_a"]).numbers == {"rep_1": said, "rep_2": said}
-    assert await read_sent(scene.engine, "other", ["stu_a"]) == {"stu_a": Sent()}
+    assert await read_sent(scene.engine, "other", ["stu_a"]) == {"stu_a": SentState()}
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ async def test_no_message_is_stored_of_a_row_that_a_plan_stops_or_somebody_holds
     row |= {"reason": "", "is_move": 0, "is_critical": 0, "due": AT, "signed": None, "now": AT}
     await engine.do(lambda: ask(ADD_CAUSE, **row, state="waiting"))
     ((number,),) = await rows(engine, "SELECT number FROM outbox")
-    made = ComposedStudy("stu_a", 1, [Settled(number, "rendered")], [new(number)])
+    made = ComposedStudy("stu_a", 1, [SettledRow(number, "rendered")], [new(number)])
     await engine.do(lambda: ask(Statement("UPDATE outbox SET state = :state"), state=state))
     with pytest.raises(Outdated):
         await engine.do(partial(stored, scene.lease, made, AT))
@@ -195,7 +195,7 @@ async def test_what_came_of_a_message_and_could_not_be_written_is_written_by_who
     first, *_ = await scene.heads()
     await scene.step(claims=[first])
     results = [SendResult(first, "delivered", ack="AA", accepted=AT)]
-    assert await engine.do(partial(takeover.taken_over, scene.lease, results, 5, AT, AT)) == []
+    assert await engine.do(partial(takeover.take_over, scene.lease, results, 5, AT, AT)) == []
     assert await scene.states() == [("ID1", "delivered", ""), ("ID2", "queued", "")]
 
 
@@ -205,7 +205,7 @@ async def test_what_the_last_holder_had_in_hand_goes_again_first(scene, engine):
     first, _ = await scene.heads()
     await scene.step(claims=[first])
     scene.lease = await Leases(engine, "one", 60.0).take("ehr")
-    assert await engine.do(partial(takeover.taken_over, scene.lease, [], 5, AT, AT)) == [first.number]
+    assert await engine.do(partial(takeover.take_over, scene.lease, [], 5, AT, AT)) == [first.number]
     again, other = await scene.heads()
     assert (again.control_id, again.state, again.doubts, again.body) == ("ID1", "indeterminate", 1, first.body)
     assert other.control_id == "ID2"

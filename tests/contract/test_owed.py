@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from gateway.feed.compose.render_due import DueRenderer
-from gateway.feed.operator.fate import fate
-from gateway.feed.plan.planning import Planning, apply_plan, leave_plan
+from gateway.feed.operator.report_state import report_state
+from gateway.feed.plan.planning import Planner, apply_plan, leave_plan
 from gateway.ingest import Pipeline
 from gateway.ingest.settings_in_force import SettingsInForce
 from gateway.routing import Filter, Ignore, Routes, Scope, owed
@@ -34,7 +34,7 @@ from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import plans
 from gateway.store.feed.feed_facts import unrouted
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.reconciling import report_records
 from gateway.store.studies.kept import kept
 from gateway.store.studies.known_study import STUDY
 from mappings.model import Cause
@@ -100,7 +100,7 @@ class World:
         self.served[name], self.rules = self._destination(name, accepts, start), rules
         for target in self.served.values():
             lease = await Leases(self.engine, "one", 60).take(target.name)
-            planning = Planning(self.engine, target, rules, Feed(unasked_messages=0))
+            planning = Planner(self.engine, target, rules, Feed(unasked_messages=0))
             await planning.begin(lease)
             await planning.look()
 
@@ -152,7 +152,7 @@ class World:
         counts = dict.fromkeys(("unrouted", "ignored"), 0)
         for study_id in dict.fromkeys(one.study_id for one in self.signed):
             known = kept((await self.engine.fetch(STUDY, study_id=study_id))[0][2])
-            records = (await recorded(self.engine, [study_id]))[study_id]
+            records = (await report_records(self.engine, [study_id]))[study_id]
             rows_of = [tuple(one) for one in await rows(self.engine, ROWS, study_id)]
             for report in known.study.completed:
                 own = [row for row in rows_of if row[1] == report.report_id]
@@ -164,7 +164,7 @@ class World:
                     here = [row for row in rows_of if row[0] == name]
                     told = {row[1] for row in here if row[4] in TOLD}
                     mine = [row for row in here if row[1] == report.report_id]
-                    made = fate(report.report_id, records.reports[report.report_id], self.served[name])
+                    made = report_state(report.report_id, records.reports[report.report_id], self.served[name])
                     expected = owed(report_news, told, each[-1].terms)
                     last = {row[4] for row in mine if row[3] == newest.content_version}
                     accepted.append(self._agrees(expected, made, mine, last, is_last=bool(last & TOLD)))
@@ -176,7 +176,7 @@ class World:
                     assert [(row[4], row[5]) for row in nobody] == [(state, reason)]
                     counts[state] += 1
                     for name in in_force.revisions:
-                        kind = fate(report.report_id, records.reports[report.report_id], self.served[name]).kind
+                        kind = report_state(report.report_id, records.reports[report.report_id], self.served[name]).kind
                         assert kind in {state, "queued", "planned"}
         assert len(await unrouted(self.engine)) == counts["unrouted"]
 
@@ -223,12 +223,12 @@ async def waited(engine: Any, addendum: str, acts: list[Any]) -> None:
             await world.act(*act)
             await world.check()
         (original,) = world.signed
-        record = (await recorded(engine, [original.study_id]))[original.study_id]
+        record = (await report_records(engine, [original.study_id]))[original.study_id]
         made = await rows(engine, "SELECT report_ids FROM message WHERE state = 'delivered'")
         delivered = {report_id for (listed,) in made for report_id in json.loads(listed)}
         assert original.report_id in delivered
         for report_id, entry in record.reports.items():
-            is_told = fate(report_id, entry, world.served["ehr"]).kind in {"AA", "superseded by"}
+            is_told = report_state(report_id, entry, world.served["ehr"]).kind in {"AA", "superseded by"}
             assert not is_told or report_id in delivered
             is_owed = entry.rows[-1].state in TOLD
             assert is_told or not is_owed

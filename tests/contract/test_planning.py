@@ -12,10 +12,10 @@ import pytest
 from fakes.fed import Fed, bodies, destination, fed
 from fakes.store import rows
 
-from gateway.feed.operator.fate import fate
+from gateway.feed.operator.report_state import report_state
 from gateway.feed.plan import planning
-from gateway.feed.plan.counts import Plan, plan_of
-from gateway.feed.plan.planning import Planning, apply_plan, leave_plan, preview
+from gateway.feed.plan.counts import PlanCounts, plan_of
+from gateway.feed.plan.planning import Planner, apply_plan, leave_plan, preview
 from gateway.ingest.settings_in_force import SettingsInForce, wanted
 from gateway.routing import Filter, Ignore, Scope
 from gateway.sandbox.seed import generate
@@ -25,12 +25,12 @@ from gateway.store.database.facts import claimed
 from gateway.store.database.instants import instant, micros
 from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import plans
-from gateway.store.feed.feed_facts import Watched, feed_facts, unrouted
+from gateway.store.feed.feed_facts import WatchedDestination, feed_facts, unrouted
 from gateway.store.feed.in_force import in_force_of, plan_made, put_in_force, sent_unasked, unplanned
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.ledger import dead_letters
-from gateway.store.feed.reconciling import recorded
-from gateway.store.feed.restoring import held_back, paused_as
+from gateway.store.feed.reconciling import report_records
+from gateway.store.feed.restoring import hold_destinations, pause_overriding
 from gateway.store.feed.set_back import set_back
 from gateway.store.feed.states import HOLD_FEED, RESTORED
 
@@ -60,7 +60,7 @@ async def planned(feed, settings=CAREFUL, ignores=()):
     """Put the settings in force, plan the earlier reports, and return the plan."""
     leases = Leases(feed.engine, "planner", 6.0)
     lease = await leases.take("ehr")
-    planner = Planning(feed.engine, feed.destinations[0], ignores, settings)
+    planner = Planner(feed.engine, feed.destinations[0], ignores, settings)
     await planner.begin(lease)
     await planner.look()
     await leases.give_back(lease)
@@ -73,9 +73,9 @@ async def apply(feed, *, leaves=False):
 
 
 async def fates(feed, *signed):
-    found = await recorded(feed.engine, [one.study_id for one in signed])
+    found = await report_records(feed.engine, [one.study_id for one in signed])
     ehr = feed.destinations[0]
-    return [fate(one.report_id, found[one.study_id].reports.get(one.report_id), ehr) for one in signed]
+    return [report_state(one.report_id, found[one.study_id].reports.get(one.report_id), ehr) for one in signed]
 
 
 async def kinds(feed, *signed):
@@ -98,7 +98,7 @@ async def test_a_wider_filter_sends_nothing_by_itself_and_leaves_nothing_exclude
         third = await other.sign(critical=True)
         assert await kinds(feed, third) == ["excluded"]
         wider = with_settings(replace(feed, destinations=feed.destinations[:1]), filter=ALL)
-        assert await planned(wider) == Plan(adds=3, critical=2, oldest=(await planned(wider)).oldest)
+        assert await planned(wider) == PlanCounts(adds=3, critical=2, oldest=(await planned(wider)).oldest)
         assert await kinds(wider, usual, critical, third) == ["planned"] * 3
         assert len(await unrouted(engine)) == 0
         assert bodies(receiver) == []
@@ -145,7 +145,7 @@ async def test_what_was_signed_before_the_start_stands_in_the_ledger_as_that(eng
     feed = Fed(engine, SandboxAccount(generate(studies=20)), ())
     await feed.sign()
     late = replace(feed, destinations=(destination(1, start=datetime(2199, 1, 1, tzinfo=UTC)),))
-    assert await planned(late) == Plan()
+    assert await planned(late) == PlanCounts()
     assert await states(engine) == [("", "merged", "routed-later"), ("ehr", "before_start", "")]
     early = with_settings(late, start=datetime(2020, 1, 1, tzinfo=UTC))
     assert (await planned(early)).adds == 1
@@ -212,7 +212,7 @@ async def test_settings_that_are_taken_back_take_the_stop_back(engine):
     async with fed(engine) as (feed, receiver):
         await feed.queue(1)
         await planned(with_settings(feed, filter=NOWHERE))
-        assert (await planned(with_settings(feed))) == Plan()
+        assert (await planned(with_settings(feed))) == PlanCounts()
         await feed.resume()
         async with feed.serving():
             await feed.until("dead_letter", "delivered")
@@ -247,7 +247,7 @@ async def test_a_stop_gives_up_nothing_of_the_study_that_is_still_owed(engine, a
         assert await kinds(narrower, original, added) == ["queued", "planned" if is_alone else "queued"]
         if how == "back":
             narrower = with_settings(feed)
-            assert await planned(narrower) == Plan()
+            assert await planned(narrower) == PlanCounts()
         else:
             await apply(narrower, leaves=how == "leave")
         await feed.resume()
@@ -371,7 +371,7 @@ async def test_whoever_was_told_of_a_study_is_told_its_correction_whatever_the_f
         async with feed.serving():
             await feed.until("delivered")
         narrower = with_settings(feed, filter=NOWHERE)
-        assert await planned(narrower) == Plan()
+        assert await planned(narrower) == PlanCounts()
         feed.account.change_text(signed.report_id, "FINDINGS: Another text.")
         async with narrower.serving():
             await narrower.tell(signed.study_id)
@@ -399,16 +399,16 @@ async def test_a_small_plan_is_applied_unasked_and_only_so_many_messages_in_all(
 @pytest.mark.parametrize(
     ("plan", "unasked", "limits", "is_small"),
     [
-        (Plan(adds=20, oldest=1), 0, Feed(), True),
-        (Plan(adds=21, oldest=1), 0, Feed(), False),
-        (Plan(adds=20, oldest=1), 1, Feed(), False),
-        (Plan(adds=10, stops=10, resends=1, oldest=1), 0, Feed(), False),
-        (Plan(adds=1, critical=1, oldest=1), 0, Feed(), False),
-        (Plan(stops=1, stopped_critical=1, oldest=1), 0, Feed(), False),
-        (Plan(adds=1, critical=1, oldest=1), 0, Feed(unasked_critical=True), True),
-        (Plan(adds=1, oldest=0), 0, Feed(), False),
-        (Plan(adds=1, oldest=0), 0, Feed(unasked_hours=48), True),
-        (Plan(adds=1), 0, Feed(), False),
+        (PlanCounts(adds=20, oldest=1), 0, Feed(), True),
+        (PlanCounts(adds=21, oldest=1), 0, Feed(), False),
+        (PlanCounts(adds=20, oldest=1), 1, Feed(), False),
+        (PlanCounts(adds=10, stops=10, resends=1, oldest=1), 0, Feed(), False),
+        (PlanCounts(adds=1, critical=1, oldest=1), 0, Feed(), False),
+        (PlanCounts(stops=1, stopped_critical=1, oldest=1), 0, Feed(), False),
+        (PlanCounts(adds=1, critical=1, oldest=1), 0, Feed(unasked_critical=True), True),
+        (PlanCounts(adds=1, oldest=0), 0, Feed(), False),
+        (PlanCounts(adds=1, oldest=0), 0, Feed(unasked_hours=48), True),
+        (PlanCounts(adds=1), 0, Feed(), False),
     ],
 )
 def test_a_plan_is_small_by_messages_age_and_critical_results(plan, unasked, limits, is_small):
@@ -435,7 +435,7 @@ async def test_nothing_is_planned_twice_and_the_same_settings_make_no_plan(engin
     feed = Fed(engine, SandboxAccount(generate(studies=20)), (destination(1),))
     await feed.sign()
     for _ in range(2):
-        assert await planned(feed) == Plan()
+        assert await planned(feed) == PlanCounts()
     assert len(await rows(engine, "SELECT number FROM in_force")) == 1
 
 
@@ -455,7 +455,7 @@ async def test_a_plan_that_waits_is_an_alert_and_of_each_critical_result_a_new_o
         await feed.sign(critical=False)
         wider = with_settings(feed, filter=ALL)
         await planned(wider)
-        watched = Watched("ehr", timedelta(minutes=15), timedelta(minutes=15))
+        watched = WatchedDestination("ehr", timedelta(minutes=15), timedelta(minutes=15))
         facts = await feed_facts(engine, watched, datetime.now(UTC))
         assert (len(facts.planned), len(facts.planned_critical)) == (2, 1)
 
@@ -489,11 +489,11 @@ async def test_no_plan_is_made_or_applied_while_it_is_not_known_what_was_sent(en
     async with fed(engine) as (feed, receiver):
         await feed.queue(1)
         since = None if reason == RESTORED else 1
-        await engine.do(partial(held_back, ["ehr"], since, 2))
+        await engine.do(partial(hold_destinations, ["ehr"], since, 2))
         await engine.do(lambda: ask(Statement("DELETE FROM lane")))
-        await engine.do(partial(paused_as, ["ehr"], reason, 3))
+        await engine.do(partial(pause_overriding, ["ehr"], reason, 3))
         narrower = with_settings(feed, filter=NOWHERE)
-        assert await planned(narrower, UNASKED) == Plan()
+        assert await planned(narrower, UNASKED) == PlanCounts()
         assert (await in_force_of(engine, "ehr")).planned is None
         async with narrower.serving(settings=UNASKED):
             await asyncio.sleep(0.5)
@@ -506,7 +506,7 @@ async def test_no_plan_is_made_or_applied_while_it_is_not_known_what_was_sent(en
 async def test_a_plan_is_applied_unasked_only_once_an_operator_has_had_the_feed_go_on(engine):
     async with fed(engine, filter=NOWHERE) as (feed, receiver):
         await feed.sign(critical=False)
-        await engine.do(partial(held_back, ["ehr"], None, 1))
+        await engine.do(partial(hold_destinations, ["ehr"], None, 1))
         wider = with_settings(feed, filter=ALL)
         assert (await planned(wider, UNASKED)).adds == 1  # it is there to be inspected
         await wider.resume()
@@ -574,10 +574,10 @@ async def test_what_may_have_been_sent_is_never_stopped_by_a_plan_and_its_correc
         if is_made:
             async with feed.serving():
                 await feed.until("queued")
-        await engine.do(partial(held_back, ["ehr"], 1, 2))
+        await engine.do(partial(hold_destinations, ["ehr"], 1, 2))
         await feed.resume()
         narrower = with_settings(feed, filter=NOWHERE)
-        assert await planned(narrower, UNASKED) == Plan()
+        assert await planned(narrower, UNASKED) == PlanCounts()
         feed.account.change_text(signed.report_id, "FINDINGS: Another text.")
         await narrower.tell(signed.study_id)
         async with narrower.serving(settings=UNASKED):
@@ -593,7 +593,7 @@ async def test_a_stop_that_waited_in_the_copy_is_not_done_while_its_study_may_ha
         await feed.queue(1)
         narrower = with_settings(feed, filter=NOWHERE)
         assert (await planned(narrower)).stops == 1
-        await engine.do(partial(held_back, ["ehr"], 1, 2))
+        await engine.do(partial(hold_destinations, ["ehr"], 1, 2))
         await feed.resume()
         assert (await planned(narrower, UNASKED)).stops == 1
         assert [one[1] for one in await states(engine)] == ["to_stop"]
@@ -636,10 +636,10 @@ async def test_a_study_that_could_not_be_planned_is_an_alert_and_planned_later(e
         feed = replace(made, destinations=(made.destinations[0], wide))
         signed = await feed.sign(critical=True)
         wider = replace(feed, destinations=(replace(feed.destinations[0], filter=ALL), wide))
-        watched = Watched("ehr", timedelta(minutes=15), timedelta(minutes=15))
+        watched = WatchedDestination("ehr", timedelta(minutes=15), timedelta(minutes=15))
         with monkeypatch.context() as patched:
-            patched.setattr(planning, "changed", out_of_memory)
-            assert await planned(wider) == Plan()
+            patched.setattr(planning, "plan_change", out_of_memory)
+            assert await planned(wider) == PlanCounts()
             assert await unplanned(engine, "ehr") == {signed.study_id}
             assert list((await feed_facts(engine, watched, datetime.now(UTC))).planned.values()) == [signed.study_id]
         assert await kinds(wider, signed) == ["excluded"]
@@ -654,12 +654,12 @@ async def test_a_study_that_could_not_be_planned_is_tried_again_without_a_start(
         wider = with_settings(feed, filter=ALL)
         monkeypatch.setattr(planning, "_AGAIN", 0.0)
         lease = await Leases(engine, "planner", 6.0).take("ehr")
-        planner = Planning(engine, wider.destinations[0], (), CAREFUL)
+        planner = Planner(engine, wider.destinations[0], (), CAREFUL)
         with monkeypatch.context() as patched:
-            patched.setattr(planning, "changed", out_of_memory)
+            patched.setattr(planning, "plan_change", out_of_memory)
             await planner.begin(lease)
             await planner.look()
-            assert plan_of(await plans.waiting(engine, "ehr")) == Plan()
+            assert plan_of(await plans.waiting(engine, "ehr")) == PlanCounts()
         await planner.look()
         assert plan_of(await plans.waiting(engine, "ehr")).critical == 1
 

@@ -18,7 +18,7 @@ from gateway.store.database.schema import METADATA
 from gateway.store.database.statements import Statement, ask
 from gateway.store.feed.leases import Leases, paused
 from gateway.store.feed.renaming import NotRenamed, now_called, origin, renamed
-from gateway.store.feed.resending import Resend, resent
+from gateway.store.feed.resending import Resend, queue_replays
 
 NOW = 1_000_000
 
@@ -95,7 +95,7 @@ async def test_the_same_news_has_the_same_msh_10_before_and_after(engine):
             assert len(receiver.messages) == 1
             for _ in range(2):
                 resend = Resend(signed.study_id, signed.report_id, "v", False, 1, None)
-                await engine.do(partial(resent, "kis", [resend], NOW))
+                await engine.do(partial(queue_replays, "kis", [resend], NOW))
                 await other.until_rows("SELECT state FROM outbox WHERE state = 'waiting'", lambda found: not found)
                 await other.all_delivered()
         assert len({one.control_id for one in receiver.messages}) == len(receiver.messages) == 3

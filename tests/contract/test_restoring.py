@@ -14,7 +14,7 @@ from gateway.feed.plan.planning import apply_plan
 from gateway.routing import Filter, Scope
 from gateway.settings.feed import Feed
 from gateway.store.feed import plans
-from gateway.store.feed.restoring import JournaledMessage, replayed
+from gateway.store.feed.restoring import JournaledMessage, restore_lane
 from gateway.store.feed.sent import read_sent
 
 STUDY, NOW = "stu_1", 1_000
@@ -49,7 +49,7 @@ def message(control_id="ID1", **more):
 
 
 async def replay(engine, *lane):
-    return await engine.do(partial(replayed, lane, NOW))
+    return await engine.do(partial(restore_lane, lane, NOW))
 
 
 async def found(engine):

@@ -13,14 +13,14 @@ from fakes.store import rows
 
 from gateway.feed.deliver.hold_feed import HoldFeed
 from gateway.feed.deliver.journaling import UNKEPT
-from gateway.feed.operator.fate import fate
+from gateway.feed.operator.report_state import report_state
 from gateway.runtime import clock
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.feed_facts import Watched, feed_facts
+from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
 from gateway.store.feed.leaving import left, seen_there
 from gateway.store.feed.ledger import dead_letters
-from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.reconciling import report_records
 
 ROWS = "SELECT state, reason FROM outbox ORDER BY number"
 MESSAGES = "SELECT state, reason FROM message ORDER BY number"
@@ -45,9 +45,9 @@ async def leave(feed, signed, reason="I saw it there"):
 
 
 async def fates(feed, *signed):
-    found = await recorded(feed.engine, [one.study_id for one in signed])
+    found = await report_records(feed.engine, [one.study_id for one in signed])
     ehr = feed.destinations[0]
-    known = [fate(one.report_id, found[one.study_id].reports.get(one.report_id), ehr) for one in signed]
+    known = [report_state(one.report_id, found[one.study_id].reports.get(one.report_id), ehr) for one in signed]
     return [(one.kind, one.detail, one.is_open) for one in known]
 
 
@@ -89,11 +89,11 @@ async def test_a_message_of_the_copy_is_closed_and_is_no_dead_letter_that_anybod
         await restored(feed)
         assert await feed.engine.do(partial(seen_there, "ehr", study_id, "seen", micros(clock.now()))) == (0, 1)
         assert [tuple(one) for one in await rows(engine, MESSAGES)] == [("dead_letter", "seen-there")]
-        record = (await recorded(engine, [study_id]))[study_id].reports[report_id]
-        known = fate(report_id, record, feed.destinations[0])
+        record = (await report_records(engine, [study_id]))[study_id].reports[report_id]
+        known = report_state(report_id, record, feed.destinations[0])
         assert (known.kind, known.detail, known.is_open) == ("left", "may-have-been-sent", False)
         assert await dead_letters(engine, "ehr") == []
-        watched = Watched("ehr", timedelta(minutes=15), timedelta(minutes=15))
+        watched = WatchedDestination("ehr", timedelta(minutes=15), timedelta(minutes=15))
         facts = await feed_facts(engine, watched, datetime.now(UTC))
         assert (dict(facts.dead_letters), dict(facts.held_lanes)) == ({}, {})
         assert await left(engine, []) == []

@@ -6,7 +6,13 @@ from functools import partial
 
 import pytest
 
-from gateway.store.feed.standing_alerts import AlertCase, StandingAlert, acknowledged, kept, standing_alerts
+from gateway.store.feed.standing_alerts import (
+    AlertCase,
+    StandingAlert,
+    acknowledge_alerts,
+    standing_alerts,
+    store_alerts,
+)
 
 ONE = StandingAlert(
     "critical-overdue",
@@ -20,26 +26,26 @@ OTHER = StandingAlert("critical-overdue", "pacs", 1, {0: AlertCase(50)})
 
 
 async def acknowledge(engine, code="critical-overdue", destination=None, who="ann@reading-room"):
-    return await engine.do(partial(acknowledged, code, destination, who, 9_000))
+    return await engine.do(partial(acknowledge_alerts, code, destination, who, 9_000))
 
 
 async def test_an_alert_is_read_as_it_was_kept(engine):
-    await engine.do(partial(kept, [ONE, OTHER]))
+    await engine.do(partial(store_alerts, [ONE, OTHER]))
     assert await standing_alerts(engine) == [ONE, OTHER]
 
 
 async def test_one_that_is_over_stays_until_all_who_were_told_have_heard_of_it(engine):
-    await engine.do(partial(kept, [ONE]))
+    await engine.do(partial(store_alerts, [ONE]))
     over = StandingAlert("critical-overdue", "ehr", told=ONE.told)
-    await engine.do(partial(kept, [over]))
+    await engine.do(partial(store_alerts, [over]))
     assert await standing_alerts(engine) == [over]
-    await engine.do(partial(kept, [StandingAlert("critical-overdue", "ehr")]))
+    await engine.do(partial(store_alerts, [StandingAlert("critical-overdue", "ehr")]))
     assert await standing_alerts(engine) == []
 
 
 @pytest.mark.parametrize(("destination", "who"), [(None, ["ehr", "pacs"]), ("ehr", ["ehr"]), ("lab", [])])
 async def test_what_stands_is_acknowledged_at_one_destination_or_at_all(engine, destination, who):
-    await engine.do(partial(kept, [ONE, OTHER]))
+    await engine.do(partial(store_alerts, [ONE, OTHER]))
     found = await acknowledge(engine, destination=destination)
     assert [one.destination for one in found] == who
     open_cases = {one.destination: set(one.unacknowledged) for one in await standing_alerts(engine)}
@@ -47,22 +53,22 @@ async def test_what_stands_is_acknowledged_at_one_destination_or_at_all(engine, 
 
 
 async def test_an_acknowledgement_outlives_a_turn_that_had_begun_and_does_not_hold_for_what_comes_after_it(engine):
-    await engine.do(partial(kept, [ONE]))
+    await engine.do(partial(store_alerts, [ONE]))
     await acknowledge(engine)
     grown = StandingAlert("critical-overdue", "ehr", 3, {**ONE.cases, 9: AlertCase(201, "stu_3")}, ONE.told)
-    await engine.do(partial(kept, [grown]))
+    await engine.do(partial(store_alerts, [grown]))
     [alert] = await standing_alerts(engine)
     assert set(alert.unacknowledged) == {9}
     assert (alert.acknowledged_at, alert.acknowledged_by) == (9_000, "ann@reading-room")
 
 
 async def test_who_acknowledged_first_stays(engine):
-    await engine.do(partial(kept, [ONE]))
+    await engine.do(partial(store_alerts, [ONE]))
     await acknowledge(engine)
     await acknowledge(engine, who="bob@reading-room")
     assert (await standing_alerts(engine))[0].acknowledged_by == "ann@reading-room"
 
 
 async def test_what_is_over_cannot_be_acknowledged(engine):
-    await engine.do(partial(kept, [StandingAlert("critical-overdue", "ehr", told=ONE.told)]))
+    await engine.do(partial(store_alerts, [StandingAlert("critical-overdue", "ehr", told=ONE.told)]))
     assert await acknowledge(engine) == []

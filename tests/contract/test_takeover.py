@@ -8,13 +8,13 @@ import pytest
 from fakes.lanes import AT, Scene, new
 from fakes.store import rows
 
-from gateway.feed.operator.fate import fate
+from gateway.feed.operator.report_state import report_state
 from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import takeover
-from gateway.store.feed.lanes import let_go
+from gateway.store.feed.lanes import release_lane
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.messages import NEVER, SendResult
-from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.reconciling import report_records
 from gateway.store.feed.set_back import set_back
 from gateway.store.feed.takeover import OLD_COPY
 
@@ -52,7 +52,7 @@ async def in_hand(scene, *more):
     first, *_ = await scene.heads()
     await scene.step(claims=[first])
     scene.lease = await Leases(scene.engine, "one", 60.0).take("ehr")
-    await scene.engine.do(partial(takeover.taken_over, scene.lease, [], 5, AT, OVER))
+    await scene.engine.do(partial(takeover.take_over, scene.lease, [], 5, AT, OVER))
     return first
 
 
@@ -64,8 +64,8 @@ async def followed(scene):
 
 async def mend(scene, restates=True, now=OVER):
     """Mend each old copy that may have arrived; return the action taken."""
-    found = await takeover.stale(scene.engine, "ehr", now)
-    work = [partial(takeover.mended, scene.lease, one, now, restates=restates) for one in found]
+    found = await takeover.old_copies(scene.engine, "ehr", now)
+    work = [partial(takeover.resend_newer, scene.lease, one, now, restates=restates) for one in found]
     return [await scene.engine.do(one) for one in work]
 
 
@@ -83,8 +83,8 @@ async def is_open(engine, report_id="rep_1"):
         class receiver:
             ack_mode = "original"
 
-    record = (await recorded(engine, ["stu_a"]))["stu_a"].reports[report_id]
-    outcome = fate(report_id, record, Ehr)
+    record = (await report_records(engine, ["stu_a"]))["stu_a"].reports[report_id]
+    outcome = report_state(report_id, record, Ehr)
     return outcome.is_open, outcome.detail
 
 
@@ -136,7 +136,7 @@ async def test_where_text_would_be_filed_twice_the_lane_is_held_until_an_operato
     assert [tuple(one) for one in await rows(engine, "SELECT study_id, reason FROM lane")] == [("stu_a", OLD_COPY)]
     assert await is_open(engine) == (True, OLD_COPY)
     assert await mend(scene, restates=False, now=OVER + 1) == []
-    await engine.do(partial(let_go, "ehr", "stu_a", OVER))
+    await engine.do(partial(release_lane, "ehr", "stu_a", OVER))
     assert not await rows(engine, "SELECT study_id FROM lane")
     assert await is_open(engine) == (False, "")
 
@@ -155,8 +155,8 @@ async def test_an_old_copy_that_is_written_later_still_is_mended_again(scene, en
     await followed(scene)
     await mend(scene)
     later = OVER + 60 * SECOND
-    await engine.do(partial(takeover.wrote_late, first.number, later))
-    await engine.do(partial(takeover.wrote_late, first.number, later - 1))
+    await engine.do(partial(takeover.record_late_write, first.number, later))
+    await engine.do(partial(takeover.record_late_write, first.number, later - 1))
     assert await mend(scene, now=later - 1) == []
     assert await mend(scene, now=later) == ["restated"]
 
@@ -170,16 +170,16 @@ async def test_an_answer_is_written_down_whoever_has_the_lease_by_then(scene, en
     if state == "held":
         await scene.step([SendResult(again, "held", "AE", "AE", holds="refused")])
     result = SendResult(first, "delivered", ack="AA", accepted=AT)
-    assert await engine.do(partial(takeover.heard, "ehr", result, AT))
+    assert await engine.do(partial(takeover.record_delivery, "ehr", result, AT))
     assert await scene.states() == [("ID1", "delivered", ""), ("ID2", "queued", "")]
     assert not await rows(engine, "SELECT study_id FROM lane")
-    assert not await engine.do(partial(takeover.heard, "ehr", result, AT))
+    assert not await engine.do(partial(takeover.record_delivery, "ehr", result, AT))
 
 
 async def test_of_a_message_that_awaits_its_application_the_lane_is_held_by_a_late_answer_too(scene, engine):
     first = await in_hand(scene, new(2))
     said = SendResult(first, "delivered", ack="CA", committed=AT, holds="awaits-AA")
-    await engine.do(partial(takeover.heard, "ehr", said, AT))
+    await engine.do(partial(takeover.record_delivery, "ehr", said, AT))
     assert [str(one) for (one,) in await rows(engine, "SELECT reason FROM lane")] == ["awaits-AA"]
 
 
@@ -197,4 +197,4 @@ async def test_until_an_operator_has_looked_it_is_open_for_good(scene, engine):
     await in_hand(scene, new(2))
     await followed(scene)
     await mend(scene, restates=False)
-    assert await takeover.stale(engine, "ehr", NEVER - 1) == []
+    assert await takeover.old_copies(engine, "ehr", NEVER - 1) == []

@@ -11,7 +11,7 @@ from fakes.store import rows
 from gateway.runtime import clock
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.backload import BackloadSpan, backloaded, to_backload
+from gateway.store.feed.backload import BackloadSpan, queue_backload, to_backload
 from gateway.store.feed.leases import paused
 from gateway.store.feed.to_send import ToSend, to_send, tried
 
@@ -43,13 +43,16 @@ async def test_a_backload_counts_what_it_would_send_and_of_what_is_missing_only_
         both = await to_backload(engine, span)
         assert (both.messages, both.reports, both.studies, both.critical) == (2, 2, 2, 1)
         assert await to_backload(engine, missing) == both
-        assert await engine.do(partial(backloaded, BackloadSpan("ehr", 0, END, 1), micros(clock.now()), 1)) == (1, 1)
+        assert await engine.do(partial(queue_backload, BackloadSpan("ehr", 0, END, 1), micros(clock.now()), 1)) == (
+            1,
+            1,
+        )
         async with feed.serving():
             await feed.until("delivered")
         again = "UPDATE outbox SET state = 'before_start'"
         await engine.do(lambda: ask(Statement(again)))
         assert (await to_backload(engine, missing)).messages == 1
-        assert await engine.do(partial(backloaded, missing, micros(clock.now()), 5)) == (1, 1)
+        assert await engine.do(partial(queue_backload, missing, micros(clock.now()), 5)) == (1, 1)
         waiting = "SELECT study_id FROM outbox WHERE state = 'waiting'"
         told = await rows(engine, "SELECT study_id FROM message")
         assert {*await rows(engine, waiting), *told} == {(first.study_id,), (second.study_id,)}

@@ -19,7 +19,7 @@ from fakes.store import rows
 from gateway.cli import main
 from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.state import SandboxAccount
-from gateway.sandbox.upstream import Options, open_sandbox
+from gateway.sandbox.upstream import SandboxOptions, open_sandbox
 from gateway.store.database.sqlite import Sqlite
 
 STUDIES = 24
@@ -77,7 +77,7 @@ def sites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Open]:
     @asynccontextmanager
     async def opened(*faults: str) -> AsyncIterator[Site]:
         with listening_socket("127.0.0.1", 0) as listener:
-            options = Options(port=listener.getsockname()[1], studies=STUDIES, faults=faults)
+            options = SandboxOptions(port=listener.getsockname()[1], studies=STUDIES, faults=faults)
             sandbox, account = open_sandbox(options)
             async with running(sandbox, listener):
                 url = f"sqlite:///{tmp_path / 'gateway.db'}"

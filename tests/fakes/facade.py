@@ -27,7 +27,7 @@ from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.switches import parse_switches
-from gateway.sandbox.upstream import Options
+from gateway.sandbox.upstream import SandboxOptions
 from gateway.sandbox.upstream import create_app as create_sandbox
 from gateway.settings import Configuration, Database, Server, Settings, Upstream
 from mappings.patient.identifiers import fhir_id
@@ -130,7 +130,7 @@ def _seeded(seed: int, studies: int) -> bytes:
 class Sandboxed:
     """Listening sandbox, and gateways in front of it."""
 
-    options: Options
+    options: SandboxOptions
     account: SandboxAccount
     sandbox: Any
     requests: list[str]
@@ -161,7 +161,7 @@ class Sandboxed:
 async def sandboxed(*switches: str, faults: tuple[str, ...] = ()) -> AsyncIterator[Sandboxed]:
     """Run a listening sandbox with these switches and faults while the block runs."""
     with listening_socket("127.0.0.1", 0) as listener:
-        options = Options(port=listener.getsockname()[1], studies=150, switches=switches, faults=faults)
+        options = SandboxOptions(port=listener.getsockname()[1], studies=150, switches=switches, faults=faults)
         account = SandboxAccount(pickle.loads(_seeded(options.seed, options.studies)), parse_switches(switches))
         sandbox = create_sandbox(account, options)
         counted = Counted(sandbox)

@@ -12,29 +12,31 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from fakes import facade
 from fakes.in_force import always_in_force
 from fakes.store import rows
 from structlog.testing import capture_logs
 
+from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.deliver.destination_worker import DestinationWorker
 from gateway.feed.deliver.journaling import UNKEPT, Journal
+from gateway.feed.payload import PayloadKind
 from gateway.ingest import Fetched, Pipeline
 from gateway.routing import Destination, Filter, Mllp, Retry, Routes
 from gateway.runtime import clock
 from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import Metrics
-from gateway.sandbox.late_acks import Address
+from gateway.sandbox.late_acks import AckAddress
 from gateway.sandbox.receiver import MllpReceiver
 from gateway.sandbox.seed import generate, report_list
 from gateway.sandbox.state import SandboxAccount
 from gateway.settings.feed import Feed
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
-from gateway.store.feed.lanes import let_go
+from gateway.store.feed.lanes import release_lane
 from gateway.store.feed.leases import Leases, paused, resumed
 from mappings.hl7v2 import receiver as profile
 from mappings.profile import Site
@@ -65,6 +67,8 @@ def site() -> Site:
 @dataclass
 class Fed:
     """The account, the store and the destinations; `settings` is the site after a restart."""
+
+    payload: ClassVar[PayloadKind] = HL7V2
 
     engine: Engine
     account: SandboxAccount
@@ -119,7 +123,10 @@ class Fed:
         await always_in_force(self.engine, self.destinations, changes=False)
         feed = settings or Feed()
         leases = Leases(self.engine, holder, feed.lease)
-        makings = [DueRenderer(self.engine, self.settings or site(), one, self.metrics) for one in self.destinations]
+        makings = [
+            DueRenderer(self.engine, self.settings or site(), one, self.metrics, self.payload)
+            for one in self.destinations
+        ]
         async with alongside(
             DestinationWorker(one, leases, feed, self.metrics, journal=journal).run() for one in makings
         ):
@@ -185,7 +192,7 @@ class Fed:
         """Release a held study, as an operator does."""
         now = micros(clock.now())
         name = self.destinations[0].name
-        await self.engine.do(partial(let_go, name, study_id, now, is_corrected=is_corrected))
+        await self.engine.do(partial(release_lane, name, study_id, now, is_corrected=is_corrected))
 
     async def resume(self) -> None:
         """Resume the destination, as an operator does."""
@@ -211,7 +218,7 @@ class Fed:
 async def fed(engine: Engine, ack: Any = "aa", *, count: int = 1, **more: Any) -> AsyncIterator[tuple[Fed, Any]]:
     """Open a feed to `count` receivers with this answer; return the feed, and the receiver or all of them."""
     async with AsyncExitStack() as stack:
-        reply_to = Address(*more["ack_listen"]) if "ack_listen" in more else None
+        reply_to = AckAddress(*more["ack_listen"]) if "ack_listen" in more else None
         each = (MllpReceiver(port=0, ack=ack, reply_to=reply_to) for _ in range(count))
         receivers = [await stack.enter_async_context(one) for one in each]
         names = ["ehr", *(f"ehr{number}" for number in range(2, count + 1))]

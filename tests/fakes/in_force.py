@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from gateway.feed.plan.planning import Planning, apply_plan
+from gateway.feed.plan.planning import Planner, apply_plan
 from gateway.ingest.settings_in_force import wanted
 from gateway.routing import Destination
 from gateway.routing.filter import Ignore
@@ -33,6 +33,6 @@ async def plan_applied(engine: Engine, destination: Destination) -> None:
     leases = Leases(engine, "planner", 6.0)
     lease = await leases.take(destination.name)
     assert lease is not None
-    await Planning(engine, destination, (), Feed(unasked_messages=0)).begin(lease)
+    await Planner(engine, destination, (), Feed(unasked_messages=0)).begin(lease)
     await leases.give_back(lease)
     await apply_plan(engine, destination.name, await waiting(engine, destination.name))

@@ -45,7 +45,7 @@ class Kept:
 
 @dataclass
 class Memory:
-    """Webhooks and Enrichments. `down` is raised by every method; `gate` delays every method."""
+    """StoredWebhooks and StoredEnrichments in memory. `down` is raised by every method; `gate` delays every method."""
 
     rows: dict[str, Kept] = field(default_factory=dict)
     kept: dict[str, tuple[str | None, str | None, datetime]] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from gateway.store.database.statements import Statement, Steps, ask
 from gateway.store.feed import messages
 from gateway.store.feed.leases import Lease
 from gateway.store.feed.messages import Messages, SendResult
-from gateway.store.feed.new_messages import ComposedStudy, NewMessage, all_made
+from gateway.store.feed.new_messages import ComposedStudy, NewMessage, store_composed
 from gateway.store.studies.intake import Outdated
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
@@ -47,7 +47,7 @@ def new(number: int, *, restates: str = "F1/", **more) -> NewMessage:
 
 def stored(lease: Lease, made: ComposedStudy, now: int) -> Steps[list[int]]:
     """Store the messages composed for one study; raise `Outdated` if they must be composed again."""
-    (numbers,) = yield from all_made(lease, [made], now)
+    (numbers,) = yield from store_composed(lease, [made], now)
     if numbers is None:
         raise Outdated
     return numbers

@@ -9,6 +9,8 @@ import hashlib
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
+from fakes.seeded import documents
+
 from gateway.runtime.errors import UpstreamNotFound
 from gateway.sandbox.seed import generate
 from gateway.upstream.answers import Answer
@@ -68,7 +70,7 @@ def of_many_reports(studies: int, reports: int) -> MemoryAccount:
 
 
 def _with_copies(studies: int, reports: int) -> Iterator[tuple[Json, Json, tuple[Json, ...]]]:
-    for study, listed, users in generate(studies=studies * 2).documents():
+    for study, listed, users in documents(generate(studies=studies * 2)):
         rows = [one for one in listed["reports"] if one["status"] == _COUNTED]
         if not rows or study["isCancelled"] or studies <= 0:
             continue

@@ -16,6 +16,8 @@ from itertools import islice
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from fakes.seeded import documents
+
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.seed import generate
 from gateway.sandbox.seed_study import instant
@@ -251,7 +253,7 @@ def occurs(name: str, wire: Wire) -> bool:
 
 def signed_studies(seed: int) -> Iterator[Wire]:
     """Yield studies of AutoScribe whose first report is signed."""
-    for known, response, users in generate(seed, studies=2000).documents():
+    for known, response, users in documents(generate(seed, studies=2000)):
         first = next(iter(response["reports"]), {"status": ""})
         if first["status"] == "completed" and known["studyType"] != "external":
             yield Wire(known, response, users)

@@ -13,8 +13,10 @@ from fakes.inline import Inline
 from fakes.lanes import STUDY, new
 from fakes.store import rows
 
+from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.deliver import destination_worker, lookahead
 from gateway.feed.deliver.destination_worker import DestinationWorker
+from gateway.feed.payload import Acknowledgement
 from gateway.routing import Retry
 from gateway.runtime import clock
 from gateway.runtime.errors import ConnectFailed
@@ -23,8 +25,7 @@ from gateway.settings.feed import Feed
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import ask
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.new_messages import added
-from mappings.hl7v2.ack import Ack, AckError
+from gateway.store.feed.new_messages import add_message
 
 ERRORS = {"AR": "207", "CR": "207", "AE": "101"}
 DOWN = "down"
@@ -45,6 +46,8 @@ class Try(NamedTuple):
 class _Nothing:
     """Composer that makes no messages: the test stores them."""
 
+    payload = HL7V2
+
     def __init__(self, engine: Any, to: Any) -> None:
         self.engine, self.destination = engine, to
 
@@ -57,7 +60,7 @@ class _Nothing:
 class Refusing:
     """Destination that answers `answer`, and the messages it was sent."""
 
-    where, heard, is_late = "", b"", False
+    where, received, is_late = "", b"", False
 
     def __init__(self, engine: Inline, monkeypatch: Any, settings: Feed | None = None, **more: Any) -> None:
         self.engine, self.answer, self.tries = engine, "AA", list[Try]()
@@ -68,7 +71,7 @@ class Refusing:
         monkeypatch.setattr(destination_worker, "_LOOK", 5.0)
         monkeypatch.setattr(lookahead, "_IDLE", 2.0)
 
-    async def exchange(self, head: Any) -> Ack:
+    async def exchange(self, head: Any) -> Acknowledgement:
         """Answer like a channel."""
         answer = self.answer
         tried = Try(clock.monotonic(), head.study_id, head.number, head.control_id, head.body, answer)
@@ -76,8 +79,8 @@ class Refusing:
         await clock.sleep(0.05)
         if answer == DOWN:
             raise ConnectFailed("receiver")
-        errors = (AckError(ERRORS[answer]),) if answer in ERRORS else ()
-        return Ack(answer, head.control_id, errors=errors)
+        errors = (ERRORS[answer],) if answer in ERRORS else ()
+        return Acknowledgement(answer, head.control_id, errors=errors)
 
     async def rest(self) -> None: ...
 
@@ -91,7 +94,7 @@ class Refusing:
         self._count += 1
         priority = 0 if is_critical else 1
         message = new(self._count, restates=f"F{self._count}/", is_critical=is_critical, priority=priority)
-        await self.engine.do(partial(added, "ehr", lane, message, micros(clock.now())))
+        await self.engine.do(partial(add_message, "ehr", lane, message, micros(clock.now())))
         return message.control_id
 
     @asynccontextmanager

@@ -13,7 +13,7 @@ import httpx
 from gateway.runtime.serving import listening_socket
 from gateway.runtime.serving import running as serving
 from gateway.sandbox.state import SandboxAccount
-from gateway.sandbox.upstream import Options, open_sandbox
+from gateway.sandbox.upstream import SandboxOptions, open_sandbox
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Running:
 
     url: str
     state: SandboxAccount
-    options: Options
+    options: SandboxOptions
 
     def http(self, **more) -> httpx.Client:
         headers = {"authorization": f"Bearer {self.options.api_key}"}
@@ -36,7 +36,7 @@ class Running:
 
 
 @contextmanager
-def running(options: Options) -> Iterator[Running]:
+def running(options: SandboxOptions) -> Iterator[Running]:
     """Run a sandbox on its own event loop, so that blocking clients can use it."""
     with listening_socket("127.0.0.1", 0) as listener:
         options = replace(options, port=listener.getsockname()[1])

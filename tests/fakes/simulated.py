@@ -19,7 +19,7 @@ from gateway.runtime import clock
 from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
-from gateway.sandbox.upstream import Options, create_app
+from gateway.sandbox.upstream import SandboxOptions, create_app
 from gateway.settings import Configuration, Database, Pdf, Server, Settings, Sync, Upstream
 from gateway.store.database.sqlite import Sqlite
 from gateway.upstream.client import UpstreamClient
@@ -82,7 +82,7 @@ async def configured(
 ) -> AsyncIterator[Configuration]:
     """Yield the settings of a gateway on that account, served on a socket behind `wrap`."""
     with listening_socket("127.0.0.1", 0) as listener:
-        options = Options(port=listener.getsockname()[1])
+        options = SandboxOptions(port=listener.getsockname()[1])
         async with running(wrap(create_app(account, options)), listener):
             settings = Settings.model_construct(
                 upstream=Upstream(api_key=SecretStr(options.api_key), base_url=options.base_url),

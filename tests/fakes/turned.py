@@ -14,10 +14,11 @@ from typing import Any
 
 from gateway.feed.alerts.conditions import alerts
 from gateway.feed.alerts.webhook import hooks
-from gateway.feed.deliver.ack_policy import verdict
+from gateway.feed.deliver.ack_policy import ruling_on
 from gateway.feed.deliver.pacing import Pacing
 from gateway.feed.deliver.refusal_count import RefusalCount
-from gateway.feed.plan.planning import Plan
+from gateway.feed.payload import Acknowledgement
+from gateway.feed.plan.counts import PlanCounts
 from gateway.ingest.assembly import engine_of, pipeline_of
 from gateway.routing import Http, routes_of
 from gateway.routing.endpoints import endpoint_of
@@ -27,7 +28,6 @@ from gateway.store.feed.feed_facts import FeedFacts
 from gateway.upstream.client import UpstreamClient
 from mappings import decode, to_fhir
 from mappings.hl7v2 import messages_of_all, to_oru
-from mappings.hl7v2.ack import Ack
 from mappings.model import Cause, Facts
 from mappings.profile import receiver
 from mappings.trace.sample import document
@@ -115,7 +115,7 @@ def unasked(read: Configuration) -> list[bool]:
     """List the plans that are applied without asking: with more messages, older ones, with critical results."""
     now = micros(AT)
     plans = [
-        Plan(adds=size, critical=critical, oldest=micros(AT - timedelta(hours=hours)))
+        PlanCounts(adds=size, critical=critical, oldest=micros(AT - timedelta(hours=hours)))
         for size, hours, critical in product((1, 10), (1, 10), (0, 1))
     ]
     return [plan.is_small(0, read.settings.feed, now) for plan in plans]
@@ -126,7 +126,7 @@ def old(read: Configuration) -> list[str]:
     return [one.code for one in alerts("ehr", FeedFacts(oldest=1_000.0), limit)]
 
 
-def storm(read: Configuration) -> Any:
+def breaker_limits(read: Configuration) -> Any:
     made = RefusalCount(read.settings.feed)
     return made._limits
 
@@ -150,7 +150,7 @@ def ends(read: Configuration) -> Any:
 
 def meanings(read: Configuration) -> list[str]:
     [one] = routes_of(read).destinations
-    return [verdict(Ack(code, "1"), one).meaning for code in ("AA", "AE", "AR", "CE", "CR")]
+    return [ruling_on(Acknowledgement(code, "1"), one).meaning for code in ("AA", "AE", "AR", "CE", "CR")]
 
 
 def pace(read: Configuration) -> list[float]:

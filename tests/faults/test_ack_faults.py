@@ -22,7 +22,7 @@ ACKS = (
     " FROM message ORDER BY number"
 )
 QUICKLY = {"ack_timeout": 0.25}
-FEW = Feed(storm_naks=6, storm_lanes=3)
+FEW = Feed(breaker_refusals=6, breaker_lanes=3)
 TWO_PHASE = {"ack_mode": "two_phase"}
 ARS = Manner("commit accept, reject later", ("F35",), two_phase("AR", INTERNAL_ERROR), options={"seconds": 0.05})
 

@@ -51,7 +51,7 @@ async def operator(feed):
 async def test_any_receiver_gets_all_of_it_in_order_in_every_lane(engine, seed, window):
     more = {"window": window, "ack_table": ALWAYS_AGAIN, "retry": PATIENT, "ack_timeout": 0.25}
     async with fed(engine, any_manner(seed), **more) as (feed, receiver):
-        async with feed.serving(settings=Feed(storm_naks=10_000)):
+        async with feed.serving(settings=Feed(breaker_refusals=10_000)):
             resuming = asyncio.create_task(operator(feed))
             await many(feed, Dice(seed, "any receiver"))
             await feed.all_delivered(seconds=60)

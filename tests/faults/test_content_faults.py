@@ -23,6 +23,7 @@ from gateway.ingest import Pipeline
 from gateway.ingest.pdf_queue import PdfQueue
 from gateway.routing import Routes
 from gateway.runtime.errors import PdfInterrupted, PdfUnavailable
+from gateway.runtime.metrics import Metrics
 from gateway.settings import Pdf
 from gateway.store.studies.pdfs import Pdfs
 from gateway.upstream.pdf_stream import begin
@@ -146,7 +147,9 @@ async def with_pdfs(engine, *every, wait=60.0, way="ed"):
     """Run a feed to a receiver that takes PDFs and waits that long for them, with the queue that fetches PDFs."""
     async with fed(engine, receiver=generic(pdf=way), input_wait=wait) as (feed, receiver), feed.serving():
         feed.pipeline = Pipeline(engine, site(), UTC, routes=Routes(feed.destinations))
-        queue = PdfQueue(Pdfs(engine), Shelf(every).stream_pdf, feed.pipeline.refresh, Pdf(attempts=2, concurrency=8))
+        queue = PdfQueue(
+            Pdfs(engine), Shelf(every).stream_pdf, feed.pipeline.refresh, Pdf(attempts=2, concurrency=8), Metrics()
+        )
         task = asyncio.create_task(queue.run())
         yield feed, receiver
         task.cancel()

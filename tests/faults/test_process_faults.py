@@ -38,7 +38,7 @@ from gateway.store.database import sqlite
 from gateway.store.database.instants import micros
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.lanes import let_go
+from gateway.store.feed.lanes import release_lane
 
 SENDING = "SELECT control_id FROM message WHERE state = 'sending'"
 TAKEN = {"delivered", "superseded"}
@@ -85,7 +85,7 @@ async def test_f39_a_feed_that_is_killed_at_any_instant_loses_nothing_and_repeat
         # A message in hand at several kills in a row may get its lane held; release it as an operator would
         lanes = await rows(engine, "SELECT study_id FROM lane WHERE reason = 'indeterminate'")
         for (study_id,) in lanes:
-            await engine.do(partial(let_go, "ehr", str(study_id), micros(clock.now())))
+            await engine.do(partial(release_lane, "ehr", str(study_id), micros(clock.now())))
         async with feed.serving():
             await feed.all_delivered(60)
         repeats = came.repeats()

@@ -36,7 +36,7 @@ from gateway.settings.feed import Feed
 from gateway.store.database.instants import micros
 from gateway.store.database.migrate import migrate
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.feed.new_messages import NewMessage, added
+from gateway.store.feed.new_messages import NewMessage, add_message
 from gateway.store.feed.resending import USUAL
 from mappings.hl7v2.oru_r01 import oru_of
 from mappings.patient.identifiers import short_id
@@ -247,7 +247,7 @@ def all_added(template, numbers, size):
     """Add copies to the queue."""
     for number in numbers:
         study_id, one = copy(template, number, size)
-        yield from added("ehr", study_id, one, number)
+        yield from add_message("ehr", study_id, one, number)
 
 
 @pytest.mark.parametrize(("count", "size"), BACKLOG.both())

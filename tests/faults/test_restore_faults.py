@@ -26,7 +26,7 @@ from gateway.runtime import clock
 from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.receiver import MllpReceiver
 from gateway.sandbox.state import SandboxAccount
-from gateway.sandbox.upstream import Options, open_sandbox
+from gateway.sandbox.upstream import SandboxOptions, open_sandbox
 
 STUDIES = 6
 
@@ -144,7 +144,7 @@ async def drill(copies: Any, tmp_path: Path) -> AsyncIterator[Drill]:
 @asynccontextmanager
 async def opened(copies: Any, folder: Path) -> AsyncIterator[Drill]:
     with listening_socket("127.0.0.1", 0) as listener:
-        options = Options(port=listener.getsockname()[1], studies=STUDIES)
+        options = SandboxOptions(port=listener.getsockname()[1], studies=STUDIES)
         sandbox, account = open_sandbox(options)
         account.now = lambda: datetime.now(UTC)  # type: ignore[method-assign]
         async with running(sandbox, listener), MllpReceiver(port=0) as receiver:

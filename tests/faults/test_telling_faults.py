@@ -70,7 +70,7 @@ async def test_f66_one_of_five_destinations_that_is_down_for_three_days_costs_th
     monkeypatch.setattr(MllpChannel, "exchange", under_way._counted(MllpChannel.exchange))
     monkeypatch.setattr(destination_worker, "_LOOK", LOOK)
     monkeypatch.setattr(destination_worker, "_PLAN", LOOK)
-    monkeypatch.setattr(destination_worker, "_MEND", LOOK)
+    monkeypatch.setattr(destination_worker, "_OLD_COPIES", LOOK)
     monkeypatch.setattr(lookahead, "_IDLE", LOOK)
     monkeypatch.setattr(sender, "_LONGEST", LOOK)
     time.busy = lambda: under_way.count > 0

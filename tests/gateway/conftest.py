@@ -12,7 +12,7 @@ from fakes.feed_site import FeedSite, destination
 from fakes.sandboxed import Running, running
 
 from gateway.sandbox.receiver import MllpReceiver
-from gateway.sandbox.upstream import Options
+from gateway.sandbox.upstream import SandboxOptions
 
 OpenFeed = Callable[..., AbstractAsyncContextManager[FeedSite]]
 
@@ -39,4 +39,4 @@ def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[OpenFee
 def sandbox() -> Iterator[Callable[..., Running]]:
     """Starts a sandbox with the options given; it stops with the test."""
     with ExitStack() as stack:
-        yield lambda **options: stack.enter_context(running(Options(**options)))
+        yield lambda **options: stack.enter_context(running(SandboxOptions(**options)))

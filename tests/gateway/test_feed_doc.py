@@ -68,7 +68,7 @@ def test_what_an_alert_says_is_in_the_example_of_one_and_every_change_is_explain
     [example] = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
     said = AlertNews(
         AlertHook("alert_url", 0, SecretStr("https://a.example"), None), ALERT, "grows", ALERT.cases
-    ).said()
+    ).data()
     assert json.loads(example)["data"].keys() == said.keys()
     assert all(f"| `{change}` | `" in TEXT for change in get_args(Change))
 

@@ -7,7 +7,7 @@ import pytest
 from gateway.checks import config
 from gateway.demo.stage import demo_site
 from gateway.runtime.words import SANDBOX_API_KEY
-from gateway.sandbox.upstream import Options
+from gateway.sandbox.upstream import SandboxOptions
 from gateway.settings import Configuration, load
 
 PATH = Path(__file__).parents[2] / "docs" / "sandbox.toml"
@@ -27,6 +27,6 @@ def test_its_facilities_are_those_of_the_sandbox(configuration: Configuration) -
 
 def test_it_leads_to_the_sandbox(configuration: Configuration) -> None:
     upstream = configuration.settings.upstream
-    assert upstream.base_url == Options().base_url
+    assert upstream.base_url == SandboxOptions().base_url
     assert upstream.api_key is not None
     assert upstream.api_key.get_secret_value() == SANDBOX_API_KEY

@@ -77,7 +77,7 @@ def test_of_a_destination_that_is_switched_off_nothing_is_asked(settings):
 
 def test_of_a_profile_that_no_destination_has_it_is_a_note(settings):
     def notes(base: str, mapping: str = "") -> list[str]:
-        said = config.doubts(load(settings(base, mapping)))
+        said = config.warnings(load(settings(base, mapping)))
         return [note for note in said if note.startswith("receiver va: ")]
 
     assert config.faults(settings("vista-2.3")) == []
@@ -93,7 +93,7 @@ def test_what_acknowledgements_mean_to_a_profile_is_said_and_where_a_destination
     def said(own: str = "") -> tuple[str, list[str]]:
         plain = DESTINATION.replace('"va"', '"vista-2.3"')
         read = load(settings("vista-2.3", DFN + EXAM, rest=plain + own))
-        notes = [note for note in config.doubts(read) if "ack_table" in note]
+        notes = [note for note in config.warnings(read) if "ack_table" in note]
         return "\n".join(config.effective(read)), notes
 
     shown, notes = said()

@@ -13,6 +13,7 @@ import pytest
 from fakes.facade import site
 from fakes.memory_account import MemoryAccount, of_many_reports
 from fakes.scale import REPORTS
+from fakes.seeded import documents
 
 from gateway.crawl.crawler import crawl_once
 from gateway.crawl.ports import Crawl
@@ -93,7 +94,7 @@ def with_something_new(account: MemoryAccount, every: int = 1) -> None:
 
 @pytest.mark.parametrize(("studies", "reports"), REPORTS.both())
 async def test_a_changed_mapping_and_a_full_crawl_queue_nothing(studies, reports, sqlite_database, say):
-    account = of_many_reports(studies, reports) if reports else MemoryAccount(generate(studies=studies).documents())
+    account = of_many_reports(studies, reports) if reports else MemoryAccount(documents(generate(studies=studies)))
     assert account.signed >= (studies * reports or 2_000)
     engine, seconds, begun = Sqlite(sqlite_database, "NORMAL"), [], clock.monotonic()
     async with engine.opened():
@@ -118,7 +119,7 @@ async def test_a_changed_mapping_and_a_full_crawl_queue_nothing(studies, reports
 
 
 async def test_another_assigning_system_makes_other_patients_and_queues_nothing(sqlite_engine):
-    account = MemoryAccount(generate(studies=150).documents())
+    account = MemoryAccount(documents(generate(studies=150)))
     await crawled(account, sqlite_engine, site())
     _, causes = await rows(sqlite_engine)
     before = await types(sqlite_engine)

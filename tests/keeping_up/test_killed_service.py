@@ -22,7 +22,7 @@ from fakes.store_audit import audit, check_against, check_causes, check_versions
 
 from gateway.runtime import clock
 from gateway.runtime.serving import listening_socket, running
-from gateway.sandbox.upstream import Options, create_app
+from gateway.sandbox.upstream import SandboxOptions, create_app
 from gateway.sandbox.webhooks import signature
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.studies.coverage import StoredCursors
@@ -67,7 +67,7 @@ async def test_a_service_that_is_killed_goes_on_at_its_page_and_commands_work_be
         return await read_record(cursors)
 
     with listening_socket("127.0.0.1", 0) as listener:
-        options = Options(port=listener.getsockname()[1])
+        options = SandboxOptions(port=listener.getsockname()[1])
         own = {**FAST, "GATEWAY_PDF__INGEST": "link"}
         env = environment(options.base_url, f"sqlite:///{sqlite_database}", site_file(tmp_path), **own)
         listings = Listings(create_app(account.state, options))
@@ -106,7 +106,7 @@ async def test_a_service_that_is_killed_goes_on_at_its_page_and_commands_work_be
 async def test_an_event_that_was_answered_outlives_the_kill_that_follows(sqlite_database, tmp_path):
     account, engine = BusyAccount(3, 1), Sqlite(sqlite_database)
     with listening_socket("127.0.0.1", 0) as listener:
-        options = Options(port=listener.getsockname()[1])
+        options = SandboxOptions(port=listener.getsockname()[1])
         own = {**FAST, "GATEWAY_PDF__INGEST": "link", "AVARA_WEBHOOK_KEY": KEY}
         env = environment(options.base_url, f"sqlite:///{sqlite_database}", site_file(tmp_path), **own)
         async with running(create_app(account.state, options), listener), engine.opened():

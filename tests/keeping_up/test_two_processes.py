@@ -23,7 +23,7 @@ from fakes.store_audit import audit, check_against, check_causes, check_versions
 from gateway.ingest.assembly import pipeline_of
 from gateway.runtime import clock
 from gateway.runtime.serving import listening_socket, running
-from gateway.sandbox.upstream import Options, create_app
+from gateway.sandbox.upstream import SandboxOptions, create_app
 from gateway.settings import load
 from gateway.store.database.postgres import Postgres
 from gateway.store.studies.coverage import StoredCursors
@@ -130,7 +130,7 @@ async def test_two_gateways_that_are_killed_lose_double_and_reorder_nothing(
     dice, begun = Random(seed), clock.monotonic()
     account, engine, seen = BusyAccount(size, seed), Postgres(postgres_database), []
     with ExitStack() as stack, listening_socket("127.0.0.1", 0) as listener:
-        options = Options(port=listener.getsockname()[1])
+        options = SandboxOptions(port=listener.getsockname()[1])
         own = {**FAST, "GATEWAY_PDF__INGEST": pdfs}
         env = environment(options.base_url, postgres_database, site_file(tmp_path), **own)
         async with running(create_app(account.state, options), listener), engine.opened():

@@ -21,8 +21,8 @@ from pydantic import SecretStr
 from gateway.app import create_app
 from gateway.runtime import clock
 from gateway.runtime.serving import listening_socket, running
-from gateway.sandbox.upstream import Options, open_sandbox
-from gateway.sandbox.webhooks import Target, signature
+from gateway.sandbox.upstream import SandboxOptions, open_sandbox
+from gateway.sandbox.webhooks import WebhookTarget, signature
 from gateway.settings import Configuration, Database, Pdf, Server, Settings, Sync, Upstream, Webhook
 from gateway.store.database.sqlite import Sqlite
 
@@ -85,8 +85,8 @@ async def stage(sqlite_engine: Sqlite, *switches: str, key: str = KEY, wait: flo
         upstream = stack.enter_context(listening_socket("127.0.0.1", 0))
         gateway = stack.enter_context(listening_socket("127.0.0.1", 0))
         base = f"http://127.0.0.1:{gateway.getsockname()[1]}"
-        target = Target(f"{base}{DOOR}", key, wait)
-        options = Options(port=upstream.getsockname()[1], studies=40, switches=switches, webhook=target)
+        target = WebhookTarget(f"{base}{DOOR}", key, wait)
+        options = SandboxOptions(port=upstream.getsockname()[1], studies=40, switches=switches, webhook=target)
         sandbox, account = open_sandbox(options)
         counted = Counted(sandbox)
         await stack.enter_async_context(running(counted, upstream))

@@ -20,6 +20,7 @@ from fakes.read_back.losses import ABSENT, LOSSES, Loss, lose_fhir, lose_hl7v2, 
 from fakes.read_back.oddities import SITE, odd_studies
 from fakes.read_back.telling import Language, Told
 from fakes.scale import examples
+from fakes.seeded import documents
 from fakes.wire_strategies import studies
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,7 +59,7 @@ def cases() -> tuple[Case, ...]:
     return (
         *(Case(study, site) for study in odd for site in SITES[:2]),
         *(Case(replace(study, is_cancelled=True), SITES[1]) for study in odd),
-        *(Case(decode(*wire), HOLDING) for wire in generate(seed=5, studies=SEEDED).documents()),
+        *(Case(decode(*wire), HOLDING) for wire in documents(generate(seed=5, studies=SEEDED))),
         *(Case(decode(one.study, one.response, one.users), pitfalls.SITE, one.facts) for one in pitfalls.generated()),
         *(
             Case(read(path.read_bytes())[0][0], golden)

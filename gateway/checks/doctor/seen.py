@@ -51,9 +51,9 @@ class Seen:
         for snapshot in _snapshots(study):
             self._count_snapshot(snapshot, site)
         for report in study.completed:
-            found = examination(study, report, site, _clean)
-            if found.text and found.code is None:
-                self.uncoded[found.text] += 1
+            performed = examination(study, report, site, _clean)
+            if performed.text and performed.code is None:
+                self.uncoded[performed.text] += 1
 
     def _count_snapshot(self, snapshot: Snapshot, site: Site) -> None:
         name = " ".join((snapshot.facility_name or "").split())

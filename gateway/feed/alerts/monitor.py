@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from gateway.feed.alerts.conditions import LEFT_OPEN, NOT_SERVED, UNROUTED, UNSERVED, Alert, alerts
-from gateway.feed.alerts.news import AlertNews, news, seen
+from gateway.feed.alerts.news import AlertNews, news, updated_alert
 from gateway.feed.alerts.webhook import hooks
 from gateway.routing import Destination
 from gateway.runtime import clock
@@ -26,10 +26,10 @@ from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
-from gateway.store.feed.feed_facts import MOST, Watched, feed_facts, unrouted
+from gateway.store.feed.feed_facts import MOST, WatchedDestination, feed_facts, unrouted
 from gateway.store.feed.leases import Leases, standing
 from gateway.store.feed.leaving import left
-from gateway.store.feed.standing_alerts import StandingAlert, kept, standing_alerts
+from gateway.store.feed.standing_alerts import StandingAlert, standing_alerts, store_alerts
 
 Key: TypeAlias = tuple[str, str]  # the code of a condition, and a destination
 EVERY: Final = 15.0  # seconds
@@ -83,12 +83,12 @@ class AlertMonitor:
         self._show(list(alerts_now.values()))
         now = micros(clock.now())
         keys = sorted(before.keys() | alerts_now.keys())
-        current = {key: seen(before.get(key) or StandingAlert(*key), alerts_now.get(key), now) for key in keys}
+        current = {key: updated_alert(before.get(key) or StandingAlert(*key), alerts_now.get(key), now) for key in keys}
         await self._keep(before, current)
         reported = dict(current)
         for report in await self._posted([one for alert in current.values() for one in news(alert, self._hooks, now)]):
             key = report.alert.code, report.alert.destination
-            reported[key] = replace(report, alert=reported[key]).heard()
+            reported[key] = replace(report, alert=reported[key]).posted()
         await self._keep(current, reported)
         return list(alerts_now.values())
 
@@ -103,11 +103,11 @@ class AlertMonitor:
                 gone = alert.told.keys() - known if not alert.cases else ()  # addresses that left the settings
                 changed.append(replace(alert, told={who: told for who, told in alert.told.items() if who not in gone}))
         if changed:
-            await self._engine.do(partial(kept, changed))
+            await self._engine.do(partial(store_alerts, changed))
 
     async def _posted(self, alert_news: Sequence[AlertNews]) -> list[AlertNews]:
         """Post all alert news at once and return what was taken; the next check posts the rest again."""
-        answers = await asyncio.gather(*(one.hook.post(one.said()) for one in alert_news))
+        answers = await asyncio.gather(*(one.hook.post(one.data()) for one in alert_news))
         taken = [one for one, is_taken in zip(alert_news, answers, strict=True) if is_taken]
         for report in taken:
             if report.change == "escalates":
@@ -128,7 +128,9 @@ class AlertMonitor:
         for destination in self._destinations:
             is_two_phase = destination.receiver.ack_mode == "two_phase"
             ages = timedelta(seconds=destination.critical_alert), timedelta(seconds=limit)
-            watched = Watched(destination.name, *ages, is_two_phase, timedelta(seconds=destination.accession_wait))
+            watched = WatchedDestination(
+                destination.name, *ages, is_two_phase, timedelta(seconds=destination.accession_wait)
+            )
             facts = await feed_facts(self._engine, watched, clock.now())
             unserved = clock.monotonic() - self._unserved.get(destination.name, clock.monotonic())
             for alert in alerts(destination.name, replace(facts, unserved=unserved), limit):

@@ -28,7 +28,7 @@ class AlertNews:
     change: Change
     cases: Mapping[int, AlertCase]
 
-    def said(self) -> dict[str, Any]:
+    def data(self) -> dict[str, Any]:
         """Return the `data` object of the webhook POST."""
         data = {
             "alert": self.alert.code,
@@ -42,7 +42,7 @@ class AlertNews:
         since = min((case.since for case in self.cases.values()), default=None)
         return data if since is None else {**data, "since": instant_text(since)}
 
-    def heard(self) -> StandingAlert:
+    def posted(self) -> StandingAlert:
         """Return the alert with these cases marked as posted to the address."""
         told = {name: cases for name, cases in self.alert.told.items() if name != self.hook.name}
         if self.change == "ends":
@@ -51,32 +51,32 @@ class AlertNews:
         return replace(self.alert, told={**told, self.hook.name: frozenset(known)})
 
 
-def seen(before: StandingAlert, found: Alert | None, now: int) -> StandingAlert:
+def updated_alert(before: StandingAlert, condition: Alert | None, now: int) -> StandingAlert:
     """Return the stored alert updated to the condition found now (None: it ended), with nothing newly posted.
 
     A new case is unacknowledged. `now` is in microseconds.
     """
-    if found is None:
+    if condition is None:
         return replace(before, cases={}, studies=_studies(before.cases) or before.studies)
     begun = max(now, before.acknowledged + 1)
     cases = {
         number: before.cases.get(number, AlertCase(begun, study_id))
-        for number, study_id in (found.cases or {0: ""}).items()
+        for number, study_id in (condition.cases or {0: ""}).items()
     }
-    told = {name: heard & cases.keys() for name, heard in before.told.items()}
-    return replace(before, count=found.count, cases=cases, told=told, studies=found.studies[:MOST_STUDIES])
+    told = {name: posted_cases & cases.keys() for name, posted_cases in before.told.items()}
+    return replace(before, count=condition.count, cases=cases, told=told, studies=condition.studies[:MOST_STUDIES])
 
 
 def news(alert: StandingAlert, hooks: Iterable[AlertHook], now: int) -> Iterator[AlertNews]:
     """Yield the news due to each address, if any; `now` is in microseconds."""
     for hook in hooks:
-        heard = alert.told.get(hook.name)
+        posted_cases = alert.told.get(hook.name)
         cases = _due(alert, hook, now) if hook.after else alert.cases
         if not alert.cases:
-            if heard is not None:
+            if posted_cases is not None:
                 yield AlertNews(hook, alert, "ends", {})
-        elif heard is None or not cases.keys() <= heard:
-            change: Change = "escalates" if hook.after else "begins" if heard is None else "grows"
+        elif posted_cases is None or not cases.keys() <= posted_cases:
+            change: Change = "escalates" if hook.after else "begins" if posted_cases is None else "grows"
             if cases:
                 yield AlertNews(hook, alert, change, cases)
 

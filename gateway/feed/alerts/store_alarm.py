@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from gateway.feed.alerts.webhook import AT_ONCE, hooks, said_by_process
+from gateway.feed.alerts.webhook import AT_ONCE, hooks, process_alert_data
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
 from gateway.runtime.loops import forever
@@ -62,5 +62,5 @@ class StoreAlarm:
 
     async def _posted(self, code: str, state: str) -> bool:
         """Post an alert to the site's alert address; return True if it was taken. The next turn posts again if not."""
-        data = said_by_process(code, "", state, int(clock.monotonic() - self._since), self._at)
+        data = process_alert_data(code, "", state, int(clock.monotonic() - self._since), self._at)
         return all([await hook.post(data) for hook in self._hooks])

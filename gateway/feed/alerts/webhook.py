@@ -40,10 +40,10 @@ class AlertHook:
         self.name, self.after = name, after
         self._url, self._keys = url.get_secret_value(), secrets_in(key)
 
-    async def post(self, said: Mapping[str, Any]) -> bool:
+    async def post(self, data: Mapping[str, Any]) -> bool:
         """Post an alert; return True if the address took it."""
         message_id, at = f"msg_{secrets.token_hex(16)}", clock.now()
-        body = json.dumps({"type": "feed.alert", "timestamp": at.isoformat(), "data": said}, separators=(",", ":"))
+        body = json.dumps({"type": "feed.alert", "timestamp": at.isoformat(), "data": data}, separators=(",", ":"))
         headers = {
             "content-type": "application/json",
             "webhook-id": message_id,
@@ -75,7 +75,7 @@ def hooks(settings: Feed) -> Iterator[AlertHook]:
         )
 
 
-def said_by_process(code: str, destination: str, state: str, count: int, since: datetime) -> dict[str, Any]:
+def process_alert_data(code: str, destination: str, state: str, count: int, since: datetime) -> dict[str, Any]:
     """Return the data of an alert about this process itself, for posting without the monitor of the feed."""
     return {
         "alert": code,

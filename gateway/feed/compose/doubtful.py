@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.store.database.instants import micros
-from gateway.store.feed.outbox import Waiting
+from gateway.store.feed.outbox import WaitingRow
 from gateway.store.feed.resending import BEHIND
 from mappings.model import Study
 from mappings.values.dates import parse_instant
@@ -19,7 +19,7 @@ _SKEW: Final = 600 * 1_000_000  # the most that AutoScribe's clock may be ahead 
 _FOUND: Final = 7 * _DAY  # by then every study was read again, so a row decided later is a new change
 
 
-def is_doubtful(row: Waiting, study: Study, since: int, until: int) -> bool:
+def is_doubtful(row: WaitingRow, study: Study, since: int, until: int) -> bool:
     """True if a row's message may have been sent in the time that the restore lost, from `since` to `until`.
 
     Both are in microseconds. A row is doubtful if its report changed in that span or up to a day before it, or at an
@@ -29,9 +29,9 @@ def is_doubtful(row: Waiting, study: Study, since: int, until: int) -> bool:
         return False
     changed = [
         micros(instant)
-        for one in study.reports
-        if one.report_id == row.report_id
-        for instant in map(parse_instant, (one.signed_at, one.updated_at))
+        for report in study.reports
+        if report.report_id == row.report_id
+        for instant in map(parse_instant, (report.signed_at, report.updated_at))
         if instant is not None and micros(instant) < row.decided + _SKEW
     ]
     return not changed or since - _LATE <= max(changed) < until

@@ -1,7 +1,7 @@
 """Compose the messages that are due, all waiting rows of a study at once; the stored bytes never change.
 
-HL7 v2.5.1 §7.3.1 (ORU^R01), §2.15.9.10 (MSH-10); decisions D7, D13, D18, D28, D31, D34. This module reads and writes
-the store; gateway/feed/compose/compose.py decides the messages.
+Carries out no clause of a standard; decisions D7, D13, D18, D28, D31, D34. This module reads and writes the store; the
+kind of payload decides the messages (for HL7 v2: gateway/feed/compose/compose.py).
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
-from gateway.feed.compose.compose import StudyRound, composed
 from gateway.feed.compose.doubtful import is_doubtful
+from gateway.feed.compose.hl7v2_payload import HL7V2
+from gateway.feed.payload import PayloadKind, StudyRound
 from gateway.routing import Destination
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
@@ -27,11 +28,11 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.feed.leases import PAUSED, Lease, LeaseLost
 from gateway.store.feed.moves import RELEASED, formers
-from gateway.store.feed.new_messages import ComposedStudy, all_made, given_up
-from gateway.store.feed.outbox import Outbox, Settled, Waiting, look_again
+from gateway.store.feed.new_messages import ComposedStudy, settle_failed, store_composed
+from gateway.store.feed.outbox import Outbox, SettledRow, WaitingRow, retry_held
 from gateway.store.feed.renaming import origin
 from gateway.store.feed.restoring import doubtful_span
-from gateway.store.feed.sent import Sent, read_sent
+from gateway.store.feed.sent import SentState, read_sent
 from gateway.store.feed.states import AUTHORITY_UNKNOWN, CONFLICT_HELD, MAY_HAVE_BEEN_SENT, RESTORED, VISTA_UNKNOWN
 from gateway.store.studies import intake
 from gateway.store.studies.kept import Kept, kept
@@ -56,8 +57,8 @@ class _Due:
     study_id: str
     revision: int
     packed: bytes
-    sent: Sent
-    rows: Sequence[Waiting]
+    sent: SentState
+    rows: Sequence[WaitingRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +67,21 @@ class _Asked:
 
     study_id: str
     of: StudyRound
-    rows: Sequence[Waiting]
+    rows: Sequence[WaitingRow]
 
 
 class DueRenderer:
-    """Composer of all messages to one destination."""
+    """Composer of all messages to one destination, of one kind of payload."""
 
-    def __init__(self, engine: Engine, site: Site, destination: Destination, metrics: Metrics) -> None:
-        self.engine, self.destination, self._metrics = engine, destination, metrics
+    def __init__(
+        self, engine: Engine, site: Site, destination: Destination, metrics: Metrics, payload: PayloadKind = HL7V2
+    ) -> None:
+        self.engine, self.destination, self.payload, self._metrics = engine, destination, payload, metrics
         self._site = destination.site(site)
         self._outbox = Outbox(engine)
 
     async def see_settings(self, lease: Lease) -> None:
-        """Read the name that MSH-10 is derived from, and retry held rows whose reason depends on settings that changed.
+        """Read the name that makes control ids, and retry held rows whose reason depends on settings that changed.
 
         Raises:
             LeaseLost: another process holds the destination's lease.
@@ -90,7 +93,7 @@ class DueRenderer:
             digest = hashlib.sha256("\x1e".join(values).encode()).hexdigest()
             if await facts.claimed(self.engine, fact, digest) != digest:
                 for reason in reasons:
-                    await self.engine.do(partial(look_again, lease, reason, micros(clock.now())))
+                    await self.engine.do(partial(retry_held, lease, reason, micros(clock.now())))
                 await facts.put(self.engine, fact, digest)
 
     async def once(self, lease: Lease) -> int:
@@ -119,13 +122,13 @@ class DueRenderer:
         )
         composed_studies = []
         for request, result in zip(
-            rounds, await computed(_composed, rounds, self._site, self.destination), strict=True
+            rounds, await computed(_composed, self.payload, rounds, self._site, self.destination), strict=True
         ):
             if isinstance(result, ComposedStudy):
                 composed_studies.append(_beside(result, study_issues.get(request.study_id, set())))
             else:
                 await self._give_up(lease, request.study_id, request.rows, result)
-        numbers = await self.engine.do(partial(all_made, lease, composed_studies, micros(clock.now())))
+        numbers = await self.engine.do(partial(store_composed, lease, composed_studies, micros(clock.now())))
         for known, stored in zip(composed_studies, numbers, strict=True):
             if stored is not None:  # None: the study changed meanwhile, and the next round composes it
                 self._say(known, len(stored))
@@ -187,20 +190,22 @@ class DueRenderer:
             get_logger().warning("message-remarked", destination=name, study_id=study_id, code=code, count=count)
             self._metrics.remarked(name, code, count)
 
-    async def _without_doubtful(self, lease: Lease, rows: Sequence[Waiting], known: Kept, span: Span) -> list[Waiting]:
+    async def _without_doubtful(
+        self, lease: Lease, rows: Sequence[WaitingRow], known: Kept, span: Span
+    ) -> list[WaitingRow]:
         """Return the rows without those that may have been sent before a database restore; hold those (D38)."""
         held = [row for row in rows if span and is_doubtful(row, known.study, *span)]
         if held:
-            settled = [Settled(row.number, "held", MAY_HAVE_BEEN_SENT) for row in held]
-            await self.engine.do(partial(given_up, lease, settled, micros(clock.now())))
+            settled = [SettledRow(row.number, "held", MAY_HAVE_BEEN_SENT) for row in held]
+            await self.engine.do(partial(settle_failed, lease, settled, micros(clock.now())))
         return [row for row in rows if row not in held]
 
-    async def _give_up(self, lease: Lease, study_id: str, rows: Sequence[Waiting], error: Exception) -> None:
+    async def _give_up(self, lease: Lease, study_id: str, rows: Sequence[WaitingRow], error: Exception) -> None:
         """Hold rows whose message failed to compose; a change of the study tries again."""
         name, now = self.destination.name, micros(clock.now())
         get_logger().error("message-not-made", destination=name, study_id=study_id, code="internal", exc_info=error)
-        held = [Settled(row.number, "held", NOT_MADE) for row in rows]
-        await self.engine.do(partial(given_up, lease, held, now))
+        held = [SettledRow(row.number, "held", NOT_MADE) for row in rows]
+        await self.engine.do(partial(settle_failed, lease, held, now))
 
     async def _with_pdfs(self, known: Kept) -> Kept:
         """Return the study with the PDF bytes, if the receiver takes PDFs and they are not too large."""
@@ -216,9 +221,11 @@ def _known(due: Sequence[_Due]) -> list[Kept | Exception]:
     return _each(lambda one: kept(one.packed), due)
 
 
-def _composed(asked: Sequence[_Asked], site: Site, destination: Destination) -> list[ComposedStudy | Exception]:
+def _composed(
+    payload: PayloadKind, asked: Sequence[_Asked], site: Site, destination: Destination
+) -> list[ComposedStudy | Exception]:
     """Compose the messages of each study, or return the exception where our own code fails."""
-    return _each(lambda one: composed(one.of, one.rows, site, destination), asked)
+    return _each(lambda one: payload.composed(one.of, one.rows, site, destination), asked)
 
 
 def _each(function: Callable[[Given], Result], given: Sequence[Given]) -> list[Result | Exception]:
@@ -252,7 +259,7 @@ def _by_settings(site: Site, receiver: Receiver) -> Iterator[tuple[str, Sequence
     yield "vista", (str(site.vista), *switches, *customers, *authorities), VISTA_UNKNOWN
 
 
-def _ready(rows: list[Waiting], now: int) -> list[Waiting]:
+def _ready(rows: list[WaitingRow], now: int) -> list[WaitingRow]:
     """Return the rows to compose now: all but drafts that may still change, unless their report has another row."""
     news = {row.report_id for row in rows if row.kind != "draft"}
     return [row for row in rows if row.kind != "draft" or row.due <= now or row.report_id in news]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from gateway.store.feed.moves import MOVED
-from gateway.store.feed.sent import Sent
+from gateway.store.feed.sent import SentState
 from gateway.store.studies.kept import Kept
 from mappings.hl7v2 import messages
 from mappings.hl7v2.outline import Outline, outline
@@ -21,14 +21,14 @@ from mappings.profile import Receiver, Site
 
 
 @dataclass(frozen=True, slots=True)
-class Taking:
+class WithdrawalRequest:
     """Request for withdrawals: the study as it is, what was sent of it, and the content version of the move.
 
     `row` is the number of the outbox row. It makes the MSH-10 of each attempt at the move unique.
     """
 
     known: Kept
-    sent: Sent
+    sent: SentState
     version: str
     row: int
     site: Site
@@ -36,7 +36,7 @@ class Taking:
 
 
 @dataclass(frozen=True, slots=True)
-class TakingBack:
+class Withdrawal:
     """A withdrawal: the study and facts it is rendered from, its cause, and its outline."""
 
     known: Kept
@@ -44,44 +44,47 @@ class TakingBack:
     drawn: Outline
 
 
-def with_sent(facts: Facts, sent: Sent) -> Facts:
+def with_sent(facts: Facts, sent: SentState) -> Facts:
     """Return the facts of a study with the numbers that its texts were sent under, without those of separate PDFs."""
     pdfs = {pdf_number(report_id) for report_id in sent.numbers}
     numbers = {
-        report_id: tuple(number for number in found if number not in pdfs) for report_id, found in sent.numbers.items()
+        report_id: tuple(number for number in sent_under if number not in pdfs)
+        for report_id, sent_under in sent.numbers.items()
     }
-    return replace(facts, filler_order_numbers={report_id: found for report_id, found in numbers.items() if found})
+    return replace(facts, filler_order_numbers={report_id: listed for report_id, listed in numbers.items() if listed})
 
 
-def told_of_others(drawn: Iterable[Outline], sent: Sent) -> list[tuple[str, str]]:
+def numbers_of_others(outlines: Iterable[Outline], sent: SentState) -> list[tuple[str, str]]:
     """Return the filler order numbers sent about another patient that these messages would leave or overwrite.
 
     Each comes with the patient id that it was sent for. Included are the numbers of a report that was sent for another
     patient, and numbers under which another patient's report was sent.
     """
-    numbers_of_others = {
+    others = {
         (number, whose)
-        for drawn_one in drawn
+        for drawn in outlines
         for report_id, numbers in sent.numbers.items()
         for number, whose in numbers.items()
-        if whose not in ("", drawn_one.patient_id)
-        and (report_id in drawn_one.report_ids or number in drawn_one.filler_order_numbers)
+        if whose not in ("", drawn.patient_id)
+        and (report_id in drawn.report_ids or number in drawn.filler_order_numbers)
     }
-    return sorted(numbers_of_others)
+    return sorted(others)
 
 
-def taken_back(asked: Taking, told: Iterable[tuple[str, str]], formers: Sequence[Kept]) -> list[TakingBack] | None:
-    """Return the withdrawals for the numbers in `told`, in order; None if no known state of the study explains one.
+def withdrawals_for(
+    request: WithdrawalRequest, numbers: Iterable[tuple[str, str]], formers: Sequence[Kept]
+) -> list[Withdrawal] | None:
+    """Return the withdrawals for these numbers, in order; None if no known state of the study explains one.
 
     `formers` are the earlier states of the study, latest first.
     """
-    known = asked.known
+    known = request.known
     not_apart = replace(known, facts=replace(known.facts, taken_patient_ids=frozenset()))
-    withdrawals: list[TakingBack] = []
-    for number, patient_id in told:
+    withdrawals: list[Withdrawal] = []
+    for number, patient_id in numbers:
         if any(_is_of(one.drawn, number, patient_id) for one in withdrawals):
             continue
-        candidates = chain(_standing(asked), *(_gone(asked, former) for former in (*formers, not_apart)))
+        candidates = chain(_standing(request), *(_gone(request, former) for former in (*formers, not_apart)))
         withdrawal = next((one for one in candidates if _is_of(one.drawn, number, patient_id)), None)
         if withdrawal is None:
             return None
@@ -93,30 +96,30 @@ def _is_of(drawn: Outline, number: str, patient_id: str) -> bool:
     return drawn.patient_id == patient_id and number in drawn.filler_order_numbers
 
 
-def _standing(asked: Taking) -> Iterator[TakingBack]:
+def _standing(request: WithdrawalRequest) -> Iterator[Withdrawal]:
     """Yield the messages of the reports that the study has now."""
-    for report in asked.known.study.reports:
-        yield from _of(asked, asked.known, report, "patient_changed" if report.is_completed else "draft")
+    for report in request.known.study.reports:
+        yield from _of(request, request.known, report, "patient_changed" if report.is_completed else "draft")
 
 
-def _gone(asked: Taking, former: Kept) -> Iterator[TakingBack]:
+def _gone(request: WithdrawalRequest, former: Kept) -> Iterator[Withdrawal]:
     """Yield the withdrawals of the study as it was.
 
     For a draft, which leaves no text behind, the withdrawal holds its number and patient only.
     """
     drafts = [report for report in former.study.reports if not report.is_completed]
     for report in former.study.completed:
-        yield from _of(asked, former, report, "withdrawn")
+        yield from _of(request, former, report, "withdrawn")
     bare = replace(former.study, reports=former.study.completed)
     without = replace(former, study=bare, facts=replace(former.facts, gone=(*former.facts.gone, *drafts)))
     for draft in drafts:
-        yield from _of(asked, without, draft, "draft_cancelled")
+        yield from _of(request, without, draft, "draft_cancelled")
 
 
-def _of(asked: Taking, of: Kept, report: Report, kind: CauseKind) -> Iterator[TakingBack]:
-    facts = with_sent(of.facts, asked.sent)
-    cause = Cause(report.report_id, kind, f"{asked.version}/{MOVED}/{asked.row}", sent_before=report.is_completed)
-    for one in messages(of.study, cause, asked.site, asked.receiver, facts):
-        drawn = outline(of.study, one, asked.site, asked.receiver, facts)
+def _of(request: WithdrawalRequest, known: Kept, report: Report, kind: CauseKind) -> Iterator[Withdrawal]:
+    facts = with_sent(known.facts, request.sent)
+    cause = Cause(report.report_id, kind, f"{request.version}/{MOVED}/{request.row}", sent_before=report.is_completed)
+    for part in messages(known.study, cause, request.site, request.receiver, facts):
+        drawn = outline(known.study, part, request.site, request.receiver, facts)
         if isinstance(drawn, Outline):
-            yield TakingBack(replace(of, facts=facts), one, drawn)
+            yield Withdrawal(replace(known, facts=facts), part, drawn)

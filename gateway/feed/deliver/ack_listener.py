@@ -1,8 +1,8 @@
 """Listener for application acknowledgements that a receiver sends over connections it opens itself.
 
 HL7 v2.5.1 §2.9.3 (enhanced mode), table 0155, over HL7 Transport Specification: MLLP, Release 1; decision D32. An
-acknowledgement is answered after it was stored, and only if its MSH-15 asks for an answer. If it cannot be stored yet,
-the connection is closed without an answer, and the receiver sends it again. Anyone who knows a message's MSH-10 could
+acknowledgement is answered after it was stored, and only if it asks for an answer. If it cannot be stored yet, the
+connection is closed without an answer, and the receiver sends it again. Anyone who knows a message's control id could
 acknowledge it. Therefore only the peers in the settings are let in (`ack_peers`, or a certificate).
 """
 
@@ -21,6 +21,7 @@ from itertools import islice
 from typing import Final
 
 from gateway.feed.deliver.late_acks import LateAcks
+from gateway.feed.payload import NotAnAcknowledgement, PayloadKind, Receipt
 from gateway.mllp.caller import Caller
 from gateway.mllp.connection import CLOSE_WAIT
 from gateway.mllp.framing import Event, Frame, encode
@@ -30,7 +31,6 @@ from gateway.routing.endpoints import tls_settings
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.log import code_of, get_logger
-from mappings.hl7v2.ack import AckCode, AckError, AckInvalid, acknowledge, asks_for_commit, parse
 
 MOST: Final = 32  # connections at a time; more wait to be accepted
 MOST_OF_A_PEER: Final = 8  # connections of one address at a time; more are closed
@@ -39,24 +39,23 @@ IDLE: Final = 600.0  # seconds after a whole frame until a silent connection is 
 BIND_AGAIN: Final = 5.0  # seconds between two tries to listen
 _HANDSHAKE: Final = 10.0
 _MOMENT: Final = 1.0
-# HL7 table 0357 Message Error Condition Codes
-_NO_ACK: Final = AckError("200", text="Unsupported message type")
-_NO_SUCH: Final = AckError("204", "MSA^1^2", text="Unknown key identifier")
 
 
-def ack_listener(destination: Destination, late: LateAcks) -> Iterator[AckListener]:
+def ack_listener(destination: Destination, payload: PayloadKind, late: LateAcks) -> Iterator[AckListener]:
     """Yield the listener of a destination, if its settings have one."""
     transport = destination.transport
     if isinstance(transport, Mllp) and transport.ack_listen is not None:
-        yield AckListener(destination, transport, *transport.ack_listen, late)
+        yield AckListener(destination, transport, transport.ack_listen, payload, late)
 
 
 class AckListener:
     """Listener on one address for the acknowledgements of one destination."""
 
-    def __init__(self, destination: Destination, transport: Mllp, host: str, port: int, late: LateAcks) -> None:
-        self._destination, self._transport = destination, transport
-        self._host, self._port, self._late = host, port, late
+    def __init__(
+        self, destination: Destination, transport: Mllp, address: tuple[str, int], payload: PayloadKind, late: LateAcks
+    ) -> None:
+        self._destination, self._transport, self._payload, self._late = destination, transport, payload, late
+        self._host, self._port = address
         self._is_told = False
         self._served: Counter[str] = Counter()
         self._turned_away: set[str] = set()
@@ -174,12 +173,12 @@ class AckListener:
             while True:
                 async with asyncio.timeout_at(until):
                     event = await caller.next()
-                if event is None or not await self._heard(event, caller):
+                if event is None or not await self._taken(event, caller):
                     return
                 if isinstance(event, Frame):
                     until = loop.time() + IDLE
 
-    async def _heard(self, event: Event, caller: Caller) -> bool:
+    async def _taken(self, event: Event, caller: Caller) -> bool:
         """Store one acknowledgement and answer it; return True if the connection stays open.
 
         Raises:
@@ -189,24 +188,19 @@ class AckListener:
             self._late.unreadable(event.code)
             return event.code != "frame-too-large"
         try:
-            ack = parse(event.payload)
-        except AckInvalid as error:
+            ack = self._payload.acknowledgement(event.payload)
+        except NotAnAcknowledgement as error:
             self._late.unreadable(error.code)
-            return _answered(caller, event.payload, "CR", _NO_ACK)
-        fate = await self._late.heard(ack, caller.where)
-        if fate == "too_early":
+            return self._answered(caller, event.payload, "unreadable")
+        outcome = await self._late.store(ack, caller.where)
+        if outcome == "too_early":
             return False
-        if fate == "unmatched":
-            return _answered(caller, event.payload, "CE", _NO_SUCH)
-        return _answered(caller, event.payload, "CA")
+        return self._answered(caller, event.payload, "unmatched" if outcome == "unmatched" else "stored")
 
-
-def _answered(caller: Caller, payload: bytes, code: AckCode, error: AckError | None = None) -> bool:
-    """Answer a frame that asks for an answer; return True if the connection stays open."""
-    if not asks_for_commit(payload, is_accepted=error is None):
-        return True
-    at = clock.now().strftime("%Y%m%d%H%M%S+0000")
-    return caller.say(encode(acknowledge(payload, code, control_id=secrets.token_hex(10), at=at, error=error)))
+    def _answered(self, caller: Caller, frame: bytes, receipt: Receipt) -> bool:
+        """Answer a frame that asks for an answer; return True if the connection stays open."""
+        answer = self._payload.receipt(frame, receipt, secrets.token_hex(10), clock.now())
+        return True if answer is None else caller.say(encode(answer))
 
 
 async def _listening(host: str, port: int) -> socket.socket:

@@ -1,4 +1,4 @@
-"""Meaning of an acknowledgement at a destination, from MSA-1 with ERR-3 and MSA-3, as data.
+"""Meaning of an acknowledgement at a destination, from its code, error codes and text, as data.
 
 HL7 v2.5.1 §2.9.2.2 (AE: the content is at fault, do not send it unchanged; AR: nothing to do with the content, it may
 be accepted later), tables 0008 and 0357; decision D32. A switch serves receivers that swap the two, and each
@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from gateway.feed.payload import Acknowledgement
 from gateway.routing import Destination
-from mappings.hl7v2.ack import Ack
 
 Meaning = Literal["delivered", "retry", "hold_lane", "dead_letter"]
 
@@ -32,8 +32,8 @@ _UNSUPPORTED: Final = frozenset({"200", "201", "202", "203"})
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Verdict on a message: what to do with it, and `code`: MSA-1 with the first code of ERR-3, such as `AE-207`.
+class AckRuling:
+    """Ruling on a message: what to do with it, and `code`: its code with that of the first error, such as `AE-207`.
 
     `pauses`: the destination supports none of our messages. `is_for_now`: it answered AR or CR and may accept the
     message later. Not so for a destination that swaps AE and AR, or for a message type that it never accepts.
@@ -45,26 +45,25 @@ class Verdict:
     is_for_now: bool = False
 
 
-def verdict(ack: Ack, destination: Destination) -> Verdict:
-    """Return the verdict on a message, by its acknowledgement."""
-    codes = [error.code for error in ack.errors if error.code]
-    code = f"{ack.code}-{codes[0]}" if codes and ack.code[1] != "A" else ack.code
-    meaning = _by_table(ack, codes, destination) or _by_default(ack, destination)
-    is_unsupported = meaning != "delivered" and not _UNSUPPORTED.isdisjoint(codes)
+def ruling_on(ack: Acknowledgement, destination: Destination) -> AckRuling:
+    """Return the ruling on a message, by its acknowledgement."""
+    code = f"{ack.code}-{ack.errors[0]}" if ack.errors and ack.code[1] != "A" else ack.code
+    meaning = _by_table(ack, destination) or _by_default(ack, destination)
+    is_unsupported = meaning != "delivered" and not _UNSUPPORTED.isdisjoint(ack.errors)
     is_for_now = meaning == "retry" and ack.code in _LATER and not is_unsupported
-    return Verdict(meaning, code, is_unsupported, is_for_now)
+    return AckRuling(meaning, code, is_unsupported, is_for_now)
 
 
-def _by_table(ack: Ack, codes: list[str], destination: Destination) -> Meaning | None:
+def _by_table(ack: Acknowledgement, destination: Destination) -> Meaning | None:
     """Return the meaning in the destination's own table, if any; a row with a pattern goes before one without."""
     rows = sorted(destination.receiver.ack_table, key=lambda row: " " not in row[0])
     for key, meaning in rows:
         code, _, pattern = key.partition(" ")
-        if code == ack.code and (not pattern or any(re.search(pattern, text) for text in (*codes, ack.text))):
+        if code == ack.code and (not pattern or any(re.search(pattern, text) for text in (*ack.errors, ack.text))):
             return meaning  # type: ignore[return-value]
     return None
 
 
-def _by_default(ack: Ack, destination: Destination) -> Meaning:
+def _by_default(ack: Acknowledgement, destination: Destination) -> Meaning:
     code = _INVERTED.get(ack.code, ack.code) if destination.inverted_acks else ack.code
     return MEANINGS[code]

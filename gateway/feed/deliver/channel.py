@@ -10,11 +10,12 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from gateway.feed.deliver.http_channel import HttpChannel
+from gateway.feed.payload import Acknowledgement, PayloadKind, acknowledged
 from gateway.mllp.connection import Connection
 from gateway.mllp.framing import Frame
 from gateway.mllp.link import towards
@@ -25,26 +26,25 @@ from gateway.routing.endpoints import endpoint_of
 from gateway.runtime import clock
 from gateway.runtime.errors import ConnectFailed, SendFailed
 from gateway.store.feed.messages import Head
-from mappings.hl7v2.ack import Ack, AckInvalid, parse
-from mappings.hl7v2.er7 import CHARSETS
+from mappings.profile import Receiver
 
-Late = Callable[[Ack, str], None]
+Late = Callable[[Acknowledgement, str], None]
 
 
 class Channel(Protocol):
     """Way to a destination, for one message at a time.
 
-    `where` describes the connection that carried the last message, `heard` holds its answer as received (D39).
+    `where` describes the connection that carried the last message, `received` holds its answer as it came (D39).
     """
 
     where: str
-    heard: bytes
+    received: bytes
 
     @property
     def is_late(self) -> bool:
         """True if some of the last message may have been written after the permit ended."""
 
-    async def exchange(self, head: Head) -> Ack | None:
+    async def exchange(self, head: Head) -> Acknowledgement | None:
         """Send a message and return its acknowledgement; None if the transport has none and accepted the message.
 
         Raises:
@@ -62,37 +62,38 @@ class Channel(Protocol):
 class MllpChannel:
     """Persistent MLLP connection; `late` is called with each acknowledgement that answers no awaited message."""
 
-    def __init__(self, transport: Mllp, destination: Destination, late: Late, permit: Permit) -> None:
-        self._transport, self._receiver, self._late, self._permit = transport, destination.receiver, late, permit
+    def __init__(self, transport: Mllp, receiver: Receiver, payload: PayloadKind, late: Late, permit: Permit) -> None:
+        self._transport, self._receiver, self._payload = transport, receiver, payload
+        self._late, self._permit = late, permit
         self.is_late = False
-        self.where, self.heard = towards(str(transport)), b""
-        self._endpoint = replace(endpoint_of(transport), keepalive=destination.receiver.keepalive)
+        self.where, self.received = towards(str(transport)), b""
+        self._endpoint = replace(endpoint_of(transport), keepalive=receiver.keepalive)
         self._connection: Connection | None = None
-        self._heard: list[tuple[Ack, str]] = []
+        self._unreported: list[tuple[Acknowledgement, str]] = []
         self._used = clock.monotonic()
 
-    async def exchange(self, head: Head) -> Ack | None:
+    async def exchange(self, head: Head) -> Acknowledgement | None:
         """Send a message and return its acknowledgement, as `Channel.exchange`."""
-        self._tell()
+        self._report_late()
         self.is_late = False
         idle, limit = clock.monotonic() - self._used, self._receiver.idle_close
         if self._connection is not None and limit and idle > limit:
             await self._drop()
         is_kept = self._connection is not None
         try:
-            payload = await self._sent(head)
+            answer = await self._sent(head)
         except ConnectFailed:
             if not is_kept:
                 raise
             await self._drop()  # the peer had closed the idle connection, and nothing was sent
-            payload = await self._sent(head)
+            answer = await self._sent(head)
         if self._transport.close_after_each:
             await self._drop()
-        return _ack(payload)
+        return acknowledged(self._payload, answer)
 
     async def rest(self) -> None:
         """Report late acknowledgements; close a connection that was idle for too long."""
-        self._tell()
+        self._report_late()
         limit = self._receiver.idle_close
         if self._connection is not None and limit and clock.monotonic() - self._used > limit:
             await self._drop()
@@ -100,10 +101,10 @@ class MllpChannel:
     async def close(self) -> None:
         """Close the connection, if any, and report its late acknowledgements."""
         await self._drop()
-        self._tell()
+        self._report_late()
 
     async def _drop(self) -> None:
-        self._hear()
+        self._collect_late()
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
@@ -111,46 +112,51 @@ class MllpChannel:
     async def _sent(self, head: Head) -> bytes:
         if self._connection is None or not self._connection.usable:
             await self._drop()
-            self.where, self.heard = towards(str(self._transport)), b""
+            self.where, self.received = towards(str(self._transport)), b""
             self._connection = await Connection.open(self._endpoint, self._permit)
         connection = self._connection
-        self.where, self.heard = connection.where, b""
+        self.where, self.received = connection.where, b""
         try:
-            self.heard = await connection.exchange(head.body, answers=partial(_answers, head.control_id))
-            return self.heard
+            self.received = await connection.exchange(head.body, answers=partial(self._answers, head.control_id))
+            return self.received
         finally:
-            self.heard = self.heard or connection.stray
+            self.received = self.received or connection.stray
             self._used, self.is_late = clock.monotonic(), connection.is_late
 
-    def _hear(self) -> None:
-        for event in self._connection.take_unasked() if self._connection else ():
-            ack = _ack(event.payload) if isinstance(event, Frame) else None
-            if ack is not None:
-                self._heard.append((ack, self.where))
+    def _answers(self, control_id: str, frame: bytes) -> bool:
+        """True if a frame is the acknowledgement of the message with that control id."""
+        ack = acknowledged(self._payload, frame)
+        return ack is not None and ack.control_id == control_id
 
-    def _tell(self) -> None:
+    def _collect_late(self) -> None:
+        for event in self._connection.take_unasked() if self._connection else ():
+            ack = acknowledged(self._payload, event.payload) if isinstance(event, Frame) else None
+            if ack is not None:
+                self._unreported.append((ack, self.where))
+
+    def _report_late(self) -> None:
         """Report late acknowledgements.
 
         Called only once the last message's result is stored, since its application acknowledgement may follow at once.
         """
-        self._hear()
-        heard, self._heard = self._heard, []
-        for ack, where in heard:
+        self._collect_late()
+        unreported, self._unreported = self._unreported, []
+        for ack, where in unreported:
             self._late(ack, where)
 
 
 class FolderChannel:
     """Directory of message files: each appears once it is whole and on disk; its name sorts by message number."""
 
-    def __init__(self, transport: Folder, permit: Permit) -> None:
-        self._path, self._permit = transport.path, permit
+    def __init__(self, transport: Folder, payload: PayloadKind, permit: Permit) -> None:
+        self._path, self._payload, self._permit = transport.path, payload, permit
         self.is_late = False
-        self.where, self.heard = towards(str(transport)), b""
+        self.where, self.received = towards(str(transport)), b""
 
-    async def exchange(self, head: Head) -> Ack | None:
+    async def exchange(self, head: Head) -> Acknowledgement | None:
         """Write a message as a file, as `Channel.exchange`; sent again, it replaces its file with the same bytes."""
         self.is_late = False
-        name = f"{head.number:012d}-{head.control_id}.hl7"
+        name = f"{head.number:012d}-{head.control_id}.{self._payload.suffix}"
         try:
             part = await asyncio.to_thread(_written, self._path, name, head.body)
         except OSError as error:  # no reader sees the file before it has its final name
@@ -172,28 +178,14 @@ class FolderChannel:
         """Do nothing: no connection is open."""
 
 
-def channel(destination: Destination, late: Late, permit: Permit) -> Channel:
+def channel(destination: Destination, payload: PayloadKind, late: Late, permit: Permit) -> Channel:
     """Return the channel of a destination, which writes only while `permit` stands."""
-    transport = destination.transport
+    transport, receiver = destination.transport, destination.receiver
     if isinstance(transport, Mllp):
-        return MllpChannel(transport, destination, late, permit)
+        return MllpChannel(transport, receiver, payload, late, permit)
     if isinstance(transport, Folder):
-        return FolderChannel(transport, permit)
-    return HttpChannel(transport, CHARSETS[destination.receiver.charset], permit)
-
-
-@lru_cache(maxsize=16)  # each frame is parsed twice: to see if it is the answer, then to return it
-def _ack(payload: bytes) -> Ack | None:
-    try:
-        return parse(payload)
-    except AckInvalid:
-        return None
-
-
-def _answers(control_id: str, payload: bytes) -> bool:
-    """True if a frame is the acknowledgement of the message with that control id."""
-    ack = _ack(payload)
-    return ack is not None and ack.answers(control_id)
+        return FolderChannel(transport, payload, permit)
+    return HttpChannel(transport, receiver, payload, permit)
 
 
 def _written(folder: Path, name: str, body: bytes) -> Path:

@@ -1,8 +1,8 @@
 """Circuit breaker of a destination: while it is open, one message at a time is sent as a probe.
 
 HL7 v2.5.1 §2.9.2.2 (AR: it may be accepted later); decision D32. A receiver that refuses everything for now is not sent
-every message over and over, and recovery needs no operator. A probe is a waiting message: same bytes, same MSH-10. The
-first probe that is accepted closes the breaker.
+every message over and over, and recovery needs no operator. A probe is a waiting message: same bytes, same control id.
+The first probe that is accepted closes the breaker.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _SECOND: Final = 1_000_000
 
 
 class CircuitBreaker:
-    """Circuit breaker of one destination, as this process knows it; `turns` counts its changes of state."""
+    """Circuit breaker of one destination, as this process knows it; `changes` counts its changes of state."""
 
     def __init__(self, engine: Engine, destination: str, metrics: Metrics) -> None:
         self._engine, self._destination, self._metrics = engine, destination, metrics
         self._reason = ""
         self._since = self._next = 0.0
         self._is_committed = False  # a probe got its commit acknowledgement, and the application has not answered yet
-        self.turns = 0
+        self.changes = 0
 
     @property
     def is_open(self) -> bool:
@@ -51,10 +51,10 @@ class CircuitBreaker:
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
-        turns = self.turns
-        reason, since = await breaker.stands(self._engine, self._destination)
+        changes = self.changes
+        reason, since = await breaker.breaker_state(self._engine, self._destination)
         is_breaker = reason in BREAKER_REASONS
-        if turns == self.turns:  # otherwise the state changed here while it was being read
+        if changes == self.changes:  # otherwise the state changed here while it was being read
             ago = max(0.0, (micros(clock.now()) - since) / _SECOND)
             self._see(reason if is_breaker else "", clock.monotonic() - ago)
         return "" if is_breaker else reason
@@ -66,14 +66,14 @@ class CircuitBreaker:
             StoreUnavailable: the store cannot be reached.
         """
         reason, now = APPLICATION_FOR_NOW if is_late else FOR_NOW, micros(clock.now())
-        if await self._engine.do(partial(breaker.opened, self._destination, reason, now)):
+        if await self._engine.do(partial(breaker.open_breaker, self._destination, reason, now)):
             get_logger().error("breaker-open", destination=self._destination, code=reason)
             self._see(reason, clock.monotonic())
             self.probed()
         else:
             await self.look()
 
-    async def heard(self, result: SendResult, *, is_late: bool) -> None:
+    async def update(self, result: SendResult, *, is_late: bool) -> None:
         """Update the breaker for a result; an accepted message may close it.
 
         While it is open, messages that are refused for now are not held.
@@ -88,7 +88,7 @@ class CircuitBreaker:
         if result.state != "delivered":
             self._is_committed = False
             if result.holds == FOR_NOW:
-                await self._engine.do(partial(breaker.freed_for_now, self._destination))
+                await self._engine.do(partial(breaker.free_refused_for_now, self._destination))
         elif self._reason == FOR_NOW:
             if not is_late:  # a late acceptance concerns a message that the interface accepted earlier
                 await self._close()
@@ -118,13 +118,15 @@ class CircuitBreaker:
         now = clock.monotonic()
         self._next = now + (OFTEN if now - self._since < AT_FIRST else SELDOM)
 
-    def left(self) -> None:
+    def clear_metric(self) -> None:
         """Clear the metric, since this process no longer serves the destination."""
         self._metrics.broke(self._destination, is_open=False)
 
     async def _close(self) -> None:
         """Close the breaker in the store and here."""
-        if await self._engine.do(partial(breaker.closed, self._destination, micros(clock.now()), [self._reason])):
+        if await self._engine.do(
+            partial(breaker.close_breaker, self._destination, micros(clock.now()), [self._reason])
+        ):
             get_logger().info("breaker-closed", destination=self._destination)
         self._see("", 0.0)
 
@@ -133,4 +135,4 @@ class CircuitBreaker:
         self._metrics.broke(self._destination, is_open=bool(reason))
         if reason != self._reason:
             self._reason, self._since, self._next, self._is_committed = reason, since, 0.0, False
-            self.turns += 1
+            self.changes += 1

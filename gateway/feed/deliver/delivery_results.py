@@ -31,9 +31,9 @@ class DeliveryResults:
         self, engine: Engine, destination: str, settings: Feed, metrics: Metrics, breaker: CircuitBreaker
     ) -> None:
         self._engine, self._destination, self._metrics, self._breaker = engine, destination, metrics, breaker
-        self._storm = RefusalCount(settings)
+        self._refusals = RefusalCount(settings)
 
-    async def hear(self, result: SendResult, *, is_late: bool = False) -> None:
+    async def count(self, result: SendResult, *, is_late: bool = False) -> None:
         """Count a result; `is_late` for an application's answer to a message that was delivered and counted before.
 
         Raises:
@@ -44,8 +44,8 @@ class DeliveryResults:
             self._metrics.fed(name, result.state, result.reason)
         if head.is_critical and head.signed is not None and result.accepted is not None:
             self._metrics.acknowledged_critical(name, (result.accepted - head.signed) / _SECOND)
-        reason = self._storm.after(result)
-        await self._breaker.heard(result, is_late=is_late)
+        reason = self._refusals.after(result)
+        await self._breaker.update(result, is_late=is_late)
         if reason == FOR_NOW:
             await self._breaker.open(is_late=is_late)
         elif reason:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from gateway.feed.compose.render_due import TOGETHER, DueRenderer
 from gateway.feed.deliver.ack_listener import ack_listener
@@ -24,7 +24,7 @@ from gateway.feed.deliver.lease_guard import LeaseGuard
 from gateway.feed.deliver.lookahead import Lookahead
 from gateway.feed.deliver.sender import Sender
 from gateway.feed.deliver.unwritten_results import UnwrittenResults
-from gateway.feed.plan.planning import Planning
+from gateway.feed.plan.planning import Planner
 from gateway.routing.filter import Ignore
 from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError
@@ -41,12 +41,13 @@ from gateway.store.feed.set_back import set_back
 
 _PLAN: Final = 5.0  # seconds between two updates of the plan for changed settings
 _SOON: Final = 1.0  # seconds until planning that could not begin is tried again
-_MEND: Final = 1.0  # seconds between two checks for old copies
+_OLD_COPIES: Final = 1.0  # seconds between two checks for old copies
 _LOOK: Final = 0.25  # seconds between two checks for rows to compose, for a pause, and for a clock set back
 _SET_BACK: Final = 1.0  # seconds by which a clock must go back to count as set back
 _GRACE: Final = 10.0  # seconds to wait for an acknowledgement when stopping
 _MOMENT: Final = 5.0  # seconds to wait at the end for a store that may not answer
 _SECOND: Final = 1_000_000
+_Task: TypeAlias = "asyncio.Task[None]"
 
 
 class DestinationWorker:
@@ -54,7 +55,7 @@ class DestinationWorker:
 
     def __init__(  # noqa: PLR0913 (its collaborators)
         self,
-        making: DueRenderer,
+        composer: DueRenderer,
         leases: Leases,
         settings: Feed,
         metrics: Metrics,
@@ -62,26 +63,26 @@ class DestinationWorker:
         ignores: tuple[Ignore, ...] = (),
         journal: Journal = UNKEPT,
     ) -> None:
-        self._making, self._leases = making, leases
-        self._engine, self._destination = making.engine, making.destination
+        self._composer, self._leases = composer, leases
+        self._engine, self._destination = composer.engine, composer.destination
         self._journal = journal
         self._breaker = CircuitBreaker(self._engine, self._destination.name, metrics)
-        self._hearing = DeliveryResults(self._engine, self._destination.name, settings, metrics, self._breaker)
-        self._aftermath = UnwrittenResults(self._engine, self._destination, leases.seconds, self._hearing)
-        self._listening: set[asyncio.Task[None]] = set()  # senders whose lease is over, waiting for an answer
+        self._results = DeliveryResults(self._engine, self._destination.name, settings, metrics, self._breaker)
+        self._unwritten = UnwrittenResults(self._engine, self._destination, leases.seconds, self._results)
+        self._awaiting_answers: set[_Task] = set()  # senders whose lease is over, waiting for an answer
         self._late = LateAcks(self._engine, self._destination, settings, metrics, self._breaker, journal=journal)
-        self._planning = Planning(self._engine, self._destination, ignores, settings)
+        self._planning = Planner(self._engine, self._destination, ignores, settings)
 
     async def run(self) -> None:
         """Serve the destination whenever the lease is free, until cancelled; then finish the messages in hand."""
-        beside = [one.run() for one in ack_listener(self._destination, self._late)]
-        async with alongside([*beside, self._aftermath.run()]):
+        beside = [one.run() for one in ack_listener(self._destination, self._composer.payload, self._late)]
+        async with alongside([*beside, self._unwritten.run()]):
             try:
                 await self._run()
             finally:
-                for task in self._listening:
+                for task in self._awaiting_answers:
                     task.cancel()
-                await asyncio.gather(*self._listening, return_exceptions=True)
+                await asyncio.gather(*self._awaiting_answers, return_exceptions=True)
 
     async def _run(self) -> None:
         """Take the lease and serve, again and again."""
@@ -95,53 +96,53 @@ class DestinationWorker:
                 get_logger().warning("lease-lost", destination=name)
             except Exception as error:
                 get_logger().error("feed-interrupted", destination=name, code=code_of(error), exc_info=error)
-            self._breaker.left()
+            self._breaker.clear_metric()
             await clock.sleep(self._leases.again)
 
-    async def _serve(self, tenure: LeaseGuard) -> None:
+    async def _serve(self, guard: LeaseGuard) -> None:
         """Serve the destination under a lease, until it is lost or this is cancelled.
 
         Raises:
             LeaseLost: another process holds the destination's lease.
             StoreUnavailable: the store cannot be reached.
         """
-        await self._take_over(tenure)
+        await self._take_over(guard)
         lookahead = Lookahead(Messages(self._engine), self._destination.name, self._breaker)
         results: asyncio.Queue[SendResult] = asyncio.Queue()
         sender = Sender(
             self._engine,
             self._destination,
-            tenure,
+            guard,
             lookahead,
-            tell=results.put_nowait,
-            aftermath=self._aftermath,
+            report=results.put_nowait,
+            unwritten=self._unwritten,
             journal=self._journal,
         )
-        count, late = self._destination.receiver.window, self._late.take
-        channels = [channel(self._destination, late, tenure.permit) for _ in range(count)]
+        count, late = self._destination.receiver.window, self._late.queue
+        channels = [channel(self._destination, self._composer.payload, late, guard.permit) for _ in range(count)]
         loops = (
-            tenure.keep(),
-            self._make(tenure, lookahead),
-            self._look(lookahead),
-            self._mend(tenure),
-            self._watch_clock(tenure, lookahead),
-            self._hear(results),
+            guard.keep(),
+            self._compose(guard, lookahead),
+            self._watch_pause(lookahead),
+            self._resend_behind_old_copies(guard),
+            self._watch_clock(guard, lookahead),
+            self._count_results(results),
             self._late.run(),
-            self._plan(tenure),
+            self._plan(guard),
         )
         senders = [self._started(sender.run(one, number)) for number, one in enumerate(channels, 1)]
         others = [self._started(loop) for loop in loops]
         try:
-            await self._until_over(tenure, lookahead, senders, others)
+            await self._until_over(guard, lookahead, senders, others)
         finally:
-            ending = [task for task in (*senders, *others) if task not in self._listening]
+            ending = [task for task in (*senders, *others) if task not in self._awaiting_answers]
             for task in ending:
                 task.cancel()
             await asyncio.wait(ending, timeout=_MOMENT)
-            await asyncio.wait([self._started(self._hand_back(tenure))], timeout=_MOMENT)
+            await asyncio.wait([self._started(self._hand_back(guard))], timeout=_MOMENT)
 
     async def _until_over(
-        self, tenure: LeaseGuard, line: Lookahead, senders: list[asyncio.Task[None]], others: list[asyncio.Task[None]]
+        self, guard: LeaseGuard, lookahead: Lookahead, senders: list[_Task], others: list[_Task]
     ) -> None:
         """Wait until a task ends or this is cancelled; then for the messages in hand, so that they are not sent twice.
 
@@ -153,71 +154,71 @@ class DestinationWorker:
             for task in ended:
                 task.result()
         except asyncio.CancelledError:
-            line.close()
+            lookahead.close()
             await asyncio.wait(senders, timeout=_GRACE)
             raise
         except Exception:
-            line.close()
-            tenure.permit.end()
+            lookahead.close()
+            guard.permit.end()
             await asyncio.wait(senders, timeout=_GRACE)
-            self._listening.update(task for task in senders if not task.done())
+            self._awaiting_answers.update(task for task in senders if not task.done())
             raise
 
-    async def _hand_back(self, tenure: LeaseGuard) -> None:
+    async def _hand_back(self, guard: LeaseGuard) -> None:
         """Store the last late acknowledgements and give the lease back; it expires if the store does not answer."""
         with suppress(GatewayError, LeaseLost):
             await self._late.settle(within=0)  # acknowledgements that came with the last messages
-            await tenure.give_back()
+            await guard.give_back()
 
-    def _started(self, loop: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _started(self, loop: Coroutine[Any, Any, None]) -> _Task:
         task = asyncio.create_task(loop)
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: _Task) -> None:
         """Forget an ended task and fetch its exception, even if no caller waits for it any more."""
-        self._listening.discard(task)
+        self._awaiting_answers.discard(task)
         if not task.cancelled():
             task.exception()
 
-    async def _mend(self, tenure: LeaseGuard) -> None:
+    async def _resend_behind_old_copies(self, guard: LeaseGuard) -> None:
         """Queue a report again if an old copy may have arrived after it, once no old copy can arrive any more."""
         name, restates = self._destination.name, self._destination.receiver.addendum == "replace"
         while True:
             now = micros(clock.now())
-            for stale_message in await takeover.stale(self._engine, name, now):
-                mended = partial(takeover.mended, tenure.lease, stale_message, now, restates=restates)
-                code = await self._engine.do(mended)
-                get_logger().warning("old-copy-possible", destination=name, study_id=stale_message.study_id, code=code)
-            await clock.sleep(_MEND)
+            for old_copy in await takeover.old_copies(self._engine, name, now):
+                resend = partial(takeover.resend_newer, guard.lease, old_copy, now, restates=restates)
+                code = await self._engine.do(resend)
+                get_logger().warning("old-copy-possible", destination=name, study_id=old_copy.study_id, code=code)
+            await clock.sleep(_OLD_COPIES)
 
-    async def _take_over(self, tenure: LeaseGuard) -> None:
+    async def _take_over(self, guard: LeaseGuard) -> None:
         """Check the journal, then settle or send again the messages that the last holder had in hand."""
         name = self._destination.name
         await self._journal.see_that_nothing_is_lost()
         most, now = self._destination.retry.indeterminate_resends, micros(clock.now())
-        results, until = self._aftermath.since(tenure.lease.fence), self._aftermath.over_at(now)
-        again = await self._engine.do(partial(takeover.taken_over, tenure.lease, results, most, now, until))
+        results, until = self._unwritten.since(guard.lease.fence), self._unwritten.over_at(now)
+        again = await self._engine.do(partial(takeover.take_over, guard.lease, results, most, now, until))
         for result in results:
             self._journal.note(name, result.head, result)
-        self._aftermath.forget(results)
+        self._unwritten.forget(results)
         get_logger().info("feed-serves", destination=name, count=len(again))
         await self._breaker.look()
 
-    async def _make(self, tenure: LeaseGuard, line: Lookahead) -> None:
+    async def _compose(self, guard: LeaseGuard, lookahead: Lookahead) -> None:
         """Compose the messages that are due, again and again."""
-        await self._making.see_settings(tenure.lease)
+        await self._composer.see_settings(guard.lease)
         with self._engine.bell.listener() as news:
             while True:
-                made = await self._making.once(tenure.lease)
+                made = await self._composer.once(guard.lease)
                 if made:
-                    line.look_again()
+                    lookahead.look_again()
                 if made < TOGETHER:  # a full batch: more is likely due
                     await news.wait(_LOOK)
 
-    async def _plan(self, tenure: LeaseGuard) -> None:
+    async def _plan(self, guard: LeaseGuard) -> None:
         """Put the settings in force, and plan the messages that they change for earlier reports (D37)."""
-        while not await self._planning.begin(tenure.lease):
+        while not await self._planning.begin(guard.lease):
             await clock.sleep(_SOON)
         while True:
             await self._planning.look()
@@ -231,7 +232,7 @@ class DestinationWorker:
             with suppress(NotRenamed):  # reported when the gateway starts
                 await self._engine.do(partial(renamed, old, new, micros(clock.now())))
 
-    async def _watch_clock(self, tenure: LeaseGuard, line: Lookahead) -> None:
+    async def _watch_clock(self, guard: LeaseGuard, lookahead: Lookahead) -> None:
         """Shift scheduled retries when the system clock is set back, so that they are not delayed."""
         ahead = clock.now().timestamp() - clock.monotonic()
         while True:
@@ -240,18 +241,18 @@ class DestinationWorker:
             if was - ahead > _SET_BACK:
                 by = int((was - ahead) * _SECOND)
                 get_logger().warning("clock-set-back", destination=self._destination.name, seconds=round(was - ahead))
-                await self._engine.do(partial(set_back, tenure.lease, by, micros(clock.now())))
-                line.look_again()
+                await self._engine.do(partial(set_back, guard.lease, by, micros(clock.now())))
+                lookahead.look_again()
 
-    async def _look(self, line: Lookahead) -> None:
+    async def _watch_pause(self, lookahead: Lookahead) -> None:
         """Update whether the destination is paused, again and again."""
         while True:
-            was, line.is_paused = line.is_paused, bool(await self._breaker.look())
-            if was and not line.is_paused:
-                line.look_again()
+            was, lookahead.is_paused = lookahead.is_paused, bool(await self._breaker.look())
+            if was and not lookahead.is_paused:
+                lookahead.look_again()
             await clock.sleep(_LOOK)
 
-    async def _hear(self, told: asyncio.Queue[SendResult]) -> None:
+    async def _count_results(self, results: asyncio.Queue[SendResult]) -> None:
         """Count the results of messages as they come."""
         while True:
-            await self._hearing.hear(await told.get())
+            await self._results.count(await results.get())

@@ -15,7 +15,7 @@ from gateway.runtime import clock
 from gateway.runtime.log import get_logger
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
-from gateway.store.feed.restoring import held_back
+from gateway.store.feed.restoring import hold_destinations
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class HoldFeed:
             StoreUnavailable: the store cannot be reached.
         """
         now = micros(clock.now())
-        lanes = await engine.do(partial(held_back, destinations, self.restored_from, now))
+        lanes = await engine.do(partial(hold_destinations, destinations, self.restored_from, now))
         if self.restored_from is not None:
             await journal.accept()
         get_logger().warning("feed-held", count=len(destinations), action=("feed", "resume"))

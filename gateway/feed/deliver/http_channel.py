@@ -18,6 +18,7 @@ from typing import Final
 import httpx
 
 from gateway.feed.deliver.http_stream import Wire, WireTransport
+from gateway.feed.payload import Acknowledgement, PayloadKind, acknowledged
 from gateway.mllp.link import link, towards
 from gateway.mllp.peer import reason
 from gateway.mllp.permit import Permit, PermitEnded
@@ -26,10 +27,8 @@ from gateway.routing import Basic, Bearer, Http
 from gateway.routing.endpoints import tls_settings
 from gateway.runtime.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FeedError, SendFailed
 from gateway.store.feed.messages import Head
-from mappings.hl7v2.ack import Ack, AckError, AckInvalid, parse
+from mappings.profile import Receiver
 
-CONTENT_TYPE: Final = "application/hl7-v2"
-_PLAIN: Final = "x-application/hl7-v2+er7"
 _MOST: Final = 65_536
 _LATER: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 # Error of the client library -> our error, which says how much of the message the receiver may have
@@ -47,24 +46,24 @@ _FAILURES: Final[tuple[tuple[type[httpx.HTTPError], type[FeedError]], ...]] = (
 class HttpChannel:
     """Channel to one URL; it follows no redirects, and uses no proxy of the environment."""
 
-    def __init__(self, transport: Http, charset: str, permit: Permit) -> None:
-        self._transport, self._permit, self._wire = transport, permit, Wire(permit)
-        style = CONTENT_TYPE if transport.style == "hoh" else _PLAIN
-        self._headers = {"Content-Type": f"{style}; charset={charset}", **_authorization(transport)}
+    def __init__(self, transport: Http, receiver: Receiver, payload: PayloadKind, permit: Permit) -> None:
+        self._transport, self._payload, self._permit, self._wire = transport, payload, permit, Wire(permit)
+        content_type = payload.content_type(transport.style, receiver)
+        self._headers = {"Content-Type": content_type, **_authorization(transport)}
         self._client: httpx.AsyncClient | None = None
-        self.where, self.heard = towards(str(transport)), b""
+        self.where, self.received = towards(str(transport)), b""
 
     @property
     def is_late(self) -> bool:
         """True if some of the request may have left after the permit ended, as `Channel.is_late`."""
         return self._wire.is_late
 
-    async def exchange(self, head: Head) -> Ack | None:
+    async def exchange(self, head: Head) -> Acknowledgement | None:
         """Post a message and return its acknowledgement, as `Channel.exchange`."""
         client = self._client = self._client or self._opened()
         where = f"{self._transport.host}:{self._transport.port}"
         seconds = self._transport.connect_timeout + self._transport.ack_timeout
-        self.where, self.heard = towards(str(self._transport)), b""
+        self.where, self.received = towards(str(self._transport)), b""
         self._wire.begin()
         try:
             async with asyncio.timeout(seconds) as timeout:
@@ -73,7 +72,7 @@ class HttpChannel:
                     async with request as answer:
                         self._wire.answered()
                         self.where = link(answer.extensions["network_stream"].get_extra_info)
-                        body = self.heard = b"".join([part async for part in _bounded(answer, where)])
+                        body = self.received = b"".join([part async for part in _bounded(answer, where)])
         except PermitEnded:  # the server does not process an incomplete request
             self._wire.begin()
             await self.close()
@@ -113,14 +112,14 @@ class HttpChannel:
         by = WireTransport(verify, self._wire)
         return httpx.AsyncClient(transport=by, timeout=timeout, trust_env=False, follow_redirects=False)
 
-    def _read(self, head: Head, status: int, body: bytes, where: str) -> Ack | None:
+    def _read(self, head: Head, status: int, body: bytes, where: str) -> Acknowledgement | None:
         """Return the message's acknowledgement in the answer, or else one made from its status."""
-        ack = _ack(body)
-        if ack is not None and ack.answers(head.control_id):
+        ack = acknowledged(self._payload, body)
+        if ack is not None and ack.control_id == head.control_id:
             return ack
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             is_later = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER
-            return Ack("AR" if is_later else "AE", head.control_id, errors=(AckError(str(status), system="HTTP"),))
+            return Acknowledgement("AR" if is_later else "AE", head.control_id, errors=(str(status),))
         if self._transport.style == "hoh" or ack is not None:
             raise AckUnreadable(where, "no acknowledgement of this message in the answer")
         return None
@@ -133,13 +132,6 @@ async def _bounded(answer: httpx.Response, where: str) -> AsyncIterator[bytes]:
         if size > _MOST:
             raise AckUnreadable(where, f"more than {_MOST} bytes")
         yield part
-
-
-def _ack(body: bytes) -> Ack | None:
-    try:
-        return parse(body)
-    except AckInvalid:
-        return None
 
 
 def _authorization(transport: Http) -> dict[str, str]:

@@ -77,9 +77,9 @@ class Journaling:
         self._file: JournalFile | None = None
         self._header = Header("", "", 0, 0)
         self._n = self._confirmed = 0
-        self._heard: dict[str, int] = {}  # by journal, the highest batch that the database has recorded
+        self._recorded: dict[str, int] = {}  # by journal, the highest batch that the database has recorded
         self._noted: dict[tuple[str, str], JournalEntry] = {}
-        self._recent: dict[str, int] = {}  # the batch of each recent message's entry, by MSH-10
+        self._recent: dict[str, int] = {}  # the batch of each recent message's entry, by control id
         self._others: dict[str, int] = {}  # the batches of other journals, as last written
         self._is_behind = self._is_failing = False
         self._lock = asyncio.Lock()
@@ -108,14 +108,14 @@ class Journaling:
             await self._open()
         if self._header.epoch and await self._epoch() != self._header.epoch:
             await self._begin_anew()
-        heard = await restoring.heard(self._engine)
-        ids = {one for one, n in self._recent.items() if n > heard.get(self._header.journal, 0)}
-        was_behind, self._is_behind = self._is_behind, self._has_heard_less(heard)
+        recorded = await restoring.recorded_batches(self._engine)
+        ids = {one for one, n in self._recent.items() if n > recorded.get(self._header.journal, 0)}
+        was_behind, self._is_behind = self._is_behind, self._has_recorded_less(recorded)
         self._is_behind = self._is_behind or bool(ids and await restoring.unclaimed(self._engine, ids))
         if self._is_behind:
             names = {*self._destinations, *await restoring.known_destinations(self._engine)}
             now = micros(clock.now())
-            await self._engine.do(partial(restoring.paused_as, sorted(names), RESTORED, now))
+            await self._engine.do(partial(restoring.pause_overriding, sorted(names), RESTORED, now))
             if not was_behind:
                 get_logger().error("database-restored", code=RESTORED, count=len(names), action=_REPLAY)
 
@@ -130,8 +130,8 @@ class Journaling:
                 await self._open()
             if self._file is not None:
                 await asyncio.to_thread(self._file.put_aside)
-            await self._engine.do(partial(restoring.hear, self._heard))
-            self._heard, self._is_behind = {}, False
+            await self._engine.do(partial(restoring.record_batches, self._recorded))
+            self._recorded, self._is_behind = {}, False
             await self._begin(await self._epoch())
 
     async def run(self) -> None:
@@ -148,11 +148,11 @@ class Journaling:
             if self._file is None:  # compare before the database records a newer batch
                 await self._compare()
             await self._written()
-            heard = await restoring.heard(self._engine)
-            if self._is_behind or self._has_heard_less(heard):
+            recorded = await restoring.recorded_batches(self._engine)
+            if self._is_behind or self._has_recorded_less(recorded):
                 await self._compare()
             if not self._is_behind:
-                await self._confirm(heard)
+                await self._confirm(recorded)
 
     async def close(self) -> None:
         """Write the remaining entries and close the files."""
@@ -185,16 +185,16 @@ class Journaling:
     async def _go_on(self, account: JournalContents, others: Iterable[JournalContents]) -> None:
         """Continue a journal where it ended, or begin it."""
         epoch = await self._epoch()
-        self._heard = {one.journal: one.confirmed for one in others if one.epoch == epoch}
+        self._recorded = {one.journal: one.confirmed for one in others if one.epoch == epoch}
         if not account.journal:
             if await restoring.last_message(self._engine):
                 get_logger().warning("feed-journal-missing", action=_HOLD)
             await self._begin(epoch)
             return
         self._header = Header(account.journal, account.epoch, account.begins, 0)
-        heard = (await restoring.heard(self._engine)).get(account.journal, 0)
-        self._n, self._confirmed = max(account.last, heard), max(account.confirmed, heard)
-        self._knows(account.others)
+        recorded = (await restoring.recorded_batches(self._engine)).get(account.journal, 0)
+        self._n, self._confirmed = max(account.last, recorded), max(account.confirmed, recorded)
+        self._remember_batches(account.others)
         for batch in account.batches:
             self._remember(batch.entries, batch.n)
         if account.faults:
@@ -202,8 +202,8 @@ class Journaling:
 
     async def _begin(self, epoch: str) -> None:
         """Begin a journal of the current database."""
-        self._knows(await restoring.heard(self._engine))
-        self._header = Header(secrets.token_hex(8), epoch, 0, micros(clock.now()), dict(self._heard))
+        self._remember_batches(await restoring.recorded_batches(self._engine))
+        self._header = Header(secrets.token_hex(8), epoch, 0, micros(clock.now()), dict(self._recorded))
         self._n = self._confirmed = 0
         self._recent = {}
 
@@ -212,25 +212,25 @@ class Journaling:
         get_logger().warning("feed-journal-of-another-database", count=self._n, action=_HOLD)
         if self._file is not None:
             await asyncio.to_thread(self._file.put_aside)
-        self._heard, self._noted, self._is_behind = {}, {}, False
+        self._recorded, self._noted, self._is_behind = {}, {}, False
         await self._begin(await self._epoch())
 
     async def _epoch(self) -> str:
         """Return the random id stored in the database; a copy of the database has the same id."""
         return await facts.claimed(self._engine, restoring.EPOCH, secrets.token_hex(16))
 
-    def _knows(self, heard: Mapping[str, int]) -> None:
+    def _remember_batches(self, recorded: Mapping[str, int]) -> None:
         """Remember the highest batch that the database has recorded of each journal."""
-        self._heard |= {name: max(n, self._heard.get(name, 0)) for name, n in heard.items()}
+        self._recorded |= {name: max(n, self._recorded.get(name, 0)) for name, n in recorded.items()}
 
-    def _has_heard_less(self, heard: dict[str, int]) -> bool:
+    def _has_recorded_less(self, recorded: dict[str, int]) -> bool:
         """True if the database has recorded fewer batches than it had before."""
-        known = {**self._heard, self._header.journal: self._confirmed}
-        return any(heard.get(journal, 0) < n for journal, n in known.items())
+        known = {**self._recorded, self._header.journal: self._confirmed}
+        return any(recorded.get(journal, 0) < n for journal, n in known.items())
 
     async def _written(self) -> None:
         """Append the noted entries to the file."""
-        others = {name: n for name, n in self._heard.items() if name != self._header.journal}
+        others = {name: n for name, n in self._recorded.items() if name != self._header.journal}
         if self._file is None or not (self._noted or others != self._others):
             return
         entries, now = tuple(self._noted.values()), micros(clock.now())
@@ -253,19 +253,19 @@ class Journaling:
             self._metrics.alerted(NOT_WRITTEN, "", 0)
             get_logger().info("alert-over", code=NOT_WRITTEN)
 
-    async def _confirm(self, heard: dict[str, int]) -> None:
+    async def _confirm(self, recorded: dict[str, int]) -> None:
         """Record in the database the last written batch; remember its batches of other journals."""
-        self._knows({name: n for name, n in heard.items() if name != self._header.journal})
+        self._remember_batches({name: n for name, n in recorded.items() if name != self._header.journal})
         if self._confirmed < self._n:
             n = self._n
-            await self._engine.do(partial(restoring.hear, {self._header.journal: n}))
+            await self._engine.do(partial(restoring.record_batches, {self._header.journal: n}))
             self._confirmed = n
 
     def _remember(self, entries: Iterable[JournalEntry], n: int) -> None:
         """Remember the latest messages; the database must know them, unless it has recorded their batch."""
-        for one in entries:
-            self._recent.pop(one.control_id, None)
-            self._recent[one.control_id] = n
+        for entry in entries:
+            self._recent.pop(entry.control_id, None)
+            self._recent[entry.control_id] = n
         while len(self._recent) > _MOST_RECENT:
             del self._recent[next(iter(self._recent))]
 

@@ -1,6 +1,6 @@
 """Late acknowledgements: application ACKs that follow the commit ACK, and ACKs that match no message.
 
-HL7 v2.5.1 §2.9.3 (enhanced mode); decision D32. An application ACK is matched by its MSA-2 to a committed message that
+HL7 v2.5.1 §2.9.3 (enhanced mode); decision D32. An application ACK is matched by control id to a committed message that
 awaits it, also after a restart or over another connection. One that matches no message is logged and changes nothing.
 """
 
@@ -17,6 +17,7 @@ from gateway.feed.deliver.circuit_breaker import CircuitBreaker
 from gateway.feed.deliver.delivery_results import DeliveryResults
 from gateway.feed.deliver.journaling import UNKEPT, Journal
 from gateway.feed.deliver.outcome import SendOutcomes
+from gateway.feed.payload import Acknowledgement
 from gateway.routing import Destination
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
@@ -26,9 +27,8 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.feed import late_acks
 from gateway.store.feed.attempts import Attempt, late_answer
-from gateway.store.feed.late_acks import Fate, Heard
+from gateway.store.feed.late_acks import AckOutcome, StoredAck
 from gateway.store.feed.messages import Head, SendResult
-from mappings.hl7v2.ack import Ack
 
 _IN_HAND: Final = 10.0  # seconds to wait until the message's immediate result is stored
 _MOMENT: Final = 0.05
@@ -50,12 +50,12 @@ class LateAcks:
     ) -> None:
         self._engine, self._destination, self._metrics = engine, destination, metrics
         self._journal = journal
-        self._hearing = DeliveryResults(engine, destination.name, settings, metrics, breaker)
+        self._results = DeliveryResults(engine, destination.name, settings, metrics, breaker)
         self._outcomes = SendOutcomes(destination, Random())  # noqa: S311 (spreads tries)
-        self._waiting: deque[tuple[Ack, str]] = deque()
+        self._waiting: deque[tuple[Acknowledgement, str]] = deque()
         self._news = asyncio.Event()
 
-    def take(self, ack: Ack, where: str = "") -> None:
+    def queue(self, ack: Acknowledgement, where: str = "") -> None:
         """Queue an acknowledgement from a connection to the receiver; `where` describes it (gateway/mllp/link.py)."""
         self._waiting.append((ack, where))
         self._news.set()
@@ -79,25 +79,25 @@ class LateAcks:
         """
         while self._waiting:
             ack, where = self._waiting[0]
-            await self.heard(ack, where, within=within)
+            await self.store(ack, where, within=within)
             self._waiting.popleft()
 
-    async def heard(self, ack: Ack, where: str = "", *, within: float = _IN_HAND) -> Fate:
+    async def store(self, ack: Acknowledgement, where: str = "", *, within: float = _IN_HAND) -> AckOutcome:
         """Store an acknowledgement and report its result; wait up to `within` seconds for the message's commit result.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
-        heard = await self._written(ack, where, clock.monotonic() + within)
-        name, result = self._destination.name, heard.result
+        stored = await self._stored_when_settled(ack, where, clock.monotonic() + within)
+        name, result = self._destination.name, stored.result
         if result is None:
-            self._metrics.heard_late(name, heard.fate)
-            get_logger().warning(_SAID[heard.fate], destination=name, code=ack.code)
+            self._metrics.heard_late(name, stored.outcome)
+            get_logger().warning(_SAID[stored.outcome], destination=name, code=ack.code)
         else:
             self._metrics.heard_late(name, "refused" if result.is_refused else "accepted")
             self._journal.note(name, result.head, result)
-            await self._hearing.hear(result, is_late=True)
-        return heard.fate
+            await self._results.count(result, is_late=True)
+        return stored.outcome
 
     def unreadable(self, code: str) -> None:
         """Count and log a frame that is no acknowledgement; `code` says why."""
@@ -108,19 +108,19 @@ class LateAcks:
         """Count a connection that was closed before anything was read."""
         self._metrics.heard_late(self._destination.name, "turned_away")
 
-    async def _written(self, ack: Ack, where: str, until: float) -> Heard:
+    async def _stored_when_settled(self, ack: Acknowledgement, where: str, until: float) -> StoredAck:
         name = self._destination.name
         while not (is_settled := await late_acks.is_settled(self._engine, name, ack.control_id)):
             if is_settled is None:
-                return Heard("unmatched")
+                return StoredAck("unmatched")
             if clock.monotonic() >= until:
-                return Heard("too_early")
+                return StoredAck("too_early")
             await clock.sleep(_MOMENT)
         now = micros(clock.now())
         decide = partial(self._decided, ack, late_answer(where, ack.raw), now)
-        return await self._engine.do(partial(late_acks.acknowledged, name, ack.control_id, ack.code, decide, now))
+        return await self._engine.do(partial(late_acks.store_ack, name, ack.control_id, ack.code, decide, now))
 
-    def _decided(self, ack: Ack, attempt: Attempt, now: int, head: Head) -> SendResult:
+    def _decided(self, ack: Acknowledgement, attempt: Attempt, now: int, head: Head) -> SendResult:
         """Return the message's new result: as for an immediate answer, but the attempt is counted already."""
         result = self._outcomes.of_answer(replace(head, attempts=head.attempts - 1), ack, now)
         return replace(result, attempt=attempt)

@@ -42,7 +42,7 @@ class LeaseGuard:
         while True:
             await clock.sleep(every)
             self._renewal = asyncio.create_task(self._leases.renew(self.lease))
-            self._renewal.add_done_callback(_heard_of)
+            self._renewal.add_done_callback(_fetch_exception)
             answered, _ = await asyncio.wait({self._renewal}, timeout=max(self.permit.left, every))
             if not answered:
                 raise LeaseLost
@@ -56,7 +56,7 @@ class LeaseGuard:
         await self._leases.give_back(self.lease)
 
 
-def _heard_of(renewal: asyncio.Task[Lease]) -> None:
+def _fetch_exception(renewal: asyncio.Task[Lease]) -> None:
     """Fetch the exception of an ended renewal, even if no caller waits for it any more."""
     if not renewal.cancelled():
         renewal.exception()

@@ -26,7 +26,7 @@ class Lookahead:
 
     def __init__(self, messages: Messages, destination: str, breaker: CircuitBreaker) -> None:
         self._messages, self._destination, self._breaker = messages, destination, breaker
-        self._turns = breaker.turns
+        self._changes = breaker.changes
         self._heads: deque[Head] = deque()
         self._busy: dict[str, int] = {}  # the message number in hand of each lane that has one
         self._news = asyncio.Event()
@@ -44,8 +44,8 @@ class Lookahead:
         """Return the next message and mark its lane as in hand; `lane` is in hand already and may continue."""
         if self.is_paused or self.is_closed:
             return None
-        if self._turns != self._breaker.turns:  # these messages were read before the breaker changed state
-            self._turns = self._breaker.turns
+        if self._changes != self._breaker.changes:  # these messages were read before the breaker changed state
+            self._changes = self._breaker.changes
             self.look_again()
         if self._breaker.is_open and (self._busy or not self._breaker.is_due):
             return None

@@ -1,7 +1,7 @@
 """Results of messages that were in hand: from an acknowledgement or a failure to the state that is stored.
 
 HL7 v2.5.1 §2.9.2; decision D32. If nothing was written, the message is tried again without counting an attempt. If it
-was written without a usable answer, it is in doubt: the same bytes go again with the same MSH-10, until the lane is
+was written without a usable answer, it is in doubt: the same bytes go again with the same control id, until the lane is
 held. While a receiver answers nothing at all, only the first such lane is held, since the fault is not in the messages.
 """
 
@@ -11,13 +11,13 @@ from dataclasses import replace
 from random import Random
 from typing import Final
 
-from gateway.feed.deliver.ack_policy import verdict
+from gateway.feed.deliver.ack_policy import ruling_on
+from gateway.feed.payload import Acknowledgement
 from gateway.routing import Destination
 from gateway.runtime.errors import FeedError
 from gateway.store.feed.messages import IN_DOUBT, NEVER, REFUSED, Head, SendResult
 from gateway.store.feed.moves import MOVED
 from gateway.store.feed.states import FOR_NOW, MessageState
-from mappings.hl7v2.ack import Ack
 
 _SECOND: Final = 1_000_000
 AWAITS_ACCEPT: Final = "awaits-AA"  # hold reason: the next message waits for the application ACK
@@ -30,12 +30,12 @@ class SendOutcomes:
         self._destination, self._dice = destination, dice
         self._is_silent = False  # no answer has come since a lane was held because of missing answers
 
-    def of_answer(self, head: Head, ack: Ack | None, now: int) -> SendResult:
+    def of_answer(self, head: Head, ack: Acknowledgement | None, now: int) -> SendResult:
         """Return the result of an answer; `ack` is None if the transport has none and accepted the message."""
         self._is_silent = False
         if ack is None:
             return SendResult(head, "delivered")
-        ruling = verdict(ack, self._destination)
+        ruling = ruling_on(ack, self._destination)
         if ruling.meaning == "delivered":
             is_commit = ack.code.startswith("C")
             committed, accepted = (now, None) if is_commit else (None, now)

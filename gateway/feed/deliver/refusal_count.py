@@ -13,7 +13,7 @@ from gateway.store.feed.messages import SendResult
 from gateway.store.feed.states import FOR_NOW
 
 UNSUPPORTED: Final = "messages-not-supported"
-STORM: Final = "refused-in-a-row"
+REFUSED_IN_A_ROW: Final = "refused-in-a-row"
 
 
 class _Tally:
@@ -35,7 +35,7 @@ class RefusalCount:
     """Counter of consecutive refusals: of all, and of the permanent ones among them."""
 
     def __init__(self, settings: Feed) -> None:
-        self._limits = settings.storm_naks, settings.storm_lanes
+        self._limits = settings.breaker_refusals, settings.breaker_lanes
         self._all, self._for_good, self._is_for_now = _Tally(), _Tally(), False
 
     def after(self, result: SendResult) -> str:
@@ -52,5 +52,5 @@ class RefusalCount:
         if result.pauses:
             return UNSUPPORTED
         if self._for_good.reaches(*self._limits):
-            return STORM
+            return REFUSED_IN_A_ROW
         return FOR_NOW if self._is_for_now and self._all.reaches(*self._limits) else ""

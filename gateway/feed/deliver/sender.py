@@ -20,6 +20,7 @@ from gateway.feed.deliver.lookahead import Lookahead
 from gateway.feed.deliver.outcome import SendOutcomes
 from gateway.feed.deliver.pacing import Pacing
 from gateway.feed.deliver.unwritten_results import UnwrittenResults
+from gateway.feed.payload import Acknowledgement
 from gateway.mllp.link import numbered
 from gateway.mllp.permit import PermitEnded
 from gateway.routing import Destination
@@ -33,30 +34,29 @@ from gateway.store.feed.attempts import Attempt
 from gateway.store.feed.leases import LeaseLost
 from gateway.store.feed.messages import Head, SendResult
 from gateway.store.feed.states import MessageState
-from mappings.hl7v2.ack import Ack
 
 _LONGEST: Final = 60.0  # seconds between two tries to connect
 _MOMENT: Final = 0.05
 _LEASE_ENDED: Final = "lease-ended"  # the reason of a message in hand that was not sent
-Tell = Callable[[SendResult], None]
+Report = Callable[[SendResult], None]
 
 
 class Sender:
-    """Sender to a destination while its lease stands; `tell` is called with every stored result."""
+    """Sender to a destination while its lease stands; `report` is called with every stored result."""
 
     def __init__(  # noqa: PLR0913 (its collaborators)
         self,
         engine: Engine,
         destination: Destination,
-        tenure: LeaseGuard,
-        line: Lookahead,
+        guard: LeaseGuard,
+        lookahead: Lookahead,
         *,
-        tell: Tell,
-        aftermath: UnwrittenResults,
+        report: Report,
+        unwritten: UnwrittenResults,
         journal: Journal = UNKEPT,
     ) -> None:
-        self._engine, self._destination, self._tenure = engine, destination, tenure
-        self._line, self._tell, self._aftermath, self._journal = line, tell, aftermath, journal
+        self._engine, self._destination, self._guard = engine, destination, guard
+        self._lookahead, self._report, self._unwritten, self._journal = lookahead, report, unwritten, journal
         self._outcomes = SendOutcomes(destination, Random())  # noqa: S311 (spreads tries)
         self._pacing = Pacing(destination)
 
@@ -70,8 +70,8 @@ class Sender:
         done: SendResult | None = None
         failures = 0
         try:
-            while not self._line.is_closed:
-                await self._line.refill()
+            while not self._lookahead.is_closed:
+                await self._lookahead.refill()
                 head = self._taken(done)
                 in_hand, done = await self._write(done, head), None
                 if in_hand is None:
@@ -85,31 +85,32 @@ class Sender:
                 if backoffs > 0:
                     await self._write(done, None)
                     done = None
-                    await self._line.pause(min(self._destination.retry.first * 2.0 ** min(backoffs - 1, 10), _LONGEST))
+                    seconds = self._destination.retry.first * 2.0 ** min(backoffs - 1, 10)
+                    await self._lookahead.pause(min(seconds, _LONGEST))
         finally:
             try:
                 await asyncio.shield(self._write(done, None))
             except (StoreError, LeaseLost):
                 if done is not None:
-                    self._aftermath.keep(self._tenure.lease.fence, done)
+                    self._unwritten.keep(self._guard.lease.fence, done)
                 raise
             finally:
                 await channel.close()
 
     def _taken(self, done: SendResult | None) -> Head | None:
         """Take the next message that may be sent now; the lane of `done` may continue if its result allows."""
-        if self._tenure.permit.left <= 0:
+        if self._guard.permit.left <= 0:
             return None
         now = clock.now()
         lane = done.head.study_id if done is not None and _goes_on(done) else ""
-        head = self._line.take(lane) if self._pacing.wait(now) <= 0 else None
+        head = self._lookahead.take(lane) if self._pacing.wait(now) <= 0 else None
         if head is not None:
             self._pacing.used(now)
         return head
 
     async def _idle(self, channel: Channel, *, is_for_want: bool) -> None:
         """Wait for a message to send, or briefly if the last one taken could not be claimed."""
-        if not is_for_want or self._tenure.permit.left <= 0:
+        if not is_for_want or self._guard.permit.left <= 0:
             await clock.sleep(_MOMENT)
             return
         await channel.rest()
@@ -117,7 +118,7 @@ class Sender:
         if seconds > 0:
             await clock.sleep(min(seconds, 1.0))
         else:
-            await self._line.wait()
+            await self._lookahead.wait()
 
     async def _write(self, done: SendResult | None, head: Head | None) -> Head | None:
         """Store a result and claim another message in one transaction; return that message if it was claimed."""
@@ -125,14 +126,14 @@ class Sender:
             return None
         results, claims = [done] if done else [], [head] if head else []
         now = micros(clock.now())
-        claimed = await self._engine.do(partial(messages.step, self._tenure.lease, results, claims, now))
+        claimed = await self._engine.do(partial(messages.step, self._guard.lease, results, claims, now))
         self._note(done, claimed)
         if done is not None:
             if head is None or head.study_id != done.head.study_id:
-                self._line.done(done.head.study_id, goes_on=_goes_on(done))
-            self._tell(done)
+                self._lookahead.done(done.head.study_id, goes_on=_goes_on(done))
+            self._report(done)
         if head is not None and not claimed:  # it waits behind another message, or was cancelled; other lanes go on
-            self._line.done(head.study_id, goes_on=False)
+            self._lookahead.done(head.study_id, goes_on=False)
         return claimed[0] if claimed else None
 
     def _note(self, done: SendResult | None, claimed: Sequence[Head]) -> None:
@@ -150,7 +151,7 @@ class Sender:
         milliseconds = round((clock.monotonic() - began) * 1000, 1)
         self._trace("message-sent", head, result.state, code=result.reason or None, ms=milliseconds)
         where = numbered(channel.where, number, self._destination.receiver.window)
-        return replace(result, attempt=Attempt(begun, micros(clock.now()), where, channel.heard))
+        return replace(result, attempt=Attempt(begun, micros(clock.now()), where, channel.received))
 
     def _trace(self, event: str, head: Head, state: str, **more: Any) -> None:
         """Log the state of a message, by its ids, at debug level."""
@@ -183,13 +184,13 @@ class Sender:
         )
         return self._outcomes.of_failure(head, failed, micros(clock.now()))
 
-    async def _exchanged(self, channel: Channel, head: Head) -> Ack | None:
+    async def _exchanged(self, channel: Channel, head: Head) -> Acknowledgement | None:
         """Exchange a message; note one that may have been written after the permit ended."""
         try:
             return await channel.exchange(head)
         finally:
             if channel.is_late:
-                self._aftermath.wrote_late(head)
+                self._unwritten.wrote_late(head)
 
 
 def _unsent(head: Head) -> SendResult:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from gateway.feed.alerts.conditions import SETTINGS_DIFFER
-from gateway.feed.alerts.webhook import AT_ONCE, hooks, said_by_process
+from gateway.feed.alerts.webhook import AT_ONCE, hooks, process_alert_data
 from gateway.ingest.settings_in_force import wanted
 from gateway.routing import Destination, Routes
 from gateway.runtime import clock
@@ -62,7 +62,7 @@ class SettingsWatch:
 
     async def _post(self, name: str, state: str) -> None:
         """Post that a destination's settings differ, or no longer do; the next check posts again if this fails."""
-        data = said_by_process(SETTINGS_DIFFER.code, name, state, 1, clock.now())
+        data = process_alert_data(SETTINGS_DIFFER.code, name, state, 1, clock.now())
         if all([await hook.post(data) for hook in self._hooks]):
             self._posted ^= {name}
 

@@ -26,8 +26,8 @@ _SECOND: Final = 1_000_000
 class UnwrittenResults:
     """Results at one destination that are not stored yet; `lease` is how long a lease is valid, in seconds."""
 
-    def __init__(self, engine: Engine, destination: Destination, lease: float, hearing: DeliveryResults) -> None:
-        self._engine, self._name, self._hearing = engine, destination.name, hearing
+    def __init__(self, engine: Engine, destination: Destination, lease: float, results: DeliveryResults) -> None:
+        self._engine, self._name, self._results = engine, destination.name, results
         transport = destination.transport
         self._answer = 0.0 if isinstance(transport, Folder) else transport.ack_timeout
         self._connect = 0.0 if isinstance(transport, Folder) else transport.connect_timeout
@@ -80,10 +80,10 @@ class UnwrittenResults:
         """
         while self._late:
             until = micros(clock.now()) + int(self._answer * _SECOND)
-            await self._engine.do(partial(takeover.wrote_late, self._late[0].number, until))
+            await self._engine.do(partial(takeover.record_late_write, self._late[0].number, until))
             self._late.pop(0)
         for result in [one for _, one in self._unwritten if one.state == "delivered"]:
-            is_news = await self._engine.do(partial(takeover.heard, self._name, result, micros(clock.now())))
+            is_news = await self._engine.do(partial(takeover.record_delivery, self._name, result, micros(clock.now())))
             self._unwritten = [row for row in self._unwritten if row[1] is not result]
             if is_news:
-                await self._hearing.hear(result)
+                await self._results.count(result)

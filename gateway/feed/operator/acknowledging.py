@@ -15,7 +15,7 @@ from gateway.settings import Configuration
 from gateway.store.database.instants import instant_text, micros
 from gateway.store.database.statements import Steps
 from gateway.store.feed.audit import actor, noted
-from gateway.store.feed.standing_alerts import StandingAlert, acknowledged
+from gateway.store.feed.standing_alerts import StandingAlert, acknowledge_alerts
 
 
 async def acknowledge(configuration: Configuration, code: str, destination: str | None, reason: str, say: Say) -> int:
@@ -30,7 +30,7 @@ async def acknowledge(configuration: Configuration, code: str, destination: str 
     now, who = micros(clock.now()), str(actor())
 
     def work() -> Steps[list[StandingAlert]]:
-        matches = yield from acknowledged(code, destination, who, now)
+        matches = yield from acknowledge_alerts(code, destination, who, now)
         for alert in matches:
             if alert.unacknowledged:
                 yield from noted("feed-ack", " ".join(filter(None, (code, alert.destination))), reason, now)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.operator.arguments import Say, counted, destination_named
 from gateway.feed.operator.preview import Consent, is_agreed
-from gateway.feed.operator.selection import Chosen, Studies
+from gateway.feed.operator.selection import ChosenStudies, Studies
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination
 from gateway.runtime import clock
@@ -28,13 +29,11 @@ from gateway.store.feed.audit import noted
 from gateway.store.feed.body_hash import ALTERED
 from gateway.store.feed.leases import locked
 from gateway.store.feed.moves import MOVED
-from gateway.store.feed.new_messages import NewMessage, added
+from gateway.store.feed.new_messages import NewMessage, add_message
 from gateway.store.feed.renaming import origin
-from gateway.store.feed.resending import Resend, Stored, is_to_be_made, lane, numbered
+from gateway.store.feed.resending import LaneMessage, Resend, insert_replay_row, is_to_be_made, lane
 from gateway.store.feed.states import MessageState
 from gateway.store.feed.to_send import ToSend, tried
-from mappings.hl7v2.resent import has_shared_authority, with_control_id
-from mappings.hl7v2.rules import check_rules
 from mappings.model import Cause
 from mappings.patient.identifiers import message_control_id
 
@@ -53,7 +52,7 @@ _REFUSED: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class AsSentReplay:
     """Replay request: destination and priority; with `dead_letters` only those, with `force_old` old versions too."""
 
     destination: Destination
@@ -65,7 +64,7 @@ class Again:
 async def replay_as_sent(  # noqa: PLR0913, PLR0917 (the command's arguments)
     configuration: Configuration,
     name: str,
-    chosen: Chosen,
+    chosen: ChosenStudies,
     reason: str,
     consent: Consent,
     say: Say,
@@ -83,7 +82,7 @@ async def replay_as_sent(  # noqa: PLR0913, PLR0917 (the command's arguments)
     outcomes: Counter[str] = Counter()
     async with store_for_command(configuration, writes=not consent.dry_run) as engine:
         destination = replace(destination, first_name=await origin(engine, name))
-        again = Again(destination, chosen.priority, chosen.dead_letters, force_old)
+        again = AsSentReplay(destination, chosen.priority, chosen.dead_letters, force_old)
         studies = await chosen.studies(engine, destination)
         if not consent.is_given:
             would, refused = await _tried(engine, again, studies, now)
@@ -94,14 +93,14 @@ async def replay_as_sent(  # noqa: PLR0913, PLR0917 (the command's arguments)
         with Progress("replay", "studies") as progress:
             for done, (study_id, report_ids) in enumerate(studies.items()):
                 progress(done, len(studies))
-                outcomes.update(await engine.do(partial(queued_again, again, study_id, report_ids, now)))
+                outcomes.update(await engine.do(partial(queue_again, again, study_id, report_ids, now)))
     messages = counted(outcomes.pop(_SENT, 0), "message")
     say(f"{name} is sent {messages} again as made, each with an MSH-10 of its own")
     _say_refused(outcomes, say)
     return 1 if outcomes else 0
 
 
-async def _tried(engine: Engine, again: Again, studies: Studies, now: int) -> tuple[ToSend, Counter[str]]:
+async def _tried(engine: Engine, again: AsSentReplay, studies: Studies, now: int) -> tuple[ToSend, Counter[str]]:
     """Count the messages that would be sent and those that would be refused, without sending any."""
     would, refused = ToSend(), Counter[str]()
     with Progress("replay", "studies") as progress:
@@ -122,22 +121,22 @@ def _say_refused(found: Counter[str], say: Say) -> None:
         say(f"{count} refused: {_REFUSED[code]}")
 
 
-def queued_again(again: Again, study_id: str, report_ids: frozenset[str] | None, now: int) -> Steps[list[str]]:
+def queue_again(again: AsSentReplay, study_id: str, report_ids: frozenset[str] | None, now: int) -> Steps[list[str]]:
     """Queue the messages of one study again; return `sent` or the reason of refusal for each."""
     found = yield from _became(again, study_id, report_ids, now)
     return [code for _, code in found] or ["nothing-sent"]
 
 
 def _became(
-    again: Again, study_id: str, report_ids: frozenset[str] | None, now: int
-) -> Steps[list[tuple[Stored, str]]]:
+    again: AsSentReplay, study_id: str, report_ids: frozenset[str] | None, now: int
+) -> Steps[list[tuple[LaneMessage, str]]]:
     """Queue the messages of one study again; return each with `sent` or its reason of refusal."""
     name = again.destination.name
     yield from locked(name)
     stored = yield from lane(name, study_id)
     is_waiting = yield from is_to_be_made(name, study_id)
     wanted = _wanted(stored, again, report_ids)
-    outcomes: list[tuple[Stored, str]] = []
+    outcomes: list[tuple[LaneMessage, str]] = []
     for original in wanted:
         is_old = _is_followed(original, stored, wanted)
         code = _refusal(original, again, is_old=is_old, is_waiting=is_waiting)
@@ -146,13 +145,13 @@ def _became(
             is_critical = original.is_critical and original.state == "dead_letter"
             report_id, version, signed = original.report_id, original.content_version, original.signed
             resend = Resend(study_id, report_id, version, is_critical, again.priority, signed)
-            row, replay = yield from numbered(name, resend, now)
+            row, replay = yield from insert_replay_row(name, resend, now)
             resent_message = _message(original, resend, row, replay, again, is_old=is_old or is_waiting)
-            yield from added(name, study_id, resent_message, now)
+            yield from add_message(name, study_id, resent_message, now)
     return outcomes
 
 
-def _wanted(stored: Sequence[Stored], again: Again, report_ids: frozenset[str] | None) -> list[Stored]:
+def _wanted(stored: Sequence[LaneMessage], again: AsSentReplay, report_ids: frozenset[str] | None) -> list[LaneMessage]:
     """Return the messages to send again: the latest of each report, or of each order with the addenda after it."""
     sent_messages = [one for one in stored if not one.is_draft and one.kind != MOVED]
     settled = [one for one in sent_messages if one.state in {"delivered", "dead_letter"}]
@@ -165,18 +164,18 @@ def _wanted(stored: Sequence[Stored], again: Again, report_ids: frozenset[str] |
     return list(_last_said(settled))
 
 
-def _last_said(settled: Sequence[Stored]) -> Iterator[Stored]:
+def _last_said(settled: Sequence[LaneMessage]) -> Iterator[LaneMessage]:
     """Return, for each order, its newest whole message and the messages after it."""
     whole = _newest_whole(settled)
     return (one for one in settled if one.number >= whole.get(one.restates, 0))
 
 
-def _newest_whole(stored: Iterable[Stored]) -> dict[str, int]:
+def _newest_whole(stored: Iterable[LaneMessage]) -> dict[str, int]:
     """Return the number of the newest whole message of each supersession key."""
     return {one.restates: one.number for one in stored if one.is_whole}
 
 
-def _is_followed(message: Stored, stored: Iterable[Stored], wanted: Sequence[Stored]) -> bool:
+def _is_followed(message: LaneMessage, stored: Iterable[LaneMessage], wanted: Sequence[LaneMessage]) -> bool:
     """True if a newer message under one of its numbers was sent or is open, other than those sent again with it."""
     return any(
         other.number > message.number
@@ -187,23 +186,21 @@ def _is_followed(message: Stored, stored: Iterable[Stored], wanted: Sequence[Sto
     )
 
 
-def _refusal(message: Stored, again: Again, *, is_old: bool, is_waiting: bool) -> str:
+def _refusal(message: LaneMessage, again: AsSentReplay, *, is_old: bool, is_waiting: bool) -> str:
     """Return the reason why a message is not sent again, or `sent`."""
     if message.body is None:
         return "text-purged"
     if message.is_altered:
         return ALTERED
-    if any(broken.issue.severity == "error" for broken in check_rules(message.body, again.destination.receiver)):
-        return "rule-broken"
-    if has_shared_authority(message.body):
-        return "authority-shared"
+    if reason := HL7V2.refusal(message.body, again.destination.receiver):
+        return reason
     if again.force_old:
         return _SENT
     return "newer-sent" if is_old else "newer-waits" if is_waiting else _SENT
 
 
 def _message(  # noqa: PLR0913 (all that a copy needs)
-    original: Stored, resend: Resend, row: int, replay: int, again: Again, *, is_old: bool
+    original: LaneMessage, resend: Resend, row: int, replay: int, again: AsSentReplay, *, is_old: bool
 ) -> NewMessage:
     """Return a copy of a message with a new MSH-10; a copy of an old version supersedes no queued message."""
     cause = Cause(original.report_id, "replay", original.content_version, replay=replay)
@@ -224,6 +221,6 @@ def _message(  # noqa: PLR0913 (all that a copy needs)
         is_critical=resend.is_critical,
         priority=0 if resend.is_critical else resend.priority,
         signed=original.signed,
-        body=with_control_id(original.body or b"", control_id),
+        body=HL7V2.resent(original.body or b"", control_id),
         state=state,
     )

@@ -17,14 +17,14 @@ from gateway.runtime.progress import Progress
 from gateway.settings import Configuration
 from gateway.store.database.instants import micros
 from gateway.store.feed.audit import noted
-from gateway.store.feed.backload import BackloadSpan, backloaded, to_backload, undated
+from gateway.store.feed.backload import BackloadSpan, queue_backload, to_backload, undated
 
 BATCH: Final = 500
 _SECOND: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class BackloadRequest:
     """Backload request: a span of signing times, the rate in studies a second, and `missing`: only reports never sent.
 
     `reason` is kept in the audit.
@@ -36,7 +36,7 @@ class History:
     reason: str = ""
 
 
-async def backload(configuration: Configuration, name: str, asked: History, consent: Consent, say: Say) -> int:
+async def backload(configuration: Configuration, name: str, asked: BackloadRequest, consent: Consent, say: Say) -> int:
     """Queue the history of a span at the requested rate, or at `feed.backload_rate` without one.
 
     Return 1 if the operator declined.
@@ -54,7 +54,7 @@ async def backload(configuration: Configuration, name: str, asked: History, cons
             return int(not consent.dry_run)
         await engine.do(partial(noted, "feed-backload", f"{name} {times}", asked.reason, micros(clock.now())))
         with Progress("backload", "studies") as progress:
-            while queued := await engine.do(partial(backloaded, span, micros(clock.now()), BATCH)):
+            while queued := await engine.do(partial(queue_backload, span, micros(clock.now()), BATCH)):
                 studies, reports = studies + queued[0], reports + queued[1]
                 progress(studies, would.studies)
                 if queued[0] < BATCH:

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.feed.operator.arguments import Say, TimeSpan, counted, destination_named, wrong
-from gateway.feed.operator.fate import KINDS, UNREMARKABLE, Fate, fate
-from gateway.feed.operator.listing import Listing, listed
+from gateway.feed.operator.listing import Listing, list_studies
+from gateway.feed.operator.report_state import KINDS, UNREMARKABLE, ReportState, report_state
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination, routes_of
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import instant_text, micros
 from gateway.store.feed.in_force import in_force_of, unplanned
-from gateway.store.feed.leaving import Left, left
-from gateway.store.feed.reconciling import LedgerRecords, Record, critical_results, recorded
+from gateway.store.feed.leaving import OpenWork, left
+from gateway.store.feed.reconciling import LedgerRecords, ReportRecord, critical_results, report_records
 from gateway.store.feed.renaming import known_as
 from gateway.store.feed.resending import signed_within
 
@@ -34,7 +34,7 @@ _BY_SETTINGS: Final = frozenset({"excluded", "before_start", "ignored"})
 
 
 @dataclass(slots=True)
-class Account:
+class ReportAccount:
     """Account of all reports at one destination: counts, and a line for each report that is open or has remarks.
 
     `destination` has the name in the database, which is the former name until it is renamed. For the studies in
@@ -64,25 +64,25 @@ class Account:
             self.open_critical += line["isCritical"] and line["isOpen"]
         self.lines.sort(key=lambda line: not line["isCritical"])
 
-    def add(self, study_id: str, report_id: str, report_state: Fate) -> None:
+    def add(self, study_id: str, report_id: str, state: ReportState) -> None:
         """Count one report, and add its line if it needs one."""
-        if report_state.kind in _BY_SETTINGS and (study_id in self.unplanned or not self.is_planned):
-            report_state = Fate("planned", "undecided", report_state.since, is_open=True)
-        self.counts[report_state.kind] += 1
-        self.open += report_state.is_open
-        self.remarks.update(report_state.remarks)
-        if report_state.remarks or report_state.kind not in UNREMARKABLE:
-            since = None if report_state.since is None else instant_text(report_state.since)
+        if state.kind in _BY_SETTINGS and (study_id in self.unplanned or not self.is_planned):
+            state = ReportState("planned", "undecided", state.since, is_open=True)
+        self.counts[state.kind] += 1
+        self.open += state.is_open
+        self.remarks.update(state.remarks)
+        if state.remarks or state.kind not in UNREMARKABLE:
+            since = None if state.since is None else instant_text(state.since)
             self.lines.append(
                 {
                     "reportId": report_id,
                     "studyId": study_id,
-                    "fate": report_state.kind,
-                    "detail": report_state.detail,
+                    "fate": state.kind,
+                    "detail": state.detail,
                     "since": since,
-                    "isOpen": report_state.is_open,
+                    "isOpen": state.is_open,
                     "isCritical": False,
-                    "remarks": report_state.remarks,
+                    "remarks": state.remarks,
                 }
             )
 
@@ -101,10 +101,10 @@ class Certificate:
 
     listing: Listing
     span: TimeSpan
-    accounts: list[Account]
+    accounts: list[ReportAccount]
     reports: int = 0
     unlisted: int = 0
-    left: list[Left] = field(default_factory=list)
+    left: list[OpenWork] = field(default_factory=list)
 
     @property
     def fault(self) -> str:
@@ -133,18 +133,18 @@ async def certificate(
     if name is not None:
         destinations = [destination_named(configuration, name)]
     async with store_for_command(configuration, writes=False) as engine:
-        made = await made_of(configuration, engine, destinations, span)
+        made = await make_certificate(configuration, engine, destinations, span)
         if name is None:
             named = {known for one in made.accounts for known in (one.name, one.destination.name)}
             made.left += await left(engine, named)
     if out is not None:
         _write(made, out)
-    for line in said(made):
+    for line in certificate_lines(made):
         say(line)
     return 0 if made.verdict == "certified" else 1
 
 
-async def made_of(
+async def make_certificate(
     configuration: Configuration, engine: Engine, asked: Sequence[Destination], span: TimeSpan
 ) -> Certificate:
     """Make the certificate of the reports signed in a span at these destinations, from a fresh AutoScribe listing.
@@ -153,10 +153,10 @@ async def made_of(
         ConfigError: there is no API key.
         StoreUnavailable: the store cannot be reached.
     """
-    made = Certificate(await listed(configuration), span, [])
+    made = Certificate(await list_studies(configuration), span, [])
     for destination in asked:
         known = replace(destination, name=await known_as(engine, destination.name, destination.formerly))
-        made.accounts.append(Account(destination.name, known))
+        made.accounts.append(ReportAccount(destination.name, known))
     await _fill(made, engine)
     return made
 
@@ -170,7 +170,7 @@ async def _fill(made: Certificate, engine: Engine) -> None:
         wanted.setdefault(study_id, set()).add(report_id)
     ids = iter(sorted(wanted))
     while batch := list(islice(ids, _BATCH)):
-        records = await recorded(engine, batch)
+        records = await report_records(engine, batch)
         for study_id in batch:
             _add_study(made, study_id, wanted[study_id], records.get(study_id))
     await _mark_critical(made, engine)
@@ -196,15 +196,15 @@ def _add_study(made: Certificate, study_id: str, report_ids: set[str], known: Le
         made.reports += 1
         made.unlisted += report_id not in listed_ids
         for account in made.accounts:
-            account.add(study_id, report_id, fate(report_id, record, account.destination))
+            account.add(study_id, report_id, report_state(report_id, record, account.destination))
 
 
-def _is_within(record: Record | None, span: TimeSpan) -> bool:
+def _is_within(record: ReportRecord | None, span: TimeSpan) -> bool:
     """True if a report was signed in the span, or if its time of signing is not known."""
     return record is None or record.signed is None or span.since <= record.signed < span.until
 
 
-def said(made: Certificate) -> Iterator[str]:
+def certificate_lines(made: Certificate) -> Iterator[str]:
     """Yield the lines of the certificate for people."""
     listing = made.listing
     at = instant_text(micros(listing.started))
@@ -255,10 +255,10 @@ def _write(made: Certificate, out: Path) -> None:
         },
         "reports": made.reports,
         "notListed": made.unlisted,
-        "destinations": [_account(one) for one in made.accounts],
+        "destinations": [_account(account) for account in made.accounts],
         "notInSettings": [
-            {"name": one.name, "open": one.open, "critical": one.critical, "counts": dict(one.counts)}
-            for one in made.left
+            {"name": gone.name, "open": gone.open, "critical": gone.critical, "counts": dict(gone.counts)}
+            for gone in made.left
         ],
     }
     try:
@@ -269,7 +269,7 @@ def _write(made: Certificate, out: Path) -> None:
         ) from None
 
 
-def _account(account: Account) -> dict[str, Any]:
+def _account(account: ReportAccount) -> dict[str, Any]:
     return {
         "name": account.name,
         "counts": {kind: account.counts[kind] for kind in KINDS},

@@ -30,20 +30,18 @@ async def dead_letters(configuration: Configuration, name: str | None, say: Say,
     asked = routes if name is None else (destination_named(configuration, name, enabled=False),)
     async with store_for_command(configuration, writes=False) as engine:
         letters = [
-            _entry(destination, letter)
+            _entry(destination, row)
             for destination in asked
-            for letter in await given_up(engine, await known_as(engine, destination.name, destination.formerly))
+            for row in await given_up(engine, await known_as(engine, destination.name, destination.formerly))
         ]
     if as_json:
         say(json.dumps(letters, indent=2))
         return 0
-    for one in letters:
-        critical = "  CRITICAL" if one["isCritical"] else ""
-        rule = f"  ({one['rule']}; {one['source']})" if one["rule"] else ""
-        say(
-            f"{one['destination']}  {one['reportId']}  {one['studyId']}  {one['reason']}{rule}  since {one['since']}"
-            f"{critical}"
-        )
+    for letter in letters:
+        critical = "  CRITICAL" if letter["isCritical"] else ""
+        rule = f"  ({letter['rule']}; {letter['source']})" if letter["rule"] else ""
+        ids = f"{letter['destination']}  {letter['reportId']}  {letter['studyId']}"
+        say(f"{ids}  {letter['reason']}{rule}  since {letter['since']}{critical}")
     say(counted(len(letters), "dead letter"))
     return 0
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.feed.operator.arguments import Say, destination_named, id_of, wrong
-from gateway.feed.operator.explained import Explained, ExplainedMapping, every, explained, made
+from gateway.feed.operator.explained import Explained, ExplainedMapping, every, explained, map_and_trace
 from gateway.feed.operator.explained_lines import lines, listed, sent_lines
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination, routes_of
@@ -120,7 +120,7 @@ async def _made(engine: Engine, stored: StoredStudy, to: _To) -> ExplainedMappin
     if to.receiver.takes_pdf:
         facts = replace(facts, pdf=await Pdfs(engine).with_data(facts.pdf, to.receiver.pdf_max))
     asked = PreviewRequest(kept.study, facts, stored.report_id)
-    return await computed(made, asked, stored.document(), to.site, to.receiver, clock.now())
+    return await computed(map_and_trace, asked, stored.document(), to.site, to.receiver, clock.now())
 
 
 async def _sent(

@@ -67,7 +67,7 @@ class Explained:
     issues: Sequence[MappingIssue]
 
 
-def made(
+def map_and_trace(
     asked: PreviewRequest, document: dict[str, Any], site: Site, receiver: Receiver, at: datetime
 ) -> ExplainedMapping:
     """Map a report and trace all its fields; this takes a second or more of CPU time.
@@ -103,20 +103,20 @@ def resources_of(resources: Iterable[Json], report_id: str) -> list[Json]:
     return [one for one in candidates if one["resourceType"] != "Patient" or f"Patient/{one['id']}" == patient]
 
 
-def explained(of: ExplainedMapping, name: str) -> Explained:
+def explained(mapping: ExplainedMapping, name: str) -> Explained:
     """Explain a field (`PID-5`, `PID-5.1`) or an element (`DiagnosticReport.conclusion`)."""
     whole = name.rpartition(".")[0] if is_field(name) and "." in name else name
-    rule, targets = _rule(whole), _targets(of, whole)
-    moved = [row for row in of.rows if not targets.isdisjoint((*row.fhir, *row.hl7v2))]
-    moved = moved or list(_deciding(of, whole, rule))
+    rule, targets = _rule(whole), _targets(mapping, whole)
+    moved = [row for row in mapping.rows if not targets.isdisjoint((*row.fhir, *row.hl7v2))]
+    moved = moved or list(_deciding(mapping, whole, rule))
     pointers = {row.pointer for row in moved}
     return Explained(
         name,
-        values(of, name),
+        values(mapping, name),
         rule,
-        [(row.pointer, of.leaves.get(row.pointer), row.kind) for row in moved],
-        [one for one in of.settings if not targets.isdisjoint(one.moves)],
-        [one for one in of.issues if one.pointer in pointers],
+        [(row.pointer, mapping.leaves.get(row.pointer), row.kind) for row in moved],
+        [one for one in mapping.settings if not targets.isdisjoint(one.moves)],
+        [one for one in mapping.issues if one.pointer in pointers],
     )
 
 
@@ -126,11 +126,11 @@ def _targets(of: ExplainedMapping, name: str) -> set[str]:
     return {one for one in found if one == name or one in of.fields or not is_field(name)}
 
 
-def _deciding(of: ExplainedMapping, name: str, rule: TraceRule | None) -> Iterator[TraceRow]:
+def _deciding(mapping: ExplainedMapping, name: str, rule: TraceRule | None) -> Iterator[TraceRow]:
     """Yield the leaves that a rule names and that decide if the message or resource exists at all."""
     keys = set(re.findall(r"\.([A-Za-z]+)", rule.source)) if rule else set()
     whole = MESSAGE if is_field(name) else name.partition(".")[0]
-    for row in of.rows:
+    for row in mapping.rows:
         if row.pointer.rpartition("/")[2] in keys and whole in (*row.fhir, *row.hl7v2):
             yield row
 

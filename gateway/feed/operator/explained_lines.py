@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from typing import Any, Final
 
 from gateway.feed.operator.shown import short
-from mappings.hl7v2.printed import printable
+from mappings.values.printable import printable
 
 _CELL: Final = 60
 _INDENT: Final = " " * 12
@@ -71,10 +71,10 @@ def _difference(before: Sequence[str] | None, values: Sequence[str]) -> Iterator
         if before is not None and tag != "equal":
             was += before[first:last]
             now += values[start:end]
-    for one in _counted(was):
-        yield from _text("    - ", one)
-    for one in _counted(now):
-        yield from _text("    + " if before is not None else "    ", one)
+    for value in _counted(was):
+        yield from _text("    - ", value)
+    for value in _counted(now):
+        yield from _text("    + " if before is not None else "    ", value)
     if not was and not now:
         yield "    (no value)"
 

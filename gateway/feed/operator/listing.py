@@ -36,7 +36,7 @@ class Listing:
         return sum(map(len, self.signed.values()))
 
 
-async def listed(configuration: Configuration) -> Listing:
+async def list_studies(configuration: Configuration) -> Listing:
     """List all studies; a faulty answer of AutoScribe ends the listing and becomes its `fault`.
 
     Raises:

@@ -18,13 +18,13 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Steps, ask
 from gateway.store.feed.audit import noted
-from gateway.store.feed.breaker import closed
-from gateway.store.feed.lanes import Freed, let_go
+from gateway.store.feed.breaker import close_breaker
+from gateway.store.feed.lanes import FreedLane, release_lane
 from gateway.store.feed.leases import PAUSED, paused
 from gateway.store.feed.leaving import seen_there
 from gateway.store.feed.ledger import held_for, stock
 from gateway.store.feed.messages import IN_DOUBT, REFUSED
-from gateway.store.feed.restoring import also_paused, gone_on, paused_beside, rows_held_for
+from gateway.store.feed.restoring import also_paused, paused_beside, resume_overridden, rows_held_for
 from gateway.store.feed.states import BREAKER_REASONS, FOR_NOW, HOLD_FEED, MAY_HAVE_BEEN_SENT, RESTORED
 from gateway.store.feed.to_send import ToSend, to_send, tried
 
@@ -73,9 +73,9 @@ async def resume(configuration: Configuration, name: str, reason: str, consent: 
 
     def work() -> Steps[str]:
         yield from noted("feed-resume", name, reason, now)
-        if (yield from closed(name, now)):
+        if (yield from close_breaker(name, now)):
             return ""
-        return (yield from gone_on(name, now))
+        return (yield from resume_overridden(name, now))
 
     async with store_for_command(configuration, writes=not consent.dry_run) as engine:
         paused_as = next((str(one) for (one,) in await engine.fetch(PAUSED, name=name)), "")
@@ -161,11 +161,11 @@ async def leave(configuration: Configuration, name: str, study_id: str | None, r
         lanes = await held_for(engine, name, MAY_HAVE_BEEN_SENT)
         study_ids = sorted({*lanes, *await rows_held_for(engine, name, MAY_HAVE_BEEN_SENT)})
         if study_id is not None:
-            study_ids = [one for one in study_ids if one == id_of(study_id)]
-        for one in study_ids:
-            rows, messages = await engine.do(partial(seen_there, name, one, reason, now))
-            closed = f"{counted(rows, 'row')} and {counted(messages, 'message')}"
-            say(f"{one} goes on at {name}: {closed} left unsent, since they are there")
+            study_ids = [held_id for held_id in study_ids if held_id == id_of(study_id)]
+        for held_id in study_ids:
+            rows, messages = await engine.do(partial(seen_there, name, held_id, reason, now))
+            close_breaker = f"{counted(rows, 'row')} and {counted(messages, 'message')}"
+            say(f"{held_id} goes on at {name}: {close_breaker} left unsent, since they are there")
     if not study_ids:
         say(f"nothing of {study_id or 'any study'} is held at {name} as {MAY_HAVE_BEEN_SENT}")
     return 0 if study_ids else 1
@@ -176,7 +176,7 @@ async def _would_go(engine: Engine, name: str, study_id: str, *, is_corrected: b
     now = micros(clock.now())
 
     def work() -> Steps[ToSend]:
-        freed = yield from let_go(name, study_id, now, is_corrected=is_corrected)
+        freed = yield from release_lane(name, study_id, now, is_corrected=is_corrected)
         return ToSend() if freed.is_nothing else (yield from to_send(name, study_id))
 
     return await tried(engine, work)
@@ -189,9 +189,9 @@ async def _let_go(  # noqa: PLR0913 (the command's arguments)
     now = micros(clock.now())
     verb = "feed-resume-chart-corrected" if is_corrected else "feed-resume"
 
-    def work() -> Steps[Freed]:
+    def work() -> Steps[FreedLane]:
         yield from noted(verb, f"{name} {study_id}", reason, now)
-        return (yield from let_go(name, study_id, now, is_corrected=is_corrected))
+        return (yield from release_lane(name, study_id, now, is_corrected=is_corrected))
 
     freed = await engine.do(work)
     if freed.is_nothing:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.feed.operator.arguments import Say, counted, destination_named
-from gateway.feed.plan.counts import Plan, plan_of, reports_of
+from gateway.feed.plan.counts import PlanCounts, plan_of, reports_of
 from gateway.feed.plan.planning import apply_plan, leave_plan, preview
 from gateway.ingest.assembly import engine_of, store_for_command
 from gateway.ingest.settings_in_force import wanted
@@ -28,7 +28,7 @@ from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed import plans
 from gateway.store.feed.audit import noted
 from gateway.store.feed.in_force import in_force_of, unplanned
-from gateway.store.feed.plans import TO_STOP, Waits
+from gateway.store.feed.plans import TO_STOP, PlannedRow
 from gateway.store.feed.renaming import known_as
 from gateway.store.feed.restoring import doubtful_lanes, is_old
 
@@ -39,7 +39,7 @@ _LONG: Final = 3600.0  # seconds: a command waits
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class DestinationPlan:
     """Plan of a destination by the settings in force; with `differs`, the plan that this process's settings would make.
 
     `since` is when the settings came in force, in microseconds; None before the first lease. `is_made` is False while
@@ -47,7 +47,7 @@ class Planned:
     """
 
     name: str
-    rows: Sequence[Waits]
+    rows: Sequence[PlannedRow]
     since: int | None = None
     differs: bool = False
     is_made: bool = True
@@ -56,7 +56,7 @@ class Planned:
     lacking: Sequence[str] = ()
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> PlanCounts:
         """Counts of the plan."""
         return plan_of(self.rows)
 
@@ -89,9 +89,9 @@ class Planned:
         return f"{text}; feed apply {self.name}" if self.plan.size else text
 
 
-async def planned_of(
+async def plan_at(
     engine: Engine, destination: Destination, configuration: Configuration, seconds: float = _LONG
-) -> Planned:
+) -> DestinationPlan:
     """Return the plan of a destination by the settings in force, or as these settings would make it if they differ.
 
     Raises:
@@ -104,19 +104,21 @@ async def planned_of(
 
 async def _planned_as(
     engine: Engine, destination: Destination, configuration: Configuration, seconds: float
-) -> Planned:
+) -> DestinationPlan:
     """Return the plan of a destination under its name in the database."""
     ignores = routes_of(configuration).ignores
     standing = await in_force_of(engine, destination.name)
     if standing is not None and standing.digest == wanted(destination.terms, ignores).digest:
         rows = await plans.waiting(engine, destination.name)
         lacking = sorted(await unplanned(engine, destination.name))
-        return Planned(destination.name, rows, standing.since, is_made=standing.planned is not None, lacking=lacking)
+        return DestinationPlan(
+            destination.name, rows, standing.since, is_made=standing.planned is not None, lacking=lacking
+        )
     foreseen = await preview(engine, destination, ignores, seconds)
     since = standing.since if standing else None
     is_asked = standing is not None and standing.asks
     is_small = not is_asked and foreseen.plan.is_small(0, configuration.settings.feed, micros(clock.now()))
-    return Planned(
+    return DestinationPlan(
         destination.name,
         foreseen.rows,
         since,
@@ -127,7 +129,7 @@ async def _planned_as(
     )
 
 
-def _report(row: Waits) -> dict[str, Any]:
+def _report(row: PlannedRow) -> dict[str, Any]:
     does = "stop" if row.state == TO_STOP else "resend" if row.reason == RESENT else "add"
     return {
         "reportId": row.report_id,
@@ -140,10 +142,11 @@ def _report(row: Waits) -> dict[str, Any]:
 
 
 def _lines(reports: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for one in reports[:_MOST_LINES]:
-        signed = f"signed {one['signed']}" if one["signed"] else "when it was signed is not known"
-        detail, critical = f"  {one['detail']}" if one["detail"] else "", "  CRITICAL" if one["isCritical"] else ""
-        yield f"  {one['does']}  {one['reportId']}  {one['studyId']}  {signed}{detail}{critical}"
+    for report in reports[:_MOST_LINES]:
+        signed = f"signed {report['signed']}" if report["signed"] else "when it was signed is not known"
+        detail = f"  {report['detail']}" if report["detail"] else ""
+        critical = "  CRITICAL" if report["isCritical"] else ""
+        yield f"  {report['does']}  {report['reportId']}  {report['studyId']}  {signed}{detail}{critical}"
     if len(reports) > _MOST_LINES:
         yield f"  {len(reports) - _MOST_LINES} more: --json lists all"
 
@@ -163,7 +166,7 @@ async def plan(
     if name is not None:
         destinations = [destination_named(configuration, name)]
     async with store_for_command(configuration, writes=False) as engine:
-        plans_made = [await planned_of(engine, one, configuration) for one in destinations]
+        plans_made = [await plan_at(engine, one, configuration) for one in destinations]
     if as_json:
         as_data = [{**one.said, **({"reports": one.reports} if reports else {})} for one in plans_made]
         say(json.dumps({"destinations": as_data}, indent=2))
@@ -189,7 +192,7 @@ async def note_plans(configuration: Configuration, say: Say) -> None:
         async with engine.opened():
             if not await is_current(engine):
                 return
-            plans_made = [await planned_of(engine, one, configuration, _SHORT) for one in destinations]
+            plans_made = [await plan_at(engine, one, configuration, _SHORT) for one in destinations]
     except (ConfigError, StoreError):
         return  # `check-config --online` reports these
     for planned in plans_made:

@@ -26,7 +26,7 @@ class Consent:
         return self.yes and not self.dry_run
 
 
-def is_agreed(found: ToSend, name: str, consent: Consent, say: Say) -> bool:
+def is_agreed(amount: ToSend, name: str, consent: Consent, say: Say) -> bool:
     """Print what a destination would be sent; return True if it is to be sent.
 
     No question is asked if there is nothing to send, or if consent was given beforehand.
@@ -36,14 +36,14 @@ def is_agreed(found: ToSend, name: str, consent: Consent, say: Say) -> bool:
     """
     if consent.is_given:
         return True
-    if found.messages:
-        say(f"{name} would be sent {said_of(found)}")
+    if amount.messages:
+        say(f"{name} would be sent {in_words(amount)}")
     elif consent.dry_run:
         say(f"{name} would be sent nothing")
     if consent.dry_run:
         say("nothing is sent: --dry-run")
         return False
-    if not found.messages:
+    if not amount.messages:
         return True
     if not sys.stdin.isatty():
         problem = "missing, and there is no terminal to ask on: nothing is sent"
@@ -56,12 +56,12 @@ def is_agreed(found: ToSend, name: str, consent: Consent, say: Say) -> bool:
     return False
 
 
-def said_of(found: ToSend) -> str:
+def in_words(amount: ToSend) -> str:
     """Return the amount in words: `12 messages at least (14 reports of 12 studies), 2 critical, signed … to …`."""
-    text = counted(found.messages, "message")
-    if found.reports:
-        text += f" at least ({counted(found.reports, 'report')} of {counted(found.studies, 'study')})"
-    text += f", {found.critical} critical"
-    if found.oldest is None or found.newest is None:
+    text = counted(amount.messages, "message")
+    if amount.reports:
+        text += f" at least ({counted(amount.reports, 'report')} of {counted(amount.studies, 'study')})"
+    text += f", {amount.critical} critical"
+    if amount.oldest is None or amount.newest is None:
         return text
-    return f"{text}, signed {instant_text(found.oldest)} to {instant_text(found.newest)}"
+    return f"{text}, signed {instant_text(amount.oldest)} to {instant_text(amount.newest)}"

@@ -14,7 +14,7 @@ from typing import Final
 
 from gateway.feed.operator.arguments import Say, counted, destination_named
 from gateway.feed.operator.preview import Consent, is_agreed
-from gateway.feed.operator.selection import Chosen, Studies
+from gateway.feed.operator.selection import ChosenStudies, Studies
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination, ever_in_force, routed
 from gateway.runtime import clock
@@ -23,7 +23,7 @@ from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.feed.audit import noted
-from gateway.store.feed.resending import Resend, resent, taken
+from gateway.store.feed.resending import Resend, accepted_reports, queue_replays
 from gateway.store.feed.to_send import ToSend
 from gateway.store.studies.kept import Kept, kept
 from gateway.store.studies.known_study import STUDY, told
@@ -39,7 +39,7 @@ _NOT_SENT: Final = {
 
 
 async def replay(  # noqa: PLR0913, PLR0917 (the command's arguments)
-    configuration: Configuration, name: str, chosen: Chosen, reason: str, consent: Consent, say: Say
+    configuration: Configuration, name: str, chosen: ChosenStudies, reason: str, consent: Consent, say: Say
 ) -> int:
     """Queue the chosen studies in their current state; return 1 if studies were chosen and nothing of them is sent.
 
@@ -98,7 +98,7 @@ class Replay:
             return
         known = await asyncio.to_thread(kept, rows[0][2])
         already = (await told(self._engine, study_id)).get(name, set())
-        was_taken = await taken(self._engine, name, study_id)
+        was_taken = await accepted_reports(self._engine, name, study_id)
         resends = self._resends(known, report_ids, already, was_taken)
         self._count(known, resends)
         self._batch += resends if self._writes else []
@@ -108,7 +108,7 @@ class Replay:
     async def flush(self, now: int) -> None:
         """Write the queued rows to the store."""
         if self._batch:
-            await self._engine.do(partial(resent, self._destination.name, self._batch, now))
+            await self._engine.do(partial(queue_replays, self._destination.name, self._batch, now))
             self._batch = []
 
     def _count(self, known: Kept, resends: Sequence[Resend]) -> None:

@@ -57,8 +57,8 @@ async def retire(configuration: Configuration, name: str, reason: str, say: Say)
 
 async def _put_off(engine: Engine, name: str) -> None:
     """Put settings in force under which the destination is owed nothing, so that no new report is queued for it."""
-    found = (await SettingsInForce(engine).current()).revisions.get(name)
-    if found:
-        off = wanted(replace(found[-1].terms, is_enabled=False), found[-1].ignores)
+    revisions = (await SettingsInForce(engine).current()).revisions.get(name)
+    if revisions:
+        off = wanted(replace(revisions[-1].terms, is_enabled=False), revisions[-1].ignores)
         standing = await engine.do(partial(put_in_force, None, off, micros(clock.now())))
         await engine.do(partial(plan_made, None, standing.number, micros(clock.now())))

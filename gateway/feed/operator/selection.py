@@ -10,11 +10,11 @@ from itertools import islice
 from typing import Final, TypeAlias
 
 from gateway.feed.operator.arguments import EVER, TimeSpan, wrong
-from gateway.feed.operator.fate import fate, is_lacking
+from gateway.feed.operator.report_state import is_lacking, report_state
 from gateway.routing import Destination
 from gateway.store.database.engine import Engine
 from gateway.store.feed.ledger import dead_letters
-from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.reconciling import report_records
 from gateway.store.feed.resending import BEHIND, USUAL, signed_within, study_of
 from gateway.store.studies import intake
 
@@ -24,7 +24,7 @@ _REMEDY: Final = "Write one of --study ID, --report ID, --from and --to, --dead-
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChosenStudies:
     """Studies chosen by exactly one criterion; with `missing`, only the reports that the destination lacks."""
 
     study_id: str | None = None
@@ -79,12 +79,12 @@ async def _lacking(engine: Engine, studies: Studies, destination: Destination) -
     lacking_by_study: Studies = {}
     ids = iter(sorted(studies))
     while batch := list(islice(ids, _BATCH)):
-        for study_id, known in (await recorded(engine, batch)).items():
+        for study_id, known in (await report_records(engine, batch)).items():
             wanted = studies[study_id]
             lacking = frozenset(
                 report_id
                 for report_id, record in known.reports.items()
-                if (wanted is None or report_id in wanted) and is_lacking(fate(report_id, record, destination))
+                if (wanted is None or report_id in wanted) and is_lacking(report_state(report_id, record, destination))
             )
             if lacking and not known.is_external:
                 lacking_by_study[study_id] = lacking

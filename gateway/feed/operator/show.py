@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Literal
 
+from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.operator.arguments import Say, counted, id_of, wrong
 from gateway.feed.operator.shown import lines
 from gateway.ingest.assembly import store_for_command
@@ -26,7 +27,7 @@ from gateway.store.feed.attempts import KeptAttempt, attempts_of
 from gateway.store.feed.audit import noted
 from gateway.store.feed.leases import standing
 from gateway.store.feed.looking import (
-    Shown,
+    ShownMessage,
     messages_of_study,
     patients_of_number,
     studies_of_accession,
@@ -35,10 +36,6 @@ from gateway.store.feed.looking import (
     study_of_report,
 )
 from gateway.store.feed.renaming import known_as
-from mappings.hl7v2.ack import AckInvalid, parse
-from mappings.hl7v2.difference import differences
-from mappings.hl7v2.printed import printable, segments
-from mappings.hl7v2.received import Unreadable
 
 By = Literal["MSH-10", "report", "study", "accession", "patient"]
 _VERB: Final = "feed-show"
@@ -64,8 +61,8 @@ class _Found:
     """Messages found, and the kind of key that found them; `lanes` are all messages of their studies."""
 
     by: By
-    messages: Sequence[Shown]
-    lanes: Sequence[Shown]
+    messages: Sequence[ShownMessage]
+    lanes: Sequence[ShownMessage]
 
 
 async def show(configuration: Configuration, wanted: WantedMessages, say: Say, *, as_json: bool = False) -> int:
@@ -111,7 +108,7 @@ async def _found(engine: Engine, wanted: WantedMessages, names: Sequence[str]) -
     lanes = [one for study_id in study_ids for one in await messages_of_study(engine, study_id)]
     lanes = [one for one in lanes if wanted.at in {None, one.destination}]
     text = id_of(wanted.text)
-    meant: dict[str, Callable[[Shown], bool]] = {
+    meant: dict[str, Callable[[ShownMessage], bool]] = {
         "MSH-10": lambda one: one.control_id == wanted.text,
         "report": lambda one: text in {one.report_id, *one.report_ids},
         "patient": lambda one: one.patient_id in patients,
@@ -143,7 +140,7 @@ def _noted(found: _Found, wanted: WantedMessages, now: int) -> Steps[None]:
         yield from noted(_VERB, argument, wanted.reason, now)
 
 
-def _said(message: Shown, lanes: Sequence[Shown], attempts: Sequence[KeptAttempt]) -> dict[str, Any]:
+def _said(message: ShownMessage, lanes: Sequence[ShownMessage], attempts: Sequence[KeptAttempt]) -> dict[str, Any]:
     before, superseded = _replaced(message, lanes)
     return {
         "destination": message.destination,
@@ -166,11 +163,11 @@ def _said(message: Shown, lanes: Sequence[Shown], attempts: Sequence[KeptAttempt
         "attempts": [_attempt(kept) for kept in attempts],
         "message": None
         if message.body is None
-        else {"bytes": _bytes(message.body), "segments": segments(message.body)},
+        else {"bytes": _bytes(message.body), "segments": HL7V2.printed(message.body)},
     }
 
 
-def _replaced(message: Shown, lanes: Sequence[Shown]) -> tuple[Shown | None, list[str]]:
+def _replaced(message: ShownMessage, lanes: Sequence[ShownMessage]) -> tuple[ShownMessage | None, list[str]]:
     """Return the previous message sent under one of its numbers, and the control ids of the messages it superseded."""
     before = [
         other
@@ -183,15 +180,12 @@ def _replaced(message: Shown, lanes: Sequence[Shown]) -> tuple[Shown | None, lis
     return next(reversed(before), None), superseded
 
 
-def _difference(before: Shown, message: Shown) -> dict[str, Any]:
+def _difference(before: ShownMessage, message: ShownMessage) -> dict[str, Any]:
     """Compare a message with the one before; `changed` is None if either text is gone."""
     changed = None
     if before.body is not None and message.body is not None:
-        try:
-            changes = differences(before.body, message.body)
-        except Unreadable:
-            changes = ()
-        changed = [{"place": it.place, "was": printable(it.was), "now": printable(it.now)} for it in changes]
+        changes = HL7V2.differences(before.body, message.body)
+        changed = [{"place": place, "was": was, "now": now} for place, was, now in changes]
     return {"controlId": before.control_id, "sent": _instant(before.sent), "changed": changed}
 
 
@@ -212,22 +206,7 @@ def _attempt(kept: KeptAttempt) -> dict[str, Any]:
 
 def _answer(answer: bytes) -> dict[str, Any]:
     """Return the answer as received, with its parsed content if it is an acknowledgement."""
-    answer_data: dict[str, Any] = {"bytes": _bytes(answer), "segments": segments(answer)}
-    try:
-        ack = parse(answer)
-    except AckInvalid as error:
-        return {**answer_data, "unreadable": error.code}
-    errors = [
-        {"code": one.code, "location": one.location, "severity": one.severity, "text": printable(one.text)}
-        for one in ack.errors
-    ]
-    return {
-        **answer_data,
-        "code": ack.code,
-        "controlId": printable(ack.control_id),
-        "text": printable(ack.text),
-        "errors": errors,
-    }
+    return {"bytes": _bytes(answer), "segments": HL7V2.printed(answer), **HL7V2.printed_answer(answer)}
 
 
 def _bytes(data: bytes) -> str:

@@ -95,22 +95,23 @@ def _attempt(attempt: Mapping[str, Any]) -> Iterator[str]:
         yield f"    error {error['code'] or 'without a code'}{place}{_quoted(error['text'])}"
 
 
-def connection(said: Mapping[str, Any]) -> str:
+def connection(described: Mapping[str, Any]) -> str:
     """Return the description of a connection in words."""
     parts = []
-    if said.get("when") == "late":
+    if described.get("when") == "late":
         parts.append("came later")
-    if "by" in said:
+    if "by" in described:
         parts.append("over a connection that the receiver opened")
-    if "to" in said:
-        parts.append(f"to {said['to']}")
-    if "peer" in said:
-        parts.append(f"with {said['peer']}")
-    if "tls" in said:
-        certificate = f", certificate of {said['subject']}, sha256 {said['sha256']}" if "sha256" in said else ""
-        parts.append(f"{said['tls']}{certificate}")
-    if "connection" in said:
-        parts.append(f"connection {said['connection']} of {said['of']}")
+    if "to" in described:
+        parts.append(f"to {described['to']}")
+    if "peer" in described:
+        parts.append(f"with {described['peer']}")
+    if "tls" in described:
+        parts.append(str(described["tls"]))
+    if "tls" in described and "sha256" in described:
+        parts[-1] += f", certificate of {described['subject']}, sha256 {described['sha256']}"
+    if "connection" in described:
+        parts.append(f"connection {described['connection']} of {described['of']}")
     return ", ".join(parts) or "over a connection of which nothing is known"
 
 

@@ -102,15 +102,15 @@ async def _destination(
         "oldestOpenSeconds": None if counted.oldest is None else max(0, (now - counted.oldest) // _SECOND),
         "heldLanes": counted.lane_count,
         "lanes": [
-            {"studyId": one.study_id, "reason": one.reason, "since": _moment(one.since)} for one in counted.lanes
+            {"studyId": lane.study_id, "reason": lane.reason, "since": _moment(lane.since)} for lane in counted.lanes
         ],
         "heldRows": [
-            {"studyId": one.study_id, "reason": one.reason, "since": _moment(one.since), "critical": one.is_critical}
-            for one in counted.held_rows
+            {"studyId": row.study_id, "reason": row.reason, "since": _moment(row.since), "critical": row.is_critical}
+            for row in counted.held_rows
         ],
         "indeterminate": counted.messages.get("indeterminate", 0),
         "deadLetters": len(given_up),
-        "criticalDeadLetters": sum(one.is_critical for one in given_up),
+        "criticalDeadLetters": sum(letter.is_critical for letter in given_up),
     }
 
 

@@ -11,13 +11,13 @@ from typing import Final
 
 from gateway.routing.plan import RESENT
 from gateway.settings.feed import Feed
-from gateway.store.feed.plans import PLANNED, TO_STOP, Waits
+from gateway.store.feed.plans import PLANNED, TO_STOP, PlannedRow
 
 _HOUR: Final = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PlanCounts:
     """Counts of the reports that a change of settings adds, stops, and sends again.
 
     `critical` counts the critical results among the added reports, `stopped_critical` and `resent_critical` the others.
@@ -57,9 +57,9 @@ class Plan:
         return self.oldest is not None and self.oldest >= now - int(limits.unasked_hours * _HOUR)
 
 
-def reports_of(rows: Sequence[Waits]) -> list[Waits]:
+def reports_of(rows: Sequence[PlannedRow]) -> list[PlannedRow]:
     """Return one row of a plan for each report that it adds, stops or sends again."""
-    by_report: dict[tuple[str, str], Waits] = {}
+    by_report: dict[tuple[str, str], PlannedRow] = {}
     for row in rows:
         key = row.report_id, row.state
         before = by_report.get(key)
@@ -68,14 +68,14 @@ def reports_of(rows: Sequence[Waits]) -> list[Waits]:
     return list(by_report.values())
 
 
-def plan_of(rows: Sequence[Waits]) -> Plan:
+def plan_of(rows: Sequence[PlannedRow]) -> PlanCounts:
     """Count the rows of a plan, each report once."""
     reports = reports_of(rows)
     adds = [one for one in reports if one.state == PLANNED and one.reason != RESENT]
     stops = [one for one in reports if one.state == TO_STOP]
     resends = [one for one in reports if one.state == PLANNED and one.reason == RESENT]
     signed = [0 if one.signed is None else one.signed for one in reports]
-    return Plan(
+    return PlanCounts(
         adds=len(adds),
         critical=sum(one.is_critical for one in adds),
         stops=len(stops),

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from gateway.feed.plan.counts import Plan, plan_of
+from gateway.feed.plan.counts import PlanCounts, plan_of
 from gateway.ingest.plan_outbox import outbox_row
 from gateway.ingest.settings_in_force import SettingsInForce, wanted
 from gateway.routing import Destination, InForce
 from gateway.routing.filter import Ignore
-from gateway.routing.plan import KnownReport, PlanRow, Step, after_stop, planned, was_made
+from gateway.routing.plan import KnownReport, PlanRow, PlanStep, after_stop, planned, was_made
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
 from gateway.runtime.errors import StoreError, StoreUnavailable
@@ -27,7 +27,7 @@ from gateway.store.database.instants import micros
 from gateway.store.feed import plans
 from gateway.store.feed.in_force import in_force_of, plan_made, put_in_force, sent_unasked, unplanned
 from gateway.store.feed.leases import PAUSED, Lease, LeaseLost
-from gateway.store.feed.plans import PLANNED, TO_STOP, Changed, Reading, Stop, Waits
+from gateway.store.feed.plans import PLANNED, TO_STOP, PlanChange, PlanInput, PlannedRow, StoppedRow
 from gateway.store.feed.restoring import doubtful_lanes, is_old
 from gateway.store.feed.states import HOLD_FEED, MAY_HAVE_BEEN_SENT, OUTBOX_STATES, RESTORED
 from gateway.store.studies.intake import Outdated
@@ -43,7 +43,7 @@ _ROWS_EACH: Final = 10  # rows read for each unasked message; a plan with more r
 _TOLD: Final = frozenset({"waiting", "held", "rendered", "merged", "nothing"})
 
 
-class Planning:
+class Planner:
     """Planner of one destination, run by the holder of its lease."""
 
     def __init__(self, engine: Engine, destination: Destination, ignores: tuple[Ignore, ...], limits: Feed) -> None:
@@ -150,7 +150,7 @@ async def _guarded(study_id: str, work: Awaitable[object]) -> bool:
     return True
 
 
-async def apply_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> list[str]:
+async def apply_plan(engine: Engine, name: str, rows: Sequence[PlannedRow]) -> list[str]:
     """Send what is planned and stop what is to stop, then plan the stopped studies again.
 
     Return the studies that a bug kept from being planned again; the lease holder tries them later.
@@ -161,7 +161,7 @@ async def apply_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> list[s
     return await _settled(engine, name, rows, is_let_go=False)
 
 
-async def leave_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> list[str]:
+async def leave_plan(engine: Engine, name: str, rows: Sequence[PlannedRow]) -> list[str]:
     """Leave planned messages unsent, and let the reports to stop go on as before, with later changes of their study.
 
     Return the studies that a bug kept from being planned again; the lease holder tries them later.
@@ -172,7 +172,7 @@ async def leave_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> list[s
     return await _settled(engine, name, rows, is_let_go=True)
 
 
-async def _settled(engine: Engine, name: str, rows: Sequence[Waits], *, is_let_go: bool) -> list[str]:
+async def _settled(engine: Engine, name: str, rows: Sequence[PlannedRow], *, is_let_go: bool) -> list[str]:
     in_force = await SettingsInForce(engine).current()
     lacking: list[str] = []
 
@@ -193,24 +193,24 @@ async def _settled(engine: Engine, name: str, rows: Sequence[Waits], *, is_let_g
     return lacking
 
 
-def _parted(rows: Sequence[Waits]) -> tuple[list[Waits], list[Stop]]:
+def _parted(rows: Sequence[PlannedRow]) -> tuple[list[PlannedRow], list[StoppedRow]]:
     """Return the rows of a plan to send, and those to stop."""
     stops = [
-        Stop(row.number, row.study_id, row.report_id, *after_stop(row.reason), was_made(row.reason))
+        StoppedRow(row.number, row.study_id, row.report_id, *after_stop(row.reason), was_made(row.reason))
         for row in rows
         if row.state == TO_STOP
     ]
     return [row for row in rows if row.state == PLANNED], stops
 
 
-def _batches(rows: Sequence[Waits]) -> Iterator[Sequence[Waits]]:
+def _batches(rows: Sequence[PlannedRow]) -> Iterator[Sequence[PlannedRow]]:
     return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
 
 
-async def _replan(engine: Engine, name: str, lease: Lease | None, reading: Reading, in_force: InForce) -> None:
+async def _replan(engine: Engine, name: str, lease: Lease | None, reading: PlanInput, in_force: InForce) -> None:
     """Make the plan of one study and store it."""
     for _ in range(_MOST_TRIES):
-        change = await changed(engine, reading, name, in_force)
+        change = await plan_change(engine, reading, name, in_force)
         if change is None:
             return
         try:
@@ -229,12 +229,12 @@ class PlanPreview:
     `lacking` are studies that could not be planned because of a bug.
     """
 
-    rows: Sequence[Waits]
+    rows: Sequence[PlannedRow]
     is_whole: bool = True
     lacking: Sequence[str] = ()
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> PlanCounts:
         """Counts of the plan."""
         return plan_of(self.rows)
 
@@ -247,12 +247,12 @@ async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignor
     """
     current, until = await SettingsInForce(engine).current(), clock.monotonic() + seconds
     in_force = current.changed(destination.terms, ignores, clock.now())
-    rows: list[Waits] = []
+    rows: list[PlannedRow] = []
     lacking: list[str] = []
 
-    async def foresee(reading: Reading) -> None:
-        found = await changed(engine, reading, destination.name, in_force)
-        rows.extend(_waiting(reading, found, destination.name))
+    async def foresee(reading: PlanInput) -> None:
+        change = await plan_change(engine, reading, destination.name, in_force)
+        rows.extend(_waiting(reading, change, destination.name))
 
     async for page in plans.readings(engine, destination.name):
         for reading in page:
@@ -262,7 +262,7 @@ async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignor
     return PlanPreview(rows, lacking=lacking)
 
 
-def _waiting(reading: Reading, change: Changed | None, name: str) -> Iterator[Waits]:
+def _waiting(reading: PlanInput, change: PlanChange | None, name: str) -> Iterator[PlannedRow]:
     """Yield the plan's rows of a study, as they would be after the change."""
     now = {row["number"]: row for row in change.rows} if change else {}
     for row in reading.rows:
@@ -270,14 +270,14 @@ def _waiting(reading: Reading, change: Changed | None, name: str) -> Iterator[Wa
         if number in now:
             state, reason = now[number]["state"], now[number]["reason"]
         if row[5] == name and state in {PLANNED, TO_STOP}:
-            yield Waits(number, reading.study_id, str(row[1]), state, reason, bool(row[9]), row[10])
+            yield PlannedRow(number, reading.study_id, str(row[1]), state, reason, bool(row[9]), row[10])
     for new in change.new if change else ():
         if new["state"] == PLANNED:
             is_critical, signed = bool(new["is_critical"]), new["signed"]
-            yield Waits(0, reading.study_id, new["report_id"], PLANNED, new["reason"], is_critical, signed)
+            yield PlannedRow(0, reading.study_id, new["report_id"], PLANNED, new["reason"], is_critical, signed)
 
 
-async def changed(engine: Engine, reading: Reading, name: str, in_force: InForce) -> Changed | None:
+async def plan_change(engine: Engine, reading: PlanInput, name: str, in_force: InForce) -> PlanChange | None:
     """Return what the settings in force change for a study; None if nothing.
 
     Raises:
@@ -293,7 +293,7 @@ async def changed(engine: Engine, reading: Reading, name: str, in_force: InForce
     return _changed(known, reading, name, steps, int(rows[0][0])) if steps else None
 
 
-def _may_change(reading: Reading, name: str) -> bool:
+def _may_change(reading: PlanInput, name: str) -> bool:
     """True unless each signed report is already queued or sent there, and no row is unrouted or ignored."""
     own = [row for row in reading.rows if row[5] == name]
     told = {str(row[1]) for row in own if row[6] in _TOLD}
@@ -301,7 +301,7 @@ def _may_change(reading: Reading, name: str) -> bool:
     return not is_settled or any(row[6] in {"unrouted", "ignored"} for row in reading.rows)
 
 
-def _steps(known: Kept, reading: Reading, name: str, in_force: InForce) -> list[Step]:
+def _steps(known: Kept, reading: PlanInput, name: str, in_force: InForce) -> list[PlanStep]:
     there = {int(row[2]) for row in reading.rows if row[5:8] == (name, "left", MAY_HAVE_BEEN_SENT)}
     rows = [
         PlanRow(
@@ -325,7 +325,7 @@ def _steps(known: Kept, reading: Reading, name: str, in_force: InForce) -> list[
     return steps
 
 
-def _changed(known: Kept, reading: Reading, name: str, steps: Sequence[Step], revision: int) -> Changed:
+def _changed(known: Kept, reading: PlanInput, name: str, steps: Sequence[PlanStep], revision: int) -> PlanChange:
     now = micros(clock.now())
     reports = {one.report_id: one for one in (*known.facts.gone, *known.study.reports)}
     moved = {(str(row[1]), str(row[4])) for row in reading.rows if row[8]}
@@ -335,7 +335,7 @@ def _changed(known: Kept, reading: Reading, name: str, steps: Sequence[Step], re
             is_move = int((step.cause.report_id, step.cause.content_version) in moved)
             new.append({**outbox_row(step.cause, step, reports.get(step.cause.report_id), now), "is_move": is_move})
     was = {int(row[2]): (str(row[6]), str(row[7])) for row in reading.rows}
-    return Changed(
+    return PlanChange(
         name,
         reading,
         revision,
@@ -344,7 +344,7 @@ def _changed(known: Kept, reading: Reading, name: str, steps: Sequence[Step], re
     )
 
 
-def _row(step: Step, was: tuple[str, str], now: int) -> dict[str, Any]:
+def _row(step: PlanStep, was: tuple[str, str], now: int) -> dict[str, Any]:
     is_open = OUTBOX_STATES[step.state].is_open
     made = int(step.state == "waiting" and was_made(was[1]))
     settled = None if is_open else now

@@ -47,7 +47,7 @@ def docref(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[
         found = Page(()) if is_none else await page(serving.engine, query, place)
         if used[-2:] == _MOST_RECENT:  # only the most recent document: no further pages
             found = Page(found.versions)
-        said = [*query.doubts, *await warnings.of(serving, query, found.versions)]
+        said = [*query.warnings, *await warnings.of(serving, query, found.versions)]
         total = len(found.versions) if place == BEGINNING and found.next is None else None
         body = searchset(
             base(request), _links(request, here, given, query, found), found.versions, (), said, total=total

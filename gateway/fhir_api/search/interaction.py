@@ -105,7 +105,7 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
     if looked.failures and not found.versions and not total:
         raise looked.failures[0]  # an empty result would be wrong: AutoScribe may know of a match
     beside, issues = await included(serving.engine, query.includes, found.versions)
-    said = [*query.ignored, *query.doubts, *looked.issues, *issues]
+    said = [*query.ignored, *query.warnings, *looked.issues, *issues]
     said += await warnings.of(serving, query, found.versions)
     if query.explain:
         said += [*query.remarks, *looked.remarks, *await warnings.of_mappings(serving, found.versions)]
@@ -128,7 +128,7 @@ async def _total(serving: Facade, query: Query, found: Page) -> int | None:
     except StoreTooSlow:
         if query.is_count:
             raise
-        query.doubts.append(_UNCOUNTED)
+        query.warnings.append(_UNCOUNTED)
         return None
     return total if total <= most else None
 

@@ -39,7 +39,7 @@ _PATIENT: Final = "Patient/"
 class Query:
     """A search of a resource type; `used` are the parameters that apply, in order, `ignored` reports the others.
 
-    `doubts` are further warnings, `remarks` are notes shown with `_explain` only. `narrowing` are the indices of the
+    `warnings` are further warnings, `remarks` are notes shown with `_explain` only. `narrowing` are the indices of the
     clauses that the SQL may start from; `start` is the index chosen.
     """
 
@@ -55,7 +55,7 @@ class Query:
     explain: bool = False
     used: list[tuple[str, str]] = field(default_factory=list)
     ignored: list[Issue] = field(default_factory=list)
-    doubts: list[Issue] = field(default_factory=list)
+    warnings: list[Issue] = field(default_factory=list)
     remarks: list[Issue] = field(default_factory=list)
 
     @property
@@ -155,7 +155,7 @@ def _criterion(query: Query, name: str, value: str, where: Circumstances) -> Non
     query.used.append((name, value))
     if found.has_unknown_code:
         said = "a code that this element cannot have: it finds nothing"
-        query.doubts.append(Issue("warning", "code-invalid", said, "unknown-code", expression=f"http.{name}"))
+        query.warnings.append(Issue("warning", "code-invalid", said, "unknown-code", expression=f"http.{name}"))
 
 
 def _shape(query: Query, name: str, value: str) -> None:

@@ -149,8 +149,8 @@ LANE: Final = Table(
     sqlite_strict=True,
 )
 # Holder and fence of a destination, with the lease's end by the database's clock (D33), and why it is paused. `became`
-# is its present name. `origin` is its first name, from which MSH-10 is made. `retired` is when an operator closed what
-# was open
+# is its present name. `origin` is its first name, from which control ids are made. `retired` is when an operator closed
+# what was open
 DESTINATION: Final = Table(
     "destination",
     METADATA,

@@ -49,7 +49,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class KeptAttempt:
-    """Stored attempt: its number from 1, and its result (state of the message, reason code, MSA-1)."""
+    """Stored attempt: its number from 1, and its result (state of the message, reason, acknowledgement)."""
 
     place: int
     attempt: Attempt
@@ -64,7 +64,7 @@ def late_answer(described: str, answer: bytes) -> Attempt:
     return Attempt(None, micros(clock.now()), json.dumps(connection), answer)
 
 
-def attempted(message: int, attempt: Attempt | None, state: str, reason: str, ack: str) -> Steps[None]:
+def store_attempt(message: int, attempt: Attempt | None, state: str, reason: str, ack: str) -> Steps[None]:
     """Store an attempt to send the message of that number, if there is one, with its result."""
     if attempt is None:
         return
@@ -84,13 +84,13 @@ def attempted(message: int, attempt: Attempt | None, state: str, reason: str, ac
         yield from ask(_FORGET, message=message, place=too_old)
 
 
-def broken_off(messages: Sequence[int], now: int) -> Steps[None]:
+def store_broken_attempts(messages: Sequence[int], now: int) -> Steps[None]:
     """Store an attempt for messages that a holder had in hand when it ended; whether they were sent is unknown."""
     for message in messages:
-        yield from attempted(message, Attempt(None, now), "indeterminate", TAKEN_OVER, "")
+        yield from store_attempt(message, Attempt(None, now), "indeterminate", TAKEN_OVER, "")
 
 
-def forgotten(messages: Sequence[int]) -> Steps[None]:
+def delete_attempts(messages: Sequence[int]) -> Steps[None]:
     """Delete the attempts of these messages."""
     yield from ask_each(_DROP, [{"message": number} for number in messages])
 

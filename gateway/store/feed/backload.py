@@ -66,7 +66,7 @@ class BackloadSpan:
     missing: bool = False
 
 
-def backloaded(span: BackloadSpan, now: int, most: int) -> Steps[tuple[int, int]]:
+def queue_backload(span: BackloadSpan, now: int, most: int) -> Steps[tuple[int, int]]:
     """Queue up to `most` studies behind the ones queued already; return the counts of studies and of outbox rows."""
     yield from locked(span.destination)
     key = {"destination": span.destination, "since": span.since, "until": span.until}

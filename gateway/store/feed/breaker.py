@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement, Steps, ask, ask_each
-from gateway.store.feed.holding import freed
+from gateway.store.feed.holding import free_lane
 from gateway.store.feed.leases import locked
 from gateway.store.feed.messages import HEAD, NEVER, Head, head_of
 from gateway.store.feed.states import BREAKER_REASONS, FOR_NOW
@@ -52,7 +52,7 @@ _PROBES: Final = Statement(
 )
 
 
-async def stands(engine: Engine, destination: str) -> tuple[str, int]:
+async def breaker_state(engine: Engine, destination: str) -> tuple[str, int]:
     """Return why a destination is paused or its breaker open, and since when (microseconds); else empty and 0.
 
     Raises:
@@ -63,7 +63,7 @@ async def stands(engine: Engine, destination: str) -> tuple[str, int]:
     return str(reason), int(since or 0)
 
 
-def opened(destination: str, reason: str, now: int) -> Steps[bool]:
+def open_breaker(destination: str, reason: str, now: int) -> Steps[bool]:
     """Open the breaker; False if the destination is paused or its breaker is open.
 
     Messages held only because they were refused for now are queued again, so that probes can be chosen from them.
@@ -71,21 +71,21 @@ def opened(destination: str, reason: str, now: int) -> Steps[bool]:
     yield from locked(destination)
     is_new = bool((yield from ask(_OPEN, name=destination, reason=reason, now=now)))
     if is_new:
-        yield from freed_for_now(destination)
+        yield from free_refused_for_now(destination)
     return is_new
 
 
-def closed(destination: str, now: int, reasons: Sequence[str] = BREAKER_REASONS) -> Steps[bool]:
+def close_breaker(destination: str, now: int, reasons: Sequence[str] = BREAKER_REASONS) -> Steps[bool]:
     """Close the breaker if it is open for one of these reasons, and make refused messages due; False if it is not."""
     yield from locked(destination)
     is_closed = bool((yield from ask(_CLOSE, name=destination, reasons=json.dumps(reasons))))
     if is_closed:
-        yield from freed_for_now(destination)
+        yield from free_refused_for_now(destination)
         yield from ask(_DUE_AT_ONCE, destination=destination, now=now)
     return is_closed
 
 
-def freed_for_now(destination: str, study_id: str = "", due: int = 0) -> Steps[bool]:
+def free_refused_for_now(destination: str, study_id: str = "", due: int = 0) -> Steps[bool]:
     """Free the lanes, or one lane, held only because a message was refused for now; True if there are any.
 
     The attempts of their messages restart from 0. With `due`, the attempts stay, and the messages wait until then.
@@ -95,7 +95,7 @@ def freed_for_now(destination: str, study_id: str = "", due: int = 0) -> Steps[b
     rows = [row for row in rows if study_id in ("", row[0])]
     yield from ask_each(_QUEUE, [{"number": culprit, "due": due} for _, culprit in rows])
     for lane, _ in rows:
-        yield from freed(destination, str(lane))
+        yield from free_lane(destination, str(lane))
     return bool(rows)
 
 

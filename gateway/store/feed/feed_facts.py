@@ -80,7 +80,7 @@ _HELD: Final = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WatchedDestination:
     """Destination to watch, with the ages at which a critical result, and any message, raises an alert.
 
     `awaits_application` is True if the receiver's application acknowledges besides its interface (two-phase).
@@ -118,7 +118,7 @@ class FeedFacts:
     unserved: float = 0.0
 
 
-async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFacts:
+async def feed_facts(engine: Engine, watched: WatchedDestination, now: datetime) -> FeedFacts:
     """Read the facts of one destination.
 
     Raises:
@@ -167,7 +167,7 @@ async def unrouted(engine: Engine) -> tuple[str, ...]:
     return _studies(await engine.fetch(_OUTBOX, destination="", state="unrouted", most=MOST))
 
 
-async def _critical(engine: Engine, watched: Watched, now: datetime) -> Cases:
+async def _critical(engine: Engine, watched: WatchedDestination, now: datetime) -> Cases:
     """Return the overdue critical causes, read in the order in which rows advance, so that none is missed."""
     key: dict[str, Any] = {"destination": watched.name, "before": micros(now - watched.critical_after), "most": MOST}
     asked = [_CRITICAL_UNTOLD, _CRITICAL_TOLD]
@@ -176,7 +176,7 @@ async def _critical(engine: Engine, watched: Watched, now: datetime) -> Cases:
     return _cases([row for statement in asked for row in await engine.fetch(statement, **key)])
 
 
-async def _unaccepted(engine: Engine, watched: Watched, now: datetime) -> Cases:
+async def _unaccepted(engine: Engine, watched: WatchedDestination, now: datetime) -> Cases:
     if not watched.awaits_application:
         return {}
     key = {"destination": watched.name, "before": micros(now - watched.after), "most": MOST}

@@ -50,15 +50,15 @@ def hold(destination: str, study_id: str, reason: str, culprit: int | None, now:
     yield from ask(_HOLD_REST, **lane)
 
 
-def freed(destination: str, study_id: str) -> Steps[None]:
+def free_lane(destination: str, study_id: str) -> Steps[None]:
     """Free a lane, and queue its messages again."""
     lane = {"destination": destination, "study_id": study_id}
     yield from ask(_FREE_LANE, **lane)
     yield from ask(_FREE_REST, **lane)
 
 
-def freed_without(destination: str, study_id: str, gone: Collection[int]) -> Steps[None]:
+def free_lane_without(destination: str, study_id: str, gone: Collection[int]) -> Steps[None]:
     """Free a lane if the message that it was held for is gone."""
     rows = yield from ask(_LANE, destination=destination, study_id=study_id) if gone else ()
     if rows and rows[0][1] in gone:
-        yield from freed(destination, study_id)
+        yield from free_lane(destination, study_id)

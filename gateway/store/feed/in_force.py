@@ -100,10 +100,10 @@ def put_in_force(
     return _made(rows[0])
 
 
-def _is_planned(found: SettingsRecord, name: str) -> Steps[bool]:
+def _is_planned(settings: SettingsRecord, name: str) -> Steps[bool]:
     """True if part of the plan of these settings waits for an operator, or is still to be made."""
     lacking = yield from ask(_FACT, name=f"unplanned:{name}")
-    if found.planned is None or (lacking and lacking[0][0]):
+    if settings.planned is None or (lacking and lacking[0][0]):
         return True
     adds = yield from ask(_WAITS, name=name, state="planned")
     return bool(adds or (yield from ask(_WAITS, name=name, state="to_stop")))

@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.store.database.statements import Statement, Steps, ask
 from gateway.store.feed.body_hash import ALTERED
-from gateway.store.feed.holding import freed
+from gateway.store.feed.holding import free_lane
 from gateway.store.feed.leases import locked
 from gateway.store.feed.messages import NEVER
 from gateway.store.feed.moves import CORRECTED, RELEASED
@@ -79,7 +79,7 @@ _BY_HAND: Final = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Freed:
+class FreedLane:
     """Counts of a freed lane's messages: queued again, sent again because in doubt, superseded, or given up.
 
     `waiting` counts outbox rows that are composed now.
@@ -97,7 +97,7 @@ class Freed:
         return not (self.queued or self.sent_again or self.superseded or self.given_up or self.waiting)
 
 
-def let_go(destination: str, study_id: str, now: int, *, is_corrected: bool = False) -> Steps[Freed]:
+def release_lane(destination: str, study_id: str, now: int, *, is_corrected: bool = False) -> Steps[FreedLane]:
     """Free a lane: its messages keep their bytes, and their attempts restart from 0; `now` is in microseconds.
 
     Of a move, what was sent about the other patient is withdrawn first, unless it was corrected by hand.
@@ -114,6 +114,6 @@ def let_go(destination: str, study_id: str, now: int, *, is_corrected: bool = Fa
     sent_again = yield from ask(_SEND_AGAIN, **lane, now=now, never=NEVER)
     waiting = yield from ask(_WAIT, **lane, now=now, is_move=CORRECTED if is_corrected else RELEASED)
     yield from ask(_SEEN_TO, **lane, never=NEVER)
-    yield from freed(destination, study_id)
+    yield from free_lane(destination, study_id)
     given_up = sum(map(len, (by_hand, too_late, textless, altered, moved)))
-    return Freed(len(queued), len(sent_again), len(superseded), given_up, len(waiting))
+    return FreedLane(len(queued), len(sent_again), len(superseded), given_up, len(waiting))

@@ -1,4 +1,4 @@
-"""Late acknowledgements of the application to a committed message: matched by MSA-2, and stored.
+"""Late acknowledgements of the application to a committed message: matched by control id, and stored.
 
 Carries out no clause of a standard; decision D32. Any process that receives one may store it, with or without a lease.
 """
@@ -11,14 +11,14 @@ from typing import Final, Literal
 
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement, Steps, ask
-from gateway.store.feed.attempts import attempted
-from gateway.store.feed.breaker import freed_for_now
-from gateway.store.feed.holding import freed_without, hold, is_held
+from gateway.store.feed.attempts import store_attempt
+from gateway.store.feed.breaker import free_refused_for_now
+from gateway.store.feed.holding import free_lane_without, hold, is_held
 from gateway.store.feed.leases import locked
 from gateway.store.feed.messages import HEAD, IN_LANE, REFUSED, Head, SendResult, head_of
 from gateway.store.feed.states import FOR_NOW
 
-Fate = Literal["written", "repeated", "unmatched", "too_early"]
+AckOutcome = Literal["written", "repeated", "unmatched", "too_early"]
 Decide = Callable[[Head], SendResult]
 
 _STATE: Final = Statement("SELECT state FROM message WHERE destination = :destination AND control_id = :control_id")
@@ -45,27 +45,27 @@ _REFUSED: Final = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class StoredAck:
     """Outcome of an acknowledgement, with the result of its message if it was `written`.
 
     `repeated`: it was stored before. `unmatched`: no message waits for it. `too_early`: its message is in hand or in
     doubt, and the acknowledgement cannot be applied until that is over.
     """
 
-    fate: Fate
+    outcome: AckOutcome
     result: SendResult | None = None
 
 
 async def is_settled(engine: Engine, destination: str, control_id: str) -> bool | None:
-    """True if the message with that MSH-10 is not in hand; None if there is none."""
+    """True if the message with that control id is not in hand; None if there is none."""
     for (name,) in await engine.fetch(_NOW_CALLED, destination=destination):
         destination = str(name)
     rows = await engine.fetch(_STATE, destination=destination, control_id=control_id)
     return str(rows[0][0]) != "sending" if rows else None
 
 
-def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, now: int) -> Steps[Heard]:
-    """Store the application's acknowledgement of the message with that MSH-10; `ack` is MSA-1.
+def store_ack(destination: str, control_id: str, ack: str, decide: Decide, now: int) -> Steps[StoredAck]:
+    """Store the application's acknowledgement of the message with that control id; `ack` is its code.
 
     `decide` determines the message's result. A message that should be sent again but cannot be holds its lane.
     """
@@ -74,35 +74,35 @@ def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, no
     yield from locked(destination)
     rows = yield from ask(_NAMED, destination=destination, control_id=control_id)
     if not rows:
-        return Heard("unmatched")
+        return StoredAck("unmatched")
     *columns, last, accepted, has_body = rows[0]
     head = head_of(columns)
     if head.state in {"sending", "indeterminate"}:
-        return Heard("too_early")
+        return StoredAck("too_early")
     result = decide(head)
     kept = result.attempt if has_body else None  # an answer is kept no longer than the message's bytes
     is_committed_again = result.state == "delivered" and result.accepted is None
     if head.state != "delivered" or accepted is not None or is_committed_again:
-        fate: Fate = "repeated" if last == ack else "unmatched"
-        yield from attempted(head.number, kept, head.state, fate, ack)
-        return Heard(fate)
+        outcome: AckOutcome = "repeated" if last == ack else "unmatched"
+        yield from store_attempt(head.number, kept, head.state, outcome, ack)
+        return StoredAck(outcome)
     if result.state == "delivered":
         yield from ask(_ACCEPTED, number=head.number, ack=ack, at=result.accepted)
-        yield from attempted(head.number, kept, result.state, result.reason, ack)
-        yield from freed_without(destination, head.study_id, [head.number])
-        return Heard("written", result)
+        yield from store_attempt(head.number, kept, result.state, result.reason, ack)
+        yield from free_lane_without(destination, head.study_id, [head.number])
+        return StoredAck("written", result)
     newer = None
     if result.state == "queued":
         result, newer = yield from _as_it_can_be(destination, result, has_body=bool(has_body))
     closed = now if result.state in {"dead_letter", "superseded"} else None
     values = {"state": result.state, "reason": result.reason, "ack": ack, "due": result.due, "closed": closed}
     yield from ask(_REFUSED, number=head.number, **values, superseded_by=newer)
-    yield from attempted(head.number, kept, result.state, result.reason, ack)
+    yield from store_attempt(head.number, kept, result.state, result.reason, ack)
     if result.holds:
         yield from hold(destination, head.study_id, result.holds, head.number, now)
-    elif result.reason == IN_LANE and (yield from freed_for_now(destination, head.study_id, result.due)):
+    elif result.reason == IN_LANE and (yield from free_refused_for_now(destination, head.study_id, result.due)):
         result = replace(result, state="queued", reason="")  # messages sent behind the first one are refused too
-    return Heard("written", result)
+    return StoredAck("written", result)
 
 
 def _as_it_can_be(destination: str, result: SendResult, *, has_body: bool) -> Steps[tuple[SendResult, int | None]]:

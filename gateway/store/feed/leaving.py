@@ -14,7 +14,7 @@ from typing import Final
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement, Steps, ask
 from gateway.store.feed.audit import noted
-from gateway.store.feed.holding import freed
+from gateway.store.feed.holding import free_lane
 from gateway.store.feed.leases import locked
 from gateway.store.feed.ledger import IS_LAST
 from gateway.store.feed.restoring import doubt_ends
@@ -76,7 +76,7 @@ _IS_HELD_SO: Final = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class OpenWork:
     """Open work of a destination: the count by state, and how many are critical.
 
     `became` is the present name of a renamed destination. `is_served` is True while a gateway with other settings
@@ -107,7 +107,7 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class ClosedWork:
     """Counts of closed work: outbox rows not sent, messages not sent, and messages that may have arrived."""
 
     untold: int
@@ -132,7 +132,7 @@ async def known(engine: Engine) -> list[str]:
     return sorted(names)
 
 
-async def left(engine: Engine, but: Collection[str], most: int = ALL) -> list[Left]:
+async def left(engine: Engine, but: Collection[str], most: int = ALL) -> list[OpenWork]:
     """Count the open work of each destination in the database, except for those `but`; `most` bounds each count.
 
     Raises:
@@ -145,12 +145,12 @@ async def left(engine: Engine, but: Collection[str], most: int = ALL) -> list[Le
         if name not in but:
             became, expires, retired = rows.get(name, ("", 0, 0))
             work = await _left(engine, name, int(retired), most)
-            work = Left(name, work.counts, work.critical, str(became), int(expires) > now)
+            work = OpenWork(name, work.counts, work.critical, str(became), int(expires) > now)
             open_work += [work] if work.open else []
     return open_work
 
 
-def retired(destination: str, reason: str, now: int, at: int) -> Steps[Closed]:
+def retired(destination: str, reason: str, now: int, at: int) -> Steps[ClosedWork]:
     """Close the open work of a destination; `now` in microseconds, `at` the same instant by the database's clock.
 
     Raises:
@@ -167,7 +167,7 @@ def retired(destination: str, reason: str, now: int, at: int) -> Steps[Closed]:
     yield from ask(_FREE_LANES, destination=destination)
     yield from ask(_RETIRE, **key)
     yield from noted("feed-retire", destination, reason, now)
-    return Closed(len(untold), len(unsent), len(in_doubt))
+    return ClosedWork(len(untold), len(unsent), len(in_doubt))
 
 
 def seen_there(destination: str, study_id: str, reason: str, now: int) -> Steps[tuple[int, int]]:
@@ -181,12 +181,12 @@ def seen_there(destination: str, study_id: str, reason: str, now: int) -> Steps[
     rows = yield from ask(_LEAVE_ROWS, **key)
     messages = yield from ask(_LEAVE_MESSAGES, **key, seen=SEEN_THERE)
     if (yield from ask(_IS_HELD_SO, **lane)):
-        yield from freed(destination, study_id)
+        yield from free_lane(destination, study_id)
     yield from noted("feed-leave", f"{destination} {study_id}", reason, now)
     return len(rows), len(messages)
 
 
-async def _left(engine: Engine, name: str, retired_at: int, most: int) -> Left:
+async def _left(engine: Engine, name: str, retired_at: int, most: int) -> OpenWork:
     key = {"destination": name, "most": most}
     rows = [
         *await engine.fetch(_ROWS, **key),
@@ -196,4 +196,4 @@ async def _left(engine: Engine, name: str, retired_at: int, most: int) -> Left:
     counts: Counter[str] = Counter()
     for state, _, count in rows:
         counts[str(state)] += int(count)
-    return Left(name, counts, sum(int(count) for _, is_critical, count in rows if is_critical))
+    return OpenWork(name, counts, sum(int(count) for _, is_critical, count in rows if is_critical))

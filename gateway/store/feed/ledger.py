@@ -91,7 +91,7 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
+class QueueCounts:
     """Counts of a destination by state; `held_for` counts held outbox rows by reason.
 
     `oldest` is when the oldest open message was made. `lanes` are the longest held of `lane_count` lanes, `held_rows`
@@ -107,12 +107,12 @@ class Stock:
     held_rows: tuple[HeldRow, ...] = ()
 
 
-async def stock(engine: Engine, destination: str, most: int) -> Stock:
+async def stock(engine: Engine, destination: str, most: int) -> QueueCounts:
     """Count a destination's rows and messages, with up to `most` held lanes and rows; `''` means no destination."""
     key = {"destination": destination}
     lanes = await engine.fetch(_LANES, **key, most=most)
     held = await engine.fetch(_HELD_ROWS, **key, state="held", most=most)
-    return Stock(
+    return QueueCounts(
         messages=_counts(await _slow(engine, _BY_STATE, **key)),
         rows=_counts(await _slow(engine, _ROWS_BY_STATE, **key)),
         held_for=_counts(await _slow(engine, _REASONS, **key, state="held")),

@@ -1,4 +1,4 @@
-"""Find messages of the feed to show: by MSH-10, report, study, accession number, or number of the patient.
+"""Find messages of the feed to show: by control id, report, study, accession number, or number of the patient.
 
 Carries out no clause of a standard; decision D39. The results hold patient data, for authorized readers only.
 """
@@ -51,7 +51,7 @@ class HeldBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownMessage:
     """Message as in the ledger; instants in microseconds. `body` is None once its bytes were deleted."""
 
     destination: str
@@ -83,7 +83,7 @@ async def study_of_report(engine: Engine, report_id: str) -> list[str]:
 
 
 async def study_of_message(engine: Engine, destination: str, control_id: str) -> list[str]:
-    """Return the study id of the message with that MSH-10, if there is one."""
+    """Return the study id of the message with that control id, if there is one."""
     rows = await engine.fetch(_STUDY_OF_MESSAGE, destination=destination, control_id=storable(control_id))
     return [str(study_id) for (study_id,) in rows]
 
@@ -106,7 +106,7 @@ async def studies_of_patient(engine: Engine, patient_id: str) -> list[str]:
     return [str(study_id) for (study_id,) in rows]
 
 
-async def messages_of_study(engine: Engine, study_id: str) -> list[Shown]:
+async def messages_of_study(engine: Engine, study_id: str) -> list[ShownMessage]:
     """Return all messages of a study, by destination, in the order in which they were made.
 
     Raises:
@@ -135,9 +135,9 @@ async def _with_identifier(engine: Engine, resource_type: str, number: str) -> S
     return await engine.fetch(_BY_TERM, **found, most=_MOST)
 
 
-def _shown(row: Row) -> Shown:
+def _shown(row: Row) -> ShownMessage:
     columns: list[Any] = list(row)
     columns[9:11] = [tuple(json.loads(one)) for one in columns[9:11]]
     body = columns[-1]
     columns[-1] = None if body is None else bytes(body)
-    return Shown(*columns)
+    return ShownMessage(*columns)

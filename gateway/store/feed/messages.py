@@ -16,7 +16,7 @@ from typing import Any, Final
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, Steps, ask, ask_each
-from gateway.store.feed.attempts import Attempt, attempted
+from gateway.store.feed.attempts import Attempt, store_attempt
 from gateway.store.feed.body_hash import ALTERED, is_as_made
 from gateway.store.feed.holding import hold
 from gateway.store.feed.leases import Lease, held
@@ -99,10 +99,10 @@ class Head:
 class SendResult:
     """Result of a claimed message; instants in microseconds.
 
-    `ack` is MSA-1; `due` is the time of the next try. `unsent` means that nothing of it was sent: the attempt does not
-    count. `holds` is the reason to hold its lane from now on, if any; `pauses` means to pause the whole destination.
-    `is_for_now` means that the receiver refused it and may take it later. `attempt` tells how and when it was sent, and
-    the answer.
+    `ack` is the code of the acknowledgement; `due` is the time of the next try. `unsent` means that nothing of it was
+    sent: the attempt does not count. `holds` is the reason to hold its lane from now on, if any; `pauses` means to
+    pause the whole destination. `is_for_now` means that the receiver refused it and may take it later. `attempt` tells
+    how and when it was sent, and the answer.
     """
 
     head: Head
@@ -198,7 +198,7 @@ def write_result(destination: str, result: SendResult, now: int) -> Steps[None]:
         closed=now if is_closed else None,
     )
     if settled:
-        yield from attempted(result.head.number, result.attempt, result.state, result.reason, result.ack)
+        yield from store_attempt(result.head.number, result.attempt, result.state, result.reason, result.ack)
     if settled and result.holds:
         yield from hold(destination, result.head.study_id, result.holds, result.head.number, now)
 

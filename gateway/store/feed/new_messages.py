@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from gateway.store.database.statements import Statement, Steps, ask, ask_each
 from gateway.store.feed.body_hash import body_hash
-from gateway.store.feed.holding import freed_without, hold, is_held, lanes_held
+from gateway.store.feed.holding import free_lane_without, hold, is_held, lanes_held
 from gateway.store.feed.leases import Lease, held
 from gateway.store.feed.messages import IN_LANE, NEVER
-from gateway.store.feed.outbox import Settled, settle
-from gateway.store.feed.sent import Sent, left_in_doubt, sent_of, taken_back
+from gateway.store.feed.outbox import SettledRow, settle
+from gateway.store.feed.sent import SentState, cancel_unsent, postpone_doubtful, sent_of
 from gateway.store.feed.states import MessageState
 from gateway.store.studies.intake import REVISIONS
 
@@ -97,14 +97,14 @@ class ComposedStudy:
 
     study_id: str
     revision: int
-    settled: Sequence[Settled]
+    settled: Sequence[SettledRow]
     messages: Sequence[NewMessage]
-    sent: Sent | None = None
+    sent: SentState | None = None
     takes_back: Mapping[bool, str] = field(default_factory=dict)
     holds: str = ""
 
 
-def all_made(lease: Lease, of_studies: Sequence[ComposedStudy], now: int) -> Steps[list[list[int] | None]]:
+def store_composed(lease: Lease, of_studies: Sequence[ComposedStudy], now: int) -> Steps[list[list[int] | None]]:
     """Store the composed messages of several studies in one commit; return the message numbers of each study.
 
     None stands for a study that changed since, or of which more was sent: nothing of it is stored.
@@ -134,12 +134,12 @@ def all_made(lease: Lease, of_studies: Sequence[ComposedStudy], now: int) -> Ste
     return [numbers.get(one.study_id) for one in of_studies]
 
 
-def _sent_of_current(destination: str, of_studies: Sequence[ComposedStudy]) -> Steps[dict[str, Sent]]:
+def _sent_of_current(destination: str, of_studies: Sequence[ComposedStudy]) -> Steps[dict[str, SentState]]:
     """Return the sent state of those studies that are unchanged since their messages were composed.
 
     The outbox rows of their messages must still wait.
     """
-    ids = [one.study_id for one in of_studies]
+    ids = [study.study_id for study in of_studies]
     rows = yield from ask(REVISIONS, study_ids=json.dumps(ids))
     revisions = {str(study_id): int(revision) for study_id, revision in rows}
     has = yield from sent_of(destination, ids)
@@ -147,15 +147,15 @@ def _sent_of_current(destination: str, of_studies: Sequence[ComposedStudy]) -> S
         int(number) for (number,) in (yield from ask(_WAITING, destination=destination, study_ids=json.dumps(ids)))
     }
     return {
-        one.study_id: has[one.study_id]
-        for one in of_studies
-        if revisions.get(one.study_id) == one.revision
-        and one.sent in (None, has[one.study_id])
-        and all(row.number in waiting for row in one.settled)  # otherwise a plan stops those rows
+        study.study_id: has[study.study_id]
+        for study in of_studies
+        if revisions.get(study.study_id) == study.revision
+        and study.sent in (None, has[study.study_id])
+        and all(row.number in waiting for row in study.settled)  # otherwise a plan stops those rows
     }
 
 
-def given_up(lease: Lease, settled: Sequence[Settled], now: int) -> Steps[None]:
+def settle_failed(lease: Lease, settled: Sequence[SettledRow], now: int) -> Steps[None]:
     """Settle rows that no message could be composed of.
 
     Raises:
@@ -170,12 +170,12 @@ def _kept_back(destination: str, of_study: ComposedStudy, now: int) -> Steps[Non
     lane = destination, of_study.study_id
     gone = []
     for is_draft, reason in of_study.takes_back.items():
-        gone += yield from taken_back(*lane, reason, now, is_draft=is_draft)
+        gone += yield from cancel_unsent(*lane, reason, now, is_draft=is_draft)
     if of_study.holds:
         yield from hold(*lane, of_study.holds, None, now)
-        yield from left_in_doubt(*lane, NEVER)
+        yield from postpone_doubtful(*lane, NEVER)
     else:
-        yield from freed_without(*lane, gone)
+        yield from free_lane_without(*lane, gone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +192,8 @@ class _Lane:
         return {"destination": self.destination, "study_id": self.study_id}
 
 
-def added(destination: str, study_id: str, message: NewMessage, now: int) -> Steps[int | None]:
-    """Add a message to its lane; None if a message with its MSH-10 exists, which has the same content."""
+def add_message(destination: str, study_id: str, message: NewMessage, now: int) -> Steps[int | None]:
+    """Add a message to its lane; None if a message with its control id exists, which has the same content."""
     blocked = yield from is_held(destination, study_id)
     number = yield from _added(_Lane(destination, study_id, is_held=blocked, is_open=True), message, now)
     if number is not None:
@@ -226,6 +226,6 @@ def _added(lane: _Lane, message: NewMessage, now: int) -> Steps[int | None]:
         return number
     if message.is_whole:
         gone = yield from ask(_SUPERSEDE, **lane.key, restates=message.restates, number=number, now=now)
-        yield from freed_without(lane.destination, lane.study_id, [int(row[0]) for row in gone])
+        yield from free_lane_without(lane.destination, lane.study_id, [int(row[0]) for row in gone])
     yield from ask(_PREFER, **lane.key, priority=message.priority)
     return number

@@ -42,7 +42,7 @@ _MOST_OF_A_STUDY: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingRow:
     """Outbox row to compose a message of; instants in microseconds, `is_move` as in `store.feed.moves`."""
 
     number: int
@@ -59,7 +59,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettledRow:
     """Final state of an outbox row; `reason` is a code."""
 
     number: int
@@ -78,24 +78,24 @@ class Outbox:
         rows = await self._engine.fetch(_DUE, destination=destination, now=micros(now), most=most)
         return list(dict.fromkeys(str(study_id) for (study_id,) in rows))
 
-    async def waiting(self, destination: str, study_ids: Sequence[str]) -> dict[str, list[Waiting]]:
+    async def waiting(self, destination: str, study_ids: Sequence[str]) -> dict[str, list[WaitingRow]]:
         """Return all waiting rows of each study, in the order in which they were decided."""
         key = {"study_ids": json.dumps(study_ids), "destination": destination}
-        rows_of: dict[str, list[Waiting]] = {study_id: [] for study_id in study_ids}
+        rows_of: dict[str, list[WaitingRow]] = {study_id: [] for study_id in study_ids}
         rows = await self._engine.fetch(_WAITING, **key, most=_MOST_OF_A_STUDY * len(study_ids))
         for study_id, number, report_id, kind, version, replay, priority, *more in rows:
-            row = Waiting(int(number), str(report_id), str(kind), str(version), int(replay), int(priority), *more)
+            row = WaitingRow(int(number), str(report_id), str(kind), str(version), int(replay), int(priority), *more)
             rows_of[str(study_id)].append(row)
         return rows_of
 
 
-def settle(rows: Sequence[Settled], now: int) -> Steps[None]:
+def settle(rows: Sequence[SettledRow], now: int) -> Steps[None]:
     """Store the final states of rows that waited or were held."""
     values = [{"number": one.number, "state": one.state, "reason": one.reason, "now": now} for one in rows]
     yield from ask_each(_SETTLE, values)
 
 
-def look_again(lease: Lease, reason: str, now: int) -> Steps[None]:
+def retry_held(lease: Lease, reason: str, now: int) -> Steps[None]:
     """Return rows to the queue that were held for a reason which may be gone.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, Values, ask, ask_each
-from gateway.store.feed.holding import freed_without
+from gateway.store.feed.holding import free_lane_without
 from gateway.store.feed.leases import Lease, held, locked
 from gateway.store.feed.moves import MOVED
 from gateway.store.feed.resending import BEHIND, USUAL
@@ -77,7 +77,7 @@ _MANY: Final = 20  # a plan of more messages than this goes behind everything ne
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class PlanInput:
     """Study with its ledger entries, from which a plan is made.
 
     `is_let_go` is True if an operator has just decided that its stopped rows go out.
@@ -107,7 +107,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class PlannedRow:
     """Row of a plan; `signed` in microseconds."""
 
     number: int
@@ -119,7 +119,7 @@ class Waits:
     signed: int | None
 
 
-async def readings(engine: Engine, destination: str) -> AsyncIterator[list[Reading]]:
+async def readings(engine: Engine, destination: str) -> AsyncIterator[list[PlanInput]]:
     """Yield all studies with signed reports and their ledger entries, a page of reports at a time."""
     after = ""
     while rows := await engine.fetch(_PAGE, after=after, most=_AT_A_TIME):
@@ -128,7 +128,7 @@ async def readings(engine: Engine, destination: str) -> AsyncIterator[list[Readi
         after = str(rows[-1][0])
 
 
-async def reading(engine: Engine, destination: str, study_id: str) -> Reading:
+async def reading(engine: Engine, destination: str, study_id: str) -> PlanInput:
     """Return the ledger entries of one study."""
     return (await _read(engine, destination, [study_id]))[0]
 
@@ -142,21 +142,21 @@ async def undecided(engine: Engine, destination: str) -> int:
     return count
 
 
-async def _read(engine: Engine, destination: str, study_ids: Sequence[str]) -> list[Reading]:
+async def _read(engine: Engine, destination: str, study_ids: Sequence[str]) -> list[PlanInput]:
     asked = {"study_ids": json.dumps(list(study_ids))}
     completed = _by_study(await engine.fetch(_COMPLETED, **asked)) if study_ids else {}
     rows = _by_study(await engine.fetch(_ROWS, **asked)) if study_ids else {}
     messages = _by_study(await engine.fetch(_MESSAGES, **asked, destination=destination)) if study_ids else {}
     doubtful = await doubtful_lanes(engine, destination)
     return [
-        Reading(
-            one,
-            [str(row[1]) for row in completed.get(one, ())],
-            rows.get(one, ()),
-            messages.get(one, ()),
-            one in doubtful,
+        PlanInput(
+            study_id,
+            [str(row[1]) for row in completed.get(study_id, ())],
+            rows.get(study_id, ()),
+            messages.get(study_id, ()),
+            study_id in doubtful,
         )
-        for one in study_ids
+        for study_id in study_ids
     ]
 
 
@@ -168,20 +168,20 @@ def _by_study(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class PlanChange:
     """Changes that a plan makes to a study: rows by number, new rows, and its messages at the destination.
 
     `revision` is the study's revision.
     """
 
     destination: str
-    of: Reading
+    of: PlanInput
     revision: int
     rows: Sequence[Values]
     new: Sequence[Values]
 
 
-def change(lease: Lease | None, changed: Changed, now: int) -> Steps[None]:
+def change(lease: Lease | None, changed: PlanChange, now: int) -> Steps[None]:
     """Store the changes that a plan makes to a study.
 
     Raises:
@@ -201,10 +201,10 @@ def change(lease: Lease | None, changed: Changed, now: int) -> Steps[None]:
     yield from ask_each(ADD_CAUSE, [{**one, "study_id": study_id, "now": now} for one in changed.new])
     gone = _unsent(messages, *_reports(changed))
     yield from ask_each(_GIVE_UP, [{"number": one, "now": now} for one in gone])
-    yield from freed_without(changed.destination, study_id, gone)
+    yield from free_lane_without(changed.destination, study_id, gone)
 
 
-def _reports(changed: Changed) -> tuple[set[str], set[str]]:
+def _reports(changed: PlanChange) -> tuple[set[str], set[str]]:
     """Return the reports of a study with something to stop, and those with something owed."""
     states = {int(row[2]): (str(row[1]), str(row[6])) for row in changed.of.rows if row[5] == changed.destination}
     by_number = {one["number"]: str(one["state"]) for one in changed.rows}
@@ -237,9 +237,9 @@ def _saying(messages: Sequence[Row], number: int, report_id: str) -> Iterator[tu
             yield bool(is_sent), about
 
 
-async def waiting(engine: Engine, destination: str, most: int | None = None) -> list[Waits]:
+async def waiting(engine: Engine, destination: str, most: int | None = None) -> list[PlannedRow]:
     """Return all rows of a destination's plan; if there are more than `most`, at least that many."""
-    rows_found: list[Waits] = []
+    rows_found: list[PlannedRow] = []
     for state in (PLANNED, TO_STOP):
         after, key = 0, {"destination": destination, "state": state, "most": _AT_A_TIME}
         while (most is None or len(rows_found) <= most) and (rows := await engine.fetch(_OF_STATE, **key, after=after)):
@@ -249,7 +249,7 @@ async def waiting(engine: Engine, destination: str, most: int | None = None) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class StoppedRow:
     """Row to stop: its state afterwards, with the reason, and whether a message was made of it."""
 
     number: int
@@ -260,7 +260,7 @@ class Stop:
     is_made: bool
 
 
-def applied(destination: str, adds: Sequence[Waits], stops: Sequence[Stop], now: int) -> Steps[None]:
+def applied(destination: str, adds: Sequence[PlannedRow], stops: Sequence[StoppedRow], now: int) -> Steps[None]:
     """Queue the planned rows, behind everything new if there are many, and stop the rows to stop.
 
     A report that a message carries beside another, owed report is sent all the same.
@@ -274,7 +274,7 @@ def applied(destination: str, adds: Sequence[Waits], stops: Sequence[Stop], now:
             yield from ask(_END_STOP, number=stop.number, **became, now=now)
 
 
-def left(destination: str, adds: Sequence[Waits], stops: Sequence[Stop], now: int) -> Steps[None]:
+def left(destination: str, adds: Sequence[PlannedRow], stops: Sequence[StoppedRow], now: int) -> Steps[None]:
     """Leave the planned rows unsent, and queue the rows to stop, to be composed from the study's later state."""
     yield from locked(destination)
     yield from ask_each(_LEAVE, [{"number": one.number, "now": now} for one in adds])
@@ -283,7 +283,7 @@ def left(destination: str, adds: Sequence[Waits], stops: Sequence[Stop], now: in
             yield from ask(_GO_ON, number=stop.number, made=int(stop.is_made), now=now)
 
 
-def _told_already(destination: str, stop: Stop, now: int) -> Steps[bool]:
+def _told_already(destination: str, stop: StoppedRow, now: int) -> Steps[bool]:
     """Settle a row to stop if a message with another report includes it anyway; otherwise return False."""
     messages = yield from ask(_MESSAGES, study_ids=json.dumps([stop.study_id]), destination=destination)
     is_said = any(_saying(messages, stop.number, stop.report_id))
@@ -292,6 +292,6 @@ def _told_already(destination: str, stop: Stop, now: int) -> Steps[bool]:
     return is_said
 
 
-def _waits(row: Row) -> Waits:
+def _waits(row: Row) -> PlannedRow:
     number, study_id, report_id, state, reason, is_critical, signed = row
-    return Waits(int(number), str(study_id), str(report_id), str(state), str(reason), bool(is_critical), signed)
+    return PlannedRow(int(number), str(study_id), str(report_id), str(state), str(reason), bool(is_critical), signed)

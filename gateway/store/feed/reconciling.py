@@ -68,7 +68,7 @@ class LedgerMessage:
 
 
 @dataclass(slots=True)
-class Record:
+class ReportRecord:
     """Signed report in the store: when it was signed (or first seen signed), its rows and its messages, in order.
 
     `stale_at` are destinations that an old copy of a message about its study may still reach (D33).
@@ -85,10 +85,10 @@ class LedgerRecords:
     """Study in the store, with its signed reports by id."""
 
     is_external: bool
-    reports: dict[str, Record] = field(default_factory=dict)
+    reports: dict[str, ReportRecord] = field(default_factory=dict)
 
 
-async def recorded(engine: Engine, study_ids: Sequence[str]) -> dict[str, LedgerRecords]:
+async def report_records(engine: Engine, study_ids: Sequence[str]) -> dict[str, LedgerRecords]:
     """Return those of these studies that are stored, by id."""
     asked = {"study_ids": json.dumps(list(study_ids))}
     records = {
@@ -97,7 +97,7 @@ async def recorded(engine: Engine, study_ids: Sequence[str]) -> dict[str, Ledger
     }
     for study_id, report_id, signed in await engine.fetch(_REPORTS, **asked):
         if str(study_id) in records:  # it was stored in between
-            records[str(study_id)].reports[str(report_id)] = Record(None if signed is None else int(signed))
+            records[str(study_id)].reports[str(report_id)] = ReportRecord(None if signed is None else int(signed))
     for study_id, report_id, destination, _, state, reason, decided, version in await engine.fetch(_ROWS, **asked):
         record = _record(records, study_id, report_id)
         if record is not None:
@@ -121,5 +121,5 @@ async def critical_results(engine: Engine, study_id: str) -> set[str]:
     return {one.report_id for one in study.reports if one.is_critical is True} if study is not None else set()
 
 
-def _record(found: dict[str, LedgerRecords], study_id: str, report_id: str) -> Record | None:
+def _record(found: dict[str, LedgerRecords], study_id: str, report_id: str) -> ReportRecord | None:
     return found[str(study_id)].reports.get(str(report_id)) if str(study_id) in found else None

@@ -1,8 +1,8 @@
 """Rename a destination: with its ledger, its queue, its pause and its lease, in one transaction.
 
 Carries out no clause of a standard; decision D31. Messages in hand are in doubt afterwards, as after any change of
-holder. No process can hold the old name again, nor the new one before the old lease expires. MSH-10 is still made from
-the first name, so that nothing is sent again as a different message.
+holder. No process can hold the old name again, nor the new one before the old lease expires. Control ids are still made
+from the first name, so that nothing is sent again as a different message.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ async def now_called(engine: Engine, name: str) -> str:
 
 
 async def origin(engine: Engine, name: str) -> str:
-    """Return the first name of a destination, from which MSH-10 is made."""
+    """Return the first name of a destination, from which control ids are made."""
     rows = await engine.fetch(_NAMES, name=name)
     return str(rows[0][1] if rows else "") or name
 

@@ -1,7 +1,7 @@
 """Replays: outbox rows of kind `replay`, and messages sent again as they once were.
 
 Carries out no clause of a standard; decision D35. Each replay of a report to a destination has the next number, and so
-an MSH-10 of its own.
+a control id of its own.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Resend:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class LaneMessage:
     """Message of a lane as it was made. `body` is None once its bytes were deleted.
 
     `is_altered` is True if the bytes differ from those that were made.
@@ -114,13 +114,13 @@ async def signed_within(engine: Engine, since: int, until: int) -> AsyncIterator
         after, report_id = int(rows[-1][0]), str(rows[-1][1])
 
 
-async def taken(engine: Engine, destination: str, study_id: str) -> set[str]:
+async def accepted_reports(engine: Engine, destination: str, study_id: str) -> set[str]:
     """Return the ids of a study's reports that a destination took at least once."""
     rows = await engine.fetch(_TAKEN, destination=destination, study_id=study_id)
     return {report_id for (listed,) in rows for report_id in json.loads(listed)}
 
 
-def resent(destination: str, resends: Sequence[Resend], now: int) -> Steps[None]:
+def queue_replays(destination: str, resends: Sequence[Resend], now: int) -> Steps[None]:
     """Queue replays of reports in their present state; rows that kept a report from being sent are settled."""
     yield from locked(destination)
     for resend in resends:
@@ -129,13 +129,13 @@ def resent(destination: str, resends: Sequence[Resend], now: int) -> Steps[None]
     yield from ask_each(_SAID, [{**one, "destination": destination, "now": now} for one in reports])
 
 
-def numbered(destination: str, resend: Resend, now: int) -> Steps[tuple[int, int]]:
+def insert_replay_row(destination: str, resend: Resend, now: int) -> Steps[tuple[int, int]]:
     """Insert the outbox row for an as-sent replay; return its number and the replay count."""
     rows = yield from ask(_REPLAY, **_columns(destination, resend, now), state="rendered", settled=now)
     return int(rows[0][0]), int(rows[0][1])
 
 
-def lane(destination: str, study_id: str) -> Steps[list[Stored]]:
+def lane(destination: str, study_id: str) -> Steps[list[LaneMessage]]:
     """Return all messages of a lane, in order."""
     rows = yield from ask(_OF_LANE, destination=destination, study_id=study_id)
     return [_stored(row) for row in rows]
@@ -159,10 +159,10 @@ def _columns(destination: str, resend: Resend, now: int) -> dict[str, Any]:
     }
 
 
-def _stored(row: Row) -> Stored:
+def _stored(row: Row) -> LaneMessage:
     number, report_id, kind, version, restates, numbers, reports, patient_id, *more = row
     is_whole, is_draft, is_critical, signed, state, sent, kept, body = more
-    return Stored(
+    return LaneMessage(
         int(number),
         str(report_id),
         str(kind),

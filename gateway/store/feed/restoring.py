@@ -14,10 +14,10 @@ from typing import Final
 
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement, Steps, ask, ask_each
-from gateway.store.feed.holding import freed, hold
+from gateway.store.feed.holding import free_lane, hold
 from gateway.store.feed.leases import PAUSED, locked, resumed
 from gateway.store.feed.messages import NEVER, NUMBER_SENT, REFUSED
-from gateway.store.feed.resending import USUAL, Resend, numbered
+from gateway.store.feed.resending import USUAL, Resend, insert_replay_row
 from gateway.store.feed.states import BREAKER_REASONS, HOLD_FEED, MAY_HAVE_BEEN_SENT, RESTORED
 
 EPOCH: Final = "feed-epoch"
@@ -139,7 +139,7 @@ async def epoch(engine: Engine) -> str:
     return str(rows[0][0]) if rows else ""
 
 
-async def heard(engine: Engine) -> dict[str, int]:
+async def recorded_batches(engine: Engine) -> dict[str, int]:
     """Return, by journal, how many of its batches the database has seen.
 
     Raises:
@@ -149,7 +149,7 @@ async def heard(engine: Engine) -> dict[str, int]:
     return {str(name).removeprefix(_BATCHES): int(value) for name, value in rows}
 
 
-def hear(batches: dict[str, int]) -> Steps[None]:
+def record_batches(batches: dict[str, int]) -> Steps[None]:
     """Store how many batches of each journal the database has seen."""
     yield from ask_each(_HEAR, [{"name": f"{_BATCHES}{one}", "value": str(n)} for one, n in batches.items()])
 
@@ -186,8 +186,8 @@ async def known_destinations(engine: Engine) -> list[str]:
     return [str(name) for (name,) in rows]
 
 
-def paused_as(destinations: Collection[str], reason: str, now: int) -> Steps[None]:
-    """Pause destinations for an overriding reason; `gone_on` brings back the earlier reason."""
+def pause_overriding(destinations: Collection[str], reason: str, now: int) -> Steps[None]:
+    """Pause destinations for an overriding reason; `resume_overridden` brings back the earlier reason."""
     for name in destinations:
         yield from locked(name)
         ((was,),) = yield from ask(PAUSED, name=name)
@@ -209,7 +209,7 @@ def paused_beside(destination: str) -> Steps[list[str]]:
     return list(json.loads(rows[0][0])) if rows else []
 
 
-def gone_on(destination: str, now: int) -> Steps[str]:
+def resume_overridden(destination: str, now: int) -> Steps[str]:
     """Resume a destination; return the earlier reason for which it stays paused, or nothing."""
     yield from locked(destination)
     beside = yield from paused_beside(destination)
@@ -221,7 +221,7 @@ def gone_on(destination: str, now: int) -> Steps[str]:
     return beside[-1]
 
 
-def replayed(lane: Sequence[JournaledMessage], now: int) -> Steps[str]:
+def restore_lane(lane: Sequence[JournaledMessage], now: int) -> Steps[str]:
     """Store what the journal has of one lane, in order, each message once; return why the lane is then held.
 
     Other open messages of the lane are superseded. An operator must free the lane if it was held at the last message,
@@ -248,7 +248,7 @@ def replayed(lane: Sequence[JournaledMessage], now: int) -> Steps[str]:
         ids, by = json.dumps([one.control_id for one in lane]), next((row for _, row in lost if row is not None), None)
         yield from ask(_OVERTAKEN, **key, by=by, until=lost[0][0], now=now, control_ids=ids)
     if since and any(one.state in _CLOSED and one.at > int(since[0][0]) for one in lane):
-        yield from freed(destination, study_id)
+        yield from free_lane(destination, study_id)
     if holds:
         yield from hold(destination, study_id, holds, number, now)
     return holds
@@ -280,7 +280,7 @@ def _added(entry: JournaledMessage, now: int) -> Steps[int | None]:
     if entry.state not in _CLOSED:
         return None
     resend = Resend(entry.study_id, entry.report_id, "", entry.is_critical, USUAL, entry.signed)
-    outbox, _ = yield from numbered(entry.destination, resend, now)
+    outbox, _ = yield from insert_replay_row(entry.destination, resend, now)
     rows = yield from ask(
         _ADD,
         outbox=outbox,
@@ -330,13 +330,13 @@ def _sent_numbers(entry: JournaledMessage, now: int) -> list[dict[str, object]]:
     ]
 
 
-def held_back(destinations: Collection[str], since: int | None, now: int) -> Steps[int]:
+def hold_destinations(destinations: Collection[str], since: int | None, now: int) -> Steps[int]:
     """Pause destinations as the service starts; return the number of lanes held.
 
     If the database was restored to its state at `since`, everything open there may have been sent, so each lane is held
     for an operator. Changes in AutoScribe between then and now are held too, once they are ingested.
     """
-    yield from paused_as(destinations, HOLD_FEED, now)
+    yield from pause_overriding(destinations, HOLD_FEED, now)
     count = 0
     for name in destinations if since is not None else ():
         yield from ask(_HEAR, name=f"{_DOUBT}{name}", value=f"{since} {now}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.store.database.statements import Statement, Steps, ask, ask_each
-from gateway.store.feed.attempts import forgotten
+from gateway.store.feed.attempts import delete_attempts
 
 _PURGE: Final = Statement(
     "UPDATE message SET has_body = 0 WHERE number IN (SELECT number FROM message WHERE closed < :before"
@@ -24,5 +24,5 @@ def purged(before: int, most: int) -> Steps[int]:
     """Delete the bytes of at most `most` messages settled before that instant (microseconds); return their number."""
     rows = yield from ask(_PURGE, before=before, most=most)
     yield from ask_each(_DROP, [{"number": int(number)} for (number,) in rows])
-    yield from forgotten([int(number) for (number,) in rows])
+    yield from delete_attempts([int(number) for (number,) in rows])
     return len(rows)

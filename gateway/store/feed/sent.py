@@ -43,7 +43,7 @@ _OF_NO_USE: Final[frozenset[MessageState]] = frozenset({"dead_letter", "supersed
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentState:
     """Sent state of a study: everything that a destination has of it, or may have.
 
     `numbers` maps a report id to its filler order numbers, each with its present patient: empty once withdrawn, or
@@ -59,16 +59,16 @@ class Sent:
     restored: Mapping[str, frozenset[str]] = field(default_factory=dict)
     is_open: bool = field(default=False, compare=False)
 
-    def without(self, taken_back: Collection[str]) -> Sent:
+    def without(self, withdrawn: Collection[str]) -> SentState:
         """Return a copy in which these numbers are withdrawn."""
         numbers = {
-            report_id: {number: "" if number in taken_back else whose for number, whose in found.items()}
-            for report_id, found in self.numbers.items()
+            report_id: {number: "" if number in withdrawn else whose for number, whose in sent_under.items()}
+            for report_id, sent_under in self.numbers.items()
         }
         return replace(self, numbers=numbers)
 
 
-async def read_sent(engine: Engine, destination: str, study_ids: Sequence[str]) -> dict[str, Sent]:
+async def read_sent(engine: Engine, destination: str, study_ids: Sequence[str]) -> dict[str, SentState]:
     """Read what a destination has of each of these studies.
 
     Raises:
@@ -78,14 +78,14 @@ async def read_sent(engine: Engine, destination: str, study_ids: Sequence[str]) 
     return _each(study_ids, await engine.fetch(_NUMBERS, **asked), await engine.fetch(_LANE, **asked))
 
 
-def sent_of(destination: str, study_ids: Sequence[str]) -> Steps[dict[str, Sent]]:
+def sent_of(destination: str, study_ids: Sequence[str]) -> Steps[dict[str, SentState]]:
     """Read what a destination has of each of these studies, within a transaction."""
     asked = {"destination": destination, "study_ids": json.dumps(study_ids)}
     numbers = yield from ask(_NUMBERS, **asked)
     return _each(study_ids, numbers, (yield from ask(_LANE, **asked)))
 
 
-def taken_back(destination: str, study_id: str, reason: str, now: int, *, is_draft: bool) -> Steps[list[int]]:
+def cancel_unsent(destination: str, study_id: str, reason: str, now: int, *, is_draft: bool) -> Steps[list[int]]:
     """Cancel the unsent messages of a study; return their numbers.
 
     Withdrawals for another patient stay: they are owed whatever happens to the study (D13).
@@ -95,12 +95,12 @@ def taken_back(destination: str, study_id: str, reason: str, now: int, *, is_dra
     return [int(number) for (number,) in rows]
 
 
-def left_in_doubt(destination: str, study_id: str, until: int) -> Steps[None]:
+def postpone_doubtful(destination: str, study_id: str, until: int) -> Steps[None]:
     """Keep messages in doubt from being sent again until then."""
     yield from ask(_LEAVE, destination=destination, study_id=study_id, until=until)
 
 
-def _each(study_ids: Sequence[str], numbers: Sequence[Row], messages: Sequence[Row]) -> dict[str, Sent]:
+def _each(study_ids: Sequence[str], numbers: Sequence[Row], messages: Sequence[Row]) -> dict[str, SentState]:
     """Group the rows by study, and return the sent state of each."""
     of_study: dict[str, tuple[list[Row], list[Row]]] = {study_id: ([], []) for study_id in study_ids}
     for study_id, *row in numbers:
@@ -110,14 +110,14 @@ def _each(study_ids: Sequence[str], numbers: Sequence[Row], messages: Sequence[R
     return {study_id: _sent(*rows) for study_id, rows in of_study.items()}
 
 
-def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> Sent:
+def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> SentState:
     whose = _whose(messages)
     numbers_of: dict[str, dict[str, str]] = {}
     for report_id, number in numbers:
         numbers_of.setdefault(str(report_id), {})[str(number)] = whose.get(str(number), "")
     with_it = [listed for state, is_draft, listed, *_ in messages if state in _WITH_IT and not is_draft]
     states = {state for state, *_ in messages}
-    return Sent(
+    return SentState(
         numbers_of,
         frozenset(number for listed in with_it for number in json.loads(listed)),
         is_in_hand="sending" in states,

@@ -45,7 +45,7 @@ class StandingAlert:
 
     `cases` are rows by their number (0: the condition as a whole); without cases, the alert is over. `told` maps each
     address to the cases it was notified of. `studies` are those of a condition as a whole or, once it is over, of the
-    last cases. A case is acknowledged if it began by `acknowledged`.
+    last cases. A case is acknowledged if it began by `acknowledge_alerts`.
     """
 
     code: str
@@ -73,7 +73,7 @@ async def standing_alerts(engine: Engine) -> list[StandingAlert]:
     return [_alert(row) for row in await engine.fetch(ALERTS, most=_MOST)]
 
 
-def kept(alerts: Sequence[StandingAlert]) -> Steps[None]:
+def store_alerts(alerts: Sequence[StandingAlert]) -> Steps[None]:
     """Store alerts as they are now, and delete those that are over and fully notified.
 
     Acknowledgements made meanwhile stay.
@@ -83,7 +83,7 @@ def kept(alerts: Sequence[StandingAlert]) -> Steps[None]:
     yield from ask_each(_FORGET, [{"code": one.code, "destination": one.destination} for one in ended])
 
 
-def acknowledged(code: str, destination: str | None, who: str, now: int) -> Steps[list[StandingAlert]]:
+def acknowledge_alerts(code: str, destination: str | None, who: str, now: int) -> Steps[list[StandingAlert]]:
     """Acknowledge the standing alerts of a condition, at one destination or at all; return them as they were before."""
     rows = yield from ask(_OF_CODE, code=code)
     alerts = [one for one in map(_alert, rows) if one.cases and destination in {None, one.destination}]

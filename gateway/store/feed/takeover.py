@@ -14,12 +14,12 @@ from typing import Final, Literal
 
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, ask
-from gateway.store.feed.attempts import attempted, broken_off
-from gateway.store.feed.holding import freed_without, hold
+from gateway.store.feed.attempts import store_attempt, store_broken_attempts
+from gateway.store.feed.holding import free_lane_without, hold
 from gateway.store.feed.leases import Lease, held, locked
 from gateway.store.feed.messages import IN_DOUBT, NEVER, SendResult, write_result
 from gateway.store.feed.moves import MOVED
-from gateway.store.feed.sent import left_in_doubt
+from gateway.store.feed.sent import postpone_doubtful
 
 OLD_COPY: Final = "old-copy"  # reason of a held lane, or of a report that is open
 Repair = Literal["not_needed", "restated", "held"]
@@ -64,14 +64,14 @@ _RESTATE: Final = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Stale:
+class StaleMessage:
     """Message of which an old copy may have arrived after a newer one."""
 
     number: int
     study_id: str
 
 
-def taken_over(lease: Lease, results: Sequence[SendResult], most: int, now: int, until: int) -> Steps[list[int]]:
+def take_over(lease: Lease, results: Sequence[SendResult], most: int, now: int, until: int) -> Steps[list[int]]:
     """Queue again, byte for byte, what the last holder had in hand and may have sent; return the message numbers.
 
     `results` are results of messages that this process had in hand itself and could not store. The lane of a message in
@@ -84,44 +84,44 @@ def taken_over(lease: Lease, results: Sequence[SendResult], most: int, now: int,
     yield from held(lease)
     for result in results:
         if result.state == "delivered":
-            yield from heard(lease.destination, result, now)
+            yield from record_delivery(lease.destination, result, now)
         else:
             yield from write_result(lease.destination, result, now)
     rows = yield from ask(_TAKEN_OVER, destination=lease.destination, now=now, until=until)
-    yield from broken_off([int(number) for number, *_ in rows], now)
+    yield from store_broken_attempts([int(number) for number, *_ in rows], now)
     for number, study_id, doubts in rows:
         if doubts > most:
             yield from hold(lease.destination, str(study_id), IN_DOUBT, int(number), now)
-            yield from left_in_doubt(lease.destination, str(study_id), NEVER)
+            yield from postpone_doubtful(lease.destination, str(study_id), NEVER)
     return [int(number) for number, *_ in rows]
 
 
-def heard(destination: str, result: SendResult, now: int) -> Steps[bool]:
+def record_delivery(destination: str, result: SendResult, now: int) -> Steps[bool]:
     """Store that a message was delivered, as acknowledged, whoever has the lease; False if it was settled before."""
     yield from locked(destination)
     columns = {"ack": result.ack, "committed": result.committed, "accepted": result.accepted, "now": now}
     rows = yield from ask(_HEARD, number=result.head.number, **columns)
     if rows:
-        yield from attempted(result.head.number, result.attempt, result.state, result.reason, result.ack)
+        yield from store_attempt(result.head.number, result.attempt, result.state, result.reason, result.ack)
     if rows and result.holds:
         yield from hold(destination, result.head.study_id, result.holds, result.head.number, now)
     elif rows:
-        yield from freed_without(destination, result.head.study_id, [result.head.number])
+        yield from free_lane_without(destination, result.head.study_id, [result.head.number])
     return bool(rows)
 
 
-def wrote_late(number: int, until: int) -> Steps[None]:
+def record_late_write(number: int, until: int) -> Steps[None]:
     """Record that a message was sent when the lease may have expired; until `until` it may arrive after newer ones."""
     yield from ask(_LATE, number=number, until=until)
 
 
-async def stale(engine: Engine, destination: str, now: int) -> list[Stale]:
+async def old_copies(engine: Engine, destination: str, now: int) -> list[StaleMessage]:
     """Return the messages of which an old copy may have arrived, and no further one can arrive."""
     rows = await engine.fetch(_STALE, destination=destination, now=now, most=_MOST)
-    return [Stale(int(number), str(study_id)) for number, study_id in rows]
+    return [StaleMessage(int(number), str(study_id)) for number, study_id in rows]
 
 
-def mended(lease: Lease, old_copy: Stale, now: int, *, restates: bool) -> Steps[Repair]:
+def resend_newer(lease: Lease, old_copy: StaleMessage, now: int, *, restates: bool) -> Steps[Repair]:
     """Send newer content of a lane again, if an old copy of a message may have arrived after it.
 
     `restates` is True if the receiver replaces an order's text when it is sent again. If it would file the text twice,

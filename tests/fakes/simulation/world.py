@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from fakes.fed import destination
 from fakes.lanes import stored
@@ -22,8 +22,10 @@ from fakes.simulation.loops import Scheduler
 from fakes.simulation.network import Arrived, Manners, Network, Wire
 from fakes.simulation.store import SECOND, Direct, Distant, done, in_memory
 
+from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.deliver import destination_worker
-from gateway.feed.operator.fate import fate
+from gateway.feed.operator.report_state import report_state
+from gateway.feed.payload import PayloadKind
 from gateway.ingest.settings_in_force import wanted
 from gateway.mllp import peer
 from gateway.routing import Destination, Retry
@@ -36,8 +38,8 @@ from gateway.store.feed import messages
 from gateway.store.feed.in_force import plan_made, put_in_force
 from gateway.store.feed.leases import Lease, Leases
 from gateway.store.feed.new_messages import ComposedStudy, NewMessage
-from gateway.store.feed.outbox import Outbox, Settled
-from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.outbox import Outbox, SettledRow
+from gateway.store.feed.reconciling import report_records
 from gateway.store.feed.sent import read_sent
 from gateway.store.studies.intake import ADD_CAUSE, REVISION, Outdated
 
@@ -99,6 +101,8 @@ class Plan:
 class Writer:
     """Composer of the messages: one for each study, whose text is the study's present version."""
 
+    payload: ClassVar[PayloadKind] = HL7V2
+
     engine: Distant
     destination: Destination
     current: dict[str, int]
@@ -120,7 +124,7 @@ class Writer:
         if not rows or sent.is_in_hand or version != revision:
             return
         row = rows[-1]
-        settled = [Settled(one.number, "rendered" if one is row else "merged") for one in rows]
+        settled = [SettledRow(one.number, "rendered" if one is row else "merged") for one in rows]
         control_id = f"{study_id}.{version}.{row.number}"
         made = ComposedStudy(study_id, revision, settled, [self._message(study_id, version, control_id, row)], sent)
         try:
@@ -333,8 +337,8 @@ class World:
             self._broken(f"{study_id} is certified, and its last word is {last}")
 
     def _is_open(self, study_id: str) -> bool:
-        found = _at_once(recorded(self.direct, [study_id]))[study_id].reports  # type: ignore[arg-type]
-        return any(fate(key, one, self.destination).is_open for key, one in found.items())
+        found = _at_once(report_records(self.direct, [study_id]))[study_id].reports  # type: ignore[arg-type]
+        return any(report_state(key, one, self.destination).is_open for key, one in found.items())
 
     def _is_settled(self) -> bool:
         over = max((TROUBLE, *self.excused.values(), *(one.loop.asleep_until for one in self.gateways)))

@@ -134,19 +134,19 @@ QUIET = WEBHOOK + '[fhir]\ntime_zone = "Europe/Berlin"\n' + GOOD
     ],
 )
 def test_what_the_service_may_do_otherwise_than_one_thinks_is_noted(config, text: str, said: str) -> None:
-    notes = [note for note in config_check.doubts(load(config(text))) if "facility" not in note]
+    notes = [note for note in config_check.warnings(load(config(text))) if "facility" not in note]
     assert [note.startswith(said) for note in notes] == [True]
 
 
 @pytest.mark.parametrize("text", [WEBHOOK + SHARED, QUIET])
 def test_where_nothing_is_doubtful_nothing_is_noted_of_the_service(config, text: str) -> None:
-    assert [note for note in config_check.doubts(load(config(text))) if "facility" not in note] == []
+    assert [note for note in config_check.warnings(load(config(text))) if "facility" not in note] == []
 
 
 def test_what_a_facility_leaves_unsaid_is_noted(config) -> None:
-    notes = list(config_check.doubts(load(config(QUIET))))
+    notes = list(config_check.warnings(load(config(QUIET))))
     assert len(notes) == 4 and all(note.startswith("facility Lakeside: no ") for note in notes)
-    assert "no [[mapping.facilities]]" in next(iter(config_check.doubts(load(config(WEBHOOK)))))
+    assert "no [[mapping.facilities]]" in next(iter(config_check.warnings(load(config(WEBHOOK)))))
 
 
 EXTRA = """
@@ -191,7 +191,7 @@ def test_the_organization_of_a_facility_is_shown(config) -> None:
     ],
 )
 def test_a_policy_that_may_surprise_is_noted(config, setting: str, said: str) -> None:
-    notes = list(config_check.doubts(load(config(QUIET.replace("[mapping]\n", f"[mapping]\n{setting}\n")))))
+    notes = list(config_check.warnings(load(config(QUIET.replace("[mapping]\n", f"[mapping]\n{setting}\n")))))
     assert len(notes) == 5 and said in notes[0]
 
 
@@ -209,7 +209,7 @@ def test_a_receiver_that_the_site_cannot_serve_is_noted(config, switch: str, cur
     def notes(mapping: str, server: str = "") -> list[str]:
         text = GOOD.replace("[mapping]\n", f"{server}[mapping]\n{mapping}\n")
         receiver = f'[[mapping.receivers]]\nname = "mercy"\nbase = "generic"\n{switch}\n'
-        return [note for note in config_check.doubts(load(config(text + receiver))) if note.startswith("receiver")]
+        return [note for note in config_check.warnings(load(config(text + receiver))) if note.startswith("receiver")]
 
     (note,) = notes("")
     assert note.startswith("receiver mercy: ") and said in note
@@ -222,7 +222,7 @@ def notes_about_an_archive(config, own: str = "", **settings: str) -> list[str]:
     keys = "".join(f'{key} = "{value}"\n' for key, value in said.items())
     text = GOOD.replace("[mapping]\n", f'[mapping]\naccession_keys = ["a"]\n{keys}')
     receiver = f'[[mapping.receivers]]\nname = "archive"\nbase = "rad128"\n{own}'
-    return [note for note in config_check.doubts(load(config(text + receiver))) if note.startswith("receiver")]
+    return [note for note in config_check.warnings(load(config(text + receiver))) if note.startswith("receiver")]
 
 
 @pytest.mark.parametrize(

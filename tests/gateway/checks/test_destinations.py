@@ -82,7 +82,7 @@ def notes(config):
     def notes(text: str, site: str = SITE) -> list[str]:
         path = config(text, site)
         assert config_check.faults(path) == []
-        return [note for note in config_check.doubts(load(path)) if "estination" in note]
+        return [note for note in config_check.warnings(load(path)) if "estination" in note]
 
     return notes
 

@@ -14,11 +14,11 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
-from gateway.checks.online import findings, looked_at
+from gateway.checks.online import count_seen, findings
 from gateway.ingest.assembly import opened_store
 from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.receiver import MllpReceiver
-from gateway.sandbox.upstream import Options, open_sandbox
+from gateway.sandbox.upstream import SandboxOptions, open_sandbox
 from gateway.settings import Configuration, Database, DestinationSettings, Settings, Upstream
 from gateway.store.studies.coverage import StoredCursors
 from gateway.webhooks.signature_count import NAME
@@ -31,7 +31,7 @@ async def online(
 ) -> AsyncIterator[Configuration]:
     """Build settings for a sandbox, with further changes."""
     with listening_socket("127.0.0.1", 0) as listener:
-        options = Options(port=listener.getsockname()[1], studies=studies, switches=switches, faults=faults)
+        options = SandboxOptions(port=listener.getsockname()[1], studies=studies, switches=switches, faults=faults)
         sandbox, _ = open_sandbox(options)
         async with running(sandbox, listener):
             upstream = {"api_key": SecretStr(options.api_key), "base_url": options.base_url, "attempts": 1}
@@ -63,7 +63,7 @@ async def test_a_key_that_sees_only_what_integrations_made_looks_like_scope_self
 async def test_a_bounded_number_of_studies_is_looked_at_with_the_reports_of_the_signed(tmp_path, monkeypatch):
     monkeypatch.setattr("gateway.checks.online._READ", 13)
     async with online(tmp_path) as configuration:
-        seen = await looked_at(configuration)
+        seen = await count_seen(configuration)
     assert 0 < len(seen.studies) <= 13
     assert seen.names.total() > len(seen.studies) - 3
     assert seen.uncoded
@@ -71,7 +71,7 @@ async def test_a_bounded_number_of_studies_is_looked_at_with_the_reports_of_the_
 
 async def test_where_autoscribe_cannot_be_read_nothing_is_looked_at(tmp_path):
     async with online(tmp_path, upstream={"base_url": "http://127.0.0.1:9"}) as configuration:
-        assert (await looked_at(configuration)).studies == []
+        assert (await count_seen(configuration)).studies == []
 
 
 async def test_a_key_that_sees_nothing_is_named(tmp_path):

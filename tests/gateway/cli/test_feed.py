@@ -14,7 +14,7 @@ from gateway.feed.alerts.monitor import LEASE
 from gateway.feed.operator.arguments import counted
 from gateway.store.database.instants import instant_text
 from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.breaker import opened
+from gateway.store.feed.breaker import open_breaker
 from gateway.store.feed.leases import Leases
 from mappings.hl7v2 import receiver
 from mappings.patient.identifiers import fhir_id
@@ -204,17 +204,17 @@ async def test_an_open_circuit_breaker_is_told_of_and_gives_way_to_an_operator(s
     async with site() as here:
         await here.sync()
         async with here.here.store() as engine:
-            await engine.do(partial(opened, "ehr", "refused-for-now", 1))
+            await engine.do(partial(open_breaker, "ehr", "refused-for-now", 1))
             _, lines, _ = await here.feed("status")
             assert "  breaker   open (refused-for-now), since 1970-01-01T00:00:00.000001Z: one message probes" in lines
             _, said, _ = await here.feed("status", "--json")
             [one] = json.loads("".join(said))["destinations"]
             assert (one["breaker"], one["paused"], one["pausedSince"]) == ("refused-for-now", "", None)
             assert (await here.feed("resume", "ehr", "--yes"))[1][-1] == "ehr is sent to again"
-            await engine.do(partial(opened, "ehr", "refused-for-now", 1))
+            await engine.do(partial(open_breaker, "ehr", "refused-for-now", 1))
             assert (await here.feed("pause", "ehr", "--reason", "refused-for-now"))[1][0].startswith("ehr is paused")
             assert await here.query("SELECT paused FROM destination") == [("by hand: refused-for-now",)]
-            assert not await engine.do(partial(opened, "ehr", "refused-for-now", 1)), "it is paused already"
+            assert not await engine.do(partial(open_breaker, "ehr", "refused-for-now", 1)), "it is paused already"
 
 
 async def test_a_study_that_is_held_goes_on_and_is_sent_with_the_same_bytes(site):

@@ -19,7 +19,7 @@ from fakes.heads import head
 from gateway.cli.restored import lacking_of, lanes_of, written
 from gateway.feed.deliver.journal import Header, JournalBatch, JournalContents, encoded, entry_of, read, seal
 from gateway.store.feed.messages import SendResult
-from gateway.store.feed.restoring import held_back
+from gateway.store.feed.restoring import hold_destinations
 from mappings.patient.identifiers import short_id
 from mappings.profile import Site
 
@@ -120,7 +120,7 @@ async def test_what_was_paused_before_or_under_hold_feed_stays_so_at_the_first_r
         await here.feed("pause", "ehr", "--reason", "nothing before Monday")
         async with here.here.store() as engine:
             for since in (None, 1):
-                await engine.do(partial(held_back, ["ehr"], since, 2))
+                await engine.do(partial(hold_destinations, ["ehr"], since, 2))
         code, said, _ = await here.feed("pause", "ehr", "--reason", "they move")
         assert code == 0 and said == ["ehr is paused as hold-feed, and stays paused for your reason after that"]
         for left in ("they move", "nothing before Monday"):

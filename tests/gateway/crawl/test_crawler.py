@@ -17,7 +17,7 @@ from gateway.crawl.sweep import Sweep
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable, UpstreamFailed, UpstreamKeyRefused
 from gateway.runtime.serving import listening_socket, running
-from gateway.sandbox.upstream import Options, open_sandbox
+from gateway.sandbox.upstream import SandboxOptions, open_sandbox
 from gateway.settings import Pdf, Sync, Upstream
 from gateway.store.studies.sweep_record import read_record
 from gateway.upstream.pace import Pace
@@ -78,7 +78,7 @@ class Stage:
 async def stage(*switches, faults=(), studies=130, key="sandbox-key", latency_ms=0.0, **settings):
     with listening_socket("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-        options = Options(port=port, studies=studies, switches=switches, faults=faults, latency_ms=latency_ms)
+        options = SandboxOptions(port=port, studies=studies, switches=switches, faults=faults, latency_ms=latency_ms)
         sandbox, account = open_sandbox(options)
         log, sync, noted = Log(sandbox), Sync(**settings), Noted()
         pace = Pace(sync.concurrency, noted)

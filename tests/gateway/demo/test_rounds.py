@@ -38,7 +38,7 @@ async def test_a_round_has_the_message_of_its_own_report() -> None:
         signed = [playing.account.sign_new() for _ in range(2)]
         for one in signed:
             played = await play(playing, one.report_id, one.study_id)
-            assert (played.fate, short_id(one.report_id).encode() in played.message) == ("AA", True)
+            assert (played.state, short_id(one.report_id).encode() in played.message) == ("AA", True)
         assert (await play(playing, signed[0].report_id, signed[0].study_id)).message != played.message
 
 
@@ -60,7 +60,7 @@ async def test_a_message_that_the_listener_refuses_is_no_success() -> None:
     async with stage(FREE, ignore) as playing:
         playing.receiver.ack = "ae"
         signed = playing.account.sign_new()
-        assert (await play(playing, signed.report_id, signed.study_id)).fate == "held"
+        assert (await play(playing, signed.report_id, signed.study_id)).state == "held"
 
 
 async def test_a_message_that_does_not_reach_the_listener_makes_no_round(monkeypatch: pytest.MonkeyPatch) -> None:

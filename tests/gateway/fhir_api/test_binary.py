@@ -21,6 +21,7 @@ from starlette.routing import Route
 from gateway.fhir_api.binary import binary
 from gateway.ingest import Fetched, Pipeline
 from gateway.ingest.pdf_queue import PdfQueue
+from gateway.runtime.metrics import Metrics
 from gateway.settings import Pdf
 from gateway.store.database.statements import Statement, ask
 from gateway.store.studies.pdfs import CHUNK, Pdfs
@@ -61,7 +62,7 @@ async def keep(stage, report):
     async def refresh(study_id):
         return await serving.reads._pipeline.refresh(study_id)
 
-    queue = PdfQueue(Pdfs(serving.engine), serving.upstream.stream_pdf, refresh, Pdf())
+    queue = PdfQueue(Pdfs(serving.engine), serving.upstream.stream_pdf, refresh, Pdf(), Metrics())
     assert await queue.once() == 1
     return f"Binary/{resource_id(report)}-pdf"
 

@@ -29,7 +29,7 @@ _OUTBOX = Statement("SELECT count(*) FROM outbox")
 
 
 class Observed:
-    """Observer that counts its calls."""
+    """Metrics that count their calls."""
 
     def __init__(self):
         self.outcomes = []
@@ -258,8 +258,8 @@ async def test_the_pdf_of_the_earlier_text_is_not_taken_for_that_of_the_correcte
     assert (bench.observed.changed, log) == (0, [])
 
 
-async def test_a_study_that_cannot_be_refreshed_is_refreshed_later(bench, monkeypatch):
-    monkeypatch.setattr(queue_module, "POLL", 0)
+async def test_a_study_that_cannot_be_refreshed_is_refreshed_later(bench):
+    bench.queue.poll = 0
     refresh = bench.pipeline.refresh
 
     async def failing(study_id):
@@ -336,8 +336,9 @@ async def test_a_text_that_changes_during_the_fetch_has_its_own_pdf_fetched(benc
     assert len(await bench.generations()) == 1
 
 
-async def test_no_more_are_fetched_at_one_time_than_was_set_and_none_is_left(bench, monkeypatch):
-    monkeypatch.setattr(queue_module, "POLL", 0.01)
+async def test_no_more_are_fetched_at_one_time_than_was_set_and_none_is_left(bench):
+    queue = bench.made(concurrency=3)
+    queue.poll = 0.01
     for digit in "123456789":
         await bench.report(digit)
         bench.source.has(pdf(CHUNK + 5, int(digit)), digit)
@@ -346,7 +347,7 @@ async def test_no_more_are_fetched_at_one_time_than_was_set_and_none_is_left(ben
     async def is_full():
         return bench.source.open == 3
 
-    async with bench.running(bench.made(concurrency=3)):
+    async with bench.running(queue):
         await bench.until(is_full)
         await asyncio.sleep(0.03)
         bench.source.gate.set()
@@ -356,8 +357,8 @@ async def test_no_more_are_fetched_at_one_time_than_was_set_and_none_is_left(ben
     assert [await bench.kept(digit) for digit in "123456789"] == [pdf(CHUNK + 5, int(one)) for one in "123456789"]
 
 
-async def test_it_begins_at_once_when_woken_and_polls_when_not(bench, monkeypatch):
-    monkeypatch.setattr(queue_module, "POLL", 60)
+async def test_it_begins_at_once_when_woken_and_polls_when_not(bench):
+    bench.queue.poll = 60
     bench.source.has(pdf(500), "3")
     bench.source.has(pdf(500), "4")
     async with bench.running(bench.queue):
@@ -365,7 +366,7 @@ async def test_it_begins_at_once_when_woken_and_polls_when_not(bench, monkeypatc
         await bench.report("3")
         bench.queue.wake()
         await bench.until(lambda: bench.has_kept(1))
-    monkeypatch.setattr(queue_module, "POLL", 0.005)
+    bench.queue.poll = 0.005
     async with bench.running(bench.queue):
         await asyncio.sleep(0.02)
         await bench.report("4")
@@ -373,7 +374,6 @@ async def test_it_begins_at_once_when_woken_and_polls_when_not(bench, monkeypatc
 
 
 async def test_a_pdf_that_hangs_keeps_no_other_waiting_and_is_not_waited_for_without_end(bench, monkeypatch):
-    monkeypatch.setattr(queue_module, "POLL", 0.005)
     monkeypatch.setattr(queue_module, "LONGEST", 0.5)
     await bench.report("3")
     await bench.report("4")
@@ -388,6 +388,7 @@ async def test_a_pdf_that_hangs_keeps_no_other_waiting_and_is_not_waited_for_wit
             yield inner
 
     queue = PdfQueue(bench.pdfs, stream, bench.refresh, Pdf(), bench.observed)
+    queue.poll = 0.005
     async with bench.running(queue):
         await bench.until(lambda: bench.has_kept(1))
         assert (await bench.row("3"))["attempts"] == 0
@@ -399,7 +400,7 @@ async def test_a_pdf_that_hangs_keeps_no_other_waiting_and_is_not_waited_for_wit
 
 
 async def test_while_the_store_is_out_of_reach_nothing_is_lost_and_it_goes_on_afterwards(bench, monkeypatch, log):
-    monkeypatch.setattr(queue_module, "POLL", 0.005)
+    bench.queue.poll = 0.005
     await bench.report()
     bench.source.has(pdf(500))
     wanted = bench.pdfs.wanted
@@ -419,8 +420,8 @@ async def test_while_the_store_is_out_of_reach_nothing_is_lost_and_it_goes_on_af
     assert {line["event"] for line in log} == {"pdf-work-failed"}
 
 
-async def test_a_store_that_fails_during_a_fetch_is_no_fault_of_the_pdf(bench, monkeypatch):
-    monkeypatch.setattr(queue_module, "POLL", 0)
+async def test_a_store_that_fails_during_a_fetch_is_no_fault_of_the_pdf(bench):
+    bench.queue.poll = 0
     await bench.report()
     bench.source.fails(pdf(500), StoreUnavailable("no disk"))
     await bench.queue.once()
@@ -448,17 +449,3 @@ async def test_stopping_leaves_what_is_under_way_to_the_next_start(bench):
     bench.source.gate.set()
     assert await bench.queue.once() == 1
     assert await bench.kept() == pdf(500)
-
-
-async def test_a_queue_that_nobody_observes_does_the_same(bench, monkeypatch, log):
-    monkeypatch.setattr(queue_module, "POLL", 0)
-    queue = PdfQueue(bench.pdfs, bench.source.stream_pdf, bench.refresh, Pdf())
-    await bench.report()
-    for seed in (1, 2):
-        bench.source.has(pdf(500, seed))
-        await queue.once()
-        assert await bench.kept() == pdf(500, seed)
-        await bench.want()
-    bench.source.fails(StoreUnavailable("no disk"))
-    await queue.once()
-    assert [line["event"] for line in log] == ["pdf-changed", "pdf-work-failed"]

@@ -62,7 +62,7 @@ async def test_a_receiver_with_a_certificate_of_the_trusted_ca_is_spoken_to(pki)
         await Connection.open(endpoint) as connection,
     ):
         for _ in range(2):
-            assert parse(await connection.exchange(MESSAGE)).answers("ID1")
+            assert parse(await connection.exchange(MESSAGE)).control_id == "ID1"
 
 
 async def test_a_large_message_is_written_out_over_tls(pki):
@@ -71,7 +71,7 @@ async def test_a_large_message_is_written_out_over_tls(pki):
         receiver(server_context(ca, "127.0.0.1"), ca_file=folder / "ca.pem") as endpoint,
         await Connection.open(endpoint) as connection,
     ):
-        assert parse(await connection.exchange(MESSAGE + b"OBX|1|ED|" + b"A" * 5_000_000)).answers("ID1")
+        assert parse(await connection.exchange(MESSAGE + b"OBX|1|ED|" + b"A" * 5_000_000)).control_id == "ID1"
 
 
 async def test_the_certificate_may_name_another_host_if_the_settings_say_which(pki):
@@ -116,7 +116,7 @@ async def test_a_client_certificate_is_shown_to_a_receiver_that_asks_for_one(pki
         receiver(context, ca_file=folder / "ca.pem", **named) as endpoint,
         await Connection.open(endpoint) as connection,
     ):
-        assert parse(await connection.exchange(MESSAGE)).answers("ID1")
+        assert parse(await connection.exchange(MESSAGE)).control_id == "ID1"
 
 
 async def test_without_the_client_certificate_the_receiver_refuses_and_the_alert_is_named(pki):

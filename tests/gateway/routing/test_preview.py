@@ -1,4 +1,4 @@
-"""Preview of a destination's messages for a report, and of their fate there (decisions D34, D39)."""
+"""Preview of a destination's messages for a report, and of their delivery there (decisions D34, D39)."""
 
 from __future__ import annotations
 

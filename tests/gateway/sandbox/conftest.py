@@ -12,7 +12,7 @@ import pytest
 
 from gateway.mllp.framing import Decoder, encode
 from gateway.sandbox.receiver import MllpReceiver
-from gateway.sandbox.webhooks import Target
+from gateway.sandbox.webhooks import WebhookTarget
 
 WEBHOOK_KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
@@ -27,8 +27,8 @@ class Mailbox:
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
     @property
-    def target(self) -> Target:
-        return Target(self.url, WEBHOOK_KEY, wait=0.002)
+    def target(self) -> WebhookTarget:
+        return WebhookTarget(self.url, WEBHOOK_KEY, wait=0.002)
 
 
 @pytest.fixture

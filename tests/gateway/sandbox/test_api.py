@@ -10,14 +10,14 @@ import pytest
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.serving import listening_socket
-from gateway.sandbox.upstream import Options, open_sandbox
+from gateway.sandbox.upstream import SandboxOptions, open_sandbox
 
 
 @pytest.fixture
 async def inside():
     """A sandbox inside the process and a client that has its key."""
-    app, state = open_sandbox(Options(studies=40))
-    headers = {"authorization": f"Bearer {Options().api_key}"}
+    app, state = open_sandbox(SandboxOptions(studies=40))
+    headers = {"authorization": f"Bearer {SandboxOptions().api_key}"}
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8801", headers=headers
     ) as client:
@@ -111,8 +111,8 @@ async def test_what_is_not_there_is_not_found(inside):
 
 
 async def test_a_report_of_an_external_study_is_unknown_where_its_study_shows_none():
-    app, state = open_sandbox(Options(studies=40, switches=("external_reports=empty",)))
-    headers = {"authorization": f"Bearer {Options().api_key}"}
+    app, state = open_sandbox(SandboxOptions(studies=40, switches=("external_reports=empty",)))
+    headers = {"authorization": f"Bearer {SandboxOptions().api_key}"}
     external = next(one for one in state.world.seeded if one.archived)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://s", headers=headers) as client:
         answer = await client.get(f"{API}/reports/text?reportId={external.archived[0]['reportId']}")
@@ -135,8 +135,8 @@ async def test_every_answer_has_a_request_id_of_its_own(inside):
 
 
 async def test_the_rate_limit_opens_again_with_the_next_second(monkeypatch):
-    app, _ = open_sandbox(Options(studies=1, switches=("rate_limit=5",)))
-    headers = {"authorization": f"Bearer {Options().api_key}"}
+    app, _ = open_sandbox(SandboxOptions(studies=1, switches=("rate_limit=5",)))
+    headers = {"authorization": f"Bearer {SandboxOptions().api_key}"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://s", headers=headers) as client:
         for second in (5.0, 6.0):
             monkeypatch.setattr(clock, "monotonic", lambda second=second: second)
@@ -229,8 +229,8 @@ def test_the_sandbox_runs_until_it_is_interrupted_and_ends_quietly():
         port = free.getsockname()[1]
     code = f"""
 import asyncio
-from gateway.sandbox.upstream import Options, run
-asyncio.run(run(Options(port={port}, studies=2)))
+from gateway.sandbox.upstream import SandboxOptions, run
+asyncio.run(run(SandboxOptions(port={port}, studies=2)))
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     with httpx.Client(transport=httpx.HTTPTransport(retries=8), timeout=20) as client:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 
 import pytest
+from fakes.arrivals import arrived
 
 from gateway.mllp.framing import encode
 from mappings.hl7v2.ack import parse
@@ -80,10 +81,10 @@ async def test_f20_the_accept_comes_before_the_end_of_the_frame(facing):
     await sender.send(frame[:30])
     assert await sender.rest(within=0.05) == (b"", "open"), "MSH is not there yet"
     await sender.send(frame[30:-10])
-    assert parse(await sender.answer()).answers("ID1")
+    assert parse(await sender.answer()).control_id == "ID1"
     assert not receiver.messages
     await sender.send(frame[-10:])
-    assert (await receiver.wait_for("ID1")).payload == MESSAGE
+    assert (await arrived(receiver, "ID1")).payload == MESSAGE
     assert await sender.rest(within=0.05) == (b"", "open"), "one answer, no second"
 
 
@@ -91,7 +92,7 @@ async def test_f20_a_frame_that_is_cut_has_been_accepted_all_the_same(facing):
     receiver, sender = await facing("early")
     await sender.send(encode(MESSAGE)[:-10] + encode(MESSAGE.replace(b"ID1", b"ID2")))
     assert [parse(await sender.answer()).control_id for _ in range(2)] == ["ID1", "ID2"]
-    await receiver.wait_for("ID2")
+    await arrived(receiver, "ID2")
     assert [message.control_id for message in receiver.messages] == ["ID2"]
 
 
@@ -99,6 +100,6 @@ async def test_f20_every_message_of_the_connection_is_accepted_so_and_each_once(
     receiver, sender = await facing("early:1")
     for number in range(3):
         await sender.say(MESSAGE.replace(b"ID1", b"ID%d" % number))
-        assert parse(await sender.answer()).answers(f"ID{number}")
-    await receiver.wait_for("ID2")
+        assert parse(await sender.answer()).control_id == f"ID{number}"
+    await arrived(receiver, "ID2")
     assert [message.control_id for message in receiver.messages] == ["ID0", "ID1", "ID2"]

@@ -8,8 +8,8 @@ import pytest
 from gateway.mllp.framing import Decoder, encode
 from gateway.runtime.errors import ConfigError
 from gateway.sandbox import late_acks
-from gateway.sandbox.late_acks import Address, LateAckSender
-from gateway.sandbox.manner_plan import MannerPlan, Part
+from gateway.sandbox.late_acks import AckAddress, LateAckSender
+from gateway.sandbox.manner_plan import MannerPlan, PlanPart
 from gateway.sandbox.manners import MANNERS
 from mappings.hl7v2.ack import parse
 
@@ -37,7 +37,7 @@ async def mailbox(port=0, reply=b""):
 
     server = await asyncio.start_server(take, "127.0.0.1", port)
     async with server:
-        yield Address("127.0.0.1", server.sockets[0].getsockname()[1]), calls
+        yield AckAddress("127.0.0.1", server.sockets[0].getsockname()[1]), calls
 
 
 async def test_f35_nothing_follows_the_commit_accept(facing):
@@ -88,7 +88,7 @@ async def test_f35_the_accept_comes_over_a_connection_that_the_receiver_opens(fa
         await sender.say(message("ID1"))
         assert await codes(sender, 1) == [("CA", "ID1")]
         content, rest = await asyncio.wait_for(calls.get(), 5)
-        assert parse(content).answers("ID1") and parse(content).code == "AA"
+        assert parse(content).control_id == "ID1" and parse(content).code == "AA"
         assert rest == b"", "an answer to the acknowledgement is not answered"
         assert await sender.rest(within=0.05) == (b"", "open"), "the sender's own connection stays, and quiet"
 
@@ -107,13 +107,13 @@ async def test_f35_it_calls_until_the_sender_is_there(facing, monkeypatch):
     assert lines[0] == "late acknowledgement not delivered: Connection refused"
     async with mailbox(address.port) as (_, calls):
         content, _ = await asyncio.wait_for(calls.get(), 5)
-        assert parse(content).answers("ID1")
+        assert parse(content).control_id == "ID1"
 
 
 async def test_f35_without_an_address_the_receiver_does_not_start_and_a_mixture_waits_for_the_next_connection(facing):
     with pytest.raises(ConfigError, match="--reply-to"):
         await facing("ca-aa-calls")
-    mixture = MannerPlan((Part((MANNERS["ca-aa-calls"], MANNERS["ca-aa-calls"])),))
+    mixture = MannerPlan((PlanPart((MANNERS["ca-aa-calls"], MANNERS["ca-aa-calls"])),))
     receiver, sender = await facing(mixture)
     await sender.say(message())
     assert await codes(sender, 1) == [("CA", "ID1")]
@@ -152,8 +152,8 @@ async def test_a_connection_that_breaks_under_a_late_acknowledgement_leaves_it_o
 
 
 def test_an_address_is_a_host_and_a_port():
-    assert Address.parse("127.0.0.1:2576") == Address("127.0.0.1", 2576)
-    assert Address.parse("[::1]:1") == Address("::1", 1)
+    assert AckAddress.parse("127.0.0.1:2576") == AckAddress("127.0.0.1", 2576)
+    assert AckAddress.parse("[::1]:1") == AckAddress("::1", 1)
     for wrong in ("2576", ":2576", "host:", "host:0", "host:65536", "host:x", "host:٣"):
         with pytest.raises(ConfigError, match="Write HOST:PORT"):
-            Address.parse(wrong)
+            AckAddress.parse(wrong)

@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
+from fakes.arrivals import arrived
 
 from gateway.runtime.errors import ConfigError
-from gateway.sandbox.manner_plan import MannerPlan, Part, holds, parse_ack
+from gateway.sandbox.manner_plan import MannerPlan, PlanPart, holds, parse_ack
 from gateway.sandbox.manners import MANNERS
 from mappings.hl7v2.ack import parse
 
@@ -57,7 +58,7 @@ async def test_f48_one_patient_alone_is_refused_again_and_again(facing):
 
 
 async def test_f48_any_predicate_on_the_message_chooses_the_poison(facing):
-    plan = MannerPlan((Part((MANNERS["ae"],), times=2, where=lambda payload: b"|poison^" in payload),))
+    plan = MannerPlan((PlanPart((MANNERS["ae"],), times=2, where=lambda payload: b"|poison^" in payload),))
     _, sender = await facing(plan)
     sent = [message(filler=filler) for filler in ("poison", "F2", "poison", "poison")]
     assert await codes(sender, *sent) == ["AE", "AA", "AE", "AA"]
@@ -116,7 +117,7 @@ async def test_a_mixture_loses_no_message_that_it_has_taken_and_nothing_stops_it
     receiver.ack = "aa"
     sender = await facing.again(receiver)
     await sender.say(message("LAST"))
-    await receiver.wait_for("LAST")
+    await arrived(receiver, "LAST")
     assert faults == []
     assert len({one.answer for one in kept}) > 20
     numbers = [int(one.control_id[2:]) for one in kept[:-1]]
@@ -133,7 +134,10 @@ def test_a_field_is_asked_for_as_hl7_names_it():
 def test_a_plan_says_what_it_does_in_a_line():
     assert parse_ack("ar").about == "application reject"
     assert parse_ack("ar:3").about == "ar:3"
-    assert MannerPlan((Part((MANNERS["ar"],)), Part((MANNERS["ae"],)))).about == "application reject, application error"
+    assert (
+        MannerPlan((PlanPart((MANNERS["ar"],)), PlanPart((MANNERS["ae"],)))).about
+        == "application reject, application error"
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from gateway.sandbox import pdf
 from gateway.sandbox.links import Links
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
-from gateway.sandbox.upstream import Options, create_app
+from gateway.sandbox.upstream import SandboxOptions, create_app
 
 
 def objects_of(content):
@@ -78,7 +78,7 @@ def test_an_empty_text_is_a_page_with_a_title():
 def link():
     state = SandboxAccount(generate(1, 10))
     report = next(one.reports[0] for one in state.world.seeded if one.reports)
-    app = create_app(state, Options(link_seconds=3600))
+    app = create_app(state, SandboxOptions(link_seconds=3600))
     return app, report
 
 

@@ -11,6 +11,7 @@ import stat
 
 import hl7
 import pytest
+from fakes.arrivals import arrived
 from hl7.client import MLLPClient
 
 from gateway.mllp.connection import Connection, Endpoint
@@ -42,10 +43,10 @@ async def until(holds):
 
 
 @contextlib.asynccontextmanager
-async def connected(**options):
+async def connected(ack_timeout=20, **options):
     async with (
         MllpReceiver(port=0, **options) as receiver,
-        await Connection.open(Endpoint("127.0.0.1", receiver.port, ack_timeout=20)) as connection,
+        await Connection.open(Endpoint("127.0.0.1", receiver.port, ack_timeout=ack_timeout)) as connection,
     ):
         yield receiver, connection
 
@@ -65,15 +66,15 @@ async def test_it_acknowledges_as_told(name, code, error):
     async with connected(ack=name) as (receiver, connection):
         ack = parse(await connection.exchange(message()))
         assert (ack.code, [fault.code for fault in ack.errors]) == (code, error)
-        assert ack.answers("ID1")
+        assert ack.control_id == "ID1"
         assert receiver.messages[0].answer == code
 
 
 async def test_it_can_keep_silent():
-    async with connected(ack="none") as (receiver, connection):
+    async with connected(ack="none", ack_timeout=0.05) as (receiver, connection):
         with pytest.raises(AckTimeout):
-            await connection.exchange(message(), within=0.05)
-        assert (await receiver.wait_for("ID1")).answer == "no answer"
+            await connection.exchange(message())
+        assert (await arrived(receiver, "ID1")).answer == "no answer"
 
 
 async def test_it_can_close_without_an_answer():
@@ -86,7 +87,7 @@ async def test_it_can_acknowledge_another_message():
     async with connected(ack="wrong-id") as (_, connection):
         ack = parse(await connection.exchange(message()))
         assert ack.code == "AA"
-        assert not ack.answers("ID1")
+        assert ack.control_id != "ID1"
 
 
 async def test_it_can_answer_with_a_frame_that_is_no_acknowledgement():
@@ -114,7 +115,7 @@ async def test_many_messages_come_over_several_connections_and_each_is_answered_
             async with await Connection.open(Endpoint("127.0.0.1", receiver.port)) as connection:
                 for number in range(20):
                     control_id = f"L{lane}N{number}"
-                    assert parse(await connection.exchange(message(control_id))).answers(control_id)
+                    assert parse(await connection.exchange(message(control_id))).control_id == control_id
 
         await asyncio.gather(*(send(lane) for lane in range(5)))
         assert len(receiver.messages) == 100
@@ -140,17 +141,6 @@ async def test_a_message_is_told_before_it_is_acknowledged():
         await connection.exchange(message())
         assert [found.control_id for found in told] == ["ID1"]
         assert told[0].payload == message()
-
-
-async def test_a_message_can_be_waited_for_before_and_after_it_comes():
-    async with connected() as (receiver, connection):
-        waiting = asyncio.create_task(receiver.wait_for("ID2"))
-        await connection.exchange(message("ID1"))
-        await connection.exchange(message("ID2"))
-        assert (await waiting).number == 2
-        assert (await receiver.wait_for("ID1")).number == 1
-        with pytest.raises(TimeoutError):
-            await receiver.wait_for("ID3", within=0.01)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +173,7 @@ async def test_noise_between_frames_is_told_and_answered_with_nothing():
         reader, writer = await asyncio.open_connection("127.0.0.1", receiver.port)
         writer.write(b"GET / HTTP/1.1\r\n\x0bcut" + encode(message()) + b"\x0bunfinished")
         writer.write_eof()
-        assert parse((await reader.read())[1:-2]).answers("ID1")
+        assert parse((await reader.read())[1:-2]).control_id == "ID1"
         writer.close()
         await writer.wait_closed()
     assert lines == [

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 
 import pytest
+from fakes.seeded import documents
 
 from gateway.sandbox import people, texts
 from gateway.sandbox.cases import Procedure, ReportCase
@@ -16,11 +17,11 @@ from gateway.sandbox.state import SandboxAccount
 from mappings.study import wire
 
 WORLD = generate(1, 200)
-SIGNED = [(study, report) for study, body, _ in WORLD.documents() for report in body["reports"] if report["signedAt"]]
+SIGNED = [(study, report) for study, body, _ in documents(WORLD) for report in body["reports"] if report["signedAt"]]
 
 
 def as_bytes(world):
-    return json.dumps([list(world.documents()), world.users], ensure_ascii=False).encode()
+    return json.dumps([list(documents(world)), world.users], ensure_ascii=False).encode()
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
@@ -59,7 +60,7 @@ def test_an_act_changes_nothing_in_the_seeded_world():
 
 
 def test_every_object_keeps_the_wire_contract_without_an_issue():
-    for study, reports, users in WORLD.documents():
+    for study, reports, users in documents(WORLD):
         assert wire.check(study, wire.STUDY) == ()
         assert wire.check(reports, wire.REPORT_LIST) == ()
         assert [wire.check(user, wire.USER) for user in users] == [()] * len(users)
@@ -70,7 +71,7 @@ def test_every_object_keeps_the_wire_contract_without_an_issue():
 
 def test_ids_are_unique():
     studies, uids, reports = set(), set(), set()
-    for study, body, _ in WORLD.documents():
+    for study, body, _ in documents(WORLD):
         studies.add(study["studyId"])
         uids.add(study["studyInstanceUid"])
         reports |= {report["reportId"] for report in body["reports"]}
@@ -94,18 +95,18 @@ def test_every_oddity_occurs_on_a_signed_report_within_200_studies(name, seed):
             key not in values if value is DROPPED else values.get(key, ...) == value for key, value in patch.items()
         )
 
-    documents = [(study, report) for study, body, _ in world.documents() for report in body["reports"]]
-    assert any(shows(pick(study, report)) for study, report in documents if report["status"] == "completed")
+    pairs = [(study, report) for study, body, _ in documents(world) for report in body["reports"]]
+    assert any(shows(pick(study, report)) for study, report in pairs if report["status"] == "completed")
 
 
 def test_every_state_of_a_study_occurs():
-    statuses = Counter(study["studyReportStatus"] for study, _, _ in WORLD.documents())
+    statuses = Counter(study["studyReportStatus"] for study, _, _ in documents(WORLD))
     assert statuses.keys() == wire.STUDY["studyReportStatus"][0].codes
-    assert any(study["isCancelled"] and study.get("reportIds") for study, _, _ in WORLD.documents())
-    assert any(study["isCancelled"] and not study.get("reportIds") for study, _, _ in WORLD.documents())
-    assert any(study["studyType"] == "external" for study, _, _ in WORLD.documents())
+    assert any(study["isCancelled"] and study.get("reportIds") for study, _, _ in documents(WORLD))
+    assert any(study["isCancelled"] and not study.get("reportIds") for study, _, _ in documents(WORLD))
+    assert any(study["studyType"] == "external" for study, _, _ in documents(WORLD))
     per_study = Counter(
-        tuple(report["isAddendum"] for report in body["reports"]) for _, body, _ in WORLD.documents() if body["reports"]
+        tuple(report["isAddendum"] for report in body["reports"]) for _, body, _ in documents(WORLD) if body["reports"]
     )
     assert {(False,), (False, False), (False, True), (False, True, True)} <= per_study.keys()
     assert len(KINDS) == 20
@@ -165,7 +166,7 @@ def test_two_studies_of_one_person_share_name_birth_date_and_record_number():
 def test_facilities_lie_in_several_zones_and_one_is_unknown():
     assert len({facility.time_zone for facility in people.FACILITIES if facility.is_known}) == 4
     [unknown] = [facility.name for facility in people.FACILITIES if not facility.is_known]
-    names = {study["reportMetadata"].get("facilityName") for study, _, _ in WORLD.documents()}
+    names = {study["reportMetadata"].get("facilityName") for study, _, _ in documents(WORLD)}
     assert names == {facility.name for facility in people.FACILITIES} | {None}
     assert ODDITIES["unknown-facility"][1] == {"facilityName": unknown}
 

@@ -11,11 +11,11 @@ from gateway.runtime.errors import ConfigError
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.switches import Switches, parse_switches, table
-from gateway.sandbox.upstream import Options, open_sandbox
+from gateway.sandbox.upstream import SandboxOptions, open_sandbox
 from mappings.study import wire
 
 WORLD = generate(1, 60)
-KEY = Options().api_key
+KEY = SandboxOptions().api_key
 NOWHERE = "stu_" + "0" * 32
 
 
@@ -369,7 +369,7 @@ ROWS = [
 )
 async def test_a_switch_changes_what_it_says(probe, settings, expected, mailbox, monkeypatch):
     monkeypatch.setattr(clock, "monotonic", lambda: 5.0)
-    app, state = open_sandbox(Options(studies=60, switches=tuple(settings), webhook=mailbox.target))
+    app, state = open_sandbox(SandboxOptions(studies=60, switches=tuple(settings), webhook=mailbox.target))
     transport = httpx.ASGITransport(app)
     headers = {"authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8801", headers=headers) as client:

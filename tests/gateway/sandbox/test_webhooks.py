@@ -10,7 +10,7 @@ from gateway.runtime.errors import ConfigError
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.switches import Switches
-from gateway.sandbox.webhooks import OLD_KEY, Target, WebhookSender, signature
+from gateway.sandbox.webhooks import OLD_KEY, WebhookSender, WebhookTarget, signature
 
 KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 BODY_A = b'{"id":"whe_1234567890abcdef1234567890abcdef","type":"report.delivered","data":{}}'
@@ -86,7 +86,7 @@ async def test_an_event_is_given_up_after_the_last_attempt(mailbox):
 
 async def test_nobody_listening_is_no_error():
     state = SandboxAccount(generate(1, 5))
-    sender = WebhookSender(Target("http://127.0.0.1:9/nobody", KEY, wait=0.001), state.switches, 1, str)
+    sender = WebhookSender(WebhookTarget("http://127.0.0.1:9/nobody", KEY, wait=0.001), state.switches, 1, str)
     state.listeners.append(sender)
     state.sign_new()
     await sender.settled()
@@ -131,4 +131,4 @@ async def test_an_event_that_is_not_delivered_yet_stops_no_other_report_from_bei
 )
 def test_a_target_that_cannot_be_used_is_refused_at_once(url, key, names):
     with pytest.raises(ConfigError, match=names):
-        Target(url, key)
+        WebhookTarget(url, key)

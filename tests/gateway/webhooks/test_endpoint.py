@@ -18,7 +18,7 @@ from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.switches import parse_switches
-from gateway.sandbox.webhooks import OLD_KEY, Target, WebhookSender
+from gateway.sandbox.webhooks import OLD_KEY, WebhookSender, WebhookTarget
 from gateway.webhooks.endpoint import MOST_BYTES, PATH, WebhookInbox, webhook_routes
 from gateway.webhooks.event import Verifier
 from gateway.webhooks.worker import WebhookWork
@@ -123,7 +123,7 @@ async def test_what_is_not_signed_is_refused_without_saying_why(door, headers):
 async def test_of_each_signature_it_is_told_whether_it_holds():
     """Check that a missing signature, or a wrong body or method, does not count against the secret."""
     told = []
-    door = Door(note_signature=lambda *, holds: told.append(holds))
+    door = Door(note_signature=told.append)
     await door.send(body())
     await door.send(body(), signed(body(), secret="whsec_" + "QUFB" * 10))
     await door.send(b"no JSON")
@@ -332,7 +332,7 @@ async def behind(door, *switches):
         async with running(door.app, listener):
             url = f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}"
             state = SandboxAccount(generate(1, 20), parse_switches(switches))
-            sender = WebhookSender(Target(url, SECRET), state.switches, 1, str)
+            sender = WebhookSender(WebhookTarget(url, SECRET), state.switches, 1, str)
             state.listeners.append(sender)
             yield state, sender
 
@@ -379,7 +379,7 @@ async def test_a_delivery_that_the_store_could_not_take_comes_again_and_is_recor
 
 async def test_a_sandbox_that_signs_with_another_key_is_refused(live):
     async with behind(live, "webhook_attempts=1") as (state, sender):
-        sender.target = Target(sender.target.url, OLD_KEY)
+        sender.target = WebhookTarget(sender.target.url, OLD_KEY)
         state.sign_new()
         await sender.settled()
     assert (len(sender.given_up), live.memory.rows, live.count("none", "wrong-signature")) == (1, {}, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.hl7v2.printed import printable, segments
+from mappings.hl7v2.printed import segments
 
 
 def test_a_message_is_a_line_for_each_segment_in_its_own_charset():
@@ -17,11 +17,6 @@ def test_a_message_is_a_line_for_each_segment_in_its_own_charset():
 def test_what_is_no_message_is_shown_too_and_a_terminal_obeys_none_of_it():
     assert segments(b"\x1b[2J gone\x00\r\nHTTP 500") == ["\\x1b[2J gone\\x00", "HTTP 500"]
     assert segments(b"caf\xe9") == ["caf\\xe9"]
-
-
-def test_a_lone_surrogate_is_the_byte_that_it_stands_for():
-    assert printable(b"caf\xe9".decode("utf-8", "surrogateescape")) == "caf\\xe9"
-    assert printable("\u2028\ud800") == "\\u2028\\ud800"
 
 
 @given(st.binary(max_size=60))

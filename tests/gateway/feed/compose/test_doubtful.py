@@ -10,7 +10,7 @@ from fakes.oru_example import study as example
 
 from gateway.feed.compose.doubtful import is_doubtful
 from gateway.store.database.instants import micros
-from gateway.store.feed.outbox import Waiting
+from gateway.store.feed.outbox import WaitingRow
 
 SINCE = datetime(2026, 3, 1, 12, tzinfo=UTC)
 UNTIL = SINCE + timedelta(hours=4)
@@ -19,7 +19,7 @@ UNTIL = SINCE + timedelta(hours=4)
 def row(**more):
     usual = {"kind": "signed", "content_version": "1", "replay": 0, "priority": 1, "is_critical": False, "is_move": 0}
     times = {"due": 0, "signed": None, "decided": micros(UNTIL + timedelta(minutes=1))}
-    return Waiting(1, "rep_1", **{**usual, **times, **more})
+    return WaitingRow(1, "rep_1", **{**usual, **times, **more})
 
 
 def doubtful(signed, updated=None, **more):

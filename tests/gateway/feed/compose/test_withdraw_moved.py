@@ -10,8 +10,8 @@ import pytest
 from fakes.looks import DRAFT, LATER, addendum, report, study
 from fakes.looks import SITE as HELD
 
-from gateway.feed.compose.withdraw_moved import Taking, taken_back, told_of_others, with_sent
-from gateway.store.feed.sent import Sent
+from gateway.feed.compose.withdraw_moved import WithdrawalRequest, numbers_of_others, with_sent, withdrawals_for
+from gateway.store.feed.sent import SentState
 from gateway.store.studies.kept import Kept
 from mappings.hl7v2 import messages, receiver, to_oru
 from mappings.hl7v2.outline import Outline, outline
@@ -36,13 +36,13 @@ def drawn_of(known: Kept, profile: Any, site: Any = SITE) -> list[Outline]:
     return [one for one in outlines if isinstance(one, Outline)]
 
 
-def told(known: Kept, profile: Any, site: Any = SITE) -> Sent:
+def told(known: Kept, profile: Any, site: Any = SITE) -> SentState:
     """Return what the destination has after all of a study was sent."""
     numbers: dict[str, dict[str, str]] = {}
     for drawn in drawn_of(known, profile, site):
         for report_id in drawn.report_ids:
             numbers.setdefault(report_id, {}).update(dict.fromkeys(drawn.filler_order_numbers, drawn.patient_id))
-    return Sent(numbers)
+    return SentState(numbers)
 
 
 def moved(before: Study, now: Study, profile: Any = None, site: Any = SITE, formers: int = 1) -> Any:
@@ -51,8 +51,9 @@ def moved(before: Study, now: Study, profile: Any = None, site: Any = SITE, form
     sent = told(Kept(before), profile, site)
     known = Kept(now)
     known = replace(known, facts=with_sent(known.facts, sent))
-    left = told_of_others(drawn_of(known, profile, site), sent)
-    withdrawals = taken_back(Taking(known, sent, "v2", 7, site, profile), left, [Kept(before)] * formers)
+    numbers = numbers_of_others(drawn_of(known, profile, site), sent)
+    request = WithdrawalRequest(known, sent, "v2", 7, site, profile)
+    withdrawals = withdrawals_for(request, numbers, [Kept(before)] * formers)
     if withdrawals is None:
         return None
     summary = []
@@ -93,8 +94,8 @@ def test_what_stands_about_the_first_patient_is_said_again_without_what_moved():
 
 def test_what_stands_under_a_number_that_somebody_else_gets_is_taken_back_whose_report_it_ever_was():
     drawn = Outline("N/", ("N",), ("rep_2",), "pat-2", is_whole=True)
-    sent = Sent({"rep_1": {"N": "pat-1", "M": "pat-1"}, "rep_2": {"P": "pat-2", "Q": ""}})
-    assert told_of_others([drawn], sent) == [("N", "pat-1")]
+    sent = SentState({"rep_1": {"N": "pat-1", "M": "pat-1"}, "rep_2": {"P": "pat-2", "Q": ""}})
+    assert numbers_of_others([drawn], sent) == [("N", "pat-1")]
 
 
 def test_each_number_is_taken_back_once():
@@ -120,12 +121,12 @@ def test_a_patient_who_was_held_apart_since_is_taken_back_as_the_first(addenda):
     sent = told(known, profile)
     (patient_id,) = {one.patient_id for one in drawn_of(known, profile)}
     apart = replace(known, facts=replace(with_sent(known.facts, sent), taken_patient_ids=frozenset({patient_id})))
-    left = told_of_others(drawn_of(apart, profile), sent)
-    withdrawals = taken_back(Taking(apart, sent, "v2", 7, SITE, profile), left, [])
+    left = numbers_of_others(drawn_of(apart, profile), sent)
+    withdrawals = withdrawals_for(WithdrawalRequest(apart, sent, "v2", 7, SITE, profile), left, [])
     assert [one.drawn.patient_id for one in withdrawals or ()] == [patient_id]
 
 
 def test_the_number_of_a_pdf_in_a_message_of_its_own_is_no_number_of_a_text() -> None:
     report_id = "rep_" + "1" * 32
-    sent = Sent(numbers={report_id: {"A1": "pat-1", pdf_number(report_id): "pat-1"}})
+    sent = SentState(numbers={report_id: {"A1": "pat-1", pdf_number(report_id): "pat-1"}})
     assert with_sent(Facts(), sent).filler_order_numbers == {report_id: ("A1",)}

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.deliver import http_stream
 from gateway.feed.deliver.http_channel import HttpChannel
 from gateway.mllp.permit import Permit, PermitEnded
@@ -22,7 +23,10 @@ from gateway.routing import Basic, Bearer, Http
 from gateway.runtime import clock
 from gateway.runtime.errors import AckTimeout, AckUnreadable, ConnectFailed, SendFailed
 from gateway.runtime.serving import listening_socket, running
+from mappings.hl7v2 import receiver
 from mappings.hl7v2.ack import acknowledge
+
+RECEIVER = receiver("generic")
 
 
 class Server:
@@ -46,7 +50,7 @@ async def posting(server, permit=None, **more):
     with listening_socket("127.0.0.1", 0) as listener:
         async with running(app, listener):
             channel = HttpChannel(
-                Http(f"http://127.0.0.1:{listener.getsockname()[1]}/hl7", **more), "utf-8", permit or Permit()
+                Http(f"http://127.0.0.1:{listener.getsockname()[1]}/hl7", **more), RECEIVER, HL7V2, permit or Permit()
             )
             yield channel
             await channel.close()
@@ -72,7 +76,7 @@ async def test_a_refusal_with_an_acknowledgement_says_what_that_says(status, cod
 async def test_a_status_alone_says_whether_it_may_be_tried_again(style, status, code):
     async with posting(Server(status, None), style=style) as channel:
         ack = await channel.exchange(head(1))
-    assert (ack.code, [error.code for error in ack.errors]) == (code, [str(status)])
+    assert (ack.code, list(ack.errors)) == (code, [str(status)])
 
 
 async def test_of_plain_a_status_of_success_is_enough():
@@ -85,17 +89,17 @@ async def test_the_server_and_what_it_answered_are_there_to_be_kept(status, code
     async with posting(Server(status, code)) as channel:
         await channel.exchange(head(1))
         assert json.loads(channel.where)["peer"].startswith("127.0.0.1:")
-        assert b"\rMSA|" in channel.heard
+        assert b"\rMSA|" in channel.received
 
 
 async def test_what_is_no_acknowledgement_is_kept_too_and_of_nobody_the_way_there():
     async with posting(Server(503, None, body=b"busy")) as channel:
         await channel.exchange(head(1))
-        assert channel.heard == b"busy"
-    channel = HttpChannel(Http("http://127.0.0.1:1/hl7"), "utf-8", Permit())
+        assert channel.received == b"busy"
+    channel = HttpChannel(Http("http://127.0.0.1:1/hl7"), RECEIVER, HL7V2, Permit())
     with pytest.raises(ConnectFailed):
         await channel.exchange(head(1))
-    assert (json.loads(channel.where), channel.heard) == ({"to": "http http://127.0.0.1:1/hl7 (hoh)"}, b"")
+    assert (json.loads(channel.where), channel.received) == ({"to": "http http://127.0.0.1:1/hl7 (hoh)"}, b"")
 
 
 @pytest.mark.parametrize("body", [b"", b"OK", b"x" * 100_000])
@@ -115,7 +119,7 @@ async def test_where_nobody_listens_nothing_was_sent():
     with listening_socket("127.0.0.1", 0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/hl7"
     with pytest.raises(ConnectFailed):
-        await HttpChannel(Http(url), "utf-8", Permit()).exchange(head(1))
+        await HttpChannel(Http(url), RECEIVER, HL7V2, Permit()).exchange(head(1))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +180,7 @@ async def test_a_request_that_a_server_does_not_read_is_reset_when_the_lease_is_
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with listener:
         url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/hl7"
-        channel = HttpChannel(Http(url), "utf-8", permit)
+        channel = HttpChannel(Http(url), RECEIVER, HL7V2, permit)
         sending = asyncio.create_task(channel.exchange(head(1, b"x" * 30_000_000)))
         await asked.wait()
         await asyncio.sleep(0.2)

@@ -12,13 +12,13 @@ from fakes.lanes import AT, NOW, Scene, new
 from fakes.store import rows
 
 from gateway.feed.deliver.late_acks import LateAcks
+from gateway.feed.payload import Acknowledgement
 from gateway.routing import Retry
 from gateway.runtime import clock
 from gateway.runtime.metrics import PREFIX, Metrics
 from gateway.settings.feed import Feed
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.messages import SendResult
-from mappings.hl7v2.ack import Ack, AckError
 
 RETRY = Retry(first=2.0, cap=10.0, jitter=0.0, max_attempts=2)
 SIGNED = AT - 30_000_000
@@ -45,8 +45,8 @@ class Heard:
         self.late = LateAcks(scene.engine, to, settings or Feed(), self.metrics, self.breaker)
 
     async def hear(self, code, control_id="ID1", error="", **more):
-        errors = (AckError(error),) if error else ()
-        return await self.late.heard(Ack(code, control_id, errors=errors), **more)
+        errors = (error,) if error else ()
+        return await self.late.store(Acknowledgement(code, control_id, errors=errors), **more)
 
     def metric(self, name, **labels):
         return self.metrics.registry.get_sample_value(f"{PREFIX}{name}", {"destination": "ehr", **labels}) or 0
@@ -98,7 +98,7 @@ async def test_what_it_means_is_the_destinations_to_say(scene):
 
 
 async def test_a_receiver_whose_application_refuses_all_that_its_interface_takes_is_sent_nothing_more(scene):
-    heard = Heard(scene, Feed(storm_naks=2, storm_lanes=2))
+    heard = Heard(scene, Feed(breaker_refusals=2, breaker_lanes=2))
     await heard.hear("AE")
     assert await Leases(scene.engine, "x", 6).paused("ehr") == ""
     await heard.hear("AE", "ID2")
@@ -106,7 +106,7 @@ async def test_a_receiver_whose_application_refuses_all_that_its_interface_takes
 
 
 async def test_what_it_accepts_in_between_begins_the_count_anew(scene):
-    heard = Heard(scene, Feed(storm_naks=2, storm_lanes=2))
+    heard = Heard(scene, Feed(breaker_refusals=2, breaker_lanes=2))
     for code, control_id in (("AE", "ID1"), ("AA", "ID2"), ("AE", "ID3")):
         await heard.hear(code, control_id)
     assert await Leases(scene.engine, "x", 6).paused("ehr") == ""

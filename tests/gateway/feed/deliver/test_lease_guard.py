@@ -41,22 +41,22 @@ def taken():
 
 
 async def test_each_renewal_extends_what_may_be_written():
-    tenure = LeaseGuard(Store(True, True, True, True), taken())
-    assert 0 < tenure.permit.left <= SECONDS * 0.75
-    keeping = asyncio.create_task(tenure.keep())
+    guard = LeaseGuard(Store(True, True, True, True), taken())
+    assert 0 < guard.permit.left <= SECONDS * 0.75
+    keeping = asyncio.create_task(guard.keep())
     await asyncio.sleep(SECONDS)
-    assert tenure.permit.left > 0
+    assert guard.permit.left > 0
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
 
 
 async def test_the_end_is_seen_though_the_database_hangs():
-    tenure = LeaseGuard(Store(), taken())
+    guard = LeaseGuard(Store(), taken())
     begun = time.monotonic()
     with pytest.raises(LeaseLost):
-        await asyncio.wait_for(tenure.keep(), 5)
+        await asyncio.wait_for(guard.keep(), 5)
     assert time.monotonic() - begun < 2 * SECONDS
-    assert tenure.permit.left == 0
+    assert guard.permit.left == 0
 
 
 @pytest.mark.parametrize("error", [LeaseLost(), StoreUnavailable("gone")])
@@ -67,11 +67,11 @@ async def test_a_renewal_that_fails_says_why(error):
 
 async def test_a_renewal_that_hangs_does_not_come_behind_what_is_given_back():
     store = Store()
-    tenure = LeaseGuard(store, taken())
-    keeping = asyncio.create_task(tenure.keep())
+    guard = LeaseGuard(store, taken())
+    keeping = asyncio.create_task(guard.keep())
     await asyncio.sleep(SECONDS / 4 + 0.05)
     keeping.cancel()
-    await tenure.give_back()
-    assert tenure._renewal.cancelled()
+    await guard.give_back()
+    assert guard._renewal.cancelled()
     assert len(store.given_back) == 1
     await asyncio.gather(keeping, return_exceptions=True)

@@ -10,10 +10,10 @@ from fakes.fed import destination
 from fakes.heads import head
 
 from gateway.feed.deliver.outcome import SendOutcomes
+from gateway.feed.payload import Acknowledgement
 from gateway.routing import Retry
 from gateway.runtime.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FrameInvalid, SendFailed
 from gateway.store.feed.messages import NEVER
-from mappings.hl7v2.ack import Ack, AckError
 
 NOW = 1_000_000_000
 RETRY = Retry(first=2.0, cap=10.0, jitter=0.0, indeterminate_resends=2)
@@ -24,7 +24,7 @@ def outcomes(**more):
 
 
 def answered(code, one=None, **more):
-    return outcomes(**more).of_answer(one or head(), Ack(code, "ID1"), NOW)
+    return outcomes(**more).of_answer(one or head(), Acknowledgement(code, "ID1"), NOW)
 
 
 def test_what_the_application_took_is_accepted_and_what_the_way_took_is_committed():
@@ -58,18 +58,18 @@ def test_tries_have_an_end_where_the_destination_says_so():
 )
 def test_what_hl7_says_may_be_accepted_later_is_refused_for_now(code, more, is_for_now):
     of = SendOutcomes(destination(1, retry=RETRY, **more), Random(1))
-    assert of.of_answer(head(), Ack(code, "ID1"), NOW).is_for_now is is_for_now
+    assert of.of_answer(head(), Acknowledgement(code, "ID1"), NOW).is_for_now is is_for_now
 
 
 @pytest.mark.parametrize("error", ["200", "201", "202", "203"])
 def test_a_kind_of_message_that_is_not_supported_is_not_refused_for_now(error):
-    one = outcomes().of_answer(head(), Ack("AR", "ID1", errors=(AckError(error),)), NOW)
+    one = outcomes().of_answer(head(), Acknowledgement("AR", "ID1", errors=(error,)), NOW)
     assert (one.is_for_now, one.pauses) == (False, True)
 
 
 def test_jitter_spreads_within_its_share():
     one = outcomes(jitter=0.5)
-    waits = {one.of_answer(head(), Ack("AR", "ID1"), NOW).due - NOW for _ in range(50)}
+    waits = {one.of_answer(head(), Acknowledgement("AR", "ID1"), NOW).due - NOW for _ in range(50)}
     assert len(waits) > 10
     assert all(1_000_000 <= wait <= 3_000_000 for wait in waits)
 
@@ -99,7 +99,7 @@ def test_while_nothing_is_answered_at_all_one_lane_is_held_and_no_other():
     results = [decide.of_failure(worst, AckTimeout("x"), NOW) for _ in range(3)]
     assert [one.holds for one in results] == ["indeterminate", "", ""]
     assert {(one.state, one.due, one.doubts) for one in results[1:]} == {("indeterminate", NOW + 4_000_000, 2)}
-    decide.of_answer(head(), Ack("AA", "ID1"), NOW)
+    decide.of_answer(head(), Acknowledgement("AA", "ID1"), NOW)
     assert decide.of_failure(worst, AckTimeout("x"), NOW).holds == "indeterminate"
 
 

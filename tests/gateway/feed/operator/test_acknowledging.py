@@ -7,7 +7,7 @@ from functools import partial
 from gateway.feed.operator import acknowledging
 from gateway.store.feed import audit as audited
 from gateway.store.feed.audit import Actor
-from gateway.store.feed.standing_alerts import AlertCase, StandingAlert, kept, standing_alerts
+from gateway.store.feed.standing_alerts import AlertCase, StandingAlert, standing_alerts, store_alerts
 
 OVERDUE = StandingAlert("critical-overdue", "ehr", 2, {3: AlertCase(100, "stu_1"), 7: AlertCase(200, "stu_2")})
 ELSEWHERE = StandingAlert("critical-overdue", "pacs", 1, {0: AlertCase(50)})
@@ -16,7 +16,7 @@ UNROUTED = StandingAlert("unrouted", "", 4, {0: AlertCase(50)}, studies=("stu_3"
 
 async def stand(here, *alerts):
     async with here.here.store() as engine:
-        await engine.do(partial(kept, alerts))
+        await engine.do(partial(store_alerts, alerts))
 
 
 async def acknowledged_at(here):

@@ -34,8 +34,8 @@ async def stopping(here):
 
 
 def failing_for(study_id):
-    """Return a stand-in for `planning.changed` that fails for one study, as a bug would."""
-    changed = planning.changed
+    """Return a stand-in for `planning.plan_change` that fails for one study, as a bug would."""
+    changed = planning.plan_change
 
     async def found(engine, reading, *more):
         if reading.study_id == study_id:
@@ -151,7 +151,7 @@ async def test_a_study_that_could_not_be_planned_is_undecided_in_status_and_cert
 
         here.settings(destination(here.receiver.port), NOBODY_NEEDS_IT)
         with monkeypatch.context() as patched:
-            patched.setattr(planning, "changed", out_of_memory)
+            patched.setattr(planning, "plan_change", out_of_memory)
             await here.planned()
         status = "\n".join((await here.feed("status"))[1])
         assert "  undecided stu_" in status
@@ -171,7 +171,7 @@ async def test_a_fault_in_one_study_breaks_neither_the_preview_nor_check_config(
         await change(here)
         [whole] = json.loads("\n".join((await here.feed("plan", "--json"))[1]))["destinations"]
         [(study_id,)] = await here.query("SELECT min(study_id) FROM outbox WHERE state = 'unrouted'")
-        monkeypatch.setattr(planning, "changed", failing_for(study_id))
+        monkeypatch.setattr(planning, "plan_change", failing_for(study_id))
         code, lines, err = await here.feed("plan")
         assert (code, "study-not-planned" in err) == (1, True)
         assert "; not planned, because of a bug: 1 study; once these" in lines[0]
@@ -188,7 +188,7 @@ async def test_a_fault_in_one_study_does_not_keep_the_other_stops_from_being_app
         stops = await here.query("SELECT study_id FROM outbox WHERE state = 'to_stop' ORDER BY number")
         study_id = stops[0][0]
         with monkeypatch.context() as patched:
-            patched.setattr(planning, "changed", failing_for(study_id))
+            patched.setattr(planning, "plan_change", failing_for(study_id))
             code, lines, _ = await here.feed("apply", "ehr")
         assert code == 1
         assert lines[-1].startswith(f"ehr: {study_id}  is not planned because of a bug")

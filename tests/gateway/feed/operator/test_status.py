@@ -6,7 +6,7 @@ import json
 from functools import partial
 
 from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.standing_alerts import AlertCase, StandingAlert, kept
+from gateway.store.feed.standing_alerts import AlertCase, StandingAlert, store_alerts
 
 OVERDUE = StandingAlert("critical-overdue", "ehr", 2, {3: AlertCase(100, "stu_1"), 7: AlertCase(200, "stu_2")})
 UNROUTED = StandingAlert("unrouted", "", 4, {0: AlertCase(50)})
@@ -17,7 +17,7 @@ async def test_alerts_that_stand_are_named_with_who_acknowledged_them_and_none_t
     async with site() as here:
         await here.sync()
         async with here.here.store() as engine:
-            await engine.do(partial(kept, [OVERDUE, UNROUTED, OVER]))
+            await engine.do(partial(store_alerts, [OVERDUE, UNROUTED, OVER]))
         await here.feed("ack", "unrouted")
         code, lines, _ = await here.feed("status")
         overdue, unrouted = (line for line in lines if line.startswith("alert "))

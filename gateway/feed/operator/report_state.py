@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.routing import Destination
 from gateway.routing.plan import RESENT
-from gateway.store.feed.reconciling import LedgerMessage, LedgerRow, Record
+from gateway.store.feed.reconciling import LedgerMessage, LedgerRow, ReportRecord
 from gateway.store.feed.states import MAY_HAVE_BEEN_SENT, SEEN_THERE, UNSENT
 from gateway.store.feed.takeover import OLD_COPY
-from mappings.hl7v2.place import pdf_number
 
 Kind = Literal[
     "not ingested",
@@ -85,7 +85,7 @@ _OF_NO_NEWS: Final = frozenset({UNSENT, "report-not-signed", "draft-after-final"
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class ReportState:
     """State of a report: `detail` is a code, the name of a rule or filter, or the number of a message.
 
     `since` is the time of the row or message behind the state, in microseconds. `is_open` is True if delivery is not
@@ -99,7 +99,7 @@ class Fate:
     remarks: tuple[str, ...] = ()
 
 
-def fate(report_id: str, record: Record | None, destination: Destination) -> Fate:
+def report_state(report_id: str, record: ReportRecord | None, destination: Destination) -> ReportState:
     """Return the state of a report; `record` is None if the store does not know it as signed."""
     if record is None:
         return _made("not ingested")
@@ -122,7 +122,7 @@ def fate(report_id: str, record: Record | None, destination: Destination) -> Fat
     return _unsaid(own, record.rows)
 
 
-def _undelivered(rows: Sequence[LedgerRow], name: str) -> Fate | None:
+def _undelivered(rows: Sequence[LedgerRow], name: str) -> ReportState | None:
     """Return the state of a report whose latest change has no message for the destination; None if it has one."""
     about = [row for row in rows if row.destination == name or row.state in _NO_ONE]
     newest = [row for row in about if row.version == about[-1].version]
@@ -132,24 +132,23 @@ def _undelivered(rows: Sequence[LedgerRow], name: str) -> Fate | None:
     return None if own[-1].state in _TOLD | _AHEAD else _unsaid(own, newest)
 
 
-def is_lacking(found: Fate) -> bool:
+def is_lacking(found: ReportState) -> bool:
     """True if the destination lacks a report, and nothing is about to send it."""
     return found.is_open and found.kind not in _ON_ITS_WAY
 
 
 def _last(report_id: str, messages: Sequence[LedgerMessage]) -> list[LedgerMessage]:
     """Return the messages of the newest cause: of the text, and of the PDF if that is a message of its own."""
-    pdf = (pdf_number(report_id),)
+    pdf = (HL7V2.document_number(report_id),)
     messages_of_cause: list[LedgerMessage] = []
     for is_pdf in (False, True):
-        own = [one for one in messages if (one.filler_order_numbers[:1] == pdf) is is_pdf]
-        messages_of_cause += [
-            one for one in own if one.outbox == own[-1].outbox and (one is own[-1] or one.reason != UNSENT)
-        ]
+        own = [message for message in messages if (message.filler_order_numbers[:1] == pdf) is is_pdf]
+        last = own[-1:]
+        messages_of_cause += [one for one in own[:-1] if one.outbox == own[-1].outbox and one.reason != UNSENT] + last
     return messages_of_cause
 
 
-def _unsaid(own: Sequence[LedgerRow], rows: Sequence[LedgerRow]) -> Fate:
+def _unsaid(own: Sequence[LedgerRow], rows: Sequence[LedgerRow]) -> ReportState:
     """Return the state of a report without a message for its latest change, by the outbox rows."""
     no_one = [row for row in rows if row.state in _NO_ONE]
     decided = [row for row in own if row.state in _ROWS]
@@ -158,16 +157,16 @@ def _unsaid(own: Sequence[LedgerRow], rows: Sequence[LedgerRow]) -> Fate:
     return _of_row(decided[-1]) if decided else _made("unrouted", "not-told")
 
 
-def _of_row(row: LedgerRow) -> Fate:
+def _of_row(row: LedgerRow) -> ReportState:
     if row.state in _PLANNED:
         return _made("planned", row.reason if row.reason == RESENT else _PLANNED[row.state], row.decided)
     kind: Kind = "held" if row.state == "held" else _ROWS.get(row.state, "queued")
     if kind == "nothing":
-        return Fate(kind, row.reason, row.decided, row.reason not in _OF_NO_NEWS)
+        return ReportState(kind, row.reason, row.decided, row.reason not in _OF_NO_NEWS)
     return _made(kind, row.reason or ("to-be-made" if kind == "queued" else ""), row.decided)
 
 
-def _of_message(message: LedgerMessage, destination: Destination) -> Fate:
+def _of_message(message: LedgerMessage, destination: Destination) -> ReportState:
     if message.state == "superseded":
         return _made("superseded by", str(message.superseded_by or ""), message.made)
     if message.state == "dead_letter" and message.reason == UNSENT:
@@ -175,20 +174,20 @@ def _of_message(message: LedgerMessage, destination: Destination) -> Fate:
     if message.state == "dead_letter" and message.reason == SEEN_THERE:
         return _made("left", MAY_HAVE_BEEN_SENT, message.made)
     if message.state == "recorded":
-        return Fate("recorded", message.reason or message.state, message.made, not destination.dry_run)
+        return ReportState("recorded", message.reason or message.state, message.made, not destination.dry_run)
     if message.state == "delivered":
         return _of_delivered(message, destination)
     return _made(_BY_STATE[message.state], message.reason or message.state, message.made)
 
 
-def _of_delivered(one: LedgerMessage, destination: Destination) -> Fate:
-    if one.ack == "AA":
-        return _made("AA", since=one.made)
-    if one.ack.startswith("C"):
+def _of_delivered(message: LedgerMessage, destination: Destination) -> ReportState:
+    if message.ack == "AA":
+        return _made("AA", since=message.made)
+    if message.ack.startswith("C"):
         is_open = destination.receiver.ack_mode == "two_phase"
-        return Fate("CA only", "awaits-AA" if is_open else "", one.made, is_open)
-    return _made("taken", one.ack or "no-acknowledgement", one.made)
+        return ReportState("CA only", "awaits-AA" if is_open else "", message.made, is_open)
+    return _made("taken", message.ack or "no-acknowledgement", message.made)
 
 
-def _made(kind: Kind, detail: str = "", since: int | None = None) -> Fate:
-    return Fate(kind, detail, since, kind in _OPEN)
+def _made(kind: Kind, detail: str = "", since: int | None = None) -> ReportState:
+    return ReportState(kind, detail, since, kind in _OPEN)

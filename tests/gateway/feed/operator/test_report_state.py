@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from fakes.fed import destination
 
-from gateway.feed.operator.fate import KINDS, UNREMARKABLE, fate
-from gateway.store.feed.reconciling import LedgerMessage, LedgerRow, Record
+from gateway.feed.operator.report_state import KINDS, UNREMARKABLE, report_state
+from gateway.store.feed.reconciling import LedgerMessage, LedgerRow, ReportRecord
 from gateway.store.feed.states import MESSAGE_STATES, OUTBOX_STATES
 from mappings.hl7v2.place import pdf_number
 
@@ -26,7 +26,7 @@ def message(state: str, number: int = 1, *, outbox: int = 1, reason: str = "", a
 
 
 def told(rows=(), messages=()) -> tuple[str, str, bool]:
-    found = fate(REPORT, Record(1, list(rows), list(messages)), EHR)
+    found = report_state(REPORT, ReportRecord(1, list(rows), list(messages)), EHR)
     return found.kind, found.detail, found.is_open
 
 
@@ -48,7 +48,7 @@ def told(rows=(), messages=()) -> tuple[str, str, bool]:
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else value.state,
 )
-def test_a_message_says_the_fate_of_its_reports(one, kind):
+def test_a_message_says_the_state_of_its_reports(one, kind):
     assert told([row("rendered")], [one]) == kind
 
 
@@ -76,7 +76,7 @@ def test_what_was_made_and_taken_back_is_no_open_item_once_that_is_what_was_deci
 
 
 def test_what_the_store_does_not_know_as_signed_is_not_ingested():
-    found = fate(REPORT, None, EHR)
+    found = report_state(REPORT, None, EHR)
     assert (found.kind, found.is_open) == ("not ingested", True)
 
 
@@ -122,9 +122,9 @@ def test_what_was_said_again_since_counts_as_its_message():
 
 
 def test_what_was_recorded_is_settled_only_while_the_destination_is_tried_out():
-    known = Record(1, [row("rendered")], [message("recorded")])
-    assert fate(REPORT, known, replace(EHR, dry_run=True)).is_open is False
-    assert fate(REPORT, known, EHR).is_open is True
+    known = ReportRecord(1, [row("rendered")], [message("recorded")])
+    assert report_state(REPORT, known, replace(EHR, dry_run=True)).is_open is False
+    assert report_state(REPORT, known, EHR).is_open is True
 
 
 def test_the_newest_message_counts_and_not_what_was_taken_before():
@@ -147,13 +147,13 @@ def test_the_pdf_in_a_message_of_its_own_does_not_hide_what_became_of_the_text()
 
 
 def test_a_commit_is_open_only_where_the_application_is_to_answer_too():
-    committed = Record(1, [], [message("delivered", ack="CA")])
+    committed = ReportRecord(1, [], [message("delivered", ack="CA")])
     for mode, is_open in (("commit", False), ("two_phase", True)):
         one = replace(EHR, receiver=replace(EHR.receiver, ack_mode=mode))
-        assert fate(REPORT, committed, one).is_open is is_open
+        assert report_state(REPORT, committed, one).is_open is is_open
 
 
-def test_every_state_leads_to_a_fate_that_is_explained():
+def test_every_state_leads_to_a_kind_that_is_explained():
     for state in MESSAGE_STATES:
         assert told([], [message(state)])[0] in KINDS
     for state in OUTBOX_STATES:
