@@ -20,7 +20,6 @@ from gateway.mllp.tls import tls_context
 from gateway.routing import Destination, Folder, Http, Mllp, routes_of, survey_routes
 from gateway.routing.endpoints import tls_settings
 from gateway.routing.filter import unknown_facilities
-from gateway.routing.transport import is_readable_on_the_way
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration, DestinationSettings, IgnoreSettings, is_loopback
@@ -232,7 +231,7 @@ def _doubts_of_sending(destination: Destination) -> Iterator[str]:
         yield "dry_run is on: nothing is sent"
     if destination.start > now:
         yield "start is in the future: reports signed before it are sent only by backload"
-    if is_readable_on_the_way(transport):
+    if transport.is_readable_on_the_way:
         yield "no TLS, and the receiver is on another machine: reports are readable on the network"
     if isinstance(transport, Mllp) and _is_open(transport):
         yield "ack_listen is without TLS (set tls and client_cert): the addresses of its clients can be forged"

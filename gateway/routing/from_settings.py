@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from gateway.routing.address import address_of
 from gateway.routing.destination import Destination, Retry
 from gateway.routing.filter import Filter, Ignore, Scope, facility_keys, modality_key
 from gateway.routing.routing import Routes
@@ -142,10 +141,10 @@ def _is_shared(one: str, other: str) -> bool:
 
 def _refuse_second_address(at: Tables, destination: Destination, before: Iterable[Destination]) -> None:
     """Refuse two tables for one system, most often a mistake: reports that both accept would be filed there twice."""
-    place = address_of(destination.transport)
+    place = destination.transport.address
     for other in before:
         is_meant = destination.shares_address and other.shares_address
-        if destination.is_enabled and other.is_enabled and not is_meant and address_of(other.transport) == place:
+        if destination.is_enabled and other.is_enabled and not is_meant and other.transport.address == place:
             problem = f"destination {other.name} has the same address: what both accept would be sent there twice"
             at.refuse(
                 _ADDRESS_KEYS[type(destination.transport)],

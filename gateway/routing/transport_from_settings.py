@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from gateway.routing.transport import Basic, Bearer, Folder, Http, Mllp, Tls, Transport
 from gateway.settings import DestinationSettings, is_loopback
+from gateway.settings.destination import Kind
 from gateway.settings.values import host_and_port
 
 Refuse = Callable[[str, str, str], None]
@@ -27,12 +28,14 @@ _NO_STRANGERS: Final = (
 
 def read_transport(table: DestinationSettings, folder: Path, refuse: Refuse) -> Transport | None:
     """Return the transport, None if its address is missing. Paths are relative to `folder`; `refuse` takes faults."""
-    if table.kind == "file":
-        if table.directory is None:
-            refuse("directory", "missing", "Write the directory that the messages are put into.")
-            return None
-        return Folder(folder / table.directory)
-    return _mllp(table, folder, refuse) if table.kind == "mllp" else _http(table, folder, refuse)
+    return READERS[table.kind](table, folder, refuse)
+
+
+def _folder(table: DestinationSettings, folder: Path, refuse: Refuse) -> Folder | None:
+    if table.directory is None:
+        refuse("directory", "missing", "Write the directory that the messages are put into.")
+        return None
+    return Folder(folder / table.directory)
 
 
 def _mllp(table: DestinationSettings, folder: Path, refuse: Refuse) -> Mllp | None:
@@ -70,6 +73,13 @@ def _http(table: DestinationSettings, folder: Path, refuse: Refuse) -> Http | No
     if made.auth is not None and tls is None and not is_loopback(made.host):
         refuse("url", "http to another machine: the credentials could be read on the way", "Write an https URL.")
     return made
+
+
+READERS: Final[dict[Kind, Callable[[DestinationSettings, Path, Refuse], Transport | None]]] = {
+    "mllp": _mllp,
+    "file": _folder,
+    "http": _http,
+}
 
 
 def _auth(table: DestinationSettings, refuse: Refuse) -> Basic | Bearer | None:
