@@ -70,7 +70,7 @@ class Mllp:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where to connect to."""
+        """Host and port to connect to, with their TLS."""
         return endpoint_of(self)
 
     @property
@@ -110,7 +110,7 @@ class Folder:
 
     @property
     def endpoint(self) -> None:
-        """None: there is nothing to connect to."""
+        """None: nothing is connected to."""
 
     def __str__(self) -> str:
         return f"file {self.path}"
@@ -156,7 +156,7 @@ class Http:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where to connect to."""
+        """Host and port to connect to, with their TLS."""
         return endpoint_of(self)
 
     @property
@@ -174,3 +174,9 @@ class Http:
 
 
 Transport = Mllp | Folder | Http
+
+
+def tls_of(transport: Transport) -> Tls | None:
+    """Return the TLS settings of a transport; None if it has none."""
+    found: Tls | None = getattr(transport, "tls", None)
+    return found
