@@ -63,8 +63,8 @@ def made():
 
 
 MADE = {one["resourceType"] for one in made()}
-LOCATION = ResourceType("Location", "referred", "status name")
-WITH_LOCATION = {**RESOURCE_TYPES, "Location": LOCATION}
+MEETING = ResourceType("Meeting", "referred", "status name")
+WITH_MEETING = {**RESOURCE_TYPES, "Meeting": MEETING}
 
 
 # A FHIR resource type
@@ -85,14 +85,14 @@ def test_a_resource_type_is_in_every_table():
 )
 def test_the_table_that_lacks_a_resource_type_is_named(left_out, file):
     tables = {
-        "made": {*MADE, "Location"},
-        "types": WITH_LOCATION,
-        "served": {*SERVED, "Location"},
-        "searched": {**SEARCHED, "Location": ()},
+        "made": {*MADE, "Meeting"},
+        "types": WITH_MEETING,
+        "served": {*SERVED, "Meeting"},
+        "searched": {**SEARCHED, "Meeting": ()},
     }
     now = {"made": MADE, "types": RESOURCE_TYPES, "served": SERVED, "searched": SEARCHED}
     [gap] = recipes.missing_types(**{**tables, left_out: now[left_out]})
-    assert gap.startswith("Location ")
+    assert gap.startswith("Meeting ")
     assert file in gap
 
 
@@ -103,14 +103,14 @@ def test_a_resource_type_is_where_its_search_parameters_place_it():
 @pytest.mark.parametrize(
     ("row", "searched", "words"),
     [
-        (ResourceType("Location", "member", "name"), (), "no parameter patient in gateway/index/parameter_table.py"),
-        (ResourceType("Location", "about", "name"), (), "no parameter target in gateway/index/parameter_table.py"),
-        (LOCATION, (), "add it to SHARED of gateway/ingest/render_versions.py"),
-        (LOCATION, (SimpleNamespace(name="patient", targets=()),), "its place in mappings/fhir/resource_types.py"),
+        (ResourceType("Meeting", "member", "name"), (), "no parameter patient in gateway/index/parameter_table.py"),
+        (ResourceType("Meeting", "about", "name"), (), "no parameter target in gateway/index/parameter_table.py"),
+        (MEETING, (), "add it to SHARED of gateway/ingest/render_versions.py"),
+        (MEETING, (SimpleNamespace(name="patient", targets=()),), "its place in mappings/fhir/resource_types.py"),
     ],
 )
 def test_a_wrong_place_of_a_resource_type_is_named(row, searched, words):
-    gaps = recipes.misplaced_types({"Location": row}, {"Location": searched}, frozenset())
+    gaps = recipes.misplaced_types({"Meeting": row}, {"Meeting": searched}, frozenset())
     assert any(words in gap for gap in gaps)
 
 
