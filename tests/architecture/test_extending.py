@@ -170,21 +170,21 @@ def test_a_segment_is_in_every_table():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"tables": FIELDS}, "SFT is sent, and has no row in SEGMENTS of docs/generators/mapping_documents.py"),
+        ({"tables": FIELDS}, "UAC is sent, and has no row in SEGMENTS of docs/generators/mapping_documents.py"),
         ({"sent": {"MSH"}}, "write it in `_segments` of mappings/hl7v2/oru_r01.py"),
-        ({"lengths": LENGTHS}, "SFT has no length of field 1 in LENGTHS of mappings/hl7v2/lengths.py"),
-        ({}, "SFT is not in HL7 v2.3: add a row to MISSING of mappings/hl7v2/versions.py"),
+        ({"lengths": LENGTHS}, "UAC has no length of field 1 in LENGTHS of mappings/hl7v2/lengths.py"),
+        ({}, "UAC is not in HL7 v2.3: add a row to MISSING of mappings/hl7v2/versions.py"),
     ],
 )
 def test_the_table_that_lacks_a_segment_is_named(changes, words):
-    tables = {"tables": {**FIELDS, "SFT": {1: "x"}}, "sent": {*sent(), "SFT"}, "lengths": {**LENGTHS, "SFT": {1: 9}}}
+    tables = {"tables": {**FIELDS, "UAC": {1: "x"}}, "sent": {*sent(), "UAC"}, "lengths": {**LENGTHS, "UAC": {1: 9}}}
     gaps = recipes.missing_segments(**{**tables, **changes}, has=has, is_known=is_known, versions=VERSIONS)
     assert any(words in gap for gap in gaps)
 
 
 def test_a_field_table_that_no_document_lists_is_named(tmp_path: Path):
-    (tmp_path / "sft.py").write_text("SFT: Final[Table[Result]] = {}\n")
-    assert len(list(recipes.unlisted_tables(tmp_path, {("sft", "OTHER")}))) == 1
+    (tmp_path / "uac.py").write_text("UAC: Final[Table[Result]] = {}\n")
+    assert len(list(recipes.unlisted_tables(tmp_path, {("uac", "OTHER")}))) == 1
 
 
 # A switch of a receiver profile
@@ -214,7 +214,7 @@ def test_a_switch_that_is_read_or_declared_alone_is_named():
 # A kind of destination
 
 KINDS = get_args(Kind)
-NO_KIND = type("NoKind", (), {"kind": "spool", "key": "spool"})
+NO_KIND = type("NoKind", (), {"kind": "pigeon", "key": "pigeon"})
 
 
 def test_a_kind_of_destination_is_in_every_table():
@@ -228,7 +228,7 @@ def test_a_kind_of_destination_is_in_every_table():
     ("left_out", "words"),
     [
         ("kinds", "add it to Kind of gateway/settings/destination.py"),
-        ("transports", "add one with kind = 'spool' to gateway/routing/transport.py"),
+        ("transports", "add one with kind = 'pigeon' to gateway/routing/transport.py"),
         ("readers", "add one to READERS of gateway/routing/transport_from_settings.py"),
         ("tls", "TLS_KEYS of gateway/routing/transport_from_settings.py"),
         ("only_of", "say so in ONLY_OF of gateway/settings/destination.py"),
@@ -237,22 +237,22 @@ def test_a_kind_of_destination_is_in_every_table():
 def test_the_table_that_lacks_a_kind_of_destination_is_named(left_out, words):
     now = {"kinds": KINDS, "transports": TRANSPORTS, "readers": READERS, "tls": TLS_KEYS, "only_of": ONLY_OF}
     tables = {
-        "kinds": (*KINDS, "spool"),
+        "kinds": (*KINDS, "pigeon"),
         "transports": (*TRANSPORTS, NO_KIND),
-        "readers": {**READERS, "spool": None},
-        "tls": {**TLS_KEYS, "spool": None},
-        "only_of": {**ONLY_OF, "spool": ("spool",)},
+        "readers": {**READERS, "pigeon": None},
+        "tls": {**TLS_KEYS, "pigeon": None},
+        "only_of": {**ONLY_OF, "pigeon": ("pigeon",)},
     }
-    assert [gap for gap in recipes.missing_kinds(**tables) if gap.startswith("spool")] == []
-    [gap] = [gap for gap in recipes.missing_kinds(**{**tables, left_out: now[left_out]}) if gap.startswith("spool")]
+    assert [gap for gap in recipes.missing_kinds(**tables) if gap.startswith("pigeon")] == []
+    [gap] = [gap for gap in recipes.missing_kinds(**{**tables, left_out: now[left_out]}) if gap.startswith("pigeon")]
     assert words in gap
 
 
 def test_a_transport_without_a_channel_and_a_key_without_a_kind_are_named():
     [gap] = recipes.missing_channels([NO_KIND], inspect.getsource(channel))
     assert gap.endswith("add one, and a branch of `channel` in gateway/feed/deliver/channel.py")
-    [gap] = recipes.unread_keys({"spool": "spool: file that grows."}, ["spool"], {"host"})
-    assert gap == "spool is described as of one kind: say so in ONLY_OF of gateway/settings/destination.py"
+    [gap] = recipes.unread_keys({"pigeon": "pigeon: file that grows."}, ["pigeon"], {"host"})
+    assert gap == "pigeon is described as of one kind: say so in ONLY_OF of gateway/settings/destination.py"
 
 
 # A webhook event
