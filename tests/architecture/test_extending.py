@@ -260,10 +260,10 @@ def test_a_transport_without_a_channel_and_a_key_without_a_kind_are_named():
 
 def test_every_event_that_has_a_name_has_a_handler():
     kinds = recipes.event_kinds(vars(event))
-    assert len(kinds) == len(HANDLERS)
     assert recipes.unhandled_events(kinds, HANDLERS.keys()) == []
-    gap = recipes.unhandled_events(["report.withdrawn"], HANDLERS.keys())[0]
-    assert gap.startswith("report.withdrawn has no handler: add one to HANDLERS of gateway/webhooks/endpoint.py")
+    assert set(kinds) == set(HANDLERS)
+    gap = recipes.unhandled_events(["report.invented"], HANDLERS.keys())[0]
+    assert gap.startswith("report.invented has no handler: add one to HANDLERS of gateway/webhooks/endpoint.py")
 
 
 @pytest.mark.parametrize("kind", HANDLERS)
