@@ -47,7 +47,10 @@ _STUDIES: Final = Statement("SELECT study_id FROM study WHERE study_instance_uid
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """Stored delivery that is not done; see `gateway.webhooks.event`."""
+    """Stored delivery that is not done.
+
+    `body` is the JSON to keep, `attempts` the number of calls of `again` for it.
+    """
 
     webhook_id: str
     body: Mapping[str, Any]
@@ -55,7 +58,7 @@ class StoredEvent:
 
 
 class StoredWebhooks:
-    """Stored form of `Webhooks` in `gateway.webhooks.event`."""
+    """Durable queue of deliveries until they are processed; ids are kept for at least a week more."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -63,13 +66,17 @@ class StoredWebhooks:
     async def record(
         self, webhook_id: str, event_id: str, kind: str, body: Mapping[str, Any], received: datetime
     ) -> bool:
-        """Store a delivery; False if its webhook id or its event id was stored before."""
+        """Store a delivery, due at once; it is on disk when this returns.
+
+        Return False, and change nothing, if its webhook id or its event id was recorded before (a replay). The caller
+        may be cancelled while it waits: the delivery is then recorded or not, and the sender repeats it.
+        """
         return await self._kept(_WAITING, _ids(webhook_id, event_id), kind, body, received)
 
     async def set_aside(
         self, webhook_id: str, event_id: str, kind: str, body: Mapping[str, Any], received: datetime
     ) -> bool:
-        """Store a delivery of an unknown kind as done; False as for `record`."""
+        """Store a delivery of an unknown kind, for a person to look at; it is never due. Otherwise as `record`."""
         return await self._kept(_ASIDE, _ids(webhook_id, event_id), kind, body, received)
 
     async def _kept(
@@ -84,11 +91,11 @@ class StoredWebhooks:
         return [StoredEvent(str(webhook_id), json.loads(body), int(attempts)) for webhook_id, body, attempts in rows]
 
     async def done(self, webhook_id: str, code: str = "") -> None:
-        """Mark a delivery as done."""
+        """Mark a delivery as done; a code tells why it was given up. A second call is no error."""
         await self._engine.do(lambda: ask(_DONE, webhook_id=webhook_id, code=code))
 
     async def again(self, webhook_id: str, at: datetime, code: str) -> None:
-        """Schedule another attempt at a delivery, with the code of the failure."""
+        """Schedule another attempt at a delivery with the code of the failure, and count one more."""
         await self._engine.do(lambda: ask(_AGAIN, webhook_id=webhook_id, due=micros(at), code=code))
 
     async def forget(self, before: datetime) -> None:
@@ -97,7 +104,7 @@ class StoredWebhooks:
 
 
 class StoredEnrichments:
-    """Stored form of `Enrichments` in `gateway.webhooks.event`. Requests a `refresh` of a study that is stored."""
+    """Durable store of accession numbers and patient ids by study UID; requests a `refresh` of a stored study."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -105,7 +112,7 @@ class StoredEnrichments:
     async def keep(
         self, study_instance_uid: str, accession_number: str | None, patient_id: str | None, at: datetime
     ) -> None:
-        """Store order identifiers as of this time, unless later ones are stored."""
+        """Store identifiers as of the time signed, unless later ones are stored. None changes nothing."""
         uid = uid_key(study_instance_uid)
         values = {"accession_number": _said(accession_number), "patient_id": _said(patient_id), "kept": micros(at)}
 

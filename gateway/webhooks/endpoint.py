@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
@@ -23,14 +23,13 @@ from starlette.types import Receive, Scope, Send
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
 from gateway.runtime.metrics import ROUTE, Metrics
+from gateway.store.webhooks import StoredEnrichments, StoredWebhooks
 from gateway.webhooks.event import (
     ENRICHMENT_REQUESTED,
     REPORT_DELIVERED,
-    Enrichments,
     Event,
     Verifier,
     WebhookDelivery,
-    Webhooks,
     delivered,
     enrichment,
     event,
@@ -53,14 +52,7 @@ _NOT_DONE_HERE: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-class NoteSignature(Protocol):
-    """Callback for a checked signature."""
-
-    def __call__(self, *, holds: bool) -> None:
-        """Note whether the signature holds."""
-
-
-def _unnoted(*, holds: bool) -> None:
+def _unnoted(_: bool) -> None:
     """Note nothing."""
 
 
@@ -72,11 +64,11 @@ class WebhookInbox:
     """
 
     verifier: Verifier
-    webhooks: Webhooks
-    enrichments: Enrichments
+    webhooks: StoredWebhooks
+    enrichments: StoredEnrichments
     metrics: Metrics
     wake: Callable[[], None]
-    note_signature: NoteSignature = _unnoted
+    note_signature: Callable[[bool], None] = _unnoted
     now: Callable[[], datetime] = clock.now
     body_patience: float = BODY_PATIENCE
     store_patience: float = STORE_PATIENCE
@@ -123,7 +115,7 @@ async def _answer(inbox: WebhookInbox, request: Request) -> _Reply:
         return body
     delivery = inbox.verifier.verified(request.headers.raw, body, inbox.now())
     if isinstance(delivery, WebhookDelivery) or delivery == "wrong-signature":
-        inbox.note_signature(holds=isinstance(delivery, WebhookDelivery))
+        inbox.note_signature(isinstance(delivery, WebhookDelivery))
     if isinstance(delivery, str):
         return _refusal(HTTPStatus.UNAUTHORIZED, delivery)
     kind = "none"

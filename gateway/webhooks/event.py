@@ -7,11 +7,11 @@ AutoScribe REST API, webhooks `report.delivered` and `patient_study.enrichment_r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hmac import compare_digest
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from standardwebhooks import Webhook
 
@@ -38,58 +38,6 @@ _ENRICHMENT: Final[Shape] = {
     "accessionNumber": (_VALUE, "O"),
     "patientId": (_VALUE, "O"),
 }
-
-
-class RecordedEvent(Protocol):
-    """Recorded `report.delivered`: `body` from `delivered`, and the number of `attempts` to process it."""
-
-    @property
-    def webhook_id(self) -> str:
-        """Value of the header `webhook-id`."""
-
-    @property
-    def body(self) -> Mapping[str, Any]:
-        """JSON with `reportId`, `studyId` and, if known, `studyInstanceUid`."""
-
-    @property
-    def attempts(self) -> int:
-        """Number of calls of `again` for it."""
-
-
-class Webhooks(Protocol):
-    """Durable queue of deliveries until they are processed; ids are kept for at least a week more."""
-
-    async def record(
-        self, webhook_id: str, event_id: str, kind: str, body: Mapping[str, Any], received: datetime
-    ) -> bool:
-        """Store a delivery, due at once; it is on disk when this returns.
-
-        Return False, and change nothing, if its webhook id or its event id was recorded before (a replay). The caller
-        may be cancelled while it waits: the delivery is then recorded or not, and the sender repeats it.
-        """
-
-    async def set_aside(
-        self, webhook_id: str, event_id: str, kind: str, body: Mapping[str, Any], received: datetime
-    ) -> bool:
-        """Store a delivery of an unknown kind, for a person to look at; it is never due. Otherwise as `record`."""
-
-    async def due(self, now: datetime, most: int) -> Sequence[RecordedEvent]:
-        """Return deliveries that are due and not done, the longest due first."""
-
-    async def done(self, webhook_id: str, code: str = "") -> None:
-        """Mark a delivery as done; a code tells why it was given up. A second call is no error."""
-
-    async def again(self, webhook_id: str, at: datetime, code: str) -> None:
-        """Schedule another attempt, and count one more."""
-
-
-class Enrichments(Protocol):
-    """Durable store of accession numbers and patient ids by study UID."""
-
-    async def keep(
-        self, study_instance_uid: str, accession_number: str | None, patient_id: str | None, at: datetime
-    ) -> None:
-        """Store identifiers as of the time signed, unless later ones are stored. None changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)

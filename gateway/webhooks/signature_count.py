@@ -33,7 +33,7 @@ class SignatureRecord:
         self._cursors = cursors
         self._now = self._kept = Signatures()
 
-    def note(self, *, holds: bool) -> None:
+    def note(self, holds: bool) -> None:
         """Count one webhook."""
         if holds:
             self._now = Signatures(0, clock.now().isoformat(timespec="seconds"))

@@ -16,7 +16,7 @@ from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError, UpstreamError
 from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.metrics import Metrics
-from gateway.webhooks.event import RecordedEvent, Webhooks
+from gateway.store.webhooks import StoredEvent, StoredWebhooks
 
 # Ingests a study by its upstream id and returns the upstream ids of its signed reports. May raise anything.
 Ingest = Callable[[str], Awaitable[Set[str]]]
@@ -51,7 +51,7 @@ class WebhookWork:
 
     def __init__(
         self,
-        webhooks: Webhooks,
+        webhooks: StoredWebhooks,
         ingest: Ingest,
         metrics: Metrics,
         pace: WorkPace = DEFAULT,
@@ -97,7 +97,7 @@ class WebhookWork:
     async def _begin(self) -> int:
         """Start due work as slots are free, one task for each study."""
         busy = set(self._tasks)  # before the query: the rows of a task that ends meanwhile may still be in the result
-        by_study: dict[str, list[RecordedEvent]] = {}
+        by_study: dict[str, list[StoredEvent]] = {}
         for record in await self._webhooks.due(self._now(), _MOST):
             if record.body.keys() >= NEEDED:
                 by_study.setdefault(record.body["studyId"], []).append(record)
@@ -109,7 +109,7 @@ class WebhookWork:
             self._tasks[study_id] = asyncio.create_task(self._work(study_id, by_study[study_id]))
         return len(chosen)
 
-    async def _work(self, study_id: str, records: list[RecordedEvent]) -> None:
+    async def _work(self, study_id: str, records: list[StoredEvent]) -> None:
         try:
             listed, error = await self._fetched(study_id)
             for record in records:
@@ -133,7 +133,7 @@ class WebhookWork:
             get_logger().error("webhook-ingest-failed", study_id=study_id, exc_info=error)
             return frozenset(), error
 
-    async def _settle(self, record: RecordedEvent, listed: Set[str], error: BaseException | None) -> None:
+    async def _settle(self, record: StoredEvent, listed: Set[str], error: BaseException | None) -> None:
         if record.body["reportId"] in listed:
             await self._webhooks.done(record.webhook_id)
             self._metrics.worked_webhook("done")
@@ -146,7 +146,7 @@ class WebhookWork:
             return
         await self._give_up(record, code)
 
-    async def _give_up(self, record: RecordedEvent, code: str) -> None:
+    async def _give_up(self, record: StoredEvent, code: str) -> None:
         await self._webhooks.done(record.webhook_id, code)
         self._metrics.worked_webhook("given_up")
         report_id, study_id = record.body.get("reportId"), record.body.get("studyId")

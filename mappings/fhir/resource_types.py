@@ -42,11 +42,6 @@ class ResourceType:
     kept: str = ""
     rules: Callable[[Json], Iterable[Fault]] = no_more_rules
 
-    @property
-    def is_shared(self) -> bool:
-        """True if several studies make the same resource, so that no study owns it."""
-        return self.place in {"patient", "referred", "apart"}
-
 
 _VALUE: Final = "effective[x] value[x] dataAbsentReason"
 _NOTE: Final = "status type category subject content"

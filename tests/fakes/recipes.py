@@ -51,6 +51,11 @@ def sources(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
+def is_shared(row: Any) -> bool:
+    """True if several studies make the same resource of a type, so that no study owns it."""
+    return row.place in {"patient", "referred", "apart"}
+
+
 def missing_types(
     made: AbstractSet[str], types: Mapping[str, Any], served: AbstractSet[str], searched: Json
 ) -> list[str]:
@@ -74,8 +79,8 @@ def misplaced_types(types: Mapping[str, Any], searched: Json, shared: AbstractSe
             yield f"{name} is a `{row.place}` in {TYPES}, and has no parameter {wanted} in {PARAMETERS}: add it"
         if "patient" in names and row.place not in {"member", "about"}:
             yield f"{name} has a parameter patient in {PARAMETERS}: its place in {TYPES} is `member`, not `{row.place}`"
-        if row.is_shared != (name in shared):
-            word = "add it to" if row.is_shared else "take it out of"
+        if is_shared(row) != (name in shared):
+            word = "add it to" if is_shared(row) else "take it out of"
             yield f"{name} is `{row.place}` in {TYPES}: {word} SHARED of gateway/ingest/render_versions.py"
     for name, rows in searched.items():
         for one in rows if types.get(name) and types[name].place == "member" else ():
@@ -96,7 +101,7 @@ def unchecked_codes(resources: Iterable[Json], codes: Mapping[tuple[str, str], s
 
 def unsaid_ends(types: Mapping[str, Any], ends: Json) -> list[str]:
     """Find types of one study for which no row says how a resource ends."""
-    own = [name for name, row in types.items() if not row.is_shared]
+    own = [name for name, row in types.items() if not is_shared(row)]
     return [
         f"{name} has no row in ENDS of {TYPES}: how does one end that AutoScribe no longer says?"
         for name in own
