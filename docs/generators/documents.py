@@ -19,6 +19,7 @@ from gateway.fhir_api.served import facade_rows
 from gateway.index.parameters import EVERY, PARAMETERS
 from gateway.runtime.metrics import metric_rows
 from gateway.sandbox.faults import BEHAVIOURS
+from gateway.sandbox.manners import MANNERS
 from gateway.sandbox.switches import Switches
 from gateway.settings import rows, table_rows
 from mappings.profile import RECEIVERS, Receiver, receiver
@@ -101,6 +102,20 @@ def fault_table() -> str:
             for name, fault in BEHAVIOURS.items()
         ),
     )
+
+
+def manner_table() -> str:
+    """Table of every manner in which the sandbox receiver answers."""
+    rows = (
+        (
+            f"`{name}`",
+            ", ".join(one.faults),
+            ", ".join(f"`{key}={value:g}`" for key, value in one.options.items()),
+            one.about,
+        )
+        for name, one in MANNERS.items()
+    )
+    return table(("manner", "fault", "options with defaults", "does"), rows)
 
 
 def switch_table() -> str:

@@ -30,12 +30,13 @@ Segment = Mapping[int, str | Callable[..., str]]
 
 @dataclass(frozen=True, slots=True)
 class SegmentTable:
-    """Field table of a segment, with its module and the clause of its fields.
+    """Field table of a segment, with its module, what it is, and the clause of its fields.
 
     `variable` is the name of the table in its module. `kind` is the code of its OBX in a trace, empty for the report's.
     """
 
     name: str
+    title: str
     module: ModuleType
     fields: Segment
     clause: str
@@ -47,19 +48,22 @@ class SegmentTable:
         return f"{self.name}({self.kind})-{number}" if self.kind else f"{self.name}-{number}"
 
 
+_UID: Final = "observation: study instance UID, where the receiver's `uid` is `obx113014` or `both`"
+_VITALS: Final = "observation: height and weight, where the receiver's `vitals` is `on`"
+_DOCUMENT: Final = "observation: the PDF, where the receiver's `pdf` is not `none`"
 SEGMENTS: Final = (
-    SegmentTable("MSH", msh, msh.MSH, "HL7 v2.5.1 §2.15.9"),
-    SegmentTable("PID", pid, pid.PID, "HL7 v2.5.1 §3.4.2"),
-    SegmentTable("PV1", pv1, pv1.PV1, "HL7 v2.5.1 §3.4.3"),
-    SegmentTable("ORC", orc, orc.ORC, "HL7 v2.5.1 §4.5.1"),
-    SegmentTable("OBR", obr, obr.OBR, "HL7 v2.5.1 §4.5.3"),
-    SegmentTable("TQ1", tq1, tq1.TQ1, "HL7 v2.5.1 §4.5.4"),
-    SegmentTable("NTE", nte, nte.NTE, "HL7 v2.5.1 §2.15.10"),
-    SegmentTable("OBX", obx, obx.OBX, "HL7 v2.5.1 §7.4.2"),
-    SegmentTable("OBX", obx_vitals, obx_vitals.VITAL, "HL7 v2.5.1 §7.4.2", "VITAL", "8302-2"),
-    SegmentTable("OBX", obx_uid, obx_uid.UID, "HL7 v2.5.1 §7.4.2", "UID", "113014"),
-    SegmentTable("OBX", obx_pdf, obx_pdf.PDF, "HL7 v2.5.1 §7.4.2", "PDF", "PDF"),
-    SegmentTable("ZDS", zds, zds.ZDS, "IHE RAD TF-2 Table 4.4-6"),
+    SegmentTable("MSH", "message header", msh, msh.MSH, "HL7 v2.5.1 §2.15.9"),
+    SegmentTable("PID", "patient identification", pid, pid.PID, "HL7 v2.5.1 §3.4.2"),
+    SegmentTable("PV1", "patient visit", pv1, pv1.PV1, "HL7 v2.5.1 §3.4.3"),
+    SegmentTable("ORC", "common order", orc, orc.ORC, "HL7 v2.5.1 §4.5.1"),
+    SegmentTable("OBR", "observation request", obr, obr.OBR, "HL7 v2.5.1 §4.5.3"),
+    SegmentTable("TQ1", "timing", tq1, tq1.TQ1, "HL7 v2.5.1 §4.5.4"),
+    SegmentTable("NTE", "notes and comments", nte, nte.NTE, "HL7 v2.5.1 §2.15.10"),
+    SegmentTable("OBX", "observation: the report, line by line", obx, obx.OBX, "HL7 v2.5.1 §7.4.2"),
+    SegmentTable("OBX", _VITALS, obx_vitals, obx_vitals.VITAL, "HL7 v2.5.1 §7.4.2", "VITAL", "8302-2"),
+    SegmentTable("OBX", _UID, obx_uid, obx_uid.UID, "HL7 v2.5.1 §7.4.2", "UID", "113014"),
+    SegmentTable("OBX", _DOCUMENT, obx_pdf, obx_pdf.PDF, "HL7 v2.5.1 §7.4.2", "PDF", "PDF"),
+    SegmentTable("ZDS", "study instance UID (IHE)", zds, zds.ZDS, "IHE RAD TF-2 Table 4.4-6"),
 )
 _STATUS_COLUMNS: Final = ("diagnostic_report", "observation", "obr_25", "obx_11", "orc_5")
 _TITLES: Final = {
@@ -132,9 +136,15 @@ def hl7v2_index() -> str:
     return table(head, (row for segment in SEGMENTS for row in _hl7v2_rows(segment)))
 
 
-def segment_table(name: str) -> str:
-    """Table of a segment (or kind of OBX) for the conformance statement: usage, cardinality, source, rule, clause."""
-    segment = next(one for one in SEGMENTS if name == (one.kind or one.name))
+def segment_sections(after: str = "", to: str = "") -> str:
+    """Sections of the conformance statement: each segment with its fields, from behind one segment up to another."""
+    names = [one.name for one in SEGMENTS]
+    first, last = names.index(after) + 1 if after else 0, names.index(to) + 1 if to else len(names)
+    return "\n\n".join(f"### {one.name}, {one.title}\n\n{_segment_table(one)}" for one in SEGMENTS[first:last])
+
+
+def _segment_table(segment: SegmentTable) -> str:
+    """Table of the fields of a segment: usage, cardinality, source, rule, clause."""
     return table(("field", "name", "type", "usage", "card.", "source", "rule", "clause"), _statement_rows(segment))
 
 

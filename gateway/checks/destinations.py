@@ -20,7 +20,7 @@ from gateway.mllp.tls import tls_context
 from gateway.routing import Destination, Folder, Http, Mllp, routes_of, survey_routes
 from gateway.routing.endpoints import tls_settings
 from gateway.routing.filter import unknown_facilities
-from gateway.routing.transport import is_readable_on_the_way
+from gateway.routing.transport import tls_of
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration, DestinationSettings, IgnoreSettings, is_loopback
@@ -96,8 +96,7 @@ def unaddressed(receiver: Receiver, site: Site) -> Iterator[tuple[Rule, str]]:
 
 
 def _tls_files(destination: Destination, configuration: Configuration) -> Iterator[ConfigError]:
-    transport = destination.transport
-    tls = None if isinstance(transport, Folder) else transport.tls
+    tls = tls_of(destination.transport)
     if tls is None:
         return
     unread = False
@@ -232,7 +231,7 @@ def _warnings_of_sending(destination: Destination) -> Iterator[str]:
         yield "dry_run is on: nothing is sent"
     if destination.start > now:
         yield "start is in the future: reports signed before it are sent only by backload"
-    if is_readable_on_the_way(transport):
+    if transport.is_readable_on_the_way:
         yield "no TLS, and the receiver is on another machine: reports are readable on the network"
     if isinstance(transport, Mllp) and _is_open(transport):
         yield "ack_listen is without TLS (set tls and client_cert): the addresses of its clients can be forged"
@@ -240,8 +239,9 @@ def _warnings_of_sending(destination: Destination) -> Iterator[str]:
         yield "quiet_hours hold critical results back, too"
     if isinstance(transport, Http) and transport.style == "plain":
         yield "style is plain: any answer of 2xx counts as delivered"
-    if not isinstance(transport, Folder) and transport.tls is not None and transport.tls.client_cert is not None:
-        left = _valid_until(transport.tls.client_cert) - now
+    tls = tls_of(transport)
+    if tls is not None and tls.client_cert is not None:
+        left = _valid_until(tls.client_cert) - now
         if left < _SOON:
             yield f"client_cert expires in {left.days} days"
 

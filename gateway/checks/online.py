@@ -14,11 +14,11 @@ from typing import Any, Final
 from gateway.checks.doctor.seen import Seen
 from gateway.ingest.assembly import opened_store
 from gateway.mllp.connection import Connection
-from gateway.routing import Destination, Folder, Http, routes_of
-from gateway.routing.endpoints import endpoint_of
+from gateway.routing import Destination, routes_of
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, ConnectFailed, PdfUnavailable, StoreError, UpstreamError
 from gateway.settings import Configuration
+from gateway.settings.destination import ONLY_OF
 from gateway.store.studies.coverage import StoredCursors
 from gateway.upstream.client import UpstreamClient
 from gateway.webhooks.signature_count import signatures
@@ -31,19 +31,19 @@ _MOST_REFUSED: Final = 2
 # Seconds to wait: in TLS 1.3 a client learns only after the handshake that its certificate is refused
 _LISTEN: Final = 0.5
 
-# Part of the reason -> key to check over MLLP, key over HTTP, remedy; the first match counts
-_WAYS: Final[dict[str, tuple[str, str, str]]] = {
-    "host name is not known": ("host", "url", "Check the name, and the resolver of this machine."),
-    "refused": ("port", "url", "Check that the receiver listens there, and what the firewall lets through."),
-    "no connection after": ("host", "url", "Check the address, the firewall, and whether TLS is spoken there or not."),
-    "ismatch": ("server_name", "url", "Name the host as its certificate does; over MLLP server_name may."),
-    "expired": ("host", "url", "The certificate of the receiver has to be renewed there."),
-    "certificate": ("ca_file", "ca_file", "Name in ca_file the authority that the receiver's certificate is from."),
-    "WRONG_VERSION_NUMBER": ("tls", "url", "No TLS is spoken there: check the port, or switch TLS off."),
-    "TLS:": ("client_cert", "client_cert", "Check the certificate shown, and which TLS versions the receiver takes."),
-    "closed": ("host", "url", "Check whom the receiver lets in: by this machine's address, with TLS by client_cert."),
+# Part of the reason -> key to check, remedy; the first match counts. A kind without the key has that of its address
+_WAYS: Final = {
+    "host name is not known": ("host", "Check the name, and the resolver of this machine."),
+    "refused": ("port", "Check that the receiver listens there, and what the firewall lets through."),
+    "no connection after": ("host", "Check the address, the firewall, and whether TLS is spoken there or not."),
+    "ismatch": ("server_name", "Name the host as its certificate does; over MLLP server_name may."),
+    "expired": ("host", "The certificate of the receiver has to be renewed there."),
+    "certificate": ("ca_file", "Name in ca_file the authority that the receiver's certificate is from."),
+    "WRONG_VERSION_NUMBER": ("tls", "No TLS is spoken there: check the port, or switch TLS off."),
+    "TLS:": ("client_cert", "Check the certificate shown, and which TLS versions the receiver takes."),
+    "closed": ("host", "Check whom the receiver lets in: by this machine's address, with TLS by client_cert."),
 }
-_ANY_WAY: Final = ("host", "url", "Check the receiver's address and the network on the way.")
+_ANY_WAY: Final = ("host", "Check the receiver's address and the network on the way.")
 
 
 async def findings(configuration: Configuration) -> AsyncIterator[ConfigError]:
@@ -148,16 +148,17 @@ async def _unreachable(configuration: Configuration) -> list[ConfigError]:
 async def _reached(destination: Destination, source: str) -> ConfigError | None:
     """Connect (with the TLS handshake, if any) and disconnect without sending; return the fault if that fails."""
     transport = destination.transport
-    if isinstance(transport, Folder):
+    endpoint = transport.endpoint
+    if endpoint is None:
         return None
     try:
-        async with await Connection.open(endpoint_of(transport)) as connection:
+        async with await Connection.open(endpoint) as connection:
             await clock.sleep(_LISTEN)
             if connection.usable:
                 return None
         problem = "closed by the receiver at once"
     except ConnectFailed as error:
         problem = str(error).partition(f"{error.code}, ")[2]
-    over_mllp, over_http, remedy = next((way for part, way in _WAYS.items() if part in problem), _ANY_WAY)
-    key = over_http if isinstance(transport, Http) else over_mllp
+    key, remedy = next((way for part, way in _WAYS.items() if part in problem), _ANY_WAY)
+    key = key if transport.kind in ONLY_OF[key] else transport.key
     return ConfigError(source, f"{destination.place}.{key}", f"cannot be reached: {problem}", remedy)

@@ -11,7 +11,7 @@ from typing import Final
 from gateway.crawl.cancelled import Cancelled
 from gateway.crawl.open_set import OpenSet
 from gateway.crawl.ports import Crawl
-from gateway.crawl.sweep import OnMissing, Show, Sweep, Swept, unshown, untold
+from gateway.crawl.sweep import Show, Sweep, Swept, unshown
 from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError
 from gateway.runtime.loops import pause
@@ -19,9 +19,9 @@ from gateway.runtime.loops import pause
 _MOST_FAILURES: Final = 6
 
 
-async def crawl_forever(crawl: Crawl, on_missing: OnMissing = untold) -> None:
+async def crawl_forever(crawl: Crawl) -> None:
     """Run the loops until cancelled."""
-    loops = OpenSet(crawl), Cancelled(crawl), Sweep(crawl, on_missing)
+    loops = OpenSet(crawl), Cancelled(crawl), Sweep(crawl)
     async with asyncio.TaskGroup() as group:
         for loop in loops:
             group.create_task(loop.run())

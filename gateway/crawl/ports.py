@@ -1,29 +1,21 @@
-"""Interfaces that the crawl needs: AutoScribe's listing, the ingest, and the store's knowledge of studies.
+"""Parts that a loop of the crawl works with, and the interface of the ingest, which it must not import.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D21, D25, D26.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Protocol, Unpack
+from datetime import timedelta
+from typing import Any, Protocol
 
 from gateway.runtime.observer import UNOBSERVED, Observer
 from gateway.settings import Sync
-from gateway.store.studies.coverage import StoredCursors
-from gateway.upstream.answers import Answer
-from gateway.upstream.query import StudyFilters
+from gateway.store.studies.coverage import StoredCursors, StoredStudies
+from gateway.upstream.paced_client import PacedClient
 
 Json = Mapping[str, Any]
-
-
-class StudyListing(Protocol):
-    """Upstream client as far as the crawl calls it: the same `PacedClient` that the ingest uses."""
-
-    def studies(self, **filters: Unpack[StudyFilters]) -> AsyncGenerator[Answer, None]:
-        """Yield the pages of `GET /studies`."""
 
 
 class Ingest(Protocol):
@@ -40,30 +32,13 @@ class Ingest(Protocol):
         """
 
 
-class KnownStudies(Protocol):
-    """Store's knowledge of the studies, so that unchanged ones are not fetched."""
-
-    async def stale(self, listed: Sequence[Json], reports_before: datetime) -> list[str]:
-        """Note that these Studies are listed now, and return the ids of those that must be fetched.
-
-        Those are studies that are unknown, that differ from the stored ones, or whose reports were fetched before that
-        instant.
-        """
-
-    async def missing(self, sweep_started: datetime) -> list[str]:
-        """Return the ids of studies with signed reports that were neither listed nor ingested since then.
-
-        The crawl asks with the start of the sweep that ended, and with that of an earlier one.
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class Crawl:
-    """Everything that a loop of the crawl works with."""
+    """Everything that a loop of the crawl works with; `upstream` is the client that the ingest uses, too."""
 
-    upstream: StudyListing
+    upstream: PacedClient
     ingest: Ingest
-    known: KnownStudies
+    known: StoredStudies
     cursors: StoredCursors
     settings: Sync
     observer: Observer = UNOBSERVED

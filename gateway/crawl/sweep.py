@@ -6,11 +6,11 @@ shift while data changes, and a cursor may expire. Decisions D21 (studies that a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from gateway.crawl.ports import Crawl
 from gateway.crawl.retries import Retries
@@ -33,13 +33,6 @@ Show = Callable[[SweepRecord], None]
 _REFUSED: Final = (UpstreamConflict, UpstreamNotFound, UpstreamRefused, UpstreamUnprocessable)
 
 
-class OnMissing(Protocol):
-    """Callback for studies with signed reports that several sweeps in a row did not list: alerts, withdraws nothing."""
-
-    async def __call__(self, study_ids: Sequence[str], sweeps: int) -> None:
-        """Report that `study_ids` were not listed by the last `sweeps`."""
-
-
 @dataclass(frozen=True, slots=True)
 class Swept:
     """Result of a whole sweep: counts of studies listed, ingested, failed, waiting for another try, and not listed."""
@@ -56,18 +49,14 @@ def unshown(_: SweepRecord) -> None:
     """Show nothing."""
 
 
-async def untold(study_ids: Sequence[str], sweeps: int) -> None:
-    """Do nothing: the log has the missing studies."""
-
-
 class Sweep:
     """Loop over all studies. After a crash it resumes at the first page that was not ingested whole.
 
     Other processes may sweep too: the record is read before it is written, so that no finished sweep is lost.
     """
 
-    def __init__(self, crawl: Crawl, on_missing: OnMissing = untold) -> None:
-        self._crawl, self._on_missing = crawl, on_missing
+    def __init__(self, crawl: Crawl) -> None:
+        self._crawl = crawl
         self._retries = Retries(f"{NAME}_retry", crawl.cursors)
         self._beat = Metronome(crawl.settings.pages_per_second)
 
@@ -150,7 +139,6 @@ class Sweep:
         sweeps = self._crawl.settings.missing_sweeps_alert
         if len(starts) == sweeps and (long_missing := await self._crawl.known.missing(starts[-1])):
             get_logger().error("studies-not-listed", operation=NAME, count=len(long_missing), attempts=sweeps)
-            await self._on_missing(long_missing, sweeps)
 
     async def _keep(self, record: SweepRecord) -> None:
         await self._crawl.cursors.put(NAME, record.as_json())

@@ -21,8 +21,6 @@ from gateway.store.studies.versions import CURRENT
 from mappings.patient.identifiers import upstream_id
 
 _OWNER: Final = re.compile(r"(?:rep|stu|usr)-[0-9a-f]{32}")
-# Built from a user and a facility: only a report names both, so no single id can be asked for
-_OF_SEVERAL: Final = frozenset({"PractitionerRole"})
 _MOST_FAULTS: Final = 5
 
 
@@ -76,14 +74,14 @@ async def _read_through(serving: Facade, resource_type: str, resource_id: str, *
     Raises:
         ResourceNotFound: the id contains none, and the resource is not stored.
     """
-    found = _OWNER.match(resource_id)
-    owner = upstream_id(found[0]) if found and resource_type not in _OF_SEVERAL else None
+    found = None if BY_TYPE[resource_type].is_of_several else _OWNER.match(resource_id)
+    owner = upstream_id(found[0]) if found else None
     if owner is None:
         if is_known:
             return
         ids = BY_TYPE[resource_type].ids
         raise ResourceNotFound(f"there is no such {resource_type} in the index; its ids are {ids}")
-    if resource_type == "Practitioner":
+    if owner.startswith("usr_"):
         await serving.reads.user(owner)
     elif owner.startswith("rep_"):
         await serving.reads.report(owner, fresh=True)

@@ -18,13 +18,17 @@ US_CORE: Final = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A served resource type: form of its ids, description, and profiles that its resources may claim."""
+    """A served resource type: form of its ids, description, and profiles that its resources may claim.
+
+    `is_of_several`: an id names several objects of AutoScribe, so that no single one can be asked for.
+    """
 
     resource_type: str
     ids: str
     documentation: str
     profiles: tuple[str, ...] = ()
     is_binary: bool = False
+    is_of_several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,7 @@ RESOURCES: Final = (
         "What a radiologist is in AutoScribe, at each facility whose reports the radiologist created or signed; the "
         "id begins with that of the Practitioner.",
         (f"{US_CORE}practitionerrole",),
+        is_of_several=True,
     ),
     Served(
         "Patient",

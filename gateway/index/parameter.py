@@ -13,6 +13,7 @@ from gateway.index import keys
 Type = Literal["token", "reference", "date", "string", "uri"]
 
 # Modifiers offered for each kind of parameter; a reference also accepts its target types
+NOT: Final = ("not",)
 CODE: Final = ("not", "missing")
 CONCEPT: Final = ("not", "missing", "text")
 IDENTIFIER: Final = ("not", "missing", "of-type")

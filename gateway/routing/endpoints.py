@@ -5,9 +5,13 @@ RFC 8446 (TLS); HL7 Transport Specification: MLLP, Release 1.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gateway.mllp.connection import Endpoint
 from gateway.mllp.tls import TlsSettings
-from gateway.routing import Http, Mllp, Tls
+
+if TYPE_CHECKING:
+    from gateway.routing.transport import Http, Mllp, Tls
 
 
 def endpoint_of(transport: Mllp | Http) -> Endpoint:

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from gateway.routing.address import address_of
 from gateway.routing.destination import Destination, Retry
 from gateway.routing.filter import Filter, Ignore, Scope, facility_keys, modality_key
 from gateway.routing.routing import Routes
 from gateway.routing.schedule import QuietHours
-from gateway.routing.transport import Folder, Http, Mllp, Transport
-from gateway.routing.transport_from_settings import read_transport
+from gateway.routing.transport_from_settings import read_transport, refuse_for_receiver
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration, DestinationSettings, IgnoreSettings
 from gateway.settings.destination import EVERY, ONLY_OF, OVERRIDES
@@ -28,7 +26,6 @@ from mappings.profile import Receiver, Site
 from mappings.profile.receiver import conflicts
 
 _Table = DestinationSettings | IgnoreSettings
-_ADDRESS_KEYS: dict[type[Transport], str] = {Mllp: "host", Http: "url", Folder: "directory"}
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 (compared, not bound)
 
 
@@ -98,7 +95,7 @@ def _destination(at: Tables, table: DestinationSettings, configuration: Configur
     quiet = _quiet(at, table)
     if receiver is None or transport is None or quiet is None:
         return None
-    _refuse_for_receiver(at, table, receiver)
+    refuse_for_receiver(table, receiver, at.refuse)
     return Destination(
         name=table.name,
         place=at.place,
@@ -142,13 +139,13 @@ def _is_shared(one: str, other: str) -> bool:
 
 def _refuse_second_address(at: Tables, destination: Destination, before: Iterable[Destination]) -> None:
     """Refuse two tables for one system, most often a mistake: reports that both accept would be filed there twice."""
-    place = address_of(destination.transport)
+    place = destination.transport.address
     for other in before:
         is_meant = destination.shares_address and other.shares_address
-        if destination.is_enabled and other.is_enabled and not is_meant and address_of(other.transport) == place:
+        if destination.is_enabled and other.is_enabled and not is_meant and other.transport.address == place:
             problem = f"destination {other.name} has the same address: what both accept would be sent there twice"
             at.refuse(
-                _ADDRESS_KEYS[type(destination.transport)],
+                destination.transport.key,
                 problem,
                 "Give each an address of its own, or write shares_address = true in both if that is meant.",
             )
@@ -202,22 +199,6 @@ def _receiver(at: Tables, table: DestinationSettings, configuration: Configurati
         key = conflict.key if conflict.key in own else next(iter(own))
         at.refuse(key, f"{conflict.problem} (profile {table.receiver})", conflict.remedy)
     return made
-
-
-def _refuse_for_receiver(at: Tables, table: DestinationSettings, receiver: Receiver) -> None:
-    """Refuse settings that contradict the receiver profile's demands on the transport."""
-    if receiver.tls == "required" and table.kind == "mllp" and not table.tls:
-        remedy = f"Write tls = true: the profile {table.receiver} asks for it."
-        at.refuse("tls", "the receiver must be reached over TLS, and this is off", remedy)
-    if receiver.tls == "required" and table.kind == "http" and not (table.url or "").startswith("https:"):
-        remedy = f"Write an https URL: the profile {table.receiver} asks for it."
-        at.refuse("url", "the receiver must be reached over TLS, and this is http", remedy)
-    if receiver.ack_mode == "two_phase" and table.kind == "http":
-        problem = "two_phase: an application acknowledgement that comes later has no way here over HTTP"
-        at.refuse("ack_mode", problem, 'Write "original" or "commit".')
-    if table.ack_listen is not None and table.kind == "mllp" and receiver.ack_mode != "two_phase":
-        remedy = 'Write ack_mode = "two_phase" if the receiver answers in two phases, or remove it.'
-        at.refuse("ack_listen", f"has no effect if ack_mode is {receiver.ack_mode}: no second answer comes", remedy)
 
 
 def _quiet(at: Tables, table: DestinationSettings) -> QuietHours | None:

@@ -2,17 +2,24 @@
 
 HL7 Transport Specification: MLLP, Release 1; https://hapifhir.github.io/hapi-hl7v2/hapi-hl7overhttp/specification.html
 (HL7 over HTTP); RFC 8446 (TLS), RFC 7617 (Basic), RFC 6750 (Bearer). Times in seconds.
+
+Each class has its `kind`, and the `key` of the settings that says where it leads.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
+from gateway.mllp.connection import Endpoint
+from gateway.routing.address import host_key, path_key
+from gateway.routing.endpoints import endpoint_of
 from gateway.settings import is_loopback
+from gateway.settings.destination import Kind
 
 Network = IPv4Network | IPv6Network
 
@@ -40,6 +47,8 @@ class Mllp:
     `ack_peers` are the addresses it may come from; empty means any.
     """
 
+    kind: ClassVar[Kind] = "mllp"
+    key: ClassVar[str] = "host"
     host: str
     port: int
     tls: Tls | None = None
@@ -48,6 +57,21 @@ class Mllp:
     close_after_each: bool = False
     ack_listen: tuple[str, int] | None = None
     ack_peers: tuple[Network, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """Host and port in one spelling: equal for two descriptions of one place."""
+        return f"mllp {host_key(self.host)} {self.port}"
+
+    @property
+    def is_readable_on_the_way(self) -> bool:
+        """True if messages leave this machine without TLS."""
+        return self.tls is None and not is_loopback(self.host)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Host and port to connect to, with their TLS."""
+        return endpoint_of(self)
 
     @property
     def ack_tls(self) -> Tls | None:
@@ -70,7 +94,23 @@ class Mllp:
 class Folder:
     """Directory in which each message becomes a file."""
 
+    kind: ClassVar[Kind] = "file"
+    key: ClassVar[str] = "directory"
     path: Path
+
+    @property
+    def address(self) -> str:
+        """Directory without links: equal for two descriptions of one place."""
+        return f"file {os.path.realpath(self.path)}"
+
+    @property
+    def is_readable_on_the_way(self) -> bool:
+        """False: no message leaves this machine."""
+        return False
+
+    @property
+    def endpoint(self) -> None:
+        """None: nothing is connected to."""
 
     def __str__(self) -> str:
         return f"file {self.path}"
@@ -95,12 +135,29 @@ class Bearer:
 class Http:
     """URL that messages are posted to. `hoh` answers with an acknowledgement; for `plain`, any 2xx counts as one."""
 
+    kind: ClassVar[Kind] = "http"
+    key: ClassVar[str] = "url"
     url: str
     style: Literal["hoh", "plain"] = "hoh"
     auth: Basic | Bearer | None = None
     tls: Tls | None = None
     connect_timeout: float = 10.0
     ack_timeout: float = 30.0
+
+    @property
+    def address(self) -> str:
+        """Host, port and path in one spelling: equal for two descriptions of one place."""
+        return f"http {host_key(self.host)} {self.port} {path_key(self.url)}"
+
+    @property
+    def is_readable_on_the_way(self) -> bool:
+        """True if messages leave this machine without TLS."""
+        return self.tls is None and not is_loopback(self.host)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Host and port to connect to, with their TLS."""
+        return endpoint_of(self)
 
     @property
     def host(self) -> str:
@@ -119,6 +176,7 @@ class Http:
 Transport = Mllp | Folder | Http
 
 
-def is_readable_on_the_way(transport: Transport) -> bool:
-    """True if messages leave this machine without TLS."""
-    return not isinstance(transport, Folder) and transport.tls is None and not is_loopback(transport.host)
+def tls_of(transport: Transport) -> Tls | None:
+    """Return the TLS settings of a transport; None if it has none."""
+    found: Tls | None = getattr(transport, "tls", None)
+    return found

@@ -1,4 +1,4 @@
-"""Build the transport of a destination from its table.
+"""Build the transport of a destination from its table, and refuse what its receiver cannot use.
 
 RFC 7617 §4 and RFC 6750 §5.3 (credentials go over TLS); decisions D31, D33.
 """
@@ -14,10 +14,12 @@ from pydantic import SecretStr
 
 from gateway.routing.transport import Basic, Bearer, Folder, Http, Mllp, Tls, Transport
 from gateway.settings import DestinationSettings, is_loopback
+from gateway.settings.destination import Kind
 from gateway.settings.values import host_and_port
+from mappings.profile import Receiver
 
 Refuse = Callable[[str, str, str], None]
-_TLS_KEYS: Final = ("ca_file", "client_cert", "client_key", "client_key_password", "server_name")
+_TLS_FILES: Final = ("ca_file", "client_cert", "client_key", "client_key_password", "server_name")
 _STRANGERS: Final = "missing: any machine that reaches ack_listen could acknowledge messages, or refuse them"
 _NO_STRANGERS: Final = (
     'Write the receiver\'s addresses or networks, such as ack_peers = ["10.1.2.3"]; or tls = true with client_cert and'
@@ -27,12 +29,14 @@ _NO_STRANGERS: Final = (
 
 def read_transport(table: DestinationSettings, folder: Path, refuse: Refuse) -> Transport | None:
     """Return the transport, None if its address is missing. Paths are relative to `folder`; `refuse` takes faults."""
-    if table.kind == "file":
-        if table.directory is None:
-            refuse("directory", "missing", "Write the directory that the messages are put into.")
-            return None
-        return Folder(folder / table.directory)
-    return _mllp(table, folder, refuse) if table.kind == "mllp" else _http(table, folder, refuse)
+    return READERS[table.kind](table, folder, refuse)
+
+
+def _folder(table: DestinationSettings, folder: Path, refuse: Refuse) -> Folder | None:
+    if table.directory is None:
+        refuse("directory", "missing", "Write the directory that the messages are put into.")
+        return None
+    return Folder(folder / table.directory)
 
 
 def _mllp(table: DestinationSettings, folder: Path, refuse: Refuse) -> Mllp | None:
@@ -72,6 +76,40 @@ def _http(table: DestinationSettings, folder: Path, refuse: Refuse) -> Http | No
     return made
 
 
+READERS: Final[dict[Kind, Callable[[DestinationSettings, Path, Refuse], Transport | None]]] = {
+    "mllp": _mllp,
+    "file": _folder,
+    "http": _http,
+}
+
+
+# Kind -> key that decides about TLS, what is wrong without it, and what to write; None: no message leaves this machine
+TLS_KEYS: Final[dict[Kind, tuple[str, str, str] | None]] = {
+    "mllp": ("tls", "this is off", "tls = true"),
+    "http": ("url", "this is http", "an https URL"),
+    "file": None,
+}
+
+
+def refuse_for_receiver(table: DestinationSettings, receiver: Receiver, refuse: Refuse) -> None:
+    """Refuse settings that contradict the receiver profile's demands on the transport."""
+    demand = TLS_KEYS[table.kind]
+    if receiver.tls == "required" and demand is not None and not _is_over_tls(table):
+        key, problem, remedy = demand
+        what = f"the receiver must be reached over TLS, and {problem}"
+        refuse(key, what, f"Write {remedy}: the profile {table.receiver} asks for it.")
+    if receiver.ack_mode == "two_phase" and table.kind == "http":
+        problem = "two_phase: an application acknowledgement that comes later has no way here over HTTP"
+        refuse("ack_mode", problem, 'Write "original" or "commit".')
+    if table.ack_listen is not None and table.kind == "mllp" and receiver.ack_mode != "two_phase":
+        remedy = 'Write ack_mode = "two_phase" if the receiver answers in two phases, or remove it.'
+        refuse("ack_listen", f"has no effect if ack_mode is {receiver.ack_mode}: no second answer comes", remedy)
+
+
+def _is_over_tls(table: DestinationSettings) -> bool:
+    return table.tls if table.kind == "mllp" else (table.url or "").startswith("https:")
+
+
 def _auth(table: DestinationSettings, refuse: Refuse) -> Basic | Bearer | None:
     password, token = _secret(table.password), _secret(table.token)
     if token is not None and (table.user is not None or password is not None):
@@ -87,7 +125,7 @@ def _auth(table: DestinationSettings, refuse: Refuse) -> Basic | Bearer | None:
 
 def _tls(table: DestinationSettings, folder: Path, refuse: Refuse, *, is_on: bool, remedy: str) -> Tls | None:
     if not is_on:
-        for key in _TLS_KEYS:
+        for key in _TLS_FILES:
             if getattr(table, key) is not None:
                 refuse(key, "has no effect without TLS", remedy)
         return None

@@ -6,7 +6,7 @@ The F-numbers are those of the feed's list of faults.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -136,10 +136,3 @@ MANNERS: Final[dict[str, Manner]] = {
         "commit accept, connection closed, accept when the sender connects again", ("F35",), answers.accept_next_time
     ),
 }
-
-
-def manner_rows() -> Iterator[tuple[str, str, str, str]]:
-    """Yield name, F-numbers, options and description of each manner, for the documents."""
-    for name, manner in MANNERS.items():
-        options = ", ".join(f"`{key}={value:g}`" for key, value in manner.options.items())
-        yield f"`{name}`", ", ".join(manner.faults), options, manner.about

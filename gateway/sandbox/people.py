@@ -30,33 +30,19 @@ FACILITIES: Final = (
     SandboxFacility("Sandbox Lakeside Imaging", "America/Chicago", "urn:oid:2.999.1.2", "SBXLAKE", "given_family"),
     SandboxFacility("Sandbox Mountain Clinic", "America/Denver", "urn:oid:2.999.1.3", "SBXMTN", "family_given"),
     SandboxFacility("Sandbox Women's & Children's", "America/Los_Angeles", "urn:oid:2.999.1.4", "SBXWC", "marked_only"),
-    SandboxFacility(
-        "Sandbox Mobile Unit 7", "America/Phoenix", "urn:oid:2.999.1.5", "SBXMOB", "given_family", is_known=False
-    ),
+    SandboxFacility("Sandbox Mobile Unit 7", "America/Phoenix", "urn:oid:2.999.1.5", "SBXMOB", "given_family", False),
 )
 
 FAMILY_NAMES: Final = (
     "Testperson", "Sampleton", "Mockford", "Exemplar", "Dummyson", "Placeholder", "Specimen", "Fictional",
     "Demoski", "Syntheticus", "Notreal", "Madeup", "Nullman", "Trialby", "Example-Sample", "O'Test",
 )  # fmt: skip
-GIVEN_NAMES: Final[dict[str, tuple[str, ...]]] = {
-    "female": (
-        "Ada",
-        "Beatrix",
-        "Clara",
-        "Daphne",
-        "Edith",
-        "Flora",
-        "Greta",
-        "Hester",
-        "Iris",
-        "Juno",
-        "Karla",
-        "Lena",
-    ),
-    "male": ("Abel", "Bruno", "Casper", "Dexter", "Edgar", "Felix", "Gus", "Hugo", "Ivan", "Jasper", "Konrad", "Linus"),
-    "other": ("Alex", "Blair", "Casey", "Drew", "Ellis", "Finley"),
+_GIVEN_NAMES: Final = {
+    "female": "Ada Beatrix Clara Daphne Edith Flora Greta Hester Iris Juno Karla Lena",
+    "male": "Abel Bruno Casper Dexter Edgar Felix Gus Hugo Ivan Jasper Konrad Linus",
+    "other": "Alex Blair Casey Drew Ellis Finley",
 }
+GIVEN_NAMES: Final = {sex: tuple(names.split()) for sex, names in _GIVEN_NAMES.items()}
 REFERRERS: Final = (
     "Dr. Ruth Referrer", "Ordway, Orson MD", "Sample P. Practitioner, DO", "Dr. Nina Fictive", "REQUESTER^RALPH^^^DR",
     "Trial Clinic, Dr. Testa", "Dr. Björn Beispiel", "Imaginary, Irene NP",

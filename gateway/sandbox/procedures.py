@@ -1,18 +1,51 @@
-"""All procedures of the sandbox: CT, MR, US, XR, MG, NM and PET.
+"""Procedures of the sandbox with the texts of their reports, read from `procedures.toml`.
 
-Carries out no clause of a standard: AutoScribe's procedure is free text without a code.
+Carries out no clause of a standard: AutoScribe's procedure is free text without a code, and so is its report.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Final
 
-from gateway.sandbox.cases import Procedure, ReportCase
-from gateway.sandbox.cases_ct import CT
-from gateway.sandbox.cases_mg_nm_pet import MAMMOGRAPHY, NUCLEAR
-from gateway.sandbox.cases_mr import MR
-from gateway.sandbox.cases_us_xr import RADIOGRAPHY, ULTRASOUND
 
-__all__ = ["PROCEDURES", "Procedure", "ReportCase"]
+@dataclass(frozen=True, slots=True)
+class ReportCase:
+    """One possible result of a procedure; `texts.write` fills in `{n}`, `{side}` and `{level}`."""
 
-PROCEDURES: Final[tuple[Procedure, ...]] = (*CT, *MR, *ULTRASOUND, *RADIOGRAPHY, *MAMMOGRAPHY, *NUCLEAR)
+    findings: tuple[str, ...]
+    impression: tuple[str, ...]
+    critical: bool = False
+    recommendation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """A procedure, named as AutoScribe does (free text), with the texts of its reports."""
+
+    modality: str
+    description: str
+    procedure: str
+    technique: str
+    indications: tuple[str, ...]
+    cases: tuple[ReportCase, ...]
+    patient_sex: str | None = None
+
+
+def _read() -> tuple[Procedure, ...]:
+    tables = tomllib.loads((resources.files(__package__) / "procedures.toml").read_text("utf-8"))["procedure"]
+    return tuple(_procedure(table) for table in tables)
+
+
+def _procedure(table: dict[str, Any]) -> Procedure:
+    cases = tuple(ReportCase(**_listed(case)) for case in table["cases"])
+    return Procedure(**{**_listed(table), "cases": cases})
+
+
+def _listed(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+
+
+PROCEDURES: Final = _read()

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.sandbox.cases import Procedure, ReportCase
 from gateway.sandbox.dice import Dice
+from gateway.sandbox.procedures import Procedure, ReportCase
 
 Sections = Sequence[tuple[str, tuple[str, ...]]]
 

@@ -151,7 +151,7 @@ async def _taken(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event, ki
     """
     if kind in _NOT_DONE_HERE:
         return _Reply(HTTPStatus.OK, "answered", _NOT_DONE_HERE[kind], kind)
-    handler = _KEPT.get(kind, _keep_unknown)
+    handler = HANDLERS.get(kind, _keep_unknown)
     try:
         async with asyncio.timeout(inbox.store_patience):
             return await handler(inbox, delivery, told)
@@ -189,11 +189,11 @@ async def _keep(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event) -> 
     return _Reply(HTTPStatus.OK, "recorded", {}, told.kind)
 
 
-_KEPT: Final[Mapping[str, Callable[[WebhookInbox, WebhookDelivery, Event], Awaitable[_Reply]]]] = {
+HANDLERS: Final[Mapping[str, Callable[[WebhookInbox, WebhookDelivery, Event], Awaitable[_Reply]]]] = {
     REPORT_DELIVERED: _record,
     ENRICHMENT_REQUESTED: _keep,
 }
-_KINDS: Final = _KEPT.keys() | _NOT_DONE_HERE.keys()
+_KINDS: Final = HANDLERS.keys() | _NOT_DONE_HERE.keys()
 
 
 def _refusal(status: HTTPStatus, outcome: str, kind: str = "none", headers: Mapping[str, str] | None = None) -> _Reply:

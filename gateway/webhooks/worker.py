@@ -25,7 +25,7 @@ WAITS: Final = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800)  # seconds; then
 OUTAGE_WAIT: Final = 60  # seconds; longest wait while AutoScribe is out of reach
 LOOP: Final = "webhooks"
 _NOT_LISTED: Final = "report-not-listed"
-_NEEDED: Final = frozenset({"studyId", "reportId"})
+NEEDED: Final = frozenset({"studyId", "reportId"})
 _NOT_UNDERSTOOD: Final = "not-understood"  # for example, recorded by another release
 _MOST: Final = 200
 
@@ -64,7 +64,7 @@ class WebhookWork(WorkQueue[list[StoredEvent]]):
         """Read the due deliveries, by study; a delivery that names no report is given up."""
         by_study: dict[str, list[StoredEvent]] = {}
         for record in await self._webhooks.due(self._now(), max(most, _MOST)):
-            if record.body.keys() >= _NEEDED:
+            if record.body.keys() >= NEEDED:
                 by_study.setdefault(record.body["studyId"], []).append(record)
             else:
                 await self._give_up(record, _NOT_UNDERSTOOD)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
 from mappings.codes import DATA_ABSENT_REASON_EXTENSION
 from mappings.fhir.datatypes import STRING_LIMIT, Json, base64_of
-from mappings.fhir.resource_rules import RULES
+from mappings.fhir.resource_types import CODES, RESOURCE_TYPES, ResourceType
 from mappings.issues import MappingIssue
 
 # Test of a string, and the fault if it fails
@@ -93,9 +93,7 @@ _ANYWHERE: Final[dict[str, Check]] = {
     "issued": _CLASS,
     "occurrenceDateTime": _CLASS,
     "recorded": _CLASS,
-    "reference": _reference(
-        "Patient|Organization|Practitioner|ServiceRequest|ImagingStudy|DiagnosticReport|Observation|DocumentReference"
-    ),
+    "reference": _reference("|".join(RESOURCE_TYPES)),
     "resourceType": _CLASS,
     "start": _CLASS,
     "started": _CLASS,
@@ -104,29 +102,11 @@ _ANYWHERE: Final[dict[str, Check]] = {
     "valueCode": _CLASS,
     "valueInstant": _CLASS,
 }
-# (resource type or parent element) -> element -> check: required bindings, and names with another type in that place.
-# https://hl7.org/fhir/R4/valueset-<name>.html: diagnostic-report-status, observation-status, imagingstudy-status,
-# administrative-gender, narrative-status, contact-point-system, provenance-entity-role, identifier-use, name-use,
-# request-status, request-intent, request-priority, document-reference-status, composition-status,
-# document-relationship-type
-_STATUS: Final = "registered preliminary final amended corrected cancelled entered-in-error unknown"
+# Parent element -> element -> check: required bindings, and names with another type in that place.
+# https://hl7.org/fhir/R4/valueset-<name>.html: narrative-status, contact-point-system, provenance-entity-role,
+# identifier-use, name-use, document-relationship-type
 _IN: Final[dict[str, dict[str, Check]]] = {
-    "DiagnosticReport": {"status": _one_of(f"{_STATUS} partial appended")},
-    "Observation": {"status": _one_of(_STATUS)},
-    "ImagingStudy": {"status": _one_of("registered available cancelled entered-in-error unknown")},
-    "ServiceRequest": {
-        "status": _one_of("draft active on-hold revoked completed entered-in-error unknown"),
-        "intent": _one_of(
-            "proposal plan directive order original-order reflex-order filler-order instance-order option"
-        ),
-        "priority": _one_of("routine urgent asap stat"),
-    },
-    "DocumentReference": {
-        "status": _one_of("current superseded entered-in-error"),
-        "docStatus": _one_of("preliminary final amended entered-in-error"),
-    },
     "relatesTo": {"code": _one_of("replaces transforms signs appends")},
-    "Patient": {"gender": _one_of("male female other unknown")},
     "text": {"status": _one_of("generated extensions additional empty")},
     "telecom": {"system": _one_of("phone fax email pager url sms other")},
     "entity": {"role": _one_of("derivation revision quotation source removal")},
@@ -163,10 +143,16 @@ def faults(resource: Json, part: Json) -> tuple[MappingIssue, ...]:
     `part` has the elements to check: all, or those that no earlier resource shares.
     """
     kind = resource.get("resourceType", "")
-    if kind not in RULES:
+    row = RESOURCE_TYPES.get(kind)
+    if row is None:
         return (_issue("fhir-resource-type", "/resourceType"),)
-    found = [*_walk(part, kind), *RULES[kind](resource)]
+    found = [*_walk(part, kind), *_mandatory(resource, row), *row.rules(resource)]
     return tuple([_issue(code, pointer) for code, pointer in found]) if found else ()
+
+
+def _mandatory(resource: Json, row: ResourceType) -> Iterator[Fault]:
+    missing = {"id", "text", *row.mandatory.split()} - resource.keys()
+    yield from (("fhir-mandatory", f"/{name}") for name in sorted(missing))
 
 
 def _issue(code: str, pointer: str) -> MappingIssue:
@@ -244,6 +230,11 @@ _ELEMENTS: Final = {
 }
 # Element -> its rule, and the checks of its children
 _PLAIN: Final[tuple[Callable[[Json], list[Fault]] | None, dict[str, Check]]] = (None, _ANYWHERE)
+_BINDINGS: Final = {
+    kind: {element: _one_of(codes) for (owner, element), codes in CODES.items() if owner == kind}
+    for kind in RESOURCE_TYPES
+}
 _PARENTS: Final = {
-    parent: (_ELEMENTS.get(parent), {**_ANYWHERE, **_IN.get(parent, {})}) for parent in (*_IN, *_ELEMENTS)
+    parent: (_ELEMENTS.get(parent), {**_ANYWHERE, **_IN.get(parent, {}), **_BINDINGS.get(parent, {})})
+    for parent in (*_IN, *_BINDINGS, *_ELEMENTS)
 }

@@ -8,37 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from fhir.resources.R4B.diagnosticreport import DiagnosticReport
-from fhir.resources.R4B.documentreference import DocumentReference
-from fhir.resources.R4B.imagingstudy import ImagingStudy
-from fhir.resources.R4B.observation import Observation
-from fhir.resources.R4B.organization import Organization
-from fhir.resources.R4B.patient import Patient
-from fhir.resources.R4B.practitioner import Practitioner
-from fhir.resources.R4B.practitionerrole import PractitionerRole
-from fhir.resources.R4B.provenance import Provenance
-from fhir.resources.R4B.servicerequest import ServiceRequest
+from fhir.resources.R4B import get_fhir_model_class
 from pydantic import ValidationError
 
 from mappings.fhir.datatypes import Json
 from mappings.fhir.invariants import faults
+from mappings.fhir.resource_types import RESOURCE_TYPES
 from mappings.issues import MappingIssue
 from mappings.study.wire import escape_pointer
 
-CLASSES: Final[dict[str, Any]] = {
-    "DiagnosticReport": DiagnosticReport,
-    "DocumentReference": DocumentReference,
-    "ImagingStudy": ImagingStudy,
-    "Observation": Observation,
-    "Organization": Organization,
-    "Patient": Patient,
-    "Practitioner": Practitioner,
-    "PractitionerRole": PractitionerRole,
-    "Provenance": Provenance,
-    "ServiceRequest": ServiceRequest,
-}
-
-
+CLASSES: Final[dict[str, Any]] = {name: get_fhir_model_class(name) for name in RESOURCE_TYPES}
 _OFTEN_SHARED: Final = ("meta", "category", "subject", "performer")
 # Resource type -> its optional elements that are often shared: their faults do not depend on the rest
 SHARED: Final = {
@@ -93,6 +72,17 @@ def _refusals(resource: Json) -> list[MappingIssue]:
             for detail in details
         ]
     return []
+
+
+def class_of(type_name: str) -> Any:
+    """Return the library's class of a resource, data type or backbone element (`ObservationComponent`).
+
+    None if there is none.
+    """
+    try:
+        return get_fhir_model_class(type_name)
+    except ValueError:
+        return None
 
 
 def _pointer(place: tuple[int | str, ...]) -> str:

@@ -9,21 +9,15 @@ from typing import Final
 
 from mappings.fhir.datatypes import Json
 from mappings.fhir.narrative import narrative
+from mappings.fhir.resource_types import ENDS
 
 _ERROR: Final = "entered-in-error"
-# Resource type -> status that was never final -> final status; any other ends as entered-in-error
-_ENDS: Final[dict[str, dict[str, str]]] = {
-    "DiagnosticReport": {"registered": "cancelled", "preliminary": "cancelled", "cancelled": "cancelled"},
-    "Observation": {"preliminary": "cancelled", "cancelled": "cancelled"},
-    "DocumentReference": {},
-    "ServiceRequest": {},
-}
 _SAID: Final = "AutoScribe no longer says this"
 
 
 def retired(resource: Json) -> Json | None:
     """Return the final version; None for one that stays as it is: a Patient, an Organization, a Provenance, a study."""
-    ends = _ENDS.get(resource["resourceType"])
+    ends = ENDS.get(resource["resourceType"])
     if ends is None:
         return None
     status = ends.get(resource["status"], _ERROR)

@@ -171,8 +171,6 @@ STUDY: Shape = {
     "technologistNotes": (_array(TEXT), "O"),
 }
 
-STUDY_PAGE: Shape = {"studies": (_array(_object(STUDY)), "R"), "hasMore": (BOOLEAN, "R"), "cursor": (TEXT, "O")}
-
 USER: Shape = {
     "userId": (USER_ID, "R"),
     "email": (TEXT, "R"),

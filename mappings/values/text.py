@@ -20,7 +20,6 @@ from collections import Counter
 from typing import Final
 
 from mappings.issues import MappingIssue
-from mappings.model import Mapped
 
 TAB: Final = "    "
 REPLACEMENT: Final = "\ufffd"
@@ -46,11 +45,6 @@ def normal_form(text: str) -> str:
 def is_said(value: object) -> bool:
     """True for a value that is present and, if it is a text, not blank in N(text)."""
     return bool(normal_form(value).strip()) if isinstance(value, str) else value is not None
-
-
-def normal_form_with_issues(text: str, pointer: str) -> Mapped[str]:
-    """Return N(text) with one MappingIssue per kind of character removed or replaced; `pointer` names the source."""
-    return Mapped(normal_form(text), character_issues(text, pointer))
 
 
 def character_issues(text: str, pointer: str) -> tuple[MappingIssue, ...]:
@@ -87,17 +81,6 @@ def is_merged(parent: str | None, addendum: str | None) -> bool:
     """True if an addendum's text contains its report's text whole, in normal form (D17), without outer white space."""
     whole = normal_form(parent or "").strip()
     return bool(whole) and whole in normal_form(addendum or "")
-
-
-def fhir_string(text: str | None) -> str | None:
-    """Return N(text) as a FHIR string, or None if it is blank: a FHIR string is never empty.
-
-    The caller must check the limit of 1,048,576 characters; nothing is cut here.
-    """
-    if text is None:
-        return None
-    form = normal_form(text)
-    return form if form.strip() else None
 
 
 def utf8(text: str) -> tuple[bytes, bool]:

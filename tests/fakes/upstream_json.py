@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mappings.study import wire
+
 STUDY_ID = "stu_" + "1" * 32
 USER_ID = "usr_" + "2" * 32
 STUDY_UID = "1.2.840.113619.2.55.3.1234567890"
@@ -69,3 +71,11 @@ def user_json(**changes: Any) -> Document:
         "lastLoginAt": None,
         **changes,
     }
+
+
+# Page of `GET /studies`: the gateway reads one study at a time, and never the page as a whole
+STUDY_PAGE: wire.Shape = {
+    "studies": (wire._array(wire._object(wire.STUDY)), "R"),
+    "hasMore": (wire.BOOLEAN, "R"),
+    "cursor": (wire.TEXT, "O"),
+}

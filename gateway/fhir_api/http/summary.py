@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Literal, cast
 
 from gateway.fhir_api.http.query import Parameters
-from gateway.fhir_api.http.r4_elements import element, find
+from gateway.fhir_api.http.r4_elements import element, elements_of, find
 from gateway.index.escaping import alternatives
 from gateway.runtime.errors import BadRequest
 from mappings.fhir.datatypes import Json
+from mappings.fhir.resource_types import RESOURCE_TYPES
 
 Summary = Literal["true", "text", "data", "count", "false"]
 
@@ -26,77 +28,8 @@ SUBSETTED: Final = {
 SUMMARIES: Final = ("true", "text", "data", "count", "false")
 # Elements kept in every resource, whatever is asked for
 ALWAYS: Final = frozenset({"resourceType", "id", "meta", "implicitRules", "modifierExtension"})
-# Type -> its elements in the summary
-SUMMARY: Final = {
-    "DiagnosticReport": (
-        "identifier status category code subject encounter effective[x] issued performer resultsInterpreter media"
-    ),
-    "DocumentReference": (
-        "masterIdentifier identifier status docStatus type category subject date author relatesTo description "
-        "securityLabel content context"
-    ),
-    "ImagingStudy": (
-        "identifier status modality subject encounter started basedOn referrer interpreter endpoint numberOfSeries "
-        "numberOfInstances procedureReference procedureCode location reasonCode reasonReference note description series"
-    ),
-    "Observation": (
-        "identifier basedOn partOf status code subject focus encounter effective[x] issued performer value[x] "
-        "hasMember derivedFrom component"
-    ),
-    "Organization": "identifier active type name partOf",
-    "Patient": ("identifier active name telecom gender birthDate deceased[x] address managingOrganization link"),
-    "Practitioner": "identifier active name telecom address gender birthDate",
-    "PractitionerRole": "identifier active period practitioner organization code specialty location telecom",
-    "Provenance": "target recorded",
-    "ServiceRequest": (
-        "identifier instantiatesCanonical instantiatesUri basedOn replaces requisition status intent category priority "
-        "doNotPerform code orderDetail quantity[x] subject encounter occurrence[x] asNeeded[x] authoredOn requester "
-        "performerType performer locationCode locationReference reasonCode reasonReference specimen bodySite "
-        "patientInstruction"
-    ),
-}
-# Type -> its elements that are mandatory or modifiers
-MANDATORY: Final = {
-    "DiagnosticReport": "status code",
-    "DocumentReference": "status content",
-    "ImagingStudy": "status subject",
-    "Observation": "status code",
-    "Organization": "active",
-    "Patient": "active deceased[x] link",
-    "Practitioner": "",
-    "PractitionerRole": "",
-    "Provenance": "target recorded agent",
-    "ServiceRequest": "status intent doNotPerform subject",
-}
-# Type -> elements that its claimed US Core profile requires: a reduced resource still conforms to the profile, and a
-# report always keeps its patient
-PROFILED: Final = {
-    "DiagnosticReport": "category subject effective[x]",
-    "DocumentReference": "type category subject",
-    "ImagingStudy": "",
-    "Observation": "category subject effective[x] value[x] dataAbsentReason",
-    "Organization": "name",
-    "Patient": "identifier name gender",
-    "Practitioner": "identifier name",
-    "PractitionerRole": "practitioner organization telecom",
-    "Provenance": "",
-    "ServiceRequest": "category code",
-}
-# Data type or backbone element -> its elements in the summary, if not all of them are
-SUMMARY_OF_PARTS: Final = {
-    "Attachment": "contentType language url size hash title creation",
-    "DiagnosticReport.media": "link",
-    "DocumentReference.context": "period",
-    "ImagingStudy.series": (
-        "uid number modality description numberOfInstances endpoint bodySite laterality specimen started performer"
-    ),
-    "Observation.component": "code value[x]",
-    "SampledData": "origin period factor lowerLimit upperLimit dimensions",
-}
 _EXTENSIONS: Final = frozenset({"id", "extension", "modifierExtension"})
-_IN_SUMMARY: Final = {kind: frozenset(names.split()) for kind, names in SUMMARY.items()}
-_KEPT: Final = {kind: ALWAYS.union(names.split(), PROFILED[kind].split()) for kind, names in MANDATORY.items()}
-_IN_PARTS: Final = {kind: _EXTENSIONS.union(names.split()) for kind, names in SUMMARY_OF_PARTS.items()}
+_KEPT: Final = {kind: ALWAYS.union(row.mandatory.split(), row.kept.split()) for kind, row in RESOURCE_TYPES.items()}
 _ELEMENT: Final = re.compile(r"[A-Za-z]+(?:\[x\])?")
 
 
@@ -137,13 +70,13 @@ def unknown_elements(resource_type: str, shape: Shape) -> tuple[str, ...]:
 
 
 def shaped(resource: Json, shape: Shape) -> Json:
-    """Return the wanted part of a resource as a copy; a type that is not in `SUMMARY` is returned whole.
+    """Return the wanted part of a resource as a copy; one that the mappings do not make is returned whole.
 
     An extension is kept if its element is kept. In a summary, an element that is kept for another reason stays whole,
     and so does a part that would otherwise be empty.
     """
     kind = resource["resourceType"]
-    if shape.is_whole or kind not in SUMMARY:
+    if shape.is_whole or kind not in RESOURCE_TYPES:
         return resource
     if shape.summary == "data":
         kept = {key: value for key, value in resource.items() if key != "text"}
@@ -151,7 +84,7 @@ def shaped(resource: Json, shape: Shape) -> Json:
         wanted = _wanted(kind, shape)
         kept = {key: value for key, value in resource.items() if _name(kind, key) in wanted}
     if shape.summary == "true":
-        for key in [key for key in kept if _name(kind, key) in _IN_SUMMARY[kind]]:
+        for key in [key for key in kept if _name(kind, key) in _in_summary(kind)]:
             kept[key] = _summarised(kept[key], _kind(kind, key))
     return {**kept, "meta": _tagged(resource.get("meta", {}))}
 
@@ -170,10 +103,22 @@ def _elements(lists: list[str]) -> tuple[str, ...]:
 def _wanted(kind: str, shape: Shape) -> frozenset[str]:
     """List the elements to keep, by defined name."""
     if shape.summary == "true":
-        return _KEPT[kind] | _IN_SUMMARY[kind]
+        return _KEPT[kind] | _in_summary(kind)
     if shape.summary == "text":
         return _KEPT[kind] | {"text"}
     return _KEPT[kind].union(name for asked in shape.elements if (name := _defined_name(kind, asked)))
+
+
+@cache
+def _in_summary(kind: str) -> frozenset[str]:
+    """List the elements of a type that are in its summary, by defined name."""
+    return frozenset(one.name for one in elements_of(kind).values() if one.is_summary)
+
+
+@cache
+def _in_part(kind: str) -> frozenset[str]:
+    """List the elements that a summary keeps of a data type or backbone element, by defined name."""
+    return _EXTENSIONS.union(one.name for one in elements_of(kind).values() if one.is_summary or one.is_mandatory)
 
 
 def _defined_name(kind: str, name: str) -> str | None:
@@ -196,12 +141,8 @@ def _summarised(part: Any, kind: str) -> Any:
         return [_summarised(one, kind) for one in part]
     if not kind or not isinstance(part, dict):
         return part
-    wanted = _IN_PARTS.get(kind)
-    kept = {
-        key: _summarised(value, _kind(kind, key))
-        for key, value in part.items()
-        if wanted is None or _name(kind, key) in wanted
-    }
+    wanted = _in_part(kind)
+    kept = {key: _summarised(value, _kind(kind, key)) for key, value in part.items() if _name(kind, key) in wanted}
     return kept or part
 
 

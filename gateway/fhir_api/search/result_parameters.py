@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Final
 
 from gateway.fhir_api.http.query import PAGE, Parameters, value_of
 from gateway.index.escaping import alternatives
@@ -23,7 +23,6 @@ COUNT: Final = "_count"
 USUAL_COUNT: Final = 50
 MOST: Final = 500
 MOST_SORTS: Final = 5
-Total = Literal["none", "estimate", "accurate"]
 
 # Parameter -> description of its values, for the CapabilityStatement and the documents
 RESULT_PARAMETERS: Final = {

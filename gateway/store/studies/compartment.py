@@ -8,35 +8,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import reduce
 from typing import Final
 
 from gateway.index.keys import key
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement
 from gateway.store.studies.search import SECONDS, Version
+from mappings.fhir.resource_types import types_at
 
 # First the members by their `patient`, then their Provenance, then the resources that all of them refer to
-MEMBERS: Final = ("DiagnosticReport", "ImagingStudy", "Observation", "DocumentReference", "ServiceRequest")
-REFERRED_TO: Final = ("Practitioner", "Organization")
-TYPES: Final = ("Patient", *MEMBERS, "Provenance", *REFERRED_TO)
+MEMBERS: Final = types_at("member")
+REFERRED_TO: Final = types_at("referred")
+TYPES: Final = (*types_at("patient"), *MEMBERS, *types_at("about"), *REFERRED_TO)
 _KEYS: Final = {f"of_{kind}": key(kind, "patient") for kind in MEMBERS}
-_TARGET: Final = key("Provenance", "target")
-# `0` follows `/` in byte order
-COMPARTMENT: Final = Statement(
-    "WITH own AS (SELECT t.resource AS number FROM term t WHERE t.key IN (:of_DiagnosticReport, :of_ImagingStudy,"
-    " :of_Observation, :of_DocumentReference, :of_ServiceRequest) AND t.value = :patient),"
+_TARGETS: Final = {f"target_of_{kind}": key(kind, "target") for kind in types_at("about")}
+_PARTS: Final = {
+    "{members}": ", ".join(f":{name}" for name in _KEYS),
+    "{targets}": ", ".join(f":{name}" for name in _TARGETS),
+    # `0` follows `/` in byte order
+    "{referred}": " OR ".join(f"t.value > '{kind}/' AND t.value < '{kind}0'" for kind in REFERRED_TO),
+}
+_TEMPLATE: Final = (
+    "WITH own AS (SELECT t.resource AS number FROM term t WHERE t.key IN ({members}) AND t.value = :patient),"
     " about AS (SELECT o.number FROM own o UNION SELECT p.resource FROM own o CROSS JOIN resource r CROSS JOIN term p"
-    " WHERE r.number = o.number AND p.key = :target AND p.value = r.address"
-    " UNION SELECT p.resource FROM term p WHERE p.key = :target AND p.value = :patient"
+    " WHERE r.number = o.number AND p.key IN ({targets}) AND p.value = r.address"
+    " UNION SELECT p.resource FROM term p WHERE p.key IN ({targets}) AND p.value = :patient"
     " UNION SELECT r.number FROM resource r WHERE r.address = :patient),"
     " whole AS (SELECT a.number FROM about a UNION SELECT r.number FROM about a CROSS JOIN term t CROSS JOIN resource r"
-    " WHERE t.resource = a.number AND (t.value > 'Practitioner/' AND t.value < 'Practitioner0'"
-    " OR t.value > 'Organization/' AND t.value < 'Organization0') AND r.address = t.value)"
+    " WHERE t.resource = a.number AND ({referred}) AND r.address = t.value)"
     " SELECT r.number, r.address, r.version, r.updated, r.owner, v.body FROM whole w CROSS JOIN resource r"
     " CROSS JOIN version v WHERE r.number = w.number AND r.number > :after AND r.type IN listed(:types)"
     " AND r.updated >= :since AND r.is_suppressed = :is_suppressed AND v.resource = r.number AND v.version = r.version"
     " ORDER BY r.number LIMIT :most"
 )
+COMPARTMENT: Final = Statement(reduce(lambda sql, part: sql.replace(*part), _PARTS.items(), _TEMPLATE))
 
 
 async def compartment(  # noqa: PLR0913 (patient, selection and page)
@@ -59,7 +65,7 @@ async def compartment(  # noqa: PLR0913 (patient, selection and page)
     """
     values = {
         **_KEYS,
-        "target": _TARGET,
+        **_TARGETS,
         "patient": patient,
         "types": json.dumps(list(types)),
         "since": since,

@@ -67,13 +67,17 @@ async def sample(engine: Engine, most: int) -> AsyncIterator[tuple[Json, Any]]:
 
 
 class StoredStudies:
-    """Stored form of `KnownStudies` in `gateway.crawl.ports`."""
+    """Knowledge of the stored studies, so that the crawl does not fetch unchanged ones."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def stale(self, listed: Sequence[Json], reports_before: datetime) -> list[str]:
-        """Note that these studies are listed now, and return the ids of those that must be fetched."""
+        """Note that these studies are listed now, and return the ids of those that must be fetched.
+
+        Those are studies that are unknown, that differ from the stored ones, or whose reports were fetched before that
+        instant.
+        """
         ids = [str(one["studyId"]) for one in listed]
         rows = await self._engine.fetch(_KNOWN, study_ids=json.dumps(ids))
         known = {str(study_id): (str(digest), int(fetched)) for study_id, digest, fetched in rows}
@@ -89,7 +93,10 @@ class StoredStudies:
         ]
 
     async def missing(self, sweep_started: datetime) -> list[str]:
-        """Return the ids of studies with signed reports that were last listed before that instant."""
+        """Return the ids of studies with signed reports that were last listed or ingested before that instant.
+
+        The crawl asks with the start of the sweep that ended, and with that of an earlier one.
+        """
         compiled = _MISSING.compiled(self._engine.dialect)  # every study, if AutoScribe lists none
         values = compiled.positional({"before": micros(sweep_started)})
         rows = await self._engine.scan(compiled.sql, values, _SECONDS)

@@ -246,14 +246,15 @@ async def test_a_permanent_failure_of_one_study_does_not_stop_the_others(time):
     assert crawl.observer.outcomes["sweep", "upstream-not-understood"] == 1
 
 
+def alerted(logs):
+    """Alerts of studies that are listed no longer, as (studies, sweeps)."""
+    return [(one["count"], one["attempts"]) for one in logs if one["event"] == "studies-not-listed"]
+
+
 async def silent(time, seconds, *, answer):
     """Index 120 signed studies, then let AutoScribe answer 404, or nothing, to everything for so long."""
     account = Account(*map(study, range(120)))
-    crawl, told = crawl_of(account), []
-
-    async def tell(study_ids, sweeps):
-        told.append((len(study_ids), sweeps))
-
+    crawl = crawl_of(account)
     await time.run(Sweep(crawl).once())
     time.seconds += 60
     stored, before = dict(crawl.known.stored), await read_record(crawl.cursors)
@@ -264,7 +265,7 @@ async def silent(time, seconds, *, answer):
     else:
         account.studies_by_id.clear()
     with capture_logs() as logs:
-        loops = [asyncio.create_task(loop.run()) for loop in (Sweep(crawl, tell), OpenSet(crawl))]
+        loops = [asyncio.create_task(loop.run()) for loop in (Sweep(crawl), OpenSet(crawl))]
         await time.run_for(seconds)
         for loop in loops:
             loop.cancel()
@@ -272,7 +273,7 @@ async def silent(time, seconds, *, answer):
     assert account.asked("study") == account.asked("reports") == []
     assert (await read_record(crawl.cursors)).finished == before.finished
     account.studies_by_id, account.trouble = whole, lambda _: None
-    return crawl, told, logs
+    return crawl, alerted(logs), logs
 
 
 async def test_an_upstream_that_lists_nothing_for_an_hour_withdraws_nothing_and_is_counted(time):
@@ -300,27 +301,23 @@ async def test_an_upstream_that_knows_nothing_for_an_hour_withdraws_nothing_and_
 
 async def test_a_study_that_is_listed_no_longer_is_alerted_after_three_sweeps_and_no_sooner(time):
     account = Account(*map(study, range(5)))
-    crawl, told = crawl_of(account), []
-
-    async def tell(study_ids, sweeps):
-        told.append((list(study_ids), sweeps))
-
-    sweep = Sweep(crawl, tell)
-    await time.run(sweep.once())
-    gone = account.studies_by_id.pop(study_id(2))
-    for missed in (1, 1):
-        time.seconds += 60
-        assert (await time.run(sweep.once())).missing == missed
-    assert told == []
-    account.studies_by_id[study_id(2)] = gone
-    time.seconds += 60
-    await time.run(sweep.once())
-    del account.studies_by_id[study_id(2)]
-    for _ in range(3):
-        assert told == []
+    crawl = crawl_of(account)
+    sweep = Sweep(crawl)
+    with capture_logs() as logs:
+        await time.run(sweep.once())
+        gone = account.studies_by_id.pop(study_id(2))
+        for missed in (1, 1):
+            time.seconds += 60
+            assert (await time.run(sweep.once())).missing == missed
+        account.studies_by_id[study_id(2)] = gone
         time.seconds += 60
         await time.run(sweep.once())
-    assert told == [([study_id(2)], 3)]
+        del account.studies_by_id[study_id(2)]
+        for _ in range(3):
+            assert alerted(logs) == []
+            time.seconds += 60
+            await time.run(sweep.once())
+    assert alerted(logs) == [(1, 3)]
     assert (await read_record(crawl.cursors)).finished.studies == 4
 
 
@@ -328,21 +325,6 @@ async def test_an_account_without_studies_is_swept_too(time):
     crawl = crawl_of(Account())
     assert (await time.run(Sweep(crawl).once())).listed == 0
     assert (await read_record(crawl.cursors)).finished.studies == 0
-
-
-async def test_an_alert_that_cannot_be_told_does_not_undo_the_sweep(time):
-    account = Account(study(1), study(2))
-    crawl = crawl_of(account, missing_sweeps_alert=1)
-
-    async def tell(study_ids, sweeps):
-        raise OSError
-
-    await time.run(Sweep(crawl).once())
-    del account.studies_by_id[study_id(1)]
-    time.seconds += 60
-    with pytest.raises(OSError):
-        await time.run(Sweep(crawl, tell).once())
-    assert (await read_record(crawl.cursors)).sweeps == 2
 
 
 async def test_data_that_moves_under_the_sweep_hides_no_study_that_was_there_all_along(time):

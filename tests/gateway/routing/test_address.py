@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.routing import Folder, Http, Mllp, Tls
-from gateway.routing.address import address_of, host_key
+from gateway.routing.address import host_key
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from gateway.routing.address import address_of, host_key
     ids=str,
 )
 def test_spellings_of_one_place_are_equal(one, other):
-    assert address_of(one) == address_of(other)
+    assert one.address == other.address
 
 
 @pytest.mark.parametrize(
@@ -41,15 +41,15 @@ def test_spellings_of_one_place_are_equal(one, other):
     ids=str,
 )
 def test_other_places_are_not(one, other):
-    assert address_of(one) != address_of(other)
+    assert one.address != other.address
 
 
 def test_a_directory_is_one_by_whichever_way_it_is_named(tmp_path: Path):
     (tmp_path / "out").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "out")
     ways = (tmp_path / "out", tmp_path / "link", tmp_path / "." / "x" / ".." / "out")
-    assert len({address_of(Folder(way)) for way in ways}) == 1
-    assert address_of(Folder(tmp_path / "out")) != address_of(Folder(tmp_path / "in"))
+    assert len({Folder(way).address for way in ways}) == 1
+    assert Folder(tmp_path / "out").address != Folder(tmp_path / "in").address
 
 
 def test_a_name_that_is_no_address_stays_a_name():

@@ -7,10 +7,9 @@ import pytest
 from fakes.seeded import documents
 
 from gateway.sandbox import people, texts
-from gateway.sandbox.cases import Procedure, ReportCase
 from gateway.sandbox.dice import Dice
 from gateway.sandbox.oddities import DROPPED, ODDITIES
-from gateway.sandbox.procedures import PROCEDURES
+from gateway.sandbox.procedures import PROCEDURES, Procedure, ReportCase
 from gateway.sandbox.seed import generate
 from gateway.sandbox.seed_study import KINDS
 from gateway.sandbox.state import SandboxAccount

@@ -2,6 +2,7 @@
 
 import avara
 import pytest
+from fakes.upstream_json import STUDY_PAGE
 
 from mappings.study import wire
 
@@ -98,7 +99,7 @@ def test_studies_are_paged_to_the_end_without_loss(api, running):
 @pytest.mark.parametrize("limit", [1, 20, 100])
 def test_a_page_of_studies_keeps_the_contract(api, limit):
     body = wire.loads(api.studies.with_raw_response.list(limit=limit).read())
-    assert wire.check(body, wire.STUDY_PAGE) == ()
+    assert wire.check(body, STUDY_PAGE) == ()
     assert len(body["studies"]) == min(limit, 60)
     assert ("cursor" in body) == body["hasMore"]
 

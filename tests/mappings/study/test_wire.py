@@ -3,7 +3,7 @@ import json
 
 import pytest
 from fakes import documents
-from fakes.upstream_json import report_json, response_json, study_json, user_json
+from fakes.upstream_json import STUDY_PAGE, report_json, response_json, study_json, user_json
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,7 +44,7 @@ DOCUMENTS = [
     (documents.text_item(), wire.REPORT_TEXT),
     (documents.pdf_item(), wire.REPORT_PDF),
     (FULL_STUDY, wire.STUDY),
-    ({"studies": [FULL_STUDY], "hasMore": True, "cursor": "eyJv"}, wire.STUDY_PAGE),
+    ({"studies": [FULL_STUDY], "hasMore": True, "cursor": "eyJv"}, STUDY_PAGE),
     (user_json(npiNumber="1234567893"), wire.USER),
     ({"users": [user_json()], "hasMore": False}, wire.USER_PAGE),
     ({"success": True}, wire.ACTION_RESPONSE),

@@ -6,12 +6,10 @@ import pytest
 
 from mappings.values.text import (
     character_issues,
-    fhir_string,
     is_merged,
     is_said,
     lines,
     normal_form,
-    normal_form_with_issues,
     signed_text_issues,
     utf8,
 )
@@ -35,17 +33,17 @@ def test_a_tab_becomes_four_spaces_wherever_it_stands() -> None:
     "character", ["\x00", "\x07", "\x08", "\x0e", "\x1b", "\x1f", "\x7f", "\x80", "\x9f", "\ufffe", "\uffff"]
 )
 def test_a_control_character_is_removed_and_reported_by_its_code_point(character: str) -> None:
-    mapped = normal_form_with_issues(f"secret{character} words{character}", "/reports/0/reportPlainText")
-    assert mapped.output == "secret words"
-    (issue,) = mapped.issues
+    text = f"secret{character} words{character}"
+    assert normal_form(text) == "secret words"
+    (issue,) = character_issues(text, "/reports/0/reportPlainText")
     assert (issue.code, issue.severity, issue.pointer) == ("character-removed", "warning", "/reports/0/reportPlainText")
     assert issue.action == f"removed 2 x U+{ord(character):04X}"
 
 
 def test_a_separator_and_a_lone_surrogate_are_replaced_and_reported() -> None:
-    mapped = normal_form_with_issues("a\x1cb\ud83d\udfffc\x07d", "/x")
-    assert mapped.output == "a\nb\ufffd\ufffdcd"
-    assert [(issue.code, issue.action) for issue in mapped.issues] == [
+    text = "a\x1cb\ud83d\udfffc\x07d"
+    assert normal_form(text) == "a\nb\ufffd\ufffdcd"
+    assert [(issue.code, issue.action) for issue in character_issues(text, "/x")] == [
         ("character-removed", "removed 1 x U+0007"),
         ("character-replaced", "1 x U+001C became a line break"),
         ("character-replaced", "2 x lone surrogate (U+D800 to U+DFFF) became U+FFFD"),
@@ -69,11 +67,6 @@ def test_everything_else_stays(text: str) -> None:
 
 def test_the_empty_text_is_one_empty_line() -> None:
     assert (normal_form(""), lines("")) == ("", [""])
-
-
-@pytest.mark.parametrize(("text", "string"), [(None, None), ("", None), (" \t\r\n\x00", None), (" a\rb ", " a\nb ")])
-def test_a_fhir_string_is_the_normal_form_or_nothing(text: str | None, string: str | None) -> None:
-    assert fhir_string(text) == string
 
 
 def test_the_bytes_are_the_texts_own() -> None:

@@ -9,14 +9,10 @@ from fakes.r4_definitions import definitions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.fhir_api.http.r4_elements import RESOURCES, TYPES, find
+from gateway.fhir_api.http.r4_elements import elements_of, find
 from gateway.fhir_api.http.summary import (
     ALWAYS,
-    MANDATORY,
-    PROFILED,
     SUBSETTED,
-    SUMMARY,
-    SUMMARY_OF_PARTS,
     Shape,
     shaped,
     unknown_elements,
@@ -24,6 +20,7 @@ from gateway.fhir_api.http.summary import (
 )
 from gateway.runtime.errors import BadRequest
 from mappings.fhir.judge import judge
+from mappings.fhir.resource_types import RESOURCE_TYPES
 
 GOLDENS = sorted((Path(__file__).parents[3] / "golden").glob("*/fhir/*.json"))
 INHERITED = {"id", "meta", "implicitRules", "language", "text", "contained", "extension", "modifierExtension"}
@@ -37,48 +34,29 @@ def names(kind, resource):
     return {find(kind, key.removeprefix("_")).name for key in resource if key != "resourceType"}
 
 
-@pytest.mark.parametrize("kind", SUMMARY)
-def test_the_summary_of_a_type_is_what_r4_marks(shared, kind):
+@pytest.mark.parametrize("kind", RESOURCE_TYPES)
+def test_what_is_kept_of_a_type_is_what_r4_requires_or_marks_as_a_modifier_and_what_its_profile_requires(shared, kind):
     defined = [one for one in definitions(shared).elements[kind] if one.name not in INHERITED]
-    assert SUMMARY[kind].split() == [one.name for one in defined if one.is_summary]
-    assert MANDATORY[kind].split() == [one.name for one in defined if one.is_mandatory or one.is_modifier]
+    row = RESOURCE_TYPES[kind]
+    kept = {*row.mandatory.split(), *row.kept.split()}
+    assert {one.name for one in defined if one.is_mandatory or one.is_modifier} <= kept
+    assert kept <= {one.name for one in defined}
 
 
-@pytest.mark.parametrize("kind", SUMMARY)
+@pytest.mark.parametrize("kind", RESOURCE_TYPES)
 def test_what_is_always_kept_is_what_r4_marks_of_all_resources(shared, kind):
     inherited = [one for one in definitions(shared).elements[kind] if one.name in INHERITED]
     marked = {one.name for one in inherited if one.is_summary or one.is_modifier}
     assert marked == ALWAYS - {"resourceType"}
 
 
-def test_the_summary_of_a_part_is_what_r4_marks_of_all_that_can_be_in_a_summary(shared):
-    known = definitions(shared)
-    waiting = [(kind, name) for kind in SUMMARY for name in SUMMARY[kind].split()]
-    expected, seen = {}, set()
-    while waiting:
-        kind, name = waiting.pop()
-        for code in next(one.types for one in known.elements[kind] if one.name == name):
-            part = f"{kind}.{name}" if code == "BackboneElement" else code
-            if part in seen or part not in TYPES:
-                continue
-            seen.add(part)
-            inside = [one for one in known.elements[part] if one.name not in {"id", "extension", "modifierExtension"}]
-            kept = [one.name for one in inside if one.is_summary or one.is_mandatory]
-            if len(kept) < len(inside):
-                expected[part] = " ".join(kept)
-            waiting += [(part, one) for one in kept]
-    assert expected == SUMMARY_OF_PARTS
-
-
-def test_every_type_that_can_be_shaped_is_one_that_is_known():
-    assert SUMMARY.keys() == MANDATORY.keys() == PROFILED.keys() <= RESOURCES.keys()
-
-
 @pytest.mark.parametrize("path", GOLDENS, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
 def test_a_summary_has_the_elements_in_it_that_the_resource_has(path):
     resource = json.loads(path.read_bytes())
     kind = resource["resourceType"]
-    wanted = {*SUMMARY[kind].split(), *MANDATORY[kind].split(), *PROFILED[kind].split(), *ALWAYS}
+    row = RESOURCE_TYPES[kind]
+    in_summary = {one.name for one in elements_of(kind).values() if one.is_summary}
+    wanted = {*in_summary, *row.mandatory.split(), *row.kept.split(), *ALWAYS}
     found = shaped(resource, Shape("true"))
     assert names(kind, found) == (names(kind, resource) & wanted) | {"meta"}
     assert found["meta"]["tag"] == [SUBSETTED]
@@ -92,10 +70,12 @@ def test_a_part_of_a_resource_is_still_valid_and_of_its_profile_but_for_the_narr
         assert {one.pointer for one in judge(untagged)} <= {"/text"}
 
 
-@pytest.mark.parametrize("kind", PROFILED)
-def test_what_is_kept_for_a_profile_is_what_its_rules_ask_for(kind):
+@pytest.mark.parametrize("kind", RESOURCE_TYPES)
+def test_what_is_kept_is_what_the_rules_ask_for_or_what_changes_the_meaning(shared, kind):
     """Without any one of these elements, some resource breaks a rule; value and dataAbsentReason are alternatives."""
-    for name in set(PROFILED[kind].split()) - {"dataAbsentReason"}:
+    row = RESOURCE_TYPES[kind]
+    modifiers = {one.name for one in definitions(shared).elements[kind] if one.is_modifier}
+    for name in {*row.mandatory.split(), *row.kept.split()} - {"dataAbsentReason"} - modifiers:
         without = []
         for path in GOLDENS:
             if path.name.startswith(f"{kind}-"):

@@ -236,11 +236,11 @@ def test_what_xml_cannot_hold_becomes_the_replacement_character(letter):
     "resource",
     [
         {"resourceType": "Patient", "colour": "blue"},
-        {"resourceType": "Encounter", "status": "finished"},
-        {"resourceType": "Patient", "extension": [{"url": "urn:a", "valueMoney": {"value": 1}}]},
+        {"resourceType": "Meeting", "status": "finished"},
+        {"resourceType": "Patient", "extension": [{"url": "urn:a", "valueColour": {"value": 1}}]},
     ],
 )
-def test_what_r4_or_the_table_does_not_have_is_refused_and_not_left_out(resource):
+def test_what_r4_does_not_have_is_refused_and_not_left_out(resource):
     with pytest.raises(LookupError):
         xml_bytes(resource)
 

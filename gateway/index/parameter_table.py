@@ -1,0 +1,339 @@
+"""Table of the search parameters of every type, one a line, and what each of them finds.
+
+https://hl7.org/fhir/R4/searchparameter-registry.html, US Core server CapabilityStatement 6.1.0 and 8.0.0, IHE RAD.IMR
+RAD-143 (`basedOn`, `imagingStudy`), decision D30 (`critical`, `addendum`, `study`, `signed`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from gateway.index.parameter import CODE, CONCEPT, IDENTIFIER, NOT, PRESENCE, REFERENCE, TEXT, Parameter, Type
+from mappings.fhir.resource_types import codes_of
+
+# Addresses of definitions, with `{type}` and `{name}` of the parameter
+_R4: Final = "http://hl7.org/fhir/SearchParameter/{type}-{name}"
+_CLINICAL: Final = "http://hl7.org/fhir/SearchParameter/clinical-{name}"
+_INDIVIDUAL: Final = "http://hl7.org/fhir/SearchParameter/individual-{name}"
+_BASED_ON: Final = "http://hl7.org/fhir/SearchParameter/DiagnosticReport-based-on"
+_IMR: Final = "https://profiles.ihe.net/RAD/IMR/SearchParameter/{type}-{name}"
+_OWN: Final = "urn:autoscribe-gateway:SearchParameter:{type}-{name}"
+# Target type, and the parameters offered on it
+_PATIENT: Final = ("Patient", "identifier name family given birthdate")
+_ORDER: Final = ("ServiceRequest", "identifier")
+_READER: Final = ("Practitioner", "name identifier")
+_STUDY: Final = ("ImagingStudy", "identifier modality started")
+# No Provenance targets the last two types, but US Core requires _revinclude for them
+_TARGETS: Final = "DiagnosticReport Observation DocumentReference ServiceRequest Patient"
+_IS_CRITICAL: Final = "extension('urn:autoscribe-gateway:extension:isCritical').valueBoolean"
+_IS_ADDENDUM: Final = "extension('urn:autoscribe-gateway:extension:isAddendum').valueBoolean"
+
+
+def _row(  # noqa: PLR0913, PLR0917 (the columns of the table)
+    kind: Type,
+    name: str,
+    paths: str,
+    modifiers: tuple[str, ...],
+    targets: str = "",
+    chains: str = "",
+    *,
+    narrows: bool = False,
+    shares: str = "",
+    system: str = "",
+    values: str = "",
+    absent: str = "",
+    at: str = _R4,
+) -> Parameter:
+    """Make a row without its type; several names in one text have blanks between. `at` is where it is defined."""
+    return Parameter(
+        resource_type="",
+        name=name,
+        type=kind,
+        paths=tuple(paths.split()),
+        definition=at,
+        documentation="",
+        modifiers=modifiers,
+        narrows=narrows,
+        targets=tuple(targets.split()),
+        chains=tuple(chains.split()),
+        shares=shares,
+        system=system,
+        values=tuple(values.split()),
+        absent=absent,
+    )
+
+
+_token: Final = partial(_row, "token")
+_reference: Final = partial(_row, "reference")
+_date: Final = partial(_row, "date")
+_string: Final = partial(_row, "string")
+_uri: Final = partial(_row, "uri")
+
+# Name, elements, modifiers; of a reference also its targets and the parameters that may be chained to them
+OF_EVERY_TYPE: Final = (
+    _token("_id", "id", (), narrows=True),
+    _date("_lastUpdated", "meta.lastUpdated", (), narrows=True),
+    _token("_tag", "meta.tag", CODE),
+    _uri("_profile", "meta.profile", PRESENCE),
+    _token("_security", "meta.security", CODE),
+    _uri("_source", "meta.source", PRESENCE),
+)
+_OF_TYPE: Final = {
+    "DiagnosticReport": (
+        _token("identifier", "identifier", IDENTIFIER, narrows=True, at=_CLINICAL),
+        _token("status", "status", CODE, system="http://hl7.org/fhir/diagnostic-report-status"),
+        _token("category", "category", CONCEPT),
+        _token("code", "code", CONCEPT, at=_CLINICAL),
+        _reference("patient", "subject", REFERENCE, *_PATIENT, narrows=True, at=_CLINICAL),
+        _reference("subject", "subject", REFERENCE, *_PATIENT, narrows=True, shares="patient"),
+        _date("date", "effectiveDateTime effectivePeriod", PRESENCE, narrows=True, at=_CLINICAL),
+        _date("issued", "issued", PRESENCE, narrows=True),
+        _reference("based-on", "basedOn", REFERENCE, *_ORDER, narrows=True),
+        _reference("basedOn", "basedOn", REFERENCE, *_ORDER, narrows=True, shares="based-on", at=_BASED_ON),
+        _reference("performer", "performer", REFERENCE, "Practitioner Organization", "name identifier"),
+        _reference("results-interpreter", "resultsInterpreter", REFERENCE, *_READER),
+        _reference("result", "result", PRESENCE, "Observation", narrows=True),
+        _reference("encounter", "encounter", PRESENCE, "Encounter", narrows=True, at=_CLINICAL),
+        _token("conclusion", "conclusionCode", CODE),
+        _reference("imagingStudy", "imagingStudy", REFERENCE, *_STUDY, narrows=True, at=_IMR),
+        _token("study", "imagingStudy", (), "ImagingStudy", narrows=True, shares="imagingStudy", at=_OWN),
+        _token("critical", _IS_CRITICAL, NOT, values="true false unknown", absent="unknown", at=_OWN),
+        _token("addendum", _IS_ADDENDUM, CODE, values="true false", at=_OWN),
+        _date("signed", "", PRESENCE, narrows=True, at=_OWN),
+    ),
+    "Patient": (
+        _token("identifier", "identifier", IDENTIFIER, narrows=True),
+        _string("name", "name", TEXT, narrows=True),
+        _string("family", "name.family", TEXT, narrows=True, at=_INDIVIDUAL),
+        _string("given", "name.given", TEXT, narrows=True, at=_INDIVIDUAL),
+        _date("birthdate", "birthDate", PRESENCE, narrows=True, at=_INDIVIDUAL),
+        _token("gender", "gender", CODE, system="http://hl7.org/fhir/administrative-gender", at=_INDIVIDUAL),
+        _date("death-date", "deceasedDateTime", PRESENCE, narrows=True),
+        _string("address", "address", TEXT, narrows=True, at=_INDIVIDUAL),
+        _reference("organization", "managingOrganization", PRESENCE, "Organization"),
+    ),
+    "Practitioner": (
+        _token("identifier", "identifier", IDENTIFIER, narrows=True),
+        _string("name", "name", TEXT, narrows=True),
+        _string("family", "name.family", TEXT, narrows=True, at=_INDIVIDUAL),
+        _string("given", "name.given", TEXT, narrows=True, at=_INDIVIDUAL),
+        _string("address", "address", TEXT, narrows=True, at=_INDIVIDUAL),
+    ),
+    "PractitionerRole": (
+        _token("identifier", "identifier", IDENTIFIER, narrows=True),
+        _reference("practitioner", "practitioner", REFERENCE, "Practitioner", "identifier name", narrows=True),
+        _reference("organization", "organization", REFERENCE, "Organization", "identifier name", narrows=True),
+        _token("role", "code", CONCEPT, narrows=True),
+        _token("specialty", "specialty", CONCEPT, narrows=True),
+    ),
+    "Organization": (
+        _token("identifier", "identifier", IDENTIFIER, narrows=True),
+        _string("name", "name alias", TEXT, narrows=True),
+        _string("address", "address", TEXT, narrows=True),
+    ),
+    "ImagingStudy": (
+        _token("identifier", "identifier", IDENTIFIER, narrows=True, at=_CLINICAL),
+        _reference("patient", "subject", REFERENCE, *_PATIENT, narrows=True, at=_CLINICAL),
+        _reference("subject", "subject", REFERENCE, *_PATIENT, narrows=True, shares="patient"),
+        _date("started", "started", PRESENCE, narrows=True),
+        _token("modality", "modality", CONCEPT),
+        _token("status", "status", CODE, system="http://hl7.org/fhir/imagingstudy-status"),
+        _reference("basedon", "basedOn", REFERENCE, *_ORDER, narrows=True),
+    ),
+    "Observation": (
+        _token("identifier", "identifier", IDENTIFIER, narrows=True, at=_CLINICAL),
+        _reference("patient", "subject", REFERENCE, *_PATIENT, narrows=True, at=_CLINICAL),
+        _reference("subject", "subject", REFERENCE, *_PATIENT, narrows=True, shares="patient"),
+        _token("category", "category", CONCEPT),
+        _token("code", "code", CONCEPT, at=_CLINICAL),
+        _date("date", "effectiveDateTime effectivePeriod", PRESENCE, narrows=True, at=_CLINICAL),
+        _token("status", "status", CODE, system="http://hl7.org/fhir/observation-status"),
+        _reference("performer", "performer", REFERENCE, *_READER),
+        _reference("encounter", "encounter", PRESENCE, "Encounter", narrows=True, at=_CLINICAL),
+    ),
+    "DocumentReference": (
+        _token("identifier", "masterIdentifier identifier", IDENTIFIER, narrows=True, at=_CLINICAL),
+        _reference("patient", "subject", REFERENCE, *_PATIENT, narrows=True, at=_CLINICAL),
+        _reference("subject", "subject", REFERENCE, *_PATIENT, narrows=True, shares="patient"),
+        _token("type", "type", CONCEPT, at=_CLINICAL),
+        _token("category", "category", CONCEPT),
+        _date("date", "date", PRESENCE, narrows=True),
+        _date("period", "context.period", PRESENCE, narrows=True),
+        _token("status", "status", CODE, system="http://hl7.org/fhir/document-reference-status"),
+        _reference("author", "author", REFERENCE, *_READER),
+        _reference("custodian", "custodian", PRESENCE, "Organization"),
+        _reference("related", "context.related", PRESENCE, "DiagnosticReport", narrows=True),
+        _reference("encounter", "context.encounter", PRESENCE, "Encounter", narrows=True, at=_CLINICAL),
+    ),
+    "ServiceRequest": (
+        _token("identifier", "identifier", IDENTIFIER, narrows=True, at=_CLINICAL),
+        _reference("patient", "subject", REFERENCE, *_PATIENT, narrows=True, at=_CLINICAL),
+        _reference("subject", "subject", REFERENCE, *_PATIENT, narrows=True, shares="patient"),
+        _token("category", "category", CONCEPT),
+        _token("code", "code", CONCEPT, at=_CLINICAL),
+        _date("authored", "authoredOn", PRESENCE, narrows=True),
+        _date("occurrence", "occurrenceDateTime occurrencePeriod", PRESENCE, narrows=True),
+        _token("status", "status", CODE, system="http://hl7.org/fhir/request-status"),
+        _reference("encounter", "encounter", PRESENCE, "Encounter", narrows=True, at=_CLINICAL),
+    ),
+    "Provenance": (
+        _reference("target", "target", PRESENCE, _TARGETS, narrows=True),
+        _reference("patient", "target", PRESENCE, "Patient", narrows=True, shares="target"),
+        _date("recorded", "recorded", PRESENCE, narrows=True),
+    ),
+}
+# Type -> parameter -> what it finds
+_FINDS: Final = {
+    "Resource": {
+        "_id": "The id of the resource.",
+        "_lastUpdated": "When the gateway stored this version; later versions have later instants.",
+        "_tag": "A tag of the resource.",
+        "_profile": "The canonical URL of a profile that the resource claims.",
+        "_security": "A security label of the resource.",
+        "_source": "Where the resource comes from, where its meta says so.",
+    },
+    "DiagnosticReport": {
+        "identifier": (
+            "The report's id in AutoScribe, its filler order number, the accession and placer order numbers it answers."
+        ),
+        "status": (
+            "registered while unsigned, final, appended once a signed addendum is shown in it, corrected, cancelled."
+        ),
+        "category": "Any coding of any category: http://loinc.org|LP29684-5 and v2-0074 RAD on every report.",
+        "code": "Any coding of the code: 18748-4 on every report, the procedure's own where the dictionary knows it.",
+        "patient": "The patient: pat-<32 hex>.",
+        "subject": "The patient: pat-<32 hex>.",
+        "date": "When the study was made; a day without an offset is one of the site's zone.",
+        "issued": "When the newest text shown in it was signed: the report's, or that of its newest addendum.",
+        "based-on": "The order; based-on.identifier finds by accession number.",
+        "basedOn": "based-on, as IHE IMR calls it.",
+        "performer": "The radiologist or the facility.",
+        "results-interpreter": "The radiologist who created or signed the report.",
+        "result": "An Observation that is a section of the report.",
+        "encounter": "Finds nothing: AutoScribe knows no encounters.",
+        "conclusion": "Finds nothing: conclusions are text here, without codes.",
+        "imagingStudy": (
+            "The ImagingStudy: its id, or with :identifier or .identifier its DICOM UID, such as "
+            "urn:dicom:uid|urn:oid:<uid>, urn:oid:<uid> or the bare UID."
+        ),
+        "study": "The study's id, stu-<32 hex>, or as AutoScribe writes it, stu_<32 hex>.",
+        "critical": "true, false, or unknown where AutoScribe does not say.",
+        "addendum": "true for a report that is an addendum, false for an original.",
+        "signed": (
+            "When the report itself was signed, whatever addenda it shows; signed:missing=true finds the unsigned."
+        ),
+    },
+    "Patient": {
+        "identifier": "The MRN or the external patient id, with or without its system.",
+        "name": "The start of any word of the name, as a whole or in its parts; case and accents do not count.",
+        "family": "The start of any word of the family name, where the name is split.",
+        "given": "The start of any word of a given name, where the name is split.",
+        "birthdate": "The date of birth.",
+        "gender": "male, female, other or unknown.",
+        "death-date": "Finds nothing: AutoScribe does not say who has died.",
+        "address": "Finds nothing: AutoScribe knows no addresses of patients.",
+        "organization": "The facility: org-<32 hex>.",
+    },
+    "Practitioner": {
+        "identifier": "The NPI, the id in AutoScribe, or the site's own number of a radiologist.",
+        "name": "The start of any word of the name; case and accents do not count.",
+        "family": "The start of any word of the family name.",
+        "given": "The start of any word of a given name.",
+        "address": "Finds nothing: AutoScribe knows no addresses of radiologists.",
+    },
+    "PractitionerRole": {
+        "identifier": (
+            "Finds nothing: a PractitionerRole of ours has an id only; practitioner.identifier finds by number."
+        ),
+        "practitioner": "The radiologist: usr-<32 hex>.",
+        "organization": "The facility: org-<32 hex>.",
+        "role": "With :text the start of any word of the role, such as Radiologist: roles have no codes here.",
+        "specialty": (
+            "The NUCC code, such as 207U00000X for nuclear medicine, of a role that has one; radiology at large has "
+            "none."
+        ),
+    },
+    "Organization": {
+        "identifier": "The facility's name in AutoScribe, or its NPI or OID of the site's settings.",
+        "name": "The start of any word of the name or of another name.",
+        "address": "The start of any word of the address, where the site's settings say it.",
+    },
+    "ImagingStudy": {
+        "identifier": (
+            "The DICOM UID as urn:dicom:uid|urn:oid:<uid>, urn:oid:<uid> or the bare UID, the id in AutoScribe, or "
+            "the accession number."
+        ),
+        "patient": "The patient: pat-<32 hex>.",
+        "subject": "The patient: pat-<32 hex>.",
+        "started": "When the study was made; a day without an offset is one of the site's zone.",
+        "modality": "The DICOM code of the study's modality, such as CT; series are not known.",
+        "status": "cancelled, or unknown: whether the images are there is not said.",
+        "basedon": "The order; basedon.identifier finds by accession number.",
+    },
+    "Observation": {
+        "identifier": "Finds nothing: an Observation of ours has an id only.",
+        "patient": "The patient: pat-<32 hex>.",
+        "subject": "The patient: pat-<32 hex>.",
+        "category": "imaging for a section of a report, vital-signs for height and weight.",
+        "code": "Any coding of the code: findings have 59776-5 and 18782-3, the impression 19005-8.",
+        "date": "When the study was made; a day without an offset is one of the site's zone.",
+        "status": "As the status of its report.",
+        "performer": "The radiologist.",
+        "encounter": "Finds nothing: AutoScribe knows no encounters.",
+    },
+    "DocumentReference": {
+        "identifier": "The report's id in AutoScribe.",
+        "patient": "The patient: pat-<32 hex>.",
+        "subject": "The patient: pat-<32 hex>.",
+        "type": "http://loinc.org|18748-4 on every document.",
+        "category": "clinical-note on every document.",
+        "date": "When the report was signed.",
+        "period": "When the study was made; a day without an offset is one of the site's zone.",
+        "status": "current, or entered-in-error where the report is withdrawn.",
+        "author": "The radiologist.",
+        "custodian": "The facility.",
+        "related": "The DiagnosticReport whose text and PDF these are.",
+        "encounter": "Finds nothing: AutoScribe knows no encounters.",
+    },
+    "ServiceRequest": {
+        "identifier": "The accession number or the placer order number.",
+        "patient": "The patient: pat-<32 hex>.",
+        "subject": "The patient: pat-<32 hex>.",
+        "category": "http://loinc.org|LP29684-5 and v2-0074 RAD on every order.",
+        "code": "Any coding of what was ordered, as in the report.",
+        "authored": "Finds nothing: AutoScribe does not say when an order was written; see occurrence.",
+        "occurrence": "When the study was made; a day without an offset is one of the site's zone.",
+        "status": "active, completed once a report is signed, revoked, or unknown.",
+        "encounter": "Finds nothing: AutoScribe knows no encounters.",
+    },
+    "Provenance": {
+        "target": "The DiagnosticReport, Observation or DocumentReference that it speaks of.",
+        "patient": "Finds nothing: a Provenance of ours speaks of reports, not of patients.",
+        "recorded": (
+            "When AutoScribe last changed the report, or its signature, or its beginning, the first that is known."
+        ),
+    },
+}
+
+
+def _completed(resource_type: str, row: Parameter, finds: Mapping[str, str], *, of: str) -> Parameter:
+    """Complete a row with its type, its definition (the one of type `of`), its codes, and what it finds."""
+    return replace(
+        row,
+        resource_type=resource_type,
+        definition=row.definition.format(type=of, name=row.name.removeprefix("_")),
+        documentation=finds[row.name],
+        codes=codes_of(resource_type, row.paths[0]) if row.system else (),
+    )
+
+
+def _all_of(resource_type: str) -> tuple[Parameter, ...]:
+    every = [_completed(resource_type, row, _FINDS["Resource"], of="Resource") for row in OF_EVERY_TYPE]
+    own = [_completed(resource_type, row, _FINDS[resource_type], of=resource_type) for row in _OF_TYPE[resource_type]]
+    return (*every, *own)
+
+
+TABLE: Final = {resource_type: _all_of(resource_type) for resource_type in _OF_TYPE}
