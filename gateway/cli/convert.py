@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from gateway.fhir_api.operations import trace_table
 from gateway.routing import Destination
 from gateway.routing.preview import PreviewRequest, delivery, preview
-from gateway.runtime.errors import NoMessage
+from gateway.runtime.request_errors import NoMessage
 from mappings import decode, to_fhir, to_oru
 from mappings.fhir.bundle import collection
 from mappings.fhir.judge import judge

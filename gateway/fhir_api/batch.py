@@ -27,7 +27,8 @@ from gateway.fhir_api.http.formats import Format
 from gateway.fhir_api.http.headers import fhir_answer, negotiated
 from gateway.fhir_api.http.outcome import of_error, outcome
 from gateway.fhir_api.http.query import parameters
-from gateway.runtime.errors import NotAcceptable, PdfInterrupted, RequestError, RequestTooLarge
+from gateway.runtime.errors import PdfInterrupted
+from gateway.runtime.request_errors import NotAcceptable, RequestError, RequestTooLarge
 from mappings.fhir.rendering import json_bytes
 from mappings.values.dates import fhir_instant
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
-from gateway.runtime.errors import (
+from gateway.runtime.request_errors import (
     BadRequest,
     MethodNotAllowed,
     NotSupported,

@@ -26,7 +26,7 @@ from gateway.fhir_api.http.byte_range import wanted_range
 from gateway.fhir_api.http.formats import in_format
 from gateway.fhir_api.http.headers import FHIR_JSON, FHIR_XML, PRIVATE, Format, accepted, etag, is_unchanged
 from gateway.fhir_api.http.query import Parameters, parameters, value_of
-from gateway.runtime.errors import NotAcceptable, ResourceNotFound, ResourceWithdrawn
+from gateway.runtime.request_errors import NotAcceptable, ResourceNotFound, ResourceWithdrawn
 from gateway.store.studies.pdfs import Pdfs
 from gateway.store.studies.reports import stored_report
 from gateway.store.studies.versions import CURRENT

@@ -20,7 +20,7 @@ from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS, include
 from gateway.fhir_api.served import DEFINITIONS, OPERATIONS, RESOURCES, Served
 from gateway.index.parameter import Parameter
 from gateway.index.parameters import parameters_of
-from gateway.runtime.errors import NotSupported
+from gateway.runtime.request_errors import NotSupported
 from mappings.fhir.rendering import json_bytes
 from mappings.values.dates import fhir_instant
 

@@ -25,7 +25,7 @@ from gateway.fhir_api.served import OPERATIONS, Operation
 from gateway.index.escaping import alternatives, unescaped
 from gateway.index.parameter import Parameter
 from gateway.index.parameters import PARAMETERS
-from gateway.runtime.errors import NotSupported, ResourceNotFound
+from gateway.runtime.request_errors import NotSupported, ResourceNotFound
 from gateway.store.studies.search import Version
 from mappings.fhir.rendering import json_bytes
 

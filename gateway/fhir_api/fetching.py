@@ -15,7 +15,8 @@ from starlette.requests import Request
 from gateway.fhir_api.facade import Facade, facade
 from gateway.fhir_api.freshness import wants_newer
 from gateway.fhir_api.served import BY_TYPE
-from gateway.runtime.errors import ResourceNotFound, UpstreamNotFound
+from gateway.runtime.errors import UpstreamNotFound
+from gateway.runtime.request_errors import ResourceNotFound
 from gateway.store.studies.search import Version
 from gateway.store.studies.versions import CURRENT
 from mappings.patient.identifiers import upstream_id

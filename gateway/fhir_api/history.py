@@ -20,7 +20,7 @@ from gateway.fhir_api.search.result_parameters import LIFETIME, count_of
 from gateway.index.criteria import Updated
 from gateway.index.reading import asked
 from gateway.runtime import clock
-from gateway.runtime.errors import BadRequest, ResourceNotFound
+from gateway.runtime.request_errors import BadRequest, ResourceNotFound
 from gateway.store.studies.search import Version
 from gateway.store.studies.versions import COUNT_VERSIONS, HAS_RESOURCE, HISTORY
 

@@ -19,7 +19,7 @@ from gateway.fhir_api.freshness import age
 from gateway.fhir_api.http.headers import etag, fhir_conditional
 from gateway.fhir_api.http.query import Parameters, parameters
 from gateway.fhir_api.http.summary import Shape, shaped, wanted_shape
-from gateway.runtime.errors import BadRequest, ResourceNotFound
+from gateway.runtime.request_errors import BadRequest, ResourceNotFound
 from gateway.store.database.instants import instant
 from gateway.store.studies.search import Version
 from gateway.store.studies.versions import ONE_VERSION

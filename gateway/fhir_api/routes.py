@@ -30,8 +30,8 @@ from gateway.fhir_api.operations.validation import validate
 from gateway.fhir_api.read import read, vread
 from gateway.fhir_api.search.interaction import search
 from gateway.fhir_api.served import DEFINITIONS, OF_REPORTS, OPERATIONS, RESOURCES, Operation, Served
-from gateway.runtime.errors import MethodNotAllowed, ResourceNotFound
 from gateway.runtime.metrics import ROUTE
+from gateway.runtime.request_errors import MethodNotAllowed, ResourceNotFound
 
 Handler = Callable[[Request], Awaitable[Response]]
 _ID: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")

@@ -18,7 +18,7 @@ from gateway.index.parameter import Parameter
 from gateway.index.parameters import REVERSE_CHAINS, parameter
 from gateway.index.value import Circumstances, Value
 from gateway.index.values import criteria_of
-from gateway.runtime.errors import BadRequest, NotSupported
+from gateway.runtime.request_errors import BadRequest, NotSupported
 
 _HAS: Final = "_has:"
 _ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -13,7 +13,7 @@ from gateway.index.criteria import Clause, Contains, Criterion, Ends, Is, Nothin
 from gateway.index.escaping import parts, token, unescaped
 from gateway.index.terms import code_start, code_term, system_end, typed_term, words
 from gateway.index.value import Value
-from gateway.runtime.errors import BadRequest
+from gateway.runtime.request_errors import BadRequest
 from mappings.codes import DICOM_UID, SID_STUDY
 from mappings.patient.identifiers import is_dicom_uid
 

@@ -36,7 +36,7 @@ from gateway.index.tokens import (
     by_typed_identifier,
 )
 from gateway.index.value import Value
-from gateway.runtime.errors import BadRequest
+from gateway.runtime.request_errors import BadRequest
 
 _ID: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _RELATIVE: Final = re.compile(r"([A-Z][A-Za-z]*)/[A-Za-z0-9.-]{1,64}")

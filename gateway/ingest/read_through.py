@@ -15,14 +15,9 @@ from gateway.ingest.count import note
 from gateway.ingest.single_flight import SingleFlight
 from gateway.ingest.users import Users
 from gateway.runtime import clock
-from gateway.runtime.errors import (
-    ResourceNotFound,
-    UpstreamNotFound,
-    UpstreamNotUnderstood,
-    UpstreamRefused,
-    UpstreamUnprocessable,
-)
+from gateway.runtime.errors import UpstreamNotFound, UpstreamNotUnderstood, UpstreamRefused, UpstreamUnprocessable
 from gateway.runtime.metrics import Metrics
+from gateway.runtime.request_errors import ResourceNotFound
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement

@@ -15,7 +15,7 @@ from gateway.routing.destination import Destination
 from gateway.routing.filter import Filter
 from gateway.routing.in_force import ever_in_force
 from gateway.routing.routing import routed
-from gateway.runtime.errors import NoMessage
+from gateway.runtime.request_errors import NoMessage
 from mappings import to_oru
 from mappings.hl7v2 import messages_of_all
 from mappings.hl7v2.rules import check_rules

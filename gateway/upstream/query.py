@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 from urllib.parse import quote
 
-from gateway.runtime.errors import BadRequest
+from gateway.runtime.request_errors import BadRequest
 
 
 class StudyFilters(TypedDict, total=False):

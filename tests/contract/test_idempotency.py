@@ -13,7 +13,8 @@ import pytest
 from fakes.store import rows
 
 from gateway.runtime import clock
-from gateway.runtime.errors import IdempotencyKeyReused, StoreUnavailable
+from gateway.runtime.errors import StoreUnavailable
+from gateway.runtime.request_errors import IdempotencyKeyReused
 from gateway.store.database.instants import micros
 from gateway.store.studies.idempotency import HOLD, KEPT, MOST, Done, KeyClaim, Requests
 

@@ -28,7 +28,7 @@ from gateway.index.criteria import At, During, Is, Refers, Starts
 from gateway.index.keys import SEPARATOR
 from gateway.index.parameters import PARAMETERS, TYPES, parameters_of
 from gateway.index.value import Circumstances
-from gateway.runtime.errors import BadRequest, NotSupported, SearchTooCostly
+from gateway.runtime.request_errors import BadRequest, NotSupported, SearchTooCostly
 from gateway.store.database.postgres import PLANNED_EACH, Postgres
 from gateway.store.database.schema import METADATA
 from gateway.store.database.sqlite import Sqlite

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from gateway.routing.preview import PreviewRequest, preview
-from gateway.runtime.errors import NoMessage
+from gateway.runtime.request_errors import NoMessage
 from mappings import to_fhir
 from mappings.issues import MappingIssue
 from mappings.patient.identifiers import fhir_id

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 
 from gateway.fhir_api.http.formats import FHIR_JSON
-from gateway.runtime.errors import BadRequest, RequestTooLarge, UnsupportedMediaType
+from gateway.runtime.request_errors import BadRequest, RequestTooLarge, UnsupportedMediaType
 from mappings.issues import WireError
 from mappings.study.wire import loads
 

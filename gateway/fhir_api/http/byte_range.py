@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from starlette.datastructures import Headers
 
-from gateway.runtime.errors import RangeNotSatisfiable
+from gateway.runtime.request_errors import RangeNotSatisfiable
 
 _RANGES: Final = re.compile(r"\s*bytes\s*=(.*)", re.IGNORECASE | re.DOTALL)
 _RANGE: Final = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")

@@ -18,7 +18,7 @@ from gateway.fhir_api.http.formats import FHIR_JSON, FHIR_XML, Format, in_format
 from gateway.fhir_api.http.outcome import CONTENT_TYPE
 from gateway.fhir_api.http.query import Parameters, value_of
 from gateway.runtime.computing import computed
-from gateway.runtime.errors import NotAcceptable
+from gateway.runtime.request_errors import NotAcceptable
 
 __all__ = [
     "FHIR_JSON",

@@ -18,8 +18,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.fhir_api.http.outcome import error_response
-from gateway.runtime.errors import BadRequest, RequestError, WrongHost
 from gateway.runtime.log import get_logger
+from gateway.runtime.request_errors import BadRequest, RequestError, WrongHost
 from gateway.settings import is_loopback
 
 UNNAMED: Final = frozenset({"/webhooks/autoscribe", "/livez", "/readyz", "/metrics"})

@@ -17,16 +17,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.fhir_api.http.formats import Format, asked, in_format
-from gateway.runtime.errors import (
-    GatewayError,
-    NotAcceptable,
-    RangeNotSatisfiable,
-    RequestError,
-    StoreError,
-    UpstreamError,
-)
+from gateway.runtime.errors import GatewayError, StoreError, UpstreamError
 from gateway.runtime.log import get_logger
 from gateway.runtime.metrics import ROUTE
+from gateway.runtime.request_errors import NotAcceptable, RangeNotSatisfiable, RequestError
 from mappings.fhir.rendering import json_bytes
 from mappings.issues import MappingIssue, WireError
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 
-from gateway.runtime.errors import BadRequest, RequestTooLarge, UnsupportedMediaType
+from gateway.runtime.request_errors import BadRequest, RequestTooLarge, UnsupportedMediaType
 
 FORM: Final = "application/x-www-form-urlencoded"
 PAGE: Final = "_page"

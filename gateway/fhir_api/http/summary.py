@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, cast
 from gateway.fhir_api.http.query import Parameters
 from gateway.fhir_api.http.r4_elements import element, elements_of, find
 from gateway.index.escaping import alternatives
-from gateway.runtime.errors import BadRequest
+from gateway.runtime.request_errors import BadRequest
 from mappings.fhir.datatypes import Json
 from mappings.fhir.resource_types import RESOURCE_TYPES
 

@@ -27,7 +27,7 @@ from gateway.fhir_api.search.result_parameters import LIFETIME
 from gateway.fhir_api.search.search_query import Query, understand
 from gateway.fhir_api.served import Operation
 from gateway.runtime import clock
-from gateway.runtime.errors import BadRequest
+from gateway.runtime.request_errors import BadRequest
 
 _MOST_RECENT: Final = (("_sort", "-period"), ("_count", "1"))
 _ID: Final = re.compile(r"(?:Patient/)?[A-Za-z0-9.-]{1,64}")

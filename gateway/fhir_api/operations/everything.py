@@ -29,7 +29,7 @@ from gateway.fhir_api.search.search_query import understand
 from gateway.fhir_api.served import Operation
 from gateway.index.escaping import alternatives
 from gateway.runtime import clock
-from gateway.runtime.errors import BadRequest
+from gateway.runtime.request_errors import BadRequest
 from gateway.store.studies.compartment import REFERRED_TO, TYPES, compartment
 
 _MOST_SUPPRESSED: Final = 5

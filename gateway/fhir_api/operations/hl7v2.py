@@ -28,7 +28,7 @@ from gateway.routing import Destination
 from gateway.routing.preview import KEPT_BACK, Preview, PreviewDelivery, PreviewRequest, delivery, preview
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
-from gateway.runtime.errors import BadRequest, NoMessage, NotSupported
+from gateway.runtime.request_errors import BadRequest, NoMessage, NotSupported
 from gateway.store.feed.looking import HeldBack, held_back
 from gateway.store.studies.pdfs import Pdfs
 from mappings.fhir.rendering import json_bytes

@@ -17,14 +17,13 @@ from typing import Any, Final
 
 from gateway.runtime import clock
 from gateway.runtime.errors import (
-    BadRequest,
-    IdempotencyKeyMissing,
     UpstreamConflict,
     UpstreamError,
     UpstreamNotFound,
     UpstreamRefused,
     UpstreamUnprocessable,
 )
+from gateway.runtime.request_errors import BadRequest, IdempotencyKeyMissing
 from gateway.store.database.engine import Engine
 from gateway.store.studies.idempotency import Done, KeyClaim, Requests
 

@@ -16,7 +16,7 @@ from gateway.fhir_api.http.body import json_body
 from gateway.fhir_api.http.headers import FHIR_JSON, FHIR_XML, accepted
 from gateway.fhir_api.http.query import MAX_PARAMETERS, MAX_QUERY_BYTES, MAX_VALUE_LENGTH, PAGE, Parameters, parameters
 from gateway.fhir_api.served import Operation
-from gateway.runtime.errors import BadRequest, NotAcceptable, NotSupported
+from gateway.runtime.request_errors import BadRequest, NotAcceptable, NotSupported
 
 FORMATS: Final = frozenset({"_format", "_pretty"})
 _ALWAYS: Final = FORMATS | {PAGE}

@@ -32,7 +32,8 @@ from gateway.fhir_api.operations.idempotency import (
 )
 from gateway.fhir_api.served import OF_REPORTS, Operation
 from gateway.runtime import clock
-from gateway.runtime.errors import BadRequest, GatewayError, ResourceNotFound, UpstreamAmbiguous, VersionConflict
+from gateway.runtime.errors import GatewayError, UpstreamAmbiguous
+from gateway.runtime.request_errors import BadRequest, ResourceNotFound, VersionConflict
 from gateway.store.studies.versions import CURRENT
 from mappings.fhir.rendering import json_bytes
 from mappings.patient.identifiers import fhir_id, upstream_id

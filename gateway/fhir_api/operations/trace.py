@@ -23,7 +23,7 @@ from gateway.fhir_api.operations.stored_study import profile, study_of
 from gateway.fhir_api.search import warnings
 from gateway.fhir_api.served import Operation
 from gateway.runtime.computing import computed
-from gateway.runtime.errors import ResourceNotFound
+from gateway.runtime.request_errors import ResourceNotFound
 from gateway.store.studies.stored_study import StoredStudy
 from mappings.fhir.datatypes import TEXT_PLAIN
 from mappings.fhir.rendering import json_bytes

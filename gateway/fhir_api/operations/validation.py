@@ -21,7 +21,7 @@ from gateway.fhir_api.http.query import parameters
 from gateway.fhir_api.operations.operation_input import FORMATS, formats
 from gateway.fhir_api.served import BY_TYPE, Operation
 from gateway.runtime.computing import computed
-from gateway.runtime.errors import BadRequest, NotSupported
+from gateway.runtime.request_errors import BadRequest, NotSupported
 from mappings.fhir.judge import judge
 from mappings.fhir.rendering import json_bytes
 from mappings.issues import MappingIssue

@@ -17,7 +17,8 @@ from gateway.fhir_api.freshness import wants_newer
 from gateway.fhir_api.http.outcome import Issue, of_error
 from gateway.fhir_api.search.search_query import Query
 from gateway.index.naming import Name, named
-from gateway.runtime.errors import ResourceNotFound, SearchTooCostly, UpstreamError, UpstreamNotFound
+from gateway.runtime.errors import UpstreamError, UpstreamNotFound
+from gateway.runtime.request_errors import ResourceNotFound, SearchTooCostly
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement
 from gateway.store.studies.known_study import uid_key

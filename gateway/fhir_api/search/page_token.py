@@ -19,7 +19,7 @@ from typing import Any, Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gateway.runtime.errors import BadRequest, PageExpired
+from gateway.runtime.request_errors import BadRequest, PageExpired
 
 _LABEL: Final = b"autoscribe-gateway:page-token:1"
 _NONCE_LENGTH: Final = 12

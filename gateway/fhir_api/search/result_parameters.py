@@ -15,7 +15,7 @@ from gateway.index.escaping import alternatives
 from gateway.index.parameter import Parameter
 from gateway.index.parameters import PARAMETERS, parameter
 from gateway.index.sorting import sort_key
-from gateway.runtime.errors import BadRequest, NotSupported
+from gateway.runtime.request_errors import BadRequest, NotSupported
 from gateway.store.studies.search_sql import Sort
 
 LIFETIME: Final = timedelta(hours=1)

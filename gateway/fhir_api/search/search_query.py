@@ -26,7 +26,7 @@ from gateway.index.criteria import At, Clause, Is
 from gateway.index.parameters import parameter
 from gateway.index.reading import asked
 from gateway.index.value import Circumstances
-from gateway.runtime.errors import NotSupported, SearchTooCostly
+from gateway.runtime.request_errors import NotSupported, SearchTooCostly
 from gateway.store.studies.search_sql import Search, Sort, cheapest, usual_sort
 
 MOST_CLAUSES: Final = 30

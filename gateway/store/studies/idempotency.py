@@ -12,7 +12,8 @@ from datetime import timedelta
 from typing import Final
 
 from gateway.runtime import clock
-from gateway.runtime.errors import IdempotencyKeyReused, StoreUnavailable
+from gateway.runtime.errors import StoreUnavailable
+from gateway.runtime.request_errors import IdempotencyKeyReused
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, Steps, ask

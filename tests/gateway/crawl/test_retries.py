@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from gateway.crawl.retries import ATTEMPTS, MOST, Retries, may_help
 from gateway.runtime.errors import (
-    BadRequest,
     UpstreamFailed,
     UpstreamKeyRefused,
     UpstreamNotFound,
@@ -18,6 +17,7 @@ from gateway.runtime.errors import (
     UpstreamTooLarge,
     UpstreamUnreachable,
 )
+from gateway.runtime.request_errors import BadRequest
 
 ONE = study_id(1)
 

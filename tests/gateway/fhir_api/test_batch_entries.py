@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.fhir_api.batch_entries import BatchEntry, entries
-from gateway.runtime.errors import BadRequest, NotSupported, RequestError, RequestTooLarge
+from gateway.runtime.request_errors import BadRequest, NotSupported, RequestError, RequestTooLarge
 
 BASE = "https://gateway.example/fhir"
 JSON = st.recursive(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gateway.index.extract import rows
 from gateway.index.parameters import PARAMETERS, parameter
 from gateway.index.reading import asked
-from gateway.runtime.errors import BadRequest
+from gateway.runtime.request_errors import BadRequest
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 TEXTUAL = ("exact", "contains")

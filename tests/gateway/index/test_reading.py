@@ -9,7 +9,7 @@ from gateway.index.criteria import Not, Starts
 from gateway.index.keys import key
 from gateway.index.parameters import PARAMETERS, parameter
 from gateway.index.reading import asked, find
-from gateway.runtime.errors import NotSupported
+from gateway.runtime.request_errors import NotSupported
 
 
 @pytest.mark.parametrize(

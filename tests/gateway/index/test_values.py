@@ -11,7 +11,7 @@ from gateway.index.criteria import During, Has, Is, Nothing, Refers, Starts, Upd
 from gateway.index.intervals import interval
 from gateway.index.keys import key
 from gateway.index.reading import asked
-from gateway.runtime.errors import BadRequest
+from gateway.runtime.request_errors import BadRequest
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ from gateway.ingest import Pipeline
 from gateway.ingest.read_through import ReadThrough
 from gateway.runtime import clock
 from gateway.runtime.errors import (
-    ResourceNotFound,
     UpstreamFailed,
     UpstreamKeyRefused,
     UpstreamNotFound,
@@ -31,6 +30,7 @@ from gateway.runtime.errors import (
     UpstreamUnprocessable,
 )
 from gateway.runtime.metrics import Metrics
+from gateway.runtime.request_errors import ResourceNotFound
 from gateway.store.database.instants import micros
 from gateway.store.studies.coverage import StoredStudies
 from mappings.profile import AssigningAuthority, Facility, Site

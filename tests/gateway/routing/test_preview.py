@@ -12,7 +12,7 @@ from fakes.fed import destination
 
 from gateway.routing import Filter, Scope
 from gateway.routing.preview import KEPT_BACK, PreviewRequest, delivery, preview
-from gateway.runtime.errors import NoMessage
+from gateway.runtime.request_errors import NoMessage
 from mappings import decode
 from mappings.model import Facts
 from mappings.profile import AssigningAuthority, Facility, Site

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from gateway.runtime import errors
+from gateway.runtime import errors, request_errors
 
 # https://hl7.org/fhir/R4/valueset-issue-type.html
 ISSUE_TYPES = {
@@ -97,4 +97,4 @@ def test_a_config_error_names_source_key_problem_and_remedy():
 def test_a_feed_error_says_where_and_a_request_error_what():
     assert str(errors.AckTimeout("EPIC", "after 30 s")) == "EPIC: ack-timeout, after 30 s"
     assert str(errors.ConnectFailed("EPIC")) == "EPIC: connect-failed"
-    assert errors.BadRequest("no", expression="DiagnosticReport.study").expression == "DiagnosticReport.study"
+    assert request_errors.BadRequest("no", expression="DiagnosticReport.study").expression == "DiagnosticReport.study"

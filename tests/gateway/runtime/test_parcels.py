@@ -2,7 +2,7 @@ import inspect
 
 import pytest
 
-from gateway.runtime import errors
+from gateway.runtime import errors, request_errors
 from gateway.runtime.parcels import Packer, packed, unpacked
 from mappings.issues import SiteError, WireError
 
@@ -27,7 +27,11 @@ def given(kind, how):
     return {one.name: EXAMPLES[one.annotation] for one in wanted if one.kind.name == how and one.default is one.empty}
 
 
-@pytest.mark.parametrize("kind", [*tree(errors.GatewayError), WireError, SiteError], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind",
+    [*tree(errors.GatewayError), *tree(request_errors.RequestError), WireError, SiteError],
+    ids=lambda kind: kind.__name__,
+)
 def test_every_error_arrives_with_its_class_its_text_and_its_fields(kind):
     error = kind(*given(kind, "POSITIONAL_OR_KEYWORD").values(), **given(kind, "KEYWORD_ONLY"))
     arrived = unpacked(packed(error))

@@ -4,7 +4,7 @@ import pytest
 from starlette.requests import Request
 
 from gateway.fhir_api.http.body import json_body
-from gateway.runtime.errors import BadRequest, RequestTooLarge, UnsupportedMediaType
+from gateway.runtime.request_errors import BadRequest, RequestTooLarge, UnsupportedMediaType
 
 
 def request(*chunks, content_type="application/fhir+json; charset=utf-8"):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from gateway.fhir_api.http.byte_range import ByteRange, wanted_range
-from gateway.runtime.errors import RangeNotSatisfiable
+from gateway.runtime.request_errors import RangeNotSatisfiable
 
 TAG = '"abc"'
 SIZE = 10

@@ -19,7 +19,7 @@ from gateway.fhir_api.http.headers import (
     matches,
     negotiated,
 )
-from gateway.runtime.errors import NotAcceptable
+from gateway.runtime.request_errors import NotAcceptable
 
 BODY = b'{"resourceType":"Patient","id":"p1"}'
 CHANGED = datetime(2026, 1, 5, 20, 30, 14, 900_000, tzinfo=UTC)

@@ -8,7 +8,7 @@ from fakes.outcomes import issue, refusal
 from starlette.exceptions import HTTPException
 
 from gateway.fhir_api.http.outcome import Outcomes, of_error, of_mapping
-from gateway.runtime import errors
+from gateway.runtime import errors, request_errors
 from mappings.issues import MappingIssue, WireError
 
 FHIR = "{http://hl7.org/fhir}"
@@ -51,7 +51,7 @@ async def test_every_error_of_ours_says_its_status_code_and_remedy(kind):
     [("", "application/fhir+xml"), ("?_format=xml", "*/*"), ("?%00&_format=application/fhir%2Bxml", "image/png")],
 )
 async def test_who_asked_for_xml_is_told_in_xml_what_went_wrong(path, accept):
-    error = errors.BadRequest("the date is <none> & no day", expression="http.date")
+    error = request_errors.BadRequest("the date is <none> & no day", expression="http.date")
     response = await answered(error, path=path, accept=accept)
     assert (response.status_code, response.headers["content-type"]) == (400, "application/fhir+xml; charset=utf-8")
     told = ET.fromstring(response.content)
@@ -67,13 +67,13 @@ async def test_who_asked_for_xml_is_told_in_xml_what_went_wrong(path, accept):
 
 
 async def test_head_is_told_in_xml_how_long_the_outcome_is():
-    got = await answered(errors.ResourceNotFound("no"), accept="application/fhir+xml")
-    head = await answered(errors.ResourceNotFound("no"), method="HEAD", accept="application/fhir+xml")
+    got = await answered(request_errors.ResourceNotFound("no"), accept="application/fhir+xml")
+    head = await answered(request_errors.ResourceNotFound("no"), method="HEAD", accept="application/fhir+xml")
     assert (int(head.headers["content-length"]), head.content) == (len(got.content), b"")
 
 
 @pytest.mark.parametrize("accept", ["image/png", "application/fhir+json; fhirVersion=5.0", "", "text/html"])
-@pytest.mark.parametrize("kind", [errors.NotAcceptable, errors.ResourceNotFound])
+@pytest.mark.parametrize("kind", [request_errors.NotAcceptable, request_errors.ResourceNotFound])
 async def test_who_takes_neither_format_is_told_in_json(kind, accept):
     response = await answered(kind("no"), accept=accept)
     assert refusal(response) == (kind.http_status, "error", kind.issue_code)

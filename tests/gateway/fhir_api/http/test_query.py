@@ -18,7 +18,7 @@ from gateway.fhir_api.http.query import (
     parameters,
     value_of,
 )
-from gateway.runtime.errors import BadRequest, RequestTooLarge, UnsupportedMediaType
+from gateway.runtime.request_errors import BadRequest, RequestTooLarge, UnsupportedMediaType
 
 
 def asked(query: bytes):

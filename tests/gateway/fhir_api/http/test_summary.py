@@ -18,7 +18,7 @@ from gateway.fhir_api.http.summary import (
     unknown_elements,
     wanted_shape,
 )
-from gateway.runtime.errors import BadRequest
+from gateway.runtime.request_errors import BadRequest
 from mappings.fhir.judge import judge
 from mappings.fhir.resource_types import RESOURCE_TYPES
 

@@ -17,14 +17,8 @@ from gateway.fhir_api.operations.idempotency import (
     entered,
     fingerprint,
 )
-from gateway.runtime.errors import (
-    BadRequest,
-    IdempotencyKeyMissing,
-    IdempotencyKeyReused,
-    UpstreamConflict,
-    UpstreamNotFound,
-    UpstreamRefused,
-)
+from gateway.runtime.errors import UpstreamConflict, UpstreamNotFound, UpstreamRefused
+from gateway.runtime.request_errors import BadRequest, IdempotencyKeyMissing, IdempotencyKeyReused
 
 SENT = SentRequest("stu_1", frozenset({"rep_1", "rep_2"}))
 

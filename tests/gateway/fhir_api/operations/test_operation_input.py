@@ -12,7 +12,7 @@ from gateway.fhir_api.http.query import MAX_VALUE_LENGTH
 from gateway.fhir_api.operations.operation_input import formats, inputs, prefers
 from gateway.fhir_api.served import Input, Operation
 from gateway.index.escaping import alternatives, token
-from gateway.runtime.errors import BadRequest, NotAcceptable, NotSupported, RequestError, RequestTooLarge
+from gateway.runtime.request_errors import BadRequest, NotAcceptable, NotSupported, RequestError, RequestTooLarge
 
 ROW = Operation(
     "try", "", "urn:x", inputs=(Input("patient", "id", "", is_needed=True), Input("type", "Coding", "", most="*"))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.fhir_api.search.page_token import Tokens
-from gateway.runtime.errors import BadRequest, PageExpired
+from gateway.runtime.request_errors import BadRequest, PageExpired
 
 KEY = b"k" * 32
 NOW = datetime(2026, 1, 5, 20, 30, 14, tzinfo=UTC)
