@@ -128,6 +128,11 @@ class AccountServer:
         found = self._found(path, request.query)
         return Reply(404) if found is None else Reply.of(found)
 
+    def study_of(self, report_id: str) -> str:
+        """Return the id of a report's study."""
+        all_reports = self.account["reports"].items()
+        return next(key for key, listed in all_reports for one in listed["reports"] if one["reportId"] == report_id)
+
     def _found(self, path: str, chosen: dict[str, list[str]]) -> Any:
         kind, _, key = path.strip("/").partition("/")
         if kind == "studies" and not key:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from fakes.cluster import _free_port, binaries, cluster
+from fakes.cluster import free_port, binaries, cluster
 from fakes.gateway_process import ROOT, SITE_KEY, site_file
 from fakes.old_release import PORTS, STORES, WEBHOOK_KEY, Json, OldRelease, postgres_text, query, sqlite_text
 
@@ -83,12 +83,13 @@ class Scene:
         """Sign a report of a new study."""
         return await self.post("/sandbox/sign?critical=false")
 
-    async def add(self, signed: Json) -> None:
-        """Open an addendum to a report, and sign it."""
+    async def add(self, signed: Json) -> str:
+        """Open an addendum to a report, and sign it; return its id."""
         await self.post(f"{_API}/reports/{signed['reportId']}/addendum")
         listed = await self.autoscribe.get(f"{_API}/reports", params={"studyId": signed["studyId"]})
         (new,) = (one["reportId"] for one in listed.json()["reports"] if one["status"] != "completed")
         await self.post(f"/sandbox/reports/{new}/sign", "ADDENDUM: The finding is benign.")
+        return str(new)
 
     async def until(self, count: int, table: str, where: str) -> None:
         """Wait until at least so many rows of a table are as wanted."""
@@ -97,10 +98,7 @@ class Scene:
             with suppress(sqlite3.OperationalError, OSError):
                 if (await query(self.url, sql))[0][0] >= count:
                     return
-            if clock.monotonic() - began > 25:
-                print(await query(self.url, "SELECT destination, state, reason, kind, attempts, doubts FROM message"))
-                print(await query(self.url, "SELECT destination, state, reason, kind, due FROM outbox"))
-                print(await query(self.url, "SELECT * FROM lane"))
+            if clock.monotonic() - began > 90:
                 raise TimeoutError(f"{sql} never was {count}")
             await clock.sleep(0.1)
 
@@ -118,14 +116,14 @@ class Scene:
         raise TimeoutError(path)
 
 
-async def traffic(scene: Scene) -> list[str]:
-    """Run the release until it is killed with work of every kind; return the reports signed after that."""
+async def traffic(scene: Scene) -> Json:
+    """Run the release until it is killed with work of every kind; return what is signed after that."""
     await scene.until_served(scene.autoscribe, "/sandbox")
     with scene.started("serve", "--port", str(scene.gateway_port)):
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{scene.gateway_port}", trust_env=False) as gateway:
             await scene.until_served(gateway, "/readyz")
         await scene.run("feed", "pause", "paused", "--reason", "upgrade")
-        await _settled_traffic(scene)
+        in_doubt = await _settled_traffic(scene)
         scene.receivers["slow"].ack = "none"
         await scene.sign()
         await scene.until(1, "message", "destination = 'slow' AND state = 'sending'")
@@ -137,13 +135,16 @@ async def traffic(scene: Scene) -> list[str]:
         await scene.until(1, "webhook", "state = 'waiting' AND attempts > 0")
     await scene.autoscribe.put("/sandbox/faults", content="")
     new = await scene.sign()
-    return [str(new["reportId"])]
+    return {"signed_meanwhile": new["reportId"], "added_meanwhile": await scene.add(in_doubt)}
 
 
-async def _settled_traffic(scene: Scene) -> None:
-    """Have reports delivered, one of them in doubt, one with an addendum, and one that moves to another patient."""
+async def _settled_traffic(scene: Scene) -> Json:
+    """Have three reports delivered: one is in doubt, one moves to another patient, one gets an addendum.
+
+    Return the ids of the first.
+    """
     scene.receivers["doubts"].ack = "none"
-    await scene.sign()
+    in_doubt = await scene.sign()
     await scene.until(1, "lane", "destination = 'doubts' AND culprit IS NOT NULL")
     scene.receivers["doubts"].ack = "aa"
     moved, told = await scene.sign(), await scene.sign()
@@ -157,10 +158,12 @@ async def _settled_traffic(scene: Scene) -> None:
     await scene.until_delivered(4, "slow")
     await scene.until_delivered(3, "doubts")
     await scene.until(1, "outbox", "destination = 'ehr' AND state = 'held'")
+    return in_doubt
 
 
-async def account(scene: Scene, signed_meanwhile: list[str]) -> Json:
-    """Return all that AutoScribe answers now, and the reports that the gateway was not running for."""
+async def account(scene: Scene) -> Json:
+    """Return all that AutoScribe answers now, and the files that the gateway wrote beside the database."""
+
     async def get(path: str, **chosen: str) -> Json:
         answer = await scene.autoscribe.get(_API + path, params=chosen)
         return dict(answer.raise_for_status().json())
@@ -171,14 +174,14 @@ async def account(scene: Scene, signed_meanwhile: list[str]) -> Json:
         "studies": {one["studyId"]: await get(f"/studies/{one['studyId']}") for one in listed},
         "reports": {one["studyId"]: await get("/reports", studyId=one["studyId"]) for one in listed},
         "users": {one["userId"]: await get(f"/users/{one['userId']}") for one in users},
-        "signed_meanwhile": signed_meanwhile,
+        "beside": {file.name: file.read_text() for file in sorted(scene.folder.glob("feed-journal-*"))},
     }
 
 
 async def written(checkout: Path, release: OldRelease, url: str, folder: Path) -> None:
     """Run the scene on one store and write its files."""
     text = settings(folder)
-    ports = _free_port(), _free_port()
+    ports = free_port(), free_port()
     async with AsyncExitStack() as stack:
         receivers = {name: await stack.enter_async_context(MllpReceiver(port=0)) for name in PORTS}
         (folder / "gateway.toml").write_text(_with_ports(text, receivers))
@@ -200,8 +203,8 @@ async def written(checkout: Path, release: OldRelease, url: str, folder: Path) -
         hook = f"http://127.0.0.1:{ports[1]}/webhooks/autoscribe"
         told = ("--webhook-url", hook, "--webhook-key", WEBHOOK_KEY, "--switch", "accession=metadata")
         stack.enter_context(scene.started("sandbox", "--port", str(ports[0]), "--studies", _STUDIES, *told))
-        signed_meanwhile = await traffic(scene)
-        release.write(copied(url), await account(scene, signed_meanwhile), text)
+        signed = await traffic(scene)
+        release.write(copied(url), await account(scene) | signed, text)
 
 
 def _with_ports(text: str, receivers: dict[str, MllpReceiver]) -> str:
