@@ -69,6 +69,7 @@ async def opened_store(
             if serves or writes:
                 await _name_anew(engine, configuration)
             if serves:
+                _warn_of_old_names(configuration)
                 await _take_on(engine, configuration)
             yield engine
 
@@ -109,6 +110,11 @@ async def _name_anew(engine: Sqlite | Postgres, configuration: Configuration) ->
                 raise _not_renamed(configuration, destination, error) from None
             if is_new:
                 get_logger().info("destination-renamed", destination=destination.name, formerly=destination.formerly)
+
+
+def _warn_of_old_names(configuration: Configuration) -> None:
+    for one in configuration.old_names:
+        get_logger().warning("setting-renamed", formerly=one.old, action=one.new)
 
 
 async def _take_on(engine: Sqlite | Postgres, configuration: Configuration) -> None:

@@ -30,6 +30,7 @@ from mappings.identifiers import fhir_id
 
 QUEUE = "SELECT number, destination, study_id, report_id, kind, state, reason, due, attempts, doubts FROM message"
 OWED = "SELECT number, destination, study_id, report_id, kind, state, reason, due, signed, decided FROM outbox"
+REVISION = "SELECT version_num FROM alembic_version"
 LANES = "SELECT destination, study_id, reason, since FROM lane"
 VERSIONS = "SELECT resource, version, updated, body FROM version"
 OPEN = (
@@ -118,9 +119,11 @@ async def old(release: OldRelease, url: str, tmp_path: Path) -> AsyncIterator[Up
         yield made
 
 
-async def test_check_config_takes_the_settings_of_an_earlier_release(old):
+async def test_check_config_takes_the_settings_of_an_earlier_release_and_leaves_its_database_alone(old):
+    before = await old.rows(REVISION)
     code, _, said = await ran(["check-config"], old.env)
     assert code == 0, said
+    assert await old.rows(REVISION) == before
 
 
 async def test_migrating_keeps_every_row_of_the_queue_and_owes_nothing_new(old):

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from fakes.cluster import free_port, binaries, cluster
+from fakes.cluster import binaries, cluster, free_port
 from fakes.gateway_process import ROOT, SITE_KEY, site_file
 from fakes.old_release import PORTS, STORES, WEBHOOK_KEY, Json, OldRelease, postgres_text, query, sqlite_text
 
