@@ -1,8 +1,8 @@
-"""Time of `migrate` for databases of earlier releases with a million studies, on both stores.
+"""Time of `migrate` for large databases of earlier releases, on both stores.
 
 https://sqlite.org/lang_altertable.html, https://www.postgresql.org/docs/current/sql-altertable.html; decision D47. Run
 by `make bench`. The tables that migrations changed so far are full: two messages and two outbox rows for each study.
-`BENCH_MIGRATED` is the number of studies; a million need 4 GB of disk for each database.
+`BENCH_MIGRATED` is the number of studies. A million need 4 GB of disk, and ten minutes to fill.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from fakes.old_release import OldRelease, execute, load, old_releases, query
 
 from gateway.store.database.migrate import migrate
 from gateway.store.database.postgres import Postgres
+from gateway.store.database.revision import newest
 from gateway.store.database.sqlite import Sqlite
 
-STUDIES = int(os.environ.get("BENCH_MIGRATED", "1000000"))
-MOST_SECONDS = 60
+STUDIES = int(os.environ.get("BENCH_MIGRATED", "100000"))
+MOST_SECONDS = 60 * STUDIES / 1_000_000
 BATCH = 100_000
 # Table -> rows for each study, and the columns that differ from its first row; `n` counts the rows of the table
 FILLED = {
@@ -70,6 +71,8 @@ def statements(columns: dict[str, list[str]], *, is_sqlite: bool) -> Iterator[st
 async def filled(url: str, sql: str) -> int:
     """Fill a database of an earlier release; return its number of studies."""
     await load(url, sql)
+    if await query(url, "SELECT version_num FROM alembic_version") == [(newest(),)]:
+        pytest.skip("this release has the present tables: nothing is migrated")
     columns = {}
     for table in FILLED:
         of_table = f"SELECT column_name FROM information_schema.columns WHERE table_name = '{table}'"
@@ -104,7 +107,7 @@ def place(request: pytest.FixtureRequest, release: OldRelease, folder: Path) -> 
 
 
 @pytest.mark.parametrize("release", old_releases(), ids=lambda one: f"{one.name}-{one.store}")
-def test_a_million_studies_are_migrated_within_a_minute(request, release, tmp_path, say):
+def test_a_million_studies_would_be_migrated_within_a_minute(request, release, tmp_path, say):
     with place(request, release, tmp_path) as url:
         studies = at_once(filled(url, release.sql))
         seconds, before, after = at_once(timed(url))
