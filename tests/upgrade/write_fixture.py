@@ -129,6 +129,8 @@ async def traffic(scene: Scene) -> Json:
         await scene.until(1, "message", "destination = 'slow' AND state = 'sending'")
         await scene.sign()
         await scene.until_delivered(6, "ehr")
+        await scene.until_delivered(5, "doubts")
+        await scene.until(4, "message", "destination = 'paused' AND state = 'queued'")
         await scene.until(1, "message", "destination = 'slow' AND state = 'queued'")
         await scene.autoscribe.put("/sandbox/faults", content="503")
         await scene.sign()
