@@ -7,10 +7,10 @@ DOCUMENTS := docs/*.md docs/reference/*.md mappings/README.md
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all soak coverage conformance check docs bench lock clean
+.PHONY: help install demo test test-all soak coverage conformance check docs bench upgrade-fixture lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 install: $(VENV)/.installed ## make .venv with everything the demo and the tests need
 
@@ -64,6 +64,9 @@ docs: install ## write the generated tables of the documents anew
 
 bench: install ## measure speed as ratios, the last lines are the result
 	$(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs=".*" -o addopts=--import-mode=importlib
+
+upgrade-fixture: install ## write the database from which tests/upgrade upgrades: once with each release; needs PostgreSQL
+	PYTHONPATH=tests $(BIN)/python tests/upgrade/write_fixture.py $(if $(NAME),--name $(NAME))
 
 lock: install ## resolve requirements.lock and requirements-dev.lock anew
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --extra postgres --group build -o requirements.lock

@@ -75,8 +75,9 @@ def effective(configuration: Configuration) -> Iterator[str]:
 
 
 def warnings(configuration: Configuration) -> Iterator[str]:
-    """List settings that work, but lose information or disclose more than a site may want."""
+    """List old names of settings, and settings that lose information or disclose more than a site may want."""
     site = configuration.site
+    yield from map(str, configuration.old_names)
     yield from _service(configuration)
     yield from _policies(site)
     yield from _numbers(site)

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from gateway.ingest.settings_in_force import wanted
 from gateway.routing import Destination, routes_of, survey_routes
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
@@ -23,6 +24,7 @@ from gateway.store.database.instants import micros
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.revision import is_current
 from gateway.store.database.sqlite import Sqlite
+from gateway.store.feed.in_force import taken_on
 from gateway.store.feed.renaming import NotRenamed, is_to_be_renamed, now_called, renamed
 
 if TYPE_CHECKING:
@@ -50,7 +52,8 @@ async def opened_store(
 ) -> AsyncIterator[Sqlite | Postgres]:
     """Open the store while the block runs: migrated to this release, and checked to belong to this site.
 
-    With `serves` or `writes`, destinations are renamed first.
+    With `serves` or `writes`, destinations are renamed first. With `serves`, settings come in force for destinations
+    that an older release served.
 
     Raises:
         ConfigError: the store has another site key or a newer release, or another process serves it; or a destination's
@@ -65,6 +68,9 @@ async def opened_store(
             await _see_zone(engine, configuration)
             if serves or writes:
                 await _name_anew(engine, configuration)
+            if serves:
+                _warn_of_old_names(configuration)
+                await _take_on(engine, configuration)
             yield engine
 
 
@@ -104,6 +110,23 @@ async def _name_anew(engine: Sqlite | Postgres, configuration: Configuration) ->
                 raise _not_renamed(configuration, destination, error) from None
             if is_new:
                 get_logger().info("destination-renamed", destination=destination.name, formerly=destination.formerly)
+
+
+def _warn_of_old_names(configuration: Configuration) -> None:
+    for one in configuration.old_names:
+        get_logger().warning("setting-renamed", formerly=one.old, action=one.new)
+
+
+async def _take_on(engine: Sqlite | Postgres, configuration: Configuration) -> None:
+    """Put settings in force for destinations of a release without plans, before a report is ingested without them.
+
+    Otherwise a report that comes before a destination's first lease would wait in the plan of the upgrade (D37).
+    """
+    routes = survey_routes(configuration)[0]
+    for destination in routes.destinations:
+        if destination.is_enabled:
+            own = wanted(destination.terms, routes.ignores)
+            await engine.do(partial(taken_on, own, micros(clock.now())))
 
 
 async def name_faults(engine: Engine, configuration: Configuration, destination: Destination) -> list[ConfigError]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.runtime import clock
@@ -101,10 +102,16 @@ METRICS: Final = (
     MetricRow("log_lines_dropped_total", "counter", (), "Lines of the log that could not be written."),
 )
 
+# Old name -> new name, both without prefix: for one release a metric also has its old name (D47)
+RENAMED_METRICS: Final[dict[str, str]] = {}
+
 
 def metric_rows() -> list[tuple[str, str, str, str]]:
-    """Return name, kind, labels and meaning of every metric, for the documents."""
-    return [(f"{PREFIX}{row.name}", row.kind, ", ".join(row.labels), row.meaning) for row in METRICS]
+    """Return name, kind, labels and meaning of every metric, old names last, for the documents."""
+    by_name = {row.name: row for row in METRICS}
+    old = [(name, by_name[new], _deprecated(new)) for name, new in RENAMED_METRICS.items()]
+    named = [*((row.name, row, row.meaning) for row in METRICS), *old]
+    return [(f"{PREFIX}{name}", row.kind, ", ".join(row.labels), meaning) for name, row, meaning in named]
 
 
 class Metrics:
@@ -118,6 +125,9 @@ class Metrics:
         self._counters = {row.name: _counter(row, self.registry) for row in METRICS if row.kind == "counter"}
         self._gauges = {row.name: _gauge(row, self.registry) for row in METRICS if row.kind == "gauge"}
         self._histograms = {row.name: _histogram(row, self.registry) for row in METRICS if row.kind == "histogram"}
+        metrics = {**self._counters, **self._gauges, **self._histograms}
+        for old, new in RENAMED_METRICS.items():
+            self.registry.register(_OldMetric(old, new, metrics[new]))
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._gauges["missing_studies"].set(math.nan)
         self._gauges["index_age_seconds"].set(math.nan)
@@ -270,3 +280,22 @@ def _gauge(row: MetricRow, registry: CollectorRegistry) -> Gauge:
 
 def _histogram(row: MetricRow, registry: CollectorRegistry) -> Histogram:
     return Histogram(f"{PREFIX}{row.name}", row.meaning, row.labels, registry=registry, buckets=row.buckets)
+
+
+class _OldMetric(Collector):
+    """Metric under its old name, with the samples of the new one."""
+
+    def __init__(self, old: str, new: str, metric: Collector) -> None:
+        self._old, self._new, self._metric = old, new, metric
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the samples under the old name."""
+        old, new = (f"{PREFIX}{one.removesuffix('_total')}" for one in (self._old, self._new))
+        for family in self._metric.collect():
+            made = Metric(old, _deprecated(self._new), family.type)
+            made.samples = [one._replace(name=old + one.name.removeprefix(new)) for one in family.samples]
+            yield made
+
+
+def _deprecated(new: str) -> str:
+    return f"Deprecated: use {PREFIX}{new}."

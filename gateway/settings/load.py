@@ -22,7 +22,18 @@ from pydantic import ValidationError
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.words import CONFIG_VARIABLE
 from gateway.settings.destination_secrets import with_secrets
-from gateway.settings.model import PREFIX, TABLES, MappingSettings, Server, Settings, fields, variables
+from gateway.settings.model import (
+    FILE_ONLY,
+    PREFIX,
+    TABLES,
+    MappingSettings,
+    Server,
+    Settings,
+    fields,
+    new_variables,
+    variables,
+)
+from gateway.settings.old_names import RENAMED, OldName, explained, with_new_names, with_new_variables
 from gateway.settings.rows import rows, table_rows
 from gateway.settings.site_files import SiteFiles
 from gateway.settings.values import is_loopback
@@ -45,11 +56,15 @@ _TOML_REMEDIES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Result of `load`: the settings, the `Site` of the mappings, and their source (a file name, or `environment`)."""
+    """Result of `load`: the settings, the `Site` of the mappings, and their source (a file name, or `environment`).
+
+    `old_names` are the old names of settings that the source or the environment uses.
+    """
 
     settings: Settings
     site: Site
     source: str
+    old_names: tuple[OldName, ...] = ()
 
     @property
     def state_dir(self) -> Path:
@@ -135,29 +150,43 @@ def survey(path: Path | None = None) -> tuple[Configuration | None, list[ConfigE
         text, table = _read(path)
     except ConfigError as error:
         return None, [error]
-    files, secrets = SiteFiles.read(source, path, table), with_secrets(table, os.environ)
-    problems = [*_unknown_variables(os.environ, secrets.known), *files.problems]
+    named_anew, old = with_new_names(source, table), with_new_variables(_old_variables(), os.environ)
+    files, secrets = SiteFiles.read(source, path, named_anew.table), with_secrets(named_anew.table, os.environ)
+    unknown = _unknown_variables(os.environ, secrets.known)
+    problems = [*named_anew.problems, *old.problems, *unknown, *files.problems]
     settings, key = None, None
     try:
         settings = Settings(**secrets.table)
         key = settings.mapping.site_key
     except ValidationError as error:
         problems += _pydantic_problems(error, source, given=secrets.used)
+    given = named_anew.mapping | dict(_given())
     site, faults = read_site(
-        text, site_key=key.get_secret_value().encode() if key else None, files=files.texts, given=dict(_given())
+        text, site_key=key.get_secret_value().encode() if key else None, files=files.texts, given=given
     )
     reported = {problem.key for problem in problems}
+    replaced = {one.old for one in named_anew.used}
+    faults = [one for one in faults if one.key not in replaced]
     site_problems = [files.problem(fault) or _problem(source, fault) for fault in faults]
     problems += [problem for problem in site_problems if problem.key not in reported]
+    problems = [explained(one) for one in problems]
     if settings is None:
         return None, problems
-    return Configuration(settings, replace(site, fhir_base=settings.server.fhir_base), source), problems
+    site = replace(site, fhir_base=settings.server.fhir_base)
+    return Configuration(settings, site, source, (*named_anew.used, *old.used)), problems
+
+
+def _old_variables() -> dict[str, str]:
+    """Return the new environment variable of each old one."""
+    by_file = {*FILE_ONLY, *(f"{section}.{name}" for section in TABLES for name in TABLES[section].model_fields)}
+    named = [(old, new) for old, new in RENAMED.items() if new not in by_file]
+    return {variable: new_variables(new)[0] for old, new in named for variable in new_variables(old)}
 
 
 def _given() -> Iterator[tuple[str, Any]]:
     """Yield the `[mapping]` settings from the environment, except the site key; invalid ones are reported elsewhere."""
     for name in MappingSettings.model_fields.keys() - {"site_key"}:
-        for variable in variables(f"mapping.{name}"):
+        for variable in reversed(variables(f"mapping.{name}")):
             if value := os.environ.get(variable):
                 with contextlib.suppress(ValidationError):
                     read = getattr(MappingSettings.model_validate({name: value}), name)

@@ -21,6 +21,7 @@ from gateway.settings.database import Database
 from gateway.settings.destination import DestinationSettings, IgnoreSettings
 from gateway.settings.feed import Escalation, Feed
 from gateway.settings.group import SettingsGroup
+from gateway.settings.old_names import old_names
 from gateway.settings.values import (
     absolute_url,
     is_header_value,
@@ -370,7 +371,12 @@ def fields() -> Iterator[tuple[str, str, FieldInfo]]:
 
 
 def variables(key: str) -> tuple[str, ...]:
-    """Return the environment variables that set `section.name`, strongest first; none for file-only settings."""
+    """Return the environment variables that set `section.name`, strongest first, those of old names last."""
+    return (*new_variables(key), *(one for old in old_names(key) for one in new_variables(old)))
+
+
+def new_variables(key: str) -> tuple[str, ...]:
+    """Return the environment variables of a setting's present name, strongest first; none for file-only settings."""
     if key in FILE_ONLY:
         return ()
     vendor = VENDOR_NAMES.get(key)

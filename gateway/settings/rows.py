@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.settings.destination import SECRETS
 from gateway.settings.destination_secrets import variable
-from gateway.settings.model import TABLES, fields, variables
+from gateway.settings.model import TABLES, fields, new_variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,9 @@ class SettingRow:
 
 def rows() -> list[SettingRow]:
     """Return all settings in order; if a setting has two variables, the row shows the vendor's."""
-    return [_row(f"{section}.{name}", field, variables(f"{section}.{name}")[-1:]) for section, name, field in fields()]
+    return [
+        _row(f"{section}.{name}", field, new_variables(f"{section}.{name}")[-1:]) for section, name, field in fields()
+    ]
 
 
 def table_rows(section: str) -> list[SettingRow]:

@@ -38,7 +38,7 @@ def cluster(programs: Path, *settings: str) -> Iterator[str]:
             shutil.chown(name, "postgres")
         make = [programs / "initdb", "-D", folder, *_CLUSTER]
         subprocess.run(make, check=True, capture_output=True, cwd=name, **user)
-        port = _free_port()
+        port = free_port()
         options = [part for setting in (*_SETTINGS, *settings) for part in ("-c", setting)]
         run = [programs / "postgres", "-D", folder, "-p", str(port), *options]
         server = subprocess.Popen(run, cwd=name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user)
@@ -59,6 +59,6 @@ def _wait(programs: Path, port: int, server: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Scripted HTTP/1.1 server on a loopback port: it can also cut bodies, reset, hang and wait."""
+"""Scripted HTTP/1.1 server on a loopback port: it can also cut bodies, trickle, reset, hang and wait."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Reply:
     status: int = 200
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)  # an empty value removes a header
-    manner: str = "whole"  # whole | cut | hang | reset | silent
+    manner: str = "whole"  # whole | cut | trickle | hang | reset | silent
     gate: asyncio.Event | None = None
 
     @classmethod
@@ -122,6 +122,10 @@ class ScriptedServer:
         headers = {"Content-Type": "application/json", "Content-Length": str(len(reply.body)), **reply.headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value)
         writer.write(f"HTTP/1.1 {reply.status} Reason\r\n{lines}\r\n".encode())
+        while reply.manner == "trickle":
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.002)
         writer.write(reply.body[: len(reply.body) // 2] if reply.manner == "cut" else reply.body)
         await writer.drain()
         if reply.manner == "cut":

@@ -72,10 +72,11 @@ async def in_force_of(engine: Engine, name: str) -> SettingsRecord | None:
 def put_in_force(
     lease: Lease | None, wanted: WantedSettings, now: int, *, since: int | None = None
 ) -> Steps[SettingsRecord]:
-    """Put these settings in force from this commit on, or as of `since`; only tests pass no lease.
+    """Put these settings in force from this commit on, or as of `since`.
 
-    If a clock that was ahead dated the present settings in the future, they count from now. If an older release served
-    the destination, they count from the beginning, so that what it had not decided goes out as before.
+    Only an upgrade and tests pass no lease. If a clock that was ahead dated the present settings in the future, they
+    count from now. If an older release served the destination, they count from the beginning, so that what it had not
+    decided goes out as before.
 
     Raises:
         LeaseLost: another process holds the lease.
@@ -98,6 +99,13 @@ def put_in_force(
     rows = yield from ask(_OF, name=wanted.name)
     yield from versions.end(clock)
     return _made(rows[0])
+
+
+def taken_on(wanted: WantedSettings, now: int) -> Steps[None]:
+    """Put these settings in force if an older release served the destination, and none are in force yet."""
+    present = yield from ask(_OF, name=wanted.name)
+    if not present and (yield from ask(_FACT, name=f"routed:{wanted.name}")):
+        yield from put_in_force(None, wanted, now)
 
 
 def _is_planned(settings: SettingsRecord, name: str) -> Steps[bool]:

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.fhir_api.http import outcome
 from gateway.runtime import clock
-from gateway.runtime.metrics import METRICS, PREFIX, ROUTE, Measured, Metrics, metric_rows
+from gateway.runtime.metrics import METRICS, PREFIX, RENAMED_METRICS, ROUTE, Measured, Metrics, metric_rows
 
 
 def everything(metrics):
@@ -113,6 +113,35 @@ def test_two_applications_in_one_process_have_metrics_of_their_own():
     one, other = Metrics(), Metrics()
     one.found_conflict()
     assert (sample(one, "identity_conflicts_total"), sample(other, "identity_conflicts_total")) == (1, 0)
+
+
+def test_a_renamed_metric_is_shown_under_both_names_for_one_release(monkeypatch):
+    monkeypatch.setitem(RENAMED_METRICS, "hooks_total", "webhooks_total")
+    monkeypatch.setitem(RENAMED_METRICS, "critical_lag_seconds", "feed_critical_seconds")
+    metrics = Metrics()
+    metrics.received_webhook("report.delivered", "recorded")
+    metrics.acknowledged_critical("ehr", 3.0)
+    text = generate_latest(metrics.registry).decode()
+    for sample_line in (
+        'hooks_total{kind="report.delivered",outcome="recorded"} 1.0',
+        'critical_lag_seconds_bucket{destination="ehr",le="5.0"} 1.0',
+        'critical_lag_seconds_sum{destination="ehr"} 3.0',
+    ):
+        assert f"\n{PREFIX}{sample_line}\n" in text
+        new = sample_line.replace("hooks", "webhooks").replace("critical_lag", "feed_critical")
+        assert f"\n{PREFIX}{new}\n" in text
+    assert f"# HELP {PREFIX}hooks_total Deprecated: use {PREFIX}webhooks_total.\n" in text
+    assert (
+        f"{PREFIX}hooks_total",
+        "counter",
+        "kind, outcome",
+        f"Deprecated: use {PREFIX}webhooks_total.",
+    ) in metric_rows()
+
+
+def test_old_names_of_metrics_lead_to_metrics():
+    assert set(RENAMED_METRICS.values()) <= {row.name for row in METRICS}
+    assert not RENAMED_METRICS.keys() & {row.name for row in METRICS}
 
 
 def test_names_and_meanings_are_fit_for_a_table():

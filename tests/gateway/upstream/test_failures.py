@@ -1,10 +1,12 @@
 """Each class of upstream failure is raised through the real client, by a server that fails on purpose."""
 
+import asyncio
 import gzip
 import inspect
 import json
 import logging
 import socket
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -132,13 +134,32 @@ async def test_without_a_connection_even_a_post_is_tried_again(nobody, connected
     assert waits == [0.5, 1.0, 0.5, 1.0]
 
 
-async def test_a_whole_answer_has_a_deadline_however_steadily_it_trickles(server, connected):
-    server.script = [Reply(manner="hang")]
-    async with connected(server.url, timeout=0.05, attempts=2) as client:
+@pytest.fixture
+def deadlines(monkeypatch):
+    """Let no deadline of a whole answer pass by itself; return each with its seconds, the newest last."""
+    made = []
+
+    def timeout(seconds):
+        made.append((seconds, asyncio.timeout(None)))
+        return made[-1][1]
+
+    monkeypatch.setattr(client_module, "asyncio", SimpleNamespace(**{**vars(asyncio), "timeout": timeout}))
+    return made
+
+
+async def test_a_whole_answer_has_a_deadline_however_steadily_it_trickles(server, connected, deadlines):
+    def trickle(_):
+        loop, deadline = asyncio.get_running_loop(), deadlines[-1][1]
+        loop.call_later(0.02, lambda: deadline.reschedule(loop.time()))  # once the request is there, however late
+        return Reply(body=bytes(4000), manner="trickle")
+
+    server.script = trickle
+    async with connected(server.url, timeout=7, attempts=2) as client:
         with pytest.raises(errors.UpstreamTimeout):
             await client.study(STUDY_ID)
         with pytest.raises(errors.UpstreamAmbiguous):
             await client.cancel_addendum(REPORT_ID)
+    assert [seconds for seconds, _ in deadlines] == [7, 7, 7]
     assert len(server.requests) == 3
 
 
