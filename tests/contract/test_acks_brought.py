@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from fakes.arrivals import arrived
 from fakes.bringing import ack, bringing, free_address
 from fakes.fed import Fed, assert_all_arrived, fed
 from fakes.store import rows
@@ -78,7 +79,7 @@ async def test_what_is_refused_there_is_sent_again_by_whoever_holds_the_lease(en
             async with other.serving("two"):
                 control_id = receiver.messages[0].control_id
                 assert await told(address, ack(control_id, "AR", error="207")) == ["CA"]
-                await receiver.wait_for(control_id)
+                await arrived(receiver, control_id)
                 await feed.until_rows("SELECT attempts, state FROM message", lambda found: found == [(2, "delivered")])
                 assert await told(address, ack(control_id)) == ["CA"]
         assert [one.payload for one in receiver.messages] == [receiver.messages[0].payload] * 2
