@@ -21,12 +21,12 @@ CHANGING = ("ack", "apply", "backload", "pause", "replay", "resume", "retire")
 
 def lines(text: str) -> Iterator[str]:
     """Yield the code spans of a document, and the lines of its blocks that call the program."""
-    blocks = re.findall(r"^```[a-z]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^ *```[a-z]*\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
     for block in blocks:
         for line in block.replace("\\\n", " ").splitlines():
             if called := re.search(r"autoscribe-gateway (.*)", line):
                 yield called[1]
-    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
     for span in re.findall(r"`([^`]+)`", prose):
         yield re.sub(r"\s+", " ", span.replace("\\|", "|")).removeprefix("autoscribe-gateway ")
 
@@ -66,7 +66,7 @@ def test_every_option_that_a_document_names_beside_a_command_is_one_of_it(path):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_in_a_block_of_a_document_is_one(path):
-    for block in re.findall(r"^```[a-z]*\n(.*?)^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE):
+    for block in re.findall(r"^ *```[a-z]*\n(.*?)^ *```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE):
         for called in re.findall(r"(?:^|[ /])autoscribe-gateway ([a-z].*)", block, re.MULTILINE):
             found = ROOT_COMMAND
             for word in re.split(r"\s-|\s#", called)[0].split():
