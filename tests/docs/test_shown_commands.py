@@ -12,9 +12,9 @@ import socket
 import sqlite3
 import subprocess
 import threading
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,10 @@ IN_DOUBT = "UPDATE outbox SET state = 'held', reason = 'may-have-been-sent' WHER
 DEAD = f"UPDATE message SET state = 'dead_letter', reason = 'rule-obr-18' {OF_THE_STUDY}"
 RESTORED = "UPDATE destination SET paused = 'restored', paused_since = 1 WHERE name = 'city-epic'"
 UNSENT = "UPDATE outbox SET state = 'waiting' WHERE destination = 'city-old'"
+HISTORY = (
+    "UPDATE outbox SET state = 'before_start' WHERE destination = 'city-epic';"
+    " DELETE FROM message WHERE destination = 'city-epic'"
+)
 ALERT = (
     "INSERT INTO alert (code, destination, count, cases, told, studies)"
     " VALUES ('{code}', 'city-epic', 1, '{{\"1\": [1, \"{study}\"]}}', '{{}}', '[]')"
@@ -49,8 +53,13 @@ STATES: tuple[tuple[str, str], ...] = (
     (r"feed resume.* --restored", RESTORED),
     (r"feed (?:replay .*--(?:dead-letters|as-sent)|dead-letters)", DEAD),
     (r"feed retire", UNSENT),
+    (r"feed backload", HISTORY),
     (r"feed ack (\S+)", ALERT),
 )
+# The first line of output that another test compares, since it needs what no site of these tests has
+OUTPUT_ELSEWHERE: Mapping[str, str] = {
+    "store-unavailable: the database refused the password": "tests/gateway/store/database/test_trouble.py"
+}
 # Commands of other programs that run in the folder of the project; of `make` all but `help` are expanded, not run
 RUN_BELOW = (r"make ", r"grep ")
 # Commands that no test can run, by how they begin, and why
@@ -100,16 +109,25 @@ def is_walked(command: Shown) -> bool:
     return command.is_in_block and (command.document, command.heading) in WALKED
 
 
-def programs() -> Mapping[str, tuple[list[str], str]]:
-    """Return each different call of the program that the documents show: its words, and the places."""
-    places: dict[str, list[str]] = defaultdict(list)
-    calls: dict[str, list[str]] = {}
+@dataclass
+class Call:
+    """A call of the program, the places where the documents show it, and the output that they show."""
+
+    words: list[str]
+    places: list[str] = field(default_factory=list)
+    output: tuple[str, ...] = ()
+
+
+def programs() -> Mapping[str, Call]:
+    """Return each different call of the program that the documents show."""
+    calls: dict[str, Call] = {}
     for command in SHOWN:
         if command.is_program and command.document != GENERATED and not is_walked(command):
             for words in variants(words_of(command)):
-                calls[" ".join(words)] = words
-                places[" ".join(words)].append(command.place)
-    return {name: (words, ", ".join(dict.fromkeys(places[name]))) for name, words in calls.items()}
+                call = calls.setdefault(" ".join(words), Call(words))
+                call.places += [command.place]
+                call.output = call.output or command.output
+    return calls
 
 
 CALLS = programs()
@@ -131,9 +149,9 @@ def free_port() -> int:
 def test_a_command_of_the_program_works_as_it_is_shown(
     name: str, site: OperatedSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words, places = CALLS[name]
+    call = CALLS[name]
     names = {**site.names, **signed(site, name)}
-    arguments = typed(words, names, tmp_path, free_port)
+    arguments = typed(call.words, names, tmp_path, free_port)
     for variable in [one for one in os.environ if one.startswith(("AVARA_", "GATEWAY_"))]:
         monkeypatch.delenv(variable)
     for variable, value in site.copied(tmp_path).items():
@@ -143,12 +161,32 @@ def test_a_command_of_the_program_works_as_it_is_shown(
     monkeypatch.chdir(tmp_path)
     prepare(tmp_path / "gateway.db", name, " ".join(arguments), names)
     numbers = io.StringIO(f"{names['mrn']}\n")
-    monkeypatch.setattr("sys.stdin", numbers if "--patient" in words else Terminal("y\n"))
+    monkeypatch.setattr("sys.stdin", numbers if "--patient" in call.words else Terminal("y\n"))
     with stopped_once_it_runs(arguments), pytest.raises(SystemExit) as ended:
         main.main(arguments)
     out, err = capsys.readouterr()
+    places = ", ".join(dict.fromkeys(call.places))
     said = f"{places}: `{name}` was run as `{' '.join(arguments)}` and exits with {ended.value.code}"
     assert ended.value.code == 0, f"{said}.\n{out[-500:]}{err[-1500:]}\nCorrect the document."
+    if not any(call.output[0].startswith(one) for one in OUTPUT_ELSEWHERE if call.output):
+        assert lacking(call.output, [*err.splitlines(), *out.splitlines()]) == [], f"{said}, and says:\n{err}{out}"
+
+
+def lacking(documented: Iterable[str], said: Sequence[str]) -> list[str]:
+    """Return the documented lines of which no line of a command has the form."""
+    return [line for line in documented if not any(re.match(form(line), one) for one in said)]
+
+
+def form(line: str) -> str:
+    """Return the form of a line of output: its words, with any number, instant, id and value."""
+    if re.match(r" {4}|  20\d\d-|  setting ", line):  # there are as many as a report has
+        return ""
+    if label := re.match(r"  (\w+)  +", line):
+        return rf"  {label[1]}  +\S"
+    words = re.sub(r"\b(?:rep|stu)_[0-9a-f]{32}\b", "\x00", line)
+    words = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+", "\x01", words)
+    escaped = re.sub(r"\d+", r"\\d+", re.escape(words))
+    return escaped.replace("\x00", r"\w+").replace("\x01", r"[\dT:.-]+").replace("…", ".*")
 
 
 def signed(site: OperatedSite, name: str) -> dict[str, str]:
@@ -235,7 +273,10 @@ def test_a_command_that_no_test_runs_is_named_with_its_place_and_what_to_do() ->
 def test_every_row_of_the_tables_is_needed() -> None:
     others = [one.text for one in SHOWN if not one.is_program]
     assert [row for row in (*RUN_BELOW, *NOT_RUN) if not any(re.match(row, text) for text in others)] == []
-    assert [row for row, _ in STATES if not any(re.search(row, " ".join(words)) for words, _ in CALLS.values())] == []
+    shown_output = [call.output[0] for call in CALLS.values() if call.output]
+    assert [row for row in OUTPUT_ELSEWHERE if not any(line.startswith(row) for line in shown_output)] == []
+    assert all((ROOT / test).exists() for test in OUTPUT_ELSEWHERE.values())
+    assert [row for row, _ in STATES if not any(re.search(row, " ".join(call.words)) for call in CALLS.values())] == []
 
 
 def test_every_command_of_the_program_is_shown_at_work_by_a_document() -> None:
@@ -250,3 +291,15 @@ def test_a_command_of_this_folder_ends_without_a_fault(row: str) -> None:
         dry = ["--dry-run"] if words[0] == "make" and words[1] != "help" else []
         done = subprocess.run([*words, *dry], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command.place}: `{command.text}` ends with {done.returncode}: {done.stderr}"
+
+
+def test_a_documented_line_of_output_that_no_command_says_is_found() -> None:
+    said = ["--from is 2026-01-01T00:00:00-05:00 (America/New_York)", "city-epic would be sent 19 messages"]
+    assert (
+        lacking(["--from is 2020-02-02T00:00:00-04:00 (America/New_York)", "city-epic would be sent 1 messages"], said)
+        == []
+    )
+    assert lacking(["city-epic was sent 19 messages", "  value     DOE"], said) == [
+        "city-epic was sent 19 messages",
+        "  value     DOE",
+    ]

@@ -68,6 +68,7 @@ def operated_site(folder: Path) -> Iterator[OperatedSite]:
     with running(options) as sandbox, running(Options(studies=2)) as spare:
         settings = site_file(folder, accession_keys='["accessionNumber"]')
         env = environment(sandbox.url, f"sqlite:///{folder / 'gateway.db'}", settings)
+        env["GATEWAY_FHIR__TIME_ZONE"] = "America/New_York"
         own = {name: value for name, value in env.items() if name.startswith(("AVARA_", "GATEWAY_"))}
         port = asyncio.run(_worked(folder, sandbox, own))
         with socket.create_server(("127.0.0.1", port)), closing(sqlite3.connect(folder / "gateway.db")) as database:

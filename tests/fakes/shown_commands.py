@@ -35,13 +35,14 @@ _SHELL = re.compile(r"[|<>$&;()]|^\w+=")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A command of a document, as it is written, with its place."""
+    """A command of a document, as it is written, with its place and the output that the document shows."""
 
     document: str
     line: int
     text: str
     heading: str
     is_in_block: bool
+    output: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -68,7 +69,8 @@ def shown(path: Path) -> Iterator[Shown]:
         fence = re.match(r" *```(\w*)", lines[number])
         if fence:
             end = next(one for one in range(number + 1, len(lines)) if lines[one].strip() == "```")
-            block = [(one + 1, lines[one].strip()) for one in range(number + 1, end)]
+            indent = len(lines[number]) - len(lines[number].lstrip())
+            block = [(one + 1, lines[one][indent:]) for one in range(number + 1, end)]
             yield from _of_prose(name, heading, prose)
             yield from _of_block(name, heading, fence[1], block)
             prose, number = [], end
@@ -82,11 +84,11 @@ def shown(path: Path) -> Iterator[Shown]:
 
 
 def _of_block(name: str, heading: str, language: str, block: list[tuple[int, str]]) -> Iterator[Shown]:
-    """Yield the commands of a block: a line each, with the lines that continue it."""
+    """Yield the commands of a block: a line each, with the lines that continue it; or one command with its output."""
     if language == "console":
-        for number, line in block:
-            if line.startswith("$ "):
-                yield Shown(name, number, line[2:], heading, is_in_block=True)
+        [(number, line), *said] = block
+        output = tuple(one for _, one in said)
+        yield Shown(name, number, line.removeprefix("$ "), heading, is_in_block=True, output=output)
     elif language == "sh":
         whole, first = "", 0
         for number, line in block:
