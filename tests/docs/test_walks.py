@@ -18,6 +18,7 @@ def ports() -> dict[str, str]:
         return {port: str(one.getsockname()[1]) for port, one in zip(PORTS, free, strict=True)}
 
 
+@pytest.mark.timeout(600)  # a loaded machine starts a dozen processes slowly
 @pytest.mark.parametrize("walk", WALKS, ids=lambda walk: walk.name)
 def test_the_blocks_of_a_document_run_one_after_the_other(walk: Walk, tmp_path: Path, ports: dict[str, str]) -> None:
     done = walked(walk, tmp_path, ports)
