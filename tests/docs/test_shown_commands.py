@@ -109,6 +109,12 @@ def is_walked(command: Shown) -> bool:
     return command.is_in_block and (command.document, command.heading) in WALKED
 
 
+def runs_on(words: Sequence[str]) -> bool:
+    """Return True if a command runs until it is stopped."""
+    is_subcommand = words[0] == "sandbox" and len(words) > 1 and not words[1].startswith("--")
+    return words[0] in LONG_RUNNING and not is_subcommand and "--once" not in words
+
+
 @dataclass
 class Call:
     """A call of the program, the places where the documents show it, and the output that they show."""
@@ -131,6 +137,8 @@ def programs() -> Mapping[str, Call]:
 
 
 CALLS = programs()
+# A server takes long to start: `make test` leaves it to `make test-all`
+NAMES = [pytest.param(name, marks=pytest.mark.full if runs_on(call.words) else ()) for name, call in CALLS.items()]
 
 
 class Terminal(io.StringIO):
@@ -145,7 +153,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_command_of_the_program_works_as_it_is_shown(
     name: str, site: OperatedSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -212,11 +220,7 @@ def prepare(database: Path, name: str, command: str, names: Mapping[str, str]) -
 @contextmanager
 def stopped_once_it_runs(arguments: list[str]) -> Iterator[None]:
     """Interrupt a command that runs until it is stopped, as Ctrl-C does, once its servers answer."""
-    if (
-        arguments[0] not in LONG_RUNNING
-        or "--port" not in arguments
-        or (arguments[0] == "sandbox" and arguments[1][:2] != "--")
-    ):
+    if not runs_on(arguments):
         yield
         return
     ended = threading.Event()
@@ -230,13 +234,16 @@ def stopped_once_it_runs(arguments: list[str]) -> Iterator[None]:
         watcher.join()
 
 
-def interrupt(ports: list[int], ended: threading.Event) -> None:
+def interrupt(ports: Sequence[int], ended: threading.Event) -> None:
+    """Send Ctrl-C once every port answers and the command waits for it."""
     for port in ports:
         while not ended.is_set():
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
             ended.wait(0.05)
-    ended.wait(0.5)
+    # Until its loop has a handler of its own, Ctrl-C would end the command in the middle of its start
+    while not ended.is_set() and getattr(signal.getsignal(signal.SIGINT), "__module__", "") != "asyncio.unix_events":
+        ended.wait(0.05)
     if not ended.is_set():
         os.kill(os.getpid(), signal.SIGINT)
 
