@@ -67,6 +67,10 @@ def test_the_runbook_that_an_alert_carries_is_a_heading() -> None:
     assert ROWS.keys() - anchors(ROOT / RUNBOOK) == set()
 
 
+def test_the_readme_has_at_most_130_lines() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 130
+
+
 def test_every_document_is_reached_from_the_readme() -> None:
     seen, waiting = set(), [ROOT / "README.md"]
     while waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +22,8 @@ def ports() -> dict[str, str]:
 @pytest.mark.timeout(600)  # a loaded machine starts a dozen processes slowly
 @pytest.mark.parametrize("walk", WALKS, ids=lambda walk: walk.name)
 def test_the_blocks_of_a_document_run_one_after_the_other(walk: Walk, tmp_path: Path, ports: dict[str, str]) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl: apt-get install -y curl")
     done = walked(walk, tmp_path, ports)
     last = [line for line in done.stdout.splitlines() if line.startswith("== ")][-1:]
     logs = "\n".join(f"{path.name}: {path.read_text()[-600:]}" for path in tmp_path.glob("*.log"))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import PIPE
 
 from fakes.shown_commands import DOCUMENTS, LONG_RUNNING, ROOT, Shown, shown, words_of
 
@@ -15,7 +19,7 @@ from fakes.shown_commands import DOCUMENTS, LONG_RUNNING, ROOT, Shown, shown, wo
 USUAL: Mapping[str, str] = {"serve": "8800", "sandbox": "8801", "listen": "2575"}
 PORTS = (*USUAL.values(), "2576")
 PRELUDE = """
-set -e -o pipefail -m
+set -e -o pipefail
 trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
 curl() {  # a search of the documents finds something
   command curl --fail --max-time 90 "$@" | tee answer; ! grep -q '"total":0[,}]' answer
@@ -95,9 +99,15 @@ def walked(walk: Walk, folder: Path, ports: Mapping[str, str]) -> subprocess.Com
     script = folder / "walk.sh"
     script.write_text(ported("\n".join(walk.script())))
     env = {"PATH": f"{sys.prefix}/bin:/usr/bin:/bin", "HOME": str(folder), "TMPDIR": str(folder)}
-    return subprocess.run(
-        ["bash", str(script)], cwd=folder, env=env, capture_output=True, text=True, timeout=500, check=False
-    )
+    with subprocess.Popen(
+        ["bash", str(script)], cwd=folder, env=env, stdout=PIPE, stderr=PIPE, text=True, start_new_session=True
+    ) as shell:
+        try:
+            out, err = shell.communicate(timeout=500)
+        finally:
+            with suppress(ProcessLookupError):  # no server outlives its walk
+                os.killpg(shell.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(shell.args, shell.returncode, out, err)
 
 
 def _toml(path: Path) -> str:
@@ -117,6 +127,7 @@ def questions() -> Iterator[str]:
 
 
 CERTIFIED = "autoscribe-gateway feed certificate ehr --config first.toml | grep '1 AA'"
+INGESTED = "command curl -s http://127.0.0.1:8800/metrics | grep 'webhook_work_total{outcome=\"done\"} 1'"
 METADATA = "curl -s 'http://127.0.0.1:8800/fhir/metadata'"
 WALKED = frozenset(
     {
@@ -171,7 +182,7 @@ WALKS = (
             "export GATEWAY_MAPPING__SITE_KEY=$(cat site.key) GATEWAY_CONFIG=docs/sandbox.toml",
             "B=http://127.0.0.1:8800/fhir",
         ),
-        instead={"sleep 10;": ""},
+        instead={"sleep 10;": "", "sleep 1;": f"until {INGESTED}; do sleep 0.2; done;"},
     ),
     Walk(
         "withdrawal",
