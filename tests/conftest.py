@@ -32,7 +32,8 @@ ROOT = Path(__file__).parents[1]
 LONG = frozenset(
     {
         *("cli", "demo", "faults", "identity", "keeping_up", "operator", "packaging", "phi", "search", "simulation"),
-        *("test_app.py", "test_walks.py", "us_core"),
+        *("test_app.py", "us_core"),
+        "test_walks.py",
     }
 )
 
