@@ -33,7 +33,6 @@ LONG = frozenset(
     {
         *("cli", "demo", "faults", "identity", "keeping_up", "operator", "packaging", "phi", "search", "simulation"),
         *("test_app.py", "us_core"),
-        "test_walks.py",
     }
 )
 

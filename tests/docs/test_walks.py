@@ -11,6 +11,9 @@ import pytest
 from fakes.walks import PORTS, WALKS, Walk, walked
 
 
+pytestmark = pytest.mark.full
+
+
 @pytest.fixture
 def ports() -> dict[str, str]:
     """Return a free port for each port that the documents name."""
