@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from fakes.walks import PORTS, WALKS, Walk, walked
 
-
 pytestmark = pytest.mark.full
 
 
