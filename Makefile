@@ -49,7 +49,7 @@ coverage: install ## run the tests and fail below 95 % branch coverage
 conformance: install ## proof by validators, converters, parsers and FHIR clients of others; needs Node.js, a JDK and Maven
 	$(RUN) pytest tests/conformance tests/clients -n auto --dist loadfile -o norecursedirs=".* bench"
 
-check: install ## lint, format, types, import contracts, generated documents, licences
+check: install ## lint, format, types, import contracts, generated documents, spelling, prose, licences
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
@@ -57,6 +57,7 @@ check: install ## lint, format, types, import contracts, generated documents, li
 	$(BIN)/cog -I docs --check -r $(DOCUMENTS)
 	$(BIN)/deptry .
 	$(BIN)/codespell
+	$(BIN)/proselint check *.md $(DOCUMENTS)
 	$(BIN)/python tests/licences.py
 
 docs: install ## write the generated tables of the documents anew

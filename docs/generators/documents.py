@@ -45,9 +45,9 @@ def alert_table() -> str:
     )
 
 
-def runbook() -> str:
-    """Runbook: a heading for each alert, with its meaning and its remedy."""
-    return "\n\n".join(f"### {row.code}\n\n{row.meaning}\n\n{row.remedy}" for row in ROWS.values())
+def alert_meaning(code: str) -> str:
+    """Return the meaning of an alert, for its runbook."""
+    return ROWS[code].meaning
 
 
 def settings_table() -> str:

@@ -107,7 +107,7 @@ async def test_what_is_refused_is_told_once_and_when_it_is_over(engine):
             "change": "begins",
             "count": 1,
             "studies": [(await rows(engine, "SELECT study_id FROM lane"))[0][0]],
-            "runbook": "docs/operations.md#lane-held",
+            "runbook": "docs/runbooks.md#lane-held",
         }
         await engine.query("SELECT 1", [])
         await engine.do(partial(pause, "ehr", "by hand", 1))

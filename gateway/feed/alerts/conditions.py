@@ -17,7 +17,7 @@ from gateway.store.feed.states import BREAKER_REASONS, RESTORED
 NOT_CONNECTED: Final = "connect-failed"
 NOT_SERVED: Final = "not-served"
 UNSERVED: Final = 60.0  # seconds: a takeover by another process is far quicker
-RUNBOOK: Final = "docs/operations.md"  # with a heading for each condition, its code
+RUNBOOK: Final = "docs/runbooks.md"  # with a heading for each condition, its code
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """Definition of a condition: its meaning, its remedy, and functions that measure it (count 0: it does not hold).
+    """Definition of a condition: its meaning, and functions that measure it (count 0: it does not hold).
 
     `cases` gives the rows concerned if each new row must be alerted; otherwise `studies` gives the studies concerned.
     If `escalates`, a case that stays unacknowledged is also posted to the addresses of `[[feed.escalate]]`.
@@ -44,7 +44,6 @@ class AlertRow:
 
     code: str
     meaning: str
-    remedy: str
     count: Callable[[FeedFacts, float], int] = lambda _, __: 0
     cases: Callable[[FeedFacts], Cases] = lambda _: {}
     studies: Callable[[FeedFacts], tuple[str, ...]] = lambda _: ()
@@ -55,7 +54,6 @@ CONDITIONS: Final = (
     AlertRow(
         "critical-overdue",
         "A critical result was signed longer ago than `critical_alert_minutes` and is not acknowledged.",
-        "Tell the clinician by other means and record it with `feed ack`; then check the destination.",
         lambda facts, _: len(facts.critical),
         lambda facts: facts.critical,
         escalates=True,
@@ -65,8 +63,6 @@ CONDITIONS: Final = (
         "A critical result is not sent. It is a dead letter because of a rule of the receiver, or of its answer. Or it"
         " is held because the patient is not known well enough (`authority-unknown`, `identity-conflict-held`,"
         " `name-absent`, `vista-patient-unknown`), or has changed (`move`, `former-unknown`).",
-        "Tell the clinician by other means and record it with `feed ack`; `feed dead-letters` names the rule,"
-        " `feed status` lists the held reports, `identity list` the patients of a conflict.",
         lambda facts, _: len(facts.critical_blocked),
         lambda facts: facts.critical_blocked,
         escalates=True,
@@ -75,14 +71,12 @@ CONDITIONS: Final = (
         "queue-age",
         "The oldest message, composed or not, has waited for longer than `feed.queue_age_alert_minutes`; the number is"
         " its age in seconds.",
-        "Check the receiver and `feed status`.",
         lambda facts, limit: int(facts.oldest) if facts.oldest > limit else 0,
     ),
     AlertRow(
         "application-ack-missing",
         "The receiver's interface accepted messages (CA) longer ago than `feed.queue_age_alert_minutes`, and its"
         " application has not answered, although `ack_mode` is `two_phase`.",
-        "Ask the receiver's operators if it has them; `feed replay` sends the current state.",
         lambda facts, _: len(facts.unaccepted),
         studies=lambda facts: tuple(facts.unaccepted.values()),
     ),
@@ -90,35 +84,28 @@ CONDITIONS: Final = (
         NOT_SERVED,
         "Messages wait, and no process has served the destination for more than a minute; the number is the time in"
         " seconds.",
-        "Make sure that a process with the role `feed` runs, and read its log.",
         lambda facts, _: int(facts.unserved) if facts.oldest and facts.unserved > UNSERVED else 0,
     ),
     AlertRow(
         "connection-down",
         "The receiver cannot be reached.",
-        "Check its host, port and TLS settings; `check-config --online` tries them.",
         lambda facts, _: int(facts.last_failure == NOT_CONNECTED),
     ),
     AlertRow(
         "destination-paused",
         "Nothing is sent to the destination: an operator paused it, or it permanently refuses every message.",
-        "`feed status` names the reason, `feed resume` resumes sending.",
         lambda facts, _: int(bool(facts.paused) and facts.paused not in {*BREAKER_REASONS, RESTORED}),
     ),
     AlertRow(
         "circuit-breaker-open",
         "The destination answers every message with AR or CR. One message at a time is sent as a probe; sending"
         " resumes once one is accepted.",
-        "Ask the receiver's operators; nothing has to be done at the gateway.",
         lambda facts, _: int(facts.paused in BREAKER_REASONS),
     ),
     AlertRow(
         "plan-waits",
         "Changed settings would send or stop reports that were signed before the change: too many to do so unasked, or"
         " critical results.",
-        "`feed plan` counts them; `feed apply NAME` applies the plan, `feed apply NAME --leave --reason …` leaves"
-        " everything as it was: [changed settings](feed.md#changed-settings). A study that `feed status` calls"
-        " undecided is tried again every minute: report the bug that the log shows (`study-not-planned`).",
         lambda facts, _: len(facts.planned),
         lambda facts: facts.planned_critical,
         lambda facts: tuple(facts.planned.values()),
@@ -126,13 +113,11 @@ CONDITIONS: Final = (
     AlertRow(
         "database-restored",
         "The database is older than the messages sent, by the feed journal: nothing is sent to any destination.",
-        "See [after a restore](operations.md#after-a-restore): `feed resume --restored` records the sent messages.",
         lambda facts, _: int(facts.paused == RESTORED),
     ),
     AlertRow(
         "lane-held",
         "Messages of a study wait for an operator.",
-        "`feed status` names the studies and reasons, `feed resume --study` releases one.",
         lambda facts, _: len(facts.held_lanes),
         lambda facts: facts.held_lanes,
     ),
@@ -141,15 +126,12 @@ CONDITIONS: Final = (
         "No message is composed: a value is missing, the authority of an MRN is unknown, or the patient of a report"
         " may be another person or has changed. A missing accession number counts only after"
         " `accession_wait_minutes`, unless the result is critical.",
-        "`feed status` names the studies and reasons; for `authority-unknown` see"
-        " [whose number an MRN is](feed.md#whose-number-an-mrn-is).",
         lambda facts, _: len(facts.held_rows),
         lambda facts: facts.held_rows,
     ),
     AlertRow(
         "dead-letter",
         "Messages were given up and are not sent any more.",
-        "`feed dead-letters` names the reasons, `feed replay` sends the current state.",
         lambda facts, _: len(facts.dead_letters),
         lambda facts: facts.dead_letters,
     ),
@@ -157,38 +139,29 @@ CONDITIONS: Final = (
 SETTINGS_DIFFER: Final = AlertRow(
     "settings-differ",
     "A process has other settings of the destination than the process that sends to it; the latter's are in force.",
-    "Give all processes the same settings, and restart them: [settings in force](feed.md#settings-in-force).",
 )
 UNROUTED: Final = AlertRow(
     "unrouted",
     "Signed reports that no destination takes.",
-    "Add a destination or an [[ignore]] rule; `feed certificate` lists them.",
 )
 LEFT_OPEN: Final = AlertRow(
     "left-open",
     "Work is open for a destination that is no longer in the settings, or not enabled, and that no process serves.",
-    "`check-config` says how much. Write `formerly` in its new table, restore its table, or close the work:"
-    " `feed retire NAME --reason`.",
 )
 JOURNAL: Final = AlertRow(
     "journal-not-written",
     "A gateway cannot write its feed journal; the feed goes on. Only that gateway's log and metrics report this.",
-    "Make sure that `feed.state_dir` exists, is writable and has space; the waiting entries are written then.",
 )
 OF_THE_STORE: Final = (
     AlertRow(
         FULL,
         "The database takes no writes because its disk is full: nothing is ingested, and nothing is sent. The number"
         " is the time in seconds.",
-        "Free space on the disk of the database; the log of a PostgreSQL server names the disk. Waiting work then"
-        " continues by itself. The alert ends a minute after the last write that failed for lack of space.",
     ),
     AlertRow(
         LOST,
         "The database takes no writes: it cannot be reached, hangs, is locked by another program, or its disk is"
         " broken. Nothing is ingested, and nothing is sent. The number is the time in seconds.",
-        "Make sure that the database server runs and can be reached from the machine of `process`, or that the SQLite"
-        " file can be written. Waiting work then continues by itself.",
     ),
 )
 # Every condition by its code, including those that concern no single destination

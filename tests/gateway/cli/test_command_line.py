@@ -9,8 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import typer.main
 from fakes.gateway_process import environment, site_file
 
+from gateway.cli.main import app
 from gateway.runtime.words import MANNERS
 from gateway.sandbox import manners
 
@@ -143,3 +145,16 @@ def test_settings_with_a_fault_complete_nothing_and_say_nothing(text, tmp_path):
 def test_the_script_for_each_shell_can_be_shown(shell):
     done = run("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
     assert (done.returncode, "complete_" in done.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"feed {one}" for one in ("ack", "apply", "backload", "pause", "replay", "resume", "retire")),
+        *("identity link", "identity separate"),
+    ],
+)
+def test_whatever_changes_something_by_hand_takes_a_reason(name):
+    group, _, command = name.partition(" ")
+    parameters = typer.main.get_command(app).commands[group].commands[command].params
+    assert "--reason" in {option for one in parameters for option in one.opts}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.feed.alerts.conditions import CONDITIONS, ROWS, RUNBOOK, Alert, alerts
+from gateway.feed.alerts.conditions import CONDITIONS, ROWS, Alert, alerts
 from gateway.store.feed.feed_facts import FeedFacts
 
 ROOT = Path(__file__).parents[4]
@@ -68,15 +68,6 @@ def test_where_nothing_waits_or_another_process_may_yet_take_over_nobody_misses_
     assert list(alerts("ehr", replace(QUIET, oldest=70.0, unserved=60.0), 900)) == []
 
 
-def test_every_condition_says_what_to_do():
+def test_every_condition_has_a_meaning():
     assert len(ROWS) == len(CONDITIONS) + 6
-    assert all(row.meaning and row.remedy for row in ROWS.values())
-
-
-def test_the_runbook_has_a_heading_for_every_condition():
-    headings = [
-        line.removeprefix("### ")
-        for line in (ROOT / RUNBOOK).read_text("utf-8").splitlines()
-        if line.startswith("### ")
-    ]
-    assert all(headings.count(code) == 1 for code in ROWS)
+    assert all(row.meaning for row in ROWS.values())

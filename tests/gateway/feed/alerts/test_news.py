@@ -106,5 +106,5 @@ def test_what_is_over_says_which_studies_it_was_about():
         "change": "ends",
         "count": 1,
         "studies": ["stu_1"],
-        "runbook": "docs/operations.md#critical-overdue",
+        "runbook": "docs/runbooks.md#critical-overdue",
     }

@@ -95,7 +95,7 @@ async def test_who_is_told_after_minutes_of_critical_results_is_not_told_of_the_
     await stage.after(0, 10, 10_000)
     [said] = stage.said
     assert said["to"] == "alert_url"
-    assert (said["change"], said["runbook"]) == ("begins", "docs/operations.md#store-lost")
+    assert (said["change"], said["runbook"]) == ("begins", "docs/runbooks.md#store-lost")
     assert said["process"].rpartition(":")[2].isdigit()
 
 

@@ -10,10 +10,8 @@ import pytest
 from fakes.commanded import Site, sites
 from fakes.feed_site import FeedSite
 from fakes.taken_in import current
-from typer.main import get_command
 
 from gateway.checks import config
-from gateway.cli.main import app
 from gateway.sandbox.inbox import ReceivedMessage
 from gateway.sandbox.receiver import MllpReceiver
 from mappings.hl7v2.received import read
@@ -36,12 +34,6 @@ def test_its_settings_are_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     path = tmp_path / "rehearsal.toml"
     path.write_text((DOCS / "sandbox.toml").read_text("utf-8") + TABLES)
     assert config.faults(path) == []
-
-
-def test_every_command_that_it_names_is_there() -> None:
-    named = set(re.findall(r"`?sandbox ([a-z]+) ", TEXT)) | set(COMMANDS)
-    assert {"sign", "cancel", "uncancel", "addend", "correct"} <= named
-    assert named <= set(get_command(app).commands["sandbox"].commands)
 
 
 def said(messages: Sequence[ReceivedMessage]) -> str:
