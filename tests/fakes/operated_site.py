@@ -18,7 +18,7 @@ from fakes.gateway_process import environment, site_file
 from fakes.sandboxed import Running, running
 
 from gateway.sandbox.receiver import MllpReceiver
-from gateway.sandbox.upstream import Options
+from gateway.sandbox.upstream import SandboxOptions
 
 STUDIES = 24
 GONE = "city-old"
@@ -64,8 +64,8 @@ class OperatedSite:
 @contextmanager
 def operated_site(folder: Path) -> Iterator[OperatedSite]:
     """Make the site, and keep its sandbox and the ports of its receivers open while the block runs."""
-    options = Options(studies=STUDIES, switches=("accession=metadata",))
-    with running(options) as sandbox, running(Options(studies=2)) as spare:
+    options = SandboxOptions(studies=STUDIES, switches=("accession=metadata",))
+    with running(options) as sandbox, running(SandboxOptions(studies=2)) as spare:
         settings = site_file(folder, accession_keys='["accessionNumber"]')
         env = environment(sandbox.url, f"sqlite:///{folder / 'gateway.db'}", settings)
         env["GATEWAY_FHIR__TIME_ZONE"] = "America/New_York"

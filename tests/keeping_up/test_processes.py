@@ -15,7 +15,7 @@ import pytest
 from fakes.gateway_process import FAST, Running, environment, site_file, started
 
 from gateway.runtime.serving import listening_socket, running
-from gateway.sandbox.upstream import Options, open_sandbox
+from gateway.sandbox.upstream import SandboxOptions, open_sandbox
 
 _PATIENCE = 90.0
 
@@ -82,7 +82,7 @@ async def scene(url: str, folder: Path, **more: str):
     """Start the sandbox and a gateway with all roles."""
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listening_socket("127.0.0.1", 0))
-        options = Options(port=listener.getsockname()[1])
+        options = SandboxOptions(port=listener.getsockname()[1])
         app, account = open_sandbox(options, follows_clock=True)
         await stack.enter_async_context(running(app, listener))
         env = environment(options.base_url, url, site_file(folder), **FAST, **more)

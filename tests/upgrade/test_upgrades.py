@@ -22,11 +22,11 @@ from fakes.gateway_process import environment, ran, started
 from fakes.inbox import body, signed
 from fakes.old_release import PORTS, WEBHOOK_KEY, AccountServer, OldRelease, load, old_releases, query
 from fakes.scripted_server import ScriptedServer
-from mappings.identifiers import fhir_id
 
 from gateway.runtime import clock
 from gateway.sandbox.receiver import MllpReceiver
 from mappings.hl7v2.received import read
+from mappings.patient.identifiers import fhir_id
 
 QUEUE = "SELECT number, destination, study_id, report_id, kind, state, reason, due, attempts, doubts FROM message"
 OWED = "SELECT number, destination, study_id, report_id, kind, state, reason, due, signed, decided FROM outbox"
