@@ -1,6 +1,7 @@
 """Interfaces that the crawl needs: AutoScribe's listing, the ingest, and the store's knowledge of studies.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D21, D25, D26.
+Proved by tests/gateway/crawl/test_crawler.py.
 """
 
 from __future__ import annotations
