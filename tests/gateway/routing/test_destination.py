@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.routing import Destination, Filter, Mllp, Scope
+from gateway.routing import Destination, Filter, Mllp, Retry, Scope
 from gateway.routing.owed import Terms
 from mappings.profile import AssigningAuthority, Facility, Site, receiver
 
@@ -79,3 +79,16 @@ def test_a_bare_mrn_needs_one_namespace(destination: Destination, bare: str | No
 def test_its_site_has_its_own_rules_for_conflicts_and_mrns() -> None:
     site = to(on_conflict="send", mrn_authority="receiver").site(SITE)
     assert (site.on_conflict, site.mrn_authority, site.facilities) == ("send", "receiver", SITE.facilities)
+
+
+def test_a_destination_holds_conflicts_and_is_enabled_unless_it_is_told_otherwise() -> None:
+    usual = to()
+    assert (usual.on_conflict, usual.mrn_authority, usual.dry_run, usual.is_enabled) == (
+        "hold",
+        "facility",
+        False,
+        True,
+    )
+    assert (usual.gap, usual.accession_wait, usual.input_wait, usual.critical_alert) == (0, 3600, 60, 900)
+    assert (usual.inverted_acks, usual.shares_address, usual.filter) == (False, False, Filter())
+    assert usual.retry == Retry(5.0, 300.0, 0.2, 0, 5)

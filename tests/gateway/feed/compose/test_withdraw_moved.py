@@ -113,6 +113,19 @@ def test_what_was_sent_unsigned_is_withdrawn_without_its_text():
     assert found == [("41235", drawn.filler_order_numbers, {"W"})]
 
 
+def test_a_draft_that_stands_under_a_number_is_said_again_as_a_draft():
+    profile = replace(receiver("generic"), send_drafts="on", addendum="append")
+    before = study(report(), addendum(**DRAFT))
+    known = Kept(study(report(**OTHER), addendum(**DRAFT)))
+    sent = told(Kept(before), profile, DRAFTS)
+    known = replace(known, facts=with_sent(known.facts, sent))
+    left = told_of_others(drawn_of(known, profile, DRAFTS), sent)
+    withdrawals = taken_back(Taking(known, sent, "v2", 7, DRAFTS, profile), left, [Kept(before)])
+    assert withdrawals is not None
+    assert {one.cause.kind for one in withdrawals} <= {"draft", "withdrawn", "patient_changed", "draft_cancelled"}
+    assert [one.cause.content_version for one in withdrawals] == ["v2/moved/7"] * len(withdrawals)
+
+
 @pytest.mark.parametrize("addenda", ["replace", "append", "new_order"])
 def test_a_patient_who_was_held_apart_since_is_taken_back_as_the_first(addenda):
     profile = replace(receiver("generic"), addendum=addenda)
