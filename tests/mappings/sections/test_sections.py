@@ -414,3 +414,13 @@ def test_page_footers_that_text_follows_close_nothing_and_the_last_one_does() ->
         ("impression", "b\nPage 1 of 2\nPage 1 of 2\nmore text"),
         ("", "Page 2 of 2"),
     ]
+
+
+@pytest.mark.parametrize("words", ["ADDENDUM", "COMPARISON", "FINDINGS", "IMPRESSION", "RECOMMENDATION", "TECHNIQUE"])
+def test_a_heading_of_these_sections_may_name_its_subject(words: str) -> None:
+    assert labels(f"{words} CT CHEST:\nFine.\n") == [words.lower()]
+    assert labels(f"{words} - CT CHEST:\nFine.\n") == [words.lower()]
+
+
+def test_a_heading_of_another_section_names_no_subject() -> None:
+    assert labels("HISTORY CT CHEST:\nFine.\n") == [""]
