@@ -40,7 +40,10 @@ AREAS: dict[str, tuple[str, ...]] = {
 LEAST_KILLED = 0.95
 WORKERS = 2
 COPIED = ("gateway", "mappings", "tests", "docs", "pyproject.toml", "README.md", "Makefile", "CHANGELOG.md")
-PYTEST = ("-m", "pytest", "-x", "-n", "0", "-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0")
+PYTEST = (
+    *("-m", "pytest", "-x", "-n", "0", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:schemathesis"),
+    "--hypothesis-seed=0",
+)
 _INSTANTS = count(1_000_000_000)
 
 

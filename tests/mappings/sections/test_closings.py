@@ -219,3 +219,24 @@ def test_a_closing_inside_a_line_ends_the_section() -> None:
     assert [section.body for section in cut(text)][-1] == "Electronically signed by Dr A Smith"
     text = "FINDINGS: a\nlungs are clear. Dictated by Dr A Smith\nIMPRESSION: b"
     assert [section.label for section in cut(text)] == ["findings", "", "impression"]
+
+
+INLINE = (
+    "Electronically signed by A. Reader",
+    "Dictated by A. Reader",
+    "Transcribed by ab",
+    "Reviewed by A. Reader",
+    "I personally viewed the images",
+    "Approved by A. Reader",
+    "Reported by A. Reader",
+    "Interpreted by A. Reader",
+    "End of report",
+    "I, Dr. A. Reader, attest that I saw the images",
+)
+
+
+@pytest.mark.parametrize("closing", INLINE)
+def test_a_sentence_inside_a_line_closes_the_section(closing: str) -> None:
+    sections = cut(f"FINDINGS: a\nIMPRESSION: b\nthe lungs are clear. {closing}.")
+    assert [section.label for section in sections] == ["findings", "impression", ""]
+    assert sections[-1].body == f"{closing}."
