@@ -214,13 +214,6 @@ def test_a_place_that_may_close_a_line_is_known_wherever_it_stands() -> None:
     assert hints("Nothing of the kind.") == []
 
 
-def test_a_closing_inside_a_line_ends_the_section() -> None:
-    text = "FINDINGS: a\nmore text\nthe lungs are clear. Electronically signed by Dr A Smith"
-    assert [section.body for section in cut(text)][-1] == "Electronically signed by Dr A Smith"
-    text = "FINDINGS: a\nlungs are clear. Dictated by Dr A Smith\nIMPRESSION: b"
-    assert [section.label for section in cut(text)] == ["findings", "", "impression"]
-
-
 INLINE = (
     "Electronically signed by A. Reader",
     "Dictated by A. Reader",

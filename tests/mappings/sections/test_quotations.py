@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 from fakes.cuts import pieces, told
 
-from mappings.sections import cut
-
 OWN = "FINDINGS: Nodule is 6 mm.\nIMPRESSION: Growth."
 SAID = [("findings", "Nodule is 6 mm."), ("impression", "Growth.")]
 
@@ -72,11 +70,3 @@ def test_a_text_that_is_quoted_as_a_whole_is_cut() -> None:
 def test_an_amended_impression_in_quotation_marks_is_part_of_the_addendum() -> None:
     text = 'FINDINGS: a\nIMPRESSION: b\n\nADDENDUM: It should read:\n"IMPRESSION: PE"'
     assert pieces(text)[-1] == ("addendum", 'It should read:\n"IMPRESSION: PE"')
-
-
-def test_an_impression_that_an_addendum_quotes_is_none_of_its_own() -> None:
-    text = (
-        "FINDINGS: a\nIMPRESSION: b\nADDENDUM:\nCOMPARISON: CT before.\nIMPRESSION: Old.\nFINDINGS: c\nIMPRESSION: d\n"
-    )
-    labels = ["findings", "impression", "addendum", "comparison", "findings", "impression"]
-    assert [section.label for section in cut(text)] == labels
