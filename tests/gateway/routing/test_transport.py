@@ -86,3 +86,9 @@ def test_late_acknowledgements_come_over_tls_only_with_a_certificate_to_show() -
 def test_no_secret_is_shown() -> None:
     shown = repr((Tls(client_key_password="s3cret"), Basic("user", "s3cret"), Bearer("s3cret")))
     assert "s3cret" not in shown and "user" in shown
+
+
+def test_a_transport_has_its_usual_time_limits() -> None:
+    mllp, http = Mllp("h", 1), Http("http://h/")
+    assert (mllp.connect_timeout, mllp.ack_timeout, mllp.close_after_each) == (10, 30, False)
+    assert (http.connect_timeout, http.ack_timeout, http.style) == (10, 30, "hoh")

@@ -256,3 +256,43 @@ async def test_a_cause_without_a_message_says_why(sqlite_engine: Any) -> None:
         await here.once()
         assert await here.outbox() != []
         assert all(reason for state, reason in await here.outbox() if state == "nothing")
+
+
+async def test_what_the_journal_shows_as_sent_is_not_sent_again_unless_an_operator_asks(sqlite_engine: Any) -> None:
+    async with composing(sqlite_engine) as here:
+        await signed_by(here)
+        await here.once()
+        await here.delivered()
+        await here.write("UPDATE message SET remarks = 'restored'")
+        await here.write("UPDATE outbox SET state = 'waiting'")
+        await here.once()
+        assert await here.outbox() == [("merged", "restored")]
+        await here.write("UPDATE outbox SET state = 'waiting', reason = '', kind = 'replay', replay = 1")
+        await here.once()
+        assert await here.outbox() == [("rendered", "")]
+        assert await here.messages("kind", "state") == [("signed", "delivered"), ("replay", "queued")]
+
+
+async def test_other_content_than_the_journal_shows_is_sent(sqlite_engine: Any) -> None:
+    async with composing(sqlite_engine) as here:
+        signed = await signed_by(here)
+        await here.once()
+        await here.delivered()
+        await here.write("UPDATE message SET remarks = 'restored'")
+        await corrected(here, signed)
+        await here.once()
+        assert (await here.outbox())[-1] == ("rendered", "")
+
+
+async def test_a_report_that_was_withdrawn_is_sent_again_under_its_number(sqlite_engine: Any) -> None:
+    async with composing(sqlite_engine) as here:
+        here.feed.restart(replace(site(), on_cancelled_after_sign="withdraw"))
+        signed = await signed_by(here)
+        for is_cancelled in (False, True, False):
+            if is_cancelled or len(await here.messages("number")) > 1:
+                here.feed.account.cancel_study(signed.study_id, is_cancelled=is_cancelled)
+            await here.feed.tell(signed.study_id)
+            await here.once()
+            await here.delivered()
+        assert await here.messages("kind") == [("signed",), ("withdrawn",), ("reinstated",)]
+        assert {state for state, _ in await here.outbox()} == {"rendered"}

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC
 from typing import Any
 
 import pytest
+import structlog
 from fakes.charts import generic
 from fakes.composed import composing
 from fakes.fed import site
 
+from gateway.ingest import Pipeline
+from gateway.routing import Routes
+from gateway.runtime import clock, log
 from gateway.store.feed.leases import LeaseLost, Leases
 from gateway.store.studies.kept import Kept, kept
+from gateway.store.studies.pdfs import Pdfs
 
 WAITING = [("waiting", "")]
+
+
+@contextmanager
+def debugging() -> Iterator[None]:
+    """Log from level debug."""
+    usual = structlog.get_config()["wrapper_class"]
+    structlog.configure(wrapper_class=log._DEBUGGING)
+    yield
+    structlog.configure(wrapper_class=usual)
 
 
 async def test_all_studies_that_are_due_are_composed_in_one_round(sqlite_engine: Any) -> None:
@@ -143,3 +161,59 @@ async def test_remarks_are_counted_and_those_that_are_issues_of_the_study_are_no
         [(remarks,)] = await here.messages("remarks")
         counted = {one["code"] for one in here.feed.logs if one["event"] == "message-remarked"}
         assert counted == set(remarks.split()) or not counted
+
+
+async def test_what_may_have_been_sent_before_a_restore_is_held(sqlite_engine: Any) -> None:
+    async with composing(sqlite_engine) as here:
+        await here.feed.sign(critical=False)
+        await here.write("INSERT INTO fact (name, value) VALUES ('feed-doubt:ehr', '0 4000000000000000')")
+        assert await here.once() == 0
+        assert await here.outbox() == [("held", "may-have-been-sent")]
+        await here.write("UPDATE fact SET value = '0 1' WHERE name = 'feed-doubt:ehr'")
+        await here.feed.sign(critical=False)
+        assert await here.once() == 1
+        assert await here.outbox() == [("held", "may-have-been-sent"), ("rendered", "")]
+
+
+async def test_a_study_that_is_not_stored_is_left_alone(sqlite_engine: Any) -> None:
+    async with composing(sqlite_engine) as here:
+        gone = await here.feed.sign(critical=False)
+        await here.feed.sign(critical=False)
+        await here.write("DELETE FROM study WHERE study_id = :study_id", study_id=gone.study_id)
+        assert await here.once() == 1
+        assert await here.outbox() == [("waiting", ""), ("rendered", "")]
+
+
+async def test_each_message_is_logged_at_debug_level_alone(sqlite_engine: Any) -> None:
+    async with composing(sqlite_engine) as here:
+        await here.feed.sign(critical=False)
+        with debugging():
+            await here.once()
+        told = [one for one in here.feed.logs if one["event"] in {"message-made", "cause-settled"}]
+        assert [(one["event"], one["state"]) for one in told] == [
+            ("message-made", "queued"),
+            ("cause-settled", "rendered"),
+        ]
+        await here.feed.sign(critical=False)
+        await here.once()
+        assert [one for one in here.feed.logs if one["event"] in {"message-made", "cause-settled"}] == told
+        counts = [one["count"] for one in here.feed.logs if one["event"] == "messages-made"]
+        assert counts == [1, 1]
+
+
+@pytest.mark.parametrize(("way", "is_there"), [("ed", True), ("off", False)])
+async def test_a_pdf_goes_along_if_the_receiver_takes_it(sqlite_engine: Any, way: str, is_there: bool) -> None:
+    data = b"%PDF-1.4 " + b"x" * 60
+    async with composing(sqlite_engine, receiver=generic(pdf=way)) as here:
+        here.feed.pipeline = Pipeline(sqlite_engine, site(), UTC, wants_pdf=True, routes=Routes(here.feed.destinations))
+        signed = await here.feed.sign(critical=False)
+        library = Pdfs(sqlite_engine)
+        [wanted] = await library.wanted(clock.now(), 10)
+        claim = await library.claim(wanted)
+        await claim.write(data)
+        await claim.keep()
+        await here.feed.pipeline.refresh(signed.study_id)
+        await here.write("UPDATE outbox SET due = 0")
+        assert await here.once() == 1
+        [body] = await here.bodies()
+        assert (base64.b64encode(data) in body) is is_there
