@@ -48,7 +48,9 @@ async def test_the_result_of_an_attempt_is_stored_with_its_connection_and_its_an
     async with fed(sqlite_engine) as (feed, receiver), feed.serving():
         await feed.sign(critical=False)
         await feed.until("delivered")
-        [(link, answer, begun, ended)] = await rows(sqlite_engine, "SELECT connection, answer, begun, ended FROM attempt")
+        [(link, answer, begun, ended)] = await rows(
+            sqlite_engine, "SELECT connection, answer, begun, ended FROM attempt"
+        )
         assert json.loads(link)["peer"] == f"127.0.0.1:{receiver.port}"
         assert (json.loads(link)["connection"], json.loads(link)["of"]) == (1, 1)
         assert b"MSA|AA" in bytes(answer) and 0 < begun <= ended
