@@ -6,11 +6,9 @@ tests/contract/test_migrations.py.
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
-import pytest
-from fakes.proofs import ROOT, has_code, mirrored, named, proofs, reached
+from fakes.proofs import ROOT, documentation, has_code, mirrored, named, proofs, reached
 
 MODULES = sorted(
     path.relative_to(ROOT) for package in ("gateway", "mappings") for path in (ROOT / package).rglob("*.py")
@@ -22,34 +20,52 @@ PROVED_ELSEWHERE = {
     "gateway/ingest/plan_write.py": "tests/contract/test_pipeline.py",
     "gateway/runtime/computing.py": "tests/contract/test_any_study.py",
 }
-PROVED = [path for path in MODULES if proofs(path) and (has_code(path) or named(path))]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=str)
-def test_a_module_has_tests_of_its_own_or_names_its_proof(path: Path) -> None:
-    if not has_code(path) or "migrations" in path.parts or str(path) in PROVED_ELSEWHERE:
-        return
-    assert proofs(path), (
+def is_excepted(path: Path) -> bool:
+    return not has_code(path) or "migrations" in path.parts or str(path) in PROVED_ELSEWHERE
+
+
+def test_a_module_has_tests_of_its_own_or_names_its_proof() -> None:
+    unproved = [path for path in MODULES if not is_excepted(path) and not proofs(path)]
+    assert [
         f"nothing proves {path}: write {mirrored(path)}, or end the module's docstring with one line "
         "`Proved by tests/<path>.py.` that names a test file (or two, with `and`) that fails when the module is broken"
-    )
+        for path in unproved
+    ] == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=str)
-def test_the_line_that_names_a_proof_has_one_form_and_names_files_that_are_there(path: Path) -> None:
-    docstring = ast.get_docstring(ast.parse((ROOT / path).read_text("utf-8"))) or ""
-    assert ("Proved by" in docstring) == bool(named(path)), (
+def test_the_line_that_names_a_proof_has_one_form() -> None:
+    assert [
         f"end the docstring of {path} with the line `Proved by tests/<path>.py.` or "
         "`Proved by tests/<path>.py and tests/<path>.py.`"
-    )
-    gone = [str(proof) for proof in named(path) if not (ROOT / proof).exists()]
-    assert gone == [], f"{path} names a proof that is not there: name the file that proves it now"
+        for path in MODULES
+        if ("Proved by" in documentation(path)) != bool(named(path))
+    ] == []
 
 
-@pytest.mark.parametrize("path", PROVED, ids=str)
-def test_a_proof_drives_its_module(path: Path) -> None:
-    idle = [str(proof) for proof in proofs(path) if path not in reached(proof)]
-    assert idle == [], f"{idle} never reach {path}: name a test file that fails when {path} is broken"
+def test_a_proof_that_is_named_is_there() -> None:
+    assert [
+        f"{path} names {proof}, which is not there: name the file that proves it now"
+        for path in MODULES
+        for proof in named(path)
+        if not (ROOT / proof).exists()
+    ] == []
+
+
+def test_a_proof_drives_its_module() -> None:
+    proved = [path for path in MODULES if has_code(path) or named(path)]
+    assert [
+        f"{proof} never reaches {path}: name a test file that fails when {path} is broken"
+        for path in proved
+        for proof in proofs(path)
+        if (ROOT / proof).exists() and path not in reached(proof)
+    ] == []
+
+
+def test_a_module_that_is_proved_elsewhere_has_no_line_yet() -> None:
+    assert [path for path in PROVED_ELSEWHERE if (ROOT / path).exists() and proofs(Path(path))] == []
+    assert [proof for proof in PROVED_ELSEWHERE.values() if not (ROOT / proof).exists()] == []
 
 
 def test_a_test_that_imports_nothing_of_a_module_does_not_reach_it() -> None:

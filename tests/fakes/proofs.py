@@ -23,10 +23,14 @@ def mirrored(path: Path) -> Path:
     return Path("tests", path.parent, f"test_{name}.py")
 
 
+def documentation(path: Path, root: Path = ROOT) -> str:
+    """Return the docstring of a module."""
+    return ast.get_docstring(_tree(root / path)) or ""
+
+
 def named(path: Path, root: Path = ROOT) -> list[Path]:
     """Return the test files that the last line of a module's docstring names, by their paths from the root."""
-    docstring = ast.get_docstring(_tree(root / path)) or ""
-    line = _LINE.match(docstring.rpartition("\n")[2])
+    line = _LINE.match(documentation(path, root).rpartition("\n")[2])
     return [Path(name) for name in line.groups() if name] if line else []
 
 
