@@ -113,6 +113,10 @@ async def test_a_draft_waits_until_it_is_due_unless_its_report_has_other_news(sq
         await here.feed.tell(signed.study_id)
         await here.write(f"UPDATE outbox SET due = {2**60} WHERE kind = 'draft'")
         assert await here.once() == 0
+        await here.write("UPDATE outbox SET due = 1 WHERE kind = 'draft'")
+        assert await here.once() == 1
+        assert "waiting" not in {state for state, _ in await here.outbox()}
+        await here.write(f"UPDATE outbox SET state = 'waiting', due = {2**60} WHERE kind = 'draft'")
         here.feed.account.sign(addendum)
         await here.feed.tell(signed.study_id)
         assert await here.once() == 1
