@@ -105,6 +105,16 @@ def test_each_number_is_taken_back_once():
     assert sorted(found) == sorted([("41235", own[0], {"W"}), ("41235", own[1], {"W"})])
 
 
+def test_a_message_with_several_orders_is_taken_back_once():
+    site = replace(SITE, accession_keys=("acc",), number_separator=",")
+    groups = replace(receiver("generic"), accessions="groups")
+    before = study(report(), metadata={"acc": "A1,A2"})
+    [drawn] = drawn_of(Kept(before), groups, site)
+    assert len(drawn.filler_order_numbers) == 2
+    after = study(report(**OTHER), metadata={"acc": "A1,A2"})
+    assert moved(before, after, groups, site) == [("41235", drawn.filler_order_numbers, {"W"})]
+
+
 def test_what_was_sent_unsigned_is_withdrawn_without_its_text():
     profile = replace(receiver("generic"), send_drafts="on")
     before = study(report(**DRAFT))
