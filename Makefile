@@ -7,7 +7,7 @@ DOCUMENTS := docs/*.md docs/reference/*.md mappings/README.md
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all soak coverage conformance check docs bench upgrade-fixture lock clean
+.PHONY: help install demo test test-all soak mutants coverage conformance check docs bench upgrade-fixture lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,9 @@ test-all: install ## run all tests: PostgreSQL, processes, faults, many examples
 soak: install coverage ## the long proofs: coverage, gateways killed, a mapping changed, 40,000 requests; an hour
 	$(RUN) pytest -m soak
 	EXAMPLES=all $(RUN) pytest -n auto tests/property
+
+mutants: install ## change the code at 200 random places and see that its proofs notice; half an hour
+	PYTHONPATH=tests $(RUN) mutants.run $(MUTANTS)
 
 coverage: install ## run the tests and fail below 95 % branch coverage
 	rm -f .coverage .coverage.*

@@ -1,6 +1,7 @@
 """Parts that a loop of the crawl works with, and the interface of the ingest, which it must not import.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D21, D25, D26.
+Proved by tests/gateway/crawl/test_crawler.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """`autoscribe-gateway demo`: run a report from AutoScribe to FHIR and HL7 v2 on one machine, as a show or a check.
 
 Carries out no clause of a standard: it runs the parts of the other packages.
+Proved by tests/gateway/cli/test_main.py.
 """
 
 from __future__ import annotations

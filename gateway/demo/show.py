@@ -1,6 +1,7 @@
 """Format one report in its three forms side by side, for a terminal.
 
 Carries out no clause of a standard: the output is for a person's screen, never for a log.
+Proved by tests/gateway/cli/test_main.py.
 """
 
 from __future__ import annotations

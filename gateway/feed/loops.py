@@ -1,6 +1,7 @@
 """Loops of the feed in one process: one for each destination, and journal, alerts, retention and settings.
 
 Carries out no clause of a standard: it connects parts.
+Proved by tests/faults/test_process_faults.py.
 """
 
 from __future__ import annotations

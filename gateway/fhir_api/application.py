@@ -1,6 +1,7 @@
 """ASGI application of the gateway: the facade below its base, and FastAPI for all other paths.
 
 https://asgi.readthedocs.io/en/latest/specs/main.html.
+Proved by tests/gateway/test_app.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Tables of all resource types and operations of the facade, used by routes, CapabilityStatement and documents.
 
 https://hl7.org/fhir/R4/http.html: the interactions of a RESTful server; https://hl7.org/fhir/R4/operations.html.
+Proved by tests/gateway/fhir_api/test_capability.py.
 """
 
 from __future__ import annotations

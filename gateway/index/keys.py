@@ -1,6 +1,7 @@
 """Keys of search parameters in the index, and the stored form of terms.
 
 https://hl7.org/fhir/R4/search.html#token, #string.
+Proved by tests/gateway/index/test_extract.py and tests/gateway/index/test_terms.py.
 """
 
 from __future__ import annotations

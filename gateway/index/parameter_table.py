@@ -2,6 +2,7 @@
 
 https://hl7.org/fhir/R4/searchparameter-registry.html, US Core server CapabilityStatement 6.1.0 and 8.0.0, IHE RAD.IMR
 RAD-143 (`basedOn`, `imagingStudy`), decision D30 (`critical`, `addendum`, `study`, `signed`).
+Proved by tests/architecture/test_extending.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decisions D2, D7, D20, D25. `Pipeline` is imported at its first use (PEP 562): a
 command that only needs plans loads no mapping.
+Proved by tests/gateway/ingest/test_assembly.py.
 """
 
 from importlib import import_module

@@ -1,6 +1,7 @@
 """Delete old rows that are finished: processed webhooks and commands' requests.
 
 Carries out no clause of a standard: how long the rows are kept is the project's own choice.
+Proved by tests/contract/test_tidying.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Map one study: decode the fetched JSON, compare it with the stored study, and map it to FHIR. Pure.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports`, `/users/{userId}`; decisions D2, D7, D12, D20.
+Proved by tests/contract/test_patients.py.
 """
 
 from __future__ import annotations

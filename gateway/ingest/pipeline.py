@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decisions D2, D7, D20, D25, D46. Several ingests of one study may run at once, in
 one process or in several: the state read before asking AutoScribe must still hold when the result is written.
+Proved by tests/contract/test_pipeline.py.
 """
 
 from __future__ import annotations

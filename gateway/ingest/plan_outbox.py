@@ -2,6 +2,7 @@
 
 HL7 v2.5.1 table 0123 (why a result is sent); decisions D20, D28, D31, D37. A message with the PDF waits for it, except
 for a critical result. A draft waits until it has not changed for a while (D16).
+Proved by tests/contract/test_planning.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Plan what is written of a fetched study: map it, choose what changed, and decide its outbox rows. Pure.
 
 Carries out no clause of a standard; decisions D7 (what a change is), D12, D20, D21. A worker process runs it (D46).
+Proved by tests/contract/test_pipeline.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Settings in force as ingest reads them; each destination's lease holder decides them, not this process.
 
 Carries out no clause of a standard; decision D37.
+Proved by tests/contract/test_planning.py and tests/contract/test_settings_watch.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 AutoScribe REST API: `snapshotMetadata.facilityName`, `Study.expressCustomer`, `Study.modality`, `Report.isCritical`;
 decision D31. An absent value matches no name: without a facility, a report passes only where no filter is set.
+Proved by tests/gateway/routing/test_routing.py.
 """
 
 from __future__ import annotations

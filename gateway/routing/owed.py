@@ -12,6 +12,7 @@ metrics all use this decision. The ledger keeps it, and it is made again when th
 A destination that has a study also gets its later changes. Filters by facility, customer, modality and critical result
 only decide on the first report. So a correction is sent even if the report is no longer critical, or now names another
 facility. `statuses` is checked each time, but never for a withdrawal.
+Proved by tests/gateway/routing/test_routing.py and tests/contract/test_owed.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Build the transport of a destination from its table, and refuse what its receiver cannot use.
 
 RFC 7617 §4 and RFC 6750 §5.3 (credentials go over TLS); decisions D31, D33.
+Proved by tests/gateway/routing/test_from_settings.py.
 """
 
 from __future__ import annotations

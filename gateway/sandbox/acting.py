@@ -1,6 +1,7 @@
 """Client of a running sandbox's controls under `/sandbox`, which do what people do in AutoScribe.
 
 Carries out no clause of a standard: the controls are the sandbox's own. The sandbox runs on this machine.
+Proved by tests/gateway/cli/test_sandbox.py.
 """
 
 from __future__ import annotations

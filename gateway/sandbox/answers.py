@@ -1,6 +1,7 @@
 """Responses of the sandbox's API: errors, pages and actions, shaped by the switches.
 
 Carries out no clause of a standard: AutoScribe publishes no schema of its errors.
+Proved by tests/gateway/sandbox/test_switches.py.
 """
 
 from __future__ import annotations

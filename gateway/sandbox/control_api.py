@@ -1,6 +1,7 @@
 """The sandbox's own controls under `/sandbox`: actions of people in AutoScribe that its API does not offer.
 
 Carries out no clause of a standard, and is not part of AutoScribe's API. It needs no key, and faults do not affect it.
+Proved by tests/gateway/sandbox/test_api.py and tests/gateway/cli/test_sandbox.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """One message with its acknowledgement, and the state that a receiver keeps between messages.
 
 HL7 v2.5.1 §2.9.2 (answers of a receiver).
+Proved by tests/gateway/sandbox/test_answer_manners.py.
 """
 
 from __future__ import annotations

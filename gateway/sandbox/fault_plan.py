@@ -4,6 +4,7 @@ Carries out no clause of a standard. `SPEC = FAULT *("," FAULT)`, `FAULT = NAME 
 the keys `rate` (0 to 1), `call` (the n-th matching request, or `n-m`), `path` (part of the path) and `method`. Without
 `rate` and `call`, every matching request is struck. Examples: `429:rate=0.1:retry-after=2`, `500:call=3`,
 `timeout:path=/reports:rate=0.05`.
+Proved by tests/gateway/sandbox/test_faults.py.
 """
 
 from __future__ import annotations

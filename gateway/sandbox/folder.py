@@ -1,6 +1,7 @@
 """Folder of received messages: one file per message, complete or absent.
 
 Carries out no clause: each file is written under another name, flushed to disk and renamed.
+Proved by tests/gateway/sandbox/test_receiver.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Middleware of the sandbox's API: latency, rate limit, API key, and request id.
 
 RFC 6750 §2.1 (Bearer), RFC 6585 §4 (429 Too Many Requests).
+Proved by tests/gateway/sandbox/test_api.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Inbox of the receiver: the latest messages, waiting for a message, and duplicates.
 
 Carries out no clause: HL7 has no rule for duplicates; a repeated message control id (MSH-10) is only reported.
+Proved by tests/gateway/sandbox/test_receiver.py.
 """
 
 from __future__ import annotations

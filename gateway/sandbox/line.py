@@ -2,6 +2,7 @@
 
 RFC 9293 (TCP): reset (§3.5.2), half-close (§3.6), a window that stays shut (§3.8.6). With TLS, the operations apply to
 the TCP connection below it.
+Proved by tests/gateway/sandbox/test_answer_manners.py.
 """
 
 from __future__ import annotations

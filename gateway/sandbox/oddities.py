@@ -1,6 +1,7 @@
 """Odd values as in real data: missing, impossible, and awkward ones.
 
 Carries out no clause of a standard; each row is a value that AutoScribe's contract allows, or cannot exclude.
+Proved by tests/gateway/sandbox/test_seed.py.
 """
 
 from __future__ import annotations

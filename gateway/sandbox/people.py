@@ -1,6 +1,7 @@
 """People and facilities of the sandbox, all invented and recognizable as such.
 
 AutoScribe REST API: the keys of User (`GET /users/{userId}`).
+Proved by tests/gateway/sandbox/test_seed.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Report endpoints of the sandbox under `/v1/autoScribe/reports`, and the PDFs behind their presigned URLs.
 
 AutoScribe REST API: GET /reports, /reports/text, /reports/pdf, POST /reports/{reportId}/addendum, …/cancel-addendum.
+Proved by tests/gateway/sandbox/test_switches.py.
 """
 
 from __future__ import annotations

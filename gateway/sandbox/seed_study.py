@@ -1,6 +1,7 @@
 """Generate one synthetic study with its reports, in any of the states of a study.
 
 AutoScribe REST API: the keys of Study, Report and StudyReportMetadata.
+Proved by tests/gateway/sandbox/test_seed.py.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 Carries out no clause of a standard; the effects of an action follow AutoScribe's documentation of addenda and studies.
 Every action advances the account's own clock, which starts from the seed, so the same actions give the same bytes. An
 account that follows the real clock stamps its actions with the real time.
+Proved by tests/gateway/sandbox/test_api.py and tests/gateway/sandbox/test_vendor_sdk.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 AutoScribe REST API: GET, POST /studies; GET, PATCH /studies/{studyId}; GET /studies/by-uid/{studyInstanceUid};
 POST /studies/cancel, /uncancel; GET /users, /users/{userId}.
+Proved by tests/gateway/sandbox/test_api.py and tests/gateway/sandbox/test_vendor_sdk.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Write the text of a report from a case, in various styles of radiologists and templates.
 
 Carries out no clause of a standard: AutoScribe's report is free text.
+Proved by tests/gateway/sandbox/test_seed.py.
 """
 
 from __future__ import annotations

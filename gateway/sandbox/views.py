@@ -1,6 +1,7 @@
 """Views of the account's data in the API, with the switches applied; the default switches change nothing.
 
 AutoScribe REST API: the shapes Study, Report, ReportTextItem and ReportPdfItem.
+Proved by tests/gateway/sandbox/test_switches.py.
 """
 
 from __future__ import annotations

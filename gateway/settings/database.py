@@ -1,6 +1,7 @@
 """The `[database]` section: the database of the gateway.
 
 Carries out no clause of a standard; decision D8.
+Proved by tests/gateway/test_settings.py.
 """
 
 from __future__ import annotations

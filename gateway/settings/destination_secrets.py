@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard. The password of `name = "epic-oru"` is `GATEWAY_DESTINATION__EPIC_ORU__PASSWORD`,
 which overrides the file, as every variable does.
+Proved by tests/gateway/settings/test_destination.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Read the settings from the environment and one TOML file; report faults without showing a value.
 
 The file is TOML (https://toml.io/en/v1.0.0). It is read once, for the settings and for the `Site` of the mappings.
+Proved by tests/gateway/test_settings.py.
 """
 
 from __future__ import annotations

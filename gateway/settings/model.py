@@ -1,6 +1,7 @@
 """The settings model: one class per section, each field with type, default and description.
 
 Carries out no clause of a standard: the settings are the gateway's own.
+Proved by tests/gateway/test_settings.py and tests/gateway/settings/test_every_setting_acts.py.
 """
 
 from __future__ import annotations

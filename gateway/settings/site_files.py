@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard. A path in the settings file is relative to that file; a path in the environment, to
 the working directory. No message shows a path that could not be read, since it may be a misplaced secret.
+Proved by tests/gateway/test_site_files.py.
 """
 
 from __future__ import annotations

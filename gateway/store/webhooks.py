@@ -1,6 +1,7 @@
 """Webhook events of AutoScribe, stored until they are processed, and the order identifiers that they bring.
 
 AutoScribe REST API: webhooks `report.delivered` and `patient_study.enrichment_requested`; decisions D18, D25.
+Proved by tests/contract/test_inbox.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Read AutoScribe's answers strictly: JSON in the shape of the contract, about the object that was asked for.
 
 AutoScribe REST API, state of November 2026; shapes in `mappings.study.wire`. Errors name a JSON pointer, never a value.
+Proved by tests/gateway/upstream/test_failures.py and tests/gateway/upstream/test_client.py.
 """
 
 from __future__ import annotations

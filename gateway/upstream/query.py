@@ -2,6 +2,7 @@
 
 AutoScribe REST API, state of November 2026: camelCase names, arrays as one comma-joined value, `true` and `false`, and
 exactly one selector. The API would take several, but does not document which one wins.
+Proved by tests/gateway/upstream/test_client.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Map a `Study` to FHIR R4 resources: their order and their references.
 
 https://hl7.org/fhir/R4/resourcelist.html; US Core profiles where a resource satisfies them.
+Proved by tests/mappings/fhir/test_to_fhir.py and tests/mappings/fhir/test_diagnostic_report.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 https://hl7.org/fhir/R4/datatypes.html, https://hl7.org/fhir/R4/terminologies.html#strength (required bindings),
 https://hl7.org/fhir/R4/references.html, https://hl7.org/fhir/R4/narrative.html, US Core 6.1.0 and 8.0.0 profiles.
+Proved by tests/mappings/fhir/test_judge.py.
 """
 
 from __future__ import annotations

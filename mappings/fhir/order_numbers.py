@@ -2,6 +2,7 @@
 
 https://hl7.org/fhir/R4/datatypes.html#Identifier, table 0203 (ACSN, PLAC), decision D18. If the site does not name
 their authority, they stand under systems of the gateway's own.
+Proved by tests/mappings/fhir/test_service_request.py and tests/mappings/fhir/test_diagnostic_report.py.
 """
 
 from __future__ import annotations

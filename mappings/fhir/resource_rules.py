@@ -2,6 +2,7 @@
 
 https://hl7.org/fhir/R4/observation.html (obs-6), https://hl7.org/fhir/R4/datatypes.html#Period (per-1),
 https://hl7.org/fhir/R4/domainresource.html (dom-6), US Core 6.1.0 and 8.0.0 (us-core-1, -2, -6, -10, -16, -17).
+Proved by tests/mappings/fhir/test_judge.py.
 """
 
 from __future__ import annotations

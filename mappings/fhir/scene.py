@@ -1,6 +1,7 @@
 """Input of all resources of one study: the study, the site, the facts, and the issues found on the way.
 
 Carries out no clause of a standard: it is only the bundle of arguments that the resource modules share.
+Proved by tests/mappings/fhir/test_patient.py and tests/mappings/fhir/test_practitioner.py.
 """
 
 from __future__ import annotations

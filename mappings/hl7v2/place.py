@@ -11,6 +11,7 @@ sent do not affect a place: what was sent is looked up by its numbers.
 
 A number under which reports were sent stays with them, even if the accession numbers change (`Facts`). A report about
 another patient than the study's own gets no number of the study's orders: they belong to the study's patient.
+Proved by tests/mappings/hl7v2/test_rendering.py and tests/mappings/hl7v2/test_messages.py.
 """
 
 from __future__ import annotations

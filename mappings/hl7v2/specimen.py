@@ -2,6 +2,7 @@ r"""A made-up study with every value known, in each state of its life, to test a
 
 HL7 v2.5.1 §2.16 (message profiles), decisions D16-D22. Its values are as awkward as valid ones get: delimiters, lines
 of 200 characters, letters beyond ASCII, several orders.
+Proved by tests/mappings/hl7v2/test_contradictions.py and tests/mappings/hl7v2/test_receivers.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Compare two snapshots of a study: can they be about one patient? MRNs are compared first, then the person.
 
 https://hl7.org/fhir/R4/patient.html#matching, decisions D11, D12, D13.
+Proved by tests/mappings/patient/test_subjects.py and tests/mappings/life/test_changes.py.
 """
 
 from __future__ import annotations

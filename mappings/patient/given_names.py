@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decision D12. Newborn twins often have similar names (Mia and Mila, Jaden and
 Kaden): a name in common use is a name of its own, never a typing error of another one.
+Proved by tests/mappings/patient/test_people.py.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ is not known, no word is assumed to be it. Two given names are one if one is an 
 the other, or differs by a typing error. A typing error is within edit distance 2, but the name of a twin may be as
 similar (Mia and Mila, Jaden and Kaden). So the first letter must be right, the names long enough, the end not that of
 another gender, and exactly one of the two in use as a given name (`mappings.patient.given_names`).
+Proved by tests/mappings/patient/test_subjects.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 HL7 v2.5.1 §2.A.36 (HD), https://hl7.org/fhir/R4/organization.html, decisions D11, D14, D15. No setting has a default
 that could file a report under the wrong patient or at the wrong hour.
+Proved by tests/mappings/profile/test_site.py.
 """
 
 from __future__ import annotations

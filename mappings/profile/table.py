@@ -1,6 +1,7 @@
 """Reader of one TOML table of settings: notes each mistake and treats it as missing, so that all are found at once.
 
 https://toml.io/en/v1.0.0.
+Proved by tests/mappings/profile/test_site.py.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Carries out no clause of a standard: radiologists' headings are a custom. The la
 `marks` finds candidates for headings. Here they are judged by each other, since a text writes all its headings in one
 way. Candidates that may be prose, a sub-heading or a quotation are rejected: a missed heading costs less than a finding
 torn apart.
+Proved by tests/mappings/sections/test_studies.py and tests/mappings/test_section_score.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard: headings are a custom. The labels are the keys of `mappings.codes.SECTION_LOINC`
 and, for headings without a code there, the heading's name in snake case.
+Proved by tests/mappings/sections/test_sections.py and tests/mappings/test_section_score.py.
 """
 
 from __future__ import annotations

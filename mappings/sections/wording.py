@@ -1,6 +1,7 @@
 """Patterns for the words of headings, built from the tables, and their labels.
 
 Carries out no clause of a standard: radiologists' headings are a custom.
+Proved by tests/mappings/sections/test_forms.py and tests/mappings/sections/test_studies.py.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 Carries out no clause of a standard. Every leaf listed here changes nothing, and every leaf that changes nothing is
 listed: both are tested. `**` at the end of a pattern means everything below. Other tables list values that arrive
 changed: a reader that turns FHIR or a message back into AutoScribe's data gets all but these (tests/property).
+Proved by tests/mappings/trace/test_trace.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; elements are named as in FHIR R4 (`Patient.name.family`), fields as in HL7 v2
 (`PID-5`).
+Proved by tests/mappings/trace/test_trace.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Leaves of a study document, and the other values each one gets: of its own kind, never of another shape.
 
 Carries out no clause of a standard; the kinds are those of `mappings.study.wire`.
+Proved by tests/mappings/trace/test_trace.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard. A rule's docstring begins `PID-5 Patient Name <- snapshot.patientName` or
 `Patient.name <- snapshotMetadata.patientName`, and names its clause below.
+Proved by tests/mappings/trace/test_trace.py and tests/architecture/test_index.py.
 """
 
 from __future__ import annotations

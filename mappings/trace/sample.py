@@ -1,6 +1,7 @@
 """Sample study with every field of AutoScribe, and a site: the mapping documents are measured on them.
 
 Carries out no clause of a standard; a test checks the sample against the tables of `mappings.study.wire`.
+Proved by tests/mappings/trace/test_trace.py.
 """
 
 from __future__ import annotations

@@ -25,7 +25,6 @@ from gateway.routing.transport_from_settings import READERS, TLS_KEYS
 from gateway.runtime.metrics import Metrics
 from gateway.settings.destination import ONLY_OF, DestinationSettings, Kind
 from gateway.settings.model import Settings
-from gateway.store.studies.render_versions import SHARED
 from gateway.webhooks import event
 from gateway.webhooks.endpoint import HANDLERS, WebhookInbox
 from gateway.webhooks.event import Event, Verifier, WebhookDelivery
@@ -97,7 +96,7 @@ def test_the_table_that_lacks_a_resource_type_is_named(left_out, file):
 
 
 def test_a_resource_type_is_where_its_search_parameters_place_it():
-    assert list(recipes.misplaced_types(RESOURCE_TYPES, SEARCHED, SHARED)) == []
+    assert list(recipes.misplaced_types(RESOURCE_TYPES, SEARCHED)) == []
 
 
 @pytest.mark.parametrize(
@@ -105,18 +104,17 @@ def test_a_resource_type_is_where_its_search_parameters_place_it():
     [
         (ResourceType("Meeting", "member", "name"), (), "no parameter patient in gateway/index/parameter_table.py"),
         (ResourceType("Meeting", "about", "name"), (), "no parameter target in gateway/index/parameter_table.py"),
-        (MEETING, (), "add it to SHARED of gateway/store/studies/render_versions.py"),
         (MEETING, (SimpleNamespace(name="patient", targets=()),), "its place in mappings/fhir/resource_types.py"),
     ],
 )
 def test_a_wrong_place_of_a_resource_type_is_named(row, searched, words):
-    gaps = recipes.misplaced_types({"Meeting": row}, {"Meeting": searched}, frozenset())
+    gaps = recipes.misplaced_types({"Meeting": row}, {"Meeting": searched})
     assert any(words in gap for gap in gaps)
 
 
 def test_a_type_that_a_patient_s_resources_refer_to_is_served_with_them():
     apart = {**RESOURCE_TYPES, "Practitioner": dataclasses.replace(RESOURCE_TYPES["Practitioner"], place="apart")}
-    gaps = " ".join(recipes.misplaced_types(apart, SEARCHED, SHARED))
+    gaps = " ".join(recipes.misplaced_types(apart, SEARCHED))
     assert "Practitioner is referred to by DiagnosticReport.performer" in gaps
 
 

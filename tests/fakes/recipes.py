@@ -70,7 +70,7 @@ def missing_types(
     return [f"{name} {cure}" for known, cure in rows for name in sorted(every - set(known))]
 
 
-def misplaced_types(types: Mapping[str, Any], searched: Json, shared: AbstractSet[str]) -> Iterator[str]:
+def misplaced_types(types: Mapping[str, Any], searched: Json) -> Iterator[str]:
     """Find resource types whose place in a patient's compartment is not that of their search parameters."""
     for name, row in types.items():
         names = {one.name for one in searched.get(name, ())}
@@ -79,9 +79,6 @@ def misplaced_types(types: Mapping[str, Any], searched: Json, shared: AbstractSe
             yield f"{name} is a `{row.place}` in {TYPES}, and has no parameter {wanted} in {PARAMETERS}: add it"
         if "patient" in names and row.place not in {"member", "about"}:
             yield f"{name} has a parameter patient in {PARAMETERS}: its place in {TYPES} is `member`, not `{row.place}`"
-        if is_shared(row) != (name in shared):
-            word = "add it to" if is_shared(row) else "take it out of"
-            yield f"{name} is `{row.place}` in {TYPES}: {word} SHARED of gateway/store/studies/render_versions.py"
     for name, rows in searched.items():
         for one in rows if types.get(name) and types[name].place == "member" else ():
             for target in one.targets:

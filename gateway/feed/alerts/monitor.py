@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decisions D31, D32 and D38. Of several processes, the one that holds the `*alerts`
 lease does this. The alerts already reported are kept in the database, so that the next holder does not repeat them.
+Proved by tests/contract/test_alerting.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 HL7 v2.5.1 §7.3.1 (ORU^R01), §2.15.9.10 (MSH-10); decisions D13, D18, D19, D21, D34. A message that breaks a rule of its
 receiver is not sent: it is kept as a dead letter whose reason is the rule.
+Proved by tests/contract/test_identity_conflict.py.
 """
 
 from __future__ import annotations

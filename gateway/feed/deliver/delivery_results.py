@@ -2,6 +2,7 @@
 
 HL7 v2.5.1 §2.9.2; decision D32. Immediate answers and late ones are counted apart, each by its own `DeliveryResults`: a
 receiver's interface may accept everything while its application refuses everything.
+Proved by tests/gateway/feed/deliver/test_circuit_breaker.py and tests/gateway/feed/deliver/test_late_acks.py.
 """
 
 from __future__ import annotations

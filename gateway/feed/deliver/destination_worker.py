@@ -3,6 +3,7 @@
 HL7 v2.5.1 §2.9.2; decisions D32, D33. Messages that the previous holder had in hand may have arrived, and are sent
 again first. Once the lease is over nothing is written, but answers to written messages are still awaited. The listener
 for application acknowledgements runs whether or not this process holds the lease.
+Proved by tests/gateway/feed/deliver/test_circuit_breaker.py and tests/contract/test_acks_brought.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decision D38. After a restore that no journal covers, messages that may have been
 sent since the backup are held, and never sent again automatically.
+Proved by tests/contract/test_journaling.py and tests/contract/test_seen_there.py.
 """
 
 from __future__ import annotations

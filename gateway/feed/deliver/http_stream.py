@@ -2,6 +2,7 @@
 
 https://www.encode.io/httpcore/network-backends/; RFC 9112 §8 (a request with an incomplete body is not processed);
 decision D33. The permit is checked in the step that hands bytes to the network; large requests go in parts.
+Proved by tests/gateway/feed/deliver/test_http_channel.py.
 """
 
 from __future__ import annotations

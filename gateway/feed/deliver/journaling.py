@@ -3,6 +3,7 @@
 Carries out no clause of a standard; decision D38. An entry is written only after its commit. A database that lacks the
 entry was therefore restored from a backup: every destination is paused until an operator decides. If the journal cannot
 be written, an alert is raised and the feed goes on.
+Proved by tests/contract/test_journaling.py.
 """
 
 from __future__ import annotations

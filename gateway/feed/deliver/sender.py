@@ -2,6 +2,7 @@
 
 HL7 v2.5.1 §2.9.2; decisions D32, D33. The result of a message and the claim of the next are written in one transaction.
 A destination with a window has that many connections, each with a message of another lane in hand.
+Proved by tests/gateway/feed/deliver/test_circuit_breaker.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decision D37. A process whose settings differ from those of the lease holder raises
 an alert and decides nothing: it ingests by the settings in force.
+Proved by tests/contract/test_settings_watch.py.
 """
 
 from __future__ import annotations

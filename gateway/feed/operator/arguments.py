@@ -1,6 +1,7 @@
 """Arguments of the feed commands: destinations by name, studies and reports by id, spans of time.
 
 Carries out no clause of a standard; instants are read by `gateway.feed.operator.typed_instant`.
+Proved by tests/gateway/cli/test_feed.py.
 """
 
 from __future__ import annotations

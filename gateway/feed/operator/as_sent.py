@@ -3,6 +3,7 @@
 HL7 v2.5.1 §2.15.9.10 (MSH-10 Message Control ID); decision D35. A message is refused if a newer one was sent under the
 same filler order number, unless forced. A message is always refused if it breaks a rule of the receiver, or has a
 number under an authority that several facilities shared (D11).
+Proved by tests/contract/test_ledger.py and tests/gateway/cli/test_feed.py.
 """
 
 from __future__ import annotations

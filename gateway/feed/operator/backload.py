@@ -1,6 +1,7 @@
 """`feed backload`: send reports signed before a destination's start, at a set rate, after all newer messages.
 
 Carries out no clause of a standard; decision D31.
+Proved by tests/gateway/cli/test_feed.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decision D31. It holds for the instant that it names. It is `incomplete` if the
 listing is, `open` if any report is still to be delivered, and `certified` otherwise.
+Proved by tests/gateway/cli/test_feed.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """`feed dead-letters`: list the messages given up, with the reason and the rule behind it; nothing about a patient.
 
 Carries out no clause of a standard; decisions D9, D32, D34.
+Proved by tests/gateway/cli/test_feed.py.
 """
 
 from __future__ import annotations

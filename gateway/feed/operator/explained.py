@@ -2,6 +2,7 @@
 
 https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decisions D6, D39. Pure: it traces the stored study, and reads
 or records nothing.
+Proved by tests/gateway/feed/operator/test_explain.py.
 """
 
 from __future__ import annotations

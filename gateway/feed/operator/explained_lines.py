@@ -1,6 +1,7 @@
 """Lines that `explain` prints for a person: value, rule, source, settings, and the values sent before.
 
 https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decision D39.
+Proved by tests/gateway/feed/operator/test_explain.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Listing of every signed report by AutoScribe at this moment, which a certificate is checked against.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D26 (at the pace of a sweep), D31.
+Proved by tests/gateway/cli/test_feed.py.
 """
 
 from __future__ import annotations

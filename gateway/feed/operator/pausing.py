@@ -1,6 +1,7 @@
 """`feed pause` and `feed resume`: stop and restart sending to a destination, and release held studies.
 
 Carries out no clause of a standard; decisions D13, D32. Messages of a paused destination are composed and queued.
+Proved by tests/gateway/cli/test_feed.py and tests/gateway/cli/test_restored.py.
 """
 
 from __future__ import annotations

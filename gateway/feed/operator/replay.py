@@ -2,6 +2,7 @@
 
 HL7 v2.5.1 §2.15.9.10 (MSH-10 Message Control ID); decisions D31, D35. A destination that was sent a study gets it
 again. For other studies its filters decide, and reports signed before its start are not sent.
+Proved by tests/gateway/cli/test_feed.py and tests/faults/test_queue_faults.py.
 """
 
 from __future__ import annotations

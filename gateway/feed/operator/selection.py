@@ -1,6 +1,7 @@
 """Selection of the studies to send again: one study, one report's, those signed in a span, or those of dead letters.
 
 Carries out no clause of a standard; decision D35.
+Proved by tests/gateway/cli/test_feed.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Counts of a plan: the reports that a change of settings adds, stops, and sends again.
 
 Carries out no clause of a standard; decision D37. gateway/feed/plan/planning.py makes plans, and applies them.
+Proved by tests/contract/test_planning.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decisions D20, D31, D37. The holder of a destination's lease puts its settings in
 force, and then plans every study ingested before. Planning alone sends and stops nothing.
+Proved by tests/contract/test_planning.py.
 """
 
 from __future__ import annotations

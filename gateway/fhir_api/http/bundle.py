@@ -2,6 +2,7 @@
 
 https://hl7.org/fhir/R4/bundle.html#searchset, https://hl7.org/fhir/R4/http.html#history,
 https://hl7.org/fhir/R4/search.html#include (`search.mode`).
+Proved by tests/gateway/fhir_api/test_batch.py.
 """
 
 from __future__ import annotations

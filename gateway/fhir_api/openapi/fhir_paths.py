@@ -2,6 +2,7 @@
 
 https://spec.openapis.org/oas/v3.1.1.html#path-item-object, https://hl7.org/fhir/R4/http.html. `x-examples` lists
 requests that work as they are, as paths below the server.
+Proved by tests/gateway/fhir_api/openapi/test_document.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Load the stored study of a DiagnosticReport, for operations that map it on demand.
 
 AutoScribe REST API: the last answers of `GET /v1/autoScribe/studies/{studyId}`, `/reports` and `/users/{userId}`.
+Proved by tests/gateway/fhir_api/operations/test_hl7v2.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Column kinds of the tables, with their type in both SQL dialects.
 
 https://docs.sqlalchemy.org/en/20/core/type_basics.html. Text is compared byte by byte.
+Proved by tests/contract/test_migrations.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Requests from commands to the running service: the service reads them every second and marks each one done.
 
 Carries out no clause of a standard; decision D8: a command is a short writer on the same database.
+Proved by tests/contract/test_inbox.py and tests/gateway/ingest/test_control_queue.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Facts about the whole store, each written once: which site it belongs to, and how its index was built.
 
 Carries out no clause of a standard; decision D11: patient ids are made with the site key, so another key is refused.
+Proved by tests/contract/test_coverage.py.
 """
 
 from __future__ import annotations

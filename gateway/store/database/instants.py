@@ -1,6 +1,7 @@
 """Instants as the store keeps them: whole microseconds since 1970, in UTC.
 
 https://hl7.org/fhir/R4/datatypes.html#instant
+Proved by tests/contract/test_engines.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 https://alembic.sqlalchemy.org/en/latest/offline.html: SQLite is migrated on a connection, PostgreSQL by a script that
 is written first, since alembic cannot use asyncpg without the machinery of an ORM.
+Proved by tests/contract/test_migrations.py and tests/gateway/store/database/test_trouble.py.
 """
 
 from __future__ import annotations

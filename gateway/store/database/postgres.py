@@ -2,6 +2,7 @@
 
 https://www.postgresql.org/docs/current/transaction-iso.html: READ COMMITTED. A transaction that writes versions locks
 the row of `tick` until its commit, so that instants are in commit order (D29). asyncpg is an optional extra.
+Proved by tests/contract/test_postgres.py and tests/faults/test_lease_faults.py.
 """
 
 from __future__ import annotations

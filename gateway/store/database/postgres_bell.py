@@ -2,6 +2,7 @@
 
 https://www.postgresql.org/docs/current/sql-notify.html. A ring is sent after the commit, over a connection of its own.
 One that is lost costs the time until the next poll of the store.
+Proved by tests/contract/test_postgres_bell.py.
 """
 
 from __future__ import annotations

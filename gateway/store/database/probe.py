@@ -2,6 +2,7 @@
 
 https://sqlite.org/rescode.html (SQLITE_FULL), https://www.postgresql.org/docs/current/errcodes-appendix.html (53100
 disk_full); decision D38. A write that hangs is neither cancelled nor waited for: readers get the last known state.
+Proved by tests/contract/test_probe.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 https://sqlite.org/wal.html, https://sqlite.org/lang_transaction.html. Waiting work is committed together, each piece in
 a savepoint of its own: one that fails does not undo the others.
+Proved by tests/contract/test_sqlite.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Statements in both dialects, and transactions as steps that ask for statements, whichever engine runs them.
 
 https://docs.sqlalchemy.org/en/20/core/compiler.html: each statement is compiled once per dialect (D8).
+Proved by tests/contract/test_engines.py and tests/contract/test_operations.py.
 """
 
 from __future__ import annotations

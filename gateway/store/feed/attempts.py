@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decision D39. Answers can hold patient data: they are kept as long as the bytes of
 their message, and nowhere else.
+Proved by tests/contract/test_attempts.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decision D31. The rows of one study are due together, so that one message covers
 them. They go behind everything new, and none of them is urgent.
+Proved by tests/contract/test_to_send.py and tests/gateway/cli/test_feed.py.
 """
 
 from __future__ import annotations

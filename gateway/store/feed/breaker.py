@@ -2,6 +2,7 @@
 
 HL7 v2.5.1 §2.9.2.2 (AR: not about the content, the message may be accepted later); decision D32. It uses the columns of
 a pause, so it outlives the process that opened it, and the next holder continues with it.
+Proved by tests/gateway/feed/deliver/test_circuit_breaker.py.
 """
 
 from __future__ import annotations

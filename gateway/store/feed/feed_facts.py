@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decisions D13, D18, D31, D32. Every read uses an index and a bound. Dead letters
 that a newer message replaced are still read, and skipped.
+Proved by tests/contract/test_alerting.py.
 """
 
 from __future__ import annotations

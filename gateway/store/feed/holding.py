@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decisions D13, D32. A lane is held because of one message in it, its culprit, or
 without a culprit when only an operator can free it.
+Proved by tests/faults/test_ack_faults.py and tests/contract/test_messages.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decision D37. Only the holder of a destination's lease changes its settings. An
 ingest reads them, and compares when it writes: from the commit on, every ingest uses the new settings.
+Proved by tests/contract/test_planning.py.
 """
 
 from __future__ import annotations

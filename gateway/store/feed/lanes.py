@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decisions D13, D32. An older message never follows a newer one that includes all of
 it. A message whose bytes were deleted or altered cannot be sent.
+Proved by tests/contract/test_ledger.py.
 """
 
 from __future__ import annotations

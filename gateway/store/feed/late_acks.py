@@ -1,6 +1,7 @@
 """Late acknowledgements of the application to a committed message: matched by control id, and stored.
 
 Carries out no clause of a standard; decision D32. Any process that receives one may store it, with or without a lease.
+Proved by tests/contract/test_late_acks.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decision D33. A fence is a number that grows with every holder. A holder shows its
 fence when it writes, and locks the row until the commit.
+Proved by tests/contract/test_leases.py.
 """
 
 from __future__ import annotations

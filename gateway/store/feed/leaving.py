@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decision D31. Closed is not delivered: the ledger still shows what was never sent,
 and what may have arrived.
+Proved by tests/contract/test_seen_there.py and tests/contract/test_alerting.py.
 """
 
 from __future__ import annotations

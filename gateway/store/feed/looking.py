@@ -1,6 +1,7 @@
 """Find messages of the feed to show: by control id, report, study, accession number, or number of the patient.
 
 Carries out no clause of a standard; decision D39. The results hold patient data, for authorized readers only.
+Proved by tests/contract/test_looking.py.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 Carries out no clause of a standard; decisions D7, D13, D18, D32, D33. A lane is the messages of one study to one
 destination: they leave in the order of their numbers, and a held one holds those behind it. Every write shows the lease
 that it is made under.
+Proved by tests/contract/test_messages.py and tests/contract/test_body_hash.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Moves: earlier states of a study whose reports changed their patient, and the operator's decision on each.
 
 Carries out no clause of a standard; decision D13.
+Proved by tests/contract/test_identity_conflict.py and tests/faults/test_order_faults.py.
 """
 
 from __future__ import annotations

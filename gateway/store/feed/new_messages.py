@@ -1,6 +1,7 @@
 """Store composed messages and settle the outbox rows that they cover, several studies in one commit.
 
 Carries out no clause of a standard; decisions D7, D13, D18, D32. Every write shows the lease that it is made under.
+Proved by tests/contract/test_messages.py and tests/faults/test_queue_faults.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Outbox: rows decided together with the study, until messages are composed of them.
 
 Carries out no clause of a standard; decisions D7, D28, D31. The states are those of gateway/store/feed/states.py.
+Proved by tests/contract/test_settings_seen.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decisions D31, D37. Rows are read page by page. A write checks that the study, its
 rows and its messages are still those that the plan was made from.
+Proved by tests/contract/test_planning.py and tests/contract/test_owed.py.
 """
 
 from __future__ import annotations

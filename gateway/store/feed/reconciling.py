@@ -1,6 +1,7 @@
 """Ledger of reports and their messages for the certificate, read a few studies at a time.
 
 Carries out no clause of a standard; decision D31 (`feed certificate`).
+Proved by tests/contract/test_takeover.py and tests/gateway/cli/test_feed.py.
 """
 
 from __future__ import annotations

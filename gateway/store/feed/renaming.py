@@ -3,6 +3,7 @@
 Carries out no clause of a standard; decision D31. Messages in hand are in doubt afterwards, as after any change of
 holder. No process can hold the old name again, nor the new one before the old lease expires. Control ids are still made
 from the first name, so that nothing is sent again as a different message.
+Proved by tests/contract/test_renaming.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decision D35. Each replay of a report to a destination has the next number, and so
 a control id of its own.
+Proved by tests/contract/test_ledger.py.
 """
 
 from __future__ import annotations

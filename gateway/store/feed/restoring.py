@@ -3,6 +3,7 @@
 Carries out no clause of a standard; decision D38. A journal counts its batches, and the database keeps the count it has
 seen of each journal. If it has seen fewer than the journal remembers, it was restored from a copy; so it was if it does
 not know that a message in the journal was claimed.
+Proved by tests/contract/test_restoring.py and tests/gateway/cli/test_restored.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Delete the bytes of messages, and their attempts, after their retention; the ledger stays.
 
 Carries out no clause of a standard; decision D7. Open messages and dead letters keep their bytes.
+Proved by tests/contract/test_attempts.py and tests/contract/test_looking.py.
 """
 
 from __future__ import annotations

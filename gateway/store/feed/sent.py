@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decisions D13, D18, D21. The content of a message depends on what was sent before.
 A composer shows the sent state that it used, and composes again if more was sent since.
+Proved by tests/contract/test_restoring.py and tests/faults/test_order_faults.py.
 """
 
 from __future__ import annotations

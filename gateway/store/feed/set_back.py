@@ -1,6 +1,7 @@
 """Shift scheduled retries when the system clock jumps backwards.
 
 Carries out no clause of a standard; decisions D32, D37.
+Proved by tests/contract/test_takeover.py and tests/contract/test_planning.py.
 """
 
 from __future__ import annotations

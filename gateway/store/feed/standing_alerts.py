@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decision D38. A process that restarts or takes over neither repeats nor forgets a
 notification. Row numbers, study ids and instants (microseconds), nothing about patients.
+Proved by tests/contract/test_standing_alerts.py.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 Carries out no clause of a standard; decisions D32, D33. A holder that was suspended may still send a message after a
 newer one has gone out. The lane's reports stay open in the certificate until that is impossible, and the newer content
 was sent again.
+Proved by tests/contract/test_takeover.py.
 """
 
 from __future__ import annotations

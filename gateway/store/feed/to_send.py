@@ -1,6 +1,7 @@
 """Count what waits to be sent to a destination: how much, how much of it is critical, and its age.
 
 Carries out no clause of a standard; decision D37. `tried` runs work, counts, and rolls it back.
+Proved by tests/contract/test_to_send.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """AutoScribe's listing as the store knows it: studies to fetch, missing studies, and positions of the crawl.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D21 and D26.
+Proved by tests/contract/test_coverage.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """SQL fragments of a search: the condition that a resource meets a criterion, and the query for resources that do.
 
 https://hl7.org/fhir/R4/search.html#ptypes; one table of each. Placeholders are `?`.
+Proved by tests/contract/test_search.py and tests/contract/test_plans.py.
 """
 
 from __future__ import annotations

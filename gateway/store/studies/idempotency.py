@@ -3,6 +3,7 @@
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/. A process that runs a request holds its key
 until the instant in its row. If it finds another instant there, it has lost the key and sends nothing. The row records
 a request as sent before it is sent: after a crash, it tells what may have arrived from what cannot.
+Proved by tests/contract/test_idempotency.py.
 """
 
 from __future__ import annotations

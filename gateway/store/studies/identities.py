@@ -1,6 +1,7 @@
 """Identity conflicts: studies held apart from a patient that they name, and the operators' verdicts on them.
 
 Carries out no clause of a standard; decision D12.
+Proved by tests/contract/test_patients.py.
 """
 
 from __future__ import annotations

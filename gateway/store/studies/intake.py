@@ -2,6 +2,7 @@
 
 Carries out no clause of a standard; decisions D7, D12, D25. The state read before the mapping is compared with the
 present one. If another process has changed it, nothing is written, and `Outdated` or `OthersMoved` is raised.
+Proved by tests/contract/test_pipeline_races.py and tests/contract/test_verdicts.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Stored form of a mapped study and its facts: the model's dataclasses as compressed JSON, and the way back.
 
 Carries out no clause of a standard. Derived values are left out: a report's sections are cut from its text again.
+Proved by tests/contract/test_any_study.py and tests/gateway/fhir_api/operations/test_operations.py.
 """
 
 from __future__ import annotations

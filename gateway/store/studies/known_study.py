@@ -1,6 +1,7 @@
 """State of one study in the store before an ingest, and a study as AutoScribe sent it.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports`, `/users/{userId}`; decisions D12, D18, D25.
+Proved by tests/contract/test_pipeline.py.
 """
 
 from __future__ import annotations

@@ -14,11 +14,12 @@ from gateway.index.extract import rows
 from gateway.store.studies.versions import RenderedVersion
 from mappings.fhir.judge import judge_all
 from mappings.fhir.rendering import json_bytes
+from mappings.fhir.resource_types import types_at
 from mappings.issues import MappingIssue
 
 Json = dict[str, Any]
 # Shared by several studies, so that no study owns them
-SHARED: Final = frozenset({"Patient", "Practitioner", "PractitionerRole", "Organization"})
+SHARED: Final = frozenset(types_at("patient", "referred", "apart"))
 _HEAD: Final = frozenset({"resourceType", "id", "meta"})
 
 

@@ -2,6 +2,7 @@
 
 https://hl7.org/fhir/R4/search.html. A search starts from the index rows of one narrowing clause and tests each result
 against the other clauses. It never reads a whole table (D8).
+Proved by tests/contract/test_search.py and tests/contract/test_plans.py.
 """
 
 from __future__ import annotations

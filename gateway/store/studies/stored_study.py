@@ -1,6 +1,7 @@
 """Stored study with its source, for renderings on demand.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports`, `/users/{userId}`, as they were answered last.
+Proved by tests/gateway/fhir_api/operations/test_trace.py.
 """
 
 from __future__ import annotations

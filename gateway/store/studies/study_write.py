@@ -1,6 +1,7 @@
 """Rows and resource versions of one study, made outside the transaction that writes them: plain data.
 
 Carries out no clause of a standard; decisions D7, D12, D21. A worker process makes them (D46).
+Proved by tests/contract/test_patients.py.
 """
 
 from __future__ import annotations

@@ -321,6 +321,8 @@ def test_express_customers_may_stand_in_place_of_facilities(one):
         (HTTP + 'user = "u"', ["password"]),
         (HTTP + 'password = "p"', ["user"]),
         (HTTP + 'user = "u"\npassword = "p"\ntoken = "t"', ["token"]),
+        (HTTP + 'user = "u"\ntoken = "t"', ["token", "password"]),
+        (HTTP + 'password = "p"\ntoken = "t"', ["token", "user"]),
         (MLLP.replace('"generic"', '"secure"'), ["tls"]),
         (HTTP.replace('"generic"', '"secure"').replace("https:", "http:"), ["url"]),
         (HTTP.replace('"generic"', '"later"'), ["ack_mode"]),

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 from fakes.fed import destination
+from fakes.looks import addendum, report, study
 
 from gateway.routing import Filter, Scope
 from gateway.routing.preview import KEPT_BACK, PreviewRequest, delivery, preview
 from gateway.runtime.request_errors import NoMessage
 from mappings import decode
 from mappings.model import Facts
-from mappings.profile import AssigningAuthority, Facility, Site
+from mappings.profile import AssigningAuthority, Facility, Rule, Site
+from mappings.profile.rule import place_of
 
 WIRE = json.loads((Path(__file__).parents[2] / "golden" / "final-ct" / "wire.json").read_text())
 AT = datetime(2026, 1, 5, 20, 30, 14, tzinfo=UTC)
@@ -64,7 +66,25 @@ def test_a_filter_or_the_start_keeps_it_away_and_is_named(changes, state, reason
 
 
 def test_what_is_not_signed_causes_no_message():
-    report = {**WIRE["reports"][0], "status": "in_progress"}
+    open_report = {**WIRE["reports"][0], "status": "in_progress"}
     to = destination(2575)
     with pytest.raises(NoMessage):
-        preview(asked(reports=[report]), to.site(SITE), to.receiver, AT)
+        preview(asked(reports=[open_report]), to.site(SITE), to.receiver, AT)
+
+
+def test_a_preview_has_the_causes_of_its_own_report_alone():
+    both, to = study(report(), addendum()), destination(2575)
+    for decoded, kind in zip(both.reports, ("signed", "addendum_signed"), strict=True):
+        made = preview(PreviewRequest(both, Facts(), decoded.report_id), to.site(SITE), to.receiver, AT)
+        assert [(one.report_id, one.kind) for one in made.causes] == [(decoded.report_id, kind)]
+
+
+def test_a_rule_that_a_message_breaks_makes_it_a_dead_letter():
+    rule = Rule("no-final", "block", "no final report", place_of("OBR-25"), "not_be_one_of", ("F",))
+    to = destination(2575)
+    to = replace(to, receiver=replace(to.receiver, rules=(rule,)))
+    question = asked()
+    made = preview(question, to.site(SITE), to.receiver, AT)
+    assert [one.code for one in made.broken] == ["rule-no-final"]
+    assert (becomes(question, to).state, becomes(question, to).reason) == ("dead_letter", "rule-no-final")
+    assert becomes(question, replace(destination(2575), dry_run=True)).state == "recorded"

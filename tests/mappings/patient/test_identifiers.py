@@ -410,6 +410,13 @@ def test_a_social_security_number_names_its_patient_where_the_site_says_that_it_
         assert "identifier-doubtful" in [issue.code for issue in found.issues]
 
 
+def test_an_authority_without_a_namespace_issues_no_social_security_numbers():
+    nameless = Facility("Mercy", mrn=AssigningAuthority("urn:oid:2.999.1", ""))
+    site = replace(SITE, facilities={"Mercy": nameless}, vista=Vista(ssn_namespace=""))
+    found = identity(site=site, facilityName="Mercy", mrn="123-45-6780")
+    assert "identifier-doubtful" in [issue.code for issue in found.issues]
+
+
 NO_IDS = [
     *("", "rep-", "rep_" + "3" * 32, "rep-" + "3" * 31, "rep-" + "G" * 32, "rep-" + "A" * 32, "pat-" + "3" * 32),
     *("rep-" + "3" * 32 + "-pdf", "rep-" + "3" * 32 + "\n", "rep-" + "３" * 32),

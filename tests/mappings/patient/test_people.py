@@ -31,6 +31,8 @@ LIKENESS = [
     ("St. John, Eve", "SAINT JOHN^EVE", "same"),
     ("Mary Ann Hill", "HILL^MARYANN", "same"),
     ("Dr. Jane Doe", "DOE^JANE", "same"),
+    ("Mr John Smith", "Mr Peter Miller", "other"),
+    ("Smith Jr", "Mr Smith", "same"),
     ("GARCIA^MARIA^ANA", "GARCIA LOPEZ^MARIA", "same"),
     ("Doe, Micheal", "Doe, Michael", "same"),
     ("Doe, Mihcael", "Doe, Michael", "slip"),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from fakes.cuts import pieces, told
 
+from mappings.sections import cut
+from mappings.sections.closings import hints
+
 
 @pytest.mark.parametrize(
     "closing",
@@ -196,3 +199,37 @@ def test_the_dose_of_an_examination_closes_no_section_but_an_impression() -> Non
 def test_a_signature_closes_an_impression_without_a_full_stop(closing: str) -> None:
     said = "- Cardiomegaly with congestion of the vessels of both lungs"
     assert told(f"FINDINGS: Clear.\nIMPRESSION:\n{said}\n{closing}") == [("findings", "Clear."), ("impression", said)]
+
+
+@pytest.mark.parametrize(
+    "reader", ["teaching physician", "supervising radiologist", "staff radiologist", "undersigned"]
+)
+def test_whoever_reviewed_the_images_closes_the_report(reader: str) -> None:
+    closing = f"The {reader} has reviewed the images."
+    assert cut(f"FINDINGS: Clear.\nIMPRESSION: Fine.\n{closing}")[-1].body == closing
+
+
+def test_a_place_that_may_close_a_line_is_known_wherever_it_stands() -> None:
+    assert hints("dictated x. dictated by") == [12, 0]
+    assert hints("Nothing of the kind.") == []
+
+
+INLINE = (
+    "Electronically signed by A. Reader",
+    "Dictated by A. Reader",
+    "Transcribed by ab",
+    "Reviewed by A. Reader",
+    "I personally viewed the images",
+    "Approved by A. Reader",
+    "Reported by A. Reader",
+    "Interpreted by A. Reader",
+    "End of report",
+    "I, Dr. A. Reader, attest that I saw the images",
+)
+
+
+@pytest.mark.parametrize("closing", INLINE)
+def test_a_sentence_inside_a_line_closes_the_section(closing: str) -> None:
+    sections = cut(f"FINDINGS: a\nIMPRESSION: b\nthe lungs are clear. {closing}.")
+    assert [section.label for section in sections] == ["findings", "impression", ""]
+    assert sections[-1].body == f"{closing}."

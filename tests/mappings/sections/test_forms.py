@@ -158,3 +158,10 @@ def test_the_time_to_cut_a_text_grows_with_its_length(piece: str) -> None:
 def test_a_break_between_an_empty_heading_and_a_closing_is_cut_once() -> None:
     text = "FINDING\\.br\\Dictated by"
     assert "".join(section.heading + section.body for section in cut(text)) == text
+
+
+def test_a_closing_inside_a_line_ends_the_section() -> None:
+    text = "FINDINGS: a\nmore text\nthe lungs are clear. Electronically signed by Dr A Smith"
+    assert [section.body for section in cut(text)][-1] == "Electronically signed by Dr A Smith"
+    text = "FINDINGS: a\nlungs are clear. Dictated by Dr A Smith\nIMPRESSION: b"
+    assert [section.label for section in cut(text)] == ["findings", "", "impression"]

@@ -397,3 +397,30 @@ def test_every_phrase_of_the_table_is_found(label: str, phrase: str) -> None:
 
 def test_a_title_with_nothing_below_it_closes_a_section_and_is_no_heading() -> None:
     assert cut("ADDENDUM\nREPORT") == (Section("addendum", "ADDENDUM", "\n"), Section("", "", "REPORT"))
+
+
+def test_a_list_item_that_is_the_only_heading_of_findings_or_impression_is_one() -> None:
+    assert found("HISTORY: Pain.\n1. IMPRESSION: Fine.\n") == [("history", "Pain."), ("impression", "Fine.")]
+    assert labels("EXAM: CT\nTECHNIQUE: x\n1. FINDINGS: a\n2. lungs\nIMPRESSION: b") == [
+        *("examination", "technique", "findings", "impression"),
+    ]
+    assert labels("TECHNIQUE: x\nFINDINGS: a\n1. FINDINGS: b\n") == ["technique", "findings"]
+
+
+def test_page_footers_that_text_follows_close_nothing_and_the_last_one_does() -> None:
+    text = "FINDINGS: a\nIMPRESSION: b\nPage 1 of 2\nPage 1 of 2\nmore text\nPage 2 of 2"
+    assert found(text) == [
+        ("findings", "a"),
+        ("impression", "b\nPage 1 of 2\nPage 1 of 2\nmore text"),
+        ("", "Page 2 of 2"),
+    ]
+
+
+@pytest.mark.parametrize("words", ["ADDENDUM", "COMPARISON", "FINDINGS", "IMPRESSION", "RECOMMENDATION", "TECHNIQUE"])
+def test_a_heading_of_these_sections_may_name_its_subject(words: str) -> None:
+    assert labels(f"{words} CT CHEST:\nFine.\n") == [words.lower()]
+    assert labels(f"{words} - CT CHEST:\nFine.\n") == [words.lower()]
+
+
+def test_a_heading_of_another_section_names_no_subject() -> None:
+    assert labels("HISTORY CT CHEST:\nFine.\n") == [""]

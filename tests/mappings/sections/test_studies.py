@@ -192,3 +192,11 @@ def test_the_only_impression_is_found_inside_a_line_below_headings_in_capitals()
 def test_an_item_of_the_impression_is_no_heading_below_one_in_capitals(item: str) -> None:
     text = f"Comparison: None\n\nIMPRESSION\n1. Nodule.\n{item}"
     assert told(text) == [("impression", f"1. Nodule.\n{item}")]
+
+
+def test_an_impression_that_an_addendum_quotes_is_none_of_its_own() -> None:
+    text = (
+        "FINDINGS: a\nIMPRESSION: b\nADDENDUM:\nCOMPARISON: CT before.\nIMPRESSION: Old.\nFINDINGS: c\nIMPRESSION: d\n"
+    )
+    labels = ["findings", "impression", "addendum", "comparison", "findings", "impression"]
+    assert [section.label for section in cut(text)] == labels

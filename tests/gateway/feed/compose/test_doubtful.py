@@ -60,3 +60,29 @@ def test_what_an_operator_asks_for_and_what_is_decided_much_later_is_not_held(mo
 
 def test_of_a_report_that_is_gone_nobody_knows_when_it_changed():
     assert is_doubtful(row(), replace(example(), reports=()), micros(SINCE), micros(UNTIL))
+
+
+MOMENT = timedelta(microseconds=1)
+DECIDED = UNTIL + timedelta(minutes=1)
+SKEW = timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(
+    ("signed", "is_held"),
+    [
+        (SINCE - timedelta(hours=24) - MOMENT, False),
+        (SINCE - timedelta(hours=24), True),
+        (UNTIL - MOMENT, True),
+        (UNTIL, False),
+        (DECIDED + SKEW - MOMENT, False),
+        (DECIDED + SKEW, True),  # later than the row's decision by any clock: that time cannot be right
+    ],
+)
+def test_the_span_has_exact_ends(signed, is_held):
+    assert doubtful(signed) is is_held
+
+
+def test_a_row_that_was_decided_more_than_a_week_later_is_not_held():
+    week = UNTIL + timedelta(days=7)
+    assert doubtful(SINCE + timedelta(hours=1), decided=micros(week))
+    assert not doubtful(SINCE + timedelta(hours=1), decided=micros(week + MOMENT))

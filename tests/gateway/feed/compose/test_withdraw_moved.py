@@ -106,12 +106,35 @@ def test_each_number_is_taken_back_once():
     assert sorted(found) == sorted([("41235", own[0], {"W"}), ("41235", own[1], {"W"})])
 
 
+def test_a_message_with_several_orders_is_taken_back_once():
+    site = replace(SITE, accession_keys=("acc",), number_separator=",")
+    groups = replace(receiver("generic"), accessions="groups", accession_field="3")
+    before = study(report(), metadata={"acc": "A1,A2"})
+    [drawn] = drawn_of(Kept(before), groups, site)
+    assert drawn.filler_order_numbers == ("A1", "A2")
+    after = study(report(**OTHER), metadata={"acc": "A1,A2"})
+    assert moved(before, after, groups, site) == [("41235", drawn.filler_order_numbers, {"W"})]
+
+
 def test_what_was_sent_unsigned_is_withdrawn_without_its_text():
     profile = replace(receiver("generic"), send_drafts="on")
     before = study(report(**DRAFT))
     [drawn] = drawn_of(Kept(before), profile, DRAFTS)
     found = moved(before, study(report(signedAt=LATER, **OTHER)), profile, DRAFTS)
     assert found == [("41235", drawn.filler_order_numbers, {"W"})]
+
+
+def test_a_draft_that_stands_under_a_number_is_said_again_as_a_draft():
+    profile = replace(receiver("generic"), send_drafts="on", addendum="append")
+    before = study(report(), addendum(**DRAFT))
+    known = Kept(study(report(**OTHER), addendum(**DRAFT)))
+    sent = told(Kept(before), profile, DRAFTS)
+    known = replace(known, facts=with_sent(known.facts, sent))
+    left = numbers_of_others(drawn_of(known, profile, DRAFTS), sent)
+    withdrawals = withdrawals_for(WithdrawalRequest(known, sent, "v2", 7, DRAFTS, profile), left, [Kept(before)])
+    assert withdrawals is not None
+    assert {one.cause.kind for one in withdrawals} <= {"draft", "withdrawn", "patient_changed", "draft_cancelled"}
+    assert [one.cause.content_version for one in withdrawals] == ["v2/moved/7"] * len(withdrawals)
 
 
 @pytest.mark.parametrize("addenda", ["replace", "append", "new_order"])

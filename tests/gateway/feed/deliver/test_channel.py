@@ -5,15 +5,22 @@ rename(2), fsync(2); HL7 v2.5.1 §2.9.2.
 
 from __future__ import annotations
 
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from fakes.fed import destination
 from fakes.heads import head
 
 from gateway.feed.compose.hl7v2_payload import HL7V2
-from gateway.feed.deliver.channel import FolderChannel, MllpChannel
+from gateway.feed.deliver.channel import FolderChannel, MllpChannel, channel
+from gateway.feed.deliver.http_channel import HttpChannel
 from gateway.mllp.permit import Permit, PermitEnded
-from gateway.routing import Folder
-from gateway.runtime.errors import ConnectFailed
+from gateway.routing import Folder, Http
+from gateway.runtime import clock
+from gateway.runtime.errors import AckTimeout, ConnectFailed, SendFailed
 from gateway.sandbox.receiver import MllpReceiver
 
 
@@ -80,3 +87,130 @@ async def test_no_connection_is_opened_when_the_lease_is_over():
             await channel.exchange(head(1))
         assert not channel.is_late
         assert not receiver.messages
+
+
+def opened(to, late=lambda *_: None, permit=None):
+    return channel(to, late, permit or Permit())
+
+
+async def test_a_destination_gets_the_channel_of_its_transport(tmp_path):
+    ehr = destination(1)
+    assert isinstance(opened(ehr), MllpChannel)
+    assert isinstance(opened(replace(ehr, transport=Folder(tmp_path))), FolderChannel)
+    posted = opened(replace(ehr, transport=Http("http://127.0.0.1:1/")))
+    assert isinstance(posted, HttpChannel)
+    await posted.close()
+
+
+async def test_a_connection_that_was_idle_for_too_long_is_closed_before_the_next_message(monkeypatch):
+    async with MllpReceiver(port=0) as receiver:
+        ehr = destination(receiver.port)
+        to = opened(replace(ehr, receiver=replace(ehr.receiver, idle_close=60)))
+        used = []
+        for number, later in ((1, 0), (2, 59), (3, 61), (4, 0)):
+            real = clock.monotonic()
+            with monkeypatch.context() as patch:
+                patch.setattr(clock, "monotonic", lambda at=real + later: at)
+                await to.exchange(head(number))
+            used.append(to._connection)
+            to._used = clock.monotonic()
+        assert used[0] is used[1] is not used[2] is used[3]
+        await to.close()
+
+
+async def test_a_rest_closes_only_what_was_idle_for_too_long(monkeypatch):
+    async with MllpReceiver(port=0) as receiver:
+        ehr = destination(receiver.port)
+        for limit, later, is_kept in ((60, 59, True), (60, 61, False), (0, 10_000, True)):
+            to = opened(replace(ehr, receiver=replace(ehr.receiver, idle_close=limit)))
+            await to.rest()
+            await to.exchange(head(1))
+            real = clock.monotonic()
+            with monkeypatch.context() as patch:
+                patch.setattr(clock, "monotonic", lambda at=real + later: at)
+                await to.rest()
+            assert (to._connection is not None) is is_kept
+            await to.close()
+            assert to._connection is None
+
+
+async def test_a_connection_is_closed_after_each_message_if_the_receiver_wants_it():
+    async with MllpReceiver(port=0) as receiver:
+        to = opened(destination(receiver.port, close_after_each=True))
+        assert (await to.exchange(head(1))).code == "AA"
+        assert to._connection is None
+        assert (await to.exchange(head(2))).code == "AA"
+
+
+async def test_where_a_message_went_and_what_was_heard_is_told_of_each():
+    async with MllpReceiver(port=0) as receiver:
+        to = opened(destination(receiver.port))
+        assert json.loads(to.where) == {"to": f"mllp 127.0.0.1:{receiver.port}"} and to.heard == b""
+        await to.exchange(head(1))
+        assert json.loads(to.where)["peer"] == f"127.0.0.1:{receiver.port}"
+        assert b"MSA|AA|ID1" in to.heard and not to.is_late
+        await to.close()
+        receiver.ack = "none"
+        quick = opened(destination(receiver.port, ack_timeout=0.2))
+        with pytest.raises(AckTimeout):
+            await quick.exchange(head(2))
+        assert quick.heard == b"" and "peer" in json.loads(quick.where)
+        await quick.close()
+    with pytest.raises(ConnectFailed):
+        await to.exchange(head(3))
+    assert json.loads(to.where) == {"to": f"mllp 127.0.0.1:{receiver.port}"} and to.heard == b""
+
+
+async def test_a_message_goes_over_a_new_connection_if_the_receiver_has_closed_the_kept_one():
+    async with MllpReceiver(port=0) as receiver:
+        to = opened(destination(receiver.port))
+        await to.exchange(head(1))
+        await receiver.__aexit__(None, None, None)
+        await receiver.__aenter__()
+        assert (await to.exchange(head(2))).control_id == "ID2"
+        await to.close()
+
+
+async def test_late_acknowledgements_are_told_by_rest_and_by_close_each_once():
+    late = []
+    async with MllpReceiver(port=0, ack="twice") as receiver:
+        to = opened(destination(receiver.port), lambda ack, where: late.append((ack.control_id, where)))
+        await to.exchange(head(1))
+        async with asyncio.timeout(5):
+            while not late:
+                await asyncio.sleep(0.01)
+                await to.rest()
+        assert [control_id for control_id, _ in late] == ["ID1"] and "peer" in late[0][1]
+        await to.exchange(head(2))
+        await asyncio.sleep(0.1)
+        await to.close()
+        await to.close()
+    assert [control_id for control_id, _ in late] == ["ID1", "ID2"]
+
+
+async def test_a_file_that_got_its_name_when_the_lease_was_over_is_late(tmp_path, monkeypatch):
+    permit = Permit()
+    to = opened(replace(destination(1), transport=Folder(tmp_path)), permit=permit)
+    await to.exchange(head(1, b"one"))
+    assert not to.is_late
+    replaced = Path.replace
+
+    def slow(part, target):
+        permit.extend(0.0)
+        return replaced(part, target)
+
+    monkeypatch.setattr(Path, "replace", slow)
+    await to.exchange(head(2, b"two"))
+    assert to.is_late
+    assert json.loads(to.where) == {"to": f"file {tmp_path}"}
+
+
+async def test_a_file_that_cannot_get_its_name_may_have_been_read(tmp_path, monkeypatch):
+    to = opened(replace(destination(1), transport=Folder(tmp_path)))
+
+    def failing(*_):
+        raise OSError(5, "failed")
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(SendFailed):
+        await to.exchange(head(1, b"one"))

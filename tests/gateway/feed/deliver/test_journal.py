@@ -90,3 +90,9 @@ def test_numbers_are_sealed_and_known_again_under_the_same_key_alone():
     assert b"ACC-4711" not in written and b"Zyxwrumpel" not in written
     said = json.loads(written.partition(b" ")[2])["batch"]["entries"][0]
     assert said["numbers"] == [seal(KEY, "ACC-4711")] != [seal(b"x" * 32, "ACC-4711")]
+
+
+def test_a_journal_without_lines_is_empty():
+    contents = read([])
+    assert (contents.journal, contents.epoch, contents.begins, contents.last, contents.confirmed) == ("", "", 0, 0, 0)
+    assert (contents.batches, contents.gaps, contents.faults, contents.others) == ([], set(), 0, {})

@@ -1,0 +1,145 @@
+"""Result parameters: https://hl7.org/fhir/R4/search.html#modifyingresults, decision D30."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.fhir_api.search.result_parameters import (
+    RESULT_PARAMETERS,
+    Include,
+    check,
+    count_of,
+    include,
+    includes_of,
+    revincludes_of,
+    sorts,
+)
+from gateway.index.keys import key
+from gateway.index.parameters import parameter
+from gateway.runtime.request_errors import BadRequest, NotSupported
+from gateway.store.studies.search_sql import Sort
+
+REPORT = "DiagnosticReport"
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [(None, 50), ("0", 0), ("1", 1), ("499", 499), ("500", 500), ("501", 500), ("999999999", 500)],
+)
+def test_a_page_has_fifty_matches_unless_a_size_up_to_five_hundred_is_asked(value, count):
+    assert count_of(() if value is None else (("_count", value),)) == count
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "ten", "1234567890", "٣", ""])
+def test_a_page_size_that_is_no_whole_number_of_nine_digits_is_refused(value):
+    with pytest.raises(BadRequest) as refused:
+        count_of((("_count", value),))
+    assert refused.value.expression == "http._count"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("_total", value) for value in ("none", "estimate", "accurate")),
+        *((name, value) for name in ("_pretty", "_explain") for value in ("true", "false")),
+        *(("_contained", "false"), ("_count", "anything"), ("_include:iterate", "anything"), ("_format", "xml")),
+    ],
+)
+def test_a_value_that_a_result_parameter_can_have_passes(name, value):
+    check(name, value)
+
+
+@pytest.mark.parametrize("name", ["_total", "_pretty", "_explain", "_contained"])
+def test_any_other_value_is_refused_with_the_values_it_can_have(name):
+    with pytest.raises(BadRequest, match=r"false|accurate, estimate, none") as refused:
+        check(name, "true " if name == "_contained" else "perhaps")
+    assert refused.value.expression == f"http.{name}"
+
+
+@pytest.mark.parametrize("name", ["_count:exact", "_include:recurse", "_sort:text", "_revinclude:iterate"])
+def test_a_modifier_that_is_not_offered_is_refused(name):
+    with pytest.raises(NotSupported) as refused:
+        check(name, "1")
+    assert refused.value.expression == f"http.{name.partition(':')[0]}"
+
+
+def test_each_result_parameter_has_a_description_for_the_documents():
+    assert all(len(text) > 10 for text in RESULT_PARAMETERS.values())
+    assert {"_count", "_sort", "_include", "_revinclude", "_summary", "_elements", "_total"} <= RESULT_PARAMETERS.keys()
+
+
+def test_sort_keys_keep_their_order_and_direction():
+    found, unknown = sorts(REPORT, (("_sort", "-date,status"), ("patient", "x"), ("_sort", "_id,-_lastUpdated")))
+    assert list(found.items()) == [
+        ("-date", Sort("moment", key(REPORT, "date"), descending=True)),
+        ("status", Sort("term", key(REPORT, "status"))),
+        ("_id", Sort("address")),
+        ("-_lastUpdated", Sort("updated", descending=True)),
+    ]
+    assert unknown == []
+
+
+def test_a_sort_key_that_is_not_offered_is_named_and_the_others_stay():
+    assert sorts(REPORT, (("_sort", "-nonsense,date"),)) == (
+        {"date": Sort("moment", key(REPORT, "date"))},
+        ["nonsense"],
+    )
+
+
+def test_five_sort_keys_are_taken_and_six_refused():
+    five = "date,-date,status,-status,issued"
+    assert len(sorts(REPORT, (("_sort", five),))[0]) == 5
+    with pytest.raises(BadRequest) as refused:
+        sorts(REPORT, (("_sort", f"{five},-issued"),))
+    assert refused.value.expression == "http._sort"
+
+
+def reference(resource_type, name):
+    row = parameter(resource_type, name)
+    assert row is not None
+    return row
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("_include", "DiagnosticReport:patient", Include(reference(REPORT, "patient"))),
+        ("_include", "DiagnosticReport:subject:Patient", Include(reference(REPORT, "subject"), "Patient")),
+        ("_include", "DiagnosticReport:subject:Practitioner", None),
+        ("_include", "DiagnosticReport:status", None),
+        ("_include", "DiagnosticReport:nonsense", None),
+        ("_include", "ImagingStudy:patient", None),
+        (
+            "_include:iterate",
+            "ImagingStudy:patient",
+            Include(reference("ImagingStudy", "patient"), is_iterated=True),
+        ),
+        ("_revinclude", "Provenance:target", Include(reference("Provenance", "target"), is_back=True)),
+        (
+            "_revinclude",
+            "Provenance:target:DiagnosticReport",
+            Include(reference("Provenance", "target"), is_back=True),
+        ),
+        ("_revinclude", "Provenance:target:Patient", None),
+        ("_revinclude", "ImagingStudy:patient", None),
+    ],
+)
+def test_an_include_names_a_reference_of_the_match_or_to_the_match(name, value, expected):
+    assert include(REPORT, name, value) == expected
+
+
+@pytest.mark.parametrize("name", ["_include", "_revinclude", "_include:iterate"])
+@pytest.mark.parametrize("value", ["*", "DiagnosticReport:*"])
+def test_to_include_everything_is_refused(name, value):
+    with pytest.raises(NotSupported) as refused:
+        include(REPORT, name, value)
+    assert refused.value.expression == f"http.{name}"
+
+
+def test_each_include_that_is_listed_for_a_type_is_offered_for_it():
+    own, back = list(includes_of(REPORT)), list(revincludes_of(REPORT))
+    assert "DiagnosticReport:patient" in own and "Provenance:target" in back
+    assert all(one.startswith("DiagnosticReport:") for one in own)
+    assert all(include(REPORT, "_include", one) for one in own)
+    assert all(include(REPORT, "_revinclude", one) for one in back)
+    assert not set(own) & set(back)

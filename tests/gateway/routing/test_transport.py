@@ -1,0 +1,94 @@
+"""Transports as an operator sees them, and those that others can read or reach."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from gateway.routing import Http, Mllp, Tls
+from gateway.routing.transport import Basic, Bearer, Folder, Transport
+
+CERTIFIED = Tls(client_cert=Path("cert.pem"))
+CHECKED = Tls(client_cert=Path("cert.pem"), ca_file=Path("ca.pem"))
+LISTEN = ("0.0.0.0", 2576)
+
+
+@pytest.mark.parametrize(
+    ("transport", "text"),
+    [
+        (Mllp("ehr.example", 2575), "mllp ehr.example:2575"),
+        (Mllp("::1", 2575, tls=Tls()), "mllp [::1]:2575 over TLS"),
+        (Folder(Path("out")), "file out"),
+        (Http("https://ehr.example/in", tls=Tls()), "http https://ehr.example/in (hoh)"),
+        (Http("http://ehr.example/in", style="plain"), "http http://ehr.example/in (plain)"),
+    ],
+)
+def test_a_transport_is_shown_with_its_address(transport: Transport, text: str) -> None:
+    assert str(transport) == text
+
+
+@pytest.mark.parametrize(
+    ("transport", "is_readable"),
+    [
+        (Mllp("ehr.example", 2575), True),
+        (Mllp("127.0.0.1", 2575), False),
+        (Mllp("ehr.example", 2575, tls=Tls()), False),
+        (Folder(Path("out")), False),
+        (Http("http://ehr.example/in"), True),
+        (Http("http://[::1]/in"), False),
+    ],
+)
+def test_messages_can_be_read_on_the_way_if_they_leave_the_machine_without_tls(
+    transport: Transport, is_readable: bool
+) -> None:
+    assert transport.is_readable_on_the_way is is_readable
+
+
+@pytest.mark.parametrize(
+    ("url", "tls", "host", "port"),
+    [
+        ("https://ehr.example/in", Tls(), "ehr.example", 443),
+        ("http://ehr.example/in", None, "ehr.example", 80),
+        ("http://[2001:db8::1]:8080/in", None, "2001:db8::1", 8080),
+        ("/in", None, "", 80),
+    ],
+)
+def test_a_url_has_a_host_and_a_port(url: str, tls: Tls | None, host: str, port: int) -> None:
+    assert (Http(url, tls=tls).host, Http(url, tls=tls).port) == (host, port)
+
+
+@pytest.mark.parametrize(
+    ("mllp", "is_open"),
+    [
+        (Mllp("h", 1), False),
+        (Mllp("h", 1, ack_listen=("127.0.0.1", 2576)), False),
+        (Mllp("h", 1, ack_listen=LISTEN), True),
+        (Mllp("h", 1, ack_listen=LISTEN, ack_peers=(ip_network("192.0.2.0/24"),)), False),
+        (Mllp("h", 1, ack_listen=LISTEN, tls=Tls(ca_file=Path("ca.pem"))), True),
+        (Mllp("h", 1, ack_listen=LISTEN, tls=CERTIFIED), True),
+        (Mllp("h", 1, ack_listen=LISTEN, tls=CHECKED), False),
+    ],
+)
+def test_a_listener_is_open_to_strangers_unless_peers_or_their_certificates_are_named(
+    mllp: Mllp, is_open: bool
+) -> None:
+    assert mllp.is_open_to_strangers is is_open
+
+
+def test_late_acknowledgements_come_over_tls_only_with_a_certificate_to_show() -> None:
+    assert Mllp("h", 1, tls=CERTIFIED).ack_tls is CERTIFIED
+    assert Mllp("h", 1, tls=Tls()).ack_tls is None
+    assert Mllp("h", 1).ack_tls is None
+
+
+def test_no_secret_is_shown() -> None:
+    shown = repr((Tls(client_key_password="s3cret"), Basic("user", "s3cret"), Bearer("s3cret")))
+    assert "s3cret" not in shown and "user" in shown
+
+
+def test_a_transport_has_its_usual_time_limits() -> None:
+    mllp, http = Mllp("h", 1), Http("http://h/")
+    assert (mllp.connect_timeout, mllp.ack_timeout, mllp.close_after_each) == (10, 30, False)
+    assert (http.connect_timeout, http.ack_timeout, http.style) == (10, 30, "hoh")
