@@ -3,7 +3,6 @@
 https://hl7.org/fhir/R4/patient.html#search, https://hl7.org/fhir/R4/practitioner.html#search,
 https://hl7.org/fhir/R4/practitionerrole.html#search, https://hl7.org/fhir/R4/organization.html#search,
 US Core server CapabilityStatement 6.1.0 and 8.0.0.
-Proved by tests/gateway/index/test_parameters.py and tests/gateway/index/test_found_again.py.
 """
 
 from __future__ import annotations
