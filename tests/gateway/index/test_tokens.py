@@ -76,3 +76,8 @@ def test_a_study_is_found_by_the_number_that_autoscribe_gave_it(written):
 def test_what_is_no_number_of_autoscribe_is_refused_as_one():
     with pytest.raises(BadRequest, match="expected stu-"):
         search("identifier=urn:autoscribe-gateway:study|1.2.3", "ImagingStudy")
+
+
+def test_an_identifier_is_found_by_the_type_of_its_number():
+    assert search("patient.identifier:of-type=urn:t|MR|0043") == {"rep-2"}
+    assert search("patient.identifier:of-type=urn:t|MR|0000") == set()
