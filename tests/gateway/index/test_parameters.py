@@ -180,3 +180,19 @@ def test_every_parameter_of_the_us_core_server_is_in_the_table(package, definiti
         assert row is not None, (kind, name)
         assert row.type == value_type
         assert name in (*US_CORE[kind], *BEYOND.get(kind, ()))
+
+
+@pytest.mark.parametrize(
+    ("name", "modifiers"),
+    [
+        ("subject", {"identifier", "missing"}),
+        ("status", {"not", "missing"}),
+        ("code", {"not", "missing", "text"}),
+        ("identifier", {"not", "missing", "of-type"}),
+        ("date", {"missing"}),
+    ],
+)
+def test_a_parameter_has_the_modifiers_of_its_kind(name, modifiers):
+    row = parameter("DiagnosticReport", name)
+    assert row is not None
+    assert modifiers <= set(row.modifiers)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from fakes.indexed import LOINC, STUDY, UID, V2_0074, search
 
+from gateway.runtime.request_errors import BadRequest
+
 
 @pytest.mark.parametrize(
     ("query", "expected"),
@@ -64,3 +66,18 @@ def test_a_study_is_found_by_its_own_numbers():
     assert search(f"identifier={UID}", "ImagingStudy") == {f"stu-{STUDY}"}
     assert search("identifier=urn:acc|A1", "ImagingStudy") == {f"stu-{STUDY}"}
     assert search("modality:not=CT", "ImagingStudy") == {"stu-4"}
+
+
+@pytest.mark.parametrize("written", [f"stu-{STUDY}", f"stu_{STUDY}", f"urn:autoscribe-gateway:study|stu_{STUDY}"])
+def test_a_study_is_found_by_the_number_that_autoscribe_gave_it(written):
+    assert search(f"identifier={written}", "ImagingStudy") == {f"stu-{STUDY}"}
+
+
+def test_what_is_no_number_of_autoscribe_is_refused_as_one():
+    with pytest.raises(BadRequest, match="expected stu-"):
+        search("identifier=urn:autoscribe-gateway:study|1.2.3", "ImagingStudy")
+
+
+def test_an_identifier_is_found_by_the_type_of_its_number():
+    assert search("patient.identifier:of-type=urn:t|MR|0043") == {"rep-2"}
+    assert search("patient.identifier:of-type=urn:t|MR|0000") == set()

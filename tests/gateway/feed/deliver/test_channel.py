@@ -90,7 +90,7 @@ async def test_no_connection_is_opened_when_the_lease_is_over():
 
 
 def opened(to, late=lambda *_: None, permit=None):
-    return channel(to, late, permit or Permit())
+    return channel(to, HL7V2, late, permit or Permit())
 
 
 async def test_a_destination_gets_the_channel_of_its_transport(tmp_path):
@@ -145,20 +145,20 @@ async def test_a_connection_is_closed_after_each_message_if_the_receiver_wants_i
 async def test_where_a_message_went_and_what_was_heard_is_told_of_each():
     async with MllpReceiver(port=0) as receiver:
         to = opened(destination(receiver.port))
-        assert json.loads(to.where) == {"to": f"mllp 127.0.0.1:{receiver.port}"} and to.heard == b""
+        assert json.loads(to.where) == {"to": f"mllp 127.0.0.1:{receiver.port}"} and to.received == b""
         await to.exchange(head(1))
         assert json.loads(to.where)["peer"] == f"127.0.0.1:{receiver.port}"
-        assert b"MSA|AA|ID1" in to.heard and not to.is_late
+        assert b"MSA|AA|ID1" in to.received and not to.is_late
         await to.close()
         receiver.ack = "none"
         quick = opened(destination(receiver.port, ack_timeout=0.2))
         with pytest.raises(AckTimeout):
             await quick.exchange(head(2))
-        assert quick.heard == b"" and "peer" in json.loads(quick.where)
+        assert quick.received == b"" and "peer" in json.loads(quick.where)
         await quick.close()
     with pytest.raises(ConnectFailed):
         await to.exchange(head(3))
-    assert json.loads(to.where) == {"to": f"mllp 127.0.0.1:{receiver.port}"} and to.heard == b""
+    assert json.loads(to.where) == {"to": f"mllp 127.0.0.1:{receiver.port}"} and to.received == b""
 
 
 async def test_a_message_goes_over_a_new_connection_if_the_receiver_has_closed_the_kept_one():
