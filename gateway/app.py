@@ -1,4 +1,4 @@
-"""Composition root: the only module that assembles the parts of the service.
+"""Composition root: the only module that assembles the parts of the service (store, crawl, feed, FHIR API, loops).
 
 Carries out no clause of a standard: it connects parts, and holds no logic of its own. Decision D46: the loops that work
 and the loop that answers share no connection and no lock.

@@ -1,4 +1,4 @@
-"""`autoscribe-gateway check-config`: list every fault in the settings with file, key and remedy, else the settings.
+"""`autoscribe-gateway check-config`: list every fault in the settings with a remedy; without faults, list the settings.
 
 Carries out no clause of a standard: the settings are the gateway's own.
 """

@@ -1,6 +1,7 @@
-"""`check-config` in the database, if it exists: destination names, and open messages of removed destinations.
+"""Part of `check-config`: check destination names against the database; list messages left for removed destinations.
 
-Carries out no clause of a standard; decision D31. It changes neither the schema nor a name.
+Carries out no clause of a standard; decision D31. Without a database file nothing is checked. A check changes
+neither the schema nor a name.
 Proved by tests/gateway/cli/test_operator.py and tests/gateway/feed/operator/test_debug_lines.py.
 """
 

@@ -1,4 +1,4 @@
-"""`check-config` for destinations: faults that keep them from working, and settings that may surprise.
+"""Part of `check-config`: list faults that keep a destination from working, and destination settings to review.
 
 HL7 v2.5.1 §2.15.9 (MSH), RFC 5280 §4.1.2.5 (validity of certificates); decisions D14, D31, D34. Messages do not repeat
 wrong names and paths, since they may be misplaced secrets.

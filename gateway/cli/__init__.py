@@ -1,1 +1,1 @@
-"""The command line: each command parses its arguments, calls the room that does the work, prints, and exits."""
+"""Command line: each command parses its arguments, calls the package that does the work, prints, and exits."""

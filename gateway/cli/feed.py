@@ -1,4 +1,4 @@
-"""`autoscribe-gateway feed …`: arguments and help of the feed commands; feed/operator implements them.
+"""`autoscribe-gateway feed …`: arguments and help of the HL7 feed commands, which gateway/feed/operator carries out.
 
 Carries out no clause of a standard. Exit codes: 0 done, 1 something is open or refused, 2 bad input.
 """

@@ -1,4 +1,4 @@
-"""`autoscribe-gateway …` (also `python -m gateway …`): arguments and help of the commands.
+"""`autoscribe-gateway …` (also `python -m gateway …`): arguments and help of all commands.
 
 Carries out no clause of a standard. Exit codes: 0 done, 1 faults were found (or nothing to judge), 2 bad input or
 settings.

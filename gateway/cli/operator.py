@@ -1,4 +1,4 @@
-"""Operator commands: one sweep, rerender, migrate, checks, and decisions about identity conflicts.
+"""Carry out operator commands: sync once, map studies again, migrate schema, check setup, decide identity conflicts.
 
 Carries out no clause of a standard; decisions D8, D12, D26. The commands write to the same database as the service,
 which may run meanwhile.

@@ -1,4 +1,4 @@
-"""`feed resume --restored`: replay the feed journal into a database restored from a backup, then resume sending.
+"""`feed resume --restored`: replay the journal of sent messages into a restored database, then resume sending.
 
 Carries out no clause of a standard; decision D38. Each study is ingested from AutoScribe first, so that later messages
 show its current state. If the journal does not tell enough about a lane, the lane is held.

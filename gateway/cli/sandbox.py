@@ -1,4 +1,4 @@
-"""`autoscribe-gateway sandbox …`: run the sandbox, and act in a running one as people act in AutoScribe.
+"""`autoscribe-gateway sandbox …`: run a simulated AutoScribe, and sign, correct or cancel reports there.
 
 Carries out no clause of a standard. Exit codes: 0 done, 2 bad input, or no sandbox that answered.
 """

@@ -1,1 +1,1 @@
-"""Crawl AutoScribe without end, page by page, since it has no change feed; have each stale study ingested."""
+"""Crawl AutoScribe, which has no change feed: list studies without end, and ingest each new or changed study."""

@@ -1,4 +1,4 @@
-"""Read the list of cancelled studies every ten minutes.
+"""List AutoScribe's cancelled studies every ten minutes, and ingest those whose stored copy is out of date.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies?isCancelled=true`; no event says that a study was cancelled (D21, D26).
 """

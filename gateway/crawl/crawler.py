@@ -1,4 +1,4 @@
-"""Run the crawl: three loops side by side without end, or one sweep for an operator who waits for it.
+"""Run the three crawl loops (all studies, unsigned studies, cancelled studies) without end, or a single full pass.
 
 AutoScribe REST API: there is no change feed, so the gateway polls (decision D26).
 """

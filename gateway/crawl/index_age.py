@@ -1,4 +1,4 @@
-"""Read the sweep's progress every second, whichever process runs the sweep.
+"""Read the stored progress of the sweep (pass over all studies) every second, to know the age of the search index.
 
 Carries out no clause of a standard; decision D26.
 """

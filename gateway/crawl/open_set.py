@@ -1,4 +1,4 @@
-"""Poll the studies that are not signed every half minute, and fetch those that have left this open set.
+"""Poll AutoScribe's unsigned studies (the open set) every half minute; ingest each study that changed or left the set.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies?studyReportStatus=`; no event tells of a begun report, an opened
 addendum or a cancelled study, and webhooks can be lost. Decision D26: so a signature is noticed without them.

@@ -1,4 +1,4 @@
-"""Parts that a loop of the crawl works with, and the interface of the ingest, which it must not import.
+"""Dependencies of the crawl loops: client, store, settings, and the interface of the function that ingests a study.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D21, D25, D26.
 Proved by tests/gateway/crawl/test_crawler.py.

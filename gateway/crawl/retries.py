@@ -1,4 +1,4 @@
-"""Studies to try again after a failed ingest: a bounded number, at growing intervals, a few times, kept across crashes.
+"""Queue of studies whose ingest failed: stored, limited in size, and retried a few times at growing intervals.
 
 Carries out no clause of a standard. A study that is given up, or finds no room, is not lost: the store still counts it
 as stale, and the next sweep that lists it has it fetched (decision D26).

@@ -1,4 +1,4 @@
-"""Sweep all studies, page by page, without end: it finds whatever the other loops cannot notice.
+"""Sweep: list all studies of AutoScribe page by page, again and again, to find changes that the other loops miss.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies` has no filter by time and no order, so every page is read. Pages may
 shift while data changes, and a cursor may expire. Decisions D21 (studies that are not listed), D26.

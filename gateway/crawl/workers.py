@@ -1,4 +1,4 @@
-"""Ingest listed studies with a few workers: the lister waits while they are busy, so that memory use stays flat.
+"""Ingest listed studies with a few parallel workers; listing waits while all are busy, so that memory use stays flat.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`, whose elements may differ from the contract one by one; decision D26.
 """

@@ -1,4 +1,4 @@
-"""`autoscribe-gateway demo`: run a report from AutoScribe to FHIR and HL7 v2 on one machine, as a show or a check.
+"""`autoscribe-gateway demo`: run reports from AutoScribe to FHIR and HL7 v2 on one machine, to watch or as a check.
 
 Carries out no clause of a standard: it runs the parts of the other packages.
 Proved by tests/gateway/cli/test_main.py.

@@ -1,4 +1,4 @@
-"""Compare the three forms of one report: AutoScribe's JSON, the FHIR resources, and the ORU^R01 as received.
+"""Compare the three forms of a demo report: AutoScribe's JSON, the FHIR resources, and the ORU^R01 as received.
 
 HL7 v2.5.1 §7.3.1 (ORU^R01) against https://hl7.org/fhir/R4/diagnosticreport.html: ids, patient, status and text.
 """

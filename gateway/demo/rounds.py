@@ -1,4 +1,4 @@
-"""One round of the demo: follow a signed report to FHIR and to the listener's ORU^R01.
+"""Play one round of the demo: follow a signed report to FHIR, and to the ORU^R01 message at the demo's MLLP listener.
 
 HL7 v2.5.1 §2.9.2: the message counts as sent once the feed's ledger has its acknowledgement.
 """

@@ -1,4 +1,4 @@
-"""Format one report in its three forms side by side, for a terminal.
+"""Format a demo report's AutoScribe JSON, FHIR and HL7 v2 as columns side by side, for a terminal.
 
 Carries out no clause of a standard: the output is for a person's screen, never for a log.
 Proved by tests/gateway/cli/test_main.py.

@@ -1,4 +1,4 @@
-"""Start everything the demo needs on one event loop: sandbox upstream, gateway, MLLP listener.
+"""Start the demo's three servers on one event loop: sandbox (a simulated AutoScribe), gateway, MLLP listener.
 
 Carries out no clause of a standard: it only starts parts of the other packages, on loopback.
 """

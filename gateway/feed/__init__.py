@@ -1,1 +1,1 @@
-"""HL7 v2 feed: composes messages from outbox rows and delivers them over MLLP or HTTP; alerts and operators."""
+"""HL7 v2 feed to destinations: composing, delivery over MLLP, HTTP or files, alerts, and operator commands."""

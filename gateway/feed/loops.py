@@ -1,4 +1,4 @@
-"""Loops of the feed in one process: one for each destination, and journal, alerts, retention and settings.
+"""Create the background loops of the feed: a worker for each destination, journal, alerts, retention, settings watch.
 
 Carries out no clause of a standard: it connects parts.
 Proved by tests/faults/test_process_faults.py.

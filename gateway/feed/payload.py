@@ -1,4 +1,4 @@
-"""Interface of a payload: the form of the messages to a destination, known to `gateway/feed/compose` alone.
+"""Interface of a message format (payload): compose messages, read answers, print both. HL7 v2 is the only format.
 
 Carries out no clause of a standard; decisions D7, D32. Delivery, alerts, operators and the store know of a message its
 bytes, its control id (which makes it idempotent), its hash, and the columns of `NewMessage`. Whatever else they need,

@@ -1,1 +1,1 @@
-"""FHIR REST facade: one file per interaction, reading the index and proxying AutoScribe."""
+"""FHIR REST API (facade): one file per interaction, answered from the stored index and from AutoScribe."""

@@ -1,4 +1,4 @@
-"""ASGI application of the gateway: the facade below its base, and FastAPI for all other paths.
+"""ASGI application of the gateway: the FHIR API below `/fhir`, and FastAPI for all other paths.
 
 https://asgi.readthedocs.io/en/latest/specs/main.html.
 Proved by tests/gateway/test_app.py.

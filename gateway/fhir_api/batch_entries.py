@@ -1,4 +1,4 @@
-"""Parse the Bundle of a batch into GET requests of this server; an entry that is not one becomes its error.
+"""Parse the Bundle of a FHIR batch into GET requests to this server; any other entry becomes an error.
 
 https://hl7.org/fhir/R4/bundle.html (`entry.request`), https://hl7.org/fhir/R4/references.html: a URL is relative to
 the base, or absolute and below the base.

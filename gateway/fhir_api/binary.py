@@ -1,4 +1,4 @@
-"""Serve Binary: the PDF of a signed report (stored, or streamed from AutoScribe) and the bytes of its text.
+"""Serve Binary resources: the PDF of a signed report (stored, or streamed from AutoScribe), and the report text.
 
 https://hl7.org/fhir/R4/binary.html#rest, RFC 9110 §13 and §14, decisions D5, D16, D28: a client never sees the
 presigned URL and is never redirected to it. A PDF is streamed, never held whole in memory, even inside a resource.

@@ -1,4 +1,4 @@
-"""OperationDefinition and SearchParameter resources for the operations and parameters that this gateway defines itself.
+"""Serve OperationDefinition and SearchParameter resources for the gateway's own operations and search parameters.
 
 https://hl7.org/fhir/R4/operationdefinition.html, https://hl7.org/fhir/R4/searchparameter.html. A client reads them by
 id or searches them by `url` and `_id`. They have no versions.

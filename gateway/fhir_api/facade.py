@@ -1,4 +1,4 @@
-"""Shared parts of all FHIR interactions (store, upstream, settings), and the FHIR base URL of a request.
+"""Dependencies shared by all FHIR interactions (store, AutoScribe client, settings), and the base URL of a request.
 
 https://hl7.org/fhir/R4/http.html#root: the service base URL.
 Proved by tests/gateway/fhir_api/test_capability.py and tests/contract/test_operations.py.

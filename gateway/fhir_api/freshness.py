@@ -1,4 +1,4 @@
-"""Age of an answer, and the client's wish for a newer one (`Cache-Control`).
+"""Age of a FHIR answer, and the client's demand for newer data in the `Cache-Control` header.
 
 RFC 9111 §5.1 (`Age`) and §5.2.1 (`no-cache`, `max-age` of a request), decision D26: an answer from the index says
 `incomplete` until the first sweep has ended, and whenever the last sweep is too old.

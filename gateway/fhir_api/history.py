@@ -1,4 +1,4 @@
-"""History of one resource: its versions, newest first.
+"""Answer the FHIR history interaction: list the versions of one resource, newest first.
 
 https://hl7.org/fhir/R4/http.html#history: a withdrawal is a version too, not a delete (CONF-0187 to CONF-0192).
 """

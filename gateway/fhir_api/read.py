@@ -1,4 +1,4 @@
-"""The FHIR interactions read and vread.
+"""Answer the FHIR interactions read (current version of a resource) and vread (a given version).
 
 https://hl7.org/fhir/R4/http.html#read, https://hl7.org/fhir/R4/http.html#vread,
 https://hl7.org/fhir/R4/http.html#cread.

@@ -1,4 +1,4 @@
-"""Routes of the facade, built from the tables in `served`; any other path or method gets a 404 or 405 with a reason.
+"""Routes of the FHIR API, built from the tables in `served.py`; other paths and methods get 404 or 405 with a reason.
 
 https://hl7.org/fhir/R4/http.html#summary.
 """

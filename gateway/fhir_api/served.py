@@ -1,4 +1,4 @@
-"""Tables of all resource types and operations of the facade, used by routes, CapabilityStatement and documents.
+"""Tables of the FHIR resource types and operations that are served, for routes, CapabilityStatement and documents.
 
 https://hl7.org/fhir/R4/http.html: the interactions of a RESTful server; https://hl7.org/fhir/R4/operations.html.
 Proved by tests/gateway/fhir_api/test_capability.py.

@@ -1,1 +1,1 @@
-"""Search index, pure: index rows of a resource, and criteria of a search parameter."""
+"""FHIR search index, without I/O: compute index rows of a resource, and match criteria of a search parameter."""

@@ -1,4 +1,4 @@
-"""Criteria: the conditions on index rows that one value of a search parameter stands for.
+"""Types of search criteria: the conditions on index rows that the value of a search parameter is parsed into.
 
 https://hl7.org/fhir/R4/search.html#ptypes. A resource has rows `(key, value)` in `term`, for tokens, references and
 strings, and rows `(key, low, high)` in `moment`, for dates; `key` names the parameter (`gateway.index.keys`).

@@ -1,4 +1,4 @@
-r"""Split a value of a search parameter at its unescaped separators.
+r"""Split a raw search value at commas and bars that have no backslash before them, and remove the backslashes.
 
 https://hl7.org/fhir/R4/search.html#escaping: `\,` `\|` `\$` and `\\` stand for the characters themselves.
 """

@@ -1,4 +1,4 @@
-"""Convert a FHIR date to the interval [low, high) that it covers, in microseconds since 1970 UTC.
+"""Convert a FHIR date to the time interval [low, high) that the date covers, in microseconds since 1970 UTC.
 
 https://hl7.org/fhir/R4/search.html#date, https://hl7.org/fhir/R4/datatypes.html#dateTime. A date covers all of its
 year, month, day, minute, second or fraction. Without an offset it is in the given zone.

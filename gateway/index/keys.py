@@ -1,4 +1,4 @@
-"""Keys of search parameters in the index, and the stored form of terms.
+"""Encode index rows: the numeric key of a search parameter, and texts joined, shortened and normalized for storage.
 
 https://hl7.org/fhir/R4/search.html#token, #string.
 Proved by tests/gateway/index/test_extract.py and tests/gateway/index/test_terms.py.

@@ -1,4 +1,4 @@
-"""Table of the search parameters of every type, one a line, and what each of them finds.
+"""Table of all search parameters of every FHIR resource type, with the elements that each parameter finds.
 
 https://hl7.org/fhir/R4/searchparameter-registry.html, US Core server CapabilityStatement 6.1.0 and 8.0.0, IHE RAD.IMR
 RAD-143 (`basedOn`, `imagingStudy`), decision D30 (`critical`, `addendum`, `study`, `signed`).

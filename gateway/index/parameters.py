@@ -1,4 +1,4 @@
-"""Look up the search parameters of a type, which are rows of `parameter_table`.
+"""Look up the search parameters of a FHIR resource type in the rows of `parameter_table`.
 
 https://hl7.org/fhir/R4/searchparameter-registry.html, https://hl7.org/fhir/R4/search.html#all.
 """

@@ -1,4 +1,4 @@
-"""Parse a search parameter of a request: resolve its name, parse its values into criteria.
+"""Parse name and value of a request's search parameter: modifier, chain, and comma-separated alternatives.
 
 https://hl7.org/fhir/R4/search.html#combining, #modifiers, #chaining, #has, decision D30. Commas separate the
 alternatives of a value. A chain has one step.

@@ -1,4 +1,4 @@
-"""Sort keys: the parameters that `_sort` may name, and the rows or columns with their values.
+"""Sort keys: the parameters that `_sort` may name, and the index rows or columns to sort by.
 
 https://hl7.org/fhir/R4/search.html#sort
 """

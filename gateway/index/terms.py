@@ -1,4 +1,4 @@
-"""Terms of the index, built by the same functions for resources and for searches.
+"""Build index terms (searchable strings) from codes, identifiers and texts, alike for resources and for searches.
 
 https://hl7.org/fhir/R4/search.html#token, https://hl7.org/fhir/R4/search.html#string. A search may match a string from
 the start of any word, so the index has the rest of the string from each word on.

@@ -1,4 +1,4 @@
-"""One value of a search parameter, with the context that its meaning depends on.
+"""Types for search parsing: a parameter's value, and the time zone, current time and base URL to read the value by.
 
 https://hl7.org/fhir/R4/search.html#ptypes
 """

@@ -1,4 +1,4 @@
-"""Parse a value of a search parameter into criteria, by the parameter's type and modifier.
+"""Convert a single search value into match criteria, by the parameter's type (date, string, reference) and modifier.
 
 https://hl7.org/fhir/R4/search.html#reference, #date, #string, #uri, #modifiers.
 """

@@ -1,4 +1,4 @@
-"""Count the facility names, metadata keys, modalities and procedure texts that AutoScribe really has.
+"""Count the facility names, metadata keys, modalities and procedure texts in AutoScribe's studies, for advice.py.
 
 AutoScribe REST API: `snapshotMetadata.facilityName`, `.patientName`, `.procedure`, `Study.modality`, `Study.metadata`;
 decisions D9, D14, D23. Patients are only counted, and only the keys of metadata are kept.

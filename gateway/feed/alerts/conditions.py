@@ -1,7 +1,8 @@
-"""Conditions of the feed that an operator is alerted to, as data; `AlertMonitor` in monitor.py tracks which are new.
+"""Table of the alert conditions of the feed, such as overdue critical results, with a function to detect each.
 
 HL7 v2.5.1 §2.9.2 (a message without an acknowledgement may not have arrived); decisions D13, D31, D32, D37, D38. An
-alert names a destination and studies, and gives counts. It holds nothing about a patient.
+alert names a destination and studies, and gives counts. It holds nothing about a patient. `AlertMonitor` in monitor.py
+tracks which conditions are new.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Decide the news for each alert address: that an alert begins, grows, ends, or stays unacknowledged.
+"""Decide which alert news to post to each webhook address: an alert begins, grows, ends, or stays unacknowledged.
 
 Carries out no clause of a standard; decision D38. Each change of state is posted once; an alert grows only with a new
 case. The news holds codes, counts, instants and study ids, and nothing about a patient.

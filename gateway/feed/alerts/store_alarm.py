@@ -1,4 +1,4 @@
-"""Alert that the store takes no writes, and that it does again, without using the store itself.
+"""Alert operators when the database cannot be written, and when writes work again, without using the database.
 
 Carries out no clause of a standard; decision D38. Each process reports its own view. The alerts already posted are kept
 in memory only.

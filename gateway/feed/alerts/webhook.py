@@ -1,4 +1,4 @@
-"""Post alerts to the site's addresses, signed where a key is configured.
+"""Post alerts to the webhook addresses in the settings, signed if a key is configured.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md (headers, signature scheme).
 """

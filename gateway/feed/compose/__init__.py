@@ -1,1 +1,1 @@
-"""Compose messages: turn the outbox rows of a study into the bytes for a destination."""
+"""Compose messages: turn a study's outbox rows (report events to send to a destination) into message bytes."""

@@ -1,4 +1,4 @@
-"""Compose the messages of one study from its waiting outbox rows, in order, and settle each row. Pure.
+"""Compose the HL7 v2 messages for a study's waiting outbox rows (queued events), and set each row's new state. Pure.
 
 HL7 v2.5.1 §7.3.1 (ORU^R01), §2.15.9.10 (MSH-10); decisions D13, D18, D19, D21, D34. A message that breaks a rule of its
 receiver is not sent: it is kept as a dead letter whose reason is the rule.

@@ -1,4 +1,4 @@
-"""Detect outbox rows that may have been sent before a database restore, where no journal tells. Pure.
+"""Detect outbox rows whose message may have been sent before a database restore, with no journal to tell. Pure.
 
 Carries out no clause of a standard; decision D38.
 """

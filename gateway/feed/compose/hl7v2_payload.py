@@ -1,4 +1,4 @@
-"""HL7 v2 as the payload of the feed: content type, acknowledgements, and what operators are shown of a message.
+"""HL7 v2 as a message format of the feed: composing, content types, acknowledgements, and printing for operators.
 
 HL7 v2.5.1 §2.9.2 and §2.9.3 (acknowledgements), tables 0008, 0155 and 0357;
 https://hapifhir.github.io/hapi-hl7v2/hapi-hl7overhttp/specification.html §2 (Content-Type).

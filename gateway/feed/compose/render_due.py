@@ -1,4 +1,4 @@
-"""Compose the messages that are due, all waiting rows of a study at once; the stored bytes never change.
+"""Compose and store the messages of each study with due outbox rows (queued events); stored bytes never change.
 
 Carries out no clause of a standard; decisions D7, D13, D18, D28, D31, D34. This module reads and writes the store; the
 kind of payload decides the messages (for HL7 v2: gateway/feed/compose/compose.py).

@@ -1,4 +1,4 @@
-"""Withdrawals under the old patient that must precede the messages of a moved report. Pure.
+"""Build withdrawals under the old patient, to send before the messages of a report that moved to another patient. Pure.
 
 HL7 v2.5.1 tables 0123 and 0085 (`C`, `W`), decision D13. If other reports of the old patient stand under the number,
 they are sent again without the moved one. If none does, the study is withdrawn as it was.

@@ -1,1 +1,1 @@
-"""Deliver messages to destinations: leases, lookahead, sending, results, the circuit breaker, the journal."""
+"""Deliver messages to destinations: lease (right to send), read-ahead, sending, results, circuit breaker, journal."""

@@ -1,4 +1,4 @@
-"""Listener for application acknowledgements that a receiver sends over connections it opens itself.
+"""Listener for application acknowledgements that a receiver sends later, over connections opened by the receiver.
 
 HL7 v2.5.1 §2.9.3 (enhanced mode), table 0155, over HL7 Transport Specification: MLLP, Release 1; decision D32. An
 acknowledgement is answered after it was stored, and only if it asks for an answer. If it cannot be stored yet, the

@@ -1,4 +1,4 @@
-"""Meaning of an acknowledgement at a destination, from its code, error codes and text, as data.
+"""Decide from an acknowledgement's code, errors and text: message delivered, sent again, stopped for review, given up.
 
 HL7 v2.5.1 §2.9.2.2 (AE: the content is at fault, do not send it unchanged; AR: nothing to do with the content, it may
 be accepted later), tables 0008 and 0357; decision D32. A switch serves receivers that swap the two, and each

@@ -1,4 +1,4 @@
-"""Circuit breaker of a destination: while it is open, one message at a time is sent as a probe.
+"""Circuit breaker of a destination that refuses everything for now (AR): send only single probes until recovery.
 
 HL7 v2.5.1 §2.9.2.2 (AR: it may be accepted later); decision D32. A receiver that refuses everything for now is not sent
 every message over and over, and recovery needs no operator. A probe is a waiting message: same bytes, same control id.

@@ -1,4 +1,4 @@
-"""Count the delivery results of one destination; open its circuit breaker or pause it if it refuses everything.
+"""Act on delivery results: update metrics; open the circuit breaker or pause sending, as refusal_count.py decides.
 
 HL7 v2.5.1 §2.9.2; decision D32. Immediate answers and late ones are counted apart, each by its own `DeliveryResults`: a
 receiver's interface may accept everything while its application refuses everything.

@@ -1,4 +1,4 @@
-"""Channel that posts messages over HTTP: HL7 over HTTP, answered by an acknowledgement, or plain, by a status.
+"""Channel that posts messages over HTTP, answered by an HL7 acknowledgement or by a plain HTTP status.
 
 https://hapifhir.github.io/hapi-hl7v2/hapi-hl7overhttp/specification.html §2 (request), §3 (response); RFC 9110 §15. A
 status without an acknowledgement is read as one: AR if the server may accept the message later, AE if the message is at

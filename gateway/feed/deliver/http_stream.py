@@ -1,4 +1,4 @@
-"""HTTP client connections that write only while a permit stands.
+"""HTTP client connections that stop writing when the permit (this process's right to send) ends.
 
 https://www.encode.io/httpcore/network-backends/; RFC 9112 §8 (a request with an incomplete body is not processed);
 decision D33. The permit is checked in the step that hands bytes to the network; large requests go in parts.

@@ -1,4 +1,4 @@
-"""Format of the feed journal: a record of the messages sent, kept outside the database in case that is lost.
+"""Format of the feed journal: a record of sent messages outside the database, used after an old backup is restored.
 
 Carries out no clause of a standard; decision D38. This module is pure; `journal_file` handles the files. Each line has
 its own checksum, so that a torn line spoils no other. Lines hold ids, codes, counts and digests only. A number that may

@@ -1,4 +1,4 @@
-"""Files of a feed journal: the current one and the one before it, readable by their owner only.
+"""Files of the feed journal (record of sent messages): lock, append, rotate and read; private to the file owner.
 
 https://man7.org/linux/man-pages/man2/fsync.2.html (written data survives a crash); decision D38. Several processes may
 share a folder: each locks the first journal that is free.

@@ -1,4 +1,4 @@
-"""Write the feed journal every second, and detect by it that the database is older than the messages sent.
+"""Write the journal of sent messages every second; detect from the journal that an old database was restored.
 
 Carries out no clause of a standard; decision D38. An entry is written only after its commit. A database that lacks the
 entry was therefore restored from a backup: every destination is paused until an operator decides. If the journal cannot

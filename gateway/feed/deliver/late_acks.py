@@ -1,4 +1,4 @@
-"""Late acknowledgements: application ACKs that follow the commit ACK, and ACKs that match no message.
+"""Store late acknowledgements: application ACKs that follow a commit ACK; ACKs that match no message are logged.
 
 HL7 v2.5.1 §2.9.3 (enhanced mode); decision D32. An application ACK is matched by control id to a committed message that
 awaits it, also after a restart or over another connection. One that matches no message is logged and changes nothing.

@@ -1,4 +1,4 @@
-"""Guard of a lease: renews it, and limits by this process's own clock how long it may send.
+"""Renew the lease (right to send to a destination), and stop this process from sending before the lease expires.
 
 Carries out no clause of a standard; decision D33. A fence keeps a process that was suspended from writing to the store.
 Only its own clock, which runs on while it is suspended, keeps it from writing to a socket (gateway/mllp/permit.py).

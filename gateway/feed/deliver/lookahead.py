@@ -1,4 +1,4 @@
-"""Lookahead: messages that may be sent now, in order, read ahead of the sender into memory.
+"""Lookahead: in-memory queue of the next messages that may be sent to a destination, read from the database in order.
 
 Carries out no clause of a standard; decision D32: one message of a lane is in hand at a time, the others wait behind
 it. While the circuit breaker is open, the lookahead holds only the occasional probe.

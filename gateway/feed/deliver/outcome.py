@@ -1,4 +1,4 @@
-"""Results of messages that were in hand: from an acknowledgement or a failure to the state that is stored.
+"""Convert an acknowledgement or a send failure into the result to store: delivered, retry, stopped, in doubt, given up.
 
 HL7 v2.5.1 §2.9.2; decision D32. If nothing was written, the message is tried again without counting an attempt. If it
 was written without a usable answer, it is in doubt: the same bytes go again with the same control id, until the lane is

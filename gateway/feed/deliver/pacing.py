@@ -1,4 +1,4 @@
-"""Pace of sending: the least gap between messages, the most messages in a second, and quiet hours.
+"""Pace of sending to a destination: minimum gap between messages, maximum rate, and quiet hours.
 
 Carries out no clause of a standard: the receiver's profile sets the limits (D34).
 """

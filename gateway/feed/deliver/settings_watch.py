@@ -1,4 +1,4 @@
-"""Watch for settings of this process that differ from those in force; disable destinations that the settings disable.
+"""Alert if destination settings differ between this process and the database; save that a destination was disabled.
 
 Carries out no clause of a standard; decision D37. A process whose settings differ from those of the lease holder raises
 an alert and decides nothing: it ingests by the settings in force.

@@ -1,4 +1,4 @@
-"""Results that could not be stored under the lease their messages were sent by, kept until they can be.
+"""Keep delivery results that could not be stored (database down, lease lost) in memory, and store them later.
 
 HL7 v2.5.1 §2.9.2; decision D33. An acknowledgement counts whoever holds the lease now, and so does a message that may
 have been written too late. Any other result counts only if no other process held the lease since.

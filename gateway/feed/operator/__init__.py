@@ -1,1 +1,4 @@
-"""Operator commands of the feed: `autoscribe-gateway feed …`, one file for each command (D8, D31, D35)."""
+"""Operator commands of the HL7 feed: `autoscribe-gateway feed …` and `explain`, one file for each command.
+
+Decisions D8, D31, D35.
+"""

@@ -1,4 +1,4 @@
-"""Arguments of the feed commands: destinations by name, studies and reports by id, spans of time.
+"""Parse and check the arguments of the feed commands: destination names, study and report ids, spans of time.
 
 Carries out no clause of a standard; instants are read by `gateway.feed.operator.typed_instant`.
 Proved by tests/gateway/cli/test_feed.py.

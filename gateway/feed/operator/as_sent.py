@@ -1,4 +1,4 @@
-"""`feed replay --as-sent`: send messages again with the same content, but a new MSH-10.
+"""`feed replay --as-sent`: send stored messages again with the same content, but a new MSH-10.
 
 HL7 v2.5.1 §2.15.9.10 (MSH-10 Message Control ID); decision D35. A message is refused if a newer one was sent under the
 same filler order number, unless forced. A message is always refused if it breaks a rule of the receiver, or has a

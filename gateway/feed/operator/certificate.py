@@ -1,4 +1,4 @@
-"""`feed certificate`: reconcile every signed report, from a fresh AutoScribe listing, with its delivery.
+"""`feed certificate`: for every report signed in AutoScribe, state if each destination received the report, or why not.
 
 Carries out no clause of a standard; decision D31. It holds for the instant that it names. It is `incomplete` if the
 listing is, `open` if any report is still to be delivered, and `certified` otherwise.

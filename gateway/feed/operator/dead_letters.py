@@ -1,4 +1,4 @@
-"""`feed dead-letters`: list the messages given up, with the reason and the rule behind it; nothing about a patient.
+"""`feed dead-letters`: list the messages given up for good, each with reason and rule, without patient data.
 
 Carries out no clause of a standard; decisions D9, D32, D34.
 Proved by tests/gateway/cli/test_feed.py.

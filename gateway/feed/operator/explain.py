@@ -1,4 +1,4 @@
-"""`explain`: show why a field of a report has its value, and its value in each version sent.
+"""`explain`: show where the value of a report's field comes from, and the value in each version sent.
 
 https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decisions D6, D39. The output holds patient data. Each use is
 therefore recorded in the audit, by ids only, before anything is shown.

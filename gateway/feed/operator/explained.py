@@ -1,4 +1,4 @@
-"""Explain each field of a report: its value, the rule that makes it, and the leaves and settings that change it.
+"""Trace each field of a report's HL7 v2 and FHIR output to a mapping rule, AutoScribe JSON values and settings.
 
 https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decisions D6, D39. Pure: it traces the stored study, and reads
 or records nothing.

@@ -1,4 +1,4 @@
-"""Lines that `explain` prints for a person: value, rule, source, settings, and the values sent before.
+"""Format the output of `explain` for a person: value, rule, source, settings, and the values sent before.
 
 https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decision D39.
 Proved by tests/gateway/feed/operator/test_explain.py.

@@ -1,4 +1,4 @@
-"""`feed pause` and `feed resume`: stop and restart sending to a destination, and release held studies.
+"""`feed pause`, `feed resume`: stop and restart sending to a destination; release studies stopped for a decision.
 
 Carries out no clause of a standard; decisions D13, D32. Messages of a paused destination are composed and queued.
 Proved by tests/gateway/cli/test_feed.py and tests/gateway/cli/test_restored.py.

@@ -1,4 +1,4 @@
-"""`feed plan` and `feed apply`: show what changed settings would send or stop of earlier reports, and apply it.
+"""`feed plan`, `feed apply`: show which earlier reports changed settings would send or stop, then carry that out.
 
 Carries out no clause of a standard; decision D37. Prints counts and codes, nothing about a patient.
 """

@@ -1,4 +1,4 @@
-"""Preview of what a command would send: a count, and a question on a terminal.
+"""Show an operator how many messages a command would send, and ask for consent on the terminal.
 
 Carries out no clause of a standard; decision D37. A script cannot be asked and passes `--yes`.
 """

@@ -1,4 +1,4 @@
-"""State of one signed report at one destination: exactly one of the kinds below. Pure.
+"""Compute the delivery state of a signed report at a destination, such as accepted, queued or dead letter. Pure.
 
 HL7 v2.5.1 §2.9.2, table 0008 (AA and CA); decisions D31, D32, D37. The state follows the latest change that the
 destination must know: its outbox row, and the worst state among the messages composed from that row.

@@ -1,4 +1,4 @@
-"""`feed retire`: close what is open for a destination that was removed from the settings, and keep the reason.
+"""`feed retire`: close everything unsent for a destination removed from the settings, and record the reason.
 
 Carries out no clause of a standard; decision D31. Nothing is sent, and nothing is deleted.
 """

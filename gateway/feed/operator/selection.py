@@ -1,4 +1,4 @@
-"""Selection of the studies to send again: one study, one report's, those signed in a span, or those of dead letters.
+"""Select the studies to send again: by study id, report id, signing time, dead letters, or missing reports.
 
 Carries out no clause of a standard; decision D35.
 Proved by tests/gateway/cli/test_feed.py.

@@ -1,4 +1,4 @@
-"""`feed show`: show messages as sent, each attempt with its answer, and the changes since the message before.
+"""`feed show`: show sent messages, each attempt with the answer, and the changes since the previous message.
 
 HL7 v2.5.1 §2.15.8 (MSA), §2.15.5 (ERR); decision D39. The output holds patient data. Each use is therefore recorded in
 the audit, by ids only, before anything is shown. The search text is never logged.

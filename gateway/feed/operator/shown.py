@@ -1,4 +1,4 @@
-"""Lines that `feed show` prints for a person: the message, its attempts, and the fields that changed.
+"""Format the output of `feed show` for a person: the message, its attempts, and the fields that changed.
 
 HL7 v2.5.1 §2.15.8 (MSA), §2.15.5 (ERR); decision D39.
 Proved by tests/gateway/feed/operator/test_show.py.

@@ -1,4 +1,4 @@
-"""`feed status`: show the state of each destination in ids, codes, counts and ages; nothing about a patient.
+"""`feed status`: show queue, lease, faults and alerts of each destination in codes and counts, without patient data.
 
 Carries out no clause of a standard; decisions D9, D31-D33, D37.
 """

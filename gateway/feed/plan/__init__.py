@@ -1,1 +1,1 @@
-"""Plan the effect of a destination's changed settings on reports that were signed before."""
+"""Plan how changed settings of a destination affect reports signed before the change: to send, stop or send again."""

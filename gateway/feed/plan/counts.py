@@ -1,4 +1,4 @@
-"""Counts of a plan: the reports that a change of settings adds, stops, and sends again.
+"""Count the reports in a plan (the effect of changed settings): reports to send, to stop, and to send again.
 
 Carries out no clause of a standard; decision D37. gateway/feed/plan/planning.py makes plans, and applies them.
 Proved by tests/contract/test_planning.py.

@@ -1,1 +1,1 @@
-"""HTTP below FHIR: headers, formats, bodies, byte ranges, bundles, and OperationOutcomes."""
+"""HTTP layer of the FHIR API: headers, formats, bodies, byte ranges, bundles, and OperationOutcomes."""

@@ -1,4 +1,4 @@
-"""Compress JSON and XML answers with gzip if they are large enough; pass everything else on untouched.
+"""Compress large JSON and XML answers with gzip; pass everything else on untouched.
 
 RFC 9110 §8.4, §12.5.3 (Accept-Encoding) and §12.5.5 (Vary).
 """

@@ -1,4 +1,4 @@
-"""Refuse requests whose Host header does not name this gateway, against DNS rebinding.
+"""Refuse requests whose Host header does not name this gateway, to prevent DNS rebinding.
 
 RFC 9110 §7.2 (Host) and §15.5.20 (421), RFC 9112 §3.2 (not exactly one Host: 400). Without authentication, this check
 alone keeps a web page of another site from reading the gateway.

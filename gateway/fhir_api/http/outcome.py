@@ -1,4 +1,4 @@
-"""Turn every error into an OperationOutcome, without request data and without texts of foreign exceptions.
+"""Turn every error into an OperationOutcome, without request data and without the text of unexpected exceptions.
 
 https://hl7.org/fhir/R4/operationoutcome.html, https://hl7.org/fhir/R4/http.html#Status-Codes.
 """

@@ -1,4 +1,4 @@
-"""Elements of the FHIR types that the facade serves: their order, their types, and which of them are in the summary.
+"""Look up R4's elements of the served FHIR types: order, type, and if an element belongs to the summary.
 
 From the structure definitions of R4, https://hl7.org/fhir/R4/profiles-resources.html and
 https://hl7.org/fhir/R4/profiles-types.html, as the library `fhir.resources` holds them.

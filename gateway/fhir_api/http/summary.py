@@ -1,4 +1,4 @@
-"""Reduce a resource to what `_summary` or `_elements` asks for, tagged SUBSETTED, with all its modifier elements.
+"""Reduce a resource to the elements that `_summary` or `_elements` selects, plus modifier elements; tag SUBSETTED.
 
 https://hl7.org/fhir/R4/search.html#summary and #elements. The structure definitions of R4 4.0.1 say which elements are
 in the summary (Σ), mandatory, or modifiers. Modifier elements are always kept, for safety.

@@ -1,4 +1,4 @@
-"""Working example values for the OpenAPI document: codes, and ids that the index holds now.
+"""Working example values for the OpenAPI document: codes, and ids of resources that are in the index now.
 
 https://spec.openapis.org/oas/v3.1.1.html#parameter-object (`example`). The examples hold no name, number, date or text
 of a patient (D9): ids are opaque.

@@ -1,4 +1,4 @@
-"""OpenAPI path items for all paths of the FHIR facade.
+"""OpenAPI path items (methods, parameters, examples) for all paths of the FHIR API.
 
 https://spec.openapis.org/oas/v3.1.1.html#path-item-object, https://hl7.org/fhir/R4/http.html. `x-examples` lists
 requests that work as they are, as paths below the server.

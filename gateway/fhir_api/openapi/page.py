@@ -1,4 +1,4 @@
-"""Render the OpenAPI document as one HTML page: no script, nothing external, examples as links.
+"""Render the OpenAPI document as one HTML page, without scripts or external files, with examples as links.
 
 https://html.spec.whatwg.org/multipage/, https://www.w3.org/TR/CSP3/: the policy allows the style by its hash only.
 """

@@ -1,4 +1,4 @@
-"""Routes of `/openapi.json` and `/docs`.
+"""HTTP routes of `/openapi.json` and `/docs`, the OpenAPI description for programs and for people.
 
 https://spec.openapis.org/oas/v3.1.1.html#openapi-description-structure.
 """

@@ -1,1 +1,1 @@
-"""FHIR operations: `$addendum`, `$validate`, `$everything`, `$docref`, `$trace`, `$hl7v2`."""
+"""FHIR operations: `$addendum`, `$cancel-addendum`, `$validate`, `$everything`, `$docref`, `$trace`, `$hl7v2`."""

@@ -1,4 +1,4 @@
-"""Steps of `$addendum` and `$cancel-addendum`: check the study, POST to AutoScribe, find the outcome in the study.
+"""Steps of `$addendum` and `$cancel-addendum`: check the study, POST to AutoScribe, find the result in the study.
 
 AutoScribe REST API: `POST /reports/{reportId}/addendum` and `/cancel-addendum`. Neither answer names the addendum, and
 the API does not say which id `/cancel-addendum` takes (decision D27).

@@ -1,4 +1,4 @@
-"""`DiagnosticReport/[id]/$hl7v2`: preview the messages that a report causes for a receiver, from the stored study.
+"""`DiagnosticReport/[id]/$hl7v2`: preview the HL7 v2 messages that a receiver would get for a stored report.
 
 HL7 v2.5.1 §7.3.1 (ORU^R01), decisions D6, D34, D39. The preview assumes that nothing was sent to the receiver before.
 It queues, sends and records nothing, and its MSH-10 is never one of the feed. A FHIR answer has every message with its

@@ -1,4 +1,4 @@
-r"""Inputs of an operation, from the query string and from a Parameters resource in the body.
+r"""Parse the inputs of a FHIR operation from the query string and from a Parameters resource in the body.
 
 https://hl7.org/fhir/R4/operations.html#request. An unknown name is refused, since ignoring it would answer another
 question. A Coding becomes `system|code`, escaped as in a search.

@@ -1,4 +1,4 @@
-"""Run an operation on a DiagnosticReport at most once for an idempotency key, and read its outcome back.
+"""Run `$addendum` or `$cancel-addendum` at most once per idempotency key, and read the result from AutoScribe.
 
 https://hl7.org/fhir/R4/operations.html#executing, https://hl7.org/fhir/R4/http.html#Status-Codes.
 AutoScribe has no idempotency: a POST that may have arrived is looked for in the study, never sent again.

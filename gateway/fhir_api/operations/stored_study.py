@@ -1,4 +1,4 @@
-"""Load the stored study of a DiagnosticReport, for operations that map it on demand.
+"""Load the stored study of a DiagnosticReport, for operations that map the study on demand.
 
 AutoScribe REST API: the last answers of `GET /v1/autoScribe/studies/{studyId}`, `/reports` and `/users/{userId}`.
 Proved by tests/gateway/fhir_api/operations/test_hl7v2.py.

@@ -1,4 +1,4 @@
-"""`DiagnosticReport/[id]/$trace`: measure on the stored study where each field of a report goes in FHIR and HL7 v2.
+"""`DiagnosticReport/[id]/$trace`: show where each AutoScribe field of a stored report goes in FHIR and HL7 v2.
 
 https://hl7.org/fhir/R4/operations.html#response (Parameters), decision D6. The answer shows places of fields, never
 their values. Only one trace runs at a time, since it takes a second or more of CPU time.

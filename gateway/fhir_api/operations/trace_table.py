@@ -1,4 +1,4 @@
-"""Trace of a study as a text table: one row per source field, with its places in FHIR and in HL7 v2.
+"""Format the trace of a study as a text table: each AutoScribe field with its places in FHIR and in HL7 v2.
 
 Carries out no clause of a standard: it is the output of `convert --to trace` (decision D6).
 """

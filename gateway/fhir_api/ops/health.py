@@ -1,4 +1,4 @@
-"""Readiness of the gateway as a JSON object: store, completeness and age of the index, AutoScribe.
+"""Answer of `/readyz` as JSON: state of the database, completeness and age of the index, AutoScribe reachable.
 
 Carries out no clause of a standard: the fields are the gateway's own. They hold no id and no patient data.
 """

@@ -1,4 +1,4 @@
-"""Reachability of AutoScribe: True if it answered the last request.
+"""Record if AutoScribe answered the last request of this process, for `/readyz` and the metrics.
 
 Carries out no clause of a standard: `/readyz` shows it, but does not depend on it.
 """

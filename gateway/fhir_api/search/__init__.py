@@ -1,1 +1,1 @@
-"""FHIR search: reading a query, running it, paging, includes, and warnings."""
+"""FHIR search: parse the query, run the search, page through the matches, add includes and warnings."""

@@ -1,4 +1,4 @@
-"""Search of a resource type by GET or POST, answered from the index after AutoScribe is asked for missing studies.
+"""Answer a FHIR search (GET or POST) from the index, after fetching missing studies that the query names.
 
 https://hl7.org/fhir/R4/http.html#search, https://hl7.org/fhir/R4/search.html, decisions D26 and D30.
 """

@@ -1,4 +1,4 @@
-"""Before a search: ask AutoScribe for studies and reports that the query names, if they are unknown or too old.
+"""Before a search, fetch from AutoScribe the studies and reports that the query names, if unknown or too old here.
 
 RFC 9111 §5.2.1 (`no-cache`, `max-age` of a request), decisions D25 and D26.
 """

@@ -1,4 +1,4 @@
-"""Page tokens: the encrypted position of a search, readable only by a gateway with the same site key.
+"""Page tokens in search links: the position in the results, encrypted with a key derived from the site key.
 
 https://hl7.org/fhir/R4/http.html#paging: links are opaque to clients, and hold no PHI (D9). AES-256-GCM (NIST SP
 800-38D), RFC 4648 §5 without padding. The resource type and the caller's scope are authenticated with the token as

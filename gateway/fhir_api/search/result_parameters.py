@@ -1,4 +1,4 @@
-"""Result parameters of a search: page size, order, includes, totals and format; they match nothing themselves.
+"""Search parameters that shape the result and match nothing: page size, order, includes, totals and format.
 
 https://hl7.org/fhir/R4/search.html#modifyingresults, decision D30.
 """

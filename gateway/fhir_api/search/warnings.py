@@ -1,4 +1,4 @@
-"""Warnings of a search: incomplete index, suppressed resources, identity conflicts, mapping issues.
+"""Warnings in a search answer: incomplete index, suppressed resources, identity conflicts, mapping issues.
 
 https://hl7.org/fhir/R4/search.html#Warnings, decisions D2, D4, D12, D26, D43. Many clients treat every entry as a
 match. So an issue that does not change how the answer is read, such as a mapping issue, is shown with `_explain` only.
