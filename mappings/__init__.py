@@ -1,4 +1,4 @@
-"""Reports as AutoScribe says them, turned into FHIR R4 and HL7 v2: the same input gives the same bytes.
+"""Map AutoScribe's reports to FHIR R4 resources and HL7 v2 messages: the same input gives the same bytes.
 
 Carries out no clause itself. Its three entry points are `decode`, `to_fhir` and `to_oru`. Each is imported on first use
 (PEP 562): a command that only reads settings loads no mapping.

@@ -1,4 +1,4 @@
-"""Code systems and code tables of the standards, with the number of the table above each.
+"""Code systems and code tables of HL7, FHIR, LOINC and DICOM that the mappings use.
 
 HL7 v2.5.1 Appendix A, https://hl7.org/fhir/R4/terminologies-systems.html, LOINC, DICOM PS3.16 CID 29.
 """

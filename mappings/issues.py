@@ -1,4 +1,4 @@
-"""Issues of a mapping, and errors of input and settings: reported, never guessed away.
+"""Classes for mapping issues (values that could not be mapped unchanged), and for errors in input and settings.
 
 Carries out no clause of a standard; the shape follows OperationOutcome.issue (https://hl7.org/fhir/R4/operationoutcome.html).
 """

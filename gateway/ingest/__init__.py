@@ -1,4 +1,4 @@
-"""Ingest one study: fetch it whole, map it, compare it with what is stored, and write it in one transaction.
+"""Ingest a study from AutoScribe: fetch, map to FHIR, compare with the stored study, and write in one transaction.
 
 Carries out no clause of a standard; decisions D2, D7, D20, D25. `Pipeline` is imported at its first use (PEP 562): a
 command that only needs plans loads no mapping.

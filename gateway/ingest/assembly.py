@@ -1,4 +1,4 @@
-"""Build what the service and the commands share: the store, opened and checked, and the pipeline.
+"""Open and check the database, and build the ingest pipeline, for the service and for the commands.
 
 Carries out no clause of a standard: it connects parts, and decides nothing.
 """

@@ -1,4 +1,4 @@
-"""Run the requests of commands and webhooks to the service: ingest stored studies again.
+"""Carry out requests that commands and webhooks leave in the database: ingest a stored study again.
 
 Carries out no clause of a standard; decision D8: control rows are read within a second.
 """

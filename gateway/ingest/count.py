@@ -1,4 +1,4 @@
-"""Count the result of an ingest: versions, issues, and the delay from signature to queue.
+"""Record metrics of each ingested study: resource versions, mapping issues, and delay from signature to queue.
 
 Carries out no clause of a standard; decision D26: without webhooks, a signature on a study known to be open is queued
 within 60 seconds.

@@ -1,4 +1,4 @@
-"""Delete old rows that are finished: processed webhooks and commands' requests.
+"""Delete finished rows from the database after some time: processed webhooks, and requests of commands.
 
 Carries out no clause of a standard: how long the rows are kept is the project's own choice.
 Proved by tests/contract/test_tidying.py.

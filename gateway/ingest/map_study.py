@@ -1,4 +1,4 @@
-"""Map one study: decode the fetched JSON, compare it with the stored study, and map it to FHIR. Pure.
+"""Map one fetched study: decode AutoScribe's JSON, compare with the stored study, and map to FHIR. No I/O.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports`, `/users/{userId}`; decisions D2, D7, D12, D20.
 Proved by tests/contract/test_patients.py.

@@ -1,4 +1,4 @@
-"""PDF queue: fetches wanted PDFs, stores them, and has their studies ingested again.
+"""Queue of report PDFs: fetch each wanted PDF from AutoScribe, store the bytes, and ingest the study again.
 
 AutoScribe REST API: `GET /v1/autoScribe/reports/pdf`; decision D28. Only the bytes of a PDF are stored. Its link is a
 secret, and appears in no row, log line or metric.

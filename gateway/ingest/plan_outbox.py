@@ -1,7 +1,7 @@
-"""Plan the outbox rows of a study: what each destination is owed, decided with the study (D7).
+"""Plan the outbox rows of a study: a row for each event (signed, corrected, …) and each destination concerned.
 
-HL7 v2.5.1 table 0123 (why a result is sent); decisions D20, D28, D31, D37. A message with the PDF waits for it, except
-for a critical result. A draft waits until it has not changed for a while (D16).
+HL7 v2.5.1 table 0123 (why a result is sent); decisions D7, D20, D28, D31, D37. A message with the PDF waits for it,
+except for a critical result. A draft waits until it has not changed for a while (D16).
 Proved by tests/contract/test_planning.py.
 """
 

@@ -1,4 +1,4 @@
-"""Map a single user to the Practitioner that a report signed by that user refers to.
+"""Map one AutoScribe user to the FHIR Practitioner that reports signed by that user refer to.
 
 AutoScribe REST API: `GET /v1/autoScribe/users/{userId}`; https://hl7.org/fhir/R4/practitioner.html.
 """

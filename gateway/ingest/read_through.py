@@ -1,4 +1,4 @@
-"""Read a study from AutoScribe at once: fetch it whole, and ingest it.
+"""Fetch a study, report or user from AutoScribe at once when a FHIR client asks; a study is ingested whole.
 
 AutoScribe REST API: no call returns one report's metadata, so a report is read by its text's study, then that study's
 reports. Decision D25: the unit is the study, whatever was asked for.

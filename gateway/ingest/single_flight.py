@@ -1,4 +1,4 @@
-"""Run one piece of work at a time for each key: callers that ask while it is under way share its result.
+"""Run one piece of work at a time for each key; callers who ask during that time share the result.
 
 Carries out no clause of a standard: fifty readers of one study cause one request to AutoScribe.
 """

@@ -1,4 +1,4 @@
-"""Read the users of a study's reports together, and cache them for a short while.
+"""Read the AutoScribe users who created or signed a study's reports, and cache these users for a short while.
 
 AutoScribe REST API: `GET /v1/autoScribe/users/{userId}`; a user whose access was revoked is not found, which is normal.
 """

@@ -1,4 +1,4 @@
-"""Decide which verdicts of an operator count: those whose persons are still described as when judged.
+"""Apply an operator's verdict on two patients (same person, or not) only while both are described as when judged.
 
 Carries out no clause of a standard; decision D12. Persons are kept as digests under the site key, never by name.
 """

@@ -1,1 +1,1 @@
-"""MLLP over TCP and TLS, and nothing else: for the feed, and for the receivers of the sandbox."""
+"""MLLP protocol over TCP and TLS, for sending HL7 v2 messages and for the sandbox's receivers."""

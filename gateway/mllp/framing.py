@@ -1,4 +1,4 @@
-"""MLLP framing without sockets: decodes bytes to frames and framing errors, and encodes frames.
+"""MLLP framing without sockets: decode bytes into frames or framing errors, and encode frames.
 
 HL7 Transport Specification: MLLP, Release 1, "HL7 Content Block"
 (https://www.hl7.org/documentcenter/public/wg/inm/mllp_transport_specification.PDF): a block is VT, content, FS, CR, and

@@ -1,4 +1,4 @@
-"""Description of the connection that carried a message: peer, TLS version and certificate, and number among several.
+"""Describe the connection that carried a message, as JSON to store: peer, TLS version, certificate.
 
 RFC 8446 (TLS) and RFC 5280 (certificates) as Python's ssl module reports them. Stored with each attempt (D39).
 """

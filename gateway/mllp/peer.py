@@ -1,4 +1,4 @@
-"""Connection that we opened to a receiver: its frames, and the progress of what is written to it.
+"""Outgoing connection to an MLLP receiver: read frames, write bytes, and track how much has been written.
 
 RFC 9293 (TCP): its end of stream, reset and keep-alive, as asyncio's protocol callbacks report them; RFC 5482 (user
 timeout); the bytes go through the framing of gateway/mllp/framing.py. Bytes are written only under a permit (D33).

@@ -1,4 +1,4 @@
-"""TLS of a destination: its settings, and the client and server contexts made from them.
+"""TLS settings of a destination, and the client and server SSL contexts built from the settings.
 
 RFC 8446 and RFC 5246 through Python's ssl module; names and minimum version as IHE ITI TF-1 §9.1 (ATNA, BCP 195) asks.
 """

@@ -1,4 +1,4 @@
-"""Routing: destinations as the settings describe them, and which of them is owed which report.
+"""Route reports: read the destinations from the settings, and decide which destination must get which report.
 
 Carries out no clause itself: `routes_of` builds the destinations, `routed` decides where each cause goes.
 """

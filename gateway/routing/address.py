@@ -1,4 +1,4 @@
-"""Spellings of hosts and URL paths made one, so that two tables for the same place are noticed.
+"""Normalize host names and URL paths, to notice two destinations in the settings with the same address.
 
 RFC 3986 §6.2 (equivalent URLs), RFC 4291 §2.2 (spellings of an address). No name is looked up.
 """

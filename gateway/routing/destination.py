@@ -1,4 +1,4 @@
-"""Destination of the HL7 v2 feed with every setting resolved: profile and switches, transport, filter, times.
+"""Destination of HL7 v2 messages with every setting resolved: receiver profile, transport, filter, times.
 
 HL7 v2.5.1 §2.9.2 (acknowledgements); decisions D16, D18, D28, D31, D32, D34. All times in seconds.
 """

@@ -1,4 +1,4 @@
-"""Connection endpoints of destinations, for the MLLP and HTTP clients.
+"""Connection endpoints (address, timeouts, TLS) of destinations, for the MLLP and HTTP clients.
 
 RFC 8446 (TLS); HL7 Transport Specification: MLLP, Release 1.
 """

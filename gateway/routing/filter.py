@@ -1,4 +1,4 @@
-"""Filters of a destination: by facility, express customer, modality, status, and whether critical.
+"""Filters that limit a destination to some reports: by facility, customer, modality, status, or criticality.
 
 AutoScribe REST API: `snapshotMetadata.facilityName`, `Study.expressCustomer`, `Study.modality`, `Report.isCritical`;
 decision D31. An absent value matches no name: without a facility, a report passes only where no filter is set.

@@ -1,4 +1,4 @@
-"""Settings in force: those of each destination's lease holder, kept in the database and read by ingest.
+"""Dated settings that decide which reports a destination must get, as stored in the database and read by ingest.
 
 Carries out no clause of a standard; decision D37. A change of settings applies from its instant on. A report signed
 earlier is owed at once only if the settings of that time owed it; otherwise it belongs to the plan.

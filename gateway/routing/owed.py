@@ -1,4 +1,4 @@
-"""Decide what a destination is owed, from its settings, a report, and the study's reports already sent there. Pure.
+"""Decide if a destination must get a report, by the destination's settings and the reports already sent. No I/O.
 
 HL7 v2.5.1 table 0123 (what the causes are); decisions D16, D20, D21, D31, D37. Ingest, plan, status, certificate and
 metrics all use this decision. The ledger keeps it, and it is made again when the settings change.

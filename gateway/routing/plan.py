@@ -1,4 +1,4 @@
-"""Plan the changes of outbox rows of an ingested study after a change of settings. Pure.
+"""Plan the messages to send or to stop for an ingested study after a destination's settings changed. No I/O.
 
 Carries out no clause of a standard; decision D37. gateway/routing/owed.py decides what is owed. The plan sends and
 stops nothing; it becomes rows that wait for `feed apply`:

@@ -1,4 +1,4 @@
-"""Preview the messages that a report causes for a receiver with nothing of it yet, and their delivery there.
+"""Preview the HL7 v2 messages of a report for a receiver that has nothing of the study yet; nothing is sent.
 
 HL7 v2.5.1 §7.3.1 (ORU^R01); decisions D6, D34, D39. Pure: nothing is queued or recorded, and MSH-10 is none that the
 feed assigns.

@@ -1,4 +1,4 @@
-"""Quiet hours: the hours of the day in which a destination is sent nothing, by the local clock.
+"""Quiet hours: the hours of the day, in local time, in which nothing is sent to a destination.
 
 Carries out no clause of a standard. Days of 23 and 25 hours follow the time zone: a quiet hour that occurs twice is
 quiet twice, and one that is skipped does not occur.

@@ -1,4 +1,4 @@
-"""Transports to a destination: MLLP, files in a directory, or HTTP POST.
+"""Transports by which messages reach a destination: MLLP, files in a directory, or HTTP POST.
 
 HL7 Transport Specification: MLLP, Release 1; https://hapifhir.github.io/hapi-hl7v2/hapi-hl7overhttp/specification.html
 (HL7 over HTTP); RFC 8446 (TLS), RFC 7617 (Basic), RFC 6750 (Bearer). Times in seconds.

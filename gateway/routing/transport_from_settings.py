@@ -1,4 +1,4 @@
-"""Build the transport of a destination from its table, and refuse what its receiver cannot use.
+"""Build a destination's transport (MLLP, files, HTTP) from the settings, and refuse what the receiver cannot use.
 
 RFC 7617 §4 and RFC 6750 §5.3 (credentials go over TLS); decisions D31, D33.
 Proved by tests/gateway/routing/test_from_settings.py.

@@ -1,1 +1,1 @@
-"""Ground of every process: clock, log, metrics, errors, loops, and the server."""
+"""Basics of every gateway process: clock, log, metrics, errors, background loops, and the HTTP server."""

@@ -1,4 +1,4 @@
-"""Clock of the process, the only place that reads the time; tests can replace it.
+"""Clock of the process: the only module that reads the time, replaceable in tests.
 
 https://man7.org/linux/man-pages/man2/clock_getres.2.html: CLOCK_MONOTONIC stands still while a machine sleeps, and a
 lease does not. CLOCK_BOOTTIME goes on.

@@ -1,4 +1,4 @@
-"""Exception tree: each failure, whether another try can help, and what a person can do about it.
+"""Exception classes of the gateway, in a tree: each names the failure, if a retry can help, and the remedy.
 
     GatewayError
     ├── ConfigError                 a setting is wrong: the key and the remedy are named

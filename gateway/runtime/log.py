@@ -1,4 +1,4 @@
-"""Structured logging with an allow-list: a key that is not on it never reaches the log.
+"""Structured logging with an allow-list: a key that is not on the list never reaches the log.
 
 Carries out no clause of a standard. An event is a fixed name; a value is a number, a truth value or an id-like token.
 Free texts, the gateway's or a library's, are never written, nor is the text of an exception (decision D9). Omitted keys

@@ -1,4 +1,4 @@
-"""Run a loop's rounds again and again: only cancellation ends the loop, and failed rounds are logged.
+"""Run a background loop forever: a failed round is logged and tried again; only cancellation ends the loop.
 
 Carries out no clause of a standard.
 """

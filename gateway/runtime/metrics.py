@@ -1,4 +1,4 @@
-"""Metrics of the service, declared in one table, and the ASGI layer that measures requests.
+"""Prometheus metrics of the service, declared in one table, and the ASGI layer that measures HTTP requests.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/ (text format),
 https://prometheus.io/docs/practices/naming/. A label is a template, a method, a code, a type or the name of a loop:

@@ -1,4 +1,4 @@
-"""Observer of the crawl's loops, for metrics.
+"""Interface through which the loops that read AutoScribe report their progress and failures to the metrics.
 
 Carries out no clause of a standard; decision D26.
 """

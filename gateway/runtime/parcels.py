@@ -1,4 +1,4 @@
-"""Pack values for another process of the gateway: large values that stay the same travel once, errors travel whole.
+"""Pickle values for another gateway process: send a large unchanged value once, and an exception with all fields.
 
 https://docs.python.org/3/library/pickle.html#reducer-override. Both ends are processes of one release.
 """

@@ -1,4 +1,4 @@
-"""Run the parts of a service as processes under one parent, which ends all of them when one of them ends.
+"""Run the parts of the service as child processes of one parent; when one part ends, the parent ends all parts.
 
 https://docs.python.org/3/library/multiprocessing.html#multiprocessing.Process; decision D46.
 """

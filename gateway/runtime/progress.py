@@ -1,4 +1,4 @@
-"""Progress of long work: percent and time left, on standard error, never in the command's output.
+"""Progress display of long commands: percent and time left, on standard error, apart from the command's output.
 
 Carries out no clause of a standard; decision D39. On a terminal it is one line that is renewed, elsewhere a line every
 10 seconds. Shorter work shows nothing.

@@ -1,4 +1,4 @@
-"""Errors of a FHIR request: a client asked for something that cannot be given.
+"""Exception classes for FHIR requests that the server must refuse: bad parameter, unknown resource, and so on.
 
 https://hl7.org/fhir/R4/http.html#Status-Codes. They are a branch of the tree in `gateway.runtime.errors`.
 Proved by tests/gateway/runtime/test_errors.py.

@@ -1,4 +1,4 @@
-"""Figures of a process, read by its sibling: one of the two answers probes and `/metrics` for both.
+"""Send metrics and health of one process to another process, which answers probes and `/metrics` for both.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/; decision D46. They travel over a pipe, once a second.
 """

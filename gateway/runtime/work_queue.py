@@ -1,4 +1,4 @@
-"""Queue of work that waits in the store: looks for due work, and works on several items at a time.
+"""Worker for due work in the database (PDFs, webhooks, requests of commands), several items at a time.
 
 Carries out no clause of a standard; decision D8. Used for PDFs, webhooks and control rows. The store alone remembers
 the work, so that nothing is lost if a process ends.

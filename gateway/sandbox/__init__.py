@@ -1,1 +1,1 @@
-"""Sandbox for trying the gateway: an AutoScribe look-alike, and an MLLP receiver that can show every fault."""
+"""Sandbox for trying the gateway: a look-alike of AutoScribe's API, and an MLLP receiver that can simulate faults."""

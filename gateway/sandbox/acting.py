@@ -1,4 +1,4 @@
-"""Client of a running sandbox's controls under `/sandbox`, which do what people do in AutoScribe.
+"""Client of a running sandbox's `/sandbox` controls, for commands that sign, change or cancel reports.
 
 Carries out no clause of a standard: the controls are the sandbox's own. The sandbox runs on this machine.
 Proved by tests/gateway/cli/test_sandbox.py.

@@ -1,4 +1,4 @@
-"""Actions of a receiver after it has read a message: answers, delays, and spoiled acknowledgements.
+"""Behaviors of the test receiver after reading a message: correct, late, missing or spoiled acknowledgements.
 
 HL7 v2.5.1 §2.9.2 and §2.9.3 (the right answer), §2.15.8 (MSA), §2.5.4 (delimiters), over HL7 Transport
 Specification: MLLP, Release 1. Each action runs once a message has been read and recorded.

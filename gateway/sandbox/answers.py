@@ -1,4 +1,4 @@
-"""Responses of the sandbox's API: errors, pages and actions, shaped by the switches.
+"""Build the HTTP responses of the AutoScribe look-alike: error bodies, pages of a list, and results of actions.
 
 Carries out no clause of a standard: AutoScribe publishes no schema of its errors.
 Proved by tests/gateway/sandbox/test_switches.py.

@@ -1,4 +1,4 @@
-"""Actions of a receiver on a new connection, before or instead of reading messages.
+"""Behaviors of the test receiver on a new connection, before or instead of reading messages: close, reset, stall.
 
 RFC 9293 (TCP), and HL7 Transport Specification: MLLP, Release 1
 (https://www.hl7.org/documentcenter/public/wg/inm/mllp_transport_specification.PDF) for interrupted frames.

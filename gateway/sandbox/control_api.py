@@ -1,4 +1,4 @@
-"""The sandbox's own controls under `/sandbox`: actions of people in AutoScribe that its API does not offer.
+"""Control endpoints under `/sandbox` that play the people in AutoScribe: sign, change or cancel reports.
 
 Carries out no clause of a standard, and is not part of AutoScribe's API. It needs no key, and faults do not affect it.
 Proved by tests/gateway/sandbox/test_api.py and tests/gateway/cli/test_sandbox.py.

@@ -1,4 +1,4 @@
-"""Repeatable random draws: the same path gives the same values on every machine and Python version.
+"""Repeatable random values: the same seed and names give the same draws on every machine and Python version.
 
 Carries out no clause of a standard. `random.Random` may change its draws between Python versions; a hash does not.
 Proved by tests/gateway/sandbox/test_seed.py.

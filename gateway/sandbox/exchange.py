@@ -1,4 +1,4 @@
-"""One message with its acknowledgement, and the state that a receiver keeps between messages.
+"""One received message with its acknowledgement, and the state that the test receiver keeps between messages.
 
 HL7 v2.5.1 §2.9.2 (answers of a receiver).
 Proved by tests/gateway/sandbox/test_answer_manners.py.

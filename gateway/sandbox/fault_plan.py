@@ -1,4 +1,4 @@
-"""Plan of faults: parse the SPEC of `--fault`, choose the requests to strike, and apply the faults as ASGI middleware.
+"""Parse the `--fault` option, choose requests to the AutoScribe look-alike, and make the chosen requests fail.
 
 Carries out no clause of a standard. `SPEC = FAULT *("," FAULT)`, `FAULT = NAME *(":" KEY "=" VALUE)`. Every fault has
 the keys `rate` (0 to 1), `call` (the n-th matching request, or `n-m`), `path` (part of the path) and `method`. Without

@@ -1,4 +1,4 @@
-"""Table of the sandbox upstream's faults by name, used by `sandbox --fault`.
+"""Table of faults that the AutoScribe look-alike can simulate, by name, for `sandbox --fault`.
 
 RFC 9110 §15.5 and §15.6 (status codes), §10.2.3 (Retry-After), RFC 9112 §8 (incomplete messages).
 """

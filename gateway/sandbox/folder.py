@@ -1,4 +1,4 @@
-"""Folder of received messages: one file per message, complete or absent.
+"""Save received messages in a folder: one file for each message, written completely or not at all.
 
 Carries out no clause: each file is written under another name, flushed to disk and renamed.
 Proved by tests/gateway/sandbox/test_receiver.py.

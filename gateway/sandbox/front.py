@@ -1,4 +1,4 @@
-"""Middleware of the sandbox's API: latency, rate limit, API key, and request id.
+"""Middleware of the AutoScribe look-alike: latency, rate limit, API key check, and request id.
 
 RFC 6750 §2.1 (Bearer), RFC 6585 §4 (429 Too Many Requests).
 Proved by tests/gateway/sandbox/test_api.py.

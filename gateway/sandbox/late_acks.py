@@ -1,4 +1,4 @@
-"""Send late application acknowledgements: on the same connection, on the sender's next one, or on an own one.
+"""Send late application acknowledgements: on the same connection, the sender's next connection, or a new connection.
 
 HL7 v2.5.1 §2.9.3 (enhanced mode): the commit acknowledgement comes at once. The application acknowledgement is a
 message of its own, at any time and over any connection.

@@ -1,4 +1,4 @@
-"""One open connection from a sender, with operations for misbehavior: reset, half-close, silence.
+"""Open TCP connection from a sender, with operations for the test receiver to misbehave: reset, half-close, silence.
 
 RFC 9293 (TCP): reset (§3.5.2), half-close (§3.6), a window that stays shut (§3.8.6). With TLS, the operations apply to
 the TCP connection below it.

@@ -1,4 +1,4 @@
-"""The `listen` command: run a receiver that prints each message to the terminal.
+"""The `listen` command: run a test MLLP receiver that prints each message to the terminal.
 
 HL7 v2.5.1 §2.9.2 (answers of a receiver) is implemented in gateway/sandbox/receiver.py.
 Proved by tests/gateway/sandbox/test_receiver.py.

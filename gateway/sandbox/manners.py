@@ -1,4 +1,4 @@
-"""Table of manners (behaviors of a receiver) by name, used by `listen --ack` and the fault tests of the feed.
+"""Table of the test receiver's behaviors by name, for `listen --ack` and for fault tests of message sending.
 
 HL7 v2.5.1 §2.9.2 and §2.9.3 (answers of a receiver), table 0008 (MSA-1); RFC 9293 (TCP) for actions on the connection.
 The F-numbers are those of the feed's list of faults.

@@ -1,4 +1,4 @@
-"""Odd values as in real data: missing, impossible, and awkward ones.
+"""Table of odd values (missing, impossible, awkward) to put into synthetic studies, as real data have.
 
 Carries out no clause of a standard; each row is a value that AutoScribe's contract allows, or cannot exclude.
 Proved by tests/gateway/sandbox/test_seed.py.

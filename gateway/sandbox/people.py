@@ -1,4 +1,4 @@
-"""People and facilities of the sandbox, all invented and recognizable as such.
+"""Invented people and facilities for the sandbox's synthetic studies, recognizable as invented.
 
 AutoScribe REST API: the keys of User (`GET /users/{userId}`).
 Proved by tests/gateway/sandbox/test_seed.py.

@@ -1,4 +1,4 @@
-"""Procedures of the sandbox with the texts of their reports, read from `procedures.toml`.
+"""Radiology procedures for the sandbox's synthetic reports, with report texts, read from `procedures.toml`.
 
 Carries out no clause of a standard: AutoScribe's procedure is free text without a code, and so is its report.
 Proved by tests/gateway/sandbox/test_seed.py.

@@ -1,4 +1,4 @@
-"""MLLP receiver for trials, the demo and tests: records messages and answers as its plan says.
+"""Test MLLP receiver for trials, the demo and tests: record each message, and answer as a plan of behaviors says.
 
 HL7 v2.5.1 §2.9.2 (answers of a receiver) over HL7 Transport Specification: MLLP, Release 1. If a folder is given, a
 message is on disk before it is acknowledged.

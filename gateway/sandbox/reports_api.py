@@ -1,4 +1,4 @@
-"""Report endpoints of the sandbox under `/v1/autoScribe/reports`, and the PDFs behind their presigned URLs.
+"""Report endpoints of the AutoScribe look-alike under `/v1/autoScribe/reports`, and the PDFs at presigned URLs.
 
 AutoScribe REST API: GET /reports, /reports/text, /reports/pdf, POST /reports/{reportId}/addendum, …/cancel-addendum.
 Proved by tests/gateway/sandbox/test_switches.py.

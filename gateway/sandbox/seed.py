@@ -1,4 +1,4 @@
-"""Generate an AutoScribe account from a seed: studies, reports and users as AutoScribe JSON.
+"""Generate a synthetic AutoScribe account from a random seed: studies, reports and users as AutoScribe JSON.
 
 AutoScribe REST API: the shapes of `GET /studies`, `/reports` and `/users`.
 The same seed gives the same bytes on every machine. A study does not depend on the number of studies.

@@ -1,4 +1,4 @@
-"""Generate one synthetic study with its reports, in any of the states of a study.
+"""Generate one synthetic study with its reports, in any state that a study can have.
 
 AutoScribe REST API: the keys of Study, Report and StudyReportMetadata.
 Proved by tests/gateway/sandbox/test_seed.py.

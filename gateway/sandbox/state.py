@@ -1,4 +1,4 @@
-"""State of a running sandbox account: sign reports, open and cancel addenda, add and cancel studies.
+"""State and actions of the sandbox's account: sign reports, open and cancel addenda, add and cancel studies.
 
 Carries out no clause of a standard; the effects of an action follow AutoScribe's documentation of addenda and studies.
 Every action advances the account's own clock, which starts from the seed, so the same actions give the same bytes. An

@@ -1,4 +1,4 @@
-"""Study and user endpoints of the sandbox: `/v1/autoScribe/studies…` and `/v1/autoScribe/users…`.
+"""Study and user endpoints of the AutoScribe look-alike: `/v1/autoScribe/studies…` and `/v1/autoScribe/users…`.
 
 AutoScribe REST API: GET, POST /studies; GET, PATCH /studies/{studyId}; GET /studies/by-uid/{studyInstanceUid};
 POST /studies/cancel, /uncancel; GET /users, /users/{userId}.

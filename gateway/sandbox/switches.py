@@ -1,4 +1,4 @@
-"""Switches of the sandbox: one for every behavior that AutoScribe's public contract leaves open.
+"""Switches of the AutoScribe look-alike: one for each behavior that AutoScribe's public contract leaves open.
 
 Carries out no clause of a standard; `row` is the number in the contract's list of open questions.
 """

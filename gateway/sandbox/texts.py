@@ -1,4 +1,4 @@
-"""Write the text of a report from a case, in various styles of radiologists and templates.
+"""Write a synthetic report text for a clinical case, in various styles of radiologists and report templates.
 
 Carries out no clause of a standard: AutoScribe's report is free text.
 Proved by tests/gateway/sandbox/test_seed.py.

@@ -1,4 +1,4 @@
-"""The sandbox upstream: an AutoScribe look-alike that works with the vendor's own SDK.
+"""AutoScribe look-alike (the gateway's upstream) for trials and tests, which works with the vendor's own SDK.
 
 AutoScribe REST API, state of November 2026 (`/reports`, `/studies`, `/users`, webhook `report.delivered`).
 Proved by tests/gateway/sandbox/test_vendor_sdk.py.

@@ -1,4 +1,4 @@
-"""Views of the account's data in the API, with the switches applied; the default switches change nothing.
+"""Convert the sandbox account's studies and reports to JSON of the AutoScribe look-alike, as the switches choose.
 
 AutoScribe REST API: the shapes Study, Report, ReportTextItem and ReportPdfItem.
 Proved by tests/gateway/sandbox/test_switches.py.

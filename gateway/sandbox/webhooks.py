@@ -1,4 +1,4 @@
-"""Send signed `report.delivered` events to one configured URL.
+"""Send signed `report.delivered` webhook events from the sandbox to one configured URL.
 
 Standard Webhooks 1.0 (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
 """

@@ -1,4 +1,4 @@
-"""The `[database]` section: the database of the gateway.
+"""The `[database]` section of the settings: the gateway's SQLite or PostgreSQL database.
 
 Carries out no clause of a standard; decision D8.
 Proved by tests/gateway/test_settings.py.

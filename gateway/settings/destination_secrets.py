@@ -1,4 +1,4 @@
-"""Read the secrets of `[[destination]]` tables from the environment, so that the file need not hold them.
+"""Read passwords and tokens of destinations from the environment, so that the settings file needs no secrets.
 
 Carries out no clause of a standard. The password of `name = "epic-oru"` is `GATEWAY_DESTINATION__EPIC_ORU__PASSWORD`,
 which overrides the file, as every variable does.

@@ -1,4 +1,4 @@
-"""The `[feed]` section: settings that all destinations of the HL7 v2 feed share.
+"""The `[feed]` section of the settings: settings that all destinations of HL7 v2 messages share.
 
 HL7 v2.5.1 §2.9.2 (acknowledgements), https://www.standardwebhooks.com (signatures of alerts); decisions D16, D32, D33,
 D37, D38.

@@ -1,4 +1,4 @@
-"""Base of all groups of settings: unknown keys are refused, values are frozen, errors show no value.
+"""Base class of all settings classes: unknown keys are refused, values are frozen, errors show no value.
 
 Carries out no clause of a standard: the settings are the gateway's own.
 """

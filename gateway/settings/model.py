@@ -1,4 +1,4 @@
-"""The settings model: one class per section, each field with type, default and description.
+"""Settings model: one class for each section of the settings file, each field with type, default and description.
 
 Carries out no clause of a standard: the settings are the gateway's own.
 Proved by tests/gateway/test_settings.py and tests/gateway/settings/test_every_setting_acts.py.

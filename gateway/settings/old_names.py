@@ -1,4 +1,4 @@
-"""Old names of settings, which work for one release, and settings that no longer exist.
+"""Accept the old names of renamed settings for one release, and explain settings that no longer exist.
 
 Carries out no clause of a standard; decision D47. A row stays until the release after the one that renamed.
 """

@@ -1,4 +1,4 @@
-"""The settings as table rows, read from the model, for the documents and error messages.
+"""List all settings as table rows, read from the settings model, for the documents and error messages.
 
 Carries out no clause of a standard: it describes the gateway's own settings.
 Proved by tests/docs/generators/test_documents.py and tests/gateway/settings/test_destination.py.

@@ -1,4 +1,4 @@
-"""Read the files that `[mapping]` settings name, and locate faults in them by file and line.
+"""Read the files that `[mapping]` settings name, and locate faults in these files by file and line.
 
 Carries out no clause of a standard. A path in the settings file is relative to that file; a path in the environment, to
 the working directory. No message shows a path that could not be read, since it may be a misplaced secret.

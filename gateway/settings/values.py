@@ -1,4 +1,4 @@
-"""Parse and check single values of settings; errors never show the value, which may be a secret.
+"""Parse and check single settings (URLs, hosts, secrets); errors never show the value, which may be a secret.
 
 RFC 3986 (URLs), RFC 4648 §4 (base64); loopback addresses are those of RFC 1122 §3.2.1.3 and RFC 4291 §2.5.3.
 Proved by tests/gateway/test_settings.py and tests/gateway/settings/test_every_setting_acts.py.

@@ -1,1 +1,1 @@
-"""Store of studies, resource versions, outbox rows and messages in SQLite or PostgreSQL."""
+"""Store of studies, FHIR resource versions, outbox rows and messages, in SQLite or PostgreSQL."""

@@ -1,4 +1,4 @@
-"""Webhook events of AutoScribe, stored until they are processed, and the order identifiers that they bring.
+"""Store AutoScribe's webhook events until they are processed, and accession numbers that some events bring.
 
 AutoScribe REST API: webhooks `report.delivered` and `patient_study.enrichment_requested`; decisions D18, D25.
 Proved by tests/contract/test_inbox.py.

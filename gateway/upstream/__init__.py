@@ -1,1 +1,1 @@
-"""Client of the AutoScribe REST API: requests, retries, pace, and the reading of answers."""
+"""Client of the AutoScribe REST API: requests, retries, limits on load, and strict reading of answers."""

@@ -1,4 +1,4 @@
-"""Read AutoScribe's answers strictly: JSON in the shape of the contract, about the object that was asked for.
+"""Check AutoScribe's answers strictly: JSON in the shape of the API contract, about the requested object.
 
 AutoScribe REST API, state of November 2026; shapes in `mappings.study.wire`. Errors name a JSON pointer, never a value.
 Proved by tests/gateway/upstream/test_failures.py and tests/gateway/upstream/test_client.py.

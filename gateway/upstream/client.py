@@ -1,4 +1,4 @@
-"""Client of the AutoScribe REST API, and the only file that knows httpx.
+"""HTTP client of the AutoScribe REST API, with retries and checked answers.
 
 AutoScribe REST API, state of November 2026. GETs are retried as `retry` decides, POSTs never once they may have
 arrived. A failure stays a value until it is raised, so that no exception keeps a request with the key or a presigned

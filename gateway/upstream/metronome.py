@@ -1,4 +1,4 @@
-"""Limit the steps of a loop to a number per second.
+"""Timer that limits a loop to a number of steps per second.
 
 Carries out no clause of a standard: the pace of listing AutoScribe is a setting of the gateway.
 """

@@ -1,4 +1,4 @@
-"""Pace of the crawl: fewer simultaneous requests when AutoScribe is in trouble, none before its Retry-After.
+"""Limit the simultaneous requests to AutoScribe: fewer when AutoScribe is in trouble, none before Retry-After.
 
 RFC 9110 §10.2.3 (Retry-After), RFC 6585 §4 (429). Additive increase, multiplicative decrease: trouble halves the number
 of simultaneous requests, and each ten seconds without trouble add one.

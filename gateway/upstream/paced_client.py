@@ -1,4 +1,4 @@
-"""Upstream client of the crawl: every request, retries included, waits for its turn.
+"""AutoScribe client for the crawl (reading all studies): every request waits for its turn, retries included.
 
 AutoScribe REST API, state of November 2026. Decision D26: no call before its Retry-After, in any loop.
 """

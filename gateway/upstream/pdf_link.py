@@ -1,4 +1,4 @@
-"""Hosts that a PDF may be fetched from: the allow-list and the API's own host; without TLS only on this machine.
+"""Check the host of a PDF link: the API's host or a host on the allow-list; without TLS only on this machine.
 
 Carries out no clause of a standard: decision D28. The link is a secret while it is valid, so no text has it.
 Proved by tests/gateway/upstream/test_stream_pdf.py.

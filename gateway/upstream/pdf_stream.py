@@ -1,4 +1,4 @@
-"""Read a PDF as it arrives: recognized by its first bytes, never by its headers, and bounded in length.
+"""Read a PDF as a stream: recognize a PDF by the first bytes, not by headers, and limit the length.
 
 RFC 8118, magic number (ISO 32000-2 §7.5.2): a PDF begins with the five characters `%PDF-`.
 Proved by tests/gateway/upstream/test_stream_pdf.py.

@@ -1,4 +1,4 @@
-"""Query strings and paths of the client: selectors, filters and ids.
+"""Build paths and query strings of AutoScribe API requests from ids and filters.
 
 AutoScribe REST API, state of November 2026: camelCase names, arrays as one comma-joined value, `true` and `false`, and
 exactly one selector. The API would take several, but does not document which one wins.

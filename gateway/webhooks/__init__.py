@@ -1,1 +1,1 @@
-"""AutoScribe's webhooks: the endpoint, its events, and the worker that takes their studies in."""
+"""AutoScribe's webhooks: the endpoint that receives events, and the worker that ingests the studies concerned."""

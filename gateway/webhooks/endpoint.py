@@ -1,4 +1,4 @@
-"""Webhook endpoint `POST /webhooks/autoscribe`: verifies a delivery, stores it, and only then answers.
+"""Webhook endpoint `POST /webhooks/autoscribe`: verify an event, store the event, and only then answer.
 
 AutoScribe REST API, webhooks: seven events, each with the reply its contract asks for. A `report.delivered` is
 processed later (`gateway.webhooks.worker`). Requests to a viewer, worklist or archive are answered "not authorised". An

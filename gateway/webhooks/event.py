@@ -1,4 +1,4 @@
-"""Webhook events of AutoScribe: verification, parsing, and the data that are kept.
+"""Verify and parse AutoScribe's webhook events, and extract the data that the gateway keeps.
 
 Standard Webhooks 1.0 (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md);
 AutoScribe REST API, webhooks `report.delivered` and `patient_study.enrichment_requested` (decisions D18, D25).

@@ -1,4 +1,4 @@
-"""Count webhooks by whether their signature holds, and store the count for `check-config`.
+"""Count webhooks with a wrong signature since the last valid signature, to reveal a wrong secret in `check-config`.
 
 AutoScribe REST API, webhook envelope and signature: only this count reveals a wrong secret.
 """

@@ -1,4 +1,4 @@
-"""Process recorded webhooks: fetch the study of each, until the study lists the event's report.
+"""Process stored webhooks: fetch the study of each event, until the study lists the event's report.
 
 AutoScribe REST API, webhook `report.delivered`, which may come before `GET /reports` lists its report (decision D25).
 """

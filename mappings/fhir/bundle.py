@@ -1,4 +1,4 @@
-"""Bundle: several resources in one document.
+"""Build a FHIR Bundle: several resources in one document.
 
 https://hl7.org/fhir/R4/bundle.html, type `collection`.
 """

@@ -1,4 +1,4 @@
-"""FHIR data types of our resources, as plain JSON.
+"""Build the FHIR data types of our resources (Reference, Coding, Identifier, …) as plain JSON.
 
 https://hl7.org/fhir/R4/datatypes.html, https://hl7.org/fhir/R4/references.html, decision D2.
 """

@@ -1,6 +1,7 @@
-"""DiagnosticReport <- one Report of the study (D3).
+"""Map one report of a study to a FHIR DiagnosticReport.
 
-https://hl7.org/fhir/R4/diagnosticreport.html, US Core DiagnosticReport Profile for Report and Note Exchange.
+https://hl7.org/fhir/R4/diagnosticreport.html, US Core DiagnosticReport Profile for Report and Note Exchange,
+decision D3.
 """
 
 from __future__ import annotations

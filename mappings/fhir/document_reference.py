@@ -1,4 +1,4 @@
-"""DocumentReference <- one Report with published text or PDF: the attachments of presentedForm, as documents.
+"""Map a report's text and PDF to a FHIR DocumentReference with the attachments of presentedForm.
 
 https://hl7.org/fhir/R4/documentreference.html, US Core DocumentReference Profile (the same attachment is reachable from
 DiagnosticReport.presentedForm and from here).

@@ -1,4 +1,4 @@
-"""Examination of a report, as the code of its DiagnosticReport and of its order.
+"""Map the examined procedure to the FHIR code of a report's DiagnosticReport and of the order.
 
 https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.code, decision D23.
 """

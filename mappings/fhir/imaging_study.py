@@ -1,4 +1,4 @@
-"""ImagingStudy <- the Study: its UID, modality, description, date, referrer and order details.
+"""Map a study to a FHIR ImagingStudy: UID, modality, description, date, referrer and order details.
 
 https://hl7.org/fhir/R4/imagingstudy.html
 """

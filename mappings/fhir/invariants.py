@@ -1,4 +1,4 @@
-"""Rules of R4 and US Core that the R4B classes do not check, for the resources that we make.
+"""Check our FHIR resources by rules of R4 and US Core that the library's R4B classes do not check.
 
 https://hl7.org/fhir/R4/datatypes.html, https://hl7.org/fhir/R4/terminologies.html#strength (required bindings),
 https://hl7.org/fhir/R4/references.html, https://hl7.org/fhir/R4/narrative.html, US Core 6.1.0 and 8.0.0 profiles.

@@ -1,4 +1,4 @@
-"""Judge of our FHIR: every resource is checked against the R4B classes and our own invariants before it is stored.
+"""Validate every FHIR resource before storage, by the R4B classes of a library and by our own invariants.
 
 https://hl7.org/fhir/R4/validation.html, decision D2. The elements of the resources we make are the same in R4B and R4.
 """

@@ -1,4 +1,4 @@
-"""Resource.text: the content of a resource, readable without any software that knows FHIR.
+"""Build a resource's narrative (Resource.text): the content, readable without software that knows FHIR.
 
 https://hl7.org/fhir/R4/narrative.html: generated, escaped XHTML without scripts, images or links.
 """

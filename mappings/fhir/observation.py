@@ -1,4 +1,4 @@
-"""Observation <- the sections of reportPlainText, isCritical, and snapshotMetadata.height and weight.
+"""Map the sections of a report's text, the critical flag, height and weight to FHIR Observations.
 
 https://hl7.org/fhir/R4/observation.html, US Core Observation Clinical Result, Body Height and Body Weight Profiles.
 """

@@ -1,4 +1,4 @@
-"""Order numbers as identifiers: the placer order number and the accession number.
+"""Map the placer order number and the accession number to FHIR identifiers.
 
 https://hl7.org/fhir/R4/datatypes.html#Identifier, table 0203 (ACSN, PLAC), decision D18. If the site does not name
 their authority, they stand under systems of the gateway's own.

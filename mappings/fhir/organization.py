@@ -1,4 +1,4 @@
-"""Organization <- snapshotMetadata.facilityName and the site's settings.
+"""Map snapshotMetadata.facilityName and the site's settings to a FHIR Organization.
 
 https://hl7.org/fhir/R4/organization.html, US Core Organization Profile.
 """

@@ -1,4 +1,4 @@
-"""Patient <- snapshotMetadata of the newest original, and Study.externalPatientId.
+"""Map the patient data of the newest original report (snapshotMetadata) to a FHIR Patient.
 
 https://hl7.org/fhir/R4/patient.html, US Core Patient Profile, decisions D11, D12, D14.
 """

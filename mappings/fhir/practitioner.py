@@ -1,4 +1,4 @@
-"""Practitioner <- the User with the id in Report.userId.
+"""Map the AutoScribe user who created or signed a report (Report.userId) to a FHIR Practitioner.
 
 https://hl7.org/fhir/R4/practitioner.html, US Core Practitioner Profile.
 """

@@ -1,4 +1,4 @@
-"""PractitionerRole <- the User of Report.userId, User.clinicRole, and the facilities of that user's reports.
+"""Map a user's role (User.clinicRole) at the facility of a report to a FHIR PractitionerRole.
 
 https://hl7.org/fhir/R4/practitionerrole.html, US Core PractitionerRole Profile, decision D3.
 """

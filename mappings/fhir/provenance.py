@@ -1,4 +1,4 @@
-"""Provenance <- the source of a report's resources: updatedAt, createdAt, signedAt, userId, reportId.
+"""Map a report's id, author and times to a FHIR Provenance: the origin of the resources made from the report.
 
 https://hl7.org/fhir/R4/provenance.html, US Core Provenance Profile, decision D29.
 """

@@ -1,4 +1,4 @@
-"""Referring physician of the study, and the identifiers of a provider in the site's directory.
+"""Map the referring physician of a study to FHIR, with identifiers from the site's provider directory.
 
 https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.requester, https://hl7.org/fhir/R4/datatypes.html#Identifier.
 """

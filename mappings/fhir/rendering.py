@@ -1,4 +1,4 @@
-"""Bytes of a resource, as stored and served.
+"""Encode a FHIR resource as the JSON bytes that are stored and served.
 
 https://hl7.org/fhir/R4/json.html: UTF-8, no white space between tokens, elements in the order they were made.
 Proved by tests/mappings/fhir/test_bundle.py.

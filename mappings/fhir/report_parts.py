@@ -1,4 +1,4 @@
-"""Parts that the resources of one report share: references, time, status, the text and its attachments.
+"""Build the parts that all FHIR resources of one report share: references, time, status, text and attachments.
 
 https://hl7.org/fhir/R4/diagnosticreport.html, decisions D5, D15, D16.
 Proved by tests/mappings/fhir/test_diagnostic_report.py and tests/mappings/fhir/test_document_reference.py.

@@ -1,4 +1,4 @@
-"""Rules of whole resources: invariants of R4 and US Core, beside the mandatory elements of `resource_types`.
+"""Check whole FHIR resources by the invariants of R4 and US Core, with a function for each resource type.
 
 https://hl7.org/fhir/R4/observation.html (obs-6), https://hl7.org/fhir/R4/datatypes.html#Period (per-1),
 https://hl7.org/fhir/R4/domainresource.html (dom-6), US Core 6.1.0 and 8.0.0 (us-core-1, -2, -6, -10, -16, -17).

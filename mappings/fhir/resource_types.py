@@ -1,4 +1,4 @@
-"""Table of the resource types that the mappings make: what the rest of the project knows of a type is read from here.
+"""Table of the FHIR resource types that the mappings make, with mandatory elements, codes, and rules of each type.
 
 https://hl7.org/fhir/R4/resourcelist.html, US Core 6.1.0 and 8.0.0. `docs/extending.md` says how to add a type.
 Proved by tests/architecture/test_extending.py.

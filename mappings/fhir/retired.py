@@ -1,4 +1,4 @@
-"""Last version of a resource that is no longer made: its status says so, and its content stays.
+"""Make the last version of a resource that no longer applies: a status that says so, with the content kept.
 
 https://hl7.org/fhir/R4/lifecycle.html, US Core CONF-0187 to CONF-0192: `entered-in-error`, never a delete.
 Proved by tests/contract/test_pipeline.py.

@@ -1,4 +1,4 @@
-"""Input of all resources of one study: the study, the site, the facts, and the issues found on the way.
+"""Input of all FHIR mappings of one study: the study, the site's settings, stored data, and the issues found.
 
 Carries out no clause of a standard: it is only the bundle of arguments that the resource modules share.
 Proved by tests/mappings/fhir/test_patient.py and tests/mappings/fhir/test_practitioner.py.

@@ -1,4 +1,4 @@
-"""ServiceRequest <- known facts about the study's orders: numbers, priority, indication, requester.
+"""Map the orders of a study to FHIR ServiceRequests: order numbers, priority, indication, requester.
 
 https://hl7.org/fhir/R4/servicerequest.html, US Core ServiceRequest Profile, decision D18. AutoScribe holds no order:
 its time of writing is unknown and left out.

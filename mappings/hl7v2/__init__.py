@@ -1,4 +1,4 @@
-"""Map a study to HL7 v2 messages, by the profile of the receiver.
+"""Map a study to HL7 v2 messages, in the form that the receiver's profile describes.
 
 HL7 v2.5.1 chapters 2, 3, 4 and 7. `to_oru` makes an ORU^R01, `messages` lists the messages of a cause, `receiver`
 reads a profile of this package.

@@ -1,4 +1,4 @@
-"""Acknowledgements: read a receiver's answer (MSA, ERR), and write the answer of a receiver.
+"""Read a receiver's HL7 v2 acknowledgement (MSA, ERR), and write the acknowledgement of a received message.
 
 HL7 v2.5.1 §2.9.2 and §2.9.3 (acknowledgement rules), §2.15.9.15 (MSH-15), §2.15.8 (MSA), §2.15.5 (ERR); ERR-1 and MSA-6
 of older versions.

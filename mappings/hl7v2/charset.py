@@ -1,4 +1,4 @@
-"""Spell characters that a receiver's character set lacks with characters that it has.
+"""Replace characters that a receiver's character set lacks by characters of that set.
 
 HL7 v2.5.1 §2.15.9.18 (MSH-18, table 0211), https://www.unicode.org/reports/tr15/ (NFC, NFKD). No spelling changes a
 number or reverses a meaning: ten to the sixth is spelled 10^6, one and a half 1 1/2, not equal <>.

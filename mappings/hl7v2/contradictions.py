@@ -1,4 +1,4 @@
-"""Find switches of a receiver's profile that make its own messages break its rules.
+"""Find switches in a receiver's profile by which our messages would break the rules of the same profile.
 
 HL7 v2.5.1 §2.16 (message profiles), decision D34. The check is a trial: it writes the specimen
 (mappings/hl7v2/specimen.py) by the profile, and if that breaks a rule, changes each switch to find one that helps.

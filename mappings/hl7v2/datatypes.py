@@ -1,4 +1,4 @@
-"""HL7 v2 data types of our fields, as ER7 text.
+"""Write HL7 v2 data types of our fields (XPN, XCN, HD) as ER7 text.
 
 HL7 v2.5.1 §2.A.88 (XPN), §2.A.86 (XCN), §2.A.11 (CNN), §2.A.36 (HD), §2.A.28 (EI), decision D14.
 """

@@ -1,4 +1,4 @@
-"""Compare two messages of one result field by field.
+"""Compare two messages about the same result, field by field.
 
 HL7 v2.5.1 §2.5 (segments and fields). Fields that name or count (MSH-7, MSH-10, set ids) differ in any two messages and
 are left out. Values stay escaped.

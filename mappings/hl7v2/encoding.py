@@ -1,4 +1,4 @@
-r"""Encode segments as the bytes of a message, in the receiver's character set and with escapes that it can read.
+r"""Encode segments as the bytes of a message, in a character set and with escapes that the receiver can read.
 
 HL7 v2.5.1 §2.7 (escape sequences), §2.15.9.18 (MSH-18). VistA Radiology does not decode `\F\` (RAHLTCPB), VistA Imaging
 decodes no sequence at all (RAHLRPT). `no_F` and `strip` replace delimiters in values by plain characters.

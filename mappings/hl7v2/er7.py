@@ -1,4 +1,4 @@
-r"""ER7 encoder: writes fields, components, repetitions and segments as text, and escapes every value in one pass.
+r"""Write HL7 v2 fields, components, repetitions and segments as text (ER7), with every value escaped.
 
 HL7 v2.5.1 §2.5 (delimiters), §2.6 (construction rules), §2.7.1 (escape sequences), §2.5.3.5 (null), decision D2.
 

@@ -1,4 +1,4 @@
-"""Judge of our messages: check positions, cardinality and datatypes by hl7apy's tables, and the whole by its parser.
+"""Validate our HL7 v2 messages with hl7apy: field positions, cardinality, datatypes, and message structure.
 
 HL7 v2.5.1 §2.5, §7.3.1, and the same clauses of every version we write. Lengths are checked by
 mappings/hl7v2/lengths.py, since hl7apy's tables have none (decision D2).

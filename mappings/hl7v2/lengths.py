@@ -1,4 +1,4 @@
-"""Maximum length of each field that we write, in each version.
+"""Table of the maximum length of each field that we write, in each HL7 v2 version.
 
 HL7 v2.5.1 §2.5.3.2 (length), the attribute tables of §2.15.9 (MSH), §3.4.2 (PID), §3.4.3 (PV1), §4.5.1 (ORC),
 §4.5.3 (OBR), §4.5.4 (TQ1), §7.4.2 (OBX), §2.15.10 (NTE), and those of the other versions; ZDS is not in the standard.

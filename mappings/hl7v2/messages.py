@@ -1,4 +1,4 @@
-"""Messages of a cause: their number, and the causes that need their own message.
+"""List and render all HL7 v2 messages that one event (signed, corrected, …) causes, in sending order.
 
 HL7 v2.5.1 §7.3.1 (one message a result), decisions D18, D28, D32.
 """

@@ -1,4 +1,4 @@
-"""MSH, the message header.
+"""Write the MSH segment, the message header.
 
 HL7 v2.5.1 §2.15.9.
 """

@@ -1,4 +1,4 @@
-r"""NTE, comments beside the report: a disclaimer after OBR, a critical result and technologist notes after OBX.
+r"""Write the NTE segments: a disclaimer after OBR, a critical result and technologist notes after OBX.
 
 HL7 v2.5.1 §2.15.10, §2.A.34 (FT). The report's own text never stands in an NTE: receivers file comments elsewhere.
 """

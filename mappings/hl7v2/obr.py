@@ -1,4 +1,4 @@
-"""OBR, the examination and the status of its report.
+"""Write the OBR segment: the examination, and the status of the report.
 
 HL7 v2.5.1 §4.5.3 and §7.4.1.
 """

@@ -1,4 +1,4 @@
-"""OBX, the report: its lines, and the order of all OBX in an OBR group.
+"""Write all OBX segments under one OBR in order: study UID, height and weight, lines of the reports, PDFs.
 
 HL7 v2.5.1 §7.3.1, §7.4.2, decisions D19, D22, D34, D36.
 """

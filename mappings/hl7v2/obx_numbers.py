@@ -1,4 +1,4 @@
-"""Numbers of the OBX in one OBR group.
+"""Number the OBX segments under one OBR (OBX-1 and OBX-4).
 
 HL7 v2.5.1 §7.4.2.1 (OBX-1 counts the OBX), §7.4.2.4 (OBX-4 distinguishes OBX of one OBX-3, and groups lines).
 """

@@ -1,4 +1,4 @@
-"""OBX of a report's PDF: the document itself (ED), or its address in the gateway (RP).
+"""Write the OBX of a report's PDF: the document itself (ED), or the address of the PDF in the gateway (RP).
 
 HL7 v2.5.1 §2.A (ED, RP), §7.4.2, decision D28. AutoScribe's presigned address is a secret and never sent.
 """

@@ -1,4 +1,4 @@
-"""Fields shared by all OBX of one report: its status, the time of the examination, and the signer.
+"""Write the OBX fields that all lines of one report share: status, time of the examination, and signer.
 
 HL7 v2.5.1 §7.4.2.11, §7.4.2.14, §7.4.2.16, decisions D15, D16, D19, D21.
 """

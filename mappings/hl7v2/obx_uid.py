@@ -1,4 +1,4 @@
-"""OBX of the Study Instance UID, for receivers that read it there.
+"""Write the OBX with the Study Instance UID, for receivers that read the UID there.
 
 HL7 v2.5.1 §7.4.2, IHE Results Distribution [RAD-128] (ST), IHE RAD TF-2 §4.28 (HD, the UID alone as first component).
 """

@@ -1,4 +1,4 @@
-r"""Values of a report's OBX-5: one line each, or the lines of a section or a report in one field.
+r"""Write a report's text as OBX-5 values: one line for each OBX, or a whole section or report in one OBX.
 
 HL7 v2.5.1 §2.A.79 (TX: repetitions are consecutive lines), §2.A.34 and §2.7.6 (FT: `\.br\`), §2.A.75 (ST),
 decisions D5, D34.

@@ -1,4 +1,4 @@
-"""OBX of height and weight, for receivers that want them.
+"""Write the OBX of height and weight, for receivers that want both.
 
 HL7 v2.5.1 §7.4.2, decision D24.
 """

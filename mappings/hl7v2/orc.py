@@ -1,4 +1,4 @@
-"""ORC, the order after this result.
+"""Write the ORC segment, the order to which the report belongs: order numbers, status, and ordering provider.
 
 HL7 v2.5.1 §4.5.1.
 """

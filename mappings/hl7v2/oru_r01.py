@@ -1,4 +1,4 @@
-"""ORU^R01, the unsolicited observation message: its segments in order.
+"""Write an ORU^R01, the unsolicited observation message, with all segments in order.
 
 HL7 v2.5.1 §7.3.1: MSH { PID [PV1] { [ORC] OBR {NTE} {TQ1} { OBX {NTE} } } }, then ZDS. Several orders read as one
 report have a group each, with the same observations (decision D18).

@@ -1,4 +1,4 @@
-"""PID, the patient.
+"""Write the PID segment: the patient.
 
 HL7 v2.5.1 §3.4.2, decisions D11, D14.
 """

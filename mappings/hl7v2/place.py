@@ -1,4 +1,4 @@
-"""Place of a cause's message: its patient, its orders, and their filler order numbers.
+"""Decide the patient, the orders, and the filler order numbers (OBR-3) of a message to be written.
 
 HL7 v2.5.1 §4.5.1.3, §4.5.3.3 (the filler order number names a result), decisions D12, D17-D19, D21. Messages already
 sent do not affect a place: what was sent is looked up by its numbers.

@@ -1,4 +1,4 @@
-r"""Bytes of a message or an answer as printable lines: one per segment, and nothing that a terminal obeys.
+r"""Show the bytes of a message or an acknowledgement as printable lines, safe for a terminal.
 
 HL7 v2.5.1 §2.15.9.18 (MSH-18 Character Set). Bytes outside the character set and control characters are shown as
 `\xNN` or `\uNNNN`: an answer can hold anything.

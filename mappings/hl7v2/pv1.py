@@ -1,4 +1,4 @@
-"""PV1, the visit: AutoScribe knows only its facility and the referring physician.
+"""Write the PV1 segment, the visit: AutoScribe knows only the facility and the referring physician.
 
 HL7 v2.5.1 §3.4.3.
 """

@@ -1,4 +1,4 @@
-"""An HL7 v2 message received from elsewhere: its own delimiters, segments and fields, without any judgment.
+"""Parse an HL7 v2 message from another system by the delimiters in the message, without validation.
 
 HL7 v2.5.1 §2.5 (delimiters, segments, fields) and §2.7 (escape sequences), read leniently about form: LF between
 segments, no last CR, a byte order mark, NULs, and bytes of any charset are accepted.

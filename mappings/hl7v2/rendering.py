@@ -1,4 +1,4 @@
-"""Content of a cause's message for a receiver: its reports, and their status (final, corrected, added, withdrawn).
+"""Choose the content of a message: the reports, and their status (final, corrected, added, withdrawn).
 
 HL7 v2.5.1 tables 0123 and 0085, decisions D12, D16-D21, D31. By the receiver's switch `addendum`:
 

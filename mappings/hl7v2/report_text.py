@@ -1,4 +1,4 @@
-r"""Text of a report as the lines of its OBX, each with the label of its section, and the notices above it.
+r"""Split a report's text into lines for OBX segments, with the section of each line, and notices above the text.
 
 HL7 v2.5.1 §2.7.1 (escape sequences), decisions D5, D16, D19, D21, D22, D36.
 

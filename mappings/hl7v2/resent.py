@@ -1,4 +1,4 @@
-"""Resend a message unchanged but for a new Message Control ID.
+"""Copy a message for sending again, unchanged but for a new Message Control ID.
 
 HL7 v2.5.1 §2.15.9.10 (MSH-10): a receiver that sees an id twice may answer without filing the message. §3.4.2.3
 (PID-3), decision D11: numbers without an authority from older releases must not be sent again.

@@ -1,4 +1,4 @@
-"""Input of one ORU^R01: the study, the reports it restates, and the values that every segment needs.
+"""Input of one ORU^R01 for the segment modules: the study, the reports sent, and values that all segments need.
 
 HL7 v2.5.1 §7.3.1 (one patient, one order, many observations), §2.5.3.2 (length, in `fit`). All functions of the segment
 tables take it as argument.

@@ -1,4 +1,4 @@
-"""Check a message against the rules of its receiver's profile, and find the places of broken rules.
+"""Check a message against the rules in the receiver's profile, and find the fields that break a rule.
 
 HL7 v2.5.1 §2.16 (message profiles), decision D34. Rules are defined in `mappings/profile/rule.py`.
 """

@@ -1,4 +1,4 @@
-"""TQ1, the priority of the study.
+"""Write the TQ1 segment: the priority of the study.
 
 HL7 v2.5.1 §4.5.4.
 """

@@ -1,4 +1,4 @@
-"""Differences of other HL7 v2 versions from v2.5.1, as far as our messages use them, and the segments' layouts.
+"""Table of differences between HL7 v2.5.1 and other versions, for the segments and fields that we write.
 
 HL7 v2.5.1 §4.5.3, §4.5.4, §3.4.2, §2.A.86, §2.A.88; the clause of every other version is in its row. hl7apy's
 tables of each version agree (tests/mappings/hl7v2/test_versions.py).

@@ -1,4 +1,4 @@
-"""Numbers by which VistA Radiology knows a patient: its own (DFN), or the Social Security number.
+"""Choose the number by which VistA Radiology knows a patient: the DFN, or the Social Security number.
 
 HL7 v2.5.1 §3.4.2.2 (PID-2), §3.4.2.3 (PID-3); VistA-M RAHLTCPB and RAHLTCPX, decision D34. The site's settings tell the
 numbers apart (`mappings.profile.vista`), never their form alone.

@@ -1,4 +1,4 @@
-"""Wrap a line into lines short enough for a receiver.
+"""Wrap a long line of report text into lines short enough for a receiver.
 
 https://www.unicode.org/reports/tr29/ (graphemes, by a simpler rule of our own). HL7 v2 has no maximum line length:
 VistA Radiology sends 75 characters (RAHLRPT1 wraps by ^DIWP, DIWR=75, and then escapes) and accepts 80.

@@ -1,4 +1,4 @@
-"""ZDS, the Study Instance UID outside the standard's segments, for radiology systems.
+"""Write the ZDS segment: the Study Instance UID in a non-standard segment, for radiology systems.
 
 IHE Radiology Technical Framework Volume 2 §4.4.4.1.2.7 (ZDS, RAD-4); HL7 v2.5.1 §2.11 allows Z segments.
 """

@@ -1,4 +1,4 @@
-"""Compare a study with its last ingested version: the causes of v2 messages, and which signed reports changed.
+"""Compare a study with its last ingested version, to find changed reports and events that cause HL7 v2 messages.
 
 HL7 v2.5.1 table 0123 (why a result is sent again), decisions D13, D16, D20, D21, D22.
 

@@ -1,4 +1,4 @@
-"""Keep the last known values of a study: reports no longer listed, and values no longer given, stay as they were.
+"""Keep the last known values of a study when AutoScribe no longer lists a report or no longer gives a value.
 
 AutoScribe REST API (null, blank and absent fields), decisions D16 and D21. Only a different value is a change, never a
 missing one: the study to map keeps the last value, with an issue. This holds for the fields of signed reports, and for

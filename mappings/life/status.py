@@ -1,4 +1,4 @@
-"""Status of a report in FHIR and in HL7 v2, and the original that an addendum adds to: one table for both.
+"""Table of report status in FHIR and HL7 v2, and the search for the original report of an addendum.
 
 https://hl7.org/fhir/R4/valueset-diagnostic-report-status.html, HL7 v2.5.1 tables 0123, 0085, 0038, decisions D16-D22.
 """

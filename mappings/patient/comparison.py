@@ -1,4 +1,4 @@
-"""Compare two snapshots of a study: can they be about one patient? MRNs are compared first, then the person.
+"""Decide if two snapshots of a study can be about one patient: by MRN first, then by name, birth date and sex.
 
 https://hl7.org/fhir/R4/patient.html#matching, decisions D11, D12, D13.
 Proved by tests/mappings/patient/test_subjects.py and tests/mappings/life/test_changes.py.

@@ -1,4 +1,4 @@
-"""Given names: short forms and spellings of one name, and names in common use.
+"""Tables of given names for comparing patients: short forms (Bob, Robert), and common names never taken as typos.
 
 Carries out no clause of a standard; decision D12. Newborn twins often have similar names (Mia and Mila, Jaden and
 Kaden): a name in common use is a name of its own, never a typing error of another one.

@@ -1,4 +1,4 @@
-"""Patient identity, and the ids of every resource and message: stable, and opaque or reversible as each must be.
+"""Derive stable ids of patients, FHIR resources and HL7 v2 messages from AutoScribe's ids and patient numbers.
 
 https://hl7.org/fhir/R4/datatypes.html#id, HL7 v2.5.1 §2.A.28 (EI) and §2.14.9.10 (MSH-10), decisions D3, D11, D18.
 """

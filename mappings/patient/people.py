@@ -1,4 +1,4 @@
-"""Decide if two descriptions can be of one person: words of names, birth dates, sex.
+"""Decide if two patient descriptions can be of one person: by words of names, birth dates, and sex.
 
 https://hl7.org/fhir/R4/patient.html#matching, decision D12.
 

@@ -1,4 +1,4 @@
-"""Patient of each report of a study, and the snapshot that speaks for that patient: one rule for FHIR and HL7 v2.
+"""Find the patient of each report of a study, and the report whose patient data count, for FHIR and HL7 v2.
 
 https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.subject, HL7 v2.5.1 §7.3.1 (ORU^R01: one PID
 for all segments after it), decisions D11, D12, D17, D18.

@@ -1,4 +1,4 @@
-"""Configuration of the mappings: the site's settings, and the profiles of receivers.
+"""Read the configuration of the mappings: the site's settings, and the profiles of receivers.
 
 Carries out no clause itself: `parse_site` and `parse_receiver` read text that the gateway passes in.
 """

@@ -1,4 +1,4 @@
-"""Procedure dictionary: codes of procedure texts, from the site and from the starter in this package.
+"""Procedure dictionary: find the code of a procedure's text in the site's file or the built-in list.
 
 HL7 v2.5.1 §4.5.3.4 (OBR-4), https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.code,
 decision D23. A text gets a code only by exact match (`mappings.profile.spelling.exact`).

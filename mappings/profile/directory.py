@@ -1,4 +1,4 @@
-"""Provider directory: finds a provider by AutoScribe's spelling of the name, or by userId, with identifiers.
+"""Provider directory of a site: find a provider's identifiers by the name in AutoScribe, or by userId.
 
 HL7 v2.5.1 §2.A.86 (XCN), https://hl7.org/fhir/R4/practitioner.html, issue B. A spelling finds a provider only by exact
 match (`mappings.profile.spelling.exact`); error texts never show the content of a row.

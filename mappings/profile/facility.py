@@ -1,4 +1,4 @@
-"""Facility: the authorities of its patient numbers, its time zone, name order and Organization details.
+"""Settings of a facility: issuers of patient numbers, time zone, name order, and FHIR Organization details.
 
 HL7 v2.5.1 §2.A.36 (HD), https://hl7.org/fhir/R4/organization.html, decisions D11, D14, D15. No setting has a default
 that could file a report under the wrong patient or at the wrong hour.

@@ -1,4 +1,4 @@
-"""Details of a facility's Organization beside its name: identifiers, telephone, address.
+"""Read the settings for a facility's FHIR Organization: identifiers, telephone, address.
 
 https://hl7.org/fhir/R4/organization.html, US Core Organization Profile. Nothing is made up: absent values are empty.
 """

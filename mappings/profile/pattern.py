@@ -1,4 +1,4 @@
-"""Regular expression of a site for its valid numbers. Only fast expressions are allowed.
+"""Check a site's regular expression for valid MRNs; an expression that could be slow is refused.
 
 https://docs.python.org/3/library/re.html#regular-expression-syntax, of which a small part is allowed; decision D11.
 """

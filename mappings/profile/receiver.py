@@ -1,4 +1,4 @@
-"""Receiver profile: the form of the messages to one kind of receiver, and the rules that they must keep.
+"""Receiver profile: settings for the form of HL7 v2 messages to one kind of receiver, and rules to check messages.
 
 HL7 v2.5.1 §2.15.9 (MSH), §4.5.3 (OBR), §7.4.2 (OBX) for the fields that the switches decide; decision D34. The profiles
 of this package are `mappings/hl7v2/receivers/*.toml`; a site's own starts from one of them.

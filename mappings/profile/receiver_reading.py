@@ -1,4 +1,4 @@
-"""Read a receiver profile from its TOML text: one of this package, or a site's own.
+"""Read a receiver profile from TOML text: a profile of this package, or a site's own profile.
 
 HL7 v2.5.1 §2.15.9 (MSH), §4.5.3 (OBR), §7.4.2 (OBX) for the fields that the switches decide; decision D34. The switches
 are those of mappings/profile/receiver.py; every mistake is noted with its key and remedy.

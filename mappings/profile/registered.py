@@ -1,4 +1,4 @@
-"""Checks of identifiers from registries: NPI, LOINC code, OID.
+"""Check the form and check digits of registered identifiers: NPI, LOINC code, OID.
 
 45 CFR 162.406 (NPI), https://loinc.org/kb/users-guide (LOINC code and check digit), HL7 v2.5.1 §2.A.36 (OID).
 """

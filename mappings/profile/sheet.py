@@ -1,4 +1,4 @@
-"""Reader of a site's CSV file: notes each mistake by line and column, so that all are found at once.
+"""Read a site's CSV file, and note each mistake by line and column, so that all mistakes are found at once.
 
 RFC 4180 (https://www.rfc-editor.org/rfc/rfc4180). No error text shows a cell, since cells hold names of people.
 """

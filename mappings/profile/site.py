@@ -1,4 +1,4 @@
-"""Settings of a site: its key, facilities, codes and providers, the places of its order numbers, and its policies.
+"""Settings of a site for the mappings: secret key, facilities, codes, providers, order numbers, and policies.
 
 Parsed from the text of the gateway's TOML file (https://toml.io/en/v1.0.0), table `[mapping]`, and of the files named
 there, which the gateway reads (decisions D11, D12, D16, D18, D21, D23, D34).

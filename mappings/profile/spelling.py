@@ -1,4 +1,4 @@
-"""Exact match of procedure texts and provider names: normalization of their spelling.
+"""Normalize case and spaces of procedure texts and provider names, so that exact matches are found.
 
 Carries out no clause of a standard: decision D23 demands exact matches, and this module defines exact.
 """

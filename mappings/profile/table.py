@@ -1,4 +1,4 @@
-"""Reader of one TOML table of settings: notes each mistake and treats it as missing, so that all are found at once.
+"""Read one TOML table of settings, and note each mistake, so that all mistakes are found at once.
 
 https://toml.io/en/v1.0.0.
 Proved by tests/mappings/profile/test_site.py.

@@ -1,4 +1,4 @@
-"""Site settings for the numbers by which VistA Radiology knows a patient and an exam.
+"""Read the site's settings for the patient and exam numbers of VistA Radiology.
 
 HL7 v2.5.1 §3.4.2.2, §3.4.2.3 (PID-2, PID-3) and §4.5.3.3 (OBR-3), decision D34. AutoScribe has no field for any of
 them: the site names the namespaces of VistA's own numbers, and the keys of `Study.metadata`.

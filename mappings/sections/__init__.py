@@ -1,7 +1,7 @@
-"""Cut a report text into sections at its headings: lossless, and no section is guessed without a heading (D5).
+"""Cut a report's text into sections at the headings, without losing a character or guessing a heading.
 
-Carries out no clause of a standard: radiologists' headings are a custom. The labels are the keys of
-`mappings.codes.SECTION_LOINC` and, for headings without a code there, the heading's name in snake case.
+Carries out no clause of a standard: radiologists' headings are a custom. Decision D5: no heading is guessed. The labels
+are the keys of `mappings.codes.SECTION_LOINC` and, for headings without a code there, the heading's name in snake case.
 
 `marks` finds candidates for headings. Here they are judged by each other, since a text writes all its headings in one
 way. Candidates that may be prose, a sub-heading or a quotation are rejected: a missed heading costs less than a finding

@@ -1,4 +1,4 @@
-"""Closing lines of a report: signatures, attestations, workstations, transcription, page footers, end marks.
+"""Recognize closing lines of a report: signatures, attestations, workstations, transcription, page footers.
 
 Carries out no clause of a standard: these lines are a custom of dictation systems and sites.
 

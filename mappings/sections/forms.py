@@ -1,4 +1,4 @@
-"""Forms of a heading: at the start of a line or inside one, followed by a colon, a dash, marks, or nothing.
+"""Recognize a heading in a report's text: at the start of a line or inside a line, with a colon, a dash, or nothing.
 
 Carries out no clause of a standard: radiologists' headings are a custom.
 Proved by tests/mappings/test_section_score.py.

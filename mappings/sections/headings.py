@@ -1,4 +1,4 @@
-"""Headings that radiologists write over the sections of a report.
+"""Table of headings that radiologists write over the sections of a report (such as FINDINGS), with section labels.
 
 Carries out no clause of a standard: headings are a custom. The labels are the keys of `mappings.codes.SECTION_LOINC`
 and, for headings without a code there, the heading's name in snake case.

@@ -1,4 +1,4 @@
-"""Report text in the form that a person reads, with the same length: tags blanked, spaced letters joined.
+"""Clean a report's text to search for headings, at unchanged length: blank out tags, join spaced letters.
 
 Carries out no clause of a standard: markup in a plain text is a custom of the systems.
 

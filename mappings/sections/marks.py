@@ -1,4 +1,4 @@
-"""Candidates in a report text for a heading or a closing line.
+"""Find each place in a report's text that may be a heading or a closing line.
 
 Carries out no clause of a standard: radiologists' headings are a custom. `mappings.sections` judges them by each other.
 Proved by tests/mappings/sections/test_forms.py and tests/mappings/test_section_score.py.

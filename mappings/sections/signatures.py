@@ -1,4 +1,4 @@
-"""Signature lines: a name with a title or a degree, a radiologist's role, or initials.
+"""Recognize signature lines of a report: a name with a title or a degree, a radiologist's role, or initials.
 
 Carries out no clause of a standard: how a radiologist signs is a custom.
 """

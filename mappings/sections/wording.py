@@ -1,4 +1,4 @@
-"""Patterns for the words of headings, built from the tables, and their labels.
+"""Build regular expressions from the table of report headings, and find the section label of a match.
 
 Carries out no clause of a standard: radiologists' headings are a custom.
 Proved by tests/mappings/sections/test_forms.py and tests/mappings/sections/test_studies.py.

@@ -1,4 +1,4 @@
-"""Study: decoded from AutoScribe's JSON, with its orders, its radiologists and the conclusion of its reports.
+"""Study decoded from AutoScribe's JSON, with orders, radiologists, and the conclusion of each report.
 
 Carries out no clause itself: each module names its own.
 """

@@ -1,4 +1,4 @@
-"""Conclusion of a report: the part of each signed addendum, then the impression. FHIR and HL7 v2 share it.
+"""Compose a report's conclusion for FHIR and HL7 v2: parts of signed addenda, then the impression.
 
 https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.conclusion, HL7 v2.5.1 §7.1.3 (suffix IMP),
 decisions D17, D36. An addendum has one of three forms, and each passage of a text has one role in the conclusion:

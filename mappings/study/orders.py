@@ -1,4 +1,4 @@
-"""Orders of a study: accession and placer order numbers, read from where the site keeps them.
+"""Read the orders of a study (accession and placer order numbers) from the JSON keys that the site names.
 
 HL7 v2.5.1 §4.5.3.2 (OBR-2), §4.5.3.18 (OBR-18), https://hl7.org/fhir/R4/servicerequest.html, decision D18. AutoScribe
 has no field for either: a site names the keys of `Study.metadata` that hold them. AutoScribe's PACS may also have given

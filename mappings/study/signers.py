@@ -1,4 +1,4 @@
-"""Radiologist who created or signed a report: AutoScribe's User, named by the site's directory if it has no name.
+"""Find the radiologist who created or signed a report: AutoScribe's user, or the name in the site's directory.
 
 https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.resultsInterpreter, HL7 v2.5.1 §7.4.1.32
 (OBR-32) and §7.4.2.16 (OBX-16), decision D24: all these elements name the same person.

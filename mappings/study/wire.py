@@ -1,4 +1,4 @@
-"""AutoScribe's API contract as tables: the keys of each JSON object, their kinds, and which may be missing.
+"""Tables of AutoScribe's API contract (keys of each JSON object, types, optional keys), and the check of JSON by them.
 
 AutoScribe REST API, state of November 2026 (`GET /v1/autoScribe/studies`, `/reports`, `/reports/text`, `/users`, …).
 

@@ -1,7 +1,7 @@
-"""Trace of each source leaf to the FHIR elements and HL7 v2 fields that it changes: measured, leaf by leaf (D6).
+"""Find the FHIR elements and HL7 v2 fields that each value in AutoScribe's JSON affects, by changing each value.
 
-Carries out no clause of a standard. Each leaf of a study's JSON gets other values of its own kind, everything is
-mapped again, and every output that differs is a target of the leaf.
+Carries out no clause of a standard; decision D6. Each leaf of a study's JSON gets other values of its own kind,
+everything is mapped again, and every output that differs is a target of the leaf.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Loss tables of decision D6: parts of AutoScribe's JSON that do not reach FHIR or HL7 v2, with the reasons.
+"""Tables of the data in AutoScribe's JSON that do not reach FHIR or HL7 v2, with the reasons.
 
-Carries out no clause of a standard. Every leaf listed here changes nothing, and every leaf that changes nothing is
-listed: both are tested. `**` at the end of a pattern means everything below. Other tables list values that arrive
-changed: a reader that turns FHIR or a message back into AutoScribe's data gets all but these (tests/property).
+Carries out no clause of a standard; decision D6. Every leaf listed here changes nothing, and every leaf that changes
+nothing is listed: both are tested. `**` at the end of a pattern means everything below. Other tables list values that
+arrive changed: a reader that turns FHIR or a message back into AutoScribe's data gets all but these (tests/property).
 Proved by tests/mappings/trace/test_trace.py.
 """
 

@@ -1,4 +1,4 @@
-"""Outputs of a study document, as targets with their values: FHIR elements and HL7 v2 fields.
+"""Map a study for the trace, and list the values of each FHIR element and HL7 v2 field in the output.
 
 Carries out no clause of a standard; elements are named as in FHIR R4 (`Patient.name.family`), fields as in HL7 v2
 (`PID-5`).

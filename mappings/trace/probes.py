@@ -1,4 +1,4 @@
-"""Leaves of a study document, and the other values each one gets: of its own kind, never of another shape.
+"""List the values in a study's JSON, and make changed copies of the study with another value of the same kind.
 
 Carries out no clause of a standard; the kinds are those of `mappings.study.wire`.
 Proved by tests/mappings/trace/test_trace.py.

@@ -1,4 +1,4 @@
-"""Rules of the mapping: the functions that make an element or a field, found by their docstrings.
+"""List the mapping functions with the FHIR element or HL7 v2 field that each function makes, from docstrings.
 
 Carries out no clause of a standard. A rule's docstring begins `PID-5 Patient Name <- snapshot.patientName` or
 `Patient.name <- snapshotMetadata.patientName`, and names its clause below.

@@ -1,7 +1,7 @@
-"""Trace of each setting to the FHIR elements and HL7 v2 fields that it changes: measured, one at a time (D6, D39).
+"""Find the FHIR elements and HL7 v2 fields that each setting affects, by changing one setting at a time.
 
-Carries out no clause of a standard. Each setting of the site, of the facilities in its reports, and of the receiver's
-profile gets other values; every output that differs is a target of the setting.
+Carries out no clause of a standard; decisions D6 and D39. Each setting of the site, of the facilities in its reports,
+and of the receiver's profile gets other values; every output that differs is a target of the setting.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Values of one FHIR element or HL7 v2 field in an output, in their order.
+"""Read the values of one FHIR element or HL7 v2 field from a mapping's output, in order.
 
 Carries out no clause of a standard; names as in a trace: `PID-5`, `OBX-11`, `OBX(PDF)-5`, `Patient.name`.
 """

@@ -1,4 +1,4 @@
-"""Dates and times: checked, never invented. Without a known time zone only the date is given.
+"""Parse and format dates and times, without inventing a time: if no time zone is known, only the date is given.
 
 https://hl7.org/fhir/R4/datatypes.html#dateTime, HL7 v2.5.1 §2.A.22 (DTM), decision D15.
 """

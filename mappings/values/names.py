@@ -1,4 +1,4 @@
-"""Free text names, split into family and given name only if the text proves where the split is.
+"""Split a free-text name into family and given name, but only if the text proves where to split.
 
 HL7 v2.5.1 §2.A.88 (XPN), DICOM PS3.5 §6.2.1 (PN), https://hl7.org/fhir/R4/datatypes.html#HumanName, decision D14.
 """

@@ -1,4 +1,4 @@
-r"""Texts as a terminal may show them: characters that it would obey are shown as `\xNN` or `\uNNNN`.
+r"""Escape unprintable characters of a text as `\xNN` or `\uNNNN`, so that a terminal shows but never obeys the text.
 
 Carries out no clause of a standard; decision D39.
 """

@@ -1,4 +1,4 @@
-"""Examination and modality of a study, in DICOM codes and HL7 table 0074; unknown text is never guessed at.
+"""Map the examination and modality of a study to DICOM codes and HL7 table 0074; unknown text gets no code.
 
 DICOM PS3.16 CID 29, HL7 v2.5.1 table 0074, decision D23.
 """

@@ -1,7 +1,7 @@
-"""N(text), the normal form of a report text shared by HL7 v2 fields and FHIR strings, and its original bytes (D5).
+"""Normalize a report's text for HL7 v2 fields and FHIR strings (called N(text)), and encode the original as UTF-8.
 
 The `string` rules of https://hl7.org/fhir/R4/datatypes.html#string, the characters of
-https://www.w3.org/TR/xml/#charsets, and what an MLLP block cannot hold (HL7 v2.5.1 Appendix C). N in full:
+https://www.w3.org/TR/xml/#charsets, and what an MLLP block cannot hold (HL7 v2.5.1 Appendix C); decision D5. N in full:
 
 | in the text | in N(text) | issue |
 |---|---|---|

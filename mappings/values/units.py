@@ -1,4 +1,4 @@
-"""Height and weight: UCUM units, LOINC codes, and the limits outside which no value is published.
+"""Map height and weight to UCUM units and LOINC codes; a value outside the limits is not published.
 
 https://hl7.org/fhir/R4/observation-vitalsigns.html, UCUM (http://unitsofmeasure.org), decision D24.
 """

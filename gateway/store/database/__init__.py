@@ -1,1 +1,1 @@
-"""The two databases, SQLite and PostgreSQL, behind one interface: statements, schema, migrations."""
+"""SQLite and PostgreSQL behind one interface: SQL statements, schema, and migrations."""

@@ -1,4 +1,4 @@
-"""Wake tasks that wait for new rows in the store, so that committed work does not wait for a poll.
+"""Wake waiting tasks as soon as new rows are committed, so that new work does not wait for the next poll.
 
 Carries out no clause of a standard. Any thread may ring the bell. Every waiting task also polls the store at intervals:
 another process hears the bell on PostgreSQL only.

@@ -1,4 +1,4 @@
-"""Column kinds of the tables, with their type in both SQL dialects.
+"""Column kinds (key, text, number, bytes) for the table definitions, with SQL types for SQLite and PostgreSQL.
 
 https://docs.sqlalchemy.org/en/20/core/type_basics.html. Text is compared byte by byte.
 Proved by tests/contract/test_migrations.py.

@@ -1,4 +1,4 @@
-"""Interface of both database engines: rows of a statement, and work that commits as a whole or not at all.
+"""Interface of the SQLite and PostgreSQL engines: read rows, and run a transaction that commits whole or not at all.
 
 Carries out no clause of a standard. Work is a generator function whose steps are statements. An engine may call it
 again after a rollback, so it reads nothing but the store.

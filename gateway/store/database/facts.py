@@ -1,4 +1,4 @@
-"""Facts about the whole store, each written once: which site it belongs to, and how its index was built.
+"""Table of names and values about the whole database, such as the site key check and the index's time zone.
 
 Carries out no clause of a standard; decision D11: patient ids are made with the site key, so another key is refused.
 Proved by tests/contract/test_coverage.py.

@@ -1,4 +1,4 @@
-"""Tables of the feed: outbox rows, messages, senders of each destination, and reasons that hold a lane.
+"""Database tables for sending HL7 v2 messages: outbox rows, messages, destinations, and stopped studies.
 
 Carries out no clause of a standard; decisions D7, D13, D18, D32, D33, D37, D38. Follows the conventions of schema.py,
 which includes these tables.

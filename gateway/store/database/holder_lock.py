@@ -1,4 +1,4 @@
-"""Find dead lease holders on a SQLite file: the holders of a process that no longer has the file's lock.
+"""Find dead processes that still have the right to send (a lease) in a SQLite database, by a lock file.
 
 https://man7.org/linux/man-pages/man2/flock.2.html: the lock belongs to one open file and ends with its process, however
 that ends. Another open file of the same process does not get it either; decision D33. On a network file system the lock

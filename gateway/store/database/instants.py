@@ -1,4 +1,4 @@
-"""Instants as the store keeps them: whole microseconds since 1970, in UTC.
+"""Convert instants to and from the stored form: whole microseconds since 1970, in UTC.
 
 https://hl7.org/fhir/R4/datatypes.html#instant
 Proved by tests/contract/test_engines.py.

@@ -1,4 +1,4 @@
-"""PostgreSQL through asyncpg connection pools, for more than one process.
+"""PostgreSQL engine of the store, with asyncpg connection pools, for several gateway processes.
 
 https://www.postgresql.org/docs/current/transaction-iso.html: READ COMMITTED. A transaction that writes versions locks
 the row of `tick` until its commit, so that instants are in commit order (D29). asyncpg is an optional extra.

@@ -1,4 +1,4 @@
-"""Carry the rings of a store's bell between the processes of a PostgreSQL database.
+"""Wake tasks of other processes when new rows are committed, by PostgreSQL notifications.
 
 https://www.postgresql.org/docs/current/sql-notify.html. A ring is sent after the commit, over a connection of its own.
 One that is lost costs the time until the next poll of the store.

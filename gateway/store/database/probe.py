@@ -1,4 +1,4 @@
-"""Readiness of the store for writes: tested by a small write every two seconds, and noted when any write finds no room.
+"""Check that the database can be written, by a small write every two seconds, and note when the disk is full.
 
 https://sqlite.org/rescode.html (SQLITE_FULL), https://www.postgresql.org/docs/current/errcodes-appendix.html (53100
 disk_full); decision D38. A write that hangs is neither cancelled nor waited for: readers get the last known state.

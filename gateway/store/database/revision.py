@@ -1,4 +1,4 @@
-"""Compare the revision of a database with that of this release, without loading alembic.
+"""Check that a database has the schema revision of this release, without loading Alembic.
 
 Carries out no clause of a standard. Loading alembic takes longer than most commands, and few databases need it.
 Proved by tests/contract/test_migrations.py.

@@ -1,4 +1,4 @@
-"""Tables of the store in SQLAlchemy Core: migrations create them, statements use them.
+"""Tables of the database, declared in SQLAlchemy Core, for migrations and SQL statements.
 
 Carries out no clause of a standard. Instants are whole microseconds since 1970 in UTC; truth values are 0 and 1. Ids
 are AutoScribe's (`stu_…`, `rep_…`); an address is `Type/id` as in FHIR. The feed's tables are in feed_schema.py.

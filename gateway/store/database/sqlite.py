@@ -1,4 +1,4 @@
-"""SQLite engine: a read-only connection for each event loop, and a writer thread with the only one that writes.
+"""SQLite engine of the store: a read-only connection for each event loop, and one thread that does all writes.
 
 https://sqlite.org/wal.html, https://sqlite.org/lang_transaction.html. Waiting work is committed together, each piece in
 a savepoint of its own: one that fails does not undo the others.

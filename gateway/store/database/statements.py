@@ -1,4 +1,4 @@
-"""Statements in both dialects, and transactions as steps that ask for statements, whichever engine runs them.
+"""Compile SQL statements for SQLite and PostgreSQL, and write transactions as steps that either engine can run.
 
 https://docs.sqlalchemy.org/en/20/core/compiler.html: each statement is compiled once per dialect (D8).
 Proved by tests/contract/test_engines.py and tests/contract/test_operations.py.

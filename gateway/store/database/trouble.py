@@ -1,4 +1,4 @@
-"""Database errors in words: a table from error codes to their meaning and a remedy.
+"""Table of database error codes, each with an explanation and a remedy in plain words.
 
 https://www.postgresql.org/docs/current/errcodes-appendix.html (SQLSTATE), https://sqlite.org/rescode.html. A database's
 own text is never passed on: it may hold values of a row.

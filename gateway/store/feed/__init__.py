@@ -1,1 +1,1 @@
-"""Tables of the feed: outbox rows, messages, lanes, leases, plans, and the ledger."""
+"""Database code for sending HL7 v2 messages: outbox, messages, lanes (one study's messages), leases, ledger."""

@@ -1,4 +1,4 @@
-"""Attempts to send a message: when, over which connection, and the answer as received.
+"""Record each attempt to send a message: the time, the connection, and the answer as received.
 
 Carries out no clause of a standard; decision D39. Answers can hold patient data: they are kept as long as the bytes of
 their message, and nowhere else.

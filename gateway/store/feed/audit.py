@@ -1,4 +1,4 @@
-"""Audit of operators' acts that the ledger alone does not explain: the act, its actor, its time and its reason.
+"""Audit log of operators' acts on the feed of messages: the act, the user and host, the time, and the reason.
 
 Carries out no clause of a standard; decision D35.
 """

@@ -1,4 +1,4 @@
-"""Backload: queue history from before a destination's start, spread over time.
+"""Backload: queue reports from before a destination's start date for sending, spread over time.
 
 Carries out no clause of a standard; decision D31. The rows of one study are due together, so that one message covers
 them. They go behind everything new, and none of them is urgent.

@@ -1,4 +1,4 @@
-"""Circuit breaker of a destination, in the store: open while the receiver refuses every message for now.
+"""Circuit breaker of a destination, stored in the database: stops sending while the receiver refuses everything.
 
 HL7 v2.5.1 §2.9.2.2 (AR: not about the content, the message may be accepted later); decision D32. It uses the columns of
 a pause, so it outlives the process that opened it, and the next holder continues with it.

@@ -1,4 +1,4 @@
-"""Facts for watching the feed: ages, counts, and what is held, paused or refused; numbers, instants and study ids.
+"""Read the state of a destination for alerts: ages and counts of waiting, stopped and refused messages.
 
 Carries out no clause of a standard; decisions D13, D18, D31, D32. Every read uses an index and a bound. Dead letters
 that a newer message replaced are still read, and skipped.

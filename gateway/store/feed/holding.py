@@ -1,4 +1,4 @@
-"""Hold lanes: nothing of the study is sent to the destination, and new messages wait behind.
+"""Hold (stop) or free a lane: all messages of one study to one destination.
 
 Carries out no clause of a standard; decisions D13, D32. A lane is held because of one message in it, its culprit, or
 without a culprit when only an operator can free it.

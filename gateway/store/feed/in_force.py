@@ -1,4 +1,4 @@
-"""Settings in force of each destination, one row for each change, and the plan that each change made.
+"""Table of each destination's settings in force: one row for each change, with the progress of the change's plan.
 
 Carries out no clause of a standard; decision D37. Only the holder of a destination's lease changes its settings. An
 ingest reads them, and compares when it writes: from the commit on, every ingest uses the new settings.

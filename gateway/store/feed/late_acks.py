@@ -1,4 +1,4 @@
-"""Late acknowledgements of the application to a committed message: matched by control id, and stored.
+"""Store a late application acknowledgement, matched to the sent message by control id (MSH-10).
 
 Carries out no clause of a standard; decision D32. Any process that receives one may store it, with or without a lease.
 Proved by tests/contract/test_late_acks.py.

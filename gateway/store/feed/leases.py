@@ -1,4 +1,4 @@
-"""Leases: the right of one process at a time to send to a destination, by the database's clock.
+"""Leases: the right of one process at a time to send to a destination, timed by the database's clock.
 
 Carries out no clause of a standard; decision D33. A fence is a number that grows with every holder. A holder shows its
 fence when it writes, and locks the row until the commit.

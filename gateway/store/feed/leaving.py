@@ -1,4 +1,4 @@
-"""Open work of destinations that were removed from the settings: counted by name, and closed by an operator.
+"""Count open messages to destinations that were removed from the settings, and close these messages on request.
 
 Carries out no clause of a standard; decision D31. Closed is not delivered: the ledger still shows what was never sent,
 and what may have arrived.

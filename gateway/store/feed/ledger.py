@@ -1,4 +1,4 @@
-"""Ledger of the feed for a destination: counts by state, what is held, and what was given up.
+"""Read a destination's ledger (record of all messages): counts by state, stopped studies, messages given up.
 
 Carries out no clause of a standard; decisions D31, D32. Ids, codes, counts and instants (microseconds), no text.
 Proved by tests/contract/test_ledger.py and tests/gateway/cli/test_feed.py.

@@ -1,4 +1,4 @@
-"""Find messages of the feed to show: by control id, report, study, accession number, or number of the patient.
+"""Find sent and waiting messages for an operator: by control id, report, study, accession number, or patient number.
 
 Carries out no clause of a standard; decision D39. The results hold patient data, for authorized readers only.
 Proved by tests/contract/test_looking.py.

@@ -1,4 +1,4 @@
-"""Messages of the feed: claimed, sent, and settled. Each step is stored before it takes effect outside.
+"""Claim messages for sending and store each result; a claim is stored before any byte leaves the gateway.
 
 Carries out no clause of a standard; decisions D7, D13, D18, D32, D33. A lane is the messages of one study to one
 destination: they leave in the order of their numbers, and a held one holds those behind it. Every write shows the lease

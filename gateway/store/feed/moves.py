@@ -1,4 +1,4 @@
-"""Moves: earlier states of a study whose reports changed their patient, and the operator's decision on each.
+"""Read the states of a study before the study's reports changed patient (a move), and define the codes of moves.
 
 Carries out no clause of a standard; decision D13.
 Proved by tests/contract/test_identity_conflict.py and tests/faults/test_order_faults.py.

@@ -1,4 +1,4 @@
-"""Outbox: rows decided together with the study, until messages are composed of them.
+"""Outbox table: each row is an event (signed, corrected, …) for one destination, waiting for a message.
 
 Carries out no clause of a standard; decisions D7, D28, D31. The states are those of gateway/store/feed/states.py.
 Proved by tests/contract/test_settings_seen.py.

@@ -1,4 +1,4 @@
-"""Ledger of reports and their messages for the certificate, read a few studies at a time.
+"""Read signed reports with their messages for the certificate (state of every report at a destination).
 
 Carries out no clause of a standard; decision D31 (`feed certificate`).
 Proved by tests/contract/test_takeover.py and tests/gateway/cli/test_feed.py.

@@ -1,4 +1,4 @@
-"""Rename a destination: with its ledger, its queue, its pause and its lease, in one transaction.
+"""Rename a destination in the database, with all messages, the queue, the pause and the lease, in one transaction.
 
 Carries out no clause of a standard; decision D31. Messages in hand are in doubt afterwards, as after any change of
 holder. No process can hold the old name again, nor the new one before the old lease expires. Control ids are still made

@@ -1,4 +1,4 @@
-"""Replays: outbox rows of kind `replay`, and messages sent again as they once were.
+"""Replay: queue reports to be sent again to a destination, in the present state or with the earlier content.
 
 Carries out no clause of a standard; decision D35. Each replay of a report to a destination has the next number, and so
 a control id of its own.

@@ -1,4 +1,4 @@
-"""Detect a database that is older than what was sent, and restore its ledger from the delivery journal.
+"""Detect a database restored from an old backup, and complete the record of sent messages from the journal.
 
 Carries out no clause of a standard; decision D38. A journal counts its batches, and the database keeps the count it has
 seen of each journal. If it has seen fewer than the journal remembers, it was restored from a copy; so it was if it does

@@ -1,4 +1,4 @@
-"""Shift scheduled retries when the system clock jumps backwards.
+"""Shift scheduled retries of messages when the system clock jumps backwards.
 
 Carries out no clause of a standard; decisions D32, D37.
 Proved by tests/contract/test_takeover.py and tests/contract/test_planning.py.

@@ -1,4 +1,4 @@
-"""Standing alerts: the rows that each concerns, the notified addresses, and the operators' acknowledgements.
+"""Store alerts that still stand: the rows concerned, the addresses notified, and operators' acknowledgements.
 
 Carries out no clause of a standard; decision D38. A process that restarts or takes over neither repeats nor forgets a
 notification. Row numbers, study ids and instants (microseconds), nothing about patients.

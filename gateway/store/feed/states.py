@@ -1,4 +1,4 @@
-"""States of outbox rows and of messages. This table is their only source.
+"""Table of the states of outbox rows and of messages, with the meaning of each state.
 
 Carries out no clause of a standard; decisions D7, D31, D32, D37. A message has two axes: its delivery (the state) and
 its acknowledgement (`ack`: HL7 table 0008, v2.5.1 §2.9.2).

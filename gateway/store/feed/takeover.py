@@ -1,4 +1,4 @@
-"""Take over what the last lease holder had in hand: send it again, apply late acknowledgements, and repair old copies.
+"""Take over messages that the last sending process left unfinished: send again, and apply late acknowledgements.
 
 Carries out no clause of a standard; decisions D32, D33. A holder that was suspended may still send a message after a
 newer one has gone out. The lane's reports stay open in the certificate until that is impossible, and the newer content

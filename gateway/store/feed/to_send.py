@@ -1,4 +1,4 @@
-"""Count what waits to be sent to a destination: how much, how much of it is critical, and its age.
+"""Count messages and reports that wait to be sent to a destination: all, critical results, oldest and newest.
 
 Carries out no clause of a standard; decision D37. `tried` runs work, counts, and rolls it back.
 Proved by tests/contract/test_to_send.py.

@@ -1,1 +1,1 @@
-"""Tables of studies: what AutoScribe sent, resource versions, the search index, identities, PDFs."""
+"""Database code for studies: AutoScribe's JSON, FHIR resource versions, search index, patient identities, PDFs."""

@@ -1,4 +1,4 @@
-"""Patient compartment: the resources about a patient, their Provenance, and the resources that they refer to.
+"""Read the FHIR Patient compartment: a patient's resources, their Provenance, and the resources referred to.
 
 https://hl7.org/fhir/R4/compartmentdefinition-patient.html. Read in the order in which the resources were first stored,
 which never changes: paging sees each resource once, and new ones come last.

@@ -1,4 +1,4 @@
-"""AutoScribe's listing as the store knows it: studies to fetch, missing studies, and positions of the crawl.
+"""Track AutoScribe's list of studies: studies to fetch, missing studies, and positions of the listing loops.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D21 and D26.
 Proved by tests/contract/test_coverage.py.

@@ -1,4 +1,4 @@
-"""SQL fragments of a search: the condition that a resource meets a criterion, and the query for resources that do.
+"""SQL fragments for FHIR searches: a condition for each search criterion, and queries by an index.
 
 https://hl7.org/fhir/R4/search.html#ptypes; one table of each. Placeholders are `?`.
 Proved by tests/contract/test_search.py and tests/contract/test_plans.py.

@@ -1,4 +1,4 @@
-"""Requests that must not run twice, by their keys: who runs one, whether it was sent, and its answer.
+"""Store requests that must not run twice, by idempotency key: the process that runs a request, and the answer.
 
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/. A process that runs a request holds its key
 until the instant in its row. If it finds another instant there, it has lost the key and sends nothing. The row records

@@ -1,4 +1,4 @@
-"""Identity conflicts: studies held apart from a patient that they name, and the operators' verdicts on them.
+"""Store patient identity conflicts (one patient id, two apparent persons), and operators' verdicts on each conflict.
 
 Carries out no clause of a standard; decision D12.
 Proved by tests/contract/test_patients.py.

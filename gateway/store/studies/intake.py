@@ -1,4 +1,4 @@
-"""Store one study in one transaction: the source, its resources, its claims about patients, and its outbox rows.
+"""Write one ingested study in one transaction: AutoScribe's JSON, FHIR resources, patient ids, and outbox rows.
 
 Carries out no clause of a standard; decisions D7, D12, D25. The state read before the mapping is compared with the
 present one. If another process has changed it, nothing is written, and `Outdated` or `OthersMoved` is raised.

@@ -1,4 +1,4 @@
-"""Stored form of a mapped study and its facts: the model's dataclasses as compressed JSON, and the way back.
+"""Convert a mapped study to compressed JSON for the database, and back.
 
 Carries out no clause of a standard. Derived values are left out: a report's sections are cut from its text again.
 Proved by tests/contract/test_any_study.py and tests/gateway/fhir_api/operations/test_operations.py.

@@ -1,4 +1,4 @@
-"""State of one study in the store before an ingest, and a study as AutoScribe sent it.
+"""Read the stored state of one study before an ingest, and the study's JSON as AutoScribe last sent it.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports`, `/users/{userId}`; decisions D12, D18, D25.
 Proved by tests/contract/test_pipeline.py.

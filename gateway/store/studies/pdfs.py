@@ -1,4 +1,4 @@
-"""PDFs of reports: the queue of wanted ones, and their bytes, written and read in chunks.
+"""Store report PDFs: the queue of PDFs to fetch, and the bytes, written and read in chunks.
 
 Carries out no clause of a standard; decision D28. A process claims a PDF while it fetches it: the row says until when.
 If it finds another instant there, another process or another text has taken over. The new bytes get a generation of

@@ -1,4 +1,4 @@
-"""Read the position that a loop stored under a name; an unreadable position counts as none.
+"""Read the position at which a background loop stopped; an unreadable position counts as none.
 
 Carries out no clause of a standard. A loop without its position starts from the beginning, which only costs time.
 """

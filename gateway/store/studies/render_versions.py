@@ -1,4 +1,4 @@
-"""Resource versions for the store: validated, as bytes around versionId and lastUpdated, with their index rows.
+"""Prepare FHIR resources for the database: validate, encode as bytes, and build the rows of the search index.
 
 https://hl7.org/fhir/R4/resource.html#Meta, decisions D2 and D7.
 """

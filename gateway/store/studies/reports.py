@@ -1,4 +1,4 @@
-"""Stored reports, as AutoScribe last sent them.
+"""Read a stored report, as AutoScribe last sent the report.
 
 Carries out no clause of a standard. A signed report stands as it was signed, also when it is seen unsigned again (D16).
 """

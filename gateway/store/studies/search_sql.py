@@ -1,4 +1,4 @@
-"""Compose searches as SQL from fragments: the starting clause, the other conditions, the order, and the page.
+"""Compose the SQL of a FHIR search: the starting criterion, the other criteria, the sort order, and the page.
 
 https://hl7.org/fhir/R4/search.html. A search starts from the index rows of one narrowing clause and tests each result
 against the other clauses. It never reads a whole table (D8).

@@ -1,4 +1,4 @@
-"""Stored study with its source, for renderings on demand.
+"""Read a stored study with AutoScribe's JSON, for FHIR operations that render on demand.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports`, `/users/{userId}`, as they were answered last.
 Proved by tests/gateway/fhir_api/operations/test_trace.py.

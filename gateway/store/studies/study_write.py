@@ -1,4 +1,4 @@
-"""Rows and resource versions of one study, made outside the transaction that writes them: plain data.
+"""Prepare the database rows and FHIR resource versions of one study, before the transaction that writes all.
 
 Carries out no clause of a standard; decisions D7, D12, D21. A worker process makes them (D46).
 Proved by tests/contract/test_patients.py.

@@ -1,4 +1,4 @@
-"""Stored progress of the sweep of all studies: the page it has reached, and the end of the last whole sweep.
+"""Store the progress of the sweep (one pass over all AutoScribe studies): the page reached, and the last full pass.
 
 AutoScribe REST API: `cursor` of `GET /v1/autoScribe/studies`, opaque and of unknown life. Decision D26: before the
 first sweep ends, or if the last one is too old, every answer of the index says `incomplete`.

@@ -1,4 +1,4 @@
-"""Versions of resources: read as bytes, and written with the index rows of the current version.
+"""Read FHIR resource versions as bytes, and write new versions with the rows of the search index.
 
 https://hl7.org/fhir/R4/resource.html#Meta: `versionId` counts the contents of a resource from 1. `lastUpdated` is a
 different instant for every version, strictly increasing in commit order (D29).

@@ -1,1 +1,1 @@
-"""Revisions of the schema, each with its upgrade and downgrade."""
+"""Revisions of the database schema, each with upgrade and downgrade."""

@@ -1,4 +1,4 @@
-"""Alembic environment: migrates on a given connection (SQLite), or writes a script for PostgreSQL.
+"""Alembic environment: run migrations on an SQLite connection, or write an SQL script for PostgreSQL.
 
 https://alembic.sqlalchemy.org/en/latest/offline.html
 """

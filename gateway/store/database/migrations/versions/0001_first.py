@@ -1,4 +1,4 @@
-"""First schema.
+"""Create the first schema: studies, reports, FHIR resources, search index, outbox, PDFs, webhooks.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """

@@ -1,4 +1,4 @@
-"""Feed tables: outbox columns, messages, destinations with their leases, and held lanes.
+"""Add the tables and outbox columns for sending messages: messages, destinations with leases, stopped studies.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """

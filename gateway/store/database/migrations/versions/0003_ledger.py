@@ -1,4 +1,4 @@
-"""Ledger columns: hash of a message's bytes, and remarks. Both stay empty for messages whose bytes are gone.
+"""Add two columns to messages: a hash of the message's bytes, and remarks. Both are empty if the bytes are deleted.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """

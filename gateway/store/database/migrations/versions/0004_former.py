@@ -1,4 +1,4 @@
-"""Table of studies as they were before a move, from which withdrawals for the previous patient are composed.
+"""Add a table of studies before a change of patient, to compose withdrawals for the earlier patient.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """

@@ -1,4 +1,4 @@
-"""Add to an operator's verdict the persons it judged, and since when the study names another person.
+"""Add the persons judged to an operator's patient verdict, and the time since which the study names another person.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """

@@ -1,4 +1,4 @@
-"""Column for the time until which an old copy of a message may still arrive; empty for existing messages.
+"""Add a column for the time until which an old copy of a message may still arrive at the receiver.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """

@@ -1,4 +1,4 @@
-"""Table of the settings that decide what a destination is owed: one row for each change.
+"""Add a table of the settings that decide which reports a destination must get: one row for each change.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """

@@ -1,4 +1,4 @@
-"""Columns for the names that a destination had, and for the time when an operator retired it.
+"""Add columns for a destination's earlier names, and for the time when an operator retired the destination.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """

@@ -1,4 +1,4 @@
-"""Table of raised alerts and their notifications. Alerts raised before the upgrade are notified once more.
+"""Add a table of raised alerts and sent notifications. Alerts raised before the upgrade are notified once more.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """

@@ -1,4 +1,4 @@
-"""Column for the digest of each message's content, by which messages sent before a restore are recognized.
+"""Add a digest of each message's content, to recognize messages that were sent before a restored backup.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """

@@ -1,4 +1,4 @@
-"""Table of the attempts to send each message, with the answers. Earlier attempts have no row.
+"""Add a table of the attempts to send each message, with the answers. Earlier attempts have no row.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """

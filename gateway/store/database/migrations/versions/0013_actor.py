@@ -1,4 +1,4 @@
-"""Add user and host of the actor to each row of the audit; unknown for earlier rows.
+"""Add user and host of the operator to each row of the audit table; unknown for earlier rows.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
