@@ -42,7 +42,7 @@ from gateway.ingest.plan_write import IngestSettings
 from gateway.ingest.read_through import ReadThrough
 from gateway.routing import InForce, routes_of
 from gateway.runtime import clock, log
-from gateway.runtime.computing import worker_count, workers
+from gateway.runtime.computing import workers
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.loops import alongside, forever
 from gateway.runtime.metrics import Metrics
@@ -364,7 +364,7 @@ async def _serve_here(
     async with AsyncExitStack() as stack:
         stop = await stack.enter_async_context(stop_signal())
         engine = await stack.enter_async_context(opened_store(configuration, serves=True))
-        await stack.enter_async_context(workers(worker_count(), _LASTING, _MAPPING))
+        await stack.enter_async_context(workers(settings.server.workers, _LASTING, _MAPPING))
         await stack.enter_async_context(_working(shared, engine, roles, hold))
         if listener is not None:
             app = _answering_app(shared, engine, roles)

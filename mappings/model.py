@@ -1,4 +1,4 @@
-"""Data classes of a study for both mappings (FHIR, HL7 v2): AutoScribe's data, not interpreted and complete.
+"""Data classes of a study, used by both mappings (FHIR, HL7 v2): AutoScribe's complete data, without interpretation.
 
 Field names and presence follow the upstream contract (`GET /v1/autoScribe/studies/{id}`, `GET /v1/autoScribe/reports`).
 Dates and times stay strings: their meaning depends on the site's time zone, which only the encoders know.

@@ -1,4 +1,4 @@
-"""Create the background loops of the feed: a worker for each destination, journal, alerts, retention, settings watch.
+"""Create the background loops of the HL7 feed: one sender for each destination, and loops for alerts and upkeep.
 
 Carries out no clause of a standard: it connects parts.
 Proved by tests/faults/test_process_faults.py.

@@ -1,4 +1,4 @@
-"""Read, for ingest, each destination's settings now in force, as stored by the process that sends there.
+"""Read the settings that ingest must use for each destination: those stored by the process that sends there.
 
 Carries out no clause of a standard; decision D37.
 Proved by tests/contract/test_planning.py and tests/contract/test_settings_watch.py.

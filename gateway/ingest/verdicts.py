@@ -1,4 +1,4 @@
-"""Apply an operator's verdict on two patients (same person, or not) only while both are described as when judged.
+"""Apply an operator's verdict (same person, or not) only while the data about both patients are unchanged since.
 
 Carries out no clause of a standard; decision D12. Persons are kept as digests under the site key, never by name.
 """

@@ -1,4 +1,4 @@
-"""Build a destination's transport (MLLP, files, HTTP) from the settings, and refuse what the receiver cannot use.
+"""Build a destination's transport (MLLP, files, HTTP) from its settings, and refuse combinations that cannot work.
 
 RFC 7617 §4 and RFC 6750 §5.3 (credentials go over TLS); decisions D31, D33.
 Proved by tests/gateway/routing/test_from_settings.py.

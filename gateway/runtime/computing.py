@@ -26,6 +26,7 @@ from gateway.runtime.parcels import Packer, Parcel, keep, missing, packed, unpac
 Result = TypeVar("Result")
 Given = TypeVarTuple("Given")
 _THREADS: Final = ThreadPoolExecutor(2, thread_name_prefix="computing")
+_MANY_PROCESSORS: Final = 4
 _TRIES: Final = 2  # the work of a worker that ended is given to another worker once
 
 _open: list[_Workers] = []
@@ -48,12 +49,15 @@ def _called(function: Callable[..., Any], given: Sequence[Any]) -> Any:
 
 
 @asynccontextmanager
-async def workers(processes: int, lasting: Collection[type], modules: Sequence[str]) -> AsyncIterator[None]:
-    """Run the computations of this process in so many worker processes while the block runs.
+async def workers(processes: int | None, lasting: Collection[type], modules: Sequence[str]) -> AsyncIterator[None]:
+    """Run the computations of this process in so many worker processes while the block runs; 0: in threads, as outside.
 
-    A value of a type in `lasting` is sent to a worker once, and stays there. Workers import `modules` at their start.
+    None: one process, and two from four processors on. A value of a type in `lasting` is sent to a worker once, and stays there. Workers import `modules` at their start.
     """
-    pool = _Workers(processes, lasting, modules)
+    if processes == 0:
+        yield
+        return
+    pool = _Workers(processes or _for_this_machine(), lasting, modules)
     _open.append(pool)
     try:
         yield
@@ -62,9 +66,8 @@ async def workers(processes: int, lasting: Collection[type], modules: Sequence[s
         await asyncio.to_thread(pool.close)
 
 
-def worker_count() -> int:
-    """Return the number of workers for this machine: one for two processors, two for more."""
-    return min(2, max(1, (os.cpu_count() or 1) // 2))
+def _for_this_machine() -> int:
+    return 2 if (os.cpu_count() or 1) >= _MANY_PROCESSORS else 1
 
 
 class _Workers:

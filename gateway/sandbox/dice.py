@@ -1,4 +1,4 @@
-"""Repeatable random values: the same seed and names give the same draws on every machine and Python version.
+"""Repeatable random values: the same seed and label give the same value on every machine and Python version.
 
 Carries out no clause of a standard. `random.Random` may change its draws between Python versions; a hash does not.
 Proved by tests/gateway/sandbox/test_seed.py.

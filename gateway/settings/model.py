@@ -128,7 +128,7 @@ class Upstream(SettingsGroup):
 
 
 class Server(SettingsGroup):
-    """Section `[server]`: address and port to listen on."""
+    """Section `[server]`: address and port to listen on, and worker processes."""
 
     host: str = Field(
         "127.0.0.1", min_length=1, description="Address to listen on; loopback only until authentication exists."
@@ -136,6 +136,13 @@ class Server(SettingsGroup):
     port: int = Field(8800, ge=0, le=65535, description="TCP port to listen on.")
     public_url: str | None = Field(
         None, description="FHIR base URL that clients see. Not set: http://<host>:<port>/fhir."
+    )
+    workers: int | None = Field(
+        None,
+        ge=0,
+        le=8,
+        description="Worker processes of a service process, of about 60 MB each; they map and judge."
+        " 0: none, threads do it. Not set: one, and two from four processors on.",
     )
 
     @validates("public_url")

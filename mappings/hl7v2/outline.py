@@ -1,4 +1,4 @@
-"""Describe a message before the bytes are written: filler order numbers, reports, and patient.
+"""List the order numbers, reports and patient of a message without writing the message, to compare with earlier ones.
 
 HL7 v2.5.1 §4.5.3.3 (OBR-3 Filler Order Number), §3.4.2.3 (PID-3); decisions D13, D18, D32.
 Proved by tests/gateway/feed/compose/test_withdraw_moved.py.

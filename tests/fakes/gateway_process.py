@@ -55,6 +55,7 @@ def environment(upstream_url: str, database_url: str, config: Path, **more: str)
         "GATEWAY_CONFIG": str(config),
         "GATEWAY_MAPPING__SITE_KEY": SITE_KEY,
         "GATEWAY_FEED__STATE_DIR": str(config.parent),
+        "GATEWAY_SERVER__WORKERS": "0",  # a worker takes seconds to start beside other tests
     }
     return {**kept, **own, **more}
 

@@ -85,7 +85,7 @@ async def scene(url: str, folder: Path, **more: str):
         options = SandboxOptions(port=listener.getsockname()[1])
         app, account = open_sandbox(options, follows_clock=True)
         await stack.enter_async_context(running(app, listener))
-        env = environment(options.base_url, url, site_file(folder), **FAST, **more)
+        env = environment(options.base_url, url, site_file(folder), **FAST, GATEWAY_SERVER__WORKERS="1", **more)
         gateway = stack.enter_context(started(["serve", "--port", "0"], env, folder / "gateway.log"))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=await gateway.address(), timeout=60))
         yield Scene(gateway, account, client)

@@ -1,4 +1,4 @@
-"""Count a receiver's consecutive refusals, to decide when to send only probes (temporary) or to pause (permanent).
+"""Count consecutive refusals of a receiver: temporary refusals lead to probes, permanent ones pause the destination.
 
 HL7 v2.5.1 §2.9.2.2 (AR may pass, AE does not), table 0357 (200 to 203: the kind of message is not supported); decision
 D32. Consecutive refusals that mean *later* open the circuit breaker; permanent ones pause the destination.

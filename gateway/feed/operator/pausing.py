@@ -1,4 +1,4 @@
-"""`feed pause`, `feed resume`: stop and restart sending to a destination; release studies stopped for a decision.
+"""`feed pause`, `feed resume`: stop or restart sending to a destination, or send a study that waits for an operator.
 
 Carries out no clause of a standard; decisions D13, D32. Messages of a paused destination are composed and queued.
 Proved by tests/gateway/cli/test_feed.py and tests/gateway/cli/test_restored.py.

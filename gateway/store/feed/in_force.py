@@ -1,4 +1,4 @@
-"""Table of each destination's settings in force: one row for each change, with the progress of the change's plan.
+"""Store the settings in force of each destination: the history of changes, and how far earlier reports were checked.
 
 Carries out no clause of a standard; decision D37. Only the holder of a destination's lease changes its settings. An
 ingest reads them, and compares when it writes: from the commit on, every ingest uses the new settings.

@@ -1,4 +1,4 @@
-"""Read everything sent of a study to a destination: filler order numbers, patients, and messages still unsent.
+"""Read which messages of a study a destination already has, or has queued: order numbers, patients, reports.
 
 Carries out no clause of a standard; decisions D13, D18, D21. The content of a message depends on what was sent before.
 A composer shows the sent state that it used, and composes again if more was sent since.

@@ -28,6 +28,11 @@ def own_process(*_):
     return os.getpid()
 
 
+def slow_process():
+    time.sleep(0.2)
+    return os.getpid()
+
+
 def refuse(pointer):
     raise WireError(pointer, "a text", "a number")
 
@@ -66,6 +71,19 @@ async def test_a_worker_is_another_process_and_all_computations_share_it():
         assert len(pids) == 1
         assert os.getpid() not in pids
     assert await computed(own_process) == os.getpid()
+
+
+async def test_with_no_workers_the_threads_of_this_process_compute():
+    async with workers(0, (), ()):
+        assert await computed(own_process) == os.getpid()
+
+
+@pytest.mark.parametrize(("processors", "number"), [(1, 1), (2, 1), (4, 2), (64, 2)])
+async def test_the_number_of_workers_follows_the_machine_where_the_site_sets_none(processors, number, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    async with workers(None, (), ()):
+        pids = set(await asyncio.gather(*(computed(slow_process) for _ in range(8))))
+    assert len(pids) == number
 
 
 async def test_an_error_of_a_worker_keeps_its_fields_and_its_places():

@@ -72,6 +72,9 @@ TURNED = {
     "upstream.ca_file": Turned('"ca.pem"', authorities),
     "server.host": Turned('"::1"', base),
     "server.port": Turned("8899", base),
+    "server.workers": Turned(
+        "0", "runtime/test_computing.py::test_with_no_workers_the_threads_of_this_process_compute"
+    ),
     "server.public_url": Turned('"https://gateway.example/fhir"', base),
     "pdf.ingest": Turned('"link"', wants_pdf),
     "pdf.allowed_hosts": Turned('["pdf.example"]', held("_hosts")),
