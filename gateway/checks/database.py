@@ -1,4 +1,4 @@
-"""Part of `check-config`: check destination names against the database; list messages left for removed destinations.
+"""Part of `check-config`: check destination names in the database, and show what store/feed/leaving.py counts as open.
 
 Carries out no clause of a standard; decision D31. Without a database file nothing is checked. A check changes
 neither the schema nor a name.

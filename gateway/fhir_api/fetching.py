@@ -1,4 +1,4 @@
-"""Fetch the current version of a resource from the store, or from AutoScribe if missing or too old for the client.
+"""Return the current version of a resource; if it is missing or too old for the client, have it ingested first.
 
 https://hl7.org/fhir/R4/http.html#read, decisions D25 and D26. Asking AutoScribe ingests the study ("read through").
 Proved by tests/gateway/fhir_api/test_read.py.

@@ -1,4 +1,4 @@
-"""Convert a token search value into match criteria: a code, an identifier, or a concept's text (`:text`).
+"""Parse a token search value (code, `:text`, `:of-type`) into index criteria; reading.py negates for `:not`.
 
 https://hl7.org/fhir/R4/search.html#token. The UID of a study is accepted in every form that clients use: with or
 without `urn:dicom:uid|`, with or without `urn:oid:` (https://hl7.org/fhir/R4/imagingstudy.html#notes).

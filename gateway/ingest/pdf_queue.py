@@ -1,4 +1,4 @@
-"""Queue of report PDFs: fetch each wanted PDF from AutoScribe, store the bytes, and ingest the study again.
+"""Work through the queue of report PDFs: fetch and store, retry or give up, then ingest the study again.
 
 AutoScribe REST API: `GET /v1/autoScribe/reports/pdf`; decision D28. Only the bytes of a PDF are stored. Its link is a
 secret, and appears in no row, log line or metric.

@@ -1,4 +1,4 @@
-"""Apply an operator's verdict (same person, or not) only while the data about both patients are unchanged since.
+"""Decide whether a verdict (same person, or not) still counts, by digests of the persons then and now. Pure.
 
 Carries out no clause of a standard; decision D12. Persons are kept as digests under the site key, never by name.
 """

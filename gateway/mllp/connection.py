@@ -1,4 +1,4 @@
-"""Persistent MLLP connection to one receiver: send one message, and wait for the acknowledgement up to a deadline.
+"""Open an MLLP connection to a receiver, send one message at a time, and wait for each acknowledgement.
 
 HL7 v2.5.1 §2.9.2 (acknowledgements) over HL7 Transport Specification: MLLP, Release 1: the sender waits for the answer
 before it sends the next message.

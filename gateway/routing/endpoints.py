@@ -1,4 +1,4 @@
-"""Connection endpoints (address, timeouts, TLS) of destinations, for the MLLP and HTTP clients.
+"""Convert a destination's transport settings to the Endpoint and TLS values that the MLLP and HTTP clients take.
 
 RFC 8446 (TLS); HL7 Transport Specification: MLLP, Release 1.
 """

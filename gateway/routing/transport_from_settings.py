@@ -1,4 +1,4 @@
-"""Build a destination's transport (MLLP, files, HTTP) from its settings, and refuse combinations that cannot work.
+"""Check a destination's address, TLS, login and ACK settings; return them as Mllp, Folder or Http values.
 
 RFC 7617 §4 and RFC 6750 §5.3 (credentials go over TLS); decisions D31, D33.
 Proved by tests/gateway/routing/test_from_settings.py.

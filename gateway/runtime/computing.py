@@ -52,7 +52,8 @@ def _called(function: Callable[..., Any], given: Sequence[Any]) -> Any:
 async def workers(processes: int | None, lasting: Collection[type], modules: Sequence[str]) -> AsyncIterator[None]:
     """Run the computations of this process in so many worker processes while the block runs; 0: in threads, as outside.
 
-    None: one process, and two from four processors on. A value of a type in `lasting` is sent to a worker once, and stays there. Workers import `modules` at their start.
+    None: one process, and two from four processors on. A value of a type in `lasting` is sent to a worker once, and
+    stays there. Workers import `modules` at their start.
     """
     if processes == 0:
         yield

@@ -1,4 +1,4 @@
-"""Parse the `listen --ack` option, and choose the test receiver's behavior for each connection and message.
+"""Parse the `listen --ack` option, and choose which behavior of manners.py the test receiver shows each time.
 
 HL7 v2.5.1 §2.5 (field names such as PID-3); the rest is our own. `SPEC = PART *("," PART)`, `PART = NAME *(":"
 SETTING)`. A setting is a COUNT (the most times), `rate=` (0 to 1) with `seed=`, `SEG-n=` (only messages in which the

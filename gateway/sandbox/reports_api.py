@@ -1,4 +1,4 @@
-"""Report endpoints of the AutoScribe look-alike under `/v1/autoScribe/reports`, and the PDFs at presigned URLs.
+"""Report endpoints of the AutoScribe look-alike, and PDF downloads; links.py makes the links, which expire.
 
 AutoScribe REST API: GET /reports, /reports/text, /reports/pdf, POST /reports/{reportId}/addendum, …/cancel-addendum.
 Proved by tests/gateway/sandbox/test_switches.py.

@@ -1,4 +1,4 @@
-"""AutoScribe look-alike (the gateway's upstream) for trials and tests, which works with the vendor's own SDK.
+"""Assemble and run the sandbox, an AutoScribe look-alike: options, routes, middleware for faults, webhooks.
 
 AutoScribe REST API, state of November 2026 (`/reports`, `/studies`, `/users`, webhook `report.delivered`).
 Proved by tests/gateway/sandbox/test_vendor_sdk.py.

@@ -1,4 +1,4 @@
-"""Base class of all settings classes: unknown keys are refused, values are frozen, errors show no value.
+"""Pydantic options of all settings classes: refuse unknown keys, freeze values, show no value in errors.
 
 Carries out no clause of a standard: the settings are the gateway's own.
 """

@@ -1,4 +1,4 @@
-"""Settings model: one class for each section of the settings file, each field with type, default and description.
+"""Settings model: the root class, and each section but `[database]`, `[feed]`, `[[destination]]` and `[[ignore]]`.
 
 Carries out no clause of a standard: the settings are the gateway's own.
 Proved by tests/gateway/test_settings.py and tests/gateway/settings/test_every_setting_acts.py.

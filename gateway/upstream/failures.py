@@ -1,4 +1,4 @@
-"""Classify failed requests to AutoScribe: choose the error class, and decide if a retry is safe and can help.
+"""Choose the error class of a failed request to AutoScribe; retry.py decides if the request is repeated.
 
 RFC 9110 §15.5 and §15.6 name the status codes. The answer's body is never read: its schema is not published, and it may
 hold patient data. Of its headers, only the request id and Retry-After are kept.

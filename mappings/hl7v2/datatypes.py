@@ -1,4 +1,4 @@
-"""Write HL7 v2 data types of our fields (XPN, XCN, HD) as ER7 text.
+"""Write names and authorities as HL7 v2 types (XPN, XCN, CNN, HD) in ER7; the caller of `xpn` gives XPN.7.
 
 HL7 v2.5.1 §2.A.88 (XPN), §2.A.86 (XCN), §2.A.11 (CNN), §2.A.36 (HD), §2.A.28 (EI), decision D14.
 """

@@ -1,4 +1,4 @@
-r"""Encode segments as the bytes of a message, in a character set and with escapes that the receiver can read.
+r"""Make the bytes of a message from its segments; write escapes that the receiver cannot read as plain characters.
 
 HL7 v2.5.1 §2.7 (escape sequences), §2.15.9.18 (MSH-18). VistA Radiology does not decode `\F\` (RAHLTCPB), VistA Imaging
 decodes no sequence at all (RAHLRPT). `no_F` and `strip` replace delimiters in values by plain characters.

@@ -1,4 +1,4 @@
-r"""Write a report's text as OBX-5 values: one line for each OBX, or a whole section or report in one OBX.
+r"""Arrange a report's lines as OBX-5 values: one OBX for each line, section or report, with its OBX-2 and OBX-3.
 
 HL7 v2.5.1 §2.A.79 (TX: repetitions are consecutive lines), §2.A.34 and §2.7.6 (FT: `\.br\`), §2.A.75 (ST),
 decisions D5, D34.

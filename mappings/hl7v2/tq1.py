@@ -1,4 +1,4 @@
-"""Write the TQ1 segment: the priority of the study.
+"""Write the TQ1 segment: the study's severity as priority, by the table HL70485 in mappings/codes.py.
 
 HL7 v2.5.1 §4.5.4.
 """

@@ -1,4 +1,4 @@
-"""Cut a report's text into sections at the headings, without losing a character or guessing a heading.
+"""Cut a report's text into sections, losing no character: choose the true headings; headings.py has their words.
 
 Carries out no clause of a standard: radiologists' headings are a custom. Decision D5: no heading is guessed. The labels
 are the keys of `mappings.codes.SECTION_LOINC` and, for headings without a code there, the heading's name in snake case.

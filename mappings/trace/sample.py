@@ -1,4 +1,4 @@
-"""Sample study with every field of AutoScribe, and a sample site, for the tables in the mapping documents.
+"""Read the sample study (sample.json) and its site (sample.toml), and trace them for the mapping documents.
 
 Carries out no clause of a standard; a test checks the sample against the tables of `mappings.study.wire`.
 Proved by tests/mappings/trace/test_trace.py.

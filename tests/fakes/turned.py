@@ -104,7 +104,7 @@ def engine(read: Configuration) -> Any:
 
 
 def wants_pdf(read: Configuration) -> bool:
-    return pipeline_of(read, engine_of(read))._wants_pdf
+    return pipeline_of(read, engine_of(read)).settings.wants_pdf
 
 
 def hooked(read: Configuration) -> Any:

@@ -1,4 +1,4 @@
-"""Worker of a destination: compose and send the messages while this process has the lease (the right to send).
+"""Start and stop the tasks of one destination (plan, compose, send, late answers) while this process has the lease.
 
 HL7 v2.5.1 §2.9.2; decisions D32, D33. Messages that the previous holder had in hand may have arrived, and are sent
 again first. Once the lease is over nothing is written, but answers to written messages are still awaited. The listener

@@ -1,4 +1,4 @@
-"""List every signed report in AutoScribe at this moment, so that `feed certificate` can check each delivery.
+"""List the ids of all reports now signed in AutoScribe, by study, for `feed certificate` to check each delivery.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D26 (at the pace of a sweep), D31.
 Proved by tests/gateway/cli/test_feed.py.

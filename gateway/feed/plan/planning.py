@@ -1,4 +1,4 @@
-"""Plan a change of a destination's settings: list, show and apply which messages are added or stopped for old reports.
+"""Make, preview and carry out a plan for earlier reports after changed settings; planned.py checks `feed apply`.
 
 Carries out no clause of a standard; decisions D20, D31, D37. The holder of a destination's lease puts its settings in
 force, and then plans every study ingested before. Planning alone sends and stops nothing.

@@ -1,4 +1,4 @@
-"""Answer a FHIR search (GET or POST) from the index, after fetching missing studies that the query names.
+"""Handle a FHIR search: have lookups.py fetch missing studies, read a page of matches, and build the Bundle.
 
 https://hl7.org/fhir/R4/http.html#search, https://hl7.org/fhir/R4/search.html, decisions D26 and D30.
 """

@@ -1,4 +1,4 @@
-"""Table of names and values about the whole database, such as the site key check and the index's time zone.
+"""Read, first store, or replace a named value about the whole database (table `fact`); callers name it.
 
 Carries out no clause of a standard; decision D11: patient ids are made with the site key, so another key is refused.
 Proved by tests/contract/test_coverage.py.

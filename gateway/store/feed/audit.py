@@ -1,4 +1,4 @@
-"""Audit log of operators' acts on the feed of messages: the act, the user and host, the time, and the reason.
+"""Write an operator's act into the audit table: act, user, host, time, and the reason, which may be empty.
 
 Carries out no clause of a standard; decision D35.
 """

@@ -1,4 +1,4 @@
-"""Store composed messages and settle the outbox rows that the messages cover, several studies in one commit.
+"""Store a given batch of composed messages in one commit, and settle the outbox rows that the messages cover.
 
 Carries out no clause of a standard; decisions D7, D13, D18, D32. Every write shows the lease that it is made under.
 Proved by tests/contract/test_messages.py and tests/faults/test_queue_faults.py.

@@ -1,4 +1,4 @@
-"""Outbox table: each row is an event (signed, corrected, …) for one destination, waiting for a message.
+"""Read the outbox rows (events) that wait for a message to a destination, and store how each row was settled.
 
 Carries out no clause of a standard; decisions D7, D28, D31. The states are those of gateway/store/feed/states.py.
 Proved by tests/contract/test_settings_seen.py.

@@ -1,4 +1,4 @@
-"""Delete the bytes of messages, and the attempts, after the retention time; the record of each message stays.
+"""Delete one batch of old messages' bytes and attempts; the caller gives the age and the batch size.
 
 Carries out no clause of a standard; decision D7. Open messages and dead letters keep their bytes.
 Proved by tests/contract/test_attempts.py and tests/contract/test_looking.py.

@@ -1,4 +1,4 @@
-"""Shift scheduled retries of messages when the system clock jumps backwards.
+"""Move a destination's stored due times back by a given time, after its worker saw the clock go back.
 
 Carries out no clause of a standard; decisions D32, D37.
 Proved by tests/contract/test_takeover.py and tests/contract/test_planning.py.

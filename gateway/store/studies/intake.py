@@ -1,4 +1,4 @@
-"""Write one ingested study in one transaction: AutoScribe's JSON, FHIR resources, patient ids, and outbox rows.
+"""Store an ingested study in one transaction, unless it changed since it was read; versions.py writes resources.
 
 Carries out no clause of a standard; decisions D7, D12, D25. The state read before the mapping is compared with the
 present one. If another process has changed it, nothing is written, and `Outdated` or `OthersMoved` is raised.
