@@ -161,17 +161,17 @@ def _fhir(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
 def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
     issues: list[MappingIssue] = []
     messages: list[bytes] = []
-    facts = {study.study_id: found for study, _, found, _ in _mapped(studies, request.site, request.at)}
+    facts_by_study = {study.study_id: facts for study, _, facts, _ in _mapped(studies, request.site, request.at)}
     destination = f"{DESTINATION} {request.receiver.name}"
     notes: list[str] = []
     for study, source in studies:
         issues += _placed(study.issues, source)
-        found = facts[study.study_id]
+        facts = facts_by_study[study.study_id]
         if request.destination is not None:
-            notes += _notes(study, found, request, request.destination)
-        for cause in causes(study, request.site, request.receiver, found):
+            notes += _notes(study, facts, request, request.destination)
+        for cause in causes(study, request.site, request.receiver, facts):
             control_id = message_control_id(cause, destination)
-            mapped = to_oru(study, cause, request.site, request.receiver, found, control_id=control_id, at=request.at)
+            mapped = to_oru(study, cause, request.site, request.receiver, facts, control_id=control_id, at=request.at)
             issues += _placed(mapped.issues, source)
             messages += [mapped.output] if mapped.output is not None else []
     faults: list[MappingIssue] = []
@@ -204,8 +204,8 @@ def _trace(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
         issues += _placed(study.issues, source)
         head = source.study or source.response or {"studyId": study.study_id}
         document = {**head, "reports": source.reports, "users": source.users}
-        found = trace(document, request.site, request.receiver)
-        rows += [trace_table.cells(row, source.point(row.pointer)) for row in found]
+        traced_rows = trace(document, request.site, request.receiver)
+        rows += [trace_table.cells(row, source.point(row.pointer)) for row in traced_rows]
     return Conversion(trace_table.table(rows, pretty=request.pretty).encode(), len(rows), tuple(issues))
 
 

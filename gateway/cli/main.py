@@ -361,8 +361,8 @@ def _judged(conversion: Conversion, to: str) -> int:
     if not conversion.made:
         print(f"judged: nothing, for no {things} was made", file=sys.stderr)
         return 1
-    found = _counted(len(conversion.faults), "fault") if conversion.faults else "no faults"
-    print(f"judged: {_counted(conversion.made, things)}, {found}", file=sys.stderr)
+    verdict = _counted(len(conversion.faults), "fault") if conversion.faults else "no faults"
+    print(f"judged: {_counted(conversion.made, things)}, {verdict}", file=sys.stderr)
     return 1 if conversion.faults else 0
 
 

@@ -155,10 +155,10 @@ def _text(report: Report | None, status: str) -> _Content:
 async def _kept(request: Request, report_id: str) -> _Content | None:
     serving = facade(request)
     pdfs = Pdfs(serving.engine)
-    found = await pdfs.current(report_id) if serving.keeps_pdfs else None
-    if found is None:
+    pdf = await pdfs.current(report_id) if serving.keeps_pdfs else None
+    if pdf is None:
         return None
-    return _Content(found.size, found.sha1, found.kept, lambda first, last: pdfs.read(found, first, last))
+    return _Content(pdf.size, pdf.sha1, pdf.kept, lambda first, last: pdfs.read(pdf, first, last))
 
 
 def _form(request: Request, given: Parameters, content_type: str) -> Format | None:
@@ -167,12 +167,12 @@ def _form(request: Request, given: Parameters, content_type: str) -> Format | No
     Raises:
         NotAcceptable: the client accepts none of them.
     """
-    for one in accepted(request, given):
-        if one in FHIR_JSON:
+    for media_type in accepted(request, given):
+        if media_type in FHIR_JSON:
             return Format.JSON
-        if one in FHIR_XML:
+        if media_type in FHIR_XML:
             return Format.XML
-        if one in {content_type, f"{content_type.partition('/')[0]}/*", "*/*"}:
+        if media_type in {content_type, f"{content_type.partition('/')[0]}/*", "*/*"}:
             return None
     raise NotAcceptable(f"only {content_type}, application/fhir+json and application/fhir+xml are offered here")
 

@@ -60,8 +60,8 @@ def fhir_app() -> ASGIApp:
     app = Outcomes(_AtBase(router))
     router.add(_route("/", {"POST": batch(app)}, _NO_BASE))
     router.add(_route("/metadata", {"GET": capability}, "the CapabilityStatement is only read"))
-    for one in OPERATIONS:
-        router.add(*_of_operation(one))
+    for offered in OPERATIONS:
+        router.add(*_of_operation(offered))
     for row in DEFINITIONS:
         find, show = definitions(row.resource_type), definition(row.resource_type)
         router.add(_route(f"/{row.resource_type}", {"GET": find}, _NO_WRITES))
@@ -81,17 +81,17 @@ def _of_operation(row: Operation) -> Iterator[Route]:
 def _of_type(row: Served) -> list[Route]:
     """Build the routes of a resource type, at type level and instance level."""
     kind = row.resource_type
-    one = f"/{kind}/{{id}}"
+    instance = f"/{kind}/{{id}}"
     no_create = _NO_CREATE if kind == OF_REPORTS else _NO_WRITES
     if row.is_binary:
-        return [_route(f"/{kind}", {}, _NO_SEARCH), _route(one, {"GET": binary}, _NO_WRITES)]
+        return [_route(f"/{kind}", {}, _NO_SEARCH), _route(instance, {"GET": binary}, _NO_WRITES)]
     find = search(kind)
     return [
         _route(f"/{kind}", {"GET": find}, no_create),
         _route(f"/{kind}/_search", {"POST": find}, _ONLY_POST),
-        _route(one, {"GET": read(kind)}, _NO_WRITES),
-        _route(f"{one}/_history", {"GET": history(kind)}, _NO_WRITES),
-        _route(f"{one}/_history/{{version}}", {"GET": vread(kind)}, _NO_WRITES),
+        _route(instance, {"GET": read(kind)}, _NO_WRITES),
+        _route(f"{instance}/_history", {"GET": history(kind)}, _NO_WRITES),
+        _route(f"{instance}/_history/{{version}}", {"GET": vread(kind)}, _NO_WRITES),
     ]
 
 

@@ -68,10 +68,10 @@ def find(resource_type: str, name: str) -> Route | None:
     row = parameter(resource_type, plain)
     if row is None:
         return None
-    said = modifier if colon else None
+    given_modifier = modifier if colon else None
     if dot:
-        return _chain(row, said, rest)
-    return Route((row,), _offered(row.name, said, (*row.modifiers, *_types(row))))
+        return _chain(row, given_modifier, rest)
+    return Route((row,), _offered(row.name, given_modifier, (*row.modifiers, *_types(row))))
 
 
 def asked(resource_type: str, name: str, value: str, circumstances: Circumstances) -> AskedParameter | None:
@@ -108,10 +108,10 @@ def read(route: Route, name: str, value: str, circumstances: Circumstances) -> A
         raise BadRequest(f"{name}: expected a value", expression=f"http.{name}")
     values = [Value(row, route.modifier, text, circumstances) for text in texts for row in route.parameters]
     try:
-        found = tuple(dict.fromkeys(criterion for one in values for criterion in criteria_of(one)))
+        criteria = tuple(dict.fromkeys(criterion for one in values for criterion in criteria_of(one)))
     except BadRequest as error:
         raise BadRequest(f"{name}: {error.detail}", expression=f"http.{name}") from None
-    return AskedParameter(route, _clauses(route, found), _narrows(route, found), _has_unknown_code(route, texts))
+    return AskedParameter(route, _clauses(route, criteria), _narrows(route, criteria), _has_unknown_code(route, texts))
 
 
 def _types(row: Parameter) -> tuple[str, ...]:
@@ -147,11 +147,11 @@ def _reverse(resource_type: str, name: str) -> Route | None:
     return Route((asked_of,), referred_by=row) if resource_type in row.targets else None
 
 
-def _clauses(route: Route, found: Clause) -> tuple[Clause, ...]:
+def _clauses(route: Route, criteria: Clause) -> tuple[Clause, ...]:
     """Build one clause of all alternatives; for `:not`, where none may hold, one negated clause for each."""
     if route.modifier == "not":
-        return tuple((Not(criterion),) for criterion in found)
-    return (tuple(_led_to(route, criterion) for criterion in found),)
+        return tuple((Not(criterion),) for criterion in criteria)
+    return (tuple(_led_to(route, criterion) for criterion in criteria),)
 
 
 def _led_to(route: Route, criterion: Criterion) -> Criterion:
@@ -160,10 +160,10 @@ def _led_to(route: Route, criterion: Criterion) -> Criterion:
     return Referred(route.referred_by.key, criterion) if route.referred_by is not None else criterion
 
 
-def _narrows(route: Route, found: Clause) -> bool:
+def _narrows(route: Route, criteria: Clause) -> bool:
     if route.modifier in _NEVER_NARROWS:
         return False
-    return all(row.narrows for row in route.parameters) and all(map(_is_narrow, found))
+    return all(row.narrows for row in route.parameters) and all(map(_is_narrow, criteria))
 
 
 def _is_narrow(criterion: Criterion) -> bool:

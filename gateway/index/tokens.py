@@ -47,10 +47,10 @@ def by_typed_identifier(value: Value) -> Clause:
     Raises:
         BadRequest: one of the three is missing.
     """
-    found = parts(value.text, 3)
-    if len(found) < 3 or not all(found):
+    pieces = parts(value.text, 3)
+    if len(pieces) < 3 or not all(pieces):
         raise BadRequest("expected the system and the code of the identifier's type and its value: system|code|value")
-    system, code, number = found
+    system, code, number = pieces
     return (Is(value.parameter.key_with("of-type"), typed_term(number, system, code)),)
 
 

@@ -120,8 +120,8 @@ def _ack_table(value: dict[str, str]) -> dict[str, str]:
 
 
 def _quiet(value: str) -> str:
-    found = _QUIET.fullmatch(value)
-    if found is None or found[1] == found[2]:
+    match = _QUIET.fullmatch(value)
+    if match is None or match[1] == match[2]:
         raise ValueError("not from one time of day to another, such as 22:00-06:00")
     return value
 

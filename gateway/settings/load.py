@@ -238,14 +238,14 @@ def _pydantic_problems(
     error: ValidationError, source: str, under: tuple[str, ...] = (), *, given: Mapping[str, str] = _NOTHING
 ) -> Iterator[ConfigError]:
     """Yield a ConfigError for each pydantic error; `given` maps keys of destination secrets to their variables."""
-    for found in error.errors(include_url=False, include_input=False, include_context=False):
-        key, described = _place((*under, *found["loc"]))
-        if found["type"] == "extra_forbidden":
+    for entry in error.errors(include_url=False, include_input=False, include_context=False):
+        key, described = _place((*under, *entry["loc"]))
+        if entry["type"] == "extra_forbidden":
             near = difflib.get_close_matches(described, _DESCRIBED if "." in key else Settings.model_fields, n=1)
             meant = [one.rpartition(".")[2] if "[" in key else one for one in near]
             problem, remedy = "no such setting", f"Did you mean {meant[0]}?" if meant else "Take it out."
         else:
-            problem = _PROBLEMS.get(found["type"]) or found["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            problem = _PROBLEMS.get(entry["type"]) or entry["msg"].removeprefix("Value error, ").removeprefix("Input ")
             remedy = _DESCRIBED.get(described, "Write a table of settings.")
             if key in TABLES:
                 remedy = f"Write each table under `[[{key}]]`."

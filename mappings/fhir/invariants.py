@@ -147,8 +147,8 @@ def faults(resource: Json, part: Json) -> tuple[MappingIssue, ...]:
     row = RESOURCE_TYPES.get(kind)
     if row is None:
         return (_issue("fhir-resource-type", "/resourceType"),)
-    found = [*_walk(part, kind), *_mandatory(resource, row), *row.rules(resource)]
-    return tuple([_issue(code, pointer) for code, pointer in found]) if found else ()
+    broken = [*_walk(part, kind), *_mandatory(resource, row), *row.rules(resource)]
+    return tuple([_issue(code, pointer) for code, pointer in broken]) if broken else ()
 
 
 def _mandatory(resource: Json, row: ResourceType) -> Iterator[Fault]:

@@ -139,12 +139,12 @@ def _of_whom(
     resources: Iterable[Mapping[str, Any]],
     held: Callable[[str], Iterable[Mapping[str, Any]]],
 ) -> Iterator[str]:
-    for one in resources:
-        if one["resourceType"] != "Patient":
+    for resource in resources:
+        if resource["resourceType"] != "Patient":
             continue
-        own = person_of(one)
-        if any(is_so(own, person_of(other)) for other in held(one["id"])):
-            yield one["id"]
+        own = person_of(resource)
+        if any(is_so(own, person_of(other)) for other in held(resource["id"])):
+            yield resource["id"]
 
 
 def person_of(resource: Mapping[str, Any]) -> Person:

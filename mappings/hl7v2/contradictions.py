@@ -22,11 +22,11 @@ def contradictions(receiver: Receiver) -> tuple[SiteError, ...]:
 
     Empty if no message about a study with every value known breaks a `block` rule of the profile.
     """
-    found: dict[tuple[Rule, tuple[_Turn, ...]], list[str]] = {}
+    names_by_refusal: dict[tuple[Rule, tuple[_Turn, ...]], list[str]] = {}
     for occasion in occasions():
         for refusal in _refusals(occasion, receiver):
-            found.setdefault(refusal, []).append(occasion.name)
-    return tuple(_told(receiver, rule, turns, names) for (rule, turns), names in found.items())
+            names_by_refusal.setdefault(refusal, []).append(occasion.name)
+    return tuple(_told(receiver, rule, turns, names) for (rule, turns), names in names_by_refusal.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class _Turn:
         return f"{self.switch} = {written_as(self.value)}"
 
 
-def _told(receiver: Receiver, rule: Rule, turns: tuple[_Turn, ...], occasions_of_it: list[str]) -> SiteError:
-    problem = f"{', '.join(occasions_of_it)} would break `{rule.name}`: {rule} ({rule.source})"
+def _told(receiver: Receiver, rule: Rule, turns: tuple[_Turn, ...], occasion_names: list[str]) -> SiteError:
+    problem = f"{', '.join(occasion_names)} would break `{rule.name}`: {rule} ({rule.source})"
     remedy = f"Write {' or '.join(map(str, turns))}." if turns else "No switch alone mends it: turn several."
     return SiteError(f"mapping.receivers.{receiver.name}.{turns[0].key if turns else 'rules'}", problem, remedy)
 

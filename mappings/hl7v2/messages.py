@@ -74,10 +74,10 @@ def _in_orders(study: Study, cause: Cause, site: Site, receiver: Receiver, facts
     """
     if receiver.accessions != "messages" or cause.accession_number:
         return (cause,)
-    found = place(AskedMessage(study, cause, site, receiver, facts))
-    if isinstance(found, MappingIssue) or len(found.known) < 2:
+    placement = place(AskedMessage(study, cause, site, receiver, facts))
+    if isinstance(placement, MappingIssue) or len(placement.known) < 2:
         return (cause,)
-    return tuple(replace(cause, accession_number=order.accession_number) for order in found.known)
+    return tuple(replace(cause, accession_number=order.accession_number) for order in placement.known)
 
 
 @dataclass(frozen=True, slots=True)

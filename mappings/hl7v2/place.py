@@ -183,8 +183,8 @@ def _emptied(
     asked: AskedMessage, known: Mapping[str, Subject], subject: Subject, report: Report
 ) -> MessagePlace | MappingIssue:
     """Return a place with no reports left, if its patient is known."""
-    said = subject.snapshot
-    if not (subject.identity.is_linked or said.mrn or said.patient_name):
+    snapshot = subject.snapshot
+    if not (subject.identity.is_linked or snapshot.mrn or snapshot.patient_name):
         return _unclear("nothing says whose report it was: an operator takes it back")
     made = _placed(asked, known, subject, report)
     return replace(made, report=None, subject=replace(made.subject, reports=()))

@@ -190,8 +190,8 @@ def _version(before: str, study: Study) -> str:
         (one.report_id, one.status, one.is_critical, one.signed_at, one.updated_at, _patient(study, one), one.text)
         for one in study.reports
     ]
-    said = repr((before, study.study_id, bool(study.is_cancelled), reports))
-    return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()
+    content = repr((before, study.study_id, bool(study.is_cancelled), reports))
+    return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()
 
 
 def _gone(look: _Look) -> Iterator[tuple[Report, CauseKind]]:

@@ -115,10 +115,10 @@ def message_control_id(cause: Cause, destination: str) -> str:
 
     A replay has its own id, and so has each of several messages of one cause.
     """
-    said = (cause.report_id, cause.content_version, destination, cause.kind)
+    parts = (cause.report_id, cause.content_version, destination, cause.kind)
     several = (str(cause.replay), cause.part, cause.accession_number)
     document = (cause.document,) if cause.document else ()
-    text = "\x1f".join(said if several == _ONE_MESSAGE else (*said, *several, *document))
+    text = "\x1f".join(parts if several == _ONE_MESSAGE else (*parts, *several, *document))
     number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest(), "big")
     return base62(number % 62**_CONTROL_ID_LENGTH, _CONTROL_ID_LENGTH)
 

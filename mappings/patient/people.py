@@ -132,10 +132,10 @@ def are_two_people(one: Person, other: Person) -> bool:
     """
     if _is_other_birth_date(one, other) or _is_other_sex(one, other):
         return True
-    found = likeness(one, other)
-    if found in ("family", "newborn"):
+    degree = likeness(one, other)
+    if degree in ("family", "newborn"):
         return not _is_same_birth_date(one, other)
-    return found in ("given", "unclear", "other")
+    return degree in ("given", "unclear", "other")
 
 
 def is_remarkable(one: Person, other: Person) -> bool:
@@ -288,9 +288,9 @@ def _paired(left: _Left, mine: _Words, theirs: _Words) -> bool:
     return is_slip
 
 
-def _places(left: Sequence[str], of: _Words) -> dict[str, int]:
+def _places(left: Sequence[str], names: _Words) -> dict[str, int]:
     """Position of each remaining word within its part of the name."""
-    parts = [of.parts.get(word, "") for word in left]
+    parts = [names.parts.get(word, "") for word in left]
     return {word: parts[:place].count(part) for place, (word, part) in enumerate(zip(left, parts, strict=True))}
 
 

@@ -145,10 +145,10 @@ def place_of(text: str) -> RulePlace:
     Raises:
         ValueError: it names no place.
     """
-    found = _PLACE.fullmatch(text)
-    if found is None:
+    match = _PLACE.fullmatch(text)
+    if match is None:
         raise ValueError("not a place in a message")
-    return RulePlace(found[1], *(int(number or 0) for number in found.groups()[1:]))
+    return RulePlace(match[1], *(int(number or 0) for number in match.groups()[1:]))
 
 
 def _read_place(table: Table, key: str, text: str) -> RulePlace | None:

@@ -230,11 +230,11 @@ def _is_below(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     return last.is_upper and last.label in _SEEN and (mark.label in _CONTEXT or mark.is_named)
 
 
-def _is_empty(mark: Mark, place: _Place, found: Sequence[Mark]) -> bool:
+def _is_empty(mark: Mark, place: _Place, marks: Sequence[Mark]) -> bool:
     """True if a weak word has no text before the next heading, like a title."""
     if not mark.weak or mark.is_inline or place.is_followed:
         return False
-    return place.number + 1 == len(found) or _is_plain(found[place.number + 1])
+    return place.number + 1 == len(marks) or _is_plain(marks[place.number + 1])
 
 
 def _is_set_apart(mark: Mark, place: _Place) -> bool:

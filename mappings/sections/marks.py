@@ -231,11 +231,11 @@ class _Reader:
         self.end = max(mark.end, mark.start)
 
 
-def _mark(found: re.Match[str], label: str, start: int, end: int, **kinds: bool) -> Mark:
-    words = found["words"]
-    is_named = bool(found["before"] or found["qualifier"])
+def _mark(match: re.Match[str], label: str, start: int, end: int, **kinds: bool) -> Mark:
+    words = match["words"]
+    is_named = bool(match["before"] or match["qualifier"])
     weak = WEAK.get(key(words), "")
-    return Mark(start, end, label, found["before"] + words, weak=weak, is_named=is_named, **kinds)
+    return Mark(start, end, label, match["before"] + words, weak=weak, is_named=is_named, **kinds)
 
 
 def _title(words: str, start: int) -> Mark | None:

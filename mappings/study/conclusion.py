@@ -103,11 +103,11 @@ def flagged(parts: Sequence[Passage]) -> frozenset[int]:
 
     These are the addenda if the text has any, else the impressions, else every passage with content.
     """
-    said = [(place, part.role) for place, part in enumerate(parts) if part.content]
+    roles = [(place, part.role) for place, part in enumerate(parts) if part.content]
     for role in ("addendum", "impression"):
-        if found := frozenset(place for place, one in said if one == role):
-            return found
-    return frozenset(place for place, _ in said)
+        if places := frozenset(place for place, one in roles if one == role):
+            return places
+    return frozenset(place for place, _ in roles)
 
 
 def _of_report(sections: Sequence[Section]) -> tuple[Passage, ...]:

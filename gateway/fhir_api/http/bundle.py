@@ -40,8 +40,8 @@ def searchset(  # noqa: PLR0913 (the parts of a searchset)
     entries = [_entry(here, one, _MATCH) for one in matches]
     entries += [_entry(here, one, _INCLUDE) for one in included]
     if issues:
-        said = json_bytes(outcome(issues))
-        entries.append(b'{"fullUrl":"' + _outcome_url(said) + b'","resource":' + said + _OUTCOME)
+        warnings = json_bytes(outcome(issues))
+        entries.append(b'{"fullUrl":"' + _outcome_url(warnings) + b'","resource":' + warnings + _OUTCOME)
     return _bundle(head, entries)
 
 

@@ -95,8 +95,8 @@ def answer(
     media_type: str = CONTENT_TYPE,
 ) -> Response:
     """Build an answer with a body (empty for a HEAD); only the client itself may cache it."""
-    said = {**PRIVATE, "Content-Length": str(len(body)), **(headers or {})}
-    return Response(b"" if request.method == "HEAD" else body, status, said, media_type=media_type)
+    all_headers = {**PRIVATE, "Content-Length": str(len(body)), **(headers or {})}
+    return Response(b"" if request.method == "HEAD" else body, status, all_headers, media_type=media_type)
 
 
 async def fhir_answer(

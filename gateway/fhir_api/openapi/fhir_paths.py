@@ -92,17 +92,17 @@ def _body(example: Json | None, *, is_needed: bool = True) -> Json:
 
 def _of_type(row: Served, examples: Examples) -> Json:
     kind = row.resource_type
-    here, found = f"{MOUNT}/{kind}", examples.ids.get(kind)
-    one = f"{here}/{{id}}"
-    shown = {"x-examples": [f"{here}/{found}"]} if found else {}
+    here, example_id = f"{MOUNT}/{kind}", examples.ids.get(kind)
+    instance, by_id = f"{here}/{{id}}", _id(row.ids, example_id)
+    shown = {"x-examples": [f"{here}/{example_id}"]} if example_id else {}
     if row.is_binary:
         others = ("application/pdf", "text/plain")
-        said = f"Read. Ids: {row.ids}. {row.documentation}"
-        return {one: {"get": request(said, kind, [_id(row.ids, found)], _ok("Resource", others), **shown)}}
-    history, version = f"{one}/_history", f"{one}/_history/{{version}}"
+        summary = f"Read. Ids: {row.ids}. {row.documentation}"
+        return {instance: {"get": request(summary, kind, [by_id], _ok("Resource", others), **shown)}}
+    history, version = f"{instance}/_history", f"{instance}/_history/{{version}}"
     number = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}, "example": "1"}
-    of_history = {"x-examples": [f"{here}/{found}/_history"]} if found else {}
-    of_version = {"x-examples": [f"{here}/{found}/_history/1"]} if found else {}
+    of_history = {"x-examples": [f"{here}/{example_id}/_history"]} if example_id else {}
+    of_version = {"x-examples": [f"{here}/{example_id}/_history/1"]} if example_id else {}
     since = [
         query("_since", "Only what was stored then or later.", example=SINCE[2:]),
         query("_at", "Only what was current then.", example="2100-01-01"),
@@ -114,19 +114,17 @@ def _of_type(row: Served, examples: Examples) -> Json:
             "get": request(f"Search. {row.documentation}", kind, parameters, _ok("Bundle"), **_found(row, examples))
         },
         f"{here}/_search": {"post": _by_form(row, examples)},
-        one: {"get": request(f"Read. Ids: {row.ids}.", kind, [_id(row.ids, found), *reads], _ok("Resource"), **shown)},
+        instance: {"get": request(f"Read. Ids: {row.ids}.", kind, [by_id, *reads], _ok("Resource"), **shown)},
         history: {
             "get": request(
                 "Its versions, the newest first.",
                 kind,
-                [_id(row.ids, found), *since, *_results(_PAGES)],
+                [by_id, *since, *_results(_PAGES)],
                 _ok("Bundle"),
                 **of_history,
             )
         },
-        version: {
-            "get": request("A version.", kind, [_id(row.ids, found), number, *reads], _ok("Resource"), **of_version)
-        },
+        version: {"get": request("A version.", kind, [by_id, number, *reads], _ok("Resource"), **of_version)},
     }
 
 
@@ -162,8 +160,8 @@ def query(name: str, description: str, *, example: str | None, kind: str = "stri
     return {"name": name, "in": "query", "description": description, **needs, "schema": {"type": kind}, **shown}
 
 
-def _id(ids: str, found: str | None) -> Json:
-    shown = {"example": found} if found else {}
+def _id(ids: str, example_id: str | None) -> Json:
+    shown = {"example": example_id} if example_id else {}
     schema = {"type": "string", "pattern": "^[A-Za-z0-9.-]{1,64}$"}
     return {"name": "id", "in": "path", "required": True, "description": ids, "schema": schema, **shown}
 
@@ -189,16 +187,16 @@ def _results(names: Sequence[str]) -> list[Json]:
     return [_result(name, RESULT_PARAMETERS[name], Examples().result("", name)) for name in names]
 
 
-def _result(name: str, said: str, example: str | None) -> Json:
+def _result(name: str, description: str, example: str | None) -> Json:
     """Build a result parameter, with an enum of its values where they can be listed."""
     schema = {"type": "string", **({"enum": sorted(_LISTED[name])} if name in _LISTED else {})}
-    return {**query(name, said, example=example), "schema": schema}
+    return {**query(name, description, example=example), "schema": schema}
 
 
 def _of_operation(row: Operation, resource_type: str, address: str, examples: Examples) -> Json:
     """Build the path item of an operation, with all its methods."""
-    found = examples.ids.get(resource_type)
-    at = [_id(BY_TYPE[resource_type].ids, found)] if "{id}" in address else []
+    example_id = examples.ids.get(resource_type)
+    at = [_id(BY_TYPE[resource_type].ids, example_id)] if "{id}" in address else []
     taken = [_input(one, examples) for one in row.inputs if one.type != "Resource"]
     answers = _ok("Resource", _OTHER_TYPES.get(row.name, ()))
     if row.name in ACTS:
@@ -208,7 +206,7 @@ def _of_operation(row: Operation, resource_type: str, address: str, examples: Ex
     for method in row.methods:
         more: Json = {}
         if method == "GET":
-            more = _asked(row, address, found, examples)
+            more = _asked(row, address, example_id, examples)
         elif "GET" in row.methods or row.name == "validate":
             more["requestBody"] = _body(_EXAMPLES.get((row.name, resource_type)), is_needed=False)
         parameters = [*at, *(taken if method == "GET" or row.name == "validate" else ())]
@@ -231,11 +229,11 @@ def _input(one: Input, examples: Examples) -> Json:
     return query(one.name, one.documentation, example=values.get(one.name), kind=kind, needed=one.is_needed)
 
 
-def _asked(row: Operation, address: str, found: str | None, examples: Examples) -> Json:
+def _asked(row: Operation, address: str, example_id: str | None, examples: Examples) -> Json:
     """Build an example request of an operation with its needed inputs; empty if there is no example id."""
-    if found is None:
+    if example_id is None:
         return {}
-    here = MOUNT + address.replace("{id}", found)
+    here = MOUNT + address.replace("{id}", example_id)
     needed = [_input(one, examples) for one in row.inputs if one.is_needed or one.name in _ONE_OF]
     asked = "&".join(f"{one['name']}={one['example']}" for one in needed if "example" in one)
     return {"x-examples": [f"{here}?{asked}" if asked else here]}

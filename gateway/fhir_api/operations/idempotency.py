@@ -133,11 +133,11 @@ async def _let_go(entry: KeyEntry) -> None:
 
 def _answered(answer: str) -> Answered:
     """Parse a stored answer; raise it if it was a refusal."""
-    said = json.loads(answer)
-    if "refused" in said:
-        refused = said["refused"]
+    stored = json.loads(answer)
+    if "refused" in stored:
+        refused = stored["refused"]
         raise _BY_CODE[refused.pop("code")](**refused)
-    return Answered(**said["answered"])
+    return Answered(**stored["answered"])
 
 
 def _refused_json(error: UpstreamError) -> str:

@@ -52,8 +52,8 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
             cells = [trace_table.cells(one, one.pointer) for one in rows]
             table = trace_table.table(cells, pretty=value_of(given, "_pretty") == "true")
             return answer(request, table.encode(), media_type=TEXT_PLAIN)
-        said = [issue for place, issue in await warnings.of_study(serving, stored.study_id) if _is_of(place, own)]
-        parameters = [*map(_parameter, rows), *([{"name": "outcome", "resource": outcome(said)}] if said else [])]
+        issues = [issue for place, issue in await warnings.of_study(serving, stored.study_id) if _is_of(place, own)]
+        parameters = [*map(_parameter, rows), *([{"name": "outcome", "resource": outcome(issues)}] if issues else [])]
         body = json_bytes({"resourceType": "Parameters", "parameter": parameters})
         return await fhir_answer(request, formats(given), body)
 

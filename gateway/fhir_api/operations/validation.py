@@ -74,8 +74,8 @@ def validate(row: Operation, resource_type: str) -> Callable[[Request], Awaitabl
         if len(issues) > MOST_ISSUES:
             more = Issue("information", "informational", f"{len(issues) - MOST_ISSUES} more are not shown", "cut")
             issues = [*issues[:MOST_ISSUES], more]
-        said = issues or [Issue("information", "informational", "no faults were found", "no-faults")]
-        return await fhir_answer(request, formats(given), json_bytes(outcome(said)))
+        reported = issues or [Issue("information", "informational", "no faults were found", "no-faults")]
+        return await fhir_answer(request, formats(given), json_bytes(outcome(reported)))
 
     return handle
 
@@ -91,11 +91,11 @@ def _asked(row: Operation, given: tuple[tuple[str, str], ...], body: Any) -> _As
     resource = body
     if isinstance(body, dict) and body.get("resourceType") == "Parameters":
         resource = None
-        for number, one in enumerate(_rows(body)):
-            if one["name"] == "resource":
-                resource = one.get("resource")
+        for number, parameter in enumerate(_rows(body)):
+            if parameter["name"] == "resource":
+                resource = parameter.get("resource")
             else:
-                texts[one["name"]] = _text(one, number)
+                texts[parameter["name"]] = _text(parameter, number)
     unknown = texts.keys() - {one.name for one in row.inputs if one.type != "Resource"}
     if unknown:
         raise NotSupported(f"${row.name} has a parameter that it does not take")
@@ -149,11 +149,11 @@ def _of_id(resource: Mapping[str, Any], resource_id: str) -> Iterator[Issue]:
 def _judged(resource: Mapping[str, Any], profile: str) -> list[Issue]:
     """Judge the resource as one that claims the profile; a missing id is no fault, since a server assigns it."""
     try:
-        found = judge(_claiming(resource, profile))
+        faults = judge(_claiming(resource, profile))
     except _OTHER_KIND:
         return [Issue("error", "structure", "a value is of another kind than its element", "fhir-kind")]
     kind = str(resource["resourceType"])
-    return [_issue(one, kind) for one in dict.fromkeys(found) if one != _NO_ID]
+    return [_issue(one, kind) for one in dict.fromkeys(faults) if one != _NO_ID]
 
 
 def _claiming(resource: Mapping[str, Any], profile: str) -> dict[str, Any]:

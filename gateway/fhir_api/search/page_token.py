@@ -48,10 +48,12 @@ class Tokens:
         """
         sealed = _bytes(token)
         try:
-            said = self._cipher.decrypt(sealed[:_NONCE_LENGTH], sealed[_NONCE_LENGTH:], _bound_to(resource_type, scope))
+            plaintext = self._cipher.decrypt(
+                sealed[:_NONCE_LENGTH], sealed[_NONCE_LENGTH:], _bound_to(resource_type, scope)
+            )
         except InvalidTag:
             raise BadRequest(_FOREIGN) from None
-        expires, state = json.loads(zlib.decompress(said))
+        expires, state = json.loads(zlib.decompress(plaintext))
         if now.timestamp() >= expires:
             raise PageExpired("the page token is older than a page is kept for")
         return state

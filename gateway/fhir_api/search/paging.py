@@ -101,15 +101,15 @@ def _at(start: PagePosition, part: Part, version: Version) -> PagePosition:
 async def _found(engine: Engine, query: Query, place: PagePosition) -> tuple[list[tuple[Part, Version]], int]:
     """Fetch one match more than a page holds, forward or back from a position; also return when the walk began."""
     if place.part == "whole":
-        found = await store.page(engine, search_at(query, place))
-        return [("whole", one) for one in found.versions], found.last
+        fetched = await store.page(engine, search_at(query, place))
+        return [("whole", one) for one in fetched.versions], fetched.last
     order: tuple[Part, Part] = ("since", "begun") if place.is_back else ("begun", "since")
     each: list[tuple[Part, Version]] = []
     for part in order[order.index(place.part) :]:
         here = place if part == place.part else replace(place, part=part, after=())
         most = query.count + 1 - len(each)
         if most > 0:
-            found = await store.page(engine, replace(search_at(query, here), most=most))
-            more: list[tuple[Part, Version]] = [(part, one) for one in found.versions]
+            fetched = await store.page(engine, replace(search_at(query, here), most=most))
+            more: list[tuple[Part, Version]] = [(part, one) for one in fetched.versions]
             each = more + each if place.is_back else each + more
     return each, place.began
