@@ -179,7 +179,7 @@ class JournalReplay:
                 self.say(f"{place} of {counted(len(studies), 'study')} read from AutoScribe")
         held: Counter[str] = Counter()
         for (destination, study_id), entries in lanes.items():
-            known = await self._known(study_id)
+            known = await self._kept_study(study_id)
             lane = written(entries, known, self.site, self.site.site_key)
             now = micros(clock.now())
             reason = await self.engine.do(partial(_replayed, lane, now, is_unread=study_id in unread))
@@ -202,7 +202,7 @@ class JournalReplay:
             return False
         return True
 
-    async def _known(self, study_id: str) -> Kept | None:
+    async def _kept_study(self, study_id: str) -> Kept | None:
         rows = await self.engine.fetch(STUDY, study_id=study_id)
         return kept(rows[0][2]) if rows else None
 
@@ -225,7 +225,7 @@ def written(entries: Sequence[JournalEntry], known: Kept | None, site: Site, key
     wholes = [f"{number}/{accession}" for number, accession in product(made, ("", *accessions))]
     moved = [f"{whole}/{patient}" for whole, patient in product(wholes, patients)]
     restates = {seal(key, one): one for one in (*wholes, *moved)}
-    return [_written(one, numbers, restates) for one in entries]
+    return [_journaled_message(one, numbers, restates) for one in entries]
 
 
 def _accessions(known: Kept, site: Site) -> Iterator[str]:
@@ -234,7 +234,7 @@ def _accessions(known: Kept, site: Site) -> Iterator[str]:
         yield from filter(None, (one.accession_number, one.exam_number))
 
 
-def _written(entry: JournalEntry, numbers: dict[str, str], restates: dict[str, str]) -> JournaledMessage:
+def _journaled_message(entry: JournalEntry, numbers: dict[str, str], restates: dict[str, str]) -> JournaledMessage:
     originals = [numbers[sealed] for sealed in entry.numbers if sealed in numbers]
     return JournaledMessage(
         destination=entry.destination,

@@ -110,8 +110,8 @@ async def binary(request: Request) -> Response:
         return _answer(asked, _text(report, status))
     if report is None or not report.is_completed:
         raise ResourceNotFound("this report is not signed: its PDF is not given out")
-    kept = await _kept(request, report.report_id)
-    return _answer(asked, kept) if kept else await _passed_on(asked, report.report_id)
+    kept = await _stored_pdf(request, report.report_id)
+    return _answer(asked, kept) if kept else await _stream_pdf(asked, report.report_id)
 
 
 async def _report(request: Request, resource_id: str) -> tuple[Report | None, str]:
@@ -152,7 +152,7 @@ def _text(report: Report | None, status: str) -> _Content:
     return _Content(len(data), hashlib.sha1(data, usedforsecurity=False).hexdigest(), None, read)
 
 
-async def _kept(request: Request, report_id: str) -> _Content | None:
+async def _stored_pdf(request: Request, report_id: str) -> _Content | None:
     serving = facade(request)
     pdfs = Pdfs(serving.engine)
     pdf = await pdfs.current(report_id) if serving.keeps_pdfs else None
@@ -201,7 +201,7 @@ def _whole_or_part(asked: _Asked, content: _Content, headers: Mapping[str, str])
     return _Streamed(request, content.read(*part), {**headers, **said}, asked.content_type, status=206)
 
 
-async def _passed_on(asked: _Asked, report_id: str) -> Response:
+async def _stream_pdf(asked: _Asked, report_id: str) -> Response:
     """Stream a PDF that is not stored from AutoScribe; only its length may be known beforehand."""
     async with AsyncExitStack() as stack:
         pdf = await stack.enter_async_context(facade(asked.request).upstream.stream_pdf(report_id))

@@ -57,7 +57,7 @@ async def current(request: Request, resource_type: str, resource_id: str) -> Cur
     if stored is None:
         raise ResourceNotFound(f"there is no such {resource_type}, or the gateway has not seen it yet")
     if stored.faults is not None:
-        raise ResourceNotFound(_said(stored.faults))
+        raise ResourceNotFound(_suppression_text(stored.faults))
     return stored
 
 
@@ -91,7 +91,7 @@ async def _read_through(serving: Facade, resource_type: str, resource_id: str, *
         await serving.reads.study(owner, fresh=True)
 
 
-def _said(faults: str) -> str:
+def _suppression_text(faults: str) -> str:
     """Word why a resource is suppressed: fault codes and pointers, never values."""
     every = json.loads(faults)
     shown = "; ".join(f"{one['pointer'] or '/'}: {one['code']}" for one in every[:_MOST_FAULTS])

@@ -61,24 +61,24 @@ def fhir_app() -> ASGIApp:
     router.add(_route("/", {"POST": batch(app)}, _NO_BASE))
     router.add(_route("/metadata", {"GET": capability}, "the CapabilityStatement is only read"))
     for offered in OPERATIONS:
-        router.add(*_of_operation(offered))
+        router.add(*_operation_routes(offered))
     for row in DEFINITIONS:
         find, show = definitions(row.resource_type), definition(row.resource_type)
         router.add(_route(f"/{row.resource_type}", {"GET": find}, _NO_WRITES))
         router.add(_route(f"/{row.resource_type}/{{id}}", {"GET": show}, _NO_WRITES))
     for row in RESOURCES:
-        router.add(*_of_type(row))
+        router.add(*_type_routes(row))
     return app
 
 
-def _of_operation(row: Operation) -> Iterator[Route]:
+def _operation_routes(row: Operation) -> Iterator[Route]:
     """Build the routes of an operation; they must be added before routes with an id."""
     for resource_type, address in row.addresses():
         handler = _OPERATIONS[row.name](row, resource_type)
         yield _route(address, dict.fromkeys(row.methods, handler), f"asked for by {' or '.join(row.methods)}")
 
 
-def _of_type(row: Served) -> list[Route]:
+def _type_routes(row: Served) -> list[Route]:
     """Build the routes of a resource type, at type level and instance level."""
     kind = row.resource_type
     instance = f"/{kind}/{{id}}"

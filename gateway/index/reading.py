@@ -71,7 +71,7 @@ def find(resource_type: str, name: str) -> Route | None:
     given_modifier = modifier if colon else None
     if dot:
         return _chain(row, given_modifier, rest)
-    return Route((row,), _offered(row.name, given_modifier, (*row.modifiers, *_types(row))))
+    return Route((row,), _checked_modifier(row.name, given_modifier, (*row.modifiers, *_types(row))))
 
 
 def asked(resource_type: str, name: str, value: str, circumstances: Circumstances) -> AskedParameter | None:
@@ -82,17 +82,17 @@ def asked(resource_type: str, name: str, value: str, circumstances: Circumstance
         BadRequest: the value is malformed.
     """
     if "ap" in value:  # the only comparison that depends on the current time
-        return _asked(resource_type, name, value, circumstances)
+        return _parse(resource_type, name, value, circumstances)
     return _remembered(resource_type, name, value, circumstances.zone, circumstances.base)
 
 
 @lru_cache(maxsize=2048)
 def _remembered(resource_type: str, name: str, value: str, zone: tzinfo, base: str) -> AskedParameter | None:
     """Parse a value that does not depend on the current time; cached, since the same codes and days recur."""
-    return _asked(resource_type, name, value, Circumstances(zone, _ANY_TIME, base))
+    return _parse(resource_type, name, value, Circumstances(zone, _ANY_TIME, base))
 
 
-def _asked(resource_type: str, name: str, value: str, circumstances: Circumstances) -> AskedParameter | None:
+def _parse(resource_type: str, name: str, value: str, circumstances: Circumstances) -> AskedParameter | None:
     route = find(resource_type, name)
     return read(route, name, value, circumstances) if route else None
 
@@ -118,7 +118,7 @@ def _types(row: Parameter) -> tuple[str, ...]:
     return row.targets if row.type == "reference" else ()
 
 
-def _offered(name: str, modifier: str | None, offered: Iterable[str]) -> str:
+def _checked_modifier(name: str, modifier: str | None, offered: Iterable[str]) -> str:
     if modifier is not None and modifier not in offered:
         raise NotSupported(f"{name}: this modifier is not offered", expression=f"http.{name}")
     return modifier or ""
@@ -134,7 +134,7 @@ def _chain(row: Parameter, target: str | None, rest: str) -> Route | None:
         return None
     rows = tuple(found for one in ([target] if target else row.targets) if (found := parameter(one, inner)))
     offered = {one for found in rows for one in found.modifiers} - _DENIALS
-    return Route(rows, _offered(f"{row.name}.{inner}", modifier if colon else None, offered), through=row)
+    return Route(rows, _checked_modifier(f"{row.name}.{inner}", modifier if colon else None, offered), through=row)
 
 
 def _reverse(resource_type: str, name: str) -> Route | None:
@@ -151,10 +151,10 @@ def _clauses(route: Route, criteria: Clause) -> tuple[Clause, ...]:
     """Build one clause of all alternatives; for `:not`, where none may hold, one negated clause for each."""
     if route.modifier == "not":
         return tuple((Not(criterion),) for criterion in criteria)
-    return (tuple(_led_to(route, criterion) for criterion in criteria),)
+    return (tuple(_chained(route, criterion) for criterion in criteria),)
 
 
-def _led_to(route: Route, criterion: Criterion) -> Criterion:
+def _chained(route: Route, criterion: Criterion) -> Criterion:
     if route.through is not None:
         return Refers(route.through.key, criterion)
     return Referred(route.referred_by.key, criterion) if route.referred_by is not None else criterion

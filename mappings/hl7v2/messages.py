@@ -137,11 +137,11 @@ def renderings_of_all(  # noqa: PLR0913 (arguments of the entry point and of the
             asked = asked._replace(
                 cause=replace(message_cause, sent_before=not sent.isdisjoint(placed.filler_order_numbers))
             )
-        queued = _with(queued, asked, placed)
+        queued = _queue_with(queued, asked, placed)
     return tuple(queued)
 
 
-def _with(queued: list[Queued], asked: AskedMessage, placed: MessagePlace) -> list[Queued]:
+def _queue_with(queued: list[Queued], asked: AskedMessage, placed: MessagePlace) -> list[Queued]:
     """Add one message to the queue and drop those that it replaces; leave the queue unchanged if it adds nothing."""
     first = asked.cause
     key = placed.number, first.accession_number

@@ -234,13 +234,13 @@ def _newborn(mine: _Words, theirs: _Words, my_sex: str, their_sex: str) -> Liken
 def _compared(mine: _Words, theirs: _Words) -> Likeness:
     if mine.words == theirs.words:
         return "same"
-    left = _left(_joined(mine.words, theirs.words), _joined(theirs.words, mine.words))
+    left = _unshared_words(_joined(mine.words, theirs.words), _joined(theirs.words, mine.words))
     if not any(len(word) > 1 or not word.isascii() for word in left.common):
         return "other"
     is_slip = _paired(left, mine, theirs)
     if not left.mine or not left.theirs:
         return "slip" if is_slip else "same"
-    return _by_part(left, mine, theirs)
+    return _likeness_by_part(left, mine, theirs)
 
 
 def _joined(words: Sequence[str], others: Sequence[str]) -> list[str]:
@@ -254,7 +254,7 @@ def _joined(words: Sequence[str], others: Sequence[str]) -> list[str]:
     return joined
 
 
-def _left(mine: Sequence[str], theirs: Sequence[str]) -> _Left:
+def _unshared_words(mine: Sequence[str], theirs: Sequence[str]) -> _Left:
     others = list(theirs)
     left, common = [], []
     for word in mine:
@@ -294,7 +294,7 @@ def _places(left: Sequence[str], names: _Words) -> dict[str, int]:
     return {word: parts[:place].count(part) for place, (word, part) in enumerate(zip(left, parts, strict=True))}
 
 
-def _by_part(left: _Left, mine: _Words, theirs: _Words) -> Likeness:
+def _likeness_by_part(left: _Left, mine: _Words, theirs: _Words) -> Likeness:
     """Classify the difference if both names have words that the other lacks."""
     my_parts, their_parts = _parts(mine, theirs, left.mine, left.common), _parts(theirs, mine, left.theirs, left.common)
     shared = [{mine.parts.get(word, ""), theirs.parts.get(word, "")} for word in left.common]

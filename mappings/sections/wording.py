@@ -92,11 +92,11 @@ def label_of(match: re.Match[str]) -> str | None:
     """Label of a match of `WORDS`; None if the words are qualified and the heading must not be."""
     label = LABELS.get(key(match["words"]))
     if match["more"]:
-        label = _of_both(label, [LABELS.get(key(word)) for word in _JOINT.split(match["more"]) if word])
+        label = _joint_label(label, [LABELS.get(key(word)) for word in _JOINT.split(match["more"]) if word])
     return None if (match["before"] or match["qualifier"]) and label not in QUALIFIABLE else label
 
 
-def _of_both(label: str | None, others: list[str | None]) -> str | None:
+def _joint_label(label: str | None, others: list[str | None]) -> str | None:
     """Label of a heading that names several sections: impression and findings come first."""
     labels = {label, *others}
     if labels >= {"findings", "impression"}:

@@ -41,7 +41,7 @@ class TraceRule:
 @cache
 def rules() -> tuple[TraceRule, ...]:
     """Every rule, in the order of the modules."""
-    return tuple(rule for module in _modules() for rule in _of_module(module))
+    return tuple(rule for module in _modules() for rule in _module_rules(module))
 
 
 # Observation of an OBX outside the report text -> the module that writes it
@@ -101,7 +101,7 @@ def _path(function: FunctionType) -> str:
     return function.__module__.replace(".", "/") + ".py"
 
 
-def _of_module(name: str) -> Iterator[TraceRule]:
+def _module_rules(name: str) -> Iterator[TraceRule]:
     for function in _functions(name):
         if "<-" in (function.__doc__ or ""):
             yield from _rule(function)

@@ -59,7 +59,7 @@ def field_values(message: bytes, name: str) -> tuple[str, ...]:
 
 def element_values(resource: Json, name: str) -> tuple[str, ...]:
     """Scalars of an element and everything within it; those within are preceded by their path."""
-    return tuple(_told(path, value, name) for path, value in _scalars(resource) if is_at(path, name))
+    return tuple(_value_text(path, value, name) for path, value in _scalars(resource) if is_at(path, name))
 
 
 def field_names(message: bytes) -> Iterator[str]:
@@ -86,6 +86,6 @@ def _scalars(resource: Json) -> Iterator[tuple[str, Any]]:
     return elements({key: one for key, one in resource.items() if key != "resourceType"}, resource["resourceType"])
 
 
-def _told(path: str, value: Any, name: str) -> str:
+def _value_text(path: str, value: Any, name: str) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return text if path == name else f"{path.removeprefix(name).removeprefix('.')}: {text}"

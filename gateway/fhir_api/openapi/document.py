@@ -33,12 +33,12 @@ def document(server: str, version: str, examples: Examples) -> Json:
         "openapi": "3.1.0",
         "info": {"title": _TITLE, "version": version, "description": _DESCRIPTION},
         "servers": [{"url": server}],
-        "paths": {**fhir_paths(examples), **{path: {row[0]: _beside(path, row)} for path, row in BESIDE.items()}},
+        "paths": {**fhir_paths(examples), **{path: {row[0]: _path_item(path, row)} for path, row in BESIDE.items()}},
         "components": {"schemas": {name: _schema(name) for name in ("Resource", "Bundle", "OperationOutcome")}},
     }
 
 
-def _beside(path: str, row: tuple[str, str, str]) -> Json:
+def _path_item(path: str, row: tuple[str, str, str]) -> Json:
     method, summary, media_type = row
     answers: dict[str, Any] = {"200": {"description": summary, "content": {media_type: {}}}}
     if method != "get":

@@ -44,12 +44,12 @@ def fhir_paths(examples: Examples) -> Json:
     """Build every path below the server, with its methods."""
     paths: Json = {MOUNT: {"post": _batch(examples)}, f"{MOUNT}/metadata": {"get": _metadata()}}
     for row in RESOURCES:
-        paths |= _of_type(row, examples)
+        paths |= _type_paths(row, examples)
     for operation in OPERATIONS:
         for resource_type, address in operation.addresses():
-            paths[MOUNT + address] = _of_operation(operation, resource_type, address, examples)
+            paths[MOUNT + address] = _operation_item(operation, resource_type, address, examples)
     for row in DEFINITIONS:
-        paths |= _of_definitions(row)
+        paths |= _definition_paths(row)
     return paths
 
 
@@ -66,14 +66,14 @@ def content(schema: str, others: Sequence[str] = ()) -> Json:
     return of_fhir | {kind: {"schema": {"type": "string"}} for kind in others}
 
 
-def _ok(schema: str, others: Sequence[str] = ()) -> Json:
+def _ok_answer(schema: str, others: Sequence[str] = ()) -> Json:
     return {"200": {"description": schema, "content": content(schema, others)}}
 
 
 def _metadata() -> Json:
     said = "The CapabilityStatement, made from the tables the code runs on."
     examples = {"x-examples": [f"{MOUNT}/metadata", f"{MOUNT}/metadata?_format=xml"]}
-    return request(said, "server", _results(("_format", "_pretty")), _ok("Resource"), **examples)
+    return request(said, "server", _results(("_format", "_pretty")), _ok_answer("Resource"), **examples)
 
 
 def _batch(examples: Examples) -> Json:
@@ -81,7 +81,7 @@ def _batch(examples: Examples) -> Json:
     rows = [{"request": {"method": "GET", "url": url}} for url in urls]
     example = {"resourceType": "Bundle", "type": "batch", "entry": rows}
     said = f"A batch of at most {MOST_ENTRIES} GETs, each answered as if it came alone."
-    return request(said, "server", _results(("_format", "_pretty")), _ok("Bundle"), requestBody=_body(example))
+    return request(said, "server", _results(("_format", "_pretty")), _ok_answer("Bundle"), requestBody=_body(example))
 
 
 def _body(example: Json | None, *, is_needed: bool = True) -> Json:
@@ -90,7 +90,7 @@ def _body(example: Json | None, *, is_needed: bool = True) -> Json:
     return {"required": is_needed, "content": {"application/fhir+json": {**schema, **shown}}}
 
 
-def _of_type(row: Served, examples: Examples) -> Json:
+def _type_paths(row: Served, examples: Examples) -> Json:
     kind = row.resource_type
     here, example_id = f"{MOUNT}/{kind}", examples.ids.get(kind)
     instance, by_id = f"{here}/{{id}}", _id(row.ids, example_id)
@@ -98,7 +98,7 @@ def _of_type(row: Served, examples: Examples) -> Json:
     if row.is_binary:
         others = ("application/pdf", "text/plain")
         summary = f"Read. Ids: {row.ids}. {row.documentation}"
-        return {instance: {"get": request(summary, kind, [by_id], _ok("Resource", others), **shown)}}
+        return {instance: {"get": request(summary, kind, [by_id], _ok_answer("Resource", others), **shown)}}
     history, version = f"{instance}/_history", f"{instance}/_history/{{version}}"
     number = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}, "example": "1"}
     of_history = {"x-examples": [f"{here}/{example_id}/_history"]} if example_id else {}
@@ -107,28 +107,26 @@ def _of_type(row: Served, examples: Examples) -> Json:
         query("_since", "Only what was stored then or later.", example=SINCE[2:]),
         query("_at", "Only what was current then.", example="2100-01-01"),
     ]
-    reads = _results(_READS)
+    reads, searches = _results(_READS), _example_searches(row, examples)
     parameters = [*_searches(kind, examples), *_all_results(kind, examples)]
     return {
-        here: {
-            "get": request(f"Search. {row.documentation}", kind, parameters, _ok("Bundle"), **_found(row, examples))
-        },
-        f"{here}/_search": {"post": _by_form(row, examples)},
-        instance: {"get": request(f"Read. Ids: {row.ids}.", kind, [by_id, *reads], _ok("Resource"), **shown)},
+        here: {"get": request(f"Search. {row.documentation}", kind, parameters, _ok_answer("Bundle"), **searches)},
+        f"{here}/_search": {"post": _form_search(row, examples)},
+        instance: {"get": request(f"Read. Ids: {row.ids}.", kind, [by_id, *reads], _ok_answer("Resource"), **shown)},
         history: {
             "get": request(
                 "Its versions, the newest first.",
                 kind,
                 [by_id, *since, *_results(_PAGES)],
-                _ok("Bundle"),
+                _ok_answer("Bundle"),
                 **of_history,
             )
         },
-        version: {"get": request("A version.", kind, [by_id, number, *reads], _ok("Resource"), **of_version)},
+        version: {"get": request("A version.", kind, [by_id, number, *reads], _ok_answer("Resource"), **of_version)},
     }
 
 
-def _found(row: Served, examples: Examples) -> Json:
+def _example_searches(row: Served, examples: Examples) -> Json:
     """Return example searches that find something."""
     kind = row.resource_type
     here, patient = f"{MOUNT}/{kind}", examples.ids.get("Patient")
@@ -143,14 +141,14 @@ def _found(row: Served, examples: Examples) -> Json:
     return {"x-examples": made}
 
 
-def _by_form(row: Served, examples: Examples) -> Json:
+def _form_search(row: Served, examples: Examples) -> Json:
     kind = row.resource_type
     rows = [*_searches(kind, examples), *_all_results(kind, examples)]
     properties = {one["name"]: {**one["schema"], "description": one["description"]} for one in rows}
     schema = {"type": "object", "properties": properties, **_OTHER_NAMES}
     form = {"schema": schema, "example": {"_lastUpdated": SINCE, "_count": "5"}}
     body = {"required": False, "content": {FORM: form}}
-    return request("The same search, its parameters in a form.", kind, [], _ok("Bundle"), requestBody=body)
+    return request("The same search, its parameters in a form.", kind, [], _ok_answer("Bundle"), requestBody=body)
 
 
 def query(name: str, description: str, *, example: str | None, kind: str = "string", needed: bool = False) -> Json:
@@ -168,10 +166,10 @@ def _id(ids: str, example_id: str | None) -> Json:
 
 def _searches(kind: str, examples: Examples) -> Iterator[Json]:
     for one in parameters_of(kind):
-        yield query(one.name, _said(one), example=examples.parameter(one))
+        yield query(one.name, _parameter_text(one), example=examples.parameter(one))
 
 
-def _said(one: Parameter) -> str:
+def _parameter_text(one: Parameter) -> str:
     modifiers = f" Modifiers: {', '.join(one.modifiers)}." if one.modifiers else ""
     chains = f" Chains: {', '.join(one.chains)}." if one.chains else ""
     return f"({one.type}) {one.documentation}{modifiers}{chains}"
@@ -193,12 +191,12 @@ def _result(name: str, description: str, example: str | None) -> Json:
     return {**query(name, description, example=example), "schema": schema}
 
 
-def _of_operation(row: Operation, resource_type: str, address: str, examples: Examples) -> Json:
+def _operation_item(row: Operation, resource_type: str, address: str, examples: Examples) -> Json:
     """Build the path item of an operation, with all its methods."""
     example_id = examples.ids.get(resource_type)
     at = [_id(BY_TYPE[resource_type].ids, example_id)] if "{id}" in address else []
     taken = [_input(one, examples) for one in row.inputs if one.type != "Resource"]
-    answers = _ok("Resource", _OTHER_TYPES.get(row.name, ()))
+    answers = _ok_answer("Resource", _OTHER_TYPES.get(row.name, ()))
     if row.name in ACTS:
         at += [_header(HEADER, is_needed=True), _header("If-Match", is_needed=False)]
         answers |= dict.fromkeys(("201", "202"), answers["200"])
@@ -206,7 +204,7 @@ def _of_operation(row: Operation, resource_type: str, address: str, examples: Ex
     for method in row.methods:
         more: Json = {}
         if method == "GET":
-            more = _asked(row, address, example_id, examples)
+            more = _example_request(row, address, example_id, examples)
         elif "GET" in row.methods or row.name == "validate":
             more["requestBody"] = _body(_EXAMPLES.get((row.name, resource_type)), is_needed=False)
         parameters = [*at, *(taken if method == "GET" or row.name == "validate" else ())]
@@ -229,7 +227,7 @@ def _input(one: Input, examples: Examples) -> Json:
     return query(one.name, one.documentation, example=values.get(one.name), kind=kind, needed=one.is_needed)
 
 
-def _asked(row: Operation, address: str, example_id: str | None, examples: Examples) -> Json:
+def _example_request(row: Operation, address: str, example_id: str | None, examples: Examples) -> Json:
     """Build an example request of an operation with its needed inputs; empty if there is no example id."""
     if example_id is None:
         return {}
@@ -243,11 +241,11 @@ def _header(name: str, *, is_needed: bool) -> Json:
     return {"name": name, "in": "header", "required": is_needed, "schema": {"type": "string"}}
 
 
-def _of_definitions(row: Served) -> Json:
+def _definition_paths(row: Served) -> Json:
     kind = row.resource_type
     here = f"{MOUNT}/{kind}"
     searched = [query(name, f"The {element} of one.", example=None) for name, element in SEARCHED.items()]
     formats = _results(("_format", "_pretty"))
-    every = request(row.documentation, "server", [*searched, *formats], _ok("Bundle"), **{"x-examples": [here]})
-    one = request(f"Ids: {row.ids}.", "server", [_id(row.ids, None), *formats], _ok("Resource"))
+    every = request(row.documentation, "server", [*searched, *formats], _ok_answer("Bundle"), **{"x-examples": [here]})
+    one = request(f"Ids: {row.ids}.", "server", [_id(row.ids, None), *formats], _ok_answer("Resource"))
     return {here: {"get": every}, f"{here}/{{id}}": {"get": one}}

@@ -41,7 +41,9 @@ def docref(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[
         given, serving = await inputs(request, row), facade(request)
         negotiated(request, given)
         token = value_of(given, PAGE)
-        used, place = (tuple(_search(request, given)), BEGINNING) if token is None else _opened(request, token, here)
+        used, place = (
+            (tuple(_search(request, given)), BEGINNING) if token is None else _read_token(request, token, here)
+        )
         query = understand(resource_type, used, circumstances(request), strict=True)
         is_none = value_of(given, "on-demand") == "true"
         matches = Page(()) if is_none else await page(serving.engine, query, place)
@@ -78,7 +80,7 @@ def _search(request: Request, given: Parameters) -> Iterator[tuple[str, str]]:
         yield from _MOST_RECENT
 
 
-def _opened(request: Request, token: str, here: str) -> tuple[Parameters, PagePosition]:
+def _read_token(request: Request, token: str, here: str) -> tuple[Parameters, PagePosition]:
     state = facade(request).tokens.open(token, clock.now(), resource_type=here)
     return tuple((name, value) for name, value in state["q"]), PagePosition.of_json(state["p"])
 

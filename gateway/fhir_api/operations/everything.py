@@ -57,8 +57,8 @@ def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaita
         token = value_of(given, PAGE)
         issues: list[Issue] = []
         if token is None:
-            walk = _begun(request, given, issues)
-            issues += await _suppressed(request, patient, walk)
+            walk = _start_walk(request, given, issues)
+            issues += await _suppression_issues(request, patient, walk)
         else:
             walk = _Walk(**serving.tokens.open(token, clock.now(), resource_type=here))
         versions = await compartment(
@@ -82,7 +82,7 @@ def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaita
     return handle
 
 
-def _begun(request: Request, given: Parameters, issues: list[Issue]) -> _Walk:
+def _start_walk(request: Request, given: Parameters, issues: list[Issue]) -> _Walk:
     """Start a walk from the inputs; an unknown `_type` is left out and added to `issues`."""
     count, since = count_of(given), value_of(given, "_since")
     if count == 0:
@@ -95,7 +95,7 @@ def _begun(request: Request, given: Parameters, issues: list[Issue]) -> _Walk:
     return _Walk(types, interval(request, "_since", since)[0] if since else 0, count)
 
 
-async def _suppressed(request: Request, patient: str, walk: _Walk) -> list[Issue]:
+async def _suppression_issues(request: Request, patient: str, walk: _Walk) -> list[Issue]:
     versions = await compartment(
         facade(request).engine,
         patient,

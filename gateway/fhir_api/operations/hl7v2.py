@@ -42,7 +42,7 @@ _CHARSETS: Final = {"UNICODE UTF-8": "utf-8", "8859/1": "iso-8859-1", "ASCII": "
 
 
 @dataclass(frozen=True, slots=True)
-class _To:
+class _Addressee:
     """Target of the preview: the receiver, the site settings that apply to it, and the destination if one is named."""
 
     receiver: Receiver
@@ -55,7 +55,7 @@ def hl7v2(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
 
     async def handle(request: Request) -> Response:
         given, serving = await inputs(request, row), facade(request)
-        as_er7, to = prefers(request, given, _TAKEN), _to(serving, given)
+        as_er7, to = prefers(request, given, _TAKEN), _read_addressee(serving, given)
         stored = await study_of(request)
         kept = await asyncio.to_thread(stored.kept)
         if to.receiver.takes_pdf:
@@ -80,7 +80,7 @@ def hl7v2(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
     return handle
 
 
-def _to(serving: Facade, given: Parameters) -> _To:
+def _read_addressee(serving: Facade, given: Parameters) -> _Addressee:
     """Read the receiver or destination from the parameters.
 
     Raises:
@@ -92,13 +92,13 @@ def _to(serving: Facade, given: Parameters) -> _To:
         problem = "receiver or destination is needed" if name is None else "receiver and destination: one of them"
         raise BadRequest(f"$hl7v2: {problem}", expression="http.receiver")
     if name is None:
-        return _To(profile(serving.site, receiver or ""), serving.site)
+        return _Addressee(profile(serving.site, receiver or ""), serving.site)
     known = {one.name: one for one in serving.destinations}
     if name not in known:
         raise NotSupported(
             f"no such destination; there are {', '.join(known) or 'none'}", expression="http.destination"
         )
-    return _To(known[name].receiver, known[name].site(serving.site), known[name])
+    return _Addressee(known[name].receiver, known[name].site(serving.site), known[name])
 
 
 def _bytes(made: Preview, becomes: PreviewDelivery | None) -> bytes:

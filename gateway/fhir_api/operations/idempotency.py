@@ -111,16 +111,16 @@ async def entered(engine: Engine, key: str, request: str) -> AsyncIterator[KeyEn
     while (claimed := await requests.claim(key, request)) is None:
         await clock.sleep(POLL)
     if isinstance(claimed, Done):
-        yield _answered(claimed.answer)
+        yield _parse_answer(claimed.answer)
         return
     entry = KeyEntry(claimed, _sent(claimed.sent))
     try:
         yield entry
     finally:
-        await _let_go(entry)
+        await _settle(entry)
 
 
-async def _let_go(entry: KeyEntry) -> None:
+async def _settle(entry: KeyEntry) -> None:
     if entry.refused is not None:
         await entry.claim.done(_refused_json(entry.refused))
     elif entry.answered is not None:
@@ -131,7 +131,7 @@ async def _let_go(entry: KeyEntry) -> None:
         await entry.claim.release()
 
 
-def _answered(answer: str) -> Answered:
+def _parse_answer(answer: str) -> Answered:
     """Parse a stored answer; raise it if it was a refusal."""
     stored = json.loads(answer)
     if "refused" in stored:

@@ -62,15 +62,15 @@ def validate(row: Operation, resource_type: str) -> Callable[[Request], Awaitabl
     async def handle(request: Request) -> Response:
         given = parameters(request)
         negotiated(request, given)
-        asked = _asked(row, given, await json_body(request, MOST_BYTES))
+        asked = _read_inputs(row, given, await json_body(request, MOST_BYTES))
         resource_id, resource = request.path_params.get("id", ""), asked.resource
         if resource is None and not resource_id:
             raise BadRequest("there is no resource to look at, neither in the body nor at the address")
         _check(asked, resource_type)
         if resource is None:
             resource = (await current(request, resource_type, resource_id)).version.resource
-        issues = [*_of_mode(asked.mode), *_of_id(resource, resource_id)]
-        issues += await computed(_judged, resource, asked.profile)
+        issues = [*_mode_issues(asked.mode), *_id_issues(resource, resource_id)]
+        issues += await computed(_profile_issues, resource, asked.profile)
         if len(issues) > MOST_ISSUES:
             more = Issue("information", "informational", f"{len(issues) - MOST_ISSUES} more are not shown", "cut")
             issues = [*issues[:MOST_ISSUES], more]
@@ -80,7 +80,7 @@ def validate(row: Operation, resource_type: str) -> Callable[[Request], Awaitabl
     return handle
 
 
-def _asked(row: Operation, given: tuple[tuple[str, str], ...], body: Any) -> _Asked:
+def _read_inputs(row: Operation, given: tuple[tuple[str, str], ...], body: Any) -> _Asked:
     """Parse the resource and the inputs from the query string and the body.
 
     Raises:
@@ -134,19 +134,19 @@ def _check(asked: _Asked, resource_type: str) -> None:
         raise BadRequest(f"expected a {resource_type}", expression="resourceType")
 
 
-def _of_mode(mode: str) -> Iterator[Issue]:
+def _mode_issues(mode: str) -> Iterator[Issue]:
     """Yield the issue that create, update and delete are not offered, valid or not."""
     if mode not in {"", "profile"}:
         yield Issue("error", "not-supported", f"{mode} is not offered: resources are made in AutoScribe", "no-writes")
 
 
-def _of_id(resource: Mapping[str, Any], resource_id: str) -> Iterator[Issue]:
+def _id_issues(resource: Mapping[str, Any], resource_id: str) -> Iterator[Issue]:
     if resource_id and resource.get("id", resource_id) != resource_id:
         kind = resource["resourceType"]
         yield Issue("error", "invalid", "not the id of the address", "other-id", expression=f"{kind}.id")
 
 
-def _judged(resource: Mapping[str, Any], profile: str) -> list[Issue]:
+def _profile_issues(resource: Mapping[str, Any], profile: str) -> list[Issue]:
     """Judge the resource as one that claims the profile; a missing id is no fault, since a server assigns it."""
     try:
         faults = judge(_claiming(resource, profile))

@@ -61,7 +61,7 @@ def search(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
         is_posted = request.method == "POST"
         if is_posted:
             given = (*given, *await form_parameters(request))
-        asked = _asked(request, resource_type, given, is_posted=is_posted)
+        asked = _read_request(request, resource_type, given, is_posted=is_posted)
         formats = (*asked.query.used, *given)  # a page keeps the format of its search, unless the request names another
         negotiated(request, formats)
         body = await _answer(request, asked)
@@ -72,7 +72,7 @@ def search(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
     return handle
 
 
-def _asked(request: Request, resource_type: str, given: Parameters, *, is_posted: bool) -> _Asked:
+def _read_request(request: Request, resource_type: str, given: Parameters, *, is_posted: bool) -> _Asked:
     token = value_of(given, PAGE)
     if token is None:
         query = understand(resource_type, given, circumstances(request), strict=is_strict(request))

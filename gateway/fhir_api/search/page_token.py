@@ -37,7 +37,7 @@ class Tokens:
         said = json.dumps([(now + lifetime).timestamp(), state], separators=(",", ":"))
         nonce = secrets.token_bytes(_NONCE_LENGTH)
         sealed = self._cipher.encrypt(nonce, zlib.compress(said.encode()), _bound_to(resource_type, scope))
-        return _written(nonce + sealed)
+        return _token_text(nonce + sealed)
 
     def open(self, token: str, now: datetime, *, resource_type: str = "", scope: str = "") -> Any:
         """Return the state in a token.
@@ -63,7 +63,7 @@ def _bound_to(resource_type: str, scope: str) -> bytes:
     return json.dumps([resource_type, scope]).encode()
 
 
-def _written(sealed: bytes) -> str:
+def _token_text(sealed: bytes) -> str:
     return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
 
@@ -73,6 +73,6 @@ def _bytes(token: str) -> bytes:
         sealed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except ValueError:
         raise BadRequest(_FOREIGN) from None
-    if _written(sealed) != token or len(sealed) <= _NONCE_LENGTH:
+    if _token_text(sealed) != token or len(sealed) <= _NONCE_LENGTH:
         raise BadRequest(_FOREIGN)
     return sealed

@@ -47,32 +47,32 @@ async def of(serving: Facade, query: Query, matches: Sequence[Version]) -> list[
                 f"{_PATIENT}{patient_id}: {number} studies with this identifier speak of somebody else: held apart"
             )
             issues.append(Issue("warning", "conflict", diagnostics, "identity-conflict"))
-    if studies := _remarked(matches):
+    if studies := _remarked_studies(matches):
         for study_id, place, action in await store.disputed(serving.engine, studies, _MOST_ISSUES):
-            diagnostics = f"{_named(study_id)} {place}: {action}"
+            diagnostics = f"{_study_address(study_id)} {place}: {action}"
             issues.append(Issue("warning", "conflict", diagnostics, "identity-conflict"))
     return issues
 
 
 async def of_mappings(serving: Facade, matches: Sequence[Version]) -> list[Issue]:
     """Collect the mapping issues of the studies found, up to a limit (D4)."""
-    studies = _remarked(matches)
+    studies = _remarked_studies(matches)
     rows = await store.issues(serving.engine, studies, _MOST_ISSUES) if studies else []
-    return [of_mapping(one, _named(study_id)) for study_id, one in rows]
+    return [of_mapping(one, _study_address(study_id)) for study_id, one in rows]
 
 
 async def of_study(serving: Facade, study_id: str) -> list[tuple[str, Issue]]:
     """Collect the mapping issues of a study, each with its JSON pointer."""
     rows = await store.issues(serving.engine, [study_id], _MOST_OF_STUDY)
-    return [(one.pointer, of_mapping(one, _named(study_id))) for _, one in rows]
+    return [(one.pointer, of_mapping(one, _study_address(study_id))) for _, one in rows]
 
 
-def _remarked(matches: Sequence[Version]) -> list[str]:
+def _remarked_studies(matches: Sequence[Version]) -> list[str]:
     """List the ids of studies found that have mapping warnings or errors."""
     return sorted({one.owner for one in matches if one.owner and one.remarks & WARNINGS})
 
 
-def _named(study_id: str) -> str:
+def _study_address(study_id: str) -> str:
     return f"ImagingStudy/{fhir_id(study_id)}"
 
 
