@@ -99,11 +99,11 @@ async def resume_restored(
 def _resumed(last: dict[str, int], names: Sequence[str], reason: str, now: int) -> Steps[dict[str, str]]:
     """Mark the journals as replayed and resume the destinations; return for each why it stays paused, if it does."""
     yield from restoring.record_batches(last)
-    found = {}
-    for one in names:
-        yield from noted("feed-resume-restored", one, reason, now)
-        found[one] = yield from restoring.resume_overridden(one, now)
-    return found
+    reasons = {}
+    for name in names:
+        yield from noted("feed-resume-restored", name, reason, now)
+        reasons[name] = yield from restoring.resume_overridden(name, now)
+    return reasons
 
 
 def _accounts(paths: Iterable[Path]) -> dict[str, JournalContents]:

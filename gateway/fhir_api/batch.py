@@ -141,9 +141,9 @@ def _refused(error: Exception) -> bytes:
 
 def _entry(status: int, body: bytes, validators: dict[str, str]) -> bytes:
     """Build an entry of the response: a resource, or the OperationOutcome that says why there is none."""
-    said = json_bytes({"status": f"{int(status)} {HTTPStatus(status).phrase}", **validators})
+    response = json_bytes({"status": f"{int(status)} {HTTPStatus(status).phrase}", **validators})
     if not body:
-        return b'{"response":' + said + b"}"
+        return b'{"response":' + response + b"}"
     if status < HTTPStatus.MULTIPLE_CHOICES:
-        return b'{"resource":' + body + b',"response":' + said + b"}"
-    return b'{"response":' + said[:-1] + b',"outcome":' + body + b"}}"
+        return b'{"resource":' + body + b',"response":' + response + b"}"
+    return b'{"response":' + response[:-1] + b',"outcome":' + body + b"}}"

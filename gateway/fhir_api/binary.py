@@ -197,8 +197,8 @@ def _whole_or_part(asked: _Asked, content: _Content, headers: Mapping[str, str])
     if part is None:
         chunks = content.read(0, content.size - 1)
         return _Streamed(request, chunks, {**headers, **_length(content.size)}, asked.content_type)
-    said = {"Content-Range": part.content_range(content.size), **_length(part.last - part.first + 1)}
-    return _Streamed(request, content.read(*part), {**headers, **said}, asked.content_type, status=206)
+    part_headers = {"Content-Range": part.content_range(content.size), **_length(part.last - part.first + 1)}
+    return _Streamed(request, content.read(*part), {**headers, **part_headers}, asked.content_type, status=206)
 
 
 async def _stream_pdf(asked: _Asked, report_id: str) -> Response:

@@ -79,12 +79,12 @@ def rows(resource: Mapping[str, Any], zone: tzinfo, *, signed: str | None = None
 
 
 def _values(resource: Mapping[str, Any], source: _Source) -> list[Any]:
-    found = _as_list(resource[source.first])
+    values = _as_list(resource[source.first])
     if source.url:
-        found = [one for one in found if one.get("url") == source.url]
+        values = [one for one in values if one.get("url") == source.url]
     for step in source.rest:
-        found = [value for one in found for value in _as_list(one.get(step))]
-    return found
+        values = [value for one in values for value in _as_list(one.get(step))]
+    return values
 
 
 def _as_list(value: Any) -> list[Any]:

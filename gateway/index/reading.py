@@ -132,8 +132,8 @@ def _chain(row: Parameter, target: str | None, rest: str) -> Route | None:
     inner = _INNER.get(inner, inner)
     if inner not in row.chains:
         return None
-    rows = tuple(found for one in ([target] if target else row.targets) if (found := parameter(one, inner)))
-    offered = {one for found in rows for one in found.modifiers} - _DENIALS
+    rows = tuple(inner_row for one in ([target] if target else row.targets) if (inner_row := parameter(one, inner)))
+    offered = {one for inner_row in rows for one in inner_row.modifiers} - _DENIALS
     return Route(rows, _checked_modifier(f"{row.name}.{inner}", modifier if colon else None, offered), through=row)
 
 

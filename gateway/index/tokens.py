@@ -86,10 +86,10 @@ def _by_study_identifier(key: int, system: str | None, code: str) -> Clause:
 
 
 def _study_number(code: str) -> str:
-    found = STUDY_ID.fullmatch(code)
-    if found is None:
+    match = STUDY_ID.fullmatch(code)
+    if match is None:
         raise BadRequest("expected stu-<32 hex>, or stu_<32 hex> as AutoScribe writes it")
-    return found[1]
+    return match[1]
 
 
 def _criterion(key: int, system: str | None, code: str) -> Criterion:

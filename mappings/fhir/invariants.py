@@ -163,34 +163,34 @@ def _issue(code: str, pointer: str) -> MappingIssue:
 def _walk(node: Json, parent: str) -> list[Fault]:
     """Find the faults of a node and below, with relative pointers: none is built if nothing is wrong."""
     rule, checks = _PARENTS.get(parent, _PLAIN)
-    faults_found = rule(node) if rule else []
+    broken = rule(node) if rule else []
     if not node:
-        faults_found.append(("fhir-empty", ""))
+        broken.append(("fhir-empty", ""))
     for key, value in node.items():
         kind = type(value)
         if kind is str:
             is_good, fault = checks.get(key, _STRING)
             if not is_good(value):
-                faults_found.append((fault, f"/{key}"))
+                broken.append((fault, f"/{key}"))
         elif kind is dict:
             if below := _walk(value, key):
-                faults_found += [(code, f"/{key}{place}") for code, place in below]
+                broken += [(code, f"/{key}{place}") for code, place in below]
         elif kind is list:
-            faults_found += _items(value, key)
+            broken += _items(value, key)
         elif value is None:
-            faults_found.append(("fhir-empty", f"/{key}"))
-    return faults_found
+            broken.append(("fhir-empty", f"/{key}"))
+    return broken
 
 
 def _items(items: list[Any], key: str) -> list[Fault]:
-    faults_found: list[Fault] = [] if items else [("fhir-empty", f"/{key}")]
+    broken: list[Fault] = [] if items else [("fhir-empty", f"/{key}")]
     for index, item in enumerate(items):
         if type(item) is dict:
             if below := _walk(item, key):
-                faults_found += [(code, f"/{key}/{index}{place}") for code, place in below]
+                broken += [(code, f"/{key}/{index}{place}") for code, place in below]
         elif type(item) is not str or not _is_string(item):
-            faults_found.append(("fhir-string", f"/{key}/{index}"))
-    return faults_found
+            broken.append(("fhir-string", f"/{key}/{index}"))
+    return broken
 
 
 def _contained(_: Json) -> list[Fault]:
@@ -200,27 +200,27 @@ def _contained(_: Json) -> list[Fault]:
 
 def _extension(value: Json) -> list[Fault]:
     """Check ext-1: a URL and one value (we nest no extensions); a data-absent-reason is of its value set."""
-    found = []
+    broken = []
     if len(value) != 2 or "url" not in value or not any(key.startswith("value") for key in value):
-        found.append(("fhir-ext-1", ""))
+        broken.append(("fhir-ext-1", ""))
     if value.get("url") == DATA_ABSENT_REASON_EXTENSION and value.get("valueCode") not in _ABSENT:
-        found.append(("fhir-binding", "/valueCode"))
-    return found
+        broken.append(("fhir-binding", "/valueCode"))
+    return broken
 
 
 def _attachment(value: Json) -> list[Fault]:
     """Check att-1, and that size and hash match the data (https://hl7.org/fhir/R4/datatypes.html#Attachment)."""
     if "data" not in value:
         return []
-    faults_found = [] if "contentType" in value else [("fhir-att-1", "")]
+    broken = [] if "contentType" in value else [("fhir-att-1", "")]
     data = _bytes(value["data"])
     if data is None:
-        return [*faults_found, ("fhir-base64", "/data")]
+        return [*broken, ("fhir-base64", "/data")]
     if value.get("size", len(data)) != len(data):
-        faults_found.append(("fhir-attachment-size", "/size"))
+        broken.append(("fhir-attachment-size", "/size"))
     if "hash" in value and value["hash"] != base64_of(hashlib.sha1(data, usedforsecurity=False).digest()):
-        faults_found.append(("fhir-attachment-hash", "/hash"))
-    return faults_found
+        broken.append(("fhir-attachment-hash", "/hash"))
+    return broken
 
 
 _ELEMENTS: Final = {

@@ -150,5 +150,5 @@ def _patient_ids(
 def person_of(resource: Mapping[str, Any]) -> Person:
     """Read the person that a Patient resource describes."""
     gender, name = resource.get("gender", "unknown"), resource.get("name", [{}])[0]
-    said = resource.get("birthDate", ""), "" if gender == "unknown" else gender, name.get("text", "")
-    return Person(*said, name.get("family", ""), tuple(name.get("given", ())))
+    facts = resource.get("birthDate", ""), "" if gender == "unknown" else gender, name.get("text", "")
+    return Person(*facts, name.get("family", ""), tuple(name.get("given", ())))

@@ -62,8 +62,8 @@ def _refusals(occasion: Occasion, receiver: Receiver) -> list[tuple[Rule, tuple[
 def _broken_rules(occasion: Occasion, receiver: Receiver) -> list[Rule] | None:
     """The `block` rules that an occasion's messages break; None if there is no message."""
     messages = written(occasion, receiver)
-    found = [broken.rule for message in messages for broken in check_rules(message, receiver)]
-    return [rule for rule in dict.fromkeys(found) if rule.level == "block"] if messages else None
+    rules = [broken.rule for message in messages for broken in check_rules(message, receiver)]
+    return [rule for rule in dict.fromkeys(rules) if rule.level == "block"] if messages else None
 
 
 def _turns(receiver: Receiver) -> Iterator[tuple[_Turn, Receiver]]:

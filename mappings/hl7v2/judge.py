@@ -119,10 +119,10 @@ class FieldFacts:
 
 def field_facts(segment: str, version: str) -> dict[int, FieldFacts]:
     """Fields of a standard segment by number; empty for a segment that the standard lacks."""
-    found = enumerate(_field_table(segment, version) or (), 1)
+    numbered = enumerate(_field_table(segment, version) or (), 1)
     return {
         number: FieldFacts(reference[3].replace("_", " ").title(), reference[2] or "", least, most)
-        for number, (_, reference, (least, most), _) in found
+        for number, (_, reference, (least, most), _) in numbered
     }
 
 

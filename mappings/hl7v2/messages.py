@@ -26,8 +26,8 @@ def filler_order_numbers(
 
     Messages already sent do not affect it: `Cause.sent_before` depends on these numbers.
     """
-    found = place(AskedMessage(study, cause, site, receiver, facts))
-    return () if isinstance(found, MappingIssue) else found.filler_order_numbers
+    placement = place(AskedMessage(study, cause, site, receiver, facts))
+    return () if isinstance(placement, MappingIssue) else placement.filler_order_numbers
 
 
 def messages(  # noqa: PLR0913 (arguments of the entry point and of the feed)

@@ -49,8 +49,8 @@ class Rendering:
 def rendering(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> Rendering | MappingIssue:
     """Return the content that a cause sends to a receiver, or the reason that nothing is sent."""
     asked = AskedMessage(study, cause, site, receiver, facts)
-    found = place(asked)
-    return found if isinstance(found, MappingIssue) else rendered(asked, found)
+    placement = place(asked)
+    return placement if isinstance(placement, MappingIssue) else rendered(asked, placement)
 
 
 def rendered(asked: AskedMessage, placed: MessagePlace) -> Rendering | MappingIssue:

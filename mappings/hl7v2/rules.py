@@ -91,10 +91,10 @@ def _broken_places(rule: Rule, received: Received, names: list[str]) -> Iterator
 
 def _chosen(rule: Rule, received: Received) -> Iterator[int | None]:
     """Yield the index of each segment that a rule concerns; None stands for a missing segment."""
-    found = [index for index, segment in enumerate(received.segments) if segment.name == rule.field.segment]
-    if rule.where is None and not found:
+    places = [index for index, segment in enumerate(received.segments) if segment.name == rule.field.segment]
+    if rule.where is None and not places:
         yield None
-    for index in found:
+    for index in places:
         if rule.where is None or _is_chosen(rule.where, received, index):
             yield index
 

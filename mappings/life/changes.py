@@ -251,8 +251,8 @@ def _text(report: Report) -> str:
 def _patient(study: Study, report: Report) -> tuple[str, ...]:
     """Patient fields of a report with white space normalized: white space alone makes no other patient (D13)."""
     snapshot = report.snapshot
-    said = snapshot.mrn, snapshot.patient_name, snapshot.date_of_birth, snapshot.sex, study.external_patient_id
-    return tuple(map(words, said))
+    fields = snapshot.mrn, snapshot.patient_name, snapshot.date_of_birth, snapshot.sex, study.external_patient_id
+    return tuple(map(words, fields))
 
 
 def _moved_reports(look: _Look) -> set[str]:

@@ -186,8 +186,8 @@ def _plain(text: str) -> list[str]:
     """Split a text into words without case, accents and apostrophes; `B/G` is one word."""
     bare = "".join(one for one in normalize("NFKD", text) if not combining(one)).casefold()
     joined = re.sub(r"\bb ?/ ?([bg])\b", r"b\1", re.sub(r"\b[bsd] ?/ ?o\b", "infant of", bare))
-    found = re.findall(r"[^\W_]+", re.sub(r"['\u2019\u02bc`]", "", joined))
-    return [_SPELLINGS.get(word, word) for word in found]
+    words = re.findall(r"[^\W_]+", re.sub(r"['\u2019\u02bc`]", "", joined))
+    return [_SPELLINGS.get(word, word) for word in words]
 
 
 def _words(somebody: Person) -> _Words:

@@ -208,8 +208,8 @@ def _fits(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
 def _is_missed(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     """True if this is the only heading of findings or impression, and no list item of an impression above."""
     is_last = place.study.last.get(mark.label) == place.number
-    said = {one.label for one in headings}
-    return is_last and mark.label in _SEEN | _CONCLUDED and said.isdisjoint({mark.label, *_CONCLUDED})
+    labels = {one.label for one in headings}
+    return is_last and mark.label in _SEEN | _CONCLUDED and labels.isdisjoint({mark.label, *_CONCLUDED})
 
 
 def _is_below(mark: Mark, place: _Place, headings: list[Mark]) -> bool:

@@ -134,8 +134,8 @@ def _other_texts(text: str) -> Iterator[str]:
 
 def _letters(text: str) -> tuple[int, ...]:
     """Positions of the last and the first letter or digit, if there are any."""
-    found = [place for place, letter in enumerate(text) if letter.isascii() and letter.isalnum()]
-    return tuple(dict.fromkeys((found[-1], found[0]))) if found else ()
+    places = [place for place, letter in enumerate(text) if letter.isascii() and letter.isalnum()]
+    return tuple(dict.fromkeys((places[-1], places[0]))) if places else ()
 
 
 def _with_other_letter(text: str, place: int) -> str:

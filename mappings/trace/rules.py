@@ -75,8 +75,8 @@ def rule_of(target: str) -> TraceRule | None:
 
 def rules_of(targets: Iterable[str]) -> tuple[str, ...]:
     """Names of the rules that make these targets, each once."""
-    found = map(rule_of, targets)
-    return tuple(dict.fromkeys(rule.name for rule in found if rule))
+    rules = map(rule_of, targets)
+    return tuple(dict.fromkeys(rule.name for rule in rules if rule))
 
 
 def _is_within(target: str, made: str) -> bool:
@@ -93,8 +93,8 @@ def _modules() -> Iterator[str]:
 
 def _functions(name: str) -> tuple[FunctionType, ...]:
     """Functions of a module, in their order."""
-    found = vars(import_module(name)).values()
-    return tuple(one for one in found if isinstance(one, FunctionType) and one.__module__ == name)
+    members = vars(import_module(name)).values()
+    return tuple(one for one in members if isinstance(one, FunctionType) and one.__module__ == name)
 
 
 def _path(function: FunctionType) -> str:

@@ -29,10 +29,10 @@ def is_element(name: str) -> bool:
 
 def is_at(target: str, name: str) -> bool:
     """True if a target of a trace is the named one or within it; a bare OBX name matches every kind of OBX."""
-    found = _FIELD.fullmatch(name)
-    if found is None:
+    match = _FIELD.fullmatch(name)
+    if match is None:
         return target == name or target.startswith((f"{name}.", f"{name}("))
-    segment, kind, number, _ = found.groups()
+    segment, kind, number, _ = match.groups()
     bare = target if kind else re.sub(r"\([^)]*\)", "", target)
     return bare == f"{segment}{kind or ''}-{number}"
 

@@ -92,9 +92,9 @@ def _rank(taken: Iterable[Range], types: frozenset[str]) -> tuple[float, int]:
 
 def _quality(media_range: str) -> float:
     """Return the `q` weight of a media range; 1 if absent, 0 if it is no number between 0 and 1."""
-    found = _QUALITY.search(media_range)
+    match = _QUALITY.search(media_range)
     try:
-        weight = float(found[1]) if found else 1.0
+        weight = float(match[1]) if match else 1.0
     except ValueError:
         return 0.0
     return weight if 0 <= weight <= 1 else 0.0

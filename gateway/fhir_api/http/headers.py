@@ -148,7 +148,7 @@ def _not_modified(headers: Mapping[str, str]) -> Response:
 def _instant(http_date: str) -> datetime | None:
     """Parse an HTTP date in any of its three forms (RFC 9110 §5.6.7); None for anything else."""
     try:
-        found = parsedate_to_datetime(http_date)
+        moment = parsedate_to_datetime(http_date)
     except (ValueError, OverflowError):
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -123,8 +123,8 @@ def _part_elements(kind: str) -> frozenset[str]:
 
 def _defined_name(kind: str, name: str) -> str | None:
     """Return the defined name: `effective[x]` for `effective`, `effectiveDateTime` or `effective[x]`."""
-    found = find(kind, name) or find(kind, f"{name}[x]")
-    return found.name if found else None
+    defined = find(kind, name) or find(kind, f"{name}[x]")
+    return defined.name if defined else None
 
 
 def _name(kind: str, key: str) -> str:

@@ -71,17 +71,19 @@ def _ok_answer(schema: str, others: Sequence[str] = ()) -> Json:
 
 
 def _metadata() -> Json:
-    said = "The CapabilityStatement, made from the tables the code runs on."
+    summary = "The CapabilityStatement, made from the tables the code runs on."
     examples = {"x-examples": [f"{MOUNT}/metadata", f"{MOUNT}/metadata?_format=xml"]}
-    return request(said, "server", _results(("_format", "_pretty")), _ok_answer("Resource"), **examples)
+    return request(summary, "server", _results(("_format", "_pretty")), _ok_answer("Resource"), **examples)
 
 
 def _batch(examples: Examples) -> Json:
     urls = ["metadata", *(f"{kind}/{one}" for kind, one in examples.ids.items() if kind != "Binary")]
     rows = [{"request": {"method": "GET", "url": url}} for url in urls]
     example = {"resourceType": "Bundle", "type": "batch", "entry": rows}
-    said = f"A batch of at most {MOST_ENTRIES} GETs, each answered as if it came alone."
-    return request(said, "server", _results(("_format", "_pretty")), _ok_answer("Bundle"), requestBody=_body(example))
+    summary = f"A batch of at most {MOST_ENTRIES} GETs, each answered as if it came alone."
+    return request(
+        summary, "server", _results(("_format", "_pretty")), _ok_answer("Bundle"), requestBody=_body(example)
+    )
 
 
 def _body(example: Json | None, *, is_needed: bool = True) -> Json:
@@ -176,8 +178,8 @@ def _parameter_text(one: Parameter) -> str:
 
 
 def _all_results(kind: str, examples: Examples) -> Iterator[Json]:
-    for name, said in RESULT_PARAMETERS.items():
-        yield _result(name, said, examples.result(kind, name))
+    for name, description in RESULT_PARAMETERS.items():
+        yield _result(name, description, examples.result(kind, name))
 
 
 def _results(names: Sequence[str]) -> list[Json]:

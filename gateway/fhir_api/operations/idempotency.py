@@ -141,8 +141,8 @@ def _parse_answer(answer: str) -> Answered:
 
 
 def _refused_json(error: UpstreamError) -> str:
-    said = {name: getattr(error, name) for name in ("code", "operation", "status", "request_id", "detail")}
-    return json.dumps({"refused": said})
+    fields = {name: getattr(error, name) for name in ("code", "operation", "status", "request_id", "detail")}
+    return json.dumps({"refused": fields})
 
 
 def _sent_json(sent: SentRequest) -> str:
@@ -152,5 +152,5 @@ def _sent_json(sent: SentRequest) -> str:
 def _sent(text: str | None) -> SentRequest | None:
     if text is None:
         return None
-    said = json.loads(text)
-    return SentRequest(said["study_id"], frozenset(said["report_ids"]), said["is_sure"])
+    stored = json.loads(text)
+    return SentRequest(stored["study_id"], frozenset(stored["report_ids"]), stored["is_sure"])

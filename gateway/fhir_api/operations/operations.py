@@ -142,8 +142,10 @@ async def _outcome(serving: Facade, sent: SentRequest, act: Act) -> Answered:
 
 
 def _incomplete(act: Act) -> dict[str, Any]:
-    said = f"{act.name} was carried out; AutoScribe does not show it yet. Repeat with the same {HEADER} to see it."
-    return outcome([Issue("information", "incomplete", said, "not-read-back")])
+    diagnostics = (
+        f"{act.name} was carried out; AutoScribe does not show it yet. Repeat with the same {HEADER} to see it."
+    )
+    return outcome([Issue("information", "incomplete", diagnostics, "not-read-back")])
 
 
 async def _body_without_input(request: Request) -> bytes:

@@ -64,5 +64,5 @@ def _is_of(address: str, resource_type: str) -> bool:
 
 def _missing(addresses: Iterable[str]) -> list[Issue]:
     every = list(addresses)
-    said = "is not served: it is not stored, or does not pass the check that all resources go through"
-    return [Issue("warning", "suppressed", f"{one} {said}", "suppressed") for one in every[:_SHOWN]]
+    reason = "is not served: it is not stored, or does not pass the check that all resources go through"
+    return [Issue("warning", "suppressed", f"{one} {reason}", "suppressed") for one in every[:_SHOWN]]

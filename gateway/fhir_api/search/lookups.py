@@ -53,12 +53,12 @@ class Looked:
     @property
     def issues(self) -> list[Issue]:
         """Warnings about the failures: the answer may be incomplete."""
-        found = []
+        warnings = []
         for error in self.failures:
             _, issue = of_error(error)
-            said = f"AutoScribe could not be asked, this is what was known before: {issue.diagnostics}"
-            found.append(Issue("warning", "incomplete", said, issue.detail, issue.text))
-        return found
+            diagnostics = f"AutoScribe could not be asked, this is what was known before: {issue.diagnostics}"
+            warnings.append(Issue("warning", "incomplete", diagnostics, issue.detail, issue.text))
+        return warnings
 
     @property
     def remarks(self) -> list[Issue]:

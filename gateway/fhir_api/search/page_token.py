@@ -34,9 +34,9 @@ class Tokens:
 
     def seal(self, state: Any, now: datetime, lifetime: timedelta, *, resource_type: str = "", scope: str = "") -> str:
         """Seal a JSON value into a token, valid for `lifetime` from `now`; equal states give different tokens."""
-        said = json.dumps([(now + lifetime).timestamp(), state], separators=(",", ":"))
+        plaintext = json.dumps([(now + lifetime).timestamp(), state], separators=(",", ":"))
         nonce = secrets.token_bytes(_NONCE_LENGTH)
-        sealed = self._cipher.encrypt(nonce, zlib.compress(said.encode()), _bound_to(resource_type, scope))
+        sealed = self._cipher.encrypt(nonce, zlib.compress(plaintext.encode()), _bound_to(resource_type, scope))
         return _token_text(nonce + sealed)
 
     def open(self, token: str, now: datetime, *, resource_type: str = "", scope: str = "") -> Any:

@@ -175,14 +175,14 @@ def _shape(query: Query, name: str, value: str) -> None:
 def _size(query: Query, given: Parameters) -> None:
     query.count = count_of(given)
     if query.count == MOST and int(value_of(given, "_count") or 0) > MOST:
-        said = f"there are no more than {MOST} to a page"
-        query.remarks.append(Issue("information", "informational", said, "count-cut", expression="http._count"))
+        diagnostics = f"there are no more than {MOST} to a page"
+        query.remarks.append(Issue("information", "informational", diagnostics, "count-cut", expression="http._count"))
 
 
 def _sort_keys(query: Query, given: Parameters) -> tuple[Sort, ...]:
-    found, unknown = sorts(query.resource_type, given)
-    if found:
-        query.used.append(("_sort", ",".join(found)))
+    keys, unknown = sorts(query.resource_type, given)
+    if keys:
+        query.used.append(("_sort", ",".join(keys)))
     if unknown:
         ignore(query, "_sort", "this type is not sorted by one of the keys; /fhir/metadata names its parameters")
-    return tuple(found.values())
+    return tuple(keys.values())
