@@ -46,7 +46,7 @@ def _is_uri(value: str) -> bool:
     return bool(value) and value.isprintable() and " " not in value
 
 
-def _one_of(codes: str) -> Check:
+def _code_check(codes: str) -> Check:
     return frozenset(codes.split()).__contains__, "fhir-binding"
 
 
@@ -107,12 +107,12 @@ _ANYWHERE: Final[dict[str, Check]] = {
 # https://hl7.org/fhir/R4/valueset-<name>.html: narrative-status, contact-point-system, provenance-entity-role,
 # identifier-use, name-use, document-relationship-type
 _IN: Final[dict[str, dict[str, Check]]] = {
-    "relatesTo": {"code": _one_of("replaces transforms signs appends")},
-    "text": {"status": _one_of("generated extensions additional empty")},
-    "telecom": {"system": _one_of("phone fax email pager url sms other")},
-    "entity": {"role": _one_of("derivation revision quotation source removal")},
-    "identifier": {"use": _one_of("usual official temp secondary old")},
-    "name": {"use": _one_of("usual official temp nickname anonymous old maiden")},
+    "relatesTo": {"code": _code_check("replaces transforms signs appends")},
+    "text": {"status": _code_check("generated extensions additional empty")},
+    "telecom": {"system": _code_check("phone fax email pager url sms other")},
+    "entity": {"role": _code_check("derivation revision quotation source removal")},
+    "identifier": {"use": _code_check("usual official temp secondary old")},
+    "name": {"use": _code_check("usual official temp nickname anonymous old maiden")},
     "presentedForm": {"url": _reference("Binary")},
     "attachment": {"url": _reference("Binary")},
     "author": {"reference": _reference("Practitioner")},
@@ -232,7 +232,7 @@ _ELEMENTS: Final = {
 # Element -> its rule, and the checks of its children
 _PLAIN: Final[tuple[Callable[[Json], list[Fault]] | None, dict[str, Check]]] = (None, _ANYWHERE)
 _BINDINGS: Final = {
-    kind: {element: _one_of(codes) for (owner, element), codes in CODES.items() if owner == kind}
+    kind: {element: _code_check(codes) for (owner, element), codes in CODES.items() if owner == kind}
     for kind in RESOURCE_TYPES
 }
 _PARENTS: Final = {

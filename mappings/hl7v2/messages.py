@@ -45,7 +45,7 @@ def messages(  # noqa: PLR0913 (arguments of the entry point and of the feed)
     Whether there is anything to send, and a PDF, is decided by `to_oru` during rendering. `sent` are the filler order
     numbers under which a signed report was sent.
     """
-    causes = _in_orders(study, cause, site, receiver, facts)
+    causes = _causes_by_order(study, cause, site, receiver, facts)
     if receiver.pdf == "separate_message" and cause.part == "report" and not cause.is_of_draft:
         documents = _documents(AskedMessage(study, cause, site, receiver, facts), sent)
         causes += tuple(replace(one, part="pdf", document=document) for document in documents for one in causes)
@@ -67,7 +67,7 @@ def _documents(asked: AskedMessage, sent: AbstractSet[str]) -> tuple[str, ...]:
     return originals + (alone if not originals or pdf_number(cause.report_id) in sent else ())
 
 
-def _in_orders(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> tuple[Cause, ...]:
+def _causes_by_order(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> tuple[Cause, ...]:
     """Causes of one message per order, if the receiver wants that and the cause names no order.
 
     A message that was held without an accession number is split in the same way: there may be several orders.

@@ -55,22 +55,22 @@ def hl7v2(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
 
     async def handle(request: Request) -> Response:
         given, serving = await inputs(request, row), facade(request)
-        as_er7, to = prefers(request, given, _TAKEN), _read_addressee(serving, given)
+        as_er7, addressee = prefers(request, given, _TAKEN), _read_addressee(serving, given)
         stored = await study_of(request)
         kept = await asyncio.to_thread(stored.kept)
-        if to.receiver.takes_pdf:
-            pdf = await Pdfs(serving.engine).with_data(kept.facts.pdf, to.receiver.pdf_max)
+        if addressee.receiver.takes_pdf:
+            pdf = await Pdfs(serving.engine).with_data(kept.facts.pdf, addressee.receiver.pdf_max)
             kept = replace(kept, facts=replace(kept.facts, pdf=pdf))
         asked = PreviewRequest(kept.study, kept.facts, stored.report_id)
-        made = await computed(preview, asked, to.site, to.receiver, clock.now())
-        becomes = delivery(asked, made, to.destination) if to.destination else None
-        media_type = f"{ER7}; charset={_CHARSETS[to.receiver.charset]}"
+        made = await computed(preview, asked, addressee.site, addressee.receiver, clock.now())
+        becomes = delivery(asked, made, addressee.destination) if addressee.destination else None
+        media_type = f"{ER7}; charset={_CHARSETS[addressee.receiver.charset]}"
         if as_er7:
             return answer(request, _bytes(made, becomes), media_type=media_type)
         rows = _messages(made, media_type)
-        if to.destination is not None and becomes is not None:
-            held = await held_back(serving.engine, to.destination.name, stored.study_id)
-            rows.append(_delivery(to.destination, becomes, held))
+        if addressee.destination is not None and becomes is not None:
+            held = await held_back(serving.engine, addressee.destination.name, stored.study_id)
+            rows.append(_delivery(addressee.destination, becomes, held))
         if made.issues:
             whose = f"ImagingStudy/{fhir_id(kept.study.study_id)}"
             rows.append({"name": "outcome", "resource": outcome(of_mapping(one, whose) for one in made.issues)})
