@@ -149,7 +149,7 @@ def _fhir(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
     issues: list[MappingIssue] = []
     resources: dict[str, dict[str, Any]] = {}
     for study, source, _, mapped in _mapped(studies, request.site, request.at):
-        issues += _placed((*study.issues, *mapped.issues), source)
+        issues += _at_source((*study.issues, *mapped.issues), source)
         for resource in mapped.output:
             resources.setdefault(f"{resource['resourceType']}/{resource['id']}", resource)
     faults = [fault for resource in resources.values() for fault in judge(resource)] if request.validate else []
@@ -161,18 +161,18 @@ def _fhir(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
 def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
     issues: list[MappingIssue] = []
     messages: list[bytes] = []
-    facts = {study.study_id: found for study, _, found, _ in _mapped(studies, request.site, request.at)}
+    facts_by_study = {study.study_id: facts for study, _, facts, _ in _mapped(studies, request.site, request.at)}
     destination = f"{DESTINATION} {request.receiver.name}"
     notes: list[str] = []
     for study, source in studies:
-        issues += _placed(study.issues, source)
-        found = facts[study.study_id]
+        issues += _at_source(study.issues, source)
+        facts = facts_by_study[study.study_id]
         if request.destination is not None:
-            notes += _notes(study, found, request, request.destination)
-        for cause in causes(study, request.site, request.receiver, found):
+            notes += _notes(study, facts, request, request.destination)
+        for cause in causes(study, request.site, request.receiver, facts):
             control_id = message_control_id(cause, destination)
-            mapped = to_oru(study, cause, request.site, request.receiver, found, control_id=control_id, at=request.at)
-            issues += _placed(mapped.issues, source)
+            mapped = to_oru(study, cause, request.site, request.receiver, facts, control_id=control_id, at=request.at)
+            issues += _at_source(mapped.issues, source)
             messages += [mapped.output] if mapped.output is not None else []
     faults: list[MappingIssue] = []
     for message in messages:
@@ -201,11 +201,11 @@ def _trace(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
     issues: list[MappingIssue] = []
     rows: list[tuple[str, ...]] = []
     for study, source in studies:
-        issues += _placed(study.issues, source)
+        issues += _at_source(study.issues, source)
         head = source.study or source.response or {"studyId": study.study_id}
         document = {**head, "reports": source.reports, "users": source.users}
-        found = trace(document, request.site, request.receiver)
-        rows += [trace_table.cells(row, source.point(row.pointer)) for row in found]
+        traced_rows = trace(document, request.site, request.receiver)
+        rows += [trace_table.cells(row, source.point(row.pointer)) for row in traced_rows]
     return Conversion(trace_table.table(rows, pretty=request.pretty).encode(), len(rows), tuple(issues))
 
 
@@ -221,7 +221,7 @@ def causes(study: Study, site: Site, receiver: Receiver, facts: Facts) -> tuple[
     return messages_of_all(study, first_causes, site, receiver, facts)
 
 
-def _placed(issues: Sequence[MappingIssue], source: Source) -> Iterator[MappingIssue]:
+def _at_source(issues: Sequence[MappingIssue], source: Source) -> Iterator[MappingIssue]:
     for issue in issues:
         yield MappingIssue(issue.code, issue.severity, source.point(issue.pointer), issue.action)
 

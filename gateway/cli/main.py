@@ -140,7 +140,7 @@ def convert(
     sys.stdout.flush()
     for line in (*conversion.issues, *conversion.notes):
         print(line, file=sys.stderr)
-    sys.exit(_judged(conversion, to) if validate else 0)
+    sys.exit(_print_faults(conversion, to) if validate else 0)
 
 
 @app.command()
@@ -353,7 +353,7 @@ def _input(file: str) -> bytes:
         _fail(f"{file}: cannot be read ({error.strerror}).")
 
 
-def _judged(conversion: Conversion, to: str) -> int:
+def _print_faults(conversion: Conversion, to: str) -> int:
     """Print the faults found by the judge; return the exit code."""
     for fault in conversion.faults:
         print(f"fault: {fault.pointer}: {fault.code}: {fault.action}", file=sys.stderr)
@@ -361,8 +361,8 @@ def _judged(conversion: Conversion, to: str) -> int:
     if not conversion.made:
         print(f"judged: nothing, for no {things} was made", file=sys.stderr)
         return 1
-    found = _counted(len(conversion.faults), "fault") if conversion.faults else "no faults"
-    print(f"judged: {_counted(conversion.made, things)}, {found}", file=sys.stderr)
+    verdict = _counted(len(conversion.faults), "fault") if conversion.faults else "no faults"
+    print(f"judged: {_counted(conversion.made, things)}, {verdict}", file=sys.stderr)
     return 1 if conversion.faults else 0
 
 

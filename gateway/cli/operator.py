@@ -66,22 +66,22 @@ def _show(progress: Progress, record: SweepRecord) -> None:
 async def check_online(configuration: Configuration, say: Say) -> int:
     """Print the faults that `check-config --online` finds; return 1 if there are any."""
     configure(configuration.settings.log.level, configuration.settings.log.format)
-    found = [one async for one in findings(configuration)]
-    for one in found:
-        say(str(one))
-    if not found:
+    faults = [one async for one in findings(configuration)]
+    for fault in faults:
+        say(str(fault))
+    if not faults:
         names = [one.name for one in routes_of(configuration).destinations if one.is_enabled]
         others = f"the database and {', '.join(names)} answer" if names else "and the database answer"
         say(f"online: AutoScribe, its PDF store{',' if names else ''} {others} as they should")
     advise(await count_seen(configuration), configuration, say)
-    return 1 if found else 0
+    return 1 if faults else 0
 
 
-def advise(found: Seen, configuration: Configuration, say: Say) -> None:
+def advise(seen: Seen, configuration: Configuration, say: Say) -> None:
     """Print notes on data in AutoScribe that the settings do not cover, and settings to paste."""
-    given = advice(found, configuration)
+    given = advice(seen, configuration)
     if given.notes:
-        say(f"In {len(found.studies)} studies AutoScribe has what the settings do not know:")
+        say(f"In {len(seen.studies)} studies AutoScribe has what the settings do not know:")
     for note in given.notes:
         say(f"note: {note}")
     if given.paste:
@@ -133,10 +133,10 @@ async def list_identities(configuration: Configuration, say: Say) -> int:
     """Print every identity conflict and decision, one a line, with ids and date only."""
     async with store_for_command(configuration, writes=False) as engine:
         rows = await identities.every(engine)
-    for one in rows:
-        say(f"Patient/{one.patient_id}  {one.study_id}  {one.state}  since {one.since:%Y-%m-%d %H:%M} UTC")
+    for row in rows:
+        say(f"Patient/{row.patient_id}  {row.study_id}  {row.state}  since {row.since:%Y-%m-%d %H:%M} UTC")
     say(f"{sum(one.state == 'held apart' for one in rows)} studies are held apart from a patient that they name")
-    several = {one.study_id for one in rows if one.state == "contradicted"}
+    several = {row.study_id for row in rows if row.state == "contradicted"}
     if several:
         say(f"{len(several)} studies have reports about several people")
     return 0

@@ -89,33 +89,34 @@ async def resume_restored(
     again = [one for one in names if not still[one] and one in known]
     if again or not names:
         say(f"sent to again: {', '.join(again) or 'none, for none was paused as restored'}")
-    for one in names:
-        if still[one]:
-            say(f"{one} stays paused, as it was before: {still[one]}; `feed resume {one}` has it sent to again")
+    for destination in names:
+        if before := still[destination]:
+            remedy = f"`feed resume {destination}` has it sent to again"
+            say(f"{destination} stays paused, as it was before: {before}; {remedy}")
     return 0
 
 
 def _resumed(last: dict[str, int], names: Sequence[str], reason: str, now: int) -> Steps[dict[str, str]]:
     """Mark the journals as replayed and resume the destinations; return for each why it stays paused, if it does."""
     yield from restoring.record_batches(last)
-    found = {}
-    for one in names:
-        yield from noted("feed-resume-restored", one, reason, now)
-        found[one] = yield from restoring.resume_overridden(one, now)
-    return found
+    reasons = {}
+    for name in names:
+        yield from noted("feed-resume-restored", name, reason, now)
+        reasons[name] = yield from restoring.resume_overridden(name, now)
+    return reasons
 
 
 def _accounts(paths: Iterable[Path]) -> dict[str, JournalContents]:
     """Read the journals, keyed by journal name; of two files of one journal, keep the longer."""
-    found: dict[str, JournalContents] = {}
+    accounts: dict[str, JournalContents] = {}
     for path in paths:
         try:
             account = account_of(path)
         except OSError as error:
             raise wrong("--journal", f"{path.name}: cannot be read ({error.strerror})", "Name a journal.") from None
-        if account.journal and account.last >= found.get(account.journal, JournalContents()).last:
-            found[account.journal] = account
-    return found
+        if account.journal and account.last >= accounts.get(account.journal, JournalContents()).last:
+            accounts[account.journal] = account
+    return accounts
 
 
 def lacking_of(accounts: dict[str, JournalContents], heard: dict[str, int]) -> dict[str, int]:
@@ -124,10 +125,10 @@ def lacking_of(accounts: dict[str, JournalContents], heard: dict[str, int]) -> d
     for account in accounts.values():
         for journal, n in account.others.items():
             last[journal] = max(n, last.get(journal, 0))
-    found = {
+    lacking = {
         journal: accounts.get(journal, JournalContents()).lacks(heard.get(journal, 0), n) for journal, n in last.items()
     }
-    return {journal: count for journal, count in found.items() if count}
+    return {journal: count for journal, count in lacking.items() if count}
 
 
 async def _called_now(engine: Engine, accounts: Iterable[JournalContents]) -> dict[str, str]:
@@ -146,10 +147,10 @@ def lanes_of(
     lanes: dict[_Lane, dict[str, JournalEntry]] = {}
     entries = [entry for one in accounts for entry in one.since(heard.get(one.journal, 0))]
     for sent in sorted(entries, key=lambda one: one.at):
-        one = replace(sent, destination=called.get(sent.destination, sent.destination))
-        lane = lanes.setdefault((one.destination, one.study_id), {})
-        committed = lane.get(one.control_id, one).committed if one.committed is None else one.committed
-        lane[one.control_id] = replace(one, committed=committed)  # keeps the place of its first attempt
+        entry = replace(sent, destination=called.get(sent.destination, sent.destination))
+        lane = lanes.setdefault((entry.destination, entry.study_id), {})
+        committed = lane.get(entry.control_id, entry).committed if entry.committed is None else entry.committed
+        lane[entry.control_id] = replace(entry, committed=committed)  # keeps the place of its first attempt
     return {key: list(lane.values()) for key, lane in lanes.items()}
 
 
@@ -178,7 +179,7 @@ class JournalReplay:
                 self.say(f"{place} of {counted(len(studies), 'study')} read from AutoScribe")
         held: Counter[str] = Counter()
         for (destination, study_id), entries in lanes.items():
-            known = await self._known(study_id)
+            known = await self._kept_study(study_id)
             lane = written(entries, known, self.site, self.site.site_key)
             now = micros(clock.now())
             reason = await self.engine.do(partial(_replayed, lane, now, is_unread=study_id in unread))
@@ -201,9 +202,9 @@ class JournalReplay:
             return False
         return True
 
-    async def _known(self, study_id: str) -> Kept | None:
-        found = await self.engine.fetch(STUDY, study_id=study_id)
-        return kept(found[0][2]) if found else None
+    async def _kept_study(self, study_id: str) -> Kept | None:
+        rows = await self.engine.fetch(STUDY, study_id=study_id)
+        return kept(rows[0][2]) if rows else None
 
 
 def _replayed(lane: Sequence[JournaledMessage], now: int, *, is_unread: bool) -> Steps[str]:
@@ -224,7 +225,7 @@ def written(entries: Sequence[JournalEntry], known: Kept | None, site: Site, key
     wholes = [f"{number}/{accession}" for number, accession in product(made, ("", *accessions))]
     moved = [f"{whole}/{patient}" for whole, patient in product(wholes, patients)]
     restates = {seal(key, one): one for one in (*wholes, *moved)}
-    return [_written(one, numbers, restates) for one in entries]
+    return [_journaled_message(one, numbers, restates) for one in entries]
 
 
 def _accessions(known: Kept, site: Site) -> Iterator[str]:
@@ -233,28 +234,28 @@ def _accessions(known: Kept, site: Site) -> Iterator[str]:
         yield from filter(None, (one.accession_number, one.exam_number))
 
 
-def _written(one: JournalEntry, numbers: dict[str, str], restates: dict[str, str]) -> JournaledMessage:
-    found = [numbers[sealed] for sealed in one.numbers if sealed in numbers]
+def _journaled_message(entry: JournalEntry, numbers: dict[str, str], restates: dict[str, str]) -> JournaledMessage:
+    originals = [numbers[sealed] for sealed in entry.numbers if sealed in numbers]
     return JournaledMessage(
-        destination=one.destination,
-        study_id=one.study_id,
-        report_id=one.report_id,
-        kind=one.kind,
-        control_id=one.control_id,
-        report_ids=one.report_ids,
-        patient_id=one.patient_id,
-        numbers=tuple(found) if len(found) == len(one.numbers) else None,
-        restates=restates.get(one.restates, one.restates),
-        is_whole=one.is_whole,
-        is_critical=one.is_critical,
-        signed=one.signed,
-        body_hash=one.body_hash,
-        told=one.told if one.restates in restates else "",
-        at=one.at,
-        state=one.state,
-        reason=one.reason,
-        ack=one.ack,
-        committed=one.committed,
-        accepted=one.accepted,
-        holds=one.holds,
+        destination=entry.destination,
+        study_id=entry.study_id,
+        report_id=entry.report_id,
+        kind=entry.kind,
+        control_id=entry.control_id,
+        report_ids=entry.report_ids,
+        patient_id=entry.patient_id,
+        numbers=tuple(originals) if len(originals) == len(entry.numbers) else None,
+        restates=restates.get(entry.restates, entry.restates),
+        is_whole=entry.is_whole,
+        is_critical=entry.is_critical,
+        signed=entry.signed,
+        body_hash=entry.body_hash,
+        told=entry.told if entry.restates in restates else "",
+        at=entry.at,
+        state=entry.state,
+        reason=entry.reason,
+        ack=entry.ack,
+        committed=entry.committed,
+        accepted=entry.accepted,
+        holds=entry.holds,
     )

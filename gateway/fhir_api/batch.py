@@ -103,19 +103,19 @@ def batch(app: ASGIApp) -> Callable[[Request], Awaitable[Response]]:
                 return _refused(entry)
             async with turns:
                 answer = _Answer(room)
-                await app(_scope(request.scope, entry), _nothing, answer.take)
+                await app(_scope(request.scope, entry), _empty_body, answer.take)
             return answer.entry()
 
-        return await fhir_answer(request, given, await _all(requests, answered))
+        return await fhir_answer(request, given, await _answer_all(requests, answered))
 
     return handle
 
 
-async def _all(found: Sequence[Any], answered: Callable[[Any], Awaitable[bytes]]) -> bytes:
-    return batch_response(await asyncio.gather(*map(answered, found)))
+async def _answer_all(requests: Sequence[Any], answer: Callable[[Any], Awaitable[bytes]]) -> bytes:
+    return batch_response(await asyncio.gather(*map(answer, requests)))
 
 
-async def _nothing() -> Message:
+async def _empty_body() -> Message:
     """The ASGI `receive` of a GET: an empty body."""
     return {"type": "http.request", "body": b"", "more_body": False}
 
@@ -141,9 +141,9 @@ def _refused(error: Exception) -> bytes:
 
 def _entry(status: int, body: bytes, validators: dict[str, str]) -> bytes:
     """Build an entry of the response: a resource, or the OperationOutcome that says why there is none."""
-    said = json_bytes({"status": f"{int(status)} {HTTPStatus(status).phrase}", **validators})
+    response = json_bytes({"status": f"{int(status)} {HTTPStatus(status).phrase}", **validators})
     if not body:
-        return b'{"response":' + said + b"}"
+        return b'{"response":' + response + b"}"
     if status < HTTPStatus.MULTIPLE_CHOICES:
-        return b'{"resource":' + body + b',"response":' + said + b"}"
-    return b'{"response":' + said[:-1] + b',"outcome":' + body + b"}}"
+        return b'{"resource":' + body + b',"response":' + response + b"}"
+    return b'{"response":' + response[:-1] + b',"outcome":' + body + b"}}"

@@ -110,8 +110,8 @@ async def binary(request: Request) -> Response:
         return _answer(asked, _text(report, status))
     if report is None or not report.is_completed:
         raise ResourceNotFound("this report is not signed: its PDF is not given out")
-    kept = await _kept(request, report.report_id)
-    return _answer(asked, kept) if kept else await _passed_on(asked, report.report_id)
+    kept = await _stored_pdf(request, report.report_id)
+    return _answer(asked, kept) if kept else await _stream_pdf(asked, report.report_id)
 
 
 async def _report(request: Request, resource_id: str) -> tuple[Report | None, str]:
@@ -152,13 +152,13 @@ def _text(report: Report | None, status: str) -> _Content:
     return _Content(len(data), hashlib.sha1(data, usedforsecurity=False).hexdigest(), None, read)
 
 
-async def _kept(request: Request, report_id: str) -> _Content | None:
+async def _stored_pdf(request: Request, report_id: str) -> _Content | None:
     serving = facade(request)
     pdfs = Pdfs(serving.engine)
-    found = await pdfs.current(report_id) if serving.keeps_pdfs else None
-    if found is None:
+    pdf = await pdfs.current(report_id) if serving.keeps_pdfs else None
+    if pdf is None:
         return None
-    return _Content(found.size, found.sha1, found.kept, lambda first, last: pdfs.read(found, first, last))
+    return _Content(pdf.size, pdf.sha1, pdf.kept, lambda first, last: pdfs.read(pdf, first, last))
 
 
 def _form(request: Request, given: Parameters, content_type: str) -> Format | None:
@@ -167,12 +167,12 @@ def _form(request: Request, given: Parameters, content_type: str) -> Format | No
     Raises:
         NotAcceptable: the client accepts none of them.
     """
-    for one in accepted(request, given):
-        if one in FHIR_JSON:
+    for media_type in accepted(request, given):
+        if media_type in FHIR_JSON:
             return Format.JSON
-        if one in FHIR_XML:
+        if media_type in FHIR_XML:
             return Format.XML
-        if one in {content_type, f"{content_type.partition('/')[0]}/*", "*/*"}:
+        if media_type in {content_type, f"{content_type.partition('/')[0]}/*", "*/*"}:
             return None
     raise NotAcceptable(f"only {content_type}, application/fhir+json and application/fhir+xml are offered here")
 
@@ -197,11 +197,11 @@ def _whole_or_part(asked: _Asked, content: _Content, headers: Mapping[str, str])
     if part is None:
         chunks = content.read(0, content.size - 1)
         return _Streamed(request, chunks, {**headers, **_length(content.size)}, asked.content_type)
-    said = {"Content-Range": part.content_range(content.size), **_length(part.last - part.first + 1)}
-    return _Streamed(request, content.read(*part), {**headers, **said}, asked.content_type, status=206)
+    part_headers = {"Content-Range": part.content_range(content.size), **_length(part.last - part.first + 1)}
+    return _Streamed(request, content.read(*part), {**headers, **part_headers}, asked.content_type, status=206)
 
 
-async def _passed_on(asked: _Asked, report_id: str) -> Response:
+async def _stream_pdf(asked: _Asked, report_id: str) -> Response:
     """Stream a PDF that is not stored from AutoScribe; only its length may be known beforehand."""
     async with AsyncExitStack() as stack:
         pdf = await stack.enter_async_context(facade(asked.request).upstream.stream_pdf(report_id))

@@ -133,13 +133,13 @@ def _definitions(row: Served) -> dict[str, Any]:
     }
 
 
-def _parameter(one: Parameter) -> dict[str, str]:
-    offered = [*one.modifiers, *one.targets] if one.type == "reference" else list(one.modifiers)
-    said = f" Modifiers: {', '.join(offered)}." if offered else ""
-    said += f" Chains: {', '.join(one.chains)}." if one.chains else ""
+def _parameter(row: Parameter) -> dict[str, str]:
+    offered = [*row.modifiers, *row.targets] if row.type == "reference" else list(row.modifiers)
+    details = f" Modifiers: {', '.join(offered)}." if offered else ""
+    details += f" Chains: {', '.join(row.chains)}." if row.chains else ""
     return {
-        "name": one.name,
-        "definition": one.definition,
-        "type": one.type,
-        "documentation": one.documentation + said,
+        "name": row.name,
+        "definition": row.definition,
+        "type": row.type,
+        "documentation": row.documentation + details,
     }

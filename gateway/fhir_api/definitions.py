@@ -105,10 +105,10 @@ def definition(resource_type: str) -> Handler:
 
     async def handle(request: Request) -> Response:
         given, wanted = parameters(request), request.path_params["id"]
-        found = next((one for one in _ALL[resource_type] if one["id"] == wanted), None)
-        if found is None:
+        resource = next((one for one in _ALL[resource_type] if one["id"] == wanted), None)
+        if resource is None:
             raise ResourceNotFound(f"this gateway defines no such {resource_type}")
-        body = json_bytes(found)
+        body = json_bytes(resource)
         return await fhir_conditional(request, given, body, etag(hashlib.sha256(body).hexdigest()[:32]))
 
     return handle
@@ -118,23 +118,25 @@ def definitions(resource_type: str) -> Handler:
     """Make the handler of GET [base]/OperationDefinition?… and [base]/SearchParameter?…: a searchset of the matches."""
 
     async def handle(request: Request) -> Response:
-        given, found, ignored = parameters(request), _ALL[resource_type], []
+        given, resources, ignored = parameters(request), _ALL[resource_type], []
         for name, value in given:
             plain = name.partition(":")[0]
             if plain in SEARCHED and name != plain:
                 raise NotSupported(f"{plain}: this modifier is not offered", expression=f"http.{plain}")
             if name in SEARCHED:
                 wanted = {unescaped(one) for one in alternatives(value)}
-                found = [one for one in found if one[SEARCHED[name]] in wanted]
+                resources = [one for one in resources if one[SEARCHED[name]] in wanted]
             elif name not in FORMATS:
-                said = "this parameter is not known here and is not used"
-                ignored.append(Issue("warning", "not-supported", said, "parameter-ignored", expression=f"http.{plain}"))
+                diagnostics = "this parameter is not known here and is not used"
+                ignored.append(
+                    Issue("warning", "not-supported", diagnostics, "parameter-ignored", expression=f"http.{plain}")
+                )
         if ignored and is_strict(request):
             raise NotSupported(ignored[0].diagnostics, expression=ignored[0].expression)
         used = [pair for pair in given if pair[0] in SEARCHED]
         here = f"{base(request)}/{resource_type}"
         links = {"self": f"{here}?{urlencode(used, safe=':')}" if used else here}
-        matches = [Version(f"{resource_type}/{one['id']}", 1, 0, json_bytes(one)) for one in found]
+        matches = [Version(f"{resource_type}/{one['id']}", 1, 0, json_bytes(one)) for one in resources]
         return await fhir_answer(
             request, given, searchset(base(request), links, matches, (), ignored, total=len(matches))
         )

@@ -59,20 +59,20 @@ class Facade:
 def facade(request: Request) -> Facade:
     """Return the Facade that serves a request, cached in its scope because `app.state` is slow."""
     scope = request.scope
-    found = scope.get(_FACADE)
-    if found is None:
-        found = scope[_FACADE] = request.app.state.facade
-    return cast(Facade, found)
+    cached = scope.get(_FACADE)
+    if cached is None:
+        cached = scope[_FACADE] = request.app.state.facade
+    return cast(Facade, cached)
 
 
 def base(request: Request) -> str:
     """Return the FHIR base URL without a trailing slash: the site's public one, else from the Host header."""
     scope = request.scope
-    found = scope.get(_BASE)
-    if found is None:
+    url = scope.get(_BASE)
+    if url is None:
         public = facade(request).public_url
-        found = scope[_BASE] = public or _base_at(request.headers.get("host", ""), scope["server"])
-    return cast(str, found)
+        url = scope[_BASE] = public or _base_at(request.headers.get("host", ""), scope["server"])
+    return cast(str, url)
 
 
 @lru_cache(maxsize=256)

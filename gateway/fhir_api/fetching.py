@@ -46,19 +46,19 @@ async def current(request: Request, resource_type: str, resource_id: str) -> Cur
         UpstreamError: the resource is not stored or too old, and AutoScribe cannot be reached.
     """
     serving, address = facade(request), f"{resource_type}/{resource_id}"
-    found = await _stored(serving, address)
-    if found is None or wants_newer(request, found.fetched):
+    stored = await _stored(serving, address)
+    if stored is None or wants_newer(request, stored.fetched):
         try:
-            await _read_through(serving, resource_type, resource_id, is_known=found is not None)
+            await _read_through(serving, resource_type, resource_id, is_known=stored is not None)
         except UpstreamNotFound:
-            if found is None:
+            if stored is None:
                 raise
-        found = await _stored(serving, address)
-    if found is None:
+        stored = await _stored(serving, address)
+    if stored is None:
         raise ResourceNotFound(f"there is no such {resource_type}, or the gateway has not seen it yet")
-    if found.faults is not None:
-        raise ResourceNotFound(_said(found.faults))
-    return found
+    if stored.faults is not None:
+        raise ResourceNotFound(_suppression_text(stored.faults))
+    return stored
 
 
 async def _stored(serving: Facade, address: str) -> Current | None:
@@ -76,8 +76,8 @@ async def _read_through(serving: Facade, resource_type: str, resource_id: str, *
     Raises:
         ResourceNotFound: the id contains none, and the resource is not stored.
     """
-    found = None if BY_TYPE[resource_type].is_of_several else _OWNER.match(resource_id)
-    owner = upstream_id(found[0]) if found else None
+    match = None if BY_TYPE[resource_type].is_of_several else _OWNER.match(resource_id)
+    owner = upstream_id(match[0]) if match else None
     if owner is None:
         if is_known:
             return
@@ -91,7 +91,7 @@ async def _read_through(serving: Facade, resource_type: str, resource_id: str, *
         await serving.reads.study(owner, fresh=True)
 
 
-def _said(faults: str) -> str:
+def _suppression_text(faults: str) -> str:
     """Word why a resource is suppressed: fault codes and pointers, never values."""
     every = json.loads(faults)
     shown = "; ".join(f"{one['pointer'] or '/'}: {one['code']}" for one in every[:_MOST_FAULTS])

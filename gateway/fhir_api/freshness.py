@@ -51,7 +51,7 @@ def incompleteness(serving: Facade) -> list[Issue]:
     if sweep.is_current(clock.now(), serving.max_index_age):
         return []
     if sweep.finished is None:
-        said = f"the first look at all of AutoScribe has not ended ({sweep.studies_seen} studies so far)"
+        reason = f"the first look at all of AutoScribe has not ended ({sweep.studies_seen} studies so far)"
     else:
-        said = f"the last whole look at AutoScribe ended {age(micros(sweep.finished.ended))} s ago"
-    return [Issue("warning", "incomplete", f"{said}: there may be more than is found here", "index-incomplete")]
+        reason = f"the last whole look at AutoScribe ended {age(micros(sweep.finished.ended))} s ago"
+    return [Issue("warning", "incomplete", f"{reason}: there may be more than is found here", "index-incomplete")]

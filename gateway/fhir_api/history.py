@@ -68,10 +68,10 @@ def interval(request: Request, name: str, value: str) -> tuple[int, int]:
         BadRequest: the value is not one date or instant.
     """
     try:
-        found = asked("Patient", "_lastUpdated", f"eq{value}", circumstances(request))
+        parsed = asked("Patient", "_lastUpdated", f"eq{value}", circumstances(request))
     except BadRequest:
-        found = None
-    match found and found.clauses:
+        parsed = None
+    match parsed and parsed.clauses:
         case ((Updated(low=low, high=high),),):
             return low, high
     raise BadRequest(f"{name}: expected one date or instant", expression=f"http.{name}")

@@ -36,11 +36,11 @@ def read(resource_type: str) -> Handler:
     async def handle(request: Request) -> Response:
         given = parameters(request)
         shape = _shape(given)
-        found = await current(request, resource_type, request.path_params["id"])
-        headers = _validators(found.version)
-        if found.fetched is not None:
-            headers["Age"] = str(age(found.fetched))
-        return await fhir_conditional(request, given, _body(found.version, shape), headers)
+        stored = await current(request, resource_type, request.path_params["id"])
+        headers = _validators(stored.version)
+        if stored.fetched is not None:
+            headers["Age"] = str(age(stored.fetched))
+        return await fhir_conditional(request, given, _body(stored.version, shape), headers)
 
     return handle
 

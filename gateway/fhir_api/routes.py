@@ -60,38 +60,38 @@ def fhir_app() -> ASGIApp:
     app = Outcomes(_AtBase(router))
     router.add(_route("/", {"POST": batch(app)}, _NO_BASE))
     router.add(_route("/metadata", {"GET": capability}, "the CapabilityStatement is only read"))
-    for one in OPERATIONS:
-        router.add(*_of_operation(one))
+    for offered in OPERATIONS:
+        router.add(*_operation_routes(offered))
     for row in DEFINITIONS:
         find, show = definitions(row.resource_type), definition(row.resource_type)
         router.add(_route(f"/{row.resource_type}", {"GET": find}, _NO_WRITES))
         router.add(_route(f"/{row.resource_type}/{{id}}", {"GET": show}, _NO_WRITES))
     for row in RESOURCES:
-        router.add(*_of_type(row))
+        router.add(*_type_routes(row))
     return app
 
 
-def _of_operation(row: Operation) -> Iterator[Route]:
+def _operation_routes(row: Operation) -> Iterator[Route]:
     """Build the routes of an operation; they must be added before routes with an id."""
     for resource_type, address in row.addresses():
         handler = _OPERATIONS[row.name](row, resource_type)
         yield _route(address, dict.fromkeys(row.methods, handler), f"asked for by {' or '.join(row.methods)}")
 
 
-def _of_type(row: Served) -> list[Route]:
+def _type_routes(row: Served) -> list[Route]:
     """Build the routes of a resource type, at type level and instance level."""
     kind = row.resource_type
-    one = f"/{kind}/{{id}}"
+    instance = f"/{kind}/{{id}}"
     no_create = _NO_CREATE if kind == OF_REPORTS else _NO_WRITES
     if row.is_binary:
-        return [_route(f"/{kind}", {}, _NO_SEARCH), _route(one, {"GET": binary}, _NO_WRITES)]
+        return [_route(f"/{kind}", {}, _NO_SEARCH), _route(instance, {"GET": binary}, _NO_WRITES)]
     find = search(kind)
     return [
         _route(f"/{kind}", {"GET": find}, no_create),
         _route(f"/{kind}/_search", {"POST": find}, _ONLY_POST),
-        _route(one, {"GET": read(kind)}, _NO_WRITES),
-        _route(f"{one}/_history", {"GET": history(kind)}, _NO_WRITES),
-        _route(f"{one}/_history/{{version}}", {"GET": vread(kind)}, _NO_WRITES),
+        _route(instance, {"GET": read(kind)}, _NO_WRITES),
+        _route(f"{instance}/_history", {"GET": history(kind)}, _NO_WRITES),
+        _route(f"{instance}/_history/{{version}}", {"GET": vread(kind)}, _NO_WRITES),
     ]
 
 

@@ -25,14 +25,14 @@ def unescaped(value: str) -> str:
 
 def parts(value: str, most: int) -> list[str]:
     """Split at unescaped bars and unescape: at most `most` parts, the last with the remaining bars."""
-    found: list[str] = []
-    while len(found) < most - 1 and (before := _BEFORE_BAR.match(value)):
-        found.append(unescaped(before[1]))
+    pieces: list[str] = []
+    while len(pieces) < most - 1 and (before := _BEFORE_BAR.match(value)):
+        pieces.append(unescaped(before[1]))
         value = value[before.end() :]
-    return [*found, unescaped(value)]
+    return [*pieces, unescaped(value)]
 
 
 def token(value: str) -> tuple[str | None, str]:
     r"""Split `system|code`; the system is None if there is no bar, and empty for `|code`."""
-    found = parts(value, 2)
-    return (found[0], found[1]) if len(found) == 2 else (None, found[0])
+    pieces = parts(value, 2)
+    return (pieces[0], pieces[1]) if len(pieces) == 2 else (None, pieces[0])

@@ -79,15 +79,15 @@ def rows(resource: Mapping[str, Any], zone: tzinfo, *, signed: str | None = None
 
 
 def _values(resource: Mapping[str, Any], source: _Source) -> list[Any]:
-    found = _listed(resource[source.first])
+    values = _as_list(resource[source.first])
     if source.url:
-        found = [one for one in found if one.get("url") == source.url]
+        values = [one for one in values if one.get("url") == source.url]
     for step in source.rest:
-        found = [value for one in found for value in _listed(one.get(step))]
-    return found
+        values = [value for one in values for value in _as_list(one.get(step))]
+    return values
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
@@ -130,7 +130,7 @@ def _reference_terms(value: Mapping[str, Any], source: _Source) -> Iterator[Term
 
 
 def _string_terms(value: Any, source: _Source) -> Iterator[Term]:
-    texts = [value] if isinstance(value, str) else [text for part in _PARTS for text in _listed(value.get(part))]
+    texts = [value] if isinstance(value, str) else [text for part in _PARTS for text in _as_list(value.get(part))]
     for text in texts:
         yield source.exact_key, exact(text)
         for start in word_starts(text):

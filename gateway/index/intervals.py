@@ -42,8 +42,8 @@ def interval(text: str, zone: tzinfo) -> Interval | None:
     except ValueError:
         return None
     if hour is None:
-        return _midnight(first.toordinal(), zone), _midnight(_after(first, month, day), zone)
-    return _in_a_day(first, match, offset)
+        return _midnight(first.toordinal(), zone), _midnight(_day_after(first, month, day), zone)
+    return _interval_in_day(first, match, offset)
 
 
 def widened(low: int, high: int, now: datetime) -> Interval:
@@ -53,7 +53,7 @@ def widened(low: int, high: int, now: datetime) -> Interval:
     return low - more, high + more
 
 
-def _in_a_day(day: date, match: re.Match[str], zone: tzinfo) -> Interval:
+def _interval_in_day(day: date, match: re.Match[str], zone: tzinfo) -> Interval:
     hour, minute, second, fraction = int(match[4]), int(match[5]), int(match[6] or 0), match[7] or ""
     moment = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone)
     low = (day.toordinal() - _EPOCH) * _DAY + (hour * 60 + minute) * _MINUTE + second * _SECOND - _offset(moment)
@@ -64,7 +64,7 @@ def _in_a_day(day: date, match: re.Match[str], zone: tzinfo) -> Interval:
     return low, low + 10 ** (_DIGITS - len(known))
 
 
-def _after(first: date, month: str | None, day: str | None) -> int:
+def _day_after(first: date, month: str | None, day: str | None) -> int:
     """Return the ordinal of the day after the year, month or day that begins at `first`; may exceed the calendar."""
     if day is not None:
         return first.toordinal() + 1

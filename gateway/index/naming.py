@@ -29,11 +29,11 @@ class Name(NamedTuple):
 
 def named(clauses: Iterable[Clause]) -> frozenset[Name]:
     """Collect the names in the clauses; negated criteria (`:not`, `:missing`) name nothing."""
-    return frozenset[Name]().union(*map(_named, clauses))
+    return frozenset[Name]().union(*map(_names_in, clauses))
 
 
 @lru_cache(maxsize=4096)
-def _named(clause: Clause) -> frozenset[Name]:
+def _names_in(clause: Clause) -> frozenset[Name]:
     return frozenset(name for criterion in clause for name in _names(criterion))
 
 

@@ -320,21 +320,24 @@ _FINDS: Final = {
 }
 
 
-def _completed(resource_type: str, row: Parameter, finds: Mapping[str, str], *, of: str) -> Parameter:
-    """Complete a row with its type, its definition (the one of type `of`), its codes, and what it finds."""
+def _completed(resource_type: str, row: Parameter, finds: Mapping[str, str], *, defined_for: str) -> Parameter:
+    """Complete a row with its type, its definition (the one of type `defined_for`), its codes, and what it finds."""
     return replace(
         row,
         resource_type=resource_type,
-        definition=row.definition.format(type=of, name=row.name.removeprefix("_")),
+        definition=row.definition.format(type=defined_for, name=row.name.removeprefix("_")),
         documentation=finds[row.name],
         codes=codes_of(resource_type, row.paths[0]) if row.system else (),
     )
 
 
-def _all_of(resource_type: str) -> tuple[Parameter, ...]:
-    every = [_completed(resource_type, row, _FINDS["Resource"], of="Resource") for row in OF_EVERY_TYPE]
-    own = [_completed(resource_type, row, _FINDS[resource_type], of=resource_type) for row in _OF_TYPE[resource_type]]
+def _parameters_of_type(resource_type: str) -> tuple[Parameter, ...]:
+    every = [_completed(resource_type, row, _FINDS["Resource"], defined_for="Resource") for row in OF_EVERY_TYPE]
+    own = [
+        _completed(resource_type, row, _FINDS[resource_type], defined_for=resource_type)
+        for row in _OF_TYPE[resource_type]
+    ]
     return (*every, *own)
 
 
-TABLE: Final = {resource_type: _all_of(resource_type) for resource_type in _OF_TYPE}
+TABLE: Final = {resource_type: _parameters_of_type(resource_type) for resource_type in _OF_TYPE}

@@ -68,10 +68,10 @@ def find(resource_type: str, name: str) -> Route | None:
     row = parameter(resource_type, plain)
     if row is None:
         return None
-    said = modifier if colon else None
+    given_modifier = modifier if colon else None
     if dot:
-        return _chain(row, said, rest)
-    return Route((row,), _offered(row.name, said, (*row.modifiers, *_types(row))))
+        return _chain(row, given_modifier, rest)
+    return Route((row,), _checked_modifier(row.name, given_modifier, (*row.modifiers, *_types(row))))
 
 
 def asked(resource_type: str, name: str, value: str, circumstances: Circumstances) -> AskedParameter | None:
@@ -82,17 +82,17 @@ def asked(resource_type: str, name: str, value: str, circumstances: Circumstance
         BadRequest: the value is malformed.
     """
     if "ap" in value:  # the only comparison that depends on the current time
-        return _asked(resource_type, name, value, circumstances)
+        return _parse(resource_type, name, value, circumstances)
     return _remembered(resource_type, name, value, circumstances.zone, circumstances.base)
 
 
 @lru_cache(maxsize=2048)
 def _remembered(resource_type: str, name: str, value: str, zone: tzinfo, base: str) -> AskedParameter | None:
     """Parse a value that does not depend on the current time; cached, since the same codes and days recur."""
-    return _asked(resource_type, name, value, Circumstances(zone, _ANY_TIME, base))
+    return _parse(resource_type, name, value, Circumstances(zone, _ANY_TIME, base))
 
 
-def _asked(resource_type: str, name: str, value: str, circumstances: Circumstances) -> AskedParameter | None:
+def _parse(resource_type: str, name: str, value: str, circumstances: Circumstances) -> AskedParameter | None:
     route = find(resource_type, name)
     return read(route, name, value, circumstances) if route else None
 
@@ -108,17 +108,17 @@ def read(route: Route, name: str, value: str, circumstances: Circumstances) -> A
         raise BadRequest(f"{name}: expected a value", expression=f"http.{name}")
     values = [Value(row, route.modifier, text, circumstances) for text in texts for row in route.parameters]
     try:
-        found = tuple(dict.fromkeys(criterion for one in values for criterion in criteria_of(one)))
+        criteria = tuple(dict.fromkeys(criterion for one in values for criterion in criteria_of(one)))
     except BadRequest as error:
         raise BadRequest(f"{name}: {error.detail}", expression=f"http.{name}") from None
-    return AskedParameter(route, _clauses(route, found), _narrows(route, found), _has_unknown_code(route, texts))
+    return AskedParameter(route, _clauses(route, criteria), _narrows(route, criteria), _has_unknown_code(route, texts))
 
 
 def _types(row: Parameter) -> tuple[str, ...]:
     return row.targets if row.type == "reference" else ()
 
 
-def _offered(name: str, modifier: str | None, offered: Iterable[str]) -> str:
+def _checked_modifier(name: str, modifier: str | None, offered: Iterable[str]) -> str:
     if modifier is not None and modifier not in offered:
         raise NotSupported(f"{name}: this modifier is not offered", expression=f"http.{name}")
     return modifier or ""
@@ -132,9 +132,9 @@ def _chain(row: Parameter, target: str | None, rest: str) -> Route | None:
     inner = _INNER.get(inner, inner)
     if inner not in row.chains:
         return None
-    rows = tuple(found for one in ([target] if target else row.targets) if (found := parameter(one, inner)))
-    offered = {one for found in rows for one in found.modifiers} - _DENIALS
-    return Route(rows, _offered(f"{row.name}.{inner}", modifier if colon else None, offered), through=row)
+    rows = tuple(inner_row for one in ([target] if target else row.targets) if (inner_row := parameter(one, inner)))
+    offered = {one for inner_row in rows for one in inner_row.modifiers} - _DENIALS
+    return Route(rows, _checked_modifier(f"{row.name}.{inner}", modifier if colon else None, offered), through=row)
 
 
 def _reverse(resource_type: str, name: str) -> Route | None:
@@ -147,23 +147,23 @@ def _reverse(resource_type: str, name: str) -> Route | None:
     return Route((asked_of,), referred_by=row) if resource_type in row.targets else None
 
 
-def _clauses(route: Route, found: Clause) -> tuple[Clause, ...]:
+def _clauses(route: Route, criteria: Clause) -> tuple[Clause, ...]:
     """Build one clause of all alternatives; for `:not`, where none may hold, one negated clause for each."""
     if route.modifier == "not":
-        return tuple((Not(criterion),) for criterion in found)
-    return (tuple(_led_to(route, criterion) for criterion in found),)
+        return tuple((Not(criterion),) for criterion in criteria)
+    return (tuple(_chained(route, criterion) for criterion in criteria),)
 
 
-def _led_to(route: Route, criterion: Criterion) -> Criterion:
+def _chained(route: Route, criterion: Criterion) -> Criterion:
     if route.through is not None:
         return Refers(route.through.key, criterion)
     return Referred(route.referred_by.key, criterion) if route.referred_by is not None else criterion
 
 
-def _narrows(route: Route, found: Clause) -> bool:
+def _narrows(route: Route, criteria: Clause) -> bool:
     if route.modifier in _NEVER_NARROWS:
         return False
-    return all(row.narrows for row in route.parameters) and all(map(_is_narrow, found))
+    return all(row.narrows for row in route.parameters) and all(map(_is_narrow, criteria))
 
 
 def _is_narrow(criterion: Criterion) -> bool:

@@ -47,10 +47,10 @@ def by_typed_identifier(value: Value) -> Clause:
     Raises:
         BadRequest: one of the three is missing.
     """
-    found = parts(value.text, 3)
-    if len(found) < 3 or not all(found):
+    pieces = parts(value.text, 3)
+    if len(pieces) < 3 or not all(pieces):
         raise BadRequest("expected the system and the code of the identifier's type and its value: system|code|value")
-    system, code, number = found
+    system, code, number = pieces
     return (Is(value.parameter.key_with("of-type"), typed_term(number, system, code)),)
 
 
@@ -86,10 +86,10 @@ def _by_study_identifier(key: int, system: str | None, code: str) -> Clause:
 
 
 def _study_number(code: str) -> str:
-    found = STUDY_ID.fullmatch(code)
-    if found is None:
+    match = STUDY_ID.fullmatch(code)
+    if match is None:
         raise BadRequest("expected stu-<32 hex>, or stu_<32 hex> as AutoScribe writes it")
-    return found[1]
+    return match[1]
 
 
 def _criterion(key: int, system: str | None, code: str) -> Criterion:

@@ -81,10 +81,10 @@ def _reference(value: Value) -> Clause:
         text = text.removeprefix(base)
     elif _ID.fullmatch(text):
         return tuple(Is(row.key, f"{resource_type}/{text}") for resource_type in types)
-    found = _RELATIVE.fullmatch(text)
-    if found is None:
+    match = _RELATIVE.fullmatch(text)
+    if match is None:
         raise BadRequest("expected an id, Type/id, or the address of a resource")
-    return (Is(row.key, text),) if found[1] in types else (Nothing(),)
+    return (Is(row.key, text),) if match[1] in types else (Nothing(),)
 
 
 def _study(value: Value) -> Clause:
@@ -106,13 +106,13 @@ def _date(value: Value) -> Clause:
     row, circumstances = value.parameter, value.circumstances
     text = unescaped(value.text)
     comparison = _COMPARISONS.get(text[:2], "eq")
-    found = interval(text.removeprefix(comparison), circumstances.zone)
-    if found is None:
+    span = interval(text.removeprefix(comparison), circumstances.zone)
+    if span is None:
         raise BadRequest(
             "expected a date such as 2026-01-05, 2026-01 or 2026-01-05T14:20:00Z, with one of eq, ne, gt, ge, lt, le, "
             "sa, eb and ap before it or none"
         )
-    low, high = widened(*found, circumstances.now) if comparison == "ap" else found
+    low, high = widened(*span, circumstances.now) if comparison == "ap" else span
     if row.name == "_lastUpdated":
         return (Updated(comparison, low, high),)
     return (During(row.key, comparison, low, high),)

@@ -34,7 +34,7 @@ class Database(SettingsGroup):
 
     @validates("url")
     @classmethod
-    def _known(cls, value: SecretStr) -> SecretStr:
+    def _check_address(cls, value: SecretStr) -> SecretStr:
         if not _DATABASE.match(value.get_secret_value()):
             raise ValueError("neither sqlite:///<file> nor postgresql://<user>:<password>@<host>/<name>")
         return value

@@ -78,7 +78,7 @@ def _listen(value: str) -> str:
     return value
 
 
-def _peer(value: str) -> str:
+def _check_peer(value: str) -> str:
     """Check the address or network of a receiver; a host name is refused, since it may resolve differently later."""
     try:
         network = ip_network(value)
@@ -119,14 +119,14 @@ def _ack_table(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-def _quiet(value: str) -> str:
-    found = _QUIET.fullmatch(value)
-    if found is None or found[1] == found[2]:
+def _check_quiet_hours(value: str) -> str:
+    match = _QUIET.fullmatch(value)
+    if match is None or match[1] == match[2]:
         raise ValueError("not from one time of day to another, such as 22:00-06:00")
     return value
 
 
-def _some(value: tuple[Status, ...]) -> tuple[Status, ...]:
+def _check_not_empty(value: tuple[Status, ...]) -> tuple[Status, ...]:
     if not value:
         raise ValueError("an empty list matches nothing")
     return value
@@ -144,16 +144,16 @@ def _names(value: tuple[str, ...]) -> tuple[str, ...]:
 
 _Name = Annotated[str, AfterValidator(_name)]
 _Names = Annotated[tuple[str, ...], AfterValidator(_names)]
-_Statuses = Annotated[tuple[Status, ...], AfterValidator(_some)]
+_Statuses = Annotated[tuple[Status, ...], AfterValidator(_check_not_empty)]
 _Instant = Annotated[datetime, BeforeValidator(_instant)]
 _Host = Annotated[str, AfterValidator(_host)]
 _Listen = Annotated[str, AfterValidator(_listen)]
-_Peer = Annotated[str, AfterValidator(_peer)]
+_Peer = Annotated[str, AfterValidator(_check_peer)]
 _Url = Annotated[str, AfterValidator(_url)]
 _User = Annotated[str, AfterValidator(_user)]
 _Token = Annotated[SecretStr, AfterValidator(_token)]
 _AckTable = Annotated[dict[str, str], AfterValidator(_ack_table)]
-_Hours = Annotated[str, AfterValidator(_quiet)]
+_Hours = Annotated[str, AfterValidator(_check_quiet_hours)]
 _Zone = Annotated[str, AfterValidator(time_zone)]
 
 

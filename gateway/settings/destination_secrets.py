@@ -39,7 +39,7 @@ def with_secrets(table: Mapping[str, Any], environ: Mapping[str, str]) -> GivenS
     rows = table.get("destination")
     if not isinstance(rows, list):
         return GivenSecrets(table, frozenset(), {})
-    known = list(_known(rows))
+    known = list(_possible_secrets(rows))
     used = {(index, key): name for index, key, name in known if environ.get(name)}
     filled = [
         {**row, **{key: environ[name] for (place, key), name in used.items() if place == index}}
@@ -54,7 +54,7 @@ def with_secrets(table: Mapping[str, Any], environ: Mapping[str, str]) -> GivenS
     )
 
 
-def _known(rows: list[Any]) -> Iterator[tuple[int, str, str]]:
+def _possible_secrets(rows: list[Any]) -> Iterator[tuple[int, str, str]]:
     """Yield the table index, key and variable of every possible secret."""
     for index, row in enumerate(rows):
         name = row.get("name") if isinstance(row, dict) else None

@@ -148,7 +148,7 @@ def survey(path: Path | None = None) -> tuple[Configuration | None, list[ConfigE
     path = path or (Path(named) if named else None)
     source = str(path) if path else "environment"
     try:
-        text, table = _read(path)
+        text, table = _read_file(path)
     except ConfigError as error:
         return None, [error]
     named_anew, old = with_new_names(source, table), with_new_variables(_old_variables(), os.environ)
@@ -161,7 +161,7 @@ def survey(path: Path | None = None) -> tuple[Configuration | None, list[ConfigE
         key = settings.mapping.site_key
     except ValidationError as error:
         problems += _pydantic_problems(error, source, given=secrets.used)
-    given = named_anew.mapping | dict(_given())
+    given = named_anew.mapping | dict(_mapping_from_environment())
     site, faults = read_site(
         text, site_key=key.get_secret_value().encode() if key else None, files=files.texts, given=given
     )
@@ -184,7 +184,7 @@ def _old_variables() -> dict[str, str]:
     return {variable: new_variables(new)[0] for old, new in named for variable in new_variables(old)}
 
 
-def _given() -> Iterator[tuple[str, Any]]:
+def _mapping_from_environment() -> Iterator[tuple[str, Any]]:
     """Yield the `[mapping]` settings from the environment, except the site key; invalid ones are reported elsewhere."""
     for name in MappingSettings.model_fields.keys() - {"site_key"}:
         for variable in reversed(variables(f"mapping.{name}")):
@@ -194,7 +194,7 @@ def _given() -> Iterator[tuple[str, Any]]:
                     yield name, str(read) if isinstance(read, Path) else list(read) if isinstance(read, tuple) else read
 
 
-def _read(path: Path | None) -> tuple[str, dict[str, Any]]:
+def _read_file(path: Path | None) -> tuple[str, dict[str, Any]]:
     if path is None:
         return "", {}
     try:
@@ -238,14 +238,14 @@ def _pydantic_problems(
     error: ValidationError, source: str, under: tuple[str, ...] = (), *, given: Mapping[str, str] = _NOTHING
 ) -> Iterator[ConfigError]:
     """Yield a ConfigError for each pydantic error; `given` maps keys of destination secrets to their variables."""
-    for found in error.errors(include_url=False, include_input=False, include_context=False):
-        key, described = _place((*under, *found["loc"]))
-        if found["type"] == "extra_forbidden":
+    for entry in error.errors(include_url=False, include_input=False, include_context=False):
+        key, described = _place((*under, *entry["loc"]))
+        if entry["type"] == "extra_forbidden":
             near = difflib.get_close_matches(described, _DESCRIBED if "." in key else Settings.model_fields, n=1)
             meant = [one.rpartition(".")[2] if "[" in key else one for one in near]
             problem, remedy = "no such setting", f"Did you mean {meant[0]}?" if meant else "Take it out."
         else:
-            problem = _PROBLEMS.get(found["type"]) or found["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            problem = _PROBLEMS.get(entry["type"]) or entry["msg"].removeprefix("Value error, ").removeprefix("Input ")
             remedy = _DESCRIBED.get(described, "Write a table of settings.")
             if key in TABLES:
                 remedy = f"Write each table under `[[{key}]]`."

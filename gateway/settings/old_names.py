@@ -90,12 +90,12 @@ def explained(fault: ConfigError) -> ConfigError:
 
 def _rows(table: dict[str, Any], section: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the tables of a section, each with its place."""
-    found: Any = table
+    node: Any = table
     for part in section.split("."):
-        found = found.get(part) if isinstance(found, dict) else None
-    if isinstance(found, dict):
-        yield section, found
-    for index, row in enumerate(found if isinstance(found, list) else ()):
+        node = node.get(part) if isinstance(node, dict) else None
+    if isinstance(node, dict):
+        yield section, node
+    for index, row in enumerate(node if isinstance(node, list) else ()):
         if isinstance(row, dict):
             yield f"{section}[{index}]", row
 

@@ -44,10 +44,10 @@ def parts_of(value: str) -> SplitResult:
 
 def host_and_port(value: str) -> tuple[str, int]:
     """Split `HOST:PORT`; an IPv6 address is in brackets."""
-    found = _HOST_AND_PORT.fullmatch(value)
-    if found is None or not 0 < int(found["port"]) < 65_536:
+    match = _HOST_AND_PORT.fullmatch(value)
+    if match is None or not 0 < int(match["port"]) < 65_536:
         raise ValueError("not HOST:PORT, such as 127.0.0.1:2576")
-    return found["address"] or found["name"], int(found["port"])
+    return match["address"] or match["name"], int(match["port"])
 
 
 def absolute_url(value: str) -> str:

@@ -54,11 +54,13 @@ def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[t
     orders = _references(requests)
     resources += [*requests, imaging_study(made, reports, orders)]
     for parts in reports:
-        resources += _of_report(made, parts, reports, orders)
+        resources += _report_resources(made, parts, reports, orders)
     return Mapped(tuple(resources), tuple(dict.fromkeys(made.issues)))
 
 
-def _of_report(made: Scene, parts: ReportParts, reports: Sequence[ReportParts], orders: Sequence[Json]) -> list[Json]:
+def _report_resources(
+    made: Scene, parts: ReportParts, reports: Sequence[ReportParts], orders: Sequence[Json]
+) -> list[Json]:
     """Build the resources of one report; an original shows signed addenda of its patient, newest first (D12, D17)."""
     addenda: list[ReportParts] = []
     if has_addenda(parts.report, parts.subject.reports):

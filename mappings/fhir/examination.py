@@ -22,10 +22,10 @@ def diagnostic_report_code(scene: Scene, report: Report) -> Json:
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.code
     Beside it stands the code for exactly this text in the site's dictionary or the starter.
     """
-    found = examination(scene.study, report, scene.site, line)
-    scene.issues.extend(found.issues)
-    exact = [coding(found.code.system, found.code.code, found.code.display)] if found.code else []
-    return {"coding": [*_ANY, *exact], "text": found.text or DIAGNOSTIC_IMAGING_STUDY[1]}
+    exam = examination(scene.study, report, scene.site, line)
+    scene.issues.extend(exam.issues)
+    exact = [coding(exam.code.system, exam.code.code, exam.code.display)] if exam.code else []
+    return {"coding": [*_ANY, *exact], "text": exam.text or DIAGNOSTIC_IMAGING_STUDY[1]}
 
 
 def any_examination(text: str | None) -> Json:

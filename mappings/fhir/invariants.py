@@ -46,7 +46,7 @@ def _is_uri(value: str) -> bool:
     return bool(value) and value.isprintable() and " " not in value
 
 
-def _one_of(codes: str) -> Check:
+def _code_check(codes: str) -> Check:
     return frozenset(codes.split()).__contains__, "fhir-binding"
 
 
@@ -107,12 +107,12 @@ _ANYWHERE: Final[dict[str, Check]] = {
 # https://hl7.org/fhir/R4/valueset-<name>.html: narrative-status, contact-point-system, provenance-entity-role,
 # identifier-use, name-use, document-relationship-type
 _IN: Final[dict[str, dict[str, Check]]] = {
-    "relatesTo": {"code": _one_of("replaces transforms signs appends")},
-    "text": {"status": _one_of("generated extensions additional empty")},
-    "telecom": {"system": _one_of("phone fax email pager url sms other")},
-    "entity": {"role": _one_of("derivation revision quotation source removal")},
-    "identifier": {"use": _one_of("usual official temp secondary old")},
-    "name": {"use": _one_of("usual official temp nickname anonymous old maiden")},
+    "relatesTo": {"code": _code_check("replaces transforms signs appends")},
+    "text": {"status": _code_check("generated extensions additional empty")},
+    "telecom": {"system": _code_check("phone fax email pager url sms other")},
+    "entity": {"role": _code_check("derivation revision quotation source removal")},
+    "identifier": {"use": _code_check("usual official temp secondary old")},
+    "name": {"use": _code_check("usual official temp nickname anonymous old maiden")},
     "presentedForm": {"url": _reference("Binary")},
     "attachment": {"url": _reference("Binary")},
     "author": {"reference": _reference("Practitioner")},
@@ -147,8 +147,8 @@ def faults(resource: Json, part: Json) -> tuple[MappingIssue, ...]:
     row = RESOURCE_TYPES.get(kind)
     if row is None:
         return (_issue("fhir-resource-type", "/resourceType"),)
-    found = [*_walk(part, kind), *_mandatory(resource, row), *row.rules(resource)]
-    return tuple([_issue(code, pointer) for code, pointer in found]) if found else ()
+    broken = [*_walk(part, kind), *_mandatory(resource, row), *row.rules(resource)]
+    return tuple([_issue(code, pointer) for code, pointer in broken]) if broken else ()
 
 
 def _mandatory(resource: Json, row: ResourceType) -> Iterator[Fault]:
@@ -163,34 +163,34 @@ def _issue(code: str, pointer: str) -> MappingIssue:
 def _walk(node: Json, parent: str) -> list[Fault]:
     """Find the faults of a node and below, with relative pointers: none is built if nothing is wrong."""
     rule, checks = _PARENTS.get(parent, _PLAIN)
-    faults_found = rule(node) if rule else []
+    broken = rule(node) if rule else []
     if not node:
-        faults_found.append(("fhir-empty", ""))
+        broken.append(("fhir-empty", ""))
     for key, value in node.items():
         kind = type(value)
         if kind is str:
             is_good, fault = checks.get(key, _STRING)
             if not is_good(value):
-                faults_found.append((fault, f"/{key}"))
+                broken.append((fault, f"/{key}"))
         elif kind is dict:
             if below := _walk(value, key):
-                faults_found += [(code, f"/{key}{place}") for code, place in below]
+                broken += [(code, f"/{key}{place}") for code, place in below]
         elif kind is list:
-            faults_found += _items(value, key)
+            broken += _items(value, key)
         elif value is None:
-            faults_found.append(("fhir-empty", f"/{key}"))
-    return faults_found
+            broken.append(("fhir-empty", f"/{key}"))
+    return broken
 
 
 def _items(items: list[Any], key: str) -> list[Fault]:
-    faults_found: list[Fault] = [] if items else [("fhir-empty", f"/{key}")]
+    broken: list[Fault] = [] if items else [("fhir-empty", f"/{key}")]
     for index, item in enumerate(items):
         if type(item) is dict:
             if below := _walk(item, key):
-                faults_found += [(code, f"/{key}/{index}{place}") for code, place in below]
+                broken += [(code, f"/{key}/{index}{place}") for code, place in below]
         elif type(item) is not str or not _is_string(item):
-            faults_found.append(("fhir-string", f"/{key}/{index}"))
-    return faults_found
+            broken.append(("fhir-string", f"/{key}/{index}"))
+    return broken
 
 
 def _contained(_: Json) -> list[Fault]:
@@ -200,27 +200,27 @@ def _contained(_: Json) -> list[Fault]:
 
 def _extension(value: Json) -> list[Fault]:
     """Check ext-1: a URL and one value (we nest no extensions); a data-absent-reason is of its value set."""
-    found = []
+    broken = []
     if len(value) != 2 or "url" not in value or not any(key.startswith("value") for key in value):
-        found.append(("fhir-ext-1", ""))
+        broken.append(("fhir-ext-1", ""))
     if value.get("url") == DATA_ABSENT_REASON_EXTENSION and value.get("valueCode") not in _ABSENT:
-        found.append(("fhir-binding", "/valueCode"))
-    return found
+        broken.append(("fhir-binding", "/valueCode"))
+    return broken
 
 
 def _attachment(value: Json) -> list[Fault]:
     """Check att-1, and that size and hash match the data (https://hl7.org/fhir/R4/datatypes.html#Attachment)."""
     if "data" not in value:
         return []
-    faults_found = [] if "contentType" in value else [("fhir-att-1", "")]
+    broken = [] if "contentType" in value else [("fhir-att-1", "")]
     data = _bytes(value["data"])
     if data is None:
-        return [*faults_found, ("fhir-base64", "/data")]
+        return [*broken, ("fhir-base64", "/data")]
     if value.get("size", len(data)) != len(data):
-        faults_found.append(("fhir-attachment-size", "/size"))
+        broken.append(("fhir-attachment-size", "/size"))
     if "hash" in value and value["hash"] != base64_of(hashlib.sha1(data, usedforsecurity=False).digest()):
-        faults_found.append(("fhir-attachment-hash", "/hash"))
-    return faults_found
+        broken.append(("fhir-attachment-hash", "/hash"))
+    return broken
 
 
 _ELEMENTS: Final = {
@@ -232,7 +232,7 @@ _ELEMENTS: Final = {
 # Element -> its rule, and the checks of its children
 _PLAIN: Final[tuple[Callable[[Json], list[Fault]] | None, dict[str, Check]]] = (None, _ANYWHERE)
 _BINDINGS: Final = {
-    kind: {element: _one_of(codes) for (owner, element), codes in CODES.items() if owner == kind}
+    kind: {element: _code_check(codes) for (owner, element), codes in CODES.items() if owner == kind}
     for kind in RESOURCE_TYPES
 }
 _PARENTS: Final = {

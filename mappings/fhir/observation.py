@@ -130,7 +130,7 @@ def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[Rep
         "performer": [{key: value for key, value in parts.practitioner.items() if key != "display"}],
     }
     made = []
-    for place, label, heading, content in _found(scene, parts):
+    for place, label, heading, content in _observed_sections(scene, parts):
         text = _amended(parts, place, content, first_said) if label in _CONCLUDING else content
         code = _code_of(label, heading)
         observation = alike.copy()
@@ -187,7 +187,7 @@ def vital_observations(scene: Scene, parts: ReportParts) -> list[Json]:
     return made
 
 
-def _found(scene: Scene, parts: ReportParts) -> list[tuple[int, str, str, str]]:
+def _observed_sections(scene: Scene, parts: ReportParts) -> list[tuple[int, str, str, str]]:
     """Sections that become Observations: index, label, heading and N(text); withdrawal does not change them."""
     if not parts.text.strip():
         if not (parts.report.is_critical and parts.report.is_completed):

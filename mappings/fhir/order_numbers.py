@@ -36,5 +36,5 @@ def accession_identifiers(orders: Sequence[Order], site: Site) -> list[Json]:
 
 def placer_identifiers(orders: Sequence[Order], site: Site) -> list[Json]:
     """Identifiers of all orders' placer order numbers, each once."""
-    found = {order.placer_order_number: order for order in orders}
-    return [one for order in found.values() if (one := placer_identifier(order, site))]
+    by_number = {order.placer_order_number: order for order in orders}
+    return [one for order in by_number.values() if (one := placer_identifier(order, site))]

@@ -113,7 +113,7 @@ def taken_patient_ids(
     resources: Iterable[Mapping[str, Any]], held: Callable[[str], Iterable[Mapping[str, Any]]]
 ) -> frozenset[str]:
     """Ids of Patients among `resources` that are other people than those `held` under the same ids (D12)."""
-    return frozenset(_of_whom(are_two_people, resources, held))
+    return frozenset(_patient_ids(are_two_people, resources, held))
 
 
 def renamed(
@@ -125,7 +125,7 @@ def renamed(
 
     `held` returns the Patients of other studies under an id.
     """
-    patient_ids = {*_of_whom(is_remarkable, resources, held)}
+    patient_ids = {*_patient_ids(is_remarkable, resources, held)}
     action = "another study calls the patient of this number otherwise (a married name, a typing error): one person"
     return [
         MappingIssue("patient-renamed", "information", f"{one.pointer}/patientName", action)
@@ -134,21 +134,21 @@ def renamed(
     ]
 
 
-def _of_whom(
+def _patient_ids(
     is_so: Callable[[Person, Person], bool],
     resources: Iterable[Mapping[str, Any]],
     held: Callable[[str], Iterable[Mapping[str, Any]]],
 ) -> Iterator[str]:
-    for one in resources:
-        if one["resourceType"] != "Patient":
+    for resource in resources:
+        if resource["resourceType"] != "Patient":
             continue
-        own = person_of(one)
-        if any(is_so(own, person_of(other)) for other in held(one["id"])):
-            yield one["id"]
+        own = person_of(resource)
+        if any(is_so(own, person_of(other)) for other in held(resource["id"])):
+            yield resource["id"]
 
 
 def person_of(resource: Mapping[str, Any]) -> Person:
     """Read the person that a Patient resource describes."""
     gender, name = resource.get("gender", "unknown"), resource.get("name", [{}])[0]
-    said = resource.get("birthDate", ""), "" if gender == "unknown" else gender, name.get("text", "")
-    return Person(*said, name.get("family", ""), tuple(name.get("given", ())))
+    facts = resource.get("birthDate", ""), "" if gender == "unknown" else gender, name.get("text", "")
+    return Person(*facts, name.get("family", ""), tuple(name.get("given", ())))

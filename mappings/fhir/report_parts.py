@@ -97,7 +97,7 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
     title = _title(report, signed)
     parent, unclear = addendum_parent(report, subject.reports)
     scene.issues.extend(unclear)
-    text = _said_text(scene, report, is_draft_shown=status.diagnostic_report == "preliminary")
+    text = _published_text(scene, report, is_draft_shown=status.diagnostic_report == "preliminary")
     forms = _text_form(text, resource_id, title, signed)
     if report.is_completed:
         forms = (*forms, _pdf_form(scene, report, resource_id, title, signed))
@@ -170,7 +170,7 @@ def _pdf_form(scene: Scene, report: Report, resource_id: str, title: str, signed
     return made
 
 
-def _said_text(scene: Scene, report: Report, *, is_draft_shown: bool) -> str:
+def _published_text(scene: Scene, report: Report, *, is_draft_shown: bool) -> str:
     """Text to publish: of a signed report, and of a draft if the site publishes drafts (D16)."""
     place = f"{report.pointer}/reportPlainText"
     text = report.text or ""

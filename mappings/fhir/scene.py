@@ -100,5 +100,5 @@ def odd_characters(source: object, names: Mapping[str, str], pointer: str) -> li
     texts = list(map(getattr, repeat(source), names))
     if "".join(filter(None, texts)).isprintable():
         return []
-    said = zip(names.values(), texts, strict=True)
-    return [issue for key, text in said if text for issue in character_issues(text, f"{pointer}/{key}")]
+    pairs = zip(names.values(), texts, strict=True)
+    return [issue for key, text in pairs if text for issue in character_issues(text, f"{pointer}/{key}")]

@@ -40,8 +40,8 @@ def service_request_status(scene: Scene, reports: Sequence[ReportParts]) -> str:
     https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.status
     """
     states = {parts.status.diagnostic_report for parts in reports if parts.subject is scene.subject}
-    if found := next((status for status, any_of in _STATUS.items() if any_of & states), None):
-        return found
+    if reported := next((status for status, any_of in _STATUS.items() if any_of & states), None):
+        return reported
     if states or scene.study.study_report_status is None:
         return "unknown"
     return "revoked" if scene.study.is_cancelled else "active"

@@ -22,11 +22,11 @@ def contradictions(receiver: Receiver) -> tuple[SiteError, ...]:
 
     Empty if no message about a study with every value known breaks a `block` rule of the profile.
     """
-    found: dict[tuple[Rule, tuple[_Turn, ...]], list[str]] = {}
+    names_by_refusal: dict[tuple[Rule, tuple[_Turn, ...]], list[str]] = {}
     for occasion in occasions():
         for refusal in _refusals(occasion, receiver):
-            found.setdefault(refusal, []).append(occasion.name)
-    return tuple(_told(receiver, rule, turns, names) for (rule, turns), names in found.items())
+            names_by_refusal.setdefault(refusal, []).append(occasion.name)
+    return tuple(_site_error(receiver, rule, turns, names) for (rule, turns), names in names_by_refusal.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +41,29 @@ class _Turn:
         return f"{self.switch} = {written_as(self.value)}"
 
 
-def _told(receiver: Receiver, rule: Rule, turns: tuple[_Turn, ...], occasions_of_it: list[str]) -> SiteError:
-    problem = f"{', '.join(occasions_of_it)} would break `{rule.name}`: {rule} ({rule.source})"
+def _site_error(receiver: Receiver, rule: Rule, turns: tuple[_Turn, ...], occasion_names: list[str]) -> SiteError:
+    problem = f"{', '.join(occasion_names)} would break `{rule.name}`: {rule} ({rule.source})"
     remedy = f"Write {' or '.join(map(str, turns))}." if turns else "No switch alone mends it: turn several."
     return SiteError(f"mapping.receivers.{receiver.name}.{turns[0].key if turns else 'rules'}", problem, remedy)
 
 
 def _refusals(occasion: Occasion, receiver: Receiver) -> list[tuple[Rule, tuple[_Turn, ...]]]:
     """The `block` rules that an occasion breaks, each with the switch changes that fix it and break nothing else."""
-    broken = _broken(occasion, receiver)
+    broken = _broken_rules(occasion, receiver)
     if not broken:
         return []
-    turns = ((turn, _broken(occasion, turned)) for turn, turned in _turns(receiver))
+    turns = ((turn, _broken_rules(occasion, turned)) for turn, turned in _turns(receiver))
     tried = [(turn, left) for turn, left in turns if left is not None]
     return [
         (rule, tuple(turn for turn, left in tried if rule not in left and set(left) <= set(broken))) for rule in broken
     ]
 
 
-def _broken(occasion: Occasion, receiver: Receiver) -> list[Rule] | None:
+def _broken_rules(occasion: Occasion, receiver: Receiver) -> list[Rule] | None:
     """The `block` rules that an occasion's messages break; None if there is no message."""
     messages = written(occasion, receiver)
-    found = [broken.rule for message in messages for broken in check_rules(message, receiver)]
-    return [rule for rule in dict.fromkeys(found) if rule.level == "block"] if messages else None
+    rules = [broken.rule for message in messages for broken in check_rules(message, receiver)]
+    return [rule for rule in dict.fromkeys(rules) if rule.level == "block"] if messages else None
 
 
 def _turns(receiver: Receiver) -> Iterator[tuple[_Turn, Receiver]]:

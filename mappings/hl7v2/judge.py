@@ -119,10 +119,10 @@ class FieldFacts:
 
 def field_facts(segment: str, version: str) -> dict[int, FieldFacts]:
     """Fields of a standard segment by number; empty for a segment that the standard lacks."""
-    found = enumerate(_field_table(segment, version) or (), 1)
+    numbered = enumerate(_field_table(segment, version) or (), 1)
     return {
         number: FieldFacts(reference[3].replace("_", " ").title(), reference[2] or "", least, most)
-        for number, (_, reference, (least, most), _) in found
+        for number, (_, reference, (least, most), _) in numbered
     }
 
 
@@ -215,14 +215,14 @@ def _type_faults(datatype: str | None, text: str, where: str, version: str, sepa
 
 def _whole_faults(received: Received, version: str) -> Iterator[MappingIssue]:
     """Parse and validate the whole message with hl7apy: order and groups of its segments."""
-    text = "\r".join(_for_parser(received, version))
+    text = "\r".join(_shortened_segments(received, version))
     try:
         Validator.validate(parse_message(text, validation_level=VALIDATION_LEVEL.TOLERANT))
     except HL7apyException as error:
         yield _fault("structure", "", f"hl7apy refuses the message ({type(error).__name__})")
 
 
-def _for_parser(received: Received, version: str) -> Iterator[str]:
+def _shortened_segments(received: Received, version: str) -> Iterator[str]:
     """Yield the segments with long values cut; OBX of an order that differ only in number and value come once."""
     seen: set[tuple[str, ...]] = set()
     for segment in received.segments:

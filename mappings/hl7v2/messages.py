@@ -26,8 +26,8 @@ def filler_order_numbers(
 
     Messages already sent do not affect it: `Cause.sent_before` depends on these numbers.
     """
-    found = place(AskedMessage(study, cause, site, receiver, facts))
-    return () if isinstance(found, MappingIssue) else found.filler_order_numbers
+    placement = place(AskedMessage(study, cause, site, receiver, facts))
+    return () if isinstance(placement, MappingIssue) else placement.filler_order_numbers
 
 
 def messages(  # noqa: PLR0913 (arguments of the entry point and of the feed)
@@ -45,7 +45,7 @@ def messages(  # noqa: PLR0913 (arguments of the entry point and of the feed)
     Whether there is anything to send, and a PDF, is decided by `to_oru` during rendering. `sent` are the filler order
     numbers under which a signed report was sent.
     """
-    causes = _in_orders(study, cause, site, receiver, facts)
+    causes = _causes_by_order(study, cause, site, receiver, facts)
     if receiver.pdf == "separate_message" and cause.part == "report" and not cause.is_of_draft:
         documents = _documents(AskedMessage(study, cause, site, receiver, facts), sent)
         causes += tuple(replace(one, part="pdf", document=document) for document in documents for one in causes)
@@ -67,17 +67,17 @@ def _documents(asked: AskedMessage, sent: AbstractSet[str]) -> tuple[str, ...]:
     return originals + (alone if not originals or pdf_number(cause.report_id) in sent else ())
 
 
-def _in_orders(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> tuple[Cause, ...]:
+def _causes_by_order(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> tuple[Cause, ...]:
     """Causes of one message per order, if the receiver wants that and the cause names no order.
 
     A message that was held without an accession number is split in the same way: there may be several orders.
     """
     if receiver.accessions != "messages" or cause.accession_number:
         return (cause,)
-    found = place(AskedMessage(study, cause, site, receiver, facts))
-    if isinstance(found, MappingIssue) or len(found.known) < 2:
+    placement = place(AskedMessage(study, cause, site, receiver, facts))
+    if isinstance(placement, MappingIssue) or len(placement.known) < 2:
         return (cause,)
-    return tuple(replace(cause, accession_number=order.accession_number) for order in found.known)
+    return tuple(replace(cause, accession_number=order.accession_number) for order in placement.known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +137,11 @@ def renderings_of_all(  # noqa: PLR0913 (arguments of the entry point and of the
             asked = asked._replace(
                 cause=replace(message_cause, sent_before=not sent.isdisjoint(placed.filler_order_numbers))
             )
-        queued = _with(queued, asked, placed)
+        queued = _queue_with(queued, asked, placed)
     return tuple(queued)
 
 
-def _with(queued: list[Queued], asked: AskedMessage, placed: MessagePlace) -> list[Queued]:
+def _queue_with(queued: list[Queued], asked: AskedMessage, placed: MessagePlace) -> list[Queued]:
     """Add one message to the queue and drop those that it replaces; leave the queue unchanged if it adds nothing."""
     first = asked.cause
     key = placed.number, first.accession_number

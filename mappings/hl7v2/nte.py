@@ -61,5 +61,5 @@ def note_segments(result: Result, *, is_critical: bool, is_last: bool) -> list[s
 
 
 def _segments(result: Result, comments: Iterable[tuple[str, str]]) -> list[str]:
-    said = (comment for comment in comments if normal_form(comment[0]).strip())
-    return [_NTE.render(Comment(result, number, *comment)) for number, comment in enumerate(said, 1)]
+    written = (comment for comment in comments if normal_form(comment[0]).strip())
+    return [_NTE.render(Comment(result, number, *comment)) for number, comment in enumerate(written, 1)]

@@ -177,8 +177,8 @@ def obr_32_principal_result_interpreter(result: Result) -> str:
     signer = result.signer(result.interpreted)
     if signer is None:
         return ""
-    said = signer.vista_name if result.receiver.interpreter == "name" else signer.cnn
-    return result.fit("OBR", 32, said, signer.user.pointer)
+    interpreter = signer.vista_name if result.receiver.interpreter == "name" else signer.cnn
+    return result.fit("OBR", 32, interpreter, signer.user.pointer)
 
 
 def obr_44_procedure_code(result: Result) -> str:

@@ -129,7 +129,7 @@ def report_segments(result: Result, numbers: Numbers) -> list[str]:
     if not reports:
         return _lines(result, None, [Stretch("", False, [WITHDRAWN])], numbers)
     for report in reports:
-        texts = _shown(result, report)
+        texts = _report_stretches(result, report)
         if result.receiver.blank_line == "omit":
             texts, blank_lines = without_blank_lines(texts)
             omitted += blank_lines
@@ -198,7 +198,7 @@ def _put_notes(result: Result, report: Report | None, written: list[str], marks:
         written[place + 1 : place + 1] = notes
 
 
-def _shown(result: Result, report: Report) -> list[Stretch]:
+def _report_stretches(result: Result, report: Report) -> list[Stretch]:
     """Lines of one report, under header lines that identify it."""
     text = report.text or ""
     parts: tuple[Passage, ...] = ()

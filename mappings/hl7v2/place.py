@@ -71,7 +71,7 @@ def place(asked: AskedMessage) -> MessagePlace | MappingIssue:
     if issue := refusal(study):
         return issue
     report = next((one for one in study.reports if one.report_id == cause.report_id), None)
-    if cause.is_cancellation and not (report and report.is_completed and _stands(asked)):
+    if cause.is_cancellation and not (report and report.is_completed and _is_standing(asked)):
         gone = next((one for one in asked.facts.gone if one.report_id == cause.report_id), None)
         return _taken_back(asked, report or gone)
     if report is None:
@@ -79,7 +79,7 @@ def place(asked: AskedMessage) -> MessagePlace | MappingIssue:
     return _draft(asked, report) if cause.kind == "draft" else _final(asked, report)
 
 
-def _stands(asked: AskedMessage) -> bool:
+def _is_standing(asked: AskedMessage) -> bool:
     """False if a draft is withdrawn and the study's signed reports are withdrawn too."""
     return not (asked.cause.kind == "draft_cancelled" and is_withdrawn(asked.study, asked.site))
 
@@ -91,7 +91,7 @@ def _final(asked: AskedMessage, report: Report) -> MessagePlace | MappingIssue:
     if asked.cause.kind == "draft_cancelled":
         return _unsent(f"{report.pointer}/status", "it is signed by now: no draft of it is taken back")
     known = _subjects(asked, kept=_sent_drafts(asked))
-    return _placed(asked, known, known[report.report_id], report)
+    return _message_place(asked, known, known[report.report_id], report)
 
 
 def is_apart(asked: AskedMessage, report: Report) -> bool:
@@ -152,7 +152,7 @@ def _draft(asked: AskedMessage, report: Report) -> MessagePlace | MappingIssue:
     if any(known[one.report_id] is not subject for one in carried):
         action = "the study has drafts about several people: none is sent"
         return MappingIssue("draft-patient-unclear", "warning", pointer, action)
-    made = _placed(asked, known, subject, report)
+    made = _message_place(asked, known, subject, report)
     return replace(made, subject=replace(made.subject, reports=tuple(carried)))
 
 
@@ -168,25 +168,29 @@ def _taken_back(asked: AskedMessage, report: Report | None) -> MessagePlace | Ma
     subject = known[report.report_id]
     is_own = asked.cause.part == "pdf" and not asked.cause.document
     if is_own or is_apart(asked, report):
-        return _emptied(asked, known, subject, report)
+        return _empty_place(asked, known, subject, report)
     if not is_draft:
-        placed = _placed(asked, known, subject, report) if subject.reports else _emptied(asked, known, subject, report)
+        placed = (
+            _message_place(asked, known, subject, report)
+            if subject.reports
+            else _empty_place(asked, known, subject, report)
+        )
         return placed if isinstance(placed, MappingIssue) else replace(placed, report=None)
-    if _stands(asked) and any(one.is_completed for one in subject.reports):
+    if _is_standing(asked) and any(one.is_completed for one in subject.reports):
         return _unsent("/reports", "a signed report stands in its place")
     left = [one for one in shown_drafts(asked) if known[one.report_id] is subject and not is_apart(asked, one)]
     restated = _draft(asked, left[0]) if left and not study.is_cancelled else None
-    return restated if isinstance(restated, MessagePlace) else _emptied(asked, known, subject, report)
+    return restated if isinstance(restated, MessagePlace) else _empty_place(asked, known, subject, report)
 
 
-def _emptied(
+def _empty_place(
     asked: AskedMessage, known: Mapping[str, Subject], subject: Subject, report: Report
 ) -> MessagePlace | MappingIssue:
     """Return a place with no reports left, if its patient is known."""
-    said = subject.snapshot
-    if not (subject.identity.is_linked or said.mrn or said.patient_name):
+    snapshot = subject.snapshot
+    if not (subject.identity.is_linked or snapshot.mrn or snapshot.patient_name):
         return _unclear("nothing says whose report it was: an operator takes it back")
-    made = _placed(asked, known, subject, report)
+    made = _message_place(asked, known, subject, report)
     return replace(made, report=None, subject=replace(made.subject, reports=()))
 
 
@@ -194,14 +198,14 @@ def _unclear(action: str) -> MappingIssue:
     return MappingIssue("withdrawal-patient-unclear", "error", "/reports", action)
 
 
-def _placed(asked: AskedMessage, known: Mapping[str, Subject], subject: Subject, report: Report) -> MessagePlace:
+def _message_place(asked: AskedMessage, known: Mapping[str, Subject], subject: Subject, report: Report) -> MessagePlace:
     """Place all reports about a patient that share the number of the message's report."""
     study, cause, is_own = asked.study, asked.cause, subject.number == asked.study.study_id
     has_own_order = is_apart(asked, report)
     every, doubts = orders(study, asked.site, asked.facts)
     if not is_own:
         every, doubts = (Order(pointer=every[0].pointer),), ()
-    fixed = _fixed(asked, known, subject)
+    fixed = _fixed_numbers(asked, known, subject)
     shared = _shared(asked, known, subject, fixed)
     fillers, lost = filed(every, shared, fixed, asked.receiver)
     parents = ("",) * len(every)
@@ -250,7 +254,7 @@ def _documents(asked: AskedMessage, subject: Subject) -> Iterator[Report]:
             yield one
 
 
-def _fixed(asked: AskedMessage, known: Mapping[str, Subject], subject: Subject) -> tuple[str, ...]:
+def _fixed_numbers(asked: AskedMessage, known: Mapping[str, Subject], subject: Subject) -> tuple[str, ...]:
     """Numbers under which a patient's reports were sent, unless an earlier patient has them."""
     sent, facts = asked.facts.filler_order_numbers, asked.facts
     if not sent:

@@ -49,8 +49,8 @@ class Rendering:
 def rendering(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> Rendering | MappingIssue:
     """Return the content that a cause sends to a receiver, or the reason that nothing is sent."""
     asked = AskedMessage(study, cause, site, receiver, facts)
-    found = place(asked)
-    return found if isinstance(found, MappingIssue) else rendered(asked, found)
+    placement = place(asked)
+    return placement if isinstance(placement, MappingIssue) else rendered(asked, placement)
 
 
 def rendered(asked: AskedMessage, placed: MessagePlace) -> Rendering | MappingIssue:
@@ -112,7 +112,7 @@ def _signed(asked: AskedMessage, placed: MessagePlace) -> Rendering | MappingIss
     if cause.part == "pdf":
         return _without_text(made) if row is STATUS["withdrawn"] else _documents(asked, made)
     if report is not None and asked.receiver.addendum == "append" and cause.is_signature:
-        return _appended(made, report, cause)
+        return _signature_alone(made, report, cause)
     merged = _merged(subject.reports) if len(subject.reports) > 1 else []
     return replace(made, issues=(*issues, *merged)) if merged else made
 
@@ -159,7 +159,7 @@ def _is_sendable(asked: AskedMessage, report: Report) -> bool:
     return facts is not None and bool(facts.data) and facts.size <= asked.receiver.pdf_max
 
 
-def _appended(made: Rendering, report: Report, cause: Cause) -> Rendering:
+def _signature_alone(made: Rendering, report: Report, cause: Cause) -> Rendering:
     """Send a signature alone where addenda are appended, if its original was sent.
 
     All reports go together for an addendum to an original never sent (D31), or not under one of the orders, and for the

@@ -103,8 +103,8 @@ def _breaks(section: Section, *, is_plain: bool) -> tuple[int, bool]:
     heading, body = section.heading, section.body
     if is_plain:
         return heading.count("\n") + body.count("\n"), (body or heading).endswith("\n")
-    found = lines(heading + body)
-    return len(found) - 1, not found[-1]
+    all_lines = lines(heading + body)
+    return len(all_lines) - 1, not all_lines[-1]
 
 
 def _heading_lines(section: Section) -> int:

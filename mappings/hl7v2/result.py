@@ -140,8 +140,8 @@ class Result:
     def signed_at(self, report: Report) -> tuple[datetime, str] | None:
         """Time of signing (of a draft: last change), also as DTM; None with an issue if it is unreadable."""
         if report.report_id not in self.signings:
-            said, key = (report.signed_at, "signedAt") if report.is_completed else (report.updated_at, "updatedAt")
-            moment, doubts = read_instant(said, f"{report.pointer}/{key}")
+            text, key = (report.signed_at, "signedAt") if report.is_completed else (report.updated_at, "updatedAt")
+            moment, doubts = read_instant(text, f"{report.pointer}/{key}")
             self.issues.extend(doubts)
             self.signings[report.report_id] = (moment, self.dtm(moment)) if moment else None
         return self.signings[report.report_id]
@@ -151,8 +151,8 @@ class Result:
         if report.report_id not in self.examinations:
             when, doubts = effective(report, self.site)
             self.issues.extend(doubts)
-            said = (self.dtm(when.moment) if when.moment else when.dtm) if when else ""
-            self.examinations[report.report_id] = said
+            examined = (self.dtm(when.moment) if when.moment else when.dtm) if when else ""
+            self.examinations[report.report_id] = examined
         return self.examinations[report.report_id]
 
     def dtm(self, moment: datetime) -> str:

@@ -20,7 +20,7 @@ _Texts = Sequence[str]
 _ESCAPED: Final = re.compile(r"\\[^\\]*\\")
 
 
-def _has(text: str, part: str) -> bool:
+def _has_part(text: str, part: str) -> bool:
     r"""True if a text has a part; an escape sequence counts only where it is read as one: `\E\F\E\` has no `\F\`."""
     return part in (_ESCAPED.findall(text) if _ESCAPED.fullmatch(part) else text)
 
@@ -37,7 +37,7 @@ CHECKS: Final[dict[str, Callable[[_Texts, _Texts], bool]]] = {
     "be_empty": lambda texts, _: not any(texts),
     "be_one_of": lambda texts, allowed: all(text in allowed for text in texts),
     "not_be_one_of": lambda texts, refused: not any(text in refused for text in texts),
-    "not_contain": lambda texts, refused: not any(_has(text, part) for text in texts for part in refused),
+    "not_contain": lambda texts, refused: not any(_has_part(text, part) for text in texts for part in refused),
     "match": lambda texts, pattern: all(re.fullmatch(pattern[0], text) for text in texts),
     "equal": lambda texts, others: list(texts) == list(others),
     "be_at_most": lambda texts, limit: all(_length(text) <= int(limit[0]) for text in texts),
@@ -69,10 +69,10 @@ def check_rules(message: bytes, receiver: Receiver) -> tuple[Broken, ...]:
     """
     received = read(message)
     names = [name for name, _ in placed(received)]
-    return tuple(Broken(rule, place) for rule in receiver.rules for place in _broken(rule, received, names))
+    return tuple(Broken(rule, place) for rule in receiver.rules for place in _broken_places(rule, received, names))
 
 
-def _broken(rule: Rule, received: Received, names: list[str]) -> Iterator[str]:
+def _broken_places(rule: Rule, received: Received, names: list[str]) -> Iterator[str]:
     """Yield the places where a message breaks a rule."""
     if rule.field.segment == ANYWHERE:
         yield from _broken_anywhere(rule, received, names)
@@ -91,10 +91,10 @@ def _broken(rule: Rule, received: Received, names: list[str]) -> Iterator[str]:
 
 def _chosen(rule: Rule, received: Received) -> Iterator[int | None]:
     """Yield the index of each segment that a rule concerns; None stands for a missing segment."""
-    found = [index for index, segment in enumerate(received.segments) if segment.name == rule.field.segment]
-    if rule.where is None and not found:
+    places = [index for index, segment in enumerate(received.segments) if segment.name == rule.field.segment]
+    if rule.where is None and not places:
         yield None
-    for index in found:
+    for index in places:
         if rule.where is None or _is_chosen(rule.where, received, index):
             yield index
 

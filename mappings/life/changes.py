@@ -112,7 +112,7 @@ def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHIN
     before = in_order(before or replace(now, reports=()))
     look, issues = _look(before, now, site, known)
     old = {report.report_id: report for report in before.reports}
-    moved = _moved(look)
+    moved = _moved_reports(look)
     pairs: list[tuple[Report, CauseKind]] = []
     changed: set[str] = set()
     reports = () if refusal(look.study) else zip(look.study.reports, look.said.reports, strict=True)
@@ -121,12 +121,12 @@ def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHIN
         is_other = was is not None and (
             report.report_id in moved or _patient(before, was) != _patient(look.said, filled)
         )
-        kind = _changed(was, filled, is_other=is_other)
+        kind = _change_of(was, filled, is_other=is_other)
         if was is not None and _may_be_sent(was, site) and kind:
             changed.add(report.report_id)
-        kind = _told(look, was, report, kind)
+        kind = _cause_to_send(look, was, report, kind)
         pairs += [(report, kind)] if kind else []
-    pairs += _gone(look)
+    pairs += _cancelled_addenda(look)
     version = _version(known.version, look.study) if pairs else known.version
     ordered = sorted(pairs, key=lambda pair: reading_order(pair[0]))
     return Change(
@@ -161,7 +161,7 @@ def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, l
     study, issues = kept(before, in_order(now), site, known.cancelled)
     old = {report.report_id: report for report in before.reports}
     filled = tuple(with_last_said(old.get(report.report_id), report) for report in study.reports)
-    earlier = _with(known.seen, before.completed)
+    earlier = _ids_with(known.seen, before.completed)
     listed = {report.report_id for report in study.reports}
     left = [replace(was, pointer=_NOWHERE) for was in before.reports if _may_be_sent(was, site)]
     gone = {report.report_id: report for report in (*known.gone, *left) if report.report_id not in listed}
@@ -170,13 +170,13 @@ def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, l
         study=study,
         said=study if filled == study.reports else replace(study, reports=filled),
         facts_before=Facts(seen=earlier, gone=known.gone),
-        facts=Facts(seen=_with(earlier, study.completed), gone=tuple(gone.values())),
+        facts=Facts(seen=_ids_with(earlier, study.completed), gone=tuple(gone.values())),
         site=site,
     )
     return look, issues
 
 
-def _with(seen: tuple[str, ...], reports: Iterable[Report]) -> tuple[str, ...]:
+def _ids_with(seen: tuple[str, ...], reports: Iterable[Report]) -> tuple[str, ...]:
     """Append the ids of these reports to the ids of reports seen signed."""
     return tuple(dict.fromkeys((*seen, *(report.report_id for report in reports))))
 
@@ -190,11 +190,11 @@ def _version(before: str, study: Study) -> str:
         (one.report_id, one.status, one.is_critical, one.signed_at, one.updated_at, _patient(study, one), one.text)
         for one in study.reports
     ]
-    said = repr((before, study.study_id, bool(study.is_cancelled), reports))
-    return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()
+    content = repr((before, study.study_id, bool(study.is_cancelled), reports))
+    return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()
 
 
-def _gone(look: _Look) -> Iterator[tuple[Report, CauseKind]]:
+def _cancelled_addenda(look: _Look) -> Iterator[tuple[Report, CauseKind]]:
     """Yield the cancelled addenda that a receiver may have, unless they are withdrawn already."""
     if is_withdrawn(look.before, look.site):
         return
@@ -209,7 +209,7 @@ def _may_be_sent(was: Report, site: Site) -> bool:
     return was.is_completed or (site.send_drafts and was.status == "in_progress")
 
 
-def _changed(was: Report | None, report: Report, *, is_other: bool) -> CauseKind | None:
+def _change_of(was: Report | None, report: Report, *, is_other: bool) -> CauseKind | None:
     """Return the most important change of a report; None if nothing changed."""
     if not report.is_completed:
         is_new = was is None or _text(was) != _text(report)
@@ -223,7 +223,7 @@ def _changed(was: Report | None, report: Report, *, is_other: bool) -> CauseKind
     return "patient_changed" if is_other else None
 
 
-def _told(look: _Look, was: Report | None, report: Report, kind: CauseKind | None) -> CauseKind | None:
+def _cause_to_send(look: _Look, was: Report | None, report: Report, kind: CauseKind | None) -> CauseKind | None:
     """Choose the cause to send: drafts only if the site publishes them, a withdrawn study's reports once (D21)."""
     site, was_cancelled = look.site, bool(look.before.is_cancelled)
     if is_withdrawn(look.study, site):
@@ -251,11 +251,11 @@ def _text(report: Report) -> str:
 def _patient(study: Study, report: Report) -> tuple[str, ...]:
     """Patient fields of a report with white space normalized: white space alone makes no other patient (D13)."""
     snapshot = report.snapshot
-    said = snapshot.mrn, snapshot.patient_name, snapshot.date_of_birth, snapshot.sex, study.external_patient_id
-    return tuple(map(words, said))
+    fields = snapshot.mrn, snapshot.patient_name, snapshot.date_of_birth, snapshot.sex, study.external_patient_id
+    return tuple(map(words, fields))
 
 
-def _moved(look: _Look) -> set[str]:
+def _moved_reports(look: _Look) -> set[str]:
     """Ids of reports with another patient than before, under the current site (D7, D11), or another number.
 
     Another patient is another identity, or two patient fields that contradict the old ones under the same identity.

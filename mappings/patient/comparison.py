@@ -36,8 +36,8 @@ def said_of(snapshot: Snapshot, site: Site = _NO_SITE) -> Said:
 
 def bare_mrn(mrn: str | None) -> str:
     """Normalize an MRN: no case, blanks, hyphens or leading zeros; empty for a placeholder."""
-    said = (mrn or "").strip()
-    return "" if is_placeholder(said) else mrn_key(said)
+    stripped = (mrn or "").strip()
+    return "" if is_placeholder(stripped) else mrn_key(stripped)
 
 
 def contradicts(one: Said, other: Said) -> bool:

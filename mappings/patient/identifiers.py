@@ -115,10 +115,10 @@ def message_control_id(cause: Cause, destination: str) -> str:
 
     A replay has its own id, and so has each of several messages of one cause.
     """
-    said = (cause.report_id, cause.content_version, destination, cause.kind)
+    parts = (cause.report_id, cause.content_version, destination, cause.kind)
     several = (str(cause.replay), cause.part, cause.accession_number)
     document = (cause.document,) if cause.document else ()
-    text = "\x1f".join(said if several == _ONE_MESSAGE else (*said, *several, *document))
+    text = "\x1f".join(parts if several == _ONE_MESSAGE else (*parts, *several, *document))
     number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest(), "big")
     return base62(number % 62**_CONTROL_ID_LENGTH, _CONTROL_ID_LENGTH)
 
@@ -242,8 +242,8 @@ def unmatched(identifier: PatientIdentifier, upstream_id: str) -> PatientIdentif
 
 def is_placeholder(value: str) -> bool:
     """True for placeholders typed in place of an identifier: all 0 or 9, UNKNOWN, N/A, punctuation only (D11)."""
-    said = value if value.isascii() else normalize("NFKC", value)
-    return _PLACEHOLDER.fullmatch("".join(filter(str.isalnum, said)).upper()) is not None
+    text = value if value.isascii() else normalize("NFKC", value)
+    return _PLACEHOLDER.fullmatch("".join(filter(str.isalnum, text)).upper()) is not None
 
 
 def is_doubtful(mrn: str, pattern: re.Pattern[str] | None = None) -> bool:
@@ -272,8 +272,8 @@ def _is_sequence(digits: str) -> bool:
 
 def mrn_key(mrn: str) -> str:
     """Normalize an MRN for comparison within one study: no case, blanks, hyphens or leading zeros."""
-    said = mrn if mrn.isascii() else normalize("NFKC", mrn)
-    bare = re.sub(r"[\s\-]+", "", said).upper()
+    text = mrn if mrn.isascii() else normalize("NFKC", mrn)
+    bare = re.sub(r"[\s\-]+", "", text).upper()
     return re.sub(r"^0*([A-Z]*)0*(?=[0-9])", r"\1", bare)
 
 

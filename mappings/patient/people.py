@@ -132,10 +132,10 @@ def are_two_people(one: Person, other: Person) -> bool:
     """
     if _is_other_birth_date(one, other) or _is_other_sex(one, other):
         return True
-    found = likeness(one, other)
-    if found in ("family", "newborn"):
+    degree = likeness(one, other)
+    if degree in ("family", "newborn"):
         return not _is_same_birth_date(one, other)
-    return found in ("given", "unclear", "other")
+    return degree in ("given", "unclear", "other")
 
 
 def is_remarkable(one: Person, other: Person) -> bool:
@@ -186,8 +186,8 @@ def _plain(text: str) -> list[str]:
     """Split a text into words without case, accents and apostrophes; `B/G` is one word."""
     bare = "".join(one for one in normalize("NFKD", text) if not combining(one)).casefold()
     joined = re.sub(r"\bb ?/ ?([bg])\b", r"b\1", re.sub(r"\b[bsd] ?/ ?o\b", "infant of", bare))
-    found = re.findall(r"[^\W_]+", re.sub(r"['\u2019\u02bc`]", "", joined))
-    return [_SPELLINGS.get(word, word) for word in found]
+    words = re.findall(r"[^\W_]+", re.sub(r"['\u2019\u02bc`]", "", joined))
+    return [_SPELLINGS.get(word, word) for word in words]
 
 
 def _words(somebody: Person) -> _Words:
@@ -234,13 +234,13 @@ def _newborn(mine: _Words, theirs: _Words, my_sex: str, their_sex: str) -> Liken
 def _compared(mine: _Words, theirs: _Words) -> Likeness:
     if mine.words == theirs.words:
         return "same"
-    left = _left(_joined(mine.words, theirs.words), _joined(theirs.words, mine.words))
+    left = _unshared_words(_joined(mine.words, theirs.words), _joined(theirs.words, mine.words))
     if not any(len(word) > 1 or not word.isascii() for word in left.common):
         return "other"
     is_slip = _paired(left, mine, theirs)
     if not left.mine or not left.theirs:
         return "slip" if is_slip else "same"
-    return _by_part(left, mine, theirs)
+    return _likeness_by_part(left, mine, theirs)
 
 
 def _joined(words: Sequence[str], others: Sequence[str]) -> list[str]:
@@ -254,7 +254,7 @@ def _joined(words: Sequence[str], others: Sequence[str]) -> list[str]:
     return joined
 
 
-def _left(mine: Sequence[str], theirs: Sequence[str]) -> _Left:
+def _unshared_words(mine: Sequence[str], theirs: Sequence[str]) -> _Left:
     others = list(theirs)
     left, common = [], []
     for word in mine:
@@ -288,13 +288,13 @@ def _paired(left: _Left, mine: _Words, theirs: _Words) -> bool:
     return is_slip
 
 
-def _places(left: Sequence[str], of: _Words) -> dict[str, int]:
+def _places(left: Sequence[str], names: _Words) -> dict[str, int]:
     """Position of each remaining word within its part of the name."""
-    parts = [of.parts.get(word, "") for word in left]
+    parts = [names.parts.get(word, "") for word in left]
     return {word: parts[:place].count(part) for place, (word, part) in enumerate(zip(left, parts, strict=True))}
 
 
-def _by_part(left: _Left, mine: _Words, theirs: _Words) -> Likeness:
+def _likeness_by_part(left: _Left, mine: _Words, theirs: _Words) -> Likeness:
     """Classify the difference if both names have words that the other lacks."""
     my_parts, their_parts = _parts(mine, theirs, left.mine, left.common), _parts(theirs, mine, left.theirs, left.common)
     shared = [{mine.parts.get(word, ""), theirs.parts.get(word, "")} for word in left.common]

@@ -86,7 +86,7 @@ def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts =
     here = {report.report_id for report in reports}
     every = (*reports, *(report for report in facts.gone if report.report_id not in here))
     if len(every) < 2:
-        return _alone(study, every, here, site, facts)
+        return _one_subject(study, every, here, site, facts)
     groups = _groups(_claims(study, every, here, site, facts.seen))
     by_report: dict[str, Subject] = {}
     used, taken = set(facts.taken_patient_ids), facts.taken_patient_ids
@@ -155,7 +155,7 @@ def recency(study: Study, at: datetime) -> tuple[str, float]:
     return day, max(past, default=0.0)
 
 
-def _alone(
+def _one_subject(
     study: Study, reports: Sequence[Report], here: AbstractSet[str], site: Site, facts: Facts
 ) -> dict[str, Subject]:
     snapshot, pointer = subject_snapshot(study, reports)
@@ -174,7 +174,7 @@ def _groups(claims: list[_Claim]) -> list[list[_Claim]]:
     groups: list[list[_Claim]] = []
     for claim in sorted(claims, key=_place):
         home = _home(claims, claim)
-        group = next((one for one in groups if _belongs(claim, one, home)), None)
+        group = next((one for one in groups if _belongs_to_group(claim, one, home)), None)
         if group is None:
             groups.append([claim])
         else:
@@ -198,7 +198,7 @@ def _home(claims: list[_Claim], claim: _Claim) -> set[str]:
     return {one.identity.patient_id for one in before or named}
 
 
-def _belongs(claim: _Claim, group: list[_Claim], home: set[str]) -> bool:
+def _belongs_to_group(claim: _Claim, group: list[_Claim], home: set[str]) -> bool:
     """True if a claim is about the patient of a group."""
     if _is_against(claim, group):
         return False

@@ -81,7 +81,7 @@ def read_receiver(table: Table, *, needs_proof: bool = False) -> Receiver:
     name = table.text("name")
     if not name:
         table.refuse("name", "missing", "Write the name of the profile.")
-    given = {key: value for key, one in known.items() if (value := _read(table, key, one)) is not None}
+    given = {key: value for key, one in known.items() if (value := _read_switch(table, key, one)) is not None}
     start, proof = _base(table), _proof(table, needs_proof=needs_proof)
     made = replace(start, name=name or "", proof=proof, rules=merge(start.rules, read_rules(table)), **given)
     if len(table.faults) == faults:
@@ -107,7 +107,7 @@ def _proof(table: Table, *, needs_proof: bool) -> str:
     return text or ""
 
 
-def _read(table: Table, key: str, switch: Field[Any]) -> Any:
+def _read_switch(table: Table, key: str, switch: Field[Any]) -> Any:
     """Read a switch from its table; None if it is missing or invalid."""
     if key not in table.row:
         return None

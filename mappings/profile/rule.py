@@ -83,10 +83,10 @@ class Rule:
     def __str__(self) -> str:
         place = "every value" if self.field.segment == ANYWHERE else str(self.field)
         value = ", ".join(f"`{one}`" for one in self.value)
-        return f"{place} must {self.must.replace('_', ' ')} {value}".rstrip() + _which(self)
+        return f"{place} must {self.must.replace('_', ' ')} {value}".rstrip() + _qualifier(self)
 
 
-def _which(rule: Rule) -> str:
+def _qualifier(rule: Rule) -> str:
     if rule.of == "any":
         return f", in one {rule.field.segment} at least" + (f" with {rule.where}" if rule.where else "")
     return f", where {rule.where}" if rule.where else ""
@@ -124,7 +124,7 @@ def _read_rule(table: Table) -> Rule | None:
     text = table.text("field") or ""
     field = RulePlace(ANYWHERE) if text == ANYWHERE else _read_place(table, "field", text)
     value = _value(table, must) if must else ()
-    where = _where(table)
+    where = _read_where(table)
     if field and field.segment == ANYWHERE and (where or quantity == "any" or must not in _ANYWHERE_MUST):
         remedy = f"Name one field, or leave out `where` and `of` and write one of {', '.join(_ANYWHERE_MUST)}."
         table.refuse("field", "a rule that cannot be about every value", remedy)
@@ -145,10 +145,10 @@ def place_of(text: str) -> RulePlace:
     Raises:
         ValueError: it names no place.
     """
-    found = _PLACE.fullmatch(text)
-    if found is None:
+    match = _PLACE.fullmatch(text)
+    if match is None:
         raise ValueError("not a place in a message")
-    return RulePlace(found[1], *(int(number or 0) for number in found.groups()[1:]))
+    return RulePlace(match[1], *(int(number or 0) for number in match.groups()[1:]))
 
 
 def _read_place(table: Table, key: str, text: str) -> RulePlace | None:
@@ -159,7 +159,7 @@ def _read_place(table: Table, key: str, text: str) -> RulePlace | None:
         return None
 
 
-def _where(table: Table) -> Where | None:
+def _read_where(table: Table) -> Where | None:
     text = table.text("where")
     if text is None:
         return None
@@ -175,7 +175,7 @@ def _value(table: Table, must: str) -> tuple[str, ...]:
     return _VALUES[MUST[must]](table, table.row.get("value"))
 
 
-def _nothing(table: Table, value: Any) -> tuple[str, ...]:
+def _no_value(table: Table, value: Any) -> tuple[str, ...]:
     if value is not None:
         table.refuse("value", "not asked for by what the rule says", "Leave it out.")
     return ()
@@ -211,4 +211,4 @@ def _number(table: Table, value: Any) -> tuple[str, ...]:
     return ()
 
 
-_VALUES: Final = {"nothing": _nothing, "texts": _texts, "pattern": _pattern, "place": _place, "number": _number}
+_VALUES: Final = {"nothing": _no_value, "texts": _texts, "pattern": _pattern, "place": _place, "number": _number}

@@ -208,8 +208,8 @@ def _fits(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
 def _is_missed(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     """True if this is the only heading of findings or impression, and no list item of an impression above."""
     is_last = place.study.last.get(mark.label) == place.number
-    said = {one.label for one in headings}
-    return is_last and mark.label in _SEEN | _CONCLUDED and said.isdisjoint({mark.label, *_CONCLUDED})
+    labels = {one.label for one in headings}
+    return is_last and mark.label in _SEEN | _CONCLUDED and labels.isdisjoint({mark.label, *_CONCLUDED})
 
 
 def _is_below(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
@@ -230,11 +230,11 @@ def _is_below(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     return last.is_upper and last.label in _SEEN and (mark.label in _CONTEXT or mark.is_named)
 
 
-def _is_empty(mark: Mark, place: _Place, found: Sequence[Mark]) -> bool:
+def _is_empty(mark: Mark, place: _Place, marks: Sequence[Mark]) -> bool:
     """True if a weak word has no text before the next heading, like a title."""
     if not mark.weak or mark.is_inline or place.is_followed:
         return False
-    return place.number + 1 == len(found) or _is_plain(found[place.number + 1])
+    return place.number + 1 == len(marks) or _is_plain(marks[place.number + 1])
 
 
 def _is_set_apart(mark: Mark, place: _Place) -> bool:

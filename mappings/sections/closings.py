@@ -293,6 +293,6 @@ def hints(text: str) -> list[int]:
 def inline_closings(line: str) -> Iterator[tuple[int, str]]:
     """Yield the positions at which sentences of a line close a report, with their words."""
     for gap in _ENDED.finditer(line):
-        found = _line().match(line, gap.end())
-        if found and not found["footer"] and not found["remark"] and found["words"][0].isupper():
-            yield gap.end(), found["words"]
+        match = _line().match(line, gap.end())
+        if match and not match["footer"] and not match["remark"] and match["words"][0].isupper():
+            yield gap.end(), match["words"]

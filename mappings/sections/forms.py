@@ -87,8 +87,8 @@ def opening(line: str) -> str:
     """First word of a line in lower case, after decoration and number; empty without a letter."""
     first = line.partition(" ")[0].rstrip(":,;")
     if not first.isalpha():
-        found = _OPENING.match(line)
-        first = found["first"] if found else ""
+        match = _OPENING.match(line)
+        first = match["first"] if match else ""
     return first.casefold()
 
 

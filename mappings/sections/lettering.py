@@ -37,11 +37,11 @@ def _has_tags(text: str) -> bool:
 
 def drawn_together(line: str) -> str:
     """Join the letters of spaced words at the start of the line; padding keeps its length."""
-    found = _SPACED.match(line)
-    if not found:
+    match = _SPACED.match(line)
+    if not match:
         return line
-    words = [word.replace(" ", "") for word in re.split(r"\s{2,}", found[0].strip())]
-    return " ".join(words).rjust(found.end()) + line[found.end() :]
+    words = [word.replace(" ", "") for word in re.split(r"\s{2,}", match[0].strip())]
+    return " ".join(words).rjust(match.end()) + line[match.end() :]
 
 
 def tags(text: str) -> list[tuple[int, int]]:

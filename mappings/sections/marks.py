@@ -76,8 +76,8 @@ class Mark(NamedTuple):
 
 def marks(text: str) -> list[Mark]:
     """Find every candidate for a heading or closing, in order; the whole list is needed to judge each."""
-    found = _Reader(text).read()
-    return _outside_quotes(found, text) if '"' in text or "\u201c" in text else found
+    candidates = _Reader(text).read()
+    return _outside_quotes(candidates, text) if '"' in text or "\u201c" in text else candidates
 
 
 def _outside_quotes(candidates: list[Mark], text: str) -> list[Mark]:
@@ -95,10 +95,10 @@ def _outside_quotes(candidates: list[Mark], text: str) -> list[Mark]:
 
 def _is_run_in(lines: list[str]) -> bool:
     """True if the text of these stripped lines is on one line, perhaps under a title; signatures do not count."""
-    said = list(islice(filter(None, lines), _RUN_IN_LINES + _SIGNING_LINES + 1))
-    if len(said) <= _RUN_IN_LINES or len(said) > _RUN_IN_LINES + _SIGNING_LINES:
-        return len(said) <= _RUN_IN_LINES
-    others = (line for line in said if not closing(line, opening(line)) and not signs(line))
+    written = list(islice(filter(None, lines), _RUN_IN_LINES + _SIGNING_LINES + 1))
+    if len(written) <= _RUN_IN_LINES or len(written) > _RUN_IN_LINES + _SIGNING_LINES:
+        return len(written) <= _RUN_IN_LINES
+    others = (line for line in written if not closing(line, opening(line)) and not signs(line))
     return next(islice(others, _RUN_IN_LINES, None), None) is None
 
 
@@ -212,10 +212,10 @@ class _Reader:
 
     def _read_inside(self, line: str, start: int) -> None:
         """Find the headings inside a line."""
-        for found, label, gap in inline_headings(line, max(0, self.end - start), is_run_in=self.is_run_in):
-            place = start + (gap.start() if gap.lastgroup == "parted" else found.start())
+        for match, label, gap in inline_headings(line, max(0, self.end - start), is_run_in=self.is_run_in):
+            place = start + (gap.start() if gap.lastgroup == "parted" else match.start())
             kinds = {"is_inline": True, "is_anew": gap.lastgroup != "narrow", "is_quoted": not self.is_run_in}
-            self._add(_mark(found, label, place, start + found.end(), **kinds))
+            self._add(_mark(match, label, place, start + match.end(), **kinds))
 
     def _read_closings(self, line: str, start: int, count: int) -> None:
         """Find the closings inside a line, and sort them among its headings, which start at index `count`."""
@@ -231,11 +231,11 @@ class _Reader:
         self.end = max(mark.end, mark.start)
 
 
-def _mark(found: re.Match[str], label: str, start: int, end: int, **kinds: bool) -> Mark:
-    words = found["words"]
-    is_named = bool(found["before"] or found["qualifier"])
+def _mark(match: re.Match[str], label: str, start: int, end: int, **kinds: bool) -> Mark:
+    words = match["words"]
+    is_named = bool(match["before"] or match["qualifier"])
     weak = WEAK.get(key(words), "")
-    return Mark(start, end, label, found["before"] + words, weak=weak, is_named=is_named, **kinds)
+    return Mark(start, end, label, match["before"] + words, weak=weak, is_named=is_named, **kinds)
 
 
 def _title(words: str, start: int) -> Mark | None:

@@ -88,15 +88,15 @@ def key(words: str) -> str:
     return "/".join(" ".join(part.split()) for part in _HYPHEN.sub("-", spaced).split("/"))
 
 
-def label_of(found: re.Match[str]) -> str | None:
+def label_of(match: re.Match[str]) -> str | None:
     """Label of a match of `WORDS`; None if the words are qualified and the heading must not be."""
-    label = LABELS.get(key(found["words"]))
-    if found["more"]:
-        label = _of_both(label, [LABELS.get(key(word)) for word in _JOINT.split(found["more"]) if word])
-    return None if (found["before"] or found["qualifier"]) and label not in QUALIFIABLE else label
+    label = LABELS.get(key(match["words"]))
+    if match["more"]:
+        label = _joint_label(label, [LABELS.get(key(word)) for word in _JOINT.split(match["more"]) if word])
+    return None if (match["before"] or match["qualifier"]) and label not in QUALIFIABLE else label
 
 
-def _of_both(label: str | None, others: list[str | None]) -> str | None:
+def _joint_label(label: str | None, others: list[str | None]) -> str | None:
     """Label of a heading that names several sections: impression and findings come first."""
     labels = {label, *others}
     if labels >= {"findings", "impression"}:

@@ -80,10 +80,10 @@ def decode(study: Json | None, reports: Json | Sequence[Json], users: Sequence[J
     issues: list[MappingIssue] = []
     if study is not None:
         issues += wire.check(study, wire.STUDY)
-    response = reports if isinstance(reports, Mapping) else {"reports": _listed(reports)}
+    response = reports if isinstance(reports, Mapping) else {"reports": _as_list(reports)}
     issues += wire.check(response, wire.REPORT_LIST if response is reports else _BARE_REPORTS)
     rows: Sequence[Json] = response["reports"]
-    issues += wire.check({"users": _listed(users)}, _BARE_USERS)
+    issues += wire.check({"users": _as_list(users)}, _BARE_USERS)
     head = _head(study, reports, rows)
     _refuse_other_studies(head["studyId"], rows)
     issues += _missing_and_critical(head, rows)
@@ -115,7 +115,7 @@ def _missing_and_critical(head: Json, rows: Sequence[Json]) -> Iterator[MappingI
         yield MappingIssue("critical-disagrees", "warning", "/isCritical", "the reports' own flags stand")
 
 
-def _listed(rows: Sequence[Json]) -> Sequence[Json]:
+def _as_list(rows: Sequence[Json]) -> Sequence[Json]:
     """Turn a tuple into the list that the wire contract expects; return anything else unchanged, for the check."""
     return list(rows) if isinstance(rows, tuple) else rows
 

@@ -63,13 +63,13 @@ def passages(report: Report, peers: Sequence[Report]) -> tuple[Passage, ...]:
     a report.
     """
     if not (report.is_addendum and report.is_completed):
-        return _of_report(report.sections)
+        return _report_passages(report.sections)
     if not normal_form(report.text or "").strip():
         return (Passage(Section("addendum", "", report.text or ""), "addendum"),)
     originals = [other for other in peers if other.is_completed and not other.is_addendum]
     before = takewhile(lambda other: other.report_id != report.report_id, peers)
     earlier = [other for other in before if other.is_completed and other.is_addendum]
-    return _of_merged(report, (*originals, *earlier)) or _of_addendum(report.sections, originals)
+    return _merged_passages(report, (*originals, *earlier)) or _addendum_passages(report.sections, originals)
 
 
 def header(report: Report, moment: datetime | None, signer: str, zone: ZoneInfo | None) -> str:
@@ -103,14 +103,14 @@ def flagged(parts: Sequence[Passage]) -> frozenset[int]:
 
     These are the addenda if the text has any, else the impressions, else every passage with content.
     """
-    said = [(place, part.role) for place, part in enumerate(parts) if part.content]
+    roles = [(place, part.role) for place, part in enumerate(parts) if part.content]
     for role in ("addendum", "impression"):
-        if found := frozenset(place for place, one in said if one == role):
-            return found
-    return frozenset(place for place, _ in said)
+        if places := frozenset(place for place, one in roles if one == role):
+            return places
+    return frozenset(place for place, _ in roles)
 
 
-def _of_report(sections: Sequence[Section]) -> tuple[Passage, ...]:
+def _report_passages(sections: Sequence[Section]) -> tuple[Passage, ...]:
     added = _addenda(sections)
     if not added:
         return tuple([Passage(one, "impression" if one.label in CONCLUDING else "") for one in sections])
@@ -134,7 +134,7 @@ def _addenda(sections: Sequence[Section]) -> frozenset[int]:
     amended = [place for place, one in enumerate(sections) if one.label in CONCLUDING and _AMENDED.search(one.heading)]
     places = {*starts, *amended}
     for start, end in pairwise([*starts, len(sections)]):
-        under, is_ended = _under(sections, start, end)
+        under, is_ended = _addendum_sections(sections, start, end)
         impressions = [place for place in under if sections[place].label in CONCLUDING]
         is_below = any(section.label in _BODY for section in sections[:start])
         if is_ended or is_below:
@@ -147,7 +147,7 @@ def _addenda(sections: Sequence[Section]) -> frozenset[int]:
     return frozenset(places)
 
 
-def _under(sections: Sequence[Section], start: int, end: int) -> tuple[list[int], bool]:
+def _addendum_sections(sections: Sequence[Section], start: int, end: int) -> tuple[list[int], bool]:
     """Indexes of the sections under an addendum's heading; True if a line without a heading ends the addendum."""
     under = [place for place in range(start + 1, end) if sections[place].label]
     ends = [place for place in range(start + 1, end) if not sections[place].label and sections[place].content]
@@ -155,7 +155,7 @@ def _under(sections: Sequence[Section], start: int, end: int) -> tuple[list[int]
     return ([place for place in under if place < ends[0]] if is_ended else under), is_ended
 
 
-def _of_merged(report: Report, others: Iterable[Report]) -> tuple[Passage, ...]:
+def _merged_passages(report: Report, others: Iterable[Report]) -> tuple[Passage, ...]:
     """Split an addendum that contains other reports whole into passages; empty if it contains none (D17)."""
     text, start = normal_form(report.text or ""), 0
     parts: list[tuple[tuple[Section, ...], Report | None]] = []
@@ -170,7 +170,7 @@ def _of_merged(report: Report, others: Iterable[Report]) -> tuple[Passage, ...]:
         return tuple(Passage(section, "addendum") for sections, _ in parts for section in sections)
     has_impression = any(section.label in CONCLUDING for section in added)
     return tuple(
-        Passage(_named(section), _added(section, has_impression=has_impression))
+        Passage(_labelled(section), _role_in_merged(section, has_impression=has_impression))
         if other is None
         else Passage(section, "copy" if other.is_addendum or section.label in CONCLUDING else "")
         for sections, other in parts
@@ -192,17 +192,17 @@ def _contained(text: str, others: Iterable[Report]) -> list[tuple[int, int, Repo
     return sorted(spans, key=lambda one: one[0])
 
 
-def _named(section: Section) -> Section:
+def _labelled(section: Section) -> Section:
     """Label text without a heading as an addendum, so that it gets its own Observation."""
     return replace(section, label="addendum") if not section.label and section.content else section
 
 
-def _added(section: Section, *, has_impression: bool) -> Role:
+def _role_in_merged(section: Section, *, has_impression: bool) -> Role:
     """Role of a section in a merged addendum: impressions and ADDENDUM sections if it has an impression, else all."""
     return "addendum" if not has_impression or section.label in {"addendum", *CONCLUDING} else ""
 
 
-def _of_addendum(sections: Sequence[Section], originals: Sequence[Report]) -> tuple[Passage, ...]:
+def _addendum_passages(sections: Sequence[Section], originals: Sequence[Report]) -> tuple[Passage, ...]:
     known = {_words(one.body) for other in originals for one in other.sections if one.label in CONCLUDING}
     added = _addenda(sections)
     if not added:
@@ -214,7 +214,7 @@ def _of_addendum(sections: Sequence[Section], originals: Sequence[Report]) -> tu
         is_headed = bool(sections) and sections[0].label != ""
         added = own if is_headed else frozenset()
         if not is_headed and len(sections) > 1:
-            sections = (_named(sections[0]), *sections[1:])
+            sections = (_labelled(sections[0]), *sections[1:])
         return tuple(
             Passage(one, "addendum" if not added or place in added else "") for place, one in enumerate(sections)
         )

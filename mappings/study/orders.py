@@ -40,7 +40,7 @@ def orders(study: Study, site: Site, facts: Facts) -> tuple[tuple[Order, ...], t
     Several orders are read as one report. Numbers are paired by position, if there are equally many of both. If the
     study's metadata have accession numbers, a different one from AutoScribe's PACS makes no order.
     """
-    asked = _said(facts.accession_number)
+    asked = _text_if_any(facts.accession_number)
     accessions = tuple(dict.fromkeys(_numbers(study, site.accession_keys, site))) or asked
     placers = tuple(_numbers(study, site.placer_keys, site))
     issues: tuple[MappingIssue, ...] = ()
@@ -152,10 +152,10 @@ def _numbers(study: Study, keys: Sequence[str], site: Site) -> Sequence[str]:
     values = [study.metadata.get(key, "") for key in keys]
     if site.number_separator:
         values = [part for value in values for part in value.split(site.number_separator)]
-    return [number for value in values for number in _said(value)]
+    return [number for value in values for number in _text_if_any(value)]
 
 
-def _said(text: str | None) -> tuple[str, ...]:
+def _text_if_any(text: str | None) -> tuple[str, ...]:
     stripped = (text or "").strip()
     return (stripped,) if stripped else ()
 

@@ -68,14 +68,14 @@ def defaulted(
 
 
 def _row(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper, receiver: Receiver) -> TraceRow:
-    moved = _moved(document, leaf, base, mapped)
+    moved = _moved_outputs(document, leaf, base, mapped)
     hidden: list[str] = []
     for pattern, context in contexts(document, leaf):
         try:
             other = mapped(context)
         except WireError:
             continue
-        more = _moved(context, leaf, other, mapped) - moved
+        more = _moved_outputs(context, leaf, other, mapped) - moved
         if more:
             hidden.append(pattern)
             moved |= more
@@ -91,7 +91,7 @@ def _row(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper, receiver: Re
     return TraceRow(leaf.pointer, fhir, hl7v2, kind, rules_of((*fhir, *hl7v2)), tuple(hidden), losses)
 
 
-def _moved(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper) -> set[str]:
+def _moved_outputs(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper) -> set[str]:
     moved: set[str] = set()
     for probe in probes(document, leaf):
         try:

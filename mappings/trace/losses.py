@@ -415,8 +415,8 @@ HL7V2_CHANGES: Final = (
 
 def loss(table: Mapping[str, str], pattern: str, receiver: Receiver) -> str | None:
     """Return the reason that a leaf changes nothing in the language of `table`, or None without a reason."""
-    if found := _find(table, pattern):
-        return found
+    if reason := _find(table, pattern):
+        return reason
     switched = _find(SWITCHED_OFF, pattern) if table is HL7V2_LOSSES else None
     if switched and getattr(receiver, switched[0]) in switched[1]:
         return f"the receiver's profile has {switched[0]} = {getattr(receiver, switched[0])}"

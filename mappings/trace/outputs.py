@@ -66,8 +66,8 @@ class Outputs:
 
     def holds(self, value: Any, targets: AbstractSet[str]) -> bool:
         """True if one of these targets has the value unchanged."""
-        said = normal_form(value).strip() if isinstance(value, str) else value
-        wanted = {said, str(said)} if not isinstance(said, bool) else {said}
+        normal = normal_form(value).strip() if isinstance(value, str) else value
+        wanted = {normal, str(normal)} if not isinstance(normal, bool) else {normal}
         return any(
             wanted & values for part in self.parts.values() for target, values in part.items() if target in targets
         )

@@ -79,10 +79,10 @@ def probes(document: Json, leaf: Leaf) -> Iterator[Json]:
     if leaf.key in _IDS:
         yield _renamed(document, str(leaf.value))
         if leaf.pattern in ("/reports/*/userId", "/users/*/userId"):
-            yield _changed(document, leaf.pointer, _other_id(str(leaf.value)))
+            yield _with_value(document, leaf.pointer, _other_id(str(leaf.value)))
         return
-    for value in _others(leaf):
-        yield _changed(document, leaf.pointer, value)
+    for value in _other_values(leaf):
+        yield _with_value(document, leaf.pointer, value)
     yield _removed(document, leaf.pointer)
 
 
@@ -98,11 +98,13 @@ def contexts(document: Json, leaf: Leaf) -> Iterator[tuple[str, Json]]:
         changed = document
         for other in known:
             if other.pattern == pattern and other.pointer.startswith(scope):
-                changed = _removed(changed, other.pointer) if value is None else _changed(changed, other.pointer, value)
+                changed = (
+                    _removed(changed, other.pointer) if value is None else _with_value(changed, other.pointer, value)
+                )
         yield pattern, changed
 
 
-def _others(leaf: Leaf) -> Iterator[Value]:
+def _other_values(leaf: Leaf) -> Iterator[Value]:
     value, key = leaf.value, leaf.key
     if key in _CODES:
         yield from (other for other in _CODES[key] if other != value)
@@ -132,8 +134,8 @@ def _other_texts(text: str) -> Iterator[str]:
 
 def _letters(text: str) -> tuple[int, ...]:
     """Positions of the last and the first letter or digit, if there are any."""
-    found = [place for place, letter in enumerate(text) if letter.isascii() and letter.isalnum()]
-    return tuple(dict.fromkeys((found[-1], found[0]))) if found else ()
+    places = [place for place, letter in enumerate(text) if letter.isascii() and letter.isalnum()]
+    return tuple(dict.fromkeys((places[-1], places[0]))) if places else ()
 
 
 def _with_other_letter(text: str, place: int) -> str:
@@ -163,7 +165,7 @@ def _renamed(document: Json, name: str) -> Json:
     return renamed
 
 
-def _changed(document: Json, pointer: str, value: Value) -> Json:
+def _with_value(document: Json, pointer: str, value: Value) -> Json:
     changed = deepcopy(document)
     node, key = _place(changed, pointer)
     node[key] = value

@@ -41,7 +41,7 @@ class TraceRule:
 @cache
 def rules() -> tuple[TraceRule, ...]:
     """Every rule, in the order of the modules."""
-    return tuple(rule for module in _modules() for rule in _of_module(module))
+    return tuple(rule for module in _modules() for rule in _module_rules(module))
 
 
 # Observation of an OBX outside the report text -> the module that writes it
@@ -75,8 +75,8 @@ def rule_of(target: str) -> TraceRule | None:
 
 def rules_of(targets: Iterable[str]) -> tuple[str, ...]:
     """Names of the rules that make these targets, each once."""
-    found = map(rule_of, targets)
-    return tuple(dict.fromkeys(rule.name for rule in found if rule))
+    rules = map(rule_of, targets)
+    return tuple(dict.fromkeys(rule.name for rule in rules if rule))
 
 
 def _is_within(target: str, made: str) -> bool:
@@ -93,15 +93,15 @@ def _modules() -> Iterator[str]:
 
 def _functions(name: str) -> tuple[FunctionType, ...]:
     """Functions of a module, in their order."""
-    found = vars(import_module(name)).values()
-    return tuple(one for one in found if isinstance(one, FunctionType) and one.__module__ == name)
+    members = vars(import_module(name)).values()
+    return tuple(one for one in members if isinstance(one, FunctionType) and one.__module__ == name)
 
 
 def _path(function: FunctionType) -> str:
     return function.__module__.replace(".", "/") + ".py"
 
 
-def _of_module(name: str) -> Iterator[TraceRule]:
+def _module_rules(name: str) -> Iterator[TraceRule]:
     for function in _functions(name):
         if "<-" in (function.__doc__ or ""):
             yield from _rule(function)

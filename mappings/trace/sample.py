@@ -51,5 +51,5 @@ def sources(target: str) -> Iterator[str]:
             yield row.pointer
 
 
-def _is_at(found: str, target: str) -> bool:
-    return found == target or found.startswith((f"{target}.", f"{target}("))
+def _is_at(place: str, target: str) -> bool:
+    return place == target or place.startswith((f"{target}.", f"{target}("))

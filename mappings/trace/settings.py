@@ -85,29 +85,29 @@ def settings(document: Json, site: Site, receiver: Receiver, facts: Facts) -> tu
         return outputs(document, site, receiver, facts)
 
     base = mapped(site, receiver)
-    tried = [*_of_site(site), *_of_facilities(document, site), *_of_receiver(receiver)]
+    tried = [*_site_trials(site), *_facility_trials(document, site), *_receiver_trials(receiver)]
     moving = []
     for key, value, changed in tried:
-        moves = {target for one in changed for target in base.differences(_with(mapped, one, site, receiver))}
+        moves = {target for one in changed for target in base.differences(_remapped(mapped, one, site, receiver))}
         if moves:
-            moving.append(Setting(key, _in_short(value), frozenset(moves)))
+            moving.append(Setting(key, _short_text(value), frozenset(moves)))
     return tuple(moving)
 
 
 _Tried = tuple[str, Any, list[Site | Receiver]]
 
 
-def _with(mapped: Mapper, changed: Site | Receiver, site: Site, receiver: Receiver) -> Outputs:
+def _remapped(mapped: Mapper, changed: Site | Receiver, site: Site, receiver: Receiver) -> Outputs:
     return mapped(changed, receiver) if isinstance(changed, Site) else mapped(site, changed)
 
 
-def _of_site(site: Site) -> Iterator[_Tried]:
+def _site_trials(site: Site) -> Iterator[_Tried]:
     for name, values in _SITE.items():
         own = getattr(site, name)
         yield f"mapping.{name}", own, [replace(site, **{name: one}) for one in values if one != own]
 
 
-def _of_facilities(document: Json, site: Site) -> Iterator[_Tried]:
+def _facility_trials(document: Json, site: Site) -> Iterator[_Tried]:
     """Try the settings of each facility that a report of the study, or the study itself, names."""
     named = {facility.name: facility for name in _facility_names(document) if (facility := site.facility(name))}
     for facility in named.values():
@@ -133,7 +133,7 @@ def _with_facility(site: Site, facility: Facility, changed: Facility) -> Site:
     return replace(site, facilities=known, default_facility=default)
 
 
-def _of_receiver(receiver: Receiver) -> Iterator[_Tried]:
+def _receiver_trials(receiver: Receiver) -> Iterator[_Tried]:
     for switch in fields(receiver):
         own = getattr(receiver, switch.name)
         values: tuple[Any, ...] = switch.metadata.get("values", ())
@@ -150,7 +150,7 @@ def _of_receiver(receiver: Receiver) -> Iterator[_Tried]:
         )
 
 
-def _in_short(value: Any) -> str:
+def _short_text(value: Any) -> str:
     """Shorten a value to one line; of a table, give the number of rows."""
     if value is None or value in _NOT_SET:
         return "not set"

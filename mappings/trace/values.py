@@ -29,10 +29,10 @@ def is_element(name: str) -> bool:
 
 def is_at(target: str, name: str) -> bool:
     """True if a target of a trace is the named one or within it; a bare OBX name matches every kind of OBX."""
-    found = _FIELD.fullmatch(name)
-    if found is None:
+    match = _FIELD.fullmatch(name)
+    if match is None:
         return target == name or target.startswith((f"{name}.", f"{name}("))
-    segment, kind, number, _ = found.groups()
+    segment, kind, number, _ = match.groups()
     bare = target if kind else re.sub(r"\([^)]*\)", "", target)
     return bare == f"{segment}{kind or ''}-{number}"
 
@@ -59,7 +59,7 @@ def field_values(message: bytes, name: str) -> tuple[str, ...]:
 
 def element_values(resource: Json, name: str) -> tuple[str, ...]:
     """Scalars of an element and everything within it; those within are preceded by their path."""
-    return tuple(_told(path, value, name) for path, value in _scalars(resource) if is_at(path, name))
+    return tuple(_value_text(path, value, name) for path, value in _scalars(resource) if is_at(path, name))
 
 
 def field_names(message: bytes) -> Iterator[str]:
@@ -86,6 +86,6 @@ def _scalars(resource: Json) -> Iterator[tuple[str, Any]]:
     return elements({key: one for key, one in resource.items() if key != "resourceType"}, resource["resourceType"])
 
 
-def _told(path: str, value: Any, name: str) -> str:
+def _value_text(path: str, value: Any, name: str) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return text if path == name else f"{path.removeprefix(name).removeprefix('.')}: {text}"

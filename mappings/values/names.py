@@ -244,7 +244,7 @@ def _family_first(names: list[_Name]) -> _Parts | None:
     if len(names) == size or any(name.is_family for name in names[size:]):
         return None
     is_assumed = size > 1 or not _are_initials(names[2:])
-    return _Parts(_said(names[:size]), _given(names[size:]), "information" if is_assumed else None)
+    return _Parts(_joined_text(names[:size]), _texts(names[size:]), "information" if is_assumed else None)
 
 
 def _two_families(names: list[_Name]) -> _Parts | None:
@@ -255,7 +255,7 @@ def _two_families(names: list[_Name]) -> _Parts | None:
     if names[0].is_family or any(name.is_initial for name in joined[-2:]):
         return None
     size = min(2, len(joined) - 1)
-    return _Parts(_said(joined[-size:]), _given(joined[:-size]), "warning")
+    return _Parts(_joined_text(joined[-size:]), _texts(joined[:-size]), "warning")
 
 
 def _family_last(names: list[_Name], order: NameOrder | None) -> _Parts | None:
@@ -276,18 +276,18 @@ def _family_last(names: list[_Name], order: NameOrder | None) -> _Parts | None:
     if not before or any(name.is_family for name in before) or any(name.is_loose for name in before[1:]):
         return None
     is_assumed = not is_proven and (len(joined) > 1 or not _are_initials(before[1:]))
-    return _Parts(_said(joined), _given(before), "information" if is_assumed else None)
+    return _Parts(_joined_text(joined), _texts(before), "information" if is_assumed else None)
 
 
 def _are_initials(names: list[_Name]) -> bool:
     return all(name.is_initial for name in names)
 
 
-def _said(names: list[_Name]) -> str:
+def _joined_text(names: list[_Name]) -> str:
     return " ".join(name.text for name in names)
 
 
-def _given(names: list[_Name]) -> tuple[str, ...]:
+def _texts(names: list[_Name]) -> tuple[str, ...]:
     return tuple([name.text for name in names])
 
 
@@ -312,7 +312,7 @@ def _caret_name(whole: str) -> PersonName:
     names = "".join(parts[:3])
     if "^" not in alphabetic or "," in names or "~" in names or not _is_word(names):
         return _not_split(whole)
-    prefix, suffix, unclear = _by_value([token.strip(",") for token in " ".join(parts[3:]).split()])
+    prefix, suffix, unclear = _affixes([token.strip(",") for token in " ".join(parts[3:]).split()])
     return PersonName(whole, parts[0], given, prefix, suffix, "name-part-unclear" if unclear else "")
 
 
@@ -321,7 +321,7 @@ def _comma_name(whole: str) -> PersonName:
     before, first, *rest = (part.split() for part in whole.split(","))
     family_prefix, family, family_suffix = _peel(before)
     given_prefix, given, given_suffix = _peel(first)
-    prefix, suffix, unclear = _by_value([token for part in rest for token in part])
+    prefix, suffix, unclear = _affixes([token for part in rest for token in part])
     if unclear or _all_titles(first) or not _is_word("".join(family)) or not _is_word("".join(given)):
         return _not_split(whole)
     return PersonName(
@@ -337,7 +337,7 @@ def _all_titles(tokens: list[str]) -> bool:
     return all(_key(token) in _SUFFIXES or _key(token) in _PREFIXES for token in tokens)
 
 
-def _by_value(tokens: list[str]) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+def _affixes(tokens: list[str]) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     if not tokens:
         return (), (), False
     prefix = tuple([token for token in tokens if _key(token) in _PREFIXES])

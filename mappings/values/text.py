@@ -31,10 +31,10 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 def lines(text: str) -> list[str]:
     r"""Split N(text) into lines, always at least one: `"\n".join(lines(text)) == normal_form(text)`."""
-    found = text.splitlines()
+    all_lines = text.splitlines()
     if not text or text[-1] in _LINE_BREAKS:
-        found.append("")
-    return [line if line.isprintable() else _clean(line) for line in found]
+        all_lines.append("")
+    return [line if line.isprintable() else _clean(line) for line in all_lines]
 
 
 def normal_form(text: str) -> str:

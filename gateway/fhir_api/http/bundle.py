@@ -36,20 +36,20 @@ def searchset(  # noqa: PLR0913 (the parts of a searchset)
     if total is not None:
         head["total"] = total
     head["link"] = _links(links)
-    here = _opened(base)
+    here = _entry_start(base)
     entries = [_entry(here, one, _MATCH) for one in matches]
     entries += [_entry(here, one, _INCLUDE) for one in included]
     if issues:
-        said = json_bytes(outcome(issues))
-        entries.append(b'{"fullUrl":"' + _outcome_url(said) + b'","resource":' + said + _OUTCOME)
+        warnings = json_bytes(outcome(issues))
+        entries.append(b'{"fullUrl":"' + _outcome_url(warnings) + b'","resource":' + warnings + _OUTCOME)
     return _bundle(head, entries)
 
 
 def history_bundle(base: str, links: Mapping[str, str], versions: Sequence[Version], total: int) -> bytes:
     """Build a history Bundle from the versions of one resource, newest first."""
     head = {"resourceType": "Bundle", "type": "history", "total": total, "link": _links(links)}
-    here = _opened(base)
-    return _bundle(head, [_entry(here, one, _of_history(one)) for one in versions])
+    here = _entry_start(base)
+    return _bundle(head, [_entry(here, one, _request_and_response(one)) for one in versions])
 
 
 def batch_response(entries: Sequence[bytes]) -> bytes:
@@ -57,7 +57,7 @@ def batch_response(entries: Sequence[bytes]) -> bytes:
     return _bundle({"resourceType": "Bundle", "type": "batch-response"}, entries)
 
 
-def _of_history(version: Version) -> bytes:
+def _request_and_response(version: Version) -> bytes:
     """Render `entry.request` and `entry.response` as if a client had created or updated this version."""
     kind = version.address.partition("/")[0]
     first = version.version == 1
@@ -80,7 +80,7 @@ def _bundle(head: dict[str, Any], entries: Sequence[bytes]) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _opened(base: str) -> bytes:
+def _entry_start(base: str) -> bytes:
     """Render the start of an entry, up to the address of its resource (which needs no JSON escapes)."""
     return b'{"fullUrl":' + json_bytes({"": f"{base}/"})[4:-2]
 

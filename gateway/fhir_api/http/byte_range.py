@@ -41,10 +41,10 @@ def wanted_range(headers: Headers, size: int, tag: str) -> ByteRange | None:
     listed = _RANGES.fullmatch(",".join(headers.getlist("range")))
     ranges = [one.strip() for one in listed[1].split(",") if one.strip()] if listed else []
     parts = _RANGE.fullmatch(ranges[0]) if len(ranges) == 1 else None
-    return _within(parts[1], parts[2], size) if parts else None
+    return _resolve(parts[1], parts[2], size) if parts else None
 
 
-def _within(first: str, last: str, size: int) -> ByteRange | None:
+def _resolve(first: str, last: str, size: int) -> ByteRange | None:
     """Resolve `first-last`, `first-` or `-length` against the size; None for an invalid range."""
     if not first:
         length = int(last) if last else None

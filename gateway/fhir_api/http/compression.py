@@ -106,8 +106,8 @@ def _takes_gzip(accept_encoding: str) -> bool:
 
 
 def _weight(parameters: str) -> float:
-    found = _QUALITY.search(parameters)
+    match = _QUALITY.search(parameters)
     try:
-        return float(found[1]) if found else 1.0
+        return float(match[1]) if match else 1.0
     except ValueError:
         return 0.0

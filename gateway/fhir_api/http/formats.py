@@ -59,7 +59,7 @@ def ranges(accept: str, wanted: str | None) -> tuple[Range, ...]:
 def preferred(accept: str, wanted: str | None) -> Format | None:
     """Return the format a client prefers, JSON if both are equal; None if the client accepts neither."""
     taken = ranges(accept, wanted)
-    offers = [(_liking(taken, FHIR_JSON), Format.JSON), (_liking(taken, FHIR_XML), Format.XML)]
+    offers = [(_rank(taken, FHIR_JSON), Format.JSON), (_rank(taken, FHIR_XML), Format.XML)]
     (quality, _), best = max(offers, key=lambda offer: offer[0])
     return best if quality > 0 else None
 
@@ -79,7 +79,7 @@ def in_format(body: bytes, form: Format, indented: bool = False) -> bytes:
     return json.dumps(json.loads(body), indent=2, ensure_ascii=False).encode() if indented else body
 
 
-def _liking(taken: Iterable[Range], types: frozenset[str]) -> tuple[float, int]:
+def _rank(taken: Iterable[Range], types: frozenset[str]) -> tuple[float, int]:
     """Rank a format: the quality in the most specific range that includes it, then how early that range stands."""
     ranked = [
         (specificity, one.quality, -one.place)
@@ -92,9 +92,9 @@ def _liking(taken: Iterable[Range], types: frozenset[str]) -> tuple[float, int]:
 
 def _quality(media_range: str) -> float:
     """Return the `q` weight of a media range; 1 if absent, 0 if it is no number between 0 and 1."""
-    found = _QUALITY.search(media_range)
+    match = _QUALITY.search(media_range)
     try:
-        weight = float(found[1]) if found else 1.0
+        weight = float(match[1]) if match else 1.0
     except ValueError:
         return 0.0
     return weight if 0 <= weight <= 1 else 0.0

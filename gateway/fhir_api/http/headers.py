@@ -95,8 +95,8 @@ def answer(
     media_type: str = CONTENT_TYPE,
 ) -> Response:
     """Build an answer with a body (empty for a HEAD); only the client itself may cache it."""
-    said = {**PRIVATE, "Content-Length": str(len(body)), **(headers or {})}
-    return Response(b"" if request.method == "HEAD" else body, status, said, media_type=media_type)
+    all_headers = {**PRIVATE, "Content-Length": str(len(body)), **(headers or {})}
+    return Response(b"" if request.method == "HEAD" else body, status, all_headers, media_type=media_type)
 
 
 async def fhir_answer(
@@ -148,7 +148,7 @@ def _not_modified(headers: Mapping[str, str]) -> Response:
 def _instant(http_date: str) -> datetime | None:
     """Parse an HTTP date in any of its three forms (RFC 9110 §5.6.7); None for anything else."""
     try:
-        found = parsedate_to_datetime(http_date)
+        moment = parsedate_to_datetime(http_date)
     except (ValueError, OverflowError):
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

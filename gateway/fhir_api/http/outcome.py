@@ -83,8 +83,8 @@ def of_error(error: Exception) -> tuple[int, Issue]:
             "error", error.issue_code, error.detail, error.code, error.remedy, error.expression
         )
     if isinstance(error, GatewayError):
-        said = f"{error.code}: {error.words}" if isinstance(error, StoreError) else str(error)
-        return error.http_status, Issue("error", error.issue_code, said, error.code, error.remedy)
+        diagnostics = f"{error.code}: {error.words}" if isinstance(error, StoreError) else str(error)
+        return error.http_status, Issue("error", error.issue_code, diagnostics, error.code, error.remedy)
     if isinstance(error, WireError):
         return HTTPStatus.BAD_GATEWAY, Issue("error", "processing", str(error), "upstream-not-understood")
     if isinstance(error, HTTPException) and error.status_code == HTTPStatus.NOT_FOUND:
@@ -140,12 +140,12 @@ class Outcomes:
 
 def _log(error: Exception, scope: Scope, request_id: str) -> None:
     status, issue = of_error(error)
-    said = {"route": scope.get(ROUTE, "none"), "method": scope["method"], "status": int(status), "code": issue.detail}
+    fields = {"route": scope.get(ROUTE, "none"), "method": scope["method"], "status": int(status), "code": issue.detail}
     if isinstance(error, UpstreamError) and error.request_id:
-        said["upstream_request_id"] = error.request_id
+        fields["upstream_request_id"] = error.request_id
     logger = get_logger()
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.warning("request-refused", request_id=request_id, **said)
+        logger.warning("request-refused", request_id=request_id, **fields)
     else:
         known = isinstance(error, GatewayError | WireError)
-        logger.error("request-failed", request_id=request_id, exc_info=None if known else error, **said)
+        logger.error("request-failed", request_id=request_id, exc_info=None if known else error, **fields)

@@ -35,7 +35,7 @@ def parameters(request: Request) -> Parameters:
         BadRequest: over a limit, no UTF-8, a control character, or an impossible parameter name.
     """
     query: bytes = request.scope["query_string"]
-    return _taken_apart(query) if query else ()
+    return _parse_pairs(query) if query else ()
 
 
 async def form_parameters(request: Request) -> Parameters:
@@ -55,10 +55,10 @@ async def form_parameters(request: Request) -> Parameters:
         return ()
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise UnsupportedMediaType(f"the parameters of a search are posted as {FORM}")
-    return _taken_apart(bytes(body))
+    return _parse_pairs(bytes(body))
 
 
-def _taken_apart(query: bytes) -> Parameters:
+def _parse_pairs(query: bytes) -> Parameters:
     if len(query) > (MAX_PAGE_BYTES if f"{PAGE}=".encode() in query else MAX_QUERY_BYTES):
         raise BadRequest(f"more than {MAX_QUERY_BYTES} bytes of parameters")
     try:

@@ -39,9 +39,9 @@ def find(kind: str, name: str) -> Element | None:
     The type suffix of a choice is not checked: `valueColour` counts as `value[x]`.
     """
     elements = elements_of(kind)
-    found = elements.get(name)
-    if found is not None:
-        return found
+    exact = elements.get(name)
+    if exact is not None:
+        return exact
     for end in (place for place, letter in enumerate(name) if letter.isupper()):
         choice = elements.get(name[:end] + _CHOICE)
         if choice is not None:
@@ -55,10 +55,10 @@ def element(kind: str, name: str) -> Element:
     Raises:
         LookupError: R4 has no such element, or no such type.
     """
-    found = find(kind, name)
-    if found is None:
+    defined = find(kind, name)
+    if defined is None:
         raise LookupError(f"no element {name} of {kind} is known")
-    return found
+    return defined
 
 
 @cache
@@ -72,18 +72,18 @@ def elements_of(kind: str) -> dict[str, Element]:
         return {}
     fields = {field.alias or name: field for name, field in model.model_fields.items()}
     summary = frozenset(model.summary_elements_sequence())
-    found: dict[str, Element] = {}
+    elements: dict[str, Element] = {}
     places: dict[str, int] = {}
     for name in model.elements_sequence():
-        said = fields[name].json_schema_extra or {}
-        choice = f"{said['one_of_many']}{_CHOICE}" if "one_of_many" in said else ""
+        extra = fields[name].json_schema_extra or {}
+        choice = f"{extra['one_of_many']}{_CHOICE}" if "one_of_many" in extra else ""
         defined = choice or name
         place = places.setdefault(defined, len(places))
-        is_mandatory = fields[name].is_required() or bool(said.get("element_required"))
-        found[name] = Element(place, defined, _kind(fields[name].annotation), name in summary, is_mandatory)
+        is_mandatory = fields[name].is_required() or bool(extra.get("element_required"))
+        elements[name] = Element(place, defined, _kind(fields[name].annotation), name in summary, is_mandatory)
         if choice:
-            found.setdefault(choice, Element(place, choice, "", name in summary, is_mandatory))
-    return found
+            elements.setdefault(choice, Element(place, choice, "", name in summary, is_mandatory))
+    return elements
 
 
 def _kind(annotation: Any) -> str:

@@ -81,10 +81,10 @@ def shaped(resource: Json, shape: Shape) -> Json:
     if shape.summary == "data":
         kept = {key: value for key, value in resource.items() if key != "text"}
     else:
-        wanted = _wanted(kind, shape)
+        wanted = _kept_elements(kind, shape)
         kept = {key: value for key, value in resource.items() if _name(kind, key) in wanted}
     if shape.summary == "true":
-        for key in [key for key in kept if _name(kind, key) in _in_summary(kind)]:
+        for key in [key for key in kept if _name(kind, key) in _summary_elements(kind)]:
             kept[key] = _summarised(kept[key], _kind(kind, key))
     return {**kept, "meta": _tagged(resource.get("meta", {}))}
 
@@ -100,31 +100,31 @@ def _elements(lists: list[str]) -> tuple[str, ...]:
     return names
 
 
-def _wanted(kind: str, shape: Shape) -> frozenset[str]:
+def _kept_elements(kind: str, shape: Shape) -> frozenset[str]:
     """List the elements to keep, by defined name."""
     if shape.summary == "true":
-        return _KEPT[kind] | _in_summary(kind)
+        return _KEPT[kind] | _summary_elements(kind)
     if shape.summary == "text":
         return _KEPT[kind] | {"text"}
     return _KEPT[kind].union(name for asked in shape.elements if (name := _defined_name(kind, asked)))
 
 
 @cache
-def _in_summary(kind: str) -> frozenset[str]:
+def _summary_elements(kind: str) -> frozenset[str]:
     """List the elements of a type that are in its summary, by defined name."""
     return frozenset(one.name for one in elements_of(kind).values() if one.is_summary)
 
 
 @cache
-def _in_part(kind: str) -> frozenset[str]:
+def _part_elements(kind: str) -> frozenset[str]:
     """List the elements that a summary keeps of a data type or backbone element, by defined name."""
     return _EXTENSIONS.union(one.name for one in elements_of(kind).values() if one.is_summary or one.is_mandatory)
 
 
 def _defined_name(kind: str, name: str) -> str | None:
     """Return the defined name: `effective[x]` for `effective`, `effectiveDateTime` or `effective[x]`."""
-    found = find(kind, name) or find(kind, f"{name}[x]")
-    return found.name if found else None
+    defined = find(kind, name) or find(kind, f"{name}[x]")
+    return defined.name if defined else None
 
 
 def _name(kind: str, key: str) -> str:
@@ -141,7 +141,7 @@ def _summarised(part: Any, kind: str) -> Any:
         return [_summarised(one, kind) for one in part]
     if not kind or not isinstance(part, dict):
         return part
-    wanted = _in_part(kind)
+    wanted = _part_elements(kind)
     kept = {key: _summarised(value, _kind(kind, key)) for key, value in part.items() if _name(kind, key) in wanted}
     return kept or part
 

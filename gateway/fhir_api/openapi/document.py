@@ -33,19 +33,19 @@ def document(server: str, version: str, examples: Examples) -> Json:
         "openapi": "3.1.0",
         "info": {"title": _TITLE, "version": version, "description": _DESCRIPTION},
         "servers": [{"url": server}],
-        "paths": {**fhir_paths(examples), **{path: {row[0]: _beside(path, row)} for path, row in BESIDE.items()}},
+        "paths": {**fhir_paths(examples), **{path: {row[0]: _path_item(path, row)} for path, row in BESIDE.items()}},
         "components": {"schemas": {name: _schema(name) for name in ("Resource", "Bundle", "OperationOutcome")}},
     }
 
 
-def _beside(path: str, row: tuple[str, str, str]) -> Json:
-    method, said, media_type = row
-    answers: dict[str, Any] = {"200": {"description": said, "content": {media_type: {}}}}
+def _path_item(path: str, row: tuple[str, str, str]) -> Json:
+    method, summary, media_type = row
+    answers: dict[str, Any] = {"200": {"description": summary, "content": {media_type: {}}}}
     if method != "get":
         answers["default"] = {"description": "Refused, with a code of ours.", "content": {media_type: {}}}
         body = {"required": True, "content": {_JSON: {"schema": {"type": "object"}}}}
-        return {"tags": ["beside"], "summary": said, "requestBody": body, "responses": answers}
-    return {"tags": ["beside"], "summary": said, "responses": answers, "x-examples": [path]}
+        return {"tags": ["beside"], "summary": summary, "requestBody": body, "responses": answers}
+    return {"tags": ["beside"], "summary": summary, "responses": answers, "x-examples": [path]}
 
 
 def _schema(name: str) -> Json:

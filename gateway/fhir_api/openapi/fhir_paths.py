@@ -44,12 +44,12 @@ def fhir_paths(examples: Examples) -> Json:
     """Build every path below the server, with its methods."""
     paths: Json = {MOUNT: {"post": _batch(examples)}, f"{MOUNT}/metadata": {"get": _metadata()}}
     for row in RESOURCES:
-        paths |= _of_type(row, examples)
+        paths |= _type_paths(row, examples)
     for operation in OPERATIONS:
         for resource_type, address in operation.addresses():
-            paths[MOUNT + address] = _of_operation(operation, resource_type, address, examples)
+            paths[MOUNT + address] = _operation_item(operation, resource_type, address, examples)
     for row in DEFINITIONS:
-        paths |= _of_definitions(row)
+        paths |= _definition_paths(row)
     return paths
 
 
@@ -66,22 +66,24 @@ def content(schema: str, others: Sequence[str] = ()) -> Json:
     return of_fhir | {kind: {"schema": {"type": "string"}} for kind in others}
 
 
-def _ok(schema: str, others: Sequence[str] = ()) -> Json:
+def _ok_answer(schema: str, others: Sequence[str] = ()) -> Json:
     return {"200": {"description": schema, "content": content(schema, others)}}
 
 
 def _metadata() -> Json:
-    said = "The CapabilityStatement, made from the tables the code runs on."
+    summary = "The CapabilityStatement, made from the tables the code runs on."
     examples = {"x-examples": [f"{MOUNT}/metadata", f"{MOUNT}/metadata?_format=xml"]}
-    return request(said, "server", _results(("_format", "_pretty")), _ok("Resource"), **examples)
+    return request(summary, "server", _results(("_format", "_pretty")), _ok_answer("Resource"), **examples)
 
 
 def _batch(examples: Examples) -> Json:
     urls = ["metadata", *(f"{kind}/{one}" for kind, one in examples.ids.items() if kind != "Binary")]
     rows = [{"request": {"method": "GET", "url": url}} for url in urls]
     example = {"resourceType": "Bundle", "type": "batch", "entry": rows}
-    said = f"A batch of at most {MOST_ENTRIES} GETs, each answered as if it came alone."
-    return request(said, "server", _results(("_format", "_pretty")), _ok("Bundle"), requestBody=_body(example))
+    summary = f"A batch of at most {MOST_ENTRIES} GETs, each answered as if it came alone."
+    return request(
+        summary, "server", _results(("_format", "_pretty")), _ok_answer("Bundle"), requestBody=_body(example)
+    )
 
 
 def _body(example: Json | None, *, is_needed: bool = True) -> Json:
@@ -90,47 +92,43 @@ def _body(example: Json | None, *, is_needed: bool = True) -> Json:
     return {"required": is_needed, "content": {"application/fhir+json": {**schema, **shown}}}
 
 
-def _of_type(row: Served, examples: Examples) -> Json:
+def _type_paths(row: Served, examples: Examples) -> Json:
     kind = row.resource_type
-    here, found = f"{MOUNT}/{kind}", examples.ids.get(kind)
-    one = f"{here}/{{id}}"
-    shown = {"x-examples": [f"{here}/{found}"]} if found else {}
+    here, example_id = f"{MOUNT}/{kind}", examples.ids.get(kind)
+    instance, by_id = f"{here}/{{id}}", _id(row.ids, example_id)
+    shown = {"x-examples": [f"{here}/{example_id}"]} if example_id else {}
     if row.is_binary:
         others = ("application/pdf", "text/plain")
-        said = f"Read. Ids: {row.ids}. {row.documentation}"
-        return {one: {"get": request(said, kind, [_id(row.ids, found)], _ok("Resource", others), **shown)}}
-    history, version = f"{one}/_history", f"{one}/_history/{{version}}"
+        summary = f"Read. Ids: {row.ids}. {row.documentation}"
+        return {instance: {"get": request(summary, kind, [by_id], _ok_answer("Resource", others), **shown)}}
+    history, version = f"{instance}/_history", f"{instance}/_history/{{version}}"
     number = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}, "example": "1"}
-    of_history = {"x-examples": [f"{here}/{found}/_history"]} if found else {}
-    of_version = {"x-examples": [f"{here}/{found}/_history/1"]} if found else {}
+    of_history = {"x-examples": [f"{here}/{example_id}/_history"]} if example_id else {}
+    of_version = {"x-examples": [f"{here}/{example_id}/_history/1"]} if example_id else {}
     since = [
         query("_since", "Only what was stored then or later.", example=SINCE[2:]),
         query("_at", "Only what was current then.", example="2100-01-01"),
     ]
-    reads = _results(_READS)
+    reads, searches = _results(_READS), _example_searches(row, examples)
     parameters = [*_searches(kind, examples), *_all_results(kind, examples)]
     return {
-        here: {
-            "get": request(f"Search. {row.documentation}", kind, parameters, _ok("Bundle"), **_found(row, examples))
-        },
-        f"{here}/_search": {"post": _by_form(row, examples)},
-        one: {"get": request(f"Read. Ids: {row.ids}.", kind, [_id(row.ids, found), *reads], _ok("Resource"), **shown)},
+        here: {"get": request(f"Search. {row.documentation}", kind, parameters, _ok_answer("Bundle"), **searches)},
+        f"{here}/_search": {"post": _form_search(row, examples)},
+        instance: {"get": request(f"Read. Ids: {row.ids}.", kind, [by_id, *reads], _ok_answer("Resource"), **shown)},
         history: {
             "get": request(
                 "Its versions, the newest first.",
                 kind,
-                [_id(row.ids, found), *since, *_results(_PAGES)],
-                _ok("Bundle"),
+                [by_id, *since, *_results(_PAGES)],
+                _ok_answer("Bundle"),
                 **of_history,
             )
         },
-        version: {
-            "get": request("A version.", kind, [_id(row.ids, found), number, *reads], _ok("Resource"), **of_version)
-        },
+        version: {"get": request("A version.", kind, [by_id, number, *reads], _ok_answer("Resource"), **of_version)},
     }
 
 
-def _found(row: Served, examples: Examples) -> Json:
+def _example_searches(row: Served, examples: Examples) -> Json:
     """Return example searches that find something."""
     kind = row.resource_type
     here, patient = f"{MOUNT}/{kind}", examples.ids.get("Patient")
@@ -145,14 +143,14 @@ def _found(row: Served, examples: Examples) -> Json:
     return {"x-examples": made}
 
 
-def _by_form(row: Served, examples: Examples) -> Json:
+def _form_search(row: Served, examples: Examples) -> Json:
     kind = row.resource_type
     rows = [*_searches(kind, examples), *_all_results(kind, examples)]
     properties = {one["name"]: {**one["schema"], "description": one["description"]} for one in rows}
     schema = {"type": "object", "properties": properties, **_OTHER_NAMES}
     form = {"schema": schema, "example": {"_lastUpdated": SINCE, "_count": "5"}}
     body = {"required": False, "content": {FORM: form}}
-    return request("The same search, its parameters in a form.", kind, [], _ok("Bundle"), requestBody=body)
+    return request("The same search, its parameters in a form.", kind, [], _ok_answer("Bundle"), requestBody=body)
 
 
 def query(name: str, description: str, *, example: str | None, kind: str = "string", needed: bool = False) -> Json:
@@ -162,26 +160,26 @@ def query(name: str, description: str, *, example: str | None, kind: str = "stri
     return {"name": name, "in": "query", "description": description, **needs, "schema": {"type": kind}, **shown}
 
 
-def _id(ids: str, found: str | None) -> Json:
-    shown = {"example": found} if found else {}
+def _id(ids: str, example_id: str | None) -> Json:
+    shown = {"example": example_id} if example_id else {}
     schema = {"type": "string", "pattern": "^[A-Za-z0-9.-]{1,64}$"}
     return {"name": "id", "in": "path", "required": True, "description": ids, "schema": schema, **shown}
 
 
 def _searches(kind: str, examples: Examples) -> Iterator[Json]:
     for one in parameters_of(kind):
-        yield query(one.name, _said(one), example=examples.parameter(one))
+        yield query(one.name, _parameter_text(one), example=examples.parameter(one))
 
 
-def _said(one: Parameter) -> str:
+def _parameter_text(one: Parameter) -> str:
     modifiers = f" Modifiers: {', '.join(one.modifiers)}." if one.modifiers else ""
     chains = f" Chains: {', '.join(one.chains)}." if one.chains else ""
     return f"({one.type}) {one.documentation}{modifiers}{chains}"
 
 
 def _all_results(kind: str, examples: Examples) -> Iterator[Json]:
-    for name, said in RESULT_PARAMETERS.items():
-        yield _result(name, said, examples.result(kind, name))
+    for name, description in RESULT_PARAMETERS.items():
+        yield _result(name, description, examples.result(kind, name))
 
 
 def _results(names: Sequence[str]) -> list[Json]:
@@ -189,18 +187,18 @@ def _results(names: Sequence[str]) -> list[Json]:
     return [_result(name, RESULT_PARAMETERS[name], Examples().result("", name)) for name in names]
 
 
-def _result(name: str, said: str, example: str | None) -> Json:
+def _result(name: str, description: str, example: str | None) -> Json:
     """Build a result parameter, with an enum of its values where they can be listed."""
     schema = {"type": "string", **({"enum": sorted(_LISTED[name])} if name in _LISTED else {})}
-    return {**query(name, said, example=example), "schema": schema}
+    return {**query(name, description, example=example), "schema": schema}
 
 
-def _of_operation(row: Operation, resource_type: str, address: str, examples: Examples) -> Json:
+def _operation_item(row: Operation, resource_type: str, address: str, examples: Examples) -> Json:
     """Build the path item of an operation, with all its methods."""
-    found = examples.ids.get(resource_type)
-    at = [_id(BY_TYPE[resource_type].ids, found)] if "{id}" in address else []
+    example_id = examples.ids.get(resource_type)
+    at = [_id(BY_TYPE[resource_type].ids, example_id)] if "{id}" in address else []
     taken = [_input(one, examples) for one in row.inputs if one.type != "Resource"]
-    answers = _ok("Resource", _OTHER_TYPES.get(row.name, ()))
+    answers = _ok_answer("Resource", _OTHER_TYPES.get(row.name, ()))
     if row.name in ACTS:
         at += [_header(HEADER, is_needed=True), _header("If-Match", is_needed=False)]
         answers |= dict.fromkeys(("201", "202"), answers["200"])
@@ -208,7 +206,7 @@ def _of_operation(row: Operation, resource_type: str, address: str, examples: Ex
     for method in row.methods:
         more: Json = {}
         if method == "GET":
-            more = _asked(row, address, found, examples)
+            more = _example_request(row, address, example_id, examples)
         elif "GET" in row.methods or row.name == "validate":
             more["requestBody"] = _body(_EXAMPLES.get((row.name, resource_type)), is_needed=False)
         parameters = [*at, *(taken if method == "GET" or row.name == "validate" else ())]
@@ -231,11 +229,11 @@ def _input(one: Input, examples: Examples) -> Json:
     return query(one.name, one.documentation, example=values.get(one.name), kind=kind, needed=one.is_needed)
 
 
-def _asked(row: Operation, address: str, found: str | None, examples: Examples) -> Json:
+def _example_request(row: Operation, address: str, example_id: str | None, examples: Examples) -> Json:
     """Build an example request of an operation with its needed inputs; empty if there is no example id."""
-    if found is None:
+    if example_id is None:
         return {}
-    here = MOUNT + address.replace("{id}", found)
+    here = MOUNT + address.replace("{id}", example_id)
     needed = [_input(one, examples) for one in row.inputs if one.is_needed or one.name in _ONE_OF]
     asked = "&".join(f"{one['name']}={one['example']}" for one in needed if "example" in one)
     return {"x-examples": [f"{here}?{asked}" if asked else here]}
@@ -245,11 +243,11 @@ def _header(name: str, *, is_needed: bool) -> Json:
     return {"name": name, "in": "header", "required": is_needed, "schema": {"type": "string"}}
 
 
-def _of_definitions(row: Served) -> Json:
+def _definition_paths(row: Served) -> Json:
     kind = row.resource_type
     here = f"{MOUNT}/{kind}"
     searched = [query(name, f"The {element} of one.", example=None) for name, element in SEARCHED.items()]
     formats = _results(("_format", "_pretty"))
-    every = request(row.documentation, "server", [*searched, *formats], _ok("Bundle"), **{"x-examples": [here]})
-    one = request(f"Ids: {row.ids}.", "server", [_id(row.ids, None), *formats], _ok("Resource"))
+    every = request(row.documentation, "server", [*searched, *formats], _ok_answer("Bundle"), **{"x-examples": [here]})
+    one = request(f"Ids: {row.ids}.", "server", [_id(row.ids, None), *formats], _ok_answer("Resource"))
     return {here: {"get": every}, f"{here}/{{id}}": {"get": one}}

@@ -32,8 +32,8 @@ def page(document: Mapping[str, Any]) -> str:
     info = document["info"]
     tags: dict[str, list[str]] = {}
     for path, item in document["paths"].items():
-        for method, one in item.items():
-            tags.setdefault(one["tags"][0], []).append(_request(method, path, one))
+        for method, operation in item.items():
+            tags.setdefault(operation["tags"][0], []).append(_request(method, path, operation))
     sections = "".join(f"<h2>{escape(tag)}</h2>{''.join(shown)}" for tag, shown in tags.items())
     title = escape(f"{info['title']} {info['version']}")
     return (

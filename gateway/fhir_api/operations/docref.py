@@ -41,16 +41,18 @@ def docref(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[
         given, serving = await inputs(request, row), facade(request)
         negotiated(request, given)
         token = value_of(given, PAGE)
-        used, place = (tuple(_search(request, given)), BEGINNING) if token is None else _opened(request, token, here)
+        used, place = (
+            (tuple(_search(request, given)), BEGINNING) if token is None else _read_token(request, token, here)
+        )
         query = understand(resource_type, used, circumstances(request), strict=True)
         is_none = value_of(given, "on-demand") == "true"
-        found = Page(()) if is_none else await page(serving.engine, query, place)
+        matches = Page(()) if is_none else await page(serving.engine, query, place)
         if used[-2:] == _MOST_RECENT:  # only the most recent document: no further pages
-            found = Page(found.versions)
-        said = [*query.warnings, *await warnings.of(serving, query, found.versions)]
-        total = len(found.versions) if place == BEGINNING and found.next is None else None
+            matches = Page(matches.versions)
+        issues = [*query.warnings, *await warnings.of(serving, query, matches.versions)]
+        total = len(matches.versions) if place == BEGINNING and matches.next is None else None
         body = searchset(
-            base(request), _links(request, here, given, query, found), found.versions, (), said, total=total
+            base(request), _links(request, here, given, query, matches), matches.versions, (), issues, total=total
         )
         age = index_age(serving)
         return await fhir_answer(request, formats(given), body, headers={} if age is None else {"Age": str(age)})
@@ -78,22 +80,22 @@ def _search(request: Request, given: Parameters) -> Iterator[tuple[str, str]]:
         yield from _MOST_RECENT
 
 
-def _opened(request: Request, token: str, here: str) -> tuple[Parameters, PagePosition]:
+def _read_token(request: Request, token: str, here: str) -> tuple[Parameters, PagePosition]:
     state = facade(request).tokens.open(token, clock.now(), resource_type=here)
     return tuple((name, value) for name, value in state["q"]), PagePosition.of_json(state["p"])
 
 
-def _links(request: Request, here: str, given: Parameters, query: Query, found: Page) -> dict[str, str]:
+def _links(request: Request, here: str, given: Parameters, query: Query, matches: Page) -> dict[str, str]:
     """Build the links to the pages; after a POST they show no input values."""
     address = f"{base(request)}/{here}"
 
-    def at(place: PagePosition) -> str:
+    def link_to(place: PagePosition) -> str:
         state: dict[str, Any] = {"q": query.used, "p": place.as_json()}
         sealed = facade(request).tokens.seal(state, clock.now(), LIFETIME, resource_type=here)
         return f"{address}?{urlencode([*formats(given), (PAGE, sealed)])}"
 
     links = {"self": address if request.method == "POST" else f"{address}?{urlencode(given, safe=':|,')}"}
-    for relation, place in (("previous", found.previous), ("next", found.next)):
+    for relation, place in (("previous", matches.previous), ("next", matches.next)):
         if place is not None:
-            links[relation] = at(place)
+            links[relation] = link_to(place)
     return links

@@ -57,24 +57,24 @@ def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaita
         token = value_of(given, PAGE)
         issues: list[Issue] = []
         if token is None:
-            walk = _begun(request, given, issues)
-            issues += await _suppressed(request, patient, walk)
+            walk = _start_walk(request, given, issues)
+            issues += await _suppression_issues(request, patient, walk)
         else:
             walk = _Walk(**serving.tokens.open(token, clock.now(), resource_type=here))
-        found = await compartment(
+        versions = await compartment(
             serving.engine, patient, types=walk.types, since=walk.since, after=walk.after, most=walk.count + 1
         )
-        page = found[: walk.count]
+        page = versions[: walk.count]
         query = understand(resource_type, (("_id", request.path_params["id"]),), circumstances(request), strict=False)
         issues += await warnings.of(serving, query, page)
         links = {"self": _link(request, here, given)}
-        if len(found) > walk.count:
+        if len(versions) > walk.count:
             state = asdict(replace(walk, after=page[-1].position[0]))
             sealed = serving.tokens.seal(state, clock.now(), LIFETIME, resource_type=here)
             links["next"] = _link(request, here, (*formats(given), (PAGE, sealed)))
         beside = [one for one in page if one.address.partition("/")[0] in REFERRED_TO]
         matches = [one for one in page if one not in beside]
-        total = len(matches) if token is None and len(found) <= walk.count else None
+        total = len(matches) if token is None and len(versions) <= walk.count else None
         body = searchset(base(request), links, matches, beside, issues, total=total)
         age = index_age(serving)
         return await fhir_answer(request, formats(given), body, headers={} if age is None else {"Age": str(age)})
@@ -82,21 +82,21 @@ def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaita
     return handle
 
 
-def _begun(request: Request, given: Parameters, issues: list[Issue]) -> _Walk:
+def _start_walk(request: Request, given: Parameters, issues: list[Issue]) -> _Walk:
     """Start a walk from the inputs; an unknown `_type` is left out and added to `issues`."""
     count, since = count_of(given), value_of(given, "_since")
     if count == 0:
         raise BadRequest("_count: expected 1 or more", expression="http._count")
     wanted = [one.strip() for name, value in given if name == "_type" for one in alternatives(value)]
     if any(one not in TYPES for one in wanted):
-        said = "a type that is not among those about a patient here: it finds nothing"
-        issues.append(Issue("warning", "not-supported", said, "parameter-ignored", expression="http._type"))
+        diagnostics = "a type that is not among those about a patient here: it finds nothing"
+        issues.append(Issue("warning", "not-supported", diagnostics, "parameter-ignored", expression="http._type"))
     types = tuple(one for one in TYPES if one in wanted or not wanted)
     return _Walk(types, interval(request, "_since", since)[0] if since else 0, count)
 
 
-async def _suppressed(request: Request, patient: str, walk: _Walk) -> list[Issue]:
-    found = await compartment(
+async def _suppression_issues(request: Request, patient: str, walk: _Walk) -> list[Issue]:
+    versions = await compartment(
         facade(request).engine,
         patient,
         types=walk.types,
@@ -105,8 +105,8 @@ async def _suppressed(request: Request, patient: str, walk: _Walk) -> list[Issue
         most=_MOST_SUPPRESSED,
         suppressed=True,
     )
-    said = "is not served: it does not pass the check that all resources go through"
-    return [Issue("warning", "suppressed", f"{one.address} {said}", "suppressed") for one in found]
+    reason = "is not served: it does not pass the check that all resources go through"
+    return [Issue("warning", "suppressed", f"{one.address} {reason}", "suppressed") for one in versions]
 
 
 def _link(request: Request, here: str, given: Parameters) -> str:

@@ -42,7 +42,7 @@ _CHARSETS: Final = {"UNICODE UTF-8": "utf-8", "8859/1": "iso-8859-1", "ASCII": "
 
 
 @dataclass(frozen=True, slots=True)
-class _To:
+class _Addressee:
     """Target of the preview: the receiver, the site settings that apply to it, and the destination if one is named."""
 
     receiver: Receiver
@@ -55,22 +55,22 @@ def hl7v2(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
 
     async def handle(request: Request) -> Response:
         given, serving = await inputs(request, row), facade(request)
-        as_er7, to = prefers(request, given, _TAKEN), _to(serving, given)
+        as_er7, addressee = prefers(request, given, _TAKEN), _read_addressee(serving, given)
         stored = await study_of(request)
         kept = await asyncio.to_thread(stored.kept)
-        if to.receiver.takes_pdf:
-            pdf = await Pdfs(serving.engine).with_data(kept.facts.pdf, to.receiver.pdf_max)
+        if addressee.receiver.takes_pdf:
+            pdf = await Pdfs(serving.engine).with_data(kept.facts.pdf, addressee.receiver.pdf_max)
             kept = replace(kept, facts=replace(kept.facts, pdf=pdf))
         asked = PreviewRequest(kept.study, kept.facts, stored.report_id)
-        made = await computed(preview, asked, to.site, to.receiver, clock.now())
-        becomes = delivery(asked, made, to.destination) if to.destination else None
-        media_type = f"{ER7}; charset={_CHARSETS[to.receiver.charset]}"
+        made = await computed(preview, asked, addressee.site, addressee.receiver, clock.now())
+        becomes = delivery(asked, made, addressee.destination) if addressee.destination else None
+        media_type = f"{ER7}; charset={_CHARSETS[addressee.receiver.charset]}"
         if as_er7:
             return answer(request, _bytes(made, becomes), media_type=media_type)
         rows = _messages(made, media_type)
-        if to.destination is not None and becomes is not None:
-            held = await held_back(serving.engine, to.destination.name, stored.study_id)
-            rows.append(_delivery(to.destination, becomes, held))
+        if addressee.destination is not None and becomes is not None:
+            held = await held_back(serving.engine, addressee.destination.name, stored.study_id)
+            rows.append(_delivery(addressee.destination, becomes, held))
         if made.issues:
             whose = f"ImagingStudy/{fhir_id(kept.study.study_id)}"
             rows.append({"name": "outcome", "resource": outcome(of_mapping(one, whose) for one in made.issues)})
@@ -80,7 +80,7 @@ def hl7v2(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
     return handle
 
 
-def _to(serving: Facade, given: Parameters) -> _To:
+def _read_addressee(serving: Facade, given: Parameters) -> _Addressee:
     """Read the receiver or destination from the parameters.
 
     Raises:
@@ -92,13 +92,13 @@ def _to(serving: Facade, given: Parameters) -> _To:
         problem = "receiver or destination is needed" if name is None else "receiver and destination: one of them"
         raise BadRequest(f"$hl7v2: {problem}", expression="http.receiver")
     if name is None:
-        return _To(profile(serving.site, receiver or ""), serving.site)
+        return _Addressee(profile(serving.site, receiver or ""), serving.site)
     known = {one.name: one for one in serving.destinations}
     if name not in known:
         raise NotSupported(
             f"no such destination; there are {', '.join(known) or 'none'}", expression="http.destination"
         )
-    return _To(known[name].receiver, known[name].site(serving.site), known[name])
+    return _Addressee(known[name].receiver, known[name].site(serving.site), known[name])
 
 
 def _bytes(made: Preview, becomes: PreviewDelivery | None) -> bytes:

@@ -111,16 +111,16 @@ async def entered(engine: Engine, key: str, request: str) -> AsyncIterator[KeyEn
     while (claimed := await requests.claim(key, request)) is None:
         await clock.sleep(POLL)
     if isinstance(claimed, Done):
-        yield _answered(claimed.answer)
+        yield _parse_answer(claimed.answer)
         return
     entry = KeyEntry(claimed, _sent(claimed.sent))
     try:
         yield entry
     finally:
-        await _let_go(entry)
+        await _settle(entry)
 
 
-async def _let_go(entry: KeyEntry) -> None:
+async def _settle(entry: KeyEntry) -> None:
     if entry.refused is not None:
         await entry.claim.done(_refused_json(entry.refused))
     elif entry.answered is not None:
@@ -131,18 +131,18 @@ async def _let_go(entry: KeyEntry) -> None:
         await entry.claim.release()
 
 
-def _answered(answer: str) -> Answered:
+def _parse_answer(answer: str) -> Answered:
     """Parse a stored answer; raise it if it was a refusal."""
-    said = json.loads(answer)
-    if "refused" in said:
-        refused = said["refused"]
+    stored = json.loads(answer)
+    if "refused" in stored:
+        refused = stored["refused"]
         raise _BY_CODE[refused.pop("code")](**refused)
-    return Answered(**said["answered"])
+    return Answered(**stored["answered"])
 
 
 def _refused_json(error: UpstreamError) -> str:
-    said = {name: getattr(error, name) for name in ("code", "operation", "status", "request_id", "detail")}
-    return json.dumps({"refused": said})
+    fields = {name: getattr(error, name) for name in ("code", "operation", "status", "request_id", "detail")}
+    return json.dumps({"refused": fields})
 
 
 def _sent_json(sent: SentRequest) -> str:
@@ -152,5 +152,5 @@ def _sent_json(sent: SentRequest) -> str:
 def _sent(text: str | None) -> SentRequest | None:
     if text is None:
         return None
-    said = json.loads(text)
-    return SentRequest(said["study_id"], frozenset(said["report_ids"]), said["is_sure"])
+    stored = json.loads(text)
+    return SentRequest(stored["study_id"], frozenset(stored["report_ids"]), stored["is_sure"])

@@ -42,11 +42,11 @@ async def inputs(request: Request, row: Operation) -> Parameters:
         if name not in known and name not in _ALWAYS:
             beside = " beside a page" if PAGE in names else ""
             raise NotSupported(f"${row.name}{beside} does not take this parameter", expression=_place(name))
-    for one in row.inputs if PAGE not in names else ():
-        if one.is_needed and one.name not in names:
-            raise BadRequest(f"${row.name}: {one.name} is needed", expression=_place(one.name))
-        if one.most == "1" and names.count(one.name) > 1:
-            raise BadRequest(f"${row.name}: {one.name} is given more than once", expression=_place(one.name))
+    for declared in row.inputs if PAGE not in names else ():
+        if declared.is_needed and declared.name not in names:
+            raise BadRequest(f"${row.name}: {declared.name} is needed", expression=_place(declared.name))
+        if declared.most == "1" and names.count(declared.name) > 1:
+            raise BadRequest(f"${row.name}: {declared.name} is given more than once", expression=_place(declared.name))
     return given
 
 
@@ -61,10 +61,10 @@ def prefers(request: Request, given: Parameters, media_types: Collection[str]) -
     Raises:
         NotAcceptable: the client accepts none of them, and no FHIR format.
     """
-    for one in accepted(request, given):
-        if one in media_types:
+    for media_type in accepted(request, given):
+        if media_type in media_types:
             return True
-        if one in _ANY_RESOURCE:
+        if media_type in _ANY_RESOURCE:
             return False
     raise NotAcceptable("no format that is offered here; /fhir/metadata names those of the operation")
 
@@ -96,10 +96,10 @@ def _posted(body: Any) -> Iterator[tuple[str, str]]:
 
 def _text(row: Mapping[str, Any]) -> str | None:
     """Return the value of a parameter as query-string text; None if it is no primitive, Coding or CodeableConcept."""
-    found = [(key, value) for key, value in row.items() if key not in {"name", "id"}]
-    if len(found) != 1:
+    values = [(key, value) for key, value in row.items() if key not in {"name", "id"}]
+    if len(values) != 1:
         return None
-    [(key, value)] = found
+    [(key, value)] = values
     if key == "valueCoding":
         return _token(value)
     if key == "valueCodeableConcept":

@@ -55,10 +55,10 @@ def operation(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]
         if not report_id.startswith("rep_"):
             raise ResourceNotFound("no DiagnosticReport can have this id: it is rep-<32 hex>")
         key = checked(request.headers.get(HEADER))
-        said = fingerprint(act.name, report_id, *request.headers.getlist("if-match"), body=body)
-        async with entered(facade(request).engine, key, said) as found:
-            is_repeat = isinstance(found, Answered)
-            answered = found if isinstance(found, Answered) else await _carry_out(request, found, act, report_id)
+        request_digest = fingerprint(act.name, report_id, *request.headers.getlist("if-match"), body=body)
+        async with entered(facade(request).engine, key, request_digest) as claimed:
+            is_repeat = isinstance(claimed, Answered)
+            answered = claimed if isinstance(claimed, Answered) else await _carry_out(request, claimed, act, report_id)
         headers = {"Idempotency-Replayed": "true"} if is_repeat else {}
         if answered.location:
             headers["Location"] = f"{base(request)}/{answered.location}"
@@ -142,8 +142,10 @@ async def _outcome(serving: Facade, sent: SentRequest, act: Act) -> Answered:
 
 
 def _incomplete(act: Act) -> dict[str, Any]:
-    said = f"{act.name} was carried out; AutoScribe does not show it yet. Repeat with the same {HEADER} to see it."
-    return outcome([Issue("information", "incomplete", said, "not-read-back")])
+    diagnostics = (
+        f"{act.name} was carried out; AutoScribe does not show it yet. Repeat with the same {HEADER} to see it."
+    )
+    return outcome([Issue("information", "incomplete", diagnostics, "not-read-back")])
 
 
 async def _body_without_input(request: Request) -> bytes:

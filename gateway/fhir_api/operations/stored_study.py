@@ -27,10 +27,10 @@ async def study_of(request: Request) -> StoredStudy:
     """
     resource_id = request.path_params["id"]
     await current(request, OF_REPORTS, resource_id)
-    found = await stored_study(facade(request).engine, upstream_id(resource_id) or "")
-    if found is None:
+    study = await stored_study(facade(request).engine, upstream_id(resource_id) or "")
+    if study is None:
         raise ResourceNotFound("the report is no longer stored")
-    return found
+    return study
 
 
 def profile(site: Site, name: str) -> Receiver:

@@ -44,7 +44,7 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
         receiver = profile(serving.site, value_of(given, "receiver") or _USUAL)
         stored = await study_of(request)
         document = await asyncio.to_thread(stored.document)
-        own = _own(document, stored.report_id)
+        own = _own_places(document, stored.report_id)
         async with serving.measuring:
             rows = await computed(_rows, stored, document, serving.site, receiver)
         rows = [one for one in rows if _is_of(one.pointer, own)]
@@ -52,15 +52,15 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
             cells = [trace_table.cells(one, one.pointer) for one in rows]
             table = trace_table.table(cells, pretty=value_of(given, "_pretty") == "true")
             return answer(request, table.encode(), media_type=TEXT_PLAIN)
-        said = [issue for place, issue in await warnings.of_study(serving, stored.study_id) if _is_of(place, own)]
-        parameters = [*map(_parameter, rows), *([{"name": "outcome", "resource": outcome(said)}] if said else [])]
+        issues = [issue for place, issue in await warnings.of_study(serving, stored.study_id) if _is_of(place, own)]
+        parameters = [*map(_parameter, rows), *([{"name": "outcome", "resource": outcome(issues)}] if issues else [])]
         body = json_bytes({"resourceType": "Parameters", "parameter": parameters})
         return await fhir_answer(request, formats(given), body)
 
     return handle
 
 
-def _own(document: Mapping[str, Any], report_id: str) -> set[str]:
+def _own_places(document: Mapping[str, Any], report_id: str) -> set[str]:
     """Return the places of the report and of its signer in the study document (`reports/0`, `users/1`).
 
     Raises:

@@ -28,5 +28,5 @@ def table(rows: Iterable[Sequence[str]], *, pretty: bool) -> str:
 
 def _block(row: Sequence[str]) -> str:
     pointer, kind, *others = row
-    said = [f"    {name}: {text}" for name, text in zip(HEAD[2:], others, strict=True) if text]
-    return "\n".join([f"{pointer}  [{kind}]", *said, ""])
+    lines = [f"    {name}: {text}" for name, text in zip(HEAD[2:], others, strict=True) if text]
+    return "\n".join([f"{pointer}  [{kind}]", *lines, ""])

@@ -62,25 +62,25 @@ def validate(row: Operation, resource_type: str) -> Callable[[Request], Awaitabl
     async def handle(request: Request) -> Response:
         given = parameters(request)
         negotiated(request, given)
-        asked = _asked(row, given, await json_body(request, MOST_BYTES))
+        asked = _read_inputs(row, given, await json_body(request, MOST_BYTES))
         resource_id, resource = request.path_params.get("id", ""), asked.resource
         if resource is None and not resource_id:
             raise BadRequest("there is no resource to look at, neither in the body nor at the address")
         _check(asked, resource_type)
         if resource is None:
             resource = (await current(request, resource_type, resource_id)).version.resource
-        issues = [*_of_mode(asked.mode), *_of_id(resource, resource_id)]
-        issues += await computed(_judged, resource, asked.profile)
+        issues = [*_mode_issues(asked.mode), *_id_issues(resource, resource_id)]
+        issues += await computed(_profile_issues, resource, asked.profile)
         if len(issues) > MOST_ISSUES:
             more = Issue("information", "informational", f"{len(issues) - MOST_ISSUES} more are not shown", "cut")
             issues = [*issues[:MOST_ISSUES], more]
-        said = issues or [Issue("information", "informational", "no faults were found", "no-faults")]
-        return await fhir_answer(request, formats(given), json_bytes(outcome(said)))
+        reported = issues or [Issue("information", "informational", "no faults were found", "no-faults")]
+        return await fhir_answer(request, formats(given), json_bytes(outcome(reported)))
 
     return handle
 
 
-def _asked(row: Operation, given: tuple[tuple[str, str], ...], body: Any) -> _Asked:
+def _read_inputs(row: Operation, given: tuple[tuple[str, str], ...], body: Any) -> _Asked:
     """Parse the resource and the inputs from the query string and the body.
 
     Raises:
@@ -91,11 +91,11 @@ def _asked(row: Operation, given: tuple[tuple[str, str], ...], body: Any) -> _As
     resource = body
     if isinstance(body, dict) and body.get("resourceType") == "Parameters":
         resource = None
-        for number, one in enumerate(_rows(body)):
-            if one["name"] == "resource":
-                resource = one.get("resource")
+        for number, parameter in enumerate(_rows(body)):
+            if parameter["name"] == "resource":
+                resource = parameter.get("resource")
             else:
-                texts[one["name"]] = _text(one, number)
+                texts[parameter["name"]] = _text(parameter, number)
     unknown = texts.keys() - {one.name for one in row.inputs if one.type != "Resource"}
     if unknown:
         raise NotSupported(f"${row.name} has a parameter that it does not take")
@@ -134,26 +134,26 @@ def _check(asked: _Asked, resource_type: str) -> None:
         raise BadRequest(f"expected a {resource_type}", expression="resourceType")
 
 
-def _of_mode(mode: str) -> Iterator[Issue]:
+def _mode_issues(mode: str) -> Iterator[Issue]:
     """Yield the issue that create, update and delete are not offered, valid or not."""
     if mode not in {"", "profile"}:
         yield Issue("error", "not-supported", f"{mode} is not offered: resources are made in AutoScribe", "no-writes")
 
 
-def _of_id(resource: Mapping[str, Any], resource_id: str) -> Iterator[Issue]:
+def _id_issues(resource: Mapping[str, Any], resource_id: str) -> Iterator[Issue]:
     if resource_id and resource.get("id", resource_id) != resource_id:
         kind = resource["resourceType"]
         yield Issue("error", "invalid", "not the id of the address", "other-id", expression=f"{kind}.id")
 
 
-def _judged(resource: Mapping[str, Any], profile: str) -> list[Issue]:
+def _profile_issues(resource: Mapping[str, Any], profile: str) -> list[Issue]:
     """Judge the resource as one that claims the profile; a missing id is no fault, since a server assigns it."""
     try:
-        found = judge(_claiming(resource, profile))
+        faults = judge(_claiming(resource, profile))
     except _OTHER_KIND:
         return [Issue("error", "structure", "a value is of another kind than its element", "fhir-kind")]
     kind = str(resource["resourceType"])
-    return [_issue(one, kind) for one in dict.fromkeys(found) if one != _NO_ID]
+    return [_issue(one, kind) for one in dict.fromkeys(faults) if one != _NO_ID]
 
 
 def _claiming(resource: Mapping[str, Any], profile: str) -> dict[str, Any]:

@@ -46,12 +46,12 @@ def readiness(health: Health, version: str) -> tuple[HTTPStatus, dict[str, Any]]
         "store": store,
         "index": {
             "complete": health.is_index_complete,
-            "percent": 100 if health.is_index_complete else _known(health.index_percent),
-            "age_seconds": _known(age),
+            "percent": 100 if health.is_index_complete else _or_unknown(health.index_percent),
+            "age_seconds": _or_unknown(age),
         },
-        "upstream": {"reachable": _known(health.is_upstream_reachable), "as_of": _known(asked)},
+        "upstream": {"reachable": _or_unknown(health.is_upstream_reachable), "as_of": _or_unknown(asked)},
     }
 
 
-def _known(value: object) -> object:
+def _or_unknown(value: object) -> object:
     return "unknown" if value is None else value

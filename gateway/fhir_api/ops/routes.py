@@ -49,8 +49,8 @@ async def _alive(_: Ops) -> Response:
 
 
 async def _ready(ops: Ops) -> Response:
-    status, said = readiness(ops.health(), ops.version)
-    return JSONResponse(said, status, headers=_FRESH)
+    status, body = readiness(ops.health(), ops.version)
+    return JSONResponse(body, status, headers=_FRESH)
 
 
 async def _metrics(ops: Ops) -> Response:

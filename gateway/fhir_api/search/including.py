@@ -24,26 +24,26 @@ async def included(
     engine: Engine, includes: Iterable[Include], matches: Sequence[Version]
 ) -> tuple[list[Version], list[Issue]]:
     """Return the included resources, and warnings about those that are left out."""
-    found: dict[str, Version] = {}
+    resources: dict[str, Version] = {}
     issues: list[Issue] = []
     start = reached = [one.address for one in matches]
     for include in sorted(dict.fromkeys(includes), key=lambda one: one.is_iterated):
         if include.is_iterated and reached is start:
-            reached = [*start, *found]
-        await _follow(engine, include, reached, found, issues)
+            reached = [*start, *resources]
+        await _follow(engine, include, reached, resources, issues)
     for address in start:
-        found.pop(address, None)
-    if len(found) > MOST:
-        said = f"only the first {MOST} resources are included: ask for smaller pages with _count"
-        issues.append(Issue("warning", "too-costly", said, "includes-cut"))
-    return list(found.values())[:MOST], issues
+        resources.pop(address, None)
+    if len(resources) > MOST:
+        diagnostics = f"only the first {MOST} resources are included: ask for smaller pages with _count"
+        issues.append(Issue("warning", "too-costly", diagnostics, "includes-cut"))
+    return list(resources.values())[:MOST], issues
 
 
 async def _follow(
-    engine: Engine, include: Include, start: Sequence[str], found: dict[str, Version], issues: list[Issue]
+    engine: Engine, include: Include, start: Sequence[str], resources: dict[str, Version], issues: list[Issue]
 ) -> None:
-    """Add the resources of one include to `found`, up to one more than the limit, so that a cut can be detected."""
-    room = MOST + 1 - len(found)
+    """Add the resources of one include to `resources`, up to one more than the limit, so that a cut can be detected."""
+    room = MOST + 1 - len(resources)
     if not start or room <= 0:
         return
     key = include.reference.key
@@ -52,9 +52,9 @@ async def _follow(
         addresses = list(current)
     else:
         every = await store.referenced(engine, key, start, _MOST_REFERENCES)
-        addresses = [one for one in every if _is_of(one, include.target) and one not in found][:room]
+        addresses = [one for one in every if _is_of(one, include.target) and one not in resources][:room]
         current = await store.current(engine, addresses)
-    found.update({address: one for address, one in current.items() if one is not None})
+    resources.update({address: one for address, one in current.items() if one is not None})
     issues += _missing(address for address in addresses if current.get(address) is None)
 
 
@@ -64,5 +64,5 @@ def _is_of(address: str, resource_type: str) -> bool:
 
 def _missing(addresses: Iterable[str]) -> list[Issue]:
     every = list(addresses)
-    said = "is not served: it is not stored, or does not pass the check that all resources go through"
-    return [Issue("warning", "suppressed", f"{one} {said}", "suppressed") for one in every[:_SHOWN]]
+    reason = "is not served: it is not stored, or does not pass the check that all resources go through"
+    return [Issue("warning", "suppressed", f"{one} {reason}", "suppressed") for one in every[:_SHOWN]]

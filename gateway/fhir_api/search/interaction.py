@@ -61,7 +61,7 @@ def search(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
         is_posted = request.method == "POST"
         if is_posted:
             given = (*given, *await form_parameters(request))
-        asked = _asked(request, resource_type, given, is_posted=is_posted)
+        asked = _read_request(request, resource_type, given, is_posted=is_posted)
         formats = (*asked.query.used, *given)  # a page keeps the format of its search, unless the request names another
         negotiated(request, formats)
         body = await _answer(request, asked)
@@ -72,7 +72,7 @@ def search(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
     return handle
 
 
-def _asked(request: Request, resource_type: str, given: Parameters, *, is_posted: bool) -> _Asked:
+def _read_request(request: Request, resource_type: str, given: Parameters, *, is_posted: bool) -> _Asked:
     token = value_of(given, PAGE)
     if token is None:
         query = understand(resource_type, given, circumstances(request), strict=is_strict(request))
@@ -100,28 +100,28 @@ def _resized(used: Parameters, count: str | None) -> Parameters:
 async def _answer(request: Request, asked: _Asked) -> bytes:
     serving, query, is_first = facade(request), asked.query, asked.place == BEGINNING
     looked = await look_up(request, query) if is_first else Looked()
-    found = Page(()) if query.is_count else await page(serving.engine, query, asked.place)
-    total = await _total(serving, query, found) if is_first else asked.total
-    if looked.failures and not found.versions and not total:
+    results = Page(()) if query.is_count else await page(serving.engine, query, asked.place)
+    total = await _total(serving, query, results) if is_first else asked.total
+    if looked.failures and not results.versions and not total:
         raise looked.failures[0]  # an empty result would be wrong: AutoScribe may know of a match
-    beside, issues = await included(serving.engine, query.includes, found.versions)
-    said = [*query.ignored, *query.warnings, *looked.issues, *issues]
-    said += await warnings.of(serving, query, found.versions)
+    beside, include_issues = await included(serving.engine, query.includes, results.versions)
+    issues = [*query.ignored, *query.warnings, *looked.issues, *include_issues]
+    issues += await warnings.of(serving, query, results.versions)
     if query.explain:
-        said += [*query.remarks, *looked.remarks, *await warnings.of_mappings(serving, found.versions)]
-        said += [] if found.versions or is_first else [_EMPTIED]
-        said.append(warnings.explanation(serving, query, asked.place, looked.asked))
-    links = _links(request, asked, found, total)
-    matches = _shaped(query, found.versions)
-    return searchset(base(request), links, matches, _shaped(query, beside), said, total=total)
+        issues += [*query.remarks, *looked.remarks, *await warnings.of_mappings(serving, results.versions)]
+        issues += [] if results.versions or is_first else [_EMPTIED]
+        issues.append(warnings.explanation(serving, query, asked.place, looked.asked))
+    links = _links(request, asked, results, total)
+    matches = _shaped(query, results.versions)
+    return searchset(base(request), links, matches, _shaped(query, beside), issues, total=total)
 
 
-async def _total(serving: Facade, query: Query, found: Page) -> int | None:
+async def _total(serving: Facade, query: Query, results: Page) -> int | None:
     """Return the number of matches if it is asked for, or cheap to count; else None."""
     if query.total == "none" and not query.is_count:
         return None
-    if not query.is_count and found.next is None:
-        return len(found.versions)
+    if not query.is_count and results.next is None:
+        return len(results.versions)
     most = _ALL if query.total or query.is_count else _USUALLY_COUNTED
     try:
         total = await store.count(serving.engine, query.search(0), most + 1)
@@ -139,21 +139,21 @@ def _shaped(query: Query, versions: Sequence[Version]) -> Sequence[Version]:
     return [replace(one, body=json_bytes(shaped(one.resource, query.shape))) for one in versions]
 
 
-def _links(request: Request, asked: _Asked, found: Page, total: int | None) -> dict[str, str]:
+def _links(request: Request, asked: _Asked, results: Page, total: int | None) -> dict[str, str]:
     """Build the links to the pages; after a POST they show no parameter values."""
     here = f"{base(request)}/{asked.query.resource_type}"
     shown = f"{here}?{'&'.join([f'{name}={quote_plus(value, safe=_SAFE)}' for name, value in asked.query.used])}"
 
-    def at(place: PagePosition) -> str:
+    def link_to(place: PagePosition) -> str:
         state = {"q": asked.query.used, "p": place.as_json(), "t": total, "s": asked.is_shown}
         tokens = facade(request).tokens
         return f"{here}?{PAGE}={tokens.seal(state, clock.now(), LIFETIME, resource_type=asked.query.resource_type)}"
 
     is_plain = asked.is_shown and asked.place == BEGINNING
-    links = {"self": shown if is_plain else at(asked.place)}
-    if found.last is not None:
-        links["first"] = shown if asked.is_shown else at(BEGINNING)
-    for relation, place in (("previous", found.previous), ("next", found.next), ("last", found.last)):
+    links = {"self": shown if is_plain else link_to(asked.place)}
+    if results.last is not None:
+        links["first"] = shown if asked.is_shown else link_to(BEGINNING)
+    for relation, place in (("previous", results.previous), ("next", results.next), ("last", results.last)):
         if place is not None:
-            links[relation] = at(place)
+            links[relation] = link_to(place)
     return links

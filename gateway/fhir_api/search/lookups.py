@@ -53,12 +53,12 @@ class Looked:
     @property
     def issues(self) -> list[Issue]:
         """Warnings about the failures: the answer may be incomplete."""
-        found = []
+        warnings = []
         for error in self.failures:
             _, issue = of_error(error)
-            said = f"AutoScribe could not be asked, this is what was known before: {issue.diagnostics}"
-            found.append(Issue("warning", "incomplete", said, issue.detail, issue.text))
-        return found
+            diagnostics = f"AutoScribe could not be asked, this is what was known before: {issue.diagnostics}"
+            warnings.append(Issue("warning", "incomplete", diagnostics, issue.detail, issue.text))
+        return warnings
 
     @property
     def remarks(self) -> list[Issue]:
@@ -79,12 +79,12 @@ async def look_up(request: Request, query: Query) -> Looked:
         return Looked(is_too_old=wants_newer(request, micros(finished.started) if finished else None))
     unknown: list[Name] = []
     stale: set[str] = set()
-    for one in names:
-        value = uid_key(one.value) if one.by == "uid" else one.value
-        rows = await serving.engine.fetch(_KNOWN[one.by], value=value)
+    for name in names:
+        value = uid_key(name.value) if name.by == "uid" else name.value
+        rows = await serving.engine.fetch(_KNOWN[name.by], value=value)
         stale.update(str(study_id) for study_id, fetched in rows if wants_newer(request, int(fetched)))
         if not rows:
-            unknown.append(one)
+            unknown.append(name)
     if len(unknown) + len(stale) > MOST:
         raise SearchTooCostly(f"more than {MOST} studies or reports to ask AutoScribe for in one search")
     asked: list[Awaitable[Any]] = [_unknown(serving, one) for one in unknown]

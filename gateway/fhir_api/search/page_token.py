@@ -34,10 +34,10 @@ class Tokens:
 
     def seal(self, state: Any, now: datetime, lifetime: timedelta, *, resource_type: str = "", scope: str = "") -> str:
         """Seal a JSON value into a token, valid for `lifetime` from `now`; equal states give different tokens."""
-        said = json.dumps([(now + lifetime).timestamp(), state], separators=(",", ":"))
+        plaintext = json.dumps([(now + lifetime).timestamp(), state], separators=(",", ":"))
         nonce = secrets.token_bytes(_NONCE_LENGTH)
-        sealed = self._cipher.encrypt(nonce, zlib.compress(said.encode()), _bound_to(resource_type, scope))
-        return _written(nonce + sealed)
+        sealed = self._cipher.encrypt(nonce, zlib.compress(plaintext.encode()), _bound_to(resource_type, scope))
+        return _token_text(nonce + sealed)
 
     def open(self, token: str, now: datetime, *, resource_type: str = "", scope: str = "") -> Any:
         """Return the state in a token.
@@ -48,10 +48,12 @@ class Tokens:
         """
         sealed = _bytes(token)
         try:
-            said = self._cipher.decrypt(sealed[:_NONCE_LENGTH], sealed[_NONCE_LENGTH:], _bound_to(resource_type, scope))
+            plaintext = self._cipher.decrypt(
+                sealed[:_NONCE_LENGTH], sealed[_NONCE_LENGTH:], _bound_to(resource_type, scope)
+            )
         except InvalidTag:
             raise BadRequest(_FOREIGN) from None
-        expires, state = json.loads(zlib.decompress(said))
+        expires, state = json.loads(zlib.decompress(plaintext))
         if now.timestamp() >= expires:
             raise PageExpired("the page token is older than a page is kept for")
         return state
@@ -61,7 +63,7 @@ def _bound_to(resource_type: str, scope: str) -> bytes:
     return json.dumps([resource_type, scope]).encode()
 
 
-def _written(sealed: bytes) -> str:
+def _token_text(sealed: bytes) -> str:
     return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
 
@@ -71,6 +73,6 @@ def _bytes(token: str) -> bytes:
         sealed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except ValueError:
         raise BadRequest(_FOREIGN) from None
-    if _written(sealed) != token or len(sealed) <= _NONCE_LENGTH:
+    if _token_text(sealed) != token or len(sealed) <= _NONCE_LENGTH:
         raise BadRequest(_FOREIGN)
     return sealed

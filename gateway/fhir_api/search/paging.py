@@ -63,7 +63,7 @@ async def page(engine: Engine, query: Query, place: PagePosition) -> Page:
     Raises:
         StoreTooSlow: the database took too long.
     """
-    each, began = await _found(engine, query, place)
+    each, began = await _fetch(engine, query, place)
     is_more = len(each) > query.count
     each = each[-query.count :] if place.is_back else each[: query.count]
     if place == BEGINNING and not is_more:
@@ -77,8 +77,8 @@ async def page(engine: Engine, query: Query, place: PagePosition) -> Page:
     has_previous, has_next = (is_more, is_further) if place.is_back else (is_further, is_more)
     return Page(
         [version for _, version in each],
-        previous=replace(_at(start, *each[0]), is_back=True) if has_previous else None,
-        next=_at(start, *each[-1]) if has_next else None,
+        previous=replace(_position_of(start, *each[0]), is_back=True) if has_previous else None,
+        next=_position_of(start, *each[-1]) if has_next else None,
         last=end,
     )
 
@@ -93,23 +93,23 @@ def search_at(query: Query, place: PagePosition) -> Search:
     return search
 
 
-def _at(start: PagePosition, part: Part, version: Version) -> PagePosition:
+def _position_of(start: PagePosition, part: Part, version: Version) -> PagePosition:
     """Return the position of a version, in a walk that starts at `start`."""
     return replace(start, part=start.part if part == "whole" else part, after=version.position)
 
 
-async def _found(engine: Engine, query: Query, place: PagePosition) -> tuple[list[tuple[Part, Version]], int]:
+async def _fetch(engine: Engine, query: Query, place: PagePosition) -> tuple[list[tuple[Part, Version]], int]:
     """Fetch one match more than a page holds, forward or back from a position; also return when the walk began."""
     if place.part == "whole":
-        found = await store.page(engine, search_at(query, place))
-        return [("whole", one) for one in found.versions], found.last
+        fetched = await store.page(engine, search_at(query, place))
+        return [("whole", one) for one in fetched.versions], fetched.last
     order: tuple[Part, Part] = ("since", "begun") if place.is_back else ("begun", "since")
     each: list[tuple[Part, Version]] = []
     for part in order[order.index(place.part) :]:
         here = place if part == place.part else replace(place, part=part, after=())
         most = query.count + 1 - len(each)
         if most > 0:
-            found = await store.page(engine, replace(search_at(query, here), most=most))
-            more: list[tuple[Part, Version]] = [(part, one) for one in found.versions]
+            fetched = await store.page(engine, replace(search_at(query, here), most=most))
+            more: list[tuple[Part, Version]] = [(part, one) for one in fetched.versions]
             each = more + each if place.is_back else each + more
     return each, place.began

@@ -71,8 +71,8 @@ def check(name: str, value: str) -> None:
     if colon and name not in RESULT_PARAMETERS:
         raise NotSupported(f"{plain}: this modifier is not offered", expression=f"http.{plain}")
     if value not in VALUES.get(name, {value}):
-        said = ", ".join(sorted(VALUES[name]))
-        raise BadRequest(f"{name}: not a value it can have here: {said}", expression=f"http.{name}")
+        allowed = ", ".join(sorted(VALUES[name]))
+        raise BadRequest(f"{name}: not a value it can have here: {allowed}", expression=f"http.{name}")
 
 
 def count_of(given: Parameters) -> int:
@@ -95,18 +95,18 @@ def sorts(resource_type: str, given: Parameters) -> tuple[dict[str, Sort], list[
     Raises:
         BadRequest: more than `MOST_SORTS` keys.
     """
-    found: dict[str, Sort] = {}
+    keys: dict[str, Sort] = {}
     unknown: list[str] = []
-    for one in (part for name, value in given if name == "_sort" for part in alternatives(value)):
-        key = sort_key(resource_type, one.removeprefix("-"))
+    for term in (part for name, value in given if name == "_sort" for part in alternatives(value)):
+        key = sort_key(resource_type, term.removeprefix("-"))
         if key is None:
-            unknown.append(one.removeprefix("-"))
+            unknown.append(term.removeprefix("-"))
             continue
         by = "address" if key.kind == "id" else key.kind
-        found[one] = Sort(by, key.key or 0, one.startswith("-"))
-    if len(found) > MOST_SORTS:
+        keys[term] = Sort(by, key.key or 0, term.startswith("-"))
+    if len(keys) > MOST_SORTS:
         raise BadRequest(f"_sort: more than {MOST_SORTS} keys", expression="http._sort")
-    return found, unknown
+    return keys, unknown
 
 
 def include(resource_type: str, name: str, value: str) -> Include | None:

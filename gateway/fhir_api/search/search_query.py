@@ -145,17 +145,17 @@ def insist(query: Query) -> None:
 
 
 def _criterion(query: Query, name: str, value: str, where: Circumstances) -> None:
-    found = asked(query.resource_type, name, value, where)
-    if found is None:
+    parsed = asked(query.resource_type, name, value, where)
+    if parsed is None:
         ignore(query, name, "this parameter is not known here and is not used")
         return
-    if found.narrows:
-        query.narrowing += range(len(query.clauses), len(query.clauses) + len(found.clauses))
-    query.clauses += found.clauses
+    if parsed.narrows:
+        query.narrowing += range(len(query.clauses), len(query.clauses) + len(parsed.clauses))
+    query.clauses += parsed.clauses
     query.used.append((name, value))
-    if found.has_unknown_code:
-        said = "a code that this element cannot have: it finds nothing"
-        query.warnings.append(Issue("warning", "code-invalid", said, "unknown-code", expression=f"http.{name}"))
+    if parsed.has_unknown_code:
+        diagnostics = "a code that this element cannot have: it finds nothing"
+        query.warnings.append(Issue("warning", "code-invalid", diagnostics, "unknown-code", expression=f"http.{name}"))
 
 
 def _shape(query: Query, name: str, value: str) -> None:
@@ -164,25 +164,25 @@ def _shape(query: Query, name: str, value: str) -> None:
     if name == "_sort":
         return
     if name.startswith(("_include", "_revinclude")):
-        found = include(query.resource_type, name, value)
-        if found is None:
+        inclusion = include(query.resource_type, name, value)
+        if inclusion is None:
             ignore(query, name, "this is not offered and is not used; /fhir/metadata lists what is")
             return
-        query.includes.append(found)
+        query.includes.append(inclusion)
     query.used.append((name, value))
 
 
 def _size(query: Query, given: Parameters) -> None:
     query.count = count_of(given)
     if query.count == MOST and int(value_of(given, "_count") or 0) > MOST:
-        said = f"there are no more than {MOST} to a page"
-        query.remarks.append(Issue("information", "informational", said, "count-cut", expression="http._count"))
+        diagnostics = f"there are no more than {MOST} to a page"
+        query.remarks.append(Issue("information", "informational", diagnostics, "count-cut", expression="http._count"))
 
 
 def _sort_keys(query: Query, given: Parameters) -> tuple[Sort, ...]:
-    found, unknown = sorts(query.resource_type, given)
-    if found:
-        query.used.append(("_sort", ",".join(found)))
+    keys, unknown = sorts(query.resource_type, given)
+    if keys:
+        query.used.append(("_sort", ",".join(keys)))
     if unknown:
         ignore(query, "_sort", "this type is not sorted by one of the keys; /fhir/metadata names its parameters")
-    return tuple(found.values())
+    return tuple(keys.values())

@@ -30,58 +30,60 @@ _MOST_SUPPRESSED: Final = 5
 _PATIENT: Final = "Patient/"
 
 
-async def of(serving: Facade, query: Query, found: Sequence[Version]) -> list[Issue]:
+async def of(serving: Facade, query: Query, matches: Sequence[Version]) -> list[Issue]:
     """Collect the warnings: index state, suppressed matches, patients with identity conflicts, disputed studies."""
-    issues, remarks = incompleteness(serving), _remarks(found)
+    issues, remarks = incompleteness(serving), _remarks(matches)
     if remarks & SUPPRESSED:
         for address in await store.suppressed(serving.engine, query.search(0), _MOST_SUPPRESSED):
-            said = f"{address} is not served: it does not pass the check that all resources go through"
-            issues.append(Issue("warning", "suppressed", said, "suppressed"))
-    patients = {*query.patients, *_patients(found)} if remarks & CONFLICTS else set()
+            diagnostics = f"{address} is not served: it does not pass the check that all resources go through"
+            issues.append(Issue("warning", "suppressed", diagnostics, "suppressed"))
+    patients = {*query.patients, *_patients(matches)} if remarks & CONFLICTS else set()
     for search in _patient_searches(query):
         led_to = (await store.page(serving.engine, search)).versions
         patients |= {*_patients(led_to)} if _remarks(led_to) & CONFLICTS else set()
     if patients:
         for patient_id, number in (await store.conflicts(serving.engine, sorted(patients))).items():
-            said = f"{_PATIENT}{patient_id}: {number} studies with this identifier speak of somebody else: held apart"
-            issues.append(Issue("warning", "conflict", said, "identity-conflict"))
-    if studies := _remarked(found):
+            diagnostics = (
+                f"{_PATIENT}{patient_id}: {number} studies with this identifier speak of somebody else: held apart"
+            )
+            issues.append(Issue("warning", "conflict", diagnostics, "identity-conflict"))
+    if studies := _remarked_studies(matches):
         for study_id, place, action in await store.disputed(serving.engine, studies, _MOST_ISSUES):
-            said = f"{_named(study_id)} {place}: {action}"
-            issues.append(Issue("warning", "conflict", said, "identity-conflict"))
+            diagnostics = f"{_study_address(study_id)} {place}: {action}"
+            issues.append(Issue("warning", "conflict", diagnostics, "identity-conflict"))
     return issues
 
 
-async def of_mappings(serving: Facade, found: Sequence[Version]) -> list[Issue]:
+async def of_mappings(serving: Facade, matches: Sequence[Version]) -> list[Issue]:
     """Collect the mapping issues of the studies found, up to a limit (D4)."""
-    studies = _remarked(found)
+    studies = _remarked_studies(matches)
     rows = await store.issues(serving.engine, studies, _MOST_ISSUES) if studies else []
-    return [of_mapping(one, _named(study_id)) for study_id, one in rows]
+    return [of_mapping(one, _study_address(study_id)) for study_id, one in rows]
 
 
 async def of_study(serving: Facade, study_id: str) -> list[tuple[str, Issue]]:
     """Collect the mapping issues of a study, each with its JSON pointer."""
     rows = await store.issues(serving.engine, [study_id], _MOST_OF_STUDY)
-    return [(one.pointer, of_mapping(one, _named(study_id))) for _, one in rows]
+    return [(one.pointer, of_mapping(one, _study_address(study_id))) for _, one in rows]
 
 
-def _remarked(found: Sequence[Version]) -> list[str]:
+def _remarked_studies(matches: Sequence[Version]) -> list[str]:
     """List the ids of studies found that have mapping warnings or errors."""
-    return sorted({one.owner for one in found if one.owner and one.remarks & WARNINGS})
+    return sorted({one.owner for one in matches if one.owner and one.remarks & WARNINGS})
 
 
-def _named(study_id: str) -> str:
+def _study_address(study_id: str) -> str:
     return f"ImagingStudy/{fhir_id(study_id)}"
 
 
-def _remarks(found: Sequence[Version]) -> int:
+def _remarks(matches: Sequence[Version]) -> int:
     """Return the kinds of remarks on the matches; any kind is possible if nothing was found."""
-    return reduce(or_, [one.remarks for one in found]) if found else ANY_REMARK
+    return reduce(or_, [one.remarks for one in matches]) if matches else ANY_REMARK
 
 
-def _patients(found: Sequence[Version]) -> Iterator[str]:
+def _patients(matches: Sequence[Version]) -> Iterator[str]:
     """Return the ids of Patients among the matches."""
-    return (one.address.removeprefix(_PATIENT) for one in found if one.address.startswith(_PATIENT))
+    return (one.address.removeprefix(_PATIENT) for one in matches if one.address.startswith(_PATIENT))
 
 
 def _patient_searches(query: Query) -> Iterator[Search]:
@@ -99,11 +101,11 @@ def explanation(serving: Facade, query: Query, place: PagePosition, asked: int) 
     used = ", ".join(dict.fromkeys(name for name, _ in query.used)) or "none"
     kind = type(search.clauses[search.start][0]).__name__
     seconds = index_age(serving)
-    said = (
+    diagnostics = (
         f"parameters used: {used}; AutoScribe was asked for {asked} of the studies and reports that are named; found"
         f" in the index, starting from a clause of kind {kind},"
         f" {'read at once' if search_sql.is_bounded(search) else 'read apart, for it may take a while'};"
         f" index age: {'unknown' if seconds is None else f'{seconds} s'}; {serving.engine.dialect}:"
         f" {search_sql.for_dialect(search_sql.page(search).text, serving.engine.dialect)}"
     )
-    return Issue("information", "informational", said, "explanation")
+    return Issue("information", "informational", diagnostics, "explanation")

@@ -8,7 +8,7 @@ from fakes.outcomes import issue, refusal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.fhir_api.operations.validation import MOST_ISSUES, _judged
+from gateway.fhir_api.operations.validation import MOST_ISSUES, _profile_issues
 from gateway.fhir_api.served import BY_TYPE, RESOURCES
 
 FHIR = {"Content-Type": "application/fhir+json"}
@@ -224,7 +224,7 @@ JSON = st.recursive(
     st.sampled_from(["", NOTE]),
 )
 def test_whatever_comes_is_judged(kind, elements, profile):
-    for one in _judged({"resourceType": kind, **elements}, profile):
+    for one in _profile_issues({"resourceType": kind, **elements}, profile):
         assert one.expression.startswith(kind) or one.detail == "fhir-kind"
 
 
@@ -232,5 +232,5 @@ def test_a_resource_that_is_nested_without_end_is_judged():
     nested = {"url": "x"}
     for _ in range(5_000):
         nested = {"url": "x", "extension": [nested]}
-    [found] = _judged({**ORGANIZATION, "extension": [nested]}, "")
+    [found] = _profile_issues({**ORGANIZATION, "extension": [nested]}, "")
     assert (found.code, found.detail) == ("structure", "fhir-kind")
