@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.store.database.statements import Statement, Steps, ask, ask_each
 from gateway.store.feed.in_force import LATEST
 from gateway.store.feed.moves import KEEP_FORMER
 from gateway.store.studies import versions
 from gateway.store.studies.known_study import ACCESSION, CLAIMS, TOLD, KnownStudy
-from gateway.store.studies.study_write import StudyWrite
 from gateway.store.studies.versions import RenderedVersion, WrittenVersion
+
+if TYPE_CHECKING:
+    from gateway.store.studies.study_write import StudyWrite  # it imports the validator, which is slow to load
 
 USERS: Final = Statement("SELECT user_id, body FROM person WHERE user_id IN listed(:user_ids)")
 TOUCH: Final = Statement("UPDATE study SET fetched = :fetched WHERE study_id = :study_id AND fetched < :fetched")

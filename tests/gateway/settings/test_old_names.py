@@ -76,7 +76,7 @@ def test_an_old_name_in_the_environment_sets_what_the_new_one_does_and_outranks_
 
 def test_check_config_notes_each_old_name_with_the_new_one(file):
     assert f"{file}: feed.hold: now called feed.lease. The next release refuses the old name." in list(
-        config.doubts(load(file))
+        config.warnings(load(file))
     )
 
 
