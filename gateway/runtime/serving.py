@@ -16,29 +16,53 @@ from typing import Any, Final
 
 import uvicorn
 
+from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, GatewayError
 from gateway.runtime.log import UVICORN
 
 GRACE: Final = 1
+_CLEANING: Final = 5.0  # seconds for cancelled requests to end
 _NOT_STARTED: Final = ("server", "start", "the application did not start", "See the lines before this one.")
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-class _Starting:
-    """ASGI layer that keeps the error that stopped the application from starting, which uvicorn does not report."""
+class _Served:
+    """ASGI layer that keeps the error that stopped the application from starting, which uvicorn does not report.
+
+    At the end it waits for the requests that uvicorn cancelled: they may still have to write to the store.
+    """
 
     def __init__(self, app: Any) -> None:
         self._app = app
+        self._under_way = 0
         self.error: GatewayError | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass everything on."""
+        """Pass everything on, but the end of the application only when no request is under way."""
+        if scope["type"] != "lifespan":
+            self._under_way += 1
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._under_way -= 1
+            return
+
+        async def received() -> Any:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await self._all_ended()
+            return message
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, received, send)
         except GatewayError as error:
-            if scope["type"] == "lifespan":
-                self.error = error
+            self.error = error
             raise
+
+    async def _all_ended(self) -> None:
+        until = clock.monotonic() + _CLEANING
+        while self._under_way and clock.monotonic() < until:
+            await clock.sleep(0.01)
 
 
 class _Server(uvicorn.Server):
@@ -82,14 +106,14 @@ async def running(app: Any, listener: socket.socket) -> AsyncIterator[asyncio.Fu
         ConfigError: the application did not start.
         GatewayError: the application's own error at its start.
     """
-    starting = _Starting(app)
-    config = uvicorn.Config(starting, server_header=False, timeout_graceful_shutdown=GRACE, **UVICORN)
+    served = _Served(app)
+    config = uvicorn.Config(served, server_header=False, timeout_graceful_shutdown=GRACE, **UVICORN)
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started:
             if task.done():
-                await _why(task, starting)
+                await _why(task, served)
             await asyncio.sleep(0.005)
         yield task
     finally:
@@ -143,12 +167,12 @@ async def until(stop: asyncio.Event, server: asyncio.Future[None]) -> None:
         waiting.cancel()
 
 
-async def _why(task: asyncio.Task[None], starting: _Starting) -> None:
+async def _why(task: asyncio.Task[None], served: _Served) -> None:
     """Raise the error that stopped the application from starting."""
     try:
         await task
     except ConfigError:
-        raise starting.error or ConfigError(*_NOT_STARTED) from None
+        raise served.error or ConfigError(*_NOT_STARTED) from None
 
 
 @asynccontextmanager

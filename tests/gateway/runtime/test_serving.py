@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 from contextlib import asynccontextmanager
 from urllib.request import urlopen
 
@@ -105,3 +106,31 @@ async def test_what_stopped_an_application_apart_from_starting_is_said() -> None
     with listening_socket("127.0.0.1", 0) as listener, pytest.raises(StoreUnavailable, match="locked"):
         async with running_apart(Starlette(lifespan=broken), listener):
             raise AssertionError("it must not come here")
+
+
+@pytest.mark.parametrize("serving", [running, running_apart])
+async def test_a_request_that_is_cancelled_at_the_end_can_still_write(serving) -> None:
+    happened, begun = [], threading.Event()
+
+    @asynccontextmanager
+    async def lifespan(_):
+        yield
+        happened.append("closed")
+
+    async def slow(_) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.2)
+            happened.append("written")
+
+    app = Starlette(routes=[Route("/", slow)], lifespan=lifespan)
+    with listening_socket("127.0.0.1", 0) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        async with httpx.AsyncClient() as client:
+            async with serving(app, listener):
+                asking = asyncio.create_task(client.get(url))
+                await asyncio.to_thread(begun.wait, 30)
+            await asyncio.gather(asking, return_exceptions=True)
+    assert happened == ["written", "closed"]

@@ -6,7 +6,7 @@ from fakes import documents
 from fakes.documents import OTHER_REPORT_ID, REPORT_ID, STUDY_ID, STUDY_UID, USER_ID
 from fakes.scripted_server import Reply, ScriptedServer
 
-from gateway.runtime import errors
+from gateway.runtime import errors, request_errors
 from gateway.settings import Pdf, Upstream
 from gateway.upstream.client import UpstreamClient
 
@@ -90,7 +90,7 @@ async def test_success_false_is_no_success(server, connected):
 async def test_an_id_that_cannot_be_one_is_refused_before_anything_is_sent(identifier, server, connected):
     async with connected(server.url) as client:
         for call in (client.study, client.study_by_uid, client.user, client.report_text, client.open_addendum):
-            with pytest.raises(errors.BadRequest):
+            with pytest.raises(request_errors.BadRequest):
                 await call(identifier)
     assert server.requests == []
 
@@ -99,7 +99,7 @@ async def test_an_id_that_cannot_be_one_is_refused_before_anything_is_sent(ident
 async def test_exactly_one_selector_is_sent(selector, server, connected):
     async with connected(server.url) as client:
         for call in (client.reports, client.report_texts, client.report_pdfs):
-            with pytest.raises(errors.BadRequest):
+            with pytest.raises(request_errors.BadRequest):
                 await call(**selector)
     assert server.requests == []
 
