@@ -1,4 +1,4 @@
-"""Part of `check-config`: check destination names in the database, and show what store/feed/leaving.py counts as open.
+"""Part of `check-config`: check destination names against the database; show open messages of removed destinations.
 
 Carries out no clause of a standard; decision D31. Without a database file nothing is checked. A check changes
 neither the schema nor a name.

@@ -1,4 +1,4 @@
-"""Type of a search parameter: a row of the table used by search, indexing, CapabilityStatement and documents.
+"""Class of a search parameter: one row of the table used by search, indexing, CapabilityStatement and documents.
 
 https://hl7.org/fhir/R4/searchparameter.html, https://hl7.org/fhir/R4/search.html#modifiers, decision D30.
 Proved by tests/gateway/index/test_parameters.py and tests/gateway/index/test_extract.py.

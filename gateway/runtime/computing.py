@@ -1,4 +1,4 @@
-"""Run pure computations outside the event loop: in worker processes while `workers` is open, else in threads.
+"""Run pure functions in spawned worker processes inside a `workers` block, and in threads outside of the block.
 
 https://docs.python.org/3/library/concurrent.futures.html#processpoolexecutor; decision D46. A thread that computes
 holds the interpreter's lock and delays the loops of its process. Functions, arguments and results travel as plain data.

@@ -1,4 +1,4 @@
-"""Open TCP connection from a sender, with operations for the test receiver to misbehave: reset, half-close, silence.
+"""An open TCP connection from a sender, on which the test receiver can misbehave: reset, half-close, stay silent.
 
 RFC 9293 (TCP): reset (§3.5.2), half-close (§3.6), a window that stays shut (§3.8.6). With TLS, the operations apply to
 the TCP connection below it.

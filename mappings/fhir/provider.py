@@ -1,4 +1,4 @@
-"""Map the referring physician of a study to FHIR, with identifiers from the site's provider directory.
+"""Map a study's referring physician to a FHIR reference, never a Practitioner, with ids from the site's directory.
 
 https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.requester, https://hl7.org/fhir/R4/datatypes.html#Identifier.
 """

@@ -1,4 +1,4 @@
-"""Procedure dictionary: find the code of a procedure's text in the site's file or the built-in list.
+"""Read the procedure dictionary (codes by text) from the site's CSV file and built-in list, with modality fallbacks.
 
 HL7 v2.5.1 §4.5.3.4 (OBR-4), https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.code,
 decision D23. A text gets a code only by exact match (`mappings.profile.spelling.exact`).

@@ -1,4 +1,4 @@
-"""Clean a report's text to search for headings, at unchanged length: blank out tags, join spaced letters.
+"""Prepare a report's text for the search for headings: blank out HTML tags, read spaced letters as words, keep offsets.
 
 Carries out no clause of a standard: markup in a plain text is a custom of the systems.
 

@@ -1,4 +1,4 @@
-"""Detect outbox rows whose message may have been sent before a database restore, with no journal to tell. Pure.
+"""Detect outbox rows whose message may have been sent before a database restore, if no journal says so. Pure.
 
 Carries out no clause of a standard; decision D38.
 """

@@ -1,4 +1,4 @@
-"""`feed dead-letters`: list the messages given up for good, each with reason and rule, without patient data.
+"""`feed dead-letters`: list messages given up for good, with the reason and the broken rule of the receiver's profile.
 
 Carries out no clause of a standard; decisions D9, D32, D34.
 Proved by tests/gateway/cli/test_feed.py.

@@ -1,4 +1,4 @@
-"""Look up R4's elements of the served FHIR types: order, type, and if an element belongs to the summary.
+"""Look up the order, type and summary flag of an R4 element in the library fhir.resources, for whatever type.
 
 From the structure definitions of R4, https://hl7.org/fhir/R4/profiles-resources.html and
 https://hl7.org/fhir/R4/profiles-types.html, as the library `fhir.resources` holds them.

@@ -1,4 +1,4 @@
-"""Query one page of search matches, and the positions of the pages around it; changes of the index lose no match.
+"""Query one page of search matches, and the positions of the pages around it; no match is skipped if the index changes.
 
 https://hl7.org/fhir/R4/http.html#paging. A resource that matches throughout is seen exactly once. A resource that
 changes meanwhile is seen at least once. A search sorted by last update meets it again. Any other search first pages

@@ -1,4 +1,4 @@
-"""Table of requests from commands to the running service, which reads new requests every second.
+"""Store and read requests from commands to the running service, which looks for new requests every second.
 
 Carries out no clause of a standard; decision D8: a command is a short writer on the same database.
 Proved by tests/contract/test_inbox.py and tests/gateway/ingest/test_control_queue.py.

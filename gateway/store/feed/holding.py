@@ -1,4 +1,4 @@
-"""Hold (stop) or free a lane: all messages of one study to one destination.
+"""Stop a lane (all messages of one study to one destination), or free it, for the process that sends. Pure SQL steps.
 
 Carries out no clause of a standard; decisions D13, D32. A lane is held because of one message in it, its culprit, or
 without a culprit when only an operator can free it.

@@ -1,4 +1,4 @@
-"""Run FHIR searches in the database: pages of results, counts, and resources linked to the results.
+"""Run FHIR searches in the database: result pages, counts up to the caller's limit, and resources linked to results.
 
 https://hl7.org/fhir/R4/search.html. Bounded searches run at once; others run on a connection apart, with a time limit.
 Proved by tests/contract/test_search.py and tests/gateway/fhir_api/search/test_lookups.py.

@@ -2,7 +2,6 @@
 
 https://hl7.org/fhir/R4/resource.html#Meta: `versionId` counts the contents of a resource from 1. `lastUpdated` is a
 different instant for every version, strictly increasing in commit order (D29).
-instant of its own for every version, strictly increasing in commit order (D29).
 Proved by tests/contract/test_versions.py.
 """
 
