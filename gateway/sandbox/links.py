@@ -1,4 +1,4 @@
-"""Links that expire: the sandbox's stand-in for the presigned URLs of AutoScribe's PDF store.
+"""Make and check links that expire, like the presigned URLs of AutoScribe's PDFs; upstream.py sets their lifetime.
 
 Carries out no clause of a standard: AutoScribe says only that a link is valid for an hour and needs no key.
 Proved by tests/gateway/sandbox/test_pdf.py.

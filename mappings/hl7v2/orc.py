@@ -1,4 +1,4 @@
-"""Write the ORC segment, the order to which the report belongs: order numbers, status, and ordering provider.
+"""Write the ORC segment, the report's order: order numbers, ordering provider, and the status that life/status.py sets.
 
 HL7 v2.5.1 §4.5.1.
 """

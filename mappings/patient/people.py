@@ -1,4 +1,4 @@
-"""Decide if two patient descriptions can be of one person: by words of names, birth dates, and sex.
+"""Compare two patient descriptions by words of names, birth dates and sex, not MRN: can they be of one person?
 
 https://hl7.org/fhir/R4/patient.html#matching, decision D12.
 

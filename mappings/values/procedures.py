@@ -1,4 +1,4 @@
-"""Map the examination and modality of a study to DICOM codes and HL7 table 0074; unknown text gets no code.
+"""Map a study's modality to DICOM and HL7 table 0074, and its examination by the site's dictionary; else no code.
 
 DICOM PS3.16 CID 29, HL7 v2.5.1 table 0074, decision D23.
 """
