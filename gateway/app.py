@@ -70,6 +70,7 @@ from gateway.webhooks.worker import WebhookWork
 from mappings.profile import Site
 
 _LASTING: Final = (IngestSettings, InForce, Site)  # values that a worker gets once
+_STUCK: Final = 30.0  # seconds without a sign of life after which the loops that work count as stuck
 _MAPPING: Final = ("gateway.ingest.plan_write",)
 
 
@@ -206,6 +207,7 @@ def _ops(shared: _Shared, watch: SweepWatch) -> Ops:
             index_age=_index_age(watch),
             is_upstream_reachable=is_reachable,
             upstream_asked=asked,
+            is_work_alive=all(one is None or one.silent < _STUCK for one in (probe, shared.sibling)),
         )
 
     registry = shared.metrics.registry
@@ -323,7 +325,7 @@ async def serve(configuration: Configuration, roles: Collection[str] = ROLES, ho
         figures_in, figures_out = multiprocessing.Pipe(duplex=False)
         work = ServicePart("work", _serve_part, (configuration, others, hold, None, figures_out))
         answer = ServicePart("answer", _serve_part, (configuration, (API,), None, listener, figures_in))
-        return await run_parts([work, answer])
+        return await run_parts([work, answer], (figures_in, figures_out, listener))
 
 
 def _check(configuration: Configuration, roles: Collection[str], hold: HoldFeed | None) -> None:

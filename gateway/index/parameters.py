@@ -1,4 +1,4 @@
-"""Look up the search parameters of a FHIR resource type in the rows of `parameter_table`.
+"""Look up search parameters in the rows of `parameter_table`: one by type and name, or all of a type in table order.
 
 https://hl7.org/fhir/R4/searchparameter-registry.html, https://hl7.org/fhir/R4/search.html#all.
 """

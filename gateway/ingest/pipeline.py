@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 
 from gateway.ingest.map_study import Key, MappedStudy, Resource
 from gateway.ingest.plan_outbox import patience
-from gateway.ingest.plan_write import IngestSettings, plan_write
+from gateway.ingest.plan_write import ClaimsNeeded, IngestSettings, plan_write
 from gateway.ingest.practitioner import practitioner_versions
 from gateway.ingest.settings_in_force import SettingsInForce
 from gateway.routing import Routes
@@ -171,9 +171,9 @@ class Pipeline:
         for _ in range(MOST_TRIES):
             in_force = await self._in_force.current()
             plan = await computed(plan_write, fetched, known, self.settings, in_force, clock.now(), mapped, stored)
-            if isinstance(plan, MappedStudy):
-                mapped = plan
-                known = await with_claims(self._engine, known, mapped.patient_ids)
+            if isinstance(plan, ClaimsNeeded):
+                mapped = plan.mapped
+                known = await with_claims(self._engine, known, plan.patient_ids)
                 continue
             began = clock.monotonic()
             try:

@@ -43,6 +43,14 @@ class PlannedStudy:
     write: StudyWrite
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimsNeeded:
+    """Mapped study whose write cannot be planned before the claims about these patients are read."""
+
+    mapped: MappedStudy
+    patient_ids: frozenset[str]
+
+
 def plan_write(  # noqa: PLR0913, PLR0917 (the state read, and the settings)
     fetched: Fetched,
     known: KnownStudy,
@@ -51,22 +59,25 @@ def plan_write(  # noqa: PLR0913, PLR0917 (the state read, and the settings)
     now: datetime,
     mapped: MappedStudy | None = None,
     stored: Mapping[Key, Resource] | None = None,
-) -> PlannedStudy | MappedStudy:
-    """Map a study and plan its write; return the mapping alone if it names patients whose claims were not read.
+) -> PlannedStudy | ClaimsNeeded:
+    """Map a study and plan its write, if the claims about all patients that it names were read.
 
-    Read those claims then, and call again with `mapped`. A resource is stored if it differs from the earlier study
-    under the present mapping. With `stored` (the study's resources in the store), all of them are stored and indexed
-    again (`rerender`).
+    Else return the mapping with the patients: read the claims about them, and call again with `mapped`. A resource is
+    stored if it differs from the earlier study under the present mapping. With `stored` (the study's resources in the
+    store), all of them are stored and indexed again (`rerender`).
 
     Raises:
         WireError: the fetched JSON does not follow the contract.
     """
     mapped = mapped or map_study(fetched, known, settings.site)
-    if not known.claims_of.issuperset(mapped.patient_ids):
-        return mapped
-    mapped = settled(mapped, known, settings.site, now)
-    write = _planned(fetched, known, mapped, settings, in_force, now, stored)
-    return PlannedStudy(replace(mapped, before=None, resources={}), write)
+    apart = mapped
+    if known.claims_of.issuperset(mapped.patient_ids):
+        apart = settled(mapped, known, settings.site, now)
+    wanted = {*mapped.patient_ids, *apart.patient_ids}  # a patient held apart has another id
+    if not known.claims_of.issuperset(wanted):
+        return ClaimsNeeded(mapped, frozenset(wanted))
+    write = _planned(fetched, known, apart, settings, in_force, now, stored)
+    return PlannedStudy(replace(apart, before=None, resources={}), write)
 
 
 def _planned(  # noqa: PLR0913, PLR0917 (the state read, the mapping, and the settings)

@@ -93,19 +93,21 @@ class _Workers:
                 lost += 1
                 continue
             if isinstance(answer, frozenset):
-                lasting = self._packer.lasting(answer)
+                lasting |= self._packer.lasting(answer)  # another worker may lack what this one has
                 continue
             return _result(*answer)
         raise WorkerLost("the worker process ended")
 
     def close(self) -> None:
-        """End the workers after the computations under way."""
+        """End the workers at once: nobody waits for a result any more."""
+        _kill(self._pool)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _replace(self, ended: ProcessPoolExecutor) -> None:
         with self._lock:
             if self._pool is ended:
                 get_logger().error("worker-lost", code=WorkerLost.code)
+                _kill(ended)
                 self._pool = self._begun()
 
     def _begun(self) -> ProcessPoolExecutor:
@@ -114,6 +116,12 @@ class _Workers:
         pool = ProcessPoolExecutor(self._processes, spawned, _begin, (self._modules,))
         pool.submit(int)
         return pool
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """Kill the workers of a pool: it would wait without end for one that ignores signals and writes to nobody."""
+    for process in list((pool._processes or {}).values()):
+        process.kill()
 
 
 def _result(value: Any, error: BaseException | None, places: Sequence[str]) -> Any:

@@ -15,12 +15,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from gateway.runtime.log import get_logger
+from gateway.runtime.errors import ConfigError
+from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.serving import stop_signal
 
+_WRONG_SETTING: Final = 2  # exit code, as of every command
 _GRACE: Final = 30.0  # seconds for a process to end, before it is killed
+
+
+class Closable(Protocol):
+    """Socket or pipe."""
+
+    def close(self) -> None:
+        """Close it in this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +44,27 @@ class ServicePart:
     given: tuple[Any, ...]
 
 
-async def run_parts(parts: Sequence[ServicePart]) -> int:
+async def run_parts(parts: Sequence[ServicePart], handed_over: Sequence[Closable] = ()) -> int:
     """Run each part in a process of its own until SIGINT or SIGTERM, or until one of them ends.
 
-    Return 0 after a signal, else 1.
+    `handed_over` are sockets and pipes of the parts; this process closes its own ends. Return 0 after a signal, 2 if a
+    part ended for a wrong setting, else 1.
     """
     spawn = multiprocessing.get_context("spawn")
     processes = [spawn.Process(target=_run, args=(one,), name=one.name) for one in parts]
     async with stop_signal() as stop:
-        for process in processes:
-            process.start()
         try:
+            for process in processes:
+                process.start()
+            for opened in handed_over:
+                opened.close()
             ended = await _first_to_end(processes, stop)
         finally:
             await asyncio.to_thread(_end, processes)
     if ended is None:
         return 0
     get_logger().error("process-ended", action=ended.name, status=ended.exitcode)
-    return 1
+    return _WRONG_SETTING if ended.exitcode == _WRONG_SETTING else 1
 
 
 async def _first_to_end(processes: Sequence[SpawnProcess], stop: asyncio.Event) -> SpawnProcess | None:
@@ -72,9 +84,10 @@ async def _first_to_end(processes: Sequence[SpawnProcess], stop: asyncio.Event) 
 
 
 def _end(processes: Sequence[SpawnProcess]) -> None:
-    for process in processes:
+    started = [process for process in processes if process.pid is not None]
+    for process in started:
         process.terminate()
-    for process in processes:
+    for process in started:
         process.join(_GRACE)
         if process.exitcode is None:
             process.kill()
@@ -84,7 +97,15 @@ def _end(processes: Sequence[SpawnProcess]) -> None:
 def _run(part: ServicePart) -> None:
     """Run a part in its process. If the parent is gone, the part ends as by SIGTERM."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    sys.exit(part.run(*part.given))
+    try:
+        code = part.run(*part.given)
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        code = _WRONG_SETTING
+    except Exception as error:
+        get_logger().error("process-failed", action=part.name, code=code_of(error), exc_info=error)
+        code = 1
+    sys.exit(code)
 
 
 def _end_with_parent() -> None:

@@ -17,6 +17,8 @@ from typing import Final
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
+from gateway.runtime import clock
+
 EVERY: Final = 1.0  # seconds
 
 
@@ -35,14 +37,21 @@ class Sibling:
     def __init__(self, connection: Connection) -> None:
         self.figures = Figures()
         self._connection = connection
+        self._heard = clock.monotonic()
         threading.Thread(target=self._read, name="sibling", daemon=True).start()
 
     def _read(self) -> None:
         try:
             while True:
                 self.figures = self._connection.recv()
+                self._heard = clock.monotonic()
         except (EOFError, OSError):
             return
+
+    @property
+    def silent(self) -> float:
+        """Seconds since the sibling last sent its figures."""
+        return clock.monotonic() - self._heard
 
 
 async def send(connection: Connection, figures: Figures) -> None:
@@ -69,13 +78,15 @@ def _both(own: Metric, other: Metric) -> Metric:
     samples: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
     for sample in (*own.samples, *other.samples):
         key = (sample.name, tuple(sorted(sample.labels.items())))
-        samples[key] = _joined(own.type, samples[key], sample.value) if key in samples else sample.value
+        samples[key] = _joined(own.type, sample.name, samples[key], sample.value) if key in samples else sample.value
     for (name, labels), value in samples.items():
         together.add_sample(name, dict(labels), value)
     return together
 
 
-def _joined(kind: str, one: float, other: float) -> float:
+def _joined(kind: str, name: str, one: float, other: float) -> float:
+    if name.endswith("_created"):
+        return min(one, other)
     if kind != "gauge":
         return one + other
     return other if math.isnan(one) else one if math.isnan(other) else max(one, other)

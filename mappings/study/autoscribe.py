@@ -1,4 +1,4 @@
-"""Decode AutoScribe's JSON into a `Study`: check the API contract, copy each field, and sort the reports.
+"""Decode AutoScribe's JSON into a `Study`: check the API contract, copy fields, sort reports as values/dates.py says.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports?studyId=`, `/users/{userId}`; decisions D4, D25.
 """

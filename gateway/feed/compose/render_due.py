@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar, TypeVarTuple
 
 from gateway.feed.compose.doubtful import is_doubtful
 from gateway.feed.compose.hl7v2_payload import HL7V2
@@ -20,8 +20,8 @@ from gateway.feed.payload import PayloadKind, StudyRound
 from gateway.routing import Destination
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
-from gateway.runtime.errors import StoreError
-from gateway.runtime.log import get_logger, is_debugging
+from gateway.runtime.errors import StoreError, WorkerLost
+from gateway.runtime.log import code_of, get_logger, is_debugging
 from gateway.runtime.metrics import Metrics
 from gateway.store.database import facts
 from gateway.store.database.engine import Engine
@@ -47,6 +47,7 @@ NOT_MADE: Final = "not-made"
 _MOST_ISSUES: Final = 1_000
 Given = TypeVar("Given")
 Result = TypeVar("Result")
+More = TypeVarTuple("More")
 Span: TypeAlias = tuple[int, int] | None
 
 
@@ -113,7 +114,7 @@ class DueRenderer:
     async def _of(self, lease: Lease, study_ids: Sequence[str]) -> int:
         """Compose the messages of several studies and store them in one commit; return the number of studies done."""
         due, span = await self._due(study_ids), await doubtful_span(self.engine, self.destination.name)
-        asked = [await self._asked(lease, *one, span) for one in zip(due, await computed(_known, due), strict=True)]
+        asked = [await self._asked(lease, *one, span) for one in zip(due, await _computed(_known, due), strict=True)]
         rounds = [one for one in asked if one is not None]
         if not rounds:
             return 0
@@ -122,7 +123,7 @@ class DueRenderer:
         )
         composed_studies = []
         for request, result in zip(
-            rounds, await computed(_composed, self.payload, rounds, self._site, self.destination), strict=True
+            rounds, await _computed(_composed, rounds, self.payload, self._site, self.destination), strict=True
         ):
             if isinstance(result, ComposedStudy):
                 composed_studies.append(_beside(result, study_issues.get(request.study_id, set())))
@@ -203,7 +204,7 @@ class DueRenderer:
     async def _give_up(self, lease: Lease, study_id: str, rows: Sequence[WaitingRow], error: Exception) -> None:
         """Hold rows whose message failed to compose; a change of the study tries again."""
         name, now = self.destination.name, micros(clock.now())
-        get_logger().error("message-not-made", destination=name, study_id=study_id, code="internal", exc_info=error)
+        get_logger().error("message-not-made", destination=name, study_id=study_id, code=code_of(error), exc_info=error)
         held = [SettledRow(row.number, "held", NOT_MADE) for row in rows]
         await self.engine.do(partial(settle_failed, lease, held, now))
 
@@ -222,10 +223,22 @@ def _known(due: Sequence[_Due]) -> list[Kept | Exception]:
 
 
 def _composed(
-    payload: PayloadKind, asked: Sequence[_Asked], site: Site, destination: Destination
+    asked: Sequence[_Asked], payload: PayloadKind, site: Site, destination: Destination
 ) -> list[ComposedStudy | Exception]:
     """Compose the messages of each study, or return the exception where our own code fails."""
     return _each(lambda one: payload.composed(one.of, one.rows, site, destination), asked)
+
+
+async def _computed(
+    function: Callable[[Sequence[Given], *More], list[Result | Exception]], given: Sequence[Given], *more: *More
+) -> list[Result | Exception]:
+    """Compute for several studies together; if that ends the workers, for each alone, so that it costs one study."""
+    try:
+        return await computed(function, given, *more)
+    except WorkerLost as error:
+        if len(given) == 1:
+            return [error]
+    return [result for item in given for result in await _computed(function, [item], *more)]
 
 
 def _each(function: Callable[[Given], Result], given: Sequence[Given]) -> list[Result | Exception]:

@@ -20,7 +20,7 @@ class Health:
     `store_trouble` is the code for why the store takes no writes (gateway/store/database/probe.py), empty if it does.
     `store_words` is the database's own message. `index_percent` is the progress of the first full sweep. `index_age` is
     the seconds since the last full sweep began. `is_upstream_reachable` is the result of the last call to AutoScribe,
-    made at `upstream_asked`.
+    made at `upstream_asked`. `is_work_alive` is False if the loops that crawl and send have been stuck for long.
     """
 
     store_trouble: str = ""
@@ -30,13 +30,15 @@ class Health:
     is_upstream_reachable: bool | None = None
     upstream_asked: datetime | None = None
     store_words: str = ""
+    is_work_alive: bool = True
 
 
 def readiness(health: Health, version: str) -> tuple[HTTPStatus, dict[str, Any]]:
-    """Return status and body of `/readyz`: 503 while the store takes no writes, else 200 even with a partial index."""
-    is_ready = not health.store_trouble
-    store: dict[str, Any] = {"reachable": health.store_trouble != LOST, "writable": is_ready}
-    if not is_ready:
+    """Return status and body of `/readyz`: 503 while the store takes no writes or the loops are stuck, else 200."""
+    is_writable = not health.store_trouble
+    is_ready = is_writable and health.is_work_alive
+    store: dict[str, Any] = {"reachable": health.store_trouble != LOST, "writable": is_writable}
+    if not is_writable:
         store |= {"reason": health.store_trouble} | ({"detail": health.store_words} if health.store_words else {})
     age = None if health.index_age is None else round(health.index_age, 1)
     asked = None if health.upstream_asked is None else health.upstream_asked.isoformat(timespec="seconds")
@@ -44,6 +46,7 @@ def readiness(health: Health, version: str) -> tuple[HTTPStatus, dict[str, Any]]
         "status": "ready" if is_ready else "not-ready",
         "version": version,
         "store": store,
+        "work": {"alive": health.is_work_alive},
         "index": {
             "complete": health.is_index_complete,
             "percent": 100 if health.is_index_complete else _or_unknown(health.index_percent),

@@ -26,6 +26,7 @@ _MOST_TRIES: Final = 5
 _PAUSE: Final = 0.05
 _FOR_LEASES: Final = 2
 _CONNECT: Final = 10  # seconds
+_ERRORS: Final = ("PostgresError", "InterfaceError", "InternalClientError")  # the last one of a dropped connection
 # https://www.postgresql.org/docs/current/runtime-config-query.html: every query uses an index, also while the
 # statistics of a table are missing. Quick queries share one plan for all values, since planning takes longer than
 # running them. Long queries are planned for their values, on connections of their own
@@ -80,7 +81,7 @@ class Postgres:
             pool = await self._pool(stack, self._connections, PLANNED_ONCE)
             slow = await self._pool(stack, max(1, self._connections // 4), PLANNED_EACH)
             self._open = _Open(pool, slow, await self._pool(stack, _FOR_LEASES, PLANNED_ONCE))
-            errors = (OSError, self._library.PostgresError, self._library.InterfaceError)
+            errors = (OSError, *(getattr(self._library, name) for name in _ERRORS))
             await stack.enter_async_context(SharedBell(self.bell, self._connection, errors).shared())
             try:
                 yield

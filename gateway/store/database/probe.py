@@ -67,6 +67,7 @@ class StoreProbe:
     def __init__(self, engine: Probed, name: str) -> None:
         self._engine, self._name = engine, f"probe-{name}"
         self._begun: float | None = None
+        self._ended = clock.monotonic()
         self._found: Trouble = ""
         self._words = ""
 
@@ -84,7 +85,7 @@ class StoreProbe:
         else:
             self._found, self._words = FULL if room is not None and room < _LEAST_ROOM else "", ""
         finally:
-            self._begun = None
+            self._begun, self._ended = None, clock.monotonic()
 
     @property
     def trouble(self) -> Trouble:
@@ -97,6 +98,11 @@ class StoreProbe:
     def words(self) -> str:
         """Error text of the last failed write; empty if it is unknown or nothing is wrong."""
         return self._words if self._found and self.trouble == self._found else ""
+
+    @property
+    def silent(self) -> float:
+        """Seconds since the last write ended: long if the loop that probes is stuck."""
+        return clock.monotonic() - self._ended
 
     def _work(self) -> Steps[None]:
         """Insert and delete a row of this process's own, which no other process waits for."""

@@ -1,4 +1,4 @@
-"""Track AutoScribe's list of studies: studies to fetch, missing studies, and positions of the listing loops.
+"""Track AutoScribe's list of studies: studies to fetch, studies not listed since a given time, positions of the loops.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D21 and D26.
 Proved by tests/contract/test_coverage.py.

@@ -1,4 +1,4 @@
-"""Read a stored report, as AutoScribe last sent the report.
+"""Read a stored report by its AutoScribe id, as a `Report` object; known_study.py reads the JSON that AutoScribe sent.
 
 Carries out no clause of a standard. A signed report stands as it was signed, also when it is seen unsigned again (D16).
 """

@@ -53,6 +53,10 @@ def length(settings):
     return len(settings.words)
 
 
+def both_lengths(one, other):
+    return len(one.words) + len(other.words)
+
+
 def identity(settings):
     return id(settings)
 
@@ -120,6 +124,45 @@ async def test_work_that_ends_every_worker_is_given_up_and_other_work_goes_on():
         with pytest.raises(WorkerLost):
             await computed(end_process)
         assert await computed(own_process) != os.getpid()
+
+
+def large(number):
+    time.sleep(0.05)
+    return bytes(number)
+
+
+def own_process_slowly():
+    time.sleep(0.3)
+    return os.getpid()
+
+
+async def test_a_worker_that_is_lost_beside_a_busy_one_stops_neither_the_work_nor_the_end():
+    async with asyncio.timeout(60):
+        async with workers(2, (), ()):
+            pids = set(await asyncio.gather(*(computed(own_process_slowly) for _ in range(4))))
+            assert len(pids) == 2
+            results = [asyncio.create_task(computed(large, 1_000_000)) for _ in range(12)]
+            await asyncio.sleep(0.08)
+            os.kill(min(pids), signal.SIGKILL)
+            assert [len(each) for each in await asyncio.gather(*results)] == [1_000_000] * 12
+            os.kill(await computed(own_process), signal.SIGKILL)  # and the end comes before the next computation
+
+
+async def test_a_computation_that_does_not_end_holds_up_no_stop():
+    async with asyncio.timeout(30):
+        async with workers(1, (), ()):
+            endless = asyncio.create_task(computed(time.sleep, 600))
+            await asyncio.sleep(0.5)
+            endless.cancel()
+
+
+async def test_values_that_other_workers_lack_reach_all_of_them():
+    one, other = Settings("x" * 5), Settings("y" * 7)
+    async with asyncio.timeout(60):
+        async with workers(2, (Settings,), ()):
+            for _ in range(10):
+                assert set(await asyncio.gather(*(computed(both_lengths, one, other) for _ in range(4)))) == {12}
+                other = Settings("y" * 7)
 
 
 async def test_lasting_values_reach_the_worker_that_replaces_one():

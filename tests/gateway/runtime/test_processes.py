@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 import structlog
 
+from gateway.runtime import log
+from gateway.runtime.errors import ConfigError
 from gateway.runtime.processes import ServicePart, run_parts
 
 
@@ -59,6 +62,37 @@ async def test_when_one_part_ends_by_itself_the_others_are_ended_and_it_is_an_er
     assert code == 1
     assert not is_running(file)
     assert [(line["event"], line["action"]) for line in lines] == [("process-ended", "ends")]
+
+
+def refuse() -> int:
+    raise ConfigError("settings", "database.url", "not one", "Write another.")
+
+
+def fail() -> int:
+    log.configure("info", "json")
+    raise ValueError("Jane Doe")
+
+
+@pytest.mark.parametrize(("how", "code"), [(refuse, 2), (fail, 1)])
+async def test_a_part_that_fails_says_so_like_a_command_and_shows_no_text_of_strangers(how, code, capfd) -> None:
+    assert await run_parts([ServicePart("part", how, ())]) == code
+    printed = capfd.readouterr()
+    assert "Traceback" not in printed.err + printed.out
+    assert "Jane" not in printed.err + printed.out
+    assert ("Write another." in printed.err) is (how is refuse)
+
+
+async def test_the_parent_closes_its_ends_of_what_it_hands_over(tmp_path) -> None:
+    here, there = multiprocessing.Pipe(duplex=False)
+    assert await run_parts([ServicePart("sends", send_and_end, (there,))], (there,)) == 1
+    assert here.recv() == "sent"
+    with pytest.raises(EOFError):
+        here.recv()
+
+
+def send_and_end(connection) -> int:
+    connection.send("sent")
+    return 0
 
 
 async def test_a_signal_ends_all_parts_and_is_no_error(tmp_path) -> None:

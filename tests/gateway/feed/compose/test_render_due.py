@@ -15,9 +15,11 @@ from fakes.charts import generic
 from fakes.composed import composing
 from fakes.fed import site
 
+from gateway.feed.compose import render_due
 from gateway.ingest import Pipeline
 from gateway.routing import Routes
 from gateway.runtime import clock, log
+from gateway.runtime.errors import WorkerLost
 from gateway.store.feed.leases import LeaseLost, Leases
 from gateway.store.studies.kept import Kept, kept
 from gateway.store.studies.pdfs import Pdfs
@@ -221,3 +223,16 @@ async def test_a_pdf_goes_along_if_the_receiver_takes_it(sqlite_engine: Any, way
         assert await here.once() == 1
         [body] = await here.bodies()
         assert (base64.b64encode(data) in body) is is_there
+
+
+async def test_a_study_that_ends_the_workers_costs_the_others_nothing(monkeypatch):
+    async def computed(function, given, *more):
+        if "bad" in given:
+            raise WorkerLost("the worker process ended")
+        return function(given, *more)
+
+    monkeypatch.setattr(render_due, "computed", computed)
+    studies = ["a", "bad", "b"]
+    one, bad, other = await render_due._computed(lambda given, end: [each + end for each in given], studies, "!")
+    assert (one, other) == ("a!", "b!")
+    assert isinstance(bad, WorkerLost)

@@ -16,6 +16,7 @@ def test_a_complete_index_and_a_reachable_world_are_ready():
         "status": "ready",
         "version": "0.1.0",
         "store": {"reachable": True, "writable": True},
+        "work": {"alive": True},
         "index": {"complete": True, "percent": 100, "age_seconds": 12.3},
         "upstream": {"reachable": True, "as_of": "2026-01-02T03:04:05+00:00"},
     }
@@ -40,3 +41,9 @@ def test_a_store_that_takes_no_writes_is_not_ready_and_it_is_said_why(trouble, i
     assert said["store"] == {"reachable": is_reachable, "writable": False, "reason": trouble}
     said = readiness(Health(trouble, store_words="the disk of the database is full"), "0.1.0")[1]
     assert said["store"]["detail"] == "the disk of the database is full"
+
+
+def test_a_gateway_whose_loops_are_stuck_is_not_ready_though_it_answers():
+    status, said = readiness(Health(is_work_alive=False), "0.1.0")
+    assert (status, said["status"], said["work"]) == (503, "not-ready", {"alive": False})
+    assert said["store"] == {"reachable": True, "writable": True}
