@@ -140,7 +140,7 @@ class Server(SettingsGroup):
     workers: int | None = Field(
         None,
         ge=0,
-        le=8,
+        le=16,
         description="Worker processes of a service process, of about 60 MB each; they map and judge."
         " 0: none, threads do it. Not set: one, and two from four processors on.",
     )

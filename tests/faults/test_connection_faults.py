@@ -133,14 +133,15 @@ async def test_f7_a_message_that_is_in_doubt_for_long_holds_its_lane_and_no_othe
 
 
 async def test_f7_a_peer_that_never_answers_is_not_sent_one_lane_after_the_other(sqlite_engine):
-    async with fed(sqlite_engine, "close") as (feed, receiver), feed.serving():
+    async with fed(sqlite_engine, "close") as (feed, receiver):
         for _ in range(20):
             await feed.sign()
-        await feed.seen("indeterminate", "connection-lost")
-        await asyncio.sleep(0.8)
-        assert len(bodies(receiver)) < 10
-        receiver.ack = "aa"
-        await feed.until(*["delivered"] * 20)
+        async with feed.serving():
+            await feed.seen("indeterminate", "connection-lost")
+            await asyncio.sleep(0.8)
+            assert len(bodies(receiver)) < 10
+            receiver.ack = "aa"
+            await feed.until(*["delivered"] * 20)
         await assert_all_arrived(feed, receiver, repeats=True)
 
 
