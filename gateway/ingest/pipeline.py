@@ -40,6 +40,7 @@ from gateway.store.studies.known_study import (
     received,
     with_accession,
     with_claims,
+    with_own_claims,
 )
 from gateway.store.studies.study_write import StudyWrite
 from gateway.store.studies.versions import WrittenVersion
@@ -167,6 +168,7 @@ class Pipeline:
         Raises:
             Outdated: another process wrote the study meanwhile.
         """
+        known = await with_own_claims(self._engine, known, study_id)
         mapped: MappedStudy | None = None
         for _ in range(MOST_TRIES):
             in_force = await self._in_force.current()

@@ -141,8 +141,7 @@ class Server(SettingsGroup):
         None,
         ge=0,
         le=16,
-        description="Worker processes of a service process, of about 60 MB each; they map and judge."
-        " 0: none, threads do it. Not set: one, and two from four processors on.",
+        description="Workers that map and judge, of 60 MB each; 0: threads. Not set: 1, 2 from four processors on.",
     )
 
     @validates("public_url")

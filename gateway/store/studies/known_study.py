@@ -25,6 +25,7 @@ Json = Mapping[str, Any]
 STUDY: Final = Statement(
     "SELECT revision, received_digest, kept, fetched, received FROM study WHERE study_id = :study_id"
 )
+_STATE: Final = Statement("SELECT revision, received_digest, kept FROM study WHERE study_id = :study_id")
 # All claims about these patients, with the persons judged where an operator linked the study to the patient
 CLAIMS: Final = Statement(
     "SELECT c.patient_id, c.study_id, c.study_date, c.signed, c.body, coalesce(v.judged, '') FROM claim c"
@@ -93,14 +94,13 @@ async def known_study(engine: Engine, study_id: str, *, wants_pdf: bool) -> Know
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    rows = await engine.fetch(STUDY, study_id=study_id)
+    rows = await engine.fetch(_STATE, study_id=study_id)
     verdicts = await engine.fetch(VERDICTS, study_id=study_id)
     if not rows:
         return KnownStudy()
-    revision, received_digest, kept, *_ = rows[0]
+    revision, received_digest, kept = rows[0]
     pdfs = await engine.fetch(PDFS, study_id=study_id) if wants_pdf else ()
-    claimed = frozenset(str(one) for (one,) in await engine.fetch(CLAIMED, study_id=study_id))
-    known = KnownStudy(
+    return KnownStudy(
         revision=int(revision),
         digest=str(received_digest),
         kept=bytes(kept),
@@ -108,9 +108,7 @@ async def known_study(engine: Engine, study_id: str, *, wants_pdf: bool) -> Know
         judged={str(one): str(digests) for one, _, digests in verdicts},
         pdf={str(one): PdfFacts(int(size), bytes.fromhex(sha1)) for one, size, sha1 in pdfs},
         told=await told(engine, study_id),
-        patient_ids=claimed,
     )
-    return await with_claims(engine, known, claimed)
 
 
 async def told(engine: Engine, study_id: str) -> dict[str, set[str]]:
@@ -119,6 +117,14 @@ async def told(engine: Engine, study_id: str) -> dict[str, set[str]]:
     for destination, report_id in await engine.fetch(TOLD, study_id=study_id):
         report_ids.setdefault(str(destination), set()).add(str(report_id))
     return report_ids
+
+
+async def with_own_claims(engine: Engine, known: KnownStudy, study_id: str) -> KnownStudy:
+    """Read the patients of the study's last ingest, and the claims of all studies about them."""
+    if not known.revision:
+        return known
+    claimed = frozenset(str(one) for (one,) in await engine.fetch(CLAIMED, study_id=study_id))
+    return await with_claims(engine, replace(known, patient_ids=claimed), claimed)
 
 
 async def with_claims(engine: Engine, known: KnownStudy, patient_ids: Collection[str]) -> KnownStudy:
