@@ -69,7 +69,7 @@ from gateway.webhooks.signature_count import SignatureRecord
 from gateway.webhooks.worker import WebhookWork
 from mappings.profile import Site
 
-_LASTING: Final = (IngestSettings, InForce, Site)  # values that a worker gets once
+LASTING: Final = (IngestSettings, InForce, Site)  # values that a worker gets once
 _STUCK: Final = 30.0  # seconds without a sign of life after which the loops that work count as stuck
 _MAPPING: Final = ("gateway.ingest.plan_write",)
 
@@ -366,7 +366,7 @@ async def _serve_here(
     async with AsyncExitStack() as stack:
         stop = await stack.enter_async_context(stop_signal())
         engine = await stack.enter_async_context(opened_store(configuration, serves=True))
-        await stack.enter_async_context(workers(settings.server.workers, _LASTING, _MAPPING))
+        await stack.enter_async_context(workers(settings.server.workers, LASTING, _MAPPING))
         await stack.enter_async_context(_working(shared, engine, roles, hold))
         if listener is not None:
             app = _answering_app(shared, engine, roles)

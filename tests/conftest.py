@@ -22,6 +22,7 @@ pytest.register_assert_rewrite("fakes")  # assertions in fakes also show the com
 from fakes.crawled import World, crawled  # noqa: E402
 from fakes.databases import Engines, Server, copied, migrated_file, server  # noqa: E402
 
+from gateway.app import LASTING  # noqa: E402
 from gateway.runtime import computing, parcels  # noqa: E402
 from gateway.store.database.postgres import Postgres  # noqa: E402
 from gateway.store.database.sqlite import Sqlite  # noqa: E402
@@ -45,6 +46,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_on_postgresql = "postgresql" in params or "postgres_server" in getattr(item, "fixturenames", ())
         if is_on_postgresql or LONG.intersection(item.path.relative_to(ROOT / "tests").parts):
             item.add_marker(pytest.mark.full)
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Run one worker more than there are processors: many tests wait. None: as the environment says."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(trylast=True)
@@ -79,9 +85,12 @@ def quick_servers_and_clients(tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="session", autouse=True)
 def computations_travel() -> Iterator[None]:
     """Pack and unpack the arguments and the result of every computation, as for a worker process."""
+    packer = parcels.Packer(LASTING)
 
     def called(function: Callable[..., object], given: Sequence[object]) -> object:
-        arrived, arguments = parcels.unpacked(parcels.packed((function, given)))
+        parcel = packer.parcel((function, given))
+        parcels.keep(packer.lasting(parcels.missing(parcel.tokens)))
+        arrived, arguments = parcels.unpacked(parcel.packed)
         return parcels.unpacked(parcels.packed(arrived(*arguments)))
 
     with pytest.MonkeyPatch.context() as patch:

@@ -1,1 +1,1 @@
-"""Checks before the service starts: settings, destinations, database, AutoScribe; each fault names its remedy."""
+"""Package of the checks before the service starts, a module for each: settings, destinations, database, AutoScribe."""

@@ -1,4 +1,4 @@
-"""Plan the database rows of a fetched study: map to FHIR, find changes, decide the messages to send. No I/O.
+"""Plan the database rows of a changed study: FHIR versions, messages to send. pipeline.py skips unchanged ones. No I/O.
 
 Carries out no clause of a standard; decisions D7 (what a change is), D12, D20, D21. A worker process runs it (D46).
 Proved by tests/contract/test_pipeline.py.

@@ -1,4 +1,4 @@
-"""Incoming MLLP connection for late acknowledgements: read frames, write answers; ack_listener.py limits idle time.
+"""Incoming MLLP connection for late acknowledgements: read frames, write answers; ack_listener.py closes it.
 
 RFC 9293 (TCP): its end of stream and reset, as asyncio's protocol callbacks report them; the bytes go through the
 framing of gateway/mllp/framing.py. Frames that came before a reset are still returned.

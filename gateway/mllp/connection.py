@@ -1,4 +1,4 @@
-"""Open an MLLP connection to a receiver, send one message at a time, and wait for each acknowledgement.
+"""Open an MLLP connection, send one message at a time, wait for each acknowledgement; channel.py closes idle ones.
 
 HL7 v2.5.1 §2.9.2 (acknowledgements) over HL7 Transport Specification: MLLP, Release 1: the sender waits for the answer
 before it sends the next message.

@@ -1,4 +1,4 @@
-"""Exception classes of the gateway, in a tree: each names the failure, if a retry can help, and the remedy.
+"""Exception classes of the gateway, in a tree: each has a code, says whether to retry, and names a remedy.
 
     GatewayError
     ├── ConfigError                 a setting is wrong: the key and the remedy are named

@@ -1,4 +1,4 @@
-"""Send metrics and health of one process to another process, which answers probes and `/metrics` for both.
+"""Send metrics and health of a process to another over a pipe, and merge the metrics; app.py judges the health.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/; decision D46. They travel over a pipe, once a second.
 """

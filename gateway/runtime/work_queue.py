@@ -1,4 +1,4 @@
-"""Worker for due work in the database (PDFs, webhooks, requests of commands), several items at a time.
+"""Base class of workers for due work in the database (PDFs, webhooks, requests left by commands), several at a time.
 
 Carries out no clause of a standard; decision D8. Used for PDFs, webhooks and control rows. The store alone remembers
 the work, so that nothing is lost if a process ends.

@@ -1,1 +1,1 @@
-"""Store of studies, FHIR resource versions, outbox rows and messages, in SQLite or PostgreSQL."""
+"""Package of the database code: studies, FHIR versions, outbox rows and messages, in SQLite or PostgreSQL."""

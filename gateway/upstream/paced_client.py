@@ -1,4 +1,4 @@
-"""AutoScribe client for the crawl (reading all studies): every request waits for its turn, retries included.
+"""AutoScribe client for the crawl (reading all studies): each try of a request waits for a turn, given by pace.py.
 
 AutoScribe REST API, state of November 2026. Decision D26: no call before its Retry-After, in any loop.
 """

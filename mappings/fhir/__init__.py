@@ -1,4 +1,4 @@
-"""Map a `Study` to FHIR R4 resources, in a fixed order, with the references between the resources.
+"""Map a `Study` to FHIR R4 resources in a fixed order; each type's module builds its elements, such as performer.
 
 https://hl7.org/fhir/R4/resourcelist.html; US Core profiles where a resource satisfies them.
 Proved by tests/mappings/fhir/test_to_fhir.py and tests/mappings/fhir/test_diagnostic_report.py.

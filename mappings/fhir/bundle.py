@@ -1,4 +1,4 @@
-"""Build a FHIR Bundle: several resources in one document.
+"""Build a FHIR Bundle of type `collection` of mapped resources, for the `convert` command; the FHIR API has its own.
 
 https://hl7.org/fhir/R4/bundle.html, type `collection`.
 """

@@ -1,4 +1,4 @@
-r"""Split a report's text into lines for OBX segments, with the section of each line, and notices above the text.
+r"""Split a report's text into lines, each with its section, losing none; obx_values.py wraps them and drops blank ones.
 
 HL7 v2.5.1 §2.7.1 (escape sequences), decisions D5, D16, D19, D21, D22, D36.
 

@@ -1,4 +1,4 @@
-"""Find the radiologist who created or signed a report: AutoScribe's user, or the name in the site's directory.
+"""Find the user who created or signed a report; a name that AutoScribe lacks comes from the site's provider directory.
 
 https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.resultsInterpreter, HL7 v2.5.1 §7.4.1.32
 (OBR-32) and §7.4.2.16 (OBX-16), decision D24: all these elements name the same person.

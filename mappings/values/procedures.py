@@ -1,4 +1,4 @@
-"""Map a study's modality to DICOM and HL7 table 0074, and its examination by the site's dictionary; else no code.
+"""Look up codes: of a study's modality in the tables of codes.py, of its procedure text in the site's dictionary.
 
 DICOM PS3.16 CID 29, HL7 v2.5.1 table 0074, decision D23.
 """

@@ -6,6 +6,7 @@ import json
 from datetime import UTC
 from pathlib import Path
 
+import pytest
 from fakes.fhir_studies import SITE
 from fakes.store import rows
 from fakes.taken_in import giving, outbox
@@ -37,6 +38,7 @@ def emptied():
         yield from ask(Statement(f"DELETE FROM {table}"))
 
 
+@pytest.mark.full
 @SLOW
 @given(whole, numbers)
 async def test_any_study_is_taken_in_twice_is_the_same_and_is_rendered_anew_as_it_was(engine, said, accession):

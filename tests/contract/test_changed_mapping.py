@@ -57,6 +57,7 @@ async def count(engine):
     return await rows(engine, "SELECT count(*), max(updated) FROM version")
 
 
+@pytest.mark.full
 async def test_a_crawl_over_what_did_not_change_writes_and_tells_nothing_under_another_mapping(engine):
     studies = list(golden())
     assert len(studies) > 30

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from fakes.databases import at_once
 from fakes.fed import Fed, destination, site
 from fakes.store import rows
@@ -234,6 +235,7 @@ async def waited(engine: Any, addendum: str, acts: list[Any]) -> None:
             assert is_told or not is_owed
 
 
+@pytest.mark.full
 @given(st.lists(ACTS, min_size=1, max_size=8))
 @settings(max_examples=25, deadline=None, suppress_health_check=CHECKS, phases=[Phase.generate])
 def test_status_and_certificate_say_what_is_owed_whatever_the_settings_were(migrated_sqlite, acts):
@@ -242,6 +244,7 @@ def test_status_and_certificate_say_what_is_owed_whatever_the_settings_were(migr
         at_once(played(Sqlite(file), acts))
 
 
+@pytest.mark.full
 @given(st.sampled_from(("replace", "append", "new_order")), st.lists(WAITING, min_size=2, max_size=8))
 @settings(max_examples=40, deadline=None, suppress_health_check=CHECKS, phases=[Phase.generate])
 def test_what_is_owed_of_a_study_whose_messages_wait_is_sent_whatever_stops_beside_it(migrated_sqlite, addendum, acts):

@@ -202,6 +202,7 @@ async def test_who_is_never_fast_enough_says_so(both, how):
     assert "99." not in await texts(engine)
 
 
+@pytest.mark.full
 async def test_studies_of_one_patient_at_once_leave_the_newest_as_the_patient(both):
     (engine, first), (_, second) = both
     digits = "123456789abcdef"

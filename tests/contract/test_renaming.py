@@ -101,6 +101,7 @@ async def test_the_same_news_has_the_same_msh_10_before_and_after(engine):
         assert len({one.control_id for one in receiver.messages}) == len(receiver.messages) == 3
 
 
+@pytest.mark.full
 async def test_what_is_in_hand_is_in_doubt_under_the_new_name_and_sent_again_as_it_was(engine):
     async with fed(engine, "none:1", ack_timeout=30.0) as (feed, receiver):
         async with feed.serving():

@@ -57,6 +57,7 @@ def with_addendum(feed, manner):
     return replace(feed, destinations=(other, *feed.destinations[1:]))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("state", ["held", "waiting", "planned", "to_stop"])
 async def test_what_was_open_in_the_copy_is_left_and_its_addendum_alone_is_sent(engine, state):
     async with fed(engine) as (made, receiver):

@@ -153,6 +153,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", NAMES)
 def test_a_command_of_the_program_works_as_it_is_shown(
     name: str, site: OperatedSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

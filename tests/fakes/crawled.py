@@ -30,7 +30,9 @@ _ALL = Statement(
     "SELECT v.body FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
     " WHERE r.is_suppressed = 0 ORDER BY r.address"
 )
-_WANTED = Statement("SELECT 1 FROM pdf WHERE state = 'wanted' LIMIT 1")
+# A stored PDF is due until the resources of its study show it
+_UNFINISHED = Statement("SELECT 1 FROM pdf WHERE state = 'wanted' OR (state = 'kept' AND due < :never) LIMIT 1")
+_NEVER = 2**62
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Parameter -> kind and path, first those equal for all types, then by type
@@ -148,7 +150,7 @@ async def crawled(*switches: str) -> AsyncIterator[World]:
     async with facade(*switches, roles=("api", "sync")) as stage:
         serving = stage.app.state.facade
         for _ in range(1_200):
-            if serving.sweep().finished is not None and not await serving.engine.fetch(_WANTED):
+            if serving.sweep().finished is not None and not await serving.engine.fetch(_UNFINISHED, never=_NEVER):
                 break
             await asyncio.sleep(0.05)
         rows = await serving.engine.fetch(_ALL)

@@ -122,6 +122,7 @@ def test_a_message_is_blocked_only_for_want_of_source_data(case: str) -> None:
     assert [code for _, code in held(case) if not HOLDS[code](study)] == []
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", CASES)
 def test_a_judge_finds_no_fault_with_a_message_of_any_profile(case: str) -> None:
     faults = [fault for name in RECEIVERS for fault in converted(case, profile(name, case), validate=True).faults]

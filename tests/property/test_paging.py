@@ -102,9 +102,13 @@ def versions(found) -> list[tuple[str, int]]:
 
 
 async def walked(reports: Reports, query, writes, most: int, *, unmatches: bool):
-    """Walk through all pages during writes; return all versions seen, and the position of the last page."""
-    seen, pages, place, end = [], 0, BEGINNING, None
+    """Walk through all pages during writes.
+
+    Return all versions seen, the position of the last page, and the reports that did not match when it was read.
+    """
+    seen, pages, place, end, others = [], 0, BEGINNING, None, set()
     while place is not None:
+        others = set(reports.others)
         result = await page(reports.engine, query, kept(place))
         assert len(result.versions) <= query.count
         assert result.versions or result.next is None
@@ -115,7 +119,7 @@ async def walked(reports: Reports, query, writes, most: int, *, unmatches: bool)
         assert pages < most
         for work in writes(pages):
             await work()
-    return seen, end
+    return seen, end, others
 
 
 async def all_of(reports: Reports, query, place, step: str):
@@ -150,14 +154,14 @@ async def check(reports: Reports, *, search, sort, size, number, changes, unmatc
 
             yield work
 
-    seen, end = await walked(reports, query, writes, 10 * (number + changes) + 10, unmatches=unmatches)
+    seen, end, others = await walked(reports, query, writes, 10 * (number + changes) + 10, unmatches=unmatches)
     if left[0] > 0:
         return 0  # the walk ended before the last write
     times = Counter(seen)
     assert max(times.values(), default=1) == 1, "a version was seen twice"
     untouched = {one for one in standing if one[0] not in touched}
     assert untouched <= set(seen), "what did not change was not seen"
-    assert {address for address, _ in standing} - reports.others <= {address for address, _ in seen}
+    assert {address for address, _ in standing} - others <= {address for address, _ in seen}
     if end is not None and reports.matching:
         back, first = await all_of(reports, query, end, "previous")
         assert sorted(one for some in back for one in some) == sorted(reports.matching)

@@ -115,6 +115,7 @@ def read_back(language: Language) -> tuple[list[str], Counter[Loss]]:
     return faults, counts
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_is_read_back_is_what_was_said_but_for_the_losses(language: Language, record_property: Record) -> None:
     """Every loss must occur; otherwise the table would excuse a loss that never happens."""

@@ -1,1 +1,1 @@
-"""Compare the settings with the data that AutoScribe really has, and suggest settings to write."""
+"""Package of the advice of `check-config --online`: seen.py counts what AutoScribe has, advice.py suggests settings."""

@@ -1,4 +1,4 @@
-"""Compose the HL7 v2 messages for a study's waiting outbox rows (queued events), and set each row's new state. Pure.
+"""Compose HL7 v2 messages for a study's waiting outbox rows, and set row states; hl7v2/messages.py merges events. Pure.
 
 HL7 v2.5.1 §7.3.1 (ORU^R01), §2.15.9.10 (MSH-10); decisions D13, D18, D19, D21, D34. A message that breaks a rule of its
 receiver is not sent: it is kept as a dead letter whose reason is the rule.

@@ -1,4 +1,4 @@
-"""Detect outbox rows whose message may have been sent before a database restore, if no journal says so. Pure.
+"""Detect outbox rows whose message may have been sent in the time that a restore without a journal has lost. Pure.
 
 Carries out no clause of a standard; decision D38.
 """

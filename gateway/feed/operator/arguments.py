@@ -1,4 +1,4 @@
-"""Parse and check the arguments of the feed commands: destination names, study and report ids, spans of time.
+"""Check the arguments of the feed commands: destination names, ids, spans between instants (read by typed_instant.py).
 
 Carries out no clause of a standard; instants are read by `gateway.feed.operator.typed_instant`.
 Proved by tests/gateway/cli/test_feed.py.

@@ -1,4 +1,4 @@
-"""Turn every error into an OperationOutcome, without request data and without the text of unexpected exceptions.
+"""Turn errors into OperationOutcomes without request data; the error's class (gateway/runtime) sets status and code.
 
 https://hl7.org/fhir/R4/operationoutcome.html, https://hl7.org/fhir/R4/http.html#Status-Codes.
 """

@@ -1,1 +1,1 @@
-"""FHIR operations: `$addendum`, `$cancel-addendum`, `$validate`, `$everything`, `$docref`, `$trace`, `$hl7v2`."""
+"""Package of the FHIR operations, such as `$validate` and `$trace`, a module for each; routes.py registers them."""

@@ -1,1 +1,1 @@
-"""SQLite and PostgreSQL behind one interface: SQL statements, schema, and migrations."""
+"""Package of the database engines, SQLite and PostgreSQL behind one interface: statements, schema, migrations."""

@@ -1,4 +1,4 @@
-"""Read, first store, or replace a named value about the whole database (table `fact`); callers name it.
+"""Store named values about the whole database (table `fact`): read one, add it where it is missing, or replace it.
 
 Carries out no clause of a standard; decision D11: patient ids are made with the site key, so another key is refused.
 Proved by tests/contract/test_coverage.py.

@@ -1,4 +1,4 @@
-"""Hash a message's bytes (SHA-256, kept for good), to compare with a message that a receiver shows.
+"""Hash a message's bytes (SHA-256, kept for good), and detect stored bytes that were altered before they are sent.
 
 https://csrc.nist.gov/pubs/fips/180-4/upd1/final (SHA-256), as lower-case hex.
 Proved by tests/contract/test_body_hash.py.

@@ -1,4 +1,4 @@
-"""Store the settings in force of each destination: the history of changes, and how far earlier reports were checked.
+"""Store each destination's settings in force: every change, with the state of its plan for reports signed earlier.
 
 Carries out no clause of a standard; decision D37. Only the holder of a destination's lease changes its settings. An
 ingest reads them, and compares when it writes: from the commit on, every ingest uses the new settings.

@@ -158,6 +158,7 @@ async def test_the_sandbox_never_sees_more_requests_at_one_time_than_are_allowed
         assert at.log.most == 3
 
 
+@pytest.mark.full
 async def test_faults_of_every_kind_delay_studies_and_lose_none(time):
     faults = "500:rate=0.1,503:rate=0.05,broken-json:rate=0.05,non-json:rate=0.03,cut-off:rate=0.05,429:rate=0.02"
     async with stage(faults=(faults,), studies=60) as at:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import ssl
 
+import pytest
 import trustme
 from fakes.fed import assert_nothing_of_a_patient, fed, stopped
 
@@ -71,6 +72,7 @@ async def test_where_nobody_listens_it_is_kept_where_the_connection_was_to_go(sq
     assert (one.state, one.reason, one.attempt.answer) == ("queued", "connect-failed", b"")
 
 
+@pytest.mark.full
 async def test_what_the_application_says_later_is_kept_with_the_connection_that_it_came_over(sqlite_engine):
     async with fed(sqlite_engine, "ca-aa", ack_mode="two_phase") as (feed, receiver), feed.serving():
         await feed.sign(critical=False)

@@ -47,6 +47,7 @@ def test_no_profile_of_this_package_contradicts_itself(name: str) -> None:
     assert contradictions(receiver(name)) == ()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("settings", "key", "rule", "remedy"), REFUSED)
 def test_a_switch_that_breaks_a_rule_is_told_with_what_keeps_it(
     settings: str, key: str, rule: str, remedy: str

@@ -49,6 +49,7 @@ def cared_for(document):
     return interval(document["context"]["period"]["start"])
 
 
+@pytest.mark.full
 async def test_documents_are_those_of_the_patient_whose_care_was_in_the_time():
     async with crawled() as world:
         of_patient = {}

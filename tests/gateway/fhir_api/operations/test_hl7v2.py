@@ -4,6 +4,7 @@ import base64
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 
 import pytest
 from fakes.facade import resource_id
@@ -238,8 +239,7 @@ async def test_what_cannot_be_is_refused_and_says_where(stage, query, expected, 
 
 
 async def test_where_there_is_nothing_to_say_there_is_no_outcome(stage):
-    reports = list(stage.reports(status="completed"))
-    answers = [await stage.get(path(one)) for one in reports]
+    answers = [await stage.get(path(one)) for one in islice(stage.reports(status="completed"), 20)]
     plain = [one for one in answers if {row["name"] for row in one.json()["parameter"]} == {"message"}]
     assert plain
     assert all(messages(one) for one in plain)

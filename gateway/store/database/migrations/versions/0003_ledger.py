@@ -1,4 +1,4 @@
-"""Add two columns to messages: a hash of the message's bytes, and remarks. Both are empty if the bytes are deleted.
+"""Upgrade the table of messages: add a hash of the bytes, filled for bytes still stored, and a column of remarks.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
