@@ -1,4 +1,4 @@
-"""Dated settings that decide which reports a destination must get, as stored in the database and read by ingest.
+"""Settings with the date from which they apply, and which decide the reports that a destination must get. No I/O.
 
 Carries out no clause of a standard; decision D37. A change of settings applies from its instant on. A report signed
 earlier is owed at once only if the settings of that time owed it; otherwise it belongs to the plan.

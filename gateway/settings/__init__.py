@@ -1,4 +1,4 @@
-"""Import point of all settings: the fields stand in model, destination, feed and database; `load` reads them.
+"""Import point of all settings. model.py, destination.py, feed.py and database.py declare them; `load` reads them.
 
 Carries out no clause of a standard. Order of precedence: first the environment (`GATEWAY_<SECTION>__<FIELD>`, then the
 vendor's own `AVARA_API_KEY`, `AVARA_BASE_URL`, `AVARA_WEBHOOK_KEY`), then the TOML file named by `--config` or

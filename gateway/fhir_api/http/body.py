@@ -1,4 +1,4 @@
-"""Read a request body up to a size limit, check its media type, and have mappings/study/wire.py parse its JSON.
+"""Read a FHIR request body up to a size limit, check its media type, and parse its JSON strictly, by study/wire.py.
 
 https://hl7.org/fhir/R4/http.html#mime-type: the gateway accepts application/fhir+json bodies only, not XML.
 """

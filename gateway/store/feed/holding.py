@@ -1,4 +1,4 @@
-"""Stop a lane (all messages of one study to one destination), or free it, for the process that sends. Pure SQL steps.
+"""Stop a lane (all messages of a study to a destination) or free it, for sender.py; lanes.py frees one for operators.
 
 Carries out no clause of a standard; decisions D13, D32. A lane is held because of one message in it, its culprit, or
 without a culprit when only an operator can free it.

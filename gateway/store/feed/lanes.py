@@ -1,4 +1,4 @@
-"""Free a held (stopped) lane, all messages of one study to one destination: send refused or unanswered messages again.
+"""Free a stopped lane (a study's messages to one destination): send its refused or unanswered messages again.
 
 Carries out no clause of a standard; decisions D13, D32. An older message never follows a newer one that includes all of
 it. A message whose bytes were deleted or altered cannot be sent.
