@@ -42,8 +42,10 @@ from gateway.ingest.plan_write import IngestSettings
 from gateway.ingest.read_through import ReadThrough
 from gateway.routing import InForce, routes_of
 from gateway.runtime import clock, log
+from gateway.runtime.acceptor import most_connections
 from gateway.runtime.computing import workers
 from gateway.runtime.errors import ConfigError
+from gateway.runtime.http_connection import Connections
 from gateway.runtime.loops import alongside, forever
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.processes import ServicePart, run_parts
@@ -371,7 +373,8 @@ async def _serve_here(
         if listener is not None:
             app = _answering_app(shared, engine, roles)
             serving = running if settings.database.file is None else running_apart
-            server = await stack.enter_async_context(serving(app, listener))
+            connections = Connections(most_connections(), refused=metrics.refused_connection)
+            server = await stack.enter_async_context(serving(app, listener, connections))
             host, port = listener.getsockname()[:2]
             base = f"http://{f'[{host}]' if ':' in host else host}:{port}{MOUNT}"
             log.get_logger().info("serving", fhir_base=settings.server.public_url or base)

@@ -47,6 +47,13 @@ METRICS: Final = (
         "http_request_duration_seconds", "histogram", ("route", "method"), "Time until an answer was sent.", _FAST
     ),
     MetricRow(
+        "http_connections_refused_total",
+        "counter",
+        ("reason",),
+        "HTTP connections closed at a limit: head-too-large, head-too-slow, body-too-slow, not-http, not-read, crowded,"
+        " tls-failed.",
+    ),
+    MetricRow(
         "upstream_requests_total", "counter", ("operation", "status"), "Requests to AutoScribe; status none: broken."
     ),
     MetricRow(
@@ -131,6 +138,10 @@ class Metrics:
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._gauges["missing_studies"].set(math.nan)
         self._gauges["index_age_seconds"].set(math.nan)
+
+    def refused_connection(self, reason: str) -> None:
+        """Count a connection that was closed at a limit."""
+        self._counters["http_connections_refused_total"].labels(reason).inc()
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count an answered request; `route` is the template. A method that no route has counts as `other`."""

@@ -12,12 +12,15 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
 
 from gateway.runtime import clock
+from gateway.runtime.acceptor import Acceptor
 from gateway.runtime.errors import ConfigError, GatewayError
+from gateway.runtime.http_connection import KEEP_ALIVE, Connections, LimitedHttp
 from gateway.runtime.log import UVICORN
 
 GRACE: Final = 1
@@ -66,7 +69,11 @@ class _Served:
 
 
 class _Server(uvicorn.Server):
-    """Server that leaves the signals to the caller's loop."""
+    """Server that leaves the signals to the caller's loop, and accepts connections through an `Acceptor`."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, connections: Connections) -> None:
+        super().__init__(config)
+        self._listener, self._connections = listener, connections
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -74,9 +81,12 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
-            await super().startup(sockets)
+            await super().startup([])
         except SystemExit:
             raise ConfigError(*_NOT_STARTED) from None
+        protocol = partial(LimitedHttp, self._connections, self.config, self.server_state, self.lifespan.state)
+        acceptor: Any = Acceptor(self._listener, protocol, self._connections)
+        self.servers = [acceptor]  # uvicorn closes it as a server of its own
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -97,8 +107,12 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def running(app: Any, listener: socket.socket) -> AsyncIterator[asyncio.Future[None]]:
+async def running(
+    app: Any, listener: socket.socket, connections: Connections | None = None
+) -> AsyncIterator[asyncio.Future[None]]:
     """Serve the application on that socket while the block runs; requests under way get a few seconds to end.
+
+    `connections` sets the limits of connections, and counts what they refuse.
 
     The future is done if the server ends before the block does.
 
@@ -107,8 +121,16 @@ async def running(app: Any, listener: socket.socket) -> AsyncIterator[asyncio.Fu
         GatewayError: the application's own error at its start.
     """
     served = _Served(app)
-    config = uvicorn.Config(served, server_header=False, timeout_graceful_shutdown=GRACE, **UVICORN)
-    server = _Server(config)
+    config = uvicorn.Config(
+        served,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+        **UVICORN,
+    )
+    server = _Server(config, listener, connections or Connections())
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started:
@@ -122,7 +144,9 @@ async def running(app: Any, listener: socket.socket) -> AsyncIterator[asyncio.Fu
 
 
 @asynccontextmanager
-async def running_apart(app: Any, listener: socket.socket) -> AsyncIterator[asyncio.Future[None]]:
+async def running_apart(
+    app: Any, listener: socket.socket, connections: Connections | None = None
+) -> AsyncIterator[asyncio.Future[None]]:
     """Serve as `running` does, on an event loop in a thread of its own: neither loop waits for the other's work.
 
     Raises:
@@ -134,7 +158,7 @@ async def running_apart(app: Any, listener: socket.socket) -> AsyncIterator[asyn
 
     async def there() -> None:
         stop = asyncio.Event()
-        async with running(app, listener) as server:
+        async with running(app, listener, connections) as server:
             here.call_soon_threadsafe(started.set_result, (asyncio.get_running_loop(), stop))
             await until(stop, server)
 
