@@ -1,4 +1,4 @@
-"""Ingest a study: fetch it, plan its rows (plan_write.py), write them (intake.py); again if others wrote first.
+"""Ingest a study: fetch it, plan its rows (plan_write.py), write them (intake.py); if another write came first, retry.
 
 Carries out no clause of a standard; decisions D2, D7, D20, D25, D46. Several ingests of one study may run at once, in
 one process or in several: the state read before asking AutoScribe must still hold when the result is written.

@@ -1,4 +1,4 @@
-"""Decide whether a verdict (same person, or not) still counts, by digests of the persons then and now. Pure.
+"""Decide whether an operator's verdict on two persons (same or not) still counts, by digests of their data. Pure.
 
 Carries out no clause of a standard; decision D12. Persons are kept as digests under the site key, never by name.
 """

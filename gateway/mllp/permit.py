@@ -1,4 +1,4 @@
-"""Permit to write to a receiver, which ends before this process's lease (the sole right to send there) expires.
+"""Permit to write to a receiver until a set instant: lease_guard.py sets it, a margin before the lease expires.
 
 Carries out no clause of a standard; decision D33. The writer checks the permit in the same step that hands bytes to the
 network. A timer tells the writer when the permit is over, since other signals (such as the database) may hang.

@@ -1,4 +1,4 @@
-"""Build destinations from the `[[destination]]` tables, and report faulty tables; receiver profiles: mappings/profile.
+"""Build destinations from the `[[destination]]` tables and report faulty tables; mappings/profile loads receivers.
 
 Carries out no clause of a standard; decisions D31, D32, D34. A faulty table is refused with its key and the remedy.
 Files and directories are not opened here: `check-config` and the start of the service check them.

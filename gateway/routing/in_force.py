@@ -1,4 +1,4 @@
-"""Settings with the date from which they apply, and which decide the reports that a destination must get. No I/O.
+"""Settings that decide which reports a destination must get, and the time from which each applies; stored as JSON.
 
 Carries out no clause of a standard; decision D37. A change of settings applies from its instant on. A report signed
 earlier is owed at once only if the settings of that time owed it; otherwise it belongs to the plan.

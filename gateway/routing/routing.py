@@ -1,4 +1,4 @@
-"""Route a study's events: a row for each destination that owed.py names, `planned` after changed settings. No I/O.
+"""Choose destinations of a study's outbox rows and each row's state; owed.py says what a destination is owed. No I/O.
 
 HL7 v2.5.1 table 0123 (what the causes are); decisions D16, D20, D21, D31, D37. gateway/routing/owed.py decides what a
 destination is owed by the settings in force. Routing adds one state:

@@ -1,7 +1,8 @@
 """Run pure functions in spawned worker processes inside a `workers` block, and in threads outside of the block.
 
-https://docs.python.org/3/library/concurrent.futures.html#processpoolexecutor; decision D46. A thread that computes
-holds the interpreter's lock and delays the loops of its process. Functions, arguments and results travel as plain data.
+https://docs.python.org/3/library/multiprocessing.html; decision D46. A thread that computes holds the interpreter's
+lock and delays the loops of its process. Functions, arguments and results travel as plain data, over a pipe for each
+worker: a ProcessPoolExecutor waits without end for a worker that is killed within its answer.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib import import_module
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
 from typing import Any, Final, TypeVar, TypeVarTuple, cast
 
 from gateway.runtime.errors import WorkerLost
@@ -72,56 +73,83 @@ def _for_this_machine() -> int:
 
 
 class _Workers:
-    """Pool of worker processes. A new pool replaces one whose worker ended."""
+    """Worker processes, each with a thread of this process that gives it one computation at a time."""
 
     def __init__(self, processes: int, lasting: Collection[type], modules: Sequence[str]) -> None:
-        self._processes, self._modules = processes, modules
+        self._modules = modules
         self._packer = Packer(lasting)
-        self._lock = threading.Lock()
-        self._pool = self._begun()
+        self._idle = SimpleQueue[_Worker]()
+        self._threads = ThreadPoolExecutor(processes, thread_name_prefix="computing")
+        self._all = [_Worker(modules) for _ in range(processes)]
+        self._is_closed = False
+        for worker in self._all:
+            self._idle.put(worker)
 
     async def run(self, function: Callable[..., Any], given: Sequence[Any]) -> Any:
         """Run a function in a worker, and return its result."""
         parcel, lasting = self._packer.parcel((function, given)), dict[int, bytes]()
-        lost = 0
-        while lost < _TRIES:
-            pool = self._pool
-            try:
-                answer = unpacked(await asyncio.wrap_future(pool.submit(_work, parcel, lasting)))
-            except BrokenProcessPool:
-                self._replace(pool)
+        loop, lost = asyncio.get_running_loop(), 0
+        while lost < _TRIES and not self._is_closed:
+            packed_answer = await loop.run_in_executor(self._threads, self._answer, parcel, lasting)
+            if packed_answer is None:
                 lost += 1
                 continue
+            answer = unpacked(packed_answer)
             if isinstance(answer, frozenset):
                 lasting |= self._packer.lasting(answer)  # another worker may lack what this one has
                 continue
             return _result(*answer)
         raise WorkerLost("the worker process ended")
 
+    def _answer(self, parcel: Parcel, lasting: Mapping[int, bytes]) -> bytes | None:
+        """Return the packed answer of a worker; None if it ended, after another took its place."""
+        worker = self._idle.get()
+        try:
+            return worker.answer(parcel, lasting)
+        except (EOFError, OSError):
+            if not self._is_closed:
+                get_logger().error("worker-lost", code=WorkerLost.code)
+                worker.kill()
+                worker.start(self._modules)
+            return None
+        finally:
+            self._idle.put(worker)
+
     def close(self) -> None:
         """End the workers at once: nobody waits for a result any more."""
-        _kill(self._pool)
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._is_closed = True
+        for worker in self._all:
+            worker.kill()
+        self._threads.shutdown(cancel_futures=True)
 
-    def _replace(self, ended: ProcessPoolExecutor) -> None:
-        with self._lock:
-            if self._pool is ended:
-                get_logger().error("worker-lost", code=WorkerLost.code)
-                _kill(ended)
-                self._pool = self._begun()
 
-    def _begun(self) -> ProcessPoolExecutor:
-        """Start the workers now, so that the first study does not wait for them."""
+class _Worker:
+    """Worker process, and the pipe to it: it alone holds the other end, so the pipe ends when the process does."""
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        self.start(modules)
+
+    def start(self, modules: Sequence[str]) -> None:
+        """Start the process now, so that the first study does not wait for it."""
         spawned = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(self._processes, spawned, _begin, (self._modules,))
-        pool.submit(int)
-        return pool
+        self._pipe, there = spawned.Pipe()
+        with there:
+            self._process = spawned.Process(target=_serve, args=(there, modules), daemon=True)
+            self._process.start()
 
+    def answer(self, parcel: Parcel, lasting: Mapping[int, bytes]) -> bytes:
+        """Have a computation carried out.
 
-def _kill(pool: ProcessPoolExecutor) -> None:
-    """Kill the workers of a pool: it would wait without end for one that ignores signals and writes to nobody."""
-    for process in list((pool._processes or {}).values()):
-        process.kill()
+        Raises:
+            EOFError, OSError: the process ended.
+        """
+        self._pipe.send((parcel, lasting))
+        return self._pipe.recv_bytes()
+
+    def kill(self) -> None:
+        """Kill the process: one that computes without end hears nothing else."""
+        self._process.kill()
+        self._process.join()
 
 
 def _result(value: Any, error: BaseException | None, places: Sequence[str]) -> Any:
@@ -131,13 +159,15 @@ def _result(value: Any, error: BaseException | None, places: Sequence[str]) -> A
     raise error
 
 
-def _begin(modules: Sequence[str]) -> None:
-    """Begin as a worker: the service ends it, not a signal to the whole process group, and it never outlives it."""
+def _serve(pipe: Connection, modules: Sequence[str]) -> None:
+    """Compute as a worker until the service ends it: no signal to the whole process group does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for name in modules:
         import_module(name)
+    while True:
+        pipe.send_bytes(_work(*pipe.recv()))
 
 
 def _end_with_parent() -> None:
@@ -147,7 +177,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(parcel: Parcel, lasting: dict[int, bytes]) -> bytes:
+def _work(parcel: Parcel, lasting: Mapping[int, bytes]) -> bytes:
     """Carry out a computation in a worker: pack its result, error, and the error's places; or the missing tokens."""
     keep(lasting)
     if tokens := missing(parcel.tokens):

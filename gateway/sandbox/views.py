@@ -1,4 +1,4 @@
-"""Convert the sandbox account's studies and reports to JSON of the AutoScribe look-alike, as the switches choose.
+"""Vary studies and reports by the switches for an answer; state.py and seed_study.py made them, as AutoScribe JSON.
 
 AutoScribe REST API: the shapes Study, Report, ReportTextItem and ReportPdfItem.
 Proved by tests/gateway/sandbox/test_switches.py.

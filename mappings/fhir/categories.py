@@ -1,4 +1,4 @@
-"""FHIR category codes of radiology orders and reports.
+"""FHIR category codes that all radiology orders and reports have; diagnostic_report.py adds the code of the modality.
 
 https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.category, US Core DiagnosticReport Category,
 HL7 table 0074, decision D23. US Core's category of imaging orders is a SNOMED CT code, which needs a license to share.

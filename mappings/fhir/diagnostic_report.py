@@ -1,4 +1,4 @@
-"""Map one report of a study to a FHIR DiagnosticReport.
+"""Map one report of a study to a FHIR DiagnosticReport; observation.py makes the Observations in `result`, in order.
 
 https://hl7.org/fhir/R4/diagnosticreport.html, US Core DiagnosticReport Profile for Report and Note Exchange,
 decision D3.

@@ -1,4 +1,4 @@
-"""Map a study to HL7 v2 messages, in the form that the receiver's profile describes.
+"""Import point of the HL7 v2 mapping: messages.py lists the messages that an event causes, oru_r01.py writes each.
 
 HL7 v2.5.1 chapters 2, 3, 4 and 7. `to_oru` makes an ORU^R01, `messages` lists the messages of a cause, `receiver`
 reads a profile of this package.

@@ -1,4 +1,4 @@
-r"""Make the bytes of a message from its segments; write escapes that the receiver cannot read as plain characters.
+r"""Encode a message in its receiver's character set; replace escape sequences that the receiver cannot decode.
 
 HL7 v2.5.1 §2.7 (escape sequences), §2.15.9.18 (MSH-18). VistA Radiology does not decode `\F\` (RAHLTCPB), VistA Imaging
 decodes no sequence at all (RAHLRPT). `no_F` and `strip` replace delimiters in values by plain characters.

@@ -1,4 +1,4 @@
-r"""Show the bytes of a message or an acknowledgement as printable lines, safe for a terminal.
+r"""Show a message's or acknowledgement's bytes as printable lines, none shortened (operator/shown.py shortens them).
 
 HL7 v2.5.1 §2.15.9.18 (MSH-18 Character Set). Bytes outside the character set and control characters are shown as
 `\xNN` or `\uNNNN`: an answer can hold anything.

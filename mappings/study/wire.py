@@ -1,4 +1,4 @@
-"""Tables of AutoScribe's API contract (keys of each JSON object, types, optional keys), and the check of JSON by them.
+"""Tables of AutoScribe's API contract (keys, types, optional keys), the check by them, and a strict JSON parser.
 
 AutoScribe REST API, state of November 2026 (`GET /v1/autoScribe/studies`, `/reports`, `/reports/text`, `/users`, …).
 

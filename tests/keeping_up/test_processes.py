@@ -121,7 +121,7 @@ async def test_all_that_a_worker_computes_is_answered_and_all_end_with_the_gatew
 async def test_a_worker_that_the_system_ends_costs_no_study(database_url, tmp_path):
     async with scene(database_url, tmp_path) as here:
         await here.indexed()
-        killed = list(filter(is_worker, here.children()))
+        killed = [one for one in here.children() if not below(one)]  # the workers: the others have processes below
         assert killed
         for worker in killed:
             os.kill(worker, signal.SIGKILL)
@@ -133,12 +133,6 @@ async def test_a_worker_that_the_system_ends_costs_no_study(database_url, tmp_pa
 
         await here.until(is_there)
         assert (await here.client.get("/readyz")).status_code == 200
-
-
-def is_worker(process_id: int) -> bool:
-    """True for a process without a socket: it neither answers nor has a database."""
-    files = Path(f"/proc/{process_id}/fd").iterdir()
-    return not any(str(one.readlink()).startswith("socket:") for one in files)
 
 
 async def test_on_postgresql_one_process_answers_for_both(postgres_database, tmp_path):

@@ -1,4 +1,4 @@
-"""Detect outbox rows whose message may have been sent in the time that a restore without a journal has lost. Pure.
+"""Without a journal: decide if an outbox row's message may have been sent between a backup and its restore. Pure.
 
 Carries out no clause of a standard; decision D38.
 """

@@ -1,4 +1,4 @@
-"""Compose and store the messages of each study with due outbox rows (queued events); stored bytes never change.
+"""Compose and store messages of studies whose outbox rows are due, in outbox.py's order; stored bytes never change.
 
 Carries out no clause of a standard; decisions D7, D13, D18, D28, D31, D34. This module reads and writes the store; the
 kind of payload decides the messages (for HL7 v2: gateway/feed/compose/compose.py).

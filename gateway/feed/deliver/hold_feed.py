@@ -1,4 +1,4 @@
-"""`serve --hold-feed`: start the service with every destination paused until an operator resumes sending.
+"""`serve --hold-feed`: start the service with all destinations paused; store/feed/restoring.py keeps earlier pauses.
 
 Carries out no clause of a standard; decision D38. After a restore that no journal covers, messages that may have been
 sent since the backup are held, and never sent again automatically.

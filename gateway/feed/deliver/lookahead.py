@@ -1,4 +1,4 @@
-"""Lookahead: in-memory queue of the next messages that may be sent to a destination, read from the database in order.
+"""Lookahead: in-memory queue of the next messages, without their bytes, that may be sent to a destination, in order.
 
 Carries out no clause of a standard; decision D32: one message of a lane is in hand at a time, the others wait behind
 it. While the circuit breaker is open, the lookahead holds only the occasional probe.

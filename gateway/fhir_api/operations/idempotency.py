@@ -1,4 +1,4 @@
-"""Idempotency keys of operations: claim a key, and keep its answer; the store refuses a key of another request.
+"""Idempotency keys of operations: claim a key, wait while another request holds it, keep the answer for repeats.
 
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/: a key that comes again gets the same
 answer for the same request, and is refused for another one. The store holds the records as JSON without any client

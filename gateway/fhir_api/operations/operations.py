@@ -1,4 +1,4 @@
-"""Run `$addendum` or `$cancel-addendum` at most once per idempotency key, and read the result from AutoScribe.
+"""Run `$addendum`, `$cancel-addendum` once per key, read the result back; idempotency.py claims or awaits the key.
 
 https://hl7.org/fhir/R4/operations.html#executing, https://hl7.org/fhir/R4/http.html#Status-Codes.
 AutoScribe has no idempotency: a POST that may have arrived is looked for in the study, never sent again.

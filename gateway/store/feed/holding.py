@@ -1,4 +1,4 @@
-"""Stop a lane (all messages of a study to a destination) or free it, for sender.py; lanes.py frees one for operators.
+"""Stop or free a lane (a study's messages to a destination) in a given transaction; lanes.py frees it for operators.
 
 Carries out no clause of a standard; decisions D13, D32. A lane is held because of one message in it, its culprit, or
 without a culprit when only an operator can free it.

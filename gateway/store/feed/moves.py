@@ -1,4 +1,4 @@
-"""Read the states of a study before the study's reports changed patient (a move), and define the codes of moves.
+"""Moves (a study's reports changed patient): reason codes of outbox rows and messages; read the study before a move.
 
 Carries out no clause of a standard; decision D13.
 Proved by tests/contract/test_identity_conflict.py and tests/faults/test_order_faults.py.

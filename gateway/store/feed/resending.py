@@ -1,4 +1,4 @@
-"""Replay: queue reports to be sent again to a destination, in the present state or with the earlier content.
+"""Replay: queue reports to be sent again in the present state; read messages and insert rows for as_sent.py.
 
 Carries out no clause of a standard; decision D35. Each replay of a report to a destination has the next number, and so
 a control id of its own.

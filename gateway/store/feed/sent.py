@@ -1,4 +1,4 @@
-"""Read what a destination has, or may have, of a study: order numbers, patients, reports; cancel its unsent messages.
+"""Read what a destination has, or may have, of a study: order numbers, patients, reports; cancel messages not sent yet.
 
 Carries out no clause of a standard; decisions D13, D18, D21. The content of a message depends on what was sent before.
 A composer shows the sent state that it used, and composes again if more was sent since.

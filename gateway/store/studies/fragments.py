@@ -1,4 +1,4 @@
-"""SQL fragments for FHIR searches: a condition for each search criterion, and queries by an index.
+"""SQL for one search criterion: a test of a resource, or an indexed query for matches; search_sql.py joins several.
 
 https://hl7.org/fhir/R4/search.html#ptypes; one table of each. Placeholders are `?`.
 Proved by tests/contract/test_search.py and tests/contract/test_plans.py.

@@ -1,4 +1,4 @@
-"""Store patient identity conflicts (one patient id, two apparent persons), and operators' verdicts on each conflict.
+"""List patient identity conflicts (one patient id, two apparent persons), and store operators' verdicts on them.
 
 Carries out no clause of a standard; decision D12.
 Proved by tests/contract/test_patients.py.

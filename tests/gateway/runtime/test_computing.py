@@ -1,10 +1,13 @@
 import asyncio
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,20 @@ def end_once(file):
         path.touch()
         end_process()
     return "done"
+
+
+def end_within_answer(file):
+    """Write the beginning of an answer to the service, and end."""
+    path = Path(file)
+    if path.exists():
+        return "done"
+    path.touch()
+    others = {0, 1, 2, resource_tracker.getfd()}
+    for place in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            if int(place.name) not in others and str(place.readlink()).startswith(("pipe:", "socket:")):
+                os.write(int(place.name), struct.pack("!i", 1_000) + b"half")
+    end_process()
 
 
 def length(settings):
@@ -117,6 +134,11 @@ async def test_values_past_the_number_that_a_worker_keeps_are_sent_again():
 async def test_the_work_of_a_worker_that_ended_is_done_by_another(tmp_path):
     async with workers(1, (), ()):
         assert await computed(end_once, str(tmp_path / "ended")) == "done"
+
+
+async def test_a_worker_that_ends_within_its_answer_is_replaced(tmp_path):
+    async with asyncio.timeout(30), workers(1, (), ()):
+        assert await computed(end_within_answer, str(tmp_path / "ended")) == "done"
 
 
 async def test_work_that_ends_every_worker_is_given_up_and_other_work_goes_on():

@@ -1,4 +1,4 @@
-"""Add a digest of each message's content: it recognizes messages sent after the backup that a restore put back.
+"""Add a digest of each message's content, to see after the restore of an old backup what was sent since that backup.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
