@@ -15,6 +15,7 @@ from typing import Final, cast
 
 from starlette.datastructures import URL
 from starlette.requests import Request
+from starlette.types import Scope
 
 from gateway.fhir_api.search.page_token import Tokens
 from gateway.index.value import Circumstances
@@ -27,6 +28,7 @@ from gateway.upstream.client import UpstreamClient
 from mappings.profile import Site
 
 MOUNT = "/fhir"
+_BELOW: Final = f"{MOUNT}/"
 _FACADE: Final = "gateway.facade"  # scope keys
 _BASE: Final = "gateway.base"
 
@@ -54,6 +56,12 @@ class Facade:
     claims_us_core: bool = False
     destinations: tuple[Destination, ...] = ()
     measuring: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+
+
+def is_fhir(scope: Scope) -> bool:
+    """True if the path of a request is the FHIR base, or below it."""
+    path: str = scope["path"]
+    return path.startswith(_BELOW) or path == MOUNT
 
 
 def facade(request: Request) -> Facade:

@@ -101,7 +101,7 @@ class _Door:
         inbox.metrics.received_webhook(reply.kind, reply.outcome)
         request_id = secrets.token_hex(8)
         _log(reply, request_id)
-        headers = {"Cache-Control": "no-store", "X-Request-Id": request_id, **reply.headers}
+        headers = {"X-Request-Id": request_id, **reply.headers}
         await JSONResponse(reply.body, reply.status, headers)(scope, receive, send)
 
 

@@ -23,7 +23,7 @@ from gateway.runtime.request_errors import NotAcceptable
 __all__ = [
     "FHIR_JSON",
     "FHIR_XML",
-    "PRIVATE",
+    "VARIES",
     "Format",
     "accepted",
     "answer",
@@ -36,7 +36,7 @@ __all__ = [
     "negotiated",
 ]
 
-PRIVATE: Final = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
+VARIES: Final = {"Vary": "Accept"}
 _STRICT: Final = re.compile(r"handling\s*=\s*\"?strict", re.IGNORECASE)
 _ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
 
@@ -94,8 +94,8 @@ def answer(
     headers: Mapping[str, str] | None = None,
     media_type: str = CONTENT_TYPE,
 ) -> Response:
-    """Build an answer with a body (empty for a HEAD); only the client itself may cache it."""
-    all_headers = {**PRIVATE, "Content-Length": str(len(body)), **(headers or {})}
+    """Build an answer with a body (empty for a HEAD)."""
+    all_headers = {**VARIES, "Content-Length": str(len(body)), **(headers or {})}
     return Response(b"" if request.method == "HEAD" else body, status, all_headers, media_type=media_type)
 
 
@@ -142,7 +142,7 @@ def _accept(request: Request) -> str:
 
 
 def _not_modified(headers: Mapping[str, str]) -> Response:
-    return Response(None, 304, {**PRIVATE, **headers})
+    return Response(None, 304, {**VARIES, **headers})
 
 
 def _instant(http_date: str) -> datetime | None:
