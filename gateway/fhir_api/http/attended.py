@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,23 +28,21 @@ class Attended:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and watch its client once the request takes some time."""
-        loop = asyncio.get_running_loop()
+        loop, task = asyncio.get_running_loop(), cast("asyncio.Task[None]", asyncio.current_task())
+        client = _Client(receive, task.cancel, is_whole=scope["method"] in _NO_BODY)
+        may_end = not scope["path"].endswith(_CHANGING)
+        timer = loop.call_later(PATIENCE, client.watch) if may_end else None
         try:
-            async with asyncio.timeout(None) as limit:
-                client = _Client(receive, lambda: limit.reschedule(loop.time()), scope["method"] in _NO_BODY)
-                may_end = not scope["path"].endswith(_CHANGING)
-                timer = loop.call_later(PATIENCE, client.watch) if may_end else None
-                try:
-                    await self._app(scope, client.receive, send)
-                finally:
-                    if timer is not None:
-                        timer.cancel()
-                    client.unwatch()
-        except TimeoutError:
-            if not limit.expired():
-                raise
+            await self._app(scope, client.receive, send)
+        except asyncio.CancelledError:
+            if not client.is_gone or task.uncancel():
+                raise  # the service ends
             await send({"type": "http.response.start", "status": CLIENT_GONE, "headers": []})
             await send({"type": "http.response.body"})
+        finally:
+            if timer is not None:
+                timer.cancel()
+            client.unwatch()
 
 
 class _Client:
@@ -53,16 +51,18 @@ class _Client:
     Its watch begins behind the body (`is_whole`), since before that the application itself hears the client.
     """
 
-    def __init__(self, receive: Receive, leave: Callable[[], None], is_whole: bool) -> None:
+    __slots__ = ("_is_due", "_is_whole", "_leave", "_receive", "_watching", "is_gone")
+
+    def __init__(self, receive: Receive, leave: Callable[[], object], *, is_whole: bool) -> None:
         self._receive, self._leave, self._is_whole = receive, leave, is_whole
-        self._is_due = False
+        self.is_gone = self._is_due = False
         self._watching: asyncio.Task[None] | None = None
 
     async def receive(self) -> Message:
         """Receive a message for the application."""
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            self._leave()
+            self._end()
             await asyncio.Event().wait()  # until cancelled: the application need not know why
         if not message.get("more_body", False):
             self._is_whole = True
@@ -84,4 +84,8 @@ class _Client:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass  # the empty body of a GET
+        self._end()
+
+    def _end(self) -> None:
+        self.is_gone = True
         self._leave()
