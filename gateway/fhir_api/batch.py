@@ -19,15 +19,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Scope
 
-from gateway.fhir_api.batch_entries import MOST_BYTES, BatchEntry, entries
+from gateway.fhir_api.batch_entries import MOST_BYTES, BatchEntry, entries_in
 from gateway.fhir_api.facade import MOUNT, base
-from gateway.fhir_api.http.body import json_body
+from gateway.fhir_api.http.body import LARGE, check_media_type, whole_body
 from gateway.fhir_api.http.budget import Budget, paid
 from gateway.fhir_api.http.bundle import batch_response
 from gateway.fhir_api.http.formats import Format
 from gateway.fhir_api.http.headers import fhir_answer, negotiated
 from gateway.fhir_api.http.outcome import of_error, outcome
 from gateway.fhir_api.http.query import parameters
+from gateway.runtime.computing import computed_apart
 from gateway.runtime.errors import PdfInterrupted
 from gateway.runtime.request_errors import NotAcceptable, RequestError, RequestTooLarge
 from mappings.fhir.rendering import json_bytes
@@ -98,7 +99,7 @@ def batch(app: ASGIApp, budget: Budget) -> Callable[[Request], Awaitable[Respons
         negotiated(request, given)
         with budget.booked(request.scope) as turns:
             async with turns:
-                requests = entries(await json_body(request, MOST_BYTES), base(request))
+                requests = await _entries(request)
         room = _Room()
 
         async def answered(entry: BatchEntry | RequestError) -> bytes:
@@ -113,6 +114,14 @@ def batch(app: ASGIApp, budget: Budget) -> Callable[[Request], Awaitable[Respons
             return await fhir_answer(request, given, await _answer_all(requests, answered))
 
     return handle
+
+
+async def _entries(request: Request) -> list[BatchEntry | RequestError]:
+    body = await whole_body(request, MOST_BYTES)
+    check_media_type(request, body)
+    if len(body) <= LARGE:
+        return entries_in(body, base(request))
+    return await computed_apart(entries_in, body, base(request))
 
 
 async def _answer_all(requests: Sequence[Any], answer: Callable[[Any], Awaitable[bytes]]) -> bytes:

@@ -9,7 +9,10 @@ from fakes.outcomes import issue, refusal
 from fhir.resources.R4B.bundle import Bundle
 
 from gateway.fhir_api import batch as module
+from gateway.fhir_api.batch_entries import MOST_ENTRIES
 from gateway.fhir_api.http import budget
+from gateway.fhir_api.http.body import LARGE
+from gateway.runtime.computing import workers
 from gateway.runtime.metrics import PREFIX
 
 FHIR = {"Content-Type": "application/fhir+json"}
@@ -306,3 +309,13 @@ async def test_no_more_entries_are_answered_at_once_than_the_limit(stage, monkey
     found = await entries(stage, bundle(*(f"DiagnosticReport/{one}" for one in reports)))
     assert {status(one) for one in found} == {200}
     assert 1 < most <= budget.AT_ONCE
+
+
+async def test_a_batch_with_a_large_body_is_parsed_in_the_worker_apart_with_the_same_result(stage):
+    large = bundle("metadata", "Nothing/x", **{"note": "x" * LARGE})
+    here = await entries(stage, large)
+    async with workers(1, (), ()):
+        there = await entries(stage, large)
+        refused = await send(stage, bundle(*["metadata"] * (MOST_ENTRIES + 1), note="x" * LARGE))
+    assert [status(one) for one in here] == [status(one) for one in there] == [200, 404]
+    assert refusal(refused) == (413, "error", "too-long")
