@@ -17,7 +17,7 @@ from starlette.responses import Response
 from gateway.fhir_api.http.formats import FHIR_JSON, FHIR_XML, Format, in_format, preferred, ranges
 from gateway.fhir_api.http.outcome import CONTENT_TYPE
 from gateway.fhir_api.http.query import Parameters, value_of
-from gateway.runtime.computing import computed
+from gateway.runtime.computing import computed, computed_apart
 from gateway.runtime.request_errors import NotAcceptable
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 VARIES: Final = {"Vary": "Accept"}
+LARGE: Final = 2**20  # bytes of JSON: to convert them takes 0.1 s
 _STRICT: Final = re.compile(r"handling\s*=\s*\"?strict", re.IGNORECASE)
 _ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
 
@@ -104,14 +105,16 @@ async def fhir_answer(
 ) -> Response:
     """Answer with a resource given as JSON bytes, in the negotiated format, indented if `_pretty` is true.
 
-    A worker converts. Both formats share one ETag, which is weak.
+    A worker converts; a large answer in the worker apart, so that no other waits for it. Both formats share one ETag,
+    which is weak.
 
     Raises:
         NotAcceptable: the client accepts neither format.
     """
     form = negotiated(request, given)
     if form is not Format.JSON or _is_pretty(given):
-        body = await computed(in_format, body, form, _is_pretty(given))
+        convert = computed if len(body) <= LARGE else computed_apart
+        body = await convert(in_format, body, form, _is_pretty(given))
     return answer(request, body, status, headers=headers, media_type=form.value)
 
 
