@@ -14,14 +14,16 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.fhir_api.facade import MOUNT
+from gateway.fhir_api.facade import is_fhir
 from gateway.fhir_api.http.compression import Compressed
+from gateway.fhir_api.http.cross_origin import ListedOrigins
 from gateway.fhir_api.http.hosts import KnownHosts
+from gateway.fhir_api.http.safe_headers import SafeHeaders
 from gateway.fhir_api.openapi.routes import openapi_routes
 from gateway.fhir_api.ops.routes import ops_routes
 from gateway.fhir_api.routes import fhir_app
 from gateway.runtime.metrics import Measured, Metrics
-from gateway.settings import Configuration
+from gateway.settings import Configuration, Server
 
 
 def application(
@@ -36,8 +38,6 @@ def application(
 
     FastAPI's telemetry is off, since it would record exception texts and query strings.
     """
-    public = urlsplit(configuration.settings.server.public_url or "").hostname
-    names = [public] if public else []
     app = _Application(
         title="autoscribe-gateway",
         docs_url=None,
@@ -49,8 +49,17 @@ def application(
         routes=[*ops_routes(), *more, *(openapi_routes() if serves_fhir else ())],
     )
     app.serves_fhir = serves_fhir
-    app.around = lambda inner: Measured(Compressed(KnownHosts(inner, names)), metrics)
+    app.around = lambda inner: Measured(_guarded(inner, configuration.settings.server), metrics)
     return app
+
+
+def _guarded(app: ASGIApp, server: Server) -> ASGIApp:
+    """Wrap the application in the layers that every request passes."""
+    public = urlsplit(server.public_url or "").hostname
+    if server.cors_origins:
+        app = ListedOrigins(app, server.cors_origins)
+    app = Compressed(KnownHosts(app, [public] if public else []))
+    return SafeHeaders(app, revalidates=server.revalidation)
 
 
 class _Application(FastAPI):
@@ -61,12 +70,10 @@ class _Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Build the stack: `around` wraps the facade (for paths below its base) and FastAPI (for all others)."""
-        rest, below = super().build_middleware_stack(), f"{MOUNT}/"
+        rest = super().build_middleware_stack()
         fhir = fhir_app() if self.serves_fhir else rest
 
         async def parted(scope: Scope, receive: Receive, send: Send) -> None:
-            path = scope.get("path", "")
-            is_fhir = path.startswith(below) or path == MOUNT
-            await (fhir if is_fhir else rest)(scope, receive, send)
+            await (fhir if "path" in scope and is_fhir(scope) else rest)(scope, receive, send)
 
         return self.around(parted)

@@ -19,20 +19,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Scope
 
-from gateway.fhir_api.batch_entries import MOST_BYTES, BatchEntry, entries
+from gateway.fhir_api.batch_entries import MOST_BYTES, BatchEntry, entries_in
 from gateway.fhir_api.facade import MOUNT, base
-from gateway.fhir_api.http.body import json_body
+from gateway.fhir_api.http.body import LARGE, check_media_type, whole_body
+from gateway.fhir_api.http.budget import Budget, paid
 from gateway.fhir_api.http.bundle import batch_response
 from gateway.fhir_api.http.formats import Format
 from gateway.fhir_api.http.headers import fhir_answer, negotiated
 from gateway.fhir_api.http.outcome import of_error, outcome
 from gateway.fhir_api.http.query import parameters
+from gateway.runtime.computing import computed_apart
 from gateway.runtime.errors import PdfInterrupted
 from gateway.runtime.request_errors import NotAcceptable, RequestError, RequestTooLarge
 from mappings.fhir.rendering import json_bytes
 from mappings.values.dates import fhir_instant
 
-AT_ONCE: Final = 8
 # Bytes of all answers together
 MOST_ANSWERED: Final = 32 * 2**20
 _OWN_HEADERS: Final = ("content-", "accept", "transfer-encoding", "expect", "if-", "range")
@@ -83,20 +84,23 @@ class _Answer:
         return made
 
 
-def batch(app: ASGIApp) -> Callable[[Request], Awaitable[Response]]:
-    """Make the handler of POST [base]; `app` answers the entries.
+def batch(app: ASGIApp, budget: Budget) -> Callable[[Request], Awaitable[Response]]:
+    """Make the handler of POST [base]; `app` answers the entries, of which each counts in the client's budget.
 
     Raises:
         BadRequest: the body is no batch; the expression says where.
         NotSupported: the Bundle is a transaction.
         RequestTooLarge: the batch is over a limit.
+        Throttled: the client has too many requests under way.
     """
 
     async def handle(request: Request) -> Response:
         given = parameters(request)
         negotiated(request, given)
-        requests = entries(await json_body(request, MOST_BYTES), base(request))
-        room, turns = _Room(), asyncio.Semaphore(AT_ONCE)
+        with budget.booked(request.scope) as turns:
+            async with turns:
+                requests = await _entries(request)
+        room = _Room()
 
         async def answered(entry: BatchEntry | RequestError) -> bytes:
             if isinstance(entry, RequestError):
@@ -106,9 +110,18 @@ def batch(app: ASGIApp) -> Callable[[Request], Awaitable[Response]]:
                 await app(_scope(request.scope, entry), _empty_body, answer.take)
             return answer.entry()
 
-        return await fhir_answer(request, given, await _answer_all(requests, answered))
+        with budget.booked(request.scope, len(requests)) as turns:
+            return await fhir_answer(request, given, await _answer_all(requests, answered))
 
     return handle
+
+
+async def _entries(request: Request) -> list[BatchEntry | RequestError]:
+    body = await whole_body(request, MOST_BYTES)
+    check_media_type(request, body)
+    if len(body) <= LARGE:
+        return entries_in(body, base(request))
+    return await computed_apart(entries_in, body, base(request))
 
 
 async def _answer_all(requests: Sequence[Any], answer: Callable[[Any], Awaitable[bytes]]) -> bytes:
@@ -124,7 +137,7 @@ def _scope(outer: Scope, entry: BatchEntry) -> Scope:
     """Build the ASGI scope of an entry, as if its request came alone."""
     kept = [(name, value) for name, value in outer["headers"] if not name.decode().startswith(_OWN_HEADERS)]
     return {
-        **outer,
+        **paid(outer),
         "method": "GET",
         "path": MOUNT + entry.path,
         "raw_path": MOUNT.encode() + entry.raw_path,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
+from gateway.fhir_api.http.body import parsed
 from gateway.runtime.request_errors import (
     BadRequest,
     MethodNotAllowed,
@@ -35,6 +36,15 @@ class BatchEntry:
     raw_path: bytes
     query: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def entries_in(body: bytes, base: str) -> list[BatchEntry | RequestError]:
+    """Parse the body of a batch, and return its entries as `entries` does.
+
+    Raises:
+        RequestError: as `entries`; or the body is no JSON.
+    """
+    return entries(parsed(body), base)
 
 
 def entries(bundle: Any, base: str) -> list[BatchEntry | RequestError]:

@@ -24,7 +24,7 @@ from gateway.fhir_api.facade import facade
 from gateway.fhir_api.freshness import wants_newer
 from gateway.fhir_api.http.byte_range import wanted_range
 from gateway.fhir_api.http.formats import in_format
-from gateway.fhir_api.http.headers import FHIR_JSON, FHIR_XML, PRIVATE, Format, accepted, etag, is_unchanged
+from gateway.fhir_api.http.headers import FHIR_JSON, FHIR_XML, VARIES, Format, accepted, etag, is_unchanged
 from gateway.fhir_api.http.query import Parameters, parameters, value_of
 from gateway.runtime.request_errors import NotAcceptable, ResourceNotFound, ResourceWithdrawn
 from gateway.store.studies.pdfs import Pdfs
@@ -63,13 +63,12 @@ class _Asked:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Response headers; for raw bytes also a file name without patient data, and no sniffing of the type."""
+        """Response headers; for raw bytes also a file name without patient data, and a sandbox in a browser."""
         if self.form is not None:
-            return dict(PRIVATE)
+            return dict(VARIES)
         return {
-            **PRIVATE,
+            **VARIES,
             "Content-Disposition": f'inline; filename="{self.report_id}.{_FILE_TYPE[self.kind]}"',
-            "X-Content-Type-Options": "nosniff",
             "Content-Security-Policy": "default-src 'none'; sandbox",
         }
 

@@ -60,7 +60,7 @@ def operation_definition(row: Operation) -> dict[str, Any]:
         "status": "active",
         "kind": "operation",
         "description": row.documentation,
-        "affectsState": "GET" not in row.methods,
+        "affectsState": row.affects_state,
         "code": row.name,
         "resource": list(row.resource_types),
         "system": False,

@@ -6,15 +6,15 @@ Proved by tests/gateway/fhir_api/test_capability.py and tests/contract/test_oper
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Final, cast
 
 from starlette.datastructures import URL
 from starlette.requests import Request
+from starlette.types import Scope
 
 from gateway.fhir_api.search.page_token import Tokens
 from gateway.index.value import Circumstances
@@ -27,6 +27,7 @@ from gateway.upstream.client import UpstreamClient
 from mappings.profile import Site
 
 MOUNT = "/fhir"
+_BELOW: Final = f"{MOUNT}/"
 _FACADE: Final = "gateway.facade"  # scope keys
 _BASE: Final = "gateway.base"
 
@@ -37,7 +38,7 @@ class Facade:
 
     `zone` applies to dates without a time zone. `sweep` returns the progress of the index; the index is too old after
     `max_index_age` seconds. `keeps_pdfs`: PDFs are stored (D28). `claims_us_core`: the CapabilityStatement claims to be
-    a US Core server (D30). `destinations` are those of the feed. `measuring` lets only one `$trace` run at a time.
+    a US Core server (D30). `destinations` are those of the feed.
     """
 
     upstream: UpstreamClient
@@ -53,7 +54,12 @@ class Facade:
     keeps_pdfs: bool = True
     claims_us_core: bool = False
     destinations: tuple[Destination, ...] = ()
-    measuring: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+
+
+def is_fhir(scope: Scope) -> bool:
+    """True if the path of a request is the FHIR base, or below it."""
+    path: str = scope["path"]
+    return path.startswith(_BELOW) or path == MOUNT
 
 
 def facade(request: Request) -> Facade:

@@ -20,6 +20,8 @@ from gateway.fhir_api.capability import capability
 from gateway.fhir_api.definitions import definition, definitions
 from gateway.fhir_api.facade import MOUNT
 from gateway.fhir_api.history import history
+from gateway.fhir_api.http.attended import Attended
+from gateway.fhir_api.http.budget import Budget
 from gateway.fhir_api.http.outcome import ALLOW, Outcomes
 from gateway.fhir_api.operations.docref import docref
 from gateway.fhir_api.operations.everything import everything
@@ -52,29 +54,32 @@ _OPERATIONS: Final[Mapping[str, Callable[[Operation, str], Handler]]] = {
     "trace": trace,
     "validate": validate,
 }
+_COSTLY: Final = frozenset({"everything", "trace", "validate"})
 
 
 def fhir_app() -> ASGIApp:
     """Build the facade as an ASGI application for paths below its base; `app.state.facade` must be a `Facade`."""
     router = _BySteps()
-    app = Outcomes(_AtBase(router))
-    router.add(_route("/", {"POST": batch(app)}, _NO_BASE))
+    app, budget = Outcomes(_AtBase(router)), Budget()
+    router.add(_route("/", {"POST": batch(app, budget)}, _NO_BASE))
     router.add(_route("/metadata", {"GET": capability}, "the CapabilityStatement is only read"))
     for offered in OPERATIONS:
-        router.add(*_operation_routes(offered))
+        router.add(*_operation_routes(offered, budget))
     for row in DEFINITIONS:
         find, show = definitions(row.resource_type), definition(row.resource_type)
         router.add(_route(f"/{row.resource_type}", {"GET": find}, _NO_WRITES))
         router.add(_route(f"/{row.resource_type}/{{id}}", {"GET": show}, _NO_WRITES))
     for row in RESOURCES:
         router.add(*_type_routes(row))
-    return app
+    return Attended(app)
 
 
-def _operation_routes(row: Operation) -> Iterator[Route]:
+def _operation_routes(row: Operation, budget: Budget) -> Iterator[Route]:
     """Build the routes of an operation; they must be added before routes with an id."""
     for resource_type, address in row.addresses():
         handler = _OPERATIONS[row.name](row, resource_type)
+        if row.name in _COSTLY:
+            handler = budget.within(handler)
         yield _route(address, dict.fromkeys(row.methods, handler), f"asked for by {' or '.join(row.methods)}")
 
 

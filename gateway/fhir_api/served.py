@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
+_CHANGING: Final = frozenset({"addendum", "cancel-addendum"})
 Level = Literal["type", "instance"]
 
 OF_REPORTS: Final = "DiagnosticReport"
@@ -57,6 +58,11 @@ class Operation:
     levels: tuple[Level, ...] = ("instance",)
     methods: tuple[str, ...] = ("GET", "POST")
     inputs: tuple[Input, ...] = ()
+
+    @property
+    def affects_state(self) -> bool:
+        """True if the operation changes something in AutoScribe."""
+        return self.name in _CHANGING
 
     @property
     def is_own(self) -> bool:

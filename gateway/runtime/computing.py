@@ -27,6 +27,8 @@ from gateway.runtime.parcels import Packer, Parcel, keep, missing, packed, unpac
 Result = TypeVar("Result")
 Given = TypeVarTuple("Given")
 _THREADS: Final = ThreadPoolExecutor(2, thread_name_prefix="computing")
+_THREAD_APART: Final = ThreadPoolExecutor(1, thread_name_prefix="computing-apart")
+_LESS: Final = 10  # niceness of the worker apart: it gives way to all other work of the service
 _MANY_PROCESSORS: Final = 4
 _TRIES: Final = 2  # the work of a worker that ended is given to another worker once
 
@@ -36,6 +38,8 @@ _open: list[_Workers] = []
 async def computed(function: Callable[[*Given], Result], *given: *Given) -> Result:
     """Run a pure function of a module, and return its result; it may wait for no file, network or thread.
 
+    A computation that has not begun when its caller is cancelled is dropped.
+
     Raises:
         WorkerLost: the worker process ended, and so did a second one.
         Exception: whatever the function raised.
@@ -43,6 +47,21 @@ async def computed(function: Callable[[*Given], Result], *given: *Given) -> Resu
     if not _open:
         return await asyncio.get_running_loop().run_in_executor(_THREADS, _called, function, given)
     return cast(Result, await _open[-1].run(function, given))
+
+
+async def computed_apart(function: Callable[[*Given], Result], *given: *Given) -> Result:
+    """Run as `computed` does, one at a time in a worker apart: for seconds of work that a client caused.
+
+    Other computations never wait for it. The worker starts at its first use.
+
+    Raises:
+        WorkerLost: the worker process ended, and so did a second one.
+        Exception: whatever the function raised.
+    """
+    if not _open:
+        return await asyncio.get_running_loop().run_in_executor(_THREAD_APART, _called, function, given)
+    apart = await asyncio.to_thread(_open[-1].apart)
+    return cast(Result, await apart.run(function, given))
 
 
 def _called(function: Callable[..., Any], given: Sequence[Any]) -> Any:
@@ -75,15 +94,24 @@ def _for_this_machine() -> int:
 class _Workers:
     """Worker processes, each with a thread of this process that gives it one computation at a time."""
 
-    def __init__(self, processes: int, lasting: Collection[type], modules: Sequence[str]) -> None:
-        self._modules = modules
+    def __init__(self, processes: int, lasting: Collection[type], modules: Sequence[str], niceness: int = 0) -> None:
+        self._lasting, self._modules, self._niceness = lasting, modules, niceness
         self._packer = Packer(lasting)
         self._idle = SimpleQueue[_Worker]()
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="computing")
-        self._all = [_Worker(modules) for _ in range(processes)]
+        self._all = [_Worker(modules, niceness) for _ in range(processes)]
+        self._apart: _Workers | None = None
+        self._lock = threading.Lock()
         self._is_closed = False
         for worker in self._all:
             self._idle.put(worker)
+
+    def apart(self) -> _Workers:
+        """Return the worker for long computations; start it if it is missing, which takes some milliseconds."""
+        with self._lock:
+            if self._apart is None:
+                self._apart = _Workers(1, self._lasting, self._modules, _LESS)
+            return self._apart
 
     async def run(self, function: Callable[..., Any], given: Sequence[Any]) -> Any:
         """Run a function in a worker, and return its result."""
@@ -110,7 +138,7 @@ class _Workers:
             if not self._is_closed:
                 get_logger().error("worker-lost", code=WorkerLost.code)
                 worker.kill()
-                worker.start(self._modules)
+                worker.start(self._modules, self._niceness)
             return None
         finally:
             self._idle.put(worker)
@@ -118,6 +146,8 @@ class _Workers:
     def close(self) -> None:
         """End the workers at once: nobody waits for a result any more."""
         self._is_closed = True
+        if self._apart is not None:
+            self._apart.close()
         for worker in self._all:
             worker.kill()
         self._threads.shutdown(cancel_futures=True)
@@ -126,15 +156,15 @@ class _Workers:
 class _Worker:
     """Worker process, and the pipe to it: it alone holds the other end, so the pipe ends when the process does."""
 
-    def __init__(self, modules: Sequence[str]) -> None:
-        self.start(modules)
+    def __init__(self, modules: Sequence[str], niceness: int) -> None:
+        self.start(modules, niceness)
 
-    def start(self, modules: Sequence[str]) -> None:
+    def start(self, modules: Sequence[str], niceness: int) -> None:
         """Start the process now, so that the first study does not wait for it."""
         spawned = multiprocessing.get_context("spawn")
         self._pipe, there = spawned.Pipe()
         with there:
-            self._process = spawned.Process(target=_serve, args=(there, modules), daemon=True)
+            self._process = spawned.Process(target=_serve, args=(there, modules, niceness), daemon=True)
             self._process.start()
 
     def answer(self, parcel: Parcel, lasting: Mapping[int, bytes]) -> bytes:
@@ -159,11 +189,12 @@ def _result(value: Any, error: BaseException | None, places: Sequence[str]) -> A
     raise error
 
 
-def _serve(pipe: Connection, modules: Sequence[str]) -> None:
+def _serve(pipe: Connection, modules: Sequence[str], niceness: int) -> None:
     """Compute as a worker until the service ends it: no signal to the whole process group does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.nice(niceness)
     for name in modules:
         import_module(name)
     while True:

@@ -259,5 +259,6 @@ def _refusal(status: HTTPStatus, diagnostics: str) -> bytes:
     again = "retry-after: 1\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
     return (
         f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/fhir+json\r\n"
-        f"content-length: {len(body)}\r\ncache-control: no-store\r\n{again}connection: close\r\n\r\n{body}"
+        f"content-length: {len(body)}\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n"
+        f"cross-origin-resource-policy: same-origin\r\n{again}connection: close\r\n\r\n{body}"
     ).encode("ascii")

@@ -98,6 +98,13 @@ class RequestTooLarge(RequestError):
     remedy = "Send no body, or a smaller one; ask for less at once."
 
 
+class Throttled(RequestError):
+    """The client has too many costly requests under way."""
+
+    code, http_status, issue_code = "throttled", 429, "throttled"
+    remedy = "Wait for the answers that are under way, or as long as Retry-After says."
+
+
 class WrongHost(RequestError):
     """The Host header names another host: a page of another site may be behind it (DNS rebinding)."""
 

@@ -55,6 +55,7 @@ TABLES: Final[dict[str, type[SettingsGroup]]] = {
 }
 """Settings that are lists of tables, such as `[[destination]]`; only the file can set them."""
 _HOST: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _SITE: Final = Site()
 _Names = Annotated[tuple[str, ...], BeforeValidator(split_at_commas)]
 
@@ -137,17 +138,31 @@ class Server(SettingsGroup):
     public_url: str | None = Field(
         None, description="FHIR base URL that clients see. Not set: http://<host>:<port>/fhir."
     )
+    cors_origins: Annotated[tuple[str, ...], BeforeValidator(split)] = Field(
+        (), description="Origins (https://host) whose web pages may read FHIR answers in a browser; never *."
+    )
+    revalidation: bool = Field(
+        False, description="Let clients keep answers to FHIR GETs, to be asked for again with their ETag."
+    )
     workers: int | None = Field(
         None,
         ge=0,
         le=16,
-        description="Workers that map and judge, of 60 MB each; 0: threads. Not set: 1, 2 from four processors on.",
+        description="Workers that map and judge, of 60 MB each, and one more for $validate and $trace once they are asked "
+        "for; 0: threads. Not set: 1, 2 from four processors on.",
     )
 
     @validates("public_url")
     @classmethod
     def _base(cls, value: str | None) -> str | None:
         return None if value is None else absolute_url(value)
+
+    @validates("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_ORIGIN.fullmatch(origin) for origin in value):
+            raise ValueError("not a list of origins, as browsers write them: https://host or https://host:port")
+        return value
 
     @property
     def fhir_base(self) -> str:

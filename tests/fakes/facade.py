@@ -147,9 +147,8 @@ class Sandboxed:
         usual = {"api_key": SecretStr(self.options.api_key), "base_url": self.options.base_url}
         settings = Settings.model_construct(
             upstream=Upstream(**{**usual, "max_backoff": 0, "retry_after_cap": 0, **upstream}),
-            server=Server(),
             database=Database(url=SecretStr(database)),
-            **groups,
+            **{"server": Server(), **groups},
         )
         app = create_app(Configuration(settings, site(), "test"), roles)
         transport = httpx.ASGITransport(app)

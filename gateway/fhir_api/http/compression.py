@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 SMALLEST: Final = 1024
 LARGE: Final = 64 * 1024  # compress from this size on in a thread, so that the event loop is not blocked
 LEVEL: Final = 5
+MOST_CODINGS: Final = 100  # of Accept-Encoding that count
 TYPES: Final = frozenset({"application/fhir+json", "application/fhir+xml", "application/json"})
 _TYPES: Final = frozenset(one.encode() for one in TYPES)
 _QUALITY: Final = re.compile(r"q\s*=\s*([\d.]+)", re.IGNORECASE)
@@ -98,7 +99,7 @@ def _mark(start: Message, length: int | None) -> None:
 def _takes_gzip(accept_encoding: str) -> bool:
     """True if Accept-Encoding gives gzip a weight above 0, and not below that of `identity`."""
     weights = {}
-    for one in accept_encoding.lower().split(","):
+    for one in accept_encoding.lower().split(",", MOST_CODINGS)[:MOST_CODINGS]:
         name, _, parameters = one.partition(";")
         weights[name.strip()] = _weight(parameters)
     gzipped = weights.get("gzip", weights.get("*", 0.0))

@@ -17,13 +17,13 @@ from starlette.responses import Response
 from gateway.fhir_api.http.formats import FHIR_JSON, FHIR_XML, Format, in_format, preferred, ranges
 from gateway.fhir_api.http.outcome import CONTENT_TYPE
 from gateway.fhir_api.http.query import Parameters, value_of
-from gateway.runtime.computing import computed
+from gateway.runtime.computing import computed, computed_apart
 from gateway.runtime.request_errors import NotAcceptable
 
 __all__ = [
     "FHIR_JSON",
     "FHIR_XML",
-    "PRIVATE",
+    "VARIES",
     "Format",
     "accepted",
     "answer",
@@ -36,7 +36,8 @@ __all__ = [
     "negotiated",
 ]
 
-PRIVATE: Final = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
+VARIES: Final = {"Vary": "Accept"}
+LARGE: Final = 2**20  # bytes of JSON: to convert them takes 0.1 s
 _STRICT: Final = re.compile(r"handling\s*=\s*\"?strict", re.IGNORECASE)
 _ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
 
@@ -94,8 +95,8 @@ def answer(
     headers: Mapping[str, str] | None = None,
     media_type: str = CONTENT_TYPE,
 ) -> Response:
-    """Build an answer with a body (empty for a HEAD); only the client itself may cache it."""
-    all_headers = {**PRIVATE, "Content-Length": str(len(body)), **(headers or {})}
+    """Build an answer with a body (empty for a HEAD)."""
+    all_headers = {**VARIES, "Content-Length": str(len(body)), **(headers or {})}
     return Response(b"" if request.method == "HEAD" else body, status, all_headers, media_type=media_type)
 
 
@@ -104,14 +105,16 @@ async def fhir_answer(
 ) -> Response:
     """Answer with a resource given as JSON bytes, in the negotiated format, indented if `_pretty` is true.
 
-    A worker converts. Both formats share one ETag, which is weak.
+    A worker converts; a large answer in the worker apart, so that no other waits for it. Both formats share one ETag,
+    which is weak.
 
     Raises:
         NotAcceptable: the client accepts neither format.
     """
     form = negotiated(request, given)
     if form is not Format.JSON or _is_pretty(given):
-        body = await computed(in_format, body, form, _is_pretty(given))
+        convert = computed if len(body) <= LARGE else computed_apart
+        body = await convert(in_format, body, form, _is_pretty(given))
     return answer(request, body, status, headers=headers, media_type=form.value)
 
 
@@ -142,7 +145,7 @@ def _accept(request: Request) -> str:
 
 
 def _not_modified(headers: Mapping[str, str]) -> Response:
-    return Response(None, 304, {**PRIVATE, **headers})
+    return Response(None, 304, {**VARIES, **headers})
 
 
 def _instant(http_date: str) -> datetime | None:

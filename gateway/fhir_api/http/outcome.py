@@ -100,7 +100,7 @@ def error_response(error: Exception, scope: Scope, request_id: str) -> Response:
     A client that accepts no offered format gets JSON.
     """
     status, issue = of_error(error)
-    headers = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
+    headers = {"X-Request-Id": request_id}
     if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         wait = error.retry_after if isinstance(error, UpstreamError) else None
         headers["Retry-After"] = str(math.ceil(wait if wait is not None else _RETRY_AFTER))

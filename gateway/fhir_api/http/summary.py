@@ -6,7 +6,9 @@ in the summary (Σ), mandatory, or modifiers. Modifier elements are always kept,
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal, cast
@@ -16,6 +18,7 @@ from gateway.fhir_api.http.r4_elements import element, elements_of, find
 from gateway.index.escaping import alternatives
 from gateway.runtime.request_errors import BadRequest
 from mappings.fhir.datatypes import Json
+from mappings.fhir.rendering import json_bytes
 from mappings.fhir.resource_types import RESOURCE_TYPES
 
 Summary = Literal["true", "text", "data", "count", "false"]
@@ -87,6 +90,11 @@ def shaped(resource: Json, shape: Shape) -> Json:
         for key in [key for key in kept if _name(kind, key) in _summary_elements(kind)]:
             kept[key] = _summarised(kept[key], _kind(kind, key))
     return {**kept, "meta": _tagged(resource.get("meta", {}))}
+
+
+def shaped_bodies(bodies: Sequence[bytes], shape: Shape) -> list[bytes]:
+    """Return the wanted parts of resources, all as JSON bytes."""
+    return [json_bytes(shaped(json.loads(body), shape)) for body in bodies]
 
 
 def _elements(lists: list[str]) -> tuple[str, ...]:

@@ -82,8 +82,10 @@ def fingerprint(*parts: str, body: bytes) -> str:
     return hashlib.sha256(json.dumps(parts).encode() + b"\0" + body).hexdigest()
 
 
-def checked(key: str | None) -> str:
-    """Validate an idempotency key and return its digest, as stored.
+def checked(key: str | None, client_id: str | None = None) -> str:
+    """Validate an idempotency key and return its digest, as stored; no other client's key has the same digest.
+
+    `client_id` is that of the authenticated client, None if nobody was authenticated.
 
     Raises:
         IdempotencyKeyMissing: there is no key.
@@ -93,7 +95,8 @@ def checked(key: str | None) -> str:
         raise IdempotencyKeyMissing(f"no {HEADER} header")
     if not _KEY.fullmatch(key):
         raise BadRequest(f"{HEADER}: expected 1 to 128 printable ASCII characters without blanks")
-    return hashlib.sha256(key.encode()).hexdigest()
+    whose = key if client_id is None else json.dumps([client_id, key])
+    return hashlib.sha256(whose.encode()).hexdigest()
 
 
 @asynccontextmanager

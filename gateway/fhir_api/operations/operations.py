@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from gateway.fhir_api.facade import Facade, base, facade
 from gateway.fhir_api.http.body import json_of, whole_body
+from gateway.fhir_api.http.client import authenticated
 from gateway.fhir_api.http.headers import fhir_answer, matches, negotiated
 from gateway.fhir_api.http.outcome import Issue, outcome
 from gateway.fhir_api.http.query import parameters
@@ -54,7 +55,7 @@ def operation(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]
         report_id = upstream_id(request.path_params["id"]) or ""
         if not report_id.startswith("rep_"):
             raise ResourceNotFound("no DiagnosticReport can have this id: it is rep-<32 hex>")
-        key = checked(request.headers.get(HEADER))
+        key = checked(request.headers.get(HEADER), authenticated(request.scope))
         request_digest = fingerprint(act.name, report_id, *request.headers.getlist("if-match"), body=body)
         async with entered(facade(request).engine, key, request_digest) as claimed:
             is_repeat = isinstance(claimed, Answered)

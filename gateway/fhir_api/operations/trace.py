@@ -1,7 +1,7 @@
 """`DiagnosticReport/[id]/$trace`: show where each AutoScribe field of a stored report goes in FHIR and HL7 v2.
 
 https://hl7.org/fhir/R4/operations.html#response (Parameters), decision D6. The answer shows places of fields, never
-their values. Only one trace runs at a time, since it takes a second or more of CPU time.
+their values. A trace takes a second or more of CPU time, in the worker for long computations.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.fhir_api.operations.operation_input import formats, inputs, prefers
 from gateway.fhir_api.operations.stored_study import profile, study_of
 from gateway.fhir_api.search import warnings
 from gateway.fhir_api.served import Operation
-from gateway.runtime.computing import computed
+from gateway.runtime.computing import computed_apart
 from gateway.runtime.request_errors import ResourceNotFound
 from gateway.store.studies.stored_study import StoredStudy
 from mappings.fhir.datatypes import TEXT_PLAIN
@@ -45,8 +45,7 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
         stored = await study_of(request)
         document = await asyncio.to_thread(stored.document)
         own = _own_places(document, stored.report_id)
-        async with serving.measuring:
-            rows = await computed(_rows, stored, document, serving.site, receiver)
+        rows = await computed_apart(_rows, stored, document, serving.site, receiver)
         rows = [one for one in rows if _is_of(one.pointer, own)]
         if as_text:
             cells = [trace_table.cells(one, one.pointer) for one in rows]

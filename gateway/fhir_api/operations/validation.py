@@ -1,7 +1,8 @@
 """`$validate`: check a resource by the same rules that the gateway's own resources must pass before they are served.
 
 https://hl7.org/fhir/R4/resource-operation-validate.html, decision D2. The answer is 200 with an OperationOutcome, even
-if the resource has faults. An invalid request is refused like any other.
+if the resource has faults. An invalid request is refused like any other. The worker for long computations parses and
+judges: the worst body takes seconds.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.fhir_api.fetching import current
-from gateway.fhir_api.http.body import json_body
+from gateway.fhir_api.http.body import check_media_type, parsed, whole_body
 from gateway.fhir_api.http.headers import fhir_answer, negotiated
 from gateway.fhir_api.http.outcome import MAPPING_SYSTEM, Issue, Severity, outcome
-from gateway.fhir_api.http.query import parameters
+from gateway.fhir_api.http.query import Parameters, parameters
 from gateway.fhir_api.operations.operation_input import FORMATS, formats
 from gateway.fhir_api.served import BY_TYPE, Operation
-from gateway.runtime.computing import computed
+from gateway.runtime.computing import computed_apart
 from gateway.runtime.request_errors import BadRequest, NotSupported
 from mappings.fhir.judge import judge
 from mappings.fhir.rendering import json_bytes
@@ -62,25 +63,47 @@ def validate(row: Operation, resource_type: str) -> Callable[[Request], Awaitabl
     async def handle(request: Request) -> Response:
         given = parameters(request)
         negotiated(request, given)
-        asked = _read_inputs(row, given, await json_body(request, MOST_BYTES))
-        resource_id, resource = request.path_params.get("id", ""), asked.resource
-        if resource is None and not resource_id:
-            raise BadRequest("there is no resource to look at, neither in the body nor at the address")
-        _check(asked, resource_type)
-        if resource is None:
+        body = await whole_body(request, MOST_BYTES)
+        check_media_type(request, body)
+        resource_id = request.path_params.get("id", "")
+        found: _Asked | list[Issue]
+        if body:
+            found = await computed_apart(_found, row, given, body, resource_type, resource_id)
+        else:
+            found = _read_inputs(row, given, None)
+        if isinstance(found, _Asked):
+            if not resource_id:
+                raise BadRequest("there is no resource to look at, neither in the body nor at the address")
+            _check(found, resource_type)
             resource = (await current(request, resource_type, resource_id)).version.resource
-        issues = [*_mode_issues(asked.mode), *_id_issues(resource, resource_id)]
-        issues += await computed(_profile_issues, resource, asked.profile)
-        if len(issues) > MOST_ISSUES:
-            more = Issue("information", "informational", f"{len(issues) - MOST_ISSUES} more are not shown", "cut")
-            issues = [*issues[:MOST_ISSUES], more]
-        reported = issues or [Issue("information", "informational", "no faults were found", "no-faults")]
+            found = await computed_apart(_issues, found, resource, resource_id)
+        reported = found or [Issue("information", "informational", "no faults were found", "no-faults")]
         return await fhir_answer(request, formats(given), json_bytes(outcome(reported)))
 
     return handle
 
 
-def _read_inputs(row: Operation, given: tuple[tuple[str, str], ...], body: Any) -> _Asked:
+def _found(
+    row: Operation, given: Parameters, body: bytes, resource_type: str, resource_id: str
+) -> _Asked | list[Issue]:
+    """Return the issues of the resource in a body; if it has none, what is asked of the stored one."""
+    asked = _read_inputs(row, given, parsed(body))
+    if asked.resource is None:
+        return asked
+    _check(asked, resource_type)
+    return _issues(asked, asked.resource, resource_id)
+
+
+def _issues(asked: _Asked, resource: Mapping[str, Any], resource_id: str) -> list[Issue]:
+    """Return the issues of a resource, up to the limit."""
+    issues = [*_mode_issues(asked.mode), *_id_issues(resource, resource_id), *_profile_issues(resource, asked.profile)]
+    if len(issues) <= MOST_ISSUES:
+        return issues
+    more = Issue("information", "informational", f"{len(issues) - MOST_ISSUES} more are not shown", "cut")
+    return [*issues[:MOST_ISSUES], more]
+
+
+def _read_inputs(row: Operation, given: Parameters, body: Any) -> _Asked:
     """Parse the resource and the inputs from the query string and the body.
 
     Raises:

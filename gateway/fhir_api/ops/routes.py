@@ -19,8 +19,6 @@ from starlette.routing import Route
 from gateway.fhir_api.ops.health import Health, readiness
 from gateway.runtime.metrics import ROUTE
 
-_FRESH: Final = {"Cache-Control": "no-store"}
-
 
 @dataclass(frozen=True, slots=True)
 class Ops:
@@ -45,16 +43,16 @@ def _handler(path: str, answer: Callable[[Ops], Awaitable[Response]]) -> Callabl
 
 
 async def _alive(_: Ops) -> Response:
-    return JSONResponse({"status": "alive"}, headers=_FRESH)
+    return JSONResponse({"status": "alive"})
 
 
 async def _ready(ops: Ops) -> Response:
     status, body = readiness(ops.health(), ops.version)
-    return JSONResponse(body, status, headers=_FRESH)
+    return JSONResponse(body, status)
 
 
 async def _metrics(ops: Ops) -> Response:
-    return Response(generate_latest(ops.metrics), headers=_FRESH, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    return Response(generate_latest(ops.metrics), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 _ANSWERS: Final = {"/livez": _alive, "/readyz": _ready, "/metrics": _metrics}

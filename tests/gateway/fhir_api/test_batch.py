@@ -9,6 +9,10 @@ from fakes.outcomes import issue, refusal
 from fhir.resources.R4B.bundle import Bundle
 
 from gateway.fhir_api import batch as module
+from gateway.fhir_api.batch_entries import MOST_ENTRIES
+from gateway.fhir_api.http import budget
+from gateway.fhir_api.http.body import LARGE
+from gateway.runtime.computing import workers
 from gateway.runtime.metrics import PREFIX
 
 FHIR = {"Content-Type": "application/fhir+json"}
@@ -268,7 +272,7 @@ async def test_searches_and_histories_across_types_are_not_offered_at_the_base(s
 async def test_answers_that_are_too_large_together_are_told_from_those_that_fit(stage, monkeypatch):
     report = resource_id(stage.signed())
     size = len((await stage.get(f"DiagnosticReport/{report}")).content)
-    monkeypatch.setattr(module, "AT_ONCE", 1)
+    monkeypatch.setattr(budget, "AT_ONCE", 1)
     monkeypatch.setattr(module._Room, "__init__", lambda self: setattr(self, "left", 2 * size + 1))
     found = await entries(stage, bundle(*[f"DiagnosticReport/{report}"] * 3))
     assert [status(one) for one in found[:2]] == [200, 200]
@@ -304,4 +308,14 @@ async def test_no_more_entries_are_answered_at_once_than_the_limit(stage, monkey
     reports = [resource_id(one) for one in list(stage.reports(status="completed"))[:30]]
     found = await entries(stage, bundle(*(f"DiagnosticReport/{one}" for one in reports)))
     assert {status(one) for one in found} == {200}
-    assert 1 < most <= module.AT_ONCE
+    assert 1 < most <= budget.AT_ONCE
+
+
+async def test_a_batch_with_a_large_body_is_parsed_in_the_worker_apart_with_the_same_result(stage):
+    large = bundle("metadata", "Nothing/x", **{"note": "x" * LARGE})
+    here = await entries(stage, large)
+    async with workers(1, (), ()):
+        there = await entries(stage, large)
+        refused = await send(stage, bundle(*["metadata"] * (MOST_ENTRIES + 1), note="x" * LARGE))
+    assert [status(one) for one in here] == [status(one) for one in there] == [200, 404]
+    assert refusal(refused) == (413, "error", "too-long")

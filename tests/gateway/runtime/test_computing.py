@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.runtime.computing import computed, workers
+from gateway.runtime.computing import computed, computed_apart, workers
 from gateway.runtime.errors import WorkerLost
 from gateway.runtime.log import places_of
 from mappings.issues import WireError
@@ -232,3 +232,68 @@ if __name__ == "__main__":
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def priority():
+    return os.getpid(), os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def note(file, seconds):
+    with Path(file).open("a") as notes:
+        notes.write("begun ")
+    time.sleep(seconds)
+    with Path(file).open("a") as notes:
+        notes.write("done ")
+
+
+async def test_long_computations_have_a_worker_of_their_own_that_gives_way_to_all_others():
+    async with workers(1, (), ()):
+        pid, usual = await computed(priority)
+        apart, low = await computed_apart(priority)
+        assert apart not in {pid, os.getpid()}
+        assert low > usual
+        assert (await computed_apart(priority))[0] == apart
+
+
+async def test_no_computation_waits_for_long_ones():
+    async with asyncio.timeout(30):
+        async with workers(1, (), ()):
+            long = [asyncio.create_task(computed_apart(time.sleep, 600)) for _ in range(3)]
+            await asyncio.sleep(0.5)
+            assert await computed(own_process) != os.getpid()
+            assert not any(one.done() for one in long)
+            for one in long:
+                one.cancel()
+
+
+async def test_a_long_computation_whose_caller_went_away_never_begins(tmp_path):
+    notes = tmp_path / "notes"
+    async with workers(1, (), ()):
+        first = asyncio.create_task(computed_apart(note, str(notes), 0.5))
+        while not notes.exists():
+            await asyncio.sleep(0.01)
+        dropped = [asyncio.create_task(computed_apart(note, str(notes), 0)) for _ in range(5)]
+        last = asyncio.create_task(computed_apart(note, str(notes), 0))
+        await asyncio.sleep(0.1)
+        for one in (first, *dropped):  # the first runs to its end, and no other beside it
+            one.cancel()
+        await last
+    assert notes.read_text() == "begun done begun done "
+
+
+async def test_long_computations_of_two_loops_take_turns():
+    async with workers(1, (), ()):
+        here = computed_apart(own_process_slowly)
+        there = asyncio.to_thread(lambda: asyncio.run(computed_apart(own_process_slowly)))
+        assert len(set(await asyncio.gather(here, there))) == 1
+
+
+async def test_a_worker_apart_that_ended_is_replaced():
+    async with workers(1, (), ()):
+        with pytest.raises(WorkerLost):
+            await computed_apart(end_process)
+        assert await computed_apart(own_process) != os.getpid()
+
+
+async def test_without_workers_a_thread_computes_what_takes_long():
+    assert await computed_apart(own_process) == os.getpid()

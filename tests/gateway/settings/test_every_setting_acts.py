@@ -72,6 +72,14 @@ TURNED = {
     "upstream.ca_file": Turned('"ca.pem"', authorities),
     "server.host": Turned('"::1"', base),
     "server.port": Turned("8899", base),
+    "server.cors_origins": Turned(
+        '["https://viewer.example"]',
+        "fhir_api/http/test_cross_origin.py::test_a_page_of_a_listed_origin_reads_an_answer_with_its_headers",
+    ),
+    "server.revalidation": Turned(
+        "true",
+        "fhir_api/http/test_safe_headers.py::test_a_site_may_let_clients_keep_what_a_fhir_get_answers_and_nothing_else",
+    ),
     "server.workers": Turned(
         "0", "runtime/test_computing.py::test_with_no_workers_the_threads_of_this_process_compute"
     ),

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.runtime.computing import workers
 from gateway.runtime.metrics import Measured, Metrics
 from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.seed import generate
@@ -153,6 +154,14 @@ async def test_a_body_of_one_mebibyte_is_read_and_one_byte_more_is_refused(door)
     assert (await door.send(content)).status_code == 200
     answer = await door.send(content + b" ")
     assert (answer.status_code, answer.json()["error"]) == (413, "too-large")
+
+
+@pytest.mark.parametrize("kind", [DELIVERED, "something.new"])
+async def test_a_large_event_is_parsed_in_a_worker_and_kept_like_a_small_one(door, kind):
+    content = body(kind, reportId=REPORT, studyId=STUDY, more=["x"] * 2**15)
+    async with workers(1, (), ()):
+        assert (await door.send(content)).status_code == 200
+        assert (await door.send(b"{" * 2**16)).status_code == 400
 
 
 async def test_an_endless_body_is_read_no_further_than_the_limit(door):

@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+from gateway.fhir_api.http import headers
 from gateway.fhir_api.http.headers import (
     Format,
     accepted,
@@ -145,7 +146,24 @@ async def test_json_goes_out_as_it_stands():
     response = await fhir_answer(request(), (), BODY, 201, headers={"Location": "x"})
     assert (response.status_code, response.body, response.headers["location"]) == (201, BODY, "x")
     assert (response.headers["content-type"], response.headers["vary"]) == (JSON_TYPE, "Accept")
-    assert response.headers["cache-control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize(("length", "name"), [(headers.LARGE, "computed"), (headers.LARGE + 1, "computed_apart")])
+async def test_a_large_answer_is_converted_apart_from_the_small_ones_of_others(monkeypatch, length, name):
+    body = b'{"resourceType":"Patient","id":"' + b"x" * (length - 34) + b'"}'
+    used = []
+
+    def noted(how):
+        async def run(function, *given):
+            used.append(how)
+            return function(*given)
+
+        return run
+
+    for how in ("computed", "computed_apart"):
+        monkeypatch.setattr(headers, how, noted(how))
+    response = await fhir_answer(request(("Accept", "application/fhir+xml")), (), body)
+    assert (len(body), used, response.headers["content-type"]) == (length, [name], XML_TYPE)
 
 
 async def test_xml_goes_out_where_it_is_asked_for():

@@ -27,7 +27,7 @@ async def test_the_server_is_the_address_that_clients_see_where_its_paths_are_as
 @pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
 async def test_nobody_keeps_it_and_it_is_counted_by_its_address(stage, path):
     response = await stage.client.get(f"{ROOT}{path}")
-    assert response.headers["cache-control"] == "private, no-cache"
+    assert response.headers["cache-control"] == "no-store"
     metrics = (await stage.client.get(f"{ROOT}/metrics")).text
     assert f'{PREFIX}http_requests_total{{method="GET",route="{path}",status="200"}} 1.0' in metrics
 

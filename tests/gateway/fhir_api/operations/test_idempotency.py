@@ -28,6 +28,13 @@ def test_a_key_becomes_its_digest():
     assert checked("~" * 128) != checked("~" * 127)
 
 
+def test_the_key_of_one_client_is_never_that_of_another():
+    digests = [checked("k1", client_id) for client_id in (None, "", "viewer", "archive", 'viewer", "k1')]
+    digests += [checked(key, "view") for key in ("k1", "er")] + [checked('["viewer","k1"]'), checked("1", "viewer,k")]
+    assert len(set(digests)) == len(digests)
+    assert checked("k1", "viewer") == checked("k1", "viewer")
+
+
 @pytest.mark.parametrize("key", [None, ""])
 def test_without_a_key_nothing_may_be_done(key):
     with pytest.raises(IdempotencyKeyMissing):

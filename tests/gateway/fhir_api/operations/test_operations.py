@@ -1,11 +1,13 @@
 """https://hl7.org/fhir/R4/operations.html; AutoScribe has no idempotency: a POST is never sent twice (decision D27)."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from fakes.facade import BASE, facade, resource_id
 from fakes.outcomes import issue, refusal
 
+from gateway.fhir_api.http.client import ACCESS
 from gateway.fhir_api.operations.operations import READ_BACK
 
 
@@ -54,6 +56,27 @@ async def test_a_repeat_is_answered_and_not_sent_again(stage):
     )
     assert again.headers["idempotency-replayed"] == "true"
     assert "idempotency-replayed" not in first.headers
+    assert len(posts(stage)) == 1
+
+
+async def test_a_client_that_guesses_the_key_of_another_never_gets_its_answer(stage):
+    served, report = stage.client._transport.app, stage.signed()
+
+    def as_client(client_id):
+        async def app(scope, receive, send):
+            await served({**scope, ACCESS: SimpleNamespace(client_id=client_id)}, receive, send)
+
+        stage.client._transport.app = app
+
+    as_client("viewer")
+    first = await stage.post(addendum(report))
+    as_client("archive")
+    other = await stage.post(addendum(report))
+    as_client("viewer")
+    again = await stage.post(addendum(report))
+    assert (first.status_code, again.json()) == (201, first.json())
+    assert refusal(other) == (409, "error", "conflict")  # its own request: an addendum is open already
+    assert "idempotency-replayed" not in other.headers
     assert len(posts(stage)) == 1
 
 

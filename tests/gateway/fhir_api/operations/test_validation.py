@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.fhir_api.operations.validation import MOST_ISSUES, _profile_issues
 from gateway.fhir_api.served import BY_TYPE, RESOURCES
+from gateway.runtime.computing import workers
 
 FHIR = {"Content-Type": "application/fhir+json"}
 R4 = "http://hl7.org/fhir/StructureDefinition/"
@@ -234,3 +235,14 @@ def test_a_resource_that_is_nested_without_end_is_judged():
         nested = {"url": "x", "extension": [nested]}
     [found] = _profile_issues({**ORGANIZATION, "extension": [nested]}, "")
     assert (found.code, found.detail) == ("structure", "fhir-kind")
+
+
+async def test_a_large_body_is_parsed_and_judged_in_the_worker_apart_with_the_same_result(stage):
+    path = f"{BASE}/Organization/$validate"
+    many = json.dumps({**ORGANIZATION, "alias": ["a"] * 60_000})
+    bodies = [json.dumps(ORGANIZATION), many, "{", json.dumps({"resourceType": "Patient"}), "[]"]
+    here = [await stage.client.post(path, content=body, headers=FHIR) for body in bodies]
+    async with workers(1, (), ()):
+        there = [await stage.client.post(path, content=body, headers=FHIR) for body in bodies]
+    assert [one.json() for one in there] == [one.json() for one in here]
+    assert [one.status_code for one in there] == [200, 200, 400, 400, 400]

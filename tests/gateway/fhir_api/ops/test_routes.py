@@ -38,7 +38,7 @@ async def test_it_is_alive_whatever_the_store_says():
 
 async def test_it_is_ready_while_the_first_sweep_goes_on():
     answer = await ask(served(well), "/readyz")
-    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    assert answer.status_code == 200
     assert answer.json()["index"] == {"complete": False, "percent": 37, "age_seconds": "unknown"}
 
 

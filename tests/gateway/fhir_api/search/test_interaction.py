@@ -14,7 +14,9 @@ from fakes.facade import BASE, facade, resource_id
 from fakes.outcomes import refusal
 from fakes.store import made, write
 
+from gateway.fhir_api.search import interaction
 from gateway.index.extract import rows
+from gateway.runtime.computing import computed, workers
 from gateway.runtime.errors import StoreTooSlow
 from gateway.store.studies import search as store
 from mappings.patient.identifiers import fhir_id
@@ -232,3 +234,23 @@ async def test_a_page_whose_last_match_went_away_is_empty_and_leads_back(stage):
     assert "page-emptied" in [one["detail"] for one in issues(emptied)]
     assert list(links(second)) == ["self", "first", "previous", "last"]
     assert ids((await stage.client.get(links(second)["previous"])).json()) == ids(first) == ["rep-0", "rep-1"]
+
+
+@pytest.mark.parametrize("query", ["_summary=true", "_elements=status", "_summary=text"])
+async def test_a_large_page_is_reduced_in_a_worker_with_the_same_result(stage, monkeypatch, query):
+    study = fhir_id(with_addendum(stage)["studyId"])
+    asked = f"study={study}&_include=DiagnosticReport:subject&{query}"
+    here = await found(stage, asked)
+    computations = []
+
+    async def noted(function, *given):
+        computations.append(function)
+        return await computed(function, *given)
+
+    monkeypatch.setattr(interaction, "_LARGE", 0)
+    monkeypatch.setattr(interaction, "computed", noted)
+    async with workers(1, (), ()):
+        there = await found(stage, asked)
+    assert there["entry"] == here["entry"]
+    assert len(computations) == 2
+    assert "SUBSETTED" in str(there["entry"][0]["resource"]["meta"]["tag"])

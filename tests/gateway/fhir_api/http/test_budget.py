@@ -1,0 +1,135 @@
+"""One client's costly requests wait for one another, not the requests of others; too many are refused with 429."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from fakes.facade import BASE, resource_id
+from fakes.outcomes import issue, refusal
+from starlette.requests import Request
+
+from gateway.fhir_api.http import budget as module
+from gateway.fhir_api.http.budget import AT_ONCE, MOST, Budget, paid
+from gateway.fhir_api.http.client import ACCESS, client_key
+from gateway.runtime.request_errors import Throttled
+
+
+def scope(address="127.0.0.1", client_id=None):
+    access = {} if client_id is None else {ACCESS: SimpleNamespace(client_id=client_id)}
+    return {"type": "http", "client": (address, 1), **access}
+
+
+class Slow:
+    """Costly handler: it notes who runs, and ends when it is let go."""
+
+    def __init__(self):
+        self.running, self.order, self.go = [], [], asyncio.Event()
+
+    async def __call__(self, request):
+        self.running.append(request.scope["client"])
+        self.order.append(request.scope.get("number"))
+        try:
+            await self.go.wait()
+        finally:
+            self.running.remove(request.scope["client"])
+
+
+@pytest.fixture
+async def slow():
+    return Slow()
+
+
+@pytest.fixture
+async def asks(slow):
+    """Ask a number of times as the client of a scope; return the tasks."""
+    handler, tasks = Budget().within(slow), []
+
+    async def ask(where, times=1):
+        made = [asyncio.create_task(handler(Request({**where, "number": number}))) for number in range(times)]
+        tasks.extend(made)
+        await asyncio.sleep(0.01)
+        return made
+
+    yield ask
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_few_run_at_one_time_and_the_rest_wait_in_order(asks, slow):
+    tasks = await asks(scope(), 3 * AT_ONCE)
+    assert len(slow.running) == AT_ONCE
+    slow.go.set()
+    await asyncio.gather(*tasks)
+    assert slow.order == list(range(3 * AT_ONCE))
+
+
+async def test_another_client_does_not_wait_for_them(asks, slow):
+    await asks(scope(), MOST)
+    await asks(scope("127.0.0.2"))
+    assert ("127.0.0.2", 1) in slow.running
+
+
+async def test_one_too_many_is_refused_and_the_others_stay(asks, slow):
+    tasks = await asks(scope(), MOST)
+    [refused] = await asks(scope())
+    assert isinstance(refused.exception(), Throttled)
+    slow.go.set()
+    await asyncio.gather(*tasks)
+    assert len(slow.order) == MOST
+    [after] = await asks(scope())
+    assert after.exception() is None
+
+
+async def test_a_request_whose_client_left_gives_its_place_away(asks, slow):
+    tasks = await asks(scope(), MOST)
+    for task in tasks[1 : AT_ONCE + 1]:  # all that run but one, and the first that waits
+        task.cancel()
+    [one_more] = await asks(scope())
+    assert slow.order == [*range(AT_ONCE), *range(AT_ONCE + 1, 2 * AT_ONCE)]
+    assert len(slow.running) == AT_ONCE
+    assert not one_more.done()
+
+
+async def test_a_budget_keeps_nothing_of_clients_that_are_done(slow):
+    budget = Budget()
+    slow.go.set()
+    await budget.within(slow)(Request(scope()))
+    with pytest.raises(Throttled), budget.booked(scope("127.0.0.3"), MOST + 1):
+        pass
+    assert budget._accounts == {}
+
+
+async def test_an_entry_of_a_batch_waits_for_no_second_turn(slow):
+    budget = Budget()
+    slow.go.set()
+    with budget.booked(scope(), MOST) as turns:
+        for _ in range(AT_ONCE):
+            await turns.acquire()
+        await asyncio.wait_for(budget.within(slow)(Request(paid(scope()))), 1)
+        for _ in range(AT_ONCE):
+            turns.release()
+
+
+def test_a_client_is_known_by_its_id_and_without_one_by_its_address():
+    assert client_key(scope("10.0.0.1", "viewer")) == client_key(scope("10.0.0.2", "viewer"))
+    assert client_key(scope("10.0.0.1", "viewer")) != client_key(scope("10.0.0.1", "archive"))
+    assert client_key(scope("10.0.0.1")) != client_key(scope("10.0.0.2"))
+    assert client_key(scope("10.0.0.1")) != client_key(scope("10.0.0.2", "10.0.0.1"))
+    assert client_key({"type": "http", "client": None}) == client_key({"type": "http"})
+
+
+async def test_a_client_over_its_budget_is_told_when_to_come_again(stage, monkeypatch):
+    monkeypatch.setattr(module, "MOST", 1)
+    report = resource_id(stage.signed())
+    patient = (await stage.get(f"DiagnosticReport/{report}")).json()["subject"]["reference"]
+    assert (await stage.get(f"{patient}/$everything")).status_code == 200
+    batch = {"resourceType": "Bundle", "type": "batch"}
+    batch["entry"] = [{"request": {"method": "GET", "url": f"DiagnosticReport/{report}"}}] * 2
+    response = await stage.client.post(BASE, json=batch, headers={"Content-Type": "application/fhir+json"})
+    assert refusal(response) == (429, "error", "throttled")
+    assert issue(response)["detail"] == "throttled"
+    assert int(response.headers["retry-after"]) >= 1
+    assert (await stage.get(f"{patient}/$everything")).status_code == 200
