@@ -48,6 +48,7 @@ from gateway.settings.model import fields as settings_fields
 ROOT = Path(__file__).parents[3]
 PAGER = '"https://pager.example/"'
 EXAM = {"mapping.vista_exam_keys": '["exam"]', "mapping.vista_case_keys": '["case"]'}
+EXTERNAL = {"auth.mode": '"external"', "auth.issuer": '"https://login.example/"', "auth.audience": '"gateway"'}
 TURNED = {
     "upstream.api_key": Turned('"other"', held("_api.headers.raw")),
     "upstream.allow_http": Turned("true", held("_settings.base_url"), {"upstream.base_url": '"http://far.example"'}),
@@ -76,6 +77,12 @@ TURNED = {
         "0", "runtime/test_computing.py::test_with_no_workers_the_threads_of_this_process_compute"
     ),
     "server.public_url": Turned('"https://gateway.example/fhir"', base),
+    "auth.mode": Turned('"builtin"', lambda read: read.settings.auth.mode),
+    "auth.issuer": Turned('"https://login.example"', lambda read: read.settings.auth.issuer),
+    "auth.audience": Turned('"https://gateway.example/fhir"', lambda read: read.settings.auth.audience, EXTERNAL),
+    "auth.jwks_url": Turned('"https://login.example/keys"', lambda read: read.settings.auth.jwks_url, EXTERNAL),
+    "auth.scope_claim": Turned('"scp"', lambda read: read.settings.auth.scope_claim, EXTERNAL),
+    "auth.allow_private_jwks": Turned("true", lambda read: read.settings.auth.allow_private_jwks),
     "pdf.ingest": Turned('"link"', wants_pdf),
     "pdf.allowed_hosts": Turned('["pdf.example"]', held("_hosts")),
     "pdf.concurrency": Turned(
