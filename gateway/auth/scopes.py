@@ -99,9 +99,15 @@ def printed(scopes: Iterable[Scope]) -> str:
 
 
 def granted(requested: Iterable[Scope], allowed: Iterable[Scope]) -> tuple[Scope, ...]:
-    """Return what both lists grant: sorted, without scopes that another one covers; empty if nothing is common."""
+    """Return what both lists grant: sorted, without scopes that another one covers; empty if nothing is common.
+
+    Raises:
+        ScopeInvalid: these would be more than `MOST_SCOPES`.
+    """
     limits = tuple(allowed)
     common = {both for one in requested for limit in limits if (both := _meet(one, limit))}
+    if len(common) > MOST_SCOPES:
+        raise ScopeInvalid(f"more than {MOST_SCOPES} scopes in common")
     return tuple(sorted(one for one in common if not any(other.covers(one) for other in common if other != one)))
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from gateway.auth.client_assertion import Assertion, assertion
 from gateway.auth.key_set import PublicKey
 from gateway.auth.refusals import TokenRefused
-from gateway.auth.scopes import Scope, ScopeInvalid, granted, parsed, printed, scope_list
+from gateway.auth.scopes import MOST_SCOPES, Scope, ScopeInvalid, granted, parsed, printed, scope_list
 from gateway.runtime import clock
 from gateway.store.access_tokens import StoredTokens, TokenRecord, digest_of
 from gateway.store.clients import RegisteredClient, StoredClients
@@ -26,7 +26,6 @@ GRANT: Final = "client_credentials"
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 LIFETIME: Final = 900  # seconds
 _SECOND: Final = 1_000_000
-_MOST_ASKED: Final = 100
 
 Form = Mapping[str, str]
 
@@ -149,15 +148,20 @@ def _check_signature(proof: Assertion, keys: list[PublicKey]) -> None:
 def _granted(asked: str, client: RegisteredClient) -> tuple[Scope, ...]:
     """Return the part of the scopes asked for that the client may have; words that are no scope here give nothing."""
     words = asked.split(" ") if asked else []
-    if not words or len(words) > _MOST_ASKED:
-        raise TokenRefused("invalid_scope", "scope-missing", f"scope must name 1 to {_MOST_ASKED} scopes")
-    wanted = []
-    for word in words:
-        try:
-            wanted.append(parsed(word))
-        except ScopeInvalid:
-            continue
-    scopes = granted(wanted, scope_list(client.scopes))
+    if not words or len(words) > MOST_SCOPES:
+        raise TokenRefused("invalid_scope", "scope-missing", f"scope must name 1 to {MOST_SCOPES} scopes")
+    try:
+        scopes = granted(filter(None, map(_known, words)), scope_list(client.scopes))
+    except ScopeInvalid as error:
+        raise TokenRefused("invalid_scope", "too-many-scopes", str(error)) from None
     if not scopes:
         raise TokenRefused("invalid_scope", "nothing-granted", "the client may have none of these scopes")
     return scopes
+
+
+def _known(word: str) -> Scope | None:
+    """Return a scope, None for a word that is none here, such as `openid`."""
+    try:
+        return parsed(word)
+    except ScopeInvalid:
+        return None
