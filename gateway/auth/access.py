@@ -10,7 +10,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from gateway.auth.scopes import Scope
+from gateway.auth.scopes import SmartScope
 
 _KEY: Final = "gateway.access"
 
@@ -20,7 +20,7 @@ class Access:
     """Access that a valid token gives. `facilities` None means all; `expires` is in microseconds since 1970."""
 
     client_id: str
-    scopes: tuple[Scope, ...]
+    scopes: tuple[SmartScope, ...]
     facilities: frozenset[str] | None
     expires: int
 

@@ -37,7 +37,7 @@ class ScopeInvalid(ValueError):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Scope:
+class SmartScope:
     """Permission for one resource type, or for every type (`*`); made by `parsed` alone.
 
     `access` holds letters of `cruds` in this order, or the name of an operation. `refinements` are search parameters
@@ -53,12 +53,12 @@ class Scope:
         query = "&".join(f"{name}={quote(value, safe=_UNQUOTED)}" for name, value in self.refinements)
         return f"{self.context}/{self.resource_type}.{self.access}{f'?{query}' if query else ''}"
 
-    def covers(self, other: Scope) -> bool:
+    def covers(self, other: SmartScope) -> bool:
         """True if this scope grants all that the other one grants."""
         return _meet(self, other) == other
 
 
-def parsed(text: str) -> Scope:
+def parsed(text: str) -> SmartScope:
     """Parse one scope of SMART v2 or v1; v1 becomes v2 (`.read` is `.rs`, `.write` is `.cud`, `.*` is `.cruds`).
 
     Raises:
@@ -78,10 +78,10 @@ def parsed(text: str) -> Scope:
     elif "".join(letter for letter in _PERMISSIONS if letter in access) != access:
         raise ScopeInvalid("permissions are letters of cruds, in this order, each once")
     context = cast(Context, match["context"])
-    return Scope(context, resource_type, access, _refinements(match["query"]))
+    return SmartScope(context, resource_type, access, _refinements(match["query"]))
 
 
-def scope_list(text: str) -> tuple[Scope, ...]:
+def scope_list(text: str) -> tuple[SmartScope, ...]:
     """Parse scopes that stand side by side with one space between two (RFC 6749 §3.3), without repeats, sorted.
 
     Raises:
@@ -93,12 +93,12 @@ def scope_list(text: str) -> tuple[Scope, ...]:
     return tuple(sorted({parsed(word) for word in words}))
 
 
-def printed(scopes: Iterable[Scope]) -> str:
+def printed(scopes: Iterable[SmartScope]) -> str:
     """Return scopes as one text, which `scope_list` reads."""
     return " ".join(map(str, scopes))
 
 
-def granted(requested: Iterable[Scope], allowed: Iterable[Scope]) -> tuple[Scope, ...]:
+def granted(requested: Iterable[SmartScope], allowed: Iterable[SmartScope]) -> tuple[SmartScope, ...]:
     """Return what both lists grant: sorted, without scopes that another one covers; empty if nothing is common.
 
     Raises:
@@ -111,7 +111,7 @@ def granted(requested: Iterable[Scope], allowed: Iterable[Scope]) -> tuple[Scope
     return tuple(sorted(one for one in common if not any(other.covers(one) for other in common if other != one)))
 
 
-def _meet(one: Scope, other: Scope) -> Scope | None:
+def _meet(one: SmartScope, other: SmartScope) -> SmartScope | None:
     """Return the scope that grants what both grant, None if they have nothing in common."""
     types = {one.resource_type, other.resource_type}
     if one.context != other.context or len(types - {EVERY_TYPE}) > 1:
@@ -122,7 +122,7 @@ def _meet(one: Scope, other: Scope) -> Scope | None:
     if not access:
         return None
     refinements = tuple(sorted({*one.refinements, *other.refinements}))
-    return Scope(one.context, min(types - {EVERY_TYPE}, default=EVERY_TYPE), access, refinements)
+    return SmartScope(one.context, min(types - {EVERY_TYPE}, default=EVERY_TYPE), access, refinements)
 
 
 def _refinements(query: str | None) -> tuple[tuple[str, str], ...]:

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from gateway.auth.client_assertion import Assertion, assertion
 from gateway.auth.key_set import PublicKey
 from gateway.auth.refusals import TokenRefused
-from gateway.auth.scopes import MOST_SCOPES, Scope, ScopeInvalid, granted, parsed, printed, scope_list
+from gateway.auth.scopes import MOST_SCOPES, ScopeInvalid, SmartScope, granted, parsed, printed, scope_list
 from gateway.runtime import clock
 from gateway.store.access_tokens import StoredTokens, TokenRecord, digest_of
 from gateway.store.clients import RegisteredClient, StoredClients
@@ -145,7 +145,7 @@ def _check_signature(proof: Assertion, keys: list[PublicKey]) -> None:
     return proof.verify(keys[-1])
 
 
-def _granted(asked: str, client: RegisteredClient) -> tuple[Scope, ...]:
+def _granted(asked: str, client: RegisteredClient) -> tuple[SmartScope, ...]:
     """Return the part of the scopes asked for that the client may have; words that are no scope here give nothing."""
     words = asked.split(" ") if asked else []
     if not words or len(words) > MOST_SCOPES:
@@ -159,7 +159,7 @@ def _granted(asked: str, client: RegisteredClient) -> tuple[Scope, ...]:
     return scopes
 
 
-def _known(word: str) -> Scope | None:
+def _known(word: str) -> SmartScope | None:
     """Return a scope, None for a word that is none here, such as `openid`."""
     try:
         return parsed(word)

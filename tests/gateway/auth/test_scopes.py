@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from gateway.auth.scopes import ADDENDUM, MOST_SCOPES, Scope, ScopeInvalid, granted, parsed, printed, scope_list
+from gateway.auth.scopes import ADDENDUM, MOST_SCOPES, ScopeInvalid, SmartScope, granted, parsed, printed, scope_list
 
 LETTERS = some.sets(some.sampled_from("cruds"), min_size=1).map(lambda one: "".join(x for x in "cruds" if x in one))
 VALUES = some.text(
@@ -23,8 +23,8 @@ NAMES = some.sampled_from(["category", "code:in", "_tag", "status"])
 REFINEMENTS = some.sets(some.tuples(NAMES, VALUES | some.sampled_from(["LAB", "a&b=c", "1+1"])), max_size=2)
 TYPES = some.sampled_from(["*", "DiagnosticReport", "Observation"])
 CONTEXTS = some.sampled_from(["system", "patient", "user"])
-PLAIN = some.builds(Scope, CONTEXTS, TYPES, LETTERS, REFINEMENTS.map(lambda one: tuple(sorted(one))))
-SCOPES = PLAIN | some.just(Scope("system", "DiagnosticReport", ADDENDUM))
+PLAIN = some.builds(SmartScope, CONTEXTS, TYPES, LETTERS, REFINEMENTS.map(lambda one: tuple(sorted(one))))
+SCOPES = PLAIN | some.just(SmartScope("system", "DiagnosticReport", ADDENDUM))
 LISTS = some.lists(SCOPES, max_size=5)
 QUESTIONS = some.tuples(
     some.sampled_from(["system", "patient", "user"]),

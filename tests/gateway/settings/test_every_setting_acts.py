@@ -395,8 +395,9 @@ def test_every_part_of_a_destination_is_read_by_who_does_the_work(made: str, nam
     assert name in reads(*left_out), f"{name} of {made} is read by nobody: read it in the module that does the work"
 
 
-# `allow_http` acts where it is read: on which address is taken
-_READ_ELSEWHERE = ("mapping.", "destination.", "ignore.", "upstream.allow_http")
+# `allow_http` acts where it is read: on which address is taken. The keys of an external issuer are read with its tokens
+_OF_EXTERNAL = ("auth.audience", "auth.jwks_url", "auth.scope_claim")
+_READ_ELSEWHERE = ("mapping.", "destination.", "ignore.", "upstream.allow_http", *_OF_EXTERNAL)
 
 
 @pytest.mark.parametrize("key", [key for key in every() if not key.startswith(_READ_ELSEWHERE)])
