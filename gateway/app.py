@@ -54,6 +54,7 @@ from gateway.runtime.sibling import EVERY as FIGURES_EVERY
 from gateway.runtime.sibling import Figures, Sibling, Together, send
 from gateway.runtime.words import API, FEED, ROLES, SYNC
 from gateway.settings import Configuration, require_loopback, require_site_key
+from gateway.store.access_tokens import StoredTokens
 from gateway.store.database.bell import WEBHOOK
 from gateway.store.database.controls import Controls
 from gateway.store.database.postgres import Postgres
@@ -263,7 +264,7 @@ async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterat
         pipeline = pipeline_of(configuration, engine)
         work = WebhookWork(webhooks, signed, shared.metrics)
         loops: Loops = [crawl_forever(crawl), work.run(), _waking(engine, work)]
-        loops += [ControlWork(controls, pipeline).run(), Tidying(webhooks, controls).run()]
+        loops += [ControlWork(controls, pipeline).run(), Tidying(webhooks, controls, StoredTokens(engine)).run()]
         if pdf.ingest == "fetch":  # D28
             loops.append(PdfQueue(Pdfs(engine), client.stream_pdf, pipeline.refresh, pdf, shared.metrics).run())
         yield loops

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 
 import typer
 
+from gateway.cli.clients import clients
 from gateway.cli.command_line import PORT, CommandGroup, Config, destination_names, load
 from gateway.cli.command_line import exit_code as _run
 from gateway.cli.feed import feed
@@ -40,6 +41,7 @@ keys = typer.Typer(help="Make secrets.", no_args_is_help=True, cls=CommandGroup)
 app.add_typer(keys, name="keys")
 identity = typer.Typer(help="List and resolve identity conflicts of patients.", no_args_is_help=True, cls=CommandGroup)
 app.add_typer(identity, name="identity")
+app.add_typer(clients, name="clients")
 app.add_typer(feed, name="feed")
 app.add_typer(sandbox, name="sandbox")
 

@@ -1,4 +1,4 @@
-"""Delete finished rows from the database after some time: processed webhooks, and requests of commands.
+"""Delete finished rows from the database after some time: webhooks, requests of commands, access tokens.
 
 Carries out no clause of a standard: how long the rows are kept is the project's own choice.
 Proved by tests/contract/test_tidying.py.
@@ -11,7 +11,9 @@ from typing import Final
 
 from gateway.runtime import clock
 from gateway.runtime.loops import forever
+from gateway.store.access_tokens import StoredTokens
 from gateway.store.database.controls import Controls
+from gateway.store.database.instants import micros
 from gateway.store.webhooks import StoredWebhooks
 
 EVERY: Final = 3_600.0
@@ -21,18 +23,20 @@ KEPT: Final = timedelta(days=30)  # a sender may repeat a delivery for days, and
 class Tidying:
     """Hourly deletion of old finished rows."""
 
-    def __init__(self, webhooks: StoredWebhooks, controls: Controls) -> None:
-        self._webhooks, self._controls = webhooks, controls
+    def __init__(self, webhooks: StoredWebhooks, controls: Controls, tokens: StoredTokens) -> None:
+        self._webhooks, self._controls, self._tokens = webhooks, controls, tokens
 
     async def once(self) -> None:
-        """Delete rows older than the retention.
+        """Delete rows older than the retention, and access tokens that have expired.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
-        before = clock.now() - KEPT
+        now = clock.now()
+        before = now - KEPT
         await self._webhooks.forget(before)
         await self._controls.forget(before)
+        await self._tokens.forget(micros(now))
 
     async def run(self) -> None:
         """Delete old rows every hour, until cancelled."""

@@ -32,6 +32,9 @@
         ├── BadRequest              malformed parameter, header or body
         ├── NotSupported            a parameter, modifier or value that is not offered
         ├── SearchTooCostly         nothing narrows the search
+        ├── CredentialsMalformed    the access token came in a way that is not taken
+        ├── NotAuthenticated        no access token, or one that is not valid
+        ├── Forbidden               the scopes of the access token do not allow it
         ├── ResourceNotFound        unknown type, id or version; a suppressed resource
         ├── PageExpired             a paging link was kept for longer than it is good for
         ├── ResourceWithdrawn       the report is not valid any more: its Binary is not served

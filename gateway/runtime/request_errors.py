@@ -6,7 +6,11 @@ Proved by tests/gateway/runtime/test_errors.py.
 
 from __future__ import annotations
 
+from typing import Final
+
 from gateway.runtime.errors import GatewayError
+
+_BEARER: Final = 'Bearer realm="autoscribe-gateway"'
 
 
 class RequestError(GatewayError):
@@ -14,6 +18,8 @@ class RequestError(GatewayError):
 
     code, http_status, issue_code = "request", 400, "invalid"
     remedy = "See the capability statement at /fhir/metadata."
+    challenge: str = ""
+    """Value of the header WWW-Authenticate; empty for an error that has none."""
 
     def __init__(self, detail: str, *, expression: str = "") -> None:
         self.detail, self.expression = detail, expression
@@ -37,6 +43,33 @@ class SearchTooCostly(RequestError):
 
     code, issue_code = "search-too-costly", "too-costly"
     remedy = "Name a patient, an identifier, a study, or a window of dates or of _lastUpdated."
+
+
+class CredentialsMalformed(RequestError):
+    """The request carries its access token in a way that is not taken (RFC 6750 §3.1, invalid_request)."""
+
+    code, issue_code = "credentials-malformed", "security"
+    remedy = "Send one header: Authorization: Bearer <token>."
+    challenge = f'{_BEARER}, error="invalid_request"'
+
+
+class NotAuthenticated(RequestError):
+    """There is no access token, or it is not valid (RFC 6750 §3.1, invalid_token)."""
+
+    code, http_status, issue_code = "not-authenticated", 401, "login"
+    remedy = "Get a token: /fhir/.well-known/smart-configuration names the token endpoint."
+
+    def __init__(self, detail: str, *, has_token: bool = False) -> None:
+        self.challenge = f'{_BEARER}, error="invalid_token"' if has_token else _BEARER
+        super().__init__(detail)
+
+
+class Forbidden(RequestError):
+    """The access token is valid, and its scopes do not allow the request (RFC 6750 §3.1, insufficient_scope)."""
+
+    code, http_status, issue_code = "forbidden", 403, "forbidden"
+    remedy = "Ask for a token with the scope that is needed; `clients list` shows the scopes of a client."
+    challenge = f'{_BEARER}, error="insufficient_scope"'
 
 
 class ResourceNotFound(RequestError):

@@ -1,4 +1,4 @@
-"""Import point of all settings. model.py, destination.py, feed.py and database.py declare them; `load` reads them.
+"""Import point of all settings. model.py and the modules of its sections declare them; `load` reads them.
 
 Carries out no clause of a standard. Order of precedence: first the environment (`GATEWAY_<SECTION>__<FIELD>`, then the
 vendor's own `AVARA_API_KEY`, `AVARA_BASE_URL`, `AVARA_WEBHOOK_KEY`), then the TOML file named by `--config` or
@@ -6,6 +6,7 @@ vendor's own `AVARA_API_KEY`, `AVARA_BASE_URL`, `AVARA_WEBHOOK_KEY`), then the T
 only, except for the secrets in them.
 """
 
+from gateway.settings.auth import Auth
 from gateway.settings.database import Database
 from gateway.settings.destination import DestinationSettings, IgnoreSettings
 from gateway.settings.feed import Escalation, Feed
@@ -29,6 +30,7 @@ from gateway.settings.values import is_loopback
 __all__ = [
     "FILE_ONLY",
     "TABLES",
+    "Auth",
     "Configuration",
     "Database",
     "DestinationSettings",

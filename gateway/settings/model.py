@@ -1,4 +1,4 @@
-"""Settings model: the root class, and each section but `[database]`, `[feed]`, `[[destination]]` and `[[ignore]]`.
+"""Settings model: the root class, and each section but those that have a module.
 
 Carries out no clause of a standard: the settings are the gateway's own.
 Proved by tests/gateway/test_settings.py and tests/gateway/settings/test_every_setting_acts.py.
@@ -18,6 +18,7 @@ from pydantic import field_validator as validates
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.settings.auth import Auth
 from gateway.settings.database import Database
 from gateway.settings.destination import DestinationSettings, IgnoreSettings
 from gateway.settings.feed import Escalation, Feed
@@ -360,6 +361,7 @@ class Settings(BaseSettings):
 
     upstream: Upstream = Upstream()
     server: Server = Server()
+    auth: Auth = Auth()
     pdf: Pdf = Pdf()
     webhook: Webhook = Webhook()
     database: Database = Database()

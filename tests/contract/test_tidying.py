@@ -8,7 +8,9 @@ from fakes.store import rows
 
 from gateway.ingest.housekeeping import KEPT, Tidying
 from gateway.runtime import clock
+from gateway.store.access_tokens import StoredTokens
 from gateway.store.database.controls import Controls
+from gateway.store.database.instants import micros
 from gateway.store.webhooks import StoredWebhooks
 
 
@@ -20,9 +22,13 @@ async def test_what_was_done_long_ago_goes_and_what_is_not_done_stays(engine, mo
         await controls.ask("refresh", name)
     await webhooks.done("old")
     await controls.done((await controls.open(1))[0].number)
-    tidying = Tidying(webhooks, controls)
+    tokens = StoredTokens(engine)
+    for name, hours in ("over", -1), ("valid", 1):
+        await tokens.use(name, micros(now + timedelta(hours=hours)))
+    tidying = Tidying(webhooks, controls, tokens)
     await tidying.once()
     assert len(await rows(engine, "SELECT 1 FROM webhook")) == len(await rows(engine, "SELECT 1 FROM control")) == 2
+    assert await rows(engine, "SELECT digest FROM used_assertion") == [("valid",)]
     monkeypatch.setattr(clock, "now", lambda: now + KEPT + timedelta(hours=1))
     await tidying.once()
     assert [tuple(one) for one in await rows(engine, "SELECT webhook_id FROM webhook")] == [("open",)]

@@ -21,7 +21,7 @@ import pytest
 import structlog
 from fakes.operated_site import OperatedSite, operated_site
 from fakes.shown_commands import DOCUMENTS, LONG_RUNNING, ROOT, Shown, command_of, leaves, shown, variants, words_of
-from fakes.typed_commands import typed
+from fakes.typed_commands import REGISTERED, typed
 from fakes.walks import WALKED
 
 from gateway.cli import main
@@ -44,6 +44,10 @@ ALERT = (
     "INSERT INTO alert (code, destination, count, cases, told, studies)"
     " VALUES ('{code}', 'city-epic', 1, '{{\"1\": [1, \"{study}\"]}}', '{{}}', '[]')"
 )
+CLIENT = (
+    f"INSERT INTO client (client_id, name, created, scopes) VALUES ('{REGISTERED}', 'EHR', 1, 'system/Patient.r');"
+    f" INSERT INTO client_key_set (client_id, document, added) VALUES ('{REGISTERED}', '{{{{}}}}', 1)"
+)
 # A command, and the state of the database in which an operator gives it
 STATES: tuple[tuple[str, str], ...] = (
     (r"feed resume .*(?:--leave|--held may-have-been-sent)", IN_DOUBT),
@@ -55,6 +59,7 @@ STATES: tuple[tuple[str, str], ...] = (
     (r"feed retire", UNSENT),
     (r"feed backload", HISTORY),
     (r"feed ack (\S+)", ALERT),
+    (r"clients (?:disable|enable|rotate) ", CLIENT),
 )
 # The first line of output that another test compares, since it needs what no site of these tests has
 OUTPUT_ELSEWHERE: Mapping[str, str] = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fakes.assertions import jwks
 from fakes.commanded import Site
 from fakes.feed_site import FeedSite, destination
 from fakes.gateway_process import environment, site_file
@@ -68,6 +69,8 @@ def operated_site(folder: Path) -> Iterator[OperatedSite]:
     with running(options) as sandbox, running(SandboxOptions(studies=2)) as spare:
         settings = site_file(folder, accession_keys='["accessionNumber"]')
         env = environment(sandbox.url, f"sqlite:///{folder / 'gateway.db'}", settings)
+        for name, key in (("city-ehr.json", "RS384 a"), ("city-ehr-new.json", "RS384 b")):
+            (folder / name).write_bytes(jwks(key))
         env["GATEWAY_FHIR__TIME_ZONE"] = "America/New_York"
         own = {name: value for name, value in env.items() if name.startswith(("AVARA_", "GATEWAY_"))}
         port = asyncio.run(_worked(folder, sandbox, own))

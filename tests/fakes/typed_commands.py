@@ -10,6 +10,7 @@ from typing import Any
 from fakes.shown_commands import LONG_RUNNING, ROOT, command_of
 
 GOLDEN = ROOT / "tests" / "golden" / "final-ct" / "wire.json"
+REGISTERED = f"client-{'c' * 32}"
 # Placeholders and made-up names of the documents -> names of `OperatedSite.names`, or the words themselves
 PLACEHOLDERS: Mapping[str, str] = {
     "NAME": "city-epic",
@@ -21,6 +22,7 @@ PLACEHOLDERS: Mapping[str, str] = {
     "ACCESSION": "{accession}",
     "ACC-4711": "{accession}",
     "rJ6TgVJ1abOlqw5cF2db": "{control_id}",
+    "CLIENT": REGISTERED,
     "CODE": "critical-overdue",
     "ehr": "city-epic",
     "INSTANT": "2026-01-01",
@@ -48,6 +50,8 @@ VALUES: Mapping[str, str] = {
     "--config": "{folder}/gateway.toml",
     "--to convert": "hl7v2",
     "--receiver": "generic",
+    "--scope": "system/Patient.r",
+    "--jwks": "city-ehr.json",
 }
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "feed ack": ("CODE",),
@@ -69,6 +73,8 @@ CHOICES: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
         frozenset({"--study", "--report", "--from", "--to", "--dead-letters", "--missing"}),
         ("--study", "ID"),
     ),
+    "clients add": (frozenset({"--jwks", "--jwks-url"}), ("--jwks", "FILE")),
+    "clients rotate": (frozenset({"--jwks", "--jwks-url", "--finish"}), ("--jwks", "FILE")),
     "feed resume --leave": (frozenset({"--study", "--held"}), ("--study", "ID")),
 }
 PORTS = ("--port", "--sandbox-port", "--mllp-port")

@@ -106,6 +106,8 @@ def error_response(error: Exception, scope: Scope, request_id: str) -> Response:
         headers["Retry-After"] = str(math.ceil(wait if wait is not None else _RETRY_AFTER))
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(scope.get(ALLOW, ()))
+    if isinstance(error, RequestError) and error.challenge:
+        headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size}"
     form = Format.JSON if isinstance(error, NotAcceptable) else asked(scope)

@@ -1,0 +1,35 @@
+"""Access of one request: the client that asks, its scopes, its facilities, and until when.
+
+RFC 6750 §1.2 (a bearer token stands for access); decision D10. The gate puts it into the ASGI scope under one key.
+Proved by tests/gateway/auth/test_bearer.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from gateway.auth.scopes import SmartScope
+
+_KEY: Final = "gateway.access"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Access that a valid token gives. `facilities` None means all; `expires` is in microseconds since 1970."""
+
+    client_id: str
+    scopes: tuple[SmartScope, ...]
+    facilities: frozenset[str] | None
+    expires: int
+
+
+def give_access(scope: MutableMapping[str, Any], access: Access) -> None:
+    """Put the access of a request into its ASGI scope."""
+    scope[_KEY] = access
+
+
+def access_of(scope: MutableMapping[str, Any]) -> Access | None:
+    """Return the access of a request, None if no gate gave any."""
+    return cast(Access | None, scope.get(_KEY))

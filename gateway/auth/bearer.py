@@ -1,0 +1,113 @@
+"""Let a request pass with a valid bearer token alone, except to the few addresses that are open.
+
+RFC 6750 §2.1 (the Authorization header alone carries a token) and §3 (WWW-Authenticate); RFC 9110 §11.6.2. All that is
+not named as open is closed, what does not exist included.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+from urllib.parse import unquote_plus
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.auth.access import Access, give_access
+from gateway.auth.smart_configuration import WELL_KNOWN
+from gateway.auth.token_endpoint import INTROSPECT_PATH, ISSUE_PATH, REVOKE_PATH
+from gateway.runtime.errors import GatewayError
+from gateway.runtime.log import get_logger
+from gateway.runtime.request_errors import CredentialsMalformed, NotAuthenticated
+
+# Open: what a client needs before it has a token; probes, which say nothing of patients; metrics, which are counts, and
+# which Prometheus cannot sign for (a site closes them at its proxy); events of AutoScribe, which prove themselves.
+# The API description and its page (/docs) are closed: a stranger need not learn what is here
+OPEN: Final = frozenset(
+    {
+        *("/fhir/metadata", WELL_KNOWN, ISSUE_PATH, INTROSPECT_PATH, REVOKE_PATH),
+        *("/livez", "/readyz", "/metrics", "/webhooks/autoscribe"),
+    }
+)
+_LONGEST: Final = 4_096
+_BEARER: Final = re.compile(r".{6} +([A-Za-z0-9._~+/-]+=*)")
+_IN_QUERY: Final = "access_token"
+
+Refuse = Callable[[Exception, Scope, str], ASGIApp]
+
+
+class Authenticator(Protocol):
+    """Judge of bearer tokens."""
+
+    def warm(self, token: str) -> Access | None:
+        """Return the access of a token that needs no look-up, else None."""
+
+    def access(self, token: str) -> Awaitable[Access | None]:
+        """Return the access of a token, None if it is not valid."""
+
+
+class BearerGate:
+    """ASGI middleware: gives each request the access of its token, or answers 400, 401 or 503 by `refuse`.
+
+    `app.state.auth.tokens` must be an `Authenticator`.
+    """
+
+    def __init__(self, app: ASGIApp, refuse: Refuse) -> None:
+        self._app, self._refuse = app, refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] == "lifespan" or scope["path"] in OPEN:
+            await self._app(scope, receive, send)
+            return
+        try:
+            access = await _access(scope)
+        except GatewayError as error:
+            request_id = secrets.token_hex(8)
+            get_logger().warning("request-refused", code=error.code, status=error.http_status, request_id=request_id)
+            await self._refuse(error, scope, request_id)(scope, receive, send)
+            return
+        give_access(scope, access)
+        await self._app(scope, receive, send)
+
+
+async def _access(scope: Scope) -> Access:
+    """Return the access of a request.
+
+    Raises:
+        CredentialsMalformed: a token stands in the query, or there is not one readable Authorization header.
+        NotAuthenticated: there is no token, or it is not valid.
+        StoreUnavailable: nobody can say if it is valid.
+    """
+    token = _token(scope)
+    tokens: Authenticator = scope["app"].state.auth.tokens
+    access = tokens.warm(token) or await tokens.access(token)
+    if access is None:
+        raise NotAuthenticated("the access token is not valid, or not any more", has_token=True)
+    return access
+
+
+def _token(scope: Scope) -> str:
+    query: bytes = scope["query_string"]
+    if query and _holds_token(query):
+        raise CredentialsMalformed("an access token may not stand in the URL, which is written to logs")
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    found = [value for name, value in headers if name == b"authorization"]
+    if not found:
+        raise NotAuthenticated("an access token is needed")
+    if len(found) > 1:
+        raise CredentialsMalformed("there is more than one Authorization header")
+    if not found[0][:7].lower() == b"bearer ":
+        raise NotAuthenticated("an access token is needed; other schemes of authentication are not taken")
+    match = _BEARER.fullmatch(found[0].decode("latin-1")) if len(found[0]) <= _LONGEST else None
+    if match is None:
+        raise CredentialsMalformed("the Authorization header is not `Bearer` with one token")
+    return match[1]
+
+
+def _holds_token(query: bytes) -> bool:
+    text: Any = query.decode("latin-1")
+    if _IN_QUERY not in text and "%" not in text:
+        return False
+    return any(unquote_plus(field.partition("=")[0]) == _IN_QUERY for field in text.split("&"))

@@ -1,0 +1,49 @@
+"""Built-in authentication put together for one loop: token service, key sets and token cache over one database.
+
+https://hl7.org/fhir/smart-app-launch/STU2.2/backend-services.html. The service keeps it as `app.state.auth`.
+Proved by tests/gateway/auth/test_builtin.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.auth.key_set_url import KeySetFetch
+from gateway.auth.key_sets import KeySets
+from gateway.auth.token_cache import TokenCache
+from gateway.auth.token_endpoint import ISSUE_PATH
+from gateway.auth.token_service import TokenService
+from gateway.runtime.errors import ConfigError
+from gateway.store.access_tokens import StoredTokens
+from gateway.store.clients import StoredClients
+from gateway.store.database.engine import Engine
+
+_FHIR: Final = "/fhir"
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """Parts of the built-in authentication: `service` gives out tokens, `tokens` judges them."""
+
+    service: TokenService
+    tokens: TokenCache
+
+
+def builtin(engine: Engine, token_url: str, fetch: KeySetFetch) -> Builtin:
+    """Put the parts together."""
+    stored = StoredTokens(engine)
+    cache = TokenCache(stored.find)
+    return Builtin(TokenService(StoredClients(engine), stored, KeySets(fetch), token_url, cache.forget), cache)
+
+
+def token_url_of(fhir_base: str, issuer: str | None) -> str:
+    """Return the URL of the token endpoint as clients see it: below the issuer, else beside the FHIR base.
+
+    Raises:
+        ConfigError: there is no issuer, and the FHIR base does not end in /fhir.
+    """
+    if issuer is None and not fhir_base.endswith(_FHIR):
+        problem = "missing, and server.public_url does not end in /fhir"
+        raise ConfigError("settings", "auth.issuer", problem, "Write the URL under which clients reach /auth/token.")
+    return (issuer or fhir_base.removesuffix(_FHIR)) + ISSUE_PATH

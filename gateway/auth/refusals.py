@@ -1,0 +1,28 @@
+"""Refusals of the token endpoint: the error that RFC 6749 §5.2 names for the client, and a fixed code for the log.
+
+https://www.rfc-editor.org/rfc/rfc6749#section-5.2: a refusal shows nothing of what was sent.
+Proved by tests/gateway/auth/test_token_faults.py.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+TokenError = Literal["invalid_request", "invalid_client", "invalid_scope", "unsupported_grant_type"]
+
+
+class TokenRefused(Exception):
+    """A request to the token endpoint is refused.
+
+    `error` is of RFC 6749, `reason` a fixed code for the log. `description` tells the client what to mend; it is empty
+    if it would tell a stranger which clients exist. `scheme` is that of an Authorization header, which is not taken.
+    """
+
+    def __init__(self, error: TokenError, reason: str, description: str = "", scheme: str = "") -> None:
+        self.error, self.reason, self.description, self.scheme = error, reason, description, scheme
+        super().__init__(f"{error}: {reason}")
+
+    @property
+    def status(self) -> int:
+        """HTTP status of the answer: 401 goes with a header that names a scheme, which `private_key_jwt` has not."""
+        return 401 if self.scheme else 400

@@ -1,0 +1,100 @@
+"""`autoscribe-gateway clients …`: arguments and help of the commands for the clients of the FHIR facade.
+
+Carries out no clause of a standard. Exit codes: 0 done, 2 bad input. gateway/cli/registered_clients.py does the work.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.command_line import CommandGroup, Config, load
+from gateway.cli.command_line import exit_code as _run
+
+clients = typer.Typer(
+    help="Register the clients of the FHIR facade, and their keys.", no_args_is_help=True, cls=CommandGroup
+)
+
+Client = Annotated[str, typer.Argument(metavar="CLIENT", help="Client id; `clients list` shows it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Jwks = Annotated[Path | None, typer.Option("--jwks", metavar="FILE", help="Public keys of the client (JWKS).")]
+JwksUrl = Annotated[
+    str | None, typer.Option("--jwks-url", metavar="URL", help="URL of the client's public keys (https).")
+]
+Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
+
+
+@clients.command()
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the client, for people.")],
+    scope: Annotated[
+        list[str],
+        typer.Option("--scope", metavar="SCOPE", help="Most that it may have, as system/Patient.rs; repeatable."),
+    ],
+    facility: Annotated[
+        list[str] | None,
+        typer.Option("--facility", metavar="NAME", help="Facility that it may see; repeatable. Default: all."),
+    ] = None,
+    jwks: Jwks = None,
+    jwks_url: JwksUrl = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", metavar="INSTANT", help="Day or time from which it gets no token.")
+    ] = None,
+    reason: Reason = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Register a client with its scopes and its public keys; print its client id and the URL of the token endpoint."""
+    from gateway.cli import registered_clients as work
+
+    new = work.NewClient(name, tuple(scope), tuple(facility or ()), work.KeysGiven(jwks, jwks_url), expires, reason)
+    sys.exit(_run(work.add(load(config), new, print, as_json=as_json)))
+
+
+@clients.command("list")
+def list_clients(config: Config = None, as_json: Json = False) -> None:
+    """List the clients with their scopes, facilities, keys and state."""
+    from gateway.cli import registered_clients as work
+
+    sys.exit(_run(work.list_all(load(config), print, as_json=as_json)))
+
+
+@clients.command()
+def disable(client: Client, reason: Reason, config: Config = None) -> None:
+    """Disable a client and revoke its tokens; it holds in every process within 5 seconds."""
+    from gateway.cli import registered_clients as work
+
+    sys.exit(_run(work.disable(load(config), client, reason, print)))
+
+
+@clients.command()
+def enable(client: Client, reason: Reason = "", config: Config = None) -> None:
+    """Enable a disabled client. Its former tokens stay revoked."""
+    from gateway.cli import registered_clients as work
+
+    sys.exit(_run(work.enable(load(config), client, reason, print)))
+
+
+@clients.command()
+def rotate(
+    client: Client,
+    jwks: Jwks = None,
+    jwks_url: JwksUrl = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="INSTANT", help="Day or time when the older keys end. Default: with --finish."),
+    ] = None,
+    finish: Annotated[bool, typer.Option("--finish", help="Remove the older keys now.")] = False,
+    reason: Reason = "",
+    config: Config = None,
+) -> None:
+    """Add new keys beside the older ones of a client, or remove the older ones (--finish)."""
+    from gateway.cli import registered_clients as work
+
+    given = work.KeysGiven(jwks, jwks_url)
+    if finish:
+        sys.exit(_run(work.finish_rotation(load(config), client, given, until, reason, print)))
+    sys.exit(_run(work.rotate(load(config), client, given, until, reason, print)))

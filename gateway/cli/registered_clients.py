@@ -1,0 +1,267 @@
+"""Carry out the commands for clients: check scopes, facilities and keys, and register them in the database.
+
+https://hl7.org/fhir/smart-app-launch/STU2.2/backend-services.html (registration). The commands write to the same
+database as the service, which may run meanwhile.
+Proved by tests/gateway/cli/test_clients.py.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.auth.builtin import token_url_of
+from gateway.auth.key_set import MOST_BYTES, KeySetInvalid, key_set
+from gateway.auth.key_set_url import KeySetFetch, KeySetUnreachable, url_fault
+from gateway.auth.scopes import EVERY_TYPE, ScopeInvalid, printed, scope_list
+from gateway.feed.operator.typed_instant import typed_instant
+from gateway.fhir_api.served import BY_TYPE, DEFINITIONS
+from gateway.ingest.assembly import store_for_command
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError
+from gateway.settings import Configuration
+from gateway.store.clients import ClientKeySet, Outcome, RegisteredClient, StoredClients
+from gateway.store.database.instants import instant_text, micros
+
+Say = Callable[[str], object]
+_LONGEST_NAME: Final = 100
+_TYPES: Final = frozenset({EVERY_TYPE, *BY_TYPE, *(row.resource_type for row in DEFINITIONS)})
+
+
+@dataclass(frozen=True, slots=True)
+class KeysGiven:
+    """Options of a command that name the public keys of a client: a file or a URL."""
+
+    file: Path | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewClient:
+    """Client as it was typed."""
+
+    name: str
+    scopes: tuple[str, ...]
+    facilities: tuple[str, ...]
+    keys: KeysGiven
+    expires: str | None
+    reason: str
+
+
+async def add(configuration: Configuration, typed: NewClient, say: Say, *, as_json: bool) -> int:
+    """Register a client.
+
+    Raises:
+        ConfigError: name, scopes, facilities, keys or expiry cannot be taken as they are.
+    """
+    now = micros(clock.now())
+    client = RegisteredClient(
+        f"client-{secrets.token_hex(16)}",
+        _name(typed.name),
+        _scopes(typed.scopes),
+        _facilities(configuration, typed.facilities),
+        now,
+        _instant(configuration, "--expires", typed.expires, now),
+        key_sets=(await _key_set(configuration, typed.keys),),
+    )
+    url = token_url_of(configuration.settings.server.fhir_base, configuration.settings.auth.issuer)
+    async with store_for_command(configuration) as engine:
+        if await StoredClients(engine).add(client, typed.reason) == "name-taken":
+            raise _wrong("NAME", "another client has this name", "Choose a name that `clients list` does not show.")
+    shown = _shown(client, now)
+    if as_json:
+        say(json.dumps({**shown, "token_url": url}, indent=2))
+    else:
+        say(f"client id: {client.client_id}\ntoken URL: {url}")
+        say(f"scopes: {client.scopes}\nfacilities: {', '.join(client.facilities or ('all',))}")
+    if configuration.settings.auth.mode != "builtin":
+        _note('auth.mode is not "builtin": no client gets a token until it is')
+    return 0
+
+
+async def list_all(configuration: Configuration, say: Say, *, as_json: bool) -> int:
+    """Print every client."""
+    now = micros(clock.now())
+    async with store_for_command(configuration, writes=False) as engine:
+        rows = [_shown(one, now) for one in await StoredClients(engine).every(now)]
+    if as_json:
+        say(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        limits = ", ".join(row["facilities"] or ["all facilities"])
+        say(f"{row['client_id']}  {row['state']}  {row['name']}  {limits}  {row['scopes']}")
+        for keys in row["keys"]:
+            say(
+                f"  keys: {keys['url'] or ', '.join(keys['kids'])}"
+                + (f", until {keys['until']}" if keys["until"] else "")
+            )
+    say(f"{len(rows)} clients")
+    return 0
+
+
+async def disable(configuration: Configuration, client_id: str, reason: str, say: Say) -> int:
+    """Disable a client and revoke its tokens."""
+    async with store_for_command(configuration) as engine:
+        outcome = await StoredClients(engine).disable(client_id, reason, micros(clock.now()))
+    return _said(outcome, client_id, say, "is disabled; its tokens are revoked", "was disabled already")
+
+
+async def enable(configuration: Configuration, client_id: str, reason: str, say: Say) -> int:
+    """Enable a disabled client."""
+    async with store_for_command(configuration) as engine:
+        outcome = await StoredClients(engine).enable(client_id, reason, micros(clock.now()))
+    return _said(outcome, client_id, say, "is enabled", "was not disabled")
+
+
+async def rotate(
+    configuration: Configuration, client_id: str, given: KeysGiven, until: str | None, reason: str, say: Say
+) -> int:
+    """Add a second key set to a client.
+
+    Raises:
+        ConfigError: there is no such client, or it has two key sets already; or the keys or the time are wrong.
+    """
+    now = micros(clock.now())
+    ends = _instant(configuration, "--until", until, now)
+    new = await _key_set(configuration, given)
+    async with store_for_command(configuration) as engine:
+        outcome = await StoredClients(engine).rotate(client_id, new, ends, reason, now)
+    if outcome == "too-many-key-sets":
+        remedy = "Run `clients rotate CLIENT --finish` first, once the client signs with the newer keys."
+        raise _wrong(client_id, "the client has two key sets already", remedy)
+    when = f"at {instant_text(ends)}" if ends else "with `clients rotate CLIENT --finish`"
+    return _said(outcome, client_id, say, f"has new keys; the older ones end {when}")
+
+
+async def finish_rotation(
+    configuration: Configuration, client_id: str, given: KeysGiven, until: str | None, reason: str, say: Say
+) -> int:
+    """Remove the older key set of a client.
+
+    Raises:
+        ConfigError: there is no such client, or new keys were given as well.
+    """
+    if given.file or given.url or until:
+        raise _wrong("--finish", "with --jwks, --jwks-url or --until", "Add the new keys first, and finish later.")
+    async with store_for_command(configuration) as engine:
+        outcome = await StoredClients(engine).finish_rotation(client_id, reason, micros(clock.now()))
+    return _said(outcome, client_id, say, "has its newer keys alone", "had one key set already")
+
+
+def _said(outcome: Outcome, client_id: str, say: Say, done: str, unchanged: str = "") -> int:
+    if outcome == "unknown":
+        raise _wrong(client_id, "no client has this id", "`clients list` shows them.")
+    say(f"{client_id} {done if outcome == 'done' else unchanged}")
+    return 0
+
+
+def _name(text: str) -> str:
+    if not 0 < len(text) <= _LONGEST_NAME or not text.isprintable() or text != text.strip():
+        raise _wrong("NAME", "not a line of 1 to 100 characters", "Write the name of the application.")
+    return text
+
+
+def _scopes(given: tuple[str, ...]) -> str:
+    """Return the scopes as one text.
+
+    Raises:
+        ConfigError: one is no scope, not of `system/`, or of a type that is not served.
+    """
+    try:
+        scopes = scope_list(" ".join(given))
+    except ScopeInvalid as error:
+        raise _wrong("--scope", str(error), "docs/authentication.md has the scopes.") from None
+    if any(one.context != "system" for one in scopes):
+        problem = "user/ and patient/ scopes are given by an external issuer alone"
+        raise _wrong("--scope", problem, "Write scopes that begin with system/.")
+    if unknown := sorted({one.resource_type for one in scopes} - _TYPES):
+        raise _wrong("--scope", f"no such type is served: {unknown[0]}", f"Types are {', '.join(sorted(_TYPES))}.")
+    return printed(scopes)
+
+
+def _facilities(configuration: Configuration, given: tuple[str, ...]) -> tuple[str, ...] | None:
+    known = sorted({one.name for one in configuration.site.facilities.values()})
+    for name in given:
+        if name not in known:
+            remedy = f"Facilities are {', '.join(known)}." if known else "Write `[[mapping.facilities]]` tables first."
+            raise _wrong("--facility", "no `[[mapping.facilities]]` table has this name", remedy)
+    return tuple(sorted(set(given))) or None
+
+
+def _instant(configuration: Configuration, option: str, text: str | None, now: int) -> int | None:
+    if text is None:
+        return None
+    if (at := micros(typed_instant(option, text, configuration.zone))) <= now:
+        raise _wrong(option, "not in the future", "Write a later day or time.")
+    return at
+
+
+async def _key_set(configuration: Configuration, given: KeysGiven) -> ClientKeySet:
+    """Return the keys that the options name, checked.
+
+    Raises:
+        ConfigError: not exactly one option is given, or its keys cannot be used.
+    """
+    if (given.file is None) is (given.url is None):
+        raise _wrong("--jwks", "not exactly one of --jwks and --jwks-url", "Write the one or the other.")
+    if given.file is not None:
+        return ClientKeySet(_document(given.file))
+    url = given.url or ""
+    if fault := url_fault(url):
+        raise _wrong("--jwks-url", fault, "Write an https URL, or give the keys as a file with --jwks.")
+    try:
+        key_set(await KeySetFetch(allows_private=configuration.settings.auth.allow_private_jwks)(url))
+    except KeySetUnreachable as error:
+        if error.reason == "private-address":
+            remedy = "Set auth.allow_private_jwks = true if the URL is meant to lead into your own network."
+            raise _wrong("--jwks-url", "leads to a private or loopback address", remedy) from None
+        _note(f"no keys could be fetched from the URL now ({error.reason})")
+    except KeySetInvalid as error:
+        _note(f"the document at the URL has no keys that can be used now ({error})")
+    return ClientKeySet(url=url)
+
+
+def _document(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(MOST_BYTES + 1)
+        keys = key_set(text)
+    except OSError as error:
+        raise _wrong("--jwks", f"cannot be read ({error.strerror})", "Name a file that is there.") from None
+    except KeySetInvalid as error:
+        raise _wrong("--jwks", str(error), "docs/authentication.md says which keys can be used.") from None
+    if keys.faults:
+        raise _wrong("--jwks", "; ".join(keys.faults), "Take these keys out of the file.")
+    return text.decode()
+
+
+def _shown(client: RegisteredClient, now: int) -> dict[str, Any]:
+    state = "disabled" if client.disabled is not None else "active" if client.is_active(now) else "expired"
+    return {
+        "client_id": client.client_id,
+        "name": client.name,
+        "state": state,
+        "scopes": client.scopes,
+        "facilities": None if client.facilities is None else list(client.facilities),
+        "created": instant_text(client.created),
+        "expires": None if client.expires is None else instant_text(client.expires),
+        "keys": [_shown_keys(one) for one in client.key_sets],
+    }
+
+
+def _shown_keys(one: ClientKeySet) -> Mapping[str, Any]:
+    kids = sorted({kid for kid, _ in key_set(one.document.encode()).keys}) if one.document else []
+    return {"kids": kids, "url": one.url, "until": None if one.ends is None else instant_text(one.ends)}
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"note: {text}\n")
+
+
+def _wrong(argument: str, problem: str, remedy: str) -> ConfigError:
+    return ConfigError("command line", argument, problem, remedy)

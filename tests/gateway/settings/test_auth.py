@@ -1,0 +1,65 @@
+"""The settings of authentication name the key that is wrong and what to do about it.
+
+https://hl7.org/fhir/smart-app-launch/STU2.2/backend-services.html
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.settings import survey
+
+EXTERNAL = {"mode": "external", "issuer": "https://login.example/", "audience": "gateway"}
+
+
+@pytest.fixture
+def auth(tmp_path):
+    """Return a function that reads an `[auth]` section, and returns it or the faults."""
+
+    def read(**keys):
+        path = tmp_path / "gateway.toml"
+        lines = [
+            f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}" for key, value in keys.items()
+        ]
+        path.write_text("\n".join(["[auth]", *lines]))
+        found, faults = survey(path)
+        return found.settings.auth if found else [str(one) for one in faults]
+
+    return read
+
+
+def test_without_the_section_no_mode_is_set_and_nothing_is_open(auth):
+    assert (auth().mode, auth().allow_private_jwks, auth().scope_claim) == (None, False, "scope")
+
+
+def test_the_issuer_of_an_external_service_stays_as_written_since_tokens_must_name_it_exactly(auth):
+    assert auth(**EXTERNAL).issuer == "https://login.example/"
+    assert auth(mode="builtin", issuer="https://gateway.example/").issuer == "https://gateway.example"
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"mode": "open"}, "auth.mode: "),
+        ({"mode": "external", "audience": "x"}, "auth.issuer: missing, and mode = external needs it"),
+        (
+            {"mode": "external", "issuer": "https://login.example"},
+            "auth.audience: missing, and mode = external needs it",
+        ),
+        ({"mode": "external", "issuer": "https://login.example", "audience": ""}, "auth.audience: missing"),
+        ({"mode": "builtin", "audience": "x"}, "auth.audience: set, and only mode = external uses it: take it out"),
+        ({"mode": "builtin", "jwks_url": "https://login.example/keys"}, "auth.jwks_url: set, and only mode = external"),
+        ({"mode": "builtin", "issuer": "http://gateway.example"}, "auth.issuer: http to another machine"),
+        ({"mode": "builtin", "issuer": "gateway"}, "auth.issuer: not an absolute http or https URL"),
+        ({**EXTERNAL, "jwks_url": "http://127.0.0.1/keys"}, "auth.jwks_url: not an https URL"),
+        ({**EXTERNAL, "scope_claim": ""}, "auth.scope_claim: "),
+        ({"modes": "builtin"}, "auth.modes: no such setting. Did you mean auth.mode?"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_key_and_a_remedy(auth, keys, said):
+    faults = auth(**keys)
+    assert any(said in one for one in faults), faults
+
+
+def test_an_issuer_on_this_machine_may_be_http(auth):
+    assert auth(mode="builtin", issuer="http://127.0.0.1:8800").issuer == "http://127.0.0.1:8800"
