@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, SecretStr
 
 from gateway.checks import destinations
+from gateway.checks.folders import open_folders
 from gateway.routing import Destination, routes_of, survey_routes
 from gateway.runtime.errors import ConfigError
 from gateway.settings import FILE_ONLY, Configuration, require_loopback, require_site_key, survey
@@ -90,6 +91,7 @@ def warnings(configuration: Configuration) -> Iterator[str]:
             for warning in _receiver_warnings(destination.receiver, configuration):
                 yield f"destination {destination.name}: {warning}"
     yield from destinations.warnings(configuration)
+    yield from open_folders(configuration)
 
 
 _UNSAID: Final = {

@@ -233,6 +233,12 @@ TURNED = {
     "destination.directory": Turned(
         '"out"', routes, {f"destination.{key}": None for key in ("host", "port")} | {"destination.kind": '"file"'}
     ),
+    "destination.file_mode": Turned(
+        '"0640"',
+        routes,
+        {f"destination.{key}": None for key in ("host", "port")}
+        | {"destination.kind": '"file"', "destination.directory": '"out"'},
+    ),
     "destination.url": Turned(
         '"https://other.example/"', ends, {f"destination.{key}": one for key, one in HTTP.items()}
     ),
