@@ -16,13 +16,17 @@ from gateway.routing import Folder, survey_routes
 from gateway.routing.transport import tls_of
 from gateway.settings import Configuration
 
+_ENTER: Final = "enter it"
 _REMEDY: Final = "take the rights away with chmod o-rwx"
 
 
 def open_folders(configuration: Configuration) -> Iterator[str]:
-    """List the folders and files of the gateway that users outside their group can enter, change or read."""
+    """List the folders that users outside their group can change, or enter if messages lie there, and readable files.
+
+    The other folders may be entered: they hold private files alone.
+    """
     for name, folder in _folders(configuration):
-        if found := _rights_of_others(folder):
+        if (found := _rights_of_others(folder)) and (found != _ENTER or name.startswith("destination")):
             yield f"{name}: other users of this machine can {found}: {_REMEDY}"
     for name, file in _files(configuration):
         if _is_readable(file):
@@ -39,6 +43,9 @@ def _folders(configuration: Configuration) -> Iterator[tuple[str, Path]]:
 
 
 def _files(configuration: Configuration) -> Iterator[tuple[str, Path]]:
+    server = configuration.settings.server
+    if (key := server.tls_key or server.tls_certificate) is not None:
+        yield "server.tls_key", key
     if (file := configuration.settings.database.file) is not None:
         for suffix in ("", "-wal", "-shm"):
             yield f"database.url: the file{suffix and f' with {suffix} at its end'}", Path(f"{file}{suffix}")
@@ -59,7 +66,7 @@ def _rights_of_others(folder: Path) -> str:
                 return ""
         if own & stat.S_IWOTH:
             return "change what is in it"
-        return "enter it" if own & (stat.S_IXOTH | stat.S_IROTH) else ""
+        return _ENTER if own & (stat.S_IXOTH | stat.S_IROTH) else ""
     return ""
 
 

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.fhir_api.facade import MOUNT
 from gateway.fhir_api.http.compression import Compressed
+from gateway.fhir_api.http.forwarded import TrustedProxies
 from gateway.fhir_api.http.hosts import KnownHosts
 from gateway.fhir_api.openapi.routes import openapi_routes
 from gateway.fhir_api.ops.routes import ops_routes
@@ -49,7 +50,13 @@ def application(
         routes=[*ops_routes(), *more, *(openapi_routes() if serves_fhir else ())],
     )
     app.serves_fhir = serves_fhir
-    app.around = lambda inner: Measured(Compressed(KnownHosts(inner, names)), metrics)
+    proxies = configuration.settings.server.trusted_proxies
+
+    def around(inner: ASGIApp) -> ASGIApp:
+        made = Measured(Compressed(KnownHosts(inner, names)), metrics)
+        return TrustedProxies(made, proxies) if proxies else made
+
+    app.around = around
     return app
 
 

@@ -35,14 +35,17 @@ def most_connections() -> int:
 
 
 class Acceptor:
-    """Loop that accepts connections while it runs; uvicorn closes it as one of its servers."""
+    """Loop that accepts connections while it runs; uvicorn closes it as one of its servers.
+
+    `tls` returns what a new connection is served with, which may change; None serves without TLS.
+    """
 
     def __init__(
         self,
         listener: socket.socket,
         protocol: Callable[..., LimitedHttp],
         connections: Connections,
-        tls: ssl.SSLContext | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._listener, self._protocol, self._connections, self._tls = listener, protocol, connections, tls
         self._opening: dict[asyncio.Task[None], None] = {}
@@ -93,9 +96,10 @@ class Acceptor:
         def protocol() -> LimitedHttp:
             return self._protocol(is_one_too_many=is_one_too_many)
 
-        limits = {} if self._tls is None else {"ssl_handshake_timeout": HANDSHAKE_TIME}
+        tls = self._tls and self._tls()
+        limits = {} if tls is None else {"ssl_handshake_timeout": HANDSHAKE_TIME}
         try:
-            await loop.connect_accepted_socket(protocol, accepted, ssl=self._tls, **limits)
+            await loop.connect_accepted_socket(protocol, accepted, ssl=tls, **limits)
         except (OSError, asyncio.CancelledError) as error:  # ssl.SSLError and TimeoutError are OSErrors
             accepted.close()
             self._connections.number -= 1

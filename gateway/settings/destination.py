@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from gateway.settings.group import SettingsGroup
-from gateway.settings.values import host_and_port, is_header_value, parts_of, time_zone
+from gateway.settings.values import host_and_port, is_header_value, network, parts_of, time_zone
 from mappings.profile import read_receiver
 from mappings.profile.table import Table
 from mappings.values.dates import parse_instant
@@ -76,17 +75,6 @@ def _host(value: str) -> str:
 
 def _listen(value: str) -> str:
     _host(host_and_port(value)[0])
-    return value
-
-
-def _check_peer(value: str) -> str:
-    """Check the address or network of a receiver; a host name is refused, since it may resolve differently later."""
-    try:
-        network = ip_network(value)
-    except ValueError:
-        raise ValueError("not an address or a network, such as 10.1.2.3 or 10.1.2.0/24") from None
-    if network.prefixlen == 0:
-        raise ValueError("a network of every address: write those of the receiver")
     return value
 
 
@@ -156,7 +144,7 @@ _Statuses = Annotated[tuple[Status, ...], AfterValidator(_check_not_empty)]
 _Instant = Annotated[datetime, BeforeValidator(_instant)]
 _Host = Annotated[str, AfterValidator(_host)]
 _Listen = Annotated[str, AfterValidator(_listen)]
-_Peer = Annotated[str, AfterValidator(_check_peer)]
+_Peer = Annotated[str, AfterValidator(network)]
 _Url = Annotated[str, AfterValidator(_url)]
 _User = Annotated[str, AfterValidator(_user)]
 _Token = Annotated[SecretStr, AfterValidator(_token)]

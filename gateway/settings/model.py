@@ -1,4 +1,4 @@
-"""Settings model: the root class, and each section but `[database]`, `[feed]`, `[[destination]]` and `[[ignore]]`.
+"""Settings model: the root class, and the sections that have no module of their own.
 
 Carries out no clause of a standard: the settings are the gateway's own.
 Proved by tests/gateway/test_settings.py and tests/gateway/settings/test_every_setting_acts.py.
@@ -23,6 +23,7 @@ from gateway.settings.destination import DestinationSettings, IgnoreSettings
 from gateway.settings.feed import Escalation, Feed
 from gateway.settings.group import SettingsGroup
 from gateway.settings.old_names import old_names
+from gateway.settings.server import Server
 from gateway.settings.values import (
     absolute_url,
     is_header_value,
@@ -125,35 +126,6 @@ class Upstream(SettingsGroup):
         except (OSError, ValueError):
             raise ValueError("not a readable file of PEM certificates") from None
         return value
-
-
-class Server(SettingsGroup):
-    """Section `[server]`: address and port to listen on, and worker processes."""
-
-    host: str = Field(
-        "127.0.0.1", min_length=1, description="Address to listen on; loopback only until authentication exists."
-    )
-    port: int = Field(8800, ge=0, le=65535, description="TCP port to listen on.")
-    public_url: str | None = Field(
-        None, description="FHIR base URL that clients see. Not set: http://<host>:<port>/fhir."
-    )
-    workers: int | None = Field(
-        None,
-        ge=0,
-        le=16,
-        description="Workers that map and judge, of 60 MB each; 0: threads. Not set: 1, 2 from four processors on.",
-    )
-
-    @validates("public_url")
-    @classmethod
-    def _base(cls, value: str | None) -> str | None:
-        return None if value is None else absolute_url(value)
-
-    @property
-    def fhir_base(self) -> str:
-        """FHIR base URL for fullUrl, Location and links, without a trailing slash."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.public_url or f"http://{host}:{self.port}/fhir"
 
 
 class Pdf(SettingsGroup):

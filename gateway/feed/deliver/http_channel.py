@@ -22,10 +22,10 @@ from gateway.feed.payload import Acknowledgement, PayloadKind, acknowledged
 from gateway.mllp.link import link, towards
 from gateway.mllp.peer import reason
 from gateway.mllp.permit import Permit, PermitEnded
-from gateway.mllp.tls import tls_context
 from gateway.routing import Basic, Bearer, Http
 from gateway.routing.endpoints import tls_settings
 from gateway.runtime.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FeedError, SendFailed
+from gateway.runtime.tls import tls_context
 from gateway.store.feed.messages import Head
 from mappings.profile import Receiver
 

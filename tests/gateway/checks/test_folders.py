@@ -74,6 +74,13 @@ def test_a_directory_of_files_that_others_can_enter_or_change_is_named(said, fol
     assert said() == ([wanted] if problem else [])
 
 
+def test_the_folder_of_the_database_may_be_entered_and_not_changed(said, folder):
+    (folder / "db").chmod(0o755)
+    assert said() == []
+    (folder / "db").chmod(0o777)
+    assert said() == ["feed.state_dir: other users of this machine can change what is in it"]
+
+
 def test_a_folder_above_that_others_can_change_is_named_unless_it_is_sticky(said, folder):
     folder.chmod(0o777)
     assert said()[0] == "destination files: directory: other users of this machine can rename a folder above it"
@@ -92,7 +99,6 @@ def test_a_database_and_a_key_that_others_can_read_are_named(said, folder):
     for file in ("db/gateway.db", "client.pem"):
         (folder / file).chmod(0o644)
     assert said() == [
-        "feed.state_dir: other users of this machine can enter it",
         "database.url: the file: other users of this machine can read it",
         "destination engine: the file of its client key: other users of this machine can read it",
     ]
