@@ -135,6 +135,26 @@ async def test_sockets_that_never_start_a_handshake_give_way_to_requests(tmp_pat
     assert refused["tls-failed"] >= 80
 
 
+async def test_a_connection_that_gives_way_as_its_handshake_ends_is_counted_out_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(acceptor, "SHUTDOWN_TIME", 0.05)
+    async with serving(write(tmp_path)) as (port, connections, _, _):
+        loop = asyncio.get_running_loop()
+        real = loop.connect_accepted_socket
+
+        async def cancelled_at_the_end(*arguments, **more):
+            transport, _ = await real(*arguments, **more)
+            transport.close()
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(loop, "connect_accepted_socket", cancelled_at_the_end)
+        assert (await ask(port, client()))[0] == b""
+        async with asyncio.timeout(5):
+            while connections.number > 0:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        assert connections.number == 0
+
+
 async def test_a_handshake_that_is_not_made_in_time_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(acceptor, "HANDSHAKE_TIME", 0.1)
     async with serving(write(tmp_path)) as (port, connections, refused, _):
@@ -144,6 +164,33 @@ async def test_a_handshake_that_is_not_made_in_time_is_ended(tmp_path, monkeypat
         await asyncio.sleep(0.05)
         assert (connections.number, refused) == (0, {"tls-failed": 1})
         writer.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(b"GET / HTTP/1.1\r\nhost: ", b"408"), (b"nonsense\r\n\r\n", b"400"), (b"a: b\r\n" * 9_000, b"400")],
+)
+async def test_over_tls_a_refused_client_reads_why(tmp_path, sent, status):
+    async with serving(write(tmp_path), head_time=0.1) as (port, connections, _, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client())
+        writer.write(sent)
+        async with asyncio.timeout(5):
+            assert (await reader.read()).split(b" ")[1] == status
+        writer.close()
+        await asyncio.sleep(0.05)
+        assert connections.number == 0
+
+
+async def test_a_client_that_does_not_let_its_connection_end_is_cut_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(acceptor, "SHUTDOWN_TIME", 0.1)
+    async with serving(write(tmp_path)) as (port, connections, _, _):
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client())
+        writer.transport.pause_reading()
+        writer.write(b"nonsense\r\n\r\n")
+        async with asyncio.timeout(2):
+            while connections.number:
+                await asyncio.sleep(0.02)
+        writer.transport.abort()
 
 
 async def test_a_renewed_certificate_serves_the_next_connection_and_the_open_ones_stay(tmp_path, monkeypatch):
