@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-FROM python:3.11-slim AS build
+# Python 3.11.16. Renew the digest with each release, at both places: docker buildx imagetools inspect python:3.11-slim
+FROM python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7 AS build
 WORKDIR /build
 COPY requirements.lock ./
 RUN python -m venv /opt/autoscribe-gateway
@@ -9,7 +10,7 @@ COPY gateway ./gateway
 COPY mappings ./mappings
 RUN /opt/autoscribe-gateway/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
 
-FROM python:3.11-slim
+FROM python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7
 LABEL org.opencontainers.image.title="autoscribe-gateway" \
       org.opencontainers.image.description="Radiology reports signed in AutoScribe, delivered as FHIR R4 and HL7 v2 ORU^R01." \
       org.opencontainers.image.licenses="Apache-2.0"

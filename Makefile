@@ -7,7 +7,7 @@ DOCUMENTS := docs/*.md docs/reference/*.md mappings/README.md
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all soak mutants coverage conformance check docs bench upgrade-fixture lock clean
+.PHONY: help install demo test test-all soak mutants coverage conformance check docs bench sbom upgrade-fixture lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -68,6 +68,10 @@ docs: install ## write the generated tables of the documents anew
 
 bench: install ## measure speed as ratios, the last lines are the result
 	$(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs=".*" -o addopts=--import-mode=importlib
+
+sbom: install ## write dist/sbom.cdx.json: every package of the gateway, with version and hashes (CycloneDX)
+	mkdir -p dist
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --validate -o dist/sbom.cdx.json
 
 upgrade-fixture: install ## write the database from which tests/upgrade upgrades: once with each release; needs PostgreSQL
 	PYTHONPATH=tests $(BIN)/python tests/upgrade/write_fixture.py $(if $(NAME),--name $(NAME))

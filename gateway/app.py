@@ -13,13 +13,13 @@ import secrets
 from collections.abc import AsyncIterator, Collection, Set
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import datetime
-from importlib.metadata import distributions
 from multiprocessing.connection import Connection
 from socket import socket
 from typing import Final
 
 from fastapi import FastAPI
 
+from gateway.checks.certificate import faults as certificate_faults
 from gateway.checks.destinations import faults as destination_faults
 from gateway.crawl.crawler import crawl_forever
 from gateway.crawl.index_age import SweepWatch
@@ -29,6 +29,7 @@ from gateway.feed.deliver.hold_feed import HoldFeed
 from gateway.feed.deliver.settings_watch import SettingsWatch
 from gateway.feed.loops import Loops, feed_loops
 from gateway.fhir_api.application import application
+from gateway.fhir_api.capability import software
 from gateway.fhir_api.facade import MOUNT, Facade
 from gateway.fhir_api.ops.health import Health
 from gateway.fhir_api.ops.reachability import Reachability
@@ -43,15 +44,17 @@ from gateway.ingest.read_through import ReadThrough
 from gateway.routing import InForce, routes_of
 from gateway.runtime import clock, log
 from gateway.runtime.acceptor import most_connections
+from gateway.runtime.certificate import kept_new
 from gateway.runtime.computing import workers
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.http_connection import Connections
 from gateway.runtime.loops import alongside, forever
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.processes import ServicePart, run_parts
-from gateway.runtime.serving import listening_socket, running, running_apart, stop_signal, until
+from gateway.runtime.serving import listening_socket, running, running_apart, stop_signal, until, url_of
 from gateway.runtime.sibling import EVERY as FIGURES_EVERY
 from gateway.runtime.sibling import Figures, Sibling, Together, send
+from gateway.runtime.tls import TlsSettings
 from gateway.runtime.words import API, FEED, ROLES, SYNC
 from gateway.settings import Configuration, require_loopback, require_site_key
 from gateway.store.access_tokens import StoredTokens
@@ -214,7 +217,8 @@ def _ops(shared: _Shared, watch: SweepWatch) -> Ops:
         )
 
     registry = shared.metrics.registry
-    return Ops(health, Together(registry, shared.sibling) if shared.sibling else registry, _version())
+    metrics = Together(registry, shared.sibling) if shared.sibling else registry
+    return Ops(health, metrics, software().get("version", "unknown"))
 
 
 def _last_asked(shared: _Shared) -> tuple[bool | None, datetime | None]:
@@ -300,12 +304,6 @@ async def crawling(
         yield Crawl(client, ingest, StoredStudies(engine), StoredCursors(engine), settings.sync, metrics)
 
 
-def _version() -> str:
-    """Return the version of the gateway; "unknown" for a checkout that is not installed."""
-    installed = next(iter(distributions(name="autoscribe-gateway")), None)
-    return installed.version if installed else "unknown"
-
-
 async def serve(configuration: Configuration, roles: Collection[str] = ROLES, hold: HoldFeed | None = None) -> int:
     """Serve on `server.host` and `server.port` until SIGINT or SIGTERM, then finish open requests (D46).
 
@@ -339,7 +337,7 @@ def _check(configuration: Configuration, roles: Collection[str], hold: HoldFeed 
         raise ConfigError("command line", "--hold-feed", "no role feed", "Give it to the process that has this role.")
     require_loopback(configuration.settings.server.host)
     require_site_key(configuration)
-    for fault in destination_faults(configuration):
+    for fault in (*certificate_faults(configuration), *destination_faults(configuration)):
         raise fault
     _Shared(configuration, Metrics()).client()
 
@@ -372,13 +370,9 @@ async def _serve_here(
         await stack.enter_async_context(workers(settings.server.workers, LASTING, _MAPPING))
         await stack.enter_async_context(_working(shared, engine, roles, hold))
         if listener is not None:
-            app = _answering_app(shared, engine, roles)
-            serving = running if settings.database.file is None else running_apart
-            connections = Connections(most_connections(), refused=metrics.refused_connection)
-            server = await stack.enter_async_context(serving(app, listener, connections))
-            host, port = listener.getsockname()[:2]
-            base = f"http://{f'[{host}]' if ':' in host else host}:{port}{MOUNT}"
-            log.get_logger().info("serving", fhir_base=settings.server.public_url or base)
+            server = await stack.enter_async_context(_serving(shared, _answering_app(shared, engine, roles), listener))
+            own_url = url_of(listener, settings.server.scheme)
+            log.get_logger().info("serving", fhir_base=settings.server.public_url or own_url + MOUNT)
             await until(stop, server)
         elif pipe is not None:
             sending = forever(lambda: send(pipe, _figures(shared)), FIGURES_EVERY, not_done="figures-not-sent")
@@ -386,6 +380,20 @@ async def _serve_here(
             await stop.wait()
     log.get_logger().info("stopped")
     return 0
+
+
+@asynccontextmanager
+async def _serving(shared: _Shared, app: FastAPI, listener: socket) -> AsyncIterator[asyncio.Future[None]]:
+    """Serve the application while the block runs, over TLS if the settings name a certificate."""
+    settings, metrics = shared.configuration.settings, shared.metrics
+    files = TlsSettings(settings.server.tls_client_ca, settings.server.tls_certificate, settings.server.tls_key)
+    connections = Connections(most_connections(), refused=metrics.refused_connection)
+    serving = running if settings.database.file is None else running_apart
+    async with (
+        kept_new(files, shared.configuration.source, metrics.certificate_expires) as tls,
+        serving(app, listener, connections, tls) as served,
+    ):
+        yield served
 
 
 def _figures(shared: _Shared) -> Figures:

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
 
-from gateway.checks import destinations
+from gateway.checks import certificate, destinations
+from gateway.checks.folders import open_folders
 from gateway.routing import Destination, routes_of, survey_routes
 from gateway.runtime.errors import ConfigError
 from gateway.settings import FILE_ONLY, Configuration, require_loopback, require_site_key, survey
@@ -29,13 +30,14 @@ def faults(path: Path | None) -> list[ConfigError]:
     if configuration is None:
         return errors
     reported = {error.key for error in errors}
-    checks = (_loopback, _site_key, api_key, destinations.faults, served_all_the_same)
+    checks = (_loopback, _site_key, api_key, certificate.faults, destinations.faults, served_all_the_same)
     missing = [error for check in checks for error in check(configuration)]
     return [*errors, *(error for error in missing if error.key not in reported)]
 
 
 def served_all_the_same(configuration: Configuration) -> Iterator[ConfigError]:
     """List the faults with which the service still starts: reports would be held, or break a rule of their receiver."""
+    yield from certificate.expired(configuration)
     yield from _receivers(configuration)
     yield from destinations.unassigned(configuration)
     reported: set[str] = set()
@@ -79,6 +81,7 @@ def warnings(configuration: Configuration) -> Iterator[str]:
     site = configuration.site
     yield from map(str, configuration.old_names)
     yield from _service(configuration)
+    yield from certificate.warnings(configuration)
     yield from _policies(site)
     yield from _numbers(site)
     yield from _facilities(site)
@@ -90,6 +93,7 @@ def warnings(configuration: Configuration) -> Iterator[str]:
             for warning in _receiver_warnings(destination.receiver, configuration):
                 yield f"destination {destination.name}: {warning}"
     yield from destinations.warnings(configuration)
+    yield from open_folders(configuration)
 
 
 _UNSAID: Final = {

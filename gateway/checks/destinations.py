@@ -16,13 +16,13 @@ from typing import Final
 
 from cryptography import x509
 
-from gateway.mllp.tls import tls_context
 from gateway.routing import Destination, Folder, Http, Mllp, routes_of, survey_routes
 from gateway.routing.endpoints import tls_settings
 from gateway.routing.filter import unknown_facilities
 from gateway.routing.transport import tls_of
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
+from gateway.runtime.tls import tls_context
 from gateway.settings import Configuration, DestinationSettings, IgnoreSettings, is_loopback
 from gateway.settings.destination import EVERY, OVERRIDES
 from mappings.hl7v2.contradictions import contradictions

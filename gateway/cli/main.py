@@ -191,6 +191,7 @@ def serve(
     """Run the gateway: crawl AutoScribe, receive webhooks, serve FHIR, and send HL7 v2."""
     from gateway.app import serve as serve_gateway
     from gateway.checks import config as config_check
+    from gateway.checks.folders import open_folders
     from gateway.feed.deliver.hold_feed import HoldFeed
     from gateway.feed.operator.typed_instant import typed_instant
     from gateway.store.database.instants import micros
@@ -204,6 +205,8 @@ def serve(
         hold = HoldFeed(micros(typed_instant("--restored-from", restored_from, configuration.zone)))
     for fault in config_check.served_all_the_same(configuration):
         print(f"check-config refuses this, the service starts all the same: {fault}", file=sys.stderr)
+    for warning in open_folders(configuration):
+        print(f"note: {warning}", file=sys.stderr)
     sys.exit(_run(serve_gateway(configuration.listening_on(host, port), wanted, hold)))
 
 

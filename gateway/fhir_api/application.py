@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.fhir_api.facade import is_fhir
 from gateway.fhir_api.http.compression import Compressed
 from gateway.fhir_api.http.cross_origin import ListedOrigins
+from gateway.fhir_api.http.forwarded import TrustedProxies
 from gateway.fhir_api.http.hosts import KnownHosts
 from gateway.fhir_api.http.safe_headers import SafeHeaders
 from gateway.fhir_api.openapi.routes import openapi_routes
@@ -49,7 +50,13 @@ def application(
         routes=[*ops_routes(), *more, *(openapi_routes() if serves_fhir else ())],
     )
     app.serves_fhir = serves_fhir
-    app.around = lambda inner: Measured(_guarded(inner, configuration.settings.server), metrics)
+    server = configuration.settings.server
+
+    def around(inner: ASGIApp) -> ASGIApp:
+        made = Measured(_guarded(inner, server), metrics)
+        return TrustedProxies(made, server.trusted_proxies) if server.trusted_proxies else made
+
+    app.around = around
     return app
 
 

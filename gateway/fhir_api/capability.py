@@ -72,7 +72,7 @@ def statement(fhir_base: str, serving: Facade) -> dict[str, Any]:
         "description": "Radiology reports signed in AutoScribe.",
         "kind": "instance",
         **claims,
-        "software": _software(),
+        "software": software(),
         "implementation": {"description": "FHIR R4 facade in front of AutoScribe", "url": fhir_base},
         "fhirVersion": FHIR_VERSION,
         "format": ["application/fhir+json", "json", "application/fhir+xml", "xml"],
@@ -87,7 +87,7 @@ def statement(fhir_base: str, serving: Facade) -> dict[str, Any]:
     }
 
 
-def _software() -> dict[str, str]:
+def software() -> dict[str, str]:
     """Name and version of the gateway; a checkout that is not installed has no version."""
     installed = next(iter(distributions(name=_NAME)), None)
     return {"name": _NAME, "version": installed.version} if installed else {"name": _NAME}

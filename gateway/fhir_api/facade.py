@@ -77,15 +77,16 @@ def base(request: Request) -> str:
     url = scope.get(_BASE)
     if url is None:
         public = facade(request).public_url
-        url = scope[_BASE] = public or _base_at(request.headers.get("host", ""), scope["server"])
+        url = scope[_BASE] = public or _base_at(scope["scheme"], request.headers.get("host", ""), scope["server"])
     return cast(str, url)
 
 
 @lru_cache(maxsize=256)
-def _base_at(host: str, server: tuple[str, int]) -> str:
+def _base_at(scheme: str, host: str, server: tuple[str, int]) -> str:
     """Build the base URL from a Host header, or from the server's address if the header is empty."""
-    url = URL(scope={"type": "http", "path": MOUNT, "headers": [(b"host", host.encode())], "server": server})
-    return f"http://{url.netloc}{MOUNT}"
+    headers = [(b"host", host.encode())]
+    url = URL(scope={"type": "http", "scheme": scheme, "path": MOUNT, "headers": headers, "server": server})
+    return f"{scheme}://{url.netloc}{MOUNT}"
 
 
 def circumstances(request: Request) -> Circumstances:

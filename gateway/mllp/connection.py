@@ -28,9 +28,9 @@ from gateway.mllp.framing import Event, Frame, FramingError, encode
 from gateway.mllp.link import link
 from gateway.mllp.peer import KEEPALIVE_IDLE, Peer, reason
 from gateway.mllp.permit import Permit
-from gateway.mllp.tls import TlsSettings, tls_context
 from gateway.runtime import clock
 from gateway.runtime.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FeedError, SendFailed
+from gateway.runtime.tls import TlsSettings, tls_context
 
 CLOSE_WAIT: Final = 2.0
 MAX_ACK_BYTES: Final = 65_536

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.mllp.connection import Endpoint
-from gateway.mllp.tls import TlsSettings
+from gateway.runtime.tls import TlsSettings
 
 if TYPE_CHECKING:
     from gateway.routing.transport import Http, Mllp, Tls

@@ -92,11 +92,12 @@ class Mllp:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Directory in which each message becomes a file."""
+    """Directory in which each message becomes a file; `file_mode` has the permissions of the files."""
 
     kind: ClassVar[Kind] = "file"
     key: ClassVar[str] = "directory"
     path: Path
+    file_mode: int = 0o600
 
     @property
     def address(self) -> str:

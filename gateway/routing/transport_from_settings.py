@@ -37,7 +37,7 @@ def _folder(table: DestinationSettings, folder: Path, refuse: Refuse) -> Folder 
     if table.directory is None:
         refuse("directory", "missing", "Write the directory that the messages are put into.")
         return None
-    return Folder(folder / table.directory)
+    return Folder(folder / table.directory, int(table.file_mode, 8))
 
 
 def _mllp(table: DestinationSettings, folder: Path, refuse: Refuse) -> Mllp | None:

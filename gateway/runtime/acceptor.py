@@ -21,6 +21,7 @@ from gateway.runtime.log import get_logger
 SPARED: Final = 256  # file descriptors for the feed, AutoScribe, the database and files
 MOST: Final = 8_192  # connections: each takes some 20 kB
 HANDSHAKE_TIME: Final = 10.0  # seconds
+SHUTDOWN_TIME: Final = 2.0  # seconds for a client to agree that a TLS connection ends
 _AGAIN: Final = 0.1  # seconds until the next try, after the system refused a connection
 _SAY_AGAIN: Final = 60.0  # seconds between two log lines about that
 
@@ -35,14 +36,17 @@ def most_connections() -> int:
 
 
 class Acceptor:
-    """Loop that accepts connections while it runs; uvicorn closes it as one of its servers."""
+    """Loop that accepts connections while it runs; uvicorn closes it as one of its servers.
+
+    `tls` returns what a new connection is served with, which may change; None serves without TLS.
+    """
 
     def __init__(
         self,
         listener: socket.socket,
         protocol: Callable[..., LimitedHttp],
         connections: Connections,
-        tls: ssl.SSLContext | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._listener, self._protocol, self._connections, self._tls = listener, protocol, connections, tls
         self._opening: dict[asyncio.Task[None], None] = {}
@@ -90,16 +94,16 @@ class Acceptor:
         """Make a connection of an accepted socket, and count it until it is closed."""
         loop = asyncio.get_running_loop()
 
-        def protocol() -> LimitedHttp:
-            return self._protocol(is_one_too_many=is_one_too_many)
-
-        limits = {} if self._tls is None else {"ssl_handshake_timeout": HANDSHAKE_TIME}
+        made = self._protocol(is_one_too_many=is_one_too_many)
+        tls = self._tls and self._tls()
+        times = {"ssl_handshake_timeout": HANDSHAKE_TIME, "ssl_shutdown_timeout": SHUTDOWN_TIME}
         try:
-            await loop.connect_accepted_socket(protocol, accepted, ssl=self._tls, **limits)
+            await loop.connect_accepted_socket(lambda: made, accepted, ssl=tls, **(times if tls else {}))
         except (OSError, asyncio.CancelledError) as error:  # ssl.SSLError and TimeoutError are OSErrors
-            accepted.close()
-            self._connections.number -= 1
-            self._connections.refused("tls-failed")
+            if made.transport is None:  # else the connection was made, and counts until it is lost
+                accepted.close()
+                self._connections.number -= 1
+                self._connections.refused("tls-failed")
             if isinstance(error, asyncio.CancelledError):
                 raise
 

@@ -59,6 +59,12 @@ METRICS: Final = (
         " tls-failed.",
     ),
     MetricRow(
+        "http_certificate_expires_timestamp_seconds",
+        "gauge",
+        (),
+        "When the certificate of the HTTP server expires, Unix time; NaN without TLS.",
+    ),
+    MetricRow(
         "upstream_requests_total", "counter", ("operation", "status"), "Requests to AutoScribe; status none: broken."
     ),
     MetricRow(
@@ -141,12 +147,17 @@ class Metrics:
         for old, new in RENAMED_METRICS.items():
             self.registry.register(_OldMetric(old, new, metrics[new]))
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._gauges["http_certificate_expires_timestamp_seconds"].set(math.nan)
         self._gauges["missing_studies"].set(math.nan)
         self._gauges["index_age_seconds"].set(math.nan)
 
     def refused_connection(self, reason: str) -> None:
         """Count a connection that was closed at a limit."""
         self._counters["http_connections_refused_total"].labels(reason).inc()
+
+    def certificate_expires(self, at: datetime) -> None:
+        """Note when the certificate of the HTTP server expires."""
+        self._gauges["http_certificate_expires_timestamp_seconds"].set(at.timestamp())
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count an answered request; `route` is the template. A method that no route has counts as `other`."""

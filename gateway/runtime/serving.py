@@ -9,7 +9,8 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -23,6 +24,7 @@ from gateway.runtime.errors import ConfigError, GatewayError
 from gateway.runtime.http_connection import KEEP_ALIVE, Connections, LimitedHttp
 from gateway.runtime.log import UVICORN
 
+Tls = Callable[[], ssl.SSLContext]
 GRACE: Final = 1
 _CLEANING: Final = 5.0  # seconds for cancelled requests to end
 _NOT_STARTED: Final = ("server", "start", "the application did not start", "See the lines before this one.")
@@ -71,9 +73,11 @@ class _Served:
 class _Server(uvicorn.Server):
     """Server that leaves the signals to the caller's loop, and accepts connections through an `Acceptor`."""
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, connections: Connections) -> None:
+    def __init__(
+        self, config: uvicorn.Config, listener: socket.socket, connections: Connections, tls: Tls | None
+    ) -> None:
         super().__init__(config)
-        self._listener, self._connections = listener, connections
+        self._listener, self._connections, self._tls = listener, connections, tls
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -85,7 +89,7 @@ class _Server(uvicorn.Server):
         except SystemExit:
             raise ConfigError(*_NOT_STARTED) from None
         protocol = partial(LimitedHttp, self._connections, self.config, self.server_state, self.lifespan.state)
-        acceptor: Any = Acceptor(self._listener, protocol, self._connections)
+        acceptor: Any = Acceptor(self._listener, protocol, self._connections, self._tls)
         self.servers = [acceptor]  # uvicorn closes it as a server of its own
 
 
@@ -106,13 +110,19 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
+def url_of(listener: socket.socket, scheme: str) -> str:
+    """Return the URL of a listening socket, without a path."""
+    host, port = listener.getsockname()[:2]
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 @asynccontextmanager
 async def running(
-    app: Any, listener: socket.socket, connections: Connections | None = None
+    app: Any, listener: socket.socket, connections: Connections | None = None, tls: Tls | None = None
 ) -> AsyncIterator[asyncio.Future[None]]:
     """Serve the application on that socket while the block runs; requests under way get a few seconds to end.
 
-    `connections` sets the limits of connections, and counts what they refuse.
+    `connections` sets the limits of connections, and counts what they refuse. `tls` is as for `Acceptor`.
 
     The future is done if the server ends before the block does.
 
@@ -130,7 +140,7 @@ async def running(
         timeout_graceful_shutdown=GRACE,
         **UVICORN,
     )
-    server = _Server(config, listener, connections or Connections())
+    server = _Server(config, listener, connections or Connections(), tls)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started:
@@ -145,7 +155,7 @@ async def running(
 
 @asynccontextmanager
 async def running_apart(
-    app: Any, listener: socket.socket, connections: Connections | None = None
+    app: Any, listener: socket.socket, connections: Connections | None = None, tls: Tls | None = None
 ) -> AsyncIterator[asyncio.Future[None]]:
     """Serve as `running` does, on an event loop in a thread of its own: neither loop waits for the other's work.
 
@@ -158,7 +168,7 @@ async def running_apart(
 
     async def there() -> None:
         stop = asyncio.Event()
-        async with running(app, listener, connections) as server:
+        async with running(app, listener, connections, tls) as server:
             here.call_soon_threadsafe(started.set_result, (asyncio.get_running_loop(), stop))
             await until(stop, server)
 

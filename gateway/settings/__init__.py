@@ -1,4 +1,4 @@
-"""Import point of all settings. model.py and the modules of its sections declare them; `load` reads them.
+"""Import point of all settings. model.py and the modules it imports declare them; `load` reads them.
 
 Carries out no clause of a standard. Order of precedence: first the environment (`GATEWAY_<SECTION>__<FIELD>`, then the
 vendor's own `AVARA_API_KEY`, `AVARA_BASE_URL`, `AVARA_WEBHOOK_KEY`), then the TOML file named by `--config` or
@@ -18,13 +18,13 @@ from gateway.settings.model import (
     Log,
     MappingSettings,
     Pdf,
-    Server,
     Settings,
     Sync,
     Upstream,
     Webhook,
 )
 from gateway.settings.rows import SettingRow, rows, table_rows
+from gateway.settings.server import Server
 from gateway.settings.values import is_loopback
 
 __all__ = [

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from gateway.settings.group import SettingsGroup
-from gateway.settings.values import host_and_port, is_header_value, parts_of, time_zone
+from gateway.settings.values import host_and_port, is_header_value, network, parts_of, time_zone
 from mappings.profile import read_receiver
 from mappings.profile.table import Table
 from mappings.values.dates import parse_instant
@@ -36,7 +35,7 @@ OVERRIDES: Final = (
 ONLY_OF: Final[dict[str, tuple[Kind, ...]]] = {
     **dict.fromkeys(("host", "port", "tls", "server_name", "keepalive", "idle_close", "close_after_each"), ("mllp",)),
     **dict.fromkeys(("ack_listen", "ack_peers"), ("mllp",)),
-    "directory": ("file",),
+    **dict.fromkeys(("directory", "file_mode"), ("file",)),
     **dict.fromkeys(("url", "style", "user", "password", "token"), ("http",)),
     **dict.fromkeys(("ca_file", "client_cert", "client_key", "client_key_password"), ("mllp", "http")),
     **dict.fromkeys(("connect_timeout", "ack_timeout", "window"), ("mllp", "http")),
@@ -46,6 +45,7 @@ ONLY_OF: Final[dict[str, tuple[Kind, ...]]] = {
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?|(?=.*:)[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?")
+_MODE: Final = re.compile(r"0?6[046][04]")
 _QUIET: Final = re.compile(r"((?:[01][0-9]|2[0-3]):[0-5][0-9])-((?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)")
 
 
@@ -75,17 +75,6 @@ def _host(value: str) -> str:
 
 def _listen(value: str) -> str:
     _host(host_and_port(value)[0])
-    return value
-
-
-def _check_peer(value: str) -> str:
-    """Check the address or network of a receiver; a host name is refused, since it may resolve differently later."""
-    try:
-        network = ip_network(value)
-    except ValueError:
-        raise ValueError("not an address or a network, such as 10.1.2.3 or 10.1.2.0/24") from None
-    if network.prefixlen == 0:
-        raise ValueError("a network of every address: write those of the receiver")
     return value
 
 
@@ -126,6 +115,13 @@ def _check_quiet_hours(value: str) -> str:
     return value
 
 
+def _file_mode(value: str) -> str:
+    """Check the permissions of files: the owner reads and writes, nobody runs them, and not everybody changes them."""
+    if not _MODE.fullmatch(value):
+        raise ValueError("not permissions such as 0600, 0640, 0660 or 0644")
+    return value
+
+
 def _check_not_empty(value: tuple[Status, ...]) -> tuple[Status, ...]:
     if not value:
         raise ValueError("an empty list matches nothing")
@@ -148,12 +144,13 @@ _Statuses = Annotated[tuple[Status, ...], AfterValidator(_check_not_empty)]
 _Instant = Annotated[datetime, BeforeValidator(_instant)]
 _Host = Annotated[str, AfterValidator(_host)]
 _Listen = Annotated[str, AfterValidator(_listen)]
-_Peer = Annotated[str, AfterValidator(_check_peer)]
+_Peer = Annotated[str, AfterValidator(network)]
 _Url = Annotated[str, AfterValidator(_url)]
 _User = Annotated[str, AfterValidator(_user)]
 _Token = Annotated[SecretStr, AfterValidator(_token)]
 _AckTable = Annotated[dict[str, str], AfterValidator(_ack_table)]
 _Hours = Annotated[str, AfterValidator(_check_quiet_hours)]
+_FileMode = Annotated[str, AfterValidator(_file_mode)]
 _Zone = Annotated[str, AfterValidator(time_zone)]
 
 
@@ -215,6 +212,9 @@ class DestinationSettings(SettingsGroup):
     port: int | None = Field(None, ge=1, le=65_535, description="mllp: TCP port.")
     directory: Path | None = Field(
         None, description="file: directory; each message appears there as one complete file."
+    )
+    file_mode: _FileMode = Field(
+        "0600", description="file: permissions of the files in octal; write 0640 if a reader has only their group."
     )
     url: _Url | None = Field(None, description="http: URL that messages are posted to.")
     style: Literal["hoh", "plain"] = Field(

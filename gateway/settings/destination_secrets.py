@@ -20,12 +20,12 @@ _PREFIX: Final = "GATEWAY_DESTINATION__"
 class GivenSecrets:
     """The parsed settings file with the secrets from the environment filled in.
 
-    `known` are all variables that may be set. `used` maps a key (`destination[0].password`) to the variable that set
-    it.
+    `known` maps the key of each possible secret (`destination[0].password`) to its variable. `used` has those that are
+    set.
     """
 
     table: Mapping[str, Any]
-    known: frozenset[str]
+    known: Mapping[str, str]
     used: Mapping[str, str]
 
 
@@ -38,7 +38,7 @@ def with_secrets(table: Mapping[str, Any], environ: Mapping[str, str]) -> GivenS
     """Fill secrets from the environment into the destination tables; an empty variable counts as not set."""
     rows = table.get("destination")
     if not isinstance(rows, list):
-        return GivenSecrets(table, frozenset(), {})
+        return GivenSecrets(table, {}, {})
     known = list(_possible_secrets(rows))
     used = {(index, key): name for index, key, name in known if environ.get(name)}
     filled = [
@@ -49,7 +49,7 @@ def with_secrets(table: Mapping[str, Any], environ: Mapping[str, str]) -> GivenS
     ]
     return GivenSecrets(
         {**table, "destination": filled},
-        frozenset(name for _, _, name in known),
+        {f"destination[{index}].{key}": name for index, key, name in known},
         {f"destination[{index}].{key}": name for (index, key), name in used.items()},
     )
 

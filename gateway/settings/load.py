@@ -28,7 +28,6 @@ from gateway.settings.model import (
     PREFIX,
     TABLES,
     MappingSettings,
-    Server,
     Settings,
     fields,
     new_variables,
@@ -36,6 +35,8 @@ from gateway.settings.model import (
 )
 from gateway.settings.old_names import RENAMED, OldName, explained, with_new_names, with_new_variables
 from gateway.settings.rows import rows, table_rows
+from gateway.settings.secret_files import with_secret_files
+from gateway.settings.server import Server
 from gateway.settings.site_files import SiteFiles
 from gateway.settings.values import is_loopback
 from mappings.issues import SiteError
@@ -152,9 +153,10 @@ def survey(path: Path | None = None) -> tuple[Configuration | None, list[ConfigE
     except ConfigError as error:
         return None, [error]
     named_anew, old = with_new_names(source, table), with_new_variables(_old_variables(), os.environ)
-    files, secrets = SiteFiles.read(source, path, named_anew.table), with_secrets(named_anew.table, os.environ)
+    files = SiteFiles.read(source, path, named_anew.table)
+    secrets = with_secret_files(with_secrets(named_anew.table, os.environ), os.environ)
     unknown = _unknown_variables(os.environ, secrets.known)
-    problems = [*named_anew.problems, *old.problems, *unknown, *files.problems]
+    problems = [*named_anew.problems, *old.problems, *unknown, *files.problems, *secrets.problems]
     settings, key = None, None
     try:
         settings = Settings(**secrets.table)
@@ -168,7 +170,7 @@ def survey(path: Path | None = None) -> tuple[Configuration | None, list[ConfigE
     reported = {problem.key for problem in problems}
     replaced = {one.old for one in named_anew.used}
     faults = [one for one in faults if one.key not in replaced]
-    site_problems = [files.problem(fault) or _problem(source, fault) for fault in faults]
+    site_problems = [files.problem(fault) or _problem(source, fault, secrets.used) for fault in faults]
     problems += [problem for problem in site_problems if problem.key not in reported]
     problems = [explained(one) for one in problems]
     if settings is None:
@@ -237,7 +239,7 @@ def _unknown_variables(environ: Mapping[str, str], secrets: AbstractSet[str]) ->
 def _pydantic_problems(
     error: ValidationError, source: str, under: tuple[str, ...] = (), *, given: Mapping[str, str] = _NOTHING
 ) -> Iterator[ConfigError]:
-    """Yield a ConfigError for each pydantic error; `given` maps keys of destination secrets to their variables."""
+    """Yield a ConfigError for each pydantic error; `given` maps keys of secrets to their variables."""
     for entry in error.errors(include_url=False, include_input=False, include_context=False):
         key, described = _place((*under, *entry["loc"]))
         if entry["type"] == "extra_forbidden":
@@ -250,8 +252,7 @@ def _pydantic_problems(
             if key in TABLES:
                 remedy = f"Write each table under `[[{key}]]`."
         fault = SiteError(key, problem, remedy)
-        variable = given.get(key)
-        yield ConfigError("environment", variable, problem, remedy) if variable else _problem(source, fault)
+        yield _problem(source, fault, given)
 
 
 def _place(parts: tuple[int | str, ...]) -> tuple[str, str]:
@@ -265,10 +266,10 @@ def _place(parts: tuple[int | str, ...]) -> tuple[str, str]:
     return key, key
 
 
-def _problem(source: str, fault: SiteError) -> ConfigError:
+def _problem(source: str, fault: SiteError, given: Mapping[str, str] = _NOTHING) -> ConfigError:
     """Build the error: it names the environment variable if the value came from there, else the file and key."""
-    for variable in variables(fault.key):
-        if os.environ.get(variable):
+    for variable in (given.get(fault.key, ""), *variables(fault.key)):
+        if variable and (variable in given.values() or os.environ.get(variable)):
             return ConfigError("environment", variable, fault.problem, fault.remedy)
     return ConfigError(source, fault.key, fault.problem, fault.remedy)
 

@@ -1,4 +1,4 @@
-"""Settings model: the root class, and each section but those that have a module.
+"""Settings model: the root class, and the sections that have no module of their own.
 
 Carries out no clause of a standard: the settings are the gateway's own.
 Proved by tests/gateway/test_settings.py and tests/gateway/settings/test_every_setting_acts.py.
@@ -24,6 +24,7 @@ from gateway.settings.destination import DestinationSettings, IgnoreSettings
 from gateway.settings.feed import Escalation, Feed
 from gateway.settings.group import SettingsGroup
 from gateway.settings.old_names import old_names
+from gateway.settings.server import Server
 from gateway.settings.values import (
     absolute_url,
     is_header_value,
@@ -56,7 +57,6 @@ TABLES: Final[dict[str, type[SettingsGroup]]] = {
 }
 """Settings that are lists of tables, such as `[[destination]]`; only the file can set them."""
 _HOST: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
-_ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _SITE: Final = Site()
 _Names = Annotated[tuple[str, ...], BeforeValidator(split_at_commas)]
 
@@ -127,49 +127,6 @@ class Upstream(SettingsGroup):
         except (OSError, ValueError):
             raise ValueError("not a readable file of PEM certificates") from None
         return value
-
-
-class Server(SettingsGroup):
-    """Section `[server]`: address and port to listen on, and worker processes."""
-
-    host: str = Field(
-        "127.0.0.1", min_length=1, description="Address to listen on; loopback only until authentication exists."
-    )
-    port: int = Field(8800, ge=0, le=65535, description="TCP port to listen on.")
-    public_url: str | None = Field(
-        None, description="FHIR base URL that clients see. Not set: http://<host>:<port>/fhir."
-    )
-    cors_origins: Annotated[tuple[str, ...], BeforeValidator(split)] = Field(
-        (), description="Origins (https://host) whose web pages may read FHIR answers in a browser; never *."
-    )
-    revalidation: bool = Field(
-        False, description="Let clients keep answers to FHIR GETs, to be asked for again with their ETag."
-    )
-    workers: int | None = Field(
-        None,
-        ge=0,
-        le=16,
-        description="Workers that map and judge, of 60 MB each, and one more for $validate and $trace once they are asked "
-        "for; 0: threads. Not set: 1, 2 from four processors on.",
-    )
-
-    @validates("public_url")
-    @classmethod
-    def _base(cls, value: str | None) -> str | None:
-        return None if value is None else absolute_url(value)
-
-    @validates("cors_origins")
-    @classmethod
-    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(_ORIGIN.fullmatch(origin) for origin in value):
-            raise ValueError("not a list of origins, as browsers write them: https://host or https://host:port")
-        return value
-
-    @property
-    def fhir_base(self) -> str:
-        """FHIR base URL for fullUrl, Location and links, without a trailing slash."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.public_url or f"http://{host}:{self.port}/fhir"
 
 
 class Pdf(SettingsGroup):

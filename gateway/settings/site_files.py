@@ -8,7 +8,6 @@ Proved by tests/gateway/test_site_files.py.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,11 @@ from typing import Any, Final
 
 from gateway.runtime.errors import ConfigError
 from gateway.settings.model import variables
+from gateway.settings.named_file import TextFiles, UnreadableFileError
 from mappings.issues import SiteError
 from mappings.profile import SITE_FILES
 
-_LARGEST: Final = 16 * 2**20
+_CSV: Final = TextFiles("a CSV file", 16 * 2**20, "Keep only the rows that are used: 16 MiB at most.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class SiteFiles:
             if isinstance(named, str):
                 path = Path(named) if variable or config is None else config.parent / named
                 try:
-                    texts[setting], paths[setting] = _text(path), path
-                except _Unreadable as error:
+                    texts[setting], paths[setting] = _CSV.read(path), path
+                except UnreadableFileError as error:
                     place = ("environment", variable) if variable else (source, f"mapping.{setting}")
                     problems.append(ConfigError(*place, f"the file it names {error.problem}", error.remedy))
         return cls(texts, paths, tuple(problems))
@@ -56,28 +56,3 @@ class SiteFiles:
                 place = fault.key.removeprefix(f"mapping.{setting}, ")
                 return ConfigError(str(path), place, fault.problem, fault.remedy)
         return None
-
-
-class _Unreadable(Exception):
-    def __init__(self, problem: str, remedy: str) -> None:
-        self.problem, self.remedy = problem, remedy
-        super().__init__(problem)
-
-
-def _text(path: Path) -> str:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise _Unreadable("is no file", "Name a CSV file.")
-        with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
-    except OSError as error:
-        problem = f"cannot be read ({os.strerror(error.errno or 0)})"
-        raise _Unreadable(problem, "Name a file that is there and readable.") from None
-    except ValueError:
-        raise _Unreadable("has a name that no file can have", "Name a CSV file.") from None
-    if len(data) > _LARGEST:
-        raise _Unreadable(f"is larger than {_LARGEST // 2**20} MiB", "Keep only the rows that are used.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise _Unreadable("is not UTF-8", "Save it as CSV in UTF-8.") from None

@@ -58,6 +58,17 @@ def absolute_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def network(value: str) -> str:
+    """Check an address or network; a host name is refused, since it may resolve differently later."""
+    try:
+        prefix = ipaddress.ip_network(value).prefixlen
+    except ValueError:
+        raise ValueError("not an address or a network, such as 10.1.2.3 or 10.1.2.0/24") from None
+    if prefix == 0:
+        raise ValueError("a network of every address: write those of the machines that are meant")
+    return value
+
+
 def is_header_value(value: str) -> bool:
     """True for a value that a header can carry as one word (RFC 9110 §5.5, without white space)."""
     return _HEADER_VALUE.fullmatch(value) is not None

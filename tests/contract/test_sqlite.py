@@ -6,7 +6,9 @@ https://sqlite.org/wal.html, https://sqlite.org/lang_savepoint.html
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import stat
 import threading
 from pathlib import Path
 
@@ -237,6 +239,18 @@ def test_one_service_owns_a_file_at_a_time(sqlite_database):
         pass
     with other.owned():
         pass
+
+
+def test_whatever_the_umask_is_others_read_no_file_of_the_database(tmp_path):
+    was = os.umask(0)
+    try:
+        engine = Sqlite(tmp_path / "gateway.db")
+        with engine.owned():
+            engine.make_file()
+    finally:
+        os.umask(was)
+    modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in tmp_path.iterdir()}
+    assert modes == {"gateway.db": 0o600, "gateway.db.lock": 0o600}
 
 
 def test_a_file_that_cannot_be_owned_is_unavailable():

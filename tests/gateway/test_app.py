@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import signal
+import ssl
 from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 import structlog
+import trustme
 from fakes.facade import BASE, facade, resource_id, site
 from fakes.inbox import SECRET, body, signed
 from fakes.store import rows
@@ -35,10 +37,10 @@ KEYED = replace(site(), site_key=b"k" * 32)
 def configuration(tmp_path):
     """Build settings with an unreachable AutoScribe and a database of the test's own."""
 
-    def make(host="127.0.0.1", api_key="key", where=KEYED):
+    def make(host="127.0.0.1", api_key="key", where=KEYED, **server):
         settings = Settings.model_construct(
             upstream=Upstream(api_key=SecretStr(api_key) if api_key else None, base_url="http://127.0.0.1:1"),
-            server=Server(host=host, port=0),
+            server=Server(host=host, port=0, **server),
             database=Database(url=SecretStr(f"sqlite:///{tmp_path / 'gateway.db'}")),
         )
         return Configuration(settings, where, "test")
@@ -97,6 +99,57 @@ async def test_it_serves_until_it_is_told_to_stop(configuration, log_lines):
     assert await serving == 0
     assert log_lines()[-1]["event"] == "stopped"
     assert [one for one in log_lines() if one["event"] not in {"serving", "stopped", "foreign-log"}] == []
+
+
+async def test_it_serves_over_tls_and_says_so_in_its_links_and_metrics(configuration, log_lines, tmp_path):
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    serving = asyncio.create_task(serve(configuration(tls_certificate=tmp_path / "both.pem"), (API,)))
+    while not any(line["event"] == "serving" for line in log_lines()):
+        assert not serving.done()
+        await asyncio.sleep(0.01)
+    [line] = [line for line in log_lines() if line["event"] == "serving"]
+    assert line["fhir_base"].startswith("https://127.0.0.1:")
+    async with httpx.AsyncClient(verify=trust) as client:
+        statement = (await client.get(f"{line['fhir_base']}/metadata")).json()
+        metrics = (await client.get(f"{line['fhir_base'].removesuffix('/fhir')}/metrics")).text
+    assert statement["implementation"]["url"] == line["fhir_base"]
+    assert re.search(r"http_certificate_expires_timestamp_seconds [1-9]", metrics)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await serving == 0
+
+
+async def test_it_does_not_start_with_a_certificate_that_cannot_serve(configuration, tmp_path):
+    with pytest.raises(ConfigError) as error:
+        await serve(configuration(tls_certificate=tmp_path / "none.pem"), (API,))
+    assert error.value.key == "server.tls_certificate"
+
+
+@pytest.mark.parametrize(
+    ("server", "peer", "base"),
+    [
+        ({"trusted_proxies": ("10.0.0.1",)}, "10.0.0.1", "https://localhost/fhir"),
+        ({"trusted_proxies": ("10.0.0.1",)}, "10.0.0.2", "http://localhost/fhir"),
+        ({}, "10.0.0.1", "http://localhost/fhir"),
+        ({"public_url": "https://reports.example/fhir"}, "10.0.0.2", "https://reports.example/fhir"),
+    ],
+)
+async def test_behind_a_named_proxy_links_have_the_scheme_that_it_was_called_by(configuration, server, peer, base):
+    app = create_app(configuration(**server), (API,))
+    transport = httpx.ASGITransport(app, client=(peer, 4711))
+    headers = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client,
+    ):
+        statement = (await client.get("/fhir/metadata")).json()
+        described = (await client.get("/openapi.json")).json()
+        searched = (await client.get("/fhir/Patient?identifier=a|b")).json()
+    assert statement["implementation"]["url"] == base
+    assert [one["url"] for one in described["servers"]] == [base.removesuffix("/fhir")]
+    assert {one["url"].partition("/Patient")[0] for one in searched["link"]} == {base}
 
 
 @contextmanager

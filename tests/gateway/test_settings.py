@@ -304,6 +304,17 @@ def test_the_command_line_outranks_host_and_port(write):
     assert (caught.value.source, caught.value.key) == ("command line", "server.port")
 
 
+@pytest.mark.parametrize("wrong", ["proxy.example", "0.0.0.0/0", "::/0", "10.1.2.3/8"])
+def test_a_trusted_proxy_is_an_address_or_a_network_of_some(wrong, write):
+    [fault] = settings.survey(write(f'[server]\ntrusted_proxies = ["{wrong}"]\n'))[1]
+    assert fault.key == "server.trusted_proxies"
+
+
+def test_with_a_certificate_the_fhir_base_says_https(write):
+    read = settings.load(write('[server]\ntls_certificate = "cert.pem"\n'))
+    assert (read.settings.server.fhir_base, read.site.fhir_base) == ("https://127.0.0.1:8800/fhir",) * 2
+
+
 def test_the_public_url_is_the_fhir_base(write):
     read = settings.load(write("[server]\npublic_url = 'https://fhir.example/r4/'"))
     assert read.settings.server.fhir_base == "https://fhir.example/r4"
@@ -366,6 +377,7 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         "upstream.max_pdf_bytes": "2048",
         "database.url": "postgresql://u:p@h/name",
         "fhir.time_zone": "America/New_York",
+        "server.trusted_proxies": "10.1.2.3, 10.1.2.0/24",
         "webhook.key": "whsec_c2VjcmV0Cg==",
         "feed.alert_key": "whsec_c2VjcmV0Cg==",
         "feed.alert_url": "https://a.example",
@@ -393,6 +405,8 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         numbers = "mrn_system = 'urn:oid:1.2'\nmrn_namespace = 'CITY'\n"
         (tmp_path / "gateway.toml").write_text(f"[[mapping.facilities]]\nname = '{examples['text']}'\n{numbers}")
         monkeypatch.setenv("GATEWAY_CONFIG", str(tmp_path / "gateway.toml"))
+    if row.key in {"server.tls_key", "server.tls_client_ca"}:
+        monkeypatch.setenv("GATEWAY_SERVER__TLS_CERTIFICATE", "cert.pem")
     if row.key == "upstream.proxy":
         monkeypatch.setenv(row.env, "http://h:1")
     before = type(Settings.model_fields[section].default).model_fields[name].default

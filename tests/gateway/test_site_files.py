@@ -68,7 +68,7 @@ def test_a_byte_order_mark_and_cr_lf_are_no_fault(config):
         ("folder", "is no file"),
         (b"\xff\xfen\x00a\x00", "is not UTF-8"),
         (b"name,family\nDr. Ch\xe9n,Ch\xe9n\n", "is not UTF-8"),
-        (b"x" * (16 * 2**20 + 1), "is larger than 16 MiB"),
+        (b"x" * (16 * 2**20 + 1), "is too large"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_by_its_setting(config, content, problem):

@@ -21,6 +21,13 @@ def instructions() -> list[tuple[str, str]]:
     return [tuple(line.split(None, 1)) for line in text.splitlines() if re.match(r"[A-Z]+ ", line)]
 
 
+def test_every_stage_begins_with_the_same_image_named_by_its_digest() -> None:
+    images = [arguments.partition(" ")[0] for name, arguments in instructions() if name == "FROM"]
+    assert len(images) == 2
+    assert len(set(images)) == 1
+    assert re.fullmatch(r"python:3\.11-slim@sha256:[0-9a-f]{64}", images[0])
+
+
 def build_stage() -> list[tuple[str, str]]:
     """Return the instructions between the first FROM and the second."""
     steps = instructions()

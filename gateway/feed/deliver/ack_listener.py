@@ -25,12 +25,12 @@ from gateway.feed.payload import NotAnAcknowledgement, PayloadKind, Receipt
 from gateway.mllp.caller import Caller
 from gateway.mllp.connection import CLOSE_WAIT
 from gateway.mllp.framing import Event, Frame, encode
-from gateway.mllp.tls import server_context
 from gateway.routing import Destination, Mllp
 from gateway.routing.endpoints import tls_settings
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.log import code_of, get_logger
+from gateway.runtime.tls import server_context
 
 MOST: Final = 32  # connections at a time; more wait to be accepted
 MOST_OF_A_PEER: Final = 8  # connections of one address at a time; more are closed

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.feed.deliver.http_channel import HttpChannel
 from gateway.feed.payload import Acknowledgement, PayloadKind, acknowledged
@@ -28,6 +28,7 @@ from gateway.runtime.errors import ConnectFailed, SendFailed
 from gateway.store.feed.messages import Head
 from mappings.profile import Receiver
 
+_PRIVATE: Final = 0o600
 Late = Callable[[Acknowledgement, str], None]
 
 
@@ -149,7 +150,7 @@ class FolderChannel:
     """Directory of message files: each appears once it is whole and on disk; its name sorts by message number."""
 
     def __init__(self, transport: Folder, payload: PayloadKind, permit: Permit) -> None:
-        self._path, self._payload, self._permit = transport.path, payload, permit
+        self._path, self._mode, self._payload, self._permit = transport.path, transport.file_mode, payload, permit
         self.is_late = False
         self.where, self.received = towards(str(transport)), b""
 
@@ -158,7 +159,7 @@ class FolderChannel:
         self.is_late = False
         name = f"{head.number:012d}-{head.control_id}.{self._payload.suffix}"
         try:
-            part = await asyncio.to_thread(_written, self._path, name, head.body)
+            part = await asyncio.to_thread(_written, self._path / f".{name}.part", head.body, self._mode)
         except OSError as error:  # no reader sees the file before it has its final name
             raise ConnectFailed(str(self._path), reason(error)) from None
         try:
@@ -188,10 +189,12 @@ def channel(destination: Destination, payload: PayloadKind, late: Late, permit: 
     return HttpChannel(transport, receiver, payload, permit)
 
 
-def _written(folder: Path, name: str, body: bytes) -> Path:
-    part = folder / f".{name}.part"
-    with part.open("wb") as file:
+def _written(part: Path, body: bytes, mode: int) -> Path:
+    """Write a new file, with no wider permissions at any time; what lies there of a process that died is removed."""
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE), "wb") as file:
         file.write(body)
+        os.fchmod(file.fileno(), mode)
         file.flush()
         os.fsync(file.fileno())
     return part

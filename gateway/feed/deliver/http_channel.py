@@ -22,10 +22,10 @@ from gateway.feed.payload import Acknowledgement, PayloadKind, acknowledged
 from gateway.mllp.link import link, towards
 from gateway.mllp.peer import reason
 from gateway.mllp.permit import Permit, PermitEnded
-from gateway.mllp.tls import tls_context
 from gateway.routing import Basic, Bearer, Http
 from gateway.routing.endpoints import tls_settings
 from gateway.runtime.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FeedError, SendFailed
+from gateway.runtime.tls import tls_context
 from gateway.store.feed.messages import Head
 from mappings.profile import Receiver
 
@@ -49,7 +49,7 @@ class HttpChannel:
     def __init__(self, transport: Http, receiver: Receiver, payload: PayloadKind, permit: Permit) -> None:
         self._transport, self._payload, self._permit, self._wire = transport, payload, permit, Wire(permit)
         content_type = payload.content_type(transport.style, receiver)
-        self._headers = {"Content-Type": content_type, **_authorization(transport)}
+        self._headers = {"Content-Type": content_type, "Accept-Encoding": "identity", **_authorization(transport)}
         self._client: httpx.AsyncClient | None = None
         self.where, self.received = towards(str(transport)), b""
 
@@ -126,8 +126,9 @@ class HttpChannel:
 
 
 async def _bounded(answer: httpx.Response, where: str) -> AsyncIterator[bytes]:
+    """Yield the body as it came: decoded, a few bytes of gzip could fill the memory."""
     size = 0
-    async for part in answer.aiter_bytes():
+    async for part in answer.aiter_raw():
         size += len(part)
         if size > _MOST:
             raise AckUnreadable(where, f"more than {_MOST} bytes")

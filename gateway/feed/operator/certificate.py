@@ -30,6 +30,7 @@ from gateway.store.feed.renaming import known_as
 from gateway.store.feed.resending import signed_within
 
 _BATCH: Final = 500
+_PRIVATE: Final = 0o600
 _MOST_LINES: Final = 100
 _BY_SETTINGS: Final = frozenset({"excluded", "before_start", "ignored"})
 
@@ -263,6 +264,7 @@ def _write(made: Certificate, out: Path) -> None:
         ],
     }
     try:
+        out.touch(_PRIVATE)
         out.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise wrong(

@@ -39,7 +39,9 @@ def _handler(path: str, answer: Callable[[Json], Response]) -> Callable[[Request
 def _server(request: Request) -> str:
     """Return the server URL as clients see it: the FHIR base without `/fhir`, else from the request."""
     fhir_base = base(request)
-    return fhir_base.removesuffix(MOUNT) if fhir_base.endswith(MOUNT) else f"http://{request.url.netloc}"
+    return (
+        fhir_base.removesuffix(MOUNT) if fhir_base.endswith(MOUNT) else f"{request.url.scheme}://{request.url.netloc}"
+    )
 
 
 _ANSWERS: Final[dict[str, Callable[[Json], Response]]] = {

@@ -160,7 +160,8 @@ class Sqlite:
         """
         with ExitStack() as stack:
             with _mapped(self.path):
-                lock = stack.enter_context(Path(f"{self.path}.lock").open("w", encoding="ascii"))
+                opened = os.open(f"{self.path}.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
+                lock = stack.enter_context(os.fdopen(opened, "wb"))
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import stat
 from contextlib import closing
 from functools import partial
 
@@ -391,6 +392,7 @@ async def test_a_certificate_says_of_every_report_at_every_destination_what_beca
         await here.served()
         file = here.folder / "certificate.json"
         code, lines, _ = await here.feed("certificate", "--all", "--out", str(file))
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert (code, lines[-1]) == (0, "certified")
         said = json.loads(file.read_text())
         listed = said["listing"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.mllp.connection import Endpoint
-from gateway.mllp.tls import TlsSettings
 from gateway.routing import Http, Mllp, Tls
 from gateway.routing.endpoints import endpoint_of, tls_settings
+from gateway.runtime.tls import TlsSettings
 
 TLS = Tls(Path("ca.pem"), Path("cert.pem"), Path("key.pem"), "s3cret", "ehr.internal")
 

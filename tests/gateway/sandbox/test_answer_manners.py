@@ -10,8 +10,8 @@ from fakes.arrivals import arrived
 
 from gateway.mllp.connection import Connection, Endpoint
 from gateway.mllp.framing import Decoder, Frame
-from gateway.mllp.tls import TlsSettings
 from gateway.runtime.errors import FeedError
+from gateway.runtime.tls import TlsSettings
 from mappings.hl7v2.ack import AckInvalid, parse
 
 

@@ -84,6 +84,18 @@ TURNED = {
     "server.workers": Turned(
         "0", "runtime/test_computing.py::test_with_no_workers_the_threads_of_this_process_compute"
     ),
+    "server.tls_certificate": Turned('"cert.pem"', base),
+    "server.tls_key": Turned(
+        '"key.pem"', "runtime/test_certificate.py::test_a_request_over_tls_is_answered_and_knows_its_scheme"
+    ),
+    "server.tls_client_ca": Turned(
+        '"ca.pem"',
+        "runtime/test_certificate.py::"
+        "test_with_authorities_of_clients_only_a_client_with_their_certificate_is_answered",
+    ),
+    "server.trusted_proxies": Turned(
+        '["10.1.2.3"]', "test_app.py::test_behind_a_named_proxy_links_have_the_scheme_that_it_was_called_by"
+    ),
     "server.public_url": Turned('"https://gateway.example/fhir"', base),
     "auth.mode": Turned('"builtin"', lambda read: read.settings.auth.mode),
     "auth.issuer": Turned('"https://login.example"', lambda read: read.settings.auth.issuer),
@@ -247,6 +259,12 @@ TURNED = {
     "destination.port": Turned("2576", ends),
     "destination.directory": Turned(
         '"out"', routes, {f"destination.{key}": None for key in ("host", "port")} | {"destination.kind": '"file"'}
+    ),
+    "destination.file_mode": Turned(
+        '"0640"',
+        routes,
+        {f"destination.{key}": None for key in ("host", "port")}
+        | {"destination.kind": '"file"', "destination.directory": '"out"'},
     ),
     "destination.url": Turned(
         '"https://other.example/"', ends, {f"destination.{key}": one for key, one in HTTP.items()}

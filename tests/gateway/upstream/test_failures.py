@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 from fakes import documents
+from fakes.bombs import bombing, memory_stays
 from fakes.documents import REPORT_ID, STUDY_ID
 from fakes.scripted_server import Reply
 
@@ -264,3 +265,15 @@ def test_every_leaf_of_upstream_error_is_raised_by_a_test_of_this_folder():
 
 def test_the_canary_bodies_are_json_so_that_a_client_could_have_quoted_them():
     assert json.loads(CANARY_BODY)["message"].endswith("CANARY Jane")
+
+
+@pytest.mark.parametrize(
+    ("head", "body"), [("", None), ("Content-Length: 33554432", bytes(2**25)), ("X: " + "x" * 2**25, b"")]
+)
+async def test_a_gzip_bomb_a_body_and_headers_without_end_take_no_memory(head, body, connected):
+    async with (
+        bombing(head=head, body=body) as bomber,
+        connected(f"http://127.0.0.1:{bomber.port}", max_response_bytes=65_536, attempts=1) as client,
+    ):
+        with memory_stays(), pytest.raises(errors.UpstreamError):
+            await client.study(STUDY_ID)

@@ -5,6 +5,7 @@ import ssl
 import pytest
 import trustme
 from fakes import documents
+from fakes.bombs import bombing, memory_stays
 from fakes.documents import REPORT_ID
 from fakes.scripted_server import Reply, ScriptedServer
 
@@ -179,3 +180,10 @@ async def test_a_reader_that_stops_early_frees_the_slot(server, storage, connect
 def test_a_host_is_allowed_with_its_port_and_the_api_with_its_scheme(scheme, host, port, allowed):
     hosts = AllowedHosts.of(["A.example", "b.example:9000"], "http://api.example:8080/x")
     assert (hosts.refusal(scheme, host, port, userinfo=False) == "") is allowed
+
+
+async def test_a_gzip_bomb_from_the_host_of_the_pdfs_takes_no_memory(download):
+    async with bombing() as bomber:
+        link = f"http://127.0.0.1:{bomber.port}/r.pdf?token={TOKEN}"
+        with memory_stays(), pytest.raises(PdfUnavailable):
+            await download(link, hosts=[f"127.0.0.1:{bomber.port}"], attempts=1)

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from fakes.bombs import bombing, memory_stays
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -72,3 +73,25 @@ def test_who_is_told_at_once_comes_first_and_the_others_after_their_minutes():
     ]
     assert [one.name for one in hooks(Feed(escalate=later))] == ["7.5", "30"]
     assert list(hooks(Feed())) == []
+
+
+async def bombed(bomber):
+    with memory_stays():
+        return await hook(f"http://127.0.0.1:{bomber.port}/").post({})
+
+
+async def test_a_gzip_bomb_from_an_alert_hook_is_asked_not_to_come_and_is_not_decoded():
+    async with bombing() as bomber:
+        assert await bombed(bomber)
+    assert b"accept-encoding: identity\r\n" in bomber.asked[0].lower()
+
+
+async def test_an_answer_of_an_alert_hook_without_end_is_not_read():
+    body = bytes(32 * 2**20)
+    async with bombing(head=f"Content-Length: {len(body)}", body=body) as bomber:
+        assert await bombed(bomber)
+
+
+async def test_headers_of_an_alert_hook_without_end_are_cut_off():
+    async with bombing(head="X: " + "x" * 32 * 2**20) as bomber:
+        assert not await bombed(bomber)

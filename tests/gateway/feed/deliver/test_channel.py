@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +42,28 @@ async def test_the_same_message_again_is_the_same_file(tmp_path):
     for _ in range(2):
         await channel.exchange(head(1, b"one"))
     assert [one.read_bytes() for one in tmp_path.iterdir()] == [b"one"]
+
+
+@pytest.mark.parametrize(("given", "mode"), [({}, 0o600), ({"file_mode": 0o660}, 0o660)])
+async def test_a_file_has_the_set_permissions_whatever_the_umask_is(tmp_path, given, mode):
+    was = os.umask(0o027)
+    try:
+        await FolderChannel(Folder(tmp_path, **given), HL7V2, Permit()).exchange(head(1, b"one"))
+    finally:
+        os.umask(was)
+    assert [stat.S_IMODE(one.stat().st_mode) for one in tmp_path.iterdir()] == [mode]
+
+
+async def test_a_link_that_somebody_laid_in_the_way_of_a_file_is_not_followed(tmp_path):
+    (tmp_path / "other").write_bytes(b"other")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / ".000000000001-ID1.hl7.part").symlink_to(tmp_path / "other")
+    await FolderChannel(Folder(folder), HL7V2, Permit()).exchange(head(1, b"one"))
+    assert (tmp_path / "other").read_bytes() == b"other"
+    assert [(one.name, one.is_symlink(), one.read_bytes()) for one in folder.iterdir()] == [
+        ("000000000001-ID1.hl7", False, b"one")
+    ]
 
 
 async def test_a_directory_that_is_gone_took_nothing(tmp_path):

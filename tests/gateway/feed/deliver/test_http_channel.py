@@ -10,6 +10,7 @@ import json
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from fakes.bombs import bombing, memory_stays
 from fakes.heads import head
 from starlette.applications import Starlette
 from starlette.responses import Response
@@ -21,7 +22,7 @@ from gateway.feed.deliver.http_channel import HttpChannel
 from gateway.mllp.permit import Permit, PermitEnded
 from gateway.routing import Basic, Bearer, Http
 from gateway.runtime import clock
-from gateway.runtime.errors import AckTimeout, AckUnreadable, ConnectFailed, SendFailed
+from gateway.runtime.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, SendFailed
 from gateway.runtime.serving import listening_socket, running
 from mappings.hl7v2 import receiver
 from mappings.hl7v2.ack import acknowledge
@@ -191,3 +192,37 @@ async def test_a_request_that_a_server_does_not_read_is_reset_when_the_lease_is_
         ended.set()
         await served.wait()
     assert 0 < len(came) < 30_000_000
+
+
+async def bombed(bomber):
+    channel = HttpChannel(Http(f"http://127.0.0.1:{bomber.port}/hl7"), RECEIVER, HL7V2, Permit())
+    try:
+        with memory_stays():
+            return await channel.exchange(head(1))
+    finally:
+        await channel.close()
+
+
+async def test_a_gzip_bomb_from_a_destination_is_asked_not_to_come_and_is_not_decoded():
+    async with bombing() as bomber:
+        with pytest.raises(AckUnreadable):
+            await bombed(bomber)
+    assert b"accept-encoding: identity\r\n" in bomber.asked[0].lower()
+
+
+async def test_the_status_of_a_gzip_bomb_still_says_if_the_message_may_be_tried_again():
+    async with bombing("503 Service Unavailable") as bomber:
+        assert (await bombed(bomber)).code == "AR"
+
+
+async def test_an_answer_without_end_is_cut_off_and_its_connection_is_closed():
+    body = bytes(32 * 2**20)
+    async with bombing(head=f"Content-Length: {len(body)}", body=body) as bomber:
+        with pytest.raises(AckUnreadable):
+            await bombed(bomber)
+
+
+async def test_headers_without_end_are_cut_off():
+    async with bombing(head="X: " + "x" * 32 * 2**20) as bomber:
+        with pytest.raises(ConnectionLost):
+            await bombed(bomber)

@@ -9,10 +9,10 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from gateway.mllp import tls
 from gateway.mllp.connection import Connection, Endpoint
-from gateway.mllp.tls import TlsSettings, tls_context
+from gateway.runtime import tls
 from gateway.runtime.errors import ConfigError, ConnectFailed, ConnectionLost, FeedError
+from gateway.runtime.tls import TlsSettings, tls_context
 from gateway.sandbox.receiver import MllpReceiver
 from mappings.hl7v2.ack import parse
 

@@ -1,4 +1,4 @@
-"""TLS settings of a destination, and the client and server SSL contexts built from the settings.
+"""TLS settings of one side of connections, and the client and server SSL contexts built from the settings.
 
 RFC 8446 and RFC 5246 through Python's ssl module; names and minimum version as IHE ITI TF-1 §9.1 (ATNA, BCP 195) asks.
 """
@@ -14,7 +14,7 @@ from gateway.runtime.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """TLS settings of a destination. The peer's certificate and name are always verified.
+    """TLS settings of a client or a server. A server's certificate and name are always verified.
 
     `ca_file` (PEM) replaces the system's trust store. `certificate_file` and `key_file` (PEM; the key may be in the
     first) are shown to a peer that asks for a client certificate. `server_hostname` is the name that the peer's
