@@ -42,7 +42,12 @@ class MetricRow:
 
 
 METRICS: Final = (
-    MetricRow("http_requests_total", "counter", ("route", "method", "status"), "Requests answered; status 499: the client left before."),
+    MetricRow(
+        "http_requests_total",
+        "counter",
+        ("route", "method", "status"),
+        "Requests answered; status 499: the client left before.",
+    ),
     MetricRow(
         "http_request_duration_seconds", "histogram", ("route", "method"), "Time until an answer was sent.", _FAST
     ),

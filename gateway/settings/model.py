@@ -148,8 +148,7 @@ class Server(SettingsGroup):
         None,
         ge=0,
         le=16,
-        description="Workers that map and judge, of 60 MB each, and one more for $validate and $trace once they are asked "
-        "for; 0: threads. Not set: 1, 2 from four processors on.",
+        description="Workers that map and judge, of 60 MB each; 0: threads. Not set: 1, 2 from four processors on.",
     )
 
     @validates("public_url")
