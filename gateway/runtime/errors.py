@@ -43,6 +43,7 @@
         ├── NotAcceptable           no format that the client accepts
         ├── UnsupportedMediaType    the body is of a type that is not read
         ├── RequestTooLarge         the body is over the limit
+        ├── Throttled               the client has too many costly requests under way
         ├── WrongHost               addressed to a host name that is not this gateway's
         ├── IdempotencyKeyMissing   an operation that must not run twice came without a key
         ├── IdempotencyKeyReused    its key was given for another request before

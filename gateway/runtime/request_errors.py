@@ -135,6 +135,7 @@ class Throttled(RequestError):
     """The client has too many costly requests under way."""
 
     code, http_status, issue_code = "throttled", 429, "throttled"
+    retry = "transient"
     remedy = "Wait for the answers that are under way, or as long as Retry-After says."
 
 

@@ -24,21 +24,22 @@ class Attended:
     """ASGI middleware: cancels the request when its client is gone, and answers 499 for the metrics."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and watch its client once the request takes some time."""
         loop, task = asyncio.get_running_loop(), cast("asyncio.Task[None]", asyncio.current_task())
-        client = _Client(receive, task.cancel, is_whole=scope["method"] in _NO_BODY)
+        client = _Client(receive, send, task.cancel, is_whole=scope["method"] in _NO_BODY)
         may_end = not scope["path"].endswith(_CHANGING)
         timer = loop.call_later(PATIENCE, client.watch) if may_end else None
         try:
-            await self._app(scope, client.receive, send)
+            await self.app(scope, client.receive, client.send)
         except asyncio.CancelledError:
             if not client.is_gone or task.uncancel():
                 raise  # the service ends
-            await send({"type": "http.response.start", "status": CLIENT_GONE, "headers": []})
-            await send({"type": "http.response.body"})
+            if not client.is_begun:
+                await send({"type": "http.response.start", "status": CLIENT_GONE, "headers": []})
+                await send({"type": "http.response.body"})
         finally:
             if timer is not None:
                 timer.cancel()
@@ -48,20 +49,31 @@ class Attended:
 class _Client:
     """Client of one request, heard through ASGI's `receive`. It calls `leave` when the client is gone.
 
-    Its watch begins behind the body (`is_whole`), since before that the application itself hears the client.
+    Its watch begins behind the body (`is_whole`), since before that the application itself hears the client. It ends
+    with the answer, since ASGI then shows a disconnect, whatever the client does. `is_begun`: the answer has begun.
     """
 
-    __slots__ = ("_is_due", "_is_whole", "_leave", "_receive", "_watching", "is_gone")
+    __slots__ = (
+        "_is_answered",
+        "_is_due",
+        "_is_whole",
+        "_leave",
+        "_receive",
+        "_send",
+        "_watching",
+        "is_begun",
+        "is_gone",
+    )
 
-    def __init__(self, receive: Receive, leave: Callable[[], object], *, is_whole: bool) -> None:
-        self._receive, self._leave, self._is_whole = receive, leave, is_whole
-        self.is_gone = self._is_due = False
+    def __init__(self, receive: Receive, send: Send, leave: Callable[[], object], *, is_whole: bool) -> None:
+        self._receive, self._send, self._leave, self._is_whole = receive, send, leave, is_whole
+        self.is_gone = self.is_begun = self._is_answered = self._is_due = False
         self._watching: asyncio.Task[None] | None = None
 
     async def receive(self) -> Message:
         """Receive a message for the application."""
         message = await self._receive()
-        if message["type"] == "http.disconnect":
+        if message["type"] == "http.disconnect" and not self._is_answered:
             self._end()
             await asyncio.Event().wait()  # until cancelled: the application need not know why
         if not message.get("more_body", False):
@@ -69,6 +81,12 @@ class _Client:
             if self._is_due:
                 self.watch()
         return message
+
+    async def send(self, message: Message) -> None:
+        """Send a message of the application."""
+        self.is_begun = True
+        self._is_answered = message["type"] == "http.response.body" and not message.get("more_body", False)
+        await self._send(message)
 
     def watch(self) -> None:
         """Watch the client from now on, or from the end of its body."""
@@ -84,7 +102,8 @@ class _Client:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass  # the empty body of a GET
-        self._end()
+        if not self._is_answered:
+            self._end()
 
     def _end(self) -> None:
         self.is_gone = True

@@ -136,6 +136,37 @@ async def test_the_end_of_the_service_is_no_client_that_left(request_of):
     assert connection.sent == []
 
 
+async def test_a_client_that_has_its_whole_answer_is_not_taken_for_one_that_left(request_of):
+    cleaned = asyncio.Event()
+
+    async def tidy(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x"})
+        connection.gone.set()  # servers show a disconnect from here on
+        await asyncio.sleep(4 * attended.PATIENCE)
+        assert await receive() == GONE
+        cleaned.set()
+
+    connection = Connection(LAST)
+    await request_of(connection, tidy)
+    assert cleaned.is_set()
+    assert [one["type"] for one in connection.sent] == ["http.response.start", "http.response.body"]
+
+
+async def test_a_client_that_leaves_within_its_answer_gets_no_second_one(request_of):
+    async def half(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        await asyncio.Event().wait()
+
+    connection = Connection(LAST)
+    task = request_of(connection, half)
+    await asyncio.sleep(0)
+    connection.gone.set()
+    await asyncio.wait_for(task, 5)
+    assert [one.get("status") for one in connection.sent] == [200, None]
+
+
 async def test_an_error_of_the_application_passes():
     async def late(scope, receive, send):
         raise TimeoutError
