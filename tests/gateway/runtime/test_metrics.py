@@ -22,6 +22,8 @@ def everything(metrics):
     metrics.throttled(2.5)
     metrics.ingested("webhook", "changed")
     metrics.wrote_versions("DiagnosticReport", 2)
+    metrics.refused_connection("crowded")
+    metrics.certificate_expires(datetime(2026, 1, 1, tzinfo=UTC))
     metrics.suppressed("Observation")
     metrics.found_issue("warning")
     metrics.found_conflict()
@@ -49,6 +51,8 @@ def everything(metrics):
     [
         ("http_requests_total", {"route": "/Patient/{id}", "method": "GET", "status": "200"}, 1),
         ("http_request_duration_seconds_sum", {"route": "/Patient/{id}", "method": "GET"}, 0.003),
+        ("http_connections_refused_total", {"reason": "crowded"}, 1),
+        ("http_certificate_expires_timestamp_seconds", {}, 1767225600),
         ("upstream_requests_total", {"operation": "GET /studies/{studyId}", "status": "200"}, 1),
         ("upstream_requests_total", {"operation": "GET /studies/{studyId}", "status": "none"}, 1),
         ("upstream_request_duration_seconds_count", {"operation": "GET /studies/{studyId}"}, 2),
