@@ -36,14 +36,14 @@ _SIGNATURES.max_header_length = MOST_CHARACTERS
 class Assertion:
     """Assertion whose claims are in order, and whose signature nobody has checked yet.
 
-    `expires` is in seconds since 1970. `key_set_url` is the header `jku`: it is compared, and never followed.
+    `used_until` is in seconds since 1970: by then it has expired by the clock of every process. `key_set_url` is the header `jku`: it is compared, and never followed.
     """
 
     client_id: str
     key_id: str
     algorithm: str
     jti: str = field(repr=False)
-    expires: int
+    used_until: int
     key_set_url: str | None
     compact: str = field(repr=False)
 
@@ -116,7 +116,7 @@ def _identity(claims: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _expiry(claims: Mapping[str, Any], now: float) -> int:
-    """Return the expiry in seconds.
+    """Return the second from which no process takes the assertion, even if its clock is behind.
 
     Raises:
         TokenRefused: the assertion is expired, not valid yet, or valid for too long.
@@ -131,7 +131,7 @@ def _expiry(claims: Mapping[str, Any], now: float) -> int:
         raise _refused("exp-far-ahead", f"exp must be at most {MOST_SECONDS} seconds ahead")
     if any(one is not None and one > now + SKEW for one in (made, begins)):
         raise _refused("not-yet-valid", "iat or nbf is in the future")
-    return int(expires) + 1
+    return int(expires) + 1 + SKEW
 
 
 def _instant(claims: Mapping[str, Any], name: str) -> float | None:

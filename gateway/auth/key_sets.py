@@ -49,7 +49,7 @@ class KeySets:
 
     async def _find(self, source: ClientKeySet, key_id: str, algorithm: str) -> PublicKey | None:
         if source.url is None:
-            return _registered(source.document or "").find(key_id, algorithm)
+            return registered(source.document or "").find(key_id, algorithm)
         known = self._known(source.url)
         now = self._now()
         key = known.keys.find(key_id, algorithm)
@@ -80,6 +80,10 @@ class KeySets:
 
 
 @lru_cache(256)
-def _registered(document: str) -> PublicKeys:
-    """Read a registered document once; `clients add` has checked it."""
-    return key_set(document.encode())
+def registered(document: str) -> PublicKeys:
+    """Read a document that `clients add` has checked; one that a later release cannot use any more has no keys."""
+    try:
+        return key_set(document.encode())
+    except KeySetInvalid as error:
+        get_logger().error("jwks-not-usable")
+        return PublicKeys(faults=(str(error),))

@@ -67,7 +67,7 @@ class TokenService:
         expires = min(now + LIFETIME * _SECOND, client.expires or now + LIFETIME * _SECOND)
         text = secrets.token_urlsafe(32)
         record = TokenRecord(digest_of(text), client.client_id, scopes, now, expires)
-        issued = await self.tokens.issue(record, proof.digest, proof.expires * _SECOND)
+        issued = await self.tokens.issue(record, proof.digest, proof.used_until * _SECOND)
         if issued != "issued":
             raise TokenRefused("invalid_client", issued)
         seconds = (expires - now) // _SECOND
@@ -101,7 +101,7 @@ class TokenService:
         client, proof = await self._proved(form, now)
         if not form.get("token"):
             raise TokenRefused("invalid_request", "token-missing", "token is missing")
-        if not await self.tokens.use(proof.digest, proof.expires * _SECOND):
+        if not await self.tokens.use(proof.digest, proof.used_until * _SECOND):
             raise TokenRefused("invalid_client", "replayed")
         return client, digest_of(form["token"]), now
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 from gateway.auth.builtin import token_url_of
 from gateway.auth.key_set import MOST_BYTES, KeySetInvalid, key_set
 from gateway.auth.key_set_url import KeySetFetch, KeySetUnreachable, url_fault
+from gateway.auth.key_sets import registered
 from gateway.auth.scopes import EVERY_TYPE, ScopeInvalid, printed, scope_list
 from gateway.feed.operator.typed_instant import typed_instant
 from gateway.fhir_api.served import BY_TYPE, DEFINITIONS
@@ -255,7 +256,7 @@ def _shown(client: RegisteredClient, now: int) -> dict[str, Any]:
 
 
 def _shown_keys(one: ClientKeySet) -> Mapping[str, Any]:
-    kids = sorted({kid for kid, _ in key_set(one.document.encode()).keys}) if one.document else []
+    kids = sorted({kid for kid, _ in registered(one.document).keys}) if one.document else []
     return {"kids": kids, "url": one.url, "until": None if one.ends is None else instant_text(one.ends)}
 
 

@@ -51,6 +51,11 @@ async def test_a_registered_document_needs_no_host():
     assert host.asked == []
 
 
+async def test_a_registered_document_that_cannot_be_used_any_more_has_no_keys_and_makes_no_error():
+    host = Host()
+    assert not await host.knows("RS384 a", client(ClientKeySet("{}"), ClientKeySet(None)))
+
+
 async def test_a_document_at_a_url_is_fetched_once_in_five_minutes():
     host = Host("RS384 a")
     for _ in range(3):
