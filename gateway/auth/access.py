@@ -10,7 +10,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from gateway.auth.scopes import SmartScope
+from gateway.auth.scopes import EVERY_TYPE, SmartScope
 
 _KEY: Final = "gateway.access"
 
@@ -23,6 +23,19 @@ class Access:
     scopes: tuple[SmartScope, ...]
     facilities: frozenset[str] | None
     expires: int
+
+    def allows(self, resource_type: str, permission: str) -> bool:
+        """True if a scope grants the permission, a letter of `cruds` or an operation, on all resources of a type.
+
+        A scope with refinements and a client with facilities grant nothing: no interaction applies these limits yet.
+        """
+        return self.facilities is None and any(
+            scope.context == "system"
+            and not scope.refinements
+            and scope.resource_type in {resource_type, EVERY_TYPE}
+            and (scope.access == permission if permission.startswith("$") else permission in scope.letters)
+            for scope in self.scopes
+        )
 
 
 def give_access(scope: MutableMapping[str, Any], access: Access) -> None:

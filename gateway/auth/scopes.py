@@ -53,6 +53,11 @@ class SmartScope:
         query = "&".join(f"{name}={quote(value, safe=_UNQUOTED)}" for name, value in self.refinements)
         return f"{self.context}/{self.resource_type}.{self.access}{f'?{query}' if query else ''}"
 
+    @property
+    def letters(self) -> str:
+        """Permissions of `cruds`; empty for a scope of an operation."""
+        return "" if self.access.startswith("$") else self.access
+
     def covers(self, other: SmartScope) -> bool:
         """True if this scope grants all that the other one grants."""
         return _meet(self, other) == other

@@ -10,13 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import lru_cache
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from starlette.datastructures import URL
 from starlette.requests import Request
 from starlette.types import Scope
 
+from gateway.fhir_api.http.client import authenticated
 from gateway.fhir_api.search.page_token import Tokens
+from gateway.fhir_api.search.result_parameters import LIFETIME
 from gateway.index.value import Circumstances
 from gateway.ingest.read_through import ReadThrough
 from gateway.routing import Destination
@@ -92,3 +94,20 @@ def _base_at(scheme: str, host: str, server: tuple[str, int]) -> str:
 def circumstances(request: Request) -> Circumstances:
     """Return the context in which search values are read: time zone, current time and FHIR base."""
     return Circumstances(facade(request).zone, clock.now(), base(request))
+
+
+def seal(request: Request, state: Any, address: str) -> str:
+    """Seal the state of a walk through pages into a token: good for this client and this address alone."""
+    whose = authenticated(request.scope) or ""
+    return facade(request).tokens.seal(state, clock.now(), LIFETIME, resource_type=address, scope=whose)
+
+
+def unseal(request: Request, token: str, address: str) -> Any:
+    """Return the state in a token.
+
+    Raises:
+        BadRequest: the token is not of this site, or is for another address or another client.
+        PageExpired: the lifetime of the token is over.
+    """
+    whose = authenticated(request.scope) or ""
+    return facade(request).tokens.open(token, clock.now(), resource_type=address, scope=whose)

@@ -12,14 +12,13 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.fhir_api.facade import base, circumstances, facade
+from gateway.fhir_api.facade import base, circumstances, facade, seal, unseal
 from gateway.fhir_api.http.bundle import history_bundle
 from gateway.fhir_api.http.headers import fhir_answer
 from gateway.fhir_api.http.query import PAGE, Parameters, parameters, value_of
-from gateway.fhir_api.search.result_parameters import LIFETIME, count_of
+from gateway.fhir_api.search.result_parameters import count_of
 from gateway.index.criteria import Updated
 from gateway.index.reading import asked
-from gateway.runtime import clock
 from gateway.runtime.request_errors import BadRequest, ResourceNotFound
 from gateway.store.studies.search import Version
 from gateway.store.studies.versions import COUNT_VERSIONS, HAS_RESOURCE, HISTORY
@@ -36,7 +35,7 @@ def history(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
         given, serving = parameters(request), facade(request)
         address = f"{resource_type}/{request.path_params['id']}"
         token, most = value_of(given, PAGE), count_of(given)
-        before = serving.tokens.open(token, clock.now(), resource_type=address) if token else _NO_END
+        before = unseal(request, token, address) if token else _NO_END
         window = {"address": address, **_window(request, given)}
         rows = await serving.engine.fetch(HISTORY, **window, before=before, most=most + 1)
         total = await serving.engine.fetch(COUNT_VERSIONS, **window)
@@ -47,7 +46,7 @@ def history(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
         used = [pair for pair in given if pair[0] in _UNDERSTOOD]
         links = {"self": f"{here}?{urlencode(used)}" if used else here}
         if versions and len(rows) > most:
-            page = serving.tokens.seal(versions[-1].version, clock.now(), LIFETIME, resource_type=address)
+            page = seal(request, versions[-1].version, address)
             links["next"] = f"{here}?{urlencode([*(pair for pair in given if pair[0] in _ASKED), (PAGE, page)])}"
         return await fhir_answer(request, given, history_bundle(base(request), links, versions, int(total[0][0])))
 

@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/http.html#summary.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from starlette.requests import Request
@@ -23,6 +23,7 @@ from gateway.fhir_api.history import history
 from gateway.fhir_api.http.attended import Attended
 from gateway.fhir_api.http.budget import Budget
 from gateway.fhir_api.http.outcome import ALLOW, Outcomes
+from gateway.fhir_api.http.permission import Need, require
 from gateway.fhir_api.operations.docref import docref
 from gateway.fhir_api.operations.everything import everything
 from gateway.fhir_api.operations.hl7v2 import hl7v2
@@ -80,31 +81,35 @@ def _operation_routes(row: Operation, budget: Budget) -> Iterator[Route]:
         handler = _OPERATIONS[row.name](row, resource_type)
         if row.name in _COSTLY:
             handler = budget.within(handler)
-        yield _route(address, dict.fromkeys(row.methods, handler), f"asked for by {' or '.join(row.methods)}")
+        otherwise = f"asked for by {' or '.join(row.methods)}"
+        yield _route(address, dict.fromkeys(row.methods, handler), otherwise, row.needs or ((resource_type, "r"),))
 
 
 def _type_routes(row: Served) -> list[Route]:
     """Build the routes of a resource type, at type level and instance level."""
     kind = row.resource_type
-    instance = f"/{kind}/{{id}}"
+    instance, to_read = f"/{kind}/{{id}}", ((kind, "r"),)
     no_create = _NO_CREATE if kind == OF_REPORTS else _NO_WRITES
     if row.is_binary:
-        return [_route(f"/{kind}", {}, _NO_SEARCH), _route(instance, {"GET": binary}, _NO_WRITES)]
-    find = search(kind)
+        return [_route(f"/{kind}", {}, _NO_SEARCH), _route(instance, {"GET": binary}, _NO_WRITES, to_read)]
+    find, to_search = search(kind), ((kind, "s"),)
     return [
-        _route(f"/{kind}", {"GET": find}, no_create),
-        _route(f"/{kind}/_search", {"POST": find}, _ONLY_POST),
-        _route(instance, {"GET": read(kind)}, _NO_WRITES),
-        _route(f"{instance}/_history", {"GET": history(kind)}, _NO_WRITES),
-        _route(f"{instance}/_history/{{version}}", {"GET": vread(kind)}, _NO_WRITES),
+        _route(f"/{kind}", {"GET": find}, no_create, to_search),
+        _route(f"/{kind}/_search", {"POST": find}, _ONLY_POST, to_search),
+        _route(instance, {"GET": read(kind)}, _NO_WRITES, to_read),
+        _route(f"{instance}/_history", {"GET": history(kind)}, _NO_WRITES, to_read),
+        _route(f"{instance}/_history/{{version}}", {"GET": vread(kind)}, _NO_WRITES, to_read),
     ]
 
 
-def _route(template: str, handlers: Mapping[str, Handler], otherwise: str) -> Route:
-    """Build a Starlette route for every method; `otherwise` is the error text for a method without a handler."""
+def _route(template: str, handlers: Mapping[str, Handler], otherwise: str, needs: Sequence[Need] = ()) -> Route:
+    """Build a Starlette route for every method; `otherwise` is the error text for a method without a handler.
+
+    `needs` is what the scopes of the client must allow.
+    """
     if "GET" in handlers:
         handlers = {**handlers, "HEAD": handlers["GET"]}
-    return Route(template, _Endpoint(template, handlers, otherwise))
+    return Route(template, _Endpoint(template, handlers, otherwise, needs))
 
 
 class _AtBase:
@@ -149,14 +154,15 @@ def _steps(path: str) -> tuple[str, int]:
 class _Endpoint:
     """ASGI endpoint: calls the handler of the method. Starlette gives a class all methods, a function only GET."""
 
-    def __init__(self, template: str, handlers: Mapping[str, Handler], otherwise: str) -> None:
-        self._template, self._handlers, self._otherwise = template, handlers, otherwise
+    def __init__(self, template: str, handlers: Mapping[str, Handler], otherwise: str, needs: Sequence[Need]) -> None:
+        self._template, self._handlers, self._otherwise, self._needs = template, handlers, otherwise, needs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[ROUTE], scope[ALLOW] = self._template, tuple(self._handlers)
         handler = self._handlers.get(scope["method"])
         if handler is None:
             raise MethodNotAllowed(self._otherwise)
+        require(scope, self._needs)
         if not _ID.fullmatch(scope["path_params"].get("id", "-")):
             raise ResourceNotFound("no resource can have this id: letters, digits, `-` and `.`, 64 at most")
         response = await handler(Request(scope, receive, send))

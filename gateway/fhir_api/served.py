@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from gateway.auth.scopes import ADDENDUM, EVERY_TYPE
+
 _CHANGING: Final = frozenset({"addendum", "cancel-addendum"})
 Level = Literal["type", "instance"]
 
@@ -48,7 +50,8 @@ class Input:
 class Operation:
     """An operation, named without `$`, with its resource types, levels and HTTP methods.
 
-    `definition` is the canonical URL of its OperationDefinition.
+    `definition` is the canonical URL of its OperationDefinition. `needs` is what a client's scopes must allow: types
+    with a permission each; empty for reading the type that the operation is called on.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Operation:
     levels: tuple[Level, ...] = ("instance",)
     methods: tuple[str, ...] = ("GET", "POST")
     inputs: tuple[Input, ...] = ()
+    needs: tuple[tuple[str, str], ...] = ()
 
     @property
     def affects_state(self) -> bool:
@@ -148,6 +152,7 @@ OPERATIONS: Final = (
         "that is the current version. 201 with the new report, or 202 while AutoScribe does not list it yet.",
         f"{OPERATION_URN}addendum",
         methods=("POST",),
+        needs=((OF_REPORTS, ADDENDUM),),
     ),
     Operation(
         "cancel-addendum",
@@ -155,6 +160,7 @@ OPERATIONS: Final = (
         "Needs an Idempotency-Key header; If-Match as for `$addendum`.",
         f"{OPERATION_URN}cancel-addendum",
         methods=("POST",),
+        needs=((OF_REPORTS, ADDENDUM),),
     ),
     Operation(
         "trace",
@@ -177,6 +183,7 @@ OPERATIONS: Final = (
             Input("receiver", "string", "The name of the receiver profile; this or destination is needed."),
             Input("destination", "string", "The name of a destination: its profile with its own switches."),
         ),
+        needs=((EVERY_TYPE, "r"),),  # a message holds patient, order and people
     ),
     Operation(
         "everything",
@@ -205,6 +212,7 @@ OPERATIONS: Final = (
             Input("on-demand", "boolean", "true: only documents made on demand, of which there are none."),
             Input("profile", "canonical", "Only DocumentReferences that claim one of these profiles.", most="*"),
         ),
+        needs=(("DocumentReference", "s"),),
     ),
     Operation(
         "validate",

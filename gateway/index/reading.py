@@ -41,6 +41,12 @@ class Route:
     through: Parameter | None = None
     referred_by: Parameter | None = None
 
+    @property
+    def other_types(self) -> frozenset[str]:
+        """Types of the resources that a chain, or `_has`, reads."""
+        is_direct = self.through is None and self.referred_by is None
+        return frozenset() if is_direct else frozenset(row.resource_type for row in self.parameters)
+
 
 @dataclass(frozen=True, slots=True)
 class AskedParameter:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.fhir_api.facade import base, circumstances, facade
+from gateway.fhir_api.facade import base, circumstances, facade, seal, unseal
 from gateway.fhir_api.freshness import index_age
 from gateway.fhir_api.history import interval
 from gateway.fhir_api.http.bundle import searchset
@@ -23,10 +23,8 @@ from gateway.fhir_api.http.query import PAGE, Parameters, value_of
 from gateway.fhir_api.operations.operation_input import formats, inputs
 from gateway.fhir_api.search import warnings
 from gateway.fhir_api.search.paging import BEGINNING, Page, PagePosition, page
-from gateway.fhir_api.search.result_parameters import LIFETIME
 from gateway.fhir_api.search.search_query import Query, understand
 from gateway.fhir_api.served import Operation
-from gateway.runtime import clock
 from gateway.runtime.request_errors import BadRequest
 
 _MOST_RECENT: Final = (("_sort", "-period"), ("_count", "1"))
@@ -81,7 +79,7 @@ def _search(request: Request, given: Parameters) -> Iterator[tuple[str, str]]:
 
 
 def _read_token(request: Request, token: str, here: str) -> tuple[Parameters, PagePosition]:
-    state = facade(request).tokens.open(token, clock.now(), resource_type=here)
+    state = unseal(request, token, here)
     return tuple((name, value) for name, value in state["q"]), PagePosition.of_json(state["p"])
 
 
@@ -91,7 +89,7 @@ def _links(request: Request, here: str, given: Parameters, query: Query, matches
 
     def link_to(place: PagePosition) -> str:
         state: dict[str, Any] = {"q": query.used, "p": place.as_json()}
-        sealed = facade(request).tokens.seal(state, clock.now(), LIFETIME, resource_type=here)
+        sealed = seal(request, state, here)
         return f"{address}?{urlencode([*formats(given), (PAGE, sealed)])}"
 
     links = {"self": address if request.method == "POST" else f"{address}?{urlencode(given, safe=':|,')}"}

@@ -14,21 +14,21 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.fhir_api.facade import base, circumstances, facade
+from gateway.fhir_api.facade import base, circumstances, facade, seal, unseal
 from gateway.fhir_api.fetching import current
 from gateway.fhir_api.freshness import index_age
 from gateway.fhir_api.history import interval
 from gateway.fhir_api.http.bundle import searchset
 from gateway.fhir_api.http.headers import fhir_answer, negotiated
 from gateway.fhir_api.http.outcome import Issue
+from gateway.fhir_api.http.permission import is_allowed
 from gateway.fhir_api.http.query import PAGE, Parameters, value_of
 from gateway.fhir_api.operations.operation_input import formats, inputs
 from gateway.fhir_api.search import warnings
-from gateway.fhir_api.search.result_parameters import LIFETIME, count_of
+from gateway.fhir_api.search.result_parameters import count_of
 from gateway.fhir_api.search.search_query import understand
 from gateway.fhir_api.served import Operation
 from gateway.index.escaping import alternatives
-from gateway.runtime import clock
 from gateway.runtime.request_errors import BadRequest
 from gateway.store.studies.compartment import REFERRED_TO, TYPES, compartment
 
@@ -56,11 +56,10 @@ def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaita
         here = f"{patient}/${row.name}"
         token = value_of(given, PAGE)
         issues: list[Issue] = []
+        walk = _start_walk(request, given, issues) if token is None else _Walk(**unseal(request, token, here))
+        walk = replace(walk, types=tuple(one for one in walk.types if is_allowed(request.scope, one)))
         if token is None:
-            walk = _start_walk(request, given, issues)
             issues += await _suppression_issues(request, patient, walk)
-        else:
-            walk = _Walk(**serving.tokens.open(token, clock.now(), resource_type=here))
         versions = await compartment(
             serving.engine, patient, types=walk.types, since=walk.since, after=walk.after, most=walk.count + 1
         )
@@ -70,7 +69,7 @@ def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaita
         links = {"self": _link(request, here, given)}
         if len(versions) > walk.count:
             state = asdict(replace(walk, after=page[-1].position[0]))
-            sealed = serving.tokens.seal(state, clock.now(), LIFETIME, resource_type=here)
+            sealed = seal(request, state, here)
             links["next"] = _link(request, here, (*formats(given), (PAGE, sealed)))
         beside = [one for one in page if one.address.partition("/")[0] in REFERRED_TO]
         matches = [one for one in page if one not in beside]

@@ -5,7 +5,8 @@ https://hl7.org/fhir/R4/search.html#include, https://hl7.org/fhir/R4/search.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.fhir_api.http.outcome import Issue
@@ -21,41 +22,53 @@ _SHOWN: Final = 5
 
 
 async def included(
-    engine: Engine, includes: Iterable[Include], matches: Sequence[Version]
+    engine: Engine, includes: Iterable[Include], matches: Sequence[Version], may_read: Callable[[str], bool]
 ) -> tuple[list[Version], list[Issue]]:
-    """Return the included resources, and warnings about those that are left out."""
-    resources: dict[str, Version] = {}
-    issues: list[Issue] = []
+    """Return the included resources, and warnings about those that are left out.
+
+    `may_read` tells if the client may read resources of a type; of other types it learns nothing.
+    """
+    found = _Included(engine, may_read)
     start = reached = [one.address for one in matches]
     for include in sorted(dict.fromkeys(includes), key=lambda one: one.is_iterated):
         if include.is_iterated and reached is start:
-            reached = [*start, *resources]
-        await _follow(engine, include, reached, resources, issues)
+            reached = [*start, *found.resources]
+        await found.follow(include, reached)
     for address in start:
-        resources.pop(address, None)
-    if len(resources) > MOST:
+        found.resources.pop(address, None)
+    if len(found.resources) > MOST:
         diagnostics = f"only the first {MOST} resources are included: ask for smaller pages with _count"
-        issues.append(Issue("warning", "too-costly", diagnostics, "includes-cut"))
-    return list(resources.values())[:MOST], issues
+        found.issues.append(Issue("warning", "too-costly", diagnostics, "includes-cut"))
+    return list(found.resources.values())[:MOST], found.issues
 
 
-async def _follow(
-    engine: Engine, include: Include, start: Sequence[str], resources: dict[str, Version], issues: list[Issue]
-) -> None:
-    """Add the resources of one include to `resources`, up to one more than the limit, so that a cut can be detected."""
-    room = MOST + 1 - len(resources)
-    if not start or room <= 0:
-        return
-    key = include.reference.key
-    if include.is_back:
-        current = await store.referring(engine, key, start, room)
-        addresses = list(current)
-    else:
-        every = await store.referenced(engine, key, start, _MOST_REFERENCES)
-        addresses = [one for one in every if _is_of(one, include.target) and one not in resources][:room]
-        current = await store.current(engine, addresses)
-    resources.update({address: one for address, one in current.items() if one is not None})
-    issues += _missing(address for address in addresses if current.get(address) is None)
+@dataclass(slots=True)
+class _Included:
+    """Resources included so far, by address, and the warnings about others."""
+
+    engine: Engine
+    may_read: Callable[[str], bool]
+    resources: dict[str, Version] = field(default_factory=dict)
+    issues: list[Issue] = field(default_factory=list)
+
+    async def follow(self, include: Include, start: Sequence[str]) -> None:
+        """Add the resources of one include, up to one more than the limit, so that a cut can be detected."""
+        room = MOST + 1 - len(self.resources)
+        if not start or room <= 0:
+            return
+        key = include.reference.key
+        if include.is_back:
+            if not self.may_read(include.reference.resource_type):
+                return
+            current = await store.referring(self.engine, key, start, room)
+            addresses = list(current)
+        else:
+            every = await store.referenced(self.engine, key, start, _MOST_REFERENCES)
+            wanted = [one for one in every if _is_of(one, include.target) and self.may_read(one.partition("/")[0])]
+            addresses = [one for one in wanted if one not in self.resources][:room]
+            current = await store.current(self.engine, addresses)
+        self.resources.update({address: one for address, one in current.items() if one is not None})
+        self.issues += _missing(address for address in addresses if current.get(address) is None)
 
 
 def _is_of(address: str, resource_type: str) -> bool:

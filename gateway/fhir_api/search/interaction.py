@@ -7,26 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 from urllib.parse import quote_plus
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.fhir_api.facade import Facade, base, circumstances, facade
+from gateway.fhir_api.facade import Facade, base, circumstances, facade, seal, unseal
 from gateway.fhir_api.freshness import index_age
 from gateway.fhir_api.http.bundle import searchset
 from gateway.fhir_api.http.headers import fhir_answer, is_strict, negotiated
 from gateway.fhir_api.http.outcome import Issue
+from gateway.fhir_api.http.permission import is_allowed, require
 from gateway.fhir_api.http.query import PAGE, Parameters, form_parameters, parameters, value_of
 from gateway.fhir_api.http.summary import shaped_bodies
 from gateway.fhir_api.search import warnings
 from gateway.fhir_api.search.including import included
 from gateway.fhir_api.search.lookups import Looked, look_up
 from gateway.fhir_api.search.paging import BEGINNING, Page, PagePosition, page
-from gateway.fhir_api.search.result_parameters import COUNT, LIFETIME
+from gateway.fhir_api.search.result_parameters import COUNT
 from gateway.fhir_api.search.search_query import Query, ignore, insist, understand
-from gateway.runtime import clock
 from gateway.runtime.computing import computed
 from gateway.runtime.errors import StoreTooSlow
 from gateway.store.studies import search as store
@@ -63,6 +64,7 @@ def search(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
         if is_posted:
             given = (*given, *await form_parameters(request))
         asked = _read_request(request, resource_type, given, is_posted=is_posted)
+        require(request.scope, [(one, "s") for one in asked.query.chained_types])
         formats = (*asked.query.used, *given)  # a page keeps the format of its search, unless the request names another
         negotiated(request, formats)
         body = await _answer(request, asked)
@@ -78,7 +80,7 @@ def _read_request(request: Request, resource_type: str, given: Parameters, *, is
     if token is None:
         query = understand(resource_type, given, circumstances(request), strict=is_strict(request))
         return _Asked(query, BEGINNING, None, not is_posted)
-    state = facade(request).tokens.open(token, clock.now(), resource_type=resource_type)
+    state = unseal(request, token, resource_type)
     used = _resized(tuple((name, value) for name, value in state["q"]), value_of(given, COUNT))
     query = understand(resource_type, used, circumstances(request), strict=False)
     for name in dict.fromkeys(name for name, _ in given if name not in _BESIDE_A_PAGE):
@@ -105,7 +107,9 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
     total = await _total(serving, query, results) if is_first else asked.total
     if looked.failures and not results.versions and not total:
         raise looked.failures[0]  # an empty result would be wrong: AutoScribe may know of a match
-    beside, include_issues = await included(serving.engine, query.includes, results.versions)
+    beside, include_issues = await included(
+        serving.engine, query.includes, results.versions, partial(is_allowed, request.scope)
+    )
     issues = [*query.ignored, *query.warnings, *looked.issues, *include_issues]
     issues += await warnings.of(serving, query, results.versions)
     if query.explain:
@@ -152,8 +156,7 @@ def _links(request: Request, asked: _Asked, results: Page, total: int | None) ->
 
     def link_to(place: PagePosition) -> str:
         state = {"q": asked.query.used, "p": place.as_json(), "t": total, "s": asked.is_shown}
-        tokens = facade(request).tokens
-        return f"{here}?{PAGE}={tokens.seal(state, clock.now(), LIFETIME, resource_type=asked.query.resource_type)}"
+        return f"{here}?{PAGE}={seal(request, state, asked.query.resource_type)}"
 
     is_plain = asked.is_shown and asked.place == BEGINNING
     links = {"self": shown if is_plain else link_to(asked.place)}

@@ -40,7 +40,8 @@ class Query:
     """A search of a resource type; `used` are the parameters that apply, in order, `ignored` reports the others.
 
     `warnings` are further warnings, `remarks` are notes shown with `_explain` only. `narrowing` are the indices of the
-    clauses that the SQL may start from; `start` is the index chosen.
+    clauses that the SQL may start from; `start` is the index chosen. `chained_types` are other types that the search
+    reads: those of chains and of `_has`.
     """
 
     resource_type: str
@@ -53,6 +54,7 @@ class Query:
     includes: list[Include] = field(default_factory=list)
     total: str = ""
     explain: bool = False
+    chained_types: set[str] = field(default_factory=set)
     used: list[tuple[str, str]] = field(default_factory=list)
     ignored: list[Issue] = field(default_factory=list)
     warnings: list[Issue] = field(default_factory=list)
@@ -152,6 +154,7 @@ def _criterion(query: Query, name: str, value: str, where: Circumstances) -> Non
     if parsed.narrows:
         query.narrowing += range(len(query.clauses), len(query.clauses) + len(parsed.clauses))
     query.clauses += parsed.clauses
+    query.chained_types |= parsed.route.other_types
     query.used.append((name, value))
     if parsed.has_unknown_code:
         diagnostics = "a code that this element cannot have: it finds nothing"
