@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,16 @@ def test_serve_says_at_its_start_what_check_config_refuses_and_it_starts_with(tm
     assert "mapping.facilities[0].mrn_namespace: missing" in fault
     said = run("serve", "--config", str(path), AVARA_API_KEY="k").stderr.decode().splitlines()
     assert said[0] == f"check-config refuses this, the service starts all the same: {fault}"
+
+
+def test_serve_says_at_its_start_which_folder_is_open_to_other_users() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        if any(not above.stat().st_mode & 0o001 for above in Path(folder).parents):
+            pytest.skip("needs a folder for temporary files that others can enter")
+        url = f"sqlite:///{folder}/gateway.db"
+        said = run("serve", AVARA_API_KEY="k", GATEWAY_DATABASE_URL=url).stderr.decode().splitlines()
+    assert said[0].startswith("note: feed.state_dir: other users of this machine can change what is in it: ")
     assert "mapping.site_key" in said[1]
 
 
