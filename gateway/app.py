@@ -19,8 +19,8 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from gateway.checks.certificate import faults as certificate_faults
-from gateway.checks.destinations import faults as destination_faults
+from gateway.auth.builtin import builtin
+from gateway.checks.start import check_start
 from gateway.crawl.crawler import crawl_forever
 from gateway.crawl.index_age import SweepWatch
 from gateway.crawl.ports import Crawl, Json
@@ -46,7 +46,6 @@ from gateway.runtime import clock, log
 from gateway.runtime.acceptor import most_connections
 from gateway.runtime.certificate import kept_new
 from gateway.runtime.computing import workers
-from gateway.runtime.errors import ConfigError
 from gateway.runtime.http_connection import Connections
 from gateway.runtime.loops import alongside, forever
 from gateway.runtime.metrics import Metrics
@@ -56,7 +55,7 @@ from gateway.runtime.sibling import EVERY as FIGURES_EVERY
 from gateway.runtime.sibling import Figures, Sibling, Together, send
 from gateway.runtime.tls import TlsSettings
 from gateway.runtime.words import API, FEED, ROLES, SYNC
-from gateway.settings import Configuration, require_loopback, require_site_key
+from gateway.settings import Configuration
 from gateway.store.access_tokens import StoredTokens
 from gateway.store.database.bell import WEBHOOK
 from gateway.store.database.controls import Controls
@@ -160,6 +159,8 @@ async def _answering(app: FastAPI, shared: _Shared, engine: Sqlite | Postgres) -
         app.state.facade = _facade(shared, engine, client, reads, watch)
         app.state.inbox = _inbox(shared, engine, signatures)
         app.state.ops = _ops(shared, watch)
+        if shared.configuration.settings.auth.is_builtin:
+            app.state.auth = builtin(engine, shared.configuration.settings)
         async with alongside([watch.run(), signatures.run()]):
             yield
 
@@ -315,7 +316,8 @@ async def serve(configuration: Configuration, roles: Collection[str] = ROLES, ho
             destination, or a database of another site, a newer release or another service.
     """
     settings = configuration.settings
-    _check(configuration, roles, hold)
+    check_start(configuration, roles, holds_feed=hold is not None)
+    _Shared(configuration, Metrics()).client()
     others = tuple(role for role in roles if role != API)
     with listening_socket(settings.server.host, settings.server.port) as listener:
         if settings.database.file is not None or API not in roles or not others:
@@ -327,19 +329,6 @@ async def serve(configuration: Configuration, roles: Collection[str] = ROLES, ho
         work = ServicePart("work", _serve_part, (configuration, others, hold, None, figures_out))
         answer = ServicePart("answer", _serve_part, (configuration, (API,), None, listener, figures_in))
         return await run_parts([work, answer], (figures_in, figures_out, listener))
-
-
-def _check(configuration: Configuration, roles: Collection[str], hold: HoldFeed | None) -> None:
-    for role in roles:
-        if role not in ROLES:
-            raise ConfigError("command line", "--roles", f"no role {role!r}", f"Roles are {', '.join(ROLES)}.")
-    if hold is not None and FEED not in roles:
-        raise ConfigError("command line", "--hold-feed", "no role feed", "Give it to the process that has this role.")
-    require_loopback(configuration.settings.server.host)
-    require_site_key(configuration)
-    for fault in (*certificate_faults(configuration), *destination_faults(configuration)):
-        raise fault
-    _Shared(configuration, Metrics()).client()
 
 
 def _serve_part(

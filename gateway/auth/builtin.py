@@ -15,6 +15,7 @@ from gateway.auth.token_cache import TokenCache
 from gateway.auth.token_endpoint import ISSUE_PATH
 from gateway.auth.token_service import TokenService
 from gateway.runtime.errors import ConfigError
+from gateway.settings import Settings
 from gateway.store.access_tokens import StoredTokens
 from gateway.store.clients import StoredClients
 from gateway.store.database.engine import Engine
@@ -30,19 +31,20 @@ class Builtin:
     tokens: TokenCache
 
 
-def builtin(engine: Engine, token_url: str, fetch: KeySetFetch) -> Builtin:
+def builtin(engine: Engine, settings: Settings) -> Builtin:
     """Put the parts together."""
-    stored = StoredTokens(engine)
-    cache = TokenCache(stored.find)
-    return Builtin(TokenService(StoredClients(engine), stored, KeySets(fetch), token_url, cache.forget), cache)
+    stored, fetch = StoredTokens(engine), KeySetFetch(allows_private=settings.auth.allow_private_jwks)
+    cache, clients = TokenCache(stored.find), StoredClients(engine)
+    return Builtin(TokenService(clients, stored, KeySets(fetch), token_url_of(settings), cache.forget), cache)
 
 
-def token_url_of(fhir_base: str, issuer: str | None) -> str:
+def token_url_of(settings: Settings) -> str:
     """Return the URL of the token endpoint as clients see it: below the issuer, else beside the FHIR base.
 
     Raises:
         ConfigError: there is no issuer, and the FHIR base does not end in /fhir.
     """
+    issuer, fhir_base = settings.auth.issuer, settings.server.fhir_base
     if issuer is None and not fhir_base.endswith(_FHIR):
         problem = "missing, and server.public_url does not end in /fhir"
         raise ConfigError("settings", "auth.issuer", problem, "Write the URL under which clients reach /auth/token.")

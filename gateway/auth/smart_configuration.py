@@ -6,7 +6,7 @@ Proved by tests/gateway/auth/test_smart_configuration.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.responses import JSONResponse
@@ -37,12 +37,9 @@ def smart_configuration(token_url: str) -> Mapping[str, Any]:
 
 
 class SmartConfiguration:
-    """ASGI middleware: answers at its one address, and passes all other requests on.
+    """ASGI middleware: answers at its one address, and passes all other requests on."""
 
-    `token_url` is called for each answer, so that it may be known later than the application is made.
-    """
-
-    def __init__(self, app: ASGIApp, token_url: Callable[[], str]) -> None:
+    def __init__(self, app: ASGIApp, token_url: str) -> None:
         self._app, self._token_url = app, token_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +49,7 @@ class SmartConfiguration:
             return
         scope[ROUTE] = WELL_KNOWN
         headers = {"Cache-Control": "no-store"}
-        answer = JSONResponse(dict(smart_configuration(self._token_url())), headers=headers)
+        answer = JSONResponse(dict(smart_configuration(self._token_url)), headers=headers)
         if scope["method"] not in {"GET", "HEAD"}:
             answer = JSONResponse({"error": "invalid_request"}, 405, headers | {"Allow": "GET, HEAD"})
         elif scope["method"] == "HEAD":

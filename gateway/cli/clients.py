@@ -34,10 +34,6 @@ def add(
         list[str],
         typer.Option("--scope", metavar="SCOPE", help="Most that it may have, as system/Patient.rs; repeatable."),
     ],
-    facility: Annotated[
-        list[str] | None,
-        typer.Option("--facility", metavar="NAME", help="Facility that it may see; repeatable. Default: all."),
-    ] = None,
     jwks: Jwks = None,
     jwks_url: JwksUrl = None,
     expires: Annotated[
@@ -50,13 +46,13 @@ def add(
     """Register a client with its scopes and its public keys; print its client id and the URL of the token endpoint."""
     from gateway.cli import registered_clients as work
 
-    new = work.NewClient(name, tuple(scope), tuple(facility or ()), work.KeysGiven(jwks, jwks_url), expires, reason)
+    new = work.NewClient(name, tuple(scope), work.KeysGiven(jwks, jwks_url), expires, reason)
     sys.exit(_run(work.add(load(config), new, print, as_json=as_json)))
 
 
 @clients.command("list")
 def list_clients(config: Config = None, as_json: Json = False) -> None:
-    """List the clients with their scopes, facilities, keys and state."""
+    """List the clients with their scopes, keys and state."""
     from gateway.cli import registered_clients as work
 
     sys.exit(_run(work.list_all(load(config), print, as_json=as_json)))

@@ -1,4 +1,4 @@
-"""Carry out the commands for clients: check scopes, facilities and keys, and register them in the database.
+"""Carry out the commands for clients: check scopes and keys, and register them in the database.
 
 https://hl7.org/fhir/smart-app-launch/STU2.2/backend-services.html (registration). The commands write to the same
 database as the service, which may run meanwhile.
@@ -48,7 +48,6 @@ class NewClient:
 
     name: str
     scopes: tuple[str, ...]
-    facilities: tuple[str, ...]
     keys: KeysGiven
     expires: str | None
     reason: str
@@ -58,19 +57,19 @@ async def add(configuration: Configuration, typed: NewClient, say: Say, *, as_js
     """Register a client.
 
     Raises:
-        ConfigError: name, scopes, facilities, keys or expiry cannot be taken as they are.
+        ConfigError: name, scopes, keys or expiry cannot be taken as they are.
     """
     now = micros(clock.now())
     client = RegisteredClient(
         f"client-{secrets.token_hex(16)}",
         _name(typed.name),
         _scopes(typed.scopes),
-        _facilities(configuration, typed.facilities),
+        None,
         now,
         _instant(configuration, "--expires", typed.expires, now),
         key_sets=(await _key_set(configuration, typed.keys),),
     )
-    url = token_url_of(configuration.settings.server.fhir_base, configuration.settings.auth.issuer)
+    url = token_url_of(configuration.settings)
     async with store_for_command(configuration) as engine:
         if await StoredClients(engine).add(client, typed.reason) == "name-taken":
             raise _wrong("NAME", "another client has this name", "Choose a name that `clients list` does not show.")
@@ -79,7 +78,7 @@ async def add(configuration: Configuration, typed: NewClient, say: Say, *, as_js
         say(json.dumps({**shown, "token_url": url}, indent=2))
     else:
         say(f"client id: {client.client_id}\ntoken URL: {url}")
-        say(f"scopes: {client.scopes}\nfacilities: {', '.join(client.facilities or ('all',))}")
+        say(f"scopes: {client.scopes}")
     if configuration.settings.auth.mode != "builtin":
         _note('auth.mode is not "builtin": no client gets a token until it is')
     return 0
@@ -94,8 +93,7 @@ async def list_all(configuration: Configuration, say: Say, *, as_json: bool) -> 
         say(json.dumps(rows, indent=2))
         return 0
     for row in rows:
-        limits = ", ".join(row["facilities"] or ["all facilities"])
-        say(f"{row['client_id']}  {row['state']}  {row['name']}  {limits}  {row['scopes']}")
+        say(f"{row['client_id']}  {row['state']}  {row['name']}  {row['scopes']}")
         for keys in row["keys"]:
             say(
                 f"  keys: {keys['url'] or ', '.join(keys['kids'])}"
@@ -177,21 +175,15 @@ def _scopes(given: tuple[str, ...]) -> str:
         scopes = scope_list(" ".join(given))
     except ScopeInvalid as error:
         raise _wrong("--scope", str(error), "docs/authentication.md has the scopes.") from None
+    if any(one.refinements for one in scopes):
+        problem = "scopes with search parameters are not applied by this release"
+        raise _wrong("--scope", problem, "Write scopes without `?`.")
     if any(one.context != "system" for one in scopes):
         problem = "user/ and patient/ scopes are given by an external issuer alone"
         raise _wrong("--scope", problem, "Write scopes that begin with system/.")
     if unknown := sorted({one.resource_type for one in scopes} - _TYPES):
         raise _wrong("--scope", f"no such type is served: {unknown[0]}", f"Types are {', '.join(sorted(_TYPES))}.")
     return printed(scopes)
-
-
-def _facilities(configuration: Configuration, given: tuple[str, ...]) -> tuple[str, ...] | None:
-    known = sorted({one.name for one in configuration.site.facilities.values()})
-    for name in given:
-        if name not in known:
-            remedy = f"Facilities are {', '.join(known)}." if known else "Write `[[mapping.facilities]]` tables first."
-            raise _wrong("--facility", "no `[[mapping.facilities]]` table has this name", remedy)
-    return tuple(sorted(set(given))) or None
 
 
 def _instant(configuration: Configuration, option: str, text: str | None, now: int) -> int | None:
@@ -248,7 +240,6 @@ def _shown(client: RegisteredClient, now: int) -> dict[str, Any]:
         "name": client.name,
         "state": state,
         "scopes": client.scopes,
-        "facilities": None if client.facilities is None else list(client.facilities),
         "created": instant_text(client.created),
         "expires": None if client.expires is None else instant_text(client.expires),
         "keys": [_shown_keys(one) for one in client.key_sets],

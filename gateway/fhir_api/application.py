@@ -11,31 +11,40 @@ from contextlib import AbstractAsyncContextManager
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.auth.bearer import BearerGate
+from gateway.auth.builtin import token_url_of
+from gateway.auth.smart_configuration import SmartConfiguration
+from gateway.auth.token_endpoint import auth_routes
 from gateway.fhir_api.facade import is_fhir
 from gateway.fhir_api.http.compression import Compressed
 from gateway.fhir_api.http.cross_origin import ListedOrigins
 from gateway.fhir_api.http.forwarded import TrustedProxies
 from gateway.fhir_api.http.hosts import KnownHosts
+from gateway.fhir_api.http.outcome import error_response
 from gateway.fhir_api.http.safe_headers import SafeHeaders
 from gateway.fhir_api.openapi.routes import openapi_routes
 from gateway.fhir_api.ops.routes import ops_routes
 from gateway.fhir_api.routes import fhir_app
 from gateway.runtime.metrics import Measured, Metrics
-from gateway.settings import Configuration, Server
+from gateway.settings import Configuration, Settings
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def application(
     configuration: Configuration,
     metrics: Metrics,
-    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    lifespan: Lifespan,
     *,
     serves_fhir: bool,
     more: Sequence[BaseRoute] = (),
 ) -> FastAPI:
     """Build the application, with `more` routes; without `serves_fhir`, it answers probes and metrics only.
+
+    With built-in authentication only a valid token opens it, and `app.state.auth` must be a `Builtin`.
 
     FastAPI's telemetry is off, since it would record exception texts and query strings.
     """
@@ -47,22 +56,29 @@ def application(
         redirect_slashes=False,
         telemetry={"logs": False, "tracing": False, "metrics": False, "operation_spans": False},
         lifespan=lifespan,
-        routes=[*ops_routes(), *more, *(openapi_routes() if serves_fhir else ())],
+        routes=[*ops_routes(), *more, *(_api_routes(configuration.settings) if serves_fhir else ())],
     )
     app.serves_fhir = serves_fhir
-    server = configuration.settings.server
+    proxies = configuration.settings.server.trusted_proxies
 
     def around(inner: ASGIApp) -> ASGIApp:
-        made = Measured(_guarded(inner, server), metrics)
-        return TrustedProxies(made, server.trusted_proxies) if server.trusted_proxies else made
+        made = Measured(_guarded(inner, configuration.settings), metrics)
+        return TrustedProxies(made, proxies) if proxies else made
 
     app.around = around
     return app
 
 
-def _guarded(app: ASGIApp, server: Server) -> ASGIApp:
+def _api_routes(settings: Settings) -> list[Route]:
+    return [*openapi_routes(), *(auth_routes() if settings.auth.is_builtin else ())]
+
+
+def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
     """Wrap the application in the layers that every request passes."""
+    server = settings.server
     public = urlsplit(server.public_url or "").hostname
+    if settings.auth.is_builtin:
+        app = BearerGate(SmartConfiguration(app, token_url_of(settings)), error_response)
     if server.cors_origins:
         app = ListedOrigins(app, server.cors_origins)
     app = Compressed(KnownHosts(app, [public] if public else []))

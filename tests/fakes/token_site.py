@@ -14,11 +14,11 @@ from starlette.responses import JSONResponse
 from gateway.auth.access import access_of
 from gateway.auth.bearer import BearerGate
 from gateway.auth.builtin import Builtin, builtin
-from gateway.auth.key_set_url import KeySetFetch
 from gateway.auth.smart_configuration import SmartConfiguration
 from gateway.auth.token_endpoint import auth_routes
 from gateway.auth.token_service import ASSERTION_TYPE
 from gateway.fhir_api.http.outcome import error_response
+from gateway.settings import Settings
 from gateway.store.clients import ClientKeySet, RegisteredClient, StoredClients
 from gateway.store.database.engine import Engine
 
@@ -83,10 +83,10 @@ class TokenSite:
 
 async def token_site(engine: Engine, *, registered: RegisteredClient | None = REGISTERED) -> TokenSite:
     """Make the gateway on an open database, with one client registered."""
-    parts = builtin(engine, TOKEN_URL, KeySetFetch())
+    parts = builtin(engine, Settings(server={"public_url": "https://gateway.example/fhir"}))
     app = Starlette(routes=auth_routes())
     app.mount("/", _here)
-    inner = BearerGate(SmartConfiguration(app, lambda: TOKEN_URL), error_response)
+    inner = BearerGate(SmartConfiguration(app, TOKEN_URL), error_response)
 
     async def gated(scope: Any, receive: Any, send: Any) -> None:
         scope["app"] = app

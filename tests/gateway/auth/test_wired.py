@@ -8,11 +8,8 @@ import httpx
 from fakes.assertions import TOKEN_URL
 from fakes.token_site import form, token_site
 
-from gateway.auth.bearer import BearerGate
-from gateway.auth.smart_configuration import WELL_KNOWN, SmartConfiguration
-from gateway.auth.token_endpoint import auth_routes
+from gateway.auth.smart_configuration import WELL_KNOWN
 from gateway.fhir_api.application import application
-from gateway.fhir_api.http.outcome import error_response
 from gateway.runtime.metrics import Metrics
 from gateway.settings import load
 
@@ -24,12 +21,12 @@ async def test_a_client_logs_in_at_the_application_and_nothing_of_it_answers_wit
     async def lifespan(app):
         yield
 
+    monkeypatch.setenv("GATEWAY_AUTH__MODE", "builtin")
+    monkeypatch.setenv("GATEWAY_SERVER__PUBLIC_URL", "https://gateway.example/fhir")
     site = await token_site(sqlite_engine)
     monkeypatch.setattr("gateway.runtime.clock.now", site.parts.service.now)
-    app = application(load(), Metrics(), lifespan, serves_fhir=True, more=auth_routes())
+    app = application(load(), Metrics(), lifespan, serves_fhir=True)
     app.state.auth = site.parts
-    inside = app.around
-    app.around = lambda inner: inside(BearerGate(SmartConfiguration(inner, lambda: TOKEN_URL), error_response))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8800") as client:
         assert (await client.get(WELL_KNOWN)).json()["token_endpoint"] == TOKEN_URL
         for path in ("/fhir/Patient/pat-1", "/fhir/nothing", "/docs", "/openapi.json", "/elsewhere"):

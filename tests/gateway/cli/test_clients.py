@@ -19,7 +19,6 @@ from fakes.gateway_process import environment, site_file
 
 SCOPES = ("--scope", "system/DiagnosticReport.rs", "--scope", "system/Patient.read")
 AUDIT = "SELECT verb, argument, reason FROM audit ORDER BY number"
-FACILITY = "Sandbox General Hospital"
 
 
 @pytest.fixture
@@ -52,15 +51,15 @@ async def listed(site):
 
 
 async def test_a_client_is_registered_and_told_its_id_and_the_token_url(site):
-    command = ("clients", "add", "City EHR", *SCOPES, "--jwks", str(site.folder / "keys.json"), "--facility", FACILITY)
+    command = ("clients", "add", "City EHR", *SCOPES, "--jwks", str(site.folder / "keys.json"))
     code, out, err = await site.run(*command, "--expires", "2999-01-01", "--reason", "contract 7")
     assert (code, "note:" in err) == (0, False)
     lines = dict(line.split(": ", 1) for line in out.splitlines())
     assert lines["token URL"] == "http://127.0.0.1:8800/auth/token"
-    assert (lines["scopes"], lines["facilities"]) == ("system/DiagnosticReport.rs system/Patient.rs", FACILITY)
+    assert lines["scopes"] == "system/DiagnosticReport.rs system/Patient.rs"
     [one] = await listed(site)
     assert (one["client_id"], one["name"], one["state"]) == (lines["client id"], "City EHR", "active")
-    assert (one["facilities"], one["expires"][:4]) == ([FACILITY], "2999")
+    assert one["expires"][:4] == "2999"
     assert one["keys"] == [{"kids": ["ES384 a", "RS384 a"], "url": None, "until": None}]
     assert await site.query(AUDIT) == [("client-add", lines["client id"], "contract 7")]
 
@@ -71,7 +70,6 @@ async def test_the_answer_as_json_has_the_same(site):
     said = json.loads(out)
     assert code == 0
     assert said["token_url"] == "https://gateway.example/auth/token"
-    assert said["facilities"] is None
     assert said | {"token_url": ""} == {**(await listed(site))[0], "token_url": ""} | {"keys": said["keys"]}
 
 
@@ -88,7 +86,10 @@ async def test_without_the_mode_the_command_works_and_says_what_is_missing(site)
         (("--scope", "openid"), "--scope: not of the form system/Type.cruds"),
         (("--scope", "user/Patient.rs"), "--scope: user/ and patient/ scopes are given by an external issuer alone"),
         (("--scope", "system/Encounter.rs"), "--scope: no such type is served: Encounter. Types are *, Binary, "),
-        (("--facility", "Elsewhere"), "--facility: no `[[mapping.facilities]]` table has this name. Facilities are "),
+        (
+            ("--scope", "system/Patient.rs?gender=male"),
+            "--scope: scopes with search parameters are not",
+        ),
         (("--expires", "2020-01-01"), "--expires: not in the future"),
         (("--jwks-url", "https://jwks.example/"), "--jwks: not exactly one of --jwks and --jwks-url"),
     ],

@@ -1,0 +1,36 @@
+"""Check what must be right before the service starts: roles, address, site key, certificate, destinations, login.
+
+Carries out no clause of a standard; decision D10.
+Proved by tests/gateway/test_app.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from gateway.auth.builtin import token_url_of
+from gateway.checks.certificate import faults as certificate_faults
+from gateway.checks.destinations import faults as destination_faults
+from gateway.runtime.errors import ConfigError
+from gateway.runtime.words import FEED, ROLES
+from gateway.settings import Configuration, require_loopback, require_site_key
+
+
+def check_start(configuration: Configuration, roles: Collection[str], *, holds_feed: bool) -> None:
+    """Check the settings and the roles that a service is to start with.
+
+    Raises:
+        ConfigError: the first fault found.
+    """
+    for role in roles:
+        if role not in ROLES:
+            raise ConfigError("command line", "--roles", f"no role {role!r}", f"Roles are {', '.join(ROLES)}.")
+    if holds_feed and FEED not in roles:
+        raise ConfigError("command line", "--hold-feed", "no role feed", "Give it to the process that has this role.")
+    settings = configuration.settings
+    require_loopback(settings.server.host)
+    require_site_key(configuration)
+    for fault in (*certificate_faults(configuration), *destination_faults(configuration)):
+        raise fault
+    if settings.auth.is_builtin:
+        token_url_of(settings)
