@@ -117,7 +117,6 @@ async def ratio(port: int, path: str, requests: int, method: str, heavy: str, bo
     return beside / alone
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("form", ["json", "xml"])
 async def test_ten_large_validations_leave_the_reads_of_another_client_quick(served, form):
     port, paths = served
@@ -126,13 +125,11 @@ async def test_ten_large_validations_leave_the_reads_of_another_client_quick(ser
     assert await ratio(port, path, 10, "POST", "Patient/$validate", VALIDATED) < MOST_RATIO
 
 
-@pytest.mark.full
 async def test_ten_traces_leave_the_reads_of_another_client_quick(served):
     port, paths = served
     assert await ratio(port, paths[0], 10, "GET", f"{paths[1]}/$trace") < MOST_RATIO
 
 
-@pytest.mark.full
 async def test_a_batch_of_a_hundred_traces_leaves_the_reads_of_another_client_quick(served):
     port, paths = served
     entry = {"request": {"method": "GET", "url": f"{paths[1]}/$trace"}}

@@ -75,8 +75,12 @@ def _links(links: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def _bundle(head: dict[str, Any], entries: Sequence[bytes]) -> bytes:
-    made = json_bytes(head)
-    return made[:-1] + b',"entry":[' + b",".join(entries) + b"]}" if entries else made
+    made, parts = json_bytes(head), list(entries)
+    if not parts:
+        return made
+    parts[0] = made[:-1] + b',"entry":[' + parts[0]
+    parts[-1] += b"]}"
+    return b",".join(parts)  # a large Bundle is copied once
 
 
 @lru_cache(maxsize=256)

@@ -106,6 +106,8 @@ async def test_a_larger_head_is_refused_before_it_is_read_whole(head):
     async with serving() as stage:
         answer = await stage.exchange(head)
         assert status(answer) == 431
+        for guard in (b"cache-control: no-store", b"x-content-type-options: nosniff"):
+            assert guard in answer
         [issue] = outcome(answer)["issue"]
         assert (issue["code"], str(MOST_HEAD) in issue["diagnostics"]) == ("too-long", True)
         assert (stage.refused, stage.seen["begun"]) == ({"head-too-large": 1}, 0)

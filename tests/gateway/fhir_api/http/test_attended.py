@@ -211,3 +211,31 @@ async def test_the_rest_of_a_batch_does_not_begin_for_a_client_that_closed_its_c
                     await asyncio.sleep(0.01)
             await asyncio.sleep(2 * attended.PATIENCE)
     assert (begun, ended_ones) == (AT_ONCE, AT_ONCE)
+
+
+async def test_a_study_that_is_being_fetched_for_a_client_that_left_is_stored_for_everybody(stage, monkeypatch):
+    upstream = stage.app.state.facade.upstream
+    begun, go, fetched = asyncio.Event(), asyncio.Event(), type(upstream).study
+
+    async def slow(self, *given, **more):
+        begun.set()
+        await go.wait()
+        return await fetched(self, *given, **more)
+
+    monkeypatch.setattr(type(upstream), "study", slow)
+    path = f"/fhir/DiagnosticReport/{resource_id(stage.signed())}"
+    connection = Connection(LAST)
+    headers = [(b"host", b"localhost")]
+    asked = {**scope(path=path), "headers": headers, "query_string": b"", "client": None, "server": ("localhost", 80)}
+    request = asyncio.create_task(stage.app(asked, connection.receive, connection.send))
+    await begun.wait()
+    connection.gone.set()
+    await asyncio.wait_for(request, 5)
+    assert connection.sent[0]["status"] == CLIENT_GONE
+    go.set()
+    async with asyncio.timeout(5):
+        while not await stage.app.state.facade.engine.query("SELECT 1 FROM study", ()):
+            await asyncio.sleep(0.01)
+    stage.routes_seen()
+    assert (await stage.client.get(f"http://127.0.0.1:8800{path}")).status_code == 200
+    assert stage.routes_seen() == []
