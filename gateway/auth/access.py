@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from gateway.auth.scopes import EVERY_TYPE, SmartScope
 
-_KEY: Final = "gateway.access"
+ACCESS: Final = "gateway.access"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class Access:
 
 def give_access(scope: MutableMapping[str, Any], access: Access) -> None:
     """Put the access of a request into its ASGI scope."""
-    scope[_KEY] = access
+    scope[ACCESS] = access
 
 
 def access_of(scope: MutableMapping[str, Any]) -> Access | None:
     """Return the access of a request, None if no gate gave any."""
-    return cast(Access | None, scope.get(_KEY))
+    return cast(Access | None, scope.get(ACCESS))

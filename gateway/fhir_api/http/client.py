@@ -6,17 +6,15 @@ Proved by tests/gateway/fhir_api/http/test_budget.py.
 
 from __future__ import annotations
 
-from typing import Final
-
 from starlette.types import Scope
 
-ACCESS: Final = "gateway.access"  # scope key of the authentication: an object with `client_id`
+from gateway.auth.access import access_of
 
 
 def authenticated(scope: Scope) -> str | None:
     """Return the id of the authenticated client; None if nobody was authenticated."""
-    access = scope.get(ACCESS)
-    return None if access is None else str(access.client_id)
+    access = access_of(scope)
+    return None if access is None else access.client_id
 
 
 def client_key(scope: Scope) -> tuple[str, str]:

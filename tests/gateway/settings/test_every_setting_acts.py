@@ -48,7 +48,6 @@ from gateway.settings.model import fields as settings_fields
 ROOT = Path(__file__).parents[3]
 PAGER = '"https://pager.example/"'
 EXAM = {"mapping.vista_exam_keys": '["exam"]', "mapping.vista_case_keys": '["case"]'}
-EXTERNAL = {"auth.mode": '"external"', "auth.issuer": '"https://login.example/"', "auth.audience": '"gateway"'}
 TURNED = {
     "upstream.api_key": Turned('"other"', held("_api.headers.raw")),
     "upstream.allow_http": Turned("true", held("_settings.base_url"), {"upstream.base_url": '"http://far.example"'}),
@@ -99,9 +98,6 @@ TURNED = {
     "server.public_url": Turned('"https://gateway.example/fhir"', base),
     "auth.mode": Turned('"builtin"', lambda read: read.settings.auth.mode),
     "auth.issuer": Turned('"https://login.example"', lambda read: read.settings.auth.issuer),
-    "auth.audience": Turned('"https://gateway.example/fhir"', lambda read: read.settings.auth.audience, EXTERNAL),
-    "auth.jwks_url": Turned('"https://login.example/keys"', lambda read: read.settings.auth.jwks_url, EXTERNAL),
-    "auth.scope_claim": Turned('"scp"', lambda read: read.settings.auth.scope_claim, EXTERNAL),
     "auth.allow_private_jwks": Turned("true", lambda read: read.settings.auth.allow_private_jwks),
     "pdf.ingest": Turned('"link"', wants_pdf),
     "pdf.allowed_hosts": Turned('["pdf.example"]', held("_hosts")),
@@ -421,9 +417,8 @@ def test_every_part_of_a_destination_is_read_by_who_does_the_work(made: str, nam
     assert name in reads(*left_out), f"{name} of {made} is read by nobody: read it in the module that does the work"
 
 
-# `allow_http` acts where it is read: on which address is taken. The keys of an external issuer are read with its tokens
-_OF_EXTERNAL = ("auth.audience", "auth.jwks_url", "auth.scope_claim")
-_READ_ELSEWHERE = ("mapping.", "destination.", "ignore.", "upstream.allow_http", *_OF_EXTERNAL)
+# `allow_http` acts where it is read: on which address is taken
+_READ_ELSEWHERE = ("mapping.", "destination.", "ignore.", "upstream.allow_http")
 
 
 @pytest.mark.parametrize("key", [key for key in every() if not key.startswith(_READ_ELSEWHERE)])

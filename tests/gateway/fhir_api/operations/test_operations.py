@@ -1,13 +1,13 @@
 """https://hl7.org/fhir/R4/operations.html; AutoScribe has no idempotency: a POST is never sent twice (decision D27)."""
 
 import asyncio
-from types import SimpleNamespace
 
 import pytest
 from fakes.facade import BASE, facade, resource_id
 from fakes.outcomes import issue, refusal
 
-from gateway.fhir_api.http.client import ACCESS
+from gateway.auth.access import ACCESS, Access
+from gateway.auth.scopes import scope_list
 from gateway.fhir_api.operations.operations import READ_BACK
 
 
@@ -64,7 +64,11 @@ async def test_a_client_that_guesses_the_key_of_another_never_gets_its_answer(st
 
     def as_client(client_id):
         async def app(scope, receive, send):
-            await served({**scope, ACCESS: SimpleNamespace(client_id=client_id)}, receive, send)
+            await served(
+                {**scope, ACCESS: Access(client_id, scope_list("system/DiagnosticReport.$addendum"), None, 0)},
+                receive,
+                send,
+            )
 
         stage.client._transport.app = app
 
