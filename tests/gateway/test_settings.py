@@ -348,6 +348,7 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         "whole number": "9",
         "number": "9",
         "P, T, D": "T",
+        "builtin, external, none": "builtin",
         "hold, withdraw": "withdraw",
         "send, hold": "send",
         "debug, info, warning, error": "error",
