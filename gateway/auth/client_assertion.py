@@ -36,7 +36,8 @@ _SIGNATURES.max_header_length = MOST_CHARACTERS
 class Assertion:
     """Assertion whose claims are in order, and whose signature nobody has checked yet.
 
-    `used_until` is in seconds since 1970: by then it has expired by the clock of every process. `key_set_url` is the header `jku`: it is compared, and never followed.
+    `used_until` is in seconds since 1970: by then it has expired by the clock of every process. `key_set_url` is the
+    header `jku`: it is compared, and never followed.
     """
 
     client_id: str

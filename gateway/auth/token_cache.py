@@ -94,7 +94,8 @@ class TokenCache:
             raise StoreUnavailable("the database did not answer in time") from None
         if record is None:
             self._known.pop(digest, None)
-            self._keep(self._unknown, digest, _Known(None, begun + UNKNOWN, begun + UNKNOWN))
+            until = self._now() + UNKNOWN
+            self._keep(self._unknown, digest, _Known(None, until, until))
             return None
         access = access_from(record)
         left = (record.expires - at) / _SECOND

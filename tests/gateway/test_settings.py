@@ -374,7 +374,6 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
     (tmp_path / "procedures.csv").write_text("procedure,code,system\n")
     (tmp_path / "providers.csv").write_text("name,family\n")
     special = {
-        "server.cors_origins": "https://a.example",
         "upstream.max_response_bytes": "2048",
         "upstream.max_pdf_bytes": "2048",
         "database.url": "postgresql://u:p@h/name",

@@ -5,6 +5,7 @@ RFC 7523 §3, RFC 8725. PyJWT makes the assertions, and is the oracle: what it r
 
 from __future__ import annotations
 
+import base64
 import json
 
 import jwt
@@ -18,6 +19,8 @@ from gateway.auth.key_set import key_set
 from gateway.auth.refusals import TokenRefused
 
 KEYS = key_set(jwks("RS384 a", "ES384 a"))
+HEADER = {"alg": "RS384", "kid": "RS384 a", "typ": "JWT"}
+ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 TIMES = some.none() | some.integers(-400, 400).map(lambda one: NOW + one) | some.floats(NOW - 400, NOW + 400)
 
 
@@ -91,6 +94,25 @@ def test_whatever_times_pyjwt_refuses_are_refused(exp, iat, nbf):
 )
 def test_times_and_audience_have_exact_edges(changes, reason):
     assert verdict(signed(claims(**changes))) == reason
+
+
+def test_each_part_of_an_assertion_has_one_written_form():
+    header, payload = (base64.urlsafe_b64encode(json.dumps(one).encode()) for one in (HEADER, claims(jti="j" * 32)))
+    [text] = [
+        one for one in (payload, base64.urlsafe_b64encode(json.dumps(claims(jti="j" * 31)).encode())) if b"=" in one
+    ][:1]
+    text = text.rstrip(b"=")
+    other = text[:-1] + bytes([ALPHABET[ALPHABET.index(text[-1]) + 1]])  # unused bits: it decodes to the same
+    assert base64.urlsafe_b64decode(other + b"==") == base64.urlsafe_b64decode(text + b"==")
+    for part, reason in ((text, ""), (other, "assertion-malformed")):
+        parts = b".".join([header.rstrip(b"="), part])
+        signature = jwt.get_algorithm_by_name("RS384").sign(parts, key_pair("RS384 a"))
+        assert verdict(b".".join([parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()) == reason
+
+
+def test_an_algorithm_that_is_not_of_smart_is_refused_before_any_key_is_looked_for():
+    for algorithm in ("RS256", "PS384"):
+        assert verdict(signed(claims(), algorithm=algorithm)) == "wrong-algorithm"
 
 
 def test_the_algorithm_of_a_key_is_the_only_one_it_may_be_used_with():

@@ -104,10 +104,29 @@ def test_a_token_that_is_revoked_elsewhere_is_refused_within_five_seconds_whatev
             await asyncio.sleep(UNKNOWN + 0.01 * steps)
             assert await database.ask()
             database.valid = set()
-            revoked = asyncio.get_running_loop().time()
+            revoked = last = asyncio.get_running_loop().time()
             while await database.ask():
+                last = asyncio.get_running_loop().time()
                 await asyncio.sleep(0.01)
+            assert last - revoked <= TRUSTED, "a request passed later"
             assert asyncio.get_running_loop().time() - revoked <= TRUSTED + PATIENCE
+            asked = len(database.asked)
+            for _ in range(50):
+                assert await database.ask() is None
+            assert len(database.asked) == asked, "that it is not valid is remembered, too"
+
+    passing(work)
+
+
+def test_what_the_database_said_counts_from_when_it_was_asked_however_long_its_answer_took():
+    async def work(database):
+        database.delay = 1.9
+        asking = asyncio.ensure_future(database.ask())
+        await asyncio.sleep(0.01)
+        database.valid = set()  # revoked while the answer is on its way
+        assert await asking
+        await asyncio.sleep(TRUSTED - 1.9)
+        assert await database.ask() is None
 
     passing(work)
 

@@ -130,6 +130,13 @@ async def test_a_client_revokes_its_own_token_and_the_answer_tells_nothing_of_ot
     assert not (await site.post(INTROSPECT_PATH, form(signed(claims()), token=token))).json()["active"]
 
 
+async def test_a_disabled_client_learns_nothing_about_its_tokens(site):
+    token = await site.token()
+    await site.clients.disable(CLIENT, "", NOW * SECOND)
+    answer = await site.post(INTROSPECT_PATH, form(signed(claims()), token=token))
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid_client"})
+
+
 @pytest.mark.parametrize("path", [INTROSPECT_PATH, REVOKE_PATH])
 async def test_who_asks_about_a_token_must_prove_itself_with_a_new_assertion(site, path):
     token, compact = await site.token(), signed(claims())

@@ -12,7 +12,8 @@ from starlette.requests import Request
 
 from gateway.fhir_api.http import budget as module
 from gateway.fhir_api.http.budget import AT_ONCE, MOST, Budget, paid
-from gateway.fhir_api.http.client import ACCESS, client_key
+from gateway.auth.access import ACCESS
+from gateway.fhir_api.http.client import client_key
 from gateway.runtime.request_errors import Throttled
 
 
