@@ -10,9 +10,9 @@ from fakes.facade import BASE, resource_id
 from fakes.outcomes import issue, refusal
 from starlette.requests import Request
 
+from gateway.auth.access import ACCESS
 from gateway.fhir_api.http import budget as module
 from gateway.fhir_api.http.budget import AT_ONCE, MOST, Budget, paid
-from gateway.auth.access import ACCESS
 from gateway.fhir_api.http.client import client_key
 from gateway.runtime.request_errors import Throttled
 
