@@ -111,7 +111,7 @@ def load(path: Path | None = None) -> Configuration:
 
 
 def require_loopback(host: str) -> None:
-    """Refuse to listen on an address that other machines can reach: there is no authentication (decision D10).
+    """Refuse to listen on an address that other machines can reach: no audit says who read what (decision D10).
 
     Raises:
         ConfigError: the host is neither 127.0.0.0/8 nor ::1 nor `localhost`.
@@ -120,8 +120,8 @@ def require_loopback(host: str) -> None:
         raise ConfigError(
             "settings",
             "server.host",
-            "an address that other machines reach, and there is no authentication",
-            "Listen on 127.0.0.1, and let a proxy with authentication stand in front.",
+            "an address that other machines reach, and no audit says who read what",
+            "Listen on 127.0.0.1, and let a proxy stand in front: docs/operations.md.",
         )
 
 

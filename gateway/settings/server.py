@@ -24,7 +24,7 @@ class Server(SettingsGroup):
     """Section `[server]`: address and port to listen on, and worker processes."""
 
     host: str = Field(
-        "127.0.0.1", min_length=1, description="Address to listen on; loopback only until authentication exists."
+        "127.0.0.1", min_length=1, description="Address to listen on; loopback only, until reads are audited."
     )
     port: int = Field(8800, ge=0, le=65535, description="TCP port to listen on.")
     public_url: str | None = Field(
