@@ -69,20 +69,22 @@ class Acceptor:
         while True:
             try:
                 accepted, _ = await loop.sock_accept(self._listener)
-            except OSError as error:
+                await self._admit(accepted)
+            except Exception as error:  # a server that accepts nobody any more would look alive
                 self._say(error)
                 await clock.sleep(_AGAIN)
-                continue
-            self._connections.number += 1
-            is_one_too_many = self._connections.number > self._connections.most and not self._make_room()
-            opening = self._open(accepted, is_one_too_many=is_one_too_many)
-            if self._tls is None:
-                await opening  # it waits for nobody
-            else:
-                task = loop.create_task(opening)
-                self._opening[task] = None
-                task.add_done_callback(self._opening.pop)
-                await asyncio.sleep(0)
+
+    async def _admit(self, accepted: socket.socket) -> None:
+        self._connections.number += 1
+        is_one_too_many = self._connections.number > self._connections.most and not self._make_room()
+        opening = self._open(accepted, is_one_too_many=is_one_too_many)
+        if self._tls is None:
+            await opening  # it waits for nobody
+        else:
+            task = asyncio.get_running_loop().create_task(opening)
+            self._opening[task] = None
+            task.add_done_callback(self._opening.pop)
+            await asyncio.sleep(0)
 
     def _make_room(self) -> bool:
         """Give up the oldest connection that waits for its client; False if all are busy."""
@@ -107,7 +109,7 @@ class Acceptor:
             if isinstance(error, asyncio.CancelledError):
                 raise
 
-    def _say(self, error: OSError) -> None:
+    def _say(self, error: Exception) -> None:
         if clock.monotonic() - self._said >= _SAY_AGAIN:
             self._said = clock.monotonic()
             get_logger().error("connection-not-accepted", exc_info=error)
