@@ -79,7 +79,9 @@ def base(request: Request) -> str:
     url = scope.get(_BASE)
     if url is None:
         public = facade(request).public_url
-        url = scope[_BASE] = public or _base_at(scope["scheme"], request.headers.get("host", ""), scope["server"])
+        url = scope[_BASE] = public or _base_at(
+            scope.get("scheme", "http"), request.headers.get("host", ""), scope["server"]
+        )
     return cast(str, url)
 
 

@@ -21,7 +21,8 @@ MOST_KEY_SETS: Final = 2
 _MOST_CLIENTS: Final = 10_000
 
 _CLIENTS: Final = Statement(
-    "SELECT client_id, name, created, expires, disabled, scopes, facilities FROM client ORDER BY name LIMIT :most"
+    "SELECT client_id, name, created, expires, disabled, scopes, facilities FROM client"
+    " WHERE name > '' ORDER BY name LIMIT :most"
 )
 _CLIENT: Final = Statement(
     "SELECT client_id, name, created, expires, disabled, scopes, facilities FROM client WHERE client_id = :client_id"

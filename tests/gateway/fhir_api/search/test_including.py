@@ -46,12 +46,12 @@ async def engine(sqlite_engine):
     return sqlite_engine
 
 
-async def beside(engine, *wanted, of=("DiagnosticReport/rep-1", "DiagnosticReport/rep-2")):
+async def beside(engine, *wanted, of=("DiagnosticReport/rep-1", "DiagnosticReport/rep-2"), may_read=lambda _: True):
     """Return the addresses of included resources, and the issues."""
     matches = [one for one in (await store.current(engine, of)).values() if one is not None]
     asked = [include(REPORT, *one.split("=")) for one in wanted]
     assert None not in asked
-    found, issues = await included(engine, asked, matches)
+    found, issues = await included(engine, asked, matches, may_read)
     return [one.address for one in found], [(one.code, one.detail) for one in issues]
 
 
@@ -97,7 +97,7 @@ async def test_what_is_included_is_followed_one_step(engine):
 
 async def test_a_match_is_not_included_too(engine):
     matches = list((await store.current(engine, ["Provenance/rep-1-prov", "DiagnosticReport/rep-1"])).values())
-    found, _ = await included(engine, [include("Provenance", "_include", "Provenance:target")], matches)
+    found, _ = await included(engine, [include("Provenance", "_include", "Provenance:target")], matches, lambda _: True)
     assert [one.address for one in found] == ["DiagnosticReport/rep-2"]
 
 
@@ -132,3 +132,8 @@ async def test_the_many_of_another_type_leave_room_for_the_one_that_is_asked_for
     )
     asked = "_include=DiagnosticReport:performer:Practitioner"
     assert await beside(sqlite_engine, asked, of=("DiagnosticReport/rep-1",)) == (["Practitioner/usr-1"], [])
+
+
+@pytest.mark.parametrize("wanted", ["_include=DiagnosticReport:performer", "_revinclude=Provenance:target"])
+async def test_of_a_type_that_the_client_may_not_read_nothing_is_included_and_nothing_said(engine, wanted):
+    assert await beside(engine, wanted, may_read=lambda kind: kind == "Patient") == ([], [])
