@@ -1,4 +1,4 @@
-"""Vary studies and reports by the switches for an answer; state.py and seed_study.py made them, as AutoScribe JSON.
+"""Vary the sandbox's studies and reports (AutoScribe JSON) by its switches, just before they are answered.
 
 AutoScribe REST API: the shapes Study, Report, ReportTextItem and ReportPdfItem.
 Proved by tests/gateway/sandbox/test_switches.py.

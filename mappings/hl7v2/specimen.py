@@ -1,4 +1,4 @@
-r"""Made-up study with every value known, in each state of a study's life, to test a receiver's profile.
+r"""Made-up study in which no field is empty, in each state of a study's life, to test a receiver's profile.
 
 HL7 v2.5.1 §2.16 (message profiles), decisions D16-D22. Its values are as awkward as valid ones get: delimiters, lines
 of 200 characters, letters beyond ASCII, several orders.

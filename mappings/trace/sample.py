@@ -1,4 +1,4 @@
-"""Read the sample study (sample.json) and its site (sample.toml), and trace them for the mapping documents.
+"""Read the sample study (sample.json) and its site (sample.toml), and measure for documents what each field becomes.
 
 Carries out no clause of a standard; a test checks the sample against the tables of `mappings.study.wire`.
 Proved by tests/mappings/trace/test_trace.py.

@@ -1,4 +1,4 @@
-"""Moves (a study's reports changed patient): reason codes of outbox rows and messages; read the study before a move.
+"""Moves (a study's reports changed patient): reason codes of rows and messages, and the study as it was before a move.
 
 Carries out no clause of a standard; decision D13.
 Proved by tests/contract/test_identity_conflict.py and tests/faults/test_order_faults.py.
