@@ -1,4 +1,4 @@
-"""Run the GETs of a FHIR batch, parsed by batch_entries.py, each as if sent alone, and build the batch-response.
+"""Run the GETs of a FHIR batch (parsed by batch_entries.py), each as if sent alone, and build the batch-response.
 
 https://hl7.org/fhir/R4/http.html#transaction, https://hl7.org/fhir/R4/bundle.html#batch (bdl-3, bdl-4, bdl-7: no
 fullUrl, since one resource may be read twice). Each entry calls the facade in this process, without a socket.

@@ -1,4 +1,4 @@
-"""Map one AutoScribe user to the FHIR Practitioner that reports signed by that user refer to.
+"""Map one AutoScribe user, given as JSON, to a FHIR Practitioner; read_through.py and users.py treat users not found.
 
 AutoScribe REST API: `GET /v1/autoScribe/users/{userId}`; https://hl7.org/fhir/R4/practitioner.html.
 """

@@ -1,4 +1,4 @@
-"""Inbox of the test receiver: keep the latest messages, wait for a message, and notice duplicates.
+"""Inbox of the test receiver: keep the latest messages, within limits, and mark a repeated message control id (MSH-10).
 
 Carries out no clause: HL7 has no rule for duplicates; a repeated message control id (MSH-10) is only reported.
 Proved by tests/gateway/sandbox/test_receiver.py.

@@ -186,3 +186,10 @@ async def test_what_refers_to_resources_and_what_they_refer_to(engine):
         "Patient/a": "Patient/a",
         "Patient/b": None,
     }
+
+
+async def test_a_version_that_no_search_found_may_have_any_remark_and_names_no_study(engine):
+    await write(engine, made("DiagnosticReport/1", owner="stu_1"))
+    version = (await search.current(engine, ["DiagnosticReport/1"]))["DiagnosticReport/1"]
+    assert version.owner == ""
+    assert version.remarks == sum((search_sql.WARNINGS, search_sql.SUPPRESSED, search_sql.CONFLICTS))

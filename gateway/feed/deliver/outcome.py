@@ -1,4 +1,4 @@
-"""Convert an acknowledgement or a send failure into the result to store: delivered, retry, stopped, in doubt, given up.
+"""Convert an acknowledgement, or an error by its `retry` class, into the result to store: delivered, retry, in doubt, …
 
 HL7 v2.5.1 §2.9.2; decision D32. If nothing was written, the message is tried again without counting an attempt. If it
 was written without a usable answer, it is in doubt: the same bytes go again with the same control id, until the lane is

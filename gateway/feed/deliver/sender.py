@@ -1,4 +1,4 @@
-"""Send a destination's messages: claim, send, store the result in a transaction; destination_worker.py starts it.
+"""Send a destination's messages: claim, send, store the result; destination_worker.py stops it and waits for answers.
 
 HL7 v2.5.1 §2.9.2; decisions D32, D33. The result of a message and the claim of the next are written in one transaction.
 A destination with a window has that many connections, each with a message of another lane in hand.

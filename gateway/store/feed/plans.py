@@ -1,4 +1,4 @@
-"""Plan of a destination: messages to send or stop since the settings changed, waiting for an operator's decision.
+"""Rows of a plan: messages to send or stop since the settings changed; in_force.py stores when the plan was made.
 
 Carries out no clause of a standard; decisions D31, D37. Rows are read page by page. A write checks that the study, its
 rows and its messages are still those that the plan was made from.

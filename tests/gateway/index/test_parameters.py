@@ -9,10 +9,12 @@ import json
 import re
 import tarfile
 from collections import Counter
+from datetime import UTC
 
 import pytest
 
 from gateway.index import keys
+from gateway.index.extract import rows
 from gateway.index.parameters import OWN_COLUMNS, PARAMETERS, REVERSE_CHAINS, TYPES, parameter, parameters_of
 
 # US Core 6.1.0 and 8.0.0, SHALL and SHOULD, whichever of them asks for it
@@ -196,3 +198,10 @@ def test_a_parameter_has_the_modifiers_of_its_kind(name, modifiers):
     row = parameter("DiagnosticReport", name)
     assert row is not None
     assert modifiers <= set(row.modifiers)
+
+
+def test_what_is_in_columns_of_the_resource_makes_no_index_rows():
+    for kind in TYPES:
+        own = {parameter(kind, name).key for name in ("_id", "_lastUpdated")}
+        found = rows({"resourceType": kind, "id": "x-1", "meta": {"lastUpdated": "2026-01-05T16:30:14Z"}}, UTC)
+        assert own.isdisjoint(one[0] for one in (*found.terms, *found.moments))

@@ -81,3 +81,8 @@ def test_what_is_no_number_of_autoscribe_is_refused_as_one():
 def test_an_identifier_is_found_by_the_type_of_its_number():
     assert search("patient.identifier:of-type=urn:t|MR|0043") == {"rep-2"}
     assert search("patient.identifier:of-type=urn:t|MR|0000") == set()
+
+
+@pytest.mark.parametrize("value", [f"urn:oid:{UID}", f"urn:dicom:uid|urn:oid:{UID}", f"urn:dicom:uid|{UID}"])
+def test_a_study_is_found_by_its_uid_in_every_form_that_clients_use(value):
+    assert search(f"identifier={value}", "ImagingStudy") == {f"stu-{STUDY}"}

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.routing import Http, Mllp, Tls
 from gateway.routing.transport import Basic, Bearer, Folder, Transport
+from gateway.settings.destination import DestinationSettings
 
 CERTIFIED = Tls(client_cert=Path("cert.pem"))
 CHECKED = Tls(client_cert=Path("cert.pem"), ca_file=Path("ca.pem"))
@@ -92,3 +93,11 @@ def test_a_transport_has_its_usual_time_limits() -> None:
     mllp, http = Mllp("h", 1), Http("http://h/")
     assert (mllp.connect_timeout, mllp.ack_timeout, mllp.close_after_each) == (10, 30, False)
     assert (http.connect_timeout, http.ack_timeout, http.style) == (10, 30, "hoh")
+
+
+@pytest.mark.parametrize(
+    ("transport", "key"), [(Mllp("ehr.example", 2575), "host"), (Folder(Path("out")), "directory"), (Http("x"), "url")]
+)
+def test_a_transport_names_the_setting_that_says_where_it_leads(transport: Transport, key: str) -> None:
+    assert transport.key == key
+    assert key in DestinationSettings.model_fields

@@ -104,6 +104,15 @@ async def test_a_rule_that_warns_is_a_remark(sqlite_engine: Any) -> None:
         assert state == "queued" and "rule-final-warned" in remarks
 
 
+async def test_a_message_says_what_could_not_be_sent_beside_it(sqlite_engine: Any) -> None:
+    async with composing(sqlite_engine, receiver=generic(pdf="separate_message")) as here:
+        await signed_by(here)
+        await here.write("UPDATE outbox SET due = 0")
+        await here.once()
+        [(kind, remarks)] = await here.messages("kind", "remarks")
+        assert kind == "signed" and "pdf-absent" in remarks.split()
+
+
 async def test_causes_that_wait_together_become_one_message_of_the_present_state(sqlite_engine: Any) -> None:
     async with composing(sqlite_engine) as here:
         signed = await signed_by(here)
@@ -177,6 +186,21 @@ async def test_a_moved_report_is_held_with_its_lane_until_an_operator_decides(sq
         assert (await here.outbox())[-1] == ("held", "move")
         assert await here.feed.held_lane()
         assert len(await here.messages("number")) == 1
+
+
+async def test_what_waits_to_be_sent_about_the_earlier_patient_is_not_sent_once_a_report_moved(
+    sqlite_engine: Any,
+) -> None:
+    async with composing(sqlite_engine) as here:
+        signed = await signed_by(here)
+        await here.once()
+        await here.delivered()
+        await corrected(here, signed)
+        await here.once()
+        speak_of(here.feed, signed.report_id, **PETER)
+        await here.feed.tell(signed.study_id)
+        await here.once()
+        assert await here.messages("state", "reason") == [("delivered", ""), ("dead_letter", "move")]
 
 
 async def test_a_released_move_is_withdrawn_there_and_sent_here(sqlite_engine: Any) -> None:

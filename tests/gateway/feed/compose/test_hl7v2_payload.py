@@ -12,6 +12,8 @@ from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.payload import NotAnAcknowledgement
 from mappings.hl7v2 import receiver
 from mappings.hl7v2.ack import parse
+from mappings.profile import Rule
+from mappings.profile.rule import place_of
 
 MSH = b"MSH|^~\\&|EHR|B|GW|A|20260105||ACK^R01^ACK|1|P|2.5.1"
 AT = datetime(2026, 1, 5, 16, 30, 14, tzinfo=UTC)
@@ -82,3 +84,9 @@ def test_a_message_that_breaks_a_rule_or_shares_an_authority_is_not_sent_again()
     assert HL7V2.refusal(shared, replace(receiver("generic"), rules=())) == "authority-shared"
     assert HL7V2.refusal(message("ID1"), replace(receiver("generic"), rules=())) == ""
     assert HL7V2.refusal(message("ID1"), receiver("vista-2.4")) == "rule-broken"
+
+
+def test_a_message_that_only_warns_is_sent_again_and_one_that_only_breaks_a_rule_is_not():
+    blocking = Rule("no-oru", "block", "no report", place_of("MSH-9.1"), "not_be_one_of", ("ORU",))
+    for rule, reason in ((blocking, "rule-broken"), (replace(blocking, level="warn"), "")):
+        assert HL7V2.refusal(message("ID1"), replace(receiver("generic"), rules=(rule,))) == reason

@@ -20,6 +20,7 @@ from gateway.ingest import Pipeline
 from gateway.routing import Routes
 from gateway.runtime import clock, log
 from gateway.runtime.errors import WorkerLost
+from gateway.store.database import facts
 from gateway.store.feed.leases import LeaseLost, Leases
 from gateway.store.studies.kept import Kept, kept
 from gateway.store.studies.pdfs import Pdfs
@@ -151,6 +152,17 @@ async def test_rows_held_for_a_setting_wait_again_once_it_changes(sqlite_engine:
         here.feed.restart(site(), on_conflict="send")
         await here.once()
         assert [state for state, _ in await here.outbox()] == ["rendered", "rendered"]
+
+
+@pytest.mark.parametrize("name", ["authorities", "on-conflict", "vista"])
+async def test_a_setting_is_remembered_under_a_name_that_an_upgrade_finds_again(sqlite_engine: Any, name: str) -> None:
+    async with composing(sqlite_engine) as here:
+        await here.once()
+        remembered = await facts.claimed(sqlite_engine, f"{name}:ehr", "nothing")
+        assert remembered != "nothing"
+        await facts.put(sqlite_engine, f"{name}:ehr", "of the version before")
+        await here.once()
+        assert await facts.claimed(sqlite_engine, f"{name}:ehr", "nothing") == remembered
 
 
 async def test_a_renamed_destination_keeps_the_name_in_msh_10(sqlite_engine: Any) -> None:

@@ -137,3 +137,29 @@ async def test_the_many_of_another_type_leave_room_for_the_one_that_is_asked_for
 @pytest.mark.parametrize("wanted", ["_include=DiagnosticReport:performer", "_revinclude=Provenance:target"])
 async def test_of_a_type_that_the_client_may_not_read_nothing_is_included_and_nothing_said(engine, wanted):
     assert await beside(engine, wanted, may_read=lambda kind: kind == "Patient") == ([], [])
+
+
+async def test_no_more_is_read_of_what_refers_to_the_matches_than_there_is_room_for(engine, monkeypatch):
+    monkeypatch.setattr(including, "MOST", 3)
+    asked = []
+    referring = store.referring
+
+    async def counted(engine, key, addresses, most):
+        asked.append(most)
+        return await referring(engine, key, addresses, most)
+
+    monkeypatch.setattr(store, "referring", counted)
+    await beside(engine, "_include=DiagnosticReport:patient", "_revinclude=Provenance:target")
+    assert asked == [3]
+
+
+async def test_nothing_is_read_for_what_there_is_no_room_for(engine, monkeypatch):
+    monkeypatch.setattr(including, "MOST", 1)
+
+    async def unwanted(*_):
+        pytest.fail("the store is read although nothing more can be included")
+
+    monkeypatch.setattr(store, "referring", unwanted)
+    asked = ("_include=DiagnosticReport:performer:Organization", "_include=DiagnosticReport:patient")
+    found, issues = await beside(engine, *asked, "_revinclude=Provenance:target")
+    assert (found, issues) == (["Organization/org-1"], [("too-costly", "includes-cut")])
