@@ -50,7 +50,7 @@ coverage: install ## run the tests and fail below 95 % branch coverage
 	$(RUN) coverage report
 
 conformance: install ## proof by validators, converters, parsers and FHIR clients of others; needs Node.js, a JDK and Maven
-	$(RUN) pytest tests/conformance tests/clients -n auto --dist loadfile -o norecursedirs=".* bench"
+	$(RUN) pytest tests/conformance tests/clients -n $$(nproc) --dist loadfile -o norecursedirs=".* bench"
 
 check: install ## lint, format, types, import contracts, generated documents, spelling, prose, licences
 	$(RUN) ruff check .

@@ -20,7 +20,7 @@ Refusal = Literal["head-too-large", "head-too-slow", "body-too-slow", "not-http"
 
 MOST_HEAD: Final = 32 * 1024  # bytes of the request line and all header lines
 MOST_LINES: Final = 100  # header lines
-MOST_PIPELINED: Final = 16  # requests of one connection that wait for the answer before them
+MOST_PIPELINED: Final = 100  # requests of one connection that wait for the answer before them
 KEEP_ALIVE: Final = 75  # seconds: longer than the load balancers in front of a gateway keep an idle connection
 _PIECE: Final = 16 * 1024  # bytes for the parser at a time: a large head is noticed early
 _LINGER: Final = 2.0  # seconds for a refused client to read the reason
