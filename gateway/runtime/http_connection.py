@@ -156,9 +156,8 @@ class LimitedHttp(HttpToolsProtocol):
         """End the wait for the client: the request is complete."""
         if not self._is_over:
             super().on_message_complete()
-            self._rest()
-            if not self.cycle.response_complete:
-                self._connections.waiting.pop(self, None)
+            if not self.flow.write_paused:  # else it still waits for its client to read
+                self._rest()
 
     def on_response_complete(self) -> None:
         """Wait for the client again, unless it sent the next request already."""
@@ -174,11 +173,14 @@ class LimitedHttp(HttpToolsProtocol):
         self._wait(self._connections.body_time)
 
     def resume_writing(self) -> None:
-        """End that wait."""
+        """Wait for what the client still has to send, or for nothing."""
         super().resume_writing()
-        self._rest()
-        if not self.cycle.response_complete:
-            self._connections.waiting.pop(self, None)
+        if self._is_in_head:
+            self._wait(self._connections.head_time)
+        elif self.cycle.more_body:
+            self._wait(self._connections.body_time)
+        else:
+            self._rest()
 
     def _wait(self, seconds: float) -> None:
         """Wait so long for the client. A timer that ends sooner stays, and is set anew then, which costs less."""
@@ -190,7 +192,10 @@ class LimitedHttp(HttpToolsProtocol):
         self._timer = self.loop.call_at(self._until, self._look)
 
     def _rest(self) -> None:
+        """Wait for the client no more while its request is answered."""
         self._until = None
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._connections.waiting.pop(self, None)
 
     def _look(self) -> None:
         self._timer = None
@@ -227,7 +232,8 @@ class LimitedHttp(HttpToolsProtocol):
         """Answer with an OperationOutcome, then close; without an answer if another one is under way."""
         if self._is_over:
             return
-        is_answering = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        is_under_way = self.cycle is not None and not self.cycle.response_complete
+        is_answering = is_under_way and (self.cycle.response_started or self._is_in_head)
         self._end(reason)
         if is_answering or self.pipeline:
             self.transport.abort()

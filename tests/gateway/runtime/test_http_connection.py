@@ -32,6 +32,8 @@ async def application(scope, receive, send):
             seen["gone"] += 1
             return
         size, more = size + len(message.get("body", b"")), message.get("more_body", False)
+    if scope["path"] == "/slow":
+        await asyncio.sleep(4 * SOON)
     body = b"x" * int(scope["query_string"] or 0) or str(size).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
@@ -255,4 +257,38 @@ async def test_an_upgrade_that_is_offered_is_not_taken():
         reader, writer = await stage.open()
         writer.write(head)
         assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+async def test_a_head_that_does_not_come_in_time_is_no_answer_to_the_request_before_it():
+    async with serving(head_time=SOON) as stage:
+        answer = await stage.exchange(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\nhost:")
+        assert answer in {b"", b"reset"}
+        assert stage.refused == {"head-too-slow": 1}
+
+
+async def test_who_asks_again_without_reading_is_cut_off_all_the_same():
+    async with serving(body_time=SOON) as stage:
+        _, writer = await stage.open()
+        writer.transport.pause_reading()
+        writer.write(b"GET /?50000000 HTTP/1.1\r\nhost: a\r\n\r\n")
+        await asyncio.sleep(SOON / 4)
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        await ended(stage)
+        assert stage.refused == {"not-read": 1}
+        writer.transport.abort()
+
+
+async def test_a_head_that_begins_while_an_answer_is_unread_has_its_time_from_then_on():
+    async with serving(head_time=SOON) as stage:
+        reader, writer = await stage.open()
+        writer.transport.pause_reading()
+        writer.write(b"GET /?50000000 HTTP/1.1\r\nhost: a\r\n\r\n")
+        await asyncio.sleep(SOON / 4)
+        writer.write(b"GET / HTTP/1.1\r\nhost:")
+        await asyncio.sleep(SOON / 4)
+        writer.transport.resume_reading()
+        async with asyncio.timeout(5):
+            assert (await reader.read()).endswith(b"}")
+        assert stage.refused == {"head-too-slow": 1}
         writer.close()
