@@ -17,12 +17,17 @@ ACCESS: Final = "gateway.access"
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Access that a valid token gives. `facilities` None means all; `expires` is in microseconds since 1970."""
+    """Access that a valid token gives. `facilities` None means all; `expires` is in microseconds since 1970.
+
+    Only an external issuer names a `user` (its `sub`), and a `patient` (a Patient id) for scopes of one patient.
+    """
 
     client_id: str
     scopes: tuple[SmartScope, ...]
     facilities: frozenset[str] | None
     expires: int
+    user: str | None = None
+    patient: str | None = None
 
     def allows(self, resource_type: str, permission: str) -> bool:
         """True if a scope grants the permission, a letter of `cruds` or an operation, on all resources of a type.
