@@ -34,7 +34,7 @@ test: install ## run the tests that need nothing but Python, in a few minutes
 	EXAMPLES=few $(RUN) pytest -n auto -m "not soak and not full" --durations=10
 
 test-all: install ## run all tests: PostgreSQL, processes, faults, many examples
-	$(RUN) $(UNDER) pytest -n auto --durations=10
+	$(RUN) $(UNDER) pytest -n $$((2 * $$(nproc))) --durations=10
 
 soak: install coverage ## the long proofs: coverage, gateways killed, a mapping changed, 40,000 requests; an hour
 	$(RUN) pytest -m soak
@@ -50,7 +50,7 @@ coverage: install ## run the tests and fail below 95 % branch coverage
 	$(RUN) coverage report
 
 conformance: install ## proof by validators, converters, parsers and FHIR clients of others; needs Node.js, a JDK and Maven
-	$(RUN) pytest tests/conformance tests/clients -n $$(nproc) --dist loadfile -o norecursedirs=".* bench"
+	$(RUN) pytest tests/conformance tests/clients -n auto --dist loadfile --no-loadscope-reorder -o norecursedirs=".* bench"
 
 check: install ## lint, format, types, import contracts, generated documents, spelling, prose, licences
 	$(RUN) ruff check .

@@ -305,18 +305,24 @@ async def crawling(
         yield Crawl(client, ingest, StoredStudies(engine), StoredCursors(engine), settings.sync, metrics)
 
 
-async def serve(configuration: Configuration, roles: Collection[str] = ROLES, hold: HoldFeed | None = None) -> int:
+async def serve(
+    configuration: Configuration,
+    roles: Collection[str] = ROLES,
+    hold: HoldFeed | None = None,
+    *,
+    insecure: bool = False,
+) -> int:
     """Serve on `server.host` and `server.port` until SIGINT or SIGTERM, then finish open requests (D46).
 
     With PostgreSQL, the role `api` and the other roles run as two processes under this one. With `hold`, nothing is
-    sent to a destination until an operator resumes it.
+    sent to a destination until an operator resumes it. `insecure` accepts requests without a token.
 
     Raises:
-        ConfigError: an unknown role, an address beyond this machine, no site key, no API key, a port in use, a faulty
-            destination, or a database of another site, a newer release or another service.
+        ConfigError: an unknown role, an address beyond this machine, no `auth.mode`, no site key, no API key, a port in
+            use, a faulty destination, or a database of another site, a newer release or another service.
     """
     settings = configuration.settings
-    check_start(configuration, roles, holds_feed=hold is not None)
+    check_start(configuration, roles, holds_feed=hold is not None, insecure=insecure)
     _Shared(configuration, Metrics()).client()
     others = tuple(role for role in roles if role != API)
     with listening_socket(settings.server.host, settings.server.port) as listener:

@@ -13,11 +13,11 @@ from gateway.checks.certificate import faults as certificate_faults
 from gateway.checks.destinations import faults as destination_faults
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.words import FEED, ROLES
-from gateway.settings import Configuration, require_loopback, require_site_key
+from gateway.settings import Configuration, require_loopback, require_mode, require_site_key
 
 
-def check_start(configuration: Configuration, roles: Collection[str], *, holds_feed: bool) -> None:
-    """Check the settings and the roles that a service is to start with.
+def check_start(configuration: Configuration, roles: Collection[str], *, holds_feed: bool, insecure: bool) -> None:
+    """Check the settings and the roles that a service is to start with; `insecure` accepts requests without a token.
 
     Raises:
         ConfigError: the first fault found.
@@ -29,8 +29,24 @@ def check_start(configuration: Configuration, roles: Collection[str], *, holds_f
         raise ConfigError("command line", "--hold-feed", "no role feed", "Give it to the process that has this role.")
     settings = configuration.settings
     require_loopback(settings.server.host)
+    _require_login(configuration, insecure=insecure)
     require_site_key(configuration)
     for fault in (*certificate_faults(configuration), *destination_faults(configuration)):
         raise fault
     if settings.auth.is_builtin:
         token_url_of(settings)
+
+
+def _require_login(configuration: Configuration, *, insecure: bool) -> None:
+    """Check that the operator said twice that everybody may read: in the settings, and on the command line.
+
+    Raises:
+        ConfigError: said nowhere, or at one place alone.
+    """
+    require_mode(configuration)
+    mode, option = configuration.settings.auth.mode, "--insecure"
+    if mode == "none" and not insecure:
+        remedy = f'Give {option} if this is a trial on this machine; else set auth.mode = "builtin".'
+        raise ConfigError("command line", option, 'missing, and auth.mode is "none": everybody here may read', remedy)
+    if mode != "none" and insecure:
+        raise ConfigError("command line", option, f'given, and auth.mode is "{mode}"', "Leave it out.")

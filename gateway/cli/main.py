@@ -187,6 +187,9 @@ def serve(
             help="With --hold-feed: time of the database backup; reports signed since are held and listed.",
         ),
     ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help='Let everybody on this machine read; with auth.mode = "none" alone.')
+    ] = False,
 ) -> None:
     """Run the gateway: crawl AutoScribe, receive webhooks, serve FHIR, and send HL7 v2."""
     from gateway.app import serve as serve_gateway
@@ -207,7 +210,7 @@ def serve(
         print(f"check-config refuses this, the service starts all the same: {fault}", file=sys.stderr)
     for warning in open_folders(configuration):
         print(f"note: {warning}", file=sys.stderr)
-    sys.exit(_run(serve_gateway(configuration.listening_on(host, port), wanted, hold)))
+    sys.exit(_run(serve_gateway(configuration.listening_on(host, port), wanted, hold, insecure=insecure)))
 
 
 @app.command()

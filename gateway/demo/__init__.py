@@ -83,7 +83,7 @@ async def _certificate(playing: Stage, patience: float) -> str:
 
 def _welcome(playing: Stage, report_id: str, study_id: str, uid: str) -> str:
     base, report, study = playing.fhir_base, fhir_id(report_id), fhir_id(study_id)
-    return f"""running until Ctrl-C, with the published demo key for patient ids:
+    return f"""insecure: no login, on this machine alone; the key for patient ids is the published one. Until Ctrl-C:
   sandbox AutoScribe  {playing.configuration.settings.upstream.base_url}
   gateway, FHIR base  {base}
   MLLP listener       {HOST}:{playing.receiver.port}

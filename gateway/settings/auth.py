@@ -23,7 +23,7 @@ class Auth(SettingsGroup):
     mode: Mode | None = Field(
         None,
         description="builtin: the gateway gives out tokens (docs/authentication.md); none: no authentication, on "
-        "loopback only. Not set: none; a later release does not start without it.",
+        "loopback only, with `serve --insecure`. `serve` does not start without a mode.",
     )
     issuer: str | None = Field(
         None,

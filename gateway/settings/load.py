@@ -125,6 +125,22 @@ def require_loopback(host: str) -> None:
         )
 
 
+def require_mode(configuration: Configuration) -> None:
+    """Refuse to serve without a decision on who may read (decision D10).
+
+    Raises:
+        ConfigError: there is no `auth.mode`.
+    """
+    if configuration.settings.auth.mode is None:
+        raise ConfigError(
+            configuration.source,
+            "auth.mode",
+            "missing: nothing says who may read the reports",
+            'Write "builtin" and register clients (docs/authentication.md), or "none" and start with --insecure: '
+            "everybody on this machine may read.",
+        )
+
+
 def require_site_key(configuration: Configuration) -> None:
     """Refuse the published demo key for patient ids (decision D11).
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from fakes.gateway_process import environment, site_file
+from fakes.gateway_process import admitting, environment, site_file
 
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "autoscribe-gateway")
 PATIENCE = 180.0  # seconds; 400 studies take 20 on a machine that has nothing else to do
@@ -62,7 +62,9 @@ def running(folder: Path, database_url: str, studies: int, **more: str) -> Itera
 @contextmanager
 def _started(arguments: list[str], given: Mapping[str, str], output: Path, errors: Path) -> Iterator[None]:
     with output.open("w") as out, errors.open("w") as err:
-        process = subprocess.Popen([COMMAND, *arguments], env=given, cwd=output.parent, stdout=out, stderr=err)
+        process = subprocess.Popen(
+            [COMMAND, *admitting(arguments, given)], env=given, cwd=output.parent, stdout=out, stderr=err
+        )
     try:
         yield
         assert process.poll() is None, errors.read_text()[-2000:]

@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "feed.md").read_text("utf-8")
 EXAMPLE = "\n".join(re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL))
 SITE = """
+[auth]
+mode = "builtin"
 [upstream]
 api_key = "key"
 [mapping]

@@ -170,6 +170,7 @@ def test_a_command_of_the_program_works_as_it_is_shown(
         monkeypatch.delenv(variable)
     for variable, value in site.copied(tmp_path).items():
         monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("GATEWAY_AUTH__MODE", "none" if "--insecure" in call.words else "builtin")
     for folder in ("tests", "docs"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)

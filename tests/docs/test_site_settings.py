@@ -18,7 +18,7 @@ def _configuration(folder: Path) -> Path:
     plain, fallbacks = ("".join(one[place] for one in split) for place in (0, 2))
     path = folder / "gateway.toml"
     path.write_text(
-        f"[mapping]\nsite_key = '{'k' * 32}'\n{plain}\n"
+        f"[auth]\nmode = 'builtin'\n[mapping]\nsite_key = '{'k' * 32}'\n{plain}\n"
         f"[mapping.procedure_fallbacks]{fallbacks}\n{''.join(tables)}\n[upstream]\napi_key = 'key'\n"
     )
     for name, text in zip(("procedures", "providers"), (one for kind, one in BLOCKS if kind == "csv"), strict=True):

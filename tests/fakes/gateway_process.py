@@ -53,6 +53,7 @@ def environment(upstream_url: str, database_url: str, config: Path, **more: str)
         "AVARA_BASE_URL": upstream_url,
         "GATEWAY_DATABASE_URL": database_url,
         "GATEWAY_CONFIG": str(config),
+        "GATEWAY_AUTH__MODE": "none",
         "GATEWAY_MAPPING__SITE_KEY": SITE_KEY,
         "GATEWAY_FEED__STATE_DIR": str(config.parent),
         "GATEWAY_SERVER__WORKERS": "0",  # a worker takes seconds to start beside other tests
@@ -110,11 +111,17 @@ def started(arguments: list[str], env: Mapping[str, str], log: Path) -> Iterator
     """Run `python -m gateway …` while the block runs; kill it at the end if it still runs."""
     with ExitStack() as stack:
         stderr = stack.enter_context(log.open("wb"))
-        command = [sys.executable, "-m", "gateway", *arguments]
+        command = [sys.executable, "-m", "gateway", *admitting(arguments, env)]
         process = subprocess.Popen(command, env=dict(env), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=stderr)
         stack.enter_context(process)
         stack.callback(process.kill)
         yield Running(process, log)
+
+
+def admitting(arguments: list[str], env: Mapping[str, str]) -> list[str]:
+    """Add to a `serve` without authentication that it is meant so."""
+    is_open = arguments[0] == "serve" and env.get("GATEWAY_AUTH__MODE") == "none"
+    return [*arguments, "--insecure"] if is_open else arguments
 
 
 async def ran(arguments: list[str], env: Mapping[str, str]) -> tuple[int, str, str]:

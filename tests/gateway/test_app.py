@@ -25,7 +25,7 @@ from gateway.app import API, ROLES, SYNC, create_app, serve
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.serving import listening_socket, running
-from gateway.settings import Configuration, Database, Pdf, Server, Settings, Sync, Upstream, Webhook
+from gateway.settings import Auth, Configuration, Database, Pdf, Server, Settings, Sync, Upstream, Webhook
 from mappings.patient.identifiers import fhir_id
 
 WRITABLE = {"reachable": True, "writable": True}
@@ -37,8 +37,9 @@ KEYED = replace(site(), site_key=b"k" * 32)
 def configuration(tmp_path):
     """Build settings with an unreachable AutoScribe and a database of the test's own."""
 
-    def make(host="127.0.0.1", api_key="key", where=KEYED, **server):
+    def make(host="127.0.0.1", api_key="key", where=KEYED, mode="none", **server):
         settings = Settings.model_construct(
+            auth=Auth(mode=mode),
             upstream=Upstream(api_key=SecretStr(api_key) if api_key else None, base_url="http://127.0.0.1:1"),
             server=Server(host=host, port=0, **server),
             database=Database(url=SecretStr(f"sqlite:///{tmp_path / 'gateway.db'}")),
@@ -68,14 +69,22 @@ def log_lines(capsys):
     ("wrong", "key"),
     [
         ({"host": "0.0.0.0"}, "server.host"),
+        ({"mode": None}, "auth.mode"),
+        ({"mode": "none"}, "--insecure"),
         ({"where": site()}, "mapping.site_key"),
         ({"api_key": None}, "AVARA_API_KEY"),
     ],
 )
 async def test_it_does_not_start_where_it_would_be_open_guessable_or_useless(configuration, wrong, key, log_lines):
     with pytest.raises(ConfigError) as error:
-        await serve(configuration(**wrong))
+        await serve(configuration(**{"mode": "builtin"} | wrong))
     assert error.value.key == key
+
+
+async def test_it_does_not_start_open_where_the_settings_ask_for_tokens(configuration):
+    with pytest.raises(ConfigError) as error:
+        await serve(configuration(mode="builtin"), (API,), insecure=True)
+    assert (error.value.key, error.value.problem) == ("--insecure", 'given, and auth.mode is "builtin"')
 
 
 async def test_it_does_not_start_for_work_that_it_does_not_know(configuration, tmp_path):
@@ -87,7 +96,7 @@ async def test_it_does_not_start_for_work_that_it_does_not_know(configuration, t
 
 
 async def test_it_serves_until_it_is_told_to_stop(configuration, log_lines):
-    serving = asyncio.create_task(serve(configuration(), (API,)))
+    serving = asyncio.create_task(serve(configuration(), (API,), insecure=True))
     while not any(line["event"] == "serving" for line in log_lines()):
         assert not serving.done()
         await asyncio.sleep(0.01)
@@ -106,7 +115,7 @@ async def test_it_serves_over_tls_and_says_so_in_its_links_and_metrics(configura
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
-    serving = asyncio.create_task(serve(configuration(tls_certificate=tmp_path / "both.pem"), (API,)))
+    serving = asyncio.create_task(serve(configuration(tls_certificate=tmp_path / "both.pem"), (API,), insecure=True))
     while not any(line["event"] == "serving" for line in log_lines()):
         assert not serving.done()
         await asyncio.sleep(0.01)
@@ -123,7 +132,7 @@ async def test_it_serves_over_tls_and_says_so_in_its_links_and_metrics(configura
 
 async def test_it_does_not_start_with_a_certificate_that_cannot_serve(configuration, tmp_path):
     with pytest.raises(ConfigError) as error:
-        await serve(configuration(tls_certificate=tmp_path / "none.pem"), (API,))
+        await serve(configuration(tls_certificate=tmp_path / "none.pem"), (API,), insecure=True)
     assert error.value.key == "server.tls_certificate"
 
 
@@ -163,7 +172,7 @@ async def test_it_serves_though_the_disk_of_its_log_is_full_and_counts_the_lines
     with listening_socket("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     with full_disk():
-        serving = asyncio.create_task(serve(configuration().listening_on(None, port), (API,)))
+        serving = asyncio.create_task(serve(configuration().listening_on(None, port), (API,), insecure=True))
         async with httpx.AsyncClient() as client:
             metrics = ""
             while not re.search("^autoscribe_gateway_log_lines_dropped_total [1-9]", metrics, re.MULTILINE):

@@ -119,7 +119,7 @@ class Scene:
 async def traffic(scene: Scene) -> Json:
     """Run the release until it is killed with work of every kind; return what is signed after that."""
     await scene.until_served(scene.autoscribe, "/sandbox")
-    with scene.started("serve", "--port", str(scene.gateway_port)):
+    with scene.started("serve", "--insecure", "--port", str(scene.gateway_port)):
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{scene.gateway_port}", trust_env=False) as gateway:
             await scene.until_served(gateway, "/readyz")
         await scene.run("feed", "pause", "paused", "--reason", "upgrade")
@@ -200,6 +200,7 @@ async def written(checkout: Path, release: OldRelease, url: str, folder: Path) -
             "GATEWAY_CONFIG": str(folder / "gateway.toml"),
             "GATEWAY_DATABASE_URL": url,
             "GATEWAY_MAPPING__SITE_KEY": SITE_KEY,
+            "GATEWAY_AUTH__MODE": "none",
         }
         scene = Scene(folder, env, url, receivers, await stack.enter_async_context(autoscribe), ports[1])
         hook = f"http://127.0.0.1:{ports[1]}/webhooks/autoscribe"

@@ -15,6 +15,8 @@ from gateway.settings import load
 
 DEFAULT = 'default_facility = "City Medical Center"\n'
 SITE = f"""
+[auth]
+mode = "builtin"
 [webhook]
 key = "whsec_c2VjcmV0"
 [upstream]

@@ -179,8 +179,10 @@ def test_a_mistake_exits_2_and_says_what_to_do(arguments: tuple[str, ...], messa
 
 
 def test_serve_says_which_setting_is_missing() -> None:
-    assert "mapping.site_key: missing" in run("serve", AVARA_API_KEY="k").stderr.decode()
-    assert "AVARA_API_KEY" in run("serve", GATEWAY_MAPPING__SITE_KEY=SITE_KEY).stderr.decode()
+    assert "auth.mode: missing" in run("serve", AVARA_API_KEY="k").stderr.decode()
+    login = {"GATEWAY_AUTH__MODE": "builtin"}
+    assert "mapping.site_key: missing" in run("serve", AVARA_API_KEY="k", **login).stderr.decode()
+    assert "AVARA_API_KEY" in run("serve", GATEWAY_MAPPING__SITE_KEY=SITE_KEY, **login).stderr.decode()
 
 
 def test_serve_says_at_its_start_what_check_config_refuses_and_it_starts_with(tmp_path: Path) -> None:
@@ -190,7 +192,7 @@ def test_serve_says_at_its_start_what_check_config_refuses_and_it_starts_with(tm
         'start = 2026-03-01T00:00:00Z\nfacilities = ["City"]\n'
     )
     path = tmp_path / "gateway.toml"
-    path.write_text(facility + destination)
+    path.write_text(facility + destination + '[auth]\nmode = "builtin"\n')
     refused = run("check-config", "--config", str(path), AVARA_API_KEY="k", GATEWAY_MAPPING__SITE_KEY=SITE_KEY)
     [fault] = refused.stderr.decode().splitlines()
     assert "mapping.facilities[0].mrn_namespace: missing" in fault
@@ -204,7 +206,11 @@ def test_serve_says_at_its_start_which_folder_is_open_to_other_users() -> None:
         if any(not above.stat().st_mode & 0o001 for above in Path(folder).parents):
             pytest.skip("needs a folder for temporary files that others can enter")
         url = f"sqlite:///{folder}/gateway.db"
-        said = run("serve", AVARA_API_KEY="k", GATEWAY_DATABASE_URL=url).stderr.decode().splitlines()
+        said = (
+            run("serve", AVARA_API_KEY="k", GATEWAY_DATABASE_URL=url, GATEWAY_AUTH__MODE="builtin")
+            .stderr.decode()
+            .splitlines()
+        )
     assert said[0].startswith("note: feed.state_dir: other users of this machine can change what is in it: ")
     assert "mapping.site_key" in said[1]
 
@@ -215,7 +221,9 @@ def test_check_config_exits_1_with_a_line_for_each_fault_and_0_with_what_is_in_f
     wrong = run("check-config", "--config", str(path))
     assert (wrong.returncode, wrong.stdout) == (1, b"")
     assert [line.split(": ")[1] for line in wrong.stderr.decode().splitlines()] == ["server.port", "mapping.site_key"]
-    right = run("check-config", AVARA_API_KEY="a-real-key", GATEWAY_MAPPING__SITE_KEY=SITE_KEY)
+    right = run(
+        "check-config", AVARA_API_KEY="a-real-key", GATEWAY_MAPPING__SITE_KEY=SITE_KEY, GATEWAY_AUTH__MODE="builtin"
+    )
     assert right.returncode == 0
     assert b"server.port = 8800" in right.stdout and b"a-real-key" not in right.stdout + right.stderr
 

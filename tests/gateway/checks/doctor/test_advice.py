@@ -18,6 +18,8 @@ from gateway.settings import Configuration, load
 from mappings.profile import exact
 
 MAPPING = """\
+[auth]
+mode = "builtin"
 [upstream]
 api_key = "key"
 [mapping]

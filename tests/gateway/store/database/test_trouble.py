@@ -196,7 +196,7 @@ async def test_the_service_says_it_when_it_starts(strict, tmp_path, capsys):
     with sites(tmp_path, capsys) as opened:
         async with opened() as here:
             url = f"postgresql://word:{PASSWORD}x@{strict[1]}/postgres"
-            command = [sys.executable, "-m", "gateway", "serve", "--port", "0"]
+            command = [sys.executable, "-m", "gateway", "serve", "--insecure", "--port", "0"]
             env = os.environ | here.env | {"GATEWAY_DATABASE_URL": url}
             run = functools.partial(subprocess.run, check=False, capture_output=True, text=True, timeout=60)
             ended = await asyncio.to_thread(run, command, env=env)
