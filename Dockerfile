@@ -21,7 +21,7 @@ RUN useradd --system --uid 10001 --no-create-home gateway \
     && install -d -o 10001 -m 0700 /var/lib/autoscribe-gateway
 USER 10001
 WORKDIR /var/empty
-# Nothing else is written: run it with a read-only root. It listens on loopback only, until it keeps an audit of reads.
+# Nothing else is written: run it with a read-only root.
 VOLUME /var/lib/autoscribe-gateway
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8800/livez', timeout=4)"]
 ENTRYPOINT ["autoscribe-gateway"]

@@ -17,7 +17,7 @@ from gateway.checks import certificate, destinations
 from gateway.checks.folders import open_folders
 from gateway.routing import Destination, routes_of, survey_routes
 from gateway.runtime.errors import ConfigError
-from gateway.settings import FILE_ONLY, Configuration, require_loopback, require_mode, require_site_key, survey
+from gateway.settings import FILE_ONLY, Configuration, require_guarded, require_mode, require_site_key, survey
 from gateway.settings.destination import OVERRIDES
 from mappings.hl7v2.contradictions import contradictions
 from mappings.profile import AssigningAuthority, Facility, Receiver, Site, starter, switches
@@ -30,7 +30,7 @@ def faults(path: Path | None) -> list[ConfigError]:
     if configuration is None:
         return errors
     reported = {error.key for error in errors}
-    checks = (_loopback, _mode, _site_key, api_key, certificate.faults, destinations.faults, served_all_the_same)
+    checks = (_guarded, _mode, _site_key, api_key, certificate.faults, destinations.faults, served_all_the_same)
     missing = [error for check in checks for error in check(configuration)]
     return [*errors, *(error for error in missing if error.key not in reported)]
 
@@ -189,9 +189,9 @@ def _vista_lacks(receiver: Receiver, site: Site) -> Iterator[tuple[str, str]]:
         yield "vista_exam_keys", "knows a study by its exam"
 
 
-def _loopback(configuration: Configuration) -> Iterator[ConfigError]:
+def _guarded(configuration: Configuration) -> Iterator[ConfigError]:
     try:
-        require_loopback(configuration.settings.server.host)
+        require_guarded(configuration)
     except ConfigError as error:
         yield error
 

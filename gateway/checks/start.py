@@ -13,7 +13,7 @@ from gateway.checks.certificate import faults as certificate_faults
 from gateway.checks.destinations import faults as destination_faults
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.words import FEED, ROLES
-from gateway.settings import Configuration, require_loopback, require_mode, require_site_key
+from gateway.settings import Configuration, require_guarded, require_mode, require_site_key
 
 
 def check_start(configuration: Configuration, roles: Collection[str], *, holds_feed: bool, insecure: bool) -> None:
@@ -28,7 +28,7 @@ def check_start(configuration: Configuration, roles: Collection[str], *, holds_f
     if holds_feed and FEED not in roles:
         raise ConfigError("command line", "--hold-feed", "no role feed", "Give it to the process that has this role.")
     settings = configuration.settings
-    require_loopback(settings.server.host)
+    require_guarded(configuration)
     _require_login(configuration, insecure=insecure)
     require_site_key(configuration)
     for fault in (*certificate_faults(configuration), *destination_faults(configuration)):

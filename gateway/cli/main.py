@@ -171,7 +171,7 @@ def explain(
 @app.command()
 def serve(
     config: Config = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on; loopback only.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(**PORT, help="Port to listen on.")] = None,
     roles: Annotated[str, typer.Option(metavar="ROLES", help="Roles of this process, comma-separated.")] = ",".join(
         ROLES

@@ -10,7 +10,7 @@ from gateway.settings.auth import Auth
 from gateway.settings.database import Database
 from gateway.settings.destination import DestinationSettings, IgnoreSettings
 from gateway.settings.feed import Escalation, Feed
-from gateway.settings.load import Configuration, load, require_loopback, require_mode, require_site_key, survey
+from gateway.settings.load import Configuration, load, require_guarded, require_mode, require_site_key, survey
 from gateway.settings.model import (
     FILE_ONLY,
     TABLES,
@@ -49,7 +49,7 @@ __all__ = [
     "Webhook",
     "is_loopback",
     "load",
-    "require_loopback",
+    "require_guarded",
     "require_mode",
     "require_site_key",
     "rows",

@@ -110,18 +110,24 @@ def load(path: Path | None = None) -> Configuration:
     return configuration
 
 
-def require_loopback(host: str) -> None:
-    """Refuse to listen on an address that other machines can reach: no audit says who read what (decision D10).
+def require_guarded(configuration: Configuration) -> None:
+    """Refuse to listen where other machines reach it, without login or without TLS (decision D10).
 
     Raises:
-        ConfigError: the host is neither 127.0.0.0/8 nor ::1 nor `localhost`.
+        ConfigError: `server.host` is no loopback address, and nobody logs in, or tokens could be read on the way.
     """
-    if not is_loopback(host):
+    server = configuration.settings.server
+    if is_loopback(server.host):
+        return
+    if configuration.settings.auth.mode in {None, "none"}:
+        problem = "an address that other machines reach, and nobody has to log in"
+        raise ConfigError(configuration.source, "server.host", problem, "Listen on 127.0.0.1, or set auth.mode.")
+    if server.tls_certificate is None and not server.trusted_proxies:
         raise ConfigError(
-            "settings",
+            configuration.source,
             "server.host",
-            "an address that other machines reach, and no audit says who read what",
-            "Listen on 127.0.0.1, and let a proxy stand in front: docs/operations.md.",
+            "an address that other machines reach, without TLS: tokens and reports could be read on the way",
+            "Set server.tls_certificate, or name the proxy that provides TLS in server.trusted_proxies.",
         )
 
 

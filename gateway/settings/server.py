@@ -24,7 +24,10 @@ class Server(SettingsGroup):
     """Section `[server]`: address and port to listen on, and worker processes."""
 
     host: str = Field(
-        "127.0.0.1", min_length=1, description="Address to listen on; loopback only, until reads are audited."
+        "127.0.0.1",
+        min_length=1,
+        description="Address to listen on. Beyond loopback, clients must log in (auth.mode), over TLS: of the gateway "
+        "(tls_certificate), or of proxies (trusted_proxies).",
     )
     port: int = Field(8800, ge=0, le=65535, description="TCP port to listen on.")
     public_url: str | None = Field(

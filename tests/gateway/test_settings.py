@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -10,7 +11,7 @@ from pydantic import SecretStr
 
 from gateway import settings
 from gateway.runtime.errors import ConfigError
-from gateway.settings import Settings
+from gateway.settings import Auth, Server, Settings
 from mappings.profile import DEMO_SITE_KEY
 
 KEY = "CANARY-" + "k" * 32
@@ -320,19 +321,34 @@ def test_the_public_url_is_the_fhir_base(write):
     assert read.settings.server.fhir_base == "https://fhir.example/r4"
 
 
+def listening(host, mode, **server):
+    made = settings.load(None)
+    return replace(
+        made, settings=made.settings.model_copy(update={"server": Server(host=host, **server), "auth": Auth(mode=mode)})
+    )
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LOCALHOST"])
-def test_loopback_is_listened_on(host):
-    settings.require_loopback(host)
+@pytest.mark.parametrize("mode", ["none", "builtin"])
+def test_loopback_is_listened_on(host, mode):
+    settings.require_guarded(listening(host, mode))
 
 
 @pytest.mark.parametrize(
-    "host",
-    ["0.0.0.0", "::", "10.0.0.1", "::ffff:127.0.0.1", "gateway.example", "", "127.1", "localhost.a", "128.0.0.1"],
+    "host", ["0.0.0.0", "::", "10.0.0.1", "::ffff:127.0.0.1", "gateway.example", "127.1", "localhost.a", "128.0.0.1"]
 )
-def test_an_address_others_reach_is_refused(host):
+@pytest.mark.parametrize(
+    ("mode", "problem"), [("none", "has to log in"), (None, "has to log in"), ("builtin", "without TLS")]
+)
+def test_an_address_others_reach_needs_login_and_tls(host, mode, problem):
     with pytest.raises(ConfigError) as caught:
-        settings.require_loopback(host)
-    assert caught.value.key == "server.host"
+        settings.require_guarded(listening(host, mode))
+    assert caught.value.key == "server.host" and problem in caught.value.problem
+
+
+@pytest.mark.parametrize("guard", [{"tls_certificate": Path("both.pem")}, {"trusted_proxies": ("10.0.0.9",)}])
+def test_with_login_and_tls_the_network_may_reach_it(guard):
+    settings.require_guarded(listening("0.0.0.0", "builtin", **guard))
 
 
 def test_every_field_is_a_row_with_type_and_description_and_its_variable_sets_it(monkeypatch):

@@ -64,7 +64,7 @@ def test_a_good_file_has_no_fault(config) -> None:
         ('api_key = "a-secret-api-key"\n', "", "upstream.api_key", "AVARA_API_KEY"),
         ('site_key = "0123456789abcdef0123456789abcdef"\n', "", "mapping.site_key", "keys site"),
         ('mode = "builtin"\n', "", "auth.mode", "--insecure"),
-        ("[upstream]", '[server]\nhost = "0.0.0.0"\n[upstream]', "server.host", "127.0.0.1"),
+        ("[upstream]", '[server]\nhost = "0.0.0.0"\n[upstream]', "server.host", "tls_certificate"),
         ("[upstream]", "[upstream", "file", "Mend"),
     ],
 )

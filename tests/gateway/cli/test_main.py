@@ -164,7 +164,7 @@ def test_convert_takes_the_receivers_of_the_site_by_name_and_names_them_all_when
         (("convert", "--to", "fhir", "--config", "no-such.toml", WIRE), "no-such.toml: file: cannot be read"),
         (("convert", "--to", "latin", WIRE), "Invalid value for '--to'"),
         (("convert", "--to", "trace", "--validate", WIRE), "a trace has nothing to be judged. Use --to fhir"),
-        (("serve", "--host", "0.0.0.0"), "no audit says who read what"),
+        (("serve", "--host", "0.0.0.0"), "nobody has to log in"),
         (("sandbox", "--webhook-url", "http://127.0.0.1:1/"), "--webhook-url and --webhook-key go together"),
         (("sandbox", "--fault", "hiccup", "--port", "0"), "hiccup"),
         (("listen", "--ack", "perhaps", "--port", "0"), "Name one of aa, ae, ar"),
