@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from gateway.auth.builtin import token_url_of
 from gateway.checks.certificate import faults as certificate_faults
 from gateway.checks.destinations import faults as destination_faults
+from gateway.checks.login import check_login
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.words import FEED, ROLES
 from gateway.settings import Configuration, require_loopback, require_site_key
@@ -32,5 +32,4 @@ def check_start(configuration: Configuration, roles: Collection[str], *, holds_f
     require_site_key(configuration)
     for fault in (*certificate_faults(configuration), *destination_faults(configuration)):
         raise fault
-    if settings.auth.is_builtin:
-        token_url_of(settings)
+    check_login(settings)
