@@ -1,7 +1,6 @@
 """Read what the external issuer says of itself, and ask it for its keys.
 
-OpenID Connect Discovery 1.0 §4 (`/.well-known/openid-configuration`) and §4.3 (its `issuer` is the one that was asked).
-Each fault names the setting to look at; no fault shows what the issuer answered.
+https://openid.net/specs/openid-connect-discovery-1_0.html §4 (the document) and §4.3 (its `issuer` must be equal). Each fault names the setting to look at; no fault shows what the issuer answered.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ class Discovery:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class IssuerAnswer:
     """Answer of an issuer, as far as it gave one that can be used."""
 
     discovery: Discovery | None
@@ -75,17 +74,17 @@ class Found:
     faults: tuple[IssuerFault, ...]
 
 
-async def ask_issuer(fetch: Fetch, issuer: str, jwks_url: str | None) -> Found:
+async def ask_issuer(fetch: Fetch, issuer: str, jwks_url: str | None) -> IssuerAnswer:
     """Ask an issuer for its discovery document, and for its keys at `jwks_url`, else where the document says."""
     discovery = await _discovery(fetch, issuer)
     if isinstance(discovery, IssuerFault) and jwks_url is None:
-        return Found(None, None, (discovery,))
+        return IssuerAnswer(None, None, (discovery,))
     found, faults = (None, [discovery]) if isinstance(discovery, IssuerFault) else (discovery, [])
     url, key = (jwks_url, JWKS_URL) if jwks_url else ((found.urls.get("jwks_uri") if found else None), ISSUER)
     keys = await _keys(fetch, url, key)
     if isinstance(keys, IssuerFault):
-        return Found(found, None, (*faults, keys))
-    return Found(found, keys, tuple(faults))
+        return IssuerAnswer(found, None, (*faults, keys))
+    return IssuerAnswer(found, keys, tuple(faults))
 
 
 def smart_configuration_of(issuer: str, discovery: Discovery) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
 """Know the external issuer: its keys and its discovery document, asked for each 5 minutes, and sooner for a new key.
 
-OpenID Connect Core 1.0 §10.1.1 (rotation of signing keys). A key is valid while the newest key set has it. If the
-issuer does not answer, its known keys are valid for a day, and a token of an unknown key gets a 503.
+https://openid.net/specs/openid-connect-core-1_0.html §10.1.1 (rotation of signing keys). A key is valid while the
+newest key set has it. If the issuer does not answer, its known keys are valid for a day, and a token of an unknown key
+gets a 503.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Check the settings of authentication, and online what the external issuer answers.
 
-OpenID Connect Discovery 1.0 §4.3; decision D10.
+https://openid.net/specs/openid-connect-discovery-1_0.html §4.3; decision D10.
 Proved by tests/gateway/checks/test_login.py.
 """
 

@@ -1,4 +1,4 @@
-"""What an issuer says of itself is taken only if it is about the issuer of the settings, and each fault names a setting.
+"""A discovery document counts only if it is of the issuer of the settings, and each fault names a setting.
 
 OpenID Connect Discovery 1.0 §3, §4; https://hl7.org/fhir/smart-app-launch/STU2.2/conformance.html
 """

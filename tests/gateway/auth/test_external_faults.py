@@ -145,9 +145,11 @@ FAULTS = {
     "signature is missing": (lambda: minted().rpartition(".")[0], "token-malformed"),
     "signature is empty": (lambda: with_signature(minted(), ""), "token-malformed"),
     "claims of another token under a good signature": (
-        lambda: ".".join([minted().split(".")[0], part(token_claims(scope="system/*.cruds")).decode()])
-        + "."
-        + minted().rpartition(".")[2],
+        lambda: (
+            ".".join([minted().split(".")[0], part(token_claims(scope="system/*.cruds")).decode()])
+            + "."
+            + minted().rpartition(".")[2]
+        ),
         "wrong-signature",
     ),
     "bytes behind the signature": (lambda: minted() + "AAAA", "wrong-signature"),
