@@ -1,6 +1,7 @@
 """Read what the external issuer says of itself, and ask it for its keys.
 
-https://openid.net/specs/openid-connect-discovery-1_0.html §4 (the document) and §4.3 (its `issuer` must be equal). Each fault names the setting to look at; no fault shows what the issuer answered.
+https://openid.net/specs/openid-connect-discovery-1_0.html §4 (document) and §4.3 (its `issuer` must be equal). Each
+fault names the setting to look at; no fault shows what the issuer answered.
 """
 
 from __future__ import annotations
