@@ -46,11 +46,12 @@ class TokenRules:
 class ExternalToken:
     """Token whose claims are in order, and whose signature nobody has checked yet.
 
-    `expires` is in microseconds since 1970. `patient` is a Patient id. Without one, no scope is of `patient/`.
+    `expires` is in microseconds since 1970. `user` None: the client has it for itself. `patient` is a Patient id.
+    Scopes of `patient/` and `user/` are there only with such a patient, and such a user.
     """
 
     client_id: str
-    user: str = field(repr=False)
+    user: str | None = field(repr=False)
     patient: str | None = field(repr=False)
     scopes: tuple[SmartScope, ...]
     expires: int
@@ -89,10 +90,9 @@ def external_token(compact: str, rules: TokenRules, now: float) -> ExternalToken
     client_id = _client(claims)
     if client_id == rules.audience:
         raise _refused("id-token")  # an ID token is for its client, and gives access to nothing (RFC 8725 §2.8)
-    user, patient = claims.get("sub"), _patient(claims.get(rules.patient_claim))
-    if not isinstance(user, str) or not 0 < len(user) <= _LONGEST_NAME or not user.isprintable():
-        raise _refused("sub-missing")
-    scopes = _scopes(claims.get(rules.scope_claim, ""), is_of_patient=patient is not None)
+    user, patient = _user(claims, client_id), _patient(claims.get(rules.patient_claim))
+    absent = {name for name, value in (("user", user), ("patient", patient)) if value is None}
+    scopes = tuple(one for one in _scopes(claims.get(rules.scope_claim, "")) if one.context not in absent)
     return ExternalToken(client_id, user, patient, scopes, expires, key_id, algorithm, compact)
 
 
@@ -147,13 +147,25 @@ def _client(claims: Mapping[str, Any]) -> str:
     return named[0]
 
 
+def _user(claims: Mapping[str, Any], client_id: str) -> str | None:
+    """Return the user, None if the client has the token for itself: `sub` is then the client (RFC 9068 §2.2).
+
+    Raises:
+        TokenRefused: there is no `sub`.
+    """
+    user = claims.get("sub")
+    if not isinstance(user, str) or not 0 < len(user) <= _LONGEST_NAME or not user.isprintable():
+        raise _refused("sub-missing")
+    return None if user == client_id else user
+
+
 def _patient(value: Any) -> str | None:
     """Return the Patient id of a claim, None if it holds none."""
     match = _PATIENT.fullmatch(value) if isinstance(value, str) else None
     return match[1] if match else None
 
 
-def _scopes(value: Any, *, is_of_patient: bool) -> tuple[SmartScope, ...]:
+def _scopes(value: Any) -> tuple[SmartScope, ...]:
     """Return the scopes of a claim that are scopes here.
 
     Raises:
@@ -163,10 +175,9 @@ def _scopes(value: Any, *, is_of_patient: bool) -> tuple[SmartScope, ...]:
     if not isinstance(words, list) or not all(isinstance(one, str) for one in words):
         raise _refused("scope-malformed")
     try:
-        scopes = scopes_among(words)
+        return scopes_among(words)
     except ScopeInvalid:
         raise _refused("too-many-scopes") from None
-    return tuple(one for one in scopes if is_of_patient or one.context != "patient")
 
 
 def _refused(reason: str) -> TokenRefused:

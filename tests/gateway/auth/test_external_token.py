@@ -82,6 +82,11 @@ def test_patient_scopes_need_the_id_of_one_patient(claim, patient):
     assert contexts == ({"system", "user", "patient"} if patient else {"system", "user"})
 
 
+def test_a_token_that_the_client_has_for_itself_has_no_user_and_no_user_scopes():
+    token = read(minted(sub=APP, scope="user/*.rs system/Patient.r"))
+    assert (token.user, [str(one) for one in token.scopes]) == (None, ["system/Patient.r"])
+
+
 def test_scopes_and_patient_come_from_the_claims_that_the_settings_name():
     rules = type(RULES)(ISSUER, AUDIENCE, "roles", "fhir_patient")
     token = read(minted(scope="system/*.cruds", roles=["patient/*.rs"], fhir_patient="pat-1"), rules=rules)
