@@ -6,10 +6,11 @@ RFC 9068 §2 and §4, RFC 8725.
 from __future__ import annotations
 
 import json
+from random import Random
 
 import jwt
 import pytest
-from fakes.assertions import NOW, key_pair, public_jwk
+from fakes.assertions import NOW, key_pair, public_jwk, raw
 from fakes.issuer import APP, AUDIENCE, ISSUER, KEY, RULES, minted, token_claims
 
 from gateway.auth.external_token import LEEWAY, external_token
@@ -134,6 +135,47 @@ def test_every_algorithm_of_the_list_is_verified_as_pyjwt_does(algorithm):
         else:
             token.verify(key)
             assert signer == mine
+
+
+def pyjwt_takes(text):
+    """Return True if PyJWT accepts a token with the same rules; the times are compared elsewhere."""
+    options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "require": ["exp", "sub"]}
+    key = key_pair(KEY).public_key()
+    try:
+        jwt.decode(text, key, ["RS256", "PS256"], audience=AUDIENCE, issuer=ISSUER, options=options)
+    except jwt.InvalidTokenError:
+        return False
+    return True
+
+
+def is_taken(text, keys):
+    try:
+        token = read(text)
+        token.verify(keys.find(token.key_id, token.algorithm))
+    except (TokenRefused, AttributeError):  # no such key
+        return False
+    return True
+
+
+def test_whatever_is_accepted_of_a_thousand_damaged_tokens_pyjwt_accepts_too():
+    random, taken = Random(7), 0
+    keys = key_set(json.dumps({"keys": [public_jwk(KEY)]}).encode(), ISSUER_ALGORITHMS)
+    values = [None, "", AUDIENCE, ISSUER, APP, [AUDIENCE], [AUDIENCE, "x"], NOW + 60, NOW - 60, {"a": 1}]
+    whole = [minted(), minted("RS256 b", {"kid": KEY}), minted(scope="system/*.cruds")]
+    for _ in range(1_000):
+        changes = {random.choice(["iss", "aud", "azp", "sub", "exp", "scope", "other"]): random.choice(values)}
+        signer = random.choice([KEY, KEY, "RS256 b"])
+        claims = json.dumps(token_claims(**changes)).encode()
+        text = random.choice([*whole, raw(b'{"alg":"RS256","typ":"JWT","kid":"RS256 a"}', claims, signer)])
+        if random.random() < 0.3:
+            at = random.randrange(len(text))
+            text = text[:at] + random.choice("AZaz09-_.") + text[at + 1 :]
+        if random.random() < 0.1:
+            text = ".".join([*random.choice(whole).split(".")[:2], text.rpartition(".")[2]])
+        if is_taken(text, keys):
+            taken += 1
+            assert pyjwt_takes(text), text
+    assert 100 < taken < 900, "both verdicts are common"
 
 
 def test_the_claims_of_the_tests_are_those_of_rfc_9068():
