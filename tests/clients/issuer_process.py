@@ -6,6 +6,8 @@ https://openid.net/specs/openid-connect-discovery-1_0.html, RFC 8707 (resource i
 from __future__ import annotations
 
 import json
+import re
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jwt
 import trustme
 from conformance.outside import node
 from fakes.assertions import key_pair, public_jwk
 
 SCRIPTS = Path(__file__).parent / "issuer"
+
+
+# Application of people, on their own machines: without a secret
+APP = {
+    "client_id": "viewer",
+    "scope": "openid patient/*.rs system/DiagnosticReport.rs",
+    "application_type": "native",
+    "token_endpoint_auth_method": "none",
+    "grant_types": ["authorization_code"],
+    "redirect_uris": ["http://127.0.0.1/app"],
+    "response_types": ["code"],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +45,7 @@ class ExternalIssuer:
     _process: subprocess.Popen[str]
 
     def tell(self, **changes: Any) -> None:
-        """Change the provider: `skew` of its clock, `isSilent`, or `lifetime` of its tokens, in seconds."""
+        """Change the provider: `skew` of its clock, `isSilent`, `lifetime` of tokens, in seconds, or `patient`."""
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(json.dumps(changes) + "\n")
         self._process.stdin.flush()
@@ -47,6 +62,22 @@ def _private_jwk(name: str) -> dict[str, Any]:
     made = jwt.get_algorithm_by_name(algorithm).to_jwk(key_pair(name), as_dict=True)
     named = {"kid": name, "alg": algorithm, "use": "sig"}
     return {**{part: one for part, one in made.items() if part != "key_ops"}, **named}
+
+
+def log_in_as_user(issuer: ExternalIssuer, url: str) -> str:
+    """Log in on the pages of the provider, and agree; return the address that this leads back to."""
+    trusted = ssl.create_default_context(cafile=str(issuer.authority))
+    with httpx.Client(verify=trusted, timeout=20) as browser:
+        answer = browser.get(url)
+        for _ in range(10):
+            while answer.is_redirect and answer.headers["location"].startswith((issuer.url, "/")):
+                answer = browser.get(answer.url.join(answer.headers["location"]))
+            if answer.is_redirect:
+                return str(answer.headers["location"])
+            [action] = re.findall('<form[^>]* action="([^"]+)" method="post"', answer.text)
+            prompt = re.findall('name="prompt" value="([^"]+)"', answer.text)[0]
+            answer = browser.post(action, data={"prompt": prompt, "login": "user-1", "password": "any"})
+    raise AssertionError(answer.text)
 
 
 @contextmanager
@@ -69,7 +100,7 @@ def external_issuer(
         "response_types": [],
         "jwks": {"keys": [public_jwk(key)]},
     }
-    (folder / "clients.json").write_text(json.dumps([client]))
+    (folder / "clients.json").write_text(json.dumps([client, APP]))
     command = node("serve.mjs", str(port), str(folder), audience, under=SCRIPTS)
     with (folder / "issuer.err").open("w") as errors:
         process = subprocess.Popen(

@@ -71,10 +71,15 @@ class JavaScriptClient:
 
 
 @contextmanager
-def javascript_client(name: str, base: str, token: str = "") -> Iterator[JavaScriptClient]:
-    """The client while the block runs, with an access token if one is given; skips without Node.js or npm."""
+def javascript_client(
+    name: str, base: str, token: str = "", authority: str | None = None
+) -> Iterator[JavaScriptClient]:
+    """The client while the block runs; skips without Node.js or npm.
+
+    It has an access token if one is given, and trusts the authority in a file beside those of the system.
+    """
     command = node("drive.mjs", base, name, under=KIT)
-    env = {**os.environ, "ACCESS_TOKEN": token}
+    env = {**os.environ, "ACCESS_TOKEN": token, **({"NODE_EXTRA_CA_CERTS": authority} if authority else {})}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", env=env) as process:
         yield JavaScriptClient(process, {None: ERRORS[name]})
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 from clients.account import STUDIES
 from clients.bulk_client import BulkClient
-from clients.issuer_process import ExternalIssuer, external_issuer
+from clients.issuer_process import APP, ExternalIssuer, external_issuer
 from clients.processes import COMMAND, Running, await_pdfs, running
 from fakes.assertions import jwks
 from fakes.gateway_process import environment, site_file
@@ -88,6 +88,8 @@ def external_login(folder: Path, database_url: str) -> Iterator[Login]:
         env = environment("http://127.0.0.1:1", database_url, site_file(folder), **settings)
         with running(folder, database_url, STUDIES, _free_port(), **settings) as gateway:
             _command(env, "clients", "add", "City EHR", "--scope", SCOPE, "--external", _APP)
+            viewer = ("--scope", "patient/*.rs system/DiagnosticReport.rs", "--external", str(APP["client_id"]))
+            _command(env, "clients", "add", "Viewer", *viewer)
             login = Login(gateway, _APP, env, issuer)
             login.await_pdfs()
             yield login

@@ -16,6 +16,7 @@ from clients.account import REPORTS
 from clients.bulk_client import BulkClient
 from clients.client import matches
 from clients.conftest import quiet_login
+from clients.issuer_process import APP, log_in_as_user
 from clients.kit_client import fhir_kit_client, smart_client
 from clients.logins import Login, builtin_login, external_login
 from fakes.databases import Server, at_once
@@ -117,6 +118,23 @@ def test_fhirpy_reads_with_the_token_in_both_its_forms(bulk: BulkClient) -> None
 @pytest.mark.parametrize("kind", [smart_client, fhir_kit_client], ids=["fhirclient-js", "fhir-kit-client"])
 def test_a_client_in_javascript_reads_with_the_token(bulk: BulkClient, kind: Any) -> None:
     with kind(bulk.base, bulk.log_in()) as client:
+        assert client.read(PATH)["id"] == ONE
+        assert Counter(one["id"] for one in client.find("DiagnosticReport", ALL)) == Counter(REPORTS.keys())
+
+
+def test_the_smart_client_of_javascript_logs_a_user_in_at_the_issuer_that_the_gateway_names(
+    external_gateway: Login, external: BulkClient
+) -> None:
+    """https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html, standalone, by a public client with PKCE."""
+    issuer, base = external_gateway.issuer, external.base
+    assert issuer
+    [patient, *_] = ids(external.get(f"{base}/Patient?_lastUpdated=ge2000"))
+    issuer.tell(patient=patient)
+    options = {"clientId": APP["client_id"], "scope": APP["scope"], "redirectUri": "http://127.0.0.1/app"}
+    with smart_client(base, authority=external_gateway.authority) as client:
+        url = client.ask("authorize", options)
+        assert url.startswith(f"{issuer.url}/auth?")
+        assert client.ask("ready", log_in_as_user(issuer, url)) == APP["scope"]
         assert client.read(PATH)["id"] == ONE
         assert Counter(one["id"] for one in client.find("DiagnosticReport", ALL)) == Counter(REPORTS.keys())
 

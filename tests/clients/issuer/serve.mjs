@@ -1,5 +1,5 @@
 // Serves oidc-provider, an identity provider of others, over TLS: arguments port, folder (cert.pem, key.pem,
-// clients.json) and audience. Each line on stdin is a change, {skew}, {isSilent} or {keys}, and is answered by {}.
+// clients.json) and audience. Each line on stdin is a change, {skew}, {isSilent}, {patient} or {keys}, and is answered by {}.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import { createInterface } from "node:readline";
@@ -19,15 +19,18 @@ function provide() {
   const provider = new Provider(issuer, {
     jwks: { keys: state.keys },
     clients,
+    pkce: { required: () => true },
+    extraTokenClaims: (_, { accountId }) => (accountId ? { patient: state.patient } : undefined),
     scopes: [...new Set(clients.flatMap((client) => client.scope.split(" ")))],
     clockTolerance: 300,
     enabledJWA: { clientAuthSigningAlgValues: ["RS384", "ES384"] },
     features: {
-      devInteractions: { enabled: false },
+      devInteractions: { enabled: true }, // its login page takes any user and any password
       clientCredentials: { enabled: true },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => audience,
+        useGrantedResource: () => true,
         getResourceServerInfo: (_, resource, client) => ({
           audience: resource,
           scope: client.scope,

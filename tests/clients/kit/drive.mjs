@@ -60,10 +60,23 @@ function fhirKitClient() {
 }
 
 function smartClient() {
-  const client = smart({ url: "/", headers: {}, socket: {} }, {}, {}).client({ serverUrl: base, ...(token && { tokenResponse: { access_token: token } }) });
+  const kept = new Map();
+  const storage = {
+    get: async (key) => kept.get(key),
+    set: async (key, value) => kept.set(key, value),
+    unset: async (key) => kept.delete(key),
+  };
+  const at = (url) => smart({ url, headers: { host: "127.0.0.1" }, socket: {} }, {}, storage);
+  let client = at("/").client({ serverUrl: base, ...(token && { tokenResponse: { access_token: token } }) });
   const all = { pageLimit: 0, flat: true };
 
   return {
+    // The address at which its user logs in, and the end of the login at the address that this leads back to
+    authorize: (options) => at("/").authorize({ ...options, iss: base, noRedirect: true }),
+    ready: async (url) => {
+      client = await at(url).ready();
+      return client.state.tokenResponse.scope;
+    },
     capability: () => client.request("metadata"),
     page: (kind, pairs) => client.request(`${kind}?${query(pairs)}`),
     find: (kind, pairs) => client.request(`${kind}?${query(pairs)}`, all),
