@@ -19,7 +19,7 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from gateway.auth.builtin import builtin
+from gateway.auth.authentication import authentication
 from gateway.checks.start import check_start
 from gateway.crawl.crawler import crawl_forever
 from gateway.crawl.index_age import SweepWatch
@@ -159,9 +159,8 @@ async def _answering(app: FastAPI, shared: _Shared, engine: Sqlite | Postgres) -
         app.state.facade = _facade(shared, engine, client, reads, watch)
         app.state.inbox = _inbox(shared, engine, signatures)
         app.state.ops = _ops(shared, watch)
-        if shared.configuration.settings.auth.is_builtin:
-            app.state.auth = builtin(engine, shared.configuration.settings)
-        async with alongside([watch.run(), signatures.run()]):
+        app.state.auth = auth = authentication(engine, shared.configuration.settings)
+        async with alongside([watch.run(), signatures.run(), *(auth.loops() if auth else ())]):
             yield
 
 

@@ -30,7 +30,7 @@ OPEN: Final = frozenset(
         *("/livez", "/readyz", "/metrics", "/webhooks/autoscribe"),
     }
 )
-_LONGEST: Final = 4_096
+_LONGEST: Final = 16 * 1_024  # a JWT with the groups of a user is long
 _BEARER: Final = re.compile(r".{6} +([A-Za-z0-9._~+/-]+=*)")
 _IN_QUERY: Final = "access_token"
 
@@ -78,7 +78,7 @@ async def _access(scope: Scope) -> Access:
     Raises:
         CredentialsMalformed: a token stands in the query, or there is not one readable Authorization header.
         NotAuthenticated: there is no token, or it is not valid.
-        StoreUnavailable: nobody can say if it is valid.
+        StoreUnavailable, IssuerUnavailable: nobody can say if it is valid.
     """
     token = _token(scope)
     tokens: Authenticator = scope["app"].state.auth.tokens

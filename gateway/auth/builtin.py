@@ -1,22 +1,25 @@
 """Built-in authentication put together for one loop: token service, key sets and token cache over one database.
 
-https://hl7.org/fhir/smart-app-launch/STU2.2/backend-services.html. The service keeps it as `app.state.auth`.
+https://hl7.org/fhir/smart-app-launch/STU2.2/backend-services.html.
 Proved by tests/gateway/auth/test_builtin.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from gateway.auth.access import Access
 from gateway.auth.key_set_url import KeySetFetch
 from gateway.auth.key_sets import KeySets
-from gateway.auth.token_cache import TokenCache
+from gateway.auth.smart_configuration import Endpoints, builtin_configuration
+from gateway.auth.token_cache import TokenCache, access_from
 from gateway.auth.token_endpoint import ISSUE_PATH
 from gateway.auth.token_service import TokenService
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Settings
-from gateway.store.access_tokens import StoredTokens
+from gateway.store.access_tokens import StoredTokens, digest_of
 from gateway.store.clients import StoredClients
 from gateway.store.database.engine import Engine
 
@@ -30,11 +33,29 @@ class Builtin:
     service: TokenService
     tokens: TokenCache
 
+    @property
+    def endpoints(self) -> Endpoints:
+        """Addresses of a login."""
+        return Endpoints(self.service.token_url)
+
+    async def smart_configuration(self) -> Mapping[str, Any]:
+        """Return the SMART configuration."""
+        return builtin_configuration(self.service.token_url)
+
+    def loops(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """Return the loops behind it: none."""
+        return ()
+
 
 def builtin(engine: Engine, settings: Settings) -> Builtin:
     """Put the parts together."""
     stored, fetch = StoredTokens(engine), KeySetFetch(allows_private=settings.auth.allow_private_jwks)
-    cache, clients = TokenCache(stored.find), StoredClients(engine)
+
+    async def look_up(token: str, at: int) -> Access | None:
+        record = await stored.find(digest_of(token), at)
+        return None if record is None else access_from(record)
+
+    cache, clients = TokenCache(look_up), StoredClients(engine)
     return Builtin(TokenService(clients, stored, KeySets(fetch), token_url_of(settings), cache.forget), cache)
 
 
@@ -48,4 +69,4 @@ def token_url_of(settings: Settings) -> str:
     if issuer is None and not fhir_base.endswith(_FHIR):
         problem = "missing, and server.public_url does not end in /fhir"
         raise ConfigError("settings", "auth.issuer", problem, "Write the URL under which clients reach /auth/token.")
-    return (issuer or fhir_base.removesuffix(_FHIR)) + ISSUE_PATH
+    return (issuer.rstrip("/") if issuer else fhir_base.removesuffix(_FHIR)) + ISSUE_PATH

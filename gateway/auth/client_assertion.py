@@ -6,7 +6,6 @@ that costs nothing is checked before a key is looked for, and the signature befo
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from collections.abc import Mapping
@@ -16,16 +15,14 @@ from typing import Any, Final
 from joserfc import jws
 from joserfc.errors import JoseError
 
+from gateway.auth.compact_jwt import numeric_date, taken_apart
 from gateway.auth.key_set import ALGORITHMS, PublicKey
 from gateway.auth.refusals import TokenRefused
-from gateway.auth.strict_json import strict_object
 
 MOST_CHARACTERS: Final = 16 * 1024
 MOST_SECONDS: Final = 300  # from `iat` to `exp`
 SKEW: Final = 60  # seconds by which the clock of a client may differ
 _LONGEST_JTI: Final = 128
-_LARGEST_INSTANT: Final = 2**40
-_FORM: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _HEADERS: Final = frozenset({"alg", "kid", "typ", "jku", "x5t", "x5t#S256"})
 _SIGNATURES: Final = jws.JWSRegistry(algorithms=list(ALGORITHMS))
@@ -71,12 +68,10 @@ def assertion(compact: str, audience: str, now: float) -> Assertion:
     Raises:
         TokenRefused: it breaks a rule.
     """
-    if len(compact) > MOST_CHARACTERS or (match := _FORM.fullmatch(compact)) is None:
-        raise _refused("assertion-malformed", "the assertion is no signed JWT in compact form, or is too long")
     try:
-        header, claims = (strict_object(_decoded(part)) for part in match.groups()[:2])
-    except ValueError:
-        raise _refused("assertion-malformed", "header or claims are no JSON object with each key once") from None
+        header, claims = taken_apart(compact, MOST_CHARACTERS)
+    except ValueError as error:
+        raise _refused("assertion-malformed", f"the assertion is {error}") from None
     key_id, algorithm = _header(header)
     client_id, jti = _identity(claims)
     if claims.get("aud") not in (audience, [audience]):
@@ -141,24 +136,10 @@ def _instant(claims: Mapping[str, Any], name: str) -> float | None:
     Raises:
         TokenRefused: it is no number of seconds.
     """
-    value = claims.get(name)
-    if name in claims and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise _refused(f"{name}-malformed", f"{name} must be a number of seconds")
-    if value is not None and not 0 <= value < _LARGEST_INSTANT:
-        raise _refused(f"{name}-malformed", f"{name} is no time of this age")
-    return value
-
-
-def _decoded(part: str) -> bytes:
-    """Decode base64url without padding (RFC 7515 §2); each text has one form.
-
-    Raises:
-        ValueError: it is not that form.
-    """
-    decoded = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-    if base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() != part:
-        raise ValueError("another form of base64url")
-    return decoded
+    try:
+        return numeric_date(claims, name)
+    except ValueError as error:
+        raise _refused(f"{name}-malformed", str(error)) from None
 
 
 def _refused(reason: str, description: str) -> TokenRefused:

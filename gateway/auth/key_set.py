@@ -1,13 +1,14 @@
-"""Read a JSON Web Key Set (JWKS): the public keys that a client's assertions may be signed with.
+"""Read a JSON Web Key Set (JWKS): the public keys that assertions of a client, or tokens of an issuer, are signed with.
 
-RFC 7517 (JWKS), RFC 7518 §6 (RSA and EC keys). SMART App Launch 2.2 asks for RS384 and ES384; other keys are no use.
+RFC 7517 (JWKS), RFC 7518 §6 (RSA and EC keys). SMART App Launch 2.2 asks its clients for RS384 and ES384; an external
+issuer may also sign by RS256, ES256, PS256 and PS384. Other keys are no use.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,6 +20,16 @@ from gateway.auth.strict_json import strict_object
 PublicKey = RSAKey | ECKey
 MOST_BYTES: Final = 64 * 1024
 ALGORITHMS: Final = ("RS384", "ES384")
+ISSUER_ALGORITHMS: Final = ("RS256", "RS384", "ES256", "ES384", "PS256", "PS384")
+# Algorithm -> key type and curve that it takes (RFC 7518 §3.1)
+_TAKES: Final = {
+    "RS256": ("RSA", None),
+    "RS384": ("RSA", None),
+    "PS256": ("RSA", None),
+    "PS384": ("RSA", None),
+    "ES256": ("EC", "P-256"),
+    "ES384": ("EC", "P-384"),
+}
 _MOST_KEYS: Final = 100
 _LEAST_BITS, _MOST_BITS = 2_048, 8_192  # below it is weak, above it a signature takes too long to check
 _LARGEST_EXPONENT: Final = 2**32
@@ -32,7 +43,7 @@ class KeySetInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PublicKeys:
-    """Keys of a client by key id and algorithm, and what is wrong with the keys that are left out."""
+    """Keys by key id and algorithm, and what is wrong with the keys that are left out."""
 
     keys: Mapping[tuple[str, str], PublicKey] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
@@ -42,8 +53,8 @@ class PublicKeys:
         return self.keys.get((key_id, algorithm))
 
 
-def key_set(document: bytes) -> PublicKeys:
-    """Read a key set; keys that cannot be used are left out and named in `faults`.
+def key_set(document: bytes, algorithms: Sequence[str] = ALGORITHMS) -> PublicKeys:
+    """Read a key set; keys that are no use for these algorithms are left out and named in `faults`.
 
     Raises:
         KeySetInvalid: it is no key set, is over the limits, or has no key that can be used.
@@ -60,7 +71,7 @@ def key_set(document: bytes) -> PublicKeys:
     faults = []
     for place, entry in enumerate(entries):
         try:
-            usable.append(_key(entry))
+            usable += _key(entry, algorithms)
         except KeySetInvalid as error:
             faults.append(f"keys[{place}]: {error}")
     counts = Counter(name for name, _ in usable)
@@ -72,8 +83,8 @@ def key_set(document: bytes) -> PublicKeys:
     return PublicKeys(found, tuple(faults))
 
 
-def _key(entry: Any) -> tuple[tuple[str, str], PublicKey]:
-    """Read one key.
+def _key(entry: Any, algorithms: Sequence[str]) -> list[tuple[tuple[str, str], PublicKey]]:
+    """Read one key, once for each algorithm that it is made for.
 
     Raises:
         KeySetInvalid: it cannot be used.
@@ -87,27 +98,30 @@ def _key(entry: Any) -> tuple[tuple[str, str], PublicKey]:
         raise KeySetInvalid(f"no kid of 1 to {_LONGEST_ID} characters")
     if entry.get("use", "sig") != "sig" or "verify" not in _listed(entry.get("key_ops", ["verify"])):
         raise KeySetInvalid("not for signatures")
-    algorithm, key = _imported(entry)
-    if entry.get("alg", algorithm) != algorithm:
-        raise KeySetInvalid(f"alg is not {algorithm}")
-    return (key_id, algorithm), key
+    kind = entry.get("kty"), entry.get("crv") if entry.get("kty") == "EC" else None
+    possible = [one for one in algorithms if _TAKES[one] == kind]
+    if not possible:
+        curves = " or ".join(dict.fromkeys(str(_TAKES[one][1]) for one in algorithms if _TAKES[one][1]))
+        raise KeySetInvalid(f"neither an RSA key nor an EC key of {curves}")
+    key = _imported(entry)
+    made_for = [one for one in possible if entry.get("alg", one) == one]
+    if not made_for:
+        raise KeySetInvalid(f"alg is not {' or '.join(possible)}")
+    return [((key_id, one), key) for one in made_for]
 
 
-def _imported(entry: dict[str, Any]) -> tuple[str, PublicKey]:
-    kind, parts = entry.get("kty"), ("kty", "n", "e", "crv", "x", "y")
+def _imported(entry: dict[str, Any]) -> PublicKey:
+    parts = ("kty", "n", "e", "crv", "x", "y")
     given: dict[str, str | list[str]] = {name: entry[name] for name in parts if isinstance(entry.get(name), str)}
-    if kind != "RSA" and (kind, entry.get("crv")) != ("EC", "P-384"):
-        raise KeySetInvalid("neither an RSA key nor an EC key of P-384")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the size of a key is checked below
-            key = RSAKey.import_key(given) if kind == "RSA" else ECKey.import_key(given)
+            key = RSAKey.import_key(given) if entry["kty"] == "RSA" else ECKey.import_key(given)
     except (JoseError, ValueError, TypeError, KeyError):
         raise KeySetInvalid("no key that can be read") from None
     if isinstance(key, RSAKey):
         _check_strength(key)
-        return "RS384", key
-    return "ES384", key
+    return key
 
 
 def _check_strength(key: RSAKey) -> None:

@@ -1,7 +1,7 @@
-"""Fetch the key set of a client from its URL: https, no redirect, no compression, 64 kB and 5 seconds at most.
+"""Fetch a key set or a discovery document from its URL: https, no redirect, no compression, 64 kB and 5 seconds.
 
 https://hl7.org/fhir/smart-app-launch/STU2.2/client-confidential-asymmetric.html (registering a client by URL), RFC 9110
-§15.4 (redirects). The URL is an operator's; its host is not trusted, and never told why it is asked.
+§15.4 (redirects). The URL is an operator's or an issuer's; its host is never told why it is asked.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from gateway.auth.key_set import MOST_BYTES
 PATIENCE: Final = 5.0
 LONGEST_URL: Final = 2_048
 _HEADERS: Final = [("Accept", "application/jwk-set+json, application/json"), ("Accept-Encoding", "identity")]
+# UnicodeError: a name that no host can have. All errors of TLS and of names are OSErrors
+_NO_ANSWER: Final = (OSError, UnicodeError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 
 
 class KeySetUnreachable(Exception):
-    """A key set could not be fetched; `reason` is a fixed code for the log."""
+    """A document could not be fetched; `reason` is a fixed code for the log."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -30,7 +32,7 @@ class KeySetUnreachable(Exception):
 
 
 def url_fault(url: str) -> str:
-    """Return what is wrong with the URL of a key set, empty if nothing is."""
+    """Return what is wrong with the URL of a document, empty if nothing is."""
     try:
         parts = urlsplit(url)
         is_url = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
@@ -44,7 +46,7 @@ def url_fault(url: str) -> str:
 
 
 class KeySetFetch:
-    """Fetcher of key sets. With `allows_private`, a host may have a private or loopback address."""
+    """Fetcher of documents. With `allows_private`, a host may have a private or loopback address."""
 
     def __init__(
         self,
@@ -73,7 +75,14 @@ class KeySetFetch:
             raise KeySetUnreachable("too-slow") from None
         except AddressRefused:
             raise KeySetUnreachable("private-address") from None
-        except (OSError, ssl.SSLError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
+        except (
+            OSError,
+            ssl.SSLError,
+            UnicodeError,
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.TimeoutException,
+        ):
             raise KeySetUnreachable("no-answer") from None
 
     async def _read(self, url: str) -> bytes:

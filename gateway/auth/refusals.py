@@ -1,21 +1,22 @@
-"""Refusals of the token endpoint: the error that RFC 6749 §5.2 names for the client, and a fixed code for the log.
+"""Refusals of token requests and of access tokens: the error that an RFC names for the client, and a code for the log.
 
-https://www.rfc-editor.org/rfc/rfc6749#section-5.2: a refusal shows nothing of what was sent.
-Proved by tests/gateway/auth/test_token_faults.py.
+RFC 6749 §5.2 (token requests), RFC 6750 §3.1 (`invalid_token`): a refusal shows nothing of what was sent.
+Proved by tests/gateway/auth/test_token_faults.py and tests/gateway/auth/test_external_faults.py.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-TokenError = Literal["invalid_request", "invalid_client", "invalid_scope", "unsupported_grant_type"]
+TokenError = Literal["invalid_request", "invalid_client", "invalid_scope", "unsupported_grant_type", "invalid_token"]
 
 
 class TokenRefused(Exception):
-    """A request to the token endpoint is refused.
+    """A request to the token endpoint, or an access token, is refused.
 
-    `error` is of RFC 6749, `reason` a fixed code for the log. `description` tells the client what to mend; it is empty
-    if it would tell a stranger which clients exist. `scheme` is that of an Authorization header, which is not taken.
+    `error` is of RFC 6749 or RFC 6750, `reason` a fixed code for the log. `description` tells the client what to mend;
+    it is empty if it would tell a stranger which clients exist. `scheme` is that of an Authorization header, which is
+    not taken.
     """
 
     def __init__(self, error: TokenError, reason: str, description: str = "", scheme: str = "") -> None:

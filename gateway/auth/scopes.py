@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 from urllib.parse import quote, unquote
@@ -96,6 +97,21 @@ def scope_list(text: str) -> tuple[SmartScope, ...]:
     if len(words) > MOST_SCOPES:
         raise ScopeInvalid(f"more than {MOST_SCOPES} scopes")
     return tuple(sorted({parsed(word) for word in words}))
+
+
+def scopes_among(words: Iterable[str]) -> tuple[SmartScope, ...]:
+    """Parse the words that are scopes here, without repeats, sorted; others, such as `openid`, give nothing.
+
+    Raises:
+        ScopeInvalid: there are more than `MOST_SCOPES`.
+    """
+    found = set()
+    for word in words:
+        with suppress(ScopeInvalid):
+            found.add(parsed(word))
+    if len(found) > MOST_SCOPES:
+        raise ScopeInvalid(f"more than {MOST_SCOPES} scopes")
+    return tuple(sorted(found))
 
 
 def printed(scopes: Iterable[SmartScope]) -> str:

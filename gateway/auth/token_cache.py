@@ -26,7 +26,7 @@ MOST_TOKENS: Final = 4_096
 _AGAIN: Final = 0.2  # seconds until a database that fails is asked again
 _SECOND: Final = 1_000_000
 
-LookUp = Callable[[str, int], Awaitable[TokenRecord | None]]
+LookUp = Callable[[str, int], Awaitable[Access | None]]
 
 
 class _Known:
@@ -39,7 +39,7 @@ class _Known:
 
 
 class TokenCache:
-    """Access of bearer tokens, in one process and on one loop; `look_up` finds a token by its digest at an instant."""
+    """Access of bearer tokens, in one process and on one loop; `look_up` says what a token gives at an instant."""
 
     def __init__(self, look_up: LookUp, now: Callable[[], float] = clock.monotonic) -> None:
         self._look_up, self._now = look_up, now
@@ -58,30 +58,31 @@ class TokenCache:
 
         Raises:
             StoreUnavailable: the database does not answer, and what it said last is too old.
+            IssuerUnavailable: the token may be good, and the external issuer does not answer.
         """
         digest = hashlib.sha256(token.encode()).hexdigest()
         known, now = self._known.get(digest) or self._unknown.get(digest), self._now()
         if known is not None and now < known.until:
             if now >= known.renew_at:
-                self._ask(digest)
+                self._ask(digest, token)
             return known.access
-        return await asyncio.shield(self._ask(digest))
+        return await asyncio.shield(self._ask(digest, token))
 
     def forget(self, digest: str) -> None:
         """Forget a token that was revoked here; other processes ask within 3 seconds."""
         self._known.pop(digest, None)
 
-    def _ask(self, digest: str) -> asyncio.Task[Access | None]:
+    def _ask(self, digest: str, token: str) -> asyncio.Task[Access | None]:
         """Return the one look-up of a token that is under way; begin it if there is none."""
         task = self._asking.get(digest)
         if task is None:
             known = self._known.get(digest)
             patience = max(PATIENCE, known.until + PATIENCE - self._now() if known else 0.0)
-            task = self._asking[digest] = asyncio.create_task(self._asked(digest, patience))
+            task = self._asking[digest] = asyncio.create_task(self._asked(digest, token, patience))
             task.add_done_callback(lambda done: self._done(digest, done))
         return task
 
-    async def _asked(self, digest: str, patience: float) -> Access | None:
+    async def _asked(self, digest: str, token: str, patience: float) -> Access | None:
         """Ask the database, again and again while it fails, and remember its answer.
 
         Raises:
@@ -89,25 +90,24 @@ class TokenCache:
         """
         try:
             async with asyncio.timeout(patience):
-                begun, at, record = await self._answer(digest)
+                begun, at, access = await self._answer(token)
         except TimeoutError:
             raise StoreUnavailable("the database did not answer in time") from None
-        if record is None:
+        if access is None:
             self._known.pop(digest, None)
             until = self._now() + UNKNOWN
             self._keep(self._unknown, digest, _Known(None, until, until))
             return None
-        access = access_from(record)
-        left = (record.expires - at) / _SECOND
+        left = (access.expires - at) / _SECOND
         self._keep(self._known, digest, _Known(access, begun + min(RENEWED, left), begun + min(TRUSTED, left)))
         return access
 
-    async def _answer(self, digest: str) -> tuple[float, int, TokenRecord | None]:
+    async def _answer(self, token: str) -> tuple[float, int, Access | None]:
         """Return the database's answer, and when it was asked: what happens meanwhile may not be in the answer."""
         while True:
             begun, at = self._now(), micros(clock.now())
             try:
-                return begun, at, await self._look_up(digest, at)
+                return begun, at, await self._look_up(token, at)
             except StoreError:
                 await asyncio.sleep(_AGAIN)
 

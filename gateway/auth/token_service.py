@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from gateway.auth.client_assertion import Assertion, assertion
 from gateway.auth.key_set import PublicKey
 from gateway.auth.refusals import TokenRefused
-from gateway.auth.scopes import MOST_SCOPES, ScopeInvalid, SmartScope, granted, parsed, printed, scope_list
+from gateway.auth.scopes import MOST_SCOPES, ScopeInvalid, SmartScope, granted, printed, scope_list, scopes_among
 from gateway.runtime import clock
 from gateway.store.access_tokens import StoredTokens, TokenRecord, digest_of
 from gateway.store.clients import RegisteredClient, StoredClients
@@ -151,17 +151,9 @@ def _granted(asked: str, client: RegisteredClient) -> tuple[SmartScope, ...]:
     if not words or len(words) > MOST_SCOPES:
         raise TokenRefused("invalid_scope", "scope-missing", f"scope must name 1 to {MOST_SCOPES} scopes")
     try:
-        scopes = granted(filter(None, map(_known, words)), scope_list(client.scopes))
+        scopes = granted(scopes_among(words), scope_list(client.scopes))
     except ScopeInvalid as error:
         raise TokenRefused("invalid_scope", "too-many-scopes", str(error)) from None
     if not scopes:
         raise TokenRefused("invalid_scope", "nothing-granted", "the client may have none of these scopes")
     return scopes
-
-
-def _known(word: str) -> SmartScope | None:
-    """Return a scope, None for a word that is none here, such as `openid`."""
-    try:
-        return parsed(word)
-    except ScopeInvalid:
-        return None

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
 
-from gateway.checks import certificate, destinations
+from gateway.checks import certificate, destinations, login
 from gateway.checks.folders import open_folders
 from gateway.routing import Destination, routes_of, survey_routes
 from gateway.runtime.errors import ConfigError
@@ -30,7 +30,16 @@ def faults(path: Path | None) -> list[ConfigError]:
     if configuration is None:
         return errors
     reported = {error.key for error in errors}
-    checks = (_guarded, _mode, _site_key, api_key, certificate.faults, destinations.faults, served_all_the_same)
+    checks = (
+        _guarded,
+        _mode,
+        _site_key,
+        api_key,
+        login.faults,
+        certificate.faults,
+        destinations.faults,
+        served_all_the_same,
+    )
     missing = [error for check in checks for error in check(configuration)]
     return [*errors, *(error for error in missing if error.key not in reported)]
 

@@ -1,4 +1,4 @@
-"""`check-config --online`: connect to AutoScribe, its PDF store, the database and the destinations, and list faults.
+"""`check-config --online`: connect to AutoScribe, its PDF store, the database, the token issuer and all destinations.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`, `/reports/pdf`. No answer states the scope of a key (`Self` or
 `All`), so it is guessed from the studies that the key sees. Destinations get a connection, but no message.
@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.checks.doctor.seen import Seen
+from gateway.checks.login import online_faults
 from gateway.ingest.assembly import opened_store
 from gateway.mllp.connection import Connection
 from gateway.routing import Destination, routes_of
@@ -59,7 +60,7 @@ async def findings(configuration: Configuration) -> AsyncIterator[ConfigError]:
                     yield finding
     async for finding in _store(configuration):
         yield finding
-    for finding in await _unreachable(configuration):
+    for finding in (*await online_faults(configuration), *await _unreachable(configuration)):
         yield finding
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from gateway.auth.builtin import token_url_of
 from gateway.checks.certificate import faults as certificate_faults
 from gateway.checks.destinations import faults as destination_faults
+from gateway.checks.login import check_login
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.words import FEED, ROLES
 from gateway.settings import Configuration, require_guarded, require_mode, require_site_key
@@ -27,14 +27,12 @@ def check_start(configuration: Configuration, roles: Collection[str], *, holds_f
             raise ConfigError("command line", "--roles", f"no role {role!r}", f"Roles are {', '.join(ROLES)}.")
     if holds_feed and FEED not in roles:
         raise ConfigError("command line", "--hold-feed", "no role feed", "Give it to the process that has this role.")
-    settings = configuration.settings
     require_guarded(configuration)
     _require_login(configuration, insecure=insecure)
     require_site_key(configuration)
     for fault in (*certificate_faults(configuration), *destination_faults(configuration)):
         raise fault
-    if settings.auth.is_builtin:
-        token_url_of(settings)
+    check_login(configuration.settings)
 
 
 def _require_login(configuration: Configuration, *, insecure: bool) -> None:
@@ -46,7 +44,7 @@ def _require_login(configuration: Configuration, *, insecure: bool) -> None:
     require_mode(configuration)
     mode, option = configuration.settings.auth.mode, "--insecure"
     if mode == "none" and not insecure:
-        remedy = f'Give {option} if this is a trial on this machine; else set auth.mode = "builtin".'
+        remedy = f'Give {option} if this is a trial on this machine; else set auth.mode.'
         raise ConfigError("command line", option, 'missing, and auth.mode is "none": everybody here may read', remedy)
     if mode != "none" and insecure:
         raise ConfigError("command line", option, f'given, and auth.mode is "{mode}"', "Leave it out.")

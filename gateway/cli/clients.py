@@ -36,6 +36,10 @@ def add(
     ],
     jwks: Jwks = None,
     jwks_url: JwksUrl = None,
+    external: Annotated[
+        str | None,
+        typer.Option("--external", metavar="CLIENT", help="Client id at the external issuer, in place of keys."),
+    ] = None,
     expires: Annotated[
         str | None, typer.Option("--expires", metavar="INSTANT", help="Day or time from which it gets no token.")
     ] = None,
@@ -43,10 +47,10 @@ def add(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Register a client with its scopes and its public keys; print its client id and the URL of the token endpoint."""
+    """Register a client with its scopes, and its public keys or its id at the external issuer; print its client id."""
     from gateway.cli import registered_clients as work
 
-    new = work.NewClient(name, tuple(scope), work.KeysGiven(jwks, jwks_url), expires, reason)
+    new = work.NewClient(name, tuple(scope), work.KeysGiven(jwks, jwks_url), expires, reason, external)
     sys.exit(_run(work.add(load(config), new, print, as_json=as_json)))
 
 
@@ -68,7 +72,7 @@ def disable(client: Client, reason: Reason, config: Config = None) -> None:
 
 @clients.command()
 def enable(client: Client, reason: Reason = "", config: Config = None) -> None:
-    """Enable a disabled client. Its former tokens stay revoked."""
+    """Enable a disabled client. Tokens that the gateway gave it stay revoked; those of an external issuer do not."""
     from gateway.cli import registered_clients as work
 
     sys.exit(_run(work.enable(load(config), client, reason, print)))

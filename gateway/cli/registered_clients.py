@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.auth.builtin import token_url_of
+from gateway.auth.external_token import CLIENT_ID
 from gateway.auth.key_set import MOST_BYTES, KeySetInvalid, key_set
 from gateway.auth.key_set_url import KeySetFetch, KeySetUnreachable, url_fault
 from gateway.auth.key_sets import registered
@@ -51,6 +52,7 @@ class NewClient:
     keys: KeysGiven
     expires: str | None
     reason: str
+    external: str | None = None
 
 
 async def add(configuration: Configuration, typed: NewClient, say: Say, *, as_json: bool) -> int:
@@ -61,26 +63,31 @@ async def add(configuration: Configuration, typed: NewClient, say: Say, *, as_js
     """
     now = micros(clock.now())
     client = RegisteredClient(
-        f"client-{secrets.token_hex(16)}",
+        _client_id(typed),
         _name(typed.name),
-        _scopes(typed.scopes),
+        _scopes(typed.scopes, is_external=typed.external is not None),
         None,
         now,
         _instant(configuration, "--expires", typed.expires, now),
-        key_sets=(await _key_set(configuration, typed.keys),),
+        key_sets=() if typed.external is not None else (await _key_set(configuration, typed.keys),),
     )
-    url = token_url_of(configuration.settings)
+    url = None if client.is_external else token_url_of(configuration.settings)
     async with store_for_command(configuration) as engine:
         if await StoredClients(engine).add(client, typed.reason) == "name-taken":
-            raise _wrong("NAME", "another client has this name", "Choose a name that `clients list` does not show.")
+            raise _wrong(
+                "NAME",
+                "another client has this name, or this id at the issuer",
+                "Choose a name that `clients list` does not show.",
+            )
     shown = _shown(client, now)
     if as_json:
-        say(json.dumps({**shown, "token_url": url}, indent=2))
+        say(json.dumps({**shown, **({"token_url": url} if url else {})}, indent=2))
     else:
-        say(f"client id: {client.client_id}\ntoken URL: {url}")
+        say(f"client id: {client.client_id}" + (f"\ntoken URL: {url}" if url else ""))
         say(f"scopes: {client.scopes}")
-    if configuration.settings.auth.mode != "builtin":
-        _note('auth.mode is not "builtin": no client gets a token until it is')
+    mode = "external" if client.is_external else "builtin"
+    if configuration.settings.auth.mode != mode:
+        _note(f'auth.mode is not "{mode}": this client cannot log in until it is')
     return 0
 
 
@@ -93,7 +100,7 @@ async def list_all(configuration: Configuration, say: Say, *, as_json: bool) -> 
         say(json.dumps(rows, indent=2))
         return 0
     for row in rows:
-        say(f"{row['client_id']}  {row['state']}  {row['name']}  {row['scopes']}")
+        say(f"{row['client_id']}  {row['state']}  {row['name']}  {row['scopes']}{'  external' * row['external']}")
         for keys in row["keys"]:
             say(
                 f"  keys: {keys['url'] or ', '.join(keys['kids'])}"
@@ -130,6 +137,8 @@ async def rotate(
     new = await _key_set(configuration, given)
     async with store_for_command(configuration) as engine:
         outcome = await StoredClients(engine).rotate(client_id, new, ends, reason, now)
+    if outcome == "no-keys":
+        raise _wrong(client_id, "the client is external: it has no keys here", "Change its keys at the issuer.")
     if outcome == "too-many-key-sets":
         remedy = "Run `clients rotate CLIENT --finish` first, once the client signs with the newer keys."
         raise _wrong(client_id, "the client has two key sets already", remedy)
@@ -165,11 +174,28 @@ def _name(text: str) -> str:
     return text
 
 
-def _scopes(given: tuple[str, ...]) -> str:
-    """Return the scopes as one text.
+def _client_id(typed: NewClient) -> str:
+    """Return a new client id, or the one that the client has at the external issuer.
 
     Raises:
-        ConfigError: one is no scope, not of `system/`, or of a type that is not served.
+        ConfigError: the issuer's is no client id, or keys are given beside it.
+    """
+    if typed.external is None:
+        return f"client-{secrets.token_hex(16)}"
+    if not CLIENT_ID.fullmatch(typed.external):
+        raise _wrong(
+            "--external", "not 1 to 256 ASCII characters without spaces", "Write `azp` of the client's tokens."
+        )
+    if typed.keys.file or typed.keys.url:
+        raise _wrong("--external", "with --jwks or --jwks-url", "Leave the keys out: the issuer has them.")
+    return typed.external
+
+
+def _scopes(given: tuple[str, ...], *, is_external: bool) -> str:
+    """Return the scopes as one text; only an external client may have others than those of `system/`.
+
+    Raises:
+        ConfigError: one is no scope, one that the client may not have, or of a type that is not served.
     """
     try:
         scopes = scope_list(" ".join(given))
@@ -178,9 +204,9 @@ def _scopes(given: tuple[str, ...]) -> str:
     if any(one.refinements for one in scopes):
         problem = "scopes with search parameters are not applied by this release"
         raise _wrong("--scope", problem, "Write scopes without `?`.")
-    if any(one.context != "system" for one in scopes):
+    if not is_external and any(one.context != "system" for one in scopes):
         problem = "user/ and patient/ scopes are given by an external issuer alone"
-        raise _wrong("--scope", problem, "Write scopes that begin with system/.")
+        raise _wrong("--scope", problem, "Write scopes that begin with system/, or register the client by --external.")
     if unknown := sorted({one.resource_type for one in scopes} - _TYPES):
         raise _wrong("--scope", f"no such type is served: {unknown[0]}", f"Types are {', '.join(sorted(_TYPES))}.")
     return printed(scopes)
@@ -239,6 +265,7 @@ def _shown(client: RegisteredClient, now: int) -> dict[str, Any]:
         "client_id": client.client_id,
         "name": client.name,
         "state": state,
+        "external": client.is_external,
         "scopes": client.scopes,
         "created": instant_text(client.created),
         "expires": None if client.expires is None else instant_text(client.expires),

@@ -15,7 +15,6 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.auth.bearer import BearerGate
-from gateway.auth.builtin import token_url_of
 from gateway.auth.smart_configuration import SmartConfiguration
 from gateway.auth.token_endpoint import auth_routes
 from gateway.fhir_api.facade import is_fhir
@@ -44,7 +43,7 @@ def application(
 ) -> FastAPI:
     """Build the application, with `more` routes; without `serves_fhir`, it answers probes and metrics only.
 
-    With built-in authentication only a valid token opens it, and `app.state.auth` must be a `Builtin`.
+    With authentication only a valid token opens it, and `app.state.auth` must be an `Authentication`.
 
     FastAPI's telemetry is off, since it would record exception texts and query strings.
     """
@@ -77,8 +76,8 @@ def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
     """Wrap the application in the layers that every request passes."""
     server = settings.server
     public = urlsplit(server.public_url or "").hostname
-    if settings.auth.is_builtin:
-        app = BearerGate(SmartConfiguration(app, token_url_of(settings)), error_response)
+    if settings.auth.needs_token:
+        app = BearerGate(SmartConfiguration(app), error_response)
     if server.cors_origins:
         app = ListedOrigins(app, server.cors_origins)
     app = Compressed(KnownHosts(app, [public] if public else []))

@@ -12,6 +12,8 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.auth.authentication import Authentication, authentication_of
+from gateway.auth.smart_configuration import Endpoints
 from gateway.fhir_api.batch_entries import MOST_ENTRIES
 from gateway.fhir_api.facade import Facade, base, facade
 from gateway.fhir_api.http.headers import etag, fhir_conditional
@@ -30,11 +32,13 @@ US_CORE_SERVER: Final = "http://hl7.org/fhir/us/core/CapabilityStatement/us-core
 NOT_SUPPORTED: Final = (
     "Not supported: create, update, patch and delete (reports are made in AutoScribe; US Core asks for create of "
     "DiagnosticReport and DocumentReference), transactions, history of a type or of the system, search across types, "
-    "Encounter, addresses, race, ethnicity and death of patients (AutoScribe does not have them), and authentication: "
-    "the gateway listens on this machine only. XML is written, and not read: bodies are JSON. A parameter that is not "
-    "known is left out and named in an OperationOutcome; with Prefer: handling=strict it is refused. A search that "
-    "nothing narrows is refused."
+    "Encounter, addresses, race, ethnicity and death of patients (AutoScribe does not have them){}. XML is written, "
+    "and not read: bodies are JSON. A parameter that is not known is left out and named in an OperationOutcome; with "
+    "Prefer: handling=strict it is refused. A search that nothing narrows is refused."
 )
+NO_LOGIN: Final = ", and authentication: the gateway listens on this machine only"
+_SECURITY_SERVICES: Final = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+_OAUTH_URIS: Final = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 _BATCH: Final = (
     f"GETs, each answered as if it came alone: reads, searches, and operations that change nothing; at most "
     f"{MOST_ENTRIES}. Any other method is answered 405 in its place."
@@ -56,12 +60,14 @@ async def capability(request: Request) -> Response:
     given = parameters(request)
     if value_of(given, "mode") not in {None, "full"}:
         raise NotSupported("mode: only full is offered", expression="http.mode")
-    body = json_bytes(statement(base(request), facade(request)))
+    login = authentication_of(request.app.state)
+    body = json_bytes(statement(base(request), facade(request), login))
     return await fhir_conditional(request, given, body, etag(hashlib.sha256(body).hexdigest()[:32]))
 
 
-def statement(fhir_base: str, serving: Facade) -> dict[str, Any]:
-    """Build the CapabilityStatement of the facade at a FHIR base."""
+def statement(fhir_base: str, serving: Facade, login: Authentication | None = None) -> dict[str, Any]:
+    """Build the CapabilityStatement of the facade at a FHIR base; without `login`, it has no authentication."""
+    documentation = f"{NOT_SUPPORTED.format('' if login else NO_LOGIN)} {_MEANINGS.format(zone=serving.zone)}"
     claims = {"instantiates": [US_CORE_SERVER]} if serving.claims_us_core else {}
     return {
         "resourceType": "CapabilityStatement",
@@ -79,11 +85,23 @@ def statement(fhir_base: str, serving: Facade) -> dict[str, Any]:
         "rest": [
             {
                 "mode": "server",
-                "documentation": f"{NOT_SUPPORTED} {_MEANINGS.format(zone=serving.zone)}",
+                "documentation": documentation,
+                **({"security": _security(login.endpoints)} if login else {}),
                 "resource": [*map(_resource, RESOURCES), *map(_definitions, DEFINITIONS)],
                 "interaction": [{"code": "batch", "documentation": _BATCH}],
             }
         ],
+    }
+
+
+def _security(endpoints: Endpoints | None) -> dict[str, Any]:
+    """Build `rest.security` as SMART App Launch names it, with the addresses of a login as far as they are known."""
+    coding = {"system": _SECURITY_SERVICES, "code": "SMART-on-FHIR", "display": "SMART-on-FHIR"}
+    urls = {"token": endpoints.token, "authorize": endpoints.authorize} if endpoints else {}
+    parts = [{"url": name, "valueUri": url} for name, url in urls.items() if url]
+    return {
+        **({"extension": [{"url": _OAUTH_URIS, "extension": parts}]} if parts else {}),
+        "service": [{"coding": [coding]}],
     }
 
 

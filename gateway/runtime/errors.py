@@ -20,6 +20,7 @@
     ├── StoreError                  an operation of the store failed
     │   ├── StoreUnavailable        it cannot be reached, is locked, or its disk is full
     │   └── StoreTooSlow            a query took longer than it may
+    ├── IssuerUnavailable           the external issuer of tokens does not answer, and its keys are needed
     ├── WorkerLost                  the worker process of a computation ended, and so did a second one
     ├── FeedError                   a message did not reach its receiver
     │   ├── ConnectFailed           no connection: nothing was sent
@@ -226,6 +227,13 @@ class StoreTooSlow(StoreError):
 
     code, retry, http_status, issue_code = "store-too-slow", "permanent", 400, "too-costly"
     remedy = "Narrow the search: name a patient, an identifier, or a shorter window of dates."
+
+
+class IssuerUnavailable(GatewayError):
+    """The external issuer of access tokens does not answer, and a key of it is needed that is not known."""
+
+    code, retry, http_status, issue_code = "issuer-unavailable", "transient", 503, "transient"
+    remedy = "Check auth.issuer with `check-config --online`; then send the request again."
 
 
 class WorkerLost(GatewayError):

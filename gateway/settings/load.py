@@ -142,8 +142,8 @@ def require_mode(configuration: Configuration) -> None:
             configuration.source,
             "auth.mode",
             "missing: nothing says who may read the reports",
-            'Write "builtin" and register clients (docs/authentication.md), or "none" and start with --insecure: '
-            "everybody on this machine may read.",
+            'Write "builtin" or "external" and register clients (docs/authentication.md), or "none" and start with '
+            "--insecure: everybody on this machine may read.",
         )
 
 

@@ -16,7 +16,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, ask, storable
 from gateway.store.feed.audit import noted
 
-Outcome = Literal["done", "unknown", "unchanged", "name-taken", "too-many-key-sets"]
+Outcome = Literal["done", "unknown", "unchanged", "name-taken", "too-many-key-sets", "no-keys"]
 MOST_KEY_SETS: Final = 2
 _MOST_CLIENTS: Final = 10_000
 
@@ -78,6 +78,11 @@ class RegisteredClient:
     disabled: int | None = None
     key_sets: tuple[ClientKeySet, ...] = ()
 
+    @property
+    def is_external(self) -> bool:
+        """True if the client proves itself to the external issuer: it has no keys here."""
+        return not self.key_sets
+
     def is_active(self, now: int) -> bool:
         """True if the client may get tokens at that instant."""
         return self.disabled is None and (self.expires is None or self.expires > now)
@@ -100,7 +105,7 @@ class StoredClients:
         return await self._with_keys(rows[0], now) if rows else None
 
     async def add(self, client: RegisteredClient, reason: str) -> Outcome:
-        """Register a client with its one key set. The name must be new."""
+        """Register a client with its one key set, or without, if it is external. Name and id must be new."""
         key = {"client_id": client.client_id, "now": client.created}
         limits = None if client.facilities is None else json.dumps(client.facilities)
 
@@ -108,7 +113,8 @@ class StoredClients:
             values = {"name": client.name, "expires": client.expires, "scopes": client.scopes, "facilities": limits}
             if not (yield from ask(_ADD, **key, **values)):
                 return "name-taken"
-            yield from ask(_ADD_SET, **key, **_values(client.key_sets[0]))
+            for one in client.key_sets:
+                yield from ask(_ADD_SET, **key, **_values(one))
             yield from noted("client-add", client.client_id, reason, client.created)
             return "done"
 
@@ -150,7 +156,10 @@ class StoredClients:
             if not (yield from ask(_LOCK, client_id=client_id)):
                 return "unknown"
             yield from ask(_DROP_ENDED, client_id=client_id, now=now)
-            if len((yield from ask(_SETS, client_id=client_id, now=now))) >= MOST_KEY_SETS:
+            found = yield from ask(_SETS, client_id=client_id, now=now)
+            if not found:
+                return "no-keys"
+            if len(found) >= MOST_KEY_SETS:
                 return "too-many-key-sets"
             yield from ask(_END_SETS, client_id=client_id, ends=older_ends)
             yield from ask(_ADD_SET, client_id=client_id, now=now, **_values(new))

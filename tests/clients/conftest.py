@@ -12,6 +12,7 @@ from clients.client import FhirClient
 from clients.fhirclient_client import Fhirclient
 from clients.fhirpy_client import AsyncFhirpy, Fhirpy
 from clients.kit_client import JavaScriptClient, fhir_kit_client, medplum_client, smart_client
+from clients.logins import Login
 from clients.processes import Running, running
 from fakes.databases import Server
 
@@ -33,6 +34,14 @@ def quiet(gateway: AbstractContextManager[Running]) -> Iterator[Running]:
     assert found.events("error") == []
     said = found.log.read_text()
     assert [one for one in patients() if one in said] == []
+
+
+@contextmanager
+def quiet_login(login: AbstractContextManager[Login]) -> Iterator[Login]:
+    """Run a gateway that needs a login, as `quiet` does; no token may stand in its log either."""
+    with login as found, quiet(nullcontext(found.gateway)):
+        yield found
+    assert "eyJ" not in found.gateway.log.read_text()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ browsers without cryptography is put aside in `kit/package.json`: on Node.js it 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -70,10 +71,16 @@ class JavaScriptClient:
 
 
 @contextmanager
-def javascript_client(name: str, base: str) -> Iterator[JavaScriptClient]:
-    """The client while the block runs; skips without Node.js or npm."""
+def javascript_client(
+    name: str, base: str, token: str = "", authority: str | None = None
+) -> Iterator[JavaScriptClient]:
+    """The client while the block runs; skips without Node.js or npm.
+
+    It has an access token if one is given, and trusts the authority in a file beside those of the system.
+    """
     command = node("drive.mjs", base, name, under=KIT)
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as process:
+    env = {**os.environ, "ACCESS_TOKEN": token, **({"NODE_EXTRA_CA_CERTS": authority} if authority else {})}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", env=env) as process:
         yield JavaScriptClient(process, {None: ERRORS[name]})
 
 

@@ -38,7 +38,7 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, database_url: str, studies: int, **more: str) -> Iterator[Running]:
+def running(folder: Path, database_url: str, studies: int, port: int = 0, **more: str) -> Iterator[Running]:
     """The gateway over a sandbox of so many studies while the block runs; both must end well when they are told to.
 
     `more` is what else stands in the environment of the gateway.
@@ -49,14 +49,20 @@ def running(folder: Path, database_url: str, studies: int, **more: str) -> Itera
     with _started(["sandbox", "--port", "0", "--studies", str(studies)], outside, output, folder / "sandbox.err"):
         upstream = _awaited("the sandbox", lambda: re.search(r"http://[\d.:]+", output.read_text()))[0]
         inside = environment(upstream, database_url, config, **more)
-        with _started(["serve", "--port", "0"], inside, folder / "gateway.out", log):
+        with _started(["serve", "--port", str(port)], inside, folder / "gateway.out", log):
             base = _awaited("the gateway", lambda: re.search(r'"fhir_base": "([^"]+)"', log.read_text()))[1]
             gateway = Running(base, upstream, log)
             # By the log first: a probe of a gateway that is busy with its crawl may be late, which is an error there
             _awaited("a whole look at AutoScribe", lambda: '"sweep-ended"' in log.read_text())
             _awaited("a complete index", lambda: _is_complete(gateway))
-            _awaited("all PDFs", lambda: _has_all_pdfs(gateway))
+            if more.get("GATEWAY_AUTH__MODE") not in {"builtin", "external"}:  # else nobody may ask without a token
+                await_pdfs(gateway)
             yield gateway
+
+
+def await_pdfs(gateway: Running, **headers: str) -> None:
+    """Wait until all PDFs are kept: each makes a new version of its report."""
+    _awaited("all PDFs", lambda: _has_all_pdfs(gateway, headers))
 
 
 @contextmanager
@@ -87,9 +93,9 @@ def _is_complete(gateway: Running) -> bool:
     return bool(httpx.get(f"{gateway.root}/readyz").json()["index"]["complete"])
 
 
-def _has_all_pdfs(gateway: Running) -> bool:
+def _has_all_pdfs(gateway: Running, headers: Mapping[str, str]) -> bool:
     """True if every PDF of a report has its size and hash; they come shortly after the text (D28)."""
     query = {"_lastUpdated": "ge2000", "_elements": "presentedForm", "_count": "500"}
-    entries = httpx.get(f"{gateway.fhir_base}/DiagnosticReport", params=query).json()["entry"]
+    entries = httpx.get(f"{gateway.fhir_base}/DiagnosticReport", params=query, headers=dict(headers)).json()["entry"]
     forms = [form for entry in entries for form in entry["resource"].get("presentedForm", ())]
     return all({"size", "hash"} <= form.keys() for form in forms if form["contentType"] == "application/pdf")

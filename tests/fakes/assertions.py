@@ -21,7 +21,7 @@ NOW = 1_800_000_000
 def key_pair(name: str) -> Any:
     """Return a private key by its kind and a name, such as `RS384 a`; the same for the same words."""
     kind = name.split(maxsplit=1)[0]
-    if kind.startswith("RS"):
+    if kind.startswith(("RS", "PS")):
         return rsa.generate_private_key(65_537, int(name.split()[2]) if name.count(" ") > 1 else 2_048)
     return ec.generate_private_key({"ES384": ec.SECP384R1(), "ES256": ec.SECP256R1()}[kind])
 

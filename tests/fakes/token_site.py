@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from fakes.assertions import CLIENT, NOW, TOKEN_URL, claims, jwks, signed
+from fakes.assertions import CLIENT, NOW, claims, jwks, signed
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 
@@ -86,7 +86,7 @@ async def token_site(engine: Engine, *, registered: RegisteredClient | None = RE
     parts = builtin(engine, Settings(server={"public_url": "https://gateway.example/fhir"}))
     app = Starlette(routes=auth_routes())
     app.mount("/", _here)
-    inner = BearerGate(SmartConfiguration(app, TOKEN_URL), error_response)
+    inner = BearerGate(SmartConfiguration(app), error_response)
 
     async def gated(scope: Any, receive: Any, send: Any) -> None:
         scope["app"] = app

@@ -73,7 +73,7 @@ CHOICES: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
         frozenset({"--study", "--report", "--from", "--to", "--dead-letters", "--missing"}),
         ("--study", "ID"),
     ),
-    "clients add": (frozenset({"--jwks", "--jwks-url"}), ("--jwks", "FILE")),
+    "clients add": (frozenset({"--jwks", "--jwks-url", "--external"}), ("--jwks", "FILE")),
     "clients rotate": (frozenset({"--jwks", "--jwks-url", "--finish"}), ("--jwks", "FILE")),
     "feed resume --leave": (frozenset({"--study", "--held"}), ("--study", "ID")),
 }

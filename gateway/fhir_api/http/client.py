@@ -6,21 +6,28 @@ Proved by tests/gateway/fhir_api/http/test_budget.py.
 
 from __future__ import annotations
 
+import json
+
 from starlette.types import Scope
 
 from gateway.auth.access import access_of
 
 
 def authenticated(scope: Scope) -> str | None:
-    """Return the id of the authenticated client; None if nobody was authenticated."""
+    """Return who was authenticated, the client with its user if it has one; None if nobody was.
+
+    Two users of one application are two: neither gets an answer that was kept for the other.
+    """
     access = access_of(scope)
-    return None if access is None else access.client_id
+    if access is None or access.user is None:
+        return None if access is None else access.client_id
+    return json.dumps([access.client_id, access.user])
 
 
 def client_key(scope: Scope) -> tuple[str, str]:
     """Return what sets this client apart from others. An id and an address that read the same are two clients."""
-    client_id = authenticated(scope)
-    if client_id is not None:
-        return "id", client_id
+    access = access_of(scope)
+    if access is not None:
+        return "id", access.client_id
     host, _ = scope.get("client") or ("", 0)
     return "address", host

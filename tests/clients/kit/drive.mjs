@@ -1,10 +1,11 @@
 // Drives one of the clients of JavaScript programs: arguments base and client; stdin one call a line as
-// [what, ...arguments], stdout its {value} or {error} a line.
+// [what, ...arguments], stdout its {value} or {error} a line. ACCESS_TOKEN in the environment is the client's token.
 import { createInterface } from "node:readline";
 import smart from "fhirclient";
 import { Client } from "fhir-kit-client";
 
 const [base, chosen] = process.argv.slice(2);
+const token = process.env.ACCESS_TOKEN;
 
 // [["date", "ge2020"], ["date", "lt2021"]] -> {date: ["ge2020", "lt2021"]}
 function searchParams(pairs) {
@@ -23,7 +24,7 @@ function reference(text) {
 const base64 = async (blob) => Buffer.from(await blob.arrayBuffer()).toString("base64");
 
 function fhirKitClient() {
-  const client = new Client({ baseUrl: base });
+  const client = new Client({ baseUrl: base, ...(token && { bearerToken: token }) });
 
   async function pages(bundle, follow) {
     const found = [];
@@ -59,10 +60,23 @@ function fhirKitClient() {
 }
 
 function smartClient() {
-  const client = smart({ url: "/", headers: {}, socket: {} }, {}, {}).client({ serverUrl: base });
+  const kept = new Map();
+  const storage = {
+    get: async (key) => kept.get(key),
+    set: async (key, value) => kept.set(key, value),
+    unset: async (key) => kept.delete(key),
+  };
+  const at = (url) => smart({ url, headers: { host: "127.0.0.1" }, socket: {} }, {}, storage);
+  let client = at("/").client({ serverUrl: base, ...(token && { tokenResponse: { access_token: token } }) });
   const all = { pageLimit: 0, flat: true };
 
   return {
+    // The address at which its user logs in, and the end of the login at the address that this leads back to
+    authorize: (options) => at("/").authorize({ ...options, iss: base, noRedirect: true }),
+    ready: async (url) => {
+      client = await at(url).ready();
+      return client.state.tokenResponse.scope;
+    },
     capability: () => client.request("metadata"),
     page: (kind, pairs) => client.request(`${kind}?${query(pairs)}`),
     find: (kind, pairs) => client.request(`${kind}?${query(pairs)}`, all),

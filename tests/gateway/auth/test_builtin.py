@@ -20,6 +20,7 @@ from gateway.settings import Settings
         ("http://127.0.0.1:8800/fhir", None, "http://127.0.0.1:8800/auth/token"),
         ("https://gateway.example/radiology/fhir", None, "https://gateway.example/radiology/auth/token"),
         ("https://gateway.example/r4", "https://login.example", "https://login.example/auth/token"),
+        ("https://gateway.example/r4", "https://login.example/", "https://login.example/auth/token"),
     ],
 )
 def test_the_token_endpoint_stands_below_the_issuer_or_beside_the_fhir_base(base, issuer, url):

@@ -124,6 +124,7 @@ async def test_nobody_who_listens_is_no_answer():
         port = taken.getsockname()[1]
     assert await reason(fetch(), f"https://localhost:{port}/") == "no-answer"
     assert await reason(fetch(), "https://name.invalid/") == "no-answer"
+    assert await reason(KeySetFetch(), "https://no..name/") == "no-answer"
 
 
 async def test_a_private_address_is_refused_though_only_one_of_several_is():

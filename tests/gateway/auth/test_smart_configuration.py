@@ -6,6 +6,7 @@ https://hl7.org/fhir/smart-app-launch/STU2.2/conformance.html
 from __future__ import annotations
 
 from fakes.assertions import TOKEN_URL
+from fakes.issuer import ISSUER, external_site
 from fakes.token_site import token_site
 
 from gateway.auth.scopes import parsed
@@ -34,3 +35,17 @@ async def test_it_is_only_read(sqlite_engine):
     assert (head.status_code, head.content) == (200, b"")
     posted = await site.client.post(WELL_KNOWN)
     assert (posted.status_code, posted.headers["allow"]) == (405, "GET, HEAD")
+
+
+async def test_that_of_an_external_issuer_is_the_issuer_s_and_without_it_the_client_is_told_to_ask_again(sqlite_engine):
+    site = await external_site(sqlite_engine)
+    before = dict(site.documents.by_url)
+    site.documents.is_silent()
+    silent = await site.get(None, WELL_KNOWN)
+    assert (silent.status_code, silent.headers["retry-after"]) == (503, "5")
+    site.documents.by_url = before
+    await site.parts.issuer.renew()
+    answer = await site.get(None, WELL_KNOWN)
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json()["token_endpoint"] == f"{ISSUER}/token"
+    assert "introspection_endpoint" not in answer.json(), "the gateway does not describe tokens of another"

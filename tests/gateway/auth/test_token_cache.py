@@ -13,10 +13,12 @@ import pytest
 from fakes.simulation.loops import Scheduler
 
 from gateway.auth import token_cache
+from gateway.auth.access import Access
+from gateway.auth.scopes import scope_list
 from gateway.auth.token_cache import PATIENCE, RENEWED, TRUSTED, UNKNOWN, TokenCache
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable
-from gateway.store.access_tokens import TokenRecord, digest_of
+from gateway.store.access_tokens import digest_of
 from gateway.store.database.instants import micros
 
 TOKEN = "a" * 43
@@ -27,18 +29,18 @@ class Database:
     """Database of tokens that takes `delay` seconds, is silent, or fails, as a test says."""
 
     def __init__(self):
-        self.valid, self.delay, self.fails, self.asked = {digest_of(TOKEN)}, 0.0, False, []
+        self.valid, self.delay, self.fails, self.asked = {TOKEN}, 0.0, False, []
         self.lifetime = 900
         self.cache = TokenCache(self.find, lambda: asyncio.get_running_loop().time())
 
-    async def find(self, digest, now):
+    async def find(self, token, now):
         self.asked.append(asyncio.get_running_loop().time())
-        is_valid = digest in self.valid  # as of when the statement began
+        is_valid = token in self.valid  # as of when the statement began
         await asyncio.sleep(self.delay)
         if self.fails:
             raise StoreUnavailable("gone")
         expires = now + int(self.lifetime * SECOND)
-        return TokenRecord(digest, "c", "system/*.rs", now, expires, ("City",)) if is_valid else None
+        return Access("c", scope_list("system/*.rs"), frozenset({"City"}), expires) if is_valid else None
 
     async def ask(self, token=TOKEN):
         return self.cache.warm(token) or await self.cache.access(token)
@@ -100,7 +102,7 @@ def test_a_token_that_is_revoked_elsewhere_is_refused_within_five_seconds_whatev
         await database.ask()
         database.delay = delay
         for steps in range(60):
-            database.valid = {digest_of(TOKEN)}
+            database.valid = {TOKEN}
             await asyncio.sleep(UNKNOWN + 0.01 * steps)
             assert await database.ask()
             database.valid = set()
@@ -217,10 +219,10 @@ def test_an_unknown_token_is_asked_for_once_a_second_and_takes_no_place_from_a_g
             assert await database.ask(f"unknown {number}") is None
         assert database.cache.warm(TOKEN)
         assert len(database.cache._unknown) == 10
-        database.valid.add(digest_of("unknown"))
+        database.valid.add("unknown")
         await asyncio.sleep(UNKNOWN)
         assert await database.ask("unknown")
-        database.valid |= {digest_of(str(number)) for number in range(20)}
+        database.valid |= {str(number) for number in range(20)}
         for number in range(20):
             assert await database.ask(str(number))
         assert len(database.cache._known) == 10
@@ -240,10 +242,10 @@ def test_no_token_is_kept_as_a_text():
 
 
 async def test_a_warm_check_costs_at_most_five_microseconds(say):
-    record = TokenRecord(digest_of(TOKEN), "c", "system/*.rs", 1, micros(clock.now()) + 900 * SECOND)
+    given = Access("c", scope_list("system/*.rs"), None, micros(clock.now()) + 900 * SECOND)
 
-    async def find(digest, now):
-        return record
+    async def find(token, now):
+        return given
 
     cache = TokenCache(find)
     await cache.access(TOKEN)

@@ -1,17 +1,56 @@
-"""Built-in authentication around the real application: the gate stands before the facade and before FastAPI."""
+"""Authentication around the real application, built in or external: the gate stands before the facade and FastAPI."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
 
 import httpx
-from fakes.assertions import TOKEN_URL
+import pytest
+from fakes.assertions import NOW, TOKEN_URL
+from fakes.issuer import AUDIENCE, ISSUER, external_settings, external_site, minted
 from fakes.token_site import form, token_site
 
+from gateway.auth.authentication import authentication
+from gateway.auth.builtin import Builtin
+from gateway.auth.external import External
 from gateway.auth.smart_configuration import WELL_KNOWN
 from gateway.fhir_api.application import application
+from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
-from gateway.settings import load
+from gateway.settings import Settings, load
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        (Settings(auth={"mode": "builtin"}), Builtin),
+        (external_settings(), External),
+        (Settings(auth={"mode": "none"}), type(None)),
+        (Settings(), type(None)),
+    ],
+)
+async def test_the_mode_says_which_authentication_is_put_together(sqlite_engine, settings, kind):
+    assert type(authentication(sqlite_engine, settings)) is kind
+
+
+async def test_with_an_external_issuer_the_gate_stands_and_the_gateway_gives_out_no_tokens(sqlite_engine, monkeypatch):
+    @asynccontextmanager
+    async def lifespan(app):
+        yield
+
+    for name, value in {"MODE": "external", "ISSUER": ISSUER, "AUDIENCE": AUDIENCE}.items():
+        monkeypatch.setenv(f"GATEWAY_AUTH__{name}", value)
+    monkeypatch.setattr(clock, "now", lambda: clock.datetime.fromtimestamp(NOW, clock.UTC))
+    app = application(load(), Metrics(), lifespan, serves_fhir=True)
+    app.state.auth = (await external_site(sqlite_engine)).parts
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8800") as client:
+        assert (await client.get(WELL_KNOWN)).json()["token_endpoint"] == f"{ISSUER}/token"
+        assert (await client.post("/auth/token", data=form())).status_code == 404
+        assert (await client.post("/auth/introspect", data=form())).status_code == 404
+        for path in ("/fhir/Patient/pat-1", "/docs"):
+            assert (await client.get(path)).status_code == 401, path
+        headers = {"Authorization": f"Bearer {minted()}"}
+        assert (await client.get("/fhir/nothing", headers=headers)).status_code == 404
 
 
 async def test_a_client_logs_in_at_the_application_and_nothing_of_it_answers_without_a_token(

@@ -64,6 +64,50 @@ async def test_a_client_is_registered_and_told_its_id_and_the_token_url(site):
     assert await site.query(AUDIT) == [("client-add", lines["client id"], "contract 7")]
 
 
+EXTERNAL = ("clients", "add", "City EHR", "--external", "city-ehr", "--scope", "user/Patient.rs patient/*.rs")
+
+
+async def test_a_client_of_the_external_issuer_is_registered_by_its_id_there_and_without_keys(site):
+    code, out, err = await site.run(*EXTERNAL, GATEWAY_AUTH__MODE="external")
+    assert (code, "note:" in err) == (0, False)
+    assert out.splitlines() == ["client id: city-ehr", "scopes: patient/*.rs user/Patient.rs"]
+    [one] = await listed(site)
+    assert (one["client_id"], one["external"], one["keys"], one["state"]) == ("city-ehr", True, [], "active")
+    assert "  external" in (await site.run("clients", "list"))[1]
+    assert await site.query(AUDIT) == [("client-add", "city-ehr", "")]
+    code, _, err = await site.run("clients", "rotate", "city-ehr", "--jwks", str(site.folder / "keys.json"))
+    assert (code, "the client is external: it has no keys here" in err) == (2, True)
+    assert (await site.run("clients", "disable", "city-ehr", "--reason", "lost"))[0] == 0
+    assert (await listed(site))[0]["state"] == "disabled"
+
+
+async def test_an_external_client_says_that_the_mode_is_another(site):
+    code, out, err = await site.run(*EXTERNAL, "--json")
+    assert (code, "token_url" in json.loads(out)) == (0, False)
+    assert 'note: auth.mode is not "external": this client cannot log in' in err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--external", "city ehr"), "--external: not 1 to 256 ASCII characters without spaces"),
+        (("--external", ""), "--external: not 1 to 256 ASCII characters without spaces"),
+        (("--jwks-url", "https://jwks.example/"), "--external: with --jwks or --jwks-url"),
+        (("--scope", "user/Encounter.r"), "--scope: no such type is served"),
+    ],
+)
+async def test_an_external_client_that_cannot_be_right_is_refused(site, more, said):
+    code, _, err = await site.run(*EXTERNAL, *more, GATEWAY_AUTH__MODE="external")
+    assert (code, said in err) == (2, True), err
+    assert await listed(site) == []
+
+
+async def test_one_id_at_the_issuer_is_registered_once(site):
+    assert (await site.run(*EXTERNAL))[0] == 0
+    code, _, err = await site.run(*EXTERNAL[:2], "Another", *EXTERNAL[3:])
+    assert (code, "another client has this name, or this id at the issuer" in err) == (2, True)
+
+
 async def test_the_answer_as_json_has_the_same(site):
     command = ("clients", "add", "City EHR", *SCOPES, "--jwks", str(site.folder / "keys.json"), "--json")
     code, out, _ = await site.run(*command, GATEWAY_AUTH__ISSUER="https://gateway.example")

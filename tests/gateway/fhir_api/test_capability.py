@@ -8,6 +8,7 @@ from fakes.facade import BASE
 from fakes.outcomes import issue, refusal
 from fhir.resources.R4B.capabilitystatement import CapabilityStatement
 
+from gateway.auth.smart_configuration import Endpoints
 from gateway.fhir_api.capability import US_CORE_SERVER
 from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS, includes_of, revincludes_of
 from gateway.fhir_api.served import OPERATIONS, RESOURCES, facade_rows
@@ -49,6 +50,43 @@ def asking(one):
 
 def value(one):
     return OF_NAME.get(one.name, OF_TYPE.get(one.type, "x"))
+
+
+class Login:
+    """Authentication, as far as the statement asks for it."""
+
+    def __init__(self, endpoints):
+        self.endpoints = endpoints
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "uris"),
+    [
+        (Endpoints("https://a.example/token"), [("token", "https://a.example/token")]),
+        (
+            Endpoints("https://a.example/token", "https://a.example/authorize"),
+            [("token", "https://a.example/token"), ("authorize", "https://a.example/authorize")],
+        ),
+        (None, []),
+    ],
+)
+async def test_with_authentication_it_names_smart_and_the_addresses_of_a_login_that_are_known(stage, endpoints, uris):
+    stage.app.state.auth = Login(endpoints)
+    found = (await stage.get("metadata")).json()
+    [rest] = found["rest"]
+    [service] = rest["security"]["service"]
+    assert [one["code"] for one in service["coding"]] == ["SMART-on-FHIR"]
+    extensions = rest["security"].get("extension", [])
+    assert [one["url"].rpartition("/")[2] for one in extensions] == ["oauth-uris"] * bool(uris)
+    assert [(one["url"], one["valueUri"]) for part in extensions for one in part["extension"]] == uris
+    assert "authentication" not in rest["documentation"]
+    assert CapabilityStatement.model_validate(found)
+
+
+async def test_without_authentication_it_says_so(statement):
+    [rest] = statement["rest"]
+    assert "security" not in rest
+    assert "and authentication: the gateway listens on this machine only" in rest["documentation"]
 
 
 async def test_it_is_a_server_of_r4_at_the_base_that_was_asked(statement):

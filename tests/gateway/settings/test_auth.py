@@ -30,15 +30,21 @@ def test_without_the_section_no_mode_is_set_and_nothing_is_open(auth):
     assert (auth().mode, auth().is_builtin, auth().allow_private_jwks) == (None, False, False)
 
 
-def test_the_issuer_is_written_without_a_slash_at_its_end(auth):
-    assert auth(mode="builtin", issuer="https://gateway.example/").issuer == "https://gateway.example"
+def test_the_issuer_stays_as_it_is_written_since_its_tokens_name_it_letter_for_letter(auth):
+    assert auth(mode="external", issuer="https://login.example/").issuer == "https://login.example/"
+    assert auth(mode="external", issuer="https://login.example").issuer == "https://login.example"
+
+
+@pytest.mark.parametrize(("mode", "needs"), [("builtin", True), ("external", True), ("none", False)])
+def test_with_a_mode_but_none_every_request_needs_a_token(auth, mode, needs):
+    assert auth(mode=mode).needs_token is needs
 
 
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
         ({"mode": "open"}, "auth.mode: "),
-        ({"mode": "external"}, "auth.mode: "),
+        ({"mode": "external", "audience": ""}, "auth.audience: "),
         ({"mode": "builtin", "issuer": "http://gateway.example"}, "auth.issuer: http to another machine"),
         ({"mode": "builtin", "issuer": "gateway"}, "auth.issuer: not an absolute http or https URL"),
         ({"modes": "builtin"}, "auth.modes: no such setting. Did you mean auth.mode?"),

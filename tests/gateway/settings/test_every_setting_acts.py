@@ -40,6 +40,7 @@ from fakes.turned import (
     wants_pdf,
 )
 
+from gateway.auth.external import token_rules
 from gateway.routing import Basic, Bearer, Destination, Folder, Http, Mllp, Retry, Routes, Tls
 from gateway.runtime.errors import ConfigError
 from gateway.settings import TABLES, Configuration, survey
@@ -47,6 +48,7 @@ from gateway.settings.model import fields as settings_fields
 
 ROOT = Path(__file__).parents[3]
 PAGER = '"https://pager.example/"'
+EXTERNAL = {"auth.issuer": '"https://login.example"', "auth.audience": '"https://other.example"'}
 EXAM = {"mapping.vista_exam_keys": '["exam"]', "mapping.vista_case_keys": '["case"]'}
 TURNED = {
     "upstream.api_key": Turned('"other"', held("_api.headers.raw")),
@@ -98,6 +100,10 @@ TURNED = {
     "server.public_url": Turned('"https://gateway.example/fhir"', base),
     "auth.mode": Turned('"builtin"', lambda read: read.settings.auth.mode),
     "auth.issuer": Turned('"https://login.example"', lambda read: read.settings.auth.issuer),
+    "auth.audience": Turned('"https://gateway.example/fhir"', lambda read: token_rules(read.settings), EXTERNAL),
+    "auth.jwks_url": Turned('"https://login.example/keys"', lambda read: read.settings.auth.jwks_url),
+    "auth.scope_claim": Turned('"roles"', lambda read: token_rules(read.settings), EXTERNAL),
+    "auth.patient_claim": Turned('"fhir_patient"', lambda read: token_rules(read.settings), EXTERNAL),
     "auth.allow_private_jwks": Turned("true", lambda read: read.settings.auth.allow_private_jwks),
     "pdf.ingest": Turned('"link"', wants_pdf),
     "pdf.allowed_hosts": Turned('["pdf.example"]', held("_hosts")),

@@ -10,16 +10,23 @@ from fakes.facade import BASE, resource_id
 from fakes.outcomes import issue, refusal
 from starlette.requests import Request
 
-from gateway.auth.access import ACCESS
+from gateway.auth.access import ACCESS, Access
 from gateway.fhir_api.http import budget as module
 from gateway.fhir_api.http.budget import AT_ONCE, MOST, Budget, paid
-from gateway.fhir_api.http.client import client_key
+from gateway.fhir_api.http.client import authenticated, client_key
 from gateway.runtime.request_errors import Throttled
 
 
 def scope(address="127.0.0.1", client_id=None):
     access = {} if client_id is None else {ACCESS: SimpleNamespace(client_id=client_id)}
     return {"type": "http", "client": (address, 1), **access}
+
+
+def test_two_users_of_one_application_are_two_and_share_one_budget():
+    one, other, nobody = ({"type": "http", ACCESS: Access("app", (), None, 0, user)} for user in ("a", "b", None))
+    assert len({authenticated(one), authenticated(other), authenticated(nobody)}) == 3
+    assert authenticated(nobody) == "app"
+    assert client_key(one) == client_key(other) == client_key(nobody) == ("id", "app")
 
 
 class Slow:

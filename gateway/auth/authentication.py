@@ -1,0 +1,58 @@
+"""Authentication as the service uses it, built in or by an external issuer; the service keeps it as `app.state.auth`.
+
+https://hl7.org/fhir/smart-app-launch/STU2.2/; decision D10.
+Proved by tests/gateway/auth/test_wired.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Protocol
+
+from starlette.datastructures import State
+
+from gateway.auth.bearer import Authenticator
+from gateway.auth.builtin import builtin
+from gateway.auth.external import external
+from gateway.auth.smart_configuration import Endpoints
+from gateway.settings import Settings
+from gateway.store.database.engine import Engine
+
+
+class Authentication(Protocol):
+    """Authentication of one process, on one loop."""
+
+    @property
+    def tokens(self) -> Authenticator:
+        """Judge of access tokens."""
+
+    @property
+    def endpoints(self) -> Endpoints | None:
+        """Addresses of a login, None if they are not known."""
+
+    async def smart_configuration(self) -> Mapping[str, Any]:
+        """Return the SMART configuration.
+
+        Raises:
+            IssuerUnavailable: it is the issuer's, which was never reached.
+        """
+
+    def loops(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """Return the loops that run behind it."""
+
+
+def authentication(engine: Engine, settings: Settings) -> Authentication | None:
+    """Return the authentication that the settings ask for, None if they ask for none.
+
+    Raises:
+        ConfigError: a setting is missing or wrong.
+    """
+    if settings.auth.is_builtin:
+        return builtin(engine, settings)
+    return external(engine, settings) if settings.auth.is_external else None
+
+
+def authentication_of(state: State) -> Authentication | None:
+    """Return the authentication of an application by its state, None if it has none."""
+    found: Authentication | None = getattr(state, "auth", None)
+    return found

@@ -1,0 +1,52 @@
+"""Check the settings of authentication, and online what the external issuer answers.
+
+https://openid.net/specs/openid-connect-discovery-1_0.html §4.3; decision D10.
+Proved by tests/gateway/checks/test_login.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.auth.builtin import token_url_of
+from gateway.auth.discovery import ALLOW_PRIVATE, Fetch, ask_issuer
+from gateway.auth.external import token_rules
+from gateway.auth.key_set_url import KeySetFetch
+from gateway.runtime.errors import ConfigError
+from gateway.settings import Configuration, Settings
+
+_REMEDIES = {
+    ALLOW_PRIVATE: "Set it to true if the issuer is meant to be in your own network.",
+    "auth.issuer": "Compare it with `iss` of a token, and open its discovery document from this machine.",
+    "auth.jwks_url": "Open it from this machine: it must show the issuer's public keys.",
+}
+
+
+def check_login(settings: Settings) -> None:
+    """Check the settings of the mode that is set.
+
+    Raises:
+        ConfigError: one is missing or wrong.
+    """
+    if settings.auth.is_builtin:
+        token_url_of(settings)
+    if settings.auth.is_external:
+        token_rules(settings)
+
+
+def faults(configuration: Configuration) -> Iterator[ConfigError]:
+    """Yield the fault that `check_login` finds."""
+    try:
+        check_login(configuration.settings)
+    except ConfigError as error:
+        yield ConfigError(configuration.source, error.key, error.problem, error.cure)
+
+
+async def online_faults(configuration: Configuration, fetch: Fetch | None = None) -> list[ConfigError]:
+    """Ask the external issuer, if there is one, for its discovery document and its keys; return what is wrong."""
+    auth = configuration.settings.auth
+    if not auth.is_external or list(faults(configuration)):
+        return []
+    fetch = fetch or KeySetFetch(allows_private=auth.allow_private_jwks)
+    found = await ask_issuer(fetch, token_rules(configuration.settings).issuer, auth.jwks_url)
+    return [ConfigError(configuration.source, one.key, one.problem, _REMEDIES[one.key]) for one in found.faults]
