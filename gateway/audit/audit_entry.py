@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final, Literal, get_args
 
 EntryKind = Literal["read", "vread", "history", "search", "operation", "binary", "act", "login", "refusal"]
@@ -118,27 +119,17 @@ def _sealed(name: str, value: str, known: Collection[str], key: bytes) -> tuple[
 
 
 def _encoded(entry: AuditEntry) -> bytes:
-    # A literal: `dataclasses.asdict` takes ten times as long, and each answer waits for this
-    said = {
-        "at": entry.at,
-        "kind": entry.kind,
-        "client": entry.client,
-        "user": entry.user,
-        "host": entry.host,
-        "address": entry.address,
-        "request": entry.request,
-        "route": entry.route,
-        "status": entry.status,
-        "code": entry.code,
-        "shown": entry.shown,
-        "shown_count": entry.shown_count,
-        "patients": entry.patients,
-        "patient_count": entry.patient_count,
-        "parameters": entry.parameters,
-        "why": entry.why,
-        "is_cut": entry.is_cut,
-    }
-    return _ENCODER.encode(said).encode("ascii")
+    # Spelled out: an encoder of the whole takes twice as long, and each answer waits for this
+    text, texts = encode_basestring_ascii, _ENCODER.encode
+    return (
+        f'{{"at":{entry.at},"kind":{text(entry.kind)},"client":{text(entry.client)},"user":{text(entry.user)}'
+        f',"host":{text(entry.host)},"address":{text(entry.address)},"request":{text(entry.request)}'
+        f',"route":{text(entry.route)},"status":{entry.status},"code":{text(entry.code)}'
+        f',"shown":{texts(entry.shown)},"shown_count":{entry.shown_count}'
+        f',"patients":{texts(entry.patients)},"patient_count":{entry.patient_count}'
+        f',"parameters":{texts(entry.parameters)},"why":{text(entry.why)}'
+        f',"is_cut":{"true" if entry.is_cut else "false"}}}'
+    ).encode("ascii")
 
 
 def _cut(entry: AuditEntry) -> AuditEntry:
