@@ -2,6 +2,7 @@
 
 https://man7.org/linux/man-pages/man2/open.2.html (O_APPEND, O_CLOEXEC). Private to its owner. Bytes that are no whole
 line stay in the file, and a line behind them accounts for them: nothing is dropped.
+Proved by tests/gateway/audit/test_journal.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 https://man7.org/linux/man-pages/man2/flock.2.html (the lock ends with its process, however that ends),
 https://man7.org/linux/man-pages/man2/fsync.2.html (a new file's name needs a flush of its folder).
+Proved by tests/gateway/audit/test_journal.py and tests/gateway/feed/deliver/test_journal_file.py.
 """
 
 from __future__ import annotations
