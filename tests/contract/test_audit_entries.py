@@ -98,6 +98,16 @@ async def test_a_line_that_is_being_written_waits_and_a_torn_one_is_passed_over(
     assert await loaded(engine) == [(1,), (2,)]
 
 
+async def test_a_line_that_somebody_repeated_stops_no_loading(engine, tmp_path):
+    file = Written(tmp_path)
+    row = file.head.entry(READ)
+    for _ in range(2):
+        file.add(row)
+    file.read(2)
+    await AuditLoading(engine, tmp_path).turn()
+    assert await loaded(engine) == [(1,), (2,)]
+
+
 async def test_of_two_processes_that_load_the_same_entries_one_stores_them(engine, tmp_path):
     entries = AuditEntries(engine)
     one = LoadedEntry(SEGMENT, 1, 1, "c1", b"{}", ("Patient/p1",))

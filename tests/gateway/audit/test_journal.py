@@ -207,6 +207,37 @@ async def test_a_disk_that_cannot_be_flushed_stops_the_entries(opened, monkeypat
     journal.append(entry())
 
 
+async def test_no_entry_is_taken_while_a_failed_disk_is_tried_again(opened, monkeypatch):
+    journal = await opened()
+    taken = []
+
+    def fails(file):
+        try:
+            journal.append(entry())
+            taken.append(file)
+        except AuditUnavailable:
+            pass
+        raise OSError(errno.EIO, "failing")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fails)
+        for _ in range(2):
+            with pytest.raises(AuditUnavailable):
+                await journal.turn()
+    assert len(taken) == 1  # before anybody knew
+
+
+async def test_a_complete_segment_is_never_replaced_when_the_clock_goes_back_to_its_day(opened, tmp_path):
+    journal = await opened()
+    journal.append(entry(NOON, request="1"))
+    journal.append(entry(NOON + DAY))
+    journal.close()
+    segment_paths(tmp_path)[1].unlink()  # as if the process died before it began that one
+    (await opened()).append(entry(NOON, request="2"))
+    assert [one.request for one in entries(tmp_path)] == ["1", "2"]
+    assert [one.head.segment[:10] for one in findings(tmp_path)] == ["2026-11-28", "2026-11-29"]
+
+
 async def test_without_its_folder_nothing_is_taken_and_the_error_names_no_path(tmp_path, now):
     journal = AuditJournal(tmp_path / "canary", KEY)
     with pytest.raises(AuditUnavailable) as caught:

@@ -75,6 +75,13 @@ def test_who_writes_the_chain_anew_without_the_key_is_found():
     assert set(faults(forged)) == {verifying.UNSIGNED}
 
 
+def test_a_seal_that_counts_other_entries_than_there_are_is_found():
+    head = SegmentHead("2026-11-28.host-1")
+    lines = [head.opening("2026-11-28", "host-1", None), head.entry(entry(1))]
+    head.entries = 2
+    assert faults([*lines, head.seal(KEY, 9, is_final=True)], least=-1) == [verifying.UNSIGNED]
+
+
 def test_a_segment_under_another_name_is_found():
     assert verifying.BROKEN in [one.code for one in verified(LINES, PUBLIC, "2026-11-27.host-1").faults]
 
