@@ -20,6 +20,7 @@
     ├── StoreError                  an operation of the store failed
     │   ├── StoreUnavailable        it cannot be reached, is locked, or its disk is full
     │   └── StoreTooSlow            a query took longer than it may
+    ├── AuditUnavailable            the audit journal cannot be written: no data of a patient is shown
     ├── WorkerLost                  the worker process of a computation ended, and so did a second one
     ├── FeedError                   a message did not reach its receiver
     │   ├── ConnectFailed           no connection: nothing was sent
@@ -226,6 +227,13 @@ class StoreTooSlow(StoreError):
 
     code, retry, http_status, issue_code = "store-too-slow", "permanent", 400, "too-costly"
     remedy = "Narrow the search: name a patient, an identifier, or a shorter window of dates."
+
+
+class AuditUnavailable(GatewayError):
+    """The audit journal cannot be written, so no data of a patient is shown."""
+
+    code, retry, http_status, issue_code = "audit-unavailable", "transient", 503, "transient"
+    remedy = "Check the folder of the audit journal: its disk may be full or failing. Then ask again."
 
 
 class WorkerLost(GatewayError):

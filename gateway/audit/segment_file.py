@@ -1,0 +1,109 @@
+"""File of one segment of the audit journal: begin it, append to it, and continue it after a crash.
+
+https://man7.org/linux/man-pages/man2/open.2.html (O_APPEND, O_CLOEXEC). Private to its owner. Bytes that are no whole
+line stay in the file, and a line behind them accounts for them: nothing is dropped.
+Proved by tests/gateway/audit/test_journal.py.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from gateway.audit.segment import SegmentHead, line_of
+from gateway.runtime.own_file import PRIVATE, flush_folder
+
+_DAY: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
+_NAME: Final = "audit-{}.log"
+_UNBEGUN: Final = ".new"  # a file without its opening line
+_CLOSED: Final = -1
+_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+
+
+class SegmentFile:
+    """Open file with the head of its segment. Every method may raise `OSError`; then read it anew."""
+
+    def __init__(self, path: Path, head: SegmentHead) -> None:
+        self.head = head
+        self._file = os.open(path, _FLAGS, PRIVATE)
+
+    @property
+    def day(self) -> str:
+        """Return the segment's day in UTC, YYYY-MM-DD."""
+        return self.head.segment.partition(".")[0]
+
+    @classmethod
+    def begun(cls, folder: Path, journal: str, day: str, previous: SegmentHead | None) -> SegmentFile:
+        """Begin a segment that follows `previous`; its file has that name only once it has its opening line."""
+        head = SegmentHead(f"{day}.{journal}")
+        path = segment_path(folder, head.segment)
+        unbegun = path.with_name(path.name + _UNBEGUN)
+        unbegun.unlink(missing_ok=True)
+        begun = cls(unbegun, head)
+        try:
+            begun.write(head.opening(day, journal, previous))
+            unbegun.rename(path)
+            flush_folder(folder)
+        except BaseException:
+            begun.close()
+            raise
+        return begun
+
+    @classmethod
+    def continued(cls, path: Path) -> SegmentFile:
+        """Continue a segment behind its last whole line; bytes behind that are accounted for by a line."""
+        head, torn = SegmentHead(segment_of(path)), b""
+        with path.open("rb") as rows:
+            for row in rows:
+                line = line_of(row)
+                if line is None:
+                    torn += row
+                else:
+                    head.take(line, row)
+                    torn = b""
+        continued = cls(path, head)
+        if torn:
+            end = b"" if torn.endswith(b"\n") else b"\n"
+            try:
+                continued.write(end + head.tear(torn + end))
+            except BaseException:
+                continued.close()
+                raise
+        return continued
+
+    def write(self, row: bytes) -> None:
+        """Append a line that the head made, whole."""
+        while row:
+            row = row[os.write(self._file, row) :]
+
+    def flush(self) -> None:
+        """Flush what was written to disk."""
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        """Close the file; a later write fails, and never reaches another file of the same number."""
+        file, self._file = self._file, _CLOSED
+        os.close(file)
+
+
+def newest_segment(folder: Path, journal: str) -> SegmentFile | None:
+    """Continue the newest segment of a journal, None if it has none. May raise `OSError`."""
+    paths = sorted(folder.glob(_NAME.format(f"{_DAY}.{journal}")))
+    return SegmentFile.continued(paths[-1]) if paths else None
+
+
+def segment_paths(folder: Path) -> list[Path]:
+    """Return the files of all segments of a folder, by day. May raise `OSError`."""
+    return sorted(folder.glob(_NAME.format(f"{_DAY}.*")))
+
+
+def segment_path(folder: Path, segment: str) -> Path:
+    """Return the file of a segment."""
+    return folder / _NAME.format(segment)
+
+
+def segment_of(path: Path) -> str:
+    """Return the name of a file's segment."""
+    before, after = _NAME.split("{}")
+    return path.name.removeprefix(before).removesuffix(after)
