@@ -17,10 +17,11 @@ from typing import Any, Final, Literal, get_args
 
 EntryKind = Literal["read", "vread", "history", "search", "operation", "binary", "act", "login", "refusal"]
 
-MOST_BYTES: Final = 64_000  # of a printed entry; a page of 500 resources of 500 patients fits
+MOST_BYTES: Final = 64_000  # of an entry; a page of 500 resources of 500 patients fits
 UNKNOWN_NAME: Final = "(unknown)"
 _MOST_TEXT: Final = 100  # characters of each text of an entry that was too large
 _MOST_PARAMETERS: Final = 20  # of an entry that was too large
+_LONGEST_ADDRESS: Final = 200  # characters; an address of FHIR has at most 129
 _SEPARATORS: Final = re.compile("[:.]")
 _KEY_LABEL: Final = b"autoscribe-gateway audit values 1"
 _VALUE_LABEL: Final = b"audit value\0"
@@ -36,8 +37,9 @@ class AuditEntry:
 
     `at` is in microseconds since 1970. `client`, `user` and `host` name who asked, `address` is the network address.
     `request` is the request id, `route` the route's template, and `code` the error code, all empty if there is none.
-    `shown` has addresses (`Type/id`), `patients` has ids of Patient resources. Both counts are true even if `is_cut`.
+    `shown` has addresses (`Type/id`), `patients` has ids of Patient resources. Both counts are those of all parts.
     `parameters` has names in clear with digests of their values. `why` is the operator's reason or a purpose of use.
+    An access too large for one entry has several, which `part` counts from 0. `is_cut`: texts were shortened.
     """
 
     at: int
@@ -56,18 +58,34 @@ class AuditEntry:
     patient_count: int = 0
     parameters: tuple[tuple[str, str], ...] = ()
     why: str = ""
+    part: int = 0
     is_cut: bool = False
 
 
-_NUMBERS: Final = frozenset({"at", "status", "shown_count", "patient_count"})
+_NUMBERS: Final = frozenset({"at", "status", "shown_count", "patient_count", "part"})
 _TEXTS: Final = ("client", "user", "host", "address", "request", "route", "code", "why")
 _KINDS: Final = frozenset(get_args(EntryKind))
 
 
 def printed(entry: AuditEntry) -> bytes:
-    """Print an entry as canonical JSON of at most `MOST_BYTES`; cut one that is larger, and say so in it."""
+    """Print an entry as canonical JSON, of any size."""
+    return _encoded(entry)
+
+
+def printed_parts(entry: AuditEntry) -> list[bytes]:
+    """Print an entry as texts of at most `MOST_BYTES`: several, if it is larger, so that no id is left out."""
     text = _encoded(entry)
-    return text if len(text) <= MOST_BYTES else _encoded(_cut(entry))
+    if len(text) <= MOST_BYTES:
+        return [text]
+    bare, divided = _bare(entry), list[bytes]()
+    shown, patients = _bounded(entry.shown), _bounded(entry.patients)
+    while shown or patients or not divided:
+        numbered = replace(bare, part=len(divided))
+        some_patients, room = _fitting(patients, MOST_BYTES - len(_encoded(numbered)))
+        some_shown, _ = _fitting(shown, room)
+        divided.append(_encoded(replace(numbered, shown=some_shown, patients=some_patients)))
+        shown, patients = shown[len(some_shown) :], patients[len(some_patients) :]
+    return divided
 
 
 def parsed(text: bytes) -> AuditEntry:
@@ -128,7 +146,7 @@ def _encoded(entry: AuditEntry) -> bytes:
         f',"shown":{texts(entry.shown)},"shown_count":{entry.shown_count}'
         f',"patients":{texts(entry.patients)},"patient_count":{entry.patient_count}'
         f',"parameters":[{parameters}],"why":{text(entry.why)}'
-        f',"is_cut":{"true" if entry.is_cut else "false"}}}'
+        f',"part":{entry.part},"is_cut":{"true" if entry.is_cut else "false"}}}'
     ).encode("ascii")
 
 
@@ -136,15 +154,16 @@ def _encoded_texts(texts: tuple[str, ...]) -> str:
     return f"[{','.join(map(encode_basestring_ascii, texts))}]"
 
 
-def _cut(entry: AuditEntry) -> AuditEntry:
-    """Shorten texts and lists until the entry fits; patients go last, since a patient is what people ask for."""
+def _bare(entry: AuditEntry) -> AuditEntry:
+    """Return the entry without resources and patients, its texts shortened."""
     short: dict[str, Any] = {name: getattr(entry, name)[:_MOST_TEXT] for name in _TEXTS}
     parameters = tuple((name[:_MOST_TEXT], digest[:64]) for name, digest in entry.parameters[:_MOST_PARAMETERS])
-    bare = replace(entry, **short, parameters=parameters, shown=(), patients=(), is_cut=True)
-    room = MOST_BYTES - len(_encoded(bare))
-    patients, room = _fitting(entry.patients, room)
-    shown, _ = _fitting(entry.shown, room)
-    return replace(bare, shown=shown, patients=patients)
+    bare = replace(entry, **short, parameters=parameters)
+    return replace(bare, shown=(), patients=(), is_cut=bare != entry)
+
+
+def _bounded(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(one[:_LONGEST_ADDRESS] for one in texts)
 
 
 def _fitting(texts: tuple[str, ...], room: int) -> tuple[tuple[str, ...], int]:

@@ -19,7 +19,8 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.audit.audit_entry import AuditEntry
+from gateway.audit.audit_entry import AuditEntry, printed_parts
+from gateway.audit.segment import hex_of
 from gateway.audit.segment_file import SegmentFile, newest_segment
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditUnavailable
@@ -60,7 +61,8 @@ class AuditJournal:
             raise AuditUnavailable("the audit journal is not open")
         try:
             file = self._next_day(self._file, entry.at) if entry.at >= self._day_ends else self._file
-            file.write(file.head.entry(entry))
+            for text in printed_parts(entry):
+                file.write(file.head.entry(text))
         except OSError as error:
             self._abandon()
             raise AuditUnavailable("the audit journal cannot be written") from error
@@ -114,12 +116,12 @@ class AuditJournal:
                 self._lock = None
 
     def _opened(self, now: int) -> SegmentFile:
-        """Continue the newest segment of this process's slot, or begin the first."""
+        """Continue the newest segment of this process's slot; begin one if there is none, or another key seals it."""
         if self._lock is None:
             slot, self._lock = locked_slot(self._folder, _LOCK)
             self._name = f"{_UNFIT.sub('_', socket.gethostname())}-{slot}"
         file = newest_segment(self._folder, self._name)
-        if file is None or file.head.is_final:
+        if file is None or file.head.is_final or file.head.key != hex_of(self._key.public_key()):
             return self._begun(now, file)
         self._sealed_at, self._day_ends = now, _end_of(file.day)
         return file
@@ -137,7 +139,8 @@ class AuditJournal:
             self._left.append(previous)
             day = max(day, instant(_end_of(previous.day)).strftime(_DAY))
         self._sealed_at, self._day_ends = now, _end_of(day)
-        return SegmentFile.begun(self._folder, self._name, day, previous.head if previous else None)
+        key = hex_of(self._key.public_key())
+        return SegmentFile.begun(self._folder, self._name, day, key, previous.head if previous else None)
 
     def _seal(self, file: SegmentFile, at: int, *, is_final: bool) -> None:
         self._sealed_at = at

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,7 @@ class AuditLoading:
 
     def __init__(self, engine: Engine, folder: Path) -> None:
         self._entries, self._folder = AuditEntries(engine), folder
-        self._places: dict[str, LoadedTo] = {}
+        self._places: dict[str, LoadedTo] | None = None
 
     async def run(self) -> None:
         """Load what is new every second, until cancelled."""
@@ -44,25 +45,34 @@ class AuditLoading:
             AuditUnavailable: a file cannot be read.
         """
         try:
-            for path in await asyncio.to_thread(segment_paths, self._folder):
-                while await self._load(path):
+            if self._places is None:
+                self._places = await self._entries.places()
+            for path in await asyncio.to_thread(_grown, self._folder, self._places):
+                while await self._load(path, self._places):
                     pass
         except OSError as error:
             raise AuditUnavailable("the audit journal cannot be read") from error
 
-    async def _load(self, path: Path) -> bool:
+    async def _load(self, path: Path, places: dict[str, LoadedTo]) -> bool:
         """Load the next lines of a segment; return False if there are none."""
         segment = segment_of(path)
-        before = self._places.get(segment) or await self._entries.loaded_to(segment)
-        self._places[segment] = before
+        if segment not in places:
+            places[segment] = await self._entries.loaded_to(segment)
+        before = places[segment]
         entries, after = await asyncio.to_thread(_read, path, before)
         if after == before:
             return False
         if await self._entries.load(segment, before, entries, after):
-            self._places[segment] = after
+            places[segment] = after
         else:
-            del self._places[segment]
+            del places[segment]
         return True
+
+
+def _grown(folder: Path, places: Mapping[str, LoadedTo]) -> list[Path]:
+    """Return the segments whose files go on behind what is loaded."""
+    paths = segment_paths(folder)
+    return [path for path in paths if path.stat().st_size > places.get(segment_of(path), LoadedTo()).size]
 
 
 def _read(path: Path, before: LoadedTo) -> tuple[list[LoadedEntry], LoadedTo]:
@@ -94,4 +104,4 @@ def _read(path: Path, before: LoadedTo) -> tuple[list[LoadedEntry], LoadedTo]:
 
 def _loaded(segment: str, sequence: int, entry: AuditEntry) -> LoadedEntry:
     subjects = (*entry.shown, *(f"Patient/{one}" for one in entry.patients))
-    return LoadedEntry(segment, sequence, entry.at, entry.client, printed(entry), subjects)
+    return LoadedEntry(segment, sequence, entry.at, entry.client, entry.kind, entry.status, printed(entry), subjects)

@@ -28,12 +28,14 @@ _CONTEXT: Final = b"autoscribe-gateway audit seal 1\n"
 class SegmentOpening:
     """First line of a segment: its name, its day in UTC (YYYY-MM-DD), and the journal (host and slot) of its writer.
 
-    `previous` names the segment before in the same journal, or is empty. The opening line carries that one's digest.
+    `key` is the public key of its seals, in hex. `previous` names the segment before in the same journal, or is empty.
+    The opening line carries that one's digest.
     """
 
     segment: str
     day: str
     journal: str
+    key: str
     previous: str
 
 
@@ -84,15 +86,16 @@ class SegmentHead:
     entries: int = 0
     sealed: int = -1  # sequence of the last seal
     is_final: bool = False
+    key: str = ""  # public key of its seals, in hex
 
-    def entry(self, entry: AuditEntry) -> bytes:
-        """Return the next line, for an entry."""
-        return self._next("entry", printed(entry))
+    def entry(self, entry: bytes) -> bytes:
+        """Return the next line, for a printed entry."""
+        return self._next("entry", entry)
 
-    def opening(self, day: str, journal: str, previous: SegmentHead | None) -> bytes:
-        """Return the first line; it carries the digest of the final seal of the segment before."""
-        self.digest = previous.digest if previous else NO_LINE
-        opening = SegmentOpening(self.segment, day, journal, previous.segment if previous else "")
+    def opening(self, day: str, journal: str, key: str, previous: SegmentHead | None) -> bytes:
+        """Return the first line; it carries the digest of the last line of the segment before."""
+        self.digest, self.key = previous.digest if previous else NO_LINE, key
+        opening = SegmentOpening(self.segment, day, journal, key, previous.segment if previous else "")
         return self._next("open", _said(opening))
 
     def tear(self, torn: bytes) -> bytes:
@@ -111,6 +114,9 @@ class SegmentHead:
         self.entries += isinstance(line.content, AuditEntry)
         if isinstance(line.content, SegmentSeal):
             self.sealed, self.is_final = line.sequence, line.content.is_final
+            self.entries = line.content.entries
+        elif isinstance(line.content, SegmentOpening):
+            self.key = line.content.key
 
     def _next(self, kind: LineKind, said: bytes) -> bytes:
         row = _row(self.sequence + 1, self.digest, kind, said)
@@ -120,6 +126,11 @@ class SegmentHead:
         elif kind == "seal":
             self.sealed = self.sequence
         return row
+
+
+def hex_of(key: Ed25519PublicKey) -> str:
+    """Return a public key as its 32 bytes in hex."""
+    return key.public_bytes_raw().hex()
 
 
 def digest_of(row: bytes) -> str:

@@ -7,17 +7,19 @@ Proved by tests/gateway/audit/test_journal.py.
 
 from __future__ import annotations
 
+import mmap
 import os
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
-from gateway.audit.segment import SegmentHead, line_of
+from gateway.audit.segment import SegmentHead, SegmentSeal, line_of
 from gateway.runtime.own_file import PRIVATE, flush_folder
 
 _DAY: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 _NAME: Final = "audit-{}.log"
 _UNBEGUN: Final = ".new"  # a file without its opening line
 _CLOSED: Final = -1
+_SEAL: Final = b',"seal":{"segment":"'
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
@@ -34,7 +36,7 @@ class SegmentFile:
         return self.head.segment.partition(".")[0]
 
     @classmethod
-    def begun(cls, folder: Path, journal: str, day: str, previous: SegmentHead | None) -> SegmentFile:
+    def begun(cls, folder: Path, journal: str, day: str, key: str, previous: SegmentHead | None) -> SegmentFile:
         """Begin a segment that follows `previous`; its file has that name only once it has its opening line."""
         head = SegmentHead(f"{day}.{journal}")
         path = segment_path(folder, head.segment)
@@ -42,7 +44,7 @@ class SegmentFile:
         unbegun.unlink(missing_ok=True)
         begun = cls(unbegun, head)
         try:
-            begun.write(head.opening(day, journal, previous))
+            begun.write(head.opening(day, journal, key, previous))
             unbegun.rename(path)
             flush_folder(folder)
         except BaseException:
@@ -52,16 +54,16 @@ class SegmentFile:
 
     @classmethod
     def continued(cls, path: Path) -> SegmentFile:
-        """Continue a segment behind its last whole line; bytes behind that are accounted for by a line."""
+        """Continue a segment behind its last whole line; bytes behind that are accounted for by a line.
+
+        Only the lines behind the last seal are read: a busy day has gigabytes.
+        """
         head, torn = SegmentHead(segment_of(path)), b""
         with path.open("rb") as rows:
+            _take(head, rows.readline())
+            rows.seek(_behind_last_seal(rows, head))
             for row in rows:
-                line = line_of(row)
-                if line is None:
-                    torn += row
-                else:
-                    head.take(line, row)
-                    torn = b""
+                torn = b"" if _take(head, row) else torn + row
         continued = cls(path, head)
         if torn:
             end = b"" if torn.endswith(b"\n") else b"\n"
@@ -85,6 +87,29 @@ class SegmentFile:
         """Close the file; a later write fails, and never reaches another file of the same number."""
         file, self._file = self._file, _CLOSED
         os.close(file)
+
+
+def _take(head: SegmentHead, row: bytes) -> bool:
+    line = line_of(row)
+    if line is not None:
+        head.take(line, row)
+    return line is not None
+
+
+def _behind_last_seal(rows: BinaryIO, head: SegmentHead) -> int:
+    """Move the head behind the last seal, and return the place in the file; 0 if there is none."""
+    if not os.fstat(rows.fileno()).st_size:
+        return 0
+    with mmap.mmap(rows.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        end = len(text)
+        while (found := text.rfind(_SEAL, 0, end)) >= 0:
+            start, behind = text.rfind(b"\n", 0, found) + 1, text.find(b"\n", found) + 1
+            line = line_of(text[start:behind]) if behind else None
+            if line is not None and isinstance(line.content, SegmentSeal):
+                head.take(line, text[start:behind])
+                return behind
+            end = start
+    return 0
 
 
 def newest_segment(folder: Path, journal: str) -> SegmentFile | None:

@@ -6,7 +6,7 @@ Proved by tests/gateway/audit/test_verifying.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +29,7 @@ UNREADABLE: Final = "unreadable"  # a line cannot be read, and no tear accounts 
 BROKEN: Final = "chain-broken"  # a line does not follow the line before
 UNSIGNED: Final = "seal-invalid"  # a seal was not made with the key, or says other numbers than the lines do
 NO_OPENING: Final = "opening-missing"
+OTHER_KEY: Final = "key-not-trusted"  # the segment names a key that is not among those to check against
 BEHIND_THE_END: Final = "line-behind-final-seal"
 NOT_FINAL: Final = "not-sealed"  # a later segment follows, but this one has no final seal
 MISSING: Final = "segment-missing"  # the segment before is absent, and no tombstone names it
@@ -60,12 +61,13 @@ class SegmentFinding:
     faults: list[SegmentFault] = field(default_factory=list)
 
 
-def verified(rows: Iterable[bytes], key: Ed25519PublicKey, name: str, least: int = -1) -> SegmentFinding:
+def verified(rows: Iterable[bytes], keys: Collection[str], name: str, least: int = -1) -> SegmentFinding:
     """Verify the lines of one segment; `name` is the segment that they should be.
 
+    `keys` are the public keys, in hex, one of which must have sealed it.
     `least` is the last sequence that the database holds: a file that ends before it was cut off.
     """
-    finding = SegmentFinding(SegmentHead(name))
+    finding, key = SegmentFinding(SegmentHead(name)), None
     torn = b""
     for number, row in enumerate(rows, 1):
         line = line_of(row)
@@ -73,17 +75,21 @@ def verified(rows: Iterable[bytes], key: Ed25519PublicKey, name: str, least: int
             torn += row
             finding.unsealed += 1
             continue
+        if isinstance(line.content, SegmentOpening) and key is None:
+            key = _trusted(line.content.key, keys)
         for code in _faults_of(finding, line, torn, key):
             finding.faults.append(SegmentFault(name, number, code))
         torn = b""
         finding.unsealed += 1
-        if isinstance(line.content, SegmentSeal) and is_signed(line, key):
+        if isinstance(line.content, SegmentSeal) and _is_sealed(line, key):
             finding.unsealed = 0
         finding.head.take(line, row)
     if torn and torn.endswith(b"\n"):  # without the newline it is the last write of a process that lives or died
         finding.faults.append(SegmentFault(name, 0, UNREADABLE))
     if finding.opening is None:
         finding.faults.append(SegmentFault(name, 0, NO_OPENING))
+    elif key is None:
+        finding.faults.append(SegmentFault(name, 1, OTHER_KEY))
     if finding.head.sequence < least:
         finding.faults.append(SegmentFault(name, 0, CUT_OFF))
     return finding
@@ -111,7 +117,15 @@ def missing(findings: Iterable[SegmentFinding], removed: Mapping[str, str]) -> l
     return faults
 
 
-def _faults_of(finding: SegmentFinding, line: SegmentLine, torn: bytes, key: Ed25519PublicKey) -> Iterable[str]:
+def _trusted(key: str, keys: Collection[str]) -> Ed25519PublicKey | None:
+    return Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)) if key in keys else None
+
+
+def _is_sealed(line: SegmentLine, key: Ed25519PublicKey | None) -> bool:
+    return key is not None and is_signed(line, key)
+
+
+def _faults_of(finding: SegmentFinding, line: SegmentLine, torn: bytes, key: Ed25519PublicKey | None) -> Iterable[str]:
     head, content = finding.head, line.content
     if head.is_final:
         yield BEHIND_THE_END
@@ -127,6 +141,6 @@ def _faults_of(finding: SegmentFinding, line: SegmentLine, torn: bytes, key: Ed2
     if tear != ((content.size, content.digest) if isinstance(content, SegmentTear) else None):
         yield UNREADABLE
     if isinstance(content, SegmentSeal) and not (
-        is_signed(line, key) and (content.segment, content.entries) == (head.segment, head.entries)
+        _is_sealed(line, key) and (content.segment, content.entries) == (head.segment, head.entries)
     ):
         yield UNSIGNED

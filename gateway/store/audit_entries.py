@@ -6,6 +6,7 @@ Proved by tests/contract/test_audit_entries.py.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,27 +19,48 @@ _BEGIN: Final = Statement("INSERT INTO audit_segment (segment, sequence, size) V
     " ON CONFLICT DO NOTHING")  # fmt: skip
 _LOCK: Final = Statement("SELECT sequence FROM audit_segment WHERE segment = :segment FOR UPDATE")
 _MOVE: Final = Statement("UPDATE audit_segment SET sequence = :sequence, size = :size WHERE segment = :segment")
+_PLACES: Final = Statement("SELECT segment, sequence, size FROM audit_segment")
+_FORGET: Final = Statement("DELETE FROM audit_segment WHERE segment = :segment")
 _ENTRY: Final = Statement(
-    "INSERT INTO audit_entry (segment, sequence, at, client, entry) VALUES (:segment, :sequence, :at, :client, :entry)"
+    "INSERT INTO audit_entry (segment, sequence, at, client, kind, status, entry)"
+    " VALUES (:segment, :sequence, :at, :client, :kind, :status, :entry)"
 )
 _SUBJECT: Final = Statement(
     "INSERT INTO audit_subject (subject, at, segment, sequence) VALUES (:subject, :at, :segment, :sequence)"
 )
+_REMOVE_ENTRY: Final = Statement("DELETE FROM audit_entry WHERE segment = :segment AND sequence = :sequence")
+_REMOVE_SUBJECT: Final = Statement(
+    "DELETE FROM audit_subject WHERE subject = :subject AND at = :at AND segment = :segment AND sequence = :sequence"
+)
+_COLUMNS: Final = "SELECT entry.segment, entry.sequence, entry.at, entry.client, entry.kind, entry.status, entry.entry"
+_OF_SEGMENT: Final = Statement(
+    f"{_COLUMNS} FROM audit_entry AS entry WHERE entry.segment = :segment ORDER BY entry.sequence LIMIT :most"
+)
+_ORDER: Final = " ORDER BY {0}.at DESC, {0}.segment DESC, {0}.sequence DESC LIMIT :most"
+_SPAN: Final = (
+    " AND {0}.at >= :since AND {0}.at < :until"
+    " AND ({0}.at, {0}.segment, {0}.sequence) < (:last_at, :last_segment, :last_sequence)"
+)
+_CHOSEN: Final = " AND entry.kind IN listed(:kinds) AND entry.status >= :least AND entry.status < :below"
 _ABOUT: Final = Statement(
-    "SELECT entry.segment, entry.sequence, entry.at, entry.client, entry.entry FROM audit_subject AS about"
-    " JOIN audit_entry AS entry ON entry.segment = about.segment AND entry.sequence = about.sequence"
-    " WHERE about.subject = :subject AND about.at >= :since AND about.at < :until"
-    " ORDER BY about.at DESC, about.segment DESC, about.sequence DESC LIMIT :most"
-)
+    f"{_COLUMNS} FROM audit_subject AS about JOIN audit_entry AS entry"
+    " ON entry.segment = about.segment AND entry.sequence = about.sequence"
+    " WHERE about.subject = :subject AND (:client = '' OR entry.client = :client)"
+    " AND (:other = '' OR EXISTS (SELECT 1 FROM audit_subject AS beside WHERE beside.subject = :other"
+    " AND beside.at = about.at AND beside.segment = about.segment AND beside.sequence = about.sequence))"
+    + _CHOSEN + _SPAN.format("about") + _ORDER.format("about")
+)  # fmt: skip
 _BY_CLIENT: Final = Statement(
-    "SELECT segment, sequence, at, client, entry FROM audit_entry"
-    " WHERE client = :client AND at >= :since AND at < :until"
-    " ORDER BY at DESC, segment DESC, sequence DESC LIMIT :most"
-)
+    f"{_COLUMNS} FROM audit_entry AS entry WHERE entry.client = :client"
+    + _CHOSEN + _SPAN.format("entry") + _ORDER.format("entry")
+)  # fmt: skip
 _BETWEEN: Final = Statement(
-    "SELECT segment, sequence, at, client, entry FROM audit_entry WHERE at >= :since AND at < :until"
-    " ORDER BY at DESC, segment DESC, sequence DESC LIMIT :most"
-)
+    f"{_COLUMNS} FROM audit_entry AS entry WHERE entry.at >= :since AND entry.at < :until"
+    + _CHOSEN + _SPAN.format("entry") + _ORDER.format("entry")
+)  # fmt: skip
+SECONDS: Final = 5.0
+KINDS: Final = ("read", "vread", "history", "search", "operation", "binary", "act", "login", "refusal")
+_LATEST: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +71,28 @@ class LoadedEntry:
     sequence: int
     at: int
     client: str
+    kind: str
+    status: int
     entry: bytes
     subjects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesWanted:
+    """Selection of entries: from `since` up to, not at, `until`; behind the place `last`, if one is given.
+
+    `subjects` are at most two addresses that an entry must all be about. `least` and `below` bound the HTTP status.
+    """
+
+    since: int = 0
+    until: int = _LATEST
+    subjects: tuple[str, ...] = ()
+    client: str = ""
+    kinds: tuple[str, ...] = KINDS
+    least: int = 0
+    below: int = 1_000
+    last: tuple[int, str, int] = (_LATEST, "", 0)
+    most: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +108,11 @@ class AuditEntries:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    async def places(self) -> dict[str, LoadedTo]:
+        """Return how far each segment is loaded."""
+        rows = await self._engine.fetch(_PLACES)
+        return {str(row[0]): LoadedTo(int(row[1]), int(row[2])) for row in rows}
 
     async def loaded_to(self, segment: str) -> LoadedTo:
         """Return how far a segment is loaded."""
@@ -91,23 +138,58 @@ class AuditEntries:
 
         return await self._engine.do(work)
 
-    async def about(self, subject: str, since: int, until: int, most: int) -> list[LoadedEntry]:
-        """Return entries about a patient or resource, from `since` up to, not at, `until`."""
-        subject = storable(subject)
-        return _found(await self._engine.fetch(_ABOUT, subject=subject, since=since, until=until, most=most))
+    async def find(self, wanted: EntriesWanted) -> list[LoadedEntry]:
+        """Return entries, newest first.
 
-    async def of_client(self, client: str, since: int, until: int, most: int) -> list[LoadedEntry]:
-        """Return the entries of a client, from `since` up to, not at, `until`."""
-        client = storable(client)
-        return _found(await self._engine.fetch(_BY_CLIENT, client=client, since=since, until=until, most=most))
+        Raises:
+            StoreTooSlow: too many entries had to be looked at.
+        """
+        subject, other = (*map(storable, wanted.subjects), "", "")[:2]
+        client = storable(wanted.client)
+        statement = _ABOUT if subject else _BY_CLIENT if client else _BETWEEN
+        last_at, last_segment, last_sequence = wanted.last
+        values = {
+            "subject": subject,
+            "other": other,
+            "client": client,
+            "kinds": json.dumps(wanted.kinds),
+            "least": wanted.least,
+            "below": wanted.below,
+            "since": wanted.since,
+            "until": wanted.until,
+            "last_at": last_at,
+            "last_segment": last_segment,
+            "last_sequence": last_sequence,
+            "most": wanted.most,
+        }
+        compiled = statement.compiled(self._engine.dialect)
+        return _found(await self._engine.scan(compiled.sql, compiled.positional(values), SECONDS))
 
-    async def between(self, since: int, until: int, most: int) -> list[LoadedEntry]:
-        """Return all entries from `since` up to, not at, `until`."""
-        return _found(await self._engine.fetch(_BETWEEN, since=since, until=until, most=most))
+    async def first_of(self, segment: str, most: int) -> list[LoadedEntry]:
+        """Return the first entries of a segment."""
+        return _found(await self._engine.fetch(_OF_SEGMENT, segment=segment, most=most))
+
+    async def remove(self, entries: Sequence[LoadedEntry]) -> None:
+        """Remove entries, which must have their `subjects`."""
+
+        def work() -> Steps[None]:
+            yield from ask_each(_REMOVE_SUBJECT, [row for one in entries for row in _subjects(one)])
+            yield from ask_each(_REMOVE_ENTRY, [{"segment": one.segment, "sequence": one.sequence} for one in entries])
+
+        await self._engine.do(work)
+
+    async def forget(self, segment: str) -> None:
+        """Forget how far a segment is loaded, once its entries and its file are removed."""
+
+        def work() -> Steps[None]:
+            yield from ask(_FORGET, segment=segment)
+
+        await self._engine.do(work)
 
 
 def _columns(one: LoadedEntry) -> dict[str, object]:
-    return {"client": storable(one.client), "entry": one.entry, **_place(one)}
+    values = {"client": storable(one.client), "kind": one.kind, "status": one.status, "entry": one.entry}
+    return {**values, **_place(one)}
 
 
 def _subjects(one: LoadedEntry) -> list[dict[str, object]]:
@@ -119,4 +201,7 @@ def _place(one: LoadedEntry) -> dict[str, object]:
 
 
 def _found(rows: Sequence[Row]) -> list[LoadedEntry]:
-    return [LoadedEntry(str(row[0]), int(row[1]), int(row[2]), str(row[3]), bytes(row[4])) for row in rows]
+    return [
+        LoadedEntry(str(row[0]), int(row[1]), int(row[2]), str(row[3]), str(row[4]), int(row[5]), bytes(row[6]))
+        for row in rows
+    ]

@@ -36,6 +36,8 @@ AUDIT_ENTRY: Final = Table(
     Column("sequence", NUMBER, autoincrement=False),
     number_column("at"),
     text_column("client"),
+    text_column("kind"),
+    number_column("status"),
     bytes_column("entry"),
     PrimaryKeyConstraint("segment", "sequence"),
     sqlite_strict=True,

@@ -13,9 +13,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.audit import segment_file
 from gateway.audit.audit_entry import AuditEntry
 from gateway.audit.journal import AuditJournal
-from gateway.audit.segment import line_of
+from gateway.audit.segment import hex_of, line_of
 from gateway.audit.segment_file import segment_of, segment_paths
 from gateway.audit.verifying import missing, verified
 from gateway.runtime import clock
@@ -63,7 +64,7 @@ def entries(folder):
 
 
 def findings(folder):
-    found = [verified(rows(path), KEY.public_key(), segment_of(path)) for path in segment_paths(folder)]
+    found = [verified(rows(path), {hex_of(KEY.public_key())}, segment_of(path)) for path in segment_paths(folder)]
     assert [fault for one in found for fault in one.faults] == missing(found, {}) == []
     return found
 
@@ -162,6 +163,56 @@ async def test_a_crash_at_any_byte_of_a_restart_loses_nothing(opened, tmp_path):
         path.write_bytes(whole + b"torn\n" + b'{"v":1,"seq":3,"prev":"0123","torn":{"size":5,"digest":""}}\n'[:cut])
         (await opened()).close()
         assert findings(tmp_path)[0].head.entries == 1
+
+
+async def test_a_restart_reads_only_what_follows_the_last_seal(opened, tmp_path, monkeypatch):
+    journal = await opened()
+    for number in range(100):
+        journal.append(entry(request=str(number)))
+    journal.close()
+    read = []
+    monkeypatch.setattr(segment_file, "line_of", lambda row: read.append(row) or line_of(row))
+    (await opened()).append(entry())
+    assert len(read) == 2  # the opening and the seal
+    monkeypatch.undo()
+    assert len(entries(tmp_path)) == 101
+
+
+async def test_a_seal_that_stands_in_an_entry_is_taken_for_none(opened, tmp_path):
+    journal = await opened()
+    journal.append(AuditEntry(micros(NOON), "act", why=',"seal":{"segment":"x"}}'))
+    journal._abandon()  # as if the process died
+    os.close(journal._lock)
+    journal._lock = None
+    (await opened()).append(entry())
+    assert findings(tmp_path)[0].head.entries == 2
+
+
+async def test_another_key_begins_a_segment_and_the_one_before_keeps_its_own_seals(opened, tmp_path):
+    journal = await opened()
+    journal.append(entry(request="1"))
+    journal.close()
+    other = AuditJournal(tmp_path, Ed25519PrivateKey.from_private_bytes(b"o" * 32))
+    await other.turn()
+    other.append(entry(request="2"))
+    other.close()
+    assert [one.request for one in entries(tmp_path)] == ["1", "2"]
+    keys = {hex_of(one.public_key()) for one in (KEY, other._key)}
+    found = [verified(rows(path), keys, segment_of(path)) for path in segment_paths(tmp_path)]
+    assert [one.faults for one in found] == [[], []]
+    assert [one.code for one in missing(found, {})] == ["not-sealed"]
+
+
+async def test_an_access_to_thousands_of_patients_has_all_their_ids_in_several_lines(opened, tmp_path):
+    ids = tuple(f"pat-{number:032}" for number in range(3_000))
+    journal = await opened()
+    journal.append(AuditEntry(micros(NOON), "search", request="r", shown=ids, patients=ids))
+    found = entries(tmp_path)
+    assert sorted(one for each in found for one in each.patients) == sorted(ids)
+    assert sorted(one for each in found for one in each.shown) == sorted(ids)
+    assert [one.part for one in found] == list(range(len(found)))
+    assert {one.request for one in found} == {"r"}
+    assert max(map(len, rows(segment_paths(tmp_path)[0]))) < 65_536
 
 
 async def test_a_full_disk_is_an_error_and_no_entry_is_taken_until_it_is_written_again(opened, tmp_path, monkeypatch):

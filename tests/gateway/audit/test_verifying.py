@@ -8,23 +8,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.audit import verifying
-from gateway.audit.audit_entry import AuditEntry
-from gateway.audit.segment import SegmentHead, SegmentOpening, line_of
+from gateway.audit.audit_entry import AuditEntry, printed
+from gateway.audit.segment import SegmentHead, SegmentOpening, hex_of, line_of
 from gateway.audit.verifying import missing, verified
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 OTHER_KEY = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
-PUBLIC = KEY.public_key()
+PUBLIC = hex_of(KEY.public_key())
+KEYS = {PUBLIC}
 
 
 def entry(at):
-    return AuditEntry(at, "read", client="c1", shown=(f"Patient/p{at}",), shown_count=1)
+    return printed(AuditEntry(at, "read", client="c1", shown=(f"Patient/p{at}",), shown_count=1))
 
 
-def written(name="2026-11-28.host-1", previous=None, key=KEY):
+def written(name="2026-11-28.host-1", previous=None, key=KEY, named=PUBLIC):
     """Return the lines of a segment with a checkpoint, a tear and a final seal, and its head."""
     head = SegmentHead(name)
-    lines = [head.opening(name[:10], "host-1", previous), head.entry(entry(1)), head.entry(entry(2))]
+    lines = [head.opening(name[:10], "host-1", named, previous), head.entry(entry(1)), head.entry(entry(2))]
     lines += [head.seal(key, 9, is_final=False), head.entry(entry(3)), b'{"v":1,"se\n', head.tear(b'{"v":1,"se\n')]
     lines.append(head.seal(key, 10, is_final=True))
     return lines, head
@@ -36,11 +37,11 @@ LAST = HEAD.sequence
 
 
 def faults(rows, least=LAST):
-    return [one.code for one in verified(rows, PUBLIC, "2026-11-28.host-1", least).faults]
+    return [one.code for one in verified(rows, KEYS, "2026-11-28.host-1", least).faults]
 
 
 def test_an_untouched_segment_has_no_fault_and_nothing_unsealed():
-    finding = verified(LINES, PUBLIC, "2026-11-28.host-1", LAST)
+    finding = verified(LINES, KEYS, "2026-11-28.host-1", LAST)
     assert (finding.faults, finding.unsealed, finding.tears) == ([], 0, 1)
     assert (finding.head.entries, finding.head.sequence) == (3, LAST)
     assert finding.head.digest == HEAD.digest
@@ -73,17 +74,19 @@ def test_another_order_of_the_lines_is_found(lines):
 def test_who_writes_the_chain_anew_without_the_key_is_found():
     forged, _ = written(key=OTHER_KEY)
     assert set(faults(forged)) == {verifying.UNSIGNED}
+    forged, _ = written(key=OTHER_KEY, named=hex_of(OTHER_KEY.public_key()))
+    assert set(faults(forged)) == {verifying.UNSIGNED, verifying.OTHER_KEY}
 
 
 def test_a_seal_that_counts_other_entries_than_there_are_is_found():
     head = SegmentHead("2026-11-28.host-1")
-    lines = [head.opening("2026-11-28", "host-1", None), head.entry(entry(1))]
+    lines = [head.opening("2026-11-28", "host-1", PUBLIC, None), head.entry(entry(1))]
     head.entries = 2
     assert faults([*lines, head.seal(KEY, 9, is_final=True)], least=-1) == [verifying.UNSIGNED]
 
 
 def test_a_segment_under_another_name_is_found():
-    assert verifying.BROKEN in [one.code for one in verified(LINES, PUBLIC, "2026-11-27.host-1").faults]
+    assert verifying.BROKEN in [one.code for one in verified(LINES, KEYS, "2026-11-27.host-1").faults]
 
 
 def test_lines_behind_the_final_seal_are_found():
@@ -93,7 +96,7 @@ def test_lines_behind_the_final_seal_are_found():
 
 def test_what_follows_the_last_seal_is_said_to_be_unsealed_and_its_truncation_is_found_by_the_database_alone():
     cut = LINES[:5]
-    finding = verified(cut, PUBLIC, "2026-11-28.host-1")
+    finding = verified(cut, KEYS, "2026-11-28.host-1")
     assert (finding.faults, finding.unsealed) == ([], 1)
     assert faults(cut) == [verifying.CUT_OFF]
     assert faults(cut[:4], least=-1) == []
@@ -108,7 +111,7 @@ def days():
     for day in ("2026-11-26", "2026-11-27", "2026-11-28"):
         lines, head = written(f"{day}.host-1", heads[-1])
         heads.append(head)
-        found.append(verified(lines, PUBLIC, f"{day}.host-1"))
+        found.append(verified(lines, KEYS, f"{day}.host-1"))
     return found
 
 
@@ -127,7 +130,7 @@ def test_a_removed_segment_is_found_unless_a_tombstone_names_it_with_its_seal():
 def test_a_segment_cut_back_to_an_earlier_seal_is_found_when_a_later_one_follows():
     _, second, third = days()
     lines, _ = written("2026-11-26.host-1")
-    found = missing([verified(lines[:4], PUBLIC, "2026-11-26.host-1"), second, third], {})
+    found = missing([verified(lines[:4], KEYS, "2026-11-26.host-1"), second, third], {})
     assert {one.code for one in found} == {verifying.BROKEN, verifying.NOT_FINAL}
 
 
@@ -153,4 +156,4 @@ def test_a_line_has_one_spelling(row):
 def test_each_line_is_read_back():
     assert [type(line_of(row)).__name__ for row in LINES].count("NoneType") == 1
     opening = line_of(LINES[0]).content
-    assert opening == SegmentOpening("2026-11-28.host-1", "2026-11-28", "host-1", "")
+    assert opening == SegmentOpening("2026-11-28.host-1", "2026-11-28", "host-1", PUBLIC, "")

@@ -32,6 +32,8 @@ def upgrade() -> None:
         sa.Column("sequence", _NUMBER, primary_key=True, autoincrement=False),
         sa.Column("at", _NUMBER, nullable=False),
         sa.Column("client", _TEXT, nullable=False),
+        sa.Column("kind", _TEXT, nullable=False),
+        sa.Column("status", _NUMBER, nullable=False),
         sa.Column("entry", sa.LargeBinary(), nullable=False),
         sqlite_strict=True,
     )
