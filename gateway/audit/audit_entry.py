@@ -15,6 +15,9 @@ from dataclasses import dataclass, replace
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final, Literal, get_args
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 EntryKind = Literal["read", "vread", "history", "search", "operation", "binary", "act", "login", "refusal"]
 
 MOST_BYTES: Final = 64_000  # of an entry; a page of 500 resources of 500 patients fits
@@ -23,7 +26,7 @@ _MOST_TEXT: Final = 100  # characters of each text of an entry that was too larg
 _MOST_PARAMETERS: Final = 20  # of an entry that was too large
 _LONGEST_ADDRESS: Final = 200  # characters; an address of FHIR has at most 129
 _SEPARATORS: Final = re.compile("[:.]")
-_KEY_LABEL: Final = b"autoscribe-gateway audit values 1"
+_KEY_LABEL: Final = b"audit"
 _VALUE_LABEL: Final = b"audit value\0"
 
 
@@ -113,8 +116,8 @@ def parsed(text: bytes) -> AuditEntry:
 
 
 def values_key(site_key: bytes) -> bytes:
-    """Derive from the site key the key of the digests of values."""
-    return hmac.digest(site_key, _KEY_LABEL, hashlib.sha256)
+    """Derive from the site key the key of the digests of values (RFC 5869)."""
+    return HKDF(hashes.SHA256(), 32, salt=None, info=_KEY_LABEL).derive(site_key)
 
 
 def sealed_parameters(

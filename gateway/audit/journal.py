@@ -51,6 +51,11 @@ class AuditJournal:
         self._day_ends = self._sealed_at = 0
         self._is_refusing = True  # until a turn succeeds
 
+    @property
+    def is_open(self) -> bool:
+        """True while entries are taken."""
+        return self._file is not None and not self._is_refusing
+
     def append(self, entry: AuditEntry) -> None:
         """Write an entry; call it before the answer is sent.
 

@@ -102,6 +102,11 @@ def _read(path: Path, before: LoadedTo) -> tuple[list[LoadedEntry], LoadedTo]:
     return entries, after
 
 
+def subjects_of(entry: AuditEntry) -> tuple[str, ...]:
+    """Return the addresses under which an entry is found: what was shown, and the patients concerned."""
+    return (*entry.shown, *(f"Patient/{one}" for one in entry.patients))
+
+
 def _loaded(segment: str, sequence: int, entry: AuditEntry) -> LoadedEntry:
-    subjects = (*entry.shown, *(f"Patient/{one}" for one in entry.patients))
-    return LoadedEntry(segment, sequence, entry.at, entry.client, entry.kind, entry.status, printed(entry), subjects)
+    text, subjects = printed(entry), subjects_of(entry)
+    return LoadedEntry(segment, sequence, entry.at, entry.client, entry.kind, entry.status, text, subjects)

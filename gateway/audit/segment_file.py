@@ -58,12 +58,7 @@ class SegmentFile:
 
         Only the lines behind the last seal are read: a busy day has gigabytes.
         """
-        head, torn = SegmentHead(segment_of(path)), b""
-        with path.open("rb") as rows:
-            _take(head, rows.readline())
-            rows.seek(_behind_last_seal(rows, head))
-            for row in rows:
-                torn = b"" if _take(head, row) else torn + row
+        head, torn = _read_end(path)
         continued = cls(path, head)
         if torn:
             end = b"" if torn.endswith(b"\n") else b"\n"
@@ -87,6 +82,22 @@ class SegmentFile:
         """Close the file; a later write fails, and never reaches another file of the same number."""
         file, self._file = self._file, _CLOSED
         os.close(file)
+
+
+def head_of(path: Path) -> SegmentHead:
+    """Return the head of a segment, behind its last whole line. May raise `OSError`."""
+    return _read_end(path)[0]
+
+
+def _read_end(path: Path) -> tuple[SegmentHead, bytes]:
+    """Return the head of a segment, and the bytes behind its last whole line."""
+    head, torn = SegmentHead(segment_of(path)), b""
+    with path.open("rb") as rows:
+        _take(head, rows.readline())
+        rows.seek(_behind_last_seal(rows, head))
+        for row in rows:
+            torn = b"" if _take(head, row) else torn + row
+    return head, torn
 
 
 def _take(head: SegmentHead, row: bytes) -> bool:

@@ -6,13 +6,14 @@ Proved by tests/gateway/auth/test_builtin.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.auth.key_set_url import KeySetFetch
 from gateway.auth.key_sets import KeySets
 from gateway.auth.token_cache import TokenCache
-from gateway.auth.token_endpoint import ISSUE_PATH
+from gateway.auth.token_endpoint import ISSUE_PATH, LoginSeen
 from gateway.auth.token_service import TokenService
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Settings
@@ -23,19 +24,28 @@ from gateway.store.database.engine import Engine
 _FHIR: Final = "/fhir"
 
 
+def unnoted(_: LoginSeen) -> None:
+    """Note nothing: there is no audit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """Parts of the built-in authentication: `service` gives out tokens, `tokens` judges them."""
+    """Parts of the built-in authentication: `service` gives out tokens, `tokens` judges them.
+
+    `note_login` gets each answer of the token endpoint before it is sent; if it raises, no token is given out.
+    """
 
     service: TokenService
     tokens: TokenCache
+    note_login: Callable[[LoginSeen], None] = unnoted
 
 
-def builtin(engine: Engine, settings: Settings) -> Builtin:
+def builtin(engine: Engine, settings: Settings, note_login: Callable[[LoginSeen], None] = unnoted) -> Builtin:
     """Put the parts together."""
     stored, fetch = StoredTokens(engine), KeySetFetch(allows_private=settings.auth.allow_private_jwks)
     cache, clients = TokenCache(stored.find), StoredClients(engine)
-    return Builtin(TokenService(clients, stored, KeySets(fetch), token_url_of(settings), cache.forget), cache)
+    service = TokenService(clients, stored, KeySets(fetch), token_url_of(settings), cache.forget)
+    return Builtin(service, cache, note_login)
 
 
 def token_url_of(settings: Settings) -> str:

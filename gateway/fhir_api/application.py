@@ -18,12 +18,12 @@ from gateway.auth.bearer import BearerGate
 from gateway.auth.builtin import token_url_of
 from gateway.auth.smart_configuration import SmartConfiguration
 from gateway.auth.token_endpoint import auth_routes
+from gateway.fhir_api.audit.audited import refusal
 from gateway.fhir_api.facade import is_fhir
 from gateway.fhir_api.http.compression import Compressed
 from gateway.fhir_api.http.cross_origin import ListedOrigins
 from gateway.fhir_api.http.forwarded import TrustedProxies
 from gateway.fhir_api.http.hosts import KnownHosts
-from gateway.fhir_api.http.outcome import error_response
 from gateway.fhir_api.http.safe_headers import SafeHeaders
 from gateway.fhir_api.openapi.routes import openapi_routes
 from gateway.fhir_api.ops.routes import ops_routes
@@ -78,7 +78,7 @@ def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
     server = settings.server
     public = urlsplit(server.public_url or "").hostname
     if settings.auth.is_builtin:
-        app = BearerGate(SmartConfiguration(app, token_url_of(settings)), error_response)
+        app = BearerGate(SmartConfiguration(app, token_url_of(settings)), refusal)
     if server.cors_origins:
         app = ListedOrigins(app, server.cors_origins)
     app = Compressed(KnownHosts(app, [public] if public else []))

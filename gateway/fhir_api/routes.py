@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.fhir_api.audit.audited import Audited
 from gateway.fhir_api.batch import batch
 from gateway.fhir_api.binary import binary
 from gateway.fhir_api.capability import capability
@@ -61,7 +62,7 @@ _COSTLY: Final = frozenset({"everything", "trace", "validate"})
 def fhir_app() -> ASGIApp:
     """Build the facade as an ASGI application for paths below its base; `app.state.facade` must be a `Facade`."""
     router = _BySteps()
-    app, budget = Outcomes(_AtBase(router)), Budget()
+    app, budget = Outcomes(Audited(_AtBase(router))), Budget()
     router.add(_route("/", {"POST": batch(app, budget)}, _NO_BASE))
     router.add(_route("/metadata", {"GET": capability}, "the CapabilityStatement is only read"))
     for offered in OPERATIONS:

@@ -34,7 +34,7 @@ _REMOVE_SUBJECT: Final = Statement(
 )
 _COLUMNS: Final = "SELECT entry.segment, entry.sequence, entry.at, entry.client, entry.kind, entry.status, entry.entry"
 _OF_SEGMENT: Final = Statement(
-    f"{_COLUMNS} FROM audit_entry AS entry WHERE entry.segment = :segment ORDER BY entry.sequence LIMIT :most"
+    _COLUMNS + " FROM audit_entry AS entry WHERE entry.segment = :segment ORDER BY entry.sequence LIMIT :most"
 )
 _ORDER: Final = " ORDER BY {0}.at DESC, {0}.segment DESC, {0}.sequence DESC LIMIT :most"
 _SPAN: Final = (
@@ -42,22 +42,23 @@ _SPAN: Final = (
     " AND ({0}.at, {0}.segment, {0}.sequence) < (:last_at, :last_segment, :last_sequence)"
 )
 _CHOSEN: Final = " AND entry.kind IN listed(:kinds) AND entry.status >= :least AND entry.status < :below"
-_ABOUT: Final = Statement(
-    f"{_COLUMNS} FROM audit_subject AS about JOIN audit_entry AS entry"
+
+
+def _finding(source: str, place: str) -> Statement:
+    """Return the statement that reads from a source; `place` is the table that has the place of an entry."""
+    return Statement(_COLUMNS + source + _CHOSEN + _SPAN.format(place) + _ORDER.format(place))
+
+
+_ABOUT: Final = _finding(
+    " FROM audit_subject AS about JOIN audit_entry AS entry"
     " ON entry.segment = about.segment AND entry.sequence = about.sequence"
     " WHERE about.subject = :subject AND (:client = '' OR entry.client = :client)"
     " AND (:other = '' OR EXISTS (SELECT 1 FROM audit_subject AS beside WHERE beside.subject = :other"
-    " AND beside.at = about.at AND beside.segment = about.segment AND beside.sequence = about.sequence))"
-    + _CHOSEN + _SPAN.format("about") + _ORDER.format("about")
-)  # fmt: skip
-_BY_CLIENT: Final = Statement(
-    f"{_COLUMNS} FROM audit_entry AS entry WHERE entry.client = :client"
-    + _CHOSEN + _SPAN.format("entry") + _ORDER.format("entry")
-)  # fmt: skip
-_BETWEEN: Final = Statement(
-    f"{_COLUMNS} FROM audit_entry AS entry WHERE entry.at >= :since AND entry.at < :until"
-    + _CHOSEN + _SPAN.format("entry") + _ORDER.format("entry")
-)  # fmt: skip
+    " AND beside.at = about.at AND beside.segment = about.segment AND beside.sequence = about.sequence))",
+    "about",
+)
+_BY_CLIENT: Final = _finding(" FROM audit_entry AS entry WHERE entry.client = :client", "entry")
+_BETWEEN: Final = _finding(" FROM audit_entry AS entry WHERE entry.at >= :since", "entry")
 SECONDS: Final = 5.0
 KINDS: Final = ("read", "vread", "history", "search", "operation", "binary", "act", "login", "refusal")
 _LATEST: Final = 2**62

@@ -98,6 +98,11 @@ TURNED = {
     "server.public_url": Turned('"https://gateway.example/fhir"', base),
     "auth.mode": Turned('"builtin"', lambda read: read.settings.auth.mode),
     "auth.issuer": Turned('"https://login.example"', lambda read: read.settings.auth.issuer),
+    "audit.dir": Turned('"elsewhere"', lambda read: str(read.audit_dir)),
+    "audit.seal_key": Turned('"elsewhere.pem"', lambda read: str(read.audit_seal_key)),
+    "audit.retention_days": Turned(
+        "60", "audit/test_retention.py::test_what_is_older_than_its_days_is_removed_whole_and_leaves_a_tombstone"
+    ),
     "auth.allow_private_jwks": Turned("true", lambda read: read.settings.auth.allow_private_jwks),
     "pdf.ingest": Turned('"link"', wants_pdf),
     "pdf.allowed_hosts": Turned('["pdf.example"]', held("_hosts")),
@@ -417,8 +422,8 @@ def test_every_part_of_a_destination_is_read_by_who_does_the_work(made: str, nam
     assert name in reads(*left_out), f"{name} of {made} is read by nobody: read it in the module that does the work"
 
 
-# `allow_http` acts where it is read: on which address is taken
-_READ_ELSEWHERE = ("mapping.", "destination.", "ignore.", "upstream.allow_http")
+# `allow_http` acts where it is read: on which address is taken. Paths of the audit have a default beside others
+_READ_ELSEWHERE = ("mapping.", "destination.", "ignore.", "upstream.allow_http", "audit.dir", "audit.seal_key")
 
 
 @pytest.mark.parametrize("key", [key for key in every() if not key.startswith(_READ_ELSEWHERE)])
