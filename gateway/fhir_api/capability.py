@@ -12,6 +12,8 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.fhir_api.audit.audited import trail_of
+from gateway.fhir_api.audit.events import AUDIT_EVENT, SEARCHED
 from gateway.fhir_api.batch_entries import MOST_ENTRIES
 from gateway.fhir_api.facade import Facade, base, facade
 from gateway.fhir_api.http.headers import etag, fhir_conditional
@@ -35,6 +37,7 @@ NOT_SUPPORTED: Final = (
     "known is left out and named in an OperationOutcome; with Prefer: handling=strict it is refused. A search that "
     "nothing narrows is refused."
 )
+_R4: Final = "http://hl7.org/fhir/SearchParameter/"
 _BATCH: Final = (
     f"GETs, each answered as if it came alone: reads, searches, and operations that change nothing; at most "
     f"{MOST_ENTRIES}. Any other method is answered 405 in its place."
@@ -56,12 +59,13 @@ async def capability(request: Request) -> Response:
     given = parameters(request)
     if value_of(given, "mode") not in {None, "full"}:
         raise NotSupported("mode: only full is offered", expression="http.mode")
-    body = json_bytes(statement(base(request), facade(request)))
+    body = json_bytes(statement(base(request), facade(request), has_audit=trail_of(request.scope) is not None))
     return await fhir_conditional(request, given, body, etag(hashlib.sha256(body).hexdigest()[:32]))
 
 
-def statement(fhir_base: str, serving: Facade) -> dict[str, Any]:
+def statement(fhir_base: str, serving: Facade, *, has_audit: bool = False) -> dict[str, Any]:
     """Build the CapabilityStatement of the facade at a FHIR base."""
+    audit = [_audit()] if has_audit else []
     claims = {"instantiates": [US_CORE_SERVER]} if serving.claims_us_core else {}
     return {
         "resourceType": "CapabilityStatement",
@@ -80,7 +84,7 @@ def statement(fhir_base: str, serving: Facade) -> dict[str, Any]:
             {
                 "mode": "server",
                 "documentation": f"{NOT_SUPPORTED} {_MEANINGS.format(zone=serving.zone)}",
-                "resource": [*map(_resource, RESOURCES), *map(_definitions, DEFINITIONS)],
+                "resource": [*map(_resource, RESOURCES), *map(_definitions, DEFINITIONS), *audit],
                 "interaction": [{"code": "batch", "documentation": _BATCH}],
             }
         ],
@@ -129,6 +133,26 @@ def _definitions(row: Served) -> dict[str, Any]:
         "searchParam": [
             {"name": name, "type": kind, "definition": f"http://hl7.org/fhir/SearchParameter/{end}"}
             for name, kind, end in named
+        ],
+    }
+
+
+def _audit() -> dict[str, Any]:
+    """Build the entry of the audit: read and searched by those who have its scope."""
+    return {
+        "type": AUDIT_EVENT,
+        "documentation": "Who saw which data of which patient, newest first. It needs a scope that names the type.",
+        "interaction": [{"code": "read"}, {"code": "search-type"}],
+        "versioning": "no-version",
+        "readHistory": False,
+        "searchParam": [
+            {
+                "name": name,
+                "definition": _R4 + ("Resource-id" if name == "_id" else f"AuditEvent-{name}"),
+                "type": kind,
+                "documentation": meaning,
+            }
+            for name, (kind, meaning) in SEARCHED.items()
         ],
     }
 
