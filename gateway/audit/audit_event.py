@@ -11,11 +11,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from gateway.audit.audit_entry import AuditEntry
+from gateway.store.feed.looking import ShownMessage
 
 Json = dict[str, Any]
 
@@ -30,6 +31,8 @@ _BALP: Final = "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityTyp
 COMMANDS: Final = "urn:autoscribe-gateway:command"
 _CLIENTS: Final = "urn:autoscribe-gateway:client"
 _REQUESTS: Final = "urn:autoscribe-gateway:request"
+MESSAGES: Final = "urn:autoscribe-gateway:message"
+EXPORT: Final = "110106"
 _GATEWAY: Final = "autoscribe-gateway"
 
 _REST: Final = {"system": _TYPES, "code": "rest", "display": "RESTful Operation"}
@@ -75,18 +78,46 @@ def audit_event(entry: AuditEntry, resource_id: str) -> Json:
         event["subtype"] = [_coding(COMMANDS, entry.route.replace(" ", "-"))]
     elif code:
         event["subtype"] = [_coding(_INTERACTIONS if kind is _REST else DCM, code, display)]
-    at = (_EPOCH + timedelta(microseconds=entry.at)).isoformat(timespec="microseconds")
-    event |= {"action": action, "recorded": at.replace("+00:00", "Z"), "outcome": outcome_of(entry.status)}
+    event |= {"action": action, "recorded": _instant(entry.at), "outcome": outcome_of(entry.status)}
     if entry.code:
         event["outcomeDesc"] = entry.code
     if entry.why:
         event["purposeOfEvent"] = [{"text": entry.why}]
     event["agent"] = _agents(entry)
-    server = {"system": _SOURCES, "code": "4", "display": "Application Server"}
+    server = _coding(_SOURCES, "4", "Application Server")
     event["source"] = {"observer": {"display": entry.host or _GATEWAY}, "type": [server]}
     if entities := _entities(entry):
         event["entity"] = entities
     return event
+
+
+def delivery_event(message: ShownMessage, reports: Sequence[str]) -> Json:
+    """Render a message that was sent, from the ledger of the feed; `reports` are the addresses of its reports.
+
+    DICOM PS3.15 §A.5.3.4 (Export). The outcome is success once the receiver has acknowledged it.
+    """
+    gateway = {"type": {"coding": [_SOURCE]}, "who": {"display": _GATEWAY}, "requestor": False}
+    receiver = {"type": {"coding": [_DESTINATION]}, "who": {"display": message.destination}, "requestor": False}
+    identifier = {"system": MESSAGES, "value": message.control_id}
+    control = {"what": {"identifier": identifier}, "type": _coding(_ENTITY_TYPES, "2", "System Object")}
+    patient = [_entity("1", "Person", "1", "Patient", f"Patient/{message.patient_id}")] if message.patient_id else []
+    shown = [_entity("2", "System Object", "4", "Domain Resource", one) for one in reports]
+    return {
+        "resourceType": "AuditEvent",
+        "id": f"dlv-{message.number}",
+        "type": _coding(DCM, EXPORT, "Export"),
+        "action": "R",
+        "recorded": _instant(message.sent or 0),
+        "outcome": "0" if message.state == "delivered" else "4",
+        **({} if message.state == "delivered" else {"outcomeDesc": message.state}),
+        "agent": [gateway, receiver],
+        "source": {"observer": {"display": _GATEWAY}, "type": [_coding(_SOURCES, "4", "Application Server")]},
+        "entity": [*patient, *shown, control],
+    }
+
+
+def _instant(at: int) -> str:
+    return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def outcome_of(status: int) -> str:

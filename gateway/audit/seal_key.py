@@ -21,9 +21,26 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from gateway.runtime.errors import ConfigError
-from gateway.runtime.own_file import PRIVATE, flush_folder
+from gateway.runtime.own_file import flush_folder, open_private
 
 _SETTING: Final = "audit.seal_key"
+
+
+def prepared(folder: Path, file: Path) -> Ed25519PrivateKey:
+    """Make the folder of the journal and the seal key if they are not there; return the key.
+
+    Raises:
+        ConfigError: one of them cannot be made, or the key would lie in the folder.
+    """
+    if file.absolute().is_relative_to(folder.absolute()):
+        problem = "inside audit.dir: who can change the journal could seal it anew"
+        raise ConfigError("settings", _SETTING, problem, "Name a file outside that folder.")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        problem = f"cannot be made ({os.strerror(error.errno or 0)})"
+        raise ConfigError("settings", "audit.dir", problem, "Make the folder for the user of the service.") from None
+    return seal_key(file)
 
 
 def seal_key(file: Path) -> Ed25519PrivateKey:
@@ -59,7 +76,7 @@ def read_seal_key(file: Path) -> Ed25519PrivateKey:
 def _make(file: Path) -> None:
     text = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     unnamed = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
-    made = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
+    made = open_private(unnamed, os.O_WRONLY | os.O_EXCL)
     try:
         os.write(made, text)
         os.fsync(made)

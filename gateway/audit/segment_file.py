@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from gateway.audit.segment import SegmentHead, SegmentSeal, line_of
-from gateway.runtime.own_file import PRIVATE, flush_folder
+from gateway.runtime.own_file import flush_folder, open_private
 
 _DAY: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 _NAME: Final = "audit-{}.log"
 _UNBEGUN: Final = ".new"  # a file without its opening line
 _CLOSED: Final = -1
 _SEAL: Final = b',"seal":{"segment":"'
-_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
 class SegmentFile:
@@ -28,7 +27,7 @@ class SegmentFile:
 
     def __init__(self, path: Path, head: SegmentHead) -> None:
         self.head = head
-        self._file = os.open(path, _FLAGS, PRIVATE)
+        self._file = open_private(path, os.O_WRONLY | os.O_APPEND)
 
     @property
     def day(self) -> str:

@@ -15,11 +15,10 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from gateway.runtime.own_file import PRIVATE, flush_folder
+from gateway.runtime.own_file import flush_folder, open_private
 
 _FILE: Final = "audit-tombstones.log"
 _CONTEXT: Final = b"autoscribe-gateway audit tombstone 1\n"
-_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def tombstones(folder: Path) -> list[SegmentTombstone | None]:
 def add_tombstone(folder: Path, one: SegmentTombstone) -> None:
     """Append a tombstone and flush it to disk. May raise `OSError`."""
     row = json.dumps(asdict(one)).encode("ascii") + b"\n"
-    opened = os.open(folder / _FILE, _FLAGS, PRIVATE)
+    opened = open_private(folder / _FILE, os.O_WRONLY | os.O_APPEND)
     try:
         size = os.fstat(opened).st_size
         if os.write(opened, row) != len(row):

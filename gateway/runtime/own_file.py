@@ -17,6 +17,21 @@ MOST_SLOTS: Final = 64
 PRIVATE: Final = 0o600
 
 
+def open_private(path: Path, flags: int) -> int:
+    """Open a file for its owner alone, and make it if it is not there. May raise `OSError`.
+
+    If root makes it, it belongs to the owner of its folder: a command of root must not keep the service out.
+    """
+    opened = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+    try:
+        if os.geteuid() == 0 and (folder := path.parent.stat()).st_uid != os.fstat(opened).st_uid:
+            os.fchown(opened, folder.st_uid, folder.st_gid)
+    except BaseException:
+        os.close(opened)
+        raise
+    return opened
+
+
 def locked_slot(folder: Path, name: str) -> tuple[int, int]:
     """Lock the first free slot, counted from 1; `name` is the lock file's, with `{}` for the slot.
 
@@ -26,7 +41,7 @@ def locked_slot(folder: Path, name: str) -> tuple[int, int]:
         OSError: the folder cannot be written, or no slot is free.
     """
     for slot in range(1, MOST_SLOTS + 1):
-        lock = os.open(folder / name.format(slot), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+        lock = open_private(folder / name.format(slot), os.O_RDWR)
         with suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return slot, lock

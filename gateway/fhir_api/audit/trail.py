@@ -7,7 +7,6 @@ Proved by tests/gateway/fhir_api/audit/test_audited.py.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -20,7 +19,7 @@ from gateway.audit.audit_entry import AuditEntry, EntryKind, sealed_parameters, 
 from gateway.audit.journal import AuditJournal
 from gateway.audit.loading import AuditLoading
 from gateway.audit.retention import AuditRetention
-from gateway.audit.seal_key import seal_key
+from gateway.audit.seal_key import prepared
 from gateway.auth.access import access_of
 from gateway.auth.token_endpoint import LoginSeen
 from gateway.fhir_api.audit.shown import Shown
@@ -30,7 +29,7 @@ from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS
 from gateway.fhir_api.served import OPERATIONS
 from gateway.index.parameters import PARAMETERS
 from gateway.runtime import clock
-from gateway.runtime.errors import AuditUnavailable, ConfigError
+from gateway.runtime.errors import AuditUnavailable
 from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import ROUTE, Metrics
 from gateway.settings import Configuration
@@ -182,18 +181,8 @@ def prepare_audit(configuration: Configuration) -> Ed25519PrivateKey | None:
     Raises:
         ConfigError: one of them cannot be made, or the key would lie in the folder.
     """
-    folder, file = configuration.audit_dir, configuration.audit_seal_key
-    if folder is None:
-        return None
-    if file.absolute().is_relative_to(folder.absolute()):
-        problem = "inside audit.dir: who can change the journal could seal it anew"
-        raise ConfigError("settings", "audit.seal_key", problem, "Name a file outside that folder.")
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        problem = f"cannot be made ({os.strerror(error.errno or 0)})"
-        raise ConfigError("settings", "audit.dir", problem, "Make the folder for the user of the service.") from None
-    return seal_key(file)
+    folder = configuration.audit_dir
+    return None if folder is None else prepared(folder, configuration.audit_seal_key)
 
 
 @asynccontextmanager
