@@ -56,6 +56,7 @@ KINDS: Final[Mapping[str, tuple[Mapping[str, str], str, str, str]]] = {
 # Outcome -> the HTTP statuses from, and below
 OUTCOMES: Final = {"0": (0, 400), "4": (400, 500), "8": (500, 1_000)}
 _ID: Final = re.compile(r"aud-([0-9]{1,17})-([0-9a-f]{16})")
+_DELIVERY: Final = re.compile("dlv-([0-9]{1,17})")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -67,6 +68,12 @@ def event_id(segment: str, sequence: int, at: int) -> str:
 def instant_of(resource_id: str) -> int | None:
     """Return the instant in the id of an AuditEvent, None if it is no such id."""
     match = _ID.fullmatch(resource_id)
+    return int(match[1]) if match else None
+
+
+def message_of(resource_id: str) -> int | None:
+    """Return the number of the message in the id of a delivery, None if it is no such id."""
+    match = _DELIVERY.fullmatch(resource_id)
     return int(match[1]) if match else None
 
 

@@ -28,7 +28,7 @@ from gateway.settings import Configuration
 from gateway.store.audit_entries import AuditEntries, EntriesWanted, LoadedEntry, LoadedTo
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import instant_text
-from gateway.store.feed.looking import ShownMessage, messages_of_study, patients_of_number, studies_of_patient
+from gateway.store.feed.looking import ShownMessage, messages_of_patient, patients_of_number
 from mappings.patient.identifiers import fhir_id
 
 Say = Callable[[str], object]
@@ -162,9 +162,7 @@ async def _every(engine: Engine, wanted: EntriesWanted) -> AsyncIterator[LoadedE
 
 async def _sent(engine: Engine, patient: str, span: TimeSpan) -> list[ShownMessage]:
     """Return the messages about a patient that were sent in the span: the ledger is the audit of deliveries."""
-    studies = await studies_of_patient(engine, patient)
-    messages = [one for study_id in studies for one in await messages_of_study(engine, study_id)]
-    return [one for one in messages if one.patient_id == patient and span.since <= (one.sent or -1) < span.until]
+    return [one for one in await messages_of_patient(engine, patient) if span.since <= (one.sent or 0) < span.until]
 
 
 def _delivery(message: ShownMessage) -> str:

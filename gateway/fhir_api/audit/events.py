@@ -1,14 +1,15 @@
 """Serve the audit: read one AuditEvent, or search them by date, patient, agent, entity, action, type and outcome.
 
 https://hl7.org/fhir/R4/auditevent.html#search. Newest first. Events are rendered when read, from the loaded entries,
-which are at most some seconds behind. An event never changes: it has one version.
+which are at most some seconds behind. An event has one version. Deliveries come from the ledger.
 Proved by tests/gateway/fhir_api/audit/test_events.py.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -17,7 +18,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.audit.audit_entry import parsed
-from gateway.audit.audit_event import KINDS, OUTCOMES, audit_event, event_id, instant_of
+from gateway.audit.audit_event import (
+    EXPORT,
+    KINDS,
+    OUTCOMES,
+    audit_event,
+    delivery_event,
+    event_id,
+    instant_of,
+    message_of,
+)
 from gateway.fhir_api.audit.audited import trail_of
 from gateway.fhir_api.audit.shown import show
 from gateway.fhir_api.facade import base, circumstances, facade, seal, unseal
@@ -30,8 +40,10 @@ from gateway.index.intervals import interval
 from gateway.runtime.computing import computed
 from gateway.runtime.request_errors import BadRequest, NotSupported, ResourceNotFound
 from gateway.store.audit_entries import AuditEntries, EntriesWanted, LoadedEntry
+from gateway.store.feed.looking import ShownMessage, message_numbered, messages_of_patient
 from gateway.store.studies.search import Version
 from mappings.fhir.rendering import json_bytes
+from mappings.patient.identifiers import fhir_id
 
 AUDIT_EVENT: Final = "AuditEvent"
 # Name -> type of R4's parameter, and its meaning here
@@ -42,7 +54,10 @@ SEARCHED: Final = {
     "entity": ("reference", "A resource that the answer showed: Type/<id>."),
     "agent": ("reference", "A client that asked, by its client id: agent:identifier."),
     "action": ("token", "R to read, E to execute: searches, operations, logins, refusals and commands."),
-    "type": ("token", "rest, 110114 (logins), 110113 (refusals), 110100 (commands of operators)."),
+    "type": (
+        "token",
+        "rest, 110114 (logins), 110113 (refusals), 110100 (commands); 110106: deliveries, with a patient alone.",
+    ),
     "subtype": ("token", "read, vread, history-instance, search, operation, 110122."),
     "outcome": ("token", "0: success, 4: refused or not found, 8: the gateway failed."),
 }
@@ -60,7 +75,7 @@ async def audit_read(request: Request) -> Response:
     if found is None:
         raise ResourceNotFound("there is no such AuditEvent, or it is not loaded yet")
     show(request.scope, (found,))
-    return await fhir_conditional(request, given, found.body, etag("1"))
+    return await fhir_conditional(request, given, found.body, etag(hashlib.sha256(found.body).hexdigest()[:32]))
 
 
 async def audit_search(request: Request) -> Response:
@@ -75,6 +90,8 @@ async def audit_search(request: Request) -> Response:
     if (named := value_of(used, "_id")) is not None:
         one = await _by_id(request, named)
         return await _answer(request, given, used, [] if one is None else [one], None)
+    if EXPORT in _codes(value_of(used, "type") or ""):
+        return await _answer(request, given, used, await _deliveries(request, used), None)
     count = count_of(used)
     found = await _entries(request).find(replace(_narrowed(request, wanted, used), most=count + 1))
     more = found[count - 1] if len(found) > count > 0 else None
@@ -100,9 +117,31 @@ def _entries(request: Request) -> AuditEntries:
     return AuditEntries(facade(request).engine)
 
 
+async def _deliveries(request: Request, used: Parameters) -> list[Version]:
+    """Return the deliveries about a patient, from the ledger of the feed.
+
+    Raises:
+        NotSupported: they are asked for without a patient, or by anything else than a patient and dates.
+    """
+    if {name for name, _ in used} - {"type", "date", "patient"} or value_of(used, "patient") is None:
+        problem = f"type {EXPORT} (deliveries) is searched with a patient, and with dates at most beside"
+        raise NotSupported(problem, expression="http.type")
+    _entries(request)
+    wanted = _narrowed(request, EntriesWanted(), used)
+    messages = await messages_of_patient(facade(request).engine, wanted.subjects[0].partition("/")[2])
+    return [_delivery(one) for one in messages if wanted.since <= (one.sent or 0) < wanted.until]
+
+
+def _delivery(message: ShownMessage) -> Version:
+    event = delivery_event(message, [f"DiagnosticReport/{fhir_id(one)}" for one in message.report_ids])
+    return Version(f"{AUDIT_EVENT}/{event['id']}", 1, message.sent or 0, json_bytes(event))
+
+
 async def _by_id(request: Request, resource_id: str) -> Version | None:
-    at = instant_of(resource_id)
-    entries = _entries(request)
+    at, entries = instant_of(resource_id), _entries(request)
+    if (number := message_of(resource_id)) is not None:
+        message = await message_numbered(facade(request).engine, number)
+        return None if message is None or message.sent is None else _delivery(message)
     if at is None:
         return None
     found = await entries.find(EntriesWanted(since=at, until=at + 1, most=1_000))
@@ -175,13 +214,13 @@ def _by_agent(_: Request, wanted: EntriesWanted, value: str) -> EntriesWanted:
     return replace(wanted, client=token(value)[1])
 
 
-def _codes(value: str) -> Iterator[str]:
-    return (token(one)[1] for one in alternatives(value))
+def _codes(value: str) -> set[str]:
+    return {token(one)[1] for one in alternatives(value)}
 
 
 def _by_kind(place: int) -> Callable[[Request, EntriesWanted, str], EntriesWanted]:
     def narrow(_: Request, wanted: EntriesWanted, value: str) -> EntriesWanted:
-        codes = set(_codes(value))
+        codes = _codes(value)
         kinds = {kind: (row[0]["code"], row[1], row[3]) for kind, row in KINDS.items()}
         return replace(wanted, kinds=tuple(kind for kind in wanted.kinds if kinds[kind][place] in codes))
 
