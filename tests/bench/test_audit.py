@@ -10,7 +10,6 @@ import time
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fakes.databases import migrated_file
 
 from gateway.audit.audit_entry import AuditEntry, printed, values_key
 from gateway.audit.journal import AuditJournal
@@ -80,10 +79,9 @@ def fill(file, events):
 
 @pytest.mark.soak
 @pytest.mark.timeout(1_800)
-async def test_who_saw_a_patient_is_said_within_two_seconds_among_ten_million_events(tmp_path, say):
-    file = migrated_file(tmp_path)
-    fill(file, EVENTS)
-    engine = Sqlite(file)
+async def test_who_saw_a_patient_is_said_within_two_seconds_among_ten_million_events(sqlite_database, say):
+    fill(sqlite_database, EVENTS)
+    engine = Sqlite(sqlite_database)
     async with engine.opened():
         begun = time.perf_counter()
         found, wanted = [], EntriesWanted(subjects=(f"Patient/pat-{77:032}",), most=500)
