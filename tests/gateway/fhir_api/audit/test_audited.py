@@ -191,6 +191,7 @@ async def test_without_an_entry_there_is_no_data_and_the_rest_goes_on(site, full
     assert (batch.status_code, report in batch.text) == (503, False)
     ready = await site.stage.client.get(f"{ROOT}/readyz")
     assert (ready.status_code, ready.json()["audit"]) == (503, {"writable": False})
+    assert site.stage.app.state.audit.trouble == "audit-unavailable"
     assert (await site.stage.client.get(f"{ROOT}/livez")).status_code == 200
     assert "autoscribe_gateway_audit_writable 0.0" in (await site.stage.client.get(f"{ROOT}/metrics")).text
     assert (await site.stage.get("metadata")).status_code == 200

@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/auditevent.html#search
 
 from __future__ import annotations
 
+import asyncio
 import time
 from urllib.parse import urlsplit
 
@@ -140,6 +141,15 @@ async def test_what_is_no_event_is_not_found_and_nothing_is_written(site):
         assert code(await site.stage.get(path)) == (404, "resource-not-found")
     assert (await site.stage.client.post(f"{BASE}/AuditEvent", json={})).status_code == 405
     assert (await site.stage.client.delete(f"{BASE}/AuditEvent/1")).status_code == 405
+
+
+async def test_the_service_loads_by_itself_what_it_noted(site):
+    report = await site.read_report()
+    for _ in range(100):
+        if await found(site, f"entity=DiagnosticReport/{report}"):
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail("nothing was loaded within ten seconds")
 
 
 async def test_to_look_at_the_audit_is_in_the_audit(site):
