@@ -168,7 +168,7 @@ def explain(
     question = Question(report, field, at, sent, reason)
     configuration = load(config)
     work = partial(explain_report, configuration, question, print, as_json=as_json)
-    sys.exit(_act(configuration, "explain", lambda _: work(), reason, report))
+    sys.exit(_act(configuration, "explain", lambda shows: work(shows=shows), reason, report))
 
 
 @app.command()

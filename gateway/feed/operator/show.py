@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Literal
 
 from gateway.feed.compose.hl7v2_payload import HL7V2
-from gateway.feed.operator.arguments import Say, counted, id_of, wrong
+from gateway.feed.operator.arguments import Say, Shows, counted, id_of, unnoted, wrong
 from gateway.feed.operator.shown import lines
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import routes_of
@@ -44,13 +44,6 @@ _REPORT: Final = "rep_"
 _STUDY: Final = "stu_"
 
 
-Shows = Callable[[Collection[str], Collection[str]], None]
-
-
-def _unnoted(_: Collection[str], __: Collection[str]) -> None:
-    """Note nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class WantedMessages:
     """Search for messages: by MSH-10, report, study or accession number (`text`), or by patient numbers (`patients`).
@@ -74,7 +67,7 @@ class _Found:
 
 
 async def show(
-    configuration: Configuration, wanted: WantedMessages, say: Say, *, as_json: bool = False, shows: Shows = _unnoted
+    configuration: Configuration, wanted: WantedMessages, say: Say, *, as_json: bool = False, shows: Shows = unnoted
 ) -> int:
     """Show messages with their attempts; return 1 if there are none. `shows` gets what will be shown, before it is.
 

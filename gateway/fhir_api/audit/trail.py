@@ -204,7 +204,8 @@ async def audit_trail(configuration: Configuration, metrics: Metrics) -> AsyncIt
         async with alongside([journal.run()]):
             yield AuditTrail(journal, values_key(configuration.site.site_key))
     finally:
-        journal.close()
+        with suppress(AuditUnavailable):  # the service ends all the same; the next start reads how far the file goes
+            journal.close()
 
 
 def audit_loops(configuration: Configuration, engine: Engine) -> list[Coroutine[Any, Any, None]]:
