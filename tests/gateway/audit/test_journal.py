@@ -18,6 +18,7 @@ from gateway.audit.audit_entry import AuditEntry
 from gateway.audit.journal import AuditJournal
 from gateway.audit.segment import hex_of, line_of
 from gateway.audit.segment_file import segment_of, segment_paths
+from gateway.audit.tombstones import SegmentTombstone, add_tombstone
 from gateway.audit.verifying import missing, verified
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditUnavailable
@@ -83,6 +84,14 @@ async def test_files_are_for_their_owner_alone(opened, tmp_path):
     finally:
         os.umask(before)
     assert {one.stat().st_mode & 0o777 for one in tmp_path.iterdir()} == {0o600}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+async def test_a_command_of_root_leaves_files_that_the_owner_of_the_folder_can_go_on_with(opened, tmp_path):
+    os.chown(tmp_path, 65_534, 65_534)
+    (await opened()).append(entry())
+    add_tombstone(tmp_path, SegmentTombstone("s", "d", 1, 1, "k"))
+    assert {(one.stat().st_uid, one.stat().st_gid) for one in tmp_path.iterdir()} == {(65_534, 65_534)}
 
 
 async def test_what_a_minute_brought_is_sealed_and_a_quiet_minute_adds_no_seal(opened, tmp_path, now):
