@@ -20,6 +20,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from gateway.auth.authentication import authentication
+from gateway.auth.builtin import unnoted
 from gateway.checks.start import check_start
 from gateway.crawl.crawler import crawl_forever
 from gateway.crawl.index_age import SweepWatch
@@ -29,6 +30,7 @@ from gateway.feed.deliver.hold_feed import HoldFeed
 from gateway.feed.deliver.settings_watch import SettingsWatch
 from gateway.feed.loops import Loops, feed_loops
 from gateway.fhir_api.application import application
+from gateway.fhir_api.audit.trail import AuditTrail, audit_loops, audit_trail, prepare_audit
 from gateway.fhir_api.capability import software
 from gateway.fhir_api.facade import MOUNT, Facade
 from gateway.fhir_api.ops.health import Health
@@ -152,15 +154,20 @@ def _answering_app(shared: _Shared, engine: Sqlite | Postgres, roles: Collection
 @asynccontextmanager
 async def _answering(app: FastAPI, shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterator[None]:
     """Give the application what its routes use, and run the loops behind them, while the block runs."""
-    async with shared.client() as client, aclosing(shared.reads(engine, client)) as reads:
+    settings = shared.configuration.settings
+    noting = audit_trail(shared.configuration, shared.metrics)
+    async with shared.client() as client, aclosing(shared.reads(engine, client)) as reads, noting as trail:
         watch, signatures = SweepWatch(StoredCursors(engine)), SignatureRecord(StoredCursors(engine))
         shared.metrics.watch_index_age(lambda: _index_age(watch))
         await watch.once()
         app.state.facade = _facade(shared, engine, client, reads, watch)
         app.state.inbox = _inbox(shared, engine, signatures)
-        app.state.ops = _ops(shared, watch)
-        app.state.auth = auth = authentication(engine, shared.configuration.settings)
-        async with alongside([watch.run(), signatures.run(), *(auth.loops() if auth else ())]):
+        app.state.audit, app.state.ops = trail, _ops(shared, watch, trail)
+        app.state.auth = auth = authentication(engine, settings, trail.login if trail else unnoted)
+        loops = [watch.run(), signatures.run(), *(auth.loops() if auth else ())]
+        if trail is not None:
+            loops.append(StoreAlarm(lambda: trail.trouble, settings.feed, shared.metrics).run())
+        async with alongside(loops):
             yield
 
 
@@ -201,7 +208,7 @@ def _index_age(watch: SweepWatch) -> float | None:
     return None if finished is None else max(0.0, (clock.now() - finished.started).total_seconds())
 
 
-def _ops(shared: _Shared, watch: SweepWatch) -> Ops:
+def _ops(shared: _Shared, watch: SweepWatch, trail: AuditTrail | None) -> Ops:
     def health() -> Health:
         record, limit, probe = watch.record, shared.configuration.settings.sync.max_index_age, shared.probe
         is_reachable, asked = _last_asked(shared)
@@ -213,6 +220,7 @@ def _ops(shared: _Shared, watch: SweepWatch) -> Ops:
             index_age=_index_age(watch),
             is_upstream_reachable=is_reachable,
             upstream_asked=asked,
+            is_audit_open=trail.is_open if trail else None,
             is_work_alive=all(one is None or one.silent < _STUCK for one in (probe, shared.sibling)),
         )
 
@@ -239,6 +247,7 @@ async def _working(
     loops: Loops = [forever(probe.once, EVERY, not_done="store-not-probed")]
     if shared.sibling is None:  # else the sibling alerts for both
         loops.append(StoreAlarm(lambda: probe.trouble, settings.feed, shared.metrics).run())
+        loops += audit_loops(configuration, engine)
     async with AsyncExitStack() as stack:
         if FEED in roles:
             loops += await stack.enter_async_context(feed_loops(configuration, engine, shared.metrics, hold))
@@ -323,6 +332,7 @@ async def serve(
     settings = configuration.settings
     check_start(configuration, roles, holds_feed=hold is not None, insecure=insecure)
     _Shared(configuration, Metrics()).client()
+    prepare_audit(configuration)
     others = tuple(role for role in roles if role != API)
     with listening_socket(settings.server.host, settings.server.port) as listener:
         if settings.database.file is not None or API not in roles or not others:

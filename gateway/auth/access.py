@@ -10,7 +10,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from gateway.auth.scopes import EVERY_TYPE, SmartScope
+from gateway.auth.scopes import SmartScope
 
 ACCESS: Final = "gateway.access"
 
@@ -37,7 +37,7 @@ class Access:
         return self.facilities is None and any(
             scope.context == "system"
             and not scope.refinements
-            and scope.resource_type in {resource_type, EVERY_TYPE}
+            and scope.is_of(resource_type)
             and (scope.access == permission if permission.startswith("$") else permission in scope.letters)
             for scope in self.scopes
         )

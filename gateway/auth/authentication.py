@@ -6,7 +6,7 @@ Proved by tests/gateway/auth/test_wired.py.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 from starlette.datastructures import State
@@ -15,6 +15,7 @@ from gateway.auth.bearer import Authenticator
 from gateway.auth.builtin import builtin
 from gateway.auth.external import external
 from gateway.auth.smart_configuration import Endpoints
+from gateway.auth.token_endpoint import LoginSeen
 from gateway.settings import Settings
 from gateway.store.database.engine import Engine
 
@@ -41,14 +42,16 @@ class Authentication(Protocol):
         """Return the loops that run behind it."""
 
 
-def authentication(engine: Engine, settings: Settings) -> Authentication | None:
-    """Return the authentication that the settings ask for, None if they ask for none.
+def authentication(
+    engine: Engine, settings: Settings, note_login: Callable[[LoginSeen], None]
+) -> Authentication | None:
+    """Return the authentication that the settings ask for, None for none; `note_login` sees each request for a token.
 
     Raises:
         ConfigError: a setting is missing or wrong.
     """
     if settings.auth.is_builtin:
-        return builtin(engine, settings)
+        return builtin(engine, settings, note_login)
     return external(engine, settings) if settings.auth.is_external else None
 
 

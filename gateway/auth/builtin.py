@@ -6,7 +6,7 @@ Proved by tests/gateway/auth/test_builtin.py.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from gateway.auth.key_set_url import KeySetFetch
 from gateway.auth.key_sets import KeySets
 from gateway.auth.smart_configuration import Endpoints, builtin_configuration
 from gateway.auth.token_cache import TokenCache, access_from
-from gateway.auth.token_endpoint import ISSUE_PATH
+from gateway.auth.token_endpoint import ISSUE_PATH, LoginSeen
 from gateway.auth.token_service import TokenService
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Settings
@@ -26,12 +26,20 @@ from gateway.store.database.engine import Engine
 _FHIR: Final = "/fhir"
 
 
+def unnoted(_: LoginSeen) -> None:
+    """Note nothing: there is no audit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """Parts of the built-in authentication: `service` gives out tokens, `tokens` judges them."""
+    """Parts of the built-in authentication: `service` gives out tokens, `tokens` judges them.
+
+    `note_login` gets each answer of the token endpoint before it is sent; if it raises, no token is given out.
+    """
 
     service: TokenService
     tokens: TokenCache
+    note_login: Callable[[LoginSeen], None] = unnoted
 
     @property
     def endpoints(self) -> Endpoints:
@@ -47,7 +55,7 @@ class Builtin:
         return ()
 
 
-def builtin(engine: Engine, settings: Settings) -> Builtin:
+def builtin(engine: Engine, settings: Settings, note_login: Callable[[LoginSeen], None] = unnoted) -> Builtin:
     """Put the parts together."""
     stored, fetch = StoredTokens(engine), KeySetFetch(allows_private=settings.auth.allow_private_jwks)
 
@@ -56,7 +64,8 @@ def builtin(engine: Engine, settings: Settings) -> Builtin:
         return None if record is None else access_from(record)
 
     cache, clients = TokenCache(look_up), StoredClients(engine)
-    return Builtin(TokenService(clients, stored, KeySets(fetch), token_url_of(settings), cache.forget), cache)
+    service = TokenService(clients, stored, KeySets(fetch), token_url_of(settings), cache.forget)
+    return Builtin(service, cache, note_login)
 
 
 def token_url_of(settings: Settings) -> str:

@@ -19,6 +19,8 @@ EVERY_TYPE: Final = "*"
 # scope has the form of the others with the operation's name, which RFC 6749 allows; no wildcard holds it
 ADDENDUM: Final = "$addendum"
 OPERATIONS: Final = {"DiagnosticReport": (ADDENDUM,)}
+# The audit says who else sees which patients: no wildcard gives it, only a scope that names the type
+BY_NAME_ALONE: Final = frozenset({"AuditEvent"})
 MOST_SCOPES: Final = 50
 MOST_CHARACTERS: Final = 1_024
 _PERMISSIONS: Final = "cruds"
@@ -53,6 +55,11 @@ class SmartScope:
     def __str__(self) -> str:
         query = "&".join(f"{name}={quote(value, safe=_UNQUOTED)}" for name, value in self.refinements)
         return f"{self.context}/{self.resource_type}.{self.access}{f'?{query}' if query else ''}"
+
+    def is_of(self, resource_type: str) -> bool:
+        """True if this scope is about a type: by its name, or by `*`, except of the types in `BY_NAME_ALONE`."""
+        by_wildcard = self.resource_type == EVERY_TYPE and resource_type not in BY_NAME_ALONE
+        return by_wildcard or self.resource_type == resource_type
 
     @property
     def letters(self) -> str:
@@ -136,6 +143,8 @@ def _meet(one: SmartScope, other: SmartScope) -> SmartScope | None:
     """Return the scope that grants what both grant, None if they have nothing in common."""
     types = {one.resource_type, other.resource_type}
     if one.context != other.context or len(types - {EVERY_TYPE}) > 1:
+        return None
+    if EVERY_TYPE in types and types & BY_NAME_ALONE:
         return None
     if one.access.startswith("$") or other.access.startswith("$"):
         return one if one == other else None

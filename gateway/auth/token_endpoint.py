@@ -10,7 +10,8 @@ import asyncio
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, cast
+from dataclasses import dataclass
+from typing import Final, cast
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
@@ -19,8 +20,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.auth.refusals import TokenRefused
-from gateway.auth.token_service import Form, TokenService
-from gateway.runtime.errors import StoreError
+from gateway.auth.token_service import Form, TokenAnswer, TokenService
+from gateway.runtime.errors import AuditUnavailable, StoreError
 from gateway.runtime.log import get_logger
 from gateway.runtime.metrics import ROUTE
 
@@ -35,7 +36,7 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,31}")
 _HEADERS: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _RETRY_AFTER: Final = {"Retry-After": "5"}
 
-_Act = Callable[[TokenService, Form], Awaitable[Mapping[str, Any]]]
+_Act = Callable[[TokenService, Form], Awaitable[TokenAnswer]]
 _ACTS: Final[Mapping[str, _Act]] = {
     ISSUE_PATH: TokenService.token,
     INTROSPECT_PATH: TokenService.introspect,
@@ -43,8 +44,19 @@ _ACTS: Final[Mapping[str, _Act]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class LoginSeen:
+    """Answer of the token endpoint, for the audit: `client_id` is empty if nobody has proved who asks."""
+
+    scope: Scope
+    client_id: str
+    status: int
+    code: str
+    request_id: str
+
+
 def auth_routes() -> list[Route]:
-    """Return the routes of the three endpoints; `app.state.auth.service` must be a `TokenService`."""
+    """Return the routes of the three endpoints; `app.state.auth` must be a `Builtin`."""
     return [Route(path, _TokenDoor(path, act)) for path, act in _ACTS.items()]
 
 
@@ -68,16 +80,27 @@ class _TokenDoor:
         log = {"operation": self._path.rpartition("/")[2], "request_id": headers["X-Request-Id"]}
         try:
             service = cast(TokenService, request.app.state.auth.service)
-            return JSONResponse(await self._act(service, await _form(request)), headers=headers)
+            answered = await self._act(service, await _form(request))
+            self._note(request, answered.client_id, 200, "", log)
+            return JSONResponse(answered.body, headers=headers)
         except TokenRefused as refused:
+            self._note(request, "", refused.status, refused.reason, log)
             get_logger().warning("token-refused", code=refused.reason, status=refused.status, **log)
             body = {"error": refused.error, "error_description": refused.description}
             if refused.scheme:
                 headers["WWW-Authenticate"] = f'{refused.scheme} realm="autoscribe-gateway"'
             return JSONResponse({name: one for name, one in body.items() if one}, refused.status, headers)
-        except StoreError as error:
+        except (StoreError, AuditUnavailable) as error:
             get_logger().error("token-failed", code=error.code, status=503, **log)
             return JSONResponse({"error": "temporarily_unavailable"}, 503, headers | _RETRY_AFTER)
+
+    def _note(self, request: Request, client_id: str, status: int, code: str, log: Mapping[str, str]) -> None:
+        """Note a login before its answer.
+
+        Raises:
+            AuditUnavailable: it cannot be noted, so no token is given out.
+        """
+        request.app.state.auth.note_login(LoginSeen(request.scope, client_id, status, code, log["request_id"]))
 
 
 async def _form(request: Request) -> Form:

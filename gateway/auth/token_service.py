@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from gateway.auth.client_assertion import Assertion, assertion
 from gateway.auth.key_set import PublicKey
@@ -28,6 +28,13 @@ LIFETIME: Final = 900  # seconds
 _SECOND: Final = 1_000_000
 
 Form = Mapping[str, str]
+
+
+class TokenAnswer(NamedTuple):
+    """Answer of the token endpoint, as JSON, to a client that has proved itself."""
+
+    client_id: str
+    body: Mapping[str, Any]
 
 
 class KeySource(Protocol):
@@ -55,7 +62,7 @@ class TokenService:
     forget: Callable[[str], None] = _nothing
     now: Callable[[], datetime] = clock.now
 
-    async def token(self, form: Form) -> Mapping[str, Any]:
+    async def token(self, form: Form) -> TokenAnswer:
         """Give out a token (RFC 6749 §4.4) for the part of the scopes asked for that the client may have."""
         if not form.get("grant_type"):
             raise TokenRefused("invalid_request", "grant-type-missing", "grant_type is missing")
@@ -71,15 +78,16 @@ class TokenService:
         if issued != "issued":
             raise TokenRefused("invalid_client", issued)
         seconds = (expires - now) // _SECOND
-        return {"access_token": text, "token_type": "bearer", "expires_in": seconds, "scope": scopes}
+        body = {"access_token": text, "token_type": "bearer", "expires_in": seconds, "scope": scopes}
+        return TokenAnswer(client.client_id, body)
 
-    async def introspect(self, form: Form) -> Mapping[str, Any]:
+    async def introspect(self, form: Form) -> TokenAnswer:
         """Describe a token of the caller's own (RFC 7662); any other one is not active."""
         client, digest, now = await self._about(form)
         record = await self.tokens.find(digest, now)
         if record is None or record.client_id != client.client_id:
-            return {"active": False}
-        return {
+            return TokenAnswer(client.client_id, {"active": False})
+        body = {
             "active": True,
             "scope": record.scopes,
             "client_id": record.client_id,
@@ -87,13 +95,14 @@ class TokenService:
             "iat": record.issued // _SECOND,
             "exp": record.expires // _SECOND,
         }
+        return TokenAnswer(client.client_id, body)
 
-    async def revoke(self, form: Form) -> Mapping[str, Any]:
+    async def revoke(self, form: Form) -> TokenAnswer:
         """Revoke a token of the caller's own (RFC 7009); the answer is the same if there is none."""
         client, digest, now = await self._about(form)
         if await self.tokens.revoke(digest, client.client_id, now):
             self.forget(digest)
-        return {}
+        return TokenAnswer(client.client_id, {})
 
     async def _about(self, form: Form) -> tuple[RegisteredClient, str, int]:
         """Return the caller, the digest of the token that it asks about, and the time; use up its assertion."""

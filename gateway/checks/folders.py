@@ -40,12 +40,16 @@ def _folders(configuration: Configuration) -> Iterator[tuple[str, Path]]:
     yield "feed.state_dir", configuration.state_dir
     if (file := configuration.settings.database.file) is not None and file.parent != configuration.state_dir:
         yield "database.url: the folder of the file", file.parent
+    if (folder := configuration.audit_dir) is not None:
+        yield "audit.dir", folder
 
 
 def _files(configuration: Configuration) -> Iterator[tuple[str, Path]]:
     server = configuration.settings.server
     if (key := server.tls_key or server.tls_certificate) is not None:
         yield "server.tls_key", key
+    if configuration.audit_dir is not None:
+        yield "audit.seal_key", configuration.audit_seal_key
     if (file := configuration.settings.database.file) is not None:
         for suffix in ("", "-wal", "-shm"):
             yield f"database.url: the file{suffix and f' with {suffix} at its end'}", Path(f"{file}{suffix}")

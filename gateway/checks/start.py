@@ -44,7 +44,7 @@ def _require_login(configuration: Configuration, *, insecure: bool) -> None:
     require_mode(configuration)
     mode, option = configuration.settings.auth.mode, "--insecure"
     if mode == "none" and not insecure:
-        remedy = f'Give {option} if this is a trial on this machine; else set auth.mode.'
+        remedy = f"Give {option} if this is a trial on this machine; else set auth.mode."
         raise ConfigError("command line", option, 'missing, and auth.mode is "none": everybody here may read', remedy)
     if mode != "none" and insecure:
         raise ConfigError("command line", option, f'given, and auth.mode is "{mode}"', "Leave it out.")

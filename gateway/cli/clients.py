@@ -6,11 +6,13 @@ Carries out no clause of a standard. Exit codes: 0 done, 2 bad input. gateway/cl
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gateway.cli.acting import act as _act
 from gateway.cli.command_line import CommandGroup, Config, load
 from gateway.cli.command_line import exit_code as _run
 
@@ -51,7 +53,8 @@ def add(
     from gateway.cli import registered_clients as work
 
     new = work.NewClient(name, tuple(scope), work.KeysGiven(jwks, jwks_url), expires, reason, external)
-    sys.exit(_run(work.add(load(config), new, print, as_json=as_json)))
+    configuration = load(config)
+    sys.exit(_act(configuration, "clients add", lambda _: work.add(configuration, new, print, as_json=as_json), reason))
 
 
 @clients.command("list")
@@ -67,7 +70,10 @@ def disable(client: Client, reason: Reason, config: Config = None) -> None:
     """Disable a client and revoke its tokens; it holds in every process within 5 seconds."""
     from gateway.cli import registered_clients as work
 
-    sys.exit(_run(work.disable(load(config), client, reason, print)))
+    configuration = load(config)
+    sys.exit(
+        _act(configuration, "clients disable", lambda _: work.disable(configuration, client, reason, print), reason)
+    )
 
 
 @clients.command()
@@ -75,7 +81,9 @@ def enable(client: Client, reason: Reason = "", config: Config = None) -> None:
     """Enable a disabled client. Tokens that the gateway gave it stay revoked; those of an external issuer do not."""
     from gateway.cli import registered_clients as work
 
-    sys.exit(_run(work.enable(load(config), client, reason, print)))
+    configuration = load(config)
+    act = partial(work.enable, configuration, client, reason, print)
+    sys.exit(_act(configuration, "clients enable", lambda _: act(), reason))
 
 
 @clients.command()
@@ -95,6 +103,6 @@ def rotate(
     from gateway.cli import registered_clients as work
 
     given = work.KeysGiven(jwks, jwks_url)
-    if finish:
-        sys.exit(_run(work.finish_rotation(load(config), client, given, until, reason, print)))
-    sys.exit(_run(work.rotate(load(config), client, given, until, reason, print)))
+    configuration, rotates = load(config), work.finish_rotation if finish else work.rotate
+    rotation = partial(rotates, configuration, client, given, until, reason, print)
+    sys.exit(_act(configuration, "clients rotate", lambda _: rotation(), reason))

@@ -6,11 +6,13 @@ Carries out no clause of a standard. Exit codes: 0 done, 1 something is open or 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gateway.cli.acting import act as _act
 from gateway.cli.command_line import CommandGroup, Config, destination_names, load
 from gateway.cli.command_line import exit_code as _run
 from gateway.runtime.words import HeldAs
@@ -67,7 +69,9 @@ def apply(
 
     if leave and not reason:
         raise wrong("--leave", "without --reason", "Write why: the audit trail keeps it with the reports not sent.")
-    sys.exit(_run(planning.apply(load(config), name, print, leaves=leave, reason=reason)))
+    configuration = load(config)
+    work = partial(planning.apply, configuration, name, print, leaves=leave, reason=reason)
+    sys.exit(_act(configuration, "feed apply", lambda _: work(), reason))
 
 
 @feed.command()
@@ -75,7 +79,8 @@ def pause(name: Name, reason: Reason, config: Config = None) -> None:
     """Stop sending to a destination; new messages are still queued."""
     from gateway.feed.operator import pausing
 
-    sys.exit(_run(pausing.pause(load(config), name, reason, print)))
+    configuration = load(config)
+    sys.exit(_act(configuration, "feed pause", lambda _: pausing.pause(configuration, name, reason, print), reason))
 
 
 @feed.command()
@@ -113,13 +118,17 @@ def resume(
 
     if leave:
         _check_leave(name, study, held, reason, is_alone=not (restored or journal or chart_corrected or dry_run))
-        sys.exit(_run(pausing.leave(load(config), str(name), study, reason, print)))
+        configuration = load(config)
+        left = partial(pausing.leave, configuration, str(name), study, reason, print)
+        sys.exit(_act(configuration, "feed resume", lambda _: left(), reason, study or ""))
     if restored and (dry_run or yes):
         option = "--dry-run" if dry_run else "--yes"
         problem = "with --restored, which has no dry run and asks nothing; nothing was done"
         raise wrong(option, problem, f"Leave {option} out.")
     if restored and not (study or held):
-        sys.exit(_run(restoring.resume_restored(load(config), name, journal or [], reason, print)))
+        configuration = load(config)
+        resumed = partial(restoring.resume_restored, configuration, name, journal or [], reason, print)
+        sys.exit(_act(configuration, "feed resume", lambda _: resumed(), reason))
     if restored or journal or name is None:
         raise wrong("NAME", "missing, or --restored with --study or --held, or --journal alone", "See --help.")
     if study and held:
@@ -128,12 +137,13 @@ def resume(
         raise wrong("--chart-corrected", "without --study", "Say of which study.")
     configuration, consent = load(config), Consent(dry_run, yes)
     if study:
-        work = pausing.resume_study(configuration, name, study, reason, consent, print, is_corrected=chart_corrected)
+        chosen = (configuration, name, study, reason, consent, print)
+        work = partial(pausing.resume_study, *chosen, is_corrected=chart_corrected)
     elif held:
-        work = pausing.resume_held(configuration, name, held, reason, consent, print)
+        work = partial(pausing.resume_held, configuration, name, held, reason, consent, print)
     else:
-        work = pausing.resume(configuration, name, reason, consent, print)
-    sys.exit(_run(work))
+        work = partial(pausing.resume, configuration, name, reason, consent, print)
+    sys.exit(_act(configuration, "feed resume", lambda _: work(), reason, study or ""))
 
 
 def _check_leave(name: str | None, study: str | None, held: HeldAs | None, reason: str, *, is_alone: bool) -> None:
@@ -188,10 +198,11 @@ def replay(
         id_of(study) if study else None, id_of(report) if report else None, span, dead_letters, missing
     )
     if as_sent:
-        work = resending.replay_as_sent(configuration, name, chosen, reason, consent, print, force_old=force_old)
+        sent = partial(resending.replay_as_sent, configuration, name, chosen, reason, consent, print)
+        work = partial(sent, force_old=force_old)
     else:
-        work = replaying.replay(configuration, name, chosen, reason, consent, print)
-    sys.exit(_run(work))
+        work = partial(replaying.replay, configuration, name, chosen, reason, consent, print)
+    sys.exit(_act(configuration, "feed replay", lambda _: work(), reason, study or "", report or ""))
 
 
 @feed.command()
@@ -217,7 +228,8 @@ def backload(
 
     configuration = load(config)
     asked = history.BackloadRequest(span_of(since, until, configuration.zone), rate, missing, reason)
-    sys.exit(_run(history.backload(configuration, name, asked, Consent(dry_run, yes), print)))
+    work = partial(history.backload, configuration, name, asked, Consent(dry_run, yes), print)
+    sys.exit(_act(configuration, "feed backload", lambda _: work(), reason))
 
 
 @feed.command()
@@ -229,7 +241,8 @@ def retire(
     """Close all open messages of a destination that was removed from the settings; nothing is sent."""
     from gateway.feed.operator import retiring
 
-    sys.exit(_run(retiring.retire(load(config), name, reason, print)))
+    configuration = load(config)
+    sys.exit(_act(configuration, "feed retire", lambda _: retiring.retire(configuration, name, reason, print), reason))
 
 
 @feed.command("dead-letters")
@@ -288,7 +301,9 @@ def show(
     from gateway.feed.operator.arguments import numbers_of
 
     wanted = showing.WantedMessages(what, numbers_of(patient, what), at, reason)
-    sys.exit(_run(showing.show(load(config), wanted, print, as_json=as_json)))
+    configuration = load(config)
+    work = partial(showing.show, configuration, wanted, print, as_json=as_json)
+    sys.exit(_act(configuration, "feed show", lambda shows: work(shows=shows), reason, what))
 
 
 @feed.command()
@@ -304,4 +319,6 @@ def ack(
     """Acknowledge an alert, so that it is not escalated further."""
     from gateway.feed.operator import acknowledging
 
-    sys.exit(_run(acknowledging.acknowledge(load(config), code, name, reason, print)))
+    configuration = load(config)
+    work = partial(acknowledging.acknowledge, configuration, code, name, reason, print)
+    sys.exit(_act(configuration, "feed ack", lambda _: work(), reason))

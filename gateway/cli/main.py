@@ -10,11 +10,14 @@ import atexit
 import gc
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 
 import typer
 
+from gateway.cli.acting import act as _act
+from gateway.cli.audit import audit
 from gateway.cli.clients import clients
 from gateway.cli.command_line import PORT, CommandGroup, Config, destination_names, load
 from gateway.cli.command_line import exit_code as _run
@@ -38,11 +41,9 @@ app = typer.Typer(
     context_settings={"max_content_width": 200},  # as wide as the terminal: at 80 it cuts names at their hyphens
 )
 keys = typer.Typer(help="Make secrets.", no_args_is_help=True, cls=CommandGroup)
-app.add_typer(keys, name="keys")
 identity = typer.Typer(help="List and resolve identity conflicts of patients.", no_args_is_help=True, cls=CommandGroup)
-app.add_typer(identity, name="identity")
-app.add_typer(clients, name="clients")
-app.add_typer(feed, name="feed")
+for _name, _group in (("keys", keys), ("identity", identity), ("audit", audit), ("clients", clients), ("feed", feed)):
+    app.add_typer(_group, name=_name)
 app.add_typer(sandbox, name="sandbox")
 
 _RECEIVERS: Final = f"Receiver profile: {', '.join(RECEIVERS)}, or one of the site's own."
@@ -165,7 +166,9 @@ def explain(
     from gateway.feed.operator.explain import explain as explain_report
 
     question = Question(report, field, at, sent, reason)
-    sys.exit(_run(explain_report(load(config), question, print, as_json=as_json)))
+    configuration = load(config)
+    work = partial(explain_report, configuration, question, print, as_json=as_json)
+    sys.exit(_act(configuration, "explain", lambda shows: work(shows=shows), reason, report))
 
 
 @app.command()
@@ -223,7 +226,8 @@ def sync(
     """Run one full sweep of AutoScribe into the index, or finish an interrupted one."""
     from gateway.cli import operator
 
-    sys.exit(_run(operator.sync_once(load(config), print)))
+    configuration = load(config)
+    sys.exit(_act(configuration, "sync", lambda _: operator.sync_once(configuration, print)))
 
 
 @app.command()
@@ -231,7 +235,8 @@ def rerender(config: Config = None) -> None:
     """Map all stored studies again, after an upgrade or changed settings. Sends no HL7 v2."""
     from gateway.cli import operator
 
-    sys.exit(_run(operator.rerender(load(config), print)))
+    configuration = load(config)
+    sys.exit(_act(configuration, "rerender", lambda _: operator.rerender(configuration, print)))
 
 
 @app.command()
@@ -239,7 +244,8 @@ def migrate(config: Config = None) -> None:
     """Migrate the database to the schema of this release; `serve` also does this when it starts."""
     from gateway.cli import operator
 
-    sys.exit(_run(operator.migrate(load(config), print)))
+    configuration = load(config)
+    sys.exit(_act(configuration, "migrate", lambda _: operator.migrate(configuration, print)))
 
 
 @identity.command("list")
@@ -255,7 +261,9 @@ def identity_link(patient: Patient, study: Study, reason: Reason, config: Config
     """Decide that the study is about this patient, although the data seem to show two people."""
     from gateway.cli import operator
 
-    sys.exit(_run(operator.decide(load(config), "link", patient, study, reason, print)))
+    configuration = load(config)
+    work = partial(operator.decide, configuration, "link", patient, study, reason, print)
+    sys.exit(_act(configuration, "identity link", lambda _: work(), reason, patient, study))
 
 
 @identity.command("separate")
@@ -263,7 +271,9 @@ def identity_separate(patient: Patient, study: Study, reason: Reason, config: Co
     """Decide that the study is not about this patient, although it has the same number."""
     from gateway.cli import operator
 
-    sys.exit(_run(operator.decide(load(config), "separate", patient, study, reason, print)))
+    configuration = load(config)
+    work = partial(operator.decide, configuration, "separate", patient, study, reason, print)
+    sys.exit(_act(configuration, "identity separate", lambda _: work(), reason, patient, study))
 
 
 @app.command()
@@ -315,6 +325,15 @@ def check_config(
     if online:
         code = max(code, _run(operator.check_online(configuration, _say_aside)))
     sys.exit(code)
+
+
+@keys.command("seal")
+def keys_seal(config: Config = None) -> None:
+    """Make the key that seals the audit, in the file of audit.seal_key; print its public half. Keep that elsewhere."""
+    from gateway.audit.seal_key import seal_key
+    from gateway.audit.segment import hex_of
+
+    print(hex_of(seal_key(load(config).audit_seal_key).public_key()))
 
 
 @keys.command("site")

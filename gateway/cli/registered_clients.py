@@ -22,6 +22,7 @@ from gateway.auth.key_set_url import KeySetFetch, KeySetUnreachable, url_fault
 from gateway.auth.key_sets import registered
 from gateway.auth.scopes import EVERY_TYPE, ScopeInvalid, printed, scope_list
 from gateway.feed.operator.typed_instant import typed_instant
+from gateway.fhir_api.audit.events import AUDIT_EVENT
 from gateway.fhir_api.served import BY_TYPE, DEFINITIONS
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock
@@ -32,7 +33,7 @@ from gateway.store.database.instants import instant_text, micros
 
 Say = Callable[[str], object]
 _LONGEST_NAME: Final = 100
-_TYPES: Final = frozenset({EVERY_TYPE, *BY_TYPE, *(row.resource_type for row in DEFINITIONS)})
+_TYPES: Final = frozenset({EVERY_TYPE, AUDIT_EVENT, *BY_TYPE, *(row.resource_type for row in DEFINITIONS)})
 
 
 @dataclass(frozen=True, slots=True)

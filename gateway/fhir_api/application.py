@@ -17,12 +17,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.auth.bearer import BearerGate
 from gateway.auth.smart_configuration import SmartConfiguration
 from gateway.auth.token_endpoint import auth_routes
+from gateway.fhir_api.audit.audited import refusal
 from gateway.fhir_api.facade import is_fhir
 from gateway.fhir_api.http.compression import Compressed
 from gateway.fhir_api.http.cross_origin import ListedOrigins
 from gateway.fhir_api.http.forwarded import TrustedProxies
 from gateway.fhir_api.http.hosts import KnownHosts
-from gateway.fhir_api.http.outcome import error_response
 from gateway.fhir_api.http.safe_headers import SafeHeaders
 from gateway.fhir_api.openapi.routes import openapi_routes
 from gateway.fhir_api.ops.routes import ops_routes
@@ -77,7 +77,7 @@ def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
     server = settings.server
     public = urlsplit(server.public_url or "").hostname
     if settings.auth.needs_token:
-        app = BearerGate(SmartConfiguration(app), error_response)
+        app = BearerGate(SmartConfiguration(app), refusal)
     if server.cors_origins:
         app = ListedOrigins(app, server.cors_origins)
     app = Compressed(KnownHosts(app, [public] if public else []))

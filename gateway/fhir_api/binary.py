@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from gateway.fhir_api.audit.shown import show
 from gateway.fhir_api.facade import facade
 from gateway.fhir_api.freshness import wants_newer
 from gateway.fhir_api.http.byte_range import wanted_range
@@ -29,6 +30,7 @@ from gateway.fhir_api.http.query import Parameters, parameters, value_of
 from gateway.runtime.request_errors import NotAcceptable, ResourceNotFound, ResourceWithdrawn
 from gateway.store.studies.pdfs import Pdfs
 from gateway.store.studies.reports import stored_report
+from gateway.store.studies.search import Version
 from gateway.store.studies.versions import CURRENT
 from gateway.upstream.pdf_stream import PdfStream
 from mappings.fhir.datatypes import TEXT_PLAIN
@@ -129,6 +131,7 @@ async def _report(request: Request, resource_id: str) -> tuple[Report | None, st
         rows = await serving.engine.fetch(CURRENT, address=address)
     if not rows:
         raise ResourceNotFound("there is no such report")
+    show(request.scope, (Version(address, int(rows[0][0]), int(rows[0][1]), bytes(rows[0][4])),))
     status = str(json.loads(rows[0][4])["status"])
     if status == _WITHDRAWN:
         raise ResourceWithdrawn("the report was withdrawn: neither its text nor its PDF is given out")

@@ -14,6 +14,8 @@ from starlette.responses import Response
 
 from gateway.auth.authentication import Authentication, authentication_of
 from gateway.auth.smart_configuration import Endpoints
+from gateway.fhir_api.audit.audited import trail_of
+from gateway.fhir_api.audit.events import AUDIT_EVENT, SEARCHED
 from gateway.fhir_api.batch_entries import MOST_ENTRIES
 from gateway.fhir_api.facade import Facade, base, facade
 from gateway.fhir_api.http.headers import etag, fhir_conditional
@@ -39,6 +41,7 @@ NOT_SUPPORTED: Final = (
 NO_LOGIN: Final = ", and authentication: the gateway listens on this machine only"
 _SECURITY_SERVICES: Final = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 _OAUTH_URIS: Final = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+_R4: Final = "http://hl7.org/fhir/SearchParameter/"
 _BATCH: Final = (
     f"GETs, each answered as if it came alone: reads, searches, and operations that change nothing; at most "
     f"{MOST_ENTRIES}. Any other method is answered 405 in its place."
@@ -61,13 +64,17 @@ async def capability(request: Request) -> Response:
     if value_of(given, "mode") not in {None, "full"}:
         raise NotSupported("mode: only full is offered", expression="http.mode")
     login = authentication_of(request.app.state)
-    body = json_bytes(statement(base(request), facade(request), login))
+    has_audit = trail_of(request.scope) is not None
+    body = json_bytes(statement(base(request), facade(request), login, has_audit=has_audit))
     return await fhir_conditional(request, given, body, etag(hashlib.sha256(body).hexdigest()[:32]))
 
 
-def statement(fhir_base: str, serving: Facade, login: Authentication | None = None) -> dict[str, Any]:
+def statement(
+    fhir_base: str, serving: Facade, login: Authentication | None = None, *, has_audit: bool = False
+) -> dict[str, Any]:
     """Build the CapabilityStatement of the facade at a FHIR base; without `login`, it has no authentication."""
     documentation = f"{NOT_SUPPORTED.format('' if login else NO_LOGIN)} {_MEANINGS.format(zone=serving.zone)}"
+    audit = [_audit()] if has_audit else []
     claims = {"instantiates": [US_CORE_SERVER]} if serving.claims_us_core else {}
     return {
         "resourceType": "CapabilityStatement",
@@ -87,7 +94,7 @@ def statement(fhir_base: str, serving: Facade, login: Authentication | None = No
                 "mode": "server",
                 "documentation": documentation,
                 **({"security": _security(login.endpoints)} if login else {}),
-                "resource": [*map(_resource, RESOURCES), *map(_definitions, DEFINITIONS)],
+                "resource": [*map(_resource, RESOURCES), *map(_definitions, DEFINITIONS), *audit],
                 "interaction": [{"code": "batch", "documentation": _BATCH}],
             }
         ],
@@ -147,6 +154,26 @@ def _definitions(row: Served) -> dict[str, Any]:
         "searchParam": [
             {"name": name, "type": kind, "definition": f"http://hl7.org/fhir/SearchParameter/{end}"}
             for name, kind, end in named
+        ],
+    }
+
+
+def _audit() -> dict[str, Any]:
+    """Build the entry of the audit: read and searched by those who have its scope."""
+    return {
+        "type": AUDIT_EVENT,
+        "documentation": "Who saw which data of which patient, newest first. It needs a scope that names the type.",
+        "interaction": [{"code": "read"}, {"code": "search-type"}],
+        "versioning": "no-version",
+        "readHistory": False,
+        "searchParam": [
+            {
+                "name": name,
+                "definition": _R4 + ("Resource-id" if name == "_id" else f"AuditEvent-{name}"),
+                "type": kind,
+                "documentation": meaning,
+            }
+            for name, (kind, meaning) in SEARCHED.items()
         ],
     }
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from starlette.requests import Request
 
+from gateway.fhir_api.audit.shown import show
 from gateway.fhir_api.facade import Facade, facade
 from gateway.fhir_api.freshness import wants_newer
 from gateway.fhir_api.served import BY_TYPE
@@ -58,7 +59,15 @@ async def current(request: Request, resource_type: str, resource_id: str) -> Cur
         raise ResourceNotFound(f"there is no such {resource_type}, or the gateway has not seen it yet")
     if stored.faults is not None:
         raise ResourceNotFound(_suppression_text(stored.faults))
+    show(request.scope, (stored.version,))
     return stored
+
+
+async def show_stored(request: Request, address: str) -> None:
+    """Note in the audit that the answer is about a stored resource, and about its patient."""
+    stored = await _stored(facade(request), address)
+    if stored is not None:
+        show(request.scope, (stored.version,))
 
 
 async def _stored(serving: Facade, address: str) -> Current | None:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.fhir_api.audit.shown import show
 from gateway.fhir_api.facade import base, circumstances, facade, seal, unseal
 from gateway.fhir_api.http.bundle import history_bundle
 from gateway.fhir_api.http.headers import fhir_answer
@@ -42,6 +43,7 @@ def history(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
         if not rows and not await serving.engine.fetch(HAS_RESOURCE, address=address):
             raise ResourceNotFound(f"there is no such {resource_type} in the index")
         versions = [Version(address, int(row[0]), int(row[1]), bytes(row[2])) for row in rows[:most]]
+        show(request.scope, versions)
         here = f"{base(request)}/{address}/_history"
         used = [pair for pair in given if pair[0] in _UNDERSTOOD]
         links = {"self": f"{here}?{urlencode(used)}" if used else here}

@@ -13,6 +13,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.fhir_api.audit.shown import show
 from gateway.fhir_api.facade import facade
 from gateway.fhir_api.fetching import current
 from gateway.fhir_api.freshness import age
@@ -57,6 +58,7 @@ def vread(resource_type: str) -> Handler:
         if not rows or rows[0][2] is not None:
             raise ResourceNotFound("there is no such version of this resource; its _history lists those there are")
         stored = Version(address, int(rows[0][0]), int(rows[0][1]), bytes(rows[0][3]))
+        show(request.scope, (stored,))
         return await fhir_conditional(request, given, _body(stored, shape), _validators(stored))
 
     return handle

@@ -14,6 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.fhir_api.audit.audited import Audited
+from gateway.fhir_api.audit.events import AUDIT_EVENT, audit_read, audit_search
 from gateway.fhir_api.batch import batch
 from gateway.fhir_api.binary import binary
 from gateway.fhir_api.capability import capability
@@ -44,6 +46,7 @@ _NO_CREATE: Final = (
     "addendum for the radiologist"
 )
 _NO_SEARCH: Final = "a Binary is found by the reports and documents that refer to it, and is not searched"
+_NO_AUDIT_WRITES: Final = "the audit is written by the gateway alone, and searched by GET"
 _ONLY_POST: Final = "a search by form is POSTed"
 _NO_BASE: Final = "at the base there are batches only: searches and histories are of one type"
 _OPERATIONS: Final[Mapping[str, Callable[[Operation, str], Handler]]] = {
@@ -61,7 +64,7 @@ _COSTLY: Final = frozenset({"everything", "trace", "validate"})
 def fhir_app() -> ASGIApp:
     """Build the facade as an ASGI application for paths below its base; `app.state.facade` must be a `Facade`."""
     router = _BySteps()
-    app, budget = Outcomes(_AtBase(router)), Budget()
+    app, budget = Outcomes(Audited(_AtBase(router))), Budget()
     router.add(_route("/", {"POST": batch(app, budget)}, _NO_BASE))
     router.add(_route("/metadata", {"GET": capability}, "the CapabilityStatement is only read"))
     for offered in OPERATIONS:
@@ -72,6 +75,7 @@ def fhir_app() -> ASGIApp:
         router.add(_route(f"/{row.resource_type}/{{id}}", {"GET": show}, _NO_WRITES))
     for row in RESOURCES:
         router.add(*_type_routes(row))
+    router.add(*_audit_routes())
     return Attended(app)
 
 
@@ -83,6 +87,12 @@ def _operation_routes(row: Operation, budget: Budget) -> Iterator[Route]:
             handler = budget.within(handler)
         otherwise = f"asked for by {' or '.join(row.methods)}"
         yield _route(address, dict.fromkeys(row.methods, handler), otherwise, row.needs or ((resource_type, "r"),))
+
+
+def _audit_routes() -> Iterator[Route]:
+    """Build the routes of the audit, which needs a scope of its own."""
+    yield _route(f"/{AUDIT_EVENT}", {"GET": audit_search}, _NO_AUDIT_WRITES, ((AUDIT_EVENT, "s"),))
+    yield _route(f"/{AUDIT_EVENT}/{{id}}", {"GET": audit_read}, _NO_AUDIT_WRITES, ((AUDIT_EVENT, "r"),))
 
 
 def _type_routes(row: Served) -> list[Route]:

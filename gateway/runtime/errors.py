@@ -21,6 +21,7 @@
     │   ├── StoreUnavailable        it cannot be reached, is locked, or its disk is full
     │   └── StoreTooSlow            a query took longer than it may
     ├── IssuerUnavailable           the external issuer of tokens does not answer, and its keys are needed
+    ├── AuditUnavailable            the audit journal cannot be written: no data of a patient is shown
     ├── WorkerLost                  the worker process of a computation ended, and so did a second one
     ├── FeedError                   a message did not reach its receiver
     │   ├── ConnectFailed           no connection: nothing was sent
@@ -234,6 +235,13 @@ class IssuerUnavailable(GatewayError):
 
     code, retry, http_status, issue_code = "issuer-unavailable", "transient", 503, "transient"
     remedy = "Check auth.issuer with `check-config --online`; then send the request again."
+
+
+class AuditUnavailable(GatewayError):
+    """The audit journal cannot be written, so no data of a patient is shown."""
+
+    code, retry, http_status, issue_code = "audit-unavailable", "transient", 503, "transient"
+    remedy = "Check the folder of the audit journal: its disk may be full or failing. Then ask again."
 
 
 class WorkerLost(GatewayError):

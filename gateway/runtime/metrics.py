@@ -116,6 +116,9 @@ METRICS: Final = (
     MetricRow(
         "feed_alert", "gauge", ("code", "destination"), "Conditions of the feed that hold, with their extent; 0: over."
     ),
+    MetricRow(
+        "audit_writable", "gauge", (), "1 while the audit journal takes entries; 0: no data is shown; NaN: no audit."
+    ),
     MetricRow("store_write_duration_seconds", "histogram", (), "Time a write waited for its commit.", _FAST),
     MetricRow("log_lines_dropped_total", "counter", (), "Lines of the log that could not be written."),
 )
@@ -150,6 +153,7 @@ class Metrics:
         self._gauges["http_certificate_expires_timestamp_seconds"].set(math.nan)
         self._gauges["missing_studies"].set(math.nan)
         self._gauges["index_age_seconds"].set(math.nan)
+        self._gauges["audit_writable"].set(math.nan)
 
     def refused_connection(self, reason: str) -> None:
         """Count a connection that was closed at a limit."""
@@ -206,6 +210,10 @@ class Metrics:
     def watch_index_age(self, age: Callable[[], float | None]) -> None:
         """Call `age` whenever the metrics are read; it must not raise or block."""
         self._gauges["index_age_seconds"].set_function(lambda: math.nan if (seconds := age()) is None else seconds)
+
+    def watch_audit(self, is_open: Callable[[], bool]) -> None:
+        """Call `is_open` whenever the metrics are read; it must not raise or block."""
+        self._gauges["audit_writable"].set_function(lambda: float(is_open()))
 
     def finished_round(self, loop: str, at: datetime, seconds: float, studies: int) -> None:
         """Record a finished round of a loop (sweep, open_set, cancelled …)."""

@@ -6,6 +6,7 @@ vendor's own `AVARA_API_KEY`, `AVARA_BASE_URL`, `AVARA_WEBHOOK_KEY`), then the T
 only, except for the secrets in them.
 """
 
+from gateway.settings.audit import Audit
 from gateway.settings.auth import Auth
 from gateway.settings.database import Database
 from gateway.settings.destination import DestinationSettings, IgnoreSettings
@@ -30,6 +31,7 @@ from gateway.settings.values import is_loopback
 __all__ = [
     "FILE_ONLY",
     "TABLES",
+    "Audit",
     "Auth",
     "Configuration",
     "Database",

@@ -75,6 +75,17 @@ class Configuration:
         return self.settings.feed.state_dir or (file.parent if file is not None else Path())
 
     @property
+    def audit_dir(self) -> Path | None:
+        """Folder of the audit journal; None without an audit: nobody is authenticated, and `audit.dir` is not set."""
+        has_clients = self.settings.auth.mode not in {None, "none"}
+        return self.settings.audit.dir or (self.state_dir / "audit" if has_clients else None)
+
+    @property
+    def audit_seal_key(self) -> Path:
+        """File of the key that seals the audit journal."""
+        return self.settings.audit.seal_key or self.state_dir / "audit-seal.pem"
+
+    @property
     def zone(self) -> ZoneInfo:
         """Time zone of dates without one: the setting, else the facilities' shared zone, else UTC."""
         if self.settings.fhir.time_zone:

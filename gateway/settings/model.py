@@ -18,6 +18,7 @@ from pydantic import field_validator as validates
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.settings.audit import Audit
 from gateway.settings.auth import Auth
 from gateway.settings.database import Database
 from gateway.settings.destination import DestinationSettings, IgnoreSettings
@@ -319,6 +320,7 @@ class Settings(BaseSettings):
     upstream: Upstream = Upstream()
     server: Server = Server()
     auth: Auth = Auth()
+    audit: Audit = Audit()
     pdf: Pdf = Pdf()
     webhook: Webhook = Webhook()
     database: Database = Database()

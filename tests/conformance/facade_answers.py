@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
-from fakes.facade import BASE, Stage, facade, resource_id, site
+from fakes.audited import Noted, noted
+from fakes.facade import BASE, Stage, resource_id, site
 
+from gateway.audit.loading import AuditLoading
 from gateway.fhir_api.http.outcome import of_error, outcome
 from gateway.fhir_api.search.result_parameters import includes_of, revincludes_of
 from gateway.runtime.errors import ConfigError, GatewayError
@@ -86,9 +90,19 @@ def addresses(stage: Stage, study_id: str) -> list[str]:
 
 async def bodies() -> list[str]:
     """The bodies of all answers, and the OperationOutcome of every error there is."""
-    async with facade() as stage:
-        made = [json.dumps(one.json()) async for one in answers(stage)]
+    with TemporaryDirectory() as folder:
+        async with noted(Path(folder) / "audit") as noting:
+            made = [json.dumps(one.json()) async for one in answers(noting.stage)]
+            made += [json.dumps(one.json()) for one in await _audited(noting)]
     return made + [json.dumps(outcome([of_error(error)[1]])) for error in _errors(GatewayError)]
+
+
+async def _audited(noting: Noted) -> list[httpx.Response]:
+    """The events of the audit about all these answers, and one event alone."""
+    await AuditLoading(noting.stage.app.state.facade.engine, noting.folder).turn()
+    found = await noting.stage.get("AuditEvent?date=gt2020&_count=500")
+    [event, *_] = found.json()["entry"]
+    return [found, await noting.stage.get(f"AuditEvent/{event['resource']['id']}")]
 
 
 def _errors(kind: type[GatewayError]) -> list[GatewayError]:

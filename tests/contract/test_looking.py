@@ -44,6 +44,15 @@ async def test_a_study_is_found_by_a_message_and_by_a_patient(scene, engine):
     assert await looking.studies_of_patient(engine, "pat-2") == ["stu_a", "stu_b"]
 
 
+async def test_the_messages_of_a_patient_are_those_that_were_sent_and_each_is_found_by_its_number(scene, engine):
+    assert await looking.messages_of_patient(engine, "pat-1") == []
+    await scene.deliver()
+    [sent] = await looking.messages_of_patient(engine, "pat-1")
+    assert (sent.control_id, sent.sent is None) == ("ID1", False)
+    assert await looking.message_numbered(engine, sent.number) == sent
+    assert await looking.message_numbered(engine, 0) is None
+
+
 async def test_a_study_is_found_by_a_report_of_it(scene, engine):
     report = Statement(
         "INSERT INTO report (report_id, study_id, status, is_addendum, first_seen) VALUES ('rep_3', 'stu_b', 'c', 0, 0)"

@@ -18,6 +18,7 @@ from fakes.feed_site import FeedSite, destination
 from fakes.gateway_process import environment, site_file
 from fakes.sandboxed import Running, running
 
+from gateway.audit.seal_key import seal_key
 from gateway.sandbox.receiver import MllpReceiver
 from gateway.sandbox.upstream import SandboxOptions
 
@@ -59,7 +60,7 @@ class OperatedSite:
         for file in self.folder.iterdir():
             shutil.copy(file, folder / file.name)
         here = {name: value.replace(str(self.folder), str(folder)) for name, value in self.env.items()}
-        return {**here, "GATEWAY_CONFIG": str(folder / "gateway.toml")}
+        return {**here, "GATEWAY_CONFIG": str(folder / "gateway.toml"), "GATEWAY_AUDIT__DIR": str(folder / "audit")}
 
 
 @contextmanager
@@ -71,6 +72,7 @@ def operated_site(folder: Path) -> Iterator[OperatedSite]:
         env = environment(sandbox.url, f"sqlite:///{folder / 'gateway.db'}", settings)
         for name, key in (("city-ehr.json", "RS384 a"), ("city-ehr-new.json", "RS384 b")):
             (folder / name).write_bytes(jwks(key))
+        seal_key(folder / "audit-seal.pem")
         env["GATEWAY_FHIR__TIME_ZONE"] = "America/New_York"
         own = {name: value for name, value in env.items() if name.startswith(("AVARA_", "GATEWAY_"))}
         port = asyncio.run(_worked(folder, sandbox, own))

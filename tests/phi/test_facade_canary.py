@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 import structlog
+from fakes.audited import noted
 from fakes.facade import BASE, facade, resource_id
 from fakes.inbox import SECRET, body, signed
+from fakes.store import rows
 from pydantic import SecretStr
 
+from gateway.audit.loading import AuditLoading
 from gateway.ingest import pipeline
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreError
@@ -197,6 +200,22 @@ async def test_no_bug_shows_what_it_stumbled_over(everything, monkeypatch):
         answers = await ask(stage, *seeded(stage))
         assert answers[0].status_code == 500
         assert all(CANARY not in part.upper() for answer in answers for part in told(answer))
+
+
+async def test_the_audit_has_every_access_and_nothing_of_a_patient_or_of_what_clients_wrote(everything, tmp_path):
+    async with noted(tmp_path / "audit") as site:
+        answers = await check(site.stage, everything)
+        assert "CANARYFAMILY" in answers[0].text
+        engine = site.stage.app.state.facade.engine
+        await AuditLoading(engine, site.folder).turn()
+        columns = "entry FROM audit_entry UNION ALL SELECT CAST(subject AS BLOB) FROM audit_subject"
+        loaded = await rows(engine, f"SELECT {columns}")
+        found = await site.stage.get("AuditEvent?date=gt2020&_count=500")
+        files = [one.read_bytes() for one in site.folder.iterdir()]
+        assert len(site.new()) >= 30
+        assert len(found.json()["entry"]) >= 30
+        for text in (*files, *(bytes(one) for (one,) in loaded), found.content):
+            assert CANARY.encode() not in text.upper()
 
 
 async def test_no_page_token_can_be_looked_into(everything):

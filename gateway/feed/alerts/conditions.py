@@ -165,8 +165,15 @@ OF_THE_STORE: Final = (
         " broken. Nothing is ingested, and nothing is sent. The number is the time in seconds.",
     ),
 )
+AUDIT: Final = AlertRow(
+    "audit-unavailable",
+    "The audit journal takes no entries: FHIR requests for data are answered with 503. The feed goes on. The number is"
+    " the time in seconds.",
+)
 # Every condition by its code, including those that concern no single destination
-ROWS: Final = {row.code: row for row in (*CONDITIONS, SETTINGS_DIFFER, UNROUTED, LEFT_OPEN, JOURNAL, *OF_THE_STORE)}
+ROWS: Final = {
+    row.code: row for row in (*CONDITIONS, SETTINGS_DIFFER, UNROUTED, LEFT_OPEN, JOURNAL, *OF_THE_STORE, AUDIT)
+}
 
 
 def alerts(destination: str, facts: FeedFacts, queue_age: float) -> Iterator[Alert]:

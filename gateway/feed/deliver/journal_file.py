@@ -6,18 +6,15 @@ share a folder: each locks the first journal that is free.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from gateway.feed.deliver.journal import Header, JournalContents, encoded, read
+from gateway.runtime.own_file import MOST_SLOTS, PRIVATE, flush_folder, locked_slot
 
 MOST: Final = 64 * 2**20  # bytes of a file; with the file before it, at least about 100,000 messages
-_MOST_JOURNALS: Final = 64
-_PRIVATE: Final = 0o600
 _NAME: Final = "feed-journal-{}.log"
 _BEFORE: Final = ".before"
 _ASIDE: Final = ".other"  # the journal of a database that is no longer served
@@ -46,7 +43,7 @@ class JournalFile:
             size = 0
         if not size:
             data, self._needs_newline = encoded(header) + data, False
-        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, _PRIVATE)
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, PRIVATE)
         try:
             whole = b"\n" + data if self._needs_newline else data
             self._needs_newline = True  # until the line is complete
@@ -57,13 +54,13 @@ class JournalFile:
         finally:
             os.close(file)
         if not size:
-            _synced(self.path.parent)
+            flush_folder(self.path.parent)
 
     def put_aside(self) -> Path:
         """Move the current contents to another name, replacing what was there, and begin anew; return that path."""
         aside = _beside(self.path, _ASIDE)
         lines = b"\n".join(one.read_bytes() for one in (_beside(self.path, _BEFORE), self.path) if one.exists())
-        aside.touch(_PRIVATE)
+        aside.touch(PRIVATE)
         aside.write_bytes(lines)
         for file in (_beside(self.path, _BEFORE), self.path):
             file.unlink(missing_ok=True)
@@ -73,7 +70,7 @@ class JournalFile:
 
 def journals(folder: Path) -> Iterator[Path]:
     """Yield the journals of a folder, of all processes."""
-    for number in range(1, _MOST_JOURNALS + 1):
+    for number in range(1, MOST_SLOTS + 1):
         path = folder / _NAME.format(number)
         if path.exists() or _beside(path, _BEFORE).exists():
             yield path
@@ -97,14 +94,8 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def _taken(folder: Path) -> tuple[int, Path]:
     """Lock the first free journal; return the lock and the journal's path."""
-    for number in range(1, _MOST_JOURNALS + 1):
-        path = folder / _NAME.format(number)
-        lock = os.open(_beside(path, ".lock"), os.O_RDWR | os.O_CREAT, _PRIVATE)
-        with suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return lock, path
-        os.close(lock)
-    raise OSError(0, f"more than {_MOST_JOURNALS} journals in one folder")
+    slot, lock = locked_slot(folder, _NAME + ".lock")
+    return lock, folder / _NAME.format(slot)
 
 
 def _ends_whole(path: Path) -> bool:
@@ -118,12 +109,3 @@ def _ends_whole(path: Path) -> bool:
 
 def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
-
-
-def _synced(folder: Path) -> None:
-    """Flush a folder to disk, so that the name of a new file survives a crash."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -7,7 +7,7 @@ Proved by tests/gateway/cli/test_feed.py.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Final
@@ -20,9 +20,15 @@ from gateway.store.database.instants import instant_text, micros
 from mappings.patient.identifiers import upstream_id
 
 Say = Callable[[str], None]
+# Gets the addresses of the resources, and the ids of the patients, that a command is about to show
+Shows = Callable[[Collection[str], Collection[str]], None]
 _SOURCE: Final = "command line"
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _END: Final = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+def unnoted(_: Collection[str], __: Collection[str]) -> None:
+    """Note nothing of what a command shows."""
 
 
 def wrong(argument: str, problem: str, remedy: str) -> ConfigError:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from gateway.feed.operator.arguments import Say, destination_named, id_of, wrong
+from gateway.feed.operator.arguments import Say, Shows, destination_named, id_of, unnoted, wrong
 from gateway.feed.operator.explained import Explained, ExplainedMapping, every, explained, map_and_trace
 from gateway.feed.operator.explained_lines import lines, listed, sent_lines
 from gateway.ingest.assembly import store_for_command
@@ -28,6 +28,7 @@ from gateway.store.feed.looking import messages_of_study, versions_of
 from gateway.store.feed.renaming import known_as
 from gateway.store.studies.pdfs import Pdfs
 from gateway.store.studies.stored_study import StoredStudy, stored_study
+from mappings.patient.identifiers import fhir_id
 from mappings.profile import Receiver, Site
 from mappings.trace.values import element_values, field_values, is_element, is_field
 
@@ -65,8 +66,12 @@ class _To:
     destination: Destination | None
 
 
-async def explain(configuration: Configuration, question: Question, say: Say, *, as_json: bool = False) -> int:
+async def explain(
+    configuration: Configuration, question: Question, say: Say, *, as_json: bool = False, shows: Shows = unnoted
+) -> int:
     """Explain a field of a report, or list all; return 1 if the report is not stored or the field has no value.
+
+    `shows` gets the report and its patient before anything is shown.
 
     Raises:
         ConfigError: no such destination.
@@ -84,6 +89,8 @@ async def explain(configuration: Configuration, question: Question, say: Say, *,
         argument = " ".join(filter(None, (report_id, question.name, question.at and f"at {question.at}")))
         await engine.do(partial(noted, _VERB, argument, question.reason, micros(clock.now())))
         mapping = await _made(engine, study, to)
+        patients = [str(one["id"]) for one in mapping.resources if one["resourceType"] == "Patient"]
+        shows([f"DiagnosticReport/{fhir_id(report_id)}"], patients)
         sent = await _sent(engine, study, mapping, question) if question.sent else []
     fields = [explained(mapping, question.name)] if question.name else every(mapping)
     answer = {

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from gateway.feed.compose.hl7v2_payload import HL7V2
-from gateway.feed.operator.arguments import Say, counted, id_of, wrong
+from gateway.feed.operator.arguments import Say, Shows, counted, id_of, unnoted, wrong
 from gateway.feed.operator.shown import lines
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import routes_of
@@ -36,6 +36,7 @@ from gateway.store.feed.looking import (
     study_of_report,
 )
 from gateway.store.feed.renaming import known_as
+from mappings.patient.identifiers import fhir_id
 
 By = Literal["MSH-10", "report", "study", "accession", "patient"]
 _VERB: Final = "feed-show"
@@ -65,8 +66,10 @@ class _Found:
     lanes: Sequence[ShownMessage]
 
 
-async def show(configuration: Configuration, wanted: WantedMessages, say: Say, *, as_json: bool = False) -> int:
-    """Show messages with their attempts; return 1 if there are none.
+async def show(
+    configuration: Configuration, wanted: WantedMessages, say: Say, *, as_json: bool = False, shows: Shows = unnoted
+) -> int:
+    """Show messages with their attempts; return 1 if there are none. `shows` gets what will be shown, before it is.
 
     Raises:
         ConfigError: there never was a destination of that name.
@@ -78,6 +81,7 @@ async def show(configuration: Configuration, wanted: WantedMessages, say: Say, *
                 wanted = replace(wanted, at=await known_as(engine, known.name, known.formerly))
         matches = await _found(engine, wanted, await _destinations(configuration, engine, wanted.at))
         await engine.do(partial(_noted, matches, wanted, micros(clock.now())))
+        shows(*_shown(matches.messages))
         shown = [_said(one, matches.lanes, await attempts_of(engine, one.number)) for one in matches.messages]
     if as_json:
         say(json.dumps(shown, indent=2))
@@ -131,6 +135,13 @@ async def _studies(engine: Engine, wanted: WantedMessages, names: Sequence[str])
     if by_message:
         return "MSH-10", list(dict.fromkeys(by_message)), set()
     return "accession", await studies_of_accession(engine, wanted.text), set()
+
+
+def _shown(messages: Sequence[ShownMessage]) -> tuple[list[str], list[str]]:
+    """Return the addresses of the reports in these messages, and their patients."""
+    reports = [f"DiagnosticReport/{fhir_id(one)}" for message in messages for one in message.report_ids]
+    patients = [message.patient_id for message in messages if message.patient_id]
+    return list(dict.fromkeys(reports)), list(dict.fromkeys(patients))
 
 
 def _noted(found: _Found, wanted: WantedMessages, now: int) -> Steps[None]:

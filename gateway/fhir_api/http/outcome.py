@@ -29,6 +29,7 @@ Severity = Literal["fatal", "error", "warning", "information"]
 CONTENT_TYPE: Final = Format.JSON.value
 ERROR_SYSTEM: Final = "urn:autoscribe-gateway:error"
 MAPPING_SYSTEM: Final = "urn:autoscribe-gateway:mapping-issue"
+REQUEST_ID: Final = "gateway.request_id"  # scope key: the id of the request in the audit
 ALLOW: Final = "gateway.allow"  # scope key: the methods the route has, for a 405
 _RETRY_AFTER: Final = 5
 _NO_SUCH: Final = "There is nothing at this address; /fhir/metadata names the types that are served."
@@ -134,7 +135,7 @@ class Outcomes:
         try:
             await self.app(scope, receive, watch)
         except Exception as error:
-            request_id = secrets.token_hex(8)
+            request_id = scope.get(REQUEST_ID) or secrets.token_hex(8)
             _log(error, scope, request_id)
             if not begun:
                 await error_response(error, scope, request_id)(scope, receive, send)

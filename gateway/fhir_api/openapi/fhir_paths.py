@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from gateway.fhir_api.audit.events import AUDIT_EVENT
+from gateway.fhir_api.audit.events import SEARCHED as AUDIT_SEARCHED
 from gateway.fhir_api.batch_entries import MOST_ENTRIES
 from gateway.fhir_api.definitions import SEARCHED
 from gateway.fhir_api.facade import MOUNT
@@ -50,7 +52,7 @@ def fhir_paths(examples: Examples) -> Json:
             paths[MOUNT + address] = _operation_item(operation, resource_type, address, examples)
     for row in DEFINITIONS:
         paths |= _definition_paths(row)
-    return paths
+    return paths | _audit_paths()
 
 
 def request(summary: str, tag: str, parameters: Sequence[Json], answers: Json, **more: Any) -> Json:
@@ -250,4 +252,15 @@ def _definition_paths(row: Served) -> Json:
     formats = _results(("_format", "_pretty"))
     every = request(row.documentation, "server", [*searched, *formats], _ok_answer("Bundle"), **{"x-examples": [here]})
     one = request(f"Ids: {row.ids}.", "server", [_id(row.ids, None), *formats], _ok_answer("Resource"))
+    return {here: {"get": every}, f"{here}/{{id}}": {"get": one}}
+
+
+def _audit_paths() -> Json:
+    here, formats = f"{MOUNT}/{AUDIT_EVENT}", _results(("_format", "_pretty"))
+    named = {"agent": "agent:identifier"}
+    searched = [query(named.get(name, name), meaning, example=None) for name, (_, meaning) in AUDIT_SEARCHED.items()]
+    summary = "Search the audit, newest first: who saw which data of which patient. It needs a scope of its own."
+    every = request(summary, AUDIT_EVENT, [*searched, *_results(("_count", PAGE)), *formats], _ok_answer("Bundle"))
+    by_id = _id("aud-<microseconds since 1970>-<16 hex>", None)
+    one = request("Read an event of the audit.", AUDIT_EVENT, [by_id, *formats], _ok_answer("Resource"))
     return {here: {"get": every}, f"{here}/{{id}}": {"get": one}}

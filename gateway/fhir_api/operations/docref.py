@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.fhir_api.audit.shown import show
 from gateway.fhir_api.facade import base, circumstances, facade, seal, unseal
 from gateway.fhir_api.freshness import index_age
 from gateway.fhir_api.history import interval
@@ -47,6 +48,7 @@ def docref(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[
         matches = Page(()) if is_none else await page(serving.engine, query, place)
         if used[-2:] == _MOST_RECENT:  # only the most recent document: no further pages
             matches = Page(matches.versions)
+        show(request.scope, matches.versions)
         issues = [*query.warnings, *await warnings.of(serving, query, matches.versions)]
         total = len(matches.versions) if place == BEGINNING and matches.next is None else None
         body = searchset(

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.fhir_api.audit.shown import show
 from gateway.fhir_api.facade import base, circumstances, facade, seal, unseal
 from gateway.fhir_api.fetching import current
 from gateway.fhir_api.freshness import index_age
@@ -64,6 +65,7 @@ def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaita
             serving.engine, patient, types=walk.types, since=walk.since, after=walk.after, most=walk.count + 1
         )
         page = versions[: walk.count]
+        show(request.scope, page)
         query = understand(resource_type, (("_id", request.path_params["id"]),), circumstances(request), strict=False)
         issues += await warnings.of(serving, query, page)
         links = {"self": _link(request, here, given)}

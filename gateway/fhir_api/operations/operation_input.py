@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
+from gateway.fhir_api.audit.shown import give
 from gateway.fhir_api.http.body import json_body
 from gateway.fhir_api.http.headers import FHIR_JSON, FHIR_XML, accepted
 from gateway.fhir_api.http.query import MAX_PARAMETERS, MAX_QUERY_BYTES, MAX_VALUE_LENGTH, PAGE, Parameters, parameters
@@ -35,7 +36,9 @@ async def inputs(request: Request, row: Operation) -> Parameters:
     """
     given = parameters(request)
     if request.method == "POST":
-        given = (*given, *_posted(await json_body(request, MAX_QUERY_BYTES)))
+        posted = tuple(_posted(await json_body(request, MAX_QUERY_BYTES)))
+        give(request.scope, posted)
+        given = (*given, *posted)
     names = [name for name, _ in given]
     known = {one.name for one in row.inputs} if PAGE not in names else set()
     for name in names:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.fhir_api.facade import Facade, base, facade
+from gateway.fhir_api.fetching import show_stored
 from gateway.fhir_api.http.body import json_of, whole_body
 from gateway.fhir_api.http.client import authenticated
 from gateway.fhir_api.http.headers import fhir_answer, matches, negotiated
@@ -60,6 +61,7 @@ def operation(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]
         async with entered(facade(request).engine, key, request_digest) as claimed:
             is_repeat = isinstance(claimed, Answered)
             answered = claimed if isinstance(claimed, Answered) else await _carry_out(request, claimed, act, report_id)
+        await show_stored(request, f"{OF_REPORTS}/{request.path_params['id']}")
         headers = {"Idempotency-Replayed": "true"} if is_repeat else {}
         if answered.location:
             headers["Location"] = f"{base(request)}/{answered.location}"

@@ -21,6 +21,7 @@ class Health:
     `store_words` is the database's own message. `index_percent` is the progress of the first full sweep. `index_age` is
     the seconds since the last full sweep began. `is_upstream_reachable` is the result of the last call to AutoScribe,
     made at `upstream_asked`. `is_work_alive` is False if the loops that crawl and send have been stuck for long.
+    `is_audit_open` is False while the audit journal takes no entry, None without an audit.
     """
 
     store_trouble: str = ""
@@ -31,12 +32,14 @@ class Health:
     upstream_asked: datetime | None = None
     store_words: str = ""
     is_work_alive: bool = True
+    is_audit_open: bool | None = None
 
 
 def readiness(health: Health, version: str) -> tuple[HTTPStatus, dict[str, Any]]:
-    """Return status and body of `/readyz`: 503 while the store takes no writes or the loops are stuck, else 200."""
+    """Return status and body of `/readyz`: 503 while store or audit take no writes or the loops are stuck, else 200."""
     is_writable = not health.store_trouble
-    is_ready = is_writable and health.is_work_alive
+    is_ready = is_writable and health.is_work_alive and health.is_audit_open is not False
+    audit = {} if health.is_audit_open is None else {"audit": {"writable": health.is_audit_open}}
     store: dict[str, Any] = {"reachable": health.store_trouble != LOST, "writable": is_writable}
     if not is_writable:
         store |= {"reason": health.store_trouble} | ({"detail": health.store_words} if health.store_words else {})
@@ -46,6 +49,7 @@ def readiness(health: Health, version: str) -> tuple[HTTPStatus, dict[str, Any]]
         "status": "ready" if is_ready else "not-ready",
         "version": version,
         "store": store,
+        **audit,
         "work": {"alive": health.is_work_alive},
         "index": {
             "complete": health.is_index_complete,

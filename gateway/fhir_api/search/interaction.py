@@ -14,6 +14,7 @@ from urllib.parse import quote_plus
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.fhir_api.audit.shown import give, show
 from gateway.fhir_api.facade import Facade, base, circumstances, facade, seal, unseal
 from gateway.fhir_api.freshness import index_age
 from gateway.fhir_api.http.bundle import searchset
@@ -62,7 +63,9 @@ def search(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
         given = parameters(request)
         is_posted = request.method == "POST"
         if is_posted:
-            given = (*given, *await form_parameters(request))
+            posted = await form_parameters(request)
+            give(request.scope, posted)
+            given = (*given, *posted)
         asked = _read_request(request, resource_type, given, is_posted=is_posted)
         require(request.scope, [(one, "s") for one in asked.query.chained_types])
         formats = (*asked.query.used, *given)  # a page keeps the format of its search, unless the request names another
@@ -116,6 +119,7 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
         issues += [*query.remarks, *looked.remarks, *await warnings.of_mappings(serving, results.versions)]
         issues += [] if results.versions or is_first else [_EMPTIED]
         issues.append(warnings.explanation(serving, query, asked.place, looked.asked))
+    show(request.scope, (*results.versions, *beside))
     links = _links(request, asked, results, total)
     matches = await _shaped(query, results.versions)
     return searchset(base(request), links, matches, await _shaped(query, beside), issues, total=total)

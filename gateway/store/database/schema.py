@@ -1,8 +1,8 @@
 """Tables of the database, declared in SQLAlchemy Core, for migrations and SQL statements.
 
 Carries out no clause of a standard. Instants are whole microseconds since 1970 in UTC; truth values are 0 and 1. Ids
-are AutoScribe's (`stu_…`, `rep_…`); an address is `Type/id` as in FHIR. feed_schema.py and auth_schema.py
-have the other tables.
+are AutoScribe's (`stu_…`, `rep_…`); an address is `Type/id` as in FHIR. feed_schema.py, auth_schema.py and
+audit_schema.py have the other tables.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, literal_column
 
+from gateway.store.database.audit_schema import AUDIT_INDEXES
 from gateway.store.database.auth_schema import AUTH_INDEXES
 from gateway.store.database.columns import (
     METADATA,
@@ -246,6 +247,7 @@ _SUPPRESSED: Final = RESOURCE.c.is_suppressed == literal_column("1")
 
 INDEXES: Final = (
     *FEED_INDEXES,
+    *AUDIT_INDEXES,
     *AUTH_INDEXES,
     Index("study_by_uid", STUDY.c.study_instance_uid),
     Index("study_by_listed", STUDY.c.has_signed, STUDY.c.listed),

@@ -30,12 +30,13 @@ _STUDY_OF_MESSAGE: Final = Statement(
 _STUDIES_OF_PATIENT: Final = Statement(
     "SELECT DISTINCT study_id FROM message WHERE patient_id = :patient_id ORDER BY study_id LIMIT :most"
 )
-_OF_STUDY: Final = Statement(
+_MESSAGE: Final = (
     "SELECT destination, number, control_id, study_id, report_id, kind, state, reason, ack, filler_order_numbers,"
     " report_ids, patient_id, superseded_by, made, sent, committed, accepted, closed, size, body_hash,"
-    " (SELECT b.body FROM message_body b WHERE b.number = message.number) FROM message WHERE study_id = :study_id"
-    " ORDER BY destination, number"
+    " (SELECT b.body FROM message_body b WHERE b.number = message.number) FROM message"
 )
+_OF_STUDY: Final = Statement(_MESSAGE + " WHERE study_id = :study_id ORDER BY destination, number")
+_NUMBERED: Final = Statement(_MESSAGE + " WHERE number = :number")
 _LANE: Final = Statement("SELECT reason FROM lane WHERE destination = :destination AND study_id = :study_id")
 _VERSIONS: Final = Statement(
     "SELECT v.version, v.updated, v.body FROM resource r CROSS JOIN version v WHERE r.address = :address"
@@ -114,6 +115,20 @@ async def messages_of_study(engine: Engine, study_id: str) -> list[ShownMessage]
         StoreUnavailable: the store cannot be reached.
     """
     return [_shown(row) for row in await engine.fetch(_OF_STUDY, study_id=study_id)]
+
+
+async def message_numbered(engine: Engine, number: int) -> ShownMessage | None:
+    """Return the message with that number in the ledger, None if there is none."""
+    rows = await engine.fetch(_NUMBERED, number=number)
+    return _shown(rows[0]) if rows else None
+
+
+async def messages_of_patient(engine: Engine, patient_id: str) -> list[ShownMessage]:
+    """Return the messages about a patient that were sent, newest first."""
+    studies = await studies_of_patient(engine, patient_id)
+    every = [one for study_id in studies for one in await messages_of_study(engine, study_id)]
+    sent = [one for one in every if one.patient_id == patient_id and one.sent is not None]
+    return sorted(sent, key=lambda one: (one.sent or 0, one.number), reverse=True)
 
 
 async def versions_of(engine: Engine, address: str) -> list[tuple[int, int, dict[str, Any]]]:

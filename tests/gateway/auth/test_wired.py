@@ -11,7 +11,7 @@ from fakes.issuer import AUDIENCE, ISSUER, external_settings, external_site, min
 from fakes.token_site import form, token_site
 
 from gateway.auth.authentication import authentication
-from gateway.auth.builtin import Builtin
+from gateway.auth.builtin import Builtin, unnoted
 from gateway.auth.external import External
 from gateway.auth.smart_configuration import WELL_KNOWN
 from gateway.fhir_api.application import application
@@ -30,7 +30,7 @@ from gateway.settings import Settings, load
     ],
 )
 async def test_the_mode_says_which_authentication_is_put_together(sqlite_engine, settings, kind):
-    assert type(authentication(sqlite_engine, settings)) is kind
+    assert type(authentication(sqlite_engine, settings, unnoted)) is kind
 
 
 async def test_with_an_external_issuer_the_gate_stands_and_the_gateway_gives_out_no_tokens(sqlite_engine, monkeypatch):

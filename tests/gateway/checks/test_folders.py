@@ -107,3 +107,17 @@ def test_a_database_and_a_key_that_others_can_read_are_named(said, folder):
 def test_a_folder_that_is_not_there_is_not_open(said, folder):
     (folder / "out").rmdir()
     assert said() == []
+
+
+def test_the_audit_that_others_can_change_and_its_key_that_they_can_read_are_named(said, folder, monkeypatch):
+    monkeypatch.setenv("GATEWAY_AUDIT__DIR", str(folder / "audit"))
+    monkeypatch.setenv("GATEWAY_AUDIT__SEAL_KEY", str(folder / "seal.pem"))
+    (folder / "audit").mkdir(0o700)
+    (folder / "seal.pem").touch(0o600)
+    assert said() == []
+    (folder / "audit").chmod(0o703)
+    (folder / "seal.pem").chmod(0o644)
+    assert said() == [
+        "audit.dir: other users of this machine can change what is in it",
+        "audit.seal_key: other users of this machine can read it",
+    ]

@@ -129,7 +129,10 @@ async def test_without_the_mode_the_command_works_and_says_what_is_missing(site)
     [
         (("--scope", "openid"), "--scope: not of the form system/Type.cruds"),
         (("--scope", "user/Patient.rs"), "--scope: user/ and patient/ scopes are given by an external issuer alone"),
-        (("--scope", "system/Encounter.rs"), "--scope: no such type is served: Encounter. Types are *, Binary, "),
+        (
+            ("--scope", "system/Encounter.rs"),
+            "--scope: no such type is served: Encounter. Types are *, AuditEvent, ",
+        ),
         (
             ("--scope", "system/Patient.rs?gender=male"),
             "--scope: scopes with search parameters are not",

@@ -104,6 +104,11 @@ TURNED = {
     "auth.jwks_url": Turned('"https://login.example/keys"', lambda read: read.settings.auth.jwks_url),
     "auth.scope_claim": Turned('"roles"', lambda read: token_rules(read.settings), EXTERNAL),
     "auth.patient_claim": Turned('"fhir_patient"', lambda read: token_rules(read.settings), EXTERNAL),
+    "audit.dir": Turned('"elsewhere"', lambda read: str(read.audit_dir)),
+    "audit.seal_key": Turned('"elsewhere.pem"', lambda read: str(read.audit_seal_key)),
+    "audit.retention_days": Turned(
+        "60", "audit/test_retention.py::test_what_is_older_than_its_days_is_removed_whole_and_leaves_a_tombstone"
+    ),
     "auth.allow_private_jwks": Turned("true", lambda read: read.settings.auth.allow_private_jwks),
     "pdf.ingest": Turned('"link"', wants_pdf),
     "pdf.allowed_hosts": Turned('["pdf.example"]', held("_hosts")),
@@ -423,8 +428,8 @@ def test_every_part_of_a_destination_is_read_by_who_does_the_work(made: str, nam
     assert name in reads(*left_out), f"{name} of {made} is read by nobody: read it in the module that does the work"
 
 
-# `allow_http` acts where it is read: on which address is taken
-_READ_ELSEWHERE = ("mapping.", "destination.", "ignore.", "upstream.allow_http")
+# `allow_http` acts where it is read: on which address is taken. Paths of the audit have a default beside others
+_READ_ELSEWHERE = ("mapping.", "destination.", "ignore.", "upstream.allow_http", "audit.dir", "audit.seal_key")
 
 
 @pytest.mark.parametrize("key", [key for key in every() if not key.startswith(_READ_ELSEWHERE)])

@@ -110,7 +110,7 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path):
 
 
 def test_no_more_journals_than_there_are_names(tmp_path, monkeypatch):
-    monkeypatch.setattr("gateway.feed.deliver.journal_file._MOST_JOURNALS", 1)
+    monkeypatch.setattr("gateway.runtime.own_file.MOST_SLOTS", 1)
     file = JournalFile(tmp_path)
     with pytest.raises(OSError, match="more than 1 journals"):
         JournalFile(tmp_path)

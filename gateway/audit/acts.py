@@ -1,0 +1,87 @@
+"""Note an act of an operator: when it begins, what it shows, and that it failed. Without a note it is not done.
+
+Carries out no clause of a standard; IHE BALP has no pattern for commands. An operator is a user of the operating
+system. The process of a command has a segment of its own.
+Proved by tests/gateway/cli/test_acting.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from http import HTTPStatus
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gateway.audit.audit_entry import AuditEntry
+from gateway.audit.journal import AuditJournal
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError, GatewayError
+from gateway.store.database.instants import micros
+from gateway.store.feed.audit import actor
+
+
+class OperatorAct:
+    """Act of an operator that goes on."""
+
+    def __init__(self, journal: AuditJournal, entry: AuditEntry) -> None:
+        self._journal, self._entry = journal, entry
+
+    def shows(self, addresses: Collection[str], patients: Collection[str]) -> None:
+        """Note which resources the act is about to show, and of which patients.
+
+        Raises:
+            AuditUnavailable: it cannot be noted, so nothing may be shown.
+        """
+        shown = replace(self._entry, shown=tuple(addresses), shown_count=len(addresses))
+        self.note(replace(shown, patients=tuple(patients), patient_count=len(patients)))
+
+    def note(self, entry: AuditEntry) -> None:
+        """Note an entry of this act, now.
+
+        Raises:
+            AuditUnavailable: it cannot be noted.
+        """
+        self._journal.append(replace(entry, at=micros(clock.now())))
+
+
+@asynccontextmanager
+async def acting(
+    folder: Path, key: Ed25519PrivateKey, command: str, why: str, about: tuple[str, ...]
+) -> AsyncIterator[OperatorAct]:
+    """Note that a command begins, about these addresses, and that it fails, if it does.
+
+    Raises:
+        AuditUnavailable: it cannot be noted.
+    """
+    who = actor()
+    patients = tuple(one.removeprefix("Patient/") for one in about if one.startswith("Patient/"))
+    entry = AuditEntry(
+        at=0,
+        kind="act",
+        user=who.user,
+        host=who.host,
+        request=secrets.token_hex(8),
+        route=command,
+        shown=about,
+        shown_count=len(about),
+        patients=patients,
+        patient_count=len(patients),
+        why=why,
+    )
+    journal = AuditJournal(folder, key)
+    try:
+        await journal.turn()
+        act = OperatorAct(journal, entry)
+        act.note(entry)
+        try:
+            yield act
+        except GatewayError as error:
+            status = HTTPStatus.BAD_REQUEST if isinstance(error, ConfigError) else error.http_status
+            act.note(replace(entry, status=int(status), code=error.code))
+            raise
+    finally:
+        journal.close()

@@ -1,0 +1,189 @@
+"""Entry of the audit journal: who asked for what, from where, and which resources and patients the answer showed.
+
+IHE BALP 1.1.4 (https://profiles.ihe.net/ITI/BALP/) names the facts. No text of a patient is in clear: resource ids are
+pseudonyms, and the values of a query are digests under a key of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from json.encoder import encode_basestring_ascii
+from typing import Any, Final, Literal, get_args
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+EntryKind = Literal["read", "vread", "history", "search", "operation", "binary", "act", "login", "refusal"]
+
+MOST_BYTES: Final = 64_000  # of an entry; a page of 500 resources of 500 patients fits
+UNKNOWN_NAME: Final = "(unknown)"
+_MOST_TEXT: Final = 100  # characters of each text of an entry that was too large
+_MOST_PARAMETERS: Final = 20  # of an entry that was too large
+_LONGEST_ADDRESS: Final = 200  # characters; an address of FHIR has at most 129
+_SEPARATORS: Final = re.compile("[:.]")
+_KEY_LABEL: Final = b"audit"
+_VALUE_LABEL: Final = b"audit value\0"
+
+
+class EntryUnreadableError(ValueError):
+    """Text that is no printed entry of this version; the message repeats nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One access, or one act.
+
+    `at` is in microseconds since 1970. `client`, `user` and `host` name who asked, `address` is the network address.
+    `request` is the request id, `route` the route's template, and `code` the error code, all empty if there is none.
+    `shown` has addresses (`Type/id`), `patients` has ids of Patient resources. Both counts are those of all parts.
+    `parameters` has names in clear with digests of their values. `why` is the operator's reason or a purpose of use.
+    An access too large for one entry has several, which `part` counts from 0. `is_cut`: texts were shortened.
+    """
+
+    at: int
+    kind: EntryKind
+    client: str = ""
+    user: str = ""
+    host: str = ""
+    address: str = ""
+    request: str = ""
+    route: str = ""
+    status: int = 0
+    code: str = ""
+    shown: tuple[str, ...] = ()
+    shown_count: int = 0
+    patients: tuple[str, ...] = ()
+    patient_count: int = 0
+    parameters: tuple[tuple[str, str], ...] = ()
+    why: str = ""
+    part: int = 0
+    is_cut: bool = False
+
+
+_NUMBERS: Final = frozenset({"at", "status", "shown_count", "patient_count", "part"})
+_TEXTS: Final = ("client", "user", "host", "address", "request", "route", "code", "why")
+_KINDS: Final = frozenset(get_args(EntryKind))
+
+
+def printed(entry: AuditEntry) -> bytes:
+    """Print an entry as canonical JSON, of any size."""
+    return _encoded(entry)
+
+
+def printed_parts(entry: AuditEntry) -> list[bytes]:
+    """Print an entry as texts of at most `MOST_BYTES`: several, if it is larger, so that no id is left out."""
+    text = _encoded(entry)
+    if len(text) <= MOST_BYTES:
+        return [text]
+    bare, divided = _bare(entry), list[bytes]()
+    shown, patients = _bounded(entry.shown), _bounded(entry.patients)
+    while shown or patients or not divided:
+        numbered = replace(bare, part=len(divided))
+        some_patients, room = _fitting(patients, MOST_BYTES - len(_encoded(numbered)))
+        some_shown, _ = _fitting(shown, room)
+        divided.append(_encoded(replace(numbered, shown=some_shown, patients=some_patients)))
+        shown, patients = shown[len(some_shown) :], patients[len(some_patients) :]
+    return divided
+
+
+def parsed(text: bytes) -> AuditEntry:
+    """Return the entry that a text was printed from.
+
+    Raises:
+        EntryUnreadableError: no text that `printed` returns.
+    """
+    try:
+        said = json.loads(text)
+        entry = AuditEntry(
+            **{
+                **said,
+                "shown": tuple(said["shown"]),
+                "patients": tuple(said["patients"]),
+                "parameters": tuple((name, digest) for name, digest in said["parameters"]),
+            }
+        )
+        is_whole = _is_typed(entry) and printed(entry) == text
+    except (ValueError, TypeError, KeyError, RecursionError):
+        is_whole = False
+    if not is_whole:
+        raise EntryUnreadableError("no audit entry of this version")
+    return entry
+
+
+def values_key(site_key: bytes) -> bytes:
+    """Derive from the site key the key of the digests of values (RFC 5869)."""
+    return HKDF(hashes.SHA256(), 32, salt=None, info=_KEY_LABEL).derive(site_key)
+
+
+def sealed_parameters(
+    parameters: Iterable[tuple[str, str]], known: Collection[str], key: bytes
+) -> tuple[tuple[str, str], ...]:
+    """Return a query's names with HMAC-SHA-256 digests of their values under `key`, from `values_key`.
+
+    A name stays in clear only if each part of it (`subject:Patient.name`) is among the `known` words. A client may
+    write a patient's name where a parameter's name belongs: such a name joins the digest.
+    """
+    return tuple(_sealed(name, value, known, key) for name, value in parameters)
+
+
+def _sealed(name: str, value: str, known: Collection[str], key: bytes) -> tuple[str, str]:
+    is_known = all(part in known for part in _SEPARATORS.split(name))
+    said = value if is_known else f"{name}={value}"
+    digest = hmac.digest(key, _VALUE_LABEL + said.encode("utf-8", "surrogatepass"), hashlib.sha256)
+    return name if is_known else UNKNOWN_NAME, digest.hex()
+
+
+def _encoded(entry: AuditEntry) -> bytes:
+    # Spelled out: an encoder of the whole takes twice as long, and each answer waits for this
+    text, texts = encode_basestring_ascii, _encoded_texts
+    parameters = ",".join([f"[{text(name)},{text(digest)}]" for name, digest in entry.parameters])
+    return (
+        f'{{"at":{entry.at},"kind":{text(entry.kind)},"client":{text(entry.client)},"user":{text(entry.user)}'
+        f',"host":{text(entry.host)},"address":{text(entry.address)},"request":{text(entry.request)}'
+        f',"route":{text(entry.route)},"status":{entry.status},"code":{text(entry.code)}'
+        f',"shown":{texts(entry.shown)},"shown_count":{entry.shown_count}'
+        f',"patients":{texts(entry.patients)},"patient_count":{entry.patient_count}'
+        f',"parameters":[{parameters}],"why":{text(entry.why)}'
+        f',"part":{entry.part},"is_cut":{"true" if entry.is_cut else "false"}}}'
+    ).encode("ascii")
+
+
+def _encoded_texts(texts: tuple[str, ...]) -> str:
+    return f"[{','.join(map(encode_basestring_ascii, texts))}]"
+
+
+def _bare(entry: AuditEntry) -> AuditEntry:
+    """Return the entry without resources and patients, its texts shortened."""
+    short: dict[str, Any] = {name: getattr(entry, name)[:_MOST_TEXT] for name in _TEXTS}
+    parameters = tuple((name[:_MOST_TEXT], digest[:64]) for name, digest in entry.parameters[:_MOST_PARAMETERS])
+    bare = replace(entry, **short, parameters=parameters)
+    return replace(bare, shown=(), patients=(), is_cut=bare != entry)
+
+
+def _bounded(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(one[:_LONGEST_ADDRESS] for one in texts)
+
+
+def _fitting(texts: tuple[str, ...], room: int) -> tuple[tuple[str, ...], int]:
+    """Return the first texts that fit into so many bytes, and the bytes left."""
+    for number, one in enumerate(texts):
+        size = len(encode_basestring_ascii(one)) + 1
+        if size > room:
+            return texts[:number], room
+        room -= size
+    return texts, room
+
+
+def _is_typed(entry: AuditEntry) -> bool:
+    return (
+        entry.kind in _KINDS
+        and all(type(getattr(entry, name)) is int for name in _NUMBERS)
+        and all(isinstance(getattr(entry, name), str) for name in _TEXTS)
+        and all(isinstance(one, str) for one in (*entry.shown, *entry.patients, *sum(entry.parameters, ())))
+        and type(entry.is_cut) is bool
+    )

@@ -1,0 +1,56 @@
+"""Run a command that changes something or shows data of patients, with an entry in the audit before it begins.
+
+Carries out no clause of a standard; decision D42. Without an audit in the settings, the command just runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Collection
+from typing import TYPE_CHECKING, Final
+
+from gateway.cli.command_line import exit_code
+
+if TYPE_CHECKING:
+    from gateway.settings import Configuration
+
+Shows = Callable[[Collection[str], Collection[str]], None]
+_ID: Final = re.compile("(rep|stu|pat|usr)[-_]([0-9a-f]{32})")
+_TYPES: Final = {"rep": "DiagnosticReport", "stu": "ImagingStudy", "pat": "Patient", "usr": "Practitioner"}
+
+
+def act(
+    configuration: Configuration, command: str, work: Callable[[Shows], Awaitable[int]], reason: str = "", *about: str
+) -> int:
+    """Run the work of a command and return its exit code; `about` are texts as typed, of which ids are noted.
+
+    The work gets a function to call with the addresses and the patients that it is about to show.
+
+    Raises:
+        AuditUnavailable: the act cannot be noted: it is not done.
+    """
+    return exit_code(_acted(configuration, command, work, reason, about))
+
+
+async def _acted(
+    configuration: Configuration,
+    command: str,
+    work: Callable[[Shows], Awaitable[int]],
+    reason: str,
+    about: Collection[str],
+) -> int:
+    from gateway.audit.acts import acting
+    from gateway.audit.seal_key import prepared
+
+    folder = configuration.audit_dir
+    if folder is None:
+        return await work(lambda _, __: None)
+    key = prepared(folder, configuration.audit_seal_key)
+    async with acting(folder, key, command, reason, _addresses(about)) as going:
+        return await work(going.shows)
+
+
+def _addresses(texts: Collection[str]) -> tuple[str, ...]:
+    """Return the addresses of the ids of the gateway and of AutoScribe in the texts; all else may be a patient's."""
+    found = [match for text in texts if (match := _ID.fullmatch(text.removeprefix("Patient/")))]
+    return tuple(dict.fromkeys(f"{_TYPES[match[1]]}/{match[1]}-{match[2]}" for match in found))

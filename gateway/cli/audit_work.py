@@ -1,0 +1,187 @@
+"""Carry out the commands of the audit: verify the journal, list who saw a patient's data, export AuditEvents.
+
+https://profiles.ihe.net/ITI/BALP/, https://github.com/ndjson/ndjson-spec (a JSON object on each line).
+Proved by tests/gateway/cli/test_audit.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from gateway.audit.audit_entry import AuditEntry, parsed
+from gateway.audit.audit_event import audit_event, delivery_event, event_id
+from gateway.audit.checking import MEANINGS, FolderFinding, checked
+from gateway.audit.loading import AuditLoading
+from gateway.audit.seal_key import read_seal_key
+from gateway.audit.segment import hex_of
+from gateway.cli.acting import Shows
+from gateway.feed.operator.arguments import TimeSpan, counted
+from gateway.ingest.assembly import store_for_command
+from gateway.runtime.errors import ConfigError, StoreError
+from gateway.settings import Configuration
+from gateway.store.audit_entries import AuditEntries, EntriesWanted, LoadedEntry, LoadedTo
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import instant_text
+from gateway.store.feed.looking import ShownMessage, messages_of_patient, patients_of_number
+from mappings.patient.identifiers import fhir_id
+
+Say = Callable[[str], object]
+_PATIENT: Final = re.compile(r"(?:Patient/)?(pat-[0-9a-f]{32})")
+_KEY: Final = re.compile("[0-9a-f]{64}")
+_PAGE: Final = 500
+_UNPROTECTED: Final = (
+    "note: {} written since the last seal. Nothing protects these against truncation: a seal is made each minute."
+)
+
+
+async def verify(configuration: Configuration, given: Sequence[str], say: Say) -> int:
+    """Verify the journal; print each segment and each fault. Return 1 if there is a fault.
+
+    Raises:
+        ConfigError: there is no audit, no journal, or no key to check against.
+    """
+    folder, keys = _folder(configuration), _keys(configuration, given)
+    loaded = await _loaded(configuration)
+    try:
+        finding = checked(folder, keys, loaded)
+    except OSError as error:
+        raise ConfigError("settings", "audit.dir", f"cannot be read ({error.strerror})", "Name the folder.") from None
+    for key in sorted(keys):
+        say(f"public key: {key}")
+    _say_segments(finding, say)
+    for fault in finding.faults:
+        place = f"line {fault.number}" if fault.number else "as a whole"
+        say(f"fault: {fault.segment}, {place}: {fault.code}: {MEANINGS[fault.code]}")
+    entries = sum(one.head.entries for one in finding.segments)
+    say(
+        f"{counted(len(finding.segments), 'segment')}, {counted(entries, 'entry')}, {finding.removed} removed by"
+        f" retention, {counted(len(finding.faults), 'fault')}"
+    )
+    if not given:
+        sys.stderr.write("note: give --public-key with a copy kept elsewhere: who took the seal key can forge all\n")
+    return 1 if finding.faults else 0
+
+
+def _say_segments(finding: FolderFinding, say: Say) -> None:
+    for one in finding.segments:
+        torn = f", {counted(one.tears, 'torn place')}" if one.tears else ""
+        end = "complete" if one.head.is_final else "goes on"
+        say(f"{one.head.segment}: {counted(one.head.entries, 'entry')}, {end}{torn}")
+    if unsealed := sum(one.unsealed for one in finding.segments):
+        sys.stderr.write(f"{_UNPROTECTED.format(counted(unsealed, 'line'))}\n")
+
+
+def _folder(configuration: Configuration) -> Path:
+    if configuration.audit_dir is None:
+        raise ConfigError("settings", "audit.dir", "not set: there is no audit", "Set it, or auth.mode.")
+    return configuration.audit_dir
+
+
+def _keys(configuration: Configuration, given: Sequence[str]) -> set[str]:
+    for key in given:
+        if not _KEY.fullmatch(key):
+            problem = "not the 64 hexadecimal digits that `keys seal` prints"
+            raise ConfigError("command line", "--public-key", problem, "Copy the whole key.")
+    if given:
+        return set(given)
+    try:
+        return {hex_of(read_seal_key(configuration.audit_seal_key).public_key())}
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+        raise ConfigError("settings", "audit.seal_key", problem, "Give --public-key instead.") from None
+
+
+async def _loaded(configuration: Configuration) -> Mapping[str, LoadedTo]:
+    try:
+        async with store_for_command(configuration, writes=False) as engine:
+            return await AuditEntries(engine).places()
+    except (StoreError, ConfigError) as error:
+        sys.stderr.write(f"note: the database is not asked, so a cut-off end may not be found: {error}\n")
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class PatientAsked:
+    """Question after patients, by ids or numbers, over a span."""
+
+    numbers: tuple[str, ...] = field(repr=False)
+    span: TimeSpan
+    as_json: bool = False
+
+
+async def who(configuration: Configuration, asked: PatientAsked, shows: Shows, say: Say) -> int:
+    """List who saw data of the patients with these ids or numbers, newest first, and which systems got messages.
+
+    Return 1 if there is no such patient.
+    """
+    folder, span = _folder(configuration), asked.span
+    async with store_for_command(configuration) as engine:
+        await AuditLoading(engine, folder).turn()
+        patients = [one for number in asked.numbers for one in await _patients(engine, number)]
+        shows([], patients)
+        for patient in dict.fromkeys(patients):
+            wanted = EntriesWanted(span.since, span.until, (f"Patient/{patient}",))
+            async for one in _every(engine, wanted):
+                say(_event(one) if asked.as_json else _line(patient, parsed(one.entry)))
+            for message in await _sent(engine, patient, span):
+                say(_delivery(message) if asked.as_json else _sent_line(message))
+    if not asked.as_json:
+        say(f"{counted(len(set(patients)), 'patient')}")
+    return 0 if patients else 1
+
+
+async def export(configuration: Configuration, span: TimeSpan, say: Say) -> int:
+    """Print the AuditEvents of a span as NDJSON, newest first."""
+    folder = _folder(configuration)
+    async with store_for_command(configuration) as engine:
+        await AuditLoading(engine, folder).turn()
+        async for one in _every(engine, EntriesWanted(span.since, span.until)):
+            say(_event(one))
+    return 0
+
+
+async def _patients(engine: Engine, number: str) -> list[str]:
+    """Return the ids of the patients that an id or a number of theirs names."""
+    match = _PATIENT.fullmatch(number)
+    return [match[1]] if match else list(await patients_of_number(engine, number))
+
+
+async def _every(engine: Engine, wanted: EntriesWanted) -> AsyncIterator[LoadedEntry]:
+    entries, page = AuditEntries(engine), replace(wanted, most=_PAGE)
+    while found := await entries.find(page):
+        for one in found:
+            yield one
+        page = replace(page, last=(found[-1].at, found[-1].segment, found[-1].sequence))
+
+
+async def _sent(engine: Engine, patient: str, span: TimeSpan) -> list[ShownMessage]:
+    """Return the messages about a patient that were sent in the span: the ledger is the audit of deliveries."""
+    return [one for one in await messages_of_patient(engine, patient) if span.since <= (one.sent or 0) < span.until]
+
+
+def _delivery(message: ShownMessage) -> str:
+    return json.dumps(delivery_event(message, [f"DiagnosticReport/{fhir_id(one)}" for one in message.report_ids]))
+
+
+def _sent_line(message: ShownMessage) -> str:
+    said = f"{message.state} {message.reason}".rstrip()
+    sent = instant_text(message.sent or 0)
+    return f"{sent}  Patient/{message.patient_id}  sent to {message.destination} as {message.control_id}  {said}"
+
+
+def _event(one: LoadedEntry) -> str:
+    return json.dumps(audit_event(parsed(one.entry), event_id(one.segment, one.sequence, one.at)))
+
+
+def _line(patient: str, entry: AuditEntry) -> str:
+    asker = f"{entry.user}@{entry.host}" if entry.kind == "act" else entry.client or "(not authenticated)"
+    person = f" for {entry.user}" if entry.kind != "act" and entry.user else ""
+    origin = f" from {entry.address}" if entry.address else ""
+    said = f"{entry.status} {entry.code}".rstrip() if entry.status else entry.why
+    return f"{instant_text(entry.at)}  Patient/{patient}  {asker}{person}{origin}  {entry.route}  {said}".rstrip()

@@ -1,0 +1,217 @@
+"""Write the audit of one loop that answers: an entry for each access, login and refusal, before the answer is sent.
+
+https://profiles.ihe.net/ITI/BALP/ (what an event says); decision D42. Nothing a client writes is in clear, except
+names of parameters that are known and ids that the gateway gave out.
+Proved by tests/gateway/fhir_api/audit/test_audited.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from starlette.types import Scope
+
+from gateway.audit.audit_entry import AuditEntry, EntryKind, sealed_parameters, values_key
+from gateway.audit.journal import AuditJournal
+from gateway.audit.loading import AuditLoading
+from gateway.audit.retention import AuditRetention
+from gateway.audit.seal_key import prepared
+from gateway.auth.access import access_of
+from gateway.auth.token_endpoint import LoginSeen
+from gateway.fhir_api.audit.shown import Shown
+from gateway.fhir_api.http.outcome import REQUEST_ID
+from gateway.fhir_api.http.query import Parameters
+from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS
+from gateway.fhir_api.served import OPERATIONS
+from gateway.index.parameters import PARAMETERS
+from gateway.runtime import clock
+from gateway.runtime.errors import AuditUnavailable
+from gateway.runtime.loops import alongside
+from gateway.runtime.metrics import ROUTE, Metrics
+from gateway.settings import Configuration
+from gateway.store.audit_entries import AuditEntries
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+
+MOST_REFUSALS: Final = 60  # of one client at once; one more each second
+_MOST_CLIENTS: Final = 1_024
+_ID: Final = "_id"
+_OWN: Final = re.compile(
+    r"(?:pat|org|usr|stu)-[0-9a-f]{32}|stu-[0-9a-f]{32}-req[0-9]*|rep-[0-9a-f]{32}(?:-(?:doc|prov|pdf|text))?"
+)
+# Words of which the names of parameters consist; any other name may be a patient's
+_WORDS: Final = frozenset(
+    {
+        *(word for one in PARAMETERS for word in (one.name, one.resource_type, *one.modifiers, *one.chains)),
+        *(word for name in RESULT_PARAMETERS for word in name.split(":")),
+        *(one.name for row in OPERATIONS for one in row.inputs),
+        *(
+            _ID,
+            "_has",
+            "family",
+            "given",
+            "mode",
+            "resource",
+            "date",
+            "agent",
+            "entity",
+            "action",
+            "outcome",
+            "subtype",
+        ),
+    }
+)
+
+
+class RefusalBound:
+    """Limit on the entries of refusals for each client, since anybody can cause them: `MOST_REFUSALS`, and 1 a second.
+
+    `taken` returns None for a refusal that is only counted, else how many were only counted since the last entry.
+    """
+
+    def __init__(self) -> None:
+        self._left: dict[str, tuple[float, float, int]] = {}  # entries left, at an instant, and refusals counted
+
+    def taken(self, client: str, now: float) -> int | None:
+        """Take one entry for a refusal of a client (empty: nobody known), if there is one left."""
+        left, at, counted = self._left.pop(client, (float(MOST_REFUSALS), now, 0))
+        left = min(MOST_REFUSALS, left + now - at)
+        has_room = left >= 1
+        if len(self._left) >= _MOST_CLIENTS:
+            del self._left[next(iter(self._left))]
+        self._left[client] = (left - 1, now, 0) if has_room else (left, now, counted + 1)
+        return counted if has_room else None
+
+
+class AuditTrail:
+    """Audit of the requests of one loop. `key` is that of the digests of values.
+
+    Every method that notes something raises `AuditUnavailable` if it cannot be noted; then nothing may be shown.
+    """
+
+    def __init__(self, journal: AuditJournal, key: bytes) -> None:
+        self._journal, self._key, self._refusals = journal, key, RefusalBound()
+
+    @property
+    def is_open(self) -> bool:
+        """True while entries are taken."""
+        return self._journal.is_open
+
+    @property
+    def trouble(self) -> str:
+        """Code of the alert while no entries are taken, else empty."""
+        return "" if self._journal.is_open else AuditUnavailable.code
+
+    def require_open(self) -> None:
+        """Check that entries are taken, before a request changes something."""
+        if not self._journal.is_open:
+            raise AuditUnavailable("the audit journal is not open")
+
+    def access(self, scope: Scope, kind: EntryKind, status: int, code: str, shown: Shown) -> None:
+        """Note an access to data: what it shows, or that it failed with an error code."""
+        given = (*shown.given, *_own_address(scope, shown))
+        addresses, patients = tuple(shown.addresses), tuple(shown.patients)
+        entry = AuditEntry(
+            kind=kind,
+            status=status,
+            code=code,
+            shown=addresses,
+            shown_count=len(addresses),
+            patients=patients,
+            patient_count=len(patients),
+            parameters=sealed_parameters(given, _WORDS, self._key) if given else (),
+            **_asker(scope, scope[REQUEST_ID]),
+        )
+        self._journal.append(entry)
+
+    def refusal(self, scope: Scope, status: int, code: str, request_id: str) -> None:
+        """Note that somebody may not do what was asked for; of very many refusals, some are only counted."""
+        self._bounded("refusal", status, code, _asker(scope, request_id))
+
+    def login(self, seen: LoginSeen) -> None:
+        """Note an answer of the token endpoint; of very many refusals, some are only counted."""
+        asker = _asker(seen.scope, seen.request_id)
+        if not seen.client_id:
+            self._bounded("login", seen.status, seen.code, asker)
+            return
+        known = {**asker, "client": seen.client_id}
+        self._journal.append(AuditEntry(kind="login", status=seen.status, code=seen.code, **known))
+
+    def _bounded(self, kind: EntryKind, status: int, code: str, asker: dict[str, Any]) -> None:
+        counted = self._refusals.taken(asker["client"], clock.monotonic())
+        if counted is not None:
+            why = f"{counted} refusals before were counted only" if counted else ""
+            self._journal.append(AuditEntry(kind=kind, status=status, code=code, why=why, **asker))
+
+
+def _asker(scope: Scope, request_id: str) -> dict[str, Any]:
+    """Return the fields of an entry that say who asks for what, from where, and when."""
+    access, peer = access_of(scope), scope.get("client")
+    return {
+        "at": micros(clock.now()),
+        "client": access.client_id if access else "",
+        "user": (access.user or "") if access else "",
+        "address": peer[0] if peer else "",
+        "request": request_id,
+        "route": f"{scope['method']} {scope.get(ROUTE, '')}".rstrip(),
+    }
+
+
+def _own_address(scope: Scope, shown: Shown) -> Parameters:
+    """Note the resource in the path. An id that the gateway did not give out may be a number of a patient: a digest."""
+    resource_id = scope.get("path_params", {}).get("id")
+    if resource_id is None:
+        return ()
+    address = f"{scope[ROUTE].split('/', 2)[1]}/{resource_id}"
+    if address in shown.addresses:
+        return ()
+    if _OWN.fullmatch(resource_id):
+        shown.addresses[address] = None
+        return ()
+    return ((_ID, resource_id),)
+
+
+def prepare_audit(configuration: Configuration) -> Ed25519PrivateKey | None:
+    """Make the folder and the seal key of the audit if they are not there; return the key, None without an audit.
+
+    Raises:
+        ConfigError: one of them cannot be made, or the key would lie in the folder.
+    """
+    folder = configuration.audit_dir
+    return None if folder is None else prepared(folder, configuration.audit_seal_key)
+
+
+@asynccontextmanager
+async def audit_trail(configuration: Configuration, metrics: Metrics) -> AsyncIterator[AuditTrail | None]:
+    """Yield the audit of this loop, None if the settings ask for none; keep its journal while the block runs.
+
+    Raises:
+        ConfigError: the folder or the seal key cannot be used.
+    """
+    key, folder = prepare_audit(configuration), configuration.audit_dir
+    if key is None or folder is None:
+        yield None
+        return
+    journal = AuditJournal(folder, key)
+    try:
+        with suppress(AuditUnavailable):  # then it is tried again each second, and nothing is shown meanwhile
+            await journal.turn()
+        metrics.watch_audit(lambda: journal.is_open)
+        async with alongside([journal.run()]):
+            yield AuditTrail(journal, values_key(configuration.site.site_key))
+    finally:
+        with suppress(AuditUnavailable):  # the service ends all the same; the next start reads how far the file goes
+            journal.close()
+
+
+def audit_loops(configuration: Configuration, engine: Engine) -> list[Coroutine[Any, Any, None]]:
+    """Return the loops behind the journals of this machine: load them into the database, and remove what is old."""
+    key, folder = prepare_audit(configuration), configuration.audit_dir
+    if key is None or folder is None:
+        return []
+    retention = AuditRetention(AuditEntries(engine), folder, key, configuration.settings.audit.retention_days)
+    return [AuditLoading(engine, folder).run(), retention.run()]
