@@ -315,11 +315,15 @@ def check_config(
 
 
 @keys.command("site")
-def keys_site() -> None:
+def keys_site(
+    number: Annotated[
+        int, typer.Option("--version", min=1, max=9999, help="Version of the key: 1 for a site's first.")
+    ] = 1,
+) -> None:
     """Make a site key for GATEWAY_MAPPING__SITE_KEY. Keep it secret and never change it."""
     import secrets
 
-    print(secrets.token_hex(32))
+    print(f"v{number}.{secrets.token_hex(32)}")
 
 
 @app.command()
