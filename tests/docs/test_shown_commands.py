@@ -71,6 +71,7 @@ RUN_BELOW = (r"make ", r"grep ")
 NOT_RUN: Mapping[str, str] = {
     r"systemctl ": "needs systemd and a service of this machine",
     r"install -d ": "makes folders of the machine, for the user of the service",
+    r"install -m ": "puts the unit file into a folder of the machine",
     r"install -o ": "puts a database of the machine back, for the user of the service",
     r"useradd ": "makes a user of the machine",
     r"chmod ": "names no file: the prose says which",
