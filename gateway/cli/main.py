@@ -19,6 +19,7 @@ from gateway.cli.clients import clients
 from gateway.cli.command_line import PORT, CommandGroup, Config, destination_names, load
 from gateway.cli.command_line import exit_code as _run
 from gateway.cli.feed import feed
+from gateway.cli.patients import patients
 from gateway.cli.sandbox import sandbox
 from gateway.runtime.errors import ConfigError, GatewayError
 from gateway.runtime.words import MANNERS, ROLES
@@ -43,6 +44,7 @@ identity = typer.Typer(help="List and resolve identity conflicts of patients.", 
 app.add_typer(identity, name="identity")
 app.add_typer(clients, name="clients")
 app.add_typer(feed, name="feed")
+app.add_typer(patients, name="patients")
 app.add_typer(sandbox, name="sandbox")
 
 _RECEIVERS: Final = f"Receiver profile: {', '.join(RECEIVERS)}, or one of the site's own."

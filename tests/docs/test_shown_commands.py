@@ -60,6 +60,7 @@ STATES: tuple[tuple[str, str], ...] = (
     (r"feed backload", HISTORY),
     (r"feed ack (\S+)", ALERT),
     (r"clients (?:disable|enable|rotate) ", CLIENT),
+    (r"patients readmit", "INSERT INTO erased (digest, erased) VALUES ('{marker}', 1)"),
 )
 # The first line of output that another test compares, since it needs what no site of these tests has
 OUTPUT_ELSEWHERE: Mapping[str, str] = {
@@ -175,8 +176,7 @@ def test_a_command_of_the_program_works_as_it_is_shown(
         (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)
     prepare(tmp_path / "gateway.db", name, " ".join(arguments), names)
-    numbers = io.StringIO(f"{names['mrn']}\n")
-    monkeypatch.setattr("sys.stdin", numbers if "--patient" in call.words else Terminal("y\n"))
+    monkeypatch.setattr("sys.stdin", typed_lines(call.words, names))
     with stopped_once_it_runs(arguments), pytest.raises(SystemExit) as ended:
         main.main(arguments)
     out, err = capsys.readouterr()
@@ -185,6 +185,13 @@ def test_a_command_of_the_program_works_as_it_is_shown(
     assert ended.value.code == 0, f"{said}.\n{out[-500:]}{err[-1500:]}\nCorrect the document."
     if not any(call.output[0].startswith(one) for one in OUTPUT_ELSEWHERE if call.output):
         assert lacking(call.output, [*err.splitlines(), *out.splitlines()]) == [], f"{said}, and says:\n{err}{out}"
+
+
+def typed_lines(words: Sequence[str], names: Mapping[str, str]) -> io.StringIO:
+    """Return what an operator types on standard input: a patient, or consent to whatever is asked."""
+    if words[:2] == ["patients", "erase"]:
+        return io.StringIO(f"{names['patient']}\n")
+    return io.StringIO(f"{names['mrn']}\n") if "--patient" in words else Terminal("y\n")
 
 
 def lacking(documented: Iterable[str], said: Sequence[str]) -> list[str]:
