@@ -92,7 +92,7 @@ async def readmit(configuration: Configuration, study: str, reason: str, say: Sa
         work = partial(readmitted, study_id, configuration.site.site_key, reason, micros(clock.now()))
         if not await engine.do(work):
             raise wrong(study_id, "this study was not erased", "`patients erase` printed the ids of those that were.")
-    say(f"{study_id} is read again by the next crawl, and sent as a report that is found for the first time")
+    say(f"{study_id} is read again by the next crawl; what a receiver has is not sent to it again")
     return 0
 
 

@@ -71,6 +71,15 @@ _CLOSE_ROWS: Final = Statement(
     "UPDATE outbox SET state = 'nothing', reason = :reason, settled = :now WHERE study_id IN listed(:study_ids)"
     " AND state IN ('waiting', 'held', 'planned', 'to_stop', 'unrouted') RETURNING number"
 )
+# Rows stay for the numbers of replays. A row that was sent no longer counts as sent, since the study is unknown now
+_SETTLE_ROWS: Final = Statement(
+    "UPDATE outbox SET state = 'nothing', reason = :reason WHERE study_id IN listed(:study_ids)"
+)
+# Nothing of them left the gateway, and after a readmission their MSH-10 must be free
+_DROP_UNSENT: Final = Statement(
+    "DELETE FROM message WHERE study_id IN listed(:study_ids) AND state IN ('queued', 'held') AND sent IS NULL"
+    " AND doubts = 0 RETURNING number"
+)
 _CLOSE_MESSAGES: Final = Statement(
     "UPDATE message SET state = 'dead_letter', reason = :reason, closed = :now WHERE study_id IN listed(:study_ids)"
     " AND state IN ('queued', 'indeterminate', 'held') RETURNING doubts"
@@ -215,15 +224,17 @@ def _close_feed(order: ErasureOrder) -> Steps[tuple[int, int, int]]:
     """Cancel what was not sent, and empty what was; return both numbers, and in the middle those in doubt."""
     closing = {**order.key, "reason": ERASED, "now": order.now}
     rows = yield from ask(_CLOSE_ROWS, **closing)
+    yield from ask(_SETTLE_ROWS, **order.key, reason=ERASED)
+    dropped = yield from ask(_DROP_UNSENT, **order.key)
     closed = yield from ask(_CLOSE_MESSAGES, **closing)
     if (yield from ask(_IN_HAND, **order.key)):
         raise MessageInHand
     emptied = yield from ask(_EMPTY_MESSAGES, **order.key, reason=ERASED)
-    numbers = [int(number) for number, _ in emptied]
+    numbers = [int(number) for number, *_ in (*dropped, *emptied)]
     yield from ask_each(_DROP_BODY, [{"number": number} for number in numbers])
     yield from delete_attempts(numbers)
     for (destination,) in (yield from ask(_DESTINATIONS, **order.key)):
         yield from ask(_DROP_LANES, destination=destination, **order.key)
         yield from ask(_DROP_NUMBERS, destination=destination, **order.key)
     doubtful = sum(int(doubts) > 0 for (doubts,) in closed)
-    return len(rows) + len(closed), doubtful, sum(state == "delivered" for _, state in emptied)
+    return len(rows) + len(dropped) + len(closed), doubtful, sum(state == "delivered" for _, state in emptied)

@@ -10,10 +10,11 @@ from contextlib import suppress
 from functools import partial
 
 import pytest
-from fakes.fed import fed
+from fakes.fed import Fed, bodies, fed
 from fakes.store import rows
 from fakes.taken_in import current
 
+from gateway.feed.operator.report_state import report_state
 from gateway.ingest.control_queue import ControlWork
 from gateway.runtime import clock
 from gateway.runtime.request_errors import ResourceNotFound
@@ -23,8 +24,10 @@ from gateway.store.database.instants import micros
 from gateway.store.database.schema import METADATA
 from gateway.store.database.statements import Statement, ask
 from gateway.store.erasing import ErasureOrder, MessageInHand, NotErased
+from gateway.store.feed.reconciling import report_records
 from gateway.store.studies.coverage import StoredStudies
 from gateway.store.studies.erased import erased_among, readmitted
+from gateway.store.studies.intake import store_study
 from gateway.store.webhooks import StoredEnrichments, StoredWebhooks
 
 FACILITY = "Sandbox General Hospital"
@@ -165,6 +168,27 @@ async def test_a_study_that_is_erased_while_it_is_ingested_does_not_come_back(en
         assert await tables_with(engine, "canary") == set()
 
 
+async def test_a_study_that_another_process_stores_and_that_is_erased_during_a_first_ingest_does_not_come_back(engine):
+    async with fed(engine) as (feed, _):
+        signed = feed.account.sign_new()
+        feed.account.change_text(signed.report_id, TEXT)
+        do, other, is_first = engine.do, Fed(engine, feed.account, feed.destinations), [True]
+
+        async def meddled(work):
+            if is_first and getattr(work, "func", None) is store_study:
+                is_first.clear()
+                await other.tell(signed.study_id)
+                await do(partial(erasing.erased, order(feed, signed), is_trial=False))
+            return await do(work)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(engine, "do", meddled)
+            with pytest.raises(ResourceNotFound):
+                await feed.tell(signed.study_id)
+        assert not is_first
+        assert await tables_with(engine, "canary") == set()
+
+
 async def test_what_was_not_sent_is_cancelled_and_what_may_have_arrived_stays_recorded(engine):
     async with fed(engine) as (feed, receiver):
         first, second = await sign_of(feed, WHO), await sign_of(feed, WHO)
@@ -176,17 +200,42 @@ async def test_what_was_not_sent_is_cancelled_and_what_may_have_arrived_stays_re
         third = await sign_of(feed, WHO)
         counts = await erase(engine, feed, first, second, third)
         assert (counts.unsent, counts.in_doubt, counts.sent) == (3, 1, 0)
-        assert await rows(engine, STATES) == [("dead_letter", "erased")] * 2
-        assert await rows(engine, "SELECT sent FROM message WHERE doubts = 1") == [(5,)]
-        assert set(await rows(engine, "SELECT state, reason FROM outbox")) == {("rendered", ""), ("nothing", "erased")}
+        assert await rows(engine, STATES) == [("dead_letter", "erased")]
+        assert await rows(engine, "SELECT study_id, sent FROM message") == [(first.study_id, 5)]
+        assert set(await rows(engine, "SELECT state, reason FROM outbox")) == {("nothing", "erased")}
         await feed.resume()
         async with feed.serving():
             kept = await sign_of(feed, OTHER, "IMPRESSION: Kept.")
-            await feed.until("dead_letter", "dead_letter", "delivered")
+            await feed.until("dead_letter", "delivered")
         assert [message.control_id for message in receiver.messages] == [
             control_id
             for (control_id,) in await rows(engine, "SELECT control_id FROM message WHERE study_id = ?", kept.study_id)
         ]
+
+
+@pytest.mark.parametrize("was_delivered", [True, False])
+async def test_a_readmitted_report_is_sent_where_it_was_never_sent_and_its_correction_everywhere(engine, was_delivered):
+    async with fed(engine) as (feed, receiver):
+        if not was_delivered:
+            await feed.pause()
+        async with feed.serving():
+            signed = await sign_of(feed, WHO)
+            await feed.until("delivered" if was_delivered else "queued")
+        await erase(engine, feed, signed)
+        key = feed.pipeline.settings.site.site_key
+        assert await engine.do(partial(readmitted, signed.study_id, key, "a mistake", 2))
+        if not was_delivered:
+            await feed.resume()
+        async with feed.serving():
+            await feed.tell(signed.study_id)
+            await feed.all_delivered()
+            assert [b"Canaryfinding" in body for body in bodies(receiver)] == [True]
+            feed.account.change_text(signed.report_id, f"{TEXT} Corrected.")
+            await feed.tell(signed.study_id)
+            await feed.until("delivered", "delivered")
+        assert [b"Corrected" in body for body in bodies(receiver)] == [False, True]
+        [record] = (await report_records(engine, [signed.study_id]))[signed.study_id].reports.values()
+        assert report_state(signed.report_id, record, feed.destinations[0]).kind == "AA"
 
 
 async def test_while_a_message_is_in_hand_nothing_is_erased(engine):
