@@ -310,7 +310,14 @@ async def crawling(
         async def ingest(study_id: str, *, listed: Json | None) -> None:
             await reads.study(study_id, fresh=True, listed=listed)
 
-        yield Crawl(client, ingest, StoredStudies(engine), StoredCursors(engine), settings.sync, metrics)
+        yield Crawl(
+            client,
+            ingest,
+            StoredStudies(engine, configuration.site.site_key),
+            StoredCursors(engine),
+            settings.sync,
+            metrics,
+        )
 
 
 async def serve(

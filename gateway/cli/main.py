@@ -22,6 +22,7 @@ from gateway.cli.clients import clients
 from gateway.cli.command_line import PORT, CommandGroup, Config, destination_names, load
 from gateway.cli.command_line import exit_code as _run
 from gateway.cli.feed import feed
+from gateway.cli.patients import patients
 from gateway.cli.sandbox import sandbox
 from gateway.runtime.errors import ConfigError, GatewayError
 from gateway.runtime.words import MANNERS, ROLES
@@ -42,7 +43,14 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="Make secrets.", no_args_is_help=True, cls=CommandGroup)
 identity = typer.Typer(help="List and resolve identity conflicts of patients.", no_args_is_help=True, cls=CommandGroup)
-for _name, _group in (("keys", keys), ("identity", identity), ("audit", audit), ("clients", clients), ("feed", feed)):
+for _name, _group in (
+    ("keys", keys),
+    ("identity", identity),
+    ("audit", audit),
+    ("clients", clients),
+    ("feed", feed),
+    ("patients", patients),
+):
     app.add_typer(_group, name=_name)
 app.add_typer(sandbox, name="sandbox")
 
@@ -337,11 +345,15 @@ def keys_seal(config: Config = None) -> None:
 
 
 @keys.command("site")
-def keys_site() -> None:
+def keys_site(
+    number: Annotated[
+        int, typer.Option("--version", min=1, max=9999, help="Version of the key: 1 for a site's first.")
+    ] = 1,
+) -> None:
     """Make a site key for GATEWAY_MAPPING__SITE_KEY. Keep it secret and never change it."""
     import secrets
 
-    print(secrets.token_hex(32))
+    print(f"v{number}.{secrets.token_hex(32)}")
 
 
 @app.command()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from gateway.ingest import Pipeline
 
 _CHECK: Final = b"autoscribe-gateway:store"
+_KEY_VERSION: Final = "site-key-version"
+_VERSION: Final = re.compile(rb"v([1-9]\d{0,3})\.")
 ZONE: Final = "zone"
 
 
@@ -153,10 +156,24 @@ def _not_renamed(configuration: Configuration, destination: Destination, error: 
 
 async def _require_own(engine: Sqlite | Postgres, configuration: Configuration) -> None:
     """Refuse a store whose patient ids were made with another site key (decision D11)."""
-    check = hmac.digest(configuration.site.site_key, _CHECK, hashlib.sha256).hex()
-    if not hmac.compare_digest(await facts.claimed(engine, "site-key-check", check), check):
-        remedy = "Use the site key that this database was made with, or a database of its own."
-        raise ConfigError(configuration.source, "mapping.site_key", "not the one of this database", remedy)
+    key = configuration.site.site_key
+    check, version = hmac.digest(key, _CHECK, hashlib.sha256).hex(), site_key_version(key)
+    if hmac.compare_digest(await facts.claimed(engine, "site-key-check", check), check):
+        await facts.claimed(engine, _KEY_VERSION, str(version))
+        return
+    made_with = int(await facts.value_of(engine, _KEY_VERSION) or 1)
+    problem = "not the one of this database"
+    if version != made_with:
+        kind = "an older" if version < made_with else "a newer"
+        problem += f", but {kind} one: it has version {version}, and the database was made with version {made_with}"
+    remedy = "Use the site key that this database was made with, or a database of its own."
+    raise ConfigError(configuration.source, "mapping.site_key", problem, remedy)
+
+
+def site_key_version(key: bytes) -> int:
+    """Return the version that a site key begins with, as `v2.…`; 1 for a key without one."""
+    found = _VERSION.match(key)
+    return int(found[1]) if found else 1
 
 
 async def _see_zone(engine: Sqlite | Postgres, configuration: Configuration) -> None:

@@ -26,10 +26,12 @@ from gateway.runtime import clock
 from gateway.runtime.computing import computed
 from gateway.runtime.errors import StoreUnavailable
 from gateway.runtime.log import get_logger, is_debugging
+from gateway.runtime.request_errors import ResourceNotFound
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Steps, ask
 from gateway.store.studies import intake, versions
+from gateway.store.studies.erased import erased_among
 from gateway.store.studies.intake import OthersMoved, Outdated
 from gateway.store.studies.kept import kept
 from gateway.store.studies.known_study import (
@@ -93,6 +95,7 @@ class Pipeline:
         """Fetch a study with `fetch` and ingest it; fetch again if another process wrote it meanwhile.
 
         Raises:
+            ResourceNotFound: the study was erased on order.
             WireError: the fetched JSON does not follow the contract.
             StoreUnavailable: the store cannot be reached.
             WorkerLost: the worker that mapped the study ended.
@@ -100,6 +103,7 @@ class Pipeline:
         async with self._alone(study_id):
             for _ in range(MOST_TRIES):
                 known = await self._known(study_id)
+                await self._refuse_erased(study_id, known)
                 fetched = await fetch()
                 known = await with_accession(self._engine, known, fetched)
                 if known.kept is not None and inputs_digest(fetched, known) == known.digest:
@@ -157,6 +161,10 @@ class Pipeline:
         """Return the study's lock in this process; changes by other processes are noticed when it is written (D25)."""
         return self._locks.setdefault(study_id, asyncio.Lock())
 
+    async def _refuse_erased(self, study_id: str, known: KnownStudy) -> None:
+        if known.revision == 0 and await erased_among(self._engine, [study_id], self.settings.site.site_key):
+            raise ResourceNotFound("there is no such study")
+
     async def _known(self, study_id: str) -> KnownStudy:
         return await known_study(self._engine, study_id, wants_pdf=self.settings.wants_pdf)
 
@@ -179,7 +187,9 @@ class Pipeline:
                 continue
             began = clock.monotonic()
             try:
-                written = await self._engine.do(partial(intake.store_study, plan.write, known))
+                written = await self._engine.do(
+                    partial(intake.store_study, plan.write, known, self.settings.site.site_key)
+                )
             except OthersMoved:
                 known = await with_claims(self._engine, known, known.claims_of)
                 continue

@@ -60,6 +60,7 @@ STATES: tuple[tuple[str, str], ...] = (
     (r"feed backload", HISTORY),
     (r"feed ack (\S+)", ALERT),
     (r"clients (?:disable|enable|rotate) ", CLIENT),
+    (r"patients readmit", "INSERT INTO erased (digest, erased) VALUES ('{marker}', 1)"),
 )
 # The first line of output that another test compares, since it needs what no site of these tests has
 OUTPUT_ELSEWHERE: Mapping[str, str] = {
@@ -71,6 +72,7 @@ RUN_BELOW = (r"make ", r"grep ")
 NOT_RUN: Mapping[str, str] = {
     r"systemctl ": "needs systemd and a service of this machine",
     r"install -d ": "makes folders of the machine, for the user of the service",
+    r"install -m ": "puts the unit file into a folder of the machine",
     r"install -o ": "puts a database of the machine back, for the user of the service",
     r"useradd ": "makes a user of the machine",
     r"chmod ": "names no file: the prose says which",
@@ -176,8 +178,7 @@ def test_a_command_of_the_program_works_as_it_is_shown(
         (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)
     prepare(tmp_path / "gateway.db", name, " ".join(arguments), names)
-    numbers = io.StringIO(f"{names['mrn']}\n")
-    monkeypatch.setattr("sys.stdin", numbers if asks_for_patients(call.words) else Terminal("y\n"))
+    monkeypatch.setattr("sys.stdin", typed_lines(call.words, names))
     with stopped_once_it_runs(arguments), pytest.raises(SystemExit) as ended:
         main.main(arguments)
     out, err = capsys.readouterr()
@@ -188,9 +189,12 @@ def test_a_command_of_the_program_works_as_it_is_shown(
         assert lacking(call.output, [*err.splitlines(), *out.splitlines()]) == [], f"{said}, and says:\n{err}{out}"
 
 
-def asks_for_patients(words: Sequence[str]) -> bool:
-    """Return True if a command reads the numbers of patients from standard input."""
-    return "--patient" in words or words[:2] == ["audit", "who"]
+def typed_lines(words: Sequence[str], names: Mapping[str, str]) -> io.StringIO:
+    """Return what an operator types on standard input: a patient, or consent to whatever is asked."""
+    if words[:2] == ["patients", "erase"]:
+        return io.StringIO(f"{names['patient']}\n")
+    asks_for_patients = "--patient" in words or words[:2] == ["audit", "who"]
+    return io.StringIO(f"{names['mrn']}\n") if asks_for_patients else Terminal("y\n")
 
 
 def lacking(documented: Iterable[str], said: Sequence[str]) -> list[str]:

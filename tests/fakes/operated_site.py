@@ -15,12 +15,13 @@ from typing import Any
 from fakes.assertions import jwks
 from fakes.commanded import Site
 from fakes.feed_site import FeedSite, destination
-from fakes.gateway_process import environment, site_file
+from fakes.gateway_process import SITE_KEY, environment, site_file
 from fakes.sandboxed import Running, running
 
 from gateway.audit.seal_key import seal_key
 from gateway.sandbox.receiver import MllpReceiver
 from gateway.sandbox.upstream import SandboxOptions
+from gateway.store.studies.erased import marker
 
 STUDIES = 24
 GONE = "city-old"
@@ -109,6 +110,7 @@ def _names(database: sqlite3.Connection) -> dict[str, str]:
     shared, patient = database.execute(_SHARED).fetchone()
     return {
         "study": study,
+        "marker": marker(study, SITE_KEY.encode()),
         "report": report,
         "control_id": control_id,
         "patient": patient,

@@ -62,7 +62,7 @@ async def crawled(account: MemoryAccount, engine: Sqlite, where: Site, zone: str
         await reads.study(study_id, fresh=True, listed=listed)
 
     settings = Sync(pages_per_second=50, report_refetch_hours=1e-6)
-    crawl = Crawl(account, ingest, StoredStudies(engine), StoredCursors(engine), settings)
+    crawl = Crawl(account, ingest, StoredStudies(engine, b"k" * 32), StoredCursors(engine), settings)
     swept = await crawl_once(crawl)
     assert (swept.taken_in, swept.failed) == (len(account.studies_by_id), 0)
     return pipeline

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 from fakes.crawled import BASE, PATHS, World, asked_for, links
@@ -114,6 +114,18 @@ ODD = [
 async def test_what_is_odd_but_can_be_asked_is_answered(world, query):
     status, body = await raw(world, b"/fhir/DiagnosticReport?" + query)
     assert (status, body["resourceType"]) == (200, "Bundle"), body
+
+
+SQL = ("x' OR '1'='1", "x') OR 1=1 --", "x'; DROP TABLE resource; --", 'x" OR ""="', "%' OR 1=1 OR name LIKE '%", "_%")
+PLACES = ("Patient?identifier=", "Patient?name=", "Patient?name:exact=", "DiagnosticReport?patient.identifier=")
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("value", SQL)
+async def test_sql_in_a_value_is_a_value_that_nobody_has(world, place, value):
+    status, body = await raw(world, b"/fhir/" + place.encode() + quote(value).encode())
+    assert (status, body["resourceType"]) == (200, "Bundle")
+    assert [one for one in body.get("entry", ()) if one["search"]["mode"] == "match"] == []
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from gateway.store.feed.leaving import OpenWork, left
 from gateway.store.feed.reconciling import LedgerRecords, ReportRecord, critical_results, report_records
 from gateway.store.feed.renaming import known_as
 from gateway.store.feed.resending import signed_within
+from gateway.store.studies.erased import erased_among
 
 _BATCH: Final = 500
 _PRIVATE: Final = 0o600
@@ -159,15 +160,20 @@ async def make_certificate(
     for destination in asked:
         known = replace(destination, name=await known_as(engine, destination.name, destination.formerly))
         made.accounts.append(ReportAccount(destination.name, known))
-    await _fill(made, engine)
+    await _fill(made, engine, configuration.site.site_key)
     return made
 
 
-async def _fill(made: Certificate, engine: Engine) -> None:
-    """Add the listed reports, and the reports stored as signed in the span that were not listed."""
+async def _fill(made: Certificate, engine: Engine, site_key: bytes) -> None:
+    """Add the listed reports, and the reports stored as signed in the span that were not listed.
+
+    Studies that were erased on order are left out.
+    """
     for account in made.accounts:
         await account.see_plan(engine)
-    wanted = {study_id: set(report_ids) for study_id, report_ids in made.listing.signed.items()}
+    erased = await erased_among(engine, made.listing.signed, site_key)
+    signed = made.listing.signed.items()
+    wanted = {study_id: set(report_ids) for study_id, report_ids in signed if study_id not in erased}
     async for report_id, study_id in signed_within(engine, made.span.since, made.span.until):
         wanted.setdefault(study_id, set()).add(report_id)
     ids = iter(sorted(wanted))

@@ -27,6 +27,12 @@ async def claimed(engine: Engine, name: str, value: str) -> str:
     return await engine.do(work)
 
 
+async def value_of(engine: Engine, name: str) -> str | None:
+    """Return the value of a fact; None if it has none."""
+    rows = await engine.fetch(_GET, name=name)
+    return str(rows[0][0]) if rows else None
+
+
 async def put(engine: Engine, name: str, value: str) -> None:
     """Replace the value of a fact."""
     await engine.do(lambda: ask(_PUT, name=name, value=value))

@@ -231,6 +231,8 @@ PDF_CHUNK: Final = Table(
     PrimaryKeyConstraint("generation", "place"),
     sqlite_strict=True,
 )
+# Study that was erased on order: HMAC of its id under the site key, so that no crawl brings it back
+ERASED: Final = Table("erased", METADATA, key_column("digest"), number_column("erased"), sqlite_strict=True)
 # Requests from operators' commands to the service, and when each was done
 CONTROL: Final = Table(
     "control",

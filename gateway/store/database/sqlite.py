@@ -37,7 +37,13 @@ _MOST_TOGETHER: Final = 64
 _STATEMENTS: Final = 512
 _STEPS_BETWEEN_LOOKS: Final = 20_000
 _READ: Final = ("PRAGMA query_only = ON", "PRAGMA mmap_size = 1073741824", "PRAGMA cache_size = -8192")
-_WRITE: Final = ("PRAGMA journal_mode = WAL", "PRAGMA foreign_keys = ON", "PRAGMA cache_size = -8192")
+# What is deleted is overwritten with zeros: an erased patient stays in no free page
+_WRITE: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA cache_size = -8192",
+    "PRAGMA secure_delete = ON",
+)
 _PRIVATE: Final = 0o600  # the file holds patient data; files that SQLite makes beside it get the same mode
 _END: Final = None
 _NOWHERE: Final = DatabasePlace()
@@ -144,6 +150,15 @@ class Sqlite:
         self._queue.put(_Asked(work, future))
         with self.no_room.noted():
             return await future
+
+    async def emptied_log(self) -> bool:
+        """Write the write-ahead log back into the file and empty it; False while another process still reads it."""
+
+        def empty() -> bool:
+            with closing(self._connect(writes=True)) as connection, _mapped():
+                return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+
+        return await asyncio.to_thread(empty)
 
     def room(self) -> int:
         """Return the free bytes on the disk of the file."""

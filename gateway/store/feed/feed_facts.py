@@ -21,7 +21,7 @@ from gateway.store.feed.in_force import in_force_of, unplanned
 from gateway.store.feed.leases import PAUSED
 from gateway.store.feed.ledger import IS_LAST, oldest
 from gateway.store.feed.plans import PLANNED, TO_STOP
-from gateway.store.feed.states import ACCESSION_MISSING, BLOCKED_AT_ONCE, SEEN_THERE, UNSENT
+from gateway.store.feed.states import ACCESSION_MISSING, BLOCKED_AT_ONCE, ERASED, SEEN_THERE, UNSENT
 
 MOST: Final = 1_000
 _SECOND: Final = 1_000_000
@@ -64,7 +64,7 @@ _CRITICAL_PLANNED: Final = Statement(
 )
 _DEAD: Final = Statement(
     "SELECT m.number, m.study_id, m.is_critical, m.outbox FROM message m WHERE m.destination = :destination"
-    f" AND m.state = 'dead_letter' AND m.reason NOT IN (:unsent, :seen){IS_LAST}"
+    f" AND m.state = 'dead_letter' AND m.reason NOT IN (:unsent, :seen, :erased){IS_LAST}"
     " ORDER BY m.priority, m.number LIMIT :most"
 )
 _LANES: Final = Statement(
@@ -129,7 +129,7 @@ async def feed_facts(engine: Engine, watched: WatchedDestination, now: datetime)
     due = await engine.fetch(_OLDEST_DUE, **key, now=micros(now))
     heads = await oldest(engine, watched.name)
     since = [int(row[0]) for row in due] + [made for made, _ in heads]
-    dead = await engine.fetch(_DEAD, **key, unsent=UNSENT, seen=SEEN_THERE, most=MOST)
+    dead = await engine.fetch(_DEAD, **key, unsent=UNSENT, seen=SEEN_THERE, erased=ERASED, most=MOST)
     held = await engine.fetch(_CRITICAL_HELD, **key, reasons=json.dumps(BLOCKED_AT_ONCE), most=MOST)
     planned, critical = await _planned(engine, watched.name)
     paused = await engine.fetch(PAUSED, name=watched.name)

@@ -19,7 +19,7 @@ from gateway.store.feed.holding import free_lane
 from gateway.store.feed.leases import locked
 from gateway.store.feed.ledger import IS_LAST
 from gateway.store.feed.restoring import doubt_ends
-from gateway.store.feed.states import MAY_HAVE_BEEN_SENT, SEEN_THERE, UNSENT
+from gateway.store.feed.states import ERASED, MAY_HAVE_BEEN_SENT, SEEN_THERE, UNSENT
 
 RETIRED: Final = "retired"
 IN_DOUBT: Final = "retired-in-doubt"  # it was sent there, and its result is unknown
@@ -37,7 +37,7 @@ _MESSAGES: Final = Statement(
 )
 _DEAD: Final = Statement(
     "SELECT m.state, m.is_critical, 1 FROM message m WHERE m.destination = :destination AND m.state = 'dead_letter'"  # noqa: S608 (constants)
-    f" AND m.reason NOT IN (:unsent, :seen) AND coalesce(m.closed, m.made) > :retired{IS_LAST} LIMIT :most"
+    f" AND m.reason NOT IN (:unsent, :seen, :erased) AND coalesce(m.closed, m.made) > :retired{IS_LAST} LIMIT :most"
 )
 _CLOSE_ROWS: Final = Statement(
     "UPDATE outbox SET state = 'nothing', reason = :reason, settled = :now WHERE destination = :destination"
@@ -192,7 +192,7 @@ async def _left(engine: Engine, name: str, retired_at: int, most: int) -> OpenWo
     rows = [
         *await engine.fetch(_ROWS, **key),
         *await engine.fetch(_MESSAGES, **key),
-        *await engine.fetch(_DEAD, **key, retired=retired_at, unsent=UNSENT, seen=SEEN_THERE),
+        *await engine.fetch(_DEAD, **key, retired=retired_at, unsent=UNSENT, seen=SEEN_THERE, erased=ERASED),
     ]
     counts: Counter[str] = Counter()
     for state, _, count in rows:

@@ -102,5 +102,7 @@ RESTORED: Final = "restored"
 MAY_HAVE_BEEN_SENT: Final = "may-have-been-sent"
 # Dead letter: an operator saw that the receiver has the message
 SEEN_THERE: Final = "seen-there"
+# Settled row or dead letter: its study was erased on order
+ERASED: Final = "erased"
 # Paused destination: paused when the service was started
 HOLD_FEED: Final = "hold-feed"

@@ -16,6 +16,7 @@ from gateway.runtime import clock
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask, ask_each
+from gateway.store.studies.erased import erased_among
 from gateway.store.studies.kept import unpacked
 
 Json = Mapping[str, Any]
@@ -70,14 +71,14 @@ async def sample(engine: Engine, most: int) -> AsyncIterator[tuple[Json, Any]]:
 class StoredStudies:
     """Knowledge of the stored studies, so that the crawl does not fetch unchanged ones."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, site_key: bytes) -> None:
+        self._engine, self._site_key = engine, site_key
 
     async def stale(self, listed: Sequence[Json], reports_before: datetime) -> list[str]:
         """Note that these studies are listed now, and return the ids of those that must be fetched.
 
         Those are studies that are unknown, that differ from the stored ones, or whose reports were fetched before that
-        instant.
+        instant. A study that was erased on order is none of them.
         """
         ids = [str(one["studyId"]) for one in listed]
         rows = await self._engine.fetch(_KNOWN, study_ids=json.dumps(ids))
@@ -87,10 +88,12 @@ class StoredStudies:
             # In one order, so that two processes that note the same studies do not deadlock
             notes = [{"study_id": study_id, "now": now} for study_id in sorted(known)]
             await self._engine.do(lambda: ask_each(_LIST, notes))
+        erased = await erased_among(self._engine, [one for one in ids if one not in known], self._site_key)
         return [
             study_id
             for study_id, one in zip(ids, listed, strict=True)
-            if study_id not in known or known[study_id][0] != digest_of(one) or known[study_id][1] < before
+            if study_id not in erased
+            and (study_id not in known or known[study_id][0] != digest_of(one) or known[study_id][1] < before)
         ]
 
     async def missing(self, sweep_started: datetime) -> list[str]:

@@ -15,6 +15,7 @@ from gateway.store.database.statements import Statement, Steps, ask, ask_each
 from gateway.store.feed.in_force import LATEST
 from gateway.store.feed.moves import KEEP_FORMER
 from gateway.store.studies import versions
+from gateway.store.studies.erased import is_marked
 from gateway.store.studies.known_study import ACCESSION, CLAIMS, TOLD, KnownStudy
 from gateway.store.studies.versions import RenderedVersion, WrittenVersion
 
@@ -123,8 +124,10 @@ class OthersMoved(Exception):
     """Claims about the study's patients, or the settings in force, changed: the write must be planned again."""
 
 
-def store_study(write: StudyWrite, known: KnownStudy) -> Steps[list[WrittenVersion]]:
+def store_study(write: StudyWrite, known: KnownStudy, site_key: bytes) -> Steps[list[WrittenVersion]]:
     """Store a study, and return the versions that were written. `known` is its state when the write was planned.
+
+    A study that was erased on order meanwhile is not stored.
 
     Raises:
         Outdated: the study must be fetched and mapped again.
@@ -133,6 +136,8 @@ def store_study(write: StudyWrite, known: KnownStudy) -> Steps[list[WrittenVersi
     key = {"study_id": write.study_id}
     clock = yield from versions.begin(write.now)
     yield from _see_that_nothing_moved(write, known)
+    if known.revision == 0 and (yield from is_marked(write.study_id, site_key)):
+        raise Outdated
     if write.is_move:
         yield from ask(KEEP_FORMER, **key)
     yield from ask(_PUT_STUDY, **key, **write.row, revision=known.revision + 1)

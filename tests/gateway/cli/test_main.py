@@ -230,7 +230,8 @@ def test_check_config_exits_1_with_a_line_for_each_fault_and_0_with_what_is_in_f
 
 def test_keys_site_makes_another_key_each_time_that_is_long_enough() -> None:
     made = {run("keys", "site").stdout.decode().strip() for _ in range(2)}
-    assert len(made) == 2 and all(len(key) == 64 for key in made)
+    assert len(made) == 2 and all(re.fullmatch(r"v1\.[0-9a-f]{64}", key) for key in made)
+    assert run("keys", "site", "--version", "2").stdout.startswith(b"v2.")
 
 
 def test_version_is_that_of_the_distribution() -> None:

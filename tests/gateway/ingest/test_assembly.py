@@ -11,14 +11,14 @@ from fakes.taken_in import take
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from gateway.ingest.assembly import engine_of, opened_store, pipeline_of
+from gateway.ingest.assembly import engine_of, opened_store, pipeline_of, site_key_version
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration, Database, DestinationSettings, Fhir, Pdf, Settings
 from gateway.settings.old_names import OldName
 from gateway.store.database import facts
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.statements import Statement
+from gateway.store.database.statements import Statement, ask
 from mappings.profile import Facility, Site
 
 NEW_YORK, CHICAGO = ZoneInfo("America/New_York"), ZoneInfo("America/Chicago")
@@ -82,6 +82,47 @@ async def test_a_store_is_made_when_it_is_opened_first_and_is_of_that_site_from_
     assert "xxxx" not in str(error.value)
     async with opened_store(configuration(url)) as engine:
         assert await engine.fetch(PING)
+
+
+def keyed(url, key):
+    return replace(configuration(url), site=Site(site_key=key))
+
+
+@pytest.mark.parametrize(
+    ("made_with", "other", "said"),
+    [
+        (
+            b"v2." + b"k" * 64,
+            b"v1." + b"k" * 64,
+            "an older one: it has version 1, and the database was made with version 2",
+        ),
+        (b"v2." + b"k" * 64, b"x" * 32, "an older one: it has version 1, and the database was made with version 2"),
+        (b"k" * 32, b"v3." + b"x" * 64, "a newer one: it has version 3, and the database was made with version 1"),
+    ],
+)
+async def test_an_older_or_a_newer_site_key_is_refused_with_both_versions(url, made_with, other, said):
+    async with opened_store(keyed(url, made_with)):
+        pass
+    with pytest.raises(ConfigError) as error:
+        async with opened_store(keyed(url, other)):
+            pass
+    assert said in str(error.value)
+    assert "kkkk" not in str(error.value) and "xxxx" not in str(error.value)
+    async with opened_store(keyed(url, made_with)) as engine:
+        assert await engine.fetch(PING)
+
+
+async def test_a_database_of_a_release_before_versions_learns_the_one_of_its_key(url):
+    statement = Statement("SELECT value FROM fact WHERE name = :name")
+    async with opened_store(configuration(url)) as engine:
+        await engine.do(lambda: ask(Statement("DELETE FROM fact WHERE name = :name"), name="site-key-version"))
+    async with opened_store(configuration(url)) as engine:
+        assert await engine.fetch(statement, name="site-key-version") == [("1",)]
+
+
+@pytest.mark.parametrize("key", [b"v0.x", b"v.x", b"2.x", b"xv2.", b"v12345.x", b""])
+def test_a_key_that_states_no_version_has_the_first(key):
+    assert site_key_version(key) == 1
 
 
 async def test_the_check_value_of_a_store_is_not_the_site_key(url):

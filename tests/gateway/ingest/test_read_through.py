@@ -113,7 +113,9 @@ async def test_a_study_that_changes_while_it_is_read_is_stale_at_its_next_listin
 
     upstream = Changing()
     await reading(upstream).study(STUDY_ID)
-    assert await StoredStudies(engine).stale([upstream.studies[STUDY_ID]], clock.now().replace(year=2000)) == [STUDY_ID]
+    assert await StoredStudies(engine, b"k" * 32).stale(
+        [upstream.studies[STUDY_ID]], clock.now().replace(year=2000)
+    ) == [STUDY_ID]
 
 
 async def test_a_study_is_read_by_its_uid(reading, engine):

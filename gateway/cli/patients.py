@@ -1,0 +1,49 @@
+"""`autoscribe-gateway patients …`: arguments and help of the commands that erase and readmit a patient's data.
+
+Carries out no clause of a standard. Exit codes: 0 done, 1 not now, 2 bad input. gateway/cli/erasure.py does the work.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from gateway.cli.command_line import CommandGroup, Config, load
+from gateway.cli.command_line import exit_code as _run
+
+patients = typer.Typer(
+    help="Erase a patient's data on order, and read erased studies again.", no_args_is_help=True, cls=CommandGroup
+)
+
+Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
+
+
+@patients.command()
+def erase(
+    reason: Reason,
+    study: Annotated[
+        str | None, typer.Option("--study", metavar="STUDY", help="Erase this study alone, and read no patient.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Erase. Without it the command only counts.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be erased: the default.")] = False,
+    config: Config = None,
+) -> None:
+    """Erase all data of the patient whose Patient id or number is on standard input. Exit 1 while one is being sent."""
+    from gateway.cli import erasure as work
+
+    typed = work.TypedErasure(reason, study, is_trial=dry_run or not yes)
+    sys.exit(_run(work.erase(load(config), typed, print)))
+
+
+@patients.command()
+def readmit(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="Study id, stu_<32 hex>.")],
+    reason: Reason,
+    config: Config = None,
+) -> None:
+    """Let the next crawl read an erased study again."""
+    from gateway.cli import erasure as work
+
+    sys.exit(_run(work.readmit(load(config), study, reason, print)))

@@ -1,0 +1,240 @@
+"""Erase studies on order in one transaction: all that describes the patient goes, and the ledger's metadata stay.
+
+https://eur-lex.europa.eu/eli/reg/2016/679/oj (article 17, erasure); decision D49. What was sent, when, and how it was
+answered stays in the ledger by ids and codes, since receivers have it. Patients whom other studies describe too are
+removed with their versions, and made anew from those studies.
+Proved by tests/contract/test_erasing.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.store.database.controls import ASK
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
+from gateway.store.feed.attempts import delete_attempts
+from gateway.store.feed.audit import noted
+from gateway.store.feed.states import ERASED
+from gateway.store.studies import versions
+from gateway.store.studies.erased import marked
+from gateway.store.studies.intake import REVISIONS
+
+_STORED: Final = Statement("SELECT study_id FROM study WHERE study_id = :study_id")
+_CLAIMING: Final = Statement("SELECT DISTINCT study_id FROM claim WHERE patient_id = :patient_id ORDER BY study_id")
+_CLAIMED: Final = Statement("SELECT DISTINCT patient_id FROM claim WHERE study_id IN listed(:study_ids)")
+# Studies held apart from these patients, on which no operator decided, or decided about other people
+_UNDECIDED: Final = Statement(
+    "SELECT DISTINCT c.study_id FROM conflict c WHERE c.patient_id IN listed(:patient_ids)"
+    " AND c.study_id NOT IN listed(:study_ids) AND NOT EXISTS (SELECT 1 FROM verdict v"
+    " WHERE v.patient_id = c.patient_id AND v.study_id = c.study_id AND v.reopened IS NULL) ORDER BY c.study_id"
+)
+_UIDS: Final = Statement(
+    "SELECT DISTINCT study_instance_uid FROM study WHERE study_id IN listed(:study_ids)"
+    " AND study_instance_uid IS NOT NULL"
+)
+_REPORTS: Final = Statement("SELECT report_id FROM report WHERE study_id IN listed(:study_ids)")
+_OWNED: Final = Statement("SELECT number FROM resource WHERE owner IN listed(:study_ids)")
+# Every version: a report may have been about another patient before
+_SUBJECTS: Final = Statement(
+    "SELECT v.body FROM resource r JOIN version v ON v.resource = r.number"
+    " WHERE r.owner IN listed(:study_ids) AND r.type = 'DiagnosticReport'"
+)
+_ADDRESSED: Final = Statement("SELECT number FROM resource WHERE address IN listed(:addresses)")
+_CLAIMED_STILL: Final = Statement(
+    "SELECT patient_id, min(study_id) FROM claim WHERE patient_id IN listed(:patient_ids)"
+    " AND study_id NOT IN listed(:study_ids) GROUP BY patient_id"
+)
+_PDFS: Final = Statement("SELECT generation FROM pdf WHERE study_id IN listed(:study_ids) AND generation IS NOT NULL")
+_OF_RESOURCE: Final = (
+    Statement("DELETE FROM term WHERE resource = :number"),
+    Statement("DELETE FROM moment WHERE resource = :number"),
+    Statement("DELETE FROM version WHERE resource = :number"),
+    Statement("DELETE FROM resource WHERE number = :number"),
+)
+_DROP_CHUNKS: Final = Statement("DELETE FROM pdf_chunk WHERE generation = :generation")
+_DROP_ENRICHMENT: Final = Statement(
+    "DELETE FROM enrichment WHERE study_instance_uid IN listed(:uids) AND NOT EXISTS (SELECT 1 FROM study s"
+    " WHERE s.study_instance_uid = enrichment.study_instance_uid)"
+)
+# Reads the events of 30 days, for an act of an operator
+_DROP_WEBHOOKS: Final = Statement("DELETE FROM webhook WHERE body LIKE :pattern")
+_DROP_REQUESTS: Final = Statement("DELETE FROM control WHERE done IS NULL AND argument IN listed(:study_ids)")
+_OF_STUDIES: Final = tuple(
+    Statement(f"DELETE FROM {table} WHERE study_id IN listed(:study_ids)")  # noqa: S608 (constants)
+    for table in ("pdf", "issue", "claim", "conflict", "verdict", "former", "report", "study")
+)
+_CLOSE_ROWS: Final = Statement(
+    "UPDATE outbox SET state = 'nothing', reason = :reason, settled = :now WHERE study_id IN listed(:study_ids)"
+    " AND state IN ('waiting', 'held', 'planned', 'to_stop', 'unrouted') RETURNING number"
+)
+# Rows stay for the numbers of replays. A row that was sent no longer counts as sent, since the study is unknown now
+_SETTLE_ROWS: Final = Statement(
+    "UPDATE outbox SET state = 'nothing', reason = :reason WHERE study_id IN listed(:study_ids)"
+)
+# Nothing of them left the gateway, and after a readmission their MSH-10 must be free
+_DROP_UNSENT: Final = Statement(
+    "DELETE FROM message WHERE study_id IN listed(:study_ids) AND state IN ('queued', 'held') AND sent IS NULL"
+    " AND doubts = 0 RETURNING number"
+)
+_CLOSE_MESSAGES: Final = Statement(
+    "UPDATE message SET state = 'dead_letter', reason = :reason, closed = :now WHERE study_id IN listed(:study_ids)"
+    " AND state IN ('queued', 'indeterminate', 'held') RETURNING doubts"
+)
+_EMPTY_MESSAGES: Final = Statement(
+    "UPDATE message SET has_body = 0, filler_order_numbers = '[]', restates = '', patient_id = '', told = '',"
+    " reason = CASE WHEN state = 'dead_letter' THEN :reason ELSE reason END WHERE study_id IN listed(:study_ids)"
+    " RETURNING number, state"
+)
+_DROP_BODY: Final = Statement("DELETE FROM message_body WHERE number = :number")
+_IN_HAND: Final = Statement(
+    "SELECT number FROM message WHERE study_id IN listed(:study_ids) AND state = 'sending' LIMIT 1"
+)
+_DROP_LANES: Final = Statement("DELETE FROM lane WHERE destination = :destination AND study_id IN listed(:study_ids)")
+_DROP_NUMBERS: Final = Statement(
+    "DELETE FROM sent_number WHERE destination = :destination AND study_id IN listed(:study_ids)"
+)
+_DESTINATIONS: Final = Statement("SELECT DISTINCT destination FROM outbox WHERE study_id IN listed(:study_ids)")
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedCounts:
+    """Counts of what an erasure removes.
+
+    `unsent` are messages and outbox rows that are cancelled. `in_doubt` are messages of them that may have arrived.
+    `sent` are delivered messages whose bytes are removed. `made_anew` are patients whom other studies describe too.
+    """
+
+    studies: int = 0
+    reports: int = 0
+    patients: int = 0
+    made_anew: int = 0
+    resources: int = 0
+    pdfs: int = 0
+    unsent: int = 0
+    in_doubt: int = 0
+    sent: int = 0
+
+
+class NotErased(Exception):
+    """Nothing was written: a trial, with the `counts` of what would be erased."""
+
+    def __init__(self, counts: ErasedCounts) -> None:
+        self.counts = counts
+        super().__init__("a trial")
+
+
+class MessageInHand(Exception):
+    """A message of a study is being sent at this moment: nothing was erased."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureOrder:
+    """Order to erase studies: what the audit says of it, the site key, and the instant in microseconds."""
+
+    study_ids: Sequence[str]
+    about: str
+    reason: str
+    site_key: bytes
+    now: int
+
+    @property
+    def key(self) -> dict[str, str]:
+        """Value of the statements about all studies of the order."""
+        return {"study_ids": json.dumps(self.study_ids)}
+
+
+async def is_stored(engine: Engine, study_id: str) -> bool:
+    """True if the store has a study."""
+    return bool(await engine.fetch(_STORED, study_id=study_id))
+
+
+async def studies_claiming(engine: Engine, patient_id: str) -> list[str]:
+    """Return the ids of the studies that describe a patient."""
+    return [str(study_id) for (study_id,) in await engine.fetch(_CLAIMING, patient_id=patient_id)]
+
+
+async def patients_claimed(engine: Engine, study_ids: Collection[str]) -> set[str]:
+    """Return the ids of all patients whom these studies describe."""
+    return {str(one) for (one,) in await engine.fetch(_CLAIMED, study_ids=json.dumps(list(study_ids)))}
+
+
+async def undecided(engine: Engine, patient_ids: Collection[str], study_ids: Collection[str]) -> list[str]:
+    """Return other studies that are held apart from these patients, and on which nobody has decided yet."""
+    values = {"patient_ids": json.dumps(sorted(patient_ids)), "study_ids": json.dumps(list(study_ids))}
+    return [str(study_id) for (study_id,) in await engine.fetch(_UNDECIDED, **values)]
+
+
+def erased(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]:
+    """Erase the studies of an order, mark them, and note it in the audit; return what was erased.
+
+    Raises:
+        NotErased: it is a trial.
+        MessageInHand: a message of one of the studies is being sent.
+    """
+    clock = yield from versions.begin(order.now)
+    stored = yield from ask(REVISIONS, **order.key)
+    reports = yield from ask(_REPORTS, **order.key)
+    patients, made_anew, resources = yield from _drop_resources(order)
+    pdfs = yield from ask(_PDFS, **order.key)
+    yield from ask_each(_DROP_CHUNKS, [{"generation": generation} for (generation,) in pdfs])
+    uids = [uid for (uid,) in (yield from ask(_UIDS, **order.key))]
+    for statement in (*_OF_STUDIES, _DROP_REQUESTS):
+        yield from ask(statement, **order.key)
+    yield from ask(_DROP_ENRICHMENT, uids=json.dumps(uids))
+    for study_id in order.study_ids:
+        yield from ask(_DROP_WEBHOOKS, pattern=f"%{study_id}%")
+    unsent, in_doubt, sent = yield from _close_feed(order)
+    counts = ErasedCounts(
+        len(stored), len(reports), patients, len(made_anew), resources, len(pdfs), unsent, in_doubt, sent
+    )
+    if is_trial:
+        raise NotErased(counts)
+    yield from ask_each(ASK, [{"verb": "rerender", "argument": one, "asked": order.now} for one in made_anew])
+    yield from marked(order.study_ids, order.site_key, order.now)
+    yield from noted("patients-erase", order.about, order.reason, order.now)
+    yield from versions.end(clock)
+    return counts
+
+
+def _drop_resources(order: ErasureOrder) -> Steps[tuple[int, list[str], int]]:
+    """Delete resources with versions and index; return the patients, studies that describe some too, and resources."""
+    owned = yield from ask(_OWNED, **order.key)
+    patient_ids = {str(one) for (one,) in (yield from ask(_CLAIMED, **order.key))}
+    patient_ids |= _subjects((yield from ask(_SUBJECTS, **order.key)))
+    addresses = json.dumps([f"Patient/{one}" for one in sorted(patient_ids)])
+    shared = yield from ask(_ADDRESSED, addresses=addresses)
+    numbers = [{"number": int(number)} for (number,) in (*owned, *shared)]
+    for statement in _OF_RESOURCE:
+        yield from ask_each(statement, numbers)
+    others = yield from ask(_CLAIMED_STILL, **order.key, patient_ids=json.dumps(sorted(patient_ids)))
+    return len(patient_ids), sorted({str(study_id) for _, study_id in others}), len(numbers)
+
+
+def _subjects(bodies: Sequence[Row]) -> set[str]:
+    """Return the ids of the patients whom these reports are about."""
+    references = (json.loads(bytes(body)).get("subject", {}).get("reference", "") for (body,) in bodies)
+    return {one.removeprefix("Patient/") for one in references if one.startswith("Patient/")}
+
+
+def _close_feed(order: ErasureOrder) -> Steps[tuple[int, int, int]]:
+    """Cancel what was not sent, and empty what was; return both numbers, and in the middle those in doubt."""
+    closing = {**order.key, "reason": ERASED, "now": order.now}
+    rows = yield from ask(_CLOSE_ROWS, **closing)
+    yield from ask(_SETTLE_ROWS, **order.key, reason=ERASED)
+    dropped = yield from ask(_DROP_UNSENT, **order.key)
+    closed = yield from ask(_CLOSE_MESSAGES, **closing)
+    if (yield from ask(_IN_HAND, **order.key)):
+        raise MessageInHand
+    emptied = yield from ask(_EMPTY_MESSAGES, **order.key, reason=ERASED)
+    numbers = [int(number) for number, *_ in (*dropped, *emptied)]
+    yield from ask_each(_DROP_BODY, [{"number": number} for number in numbers])
+    yield from delete_attempts(numbers)
+    for (destination,) in (yield from ask(_DESTINATIONS, **order.key)):
+        yield from ask(_DROP_LANES, destination=destination, **order.key)
+        yield from ask(_DROP_NUMBERS, destination=destination, **order.key)
+    doubtful = sum(int(doubts) > 0 for (doubts,) in closed)
+    return len(rows) + len(dropped) + len(closed), doubtful, sum(state == "delivered" for _, state in emptied)

@@ -1,0 +1,178 @@
+"""`patients erase` and `patients readmit`: whose data go, what is refused, and what is said (exit codes too)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes.commanded import Open, Site, sites
+
+from gateway.cli import erasure
+from gateway.index.keys import SEPARATOR, key
+from gateway.store.database.statements import Statement, ask
+
+NUMBER_OF = (
+    "SELECT c.patient_id, count(*) FROM claim c WHERE NOT EXISTS (SELECT 1 FROM claim o WHERE o.study_id = c.study_id"
+    " AND o.patient_id <> c.patient_id) GROUP BY c.patient_id ORDER BY 2 DESC, 1"
+)
+CLAIM = "INSERT INTO claim (patient_id, study_id, study_date, signed, body) VALUES (:one, :study, '', 0, x'7b7d')"
+CONFLICT = "INSERT INTO conflict (patient_id, study_id, since) VALUES (:one, :study, 1)"
+IN_HAND = (
+    "INSERT INTO message (outbox, is_whole, is_draft, is_critical, priority, size, attempts, doubts, due, made,"
+    " destination, study_id, report_id, kind, content_version, control_id, restates, filler_order_numbers, report_ids,"
+    " patient_id, state, reason, ack, has_body) VALUES (1, 1, 0, 0, 1, 1, 1, 0, 0, 1, 'ehr', :study, 'rep', 'signed',"
+    " '', 'ID', '', '[]', '[]', :one, 'sending', '', '', 0)"
+)
+
+
+@pytest.fixture
+def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Open]:
+    with sites(tmp_path, capsys) as opened:
+        yield opened
+
+
+async def patients(here: Site, text: str, *arguments: str, reason: str = "asked") -> tuple[int, str, str]:
+    """Run `patients erase` with this text on standard input."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sys.stdin", io.StringIO(text))
+        return await here.run("patients", "erase", *arguments, "--reason", reason)
+
+
+async def synced(here: Site) -> tuple[str, list[str]]:
+    """Read all studies; return a patient, and the studies of it."""
+    assert (await here.run("sync"))[0] == 0
+    [(patient_id, _), *_] = await here.query(NUMBER_OF)
+    return patient_id, await studies_of(here, patient_id)
+
+
+async def studies_of(here: Site, patient_id: str) -> list[str]:
+    found = await here.query(f"SELECT study_id FROM claim WHERE patient_id = '{patient_id}' ORDER BY study_id")
+    return [study_id for (study_id,) in found]
+
+
+async def write(here: Site, sql: str, **values: str) -> None:
+    async with here.store() as engine:
+        await engine.do(lambda: ask(Statement(sql), **values))
+
+
+async def test_without_yes_it_counts_and_with_yes_it_erases_and_the_next_sync_brings_nothing_back(site: Open) -> None:
+    async with site() as here:
+        patient_id, studies = await synced(here)
+        stored = await here.query("SELECT count(*) FROM study")
+        for more in ([], ["--dry-run"], ["--dry-run", "--yes"]):
+            code, out, _ = await patients(here, f"Patient/{patient_id}\n", *more)
+            assert (code, out.splitlines()[-1]) == (0, "nothing is erased yet: write --yes to erase it")
+        assert await here.query("SELECT count(*) FROM study") == stored
+        code, out, _ = await patients(here, f"{patient_id}\n", "--yes")
+        assert (code, out.splitlines()[1 : 1 + len(studies)]) == (0, [f"  {one}" for one in studies])
+        assert "not erased, since the gateway cannot reach it or must keep it: backups" in out
+        code, out, _ = await here.run("sync")
+        assert (code, ": 0 were new or changed, 0 could not be read" in out) == (0, True)
+        assert await here.query("SELECT count(*) FROM study") == [(stored[0][0] - len(studies),)]
+        assert await here.query("SELECT verb, reason FROM audit") == [("patients-erase", "asked")]
+        code, out, err = await here.run("feed", "certificate", "--all")
+        assert (code, out.splitlines()[-1]) == (0, "certified"), out + err
+
+
+async def test_a_readmitted_study_is_read_by_the_next_sync(site: Open) -> None:
+    async with site() as here:
+        patient_id, studies = await synced(here)
+        assert (await patients(here, patient_id, "--yes"))[0] == 0
+        code, out, _ = await here.run("patients", "readmit", studies[0].replace("_", "-"), "--reason", "a mistake")
+        assert (code, out.startswith(f"{studies[0]} is read again by the next crawl")) == (0, True)
+        assert (await here.run("sync"))[0] == 0
+        assert await studies_of(here, patient_id) == studies[:1]
+        code, _, err = await here.run("patients", "readmit", studies[0], "--reason", "again")
+        assert (code, "this study was not erased" in err) == (2, True)
+
+
+async def test_a_number_finds_its_one_patient_and_is_never_repeated(site: Open) -> None:
+    async with site() as here:
+        _, studies = await synced(here)
+        report = here.account.reports[studies[0]][0]
+        number = report["snapshotMetadata"]["mrn"]
+        code, out, err = await patients(here, f"{number}\n", "--yes")
+        assert (code, [one.strip() for one in out.splitlines()[1 : 1 + len(studies)]]) == (0, studies), err
+        assert number not in out + err
+        assert number not in str(await here.query("SELECT * FROM audit"))
+        code, out, err = await patients(here, f"{number}\n", "--yes")
+        assert (code, "no stored study describes this patient" in err, number in err) == (2, True, False)
+
+
+async def test_a_number_of_several_patients_erases_nobody_and_names_their_ids(site: Open) -> None:
+    async with site() as here:
+        await synced(here)
+        [(one, _), (other, _), *_] = await here.query(NUMBER_OF)
+        identifier = key("Patient", "identifier")
+        theirs = "SELECT t.value FROM term t JOIN resource r ON r.number = t.resource WHERE r.address ="
+        [(value,), *_] = await here.query(
+            f"{theirs} 'Patient/{one}' AND t.key = {identifier} AND t.value LIKE '%{SEPARATOR}%'"
+        )
+        add = f"INSERT INTO term SELECT number, {identifier}, :value FROM resource WHERE address = :address"
+        await write(here, add, value=value, address=f"Patient/{other}")
+        number = value.partition(SEPARATOR)[0]
+        code, _, err = await patients(here, number, "--yes")
+        assert (code, "several patients have this number" in err, one in err, other in err) == (2, True, True, True)
+        assert await here.query("SELECT count(*) FROM erased") == [(0,)]
+
+
+async def test_a_study_alone_is_erased_by_its_id(site: Open) -> None:
+    async with site() as here:
+        patient_id, studies = await synced(here)
+        code, out, _ = await patients(here, "", "--study", studies[0], "--yes")
+        assert (code, out.startswith("erased: 1 study, ")) == (0, True)
+        assert await studies_of(here, patient_id) == studies[1:]
+        assert await here.query("SELECT argument FROM audit") == [(studies[0],)]
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "reason", "said"),
+    [
+        ("", (), "asked", "not exactly one line"),
+        ("one\ntwo\n", (), "asked", "not exactly one line"),
+        ("nobody\n", (), "asked", "no stored study describes this patient"),
+        ("pat-" + "0" * 32, (), "asked", "no stored study describes this patient"),
+        ("", ("--study", "stu_" + "0" * 32), "asked", "no such study is stored"),
+        ("", ("--study", "%"), "asked", "not the id of a study"),
+        ("nobody\n", (), "  ", "--reason: empty"),
+    ],
+)
+async def test_what_names_nobody_is_refused(
+    site: Open, text: str, arguments: tuple[str, ...], reason: str, said: str
+) -> None:
+    async with site() as here:
+        code, _, err = await patients(here, text, *arguments, "--yes", reason=reason)
+        assert (code, said in err) == (2, True), err
+
+
+async def test_a_patient_whose_study_is_also_about_somebody_else_is_not_erased_in_one_go(site: Open) -> None:
+    async with site() as here:
+        patient_id, studies = await synced(here)
+        await write(here, CLAIM, one="pat-other", study=studies[0])
+        code, _, err = await patients(here, patient_id, "--yes")
+        assert (code, "reports of this study are about somebody else too" in err, studies[0] in err) == (2, True, True)
+        assert await studies_of(here, patient_id) == studies
+
+
+async def test_while_a_study_is_held_apart_from_the_patient_and_undecided_nothing_is_erased(site: Open) -> None:
+    async with site() as here:
+        patient_id, studies = await synced(here)
+        await write(here, CONFLICT, one=patient_id, study="stu_apart")
+        code, _, err = await patients(here, patient_id, "--yes")
+        assert (code, "stu_apart" in err, "nobody has decided yet" in err) == (2, True, True)
+        assert await studies_of(here, patient_id) == studies
+
+
+async def test_while_a_message_is_being_sent_it_waits_and_then_says_so(
+    site: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with site() as here:
+        patient_id, studies = await synced(here)
+        await write(here, IN_HAND, one=patient_id, study=studies[0])
+        monkeypatch.setattr(erasure, "_TRIES", 2)
+        monkeypatch.setattr(erasure, "_PAUSE", 0.01)
+        code, out, _ = await patients(here, patient_id, "--yes")
+        assert (code, out.startswith("nothing is erased: a message of it is being sent")) == (1, True)
+        assert await studies_of(here, patient_id) == studies
