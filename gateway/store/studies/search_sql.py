@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
 
-from gateway.index.criteria import At, Clause, Criterion, During, Is, Nothing, Referred, Refers, Starts, Updated
+from gateway.index.criteria import All, At, Clause, Criterion, During, Is, Nothing, Referred, Refers, Starts, Updated
 from gateway.store.database.statements import Dialect
-from gateway.store.studies.fragments import Sql, found_by, glued, holds, joined
+from gateway.store.studies.fragments import Sql, any_of, found_by, glued, joined
 
 _NEVER: Final = 2**63 - 1
 _SAME: Final = Sql("r.number = d.resource")
@@ -110,6 +110,8 @@ _COSTS: Final[dict[type, int]] = {Nothing: 0, At: 1, Is: 2, Starts: 3, During: 4
 def _cost(criterion: Criterion) -> int:
     if isinstance(criterion, Refers | Referred):
         return _cost(criterion.criterion)
+    if isinstance(criterion, All):
+        return max(map(_cost, criterion.clauses[0]))
     return _COSTS[type(criterion)]
 
 
@@ -195,8 +197,7 @@ def _by_way_of(clause: Clause) -> Sql:
 
 @lru_cache(maxsize=4096)
 def _any(clause: Clause) -> Sql:
-    conditions = [holds(one) for one in clause]
-    return conditions[0] if len(conditions) == 1 else glued("(", joined(" OR ", conditions), ")")
+    return any_of(clause)
 
 
 def _sort_key(sort: Sort, search: Search) -> Sql:
