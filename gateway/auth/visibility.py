@@ -6,12 +6,13 @@ value: it asks no database. Without an answer here, nothing is visible.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import lru_cache
 from typing import Final
 
-from gateway.auth.access import Access
+from gateway.auth.access import SHARED, Access
 from gateway.auth.refinements import refinement_clauses
 from gateway.auth.scopes import EVERY_TYPE, SmartScope
 from gateway.index.criteria import All, At, Clause, Criterion, Is, Not, Nothing, Referred, Refers, Within
@@ -21,8 +22,6 @@ from mappings.fhir.resource_types import types_at
 
 Clauses = tuple[Clause, ...]
 OF_REPORTS: Final = "DiagnosticReport"
-# Types that several studies describe, so that no study owns them
-SHARED: Final = frozenset(types_at("patient", "referred", "apart"))
 _MEMBERS: Final = frozenset(types_at("member"))
 _NOTHING: Final[Clauses] = ((Nothing(),),)
 _TYPE_OF: Final = {
@@ -36,12 +35,13 @@ _TYPE_OF: Final = {
 class Visibility:
     """What a client may see. `access` None: all. `organizations` are the addresses of its facilities, None for all.
 
-    `zone` is that of dates without an offset.
+    `zone` is that of dates without an offset. `keyed` returns the id of the Patient whose key is a number of a system.
     """
 
     access: Access | None = None
     organizations: tuple[str, ...] | None = None
     zone: tzinfo = UTC
+    keyed: Callable[[str, str], str] | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_whole(self) -> bool:
@@ -54,12 +54,23 @@ class Visibility:
         return self.access is None or not self.access.has_limited_scopes
 
     @property
+    def facilities(self) -> tuple[str, ...] | None:
+        """Addresses of the Organizations that the client is limited to, None if it is not."""
+        if self.access is None or self.access.facilities is None:
+            return None
+        return self.organizations or ()
+
+    @property
     def key(self) -> str:
         """Text that is the same for the same limits, empty for none; a link to a page holds for these limits alone."""
         if self.is_whole or self.access is None:
             return ""
         facilities = None if self.access.facilities is None else sorted(self.access.facilities)
         return f"{' '.join(map(str, self.access.scopes))} {self.access.patient} {facilities}"
+
+    def allows(self, resource_type: str, permission: str) -> bool:
+        """True if the client may use resources of a type in this way, some of them at least."""
+        return self.access is None or self.access.allows(resource_type, permission)
 
     def limits(self, resource_type: str, permission: str) -> Clauses:
         """Return what resources of a type must meet for this use of them: nothing at all, or clauses that all hold."""
@@ -104,11 +115,7 @@ class Visibility:
     def _limits(self, scopes: tuple[SmartScope, ...], resource_type: str) -> Clauses:
         if not scopes or self.access is None:
             return _NOTHING
-        if self.access.facilities is None:
-            organizations = None
-        else:
-            organizations = self.organizations or ()
-        return _compiled(scopes, resource_type, organizations, self.access.patient, self.zone)
+        return _compiled(scopes, resource_type, self.facilities, self.access.patient, self.zone)
 
 
 EVERYTHING: Final = Visibility()

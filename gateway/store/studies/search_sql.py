@@ -12,9 +12,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
 
-from gateway.index.criteria import All, At, Clause, Criterion, During, Is, Nothing, Referred, Refers, Starts, Updated
+from gateway.index.criteria import (
+    All,
+    At,
+    Clause,
+    Criterion,
+    During,
+    Is,
+    Nothing,
+    Referred,
+    Refers,
+    Starts,
+    Updated,
+    Within,
+)
 from gateway.store.database.statements import Dialect
 from gateway.store.studies.fragments import Sql, any_of, found_by, glued, joined
+from mappings.fhir.resource_types import types_at
 
 _NEVER: Final = 2**63 - 1
 _SAME: Final = Sql("r.number = d.resource")
@@ -93,7 +107,18 @@ def is_bounded(search: Search) -> bool:
 
     A database takes long to plan hundreds of conditions.
     """
-    return max(map(_cost, search.clauses[search.start])) <= _FEW and sum(map(len, search.clauses)) <= _LITTLE
+    is_short = max(map(_cost, search.clauses[search.start])) <= _FEW and sum(map(len, search.clauses)) <= _LITTLE
+    return is_short and not any(map(goes_far, search.clauses))
+
+
+def goes_far(clause: Clause) -> bool:
+    """True if the test of one resource may read many rows: all reports of a radiologist or a facility."""
+    return any(
+        any(map(goes_far, one.clauses))
+        if isinstance(one, All)
+        else isinstance(one, Within) and one.resource_type in _FAR
+        for one in clause
+    )
 
 
 def usual_sort(clauses: Sequence[Clause], place: int) -> Sort:
@@ -103,6 +128,7 @@ def usual_sort(clauses: Sequence[Clause], place: int) -> Sort:
 
 
 _FEW: Final = 2
+_FAR: Final = frozenset(types_at("referred", "apart"))
 _LITTLE: Final = 30
 _COSTS: Final[dict[type, int]] = {Nothing: 0, At: 1, Is: 2, Starts: 3, During: 4, Updated: 5}
 

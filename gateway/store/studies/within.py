@@ -49,6 +49,15 @@ def in_facilities(owner: str, organizations: Sequence[str]) -> Condition:
     return text, (_PERFORMER, *organizations, _PERFORMER, *organizations)
 
 
+def held_apart(organizations: Sequence[str]) -> Condition:
+    """Return the condition that a row of `conflict`, with alias `c`, is between studies of these facilities."""
+    if not organizations:
+        return _NEVER
+    named: Condition = ("wc.patient_id = c.patient_id", ())
+    known = _there_is("claim wc", named, in_facilities("wc.study_id", organizations))
+    return _both(in_facilities("c.study_id", organizations), known)
+
+
 def _both(*conditions: Condition) -> Condition:
     texts = " AND ".join([text for text, _ in conditions])
     return texts, tuple([value for _, values in conditions for value in values])

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.auth.access import Access
+from gateway.auth.access import SHARED, Access
 from gateway.auth.scopes import scope_list
-from gateway.auth.visibility import EVERYTHING, SHARED, Visibility
+from gateway.auth.visibility import EVERYTHING, Visibility
 from gateway.index.criteria import All, At, Has, Is, Not, Nothing, Referred, Refers, Within
 from gateway.index.keys import key
 from gateway.index.parameters import TYPES
