@@ -7,12 +7,16 @@ Proved by tests/gateway/auth/test_bearer.py.
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from gateway.auth.scopes import SmartScope
+from gateway.auth.refinements import is_applied
+from gateway.auth.scopes import BY_NAME_ALONE, EVERY_TYPE, SmartScope
+from mappings.fhir.resource_types import types_at
 
 ACCESS: Final = "gateway.access"
+# Types that several studies describe, so that no study owns them
+SHARED: Final = frozenset(types_at("patient", "referred", "apart"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +32,53 @@ class Access:
     expires: int
     user: str | None = None
     patient: str | None = None
+    _granting: dict[tuple[str, str], tuple[SmartScope, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    @property
+    def has_limited_scopes(self) -> bool:
+        """True if a scope is narrowed to some resources of its type."""
+        return any(one.refinements or one.context == "patient" for one in self.scopes)
+
+    def granting(self, resource_type: str, permission: str) -> tuple[SmartScope, ...]:
+        """Return the scopes that grant a permission, a letter of `cruds` or an operation, on resources of a type.
+
+        A scope with refinements that cannot be applied grants nothing. `patient/` needs the patient, `user/` the user.
+        """
+        found = self._granting.get((resource_type, permission))
+        if found is None:
+            found = self._granting[resource_type, permission] = tuple(
+                scope
+                for scope in self.scopes
+                if scope.is_of(resource_type)
+                and (scope.access == permission if permission.startswith("$") else permission in scope.letters)
+                and self._stands(scope, resource_type)
+            )
+        return found
 
     def allows(self, resource_type: str, permission: str) -> bool:
-        """True if a scope grants the permission, a letter of `cruds` or an operation, on all resources of a type.
+        """True if a scope grants the permission on resources of a type, on some of them at least."""
+        return bool(self.granting(resource_type, permission))
 
-        A scope with refinements and a client with facilities grant nothing: no interaction applies these limits yet.
-        """
-        return self.facilities is None and any(
-            scope.context == "system"
-            and not scope.refinements
-            and scope.is_of(resource_type)
-            and (scope.access == permission if permission.startswith("$") else permission in scope.letters)
-            for scope in self.scopes
-        )
+    def _stands(self, scope: SmartScope, resource_type: str) -> bool:
+        if scope.refinements and not (is_applied(scope) and self._tells_nothing(scope)):
+            return False
+        is_limited = self.facilities is not None or scope.refinements or scope.context == "patient"
+        if resource_type in BY_NAME_ALONE and is_limited:  # its entries tell of all that anybody saw
+            return False
+        if scope.context == "patient":
+            # What needs every type, or writes, is more than one compartment
+            return self.patient is not None and resource_type != EVERY_TYPE and not scope.access.startswith("$")
+        return scope.context == "system" or self.user is not None
+
+    def _tells_nothing(self, scope: SmartScope) -> bool:
+        """False for refinements that would be compared with what hidden studies say of a shared resource."""
+        if self.facilities is not None and scope.resource_type == "Patient":
+            return False
+        is_limited = self.facilities is not None or scope.context == "patient"
+        is_timed = any(name == "_lastUpdated" for name, _ in scope.refinements)
+        return not (is_limited and is_timed and scope.resource_type in SHARED)
 
 
 def give_access(scope: MutableMapping[str, Any], access: Access) -> None:

@@ -36,6 +36,10 @@ def add(
         list[str],
         typer.Option("--scope", metavar="SCOPE", help="Most that it may have, as system/Patient.rs; repeatable."),
     ],
+    facility: Annotated[
+        list[str] | None,
+        typer.Option("--facility", metavar="NAME", help="Facility that it is limited to; repeatable. Default: all."),
+    ] = None,
     jwks: Jwks = None,
     jwks_url: JwksUrl = None,
     external: Annotated[
@@ -52,7 +56,8 @@ def add(
     """Register a client with its scopes, and its public keys or its id at the external issuer; print its client id."""
     from gateway.cli import registered_clients as work
 
-    new = work.NewClient(name, tuple(scope), work.KeysGiven(jwks, jwks_url), expires, reason, external)
+    keys, facilities = work.KeysGiven(jwks, jwks_url), tuple(facility or ())
+    new = work.NewClient(name, tuple(scope), keys, expires, reason, external, facilities)
     configuration = load(config)
     sys.exit(_act(configuration, "clients add", lambda _: work.add(configuration, new, print, as_json=as_json), reason))
 
