@@ -224,9 +224,9 @@ class RandomStudies:
 class MemoryAutoScribe:
     """AutoScribe as the gateway asks it; it knows the studies of some facilities alone.
 
-    `known` are the ids of its studies, `current` their states now. `is_down`: every request fails. `acts` are the ids of
-    the reports to which an addendum was opened or cancelled. A facility has a study whose reports name it: a study
-    without any belongs to none.
+    `known` are the ids of its studies, `current` their states now. `is_down`: every request fails. `acts` are the ids
+    of the reports to which an addendum was opened or cancelled. A study belongs to the facility that its reports name;
+    one without reports belongs to none.
     """
 
     def __init__(self, studies: RandomStudies, facilities: frozenset[str]) -> None:

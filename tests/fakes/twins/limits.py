@@ -1,4 +1,4 @@
-"""What a client may see, written from the meaning: every resource is looked at alone, as JSON, without an index.
+"""Oracle of what a client may see, written from the meaning: it reads every resource as JSON, without an index.
 
 https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html, decision D41. Facilities are not looked at
 here: the other AutoScribe never had the studies of hidden ones.
