@@ -10,9 +10,13 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from gateway.auth.refinements import is_applied
 from gateway.auth.scopes import EVERY_TYPE, SmartScope
+from mappings.fhir.resource_types import types_at
 
 ACCESS: Final = "gateway.access"
+# Types that several studies describe, so that no study owns them
+SHARED: Final = frozenset(types_at("patient", "referred", "apart"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +33,43 @@ class Access:
     user: str | None = None
     patient: str | None = None
 
-    def allows(self, resource_type: str, permission: str) -> bool:
-        """True if a scope grants the permission, a letter of `cruds` or an operation, on all resources of a type.
+    @property
+    def has_limited_scopes(self) -> bool:
+        """True if a scope is narrowed to some resources of its type."""
+        return any(one.refinements or one.context == "patient" for one in self.scopes)
 
-        A scope with refinements and a client with facilities grant nothing: no interaction applies these limits yet.
+    def granting(self, resource_type: str, permission: str) -> tuple[SmartScope, ...]:
+        """Return the scopes that grant a permission, a letter of `cruds` or an operation, on resources of a type.
+
+        A scope with refinements that cannot be applied grants nothing. `patient/` needs the patient, `user/` the user.
         """
-        return self.facilities is None and any(
-            scope.context == "system"
-            and not scope.refinements
-            and scope.resource_type in {resource_type, EVERY_TYPE}
-            and (scope.access == permission if permission.startswith("$") else permission in scope.letters)
+        return tuple(
+            scope
             for scope in self.scopes
+            if scope.resource_type in {resource_type, EVERY_TYPE}
+            and (scope.access == permission if permission.startswith("$") else permission in scope.letters)
+            and self._stands(scope, resource_type)
         )
+
+    def allows(self, resource_type: str, permission: str) -> bool:
+        """True if a scope grants the permission on resources of a type, on some of them at least."""
+        return bool(self.granting(resource_type, permission))
+
+    def _stands(self, scope: SmartScope, resource_type: str) -> bool:
+        if scope.refinements and not (is_applied(scope) and self._tells_nothing(scope)):
+            return False
+        if scope.context == "patient":
+            # What needs every type, or writes, is more than one compartment
+            return self.patient is not None and resource_type != EVERY_TYPE and not scope.access.startswith("$")
+        return scope.context == "system" or self.user is not None
+
+    def _tells_nothing(self, scope: SmartScope) -> bool:
+        """False for refinements that would be compared with what hidden studies say of a shared resource."""
+        if self.facilities is not None and scope.resource_type == "Patient":
+            return False
+        is_limited = self.facilities is not None or scope.context == "patient"
+        is_timed = any(name == "_lastUpdated" for name, _ in scope.refinements)
+        return not (is_limited and is_timed and scope.resource_type in SHARED)
 
 
 def give_access(scope: MutableMapping[str, Any], access: Access) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing
@@ -21,15 +20,16 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.fhir_api.facade import facade
-from gateway.fhir_api.freshness import wants_newer
+from gateway.fhir_api.fetching import newest
 from gateway.fhir_api.http.byte_range import wanted_range
 from gateway.fhir_api.http.formats import in_format
 from gateway.fhir_api.http.headers import FHIR_JSON, FHIR_XML, VARIES, Format, accepted, etag, is_unchanged
+from gateway.fhir_api.http.permission import sight_of
 from gateway.fhir_api.http.query import Parameters, parameters, value_of
+from gateway.fhir_api.served import OF_REPORTS
 from gateway.runtime.request_errors import NotAcceptable, ResourceNotFound, ResourceWithdrawn
 from gateway.store.studies.pdfs import Pdfs
 from gateway.store.studies.reports import stored_report
-from gateway.store.studies.versions import CURRENT
 from gateway.upstream.pdf_stream import PdfStream
 from mappings.fhir.datatypes import TEXT_PLAIN
 from mappings.fhir.rendering import json_bytes
@@ -122,17 +122,14 @@ async def _report(request: Request, resource_id: str) -> tuple[Report | None, st
         ResourceNotFound: there is no such report.
         ResourceWithdrawn: the report was withdrawn, and must not be read as valid.
     """
-    serving, address, report_id = facade(request), f"DiagnosticReport/{resource_id}", upstream_id(resource_id) or ""
-    rows = await serving.engine.fetch(CURRENT, address=address)
-    if not rows or wants_newer(request, rows[0][5]):
-        await serving.reads.report(report_id, fresh=bool(rows))
-        rows = await serving.engine.fetch(CURRENT, address=address)
-    if not rows:
+    limits = (await sight_of(request)).limits_of_report("Binary", "r")
+    stored = await newest(request, OF_REPORTS, resource_id, limits, keeps_dropped=False)
+    if stored is None:
         raise ResourceNotFound("there is no such report")
-    status = str(json.loads(rows[0][4])["status"])
+    status = str(stored.version.resource["status"])
     if status == _WITHDRAWN:
         raise ResourceWithdrawn("the report was withdrawn: neither its text nor its PDF is given out")
-    return await stored_report(serving.engine, report_id), status
+    return await stored_report(facade(request).engine, upstream_id(resource_id) or ""), status
 
 
 def _text(report: Report | None, status: str) -> _Content:

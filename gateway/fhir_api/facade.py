@@ -98,18 +98,18 @@ def circumstances(request: Request) -> Circumstances:
     return Circumstances(facade(request).zone, clock.now(), base(request))
 
 
-def seal(request: Request, state: Any, address: str) -> str:
-    """Seal the state of a walk through pages into a token: good for this client and this address alone."""
-    whose = authenticated(request.scope) or ""
+def seal(request: Request, state: Any, address: str, limits: str = "") -> str:
+    """Seal the state of a walk through pages into a token: good for this client, these limits and this address."""
+    whose = f"{authenticated(request.scope) or ''}{limits}"
     return facade(request).tokens.seal(state, clock.now(), LIFETIME, resource_type=address, scope=whose)
 
 
-def unseal(request: Request, token: str, address: str) -> Any:
+def unseal(request: Request, token: str, address: str, limits: str = "") -> Any:
     """Return the state in a token.
 
     Raises:
-        BadRequest: the token is not of this site, or is for another address or another client.
+        BadRequest: the token is not of this site, or is for another address, another client or other limits.
         PageExpired: the lifetime of the token is over.
     """
-    whose = authenticated(request.scope) or ""
+    whose = f"{authenticated(request.scope) or ''}{limits}"
     return facade(request).tokens.open(token, clock.now(), resource_type=address, scope=whose)

@@ -13,8 +13,11 @@ from typing import Final
 
 from starlette.requests import Request
 
+from gateway.auth.visibility import Clauses
+from gateway.fhir_api.as_seen import as_seen
 from gateway.fhir_api.facade import Facade, facade
 from gateway.fhir_api.freshness import wants_newer
+from gateway.fhir_api.http.permission import ANY_VERSION, sight_of, visible
 from gateway.fhir_api.served import BY_TYPE
 from gateway.runtime.errors import UpstreamNotFound
 from gateway.runtime.request_errors import ResourceNotFound
@@ -45,20 +48,53 @@ async def current(request: Request, resource_type: str, resource_id: str) -> Cur
         ResourceNotFound: there is no such resource, or it is suppressed.
         UpstreamError: the resource is not stored or too old, and AutoScribe cannot be reached.
     """
-    serving, address = facade(request), f"{resource_type}/{resource_id}"
-    stored = await _stored(serving, address)
-    if stored is None or wants_newer(request, stored.fetched):
-        try:
-            await _read_through(serving, resource_type, resource_id, is_known=stored is not None)
-        except UpstreamNotFound:
-            if stored is None:
-                raise
-        stored = await _stored(serving, address)
+    sight = await sight_of(request)
+    stored = await newest(request, resource_type, resource_id, sight.limits(resource_type, "r"))
     if stored is None:
         raise ResourceNotFound(f"there is no such {resource_type}, or the gateway has not seen it yet")
     if stored.faults is not None:
         raise ResourceNotFound(_suppression_text(stored.faults))
+    if not sight.is_unversioned(resource_type):
+        return stored
+    for seen in await as_seen(facade(request).engine, sight, [stored.version]):
+        return Current(seen, stored.fetched)
+    raise ResourceNotFound(_suppression_text("[]"))
+
+
+async def newest(
+    request: Request, resource_type: str, resource_id: str, limits: Clauses, *, keeps_dropped: bool = True
+) -> Current | None:
+    """Return the current version within limits, as fresh as the client asks, also a suppressed one; None if none is.
+
+    For a client with limits, what it does not see goes the way of what is not stored: AutoScribe is asked, and the
+    answer is the same whatever AutoScribe says. Unless `keeps_dropped`, what AutoScribe drops is not found.
+
+    Raises:
+        ResourceNotFound: for a client without limits: neither the store nor AutoScribe has the resource.
+        UpstreamError: the resource is not stored or too old, and AutoScribe cannot be reached.
+    """
+    serving, address = facade(request), f"{resource_type}/{resource_id}"
+    stored = await _seen(request, address, limits)
+    if stored is None or wants_newer(request, stored.fetched):
+        try:
+            await _read_through(serving, resource_type, resource_id, is_known=stored is not None, limits=limits)
+        except UpstreamNotFound:
+            if (stored is None and not limits) or (stored is not None and not keeps_dropped):
+                raise
+        except ResourceNotFound:
+            if stored is not None or not limits:
+                raise
+        stored = await _seen(request, address, limits)
     return stored
+
+
+async def _seen(request: Request, address: str, limits: Clauses) -> Current | None:
+    """Return the stored current version if it is within the limits, None otherwise."""
+    stored = await _stored(facade(request), address)
+    if stored is None:
+        return None
+    version = await visible(request, address, limits)
+    return stored if version in {ANY_VERSION, stored.version.version} else None
 
 
 async def _stored(serving: Facade, address: str) -> Current | None:
@@ -70,7 +106,9 @@ async def _stored(serving: Facade, address: str) -> Current | None:
     return Current(Version(address, version, updated, body), fetched, faults if is_suppressed else None)
 
 
-async def _read_through(serving: Facade, resource_type: str, resource_id: str, *, is_known: bool) -> None:
+async def _read_through(
+    serving: Facade, resource_type: str, resource_id: str, *, is_known: bool, limits: Clauses
+) -> None:
     """Ingest the report, study or user whose id the resource id contains.
 
     Raises:
@@ -86,7 +124,7 @@ async def _read_through(serving: Facade, resource_type: str, resource_id: str, *
     if owner.startswith("usr_"):
         await serving.reads.user(owner)
     elif owner.startswith("rep_"):
-        await serving.reads.report(owner, fresh=True)
+        await serving.reads.report(owner, fresh=True, as_unknown=bool(limits) and not is_known)
     else:
         await serving.reads.study(owner, fresh=True)
 

@@ -45,13 +45,17 @@ def index_age(serving: Facade) -> int | None:
     return None if finished is None else age(micros(finished.started))
 
 
-def incompleteness(serving: Facade) -> list[Issue]:
-    """Return the warning `index-incomplete`, or nothing if the index is complete and current."""
+def incompleteness(serving: Facade, *, is_counted: bool = True) -> list[Issue]:
+    """Return the warning `index-incomplete`, or nothing if the index is complete and current.
+
+    With `is_counted` it says how many studies are there, which a client with limits must not learn.
+    """
     sweep = serving.sweep()
     if sweep.is_current(clock.now(), serving.max_index_age):
         return []
     if sweep.finished is None:
-        reason = f"the first look at all of AutoScribe has not ended ({sweep.studies_seen} studies so far)"
+        number = f" ({sweep.studies_seen} studies so far)" if is_counted else ""
+        reason = f"the first look at all of AutoScribe has not ended{number}"
     else:
         reason = f"the last whole look at AutoScribe ended {age(micros(sweep.finished.ended))} s ago"
     return [Issue("warning", "incomplete", f"{reason}: there may be more than is found here", "index-incomplete")]

@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/http.html#history: a withdrawal is a version too, not a 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import urlencode
 
@@ -15,13 +15,16 @@ from starlette.responses import Response
 from gateway.fhir_api.facade import base, circumstances, facade, seal, unseal
 from gateway.fhir_api.http.bundle import history_bundle
 from gateway.fhir_api.http.headers import fhir_answer
+from gateway.fhir_api.http.permission import ANY_VERSION, sight_of, visible
 from gateway.fhir_api.http.query import PAGE, Parameters, parameters, value_of
 from gateway.fhir_api.search.result_parameters import count_of
 from gateway.index.criteria import Updated
 from gateway.index.reading import asked
 from gateway.runtime.request_errors import BadRequest, ResourceNotFound
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Row
 from gateway.store.studies.search import Version
-from gateway.store.studies.versions import COUNT_VERSIONS, HAS_RESOURCE, HISTORY
+from gateway.store.studies.versions import COUNT_VERSIONS, HAS_RESOURCE, HISTORY, ONE_VERSION
 
 _NO_END: Final = 2**62
 _ASKED: Final = frozenset({"_at", "_count", "_since"})
@@ -36,9 +39,15 @@ def history(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
         address = f"{resource_type}/{request.path_params['id']}"
         token, most = value_of(given, PAGE), count_of(given)
         before = unseal(request, token, address) if token else _NO_END
-        window = {"address": address, **_window(request, given)}
-        rows = await serving.engine.fetch(HISTORY, **window, before=before, most=most + 1)
-        total = await serving.engine.fetch(COUNT_VERSIONS, **window)
+        window = _window(request, given)
+        seen = await visible(request, address)
+        if seen is None or (await sight_of(request)).is_unversioned(resource_type):
+            raise ResourceNotFound(f"there is no such {resource_type} in the index")
+        if seen == ANY_VERSION:
+            rows, total = await _all(serving.engine, address, window, before, most + 1)
+        else:
+            rows = [row for row in await _one(serving.engine, address, seen, window) if row[0] < before]
+            total = len(rows)
         if not rows and not await serving.engine.fetch(HAS_RESOURCE, address=address):
             raise ResourceNotFound(f"there is no such {resource_type} in the index")
         versions = [Version(address, int(row[0]), int(row[1]), bytes(row[2])) for row in rows[:most]]
@@ -48,9 +57,28 @@ def history(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
         if versions and len(rows) > most:
             page = seal(request, versions[-1].version, address)
             links["next"] = f"{here}?{urlencode([*(pair for pair in given if pair[0] in _ASKED), (PAGE, page)])}"
-        return await fhir_answer(request, given, history_bundle(base(request), links, versions, int(total[0][0])))
+        return await fhir_answer(request, given, history_bundle(base(request), links, versions, total))
 
     return handle
+
+
+async def _all(
+    engine: Engine, address: str, window: Mapping[str, int], before: int, most: int
+) -> tuple[Sequence[Row], int]:
+    """Return versions in a window older than `before`, newest first, at most `most`; and how many are in the window."""
+    rows = await engine.fetch(HISTORY, address=address, **window, before=before, most=most)
+    total = await engine.fetch(COUNT_VERSIONS, address=address, **window)
+    return rows, int(total[0][0])
+
+
+async def _one(engine: Engine, address: str, version: int, window: Mapping[str, int]) -> Sequence[Row]:
+    """Return the current version if it is in a window; a client with limits sees no older one."""
+    rows = await engine.fetch(ONE_VERSION, address=address, version=version)
+    return [
+        (number, updated, body)
+        for number, updated, faults, body in rows
+        if faults is None and window["since"] <= updated < window["at_high"]
+    ]
 
 
 def _window(request: Request, given: Parameters) -> dict[str, int]:

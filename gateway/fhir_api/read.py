@@ -13,10 +13,12 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.fhir_api.as_seen import UNVERSIONED, content_tag
 from gateway.fhir_api.facade import facade
 from gateway.fhir_api.fetching import current
 from gateway.fhir_api.freshness import age
 from gateway.fhir_api.http.headers import etag, fhir_conditional
+from gateway.fhir_api.http.permission import ANY_VERSION, sight_of, visible
 from gateway.fhir_api.http.query import Parameters, parameters
 from gateway.fhir_api.http.summary import Shape, shaped, wanted_shape
 from gateway.runtime.request_errors import BadRequest, ResourceNotFound
@@ -54,12 +56,19 @@ def vread(resource_type: str) -> Handler:
         address, version = f"{resource_type}/{request.path_params['id']}", request.path_params["version"]
         number = int(version) if _VERSION.fullmatch(version) else 0
         rows = await facade(request).engine.fetch(ONE_VERSION, address=address, version=number)
-        if not rows or rows[0][2] is not None:
+        if not rows or rows[0][2] is not None or not await _is_visible(request, address, number):
             raise ResourceNotFound("there is no such version of this resource; its _history lists those there are")
         stored = Version(address, int(rows[0][0]), int(rows[0][1]), bytes(rows[0][3]))
         return await fhir_conditional(request, given, _body(stored, shape), _validators(stored))
 
     return handle
+
+
+async def _is_visible(request: Request, address: str, version: int) -> bool:
+    """True if the client sees this version. With limits it sees current ones alone: older ones may be beyond them."""
+    if (await sight_of(request)).is_unversioned(address.partition("/")[0]):
+        return False
+    return await visible(request, address) in {ANY_VERSION, version}
 
 
 def _shape(given: Parameters) -> Shape:
@@ -76,4 +85,6 @@ def _body(version: Version, shape: Shape) -> bytes:
 
 
 def _validators(version: Version) -> dict[str, str]:
+    if version.version == UNVERSIONED:
+        return etag(content_tag(version.body))
     return etag(str(version.version), instant(version.updated))

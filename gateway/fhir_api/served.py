@@ -152,7 +152,7 @@ OPERATIONS: Final = (
         "that is the current version. 201 with the new report, or 202 while AutoScribe does not list it yet.",
         f"{OPERATION_URN}addendum",
         methods=("POST",),
-        needs=((OF_REPORTS, ADDENDUM),),
+        needs=((OF_REPORTS, "r"), (OF_REPORTS, ADDENDUM)),
     ),
     Operation(
         "cancel-addendum",
@@ -160,7 +160,7 @@ OPERATIONS: Final = (
         "Needs an Idempotency-Key header; If-Match as for `$addendum`.",
         f"{OPERATION_URN}cancel-addendum",
         methods=("POST",),
-        needs=((OF_REPORTS, ADDENDUM),),
+        needs=((OF_REPORTS, "r"), (OF_REPORTS, ADDENDUM)),
     ),
     Operation(
         "trace",

@@ -109,6 +109,28 @@ class Nothing:
     """Criterion: no resource matches."""
 
 
-Criterion: TypeAlias = Is | Starts | Ends | Contains | During | Updated | Has | At | Not | Refers | Referred | Nothing
+@dataclass(frozen=True, slots=True)
+class All:
+    """Criterion: every clause holds, each by any of its criteria. The first clause has one criterion."""
+
+    clauses: tuple[Clause, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Criterion: a resource of this type lies within the data that a client is limited to (decision D41).
+
+    `organizations` are the addresses of its facilities, None for every facility. `patient` is the address of its one
+    Patient, None for every patient.
+    """
+
+    resource_type: str
+    organizations: tuple[str, ...] | None = None
+    patient: str | None = None
+
+
+Criterion: TypeAlias = (
+    Is | Starts | Ends | Contains | During | Updated | Has | At | Not | Refers | Referred | Nothing | All | Within
+)
 # A clause holds if any of its criteria holds
 Clause: TypeAlias = tuple[Criterion, ...]

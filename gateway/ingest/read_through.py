@@ -61,9 +61,12 @@ class ReadThrough:
         study = await self._flights.run(key, lambda: _found(self._upstream.study_by_uid(study_instance_uid)))
         return await self.study(study.value["studyId"])
 
-    async def report(self, report_id: str, *, fresh: bool = False) -> Ingested:
-        """Ingest the study of the report with that upstream id (`rep_…`), and check that it lists the report."""
-        known = await self._engine.fetch(STUDY_OF_REPORT, report_id=report_id)
+    async def report(self, report_id: str, *, fresh: bool = False, as_unknown: bool = False) -> Ingested:
+        """Ingest the study of the report with that upstream id (`rep_…`), and check that it lists the report.
+
+        With `as_unknown`, AutoScribe is asked as it is for a report that is not stored.
+        """
+        known = [] if as_unknown else await self._engine.fetch(STUDY_OF_REPORT, report_id=report_id)
         if known:
             return await self.study(str(known[0][0]), fresh=fresh)
         text = await self._flights.run(("report", report_id), lambda: _found(self._upstream.report_text(report_id)))

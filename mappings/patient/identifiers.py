@@ -368,6 +368,14 @@ def _made_authority(number_type: str, origin: str) -> AssigningAuthority:
     return AssigningAuthority(f"{_UNASSIGNED[number_type][0]}:{digest}", f"AGW{number_type}-{digest.upper()}")
 
 
+def keyed_patient_id(system: str, value: str, site: Site) -> str:
+    """Return the id of the Patient whose key is this number: every description of the Patient has the number (D11).
+
+    A number that is nobody's key gives an id that no Patient has.
+    """
+    return _patient_id(PatientIdentifier("", system, value), site)
+
+
 def _patient_id(key: PatientIdentifier, site: Site) -> str:
     message = f"{key.system}\x1f{key.value}".encode("utf-8", "surrogatepass")
     return "pat-" + hmac.digest(site.site_key, message, "sha256").hex()[:32]

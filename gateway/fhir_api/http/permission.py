@@ -1,4 +1,4 @@
-"""Refuse what the scopes of the client do not allow: an interaction with a resource type, or an operation.
+"""The one gate: which types the client of a request may use, and which resources of them it sees.
 
 https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html#scopes-for-requesting-fhir-resources: `r` is
 read, vread and history of an instance, `s` is search; decision D41. Without authentication nobody has an access, and
@@ -7,14 +7,37 @@ all is allowed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from functools import partial
+from typing import Final, cast
 
+from starlette.requests import Request
 from starlette.types import Scope
 
 from gateway.auth.access import access_of
+from gateway.auth.visibility import EVERYTHING, Clauses, Visibility
+from gateway.fhir_api.facade import Facade, facade
+from gateway.index.keys import key
+from gateway.index.terms import words
 from gateway.runtime.request_errors import Forbidden
+from gateway.store.database.statements import Statement
+from gateway.store.studies.limited import limited, met
+from gateway.store.studies.search import SECONDS
+from gateway.store.studies.search_sql import goes_far
+from mappings.patient.identifiers import keyed_patient_id
+from mappings.profile import Site
+from mappings.profile.spelling import exact
 
 Need = tuple[str, str]  # a resource type, and a letter of `cruds` or an operation
+_SIGHT: Final = "gateway.sight"  # scope key
+_ORGANIZATIONS: Final = Statement(
+    "SELECT DISTINCT r.address, v.body FROM term t CROSS JOIN resource r CROSS JOIN version v WHERE t.key = :key"
+    " AND t.value IN listed(:names) AND r.number = t.resource AND v.resource = r.number AND v.version = r.version"
+)
+_OF_VERSION: Final = "SELECT r.version FROM resource r WHERE r.address = :address{limit}"
+ANY_VERSION: Final = 0
+_NAME: Final = key("Organization", "name")
 
 
 def is_allowed(scope: Scope, resource_type: str, permission: str = "r") -> bool:
@@ -32,3 +55,55 @@ def require(scope: Scope, needs: Iterable[Need]) -> None:
     for resource_type, permission in needs:
         if not is_allowed(scope, resource_type, permission):
             raise Forbidden(f"the scope system/{resource_type}.{permission} is needed")
+
+
+async def sight_of(request: Request) -> Visibility:
+    """Return what the client of a request may see."""
+    access = access_of(request.scope)
+    if access is None:
+        return EVERYTHING
+    sight = request.scope.get(_SIGHT)
+    if sight is None:
+        serving, organizations = facade(request), None
+        if access.facilities is not None:
+            organizations = await _organizations(serving, access.facilities)
+        sight = request.scope[_SIGHT] = Visibility(
+            access, organizations, serving.zone, partial(_keyed_patient_id, serving.site)
+        )
+    return cast(Visibility, sight)
+
+
+def _keyed_patient_id(site: Site, system: str, value: str) -> str:
+    return keyed_patient_id(system, value, site)
+
+
+async def visible(request: Request, address: str, limits: Clauses | None = None) -> int | None:
+    """Return the version of a resource that the client sees now; None if it sees none, `ANY_VERSION` without limits.
+
+    This is the gate of every path that names a resource. Who goes on to read must compare the version: a resource that
+    changes meanwhile may be hidden. `limits` are those of reading the type, if not given.
+    """
+    if limits is None:
+        limits = (await sight_of(request)).limits(address.partition("/")[0], "r")
+    if not limits:
+        return ANY_VERSION
+    statement, values = limited(_OF_VERSION, met(limits))
+    engine = facade(request).engine
+    if any(map(goes_far, limits)):
+        compiled = statement.compiled(engine.dialect)
+        rows = await engine.scan(compiled.sql, compiled.positional({"address": address, **values}), SECONDS)
+    else:
+        rows = await engine.fetch(statement, address=address, **values)
+    return int(rows[0][0]) if rows else None
+
+
+async def _organizations(serving: Facade, facilities: Iterable[str]) -> tuple[str, ...]:
+    """Return the addresses of the Organizations that have one of these names, without case and doubled blanks (D11)."""
+    wanted = {exact(one) for one in facilities}
+    terms = json.dumps(sorted(map(words, wanted)))
+    found = []
+    for address, body in await serving.engine.fetch(_ORGANIZATIONS, key=_NAME, names=terms):
+        organization = json.loads(body)
+        if wanted.intersection(map(exact, (organization.get("name"), *organization.get("alias", ())))) - {""}:
+            found.append(str(address))
+    return tuple(sorted(found))

@@ -13,11 +13,13 @@ from typing import Any, Final
 from starlette.requests import Request
 
 from gateway.fhir_api.facade import circumstances, facade
+from gateway.fhir_api.http.permission import sight_of
 from gateway.fhir_api.search.paging import BEGINNING, page
 from gateway.fhir_api.search.result_parameters import includes_of, revincludes_of
 from gateway.fhir_api.search.search_query import understand
 from gateway.fhir_api.served import BY_TYPE, OF_REPORTS
 from gateway.index.parameter import Parameter
+from gateway.index.parameters import TYPES
 from gateway.store.studies.search import current
 from mappings.patient.identifiers import role_id, upstream_id
 
@@ -86,14 +88,17 @@ class Examples:
 
 
 async def examples(request: Request) -> Examples:
-    """Find a signed report and the ids around it; empty before there is one."""
-    query = understand(OF_REPORTS, _FINAL, circumstances(request), strict=True)
-    engine = facade(request).engine
+    """Find a signed report and the ids around it; empty before there is one that the client may see."""
+    sight, engine = await sight_of(request), facade(request).engine
+    query = understand(OF_REPORTS, _FINAL, circumstances(request), strict=True, sight=sight)
+    if not sight.allows(OF_REPORTS, "s"):
+        return Examples()
     result = await page(engine, query, BEGINNING)
     if not result.versions:
         return Examples()
     ids = _ids(result.versions[0].resource)
-    stored = await current(engine, [f"{kind}/{one}" for kind, one in ids.items()])
+    limits = None if sight.access is None else {kind: sight.limits(kind, "r") for kind in ids if kind in TYPES}
+    stored = await current(engine, [f"{kind}/{one}" for kind, one in ids.items()], limits)
     return Examples({kind: one for kind, one in ids.items() if kind == "Binary" or stored.get(f"{kind}/{one}")})
 
 

@@ -19,6 +19,7 @@ from gateway.fhir_api.freshness import index_age
 from gateway.fhir_api.history import interval
 from gateway.fhir_api.http.bundle import searchset
 from gateway.fhir_api.http.headers import fhir_answer, negotiated
+from gateway.fhir_api.http.permission import sight_of
 from gateway.fhir_api.http.query import PAGE, Parameters, value_of
 from gateway.fhir_api.operations.operation_input import formats, inputs
 from gateway.fhir_api.search import warnings
@@ -39,10 +40,13 @@ def docref(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[
         given, serving = await inputs(request, row), facade(request)
         negotiated(request, given)
         token = value_of(given, PAGE)
+        sight = await sight_of(request)
         used, place = (
-            (tuple(_search(request, given)), BEGINNING) if token is None else _read_token(request, token, here)
+            (tuple(_search(request, given)), BEGINNING)
+            if token is None
+            else _read_token(request, token, here, sight.key)
         )
-        query = understand(resource_type, used, circumstances(request), strict=True)
+        query = understand(resource_type, used, circumstances(request), strict=True, sight=sight)
         is_none = value_of(given, "on-demand") == "true"
         matches = Page(()) if is_none else await page(serving.engine, query, place)
         if used[-2:] == _MOST_RECENT:  # only the most recent document: no further pages
@@ -78,8 +82,8 @@ def _search(request: Request, given: Parameters) -> Iterator[tuple[str, str]]:
         yield from _MOST_RECENT
 
 
-def _read_token(request: Request, token: str, here: str) -> tuple[Parameters, PagePosition]:
-    state = unseal(request, token, here)
+def _read_token(request: Request, token: str, here: str, limits: str) -> tuple[Parameters, PagePosition]:
+    state = unseal(request, token, here, limits)
     return tuple((name, value) for name, value in state["q"]), PagePosition.of_json(state["p"])
 
 
@@ -89,7 +93,7 @@ def _links(request: Request, here: str, given: Parameters, query: Query, matches
 
     def link_to(place: PagePosition) -> str:
         state: dict[str, Any] = {"q": query.used, "p": place.as_json()}
-        sealed = seal(request, state, here)
+        sealed = seal(request, state, here, query.sight.key)
         return f"{address}?{urlencode([*formats(given), (PAGE, sealed)])}"
 
     links = {"self": address if request.method == "POST" else f"{address}?{urlencode(given, safe=':|,')}"}

@@ -14,14 +14,16 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.fhir_api.facade import base, circumstances, facade, seal, unseal
+from gateway.auth.visibility import Visibility
+from gateway.fhir_api.as_seen import as_seen
+from gateway.fhir_api.facade import Facade, base, circumstances, facade, seal, unseal
 from gateway.fhir_api.fetching import current
 from gateway.fhir_api.freshness import index_age
 from gateway.fhir_api.history import interval
 from gateway.fhir_api.http.bundle import searchset
 from gateway.fhir_api.http.headers import fhir_answer, negotiated
 from gateway.fhir_api.http.outcome import Issue
-from gateway.fhir_api.http.permission import is_allowed
+from gateway.fhir_api.http.permission import sight_of
 from gateway.fhir_api.http.query import PAGE, Parameters, value_of
 from gateway.fhir_api.operations.operation_input import formats, inputs
 from gateway.fhir_api.search import warnings
@@ -31,18 +33,23 @@ from gateway.fhir_api.served import Operation
 from gateway.index.escaping import alternatives
 from gateway.runtime.request_errors import BadRequest
 from gateway.store.studies.compartment import REFERRED_TO, TYPES, compartment
+from gateway.store.studies.search import Version
 
 _MOST_SUPPRESSED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """Request and position: types, start time (`since`, microseconds), page size, and the last number already sent."""
+    """Request and position: types, start time (`since`, microseconds), page size, and the last place already sent.
+
+    `behind` is the address of what was sent last: for a client with limits, several resources have the last place.
+    """
 
     types: tuple[str, ...]
     since: int
     count: int
     after: int = 0
+    behind: str = ""
 
 
 def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[Response]]:
@@ -56,21 +63,23 @@ def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaita
         here = f"{patient}/${row.name}"
         token = value_of(given, PAGE)
         issues: list[Issue] = []
-        walk = _start_walk(request, given, issues) if token is None else _Walk(**unseal(request, token, here))
-        walk = replace(walk, types=tuple(one for one in walk.types if is_allowed(request.scope, one)))
-        if token is None:
-            issues += await _suppression_issues(request, patient, walk)
-        versions = await compartment(
-            serving.engine, patient, types=walk.types, since=walk.since, after=walk.after, most=walk.count + 1
+        sight = await sight_of(request)
+        walk = (
+            _start_walk(request, given, issues) if token is None else _Walk(**unseal(request, token, here, sight.key))
         )
+        if token is None:
+            issues += await _suppression_issues(request, patient, walk, sight)
+        versions = await _page(serving, patient, walk, sight)
         page = versions[: walk.count]
-        query = understand(resource_type, (("_id", request.path_params["id"]),), circumstances(request), strict=False)
+        asked = (("_id", request.path_params["id"]),)
+        query = understand(resource_type, asked, circumstances(request), strict=False, sight=sight)
         issues += await warnings.of(serving, query, page)
         links = {"self": _link(request, here, given)}
         if len(versions) > walk.count:
-            state = asdict(replace(walk, after=page[-1].position[0]))
-            sealed = seal(request, state, here)
+            state = asdict(replace(walk, after=page[-1].position[0], behind=page[-1].address))
+            sealed = seal(request, state, here, sight.key)
             links["next"] = _link(request, here, (*formats(given), (PAGE, sealed)))
+        page = await as_seen(serving.engine, sight, page)
         beside = [one for one in page if one.address.partition("/")[0] in REFERRED_TO]
         matches = [one for one in page if one not in beside]
         total = len(matches) if token is None and len(versions) <= walk.count else None
@@ -94,16 +103,29 @@ def _start_walk(request: Request, given: Parameters, issues: list[Issue]) -> _Wa
     return _Walk(types, interval(request, "_since", since)[0] if since else 0, count)
 
 
-async def _suppression_issues(request: Request, patient: str, walk: _Walk) -> list[Issue]:
-    versions = await compartment(
-        facade(request).engine,
+async def _page(
+    serving: Facade, patient: str, walk: _Walk, sight: Visibility, *, suppressed: bool = False
+) -> list[Version]:
+    """Read one resource more than a page of those about a patient that the client may see, or some suppressed ones."""
+    limits = None
+    if not (sight.is_whole and all(sight.allows(one, "r") for one in TYPES)):
+        limits = {one: sight.limits(one, "r") for one in TYPES if sight.allows(one, "r")}
+    return await compartment(
+        serving.engine,
         patient,
         types=walk.types,
         since=walk.since,
-        after=0,
-        most=_MOST_SUPPRESSED,
-        suppressed=True,
+        after=walk.after,
+        most=_MOST_SUPPRESSED if suppressed else walk.count + 1,
+        suppressed=suppressed,
+        behind=walk.behind,
+        limits=limits,
+        follows_patient=sight.facilities is None,
     )
+
+
+async def _suppression_issues(request: Request, patient: str, walk: _Walk, sight: Visibility) -> list[Issue]:
+    versions = await _page(facade(request), patient, walk, sight, suppressed=True)
     reason = "is not served: it does not pass the check that all resources go through"
     return [Issue("warning", "suppressed", f"{one.address} {reason}", "suppressed") for one in versions]
 

@@ -19,8 +19,9 @@ from gateway.fhir_api.http.body import json_of, whole_body
 from gateway.fhir_api.http.client import authenticated
 from gateway.fhir_api.http.headers import fhir_answer, matches, negotiated
 from gateway.fhir_api.http.outcome import Issue, outcome
+from gateway.fhir_api.http.permission import sight_of, visible
 from gateway.fhir_api.http.query import parameters
-from gateway.fhir_api.operations.addendum import ACTS, Act
+from gateway.fhir_api.operations.addendum import ACTS, ADDENDUM, Act
 from gateway.fhir_api.operations.idempotency import (
     HEADER,
     REFUSALS,
@@ -33,13 +34,15 @@ from gateway.fhir_api.operations.idempotency import (
 )
 from gateway.fhir_api.served import OF_REPORTS, Operation
 from gateway.runtime import clock
-from gateway.runtime.errors import GatewayError, UpstreamAmbiguous
+from gateway.runtime.errors import GatewayError, UpstreamAmbiguous, UpstreamNotFound
 from gateway.runtime.request_errors import BadRequest, ResourceNotFound, VersionConflict
 from gateway.store.studies.versions import CURRENT
 from mappings.fhir.rendering import json_bytes
+from mappings.model import Study
 from mappings.patient.identifiers import fhir_id, upstream_id
 
 MAX_BODY_BYTES: Final = 65_536
+_UNKNOWN: Final = "there is no such DiagnosticReport, or the gateway has not seen it yet"
 # Seconds to wait before each try to read the outcome back
 READ_BACK: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
 
@@ -84,7 +87,7 @@ async def _send(request: Request, entry: KeyEntry, act: Act, report_id: str) -> 
     `entry.sent` is recorded before the POST, and cleared if AutoScribe certainly did nothing.
     """
     serving = facade(request)
-    study = (await serving.reads.report(report_id, fresh=True)).study
+    study = await _study(request, report_id)
     report = next((one for one in study.reports if one.report_id == report_id), None)
     if report is None:
         raise ResourceNotFound("AutoScribe no longer lists this report")
@@ -104,6 +107,26 @@ async def _send(request: Request, entry: KeyEntry, act: Act, report_id: str) -> 
         raise
     entry.sent = replace(sent, is_sure=True)
     return entry.sent
+
+
+async def _study(request: Request, report_id: str) -> Study:
+    """Read the study of a report from AutoScribe. What the client does not see is as if AutoScribe did not know it.
+
+    Raises:
+        ResourceNotFound: for a client with limits: there is no such report, or it is not within them.
+    """
+    reads, address = facade(request).reads, f"{OF_REPORTS}/{fhir_id(report_id)}"
+    limits = (await sight_of(request)).limits_of_report(OF_REPORTS, ADDENDUM)
+    if not limits:
+        return (await reads.report(report_id, fresh=True)).study
+    is_seen = await visible(request, address, limits) is not None
+    try:
+        ingested = await reads.report(report_id, fresh=True, as_unknown=not is_seen)
+    except (ResourceNotFound, UpstreamNotFound):
+        raise ResourceNotFound(_UNKNOWN) from None
+    if await visible(request, address, limits) is None:
+        raise ResourceNotFound(_UNKNOWN)
+    return ingested.study
 
 
 async def _see_that_it_is_current(request: Request, report_id: str) -> None:

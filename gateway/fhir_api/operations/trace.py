@@ -16,6 +16,7 @@ from starlette.responses import Response
 from gateway.fhir_api.facade import facade
 from gateway.fhir_api.http.headers import answer, fhir_answer
 from gateway.fhir_api.http.outcome import outcome
+from gateway.fhir_api.http.permission import sight_of
 from gateway.fhir_api.http.query import value_of
 from gateway.fhir_api.operations import trace_table
 from gateway.fhir_api.operations.operation_input import formats, inputs, prefers
@@ -42,7 +43,7 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
         given, serving = await inputs(request, row), facade(request)
         as_text = prefers(request, given, _TEXT)
         receiver = profile(serving.site, value_of(given, "receiver") or _USUAL)
-        stored = await study_of(request)
+        sight, stored = await sight_of(request), await study_of(request)
         document = await asyncio.to_thread(stored.document)
         own = _own_places(document, stored.report_id)
         rows = await computed_apart(_rows, stored, document, serving.site, receiver)
@@ -51,7 +52,8 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
             cells = [trace_table.cells(one, one.pointer) for one in rows]
             table = trace_table.table(cells, pretty=value_of(given, "_pretty") == "true")
             return answer(request, table.encode(), media_type=TEXT_PLAIN)
-        issues = [issue for place, issue in await warnings.of_study(serving, stored.study_id) if _is_of(place, own)]
+        told = await warnings.of_study(serving, stored.study_id) if sight.has_whole_studies else []
+        issues = [issue for place, issue in told if _is_of(place, own)]
         parameters = [*map(_parameter, rows), *([{"name": "outcome", "resource": outcome(issues)}] if issues else [])]
         body = json_bytes({"resourceType": "Parameters", "parameter": parameters})
         return await fhir_answer(request, formats(given), body)

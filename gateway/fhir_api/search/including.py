@@ -5,14 +5,16 @@ https://hl7.org/fhir/R4/search.html#include, https://hl7.org/fhir/R4/search.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.auth.visibility import Visibility
 from gateway.fhir_api.http.outcome import Issue
 from gateway.fhir_api.search.result_parameters import Include
 from gateway.store.database.engine import Engine
 from gateway.store.studies import search as store
+from gateway.store.studies.limited import Limits
 from gateway.store.studies.search import Version
 
 MOST: Final = 1_000
@@ -22,13 +24,13 @@ _SHOWN: Final = 5
 
 
 async def included(
-    engine: Engine, includes: Iterable[Include], matches: Sequence[Version], may_read: Callable[[str], bool]
+    engine: Engine, includes: Iterable[Include], matches: Sequence[Version], sight: Visibility
 ) -> tuple[list[Version], list[Issue]]:
     """Return the included resources, and warnings about those that are left out.
 
-    `may_read` tells if the client may read resources of a type; of other types it learns nothing.
+    `sight` is what the client may see; of anything else it learns nothing.
     """
-    found = _Included(engine, may_read)
+    found = _Included(engine, sight)
     start = reached = [one.address for one in matches]
     for include in sorted(dict.fromkeys(includes), key=lambda one: one.is_iterated):
         if include.is_iterated and reached is start:
@@ -47,7 +49,7 @@ class _Included:
     """Resources included so far, by address, and the warnings about others."""
 
     engine: Engine
-    may_read: Callable[[str], bool]
+    sight: Visibility
     resources: dict[str, Version] = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list)
 
@@ -58,17 +60,33 @@ class _Included:
             return
         key = include.reference.key
         if include.is_back:
-            if not self.may_read(include.reference.resource_type):
+            source = include.reference.resource_type
+            if not self.sight.allows(source, "r"):
                 return
-            current = await store.referring(self.engine, key, start, room)
+            current = await store.referring(self.engine, key, start, room, self._limits([source]))
             addresses = list(current)
         else:
             every = await store.referenced(self.engine, key, start, _MOST_REFERENCES)
-            wanted = [one for one in every if _is_of(one, include.target) and self.may_read(one.partition("/")[0])]
-            addresses = [one for one in wanted if one not in self.resources][:room]
-            current = await store.current(self.engine, addresses)
-        self.resources.update({address: one for address, one in current.items() if one is not None})
+            wanted = [one for one in every if _is_of(one, include.target) and self.sight.allows(_type(one), "r")]
+            addresses = [one for one in wanted if one not in self.resources]
+            limits = self._limits(map(_type, addresses))
+            if limits is None:
+                addresses = addresses[:room]
+            current = await store.current(self.engine, addresses, limits)
+            if limits is not None:  # what is not visible is as if it were not stored: nothing is said of either
+                addresses = [one for one in addresses if one in current][:room]
+        self.resources.update({one: found for one in addresses if (found := current.get(one)) is not None})
         self.issues += _missing(address for address in addresses if current.get(address) is None)
+
+    def _limits(self, types: Iterable[str]) -> Limits | None:
+        """Return what resources of these types must meet; None if it is nothing."""
+        if self.sight.is_whole:
+            return None
+        return {kind: self.sight.limits(kind, "r") for kind in dict.fromkeys(types)}
+
+
+def _type(address: str) -> str:
+    return address.partition("/")[0]
 
 
 def _is_of(address: str, resource_type: str) -> bool:

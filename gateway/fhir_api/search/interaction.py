@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
 from urllib.parse import quote_plus
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.auth.visibility import Visibility
+from gateway.fhir_api.as_seen import as_seen
 from gateway.fhir_api.facade import Facade, base, circumstances, facade, seal, unseal
 from gateway.fhir_api.freshness import index_age
 from gateway.fhir_api.http.bundle import searchset
 from gateway.fhir_api.http.headers import fhir_answer, is_strict, negotiated
 from gateway.fhir_api.http.outcome import Issue
-from gateway.fhir_api.http.permission import is_allowed, require
+from gateway.fhir_api.http.permission import require, sight_of
 from gateway.fhir_api.http.query import PAGE, Parameters, form_parameters, parameters, value_of
 from gateway.fhir_api.http.summary import shaped_bodies
 from gateway.fhir_api.search import warnings
@@ -63,7 +64,8 @@ def search(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
         is_posted = request.method == "POST"
         if is_posted:
             given = (*given, *await form_parameters(request))
-        asked = _read_request(request, resource_type, given, is_posted=is_posted)
+        sight = await sight_of(request)
+        asked = _read_request(request, resource_type, given, sight, is_posted=is_posted)
         require(request.scope, [(one, "s") for one in asked.query.chained_types])
         formats = (*asked.query.used, *given)  # a page keeps the format of its search, unless the request names another
         negotiated(request, formats)
@@ -75,14 +77,16 @@ def search(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
     return handle
 
 
-def _read_request(request: Request, resource_type: str, given: Parameters, *, is_posted: bool) -> _Asked:
+def _read_request(
+    request: Request, resource_type: str, given: Parameters, sight: Visibility, *, is_posted: bool
+) -> _Asked:
     token = value_of(given, PAGE)
     if token is None:
-        query = understand(resource_type, given, circumstances(request), strict=is_strict(request))
+        query = understand(resource_type, given, circumstances(request), strict=is_strict(request), sight=sight)
         return _Asked(query, BEGINNING, None, not is_posted)
-    state = unseal(request, token, resource_type)
+    state = unseal(request, token, resource_type, sight.key)
     used = _resized(tuple((name, value) for name, value in state["q"]), value_of(given, COUNT))
-    query = understand(resource_type, used, circumstances(request), strict=False)
+    query = understand(resource_type, used, circumstances(request), strict=False, sight=sight)
     for name in dict.fromkeys(name for name, _ in given if name not in _BESIDE_A_PAGE):
         ignore(query, name, "a page is one of the search that it was given out for: nothing else can be asked of it")
     if is_strict(request):
@@ -107,17 +111,16 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
     total = await _total(serving, query, results) if is_first else asked.total
     if looked.failures and not results.versions and not total:
         raise looked.failures[0]  # an empty result would be wrong: AutoScribe may know of a match
-    beside, include_issues = await included(
-        serving.engine, query.includes, results.versions, partial(is_allowed, request.scope)
-    )
+    beside, include_issues = await included(serving.engine, query.includes, results.versions, query.sight)
     issues = [*query.ignored, *query.warnings, *looked.issues, *include_issues]
     issues += await warnings.of(serving, query, results.versions)
     if query.explain:
-        issues += [*query.remarks, *looked.remarks, *await warnings.of_mappings(serving, results.versions)]
+        issues += [*query.remarks, *looked.remarks, *await warnings.of_mappings(serving, query, results.versions)]
         issues += [] if results.versions or is_first else [_EMPTIED]
         issues.append(warnings.explanation(serving, query, asked.place, looked.asked))
     links = _links(request, asked, results, total)
-    matches = await _shaped(query, results.versions)
+    matches = await _shaped(query, await as_seen(serving.engine, query.sight, results.versions))
+    beside = await as_seen(serving.engine, query.sight, beside)
     return searchset(base(request), links, matches, await _shaped(query, beside), issues, total=total)
 
 
@@ -156,7 +159,7 @@ def _links(request: Request, asked: _Asked, results: Page, total: int | None) ->
 
     def link_to(place: PagePosition) -> str:
         state = {"q": asked.query.used, "p": place.as_json(), "t": total, "s": asked.is_shown}
-        return f"{here}?{PAGE}={seal(request, state, asked.query.resource_type)}"
+        return f"{here}?{PAGE}={seal(request, state, asked.query.resource_type, asked.query.sight.key)}"
 
     is_plain = asked.is_shown and asked.place == BEGINNING
     links = {"self": shown if is_plain else link_to(asked.place)}

@@ -22,6 +22,8 @@ from gateway.runtime.request_errors import ResourceNotFound, SearchTooCostly
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement
 from gateway.store.studies.known_study import uid_key
+from gateway.store.studies.limited import limited, met
+from mappings.patient.identifiers import fhir_id
 
 MOST: Final = 20
 _KNOWN: Final = {
@@ -31,6 +33,9 @@ _KNOWN: Final = {
     "study": Statement("SELECT study_id, fetched FROM study WHERE study_id = :value"),
     "uid": Statement("SELECT study_id, fetched FROM study WHERE study_instance_uid = :value"),
 }
+_OF_SEEN: Final = (
+    "SELECT 1 FROM resource r WHERE r.owner = :owner AND r.address >= :first AND r.address < :beyond{limit} LIMIT 1"
+)
 _INDEX_ONLY: Final = Issue(
     "information",
     "informational",
@@ -82,21 +87,35 @@ async def look_up(request: Request, query: Query) -> Looked:
     for name in names:
         value = uid_key(name.value) if name.by == "uid" else name.value
         rows = await serving.engine.fetch(_KNOWN[name.by], value=value)
+        rows = [row for row in rows if await _is_seen(serving, query, name, str(row[0]))]
         stale.update(str(study_id) for study_id, fetched in rows if wants_newer(request, int(fetched)))
         if not rows:
             unknown.append(name)
     if len(unknown) + len(stale) > MOST:
         raise SearchTooCostly(f"more than {MOST} studies or reports to ask AutoScribe for in one search")
-    asked: list[Awaitable[Any]] = [_unknown(serving, one) for one in unknown]
+    is_limited = bool(query.limits)
+    asked: list[Awaitable[Any]] = [_unknown(serving, one, is_limited=is_limited) for one in unknown]
     asked += [serving.reads.study(study_id, fresh=True) for study_id in sorted(stale)]
     outcomes = await asyncio.gather(*map(_failure, asked))
     return Looked(len(asked), tuple(one for one in outcomes if one is not None))
 
 
-def _unknown(serving: Facade, name: Name) -> Awaitable[Any]:
+async def _is_seen(serving: Facade, query: Query, name: Name, study_id: str) -> bool:
+    """True if the client sees what it searches of this study, or report. What it does not see is unknown to it."""
+    if not query.limits:
+        return True
+    first, beyond = f"{query.resource_type}/", f"{query.resource_type}0"  # `0` follows `/` in byte order
+    if name.by == "report":
+        first += fhir_id(name.value)
+        beyond = f"{first}~"
+    statement, values = limited(_OF_SEEN, met(query.limits))
+    return bool(await serving.engine.fetch(statement, owner=study_id, first=first, beyond=beyond, **values))
+
+
+def _unknown(serving: Facade, name: Name, *, is_limited: bool) -> Awaitable[Any]:
     """Ingest a report, a study, or a study by its UID."""
     if name.by == "report":
-        return serving.reads.report(name.value)
+        return serving.reads.report(name.value, as_unknown=is_limited)
     if name.by == "study":
         return serving.reads.study(name.value)
     return serving.reads.study_by_uid(name.value)

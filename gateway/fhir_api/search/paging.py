@@ -68,7 +68,7 @@ async def page(engine: Engine, query: Query, place: PagePosition) -> Page:
     each = each[-query.count :] if place.is_back else each[: query.count]
     if place == BEGINNING and not is_more:
         return Page([version for _, version in each])
-    in_parts = query.sort != (UPDATED,)
+    in_parts = query.sort != (UPDATED,) and not query.is_unversioned
     start = PagePosition("begun", began=began) if in_parts else BEGINNING
     end = replace(start, part="since" if in_parts else "whole", is_back=True)
     if not each:  # the expected matches changed meanwhile, and match no more

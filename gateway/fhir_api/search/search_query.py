@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
+from gateway.auth.visibility import EVERYTHING, Visibility
 from gateway.fhir_api.http.outcome import Issue
 from gateway.fhir_api.http.query import Parameters, value_of
 from gateway.fhir_api.http.summary import Shape, unknown_elements, wanted_shape
+from gateway.fhir_api.search.askable import askable, check_include, check_order
 from gateway.fhir_api.search.result_parameters import (
     MOST,
     RESULT_PARAMETERS,
@@ -33,6 +35,7 @@ MOST_CLAUSES: Final = 30
 MOST_ALTERNATIVES: Final = 100
 MOST_CRITERIA: Final = 300  # in all parameters together: a database takes seconds to plan thousands
 _PATIENT: Final = "Patient/"
+BY_ADDRESS: Final = Sort("address")
 
 
 @dataclass(slots=True)
@@ -41,7 +44,7 @@ class Query:
 
     `warnings` are further warnings, `remarks` are notes shown with `_explain` only. `narrowing` are the indices of the
     clauses that the SQL may start from; `start` is the index chosen. `chained_types` are other types that the search
-    reads: those of chains and of `_has`.
+    reads: those of chains and of `_has`. `sight` is what the client may see: its limits are clauses of every search.
     """
 
     resource_type: str
@@ -59,6 +62,17 @@ class Query:
     ignored: list[Issue] = field(default_factory=list)
     warnings: list[Issue] = field(default_factory=list)
     remarks: list[Issue] = field(default_factory=list)
+    sight: Visibility = EVERYTHING
+
+    @property
+    def limits(self) -> tuple[Clause, ...]:
+        """Clauses that narrow the search to what the client may see."""
+        return self.sight.limits(self.resource_type, "s")
+
+    @property
+    def is_unversioned(self) -> bool:
+        """True if the order and time of changes stay hidden, since hidden studies cause some of them."""
+        return self.sight.is_unversioned(self.resource_type)
 
     @property
     def is_count(self) -> bool:
@@ -84,7 +98,13 @@ class Query:
 
     def search(self, most: int, **place: Any) -> Search:
         """Build the store search for at most `most` matches; `place` is the page position."""
-        return Search(self.resource_type, tuple(self.clauses), self.start, self.sort, most, **place)
+        return Search(self.resource_type, self._narrowed(), self.start, self.sort, most, **place)
+
+    def _narrowed(self) -> tuple[Clause, ...]:
+        """Return the clauses of the search, with chains over visible resources alone, and the limits of the client."""
+        if self.sight.is_whole:
+            return tuple(self.clauses)
+        return (*map(self.sight.narrowed, self.clauses), *self.limits)
 
 
 @cache
@@ -92,15 +112,18 @@ def _patient_keys(resource_type: str) -> frozenset[int]:
     return frozenset(row.key for name in ("patient", "subject") if (row := parameter(resource_type, name)))
 
 
-def understand(resource_type: str, given: Parameters, where: Circumstances, *, strict: bool) -> Query:
-    """Parse the parameters into a query.
+def understand(
+    resource_type: str, given: Parameters, where: Circumstances, *, strict: bool, sight: Visibility = EVERYTHING
+) -> Query:
+    """Parse the parameters into a query of a client that has this sight.
 
     Raises:
         BadRequest: a malformed value.
-        NotSupported: an unsupported modifier; when strict, anything that would be ignored.
+        NotSupported: an unsupported modifier; when strict, anything that would be ignored; or what a limited client
+            may not ask.
         SearchTooCostly: nothing narrows the search, or it has too many values.
     """
-    query = Query(resource_type)
+    query = Query(resource_type, sight=sight)
     for name, value in given:
         if name.partition(":")[0] in RESULT_PARAMETERS:
             _shape(query, name, value)
@@ -115,9 +138,27 @@ def understand(resource_type: str, given: Parameters, where: Circumstances, *, s
         raise SearchTooCostly(f"more than {MOST_CLAUSES} parameters, or than {MOST_ALTERNATIVES} values of one")
     if sum(map(len, query.clauses)) > MOST_CRITERIA:
         raise SearchTooCostly(f"more than {MOST_CRITERIA} values of all parameters together")
-    query.start = cheapest(query.clauses, query.narrowing)
-    query.sort = keys or (usual_sort(query.clauses, query.start),)
+    _order(query, keys)
     return query
+
+
+def _order(query: Query, keys: tuple[Sort, ...]) -> None:
+    """Choose the clause to start from, and the order of the matches."""
+    every = (*query.clauses, *query.limits)
+    of_patient = [place for place, one in enumerate(every) if place >= len(query.clauses) and _is_of_patient(one)]
+    query.start = cheapest(every, [*query.narrowing, *of_patient])
+    if query.is_unversioned:
+        query.sort = keys if BY_ADDRESS in keys else (*keys, BY_ADDRESS)
+    else:
+        query.sort = keys or (usual_sort(every, query.start),)
+
+
+def _is_of_patient(clause: Clause) -> bool:
+    """True for a limit to one patient, which finds few resources."""
+    match clause:
+        case (At(address=address),) | (Is(value=address),):
+            return address.startswith(_PATIENT)
+    return False
 
 
 def _shape_all(query: Query, given: Parameters) -> tuple[Sort, ...]:
@@ -151,9 +192,10 @@ def _criterion(query: Query, name: str, value: str, where: Circumstances) -> Non
     if parsed is None:
         ignore(query, name, "this parameter is not known here and is not used")
         return
+    clauses = parsed.clauses if query.sight.is_whole else askable(query.sight, query.resource_type, name, parsed)
     if parsed.narrows:
-        query.narrowing += range(len(query.clauses), len(query.clauses) + len(parsed.clauses))
-    query.clauses += parsed.clauses
+        query.narrowing += range(len(query.clauses), len(query.clauses) + len(clauses))
+    query.clauses += clauses
     query.chained_types |= parsed.route.other_types
     query.used.append((name, value))
     if parsed.has_unknown_code:
@@ -171,6 +213,7 @@ def _shape(query: Query, name: str, value: str) -> None:
         if inclusion is None:
             ignore(query, name, "this is not offered and is not used; /fhir/metadata lists what is")
             return
+        check_include(query.sight, inclusion, name)
         query.includes.append(inclusion)
     query.used.append((name, value))
 
@@ -188,4 +231,5 @@ def _sort_keys(query: Query, given: Parameters) -> tuple[Sort, ...]:
         query.used.append(("_sort", ",".join(keys)))
     if unknown:
         ignore(query, "_sort", "this type is not sorted by one of the keys; /fhir/metadata names its parameters")
+    check_order(query.sight, query.resource_type, keys.values())
     return tuple(keys.values())

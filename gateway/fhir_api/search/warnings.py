@@ -32,17 +32,20 @@ _PATIENT: Final = "Patient/"
 
 async def of(serving: Facade, query: Query, matches: Sequence[Version]) -> list[Issue]:
     """Collect the warnings: index state, suppressed matches, patients with identity conflicts, disputed studies."""
-    issues, remarks = incompleteness(serving), _remarks(matches)
+    issues, remarks = incompleteness(serving, is_counted=query.sight.is_whole), _remarks(matches)
     if remarks & SUPPRESSED:
         for address in await store.suppressed(serving.engine, query.search(0), _MOST_SUPPRESSED):
             diagnostics = f"{address} is not served: it does not pass the check that all resources go through"
             issues.append(Issue("warning", "suppressed", diagnostics, "suppressed"))
+    if not query.sight.has_whole_studies:
+        return issues  # these tell of other reports of a study, and of other studies
     patients = {*query.patients, *_patients(matches)} if remarks & CONFLICTS else set()
     for search in _patient_searches(query):
         led_to = (await store.page(serving.engine, search)).versions
         patients |= {*_patients(led_to)} if _remarks(led_to) & CONFLICTS else set()
     if patients:
-        for patient_id, number in (await store.conflicts(serving.engine, sorted(patients))).items():
+        held_apart = await store.conflicts(serving.engine, sorted(patients), query.sight.facilities)
+        for patient_id, number in held_apart.items():
             diagnostics = (
                 f"{_PATIENT}{patient_id}: {number} studies with this identifier speak of somebody else: held apart"
             )
@@ -54,9 +57,9 @@ async def of(serving: Facade, query: Query, matches: Sequence[Version]) -> list[
     return issues
 
 
-async def of_mappings(serving: Facade, matches: Sequence[Version]) -> list[Issue]:
-    """Collect the mapping issues of the studies found, up to a limit (D4)."""
-    studies = _remarked_studies(matches)
+async def of_mappings(serving: Facade, query: Query, matches: Sequence[Version]) -> list[Issue]:
+    """Collect the mapping issues of the studies found, up to a limit (D4): for who sees these studies whole."""
+    studies = _remarked_studies(matches) if query.sight.has_whole_studies else []
     rows = await store.issues(serving.engine, studies, _MOST_ISSUES) if studies else []
     return [of_mapping(one, _study_address(study_id)) for study_id, one in rows]
 
@@ -91,12 +94,15 @@ def _patient_searches(query: Query) -> Iterator[Search]:
     for place in query.narrowing:
         chained = [one for one in query.clauses[place] if isinstance(one, Refers) and one.key in query.patient_keys]
         if chained:
-            asked = tuple(one.criterion for one in chained)
-            yield Search("Patient", (asked,), 0, (UPDATED,), _MOST_PATIENTS)
+            asked, limits = tuple(one.criterion for one in chained), query.sight.limits("Patient", "s")
+            yield Search("Patient", (asked, *limits), 0, (UPDATED,), _MOST_PATIENTS)
 
 
 def explanation(serving: Facade, query: Query, place: PagePosition, asked: int) -> Issue:
-    """Build the issue for `_explain`: parameters used, requests to AutoScribe, age of the index, SQL without values."""
+    """Build the issue for `_explain`: parameters used, requests to AutoScribe, age of the index, SQL without values.
+
+    A limited client sees no SQL, which tells what it is limited to.
+    """
     search = search_at(query, place)
     used = ", ".join(dict.fromkeys(name for name, _ in query.used)) or "none"
     kind = type(search.clauses[search.start][0]).__name__
@@ -105,7 +111,8 @@ def explanation(serving: Facade, query: Query, place: PagePosition, asked: int) 
         f"parameters used: {used}; AutoScribe was asked for {asked} of the studies and reports that are named; found"
         f" in the index, starting from a clause of kind {kind},"
         f" {'read at once' if search_sql.is_bounded(search) else 'read apart, for it may take a while'};"
-        f" index age: {'unknown' if seconds is None else f'{seconds} s'}; {serving.engine.dialect}:"
-        f" {search_sql.for_dialect(search_sql.page(search).text, serving.engine.dialect)}"
+        f" index age: {'unknown' if seconds is None else f'{seconds} s'}; {serving.engine.dialect}"
     )
+    if query.sight.is_whole:
+        diagnostics += f": {search_sql.for_dialect(search_sql.page(search).text, serving.engine.dialect)}"
     return Issue("information", "informational", diagnostics, "explanation")

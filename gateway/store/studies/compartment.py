@@ -14,6 +14,7 @@ from typing import Final
 from gateway.index.keys import key
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement
+from gateway.store.studies.limited import Limits, limited, of_types
 from gateway.store.studies.search import SECONDS, Version
 from mappings.fhir.resource_types import types_at
 
@@ -43,9 +44,30 @@ _TEMPLATE: Final = (
     " ORDER BY r.number LIMIT :most"
 )
 COMPARTMENT: Final = Statement(reduce(lambda sql, part: sql.replace(*part), _PARTS.items(), _TEMPLATE))
+# The same for a client with limits: each step goes over what it sees alone. What no study owns comes last, by address,
+# and whatever its last change: when it was stored, and changed, may tell of studies that are hidden
+_OF_LIMITED: Final = (
+    "WITH own AS (SELECT r.number, r.address FROM term t CROSS JOIN resource r WHERE t.key IN ({members})"
+    " AND t.value = :patient AND r.number = t.resource{limit}),"
+    " about AS (SELECT o.number FROM own o UNION SELECT r.number FROM own o CROSS JOIN term p CROSS JOIN resource r"
+    " WHERE p.key IN ({targets}) AND p.value = o.address AND r.number = p.resource{limit}"
+    " UNION SELECT r.number FROM term p CROSS JOIN resource r WHERE p.key IN ({targets}) AND p.value = :patient"
+    " AND r.number = p.resource{limit} UNION SELECT r.number FROM resource r WHERE r.address = :patient{limit}),"
+    " whole AS (SELECT a.number FROM about a UNION SELECT r.number FROM about a CROSS JOIN term t CROSS JOIN resource r"
+    " WHERE t.resource = a.number AND t.key <> :apart AND ({referred}) AND r.address = t.value{limit}),"
+    " placed AS (SELECT CASE WHEN r.owner = '' THEN :last ELSE r.number END AS place, r.number, r.address, r.version,"
+    " r.updated, r.owner FROM whole w CROSS JOIN resource r WHERE r.number = w.number AND r.type IN listed(:types)"
+    " AND (r.updated >= :since OR r.owner = '') AND r.is_suppressed = :is_suppressed)"
+    " SELECT l.place, l.address, l.version, l.updated, l.owner, v.body FROM placed l CROSS JOIN version v"
+    " WHERE (l.place > :after OR (l.place = :after AND l.address > :behind)) AND v.resource = l.number"
+    " AND v.version = l.version ORDER BY l.place, l.address LIMIT :most"
+)
+OF_LIMITED: Final = reduce(lambda sql, part: sql.replace(*part), _PARTS.items(), _OF_LIMITED)
+_LAST: Final = 2**62
+_MANAGING: Final = key("Patient", "organization")
 
 
-async def compartment(  # noqa: PLR0913 (patient, selection and page)
+async def compartment(  # noqa: PLR0913 (patient, selection, page and limits)
     engine: Engine,
     patient: str,
     *,
@@ -54,11 +76,16 @@ async def compartment(  # noqa: PLR0913 (patient, selection and page)
     after: int,
     most: int,
     suppressed: bool = False,
+    behind: str = "",
+    limits: Limits | None = None,
+    follows_patient: bool = True,
 ) -> list[Version]:
     """Return resources of these types about a patient (`Patient/…`) numbered above `after`, at most `most`.
 
     Only resources stored at or after `since` (microseconds). Each one's `position` is its number. With `suppressed`,
-    return the resources that are not served.
+    return the resources that are not served. `limits` are what the client sees; None: all. Then the page begins after
+    the resource at the place `after` with the address `behind`. If not `follows_patient`, what the stored Patient
+    refers to is not reached by it.
 
     Raises:
         StoreTooSlow: the query took too long.
@@ -73,6 +100,10 @@ async def compartment(  # noqa: PLR0913 (patient, selection and page)
         "is_suppressed": int(suppressed),
         "most": most,
     }
-    compiled = COMPARTMENT.compiled(engine.dialect)
+    statement = COMPARTMENT
+    if limits is not None:
+        statement, more = limited(OF_LIMITED, of_types(limits))
+        values |= {**more, "behind": behind, "last": _LAST, "apart": 0 if follows_patient else _MANAGING}
+    compiled = statement.compiled(engine.dialect)
     rows = await engine.scan(compiled.sql, compiled.positional(values), SECONDS)
     return [Version(str(row[1]), int(row[2]), int(row[3]), bytes(row[5]), str(row[4]), (int(row[0]),)) for row in rows]

@@ -11,7 +11,9 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from gateway.index.criteria import (
+    All,
     At,
+    Clause,
     Comparison,
     Contains,
     Criterion,
@@ -25,8 +27,10 @@ from gateway.index.criteria import (
     Refers,
     Starts,
     Updated,
+    Within,
 )
 from gateway.index.extract import longest
+from gateway.store.studies.within import within
 
 _LAST: Final = "\U0010ffff"
 
@@ -181,6 +185,17 @@ def _referred(one: Referred, alias: str) -> Sql:
     return Sql(text, (one.key, *inner.values))
 
 
+def any_of(clause: Clause, alias: str = "r") -> Sql:
+    """Return the condition that the resource with that alias meets a clause."""
+    conditions = [holds(one, alias) for one in clause]
+    return conditions[0] if len(conditions) == 1 else glued("(", joined(" OR ", conditions), ")")
+
+
+def all_of(clauses: Sequence[Clause], alias: str = "r") -> Sql:
+    """Return the condition that the resource with that alias meets all clauses, of which there is one at least."""
+    return joined(" AND ", [any_of(one, alias) for one in clauses])
+
+
 _CONDITIONS: Final[dict[type, Callable[[Any, str], Sql]]] = {
     Is: _is,
     Starts: _starts,
@@ -194,6 +209,8 @@ _CONDITIONS: Final[dict[type, Callable[[Any, str], Sql]]] = {
     Refers: _refers,
     Referred: _referred,
     Nothing: lambda one, alias: Sql("1 = 0"),
+    All: lambda one, alias: glued("(", all_of(one.clauses, alias), ")"),
+    Within: lambda one, alias: Sql(*within(one, alias)),
 }
 
 
@@ -232,6 +249,12 @@ def _found_referred(one: Referred) -> Sql:
     return Sql(text, (*inner.values, one.key))
 
 
+def _found_all(one: All) -> Sql:
+    [[first], *others] = one.clauses
+    found = glued("SELECT a.number AS resource FROM (", found_by(first), ") c CROSS JOIN resource a")
+    return glued(found, " WHERE a.number = c.resource AND ", all_of(others, "a"))
+
+
 _STARTS: Final[dict[type, Callable[[Any], Sql]]] = {
     Is: lambda one: Sql("SELECT t.resource FROM term t WHERE t.key = ? AND t.value = ?", (one.key, one.value)),
     Starts: _found_starts,
@@ -239,5 +262,6 @@ _STARTS: Final[dict[type, Callable[[Any], Sql]]] = {
     At: lambda one: Sql("SELECT a.number AS resource FROM resource a WHERE a.address = ?", (one.address,)),
     Refers: _found_refers,
     Referred: _found_referred,
+    All: _found_all,
     Nothing: lambda one: Sql("SELECT a.number AS resource FROM resource a WHERE a.address = ?", ("",)),
 }

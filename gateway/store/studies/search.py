@@ -15,17 +15,20 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement
 from gateway.store.studies import search_sql
 from gateway.store.studies.fragments import Sql
+from gateway.store.studies.limited import Limits, limited, of_types, unlimited
 from gateway.store.studies.search_sql import Search
-from gateway.store.studies.versions import CURRENT_OF
+from gateway.store.studies.versions import CURRENT_OF, OF_CURRENT
+from gateway.store.studies.within import held_apart
 from mappings.issues import MappingIssue
 
 SECONDS: Final = 5.0
-_REFERRING: Final = Statement(
+_OF_REFERRING: Final = (
     "SELECT r.address, r.version, r.updated, r.is_suppressed, v.body FROM term t"
     " CROSS JOIN resource r CROSS JOIN version v"
     " WHERE t.key = :key AND t.value IN listed(:addresses) AND r.number = t.resource"
-    " AND v.resource = r.number AND v.version = r.version ORDER BY r.number LIMIT :most"
+    " AND v.resource = r.number AND v.version = r.version{limit} ORDER BY {order} LIMIT :most"
 )
+_REFERRING: Final = unlimited(_OF_REFERRING.replace("{order}", "r.number"))
 _REFERENCED: Final = Statement(
     "SELECT DISTINCT t.value FROM resource r CROSS JOIN term t"
     " WHERE r.address IN listed(:addresses) AND t.resource = r.number AND t.key = :key ORDER BY t.value LIMIT :most"
@@ -39,10 +42,11 @@ _DISPUTED: Final = Statement(
     "SELECT study_id, pointer, action FROM issue"
     " WHERE study_id IN listed(:study_ids) AND code = 'identity-conflict' ORDER BY study_id, place LIMIT :most"
 )
-_CONFLICTS: Final = Statement(
-    "SELECT patient_id, count(*) FROM conflict WHERE patient_id IN listed(:patient_ids)"
-    " GROUP BY patient_id ORDER BY patient_id"
+_OF_CONFLICTS: Final = (
+    "SELECT c.patient_id, count(*) FROM conflict c WHERE c.patient_id IN listed(:patient_ids){limit}"
+    " GROUP BY c.patient_id ORDER BY c.patient_id"
 )
+_CONFLICTS: Final = unlimited(_OF_CONFLICTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +112,24 @@ async def suppressed(engine: Engine, search: Search, most: int) -> list[str]:
     return [str(address) for (address,) in rows]
 
 
-async def current(engine: Engine, addresses: Sequence[str]) -> dict[str, Version | None]:
+async def current(engine: Engine, addresses: Sequence[str], limits: Limits | None = None) -> dict[str, Version | None]:
     """Return the stored current versions by address; None for one that is suppressed."""
-    rows = await engine.fetch(CURRENT_OF, addresses=json.dumps(list(addresses)))
+    statement, values = (CURRENT_OF, {}) if limits is None else limited(OF_CURRENT, of_types(limits))
+    rows = await engine.fetch(statement, addresses=json.dumps(list(addresses)), **values)
     return {str(row[0]): _version(row) for row in rows}
 
 
-async def referring(engine: Engine, key: int, addresses: Sequence[str], most: int) -> dict[str, Version | None]:
-    """Return at most `most` resources that refer to one of these by that reference parameter, as `current` does."""
-    rows = await engine.fetch(_REFERRING, key=key, addresses=json.dumps(list(addresses)), most=most)
+async def referring(
+    engine: Engine, key: int, addresses: Sequence[str], most: int, limits: Limits | None = None
+) -> dict[str, Version | None]:
+    """Return at most `most` resources that refer to one of these by that reference parameter, as `current` does.
+
+    With limits they come by address: when a resource was first stored may tell of what the client does not see.
+    """
+    statement, values = _REFERRING, dict[str, Any]()
+    if limits is not None:
+        statement, values = limited(_OF_REFERRING.replace("{order}", "r.address"), of_types(limits))
+    rows = await engine.fetch(statement, key=key, addresses=json.dumps(list(addresses)), most=most, **values)
     return {str(row[0]): _version(row) for row in rows}
 
 
@@ -138,9 +151,17 @@ async def disputed(engine: Engine, study_ids: Sequence[str], most: int) -> list[
     return [(str(study_id), str(pointer), str(action)) for study_id, pointer, action in rows]
 
 
-async def conflicts(engine: Engine, patient_ids: Sequence[str]) -> dict[str, int]:
-    """Count the studies held apart from each of these patients, since they describe another person (D12)."""
-    rows = await engine.fetch(_CONFLICTS, patient_ids=json.dumps(list(patient_ids)))
+async def conflicts(
+    engine: Engine, patient_ids: Sequence[str], organizations: Sequence[str] | None = None
+) -> dict[str, int]:
+    """Count the studies held apart from each of these patients, since they describe another person (D12).
+
+    With `organizations`, the addresses of facilities, only their studies count, and only patients of such studies.
+    """
+    statement, values = _CONFLICTS, dict[str, Any]()
+    if organizations is not None:
+        statement, values = limited(_OF_CONFLICTS, Sql(*held_apart(organizations)))
+    rows = await engine.fetch(statement, patient_ids=json.dumps(list(patient_ids)), **values)
     return {str(patient_id): int(number) for patient_id, number in rows}
 
 

@@ -12,9 +12,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
 
-from gateway.index.criteria import At, Clause, Criterion, During, Is, Nothing, Referred, Refers, Starts, Updated
+from gateway.index.criteria import (
+    All,
+    At,
+    Clause,
+    Criterion,
+    During,
+    Is,
+    Nothing,
+    Referred,
+    Refers,
+    Starts,
+    Updated,
+    Within,
+)
 from gateway.store.database.statements import Dialect
-from gateway.store.studies.fragments import Sql, found_by, glued, holds, joined
+from gateway.store.studies.fragments import Sql, any_of, found_by, glued, joined
+from mappings.fhir.resource_types import types_at
 
 _NEVER: Final = 2**63 - 1
 _SAME: Final = Sql("r.number = d.resource")
@@ -93,7 +107,18 @@ def is_bounded(search: Search) -> bool:
 
     A database takes long to plan hundreds of conditions.
     """
-    return max(map(_cost, search.clauses[search.start])) <= _FEW and sum(map(len, search.clauses)) <= _LITTLE
+    is_short = max(map(_cost, search.clauses[search.start])) <= _FEW and sum(map(len, search.clauses)) <= _LITTLE
+    return is_short and not any(map(goes_far, search.clauses))
+
+
+def goes_far(clause: Clause) -> bool:
+    """True if the test of one resource may read many rows: all reports of a radiologist or a facility."""
+    return any(
+        any(map(goes_far, one.clauses))
+        if isinstance(one, All)
+        else isinstance(one, Within) and one.resource_type in _FAR
+        for one in clause
+    )
 
 
 def usual_sort(clauses: Sequence[Clause], place: int) -> Sort:
@@ -103,6 +128,7 @@ def usual_sort(clauses: Sequence[Clause], place: int) -> Sort:
 
 
 _FEW: Final = 2
+_FAR: Final = frozenset(types_at("referred", "apart"))
 _LITTLE: Final = 30
 _COSTS: Final[dict[type, int]] = {Nothing: 0, At: 1, Is: 2, Starts: 3, During: 4, Updated: 5}
 
@@ -110,6 +136,8 @@ _COSTS: Final[dict[type, int]] = {Nothing: 0, At: 1, Is: 2, Starts: 3, During: 4
 def _cost(criterion: Criterion) -> int:
     if isinstance(criterion, Refers | Referred):
         return _cost(criterion.criterion)
+    if isinstance(criterion, All):
+        return max(map(_cost, criterion.clauses[0]))
     return _COSTS[type(criterion)]
 
 
@@ -195,8 +223,7 @@ def _by_way_of(clause: Clause) -> Sql:
 
 @lru_cache(maxsize=4096)
 def _any(clause: Clause) -> Sql:
-    conditions = [holds(one) for one in clause]
-    return conditions[0] if len(conditions) == 1 else glued("(", joined(" OR ", conditions), ")")
+    return any_of(clause)
 
 
 def _sort_key(sort: Sort, search: Search) -> Sql:

@@ -24,10 +24,11 @@ CURRENT: Final = Statement(
     " JOIN version v ON v.resource = r.number AND v.version = r.version"
     " LEFT JOIN study s ON s.study_id = r.owner WHERE r.address = :address"
 )
-CURRENT_OF: Final = Statement(
+OF_CURRENT: Final = (
     "SELECT r.address, r.version, r.updated, r.is_suppressed, v.body FROM resource r"
-    " JOIN version v ON v.resource = r.number AND v.version = r.version WHERE r.address IN listed(:addresses)"
+    " JOIN version v ON v.resource = r.number AND v.version = r.version WHERE r.address IN listed(:addresses){limit}"
 )
+CURRENT_OF: Final = Statement(OF_CURRENT.replace("{limit}", ""))
 STANDING: Final = Statement(
     "SELECT r.address, r.number, r.version, r.updated, r.as_of, r.is_suppressed, v.body FROM resource r"
     " JOIN version v ON v.resource = r.number AND v.version = r.version WHERE r.address IN listed(:addresses)"

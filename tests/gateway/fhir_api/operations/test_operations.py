@@ -61,11 +61,12 @@ async def test_a_repeat_is_answered_and_not_sent_again(stage):
 
 async def test_a_client_that_guesses_the_key_of_another_never_gets_its_answer(stage):
     served, report = stage.client._transport.app, stage.signed()
+    scopes = "system/DiagnosticReport.$addendum system/DiagnosticReport.r"
 
     def as_client(client_id):
         async def app(scope, receive, send):
             await served(
-                {**scope, ACCESS: Access(client_id, scope_list("system/DiagnosticReport.$addendum"), None, 0)},
+                {**scope, ACCESS: Access(client_id, scope_list(scopes), None, 0)},
                 receive,
                 send,
             )

@@ -7,6 +7,9 @@ from datetime import UTC
 import pytest
 from fakes.store import made, write
 
+from gateway.auth.access import Access
+from gateway.auth.scopes import scope_list
+from gateway.auth.visibility import EVERYTHING, Visibility
 from gateway.fhir_api.search import including
 from gateway.fhir_api.search.including import included
 from gateway.fhir_api.search.result_parameters import include
@@ -46,12 +49,12 @@ async def engine(sqlite_engine):
     return sqlite_engine
 
 
-async def beside(engine, *wanted, of=("DiagnosticReport/rep-1", "DiagnosticReport/rep-2"), may_read=lambda _: True):
+async def beside(engine, *wanted, of=("DiagnosticReport/rep-1", "DiagnosticReport/rep-2"), sight=EVERYTHING):
     """Return the addresses of included resources, and the issues."""
     matches = [one for one in (await store.current(engine, of)).values() if one is not None]
     asked = [include(REPORT, *one.split("=")) for one in wanted]
     assert None not in asked
-    found, issues = await included(engine, asked, matches, may_read)
+    found, issues = await included(engine, asked, matches, sight)
     return [one.address for one in found], [(one.code, one.detail) for one in issues]
 
 
@@ -97,7 +100,7 @@ async def test_what_is_included_is_followed_one_step(engine):
 
 async def test_a_match_is_not_included_too(engine):
     matches = list((await store.current(engine, ["Provenance/rep-1-prov", "DiagnosticReport/rep-1"])).values())
-    found, _ = await included(engine, [include("Provenance", "_include", "Provenance:target")], matches, lambda _: True)
+    found, _ = await included(engine, [include("Provenance", "_include", "Provenance:target")], matches, EVERYTHING)
     assert [one.address for one in found] == ["DiagnosticReport/rep-2"]
 
 
@@ -136,7 +139,29 @@ async def test_the_many_of_another_type_leave_room_for_the_one_that_is_asked_for
 
 @pytest.mark.parametrize("wanted", ["_include=DiagnosticReport:performer", "_revinclude=Provenance:target"])
 async def test_of_a_type_that_the_client_may_not_read_nothing_is_included_and_nothing_said(engine, wanted):
-    assert await beside(engine, wanted, may_read=lambda kind: kind == "Patient") == ([], [])
+    sight = Visibility(Access("client-a", scope_list("system/Patient.r system/DiagnosticReport.s"), None, 0))
+    assert await beside(engine, wanted, sight=sight) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("_include=DiagnosticReport:performer", ["Practitioner/usr-1"]),
+        ("_include=DiagnosticReport:patient", []),
+        ("_revinclude=Provenance:target", ["Provenance/rep-1-prov"]),
+    ],
+)
+async def test_only_what_a_limited_client_sees_is_included_and_of_the_rest_nothing_is_said(engine, wanted, found):
+    scopes = "system/Practitioner.r?_id=usr-1 system/Patient.r?_id=pat-2 system/Provenance.r?_id=rep-1-prov"
+    sight = Visibility(Access("client-a", scope_list(scopes), None, 0))
+    assert await beside(engine, wanted, sight=sight) == (found, [])
+
+
+async def test_resources_that_a_limited_client_does_not_see_take_no_room(engine, monkeypatch):
+    monkeypatch.setattr(including, "MOST", 1)
+    scopes = "system/Practitioner.r?_id=usr-1 system/Organization.r?_id=org-9"
+    sight = Visibility(Access("client-a", scope_list(scopes), None, 0))
+    assert await beside(engine, "_include=DiagnosticReport:performer", sight=sight) == (["Practitioner/usr-1"], [])
 
 
 async def test_no_more_is_read_of_what_refers_to_the_matches_than_there_is_room_for(engine, monkeypatch):
@@ -144,9 +169,9 @@ async def test_no_more_is_read_of_what_refers_to_the_matches_than_there_is_room_
     asked = []
     referring = store.referring
 
-    async def counted(engine, key, addresses, most):
+    async def counted(engine, key, addresses, most, limits):
         asked.append(most)
-        return await referring(engine, key, addresses, most)
+        return await referring(engine, key, addresses, most, limits)
 
     monkeypatch.setattr(store, "referring", counted)
     await beside(engine, "_include=DiagnosticReport:patient", "_revinclude=Provenance:target")

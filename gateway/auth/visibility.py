@@ -1,0 +1,163 @@
+"""Visibility of resources to one client: the clauses that its scopes, its patient and its facilities add to a query.
+
+https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html (scopes, `patient/`), decision D41. It is a
+value: it asks no database. Without an answer here, nothing is visible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from functools import lru_cache
+from typing import Final
+
+from gateway.auth.access import SHARED, Access
+from gateway.auth.refinements import refinement_clauses
+from gateway.auth.scopes import EVERY_TYPE, SmartScope
+from gateway.index.criteria import All, At, Clause, Criterion, Is, Not, Nothing, Referred, Refers, Within
+from gateway.index.keys import key
+from gateway.index.parameters import PARAMETERS
+from mappings.fhir.resource_types import types_at
+
+Clauses = tuple[Clause, ...]
+OF_REPORTS: Final = "DiagnosticReport"
+_MEMBERS: Final = frozenset(types_at("member"))
+_NOTHING: Final[Clauses] = ((Nothing(),),)
+_TYPE_OF: Final = {
+    one: row.resource_type
+    for row in PARAMETERS
+    for one in (row.key, *map(row.key_with, (*row.modifiers, "identifier")))
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """What a client may see. `access` None: all. `organizations` are the addresses of its facilities, None for all.
+
+    `zone` is that of dates without an offset. `keyed` returns the id of the Patient whose key is a number of a system.
+    """
+
+    access: Access | None = None
+    organizations: tuple[str, ...] | None = None
+    zone: tzinfo = UTC
+    keyed: Callable[[str, str], str] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_whole(self) -> bool:
+        """True if nothing but the type decides what the client may see."""
+        return self.access is None or not (self.access.facilities is not None or self.access.has_limited_scopes)
+
+    @property
+    def has_whole_studies(self) -> bool:
+        """True if the client sees all of a study of which it sees anything."""
+        return self.access is None or not self.access.has_limited_scopes
+
+    @property
+    def facilities(self) -> tuple[str, ...] | None:
+        """Addresses of the Organizations that the client is limited to, None if it is not."""
+        if self.access is None or self.access.facilities is None:
+            return None
+        return self.organizations or ()
+
+    @property
+    def key(self) -> str:
+        """Text that is the same for the same limits, empty for none; a link to a page holds for these limits alone."""
+        if self.is_whole or self.access is None:
+            return ""
+        facilities = None if self.access.facilities is None else sorted(self.access.facilities)
+        return f"{' '.join(map(str, self.access.scopes))} {self.access.patient} {facilities}"
+
+    def allows(self, resource_type: str, permission: str) -> bool:
+        """True if the client may use resources of a type in this way, some of them at least."""
+        return self.access is None or self.access.allows(resource_type, permission)
+
+    def limits(self, resource_type: str, permission: str) -> Clauses:
+        """Return what resources of a type must meet for this use of them: nothing at all, or clauses that all hold."""
+        if self.access is None:
+            return ()
+        return self._limits(self.access.granting(resource_type, permission), resource_type)
+
+    def limits_of_report(self, resource_type: str, permission: str) -> Clauses:
+        """Return what a report must meet for use of its Binary, or for an operation with a scope of its own.
+
+        If the client may read reports, the report is one that it may read. The other scope alone does not lead past
+        facilities and patient.
+        """
+        if self.access is None:
+            return ()
+        own = self._limits(self.access.granting(resource_type, permission), OF_REPORTS)
+        readers = self.access.granting(OF_REPORTS, "r")
+        return tuple(dict.fromkeys((*own, *(self._limits(readers, OF_REPORTS) if readers else ()))))
+
+    def is_unversioned(self, resource_type: str) -> bool:
+        """True for a type that hidden studies describe, too: it is rendered without version and time of change."""
+        if self.access is None or resource_type not in SHARED:
+            return False
+        if self.access.facilities is not None:
+            return True
+        scopes = [one for letter in "rs" for one in self.access.granting(resource_type, letter)]
+        return resource_type != "Patient" and any(one.context == "patient" for one in scopes)
+
+    def narrowed(self, clause: Clause) -> Clause:
+        """Return a clause whose chains go over visible resources alone."""
+        return clause if self.is_whole else tuple(map(self._narrowed, clause))
+
+    def _narrowed(self, criterion: Criterion) -> Criterion:
+        if isinstance(criterion, Not):
+            return Not(self._narrowed(criterion.criterion))
+        if not isinstance(criterion, Refers | Referred):
+            return criterion
+        inner = criterion.criterion
+        limits = self.limits(_type_of(inner), "s")
+        return type(criterion)(criterion.key, All(((inner,), *limits)) if limits else inner)
+
+    def _limits(self, scopes: tuple[SmartScope, ...], resource_type: str) -> Clauses:
+        if not scopes or self.access is None:
+            return _NOTHING
+        return _compiled(scopes, resource_type, self.facilities, self.access.patient, self.zone)
+
+
+EVERYTHING: Final = Visibility()
+
+
+@lru_cache(maxsize=2048)
+def _compiled(
+    scopes: tuple[SmartScope, ...],
+    resource_type: str,
+    organizations: tuple[str, ...] | None,
+    patient: str | None,
+    zone: tzinfo,
+) -> Clauses:
+    """Return the clauses of a type: those of any one scope hold. No clause: one of them leaves everything visible."""
+    alternatives = dict.fromkeys(_of_scope(one, resource_type, organizations, patient, zone) for one in scopes)
+    if () in alternatives:
+        return ()
+    if len(alternatives) == 1:
+        return next(iter(alternatives))
+    return (tuple(All(one) for one in alternatives),)
+
+
+def _of_scope(
+    scope: SmartScope, resource_type: str, organizations: tuple[str, ...] | None, patient: str | None, zone: tzinfo
+) -> Clauses:
+    refined = refinement_clauses(scope, zone) if scope.resource_type in {resource_type, EVERY_TYPE} else ()
+    if scope.context != "patient":
+        return (*refined, *(() if organizations is None else ((Within(resource_type, organizations),),)))
+    if patient is None:
+        return _NOTHING
+    address = f"Patient/{patient}"
+    if resource_type == "Patient":
+        first: Clause = (At(address),)
+    elif resource_type in _MEMBERS:
+        first = (Is(key(resource_type, "patient"), address),)
+    else:
+        return (*refined, (Within(resource_type, organizations, address),))
+    return (first, *refined, *(() if organizations is None else ((Within(resource_type, organizations),),)))
+
+
+def _type_of(criterion: Criterion) -> str:
+    """Return the type of the resources that a criterion at the end of a chain is about."""
+    if isinstance(criterion, At):
+        return criterion.address.partition("/")[0]
+    return _TYPE_OF.get(getattr(criterion, "key", 0), "")

@@ -1,0 +1,95 @@
+"""Refuse what a limited client may not ask: a search by values that hidden studies have part in.
+
+https://hl7.org/fhir/R4/search.html#errors, decision D41. What no study owns has a time of change that hidden studies
+cause. A Patient is stored as the newest study describes it, which may be hidden from a client of some facilities: that
+client finds Patients by id, and by the number that is the key of the Patient, which every study says alike (D11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from gateway.auth.visibility import Visibility
+from gateway.fhir_api.search.result_parameters import Include
+from gateway.index.criteria import At, Clause, Criterion, Is, Refers, Starts
+from gateway.index.keys import SEPARATOR, key
+from gateway.index.parameters import PARAMETERS
+from gateway.index.reading import AskedParameter
+from gateway.runtime.request_errors import NotSupported
+from gateway.store.studies.search_sql import Sort
+
+_OF_PATIENTS: Final = "Patient"
+_IDENTIFIER: Final = key(_OF_PATIENTS, "identifier")
+# Numbers of a patient in the resource that refers to the patient
+_OF_REFERENCES: Final = frozenset(
+    row.key_with("identifier") for row in PARAMETERS if "identifier" in row.modifiers and _OF_PATIENTS in row.targets
+)
+_NOT_BY_TIME: Final = "a client that sees some studies alone cannot ask when this type changed"
+_NOT_BY_VALUE: Final = (
+    "a client of some facilities finds Patients by _id, and by identifier with its system, as system|value"
+)
+
+
+def askable(sight: Visibility, resource_type: str, name: str, asked: AskedParameter) -> tuple[Clause, ...]:
+    """Return the clauses of a parameter as this client may ask it.
+
+    Raises:
+        NotSupported: the client may not ask it.
+    """
+    if name == "_lastUpdated" and sight.is_unversioned(resource_type):
+        raise NotSupported(_NOT_BY_TIME, expression="http._lastUpdated")
+    if sight.facilities is None or not _is_of_patients(resource_type, asked):
+        return asked.clauses
+    if name == "_id":
+        return asked.clauses
+    return tuple(tuple(_keyed(sight, one, name) for one in clause) for clause in asked.clauses)
+
+
+def check_order(sight: Visibility, resource_type: str, keys: Iterable[Sort]) -> None:
+    """Check the sort keys.
+
+    Raises:
+        NotSupported: the order would tell of hidden studies.
+    """
+    for one in keys:
+        if one.by == "updated" and sight.is_unversioned(resource_type):
+            raise NotSupported(_NOT_BY_TIME, expression="http._sort")
+        if one.by != "address" and sight.facilities is not None and resource_type == _OF_PATIENTS:
+            raise NotSupported(_NOT_BY_VALUE, expression="http._sort")
+
+
+def check_include(sight: Visibility, include: Include, name: str) -> None:
+    """Check an include: what the stored Patient refers to may be said by a hidden study.
+
+    Raises:
+        NotSupported: it follows a reference of Patients, for a client of some facilities.
+    """
+    if sight.facilities is not None and include.reference.resource_type == _OF_PATIENTS:
+        plain = name.partition(":")[0]
+        raise NotSupported("a client of some facilities follows no reference of Patients", expression=f"http.{plain}")
+
+
+def _is_of_patients(resource_type: str, asked: AskedParameter) -> bool:
+    """True if a parameter is about values of Patients: directly, by a chain, or by the modifier `identifier`."""
+    route = asked.route
+    if route.referred_by is not None:
+        return False
+    if route.through is not None:
+        return any(row.resource_type == _OF_PATIENTS for row in route.parameters)
+    if resource_type == _OF_PATIENTS:
+        return True
+    return route.modifier == "identifier" and any(_OF_PATIENTS in row.targets for row in route.parameters)
+
+
+def _keyed(sight: Visibility, criterion: Criterion, name: str) -> Criterion:
+    """Return a criterion by the id of the Patient whose key is the number that is asked for."""
+    if isinstance(criterion, Refers):
+        return Refers(criterion.key, _keyed(sight, criterion.criterion, name))
+    if isinstance(criterion, Is) and criterion.key == _IDENTIFIER and sight.keyed is not None:
+        value, system = criterion.value.split(SEPARATOR)
+        if value and system:
+            return At(f"{_OF_PATIENTS}/{sight.keyed(system, value)}")
+    if isinstance(criterion, Is | Starts) and criterion.key in _OF_REFERENCES:
+        return criterion  # the number stands in the resource itself
+    raise NotSupported(_NOT_BY_VALUE, expression=f"http.{name.partition(':')[0]}")

@@ -1,0 +1,332 @@
+"""Clients that see some of the data, over the whole facade: what is hidden is as if it were not there; decision D41.
+
+https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import islice
+
+import httpx
+import pytest
+import pytest_asyncio
+from fakes.facade import BASE, facade, resource_id
+
+from gateway.auth.access import ACCESS, Access
+from gateway.auth.scopes import scope_list
+from gateway.fhir_api.served import BY_TYPE, OPERATIONS, RESOURCES
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+HERE, THERE = "Sandbox General Hospital", "Sandbox Lakeside Imaging"
+EVERYTHING = "system/*.cruds system/DiagnosticReport.$addendum"
+OWNED = ("DiagnosticReport", "Observation", "ImagingStudy", "DocumentReference", "ServiceRequest", "Provenance")
+OF_SEVERAL = ("Patient", "Practitioner", "Organization", "PractitionerRole")
+JSON = {"Content-Type": "application/fhir+json"}
+
+
+class Ward:
+    """A facade that has read studies of two facilities, and requests by clients with any access."""
+
+    def __init__(self, stage, here, there):
+        self.stage, self.here, self.there = stage, here, there
+
+    async def ask(self, access, path, method="GET", **more):
+        app = self.stage.app
+
+        async def with_access(scope, receive, send):
+            await app(scope if access is None else {**scope, ACCESS: access}, receive, send)
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(with_access)) as client:
+            url = path if path.startswith("http") else f"{BASE}/{path}".removesuffix("/")
+            return await client.request(method, url, **more)
+
+    async def found(self, access, path):
+        """Return the addresses of what a search finds, over all pages, and the last total."""
+        addresses, total = [], None
+        url = path
+        while url:
+            answer = await self.ask(access, url)
+            assert answer.status_code == 200, answer.text
+            bundle = answer.json()
+            resources = [one["resource"] for one in bundle.get("entry", ())]
+            addresses += [f"{one['resourceType']}/{one['id']}" for one in resources if "id" in one]
+            total = bundle.get("total", total)
+            url = next((one["url"] for one in bundle["link"] if one["relation"] == "next"), None)
+        return addresses, total
+
+
+def at(*facilities, scopes=EVERYTHING, patient=None):
+    return Access("client-a", scope_list(scopes), frozenset(facilities) or None, 0, None, patient)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ward():
+    async with facade() as stage:
+        ward = Ward(stage, [], [])
+        for name, reports in ((HERE, ward.here), (THERE, ward.there)):
+            of_facility = (
+                report
+                for report in stage.reports(status="completed", isAddendum=False)
+                if report["snapshotMetadata"].get("facilityName") == name and report.get("reportPlainText")
+            )
+            for report in islice(of_facility, 12):
+                answer = await ward.ask(None, f"DiagnosticReport/{resource_id(report)}")
+                assert answer.status_code == 200
+                if all("reference" in one for one in answer.json()["performer"]):
+                    reports.append(answer.json())
+        yield ward
+
+
+async def resources_about(ward, report):
+    """Return the address of a resource of every type around a report."""
+    report_id = report["id"]
+    found, _ = await ward.found(None, f"{report['subject']['reference']}/$everything?_count=500")
+    of_study = report["imagingStudy"][0]["reference"]
+    own = [one for one in found if report_id in one or one.partition("/")[2].startswith(of_study.partition("/")[2])]
+    by_type = {one.partition("/")[0]: one for one in own}
+    by_type |= {one["reference"].partition("/")[0]: one["reference"] for one in report["performer"]}
+    roles, _ = await ward.found(None, f"PractitionerRole?practitioner={by_type['Practitioner']}")
+    by_type["PractitionerRole"] = next(one for one in roles)
+    by_type["Patient"] = report["subject"]["reference"]
+    by_type["Binary"] = f"Binary/{report_id}-text"
+    by_type.setdefault("Observation", f"Observation/{report_id}-s1")
+    by_type.setdefault("ServiceRequest", f"ServiceRequest/{of_study.partition('/')[2]}-req")
+    return by_type
+
+
+def unknown(address):
+    """Return an address of the same form that nothing has."""
+    return re.sub(r"[0-9a-f]{32}", "0" * 31 + "f", address)
+
+
+def paths_to(address):
+    """Yield every way to name a resource: method, path, and what goes with it."""
+    kind = address.partition("/")[0]
+    yield "GET", address, {}
+    yield "GET", address, {"headers": {"If-None-Match": 'W/"1"'}}
+    yield "GET", address, {"headers": {"Cache-Control": "no-cache"}}
+    if kind == "Binary":
+        yield "GET", address.replace("-text", "-pdf"), {}
+        yield "GET", address, {"headers": {"Accept": "application/fhir+json"}}
+    else:
+        yield "GET", f"{address}/_history", {}
+        yield "GET", f"{address}/_history/1", {}
+        yield "GET", f"{kind}?_id={address.partition('/')[2]}&_total=accurate&_explain=true", {}
+    for operation in OPERATIONS:
+        if kind in operation.resource_types and "instance" in operation.levels:
+            inputs = "?receiver=generic" if operation.name in {"hl7v2", "trace"} else ""
+            headers = {"Idempotency-Key": address} if operation.affects_state else {}
+            yield operation.methods[0], f"{address}/${operation.name}{inputs}", {"headers": headers}
+    for name in ("patient", "subject", "performer", "imagingStudy", "author", "target", "practitioner", "organization"):
+        for searched in (*OWNED, "PractitionerRole"):
+            yield "GET", f"{searched}?{name}={address}&_lastUpdated=ge2000&_total=accurate", {}
+    batch = {"resourceType": "Bundle", "type": "batch", "entry": [{"request": {"method": "GET", "url": address}}]}
+    yield "POST", "", {"json": batch, "headers": JSON}
+
+
+def told(answer, address):
+    """Return what an answer tells, with the id and what changes from request to request replaced."""
+    text = re.sub(r"page=[\w-]+|_page=[\w-]+", "_page", answer.text.replace(address.partition("/")[2], "ID"))
+    text = text.replace(address.partition("/")[2].replace("-", "_", 1), "ID")
+    text = re.sub(r"[0-9a-f]{32}", "ID", text) if address.partition("/")[2][4:36] in text else text
+    headers = {k: v for k, v in answer.headers.items() if k not in {"date", "x-request-id", "content-length", "age"}}
+    return answer.status_code, headers, re.sub(r'"(timestamp|lastUpdated|id)":"[^"]+"', "", text)
+
+
+LIMITED = {
+    "facility": at(HERE),
+    "facility, in other words": at("sandbox  GENERAL hospital"),
+    "refinement": None,
+    "patient": None,
+}
+
+
+def limited(ward, kind):
+    """Return an access that hides everything of the other facility."""
+    if kind == "patient":
+        scopes = "patient/*.cruds system/DiagnosticReport.$addendum"
+        return at(scopes=scopes, patient=ward.here[0]["subject"]["reference"].partition("/")[2])
+    if kind == "refinement":
+        ids = ",".join(one["id"] for one in ward.here)
+        own = [f"system/{one}.rs?_id={ids}" for one in (*OWNED, *OF_SEVERAL)]
+        return at(scopes=" ".join([*own, "system/Binary.r", "system/DiagnosticReport.$addendum"]))
+    return LIMITED[kind]
+
+
+@pytest.mark.parametrize("kind", LIMITED)
+async def test_hidden_and_unknown_resources_are_answered_alike_on_every_path(ward, kind):
+    access, tried = limited(ward, kind), set()
+    hidden = await resources_about(ward, ward.there[0])
+    assert set(hidden) == set(BY_TYPE)
+    for address in hidden.values():
+        if kind != "refinement" and address.startswith("Practitioner/"):
+            continue  # the radiologist may report for both facilities: see the next test
+        for (method, path, more), (_, other, again) in zip(paths_to(address), paths_to(unknown(address)), strict=True):
+            answer, wanted = (
+                await ward.ask(access, path, method, **more),
+                await ward.ask(access, other, method, **again),
+            )
+            assert told(answer, address) == told(wanted, unknown(address)), (method, path)
+            tried.add(path.partition("?")[0])
+    assert len(tried) > 50
+
+
+@pytest.mark.parametrize("kind", LIMITED)
+async def test_what_the_client_sees_is_answered(ward, kind):
+    access = limited(ward, kind)
+    assert (await ward.ask(access, f"DiagnosticReport/{ward.here[0]['id']}")).status_code == 200
+    assert (await ward.ask(access, f"Binary/{ward.here[0]['id']}-text")).status_code == 200
+    shown, _ = await ward.found(access, f"DiagnosticReport?_id={ward.here[0]['id']}")
+    assert shown == [f"DiagnosticReport/{ward.here[0]['id']}"]
+    assert (await ward.ask(access, f"DiagnosticReport/{ward.here[0]['id']}/$trace")).status_code == 200
+
+
+@pytest.mark.parametrize("kind", OWNED)
+async def test_a_search_finds_and_counts_what_is_of_the_facilities_alone(ward, kind):
+    query = f"{kind}?_lastUpdated=ge2000&_count=3&_total=accurate"
+    every, number = await ward.found(None, query)
+    mine, count = await ward.found(at(HERE), query)
+    theirs, others = await ward.found(at(THERE), query)
+    both, of_both = await ward.found(at(HERE, THERE), query)
+    assert mine
+    assert theirs
+    assert not set(mine) & set(theirs)
+    assert (count, others, of_both) == (len(mine), len(theirs), len(both))
+    assert set(mine) | set(theirs) <= set(both) == set(every)
+    assert number == len(every)
+    assert mine == [one for one in every if one in set(mine)]
+
+
+async def test_people_and_places_are_visible_while_a_visible_report_refers_to_them(ward):
+    wanted = {one["subject"]["reference"] for one in ward.here}
+    wanted |= {row["reference"] for one in ward.here for row in one["performer"] if "reference" in row}
+    for one in (*ward.here, *ward.there):
+        for address in (
+            one["subject"]["reference"],
+            *(row["reference"] for row in one["performer"] if "reference" in row),
+        ):
+            status = (await ward.ask(at(HERE), address)).status_code
+            assert status == (200 if address in wanted else 404), address
+
+
+async def test_people_and_places_have_no_version_and_no_time_for_a_client_of_a_facility(ward):
+    about = await resources_about(ward, ward.here[0])
+    for kind in OF_SEVERAL:
+        answer = await ward.ask(at(HERE), about[kind])
+        assert answer.status_code == 200
+        assert "last-modified" not in answer.headers
+        assert not {"versionId", "lastUpdated"} & set(answer.json().get("meta", {}))
+        again = await ward.ask(at(HERE), about[kind], headers={"If-None-Match": answer.headers["etag"]})
+        assert again.status_code == 304
+        whole = (await ward.ask(None, about[kind])).json()
+        for name in ("versionId", "lastUpdated"):
+            del whole["meta"][name]
+        whole = {name: value for name, value in whole.items() if value}
+        assert answer.json() == whole
+        for path in (f"{about[kind]}/_history", f"{about[kind]}/_history/1"):
+            assert (await ward.ask(at(HERE), path)).status_code == 404
+        for query in (f"{kind}?_lastUpdated=ge2000", f"{kind}?_id=x&_sort=_lastUpdated"):
+            assert (await ward.ask(at(HERE), query)).status_code == 400
+
+
+async def test_a_client_of_a_facility_finds_patients_by_id_and_by_the_number_that_is_their_key(ward):
+    mine, theirs = [(await ward.ask(None, one[0]["subject"]["reference"])).json() for one in (ward.here, ward.there)]
+    for patient, is_found in ((mine, True), (theirs, False)):
+        number = patient["identifier"][0]
+        text = f"{number['system']}|{number['value']}"
+        wanted = [f"Patient/{patient['id']}"] if is_found else []
+        assert (await ward.found(at(HERE), f"Patient?identifier={text}"))[0] == wanted
+        assert (await ward.found(at(HERE), f"Patient?_id={patient['id']}"))[0] == wanted
+        for name in ("patient.identifier", "patient:identifier"):
+            reports, _ = await ward.found(at(HERE), f"DiagnosticReport?{name}={text}")
+            assert bool(reports) is is_found
+    for query in (
+        "Patient?name=a",
+        "Patient?birthdate=2000",
+        "Patient?identifier=1",
+        "Patient?identifier:of-type=a|b|1",
+        "Patient?_id=x&_sort=name",
+        "Patient?_id=x&_include=Patient:organization",
+        "Organization?name=sandbox&_revinclude=Patient:organization",
+        "DiagnosticReport?patient.name=a",
+        "DiagnosticReport?patient:identifier=1",
+    ):
+        assert (await ward.ask(at(HERE), query)).status_code == 400, query
+
+
+async def test_a_limited_client_sees_the_current_version_alone(ward):
+    address = f"DiagnosticReport/{ward.here[0]['id']}"
+    for kind in LIMITED:
+        access = limited(ward, kind)
+        history = (await ward.ask(access, f"{address}/_history")).json()
+        assert history["total"] == 1
+        assert (await ward.ask(access, f"{address}/_history/1")).status_code == 200
+        assert (await ward.ask(access, f"{address}/_history/2")).status_code == 404
+
+
+async def test_everything_of_a_patient_is_what_lies_within_the_limits(ward):
+    patient = ward.here[0]["subject"]["reference"]
+    every, _ = await ward.found(None, f"{patient}/$everything?_count=2")
+    mine, _ = await ward.found(at(HERE), f"{patient}/$everything?_count=2")
+    own, _ = await ward.found(limited(ward, "patient"), f"{patient}/$everything?_count=2")
+    assert len(set(mine)) == len(mine)
+    assert set(mine) == set(every) == set(own)
+    for access in (at(THERE), at("nowhere")):
+        assert (await ward.ask(access, f"{patient}/$everything")).status_code == 404
+
+
+async def test_everything_goes_over_nothing_that_the_client_does_not_see(ward):
+    patient = ward.here[0]["subject"]["reference"]
+    access = at(scopes="system/Organization.r system/Patient.rs system/Provenance.rs")
+    own, _ = await ward.found(access, f"{patient}/$everything")
+    managing = (await ward.ask(None, patient)).json()["managingOrganization"]["reference"]
+    assert set(own) == {patient, managing}
+    access = at(scopes="system/Patient.r system/Provenance.r system/DiagnosticReport.r?_id=rep-other")
+    assert (await ward.found(access, f"{patient}/$everything"))[0] == [patient]
+
+
+async def test_a_page_link_is_worth_nothing_with_other_limits(ward):
+    first = (await ward.ask(at(HERE), "Observation?_lastUpdated=ge2000&_count=1")).json()
+    [following] = [one["url"] for one in first["link"] if one["relation"] == "next"]
+    assert (await ward.ask(at(HERE), following)).status_code == 200
+    assert (await ward.ask(at(THERE), following)).status_code == 400
+    assert (await ward.ask(at(), following)).status_code == 400
+
+
+async def test_a_chain_and_has_go_over_visible_resources_alone(ward):
+    there = ward.there[0]
+    reader = next(one["reference"] for one in there["performer"] if one["reference"].startswith("Practitioner"))
+    name = (await ward.ask(None, reader)).json()["name"][0]["family"]
+    scopes = "system/DiagnosticReport.rs system/Practitioner.rs?_id=usr-other system/Provenance.rs?_id=rep-other"
+    for query in (
+        f"DiagnosticReport?performer:Practitioner.name={name}",
+        "DiagnosticReport?_has:Provenance:target:recorded=ge2000",
+    ):
+        path = f"{query}&_lastUpdated=ge2000"
+        assert (await ward.found(None, path))[0]
+        assert (await ward.found(at(scopes=scopes), path))[0] == []
+
+
+async def test_the_documents_of_the_api_show_nothing_hidden(ward):
+    for name in ("/docs", "/openapi.json"):
+        for access, reports in ((at(HERE), ward.there), (at(THERE), ward.here), (at("nowhere"), ward.here)):
+            page = (await ward.ask(access, f"http://127.0.0.1:8800{name}")).text
+            assert not any(one["id"] in page for one in reports)
+
+
+async def test_nothing_is_said_of_how_many_studies_there_are(ward):
+    text = (await ward.ask(at(HERE), "DiagnosticReport?_lastUpdated=ge2000&_explain=true")).text
+    assert "studies so far" not in text
+    assert "SELECT" not in text
+    assert "SELECT" in (await ward.ask(None, "DiagnosticReport?_lastUpdated=ge2000&_explain=true")).text
+
+
+async def test_every_type_and_operation_is_among_the_paths_that_are_walked(ward):
+    hidden = await resources_about(ward, ward.there[0])
+    walked = " ".join(path for address in hidden.values() for _, path, _ in paths_to(address))
+    assert all(row.resource_type in hidden for row in RESOURCES)
+    for operation in OPERATIONS:
+        assert "instance" not in operation.levels or f"${operation.name}" in walked
+    assert json.dumps(sorted(hidden))
