@@ -17,6 +17,7 @@ from gateway.index.reading import asked
 from gateway.index.value import Circumstances
 from gateway.runtime.request_errors import RequestError
 
+MOST_VALUES: Final = 30  # a database takes long to plan hundreds of conditions, and every query has them
 _ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -37,7 +38,10 @@ def refinement_clauses(scope: SmartScope, zone: tzinfo) -> tuple[Clause, ...]:
         raise RefinementNotApplied("search parameters need one resource type, not *")
     if scope.resource_type not in TYPES:
         raise RefinementNotApplied("this type is not searched, so it has no search parameters")
-    return tuple(clause for name, value in scope.refinements for clause in _clauses(scope, name, value, zone))
+    clauses = tuple(clause for name, value in scope.refinements for clause in _clauses(scope, name, value, zone))
+    if sum(map(len, clauses)) > MOST_VALUES:
+        raise RefinementNotApplied(f"more than {MOST_VALUES} values in one scope")
+    return clauses
 
 
 @lru_cache(maxsize=1024)

@@ -33,7 +33,7 @@ _TYPE_OF: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Visibility:
-    """What a client may see. `access` None: all. `organizations` are the addresses of its facilities, None for all.
+    """Sight of one client. `access` None: all. `organizations` are the addresses of its facilities, None for all.
 
     `zone` is that of dates without an offset. `keyed` returns the id of the Patient whose key is a number of a system.
     """

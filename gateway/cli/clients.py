@@ -34,6 +34,10 @@ def add(
         list[str],
         typer.Option("--scope", metavar="SCOPE", help="Most that it may have, as system/Patient.rs; repeatable."),
     ],
+    facility: Annotated[
+        list[str] | None,
+        typer.Option("--facility", metavar="NAME", help="Facility that it is limited to; repeatable. Default: all."),
+    ] = None,
     jwks: Jwks = None,
     jwks_url: JwksUrl = None,
     expires: Annotated[
@@ -46,7 +50,7 @@ def add(
     """Register a client with its scopes and its public keys; print its client id and the URL of the token endpoint."""
     from gateway.cli import registered_clients as work
 
-    new = work.NewClient(name, tuple(scope), work.KeysGiven(jwks, jwks_url), expires, reason)
+    new = work.NewClient(name, tuple(scope), work.KeysGiven(jwks, jwks_url), expires, reason, tuple(facility or ()))
     sys.exit(_run(work.add(load(config), new, print, as_json=as_json)))
 
 

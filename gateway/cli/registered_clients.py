@@ -10,16 +10,19 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.auth.access import Access
 from gateway.auth.builtin import token_url_of
 from gateway.auth.key_set import MOST_BYTES, KeySetInvalid, key_set
 from gateway.auth.key_set_url import KeySetFetch, KeySetUnreachable, url_fault
 from gateway.auth.key_sets import registered
-from gateway.auth.scopes import EVERY_TYPE, ScopeInvalid, printed, scope_list
+from gateway.auth.refinements import RefinementNotApplied, refinement_clauses
+from gateway.auth.scopes import EVERY_TYPE, ScopeInvalid, SmartScope, printed, scope_list
 from gateway.feed.operator.typed_instant import typed_instant
 from gateway.fhir_api.served import BY_TYPE, DEFINITIONS
 from gateway.ingest.assembly import store_for_command
@@ -28,6 +31,8 @@ from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration
 from gateway.store.clients import ClientKeySet, Outcome, RegisteredClient, StoredClients
 from gateway.store.database.instants import instant_text, micros
+from gateway.store.studies.facilities import organizations_named
+from mappings.profile.spelling import exact
 
 Say = Callable[[str], object]
 _LONGEST_NAME: Final = 100
@@ -44,13 +49,14 @@ class KeysGiven:
 
 @dataclass(frozen=True, slots=True)
 class NewClient:
-    """Client as it was typed."""
+    """Client as it was typed. Without `facilities` it is not limited to any."""
 
     name: str
     scopes: tuple[str, ...]
     keys: KeysGiven
     expires: str | None
     reason: str
+    facilities: tuple[str, ...] = ()
 
 
 async def add(configuration: Configuration, typed: NewClient, say: Say, *, as_json: bool) -> int:
@@ -59,12 +65,12 @@ async def add(configuration: Configuration, typed: NewClient, say: Say, *, as_js
     Raises:
         ConfigError: name, scopes, keys or expiry cannot be taken as they are.
     """
-    now = micros(clock.now())
+    now, facilities = micros(clock.now()), _facilities(typed.facilities)
     client = RegisteredClient(
         f"client-{secrets.token_hex(16)}",
         _name(typed.name),
-        _scopes(typed.scopes),
-        None,
+        _scopes(typed.scopes, facilities),
+        facilities,
         now,
         _instant(configuration, "--expires", typed.expires, now),
         key_sets=(await _key_set(configuration, typed.keys),),
@@ -73,12 +79,19 @@ async def add(configuration: Configuration, typed: NewClient, say: Say, *, as_js
     async with store_for_command(configuration) as engine:
         if await StoredClients(engine).add(client, typed.reason) == "name-taken":
             raise _wrong("NAME", "another client has this name", "Choose a name that `clients list` does not show.")
+        known = {*configuration.site.facilities, *(await organizations_named(engine, facilities or ())).values()}
     shown = _shown(client, now)
     if as_json:
         say(json.dumps({**shown, "token_url": url}, indent=2))
     else:
         say(f"client id: {client.client_id}\ntoken URL: {url}")
         say(f"scopes: {client.scopes}")
+        say(f"facilities: {_named(facilities)}")
+    for one in facilities or ():
+        if one not in known:
+            _note(
+                f"no facility of the settings or of the stored reports is called {one!r}: it shows the client nothing"
+            )
     if configuration.settings.auth.mode != "builtin":
         _note('auth.mode is not "builtin": no client gets a token until it is')
     return 0
@@ -94,6 +107,8 @@ async def list_all(configuration: Configuration, say: Say, *, as_json: bool) -> 
         return 0
     for row in rows:
         say(f"{row['client_id']}  {row['state']}  {row['name']}  {row['scopes']}")
+        if row["facilities"] is not None:
+            say(f"  facilities: {_named(row['facilities'])}")
         for keys in row["keys"]:
             say(
                 f"  keys: {keys['url'] or ', '.join(keys['kids'])}"
@@ -165,25 +180,54 @@ def _name(text: str) -> str:
     return text
 
 
-def _scopes(given: tuple[str, ...]) -> str:
+def _facilities(given: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return the names in the form in which they are compared (D11), None if there are none.
+
+    Raises:
+        ConfigError: a name is blank.
+    """
+    names = {exact(one) for one in given}
+    if "" in names:
+        raise _wrong("--facility", "the name is blank", "Write the name as reports have it in facilityName.")
+    return tuple(sorted(names)) or None
+
+
+def _named(facilities: Sequence[str] | None) -> str:
+    return "all" if facilities is None else ", ".join(facilities)
+
+
+def _scopes(given: tuple[str, ...], facilities: tuple[str, ...] | None) -> str:
     """Return the scopes as one text.
 
     Raises:
-        ConfigError: one is no scope, not of `system/`, or of a type that is not served.
+        ConfigError: one is no scope, not of `system/`, or of a type that is not served; or a search parameter of it
+            cannot narrow what the client sees.
     """
     try:
         scopes = scope_list(" ".join(given))
     except ScopeInvalid as error:
         raise _wrong("--scope", str(error), "docs/authentication.md has the scopes.") from None
-    if any(one.refinements for one in scopes):
-        problem = "scopes with search parameters are not applied by this release"
-        raise _wrong("--scope", problem, "Write scopes without `?`.")
     if any(one.context != "system" for one in scopes):
         problem = "user/ and patient/ scopes are given by an external issuer alone"
         raise _wrong("--scope", problem, "Write scopes that begin with system/.")
     if unknown := sorted({one.resource_type for one in scopes} - _TYPES):
         raise _wrong("--scope", f"no such type is served: {unknown[0]}", f"Types are {', '.join(sorted(_TYPES))}.")
+    for one in scopes:
+        _check_refinements(one, facilities)
     return printed(scopes)
+
+
+def _check_refinements(scope: SmartScope, facilities: tuple[str, ...] | None) -> None:
+    remedy = "docs/authentication.md, Scopes, says which search parameters a scope may have."
+    try:
+        refinement_clauses(scope, UTC)
+    except RefinementNotApplied as error:
+        raise _wrong("--scope", str(error), remedy) from None
+    limited = None if facilities is None else frozenset(facilities)
+    permission = scope.letters[:1] or scope.access
+    if not Access("", (scope,), limited, 0).granting(scope.resource_type, permission):
+        problem = "such a search parameter tells of other facilities, so it grants nothing beside --facility"
+        raise _wrong("--scope", problem, remedy)
 
 
 def _instant(configuration: Configuration, option: str, text: str | None, now: int) -> int | None:
@@ -240,6 +284,7 @@ def _shown(client: RegisteredClient, now: int) -> dict[str, Any]:
         "name": client.name,
         "state": state,
         "scopes": client.scopes,
+        "facilities": None if client.facilities is None else list(client.facilities),
         "created": instant_text(client.created),
         "expires": None if client.expires is None else instant_text(client.expires),
         "keys": [_shown_keys(one) for one in client.key_sets],

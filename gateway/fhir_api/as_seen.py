@@ -2,6 +2,7 @@
 
 https://hl7.org/fhir/R4/resource.html#Meta (versionId and lastUpdated may be left out), decisions D12 and D41. A version
 and its time would tell of changes that hidden studies caused. The Patient is the newest claim that is visible.
+Proved by tests/contract/test_claims.py and tests/gateway/fhir_api/test_visibility.py.
 """
 
 from __future__ import annotations

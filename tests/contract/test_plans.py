@@ -23,6 +23,11 @@ from fakes.store import made, write
 from sqlalchemy import LargeBinary, Text
 
 import gateway
+from gateway.auth.access import Access
+from gateway.auth.scopes import scope_list
+from gateway.auth.visibility import EVERYTHING, Visibility
+from gateway.fhir_api.http.permission import _OF_VERSION
+from gateway.fhir_api.search.lookups import _OF_SEEN
 from gateway.fhir_api.search.search_query import MOST_ALTERNATIVES, MOST_CLAUSES, understand
 from gateway.index.criteria import At, During, Is, Refers, Starts
 from gateway.index.keys import SEPARATOR
@@ -34,7 +39,14 @@ from gateway.store.database.schema import METADATA
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.database.statements import Statement, ask_each
 from gateway.store.studies import search_sql
+from gateway.store.studies.claims import _OF_CLAIMS
+from gateway.store.studies.compartment import OF_LIMITED
+from gateway.store.studies.fragments import Sql
+from gateway.store.studies.limited import limited, met, of_types
+from gateway.store.studies.search import _OF_CONFLICTS, _OF_REFERRING
 from gateway.store.studies.search_sql import Search, Sort, for_dialect
+from gateway.store.studies.versions import OF_CURRENT
+from gateway.store.studies.within import held_apart, in_facilities
 
 HERE = Circumstances(UTC, datetime(2026, 1, 5, tzinfo=UTC), "http://127.0.0.1:8800/fhir")
 # Read whole on purpose: lists for operators, and tables with one or a few rows for each destination
@@ -252,10 +264,29 @@ def value_for(row, dice):
     return dice.choice((f"v{dice.randrange(6)}", f"urn:s1|v{dice.randrange(6)}", *whole_system))
 
 
-def searches(kind, given, sort=""):
+SCOPES = (
+    "system/*.rs",
+    "system/DiagnosticReport.rs?category=urn:s1|v1&status=final system/Observation.rs?date=ge1972 system/Patient.rs",
+    "patient/*.rs",
+    "patient/*.rs system/DiagnosticReport.rs?category=urn:s1|v1",
+)
+CITY = ("Organization/organization-3", "Organization/organization-4")
+
+
+def limited_sights():
+    """Yield the sights of clients that are limited by scopes, a patient and facilities, alone and together."""
+    for scopes in SCOPES:
+        for facilities in (None, frozenset({"city"})):
+            access = Access("client-a", scope_list(scopes), facilities, 0, None, "patient-3")
+            sight = Visibility(access, CITY if facilities else None, UTC, lambda system, value: f"pat-{value}")
+            if not sight.is_whole:
+                yield sight
+
+
+def searches(kind, given, sort="", sight=EVERYTHING):
     """Yield every way in which the search runs: its first page, the next, the last, the count, suppressed resources."""
     pairs = [*given, *([("_sort", sort)] if sort else [])]
-    base = understand(kind, pairs, HERE, strict=False).search(20)
+    base = understand(kind, pairs, HERE, strict=False, sight=sight).search(20)
     after = (*[("v" if by.by in {"term", "address"} else DAY) for by in base.sort], 5)
     for most, place in ((20, {}), (20, {"after": after}), (20, {"after": after, "is_back": True})):
         yield search_sql.page(Search(base.resource_type, base.clauses, base.start, base.sort, most, **place))
@@ -301,7 +332,56 @@ def at_random():
         yield from composed
 
 
-COMPOSED = pytest.mark.parametrize("composed", [of_us_core, at_random])
+def of_limited_clients():
+    """Yield searches of every type by clients with limits, also by chains."""
+    for sight in limited_sights():
+        for kind in TYPES:
+            yield from searches(kind, [("_id", f"{kind.lower()}-7")], sight=sight)
+            if not sight.is_unversioned(kind):
+                yield from searches(kind, [("_lastUpdated", "ge1972")], sight=sight)
+        for name, value in (("name", "v1"), ("_has:Provenance:target:recorded", "ge1972")):
+            yield from searches("Practitioner" if name == "name" else "DiagnosticReport", [(name, value)], sight=sight)
+        for name in ("patient.identifier", "patient:identifier", "imagingStudy.identifier"):
+            yield from searches("DiagnosticReport", [(name, "urn:s1|v1"), ("_sort", "-date")], sight=sight)
+
+
+def limited_statements():
+    """Yield the named statements with the limits of clients in them."""
+    for sight in limited_sights():
+        every = of_types({kind: sight.limits(kind, "r") for kind in TYPES})
+        for template in (OF_CURRENT, _OF_REFERRING.replace("{order}", "r.address"), _OF_VERSION, _OF_SEEN, OF_LIMITED):
+            yield limited(template, every)
+        for kind in TYPES:
+            if limits := sight.limits(kind, "r"):
+                yield limited(_OF_VERSION, met(limits))
+    yield limited(_OF_CONFLICTS, Sql(*held_apart(CITY)))
+    yield limited(_OF_CLAIMS, Sql(*in_facilities("c.study_id", CITY)))
+
+
+LIMITED = dict(enumerate(limited_statements()))
+
+
+@pytest.mark.parametrize("number", LIMITED)
+def test_a_statement_with_limits_reads_no_table_of_sqlite_whole(number, filled_sqlite):
+    statement, given = LIMITED[number]
+    compiled, lists = statement.compiled("sqlite"), LISTS.findall(statement.sql)
+    values = [given.get(name, sample(name, "", lists)) for name in compiled.names]
+    assert sqlite_scans(filled_sqlite, compiled.sql, values) == [], compiled.sql
+
+
+@pytest.mark.parametrize("number", LIMITED)
+async def test_a_statement_with_limits_reads_no_table_of_postgresql_whole(number, filled_postgres):
+    statement, given = LIMITED[number]
+    compiled, lists = statement.compiled("postgresql"), LISTS.findall(statement.sql)
+    async with planning(filled_postgres) as connection:
+        prepared = await connection.prepare(compiled.sql)
+        kinds = [one.name for one in prepared.get_parameters()]
+        named = zip(compiled.names, kinds, strict=True)
+        (plan,) = await prepared.explain(*[given.get(name, sample(name, kind, lists)) for name, kind in named])
+    assert postgres_scans(plan["Plan"]) == [], compiled.sql
+
+
+COMPOSED = pytest.mark.parametrize("composed", [of_us_core, at_random, of_limited_clients])
 
 
 @COMPOSED

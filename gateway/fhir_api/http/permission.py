@@ -7,7 +7,6 @@ all is allowed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from functools import partial
 from typing import Final, cast
@@ -17,27 +16,19 @@ from starlette.types import Scope
 
 from gateway.auth.access import access_of
 from gateway.auth.visibility import EVERYTHING, Clauses, Visibility
-from gateway.fhir_api.facade import Facade, facade
-from gateway.index.keys import key
-from gateway.index.terms import words
+from gateway.fhir_api.facade import facade
 from gateway.runtime.request_errors import Forbidden
-from gateway.store.database.statements import Statement
+from gateway.store.studies.facilities import organizations_named
 from gateway.store.studies.limited import limited, met
 from gateway.store.studies.search import SECONDS
 from gateway.store.studies.search_sql import goes_far
 from mappings.patient.identifiers import keyed_patient_id
 from mappings.profile import Site
-from mappings.profile.spelling import exact
 
 Need = tuple[str, str]  # a resource type, and a letter of `cruds` or an operation
 _SIGHT: Final = "gateway.sight"  # scope key
-_ORGANIZATIONS: Final = Statement(
-    "SELECT DISTINCT r.address, v.body FROM term t CROSS JOIN resource r CROSS JOIN version v WHERE t.key = :key"
-    " AND t.value IN listed(:names) AND r.number = t.resource AND v.resource = r.number AND v.version = r.version"
-)
 _OF_VERSION: Final = "SELECT r.version FROM resource r WHERE r.address = :address{limit}"
 ANY_VERSION: Final = 0
-_NAME: Final = key("Organization", "name")
 
 
 def is_allowed(scope: Scope, resource_type: str, permission: str = "r") -> bool:
@@ -66,7 +57,7 @@ async def sight_of(request: Request) -> Visibility:
     if sight is None:
         serving, organizations = facade(request), None
         if access.facilities is not None:
-            organizations = await _organizations(serving, access.facilities)
+            organizations = tuple(sorted(await organizations_named(serving.engine, access.facilities)))
         sight = request.scope[_SIGHT] = Visibility(
             access, organizations, serving.zone, partial(_keyed_patient_id, serving.site)
         )
@@ -95,15 +86,3 @@ async def visible(request: Request, address: str, limits: Clauses | None = None)
     else:
         rows = await engine.fetch(statement, address=address, **values)
     return int(rows[0][0]) if rows else None
-
-
-async def _organizations(serving: Facade, facilities: Iterable[str]) -> tuple[str, ...]:
-    """Return the addresses of the Organizations that have one of these names, without case and doubled blanks (D11)."""
-    wanted = {exact(one) for one in facilities}
-    terms = json.dumps(sorted(map(words, wanted)))
-    found = []
-    for address, body in await serving.engine.fetch(_ORGANIZATIONS, key=_NAME, names=terms):
-        organization = json.loads(body)
-        if wanted.intersection(map(exact, (organization.get("name"), *organization.get("alias", ())))) - {""}:
-            found.append(str(address))
-    return tuple(sorted(found))

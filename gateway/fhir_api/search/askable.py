@@ -3,6 +3,7 @@
 https://hl7.org/fhir/R4/search.html#errors, decision D41. What no study owns has a time of change that hidden studies
 cause. A Patient is stored as the newest study describes it, which may be hidden from a client of some facilities: that
 client finds Patients by id, and by the number that is the key of the Patient, which every study says alike (D11).
+Proved by tests/gateway/fhir_api/test_visibility.py.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Carries out no clause of a standard; decision D41. A statement has `{limit}` where the limits of the resource `r` stand.
 For a client without limits its text is the one without them.
-Proved by tests/contract/test_limited.py and tests/contract/test_plans.py.
+Proved by tests/gateway/store/studies/test_limited.py and tests/contract/test_plans.py.
 """
 
 from __future__ import annotations

@@ -67,6 +67,7 @@ def test_a_day_is_one_of_the_zone():
         ("system/DiagnosticReport.rs?patient.identifier=a|b", "leads to other resources"),
         ("system/DiagnosticReport.rs?patient:identifier=a|b", "leads to other resources"),
         ("system/DiagnosticReport.rs?_has:Provenance:target:recorded=ge2020", "leads to other resources"),
+        (f"system/DiagnosticReport.rs?code={','.join(f'x|{n}' for n in range(31))}", "more than 30 values"),
         ("system/DiagnosticReport.rs?status=fainal", "no resource can have"),
         ("system/DiagnosticReport.rs?patient=https://elsewhere.example/Patient/1", "no resource can have"),
     ],

@@ -73,6 +73,20 @@ async def test_the_answer_as_json_has_the_same(site):
     assert said | {"token_url": ""} == {**(await listed(site))[0], "token_url": ""} | {"keys": said["keys"]}
 
 
+async def test_a_client_is_limited_to_search_parameters_and_to_facilities_named_in_any_case(site):
+    scope = "system/Observation.rs?category=imaging"
+    command = ("clients", "add", "City EHR", "--scope", scope, "--jwks", str(site.folder / "keys.json"))
+    code, out, err = await site.run(*command, "--facility", "City  HOSPITAL", "--facility", "city hospital")
+    assert code == 0
+    assert "facilities: city hospital\n" in out
+    assert "note: no facility of the settings or of the stored reports is called 'city hospital'" in err
+    assert "'sandbox general hospital'" not in (await site.run(*command, "--facility", "Sandbox General Hospital"))[2]
+    [one] = await listed(site)
+    assert (one["scopes"], one["facilities"]) == (scope, ["city hospital"])
+    _, out, _ = await site.run("clients", "list")
+    assert "  facilities: city hospital\n" in out
+
+
 async def test_without_the_mode_the_command_works_and_says_what_is_missing(site):
     command = ("clients", "add", "City EHR", *SCOPES, "--jwks", str(site.folder / "keys.json"))
     code, _, err = await site.run(*command, GATEWAY_AUTH__MODE="")
@@ -86,10 +100,17 @@ async def test_without_the_mode_the_command_works_and_says_what_is_missing(site)
         (("--scope", "openid"), "--scope: not of the form system/Type.cruds"),
         (("--scope", "user/Patient.rs"), "--scope: user/ and patient/ scopes are given by an external issuer alone"),
         (("--scope", "system/Encounter.rs"), "--scope: no such type is served: Encounter. Types are *, Binary, "),
+        (("--scope", "system/Patient.rs?race=any"), "--scope: race: Patient has no such search parameter here"),
         (
-            ("--scope", "system/Patient.rs?gender=male"),
-            "--scope: scopes with search parameters are not",
+            ("--scope", "system/DiagnosticReport.rs?patient.identifier=1"),
+            "--scope: patient.identifier: it leads to other resources",
         ),
+        (("--scope", "system/*.rs?status=final"), "--scope: search parameters need one resource type"),
+        (
+            ("--scope", "system/Patient.rs?gender=male", "--facility", "City"),
+            "--scope: such a search parameter tells of other facilities",
+        ),
+        (("--facility", " "), "--facility: the name is blank"),
         (("--expires", "2020-01-01"), "--expires: not in the future"),
         (("--jwks-url", "https://jwks.example/"), "--jwks: not exactly one of --jwks and --jwks-url"),
     ],

@@ -13,10 +13,14 @@ import httpx
 import pytest
 import pytest_asyncio
 from fakes.facade import BASE, facade, resource_id
+from fakes.store import made, rows, write
 
 from gateway.auth.access import ACCESS, Access
 from gateway.auth.scopes import scope_list
+from gateway.fhir_api.as_seen import without_stamp
 from gateway.fhir_api.served import BY_TYPE, OPERATIONS, RESOURCES
+from gateway.index.keys import key
+from gateway.store.studies import search as store
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 HERE, THERE = "Sandbox General Hospital", "Sandbox Lakeside Imaging"
@@ -257,13 +261,34 @@ async def test_a_client_of_a_facility_finds_patients_by_id_and_by_the_number_tha
 
 
 async def test_a_limited_client_sees_the_current_version_alone(ward):
-    address = f"DiagnosticReport/{ward.here[0]['id']}"
+    address, engine = f"DiagnosticReport/{ward.here[0]['id']}", ward.stage.app.state.facade.engine
+    stored = (await store.current(engine, [address]))[address]
+    terms = [("patient", ward.here[0]["subject"]["reference"])]
+    terms += [("performer", one["reference"]) for one in ward.here[0]["performer"]]
+    body = without_stamp(stored.body)
+    for number in (2, 3):
+        changed = body.replace(b'"final"', b'"amended"') if number == 2 else body
+        head, _, tail = changed.partition(b'"meta":{')
+        again = made(
+            address,
+            owner=(await rows(engine, "SELECT owner FROM resource WHERE address = ?", address))[0][0],
+            as_of=stored.updated + number,
+            head=head + b'"meta":{',
+            tail=b"," + tail,
+            terms=[(key("DiagnosticReport", name), value) for name, value in terms],
+        )
+        await write(engine, again, now=stored.updated + number)
+    whole = (await ward.ask(None, f"{address}/_history")).json()
+    assert whole["total"] == 3
     for kind in LIMITED:
         access = limited(ward, kind)
         history = (await ward.ask(access, f"{address}/_history")).json()
         assert history["total"] == 1
-        assert (await ward.ask(access, f"{address}/_history/1")).status_code == 200
+        assert [one["resource"]["meta"]["versionId"] for one in history["entry"]] == ["3"]
+        assert (await ward.ask(access, f"{address}/_history?_since=2999-01-01")).json()["total"] == 0
+        assert (await ward.ask(access, f"{address}/_history/3")).status_code == 200
         assert (await ward.ask(access, f"{address}/_history/2")).status_code == 404
+        assert (await ward.ask(access, f"{address}/_history/1")).status_code == 404
 
 
 async def test_everything_of_a_patient_is_what_lies_within_the_limits(ward):
