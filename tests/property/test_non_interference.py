@@ -18,7 +18,7 @@ from fakes.twins.limits import RandomAccess, hides, types_of
 from fakes.twins.requests import RandomRequests, links
 
 STUDIES = 14
-KINDS = ("of_types",)
+KINDS = ("of_types", "refined", "of_facilities", "of_facilities_refined", "of_patient")
 MOST_SEEDS = 500 // len(KINDS)
 REQUESTS = 50
 # What is forgotten -> kind of access, name of the code, and what stands in its place
@@ -51,7 +51,6 @@ async def twins_of(seed, kind, migrated, monkeypatch):
     requests = RandomRequests(
         dice, resources, types_of(asking), [one.study_id for one in studies.studies], [*studies.users]
     )
-    requests.asks_everything = False  # it walks over hidden resources: until its limit is part of its query
     return Twins(whole, bare, asking), requests
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from gateway.auth.access import Access, give_access
 from gateway.fhir_api.application import application
 from gateway.fhir_api.facade import Facade
 from gateway.fhir_api.search.page_token import Tokens
+from gateway.index.keys import key
 from gateway.ingest import Pipeline
 from gateway.ingest.read_through import ReadThrough
 from gateway.runtime import clock
@@ -28,10 +30,11 @@ from gateway.store.database.statements import Statement, ask
 from gateway.store.studies import render_versions
 from gateway.store.studies.pdfs import Pdfs
 from gateway.store.studies.sweep_record import Finished, Running, SweepRecord
+from mappings.fhir.resource_types import types_at
 from mappings.issues import MappingIssue
 
 Json = dict[str, Any]
-Hides = Callable[[Collection[Json]], set[str]]
+Hides = Callable[[Collection[Json]], tuple[set[str], set[str]]]
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 HOST = b"127.0.0.1:8800"
 BASE = "http://127.0.0.1:8800/fhir"
@@ -39,9 +42,18 @@ _EVERY = Statement(
     "SELECT v.body, r.number FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
     " ORDER BY r.address"
 )
+_THESE = "IN (SELECT value FROM json_each(:numbers))"
 _DROPS = [
-    Statement(f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(:numbers))")
+    Statement(f"DELETE FROM {table} WHERE {column} {_THESE}")
     for table, column in (("term", "resource"), ("moment", "resource"), ("version", "resource"), ("resource", "number"))
+]
+# Of a resource that is bared, nothing stays but its address, its study, and the references that place it
+_PLACING = ", ".join(str(key(kind, name)) for kind in types_at("member") for name in ("patient", "performer"))
+_BARES = [
+    Statement(f"DELETE FROM term WHERE resource {_THESE} AND key NOT IN ({_PLACING})"),
+    Statement(f"DELETE FROM moment WHERE resource {_THESE}"),
+    Statement(f"UPDATE version SET body = CAST('{{}}' AS BLOB), faults = NULL WHERE resource {_THESE}"),
+    Statement(f"UPDATE resource SET type = 'Hidden', is_suppressed = 0 WHERE number {_THESE}"),
 ]
 _FAULT = MappingIssue("fhir-structure", "error", "/status", "refused")
 
@@ -115,6 +127,7 @@ class Twin:
         settings = Settings.model_construct(server=Server())
         self.app = application(Configuration(settings, SITE, "test"), Metrics(), None, serves_fhir=True)  # type: ignore[arg-type]
         self.is_indexed, self.seen = is_indexed, 0
+        self._known: dict[str, tuple[int, Json]] = {}  # what is bared is remembered here
         self.app.state.facade = Facade(
             upstream=upstream,  # type: ignore[arg-type]
             engine=self.engine,  # type: ignore[arg-type]
@@ -157,18 +170,24 @@ class Twin:
 
     async def resources(self) -> dict[str, Json]:
         """Return the current version of each stored resource, by address."""
-        found = [json.loads(bytes(body)) for body, _ in await self.engine.fetch(_EVERY)]
+        found = [one for body, _ in await self.engine.fetch(_EVERY) if (one := json.loads(bytes(body)))]
         return {f"{one['resourceType']}/{one['id']}": one for one in found}
 
     async def purge(self) -> None:
         """Take everything out of the store that this gateway never had."""
         if self.hides is None:
             return
-        rows = [(json.loads(bytes(body)), int(number)) for body, number in await self.engine.fetch(_EVERY)]
-        hidden = self.hides([one for one, _ in rows])
-        numbers = json.dumps([number for one, number in rows if f"{one['resourceType']}/{one['id']}" in hidden])
-        for drop in _DROPS:
-            await self.engine.do(lambda drop=drop: ask(drop, numbers=numbers))
+        for body, number in await self.engine.fetch(_EVERY):
+            if one := json.loads(bytes(body)):
+                self._known[f"{one['resourceType']}/{one['id']}"] = int(number), one
+        for addresses, statements in zip(
+            self.hides([one for _, one in self._known.values()]), (_DROPS, _BARES), strict=True
+        ):
+            values = json.dumps([self._known[one][0] for one in addresses])
+            for statement in statements:
+                await self.engine.do(partial(ask, statement, numbers=values))
+            if statements is _DROPS:
+                self._known = {place: known for place, known in self._known.items() if place not in addresses}
 
     async def ask(self, wanted: Asked, access: Access | None) -> Answer:
         """Send a request with this access, and return the answer."""

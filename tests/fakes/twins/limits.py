@@ -107,11 +107,21 @@ def types_of(asking: Access) -> list[str]:
     return [one for one in (*OWNED, *SHARED) if any(scope.resource_type in {one, EVERY} for scope in asking.scopes)]
 
 
-def hides(asking: Access) -> Callable[[Collection[Json]], set[str]]:
-    """Return the function that names the hidden ones among all resources that are stored."""
+def hides(asking: Access) -> Callable[[Collection[Json]], tuple[set[str], set[str]]]:
+    """Return the function that names the hidden ones among all resources that are stored, in two sets.
 
-    def hidden(resources: Collection[Json]) -> set[str]:
-        return {address(one) for one in resources} - seen(asking, resources)
+    Of the first set nothing is left. Those of the second lie within facility and patient, and other limits hide them:
+    that they are of this facility and this patient stays known, since it decides what else may be seen. The facilities
+    themselves stay for the same reason.
+    """
+    is_limited = asking.facilities is not None or asking.patient is not None
+
+    def hidden(resources: Collection[Json]) -> tuple[set[str], set[str]]:
+        hidden = {address(one) for one in resources} - seen(asking, resources)
+        within = _within(asking, resources) if is_limited else []
+        bared = {address(one) for one in within if one["resourceType"] in OWNED} & hidden
+        facilities = {address(one) for one in within if one["resourceType"] == "Organization"}
+        return hidden - bared - facilities, bared
 
     return hidden
 
@@ -121,15 +131,15 @@ def seen(asking: Access, resources: Collection[Json]) -> set[str]:
 
     A resource that several studies describe is seen while one refers to it that lies within facility and patient.
     """
-    found: set[str] = set()
-    for scope in asking.scopes:
-        within = resources
-        if scope.context == "patient":
-            within = _of_patient(f"Patient/{asking.patient}", resources)
-        elif asking.facilities is not None:
-            within = _led_to(resources, resources)
-        found |= {address(one) for one in within if _allows(scope, one)}
-    return found
+    within = _within(asking, resources)
+    return {address(one) for one in within if any(_allows(scope, one) for scope in asking.scopes)}
+
+
+def _within(asking: Access, resources: Collection[Json]) -> Collection[Json]:
+    """Return what lies within facility and patient of a client."""
+    if asking.patient is not None:
+        return _of_patient(f"Patient/{asking.patient}", resources)
+    return resources if asking.facilities is None else _led_to(resources, resources)
 
 
 def _allows(scope: SmartScope, resource: Json) -> bool:
