@@ -16,24 +16,13 @@ from fakes.twins.answers import difference
 from fakes.twins.gateways import Twin, TwinClock, Twins, grow, suppress_unchecked
 from fakes.twins.limits import RandomAccess, hides, types_of
 from fakes.twins.requests import RandomRequests, links
+from fakes.twins.sabotage import SABOTAGE
 
 STUDIES = 14
 KINDS = ("of_types", "refined", "of_facilities", "of_facilities_refined", "of_patient")
 MOST_SEEDS = 500 // len(KINDS)
 REQUESTS = 50
-# What is forgotten -> kind of access, name of the code, and what stands in its place
-SABOTAGE = {
-    "the type of an included resource": (
-        "of_types",
-        "gateway.fhir_api.search.interaction.is_allowed",
-        lambda scope, resource_type: True,
-    ),
-    "the types that a chain leads over, and those of the address": (
-        "of_types",
-        "gateway.fhir_api.http.permission.is_allowed",
-        lambda scope, resource_type, permission="r": True,
-    ),
-}
+SABOTAGED = 30
 
 
 async def twins_of(seed, kind, migrated, monkeypatch):
@@ -104,15 +93,17 @@ async def test_most_clients_see_something_and_not_all(migrated_sqlite, monkeypat
     assert seen[404] > 0
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("fault", SABOTAGE)
-async def test_a_gateway_that_forgets_a_limit_is_found_out(fault, migrated_sqlite, monkeypatch):
+async def test_a_gateway_that_forgets_a_limit_is_found_out(fault, migrated_sqlite, monkeypatch, say):
     """Break one limit of the gateway; some request of some seed tells it."""
     kind, place, broken = SABOTAGE[fault]
     monkeypatch.setattr(place, broken)
-    for seed in range(40):
+    for seed in range(SABOTAGED):
         twins, requests = await twins_of(seed, kind, migrated_sqlite, monkeypatch)
         try:
             await compare(twins, requests, REQUESTS)
         except AssertionError:
+            say(f"{fault}: found out by seed {seed}")
             return
     pytest.fail("no answer differed")
