@@ -7,7 +7,7 @@ Proved by tests/gateway/auth/test_bearer.py.
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from gateway.auth.refinements import is_applied
@@ -32,6 +32,9 @@ class Access:
     expires: int
     user: str | None = None
     patient: str | None = None
+    _granting: dict[tuple[str, str], tuple[SmartScope, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def has_limited_scopes(self) -> bool:
@@ -43,13 +46,16 @@ class Access:
 
         A scope with refinements that cannot be applied grants nothing. `patient/` needs the patient, `user/` the user.
         """
-        return tuple(
-            scope
-            for scope in self.scopes
-            if scope.resource_type in {resource_type, EVERY_TYPE}
-            and (scope.access == permission if permission.startswith("$") else permission in scope.letters)
-            and self._stands(scope, resource_type)
-        )
+        found = self._granting.get((resource_type, permission))
+        if found is None:
+            found = self._granting[resource_type, permission] = tuple(
+                scope
+                for scope in self.scopes
+                if scope.resource_type in {resource_type, EVERY_TYPE}
+                and (scope.access == permission if permission.startswith("$") else permission in scope.letters)
+                and self._stands(scope, resource_type)
+            )
+        return found
 
     def allows(self, resource_type: str, permission: str) -> bool:
         """True if a scope grants the permission on resources of a type, on some of them at least."""

@@ -36,22 +36,22 @@ class Visibility:
     """Sight of one client. `access` None: all. `organizations` are the addresses of its facilities, None for all.
 
     `zone` is that of dates without an offset. `keyed` returns the id of the Patient whose key is a number of a system.
+    `is_whole`: nothing but the type decides what the client may see. `has_whole_studies`: it sees all of a study of
+    which it sees anything.
     """
 
     access: Access | None = None
     organizations: tuple[str, ...] | None = None
     zone: tzinfo = UTC
     keyed: Callable[[str, str], str] | None = field(default=None, repr=False, compare=False)
+    is_whole: bool = field(init=False)
+    has_whole_studies: bool = field(init=False)
 
-    @property
-    def is_whole(self) -> bool:
-        """True if nothing but the type decides what the client may see."""
-        return self.access is None or not (self.access.facilities is not None or self.access.has_limited_scopes)
-
-    @property
-    def has_whole_studies(self) -> bool:
-        """True if the client sees all of a study of which it sees anything."""
-        return self.access is None or not self.access.has_limited_scopes
+    def __post_init__(self) -> None:
+        """Note what is asked of each query."""
+        has_whole_studies = self.access is None or not self.access.has_limited_scopes
+        object.__setattr__(self, "has_whole_studies", has_whole_studies)
+        object.__setattr__(self, "is_whole", has_whole_studies and self.facilities is None)
 
     @property
     def facilities(self) -> tuple[str, ...] | None:
@@ -76,7 +76,8 @@ class Visibility:
         """Return what resources of a type must meet for this use of them: nothing at all, or clauses that all hold."""
         if self.access is None:
             return ()
-        return self._limits(self.access.granting(resource_type, permission), resource_type)
+        granting = self.access.granting(resource_type, permission)
+        return () if self.is_whole and granting else self._limits(granting, resource_type)
 
     def limits_of_report(self, resource_type: str, permission: str) -> Clauses:
         """Return what a report must meet for use of its Binary, or for an operation with a scope of its own.
@@ -92,7 +93,7 @@ class Visibility:
 
     def is_unversioned(self, resource_type: str) -> bool:
         """True for a type that hidden studies describe, too: it is rendered without version and time of change."""
-        if self.access is None or resource_type not in SHARED:
+        if self.access is None or self.is_whole or resource_type not in SHARED:
             return False
         if self.access.facilities is not None:
             return True

@@ -130,7 +130,10 @@ async def _total(serving: Facade, query: Query, results: Page) -> int | None:
         return None
     if not query.is_count and results.next is None:
         return len(results.versions)
-    most = _ALL if query.total or query.is_count else _USUALLY_COUNTED
+    is_asked = bool(query.total) or query.is_count
+    if query.sight.facilities is not None and not is_asked:
+        return None  # each resource is looked at, the hidden ones too
+    most = _ALL if is_asked else _USUALLY_COUNTED
     try:
         total = await store.count(serving.engine, query.search(0), most + 1)
     except StoreTooSlow:

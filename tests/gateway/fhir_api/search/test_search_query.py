@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 from fakes.indexed import HERE
 
+from gateway.auth.access import Access
+from gateway.auth.scopes import scope_list
+from gateway.auth.visibility import Visibility
 from gateway.fhir_api.search.result_parameters import Include
 from gateway.fhir_api.search.search_query import Query, insist, understand
-from gateway.index.criteria import At, During, Starts
+from gateway.index.criteria import At, During, Is, Starts
 from gateway.index.keys import key
 from gateway.index.parameters import parameter
 from gateway.runtime.request_errors import BadRequest, NotSupported, SearchTooCostly
-from gateway.store.studies.search_sql import UPDATED, Sort
+from gateway.store.studies.search_sql import UPDATED, Sort, page
 
 REPORT = "DiagnosticReport"
 
@@ -163,3 +166,31 @@ def test_a_query_becomes_a_search_of_the_store() -> None:
         *(REPORT, tuple(found.clauses), 1, (Sort("updated", descending=True),), 11, 5),
     )
     assert found.clauses[1] == (At("DiagnosticReport/rep-1"),)
+
+
+def test_a_client_without_limits_asks_the_database_the_same_as_everybody() -> None:
+    sight = Visibility(Access("client-a", scope_list("system/*.rs"), None, 0))
+    for kind, pairs in (
+        ("DiagnosticReport", (("patient.identifier", "a|b"), ("date", "ge2020"))),
+        ("Practitioner", (("name", "x"), ("_lastUpdated", "ge2020"))),
+    ):
+        own = understand(kind, pairs, HERE, strict=True, sight=sight).search(20)
+        assert page(own) == page(understand(kind, pairs, HERE, strict=True).search(20))
+
+
+def test_a_search_for_one_patient_starts_from_the_patient() -> None:
+    sight = Visibility(Access("client-a", scope_list("patient/*.rs"), None, 0, None, "pat-1"))
+    query = understand("DiagnosticReport", (("date", "ge2020"),), HERE, strict=True, sight=sight)
+    assert query.start == 1
+    assert query.patients == ()
+    assert query.search(20).clauses[1] == (Is(key("DiagnosticReport", "patient"), "Patient/pat-1"),)
+
+
+def test_what_several_studies_describe_comes_in_the_order_of_addresses_for_a_limited_client() -> None:
+    access = Access("client-a", scope_list("system/*.rs"), frozenset({"city"}), 0)
+    sight = Visibility(access, ("Organization/org-1",))
+    for pairs in ((("name", "x"),), (("name", "x"), ("_sort", "-_id"))):
+        query = understand("Practitioner", pairs, HERE, strict=True, sight=sight)
+        assert [one.by for one in query.sort][-1] == "address"
+    with pytest.raises(NotSupported):
+        understand("Practitioner", (("name", "x"), ("_sort", "_lastUpdated")), HERE, strict=True, sight=sight)

@@ -7,7 +7,9 @@ from gateway.store.database.statements import Statement
 from gateway.store.studies.fragments import Sql
 from gateway.store.studies.limited import limited, met, of_types, unlimited
 
-TEMPLATE = "SELECT 1 FROM resource r WHERE r.address = :address{limit} UNION SELECT 2 FROM resource r WHERE 1 = 1{limit}"
+TEMPLATE = (
+    "SELECT 1 FROM resource r WHERE r.address = :address{limit} UNION SELECT 2 FROM resource r WHERE 1 = 1{limit}"
+)
 
 
 def test_a_statement_without_limits_says_nothing_of_them():
