@@ -141,7 +141,9 @@ class RandomStudies:
             createdAt=f"{day}T10:30:00Z",
             **({"clinicalHistory": "Headache"} if dice.random() < 0.5 else {}),
         )
-        reports = [self._report(study, place, number, snapshot, day) for number in range(dice.choice((0, 1, 1, 1, 2)))]
+        # Conflicts are about studies with reports alone: which patient a report is about, all studies decide (D12)
+        most = dice.choice((1 if study.facility == SOUTH else 0, 1, 1, 1, 2))
+        reports = [self._report(study, place, number, snapshot, day) for number in range(most)]
         study.states.append((about, reports))
         for number in range(dice.choice((0, 0, 1, 1, 2))):
             study.states.append(self._changed(study, place, number, day))

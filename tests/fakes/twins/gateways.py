@@ -48,7 +48,8 @@ _DROPS = [
     for table, column in (("term", "resource"), ("moment", "resource"), ("version", "resource"), ("resource", "number"))
 ]
 # Of a resource that is bared, nothing stays but its address, its study, and the references that place it
-_PLACING = ", ".join(str(key(kind, name)) for kind in types_at("member") for name in ("patient", "performer"))
+_PLACES = [(kind, name) for kind in types_at("member") for name in ("patient", "performer")]
+_PLACING = ", ".join(str(key(*place)) for place in (*_PLACES, ("Patient", "organization")))
 _BARES = [
     Statement(f"DELETE FROM term WHERE resource {_THESE} AND key NOT IN ({_PLACING})"),
     Statement(f"DELETE FROM moment WHERE resource {_THESE}"),
@@ -235,15 +236,12 @@ class Asked:
 
 @dataclass
 class Twins:
-    """The gateway that has everything, and the one that never had the hidden data."""
+    """The gateway that has everything, and the one that never had the hidden data, for one client."""
 
     whole: Twin
     bare: Twin
-    access: Access | None
-
-    async def ask(self, wanted: Asked) -> tuple[Answer, Answer]:
-        """Send a request to both."""
-        return await self.whole.ask(wanted, self.access), await self.bare.ask(wanted, self.access)
+    access: Access
+    time: TwinClock
 
 
 async def grow(twin: Twin, studies: RandomStudies, time: TwinClock) -> None:

@@ -65,6 +65,13 @@ class RandomAccess:
         """Return an access to what concerns one patient."""
         return access(self._scopes("patient", refines=self.dice.random() < 0.3), patient=self._patient())
 
+    def of_patient_and_others(self) -> Access:
+        """Return an access to what concerns one patient, and to some types of all patients."""
+        others = [f"system/{one}.rs" for one in self.dice.sample((*OWNED, *SHARED), 2)]
+        facilities = self._facilities() if self.dice.random() < 0.5 else None
+        mine = [one for one in self._scopes("patient") if not one.startswith("system/")]
+        return access([*mine, *others], facilities, self._patient())
+
     def _facilities(self) -> list[str]:
         return self.dice.sample(FACILITIES, self.dice.choice((1, 1, 2, 3)))
 
@@ -118,8 +125,10 @@ def hides(asking: Access) -> Callable[[Collection[Json]], tuple[set[str], set[st
 
     def hidden(resources: Collection[Json]) -> tuple[set[str], set[str]]:
         hidden = {address(one) for one in resources} - seen(asking, resources)
-        within = _within(asking, resources) if is_limited else []
-        bared = {address(one) for one in within if one["resourceType"] in OWNED} & hidden
+        if not is_limited:
+            return hidden, set()
+        within = (_of_patient if asking.facilities is None else _of_facilities)(asking, resources)
+        bared = {address(one) for one in within if one["resourceType"] in {*OWNED, "Patient"}} & hidden
         facilities = {address(one) for one in within if one["resourceType"] == "Organization"}
         return hidden - bared - facilities, bared
 
@@ -131,14 +140,15 @@ def seen(asking: Access, resources: Collection[Json]) -> set[str]:
 
     A resource that several studies describe is seen while one refers to it that lies within facility and patient.
     """
-    within = _within(asking, resources)
-    return {address(one) for one in within if any(_allows(scope, one) for scope in asking.scopes)}
+    found: set[str] = set()
+    for scope in asking.scopes:
+        within = (_of_patient if scope.context == "patient" else _of_facilities)(asking, resources)
+        found |= {address(one) for one in within if _allows(scope, one)}
+    return found
 
 
-def _within(asking: Access, resources: Collection[Json]) -> Collection[Json]:
-    """Return what lies within facility and patient of a client."""
-    if asking.patient is not None:
-        return _of_patient(f"Patient/{asking.patient}", resources)
+def _of_facilities(asking: Access, resources: Collection[Json]) -> Collection[Json]:
+    """Return what comes from the facilities of a client: AutoScribe never had the others."""
     return resources if asking.facilities is None else _led_to(resources, resources)
 
 
@@ -148,8 +158,9 @@ def _allows(scope: SmartScope, resource: Json) -> bool:
     return is_of_type and all(holds(resource, name, value) for name, value in scope.refinements)
 
 
-def _of_patient(patient: str, resources: Collection[Json]) -> list[Json]:
-    """Return what is about a patient, and what that refers to."""
+def _of_patient(asking: Access, resources: Collection[Json]) -> list[Json]:
+    """Return what is about the patient of a client, and what that refers to."""
+    patient = f"Patient/{asking.patient}"
     about = {address(one) for one in resources if one.get("subject", {}).get("reference") == patient}
     kept = [one for one in resources if address(one) in about or address(one) == patient]
     kept += [
