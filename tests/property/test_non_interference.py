@@ -20,8 +20,8 @@ from fakes.twins.sabotage import SABOTAGE
 
 STUDIES = 14
 KINDS = ("of_types", "refined", "of_facilities", "of_facilities_refined", "of_patient", "of_patient_and_others")
-MOST_SEEDS = 500 // len(KINDS)
-REQUESTS = 50
+MOST_SEEDS = 85
+REQUESTS = max(20, min(50, examples(125)))
 SABOTAGED = 30
 
 
