@@ -12,7 +12,6 @@ import multiprocessing
 import secrets
 from collections.abc import AsyncIterator, Collection, Set
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from datetime import datetime
 from multiprocessing.connection import Connection
 from socket import socket
 from typing import Final
@@ -158,7 +157,7 @@ async def _answering(app: FastAPI, shared: _Shared, engine: Sqlite | Postgres) -
     noting = audit_trail(shared.configuration, shared.metrics)
     async with shared.client() as client, aclosing(shared.reads(engine, client)) as reads, noting as trail:
         watch, signatures = SweepWatch(StoredCursors(engine)), SignatureRecord(StoredCursors(engine))
-        shared.metrics.watch_index_age(lambda: _index_age(watch))
+        shared.metrics.watch_index_age(lambda: watch.index_age)
         await watch.once()
         app.state.facade = _facade(shared, engine, client, reads, watch)
         app.state.inbox = _inbox(shared, engine, signatures)
@@ -203,21 +202,16 @@ def _inbox(shared: _Shared, engine: Sqlite | Postgres, signatures: SignatureReco
     )
 
 
-def _index_age(watch: SweepWatch) -> float | None:
-    finished = watch.record.finished
-    return None if finished is None else max(0.0, (clock.now() - finished.started).total_seconds())
-
-
 def _ops(shared: _Shared, watch: SweepWatch, trail: AuditTrail | None) -> Ops:
     def health() -> Health:
         record, limit, probe = watch.record, shared.configuration.settings.sync.max_index_age, shared.probe
-        is_reachable, asked = _last_asked(shared)
+        is_reachable, asked = shared.reachability.with_sibling(shared.sibling.figures if shared.sibling else Figures())
         return Health(
             store_trouble=probe.trouble if probe else "",
             store_words=probe.words if probe else "",
             is_index_complete=record.is_current(clock.now(), limit),
             index_percent=record.percent,
-            index_age=_index_age(watch),
+            index_age=watch.index_age,
             is_upstream_reachable=is_reachable,
             upstream_asked=asked,
             is_audit_open=trail.is_open if trail else None,
@@ -227,14 +221,6 @@ def _ops(shared: _Shared, watch: SweepWatch, trail: AuditTrail | None) -> Ops:
     registry = shared.metrics.registry
     metrics = Together(registry, shared.sibling) if shared.sibling else registry
     return Ops(health, metrics, software().get("version", "unknown"))
-
-
-def _last_asked(shared: _Shared) -> tuple[bool | None, datetime | None]:
-    """Return if AutoScribe answered the last request of this process or its sibling, and when that was."""
-    own, figures = shared.reachability, shared.sibling.figures if shared.sibling else Figures()
-    if own.at is None or (figures.upstream_asked is not None and figures.upstream_asked > own.at):
-        return figures.is_upstream_reachable, figures.upstream_asked
-    return own.is_reachable, own.at
 
 
 @asynccontextmanager

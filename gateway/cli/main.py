@@ -22,6 +22,7 @@ from gateway.cli.clients import clients
 from gateway.cli.command_line import PORT, CommandGroup, Config, destination_names, load
 from gateway.cli.command_line import exit_code as _run
 from gateway.cli.feed import feed
+from gateway.cli.keys import keys
 from gateway.cli.patients import patients
 from gateway.cli.sandbox import sandbox
 from gateway.runtime.errors import ConfigError, GatewayError
@@ -41,7 +42,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"max_content_width": 200},  # as wide as the terminal: at 80 it cuts names at their hyphens
 )
-keys = typer.Typer(help="Make secrets.", no_args_is_help=True, cls=CommandGroup)
 identity = typer.Typer(help="List and resolve identity conflicts of patients.", no_args_is_help=True, cls=CommandGroup)
 for _name, _group in (
     ("keys", keys),
@@ -333,27 +333,6 @@ def check_config(
     if online:
         code = max(code, _run(operator.check_online(configuration, _say_aside)))
     sys.exit(code)
-
-
-@keys.command("seal")
-def keys_seal(config: Config = None) -> None:
-    """Make the key that seals the audit, in the file of audit.seal_key; print its public half. Keep that elsewhere."""
-    from gateway.audit.seal_key import seal_key
-    from gateway.audit.segment import hex_of
-
-    print(hex_of(seal_key(load(config).audit_seal_key).public_key()))
-
-
-@keys.command("site")
-def keys_site(
-    number: Annotated[
-        int, typer.Option("--version", min=1, max=9999, help="Version of the key: 1 for a site's first.")
-    ] = 1,
-) -> None:
-    """Make a site key for GATEWAY_MAPPING__SITE_KEY. Keep it secret and never change it."""
-    import secrets
-
-    print(f"v{number}.{secrets.token_hex(32)}")
 
 
 @app.command()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.runtime import clock
 from gateway.runtime.loops import forever
 from gateway.store.studies.coverage import StoredCursors
 from gateway.store.studies.sweep_record import SweepRecord, read_record
@@ -20,6 +21,12 @@ class SweepWatch:
     def __init__(self, cursors: StoredCursors) -> None:
         self._cursors = cursors
         self.record = SweepRecord()
+
+    @property
+    def index_age(self) -> float | None:
+        """Seconds since the last finished sweep began, None if none has finished."""
+        finished = self.record.finished
+        return None if finished is None else max(0.0, (clock.now() - finished.started).total_seconds())
 
     async def once(self) -> None:
         """Read the record once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -107,12 +108,19 @@ class Running:
 
 
 @contextmanager
-def started(arguments: list[str], env: Mapping[str, str], log: Path) -> Iterator[Running]:
-    """Run `python -m gateway …` while the block runs; kill it at the end if it still runs."""
+def started(
+    arguments: list[str], env: Mapping[str, str], log: Path, open_files: int | None = None
+) -> Iterator[Running]:
+    """Run `python -m gateway …` while the block runs; kill it at the end if it still runs.
+
+    With `open_files` it may open so many files and no more.
+    """
     with ExitStack() as stack:
         stderr = stack.enter_context(log.open("wb"))
         command = [sys.executable, "-m", "gateway", *admitting(arguments, env)]
         process = subprocess.Popen(command, env=dict(env), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=stderr)
+        if open_files:
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (open_files, open_files))
         stack.enter_context(process)
         stack.callback(process.kill)
         yield Running(process, log)

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
+from gateway.runtime.sibling import Figures
 
 
 class Reachability:
@@ -23,3 +24,9 @@ class Reachability:
         """Record a request and the status of its answer, None if there was no answer."""
         self._metrics.asked_upstream(operation, status, seconds)
         self.is_reachable, self.at = status is not None, clock.now()
+
+    def with_sibling(self, figures: Figures) -> tuple[bool | None, datetime | None]:
+        """Return if AutoScribe answered the last request of this process or its sibling, and when that was."""
+        if self.at is None or (figures.upstream_asked is not None and figures.upstream_asked > self.at):
+            return figures.is_upstream_reachable, figures.upstream_asked
+        return self.is_reachable, self.at

@@ -1,0 +1,36 @@
+"""`autoscribe-gateway keys …`: commands that make a secret, and print it or its public half.
+
+Carries out no clause of a standard; decisions D11 and D42.
+Proved by tests/gateway/cli/test_main.py.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli.command_line import CommandGroup, Config, load
+
+keys = typer.Typer(help="Make secrets.", no_args_is_help=True, cls=CommandGroup)
+
+
+@keys.command("seal")
+def keys_seal(config: Config = None) -> None:
+    """Make the key that seals the audit, in the file of audit.seal_key; print its public half. Keep that elsewhere."""
+    from gateway.audit.seal_key import seal_key
+    from gateway.audit.segment import hex_of
+
+    print(hex_of(seal_key(load(config).audit_seal_key).public_key()))
+
+
+@keys.command("site")
+def keys_site(
+    number: Annotated[
+        int, typer.Option("--version", min=1, max=9999, help="Version of the key: 1 for a site's first.")
+    ] = 1,
+) -> None:
+    """Make a site key for GATEWAY_MAPPING__SITE_KEY. Keep it secret and never change it."""
+    import secrets
+
+    print(f"v{number}.{secrets.token_hex(32)}")

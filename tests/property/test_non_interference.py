@@ -1,0 +1,111 @@
+"""Non-interference (decision D41): no answer depends on what its client may not see.
+
+Two gateways get the same requests under one clock. One has all data. The other, and its AutoScribe, never had what is
+hidden from the client; an oracle that knows no index and no SQL decides what that is. Their answers must be equal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+from fakes.scale import examples
+from fakes.twins.accounts import FACILITIES, MemoryAutoScribe, RandomStudies
+from fakes.twins.answers import difference
+from fakes.twins.gateways import Twin, TwinClock, Twins, grow, suppress_unchecked
+from fakes.twins.limits import RandomAccess, hides, types_of
+from fakes.twins.requests import RandomRequests, links
+from fakes.twins.sabotage import SABOTAGE
+
+STUDIES = 14
+KINDS = ("of_types", "refined", "of_facilities", "of_facilities_refined", "of_patient", "of_patient_and_others")
+MOST_SEEDS = 85
+REQUESTS = max(20, min(50, examples(125)))
+SABOTAGED = 30
+
+
+async def twins_of(seed, kind, migrated, monkeypatch):
+    """Make two gateways of a seed, for a client with a kind of access, and the requests to them."""
+    suppress_unchecked(monkeypatch)
+    dice, time = Random(f"{kind} {seed}"), TwinClock(monkeypatch)
+    studies, is_indexed = RandomStudies(dice, STUDIES), dice.random() < 0.7
+    whole = Twin(migrated, MemoryAutoScribe(studies, frozenset(FACILITIES)), hides=None, is_indexed=is_indexed)
+    await grow(whole, studies, time)
+    resources = await whole.resources()
+    asking = getattr(RandomAccess(dice, resources), kind)()
+    known = asking.facilities if asking.facilities is not None else frozenset(FACILITIES)
+    bare = Twin(migrated, MemoryAutoScribe(studies, known), hides=hides(asking), is_indexed=is_indexed)
+    await grow(bare, studies, time)
+    requests = RandomRequests(
+        dice, resources, types_of(asking), [one.study_id for one in studies.studies], [*studies.users]
+    )
+    return Twins(whole, bare, asking, time), requests
+
+
+def said(asking):
+    """Return an access in a few words."""
+    scopes = " ".join(map(str, asking.scopes))
+    return f"{scopes} of {sorted(asking.facilities) if asking.facilities else 'all'}, patient {asking.patient}"
+
+
+async def compare(twins, requests, number):
+    """Send random requests to both, and follow some of their links; return how often each status was answered."""
+    seen = Counter()
+    for _ in range(number):
+        asked = requests.request()
+        twins.whole.upstream.is_down = twins.bare.upstream.is_down = requests.dice.random() < 0.05
+        if twins.whole.upstream.is_down:
+            twins.time.forward(61)  # else the users that AutoScribe named within a minute would still be known
+        walked = [asked, asked]
+        for _ in range(4):
+            answers = [await twins.whole.ask(walked[0], twins.access), await twins.bare.ask(walked[1], twins.access)]
+            told = difference(*answers)
+            assert not told, f"{walked[0]} of {said(twins.access)}: {told}"
+            seen[answers[0].status] += 1
+            requests.note(answers)
+            walked = requests.follow([links(one) for one in answers])
+            if None in walked:
+                assert walked[0] is walked[1] is None
+                break
+    return seen
+
+
+def runs():
+    """Yield the seeds of all kinds of access that are enforced: 10,000 requests in `make test-all`."""
+    return [(kind, seed) for kind in KINDS for seed in range(examples(MOST_SEEDS))]
+
+
+@pytest.mark.parametrize(("kind", "seed"), runs())
+async def test_no_answer_depends_on_what_the_client_may_not_see(kind, seed, migrated_sqlite, monkeypatch):
+    twins, requests = await twins_of(seed, kind, migrated_sqlite, monkeypatch)
+    assert (await compare(twins, requests, REQUESTS)).total() >= REQUESTS
+
+
+async def test_most_clients_see_something_and_not_all(migrated_sqlite, monkeypatch):
+    seen, hidden, stored = Counter(), 0, 0
+    for kind in KINDS:
+        for seed in range(3):
+            twins, requests = await twins_of(seed, kind, migrated_sqlite, monkeypatch)
+            stored += len(await twins.whole.resources())
+            hidden += len(await twins.whole.resources()) - len(await twins.bare.resources())
+            seen += await compare(twins, requests, 20)
+    assert 0.2 < hidden / stored < 0.9
+    assert seen[200] > 0.2 * seen.total()
+    assert seen[404] > 0
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("fault", SABOTAGE)
+async def test_a_gateway_that_forgets_a_limit_is_found_out(fault, migrated_sqlite, monkeypatch, say):
+    """Break one limit of the gateway; some request of some seed tells it."""
+    kind, place, broken = SABOTAGE[fault]
+    monkeypatch.setattr(place, broken)
+    for seed in range(SABOTAGED):
+        twins, requests = await twins_of(seed, kind, migrated_sqlite, monkeypatch)
+        try:
+            await compare(twins, requests, REQUESTS)
+        except AssertionError:
+            say(f"{fault}: found out by seed {seed}")
+            return
+    pytest.fail("no answer differed")
