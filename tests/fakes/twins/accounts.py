@@ -106,7 +106,7 @@ class RandomStudies:
         names = (
             ("Sarah", "Johnson"),
             ("Alex", "Smith"),
-            ("Ines", "Roy"),
+            ("Iris", "Roy"),
             ("Tom", "Lee"),
             ("Uma", "Rao"),
             ("Bo", "Fox"),
