@@ -76,3 +76,27 @@ async def test_each_read_that_was_answered_has_its_entry_whenever_the_gateways_a
     keys = {hex_of(read_seal_key(tmp_path / "seal.pem").public_key())}
     found = [verified(path.read_bytes().splitlines(keepends=True), keys, segment_of(path)) for path in paths]
     assert [fault for one in found for fault in one.faults] == missing(found, {}) == []
+
+
+@pytest.mark.timeout(120)
+async def test_of_two_processes_the_one_that_works_loads_what_the_one_that_answers_noted(postgres_database, tmp_path):
+    more = {"GATEWAY_AUDIT__DIR": str(tmp_path / "audit"), "GATEWAY_AUDIT__SEAL_KEY": str(tmp_path / "seal.pem")}
+    async with sandboxed() as sandbox:
+        env = environment(sandbox.options.base_url, postgres_database, site_file(tmp_path), **more)
+        reports = [one for every in sandbox.account.reports.values() for one in every if one["status"] == "completed"]
+        address = f"DiagnosticReport/{fhir_id(reports[0]['reportId'])}"
+        with started(["serve", "--port", "0"], env, tmp_path / "log") as gateway:
+            url = await gateway.address()
+            async with httpx.AsyncClient(base_url=f"{url}/fhir", timeout=30) as client:
+                assert (await client.get(f"/{address}")).status_code == 200
+                for _ in range(300):
+                    found = (await client.get("/AuditEvent", params={"entity": address, "subtype": "read"})).json()
+                    if found.get("entry"):
+                        break
+                    await asyncio.sleep(0.1)
+                assert len(found["entry"]) == 1
+            assert await gateway.stop() == 0
+    keys = {hex_of(read_seal_key(tmp_path / "seal.pem").public_key())}
+    paths = segment_paths(tmp_path / "audit")
+    found = [verified(path.read_bytes().splitlines(keepends=True), keys, segment_of(path)) for path in paths]
+    assert [(one.faults, one.unsealed) for one in found] == [([], 0)]  # the end of the service seals
