@@ -375,7 +375,7 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         "whole number": "9",
         "number": "9",
         "P, T, D": "T",
-        "builtin, none": "builtin",
+        "builtin, external, none": "builtin",
         "hold, withdraw": "withdraw",
         "send, hold": "send",
         "debug, info, warning, error": "error",
@@ -391,6 +391,7 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
     (tmp_path / "providers.csv").write_text("name,family\n")
     special = {
         "upstream.max_response_bytes": "2048",
+        "audit.retention_days": "60",
         "upstream.max_pdf_bytes": "2048",
         "database.url": "postgresql://u:p@h/name",
         "fhir.time_zone": "America/New_York",
