@@ -122,7 +122,7 @@ async def _read_through(
         ids = BY_TYPE[resource_type].ids
         raise ResourceNotFound(f"there is no such {resource_type} in the index; its ids are {ids}")
     if owner.startswith("usr_"):
-        await serving.reads.user(owner)
+        await serving.reads.user(owner, as_unknown=bool(limits))
     elif owner.startswith("rep_"):
         await serving.reads.report(owner, fresh=True, as_unknown=bool(limits) and not is_known)
     else:

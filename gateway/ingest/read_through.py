@@ -75,9 +75,9 @@ class ReadThrough:
             raise ResourceNotFound("AutoScribe does not list the report in its study, perhaps not yet")
         return ingested
 
-    async def user(self, user_id: str) -> None:
-        """Ingest the user (`usr_…`), if AutoScribe knows it."""
-        user, at = await _found(self._users.get(user_id))
+    async def user(self, user_id: str, *, as_unknown: bool = False) -> None:
+        """Ingest the user (`usr_…`), if AutoScribe knows it. With `as_unknown`, what was read lately does not count."""
+        user, at = await _found(self._users.get(user_id, anew=as_unknown))
         if user is None:
             return
         try:

@@ -36,14 +36,14 @@ class Users:
         self._upstream, self._flights = upstream, flights
         self._remembered: OrderedDict[str, tuple[float, AskedUser]] = OrderedDict()
 
-    async def get(self, user_id: str) -> AskedUser:
-        """Return the User and when it was read; None if AutoScribe does not know it.
+    async def get(self, user_id: str, *, anew: bool = False) -> AskedUser:
+        """Return the User and when it was read; None if AutoScribe does not know it. With `anew`, pass the cache.
 
         Raises:
             UpstreamError: AutoScribe could not be asked.
         """
         remembered = self._remembered.get(user_id)
-        if remembered is not None and clock.monotonic() < remembered[0]:
+        if remembered is not None and not anew and clock.monotonic() < remembered[0]:
             return remembered[1]
         return await self._flights.run(("user", user_id), lambda: self._fetch(user_id))
 

@@ -81,8 +81,6 @@ class Hospital:
         found |= {one[1] for one in reports.values()} if organizations is not None else {patient} - {None}
         found |= {one[2] for one in reports.values()} | {one[3] for one in reports.values()} - {None}
         found |= {role for role, pair in ROLES.items() if any(pair == one[2:] for one in reports.values())}
-        if organizations is None:
-            found.add(self.managed[patient])
         return found
 
 

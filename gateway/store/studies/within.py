@@ -20,7 +20,6 @@ _PATIENT: Final = len("Patient/") + 1
 _PERFORMER: Final = key("DiagnosticReport", "performer")
 _SUBJECT: Final = key("DiagnosticReport", "patient")
 _TARGET: Final = key("Provenance", "target")
-_MANAGING: Final = key("Patient", "organization")
 _OF_ROLE: Final = (key("PractitionerRole", "practitioner"), key("PractitionerRole", "organization"))
 _MEMBERS: Final = {kind: key(kind, "patient") for kind in types_at("member")}
 # Organizations that the reports of a study name; `0` follows `/` in byte order
@@ -134,14 +133,12 @@ def _of_practitioner(one: Within, alias: str) -> Condition:
 
 
 def _of_organization(one: Within, alias: str) -> Condition:
-    """An Organization is visible as the facility of a report, or of the client's one Patient."""
+    """An Organization is visible as the facility of a report."""
     reported = _reported(one, f"{alias}.address")
-    if one.organizations is not None:
-        places = ", ".join("?" * len(one.organizations))
-        return _both((f"{alias}.address IN ({places})", one.organizations), reported)
-    text = f"wx.address = ? AND wy.resource = wx.number AND wy.key = ? AND wy.value = {alias}.address"
-    managing = _there_is("resource wx CROSS JOIN term wy", (text, (one.patient, _MANAGING)))
-    return f"({reported[0]} OR {managing[0]})", (*reported[1], *managing[1])
+    if one.organizations is None:
+        return reported
+    places = ", ".join("?" * len(one.organizations))
+    return _both((f"{alias}.address IN ({places})", one.organizations), reported)
 
 
 def _of_role(one: Within, alias: str) -> Condition:

@@ -80,6 +80,15 @@ async def test_a_report_that_is_stored_is_read_from_its_study_at_once_and_always
     assert (await current(engine))[REPORT]["meta"]["versionId"] == "2"
 
 
+async def test_a_report_that_is_hidden_from_who_asks_is_read_as_one_that_is_not_stored(reading):
+    upstream = FakeUpstream()
+    reads = reading(upstream)
+    await reads.report(REPORT_ID)
+    upstream.calls.clear()
+    await reads.report(REPORT_ID, as_unknown=True)
+    assert upstream.calls[:2] == [f"text {REPORT_ID}", f"study {STUDY_ID}"]
+
+
 async def test_what_another_process_stored_is_read_from_its_study_too(reading):
     await reading(FakeUpstream()).report(REPORT_ID)
     upstream = FakeUpstream()

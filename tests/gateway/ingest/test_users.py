@@ -45,6 +45,14 @@ async def test_that_a_user_is_not_known_is_remembered_too(seconds):
     assert upstream.calls == [f"user {USER_ID}"]
 
 
+async def test_what_is_remembered_does_not_count_for_who_asks_anew(seconds):
+    upstream = FakeUpstream()
+    users = Users(upstream, SingleFlight())
+    await users.get(USER_ID)
+    await users.get(USER_ID, anew=True)
+    assert upstream.calls == [f"user {USER_ID}"] * 2
+
+
 async def test_a_user_who_cannot_be_asked_for_is_said_and_not_remembered(seconds):
     upstream = FakeUpstream()
     upstream.users[OTHER] = UpstreamFailed("GET /users/{userId}", status=500)
