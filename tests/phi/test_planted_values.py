@@ -235,7 +235,7 @@ def stumbled(*_):
 
 
 async def test_no_crash_of_the_mapping_shows_what_it_stumbled_over(sqlite_engine, monkeypatch, capfd, usual_log):
-    """What is written is read here, since the trace of an exception loses its text only then."""
+    """The written lines are read here, since the trace of an exception loses its text only then."""
     monkeypatch.setattr(pipeline, "plan_write", stumbled)
     log.configure("debug", "json")
     async with planted_site(sqlite_engine) as (stage, _):
