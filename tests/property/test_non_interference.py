@@ -22,7 +22,7 @@ STUDIES = 14
 KINDS = ("of_types", "refined", "of_facilities", "of_facilities_refined", "of_patient", "of_patient_and_others")
 MOST_SEEDS = 85
 REQUESTS = max(20, min(50, examples(125)))
-SABOTAGED = 30
+SABOTAGED = 80
 
 
 async def twins_of(seed, kind, migrated, monkeypatch):
@@ -94,6 +94,7 @@ async def test_most_clients_see_something_and_not_all(migrated_sqlite, monkeypat
 
 
 @pytest.mark.full
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", SABOTAGE)
 async def test_a_gateway_that_forgets_a_limit_is_found_out(fault, migrated_sqlite, monkeypatch, say):
     """Break one limit of the gateway; some request of some seed tells it."""
