@@ -241,7 +241,6 @@ class Twins:
     whole: Twin
     bare: Twin
     access: Access
-    time: TwinClock
 
 
 async def grow(twin: Twin, studies: RandomStudies, time: TwinClock) -> None:
