@@ -10,6 +10,8 @@ from gateway.checks import config
 from gateway.settings import load
 
 SITE = """
+[auth]
+mode = "builtin"
 [upstream]
 api_key = "a-secret-api-key"
 [mapping]

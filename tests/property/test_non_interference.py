@@ -70,8 +70,9 @@ async def compare(twins, requests, number):
 
 
 def runs():
-    """Yield the seeds of all kinds of access that are enforced: 10,000 requests in `make test-all`."""
-    return [(kind, seed) for kind in KINDS for seed in range(examples(MOST_SEEDS))]
+    """Return the seeds of all kinds of access that are enforced: 10,000 requests in `make test-all`."""
+    seeds = range(examples(MOST_SEEDS))
+    return [pytest.param(kind, one, marks=pytest.mark.full if one else ()) for kind in KINDS for one in seeds]
 
 
 @pytest.mark.parametrize(("kind", "seed"), runs())
@@ -80,6 +81,7 @@ async def test_no_answer_depends_on_what_the_client_may_not_see(kind, seed, migr
     assert (await compare(twins, requests, REQUESTS)).total() >= REQUESTS
 
 
+@pytest.mark.full
 async def test_most_clients_see_something_and_not_all(migrated_sqlite, monkeypatch):
     seen, hidden, stored = Counter(), 0, 0
     for kind in KINDS:

@@ -38,6 +38,9 @@ async def read_on(url, ids, answered):
                     return
 
 
+pytestmark = pytest.mark.full
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request):
     """Return the URL of a database, and how many gateways serve it at once."""
