@@ -20,7 +20,8 @@ from fakes.twins.sabotage import SABOTAGE
 
 STUDIES = 14
 KINDS = ("of_types", "refined", "of_facilities", "of_facilities_refined", "of_patient", "of_patient_and_others")
-MOST_SEEDS = 85
+USUAL_SEEDS = 7
+MOST_SEEDS = 34
 REQUESTS = max(20, min(50, examples(125)))
 SABOTAGED = 80
 
@@ -70,9 +71,9 @@ async def compare(twins, requests, number):
 
 
 def runs():
-    """Return the seeds of all kinds of access that are enforced: 10,000 requests in `make test-all`."""
-    seeds = range(examples(MOST_SEEDS))
-    return [pytest.param(kind, one, marks=pytest.mark.full if one else ()) for kind in KINDS for one in seeds]
+    """Return the seeds of all kinds of access: 10,000 requests in `make soak`, 2,000 of them in `make test-all`."""
+    marks = [(), *[pytest.mark.full] * (USUAL_SEEDS - 1), *[pytest.mark.soak] * (MOST_SEEDS - USUAL_SEEDS)]
+    return [pytest.param(kind, seed, marks=mark) for kind in KINDS for seed, mark in enumerate(marks)]
 
 
 @pytest.mark.parametrize(("kind", "seed"), runs())
