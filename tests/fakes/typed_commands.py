@@ -52,6 +52,7 @@ VALUES: Mapping[str, str] = {
     "--receiver": "generic",
     "--scope": "system/Patient.r",
     "--jwks": "city-ehr.json",
+    "--jwks-url": "https://ehr.example/jwks.json",
 }
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "feed ack": ("CODE",),
@@ -60,6 +61,9 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "feed resume": ("NAME",),
     "explain": ("REPORT",),
     "convert": (str(GOLDEN),),
+    "clients disable": ("CLIENT",),
+    "clients enable": ("CLIENT",),
+    "clients rotate": ("CLIENT",),
     "identity link": ("PATIENT", "STUDY"),
     "identity separate": ("PATIENT", "STUDY"),
     "sandbox addend": ("rep_…",),
