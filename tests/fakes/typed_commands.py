@@ -51,6 +51,7 @@ VALUES: Mapping[str, str] = {
     "--to convert": "hl7v2",
     "--receiver": "generic",
     "--scope": "system/Patient.r",
+    "--facility": "City Hospital",
     "--jwks": "city-ehr.json",
     "--jwks-url": "https://ehr.example/jwks.json",
 }
