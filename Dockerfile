@@ -23,6 +23,7 @@ USER 10001
 WORKDIR /var/empty
 # Nothing else is written: run it with a read-only root.
 VOLUME /var/lib/autoscribe-gateway
+# Without TLS; compose.yaml has the check for a gateway with a certificate.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8800/livez', timeout=4)"]
 ENTRYPOINT ["autoscribe-gateway"]
 CMD ["serve"]

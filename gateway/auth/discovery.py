@@ -39,6 +39,9 @@ _CAPABILITIES: Final = {
     "client_secret_post": "client-confidential-symmetric",
     "none": "client-public",
 }
+# An issuer that knows people gives out scopes of three contexts; the built-in authentication gives out `system/` alone
+_SCOPES: Final = (*SCOPES, "user/*.rs", "patient/*.rs")
+_PERMISSIONS: Final = (*PERMISSIONS, "permission-user", "permission-patient")
 
 Fetch = Callable[[str], Awaitable[bytes]]
 
@@ -96,8 +99,8 @@ def smart_configuration_of(issuer: str, discovery: Discovery) -> Mapping[str, An
         "issuer": issuer,
         **discovery.urls,
         **{name: list(values) for name, values in discovery.lists.items() if values},
-        "scopes_supported": list(SCOPES),
-        "capabilities": [*capabilities, *PERMISSIONS],
+        "scopes_supported": list(_SCOPES),
+        "capabilities": [*capabilities, *_PERMISSIONS],
     }
 
 

@@ -245,15 +245,19 @@ def _scopes(given: tuple[str, ...], facilities: tuple[str, ...] | None, *, is_ex
 
 
 def _check_refinements(scope: SmartScope, facilities: tuple[str, ...] | None) -> None:
-    remedy = "docs/authentication.md, Scopes, says which search parameters a scope may have."
+    remedy = "docs/authentication.md, Limits of a client, says what a scope may have."
     try:
         refinement_clauses(scope, UTC)
     except RefinementNotApplied as error:
         raise _wrong("--scope", str(error), remedy) from None
     limited = None if facilities is None else frozenset(facilities)
-    permission = scope.letters[:1] or scope.access
-    if not Access("", (scope,), limited, 0).granting(scope.resource_type, permission):
-        problem = "such a search parameter tells of other facilities, so it grants nothing beside --facility"
+    resource_type = "DiagnosticReport" if scope.resource_type == EVERY_TYPE else scope.resource_type
+    # User and patient are stand-ins: the tokens of the client name them later
+    access = Access("", (scope,), limited, 0, user="user", patient="patient")
+    if not access.granting(resource_type, scope.letters[:1] or scope.access):
+        problem = "it grants nothing to a client with limits"
+        if scope.refinements:
+            problem = f"such a search parameter tells of other facilities or patients: {problem}"
         raise _wrong("--scope", problem, remedy)
 
 

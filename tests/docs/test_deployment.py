@@ -14,7 +14,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from gateway.settings import load
+from gateway.auth.bearer import OPEN
+from gateway.fhir_api.http.hosts import UNNAMED
+from gateway.settings import load, require_guarded, require_mode
 from gateway.settings.model import fields, variables
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +87,6 @@ def test_no_container_may_do_more_than_the_service_needs() -> None:
     assert pod()["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod()["automountServiceAccountToken"] is False
     assert not {"hostNetwork", "hostPID", "hostIPC"} & pod().keys()
-    assert len(pod()["containers"]) == 2
     for container in pod()["containers"]:
         own = container["securityContext"]
         assert (own["allowPrivilegeEscalation"], own["readOnlyRootFilesystem"]) == (False, True)
@@ -98,7 +99,7 @@ def test_no_container_may_do_more_than_the_service_needs() -> None:
 
 
 def test_user_and_folder_are_those_of_the_image() -> None:
-    gateway, _ = pod()["containers"]
+    [gateway] = pod()["containers"]
     assert re.search(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE)[1] == str(gateway["securityContext"]["runAsUser"])
     assert STATE in {one["mountPath"] for one in gateway["volumeMounts"]}
     assert f"VOLUME {STATE}" in DOCKERFILE
@@ -112,11 +113,19 @@ def test_one_process_owns_the_sqlite_file() -> None:
     assert spec["volumeClaimTemplates"][0]["spec"]["accessModes"] == ["ReadWriteOncePod"]
 
 
-def test_probes_ask_addresses_that_the_gateway_answers_without_a_token() -> None:
-    gateway, _ = pod()["containers"]
-    asked = [gateway[name]["exec"]["command"][-1] for name in ("startupProbe", "livenessProbe", "readinessProbe")]
-    assert [re.search(r"8800(/\w+)'", one)[1] for one in asked] == ["/livez", "/livez", "/readyz"]
-    assert all(compile(one, "probe", "exec") for one in asked)
+def test_probes_ask_over_tls_for_addresses_that_the_gateway_answers_without_a_token() -> None:
+    [gateway] = pod()["containers"]
+    asked = [gateway[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")]
+    assert [one["path"] for one in asked] == ["/livez", "/livez", "/readyz"]
+    assert {one["path"] for one in asked} <= OPEN & UNNAMED
+    assert {(one["scheme"], one["port"]) for one in asked} == {("HTTPS", gateway["ports"][0]["name"])}
+
+
+def test_the_health_check_of_compose_is_for_a_certificate_of_another_name() -> None:
+    *_, program = COMPOSE["services"]["gateway"]["healthcheck"]["test"]
+    assert compile(program, "check", "exec")
+    assert "https://127.0.0.1:8800/livez" in program
+    assert "GATEWAY_SERVER__TLS_CERTIFICATE" in COMPOSE["services"]["gateway"]["environment"]
 
 
 def named_variables() -> Iterator[str]:
@@ -132,14 +141,54 @@ def test_every_variable_is_one_that_the_settings_know() -> None:
     assert [one for one in named_variables() if one.removesuffix("_FILE") not in known] == []
 
 
-def test_the_settings_of_the_manifest_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in [one for one in os.environ if one.startswith(("AVARA_", "GATEWAY_"))]:
         monkeypatch.delenv(variable)
+
+
+@pytest.mark.usefixtures("_nothing_set")
+def test_with_the_settings_of_the_manifest_clients_log_in_over_tls(tmp_path: Path) -> None:
     file = tmp_path / "gateway.toml"
     file.write_text(manifest("ConfigMap")["data"]["gateway.toml"])
-    settings = load(file).settings
-    assert settings.auth.mode == "builtin"
+    configuration = load(file)
+    require_mode(configuration)
+    require_guarded(configuration)
+    settings = configuration.settings
+    [gateway] = pod()["containers"]
+    assert (settings.auth.mode, settings.server.host) == ("builtin", "0.0.0.0")
+    assert settings.server.port == gateway["ports"][0]["containerPort"]
     assert settings.server.public_url == "https://reports.example.org/fhir"
+    mounted = {one["mountPath"]: one["name"] for one in gateway["volumeMounts"]}
+    for path in (settings.server.tls_certificate, settings.server.tls_key, configuration.audit_seal_key):
+        assert path is not None
+        [volume] = [one for one in pod()["volumes"] if one["name"] == mounted[str(path.parent)]]
+        assert path.name in manifest("Secret", volume["secret"]["secretName"])["stringData"]
+
+
+@pytest.mark.usefixtures("_nothing_set")
+def test_with_the_variables_of_compose_clients_log_in_over_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in COMPOSE["services"]["gateway"]["environment"].items():
+        if name.startswith(("GATEWAY_AUTH__", "GATEWAY_SERVER__")):
+            usual = re.fullmatch(r"\$\{\w+:-(.*)\}", value)
+            given = "https://reports.example.org/fhir" if ":?" in value else value
+            monkeypatch.setenv(name, usual[1] if usual else given)
+    configuration = load()
+    require_mode(configuration)
+    require_guarded(configuration)
+    assert configuration.settings.auth.mode == "builtin"
+    assert configuration.settings.server.tls_certificate
+
+
+@pytest.mark.usefixtures("_nothing_set")
+def test_the_audit_and_its_seal_key_lie_in_the_folder_of_the_service_and_the_key_outside_the_audit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", f"sqlite:///{STATE}/gateway.db")
+    monkeypatch.setenv("GATEWAY_AUTH__MODE", "builtin")
+    configuration = load()
+    assert configuration.audit_dir == Path(STATE, "audit")
+    assert configuration.audit_seal_key.parent == Path(STATE)
 
 
 def test_every_secret_of_the_manifests_is_a_placeholder() -> None:

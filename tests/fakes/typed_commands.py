@@ -51,7 +51,9 @@ VALUES: Mapping[str, str] = {
     "--to convert": "hl7v2",
     "--receiver": "generic",
     "--scope": "system/Patient.r",
+    "--facility": "City Hospital",
     "--jwks": "city-ehr.json",
+    "--jwks-url": "https://ehr.example/jwks.json",
 }
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "feed ack": ("CODE",),
@@ -60,6 +62,9 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "feed resume": ("NAME",),
     "explain": ("REPORT",),
     "convert": (str(GOLDEN),),
+    "clients disable": ("CLIENT",),
+    "clients enable": ("CLIENT",),
+    "clients rotate": ("CLIENT",),
     "identity link": ("PATIENT", "STUDY"),
     "identity separate": ("PATIENT", "STUDY"),
     "sandbox addend": ("rep_…",),

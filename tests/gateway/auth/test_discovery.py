@@ -85,7 +85,10 @@ async def test_the_smart_configuration_leads_to_the_issuer_and_claims_what_it_sa
         "client-confidential-symmetric",
         "permission-v1",
         "permission-v2",
+        "permission-user",
+        "permission-patient",
     ]
+    assert {"system/*.rs", "user/*.rs", "patient/*.rs"} <= set(said["scopes_supported"])
 
 
 async def test_what_the_issuer_does_not_say_is_not_claimed():

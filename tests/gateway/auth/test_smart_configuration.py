@@ -26,6 +26,7 @@ async def test_the_configuration_names_the_endpoints_and_what_they_take(sqlite_e
     assert said["grant_types_supported"] == ["client_credentials"]
     assert said["code_challenge_methods_supported"] == ["S256"]
     assert {"client-confidential-asymmetric", "permission-v2"} <= set(said["capabilities"])
+    assert not {"permission-user", "permission-patient"} & set(said["capabilities"]), "the external issuer's alone"
     assert [str(parsed(one)) for one in said["scopes_supported"]] == said["scopes_supported"]
 
 

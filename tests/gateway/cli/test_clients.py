@@ -70,7 +70,7 @@ EXTERNAL = ("clients", "add", "City EHR", "--external", "city-ehr", "--scope", "
 async def test_a_client_of_the_external_issuer_is_registered_by_its_id_there_and_without_keys(site):
     code, out, err = await site.run(*EXTERNAL, GATEWAY_AUTH__MODE="external")
     assert (code, "note:" in err) == (0, False)
-    assert out.splitlines() == ["client id: city-ehr", "scopes: patient/*.rs user/Patient.rs"]
+    assert out.splitlines() == ["client id: city-ehr", "scopes: patient/*.rs user/Patient.rs", "facilities: all"]
     [one] = await listed(site)
     assert (one["client_id"], one["external"], one["keys"], one["state"]) == ("city-ehr", True, [], "active")
     assert "  external" in (await site.run("clients", "list"))[1]
@@ -79,6 +79,13 @@ async def test_a_client_of_the_external_issuer_is_registered_by_its_id_there_and
     assert (code, "the client is external: it has no keys here" in err) == (2, True)
     assert (await site.run("clients", "disable", "city-ehr", "--reason", "lost"))[0] == 0
     assert (await listed(site))[0]["state"] == "disabled"
+
+
+async def test_an_external_client_may_have_scopes_of_users_and_patients_of_some_facilities(site):
+    code, out, _ = await site.run(*EXTERNAL, "--facility", "City Hospital", GATEWAY_AUTH__MODE="external")
+    assert (code, "facilities: city hospital" in out) == (0, True)
+    [one] = await listed(site)
+    assert one["scopes"] == "patient/*.rs user/Patient.rs"
 
 
 async def test_an_external_client_says_that_the_mode_is_another(site):
@@ -94,6 +101,8 @@ async def test_an_external_client_says_that_the_mode_is_another(site):
         (("--external", ""), "--external: not 1 to 256 ASCII characters without spaces"),
         (("--jwks-url", "https://jwks.example/"), "--external: with --jwks or --jwks-url"),
         (("--scope", "user/Encounter.r"), "--scope: no such type is served"),
+        (("--scope", "patient/DiagnosticReport.$addendum"), "--scope: it grants nothing to a client with limits"),
+        (("--scope", "patient/Practitioner.rs?_lastUpdated=gt2026"), "tells of other facilities or patients"),
     ],
 )
 async def test_an_external_client_that_cannot_be_right_is_refused(site, more, said):
@@ -157,6 +166,7 @@ async def test_without_the_mode_the_command_works_and_says_what_is_missing(site)
             ("--scope", "system/Patient.rs?gender=male", "--facility", "City"),
             "--scope: such a search parameter tells of other facilities",
         ),
+        (("--scope", "system/AuditEvent.rs", "--facility", "City"), "--scope: it grants nothing to a client with"),
         (("--facility", " "), "--facility: the name is blank"),
         (("--expires", "2020-01-01"), "--expires: not in the future"),
         (("--jwks-url", "https://jwks.example/"), "--jwks: not exactly one of --jwks and --jwks-url"),

@@ -1,6 +1,6 @@
 """Every kind of error, as a client sees it: https://hl7.org/fhir/R4/http.html#Status-Codes.
 
-Errors of paging, Binary and the operations are tested beside them. There is no authentication yet.
+Errors of paging, Binary and the operations are tested beside them. Those of authentication are in tests/gateway/auth.
 """
 
 import pytest
