@@ -113,6 +113,35 @@ async def test_nothing_of_the_patient_is_left_in_any_table_and_the_ledger_shows_
         assert await rows(engine, "SELECT count(*) FROM message_body") == [(1,)]
 
 
+@pytest.mark.parametrize("named_by", ["reportId", "studyInstanceUid"])
+async def test_an_event_of_an_unknown_kind_that_names_the_report_or_the_uid_alone_goes_too(engine, named_by):
+    async with fed(engine) as (feed, _):
+        async with feed.serving():
+            erased, kept = await sign_of(feed, WHO), await sign_of(feed, OTHER)
+            await feed.all_delivered()
+        ids = {
+            one: {
+                "reportId": one.report_id,
+                "studyInstanceUid": feed.account.find_study(one.study_id)["studyInstanceUid"],
+            }
+            for one in (erased, kept)
+        }
+        webhooks, now = StoredWebhooks(engine), clock.now()
+        longer = f"{ids[erased]['studyInstanceUid']}.1"  # begins as the erased one, and is another's
+        aside = {
+            "erased": {"of": {named_by: ids[erased][named_by]}, "said": "CANARYEVENT"},
+            "kept": {"of": {named_by: ids[kept][named_by]}},
+            "longer": {"of": {"studyInstanceUid": longer}},
+        }
+        for name, body in aside.items():
+            await webhooks.set_aside(name, name, "other", body, now)
+        waiting = {**ids[kept], "studyId": kept.study_id, "studyInstanceUid": ids[erased]["studyInstanceUid"]}
+        await webhooks.record("due", "due", "report.delivered", waiting, now)
+        await erase(engine, feed, erased)
+        left = await rows(engine, "SELECT event_id FROM webhook WHERE event_id IN ('erased', 'kept', 'longer', 'due')")
+        assert {name for (name,) in left} == {"kept", "longer", "due"}
+
+
 async def test_a_trial_counts_the_same_and_changes_nothing(engine):
     async with fed(engine) as (feed, _):
         async with feed.serving():
