@@ -23,6 +23,7 @@ from gateway.store.feed.states import ERASED
 from gateway.store.studies import versions
 from gateway.store.studies.erased import marked
 from gateway.store.studies.intake import REVISIONS
+from gateway.store.studies.pdfs import sweep
 from gateway.store.webhooks import UNKNOWN_KIND
 
 _STORED: Final = Statement("SELECT study_id FROM study WHERE study_id = :study_id")
@@ -50,14 +51,13 @@ _CLAIMED_STILL: Final = Statement(
     "SELECT patient_id, min(study_id) FROM claim WHERE patient_id IN listed(:patient_ids)"
     " AND study_id NOT IN listed(:study_ids) GROUP BY patient_id"
 )
-_PDFS: Final = Statement("SELECT generation FROM pdf WHERE study_id IN listed(:study_ids) AND generation IS NOT NULL")
+_PDFS: Final = Statement("SELECT report_id, generation FROM pdf WHERE study_id IN listed(:study_ids)")
 _OF_RESOURCE: Final = (
     Statement("DELETE FROM term WHERE resource = :number"),
     Statement("DELETE FROM moment WHERE resource = :number"),
     Statement("DELETE FROM version WHERE resource = :number"),
     Statement("DELETE FROM resource WHERE number = :number"),
 )
-_DROP_CHUNKS: Final = Statement("DELETE FROM pdf_chunk WHERE generation = :generation")
 _DROP_ENRICHMENT: Final = Statement(
     "DELETE FROM enrichment WHERE study_instance_uid IN listed(:uids) AND NOT EXISTS (SELECT 1 FROM study s"
     " WHERE s.study_instance_uid = enrichment.study_instance_uid)"
@@ -185,15 +185,18 @@ def erased(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]:
     reports = yield from ask(_REPORTS, **order.key)
     patients, made_anew, resources = yield from _drop_resources(order)
     pdfs = yield from ask(_PDFS, **order.key)
-    yield from ask_each(_DROP_CHUNKS, [{"generation": generation} for (generation,) in pdfs])
     uids = [uid for (uid,) in (yield from ask(_UIDS, **order.key))]
     for statement in (*_OF_STUDIES, _DROP_REQUESTS):
         yield from ask(statement, **order.key)
+    report_ids = sorted({str(row[0]) for row in (*reports, *pdfs)})
+    for report_id in report_ids:  # behind the rows of `pdf`: without them, a fetch under way writes nothing more
+        yield from sweep(report_id, None)
     yield from ask(_DROP_ENRICHMENT, uids=json.dumps(uids))
-    yield from _drop_events(order, uids, [str(report_id) for (report_id,) in reports])
+    yield from _drop_events(order, uids, report_ids)
     unsent, in_doubt, sent = yield from _close_feed(order)
+    kept_pdfs = sum(generation is not None for _, generation in pdfs)
     counts = ErasedCounts(
-        len(stored), len(reports), patients, len(made_anew), resources, len(pdfs), unsent, in_doubt, sent
+        len(stored), len(reports), patients, len(made_anew), resources, kept_pdfs, unsent, in_doubt, sent
     )
     if is_trial:
         raise NotErased(counts)

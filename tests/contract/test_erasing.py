@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 from fakes.fed import Fed, bodies, fed
+from fakes.pdfs import Library, Time, pdf
 from fakes.store import rows
 from fakes.taken_in import current
 
@@ -28,6 +29,7 @@ from gateway.store.feed.reconciling import report_records
 from gateway.store.studies.coverage import StoredStudies
 from gateway.store.studies.erased import erased_among, readmitted
 from gateway.store.studies.intake import store_study
+from gateway.store.studies.pdfs import CHUNK, Overtaken
 from gateway.store.webhooks import StoredEnrichments, StoredWebhooks
 
 FACILITY = "Sandbox General Hospital"
@@ -140,6 +142,23 @@ async def test_an_event_of_an_unknown_kind_that_names_the_report_or_the_uid_alon
         await erase(engine, feed, erased)
         left = await rows(engine, "SELECT event_id FROM webhook WHERE event_id IN ('erased', 'kept', 'longer', 'due')")
         assert {name for (name,) in left} == {"kept", "longer", "due"}
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_a_pdf_that_is_being_fetched_or_that_a_crash_left_half_written_goes_too(engine, monkeypatch, goes_on):
+    Time(monkeypatch)
+    library = Library(engine)
+    await library.report()
+    claim = await library.claim()
+    await claim.write(pdf(CHUNK))
+    assert await rows(engine, "SELECT count(*) FROM pdf_chunk") == [(1,)]
+    key = library.pipeline.settings.site.site_key
+    asked = ErasureOrder([library.study_id()], "Patient/x", "asked", key, micros(clock.now()))
+    await engine.do(partial(erasing.erased, asked, is_trial=False))
+    if goes_on:
+        with pytest.raises(Overtaken):
+            await claim.write(pdf(CHUNK))
+    assert await rows(engine, "SELECT count(*) FROM pdf_chunk") == [(0,)]
 
 
 async def test_a_trial_counts_the_same_and_changes_nothing(engine):
