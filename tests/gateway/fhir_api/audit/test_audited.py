@@ -120,6 +120,20 @@ async def test_an_addendum_names_the_report_and_its_patient(site):
     assert (entry.shown, len(entry.patients)) == ((f"DiagnosticReport/{report}",), 1)
 
 
+async def test_a_refused_addendum_tells_of_the_report_so_it_names_the_patient_too(site):
+    report = await site.read_report()
+    patient = subject((await site.stage.get(f"DiagnosticReport/{report}")).json())
+    for operation, headers, status in (
+        ("$cancel-addendum", {}, 409),
+        ("$addendum", {"If-Match": 'W/"7"'}, 412),
+    ):
+        site.new()
+        answer = await site.stage.post(f"DiagnosticReport/{report}/{operation}", key=operation, headers=headers)
+        [entry] = site.new()
+        assert (answer.status_code, entry.status) == (status, status)
+        assert (entry.shown, entry.patients) == ((f"DiagnosticReport/{report}",), (patient,))
+
+
 async def test_a_batch_has_an_entry_for_each_of_its_requests(site):
     report = await site.read_report()
     urls = [f"DiagnosticReport/{report}", f"DiagnosticReport?_id={report}", "Patient/pat-" + "0" * 32, "metadata"]
