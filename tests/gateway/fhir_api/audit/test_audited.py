@@ -19,6 +19,7 @@ from gateway.fhir_api.served import OPERATIONS
 from gateway.settings import Configuration, Database, Settings
 from gateway.settings.auth import Auth
 from gateway.store.clients import ClientKeySet, RegisteredClient, StoredClients
+from gateway.store.database.statements import Statement, ask
 from gateway.store.studies.search import Version
 from mappings.profile import Site
 
@@ -98,6 +99,18 @@ async def test_a_search_names_all_resources_in_its_bundle_and_all_their_patients
     assert entry.patients == tuple(one.removeprefix("Patient/") for one in entry.shown if one.startswith("Patient/"))
     _, shortened = await site.one(f"{path}&_summary=text")
     assert shortened.patients == entry.patients
+
+
+async def test_a_patient_whom_a_warning_names_is_noted_also_if_nothing_is_found(site):
+    report = await site.read_report()
+    number = site.stage.signed()["snapshotMetadata"]["mrn"]
+    patient = subject((await site.stage.get(f"DiagnosticReport/{report}")).json())
+    held = Statement("INSERT INTO conflict (patient_id, study_id, since) VALUES (:patient_id, 'stu_1', 1)")
+    await site.stage.app.state.facade.engine.do(lambda: ask(held, patient_id=patient))
+    answer, entry = await site.one(f"DiagnosticReport?patient.identifier={number}&status=cancelled")
+    assert addresses(answer.json()) == set()
+    assert f"Patient/{patient}: 1 studies" in answer.text
+    assert (entry.shown, entry.patients) == ((f"Patient/{patient}",), (patient,))
 
 
 async def test_everything_and_docref_name_what_they_return(site):
