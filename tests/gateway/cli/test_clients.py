@@ -70,7 +70,7 @@ EXTERNAL = ("clients", "add", "City EHR", "--external", "city-ehr", "--scope", "
 async def test_a_client_of_the_external_issuer_is_registered_by_its_id_there_and_without_keys(site):
     code, out, err = await site.run(*EXTERNAL, GATEWAY_AUTH__MODE="external")
     assert (code, "note:" in err) == (0, False)
-    assert out.splitlines() == ["client id: city-ehr", "scopes: patient/*.rs user/Patient.rs"]
+    assert out.splitlines() == ["client id: city-ehr", "scopes: patient/*.rs user/Patient.rs", "facilities: all"]
     [one] = await listed(site)
     assert (one["client_id"], one["external"], one["keys"], one["state"]) == ("city-ehr", True, [], "active")
     assert "  external" in (await site.run("clients", "list"))[1]
@@ -100,6 +100,18 @@ async def test_an_external_client_that_cannot_be_right_is_refused(site, more, sa
     code, _, err = await site.run(*EXTERNAL, *more, GATEWAY_AUTH__MODE="external")
     assert (code, said in err) == (2, True), err
     assert await listed(site) == []
+
+
+async def test_an_external_client_may_be_limited_to_facilities_and_by_search_parameters(site):
+    scope = "patient/DiagnosticReport.rs?status=final"
+    limited = ("--facility", "City", "--external", "city-ehr", "--scope", scope)
+    code, _, err = await site.run("clients", "add", "City EHR", *limited, GATEWAY_AUTH__MODE="external")
+    assert code == 0, err
+    [one] = await listed(site)
+    assert (one["scopes"], one["facilities"]) == (scope, ["city"])
+    wider = ("clients", "add", "Portal", "--external", "portal", "--scope", "patient/*.rs user/AuditEvent.rs")
+    code, _, err = await site.run(*wider, GATEWAY_AUTH__MODE="external")
+    assert (code, "AuditEvent tells of all patients" in err) == (2, True)
 
 
 async def test_one_id_at_the_issuer_is_registered_once(site):
@@ -156,6 +168,11 @@ async def test_without_the_mode_the_command_works_and_says_what_is_missing(site)
         (
             ("--scope", "system/Patient.rs?gender=male", "--facility", "City"),
             "--scope: such a search parameter tells of other facilities",
+        ),
+        (("--scope", "system/AuditEvent.rs", "--facility", "City"), "--scope: AuditEvent tells of all patients"),
+        (
+            ("--scope", "system/AuditEvent.rs", "--scope", "system/ImagingStudy.rs?status=available"),
+            "--scope: AuditEvent tells of all patients",
         ),
         (("--facility", " "), "--facility: the name is blank"),
         (("--expires", "2020-01-01"), "--expires: not in the future"),
