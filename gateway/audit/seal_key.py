@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from gateway.runtime.errors import ConfigError
-from gateway.runtime.own_file import flush_folder, open_private
+from gateway.runtime.own_file import flush_folder, make_private_folder, open_private
 
 _SETTING: Final = "audit.seal_key"
 
@@ -36,7 +36,7 @@ def prepared(folder: Path, file: Path) -> Ed25519PrivateKey:
         problem = "inside audit.dir: who can change the journal could seal it anew"
         raise ConfigError("settings", _SETTING, problem, "Name a file outside that folder.")
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
         problem = f"cannot be made ({os.strerror(error.errno or 0)})"
         raise ConfigError("settings", "audit.dir", problem, "Make the folder for the user of the service.") from None

@@ -64,9 +64,8 @@ class Access:
     def _stands(self, scope: SmartScope, resource_type: str) -> bool:
         if scope.refinements and not (is_applied(scope) and self._tells_nothing(scope)):
             return False
-        is_limited = self.facilities is not None or scope.refinements or scope.context == "patient"
-        if resource_type in BY_NAME_ALONE and is_limited:  # its entries tell of all that anybody saw
-            return False
+        if resource_type in BY_NAME_ALONE and (self.facilities is not None or self.has_limited_scopes):
+            return False  # its entries tell of all that anybody saw
         if scope.context == "patient":
             # What needs every type, or writes, is more than one compartment
             return self.patient is not None and resource_type != EVERY_TYPE and not scope.access.startswith("$")

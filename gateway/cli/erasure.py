@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from gateway.cli.acting import Shows
 from gateway.feed.operator.arguments import counted, id_of, wrong
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock
@@ -26,6 +27,7 @@ from gateway.store.database.sqlite import Sqlite
 from gateway.store.erasing import ErasedCounts, ErasureOrder, MessageInHand, NotErased
 from gateway.store.feed.looking import patients_of_number
 from gateway.store.studies.erased import readmitted
+from mappings.patient.identifiers import fhir_id
 
 Say = Callable[[str], object]
 _PATIENT: Final = re.compile(r"(?:Patient/)?(pat-[0-9a-f]{32})")
@@ -47,8 +49,10 @@ class TypedErasure:
     is_trial: bool
 
 
-async def erase(configuration: Configuration, typed: TypedErasure, say: Say) -> int:
+async def erase(configuration: Configuration, typed: TypedErasure, shows: Shows, say: Say) -> int:
     """Erase a patient or a study, or count what would be erased; return 1 while a message of it is being sent.
+
+    `shows` gets the studies and their patients before.
 
     Raises:
         ConfigError: there is no reason, no such patient or study, or it is not clear whose data would be erased.
@@ -58,7 +62,9 @@ async def erase(configuration: Configuration, typed: TypedErasure, say: Say) -> 
         raise wrong("--reason", "empty", "Write why the data are erased, without names: the reason is kept.")
     text = _typed_patient() if typed.study is None else ""
     async with store_for_command(configuration) as engine:
-        study_ids, about = await (_of_study(engine, typed.study) if typed.study else _of_patient(engine, text))
+        study_ids, about = await (_of_study(engine, typed.study) if typed.study else _of_patient(engine, text, shows))
+        patients = await erasing.patients_claimed(engine, study_ids)
+        shows([f"ImagingStudy/{fhir_id(one)}" for one in study_ids], sorted(patients))
         await _see_that_nobody_waits(engine, study_ids)
         order = ErasureOrder(study_ids, about, typed.reason, configuration.site.site_key, micros(clock.now()))
         try:
@@ -116,8 +122,8 @@ async def _of_study(engine: Engine, study: str) -> tuple[list[str], str]:
     return [study_id], study_id
 
 
-async def _of_patient(engine: Engine, text: str) -> tuple[list[str], str]:
-    """Return the studies of a patient.
+async def _of_patient(engine: Engine, text: str, shows: Shows) -> tuple[list[str], str]:
+    """Return the studies of a patient; `shows` gets several patients of one number, whose ids an error says.
 
     Raises:
         ConfigError: nobody or several people have the number, or a study is also about somebody else.
@@ -128,6 +134,7 @@ async def _of_patient(engine: Engine, text: str) -> tuple[list[str], str]:
     if not studies:
         raise wrong("standard input", "no stored study describes this patient", "Write the id of the Patient resource.")
     if len(studies) > 1:
+        shows([], list(studies))
         remedy = f"Write the id of one: {', '.join(studies)}."
         raise wrong("standard input", "several patients have this number", remedy)
     [(patient_id, study_ids)] = studies.items()

@@ -6,12 +6,13 @@ Carries out no clause of a standard. Exit codes: 0 done, 1 not now, 2 bad input.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
 
+from gateway.cli.acting import act as _act
 from gateway.cli.command_line import CommandGroup, Config, load
-from gateway.cli.command_line import exit_code as _run
 
 patients = typer.Typer(
     help="Erase a patient's data on order, and read erased studies again.", no_args_is_help=True, cls=CommandGroup
@@ -34,7 +35,9 @@ def erase(
     from gateway.cli import erasure as work
 
     typed = work.TypedErasure(reason, study, is_trial=dry_run or not yes)
-    sys.exit(_run(work.erase(load(config), typed, print)))
+    configuration = load(config)
+    erasure = partial(work.erase, configuration, typed)
+    sys.exit(_act(configuration, "patients erase", lambda shows: erasure(shows, print), reason, study or ""))
 
 
 @patients.command()
@@ -46,4 +49,6 @@ def readmit(
     """Let the next crawl read an erased study again."""
     from gateway.cli import erasure as work
 
-    sys.exit(_run(work.readmit(load(config), study, reason, print)))
+    configuration = load(config)
+    readmission = partial(work.readmit, configuration, study, reason, print)
+    sys.exit(_act(configuration, "patients readmit", lambda _: readmission(), reason, study))

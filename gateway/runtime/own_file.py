@@ -32,6 +32,18 @@ def open_private(path: Path, flags: int) -> int:
     return opened
 
 
+def make_private_folder(folder: Path) -> None:
+    """Make a folder for its owner alone, if it is not there. May raise `OSError`.
+
+    If root makes it, it belongs to the owner of the folder above it: a command of root must not keep the service out.
+    """
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            above = folder.parent.stat()
+            os.chown(folder, above.st_uid, above.st_gid)
+
+
 def locked_slot(folder: Path, name: str) -> tuple[int, int]:
     """Lock the first free slot, counted from 1; `name` is the lock file's, with `{}` for the slot.
 

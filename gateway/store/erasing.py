@@ -9,6 +9,7 @@ Proved by tests/contract/test_erasing.py.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +23,8 @@ from gateway.store.feed.states import ERASED
 from gateway.store.studies import versions
 from gateway.store.studies.erased import marked
 from gateway.store.studies.intake import REVISIONS
+from gateway.store.studies.pdfs import sweep
+from gateway.store.webhooks import UNKNOWN_KIND
 
 _STORED: Final = Statement("SELECT study_id FROM study WHERE study_id = :study_id")
 _CLAIMING: Final = Statement("SELECT DISTINCT study_id FROM claim WHERE patient_id = :patient_id ORDER BY study_id")
@@ -48,20 +51,21 @@ _CLAIMED_STILL: Final = Statement(
     "SELECT patient_id, min(study_id) FROM claim WHERE patient_id IN listed(:patient_ids)"
     " AND study_id NOT IN listed(:study_ids) GROUP BY patient_id"
 )
-_PDFS: Final = Statement("SELECT generation FROM pdf WHERE study_id IN listed(:study_ids) AND generation IS NOT NULL")
+_PDFS: Final = Statement("SELECT report_id, generation FROM pdf WHERE study_id IN listed(:study_ids)")
 _OF_RESOURCE: Final = (
     Statement("DELETE FROM term WHERE resource = :number"),
     Statement("DELETE FROM moment WHERE resource = :number"),
     Statement("DELETE FROM version WHERE resource = :number"),
     Statement("DELETE FROM resource WHERE number = :number"),
 )
-_DROP_CHUNKS: Final = Statement("DELETE FROM pdf_chunk WHERE generation = :generation")
 _DROP_ENRICHMENT: Final = Statement(
     "DELETE FROM enrichment WHERE study_instance_uid IN listed(:uids) AND NOT EXISTS (SELECT 1 FROM study s"
     " WHERE s.study_instance_uid = enrichment.study_instance_uid)"
 )
 # Reads the events of 30 days, for an act of an operator
 _DROP_WEBHOOKS: Final = Statement("DELETE FROM webhook WHERE body LIKE :pattern")
+# An event of a kind that nobody knows is kept whole, and may name the report or the UID alone
+_DROP_UNKNOWN: Final = Statement("DELETE FROM webhook WHERE code = :code AND body LIKE :pattern ESCAPE '!'")
 _DROP_REQUESTS: Final = Statement("DELETE FROM control WHERE done IS NULL AND argument IN listed(:study_ids)")
 _OF_STUDIES: Final = tuple(
     Statement(f"DELETE FROM {table} WHERE study_id IN listed(:study_ids)")  # noqa: S608 (constants)
@@ -97,6 +101,7 @@ _DROP_LANES: Final = Statement("DELETE FROM lane WHERE destination = :destinatio
 _DROP_NUMBERS: Final = Statement(
     "DELETE FROM sent_number WHERE destination = :destination AND study_id IN listed(:study_ids)"
 )
+_WILD: Final = re.compile("[!%_]")  # signs with a meaning in LIKE
 _DESTINATIONS: Final = Statement("SELECT DISTINCT destination FROM outbox WHERE study_id IN listed(:study_ids)")
 
 
@@ -180,16 +185,18 @@ def erased(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]:
     reports = yield from ask(_REPORTS, **order.key)
     patients, made_anew, resources = yield from _drop_resources(order)
     pdfs = yield from ask(_PDFS, **order.key)
-    yield from ask_each(_DROP_CHUNKS, [{"generation": generation} for (generation,) in pdfs])
     uids = [uid for (uid,) in (yield from ask(_UIDS, **order.key))]
     for statement in (*_OF_STUDIES, _DROP_REQUESTS):
         yield from ask(statement, **order.key)
+    report_ids = sorted({str(row[0]) for row in (*reports, *pdfs)})
+    for report_id in report_ids:  # behind the rows of `pdf`: without them, a fetch under way writes nothing more
+        yield from sweep(report_id, None)
     yield from ask(_DROP_ENRICHMENT, uids=json.dumps(uids))
-    for study_id in order.study_ids:
-        yield from ask(_DROP_WEBHOOKS, pattern=f"%{study_id}%")
+    yield from _drop_events(order, uids, report_ids)
     unsent, in_doubt, sent = yield from _close_feed(order)
+    kept_pdfs = sum(generation is not None for _, generation in pdfs)
     counts = ErasedCounts(
-        len(stored), len(reports), patients, len(made_anew), resources, len(pdfs), unsent, in_doubt, sent
+        len(stored), len(reports), patients, len(made_anew), resources, kept_pdfs, unsent, in_doubt, sent
     )
     if is_trial:
         raise NotErased(counts)
@@ -198,6 +205,14 @@ def erased(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]:
     yield from noted("patients-erase", order.about, order.reason, order.now)
     yield from versions.end(clock)
     return counts
+
+
+def _drop_events(order: ErasureOrder, uids: Sequence[str], report_ids: Sequence[str]) -> Steps[None]:
+    for study_id in order.study_ids:
+        yield from ask(_DROP_WEBHOOKS, pattern=f"%{study_id}%")
+    quoted = [_WILD.sub(r"!\g<0>", json.dumps(uid)) for uid in uids]  # a UID may begin as another does
+    for name in (*report_ids, *quoted):
+        yield from ask(_DROP_UNKNOWN, code=UNKNOWN_KIND, pattern=f"%{name}%")
 
 
 def _drop_resources(order: ErasureOrder) -> Steps[tuple[int, list[str], int]]:

@@ -26,7 +26,8 @@ _RECORD: Final = Statement(
     " ON CONFLICT DO NOTHING RETURNING webhook_id"
 )
 _WAITING: Final = {"state": "waiting", "code": ""}
-_ASIDE: Final = {"state": "done", "code": "unknown-kind"}
+UNKNOWN_KIND: Final = "unknown-kind"
+_ASIDE: Final = {"state": "done", "code": UNKNOWN_KIND}
 _DUE: Final = Statement(
     "SELECT webhook_id, body, attempts FROM webhook WHERE state = 'waiting' AND due <= :now ORDER BY due LIMIT :most"
 )

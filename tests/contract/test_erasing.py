@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 from fakes.fed import Fed, bodies, fed
+from fakes.pdfs import Library, Time, pdf
 from fakes.store import rows
 from fakes.taken_in import current
 
@@ -28,6 +29,7 @@ from gateway.store.feed.reconciling import report_records
 from gateway.store.studies.coverage import StoredStudies
 from gateway.store.studies.erased import erased_among, readmitted
 from gateway.store.studies.intake import store_study
+from gateway.store.studies.pdfs import CHUNK, Overtaken
 from gateway.store.webhooks import StoredEnrichments, StoredWebhooks
 
 FACILITY = "Sandbox General Hospital"
@@ -111,6 +113,52 @@ async def test_nothing_of_the_patient_is_left_in_any_table_and_the_ledger_shows_
         left = await rows(engine, "SELECT study_id FROM study")
         assert left == [(kept.study_id,)]
         assert await rows(engine, "SELECT count(*) FROM message_body") == [(1,)]
+
+
+@pytest.mark.parametrize("named_by", ["reportId", "studyInstanceUid"])
+async def test_an_event_of_an_unknown_kind_that_names_the_report_or_the_uid_alone_goes_too(engine, named_by):
+    async with fed(engine) as (feed, _):
+        async with feed.serving():
+            erased, kept = await sign_of(feed, WHO), await sign_of(feed, OTHER)
+            await feed.all_delivered()
+        ids = {
+            one: {
+                "reportId": one.report_id,
+                "studyInstanceUid": feed.account.find_study(one.study_id)["studyInstanceUid"],
+            }
+            for one in (erased, kept)
+        }
+        webhooks, now = StoredWebhooks(engine), clock.now()
+        longer = f"{ids[erased]['studyInstanceUid']}.1"  # begins as the erased one, and is another's
+        aside = {
+            "erased": {"of": {named_by: ids[erased][named_by]}, "said": "CANARYEVENT"},
+            "kept": {"of": {named_by: ids[kept][named_by]}},
+            "longer": {"of": {"studyInstanceUid": longer}},
+        }
+        for name, body in aside.items():
+            await webhooks.set_aside(name, name, "other", body, now)
+        waiting = {**ids[kept], "studyId": kept.study_id, "studyInstanceUid": ids[erased]["studyInstanceUid"]}
+        await webhooks.record("due", "due", "report.delivered", waiting, now)
+        await erase(engine, feed, erased)
+        left = await rows(engine, "SELECT event_id FROM webhook WHERE event_id IN ('erased', 'kept', 'longer', 'due')")
+        assert {name for (name,) in left} == {"kept", "longer", "due"}
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_a_pdf_that_is_being_fetched_or_that_a_crash_left_half_written_goes_too(engine, monkeypatch, goes_on):
+    Time(monkeypatch)
+    library = Library(engine)
+    await library.report()
+    claim = await library.claim()
+    await claim.write(pdf(CHUNK))
+    assert await rows(engine, "SELECT count(*) FROM pdf_chunk") == [(1,)]
+    key = library.pipeline.settings.site.site_key
+    asked = ErasureOrder([library.study_id()], "Patient/x", "asked", key, micros(clock.now()))
+    await engine.do(partial(erasing.erased, asked, is_trial=False))
+    if goes_on:
+        with pytest.raises(Overtaken):
+            await claim.write(pdf(CHUNK))
+    assert await rows(engine, "SELECT count(*) FROM pdf_chunk") == [(0,)]
 
 
 async def test_a_trial_counts_the_same_and_changes_nothing(engine):

@@ -11,6 +11,7 @@ from typing import Final
 
 from starlette.types import Scope
 
+from gateway.fhir_api.http.outcome import Issue
 from gateway.fhir_api.http.query import Parameters
 from gateway.store.studies.search import Version
 
@@ -31,12 +32,16 @@ class Shown:
         self.given: Parameters = ()
 
 
-def show(scope: Scope, versions: Iterable[Version]) -> None:
-    """Note that the answer shows these versions. Give them with their whole body, which names the patients."""
+def show(scope: Scope, versions: Iterable[Version], issues: Iterable[Issue] = ()) -> None:
+    """Note that the answer shows these versions and issues. Give versions whole: their bodies name the patients."""
     shown: Shown | None = scope.get(SHOWN)
     if shown is None:
         return
     addresses, patients = shown.addresses, shown.patients
+    for address in (one.about for one in issues if one.about):
+        addresses[address] = None
+        if address.startswith(_PATIENT):
+            patients[address[len(_PATIENT) :]] = None
     for one in versions:
         addresses[one.address] = None
         if one.address.startswith(_PATIENT):

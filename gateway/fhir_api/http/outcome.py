@@ -38,7 +38,10 @@ _BUG: Final = "The gateway failed. The request id names the line in its log."
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One OperationOutcome.issue; `code` is of the issue-type value set, `detail` a gateway code in `system`."""
+    """One OperationOutcome.issue; `code` is of the issue-type value set, `detail` a gateway code in `system`.
+
+    `about` is the address of a resource that the diagnostics name, for the audit.
+    """
 
     severity: Severity
     code: str
@@ -47,6 +50,7 @@ class Issue:
     text: str = ""
     expression: str = ""
     system: str = ERROR_SYSTEM
+    about: str = ""
 
     def json(self) -> dict[str, Any]:
         """Render as FHIR JSON."""

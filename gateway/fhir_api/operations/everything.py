@@ -72,7 +72,6 @@ def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaita
             issues += await _suppression_issues(request, patient, walk, sight)
         versions = await _page(serving, patient, walk, sight)
         page = versions[: walk.count]
-        show(request.scope, page)
         asked = (("_id", request.path_params["id"]),)
         query = understand(resource_type, asked, circumstances(request), strict=False, sight=sight)
         issues += await warnings.of(serving, query, page)
@@ -82,6 +81,7 @@ def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaita
             sealed = seal(request, state, here, sight.key)
             links["next"] = _link(request, here, (*formats(given), (PAGE, sealed)))
         page = await as_seen(serving.engine, sight, page)
+        show(request.scope, page, issues)
         beside = [one for one in page if one.address.partition("/")[0] in REFERRED_TO]
         matches = [one for one in page if one not in beside]
         total = len(matches) if token is None and len(versions) <= walk.count else None
@@ -129,7 +129,9 @@ async def _page(
 async def _suppression_issues(request: Request, patient: str, walk: _Walk, sight: Visibility) -> list[Issue]:
     versions = await _page(facade(request), patient, walk, sight, suppressed=True)
     reason = "is not served: it does not pass the check that all resources go through"
-    return [Issue("warning", "suppressed", f"{one.address} {reason}", "suppressed") for one in versions]
+    return [
+        Issue("warning", "suppressed", f"{one.address} {reason}", "suppressed", about=one.address) for one in versions
+    ]
 
 
 def _link(request: Request, here: str, given: Parameters) -> str:

@@ -90,6 +90,7 @@ async def _send(request: Request, entry: KeyEntry, act: Act, report_id: str) -> 
     """
     serving = facade(request)
     study = await _study(request, report_id)
+    await show_stored(request, f"{OF_REPORTS}/{fhir_id(report_id)}")  # a refusal tells of the report, too
     report = next((one for one in study.reports if one.report_id == report_id), None)
     if report is None:
         raise ResourceNotFound("AutoScribe no longer lists this report")

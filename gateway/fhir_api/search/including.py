@@ -96,4 +96,4 @@ def _is_of(address: str, resource_type: str) -> bool:
 def _missing(addresses: Iterable[str]) -> list[Issue]:
     every = list(addresses)
     reason = "is not served: it is not stored, or does not pass the check that all resources go through"
-    return [Issue("warning", "suppressed", f"{one} {reason}", "suppressed") for one in every[:_SHOWN]]
+    return [Issue("warning", "suppressed", f"{one} {reason}", "suppressed", about=one) for one in every[:_SHOWN]]

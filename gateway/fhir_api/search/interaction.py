@@ -123,7 +123,7 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
         issues.append(warnings.explanation(serving, query, asked.place, looked.asked))
     links = _links(request, asked, results, total)
     matches, beside = [await as_seen(serving.engine, query.sight, one) for one in (results.versions, beside)]
-    show(request.scope, (*matches, *beside))
+    show(request.scope, (*matches, *beside), issues)
     shaped, shaped_beside = await _shaped(query, matches), await _shaped(query, beside)
     return searchset(base(request), links, shaped, shaped_beside, issues, total=total)
 

@@ -36,7 +36,7 @@ async def of(serving: Facade, query: Query, matches: Sequence[Version]) -> list[
     if remarks & SUPPRESSED:
         for address in await store.suppressed(serving.engine, query.search(0), _MOST_SUPPRESSED):
             diagnostics = f"{address} is not served: it does not pass the check that all resources go through"
-            issues.append(Issue("warning", "suppressed", diagnostics, "suppressed"))
+            issues.append(Issue("warning", "suppressed", diagnostics, "suppressed", about=address))
     if not query.sight.has_whole_studies:
         return issues  # these tell of other reports of a study, and of other studies
     patients = {*query.patients, *_patients(matches)} if remarks & CONFLICTS else set()
@@ -49,11 +49,13 @@ async def of(serving: Facade, query: Query, matches: Sequence[Version]) -> list[
             diagnostics = (
                 f"{_PATIENT}{patient_id}: {number} studies with this identifier speak of somebody else: held apart"
             )
-            issues.append(Issue("warning", "conflict", diagnostics, "identity-conflict"))
+            about = f"{_PATIENT}{patient_id}"
+            issues.append(Issue("warning", "conflict", diagnostics, "identity-conflict", about=about))
     if studies := _remarked_studies(matches):
         for study_id, place, action in await store.disputed(serving.engine, studies, _MOST_ISSUES):
             diagnostics = f"{_study_address(study_id)} {place}: {action}"
-            issues.append(Issue("warning", "conflict", diagnostics, "identity-conflict"))
+            about = _study_address(study_id)
+            issues.append(Issue("warning", "conflict", diagnostics, "identity-conflict", about=about))
     return issues
 
 

@@ -136,7 +136,7 @@ class Pdfs:
             if not rows:
                 raise Overtaken
             before = _stored(rows[0])
-            yield from _sweep(wanted.report_id, before)
+            yield from sweep(wanted.report_id, before)
             return PdfClaim(self._engine, wanted, until, _digest(report), before)
 
         return await self._engine.do(work)
@@ -266,13 +266,14 @@ class PdfClaim:
             rows = yield from ask(statement, report_id=self.wanted.report_id, held=self._until, **values)
             if not rows:
                 raise Overtaken
-            yield from _sweep(self.wanted.report_id, current)
+            yield from sweep(self.wanted.report_id, current)
 
         await self._engine.do(work)
 
 
-def _sweep(report_id: str, current: StoredPdf | None) -> Steps[None]:
-    """Delete every generation of a report but the current one. `0` follows `/` in byte order."""
+def sweep(report_id: str, current: StoredPdf | None) -> Steps[None]:
+    """Delete every generation of a report but the current one, also one that is being written."""
+    # `0` follows `/` in byte order
     generation = current.generation if current else ""
     yield from ask(SWEEP, first=f"{report_id}/", last=f"{report_id}0", current=generation)
 

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from gateway.audit.seal_key import seal_key
+from gateway.audit.seal_key import prepared, seal_key
 from gateway.audit.segment import hex_of
 from gateway.runtime.errors import ConfigError
 
@@ -57,3 +57,11 @@ def test_a_file_that_is_no_ed25519_key_is_refused_and_not_replaced_or_shown(tmp_
 def test_without_its_folder_the_error_names_the_setting(tmp_path):
     with pytest.raises(ConfigError, match=r"audit\.seal_key: cannot be read or made \(No such file or directory\)"):
         seal_key(tmp_path / "none" / "seal.pem")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes folders for others")
+def test_a_folder_that_a_command_of_root_makes_belongs_to_the_owner_of_the_one_above(tmp_path):
+    os.chown(tmp_path, 4711, 4712)
+    prepared(tmp_path / "audit", tmp_path / "seal.pem")
+    made = (tmp_path / "audit").stat()
+    assert (made.st_uid, made.st_gid, stat.S_IMODE(made.st_mode)) == (4711, 4712, 0o700)

@@ -137,6 +137,22 @@ def test_a_chain_to_a_type_without_a_scope_finds_nothing_for_a_limited_client():
     assert narrowed.criterion == All(((to_patient.criterion,), (Nothing(),)))
 
 
+@pytest.mark.parametrize(
+    "scopes",
+    [
+        "system/AuditEvent.rs system/DiagnosticReport.rs?status=final",
+        "user/AuditEvent.rs patient/*.rs",
+        "system/AuditEvent.rs patient/Observation.rs",
+    ],
+)
+@pytest.mark.parametrize("patient", ["pat-1", None])
+def test_whoever_has_a_limit_does_not_learn_from_the_audit_what_lies_beyond_it(scopes, patient):
+    access = Access("client-1", scope_list(scopes), None, 0, "user-1", patient)
+    assert not any(access.allows("AuditEvent", letter) for letter in "rs")
+    unlimited = Access("client-1", scope_list("user/AuditEvent.rs system/DiagnosticReport.rs"), None, 0, "user-1")
+    assert all(unlimited.allows("AuditEvent", letter) for letter in "rs")
+
+
 def test_links_to_pages_of_other_limits_differ():
     keys = {
         sees("system/DiagnosticReport.rs?category=x|LAB").key,

@@ -70,6 +70,8 @@ async def test_an_act_names_the_operator_the_command_the_reason_and_the_ids(site
         (("feed", "retire", "epic", "--reason", "x"), "feed retire"),
         (("feed", "apply", "epic"), "feed apply"),
         (("feed", "ack", "critical-overdue"), "feed ack"),
+        (("patients", "erase", "--study", STUDY, "--reason", "x"), "patients erase"),
+        (("patients", "readmit", STUDY, "--reason", "x"), "patients readmit"),
     ],
 )
 async def test_each_command_that_acts_or_shows_data_is_noted(site, command, route):

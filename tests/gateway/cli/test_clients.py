@@ -111,6 +111,18 @@ async def test_an_external_client_that_cannot_be_right_is_refused(site, more, sa
     assert await listed(site) == []
 
 
+async def test_an_external_client_may_be_limited_to_facilities_and_by_search_parameters(site):
+    scope = "patient/DiagnosticReport.rs?status=final"
+    limited = ("--facility", "City", "--external", "city-ehr", "--scope", scope)
+    code, _, err = await site.run("clients", "add", "City EHR", *limited, GATEWAY_AUTH__MODE="external")
+    assert code == 0, err
+    [one] = await listed(site)
+    assert (one["scopes"], one["facilities"]) == (scope, ["city"])
+    wider = ("clients", "add", "Portal", "--external", "portal", "--scope", "patient/*.rs user/AuditEvent.rs")
+    code, _, err = await site.run(*wider, GATEWAY_AUTH__MODE="external")
+    assert (code, "AuditEvent tells of all patients" in err) == (2, True)
+
+
 async def test_one_id_at_the_issuer_is_registered_once(site):
     assert (await site.run(*EXTERNAL))[0] == 0
     code, _, err = await site.run(*EXTERNAL[:2], "Another", *EXTERNAL[3:])
@@ -166,7 +178,11 @@ async def test_without_the_mode_the_command_works_and_says_what_is_missing(site)
             ("--scope", "system/Patient.rs?gender=male", "--facility", "City"),
             "--scope: such a search parameter tells of other facilities",
         ),
-        (("--scope", "system/AuditEvent.rs", "--facility", "City"), "--scope: it grants nothing to a client with"),
+        (("--scope", "system/AuditEvent.rs", "--facility", "City"), "--scope: AuditEvent tells of all patients"),
+        (
+            ("--scope", "system/AuditEvent.rs", "--scope", "system/ImagingStudy.rs?status=available"),
+            "--scope: AuditEvent tells of all patients",
+        ),
         (("--facility", " "), "--facility: the name is blank"),
         (("--expires", "2020-01-01"), "--expires: not in the future"),
         (("--jwks-url", "https://jwks.example/"), "--jwks: not exactly one of --jwks and --jwks-url"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakes.audited import entries
 from fakes.commanded import Open, Site, sites
 
 from gateway.cli import erasure
@@ -176,3 +177,51 @@ async def test_while_a_message_is_being_sent_it_waits_and_then_says_so(
         code, out, _ = await patients(here, patient_id, "--yes")
         assert (code, out.startswith("nothing is erased: a message of it is being sent")) == (1, True)
         assert await studies_of(here, patient_id) == studies
+
+
+def with_audit(here: Site) -> Path:
+    """Have each command of the site noted in an audit; return its folder."""
+    folder = here.folder / "audit"
+    here.env |= {"GATEWAY_AUDIT__DIR": str(folder), "GATEWAY_AUDIT__SEAL_KEY": str(here.folder / "seal.pem")}
+    return folder
+
+
+@pytest.mark.parametrize("more", [(), ("--yes",)])
+async def test_whose_data_are_counted_or_erased_is_in_the_sealed_audit_before(
+    site: Open, more: tuple[str, ...]
+) -> None:
+    async with site() as here:
+        patient_id, studies = await synced(here)
+        number = here.account.reports[studies[0]][0]["snapshotMetadata"]["mrn"]
+        folder = with_audit(here)
+        assert (await patients(here, number, *more))[0] == 0
+        begun, shown = entries(folder)
+        assert (begun.kind, begun.route, begun.why) == ("act", "patients erase", "asked")
+        assert (shown.request, shown.patients) == (begun.request, (patient_id,))
+        assert shown.shown == tuple(f"ImagingStudy/{one.replace('_', '-')}" for one in studies)
+        assert number.encode() not in b"".join(one.read_bytes() for one in folder.iterdir())
+
+
+async def test_an_erasure_or_a_readmission_that_cannot_be_noted_is_not_carried_out(site: Open) -> None:
+    async with site() as here:
+        patient_id, studies = await synced(here)
+        assert (await patients(here, "", "--study", studies[0], "--yes"))[0] == 0
+        with_audit(here).write_text("no folder")
+        assert (await patients(here, patient_id, "--yes"))[0] == 2
+        assert (await here.run("patients", "readmit", studies[0], "--reason", "a mistake"))[0] == 2
+        assert await studies_of(here, patient_id) == studies[1:]
+        assert await here.query("SELECT count(*) FROM erased") == [(1,)]
+
+
+async def test_the_ids_of_all_patients_of_a_number_are_noted_before_they_are_said(site: Open) -> None:
+    async with site() as here:
+        await synced(here)
+        [(one, _), (other, _), *_] = await here.query(NUMBER_OF)
+        identifier = key("Patient", "identifier")
+        add = f"INSERT INTO term SELECT number, {identifier}, :value FROM resource WHERE address = :address"
+        for patient_id in (one, other):
+            await write(here, add, value=f"number-of-two{SEPARATOR}urn:two", address=f"Patient/{patient_id}")
+        folder = with_audit(here)
+        code, _, err = await patients(here, "number-of-two")
+        assert (code, one in err, other in err) == (2, True, True)
+        assert {one, other} == {patient_id for entry in entries(folder) for patient_id in entry.patients}

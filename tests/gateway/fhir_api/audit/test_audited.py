@@ -19,6 +19,7 @@ from gateway.fhir_api.served import OPERATIONS
 from gateway.settings import Configuration, Database, Settings
 from gateway.settings.auth import Auth
 from gateway.store.clients import ClientKeySet, RegisteredClient, StoredClients
+from gateway.store.database.statements import Statement, ask
 from gateway.store.studies.search import Version
 from mappings.profile import Site
 
@@ -100,6 +101,18 @@ async def test_a_search_names_all_resources_in_its_bundle_and_all_their_patients
     assert shortened.patients == entry.patients
 
 
+async def test_a_patient_whom_a_warning_names_is_noted_also_if_nothing_is_found(site):
+    report = await site.read_report()
+    number = site.stage.signed()["snapshotMetadata"]["mrn"]
+    patient = subject((await site.stage.get(f"DiagnosticReport/{report}")).json())
+    held = Statement("INSERT INTO conflict (patient_id, study_id, since) VALUES (:patient_id, 'stu_1', 1)")
+    await site.stage.app.state.facade.engine.do(lambda: ask(held, patient_id=patient))
+    answer, entry = await site.one(f"DiagnosticReport?patient.identifier={number}&status=cancelled")
+    assert addresses(answer.json()) == set()
+    assert f"Patient/{patient}: 1 studies" in answer.text
+    assert (entry.shown, entry.patients) == ((f"Patient/{patient}",), (patient,))
+
+
 async def test_everything_and_docref_name_what_they_return(site):
     report = await site.read_report()
     patient = subject((await site.stage.get(f"DiagnosticReport/{report}")).json())
@@ -118,6 +131,20 @@ async def test_an_addendum_names_the_report_and_its_patient(site):
     assert (answer.status_code, entry.status) == (201, 201)
     assert entry.route == "POST /DiagnosticReport/{id}/$addendum"
     assert (entry.shown, len(entry.patients)) == ((f"DiagnosticReport/{report}",), 1)
+
+
+async def test_a_refused_addendum_tells_of_the_report_so_it_names_the_patient_too(site):
+    report = await site.read_report()
+    patient = subject((await site.stage.get(f"DiagnosticReport/{report}")).json())
+    for operation, headers, status in (
+        ("$cancel-addendum", {}, 409),
+        ("$addendum", {"If-Match": 'W/"7"'}, 412),
+    ):
+        site.new()
+        answer = await site.stage.post(f"DiagnosticReport/{report}/{operation}", key=operation, headers=headers)
+        [entry] = site.new()
+        assert (answer.status_code, entry.status) == (status, status)
+        assert (entry.shown, entry.patients) == ((f"DiagnosticReport/{report}",), (patient,))
 
 
 async def test_a_batch_has_an_entry_for_each_of_its_requests(site):
