@@ -240,12 +240,12 @@ def _scopes(given: tuple[str, ...], facilities: tuple[str, ...] | None, *, is_ex
     if unknown := sorted({one.resource_type for one in scopes} - _TYPES):
         raise _wrong("--scope", f"no such type is served: {unknown[0]}", f"Types are {', '.join(sorted(_TYPES))}.")
     limited = None if facilities is None else frozenset(facilities)
-    for one in scopes:
-        _check_refinements(one, limited)
     is_limited = limited is not None or Access("", scopes, limited, 0).has_limited_scopes
     if is_limited and any(one.resource_type == AUDIT_EVENT for one in scopes):
         problem = f"{AUDIT_EVENT} tells of all patients, so a client with any limit may not have it"
         raise _wrong("--scope", problem, "Register one client for the audit alone.")
+    for one in scopes:
+        _check_refinements(one, limited)
     return printed(scopes)
 
 
@@ -255,11 +255,13 @@ def _check_refinements(scope: SmartScope, facilities: frozenset[str] | None) -> 
         refinement_clauses(scope, UTC)
     except RefinementNotApplied as error:
         raise _wrong("--scope", str(error), remedy) from None
-    permission = scope.letters[:1] or scope.access
-    # As it stands in a token that names a user and a patient
-    access = Access("", (scope,), facilities, 0, "any", "any")
-    if scope.refinements and not access.granting(scope.resource_type, permission):
-        problem = "such a search parameter tells of other facilities, so it grants nothing beside --facility"
+    resource_type = "DiagnosticReport" if scope.resource_type == EVERY_TYPE else scope.resource_type
+    # User and patient are stand-ins: the tokens of the client name them later
+    access = Access("", (scope,), facilities, 0, user="user", patient="patient")
+    if not access.granting(resource_type, scope.letters[:1] or scope.access):
+        problem = "it grants nothing to a client with limits"
+        if scope.refinements:
+            problem = f"such a search parameter tells of other facilities or patients: {problem}"
         raise _wrong("--scope", problem, remedy)
 
 
