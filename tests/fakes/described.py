@@ -209,12 +209,14 @@ def described(root: str) -> Described:
     with httpx.Client(base_url=root) as client:
         document = client.get("/openapi.json").json()
         searched = [path for path in document["paths"] if f"{path}/{{id}}" in document["paths"]]
-        return Described(document, {_kind(path): [*_found(client, path)] for path in searched})
+        return Described(document, {_kind(path): [*_found(client, path, document)] for path in searched})
 
 
-def _found(client: httpx.Client, path: str) -> Iterator[Json]:
+def _found(client: httpx.Client, path: str, document: Json) -> Iterator[Json]:
     """Yield every resource of a type, page by page."""
-    url = f"{path}?{urlencode({'_lastUpdated': 'ge2000', '_count': '500'})}"
+    takes = {row["name"] for row in document["paths"][path]["get"]["parameters"]}
+    asked = {name: value for name, value in (("_lastUpdated", "ge2000"), ("_count", "500")) if name in takes}
+    url = f"{path}?{urlencode(asked)}"
     while url:
         bundle = client.get(url).json()
         yield from (one["resource"] for one in bundle.get("entry", ()) if one["search"]["mode"] == "match")

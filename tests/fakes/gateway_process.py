@@ -134,7 +134,7 @@ def admitting(arguments: list[str], env: Mapping[str, str]) -> list[str]:
 
 async def ran(arguments: list[str], env: Mapping[str, str]) -> tuple[int, str, str]:
     """Run a command that ends by itself; return exit code, stdout and stderr."""
-    command = [sys.executable, "-m", "gateway", *arguments]
+    command = [sys.executable, "-m", "gateway", *admitting(arguments, env)]
 
     def run() -> subprocess.CompletedProcess[str]:
         return subprocess.run(

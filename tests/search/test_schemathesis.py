@@ -54,7 +54,8 @@ CHECKS = [
 @contextmanager
 def serving(folder: Path, url: str) -> Iterator[Running]:
     """Run the gateway on a database; at the end, check that it did not fail."""
-    with running(folder, url, STUDIES, AVARA_WEBHOOK_KEY=KEY) as found:
+    audit = {"GATEWAY_AUDIT__DIR": str(folder / "audit")}
+    with running(folder, url, STUDIES, AVARA_WEBHOOK_KEY=KEY, **audit) as found:
         yield found
     assert found.events("error") == []
 
