@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import time
 
 import pytest
@@ -187,6 +188,15 @@ async def test_what_shows_nothing_of_a_patient_has_no_entry(site):
         await site.stage.get(path)
     for path in ("/livez", "/readyz", "/metrics", "/docs"):
         await site.stage.client.get(ROOT + path)
+    assert site.new() == []
+
+
+async def test_the_description_which_is_not_noted_names_no_stored_resource(site):
+    report = await site.read_report()
+    site.new()
+    for path in ("/openapi.json", "/docs"):
+        text = (await site.stage.client.get(ROOT + path)).text
+        assert report not in text and not re.search(r"(rep|pat|stu|usr|org)-[0-9a-f]{32}", text)
     assert site.new() == []
 
 
