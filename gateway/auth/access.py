@@ -24,6 +24,7 @@ class Access:
     """Access that a valid token gives. `facilities` None means all; `expires` is in microseconds since 1970.
 
     Only an external issuer names a `user` (its `sub`), and a `patient` (a Patient id) for scopes of one patient.
+    `memory` is for what is computed from an access once, as long as its token is remembered.
     """
 
     client_id: str
@@ -32,6 +33,7 @@ class Access:
     expires: int
     user: str | None = None
     patient: str | None = None
+    memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     _granting: dict[tuple[str, str], tuple[SmartScope, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )

@@ -50,19 +50,21 @@ class Authenticator(Protocol):
 class BearerGate:
     """ASGI middleware: gives each request the access of its token, or answers 400, 401 or 503 by `refuse`.
 
-    `app.state.auth.tokens` must be an `Authenticator`.
+    `open_app` answers at the addresses that are open. `app.state.auth.tokens` must be an `Authenticator`.
     """
 
-    def __init__(self, app: ASGIApp, refuse: Refuse) -> None:
-        self._app, self._refuse = app, refuse
+    def __init__(self, app: ASGIApp, open_app: ASGIApp, refuse: Refuse) -> None:
+        self._app, self._open_app, self._refuse = app, open_app, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         if scope["type"] == "lifespan" or scope["path"] in OPEN:
-            await self._app(scope, receive, send)
+            await self._open_app(scope, receive, send)
             return
         try:
-            access = await _access(scope)
+            token = _token(scope)
+            tokens: Authenticator = scope["app"].state.auth.tokens
+            access = tokens.warm(token) or await _access(tokens, token)
         except GatewayError as error:
             request_id = secrets.token_hex(8)
             get_logger().warning("request-refused", code=error.code, status=error.http_status, request_id=request_id)
@@ -72,23 +74,26 @@ class BearerGate:
         await self._app(scope, receive, send)
 
 
-async def _access(scope: Scope) -> Access:
-    """Return the access of a request.
+async def _access(tokens: Authenticator, token: str) -> Access:
+    """Return the access of a token.
 
     Raises:
-        CredentialsMalformed: a token stands in the query, or there is not one readable Authorization header.
-        NotAuthenticated: there is no token, or it is not valid.
+        NotAuthenticated: it is not valid.
         StoreUnavailable, IssuerUnavailable: nobody can say if it is valid.
     """
-    token = _token(scope)
-    tokens: Authenticator = scope["app"].state.auth.tokens
-    access = tokens.warm(token) or await tokens.access(token)
+    access = await tokens.access(token)
     if access is None:
         raise NotAuthenticated("the access token is not valid, or not any more", has_token=True)
     return access
 
 
 def _token(scope: Scope) -> str:
+    """Return the token of a request.
+
+    Raises:
+        CredentialsMalformed: a token stands in the query, or there is not one readable Authorization header.
+        NotAuthenticated: there is no token.
+    """
     query: bytes = scope["query_string"]
     if query and _holds_token(query):
         raise CredentialsMalformed("an access token may not stand in the URL, which is written to logs")

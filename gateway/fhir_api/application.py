@@ -77,7 +77,7 @@ def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
     server = settings.server
     public = urlsplit(server.public_url or "").hostname
     if settings.auth.needs_token:
-        app = BearerGate(SmartConfiguration(app), refusal)
+        app = BearerGate(app, SmartConfiguration(app), refusal)
     if server.cors_origins:
         app = ListedOrigins(app, server.cors_origins)
     app = Compressed(KnownHosts(app, [public] if public else []))

@@ -134,7 +134,7 @@ async def external_site(engine: Engine, *registered: RegisteredClient, **changes
     app = Starlette()
     app.state.auth = parts
     app.mount("/", _here)
-    inner = BearerGate(SmartConfiguration(app), error_response)
+    inner = BearerGate(app, SmartConfiguration(app), error_response)
 
     async def gated(scope: Any, receive: Any, send: Any) -> None:
         scope["app"] = app

@@ -86,7 +86,7 @@ async def token_site(engine: Engine, *, registered: RegisteredClient | None = RE
     parts = builtin(engine, Settings(server={"public_url": "https://gateway.example/fhir"}))
     app = Starlette(routes=auth_routes())
     app.mount("/", _here)
-    inner = BearerGate(SmartConfiguration(app), error_response)
+    inner = BearerGate(app, SmartConfiguration(app), error_response)
 
     async def gated(scope: Any, receive: Any, send: Any) -> None:
         scope["app"] = app

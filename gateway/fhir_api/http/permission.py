@@ -26,7 +26,7 @@ from mappings.patient.identifiers import keyed_patient_id
 from mappings.profile import Site
 
 Need = tuple[str, str]  # a resource type, and a letter of `cruds` or an operation
-_SIGHT: Final = "gateway.sight"  # scope key
+_SIGHT: Final = "gateway.sight"  # key in the scope of a request, or in the memory of an access
 _OF_VERSION: Final = "SELECT r.version FROM resource r WHERE r.address = :address{limit}"
 ANY_VERSION: Final = 0
 
@@ -53,12 +53,14 @@ async def sight_of(request: Request) -> Visibility:
     access = access_of(request.scope)
     if access is None:
         return EVERYTHING
-    sight = request.scope.get(_SIGHT)
+    # The facilities of the stored reports are looked up for each request: a new one may have come
+    memory = access.memory if access.facilities is None else request.scope
+    sight = memory.get(_SIGHT)
     if sight is None:
         serving, organizations = facade(request), None
         if access.facilities is not None:
             organizations = tuple(sorted(await organizations_named(serving.engine, access.facilities)))
-        sight = request.scope[_SIGHT] = Visibility(
+        sight = memory[_SIGHT] = Visibility(
             access, organizations, serving.zone, partial(_keyed_patient_id, serving.site)
         )
     return cast(Visibility, sight)
