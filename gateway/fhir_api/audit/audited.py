@@ -6,7 +6,6 @@ only say what they show.
 
 from __future__ import annotations
 
-import itertools
 import secrets
 from functools import lru_cache
 from http import HTTPStatus
@@ -27,8 +26,6 @@ from gateway.runtime.request_errors import BadRequest, RequestError
 
 # First steps of paths that show nothing of a patient
 _PLAIN: Final = frozenset({"metadata", *(row.resource_type for row in DEFINITIONS)})
-# Counted from a random number: an id needs to be new, and random ones cost a call of the system each
-_REQUESTS: Final = itertools.count(secrets.randbits(64))
 _CHANGING: Final = tuple(f"/${one.name}" for one in OPERATIONS if one.affects_state)
 
 
@@ -54,7 +51,7 @@ class Audited:
         if scope["path"].endswith(_CHANGING):
             trail.require_open()
         scope[SHOWN] = shown = Shown()
-        scope[REQUEST_ID] = f"{next(_REQUESTS) % 2**64:016x}"
+        scope[REQUEST_ID] = secrets.token_hex(8)
         is_noted = False
 
         async def watch(message: Message) -> None:
