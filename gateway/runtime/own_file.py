@@ -37,11 +37,15 @@ def make_private_folder(folder: Path) -> None:
 
     If root makes it, it belongs to the owner of the folder above it: a command of root must not keep the service out.
     """
-    with suppress(FileExistsError):
+    try:
         folder.mkdir(mode=0o700)
-        if os.geteuid() == 0:
-            above = folder.parent.stat()
-            os.chown(folder, above.st_uid, above.st_gid)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+        return
+    if os.geteuid() == 0:
+        above = folder.parent.stat()
+        os.chown(folder, above.st_uid, above.st_gid)
 
 
 def locked_slot(folder: Path, name: str) -> tuple[int, int]:
