@@ -117,7 +117,7 @@ async def ratio(port: int, path: str, requests: int, method: str, heavy: str, bo
     return beside / alone
 
 
-@pytest.mark.parametrize("form", ["json", "xml"])
+@pytest.mark.parametrize("form", ["json", pytest.param("xml", marks=pytest.mark.soak)])
 async def test_ten_large_validations_leave_the_reads_of_another_client_quick(served, form):
     port, paths = served
     assert len(VALIDATED) > 500_000

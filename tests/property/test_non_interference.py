@@ -20,7 +20,7 @@ from fakes.twins.sabotage import SABOTAGE
 
 STUDIES = 14
 KINDS = ("of_types", "refined", "of_facilities", "of_facilities_refined", "of_patient", "of_patient_and_others")
-USUAL_SEEDS = 7
+USUAL_SEEDS = 4
 MOST_SEEDS = 34
 REQUESTS = max(20, min(50, examples(125)))
 SABOTAGED = 80
@@ -71,7 +71,7 @@ async def compare(twins, requests, number):
 
 
 def runs():
-    """Return the seeds of all kinds of access: 10,000 requests in `make soak`, 2,000 of them in `make test-all`."""
+    """Return the seeds of all kinds of access: 10,000 requests in `make soak`, 1,200 of them in `make test-all`."""
     marks = [(), *[pytest.mark.full] * (USUAL_SEEDS - 1), *[pytest.mark.soak] * (MOST_SEEDS - USUAL_SEEDS)]
     return [pytest.param(kind, seed, marks=mark) for kind in KINDS for seed, mark in enumerate(marks)]
 
@@ -96,7 +96,7 @@ async def test_most_clients_see_something_and_not_all(migrated_sqlite, monkeypat
     assert seen[404] > 0
 
 
-@pytest.mark.full
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", SABOTAGE)
 async def test_a_gateway_that_forgets_a_limit_is_found_out(fault, migrated_sqlite, monkeypatch, say):

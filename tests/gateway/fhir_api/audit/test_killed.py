@@ -41,7 +41,7 @@ async def read_on(url, ids, answered):
 pytestmark = pytest.mark.full
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)])
 def database(request):
     """Return the URL of a database, and how many gateways serve it at once."""
     if request.param == "sqlite":
