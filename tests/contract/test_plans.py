@@ -19,8 +19,7 @@ from random import Random
 import asyncpg
 import pytest
 from fakes.databases import at_once, copied
-from fakes.store import made, write
-from sqlalchemy import LargeBinary, Text
+from fakes.plans import DAY, fill, postgres_scans, sample, sqlite_scans
 
 import gateway
 from gateway.auth.access import Access
@@ -30,14 +29,12 @@ from gateway.fhir_api.http.permission import _OF_VERSION
 from gateway.fhir_api.search.lookups import _OF_SEEN
 from gateway.fhir_api.search.search_query import MOST_ALTERNATIVES, MOST_CLAUSES, understand
 from gateway.index.criteria import At, During, Is, Refers, Starts
-from gateway.index.keys import SEPARATOR
 from gateway.index.parameters import PARAMETERS, TYPES, parameters_of
 from gateway.index.value import Circumstances
 from gateway.runtime.request_errors import BadRequest, NotSupported, SearchTooCostly
 from gateway.store.database.postgres import PLANNED_EACH, Postgres
-from gateway.store.database.schema import METADATA
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.statements import Statement, ask_each
+from gateway.store.database.statements import Statement
 from gateway.store.studies import search_sql
 from gateway.store.studies.claims import _OF_CLAIMS
 from gateway.store.studies.compartment import OF_LIMITED
@@ -63,8 +60,6 @@ LISTED = {
     "gateway.store.feed.renaming._FACTS",
     "gateway.store.feed.renaming._FOLLOW",
 }
-COUNT = 3000
-DAY = 24 * 3600 * 1_000_000
 LISTS = re.compile(r"listed\(:(\w+)\)")
 
 
@@ -89,54 +84,6 @@ def named(other):
     return pytest.mark.parametrize("statement", chosen, ids=chosen.values())
 
 
-def filling():
-    """Yield resources of every type with index rows of every parameter."""
-    dice = Random(11)
-    ids = {kind: [f"{kind}/{kind.lower()}-{number}" for number in range(COUNT // len(TYPES))] for kind in TYPES}
-    for number in range(COUNT // len(TYPES)):
-        for kind in TYPES:
-            terms, moments = set(), set()
-            for row in parameters_of(kind):
-                if row.type == "date":
-                    low = (number % 1500) * DAY
-                    moments.add((row.key, low, low + DAY))
-                elif row.type == "reference" and (targets := [one for one in row.targets if one in ids]):
-                    terms.add((row.key, dice.choice(ids[dice.choice(targets)])))
-                elif row.type != "reference":
-                    several = 6 if row.name in {"status", "category", "code", "gender"} else 2000
-                    terms.add((row.key, f"v{dice.randrange(several)}{SEPARATOR}urn:s{dice.randrange(3)}"))
-            faults = "[]" if dice.random() < 0.02 else None
-            yield made(ids[kind][number], terms=terms, moments=moments, faults=faults, owner=f"stu_{number}")
-
-
-def value_of(column, number):
-    """Return a value for a column of the row with that number."""
-    if isinstance(column.type, LargeBinary):
-        return b"x"
-    if not isinstance(column.type, Text):
-        return number % 2 if column.name.startswith(("is_", "has_")) else number
-    if column.name in {"state", "verb", "severity", "kind", "destination"}:
-        return f"{column.name}{number % 3}"
-    return f"stu_{number}" if column.name == "study_id" else f"{column.name}{number}"
-
-
-def others():
-    """Yield rows for every other table."""
-    for table in METADATA.tables.values():
-        if table.name not in {"resource", "version", "term", "moment", "tick"}:
-            names = [column.name for column in table.columns]
-            quoted = ", ".join(f'"{name}"' for name in names)  # "user" is a keyword of PostgreSQL
-            insert = Statement(f"INSERT INTO {table} ({quoted}) VALUES (:{', :'.join(names)})")
-            rows = [{one.name: value_of(one, number) for one in table.columns} for number in range(COUNT)]
-            yield from ask_each(insert, rows)
-
-
-async def fill(engine):
-    async with engine.opened():
-        await write(engine, *filling())
-        await engine.do(others)
-
-
 @pytest.fixture(scope="module", params=["as it is", "analysed"])
 def filled_sqlite(request, migrated_sqlite, tmp_path_factory):
     """Return a connection to a filled SQLite database."""
@@ -155,39 +102,6 @@ def filled_postgres(postgres_server):
         at_once(fill(Postgres(url)))
         postgres_server.execute("ANALYZE", url.rpartition("/")[2])
         yield url
-
-
-def real_names(sql):
-    """Return the tables of the schema, and their aliases in a statement."""
-    aliases = {alias for table in METADATA.tables for alias in re.findall(rf"\b{table}\s+(?:AS\s+)?(\w+)", sql)}
-    return aliases | set(METADATA.tables)
-
-
-def sqlite_scans(connection, sql, values):
-    """Return the steps of the plan that read a whole table, or a whole index."""
-    plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
-    steps = [step for *_, step in plan]
-    names = real_names(sql)
-    return [step for step in steps if (scan := re.match(r"SCAN (\w+)", step)) and scan[1] in names]
-
-
-def postgres_scans(plan):
-    """Return the nodes that read a whole table, or a whole index."""
-    scans = []
-    kind, relation = plan["Node Type"], plan.get("Relation Name") or plan.get("Index Name", "")
-    is_index = kind in {"Index Scan", "Index Only Scan", "Bitmap Index Scan"}
-    if kind == "Seq Scan" or (is_index and "Index Cond" not in plan):
-        scans.append(f"{kind} {relation}")
-    for inner in plan.get("Plans", ()):
-        scans += postgres_scans(inner)
-    return scans
-
-
-def sample(name, kind, lists):
-    """Return a value for a parameter of a statement."""
-    if name in lists:
-        return '["a", "b"]'
-    return {"int8": 20, "int4": 20, "numeric": 20, "bytea": b"x"}.get(kind, "a")
 
 
 @named("postgresql")
