@@ -6,13 +6,11 @@ The only place that repeats client input is the self link of a search by GET, as
 import asyncio
 import base64
 import dataclasses
-import logging
 import sqlite3
 import zlib
 from pathlib import Path
 
 import pytest
-import structlog
 from fakes.audited import noted
 from fakes.facade import BASE, facade, resource_id
 from fakes.inbox import SECRET, body, signed
@@ -144,18 +142,6 @@ def tokens(answers):
             token = part.partition("_page=")[2].partition("&")[0]
             if token:
                 yield base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-
-
-@pytest.fixture
-def everything(caplog):
-    """Return all log events before redaction, and all log lines of libraries."""
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
-    caplog.set_level(logging.DEBUG)
-    before = structlog.get_config()["wrapper_class"]
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
-    with structlog.testing.capture_logs() as lines:
-        yield lambda: str(lines) + caplog.text
-    structlog.configure(wrapper_class=before)
 
 
 async def check(stage, everything, **changes):

@@ -13,6 +13,8 @@ import re
 import sqlite3
 import time
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import asyncpg
 import pytest
@@ -24,7 +26,7 @@ from fakes.planted import WORD, Planted, found_in
 from gateway.auth.token_service import ASSERTION_TYPE
 from gateway.ingest import pipeline
 from gateway.runtime import log
-from gateway.settings import Server
+from gateway.settings import Audit, Server
 from gateway.settings.auth import Auth
 from gateway.store.clients import ClientKeySet, RegisteredClient, StoredClients
 from gateway.store.database.sqlite import Sqlite
@@ -38,18 +40,6 @@ GROUPS = {"auth": Auth(mode="builtin"), "server": Server(public_url="https://gat
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 # Outputs that name elements of a resource, and never their values
 WITHOUT_VALUES = ("$trace", "$validate", "/docs", "/openapi.json", "/auth/", "metadata", ".well-known")
-
-
-@pytest.fixture
-def everything(caplog):
-    """Return all log events before redaction, and all log lines of libraries."""
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
-    caplog.set_level(logging.DEBUG)
-    before = structlog.get_config()["wrapper_class"]
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
-    with structlog.testing.capture_logs() as lines:
-        yield lambda: str(lines) + caplog.text
-    structlog.configure(wrapper_class=before)
 
 
 @pytest.fixture
@@ -75,8 +65,12 @@ async def planted_site(engine, roles=("api",)):
             del account.studies[study_id], account.reports[study_id]
         planted = Planted()
         planted.plant(account)
-        async with sandbox.gateway(url, roles, GROUPS) as stage:
-            yield stage, planted.number
+        with TemporaryDirectory() as folder:
+            audit = Audit(dir=Path(folder) / "audit", seal_key=Path(folder) / "seal.pem")
+            async with sandbox.gateway(url, roles, {**GROUPS, "audit": audit}) as stage:
+                yield stage, planted.number
+            noted = b"".join(one.read_bytes() for one in audit.dir.iterdir())
+            assert b'"entry"' in noted and not re.search(rb"%s\d{5}" % WORD.encode(), noted)
 
 
 def form(**changes):
