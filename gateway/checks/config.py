@@ -30,16 +30,7 @@ def faults(path: Path | None) -> list[ConfigError]:
     if configuration is None:
         return errors
     reported = {error.key for error in errors}
-    checks = (
-        _guarded,
-        _mode,
-        _site_key,
-        api_key,
-        login.faults,
-        certificate.faults,
-        destinations.faults,
-        served_all_the_same,
-    )
+    checks = (_required, api_key, login.faults, certificate.faults, destinations.faults, served_all_the_same)
     missing = [error for check in checks for error in check(configuration)]
     return [*errors, *(error for error in missing if error.key not in reported)]
 
@@ -198,25 +189,12 @@ def _vista_lacks(receiver: Receiver, site: Site) -> Iterator[tuple[str, str]]:
         yield "vista_exam_keys", "knows a study by its exam"
 
 
-def _guarded(configuration: Configuration) -> Iterator[ConfigError]:
-    try:
-        require_guarded(configuration)
-    except ConfigError as error:
-        yield error
-
-
-def _mode(configuration: Configuration) -> Iterator[ConfigError]:
-    try:
-        require_mode(configuration)
-    except ConfigError as error:
-        yield error
-
-
-def _site_key(configuration: Configuration) -> Iterator[ConfigError]:
-    try:
-        require_site_key(configuration)
-    except ConfigError as error:
-        yield error
+def _required(configuration: Configuration) -> Iterator[ConfigError]:
+    for require in (require_guarded, require_mode, require_site_key):
+        try:
+            require(configuration)
+        except ConfigError as error:
+            yield error
 
 
 def api_key(configuration: Configuration) -> Iterator[ConfigError]:

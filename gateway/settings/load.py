@@ -77,8 +77,7 @@ class Configuration:
     @property
     def audit_dir(self) -> Path | None:
         """Folder of the audit journal; None without an audit: nobody is authenticated, and `audit.dir` is not set."""
-        has_clients = self.settings.auth.mode not in {None, "none"}
-        return self.settings.audit.dir or (self.state_dir / "audit" if has_clients else None)
+        return self.settings.audit.dir or (self.state_dir / "audit" if self.settings.auth.needs_token else None)
 
     @property
     def audit_seal_key(self) -> Path:
@@ -130,7 +129,7 @@ def require_guarded(configuration: Configuration) -> None:
     server = configuration.settings.server
     if is_loopback(server.host):
         return
-    if configuration.settings.auth.mode in {None, "none"}:
+    if not configuration.settings.auth.needs_token:
         problem = "an address that other machines reach, and nobody has to log in"
         raise ConfigError(configuration.source, "server.host", problem, "Listen on 127.0.0.1, or set auth.mode.")
     if server.tls_certificate is None and not server.trusted_proxies:

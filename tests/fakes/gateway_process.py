@@ -46,6 +46,19 @@ def site_file(folder: Path, **more: str) -> Path:
     return file
 
 
+# Settings of a destination that takes everything; `port` is its receiver's
+MLLP_TABLE = """
+[[destination]]
+name = "ehr"
+kind = "mllp"
+host = "127.0.0.1"
+port = {port}
+receiver = "generic"
+start = 2020-01-01T00:00:00Z
+facilities = ["*"]
+"""
+
+
 def environment(upstream_url: str, database_url: str, config: Path, **more: str) -> dict[str, str]:
     """Build the environment of a gateway without the test's own variables: it never reaches a real AutoScribe."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("AVARA_", "GATEWAY_"))}

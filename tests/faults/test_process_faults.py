@@ -26,7 +26,7 @@ from random import Random
 import pytest
 from fakes.fed import Fed, assert_all_arrived, assert_nothing_of_a_patient, bodies, destination, fed, ids
 from fakes.feed_process import feeding
-from fakes.gateway_process import environment, site_file, started
+from fakes.gateway_process import MLLP_TABLE, environment, site_file, started
 from fakes.scale import KILLS
 from fakes.store import rows
 
@@ -106,26 +106,12 @@ async def test_f39_a_feed_that_is_killed_at_any_instant_loses_nothing_and_repeat
         assert_nothing_of_a_patient(feed, (tmp_path / "log").read_text())
 
 
-DESTINATION = """
-[[destination]]
-name = "ehr"
-kind = "mllp"
-host = "127.0.0.1"
-port = {port}
-receiver = "generic"
-start = 2020-01-01T00:00:00Z
-facilities = ["*"]
-[feed]
-lease = 1
-"""
-
-
 async def test_f39_a_gateway_that_feeds_and_nothing_else_is_killed_and_goes_on(engines, tmp_path):
     engine = engines()
     async with engine.opened(), fed(engine, "slow:seconds=0.05") as (feed, receiver):
         came = Everything(receiver)
         config = site_file(tmp_path, default_facility='"Sandbox General Hospital"')
-        config.write_text(config.read_text() + DESTINATION.format(port=receiver.port))
+        config.write_text(config.read_text() + MLLP_TABLE.format(port=receiver.port) + "[feed]\nlease = 1\n")
         url = f"sqlite:///{engine.path}" if isinstance(engine, Sqlite) else engine._url
         env = environment("http://127.0.0.1:9", url, config)
         for _ in range(30):

@@ -18,7 +18,7 @@ from statistics import median
 import pytest
 from bench.queued import fill, left
 from fakes import attackers
-from fakes.gateway_process import Running, environment, site_file, started
+from fakes.gateway_process import MLLP_TABLE, Running, environment, site_file, started
 from fakes.in_force import always_in_force
 from fakes.pdfs import Library
 
@@ -38,16 +38,6 @@ LEAST_FEED = 0.7
 MOST_LINES_A_MINUTE = 100
 NOISE = 0.001  # seconds: a read takes as long, and the machine has other work
 READ = f"/fhir/DiagnosticReport/rep-{'3' * 32}"
-DESTINATION = """
-[[destination]]
-name = "ehr"
-kind = "mllp"
-host = "127.0.0.1"
-port = {port}
-receiver = "generic"
-start = 2020-01-01T00:00:00Z
-facilities = ["*"]
-"""
 
 
 @dataclass
@@ -113,7 +103,7 @@ def beside(script: Path, *arguments: str) -> Iterator[str]:
 async def served(engine: Sqlite, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
     with beside(Path(__file__).parents[1] / "bench" / "ack_server.py", str(ACK_AFTER)) as port:
         config = site_file(folder)
-        config.write_text(config.read_text() + DESTINATION.format(port=port))
+        config.write_text(config.read_text() + MLLP_TABLE.format(port=port))
         own = {"GATEWAY_SERVER__WORKERS": "1", "GATEWAY_PDF__INGEST": "link"}
         env = environment("http://127.0.0.1:9", f"sqlite:///{engine.path}", config, **own)
         for name, value in env.items():
