@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from fakes.scale import examples
 from fakes.seeded import documents
 
 from gateway.cli.convert import Request, convert, read
@@ -31,7 +32,7 @@ Json = dict[str, Any]
 GOLDEN = Path(__file__).parents[1] / "golden"
 AT = datetime(2026, 1, 5, 20, 30, 14, tzinfo=UTC)
 BASE_URL = "http://127.0.0.1:8800/fhir"
-SEEDED = 260
+SEEDED = examples(400)
 
 # Where a parser that splits, trims, unescapes or decodes too early goes wrong
 NASTY: dict[str, str] = {

@@ -15,11 +15,12 @@ import pytest
 from conformance.converters import CONVERTERS
 from fakes.addenda import Life, life, words_of
 from fakes.oru_example import SITE, sent
+from fakes.scale import examples
 
 from mappings.hl7v2 import receiver
 
 pytestmark = pytest.mark.timeout(600)
-LIVES = 150
+LIVES = examples(150)
 
 
 @cache

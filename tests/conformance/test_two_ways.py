@@ -16,7 +16,7 @@ import pytest
 from conformance.accepted import ACCEPTED, Pair
 from conformance.agreement import ELEMENTS, Json, view
 from conformance.converters import CONVERTERS
-from conformance.corpus import cases
+from conformance.corpus import SEEDED, cases
 
 from mappings.codes import SID_FILLER_ORDER
 from mappings.hl7v2 import receiver
@@ -103,7 +103,7 @@ def test_every_element_that_is_compared_has_a_value_somewhere() -> None:
 @pytest.mark.parametrize("converter", CONVERTERS)
 def test_there_are_studies_enough(converter: str) -> None:
     names = {pair.case for pair in pairs(converter)}
-    assert len([name for name in names if name.startswith("seed/")]) >= 200
+    assert len([name for name in names if name.startswith("seed/")]) >= SEEDED * 3 // 4
     assert len([name for name in names if name.startswith("golden/")]) >= 25
 
 

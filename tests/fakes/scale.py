@@ -30,7 +30,7 @@ _SHARE: Final = {"few": 0.05, "all": 1.0}
 
 
 def examples(most: int) -> int:
-    """Return the number of examples for a property: few in `make test`, two fifths in `make test-all`, all in soak."""
+    """Return the number of examples for a property: few in `make test`, all in soak, else two fifths."""
     return max(5, int(most * _SHARE.get(os.environ.get("EXAMPLES", ""), 0.4)))
 
 
