@@ -232,55 +232,55 @@ def sync(
     ] = True,
 ) -> None:
     """Run one full sweep of AutoScribe into the index, or finish an interrupted one."""
-    from gateway.cli import operator
+    from gateway.cli.sync import sync_once
 
     configuration = load(config)
-    sys.exit(_act(configuration, "sync", lambda _: operator.sync_once(configuration, print)))
+    sys.exit(_act(configuration, "sync", lambda _: sync_once(configuration, print)))
 
 
 @app.command()
 def rerender(config: Config = None) -> None:
     """Map all stored studies again, after an upgrade or changed settings. Sends no HL7 v2."""
-    from gateway.cli import operator
+    from gateway.cli.rerender import rerender as rerender_all
 
     configuration = load(config)
-    sys.exit(_act(configuration, "rerender", lambda _: operator.rerender(configuration, print)))
+    sys.exit(_act(configuration, "rerender", lambda _: rerender_all(configuration, print)))
 
 
 @app.command()
 def migrate(config: Config = None) -> None:
     """Migrate the database to the schema of this release; `serve` also does this when it starts."""
-    from gateway.cli import operator
+    from gateway.cli.migrate import migrate as migrate_database
 
     configuration = load(config)
-    sys.exit(_act(configuration, "migrate", lambda _: operator.migrate(configuration, print)))
+    sys.exit(_act(configuration, "migrate", lambda _: migrate_database(configuration, print)))
 
 
 @identity.command("list")
 def identity_list(config: Config = None) -> None:
     """List identity conflicts: studies kept apart from a patient that they name, and decisions about them."""
-    from gateway.cli import operator
+    from gateway.cli.identities import list_identities
 
-    sys.exit(_run(operator.list_identities(load(config), print)))
+    sys.exit(_run(list_identities(load(config), print)))
 
 
 @identity.command("link")
 def identity_link(patient: Patient, study: Study, reason: Reason, config: Config = None) -> None:
     """Decide that the study is about this patient, although the data seem to show two people."""
-    from gateway.cli import operator
+    from gateway.cli.identities import decide
 
     configuration = load(config)
-    work = partial(operator.decide, configuration, "link", patient, study, reason, print)
+    work = partial(decide, configuration, "link", patient, study, reason, print)
     sys.exit(_act(configuration, "identity link", lambda _: work(), reason, patient, study))
 
 
 @identity.command("separate")
 def identity_separate(patient: Patient, study: Study, reason: Reason, config: Config = None) -> None:
     """Decide that the study is not about this patient, although it has the same number."""
-    from gateway.cli import operator
+    from gateway.cli.identities import decide
 
     configuration = load(config)
-    work = partial(operator.decide, configuration, "separate", patient, study, reason, print)
+    work = partial(decide, configuration, "separate", patient, study, reason, print)
     sys.exit(_act(configuration, "identity separate", lambda _: work(), reason, patient, study))
 
 
@@ -314,25 +314,9 @@ def check_config(
     ] = False,
 ) -> None:
     """List every fault in the settings with file, key and remedy; without faults, print the settings in force."""
-    from gateway.checks import config as config_check
-    from gateway.cli import operator
-    from gateway.feed.operator.planned import note_plans
+    from gateway.cli.check_config import check_config as check
 
-    faults = config_check.faults(config)
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    if faults:
-        sys.exit(1)
-    configuration = load(config)
-    for line in config_check.effective(configuration):
-        print(line)
-    for warning in config_check.warnings(configuration):
-        print(f"note: {warning}", file=sys.stderr)
-    _run(note_plans(configuration, _say_aside))
-    code = _run(operator.check_database(configuration, _say_aside))
-    if online:
-        code = max(code, _run(operator.check_online(configuration, _say_aside)))
-    sys.exit(code)
+    sys.exit(_run(check(config, print, _say_aside, is_online=online)))
 
 
 @app.command()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -58,6 +59,8 @@ _SNAPSHOT: Final = Snapshot(
     study_time="14:20",
     weight=Measurement("kg", 70.5),
 )
+_REPORT_ID: Final = f"rep_{1:032x}"
+_ADDENDUM_ID: Final = f"rep_{2:032x}"
 _TEXT: Final = f"""EXAM: CT chest & abdomen
 
 FINDINGS:
@@ -72,62 +75,74 @@ RECOMMENDATION: Call."""
 
 
 _ADDENDUM_TEXT: Final = "ADDENDUM: Compared with 12-Mar-2024 | no change."
-REPORT: Final = Report(
-    report_id=f"rep_{1:032x}",
-    study_id=f"stu_{1:032x}",
-    user_id=f"usr_{1:032x}",
-    status="completed",
-    is_addendum=False,
-    is_critical=True,
-    created_at="2026-01-05T15:00:00Z",
-    signed_at="2026-01-05T16:30:12Z",
-    updated_at="2026-01-05T16:30:12Z",
-    snapshot=_SNAPSHOT,
-    text=_TEXT,
-    sections=cut(_TEXT),
-)
-ADDENDUM: Final = replace(
-    REPORT,
-    report_id=f"rep_{2:032x}",
-    is_addendum=True,
-    signed_at="2026-01-05T17:45:00Z",
-    text=_ADDENDUM_TEXT,
-    sections=cut(_ADDENDUM_TEXT),
-    pointer="/reports/1",
-)
-STUDY: Final = Study(
-    study_id=REPORT.study_id,
-    reports=(REPORT,),
-    study_instance_uid="2.999.1.2.3",
-    study_description="CT chest",
-    severity="stat",
-    study_report_status="completed",
-    is_cancelled=False,
-    metadata_snapshot=_SNAPSHOT,
-    external_patient_id="EXT-77",
-    modality="CT",
-    clinical_history="Cancer | 2019",
-    clinical_indication="Dyspnoea & pain",
-    technologist_technique="Helical",
-    technologist_notes=("Contrast given | 80 ml", "Two\nlines"),
-    metadata={
-        "accession": "500-010526-1,500-010526-2",
-        "order": "PL1,PL2",
-        "exam": "7058894.8579-1,7058894.8579-2",
-        "case": "010526-1,010526-2",
-    },
-    users={
-        REPORT.user_id: User(
-            user_id=REPORT.user_id,
-            first_name="Alex",
-            middle_name="R",
-            last_name="Smith",
-            suffix1="MD",
-            npi_number="1234567893",
-        )
-    },
-)
-_PDF: Final = {one.report_id: PdfFacts(8, bytes(20), b"%PDF-1.4") for one in (REPORT, ADDENDUM)}
+
+
+def _reports() -> tuple[Report, Report]:
+    report = Report(
+        report_id=_REPORT_ID,
+        study_id=f"stu_{1:032x}",
+        user_id=f"usr_{1:032x}",
+        status="completed",
+        is_addendum=False,
+        is_critical=True,
+        created_at="2026-01-05T15:00:00Z",
+        signed_at="2026-01-05T16:30:12Z",
+        updated_at="2026-01-05T16:30:12Z",
+        snapshot=_SNAPSHOT,
+        text=_TEXT,
+        sections=cut(_TEXT),
+    )
+    addendum = replace(
+        report,
+        report_id=_ADDENDUM_ID,
+        is_addendum=True,
+        signed_at="2026-01-05T17:45:00Z",
+        text=_ADDENDUM_TEXT,
+        sections=cut(_ADDENDUM_TEXT),
+        pointer="/reports/1",
+    )
+    return report, addendum
+
+
+@cache
+def _study() -> Study:
+    """Return the specimen with its addendum; it is made when first asked for, since cutting texts takes time."""
+    report, addendum = _reports()
+    return Study(
+        study_id=report.study_id,
+        reports=(report, addendum),
+        study_instance_uid="2.999.1.2.3",
+        study_description="CT chest",
+        severity="stat",
+        study_report_status="completed",
+        is_cancelled=False,
+        metadata_snapshot=_SNAPSHOT,
+        external_patient_id="EXT-77",
+        modality="CT",
+        clinical_history="Cancer | 2019",
+        clinical_indication="Dyspnoea & pain",
+        technologist_technique="Helical",
+        technologist_notes=("Contrast given | 80 ml", "Two\nlines"),
+        metadata={
+            "accession": "500-010526-1,500-010526-2",
+            "order": "PL1,PL2",
+            "exam": "7058894.8579-1,7058894.8579-2",
+            "case": "010526-1,010526-2",
+        },
+        users={
+            report.user_id: User(
+                user_id=report.user_id,
+                first_name="Alex",
+                middle_name="R",
+                last_name="Smith",
+                suffix1="MD",
+                npi_number="1234567893",
+            )
+        },
+    )
+
+
+_PDF: Final = {report_id: PdfFacts(8, bytes(20), b"%PDF-1.4") for report_id in (_REPORT_ID, _ADDENDUM_ID)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,18 +158,20 @@ class Occasion:
 
 def occasions() -> Iterator[Occasion]:
     """Yield each state of the specimen's life, and the first one also with a single order."""
-    one_order = replace(STUDY, metadata={key: one.partition(",")[0] for key, one in STUDY.metadata.items()})
-    with_addendum = replace(STUDY, reports=(REPORT, ADDENDUM))
-    draft = replace(REPORT, status="in_progress", signed_at=None)
-    yield Occasion("a draft", replace(STUDY, reports=(draft,)), Cause(REPORT.report_id, "draft"))
-    yield Occasion("a first report", one_order, Cause(REPORT.report_id))
-    yield Occasion("a report on two orders", STUDY, Cause(REPORT.report_id))
-    added = Cause(ADDENDUM.report_id, "addendum_signed", sent_before=True)
+    with_addendum = _study()
+    report, addendum = with_addendum.reports
+    study = replace(with_addendum, reports=(report,))
+    one_order = replace(study, metadata={key: one.partition(",")[0] for key, one in study.metadata.items()})
+    draft = replace(report, status="in_progress", signed_at=None)
+    yield Occasion("a draft", replace(study, reports=(draft,)), Cause(report.report_id, "draft"))
+    yield Occasion("a first report", one_order, Cause(report.report_id))
+    yield Occasion("a report on two orders", study, Cause(report.report_id))
+    added = Cause(addendum.report_id, "addendum_signed", sent_before=True)
     yield Occasion("an addendum", with_addendum, added)
-    yield Occasion("a correction", STUDY, Cause(REPORT.report_id, "text_changed", sent_before=True))
+    yield Occasion("a correction", study, Cause(report.report_id, "text_changed", sent_before=True))
     cancelled = replace(with_addendum, is_cancelled=True)
     withdraw = replace(SITE, on_cancelled_after_sign="withdraw")
-    yield Occasion("a withdrawal", cancelled, Cause(REPORT.report_id, "withdrawn", sent_before=True), withdraw)
+    yield Occasion("a withdrawal", cancelled, Cause(report.report_id, "withdrawn", sent_before=True), withdraw)
 
 
 def written(occasion: Occasion, receiver: Receiver) -> tuple[bytes, ...]:

@@ -107,9 +107,7 @@ def test_every_golden_case_is_valid(proof: Proof) -> None:
     assert len(proof.golden) >= 50
 
 
-def test_every_generated_study_is_valid_and_each_pitfall_occurs_often(
-    proof: Proof, record_property: Record
-) -> None:
+def test_every_generated_study_is_valid_and_each_pitfall_occurs_often(proof: Proof, record_property: Record) -> None:
     assert proof.errors(proof.generated) == {}
     wires = list(pitfalls.generated(count=STUDIES))
     assert len(wires) == STUDIES

@@ -53,6 +53,6 @@ OF_OTHER_TYPES = Scale(
 # Times that a feed is killed, on each database
 KILLS = Scale(25, 500, (120, 900))
 # Schedules of gateways that are suspended, frozen and late: the first seed, and their number
-SCHEDULES = tuple(Scale((first, 250), (first * 10, 2_500), (120, 900)) for first in range(0, 1_000, 250))
+SCHEDULES = tuple(Scale((first, 100), (first * 10, 2_500), (120, 900)) for first in range(0, 1_000, 250))
 # Messages that wait for a receiver, and their size in bytes
 BACKLOG = Scale((2_000, 30_000), (100_000, 4_000), (120, 1_800))

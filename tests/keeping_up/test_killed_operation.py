@@ -41,7 +41,7 @@ async def interrupted(gateway, report, sandbox, *, is_killed):
     await asyncio.gather(asking, return_exceptions=True)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
 def store(request):
     """Yield a fresh migrated database, as an engine and a URL; once for SQLite, once for PostgreSQL."""
     if request.param == "sqlite":
@@ -52,9 +52,18 @@ def store(request):
 
 
 @pytest.mark.parametrize(
-    ("fault", "is_killed", "status"),
-    [("lost", True, 201), ("timeout", True, 504), ("lost", False, 201)],
-    ids=["killed, carried out", "killed, not carried out", "told to stop, carried out"],
+    ("store", "fault", "is_killed", "status"),
+    [
+        pytest.param("sqlite", "lost", True, 201, id="sqlite-killed, carried out"),
+        pytest.param("postgresql", "timeout", True, 504, id="postgresql-killed, not carried out"),
+        pytest.param("sqlite", "lost", False, 201, id="sqlite-told to stop, carried out"),
+        pytest.param("postgresql", "lost", True, 201, id="postgresql-killed, carried out", marks=pytest.mark.soak),
+        pytest.param("sqlite", "timeout", True, 504, id="sqlite-killed, not carried out", marks=pytest.mark.soak),
+        pytest.param(
+            "postgresql", "lost", False, 201, id="postgresql-told to stop, carried out", marks=pytest.mark.soak
+        ),
+    ],
+    indirect=["store"],
 )
 async def test_an_addendum_is_asked_for_once_whenever_the_gateway_ends(store, fault, is_killed, status, tmp_path):
     engine, url = store

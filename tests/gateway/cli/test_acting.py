@@ -8,6 +8,7 @@ import pytest
 from fakes.audited import entries
 from fakes.commanded import Site
 from fakes.gateway_process import environment, site_file
+from fakes.scripted_server import Reply, ScriptedServer
 
 from gateway.audit.seal_key import read_seal_key
 from gateway.audit.segment import hex_of
@@ -21,9 +22,14 @@ STUDY = "stu_" + "3" * 32
 
 
 @pytest.fixture
-def site(tmp_path, capsys):
-    """Return commands with a database, no AutoScribe, and an audit."""
-    env = environment("http://127.0.0.1:1", f"sqlite:///{tmp_path / 'gateway.db'}", site_file(tmp_path))
+async def site(tmp_path, capsys):
+    """Yield commands with a database, an AutoScribe that refuses the key, and an audit."""
+    async with ScriptedServer([Reply(401)]) as autoscribe:
+        yield site_of(autoscribe.url, tmp_path, capsys)
+
+
+def site_of(upstream, tmp_path, capsys):
+    env = environment(upstream, f"sqlite:///{tmp_path / 'gateway.db'}", site_file(tmp_path))
     env["GATEWAY_AUDIT__DIR"] = str(tmp_path / "audit")
     env["GATEWAY_AUDIT__SEAL_KEY"] = str(tmp_path / "seal.pem")
     return Site(None, {name: one for name, one in env.items() if os.environ.get(name) != one}, tmp_path, capsys)

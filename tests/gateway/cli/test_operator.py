@@ -14,7 +14,7 @@ from fakes.gateway_process import site_file
 from fakes.store import rows
 from fakes.taken_in import current
 
-from gateway.cli import operator
+from gateway.cli import sync
 from gateway.runtime import progress
 from gateway.sandbox.receiver import MllpReceiver
 from gateway.store.database.statements import Statement, ask
@@ -155,7 +155,7 @@ async def test_settings_are_tried_out_on_request_and_what_is_wrong_with_the_worl
 
 
 async def test_a_sync_ends_with_what_the_settings_should_know_and_nothing_of_a_patient(site, monkeypatch):
-    monkeypatch.setattr(operator, "_SAMPLED", STUDIES - 4)
+    monkeypatch.setattr(sync, "_SAMPLED", STUDIES - 4)
     async with site() as here:
         file = here.folder / "gateway.toml"
         file.write_text(file.read_text().replace("Sandbox Lakeside Imaging", "Sandbox Lakeside Imagery"))
