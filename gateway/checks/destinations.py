@@ -17,7 +17,6 @@ from typing import Final
 from cryptography import x509
 
 from gateway.routing import Destination, Folder, Http, Mllp, routes_of, survey_routes
-from gateway.routing.endpoints import tls_settings
 from gateway.routing.filter import unknown_facilities
 from gateway.routing.transport import tls_of
 from gateway.runtime import clock
@@ -100,20 +99,21 @@ def _tls_files(destination: Destination, configuration: Configuration) -> Iterat
     if tls is None:
         return
     unread = False
-    for key in ("ca_file", "client_cert", "client_key"):
-        if (path := getattr(tls, key)) is not None and (why := _unreadable(path)):
+    files = {"ca_file": tls.ca_file, "client_cert": tls.certificate_file, "client_key": tls.key_file}
+    for key, path in files.items():
+        if path is not None and (why := _unreadable(path)):
             unread = True
             remedy = f"Name a PEM file that is there and readable; {_RELATIVE}."
             yield ConfigError(configuration.source, f"{destination.place}.{key}", f"cannot be read ({why})", remedy)
     if unread:
         return
     try:
-        tls_context(tls_settings(tls), configuration.source)
+        tls_context(tls, configuration.source)
     except ConfigError as error:
         key = "ca_file" if error.key == "tls.ca_file" else "client_cert"
         yield ConfigError(configuration.source, f"{destination.place}.{key}", error.problem, _PEM[key])
         return
-    if tls.client_cert is not None and _valid_until(tls.client_cert) <= clock.now():
+    if tls.certificate_file is not None and _valid_until(tls.certificate_file) <= clock.now():
         remedy = "Have it renewed: the receiver will refuse it."
         yield ConfigError(
             configuration.source, f"{destination.place}.client_cert", "the certificate has expired", remedy
@@ -240,8 +240,8 @@ def _warnings_of_sending(destination: Destination) -> Iterator[str]:
     if isinstance(transport, Http) and transport.style == "plain":
         yield "style is plain: any answer of 2xx counts as delivered"
     tls = tls_of(transport)
-    if tls is not None and tls.client_cert is not None:
-        left = _valid_until(tls.client_cert) - now
+    if tls is not None and tls.certificate_file is not None:
+        left = _valid_until(tls.certificate_file) - now
         if left < _SOON:
             yield f"client_cert expires in {left.days} days"
 

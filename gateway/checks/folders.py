@@ -55,7 +55,7 @@ def _files(configuration: Configuration) -> Iterator[tuple[str, Path]]:
             yield f"database.url: the file{suffix and f' with {suffix} at its end'}", Path(f"{file}{suffix}")
     for destination in survey_routes(configuration)[0].destinations:
         tls = tls_of(destination.transport)
-        if tls is not None and (key := tls.client_key or tls.client_cert) is not None:
+        if tls is not None and (key := tls.key_file or tls.certificate_file) is not None:
             yield f"destination {destination.name}: the file of its client key", key
 
 

@@ -10,7 +10,8 @@ from gateway.routing.in_force import NOTHING_IN_FORCE, InForce, Revision, ever_i
 from gateway.routing.owed import Owed, Terms, owed
 from gateway.routing.routing import Routed, RoutedState, Routes, routed
 from gateway.routing.schedule import QuietHours
-from gateway.routing.transport import Basic, Bearer, Folder, Http, Mllp, Tls, Transport
+from gateway.routing.transport import Basic, Bearer, Folder, Http, Mllp, Transport
+from gateway.runtime.tls import TlsSettings
 
 __all__ = [
     "NOTHING_IN_FORCE",
@@ -33,7 +34,7 @@ __all__ = [
     "Routes",
     "Scope",
     "Terms",
-    "Tls",
+    "TlsSettings",
     "Transport",
     "ever_in_force",
     "owed",

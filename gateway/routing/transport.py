@@ -17,26 +17,11 @@ from urllib.parse import urlsplit
 
 from gateway.mllp.connection import Endpoint
 from gateway.routing.address import host_key, path_key
-from gateway.routing.endpoints import endpoint_of
+from gateway.runtime.tls import TlsSettings
 from gateway.settings import is_loopback
 from gateway.settings.destination import Kind
 
 Network = IPv4Network | IPv6Network
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """TLS settings, at least TLS 1.2; the receiver's certificate and name are always verified. The files are PEM.
-
-    `ca_file` replaces the system's authorities. `client_cert` with `client_key` (which may be in the same file) is
-    shown if the receiver asks. `server_name` is the name its certificate must have, if not the host.
-    """
-
-    ca_file: Path | None = None
-    client_cert: Path | None = None
-    client_key: Path | None = None
-    client_key_password: str | None = field(default=None, repr=False)
-    server_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +36,7 @@ class Mllp:
     key: ClassVar[str] = "host"
     host: str
     port: int
-    tls: Tls | None = None
+    tls: TlsSettings | None = None
     connect_timeout: float = 10.0
     ack_timeout: float = 30.0
     close_after_each: bool = False
@@ -71,12 +56,12 @@ class Mllp:
     @property
     def endpoint(self) -> Endpoint:
         """Host and port to connect to, with their TLS."""
-        return endpoint_of(self)
+        return Endpoint(self.host, self.port, self.tls, self.connect_timeout, self.ack_timeout)
 
     @property
-    def ack_tls(self) -> Tls | None:
+    def ack_tls(self) -> TlsSettings | None:
         """TLS of `ack_listen`: only if there is a certificate to show to clients."""
-        return self.tls if self.tls is not None and self.tls.client_cert is not None else None
+        return self.tls if self.tls is not None and self.tls.certificate_file is not None else None
 
     @property
     def is_open_to_strangers(self) -> bool:
@@ -141,7 +126,7 @@ class Http:
     url: str
     style: Literal["hoh", "plain"] = "hoh"
     auth: Basic | Bearer | None = None
-    tls: Tls | None = None
+    tls: TlsSettings | None = None
     connect_timeout: float = 10.0
     ack_timeout: float = 30.0
 
@@ -158,7 +143,7 @@ class Http:
     @property
     def endpoint(self) -> Endpoint:
         """Host and port to connect to, with their TLS."""
-        return endpoint_of(self)
+        return Endpoint(self.host, self.port, self.tls, self.connect_timeout, self.ack_timeout)
 
     @property
     def host(self) -> str:
@@ -177,7 +162,7 @@ class Http:
 Transport = Mllp | Folder | Http
 
 
-def tls_of(transport: Transport) -> Tls | None:
+def tls_of(transport: Transport) -> TlsSettings | None:
     """Return the TLS settings of a transport; None if it has none."""
-    found: Tls | None = getattr(transport, "tls", None)
+    found: TlsSettings | None = getattr(transport, "tls", None)
     return found

@@ -13,7 +13,8 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from gateway.routing.transport import Basic, Bearer, Folder, Http, Mllp, Tls, Transport
+from gateway.routing.transport import Basic, Bearer, Folder, Http, Mllp, Transport
+from gateway.runtime.tls import TlsSettings
 from gateway.settings import DestinationSettings, is_loopback
 from gateway.settings.destination import Kind
 from gateway.settings.values import host_and_port
@@ -124,7 +125,7 @@ def _auth(table: DestinationSettings, refuse: Refuse) -> Basic | Bearer | None:
     return Basic(table.user, password) if table.user is not None and password is not None else None
 
 
-def _tls(table: DestinationSettings, folder: Path, refuse: Refuse, *, is_on: bool, remedy: str) -> Tls | None:
+def _tls(table: DestinationSettings, folder: Path, refuse: Refuse, *, is_on: bool, remedy: str) -> TlsSettings | None:
     if not is_on:
         for key in _TLS_FILES:
             if getattr(table, key) is not None:
@@ -138,7 +139,7 @@ def _tls(table: DestinationSettings, folder: Path, refuse: Refuse, *, is_on: boo
     ca_file, client_cert, client_key = (
         None if path is None else folder / path for path in (table.ca_file, table.client_cert, table.client_key)
     )
-    return Tls(ca_file, client_cert, client_key, _secret(table.client_key_password), table.server_name)
+    return TlsSettings(ca_file, client_cert, client_key, _secret(table.client_key_password), table.server_name)
 
 
 def _secret(value: SecretStr | None) -> str | None:

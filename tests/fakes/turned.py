@@ -21,7 +21,6 @@ from gateway.feed.payload import Acknowledgement
 from gateway.feed.plan.counts import PlanCounts
 from gateway.ingest.assembly import engine_of, pipeline_of
 from gateway.routing import Http, routes_of
-from gateway.routing.endpoints import endpoint_of
 from gateway.settings import Configuration
 from gateway.store.database.instants import micros
 from gateway.store.feed.feed_facts import FeedFacts
@@ -141,11 +140,11 @@ def routes(read: Configuration) -> str:
 
 def key_password(read: Configuration) -> Any:
     tls = routes_of(read).destinations[0].transport.tls
-    return tls.client_key_password if tls else None
+    return tls.key_password if tls else None
 
 
 def ends(read: Configuration) -> Any:
-    return endpoint_of(routes_of(read).destinations[0].transport)
+    return routes_of(read).destinations[0].transport.endpoint
 
 
 def meanings(read: Configuration) -> list[str]:

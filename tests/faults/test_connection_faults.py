@@ -21,7 +21,8 @@ from fakes.store import rows
 
 from gateway.mllp import connection
 from gateway.mllp.connection import Connection
-from gateway.routing import Retry, Tls
+from gateway.routing import Retry
+from gateway.runtime.tls import TlsSettings
 from gateway.sandbox.receiver import MllpReceiver
 
 DOUBTS = "SELECT doubts FROM message ORDER BY number"
@@ -254,7 +255,10 @@ REFUSED = {
 @pytest.mark.parametrize("fault", REFUSED)
 async def test_f13_tls_that_is_not_agreed_sends_nothing_and_puts_nothing_in_doubt(sqlite_engine, authority, fault):
     own, file = authority
-    async with fed(sqlite_engine, tls=Tls(ca_file=file), connect_timeout=0.3) as (feed, receiver), feed.serving():
+    async with (
+        fed(sqlite_engine, tls=TlsSettings(ca_file=file), connect_timeout=0.3) as (feed, receiver),
+        feed.serving(),
+    ):
         async with stopped(receiver):
             receiver.tls = REFUSED[fault](own)
         await feed.sign()
@@ -268,7 +272,7 @@ async def test_f13_tls_that_is_not_agreed_sends_nothing_and_puts_nothing_in_doub
 
 async def test_f13_a_tls_connection_that_breaks_in_mid_stream_is_in_doubt(sqlite_engine, authority):
     own, file = authority
-    async with fed(sqlite_engine, tls=Tls(ca_file=file)) as (feed, receiver), feed.serving():
+    async with fed(sqlite_engine, tls=TlsSettings(ca_file=file)) as (feed, receiver), feed.serving():
         async with stopped(receiver):
             receiver.tls, receiver.ack = shown(own), "reset"
         await feed.sign()
@@ -281,7 +285,7 @@ async def test_f13_a_tls_connection_that_breaks_in_mid_stream_is_in_doubt(sqlite
 async def test_f13_a_rotated_authority_is_taken_up_with_the_next_connection(sqlite_engine, authority, tmp_path):
     own, file = authority
     trusted, new = shutil.copy(file, tmp_path / "ca.pem"), trustme.CA()
-    async with fed(sqlite_engine, tls=Tls(ca_file=trusted)) as (feed, receiver), feed.serving():
+    async with fed(sqlite_engine, tls=TlsSettings(ca_file=trusted)) as (feed, receiver), feed.serving():
         async with stopped(receiver):
             receiver.tls = shown(own)
         await feed.sign()

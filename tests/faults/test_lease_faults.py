@@ -19,7 +19,7 @@ from fakes.feed_process import feeding, place_of
 from fakes.relay import Relay
 from fakes.store import rows
 
-from gateway.routing import Tls
+from gateway.runtime.tls import TlsSettings
 from gateway.settings.feed import Feed
 
 LEASE = Feed(lease=1)
@@ -45,7 +45,7 @@ async def shut_away(engine, tmp_path, **more):
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    tls = {"tls": Tls(ca_file=tmp_path / "ca.pem"), **TIMES}
+    tls = {"tls": TlsSettings(ca_file=tmp_path / "ca.pem"), **TIMES}
     async with fed(engine, CLOSES, **tls) as (feed, receiver):
         await receiver.__aexit__(None, None, None)
         receiver.tls = context

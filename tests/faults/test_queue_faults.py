@@ -26,10 +26,11 @@ from pydantic import SecretStr
 from gateway.feed.compose import compose
 from gateway.feed.operator.replay import Replay
 from gateway.ingest.assembly import opened_store
-from gateway.routing import Filter, Tls
+from gateway.routing import Filter
 from gateway.routing.filter import Scope
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
+from gateway.runtime.tls import TlsSettings
 from gateway.sandbox.receiver import MllpReceiver
 from gateway.settings import Configuration, Database, Settings
 from gateway.settings.feed import Feed
@@ -171,7 +172,7 @@ async def test_f47_a_client_certificate_that_is_swapped_is_shown_with_the_next_c
     for name, authority in (("old", old), ("new", new)):
         authority.issue_cert("gateway.example").private_key_and_cert_chain_pem.write_to_path(tmp_path / f"{name}.pem")
     mine = shutil.copyfile(tmp_path / "old.pem", tmp_path / "client.pem")
-    async with fed(sqlite_engine, tls=Tls(tmp_path / "ca.pem", mine)) as (feed, receiver):
+    async with fed(sqlite_engine, tls=TlsSettings(tmp_path / "ca.pem", mine)) as (feed, receiver):
         async with queued(feed, 3):
             await receiver.__aexit__(None, None, None)
             receiver.tls = shown(server, new)

@@ -26,7 +26,6 @@ from gateway.mllp.caller import Caller
 from gateway.mllp.connection import CLOSE_WAIT
 from gateway.mllp.framing import Event, Frame, encode
 from gateway.routing import Destination, Mllp
-from gateway.routing.endpoints import tls_settings
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.log import code_of, get_logger
@@ -164,7 +163,7 @@ class AckListener:
             ConfigError: a file cannot be used.
         """
         tls = self._transport.ack_tls
-        return server_context(tls_settings(tls), self._destination.place) if tls else None
+        return server_context(tls, self._destination.place) if tls else None
 
     async def _converse(self, caller: Caller) -> None:
         loop = asyncio.get_running_loop()

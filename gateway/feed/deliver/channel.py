@@ -22,7 +22,6 @@ from gateway.mllp.link import towards
 from gateway.mllp.peer import reason
 from gateway.mllp.permit import Permit, PermitEnded
 from gateway.routing import Destination, Folder, Mllp
-from gateway.routing.endpoints import endpoint_of
 from gateway.runtime import clock
 from gateway.runtime.errors import ConnectFailed, SendFailed
 from gateway.store.feed.messages import Head
@@ -68,7 +67,7 @@ class MllpChannel:
         self._late, self._permit = late, permit
         self.is_late = False
         self.where, self.received = towards(str(transport)), b""
-        self._endpoint = replace(endpoint_of(transport), keepalive=receiver.keepalive)
+        self._endpoint = replace(transport.endpoint, keepalive=receiver.keepalive)
         self._connection: Connection | None = None
         self._unreported: list[tuple[Acknowledgement, str]] = []
         self._used = clock.monotonic()

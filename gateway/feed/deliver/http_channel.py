@@ -23,7 +23,6 @@ from gateway.mllp.link import link, towards
 from gateway.mllp.peer import reason
 from gateway.mllp.permit import Permit, PermitEnded
 from gateway.routing import Basic, Bearer, Http
-from gateway.routing.endpoints import tls_settings
 from gateway.runtime.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FeedError, SendFailed
 from gateway.runtime.tls import tls_context
 from gateway.store.feed.messages import Head
@@ -105,9 +104,7 @@ class HttpChannel:
 
     def _opened(self) -> httpx.AsyncClient:
         transport = self._transport
-        verify = (
-            tls_context(tls_settings(transport.tls), transport.url) if transport.tls else ssl.create_default_context()
-        )
+        verify = tls_context(transport.tls, transport.url) if transport.tls else ssl.create_default_context()
         timeout = httpx.Timeout(transport.ack_timeout, connect=transport.connect_timeout)
         by = WireTransport(verify, self._wire)
         return httpx.AsyncClient(transport=by, timeout=timeout, trust_env=False, follow_redirects=False)

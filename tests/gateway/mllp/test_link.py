@@ -14,7 +14,7 @@ import trustme
 from fakes.fed import assert_nothing_of_a_patient, fed, stopped
 
 from gateway.mllp.link import link, numbered, towards
-from gateway.routing import Tls
+from gateway.runtime.tls import TlsSettings
 from gateway.store.feed.attempts import attempts_of, late_answer
 
 
@@ -28,7 +28,10 @@ async def test_over_tls_the_certificate_of_the_receiver_is_named(sqlite_engine, 
     own = authority.issue_cert("127.0.0.1", common_name="ehr.example")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     own.configure_cert(context)
-    async with fed(sqlite_engine, tls=Tls(ca_file=tmp_path / "ca.pem"), window=3) as (feed, receiver), feed.serving():
+    async with (
+        fed(sqlite_engine, tls=TlsSettings(ca_file=tmp_path / "ca.pem"), window=3) as (feed, receiver),
+        feed.serving(),
+    ):
         async with stopped(receiver):
             receiver.tls = context
         await feed.sign(critical=False)

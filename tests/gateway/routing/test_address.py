@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.routing import Folder, Http, Mllp, Tls
+from gateway.routing import Folder, Http, Mllp
 from gateway.routing.address import host_key
+from gateway.runtime.tls import TlsSettings
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_spellings_of_one_place_are_equal(one, other):
         (Mllp("127.0.0.1", 2575), Mllp("127.0.0.2", 2575)),
         (Mllp("engine.example", 80), Http("http://engine.example")),
         (Http("http://engine.example/a"), Http("http://engine.example/A")),
-        (Http("http://engine.example"), Http("https://engine.example", tls=Tls())),
+        (Http("http://engine.example"), Http("https://engine.example", tls=TlsSettings())),
     ],
     ids=str,
 )

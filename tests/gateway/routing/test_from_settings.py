@@ -9,8 +9,9 @@ from ipaddress import ip_network
 import pytest
 
 from gateway import settings
-from gateway.routing import Basic, Bearer, Folder, Http, Mllp, Tls, routes_of, survey_routes
+from gateway.routing import Basic, Bearer, Folder, Http, Mllp, routes_of, survey_routes
 from gateway.runtime.errors import ConfigError
+from gateway.runtime.tls import TlsSettings
 from mappings.profile import AssigningAuthority, Facility, Site, receiver
 
 SITE = """
@@ -247,10 +248,10 @@ def test_tls_has_its_files_beside_the_settings_file(one, tmp_path):
         'client_key_password = "CANARY"\nserver_name = "engine"\nconnect_timeout = 3\nack_timeout = 4\n'
     )
     tls = made.transport.tls
-    assert tls == Tls(
-        tmp_path / "ca.pem", tls.client_cert, tmp_path / "key.pem", client_key_password="CANARY", server_name="engine"
+    assert tls == TlsSettings(
+        tmp_path / "ca.pem", tls.certificate_file, tmp_path / "key.pem", key_password="CANARY", server_hostname="engine"
     )
-    assert str(tls.client_cert) == "/etc/client.pem"
+    assert str(tls.certificate_file) == "/etc/client.pem"
     assert (made.transport.connect_timeout, made.transport.ack_timeout) == (3, 4)
     assert "CANARY" not in repr(made)
 
@@ -271,7 +272,7 @@ def test_a_directory_is_beside_the_settings_file(one, tmp_path):
 )
 def test_http_knows_its_credentials_and_shows_none(one, keys, auth):
     made = one(HTTP + keys)
-    assert made.transport == Http("https://engine.example/hl7", "hoh", auth, Tls())
+    assert made.transport == Http("https://engine.example/hl7", "hoh", auth, TlsSettings())
     assert (made.transport.host, made.transport.port) == ("engine.example", 443)
     assert "CANARY" not in repr(made)
 
@@ -352,7 +353,7 @@ def test_keys_that_do_not_go_together_are_named_with_what_to_write(survey, text,
     "text", [MLLP.replace('"generic"', '"secure"') + "tls = true", HTTP.replace('"generic"', '"secure"')]
 )
 def test_a_receiver_that_demands_tls_is_reached_over_it(one, text):
-    assert one(text).transport.tls == Tls()
+    assert one(text).transport.tls == TlsSettings()
 
 
 def test_a_switch_that_the_profile_cannot_have_is_named_at_the_destination(survey):

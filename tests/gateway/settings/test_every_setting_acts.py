@@ -41,8 +41,9 @@ from fakes.turned import (
 )
 
 from gateway.auth.external import token_rules
-from gateway.routing import Basic, Bearer, Destination, Folder, Http, Mllp, Retry, Routes, Tls
+from gateway.routing import Basic, Bearer, Destination, Folder, Http, Mllp, Retry, Routes
 from gateway.runtime.errors import ConfigError
+from gateway.runtime.tls import TlsSettings
 from gateway.settings import TABLES, Configuration, survey
 from gateway.settings.model import fields as settings_fields
 
@@ -415,7 +416,7 @@ _ACTS_WHERE_IT_IS_READ = {("Destination", "shares_address")}  # on which tables 
 
 
 def parts() -> Iterator[tuple[str, str]]:
-    for made in (Destination, Retry, Routes, Mllp, Folder, Http, Basic, Bearer, Tls):
+    for made in (Destination, Retry, Routes, Mllp, Folder, Http, Basic, Bearer, TlsSettings):
         for one in fields(made):
             if (made.__name__, one.name) not in _ACTS_WHERE_IT_IS_READ:
                 yield made.__name__, one.name

@@ -25,10 +25,10 @@ from gateway.feed.deliver.late_acks import LateAcks
 from gateway.mllp import caller
 from gateway.mllp.connection import MAX_ACK_BYTES
 from gateway.mllp.framing import encode
-from gateway.routing import Tls
 from gateway.runtime.errors import StoreUnavailable
 from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import PREFIX, Metrics
+from gateway.runtime.tls import TlsSettings
 from gateway.settings.feed import Feed
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.messages import SendResult
@@ -383,24 +383,24 @@ async def over_tls(engine, pki, tls, context):
 
 
 async def test_the_certificate_that_is_shown_to_the_receiver_is_shown_here(sqlite_engine, pki):
-    told = await over_tls(sqlite_engine, pki, Tls(client_cert=pki / "gateway.pem"), client(pki))
+    told = await over_tls(sqlite_engine, pki, TlsSettings(certificate_file=pki / "gateway.pem"), client(pki))
     assert told.code == "CA"
 
 
 @pytest.mark.parametrize(("certificate", "is_heard"), [("peer.pem", True), ("stranger.pem", False), (None, False)])
 async def test_where_authorities_are_named_who_comes_must_be_of_them(sqlite_engine, pki, certificate, is_heard):
-    tls = Tls(ca_file=pki / "ca.pem", client_cert=pki / "gateway.pem")
+    tls = TlsSettings(ca_file=pki / "ca.pem", certificate_file=pki / "gateway.pem")
     told = await over_tls(sqlite_engine, pki, tls, client(pki, certificate))
     assert (told is not None) is is_heard
 
 
 async def test_without_a_certificate_to_show_there_is_no_tls(sqlite_engine, pki):
-    assert (await over_tls(sqlite_engine, pki, Tls(ca_file=pki / "ca.pem"), None)).code == "CA"
+    assert (await over_tls(sqlite_engine, pki, TlsSettings(ca_file=pki / "ca.pem"), None)).code == "CA"
 
 
 async def test_files_of_tls_that_cannot_be_used_end_the_connection_and_not_the_listener(sqlite_engine, pki):
     (pki / "gateway.pem").rename(pki / "away.pem")
-    place = Place(sqlite_engine, tls=Tls(client_cert=pki / "gateway.pem"))
+    place = Place(sqlite_engine, tls=TlsSettings(certificate_file=pki / "gateway.pem"))
     await place.fill()
     async with place.listening():
         with pytest.raises((ssl.SSLError, ConnectionError)):
