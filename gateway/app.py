@@ -156,7 +156,8 @@ async def _answering(app: FastAPI, shared: _Shared, engine: Sqlite | Postgres) -
     settings = shared.configuration.settings
     noting = audit_trail(shared.configuration, shared.metrics)
     async with shared.client() as client, aclosing(shared.reads(engine, client)) as reads, noting as trail:
-        watch, signatures = SweepWatch(StoredCursors(engine)), SignatureRecord(StoredCursors(engine))
+        cursors = StoredCursors(engine)
+        watch, signatures = SweepWatch(cursors, settings.sync), SignatureRecord(cursors)
         shared.metrics.watch_index_age(lambda: watch.index_age)
         await watch.once()
         app.state.facade = _facade(shared, engine, client, reads, watch)
@@ -183,7 +184,7 @@ def _facade(
         started=clock.now(),
         tokens=Tokens(configuration.site.site_key),
         sweep=lambda: watch.record,
-        max_index_age=settings.sync.max_index_age,
+        max_index_age=lambda: watch.max_index_age,
         public_url=settings.server.public_url,
         keeps_pdfs=settings.pdf.ingest == "fetch",
         claims_us_core=settings.fhir.claim_us_core,
@@ -204,12 +205,12 @@ def _inbox(shared: _Shared, engine: Sqlite | Postgres, signatures: SignatureReco
 
 def _ops(shared: _Shared, watch: SweepWatch, trail: AuditTrail | None) -> Ops:
     def health() -> Health:
-        record, limit, probe = watch.record, shared.configuration.settings.sync.max_index_age, shared.probe
+        record, probe = watch.record, shared.probe
         is_reachable, asked = shared.reachability.with_sibling(shared.sibling.figures if shared.sibling else Figures())
         return Health(
             store_trouble=probe.trouble if probe else "",
             store_words=probe.words if probe else "",
-            is_index_complete=record.is_current(clock.now(), limit),
+            is_index_complete=record.is_current(clock.now(), watch.max_index_age),
             index_percent=record.percent,
             index_age=watch.index_age,
             is_upstream_reachable=is_reachable,

@@ -1,6 +1,6 @@
-"""Part of `check-config`: check destination names against the database; show open messages of removed destinations.
+"""Part of `check-config`: check names of destinations and the pace of the crawl against what the database knows.
 
-Carries out no clause of a standard; decision D31. Without a database file nothing is checked. A check changes
+Carries out no clause of a standard; decisions D26 and D31. Without a database file nothing is checked. A check changes
 neither the schema nor a name.
 Proved by tests/gateway/cli/test_operator.py and tests/gateway/feed/operator/test_debug_lines.py.
 """
@@ -8,10 +8,11 @@ Proved by tests/gateway/cli/test_operator.py and tests/gateway/feed/operator/tes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Final
 
+from gateway.crawl.account_pace import AccountPace, pace_of
 from gateway.ingest.assembly import engine_of, name_faults
 from gateway.routing import routes_of
 from gateway.runtime.errors import ConfigError, StoreError
@@ -20,6 +21,8 @@ from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed.leaving import left
 from gateway.store.feed.renaming import NotRenamed, is_to_be_renamed
+from gateway.store.studies.coverage import StoredCursors
+from gateway.store.studies.sweep_record import read_record
 
 _SECONDS: Final = 10.0
 _UNKNOWN: Final = "the database cannot be asked what is open for destinations that are not in the settings"
@@ -53,6 +56,26 @@ async def _found(engine: Sqlite | Postgres, configuration: Configuration) -> Asy
             yield f"destination {destination.name}: {takes_over}"
     for gone in await left(engine, names):
         yield f"destination {gone.name}: {gone}"
+    for note in _of_the_crawl(pace_of(await read_record(StoredCursors(engine)), configuration.settings.sync)):
+        yield note
+
+
+def _of_the_crawl(pace: AccountPace) -> Iterator[str]:
+    """Yield what follows from the number of studies, if a sweep has counted them."""
+    if not pace.studies:
+        return
+    lists = f"a sweep lists {pace.studies:,} studies in {_hours(pace.sweep_seconds)}"
+    yield f"sync: {lists}; answers say incomplete if none has ended for {_hours(pace.max_index_age)}"
+    if pace.max_index_age < pace.sweep_seconds:
+        cure = "remove sync.max_index_age, or raise sync.pages_per_second"
+        yield f"sync: {lists}, and answers say incomplete long before: {cure}"
+    if pace.is_tiered:
+        ages = "after a day; of studies unchanged for 30 days after a week, and for a year after 30 days"
+        yield f"sync: {pace.studies:,} studies are many for sync.refetches_per_second: reports are fetched again {ages}"
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h"
 
 
 async def _is_renamed_soon(engine: Sqlite | Postgres, old: str, new: str) -> bool:

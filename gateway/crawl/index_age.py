@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.crawl.account_pace import pace_of
 from gateway.runtime import clock
 from gateway.runtime.loops import forever
+from gateway.settings import Sync
 from gateway.store.studies.coverage import StoredCursors
 from gateway.store.studies.sweep_record import SweepRecord, read_record
 
@@ -18,8 +20,8 @@ EVERY: Final = 1.0
 class SweepWatch:
     """Latest stored record of the sweep; `run` reads it every second."""
 
-    def __init__(self, cursors: StoredCursors) -> None:
-        self._cursors = cursors
+    def __init__(self, cursors: StoredCursors, settings: Sync) -> None:
+        self._cursors, self._settings = cursors, settings
         self.record = SweepRecord()
 
     @property
@@ -27,6 +29,11 @@ class SweepWatch:
         """Seconds since the last finished sweep began, None if none has finished."""
         finished = self.record.finished
         return None if finished is None else max(0.0, (clock.now() - finished.started).total_seconds())
+
+    @property
+    def max_index_age(self) -> float:
+        """Seconds since the last sweep after which answers say `incomplete`."""
+        return pace_of(self.record, self._settings).max_index_age
 
     async def once(self) -> None:
         """Read the record once."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Protocol
 
 from gateway.runtime.observer import UNOBSERVED, Observer
@@ -43,12 +42,3 @@ class Crawl:
     cursors: StoredCursors
     settings: Sync
     observer: Observer = UNOBSERVED
-
-    @property
-    def report_lifetime(self) -> timedelta:
-        """Age at which a sweep refetches a study's reports, so that they cannot expire before the next sweep.
-
-        The next sweep ends within `max_index_age`, or the index counts as incomplete.
-        """
-        within = timedelta(hours=self.settings.report_refetch_hours)
-        return max(within - timedelta(seconds=self.settings.max_index_age), within / 2)

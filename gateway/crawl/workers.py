@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Final, Self
 
+from gateway.crawl.account_pace import AccountPace, pace_of
 from gateway.crawl.ports import Crawl, Json
 from gateway.crawl.retries import Retries, may_help
 from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError
 from gateway.runtime.log import get_logger
+from gateway.store.studies.sweep_record import read_record
 from gateway.upstream.answers import Answer
 
 NOT_UNDERSTOOD: Final = "element-not-understood"
@@ -49,10 +51,12 @@ class Intake:
         self._loop, self._crawl, self._retries = loop, crawl, retries
         self._queue: asyncio.Queue[tuple[ListedBatch, str, Json | None]] = asyncio.Queue(_QUEUED)
         self._workers: list[asyncio.Task[None]] = []
+        self._pace = AccountPace(0, crawl.settings)
         self.listed = self.done = self.failed = 0
 
     async def __aenter__(self) -> Self:
         await self._retries.load()
+        self._pace = pace_of(await read_record(self._crawl.cursors), self._crawl.settings)
         count = self._crawl.settings.concurrency * _WORKERS_PER_REQUEST
         self._workers = [asyncio.create_task(self._work()) for _ in range(count)]
         return self
@@ -76,7 +80,7 @@ class Intake:
         self.listed += len(studies)
         self._count_unread(page)
         now = clock.now()
-        stale = set(await self._crawl.known.stale(studies, now - self._crawl.report_lifetime))
+        stale = set(await self._crawl.known.stale(studies, lambda study: self._pace.stale_before(study, now)))
         given: dict[str, Json | None] = dict.fromkeys(self._retries.take_due(now))
         given |= {study["studyId"]: study for study in studies if study["studyId"] in stale}
         return await self._hand_in(given.items())

@@ -51,7 +51,7 @@ class Facade:
     started: datetime
     tokens: Tokens
     sweep: Callable[[], SweepRecord]
-    max_index_age: float
+    max_index_age: Callable[[], float]
     public_url: str | None = None
     keeps_pdfs: bool = True
     claims_us_core: bool = False

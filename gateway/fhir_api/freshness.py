@@ -51,7 +51,7 @@ def incompleteness(serving: Facade, *, is_counted: bool = True) -> list[Issue]:
     With `is_counted` it says how many studies are there, which a client with limits must not learn.
     """
     sweep = serving.sweep()
-    if sweep.is_current(clock.now(), serving.max_index_age):
+    if sweep.is_current(clock.now(), serving.max_index_age()):
         return []
     if sweep.finished is None:
         number = f" ({sweep.studies_seen} studies so far)" if is_counted else ""

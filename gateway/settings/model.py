@@ -229,8 +229,18 @@ class Sync(SettingsGroup):
     missing_sweeps_alert: int = Field(
         3, ge=1, le=100, description="Sweeps in a row without an indexed study before an alert."
     )
-    max_index_age: float = Field(
-        14_400, gt=0, description="Seconds since the last full sweep after which answers say `incomplete`."
+    refetches_per_second: float = Field(
+        5,
+        gt=0,
+        le=100,
+        description="Rate of fetching reports again, above which those of studies unchanged for 30 days are fetched "
+        "7 times less often, and after a year 30 times.",
+    )
+    max_index_age: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds since the last full sweep after which answers say `incomplete`. By default half as long "
+        "again as a sweep takes, and at least 4 hours.",
     )
 
 

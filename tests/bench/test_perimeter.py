@@ -56,7 +56,7 @@ def gateway(engine: Any, **groups: Any) -> Any:
         started=clock.now(),
         tokens=Tokens(site.site_key),
         sweep=SweepRecord,
-        max_index_age=1e9,
+        max_index_age=lambda: 1e9,
     )
     return app
 

@@ -37,16 +37,16 @@ async def test_what_is_not_known_or_not_as_it_was_or_was_fetched_long_ago_is_sta
     await take(pipeline, report("4"), digit="4", asked=now - 1)
     studies = [listed("1"), listed("2", modality="CT"), listed("4"), listed("5")]
     known = StoredStudies(engine, b"k" * 32)
-    assert await known.stale(studies, START) == [study_id(digit) for digit in "245"]
-    assert await known.stale(studies, NEVER) == [study_id(digit) for digit in "25"]
-    assert await known.stale([listed("5")], START) == [study_id("5")]
-    assert await known.stale([], START) == []
+    assert await known.stale(studies, lambda _: START) == [study_id(digit) for digit in "245"]
+    assert await known.stale(studies, lambda _: NEVER) == [study_id(digit) for digit in "25"]
+    assert await known.stale([listed("5")], lambda _: START) == [study_id("5")]
+    assert await known.stale([], lambda _: START) == []
 
 
 async def test_a_study_that_is_as_it_was_listed_is_not_stale_in_whatever_order_its_keys_come(engine, pipeline, time):
     await take(pipeline, report(), asked=micros(START))
     shuffled = dict(reversed(list(listed("1").items())))
-    assert await StoredStudies(engine, b"k" * 32).stale([shuffled], NEVER) == []
+    assert await StoredStudies(engine, b"k" * 32).stale([shuffled], lambda _: NEVER) == []
     assert digest_of({"a": 1, "b": "\ud800"}) == digest_of({"b": "\ud800", "a": 1})
 
 
@@ -61,7 +61,7 @@ async def test_studies_with_signed_reports_that_were_not_listed_are_missing(engi
     began = START + timedelta(seconds=1)
     assert await known.missing(began) == [study_id("1"), study_id("2")]
     time.seconds = 2.0
-    await known.stale([listed("2")], NEVER)
+    await known.stale([listed("2")], lambda _: NEVER)
     assert await known.missing(began) == [study_id("1")]
     assert await rows(engine, "SELECT count(*) FROM study") == [(4,)]
 

@@ -180,7 +180,7 @@ async def test_an_erased_study_is_not_read_again_until_it_is_readmitted(engine):
         listed = feed.account.find_study(signed.study_id)
         known = StoredStudies(engine, key)
         await erase(engine, feed, signed)
-        assert await known.stale([listed], clock.now()) == []
+        assert await known.stale([listed], lambda _: clock.now()) == []
         assert await erased_among(engine, [signed.study_id, "stu_other"], key) == {signed.study_id}
         assert await erased_among(engine, [signed.study_id], b"another key") == set()
         with pytest.raises(ResourceNotFound):
@@ -189,7 +189,7 @@ async def test_an_erased_study_is_not_read_again_until_it_is_readmitted(engine):
         assert signed.study_id not in str(await rows(engine, "SELECT digest FROM erased"))
         assert await engine.do(partial(readmitted, signed.study_id, key, "a mistake", 2))
         assert not await engine.do(partial(readmitted, signed.study_id, key, "again", 3))
-        assert await known.stale([listed], clock.now()) == [signed.study_id]
+        assert await known.stale([listed], lambda _: clock.now()) == [signed.study_id]
         await feed.tell(signed.study_id)
         assert await rows(engine, "SELECT study_id FROM study") == [(signed.study_id,)]
         assert await rows(engine, "SELECT verb FROM audit ORDER BY number") == [

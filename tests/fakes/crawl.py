@@ -124,12 +124,12 @@ class Index:
         self.listed.setdefault(study_id, clock.now())
         self.taken_in.append(study_id)
 
-    async def stale(self, listed: Sequence[Json], reports_before: datetime) -> list[str]:
+    async def stale(self, listed: Sequence[Json], stale_before: Callable[[Json], datetime]) -> list[str]:
         self.listed |= {one["studyId"]: clock.now() for one in listed}
         return [
             one["studyId"]
             for one in listed
-            if self.stored.get(one["studyId"]) != one or self.fetched[one["studyId"]] < reports_before
+            if self.stored.get(one["studyId"]) != one or self.fetched[one["studyId"]] < stale_before(one)
         ]
 
     async def missing(self, sweep_started: datetime) -> list[str]:

@@ -91,7 +91,9 @@ async def test_two_that_note_the_same_studies_do_so_in_one_order():
         noted.extend(values["study_id"] for values in next(work()).values)
 
     listed = [{"studyId": f"stu_{number}"} for number in (2, 3, 1)]
-    await StoredStudies(SimpleNamespace(fetch=fetch, do=do), b"k" * 32).stale(listed, datetime(2026, 11, 1, tzinfo=UTC))
+    await StoredStudies(SimpleNamespace(fetch=fetch, do=do), b"k" * 32).stale(
+        listed, lambda _: datetime(2026, 11, 1, tzinfo=UTC)
+    )
     assert noted == ["stu_1", "stu_2", "stu_3"]
 
 

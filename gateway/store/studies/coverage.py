@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -74,16 +74,16 @@ class StoredStudies:
     def __init__(self, engine: Engine, site_key: bytes) -> None:
         self._engine, self._site_key = engine, site_key
 
-    async def stale(self, listed: Sequence[Json], reports_before: datetime) -> list[str]:
+    async def stale(self, listed: Sequence[Json], stale_before: Callable[[Json], datetime]) -> list[str]:
         """Note that these studies are listed now, and return the ids of those that must be fetched.
 
-        Those are studies that are unknown, that differ from the stored ones, or whose reports were fetched before that
-        instant. A study that was erased on order is none of them.
+        Those are studies that are unknown, that differ from the stored ones, or whose reports were fetched before the
+        instant that `stale_before` gives. A study that was erased on order is none of them.
         """
         ids = [str(one["studyId"]) for one in listed]
         rows = await self._engine.fetch(_KNOWN, study_ids=json.dumps(ids))
         known = {str(study_id): (str(digest), int(fetched)) for study_id, digest, fetched in rows}
-        now, before = micros(clock.now()), micros(reports_before)
+        now = micros(clock.now())
         if known:
             # In one order, so that two processes that note the same studies do not deadlock
             notes = [{"study_id": study_id, "now": now} for study_id in sorted(known)]
@@ -93,7 +93,11 @@ class StoredStudies:
             study_id
             for study_id, one in zip(ids, listed, strict=True)
             if study_id not in erased
-            and (study_id not in known or known[study_id][0] != digest_of(one) or known[study_id][1] < before)
+            and (
+                study_id not in known
+                or known[study_id][0] != digest_of(one)
+                or known[study_id][1] < micros(stale_before(one))
+            )
         ]
 
     async def missing(self, sweep_started: datetime) -> list[str]:

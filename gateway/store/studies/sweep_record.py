@@ -17,6 +17,7 @@ from gateway.store.studies.positions import kept
 NAME: Final = "sweep"
 _LARGEST_PAGE: Final = 100
 _PAGE_SIZES: Final = 8
+SMALLEST_PAGE: Final = _LARGEST_PAGE - _PAGE_SIZES + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,11 @@ class SweepRecord:
     def studies_seen(self) -> int:
         """Number of studies that the present sweep has listed; AutoScribe does not say how many there are."""
         return self.running.studies if self.running else 0
+
+    @property
+    def most_studies(self) -> int:
+        """Number of studies in AutoScribe, as far as it is known: those of the last sweep, or of the present one."""
+        return max(self.studies_seen, self.finished.studies if self.finished else 0)
 
     @property
     def percent(self) -> int | None:

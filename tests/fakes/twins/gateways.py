@@ -138,7 +138,7 @@ class Twin:
             started=START,
             tokens=Tokens(SITE.site_key),
             sweep=self._sweep,
-            max_index_age=1e9,
+            max_index_age=lambda: 1e9,
         )
 
     def _sweep(self) -> SweepRecord:

@@ -11,6 +11,7 @@ from fakes.crawl import Cursors
 from gateway.crawl.index_age import EVERY, SweepWatch
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable
+from gateway.settings import Sync
 from gateway.store.studies.sweep_record import NAME, Finished, SweepRecord
 
 AT = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -18,14 +19,14 @@ DONE = SweepRecord(sweeps=1, finished=Finished(AT, AT, 40))
 
 
 async def test_before_anything_is_kept_nothing_was_swept():
-    watch = SweepWatch(Cursors())
+    watch = SweepWatch(Cursors(), Sync())
     await watch.once()
     assert watch.record == SweepRecord()
 
 
 async def test_what_another_process_kept_is_read_every_second(monkeypatch):
     cursors = Cursors()
-    watch = SweepWatch(cursors)
+    watch = SweepWatch(cursors, Sync())
     seen = []
 
     async def sleep(seconds):
@@ -47,7 +48,7 @@ async def test_what_was_read_last_stands_while_the_store_cannot_be_reached(monke
         async def get(self, name):
             raise failure
 
-    watch = SweepWatch(Away())
+    watch = SweepWatch(Away(), Sync())
     watch.record = DONE
     rounds = []
 

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from gateway.crawl.account_pace import AccountPace
 from gateway.crawl.open_set import OpenSet
 from gateway.crawl.sweep import Sweep
 from gateway.runtime.errors import UpstreamFailed, UpstreamNotFound, UpstreamNotUnderstood
+from gateway.settings import Sync
 from gateway.store.studies.sweep_record import read_record
 from gateway.upstream.answers import Answer
 
@@ -85,8 +87,8 @@ async def test_a_silent_change_of_a_text_is_noticed_within_a_day(time):
 
 
 async def test_reports_are_not_fetched_again_and_again_however_long_an_index_may_be_old():
-    crawl = crawl_of(Account(), max_index_age=1e6, report_refetch_hours=10)
-    assert crawl.report_lifetime.total_seconds() == 5 * 3600
+    pace = AccountPace(1, Sync(max_index_age=1e6, report_refetch_hours=10))
+    assert pace.stale_before(study(1), START) == START - timedelta(hours=5)
 
 
 async def test_back_pressure_the_next_page_is_not_listed_while_the_workers_are_full(time):
@@ -284,7 +286,7 @@ async def test_an_upstream_that_lists_nothing_for_an_hour_withdraws_nothing_and_
     assert events(logs)[:2] == ["sweep-lists-too-little", "sweep-ended"]
     assert events(logs)[:7].count("studies-not-listed") == 1
     record = await read_record(crawl.cursors)
-    assert not record.is_current(START.replace(hour=20), crawl.settings.max_index_age)
+    assert not record.is_current(START.replace(hour=20), AccountPace(120, crawl.settings).max_index_age)
     await time.run(Sweep(crawl).once())
     record = await read_record(crawl.cursors)
     assert (record.finished.studies, crawl.observer.missed[-1]) == (120, 0)

@@ -43,7 +43,7 @@ async def serving():
 
 
 def said(serving, record, max_index_age=100.0):
-    return incompleteness(replace(serving, sweep=lambda: record, max_index_age=max_index_age))
+    return incompleteness(replace(serving, sweep=lambda: record, max_index_age=lambda: max_index_age))
 
 
 async def test_before_the_first_sweep_has_ended_an_answer_may_lack_something(serving):

@@ -150,6 +150,9 @@ TURNED = {
     "sync.report_refetch_hours": Turned(
         "1", "crawl/test_sweep.py::test_reports_are_not_fetched_again_and_again_however_long_an_index_may_be_old"
     ),
+    "sync.refetches_per_second": Turned(
+        "7", "crawl/test_account_pace.py::test_in_a_large_account_old_studies_are_fetched_again_less_often"
+    ),
     "sync.missing_sweeps_alert": Turned(
         "1", "crawl/test_sweep.py::test_a_study_that_is_listed_no_longer_is_alerted_after_three_sweeps_and_no_sooner"
     ),

@@ -38,7 +38,7 @@ def swept(stage, ago, *, limit=3600):
     state = stage.app.state
     at = clock.now() - timedelta(seconds=ago)
     record = SweepRecord(sweeps=1, finished=Finished(at - timedelta(seconds=5), at, 150))
-    state.facade = replace(state.facade, sweep=lambda: record, max_index_age=limit)
+    state.facade = replace(state.facade, sweep=lambda: record, max_index_age=lambda: limit)
 
 
 async def test_until_all_was_looked_at_once_every_answer_says_that_it_may_be_incomplete(stage):

@@ -1,0 +1,82 @@
+"""Times of the crawl that follow from the number of studies: how long a sweep takes, when reports are fetched again.
+
+AutoScribe REST API: `GET /v1/autoScribe/studies` has no filter by time, and no field that tells of a changed text, so
+that all is listed and fetched again and again. Decision D26.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from zlib import crc32
+
+from gateway.settings import Sync
+from gateway.store.studies.sweep_record import SMALLEST_PAGE, SweepRecord
+
+# Age of a study -> times `report_refetch_hours` after which its reports are fetched again, in a large account
+TIERS: Final = ((timedelta(days=30), 1), (timedelta(days=365), 7), (timedelta.max, 30))
+_LEAST_INDEX_AGE: Final = 14_400.0
+_HEADROOM: Final = 1.5
+_TURNS_FROM: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_CHANGED: Final = ("createdAt", "updatedAt")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPace:
+    """Times for an account of so many studies, all that have been listed so far."""
+
+    studies: int
+    settings: Sync
+
+    @property
+    def sweep_seconds(self) -> float:
+        """Time to list all studies."""
+        return self.studies / SMALLEST_PAGE / self.settings.pages_per_second
+
+    @property
+    def max_index_age(self) -> float:
+        """Seconds since the last sweep after which answers say `incomplete`.
+
+        That is the setting, or by default half as long again as a sweep takes, and at least four hours.
+        """
+        if self.settings.max_index_age is not None:
+            return self.settings.max_index_age
+        return max(_LEAST_INDEX_AGE, _HEADROOM * max(self.sweep_seconds, self.settings.sweep_interval))
+
+    @property
+    def is_tiered(self) -> bool:
+        """True if fetching all reports within `report_refetch_hours` would take more than `refetches_per_second`."""
+        return self.studies / (self.settings.report_refetch_hours * 3600) > self.settings.refetches_per_second
+
+    def refetched_within(self, age: timedelta) -> timedelta:
+        """Return the time within which the reports of a study of that age are fetched again."""
+        factor = next(factor for older, factor in TIERS if age < older) if self.is_tiered else 1
+        return timedelta(hours=self.settings.report_refetch_hours) * factor
+
+    def stale_before(self, listed: Mapping[str, Any], now: datetime) -> datetime:
+        """Return the instant such that reports of a listed study are fetched again if they were fetched before it.
+
+        A young study, or one whose age is not known, is fetched by the sweep after which its reports would become too
+        old. Each old study has a turn of its own in each week or month: else all would be due at once, for ever.
+        """
+        within = self.refetched_within(_age(listed, now))
+        if within > self.refetched_within(timedelta()):
+            turn = within * (crc32(str(listed["studyId"]).encode()) / 2**32)
+            return now - (now - _TURNS_FROM - turn) % within
+        return now - max(within - timedelta(seconds=self.max_index_age), within / 2)
+
+
+def pace_of(record: SweepRecord, settings: Sync) -> AccountPace:
+    """Return the pace for the studies that the sweeps have seen."""
+    return AccountPace(record.most_studies, settings)
+
+
+def _age(listed: Mapping[str, Any], now: datetime) -> timedelta:
+    """Return the time since the study was last changed."""
+    try:
+        newest = max(datetime.fromisoformat(text) for name in _CHANGED if (text := listed.get(name)))
+        return now - newest
+    except (TypeError, ValueError):  # no instant, or no time zone
+        return timedelta()
