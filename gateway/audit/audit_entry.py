@@ -140,7 +140,7 @@ def _sealed(name: str, value: str, known: Collection[str], key: bytes) -> tuple[
 def _encoded(entry: AuditEntry) -> bytes:
     # Spelled out: an encoder of the whole takes three times as long, and each answer waits for this
     who = _encoded_who(entry.kind, entry.client, entry.user, entry.host, entry.address)
-    parameters = ",".join([f"[{_text(name)},{_text(digest)}]" for name, digest in entry.parameters])
+    parameters = _encoded_pairs(entry.parameters) if entry.parameters else ""
     return (
         f'{{"at":{entry.at},{who},"request":{_text(entry.request)}'
         f",{_encoded_outcome(entry.route, entry.status, entry.code)}"
@@ -162,6 +162,10 @@ def _encoded_who(kind: str, client: str, user: str, host: str, address: str) -> 
 @lru_cache(maxsize=1_024)
 def _encoded_outcome(route: str, status: int, code: str) -> str:
     return f'"route":{_text(route)},"status":{status},"code":{_text(code)}'
+
+
+def _encoded_pairs(pairs: tuple[tuple[str, str], ...]) -> str:
+    return ",".join([f"[{_text(name)},{_text(digest)}]" for name, digest in pairs])
 
 
 def _bare(entry: AuditEntry) -> AuditEntry:

@@ -169,10 +169,10 @@ class _Endpoint:
 
     def __init__(self, template: str, handlers: Mapping[str, Handler], otherwise: str, needs: Sequence[Need]) -> None:
         self._template, self._handlers, self._otherwise, self._needs = template, handlers, otherwise, needs
-        self._methods, self._audit = tuple(handlers), RouteAudit(template)
+        self._audit = RouteAudit(template)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[ROUTE], scope[ALLOW] = self._template, self._methods
+        scope[ROUTE] = self._template
         trail = self._audit.begin(scope)
         try:
             response = await self._handler(scope)(Request(scope, receive, send))
@@ -192,6 +192,7 @@ class _Endpoint:
         """
         handler = self._handlers.get(scope["method"])
         if handler is None:
+            scope[ALLOW] = tuple(self._handlers)
             raise MethodNotAllowed(self._otherwise)
         require(scope, self._needs)
         if not _ID.fullmatch(scope["path_params"].get("id", "-")):
