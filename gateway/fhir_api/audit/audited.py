@@ -27,9 +27,9 @@ _CHANGING: Final = tuple(f"/${one.name}" for one in OPERATIONS if one.affects_st
 
 
 class RouteAudit:
-    """Audit of one route of the facade; `template` is its path. Without an audit, or patients in its answers: none.
+    """Audit of one route of the facade; `template` is its path.
 
-    `app.state.audit` is an `AuditTrail`, or None for no audit.
+    `app.state.audit` is an `AuditTrail`, or None for no audit. A route that shows nothing of a patient is not noted.
     """
 
     def __init__(self, template: str) -> None:
