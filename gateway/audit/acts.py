@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 
@@ -36,8 +35,8 @@ class OperatorAct:
         Raises:
             AuditUnavailable: it cannot be noted, so nothing may be shown.
         """
-        shown = replace(self._entry, shown=tuple(addresses), shown_count=len(addresses))
-        self.note(replace(shown, patients=tuple(patients), patient_count=len(patients)))
+        shown = self._entry._replace(shown=tuple(addresses), shown_count=len(addresses))
+        self.note(shown._replace(patients=tuple(patients), patient_count=len(patients)))
 
     def note(self, entry: AuditEntry) -> None:
         """Note an entry of this act, now.
@@ -45,7 +44,7 @@ class OperatorAct:
         Raises:
             AuditUnavailable: it cannot be noted.
         """
-        self._journal.append(replace(entry, at=micros(clock.now())))
+        self._journal.append(entry._replace(at=micros(clock.now())))
 
 
 @asynccontextmanager
@@ -81,7 +80,7 @@ async def acting(
             yield act
         except GatewayError as error:
             status = HTTPStatus.BAD_REQUEST if isinstance(error, ConfigError) else error.http_status
-            act.note(replace(entry, status=int(status), code=error.code))
+            act.note(entry._replace(status=int(status), code=error.code))
             raise
     finally:
         journal.close()

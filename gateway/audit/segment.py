@@ -90,6 +90,7 @@ class SegmentHead:
 
     def entry(self, entry: bytes) -> bytes:
         """Return the next line, for a printed entry."""
+        self.entries += 1
         return self._next("entry", entry)
 
     def opening(self, day: str, journal: str, key: str, previous: SegmentHead | None) -> bytes:
@@ -106,7 +107,9 @@ class SegmentHead:
         """Return the next line, a seal over all lines so far."""
         bare = _said(SegmentSeal(self.segment, at, self.entries, is_final))
         signature = key.sign(_signed(self.sequence + 1, self.digest, bare)).hex()
-        return self._next("seal", _said(SegmentSeal(self.segment, at, self.entries, is_final, signature)))
+        row = self._next("seal", _said(SegmentSeal(self.segment, at, self.entries, is_final, signature)))
+        self.sealed = self.sequence
+        return row
 
     def take(self, line: SegmentLine, row: bytes) -> None:
         """Move behind a line that was read."""
@@ -119,12 +122,9 @@ class SegmentHead:
             self.key = line.content.key
 
     def _next(self, kind: LineKind, said: bytes) -> bytes:
-        row = _row(self.sequence + 1, self.digest, kind, said)
-        self.sequence, self.digest = self.sequence + 1, digest_of(row)
-        if kind == "entry":
-            self.entries += 1
-        elif kind == "seal":
-            self.sealed = self.sequence
+        self.sequence += 1
+        row = _row(self.sequence, self.digest, kind, said)
+        self.digest = digest_of(row)
         return row
 
 

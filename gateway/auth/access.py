@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from gateway.auth.refinements import is_applied
 from gateway.auth.scopes import BY_NAME_ALONE, EVERY_TYPE, SmartScope
@@ -89,4 +89,5 @@ def give_access(scope: MutableMapping[str, Any], access: Access) -> None:
 
 def access_of(scope: MutableMapping[str, Any]) -> Access | None:
     """Return the access of a request, None if no gate gave any."""
-    return cast(Access | None, scope.get(ACCESS))
+    access: Access | None = scope.get(ACCESS)
+    return access

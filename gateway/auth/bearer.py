@@ -31,6 +31,7 @@ OPEN: Final = frozenset(
     }
 )
 _LONGEST: Final = 16 * 1_024  # a JWT with the groups of a user is long
+_SCHEME: Final = b"bearer "
 _BEARER: Final = re.compile(r".{6} +([A-Za-z0-9._~+/-]+=*)")
 _IN_QUERY: Final = "access_token"
 
@@ -40,8 +41,8 @@ Refuse = Callable[[Exception, Scope, str], ASGIApp]
 class Authenticator(Protocol):
     """Judge of bearer tokens."""
 
-    def warm(self, token: str) -> Access | None:
-        """Return the access of a token that needs no look-up, else None."""
+    def warm(self, token: bytes) -> Access | None:
+        """Return the access of a token that needs no look-up, else None; any bytes may stand in its place."""
 
     def access(self, token: str) -> Awaitable[Access | None]:
         """Return the access of a token, None if it is not valid."""
@@ -62,9 +63,10 @@ class BearerGate:
             await self._open_app(scope, receive, send)
             return
         try:
-            token = _token(scope)
+            value = _credentials(scope)
             tokens: Authenticator = scope["app"].state.auth.tokens
-            access = tokens.warm(token) or await _access(tokens, token)
+            # A token that was good has only bytes that a token may have, so these are not looked at again
+            access = tokens.warm(value[len(_SCHEME) :]) or await _access(tokens, value)
         except GatewayError as error:
             request_id = secrets.token_hex(8)
             get_logger().warning("request-refused", code=error.code, status=error.http_status, request_id=request_id)
@@ -74,41 +76,44 @@ class BearerGate:
         await self._app(scope, receive, send)
 
 
-async def _access(tokens: Authenticator, token: str) -> Access:
-    """Return the access of a token.
+async def _access(tokens: Authenticator, value: bytes) -> Access:
+    """Return the access of the token in an Authorization header.
 
     Raises:
+        CredentialsMalformed: it is not one readable token.
         NotAuthenticated: it is not valid.
         StoreUnavailable, IssuerUnavailable: nobody can say if it is valid.
     """
-    access = await tokens.access(token)
+    match = _BEARER.fullmatch(value.decode("latin-1")) if len(value) <= _LONGEST else None
+    if match is None:
+        raise CredentialsMalformed("the Authorization header is not `Bearer` with one token")
+    access = await tokens.access(match[1])
     if access is None:
         raise NotAuthenticated("the access token is not valid, or not any more", has_token=True)
     return access
 
 
-def _token(scope: Scope) -> str:
-    """Return the token of a request.
+def _credentials(scope: Scope) -> bytes:
+    """Return the Authorization header of a request, which is of the scheme `Bearer`.
 
     Raises:
-        CredentialsMalformed: a token stands in the query, or there is not one readable Authorization header.
+        CredentialsMalformed: a token stands in the query, or there is more than one Authorization header.
         NotAuthenticated: there is no token.
     """
     query: bytes = scope["query_string"]
     if query and _holds_token(query):
         raise CredentialsMalformed("an access token may not stand in the URL, which is written to logs")
-    headers: list[tuple[bytes, bytes]] = scope["headers"]
-    found = [value for name, value in headers if name == b"authorization"]
-    if not found:
+    found: bytes | None = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            if found is not None:
+                raise CredentialsMalformed("there is more than one Authorization header")
+            found = value
+    if found is None:
         raise NotAuthenticated("an access token is needed")
-    if len(found) > 1:
-        raise CredentialsMalformed("there is more than one Authorization header")
-    if not found[0][:7].lower() == b"bearer ":
+    if found[: len(_SCHEME)].lower() != _SCHEME:
         raise NotAuthenticated("an access token is needed; other schemes of authentication are not taken")
-    match = _BEARER.fullmatch(found[0].decode("latin-1")) if len(found[0]) <= _LONGEST else None
-    if match is None:
-        raise CredentialsMalformed("the Authorization header is not `Bearer` with one token")
-    return match[1]
+    return found
 
 
 def _holds_token(query: bytes) -> bool:

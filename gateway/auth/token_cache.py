@@ -48,9 +48,9 @@ class TokenCache:
         self._unknown: dict[str, _Known] = {}
         self._asking: dict[str, asyncio.Task[Access | None]] = {}
 
-    def warm(self, token: str) -> Access | None:
-        """Return the access of a token that needs no look-up now, else None."""
-        known = self._known.get(hashlib.sha256(token.encode()).hexdigest())
+    def warm(self, token: bytes) -> Access | None:
+        """Return the access of a token that needs no look-up now, else None; any bytes may stand in its place."""
+        known = self._known.get(hashlib.sha256(token).hexdigest())
         return known.access if known is not None and self._now() < known.renew_at else None
 
     async def access(self, token: str) -> Access | None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
+from starlette.datastructures import State
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -57,6 +59,7 @@ def application(
         lifespan=lifespan,
         routes=[*ops_routes(), *more, *(_api_routes(configuration.settings) if serves_fhir else ())],
     )
+    app.state = _PlainState()
     app.serves_fhir = serves_fhir
     proxies = configuration.settings.server.trusted_proxies
 
@@ -82,6 +85,14 @@ def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
         app = ListedOrigins(app, server.cors_origins)
     app = Compressed(KnownHosts(app, [public] if public else []))
     return SafeHeaders(app, revalidates=server.revalidation)
+
+
+class _PlainState(State):
+    """State with plain attributes: Starlette finds each one by a function in Python, several times a request."""
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        """Set an attribute of this object."""
+        object.__setattr__(self, key, value)
 
 
 class _Application(FastAPI):

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.fhir_api.audit.audited import Audited
+from gateway.fhir_api.audit.audited import RouteAudit
 from gateway.fhir_api.audit.events import AUDIT_EVENT, audit_read, audit_search
 from gateway.fhir_api.batch import batch
 from gateway.fhir_api.binary import binary
@@ -64,7 +64,7 @@ _COSTLY: Final = frozenset({"everything", "trace", "validate"})
 def fhir_app() -> ASGIApp:
     """Build the facade as an ASGI application for paths below its base; `app.state.facade` must be a `Facade`."""
     router = _BySteps()
-    app, budget = Outcomes(Audited(_AtBase(router))), Budget()
+    app, budget = Outcomes(_AtBase(router)), Budget()
     router.add(_route("/", {"POST": batch(app, budget)}, _NO_BASE))
     router.add(_route("/metadata", {"GET": capability}, "the CapabilityStatement is only read"))
     for offered in OPERATIONS:
@@ -162,18 +162,39 @@ def _steps(path: str) -> tuple[str, int]:
 
 
 class _Endpoint:
-    """ASGI endpoint: calls the handler of the method. Starlette gives a class all methods, a function only GET."""
+    """ASGI endpoint: calls the handler of the method, and notes the access in the audit before the answer begins.
+
+    Starlette gives a class all methods, a function only GET.
+    """
 
     def __init__(self, template: str, handlers: Mapping[str, Handler], otherwise: str, needs: Sequence[Need]) -> None:
         self._template, self._handlers, self._otherwise, self._needs = template, handlers, otherwise, needs
+        self._audit = RouteAudit(template)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[ROUTE], scope[ALLOW] = self._template, tuple(self._handlers)
+        scope[ROUTE] = self._template
+        trail = self._audit.begin(scope)
+        try:
+            response = await self._handler(scope)(Request(scope, receive, send))
+        except Exception as error:
+            if trail is not None:
+                self._audit.note_failure(trail, scope, error)
+            raise
+        if trail is not None:
+            self._audit.note(trail, scope, response.status_code)
+        await response(scope, receive, send)
+
+    def _handler(self, scope: Scope) -> Handler:
+        """Return the handler of a request.
+
+        Raises:
+            RequestError: the method, the scopes of the client or the id do not fit.
+        """
         handler = self._handlers.get(scope["method"])
         if handler is None:
+            scope[ALLOW] = tuple(self._handlers)
             raise MethodNotAllowed(self._otherwise)
         require(scope, self._needs)
         if not _ID.fullmatch(scope["path_params"].get("id", "-")):
             raise ResourceNotFound("no resource can have this id: letters, digits, `-` and `.`, 64 at most")
-        response = await handler(Request(scope, receive, send))
-        await response(scope, receive, send)
+        return handler

@@ -6,22 +6,19 @@ only say what they show.
 
 from __future__ import annotations
 
-import secrets
-from functools import lru_cache
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Final
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Scope
 
 from gateway.audit.audit_entry import EntryKind
 from gateway.fhir_api.audit.shown import SHOWN, Shown
 from gateway.fhir_api.audit.trail import AuditTrail
-from gateway.fhir_api.http.outcome import REQUEST_ID, error_response, of_error
+from gateway.fhir_api.http.outcome import REQUEST_ID, error_response, of_error, request_id
 from gateway.fhir_api.http.query import Parameters, parameters
 from gateway.fhir_api.served import DEFINITIONS, OPERATIONS
 from gateway.runtime.errors import AuditUnavailable
-from gateway.runtime.metrics import ROUTE
 from gateway.runtime.request_errors import BadRequest, RequestError
 
 # First steps of paths that show nothing of a patient
@@ -29,52 +26,52 @@ _PLAIN: Final = frozenset({"metadata", *(row.resource_type for row in DEFINITION
 _CHANGING: Final = tuple(f"/${one.name}" for one in OPERATIONS if one.affects_state)
 
 
-class Audited:
-    """ASGI middleware: notes what an answer shows before it begins; raises if it cannot be noted.
+class RouteAudit:
+    """Audit of one route of the facade; `template` is its path.
 
-    `app.state.audit` is an `AuditTrail`, or None for no audit.
+    `app.state.audit` is an `AuditTrail`, or None for no audit. A route that shows nothing of a patient is not noted.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, template: str) -> None:
+        self._kind, self._is_changing = _kind_of(template), template.endswith(_CHANGING)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on.
+    def begin(self, scope: Scope) -> AuditTrail | None:
+        """Begin to collect what the answer to a request shows; return the audit that `note` needs, None for none.
+
+        Raises:
+            AuditUnavailable: the journal takes no entry, and the request would change something.
+        """
+        trail = None if self._kind is None else trail_of(scope)
+        if trail is not None:
+            if self._is_changing:
+                trail.require_open()
+            scope[SHOWN], scope[REQUEST_ID] = Shown(), request_id()
+        return trail
+
+    def note(self, trail: AuditTrail, scope: Scope, status: int, code: str = "") -> None:
+        """Note the answer to a request before it is sent.
 
         Raises:
             AuditUnavailable: the journal takes no entry; the client gets nothing else.
         """
-        trail = trail_of(scope)
-        if trail is None:
-            await self.app(scope, receive, send)
+        if status == HTTPStatus.FORBIDDEN or self._kind is None:
+            trail.refusal(scope, status, code, scope[REQUEST_ID])
             return
-        if scope["path"].endswith(_CHANGING):
-            trail.require_open()
-        scope[SHOWN] = shown = Shown()
-        scope[REQUEST_ID] = secrets.token_hex(8)
-        is_noted = False
+        shown: Shown = scope[SHOWN]
+        if scope["query_string"]:
+            shown.given = (*_query(scope), *shown.given)
+        trail.access(scope, self._kind, status, code, shown)
 
-        async def watch(message: Message) -> None:
-            nonlocal is_noted
-            if not is_noted:
-                is_noted = True
-                _note(trail, scope, shown, message["status"], "")
-            await send(message)
-
-        try:
-            await self.app(scope, receive, watch)
-        except AuditUnavailable:
-            raise
-        except Exception as error:
-            if not is_noted:
-                status, issue = of_error(error)
-                _note(trail, scope, shown, status, issue.detail)
-            raise
+    def note_failure(self, trail: AuditTrail, scope: Scope, error: Exception) -> None:
+        """Note a request that failed, as `note` does."""
+        status, issue = of_error(error)
+        self.note(trail, scope, status, issue.detail)
 
 
 def trail_of(scope: Scope) -> AuditTrail | None:
     """Return the audit of the application that a request came to, None if there is none."""
-    return cast("AuditTrail | None", getattr(scope["app"].state, "audit", None))
+    trail: AuditTrail | None = getattr(scope["app"].state, "audit", None)
+    return trail
 
 
 def refusal(error: Exception, scope: Scope, request_id: str) -> ASGIApp:
@@ -88,28 +85,14 @@ def refusal(error: Exception, scope: Scope, request_id: str) -> ASGIApp:
     return error_response(error, scope, request_id)
 
 
-def _note(trail: AuditTrail, scope: Scope, shown: Shown, status: int, code: str) -> None:
-    kind = _kind_of(scope.get(ROUTE, ""))
-    if kind is None:
-        return
-    if status == HTTPStatus.FORBIDDEN:
-        trail.refusal(scope, status, code, scope[REQUEST_ID])
-    else:
-        shown.given = (*_query(scope), *shown.given)
-        trail.access(scope, kind, status, code, shown)
-
-
 def _query(scope: Scope) -> Parameters:
     """Return the parameters of the query; as one nameless value if they are malformed."""
-    if not scope["query_string"]:
-        return ()
     try:
         return parameters(Request(scope))
     except BadRequest:
         return (("", scope["query_string"].decode("latin-1")),)
 
 
-@lru_cache(maxsize=512)
 def _kind_of(template: str) -> EntryKind | None:
     """Return the kind of access to a route, None for one that shows nothing of a patient."""
     steps = template.split("/")

@@ -31,26 +31,30 @@ class Shown:
         self.patients: dict[str, None] = {}
         self.given: Parameters = ()
 
+    def add(self, address: str) -> None:
+        """Note the address of a resource."""
+        self.addresses[address] = None
+        if address.startswith(_PATIENT):
+            self.patients[address[len(_PATIENT) :]] = None
+
 
 def show(scope: Scope, versions: Iterable[Version], issues: Iterable[Issue] = ()) -> None:
     """Note that the answer shows these versions and issues. Give versions whole: their bodies name the patients."""
     shown: Shown | None = scope.get(SHOWN)
     if shown is None:
         return
-    addresses, patients = shown.addresses, shown.patients
-    for address in (one.about for one in issues if one.about):
-        addresses[address] = None
-        if address.startswith(_PATIENT):
-            patients[address[len(_PATIENT) :]] = None
+    patients = shown.patients
+    for issue in issues:
+        if issue.about:
+            shown.add(issue.about)
     for one in versions:
-        addresses[one.address] = None
-        if one.address.startswith(_PATIENT):
-            patients[one.address[len(_PATIENT) :]] = None
-        at = one.body.find(_REFERENCE)
+        shown.add(one.address)
+        body = one.body
+        at = body.find(_REFERENCE)
         while at >= 0:  # a body is searched, not parsed: a page may have 500
-            end = one.body.find(b'"', at + len(_REFERENCE))
-            patients[one.body[at + len(_REFERENCE) : end].decode()] = None
-            at = one.body.find(_REFERENCE, end)
+            end = body.find(b'"', at + len(_REFERENCE))
+            patients[body[at + len(_REFERENCE) : end].decode()] = None
+            at = body.find(_REFERENCE, end)
 
 
 def give(scope: Scope, parameters: Parameters) -> None:

@@ -40,6 +40,7 @@ from gateway.store.database.instants import micros
 MOST_REFUSALS: Final = 60  # of one client at once; one more each second
 _MOST_CLIENTS: Final = 1_024
 _ID: Final = "_id"
+_Asker = tuple[str, str, str, str, str, str]
 _OWN: Final = re.compile(
     r"(?:pat|org|usr|stu)-[0-9a-f]{32}|stu-[0-9a-f]{32}-req[0-9]*|rep-[0-9a-f]{32}(?:-(?:doc|prov|pdf|text))?"
 )
@@ -115,18 +116,10 @@ class AuditTrail:
         """Note an access to data: what it shows, or that it failed with an error code."""
         given = (*shown.given, *_own_address(scope, shown))
         addresses, patients = tuple(shown.addresses), tuple(shown.patients)
-        entry = AuditEntry(
-            kind=kind,
-            status=status,
-            code=code,
-            shown=addresses,
-            shown_count=len(addresses),
-            patients=patients,
-            patient_count=len(patients),
-            parameters=sealed_parameters(given, _WORDS, self._key) if given else (),
-            **_asker(scope, scope[REQUEST_ID]),
-        )
-        self._journal.append(entry)
+        parameters = sealed_parameters(given, _WORDS, self._key) if given else ()
+        counted = (addresses, len(addresses), patients, len(patients))
+        asker = _asker(scope, scope[REQUEST_ID])
+        self._journal.append(AuditEntry(micros(clock.now()), kind, *asker, status, code, *counted, parameters))
 
     def refusal(self, scope: Scope, status: int, code: str, request_id: str) -> None:
         """Note that somebody may not do what was asked for; of very many refusals, some are only counted."""
@@ -138,27 +131,27 @@ class AuditTrail:
         if not seen.client_id:
             self._bounded("login", seen.status, seen.code, asker)
             return
-        known = {**asker, "client": seen.client_id}
-        self._journal.append(AuditEntry(kind="login", status=seen.status, code=seen.code, **known))
+        entry = AuditEntry(micros(clock.now()), "login", *asker, seen.status, seen.code)
+        self._journal.append(entry._replace(client=seen.client_id))
 
-    def _bounded(self, kind: EntryKind, status: int, code: str, asker: dict[str, Any]) -> None:
-        counted = self._refusals.taken(asker["client"], clock.monotonic())
+    def _bounded(self, kind: EntryKind, status: int, code: str, asker: _Asker) -> None:
+        counted = self._refusals.taken(asker[0], clock.monotonic())
         if counted is not None:
             why = f"{counted} refusals before were counted only" if counted else ""
-            self._journal.append(AuditEntry(kind=kind, status=status, code=code, why=why, **asker))
+            self._journal.append(AuditEntry(micros(clock.now()), kind, *asker, status, code, why=why))
 
 
-def _asker(scope: Scope, request_id: str) -> dict[str, Any]:
-    """Return the fields of an entry that say who asks for what, from where, and when."""
+def _asker(scope: Scope, request_id: str) -> _Asker:
+    """Return the fields of an entry that say who asks for what, and from where: from `client` to `route`."""
     access, peer = access_of(scope), scope.get("client")
-    return {
-        "at": micros(clock.now()),
-        "client": access.client_id if access else "",
-        "user": (access.user or "") if access else "",
-        "address": peer[0] if peer else "",
-        "request": request_id,
-        "route": f"{scope['method']} {scope.get(ROUTE, '')}".rstrip(),
-    }
+    return (
+        access.client_id if access else "",
+        (access.user or "") if access else "",
+        "",
+        peer[0] if peer else "",
+        request_id,
+        f"{scope['method']} {scope.get(ROUTE, '')}".rstrip(),
+    )
 
 
 def _own_address(scope: Scope, shown: Shown) -> Parameters:

@@ -32,8 +32,20 @@ MAPPING_SYSTEM: Final = "urn:autoscribe-gateway:mapping-issue"
 REQUEST_ID: Final = "gateway.request_id"  # scope key: the id of the request in the audit
 ALLOW: Final = "gateway.allow"  # scope key: the methods the route has, for a 405
 _RETRY_AFTER: Final = 5
+_MANY: Final = 256
 _NO_SUCH: Final = "There is nothing at this address; /fhir/metadata names the types that are served."
 _BUG: Final = "The gateway failed. The request id names the line in its log."
+
+
+_random: list[str] = []  # ids for the next requests
+
+
+def request_id() -> str:
+    """Return the id of a request: 16 hex digits that nobody can foresee."""
+    if not _random:
+        many = secrets.token_hex(8 * _MANY)  # the system is asked once for many
+        _random.extend(many[at : at + 16] for at in range(0, len(many), 16))
+    return _random.pop()
 
 
 @dataclass(frozen=True, slots=True)

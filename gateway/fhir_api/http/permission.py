@@ -43,8 +43,11 @@ def require(scope: Scope, needs: Iterable[Need]) -> None:
     Raises:
         Forbidden: a scope is missing.
     """
+    access = access_of(scope)
+    if access is None:
+        return
     for resource_type, permission in needs:
-        if not is_allowed(scope, resource_type, permission):
+        if not access.allows(resource_type, permission):
             raise Forbidden(f"the scope system/{resource_type}.{permission} is needed")
 
 

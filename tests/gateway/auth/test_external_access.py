@@ -80,7 +80,7 @@ async def test_a_token_ends_at_its_exp_though_it_was_used_just_before(sqlite_eng
     at["at"] += 1.9
     assert (await site.get(token)).status_code == 200
     at["at"] += 0.2
-    assert site.parts.tokens.warm(token) is None
+    assert site.parts.tokens.warm(token.encode()) is None
     assert (await site.get(token)).status_code == 401
 
 

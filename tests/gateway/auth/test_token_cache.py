@@ -43,7 +43,7 @@ class Database:
         return Access("c", scope_list("system/*.rs"), frozenset({"City"}), expires) if is_valid else None
 
     async def ask(self, token=TOKEN):
-        return self.cache.warm(token) or await self.cache.access(token)
+        return self.cache.warm(token.encode()) or await self.cache.access(token)
 
 
 def passing(work):
@@ -59,7 +59,7 @@ def passing(work):
 def test_a_token_gives_what_is_stored_of_it():
     async def work(database):
         access = await database.ask()
-        assert access is database.cache.warm(TOKEN)
+        assert access is database.cache.warm(TOKEN.encode())
         assert (access.client_id, [str(one) for one in access.scopes]) == ("c", ["system/*.rs"])
         assert access.facilities == frozenset({"City"})
         assert await database.ask("b" * 43) is None
@@ -187,9 +187,9 @@ def test_a_token_ends_at_its_expiry_though_it_was_just_renewed():
         assert await database.ask()
         database.valid = set()
         await asyncio.sleep(0.99)
-        assert database.cache.warm(TOKEN)
+        assert database.cache.warm(TOKEN.encode())
         await asyncio.sleep(0.02)
-        assert database.cache.warm(TOKEN) is None
+        assert database.cache.warm(TOKEN.encode()) is None
         assert await database.ask() is None
 
     passing(work)
@@ -217,7 +217,7 @@ def test_an_unknown_token_is_asked_for_once_a_second_and_takes_no_place_from_a_g
         assert len(database.asked) == 2
         for number in range(100):
             assert await database.ask(f"unknown {number}") is None
-        assert database.cache.warm(TOKEN)
+        assert database.cache.warm(TOKEN.encode())
         assert len(database.cache._unknown) == 10
         database.valid.add("unknown")
         await asyncio.sleep(UNKNOWN)
@@ -253,8 +253,8 @@ async def test_a_warm_check_costs_at_most_five_microseconds(say):
     for _ in range(20):
         begun = time.thread_time()
         for _ in range(2_000):
-            cache.warm(TOKEN)
+            cache.warm(TOKEN.encode())
         costs.append((time.thread_time() - begun) / 2_000)
     say(f"warm check of a token: {min(costs) * 1e6:.2f} µs CPU")
-    assert cache.warm(TOKEN)
+    assert cache.warm(TOKEN.encode())
     assert min(costs) <= 5e-6
