@@ -17,7 +17,15 @@ from gateway.checks import certificate, destinations, login
 from gateway.checks.folders import open_folders
 from gateway.routing import Destination, routes_of, survey_routes
 from gateway.runtime.errors import ConfigError
-from gateway.settings import FILE_ONLY, Configuration, require_guarded, require_mode, require_site_key, survey
+from gateway.settings import (
+    FILE_ONLY,
+    Configuration,
+    require_audit_place,
+    require_guarded,
+    require_mode,
+    require_site_key,
+    survey,
+)
 from gateway.settings.destination import OVERRIDES
 from mappings.hl7v2.contradictions import contradictions
 from mappings.profile import AssigningAuthority, Facility, Receiver, Site, starter, switches
@@ -190,7 +198,7 @@ def _vista_lacks(receiver: Receiver, site: Site) -> Iterator[tuple[str, str]]:
 
 
 def _required(configuration: Configuration) -> Iterator[ConfigError]:
-    for require in (require_guarded, require_mode, require_site_key):
+    for require in (require_guarded, require_mode, require_site_key, require_audit_place):
         try:
             require(configuration)
         except ConfigError as error:

@@ -13,7 +13,7 @@ from gateway.checks.destinations import faults as destination_faults
 from gateway.checks.login import check_login
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.words import FEED, ROLES
-from gateway.settings import Configuration, require_guarded, require_mode, require_site_key
+from gateway.settings import Configuration, require_audit_place, require_guarded, require_mode, require_site_key
 
 
 def check_start(configuration: Configuration, roles: Collection[str], *, holds_feed: bool, insecure: bool) -> None:
@@ -30,6 +30,7 @@ def check_start(configuration: Configuration, roles: Collection[str], *, holds_f
     require_guarded(configuration)
     _require_login(configuration, insecure=insecure)
     require_site_key(configuration)
+    require_audit_place(configuration)
     for fault in (*certificate_faults(configuration), *destination_faults(configuration)):
         raise fault
     check_login(configuration.settings)

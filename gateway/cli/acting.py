@@ -41,10 +41,12 @@ async def _acted(
 ) -> int:
     from gateway.audit.acts import acting
     from gateway.audit.seal_key import prepared
+    from gateway.settings import require_audit_place
 
     folder = configuration.audit_dir
     if folder is None:
         return await work(lambda _, __: None)
+    require_audit_place(configuration)
     key = prepared(folder, configuration.audit_seal_key)
     async with acting(folder, key, command, reason, _addresses(about)) as going:
         return await work(going.shows)

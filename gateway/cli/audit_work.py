@@ -24,7 +24,7 @@ from gateway.cli.acting import Shows
 from gateway.feed.operator.arguments import TimeSpan, counted
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime.errors import ConfigError, StoreError
-from gateway.settings import Configuration
+from gateway.settings import Configuration, require_audit_place
 from gateway.store.audit_entries import AuditEntries, EntriesWanted, LoadedEntry, LoadedTo
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import instant_text
@@ -80,6 +80,7 @@ def _say_segments(finding: FolderFinding, say: Say) -> None:
 def _folder(configuration: Configuration) -> Path:
     if configuration.audit_dir is None:
         raise ConfigError("settings", "audit.dir", "not set: there is no audit", "Set it, or auth.mode.")
+    require_audit_place(configuration)
     return configuration.audit_dir
 
 

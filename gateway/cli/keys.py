@@ -20,8 +20,11 @@ def keys_seal(config: Config = None) -> None:
     """Make the key that seals the audit, in the file of audit.seal_key; print its public half. Keep that elsewhere."""
     from gateway.audit.seal_key import seal_key
     from gateway.audit.segment import hex_of
+    from gateway.settings import require_audit_place
 
-    print(hex_of(seal_key(load(config).audit_seal_key).public_key()))
+    configuration = load(config)
+    require_audit_place(configuration)
+    print(hex_of(seal_key(configuration.audit_seal_key).public_key()))
 
 
 @keys.command("site")

@@ -338,6 +338,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except GatewayError as error:
         print(f"{error}. {error.remedy}", file=sys.stderr)
         sys.exit(1)
+    except Exception as error:  # a bug: the text of the error may have data of a patient
+        from gateway.runtime.log import places_of
+
+        print(f"internal: {type(error).__name__} at {', '.join(places_of(error))}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _say_aside(text: str) -> None:

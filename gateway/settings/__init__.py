@@ -11,7 +11,15 @@ from gateway.settings.auth import Auth
 from gateway.settings.database import Database
 from gateway.settings.destination import DestinationSettings, IgnoreSettings
 from gateway.settings.feed import Escalation, Feed
-from gateway.settings.load import Configuration, load, require_guarded, require_mode, require_site_key, survey
+from gateway.settings.load import (
+    Configuration,
+    load,
+    require_audit_place,
+    require_guarded,
+    require_mode,
+    require_site_key,
+    survey,
+)
 from gateway.settings.model import (
     FILE_ONLY,
     TABLES,
@@ -51,6 +59,7 @@ __all__ = [
     "Webhook",
     "is_loopback",
     "load",
+    "require_audit_place",
     "require_guarded",
     "require_mode",
     "require_site_key",

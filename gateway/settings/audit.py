@@ -20,7 +20,7 @@ class Audit(SettingsGroup):
     dir: Path | None = Field(
         None,
         description="Folder of the audit journal. Not set: `audit` beside the feed journal if clients authenticate, "
-        "else no audit.",
+        "else no audit. With PostgreSQL set it and `audit.seal_key`, or `feed.state_dir`.",
     )
     seal_key: Path | None = Field(
         None,

@@ -47,7 +47,7 @@ class Feed(SettingsGroup):
     state_dir: Path | None = Field(
         None,
         description="Folder of the feed journal; best on another disk than the database. Not set: the folder of the "
-        "SQLite file, else the working directory.",
+        "SQLite file, else the working directory. With PostgreSQL and an audit it must be set.",
     )
     lease: float = Field(
         6,

@@ -172,6 +172,24 @@ def require_site_key(configuration: Configuration) -> None:
         )
 
 
+def require_audit_place(configuration: Configuration) -> None:
+    """Refuse to keep the audit or its key in the working directory, which differs from one start to the next.
+
+    Raises:
+        ConfigError: there is an audit, and no setting says where its folder or its key lies (decision D42).
+    """
+    settings, has_audit = configuration.settings, configuration.audit_dir is not None
+    if not has_audit or settings.feed.state_dir is not None or settings.database.file is not None:
+        return
+    if settings.audit.dir is None or settings.audit.seal_key is None:
+        raise ConfigError(
+            configuration.source,
+            "feed.state_dir",
+            "missing: with PostgreSQL the audit or its seal key would lie in the working directory",
+            "Name a folder that stays and has backups, or set both audit.dir and audit.seal_key.",
+        )
+
+
 def survey(path: Path | None = None) -> tuple[Configuration | None, list[ConfigError]]:
     """Read the settings and return every fault as an error, without values; faulty site settings are left out.
 

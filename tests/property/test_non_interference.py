@@ -7,13 +7,16 @@ hidden from the client; an oracle that knows no index and no SQL decides what th
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import AsyncExitStack
+from functools import partial
 from random import Random
 
 import pytest
+from fakes.inline import Inline
 from fakes.scale import examples
 from fakes.twins.accounts import FACILITIES, MemoryAutoScribe, RandomStudies
 from fakes.twins.answers import difference
-from fakes.twins.gateways import Twin, TwinClock, Twins, grow, suppress_unchecked
+from fakes.twins.gateways import Twin, TwinClock, TwinPostgres, Twins, grow, suppress_unchecked
 from fakes.twins.limits import RandomAccess, hides, types_of
 from fakes.twins.requests import RandomRequests, links
 from fakes.twins.sabotage import SABOTAGE
@@ -21,22 +24,23 @@ from fakes.twins.sabotage import SABOTAGE
 STUDIES = 14
 KINDS = ("of_types", "refined", "of_facilities", "of_facilities_refined", "of_patient", "of_patient_and_others")
 USUAL_SEEDS = 4
+USUAL_ON_POSTGRESQL = 1
 MOST_SEEDS = 34
 REQUESTS = max(20, min(50, examples(125)))
 SABOTAGED = 80
 
 
-async def twins_of(seed, kind, migrated, monkeypatch):
+async def twins_of(seed, kind, engine, monkeypatch):
     """Make two gateways of a seed, for a client with a kind of access, and the requests to them."""
     suppress_unchecked(monkeypatch)
     dice, time = Random(f"{kind} {seed}"), TwinClock(monkeypatch)
     studies, is_indexed = RandomStudies(dice, STUDIES), dice.random() < 0.7
-    whole = Twin(migrated, MemoryAutoScribe(studies, frozenset(FACILITIES)), hides=None, is_indexed=is_indexed)
+    whole = Twin(engine(), MemoryAutoScribe(studies, frozenset(FACILITIES)), hides=None, is_indexed=is_indexed)
     await grow(whole, studies, time)
     resources = await whole.resources()
     asking = getattr(RandomAccess(dice, resources), kind)()
     known = asking.facilities if asking.facilities is not None else frozenset(FACILITIES)
-    bare = Twin(migrated, MemoryAutoScribe(studies, known), hides=hides(asking), is_indexed=is_indexed)
+    bare = Twin(engine(), MemoryAutoScribe(studies, known), hides=hides(asking), is_indexed=is_indexed)
     await grow(bare, studies, time)
     requests = RandomRequests(
         dice, resources, types_of(asking), [one.study_id for one in studies.studies], [*studies.users]
@@ -70,16 +74,34 @@ async def compare(twins, requests, number):
     return seen
 
 
-def runs():
-    """Return the seeds of all kinds of access: 10,000 requests in `make soak`, 1,200 of them in `make test-all`."""
-    marks = [(), *[pytest.mark.full] * (USUAL_SEEDS - 1), *[pytest.mark.soak] * (MOST_SEEDS - USUAL_SEEDS)]
+def runs(usual):
+    """Return the seeds of all kinds of access: 10,000 requests in `make soak`, those of `usual` seeds before it."""
+    marks = [(), *[pytest.mark.full] * (usual - 1), *[pytest.mark.soak] * (MOST_SEEDS - usual)]
     return [pytest.param(kind, seed, marks=mark) for kind in KINDS for seed, mark in enumerate(marks)]
 
 
-@pytest.mark.parametrize(("kind", "seed"), runs())
+@pytest.mark.parametrize(("kind", "seed"), runs(USUAL_SEEDS))
 async def test_no_answer_depends_on_what_the_client_may_not_see(kind, seed, migrated_sqlite, monkeypatch):
-    twins, requests = await twins_of(seed, kind, migrated_sqlite, monkeypatch)
+    twins, requests = await twins_of(seed, kind, partial(Inline, migrated_sqlite), monkeypatch)
     assert (await compare(twins, requests, REQUESTS)).total() >= REQUESTS
+
+
+@pytest.fixture
+def two_databases(postgres_server):
+    with postgres_server.database() as one, postgres_server.database() as other:
+        yield one, other
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("kind", "seed"), runs(USUAL_ON_POSTGRESQL))
+async def test_no_answer_depends_on_it_on_postgresql_either(kind, seed, two_databases, monkeypatch):
+    async with AsyncExitStack() as stack:
+        stores = [TwinPostgres(url) for url in two_databases]
+        for one in stores:
+            await stack.enter_async_context(one.opened())
+        twins, requests = await twins_of(seed, kind, stores.pop, monkeypatch)
+        number = REQUESTS if seed else REQUESTS // 4
+        assert (await compare(twins, requests, number)).total() >= number
 
 
 @pytest.mark.full
@@ -87,7 +109,7 @@ async def test_most_clients_see_something_and_not_all(migrated_sqlite, monkeypat
     seen, hidden, stored = Counter(), 0, 0
     for kind in KINDS:
         for seed in range(3):
-            twins, requests = await twins_of(seed, kind, migrated_sqlite, monkeypatch)
+            twins, requests = await twins_of(seed, kind, partial(Inline, migrated_sqlite), monkeypatch)
             stored += len(await twins.whole.resources())
             hidden += len(await twins.whole.resources()) - len(await twins.bare.resources())
             seen += await compare(twins, requests, 20)
@@ -104,7 +126,7 @@ async def test_a_gateway_that_forgets_a_limit_is_found_out(fault, migrated_sqlit
     kind, place, broken = SABOTAGE[fault]
     monkeypatch.setattr(place, broken)
     for seed in range(SABOTAGED):
-        twins, requests = await twins_of(seed, kind, migrated_sqlite, monkeypatch)
+        twins, requests = await twins_of(seed, kind, partial(Inline, migrated_sqlite), monkeypatch)
         try:
             await compare(twins, requests, REQUESTS)
         except AssertionError:

@@ -7,6 +7,7 @@ Proved by tests/gateway/fhir_api/http/test_budget.py.
 from __future__ import annotations
 
 import json
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from starlette.types import Scope
 
@@ -25,9 +26,23 @@ def authenticated(scope: Scope) -> str | None:
 
 
 def client_key(scope: Scope) -> tuple[str, str]:
-    """Return what sets this client apart from others. An id and an address that read the same are two clients."""
+    """Return what sets this client apart from others. An id and an address that read the same are two clients.
+
+    A site hands out IPv6 addresses by networks of 64 bits: all addresses of one such network are one client.
+    """
     access = access_of(scope)
     if access is not None:
         return "id", access.client_id
     host, _ = scope.get("client") or ("", 0)
-    return "address", host
+    return "address", _place(host)
+
+
+def _place(host: str) -> str:
+    """Return the network of an IPv6 address, the IPv4 address that one stands for, and all else as it is."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if not isinstance(address, IPv6Address):
+        return host
+    return str(address.ipv4_mapped or IPv6Network((int(address), 64), strict=False))

@@ -29,6 +29,7 @@ SPELLINGS = {
     EAST: (EAST, "East  Clinic"),
     WEST: (WEST,),
 }
+_FACILITY_OF = {spelling: name for name, spellings in SPELLINGS.items() for spelling in spellings}
 # East has the numbers of North; Westside is not known to the site
 SITE = parse_site(
     """
@@ -79,15 +80,20 @@ def made_id(prefix: str, *parts: Any) -> str:
 
 @dataclass
 class RandomStudy:
-    """Study of one facility in its states over time; a state is a Study with its reports, None once it is gone."""
+    """Study in its states over time; a state is a Study with its reports, None once it is gone.
+
+    `facility` is the one that its newest state names.
+    """
 
     study_id: str
     facility: str
     states: list[tuple[Json, list[Json]] | None] = field(default_factory=list)
 
     @property
-    def has_reports(self) -> bool:
-        return any(state is not None and state[1] for state in self.states)
+    def facilities(self) -> set[str]:
+        """Facilities of its reports, each as last seen, also of those that AutoScribe lists no more."""
+        last = {one["reportId"]: one for state in self.states if state is not None for one in state[1]}
+        return {_FACILITY_OF[one["snapshotMetadata"]["facilityName"]] for one in last.values()}
 
 
 class RandomStudies:
@@ -201,7 +207,8 @@ class RandomStudies:
         assert was is not None
         about, reports = was
         later = f"2024-10-1{number}T09:00:00Z"
-        match self.dice.choice(("signed", "addendum", "corrected", "moved", "cancelled", "unlisted", "gone")):
+        kinds = ("signed", "addendum", "corrected", "moved", "relocated", "relocated", "cancelled", "unlisted", "gone")
+        match self.dice.choice(kinds):
             case "signed":
                 signed = [{**one, "status": "completed", "signedAt": one["signedAt"] or later} for one in reports]
                 return about, signed
@@ -212,6 +219,10 @@ class RandomStudies:
             case "corrected":
                 return about, [{**one, "reportPlainText": f"IMPRESSION: Corrected {number}."} for one in reports]
             case "moved":
+                other = self._snapshot(study.facility, self.dice.randrange(len(PEOPLE)), day)
+                return {**about, "reportMetadata": other}, [{**one, "snapshotMetadata": other} for one in reports]
+            case "relocated":
+                study.facility = self.dice.choice([one for one in FACILITIES if one != study.facility])
                 other = self._snapshot(study.facility, self.dice.randrange(len(PEOPLE)), day)
                 return {**about, "reportMetadata": other}, [{**one, "snapshotMetadata": other} for one in reports]
             case "cancelled":
@@ -227,13 +238,13 @@ class MemoryAutoScribe:
     """AutoScribe as the gateway asks it; it knows the studies of some facilities alone.
 
     `known` are the ids of its studies, `current` their states now. `is_down`: every request fails. `acts` are the ids
-    of the reports to which an addendum was opened or cancelled. A study belongs to the facility that its reports name;
-    one without reports belongs to none.
+    of the reports to which an addendum was opened or cancelled. A study belongs to the facilities that its reports name
+    in the end; one without reports belongs to none.
     """
 
     def __init__(self, studies: RandomStudies, facilities: frozenset[str]) -> None:
         is_whole = facilities == frozenset(FACILITIES)
-        seen = [one for one in studies.studies if is_whole or (one.facility in facilities and one.has_reports)]
+        seen = [one for one in studies.studies if is_whole or (one.facilities and one.facilities <= facilities)]
         self.known = frozenset(one.study_id for one in seen)
         self.current: dict[str, tuple[Json, list[Json]] | None] = {}
         hidden = [one for one in studies.studies if one not in seen]

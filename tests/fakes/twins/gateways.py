@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from fakes.inline import Inline
 from fakes.twins.accounts import SITE, UNCHECKED, MemoryAutoScribe, RandomStudies, manner_of_pdf
 
 from gateway.auth.access import Access, give_access
@@ -26,7 +25,9 @@ from gateway.runtime import clock
 from gateway.runtime.errors import UpstreamNotFound
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration, Server, Settings
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.instants import micros
+from gateway.store.database.postgres import PLANNED_EACH, PLANNED_ONCE, Postgres, _Open
+from gateway.store.database.statements import Statement, ask_each
 from gateway.store.studies import render_versions
 from gateway.store.studies.pdfs import Pdfs
 from gateway.store.studies.sweep_record import Finished, Running, SweepRecord
@@ -42,21 +43,35 @@ _EVERY = Statement(
     "SELECT v.body, r.number FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
     " ORDER BY r.address"
 )
-_THESE = "IN (SELECT value FROM json_each(:numbers))"
 _DROPS = [
-    Statement(f"DELETE FROM {table} WHERE {column} {_THESE}")
+    Statement(f"DELETE FROM {table} WHERE {column} = :number")
     for table, column in (("term", "resource"), ("moment", "resource"), ("version", "resource"), ("resource", "number"))
 ]
 # Of a resource that is bared, nothing stays but its address, its study, and the references that place it
 _PLACES = [(kind, name) for kind in types_at("member") for name in ("patient", "performer")]
 _PLACING = ", ".join(str(key(*place)) for place in (*_PLACES, ("Patient", "organization")))
+_EMPTY = b"{}"
 _BARES = [
-    Statement(f"DELETE FROM term WHERE resource {_THESE} AND key NOT IN ({_PLACING})"),
-    Statement(f"DELETE FROM moment WHERE resource {_THESE}"),
-    Statement(f"UPDATE version SET body = CAST('{{}}' AS BLOB), faults = NULL WHERE resource {_THESE}"),
-    Statement(f"UPDATE resource SET type = 'Hidden', is_suppressed = 0 WHERE number {_THESE}"),
+    Statement(f"DELETE FROM term WHERE resource = :number AND key NOT IN ({_PLACING})"),
+    Statement("DELETE FROM moment WHERE resource = :number"),
+    Statement("UPDATE version SET body = :empty, faults = NULL WHERE resource = :number"),
+    Statement("UPDATE resource SET type = 'Hidden', is_suppressed = 0 WHERE number = :number"),
 ]
 _FAULT = MappingIssue("fhir-structure", "error", "/status", "refused")
+
+
+class TwinPostgres(Postgres):
+    """PostgreSQL under the clock of the twins, without the bell, whose waits end at once here."""
+
+    async def now(self) -> int:
+        return micros(clock.now())
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            pool, slow = await self._pool(stack, 2, PLANNED_ONCE), await self._pool(stack, 1, PLANNED_EACH)
+            self._open = _Open(pool, slow, pool)
+            yield
 
 
 class TwinClock:
@@ -121,8 +136,8 @@ class PurgingReads:
 class Twin:
     """A gateway with a store of its own, over an AutoScribe of its own. `hides` says what it never had."""
 
-    def __init__(self, migrated: Path, upstream: MemoryAutoScribe, *, hides: Hides | None, is_indexed: bool) -> None:
-        self.engine, self.upstream, self.hides = Inline(migrated), upstream, hides
+    def __init__(self, engine: Any, upstream: MemoryAutoScribe, *, hides: Hides | None, is_indexed: bool) -> None:
+        self.engine, self.upstream, self.hides = engine, upstream, hides
         self.pipeline = Pipeline(self.engine, SITE, UTC)  # type: ignore[arg-type]
         self.reads = ReadThrough(upstream, self.engine, self.pipeline, Metrics())  # type: ignore[arg-type]
         settings = Settings.model_construct(server=Server())
@@ -184,9 +199,9 @@ class Twin:
         for addresses, statements in zip(
             self.hides([one for _, one in self._known.values()]), (_DROPS, _BARES), strict=True
         ):
-            values = json.dumps([self._known[one][0] for one in addresses])
+            values = [{"number": self._known[one][0], "empty": _EMPTY} for one in addresses]
             for statement in statements:
-                await self.engine.do(partial(ask, statement, numbers=values))
+                await self.engine.do(partial(ask_each, statement, values))
             if statements is _DROPS:
                 self._known = {place: known for place, known in self._known.items() if place not in addresses}
 

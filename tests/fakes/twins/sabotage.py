@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any
 
 from gateway.fhir_api.http.permission import ANY_VERSION
-from gateway.store.studies import compartment, search
+from gateway.store.studies import compartment, search, within
 
 
 async def _visible(*_: Any, **__: Any) -> int:
@@ -50,6 +50,12 @@ async def _suppressed(engine: Any, wanted: Any, most: int) -> Any:
     return await _stored_suppressed(engine, replace(wanted, clauses=wanted.clauses[: wanted.start + 1]), most)
 
 
+def _of_any(owner: str, organizations: Any) -> Any:
+    """Return the condition that a study names one of these facilities, whatever else it names."""
+    places = ", ".join("?" * len(organizations))
+    return f"EXISTS ({within._NAMED.format(owner=owner)}IN ({places}))", (within._PERFORMER, *organizations)
+
+
 _stored_conflicts, _stored_suppressed = search.conflicts, search.suppressed
 _API = "gateway.fhir_api"
 # What is forgotten -> kinds of access, name of the code, and what stands in its place
@@ -62,6 +68,7 @@ SABOTAGE: dict[str, tuple[str, str, Any]] = {
     "the limits of a chain": ("refined", "gateway.auth.visibility.Visibility.narrowed", lambda self, clause: clause),
     "the limits of what is included": ("of_facilities", f"{_API}.search.including._Included._limits", lambda *_: None),
     "the limits of a total": ("of_facilities", f"{_API}.search.interaction._total", _every_total),
+    "the other facilities of a study": ("of_facilities", "gateway.store.studies.within.in_facilities", _of_any),
     "the limits of $everything": (
         "of_patient",
         f"{_API}.operations.everything.compartment",

@@ -185,6 +185,15 @@ def test_serve_says_which_setting_is_missing() -> None:
     assert "AVARA_API_KEY" in run("serve", GATEWAY_MAPPING__SITE_KEY=SITE_KEY, **login).stderr.decode()
 
 
+@pytest.mark.parametrize("command", [["serve"], ["keys", "seal"], ["audit", "verify"]])
+def test_no_command_keeps_the_audit_where_it_happens_to_run(command: list[str]) -> None:
+    url = "postgresql://nobody@127.0.0.1:1/none"
+    login = {"GATEWAY_AUTH__MODE": "builtin", "GATEWAY_MAPPING__SITE_KEY": SITE_KEY, "GATEWAY_DATABASE_URL": url}
+    refused = run(*command, AVARA_API_KEY="k", **login)
+    assert refused.returncode == 2
+    assert "feed.state_dir: missing: with PostgreSQL the audit" in refused.stderr.decode()
+
+
 def test_serve_says_at_its_start_what_check_config_refuses_and_it_starts_with(tmp_path: Path) -> None:
     facility = '[[mapping.facilities]]\nname = "City"\nname_order = "given_family"\n'
     destination = (

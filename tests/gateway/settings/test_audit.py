@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gateway.settings import Audit, Configuration, Settings
+from gateway.runtime.errors import ConfigError
+from gateway.settings import Audit, Configuration, Settings, require_audit_place
 from mappings.profile import Site
 
 
@@ -25,6 +26,34 @@ def test_where_clients_authenticate_there_is_an_audit_beside_the_feed_journal():
 def test_where_nobody_authenticates_there_is_an_audit_only_if_its_folder_is_named(auth):
     assert configured(auth=auth).audit_dir is None
     assert configured(auth=auth, audit={"dir": "there"}).audit_dir == Path("there")
+
+
+def on_postgresql(**groups):
+    return Configuration(Settings(database={"url": "postgresql://db/gateway"}, **groups), Site(), "test")
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        {"auth": {"mode": "builtin"}},
+        {"auth": {"mode": "external"}, "audit": {"dir": "/there"}},
+        {"auth": {"mode": "builtin"}, "audit": {"seal_key": "/seal.pem"}},
+        {"audit": {"dir": "/there"}},
+    ],
+)
+def test_on_postgresql_nothing_of_the_audit_lies_in_the_working_directory(groups):
+    with pytest.raises(ConfigError) as caught:
+        require_audit_place(on_postgresql(**groups))
+    assert caught.value.key == "feed.state_dir"
+    assert "audit.dir and audit.seal_key" in caught.value.cure
+    require_audit_place(on_postgresql(**groups, feed={"state_dir": "/state"}))
+
+
+def test_where_the_audit_has_its_places_the_start_is_not_refused():
+    login = {"mode": "builtin"}
+    require_audit_place(on_postgresql(auth=login, audit={"dir": "/there", "seal_key": "/seal.pem"}))
+    require_audit_place(on_postgresql(auth={"mode": "none"}))
+    require_audit_place(configured(auth=login))
 
 
 @pytest.mark.parametrize("key", ["there/seal.pem", "there/deeper/seal.pem", "./there/seal.pem"])

@@ -29,6 +29,20 @@ def test_two_users_of_one_application_are_two_and_share_one_budget():
     assert client_key(one) == client_key(other) == client_key(nobody) == ("id", "app")
 
 
+@pytest.mark.parametrize(
+    ("address", "same", "other"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:db8:1:3::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1", "::ffff:192.0.2.2"),
+        ("fe80::1%eth0", "fe80::2%eth0", "fe80:0:0:1::1"),
+        ("::1", "::2", "0.0.0.1"),
+        ("no address", "no address", ""),
+    ],
+)
+def test_addresses_of_one_ipv6_network_are_one_client(address, same, other):
+    assert client_key(scope(address)) == client_key(scope(same)) != client_key(scope(other))
+
+
 class Slow:
     """Costly handler: it notes who runs, and ends when it is let go."""
 
