@@ -12,7 +12,7 @@ from gateway.auth.smart_configuration import Endpoints
 from gateway.fhir_api.capability import US_CORE_SERVER
 from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS, includes_of, revincludes_of
 from gateway.fhir_api.served import OPERATIONS, RESOURCES, facade_rows
-from gateway.index.parameters import PARAMETERS, parameters_of
+from gateway.index.parameters import PARAMETERS, parameter, parameters_of
 
 STRICT = {"Prefer": "handling=strict"}
 SEARCHED = [row.resource_type for row in RESOURCES if not row.is_binary]
@@ -41,11 +41,17 @@ def asking(one):
     if one.type == "reference":
         yield f"{one.name}={one.targets[0]}/{NO_STUDY}"
         yield from (f"{one.name}:{target}={NO_STUDY}" for target in one.targets)
-        yield from (f"{one.name}.{chain}=2024-01-01" for chain in one.chains)
+        for target in one.targets:
+            led_to = [found for chain in one.chains if (found := parameter(target, chain))]
+            yield from (f"{one.name}:{target}.{inner.name}={inner_value(inner)}" for inner in led_to)
     else:
         yield f"{one.name}={value(one)}"
     for modifier in one.modifiers:
         yield f"{one.name}:{modifier}={OF_MODIFIER.get(modifier, value(one))}"
+
+
+def inner_value(one):
+    return f"{one.targets[0]}/{NO_STUDY}" if one.type == "reference" else value(one)
 
 
 def value(one):
