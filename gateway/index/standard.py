@@ -36,9 +36,7 @@ _NOT_OFFERED: Final = {
     ),
     "Provenance": "agent agent-role agent-type entity location signature-type when",
 }
-_BY_TYPE: Final = {
-    kind: frozenset(f"{_OF_EVERY_TYPE} {names}".split()) for kind, names in _NOT_OFFERED.items()
-}
+_BY_TYPE: Final = {kind: frozenset(f"{_OF_EVERY_TYPE} {names}".split()) for kind, names in _NOT_OFFERED.items()}
 
 
 def is_standard(resource_type: str, name: str) -> bool:
