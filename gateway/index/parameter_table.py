@@ -28,7 +28,7 @@ _IS_CRITICAL: Final = "extension('urn:autoscribe-gateway:extension:isCritical').
 _IS_ADDENDUM: Final = "extension('urn:autoscribe-gateway:extension:isAddendum').valueBoolean"
 
 
-def _row(  # noqa: PLR0913, PLR0917 (the columns of the table)
+def _row(  # noqa: PLR0913 (the columns of the table)
     kind: Type,
     name: str,
     paths: str,

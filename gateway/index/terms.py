@@ -15,7 +15,7 @@ from mappings.values.text import REPLACEMENT
 
 # Characters that PostgreSQL cannot store (NUL, lone surrogates), and the separators of a term
 _UNFIT: Final = re.compile("[\x00\x1e\x1f\ud800-\udfff]")
-# The code system here whose CodeSystem says `caseSensitive` false (https://loinc.org/fhir/CodeSystem-loinc). Its letters
+# The code system whose CodeSystem says `caseSensitive` false (https://loinc.org/fhir/CodeSystem-loinc). Its letters
 # are written in capitals, so that a code as it is usually written is its own term
 CASELESS: Final = LOINC
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from unicodedata import combining, normalize
 
-from fakes.criteria import compares
 from fakes.crawled import interval
+from fakes.criteria import compares
 
 Json = dict[str, Any]
 World = Mapping[str, Json]  # by address
