@@ -20,6 +20,7 @@ from gateway.fhir_api.audit.trail import AuditTrail
 from gateway.fhir_api.http.outcome import REQUEST_ID, error_response, of_error
 from gateway.fhir_api.http.query import Parameters, parameters
 from gateway.fhir_api.served import DEFINITIONS, OPERATIONS
+from gateway.index.parameters import TYPES
 from gateway.runtime.errors import AuditUnavailable
 from gateway.runtime.metrics import ROUTE
 from gateway.runtime.request_errors import BadRequest, RequestError
@@ -118,10 +119,10 @@ def _kind_of(template: str) -> EntryKind | None:
     last = steps[-1]
     if not steps[1] or last.startswith("$"):
         return "operation"
-    if last in {steps[1], "_search"}:
-        return "search"
     if last == "_history":
         return "history"
+    if last in {steps[1], "_search", *TYPES}:
+        return "search"
     if last == "{version}":
         return "vread"
     return "binary" if steps[1] == "Binary" else "read"

@@ -207,16 +207,27 @@ class RandomRequests:
     def _criterion(self, row: Parameter) -> tuple[str, str]:
         dice = self.dice
         if row.chains and dice.random() < 0.35:
-            target = dice.choice(row.targets)
-            name = dice.choice(row.chains)
-            of = f":{target}" if len(row.targets) > 1 or dice.random() < 0.2 else ""
-            chained = next((one for one in _BY_TYPE.get(target, ()) if one.name == name), None)
-            return f"{row.name}{of}.{name}", self._value(chained) if chained else "x"
+            return self._chain(row, 2)
         modifier = dice.choice(row.modifiers) if row.modifiers and dice.random() < 0.25 else ""
         if modifier == "missing":
             return f"{row.name}:missing", dice.choice(("true", "false"))
         values = [self._value(row) for _ in range(dice.choice((1, 1, 1, 2)))]
         return f"{row.name}{':' if modifier else ''}{modifier}", ",".join(values)
+
+    def _chain(self, row: Parameter, steps: int) -> tuple[str, str]:
+        """Return a criterion on what a reference leads to, or what that leads to."""
+        dice = self.dice
+        target = dice.choice(row.targets)
+        of = f":{target}" if len(row.targets) > 1 or dice.random() < 0.2 else ""
+        every = [one for one in _BY_TYPE.get(target, ()) if one.name in row.chains]
+        if not every:
+            return f"{row.name}{of}.identifier", "x"
+        inner = dice.choice(every)
+        if inner.chains and steps > 1 and dice.random() < 0.4:
+            name, value = self._chain(inner, steps - 1)
+        else:
+            name, value = inner.name, self._value(inner)
+        return f"{row.name}{of}.{name}", value
 
     def _has(self, kind: str) -> tuple[str, str]:
         """Return a criterion on what refers to a type."""
@@ -225,7 +236,10 @@ class RandomRequests:
             return "_tag", "x"
         row = self.dice.choice(rows)
         other = self.dice.choice(_BY_TYPE[row.resource_type])
-        return f"_has:{row.resource_type}:{row.name}:{other.name}", self._value(other)
+        name, value = (
+            self._chain(other, 1) if other.chains and self.dice.random() < 0.3 else (other.name, self._value(other))
+        )
+        return f"_has:{row.resource_type}:{row.name}:{name}", value
 
     def _value(self, row: Parameter) -> str:
         """Return a value of a parameter, as a resource of the type has it."""
