@@ -39,6 +39,7 @@ from gateway.store.studies import search_sql
 from gateway.store.studies.claims import _OF_CLAIMS
 from gateway.store.studies.compartment import OF_LIMITED
 from gateway.store.studies.fragments import Sql
+from gateway.store.studies.histories import OF_FEW_LIMITED, OF_MANY_LIMITED
 from gateway.store.studies.limited import limited, met, of_types
 from gateway.store.studies.search import _OF_CONFLICTS, _OF_REFERRING
 from gateway.store.studies.search_sql import Search, Sort, for_dialect
@@ -280,7 +281,9 @@ def at_random():
             given.append((name, f"{value},{value_for(row, dice)}" if dice.random() < 0.1 else value))
         if dice.random() < 0.1:
             given.append(("_has:Provenance:target:recorded", "ge1972-01"))
-        elif dice.random() < 0.3 and (back := [one for one in PARAMETERS if kind in one.targets and one.name != "study"]):
+        elif dice.random() < 0.3 and (
+            back := [one for one in PARAMETERS if kind in one.targets and one.name != "study"]
+        ):
             given.append(referred(dice.choice(back), dice))
         try:
             composed = list(searches(kind, given))
@@ -309,7 +312,10 @@ def limited_statements():
     """Yield the named statements with the limits of clients in them."""
     for sight in limited_sights():
         every = of_types({kind: sight.limits(kind, "r") for kind in TYPES})
-        for template in (OF_CURRENT, _OF_REFERRING.replace("{order}", "r.address"), _OF_VERSION, _OF_SEEN, OF_LIMITED):
+        for template in (
+            *(OF_CURRENT, _OF_REFERRING.replace("{order}", "r.address"), _OF_VERSION, _OF_SEEN, OF_LIMITED),
+            *(OF_MANY_LIMITED, OF_FEW_LIMITED),
+        ):
             yield limited(template, every)
         for kind in TYPES:
             if limits := sight.limits(kind, "r"):

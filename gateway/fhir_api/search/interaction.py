@@ -25,9 +25,9 @@ from gateway.fhir_api.http.permission import require, sight_of
 from gateway.fhir_api.http.query import PAGE, Parameters, form_parameters, parameters, value_of
 from gateway.fhir_api.http.summary import shaped_bodies
 from gateway.fhir_api.search import warnings
-from gateway.fhir_api.search.including import included
+from gateway.fhir_api.search.including import page_with_included
 from gateway.fhir_api.search.lookups import Looked, look_up
-from gateway.fhir_api.search.paging import BEGINNING, Page, PagePosition, page
+from gateway.fhir_api.search.paging import BEGINNING, Page, PagePosition
 from gateway.fhir_api.search.result_parameters import COUNT
 from gateway.fhir_api.search.search_query import Query, ignore, insist, understand
 from gateway.runtime.computing import computed
@@ -130,11 +130,12 @@ def _resized(used: Parameters, count: str | None) -> Parameters:
 async def _answer(request: Request, asked: _Asked) -> bytes:
     serving, query, is_first = facade(request), asked.query, asked.place == BEGINNING
     looked = await look_up(request, query) if is_first else Looked()
-    results = Page(()) if query.is_count else await page(serving.engine, query, asked.place)
+    results, beside, include_issues = Page(()), list[Version](), list[Issue]()
+    if not query.is_count:
+        results, beside, include_issues = await page_with_included(serving.engine, query, asked.place)
     total = await _total(serving, query, results) if is_first else asked.total
     if looked.failures and not results.versions and not total:
         raise looked.failures[0]  # an empty result would be wrong: AutoScribe may know of a match
-    beside, include_issues = await included(serving.engine, query.includes, results.versions, query.sight)
     issues = [*query.ignored, *query.warnings, *looked.issues, *include_issues]
     issues += await warnings.of(serving, query, results.versions)
     if query.explain:

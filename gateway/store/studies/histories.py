@@ -19,14 +19,12 @@ from mappings.fhir.resource_types import types_at
 # Resources of these types are few, so that their versions are seldom among the newest of all
 FEW: Final = frozenset(types_at("referred", "apart"))
 _COLUMNS: Final = "SELECT r.address, v.version, v.updated, v.body FROM "
-_OF_MANY: Final = "version v CROSS JOIN resource r"
-_OF_FEW: Final = "resource r CROSS JOIN version v"
 _WHERE: Final = (
     " WHERE v.updated < :before AND v.updated >= :since AND v.faults IS NULL AND r.number = v.resource"
-    " AND r.type IN listed(:types){limit} ORDER BY v.updated DESC LIMIT :most"
+    " AND r.type {of}{limit} ORDER BY v.updated DESC LIMIT :most"
 )
-OF_MANY: Final = _COLUMNS + _OF_MANY + _WHERE
-OF_FEW: Final = _COLUMNS + _OF_FEW + _WHERE
+OF_MANY: Final = f"{_COLUMNS}version v CROSS JOIN resource r{_WHERE.replace('{of}', 'IN listed(:types)')}"
+OF_FEW: Final = f"{_COLUMNS}resource r CROSS JOIN version v{_WHERE.replace('{of}', '= :type')}"
 MANY: Final = unlimited(OF_MANY)
 ONLY_FEW: Final = unlimited(OF_FEW)
 # A client with limits sees current versions alone: older ones may be beyond the limits
@@ -45,8 +43,9 @@ async def versions_of(  # noqa: PLR0913 (selection, page and limits)
     Raises:
         StoreTooSlow: the query took too long.
     """
-    is_few = FEW.issuperset(types)
-    values: dict[str, Any] = {"types": json.dumps(list(types)), "since": since, "before": before, "most": most}
+    is_few = len(types) == 1 and types[0] in FEW
+    values: dict[str, Any] = {"since": since, "before": before, "most": most}
+    values |= {"type": types[0]} if is_few else {"types": json.dumps(list(types))}
     statement: Statement = ONLY_FEW if is_few else MANY
     if limits is not None:
         statement, more = limited(OF_FEW_LIMITED if is_few else OF_MANY_LIMITED, of_types(limits))

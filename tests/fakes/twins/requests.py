@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from fakes.twins.gateways import Answer, Asked
 
-from gateway.fhir_api.served import RESOURCES
+from gateway.fhir_api.served import IN_COMPARTMENT, RESOURCES
 from gateway.index.parameter import Parameter
 from gateway.index.parameters import PARAMETERS
 from mappings.patient.identifiers import fhir_id
@@ -130,6 +130,10 @@ class RandomRequests:
 
     def _history(self) -> Asked:
         kind, one = self._any()
+        if self.dice.random() < 0.4:
+            size = self.dice.choice((1, 2, 5, 50))
+            since = self.dice.choice(("", "", "&_since=2026-11-01T12:20:00Z"))
+            return self._get(f"{self.dice.choice(('', f'{kind}/'))}_history?_count={size}{since}")
         more = self.dice.choice(("", "", "?_count=1", "?_since=2026-11-01T12:20:00Z", "?_at=2026-11-01T12:30:00Z"))
         return self._get(f"{kind}/{one}/_history{more}")
 
@@ -186,7 +190,10 @@ class RandomRequests:
 
     def _search(self) -> Asked:
         kind = self._kind()
-        return self._get(f"{kind}?{self._query(kind)}")
+        place = kind
+        if kind in IN_COMPARTMENT and self.dice.random() < 0.2:
+            place = f"Patient/{self._id('Patient')}/{kind}"
+        return self._get(f"{place}?{self._query(kind)}")
 
     def _posted(self) -> Asked:
         kind = self._kind()
@@ -288,6 +295,8 @@ class RandomRequests:
             row = dice.choice(forth)
             target = f":{dice.choice(row.targets)}" if dice.random() < 0.3 else ""
             made.append(("_include", f"{kind}:{row.name}{target}"))
+        if dice.random() < 0.06:
+            made.append(("_include", "*"))
         if back and dice.random() < 0.25:
             row = dice.choice(back)
             made.append(("_revinclude", f"{row.resource_type}:{row.name}"))
