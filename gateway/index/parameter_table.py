@@ -222,9 +222,9 @@ _FINDS: Final = {
     },
     "Patient": {
         "identifier": "The MRN or the external patient id, with or without its system.",
-        "name": "The start of any word of the name, as a whole or in its parts; case and accents do not count.",
-        "family": "The start of any word of the family name, where the name is split.",
-        "given": "The start of any word of a given name, where the name is split.",
+        "name": "The start of the whole name or of one of its parts; case and accents do not count.",
+        "family": "The start of the family name, where the name is split.",
+        "given": "The start of a given name, where the name is split.",
         "birthdate": "The date of birth.",
         "gender": "male, female, other or unknown.",
         "death-date": "Finds nothing: AutoScribe does not say who has died.",
@@ -233,9 +233,9 @@ _FINDS: Final = {
     },
     "Practitioner": {
         "identifier": "The NPI, the id in AutoScribe, or the site's own number of a radiologist.",
-        "name": "The start of any word of the name; case and accents do not count.",
-        "family": "The start of any word of the family name.",
-        "given": "The start of any word of a given name.",
+        "name": "The start of the whole name or of one of its parts; case and accents do not count.",
+        "family": "The start of the family name.",
+        "given": "The start of a given name.",
         "address": "Finds nothing: AutoScribe knows no addresses of radiologists.",
     },
     "PractitionerRole": {
@@ -244,7 +244,7 @@ _FINDS: Final = {
         ),
         "practitioner": "The radiologist: usr-<32 hex>.",
         "organization": "The facility: org-<32 hex>.",
-        "role": "With :text the start of any word of the role, such as Radiologist: roles have no codes here.",
+        "role": "With :text any part of the role, such as Radiologist: roles have no codes here.",
         "specialty": (
             "The NUCC code, such as 207U00000X for nuclear medicine, of a role that has one; radiology at large has "
             "none."
@@ -252,8 +252,8 @@ _FINDS: Final = {
     },
     "Organization": {
         "identifier": "The facility's name in AutoScribe, or its NPI or OID of the site's settings.",
-        "name": "The start of any word of the name or of another name.",
-        "address": "The start of any word of the address, where the site's settings say it.",
+        "name": "The start of the name or of another name; with :contains any part of it.",
+        "address": "The start of a part of the address, where the site's settings say it.",
     },
     "ImagingStudy": {
         "identifier": (
