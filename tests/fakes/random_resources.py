@@ -232,7 +232,7 @@ class RandomResources:
     def _element(self, kind: str, name: str, kind_of: str, path: str) -> Any:
         last = path.rpartition(".")[2]
         makers = {
-            "token": self._identifier if "dentifier" in path else self._concept,
+            "token": self._identifier if path.lower().endswith("identifier") else self._concept,
             "reference": lambda: self._reference(kind, name),
             "string": self._name if (name, kind) != ("name", "Organization") else lambda: self.dice.choice(TEXTS),
         }
