@@ -308,8 +308,8 @@ async def test_a_window_of_time_narrows(world, query):
         "_count:exact=3",
         "_include:recurse=DiagnosticReport:subject",
         "_revinclude:iterate=Provenance:target",
-        "_include=*",
-        "_include=DiagnosticReport:*",
+        "_include:iterate=*",
+        "_revinclude=Provenance:*",
         "status:=final",
     ],
 )

@@ -7,6 +7,7 @@ only say what they show.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, cast
@@ -27,6 +28,8 @@ from gateway.runtime.request_errors import BadRequest, RequestError
 
 # First steps of paths that show nothing of a patient
 _PLAIN: Final = frozenset({"metadata", *(row.resource_type for row in DEFINITIONS)})
+# Steps of the path of a history that is not one of an instance -> its kind
+_HISTORIES: Final[Mapping[int, EntryKind]] = {2: "history-system", 3: "history-type"}
 _CHANGING: Final = tuple(f"/${one.name}" for one in OPERATIONS if one.affects_state)
 
 
@@ -120,7 +123,7 @@ def _kind_of(template: str) -> EntryKind | None:
     if not steps[1] or last.startswith("$"):
         return "operation"
     if last == "_history":
-        return "history"
+        return _HISTORIES.get(len(steps), "history")
     if last in {steps[1], "_search", *TYPES}:
         return "search"
     if last == "{version}":

@@ -327,8 +327,8 @@ async def test_a_history_of_a_type_and_a_search_of_a_compartment_name_what_they_
     report = await site.read_report()
     patient = subject((await site.stage.get(f"DiagnosticReport/{report}")).json())
     for path, kind in (
-        ("DiagnosticReport/_history", "history"),
-        ("_history", "history"),
+        ("DiagnosticReport/_history", "history-type"),
+        ("_history", "history-system"),
         (f"Patient/{patient}/DiagnosticReport", "search"),
     ):
         answer, entry = await site.one(path)
