@@ -18,7 +18,8 @@ from typing import Any, Final, Literal, NamedTuple, get_args
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-EntryKind = Literal["read", "vread", "history", "search", "operation", "binary", "act", "login", "refusal"]
+_Shown = Literal["read", "vread", "history", "history-type", "history-system", "search", "operation", "binary"]
+EntryKind = Literal[_Shown, "act", "login", "refusal"]
 
 MOST_BYTES: Final = 64_000  # of an entry; a page of 500 resources of 500 patients fits
 UNKNOWN_NAME: Final = "(unknown)"

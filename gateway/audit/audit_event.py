@@ -47,6 +47,8 @@ KINDS: Final[Mapping[str, tuple[Mapping[str, str], str, str, str]]] = {
     "binary": (_REST, "read", "read", "R"),
     "vread": (_REST, "vread", "vread", "R"),
     "history": (_REST, "history-instance", "history-instance", "R"),
+    "history-type": (_REST, "history-type", "history-type", "R"),
+    "history-system": (_REST, "history-system", "history-system", "R"),
     "search": (_REST, "search", "search", "E"),
     "operation": (_REST, "operation", "operation", "E"),
     "login": (_LOGIN, "110122", "Login", "E"),

@@ -109,8 +109,9 @@ class Visibility:
             return Not(self._narrowed(criterion.criterion))
         if not isinstance(criterion, Refers | Referred):
             return criterion
-        inner = criterion.criterion
-        limits = self.limits(_type_of(inner), "s")
+        inner = self._narrowed(criterion.criterion)
+        kind = _TYPE_OF.get(criterion.key, "") if isinstance(criterion, Referred) else _type_of(criterion.criterion)
+        limits = self.limits(kind, "s")
         return type(criterion)(criterion.key, All(((inner,), *limits)) if limits else inner)
 
     def _limits(self, scopes: tuple[SmartScope, ...], resource_type: str) -> Clauses:
@@ -158,7 +159,10 @@ def _of_scope(
 
 
 def _type_of(criterion: Criterion) -> str:
-    """Return the type of the resources that a criterion at the end of a chain is about."""
+    """Return the type of the resources that a criterion behind a forward step of a chain is about.
+
+    Such a criterion is no `_has`, which is only asked of what is searched, or behind another `_has`.
+    """
     if isinstance(criterion, At):
         return criterion.address.partition("/")[0]
     return _TYPE_OF.get(getattr(criterion, "key", 0), "")

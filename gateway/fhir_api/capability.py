@@ -33,12 +33,14 @@ FHIR_VERSION: Final = "4.0.1"
 US_CORE_SERVER: Final = "http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server"
 NOT_SUPPORTED: Final = (
     "Not supported: create, update, patch and delete (reports are made in AutoScribe; US Core asks for create of "
-    "DiagnosticReport and DocumentReference), transactions, history of a type or of the system, search across types, "
+    "DiagnosticReport and DocumentReference), transactions, search across types, "
     "Encounter, addresses, race, ethnicity and death of patients (AutoScribe does not have them){}. XML is written, "
     "and not read: bodies are JSON. A parameter that is not known is left out and named in an OperationOutcome; with "
-    "Prefer: handling=strict it is refused. A search that nothing narrows is refused."
+    "Prefer: handling=strict it is refused. A parameter, modifier or chain of FHIR that is not offered is always "
+    "refused. A search that nothing narrows is refused."
 )
 NO_LOGIN: Final = ", and authentication: the gateway listens on this machine only"
+_COMPARTMENT: Final = "http://hl7.org/fhir/CompartmentDefinition/patient"
 _SECURITY_SERVICES: Final = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 _OAUTH_URIS: Final = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 _R4: Final = "http://hl7.org/fhir/SearchParameter/"
@@ -50,7 +52,9 @@ _MEANINGS: Final = (
     "meta.lastUpdated is the instant at which the gateway stored a version, strictly increasing in the order of "
     "storing: who asks for _lastUpdated=gt the last one seen misses nothing. A date without a zone is of {zone}. "
     "Until all of AutoScribe was looked at once, and when that is too long ago, an answer says incomplete; Age says "
-    "how old it is; Cache-Control: no-cache in a request asks AutoScribe."
+    "how old it is; Cache-Control: no-cache in a request asks AutoScribe. A chain follows up to two references, and "
+    "_has goes back by any reference that is listed here. The case of a code counts, except in LOINC. The history of a "
+    "type and of the system has _since and _count."
 )
 
 
@@ -95,7 +99,8 @@ def statement(
                 "documentation": documentation,
                 **({"security": _security(login.endpoints)} if login else {}),
                 "resource": [*map(_resource, RESOURCES), *map(_definitions, DEFINITIONS), *audit],
-                "interaction": [{"code": "batch", "documentation": _BATCH}],
+                "interaction": [{"code": "batch", "documentation": _BATCH}, {"code": "history-system"}],
+                "compartment": [_COMPARTMENT],
             }
         ],
     }
@@ -126,7 +131,9 @@ def _resource(row: Served) -> dict[str, Any]:
     made["documentation"] = f"Ids: {row.ids}. {row.documentation}"
     if row.is_binary:
         return {**made, "interaction": [{"code": "read"}], "versioning": "no-version", "readHistory": False}
-    made["interaction"] = [{"code": code} for code in ("read", "vread", "history-instance", "search-type")]
+    made["interaction"] = [
+        {"code": code} for code in ("read", "vread", "history-instance", "history-type", "search-type")
+    ]
     made |= {"versioning": "versioned", "readHistory": True, "updateCreate": False}
     made["searchInclude"] = list(includes_of(kind))
     made["searchRevInclude"] = list(revincludes_of(kind))

@@ -21,6 +21,7 @@ from gateway.fhir_api.binary import binary
 from gateway.fhir_api.capability import capability
 from gateway.fhir_api.definitions import definition, definitions
 from gateway.fhir_api.facade import MOUNT
+from gateway.fhir_api.histories import history_of_system, history_of_type
 from gateway.fhir_api.history import history
 from gateway.fhir_api.http.attended import Attended
 from gateway.fhir_api.http.budget import Budget
@@ -33,8 +34,8 @@ from gateway.fhir_api.operations.operations import operation
 from gateway.fhir_api.operations.trace import trace
 from gateway.fhir_api.operations.validation import validate
 from gateway.fhir_api.read import read, vread
-from gateway.fhir_api.search.interaction import search
-from gateway.fhir_api.served import DEFINITIONS, OF_REPORTS, OPERATIONS, RESOURCES, Operation, Served
+from gateway.fhir_api.search.interaction import search, search_of_patient
+from gateway.fhir_api.served import DEFINITIONS, IN_COMPARTMENT, OF_REPORTS, OPERATIONS, RESOURCES, Operation, Served
 from gateway.runtime.metrics import ROUTE
 from gateway.runtime.request_errors import MethodNotAllowed, ResourceNotFound
 
@@ -48,7 +49,7 @@ _NO_CREATE: Final = (
 _NO_SEARCH: Final = "a Binary is found by the reports and documents that refer to it, and is not searched"
 _NO_AUDIT_WRITES: Final = "the audit is written by the gateway alone, and searched by GET"
 _ONLY_POST: Final = "a search by form is POSTed"
-_NO_BASE: Final = "at the base there are batches only: searches and histories are of one type"
+_NO_BASE: Final = "at the base there are batches only: searches are of one type, and histories at /_history"
 _OPERATIONS: Final[Mapping[str, Callable[[Operation, str], Handler]]] = {
     "addendum": operation,
     "cancel-addendum": operation,
@@ -67,6 +68,7 @@ def fhir_app() -> ASGIApp:
     app, budget = Outcomes(_AtBase(router)), Budget()
     router.add(_route("/", {"POST": batch(app, budget)}, _NO_BASE))
     router.add(_route("/metadata", {"GET": capability}, "the CapabilityStatement is only read"))
+    router.add(_route("/_history", {"GET": history_of_system}, _NO_WRITES))
     for offered in OPERATIONS:
         router.add(*_operation_routes(offered, budget))
     for row in DEFINITIONS:
@@ -103,7 +105,11 @@ def _type_routes(row: Served) -> list[Route]:
     if row.is_binary:
         return [_route(f"/{kind}", {}, _NO_SEARCH), _route(instance, {"GET": binary}, _NO_WRITES, to_read)]
     find, to_search = search(kind), ((kind, "s"),)
+    of_patient = f"/Patient/{{id}}/{kind}"
+    in_compartment = [_route(of_patient, {"GET": search_of_patient(kind)}, _NO_WRITES, to_search)]
     return [
+        *(in_compartment if kind in IN_COMPARTMENT else ()),
+        _route(f"/{kind}/_history", {"GET": history_of_type(kind)}, _NO_WRITES, to_search),
         _route(f"/{kind}", {"GET": find}, no_create, to_search),
         _route(f"/{kind}/_search", {"POST": find}, _ONLY_POST, to_search),
         _route(instance, {"GET": read(kind)}, _NO_WRITES, to_read),

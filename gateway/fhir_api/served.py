@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.auth.scopes import ADDENDUM, EVERY_TYPE
+from mappings.fhir.resource_types import types_at
 
 _CHANGING: Final = frozenset({"addendum", "cancel-addendum"})
 Level = Literal["type", "instance"]
@@ -234,6 +235,8 @@ DEFINITIONS: Final = (
     Served("OperationDefinition", "the name of the operation", "The operations that this gateway defines itself."),
     Served("SearchParameter", "<type>-<name>", "The search parameters that this gateway defines itself."),
 )
+# Types of the compartment of a patient: those that have the patient as `patient`
+IN_COMPARTMENT: Final = types_at("member", "about")
 BY_TYPE: Final = {row.resource_type: row for row in RESOURCES}
 
 
@@ -245,7 +248,11 @@ def facade_rows() -> Iterator[tuple[str, str]]:
     searched = ", ".join(row.resource_type for row in RESOURCES if not row.is_binary)
     yield "`GET /fhir/<type>?…`", f"A search; of {searched}."
     yield "`POST /fhir/<type>/_search`", "The same, with the parameters in a form."
+    compartment = ", ".join(IN_COMPARTMENT)
+    yield "`GET /fhir/Patient/<id>/<type>?…`", f"The same within the compartment of a patient; of {compartment}."
     yield "`GET /fhir/<type>/<id>/_history`", "Its versions, the newest first."
+    yield "`GET /fhir/<type>/_history`", "The versions of all resources of a type, the newest first; with `_since`."
+    yield "`GET /fhir/_history`", "The versions of all resources, the newest first; with `_since`."
     yield "`GET /fhir/<type>/<id>/_history/<version>`", "One version, as it was served."
     yield "`POST /fhir`", "A batch: a Bundle of reads, searches and operations by GET, each answered as if alone."
     for operation in OPERATIONS:

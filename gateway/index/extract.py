@@ -15,7 +15,7 @@ from gateway.index.intervals import interval
 from gateway.index.keys import key
 from gateway.index.parameter import Parameter
 from gateway.index.parameters import OWN_COLUMNS, PARAMETERS, TYPES
-from gateway.index.terms import code_term, exact, typed_term, word_starts
+from gateway.index.terms import code_term, exact, typed_term, words
 
 # No interval in the index is longer than a day in any zone, so a search for overlaps looks back only this far. The
 # mappings produce days and instants only; a longer Period is indexed by its start, or by its end if it has no start.
@@ -42,7 +42,10 @@ class Rows(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """Extraction rule of one element: its path, the keys of its rows, and the function that makes its terms."""
+    """Extraction rule of one element: its path, the keys of its rows, and the function that makes its terms.
+
+    `unread_key` is that of the row which says that the element is there, if nothing else in the index says so.
+    """
 
     first: str
     rest: tuple[str, ...]
@@ -52,6 +55,7 @@ class _Source(NamedTuple):
     typed_key: int | None
     exact_key: int
     identifier_key: int
+    unread_key: int | None
     system: str
     absent: str
     terms: Callable[[Any, _Source], Iterable[Term]] | None
@@ -66,16 +70,28 @@ def rows(resource: Mapping[str, Any], zone: tzinfo, *, signed: str | None = None
     moments: set[Moment] = set()
     for source in _SOURCES.get(resource["resourceType"], ()):
         values = _values(resource, source) if source.first in resource else ()
-        if source.terms is None:
-            moments.update(_moments(values, source.key, zone))
-        elif values:
-            for value in values:
-                terms.update(source.terms(value, source))
-        elif source.absent:
-            terms.add((source.key, code_term(source.absent)))
+        found_terms, found_moments = _found(values, source, zone)
+        terms.update(found_terms)
+        moments.update(found_moments)
+        if not values:
+            if source.absent:
+                terms.add((source.key, code_term(source.absent)))
+        elif source.unread_key is not None and not found_moments and not _is_among(found_terms, source.key):
+            terms.add((source.unread_key, ""))
     if signed is not None:
         moments.update(_moments([signed], _SIGNED, zone))
     return Rows(frozenset(terms), frozenset(moments))
+
+
+def _found(values: Iterable[Any], source: _Source, zone: tzinfo) -> tuple[list[Term], list[Moment]]:
+    """Return the rows of the values of one element."""
+    if source.terms is None:
+        return [], list(_moments(values, source.key, zone))
+    return [term for value in values for term in source.terms(value, source)], []
+
+
+def _is_among(terms: Iterable[Term], wanted: int) -> bool:
+    return any(one == wanted for one, _ in terms)
 
 
 def _values(resource: Mapping[str, Any], source: _Source) -> list[Any]:
@@ -119,7 +135,7 @@ def _concept_terms(value: Mapping[str, Any], source: _Source) -> Iterator[Term]:
     if source.text_key is not None:
         for text in (value.get("text"), *(coding.get("display") for coding in codings)):
             if text:
-                yield source.text_key, word_starts(text)[0]
+                yield source.text_key, words(text)
 
 
 def _reference_terms(value: Mapping[str, Any], source: _Source) -> Iterator[Term]:
@@ -133,8 +149,7 @@ def _string_terms(value: Any, source: _Source) -> Iterator[Term]:
     texts = [value] if isinstance(value, str) else [text for part in _PARTS for text in _as_list(value.get(part))]
     for text in texts:
         yield source.exact_key, exact(text)
-        for start in word_starts(text):
-            yield source.key, start
+        yield source.key, words(text)
 
 
 def _uri_terms(value: str, source: _Source) -> Iterator[Term]:
@@ -179,6 +194,7 @@ def _source(row: Parameter, path: str) -> _Source:
         row.key_with("of-type") if "of-type" in row.modifiers else None,
         row.key_with("exact"),
         row.key_with("identifier"),
+        row.key_with("missing") if "missing" in row.modifiers else None,
         row.system,
         row.absent,
         _TERMS[row.type],

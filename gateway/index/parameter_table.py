@@ -22,24 +22,18 @@ _INDIVIDUAL: Final = "http://hl7.org/fhir/SearchParameter/individual-{name}"
 _BASED_ON: Final = "http://hl7.org/fhir/SearchParameter/DiagnosticReport-based-on"
 _IMR: Final = "https://profiles.ihe.net/RAD/IMR/SearchParameter/{type}-{name}"
 _OWN: Final = "urn:autoscribe-gateway:SearchParameter:{type}-{name}"
-# Target type, and the parameters offered on it
-_PATIENT: Final = ("Patient", "identifier name family given birthdate")
-_ORDER: Final = ("ServiceRequest", "identifier")
-_READER: Final = ("Practitioner", "name identifier")
-_STUDY: Final = ("ImagingStudy", "identifier modality started")
 # No Provenance targets the last two types, but US Core requires _revinclude for them
 _TARGETS: Final = "DiagnosticReport Observation DocumentReference ServiceRequest Patient"
 _IS_CRITICAL: Final = "extension('urn:autoscribe-gateway:extension:isCritical').valueBoolean"
 _IS_ADDENDUM: Final = "extension('urn:autoscribe-gateway:extension:isAddendum').valueBoolean"
 
 
-def _row(  # noqa: PLR0913, PLR0917 (the columns of the table)
+def _row(  # noqa: PLR0913 (the columns of the table)
     kind: Type,
     name: str,
     paths: str,
     modifiers: tuple[str, ...],
     targets: str = "",
-    chains: str = "",
     *,
     narrows: bool = False,
     shares: str = "",
@@ -59,7 +53,6 @@ def _row(  # noqa: PLR0913, PLR0917 (the columns of the table)
         modifiers=modifiers,
         narrows=narrows,
         targets=tuple(targets.split()),
-        chains=tuple(chains.split()),
         shares=shares,
         system=system,
         values=tuple(values.split()),
@@ -73,7 +66,7 @@ _date: Final = partial(_row, "date")
 _string: Final = partial(_row, "string")
 _uri: Final = partial(_row, "uri")
 
-# Name, elements, modifiers; of a reference also its targets and the parameters that may be chained to them
+# Name, elements, modifiers; of a reference also its targets
 OF_EVERY_TYPE: Final = (
     _token("_id", "id", (), narrows=True),
     _date("_lastUpdated", "meta.lastUpdated", (), narrows=True),
@@ -88,18 +81,18 @@ _OF_TYPE: Final = {
         _token("status", "status", CODE, system="http://hl7.org/fhir/diagnostic-report-status"),
         _token("category", "category", CONCEPT),
         _token("code", "code", CONCEPT, at=_CLINICAL),
-        _reference("patient", "subject", REFERENCE, *_PATIENT, narrows=True, at=_CLINICAL),
-        _reference("subject", "subject", REFERENCE, *_PATIENT, narrows=True, shares="patient"),
+        _reference("patient", "subject", REFERENCE, "Patient", narrows=True, at=_CLINICAL),
+        _reference("subject", "subject", REFERENCE, "Patient", narrows=True, shares="patient"),
         _date("date", "effectiveDateTime effectivePeriod", PRESENCE, narrows=True, at=_CLINICAL),
         _date("issued", "issued", PRESENCE, narrows=True),
-        _reference("based-on", "basedOn", REFERENCE, *_ORDER, narrows=True),
-        _reference("basedOn", "basedOn", REFERENCE, *_ORDER, narrows=True, shares="based-on", at=_BASED_ON),
-        _reference("performer", "performer", REFERENCE, "Practitioner Organization", "name identifier"),
-        _reference("results-interpreter", "resultsInterpreter", REFERENCE, *_READER),
+        _reference("based-on", "basedOn", REFERENCE, "ServiceRequest", narrows=True),
+        _reference("basedOn", "basedOn", REFERENCE, "ServiceRequest", narrows=True, shares="based-on", at=_BASED_ON),
+        _reference("performer", "performer", REFERENCE, "Practitioner Organization"),
+        _reference("results-interpreter", "resultsInterpreter", REFERENCE, "Practitioner"),
         _reference("result", "result", PRESENCE, "Observation", narrows=True),
         _reference("encounter", "encounter", PRESENCE, "Encounter", narrows=True, at=_CLINICAL),
         _token("conclusion", "conclusionCode", CODE),
-        _reference("imagingStudy", "imagingStudy", REFERENCE, *_STUDY, narrows=True, at=_IMR),
+        _reference("imagingStudy", "imagingStudy", REFERENCE, "ImagingStudy", narrows=True, at=_IMR),
         _token("study", "imagingStudy", (), "ImagingStudy", narrows=True, shares="imagingStudy", at=_OWN),
         _token("critical", _IS_CRITICAL, NOT, values="true false unknown", absent="unknown", at=_OWN),
         _token("addendum", _IS_ADDENDUM, CODE, values="true false", at=_OWN),
@@ -125,8 +118,8 @@ _OF_TYPE: Final = {
     ),
     "PractitionerRole": (
         _token("identifier", "identifier", IDENTIFIER, narrows=True),
-        _reference("practitioner", "practitioner", REFERENCE, "Practitioner", "identifier name", narrows=True),
-        _reference("organization", "organization", REFERENCE, "Organization", "identifier name", narrows=True),
+        _reference("practitioner", "practitioner", REFERENCE, "Practitioner", narrows=True),
+        _reference("organization", "organization", REFERENCE, "Organization", narrows=True),
         _token("role", "code", CONCEPT, narrows=True),
         _token("specialty", "specialty", CONCEPT, narrows=True),
     ),
@@ -137,42 +130,42 @@ _OF_TYPE: Final = {
     ),
     "ImagingStudy": (
         _token("identifier", "identifier", IDENTIFIER, narrows=True, at=_CLINICAL),
-        _reference("patient", "subject", REFERENCE, *_PATIENT, narrows=True, at=_CLINICAL),
-        _reference("subject", "subject", REFERENCE, *_PATIENT, narrows=True, shares="patient"),
+        _reference("patient", "subject", REFERENCE, "Patient", narrows=True, at=_CLINICAL),
+        _reference("subject", "subject", REFERENCE, "Patient", narrows=True, shares="patient"),
         _date("started", "started", PRESENCE, narrows=True),
         _token("modality", "modality", CONCEPT),
         _token("status", "status", CODE, system="http://hl7.org/fhir/imagingstudy-status"),
-        _reference("basedon", "basedOn", REFERENCE, *_ORDER, narrows=True),
+        _reference("basedon", "basedOn", REFERENCE, "ServiceRequest", narrows=True),
     ),
     "Observation": (
         _token("identifier", "identifier", IDENTIFIER, narrows=True, at=_CLINICAL),
-        _reference("patient", "subject", REFERENCE, *_PATIENT, narrows=True, at=_CLINICAL),
-        _reference("subject", "subject", REFERENCE, *_PATIENT, narrows=True, shares="patient"),
+        _reference("patient", "subject", REFERENCE, "Patient", narrows=True, at=_CLINICAL),
+        _reference("subject", "subject", REFERENCE, "Patient", narrows=True, shares="patient"),
         _token("category", "category", CONCEPT),
         _token("code", "code", CONCEPT, at=_CLINICAL),
         _date("date", "effectiveDateTime effectivePeriod", PRESENCE, narrows=True, at=_CLINICAL),
         _token("status", "status", CODE, system="http://hl7.org/fhir/observation-status"),
-        _reference("performer", "performer", REFERENCE, *_READER),
+        _reference("performer", "performer", REFERENCE, "Practitioner"),
         _reference("encounter", "encounter", PRESENCE, "Encounter", narrows=True, at=_CLINICAL),
     ),
     "DocumentReference": (
         _token("identifier", "masterIdentifier identifier", IDENTIFIER, narrows=True, at=_CLINICAL),
-        _reference("patient", "subject", REFERENCE, *_PATIENT, narrows=True, at=_CLINICAL),
-        _reference("subject", "subject", REFERENCE, *_PATIENT, narrows=True, shares="patient"),
+        _reference("patient", "subject", REFERENCE, "Patient", narrows=True, at=_CLINICAL),
+        _reference("subject", "subject", REFERENCE, "Patient", narrows=True, shares="patient"),
         _token("type", "type", CONCEPT, at=_CLINICAL),
         _token("category", "category", CONCEPT),
         _date("date", "date", PRESENCE, narrows=True),
         _date("period", "context.period", PRESENCE, narrows=True),
         _token("status", "status", CODE, system="http://hl7.org/fhir/document-reference-status"),
-        _reference("author", "author", REFERENCE, *_READER),
+        _reference("author", "author", REFERENCE, "Practitioner"),
         _reference("custodian", "custodian", PRESENCE, "Organization"),
         _reference("related", "context.related", PRESENCE, "DiagnosticReport", narrows=True),
         _reference("encounter", "context.encounter", PRESENCE, "Encounter", narrows=True, at=_CLINICAL),
     ),
     "ServiceRequest": (
         _token("identifier", "identifier", IDENTIFIER, narrows=True, at=_CLINICAL),
-        _reference("patient", "subject", REFERENCE, *_PATIENT, narrows=True, at=_CLINICAL),
-        _reference("subject", "subject", REFERENCE, *_PATIENT, narrows=True, shares="patient"),
+        _reference("patient", "subject", REFERENCE, "Patient", narrows=True, at=_CLINICAL),
+        _reference("subject", "subject", REFERENCE, "Patient", narrows=True, shares="patient"),
         _token("category", "category", CONCEPT),
         _token("code", "code", CONCEPT, at=_CLINICAL),
         _date("authored", "authoredOn", PRESENCE, narrows=True),
@@ -229,9 +222,9 @@ _FINDS: Final = {
     },
     "Patient": {
         "identifier": "The MRN or the external patient id, with or without its system.",
-        "name": "The start of any word of the name, as a whole or in its parts; case and accents do not count.",
-        "family": "The start of any word of the family name, where the name is split.",
-        "given": "The start of any word of a given name, where the name is split.",
+        "name": "The start of the whole name or of one of its parts; case and accents do not count.",
+        "family": "The start of the family name, where the name is split.",
+        "given": "The start of a given name, where the name is split.",
         "birthdate": "The date of birth.",
         "gender": "male, female, other or unknown.",
         "death-date": "Finds nothing: AutoScribe does not say who has died.",
@@ -240,9 +233,9 @@ _FINDS: Final = {
     },
     "Practitioner": {
         "identifier": "The NPI, the id in AutoScribe, or the site's own number of a radiologist.",
-        "name": "The start of any word of the name; case and accents do not count.",
-        "family": "The start of any word of the family name.",
-        "given": "The start of any word of a given name.",
+        "name": "The start of the whole name or of one of its parts; case and accents do not count.",
+        "family": "The start of the family name.",
+        "given": "The start of a given name.",
         "address": "Finds nothing: AutoScribe knows no addresses of radiologists.",
     },
     "PractitionerRole": {
@@ -251,7 +244,7 @@ _FINDS: Final = {
         ),
         "practitioner": "The radiologist: usr-<32 hex>.",
         "organization": "The facility: org-<32 hex>.",
-        "role": "With :text the start of any word of the role, such as Radiologist: roles have no codes here.",
+        "role": "With :text any part of the role, such as Radiologist: roles have no codes here.",
         "specialty": (
             "The NUCC code, such as 207U00000X for nuclear medicine, of a role that has one; radiology at large has "
             "none."
@@ -259,8 +252,8 @@ _FINDS: Final = {
     },
     "Organization": {
         "identifier": "The facility's name in AutoScribe, or its NPI or OID of the site's settings.",
-        "name": "The start of any word of the name or of another name.",
-        "address": "The start of any word of the address, where the site's settings say it.",
+        "name": "The start of the name or of another name; with :contains any part of it.",
+        "address": "The start of a part of the address, where the site's settings say it.",
     },
     "ImagingStudy": {
         "identifier": (
@@ -320,6 +313,15 @@ _FINDS: Final = {
 }
 
 
+def _chains(row: Parameter) -> tuple[str, ...]:
+    """Return the parameters of the types that a reference leads to; none where its values are read otherwise."""
+    if row.type != "reference":
+        return ()
+    every = (one.name for target in row.targets for one in _OF_TYPE.get(target, ()))
+    names = tuple(dict.fromkeys(every))
+    return ("_id", *names) if names else ()
+
+
 def _completed(resource_type: str, row: Parameter, finds: Mapping[str, str], *, defined_for: str) -> Parameter:
     """Complete a row with its type, its definition (the one of type `defined_for`), its codes, and what it finds."""
     return replace(
@@ -328,6 +330,7 @@ def _completed(resource_type: str, row: Parameter, finds: Mapping[str, str], *, 
         definition=row.definition.format(type=defined_for, name=row.name.removeprefix("_")),
         documentation=finds[row.name],
         codes=codes_of(resource_type, row.paths[0]) if row.system else (),
+        chains=_chains(row),
     )
 
 

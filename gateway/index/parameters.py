@@ -13,9 +13,6 @@ from gateway.index.parameter_table import OF_EVERY_TYPE, TABLE
 TYPES: Final = tuple(TABLE)
 # Parameters stored in columns of the resource itself, not in index rows
 OWN_COLUMNS: Final = frozenset({"_id", "_lastUpdated"})
-# (type, reference) -> parameters of that type that `_has` may ask for
-REVERSE_CHAINS: Final = {("Provenance", "target"): ("recorded",)}
-
 PARAMETERS: Final = tuple(one for rows in TABLE.values() for one in rows)
 # Names of the parameters that every type has
 EVERY: Final = frozenset(row.name for row in OF_EVERY_TYPE)

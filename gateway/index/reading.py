@@ -1,7 +1,6 @@
 """Parse name and value of a request's search parameter: modifier, chain, and comma-separated alternatives.
 
-https://hl7.org/fhir/R4/search.html#combining, #modifiers, #chaining, #has, decision D30. Commas separate the
-alternatives of a value. A chain has one step.
+https://hl7.org/fhir/R4/search.html#combining, #modifiers, decision D30. Commas separate the alternatives of a value.
 """
 
 from __future__ import annotations
@@ -14,38 +13,13 @@ from typing import Final
 
 from gateway.index.criteria import Clause, Criterion, During, Ends, Not, Referred, Refers, Updated
 from gateway.index.escaping import alternatives, token
-from gateway.index.parameter import Parameter
-from gateway.index.parameters import REVERSE_CHAINS, parameter
+from gateway.index.route import Route, find
 from gateway.index.value import Circumstances, Value
 from gateway.index.values import criteria_of
-from gateway.runtime.request_errors import BadRequest, NotSupported
+from gateway.runtime.request_errors import BadRequest
 
-_HAS: Final = "_has:"
 _ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# IHE IMR's names of name parts in a chain
-_INNER: Final = {"name.family": "family", "name.given": "given"}
-# Modifiers not offered in a chain: a chain asks that a matching resource exists, not that none does
-_DENIALS: Final = frozenset({"not", "missing"})
 _NEVER_NARROWS: Final = frozenset({"not", "missing", "contains", "text"})
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Resolved name of a parameter: the parameters to match, one for each type that a chain leads to.
-
-    `through` is the reference that a chain follows. `referred_by` is the reference that `_has` follows backwards.
-    """
-
-    parameters: tuple[Parameter, ...]
-    modifier: str = ""
-    through: Parameter | None = None
-    referred_by: Parameter | None = None
-
-    @property
-    def other_types(self) -> frozenset[str]:
-        """Types of the resources that a chain, or `_has`, reads."""
-        is_direct = self.through is None and self.referred_by is None
-        return frozenset() if is_direct else frozenset(row.resource_type for row in self.parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +33,6 @@ class AskedParameter:
     clauses: tuple[Clause, ...]
     narrows: bool
     has_unknown_code: bool
-
-
-def find(resource_type: str, name: str) -> Route | None:
-    """Resolve a name with modifier and chain; None if the parameter or the chain is unknown.
-
-    Raises:
-        NotSupported: the parameter is known, but the modifier is not offered.
-    """
-    if name.startswith(_HAS):
-        return _reverse(resource_type, name)
-    head, dot, rest = name.partition(".")
-    plain, colon, modifier = head.partition(":")
-    row = parameter(resource_type, plain)
-    if row is None:
-        return None
-    given_modifier = modifier if colon else None
-    if dot:
-        return _chain(row, given_modifier, rest)
-    return Route((row,), _checked_modifier(row.name, given_modifier, (*row.modifiers, *_types(row))))
 
 
 def asked(resource_type: str, name: str, value: str, circumstances: Circumstances) -> AskedParameter | None:
@@ -120,50 +75,11 @@ def read(route: Route, name: str, value: str, circumstances: Circumstances) -> A
     return AskedParameter(route, _clauses(route, criteria), _narrows(route, criteria), _has_unknown_code(route, texts))
 
 
-def _types(row: Parameter) -> tuple[str, ...]:
-    return row.targets if row.type == "reference" else ()
-
-
-def _checked_modifier(name: str, modifier: str | None, offered: Iterable[str]) -> str:
-    if modifier is not None and modifier not in offered:
-        raise NotSupported(f"{name}: this modifier is not offered", expression=f"http.{name}")
-    return modifier or ""
-
-
-def _chain(row: Parameter, target: str | None, rest: str) -> Route | None:
-    """Resolve a chain: `reference.name` or `reference:Type.name`."""
-    if target is not None and target not in _types(row):
-        raise NotSupported(f"{row.name}: it leads to no such type", expression=f"http.{row.name}")
-    inner, colon, modifier = rest.partition(":")
-    inner = _INNER.get(inner, inner)
-    if inner not in row.chains:
-        return None
-    rows = tuple(inner_row for one in ([target] if target else row.targets) if (inner_row := parameter(one, inner)))
-    offered = {one for inner_row in rows for one in inner_row.modifiers} - _DENIALS
-    return Route(rows, _checked_modifier(f"{row.name}.{inner}", modifier if colon else None, offered), through=row)
-
-
-def _reverse(resource_type: str, name: str) -> Route | None:
-    """Resolve a reverse chain: `_has:Type:reference:name`."""
-    source, _, rest = name.removeprefix(_HAS).partition(":")
-    reference, _, inner = rest.partition(":")
-    row, asked_of = parameter(source, reference), parameter(source, inner)
-    if row is None or asked_of is None or inner not in REVERSE_CHAINS.get((source, reference), ()):
-        return None
-    return Route((asked_of,), referred_by=row) if resource_type in row.targets else None
-
-
 def _clauses(route: Route, criteria: Clause) -> tuple[Clause, ...]:
     """Build one clause of all alternatives; for `:not`, where none may hold, one negated clause for each."""
     if route.modifier == "not":
         return tuple((Not(criterion),) for criterion in criteria)
-    return (tuple(_chained(route, criterion) for criterion in criteria),)
-
-
-def _chained(route: Route, criterion: Criterion) -> Criterion:
-    if route.through is not None:
-        return Refers(route.through.key, criterion)
-    return Referred(route.referred_by.key, criterion) if route.referred_by is not None else criterion
+    return (tuple(route.reached(criterion) for criterion in criteria),)
 
 
 def _narrows(route: Route, criteria: Clause) -> bool:
@@ -174,6 +90,8 @@ def _narrows(route: Route, criteria: Clause) -> bool:
 
 def _is_narrow(criterion: Criterion) -> bool:
     """False for a criterion that almost every resource may meet: any code of a system, any other date."""
+    if isinstance(criterion, Refers | Referred):
+        return _is_narrow(criterion.criterion)
     if isinstance(criterion, During | Updated):
         return criterion.comparison != "ne"
     return not isinstance(criterion, Ends)

@@ -1,22 +1,23 @@
 """Build index terms (searchable strings) from codes, identifiers and texts, alike for resources and for searches.
 
-https://hl7.org/fhir/R4/search.html#token, https://hl7.org/fhir/R4/search.html#string. A search may match a string from
-the start of any word, so the index has the rest of the string from each word on.
+https://hl7.org/fhir/R4/search.html#token, https://hl7.org/fhir/R4/search.html#string. The case of a code counts, unless
+its code system says that it does not (https://hl7.org/fhir/R4/codesystem-definitions.html#CodeSystem.caseSensitive).
 """
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from gateway.index.keys import SEPARATOR, bounded, folded, token_term
+from mappings.codes import LOINC
 from mappings.values.text import REPLACEMENT
 
 # Characters that PostgreSQL cannot store (NUL, lone surrogates), and the separators of a term
 _UNFIT: Final = re.compile("[\x00\x1e\x1f\ud800-\udfff]")
-# A letter or digit after a character that is neither, or any character after white space
-_WORD_START: Final = re.compile(r"(?<![^\W_])[^\W_]|(?<=\s)\S")
+# The code system whose CodeSystem says `caseSensitive` false (https://loinc.org/fhir/CodeSystem-loinc). Its letters
+# are written in capitals, so that a code as it is usually written is its own term
+CASELESS: Final = LOINC
 
 
 def exact(text: str) -> str:
@@ -26,7 +27,7 @@ def exact(text: str) -> str:
 
 def code_term(code: str, system: str = "") -> str:
     """Term of a code, or of an identifier's value, with its system."""
-    return token_term(_fit(code), _fit(system))
+    return token_term(_fit(code.upper() if system == CASELESS else code), _fit(system))
 
 
 def code_start(code: str) -> str:
@@ -47,14 +48,6 @@ def typed_term(value: str, type_system: str, type_code: str) -> str:
 def words(text: str) -> str:
     """Term of a string, folded for comparison; unfolded if folding leaves nothing."""
     return _fit(folded(text)) or exact(text)
-
-
-@lru_cache(maxsize=2048)
-def word_starts(text: str) -> tuple[str, ...]:
-    """Terms of a string: the rest of `words(text)` from the start of each word."""
-    whole = words(text)
-    starts = {0, *(match.start() for match in _WORD_START.finditer(whole))}
-    return tuple(whole[start:] for start in starts)
 
 
 def _fit(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.index.criteria import Clause, Contains, Criterion, Ends, Is, Nothing, Starts
 from gateway.index.escaping import parts, token, unescaped
-from gateway.index.terms import code_start, code_term, system_end, typed_term, words
+from gateway.index.terms import CASELESS, code_start, code_term, system_end, typed_term, words
 from gateway.index.value import Value
 from gateway.runtime.request_errors import BadRequest
 from mappings.codes import DICOM_UID, SID_STUDY
@@ -19,6 +19,8 @@ from mappings.patient.identifiers import is_dicom_uid
 
 STUDY_ID: Final = re.compile(r"(?:ImagingStudy/)?stu[_-]([0-9a-f]{32})")
 _URN_OID: Final = "urn:oid:"
+# The system of true and false (https://hl7.org/fhir/R4/search.html#token)
+_OF_TRUTHS: Final = "http://terminology.hl7.org/CodeSystem/special-values"
 
 
 def by_code(value: Value) -> Clause:
@@ -29,11 +31,13 @@ def by_code(value: Value) -> Clause:
     """
     row = value.parameter
     system, code = token(value.text)
-    if row.values and code not in row.values:
-        raise BadRequest("expected " + " or ".join(row.values))
+    if row.values:
+        return _by_truth(value, system, code)
     if (row.resource_type, row.name) == ("ImagingStudy", "identifier"):
         return _by_study_identifier(row.key, system, code)
-    return (_criterion(row.key, system or None if row.system else system, code),)
+    if row.system or "of-type" in row.modifiers:  # a FHIR code, or the value of an identifier
+        return (_criterion(row.key, system or None if row.system else system, code),)
+    return _by_any_case(row.key, system, code)
 
 
 def by_text(value: Value) -> Clause:
@@ -59,6 +63,24 @@ def by_identifier_of_reference(value: Value) -> Clause:
     return (_criterion(value.parameter.key_with("identifier"), *token(value.text)),)
 
 
+def _by_truth(value: Value, system: str | None, code: str) -> Clause:
+    """Parse true or false, with or without their system, or another of the values that the parameter can have."""
+    row = value.parameter
+    if system == _OF_TRUTHS and not code:
+        return tuple(Is(row.key, code_term(one)) for one in ("true", "false"))
+    if code not in row.values:
+        raise BadRequest("expected " + " or ".join(row.values))
+    return (Is(row.key, code_term(code)) if system in {None, "", _OF_TRUTHS} else Nothing(),)
+
+
+def _by_any_case(key: int, system: str | None, code: str) -> Clause:
+    """Return criteria for a code; without a system, its case does not count in the system where it never counts."""
+    criterion = _criterion(key, system, code)
+    if system is None and code != code.upper():
+        return criterion, Is(key, code_term(code, CASELESS))
+    return (criterion,)
+
+
 def by_study_id(value: Value) -> Clause:
     """Parse a study id as FHIR id (`stu-…`) or AutoScribe id (`stu_…`), with or without its system.
 
@@ -68,12 +90,14 @@ def by_study_id(value: Value) -> Clause:
     system, code = token(value.text)
     if system not in {None, SID_STUDY}:
         return (Nothing(),)
+    if system and not code:
+        return (Ends(value.parameter.key, ""),)
     return (Is(value.parameter.key, f"ImagingStudy/stu-{_study_number(code)}"),)
 
 
 def _by_study_identifier(key: int, system: str | None, code: str) -> Clause:
     """Parse a study identifier: DICOM UID, AutoScribe id, or another number."""
-    if system == SID_STUDY or (system is None and STUDY_ID.fullmatch(code)):
+    if (system == SID_STUDY and code) or (system is None and STUDY_ID.fullmatch(code)):
         return (Is(key, code_term(f"stu_{_study_number(code)}", SID_STUDY)),)
     uid = code.removeprefix(_URN_OID)
     by_uid = Is(key, code_term(_URN_OID + uid, DICOM_UID))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias, get_args
 
 from gateway.index.criteria import (
+    All,
     At,
     Clause,
     Comparison,
@@ -135,16 +136,19 @@ def _uri(value: Value) -> Clause:
 
 
 def _missing(value: Value) -> Clause:
-    """Parse `:missing`; for a parameter that shares rows, check for a reference to its own target type."""
+    """Parse `:missing`: is the element there, even without a code, an address or a date that can be searched?
+
+    A parameter may share the rows of one that leads to more types. It is missing without a reference to its own type.
+    """
     row = value.parameter
     if value.text not in _TRUTHS:
         raise BadRequest("expected true or false")
-    there = (
-        Starts(row.key, f"{row.targets[0]}/")
-        if row.shares
-        else Has(row.key, "moment" if row.type == "date" else "term")
-    )
-    return (Not(there),) if value.text == "true" else (there,)
+    owner = parameter(row.resource_type, row.shares)
+    if owner is not None and owner.targets != row.targets:
+        there: Clause = (Starts(row.key, f"{row.targets[0]}/"),)
+    else:
+        there = (Has(row.key, "moment" if row.type == "date" else "term"), Has(row.key_with("missing"), "term"))
+    return (All(tuple((Not(one),) for one in there)),) if value.text == "true" else there
 
 
 _OF_MODIFIER: Final[dict[str, Reader]] = {

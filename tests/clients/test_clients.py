@@ -51,7 +51,9 @@ def test_the_capability_statement_names_what_is_served(client: FhirClient) -> No
     (rest,) = said["rest"]
     reports = next(one for one in rest["resource"] if one["type"] == "DiagnosticReport")
     assert (said["fhirVersion"], said["kind"], rest["mode"]) == ("4.0.1", "instance", "server")
-    assert {one["code"] for one in reports["interaction"]} == {"read", "vread", "history-instance", "search-type"}
+    assert {one["code"] for one in reports["interaction"]} == {
+        *("read", "vread", "history-instance", "history-type", "search-type")
+    }
     assert {"patient", "category", "date", "code", "status"} <= {one["name"] for one in reports["searchParam"]}
 
 

@@ -39,6 +39,7 @@ from gateway.store.studies import search_sql
 from gateway.store.studies.claims import _OF_CLAIMS
 from gateway.store.studies.compartment import OF_LIMITED
 from gateway.store.studies.fragments import Sql
+from gateway.store.studies.histories import OF_FEW_LIMITED, OF_MANY_LIMITED
 from gateway.store.studies.limited import limited, met, of_types
 from gateway.store.studies.search import _OF_CONFLICTS, _OF_REFERRING
 from gateway.store.studies.search_sql import Search, Sort, for_dialect
@@ -190,6 +191,17 @@ SCOPES = (
 CITY = ("Organization/organization-3", "Organization/organization-4")
 
 
+# Chains of two steps and `_has`, over types of every place
+OVER_OTHERS = (
+    ("Patient", "_has:DiagnosticReport:patient:status", "final"),
+    ("Practitioner", "_has:DiagnosticReport:performer:date", "ge1972"),
+    ("Organization", "_has:PractitionerRole:organization:practitioner.name", "v1"),
+    ("Patient", "_has:DiagnosticReport:patient:_has:Provenance:target:recorded", "ge1972"),
+    ("DocumentReference", "related.performer.name", "v1"),
+    ("DiagnosticReport", "based-on.patient:Patient.identifier", "urn:s1|v1"),
+)
+
+
 def limited_sights():
     """Yield the sights of clients that are limited by scopes, a patient and facilities, alone and together."""
     for scopes in SCOPES:
@@ -222,6 +234,35 @@ def of_us_core():
                 yield from searches(kind, given, sort)
 
 
+def chained(row, dice):
+    """Return a chain of one or two steps from a reference, and a value."""
+    every = [one for one in PARAMETERS if one.resource_type in row.targets and one.name in row.chains]
+    target = dice.choice(every)
+    if target.chains and dice.random() < 0.5:
+        inner, value = chained_once(target, dice)
+    else:
+        inner, value = target.name, value_for(target, dice)
+    return f"{row.name}:{target.resource_type}.{inner}", value
+
+
+def chained_once(row, dice):
+    target = dice.choice([one for one in PARAMETERS if one.resource_type in row.targets and one.name in row.chains])
+    return f"{row.name}:{target.resource_type}.{target.name}", value_for(target, dice)
+
+
+def referred(row, dice):
+    """Return a `_has` by a reference, of any parameter of its type, of a chain or of another `_has`."""
+    own = [one for one in parameters_of(row.resource_type) if not one.name.startswith("_")]
+    other = dice.choice(own)
+    if other.chains and dice.random() < 0.4:
+        inner, value = chained_once(other, dice)
+    elif row.resource_type == "DiagnosticReport" and dice.random() < 0.3:
+        inner, value = "_has:Provenance:target:recorded", "ge1972-01"
+    else:
+        inner, value = other.name, value_for(other, dice)
+    return f"_has:{row.resource_type}:{row.name}:{inner}", value
+
+
 def at_random():
     """Yield two hundred random searches with one to four parameters, chains and modifiers; one parameter narrows."""
     dice = Random(23)
@@ -232,8 +273,7 @@ def at_random():
         for row in dice.choices(parameters_of(kind), k=dice.randrange(1, 5)):
             name, value = row.name, value_for(row, dice)
             if row.chains and dice.random() < 0.4:
-                target = next(one for one in PARAMETERS if one.resource_type in row.targets and one.name in row.chains)
-                name, value = f"{row.name}:{target.resource_type}.{target.name}", value_for(target, dice)
+                name, value = chained(row, dice)
             elif row.modifiers and dice.random() < 0.2:
                 modifier = dice.choice(row.modifiers)
                 name = f"{name}:{modifier}"
@@ -241,6 +281,10 @@ def at_random():
             given.append((name, f"{value},{value_for(row, dice)}" if dice.random() < 0.1 else value))
         if dice.random() < 0.1:
             given.append(("_has:Provenance:target:recorded", "ge1972-01"))
+        elif dice.random() < 0.3 and (
+            back := [one for one in PARAMETERS if kind in one.targets and one.name != "study"]
+        ):
+            given.append(referred(dice.choice(back), dice))
         try:
             composed = list(searches(kind, given))
         except (SearchTooCostly, BadRequest, NotSupported):
@@ -258,6 +302,8 @@ def of_limited_clients():
                 yield from searches(kind, [("_lastUpdated", "ge1972")], sight=sight)
         for name, value in (("name", "v1"), ("_has:Provenance:target:recorded", "ge1972")):
             yield from searches("Practitioner" if name == "name" else "DiagnosticReport", [(name, value)], sight=sight)
+        for kind, name, value in OVER_OTHERS:
+            yield from searches(kind, [("_id", f"{kind.lower()}-7"), (name, value)], sight=sight)
         for name in ("patient.identifier", "patient:identifier", "imagingStudy.identifier"):
             yield from searches("DiagnosticReport", [(name, "urn:s1|v1"), ("_sort", "-date")], sight=sight)
 
@@ -266,7 +312,10 @@ def limited_statements():
     """Yield the named statements with the limits of clients in them."""
     for sight in limited_sights():
         every = of_types({kind: sight.limits(kind, "r") for kind in TYPES})
-        for template in (OF_CURRENT, _OF_REFERRING.replace("{order}", "r.address"), _OF_VERSION, _OF_SEEN, OF_LIMITED):
+        for template in (
+            *(OF_CURRENT, _OF_REFERRING.replace("{order}", "r.address"), _OF_VERSION, _OF_SEEN, OF_LIMITED),
+            *(OF_MANY_LIMITED, OF_FEW_LIMITED),
+        ):
             yield limited(template, every)
         for kind in TYPES:
             if limits := sight.limits(kind, "r"):

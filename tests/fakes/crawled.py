@@ -248,11 +248,12 @@ def _fits(kind: str, value: Any, asked: str) -> bool:
         return _compares(value, asked)
     if kind == "string":
         wanted = _folded(_plain(asked))
-        return any(re.search(rf"(?:^|[\W_]){re.escape(wanted)}", _folded(text)) for text in _texts(value))
+        return any(_folded(text).startswith(wanted) for text in _texts(value))
     system, bar, code = asked.partition("|")
     wanted_system, wanted_code = (_plain(system), _plain(code)) if bar else (None, _plain(system))
     return any(
-        code == wanted_code and (wanted_system is None or system in {None, wanted_system})
+        _cased(system, code) == _cased(system, wanted_code)
+        and (wanted_system is None or system in {None, wanted_system})
         for system, code in _atoms(kind, value)
     )
 
@@ -267,6 +268,11 @@ def _atoms(kind: str, value: Any) -> Iterable[tuple[str | None, str]]:
     if "value" in value:
         return [(value["system"], value["value"])]
     return [(one["system"], one["code"]) for one in value.get("coding", ())]
+
+
+def _cased(system: str | None, code: str) -> str:
+    """Return a code as it is compared: only in LOINC does its case not count."""
+    return code.upper() if system == "http://loinc.org" else code
 
 
 def _compares(value: Any, asked: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from gateway.index.criteria import (
+    All,
     At,
     Clause,
     Comparison,
@@ -35,6 +36,8 @@ def holds(criterion: Criterion, address: str, rows: Index, updated: Instants) ->
     match criterion:
         case Updated(comparison, low, high):
             return compares(comparison, (updated[address], updated[address] + 1), (low, high))
+        case All(clauses):
+            return all(any(holds(one, address, rows, updated) for one in clause) for clause in clauses)
         case At(other):
             return other == address
         case Not(inner):

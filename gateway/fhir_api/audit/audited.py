@@ -6,6 +6,7 @@ only say what they show.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -18,11 +19,14 @@ from gateway.fhir_api.audit.trail import AuditTrail
 from gateway.fhir_api.http.outcome import REQUEST_ID, error_response, of_error, request_id
 from gateway.fhir_api.http.query import Parameters, parameters
 from gateway.fhir_api.served import DEFINITIONS, OPERATIONS
+from gateway.index.parameters import TYPES
 from gateway.runtime.errors import AuditUnavailable
 from gateway.runtime.request_errors import BadRequest, RequestError
 
 # First steps of paths that show nothing of a patient
 _PLAIN: Final = frozenset({"metadata", *(row.resource_type for row in DEFINITIONS)})
+# Steps of the path of a history that is not one of an instance -> its kind
+_HISTORIES: Final[Mapping[int, EntryKind]] = {2: "history-system", 3: "history-type"}
 _CHANGING: Final = tuple(f"/${one.name}" for one in OPERATIONS if one.affects_state)
 
 
@@ -101,10 +105,10 @@ def _kind_of(template: str) -> EntryKind | None:
     last = steps[-1]
     if not steps[1] or last.startswith("$"):
         return "operation"
-    if last in {steps[1], "_search"}:
-        return "search"
     if last == "_history":
-        return "history"
+        return _HISTORIES.get(len(steps), "history")
+    if last in {steps[1], "_search", *TYPES}:
+        return "search"
     if last == "{version}":
         return "vread"
     return "binary" if steps[1] == "Binary" else "read"

@@ -58,7 +58,7 @@ SEARCHED: Final = {
         "token",
         "rest, 110114 (logins), 110113 (refusals), 110100 (commands); 110106: deliveries, with a patient alone.",
     ),
-    "subtype": ("token", "read, vread, history-instance, search, operation, 110122."),
+    "subtype": ("token", "read, vread, history-instance, history-type, history-system, search, operation, 110122."),
     "outcome": ("token", "0: success, 4: refused or not found, 8: the gateway failed."),
 }
 _FORMATS: Final = frozenset({"_format", "_pretty"})

@@ -45,9 +45,10 @@ def searchset(  # noqa: PLR0913 (the parts of a searchset)
     return _bundle(head, entries)
 
 
-def history_bundle(base: str, links: Mapping[str, str], versions: Sequence[Version], total: int) -> bytes:
-    """Build a history Bundle from the versions of one resource, newest first."""
-    head = {"resourceType": "Bundle", "type": "history", "total": total, "link": _links(links)}
+def history_bundle(base: str, links: Mapping[str, str], versions: Sequence[Version], total: int | None) -> bytes:
+    """Build a history Bundle from versions, newest first; `total` None: nobody counted them."""
+    counted = {} if total is None else {"total": total}
+    head = {"resourceType": "Bundle", "type": "history", **counted, "link": _links(links)}
     here = _entry_start(base)
     return _bundle(head, [_entry(here, one, _request_and_response(one)) for one in versions])
 

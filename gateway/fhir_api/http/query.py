@@ -20,7 +20,7 @@ MAX_QUERY_BYTES: Final = 8_192
 MAX_PAGE_BYTES: Final = 14_336
 MAX_PARAMETERS: Final = 100
 MAX_VALUE_LENGTH: Final = 4_096
-MAX_NAME_LENGTH: Final = 64
+MAX_NAME_LENGTH: Final = 128
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*")
 # Control characters, which no value needs; spaces of other scripts are allowed
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")

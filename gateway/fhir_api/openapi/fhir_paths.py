@@ -22,7 +22,16 @@ from gateway.fhir_api.operations.addendum import ACTS
 from gateway.fhir_api.operations.hl7v2 import ER7
 from gateway.fhir_api.operations.idempotency import HEADER
 from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS, VALUES
-from gateway.fhir_api.served import BY_TYPE, DEFINITIONS, OPERATIONS, RESOURCES, Input, Operation, Served
+from gateway.fhir_api.served import (
+    BY_TYPE,
+    DEFINITIONS,
+    IN_COMPARTMENT,
+    OPERATIONS,
+    RESOURCES,
+    Input,
+    Operation,
+    Served,
+)
 from gateway.index.parameter import Parameter
 from gateway.index.parameters import parameters_of
 
@@ -45,8 +54,11 @@ _PAGES: Final = ("_count", PAGE, "_format", "_pretty")
 def fhir_paths(examples: Examples) -> Json:
     """Build every path below the server, with its methods."""
     paths: Json = {MOUNT: {"post": _batch(examples)}, f"{MOUNT}/metadata": {"get": _metadata()}}
+    paths[f"{MOUNT}/_history"] = {"get": _history("The versions of all resources, the newest first.", "server", MOUNT)}
     for row in RESOURCES:
         paths |= _type_paths(row, examples)
+    for kind in IN_COMPARTMENT:
+        paths[f"{MOUNT}/Patient/{{id}}/{kind}"] = {"get": _of_patient(kind, examples)}
     for operation in OPERATIONS:
         for resource_type, address in operation.addresses():
             paths[MOUNT + address] = _operation_item(operation, resource_type, address, examples)
@@ -114,6 +126,9 @@ def _type_paths(row: Served, examples: Examples) -> Json:
     reads, searches = _results(_READS), _example_searches(row, examples)
     parameters = [*_searches(kind, examples), *_all_results(kind, examples)]
     return {
+        f"{here}/_history": {
+            "get": _history("The versions of all resources of the type, the newest first.", kind, here)
+        },
         here: {"get": request(f"Search. {row.documentation}", kind, parameters, _ok_answer("Bundle"), **searches)},
         f"{here}/_search": {"post": _form_search(row, examples)},
         instance: {"get": request(f"Read. Ids: {row.ids}.", kind, [by_id, *reads], _ok_answer("Resource"), **shown)},
@@ -128,6 +143,26 @@ def _type_paths(row: Served, examples: Examples) -> Json:
         },
         version: {"get": request("A version.", kind, [by_id, number, *reads], _ok_answer("Resource"), **of_version)},
     }
+
+
+def _history(summary: str, tag: str, place: str) -> Json:
+    """Build the history of a type, or of all types."""
+    since = query("_since", "Only what was stored then or later.", example=SINCE[2:])
+    shown = {"x-examples": [f"{place}/_history?_count=5"]}
+    return request(summary, tag, [since, *_results(_PAGES)], _ok_answer("Bundle"), **shown)
+
+
+def _of_patient(kind: str, examples: Examples) -> Json:
+    """Build the search of a type within the compartment of a patient."""
+    patient = examples.ids.get("Patient")
+    shown = {"x-examples": [f"{MOUNT}/Patient/{patient}/{kind}"]} if patient else {}
+    by_id = _id(BY_TYPE["Patient"].ids, patient)
+    parameters = [
+        by_id,
+        *_searches(kind, examples),
+        *(one for one in _all_results(kind, examples) if one["name"] != PAGE),
+    ]
+    return request("Search within the compartment of a patient.", kind, parameters, _ok_answer("Bundle"), **shown)
 
 
 def _example_searches(row: Served, examples: Examples) -> Json:

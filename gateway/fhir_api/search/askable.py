@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.auth.visibility import Visibility
 from gateway.fhir_api.search.result_parameters import Include
-from gateway.index.criteria import At, Clause, Criterion, Is, Refers, Starts
+from gateway.index.criteria import All, At, Clause, Criterion, Is, Not, Referred, Refers
 from gateway.index.keys import SEPARATOR, key
 from gateway.index.parameters import PARAMETERS
 from gateway.index.reading import AskedParameter
@@ -22,9 +22,12 @@ from gateway.store.studies.search_sql import Sort
 
 _OF_PATIENTS: Final = "Patient"
 _IDENTIFIER: Final = key(_OF_PATIENTS, "identifier")
-# Numbers of a patient in the resource that refers to the patient
-_OF_REFERENCES: Final = frozenset(
-    row.key_with("identifier") for row in PARAMETERS if "identifier" in row.modifiers and _OF_PATIENTS in row.targets
+# Values that the resource of a Patient has, references among them
+_OF_PATIENT: Final = frozenset(
+    one
+    for row in PARAMETERS
+    if row.resource_type == _OF_PATIENTS
+    for one in (row.key, *map(row.key_with, (*row.modifiers, "identifier")))
 )
 _NOT_BY_TIME: Final = "a client that sees some studies alone cannot ask when this type changed"
 _NOT_BY_VALUE: Final = (
@@ -40,9 +43,7 @@ def askable(sight: Visibility, resource_type: str, name: str, asked: AskedParame
     """
     if name == "_lastUpdated" and sight.is_unversioned(resource_type):
         raise NotSupported(_NOT_BY_TIME, expression="http._lastUpdated")
-    if sight.facilities is None or not _is_of_patients(resource_type, asked):
-        return asked.clauses
-    if name == "_id":
+    if sight.facilities is None:
         return asked.clauses
     return tuple(tuple(_keyed(sight, one, name) for one in clause) for clause in asked.clauses)
 
@@ -71,26 +72,29 @@ def check_include(sight: Visibility, include: Include, name: str) -> None:
         raise NotSupported("a client of some facilities follows no reference of Patients", expression=f"http.{plain}")
 
 
-def _is_of_patients(resource_type: str, asked: AskedParameter) -> bool:
-    """True if a parameter is about values of Patients: directly, by a chain, or by the modifier `identifier`."""
-    route = asked.route
-    if route.referred_by is not None:
-        return False
-    if route.through is not None:
-        return any(row.resource_type == _OF_PATIENTS for row in route.parameters)
-    if resource_type == _OF_PATIENTS:
-        return True
-    return route.modifier == "identifier" and any(_OF_PATIENTS in row.targets for row in route.parameters)
-
-
 def _keyed(sight: Visibility, criterion: Criterion, name: str) -> Criterion:
-    """Return a criterion by the id of the Patient whose key is the number that is asked for."""
-    if isinstance(criterion, Refers):
-        return Refers(criterion.key, _keyed(sight, criterion.criterion, name))
+    """Return a criterion by the id of the Patient whose key is the number that is asked for, if it is about Patients.
+
+    Any other value of a Patient is refused, wherever a chain or `_has` asks for it.
+    """
+    if isinstance(criterion, Refers | Referred) and criterion.key not in _OF_PATIENT:
+        return type(criterion)(criterion.key, _keyed(sight, criterion.criterion, name))
     if isinstance(criterion, Is) and criterion.key == _IDENTIFIER and sight.keyed is not None:
         value, system = criterion.value.split(SEPARATOR)
         if value and system:
             return At(f"{_OF_PATIENTS}/{sight.keyed(system, value)}")
-    if isinstance(criterion, Is | Starts) and criterion.key in _OF_REFERENCES:
-        return criterion  # the number stands in the resource itself
-    raise NotSupported(_NOT_BY_VALUE, expression=f"http.{name.partition(':')[0]}")
+    if _is_of_patient(criterion):
+        raise NotSupported(_NOT_BY_VALUE, expression=f"http.{name.partition(':')[0]}")
+    return criterion
+
+
+def _is_of_patient(criterion: Criterion) -> bool:
+    """True if a criterion asks for a value that the resource of a Patient has, or lacks."""
+    match criterion:
+        case Not(criterion=inner):
+            return _is_of_patient(inner)
+        case Refers(key=key, criterion=inner) | Referred(key=key, criterion=inner):
+            return key in _OF_PATIENT or _is_of_patient(inner)
+        case All(clauses=clauses):
+            return any(_is_of_patient(one) for clause in clauses for one in clause)
+    return getattr(criterion, "key", 0) in _OF_PATIENT

@@ -6,21 +6,43 @@ https://hl7.org/fhir/R4/search.html#include, https://hl7.org/fhir/R4/search.html
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.auth.visibility import Visibility
 from gateway.fhir_api.http.outcome import Issue
+from gateway.fhir_api.search.paging import Page, PagePosition, page
 from gateway.fhir_api.search.result_parameters import Include
+from gateway.fhir_api.search.search_query import Query
 from gateway.store.database.engine import Engine
 from gateway.store.studies import search as store
 from gateway.store.studies.limited import Limits
 from gateway.store.studies.search import Version
 
 MOST: Final = 1_000
+CUT: Final = "includes-cut"
 # More references than resources: a reference parameter may lead to several types, and only one is wanted
 _MOST_REFERENCES: Final = 20 * MOST
 _SHOWN: Final = 5
+
+
+async def page_with_included(
+    engine: Engine, query: Query, place: PagePosition
+) -> tuple[Page, list[Version], list[Issue]]:
+    """Return the page at a position, with the included resources, and warnings about those that are left out.
+
+    A page with too many of them has fewer matches, so that none is left out. Only those of one match are cut.
+
+    Raises:
+        StoreTooSlow: the database took too long.
+    """
+    count = query.count
+    while True:
+        results = await page(engine, replace(query, count=count), place)
+        beside, issues = await included(engine, query.includes, results.versions, query.sight)
+        count = len(results.versions) // 2
+        if count == 0 or not any(one.detail == CUT for one in issues):
+            return results, beside, issues
 
 
 async def included(
@@ -39,8 +61,8 @@ async def included(
     for address in start:
         found.resources.pop(address, None)
     if len(found.resources) > MOST:
-        diagnostics = f"only the first {MOST} resources are included: ask for smaller pages with _count"
-        found.issues.append(Issue("warning", "too-costly", diagnostics, "includes-cut"))
+        diagnostics = f"only the first {MOST} resources are included, of one match"
+        found.issues.append(Issue("warning", "too-costly", diagnostics, CUT))
     return list(found.resources.values())[:MOST], found.issues
 
 

@@ -25,13 +25,14 @@ from gateway.fhir_api.http.permission import require, sight_of
 from gateway.fhir_api.http.query import PAGE, Parameters, form_parameters, parameters, value_of
 from gateway.fhir_api.http.summary import shaped_bodies
 from gateway.fhir_api.search import warnings
-from gateway.fhir_api.search.including import included
+from gateway.fhir_api.search.including import page_with_included
 from gateway.fhir_api.search.lookups import Looked, look_up
-from gateway.fhir_api.search.paging import BEGINNING, Page, PagePosition, page
+from gateway.fhir_api.search.paging import BEGINNING, Page, PagePosition
 from gateway.fhir_api.search.result_parameters import COUNT
 from gateway.fhir_api.search.search_query import Query, ignore, insist, understand
 from gateway.runtime.computing import computed
 from gateway.runtime.errors import StoreTooSlow
+from gateway.runtime.request_errors import BadRequest
 from gateway.store.studies import search as store
 from gateway.store.studies.search import Version
 
@@ -62,22 +63,41 @@ def search(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
 
     async def handle(request: Request) -> Response:
         given = parameters(request)
-        is_posted = request.method == "POST"
-        if is_posted:
+        if request.method == "POST":
             posted = await form_parameters(request)
             give(request.scope, posted)
             given = (*given, *posted)
-        sight = await sight_of(request)
-        asked = _read_request(request, resource_type, given, sight, is_posted=is_posted)
-        require(request.scope, [(one, "s") for one in asked.query.chained_types])
-        formats = (*asked.query.used, *given)  # a page keeps the format of its search, unless the request names another
-        negotiated(request, formats)
-        body = await _answer(request, asked)
-        age = index_age(facade(request))
-        headers = {} if age is None else {"Age": str(age)}
-        return await fhir_answer(request, formats, body, headers=headers)
+        return await _search(request, resource_type, given)
 
     return handle
+
+
+def search_of_patient(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
+    """Make the handler of GET [base]/Patient/[id]/[type]?…: the same search, of the compartment of the patient.
+
+    https://hl7.org/fhir/R4/http.html#vsearch. Its links lead to the search of the type that names the patient.
+    """
+
+    async def handle(request: Request) -> Response:
+        given = parameters(request)
+        if value_of(given, PAGE) is not None:
+            raise BadRequest("a page is asked for as the links of its search say", expression=f"http.{PAGE}")
+        of_patient = ("patient", f"Patient/{request.path_params['id']}")
+        return await _search(request, resource_type, (of_patient, *given))
+
+    return handle
+
+
+async def _search(request: Request, resource_type: str, given: Parameters) -> Response:
+    sight = await sight_of(request)
+    asked = _read_request(request, resource_type, given, sight, is_posted=request.method == "POST")
+    require(request.scope, [(one, "s") for one in asked.query.chained_types])
+    formats = (*asked.query.used, *given)  # a page keeps the format of its search, unless the request names another
+    negotiated(request, formats)
+    body = await _answer(request, asked)
+    age = index_age(facade(request))
+    headers = {} if age is None else {"Age": str(age)}
+    return await fhir_answer(request, formats, body, headers=headers)
 
 
 def _read_request(
@@ -110,11 +130,12 @@ def _resized(used: Parameters, count: str | None) -> Parameters:
 async def _answer(request: Request, asked: _Asked) -> bytes:
     serving, query, is_first = facade(request), asked.query, asked.place == BEGINNING
     looked = await look_up(request, query) if is_first else Looked()
-    results = Page(()) if query.is_count else await page(serving.engine, query, asked.place)
+    results, beside, include_issues = Page(()), list[Version](), list[Issue]()
+    if not query.is_count:
+        results, beside, include_issues = await page_with_included(serving.engine, query, asked.place)
     total = await _total(serving, query, results) if is_first else asked.total
     if looked.failures and not results.versions and not total:
         raise looked.failures[0]  # an empty result would be wrong: AutoScribe may know of a match
-    beside, include_issues = await included(serving.engine, query.includes, results.versions, query.sight)
     issues = [*query.ignored, *query.warnings, *looked.issues, *include_issues]
     issues += await warnings.of(serving, query, results.versions)
     if query.explain:

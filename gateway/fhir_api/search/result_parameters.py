@@ -28,7 +28,7 @@ MOST_SORTS: Final = 5
 RESULT_PARAMETERS: Final = {
     COUNT: f"How many to a page: {USUAL_COUNT} where nothing is said, {MOST} at most; 0 counts only. Beside _page too.",
     "_sort": "Names of search parameters with commas between, `-` before one to go down.",
-    "_include": "What the matches refer to: Type:parameter, or Type:parameter:Target.",
+    "_include": "What the matches refer to: Type:parameter, Type:parameter:Target, or * for all of it.",
     "_include:iterate": "The same of what is included, one step.",
     "_revinclude": "What refers to the matches: Type:parameter.",
     "_summary": "true, text, data, count or false.",
@@ -109,14 +109,27 @@ def sorts(resource_type: str, given: Parameters) -> tuple[dict[str, Sort], list[
     return keys, unknown
 
 
+def includes(resource_type: str, name: str, value: str) -> tuple[Include, ...]:
+    """Parse one `_include` or `_revinclude`, which `_include=*` makes several; empty if it is not offered.
+
+    Raises:
+        NotSupported: the value has a `*` that is not offered.
+    """
+    if name == "_include" and value in {"*", f"{resource_type}:*"}:
+        own = [one for one in _references() if one.resource_type == resource_type]
+        return tuple(Include(one) for one in own if one.shares not in {other.name for other in own})
+    one = include(resource_type, name, value)
+    return () if one is None else (one,)
+
+
 def include(resource_type: str, name: str, value: str) -> Include | None:
     """Parse one `_include` or `_revinclude`; None if it is not offered.
 
     Raises:
-        NotSupported: the value is `*`, which has no bound.
+        NotSupported: the value has a `*` that is not offered.
     """
     if "*" in value:
-        raise NotSupported(f"{name}=* is not offered: name what to include", expression=f"http.{name}")
+        raise NotSupported(f"{name}: * is offered for _include alone; name what to include", expression=f"http.{name}")
     source, _, rest = value.partition(":")
     wanted, _, target = rest.partition(":")
     row = parameter(source, wanted)

@@ -21,7 +21,7 @@ from gateway.fhir_api.search.result_parameters import (
     Include,
     check,
     count_of,
-    include,
+    includes,
     sorts,
 )
 from gateway.index.criteria import At, Clause, Is
@@ -209,12 +209,13 @@ def _shape(query: Query, name: str, value: str) -> None:
     if name == "_sort":
         return
     if name.startswith(("_include", "_revinclude")):
-        inclusion = include(query.resource_type, name, value)
-        if inclusion is None:
+        inclusions = includes(query.resource_type, name, value)
+        if not inclusions:
             ignore(query, name, "this is not offered and is not used; /fhir/metadata lists what is")
             return
-        check_include(query.sight, inclusion, name)
-        query.includes.append(inclusion)
+        for inclusion in inclusions:
+            check_include(query.sight, inclusion, name)
+        query.includes += inclusions
     query.used.append((name, value))
 
 

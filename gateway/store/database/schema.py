@@ -260,6 +260,7 @@ INDEXES: Final = (
     Index("resource_by_update", RESOURCE.c.type, RESOURCE.c.updated),
     Index("resource_suppressed", RESOURCE.c.type, sqlite_where=_SUPPRESSED, postgresql_where=_SUPPRESSED),
     Index("resource_by_owner", RESOURCE.c.owner),
+    Index("version_by_update", VERSION.c.updated, VERSION.c.resource),
     Index("term_forward", TERM.c.key, TERM.c.value, TERM.c.resource),
     Index("moment_forward", MOMENT.c.key, MOMENT.c.low, MOMENT.c.high, MOMENT.c.resource),
     Index("claim_by_study", CLAIM.c.study_id),

@@ -234,8 +234,8 @@ def _found_starts(one: Starts) -> Sql:
 def _found_refers(one: Refers) -> Sql:
     inner = found_by(one.criterion)
     text = (
-        f"SELECT DISTINCT t.resource FROM ({inner.text}) c CROSS JOIN resource a CROSS JOIN term t"
-        " WHERE a.number = c.resource AND t.key = ? AND t.value = a.address"
+        f"SELECT DISTINCT t.resource FROM ({inner.text}) led CROSS JOIN resource a CROSS JOIN term t"
+        " WHERE a.number = led.resource AND t.key = ? AND t.value = a.address"
     )
     return Sql(text, (*inner.values, one.key))
 
@@ -243,16 +243,16 @@ def _found_refers(one: Refers) -> Sql:
 def _found_referred(one: Referred) -> Sql:
     inner = found_by(one.criterion)
     text = (
-        f"SELECT DISTINCT a.number AS resource FROM ({inner.text}) c CROSS JOIN term t CROSS JOIN resource a"
-        " WHERE t.resource = c.resource AND t.key = ? AND a.address = t.value"
+        f"SELECT DISTINCT a.number AS resource FROM ({inner.text}) led CROSS JOIN term t CROSS JOIN resource a"
+        " WHERE t.resource = led.resource AND t.key = ? AND a.address = t.value"
     )
     return Sql(text, (*inner.values, one.key))
 
 
 def _found_all(one: All) -> Sql:
     [[first], *others] = one.clauses
-    found = glued("SELECT a.number AS resource FROM (", found_by(first), ") c CROSS JOIN resource a")
-    return glued(found, " WHERE a.number = c.resource AND ", all_of(others, "a"))
+    found = glued("SELECT a.number AS resource FROM (", found_by(first), ") led CROSS JOIN resource a")
+    return glued(found, " WHERE a.number = led.resource AND ", all_of(others, "a"))
 
 
 _STARTS: Final[dict[type, Callable[[Any], Sql]]] = {

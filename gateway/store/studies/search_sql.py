@@ -19,6 +19,7 @@ from gateway.index.criteria import (
     Criterion,
     During,
     Is,
+    Not,
     Nothing,
     Referred,
     Refers,
@@ -113,12 +114,21 @@ def is_bounded(search: Search) -> bool:
 
 def goes_far(clause: Clause) -> bool:
     """True if the test of one resource may read many rows: all reports of a radiologist or a facility."""
-    return any(
-        any(map(goes_far, one.clauses))
-        if isinstance(one, All)
-        else isinstance(one, Within) and one.resource_type in _FAR
-        for one in clause
-    )
+    return any(map(_goes_far, clause))
+
+
+def _goes_far(criterion: Criterion) -> bool:
+    """True for a criterion on whatever refers to a resource, for a chain of two steps, and for some limits."""
+    match criterion:
+        case Referred() | Refers(criterion=Refers()):
+            return True
+        case Refers(criterion=inner) | Not(criterion=inner):
+            return _goes_far(inner)
+        case All(clauses=clauses):
+            return any(map(goes_far, clauses))
+        case Within(resource_type=kind):
+            return kind in _FAR
+    return False
 
 
 def usual_sort(clauses: Sequence[Clause], place: int) -> Sort:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from fakes.twins.gateways import Answer, Asked
 
-from gateway.fhir_api.served import RESOURCES
+from gateway.fhir_api.served import IN_COMPARTMENT, RESOURCES
 from gateway.index.parameter import Parameter
 from gateway.index.parameters import PARAMETERS
 from mappings.patient.identifiers import fhir_id
@@ -130,6 +130,10 @@ class RandomRequests:
 
     def _history(self) -> Asked:
         kind, one = self._any()
+        if self.dice.random() < 0.4:
+            size = self.dice.choice((1, 2, 5, 50))
+            since = self.dice.choice(("", "", "&_since=2026-11-01T12:20:00Z"))
+            return self._get(f"{self.dice.choice(('', f'{kind}/'))}_history?_count={size}{since}")
         more = self.dice.choice(("", "", "?_count=1", "?_since=2026-11-01T12:20:00Z", "?_at=2026-11-01T12:30:00Z"))
         return self._get(f"{kind}/{one}/_history{more}")
 
@@ -186,7 +190,10 @@ class RandomRequests:
 
     def _search(self) -> Asked:
         kind = self._kind()
-        return self._get(f"{kind}?{self._query(kind)}")
+        place = kind
+        if kind in IN_COMPARTMENT and self.dice.random() < 0.2:
+            place = f"Patient/{self._id('Patient')}/{kind}"
+        return self._get(f"{place}?{self._query(kind)}")
 
     def _posted(self) -> Asked:
         kind = self._kind()
@@ -207,16 +214,27 @@ class RandomRequests:
     def _criterion(self, row: Parameter) -> tuple[str, str]:
         dice = self.dice
         if row.chains and dice.random() < 0.35:
-            target = dice.choice(row.targets)
-            name = dice.choice(row.chains)
-            of = f":{target}" if len(row.targets) > 1 or dice.random() < 0.2 else ""
-            chained = next((one for one in _BY_TYPE.get(target, ()) if one.name == name), None)
-            return f"{row.name}{of}.{name}", self._value(chained) if chained else "x"
+            return self._chain(row, 2)
         modifier = dice.choice(row.modifiers) if row.modifiers and dice.random() < 0.25 else ""
         if modifier == "missing":
             return f"{row.name}:missing", dice.choice(("true", "false"))
         values = [self._value(row) for _ in range(dice.choice((1, 1, 1, 2)))]
         return f"{row.name}{':' if modifier else ''}{modifier}", ",".join(values)
+
+    def _chain(self, row: Parameter, steps: int) -> tuple[str, str]:
+        """Return a criterion on what a reference leads to, or what that leads to."""
+        dice = self.dice
+        target = dice.choice(row.targets)
+        of = f":{target}" if len(row.targets) > 1 or dice.random() < 0.2 else ""
+        every = [one for one in _BY_TYPE.get(target, ()) if one.name in row.chains]
+        if not every:
+            return f"{row.name}{of}.identifier", "x"
+        inner = dice.choice(every)
+        if inner.chains and steps > 1 and dice.random() < 0.4:
+            name, value = self._chain(inner, steps - 1)
+        else:
+            name, value = inner.name, self._value(inner)
+        return f"{row.name}{of}.{name}", value
 
     def _has(self, kind: str) -> tuple[str, str]:
         """Return a criterion on what refers to a type."""
@@ -225,7 +243,10 @@ class RandomRequests:
             return "_tag", "x"
         row = self.dice.choice(rows)
         other = self.dice.choice(_BY_TYPE[row.resource_type])
-        return f"_has:{row.resource_type}:{row.name}:{other.name}", self._value(other)
+        name, value = (
+            self._chain(other, 1) if other.chains and self.dice.random() < 0.3 else (other.name, self._value(other))
+        )
+        return f"_has:{row.resource_type}:{row.name}:{name}", value
 
     def _value(self, row: Parameter) -> str:
         """Return a value of a parameter, as a resource of the type has it."""
@@ -274,6 +295,8 @@ class RandomRequests:
             row = dice.choice(forth)
             target = f":{dice.choice(row.targets)}" if dice.random() < 0.3 else ""
             made.append(("_include", f"{kind}:{row.name}{target}"))
+        if dice.random() < 0.06:
+            made.append(("_include", "*"))
         if back and dice.random() < 0.25:
             row = dice.choice(back)
             made.append(("_revinclude", f"{row.resource_type}:{row.name}"))

@@ -64,6 +64,7 @@ SABOTAGE: dict[str, tuple[str, str, Any]] = {
     "the limits of a read": ("of_facilities", f"{_API}.fetching.visible", _visible),
     "the limits of a version": ("refined", f"{_API}.read._is_visible", _always),
     "the limits of a history": ("of_facilities", f"{_API}.history.visible", _visible),
+    "the limits of a history of a type": ("of_facilities", f"{_API}.histories._limits", lambda *_: None),
     "the limits of a search": ("of_facilities", f"{_API}.search.search_query.Query.limits", ()),
     "the limits of a chain": ("refined", "gateway.auth.visibility.Visibility.narrowed", lambda self, clause: clause),
     "the limits of what is included": ("of_facilities", f"{_API}.search.including._Included._limits", lambda *_: None),

@@ -12,7 +12,7 @@ from gateway.auth.smart_configuration import Endpoints
 from gateway.fhir_api.capability import US_CORE_SERVER
 from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS, includes_of, revincludes_of
 from gateway.fhir_api.served import OPERATIONS, RESOURCES, facade_rows
-from gateway.index.parameters import PARAMETERS, parameters_of
+from gateway.index.parameters import PARAMETERS, parameter, parameters_of
 
 STRICT = {"Prefer": "handling=strict"}
 SEARCHED = [row.resource_type for row in RESOURCES if not row.is_binary]
@@ -41,11 +41,17 @@ def asking(one):
     if one.type == "reference":
         yield f"{one.name}={one.targets[0]}/{NO_STUDY}"
         yield from (f"{one.name}:{target}={NO_STUDY}" for target in one.targets)
-        yield from (f"{one.name}.{chain}=2024-01-01" for chain in one.chains)
+        for target in one.targets:
+            led_to = [found for chain in one.chains if (found := parameter(target, chain))]
+            yield from (f"{one.name}:{target}.{inner.name}={inner_value(inner)}" for inner in led_to)
     else:
         yield f"{one.name}={value(one)}"
     for modifier in one.modifiers:
         yield f"{one.name}:{modifier}={OF_MODIFIER.get(modifier, value(one))}"
+
+
+def inner_value(one):
+    return f"{one.targets[0]}/{NO_STUDY}" if one.type == "reference" else value(one)
 
 
 def value(one):
@@ -132,6 +138,14 @@ async def test_every_type_of_the_table_is_named_with_its_profiles_and_is_read(st
         assert issue(response)["detail"] == "resource-not-found"
 
 
+async def test_it_names_the_history_of_the_system_and_the_compartment_of_a_patient(stage, statement):
+    rest = statement["rest"][0]
+    assert [one["code"] for one in rest["interaction"]] == ["batch", "history-system"]
+    assert rest["compartment"] == ["http://hl7.org/fhir/CompartmentDefinition/patient"]
+    assert (await stage.get("_history")).status_code == 200
+    assert (await stage.get("Patient/pat-1/DiagnosticReport")).status_code == 200
+
+
 async def test_every_interaction_it_names_is_there_and_no_other(stage, statement):
     for one in statement["rest"][0]["resource"]:
         named = {interaction["code"] for interaction in one["interaction"]}
@@ -141,6 +155,8 @@ async def test_every_interaction_it_names_is_there_and_no_other(stage, statement
             "history-instance": f"{one['type']}/unknown/_history",
             "search-type": f"{one['type']}?_id=unknown",
         }
+        if (await stage.get(f"{one['type']}/_history")).status_code == 200:
+            asked["history-type"] = f"{one['type']}/_history"
         found = {code for code, path in asked.items() if issue_code(await stage.get(path)) != "no-such-address"}
         offered = {code for code in found if (await stage.get(asked[code])).status_code != 405}
         assert named == offered
@@ -257,7 +273,15 @@ def test_the_documents_have_a_row_for_all_there_is():
     assert all(request.startswith("`") and request.endswith("`") and answer.endswith(".") for request, answer in rows)
     assert [row.resource_type for row in RESOURCES if f"GET /fhir/{row.resource_type}/<id>`" not in requests] == []
     assert [row.name for row in OPERATIONS if f"/${row.name}`" not in requests] == []
-    for words in ("/metadata`", "?…`", "/_search`", "/_history`", "/_history/<version>`"):
+    for words in (
+        "/metadata`",
+        "?…`",
+        "/_search`",
+        "/_history`",
+        "/_history/<version>`",
+        "<type>/_history`",
+        "fhir/_history`",
+    ):
         assert words in requests
 
 

@@ -19,7 +19,7 @@ from gateway.auth.scopes import scope_list
 from gateway.fhir_api import routes
 from gateway.fhir_api.as_seen import without_stamp
 from gateway.fhir_api.http.budget import Budget
-from gateway.fhir_api.served import BY_TYPE, OPERATIONS, RESOURCES
+from gateway.fhir_api.served import BY_TYPE, IN_COMPARTMENT, OPERATIONS, RESOURCES
 from gateway.index.keys import key
 from gateway.store.studies import search as store
 
@@ -118,6 +118,9 @@ def paths_to(address):
     else:
         yield "GET", f"{address}/_history", {}
         yield "GET", f"{address}/_history/1", {}
+        if kind == "Patient":
+            for searched in IN_COMPARTMENT:
+                yield "GET", f"{address}/{searched}", {}
         yield "GET", f"{kind}?_id={address.partition('/')[2]}&_total=accurate&_explain=true", {}
     for operation in OPERATIONS:
         if kind in operation.resource_types and "instance" in operation.levels:
@@ -375,4 +378,75 @@ async def test_the_paths_that_are_walked_are_those_of_all_routes_that_name_a_res
     assert len(named) > 40
     # What names none is a search, or looks at the body alone
     others = {one.rpartition("/")[2] for one in templates() if "{id}" not in one} - set(BY_TYPE)
-    assert others == {"_search", "$docref", "$validate"}
+    assert others == {"_search", "_history", "$docref", "$validate"}
+
+
+@pytest.mark.parametrize("kind", LIMITED)
+async def test_a_history_of_a_type_or_of_the_system_has_what_the_client_sees_alone(ward, kind):
+    access = limited(ward, kind)
+    owned = await history(ward, access, "DiagnosticReport/_history")
+    assert owned == (await ward.found(access, "DiagnosticReport?_lastUpdated=ge2000&_sort=-_lastUpdated"))[0]
+    assert owned
+    whole = await history(ward, access, "_history")
+    assert [one for one in whole if one.startswith("DiagnosticReport/")] == owned
+    hidden = await resources_about(ward, ward.there[0])
+    assert not {hidden[one] for one in OWNED} & set(whole)
+    if kind in {"facility", "facility, in other words"}:
+        assert not [one for one in whole if one.partition("/")[0] in OF_SEVERAL]
+        for shared in OF_SEVERAL:
+            assert (await ward.ask(access, f"{shared}/_history")).status_code == 400
+
+
+async def history(ward, access, path):
+    """Return the addresses in a history, page by page."""
+    found, url = [], f"{path}?_count=7"
+    while url:
+        bundle = (await ward.ask(access, url)).json()
+        found += [f"{one['resource']['resourceType']}/{one['resource']['id']}" for one in bundle.get("entry", ())]
+        url = next((one["url"] for one in bundle["link"] if one["relation"] == "next"), None)
+    return found
+
+
+async def test_has_and_chains_go_over_what_the_client_sees_alone(ward):
+    access, mine, theirs = at(HERE), ward.here[6], ward.there[6]
+    for report, is_seen in ((mine, True), (theirs, False)):
+        asked = (
+            f"_has:DiagnosticReport:performer:_id={report['id']}",
+            f"_has:DiagnosticReport:performer:imagingStudy={report['imagingStudy'][0]['reference']}",
+            f"_has:DiagnosticReport:performer:_has:Provenance:target:target=DiagnosticReport/{report['id']}",
+        )
+        counted = [len((await ward.found(access, f"Practitioner?{one}"))[0]) for one in asked]
+        assert [bool(number) for number in counted] == [is_seen] * 3, asked
+    orders = f"DocumentReference?related.imagingStudy={theirs['imagingStudy'][0]['reference']}"
+    assert (await ward.found(access, orders))[0] == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "DiagnosticReport?patient.gender=female",
+        "DiagnosticReport?based-on.patient.family=a",
+        "Organization?_has:Patient:organization:gender=female&name=sandbox",
+        "Patient?organization.name=sandbox",
+        "Practitioner?_has:DiagnosticReport:performer:patient.birthdate=ge1900",
+        "Patient?_has:DiagnosticReport:patient:patient.name=a",
+        "DiagnosticReport?patient.organization.name=a",
+    ],
+)
+async def test_no_chain_and_no_has_asks_for_what_the_stored_patient_says(ward, path):
+    answer = await ward.ask(at(HERE), f"{path}&_lastUpdated=ge2000" if "Report?" in path else path)
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["code"] == "not-supported"
+    assert (await ward.ask(None, path.replace("gender", "_id"))).status_code == 200
+
+
+async def test_a_chain_to_the_key_of_a_patient_is_answered(ward):
+    [one] = {(one["system"], one["value"]) for one in await identifiers(ward, ward.here[6]) if "value" in one} or [None]
+    for path in ("DiagnosticReport?patient.identifier", "DiagnosticReport?imagingStudy.patient.identifier"):
+        found, _ = await ward.found(at(HERE), f"{path}={one[0]}|{one[1]}")
+        assert f"DiagnosticReport/{ward.here[6]['id']}" in found
+
+
+async def identifiers(ward, report):
+    patient = (await ward.ask(None, report["subject"]["reference"])).json()
+    return [one for one in patient["identifier"] if one["type"]["coding"][0]["code"] == "MR"]

@@ -55,7 +55,7 @@ def named(resource, zone=ZONE, **more):
 
 
 def _suffixed(name):
-    return (name, *(f"{name}:{modifier}" for modifier in ("text", "of-type", "exact", "identifier")))
+    return (name, *(f"{name}:{modifier}" for modifier in ("text", "of-type", "exact", "identifier", "missing")))
 
 
 def report(**elements):
@@ -73,6 +73,7 @@ def test_a_report_of_the_vendor_is_found_by_these_and_no_others():
         "Observation",
         "ServiceRequest",
         code_term(f"usr_{HEX}", "urn:autoscribe-gateway:user"),
+        "",  # the interpreter is there, without an address
     }
     assert found == {
         "identifier": {
@@ -136,7 +137,7 @@ def test_a_day_is_one_of_the_zone_that_is_given():
 def test_a_name_is_found_by_each_of_its_parts_and_by_its_text():
     name = {"text": "Dr. Jane Q Doe", "family": "Doe", "given": ["Jane", "Q"], "prefix": ["Dr."], "use": "usual"}
     found = named({"resourceType": "Patient", "name": [name]})
-    assert found["name"] == {"dr. jane q doe", "jane q doe", "q doe", "doe", "jane", "q", "dr."}
+    assert found["name"] == {"dr. jane q doe", "doe", "jane", "q", "dr."}
     assert found["name:exact"] == {"Dr. Jane Q Doe", "Doe", "Jane", "Q", "Dr."}
     assert (found["family"], found["given"]) == ({"doe"}, {"jane", "q"})
     assert "family:exact" in found
@@ -145,8 +146,8 @@ def test_a_name_is_found_by_each_of_its_parts_and_by_its_text():
 def test_an_address_is_found_by_each_of_its_parts():
     address = {"use": "work", "line": ["1 Main St"], "city": "Troy", "state": "NY", "postalCode": "12180"}
     found = named({"resourceType": "Organization", "address": [address], "name": "Mercy", "alias": ["City Clinic"]})
-    assert found["address"] == {"1 main st", "main st", "st", "troy", "ny", "12180"}
-    assert found["name"] == {"mercy", "city clinic", "clinic"}
+    assert found["address"] == {"1 main st", "troy", "ny", "12180"}
+    assert found["name"] == {"mercy", "city clinic"}
 
 
 def test_a_reference_is_found_by_its_address_and_by_its_identifier():
@@ -233,3 +234,21 @@ def test_any_text_becomes_terms_that_every_database_can_hold(text):
     terms, _ = rows({**name, "gender": text, "meta": {"source": text}, "address": [{"line": [text]}]}, ZONE)
     assert not any(UNFIT.search(value) for _, value in terms)
     assert (key("Patient", "name:exact"), exact(text)) in terms
+
+
+@pytest.mark.parametrize(
+    ("name", "elements"),
+    [
+        ("code", {"code": {"text": "CT of a kind of its own"}}),
+        ("patient", {"subject": {"display": "Jane Doe"}}),
+        ("date", {"effectivePeriod": {"extension": []}}),
+        ("identifier", {"identifier": [{"system": "urn:x"}]}),
+        ("status", {"status": "final"}),
+    ],
+)
+def test_an_element_without_a_value_to_search_for_is_known_to_be_there(name, elements):
+    found = named(report(**elements))
+    is_read = name == "status"
+    assert (name in found) == is_read
+    assert found.get(f"{name}:missing") == (None if is_read else {""})
+    assert f"{name}:missing" not in named(report())

@@ -75,8 +75,8 @@ def spoken(row, value):
         return found + (more if "identifier" in row.modifiers else [])
     if row.type == "string":
         parts = [value] if isinstance(value, str) else [one for held in value.values() for one in listed(held)]
-        words = [word for part in parts for word in part.split()]
-        return [("", escaped(one)) for one in parts + words] + [(m, escaped(one)) for one in parts for m in TEXTUAL]
+        inside = [("contains", escaped(word)) for part in parts for word in part.split()]
+        return [("", escaped(one)) for one in parts] + [(m, escaped(one)) for one in parts for m in TEXTUAL] + inside
     return list(_token_queries(row, value))
 
 

@@ -8,7 +8,8 @@ from fakes.indexed import HERE, REPORT, STUDY, UID, search
 from gateway.index.criteria import Not, Starts
 from gateway.index.keys import key
 from gateway.index.parameters import PARAMETERS, parameter
-from gateway.index.reading import asked, find
+from gateway.index.reading import asked
+from gateway.index.route import Step, find
 from gateway.runtime.request_errors import NotSupported
 
 
@@ -21,7 +22,11 @@ from gateway.runtime.request_errors import NotSupported
         ("patient:Patient.identifier=0042", {"rep-1"}),
         ("patient.identifier:of-type=urn:t|MR|0043", {"rep-2"}),
         ("patient.name=doe", {"rep-1"}),
-        ("patient.name=zoe", {"rep-2"}),
+        ("patient.name=muller", {"rep-2"}),
+        ("patient.name=zoe", set()),
+        ("patient.name:contains=zoe", {"rep-2"}),
+        ("patient.gender=female", {"rep-1"}),
+        ("patient._id=pat-2", {"rep-2"}),
         ("patient.family=do", {"rep-1"}),
         ("patient.given=jane", {"rep-1"}),
         ("patient.given:exact=jane", set()),
@@ -54,11 +59,17 @@ from gateway.runtime.request_errors import NotSupported
         ("performer.name=smith", {"rep-1"}),
         ("performer.name=city", {"rep-1"}),
         ("performer:Practitioner.name=city", set()),
-        ("performer:Organization.name=medical", {"rep-1"}),
+        ("performer:Organization.name=medical", set()),
+        ("performer:Organization.name:contains=medical", {"rep-1"}),
+        ("performer.family=smith", {"rep-1"}),
+        ("based-on.patient.family=doe", {"rep-1"}),
+        ("based-on.patient=pat-1", {"rep-1"}),
+        ("imagingStudy.patient.birthdate=1950", set()),
         ("results-interpreter.name=alex", {"rep-1"}),
         ("results-interpreter.identifier=urn:npi|1234567893", {"rep-1"}),
         ("_has:Provenance:target:recorded=ge2024-03-16", {"rep-1"}),
         ("_has:Provenance:target:recorded=lt2024-03-16", set()),
+        ("_has:Provenance:target:target=rep-1", {"rep-1"}),
     ],
 )
 def test_chains_find_what_refers_to_something_that_is_so(query, expected):
@@ -68,9 +79,7 @@ def test_chains_find_what_refers_to_something_that_is_so(query, expected):
 @pytest.mark.parametrize(
     "name",
     [
-        *("colour", "patients", "patient.colour", "patient.gender", "status.name", "date.x", "_text", "_has"),
-        *("_has:Provenance:target:patient", "_has:Provenance:agent:recorded", "_has:AuditEvent:entity:date", "_has:"),
-        *("_has:Provenance:target:recorded:missing", "performer.family", "patient.", ".", "name", "colour:exact"),
+        *("colour", "patients", "patient.colour", "patient.", "patient.phones", ".", "name", "colour:exact", "hasty"),
     ],
 )
 def test_a_parameter_or_chain_that_is_not_known_is_none(name):
@@ -79,7 +88,6 @@ def test_a_parameter_or_chain_that_is_not_known_is_none(name):
 
 
 def test_what_is_known_of_one_type_is_not_known_of_another():
-    assert find("Practitioner", "_has:Provenance:target:recorded") is None
     assert find("Patient", "status") is None
     assert find("Encounter", "_id") is None
 
@@ -107,6 +115,29 @@ def test_what_is_known_of_one_type_is_not_known_of_another():
         ("patient.identifier:missing", "patient.identifier"),
         ("patient.name:", "patient.name"),
         ("patient.name.given:above", "patient.given"),
+        ("media", "media"),
+        ("specimen:missing", "specimen"),
+        ("_text", "_text"),
+        ("_has", "_has"),
+        ("_filter", "_filter"),
+        ("status.name", "status"),
+        ("date.x", "date"),
+        ("encounter.status", "encounter"),
+        ("patient.phone", "patient"),
+        ("patient.address-city", "patient"),
+        ("patient._lastUpdated", "patient"),
+        ("patient._tag", "patient"),
+        ("based-on.patient.organization.name", "organization"),
+        ("patient._has:Provenance:target:recorded", "patient"),
+        ("_has:", "_has"),
+        ("_has:AuditEvent:entity:date", "_has"),
+        ("_has:Provenance:agent:recorded", "_has"),
+        ("_has:Provenance:target:colour", "_has"),
+        ("_has:Provenance:target:agent", "agent"),
+        ("_has:Provenance:target:_lastUpdated", "_lastUpdated"),
+        ("_has:Provenance:target:", "_has"),
+        ("_has:Provenance:target:recorded:missing", "target.recorded"),
+        ("_has:DiagnosticReport:performer:identifier", "_has"),
     ],
 )
 def test_a_modifier_that_is_not_offered_is_refused(name, plain):
@@ -173,9 +204,52 @@ def test_a_code_that_the_element_cannot_have_is_noted(name, value, expected):
 def test_every_chain_of_the_table_can_be_asked():
     for row in PARAMETERS:
         for inner in row.chains:
-            assert find(row.resource_type, f"{row.name}.{inner}").through == row
-            for target in row.targets:
-                assert find(row.resource_type, f"{row.name}:{target}.{inner}").parameters == (parameter(target, inner),)
+            rows = tuple(one for target in row.targets if (one := parameter(target, inner)))
+            assert find(row.resource_type, f"{row.name}.{inner}").steps == (Step(row, is_back=False),)
+            assert find(row.resource_type, f"{row.name}.{inner}").parameters == rows
+            for one in rows:
+                assert find(row.resource_type, f"{row.name}:{one.resource_type}.{inner}").parameters == (one,)
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "query", "expected"),
+    [
+        ("Patient", "_has:DiagnosticReport:patient:status=registered", {"pat-2"}),
+        ("Patient", "_has:DiagnosticReport:subject:based-on.identifier=A1", {"pat-1"}),
+        ("Patient", "_has:DiagnosticReport:patient:_has:Provenance:target:recorded=ge2024-03-16", {"pat-1"}),
+        ("Practitioner", "_has:DiagnosticReport:performer:code=18748-4", {"usr-1"}),
+        ("Practitioner", "_has:DiagnosticReport:results-interpreter:patient=pat-2", set()),
+        ("Organization", "_has:DiagnosticReport:performer:patient.family=doe", {"org-1"}),
+        ("ServiceRequest", "patient.gender=female", {"req-1"}),
+    ],
+)
+def test_has_finds_what_is_referred_to_by_something_that_is_so(resource_type, query, expected):
+    assert search(query, resource_type) == expected
+
+
+def test_a_refusal_names_what_is_offered():
+    for name, said in (
+        ("media", "status"),
+        ("patient.phone", "birthdate"),
+        ("status:exact", "not, missing"),
+        ("patient:Group.name", "Patient"),
+        ("_has:DiagnosticReport:performer:identifier", "Provenance:target"),
+    ):
+        with pytest.raises(NotSupported, match=said):
+            find(REPORT, name)
+
+
+def test_what_a_chain_and_has_read_are_the_types_on_the_way():
+    assert find(REPORT, "patient").other_types == frozenset()
+    assert find(REPORT, "based-on.patient.organization").other_types == {"ServiceRequest", "Patient"}
+    assert find("Patient", "_has:DiagnosticReport:patient:based-on.identifier").other_types == {
+        "DiagnosticReport",
+        "ServiceRequest",
+    }
+    assert find("Patient", "_has:DiagnosticReport:patient:_has:Provenance:target:recorded").other_types == {
+        "DiagnosticReport",
+        "Provenance",
+    }
 
 
 def test_none_of_several_alternatives_may_hold_under_not():

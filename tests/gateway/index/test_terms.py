@@ -10,43 +10,44 @@ from hypothesis import strategies as st
 
 from gateway.index import terms
 from gateway.index.keys import SEPARATOR, folded
+from mappings.codes import LOINC
 
 UNFIT = re.compile("[\x00\x1e\ud800-\udfff]")
 TEXTS = st.text(st.one_of(st.sampled_from("\x00\x1e\x1f\ud800 é\u0301-'^"), st.characters(exclude_categories=())))
 
 
 @pytest.mark.parametrize(
-    ("text", "starts"),
+    ("text", "term"),
     [
-        ("Jane Doe", {"jane doe", "doe"}),
-        ("DOE^JANE", {"doe^jane", "jane"}),
-        ("O'Neil", {"o'neil", "neil"}),
-        ("Müller-Lüdenscheidt", {"muller-ludenscheidt", "ludenscheidt"}),
-        ("(Doe) Ann", {"(doe) ann", "doe) ann", "ann"}),
-        ("佐藤 花子", {"佐藤 花子", "花子"}),
-        ("a -b", {"a -b", "-b", "b"}),
-        ("\u0301", {"\u0301"}),
-        ("", {""}),
+        ("Jane  Doe", "jane doe"),
+        ("DOE^JANE", "doe^jane"),
+        ("Müller-Lüdenscheidt", "muller-ludenscheidt"),
+        ("佐藤 花子", "佐藤 花子"),
+        ("\u0301", "\u0301"),
+        ("", ""),
     ],
 )
-def test_a_string_stands_from_the_start_of_each_of_its_words(text, starts):
-    assert set(terms.word_starts(text)) == starts
+def test_a_string_stands_once_without_case_and_accents(text, term):
+    assert terms.words(text) == term
 
 
-@given(st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=6), st.data())
-def test_a_string_is_found_from_any_of_its_words_on_and_by_any_beginning_of_that(words, data):
-    text = " ".join(words)
-    rest = " ".join(words[data.draw(st.integers(0, len(words) - 1)) :])
-    beginning = rest[: data.draw(st.integers(1, len(rest)))]
+@given(st.text(min_size=1, max_size=60), st.data())
+def test_a_string_is_found_by_any_beginning_of_it(text, data):
+    beginning = text[: data.draw(st.integers(1, len(text)))]
     if folded(beginning):
-        assert any(start.startswith(terms.words(beginning)) for start in terms.word_starts(text))
+        assert terms.words(text).startswith(terms.words(beginning))
+
+
+def test_the_case_of_a_code_counts_except_in_loinc():
+    assert terms.code_term("lp29684-5", "http://loinc.org") == terms.code_term("LP29684-5", "http://loinc.org")
+    assert terms.code_term("rad", "urn:s") != terms.code_term("RAD", "urn:s")
+    assert terms.code_term("lp29684-5") != terms.code_term("LP29684-5")
 
 
 @given(TEXTS)
 def test_no_term_holds_what_a_database_cannot_hold_or_what_parts_terms(text):
-    for term in (terms.words(text), *terms.word_starts(text)):
-        assert not UNFIT.search(term)
-        assert SEPARATOR not in term
+    assert not UNFIT.search(terms.words(text))
+    assert SEPARATOR not in terms.words(text)
     assert terms.code_term(text, text).count(SEPARATOR) == 1
     assert not UNFIT.search(terms.exact(text[:100]))
 
@@ -54,7 +55,8 @@ def test_no_term_holds_what_a_database_cannot_hold_or_what_parts_terms(text):
 @given(TEXTS, TEXTS)
 def test_a_code_term_starts_with_its_code_and_ends_with_its_system(code, system):
     term = terms.code_term(code, system)
-    assert term.startswith(terms.code_start(code))
+    if system != LOINC:
+        assert term.startswith(terms.code_start(code))
     assert term.endswith(terms.system_end(system))
 
 

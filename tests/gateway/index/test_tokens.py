@@ -27,6 +27,19 @@ from gateway.runtime.request_errors import BadRequest
         (f"code={LOINC}|", {"rep-1", "rep-2"}),
         ("status:not=final", {"rep-2"}),
         ("status:not=final,registered", set()),
+        (f"category={LOINC}|lp29684-5", {"rep-1", "rep-2"}),
+        ("category=lp29684-5", {"rep-1", "rep-2"}),
+        ("category=rad", set()),
+        ("performer:missing=true", set()),
+        ("performer:missing=false", {"rep-1", "rep-2"}),
+        ("critical=http://terminology.hl7.org/CodeSystem/special-values|true", {"rep-1"}),
+        ("critical=http://terminology.hl7.org/CodeSystem/special-values|", {"rep-1"}),
+        ("critical=|true", {"rep-1"}),
+        ("critical=urn:other|true", set()),
+        ("study=urn:autoscribe-gateway:study|", {"rep-1", "rep-2"}),
+        ("identifier=urn:autoscribe-gateway:report|", {"rep-1"}),
+        ("_tag=urn:tag|", {"rep-1"}),
+        ("_tag:not=urn:tag|", {"rep-2"}),
         ("code:text=chest", {"rep-1"}),
         ("code:text=IMAGING study", {"rep-1"}),
         ("code:text=brain", {"rep-2"}),
@@ -63,6 +76,7 @@ def test_tokens_find_what_has_the_code(query, expected):
 
 
 def test_a_study_is_found_by_its_own_numbers():
+    assert search("identifier=urn:autoscribe-gateway:study|", "ImagingStudy") == {f"stu-{STUDY}"}
     assert search(f"identifier={UID}", "ImagingStudy") == {f"stu-{STUDY}"}
     assert search("identifier=urn:acc|A1", "ImagingStudy") == {f"stu-{STUDY}"}
     assert search("modality:not=CT", "ImagingStudy") == {"stu-4"}

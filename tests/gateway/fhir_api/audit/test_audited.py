@@ -321,3 +321,19 @@ def test_a_reference_in_a_text_is_no_patient():
     shown = Shown()
     show({"gateway.shown": shown}, [Version("DiagnosticReport/r", 1, 1, body)])
     assert list(shown.patients) == ["p1"]
+
+
+async def test_a_history_of_a_type_and_a_search_of_a_compartment_name_what_they_show(site):
+    report = await site.read_report()
+    patient = subject((await site.stage.get(f"DiagnosticReport/{report}")).json())
+    for path, kind in (
+        ("DiagnosticReport/_history", "history-type"),
+        ("_history", "history-system"),
+        (f"Patient/{patient}/DiagnosticReport", "search"),
+    ):
+        answer, entry = await site.one(path)
+        assert (answer.status_code, entry.kind) == (200, kind)
+        assert f"DiagnosticReport/{report}" in entry.shown
+        assert patient in entry.patients
+    _, entry = await site.one(f"Patient/{patient}/Observation?status=registered")
+    assert (entry.kind, entry.shown) == ("search", (f"Patient/{patient}",))

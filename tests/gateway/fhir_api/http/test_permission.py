@@ -15,7 +15,7 @@ from fakes.facade import BASE, facade, resource_id
 from fakes.outcomes import refusal
 from fakes.token_site import form
 
-from gateway.fhir_api.served import BY_TYPE, DEFINITIONS, OPERATIONS, RESOURCES
+from gateway.fhir_api.served import BY_TYPE, DEFINITIONS, IN_COMPARTMENT, OPERATIONS, RESOURCES
 from gateway.settings.auth import Auth
 from gateway.store.clients import ClientKeySet, RegisteredClient, StoredClients
 
@@ -84,6 +84,9 @@ def addresses(report):
         yield "GET", f"{at}/_history/1", (row.resource_type, "r")
         yield "GET", f"{row.resource_type}?_id=x", (row.resource_type, "s")
         yield "POST", f"{row.resource_type}/_search", (row.resource_type, "s")
+        yield "GET", f"{row.resource_type}/_history", (row.resource_type, "s")
+        if row.resource_type in IN_COMPARTMENT:
+            yield "GET", f"Patient/{report_id}/{row.resource_type}", (row.resource_type, "s")
     for operation in OPERATIONS:
         for resource_type, address in operation.addresses():
             need = (operation.needs or [(resource_type, "r")])[-1]
@@ -165,6 +168,13 @@ async def test_a_chain_needs_search_of_the_type_that_it_leads_to(gate):
     backwards = "DiagnosticReport?_has:Provenance:target:recorded=ge2020"
     assert (await gate.ask("system/DiagnosticReport.s", backwards)).status_code == 403
     assert (await gate.ask("system/DiagnosticReport.s system/Provenance.s", backwards)).status_code == 200
+
+
+async def test_the_history_of_the_system_is_of_the_types_that_the_client_may_search(gate):
+    assert refusal(await gate.ask("system/*.r", "_history")) == (403, "error", "forbidden")
+    assert types_in(await gate.ask("system/Patient.s system/Observation.r", "_history")) == {"Patient"}
+    every = types_in(await gate.ask("system/*.s", "_history"))
+    assert {"DiagnosticReport", "Patient", "Observation", "Organization"} <= every
 
 
 async def test_everything_of_a_patient_is_what_the_client_may_read(gate):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 
 import pytest
 from fakes.store import made, write
@@ -11,9 +11,12 @@ from gateway.auth.access import Access
 from gateway.auth.scopes import scope_list
 from gateway.auth.visibility import EVERYTHING, Visibility
 from gateway.fhir_api.search import including
-from gateway.fhir_api.search.including import included
+from gateway.fhir_api.search.including import included, page_with_included
+from gateway.fhir_api.search.paging import BEGINNING
 from gateway.fhir_api.search.result_parameters import include
+from gateway.fhir_api.search.search_query import understand
 from gateway.index.extract import rows
+from gateway.index.value import Circumstances
 from gateway.store.studies import search as store
 
 REPORT = "DiagnosticReport"
@@ -123,6 +126,36 @@ async def test_no_more_is_included_than_there_is_room_for_and_that_is_said(sqlit
     assert await beside(sqlite_engine, *both, of=one) == (results[:3], [cut])
     await write(sqlite_engine, stored("DiagnosticReport/rep-1", result=refers(*results[:3])))
     assert await beside(sqlite_engine, "_include=DiagnosticReport:result", of=one) == (results[:3], [])
+
+
+async def test_a_page_has_fewer_matches_rather_than_only_some_of_what_they_refer_to(sqlite_engine, monkeypatch):
+    monkeypatch.setattr(including, "MOST", 5)
+    number = 9
+    await write(
+        sqlite_engine,
+        *(
+            stored(
+                f"DiagnosticReport/rep-{one}",
+                subject=refers("Patient/p")[0],
+                result=refers(f"Observation/a-{one}", f"Observation/b-{one}"),
+            )
+            for one in range(number)
+        ),
+        *(stored(f"Observation/{letter}-{one}") for one in range(number) for letter in "ab"),
+    )
+    given = (("patient", "p"), ("_count", "8"), ("_sort", "_id"), ("_include", "DiagnosticReport:result"))
+    query = understand(REPORT, given, Circumstances(UTC, datetime(2026, 1, 1, tzinfo=UTC), "http://x"), strict=True)
+    place, sizes, seen = BEGINNING, [], []
+    while place is not None:
+        results, found, issues = await page_with_included(sqlite_engine, query, place)
+        assert issues == []
+        names = [one.address.rpartition("-")[2] for one in results.versions]
+        assert {one.address for one in found} == {f"Observation/{letter}-{one}" for one in names for letter in "ab"}
+        sizes.append(len(names))
+        seen += names
+        place = results.next
+    assert seen == [str(one) for one in range(number)]
+    assert max(sizes) == 2
 
 
 async def test_the_many_of_another_type_leave_room_for_the_one_that_is_asked_for(sqlite_engine, monkeypatch):

@@ -254,3 +254,37 @@ async def test_a_large_page_is_reduced_in_a_worker_with_the_same_result(stage, m
     assert there["entry"] == here["entry"]
     assert len(computations) == 2
     assert "SUBSETTED" in str(there["entry"][0]["resource"]["meta"]["tag"])
+
+
+async def test_the_compartment_of_a_patient_is_searched_as_by_the_patient(stage):
+    report = (await stage.get(f"DiagnosticReport/{resource_id(stage.signed())}")).json()
+    patient = report["subject"]["reference"]
+    for kind in (
+        "DiagnosticReport",
+        "Observation",
+        "ImagingStudy",
+        "DocumentReference",
+        "ServiceRequest",
+        "Provenance",
+    ):
+        bundle = (await stage.get(f"{patient}/{kind}")).json()
+        named = (await stage.get(f"{kind}?patient={patient}")).json()
+        assert (ids(bundle), bundle["total"], links(bundle)) == (ids(named), named["total"], links(named))
+    some = (await stage.get(f"{patient}/DiagnosticReport?status=final&_include=DiagnosticReport:patient")).json()
+    assert (ids(some), [one["resourceType"] for one in entries(some, "include")]) == ([report["id"]], ["Patient"])
+    assert ids((await stage.get(f"{patient}/DiagnosticReport?status=registered")).json()) == []
+
+
+async def test_the_compartment_of_nobody_is_empty_and_its_pages_have_addresses_of_their_own(stage):
+    bundle = (await stage.get(f"Patient/pat-{NO_ONE}/DiagnosticReport")).json()
+    assert (bundle["total"], ids(bundle)) == (0, [])
+    assert refusal(await stage.get("Patient/a b/DiagnosticReport")) == (404, "error", "not-found")
+    assert refusal(await stage.get("Patient/pat-1/DiagnosticReport?_page=x")) == (400, "error", "invalid")
+
+
+async def test_a_star_includes_all_that_a_match_refers_to(stage):
+    report = resource_id(stage.signed())
+    await stage.get(f"DiagnosticReport/{report}")
+    every = entries((await stage.get(f"DiagnosticReport?_id={report}&_include=*")).json(), "include")
+    assert {one["resourceType"] for one in every} >= {"Patient", "Observation", "ImagingStudy", "Organization"}
+    assert len({one["id"] for one in every}) == len(every)

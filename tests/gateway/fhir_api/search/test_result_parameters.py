@@ -10,6 +10,7 @@ from gateway.fhir_api.search.result_parameters import (
     check,
     count_of,
     include,
+    includes,
     includes_of,
     revincludes_of,
     sorts,
@@ -128,12 +129,32 @@ def test_an_include_names_a_reference_of_the_match_or_to_the_match(name, value, 
     assert include(REPORT, name, value) == expected
 
 
-@pytest.mark.parametrize("name", ["_include", "_revinclude", "_include:iterate"])
-@pytest.mark.parametrize("value", ["*", "DiagnosticReport:*"])
-def test_to_include_everything_is_refused(name, value):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("_revinclude", value) for value in ("*", "DiagnosticReport:*")),
+        *(("_include:iterate", value) for value in ("*", "DiagnosticReport:*")),
+        ("_include", "Patient:*"),
+        ("_include", "DiagnosticReport:patient:*"),
+    ],
+)
+def test_to_include_everything_else_is_refused(name, value):
     with pytest.raises(NotSupported) as refused:
-        include(REPORT, name, value)
+        includes(REPORT, name, value)
     assert refused.value.expression == f"http.{name}"
+
+
+@pytest.mark.parametrize("value", ["*", "DiagnosticReport:*"])
+def test_a_star_includes_by_each_reference_of_the_type_once(value):
+    every = includes(REPORT, "_include", value)
+    assert {one.reference.key for one in every} == {reference(*one.split(":")).key for one in includes_of(REPORT)}
+    assert len({one.reference.key for one in every}) == len(every)
+    assert includes("Provenance", "_include", "*") == (Include(reference("Provenance", "target")),)
+
+
+def test_what_is_not_offered_includes_nothing():
+    assert includes(REPORT, "_include", "DiagnosticReport:status") == ()
+    assert includes(REPORT, "_include", "DiagnosticReport:patient") == (Include(reference(REPORT, "patient")),)
 
 
 def test_each_include_that_is_listed_for_a_type_is_offered_for_it():

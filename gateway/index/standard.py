@@ -1,0 +1,44 @@
+"""Search parameters of R4 that the gateway does not offer, by resource type: to ignore one would widen an answer.
+
+https://hl7.org/fhir/R4/searchparameter-registry.html, https://hl7.org/fhir/R4/search.html#all.
+Proved by tests/gateway/index/test_standard.py.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_OF_EVERY_TYPE: Final = "_content _text _list _filter _query _type _has _containedType"
+_OF_ADDRESS: Final = "address-city address-country address-postalcode address-state address-use"
+_OF_PERSON: Final = f"{_OF_ADDRESS} active email phone phonetic telecom"
+_NOT_OFFERED: Final = {
+    "DiagnosticReport": "media specimen",
+    "Patient": f"{_OF_PERSON} deceased general-practitioner language link",
+    "Practitioner": f"{_OF_PERSON} communication gender",
+    "PractitionerRole": "active date email endpoint location phone service telecom",
+    "Organization": f"{_OF_ADDRESS} active endpoint partof phonetic type",
+    "ImagingStudy": "bodysite dicom-class encounter endpoint instance interpreter performer reason referrer series",
+    "Observation": (
+        "based-on code-value-concept code-value-date code-value-quantity code-value-string combo-code"
+        " combo-code-value-concept combo-code-value-quantity combo-data-absent-reason combo-value-concept"
+        " combo-value-quantity component-code component-code-value-concept component-code-value-quantity"
+        " component-data-absent-reason component-value-concept component-value-quantity data-absent-reason"
+        " derived-from device focus has-member method part-of specimen value-concept value-date value-quantity"
+        " value-string"
+    ),
+    "DocumentReference": (
+        "authenticator contenttype description event facility format language location relatesto relation"
+        " relationship security-label setting"
+    ),
+    "ServiceRequest": (
+        "based-on body-site instantiates-canonical instantiates-uri intent order-detail performer performer-type"
+        " priority replaces requester requisition specimen"
+    ),
+    "Provenance": "agent agent-role agent-type entity location signature-type when",
+}
+_BY_TYPE: Final = {kind: frozenset(f"{_OF_EVERY_TYPE} {names}".split()) for kind, names in _NOT_OFFERED.items()}
+
+
+def is_standard(resource_type: str, name: str) -> bool:
+    """True for a search parameter that R4 defines for the type and that is not offered here."""
+    return name in _BY_TYPE.get(resource_type, ())

@@ -1,0 +1,64 @@
+"""The search of the gateway and a naive one, which knows no index, find the same, and in the same order.
+
+https://hl7.org/fhir/R4/search.html. 10,000 random searches in `make test-all`, of which `make test` has 200.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+from fakes.naive_search import BASE, found, order
+from fakes.random_resources import RandomResources
+from fakes.store import made, write
+
+from gateway.fhir_api.search.search_query import understand
+from gateway.index.extract import rows
+from gateway.index.value import Circumstances
+from gateway.store.studies import search
+
+WHERE = Circumstances(UTC, datetime(2026, 1, 1, tzinfo=UTC), BASE)
+NOW = 1_767_225_600_000_000
+SEARCHES = 400
+SEEDS = 26
+
+
+async def stored(engine, resources):
+    """Write the resources, and give each the instant of its version."""
+    each = []
+    for address, resource in resources.world.items():
+        index = rows(resource, UTC)
+        each.append(made(address, terms=index.terms, moments=index.moments))
+    await write(engine, *each, now=NOW)
+
+
+async def compare(engine, seed, number):
+    """Compare so many searches of a seed; return how many found something."""
+    resources = RandomResources(seed)
+    await stored(engine, resources)
+    hits = Counter()
+    for _ in range(number):
+        kind, criteria, keys = resources.search()
+        asked = [*criteria, *([("_sort", ",".join(keys))] if keys else [])]
+        narrowed = [*asked, ("_lastUpdated", "ge2000")]
+        query = understand(kind, narrowed, WHERE, strict=True)
+        ours = [one.address for one in (await search.page(engine, query.search(1_000))).versions]
+        naive = found(resources.world, kind, [one for one in criteria if one[0] != "_lastUpdated"])
+        assert sorted(ours) == sorted(naive), (seed, kind, criteria)
+        if keys:
+            assert ours == order(resources.world, naive, keys), (seed, kind, asked)
+        hits["some" if ours else "none"] += 1
+    return hits
+
+
+@pytest.mark.parametrize("seed", [pytest.param(one, marks=[pytest.mark.full] if one else []) for one in range(SEEDS)])
+async def test_a_search_finds_what_a_naive_one_finds_in_the_same_order(seed, sqlite_engine):
+    hits = await compare(sqlite_engine, seed, SEARCHES if seed else SEARCHES // 2)
+    assert hits["some"] > hits.total() / 5
+
+
+@pytest.mark.full
+async def test_a_search_of_postgresql_finds_what_a_naive_one_finds(postgres_engine):
+    hits = await compare(postgres_engine, SEEDS, SEARCHES)
+    assert hits["some"] > hits.total() / 5
