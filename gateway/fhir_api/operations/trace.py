@@ -54,7 +54,8 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
             return answer(request, table.encode(), media_type=TEXT_PLAIN)
         told = await warnings.of_study(serving, stored.study_id) if sight.has_whole_studies else []
         issues = [issue for place, issue in told if _is_of(place, own)]
-        parameters = [*map(_parameter, rows), *([{"name": "outcome", "resource": outcome(issues)}] if issues else [])]
+        said = [{"name": "outcome", "resource": outcome(issues, serving.site.canonical)}] if issues else []
+        parameters = [*map(_parameter, rows), *said]
         body = json_bytes({"resourceType": "Parameters", "parameter": parameters})
         return await fhir_answer(request, formats(given), body)
 

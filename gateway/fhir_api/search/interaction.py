@@ -125,7 +125,8 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
     matches, beside = [await as_seen(serving.engine, query.sight, one) for one in (results.versions, beside)]
     show(request.scope, (*matches, *beside), issues)
     shaped, shaped_beside = await _shaped(query, matches), await _shaped(query, beside)
-    return searchset(base(request), links, shaped, shaped_beside, issues, total=total)
+    canonical = serving.site.canonical
+    return searchset(base(request), links, shaped, shaped_beside, issues, total=total, canonical=canonical)
 
 
 async def _total(serving: Facade, query: Query, results: Page) -> int | None:
