@@ -30,6 +30,7 @@ from gateway.fhir_api.search.lookups import Looked, look_up
 from gateway.fhir_api.search.paging import BEGINNING, Page, PagePosition, page
 from gateway.fhir_api.search.result_parameters import COUNT
 from gateway.fhir_api.search.search_query import Query, ignore, insist, understand
+from gateway.fhir_api.search.unindexed import unindexed
 from gateway.runtime.computing import computed
 from gateway.runtime.errors import StoreTooSlow
 from gateway.store.studies import search as store
@@ -116,6 +117,7 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
         raise looked.failures[0]  # an empty result would be wrong: AutoScribe may know of a match
     beside, include_issues = await included(serving.engine, query.includes, results.versions, query.sight)
     issues = [*query.ignored, *query.warnings, *looked.issues, *include_issues]
+    issues += await unindexed(serving.engine, query.used)
     issues += await warnings.of(serving, query, results.versions)
     if query.explain:
         issues += [*query.remarks, *looked.remarks, *await warnings.of_mappings(serving, query, results.versions)]
