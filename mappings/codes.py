@@ -35,7 +35,9 @@ SID_STUDY_UID_ODD: Final = "urn:autoscribe-gateway:study-instance-uid:not-an-oid
 SID_NPI_UNVERIFIED: Final = "urn:autoscribe-gateway:npi:unverified"
 SID_EXPRESS_CUSTOMER: Final = "urn:autoscribe-gateway:express-customer"
 SID_GATEWAY: Final = "urn:autoscribe-gateway:device"
-EXTENSION: Final = "urn:autoscribe-gateway:extension:"
+
+# The base of our own definitions unless a site sets another: extensions, code systems, search parameters, operations
+CANONICAL: Final = "https://autoscribe-gateway.example/fhir"
 
 # Code systems of HL7 Terminology that FHIR resources use
 OBSERVATION_CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/observation-category"

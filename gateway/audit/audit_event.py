@@ -28,9 +28,9 @@ _ROLES: Final = "http://terminology.hl7.org/CodeSystem/object-role"
 _PARTICIPATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 _SOURCES: Final = "http://terminology.hl7.org/CodeSystem/security-source-type"
 _BALP: Final = "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType"
-COMMANDS: Final = "urn:autoscribe-gateway:command"
-_CLIENTS: Final = "urn:autoscribe-gateway:client"
-_REQUESTS: Final = "urn:autoscribe-gateway:request"
+COMMANDS: Final = "command"  # id of the gateway's own code system
+CLIENTS: Final = "urn:autoscribe-gateway:client"
+REQUESTS: Final = "urn:autoscribe-gateway:request"
 MESSAGES: Final = "urn:autoscribe-gateway:message"
 EXPORT: Final = "110106"
 _GATEWAY: Final = "autoscribe-gateway"
@@ -79,12 +79,15 @@ def message_of(resource_id: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def audit_event(entry: AuditEntry, resource_id: str) -> Json:
-    """Render an entry. `outcomeDesc` is a code of the gateway, `entity.query` holds names and digests, no values."""
+def audit_event(entry: AuditEntry, resource_id: str, canonical: str) -> Json:
+    """Render an entry; `canonical` is the base of the site's own definitions.
+
+    `outcomeDesc` is a code of the gateway, `entity.query` holds names and digests, no values.
+    """
     kind, code, display, action = KINDS[entry.kind]
     event: Json = {"resourceType": "AuditEvent", "id": resource_id, "type": dict(kind)}
     if entry.kind == "act":
-        event["subtype"] = [_coding(COMMANDS, entry.route.replace(" ", "-"))]
+        event["subtype"] = [_coding(f"{canonical}/CodeSystem/{COMMANDS}", entry.route.replace(" ", "-"))]
     elif code:
         event["subtype"] = [_coding(_INTERACTIONS if kind is _REST else DCM, code, display)]
     event |= {"action": action, "recorded": _instant(entry.at), "outcome": outcome_of(entry.status)}
@@ -139,7 +142,7 @@ def _agents(entry: AuditEntry) -> list[Json]:
     client_role, server_role = (_DESTINATION, _SOURCE) if is_read else (_SOURCE, _DESTINATION)
     if entry.kind == "act":
         return [{"who": {"display": f"{entry.user}@{entry.host}"}, "requestor": True}]
-    who: Json = {"identifier": {"system": _CLIENTS, "value": entry.client}} if entry.client else {"display": "unknown"}
+    who: Json = {"identifier": {"system": CLIENTS, "value": entry.client}} if entry.client else {"display": "unknown"}
     client: Json = {"type": {"coding": [client_role]}, "who": who, "requestor": not entry.user}
     if entry.address:
         client["network"] = {"address": entry.address, "type": "2"}
@@ -168,7 +171,7 @@ def _entities(entry: AuditEntry) -> list[Json]:
     if entry.request:
         entities.append(
             {
-                "what": {"identifier": {"system": _REQUESTS, "value": entry.request}},
+                "what": {"identifier": {"system": REQUESTS, "value": entry.request}},
                 "type": {"system": _BALP, "code": "XrequestId"},
             }
         )

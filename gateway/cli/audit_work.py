@@ -129,7 +129,7 @@ async def who(configuration: Configuration, asked: PatientAsked, shows: Shows, s
         for patient in dict.fromkeys(patients):
             wanted = EntriesWanted(span.since, span.until, (f"Patient/{patient}",))
             async for one in _every(engine, wanted):
-                say(_event(one) if asked.as_json else _line(patient, parsed(one.entry)))
+                say(_event(one, configuration.site.canonical) if asked.as_json else _line(patient, parsed(one.entry)))
             for message in await _sent(engine, patient, span):
                 say(_delivery(message) if asked.as_json else _sent_line(message))
     if not asked.as_json:
@@ -143,7 +143,7 @@ async def export(configuration: Configuration, span: TimeSpan, say: Say) -> int:
     async with store_for_command(configuration) as engine:
         await AuditLoading(engine, folder).turn()
         async for one in _every(engine, EntriesWanted(span.since, span.until)):
-            say(_event(one))
+            say(_event(one, configuration.site.canonical))
     return 0
 
 
@@ -176,8 +176,8 @@ def _sent_line(message: ShownMessage) -> str:
     return f"{sent}  Patient/{message.patient_id}  sent to {message.destination} as {message.control_id}  {said}"
 
 
-def _event(one: LoadedEntry) -> str:
-    return json.dumps(audit_event(parsed(one.entry), event_id(one.segment, one.sequence, one.at)))
+def _event(one: LoadedEntry, canonical: str) -> str:
+    return json.dumps(audit_event(parsed(one.entry), event_id(one.segment, one.sequence, one.at), canonical))
 
 
 def _line(patient: str, entry: AuditEntry) -> str:

@@ -26,7 +26,7 @@ from gateway.fhir_api.http.budget import Budget, paid
 from gateway.fhir_api.http.bundle import batch_response
 from gateway.fhir_api.http.formats import Format
 from gateway.fhir_api.http.headers import fhir_answer, negotiated
-from gateway.fhir_api.http.outcome import of_error, outcome
+from gateway.fhir_api.http.outcome import canonical_of, of_error, outcome
 from gateway.fhir_api.http.query import parameters
 from gateway.runtime.computing import computed_apart
 from gateway.runtime.errors import PdfInterrupted
@@ -36,13 +36,15 @@ from mappings.values.dates import fhir_instant
 
 # Bytes of all answers together: to join more would hold the loop for over 20 ms
 MOST_ANSWERED: Final = 16 * 2**20
+_OTHER_FORMAT: Final = "in a batch each answer is a resource, in the format of the batch"
 _OWN_HEADERS: Final = ("content-", "accept", "transfer-encoding", "expect", "if-", "range")
 
 
 @dataclass(slots=True)
 class _Room:
-    """Bytes left for the remaining answers of one batch."""
+    """Bytes left for the remaining answers of one batch, and the base of the site's own definitions."""
 
+    canonical: str
     left: int = MOST_ANSWERED
 
 
@@ -70,11 +72,12 @@ class _Answer:
     def entry(self) -> bytes:
         """Build the entry of the batch-response."""
         if self.room.left < 0:
-            return _refused(RequestTooLarge(f"the answers are over {MOST_ANSWERED} bytes: ask for this one alone"))
+            error = RequestTooLarge(f"the answers are over {MOST_ANSWERED} bytes: ask for this one alone")
+            return _refused(error, self.room.canonical)
         if not self.is_whole:
-            return _refused(PdfInterrupted("GET Binary"))
+            return _refused(PdfInterrupted("GET Binary"), self.room.canonical)
         if self.body and self.headers["content-type"] != Format.JSON.value:
-            return _refused(NotAcceptable("in a batch each answer is a resource, in the format of the batch"))
+            return _refused(NotAcceptable(_OTHER_FORMAT), self.room.canonical)
         return _entry(self.status, bytes(self.body), self._validators())
 
     def _validators(self) -> dict[str, str]:
@@ -100,11 +103,11 @@ def batch(app: ASGIApp, budget: Budget) -> Callable[[Request], Awaitable[Respons
         with budget.booked(request.scope) as turns:
             async with turns:
                 requests = await _entries(request)
-        room = _Room()
+        room = _Room(canonical_of(request.scope))
 
         async def answered(entry: BatchEntry | RequestError) -> bytes:
             if isinstance(entry, RequestError):
-                return _refused(entry)
+                return _refused(entry, room.canonical)
             async with turns:
                 answer = _Answer(room)
                 await app(_scope(request.scope, entry), _empty_body, answer.take)
@@ -147,9 +150,9 @@ def _scope(outer: Scope, entry: BatchEntry) -> Scope:
     }
 
 
-def _refused(error: Exception) -> bytes:
+def _refused(error: Exception, canonical: str) -> bytes:
     status, issue = of_error(error)
-    return _entry(status, json_bytes(outcome([issue])), {})
+    return _entry(status, json_bytes(outcome([issue], canonical)), {})
 
 
 def _entry(status: int, body: bytes, validators: dict[str, str]) -> bytes:

@@ -17,6 +17,7 @@ from gateway.auth.smart_configuration import Endpoints
 from gateway.fhir_api.audit.audited import trail_of
 from gateway.fhir_api.audit.events import AUDIT_EVENT, SEARCHED
 from gateway.fhir_api.batch_entries import MOST_ENTRIES
+from gateway.fhir_api.definitions.interactions import SEARCHED as SEARCHED_DEFINITIONS
 from gateway.fhir_api.facade import Facade, base, facade
 from gateway.fhir_api.http.headers import etag, fhir_conditional
 from gateway.fhir_api.http.query import parameters, value_of
@@ -79,6 +80,7 @@ def statement(
     """Build the CapabilityStatement of the facade at a FHIR base; without `login`, it has no authentication."""
     documentation = f"{NOT_SUPPORTED.format('' if login else NO_LOGIN)} {_MEANINGS.format(zone=serving.zone)}"
     audit = [_audit()] if has_audit else []
+    resources = [_resource(row, serving.site.canonical) for row in RESOURCES]
     claims = {"instantiates": [US_CORE_SERVER]} if serving.claims_us_core else {}
     return {
         "resourceType": "CapabilityStatement",
@@ -98,7 +100,7 @@ def statement(
                 "mode": "server",
                 "documentation": documentation,
                 **({"security": _security(login.endpoints)} if login else {}),
-                "resource": [*map(_resource, RESOURCES), *map(_definitions, DEFINITIONS), *audit],
+                "resource": [*resources, *map(_definitions, DEFINITIONS), *audit],
                 "interaction": [{"code": "batch", "documentation": _BATCH}, {"code": "history-system"}],
                 "compartment": [_COMPARTMENT],
             }
@@ -123,7 +125,7 @@ def software() -> dict[str, str]:
     return {"name": _NAME, "version": installed.version} if installed else {"name": _NAME}
 
 
-def _resource(row: Served) -> dict[str, Any]:
+def _resource(row: Served, canonical: str) -> dict[str, Any]:
     kind = row.resource_type
     made: dict[str, Any] = {"type": kind}
     if row.profiles:
@@ -137,12 +139,12 @@ def _resource(row: Served) -> dict[str, Any]:
     made |= {"versioning": "versioned", "readHistory": True, "updateCreate": False}
     made["searchInclude"] = list(includes_of(kind))
     made["searchRevInclude"] = list(revincludes_of(kind))
-    made["searchParam"] = [_parameter(one) for one in parameters_of(kind)]
+    made["searchParam"] = [_parameter(one, canonical) for one in parameters_of(kind)]
     made["documentation"] += " Result parameters: " + " ".join(
         f"{name}: {documentation}" for name, documentation in RESULT_PARAMETERS.items()
     )
     made["operation"] = [
-        {"name": one.name, "definition": one.definition, "documentation": one.documentation}
+        {"name": one.name, "definition": one.url(canonical), "documentation": one.documentation}
         for one in OPERATIONS
         if kind in one.resource_types
     ]
@@ -151,7 +153,6 @@ def _resource(row: Served) -> dict[str, Any]:
 
 def _definitions(row: Served) -> dict[str, Any]:
     """Build the entry of a definition type: read and searched, without versions."""
-    named = [("_id", "token", "Resource-id"), ("url", "uri", "conformance-url")]
     return {
         "type": row.resource_type,
         "documentation": f"Ids: {row.ids}. {row.documentation}",
@@ -159,8 +160,8 @@ def _definitions(row: Served) -> dict[str, Any]:
         "versioning": "no-version",
         "readHistory": False,
         "searchParam": [
-            {"name": name, "type": kind, "definition": f"http://hl7.org/fhir/SearchParameter/{end}"}
-            for name, kind, end in named
+            {"name": name, "type": kind, "definition": _R4 + end}
+            for name, (kind, end, _) in SEARCHED_DEFINITIONS[row.resource_type].items()
         ],
     }
 
@@ -185,13 +186,13 @@ def _audit() -> dict[str, Any]:
     }
 
 
-def _parameter(row: Parameter) -> dict[str, str]:
+def _parameter(row: Parameter, canonical: str) -> dict[str, str]:
     offered = [*row.modifiers, *row.targets] if row.type == "reference" else list(row.modifiers)
     details = f" Modifiers: {', '.join(offered)}." if offered else ""
     details += f" Chains: {', '.join(row.chains)}." if row.chains else ""
     return {
         "name": row.name,
-        "definition": row.definition,
+        "definition": row.url(canonical),
         "type": row.type,
         "documentation": row.documentation + details,
     }

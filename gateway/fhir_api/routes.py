@@ -19,7 +19,7 @@ from gateway.fhir_api.audit.events import AUDIT_EVENT, audit_read, audit_search
 from gateway.fhir_api.batch import batch
 from gateway.fhir_api.binary import binary
 from gateway.fhir_api.capability import capability
-from gateway.fhir_api.definitions import definition, definitions
+from gateway.fhir_api.definitions.interactions import definition, definitions
 from gateway.fhir_api.facade import MOUNT
 from gateway.fhir_api.histories import history_of_system, history_of_type
 from gateway.fhir_api.history import history

@@ -17,7 +17,7 @@ _CHANGING: Final = frozenset({"addendum", "cancel-addendum"})
 Level = Literal["type", "instance"]
 
 OF_REPORTS: Final = "DiagnosticReport"
-OPERATION_URN: Final = "urn:autoscribe-gateway:OperationDefinition:"
+_OWN: Final = "OperationDefinition/"  # below the base of the site's own definitions
 US_CORE: Final = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 
 
@@ -51,7 +51,8 @@ class Input:
 class Operation:
     """An operation, named without `$`, with its resource types, levels and HTTP methods.
 
-    `definition` is the canonical URL of its OperationDefinition. `needs` is what a client's scopes must allow: types
+    `definition` is the canonical URL of its OperationDefinition, or of one of our own its address below the base of the
+    site's own definitions. `needs` is what a client's scopes must allow: types
     with a permission each; empty for reading the type that the operation is called on.
     """
 
@@ -72,7 +73,11 @@ class Operation:
     @property
     def is_own(self) -> bool:
         """True if no specification defines the operation."""
-        return self.definition.startswith(OPERATION_URN)
+        return "://" not in self.definition
+
+    def url(self, canonical: str) -> str:
+        """Return the canonical URL of its definition; `canonical` is the base of the site's own definitions."""
+        return f"{canonical}/{self.definition}" if self.is_own else self.definition
 
     def addresses(self) -> Iterator[tuple[str, str]]:
         """Yield each resource type with the operation's path below the base."""
@@ -151,7 +156,7 @@ OPERATIONS: Final = (
         "Opens an addendum to a signed report. Needs an Idempotency-Key header: a repeat with the same key is "
         "answered, not carried out again; keys are kept in the database, for 24 hours. With If-Match only if "
         "that is the current version. 201 with the new report, or 202 while AutoScribe does not list it yet.",
-        f"{OPERATION_URN}addendum",
+        f"{_OWN}addendum",
         methods=("POST",),
         needs=((OF_REPORTS, "r"), (OF_REPORTS, ADDENDUM)),
     ),
@@ -159,7 +164,7 @@ OPERATIONS: Final = (
         "cancel-addendum",
         "Cancels the active addendum; takes the id of the addendum or of the original. "
         "Needs an Idempotency-Key header; If-Match as for `$addendum`.",
-        f"{OPERATION_URN}cancel-addendum",
+        f"{_OWN}cancel-addendum",
         methods=("POST",),
         needs=((OF_REPORTS, "r"), (OF_REPORTS, ADDENDUM)),
     ),
@@ -168,7 +173,7 @@ OPERATIONS: Final = (
         "What each field that AutoScribe gives for the report becomes in FHIR and in HL7 v2: measured, by changing one "
         "at a time; and what could not be mapped as it came. Parameters, or the fields alone as a table in text/plain. "
         "No value of a field is shown.",
-        f"{OPERATION_URN}trace",
+        f"{_OWN}trace",
         inputs=(
             Input("receiver", "string", "The receiver profile whose HL7 v2 is looked at; generic if none is named."),
         ),
@@ -179,7 +184,7 @@ OPERATIONS: Final = (
         "sent. Parameters with the messages and what there is to say of them, also of one that a rule of the receiver "
         "blocks; of a destination, with its own switches, also what would become of the report there; or, as "
         "x-application/hl7-v2+er7, the bytes of the messages: 422 where one is blocked or would not be sent.",
-        f"{OPERATION_URN}hl7v2",
+        f"{_OWN}hl7v2",
         inputs=(
             Input("receiver", "string", "The name of the receiver profile; this or destination is needed."),
             Input("destination", "string", "The name of a destination: its profile with its own switches."),
@@ -234,6 +239,10 @@ OPERATIONS: Final = (
 DEFINITIONS: Final = (
     Served("OperationDefinition", "the name of the operation", "The operations that this gateway defines itself."),
     Served("SearchParameter", "<type>-<name>", "The search parameters that this gateway defines itself."),
+    Served("StructureDefinition", "the name of the extension", "The extensions that this gateway defines itself."),
+    Served("CodeSystem", "the name of the code system", "The codes that this gateway defines itself."),
+    Served("ValueSet", "the name of the code system", "All codes of each code system of this gateway."),
+    Served("NamingSystem", "the name of the system", "The systems of identifiers that this gateway gives."),
 )
 # Types of the compartment of a patient: those that have the patient as `patient`
 IN_COMPARTMENT: Final = types_at("member", "about")

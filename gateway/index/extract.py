@@ -28,6 +28,8 @@ _PARTS: Final = (
     *("text", "family", "given", "prefix", "suffix"),
     *("line", "city", "district", "state", "postalCode", "country"),
 )
+# How the URL of one of our extensions ends: whatever the base is, and in resources of releases before it had one
+_EXTENSION_URLS: Final = ("/StructureDefinition/{}", "urn:autoscribe-gateway:extension:{}")
 _EXTENSION: Final = re.compile(r"extension\('([^']+)'\)\.(\w+)")
 
 Term: TypeAlias = tuple[int, str]
@@ -44,12 +46,13 @@ class Rows(NamedTuple):
 class _Source(NamedTuple):
     """Extraction rule of one element: its path, the keys of its rows, and the function that makes its terms.
 
+    `endings` are those of the URL of an extension.
     `unread_key` is that of the row which says that the element is there, if nothing else in the index says so.
     """
 
     first: str
     rest: tuple[str, ...]
-    url: str
+    endings: tuple[str, ...]
     key: int
     text_key: int | None
     typed_key: int | None
@@ -96,8 +99,8 @@ def _is_among(terms: Iterable[Term], wanted: int) -> bool:
 
 def _values(resource: Mapping[str, Any], source: _Source) -> list[Any]:
     values = _as_list(resource[source.first])
-    if source.url:
-        values = [one for one in values if one.get("url") == source.url]
+    if source.endings:
+        values = [one for one in values if one.get("url", "").endswith(source.endings)]
     for step in source.rest:
         values = [value for one in values for value in _as_list(one.get(step))]
     return values
@@ -188,7 +191,7 @@ def _source(row: Parameter, path: str) -> _Source:
     return _Source(
         first,
         tuple(rest),
-        extension[1] if extension else "",
+        tuple(form.format(extension[1]) for form in _EXTENSION_URLS) if extension else (),
         row.key,
         row.key_with("text") if "text" in row.modifiers else None,
         row.key_with("of-type") if "of-type" in row.modifiers else None,

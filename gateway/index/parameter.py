@@ -27,7 +27,8 @@ PRESENCE: Final = ("missing",)
 class Parameter:
     """A search parameter of a resource type; `definition` is the canonical URL of its SearchParameter.
 
-    `paths` are its elements in JSON; an extension is given with its URL. `narrows`: the parameter alone makes a search
+    Of one of our own, `definition` is the address below the base of the site's own definitions. `paths` are its
+    elements in JSON; one of our own extensions is given by its name. `narrows`: the parameter alone makes a search
     allowed (D30). `targets` are the types that the gateway's references lead to, `chains` the parameters offered on
     them. `shares` names the parameter whose index rows it reads, if not its own. `system` is the implied system of a
     `code` element, `codes` are its possible codes; another code finds nothing. If there are `values`, any other value
@@ -49,6 +50,15 @@ class Parameter:
     codes: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     absent: str = ""
+
+    @property
+    def is_own(self) -> bool:
+        """True if the gateway defines the parameter itself."""
+        return "://" not in self.definition
+
+    def url(self, canonical: str) -> str:
+        """Return the canonical URL of its SearchParameter; `canonical` is the base of the site's own definitions."""
+        return f"{canonical}/{self.definition}" if self.is_own else self.definition
 
     @property
     def key(self) -> int:

@@ -21,11 +21,11 @@ _CLINICAL: Final = "http://hl7.org/fhir/SearchParameter/clinical-{name}"
 _INDIVIDUAL: Final = "http://hl7.org/fhir/SearchParameter/individual-{name}"
 _BASED_ON: Final = "http://hl7.org/fhir/SearchParameter/DiagnosticReport-based-on"
 _IMR: Final = "https://profiles.ihe.net/RAD/IMR/SearchParameter/{type}-{name}"
-_OWN: Final = "urn:autoscribe-gateway:SearchParameter:{type}-{name}"
+_OWN: Final = "SearchParameter/{type}-{name}"  # below the base of the site's own definitions
 # No Provenance targets the last two types, but US Core requires _revinclude for them
 _TARGETS: Final = "DiagnosticReport Observation DocumentReference ServiceRequest Patient"
-_IS_CRITICAL: Final = "extension('urn:autoscribe-gateway:extension:isCritical').valueBoolean"
-_IS_ADDENDUM: Final = "extension('urn:autoscribe-gateway:extension:isAddendum').valueBoolean"
+_IS_CRITICAL: Final = "extension('isCritical').valueBoolean"
+_IS_ADDENDUM: Final = "extension('isAddendum').valueBoolean"
 
 
 def _row(  # noqa: PLR0913 (the columns of the table)
@@ -145,6 +145,7 @@ _OF_TYPE: Final = {
         _token("code", "code", CONCEPT, at=_CLINICAL),
         _date("date", "effectiveDateTime effectivePeriod", PRESENCE, narrows=True, at=_CLINICAL),
         _token("status", "status", CODE, system="http://hl7.org/fhir/observation-status"),
+        _token("interpretation", "interpretation", CONCEPT, narrows=True, at=_OWN),
         _reference("performer", "performer", REFERENCE, "Practitioner"),
         _reference("encounter", "encounter", PRESENCE, "Encounter", narrows=True, at=_CLINICAL),
     ),
@@ -269,6 +270,7 @@ _FINDS: Final = {
     },
     "Observation": {
         "identifier": "Finds nothing: an Observation of ours has an id only.",
+        "interpretation": "AA (critical abnormal) on the concluding sections of a signed report flagged as critical.",
         "patient": "The patient: pat-<32 hex>.",
         "subject": "The patient: pat-<32 hex>.",
         "category": "imaging for a section of a report, vital-signs for height and weight.",

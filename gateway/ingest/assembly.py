@@ -27,6 +27,7 @@ from gateway.store.database.revision import is_current
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed.in_force import taken_on
 from gateway.store.feed.renaming import NotRenamed, is_to_be_renamed, now_called, renamed
+from gateway.store.studies.coverage import studies_stored
 
 if TYPE_CHECKING:
     from gateway.ingest import Pipeline
@@ -69,6 +70,7 @@ async def opened_store(
             await _migrated(engine)
             await _require_own(engine, configuration)
             await _see_zone(engine, configuration)
+            await _see_index(engine)
             if serves or writes:
                 await _name_anew(engine, configuration)
             if serves:
@@ -183,9 +185,20 @@ async def _see_zone(engine: Sqlite | Postgres, configuration: Configuration) -> 
         get_logger().warning("index-of-another-zone", action="rerender")
 
 
+async def _see_index(engine: Sqlite | Postgres) -> None:
+    """Warn if resources of an older release are not indexed by all parameters of this one: `rerender` indexes them."""
+    made = await facts.value_of(engine, facts.INDEX)
+    if made is None:
+        is_older = await studies_stored(engine) > 0
+        made = await facts.claimed(engine, facts.INDEX, "1" if is_older else facts.INDEX_REVISION)
+    if made != facts.INDEX_REVISION:
+        get_logger().warning("index-of-an-older-release", action="rerender")
+
+
 async def indexed_anew(engine: Sqlite | Postgres, configuration: Configuration) -> None:
-    """Record that all dates are indexed in the time zone of these settings."""
+    """Record that all is indexed by the parameters of this release, and dates in the time zone of these settings."""
     await facts.put(engine, ZONE, str(configuration.zone))
+    await facts.put(engine, facts.INDEX, facts.INDEX_REVISION)
 
 
 def pipeline_of(configuration: Configuration, engine: Sqlite | Postgres) -> Pipeline:

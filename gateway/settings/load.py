@@ -225,7 +225,7 @@ def survey(path: Path | None = None) -> tuple[Configuration | None, list[ConfigE
     problems = [explained(one) for one in problems]
     if settings is None:
         return None, problems
-    site = replace(site, fhir_base=settings.server.fhir_base)
+    site = replace(site, fhir_base=settings.server.fhir_base, canonical=settings.fhir.canonical)
     return Configuration(settings, site, source, (*named_anew.used, *old.used)), problems
 
 

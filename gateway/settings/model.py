@@ -28,6 +28,7 @@ from gateway.settings.old_names import old_names
 from gateway.settings.server import Server
 from gateway.settings.values import (
     absolute_url,
+    canonical_base,
     is_header_value,
     is_loopback,
     parts_of,
@@ -36,6 +37,7 @@ from gateway.settings.values import (
     split_at_commas,
     time_zone,
 )
+from mappings.codes import CANONICAL
 from mappings.profile import Site
 
 PREFIX: Final = "GATEWAY_"
@@ -192,10 +194,21 @@ class Fhir(SettingsGroup):
         False, description="Claim to be a US Core server, although clients cannot create reports as US Core asks."
     )
 
+    canonical: str = Field(
+        CANONICAL,
+        description="Base of the URLs of what the gateway defines itself: extensions, code systems, search parameters, "
+        "operations. They need not lead anywhere. After a change: `rerender`.",
+    )
+
     @validates("time_zone")
     @classmethod
     def _zone(cls, value: str) -> str:
         return time_zone(value)
+
+    @validates("canonical")
+    @classmethod
+    def _canonical(cls, value: str) -> str:
+        return canonical_base(value)
 
 
 class Sync(SettingsGroup):

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from pydantic import SecretStr
 
 _HOST_AND_PORT: Final = re.compile(r"(?:\[(?P<address>[^\[\]]*:[^\[\]]*)\]|(?P<name>[^:\[\]]+)):(?P<port>[0-9]{1,5})")
+_CANONICAL: Final = re.compile(r"[A-Za-z0-9:/._~%-]+")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 
 
@@ -56,6 +57,16 @@ def absolute_url(value: str) -> str:
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("a URL with a user, a query or a fragment")
     return value.rstrip("/")
+
+
+def canonical_base(value: str) -> str:
+    """Check the base of canonical URLs: an absolute http(s) URL of plain characters; strip trailing slashes.
+
+    https://hl7.org/fhir/R4/references.html#canonical: `|` begins a version, and search values have commas between.
+    """
+    if not _CANONICAL.fullmatch(base := absolute_url(value)):
+        raise ValueError("a URL with other characters than letters, digits and : / . - _ ~ %")
+    return base
 
 
 def network(value: str) -> str:

@@ -10,7 +10,7 @@ import hashlib
 from functools import cache
 from typing import Any, Final
 
-from mappings.codes import DATA_ABSENT_REASON_EXTENSION, EXTENSION, V2_0203
+from mappings.codes import DATA_ABSENT_REASON_EXTENSION, V2_0203
 from mappings.values.text import normal_form
 
 Json = dict[str, Any]
@@ -64,11 +64,6 @@ def identifier(system: str, value: str, type_code: str = "", assigner: str | Non
     if assigner:
         made["assigner"] = {"display": assigner}
     return made
-
-
-def extension(name: str, kind: str, value: Any) -> Json:
-    """Make an extension of our own, for values without a place in R4; `kind` is the type as in `valueString`."""
-    return {"url": EXTENSION + name, f"value{kind}": value}
 
 
 def data_absent(reason: str) -> Json:

@@ -16,12 +16,12 @@ from mappings.fhir.datatypes import (
     Json,
     coding,
     data_absent,
-    extension,
     identifier,
     line,
     reference,
     said,
 )
+from mappings.fhir.extensions import extension
 from mappings.fhir.narrative import CRITICAL, narrative
 from mappings.fhir.order_numbers import accession_identifiers, placer_identifiers
 from mappings.fhir.report_parts import NOT_SIGNED, ReportParts, addenda_said, newest_signature
@@ -126,18 +126,18 @@ def diagnostic_report_extension(scene: Scene, parts: ReportParts) -> list[Json]:
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.extension
     """
-    report = parts.report
+    report, canonical = parts.report, scene.site.canonical
     made = []
     if parts.parent:
         to_parent = reference("DiagnosticReport", fhir_id(parts.parent.report_id))
         made.append({"url": ADDENDUM_OF_EXTENSION, "valueReference": to_parent})
-    made.append(extension("isAddendum", "Boolean", report.is_addendum))
+    made.append(extension(canonical, "isAddendum", "Boolean", report.is_addendum))
     if report.is_critical and not report.is_completed:
         scene.inform("unsigned-critical-withheld", f"{report.pointer}/isCritical", "not said before it is signed")
     elif report.is_critical is not None:
-        made.append(extension("isCritical", "Boolean", report.is_critical))
+        made.append(extension(canonical, "isCritical", "Boolean", report.is_critical))
     if parts.created:
-        made.append(extension("createdAt", "Instant", parts.created))
+        made.append(extension(canonical, "createdAt", "Instant", parts.created))
     texts = {
         "age": report.snapshot.age,
         "studyTime": None if parts.is_time_merged else report.snapshot.study_time,
@@ -147,7 +147,7 @@ def diagnostic_report_extension(scene: Scene, parts: ReportParts) -> list[Json]:
         "status": report.status if parts.status.diagnostic_report == "unknown" else None,
         **_own_snapshot(scene, parts),
     }
-    return made + [extension(name, "String", value) for name, text in texts.items() if (value := line(text))]
+    return made + [extension(canonical, name, "String", value) for name, text in texts.items() if (value := line(text))]
 
 
 def diagnostic_report_based_on(scene: Scene, parts: ReportParts, orders: Sequence[Json]) -> list[Json]:

@@ -14,7 +14,8 @@ from mappings.codes import (
     SID_STUDY,
     SID_STUDY_UID_ODD,
 )
-from mappings.fhir.datatypes import Json, extension, identifier, line, reference, said
+from mappings.fhir.datatypes import Json, identifier, line, reference, said
+from mappings.fhir.extensions import extension
 from mappings.fhir.narrative import narrative
 from mappings.fhir.order_numbers import accession_identifiers
 from mappings.fhir.provider import requester
@@ -88,7 +89,8 @@ def imaging_study_note(scene: Scene) -> list[Json]:
     study = scene.study
     notes: list[Json] = [{"text": text} for text in map(line, study.technologist_notes) if text]
     if technique := line(study.technologist_technique):
-        return [{"extension": [extension("technologistTechnique", "Boolean", True)], "text": technique}, *notes]
+        mark = extension(scene.site.canonical, "technologistTechnique", "Boolean", True)
+        return [{"extension": [mark], "text": technique}, *notes]
     return notes
 
 
@@ -97,12 +99,13 @@ def imaging_study_extension(scene: Scene) -> list[Json]:
 
     https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.extension
     """
-    study = scene.study
+    study, canonical = scene.study, scene.site.canonical
     texts = {"severity": line(study.severity), "studyReportStatus": line(study.study_report_status)}
-    made = [extension(name, "String", text) for name, text in texts.items() if text]
+    made = [extension(canonical, name, "String", text) for name, text in texts.items() if text]
     if study.express_customer and (value := line(study.express_customer.express_customer_id)):
         name = line(study.express_customer.express_customer_name)
-        made.append(extension("expressCustomer", "Identifier", identifier(SID_EXPRESS_CUSTOMER, value, assigner=name)))
+        customer = identifier(SID_EXPRESS_CUSTOMER, value, assigner=name)
+        made.append(extension(canonical, "expressCustomer", "Identifier", customer))
     return made
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from mappings.codes import ADMINISTRATIVE_GENDER, US_CORE
-from mappings.fhir.datatypes import Json, data_absent, extension, identifier, line, said
+from mappings.fhir.datatypes import Json, data_absent, identifier, line, said
+from mappings.fhir.extensions import extension
 from mappings.fhir.narrative import narrative
 from mappings.fhir.organization import organization_reference
 from mappings.fhir.scene import Scene
@@ -74,7 +75,8 @@ def patient_gender(scene: Scene, snapshot: Snapshot, pointer: str) -> Json:
         return {"gender": gender}
     scene.warn("sex-unknown-code", f"{pointer}/sex", "gender unknown, the code beside it")
     code = line(snapshot.sex)
-    return said({"gender": "unknown", "_gender": {"extension": [extension("sex", "String", code)]} if code else None})
+    beside = {"extension": [extension(scene.site.canonical, "sex", "String", code)]} if code else None
+    return said({"gender": "unknown", "_gender": beside})
 
 
 def patient_birth_date(scene: Scene, snapshot: Snapshot, pointer: str) -> str | None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from mappings.codes import SID_NPI_UNVERIFIED, SID_USER, US_CORE, US_NPI
-from mappings.fhir.datatypes import Json, extension, identifier, line, reference, said
+from mappings.fhir.datatypes import Json, identifier, line, reference, said
+from mappings.fhir.extensions import extension
 from mappings.fhir.narrative import narrative
 from mappings.fhir.provider import provider_identifiers
 from mappings.fhir.scene import Scene, odd_characters
@@ -107,7 +108,7 @@ def practitioner(user: User, name: Json, scene: Scene) -> Json:
             "id": fhir_id(user.user_id),
             "meta": _META,
             "text": narrative(name["text"], [("Role", role)]),
-            "extension": [extension("clinicRole", "String", role)] if role else None,
+            "extension": [extension(scene.site.canonical, "clinicRole", "String", role)] if role else None,
             "identifier": practitioner_identifier(user, scene),
             "name": [name],
             "telecom": telecom,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
+from mappings.codes import CANONICAL
 from mappings.issues import SiteError
 from mappings.profile.dictionary import (
     Dictionary,
@@ -51,7 +52,8 @@ class Site:
     `facilities` are by name and alias, normalized by `exact`. `accession_keys` and `placer_keys` name the keys of
     `Study.metadata` with accession and placer order numbers; `number_separator` separates several in one value.
     `accession_authority` and `placer_authority` are their issuers. `send_drafts` publishes unsigned text (D16).
-    `fhir_base` is the address clients see, for links in HL7 v2. `express_customers` are the authorities of
+    `fhir_base` is the address clients see, for links in HL7 v2. `canonical` is the base of the gateway's
+    own definitions, such as those of its extensions. `express_customers` are the authorities of
     externalPatientId, by expressCustomerId. `procedure_fallbacks` are the codes of OBR-4 by DICOM modality if no text
     matches. `provider_authority` issued the local ids of `providers`. `default_facility` owns the MRNs of facilities
     not among `facilities`. `mrn_authority` decides in HL7 v2 about an MRN without a known authority: `hash` puts it
@@ -81,6 +83,7 @@ class Site:
     on_cancelled_after_sign: OnCancelled = "hold"
     on_conflict: OnConflict = "hold"
     fhir_base: str = ""
+    canonical: str = CANONICAL
     procedures: Dictionary = field(default_factory=starter, repr=False)
     procedure_fallbacks: Mapping[str, ProcedureCode] = field(default_factory=dict)
     providers: Directory = field(default=NO_PROVIDERS, repr=False)

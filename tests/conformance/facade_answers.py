@@ -14,9 +14,11 @@ from fakes.facade import BASE, Stage, resource_id, site
 from gateway.audit.loading import AuditLoading
 from gateway.fhir_api.http.outcome import of_error, outcome
 from gateway.fhir_api.search.result_parameters import includes_of, revincludes_of
+from gateway.fhir_api.served import DEFINITIONS
 from gateway.runtime.errors import ConfigError, GatewayError
 from gateway.sandbox.seed import report_list
 from mappings import decode, to_fhir
+from mappings.codes import CANONICAL
 from mappings.patient.identifiers import fhir_id
 
 EVERY_INCLUDE = "".join(f"&_include={one}" for one in includes_of("DiagnosticReport"))
@@ -53,7 +55,7 @@ async def answers(stage: Stage) -> AsyncIterator[httpx.Response]:
         *(f"DiagnosticReport/{report_id}/_history", f"DiagnosticReport/{report_id}/_history/1"),
         *(f"{patient}/$everything", f"DocumentReference/$docref?patient={patient.partition('/')[2]}"),
         *(f"DiagnosticReport/{report_id}/$trace", f"DiagnosticReport/{report_id}/$hl7v2?receiver=generic"),
-        *("OperationDefinition", "SearchParameter"),
+        *(row.resource_type for row in DEFINITIONS),
     ):
         yield await stage.get(path)
     entries = [
@@ -94,7 +96,7 @@ async def bodies() -> list[str]:
         async with noted(Path(folder) / "audit") as noting:
             made = [json.dumps(one.json()) async for one in answers(noting.stage)]
             made += [json.dumps(one.json()) for one in await _audited(noting)]
-    return made + [json.dumps(outcome([of_error(error)[1]])) for error in _errors(GatewayError)]
+    return made + [json.dumps(outcome([of_error(error)[1]], CANONICAL)) for error in _errors(GatewayError)]
 
 
 async def _audited(noting: Noted) -> list[httpx.Response]:

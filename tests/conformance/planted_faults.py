@@ -8,6 +8,9 @@ from typing import Any
 
 from conformance.hl7_validator import PACKAGES
 
+from mappings.codes import CANONICAL
+from mappings.fhir.extensions import extension_url
+
 Json = dict[str, Any]
 ABSENT = object()
 
@@ -49,7 +52,7 @@ def _entry(entries: list[Json], resource_type: str) -> Json:
 NARRATIVE = '<div xmlns="http://www.w3.org/1999/xhtml">{}</div>'
 CONTAINED = {"resourceType": "Basic", "id": "in", "code": {"text": "in"}}
 ABSENT_REASON = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/data-absent-reason", "code": "unknown"}]}
-OWN = "urn:autoscribe-gateway:extension:age"
+OWN = extension_url(CANONICAL, "age")
 ADDENDUM_OF = "http://hl7.org/fhir/StructureDefinition/diagnosticReport-addendumOf"
 VITAL_SIGNS = {"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "vital-signs"}
 NOT_KNOWN = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "code": "QQ"}
@@ -131,6 +134,21 @@ FAULTS: dict[str, Fault] = {
         "extension.0.url",
         "http://hl7.org/fhir/StructureDefinition/none",
         "Extension_EXT_Unknown_NotHere",
+    ),
+    "extension of our own that is not defined": Fault(
+        "DiagnosticReport", "extension.0.url", extension_url(CANONICAL, "none"), "Extension_EXT_Unknown_NotHere"
+    ),
+    "extension of our own as releases before its definition wrote it": Fault(
+        "DiagnosticReport", "extension.0.url", "urn:autoscribe-gateway:extension:age", "Extension_EXT_Unknown_NotHere"
+    ),
+    "extension of our own with a value of another type": Fault(
+        "DiagnosticReport", "extension.0", {"url": OWN, "valueInteger": 1}, "Extension_EXT_Type"
+    ),
+    "extension of our own on another element": Fault(
+        "Patient", "extension", [{"url": OWN, "valueString": "1"}], "Extension_EXTP_Context_Wrong"
+    ),
+    "code of an OperationOutcome that is not defined": Fault(
+        "OperationOutcome", "issue.0.details.coding.0.code", "none", "Unknown code"
     ),
     "att-1": Fault("DiagnosticReport", "presentedForm.0.contentType", ABSENT, "#att-1"),
     "per-1": Fault(

@@ -7,6 +7,7 @@ from typing import Any
 from fakes.upstream_json import report_json, response_json, user_json
 
 from mappings import decode, to_fhir
+from mappings.codes import CANONICAL
 from mappings.model import Facts, Mapped
 from mappings.profile import Site, parse_site
 
@@ -85,7 +86,7 @@ def codes(made: Mapped[tuple[Json, ...]]) -> set[str]:
 def extensions(resource: Json) -> Json:
     """Values of our own extensions by name."""
     return {
-        found["url"].rpartition(":")[2]: next(value for key, value in found.items() if key.startswith("value"))
+        found["url"].rpartition("/")[2]: next(value for key, value in found.items() if key.startswith("value"))
         for found in resource.get("extension", ())
-        if found["url"].startswith("urn:autoscribe-gateway:extension:")
+        if found["url"].startswith(f"{CANONICAL}/StructureDefinition/")
     }

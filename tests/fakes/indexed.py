@@ -14,6 +14,8 @@ from gateway.index.extract import rows
 from gateway.index.intervals import interval
 from gateway.index.reading import asked
 from gateway.index.value import Circumstances
+from mappings.codes import CANONICAL
+from mappings.fhir.extensions import extension_url
 
 ZONE = ZoneInfo("America/New_York")
 NOW = datetime(2024, 4, 24, 12, tzinfo=UTC)
@@ -49,7 +51,7 @@ def report(patient_id, day, **more):
 
 
 def _extension(name, value):
-    return {"url": f"urn:autoscribe-gateway:extension:{name}", "valueBoolean": value}
+    return {"url": extension_url(CANONICAL, name), "valueBoolean": value}
 
 
 WORLD = {

@@ -17,7 +17,7 @@ from gateway.fhir_api.http.summary import SUBSETTED
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 STRICT = {"Prefer": "handling=strict"}
 V2_0203 = "http://terminology.hl7.org/CodeSystem/v2-0203"
-ERROR = "urn:autoscribe-gateway:error"
+ERROR = "https://autoscribe-gateway.example/fhir/CodeSystem/error"
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ QUEUE = "SELECT number, destination, study_id, report_id, kind, state, reason, d
 OWED = "SELECT number, destination, study_id, report_id, kind, state, reason, due, signed, decided FROM outbox"
 REVISION = "SELECT version_num FROM alembic_version"
 LANES = "SELECT destination, study_id, reason, since FROM lane"
+BODIES = "SELECT v.body FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
 VERSIONS = "SELECT resource, version, updated, body FROM version"
 OPEN = (
     "SELECT m.destination, m.control_id, b.body FROM message m JOIN message_body b ON b.number = m.number"
@@ -140,6 +141,19 @@ async def test_migrating_keeps_every_row_of_the_queue_and_owes_nothing_new(old):
     assert code == 0, said
     assert all(before)
     assert [await old.rows(sql) for sql in tables] == before
+
+
+async def test_rerender_writes_the_urls_of_this_release_and_owes_and_sends_nothing(old):
+    before = [await old.rows(sql) for sql in (QUEUE, OWED, LANES)]
+    bodies = [bytes(body) for (body,) in await query(old.url, BODIES)]
+    assert any(b'"urn:autoscribe-gateway:extension:isCritical"' in body for body in bodies)
+    code, out, said = await ran(["rerender"], old.env)
+    assert code == 0 and "nothing was sent" in out, said
+    bodies = [bytes(body) for (body,) in await query(old.url, BODIES)]
+    assert any(b"https://autoscribe-gateway.example/fhir/StructureDefinition/isCritical" in body for body in bodies)
+    assert not any(b"urn:autoscribe-gateway:extension:" in body for body in bodies)
+    assert [await old.rows(sql) for sql in (QUEUE, OWED, LANES)] == before
+    assert not any(old.came.values())
 
 
 SERVE = ("serve", "--port", "0")

@@ -33,6 +33,7 @@ from gateway.fhir_api.audit.shown import show
 from gateway.fhir_api.facade import base, circumstances, facade, seal, unseal
 from gateway.fhir_api.http.bundle import searchset
 from gateway.fhir_api.http.headers import etag, fhir_answer, fhir_conditional, negotiated
+from gateway.fhir_api.http.outcome import canonical_of
 from gateway.fhir_api.http.query import PAGE, Parameters, parameters, value_of
 from gateway.fhir_api.search.result_parameters import COUNT, count_of
 from gateway.index.escaping import alternatives, token
@@ -96,7 +97,7 @@ async def audit_search(request: Request) -> Response:
     found = await _entries(request).find(replace(_narrowed(request, wanted, used), most=count + 1))
     more = found[count - 1] if len(found) > count > 0 else None
     last = None if more is None else (more.at, more.segment, more.sequence)
-    return await _answer(request, given, used, await _rendered(found[:count]), last)
+    return await _answer(request, given, used, await _rendered(found[:count], canonical_of(request.scope)), last)
 
 
 async def _answer(
@@ -108,7 +109,10 @@ async def _answer(
     if last is not None:
         token = seal(request, {"q": used, "l": last}, AUDIT_EVENT)
         links["next"] = f"{here}?{urlencode([(PAGE, token)])}"
-    return await fhir_answer(request, given, searchset(base(request), links, found, (), (), total=None))
+    canonical = canonical_of(request.scope)
+    return await fhir_answer(
+        request, given, searchset(base(request), links, found, (), (), total=None, canonical=canonical)
+    )
 
 
 def _entries(request: Request) -> AuditEntries:
@@ -145,23 +149,24 @@ async def _by_id(request: Request, resource_id: str) -> Version | None:
     if at is None:
         return None
     found = await entries.find(EntriesWanted(since=at, until=at + 1, most=1_000))
-    return next((one for one in map(_version, found) if one.address == f"{AUDIT_EVENT}/{resource_id}"), None)
+    versions = _versions(found, canonical_of(request.scope))
+    return next((one for one in versions if one.address == f"{AUDIT_EVENT}/{resource_id}"), None)
 
 
-async def _rendered(found: list[LoadedEntry]) -> list[Version]:
+async def _rendered(found: list[LoadedEntry], canonical: str) -> list[Version]:
     """Render entries; a worker does it if they are large, so that the loop goes on."""
     if sum(len(one.entry) for one in found) > _LARGE:
-        return await computed(_versions, found)
-    return _versions(found)
+        return await computed(_versions, found, canonical)
+    return _versions(found, canonical)
 
 
-def _versions(found: list[LoadedEntry]) -> list[Version]:
-    return list(map(_version, found))
+def _versions(found: list[LoadedEntry], canonical: str) -> list[Version]:
+    return [_version(one, canonical) for one in found]
 
 
-def _version(one: LoadedEntry) -> Version:
+def _version(one: LoadedEntry, canonical: str) -> Version:
     resource_id = event_id(one.segment, one.sequence, one.at)
-    event = audit_event(parsed(one.entry), resource_id)
+    event = audit_event(parsed(one.entry), resource_id, canonical)
     return Version(f"{AUDIT_EVENT}/{resource_id}", 1, one.at, json_bytes(event))
 
 

@@ -30,8 +30,12 @@ def searchset(  # noqa: PLR0913 (the parts of a searchset)
     issues: Sequence[Issue],
     *,
     total: int | None,
+    canonical: str,
 ) -> bytes:
-    """Build a searchset Bundle: matches, included resources, then one OperationOutcome if there are issues."""
+    """Build a searchset Bundle: matches, included resources, then one OperationOutcome if there are issues.
+
+    `canonical` is the base of the site's own definitions, for the codes of the issues.
+    """
     head: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset"}
     if total is not None:
         head["total"] = total
@@ -40,7 +44,7 @@ def searchset(  # noqa: PLR0913 (the parts of a searchset)
     entries = [_entry(here, one, _MATCH) for one in matches]
     entries += [_entry(here, one, _INCLUDE) for one in included]
     if issues:
-        warnings = json_bytes(outcome(issues))
+        warnings = json_bytes(outcome(issues, canonical))
         entries.append(b'{"fullUrl":"' + _outcome_url(warnings) + b'","resource":' + warnings + _OUTCOME)
     return _bundle(head, entries)
 

@@ -21,14 +21,16 @@ from gateway.runtime.errors import GatewayError, StoreError, UpstreamError
 from gateway.runtime.log import get_logger
 from gateway.runtime.metrics import ROUTE
 from gateway.runtime.request_errors import NotAcceptable, RangeNotSatisfiable, RequestError
+from mappings.codes import CANONICAL
+from mappings.fhir.extensions import code_system_url
 from mappings.fhir.rendering import json_bytes
 from mappings.issues import MappingIssue, WireError
 
 Severity = Literal["fatal", "error", "warning", "information"]
 
 CONTENT_TYPE: Final = Format.JSON.value
-ERROR_SYSTEM: Final = "urn:autoscribe-gateway:error"
-MAPPING_SYSTEM: Final = "urn:autoscribe-gateway:mapping-issue"
+ERRORS: Final = "error"  # ids of the gateway's own code systems
+MAPPING_ISSUES: Final = "mapping-issue"
 REQUEST_ID: Final = "gateway.request_id"  # scope key: the id of the request in the audit
 ALLOW: Final = "gateway.allow"  # scope key: the methods the route has, for a 405
 _RETRY_AFTER: Final = 5
@@ -50,9 +52,10 @@ def request_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One OperationOutcome.issue; `code` is of the issue-type value set, `detail` a gateway code in `system`.
+    """One OperationOutcome.issue; `code` is of the issue-type value set, `detail` is a code of the gateway.
 
-    `about` is the address of a resource that the diagnostics name, for the audit.
+    `system` is the id of the gateway's own code system that has it. `about` is the address of a resource that the
+    diagnostics name, for the audit.
     """
 
     severity: Severity
@@ -61,14 +64,14 @@ class Issue:
     detail: str = ""
     text: str = ""
     expression: str = ""
-    system: str = ERROR_SYSTEM
+    system: str = ERRORS
     about: str = ""
 
-    def json(self) -> dict[str, Any]:
-        """Render as FHIR JSON."""
+    def json(self, canonical: str) -> dict[str, Any]:
+        """Render as FHIR JSON; `canonical` is the base of the site's own definitions."""
         details: dict[str, Any] = {}
         if self.detail:
-            details["coding"] = [{"system": self.system, "code": self.detail}]
+            details["coding"] = [{"system": code_system_url(canonical, self.system), "code": self.detail}]
         if self.text:
             details["text"] = self.text
         made: dict[str, Any] = {"severity": self.severity, "code": self.code}
@@ -84,13 +87,19 @@ def of_mapping(issue: MappingIssue, whose: str) -> Issue:
     """Convert a mapping issue (D4); `whose` names the study or resource that its pointer refers to."""
     code = "informational" if issue.severity == "information" else "processing"
     return Issue(
-        issue.severity, code, f"{whose} {issue.pointer or '/'}: {issue.action}", issue.code, system=MAPPING_SYSTEM
+        issue.severity, code, f"{whose} {issue.pointer or '/'}: {issue.action}", issue.code, system=MAPPING_ISSUES
     )
 
 
-def outcome(issues: Iterable[Issue]) -> dict[str, Any]:
-    """Build an OperationOutcome."""
-    return {"resourceType": "OperationOutcome", "issue": [issue.json() for issue in issues]}
+def outcome(issues: Iterable[Issue], canonical: str) -> dict[str, Any]:
+    """Build an OperationOutcome; `canonical` is the base of the site's own definitions."""
+    return {"resourceType": "OperationOutcome", "issue": [issue.json(canonical) for issue in issues]}
+
+
+def canonical_of(scope: Scope) -> str:
+    """Return the base of the site's own definitions, for the application that a request came to."""
+    serving = getattr(getattr(scope.get("app"), "state", None), "facade", None)
+    return str(serving.site.canonical) if serving is not None else CANONICAL
 
 
 def of_error(error: Exception) -> tuple[int, Issue]:
@@ -128,7 +137,7 @@ def error_response(error: Exception, scope: Scope, request_id: str) -> Response:
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size}"
     form = Format.JSON if isinstance(error, NotAcceptable) else asked(scope)
-    body = in_format(json_bytes(outcome([issue])), form)
+    body = in_format(json_bytes(outcome([issue], canonical_of(scope))), form)
     headers["Content-Length"] = str(len(body))
     return Response(b"" if scope["method"] == "HEAD" else body, status, headers, media_type=form.value)
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from gateway.fhir_api.audit.events import AUDIT_EVENT
 from gateway.fhir_api.audit.events import SEARCHED as AUDIT_SEARCHED
 from gateway.fhir_api.batch_entries import MOST_ENTRIES
-from gateway.fhir_api.definitions import SEARCHED
+from gateway.fhir_api.definitions.interactions import SEARCHED
 from gateway.fhir_api.facade import MOUNT
 from gateway.fhir_api.http.query import FORM, MAX_NAME_LENGTH, NAME, PAGE
 from gateway.fhir_api.http.summary import SUMMARIES
@@ -283,7 +283,7 @@ def _header(name: str, *, is_needed: bool) -> Json:
 def _definition_paths(row: Served) -> Json:
     kind = row.resource_type
     here = f"{MOUNT}/{kind}"
-    searched = [query(name, f"The {element} of one.", example=None) for name, element in SEARCHED.items()]
+    searched = [query(name, f"The {found} of one.", example=None) for name, (_, _, found) in SEARCHED[kind].items()]
     formats = _results(("_format", "_pretty"))
     every = request(row.documentation, "server", [*searched, *formats], _ok_answer("Bundle"), **{"x-examples": [here]})
     one = request(f"Ids: {row.ids}.", "server", [_id(row.ids, None), *formats], _ok_answer("Resource"))

@@ -55,9 +55,8 @@ def docref(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[
         issues = [*query.warnings, *await warnings.of(serving, query, matches.versions)]
         show(request.scope, matches.versions, issues)
         total = len(matches.versions) if place == BEGINNING and matches.next is None else None
-        body = searchset(
-            base(request), _links(request, here, given, query, matches), matches.versions, (), issues, total=total
-        )
+        links, canonical = _links(request, here, given, query, matches), serving.site.canonical
+        body = searchset(base(request), links, matches.versions, (), issues, total=total, canonical=canonical)
         age = index_age(serving)
         return await fhir_answer(request, formats(given), body, headers={} if age is None else {"Age": str(age)})
 

@@ -85,7 +85,8 @@ def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaita
         beside = [one for one in page if one.address.partition("/")[0] in REFERRED_TO]
         matches = [one for one in page if one not in beside]
         total = len(matches) if token is None and len(versions) <= walk.count else None
-        body = searchset(base(request), links, matches, beside, issues, total=total)
+        canonical = serving.site.canonical
+        body = searchset(base(request), links, matches, beside, issues, total=total, canonical=canonical)
         age = index_age(serving)
         return await fhir_answer(request, formats(given), body, headers={} if age is None else {"Age": str(age)})
 

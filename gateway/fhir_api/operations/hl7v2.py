@@ -73,7 +73,8 @@ def hl7v2(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
             rows.append(_delivery(addressee.destination, becomes, held))
         if made.issues:
             whose = f"ImagingStudy/{fhir_id(kept.study.study_id)}"
-            rows.append({"name": "outcome", "resource": outcome(of_mapping(one, whose) for one in made.issues)})
+            issues = [of_mapping(one, whose) for one in made.issues]
+            rows.append({"name": "outcome", "resource": outcome(issues, serving.site.canonical)})
         body = json_bytes({"resourceType": "Parameters", "parameter": rows})
         return await fhir_answer(request, formats(given), body)
 

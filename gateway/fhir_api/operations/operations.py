@@ -163,16 +163,16 @@ async def _outcome(serving: Facade, sent: SentRequest, act: Act) -> Answered:
             return answered
         is_sure = is_sure or act.shows(study)
     if is_sure:
-        return Answered(HTTPStatus.ACCEPTED, _incomplete(act))
+        return Answered(HTTPStatus.ACCEPTED, _incomplete(act, serving.site.canonical))
     detail = "read back: it does not show that it was carried out; ask again with a new key once you know"
     raise UpstreamAmbiguous(act.name, detail=detail)
 
 
-def _incomplete(act: Act) -> dict[str, Any]:
+def _incomplete(act: Act, canonical: str) -> dict[str, Any]:
     diagnostics = (
         f"{act.name} was carried out; AutoScribe does not show it yet. Repeat with the same {HEADER} to see it."
     )
-    return outcome([Issue("information", "incomplete", diagnostics, "not-read-back")])
+    return outcome([Issue("information", "incomplete", diagnostics, "not-read-back")], canonical)
 
 
 async def _body_without_input(request: Request) -> bytes:

@@ -1,12 +1,14 @@
 """`DiagnosticReport/[id]/$trace`: show where each AutoScribe field of a stored report goes in FHIR and HL7 v2.
 
 https://hl7.org/fhir/R4/operations.html#response (Parameters), decision D6. The answer shows places of fields, never
-their values. A trace takes a second or more of CPU time, in the worker for long computations.
+their values. A trace takes a second or more of CPU time, in the worker for long computations, and is remembered.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -33,11 +35,13 @@ from mappings.trace import TraceRow
 from mappings.trace import trace as measured
 
 _USUAL: Final = "generic"
+_MOST_REMEMBERED: Final = 64  # studies, of about 0.1 MB each
 _TEXT: Final = frozenset({"text/plain", "text/*"})
 
 
 def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
     """Make the handler of GET and POST [base]/DiagnosticReport/[id]/$trace: Parameters, or a table."""
+    remembered = _Remembered()
 
     async def handle(request: Request) -> Response:
         given, serving = await inputs(request, row), facade(request)
@@ -46,19 +50,46 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
         sight, stored = await sight_of(request), await study_of(request)
         document = await asyncio.to_thread(stored.document)
         own = _own_places(document, stored.report_id)
-        rows = await computed_apart(_rows, stored, document, serving.site, receiver)
-        rows = [one for one in rows if _is_of(one.pointer, own)]
+        every = await remembered.rows(stored, document, serving.site, receiver)
+        rows = [one for one in every if _is_of(one.pointer, own)]
         if as_text:
             cells = [trace_table.cells(one, one.pointer) for one in rows]
             table = trace_table.table(cells, pretty=value_of(given, "_pretty") == "true")
             return answer(request, table.encode(), media_type=TEXT_PLAIN)
         told = await warnings.of_study(serving, stored.study_id) if sight.has_whole_studies else []
         issues = [issue for place, issue in told if _is_of(place, own)]
-        parameters = [*map(_parameter, rows), *([{"name": "outcome", "resource": outcome(issues)}] if issues else [])]
+        said = [{"name": "outcome", "resource": outcome(issues, serving.site.canonical)}] if issues else []
+        parameters = [*map(_parameter, rows), *said]
         body = json_bytes({"resourceType": "Parameters", "parameter": parameters})
         return await fhir_answer(request, formats(given), body)
 
     return handle
+
+
+class _Remembered:
+    """The rows of the studies that were traced last: by what the store has of a study, the site and the receiver.
+
+    Rows hold places of fields and no values.
+    """
+
+    def __init__(self) -> None:
+        self._site: Site | None = None
+        self._rows: OrderedDict[tuple[bytes, str], Sequence[TraceRow]] = OrderedDict()
+
+    async def rows(
+        self, stored: StoredStudy, document: dict[str, Any], site: Site, receiver: Receiver
+    ) -> Sequence[TraceRow]:
+        """Return the rows of a study, measured only if they are not remembered."""
+        if self._site is not site:
+            self._site, self._rows = site, OrderedDict()
+        key = hashlib.sha256(stored.packed + b"\0" + stored.received).digest(), receiver.name
+        kept, found = self._rows, self._rows.get(key)
+        if found is None:
+            found = kept[key] = await computed_apart(_rows, stored, document, site, receiver)
+        kept.move_to_end(key)
+        if len(kept) > _MOST_REMEMBERED:
+            kept.popitem(last=False)
+        return found
 
 
 def _own_places(document: Mapping[str, Any], report_id: str) -> set[str]:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from gateway.fhir_api.fetching import current
 from gateway.fhir_api.http.body import check_media_type, parsed, whole_body
 from gateway.fhir_api.http.headers import fhir_answer, negotiated
-from gateway.fhir_api.http.outcome import MAPPING_SYSTEM, Issue, Severity, outcome
+from gateway.fhir_api.http.outcome import MAPPING_ISSUES, Issue, Severity, canonical_of, outcome
 from gateway.fhir_api.http.query import Parameters, parameters
 from gateway.fhir_api.operations.operation_input import FORMATS, formats
 from gateway.fhir_api.served import BY_TYPE, Operation
@@ -78,7 +78,7 @@ def validate(row: Operation, resource_type: str) -> Callable[[Request], Awaitabl
             resource = (await current(request, resource_type, resource_id)).version.resource
             found = await computed_apart(_issues, found, resource, resource_id)
         reported = found or [Issue("information", "informational", "no faults were found", "no-faults")]
-        return await fhir_answer(request, formats(given), json_bytes(outcome(reported)))
+        return await fhir_answer(request, formats(given), json_bytes(outcome(reported, canonical_of(request.scope))))
 
     return handle
 
@@ -193,7 +193,7 @@ def _issue(fault: MappingIssue, kind: str) -> Issue:
     severity: Severity = "warning" if is_narrative else "error"
     code = _ISSUE_TYPES.get(fault.code, "invariant")
     place = _expression(kind, fault.pointer)
-    return Issue(severity, code, fault.action, fault.code, expression=place, system=MAPPING_SYSTEM)
+    return Issue(severity, code, fault.action, fault.code, expression=place, system=MAPPING_ISSUES)
 
 
 def _expression(kind: str, pointer: str) -> str:

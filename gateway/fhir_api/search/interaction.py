@@ -30,6 +30,7 @@ from gateway.fhir_api.search.lookups import Looked, look_up
 from gateway.fhir_api.search.paging import BEGINNING, Page, PagePosition
 from gateway.fhir_api.search.result_parameters import COUNT
 from gateway.fhir_api.search.search_query import Query, ignore, insist, understand
+from gateway.fhir_api.search.unindexed import unindexed
 from gateway.runtime.computing import computed
 from gateway.runtime.errors import StoreTooSlow
 from gateway.runtime.request_errors import BadRequest
@@ -137,6 +138,7 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
     if looked.failures and not results.versions and not total:
         raise looked.failures[0]  # an empty result would be wrong: AutoScribe may know of a match
     issues = [*query.ignored, *query.warnings, *looked.issues, *include_issues]
+    issues += await unindexed(serving.engine, query.used)
     issues += await warnings.of(serving, query, results.versions)
     if query.explain:
         issues += [*query.remarks, *looked.remarks, *await warnings.of_mappings(serving, query, results.versions)]
@@ -146,7 +148,8 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
     matches, beside = [await as_seen(serving.engine, query.sight, one) for one in (results.versions, beside)]
     show(request.scope, (*matches, *beside), issues)
     shaped, shaped_beside = await _shaped(query, matches), await _shaped(query, beside)
-    return searchset(base(request), links, shaped, shaped_beside, issues, total=total)
+    canonical = serving.site.canonical
+    return searchset(base(request), links, shaped, shaped_beside, issues, total=total, canonical=canonical)
 
 
 async def _total(serving: Facade, query: Query, results: Page) -> int | None:

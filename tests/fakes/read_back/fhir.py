@@ -236,8 +236,8 @@ def _metadata(orders: Iterable[Json], site: Site) -> dict[str, str]:
 
 def _extension(element: Json, name: str) -> Any:
     """Value of one of our extensions."""
-    url = f"{_OURS}extension:{name}"
-    found = next((one for one in element.get("extension", ()) if one["url"] == url), {})
+    url = f"/StructureDefinition/{name}"
+    found = next((one for one in element.get("extension", ()) if one["url"].endswith(url)), {})
     return next((value for key, value in found.items() if key.startswith("value")), None)
 
 

@@ -17,6 +17,7 @@ from gateway.audit.audit_entry import AuditEntry
 from gateway.audit.audit_event import KINDS, audit_event, event_id, instant_of, outcome_of
 
 DIGEST = "a" * 64
+OWN = "https://own.example"
 READ = AuditEntry(
     at=1_000_001,
     kind="read",
@@ -58,11 +59,11 @@ def is_valid(event):
     )
 )
 def test_every_entry_is_a_valid_resource(entry):
-    is_valid(audit_event(entry, event_id("2026-11-28.host-1", 7, entry.at)))
+    is_valid(audit_event(entry, event_id("2026-11-28.host-1", 7, entry.at), OWN))
 
 
 def test_a_read_says_who_saw_which_resource_of_which_patient():
-    event = audit_event(READ, "aud-1")
+    event = audit_event(READ, "aud-1", OWN)
     assert (event["action"], event["outcome"], event["recorded"]) == ("R", "0", "1970-01-01T00:00:01.000001Z")
     assert (event["type"]["code"], event["subtype"][0]["code"]) == ("rest", "read")
     client, _, user = event["agent"]
@@ -84,7 +85,9 @@ def test_a_read_says_who_saw_which_resource_of_which_patient():
 
 
 def test_a_query_has_names_and_digests_and_the_client_as_its_source():
-    event = audit_event(AuditEntry(1, "search", client="c", parameters=(("name", DIGEST), ("_count", DIGEST))), "aud-1")
+    event = audit_event(
+        AuditEntry(1, "search", client="c", parameters=(("name", DIGEST), ("_count", DIGEST))), "aud-1", OWN
+    )
     assert [one["type"]["coding"][0]["code"] for one in event["agent"]] == ["110153", "110152"]
     [query] = [one["query"] for one in event["entity"] if "query" in one]
     assert base64.b64decode(query).decode() == f"name={DIGEST}&_count={DIGEST}"
@@ -92,8 +95,8 @@ def test_a_query_has_names_and_digests_and_the_client_as_its_source():
 
 
 def test_an_act_names_the_operator_and_the_command():
-    event = audit_event(AuditEntry(1, "act", user="jane", host="gw1", route="feed show", why="complaint"), "aud-1")
-    assert event["subtype"] == [{"system": "urn:autoscribe-gateway:command", "code": "feed-show"}]
+    event = audit_event(AuditEntry(1, "act", user="jane", host="gw1", route="feed show", why="complaint"), "aud-1", OWN)
+    assert event["subtype"] == [{"system": "https://own.example/CodeSystem/command", "code": "feed-show"}]
     assert event["agent"] == [{"who": {"display": "jane@gw1"}, "requestor": True}]
     assert event["source"]["observer"] == {"display": "gw1"}
 

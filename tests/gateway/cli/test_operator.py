@@ -198,6 +198,31 @@ async def test_a_study_that_cannot_be_read_any_more_is_named_and_the_others_are_
         assert f"{STUDIES - 1} studies rendered anew" in out
 
 
+async def test_what_an_older_release_stored_is_indexed_and_defined_anew_by_rerender_and_until_then_it_is_said(site):
+    """The URLs of extensions change by the same command as the base of the definitions, and nothing is sent."""
+    bodies = "SELECT v.body FROM version v JOIN resource r ON r.number = v.resource AND r.version = v.version"
+    async with site() as here:
+        assert "index-of-an-older-release" not in (await here.run("sync"))[2]
+        async with here.store() as engine:
+            await engine.do(lambda: ask(Statement("DELETE FROM fact WHERE name = 'index'")))
+        moved = {"GATEWAY_FHIR__CANONICAL": "https://hospital.example/own"}
+        for _ in range(2):
+            assert "index-of-an-older-release" in (await here.run("identity", "list", **moved))[2]
+        owed = await here.query("SELECT count(*) FROM outbox"), await here.query("SELECT count(*) FROM message")
+        before = sum(b"https://autoscribe-gateway.example/fhir/" in body for (body,) in await here.query(bodies))
+        code, out, _ = await here.run("rerender", **moved)
+        assert (code, f" {before} new versions" in out) == (0, True)
+        after = b"".join(body for (body,) in await here.query(bodies))
+        assert before > STUDIES
+        assert b"https://hospital.example/own/StructureDefinition/isAddendum" in after
+        assert b"https://autoscribe-gateway.example/fhir/" not in after
+        assert owed == (
+            await here.query("SELECT count(*) FROM outbox"),
+            await here.query("SELECT count(*) FROM message"),
+        )
+        assert "index-of-an-older-release" not in (await here.run("identity", "list", **moved))[2]
+
+
 async def test_dates_are_indexed_anew_in_another_zone_and_until_then_it_is_said(site):
     async with site() as here:
         assert "index-of-another-zone" not in (await here.run("sync"))[2]

@@ -13,6 +13,7 @@ from gateway.fhir_api.capability import US_CORE_SERVER
 from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS, includes_of, revincludes_of
 from gateway.fhir_api.served import OPERATIONS, RESOURCES, facade_rows
 from gateway.index.parameters import PARAMETERS, parameter, parameters_of
+from mappings.codes import CANONICAL
 
 STRICT = {"Prefer": "handling=strict"}
 SEARCHED = [row.resource_type for row in RESOURCES if not row.is_binary]
@@ -171,7 +172,7 @@ async def test_every_parameter_modifier_and_chain_of_the_table_is_named_and_unde
     named = resource(statement, resource_type)["searchParam"]
     rows = parameters_of(resource_type)
     assert [(one["name"], one["type"], one["definition"]) for one in named] == [
-        (row.name, row.type, row.definition) for row in rows
+        (row.name, row.type, row.url(CANONICAL)) for row in rows
     ]
     for shown, row in zip(named, rows, strict=True):
         for part in (*row.modifiers, *row.chains):
@@ -221,7 +222,7 @@ async def test_every_operation_of_the_table_is_named_where_it_is_offered_with_it
     for one in OPERATIONS:
         for kind in one.resource_types:
             [named] = [row for row in resource(statement, kind)["operation"] if row["name"] == one.name]
-            assert (named["definition"], named["documentation"]) == (one.definition, one.documentation)
+            assert (named["definition"], named["documentation"]) == (one.url(CANONICAL), one.documentation)
     offered = {(kind, one.name) for one in OPERATIONS for kind in one.resource_types}
     assert offered == {
         (kind["type"], row["name"]) for kind in statement["rest"][0]["resource"] for row in kind.get("operation", ())

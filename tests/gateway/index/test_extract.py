@@ -19,6 +19,8 @@ from gateway.index.keys import MOST, key
 from gateway.index.parameters import parameter
 from gateway.index.terms import code_term, exact
 from mappings import decode, to_fhir
+from mappings.codes import CANONICAL
+from mappings.fhir.extensions import extension_url
 from mappings.profile import parse_site
 
 ZONE = ZoneInfo("America/New_York")
@@ -63,7 +65,7 @@ def report(**elements):
 
 
 def extension(name, value):
-    return {"url": f"urn:autoscribe-gateway:extension:{name}", "valueBoolean": value}
+    return {"url": extension_url(CANONICAL, name), "valueBoolean": value}
 
 
 def test_a_report_of_the_vendor_is_found_by_these_and_no_others():
@@ -118,6 +120,18 @@ def test_a_report_that_does_not_say_whether_it_is_critical_is_found_as_unknown()
         "addendum": {code_term("true")},
     }
     assert named(report(extension=[extension("isCritical", False)]))["critical"] == {code_term("false")}
+
+
+@pytest.mark.parametrize(
+    "url", [extension_url("https://fhir.hospital.example", "isCritical"), "urn:autoscribe-gateway:extension:isCritical"]
+)
+def test_a_critical_report_is_found_under_every_base_and_as_earlier_releases_wrote_it(url):
+    assert named(report(extension=[{"url": url, "valueBoolean": True}]))["critical"] == {code_term("true")}
+
+
+def test_an_extension_of_another_name_or_kind_is_not_taken_for_the_critical_flag():
+    for url in ("https://fhir.hospital.example/StructureDefinition/notIsCritical", "isCritical", ""):
+        assert named(report(extension=[{"url": url, "valueBoolean": True}]))["critical"] == {code_term("unknown")}
 
 
 def test_the_signing_instant_is_what_the_caller_says_it_is():

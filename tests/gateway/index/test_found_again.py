@@ -18,6 +18,8 @@ from gateway.index.extract import rows
 from gateway.index.parameters import PARAMETERS, parameter
 from gateway.index.reading import asked
 from gateway.runtime.request_errors import BadRequest
+from mappings.codes import CANONICAL
+from mappings.fhir.extensions import extension_url
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 TEXTUAL = ("exact", "contains")
@@ -54,7 +56,8 @@ def elements(value, path):
     """Collect the values at a path of a resource, independently of the code under test."""
     first, _, rest = path.partition(".")
     if path.startswith("extension('"):
-        url, _, rest = path.removeprefix("extension('").partition("').")
+        name, _, rest = path.removeprefix("extension('").partition("').")
+        url = extension_url(CANONICAL, name)
         return [one[rest] for one in value.get("extension", ()) if one["url"] == url]
     held = value.get(first, [])
     held = held if isinstance(held, list) else [held]

@@ -93,7 +93,7 @@ async def test_the_routers_own_refusals_are_outcomes_too():
 def test_of_an_exception_that_is_not_ours_nothing_is_said():
     status, found = of_error(ValueError("Jane Doe"))
     assert (status, found.severity, found.code) == (500, "fatal", "exception")
-    assert "Jane" not in str(found.json())
+    assert "Jane" not in str(found.json("https://own.example"))
 
 
 async def test_an_answer_that_had_begun_is_cut_off_where_it_stands():
@@ -103,10 +103,12 @@ async def test_an_answer_that_had_begun_is_cut_off_where_it_stands():
 
 @pytest.mark.parametrize(("severity", "code"), [("information", "informational"), ("warning", "processing")])
 def test_an_issue_of_a_mapping_keeps_its_severity_and_names_its_place(severity, code):
-    said = of_mapping(MappingIssue("mrn-absent", severity, "/mrn", "not linked"), "ImagingStudy/stu-1").json()
+    said = of_mapping(MappingIssue("mrn-absent", severity, "/mrn", "not linked"), "ImagingStudy/stu-1").json(
+        "https://own.example"
+    )
     assert said == {
         "severity": severity,
         "code": code,
-        "details": {"coding": [{"system": "urn:autoscribe-gateway:mapping-issue", "code": "mrn-absent"}]},
+        "details": {"coding": [{"system": "https://own.example/CodeSystem/mapping-issue", "code": "mrn-absent"}]},
         "diagnostics": "ImagingStudy/stu-1 /mrn: not linked",
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from fakes.facade import facade, resource_id
@@ -183,3 +184,45 @@ async def test_it_is_asked_for_by_get_and_by_post(stage, method):
     response = await stage.client.request(method, path)
     assert response.status_code == 200
     assert bool(response.content) is (method != "HEAD")
+
+
+async def test_a_trace_is_measured_once_for_what_is_stored_the_site_and_the_receiver(stage, monkeypatch):
+    report, measured = stage.signed(), []
+    address = f"DiagnosticReport/{resource_id(report)}/$trace"
+
+    async def counted(*arguments):
+        measured.append(arguments)
+        return []
+
+    monkeypatch.setattr(module, "computed_apart", counted)
+    for _ in range(2):
+        await stage.get(address)
+    assert len(measured) == 1
+    await stage.get(f"{address}?receiver=epic-observed")
+    assert len(measured) == 2
+    serving = stage.app.state.facade
+    stage.app.state.facade = replace(serving, site=replace(serving.site, canonical="https://own.example"))
+    await stage.get(address)
+    assert len(measured) == 3
+    engine, study = stage.app.state.facade.engine, {"study_id": report["studyId"]}
+    [(stored,)] = await engine.fetch(_RECEIVED, **study)
+    changed = unpacked(bytes(stored))
+    changed["study"]["clinicalHistory"] = "changed"
+    await engine.do(lambda: ask(_PUT, received=packed(changed), **study))
+    await stage.get(address)
+    assert len(measured) == 4
+
+
+async def test_only_the_studies_traced_last_are_remembered(stage, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_REMEMBERED", 1)
+    measured = []
+
+    async def counted(*arguments):
+        measured.append(arguments)
+        return []
+
+    monkeypatch.setattr(module, "computed_apart", counted)
+    address = f"DiagnosticReport/{resource_id(stage.signed())}/$trace"
+    for receiver_name in ("generic", "epic-observed", "epic-observed", "generic"):
+        await stage.get(f"{address}?receiver={receiver_name}")
+    assert len(measured) == 3

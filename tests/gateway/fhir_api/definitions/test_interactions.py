@@ -1,6 +1,7 @@
 """https://hl7.org/fhir/R4/operationdefinition.html, https://hl7.org/fhir/R4/searchparameter.html"""
 
 import re
+from dataclasses import replace
 
 import pytest
 from fakes.crawled import entries, issues, links
@@ -9,8 +10,11 @@ from fakes.outcomes import issue, refusal
 from fhir.resources.R4B.operationdefinition import OperationDefinition
 from fhir.resources.R4B.searchparameter import SearchParameter
 
+from mappings.codes import CANONICAL
+
 CLASSES = {"OperationDefinition": OperationDefinition, "SearchParameter": SearchParameter}
-URN = re.compile(r"urn:autoscribe-gateway:(OperationDefinition|SearchParameter):.+")
+STRICT = {"Prefer": "handling=strict"}
+OWN = re.compile(rf"{CANONICAL}/(OperationDefinition|SearchParameter)/.+")
 
 
 @pytest.fixture
@@ -19,15 +23,15 @@ async def defined(stage):
     found = {}
     for resource in (await stage.get("metadata")).json()["rest"][0]["resource"]:
         for one in (*resource.get("operation", ()), *resource.get("searchParam", ())):
-            if URN.fullmatch(one["definition"]):
+            if OWN.fullmatch(one["definition"]):
                 found[one["definition"]] = one["name"]
     return found
 
 
 async def test_every_definition_of_ours_that_is_named_is_found_by_its_url(stage, defined):
-    assert {url.split(":")[2] for url in defined} == set(CLASSES)
+    assert {url.split("/")[-2] for url in defined} == set(CLASSES)
     for url, name in defined.items():
-        kind = url.split(":")[2]
+        kind = url.split("/")[-2]
         bundle = (await stage.get(f"{kind}?url={url}")).json()
         [found] = entries(bundle)
         CLASSES[kind].model_validate(found)
@@ -40,7 +44,7 @@ async def test_every_definition_of_ours_that_is_named_is_found_by_its_url(stage,
 @pytest.mark.parametrize("kind", CLASSES)
 async def test_all_are_listed_and_all_are_ours(stage, defined, kind):
     bundle = (await stage.get(kind)).json()
-    assert {one["url"] for one in entries(bundle)} == {url for url in defined if f":{kind}:" in url}
+    assert {one["url"] for one in entries(bundle)} == {url for url in defined if f"/{kind}/" in url}
     assert links(bundle) == {"self": f"{BASE}/{kind}"}
 
 
@@ -78,7 +82,7 @@ async def test_several_are_asked_for_with_commas_and_both_parameters_must_hold(s
         "addendum",
         "trace",
     ]
-    query = "OperationDefinition?_id=trace&url=urn:autoscribe-gateway:OperationDefinition:addendum"
+    query = f"OperationDefinition?_id=trace&url={CANONICAL}/OperationDefinition/addendum"
     bundle = (await stage.get(query)).json()
     assert (entries(bundle), bundle["total"]) == ([], 0)
 
@@ -111,3 +115,37 @@ async def test_who_has_it_already_gets_no_body_and_xml_is_offered(stage):
     for path in ("OperationDefinition/trace", "SearchParameter?_format=xml"):
         response = await stage.get(path, headers={"Accept": "application/fhir+xml"})
         assert response.headers["content-type"] == "application/fhir+xml; charset=utf-8"
+
+
+@pytest.mark.parametrize("kind", ["StructureDefinition", "CodeSystem", "ValueSet"])
+async def test_extensions_and_codes_are_found_by_their_url(stage, kind):
+    listed = entries((await stage.get(kind)).json())
+    assert len(listed) >= 3
+    for one in listed:
+        assert entries((await stage.get(f"{kind}?url={one['url']}")).json()) == [one]
+        assert (await stage.get(f"{kind}/{one['id']}")).json() == one
+    assert entries((await stage.get(f"{kind}?url=urn:none")).json()) == []
+
+
+async def test_a_system_of_identifiers_is_found_by_the_start_of_its_uri(stage):
+    [found] = entries((await stage.get("NamingSystem?value=urn:autoscribe-gateway:report")).json())
+    assert (found["id"], found["kind"]) == ("report", "identifier")
+    several = entries((await stage.get("NamingSystem?value=URN:autoscribe-gateway:m")).json())
+    assert {one["id"] for one in several} == {"mrn-unassigned", "message"}
+    assert (await stage.get("NamingSystem?url=urn:autoscribe-gateway:report", headers=STRICT)).status_code == 400
+
+
+async def test_what_is_defined_is_below_the_base_that_the_site_sets(stage):
+    serving = stage.app.state.facade
+    stage.app.state.facade = replace(serving, site=replace(serving.site, canonical="https://hospital.example/own"))
+    [found] = entries((await stage.get("StructureDefinition?_id=isCritical")).json())
+    assert found["url"] == "https://hospital.example/own/StructureDefinition/isCritical"
+    critical = (await stage.get("SearchParameter/DiagnosticReport-critical")).json()
+    assert critical["expression"] == f"DiagnosticReport.extension('{found['url']}').value"
+    metadata = (await stage.get("metadata")).text
+    assert "https://hospital.example/own/SearchParameter/DiagnosticReport-critical" in metadata
+    assert CANONICAL not in metadata
+    for path in ("Nothing/1", "DiagnosticReport?_lastUpdated=ge2000&colour=blue"):
+        text = (await stage.get(path)).text
+        assert "https://hospital.example/own/CodeSystem/error" in text
+        assert CANONICAL not in text

@@ -1,0 +1,97 @@
+"""Serve what the gateway defines itself: read by id, and searched by `url`, `_id`, and of a NamingSystem by `value`.
+
+https://hl7.org/fhir/R4/http.html#read, https://hl7.org/fhir/R4/resource.html#canonical. Definitions have no versions.
+Proved by tests/gateway/fhir_api/definitions/test_interactions.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.fhir_api.definitions.defined import defined
+from gateway.fhir_api.facade import base, facade
+from gateway.fhir_api.http.bundle import searchset
+from gateway.fhir_api.http.headers import etag, fhir_answer, fhir_conditional, is_strict
+from gateway.fhir_api.http.outcome import Issue
+from gateway.fhir_api.http.query import parameters
+from gateway.fhir_api.operations.operation_input import FORMATS
+from gateway.fhir_api.served import DEFINITIONS
+from gateway.index.escaping import alternatives, unescaped
+from gateway.runtime.request_errors import NotSupported, ResourceNotFound
+from gateway.store.studies.search import Version
+from mappings.fhir.rendering import json_bytes
+
+Handler = Callable[[Request], Awaitable[Response]]
+_ID: Final = ("token", "Resource-id", "id")
+_URL: Final = ("uri", "conformance-url", "url")
+_VALUE: Final = ("string", "NamingSystem-value", "URI")
+# Type -> search parameter -> its kind, the end of the URL of R4's definition, and what it finds
+SEARCHED: Final[Mapping[str, Mapping[str, tuple[str, str, str]]]] = {
+    row.resource_type: {"_id": _ID, "value": _VALUE}
+    if row.resource_type == "NamingSystem"
+    else {"_id": _ID, "url": _URL}
+    for row in DEFINITIONS
+}
+
+
+def definition(resource_type: str) -> Handler:
+    """Make the handler of GET [base]/[type]/[id] of a type of definitions."""
+
+    async def handle(request: Request) -> Response:
+        given, wanted = parameters(request), request.path_params["id"]
+        resource = next((one for one in _all(request, resource_type) if one["id"] == wanted), None)
+        if resource is None:
+            raise ResourceNotFound(f"this gateway defines no such {resource_type}")
+        body = json_bytes(resource)
+        return await fhir_conditional(request, given, body, etag(hashlib.sha256(body).hexdigest()[:32]))
+
+    return handle
+
+
+def definitions(resource_type: str) -> Handler:
+    """Make the handler of GET [base]/[type]?… of a type of definitions: a searchset of the matches."""
+    searched = SEARCHED[resource_type]
+
+    async def handle(request: Request) -> Response:
+        given, resources, ignored = parameters(request), _all(request, resource_type), []
+        for name, value in given:
+            plain = name.partition(":")[0]
+            if plain in searched and name != plain:
+                raise NotSupported(f"{plain}: this modifier is not offered", expression=f"http.{plain}")
+            if name in searched:
+                wanted = [unescaped(one) for one in alternatives(value)]
+                resources = [one for one in resources if _is_found(one, name, wanted)]
+            elif name not in FORMATS:
+                diagnostics = "this parameter is not known here and is not used"
+                ignored.append(
+                    Issue("warning", "not-supported", diagnostics, "parameter-ignored", expression=f"http.{plain}")
+                )
+        if ignored and is_strict(request):
+            raise NotSupported(ignored[0].diagnostics, expression=ignored[0].expression)
+        used = [pair for pair in given if pair[0] in searched]
+        here = f"{base(request)}/{resource_type}"
+        links = {"self": f"{here}?{urlencode(used, safe=':')}" if used else here}
+        matches = [Version(f"{resource_type}/{one['id']}", 1, 0, json_bytes(one)) for one in resources]
+        canonical, total = facade(request).site.canonical, len(matches)
+        body = searchset(base(request), links, matches, (), ignored, total=total, canonical=canonical)
+        return await fhir_answer(request, given, body)
+
+    return handle
+
+
+def _all(request: Request, resource_type: str) -> Sequence[dict[str, Any]]:
+    return defined(facade(request).site.canonical)[resource_type]
+
+
+def _is_found(resource: Mapping[str, Any], name: str, wanted: Sequence[str]) -> bool:
+    """True if a search parameter finds the definition: a string by its start, whatever its case, all else exactly."""
+    if name == "value":
+        starts = tuple(one.casefold() for one in wanted)
+        return any(one["value"].casefold().startswith(starts) for one in resource["uniqueId"])
+    return resource["id" if name == "_id" else name] in wanted

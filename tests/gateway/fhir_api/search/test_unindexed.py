@@ -1,0 +1,52 @@
+"""https://hl7.org/fhir/R4/search.html#Warnings: critical results by interpretation, before and after `rerender`."""
+
+import pytest
+from fakes.crawled import entries, issues
+from fakes.facade import resource_id
+
+from gateway.store.database import facts
+
+CRITICAL = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation|AA"
+WINDOW = "_lastUpdated=ge2000"
+
+
+def warned(bundle):
+    return [one["detail"] for one in issues(bundle) if "interpretation" in one["diagnostics"]]
+
+
+async def all_taken_in(stage):
+    """Read every report, so that it is in the index."""
+    for report in stage.reports():
+        await stage.get(f"DiagnosticReport/{resource_id(report)}")
+
+
+@pytest.mark.parametrize(
+    "query", ["interpretation=AA", f"interpretation={CRITICAL}", f"interpretation:text=critical&{WINDOW}"]
+)
+async def test_the_observations_of_critical_reports_are_found_by_their_interpretation_alone(stage, query):
+    await all_taken_in(stage)
+    found = entries((await stage.get(f"Observation?{query}&_count=500")).json())
+    reports = entries((await stage.get(f"DiagnosticReport?critical=true&{WINDOW}&_count=500")).json())
+    about = {one["id"] for one in found}
+    assert reports
+    for report in reports:
+        assert about & {one["reference"].partition("/")[2] for one in report["result"]}, report["id"]
+    listed = {one["reference"].partition("/")[2] for report in reports for one in report["result"]}
+    assert about <= listed
+    assert all(one["interpretation"][0]["coding"][0]["code"] == "AA" for one in found)
+
+
+async def test_what_is_not_critical_is_found_by_the_absence_of_an_interpretation_in_a_narrow_search(stage):
+    await all_taken_in(stage)
+    without = entries((await stage.get(f"Observation?interpretation:missing=true&{WINDOW}&_count=500")).json())
+    assert without
+    assert not any("interpretation" in one for one in without)
+    assert (await stage.get("Observation?interpretation:not=AA")).status_code == 400
+
+
+@pytest.mark.parametrize(("revision", "said"), [("1", ["index-incomplete"]), (facts.INDEX_REVISION, [])])
+async def test_a_search_by_interpretation_says_if_an_older_release_stored_what_it_does_not_find(stage, revision, said):
+    await facts.put(stage.app.state.facade.engine, facts.INDEX, revision)
+    assert warned((await stage.get("Observation?interpretation=AA")).json()) == said
+    assert warned((await stage.get(f"Observation?interpretation:missing=true&{WINDOW}")).json()) == said
+    assert warned((await stage.get(f"Observation?status=final&{WINDOW}")).json()) == []
