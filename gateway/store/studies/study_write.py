@@ -20,6 +20,7 @@ from gateway.store.studies.known_study import Fetched, KnownStudy, inputs_digest
 from gateway.store.studies.render_versions import rendered
 from gateway.store.studies.versions import RenderedVersion
 from mappings.fhir.rendering import json_bytes
+from mappings.fhir.shapes import Shapes
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change
 from mappings.model import Facts, Study
@@ -38,7 +39,7 @@ class StudyWrite:
     `claims_left` are patients that the study no longer names. `patients` are the Patients of the newest claims. `pdfs`
     are reports whose PDF must be fetched again; `pdfs_missing` are those whose PDF may be available now. `in_force` is
     the number of the settings that decided the causes (D37). With `reindex`, nothing is sent. For a move (D13), the
-    study's earlier state is kept. Instants are microseconds.
+    study's earlier state is kept. `shapes_disagree` once the judge by shape was wrong. Instants are microseconds.
     """
 
     study_id: str
@@ -59,6 +60,7 @@ class StudyWrite:
     in_force: int
     reindex: bool = False
     is_move: bool = False
+    shapes_disagree: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,12 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
     reindex: bool,
     zone: tzinfo,
     now: int,
+    shapes: Shapes | None = None,
 ) -> StudyWrite:
-    """Make the rows and the resource versions of a mapped study. `resources` are those to be stored, Patients apart."""
+    """Make the rows and the resource versions of a mapped study. `resources` are those to be stored, Patients apart.
+
+    With `shapes`, they are judged by shape.
+    """
     study = change.study
     signed = {fhir_id(one.report_id): one.signed_at for one in study.completed}
     claims = _claims(known, study, claimed, now)
@@ -107,11 +113,12 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
             as_of=_users_as_of(fetched, resources),
             asked=fetched.asked,
             signed=signed,
+            shapes=shapes,
         ),
         issues=_issue_rows(issues),
         claims=claims,
         claims_left=left,
-        patients=rendered(patients, zone, owner="", as_of=_NOBODY, asked=now, signed={}),
+        patients=rendered(patients, zone, owner="", as_of=_NOBODY, asked=now, signed={}, shapes=shapes),
         users=_user_rows(fetched),
         conflicts=sorted(facts.taken_patient_ids),
         judged=judged,
@@ -121,6 +128,7 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
         in_force=in_force,
         reindex=reindex,
         is_move=change.is_move,
+        shapes_disagree=shapes is not None and not shapes.is_trusted,
     )
 
 
