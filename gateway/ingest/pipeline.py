@@ -184,7 +184,7 @@ class Pipeline:
             plan = await computed(plan_write, fetched, known, self._present(), in_force, clock.now(), mapped, stored)
             if isinstance(plan, ClaimsNeeded):
                 mapped = plan.mapped
-                known = await with_claims(self._engine, known, plan.patient_ids)
+                known = await with_claims(self._engine, known, study_id, plan.patient_ids)
                 continue
             if plan.write.shapes_disagree:
                 TRUST.withdraw()
@@ -194,7 +194,7 @@ class Pipeline:
                     partial(intake.store_study, plan.write, known, self.settings.site.site_key)
                 )
             except OthersMoved:
-                known = await with_claims(self._engine, known, known.claims_of)
+                known = await with_claims(self._engine, known, study_id, known.claims_of)
                 continue
             _trace(plan.write, len(written))
             if plan.write.causes:

@@ -16,6 +16,7 @@ from gateway.store.database.instants import instant, micros
 from gateway.store.database.statements import storable
 from gateway.store.studies.coverage import digest_of
 from gateway.store.studies.kept import Kept, packed
+from gateway.store.studies.known_claims import content_of
 from gateway.store.studies.known_study import Fetched, KnownStudy, inputs_digest, uid_key
 from gateway.store.studies.render_versions import rendered
 from gateway.store.studies.versions import RenderedVersion
@@ -136,16 +137,13 @@ def _claims(known: KnownStudy, study: Study, claimed: Sequence[ClaimedPatient], 
     """Return the study's claims. The newest study of a patient describes the patient (D12)."""
     study_date, signed = recency(study, instant(now))
     stored = {str(row[0]): bytes(row[4]) for row in known.claims if row[1] == study.study_id}
-    return [
-        {
-            "patient_id": (patient_id := one.resource["id"]),
-            "study_date": study_date,
-            "signed": int(signed * 1_000_000),
-            "body": stored[patient_id] if patient_id in stored and not one.is_changed else json_bytes(one.resource),
-            "is_changed": int(one.is_changed),
-        }
-        for one in claimed
-    ]
+    claims = []
+    for one in claimed:
+        patient_id = one.resource["id"]
+        body = stored[patient_id] if patient_id in stored and not one.is_changed else json_bytes(one.resource)
+        claim = {"patient_id": patient_id, "study_date": study_date, "signed": int(signed * 1_000_000), "body": body}
+        claims.append({**claim, "content": content_of(body), "is_changed": int(one.is_changed)})
+    return claims
 
 
 def _newest(patient_id: str, known: KnownStudy, study_id: str, claims: Sequence[Mapping[str, Any]]) -> bytes | None:
@@ -153,7 +151,7 @@ def _newest(patient_id: str, known: KnownStudy, study_id: str, claims: Sequence[
     mine = [one for one in claims if one["patient_id"] == patient_id]
     own = [(str(one["study_date"]), int(one["signed"]), study_id, one["body"]) for one in mine]
     rows = [row for row in known.claims if row[0] == patient_id and row[1] != study_id]
-    others = [(str(day), int(signed), str(other), bytes(body)) for _, other, day, signed, body, _ in rows]
+    others = [(str(day), int(signed), str(other), bytes(body)) for _, other, day, signed, body, *_ in rows]
     newest = max((*own, *others), default=None)
     return None if newest is None else newest[3]
 
