@@ -42,6 +42,7 @@ from gateway.ingest.housekeeping import Tidying
 from gateway.ingest.pdf_queue import PdfQueue
 from gateway.ingest.plan_write import IngestSettings
 from gateway.ingest.read_through import ReadThrough
+from gateway.ingest.shape_trust import TRUST
 from gateway.routing import InForce, routes_of
 from gateway.runtime import clock, log
 from gateway.runtime.acceptor import most_connections
@@ -235,6 +236,7 @@ async def _working(
     if shared.sibling is None:  # else the sibling alerts for both
         loops.append(StoreAlarm(lambda: probe.trouble, settings.feed, shared.metrics).run())
         loops += audit_loops(configuration, engine)
+    loops.append(StoreAlarm(lambda: TRUST.trouble, settings.feed, shared.metrics).run())
     async with AsyncExitStack() as stack:
         if FEED in roles:
             loops += await stack.enter_async_context(feed_loops(configuration, engine, shared.metrics, hold))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from functools import partial
 from typing import Any, Final
@@ -21,6 +21,7 @@ from gateway.ingest.plan_outbox import patience
 from gateway.ingest.plan_write import ClaimsNeeded, IngestSettings, plan_write
 from gateway.ingest.practitioner import practitioner_versions
 from gateway.ingest.settings_in_force import SettingsInForce
+from gateway.ingest.shape_trust import TRUST
 from gateway.routing import Routes
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
@@ -180,18 +181,20 @@ class Pipeline:
         mapped: MappedStudy | None = None
         for _ in range(MOST_TRIES):
             in_force = await self._in_force.current()
-            plan = await computed(plan_write, fetched, known, self.settings, in_force, clock.now(), mapped, stored)
+            plan = await computed(plan_write, fetched, known, self._present(), in_force, clock.now(), mapped, stored)
             if isinstance(plan, ClaimsNeeded):
                 mapped = plan.mapped
-                known = await with_claims(self._engine, known, plan.patient_ids)
+                known = await with_claims(self._engine, known, study_id, plan.patient_ids)
                 continue
+            if plan.write.shapes_disagree:
+                TRUST.withdraw()
             began = clock.monotonic()
             try:
                 written = await self._engine.do(
                     partial(intake.store_study, plan.write, known, self.settings.site.site_key)
                 )
             except OthersMoved:
-                known = await with_claims(self._engine, known, known.claims_of)
+                known = await with_claims(self._engine, known, study_id, known.claims_of)
                 continue
             _trace(plan.write, len(written))
             if plan.write.causes:
@@ -206,6 +209,12 @@ class Pipeline:
                 clock.monotonic() - began,
             )
         raise StoreUnavailable(_AGAIN_AND_AGAIN)
+
+    def _present(self) -> IngestSettings:
+        """Return the settings; resources are judged whole once the judge by shape was wrong in this process."""
+        if TRUST.trouble and self.settings.by_shape:
+            self.settings = replace(self.settings, by_shape=False)
+        return self.settings
 
     async def _touched(self, study_id: str, packed: bytes, fetched: Fetched) -> Ingested:
         """Record that a study was fetched and is unchanged."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
-from typing import Any
+from typing import Any, Final
 
 from gateway.ingest.map_study import NEW_TEXT, Key, MappedStudy, Resource, map_study, remapped, settled
 from gateway.ingest.plan_outbox import Patience, outbox_rows
@@ -17,22 +17,28 @@ from gateway.routing import InForce
 from gateway.store.database.instants import micros
 from gateway.store.studies.known_study import Fetched, KnownStudy
 from gateway.store.studies.study_write import ClaimedPatient, StudyWrite, study_write
+from mappings.fhir.judge import CLASSES
 from mappings.fhir.retired import retired
+from mappings.fhir.shapes import Shapes
 from mappings.life.status import refusal
 from mappings.profile import Site
+
+# Shapes that this worker has seen accepted
+_SHAPES: Final = Shapes(CLASSES)
 
 
 @dataclass(frozen=True, slots=True)
 class IngestSettings:
     """Settings of this process for ingests. With `wants_pdf` PDFs are kept; `patience` has the longest waits.
 
-    `zone` is for dates without one in searches.
+    `zone` is for dates without one in searches. With `by_shape`, resources are judged by their shapes (D45).
     """
 
     site: Site
     zone: tzinfo
     wants_pdf: bool
     patience: Patience
+    by_shape: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,7 @@ def _planned(  # noqa: PLR0913, PLR0917 (the state read, the mapping, and the se
         reindex=is_anew,
         zone=settings.zone,
         now=at,
+        shapes=_SHAPES if settings.by_shape else None,
     )
 
 

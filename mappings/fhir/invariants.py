@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from mappings.issues import MappingIssue
 # Test of a string, and the fault if it fails
 Check = tuple[Callable[[str], Any], str]
 Fault = tuple[str, str]
+Rule = Callable[[Json], list[Fault]]
 
 _NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _TEXT: Final = "[^<>&]*(?:&(?:amp|lt|gt);[^<>&]*)*"
@@ -73,35 +74,35 @@ def _is_narrative(value: str) -> bool:
     return _NARRATIVE.fullmatch(value) is not None and _is_xml(value)
 
 
-_STRING: Final[Check] = (_is_string, "fhir-string")
+STRING: Final[Check] = (_is_string, "fhir-string")
 _URI: Final[Check] = (_is_uri, "fhir-uri")
 # The classes check ids, codes, dates and instants: no further check is needed
-_CLASS: Final[Check] = (len, "fhir-string")
+CLASS: Final[Check] = (len, "fhir-string")
 
 # Element name -> check, in any place; any other string is a FHIR string
 _ANYWHERE: Final[dict[str, Check]] = {
-    "birthDate": _CLASS,
-    "code": _CLASS,
-    "contentType": _CLASS,
-    "creation": _CLASS,
-    "data": _CLASS,
-    "date": _CLASS,
+    "birthDate": CLASS,
+    "code": CLASS,
+    "contentType": CLASS,
+    "creation": CLASS,
+    "data": CLASS,
+    "date": CLASS,
     "div": (_is_narrative, "fhir-narrative"),
-    "effectiveDateTime": _CLASS,
-    "end": _CLASS,
+    "effectiveDateTime": CLASS,
+    "end": CLASS,
     "hash": (_is_base64, "fhir-base64"),
-    "id": _CLASS,
-    "issued": _CLASS,
-    "occurrenceDateTime": _CLASS,
-    "recorded": _CLASS,
+    "id": CLASS,
+    "issued": CLASS,
+    "occurrenceDateTime": CLASS,
+    "recorded": CLASS,
     "reference": _reference("|".join(RESOURCE_TYPES)),
-    "resourceType": _CLASS,
-    "start": _CLASS,
-    "started": _CLASS,
+    "resourceType": CLASS,
+    "start": CLASS,
+    "started": CLASS,
     "system": _URI,
     "url": _URI,
-    "valueCode": _CLASS,
-    "valueInstant": _CLASS,
+    "valueCode": CLASS,
+    "valueInstant": CLASS,
 }
 # Parent element -> element -> check: required bindings, and names with another type in that place.
 # https://hl7.org/fhir/R4/valueset-<name>.html: narrative-status, contact-point-system, provenance-entity-role,
@@ -147,13 +148,25 @@ def faults(resource: Json, part: Json) -> tuple[MappingIssue, ...]:
     row = RESOURCE_TYPES.get(kind)
     if row is None:
         return (_issue("fhir-resource-type", "/resourceType"),)
-    broken = [*_walk(part, kind), *_mandatory(resource, row), *row.rules(resource)]
+    broken = [*_walk(part, kind), *_of_whole(resource, row)]
     return tuple([_issue(code, pointer) for code, pointer in broken]) if broken else ()
 
 
-def _mandatory(resource: Json, row: ResourceType) -> Iterator[Fault]:
-    missing = {"id", "text", *row.mandatory.split()} - resource.keys()
-    yield from (("fhir-mandatory", f"/{name}") for name in sorted(missing))
+def is_whole(resource: Json) -> bool:
+    """True if the resource breaks no rule of its type: what else `faults` checks, it checks in one object alone."""
+    row = RESOURCE_TYPES.get(resource.get("resourceType", ""))
+    return row is not None and not any(_of_whole(resource, row))
+
+
+def checks_of(parent: str) -> tuple[Rule | None, Mapping[str, Check]]:
+    """Return the rule for objects in an element or resource of that name, and the checks of the strings in them."""
+    return _PARENTS.get(parent, _PLAIN)
+
+
+def _of_whole(resource: Json, row: ResourceType) -> Iterator[Fault]:
+    if not resource.keys() >= _MANDATORY[row.name]:
+        yield from (("fhir-mandatory", f"/{name}") for name in sorted(_MANDATORY[row.name] - resource.keys()))
+    yield from row.rules(resource)
 
 
 def _issue(code: str, pointer: str) -> MappingIssue:
@@ -162,14 +175,14 @@ def _issue(code: str, pointer: str) -> MappingIssue:
 
 def _walk(node: Json, parent: str) -> list[Fault]:
     """Find the faults of a node and below, with relative pointers: none is built if nothing is wrong."""
-    rule, checks = _PARENTS.get(parent, _PLAIN)
+    rule, checks = checks_of(parent)
     broken = rule(node) if rule else []
     if not node:
         broken.append(("fhir-empty", ""))
     for key, value in node.items():
         kind = type(value)
         if kind is str:
-            is_good, fault = checks.get(key, _STRING)
+            is_good, fault = checks.get(key, STRING)
             if not is_good(value):
                 broken.append((fault, f"/{key}"))
         elif kind is dict:
@@ -230,7 +243,8 @@ _ELEMENTS: Final = {
     "contained": _contained,
 }
 # Element -> its rule, and the checks of its children
-_PLAIN: Final[tuple[Callable[[Json], list[Fault]] | None, dict[str, Check]]] = (None, _ANYWHERE)
+_PLAIN: Final[tuple[Rule | None, dict[str, Check]]] = (None, _ANYWHERE)
+_MANDATORY: Final = {name: frozenset({"id", "text", *row.mandatory.split()}) for name, row in RESOURCE_TYPES.items()}
 _BINDINGS: Final = {
     kind: {element: _code_check(codes) for (owner, element), codes in CODES.items() if owner == kind}
     for kind in RESOURCE_TYPES

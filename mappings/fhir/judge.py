@@ -12,8 +12,9 @@ from fhir.resources.R4B import get_fhir_model_class
 from pydantic import ValidationError
 
 from mappings.fhir.datatypes import Json
-from mappings.fhir.invariants import faults
+from mappings.fhir.invariants import faults, is_whole
 from mappings.fhir.resource_types import RESOURCE_TYPES
+from mappings.fhir.shapes import Shapes
 from mappings.issues import MappingIssue
 from mappings.study.wire import escape_pointer
 
@@ -31,17 +32,32 @@ def judge(resource: Json) -> tuple[MappingIssue, ...]:
     return (*_refusals(resource), *faults(resource, resource))
 
 
-def judge_all(resources: Sequence[Json]) -> list[tuple[MappingIssue, ...]]:
+def judge_all(resources: Sequence[Json], shapes: Shapes | None = None) -> list[tuple[MappingIssue, ...]]:
     """Find the faults of each resource, in order: the same as `judge`, in less time.
 
     Elements shared by resources of one type are checked once; if anything is wrong, each resource is judged alone.
+    With `shapes`, the classes see resources of new shapes and every hundredth other (D45); our invariants are checked
+    each time. If the classes refuse one of an accepted shape, `shapes` is trusted no more.
     First all are checked against the classes, then all against the invariants. Alternating would evict the code of one
     from the processor's caches with that of the other.
     """
     parts = _parts(resources)
-    if any(map(_refusals, parts)) or any(map(faults, resources, parts)):
-        return [judge(resource) for resource in resources]
-    return [()] * len(resources)
+    known = [shapes is not None and shapes.accept(part) for part in parts]
+    new = [(resource, part) for resource, part, is_known in zip(resources, parts, known, strict=True) if not is_known]
+    old = [(resource, part) for resource, part, is_known in zip(resources, parts, known, strict=True) if is_known]
+    is_good = _are_good(new) and all(is_whole(resource) for resource, _ in old)
+    if is_good and shapes is not None:
+        for _, part in new:
+            shapes.learn(part)
+        if not _are_good([pair for pair in old if shapes.is_sampled()]):
+            shapes.distrust()
+            is_good = False
+    return [()] * len(resources) if is_good else [judge(resource) for resource in resources]
+
+
+def _are_good(pairs: Sequence[tuple[Json, Json]]) -> bool:
+    """True if neither the classes nor our invariants find a fault in these resources, given with their parts."""
+    return not any(_refusals(part) for _, part in pairs) and not any(faults(*pair) for pair in pairs)
 
 
 def _parts(resources: Sequence[Json]) -> list[Json]:

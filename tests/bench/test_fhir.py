@@ -6,16 +6,21 @@ contenders runs in alternating rounds and the fastest round of each counts, so t
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from fakes.fhir_studies import SITE, report
+from fakes.seeded import documents
 from fakes.upstream_json import response_json, study_json, user_json
 
+from gateway.demo.stage import demo_site
+from gateway.sandbox.seed import generate
 from mappings import decode, to_fhir
 from mappings.fhir.judge import CLASSES, judge_all
 from mappings.fhir.rendering import json_bytes
+from mappings.fhir.shapes import Shapes
 
 TEXT = """EXAM: CT CHEST WITH CONTRAST
 
@@ -83,3 +88,20 @@ def test_a_study_becomes_bytes_and_is_judged_at_the_speed_it_was_designed_for(sa
     cost = ratio(to_judged_bytes, validated)
     say(f"FHIR: study -> bytes is {speed:.1f} x as fast as fhir.resources building and dumping (to reach: 20)")
     say(f"FHIR: map + dump + judge takes {cost:.2f} x the time of model_validate alone (to reach: 1.30)")
+
+
+def test_the_judge_by_shape_against_the_whole_judge(say: Callable[[str], None]) -> None:
+    """Judge sandbox studies in alternating rounds: CPU milliseconds of a study, medians."""
+    decoded = [decode(*one) for one in documents(generate(studies=300)) if one[0].get("studyType") != "external"]
+    studies, shapes = [to_fhir(one, demo_site()).output for one in decoded], Shapes(CLASSES)
+
+    def spent(*known: Shapes) -> float:
+        begun = process_time()
+        for resources in studies:
+            assert not any(judge_all(resources, *known))
+        return (process_time() - begun) / len(studies) * 1000
+
+    spent(shapes)
+    rounds = [(spent(shapes), spent()) for _ in range(7)]
+    by_shape, whole = (statistics.median(column) for column in zip(*rounds, strict=True))
+    say(f"FHIR: the judge by shape takes {by_shape:.2f} ms a study (to reach: 0.5), the whole judge {whole:.2f} ms")

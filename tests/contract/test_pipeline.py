@@ -295,7 +295,7 @@ async def test_what_the_judge_rejects_is_suppressed_with_its_faults_and_served_o
     fault = MappingIssue("fhir-structure", "error", "/status", "refused as enum")
     judge_all = render_versions.judge_all
 
-    def rejecting(resources):
+    def rejecting(resources, *_):
         return [(fault,) if one["resourceType"] == "DiagnosticReport" else () for one in resources]
 
     monkeypatch.setattr(render_versions, "judge_all", rejecting)

@@ -170,9 +170,14 @@ AUDIT: Final = AlertRow(
     "The audit journal takes no entries: FHIR requests for data are answered with 503. The feed goes on. The number is"
     " the time in seconds.",
 )
+JUDGE: Final = AlertRow(
+    "judge-disagrees",
+    "A FHIR resource of a shape that was accepted before was refused when it was judged whole. From then on the"
+    " process judges every resource whole, in more time. The number is the time in seconds.",
+)
 # Every condition by its code, including those that concern no single destination
 ROWS: Final = {
-    row.code: row for row in (*CONDITIONS, SETTINGS_DIFFER, UNROUTED, LEFT_OPEN, JOURNAL, *OF_THE_STORE, AUDIT)
+    row.code: row for row in (*CONDITIONS, SETTINGS_DIFFER, UNROUTED, LEFT_OPEN, JOURNAL, *OF_THE_STORE, AUDIT, JUDGE)
 }
 
 

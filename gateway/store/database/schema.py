@@ -115,7 +115,8 @@ MOMENT: Final = Table(
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
-# Each study's claim about a patient id. The current Patient comes from the newest study's claim (D12)
+# Each study's claim about a patient id. The current Patient comes from the newest study's claim (D12). `content` is a
+# digest of `body`, empty in a claim of an older release
 CLAIM: Final = Table(
     "claim",
     METADATA,
@@ -124,6 +125,7 @@ CLAIM: Final = Table(
     text_column("study_date"),
     number_column("signed"),
     bytes_column("body"),
+    default_column("content", ""),
     PrimaryKeyConstraint("patient_id", "study_id"),
     sqlite_strict=True,
 )
@@ -264,6 +266,9 @@ INDEXES: Final = (
     Index("term_forward", TERM.c.key, TERM.c.value, TERM.c.resource),
     Index("moment_forward", MOMENT.c.key, MOMENT.c.low, MOMENT.c.high, MOMENT.c.resource),
     Index("claim_by_study", CLAIM.c.study_id),
+    Index(
+        "claim_by_content", CLAIM.c.patient_id, CLAIM.c.content, CLAIM.c.study_date, CLAIM.c.signed, CLAIM.c.study_id
+    ),
     Index("conflict_by_study", CONFLICT.c.study_id),
     Index("verdict_by_study", VERDICT.c.study_id),
     Index("issue_by_code", ISSUE.c.code),

@@ -16,7 +16,8 @@ from gateway.store.feed.in_force import LATEST
 from gateway.store.feed.moves import KEEP_FORMER
 from gateway.store.studies import versions
 from gateway.store.studies.erased import is_marked
-from gateway.store.studies.known_study import ACCESSION, CLAIMS, TOLD, KnownStudy
+from gateway.store.studies.known_claims import claims_about, renewed
+from gateway.store.studies.known_study import ACCESSION, TOLD, KnownStudy
 from gateway.store.studies.versions import RenderedVersion, WrittenVersion
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ _ADD_ISSUE: Final = Statement(
     " VALUES (:study_id, :place, :code, :severity, :pointer, :action)"
 )
 _PUT_CLAIM: Final = Statement(
-    "INSERT INTO claim (patient_id, study_id, study_date, signed, body) VALUES (:patient_id, :study_id, :study_date,"
-    " :signed, :body) ON CONFLICT (patient_id, study_id) DO UPDATE SET study_date = excluded.study_date,"
-    " signed = excluded.signed, body = CASE WHEN :is_changed = 1 THEN excluded.body ELSE claim.body END"
+    "INSERT INTO claim (patient_id, study_id, study_date, signed, body, content) VALUES (:patient_id, :study_id,"
+    " :study_date, :signed, :body, :content) ON CONFLICT (patient_id, study_id) DO UPDATE SET"
+    " study_date = excluded.study_date, signed = excluded.signed, body = excluded.body, content = excluded.content"
 )
 _DROP_CLAIM: Final = Statement("DELETE FROM claim WHERE patient_id = :patient_id AND study_id = :study_id")
 _END_CONFLICTS: Final = Statement(
@@ -145,6 +146,7 @@ def store_study(write: StudyWrite, known: KnownStudy, site_key: bytes) -> Steps[
     yield from ask(_DROP_ISSUES, **key)
     yield from ask_each(_ADD_ISSUE, [{**one, **key} for one in write.issues])
     yield from ask_each(_PUT_USER, write.users)
+    yield from renewed(known.claims)
     patients = yield from _claim(write, clock.last)
     written = yield from versions.write(clock, [*write.resources, *patients], reindex=write.reindex)
     yield from ask(_END_CONFLICTS, **key, patient_ids=json.dumps(write.conflicts))
@@ -178,8 +180,8 @@ def _see_that_nothing_moved(write: StudyWrite, known: KnownStudy) -> Steps[None]
     latest = yield from ask(LATEST)
     if int(latest[0][0]) != write.in_force:
         raise OthersMoved
-    claims = yield from ask(CLAIMS, patient_ids=json.dumps(sorted(known.claims_of)))
-    if [tuple(one) for one in claims] != [tuple(one) for one in known.claims]:
+    claims = yield from claims_about(known.claims_of, write.study_id)
+    if claims != list(known.claims):
         raise OthersMoved
 
 

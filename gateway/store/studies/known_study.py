@@ -6,7 +6,6 @@ Proved by tests/contract/test_pipeline.py.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, storable
 from gateway.store.studies.coverage import digest_of
 from gateway.store.studies.kept import unpacked
+from gateway.store.studies.known_claims import CLAIMS, in_order
 from mappings.issues import MappingIssue
 from mappings.model import PdfFacts
 
@@ -26,12 +26,6 @@ STUDY: Final = Statement(
     "SELECT revision, received_digest, kept, fetched, received FROM study WHERE study_id = :study_id"
 )
 _STATE: Final = Statement("SELECT revision, received_digest, kept FROM study WHERE study_id = :study_id")
-# All claims about these patients, with the persons judged where an operator linked the study to the patient
-CLAIMS: Final = Statement(
-    "SELECT c.patient_id, c.study_id, c.study_date, c.signed, c.body, coalesce(v.judged, '') FROM claim c"
-    " LEFT JOIN verdict v ON v.patient_id = c.patient_id AND v.study_id = c.study_id AND v.verdict = 'link'"
-    " AND v.reopened IS NULL WHERE c.patient_id IN listed(:patient_ids) ORDER BY c.patient_id, c.study_id"
-)
 CLAIMED: Final = Statement("SELECT patient_id FROM claim WHERE study_id = :study_id ORDER BY patient_id")
 VERDICTS: Final = Statement(
     "SELECT patient_id, verdict, judged FROM verdict WHERE study_id = :study_id ORDER BY patient_id"
@@ -67,7 +61,7 @@ class KnownStudy:
     `kept` is the packed state of its last ingest. `verdicts` maps a patient id to an operator's verdict (`link`,
     `separate`), `judged` to digests of the persons judged; `pdf` is by report id. `told` maps a destination's name to
     the ids of the reports sent there, or about to be. `patient_ids` are the patients of its last ingest. `claims` are
-    the rows of `CLAIMS` for the patients in `claims_of`.
+    the rows of known_claims.py about the patients in `claims_of`.
     """
 
     revision: int = 0
@@ -120,18 +114,20 @@ async def told(engine: Engine, study_id: str) -> dict[str, set[str]]:
 
 
 async def with_own_claims(engine: Engine, known: KnownStudy, study_id: str) -> KnownStudy:
-    """Read the patients of the study's last ingest, and the claims of all studies about them."""
+    """Read the patients of the study's last ingest, and what studies claim about them."""
     if not known.revision:
         return known
     claimed = frozenset(str(one) for (one,) in await engine.fetch(CLAIMED, study_id=study_id))
-    return await with_claims(engine, replace(known, patient_ids=claimed), claimed)
+    return await with_claims(engine, replace(known, patient_ids=claimed), study_id, claimed)
 
 
-async def with_claims(engine: Engine, known: KnownStudy, patient_ids: Collection[str]) -> KnownStudy:
-    """Read the claims of all studies about these patients, and about the patients of the study's last ingest."""
+async def with_claims(engine: Engine, known: KnownStudy, study_id: str, patient_ids: Collection[str]) -> KnownStudy:
+    """Read what studies claim about these patients, and about the patients of the study's last ingest."""
     claims_of = known.patient_ids.union(patient_ids)
-    claims = await engine.fetch(CLAIMS, patient_ids=json.dumps(sorted(claims_of))) if claims_of else ()
-    return replace(known, claims=[tuple(row) for row in claims], claims_of=claims_of)
+    claims: list[Row] = []
+    for patient_id in sorted(claims_of):
+        claims += in_order(patient_id, await engine.fetch(CLAIMS, patient_id=patient_id, study_id=study_id))
+    return replace(known, claims=claims, claims_of=claims_of)
 
 
 async def with_accession(engine: Engine, known: KnownStudy, fetched: Fetched) -> KnownStudy:

@@ -15,6 +15,7 @@ from gateway.store.studies.versions import RenderedVersion
 from mappings.fhir.judge import judge_all
 from mappings.fhir.rendering import json_bytes
 from mappings.fhir.resource_types import types_at
+from mappings.fhir.shapes import Shapes
 from mappings.issues import MappingIssue
 
 Json = dict[str, Any]
@@ -31,15 +32,16 @@ def rendered(  # noqa: PLR0913
     as_of: Mapping[str, int],
     asked: int,
     signed: Mapping[str, str | None],
+    shapes: Shapes | None = None,
 ) -> list[RenderedVersion]:
     """Return the resources as versions to be stored.
 
     `owner` is their study, `asked` the time it was read; `as_of` has the time of resources read at another time, by id.
-    `signed` has the signing instant of a report by the id of its DiagnosticReport.
+    `signed` has the signing instant of a report by the id of its DiagnosticReport. `shapes` are those accepted before.
     """
     return [
         _made(resource, faults, zone, owner, as_of.get(resource["id"], asked), signed.get(resource["id"]))
-        for resource, faults in zip(resources, judge_all(resources), strict=True)
+        for resource, faults in zip(resources, judge_all(resources, shapes), strict=True)
     ]
 
 

@@ -16,10 +16,12 @@ from gateway.store.database.instants import instant, micros
 from gateway.store.database.statements import storable
 from gateway.store.studies.coverage import digest_of
 from gateway.store.studies.kept import Kept, packed
+from gateway.store.studies.known_claims import content_of
 from gateway.store.studies.known_study import Fetched, KnownStudy, inputs_digest, uid_key
 from gateway.store.studies.render_versions import rendered
 from gateway.store.studies.versions import RenderedVersion
 from mappings.fhir.rendering import json_bytes
+from mappings.fhir.shapes import Shapes
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change
 from mappings.model import Facts, Study
@@ -38,7 +40,7 @@ class StudyWrite:
     `claims_left` are patients that the study no longer names. `patients` are the Patients of the newest claims. `pdfs`
     are reports whose PDF must be fetched again; `pdfs_missing` are those whose PDF may be available now. `in_force` is
     the number of the settings that decided the causes (D37). With `reindex`, nothing is sent. For a move (D13), the
-    study's earlier state is kept. Instants are microseconds.
+    study's earlier state is kept. `shapes_disagree` once the judge by shape was wrong. Instants are microseconds.
     """
 
     study_id: str
@@ -59,6 +61,7 @@ class StudyWrite:
     in_force: int
     reindex: bool = False
     is_move: bool = False
+    shapes_disagree: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,12 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
     reindex: bool,
     zone: tzinfo,
     now: int,
+    shapes: Shapes | None = None,
 ) -> StudyWrite:
-    """Make the rows and the resource versions of a mapped study. `resources` are those to be stored, Patients apart."""
+    """Make the rows and the resource versions of a mapped study. `resources` are those to be stored, Patients apart.
+
+    With `shapes`, they are judged by shape.
+    """
     study = change.study
     signed = {fhir_id(one.report_id): one.signed_at for one in study.completed}
     claims = _claims(known, study, claimed, now)
@@ -107,11 +114,12 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
             as_of=_users_as_of(fetched, resources),
             asked=fetched.asked,
             signed=signed,
+            shapes=shapes,
         ),
         issues=_issue_rows(issues),
         claims=claims,
         claims_left=left,
-        patients=rendered(patients, zone, owner="", as_of=_NOBODY, asked=now, signed={}),
+        patients=rendered(patients, zone, owner="", as_of=_NOBODY, asked=now, signed={}, shapes=shapes),
         users=_user_rows(fetched),
         conflicts=sorted(facts.taken_patient_ids),
         judged=judged,
@@ -121,6 +129,7 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
         in_force=in_force,
         reindex=reindex,
         is_move=change.is_move,
+        shapes_disagree=shapes is not None and not shapes.is_trusted,
     )
 
 
@@ -128,16 +137,13 @@ def _claims(known: KnownStudy, study: Study, claimed: Sequence[ClaimedPatient], 
     """Return the study's claims. The newest study of a patient describes the patient (D12)."""
     study_date, signed = recency(study, instant(now))
     stored = {str(row[0]): bytes(row[4]) for row in known.claims if row[1] == study.study_id}
-    return [
-        {
-            "patient_id": (patient_id := one.resource["id"]),
-            "study_date": study_date,
-            "signed": int(signed * 1_000_000),
-            "body": stored[patient_id] if patient_id in stored and not one.is_changed else json_bytes(one.resource),
-            "is_changed": int(one.is_changed),
-        }
-        for one in claimed
-    ]
+    claims = []
+    for one in claimed:
+        patient_id = one.resource["id"]
+        body = stored[patient_id] if patient_id in stored and not one.is_changed else json_bytes(one.resource)
+        claim = {"patient_id": patient_id, "study_date": study_date, "signed": int(signed * 1_000_000), "body": body}
+        claims.append({**claim, "content": content_of(body), "is_changed": int(one.is_changed)})
+    return claims
 
 
 def _newest(patient_id: str, known: KnownStudy, study_id: str, claims: Sequence[Mapping[str, Any]]) -> bytes | None:
@@ -145,7 +151,7 @@ def _newest(patient_id: str, known: KnownStudy, study_id: str, claims: Sequence[
     mine = [one for one in claims if one["patient_id"] == patient_id]
     own = [(str(one["study_date"]), int(one["signed"]), study_id, one["body"]) for one in mine]
     rows = [row for row in known.claims if row[0] == patient_id and row[1] != study_id]
-    others = [(str(day), int(signed), str(other), bytes(body)) for _, other, day, signed, body, _ in rows]
+    others = [(str(day), int(signed), str(other), bytes(body)) for _, other, day, signed, body, *_ in rows]
     newest = max((*own, *others), default=None)
     return None if newest is None else newest[3]
 

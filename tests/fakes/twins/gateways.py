@@ -101,7 +101,7 @@ def suppress_unchecked(monkeypatch: Any) -> None:
     """Let a report whose text has the word `UNCHECKED` fail the check that all resources go through."""
     judged = render_versions.judge_all
 
-    def judge_all(resources: Any) -> Any:
+    def judge_all(resources: Any, *_: Any) -> Any:
         marked = [UNCHECKED in json.dumps(one) and one["resourceType"] != "Patient" for one in resources]
         return [(*found, _FAULT) if mark else found for found, mark in zip(judged(resources), marked, strict=True)]
 

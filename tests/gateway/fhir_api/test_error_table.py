@@ -76,7 +76,7 @@ async def test_what_is_not_there_is_not_found(stage, path):
 async def test_what_its_judge_rejects_is_not_found_and_says_the_codes_and_places(stage, monkeypatch):
     """404, not-found: suppressed read."""
     fault = MappingIssue("fhir-structure", "error", "/name/0", "refused: Jane Doe")
-    monkeypatch.setattr(render_versions, "judge_all", lambda made: [(fault,)] * len(made))
+    monkeypatch.setattr(render_versions, "judge_all", lambda made, *_: [(fault,)] * len(made))
     response = await report_of(stage)
     assert refusal(response) == (404, "error", "not-found")
     assert "/name/0: fhir-structure" in issue(response)["diagnostics"]

@@ -183,7 +183,7 @@ async def test_a_version_that_its_judge_rejects_is_none_of_them(stage, monkeypat
     path = await changed(stage, 1)
     fault = MappingIssue("fhir-structure", "error", "/status", "refused as enum")
     with monkeypatch.context() as patched:
-        patched.setattr(render_versions, "judge_all", lambda made: [(fault,)] * len(made))
+        patched.setattr(render_versions, "judge_all", lambda made, *_: [(fault,)] * len(made))
         stage.account.change_text(stage.signed()["reportId"], "FINDINGS: rejected.")
         assert (await stage.get(path, headers=NEW)).status_code == 404
     bundle = await asked(stage, f"{path}/_history")

@@ -29,7 +29,7 @@ def rejecting(monkeypatch, resource_type):
     fault = MappingIssue("fhir-structure", "error", "/status", "refused as enum")
     faults = {resource_type: (fault,)}
     monkeypatch.setattr(
-        render_versions, "judge_all", lambda made: [faults.get(one["resourceType"], ()) for one in made]
+        render_versions, "judge_all", lambda made, *_: [faults.get(one["resourceType"], ()) for one in made]
     )
 
 

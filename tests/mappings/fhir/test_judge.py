@@ -10,10 +10,15 @@ import pytest
 from fakes.fhir_studies import addendum, mapped, report
 
 from mappings.fhir.judge import CLASSES, SHARED, judge, judge_all
+from mappings.fhir.shapes import Shapes
 from mappings.model import Facts
 
 Json = dict[str, Any]
 GOOD = mapped(report(isCritical=True), addendum(), facts=Facts(accession_number="A1")).output
+
+
+KNOWN = Shapes(CLASSES)
+judge_all(GOOD, KNOWN)
 
 
 def good(resource_type: str, ending: str = "") -> Json:
@@ -208,6 +213,7 @@ def test_a_planted_defect_is_found_at_its_place(
     found = judge(resource)
     assert (code, pointer) in {(fault.code, fault.pointer) for fault in found}
     assert {fault.severity for fault in found} == {"error"}
+    assert judge_all([resource], KNOWN) == [found]
 
 
 ROOT = '<div xmlns="http://www.w3.org/1999/xhtml">'

@@ -57,7 +57,7 @@ def test_faults_are_kept_as_codes_and_places(monkeypatch):
     monkeypatch.setattr(
         render_versions,
         "judge_all",
-        lambda made: [(fault,) if one["resourceType"] == "Patient" else () for one in made],
+        lambda made, *_: [(fault,) if one["resourceType"] == "Patient" else () for one in made],
     )
     faults = {one.address.partition("/")[0]: one.faults for one in made()}
     assert faults.pop("Patient") == '[{"pointer": "/name/0", "code": "fhir-structure"}]'
