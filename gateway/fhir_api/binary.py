@@ -194,9 +194,9 @@ def _whole_or_part(asked: _Asked, content: _Content, headers: Mapping[str, str])
     part = wanted_range(request.headers, content.size, headers["ETag"]) if request.method == "GET" else None
     if part is None:
         chunks = content.read(0, content.size - 1)
-        return _Streamed(request, chunks, {**headers, **_length(content.size)}, asked.content_type)
+        return Streamed(request, chunks, {**headers, **_length(content.size)}, asked.content_type)
     part_headers = {"Content-Range": part.content_range(content.size), **_length(part.last - part.first + 1)}
-    return _Streamed(request, content.read(*part), {**headers, **part_headers}, asked.content_type, status=206)
+    return Streamed(request, content.read(*part), {**headers, **part_headers}, asked.content_type, status=206)
 
 
 async def _stream_pdf(asked: _Asked, report_id: str) -> Response:
@@ -206,7 +206,7 @@ async def _stream_pdf(asked: _Asked, report_id: str) -> Response:
         headers = {**asked.headers, "Accept-Ranges": "none"}
         if asked.form is not None:
             return _resource(asked, _chunks(pdf), pdf.size, headers, stack.pop_all())
-        return _Streamed(asked.request, _chunks(pdf), {**headers, **_length(pdf.size)}, PDF, source=stack.pop_all())
+        return Streamed(asked.request, _chunks(pdf), {**headers, **_length(pdf.size)}, PDF, source=stack.pop_all())
 
 
 def _resource(
@@ -217,7 +217,7 @@ def _resource(
     length = None if size is None else len(before) + 4 * -(-size // 3) + len(behind)
     data = _base64(chunks, before, behind)
     media_type = (asked.form or Format.JSON).value
-    return _Streamed(asked.request, data, {**headers, **_length(length)}, media_type, source=source)
+    return Streamed(asked.request, data, {**headers, **_length(length)}, media_type, source=source)
 
 
 async def _base64(chunks: Chunks, before: bytes, behind: bytes) -> Chunks:
@@ -241,7 +241,7 @@ def _length(size: int | None) -> dict[str, str]:
     return {} if size is None else {"Content-Length": str(size)}
 
 
-class _Streamed(Response):
+class Streamed(Response):
     """Response that passes bytes on chunk by chunk; closes their source at the end, or when the client disconnects."""
 
     def __init__(  # noqa: PLR0913 (what a response is made of)
@@ -258,6 +258,11 @@ class _Streamed(Response):
         super().__init__(None, status, headers, media_type=media_type)
         if "Content-Length" not in headers:
             del self.headers["Content-Length"]
+
+    async def abandon(self) -> None:
+        """Close the source of a response that must not be sent."""
+        async with self._source, aclosing(self._chunks):
+            pass
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response; for a HEAD, send the headers and read nothing from the source."""

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.fhir_api.audit.audited import RouteAudit
 from gateway.fhir_api.audit.events import AUDIT_EVENT, audit_read, audit_search
 from gateway.fhir_api.batch import batch
-from gateway.fhir_api.binary import binary
+from gateway.fhir_api.binary import Streamed, binary
 from gateway.fhir_api.capability import capability
 from gateway.fhir_api.definitions.interactions import definition, definitions
 from gateway.fhir_api.facade import MOUNT
@@ -36,6 +36,7 @@ from gateway.fhir_api.operations.validation import validate
 from gateway.fhir_api.read import read, vread
 from gateway.fhir_api.search.interaction import search, search_of_patient
 from gateway.fhir_api.served import DEFINITIONS, IN_COMPARTMENT, OF_REPORTS, OPERATIONS, RESOURCES, Operation, Served
+from gateway.runtime.errors import AuditUnavailable
 from gateway.runtime.metrics import ROUTE
 from gateway.runtime.request_errors import MethodNotAllowed, ResourceNotFound
 
@@ -187,7 +188,12 @@ class _Endpoint:
                 self._audit.note_failure(trail, scope, error)
             raise
         if trail is not None:
-            self._audit.note(trail, scope, response.status_code)
+            try:
+                self._audit.note(trail, scope, response.status_code)
+            except AuditUnavailable:
+                if isinstance(response, Streamed):
+                    await response.abandon()
+                raise
         await response(scope, receive, send)
 
     def _handler(self, scope: Scope) -> Handler:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import time
+from contextlib import asynccontextmanager
 
 import pytest
 from fakes.assertions import CLIENT, claims, jwks, signed
@@ -22,6 +23,7 @@ from gateway.settings.auth import Auth
 from gateway.store.clients import ClientKeySet, RegisteredClient, StoredClients
 from gateway.store.database.statements import Statement, ask
 from gateway.store.studies.search import Version
+from gateway.upstream.client import UpstreamClient
 from mappings.profile import Site
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -240,6 +242,22 @@ async def test_without_an_entry_there_is_no_data_and_the_rest_goes_on(site, full
         await asyncio.sleep(0.1)
     assert answer.status_code == 200
     assert (await site.stage.client.get(f"{ROOT}/readyz")).json()["audit"] == {"writable": True}
+
+
+async def test_without_an_entry_no_stream_of_a_document_stays_open(site, full_disk, monkeypatch):
+    report, streams, stream_pdf = await site.read_report(), [], UpstreamClient.stream_pdf
+
+    @asynccontextmanager
+    async def counted(upstream, report_id):
+        async with stream_pdf(upstream, report_id) as stream:
+            streams.append("opened")
+            yield stream
+        streams.append("closed")
+
+    monkeypatch.setattr(UpstreamClient, "stream_pdf", counted)
+    full_disk[0] = True
+    answer = await site.stage.get(f"Binary/{report}-pdf")
+    assert (answer.status_code, code(answer), streams) == (503, "audit-unavailable", ["opened", "closed"])
 
 
 async def test_without_an_entry_nothing_is_changed_in_autoscribe(site, full_disk):
