@@ -220,8 +220,7 @@ def _ops(shared: _Shared, watch: SweepWatch, trail: AuditTrail | None) -> Ops:
             is_work_alive=all(one is None or one.silent < _STUCK for one in (probe, shared.sibling)),
         )
 
-    registry = shared.metrics.registry
-    metrics = Together(registry, shared.sibling) if shared.sibling else registry
+    metrics = Together(shared.metrics.registry, shared.sibling) if shared.sibling else shared.metrics.registry
     return Ops(health, metrics, software().get("version", "unknown"))
 
 

@@ -33,7 +33,7 @@ class Written:
             file.write(row)
 
     def read(self, at, **changes):
-        self.add(self.head.entry(printed(replace(READ, at=at, **changes))))
+        self.add(self.head.entry(printed(READ._replace(at=at, **changes))))
 
 
 async def loaded(engine):

@@ -20,7 +20,6 @@ from gateway.store.studies.limited import Limits
 from gateway.store.studies.search import Version
 
 MOST: Final = 1_000
-CUT: Final = "includes-cut"
 # More references than resources: a reference parameter may lead to several types, and only one is wanted
 _MOST_REFERENCES: Final = 20 * MOST
 _SHOWN: Final = 5
@@ -41,7 +40,7 @@ async def page_with_included(
         results = await page(engine, replace(query, count=count), place)
         beside, issues = await included(engine, query.includes, results.versions, query.sight)
         count = len(results.versions) // 2
-        if count == 0 or not any(one.detail == CUT for one in issues):
+        if count == 0 or not any(one.detail == "includes-cut" for one in issues):
             return results, beside, issues
 
 
@@ -62,7 +61,7 @@ async def included(
         found.resources.pop(address, None)
     if len(found.resources) > MOST:
         diagnostics = f"only the first {MOST} resources are included, of one match"
-        found.issues.append(Issue("warning", "too-costly", diagnostics, CUT))
+        found.issues.append(Issue("warning", "too-costly", diagnostics, "includes-cut"))
     return list(found.resources.values())[:MOST], found.issues
 
 

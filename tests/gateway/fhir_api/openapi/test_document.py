@@ -20,7 +20,7 @@ def requests(document):
 
 
 def test_every_address_of_the_facade_is_in_it_with_its_methods(document):
-    routes = [route for router in fhir_app().app.app.app._app._routers.values() for route in router.routes]
+    routes = [route for router in fhir_app().app.app._app._routers.values() for route in router.routes]
     there = {
         (MOUNT + (route.path if route.path != "/" else ""), method)
         for route in routes

@@ -24,6 +24,7 @@ from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.database.statements import Statement, ask
 from gateway.store.database.trouble import TROUBLES, DatabasePlace, place_of, unavailable
+from mappings.codes import CANONICAL
 
 PASSWORD = "tr0ub4dor"
 LOGINS = "\n".join(
@@ -233,7 +234,7 @@ def test_a_client_hears_neither_the_user_nor_the_host():
         sqlstate = "28P01"
 
     _, issue = of_error(unavailable(Made(), DatabasePlace("gateway", "db.inside:5432", "n")))
-    text = json.dumps(issue.json())
+    text = json.dumps(issue.json(CANONICAL))
     assert "the database refused the password" in text
     assert "db.inside" not in text
     assert "for user" not in text
