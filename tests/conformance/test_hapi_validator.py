@@ -19,7 +19,7 @@ from conformance.facade_answers import bodies
 from conformance.hl7_validator import PACKAGES, Finding, findings
 from conformance.planted_faults import FAULTS
 from fakes import fhir_studies, pitfalls
-from fakes.scale import examples
+from fakes.scale import IS_WHOLE
 from fakes.upstream_json import user_json
 
 from gateway.cli.convert import read
@@ -29,7 +29,7 @@ from mappings.fhir.rendering import json_bytes
 from mappings.profile import Site
 
 pytestmark = pytest.mark.timeout(900)
-STUDIES = examples(10 * len(pitfalls.PITFALLS))
+STUDIES = len(pitfalls.PITFALLS) * (10 if IS_WHOLE else 2)
 Json = dict[str, Any]
 Record = Callable[[str, object], None]
 

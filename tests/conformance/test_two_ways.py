@@ -54,7 +54,7 @@ def _is_of(report: Json, filler: str, *, is_draft: bool) -> bool:
 
 
 def _is_addendum(report: Json) -> bool:
-    return any(one["url"].endswith(":isAddendum") and one["valueBoolean"] for one in report["extension"])
+    return any(one["url"].endswith("/isAddendum") and one["valueBoolean"] for one in report["extension"])
 
 
 def differences(converter: str) -> Iterator[tuple[Pair, str, int | None]]:

@@ -14,7 +14,7 @@ import pytest
 from conformance.corpus import BASE_URL, GOLDEN
 from conformance.facade_answers import bodies
 from conformance.hl7_validator import Finding, findings
-from fakes.scale import examples
+from fakes.scale import IS_WHOLE
 
 from gateway.fhir_api.http.xml import xml_of_json
 from mappings.fhir.bundle import collection
@@ -39,7 +39,7 @@ def as_xml(text: str) -> str:
 @pytest.fixture(scope="module")
 def sources() -> tuple[str, ...]:
     every = (*golden(), *asyncio.run(bodies()))
-    return every[:: len(every) // examples(len(every))]
+    return every[:: 1 if IS_WHOLE else 5]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def disordered(source: str) -> str:
 def test_every_answer_is_valid_in_xml(sources: tuple[str, ...], found: dict[str, tuple[Finding, ...]]) -> None:
     errors = {one.message for source in sources for one in found[as_xml(source)] if one.is_error}
     assert errors == set()
-    assert len(sources) >= examples(100)
+    assert len(sources) > 20
 
 
 def test_the_validator_finds_as_much_in_xml_as_in_json(

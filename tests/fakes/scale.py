@@ -29,6 +29,9 @@ class Scale:
 _SHARE: Final = {"few": 0.05, "all": 1.0}
 
 
+IS_WHOLE: Final = os.environ.get("EXAMPLES") == "all"  # as in `make soak`
+
+
 def examples(most: int) -> int:
     """Return the number of examples for a property: few in `make test`, all in soak, else two fifths."""
     return max(5, int(most * _SHARE.get(os.environ.get("EXAMPLES", ""), 0.4)))

@@ -1,14 +1,15 @@
 """Limit the costly requests of one client: a few run at one time, some wait in order, and more are refused with 429.
 
 RFC 6585 §4 (429), RFC 9110 §10.2.3 (Retry-After). Costly are `$trace`, `$validate`, `$everything`, and the entries of a
-batch. A client can fill only its own budget, so that the requests of others go on.
+batch. A client can fill only its own budget, so that the requests of others go on. After an answer its turn rests for a
+moment: an operation that is answered from memory, asked for again and again, leaves time to others, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +21,7 @@ from gateway.fhir_api.http.client import client_key
 from gateway.runtime.request_errors import Throttled
 
 AT_ONCE: Final = 4  # costly requests of one client that run at one time
+REST: Final = 0.05  # seconds that a turn rests after an answer
 MOST: Final = 200  # costly requests of one client, with those that wait: two full batches
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -66,9 +68,13 @@ class Budget:
         async def handle(request: Request) -> Response:
             if _PAID in request.scope:
                 return await handler(request)
-            with self.booked(request.scope) as turns:
-                async with turns:
-                    return await handler(request)
+            with ExitStack() as stack:
+                turns = stack.enter_context(self.booked(request.scope))
+                await turns.acquire()
+                stack.callback(turns.release)
+                answer = await handler(request)
+                asyncio.get_running_loop().call_later(REST, stack.pop_all().close)
+                return answer
 
         return handle
 

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.runtime import acceptor
 from gateway.runtime.acceptor import MOST, SPARED
@@ -72,9 +73,9 @@ async def asked(port: int) -> bytes:
     return answer.rpartition(b"\r\n")[2]
 
 
-async def test_a_system_that_refuses_connections_is_asked_again_and_the_log_says_so_once(monkeypatch, capsys):
+async def test_a_system_that_refuses_connections_is_asked_again_and_the_log_says_so_once(monkeypatch):
     monkeypatch.setattr(acceptor, "_AGAIN", 0.001)
-    with listening_socket("127.0.0.1", 0) as listener:
+    with listening_socket("127.0.0.1", 0) as listener, capture_logs() as logs:
         async with running(hello, listener):
             real, left = asyncio.get_running_loop().sock_accept, [50]
 
@@ -88,4 +89,4 @@ async def test_a_system_that_refuses_connections_is_asked_again_and_the_log_says
             port = listener.getsockname()[1]
             assert [await asked(port), await asked(port)] == [b"hello"] * 2
             assert left == [0]
-    assert capsys.readouterr().out.count("connection-not-accepted") == 1
+    assert [line["event"] for line in logs].count("connection-not-accepted") == 1

@@ -59,7 +59,8 @@ class Slow:
 
 
 @pytest.fixture
-async def slow():
+async def slow(monkeypatch):
+    monkeypatch.setattr(module, "REST", 0.0)
     return Slow()
 
 
@@ -121,7 +122,18 @@ async def test_a_budget_keeps_nothing_of_clients_that_are_done(slow):
     await budget.within(slow)(Request(scope()))
     with pytest.raises(Throttled), budget.booked(scope("127.0.0.3"), MOST + 1):
         pass
+    await asyncio.sleep(0.01)
     assert budget._accounts == {}
+
+
+async def test_turns_rest_after_an_answer_that_came_at_once(slow, monkeypatch):
+    monkeypatch.setattr(module, "REST", 0.05)
+    handler = Budget().within(slow)
+    slow.go.set()
+    began = asyncio.get_running_loop().time()
+    for _ in range(2 * AT_ONCE + 1):
+        await handler(Request(scope()))
+    assert asyncio.get_running_loop().time() - began >= 0.1
 
 
 async def test_an_entry_of_a_batch_waits_for_no_second_turn(slow):
