@@ -23,6 +23,7 @@ from fakes.scale import IS_WHOLE
 from fakes.upstream_json import user_json
 
 from gateway.cli.convert import read
+from gateway.fhir_api.http.xml import xml_of_json
 from mappings import to_fhir
 from mappings.fhir.bundle import collection
 from mappings.fhir.rendering import json_bytes
@@ -36,13 +37,18 @@ Record = Callable[[str, object], None]
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Validated resources as JSON text, with their findings; `planted` and `sound` are keyed by the fault's name."""
+    """Validated resources as JSON text, with their findings; `planted` and `sound` are keyed by the fault's name.
+
+    `in_xml` has resources that were validated as XML, too, by their JSON; `disordered` has an element out of place.
+    """
 
     golden: tuple[str, ...]
     generated: tuple[str, ...]
     facade: tuple[str, ...]
     sound: Mapping[str, str]
     planted: Mapping[str, str]
+    in_xml: Mapping[str, str]
+    disordered: str
     found: Mapping[str, tuple[Finding, ...]]
 
     def errors(self, texts: Iterable[str]) -> dict[str, str]:
@@ -90,6 +96,18 @@ def texts(resources: Iterable[Json]) -> tuple[str, ...]:
     return tuple(json_bytes(one).decode() for one in resources)
 
 
+def as_xml(text: str) -> str:
+    """Return a resource in our XML without the XML declaration: it is text, not bytes in an encoding."""
+    return xml_of_json(text.encode()).decode().partition("?>")[2].strip()
+
+
+def out_of_order(xml: str) -> str:
+    """Return a Bundle in XML in which one narrative has its status last."""
+    status = '<status value="generated"/>'
+    before, _, after = xml.partition(status)
+    return before + after.replace("</text>", status + "</text>", 1)
+
+
 @pytest.fixture(scope="module")
 def proof(shared: Path) -> Proof:
     facade = tuple(asyncio.run(bodies()))
@@ -98,8 +116,10 @@ def proof(shared: Path) -> Proof:
     whole = dict(zip(hosts, texts(hosts.values()), strict=True))
     planted = dict(zip(FAULTS, texts(fault.planted(hosts[name]) for name, fault in FAULTS.items()), strict=True))
     ours = texts(golden()), texts(generated()), facade
-    every = [text for part in (*ours, whole.values(), planted.values()) for text in part]
-    return Proof(*ours, whole, planted, findings(every, shared))
+    in_xml = {text: as_xml(text) for text in (*ours[0], *facade)[:: 1 if IS_WHOLE else 5]}
+    disordered = out_of_order(in_xml[ours[0][0]])
+    every = [text for part in (*ours, whole.values(), planted.values(), in_xml.values()) for text in part]
+    return Proof(*ours, whole, planted, in_xml, disordered, findings([*every, disordered], shared))
 
 
 def test_every_golden_case_is_valid(proof: Proof) -> None:
@@ -121,6 +141,22 @@ def test_every_answer_of_the_facade_is_valid(proof: Proof) -> None:
     assert proof.errors(proof.facade) == {}
     kinds = {json.loads(text)["resourceType"] for text in proof.facade}
     assert {"Bundle", "Binary", "CapabilityStatement", "OperationOutcome", "DiagnosticReport", "Patient"} <= kinds
+
+
+def test_every_answer_is_valid_in_xml(proof: Proof) -> None:
+    """https://hl7.org/fhir/R4/xml.html."""
+    assert proof.errors(proof.in_xml.values()) == {}
+    assert len(proof.in_xml) > 20
+
+
+def test_the_validator_finds_as_much_in_xml_as_in_json(proof: Proof) -> None:
+    for text, xml in proof.in_xml.items():
+        in_json = sorted((one.package, one.id) for one in proof.found[text])
+        assert sorted((one.package, one.id) for one in proof.found[xml]) == in_json
+
+
+def test_an_element_in_the_wrong_place_is_found(proof: Proof) -> None:
+    assert any(one.is_error for one in proof.found[proof.disordered])
 
 
 def test_what_faults_are_planted_in_is_valid(proof: Proof) -> None:

@@ -37,6 +37,8 @@ def examples(most: int) -> int:
     return max(5, int(most * _SHARE.get(os.environ.get("EXAMPLES", ""), 0.4)))
 
 
+# Both databases for an indirect parameter: the second one in `make soak`
+EITHER_STORE: Final = ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)]
 # Studies that two gateways crawl at once, and their setting for PDFs
 STUDIES = Scale((150, "link"), (2_000, "fetch"), (240, 1_200))
 # Studies of a sweep that is killed, and the maximum seconds after its first page

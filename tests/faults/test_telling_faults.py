@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from fakes.fed import assert_all_arrived, bodies, fed, stopped
 from fakes.simulated import UnderWay
 from fakes.store import rows
@@ -63,6 +64,7 @@ async def test_f65_an_event_that_comes_twice_or_of_no_known_study_or_not_at_all_
         await assert_all_arrived(feed, receiver)
 
 
+@pytest.mark.soak
 async def test_f66_one_of_five_destinations_that_is_down_for_three_days_costs_the_others_nothing(
     sqlite_engine, monkeypatch, say
 ):

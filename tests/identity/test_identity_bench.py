@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import pytest
 from fakes.fhir_studies import addendum, report
 from fakes.identity_pairs import CITY, LAKE, NO_ORDER, Json, Pair, pairs
+from fakes.scale import EITHER_STORE
 from fakes.taken_in import current, giving, said
 from fakes.upstream_json import response_json, study_json, user_json
 
@@ -107,6 +109,7 @@ def test_of_one_person_one_pair_in_a_hundred_at_most_is_in_conflict() -> None:
     assert len(wrong("same", ("conflict",), within=False)) <= len(same) / 100
 
 
+@pytest.mark.parametrize("engines", EITHER_STORE, indirect=True)
 async def test_the_store_judges_a_pair_as_the_mapping_does_whichever_comes_first(engine) -> None:
     """A few pairs of each kind, in one store, in order of arrival: only the number identifies a pair."""
     pipeline = Pipeline(engine, SITE, UTC)

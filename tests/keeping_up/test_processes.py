@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fakes.gateway_process import FAST, Running, environment, site_file, started
+from fakes.scale import EITHER_STORE
 
 from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.upstream import SandboxOptions, open_sandbox
@@ -98,6 +99,7 @@ def database_url(request, tmp_path):
     return request.getfixturevalue("postgres_database")
 
 
+@pytest.mark.parametrize("database_url", EITHER_STORE, indirect=True)
 async def test_all_that_a_worker_computes_is_answered_and_all_end_with_the_gateway(database_url, tmp_path):
     async with scene(database_url, tmp_path) as here:
         await here.indexed()
@@ -118,6 +120,7 @@ async def test_all_that_a_worker_computes_is_answered_and_all_end_with_the_gatew
         assert "Traceback" not in here.gateway.printed()
 
 
+@pytest.mark.parametrize("database_url", EITHER_STORE, indirect=True)
 async def test_a_worker_that_the_system_ends_costs_no_study(database_url, tmp_path):
     async with scene(database_url, tmp_path) as here:
         await here.indexed()
@@ -150,7 +153,7 @@ async def positive(here: Scene, pattern: str) -> bool:
     return await here.metric(pattern) > 0
 
 
-@pytest.mark.parametrize("role", ["answers", "works"])
+@pytest.mark.parametrize("role", [pytest.param("answers", marks=pytest.mark.soak), "works"])
 async def test_on_postgresql_the_gateway_ends_with_an_error_when_one_of_its_processes_does(
     role, postgres_database, tmp_path
 ):

@@ -22,6 +22,7 @@ import structlog
 from fakes.assertions import CLIENT, claims, jwks, signed
 from fakes.facade import BASE, resource_id, sandboxed
 from fakes.planted import WORD, Planted, found_in
+from fakes.scale import EITHER_STORE
 
 from gateway.auth.token_service import ASSERTION_TYPE
 from gateway.ingest import pipeline
@@ -175,6 +176,7 @@ async def test_no_planted_value_is_in_any_output_that_is_no_resource(engine, eve
         assert "study-ingested" in everything()  # what debug says is among it
 
 
+@pytest.mark.parametrize("engines", EITHER_STORE, indirect=True)
 async def test_no_planted_value_is_told_by_a_crawl(engine, everything):
     async with planted_site(engine, ("api", "sync")) as (stage, _):
         await logged_in(stage)

@@ -104,7 +104,7 @@ async def test_no_answer_depends_on_it_on_postgresql_either(kind, seed, two_data
         assert (await compare(twins, requests, number)).total() >= number
 
 
-@pytest.mark.full
+@pytest.mark.soak
 async def test_most_clients_see_something_and_not_all(migrated_sqlite, monkeypatch):
     seen, hidden, stored = Counter(), 0, 0
     for kind in KINDS:

@@ -124,6 +124,7 @@ def test_no_request_that_the_document_leads_to_fails(
     assert seen == {one.label for one in operations}
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("left_out", OF_OTHER_TYPES.both(), ids=["usual", "all"])
 def test_what_schemathesis_tries_at_the_bounds_of_each_parameter_is_answered_as_documented(
     gateway_on_sqlite, tmp_path, left_out
