@@ -157,6 +157,7 @@ def test_a_client_is_known_by_its_id_and_without_one_by_its_address():
 
 async def test_a_client_over_its_budget_is_told_when_to_come_again(stage, monkeypatch):
     monkeypatch.setattr(module, "MOST", 1)
+    monkeypatch.setattr(module, "REST", 0.0)
     report = resource_id(stage.signed())
     patient = (await stage.get(f"DiagnosticReport/{report}")).json()["subject"]["reference"]
     assert (await stage.get(f"{patient}/$everything")).status_code == 200
