@@ -161,6 +161,7 @@ async def test_a_client_over_its_budget_is_told_when_to_come_again(stage, monkey
     report = resource_id(stage.signed())
     patient = (await stage.get(f"DiagnosticReport/{report}")).json()["subject"]["reference"]
     assert (await stage.get(f"{patient}/$everything")).status_code == 200
+    await asyncio.sleep(0.01)
     batch = {"resourceType": "Bundle", "type": "batch"}
     batch["entry"] = [{"request": {"method": "GET", "url": f"DiagnosticReport/{report}"}}] * 2
     response = await stage.client.post(BASE, json=batch, headers={"Content-Type": "application/fhir+json"})
