@@ -36,7 +36,7 @@ test: install ## run the tests that need nothing but Python, in a few minutes
 test-all: install ## run all tests: PostgreSQL, processes, faults, many examples
 	$(RUN) $(UNDER) pytest -n $$((2 * $$(nproc))) --durations=10
 
-soak: install coverage ## the long proofs: coverage, gateways killed, a mapping changed, 40,000 requests; an hour
+soak: install coverage ## the long proofs: coverage, gateways killed, 40,000 requests, the whole conformance corpus
 	$(RUN) pytest -m soak
 	EXAMPLES=all $(RUN) pytest -n auto tests/property
 	EXAMPLES=all $(MAKE) conformance

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from gateway.audit.loading import AuditLoading
 from gateway.audit.seal_key import read_seal_key
 from gateway.audit.segment import hex_of
 from gateway.cli.acting import Shows
+from gateway.cli.command_line import Say
 from gateway.feed.operator.arguments import TimeSpan, counted
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime.errors import ConfigError, StoreError
@@ -31,7 +32,6 @@ from gateway.store.database.instants import instant_text
 from gateway.store.feed.looking import ShownMessage, messages_of_patient, patients_of_number
 from mappings.patient.identifiers import fhir_id
 
-Say = Callable[[str], object]
 _PATIENT: Final = re.compile(r"(?:Patient/)?(pat-[0-9a-f]{32})")
 _KEY: Final = re.compile("[0-9a-f]{64}")
 _PAGE: Final = 500

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from gateway.checks.config import effective, faults, warnings
 from gateway.checks.database import of_database
-from gateway.cli.command_line import load
-from gateway.feed.operator.arguments import Say
+from gateway.cli.command_line import Say, load
 from gateway.feed.operator.planned import note_plans
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration

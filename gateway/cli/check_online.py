@@ -6,16 +6,13 @@ Proved by tests/gateway/cli/test_operator.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from gateway.checks.doctor.advice import advice
 from gateway.checks.doctor.seen import Seen
 from gateway.checks.online import count_seen, findings
+from gateway.cli.command_line import Say
 from gateway.routing import routes_of
 from gateway.runtime.log import configure
 from gateway.settings import Configuration
-
-Say = Callable[[str], object]
 
 
 async def check_online(configuration: Configuration, say: Say) -> int:

@@ -7,7 +7,7 @@ import nothing slow, and each command imports its implementation inside its body
 from __future__ import annotations
 
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -19,6 +19,7 @@ from gateway.runtime.words import CONFIG_VARIABLE
 if TYPE_CHECKING:
     from gateway.settings import Configuration
 
+Say = Callable[[str], object]
 PORT: Final = {"min": 0, "max": 65535}
 Config = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help=f"Settings (TOML); else {CONFIG_VARIABLE}.")

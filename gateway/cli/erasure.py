@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from gateway.cli.acting import Shows
+from gateway.cli.command_line import Say
 from gateway.feed.operator.arguments import counted, id_of, wrong
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock
@@ -29,7 +30,6 @@ from gateway.store.feed.looking import patients_of_number
 from gateway.store.studies.erased import readmitted
 from mappings.patient.identifiers import fhir_id
 
-Say = Callable[[str], object]
 _PATIENT: Final = re.compile(r"(?:Patient/)?(pat-[0-9a-f]{32})")
 _STUDY: Final = re.compile(r"stu_[0-9a-f]{32}")
 _TRIES: Final = 20  # a message is in hand until its receiver answers

@@ -6,17 +6,15 @@ Proved by tests/gateway/cli/test_operator.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
+from gateway.cli.command_line import Say
 from gateway.ingest.assembly import pipeline_of, store_for_command
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration
 from gateway.store.studies import identities
 from mappings.patient.identifiers import upstream_id
-
-Say = Callable[[str], object]
 
 
 async def list_identities(configuration: Configuration, say: Say) -> int:

@@ -6,14 +6,13 @@ Proved by tests/gateway/cli/test_operator.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from gateway.cli.command_line import Say
 from gateway.ingest.assembly import engine_of
 from gateway.settings import Configuration
 from gateway.store.database.migrate import migrate as migrate_store
 
 
-async def migrate(configuration: Configuration, say: Callable[[str], object]) -> int:
+async def migrate(configuration: Configuration, say: Say) -> int:
     """Migrate the database to the schema of this release, and print the versions."""
     engine = engine_of(configuration)
     async with engine.opened():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -24,6 +24,7 @@ from gateway.auth.key_set_url import KeySetFetch, KeySetUnreachable, url_fault
 from gateway.auth.key_sets import registered
 from gateway.auth.refinements import RefinementNotApplied, refinement_clauses
 from gateway.auth.scopes import EVERY_TYPE, ScopeInvalid, SmartScope, printed, scope_list
+from gateway.cli.command_line import Say
 from gateway.feed.operator.typed_instant import typed_instant
 from gateway.fhir_api.audit.events import AUDIT_EVENT
 from gateway.fhir_api.served import BY_TYPE, DEFINITIONS
@@ -36,7 +37,6 @@ from gateway.store.database.instants import instant_text, micros
 from gateway.store.studies.facilities import organizations_named
 from mappings.profile.spelling import exact
 
-Say = Callable[[str], object]
 _LONGEST_NAME: Final = 100
 _TYPES: Final = frozenset({EVERY_TYPE, AUDIT_EVENT, *BY_TYPE, *(row.resource_type for row in DEFINITIONS)})
 

@@ -6,8 +6,7 @@ Proved by tests/gateway/cli/test_operator.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from gateway.cli.command_line import Say
 from gateway.ingest.assembly import indexed_anew, pipeline_of, store_for_command
 from gateway.runtime.progress import Progress
 from gateway.settings import Configuration
@@ -15,7 +14,7 @@ from gateway.store.studies.coverage import all_studies, studies_stored
 from mappings.issues import WireError
 
 
-async def rerender(configuration: Configuration, say: Callable[[str], object]) -> int:
+async def rerender(configuration: Configuration, say: Say) -> int:
     """Map all stored studies again under this release and these settings; send nothing.
 
     A study that cannot be decoded is named and left unchanged; the exit code is then 1.

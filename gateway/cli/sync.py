@@ -7,7 +7,6 @@ Proved by tests/gateway/cli/test_operator.py.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -15,6 +14,7 @@ from gateway.app import crawling
 from gateway.checks.config import api_key
 from gateway.checks.doctor.seen import Seen
 from gateway.cli.check_online import advise
+from gateway.cli.command_line import Say
 from gateway.crawl.crawler import crawl_once
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime.metrics import Metrics
@@ -26,7 +26,7 @@ from gateway.store.studies.sweep_record import SweepRecord
 _SAMPLED: Final = 2_000
 
 
-async def sync_once(configuration: Configuration, say: Callable[[str], object]) -> int:
+async def sync_once(configuration: Configuration, say: Say) -> int:
     """Run one full sweep of AutoScribe, or finish an interrupted one; return the exit code.
 
     Raises:

@@ -37,6 +37,10 @@ BASE = "http://127.0.0.1:8800/fhir"
 Json = dict[str, Any]
 
 
+# A read that asks AutoScribe anew
+NEW = {"Cache-Control": "no-cache"}
+
+
 @dataclass
 class Counted:
     """ASGI wrapper that records the requests to the sandbox, as `GET /v1/autoScribe/…` without the query."""
@@ -72,6 +76,16 @@ class Stage:
     async def post(self, path: str, key: str | None = "k1", **more: Any) -> httpx.Response:
         headers = {"Idempotency-Key": key} if key else {}
         return await self.client.post(f"{BASE}/{path}", headers={**headers, **more.pop("headers", {})}, **more)
+
+    async def changed(self, times: int) -> str:
+        """Change a report's text so many times, with a read after each; return its address."""
+        report = self.signed()
+        path = f"DiagnosticReport/{resource_id(report)}"
+        await self.get(path)
+        for number in range(times):
+            self.account.change_text(report["reportId"], f"FINDINGS: {number}.")
+            assert (await self.get(path, headers=NEW)).status_code == 200
+        return path
 
     def fail(self, *specs: str) -> None:
         """Set the faults of the sandbox; without arguments, clear them."""

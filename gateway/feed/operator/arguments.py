@@ -19,7 +19,7 @@ from gateway.settings import Configuration
 from gateway.store.database.instants import instant_text, micros
 from mappings.patient.identifiers import upstream_id
 
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 # Gets the addresses of the resources, and the ids of the patients, that a command is about to show
 Shows = Callable[[Collection[str], Collection[str]], None]
 _SOURCE: Final = "command line"

@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from fakes.facade import BASE, resource_id
+from fakes.facade import BASE, NEW, resource_id
 from fakes.outcomes import issue, refusal
 
 from gateway.index.parameters import TYPES
-
-NEW = {"Cache-Control": "no-cache"}
-
-
-async def changed(stage, times):
-    """Change a report's text so many times, with a read after each; return its address."""
-    report = stage.signed()
-    path = f"DiagnosticReport/{resource_id(report)}"
-    await stage.get(path)
-    for number in range(times):
-        stage.account.change_text(report["reportId"], f"FINDINGS: {number}.")
-        assert (await stage.get(path, headers=NEW)).status_code == 200
-    return path
 
 
 async def asked(stage, path):
@@ -50,7 +37,7 @@ async def pages(stage, path):
 
 
 async def test_the_history_of_a_type_has_all_versions_of_its_resources_newest_first(stage):
-    path = await changed(stage, 2)
+    path = await stage.changed(2)
     bundle = await asked(stage, "DiagnosticReport/_history")
     assert versions(bundle) == [(path, 3), (path, 2), (path, 1)]
     assert instants(bundle) == sorted(instants(bundle), reverse=True)
@@ -62,7 +49,7 @@ async def test_the_history_of_a_type_has_all_versions_of_its_resources_newest_fi
 
 
 async def test_the_history_of_the_system_is_that_of_all_types(stage):
-    await changed(stage, 1)
+    await stage.changed(1)
     [whole] = await pages(stage, "_history?_count=500")
     by_type = {kind: (await pages(stage, f"{kind}/_history?_count=500"))[0] for kind in TYPES}
     assert {one for one, _ in whole} >= {by_type["DiagnosticReport"][0][0], by_type["Patient"][0][0]}
@@ -72,7 +59,7 @@ async def test_the_history_of_the_system_is_that_of_all_types(stage):
 
 @pytest.mark.parametrize("path", ["_history?_count=3", "DiagnosticReport/_history?_count=1&_since=2020"])
 async def test_every_version_is_on_one_page_and_what_comes_meanwhile_moves_nothing(stage, path):
-    await changed(stage, 3)
+    await stage.changed(3)
     [whole] = await pages(stage, path.replace("_count=3", "_count=500").replace("_count=1", "_count=500"))
     first = await asked(stage, path)
     stage.account.change_text(stage.signed()["reportId"], "FINDINGS: late.")
@@ -83,7 +70,7 @@ async def test_every_version_is_on_one_page_and_what_comes_meanwhile_moves_nothi
 
 
 async def test_since_takes_what_was_stored_then_or_later(stage):
-    path = await changed(stage, 2)
+    path = await stage.changed(2)
     newest, second, _ = instants(await asked(stage, "DiagnosticReport/_history"))
     assert versions(await asked(stage, f"DiagnosticReport/_history?_since={second}")) == [(path, 3), (path, 2)]
     assert versions(await asked(stage, f"DiagnosticReport/_history?_since={newest}")) == [(path, 3)]
@@ -91,7 +78,7 @@ async def test_since_takes_what_was_stored_then_or_later(stage):
 
 
 async def test_a_page_is_of_the_history_that_it_was_given_out_for(stage):
-    await changed(stage, 1)
+    await stage.changed(1)
     bundle = await asked(stage, "DiagnosticReport/_history?_count=1")
     page = bundle["link"][-1]["url"].rpartition("?")[2]
     for other in ("_history", "Patient/_history", "DiagnosticReport"):

@@ -7,25 +7,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import fakes.facade
 import pytest
-from fakes.facade import BASE, facade, resource_id, site
+from fakes.facade import BASE, NEW, facade, resource_id, site
 from fakes.outcomes import issue, refusal
 
 from gateway.runtime import clock
 from gateway.store.studies import render_versions
 from mappings.issues import MappingIssue
-
-NEW = {"Cache-Control": "no-cache"}
-
-
-async def changed(stage, times):
-    """Change a report's text so many times, with a read after each; return its address."""
-    report = stage.signed()
-    path = f"DiagnosticReport/{resource_id(report)}"
-    await stage.get(path)
-    for number in range(times):
-        stage.account.change_text(report["reportId"], f"FINDINGS: {number}.")
-        assert (await stage.get(path, headers=NEW)).status_code == 200
-    return path
 
 
 def versions(bundle):
@@ -43,7 +30,7 @@ async def asked(stage, path):
 
 
 async def test_the_versions_come_newest_first_and_say_how_each_came_about(stage):
-    path = await changed(stage, 2)
+    path = await stage.changed(2)
     bundle = await asked(stage, f"{path}/_history")
     assert (bundle["resourceType"], bundle["type"], bundle["total"]) == ("Bundle", "history", 3)
     assert versions(bundle) == [3, 2, 1]
@@ -66,7 +53,7 @@ async def test_the_versions_come_newest_first_and_say_how_each_came_about(stage)
 
 
 async def test_every_version_is_on_one_page_and_no_page_is_empty(stage):
-    path = await changed(stage, 4)
+    path = await stage.changed(4)
     seen, url = [], f"{path}/_history?_count=2&_since=2020"
     while url:
         bundle = await asked(stage, url)
@@ -79,7 +66,7 @@ async def test_every_version_is_on_one_page_and_no_page_is_empty(stage):
 
 
 async def test_a_version_that_comes_between_two_pages_moves_nothing(stage):
-    path = await changed(stage, 3)
+    path = await stage.changed(3)
     first = await asked(stage, f"{path}/_history?_count=2")
     stage.account.change_text(stage.signed()["reportId"], "FINDINGS: late.")
     await stage.get(path, headers=NEW)
@@ -87,13 +74,13 @@ async def test_a_version_that_comes_between_two_pages_moves_nothing(stage):
 
 
 async def test_none_at_a_time_counts_only(stage):
-    path = await changed(stage, 1)
+    path = await stage.changed(1)
     bundle = await asked(stage, f"{path}/_history?_count=0")
     assert (bundle["total"], "entry" in bundle, list(links(bundle))) == (2, False, ["self"])
 
 
 async def test_since_takes_what_was_made_then_or_later(stage):
-    path = await changed(stage, 2)
+    path = await stage.changed(2)
     made = {
         one["resource"]["meta"]["versionId"]: one["resource"]["meta"]["lastUpdated"]
         for one in (await asked(stage, f"{path}/_history"))["entry"]
@@ -105,7 +92,7 @@ async def test_since_takes_what_was_made_then_or_later(stage):
 
 
 async def test_at_takes_what_was_current_at_some_time_in_it(stage):
-    path = await changed(stage, 2)
+    path = await stage.changed(2)
     made = {
         one["resource"]["meta"]["versionId"]: one["resource"]["meta"]["lastUpdated"]
         for one in (await asked(stage, f"{path}/_history"))["entry"]
@@ -132,7 +119,7 @@ async def test_at_takes_what_was_current_at_some_time_in_it(stage):
     ],
 )
 async def test_what_is_no_date_or_number_is_refused_in_its_place(stage, query, place):
-    path = await changed(stage, 0)
+    path = await stage.changed(0)
     response = await stage.get(f"{path}/_history?{query}")
     assert refusal(response) == (400, "error", "invalid")
     assert place is None or issue(response)["expression"] == [place]
@@ -140,7 +127,7 @@ async def test_what_is_no_date_or_number_is_refused_in_its_place(stage, query, p
 
 
 async def test_the_page_of_another_resource_is_refused(stage):
-    path = await changed(stage, 1)
+    path = await stage.changed(1)
     page = links(await asked(stage, f"{path}/_history?_count=1"))["next"].rpartition("?")[2]
     other = f"DocumentReference/{path.partition('/')[2]}-doc"
     assert refusal(await stage.get(f"{other}/_history?{page}")) == (400, "error", "invalid")
@@ -148,7 +135,7 @@ async def test_the_page_of_another_resource_is_refused(stage):
 
 
 async def test_a_page_that_was_kept_for_too_long_is_gone(stage, monkeypatch):
-    path = await changed(stage, 1)
+    path = await stage.changed(1)
     following = links(await asked(stage, f"{path}/_history?_count=1"))["next"].removeprefix(f"{BASE}/")
     now = clock.now
     monkeypatch.setattr(clock, "now", lambda: now() + timedelta(hours=1))
@@ -180,7 +167,7 @@ async def test_what_is_withdrawn_is_a_version_and_no_delete(monkeypatch):
 
 
 async def test_a_version_that_its_judge_rejects_is_none_of_them(stage, monkeypatch):
-    path = await changed(stage, 1)
+    path = await stage.changed(1)
     fault = MappingIssue("fhir-structure", "error", "/status", "refused as enum")
     with monkeypatch.context() as patched:
         patched.setattr(render_versions, "judge_all", lambda made, *_: [(fault,)] * len(made))
@@ -191,13 +178,13 @@ async def test_a_version_that_its_judge_rejects_is_none_of_them(stage, monkeypat
 
 
 async def test_links_say_nothing_that_is_not_understood(stage):
-    path = await changed(stage, 0)
+    path = await stage.changed(0)
     bundle = await asked(stage, f"{path}/_history?_since=2020&patient.name=Doe&_pretty=true")
     assert links(bundle) == {"self": f"{BASE}/{path}/_history?_since=2020&_pretty=true"}
 
 
 async def test_it_is_xml_for_who_wants_that_and_other_formats_are_refused(stage):
-    path = await changed(stage, 1)
+    path = await stage.changed(1)
     response = await stage.get(f"{path}/_history", headers={"Accept": "application/fhir+xml"})
     assert response.headers["content-type"] == "application/fhir+xml; charset=utf-8"
     fhir = {"f": "http://hl7.org/fhir"}
@@ -206,6 +193,6 @@ async def test_it_is_xml_for_who_wants_that_and_other_formats_are_refused(stage)
 
 
 async def test_the_history_of_what_several_studies_speak_of_is_kept_too(stage):
-    read = await asked(stage, await changed(stage, 0))
+    read = await asked(stage, await stage.changed(0))
     bundle = await asked(stage, f"{read['subject']['reference']}/_history")
     assert versions(bundle) == [1]
