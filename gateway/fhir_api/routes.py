@@ -24,7 +24,7 @@ from gateway.fhir_api.facade import MOUNT
 from gateway.fhir_api.histories import history_of_system, history_of_type
 from gateway.fhir_api.history import history
 from gateway.fhir_api.http.attended import Attended
-from gateway.fhir_api.http.budget import Budget
+from gateway.fhir_api.http.budget import REST, Budget
 from gateway.fhir_api.http.outcome import ALLOW, Outcomes
 from gateway.fhir_api.http.permission import Need, require
 from gateway.fhir_api.operations.docref import docref
@@ -66,10 +66,10 @@ _COSTLY: Final = frozenset({"everything", "trace", "validate"})
 def fhir_app() -> ASGIApp:
     """Build the facade as an ASGI application for paths below its base; `app.state.facade` must be a `Facade`."""
     router = _BySteps()
-    app, budget = Outcomes(_AtBase(router)), Budget()
+    app, budget, searching = Outcomes(_AtBase(router)), Budget(REST), Budget()
     router.add(_route("/", {"POST": batch(app, budget)}, _NO_BASE))
     router.add(_route("/metadata", {"GET": capability}, "the CapabilityStatement is only read"))
-    router.add(_route("/_history", {"GET": history_of_system}, _NO_WRITES))
+    router.add(_route("/_history", {"GET": searching.within(history_of_system)}, _NO_WRITES))
     for offered in OPERATIONS:
         router.add(*_operation_routes(offered, budget))
     for row in DEFINITIONS:
@@ -77,8 +77,8 @@ def fhir_app() -> ASGIApp:
         router.add(_route(f"/{row.resource_type}", {"GET": find}, _NO_WRITES))
         router.add(_route(f"/{row.resource_type}/{{id}}", {"GET": show}, _NO_WRITES))
     for row in RESOURCES:
-        router.add(*_type_routes(row))
-    router.add(*_audit_routes())
+        router.add(*_type_routes(row, searching))
+    router.add(*_audit_routes(searching))
     return Attended(app)
 
 
@@ -92,25 +92,25 @@ def _operation_routes(row: Operation, budget: Budget) -> Iterator[Route]:
         yield _route(address, dict.fromkeys(row.methods, handler), otherwise, row.needs or ((resource_type, "r"),))
 
 
-def _audit_routes() -> Iterator[Route]:
+def _audit_routes(searching: Budget) -> Iterator[Route]:
     """Build the routes of the audit, which needs a scope of its own."""
-    yield _route(f"/{AUDIT_EVENT}", {"GET": audit_search}, _NO_AUDIT_WRITES, ((AUDIT_EVENT, "s"),))
+    yield _route(f"/{AUDIT_EVENT}", {"GET": searching.within(audit_search)}, _NO_AUDIT_WRITES, ((AUDIT_EVENT, "s"),))
     yield _route(f"/{AUDIT_EVENT}/{{id}}", {"GET": audit_read}, _NO_AUDIT_WRITES, ((AUDIT_EVENT, "r"),))
 
 
-def _type_routes(row: Served) -> list[Route]:
+def _type_routes(row: Served, searching: Budget) -> list[Route]:
     """Build the routes of a resource type, at type level and instance level."""
     kind = row.resource_type
     instance, to_read = f"/{kind}/{{id}}", ((kind, "r"),)
     no_create = _NO_CREATE if kind == OF_REPORTS else _NO_WRITES
     if row.is_binary:
         return [_route(f"/{kind}", {}, _NO_SEARCH), _route(instance, {"GET": binary}, _NO_WRITES, to_read)]
-    find, to_search = search(kind), ((kind, "s"),)
-    of_patient = f"/Patient/{{id}}/{kind}"
-    in_compartment = [_route(of_patient, {"GET": search_of_patient(kind)}, _NO_WRITES, to_search)]
+    find, to_search = searching.within(search(kind)), ((kind, "s"),)
+    of_patient, find_of_patient = f"/Patient/{{id}}/{kind}", searching.within(search_of_patient(kind))
+    in_compartment = [_route(of_patient, {"GET": find_of_patient}, _NO_WRITES, to_search)]
     return [
         *(in_compartment if kind in IN_COMPARTMENT else ()),
-        _route(f"/{kind}/_history", {"GET": history_of_type(kind)}, _NO_WRITES, to_search),
+        _route(f"/{kind}/_history", {"GET": searching.within(history_of_type(kind))}, _NO_WRITES, to_search),
         _route(f"/{kind}", {"GET": find}, no_create, to_search),
         _route(f"/{kind}/_search", {"POST": find}, _ONLY_POST, to_search),
         _route(instance, {"GET": read(kind)}, _NO_WRITES, to_read),

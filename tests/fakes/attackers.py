@@ -12,7 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-IDLE, SLOW, LARGE, HEAVY = 1_500, 200, 3, 10
+IDLE, SLOW, LARGE, HEAVY, SEARCHING = 1_500, 200, 3, 10, 100
 _ENDLESS = b"GET /fhir/metadata HTTP/1.1\r\nhost: localhost\r\naccept: " + b"a" * 14_000_000
 _PATIENT = {"resourceType": "Patient", "extension": [{"url": "urn:x", "valueString": "a" * 40}] * 10_000}
 _JSON = "Content-Type: application/fhir+json\r\n"
@@ -88,6 +88,17 @@ async def _batches(port: int) -> None:
     writer.close()
 
 
+async def _searches(port: int) -> None:
+    """Send the largest search that is taken, with a hundred values of three parameters, over and over."""
+    values = [",".join(f"{number}{name}" for number in range(100)) for name in ("a", "b", "c")]
+    query = "&".join(f"identifier={one}" for one in values)
+    reader, writer = await _connected(port)
+    while True:
+        writer.write(f"GET /fhir/DiagnosticReport?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        said = (await reader.readuntil(b"\r\n\r\n")).lower()
+        await reader.readexactly(int(said.partition(b"content-length:")[2].partition(b"\r")[0]))
+
+
 _KINDS: dict[str, tuple[int, Callable[[int], Awaitable[None]]]] = {
     "idle": (IDLE, _idle),
     "half-open": (SLOW, _half_open),
@@ -95,6 +106,7 @@ _KINDS: dict[str, tuple[int, Callable[[int], Awaitable[None]]]] = {
     "large-head": (LARGE, _large_head),
     "validations": (HEAVY, _validations),
     "batches": (1, _batches),
+    "searches": (SEARCHING, _searches),
 }
 KINDS = tuple(_KINDS)
 

@@ -1,8 +1,9 @@
 """Limit the costly requests of one client: a few run at one time, some wait in order, and more are refused with 429.
 
-RFC 6585 §4 (429), RFC 9110 §10.2.3 (Retry-After). Costly are `$trace`, `$validate`, `$everything`, and the entries of a
-batch. A client can fill only its own budget, so that the requests of others go on. After an answer its turn rests for a
-moment: an operation that is answered from memory, asked for again and again, leaves time to others, too.
+RFC 6585 §4 (429), RFC 9110 §10.2.3 (Retry-After). There are two budgets: one for `$trace`, `$validate`, `$everything`
+and the entries of a batch, one for searches and histories of many resources. A client can fill only its own budgets, so
+that the requests of others go on. After an answer its turn rests for a moment: what is asked for again and again leaves
+time to others, and to the feed, too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from gateway.fhir_api.http.client import client_key
 from gateway.runtime.request_errors import Throttled
 
 AT_ONCE: Final = 4  # costly requests of one client that run at one time
-REST: Final = 0.05  # seconds that a turn rests after an answer
+REST: Final = 0.05  # seconds that a turn rests after an answer, at most
 MOST: Final = 200  # costly requests of one client, with those that wait: two full batches
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -37,9 +38,13 @@ class _Account:
 
 
 class Budget:
-    """Accounts of the clients that have costly requests under way; the others need no memory."""
+    """Accounts of the clients that have costly requests under way; the others need no memory.
 
-    def __init__(self) -> None:
+    A turn rests as long as its answer took, and at least `least_rest` seconds.
+    """
+
+    def __init__(self, least_rest: float = 0.0) -> None:
+        self._least_rest = least_rest
         self._accounts: dict[tuple[str, str], _Account] = {}
 
     @contextmanager
@@ -72,8 +77,11 @@ class Budget:
                 turns = stack.enter_context(self.booked(request.scope))
                 await turns.acquire()
                 stack.callback(turns.release)
+                loop = asyncio.get_running_loop()
+                begun = loop.time()
                 answer = await handler(request)
-                asyncio.get_running_loop().call_later(REST, stack.pop_all().close)
+                rest = max(self._least_rest, min(loop.time() - begun, REST))
+                loop.call_later(rest, stack.pop_all().close)
                 return answer
 
         return handle

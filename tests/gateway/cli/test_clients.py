@@ -16,6 +16,7 @@ import structlog
 from fakes.assertions import jwks, public_jwk
 from fakes.commanded import Site
 from fakes.gateway_process import environment, site_file
+from fakes.planted import WORD
 
 SCOPES = ("--scope", "system/DiagnosticReport.rs", "--scope", "system/Patient.read")
 AUDIT = "SELECT verb, argument, reason FROM audit ORDER BY number"
@@ -212,6 +213,39 @@ async def test_a_key_file_that_cannot_be_used_whole_is_refused(site, content, sa
     code, _, err = await site.run("clients", "add", "City EHR", *SCOPES, "--jwks", str(site.folder / "wrong.json"))
     assert code == 2
     assert said in err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"{WORD}",
+        json.dumps({"keys": WORD}),
+        json.dumps({"keys": [WORD]}),
+        json.dumps({"keys": [{WORD: WORD}]}),
+        *(json.dumps({"keys": [public_jwk("RS384 a", **{name: WORD})]}) for name in ("kty", "alg", "use", "n", "d")),
+    ],
+)
+async def test_no_error_repeats_what_a_key_file_says(site, content):
+    (site.folder / "wrong.json").write_text(content)
+    code, out, err = await site.run("clients", "add", "City EHR", *SCOPES, "--jwks", str(site.folder / "wrong.json"))
+    assert code == 2
+    assert WORD not in out + err
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        f"system/DiagnosticReport.rs?identifier={WORD}&colour=red",
+        f"system/Patient.rs?gender={WORD}&name={WORD}&race=1",
+        f"system/Patient.{WORD}",
+        WORD,
+    ],
+)
+async def test_no_error_repeats_the_values_of_a_scope(site, scope):
+    command = ("clients", "add", "City EHR", "--scope", scope, "--jwks", str(site.folder / "keys.json"))
+    code, out, err = await site.run(*command)
+    assert code == 2
+    assert WORD not in out + err
 
 
 @pytest.mark.parametrize(

@@ -363,7 +363,7 @@ async def test_nothing_is_said_of_how_many_studies_there_are(ward):
 def templates():
     """Return the path of every route of a resource type and of an operation."""
     for row in RESOURCES:
-        yield from (one.path for one in routes._type_routes(row))
+        yield from (one.path for one in routes._type_routes(row, Budget()))
     for row in OPERATIONS:
         yield from (one.path for one in routes._operation_routes(row, Budget()))
 

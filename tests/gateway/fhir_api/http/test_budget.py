@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from gateway.auth.access import ACCESS, Access
 from gateway.fhir_api.http import budget as module
-from gateway.fhir_api.http.budget import AT_ONCE, MOST, Budget, paid
+from gateway.fhir_api.http.budget import AT_ONCE, MOST, REST, Budget, paid
 from gateway.fhir_api.http.client import authenticated, client_key
 from gateway.runtime.request_errors import Throttled
 
@@ -59,8 +59,7 @@ class Slow:
 
 
 @pytest.fixture
-async def slow(monkeypatch):
-    monkeypatch.setattr(module, "REST", 0.0)
+async def slow():
     return Slow()
 
 
@@ -126,9 +125,8 @@ async def test_a_budget_keeps_nothing_of_clients_that_are_done(slow):
     assert budget._accounts == {}
 
 
-async def test_turns_rest_after_an_answer_that_came_at_once(slow, monkeypatch):
-    monkeypatch.setattr(module, "REST", 0.05)
-    handler = Budget().within(slow)
+async def test_turns_rest_after_an_answer_that_came_at_once(slow):
+    handler = Budget(least_rest=0.05).within(slow)
     slow.go.set()
     began = asyncio.get_running_loop().time()
     for _ in range(2 * AT_ONCE + 1):
@@ -157,11 +155,10 @@ def test_a_client_is_known_by_its_id_and_without_one_by_its_address():
 
 async def test_a_client_over_its_budget_is_told_when_to_come_again(stage, monkeypatch):
     monkeypatch.setattr(module, "MOST", 1)
-    monkeypatch.setattr(module, "REST", 0.0)
     report = resource_id(stage.signed())
     patient = (await stage.get(f"DiagnosticReport/{report}")).json()["subject"]["reference"]
     assert (await stage.get(f"{patient}/$everything")).status_code == 200
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(2 * REST)
     batch = {"resourceType": "Bundle", "type": "batch"}
     batch["entry"] = [{"request": {"method": "GET", "url": f"DiagnosticReport/{report}"}}] * 2
     response = await stage.client.post(BASE, json=batch, headers={"Content-Type": "application/fhir+json"})
@@ -169,3 +166,29 @@ async def test_a_client_over_its_budget_is_told_when_to_come_again(stage, monkey
     assert issue(response)["detail"] == "throttled"
     assert int(response.headers["retry-after"]) >= 1
     assert (await stage.get(f"{patient}/$everything")).status_code == 200
+
+
+SEARCHES = ["DiagnosticReport?_lastUpdated=ge2020", "DiagnosticReport/_history", "_history"]
+
+
+@pytest.mark.parametrize("path", SEARCHES)
+async def test_searches_of_one_client_wait_for_one_another_and_not_those_of_others(path, stage, monkeypatch):
+    assert (await stage.get(f"DiagnosticReport/{resource_id(stage.signed())}")).is_success
+    engine, running, go = stage.app.state.facade.engine, [], asyncio.Event()
+    scan = engine.scan
+
+    async def scan_when_let_go(*arguments):
+        running.append(arguments)
+        await go.wait()
+        return await scan(*arguments)
+
+    monkeypatch.setattr(engine, "scan", scan_when_let_go)
+    answers = [asyncio.create_task(stage.get(path)) for _ in range(2 * AT_ONCE)]
+    await asyncio.sleep(0.2)
+    assert len(running) == AT_ONCE
+    monkeypatch.setattr("gateway.fhir_api.http.budget.client_key", lambda scope: ("id", "another"))
+    answers.append(asyncio.create_task(stage.get(path)))
+    await asyncio.sleep(0.2)
+    assert len(running) == AT_ONCE + 1
+    go.set()
+    assert {one.status_code for one in await asyncio.gather(*answers)} == {200}
