@@ -1,4 +1,4 @@
-"""Incoming MLLP connection for late acknowledgements: read frames, write answers; ack_listener.py closes it.
+"""Incoming MLLP connection: read frames, write answers; listener.py closes it.
 
 RFC 9293 (TCP): its end of stream and reset, as asyncio's protocol callbacks report them; the bytes go through the
 framing of gateway/mllp/framing.py. Frames that came before a reset are still returned.
@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from typing import Final, cast
 
-from gateway.mllp.connection import CLOSE_WAIT, MAX_ACK_BYTES
+from gateway.mllp.connection import CLOSE_WAIT
 from gateway.mllp.framing import Decoder, Event
 from gateway.mllp.link import link
 from gateway.mllp.peer import keep_alive
@@ -20,12 +20,12 @@ UNHEARD: Final = 65_536  # bytes of answers that the peer may leave unread
 
 
 class Caller(asyncio.Protocol):
-    """Protocol of one connection that a receiver opened, usable once `connection_made` was called."""
+    """Protocol of one connection that a peer opened, usable once `connection_made` was called."""
 
     _transport: asyncio.Transport | None = None
 
-    def __init__(self) -> None:
-        self._decoder = Decoder(MAX_ACK_BYTES)
+    def __init__(self, max_bytes: int) -> None:
+        self._decoder = Decoder(max_bytes)
         self._brought: deque[Event] = deque()
         self._news = asyncio.Event()
         self._gone = asyncio.Event()

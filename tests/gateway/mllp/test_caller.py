@@ -10,6 +10,7 @@ import pytest
 
 from gateway.mllp import caller as caller_module
 from gateway.mllp.caller import AHEAD, Caller
+from gateway.mllp.connection import MAX_ACK_BYTES
 from gateway.mllp.framing import Frame, FramingError, encode
 
 RESET = struct.pack("ii", 1, 0)
@@ -21,7 +22,7 @@ async def facing():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         peer = socket.create_connection(listener.getsockname())
         accepted, _ = listener.accept()
-    caller = Caller()
+    caller = Caller(MAX_ACK_BYTES)
     await asyncio.get_running_loop().connect_accepted_socket(lambda: caller, accepted)
     with peer:
         yield caller, peer
@@ -84,7 +85,7 @@ async def test_nothing_is_said_to_who_is_gone(facing):
     assert await brought(caller) == []
     await caller.close()
     assert not caller.say(b"answer")
-    assert not Caller().say(b"nobody is there")
+    assert not Caller(MAX_ACK_BYTES).say(b"nobody is there")
 
 
 async def test_who_reads_nothing_of_what_it_was_told_is_not_waited_for(facing, monkeypatch):
@@ -98,4 +99,4 @@ async def test_who_reads_nothing_of_what_it_was_told_is_not_waited_for(facing, m
 
 
 async def test_who_never_was_there_is_closed_at_once():
-    await Caller().close()
+    await Caller(MAX_ACK_BYTES).close()

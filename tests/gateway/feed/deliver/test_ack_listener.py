@@ -22,7 +22,7 @@ from structlog.testing import capture_logs
 from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.deliver import ack_listener
 from gateway.feed.deliver.late_acks import LateAcks
-from gateway.mllp import caller
+from gateway.mllp import caller, listener
 from gateway.mllp.connection import MAX_ACK_BYTES
 from gateway.mllp.framing import encode
 from gateway.runtime.errors import StoreUnavailable
@@ -205,7 +205,7 @@ async def test_many_at_once_are_all_heard(place):
 
 @pytest.mark.parametrize("limit", ["FIRST", "IDLE"])
 async def test_who_brings_no_whole_frame_for_long_is_let_go_though_bytes_come(place, monkeypatch, limit):
-    monkeypatch.setattr(ack_listener, limit, 0.2)
+    monkeypatch.setattr(listener, limit, 0.2)
     async with bringing(place.address) as peer:
         if limit == "IDLE":
             await peer.bring(ack())
@@ -228,7 +228,7 @@ async def test_who_reads_no_answer_is_let_go(place, monkeypatch):
 
 
 async def test_so_many_connections_are_served_at_a_time_and_the_next_when_one_is_over(sqlite_engine, monkeypatch):
-    monkeypatch.setattr(ack_listener, "MOST", 2)
+    monkeypatch.setattr(listener, "MOST", 2)
     place = Place(sqlite_engine)
     await place.fill()
     async with place.listening(), AsyncExitStack() as stack:
@@ -243,25 +243,25 @@ async def test_so_many_connections_are_served_at_a_time_and_the_next_when_one_is
 
 
 async def test_a_process_with_too_many_open_files_goes_on_when_it_has_fewer(place, monkeypatch):
-    monkeypatch.setattr(ack_listener, "_MOMENT", 0.01)
+    monkeypatch.setattr(listener, "_MOMENT", 0.01)
     loop = asyncio.get_running_loop()
     accept, refused = loop.sock_accept, []
 
-    async def sock_accept(listener):
-        if len(refused) < ack_listener.MOST + 1:  # a failed accept must not use up a connection slot
-            refused.append(listener)
+    async def sock_accept(sock):
+        if len(refused) < listener.MOST + 1:  # a failed accept must not use up a connection slot
+            refused.append(sock)
             raise OSError(24, "Too many open files")
-        return await accept(listener)
+        return await accept(sock)
 
     monkeypatch.setattr(loop, "sock_accept", sock_accept)
     async with bringing(place.address), bringing(place.address) as peer:
         await peer.bring(ack())
         assert (await peer.told()).code == "CA"
-    assert len(refused) == ack_listener.MOST + 1
+    assert len(refused) == listener.MOST + 1
 
 
 async def test_an_address_in_use_is_told_of_once_by_its_key_and_had_when_it_is_free(sqlite_engine, monkeypatch):
-    monkeypatch.setattr(ack_listener, "BIND_AGAIN", 0.02)
+    monkeypatch.setattr(listener, "BIND_AGAIN", 0.02)
     first, second = Place(sqlite_engine), Place(sqlite_engine)
     second.address, second.destination = first.address, first.destination
     await first.fill()
@@ -281,7 +281,7 @@ async def test_an_address_in_use_is_told_of_once_by_its_key_and_had_when_it_is_f
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid", "a" * 64])
 async def test_an_address_that_is_not_of_this_machine_is_told_of_and_tried_again(sqlite_engine, monkeypatch, host):
-    monkeypatch.setattr(ack_listener, "BIND_AGAIN", 0.02)
+    monkeypatch.setattr(listener, "BIND_AGAIN", 0.02)
     place = Place(sqlite_engine)
     here, port = place.address
     place.destination = destination(1, ack_mode="two_phase", ack_listen=(host, port))
@@ -289,8 +289,8 @@ async def test_an_address_that_is_not_of_this_machine_is_told_of_and_tried_again
     with capture_logs() as logs:
         async with place.listening():
             await asyncio.sleep(0.1)
-            listening = ack_listener._listening
-            monkeypatch.setattr(ack_listener, "_listening", lambda _, port: listening(here, port))
+            listening = listener._listening
+            monkeypatch.setattr(listener, "_listening", lambda _, port: listening(here, port))
             async with bringing(place.address) as peer:
                 await peer.bring(ack())
                 assert (await peer.told()).code == "CA"
@@ -333,7 +333,7 @@ async def test_only_whom_the_settings_name_can_acknowledge(sqlite_engine, peers,
 
 
 async def test_of_one_address_so_many_connections_are_served_at_a_time(place, monkeypatch):
-    monkeypatch.setattr(ack_listener, "MOST_OF_A_PEER", 2)
+    monkeypatch.setattr(listener, "MOST_OF_A_PEER", 2)
     async with AsyncExitStack() as stack:
         peers = [await stack.enter_async_context(bringing(place.address)) for _ in range(2)]
         await peers[1].bring(ack())
