@@ -57,7 +57,7 @@ ingest = "link"
 open_interval = 60
 sweep_interval = {SWEEP:g}
 [feed]
-lease = 120
+lease = 240
 alert_url = "http://127.0.0.1:9/alerts"
 [[feed.escalate]]
 minutes = {ESCALATION_MINUTES}

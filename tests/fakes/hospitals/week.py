@@ -52,11 +52,11 @@ from gateway.store.webhooks import StoredWebhooks
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 POLL = 60.0  # seconds: in place of the much shorter pauses of loops that a bell wakes anyway
-WATCH = 15.0
+WATCH = 30.0
 STRETCHED = (
     (destination_worker, "_LOOK", POLL),
     (destination_worker, "_OLD_COPIES", POLL),
-    (destination_worker, "_PLAN", POLL),
+    (destination_worker, "_PLAN", 10 * POLL),
     (lookahead, "_IDLE", POLL),
     (journaling, "EVERY", WATCH),
     (monitor, "EVERY", POLL),
