@@ -44,7 +44,7 @@ soak: install coverage ## the long proofs: coverage, gateways killed, 40,000 req
 mutants: install ## change the code at 200 random places and see that its proofs notice; half an hour
 	PYTHONPATH=tests $(RUN) mutants.run $(MUTANTS)
 
-simulate: install ## a week of 50 hospitals in virtual time, with its plots in docs/; a quarter of an hour on two idle cores
+simulate: install ## a week of 50 hospitals in virtual time, with its plots in docs/; some minutes on two idle cores
 	PYTHONPATH=tests $(RUN) fakes.hospitals.run
 
 coverage: install ## run the tests and fail below 95 % branch coverage

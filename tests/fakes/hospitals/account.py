@@ -117,6 +117,10 @@ class Account:
         self.signed[number, place] = Signed(at_hospital, mrn, self.seconds(), is_critical)
         self.tell(study_id, report_id)
 
+    def study_id(self, number: int) -> str:
+        """Return the id of a study."""
+        return self._order[number]
+
     def _put(self, study_id: str, now: datetime, **values: Any) -> None:
         self._studies[study_id] = {**self._studies[study_id], **values, "updatedAt": instant(now)}
 

@@ -55,6 +55,7 @@ base_url = "http://127.0.0.1:9"
 ingest = "link"
 [sync]
 open_interval = 60
+concurrency = 4
 sweep_interval = {SWEEP:g}
 [feed]
 lease = 240

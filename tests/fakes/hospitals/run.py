@@ -100,7 +100,7 @@ class Size:
         """Read the size from the environment."""
         read = os.environ.get
         processes = int(read("SIMULATION_PROCESSES", str(os.cpu_count() or 1)))
-        gateways, share = int(read("SIMULATION_GATEWAYS", "5")), float(read("SIMULATION_SHARE", "0.1"))
+        gateways, share = int(read("SIMULATION_GATEWAYS", "5")), float(read("SIMULATION_SHARE", "0.05"))
         return cls(int(read("SIMULATION_SEED", "1")), gateways, share, processes)
 
 

@@ -18,7 +18,7 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from fakes.hospitals.account import Account
+from fakes.hospitals.account import Account, Signed
 from fakes.hospitals.gateway import (
     CRITICAL_MINUTES,
     ESCALATION_MINUTES,
@@ -38,6 +38,7 @@ from fakes.simulation.store import in_memory
 from structlog.testing import capture_logs
 
 from gateway.feed.alerts import monitor, store_alarm
+from gateway.feed.alerts.news import MOST_STUDIES
 from gateway.feed.alerts.webhook import AlertHook
 from gateway.feed.deliver import destination_worker, journaling, lookahead, settings_watch
 from gateway.mllp import peer
@@ -65,6 +66,7 @@ STRETCHED = (
     (store_alarm, "EVERY", WATCH),
     (leases, "_LATER", POLL),
 )
+_TOLD = ((CRITICAL_MINUTES, ("begins", "grows")), (CRITICAL_MINUTES + ESCALATION_MINUTES, ("escalates",)))
 SAMPLE = 300.0  # seconds between two samples
 _DICTATED = 600.0, 5400.0  # seconds from a study's admission to its signature
 _ADDENDA, _ADDED_AFTER = 0.04, (600.0, 14_400.0)
@@ -298,8 +300,8 @@ class Week:
         self.samples.append(Sample(self.scheduler.now, owed, webhooks, outbox, messages))
         self.log.update(f"{one['event']} {one.get('code', '')}" for one in self._logs if one["log_level"] != "info")
         self._logs.clear()
-        if self.scheduler.now % (24 * HOUR) < SAMPLE:
-            self.show(f"{self._now():%A}: {len(self.account.signed)} reports so far")
+        if self.scheduler.now % (6 * HOUR) < SAMPLE:
+            self.show(f"{self._now():%A %H:%M}: {len(self.account.signed)} reports so far")
         self.scheduler.at(self.scheduler.now + SAMPLE, self._sample)
 
     def _breaks(self, text: str) -> None:
@@ -311,18 +313,21 @@ class Week:
             self._breaks(f"{len(lost)} reports were never acknowledged, such as {lost[:3]}")
         for key, one in self.account.signed.items():
             if one.is_critical:
-                self._check_critical(key, one.hospital, one.at, one.acknowledged or float("inf"))
+                self._check_critical(key, one)
 
-    def _check_critical(self, key: tuple[int, int], hospital: int, at: float, acknowledged: float) -> None:
-        """Check that a critical result was acknowledged, or that somebody was told, and then somebody else."""
-        for first, change in ((CRITICAL_MINUTES, ""), (CRITICAL_MINUTES + ESCALATION_MINUTES, "escalates")):
-            until = self.told_by(at) + first * 60
+    def _check_critical(self, key: tuple[int, int], one: Signed) -> None:
+        """Check that a critical result was acknowledged, or that somebody was told of it, and then somebody else."""
+        study_id, acknowledged = self.account.study_id(key[0]), one.acknowledged or float("inf")
+        for minutes, changes in _TOLD:
+            until = self.told_by(one.at) + minutes * 60
             if acknowledged > until and not any(
-                at <= told <= until and data["destination"] == f"hospital-{hospital:02}"
+                one.at <= told <= until
+                and data["alert"].startswith("critical")
+                and data["change"] in changes
+                and (study_id in data["studies"] or len(data["studies"]) == MOST_STUDIES)
                 for told, _, data in self.alerts
-                if data["alert"].startswith("critical") and (data["change"] == change or not change)
             ):
-                self._breaks(f"critical report {key} is neither acknowledged nor told after {first} minutes")
+                self._breaks(f"critical report {key} is neither acknowledged nor told after {minutes} minutes")
 
     def told_by(self, at: float) -> float:
         """Return the instant from which the minutes of a critical result count, with the monitor's own pause."""
