@@ -7,7 +7,7 @@ DOCUMENTS := docs/*.md docs/reference/*.md mappings/README.md
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all soak mutants coverage conformance check docs bench ig sbom upgrade-fixture lock clean
+.PHONY: help install demo test test-all soak mutants simulate coverage conformance check docs bench ig sbom upgrade-fixture lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -43,6 +43,9 @@ soak: install coverage ## the long proofs: coverage, gateways killed, 40,000 req
 
 mutants: install ## change the code at 200 random places and see that its proofs notice; half an hour
 	PYTHONPATH=tests $(RUN) mutants.run $(MUTANTS)
+
+simulate: install ## a week of 50 hospitals in virtual time, with its plots in docs/; some minutes on two idle cores
+	PYTHONPATH=tests $(RUN) fakes.hospitals.run
 
 coverage: install ## run the tests and fail below 95 % branch coverage
 	rm -f .coverage .coverage.*

@@ -60,6 +60,15 @@ class Loop(asyncio.AbstractEventLoop):
     def create_task(self, coro: Any, **more: Any) -> asyncio.Task[Any]:
         return asyncio.Task(coro, loop=self, **more)
 
+    def run_in_executor(self, executor: Any, function: Any, *args: Any) -> asyncio.Future[Any]:
+        """Run a function of a thread at once: it takes no virtual time."""
+        future = self.create_future()
+        try:
+            future.set_result(function(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
     async def create_connection(self, factory: Any, host: Any = None, port: Any = None, **more: Any) -> Any:
         return await self.connect(self, factory, port, **more)
 

@@ -1,0 +1,160 @@
+"""Searches in a store of many whole studies compared with the same in a smaller one: broad and narrow.
+
+Run by `make bench`: each search is asked in the one store and in the other by turns, and the fastest of a few answers
+counts, so that a busy machine slows both. BENCH_WHOLE says how many studies the larger store has.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import random
+import sqlite3
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
+
+import pytest
+from bench import stores, whole
+from bench.serving import gateway
+from bench.whole import Copy
+from fakes.databases import at_once, copied
+
+from gateway.ingest import Pipeline
+from gateway.store.database.sqlite import Sqlite
+from mappings.patient.identifiers import fhir_id
+
+LARGE = int(os.environ.get("BENCH_WHOLE", "10000"))
+SMALL = min(10_000, LARGE // 10)
+TARGETS, TIMES = 100, 5
+MOST_RATIO, FIRST_PAGE = 1.5, 0.050
+LOINC, RAD = quote("http://loinc.org|LP29684-5"), quote("http://terminology.hl7.org/CodeSystem/v2-0074|RAD")
+
+pytestmark = pytest.mark.timeout(7200)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A search, made for a copy in the store."""
+
+    name: str
+    query: Callable[[Copy], str]
+
+
+def _radiologist(one: Copy) -> str:
+    return f"Practitioner/{fhir_id(one.template.documents[2][0]['userId'])}"
+
+
+NARROW = (
+    Asked("a patient's reports", lambda one: f"DiagnosticReport?patient={one.patient_id}&category={LOINC}&date=ge2020"),
+    Asked("patient by MRN", lambda one: f"Patient?identifier={quote(one.template.mrn_system + '|' + one.mrn)}"),
+    Asked("study by UID", lambda one: f"ImagingStudy?identifier=urn:dicom:uid|urn:oid:{one.words[one.template.uid]}"),
+    Asked("observations of a patient", lambda one: f"Observation?patient={one.patient_id}&category=imaging"),
+    Asked("by patient's MRN, chained", lambda one: f"DiagnosticReport?patient.identifier={quote(one.mrn)}"),
+)
+BROAD = (
+    Asked("reports since 2020", lambda _: "DiagnosticReport?date=ge2020-01-01"),
+    Asked("reports of a year, newest first", lambda _: "DiagnosticReport?date=ge2024&date=lt2025&_sort=-date"),
+    Asked("final of a category in a month", lambda _: f"DiagnosticReport?status=final&category={RAD}&date=2024-03"),
+    Asked("reports with their patients", lambda _: "DiagnosticReport?date=ge2020&_include=DiagnosticReport:subject"),
+    Asked("people by a frequent name", lambda _: "Patient?family=Mockford"),
+    Asked("critical observations", lambda _: "Observation?interpretation=AA"),
+    Asked("reports of a radiologist", lambda one: f"DiagnosticReport?performer={_radiologist(one)}"),
+)
+
+
+async def _ingested(path: Path, chosen: list[Copy]) -> None:
+    engine = Sqlite(path)
+    async with engine.opened():
+        pipeline = Pipeline(engine, whole.SITE, ZoneInfo("UTC"), wants_pdf=False)
+        for one in chosen:
+
+            async def fetch(one: Copy = one) -> whole.Fetched:
+                return one.documents
+
+            await pipeline.ingest(one.documents.study["studyId"], fetch)
+
+
+def test_the_loader_stores_what_the_pipeline_stores(migrated_sqlite, tmp_path) -> None:
+    """Compare the rows of a small store, filled by copies, with those of the same documents ingested one by one."""
+    count = 60
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    filled, ingested = copied(migrated_sqlite, tmp_path / "one"), copied(migrated_sqlite, tmp_path / "other")
+    whole.fill_sqlite(filled, count)
+    at_once(_ingested(ingested, list(whole.copies(count))))
+    with closing(sqlite3.connect(filled)) as one, closing(sqlite3.connect(ingested)) as other:
+        found, wanted = whole.stored_rows(one), whole.stored_rows(other)
+    for name, rows in wanted.items():
+        assert len(rows) > 0 or name == "issue"
+        assert found[name] == rows, name
+
+
+def _asked(base: str, query: str) -> float:
+    """Return the seconds of the fastest of a few answers; a connection stays open."""
+    url = urlsplit(base)
+    best = float("inf")
+    with closing(http.client.HTTPConnection(str(url.hostname), url.port)) as connection:
+        for _ in range(TIMES):
+            begun = time.perf_counter()
+            connection.request("GET", f"{url.path}/{query}", headers={"Accept": "application/fhir+json"})
+            answer = connection.getresponse()
+            body = answer.read()
+            best = min(best, time.perf_counter() - begun)
+            assert answer.status == 200, body
+    return best
+
+
+def at_99(values: list[float]) -> float:
+    return statistics.quantiles(values, n=100)[98] if len(values) > 1 else values[0]
+
+
+def chosen(count: int) -> Iterator[Copy]:
+    """Choose copies of a store of so many, the same in each run."""
+    dice, all_of_it = random.Random(count), list(whole.copies(count))
+    yield from dice.sample(all_of_it, min(TARGETS, count))
+
+
+@pytest.fixture
+def filled(migrated_sqlite: Path, tmp_path: Path) -> dict[int, Path]:
+    """SQLite files with so many whole studies."""
+    files = {}
+    for count in (SMALL, LARGE):
+        (tmp_path / str(count)).mkdir()
+        files[count] = copied(migrated_sqlite, tmp_path / str(count))
+        whole.fill_sqlite(files[count], count)
+    return files
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_searches_among_whole_studies(kind, filled, request, say) -> None:
+    with ExitStack() as stack:
+        bases = {}
+        for count, file in filled.items():
+            url = f"sqlite:///{file}"
+            if kind == "postgresql":
+                url = stack.enter_context(request.getfixturevalue("postgres_server").database())
+                at_once(whole.fill_postgres(url, file))
+            at_once(_looked_at(url, count))
+            bases[count] = stack.enter_context(gateway(url, file.parent))
+        say(f"searches among whole studies, {kind}, {LARGE} against {SMALL} studies (to reach: 1.5 x, 50 ms)")
+        for one in (*NARROW, *BROAD):
+            many = TARGETS if one in NARROW else TARGETS // 5
+            spent = {
+                count: [_asked(base, one.query(copy)) for copy in list(chosen(count))[:many]]
+                for count, base in bases.items()
+            }
+            small, large = at_99(spent[SMALL]), at_99(spent[LARGE])
+            rest = "" if large / small <= MOST_RATIO and large <= FIRST_PAGE else " (not reached)"
+            say(f"  {one.name}: p99 {large * 1e3:.1f} to {small * 1e3:.1f} ms, {large / small:.2f} x{rest}")
+
+
+async def _looked_at(url: str, count: int) -> None:
+    engine = stores.engine_of(url)
+    async with engine.opened():
+        await stores.swept(engine, count)
