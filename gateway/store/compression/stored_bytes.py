@@ -31,7 +31,7 @@ def compressed(kind: str, data: bytes) -> bytes:
     """Return JSON as the bytes of a row of this kind: a type of resource, or a name in dictionaries.py."""
     number = number_for(kind)
     stream = _ready(number).copy()
-    return bytes((number,)) + stream.compress(data) + stream.flush()
+    return b"".join((bytes((number,)), stream.compress(data), stream.flush()))
 
 
 def decompressed(row: bytes) -> bytes:
@@ -47,7 +47,7 @@ def decompressed(row: bytes) -> bytes:
         if first == _ZLIB:
             return zlib.decompress(row)
         stream = zlib.decompressobj(_RAW, dictionary(row[0]))
-        data = stream.decompress(row[1:])
+        data: bytes = stream.decompress(row[1:])
     except (zlib.error, IndexError):
         raise _damaged() from None
     if not stream.eof or stream.unused_data:
@@ -88,7 +88,7 @@ def _without_base64(match: re.Match[bytes]) -> bytes:
 
 
 def _with_base64(tail: bytes) -> bytes:
-    parts = []
+    parts: list[bytes] = []
     done, mark = 0, tail.find(_DATA)
     while mark >= 0:
         begin = tail.index(b":", mark) + 1

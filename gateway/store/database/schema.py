@@ -37,7 +37,7 @@ TICK: Final = Table(
 )
 # Facts about the whole store: check value of the site key, time zone of the index
 FACT: Final = Table("fact", METADATA, key_column("name"), text_column("value"), sqlite_strict=True)
-# Study as received and as stored: `received` and `kept` are zlib-compressed JSON; `revision` counts its changes
+# Study as received and as stored: `received` and `kept` are compressed JSON; `revision` counts its changes
 STUDY: Final = Table(
     "study",
     METADATA,
@@ -81,7 +81,7 @@ RESOURCE: Final = Table(
     number_column("is_suppressed"),
     sqlite_strict=True,
 )
-# Every version as the bytes that are served. `faults` is JSON if the validator rejects it (D2)
+# Every version as compressed JSON (gateway/store/compression). `faults` is JSON if the validator rejects it (D2)
 VERSION: Final = Table(
     "version",
     METADATA,
