@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
+from gateway.store.studies.short_values import short_value
 
 TICK: Final = Statement(
     "UPDATE tick SET last = CASE WHEN last < :now THEN :now ELSE last + 1 END WHERE one = 1 RETURNING last, resource"
@@ -201,7 +202,11 @@ def _drop(numbers: Sequence[int]) -> Steps[None]:
 
 def _index(numbers: Sequence[tuple[RenderedVersion, int]]) -> Steps[None]:
     """Add the index rows of these resources."""
-    terms = [{"number": number, "key": key, "value": value} for one, number in numbers for key, value in one.terms]
+    terms = [
+        {"number": number, "key": key, "value": short_value(key, value)}
+        for one, number in numbers
+        for key, value in one.terms
+    ]
     yield from ask_each(_ADD_TERM, terms)
     moments = [
         {"number": number, "key": key, "low": low, "high": high}
