@@ -7,7 +7,7 @@ DOCUMENTS := docs/*.md docs/reference/*.md mappings/README.md
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all soak mutants simulate coverage conformance check docs bench ig sbom upgrade-fixture lock clean
+.PHONY: help install demo test test-all soak mutants simulate coverage conformance check docs bench ig sbom dictionaries upgrade-fixture lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -79,6 +79,9 @@ ig: install ## write dist/autoscribe-gateway.fhir-<version>.tgz: what the gatewa
 sbom: install ## write dist/sbom.cdx.json: every package of the gateway, with version and hashes (CycloneDX)
 	mkdir -p dist
 	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --validate -o dist/sbom.cdx.json
+
+dictionaries: install ## write new dictionaries for compressing rows, from invented studies; released ones never change
+	PYTHONPATH=tests $(BIN)/python tests/dictionaries/train.py
 
 upgrade-fixture: install ## write the database from which tests/upgrade upgrades: once with each release; needs PostgreSQL
 	PYTHONPATH=tests $(BIN)/python tests/upgrade/write_fixture.py $(if $(NAME),--name $(NAME))

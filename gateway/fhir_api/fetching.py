@@ -22,7 +22,7 @@ from gateway.fhir_api.http.permission import ANY_VERSION, sight_of, visible
 from gateway.fhir_api.served import BY_TYPE
 from gateway.runtime.errors import UpstreamNotFound
 from gateway.runtime.request_errors import ResourceNotFound
-from gateway.store.studies.search import Version
+from gateway.store.studies.search import Version, version_of
 from gateway.store.studies.versions import CURRENT
 from mappings.patient.identifiers import upstream_id
 
@@ -113,7 +113,7 @@ async def _stored(serving: Facade, address: str) -> Current | None:
     if not rows:
         return None
     version, updated, is_suppressed, faults, body, fetched = rows[0]
-    return Current(Version(address, version, updated, body), fetched, faults if is_suppressed else None)
+    return Current(version_of(address, version, updated, body), fetched, faults if is_suppressed else None)
 
 
 async def _read_through(

@@ -24,7 +24,7 @@ from gateway.fhir_api.http.query import Parameters, parameters
 from gateway.fhir_api.http.summary import Shape, shaped, wanted_shape
 from gateway.runtime.request_errors import BadRequest, ResourceNotFound
 from gateway.store.database.instants import instant
-from gateway.store.studies.search import Version
+from gateway.store.studies.search import Version, version_of
 from gateway.store.studies.versions import ONE_VERSION
 from mappings.fhir.rendering import json_bytes
 
@@ -59,7 +59,8 @@ def vread(resource_type: str) -> Handler:
         rows = await facade(request).engine.fetch(ONE_VERSION, address=address, version=number)
         if not rows or rows[0][2] is not None or not await _is_visible(request, address, number):
             raise ResourceNotFound("there is no such version of this resource; its _history lists those there are")
-        stored = Version(address, int(rows[0][0]), int(rows[0][1]), bytes(rows[0][3]))
+        number, updated, _, body = rows[0]
+        stored = version_of(address, number, updated, body)
         show(request.scope, (stored,))
         return await fhir_conditional(request, given, _body(stored, shape), _validators(stored))
 

@@ -28,6 +28,7 @@ from gateway.runtime.computing import computed
 from gateway.runtime.errors import StoreUnavailable
 from gateway.runtime.log import get_logger, is_debugging
 from gateway.runtime.request_errors import ResourceNotFound
+from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Steps, ask
@@ -227,7 +228,7 @@ class Pipeline:
         owned = await self._engine.fetch(versions.OWNED, owner=study_id)
         addresses = json.dumps([address for (address,) in owned])
         rows = await self._engine.fetch(versions.CURRENT_OF, addresses=addresses)
-        return {_key(str(row[0])): _bare(json.loads(row[4])) for row in rows}
+        return {_key(str(row[0])): _bare(json.loads(served_version(row[4], row[1], row[2]))) for row in rows}
 
 
 def _trace(write: StudyWrite, versions_written: int) -> None:

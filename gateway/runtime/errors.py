@@ -20,6 +20,7 @@
     ├── StoreError                  an operation of the store failed
     │   ├── StoreUnavailable        it cannot be reached, is locked, or its disk is full
     │   └── StoreTooSlow            a query took longer than it may
+    ├── RowUnreadable               a row of the store is damaged, or from a newer release
     ├── IssuerUnavailable           the external issuer of tokens does not answer, and its keys are needed
     ├── AuditUnavailable            the audit journal cannot be written: no data of a patient is shown
     ├── WorkerLost                  the worker process of a computation ended, and so did a second one
@@ -228,6 +229,13 @@ class StoreTooSlow(StoreError):
 
     code, retry, http_status, issue_code = "store-too-slow", "permanent", 400, "too-costly"
     remedy = "Narrow the search: name a patient, an identifier, or a shorter window of dates."
+
+
+class RowUnreadable(GatewayError):
+    """A row of the store is damaged, or was written by a newer release. The other rows can be read."""
+
+    code = "row-unreadable"
+    remedy = "Run the newest release that has written the database; else restore the database from a backup."
 
 
 class IssuerUnavailable(GatewayError):

@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.controls import ASK
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
@@ -43,7 +44,7 @@ _REPORTS: Final = Statement("SELECT report_id FROM report WHERE study_id IN list
 _OWNED: Final = Statement("SELECT number FROM resource WHERE owner IN listed(:study_ids)")
 # Every version: a report may have been about another patient before
 _SUBJECTS: Final = Statement(
-    "SELECT v.body FROM resource r JOIN version v ON v.resource = r.number"
+    "SELECT v.body, v.version, v.updated FROM resource r JOIN version v ON v.resource = r.number"
     " WHERE r.owner IN listed(:study_ids) AND r.type = 'DiagnosticReport'"
 )
 _ADDRESSED: Final = Statement("SELECT number FROM resource WHERE address IN listed(:addresses)")
@@ -231,7 +232,8 @@ def _drop_resources(order: ErasureOrder) -> Steps[tuple[int, list[str], int]]:
 
 def _subjects(bodies: Sequence[Row]) -> set[str]:
     """Return the ids of the patients whom these reports are about."""
-    references = (json.loads(bytes(body)).get("subject", {}).get("reference", "") for (body,) in bodies)
+    resources = (json.loads(served_version(*row)) for row in bodies)
+    references = (one.get("subject", {}).get("reference", "") for one in resources)
     return {one.removeprefix("Patient/") for one in references if one.startswith("Patient/")}
 
 

@@ -76,7 +76,8 @@ async def template(engine: Engine) -> list[tuple[str, int, str]]:
 
 
 def _statements(count: int, dialect: Any, words: dict[str, Any]) -> list[str]:
-    indexes = [one for one in INDEXES if one.table.name in FILLED]
+    here = [one for one in INDEXES if one.info.get("dialect", dialect.name) == dialect.name]
+    indexes = [one for one in here if one.table.name in FILLED]
     drop = [str(DropIndex(one).compile(dialect=dialect)) for one in indexes]
     create = [str(CreateIndex(one).compile(dialect=dialect)) for one in indexes]
     return [*drop, *(one.format(count=count, **words) for one in _FILL[:-1]), *create, _FILL[-1]]

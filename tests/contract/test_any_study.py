@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakes.fhir_studies import SITE
-from fakes.store import rows
+from fakes.store import resource_of, rows
 from fakes.taken_in import giving, outbox
 from fakes.wire_strategies import studies
 from hypothesis import HealthCheck, given, settings
@@ -58,11 +58,11 @@ async def test_any_study_is_taken_in_twice_is_the_same_and_is_rendered_anew_as_i
     assert await outbox(engine) == told
     bodies = await rows(
         engine,
-        "SELECT r.address, v.version, v.body FROM resource r JOIN version v ON v.resource = r.number"
+        "SELECT r.address, v.version, v.updated, v.body FROM resource r JOIN version v ON v.resource = r.number"
         " AND v.version = r.version",
     )
-    for address, version, body in bodies:
-        resource = json.loads(bytes(body))
+    for address, version, updated, body in bodies:
+        resource = resource_of(body, version, updated)
         assert f"{resource['resourceType']}/{resource['id']}" == address
         assert resource["meta"]["versionId"] == str(version)
     await StoredEnrichments(engine).keep(uid, "A-2", None, instant(2))

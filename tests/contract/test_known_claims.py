@@ -9,6 +9,7 @@ from fakes.fhir_studies import report, snapshot
 from fakes.store import rows
 from fakes.taken_in import current, take
 
+from gateway.store.compression.stored_bytes import decompressed
 from gateway.store.database.statements import Statement, ask, ask_each
 from gateway.store.studies import known_claims
 from gateway.store.studies.known_claims import CLAIMS, claims_about, content_of, in_order
@@ -22,6 +23,9 @@ _VERDICT = Statement(
     "INSERT INTO verdict (patient_id, study_id, verdict, reason, decided, judged, reopened)"
     " VALUES (:patient_id, :study_id, :verdict, '', 0, :judged, :reopened)"
 )
+
+
+A, B, C = b'{"a":1}', b'{"b":1}', b'{"c":1}'
 
 
 def claim(number, body, *, day="2024-01-01", signed=0, patient_id=PATIENT, is_old=False):
@@ -47,24 +51,22 @@ async def put(engine, claims, verdicts=()):
 async def found(engine, own="stu_none"):
     """Return study, content as text, and persons judged, of each claim that is read."""
     claims = in_order(PATIENT, await engine.fetch(CLAIMS, patient_id=PATIENT, study_id=own))
-    return [(study_id, bytes(body).decode(), judged) for _, study_id, _, _, body, judged, _ in claims]
+    return [(study_id, decompressed(body)[2:3].decode(), judged) for _, study_id, _, _, body, judged, _ in claims]
 
 
 async def test_of_many_claims_of_one_content_the_newest_alone_is_read(engine):
-    days = [claim(number, b"a", day=f"2024-01-{1 + number % 28:02}", signed=number) for number in range(100)]
-    await put(
-        engine, [*days, claim(200, b"b", day="2020-01-01"), claim(201, b"a", patient_id="pat-2", day="2030-01-01")]
-    )
+    days = [claim(number, A, day=f"2024-01-{1 + number % 28:02}", signed=number) for number in range(100)]
+    await put(engine, [*days, claim(200, B, day="2020-01-01"), claim(201, A, patient_id="pat-2", day="2030-01-01")])
     assert await found(engine) == [("stu_0083", "a", ""), ("stu_0200", "b", "")]
 
 
 async def test_the_studys_own_claim_is_read_beside_the_newest_of_the_others(engine):
-    await put(engine, [claim(1, b"a", day="2024-01-01"), claim(2, b"a", day="2024-02-01"), claim(3, b"a")])
+    await put(engine, [claim(1, A, day="2024-01-01"), claim(2, A, day="2024-02-01"), claim(3, A)])
     assert await found(engine, "stu_0002") == [("stu_0002", "a", ""), ("stu_0003", "a", "")]
 
 
 async def test_a_claim_that_an_operator_linked_is_read_with_the_persons_judged_and_hides_no_other(engine):
-    claims = [claim(number, b"a", day=f"2024-01-0{number}") for number in range(1, 7)]
+    claims = [claim(number, A, day=f"2024-01-0{number}") for number in range(1, 7)]
     verdicts = [verdict(6, judged="x y"), verdict(5, "separate"), verdict(4, reopened=7)]
     await put(engine, claims, verdicts)
     assert await found(engine) == [("stu_0005", "a", ""), ("stu_0006", "a", "x y")]
@@ -72,7 +74,7 @@ async def test_a_claim_that_an_operator_linked_is_read_with_the_persons_judged_a
 
 
 async def test_claims_of_an_older_release_are_each_read(engine):
-    await put(engine, [claim(1, b"a", is_old=True), claim(2, b"a", is_old=True), claim(3, b"a"), claim(4, b"a")])
+    await put(engine, [claim(1, A, is_old=True), claim(2, A, is_old=True), claim(3, A), claim(4, A)])
     assert [study_id for study_id, *_ in await found(engine)] == ["stu_0001", "stu_0002", "stu_0004"]
 
 
@@ -82,7 +84,7 @@ async def test_it_tells_the_same_as_all_claims_would(engine, seed):
     claims = [
         claim(
             number,
-            random.choice([b"a", b"b", b"c"]),
+            random.choice([A, B, C]),
             day=random.choice(["", "2024-01-01", "2024-01-02"]),
             signed=random.randrange(3),
             is_old=random.random() < 0.2,
@@ -106,9 +108,9 @@ async def test_it_tells_the_same_as_all_claims_would(engine, seed):
 
 
 async def test_patients_are_read_in_order(engine):
-    await put(engine, [claim(1, b"b", patient_id="pat-2"), claim(1, b"a")])
+    await put(engine, [claim(1, B, patient_id="pat-2"), claim(1, A)])
     read = await engine.do(lambda: claims_about({"pat-2", "pat-1", "pat-3"}, "stu_none"))
-    assert [(row[0], bytes(row[4])) for row in read] == [("pat-1", b"a"), ("pat-2", b"b")]
+    assert [(row[0], bytes(row[4])) for row in read] == [("pat-1", A), ("pat-2", B)]
 
 
 async def test_the_studies_of_one_patient_are_read_as_one_claim_and_one_new(engine, pipeline):
@@ -130,7 +132,7 @@ async def test_claims_of_an_older_release_get_their_digest_some_with_each_study(
         left += await rows(engine, "SELECT count(*) FROM claim WHERE content = ''")
     assert left == [(3,), (1,), (0,), (0,)]
     for body, content in await rows(engine, "SELECT body, content FROM claim"):
-        assert content == content_of(bytes(body))
+        assert content == content_of(decompressed(body))
     assert len(await current(engine, "Patient")) == 1
 
 
@@ -139,11 +141,11 @@ async def test_a_study_that_says_something_else_has_another_digest(engine, pipel
     [(before,)] = await rows(engine, "SELECT content FROM claim")
     await take(pipeline, report("1", snapshotMetadata=snapshot(patientName="Jane Maria Doe")))
     [(body, after)] = await rows(engine, "SELECT body, content FROM claim")
-    assert before != after == content_of(bytes(body))
+    assert before != after == content_of(decompressed(body))
 
 
 async def test_sqlite_reads_no_other_claims_of_the_patient_on_the_way(sqlite_engine):
-    await put(sqlite_engine, [claim(number, b"a") for number in range(50)])
+    await put(sqlite_engine, [claim(number, A) for number in range(50)])
     plan = await sqlite_engine.fetch(
         Statement(f"EXPLAIN QUERY PLAN {CLAIMS.sql}"), patient_id=PATIENT, study_id="stu_none"
     )

@@ -71,7 +71,7 @@ async def tables(engine):
         "postgresql": "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1",
     }
     rows = await engine.query(sql[engine.dialect], [])
-    return [name for (name,) in rows if name != "alembic_version"]
+    return [name for (name,) in rows if name != "alembic_version" and not name.endswith("_of_earlier_releases")]
 
 
 async def columns(engine, table):
@@ -236,13 +236,18 @@ async def catalogue(url):
         await connection.close()
 
 
+def of_dialect(table, dialect):
+    """Return the indexes that a table has in this dialect."""
+    return [one for one in table.indexes if one.info.get("dialect", dialect.name) == dialect.name]
+
+
 async def create_all(url):
     connection = await asyncpg.connect(url)
     try:
         dialect = postgresql.dialect()
         for table in METADATA.sorted_tables:
             await connection.execute(str(CreateTable(table).compile(dialect=dialect)))
-            for index in table.indexes:
+            for index in of_dialect(table, dialect):
                 await connection.execute(str(CreateIndex(index).compile(dialect=dialect)))
     finally:
         await connection.close()

@@ -6,12 +6,12 @@ https://hl7.org/fhir/R4/resource.html#Meta, https://hl7.org/fhir/R4/http.html#ve
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import AsyncExitStack
 
 import pytest
-from fakes.store import addresses, made, rows, write
+from fakes.store import addresses, made, resource_of, rows, write
 
+from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.instants import instant_text
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.statements import Statement, ask
@@ -25,7 +25,7 @@ ALL_TIME = {"since": 0, "at_low": -1, "at_high": 2**62}
 
 async def bodies(engine, address=PATIENT):
     found = await engine.fetch(versions.HISTORY, address=address, before=2**62, most=100, **ALL_TIME)
-    return [(row[0], json.loads(bytes(row[2]))["said"]) for row in found]
+    return [(row[0], resource_of(row[2])["said"]) for row in found]
 
 
 async def test_versions_count_the_contents_of_a_resource_from_1(engine):
@@ -49,8 +49,8 @@ async def test_the_same_content_makes_no_version(engine):
 async def test_the_body_says_the_version_and_its_instant(engine):
     now = 1_767_622_814_000_001
     (written,) = await write(engine, made(PATIENT, "a"), now=now)
-    ((*_, body, fetched),) = await engine.fetch(versions.CURRENT, address=PATIENT)
-    assert json.loads(bytes(body)) == {
+    ((version, updated, *_, body, fetched),) = await engine.fetch(versions.CURRENT, address=PATIENT)
+    assert resource_of(body, version, updated) == {
         "resourceType": "Patient",
         "id": "pat-1",
         "meta": {"versionId": "1", "lastUpdated": "2026-01-05T14:20:14.000001Z"},
@@ -113,7 +113,7 @@ async def test_one_version_is_read_by_its_number(engine):
     await write(engine, made(PATIENT, "b"))
     for version, content in ((1, "a"), (2, "b")):
         ((number, _, _, body),) = await engine.fetch(versions.ONE_VERSION, address=PATIENT, version=version)
-        assert (number, json.loads(bytes(body))["said"]) == (version, content)
+        assert (number, resource_of(body)["said"]) == (version, content)
     assert not await engine.fetch(versions.ONE_VERSION, address=PATIENT, version=3)
     assert not await engine.fetch(versions.ONE_VERSION, address="Patient/pat-2", version=1)
 
@@ -212,3 +212,17 @@ async def test_instants_of_postgresql_follow_the_commits_though_a_transaction_th
         (second,) = await write(other, fast, now=1)
         ((earlier),) = await first
     assert earlier.updated < second.updated
+
+
+async def test_a_row_of_an_earlier_release_is_served_as_it_was_and_rerender_shortens_it(engine):
+    (written,) = await write(engine, made(PATIENT, "a" * 200))
+    plain = made(PATIENT, "a" * 200).body(1, written.updated)
+    await engine.do(lambda: ask(Statement("UPDATE version SET body = :plain"), plain=plain))
+    ((version, updated, *_, body, _),) = await engine.fetch(versions.CURRENT, address=PATIENT)
+    assert served_version(body, version, updated) == bytes(body) == plain
+    assert await write(engine, made(PATIENT, "a" * 200)) == []
+    assert await rows(engine, "SELECT body FROM version") == [(plain,)]
+    assert await write(engine, made(PATIENT, "a" * 200), reindex=True) == []
+    [(version, updated, row)] = await rows(engine, "SELECT version, updated, body FROM version")
+    assert len(row) < len(plain) / 2
+    assert served_version(row, version, updated) == plain

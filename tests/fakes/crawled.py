@@ -6,7 +6,6 @@ https://hl7.org/fhir/R4/search.html, implemented by brute force: every resource 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from urllib.parse import urlencode
 import httpx
 from fakes.criteria import compares
 from fakes.facade import BASE, Stage, facade
+from fakes.store import resource_of
 
 from gateway.fhir_api.http.summary import SUBSETTED
 from gateway.store.database.statements import Statement
@@ -27,8 +27,8 @@ from mappings.fhir.judge import judge
 Json = dict[str, Any]
 Pairs = Sequence[tuple[str, str]]
 _ALL = Statement(
-    "SELECT v.body FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
-    " WHERE r.is_suppressed = 0 ORDER BY r.address"
+    "SELECT v.body, v.version, v.updated FROM resource r JOIN version v ON v.resource = r.number"
+    " AND v.version = r.version WHERE r.is_suppressed = 0 ORDER BY r.address"
 )
 # A stored PDF is due until the resources of its study show it
 _UNFINISHED = Statement("SELECT 1 FROM pdf WHERE state = 'wanted' OR (state = 'kept' AND due < :never) LIMIT 1")
@@ -155,8 +155,8 @@ async def crawled(*switches: str) -> AsyncIterator[World]:
             await asyncio.sleep(0.05)
         rows = await serving.engine.fetch(_ALL)
         resources: dict[str, list[Json]] = {}
-        for (body,) in rows:
-            resources.setdefault((one := json.loads(body))["resourceType"], []).append(one)
+        for row in rows:
+            resources.setdefault((one := resource_of(*row))["resourceType"], []).append(one)
         every = {f"{kind}/{one['id']}": one for kind, found in resources.items() for one in found}
         yield World(stage, resources, every)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-import json
 import random
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from fakes.looks import SITE, report
+from fakes.store import resource_of
 from fakes.upstream_json import USER_ID, response_json, study_json, user_json
 
 from gateway.ingest import Fetched, Ingested, Pipeline
@@ -117,7 +117,7 @@ class Library:
     async def current(self, digit: str = "3", kind: str = "DiagnosticReport") -> dict[str, Any]:
         """Current version of the report's DiagnosticReport."""
         [row] = await self.engine.fetch(CURRENT, address=f"{kind}/{fhir_id(self.report_id(digit))}")
-        return json.loads(row[4])
+        return resource_of(row[4], row[0], row[1])
 
     async def said_of_pdf(self, digit: str = "3") -> dict[str, Any]:
         """Size and hash of the PDF in the DiagnosticReport."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
+from gateway.store.compression.stored_bytes import served_version, stored_version
 from gateway.store.database.engine import Engine
 from gateway.store.studies import versions
 from gateway.store.studies.search_sql import for_dialect
@@ -16,16 +18,22 @@ async def rows(engine: Engine, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in await engine.query(for_dialect(sql, engine.dialect), values)]
 
 
-def made(address: str, said: str = "", **changes: Any) -> RenderedVersion:
-    """Make a resource with that content."""
+def resource_of(row: bytes, version: int = 0, updated: int = 0) -> Any:
+    """Return the resource of a row of `version`. Without its instant, `meta` is not the served one."""
+    return json.loads(served_version(row, version, updated))
+
+
+def made(address: str, said: str = "", *, head: bytes = b"", tail: bytes = b"", **changes: Any) -> RenderedVersion:
+    """Make a resource with that content, or with these bytes before and after its instant."""
     kind, _, resource_id = address.partition("/")
+    head = head or f'{{"resourceType":"{kind}","id":"{resource_id}","meta":{{'.encode()
+    tail = tail or f'}},"said":"{said}"}}'.encode()
     return RenderedVersion(
         **{
             "address": address,
             "owner": "",
             "as_of": 1,
-            "head": f'{{"resourceType":"{kind}","id":"{resource_id}","meta":{{'.encode(),
-            "tail": f'}},"said":"{said}"}}'.encode(),
+            "stored": stored_version(kind, head, tail),
             "faults": None,
             "terms": (),
             "moments": (),

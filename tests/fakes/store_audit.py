@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from fakes.busy_account import BusyAccount, marks
+from fakes.store import resource_of
 
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
@@ -100,7 +100,7 @@ async def audit(engine: Postgres | Sqlite) -> Audit:
     versions: dict[str, list[Version]] = defaultdict(list)
     owners: dict[str, str] = {}
     for address, owner, number, updated, body, current in await engine.query(_VERSIONS, []):
-        versions[address].append(Version(number, updated, json.loads(bytes(body))))
+        versions[address].append(Version(number, updated, resource_of(body, number, updated)))
         assert number <= current
         owners[address] = owner
     causes = [tuple(row) for row in await engine.query(_CAUSES, [])]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from fakes.fhir_studies import report
-from fakes.store import rows
+from fakes.store import resource_of, rows
 from fakes.upstream_json import STUDY_ID, STUDY_UID, response_json, study_json, user_json
 
 from gateway.ingest import Fetched, Ingested, Pipeline
@@ -50,20 +49,22 @@ async def current(engine: Engine, kind: str = "") -> dict[str, Json]:
     """Map the current version of each resource by address, of one type or of all."""
     found = await rows(
         engine,
-        "SELECT r.address, v.body FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
+        "SELECT r.address, v.body, v.version, v.updated FROM resource r JOIN version v ON v.resource = r.number"
+        " AND v.version = r.version"
         " ORDER BY r.address",
     )
-    return {address: json.loads(bytes(body)) for address, body in found if address.startswith(kind)}
+    return {address: resource_of(*row) for address, *row in found if address.startswith(kind)}
 
 
 async def contents(engine: Engine, address: str) -> list[Json]:
     """Return every version of a resource, the first first."""
     found = await rows(
         engine,
-        "SELECT v.body FROM resource r JOIN version v ON v.resource = r.number WHERE r.address = ? ORDER BY v.version",
+        "SELECT v.body, v.version, v.updated FROM resource r JOIN version v ON v.resource = r.number"
+        " WHERE r.address = ? ORDER BY v.version",
         address,
     )
-    return [json.loads(bytes(body)) for (body,) in found]
+    return [resource_of(*row) for row in found]
 
 
 async def outbox(engine: Engine) -> list[tuple[str, str]]:

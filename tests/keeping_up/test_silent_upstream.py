@@ -5,7 +5,6 @@ RFC 9111 §5.1 (`Age`); in simulated time, through all real parts of the service
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from fakes.simulated import Account, configured, installed
+from fakes.store import resource_of
 from fakes.virtual_clock import VirtualClock
 from starlette.responses import JSONResponse
 from structlog.testing import capture_logs
@@ -26,7 +26,8 @@ HOUR = 3_600.0
 SEARCH = "/fhir/DiagnosticReport?date=ge2000&_count=1"
 _STATE = "SELECT (SELECT count(*) FROM version), (SELECT count(*) FROM outbox), (SELECT max(number) FROM outbox)"
 _REPORTS = (
-    "SELECT r.address, v.body FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
+    "SELECT r.address, v.body, v.version, v.updated FROM resource r JOIN version v ON v.resource = r.number"
+    " AND v.version = r.version"
     " WHERE r.type = 'DiagnosticReport'"
 )
 _STUDIES = {"studies": [], "hasMore": False}
@@ -185,4 +186,4 @@ async def test_reports_that_are_not_listed_though_their_studies_are_stay_as_they
 async def statuses(engine: Sqlite) -> dict[str, str]:
     """Return the status of every DiagnosticReport."""
     rows = await engine.query(_REPORTS, [])
-    return {address: json.loads(bytes(body))["status"] for address, body in rows}
+    return {address: resource_of(*row)["status"] for address, *row in rows}

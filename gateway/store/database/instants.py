@@ -25,4 +25,4 @@ def instant(microseconds: int) -> datetime:
 
 def instant_text(microseconds: int) -> str:
     """Return microseconds as a FHIR instant, always with six digits, so that texts sort as the instants do."""
-    return instant(microseconds).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant(microseconds).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

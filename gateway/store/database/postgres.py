@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, StoreTooSlow, StoreUnavailable
+from gateway.store.compression.dictionaries import check_dictionaries
 from gateway.store.database.bell import Bell
 from gateway.store.database.instants import micros
 from gateway.store.database.postgres_bell import SharedBell
@@ -77,6 +78,7 @@ class Postgres:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Open the pools while the block runs."""
+        check_dictionaries()
         async with AsyncExitStack() as stack:
             pool = await self._pool(stack, self._connections, PLANNED_ONCE)
             slow = await self._pool(stack, max(1, self._connections // 4), PLANNED_EACH)

@@ -26,6 +26,9 @@ from gateway.store.database.feed_schema import FEED_INDEXES
 
 __all__ = ["INDEXES", "METADATA"]
 
+_ON_SQLITE: Final = {"dialect": "sqlite"}
+_ON_POSTGRESQL: Final = {"dialect": "postgresql"}
+
 # One row: the last instant given to a version and the last resource number. A writer of versions locks it
 TICK: Final = Table(
     "tick",
@@ -37,7 +40,7 @@ TICK: Final = Table(
 )
 # Facts about the whole store: check value of the site key, time zone of the index
 FACT: Final = Table("fact", METADATA, key_column("name"), text_column("value"), sqlite_strict=True)
-# Study as received and as stored: `received` and `kept` are zlib-compressed JSON; `revision` counts its changes
+# Study as received and as stored: `received` and `kept` are compressed JSON; `revision` counts its changes
 STUDY: Final = Table(
     "study",
     METADATA,
@@ -81,7 +84,7 @@ RESOURCE: Final = Table(
     number_column("is_suppressed"),
     sqlite_strict=True,
 )
-# Every version as the bytes that are served. `faults` is JSON if the validator rejects it (D2)
+# Every version as compressed JSON (gateway/store/compression). `faults` is JSON if the validator rejects it (D2)
 VERSION: Final = Table(
     "version",
     METADATA,
@@ -93,14 +96,15 @@ VERSION: Final = Table(
     PrimaryKeyConstraint("resource", "version"),
     sqlite_strict=True,
 )
-# Search index of current versions: tokens, references and strings in `term`, dates in `moment`
+# Search index of current versions: tokens, references and strings in `term`, dates in `moment`. In PostgreSQL they have
+# no key, and indexes that hold equal values once. A writer has the lock of `tick`, and drops before it adds
 TERM: Final = Table(
     "term",
     METADATA,
     number_column("resource"),
     number_column("key"),
     text_column("value"),
-    PrimaryKeyConstraint("resource", "key", "value"),
+    PrimaryKeyConstraint("resource", "key", "value").ddl_if(dialect="sqlite"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -111,7 +115,7 @@ MOMENT: Final = Table(
     number_column("key"),
     number_column("low"),
     number_column("high"),
-    PrimaryKeyConstraint("resource", "key", "low", "high"),
+    PrimaryKeyConstraint("resource", "key", "low", "high").ddl_if(dialect="sqlite"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -263,8 +267,14 @@ INDEXES: Final = (
     Index("resource_suppressed", RESOURCE.c.type, sqlite_where=_SUPPRESSED, postgresql_where=_SUPPRESSED),
     Index("resource_by_owner", RESOURCE.c.owner),
     Index("version_by_update", VERSION.c.updated, VERSION.c.resource),
-    Index("term_forward", TERM.c.key, TERM.c.value, TERM.c.resource),
-    Index("moment_forward", MOMENT.c.key, MOMENT.c.low, MOMENT.c.high, MOMENT.c.resource),
+    Index("term_forward", TERM.c.key, TERM.c.value, TERM.c.resource, info=_ON_SQLITE).ddl_if(dialect="sqlite"),
+    Index("term_by_value", TERM.c.key, TERM.c.value, info=_ON_POSTGRESQL).ddl_if(dialect="postgresql"),
+    Index("term_by_resource", TERM.c.resource, info=_ON_POSTGRESQL).ddl_if(dialect="postgresql"),
+    Index("moment_forward", MOMENT.c.key, MOMENT.c.low, MOMENT.c.high, MOMENT.c.resource, info=_ON_SQLITE).ddl_if(
+        dialect="sqlite"
+    ),
+    Index("moment_by_low", MOMENT.c.key, MOMENT.c.low, MOMENT.c.high, info=_ON_POSTGRESQL).ddl_if(dialect="postgresql"),
+    Index("moment_by_resource", MOMENT.c.resource, info=_ON_POSTGRESQL).ddl_if(dialect="postgresql"),
     Index("claim_by_study", CLAIM.c.study_id),
     Index(
         "claim_by_content", CLAIM.c.patient_id, CLAIM.c.content, CLAIM.c.study_date, CLAIM.c.signed, CLAIM.c.study_id

@@ -22,6 +22,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
 
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, StoreTooSlow, StoreUnavailable
+from gateway.store.compression.dictionaries import check_dictionaries
 from gateway.store.database.bell import Bell
 from gateway.store.database.holder_lock import HolderLock
 from gateway.store.database.instants import micros
@@ -96,6 +97,7 @@ class Sqlite:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Open the file while the block runs; finish queued work before closing."""
+        check_dictionaries()
         async with AsyncExitStack() as stack:
             if self._has_writer:
                 await stack.enter_async_context(self._writing())

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from gateway.index.keys import SEPARATOR, key
 from gateway.index.terms import code_start
+from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, storable
 from gateway.store.feed.leases import PAUSED
@@ -134,7 +135,7 @@ async def messages_of_patient(engine: Engine, patient_id: str) -> list[ShownMess
 async def versions_of(engine: Engine, address: str) -> list[tuple[int, int, dict[str, Any]]]:
     """Return every version of a resource: its number, its instant in microseconds, and the resource."""
     rows = await engine.fetch(_VERSIONS, address=address)
-    return [(int(version), int(updated), json.loads(bytes(body))) for version, updated, body in rows]
+    return [(int(row[0]), int(row[1]), json.loads(served_version(row[2], row[0], row[1]))) for row in rows]
 
 
 async def held_back(engine: Engine, destination: str, study_id: str) -> HeldBack:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
+from gateway.store.compression.stored_bytes import decompressed
 from gateway.store.database.engine import Engine
 from gateway.store.studies.fragments import Sql
 from gateway.store.studies.limited import limited
@@ -32,4 +33,4 @@ async def newest_claims(engine: Engine, addresses: Sequence[str], organizations:
     statement, values = limited(_OF_CLAIMS, Sql(*in_facilities("c.study_id", organizations)))
     patient_ids = json.dumps([one.removeprefix(_PATIENT) for one in addresses])
     rows = await engine.fetch(statement, patient_ids=patient_ids, **values)
-    return {f"{_PATIENT}{patient_id}": bytes(body) for patient_id, body in rows}
+    return {f"{_PATIENT}{patient_id}": decompressed(body) for patient_id, body in rows}

@@ -14,13 +14,15 @@ from gateway.index.keys import key
 from gateway.index.terms import words
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement
+from gateway.store.studies.search import version_of
 from mappings.profile.spelling import exact
 
 _NAME: Final = key("Organization", "name")
 # The index has the rest of a name from each word on, and no accents: the names themselves are compared afterwards
 _NAMED: Final = Statement(
-    "SELECT DISTINCT r.address, v.body FROM term t CROSS JOIN resource r CROSS JOIN version v WHERE t.key = :key"
-    " AND t.value IN listed(:names) AND r.number = t.resource AND v.resource = r.number AND v.version = r.version"
+    "SELECT DISTINCT r.address, v.version, v.updated, v.body FROM term t CROSS JOIN resource r CROSS JOIN version v"
+    " WHERE t.key = :key AND t.value IN listed(:names) AND r.number = t.resource"
+    " AND v.resource = r.number AND v.version = r.version"
 )
 
 
@@ -31,9 +33,10 @@ async def organizations_named(engine: Engine, facilities: Iterable[str]) -> dict
     """
     wanted = {exact(one) for one in facilities} - {""}
     found = {}
-    for address, body in await engine.fetch(_NAMED, key=_NAME, names=json.dumps(sorted(map(words, wanted)))):
-        organization = json.loads(body)
+    for row in await engine.fetch(_NAMED, key=_NAME, names=json.dumps(sorted(map(words, wanted)))):
+        version = version_of(*row)
+        organization = version.resource
         names = map(exact, (organization.get("name"), *organization.get("alias", ())))
         if is_called := wanted.intersection(names):
-            found[str(address)] = min(is_called)
+            found[version.address] = min(is_called)
     return found

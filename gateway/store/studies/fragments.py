@@ -30,6 +30,7 @@ from gateway.index.criteria import (
     Within,
 )
 from gateway.index.extract import longest
+from gateway.store.studies.short_values import forms
 from gateway.store.studies.within import within
 
 _LAST: Final = "\U0010ffff"
@@ -129,8 +130,19 @@ def _there_is(rows: str) -> str:
 
 
 def _is(one: Is, alias: str) -> Sql:
-    text = _there_is(f"term t WHERE t.resource = {alias}.number AND t.key = ? AND t.value = ?")
-    return Sql(text, (one.key, one.value))
+    equal, values = _equal(one)
+    return Sql(_there_is(f"term t WHERE t.resource = {alias}.number AND t.key = ? AND {equal}"), (one.key, *values))
+
+
+def _equal(one: Is) -> Sql:
+    """Return the condition that a term is this one, in any of its forms."""
+    values = forms(one.key, one.value)
+    return Sql("t.value = ?" if len(values) == 1 else "t.value IN (?, ?)", values)
+
+
+def _found_is(one: Is) -> Sql:
+    equal, values = _equal(one)
+    return Sql(f"SELECT t.resource FROM term t WHERE t.key = ? AND {equal}", (one.key, *values))
 
 
 def _starts(one: Starts, alias: str) -> Sql:
@@ -139,9 +151,10 @@ def _starts(one: Starts, alias: str) -> Sql:
 
 
 def _ends(one: Ends, alias: str) -> Sql:
-    end = "substr(t.value, length(t.value) - ? + 1) = ?"
-    text = _there_is(f"term t WHERE t.resource = {alias}.number AND t.key = ? AND {end}")
-    return Sql(text, (one.key, len(one.value), one.value))
+    ends = [Sql("substr(t.value, length(t.value) - ? + 1) = ?", (len(end), end)) for end in forms(one.key, one.value)]
+    end = joined(" OR ", ends)
+    text = _there_is(f"term t WHERE t.resource = {alias}.number AND t.key = ? AND ({end.text})")
+    return Sql(text, (one.key, *end.values))
 
 
 def _contains(one: Contains, alias: str) -> Sql:
@@ -256,7 +269,7 @@ def _found_all(one: All) -> Sql:
 
 
 _STARTS: Final[dict[type, Callable[[Any], Sql]]] = {
-    Is: lambda one: Sql("SELECT t.resource FROM term t WHERE t.key = ? AND t.value = ?", (one.key, one.value)),
+    Is: _found_is,
     Starts: _found_starts,
     During: _found_during,
     At: lambda one: Sql("SELECT a.number AS resource FROM resource a WHERE a.address = ?", (one.address,)),

@@ -7,18 +7,20 @@ Proved by tests/contract/test_any_study.py and tests/gateway/fhir_api/operations
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Final, TypeAlias, cast, get_args, get_origin, get_type_hints
 
+from gateway.store.compression.stored_bytes import compressed, decompressed
 from mappings.model import Facts, Report, Study
 from mappings.sections import cut
 
 Build: TypeAlias = Callable[[Any], Any]
-_LEVEL: Final = 6
+# Kinds of rows with a dictionary of their own: what the gateway made of a study, and what AutoScribe sent
+_STATE: Final = "kept"
+_RECEIVED: Final = "received"
 _MADE_AGAIN: Final = "sections"
 _NOTHING_KNOWN: Final = Facts()
 
@@ -34,12 +36,13 @@ class Kept:
 
 def packed(value: Any) -> bytes:
     """Return a dataclass of the model, or JSON, as compressed JSON."""
-    return zlib.compress(json.dumps(_plain(value), separators=(",", ":")).encode(), _LEVEL)
+    kind = _STATE if isinstance(value, Kept) else _RECEIVED
+    return compressed(kind, json.dumps(_plain(value), separators=(",", ":")).encode())
 
 
 def unpacked(data: bytes) -> Any:
     """Return the JSON that was packed."""
-    return json.loads(zlib.decompress(data))
+    return json.loads(decompressed(data))
 
 
 def kept(data: bytes) -> Kept:

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any, Final
 
+from gateway.store.compression.stored_bytes import decompressed
 from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
 
 # Claims of older releases have no digest. So many get one in the commit of a study of their patient
@@ -60,7 +61,7 @@ def claims_about(patient_ids: Iterable[str], study_id: str) -> Steps[list[Row]]:
 
 def in_order(patient_id: str, rows: Iterable[Row]) -> list[Row]:
     """Return the rows of `CLAIMS` by study, each with the patient before it; a row without a body is no claim."""
-    claims: list[Row] = [(patient_id, *row) for row in rows if row[3] is not None]
+    claims: list[Row] = [(patient_id, *row[:3], decompressed(row[3]), *row[4:]) for row in rows if row[3] is not None]
     return sorted(claims, key=lambda row: str(row[1]))
 
 

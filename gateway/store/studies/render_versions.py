@@ -11,6 +11,7 @@ from datetime import tzinfo
 from typing import Any, Final
 
 from gateway.index.extract import rows
+from gateway.store.compression.stored_bytes import stored_version
 from gateway.store.studies.versions import RenderedVersion
 from mappings.fhir.judge import judge_all
 from mappings.fhir.rendering import json_bytes
@@ -49,6 +50,7 @@ def _made(  # noqa: PLR0913, PLR0917
     resource: Json, faults: Sequence[MappingIssue], zone: tzinfo, owner: str, as_of: int, signed: str | None
 ) -> RenderedVersion:
     kind, resource_id = resource["resourceType"], resource["id"]
+    head = json_bytes({"resourceType": kind, "id": resource_id})[:-1] + b',"meta":{'
     meta = json_bytes(resource.get("meta", {}))
     rest = json_bytes({key: value for key, value in resource.items() if key not in _HEAD})
     index_rows = rows(resource, zone, signed=signed)
@@ -56,8 +58,7 @@ def _made(  # noqa: PLR0913, PLR0917
         address=f"{kind}/{resource_id}",
         owner="" if kind in SHARED else owner,
         as_of=as_of,
-        head=json_bytes({"resourceType": kind, "id": resource_id})[:-1] + b',"meta":{',
-        tail=_behind(meta) + _behind(rest),
+        stored=stored_version(kind, head, _behind(meta) + _behind(rest)),
         faults=said_of(faults) if faults else None,
         terms=index_rows.terms,
         moments=index_rows.moments,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement
 from gateway.store.studies import search_sql
@@ -72,6 +73,11 @@ class Version:
         return made
 
 
+def version_of(address: str, version: int, updated: int, row: bytes, *more: Any) -> Version:
+    """Return a version from the columns of its row."""
+    return Version(str(address), int(version), int(updated), served_version(row, version, updated), *more)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """Page of results. It covers all versions up to the instant `last`, in microseconds."""
@@ -88,7 +94,7 @@ async def page(engine: Engine, search: Search) -> Found:
     """
     rows = await _read(engine, search, search_sql.page(search))
     matches = [
-        Version(address, version, updated, body, owner, (*keys, number), remarks)
+        Version(address, version, updated, served_version(body, version, updated), owner, (*keys, number), remarks)
         for address, version, updated, owner, number, body, _, remarks, *keys in rows
     ]
     return Found(matches[::-1] if search.is_back else matches, int(rows[0][6]) if rows else 0)
@@ -174,4 +180,4 @@ async def _read(engine: Engine, search: Search, sql: Sql) -> Sequence[Any]:
 
 def _version(row: Sequence[Any]) -> Version | None:
     address, version, updated, is_suppressed, body = row
-    return None if is_suppressed else Version(str(address), int(version), int(updated), bytes(body))
+    return None if is_suppressed else version_of(address, version, updated, body)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any, Final
 
+from gateway.store.compression.stored_bytes import compressed
 from gateway.store.database.instants import instant, micros
 from gateway.store.database.statements import storable
 from gateway.store.studies.coverage import digest_of
@@ -117,7 +118,7 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
             shapes=shapes,
         ),
         issues=_issue_rows(issues),
-        claims=claims,
+        claims=[{**one, "body": compressed("Patient", one["body"])} for one in claims],
         claims_left=left,
         patients=rendered(patients, zone, owner="", as_of=_NOBODY, asked=now, signed={}, shapes=shapes),
         users=_user_rows(fetched),

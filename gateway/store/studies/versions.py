@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.store.database.instants import instant_text
+from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
+from gateway.store.studies.short_values import short_value
 
 TICK: Final = Statement(
     "UPDATE tick SET last = CASE WHEN last < :now THEN :now ELSE last + 1 END WHERE one = 1 RETURNING last, resource"
@@ -62,6 +63,8 @@ _ADD_VERSION: Final = Statement(
     "INSERT INTO version (resource, version, updated, faults, body)"
     " VALUES (:number, :version, :updated, :faults, :body)"
 )
+# The same bytes in a shorter form: rows of earlier releases
+_SHORTEN: Final = Statement("UPDATE version SET body = :body WHERE resource = :number AND version = :version")
 _DROP_TERMS: Final = Statement("DELETE FROM term WHERE resource = :number")
 _DROP_MOMENTS: Final = Statement("DELETE FROM moment WHERE resource = :number")
 _ADD_TERM: Final = Statement("INSERT INTO term (resource, key, value) VALUES (:number, :key, :value)")
@@ -70,7 +73,7 @@ _ADD_MOMENT: Final = Statement("INSERT INTO moment (resource, key, low, high) VA
 
 @dataclass(frozen=True, slots=True)
 class RenderedVersion:
-    """Resource to be stored: its bytes before and after versionId and lastUpdated, and its search index values.
+    """Resource to be stored: its bytes as a row has them, without versionId and lastUpdated, and its index values.
 
     `owner` is its study, empty for a resource that several studies describe. `as_of` is when its source was read: an
     older source does not overwrite a newer one. `faults` is JSON if the validator rejects the resource.
@@ -79,16 +82,14 @@ class RenderedVersion:
     address: str
     owner: str
     as_of: int
-    head: bytes
-    tail: bytes
+    stored: bytes
     faults: str | None
     terms: Iterable[tuple[int, str]]
     moments: Iterable[tuple[int, int, int]]
 
     def body(self, version: int, updated: int) -> bytes:
-        """Return the bytes of that version."""
-        stamp = f'"versionId":"{version}","lastUpdated":"{instant_text(updated)}"'
-        return self.head + stamp.encode() + self.tail
+        """Return the bytes of that version as they are served."""
+        return served_version(self.stored, version, updated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +132,18 @@ def end(clock: Clock) -> Steps[None]:
 
 
 def write(clock: Clock, resources: Sequence[RenderedVersion], *, reindex: bool = False) -> Steps[list[WrittenVersion]]:
-    """Write the resources that differ from the stored ones. With `reindex`, renew the index rows of the others too."""
+    """Write the resources that differ from the stored ones. With `reindex`, renew the rows of the others too."""
     rows = yield from ask(STANDING, addresses=json.dumps([one.address for one in resources]))
     standing = {str(row[0]): row for row in rows}
     changed: list[tuple[RenderedVersion, Row | None, WrittenVersion]] = []
     same: list[tuple[RenderedVersion, int]] = []
+    longer: list[dict[str, Any]] = []
     for resource in resources:
         was = standing.get(resource.address)
         if was is not None and _is_same(resource, was):
             same.append((resource, int(was[1])))
+            if was[6] != resource.stored:
+                longer.append({"number": int(was[1]), "version": int(was[2]), "body": resource.stored})
         elif was is None or resource.as_of >= was[4]:
             version = 1 if was is None else int(was[2]) + 1
             changed.append(
@@ -148,6 +152,7 @@ def write(clock: Clock, resources: Sequence[RenderedVersion], *, reindex: bool =
     yield from _store(clock, changed)
     yield from ask_each(_CONFIRM, [{"number": number, "as_of": one.as_of} for one, number in same])
     if reindex:
+        yield from ask_each(_SHORTEN, longer)
         yield from _drop([number for _, number in same])
         yield from _index(same)
     return [written for _, _, written in changed]
@@ -155,7 +160,10 @@ def write(clock: Clock, resources: Sequence[RenderedVersion], *, reindex: bool =
 
 def _is_same(resource: RenderedVersion, was: Row) -> bool:
     _, _, version, updated, _, is_suppressed, body = was
-    return bool(is_suppressed) == (resource.faults is not None) and resource.body(version, updated) == bytes(body)
+    if bool(is_suppressed) != (resource.faults is not None):
+        return False
+    stamp = int(version), int(updated)
+    return resource.stored == body or resource.body(*stamp) == served_version(body, *stamp)
 
 
 def _store(clock: Clock, changed: Sequence[tuple[RenderedVersion, Row | None, WrittenVersion]]) -> Steps[None]:
@@ -176,7 +184,7 @@ def _store(clock: Clock, changed: Sequence[tuple[RenderedVersion, Row | None, Wr
             "is_suppressed": int(written.is_suppressed),
         }
         (added if was is None else moved).append(row)
-        versions.append({**row, "faults": resource.faults, "body": resource.body(written.version, written.updated)})
+        versions.append({**row, "faults": resource.faults, "body": resource.stored})
         numbers.append((resource, number))
     yield from ask_each(_ADD_RESOURCE, added)
     yield from ask_each(_MOVE_RESOURCE, moved)
@@ -194,7 +202,11 @@ def _drop(numbers: Sequence[int]) -> Steps[None]:
 
 def _index(numbers: Sequence[tuple[RenderedVersion, int]]) -> Steps[None]:
     """Add the index rows of these resources."""
-    terms = [{"number": number, "key": key, "value": value} for one, number in numbers for key, value in one.terms]
+    terms = [
+        {"number": number, "key": key, "value": short_value(key, value)}
+        for one, number in numbers
+        for key, value in one.terms
+    ]
     yield from ask_each(_ADD_TERM, terms)
     moments = [
         {"number": number, "key": key, "low": low, "high": high}

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from fakes.store import resource_of
 from fakes.twins.accounts import SITE, UNCHECKED, MemoryAutoScribe, RandomStudies, manner_of_pdf
 
 from gateway.auth.access import Access, give_access
@@ -40,7 +41,8 @@ START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 HOST = b"127.0.0.1:8800"
 BASE = "http://127.0.0.1:8800/fhir"
 _EVERY = Statement(
-    "SELECT v.body, r.number FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
+    "SELECT v.body, v.version, v.updated, r.number FROM resource r JOIN version v ON v.resource = r.number"
+    " AND v.version = r.version"
     " ORDER BY r.address"
 )
 _DROPS = [
@@ -186,15 +188,15 @@ class Twin:
 
     async def resources(self) -> dict[str, Json]:
         """Return the current version of each stored resource, by address."""
-        found = [one for body, _ in await self.engine.fetch(_EVERY) if (one := json.loads(bytes(body)))]
+        found = [one for *row, _ in await self.engine.fetch(_EVERY) if (one := resource_of(*row))]
         return {f"{one['resourceType']}/{one['id']}": one for one in found}
 
     async def purge(self) -> None:
         """Take everything out of the store that this gateway never had."""
         if self.hides is None:
             return
-        for body, number in await self.engine.fetch(_EVERY):
-            if one := json.loads(bytes(body)):
+        for *row, number in await self.engine.fetch(_EVERY):
+            if one := resource_of(*row):
                 self._known[f"{one['resourceType']}/{one['id']}"] = int(number), one
         for addresses, statements in zip(
             self.hides([one for _, one in self._known.values()]), (_DROPS, _BARES), strict=True

@@ -14,7 +14,7 @@ from hashlib import sha256
 
 import pytest
 from fakes.feed_site import destination
-from fakes.store import rows
+from fakes.store import resource_of, rows
 
 from gateway.feed.operator.shown import connection, lines, short
 from gateway.store.database.statements import Statement, ask
@@ -110,11 +110,12 @@ async def test_the_number_of_a_patient_comes_from_standard_input_alone(site, mon
         await here.sync()
         await here.served()
         *_, patient_id = await one_message(here)
-        [(body,)] = await here.query(
-            "SELECT v.body FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
+        [row] = await here.query(
+            "SELECT v.body, v.version, v.updated FROM resource r JOIN version v ON v.resource = r.number"
+            " AND v.version = r.version"
             f" WHERE r.address = 'Patient/{patient_id}'"
         )
-        mrn = next(one["value"] for one in json.loads(body)["identifier"] if one["type"]["coding"][0]["code"] == "MR")
+        mrn = next(one["value"] for one in resource_of(*row)["identifier"] if one["type"]["coding"][0]["code"] == "MR")
         monkeypatch.setattr(sys, "stdin", io.StringIO(f"{mrn}\n\n"))
         code, found = await shown(here, "--patient", "-", "--reason", "asked for by the ward")
         assert (code, {one["patientId"] for one in found}) == (0, {patient_id})
