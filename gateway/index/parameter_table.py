@@ -309,8 +309,8 @@ _FINDS: Final = {
         "target": "The DiagnosticReport, Observation, DocumentReference or Patient that it speaks of.",
         "patient": "The Patient that it speaks of: each study that describes the patient has one.",
         "recorded": (
-            "When AutoScribe last changed the report (for a Patient, the one that describes it), or its signature, or its "
-            "beginning, the first that is known."
+            "When AutoScribe last changed the report (for a Patient, the one that describes it), or its signature, or "
+            "its beginning, the first that is known."
         ),
     },
 }

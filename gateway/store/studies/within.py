@@ -81,7 +81,7 @@ def _of_member(one: Within, alias: str) -> Condition:
 
 
 def _of_provenance(one: Within, alias: str) -> Condition:
-    """A Provenance lies in the compartment of the patient whom, or whose report, Observation or document, it targets."""
+    """A Provenance lies in the compartment of the patient who is its target, or whose report or other member is."""
     conditions = _of_facilities(one, f"{alias}.owner")
     if one.patient is not None:
         targets = f"wt.resource = {alias}.number AND wt.key = ?"
