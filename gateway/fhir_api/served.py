@@ -116,8 +116,9 @@ RESOURCES: Final = (
     ),
     Served(
         "Provenance",
-        "rep-<32 hex>-prov",
-        "Where what is made of a report comes from, and who signed it.",
+        "rep-<32 hex>-prov, stu-<32 hex>-patient-prov, rep-<32 hex>-patient-prov",
+        "Where what is made of a report comes from, and who signed it; and, for each study, where what it says of a "
+        "patient comes from.",
         (f"{US_CORE}provenance",),
     ),
     Served(

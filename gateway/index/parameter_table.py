@@ -22,7 +22,7 @@ _INDIVIDUAL: Final = "http://hl7.org/fhir/SearchParameter/individual-{name}"
 _BASED_ON: Final = "http://hl7.org/fhir/SearchParameter/DiagnosticReport-based-on"
 _IMR: Final = "https://profiles.ihe.net/RAD/IMR/SearchParameter/{type}-{name}"
 _OWN: Final = "SearchParameter/{type}-{name}"  # below the base of the site's own definitions
-# No Provenance targets the last two types, but US Core requires _revinclude for them
+# No Provenance targets a ServiceRequest, but US Core requires _revinclude for it
 _TARGETS: Final = "DiagnosticReport Observation DocumentReference ServiceRequest Patient"
 _IS_CRITICAL: Final = "extension('isCritical').valueBoolean"
 _IS_ADDENDUM: Final = "extension('isAddendum').valueBoolean"
@@ -306,10 +306,11 @@ _FINDS: Final = {
         "encounter": "Finds nothing: AutoScribe knows no encounters.",
     },
     "Provenance": {
-        "target": "The DiagnosticReport, Observation or DocumentReference that it speaks of.",
-        "patient": "Finds nothing: a Provenance of ours speaks of reports, not of patients.",
+        "target": "The DiagnosticReport, Observation, DocumentReference or Patient that it speaks of.",
+        "patient": "The Patient that it speaks of: each study that describes the patient has one.",
         "recorded": (
-            "When AutoScribe last changed the report, or its signature, or its beginning, the first that is known."
+            "When AutoScribe last changed the report (for a Patient, the one that describes it), or its signature, or "
+            "its beginning, the first that is known."
         ),
     },
 }

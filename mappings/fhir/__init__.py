@@ -17,7 +17,7 @@ from mappings.fhir.organization import organization
 from mappings.fhir.patient import patient
 from mappings.fhir.practitioner import radiologists
 from mappings.fhir.practitioner_role import practitioner_roles
-from mappings.fhir.provenance import provenance
+from mappings.fhir.provenance import patient_provenance, provenance
 from mappings.fhir.report_parts import ReportParts, report_parts
 from mappings.fhir.scene import Scene, scene
 from mappings.fhir.service_request import service_requests
@@ -33,11 +33,11 @@ _NOTHING_KNOWN = Facts()
 def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[tuple[Json, ...]]:
     """Map a study to all its resources as plain FHIR R4 JSON, with the mapping issues.
 
-    Patients, Organizations, Practitioners, PractitionerRoles, ServiceRequests, the ImagingStudy; then for each report
-    in reading order its DiagnosticReport, Observations, DocumentReference and Provenance. Every relative reference
-    leads to a resource of the same output, or to a Binary. Inner objects may be shared, also with other studies: copy
-    before changing one. An external study is not AutoScribe's to report and gives no resources (D25). Issues of
-    `study.issues` are not repeated.
+    Patients, Organizations, Practitioners, PractitionerRoles, ServiceRequests, the ImagingStudy, the Provenance of each
+    Patient; then for each report in reading order its DiagnosticReport, Observations, DocumentReference and Provenance.
+    Every relative reference leads to a resource of the same output, or to a Binary. Inner objects may be shared, also
+    with other studies: copy before changing one. An external study is not AutoScribe's to report and gives no resources
+    (D25). Issues of `study.issues` are not repeated.
     """
     if issue := refusal(study):
         return Mapped((), (issue,))
@@ -53,6 +53,7 @@ def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[t
     requests = service_requests(made, reports)
     orders = _references(requests)
     resources += [*requests, imaging_study(made, reports, orders)]
+    resources += [found for one in made.patients if (found := patient_provenance(made, one, reports))]
     for parts in reports:
         resources += _report_resources(made, parts, reports, orders)
     return Mapped(tuple(resources), tuple(dict.fromkeys(made.issues)))

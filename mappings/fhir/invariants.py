@@ -127,7 +127,7 @@ _IN: Final[dict[str, dict[str, Check]]] = {
     "imagingStudy": {"reference": _reference("ImagingStudy")},
     "result": {"reference": _reference("Observation")},
     "resultsInterpreter": {"reference": _reference("Practitioner")},
-    "target": {"reference": _reference("DiagnosticReport|Observation|DocumentReference")},
+    "target": {"reference": _reference("DiagnosticReport|Observation|DocumentReference|Patient")},
 }
 # https://hl7.org/fhir/R4/valueset-data-absent-reason.html
 _ABSENT: Final = frozenset(

@@ -1,4 +1,4 @@
-"""Map a report's id, author and times to a FHIR Provenance: the origin of the resources made from the report.
+"""Map ids, authors and times to FHIR Provenances: where the resources of a report, and a Patient, come from.
 
 https://hl7.org/fhir/R4/provenance.html, US Core Provenance Profile, decision D29.
 """
@@ -11,14 +11,18 @@ from typing import Final
 from mappings.codes import (
     PROVENANCE_PARTICIPANT,
     SID_GATEWAY,
+    SID_STUDY,
     US_CORE,
     US_CORE_PROVENANCE_PARTICIPANT,
 )
-from mappings.fhir.datatypes import Json, coding, identifier, said
+from mappings.fhir.datatypes import Json, coding, identifier, reference, said
 from mappings.fhir.narrative import narrative
+from mappings.fhir.organization import organization_reference
 from mappings.fhir.report_parts import ReportParts
 from mappings.fhir.scene import Scene
-from mappings.values.dates import parse_instant
+from mappings.patient.identifiers import fhir_id
+from mappings.patient.subjects import Subject
+from mappings.values.dates import fhir_instant, parse_instant, read_instant
 
 _GATEWAY_NAME: Final = "autoscribe-gateway"
 _META: Final[Json] = {"profile": [f"{US_CORE}provenance"]}
@@ -30,6 +34,10 @@ _GATEWAY: Final[Json] = {
 _AUTHOR: Final[Json] = {"coding": [coding(PROVENANCE_PARTICIPANT, "author", "Author")]}
 _TRANSMITTER: Final[Json] = {"coding": [coding(US_CORE_PROVENANCE_PARTICIPANT, "transmitter", "Transmitter")]}
 _SOURCE: Final = "Report in AutoScribe"
+_AUTOSCRIBE: Final[Json] = {"type": "Device", "display": "AutoScribe"}
+_ASSEMBLER: Final[Json] = {"coding": [coding(PROVENANCE_PARTICIPANT, "assembler", "Assembler")]}
+_STUDY: Final = "Study in AutoScribe"
+_UNDATED: Final = "no Provenance: no moment is known"
 
 
 def provenance_recorded(parts: ReportParts) -> str | None:
@@ -76,7 +84,7 @@ def provenance(scene: Scene, parts: ReportParts, targets: Iterable[Json]) -> Jso
     """Build the Provenance of a report's `targets`; None without any instant (R4 requires `recorded`)."""
     recorded = provenance_recorded(parts)
     if recorded is None:
-        scene.warn("provenance-undated", f"{parts.report.pointer}/updatedAt", "no Provenance: no moment is known")
+        scene.warn("provenance-undated", f"{parts.report.pointer}/updatedAt", _UNDATED)
         return None
     return said(
         {
@@ -89,5 +97,59 @@ def provenance(scene: Scene, parts: ReportParts, targets: Iterable[Json]) -> Jso
             "recorded": recorded,
             "agent": provenance_agent(parts),
             "entity": provenance_entity(parts),
+        }
+    )
+
+
+def patient_provenance_recorded(scene: Scene, spoken: ReportParts | None) -> str | None:
+    """Provenance.recorded <- updatedAt ?? signedAt ?? createdAt of the report that speaks for the patient.
+
+    https://hl7.org/fhir/R4/provenance-definitions.html#Provenance.recorded
+    Of a study that has no such report (`spoken` None): updatedAt ?? createdAt.
+    """
+    if spoken is not None:
+        return provenance_recorded(spoken)
+    for name, text in (("updatedAt", scene.study.updated_at), ("createdAt", scene.study.created_at)):
+        moment, doubts = read_instant(text, f"/{name}")
+        scene.issues.extend(doubts)
+        if moment is not None:
+            return fhir_instant(moment)
+    return None
+
+
+def patient_provenance_entity(scene: Scene) -> list[Json]:
+    """Provenance.entity <- studyId: the AutoScribe study whose reports say who the patient is.
+
+    https://hl7.org/fhir/R4/provenance-definitions.html#Provenance.entity
+    """
+    what = {"type": "ImagingStudy", "identifier": identifier(SID_STUDY, scene.study.study_id), "display": _STUDY}
+    return [{"role": "source", "what": what}]
+
+
+def patient_provenance(scene: Scene, subject: Subject, reports: Iterable[ReportParts]) -> Json | None:
+    """Build the Provenance of what the study says of a patient: AutoScribe's data, assembled by this gateway.
+
+    Each study that describes a patient has its own; the Patient is as the newest of them says (D12). None without any
+    instant (R4 requires `recorded`).
+    """
+    spoken = next((one for one in reports if one.report.snapshot_pointer == subject.pointer), None)
+    recorded = patient_provenance_recorded(scene, spoken)
+    if recorded is None:
+        scene.warn("provenance-undated", f"{spoken.report.pointer if spoken else ''}/updatedAt", _UNDATED)
+        return None
+    organization = organization_reference(subject.snapshot, scene.site)
+    return said(
+        {
+            "resourceType": "Provenance",
+            "id": f"{fhir_id(subject.number)}-patient-prov",
+            "meta": _META if organization else None,
+            "text": narrative("Provenance of the patient's data", [("Recorded", recorded), ("Author", "AutoScribe")]),
+            "target": [reference("Patient", subject.identity.patient_id)],
+            "recorded": recorded,
+            "agent": [
+                said({"type": role, "who": who, "onBehalfOf": organization})
+                for role, who in ((_AUTHOR, _AUTOSCRIBE), (_ASSEMBLER, _GATEWAY))
+            ],
+            "entity": patient_provenance_entity(scene),
         }
     )

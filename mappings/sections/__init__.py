@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from mappings.model import Section
@@ -48,6 +49,7 @@ _DOCUMENTS: Final = ("<!doctype", "<html", "<?xml", "{\\rtf")
 _MARGIN: Final = " \t\r\n*_#=~.<>|])-"  # allowed around the words of a closing
 
 
+@lru_cache(maxsize=16)  # a trace decodes the same texts some hundred times
 def cut(text: str) -> tuple[Section, ...]:
     """Cut the text into sections, in order; `"".join(s.heading + s.body for s in cut(text)) == text` for any string.
 

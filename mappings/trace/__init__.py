@@ -21,7 +21,7 @@ from mappings.trace.rules import rules_of
 
 Json = Mapping[str, Any]
 Class = Literal["exact", "normalised", "derived", "dropped"]
-Mapper = Callable[[Json], Outputs]
+Mapper = Callable[..., Outputs]
 _NO_FACTS: Final = Facts()
 
 __all__ = ["Class", "TraceRow", "defaulted", "trace"]
@@ -47,15 +47,22 @@ class TraceRow:
     losses: tuple[str, ...] = ()
 
 
-def trace(document: Json, site: Site, receiver: Receiver, facts: Facts = _NO_FACTS) -> tuple[TraceRow, ...]:
-    """Trace every leaf of a study document: the Study's JSON with its `reports` and `users`.
+def trace(
+    document: Json,
+    site: Site,
+    receiver: Receiver,
+    facts: Facts = _NO_FACTS,
+    is_wanted: Callable[[str], bool] = lambda _: True,
+) -> tuple[TraceRow, ...]:
+    """Trace the leaves of a study document whose pointers are wanted: the Study's JSON with its `reports` and `users`.
 
     Raises:
         WireError: the document violates the upstream contract.
     """
     mapped = partial(outputs, site=site, receiver=receiver, facts=facts)
     base = mapped(document)
-    return tuple(_row(document, leaf, base, mapped, receiver) for leaf in leaves(document))
+    wanted = (leaf for leaf in leaves(document) if is_wanted(leaf.pointer))
+    return tuple(_row(document, leaf, base, mapped, receiver) for leaf in wanted)
 
 
 def defaulted(
@@ -72,7 +79,7 @@ def _row(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper, receiver: Re
     hidden: list[str] = []
     for pattern, context in contexts(document, leaf):
         try:
-            other = mapped(context)
+            other = mapped(context, like=base)
         except WireError:
             continue
         more = _moved_outputs(context, leaf, other, mapped) - moved
@@ -95,7 +102,7 @@ def _moved_outputs(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper) ->
     moved: set[str] = set()
     for probe in probes(document, leaf):
         try:
-            moved.update(base.differences(mapped(probe)))
+            moved.update(base.differences(mapped(probe, like=base)))
         except WireError:
             continue
     return moved

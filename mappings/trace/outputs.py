@@ -12,7 +12,7 @@ from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
@@ -22,7 +22,7 @@ from mappings.hl7v2 import messages_of_all, to_oru
 from mappings.hl7v2.received import Segment, read
 from mappings.issues import MappingIssue
 from mappings.life.changes import changes
-from mappings.model import Facts
+from mappings.model import Facts, Study
 from mappings.profile import Receiver, Site
 from mappings.study.autoscribe import decode
 from mappings.values.text import normal_form
@@ -39,10 +39,17 @@ _COUNTED: Final = frozenset({"MSH-1", "MSH-2", "MSH-7", "MSH-10", "OBX-1", "OBX-
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Parts (a resource, a message) by names that do not depend on ids, each with its targets and their values."""
+    """Parts (a resource, a message) by names that do not depend on ids, each with its targets and their values.
+
+    `made` has what a part was read from, `named` the name of each resource by its address: with them the parts of
+    another mapping that are the same need not be read again.
+    """
 
     parts: Mapping[str, Targets]
     issues: tuple[MappingIssue, ...]
+    study: Study = field(repr=False)
+    made: Mapping[str, Json | bytes] = field(repr=False)
+    named: Mapping[str, str] = field(repr=False)
 
     def types(self) -> frozenset[str]:
         """Names of the resource types."""
@@ -62,6 +69,8 @@ class Outputs:
             yield _kind(part)
         for part in self.parts.keys() & other.parts.keys():
             mine, theirs = self.parts[part], other.parts[part]
+            if mine is theirs:
+                continue
             yield from (target for target in mine.keys() | theirs.keys() if mine.get(target) != theirs.get(target))
 
     def holds(self, value: Any, targets: AbstractSet[str]) -> bool:
@@ -73,8 +82,8 @@ class Outputs:
         )
 
 
-def outputs(document: Json, site: Site, receiver: Receiver, facts: Facts) -> Outputs:
-    """Map a study document into both languages.
+def outputs(document: Json, site: Site, receiver: Receiver, facts: Facts, like: Outputs | None = None) -> Outputs:
+    """Map a study document into both languages. What is the same in `like`, of the same settings, is taken from there.
 
     Raises:
         WireError: the document violates the upstream contract.
@@ -83,38 +92,56 @@ def outputs(document: Json, site: Site, receiver: Receiver, facts: Facts) -> Out
     reports, users = document.get("reports", ()), document.get("users", ())
     is_study = "studyReportStatus" in head or "reportMetadata" in head
     study = decode(head if is_study else None, reports, users)
+    if like is not None and like.study == study:
+        return like
     mapped = to_fhir(study, site, facts)
-    parts = dict(_resources(mapped.output))
+    named = _names(mapped.output)
+    made: dict[str, Json | bytes] = {named[_address(one)]: one for one in mapped.output}
     issues = [*study.issues, *mapped.issues]
     causes = changes(None, study, site).causes
     for number, cause in enumerate(messages_of_all(study, causes, site, receiver, facts)):
         sent = to_oru(study, cause, site, receiver, facts, control_id="TRACE", at=_AT)
         issues += sent.issues
         if sent.output is not None:
-            parts[f"{MESSAGE}/{number}"] = _fields(sent.output)
-    return Outputs(parts, tuple(issues))
+            made[f"{MESSAGE}/{number}"] = sent.output
+    read_before = like.parts if like is not None else {}
+    known = {
+        part: read_before[part]
+        for part, one in made.items()
+        if like is not None and like.made.get(part) == one and (isinstance(one, bytes) or like.named == named)
+    }
+    parts = {part: known[part] if part in known else _targets(one, named) for part, one in made.items()}
+    return Outputs(parts, tuple(issues), study, made, named)
 
 
 def _kind(part: str) -> str:
     return part.split("/", 1)[0]
 
 
-def _resources(resources: Iterable[Json]) -> Iterator[tuple[str, Targets]]:
-    """Yield each resource by type, the ending of its id, and its index among equal ones."""
-    listed = list(resources)
+def _address(resource: Json) -> str:
+    return f"{resource['resourceType']}/{resource['id']}"
+
+
+def _names(resources: Iterable[Json]) -> dict[str, str]:
+    """Name each resource by type, the ending of its id, and its index among equal ones."""
     seen: Counter[str] = Counter()
     names: dict[str, str] = {}
-    for resource in listed:
-        ending = _HEX.sub("", resource["id"])
-        name = f"{resource['resourceType']}/{ending}"
-        names[f"{resource['resourceType']}/{resource['id']}"] = f"{name}/{seen[name]}"
+    for resource in resources:
+        name = f"{resource['resourceType']}/{_HEX.sub('', resource['id'])}"
+        names[_address(resource)] = f"{name}/{seen[name]}"
         seen[name] += 1
-    for resource in listed:
-        kind = resource["resourceType"]
-        targets: dict[str, set[Any]] = {}
-        for path, value in elements({key: one for key, one in resource.items() if key not in _UNSAID}, kind):
-            targets.setdefault(path, set()).add(names.get(value, value) if path.endswith(".reference") else value)
-        yield names[f"{kind}/{resource['id']}"], {path: frozenset(values) for path, values in targets.items()}
+    return names
+
+
+def _targets(made: Json | bytes, named: Mapping[str, str]) -> Targets:
+    """Read the targets of a resource or of a message; references are by the names of what they lead to."""
+    if isinstance(made, bytes):
+        return _fields(made)
+    targets: dict[str, set[Any]] = {}
+    said = {key: one for key, one in made.items() if key not in _UNSAID}
+    for path, value in elements(said, made["resourceType"]):
+        targets.setdefault(path, set()).add(named.get(value, value) if path.endswith(".reference") else value)
+    return {path: frozenset(values) for path, values in targets.items()}
 
 
 def elements(node: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -144,6 +171,7 @@ def _fields(message: bytes) -> Targets:
     targets: dict[str, set[Any]] = {}
     named: dict[str, list[Segment]] = {}
     lines: list[str] = []
+    parts_of: dict[str, set[str]] = {}
     for segment in received.segments:
         name = segment.name if segment.name != "OBX" else kind_of_obx(segment.field(2), segment.field(3))
         named.setdefault(name, []).append(segment)
@@ -154,11 +182,10 @@ def _fields(message: bytes) -> Targets:
             if target == "OBX-5":
                 lines.append(text)
                 continue
-            values = targets.setdefault(target, set())
-            values.add(text)
-            for repetition in text.split(received.delimiters.repetition):
-                parts = re.split(r"[\^&]", repetition)
-                values.update(received.delimiters.unescape(part) for part in parts if part)
+            if text not in parts_of:
+                parts = re.split(r"[\^&]", text.replace(received.delimiters.repetition, "^"))
+                parts_of[text] = {text, *(received.delimiters.unescape(part) for part in parts if part)}
+            targets.setdefault(target, set()).update(parts_of[text])
     for target, values in targets.items():
         name, _, field = target.rpartition("-")
         values.add(tuple(text for text, _ in groupby(segment.field(int(field)) for segment in named[name])))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
+from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -93,8 +93,9 @@ def contexts(document: Json, leaf: Leaf) -> Iterator[tuple[str, Json]]:
     """
     report = re.match(r"/reports/[0-9]+", leaf.pointer)
     scope = f"{report[0]}/" if report else "/"
-    known = tuple(leaves(document))
-    for pattern, value in _OUTRANKED.get(leaf.pattern, ()):
+    outranking = _OUTRANKED.get(leaf.pattern, ())
+    known = tuple(leaves(document)) if outranking else ()
+    for pattern, value in outranking:
         changed = document
         for other in known:
             if other.pattern == pattern and other.pointer.startswith(scope):
@@ -166,23 +167,24 @@ def _renamed(document: Json, name: str) -> Json:
 
 
 def _with_value(document: Json, pointer: str, value: Value) -> Json:
-    changed = deepcopy(document)
-    node, key = _place(changed, pointer)
+    changed, node, key = _opened(document, pointer)
     node[key] = value
     return changed
 
 
 def _removed(document: Json, pointer: str) -> Json:
-    changed = deepcopy(document)
-    node, key = _place(changed, pointer)
+    changed, node, key = _opened(document, pointer)
     del node[key]
     return changed
 
 
-def _place(document: Any, pointer: str) -> tuple[Any, Any]:
-    """Find the object or array that holds the target of a pointer, and its key or index there."""
+def _opened(document: Json, pointer: str) -> tuple[Json, Any, Any]:
+    """Copy a document as far as the target of a pointer; return it, the copied object or array there, and the key."""
     *steps, last = (step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
-    node = document
+    changed = copy(document)
+    node: Any = changed
     for step in steps:
-        node = node[int(step)] if isinstance(node, list) else node[step]
-    return node, int(last) if isinstance(node, list) else last
+        place = int(step) if isinstance(node, list) else step
+        node[place] = copy(node[place])
+        node = node[place]
+    return changed, node, int(last) if isinstance(node, list) else last

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from mappings.issues import Severity
@@ -99,6 +100,7 @@ _APOSTROPHES: Final = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u2032`\u00
 _UNSPACED: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 
 
+@lru_cache(maxsize=64)  # a study is mapped several times, and its names are asked for in many places
 def parse_name(text: str | None, order: NameOrder | None) -> PersonName | None:
     """Split a name on evidence: `^`, `,`, particles, titles, a single word, and the site's `name_order`.
 

@@ -231,3 +231,31 @@ async def test_a_study_of_a_day_that_is_yet_to_come_never_speaks_for_the_patient
     await said_of(pipeline, "3", studyDate="2024-03-18", patientName="Jane Mistyped")
     assert list((await patients(engine)).values()) == ["Jane Then"]
     assert [day for _, day, _ in await claims(engine)] == ["", "2020-01-01", ""]
+
+
+async def sources(engine, patient_id):
+    """Return the studies that say in a Provenance who the patient is."""
+    found = (await current(engine, "Provenance")).values()
+    about = [one for one in found if one["target"] == [{"reference": f"Patient/{patient_id}"}]]
+    return {one["entity"][0]["what"]["identifier"]["value"] for one in about}
+
+
+async def test_each_study_that_describes_a_patient_has_its_own_provenance_and_leaves_the_others_alone(engine, pipeline):
+    await said_of(pipeline, "1", studyDate="2024-01-01")
+    await said_of(pipeline, "2", studyDate="2024-03-01", patientName="Jane Maria Doe")
+    patient_id = await shared(engine)
+    assert await sources(engine, patient_id) == {study_id("1"), study_id("2")}
+    address = f"Provenance/stu-{'1' * 32}-patient-prov"
+    await said_of(pipeline, "3", studyDate="2024-05-01")
+    assert len(await contents(engine, address)) == 1
+    assert await sources(engine, patient_id) == {study_id("1"), study_id("2"), study_id("3")}
+
+
+async def test_the_provenance_of_a_study_follows_the_study_to_another_patient(engine, pipeline):
+    await said_of(pipeline, "1")
+    await said_of(pipeline, "2")
+    first = await shared(engine)
+    await said_of(pipeline, "2", mrn="MRN-77")
+    assert await sources(engine, first) == {study_id("1")}
+    assert await sources(engine, await subject(engine, "2")) == {study_id("2")}
+    assert len(await contents(engine, f"Provenance/stu-{'2' * 32}-patient-prov")) == 2

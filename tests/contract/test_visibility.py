@@ -43,6 +43,7 @@ class Hospital:
                 self.reports[address] = (f"stu_{number}", about, dice.choice(READERS), at)
                 self.others[f"Observation/rep-{number}-{place}-s1"] = address
                 self.others[f"Provenance/rep-{number}-{place}-prov"] = address
+                self.others[f"Provenance/rep-{number}-{place}-patient-prov"] = address
 
     def resources(self):
         for address, (study, patient, reader, facility) in self.reports.items():
@@ -51,8 +52,9 @@ class Hospital:
             yield made(address, owner=study, terms=terms)
         for address, report in self.others.items():
             study, patient, *_ = self.reports[report]
-            is_provenance = address.startswith("Provenance")
-            term = (key("Provenance", "target"), report) if is_provenance else (key("Observation", "patient"), patient)
+            term = (key("Observation", "patient"), patient)
+            if address.startswith("Provenance"):
+                term = (key("Provenance", "target"), patient if address.endswith("-patient-prov") else report)
             yield made(address, owner=study, terms={term})
         for patient, facility in self.managed.items():
             yield made(patient, terms={(key("Patient", "organization"), facility)})

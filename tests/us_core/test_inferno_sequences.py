@@ -238,11 +238,16 @@ async def test_every_patient_is_read(world):
         assert (await world.get(f"Patient/{patient['id']}")).json()["id"] == patient["id"]
 
 
-async def test_patients_may_be_asked_for_with_their_provenance(world):
-    """Inferno, Patient: _id + _revinclude=Provenance:target. There is none: a Patient is made of many reports."""
-    patient = world.resources["Patient"][0]
-    bundle = await world.bundle(f"Patient?_id={patient['id']}&_revinclude=Provenance:target")
-    assert (ids(bundle), entries(bundle, "include")) == ([patient["id"]], [])
+async def test_patients_come_with_their_provenance(world):
+    """Inferno, Patient: _id + _revinclude=Provenance:target. Each study that describes the patient has one."""
+    for patient in world.resources["Patient"][:8]:
+        bundle = await world.bundle(f"Patient?_id={patient['id']}&_revinclude=Provenance:target")
+        assert ids(bundle, "match") == [patient["id"]]
+        found = entries(bundle, "include")
+        assert found
+        assert {(one["resourceType"], one["target"][0]["reference"]) for one in found} == {
+            ("Provenance", f"Patient/{patient['id']}")
+        }
 
 
 async def test_every_patient_passes_the_judge(world):

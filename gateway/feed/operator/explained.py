@@ -71,7 +71,7 @@ class Explained:
 def map_and_trace(
     asked: PreviewRequest, document: dict[str, Any], site: Site, receiver: Receiver, at: datetime
 ) -> ExplainedMapping:
-    """Map a report and trace all its fields; this takes a second or more of CPU time.
+    """Map a report and trace all its fields; this takes up to a second of CPU time.
 
     Raises:
         WireError: the stored AutoScribe data no longer fits the contract.

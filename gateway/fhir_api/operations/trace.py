@@ -1,7 +1,7 @@
 """`DiagnosticReport/[id]/$trace`: show where each AutoScribe field of a stored report goes in FHIR and HL7 v2.
 
 https://hl7.org/fhir/R4/operations.html#response (Parameters), decision D6. The answer shows places of fields, never
-their values. A trace takes a second or more of CPU time, in the worker for long computations, and is remembered.
+their values. A trace takes some tenths of a second of CPU time, in the worker for long computations, and is remembered.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from mappings.trace import TraceRow
 from mappings.trace import trace as measured
 
 _USUAL: Final = "generic"
-_MOST_REMEMBERED: Final = 64  # studies, of about 0.1 MB each
+_MOST_REMEMBERED: Final = 64  # reports, of about 0.1 MB each
 _TEXT: Final = frozenset({"text/plain", "text/*"})
 
 
@@ -50,8 +50,7 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
         sight, stored = await sight_of(request), await study_of(request)
         document = await asyncio.to_thread(stored.document)
         own = _own_places(document, stored.report_id)
-        every = await remembered.rows(stored, document, serving.site, receiver)
-        rows = [one for one in every if _is_of(one.pointer, own)]
+        rows = await remembered.rows(stored, document, own, serving.site, receiver)
         if as_text:
             cells = [trace_table.cells(one, one.pointer) for one in rows]
             table = trace_table.table(cells, pretty=value_of(given, "_pretty") == "true")
@@ -67,32 +66,33 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 class _Remembered:
-    """The rows of the studies that were traced last: by what the store has of a study, the site and the receiver.
+    """The rows of the reports that were traced last: by what the store has of a study, the site and the receiver.
 
     Rows hold places of fields and no values.
     """
 
     def __init__(self) -> None:
         self._site: Site | None = None
-        self._rows: OrderedDict[tuple[bytes, str], Sequence[TraceRow]] = OrderedDict()
+        self._rows: OrderedDict[tuple[bytes, str, str], Sequence[TraceRow]] = OrderedDict()
 
     async def rows(
-        self, stored: StoredStudy, document: dict[str, Any], site: Site, receiver: Receiver
+        self, stored: StoredStudy, document: dict[str, Any], own: frozenset[str], site: Site, receiver: Receiver
     ) -> Sequence[TraceRow]:
-        """Return the rows of a study, measured only if they are not remembered."""
+        """Return the rows of a report, whose own places in the document are given, measured if not remembered."""
         if self._site is not site:
             self._site, self._rows = site, OrderedDict()
-        key = hashlib.sha256(stored.packed + b"\0" + stored.received).digest(), receiver.name
+        digest = hashlib.sha256(stored.packed + b"\0" + stored.received).digest()
+        key = digest, stored.report_id, receiver.name
         kept, found = self._rows, self._rows.get(key)
         if found is None:
-            found = kept[key] = await computed_apart(_rows, stored, document, site, receiver)
+            found = kept[key] = await computed_apart(_rows, stored, document, own, site, receiver)
         kept.move_to_end(key)
         if len(kept) > _MOST_REMEMBERED:
             kept.popitem(last=False)
         return found
 
 
-def _own_places(document: Mapping[str, Any], report_id: str) -> set[str]:
+def _own_places(document: Mapping[str, Any], report_id: str) -> frozenset[str]:
     """Return the places of the report and of its signer in the study document (`reports/0`, `users/1`).
 
     Raises:
@@ -103,14 +103,16 @@ def _own_places(document: Mapping[str, Any], report_id: str) -> set[str]:
     if place is None:
         raise ResourceNotFound("AutoScribe no longer lists this report: there is nothing to trace")
     signers = {f"users/{number}" for number, one in enumerate(users) if one["userId"] == reports[place]["userId"]}
-    return {f"reports/{place}", *signers}
+    return frozenset({f"reports/{place}", *signers})
 
 
-def _rows(stored: StoredStudy, document: dict[str, Any], site: Site, receiver: Receiver) -> Sequence[TraceRow]:
-    return measured(document, site, receiver, stored.kept().facts)
+def _rows(
+    stored: StoredStudy, document: dict[str, Any], own: frozenset[str], site: Site, receiver: Receiver
+) -> Sequence[TraceRow]:
+    return measured(document, site, receiver, stored.kept().facts, lambda pointer: _is_of(pointer, own))
 
 
-def _is_of(pointer: str, own: set[str]) -> bool:
+def _is_of(pointer: str, own: frozenset[str]) -> bool:
     first, second = (*pointer.split("/"), "", "")[1:3]
     return first not in {"reports", "users"} or not second or f"{first}/{second}" in own
 

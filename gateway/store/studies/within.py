@@ -81,15 +81,18 @@ def _of_member(one: Within, alias: str) -> Condition:
 
 
 def _of_provenance(one: Within, alias: str) -> Condition:
-    """A Provenance lies in the compartment of the patient whose report, Observation or document it is about."""
+    """A Provenance lies in the compartment of the patient who is its target, or whose report or other member is."""
     conditions = _of_facilities(one, f"{alias}.owner")
     if one.patient is not None:
+        targets = f"wt.resource = {alias}.number AND wt.key = ?"
+        itself, of_itself = _there_is("term wt", (f"{targets} AND wt.value = ?", (_TARGET, one.patient)))
         text = (
-            f"wt.resource = {alias}.number AND wt.key = ? AND wm.address = wt.value AND wp.resource = wm.number"
+            f"{targets} AND wm.address = wt.value AND wp.resource = wm.number"
             f" AND wp.key IN ({', '.join('?' * len(_MEMBERS))}) AND wp.value = ?"
         )
         about: Condition = (text, (_TARGET, *_MEMBERS.values(), one.patient))
-        conditions.insert(0, _there_is("term wt CROSS JOIN resource wm CROSS JOIN term wp", about))
+        member, of_member = _there_is("term wt CROSS JOIN resource wm CROSS JOIN term wp", about)
+        conditions.insert(0, (f"({itself} OR {member})", (*of_itself, *of_member)))
     return _both(*conditions)
 
 

@@ -161,7 +161,7 @@ def _allows(scope: SmartScope, resource: Json) -> bool:
 def _of_patient(asking: Access, resources: Collection[Json]) -> list[Json]:
     """Return what is about the patient of a client, and what that refers to."""
     patient = f"Patient/{asking.patient}"
-    about = {address(one) for one in resources if one.get("subject", {}).get("reference") == patient}
+    about = {patient, *(address(one) for one in resources if one.get("subject", {}).get("reference") == patient)}
     kept = [one for one in resources if address(one) in about or address(one) == patient]
     kept += [
         one

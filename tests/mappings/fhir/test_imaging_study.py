@@ -82,7 +82,7 @@ def test_a_study_without_reports_has_its_patient_and_itself() -> None:
     study = study_json(reportMetadata={"patientName": "DOE^JANE", "facilityName": "City Medical Center"})
     found = to_fhir(decode(study, wire), Site())
     assert [each["resourceType"] for each in found.output] == [
-        *("Patient", "Organization", "ServiceRequest", "ImagingStudy"),
+        *("Patient", "Organization", "ServiceRequest", "ImagingStudy", "Provenance"),
     ]
     assert one(found, "Patient")["name"][0]["family"] == "DOE"
     assert "mrn-absent" in codes(found)

@@ -68,6 +68,7 @@ def test_resources_come_in_the_order_in_which_others_refer_to_them() -> None:
     kinds = [one["resourceType"] for one in mapped(report(), addendum()).output]
     assert kinds == [
         *("Patient", "Organization", "Practitioner", "PractitionerRole", "ServiceRequest", "ImagingStudy"),
+        "Provenance",
         *("DiagnosticReport", "Observation", "Observation", "Observation", "Observation"),
         *("DocumentReference", "Provenance"),
         *("DiagnosticReport", "Observation", "DocumentReference", "Provenance"),

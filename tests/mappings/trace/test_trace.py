@@ -1,9 +1,12 @@
 """Decision D6: the targets of a source leaf are measured, in FHIR and in HL7 v2."""
 
+import json
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 
+import mappings.trace
 from mappings.issues import WireError
 from mappings.profile import Site, receiver
 from mappings.study import wire
@@ -139,3 +142,21 @@ def test_a_field_that_one_segment_no_longer_says_while_others_do_is_moved() -> N
     found = {row.pointer: row.hl7v2 for row in trace(what, site(), receiver("generic"))}
     for number in (0, 1):
         assert "OBX-16" in found[f"/reports/{number}/userId"]
+
+
+OF_SEVERAL = [pytest.param(one, marks=pytest.mark.full) for one in ("two-patients", "addenda-two")]
+
+
+@pytest.mark.parametrize("case", ["", *OF_SEVERAL])
+def test_what_did_not_change_need_not_be_read_again(case, monkeypatch):
+    folder, map_anew = Path(__file__).parents[2] / "golden" / case, mappings.trace.outputs
+    traced = json.loads((folder / "wire.json").read_text()) if case else document()
+    found = trace(traced, site(), everything())
+    monkeypatch.setattr(mappings.trace, "outputs", lambda document, like=None, **more: map_anew(document, **more))
+    assert trace(traced, site(), everything()) == found
+
+
+def test_the_leaves_that_are_wanted_are_traced_alone():
+    wanted = ("/reports/0/signedAt", "/studyDescription")
+    found = trace(document(), site(), everything(), is_wanted=lambda pointer: pointer in wanted)
+    assert {row.pointer: row for row in found} == {pointer: BY_POINTER[pointer] for pointer in wanted}
