@@ -7,7 +7,7 @@ DOCUMENTS := docs/*.md docs/reference/*.md mappings/README.md
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all soak mutants simulate coverage conformance check docs bench ig sbom dictionaries upgrade-fixture lock clean
+.PHONY: help install demo test test-all soak mutants simulate coverage conformance check docs bench bench-peers ig sbom dictionaries upgrade-fixture lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -72,6 +72,9 @@ docs: install ## write the generated tables of the documents anew
 
 bench: install ## measure speed as ratios, the last lines are the result
 	$(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs=".*" -o addopts=--import-mode=importlib
+
+bench-peers: install ## compare the CPU of a request with that of HAPI FHIR JPA; needs JDK 17, Maven and PostgreSQL
+	PYTHONPATH=tests $(RUN) bench.peers.compare
 
 ig: install ## write dist/autoscribe-gateway.fhir-<version>.tgz: what the gateway defines, as a FHIR package; CANONICAL is its base
 	$(RUN) gateway.fhir_api.definitions.ig_package dist $(CANONICAL)

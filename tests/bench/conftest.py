@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.databases import copied
+from bench.commits import commits
+from bench.machine import ASKING, described, on_core
+from fakes.databases import Server, copied, server
 
 from gateway.runtime.log import configure
 
@@ -18,7 +20,7 @@ LINES = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[LINES] = []
+    config.stash[LINES] = [described()]
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +30,22 @@ def _log(tmp_path: Path) -> Iterator[None]:
         configure(stream=stream)
         yield
         configure()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Start a server that writes through to the disk, on the other core than the gateway's.
+
+    Its processes stay there, whichever benchmark asks for it first.
+    """
+    with ExitStack() as stack:
+        with on_core(ASKING):
+            found = stack.enter_context(server("fsync=on"))
+        if found is None:
+            pytest.skip("needs PostgreSQL's server programs: apt-get install -y postgresql")
+        with found.database() as url:
+            request.config.stash[LINES].append(commits(tmp_path_factory.mktemp("commits"), url))
+        yield found
 
 
 @pytest.fixture

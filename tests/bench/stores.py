@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import asyncpg
 from fakes.seeded import documents
 
 from gateway.demo.stage import demo_site
@@ -62,6 +65,18 @@ async def taken_in(engine: Sqlite | Postgres, given: Iterable[Fetched], at_once:
     begun = time.perf_counter()
     await asyncio.gather(*(work() for _ in range(at_once)))
     return time.perf_counter() - begun
+
+
+async def settled(url: str) -> None:
+    """Bring a filled database to rest: vacuumed, analysed and written out, so that it has nothing to do of its own."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
+            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return
+    connection = await asyncpg.connect(url)
+    await connection.execute("VACUUM ANALYZE")
+    await connection.execute("CHECKPOINT")
+    await connection.close()
 
 
 async def swept(engine: Sqlite | Postgres, count: int) -> None:

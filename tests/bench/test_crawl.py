@@ -19,6 +19,7 @@ from urllib.request import urlopen
 
 import pytest
 from bench.machine import ASKING, MEASURED, on_core
+from bench.margins import at_least, at_most
 from fakes.gateway_process import environment, site_file, started
 
 STUDIES = int(os.environ.get("BENCH_STUDIES", "20000"))
@@ -75,11 +76,12 @@ def test_a_crawl_against_what_the_latency_allows(kind, request, tmp_path, say) -
     begin = next(one for one in seen if one[1] >= WARM)
     end = next(one for one in seen if one[1] >= STUDIES)
     speed = (end[1] - begin[1]) / (end[0] - begin[0])
+    share = speed / (CONCURRENCY / LATENCY * 1000)
     say(
-        f"crawl, {kind}, of {STUDIES} studies: {speed / (CONCURRENCY / LATENCY * 1000):.0%} of what the latency allows,"
-        f" {speed:.0f} studies/s (to reach: 80%)"
+        f"crawl, {kind}, of {STUDIES} studies: {share:.0%} of what the latency allows,"
+        f" {speed:.0f} studies/s {at_least(share, 0.8)}"
     )
     quarter = next(one for one in seen if one[1] >= STUDIES // 4)
     growth = max(one[2] for one in seen if one[1] >= STUDIES // 4) - quarter[2]
     said = f"{growth / MB:+.1f} MB from {quarter[2] / MB:.0f} MB"
-    say(f"  memory from study {STUDIES // 4} on: {said} (to reach: < 20 MB)")
+    say(f"  memory from study {STUDIES // 4} on: {said} {at_most(growth / MB, 20, unit=' MB')}")

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from bench.margins import at_most
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fakes.pdfs import Library
 from fakes.token_site import REGISTERED, token_site
@@ -123,8 +124,8 @@ async def test_login_and_audit_in_a_warm_read(sqlite_engine, tmp_path, monkeypat
     journal.close()
     say(
         f"a warm read: {took['open']:.0f} µs CPU, login {took['closed'] - took['open']:.1f} more, audit"
-        f" {took['audited'] - took['closed']:.1f} more, both together {took['audited'] - took['open']:.1f} (to reach:"
-        f" {TO_REACH}) or {took['audited'] / took['open']:.2f} times"
+        f" {took['audited'] - took['closed']:.1f} more, both together {took['audited'] - took['open']:.1f}"
+        f" {at_most(took['audited'] - took['open'], TO_REACH)} or {took['audited'] / took['open']:.2f} times"
     )
 
 

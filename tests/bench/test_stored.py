@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import resource
-import sqlite3
 import statistics
 import time
 from pathlib import Path
@@ -17,9 +16,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from bench import queued, stores
+from bench.commits import commit_of_postgresql, commit_of_sqlite
 from bench.machine import MEASURED, on_core
+from bench.margins import at_least, at_most
 from bench.test_feed import receiver
-from fakes.databases import Server, at_once, server
+from fakes.databases import at_once
 from fakes.fed import site
 from fakes.in_force import always_in_force
 
@@ -29,7 +30,7 @@ from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.database.statements import Statement
 
-STUDIES, ROUNDS, COMMITS = 600, 3, 300
+STUDIES, ROUNDS = 600, 3
 TO_REACH, CPU_TO_REACH = 0.70, {"sqlite": 2.0, "postgresql": 3.5}
 _WAITING = Statement("SELECT count(*) FROM outbox WHERE destination = 'ehr' AND state = 'waiting'")
 _TAKEN = Statement("SELECT count(*) FROM message WHERE destination = 'ehr' AND state = 'delivered'")
@@ -73,40 +74,13 @@ async def told(engine: Sqlite | Postgres, port: int, folder: Path) -> tuple[floa
     return count / seconds, cpu / count
 
 
-def commit_of_sqlite(folder: Path) -> float:
-    """Return the median seconds of a commit of a message-sized row in SQLite with synchronous = FULL."""
-    connection = sqlite3.connect(folder / "commits.db", isolation_level=None)
-    for pragma in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "CREATE TABLE m (body BLOB)"):
-        connection.execute(pragma)
-    seconds = []
-    for _ in range(COMMITS):
-        begun = time.perf_counter()
-        connection.execute("INSERT INTO m VALUES (?)", (bytes(queued.SIZE),))
-        seconds.append(time.perf_counter() - begun)
-    connection.close()
-    return statistics.median(seconds)
-
-
-async def commit_of_postgresql(url: str) -> float:
-    """Return the same for a PostgreSQL server with `fsync`."""
-    import asyncpg
-
-    connection, seconds = await asyncpg.connect(url), []
-    await connection.execute("CREATE TABLE commits (body BYTEA)")
-    for _ in range(COMMITS):
-        begun = time.perf_counter()
-        await connection.execute("INSERT INTO commits VALUES ($1)", bytes(queued.SIZE))
-        seconds.append(time.perf_counter() - begun)
-    await connection.close()
-    return statistics.median(seconds)
-
-
 def say_of(say, kind: str, rounds: list[tuple[float, float]], commit: float) -> None:
     rate, cpu = (statistics.median(column) for column in zip(*rounds, strict=True))
     most = min(1 / commit, 1_000)
     say(
         f"stored study to ACK, {kind}, window 1: {rate:.0f} messages/s, {rate / most:.0%} of one commit a message or"
-        f" 1,000/s (to reach: {TO_REACH:.0%}), {cpu * 1e3:.1f} ms CPU each (to reach: {CPU_TO_REACH[kind]:g} ms)"
+        f" 1,000/s {at_least(rate / most, TO_REACH)}, {cpu * 1e3:.1f} ms CPU each"
+        f" {at_most(cpu * 1e3, CPU_TO_REACH[kind], unit=' ms')}"
     )
     say(f"  a commit on the same disk: {commit * 1e3:.2f} ms p50")
 
@@ -121,21 +95,12 @@ def test_stored_studies_on_sqlite(new_database, tmp_path, say) -> None:
     say_of(say, "sqlite", rounds, commit)
 
 
-@pytest.fixture(scope="module")
-def durable() -> Server:
-    """A PostgreSQL server that writes through to the disk."""
-    with server("fsync=on") as found:
-        if found is None:
-            pytest.skip("needs PostgreSQL's server programs: apt-get install -y postgresql")
-        yield found
-
-
-def test_stored_studies_on_postgresql(durable, tmp_path, say) -> None:
+def test_stored_studies_on_postgresql(postgres_server, tmp_path, say) -> None:
     rounds = []
     with receiver() as port:
-        with durable.database() as url:
+        with postgres_server.database() as url:
             commit = at_once(commit_of_postgresql(url))
         for _ in range(ROUNDS):
-            with durable.database() as url, on_core(MEASURED):
+            with postgres_server.database() as url, on_core(MEASURED):
                 rounds.append(at_once(told(Postgres(url), port, tmp_path)))
     say_of(say, "postgresql", rounds, commit)

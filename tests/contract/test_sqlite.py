@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from gateway.runtime.errors import ConfigError, StoreUnavailable
+from gateway.store.database import sqlite
 from gateway.store.database.migrate import migrate
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.database.statements import Statement, ask
@@ -272,6 +273,26 @@ async def test_what_reads_on_the_loop_cannot_write(sqlite_engine):
         await sqlite_engine.query("DELETE FROM cursor", [])
     with pytest.raises(StoreUnavailable, match="may only be read"):
         await sqlite_engine.scan("DELETE FROM cursor", [], 1.0)
+
+
+async def test_a_scan_that_may_be_short_leaves_the_loop_only_if_it_is_long(sqlite_engine, monkeypatch):
+    counting = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT count(*) FROM n"
+    apart, scan = [], sqlite._scan
+
+    def noted(connection, sql, values, seconds):
+        apart.append(values)
+        return scan(connection, sql, values, seconds)
+
+    monkeypatch.setattr(sqlite, "_scan", noted)
+    for _ in range(50):  # SQLite counts the steps of a statement on from its last run
+        assert [tuple(row) for row in await sqlite_engine.scan(counting, [100], 5.0, tries_here=True)] == [(100,)]
+    assert apart == []
+    assert [tuple(row) for row in await sqlite_engine.scan(counting, [100_000], 5.0, tries_here=True)] == [(100_000,)]
+    assert [tuple(row) for row in await sqlite_engine.query(counting, [200_000])] == [(200_000,)]
+    await sqlite_engine.scan(counting, [100], 5.0)
+    assert apart == [[100_000], [100]]
+    with pytest.raises(StoreUnavailable, match="may only be read"):
+        await sqlite_engine.scan("DELETE FROM cursor", [], 1.0, tries_here=True)
 
 
 async def test_closing_does_not_wait_for_a_scan(sqlite_database):

@@ -43,7 +43,7 @@ class Inline:
         await asyncio.sleep(0)
         return self._database.execute(sql, values).fetchall()
 
-    async def scan(self, sql: str, values: Sequence[Any], seconds: float) -> Sequence[Row]:
+    async def scan(self, sql: str, values: Sequence[Any], seconds: float, *, tries_here: bool = False) -> Sequence[Row]:
         return await self.query(sql, values)
 
     async def now(self) -> int:

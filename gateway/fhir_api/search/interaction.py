@@ -38,7 +38,6 @@ from gateway.store.studies import search as store
 from gateway.store.studies.search import Version
 
 _ALL: Final = 2**62
-_USUALLY_COUNTED: Final = 10_000
 _LARGE: Final = 256 * 1024  # bytes of resources: to shape them takes up to 10 ms
 _SAFE: Final = ":|,/"
 _BESIDE_A_PAGE: Final = frozenset({PAGE, COUNT, "_format", "_pretty"})
@@ -153,23 +152,22 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
 
 
 async def _total(serving: Facade, query: Query, results: Page) -> int | None:
-    """Return the number of matches if it is asked for, or cheap to count; else None."""
-    if query.total == "none" and not query.is_count:
-        return None
-    if not query.is_count and results.next is None:
-        return len(results.versions)
-    is_asked = bool(query.total) or query.is_count
-    if query.sight.facilities is not None and not is_asked:
-        return None  # each resource is looked at, the hidden ones too
-    most = _ALL if is_asked else _USUALLY_COUNTED
+    """Return the number of matches if one page has them all, or if it is asked for; else None.
+
+    To count takes longer than to answer: each match is looked at.
+    """
+    if not query.is_count:
+        if results.next is None:
+            return None if query.total == "none" else len(results.versions)
+        if query.total not in {"accurate", "estimate"}:
+            return None
     try:
-        total = await store.count(serving.engine, query.search(0), most + 1)
+        return await store.count(serving.engine, query.search(0), _ALL)
     except StoreTooSlow:
         if query.is_count:
             raise
         query.warnings.append(_UNCOUNTED)
         return None
-    return total if total <= most else None
 
 
 async def _shaped(query: Query, versions: Sequence[Version]) -> Sequence[Version]:

@@ -33,7 +33,7 @@ RESULT_PARAMETERS: Final = {
     "_revinclude": "What refers to the matches: Type:parameter.",
     "_summary": "true, text, data, count or false.",
     "_elements": "Names of elements with commas between: no others but mandatory ones are given.",
-    "_total": "none, estimate or accurate; where nothing is said the total is given up to 10,000.",
+    "_total": "estimate or accurate: matches are counted; none: no total. Without it: a total if one page has all.",
     "_format": "json, xml, application/fhir+json or application/fhir+xml; stands above the Accept header.",
     "_pretty": "true: with line breaks and indents.",
     "_contained": "false: resources are never contained in one another.",

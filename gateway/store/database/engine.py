@@ -33,8 +33,8 @@ class Engine(Protocol):
     async def query(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
         """Return the rows of composed SQL in the engine's dialect that an index bounds."""
 
-    async def scan(self, sql: str, values: Sequence[Any], seconds: float) -> Sequence[Row]:
-        """Return the rows of composed SQL that may take long.
+    async def scan(self, sql: str, values: Sequence[Any], seconds: float, *, tries_here: bool = False) -> Sequence[Row]:
+        """Return the rows of composed SQL that may take long; with `tries_here` it is often short, and goes by indexes.
 
         Raises:
             StoreTooSlow: the query took longer than that many seconds.

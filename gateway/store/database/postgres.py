@@ -120,8 +120,8 @@ class Postgres:
         with self._mapped():
             return cast(Sequence[Row], await self._opened().pool.fetch(sql, *values))
 
-    async def scan(self, sql: str, values: Sequence[Any], seconds: float) -> Sequence[Row]:
-        """Return the rows of composed SQL that may take long."""
+    async def scan(self, sql: str, values: Sequence[Any], seconds: float, *, tries_here: bool = False) -> Sequence[Row]:
+        """Return the rows of composed SQL that may take long: `tries_here` is for SQLite, the server never waits."""
         with self._mapped():
             async with self._opened().slow.acquire() as connection:
                 try:

@@ -17,6 +17,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from copy import copy
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
 
@@ -37,6 +39,9 @@ _BUSY_SECONDS: Final = 10.0
 _MOST_TOGETHER: Final = 64
 _STATEMENTS: Final = 512
 _STEPS_BETWEEN_LOOKS: Final = 20_000
+# A query that the loop has time for: so many times so many steps of SQLite's virtual machine, about a millisecond
+_SHORT: Final = 20
+_STEPS_OF_SHORT: Final = 1_000
 _READ: Final = ("PRAGMA query_only = ON", "PRAGMA mmap_size = 1073741824", "PRAGMA cache_size = -8192")
 # What is deleted is overwritten with zeros: an erased patient stays in no free page
 _WRITE: Final = (
@@ -136,9 +141,15 @@ class Sqlite:
         except _OF_THE_LIBRARY as error:
             raise unavailable(error, _NOWHERE) from None
 
-    async def scan(self, sql: str, values: Sequence[Any], seconds: float) -> Sequence[Row]:
-        """Return the rows of a long query, read in a thread of its own."""
+    async def scan(self, sql: str, values: Sequence[Any], seconds: float, *, tries_here: bool = False) -> Sequence[Row]:
+        """Return the rows of a long query, read in a thread of its own; if it `tries_here`, a short one on the loop.
+
+        The thread costs as much as a short query.
+        """
         here = self._opened()
+        if tries_here:
+            with suppress(_IsLong):
+                return _tried(here.reader, sql, values)
         return await asyncio.get_running_loop().run_in_executor(here.pool, _scan, here.slow, sql, values, seconds)
 
     async def now(self) -> int:
@@ -231,6 +242,27 @@ class Sqlite:
             _settle(told)
             if is_last:
                 return
+
+
+class _IsLong(Exception):
+    """A query that the loop has no time for."""
+
+
+def _tried(connection: sqlite3.Connection, sql: str, values: Sequence[Any]) -> Sequence[Row]:
+    """Return the rows of a query that takes no longer than `_SHORT`.
+
+    Raises:
+        _IsLong: it takes longer.
+    """
+    connection.set_progress_handler(partial(next, repeat(0, _SHORT), 1), _STEPS_OF_SHORT)
+    try:
+        return connection.execute(sql, values).fetchall()
+    except _OF_THE_LIBRARY as error:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+            raise _IsLong from None
+        raise unavailable(error, _NOWHERE) from None
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def _scan(connection: sqlite3.Connection, sql: str, values: Sequence[Any], seconds: float) -> Sequence[Row]:

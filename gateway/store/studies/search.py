@@ -175,7 +175,7 @@ async def _read(engine: Engine, search: Search, sql: Sql) -> Sequence[Any]:
     text = search_sql.for_dialect(sql.text, engine.dialect)
     if search_sql.is_bounded(search):
         return await engine.query(text, sql.values)
-    return await engine.scan(text, sql.values, SECONDS)
+    return await engine.scan(text, sql.values, SECONDS, tries_here=True)
 
 
 def _version(row: Sequence[Any]) -> Version | None:

@@ -27,6 +27,7 @@ from gateway.index.criteria import (
     Updated,
     Within,
 )
+from gateway.index.keys import SEPARATOR
 from gateway.store.database.statements import Dialect
 from gateway.store.studies.fragments import Sql, any_of, found_by, glued, joined
 from mappings.fhir.resource_types import types_at
@@ -148,6 +149,8 @@ def _cost(criterion: Criterion) -> int:
         return _cost(criterion.criterion)
     if isinstance(criterion, All):
         return max(map(_cost, criterion.clauses[0]))
+    if isinstance(criterion, Starts) and criterion.value.endswith(SEPARATOR):
+        return _COSTS[Is]  # a whole code or number, of any system
     return _COSTS[type(criterion)]
 
 

@@ -60,7 +60,7 @@ class Direct:
     async def query(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
         return self.database.execute(sql, values).fetchall()
 
-    async def scan(self, sql: str, values: Sequence[Any], seconds: float) -> Sequence[Row]:
+    async def scan(self, sql: str, values: Sequence[Any], seconds: float, *, tries_here: bool = False) -> Sequence[Row]:
         return await self.query(sql, values)
 
     async def now(self) -> int:

@@ -207,12 +207,21 @@ async def test_a_total_that_takes_too_long_is_left_out_and_that_is_said(stage, m
     assert refusal(refused) == (400, "error", "too-costly")
 
 
-async def test_of_very_many_the_total_is_given_to_who_asks(stage, monkeypatch):
+async def test_a_search_of_several_pages_is_counted_for_who_asks_alone(stage, monkeypatch):
     for report, _ in zip(stage.reports(status="completed"), range(3), strict=False):
         await found(stage, f"study={report['studyId']}")
-    monkeypatch.setattr("gateway.fhir_api.search.interaction._USUALLY_COUNTED", 2)
+    counted, count = [], store.count
+
+    async def noted(*given):
+        counted.append(given)
+        return await count(*given)
+
+    monkeypatch.setattr(store, "count", noted)
     assert "total" not in await found(stage, "date=ge2000&_count=1")
-    assert (await found(stage, "date=ge2000&_count=1&_total=accurate"))["total"] > 2
+    whole = await found(stage, "date=ge2000")
+    assert (whole["total"], counted) == (len(ids(whole)), [])  # one page has them all
+    for asked in ("accurate", "estimate"):
+        assert (await found(stage, f"date=ge2000&_count=1&_total={asked}"))["total"] == whole["total"] > 2
     assert (await found(stage, "date=ge2000&_summary=count"))["total"] > 2
 
 
@@ -224,7 +233,7 @@ async def test_a_page_whose_last_match_went_away_is_empty_and_leads_back(stage):
         return made(f"DiagnosticReport/rep-{number}", day, terms=terms, moments=moments)
 
     await write(engine, *(report(number, "2026-01-05") for number in range(3)))
-    first = await found(stage, "date=2026-01-05&_count=2")
+    first = await found(stage, "date=2026-01-05&_count=2&_total=accurate")
     explained = await found(stage, "date=2026-01-05&_count=2&_explain=true")
     await write(engine, report(2, "2026-01-06"))
     second = (await stage.client.get(links(first)["next"])).json()

@@ -1,0 +1,199 @@
+"""Compare the CPU that a request costs here and in HAPI FHIR JPA: `make bench-peers`.
+
+Both have the same resources, the gateway on SQLite and on PostgreSQL, HAPI on the same PostgreSQL server (fsync on,
+vacuumed). What counts is the CPU of a server and of all processes of PostgreSQL. The contenders take turns, with a
+route that answers constant bytes among them; medians of the rounds and their spread. The gateway has login and audit
+on, HAPI has neither. HAPI reuses what a search found for a minute, as shipped; its timed jobs are off.
+BENCH_PEER_STUDIES sets the number of studies, of eleven resources each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+import asyncpg
+from bench import stores
+from bench.machine import described
+from bench.peers import hapi
+from bench.peers.spent import ask, family, spent
+from bench.serving import constant_route, gateway
+from fakes.cluster import binaries, cluster
+from fakes.server_processes import processes
+
+from gateway.index.keys import SEPARATOR, key
+from gateway.store.access_tokens import StoredTokens, TokenRecord, digest_of
+from gateway.store.clients import RegisteredClient, StoredClients
+from gateway.store.database.migrate import migrate
+from gateway.store.database.statements import Statement
+
+STUDIES = int(os.environ.get("BENCH_PEER_STUDIES", "4000"))
+ROUNDS, TARGETS = 7, 400
+TOKEN = "a-token-of-the-benchmark-" + "x" * 24
+CATEGORY = "category=http%3A%2F%2Floinc.org%7CLP29684-5"
+PAGE = "DiagnosticReport?date=ge2000-01-01&_include=DiagnosticReport:subject&_count=50"
+_DAY = 86_400_000_000
+_BODIES = Statement(
+    "SELECT v.body FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
+    " WHERE r.type = :type AND r.is_suppressed = 0 ORDER BY r.number"
+)
+_NUMBERS = Statement("SELECT value FROM term WHERE key = :key ORDER BY resource LIMIT :most")
+
+
+class Row(NamedTuple):
+    """What is asked for, how often in a round, and how many times HAPI's CPU is to reach, on SQLite and PostgreSQL."""
+
+    name: str
+    targets: Sequence[str]
+    to_reach: tuple[int, int]
+
+
+class Contender(NamedTuple):
+    """A server: its base, the processes whose CPU counts, and the headers of a request."""
+
+    name: str
+    base: str
+    processes: Callable[[], list[int]]
+    headers: dict[str, str]
+
+
+async def filled(url: str) -> None:
+    """Fill a new database with the studies, and register a client with a token."""
+    engine = stores.engine_of(url)
+    async with engine.opened():
+        await migrate(engine)
+        await stores.taken_in(engine, stores.studies(STUDIES), 8)
+        await stores.swept(engine, STUDIES)
+        now, scopes = time.time_ns() // 1_000, "system/*.rs"
+        await StoredClients(engine).add(RegisteredClient("bench", "bench", scopes, None, now), "")
+        token = TokenRecord(digest_of(TOKEN), "bench", scopes, now, now + _DAY)
+        await StoredTokens(engine).issue(token, "assertion", now + _DAY)
+
+
+async def rows(url: str) -> list[Row]:
+    """Return the rows of the table, with requests for reports that the store has."""
+    engine = stores.engine_of(url)
+    async with engine.opened():
+        reports = await stores.reports(engine, 100 * TARGETS)
+        numbers = await engine.fetch(_NUMBERS, key=key("DiagnosticReport", "identifier"), most=100 * TARGETS)
+    chosen = random.Random(1)
+    some = [chosen.choice(reports) for _ in range(TARGETS)]
+    values = [quote(str(chosen.choice(numbers)[0]).split(SEPARATOR)[0]) for _ in range(TARGETS)]
+    searches = [f"DiagnosticReport?patient={patient}&{CATEGORY}&date=ge2000-01-01" for _, patient in some]
+    return [
+        Row("read", [address for address, _ in some], (12, 6)),
+        Row("vread", [f"{address}/_history/1" for address, _ in some], (12, 6)),
+        Row("search patient+category+date", searches, (15, 8)),
+        Row("search identifier", [f"DiagnosticReport?identifier={one}" for one in values], (15, 8)),
+        Row("page of 50 with _include", [PAGE] * (TARGETS // 10), (20, 12)),
+    ]
+
+
+async def bodies(url: str) -> list[bytes]:
+    """Return every current resource, in an order in which HAPI can take them."""
+    engine = stores.engine_of(url)
+    async with engine.opened():
+        return [bytes(row[0]) for kind in hapi.ORDER for row in await engine.fetch(_BODIES, type=kind)]
+
+
+@contextmanager
+def ours(kind: str, url: str, folder: Path, also: list[int]) -> Iterator[Contender]:
+    """Run a gateway with login and audit on this database; the processes `also` work for it."""
+    folder.mkdir()
+    more = {"GATEWAY_AUDIT__DIR": str(folder / "audit"), "GATEWAY_AUDIT__SEAL_KEY": str(folder / "seal.pem")}
+    headers = {"Accept": "application/fhir+json", "Authorization": f"Bearer {TOKEN}"}
+    with started(gateway(url, folder, GATEWAY_AUTH__MODE="builtin", is_pinned=False, **more)) as (base, first):
+        yield Contender(kind, base, lambda: [one for each in (*first, *also) for one in family(each)], headers)
+
+
+@contextmanager
+def started(server: AbstractContextManager[str]) -> Iterator[tuple[str, list[int]]]:
+    """Run a server; yield its address and the processes that this one started for it."""
+    before = set(family(os.getpid()))
+    with server as address:
+        yield address, [one for one in family(os.getpid()) if one not in before]
+
+
+def cost(one: Contender, targets: Sequence[str]) -> float:
+    """Return the CPU milliseconds that a request costs."""
+    counted = one.processes()
+    before = spent(counted)
+    ask(one.base, targets if one.name != "constant" else [""] * len(targets), one.headers)
+    return (spent(counted) - before) / len(targets) * 1_000
+
+
+def compared(row: Row, contenders: Sequence[Contender], say: Callable[[str], None]) -> None:
+    """Measure a row in rounds and print it."""
+    sizes = [ask(one.base, row.targets, one.headers) for one in contenders]
+    with started(constant_route(round(statistics.mean(sizes[0])))) as (address, first):
+        every = [*contenders, Contender("constant", address.rstrip("/"), lambda: first, {})]
+        rounds = [[cost(one, row.targets) for one in every] for _ in range(ROUNDS)]
+    columns = dict(zip([one.name for one in every], zip(*rounds, strict=True), strict=True))
+    say(f"{row.name}: CPU a request, median (least to most of {ROUNDS} rounds)")
+    for name, column in columns.items():
+        say(f"  {name:<12}{statistics.median(column):7.2f} ms ({min(column):.2f} to {max(column):.2f})")
+    for name, wanted in zip(("sqlite", "postgresql"), row.to_reach, strict=True):
+        ratios = [theirs / max(mine, 1e-6) for theirs, mine in zip(columns["hapi"], columns[name], strict=True)]
+        spread = f"{min(ratios):.1f} to {max(ratios):.1f}"
+        say(f"  HAPI / ours on {name}: {statistics.median(ratios):.1f} ({spread}; to reach: {wanted})")
+
+
+def main() -> None:
+    """Measure and print the table."""
+    programs = binaries()
+    if programs is None:
+        sys.exit("needs PostgreSQL's server programs: apt-get install -y postgresql")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-peers-")))
+        server = stack.enter_context(cluster(programs, "fsync=on", "shared_buffers=512MB"))
+        asyncio.run(_execute(server, "CREATE DATABASE ours", "CREATE DATABASE hapi"))
+        urls = {"sqlite": f"sqlite:///{folder / 'ours.db'}", "postgresql": f"{server}/ours"}
+        for url in urls.values():
+            asyncio.run(filled(url))
+        every = asyncio.run(bodies(urls["sqlite"]))
+        peer = stack.enter_context(hapi.hapi(f"{server}/hapi", folder))
+        begun = time.monotonic()
+        hapi.put(peer.base, every)
+        say(f"{described()}\n{len(every)} resources; HAPI took {time.monotonic() - begun:.0f} s to load them")
+        for url in (*urls.values(), f"{server}/hapi"):
+            asyncio.run(stores.settled(url))
+        postgres = asyncio.run(processes(f"{server}/ours"))[:1]
+        contenders = [
+            stack.enter_context(ours("sqlite", urls["sqlite"], folder / "on-sqlite", [])),
+            stack.enter_context(ours("postgresql", urls["postgresql"], folder / "on-postgresql", postgres)),
+            Contender(
+                "hapi",
+                peer.base,
+                lambda: [one for each in (peer.process_id, *postgres) for one in family(each)],
+                {"Accept": "application/fhir+json"},
+            ),
+        ]
+        for row in asyncio.run(rows(urls["sqlite"])):
+            compared(row, contenders, say)
+
+
+def say(text: str) -> None:
+    """Print at once, since the whole takes a while."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+async def _execute(server: str, *statements: str) -> None:
+    connection = await asyncpg.connect(f"{server}/postgres")
+    for one in statements:
+        await connection.execute(one)
+    await connection.close()
+
+
+if __name__ == "__main__":
+    main()
