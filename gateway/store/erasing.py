@@ -20,7 +20,7 @@ from gateway.store.database.statements import Row, Statement, Steps, ask, ask_ea
 from gateway.store.feed.attempts import delete_attempts
 from gateway.store.feed.audit import noted
 from gateway.store.feed.states import ERASED
-from gateway.store.studies import versions
+from gateway.store.studies import locks
 from gateway.store.studies.erased import marked
 from gateway.store.studies.intake import REVISIONS
 from gateway.store.studies.pdfs import sweep
@@ -180,7 +180,7 @@ def erased(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]:
         NotErased: it is a trial.
         MessageInHand: a message of one of the studies is being sent.
     """
-    clock = yield from versions.begin(order.now)
+    yield from locks.take_alone()
     stored = yield from ask(REVISIONS, **order.key)
     reports = yield from ask(_REPORTS, **order.key)
     patients, made_anew, resources = yield from _drop_resources(order)
@@ -203,7 +203,6 @@ def erased(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]:
     yield from ask_each(ASK, [{"verb": "rerender", "argument": one, "asked": order.now} for one in made_anew])
     yield from marked(order.study_ids, order.site_key, order.now)
     yield from noted("patients-erase", order.about, order.reason, order.now)
-    yield from versions.end(clock)
     return counts
 
 
