@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from bench.machine import MEASURED, on_core
@@ -23,12 +23,16 @@ def gateway(
     roles: str = "api",
     upstream: str = NOBODY,
     config: Path | None = None,
+    is_pinned: bool = True,
     **more: str,
 ) -> Iterator[str]:
-    """Run a gateway with these roles on this database; yield its FHIR base. `more` adds environment variables."""
+    """Run a gateway with these roles on this database; yield its FHIR base. `more` adds environment variables.
+
+    Unless it `is_pinned` to the measured core, it runs on all.
+    """
     more = {"GATEWAY_SYNC__MAX_INDEX_AGE": "86400", **more}
     env = environment(upstream, database_url, config or site_file(folder), **more)
-    with on_core(MEASURED):
+    with on_core(MEASURED) if is_pinned else nullcontext():
         process = started(["serve", "--roles", roles, "--port", "0"], env, folder / "gateway.runtime.log")
         running = process.__enter__()
     try:

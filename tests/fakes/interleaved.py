@@ -1,4 +1,4 @@
-"""Interleavings of database steps: two gateways on PostgreSQL whose statements run one at a time, in an order by dice."""
+"""Interleavings of database steps: gateways on PostgreSQL whose statements run one at a time, in an order by dice."""
 
 from __future__ import annotations
 

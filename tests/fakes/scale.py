@@ -62,4 +62,4 @@ SCHEDULES = tuple(Scale((first, 100), (first * 10, 2_500), (120, 900)) for first
 # Messages that wait for a receiver, and their size in bytes
 BACKLOG = Scale((2_000, 30_000), (100_000, 4_000), (120, 1_800))
 # Interleavings of two processes that ingest studies of one patient: the first seed, and their number
-INTERLEAVINGS = Scale((1, 60), (1_000, 10_000), (120, 1_800))
+INTERLEAVINGS = Scale((1, 25), (1_000, 10_000), (240, 5_400))

@@ -91,7 +91,7 @@ class PerDialect(dict[Dialect, Statement]):
 class Bulk:
     """SQL that writes many rows: one statement over arrays on PostgreSQL, statements for each row on SQLite.
 
-    `columns` are those of a row, with PostgreSQL's types. `{rows}` in `postgresql` is the table of all rows. Such a step
+    `columns` are those of a row, with PostgreSQL's types. `{rows}` in `postgresql` is the table of all rows. The step
     returns one row: how many rows the last statement wrote.
     """
 
@@ -120,8 +120,8 @@ def inserting(table: str, columns: str, conflict: str = "") -> Bulk:
     """Return the SQL that inserts rows; `conflict` is the clause for rows that are there already."""
     names = ", ".join(one.split()[0] for one in columns.split(", "))
     placeholders = ", ".join(f":{one}" for one in names.split(", "))
-    postgresql = f"INSERT INTO {table} ({names}) SELECT {names} FROM {{rows}} {conflict}"
-    return Bulk(columns, postgresql, (f"INSERT INTO {table} ({names}) VALUES ({placeholders}) {conflict}",))
+    postgresql = f"INSERT INTO {table} ({names}) SELECT {names} FROM {{rows}} {conflict}"  # noqa: S608 (constants)
+    return Bulk(columns, postgresql, (f"INSERT INTO {table} ({names}) VALUES ({placeholders}) {conflict}",))  # noqa: S608 (constants)
 
 
 class Ask(NamedTuple):

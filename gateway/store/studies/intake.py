@@ -18,7 +18,7 @@ from gateway.store.feed.moves import KEEP_FORMER
 from gateway.store.studies import locks, versions
 from gateway.store.studies.erased import is_marked
 from gateway.store.studies.known_claims import claims_about, renewed
-from gateway.store.studies.known_study import TOLD, KnownStudy
+from gateway.store.studies.known_study import MAY_BE_TOLD, KnownStudy
 from gateway.store.studies.versions import VersionWrite, WrittenVersion
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ KEPT: Final = Statement("SELECT study_id, revision, kept FROM study WHERE study_
 _ACCESSIONS: Final = Statement(
     "SELECT study_instance_uid, accession_number FROM enrichment WHERE study_instance_uid IN listed(:uids)"
 )
-_TOLD: Final = Statement(TOLD.sql.replace("DISTINCT", "DISTINCT study_id,").replace("= :study_id", "IN listed(:study_ids)"))
+_TOLD: Final = Statement(
+    "SELECT DISTINCT study_id, destination, report_id FROM outbox WHERE study_id IN listed(:study_ids)"  # noqa: S608 (constants)
+    f" AND destination <> '' AND {MAY_BE_TOLD}"
+)
 _PUT_STUDY: Final = inserting(
     "study",
     "study_id TEXT, study_instance_uid TEXT, revision BIGINT, is_external BIGINT, has_signed BIGINT,"
@@ -89,7 +92,7 @@ _REPLACE_UNROUTED: Final = Statement(
 _SAID_BY_NEWER: Final = Statement(
     "UPDATE outbox SET state = 'merged', reason = '', settled = :now WHERE study_id IN listed(:study_ids)"
     " AND destination <> '' AND state IN ('to_stop', 'excluded', 'planned')"
-    " AND EXISTS (SELECT 1 FROM outbox o WHERE o.study_id = outbox.study_id AND o.report_id = outbox.report_id AND o.destination = outbox.destination AND o.number > outbox.number"
+    " AND EXISTS (SELECT 1 FROM outbox o WHERE o.study_id = outbox.study_id AND o.report_id = outbox.report_id AND o.destination = outbox.destination AND o.number > outbox.number"  # noqa: E501
     " AND o.state = 'waiting' AND o.kind NOT IN ('draft', 'draft_cancelled'))"
 )
 _OF_DRAFTS: Final = frozenset({"draft", "draft_cancelled"})
@@ -122,8 +125,8 @@ _PUT_USER: Final = inserting(
 )
 # A changed claim about a patient: studies held apart from the patient may no longer need to be
 _REFRESH_HELD_APART: Final = Statement(
-    "INSERT INTO control (verb, argument, asked) SELECT DISTINCT 'refresh', study_id, CAST(:now AS BIGINT) FROM conflict"
-    " WHERE patient_id IN listed(:patient_ids) AND study_id NOT IN listed(:study_ids)"
+    "INSERT INTO control (verb, argument, asked) SELECT DISTINCT 'refresh', study_id, CAST(:now AS BIGINT)"
+    " FROM conflict WHERE patient_id IN listed(:patient_ids) AND study_id NOT IN listed(:study_ids)"
 )
 
 
@@ -145,11 +148,13 @@ class StudyIntake(NamedTuple):
     def locks(self) -> frozenset[str]:
         """Names of the locks under which it is compared and written."""
         write, known = self
-        return frozenset({
-            locks.study(write.study_id),
-            locks.uid(write.row["study_instance_uid"]),
-            *map(locks.patient, known.claims_of),
-        })
+        return frozenset(
+            {
+                locks.study(write.study_id),
+                locks.uid(write.row["study_instance_uid"]),
+                *map(locks.patient, known.claims_of),
+            }
+        )
 
 
 Outcome = list[WrittenVersion] | Outdated | OthersMoved
@@ -176,13 +181,12 @@ def _moved(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[dict[int, O
     present = yield from _present(intakes)
     moved: dict[int, Outdated | OthersMoved] = {}
     for place, (write, known) in enumerate(intakes):
-        if not present.is_as_read(write, known):
+        is_erased = known.revision == 0 and (yield from is_marked(write.study_id, site_key))
+        if is_erased or not present.is_as_read(write, known):
             moved[place] = Outdated()
-        elif known.revision == 0 and (yield from is_marked(write.study_id, site_key)):
-            moved[place] = Outdated()
-        elif present.in_force != write.in_force:
-            moved[place] = OthersMoved()
-        elif (yield from claims_about(known.claims_of, write.study_id)) != list(known.claims):
+            continue
+        claims = yield from claims_about(known.claims_of, write.study_id)
+        if present.in_force != write.in_force or claims != list(known.claims):
             moved[place] = OthersMoved()
     return moved
 
@@ -233,13 +237,14 @@ def _store(intakes: Sequence[StudyIntake]) -> Steps[list[list[WrittenVersion]]]:
     yield from _store_studies(intakes, known)
     yield from _store_claims(intakes, now)
     yield from _store_causes(writes, known, now)
-    for statement, name in ((_WANT_PDF, "pdfs"), (_WANT_MISSING_PDF, "pdfs_missing")):
-        wanted = _each(writes, lambda one, name=name: [{"report_id": report_id} for report_id in getattr(one, name)])
-        yield from ask_each(statement, wanted)
+    yield from ask_each(_WANT_PDF, _each(writes, lambda one: _reports(one.pdfs)))
+    yield from ask_each(_WANT_MISSING_PDF, _each(writes, lambda one: _reports(one.pdfs_missing)))
     users = yield from _newer_users(writes)
     written = yield from versions.write(
-        [VersionWrite([*one.resources, *(replace(person, as_of=None) for person in one.patients)], one.reindex)
-         for one in writes],
+        [
+            VersionWrite([*one.resources, *(replace(person, as_of=None) for person in one.patients)], one.reindex)
+            for one in writes
+        ],
         now,
     )
     yield from ask_rows(_PUT_USER, users)
@@ -249,6 +254,10 @@ def _store(intakes: Sequence[StudyIntake]) -> Steps[list[list[WrittenVersion]]]:
 def _each(writes: Sequence[StudyWrite], rows: Callable[[StudyWrite], Iterable[Mapping[str, Any]]]) -> list[Values]:
     """Return rows of each write, with the study and the instant of the write."""
     return [{**row, "study_id": one.study_id, "now": one.now} for one in writes for row in rows(one)]
+
+
+def _reports(report_ids: Iterable[str]) -> list[Mapping[str, Any]]:
+    return [{"report_id": report_id} for report_id in report_ids]
 
 
 def _store_studies(intakes: Sequence[StudyIntake], known: Sequence[str]) -> Steps[None]:

@@ -9,19 +9,20 @@ Proved by tests/contract/test_shared_commits.py.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from typing import Final
 
 from gateway.store.database.statements import PerDialect, Statement, Steps, ask
 
 _EVERY_STUDY: Final = 0x7374_7564  # any number; those of names are beyond it
-_TAKE: Final = PerDialect({
-    "postgresql": Statement(
-        f"SELECT pg_advisory_xact_lock_shared({_EVERY_STUDY}) UNION ALL SELECT pg_advisory_xact_lock(CAST(k.value"
-        " AS BIGINT)) FROM json_array_elements_text(CAST(:numbers AS json)) k"
-    )
-})
+_TAKE: Final = PerDialect(
+    {
+        "postgresql": Statement(
+            f"SELECT pg_advisory_xact_lock_shared({_EVERY_STUDY}) UNION ALL SELECT pg_advisory_xact_lock(CAST(k.value"  # noqa: S608 (constants)
+            " AS BIGINT)) FROM unnest(string_to_array(:numbers, ' ')) AS k (value)"
+        )
+    }
+)
 _TAKE_ALONE: Final = PerDialect({"postgresql": Statement(f"SELECT pg_advisory_xact_lock({_EVERY_STUDY})")})
 
 
@@ -42,7 +43,7 @@ def uid(study_instance_uid: str) -> str:
 
 def take(names: Iterable[str] = ()) -> Steps[None]:
     """Take the locks of these names, as the first step of a transaction. Waits while somebody holds all."""
-    yield from ask(_TAKE, numbers=json.dumps(sorted(map(_number, names))))
+    yield from ask(_TAKE, numbers=" ".join(map(str, sorted(map(_number, names)))))
 
 
 def take_alone() -> Steps[None]:

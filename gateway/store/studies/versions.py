@@ -21,12 +21,16 @@ _TICK: Final = Statement(
     "UPDATE tick SET last = CASE WHEN last < :now THEN :now ELSE last + 1 END + :count - 1 WHERE one = 1 RETURNING last"
 )
 # Runs of numbers that nobody else gets: the first of each, and its length
-_NUMBERS: Final = PerDialect({
-    "sqlite": Statement(
-        "UPDATE tick SET resource = resource + :count WHERE one = 1 RETURNING resource - :count + 1, :count"
-    ),
-    "postgresql": Statement("SELECT nextval('resource_number'), 1 FROM generate_series(1, CAST(:count AS INTEGER))"),
-})
+_NUMBERS: Final = PerDialect(
+    {
+        "sqlite": Statement(
+            "UPDATE tick SET resource = resource + :count WHERE one = 1 RETURNING resource - :count + 1, :count"
+        ),
+        "postgresql": Statement(
+            "SELECT nextval('resource_number'), 1 FROM generate_series(1, CAST(:count AS INTEGER))"
+        ),
+    }
+)
 CURRENT: Final = Statement(
     "SELECT r.version, r.updated, r.is_suppressed, v.faults, v.body, s.fetched FROM resource r"
     " JOIN version v ON v.resource = r.number AND v.version = r.version"
@@ -67,12 +71,12 @@ _ANEW: Final = (
 _ADD_VERSION: Final = Bulk(
     "number BIGINT, address TEXT, type TEXT, owner TEXT, version BIGINT, updated BIGINT, as_of BIGINT,"
     " is_suppressed BIGINT, faults TEXT, body BYTEA",
-    f"WITH given AS (SELECT * FROM {{rows}}), put AS (INSERT INTO resource ({_OF_RESOURCE}) SELECT {_OF_RESOURCE}"
+    f"WITH given AS (SELECT * FROM {{rows}}), put AS (INSERT INTO resource ({_OF_RESOURCE}) SELECT {_OF_RESOURCE}"  # noqa: S608 (constants)
     f" FROM given ON CONFLICT (address) {_ANEW} RETURNING number) INSERT INTO version (resource, version, updated,"
     " faults, body) SELECT g.number, g.version, g.updated, g.faults, g.body FROM given g"
     " JOIN put ON put.number = g.number",
     (
-        f"INSERT INTO resource ({_OF_RESOURCE}) VALUES (:{_OF_RESOURCE.replace(', ', ', :')})"
+        f"INSERT INTO resource ({_OF_RESOURCE}) VALUES (:{_OF_RESOURCE.replace(', ', ', :')})"  # noqa: S608 (constants)
         f" ON CONFLICT (number) {_ANEW}",
         "INSERT INTO version (resource, version, updated, faults, body)"
         " VALUES (:number, :version, :updated, :faults, :body)",
@@ -81,9 +85,9 @@ _ADD_VERSION: Final = Bulk(
 _LATER: Final = "as_of = CASE WHEN resource.as_of < {0} THEN {0} ELSE resource.as_of END"
 _CONFIRM: Final = Bulk(
     "number BIGINT, version BIGINT, as_of BIGINT",
-    f"UPDATE resource SET {_LATER.format('row.as_of')} FROM {{rows}} WHERE resource.number = row.number"
+    f"UPDATE resource SET {_LATER.format('row.as_of')} FROM {{rows}} WHERE resource.number = row.number"  # noqa: S608 (constants)
     " AND resource.version = row.version",
-    (f"UPDATE resource SET {_LATER.format(':as_of')} WHERE number = :number AND version = :version",),
+    (f"UPDATE resource SET {_LATER.format(':as_of')} WHERE number = :number AND version = :version",),  # noqa: S608 (constants)
 )
 _DROP_TERMS: Final = Bulk(
     "number BIGINT",
@@ -327,9 +331,7 @@ def _index_anew(given: Sequence[_Indexed]) -> Steps[None]:
     old = [{"number": one.number} for one in given if one.has_rows]
     yield from ask_rows(_DROP_TERMS, old)
     yield from ask_rows(_DROP_MOMENTS, old)
-    terms = [
-        {"resource": one.number, "key": key, "value": value} for one in given for key, value in one.resource.terms
-    ]
+    terms = [{"resource": one.number, "key": key, "value": value} for one in given for key, value in one.resource.terms]
     yield from ask_rows(_ADD_TERM, terms)
     moments = [
         {"resource": one.number, "key": key, "low": low, "high": high}
