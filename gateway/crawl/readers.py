@@ -1,6 +1,6 @@
 """Read the studies that were handed out, with a few parallel workers: claim some, ingest each, and settle the claims.
 
-Carries out no clause of a standard; decision D26. Claims of a process that was killed end after a minute, and another
+Carries out no clause of a standard; decision D26. Claims of a process that was killed end after ten seconds, and another
 process reads those studies.
 Proved by tests/gateway/crawl/test_sharing.py.
 """

@@ -17,7 +17,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Bulk, PerDialect, Statement, Steps, ask, ask_rows
 
 Json = Mapping[str, Any]
-EXPIRY: Final = 60.0  # seconds of a claim; its holder renews it
+EXPIRY: Final = 10.0  # seconds of a claim; its holder renews it
 _SECOND: Final = 1_000_000
 _NOW: Final = "CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT)"
 
