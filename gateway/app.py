@@ -21,7 +21,7 @@ from fastapi import FastAPI
 from gateway.auth.authentication import authentication
 from gateway.auth.builtin import unnoted
 from gateway.checks.start import check_start
-from gateway.crawl.crawler import crawl_forever
+from gateway.crawl.crawler import crawl_forever, together
 from gateway.crawl.index_age import SweepWatch
 from gateway.crawl.ports import Crawl, Json
 from gateway.feed.alerts.store_alarm import StoreAlarm
@@ -264,7 +264,7 @@ async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterat
         webhooks, controls = StoredWebhooks(engine), Controls(engine)
         pipeline = pipeline_of(configuration, engine)
         work = WebhookWork(webhooks, signed, shared.metrics)
-        loops: Loops = [crawl_forever(crawl), work.run(), _waking(engine, work)]
+        loops: Loops = [crawl_forever(together(crawl, engine)), work.run(), _waking(engine, work)]
         loops += [ControlWork(controls, pipeline).run(), Tidying(webhooks, controls, StoredTokens(engine)).run()]
         if pdf.ingest == "fetch":  # D28
             loops.append(PdfQueue(Pdfs(engine), client.stream_pdf, pipeline.refresh, pdf, shared.metrics).run())

@@ -6,25 +6,52 @@ AutoScribe REST API: there is no change feed, so the gateway polls (decision D26
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 
 from gateway.crawl.cancelled import Cancelled
 from gateway.crawl.open_set import OpenSet
 from gateway.crawl.ports import Crawl
+from gateway.crawl.readers import Readers
+from gateway.crawl.sharing import Sharing
 from gateway.crawl.sweep import Show, Sweep, Swept, unshown
 from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError
-from gateway.runtime.loops import pause
+from gateway.runtime.loops import alongside, pause
+from gateway.store.database.engine import Engine
 
 _MOST_FAILURES: Final = 6
 
 
 async def crawl_forever(crawl: Crawl) -> None:
-    """Run the loops until cancelled."""
-    loops = OpenSet(crawl), Cancelled(crawl), Sweep(crawl)
+    """Run the loops until cancelled. If several processes share the crawl, one lists studies and all read them."""
     async with asyncio.TaskGroup() as group:
-        for loop in loops:
-            group.create_task(loop.run())
+        if crawl.sharing is None:
+            for loop in _loops(crawl):
+                group.create_task(loop.run())
+        else:
+            group.create_task(crawl.sharing.run())
+            group.create_task(Readers(crawl, crawl.sharing).run())
+            group.create_task(_list_while_first(crawl, crawl.sharing))
+
+
+def together(crawl: Crawl, engine: Engine) -> Crawl:
+    """Return a crawl that other processes share, if the database lets several processes work."""
+    if engine.dialect == "sqlite":
+        return crawl
+    return replace(crawl, sharing=Sharing(engine, crawl.upstream.pace))
+
+
+def _loops(crawl: Crawl) -> tuple[OpenSet, Cancelled, Sweep]:
+    return OpenSet(crawl), Cancelled(crawl), Sweep(crawl)
+
+
+async def _list_while_first(crawl: Crawl, sharing: Sharing) -> None:
+    while True:
+        await sharing.has_joined.wait()
+        await sharing.is_first.wait()
+        async with alongside([loop.run() for loop in _loops(crawl)]):
+            await sharing.is_other.wait()
 
 
 async def crawl_once(crawl: Crawl, show: Show = unshown) -> Swept:

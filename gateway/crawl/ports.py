@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway.crawl.sharing import Sharing
 from gateway.runtime.observer import UNOBSERVED, Observer
 from gateway.settings import Sync
 from gateway.store.studies.coverage import StoredCursors, StoredStudies
@@ -34,7 +35,10 @@ class Ingest(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Crawl:
-    """Everything that a loop of the crawl works with; `upstream` is the client that the ingest uses, too."""
+    """Everything that a loop of the crawl works with; `upstream` is the client that the ingest uses, too.
+
+    With `sharing`, other processes take part in the crawl.
+    """
 
     upstream: PacedClient
     ingest: Ingest
@@ -42,3 +46,4 @@ class Crawl:
     cursors: StoredCursors
     settings: Sync
     observer: Observer = UNOBSERVED
+    sharing: Sharing | None = None

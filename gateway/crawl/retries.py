@@ -59,7 +59,7 @@ class Retries:
         due = [study_id for study_id, entry in self._entries.items() if entry.due <= now]
         for study_id in due:
             attempts = self._entries[study_id].attempts
-            self._entries[study_id] = _Entry(attempts, now + _wait(attempts + 1))
+            self._entries[study_id] = _Entry(attempts, now + wait_after(attempts + 1))
         return due
 
     def put_off(self, study_id: str, now: datetime) -> bool:
@@ -68,7 +68,7 @@ class Retries:
         attempts = entry.attempts + 1 if entry else 1
         if attempts >= ATTEMPTS or (entry is None and len(self._entries) >= MOST):
             return False
-        self._entries[study_id] = _Entry(attempts, now + _wait(attempts))
+        self._entries[study_id] = _Entry(attempts, now + wait_after(attempts))
         self._changes += 1
         return True
 
@@ -85,7 +85,8 @@ def may_help(error: BaseException) -> bool:
     return True
 
 
-def _wait(attempts: int) -> timedelta:
+def wait_after(attempts: int) -> timedelta:
+    """Return the time until another try after so many that failed."""
     doublings: int = 2 ** (attempts - 1)
     return min(FIRST_WAIT * doublings, LONGEST_WAIT)
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from gateway.crawl.ports import Crawl
 from gateway.crawl.retries import Retries
+from gateway.crawl.sharing import HandedOut
 from gateway.crawl.workers import Intake, ListedBatch
 from gateway.runtime import clock
 from gateway.runtime.errors import (
@@ -91,7 +92,8 @@ class Sweep:
 
     async def _walk(self, record: SweepRecord, running: Running, intake: Intake, show: Show) -> Running:
         """Read page after page. The position moves past a page once its studies are settled."""
-        before, cursors = ListedBatch(0), {running.cursor}
+        before: ListedBatch | HandedOut = ListedBatch(0)
+        cursors = {running.cursor}
         while True:
             page = await self._page(record.page_size, running.cursor)
             batch = await intake.page(page)

@@ -1,4 +1,4 @@
-"""Ingest listed studies with a few parallel workers; listing waits while all are busy, so that memory use stays flat.
+"""Ingest listed studies with a few parallel workers, or hand them out to all processes; listing waits meanwhile.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`, whose elements may differ from the contract one by one; decision D26.
 """
@@ -13,16 +13,19 @@ from typing import Final, Self
 from gateway.crawl.account_pace import AccountPace, pace_of
 from gateway.crawl.ports import Crawl, Json
 from gateway.crawl.retries import Retries, may_help
+from gateway.crawl.sharing import HandedOut
 from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError
 from gateway.runtime.log import get_logger
 from gateway.store.studies.sweep_record import read_record
+from gateway.store.studies.to_read import ToRead
 from gateway.upstream.answers import Answer
 
 NOT_UNDERSTOOD: Final = "element-not-understood"
 _QUEUED: Final = 100
+_PAGES_AHEAD: Final = 2
 # Each worker asks AutoScribe for only part of its time: this many keep requests always waiting for a turn
-_WORKERS_PER_REQUEST: Final = 2
+WORKERS_PER_REQUEST: Final = 2
 
 
 class ListedBatch:
@@ -52,12 +55,14 @@ class Intake:
         self._queue: asyncio.Queue[tuple[ListedBatch, str, Json | None]] = asyncio.Queue(_QUEUED)
         self._workers: list[asyncio.Task[None]] = []
         self._pace = AccountPace(0, crawl.settings)
+        self._sharing = crawl.sharing
+        self._handed_out: list[HandedOut] = []
         self.listed = self.done = self.failed = 0
 
     async def __aenter__(self) -> Self:
         await self._retries.load()
         self._pace = pace_of(await read_record(self._crawl.cursors), self._crawl.settings)
-        count = self._crawl.settings.concurrency * _WORKERS_PER_REQUEST
+        count = 0 if self._sharing else self._crawl.settings.concurrency * WORKERS_PER_REQUEST
         self._workers = [asyncio.create_task(self._work()) for _ in range(count)]
         return self
 
@@ -67,6 +72,8 @@ class Intake:
         try:
             if kind is None or issubclass(kind, Exception):
                 await self._queue.join()
+                for handed_out in self._handed_out:
+                    await handed_out.settled()
         finally:
             for worker in self._workers:
                 worker.cancel()
@@ -74,7 +81,7 @@ class Intake:
         if kind is None:
             await self._retries.save()
 
-    async def page(self, page: Answer) -> ListedBatch:
+    async def page(self, page: Answer) -> ListedBatch | HandedOut:
         """Ingest the stale studies of a page, and those due for another try; wait while all workers are busy."""
         studies = page.value["studies"]
         self.listed += len(studies)
@@ -85,16 +92,28 @@ class Intake:
         given |= {study["studyId"]: study for study in studies if study["studyId"] in stale}
         return await self._hand_in(given.items())
 
-    async def studies(self, study_ids: Iterable[str]) -> ListedBatch:
+    async def studies(self, study_ids: Iterable[str]) -> ListedBatch | HandedOut:
         """Ingest these studies, whatever the store knows of them; wait while all workers are busy."""
         return await self._hand_in([(study_id, None) for study_id in study_ids])
 
-    async def _hand_in(self, given: Iterable[tuple[str, Json | None]]) -> ListedBatch:
+    async def _hand_in(self, given: Iterable[tuple[str, Json | None]]) -> ListedBatch | HandedOut:
         items = list(given)
+        if self._sharing is not None:
+            return await self._hand_out(self._sharing.to_read, items)
         batch = ListedBatch(len(items))
         for study_id, listed in items:
             await self._queue.put((batch, study_id, listed))
         return batch
+
+    async def _hand_out(self, to_read: ToRead, items: list[tuple[str, Json | None]]) -> HandedOut:
+        """Hand out studies to all processes; wait for those of the page before the last one."""
+        if items:
+            await to_read.add(self._loop, items)
+        handed_out = HandedOut(to_read, [study_id for study_id, _ in items])
+        self._handed_out.append(handed_out)
+        if len(self._handed_out) > _PAGES_AHEAD:
+            await self._handed_out.pop(0).settled()
+        return handed_out
 
     async def _work(self) -> None:
         while True:
@@ -107,34 +126,16 @@ class Intake:
             self._queue.task_done()
 
     async def _take_in(self, study_id: str, listed: Json | None) -> None:
-        try:
-            await self._crawl.ingest(study_id, listed=listed)
-        except asyncio.CancelledError as error:
-            if _is_cancelled():
-                raise
-            self._note(study_id, error)  # the work inside the ingest was cancelled, not this worker
-        except Exception as error:
-            self._note(study_id, error)
-        else:
+        error = await ingested(self._crawl, self._loop, study_id, listed)
+        if error is None:
             self.done += 1
             self._retries.settle(study_id)
-            self._crawl.observer.ingested(self._loop, "done")
-
-    def _note(self, study_id: str, error: BaseException) -> None:
+            return
         self.failed += 1
-        code = error.code if isinstance(error, GatewayError) else None
         is_put_off = may_help(error) and self._retries.put_off(study_id, clock.now())
         if not is_put_off:
             self._retries.settle(study_id)
-        self._crawl.observer.ingested(self._loop, code or "internal")
-        get_logger().warning(
-            "study-not-taken-in",
-            operation=self._loop,
-            study_id=study_id,
-            code=code or "internal",
-            action="retry" if is_put_off else "given-up",
-            exc_info=None if code else error,
-        )
+        note_failure(self._crawl, self._loop, study_id, error, is_put_off=is_put_off)
 
     def _count_unread(self, page: Answer) -> None:
         unread = sum(issue.code == NOT_UNDERSTOOD for issue in page.issues)
@@ -142,6 +143,34 @@ class Intake:
             get_logger().warning("listed-studies-not-understood", operation=self._loop, count=unread)
         for _ in range(unread):
             self._crawl.observer.ingested(self._loop, NOT_UNDERSTOOD)
+
+
+async def ingested(crawl: Crawl, loop: str, study_id: str, listed: Json | None) -> BaseException | None:
+    """Ingest a study that a loop found; return the error if it failed."""
+    try:
+        await crawl.ingest(study_id, listed=listed)
+    except asyncio.CancelledError as error:
+        if _is_cancelled():
+            raise
+        return error  # the work inside the ingest was cancelled, not this worker
+    except Exception as error:
+        return error
+    crawl.observer.ingested(loop, "done")
+    return None
+
+
+def note_failure(crawl: Crawl, loop: str, study_id: str, error: BaseException, *, is_put_off: bool) -> None:
+    """Count and log a study that was not ingested."""
+    code = error.code if isinstance(error, GatewayError) else None
+    crawl.observer.ingested(loop, code or "internal")
+    get_logger().warning(
+        "study-not-taken-in",
+        operation=loop,
+        study_id=study_id,
+        code=code or "internal",
+        action="retry" if is_put_off else "given-up",
+        exc_info=None if code else error,
+    )
 
 
 def _is_cancelled() -> bool:

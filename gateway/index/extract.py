@@ -72,7 +72,11 @@ def rows(resource: Mapping[str, Any], zone: tzinfo, *, signed: str | None = None
     terms: set[Term] = set()
     moments: set[Moment] = set()
     for source in _SOURCES.get(resource["resourceType"], ()):
-        values = _values(resource, source) if source.first in resource else ()
+        if source.first not in resource:  # of most sources
+            if source.absent:
+                terms.add((source.key, code_term(source.absent)))
+            continue
+        values = _values(resource, source)
         found_terms, found_moments = _found(values, source, zone)
         terms.update(found_terms)
         moments.update(found_moments)

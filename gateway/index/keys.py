@@ -51,5 +51,6 @@ def bounded(text: str) -> str:
 
 def folded(text: str) -> str:
     """Normalize a string for comparison: no case, no accents, single spaces, cut to the length of the index."""
-    plain = "".join(one for one in normalize("NFKD", text.translate(_PLAIN)) if not combining(one))
+    text = text.translate(_PLAIN)
+    plain = text if text.isascii() else "".join(one for one in normalize("NFKD", text) if not combining(one))
     return " ".join(plain.casefold().split())[:MOST]

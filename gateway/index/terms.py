@@ -7,6 +7,7 @@ its code system says that it does not (https://hl7.org/fhir/R4/codesystem-defini
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from gateway.index.keys import SEPARATOR, bounded, folded, token_term
@@ -25,6 +26,7 @@ def exact(text: str) -> str:
     return bounded(_fit(text))
 
 
+@lru_cache(maxsize=8192)
 def code_term(code: str, system: str = "") -> str:
     """Term of a code, or of an identifier's value, with its system."""
     return token_term(_fit(code.upper() if system == CASELESS else code), _fit(system))

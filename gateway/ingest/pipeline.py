@@ -12,7 +12,6 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
-from functools import partial
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -32,9 +31,10 @@ from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Steps, ask
-from gateway.store.studies import intake, versions
+from gateway.store.studies import intake, locks, versions
+from gateway.store.studies.commits import StudyCommits, committed
 from gateway.store.studies.erased import erased_among
-from gateway.store.studies.intake import OthersMoved, Outdated
+from gateway.store.studies.intake import OthersMoved, Outdated, StudyIntake
 from gateway.store.studies.kept import kept
 from gateway.store.studies.known_study import (
     Fetched,
@@ -47,7 +47,7 @@ from gateway.store.studies.known_study import (
     with_own_claims,
 )
 from gateway.store.studies.study_write import StudyWrite
-from gateway.store.studies.versions import WrittenVersion
+from gateway.store.studies.versions import VersionWrite, WrittenVersion
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change
 from mappings.model import Study
@@ -91,6 +91,7 @@ class Pipeline:
         self._engine = engine
         self.settings = IngestSettings(site, zone, wants_pdf, patience(routes, wants_pdf=wants_pdf))
         self._in_force = SettingsInForce(engine)
+        self._commits = StudyCommits(engine, site.site_key)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def ingest(self, study_id: str, fetch: Fetch) -> Ingested:
@@ -139,11 +140,10 @@ class Pipeline:
         made = await computed(practitioner_versions, user, self.settings.site, self.settings.zone, asked)
 
         def work() -> Steps[None]:
-            ticking = yield from versions.begin(micros(clock.now()))
-            yield from versions.write(ticking, made)
-            yield from versions.end(ticking)
+            yield from locks.take()
+            yield from versions.write([VersionWrite(made)], micros(clock.now()))
 
-        await self._engine.do(work)
+        await committed(self._engine, work)
 
     async def _again(self, study_id: str, *, is_anew: bool) -> Ingested | None:
         async with self._alone(study_id):
@@ -191,9 +191,7 @@ class Pipeline:
                 TRUST.withdraw()
             began = clock.monotonic()
             try:
-                written = await self._engine.do(
-                    partial(intake.store_study, plan.write, known, self.settings.site.site_key)
-                )
+                written = await self._commits.store(StudyIntake(plan.write, known))
             except OthersMoved:
                 known = await with_claims(self._engine, known, study_id, known.claims_of)
                 continue

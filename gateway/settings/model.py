@@ -228,7 +228,7 @@ class Sync(SettingsGroup):
         8,
         ge=1,
         le=100,
-        description="Most requests of the crawl to AutoScribe at one time; the facade's are counted separately.",
+        description="Most requests of the crawl to AutoScribe at one time, of all processes; the facade's count apart.",
     )
     timeout: float = Field(
         20, gt=0, description="Seconds for one request of the crawl with its whole answer; it is retried later."

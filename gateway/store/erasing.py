@@ -21,7 +21,7 @@ from gateway.store.database.statements import Row, Statement, Steps, ask, ask_ea
 from gateway.store.feed.attempts import delete_attempts
 from gateway.store.feed.audit import noted
 from gateway.store.feed.states import ERASED
-from gateway.store.studies import versions
+from gateway.store.studies import locks
 from gateway.store.studies.erased import marked
 from gateway.store.studies.intake import REVISIONS
 from gateway.store.studies.pdfs import sweep
@@ -70,7 +70,7 @@ _DROP_UNKNOWN: Final = Statement("DELETE FROM webhook WHERE code = :code AND bod
 _DROP_REQUESTS: Final = Statement("DELETE FROM control WHERE done IS NULL AND argument IN listed(:study_ids)")
 _OF_STUDIES: Final = tuple(
     Statement(f"DELETE FROM {table} WHERE study_id IN listed(:study_ids)")  # noqa: S608 (constants)
-    for table in ("pdf", "issue", "claim", "conflict", "verdict", "former", "report", "study")
+    for table in ("pdf", "issue", "claim", "conflict", "verdict", "former", "report", "study", "to_read")
 )
 _CLOSE_ROWS: Final = Statement(
     "UPDATE outbox SET state = 'nothing', reason = :reason, settled = :now WHERE study_id IN listed(:study_ids)"
@@ -181,7 +181,7 @@ def erased(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]:
         NotErased: it is a trial.
         MessageInHand: a message of one of the studies is being sent.
     """
-    clock = yield from versions.begin(order.now)
+    yield from locks.take_alone()
     stored = yield from ask(REVISIONS, **order.key)
     reports = yield from ask(_REPORTS, **order.key)
     patients, made_anew, resources = yield from _drop_resources(order)
@@ -204,7 +204,6 @@ def erased(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]:
     yield from ask_each(ASK, [{"verb": "rerender", "argument": one, "asked": order.now} for one in made_anew])
     yield from marked(order.study_ids, order.site_key, order.now)
     yield from noted("patients-erase", order.about, order.reason, order.now)
-    yield from versions.end(clock)
     return counts
 
 

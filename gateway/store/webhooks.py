@@ -17,7 +17,7 @@ from gateway.store.database.controls import ASK
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, Steps, ask, storable
-from gateway.store.studies import versions
+from gateway.store.studies import locks
 from gateway.store.studies.known_study import uid_key
 
 _RECORD: Final = Statement(
@@ -119,8 +119,8 @@ class StoredEnrichments:
         values = {"accession_number": _said(accession_number), "patient_id": _said(patient_id), "kept": micros(at)}
 
         def work() -> Steps[None]:
-            # Lock against ingest: the study is either found below, or its ingest reads these identifiers later
-            yield from versions.begin(0)
+            # The study is either found below, or its ingest reads these identifiers later
+            yield from locks.take([locks.uid(uid)])
             yield from ask(_KEEP, study_instance_uid=uid, **values)
             rows = yield from ask(_STUDIES, study_instance_uid=uid)
             for (study_id,) in rows:

@@ -7,7 +7,7 @@ of simultaneous requests, and each ten seconds without trouble add one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -23,15 +23,32 @@ RECOVERY: Final = 10.0
 class Pace:
     """Limiter shared by all requests of the crawl, which get their turns in the order of arrival.
 
-    `most` is the maximum of simultaneous requests, `limit` the present one; `under_way` counts unanswered requests.
+    `most` is the maximum of simultaneous requests, `limit` the present one, of which this process sends its share among
+    `processes`; `under_way` counts unanswered requests. `on_closed` is called when AutoScribe asks to wait.
     """
 
     def __init__(self, most: int, observer: Observer = UNOBSERVED) -> None:
         self.most = self.limit = most
         self.under_way = 0
-        self._observer = observer
+        self._observer, self.processes = observer, 1
+        self.on_closed: Callable[[], object] = lambda: None
         self._line, self._freed = asyncio.Lock(), asyncio.Event()
         self._closed_until = self._lowered = self._raised = float("-inf")
+
+    @property
+    def closed_for(self) -> float:
+        """Seconds until the next request may be sent, at most 0 if AutoScribe did not ask to wait."""
+        return self._closed_until - clock.monotonic() if self._closed_until > float("-inf") else 0.0
+
+    def share(self, processes: int) -> None:
+        """Send only this process's share of the requests, of so many processes; at least one at a time."""
+        self.processes = max(1, processes)
+        self._freed.set()
+
+    def close_for(self, seconds: float) -> None:
+        """Send no request for so long: AutoScribe asked another process to wait."""
+        if seconds > 0:
+            self._closed_until = max(self._closed_until, clock.monotonic() + min(seconds, LONGEST_WAIT))
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[float]:
@@ -61,7 +78,7 @@ class Pace:
             closed_for = self._closed_until - clock.monotonic()
             if closed_for > 0:
                 await clock.sleep(closed_for)
-            elif self.under_way >= self.limit:
+            elif self.under_way >= max(1, self.limit // self.processes):
                 self._freed.clear()
                 await self._freed.wait()
             else:
@@ -72,6 +89,7 @@ class Pace:
             get_logger().warning("upstream-asks-to-wait", seconds=seconds)
             self._observer.throttled(seconds)
         self._closed_until = max(self._closed_until, now + seconds)
+        self.on_closed()
 
     def _slow_down(self, now: float, begun: float) -> None:
         """Halve the limit, once for all requests that were under way together."""

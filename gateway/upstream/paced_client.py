@@ -35,12 +35,12 @@ class PacedClient(UpstreamClient):
             "attempts": min(upstream.attempts, _ATTEMPTS),
         }
         super().__init__(upstream.model_copy(update=own), pdf, observe=observe)
-        self._pace = pace
+        self.pace = pace
 
     async def _exchange(
         self, operation: str, method: str, path: str, *, parameters: Mapping[str, str]
     ) -> ReceivedAnswer | Failure:
-        async with self._pace.turn() as begun:
+        async with self.pace.turn() as begun:
             outcome = await super()._exchange(operation, method, path, parameters=parameters)
-            self._pace.answered(begun, outcome.error if isinstance(outcome, Failure) else None)
+            self.pace.answered(begun, outcome.error if isinstance(outcome, Failure) else None)
         return outcome

@@ -29,7 +29,7 @@ from gateway.store.erasing import ErasureOrder, MessageInHand, NotErased
 from gateway.store.feed.reconciling import report_records
 from gateway.store.studies.coverage import StoredStudies
 from gateway.store.studies.erased import erased_among, readmitted
-from gateway.store.studies.intake import store_study
+from gateway.store.studies.intake import store_studies
 from gateway.store.studies.pdfs import CHUNK, Overtaken
 from gateway.store.webhooks import StoredEnrichments, StoredWebhooks
 
@@ -224,7 +224,7 @@ async def test_a_study_that_another_process_stores_and_that_is_erased_during_a_f
         do, other, is_first = engine.do, Fed(engine, feed.account, feed.destinations), [True]
 
         async def meddled(work):
-            if is_first and getattr(work, "func", None) is store_study:
+            if is_first and getattr(work, "func", None) is store_studies:
                 is_first.clear()
                 await other.tell(signed.study_id)
                 await do(partial(erasing.erased, order(feed, signed), is_trial=False))

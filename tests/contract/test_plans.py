@@ -54,6 +54,8 @@ LISTED = {
     "gateway.store.audit_entries._PLACES",  # a row for each file of the journal, seldom
     "gateway.store.erasing._DROP_WEBHOOKS",  # of 30 days, by an operator who erases a study
     "gateway.store.erasing._DROP_UNKNOWN",  # the same
+    "gateway.store.studies.crawlers._ALIVE[postgresql]",  # a row for each process that shares the crawl
+    "gateway.store.studies.crawlers._LEAVE[postgresql]",  # the same
     "gateway.store.feed.leases.STANDING",
     "gateway.store.feed.in_force.EVERY",
     "gateway.store.feed.standing_alerts.ALERTS",

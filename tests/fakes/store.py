@@ -8,9 +8,10 @@ from typing import Any
 
 from gateway.store.compression.stored_bytes import served_version, stored_version
 from gateway.store.database.engine import Engine
-from gateway.store.studies import versions
+from gateway.store.studies import locks, versions
+from gateway.store.studies.commits import committed
 from gateway.store.studies.search_sql import for_dialect
-from gateway.store.studies.versions import RenderedVersion, WrittenVersion
+from gateway.store.studies.versions import RenderedVersion, VersionWrite, WrittenVersion
 
 
 async def rows(engine: Engine, sql: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -48,12 +49,10 @@ async def write(
     """Write the resources in one transaction, at that instant."""
 
     def work():
-        clock = yield from versions.begin(now)
-        written = yield from versions.write(clock, resources, reindex=reindex)
-        yield from versions.end(clock)
-        return written
+        yield from locks.take()
+        return (yield from versions.write([VersionWrite(resources, reindex)], now))
 
-    return await engine.do(work)
+    return (await committed(engine, work))[0]
 
 
 def addresses(written: Sequence[WrittenVersion]) -> list[tuple[str, int]]:

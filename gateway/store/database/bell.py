@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Final, Literal
 
-Topic = Literal["outbox", "webhook"]
+Topic = Literal["outbox", "webhook", "crawl"]
 OUTBOX: Final[Topic] = "outbox"
 WEBHOOK: Final[Topic] = "webhook"
+CRAWL: Final[Topic] = "crawl"
 
 
 class Listener:

@@ -1,7 +1,7 @@
 """PostgreSQL engine of the store, with asyncpg connection pools, for several gateway processes.
 
 https://www.postgresql.org/docs/current/transaction-iso.html: READ COMMITTED. A transaction that writes versions locks
-the row of `tick` until its commit, so that instants are in commit order (D29). asyncpg is an optional extra.
+the row of `tick` last, until its commit, so that instants are in commit order (D29). asyncpg is an optional extra.
 Proved by tests/contract/test_postgres.py and tests/faults/test_lease_faults.py.
 """
 
@@ -18,7 +18,7 @@ from gateway.store.database.bell import Bell
 from gateway.store.database.instants import micros
 from gateway.store.database.postgres_bell import SharedBell
 from gateway.store.database.probe import NoRoom
-from gateway.store.database.statements import Dialect, Row, Statement, Steps, Work
+from gateway.store.database.statements import Ask, Bulk, Dialect, PerDialect, Row, Statement, Steps, Values, Work
 from gateway.store.database.trouble import place_of, unavailable
 
 Result = TypeVar("Result")
@@ -166,12 +166,7 @@ class Postgres:
         try:
             asked = next(steps)
             while True:
-                compiled = asked.statement.compiled("postgresql")
-                if isinstance(asked.values, Sequence):
-                    await connection.executemany(compiled.sql, list(map(compiled.positional, asked.values)))
-                    rows = []
-                else:
-                    rows = await connection.fetch(compiled.sql, *compiled.positional(asked.values))
+                rows = await _run(connection, asked)
                 asked = steps.send(rows)
         except StopIteration as end:
             return cast(Result, end.value)
@@ -202,6 +197,22 @@ class _Ahead(Postgres):
     def _opened(self) -> _Open:
         here = self._engine._opened()
         return here._replace(pool=here.leases)
+
+
+async def _run(connection: Any, asked: Ask) -> list[Row]:
+    statement, values = asked
+    if isinstance(statement, Bulk):
+        done = await connection.execute(statement.over_arrays, *statement.arrays(cast(Sequence[Values], values)))
+        return [(int(done.rpartition(" ")[2]),)]
+    if isinstance(statement, PerDialect):
+        if "postgresql" not in statement:
+            return []
+        statement = statement["postgresql"]
+    compiled = statement.compiled("postgresql")
+    if isinstance(values, Sequence):
+        await connection.executemany(compiled.sql, list(map(compiled.positional, values)))
+        return []
+    return cast(list[Row], await connection.fetch(compiled.sql, *compiled.positional(values)))
 
 
 async def _as_it_is(_: Any) -> None:

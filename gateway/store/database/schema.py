@@ -174,6 +174,29 @@ ISSUE: Final = Table(
     PrimaryKeyConstraint("study_id", "place"),
     sqlite_strict=True,
 )
+# Studies that the crawl has yet to read, with the process that has claimed each until `due`; PostgreSQL alone
+TO_READ: Final = Table(
+    "to_read",
+    METADATA,
+    key_column("study_id"),
+    text_column("loop"),
+    text_column("listed", needed=False),
+    number_column("due"),
+    number_column("asked"),
+    number_column("attempts"),
+    text_column("holder"),
+    sqlite_strict=True,
+)
+# Processes that share the crawl, and until when AutoScribe asked each to wait; PostgreSQL alone
+CRAWLER: Final = Table(
+    "crawler",
+    METADATA,
+    key_column("holder"),
+    number_column("joined"),
+    number_column("until"),
+    number_column("closed"),
+    sqlite_strict=True,
+)
 CURSOR: Final = Table("cursor", METADATA, key_column("name"), text_column("value"), sqlite_strict=True)
 WEBHOOK: Final = Table(
     "webhook",
@@ -267,6 +290,7 @@ INDEXES: Final = (
     Index("resource_suppressed", RESOURCE.c.type, sqlite_where=_SUPPRESSED, postgresql_where=_SUPPRESSED),
     Index("resource_by_owner", RESOURCE.c.owner),
     Index("version_by_update", VERSION.c.updated, VERSION.c.resource),
+    Index("to_read_by_due", TO_READ.c.due),
     Index("term_forward", TERM.c.key, TERM.c.value, TERM.c.resource, info=_ON_SQLITE).ddl_if(dialect="sqlite"),
     Index("term_by_value", TERM.c.key, TERM.c.value, info=_ON_POSTGRESQL).ddl_if(dialect="postgresql"),
     Index("term_by_resource", TERM.c.resource, info=_ON_POSTGRESQL).ddl_if(dialect="postgresql"),

@@ -13,7 +13,7 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from copy import copy
@@ -29,7 +29,7 @@ from gateway.store.database.bell import Bell
 from gateway.store.database.holder_lock import HolderLock
 from gateway.store.database.instants import micros
 from gateway.store.database.probe import NoRoom
-from gateway.store.database.statements import Dialect, Row, Statement, Steps, Work
+from gateway.store.database.statements import Ask, Bulk, Dialect, PerDialect, Row, Statement, Steps, Work
 from gateway.store.database.trouble import DatabasePlace, unavailable
 
 Result = TypeVar("Result")
@@ -346,15 +346,27 @@ def _drive(connection: sqlite3.Connection, steps: Steps[Result]) -> Result:
     try:
         asked = next(steps)
         while True:
-            compiled = asked.statement.compiled("sqlite")
-            if isinstance(asked.values, Sequence):
-                connection.executemany(compiled.sql, map(compiled.positional, asked.values))
-                rows = []
-            else:
-                rows = connection.execute(compiled.sql, compiled.positional(asked.values)).fetchall()
+            rows = _run(connection, asked)
             asked = steps.send(rows)
     except StopIteration as end:
         return cast(Result, end.value)
+
+
+def _run(connection: sqlite3.Connection, asked: Ask) -> list[Row]:
+    statement, values = asked
+    if isinstance(statement, Bulk):
+        for sql in statement.sqlite:
+            count = connection.executemany(sql, cast(Sequence[Mapping[str, Any]], values)).rowcount
+        return [(count,)]
+    if isinstance(statement, PerDialect):
+        if "sqlite" not in statement:
+            return []
+        statement = statement["sqlite"]
+    compiled = statement.compiled("sqlite")
+    if isinstance(values, Sequence):
+        connection.executemany(compiled.sql, map(compiled.positional, values))
+        return []
+    return connection.execute(compiled.sql, compiled.positional(values)).fetchall()
 
 
 @contextmanager

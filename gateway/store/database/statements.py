@@ -83,10 +83,51 @@ class Statement:
         return Compiled(str(made), tuple(made.positiontup or ()))
 
 
+class PerDialect(dict[Dialect, Statement]):
+    """Statements of different SQL for one purpose. An engine whose dialect is missing skips the step: no rows."""
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """SQL that writes many rows: one statement over arrays on PostgreSQL, statements for each row on SQLite.
+
+    `columns` are those of a row, with PostgreSQL's types. `{rows}` in `postgresql` is the table of all rows. The step
+    returns one row: how many rows the last statement wrote.
+    """
+
+    columns: str
+    postgresql: str
+    sqlite: tuple[str, ...]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(one.split()[0] for one in self.columns.split(", "))
+
+    @cached_property
+    def over_arrays(self) -> str:
+        """SQL for PostgreSQL, with an array for each column."""
+        kinds = [one.split()[1] for one in self.columns.split(", ")]
+        arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(kinds, 1))
+        return self.postgresql.replace("{rows}", f"unnest({arrays}) AS row ({', '.join(self.names)})")
+
+    def arrays(self, rows: Sequence[Values]) -> list[list[Any]]:
+        """Return the values of the rows, column by column."""
+        return [[row[name] for row in rows] for name in self.names]
+
+
+def inserting(table: str, columns: str, conflict: str = "") -> Bulk:
+    """Return the SQL that inserts rows; `conflict` is the clause for rows that are there already."""
+    names = ", ".join(one.split()[0] for one in columns.split(", "))
+    placeholders = ", ".join(f":{one}" for one in names.split(", "))
+    postgresql = f"INSERT INTO {table} ({names}) SELECT {names} FROM {{rows}} {conflict}"  # noqa: S608 (constants)
+    return Bulk(columns, postgresql, (f"INSERT INTO {table} ({names}) VALUES ({placeholders}) {conflict}",))  # noqa: S608 (constants)
+
+
 class Ask(NamedTuple):
     """One statement with its values. With a list of values, the statement runs once for each and returns no rows."""
 
-    statement: Statement
+    statement: Statement | PerDialect | Bulk
     values: Values | Sequence[Values]
 
 
@@ -94,7 +135,7 @@ Steps: TypeAlias = Generator[Ask, list[Row], Result]
 Work: TypeAlias = Callable[[], Steps[Result]]
 
 
-def ask(statement: Statement, **values: Any) -> Steps[list[Row]]:
+def ask(statement: Statement | PerDialect, **values: Any) -> Steps[list[Row]]:
     """Run one statement as a step: `rows = yield from ask(STATEMENT, name=value)`."""
     return (yield Ask(statement, values))
 
@@ -103,3 +144,8 @@ def ask_each(statement: Statement, rows: Sequence[Values]) -> Steps[None]:
     """Run a statement as one step for each row of values, if there are any."""
     if rows:
         yield Ask(statement, rows)
+
+
+def ask_rows(statement: Bulk, rows: Sequence[Values]) -> Steps[int]:
+    """Write many rows as one step, if there are any; return how many were written."""
+    return int((yield Ask(statement, rows))[0][0]) if rows else 0

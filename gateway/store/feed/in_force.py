@@ -14,7 +14,7 @@ from typing import Final
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, ask
 from gateway.store.feed.leases import Lease, held
-from gateway.store.studies import versions
+from gateway.store.studies import locks
 
 LATEST: Final = Statement("SELECT coalesce(max(number), 0) FROM in_force")
 EVERY: Final = Statement("SELECT number, name, since, settings FROM in_force ORDER BY number")
@@ -82,7 +82,7 @@ def put_in_force(
     Raises:
         LeaseLost: another process holds the lease.
     """
-    clock = yield from versions.begin(now)  # serialized with every ingest
+    yield from locks.take_alone()  # serialized with every ingest
     if lease is not None:
         yield from held(lease)
     present = _in_force((yield from ask(_OF, name=wanted.name)))
@@ -98,7 +98,6 @@ def put_in_force(
     elif lease is not None:
         yield from ask(_NOT_LATER, number=present.number, now=now)
     rows = yield from ask(_OF, name=wanted.name)
-    yield from versions.end(clock)
     return _made(rows[0])
 
 

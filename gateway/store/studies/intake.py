@@ -1,24 +1,25 @@
-"""Store an ingested study in one transaction, unless it changed since it was read; versions.py writes resources.
+"""Store ingested studies in one transaction, each unless it changed since it was read; versions.py writes resources.
 
 Carries out no clause of a standard; decisions D7, D12, D25. The state read before the mapping is compared with the
-present one. If another process has changed it, nothing is written, and `Outdated` or `OthersMoved` is raised.
+present one, under locks (locks.py). If another process has changed it, nothing of that study is written.
 Proved by tests/contract/test_pipeline_races.py and tests/contract/test_verdicts.py.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from gateway.store.database.statements import Statement, Steps, ask, ask_each
+from gateway.store.database.statements import Statement, Steps, Values, ask, ask_each, ask_rows, inserting
 from gateway.store.feed.in_force import LATEST
 from gateway.store.feed.moves import KEEP_FORMER
-from gateway.store.studies import versions
+from gateway.store.studies import locks, versions
 from gateway.store.studies.erased import is_marked
 from gateway.store.studies.known_claims import claims_about, renewed
-from gateway.store.studies.known_study import ACCESSION, TOLD, KnownStudy
-from gateway.store.studies.versions import RenderedVersion, WrittenVersion
+from gateway.store.studies.known_study import MAY_BE_TOLD, KnownStudy
+from gateway.store.studies.versions import VersionWrite, WrittenVersion
 
 if TYPE_CHECKING:
     from gateway.store.studies.study_write import StudyWrite  # it imports the validator, which is slow to load
@@ -31,31 +32,40 @@ REVISIONS: Final = Statement(
     "SELECT study_id, revision FROM study WHERE study_id IN listed(:study_ids) ORDER BY study_id FOR UPDATE"
 )
 KEPT: Final = Statement("SELECT study_id, revision, kept FROM study WHERE study_id IN listed(:study_ids)")
-_PUT_STUDY: Final = Statement(
-    "INSERT INTO study (study_id, study_instance_uid, revision, is_external, has_signed, has_warnings, listed_digest,"
-    " received_digest, received, kept, fetched, listed) VALUES (:study_id, :study_instance_uid,"
-    " :revision, :is_external, :has_signed, :has_warnings, :listed_digest, :received_digest, :received, :kept,"
-    " :fetched, :fetched) ON CONFLICT (study_id) DO UPDATE SET study_instance_uid = excluded.study_instance_uid,"
+_ACCESSIONS: Final = Statement(
+    "SELECT study_instance_uid, accession_number FROM enrichment WHERE study_instance_uid IN listed(:uids)"
+)
+_TOLD: Final = Statement(
+    "SELECT DISTINCT study_id, destination, report_id FROM outbox WHERE study_id IN listed(:study_ids)"  # noqa: S608 (constants)
+    f" AND destination <> '' AND {MAY_BE_TOLD}"
+)
+_PUT_STUDY: Final = inserting(
+    "study",
+    "study_id TEXT, study_instance_uid TEXT, revision BIGINT, is_external BIGINT, has_signed BIGINT,"
+    " has_warnings BIGINT, listed_digest TEXT, received_digest TEXT, received BYTEA, kept BYTEA, fetched BIGINT,"
+    " listed BIGINT",
+    "ON CONFLICT (study_id) DO UPDATE SET study_instance_uid = excluded.study_instance_uid,"
     " revision = excluded.revision, is_external = excluded.is_external, has_signed = excluded.has_signed,"
     " has_warnings = excluded.has_warnings, listed_digest = excluded.listed_digest,"
     " received_digest = excluded.received_digest, received = excluded.received, kept = excluded.kept,"
-    " fetched = excluded.fetched"
+    " fetched = excluded.fetched",
 )
-_PUT_REPORT: Final = Statement(
-    "INSERT INTO report (report_id, study_id, status, is_addendum, signed, first_seen, first_seen_signed) VALUES"
-    " (:report_id, :study_id, :status, :is_addendum, :signed, :now, :first_seen_signed) ON CONFLICT (report_id)"
-    " DO UPDATE SET status = excluded.status, is_addendum = excluded.is_addendum, signed = excluded.signed,"
-    " first_seen_signed = coalesce(report.first_seen_signed, excluded.first_seen_signed)"
+_PUT_REPORT: Final = inserting(
+    "report",
+    "report_id TEXT, study_id TEXT, status TEXT, is_addendum BIGINT, signed BIGINT, first_seen BIGINT,"
+    " first_seen_signed BIGINT",
+    "ON CONFLICT (report_id) DO UPDATE SET status = excluded.status, is_addendum = excluded.is_addendum,"
+    " signed = excluded.signed, first_seen_signed = coalesce(report.first_seen_signed, excluded.first_seen_signed)",
 )
-_DROP_ISSUES: Final = Statement("DELETE FROM issue WHERE study_id = :study_id")
-_ADD_ISSUE: Final = Statement(
-    "INSERT INTO issue (study_id, place, code, severity, pointer, action)"
-    " VALUES (:study_id, :place, :code, :severity, :pointer, :action)"
+_DROP_ISSUES: Final = Statement("DELETE FROM issue WHERE study_id IN listed(:study_ids)")
+_ADD_ISSUE: Final = inserting(
+    "issue", "study_id TEXT, place BIGINT, code TEXT, severity TEXT, pointer TEXT, action TEXT"
 )
-_PUT_CLAIM: Final = Statement(
-    "INSERT INTO claim (patient_id, study_id, study_date, signed, body, content) VALUES (:patient_id, :study_id,"
-    " :study_date, :signed, :body, :content) ON CONFLICT (patient_id, study_id) DO UPDATE SET"
-    " study_date = excluded.study_date, signed = excluded.signed, body = excluded.body, content = excluded.content"
+_PUT_CLAIM: Final = inserting(
+    "claim",
+    "patient_id TEXT, study_id TEXT, study_date TEXT, signed BIGINT, body BYTEA, content TEXT",
+    "ON CONFLICT (patient_id, study_id) DO UPDATE SET study_date = excluded.study_date, signed = excluded.signed,"
+    " body = excluded.body, content = excluded.content",
 )
 _DROP_CLAIM: Final = Statement("DELETE FROM claim WHERE patient_id = :patient_id AND study_id = :study_id")
 _END_CONFLICTS: Final = Statement(
@@ -80,9 +90,9 @@ _REPLACE_UNROUTED: Final = Statement(
 )
 # A newer cause replaces rows that were filtered out, planned or to be stopped, once the report is owed again
 _SAID_BY_NEWER: Final = Statement(
-    "UPDATE outbox SET state = 'merged', reason = '', settled = :now WHERE study_id = :study_id AND destination <> ''"
-    " AND state IN ('to_stop', 'excluded', 'planned') AND EXISTS (SELECT 1 FROM outbox o WHERE o.study_id = :study_id"
-    " AND o.report_id = outbox.report_id AND o.destination = outbox.destination AND o.number > outbox.number"
+    "UPDATE outbox SET state = 'merged', reason = '', settled = :now WHERE study_id IN listed(:study_ids)"
+    " AND destination <> '' AND state IN ('to_stop', 'excluded', 'planned')"
+    " AND EXISTS (SELECT 1 FROM outbox o WHERE o.study_id = outbox.study_id AND o.report_id = outbox.report_id AND o.destination = outbox.destination AND o.number > outbox.number"  # noqa: E501
     " AND o.state = 'waiting' AND o.kind NOT IN ('draft', 'draft_cancelled'))"
 )
 _OF_DRAFTS: Final = frozenset({"draft", "draft_cancelled"})
@@ -93,8 +103,8 @@ _WAIT_ON: Final = Statement(
 )
 # The reason for holding these rows may be gone. Only an operator can decide a move (D13)
 _LOOK_AGAIN: Final = Statement(
-    "UPDATE outbox SET state = 'waiting', reason = '', due = :now, settled = NULL WHERE study_id = :study_id"
-    " AND state = 'held' AND reason <> 'move'"
+    "UPDATE outbox SET state = 'waiting', reason = '', due = :now, settled = NULL"
+    " WHERE study_id IN listed(:study_ids) AND state = 'held' AND reason <> 'move'"
 )
 _WANT_PDF: Final = Statement(
     "INSERT INTO pdf (report_id, study_id, state, due, attempts, code) VALUES (:report_id, :study_id, 'wanted', :now,"
@@ -106,14 +116,17 @@ _WANT_MISSING_PDF: Final = Statement(
     " 0, '') ON CONFLICT (report_id) DO UPDATE SET state = 'wanted', due = excluded.due, attempts = 0"
     " WHERE pdf.state = 'unavailable'"
 )
-_PUT_USER: Final = Statement(
-    "INSERT INTO person (user_id, asked, body) VALUES (:user_id, :asked, :body) ON CONFLICT (user_id) DO UPDATE SET"
-    " asked = excluded.asked, body = excluded.body WHERE person.asked <= excluded.asked"
+_ASKED: Final = Statement("SELECT user_id, asked FROM person WHERE user_id IN listed(:user_ids)")
+_PUT_USER: Final = inserting(
+    "person",
+    "user_id TEXT, asked BIGINT, body BYTEA",
+    "ON CONFLICT (user_id) DO UPDATE SET asked = excluded.asked, body = excluded.body"
+    " WHERE person.asked <= excluded.asked",
 )
 # A changed claim about a patient: studies held apart from the patient may no longer need to be
 _REFRESH_HELD_APART: Final = Statement(
-    "INSERT INTO control (verb, argument, asked) SELECT 'refresh', study_id, CAST(:now AS BIGINT) FROM conflict"
-    " WHERE patient_id IN listed(:patient_ids) AND study_id <> :study_id"
+    "INSERT INTO control (verb, argument, asked) SELECT DISTINCT 'refresh', study_id, CAST(:now AS BIGINT)"
+    " FROM conflict WHERE patient_id IN listed(:patient_ids) AND study_id NOT IN listed(:study_ids)"
 )
 
 
@@ -125,72 +138,189 @@ class OthersMoved(Exception):
     """Claims about the study's patients, or the settings in force, changed: the write must be planned again."""
 
 
-def store_study(write: StudyWrite, known: KnownStudy, site_key: bytes) -> Steps[list[WrittenVersion]]:
-    """Store a study, and return the versions that were written. `known` is its state when the write was planned.
+class StudyIntake(NamedTuple):
+    """Planned write of a study, and the state of the study when it was planned."""
 
-    A study that was erased on order meanwhile is not stored.
+    write: StudyWrite
+    known: KnownStudy
+
+    @property
+    def locks(self) -> frozenset[str]:
+        """Names of the locks under which it is compared and written."""
+        write, known = self
+        return frozenset(
+            {
+                locks.study(write.study_id),
+                locks.uid(write.row["study_instance_uid"]),
+                *map(locks.patient, known.claims_of),
+            }
+        )
+
+
+Outcome = list[WrittenVersion] | Outdated | OthersMoved
+
+
+def store_studies(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[list[Outcome]]:
+    """Store studies that have no lock in common; return the versions written of each, or why it was not stored.
+
+    `Outdated`: the study must be fetched and mapped again, or was erased on order meanwhile. `OthersMoved`: the claims
+    about its patients, and the settings in force, must be read again.
 
     Raises:
-        Outdated: the study must be fetched and mapped again.
-        OthersMoved: the claims about its patients, and the settings in force, must be read again.
+        Raced: run the transaction again.
     """
-    key = {"study_id": write.study_id}
-    clock = yield from versions.begin(write.now)
-    yield from _see_that_nothing_moved(write, known)
-    if known.revision == 0 and (yield from is_marked(write.study_id, site_key)):
-        raise Outdated
-    if write.is_move:
-        yield from ask(KEEP_FORMER, **key)
-    yield from ask(_PUT_STUDY, **key, **write.row, revision=known.revision + 1)
-    yield from ask_each(_PUT_REPORT, [{**one, **key, "now": write.now} for one in write.reports])
-    yield from ask(_DROP_ISSUES, **key)
-    yield from ask_each(_ADD_ISSUE, [{**one, **key} for one in write.issues])
-    yield from ask_each(_PUT_USER, write.users)
-    yield from renewed(known.claims)
-    patients = yield from _claim(write, clock.last)
-    written = yield from versions.write(clock, [*write.resources, *patients], reindex=write.reindex)
-    yield from ask(_END_CONFLICTS, **key, patient_ids=json.dumps(write.conflicts))
-    yield from ask_each(_ADD_CONFLICT, [{**key, "patient_id": one, "now": write.now} for one in write.conflicts])
-    yield from ask_each(_KEEP_JUDGED, [{**one, **key, "now": write.now} for one in write.judged])
-    if not write.reindex:  # an upgrade or a setting sends nothing by itself (D7)
-        yield from ask(_LOOK_AGAIN, **key, now=write.now)
-    told_of = dict.fromkeys(one["report_id"] for one in write.causes if one["kind"] not in _OF_DRAFTS)
-    yield from ask_each(_REPLACE_UNROUTED, [{**key, "report_id": one, "now": write.now} for one in told_of])
-    yield from ask_each(ADD_CAUSE, [{**one, **key, "now": write.now} for one in write.causes])
-    yield from ask(_SAID_BY_NEWER, **key, now=write.now)
-    yield from ask_each(_WAIT_ON, [{**one, **key} for one in write.causes if one["kind"] == "draft"])
-    for statement, report_ids in ((_WANT_PDF, write.pdfs), (_WANT_MISSING_PDF, write.pdfs_missing)):
-        yield from ask_each(statement, [{**key, "report_id": one, "now": write.now} for one in report_ids])
-    yield from versions.end(clock)
+    yield from locks.take({name for one in intakes for name in one.locks})
+    moved = yield from _moved(intakes, site_key)
+    standing = [one for place, one in enumerate(intakes) if place not in moved]
+    written = iter((yield from _store(standing)) if standing else ())
+    return [moved[place] if place in moved else next(written) for place in range(len(intakes))]
+
+
+def _moved(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[dict[int, Outdated | OthersMoved]]:
+    """Return the places of the studies that must not be written as planned, with the reasons."""
+    present = yield from _present(intakes)
+    moved: dict[int, Outdated | OthersMoved] = {}
+    for place, (write, known) in enumerate(intakes):
+        is_erased = known.revision == 0 and (yield from is_marked(write.study_id, site_key))
+        if is_erased or not present.is_as_read(write, known):
+            moved[place] = Outdated()
+            continue
+        claims = yield from claims_about(known.claims_of, write.study_id)
+        if present.in_force != write.in_force or claims != list(known.claims):
+            moved[place] = OthersMoved()
+    return moved
+
+
+class _Present(NamedTuple):
+    """Present state of the studies, by study; accession numbers are by UID."""
+
+    revisions: Mapping[str, int]
+    accession_numbers: Mapping[str, str | None]
+    told: Mapping[str, Set[tuple[str, str]]]
+    in_force: int
+
+    def is_as_read(self, write: StudyWrite, known: KnownStudy) -> bool:
+        """True if the study is still as it was when it was fetched and mapped."""
+        told = {(name, report_id) for name, report_ids in known.told.items() for report_id in report_ids}
+        return (
+            self.revisions.get(write.study_id, 0) == known.revision
+            and self.accession_numbers.get(write.row["study_instance_uid"]) == known.accession_number
+            and self.told.get(write.study_id, set()) == told
+        )
+
+
+def _present(intakes: Sequence[StudyIntake]) -> Steps[_Present]:
+    study_ids = json.dumps([one.write.study_id for one in intakes])
+    revisions = yield from ask(REVISIONS, study_ids=study_ids)
+    uids = json.dumps([one.write.row["study_instance_uid"] for one in intakes])
+    accession_numbers = yield from ask(_ACCESSIONS, uids=uids)
+    told: dict[str, set[tuple[str, str]]] = {}
+    for study_id, name, report_id in (yield from ask(_TOLD, study_ids=study_ids)):
+        told.setdefault(str(study_id), set()).add((str(name), str(report_id)))
+    latest = yield from ask(LATEST)
+    return _Present(
+        {str(study_id): int(revision) for study_id, revision in revisions},
+        {str(uid): number for uid, number in accession_numbers},
+        told,
+        int(latest[0][0]),
+    )
+
+
+def _store(intakes: Sequence[StudyIntake]) -> Steps[list[list[WrittenVersion]]]:
+    """Write all rows of the studies; the versions last, while which other writers wait."""
+    writes = [one.write for one in intakes]
+    now = max(one.now for one in writes)
+    known = [write.study_id for write, known in intakes if known.revision]
+    for write in writes:
+        if write.is_move:
+            yield from ask(KEEP_FORMER, study_id=write.study_id)
+    yield from _store_studies(intakes, known)
+    yield from _store_claims(intakes, now)
+    yield from _store_causes(writes, known, now)
+    yield from ask_each(_WANT_PDF, _each(writes, lambda one: _reports(one.pdfs)))
+    yield from ask_each(_WANT_MISSING_PDF, _each(writes, lambda one: _reports(one.pdfs_missing)))
+    users = yield from _newer_users(writes)
+    written = yield from versions.write(
+        [
+            VersionWrite([*one.resources, *(replace(person, as_of=None) for person in one.patients)], one.reindex)
+            for one in writes
+        ],
+        now,
+    )
+    yield from ask_rows(_PUT_USER, users)
     return written
 
 
-def _see_that_nothing_moved(write: StudyWrite, known: KnownStudy) -> Steps[None]:
-    rows = yield from ask(REVISION, study_id=write.study_id)
-    if (int(rows[0][0]) if rows else 0) != known.revision:
-        raise Outdated
-    rows = yield from ask(ACCESSION, study_instance_uid=write.row["study_instance_uid"])
-    if (rows[0][0] if rows else None) != known.accession_number:
-        raise Outdated
-    told = yield from ask(TOLD, study_id=write.study_id)
-    if {(str(name), str(report_id)) for name, report_id in told} != {
-        (name, report_id) for name, report_ids in known.told.items() for report_id in report_ids
-    }:
-        raise Outdated
-    latest = yield from ask(LATEST)
-    if int(latest[0][0]) != write.in_force:
-        raise OthersMoved
-    claims = yield from claims_about(known.claims_of, write.study_id)
-    if claims != list(known.claims):
-        raise OthersMoved
+def _each(writes: Sequence[StudyWrite], rows: Callable[[StudyWrite], Iterable[Mapping[str, Any]]]) -> list[Values]:
+    """Return rows of each write, with the study and the instant of the write."""
+    return [{**row, "study_id": one.study_id, "now": one.now} for one in writes for row in rows(one)]
 
 
-def _claim(write: StudyWrite, now: int) -> Steps[list[RenderedVersion]]:
-    """Store the study's claims; return the Patients, as of `now`: a later writer has read the claims written here."""
-    key = {"study_id": write.study_id}
-    yield from ask_each(_PUT_CLAIM, [{**one, **key} for one in write.claims])
-    yield from ask_each(_DROP_CLAIM, [{**key, "patient_id": one} for one in write.claims_left])
-    changed = [one["patient_id"] for one in write.claims if one["is_changed"]]
-    affected = json.dumps([*changed, *write.claims_left])
-    yield from ask(_REFRESH_HELD_APART, **key, patient_ids=affected, now=now)
-    return [replace(patient, as_of=now) for patient in write.patients]
+def _reports(report_ids: Iterable[str]) -> list[Mapping[str, Any]]:
+    return [{"report_id": report_id} for report_id in report_ids]
+
+
+def _store_studies(intakes: Sequence[StudyIntake], known: Sequence[str]) -> Steps[None]:
+    studies = [
+        {**write.row, "study_id": write.study_id, "revision": known.revision + 1, "listed": write.row["fetched"]}
+        for write, known in intakes
+    ]
+    writes = [one.write for one in intakes]
+    yield from ask_rows(_PUT_STUDY, studies)
+    yield from ask_rows(_PUT_REPORT, _each(writes, lambda one: [{**row, "first_seen": one.now} for row in one.reports]))
+    if known:
+        yield from ask(_DROP_ISSUES, study_ids=json.dumps(known))
+    yield from ask_rows(_ADD_ISSUE, _each(writes, lambda one: one.issues))
+
+
+def _store_claims(intakes: Sequence[StudyIntake], now: int) -> Steps[None]:
+    writes = [one.write for one in intakes]
+    for one in intakes:
+        yield from renewed(one.known.claims)
+    yield from ask_rows(_PUT_CLAIM, _each(writes, lambda one: one.claims))
+    left = _each(writes, lambda one: [{"patient_id": patient_id} for patient_id in one.claims_left])
+    yield from ask_each(_DROP_CLAIM, left)
+    affected = [row["patient_id"] for one in writes for row in one.claims if row["is_changed"]]
+    affected += [str(row["patient_id"]) for row in left]
+    if affected:
+        study_ids = json.dumps([one.study_id for one in writes])
+        yield from ask(_REFRESH_HELD_APART, patient_ids=json.dumps(affected), study_ids=study_ids, now=now)
+    for write, known in intakes:
+        if known.revision:
+            yield from ask(_END_CONFLICTS, study_id=write.study_id, patient_ids=json.dumps(write.conflicts))
+    yield from ask_each(
+        _ADD_CONFLICT, _each(writes, lambda one: [{"patient_id": patient_id} for patient_id in one.conflicts])
+    )
+    yield from ask_each(_KEEP_JUDGED, _each(writes, lambda one: one.judged))
+
+
+def _store_causes(writes: Sequence[StudyWrite], known: Sequence[str], now: int) -> Steps[None]:
+    """Store what destinations are owed. `known` are the studies that were stored before: only they have rows."""
+    # An upgrade or a setting sends nothing by itself (D7)
+    if again := [one.study_id for one in writes if not one.reindex and one.study_id in known]:
+        yield from ask(_LOOK_AGAIN, study_ids=json.dumps(again), now=now)
+    told_of = _each(
+        writes,
+        lambda one: [
+            {"report_id": report_id}
+            for report_id in dict.fromkeys(row["report_id"] for row in one.causes if row["kind"] not in _OF_DRAFTS)
+        ],
+    )
+    yield from ask_each(_REPLACE_UNROUTED, told_of)
+    causes = _each(writes, lambda one: one.causes)
+    yield from ask_each(ADD_CAUSE, causes)
+    if known:
+        yield from ask(_SAID_BY_NEWER, study_ids=json.dumps(known), now=now)
+    yield from ask_each(_WAIT_ON, [one for one in causes if one["kind"] == "draft"])
+
+
+def _newer_users(writes: Sequence[StudyWrite]) -> Steps[list[Mapping[str, Any]]]:
+    """Return the users read later than the stored ones, in one order: other studies write the same users."""
+    newest: dict[str, Mapping[str, Any]] = {}
+    for user in (user for one in writes for user in one.users):
+        before = newest.get(user["user_id"])
+        if before is None or before["asked"] <= user["asked"]:
+            newest[user["user_id"]] = user
+    rows = (yield from ask(_ASKED, user_ids=json.dumps(sorted(newest)))) if newest else []
+    asked = {str(user_id): int(at) for user_id, at in rows}
+    return [newest[one] for one in sorted(newest) if newest[one]["asked"] > asked.get(one, -1)]

@@ -21,6 +21,7 @@ Build: TypeAlias = Callable[[Any], Any]
 # Kinds of rows with a dictionary of their own: what the gateway made of a study, and what AutoScribe sent
 _STATE: Final = "kept"
 _RECEIVED: Final = "received"
+_PLAIN: Final = frozenset({str, int, float, bool, NoneType})  # most values by far
 _MADE_AGAIN: Final = "sections"
 _NOTHING_KNOWN: Final = Facts()
 
@@ -51,9 +52,10 @@ def kept(data: bytes) -> Kept:
 
 
 def _plain(value: Any) -> Any:
+    if type(value) in _PLAIN:
+        return value
     if is_dataclass(value):
-        names = [one.name for one in fields(value) if one.name != _MADE_AGAIN]
-        return {name: _plain(getattr(value, name)) for name in names}
+        return {name: _plain(getattr(value, name)) for name in _names(value.__class__)}
     if isinstance(value, Mapping):
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, frozenset):
@@ -61,6 +63,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     return value.hex() if isinstance(value, bytes) else value
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(kind) if one.name != _MADE_AGAIN)
 
 
 def _as_it_is(value: Any) -> Any:

@@ -31,9 +31,12 @@ VERDICTS: Final = Statement(
     "SELECT patient_id, verdict, judged FROM verdict WHERE study_id = :study_id ORDER BY patient_id"
 )
 PDFS: Final = Statement("SELECT report_id, size, sha1 FROM pdf WHERE study_id = :study_id AND state = 'kept'")
+MAY_BE_TOLD: Final = (
+    "(state IN ('waiting', 'held', 'rendered', 'merged') OR (state = 'left' AND reason = 'may-have-been-sent'))"
+)
 TOLD: Final = Statement(
-    "SELECT DISTINCT destination, report_id FROM outbox WHERE study_id = :study_id AND destination <> ''"
-    " AND (state IN ('waiting', 'held', 'rendered', 'merged') OR (state = 'left' AND reason = 'may-have-been-sent'))"
+    "SELECT DISTINCT destination, report_id FROM outbox WHERE study_id = :study_id AND destination <> ''"  # noqa: S608 (constants)
+    f" AND {MAY_BE_TOLD}"
 )
 ACCESSION: Final = Statement("SELECT accession_number FROM enrichment WHERE study_instance_uid = :study_instance_uid")
 

@@ -8,18 +8,30 @@ Proved by tests/contract/test_versions.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from gateway.store.compression.stored_bytes import served_version
-from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
+from gateway.store.database.statements import Bulk, PerDialect, Row, Statement, Steps, ask, ask_rows, inserting
 from gateway.store.studies.short_values import short_value
 
-TICK: Final = Statement(
-    "UPDATE tick SET last = CASE WHEN last < :now THEN :now ELSE last + 1 END WHERE one = 1 RETURNING last, resource"
+# The last instant of those given to `count` versions
+_TICK: Final = Statement(
+    "UPDATE tick SET last = CASE WHEN last < :now THEN :now ELSE last + 1 END + :count - 1 WHERE one = 1 RETURNING last"
 )
-TOCK: Final = Statement("UPDATE tick SET last = :last, resource = :resource WHERE one = 1")
+# Runs of numbers that nobody else gets: the first of each, and its length
+_NUMBERS: Final = PerDialect(
+    {
+        "sqlite": Statement(
+            "UPDATE tick SET resource = resource + :count WHERE one = 1 RETURNING resource - :count + 1, :count"
+        ),
+        "postgresql": Statement(
+            "SELECT nextval('resource_number'), 1 FROM generate_series(1, CAST(:count AS INTEGER))"
+        ),
+    }
+)
 CURRENT: Final = Statement(
     "SELECT r.version, r.updated, r.is_suppressed, v.faults, v.body, s.fetched FROM resource r"
     " JOIN version v ON v.resource = r.number AND v.version = r.version"
@@ -31,7 +43,7 @@ OF_CURRENT: Final = (
 )
 CURRENT_OF: Final = Statement(OF_CURRENT.replace("{limit}", ""))
 STANDING: Final = Statement(
-    "SELECT r.address, r.number, r.version, r.updated, r.as_of, r.is_suppressed, v.body FROM resource r"
+    "SELECT r.address, r.number, r.version, r.updated, r.as_of, r.is_suppressed, v.body, r.owner FROM resource r"
     " JOIN version v ON v.resource = r.number AND v.version = r.version WHERE r.address IN listed(:addresses)"
 )
 ONE_VERSION: Final = Statement(
@@ -50,25 +62,53 @@ HISTORY: Final = Statement(
 COUNT_VERSIONS: Final = Statement("SELECT count(*)" + _OF_HISTORY)
 HAS_RESOURCE: Final = Statement("SELECT 1 FROM resource WHERE address = :address")
 OWNED: Final = Statement("SELECT address FROM resource WHERE owner = :owner")
-_ADD_RESOURCE: Final = Statement(
-    "INSERT INTO resource (number, address, type, owner, version, updated, as_of, is_suppressed)"
-    " VALUES (:number, :address, :type, :owner, :version, :updated, :as_of, :is_suppressed)"
+_OF_RESOURCE: Final = "number, address, type, owner, version, updated, as_of, is_suppressed"
+_ANEW: Final = (
+    "DO UPDATE SET owner = excluded.owner, version = excluded.version, updated = excluded.updated,"
+    " as_of = excluded.as_of, is_suppressed = excluded.is_suppressed WHERE resource.number = excluded.number"
+    " AND resource.version = excluded.version - 1 AND resource.as_of <= excluded.as_of"
 )
-_MOVE_RESOURCE: Final = Statement(
-    "UPDATE resource SET owner = :owner, version = :version, updated = :updated, as_of = :as_of,"
-    " is_suppressed = :is_suppressed WHERE number = :number"
+# Nothing is written over a version that another process wrote since `STANDING` was read
+_ADD_VERSION: Final = Bulk(
+    "number BIGINT, address TEXT, type TEXT, owner TEXT, version BIGINT, updated BIGINT, as_of BIGINT,"
+    " is_suppressed BIGINT, faults TEXT, body BYTEA",
+    f"WITH given AS (SELECT * FROM {{rows}}), put AS (INSERT INTO resource ({_OF_RESOURCE}) SELECT {_OF_RESOURCE}"  # noqa: S608 (constants)
+    f" FROM given ON CONFLICT (address) {_ANEW} RETURNING number) INSERT INTO version (resource, version, updated,"
+    " faults, body) SELECT g.number, g.version, g.updated, g.faults, g.body FROM given g"
+    " JOIN put ON put.number = g.number",
+    (
+        f"INSERT INTO resource ({_OF_RESOURCE}) VALUES (:{_OF_RESOURCE.replace(', ', ', :')})"  # noqa: S608 (constants)
+        f" ON CONFLICT (number) {_ANEW}",
+        "INSERT INTO version (resource, version, updated, faults, body)"
+        " VALUES (:number, :version, :updated, :faults, :body)",
+    ),
 )
-_CONFIRM: Final = Statement("UPDATE resource SET as_of = :as_of WHERE number = :number AND as_of < :as_of")
-_ADD_VERSION: Final = Statement(
-    "INSERT INTO version (resource, version, updated, faults, body)"
-    " VALUES (:number, :version, :updated, :faults, :body)"
+_LATER: Final = "as_of = CASE WHEN resource.as_of < {0} THEN {0} ELSE resource.as_of END"
+_CONFIRM: Final = Bulk(
+    "number BIGINT, version BIGINT, as_of BIGINT",
+    f"UPDATE resource SET {_LATER.format('row.as_of')} FROM {{rows}} WHERE resource.number = row.number"  # noqa: S608 (constants)
+    " AND resource.version = row.version",
+    (f"UPDATE resource SET {_LATER.format(':as_of')} WHERE number = :number AND version = :version",),  # noqa: S608 (constants)
 )
 # The same bytes in a shorter form: rows of earlier releases
-_SHORTEN: Final = Statement("UPDATE version SET body = :body WHERE resource = :number AND version = :version")
-_DROP_TERMS: Final = Statement("DELETE FROM term WHERE resource = :number")
-_DROP_MOMENTS: Final = Statement("DELETE FROM moment WHERE resource = :number")
-_ADD_TERM: Final = Statement("INSERT INTO term (resource, key, value) VALUES (:number, :key, :value)")
-_ADD_MOMENT: Final = Statement("INSERT INTO moment (resource, key, low, high) VALUES (:number, :key, :low, :high)")
+_SHORTEN: Final = Bulk(
+    "number BIGINT, version BIGINT, body BYTEA",
+    "UPDATE version SET body = row.body FROM {rows} WHERE version.resource = row.number"
+    " AND version.version = row.version",
+    ("UPDATE version SET body = :body WHERE resource = :number AND version = :version",),
+)
+_DROP_TERMS: Final = Bulk(
+    "number BIGINT",
+    "DELETE FROM term USING {rows} WHERE term.resource = row.number",
+    ("DELETE FROM term WHERE resource = :number",),
+)
+_DROP_MOMENTS: Final = Bulk(
+    "number BIGINT",
+    "DELETE FROM moment USING {rows} WHERE moment.resource = row.number",
+    ("DELETE FROM moment WHERE resource = :number",),
+)
+_ADD_TERM: Final = inserting("term", "resource BIGINT, key BIGINT, value TEXT")
+_ADD_MOMENT: Final = inserting("moment", "resource BIGINT, key BIGINT, low BIGINT, high BIGINT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +116,13 @@ class RenderedVersion:
     """Resource to be stored: its bytes as a row has them, without versionId and lastUpdated, and its index values.
 
     `owner` is its study, empty for a resource that several studies describe. `as_of` is when its source was read: an
-    older source does not overwrite a newer one. `faults` is JSON if the validator rejects the resource.
+    older source does not overwrite a newer one. None is the commit itself: a lock has kept its source as it is.
+    `faults` is JSON if the validator rejects the resource.
     """
 
     address: str
     owner: str
-    as_of: int
+    as_of: int | None
     stored: bytes
     faults: str | None
     terms: Iterable[tuple[int, str]]
@@ -102,115 +143,218 @@ class WrittenVersion:
     is_suppressed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class VersionWrite:
+    """Resources that are written together. With `reindex`, the index rows of unchanged ones are renewed too."""
+
+    resources: Sequence[RenderedVersion]
+    reindex: bool = False
+
+
+class Raced(Exception):
+    """Another process wrote one of the resources at the same time: the transaction must be run again."""
+
+
 @dataclass(slots=True)
-class Clock:
-    """Instants and resource numbers that a transaction gives out; no other transaction does until it ends."""
+class _Standing:
+    """Version of a resource that the next one is compared with: a stored one, or one of this transaction."""
 
-    last: int
     number: int
-
-    def instant(self) -> int:
-        """Return the next instant."""
-        self.last += 1
-        return self.last
-
-    def next_number(self) -> int:
-        """Return the next resource number."""
-        self.number += 1
-        return self.number
+    version: int
+    as_of: int | None
+    owner: str
+    stored: bytes
+    is_same: Callable[[RenderedVersion], bool]
 
 
-def begin(now: int) -> Steps[Clock]:
-    """Take the clock of the store until the transaction ends."""
-    rows = yield from ask(TICK, now=now)
-    return Clock(int(rows[0][0]) - 1, int(rows[0][1]))
+@dataclass(slots=True)
+class _Next:
+    """Version to be written. `round` counts those of the same resource before it in this transaction."""
+
+    resource: RenderedVersion
+    number: int
+    version: int
+    as_of: int | None
+    round: int
+    updated: int = 0
+
+    def written(self) -> WrittenVersion:
+        """Return what the caller is told."""
+        resource = self.resource
+        return WrittenVersion(resource.address, self.version, self.updated, resource.faults is not None)
+
+    def row(self) -> dict[str, Any]:
+        """Return the columns of `resource` and `version`."""
+        resource = self.resource
+        return {
+            "number": self.number,
+            "address": resource.address,
+            "type": resource.address.partition("/")[0],
+            "owner": resource.owner,
+            "version": self.version,
+            "updated": self.updated,
+            "as_of": self.updated if self.as_of is None else self.as_of,
+            "is_suppressed": int(resource.faults is not None),
+            "faults": resource.faults,
+            "body": resource.stored,
+        }
 
 
-def end(clock: Clock) -> Steps[None]:
-    """Store the last instant and number given out."""
-    yield from ask(TOCK, last=clock.last, resource=clock.number)
+class _Indexed(NamedTuple):
+    """Resource whose index rows are written: ahead of `tick`, unless another transaction may write the same rows."""
+
+    resource: RenderedVersion
+    number: int
+    has_rows: bool
+    longer: int = 0  # version whose row an earlier release wrote in a longer form; 0 for none
+
+    @property
+    def is_ahead(self) -> bool:
+        """True if it is new, or its study or patient is locked."""
+        return not self.has_rows or self.resource.as_of is None or bool(self.resource.owner)
 
 
-def write(clock: Clock, resources: Sequence[RenderedVersion], *, reindex: bool = False) -> Steps[list[WrittenVersion]]:
-    """Write the resources that differ from the stored ones. With `reindex`, renew the rows of the others too."""
-    rows = yield from ask(STANDING, addresses=json.dumps([one.address for one in resources]))
-    standing = {str(row[0]): row for row in rows}
-    changed: list[tuple[RenderedVersion, Row | None, WrittenVersion]] = []
-    same: list[tuple[RenderedVersion, int]] = []
-    longer: list[dict[str, Any]] = []
-    for resource in resources:
-        was = standing.get(resource.address)
-        if was is not None and _is_same(resource, was):
-            same.append((resource, int(was[1])))
-            if was[6] != resource.stored:
-                longer.append({"number": int(was[1]), "version": int(was[2]), "body": resource.stored})
-        elif was is None or resource.as_of >= was[4]:
-            version = 1 if was is None else int(was[2]) + 1
-            changed.append(
-                (resource, was, WrittenVersion(resource.address, version, clock.instant(), resource.faults is not None))
-            )
-    yield from _store(clock, changed)
-    yield from ask_each(_CONFIRM, [{"number": number, "as_of": one.as_of} for one, number in same])
-    if reindex:
-        yield from ask_each(_SHORTEN, longer)
-        yield from _drop([number for _, number in same])
-        yield from _index(same)
-    return [written for _, _, written in changed]
+def write(writes: Sequence[VersionWrite], now: int) -> Steps[list[list[WrittenVersion]]]:
+    """Write the resources that differ from the stored ones, as the last steps of a transaction (locks.py).
+
+    Return the versions of each write. Their instants are the commit's: the row of `tick` is locked here, until then.
+
+    Raises:
+        Raced: run the whole transaction again.
+    """
+    plan = _Plan((yield from _standing(writes)))
+    each = [[found for one in given.resources if (found := plan.add(one, given.reindex))] for given in writes]
+    yield from _number_new(plan)
+    indexed = plan.indexed()
+    yield from _index_anew([one for one in indexed if one.is_ahead])
+    behind = [one for one in indexed if not one.is_ahead]
+    if plan.versions or plan.same or behind:
+        yield from _commit(plan, now)
+    yield from _index_anew(behind)
+    return [[one.written() for one in versions] for versions in each]
 
 
-def _is_same(resource: RenderedVersion, was: Row) -> bool:
-    _, _, version, updated, _, is_suppressed, body = was
+def _commit(plan: _Plan, now: int) -> Steps[None]:
+    """Take the instants, and write the versions: all that happens while other writers wait for `tick`."""
+    rows = yield from ask(_TICK, now=now, count=len(plan.versions))
+    first = int(rows[0][0]) - len(plan.versions) + 1
+    for place, one in enumerate(plan.versions):
+        one.updated = first + place
+    for number in range(1 + max((one.round for one in plan.versions), default=-1)):
+        given = [one.row() for one in plan.versions if one.round == number]
+        if (yield from ask_rows(_ADD_VERSION, given)) != len(given):
+            raise Raced
+    if (yield from ask_rows(_CONFIRM, list(plan.same.values()))) != len(plan.same):
+        raise Raced
+
+
+def _standing(writes: Sequence[VersionWrite]) -> Steps[dict[str, _Standing]]:
+    addresses = sorted({one.address for given in writes for one in given.resources})
+    rows = (yield from ask(STANDING, addresses=json.dumps(addresses))) if addresses else []
+    return {
+        address: _Standing(number, version, as_of, owner, bytes(body), partial(_is_same, row))
+        for row in rows
+        for address, number, version, _, as_of, _, body, owner in (row,)
+    }
+
+
+class _Plan:
+    """Versions to be written, in order; unchanged resources whose newer source is noted; index rows to be renewed."""
+
+    def __init__(self, standing: dict[str, _Standing]) -> None:
+        self._standing = standing
+        self._last: dict[str, _Next] = {}
+        self.versions: list[_Next] = []
+        self.same: dict[int, dict[str, Any]] = {}
+        self._reindexed: list[_Indexed] = []
+
+    def add(self, resource: RenderedVersion, reindex: bool) -> _Next | None:
+        """Plan a version, if the resource differs from the one that stands."""
+        was = self._standing.get(resource.address)
+        if was is not None and was.is_same(resource):
+            self._keep(resource, was, reindex)
+            return None
+        as_of = resource.as_of
+        if was is not None and as_of is not None and was.as_of is not None and as_of < was.as_of:
+            if not resource.owner or resource.owner != was.owner:
+                return None
+            as_of = was.as_of  # the study's lock says what is newer, whatever the clocks of two processes
+        before = self._last.get(resource.address)
+        made = _Next(
+            resource,
+            was.number if was else 0,
+            was.version + 1 if was else 1,
+            as_of,
+            before.round + 1 if before else 0,
+        )
+        self._standing[resource.address] = _Standing(
+            made.number, made.version, as_of, resource.owner, resource.stored, partial(_says_the_same, resource)
+        )
+        if was is not None:
+            self.same.pop(was.number, None)
+        self._last[resource.address] = made
+        self.versions.append(made)
+        return made
+
+    def new(self) -> list[_Next]:
+        """Return the resources that are not stored yet."""
+        return [one for one in self._last.values() if not one.number]
+
+    def indexed(self) -> list[_Indexed]:
+        """Return the resources whose index rows are written."""
+        return [_Indexed(one.resource, one.number, one.version > 1) for one in self._last.values()] + self._reindexed
+
+    def _keep(self, resource: RenderedVersion, was: _Standing, reindex: bool) -> None:
+        if resource.address in self._last:
+            return
+        if reindex:
+            longer = was.version if was.stored != resource.stored else 0
+            self._reindexed.append(_Indexed(resource, was.number, has_rows=True, longer=longer))
+        if resource.as_of is not None and was.as_of is not None and was.as_of < resource.as_of:
+            was.as_of = resource.as_of
+            self.same[was.number] = {"number": was.number, "version": was.version, "as_of": was.as_of}
+
+
+def _number_new(plan: _Plan) -> Steps[None]:
+    """Give new resources their numbers."""
+    new = plan.new()
+    if not new:
+        return
+    runs = yield from ask(_NUMBERS, count=len(new))
+    numbers = [int(first) + place for first, length in runs for place in range(int(length))]
+    by_address = {one.resource.address: number for one, number in zip(new, numbers, strict=True)}
+    for one in plan.versions:
+        one.number = one.number or by_address[one.resource.address]
+
+
+def _is_same(row: Row, resource: RenderedVersion) -> bool:
+    _, _, version, updated, _, is_suppressed, body, _ = row
     if bool(is_suppressed) != (resource.faults is not None):
         return False
     stamp = int(version), int(updated)
     return resource.stored == body or resource.body(*stamp) == served_version(body, *stamp)
 
 
-def _store(clock: Clock, changed: Sequence[tuple[RenderedVersion, Row | None, WrittenVersion]]) -> Steps[None]:
-    added: list[dict[str, Any]] = []
-    moved: list[dict[str, Any]] = []
-    versions: list[dict[str, Any]] = []
-    numbers: list[tuple[RenderedVersion, int]] = []
-    for resource, was, written in changed:
-        number = clock.next_number() if was is None else int(was[1])
-        row = {
-            "number": number,
-            "address": resource.address,
-            "type": resource.address.partition("/")[0],
-            "owner": resource.owner,
-            "version": written.version,
-            "updated": written.updated,
-            "as_of": resource.as_of,
-            "is_suppressed": int(written.is_suppressed),
-        }
-        (added if was is None else moved).append(row)
-        versions.append({**row, "faults": resource.faults, "body": resource.stored})
-        numbers.append((resource, number))
-    yield from ask_each(_ADD_RESOURCE, added)
-    yield from ask_each(_MOVE_RESOURCE, moved)
-    yield from ask_each(_ADD_VERSION, versions)
-    yield from _drop([row["number"] for row in moved])
-    yield from _index(numbers)
+def _says_the_same(one: RenderedVersion, other: RenderedVersion) -> bool:
+    return (one.stored, one.faults is None) == (other.stored, other.faults is None)
 
 
-def _drop(numbers: Sequence[int]) -> Steps[None]:
-    """Drop the index rows of these resources."""
-    each = [{"number": number} for number in numbers]
-    yield from ask_each(_DROP_TERMS, each)
-    yield from ask_each(_DROP_MOMENTS, each)
-
-
-def _index(numbers: Sequence[tuple[RenderedVersion, int]]) -> Steps[None]:
-    """Add the index rows of these resources."""
+def _index_anew(given: Sequence[_Indexed]) -> Steps[None]:
+    """Replace the index rows of these resources, and rows of versions that are longer than they need to be."""
+    longer = [{"number": one.number, "version": one.longer, "body": one.resource.stored} for one in given if one.longer]
+    yield from ask_rows(_SHORTEN, longer)
+    old = [{"number": one.number} for one in given if one.has_rows]
+    yield from ask_rows(_DROP_TERMS, old)
+    yield from ask_rows(_DROP_MOMENTS, old)
     terms = [
-        {"number": number, "key": key, "value": short_value(key, value)}
-        for one, number in numbers
-        for key, value in one.terms
+        {"resource": one.number, "key": key, "value": short_value(key, value)}
+        for one in given
+        for key, value in one.resource.terms
     ]
-    yield from ask_each(_ADD_TERM, terms)
+    yield from ask_rows(_ADD_TERM, terms)
     moments = [
-        {"number": number, "key": key, "low": low, "high": high}
-        for one, number in numbers
-        for key, low, high in one.moments
+        {"resource": one.number, "key": key, "low": low, "high": high}
+        for one in given
+        for key, low, high in one.resource.moments
     ]
-    yield from ask_each(_ADD_MOMENT, moments)
+    yield from ask_rows(_ADD_MOMENT, moments)

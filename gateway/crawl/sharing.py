@@ -1,0 +1,106 @@
+"""Share the crawl among processes on PostgreSQL: one of them lists studies, and all read what the lists hand out.
+
+AutoScribe REST API: `GET /v1/autoScribe/studies`; decision D26. Limits hold for all processes together: each sends its
+share of the requests, and a Retry-After that one hears closes all.
+Proved by tests/gateway/crawl/test_sharing.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from gateway.runtime import clock
+from gateway.runtime.errors import GatewayError
+from gateway.runtime.log import code_of, get_logger
+from gateway.store.database.bell import CRAWL
+from gateway.store.database.engine import Engine
+from gateway.store.studies.crawlers import Crawlers
+from gateway.store.studies.to_read import ToRead
+from gateway.upstream.pace import Pace
+
+BEAT: Final = 2.0  # seconds
+DEAD_AFTER: Final = 10.0
+
+
+class Sharing:
+    """Part of this process in the crawl. `is_first` is set while it is the process that lists studies.
+
+    `has_joined` is set once the others had time to make room for this process.
+    """
+
+    def __init__(self, engine: Engine, pace: Pace) -> None:
+        holder = secrets.token_hex(8)
+        self.engine, self._pace = engine, pace
+        self.to_read = ToRead(engine, holder)
+        self.is_first, self.is_other = asyncio.Event(), asyncio.Event()
+        self._crawlers = Crawlers(engine, holder, DEAD_AFTER)
+        self._has_news, self._joins = True, clock.monotonic() + BEAT
+        self.has_joined = asyncio.Event()
+        self.is_other.set()
+
+    async def beat(self) -> None:
+        """Say that this process lives, and take its share of the requests.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        standing = await self._crawlers.beat(self._pace.closed_for)
+        if self._joins <= clock.monotonic() or standing.processes == 1:
+            self.has_joined.set()
+        self._pace.share(standing.processes)
+        self._pace.close_for(standing.closed_for)
+        now, before = (self.is_first, self.is_other) if standing.is_first else (self.is_other, self.is_first)
+        if not now.is_set():
+            now.set()
+            before.clear()
+            get_logger().info("crawl-lists" if standing.is_first else "crawl-reads", count=standing.processes)
+
+    async def run(self) -> None:
+        """Beat until cancelled, at once when AutoScribe asks this process to wait; then leave."""
+        self._pace.on_closed = self._note
+        try:
+            with self.engine.bell.listener(CRAWL) as listener:
+                while True:
+                    await self._beat_and_tell()
+                    await asyncio.sleep(BEAT / 10)  # a ring for each page of studies: not a beat for each
+                    await listener.wait(BEAT)
+        finally:
+            with suppress(GatewayError):
+                await self.to_read.release()
+                await self._crawlers.leave()
+
+    async def _beat_and_tell(self) -> None:
+        has_news, self._has_news = self._has_news, False
+        try:
+            await self.beat()
+        except GatewayError as error:
+            get_logger().warning("crawl-not-shared", code=code_of(error))
+            self._has_news |= has_news
+        else:
+            if has_news:
+                self.engine.bell.ring(CRAWL)
+
+    def _note(self) -> None:
+        """Have this process tell the others that AutoScribe asked to wait."""
+        self._has_news = True
+        self.engine.bell.heard(CRAWL)
+
+
+class HandedOut:
+    """Studies that were handed out together, to whichever process reads them."""
+
+    def __init__(self, to_read: ToRead, study_ids: Sequence[str]) -> None:
+        self._to_read, self._study_ids = to_read, study_ids
+
+    async def settled(self) -> None:
+        """Wait until every study was ingested, will be tried again, or was given up.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        while self._study_ids and await self._to_read.unread(self._study_ids):  # noqa: ASYNC110 (another process reads)
+            await asyncio.sleep(BEAT / 10)

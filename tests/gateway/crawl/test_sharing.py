@@ -1,0 +1,172 @@
+"""Several processes share one crawl through PostgreSQL: each study is read once, and limits hold for all together.
+
+Decision D26.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from fakes.crawl import Account, Index, crawl_of, study, study_id
+from fakes.store import rows
+
+from gateway.crawl import sharing
+from gateway.crawl.crawler import crawl_forever
+from gateway.crawl.sharing import Sharing
+from gateway.runtime.errors import UpstreamThrottled
+from gateway.store.database.postgres import Postgres
+from gateway.store.studies import to_read
+from gateway.store.studies.coverage import StoredCursors
+from gateway.store.studies.to_read import Settled, ToRead
+from gateway.upstream.pace import Pace
+
+pytestmark = pytest.mark.timeout(60)
+
+
+class Process:
+    """A process that takes part in the crawl: its ingests, and the pace of its requests."""
+
+    def __init__(self, engine, account, index, **settings):
+        self.pace = Pace(settings.get("concurrency", 8))
+        self.read, self.engine = [], engine
+
+        async def ingest(study_id, *, listed):
+            self.read.append(study_id)
+            await index(study_id, listed=listed)
+
+        made = crawl_of(account, index, cursors=StoredCursors(engine), open_interval=1, sweep_interval=1, **settings)
+        self.sharing = Sharing(engine, self.pace)
+        self.crawl = replace(made, ingest=ingest, sharing=self.sharing)
+
+    @asynccontextmanager
+    async def running(self):
+        task = asyncio.create_task(crawl_forever(self.crawl))
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+async def until(condition, seconds=20.0):
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(sharing, "BEAT", 0.2)
+    monkeypatch.setattr(sharing, "DEAD_AFTER", 1.0)
+
+
+@pytest.fixture
+async def two(postgres_database):
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(opened(postgres_database)) for _ in range(2)]
+
+
+@asynccontextmanager
+async def opened(url):
+    engine = Postgres(url)
+    async with engine.opened():
+        yield engine
+
+
+async def test_two_processes_read_each_study_once_and_both_take_part(two):
+    account = Account(*(study(number) for number in range(300)), latency=0.005)
+    index = Index(account)
+    first, second = (Process(engine, account, index, concurrency=2) for engine in two)
+    async with first.running(), second.running():
+        await until(lambda: len(index.stored) == 300)
+        await until(lambda: first.sharing.is_first.is_set() != second.sharing.is_first.is_set())
+    assert Counter(first.read + second.read) == Counter(study_id(number) for number in range(300))
+    assert min(len(first.read), len(second.read)) > 60
+    assert await rows(two[0], "SELECT count(*) FROM to_read") == [(0,)]
+
+
+async def test_another_process_lists_once_the_first_is_gone(two):
+    account = Account(study(1))
+    index = Index(account)
+    first, second = (Process(engine, account, index) for engine in two)
+    async with second.running():
+        async with first.running():
+            await until(lambda: len(index.stored) == 1)
+        await until(second.sharing.is_first.is_set)
+        account.change(2)
+        await until(lambda: len(index.stored) == 2)
+
+
+async def test_the_claims_of_a_process_that_was_killed_are_read_by_another(two, monkeypatch):
+    index = Index(Account(study(1)))
+    killed = ToRead(two[1], "killed")
+    await killed.add("sweep", [(study_id(1), None)])
+    monkeypatch.setattr(to_read, "EXPIRY", 0.5)
+    assert [one.study_id for one in await killed.turn([], [], 5)] == [study_id(1)]
+    assert await ToRead(two[0], "another").turn([], [], 5) == []
+    process = Process(two[0], Account(), index)  # no loop lists it
+    async with process.running():
+        await until(lambda: process.read == [study_id(1)])
+
+
+async def test_a_study_asked_for_again_while_it_is_read_is_read_once_more(two):
+    mine, other = (ToRead(engine, name) for engine, name in zip(two, ("mine", "other"), strict=True))
+    await mine.add("sweep", [(study_id(1), {"old": 1})])
+    (claim,) = await mine.turn([], [], 5)
+    await other.add("open_set", [(study_id(1), None)])
+    assert await other.turn([], [], 5) == []
+    assert await mine.turn([Settled(claim)], [], 0) == []
+    ((again),) = await other.turn([], [], 5)
+    assert (again.study_id, again.listed) == (study_id(1), None)
+    await other.turn([Settled(again)], [], 0)
+    assert await rows(two[0], "SELECT count(*) FROM to_read") == [(0,)]
+
+
+async def test_a_study_that_failed_is_tried_again_later_and_counts_as_settled(two):
+    mine = ToRead(two[0], "mine")
+    await mine.add("sweep", [(study_id(1), None)])
+    (claim,) = await mine.turn([], [], 5)
+    assert await mine.unread([study_id(1)]) == 1
+    assert await mine.turn([Settled(claim, wait=0.3)], [], 5) == []
+    assert await mine.unread([study_id(1)]) == 0
+    await asyncio.sleep(timedelta(seconds=0.4).total_seconds())
+    ((again),) = await mine.turn([], [], 5)
+    assert again.attempts == 1
+
+
+async def test_all_processes_together_send_no_more_requests_than_the_limit(two):
+    account = Account()
+    first, second = (Process(engine, account, Index(account), concurrency=8) for engine in two)
+    async with first.running():
+        await until(first.sharing.is_first.is_set)
+        assert await most_at_once(first.pace) == 8
+        async with second.running():
+            await until(lambda: first.pace.processes == second.pace.processes == 2)
+            assert await most_at_once(first.pace) == await most_at_once(second.pace) == 4
+        await until(lambda: first.pace.processes == 1)
+
+
+async def most_at_once(pace):
+    """Return how many requests get their turn while none ends."""
+    async with AsyncExitStack() as stack:
+        for count in range(100):
+            try:
+                async with asyncio.timeout(0.05):
+                    await stack.enter_async_context(pace.turn())
+            except TimeoutError:
+                return count
+    return None
+
+
+async def test_a_request_to_wait_holds_for_all_processes(two):
+    account = Account()
+    first, second = (Process(engine, account, Index(account)) for engine in two)
+    async with first.running(), second.running():
+        await until(lambda: first.pace.processes == second.pace.processes == 2)
+        first.pace.answered(0, UpstreamThrottled("GET /studies", status=429, retry_after=30))
+        await until(lambda: second.pace.closed_for > 20)
