@@ -17,11 +17,12 @@ import pytest
 from fakes.fhir_studies import SITE, report, snapshot
 from fakes.interleaved import Interleaved, Turns
 from fakes.scale import INTERLEAVINGS
-from fakes.store import rows
+from fakes.store import resource_of, rows
 from fakes.upstream_json import STUDY_UID, response_json, study_json, user_json
 
 from gateway.ingest import Fetched, Pipeline, pipeline
 from gateway.runtime.errors import StoreUnavailable
+from gateway.store.compression.stored_bytes import decompressed
 from gateway.store.database.postgres import Postgres
 from gateway.store.studies import locks
 from gateway.store.studies.commits import MOST_TOGETHER, StudyCommits
@@ -96,7 +97,7 @@ class Case:
                 " ORDER BY v.version",
                 address,
             )
-            bodies = [json.loads(bytes(body)) for (body,) in versions]
+            bodies = [resource_of(body) for (body,) in versions]
             said = [f"IMPRESSION: {one['conclusion']}" for one in bodies]
             law(set(said) == set(texts), f"{self.seed}: the texts {texts} became {said}")
             causes = await rows(engine, "SELECT kind FROM outbox WHERE study_id = ? ORDER BY number", study_id)
@@ -123,7 +124,7 @@ class Case:
                 " WHERE r.address = ?",
                 one,
             )
-            names = [[json.loads(bytes(body))["name"] for (body,) in found] for found in (claims, current)]
+            names = [[json.loads(decompressed(claims[0][0]))["name"]], [resource_of(current[0][0])["name"]]]
             law(len(current) == 1 and names[0] == names[1], f"{self.seed}: a patient is not as the newest study says")
 
 
