@@ -32,18 +32,26 @@ _NO_PATIENT: Final = HospitalPatient()
 _NO_CODE: Final = CodedText()
 
 
+class MessageAge(NamedTuple):
+    """Sender and times of a message, by which a newer one of the same sender is known; best time first."""
+
+    sender: tuple[str, str] = ("", "")
+    times: tuple[datetime, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class KnownOrder:
     """What is known of one order. A text that is unknown is empty.
 
-    `times` and `sender` are those of the newest message that was applied. `first_at` and `last_at` are the times of the
-    oldest and of the newest message. `ended` says how the order ended at `ended_at`; it is empty while the order
-    stands. `replaced_by` are the numbers of the order that takes its place.
+    `content_of` is the newest message whose content was applied, `state_of` the newest that said if the order stands: a
+    cancellation says nothing new beside that. `first_at` and `last_at` are the times of the oldest and of the newest
+    message. `ended` says how the order ended at `ended_at`; it is empty while the order stands. `replaced_by` are the
+    numbers of the order that takes its place.
     """
 
     source: OrderSource
-    sender: tuple[str, str]
-    times: tuple[datetime, ...]
+    content_of: MessageAge
+    state_of: MessageAge
     first_at: datetime
     last_at: datetime
     placer: IssuedNumber | None = None
@@ -97,11 +105,15 @@ def applied(
         return Applied(stated)
     if event.effect == "number":
         return _numbered(known, stated)
-    age = _age(known, stated)
-    is_newer = age in ("newer", "unknown") or (age == "equal" and not (known.is_void and not stated.is_void))
-    order = _renewed(known, stated, event) if is_newer else _filled(known, stated)
-    order = replace(order, first_at=min(known.first_at, stated.first_at), last_at=max(known.last_at, stated.last_at))
-    is_by_arrival = age in ("unknown", "equal") and _content(order) != _content(known)
+    this = MessageAge(message.sender, message.times)
+    content_age, state_age = _age(known.content_of, this), _age(known.state_of, this)
+    is_newer = content_age != "older" and not stated.is_void
+    order = _filled(stated, known) if is_newer else _filled(known, stated)
+    is_revived = state_age == "equal" and known.is_void and not stated.is_void
+    order = _ended(order, known, known if state_age == "older" or is_revived else stated, event)
+    first, last = min(known.first_at, stated.first_at), max(known.last_at, stated.last_at)
+    order = replace(order, first_at=first, last_at=last)
+    is_by_arrival = not {"unknown", "equal"}.isdisjoint((content_age, state_age)) and _content(order) != _content(known)
     return Applied(order, (InboundIssue("order-by-arrival", "MSH-7"),) if is_by_arrival else ())
 
 
@@ -115,10 +127,11 @@ def _stated(event: OrderEvent, message: HospitalMessage, source: OrderSource, ar
     """Return the order as this event alone states it."""
     at = event.at or (message.times[0] if message.times else arrived)
     ended = _end(event)
+    is_state_only = event.effect in ("cancel", "replaced", "number")
     return KnownOrder(
         source=source,
-        sender=message.sender,
-        times=message.times,
+        content_of=MessageAge() if is_state_only else MessageAge(message.sender, message.times),
+        state_of=MessageAge() if event.effect == "number" else MessageAge(message.sender, message.times),
         first_at=at,
         last_at=at,
         placer=event.placer,
@@ -168,32 +181,28 @@ def _numbered(known: KnownOrder, stated: KnownOrder) -> Applied:
     return Applied(replace(known, placer=known.placer or stated.placer, filler=known.filler or stated.filler))
 
 
-def _age(known: KnownOrder, stated: KnownOrder) -> _Age:
-    """Compare the event with the newest one applied: by the first time in which they differ, best first."""
-    if known.sender != stated.sender or not known.times or not stated.times:
+def _age(known: MessageAge, this: MessageAge) -> _Age:
+    """Compare a message with the newest one applied: by the first time in which they differ, best first."""
+    if not this.times:
         return "unknown"
-    for one, other in zip(stated.times, known.times, strict=False):
+    if not known.times:
+        return "newer"
+    if known.sender != this.sender:
+        return "unknown"
+    for one, other in zip(this.times, known.times, strict=False):
         if one != other:
             return "newer" if one > other else "older"
     return "equal"
 
 
-def _renewed(known: KnownOrder, stated: KnownOrder, event: OrderEvent) -> KnownOrder:
-    """Apply a newer event: a cancellation ends the order and adds what is unknown, any other replaces what it says."""
-    content = _filled(known, stated) if stated.is_void else _filled(stated, known)
-    ended, ended_at = stated.ended, stated.ended_at
-    if known.ended == ended or (known.ended == "completed" and not ended and not event.status):
-        ended, ended_at = known.ended, known.ended_at
+def _ended(order: KnownOrder, known: KnownOrder, stated: KnownOrder, event: OrderEvent) -> KnownOrder:
+    """Set if the order stands: as `stated`, unless that says what is known, or nothing of a completed order."""
+    source = known if known.ended == stated.ended else stated
+    if known.ended == "completed" and not stated.ended and not event.status:
+        source = known
     by = stated.replaced_by if any(stated.replaced_by) else known.replaced_by
-    return replace(
-        content,
-        source=stated.source,
-        sender=stated.sender,
-        times=stated.times,
-        ended=ended,
-        ended_at=ended_at,
-        replaced_by=by if ended == "replaced" else (None, None),
-    )
+    by = by if source.ended == "replaced" else (None, None)
+    return replace(order, ended=source.ended, ended_at=source.ended_at, replaced_by=by, state_of=stated.state_of)
 
 
 def _filled(first: KnownOrder, second: KnownOrder) -> KnownOrder:

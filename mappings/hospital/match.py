@@ -132,8 +132,9 @@ def _groups_of(hits: Sequence[KnownOrder], known: KnownHospital, day: date) -> t
     for order in hits:
         accession = known.authorities.order_key("accession", order.accession, order.source)
         siblings = known.orders.get(accession, ()) if accession else ()
-        now = [one for one in siblings if not _is_of_other_time(one, day, known.order_days)]
-        every += [one for one in (*now, order) if one not in every]
+        for one in (*siblings, order):
+            if one not in every and not _is_of_other_time(one, day, known.order_days):
+                every.append(one)
     made = groups(every, known.authorities, known.merges)
     return tuple([group for group in made if any(order in group.orders for order in hits)])
 
