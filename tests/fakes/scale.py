@@ -61,3 +61,5 @@ KILLS = Scale(25, 500, (120, 900))
 SCHEDULES = tuple(Scale((first, 100), (first * 10, 2_500), (120, 900)) for first in range(0, 1_000, 250))
 # Messages that wait for a receiver, and their size in bytes
 BACKLOG = Scale((2_000, 30_000), (100_000, 4_000), (120, 1_800))
+# Hospitals of a hundred studies each, matched with their orders
+HOSPITALS = Scale(4, 60, (120, 600))
