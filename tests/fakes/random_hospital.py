@@ -152,9 +152,14 @@ class RandomHospital:
         self.merges.append(resolve_change(change, AUTHORITIES, source))
 
     def study(self, one: Somebody, day: datetime, accession: str = "", placer: str = "", **changes: Any) -> Study:
-        spelled = self.random.choice((f"{one.given} {one.family}", f"{one.family.upper()}, {one.given.upper()}"))
+        family, first = one.family, one.given
+        spelled = self.random.choice(
+            (f"{first} {family}", f"{family}, {first}".upper(), f"{family}^{first}^Q", f"{first} Q. {family}")
+        )
         given = {"patient_name": spelled, "mrn": one.mrn, "date_of_birth": one.born, "sex": one.sex}
         given |= {"facility_name": one.source.facility, "study_date": day.date().isoformat(), **changes}
+        if self.random.random() < 0.2 and given["mrn"]:
+            given["mrn"] = given["mrn"].lstrip("0")
         own = f"{self.random.getrandbits(128):032x}"
         given.setdefault("study_instance_uid", f"1.2.{int(own[:12], 16)}")
         return study(accession, placer, study_id=f"stu_{own}", **given)
