@@ -11,7 +11,15 @@ from mappings.profile.receiver import Receiver, switches
 from mappings.profile.receiver_reading import RECEIVERS, parse_receiver, read_receiver, receiver
 from mappings.profile.registered import is_loinc, is_npi, is_oid
 from mappings.profile.rule import Rule
-from mappings.profile.site import DEMO_SITE_KEY, SITE_FILES, SITE_KEY_MIN_BYTES, Site, parse_site, read_site
+from mappings.profile.site import (
+    DEMO_SITE_KEY,
+    SITE_FILES,
+    SITE_KEY_MIN_BYTES,
+    OrderNumberKind,
+    Site,
+    parse_site,
+    read_site,
+)
 from mappings.profile.spelling import exact
 
 __all__ = [
@@ -26,6 +34,7 @@ __all__ = [
     "Directory",
     "Facility",
     "NameOrder",
+    "OrderNumberKind",
     "OrganizationDetails",
     "ProcedureCode",
     "Provider",

@@ -1,7 +1,7 @@
-"""Settings of a facility: issuers of patient numbers, time zone, name order, and FHIR Organization details.
+"""Settings of a facility: issuers of patient and order numbers, time zone, name order, and FHIR Organization details.
 
-HL7 v2.5.1 §2.A.36 (HD), https://hl7.org/fhir/R4/organization.html, decisions D11, D14, D15. No setting has a default
-that could file a report under the wrong patient or at the wrong hour.
+HL7 v2.5.1 §2.A.36 (HD), https://hl7.org/fhir/R4/organization.html, decisions D11, D14, D15, D48. No setting has a
+default that could file a report under the wrong patient or at the wrong hour.
 Proved by tests/mappings/profile/test_site.py.
 """
 
@@ -36,7 +36,10 @@ class AssigningAuthority:
 
 @dataclass(frozen=True, slots=True)
 class Facility:
-    """One `[[mapping.facilities]]` table: the settings for a `snapshotMetadata.facilityName`."""
+    """One `[[mapping.facilities]]` table: the settings for a `snapshotMetadata.facilityName`.
+
+    `accession`, `placer` and `filler` issued its order numbers; `Site.order_authority` knows what stands without them.
+    """
 
     name: str
     aliases: tuple[str, ...] = ()
@@ -45,14 +48,25 @@ class Facility:
     mrn: AssigningAuthority | None = None
     external_patient_id: AssigningAuthority | None = None
     mrn_pattern: re.Pattern[str] | None = None
+    accession: AssigningAuthority | None = None
+    placer: AssigningAuthority | None = None
+    filler: AssigningAuthority | None = None
     code: str | None = None
     organization: OrganizationDetails = NO_DETAILS
+
+    @property
+    def authorities(self) -> tuple[AssigningAuthority, ...]:
+        """All issuers that the table names, of patient numbers and of order numbers."""
+        issuers = (self.mrn, self.external_patient_id, self.accession, self.placer, self.filler)
+        return tuple([one for one in issuers if one is not None])
 
 
 _KEYS: Final = frozenset(
     {
         *("name", "aliases", "time_zone", "name_order", "code", "mrn_system", "mrn_namespace", "mrn_pattern"),
         *("external_patient_id_system", "external_patient_id_namespace", *ORGANIZATION_KEYS),
+        *("accession_system", "accession_namespace", "placer_system", "placer_namespace"),
+        *("filler_system", "filler_namespace"),
     }
 )
 _CUSTOMER_KEYS: Final = frozenset({"id", "external_patient_id_system", "external_patient_id_namespace"})
@@ -132,6 +146,9 @@ def _facility(table: Table) -> Facility:
         mrn=read_authority(table, "mrn"),
         external_patient_id=read_authority(table, "external_patient_id"),
         mrn_pattern=read_pattern(table, "mrn_pattern"),
+        accession=read_authority(table, "accession"),
+        placer=read_authority(table, "placer"),
+        filler=read_authority(table, "filler"),
         code=_code(table),
         organization=read_organization(table),
     )

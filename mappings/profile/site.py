@@ -38,6 +38,7 @@ from mappings.profile.vista import NO_VISTA, VISTA_KEYS, Vista, read_vista
 OnCancelled = Literal["hold", "withdraw"]
 OnConflict = Literal["send", "hold"]
 MrnAuthority = Literal["hash", "facility", "receiver"]
+OrderNumberKind = Literal["accession", "placer", "filler"]
 DEMO_SITE_KEY: Final = b"autoscribe-gateway published demo key: never for patients"
 SITE_KEY_MIN_BYTES: Final = 32
 SITE_FILES: Final = ("procedures", "providers")
@@ -51,9 +52,9 @@ class Site:
 
     `facilities` are by name and alias, normalized by `exact`. `accession_keys` and `placer_keys` name the keys of
     `Study.metadata` with accession and placer order numbers; `number_separator` separates several in one value.
-    `accession_authority` and `placer_authority` are their issuers. `send_drafts` publishes unsigned text (D16).
-    `fhir_base` is the address clients see, for links in HL7 v2. `canonical` is the base of the gateway's
-    own definitions, such as those of its extensions. `express_customers` are the authorities of
+    `accession_authority` and `placer_authority` are their issuers where the facility names none. `send_drafts`
+    publishes unsigned text (D16). `fhir_base` is the address clients see, for links in HL7 v2. `canonical` is the base
+    of the gateway's own definitions, such as those of its extensions. `express_customers` are the authorities of
     externalPatientId, by expressCustomerId. `procedure_fallbacks` are the codes of OBR-4 by DICOM modality if no text
     matches. `provider_authority` issued the local ids of `providers`. `default_facility` owns the MRNs of facilities
     not among `facilities`. `mrn_authority` decides in HL7 v2 about an MRN without a known authority: `hash` puts it
@@ -98,6 +99,14 @@ class Site:
     def facility(self, name: str | None) -> Facility | None:
         """Find the facility of that name or alias: case and blanks aside, only an exact match counts."""
         return self.facilities.get(exact(name)) if name else None
+
+    def order_authority(self, kind: OrderNumberKind, facility: Facility | None) -> AssigningAuthority | None:
+        """Return the issuer of a facility's order numbers: its own, else the site's. There is no filler of a site."""
+        if kind == "filler":
+            return facility.filler if facility else None
+        if kind == "placer":
+            return (facility.placer if facility else None) or self.placer_authority
+        return (facility.accession if facility else None) or self.accession_authority
 
     def provider(self, spelling: str | None) -> Provider | None:
         """Find the provider of that name in the directory: only an exact match counts."""
@@ -179,8 +188,9 @@ def _site(mapping: Table, site_key: bytes | None, files: Mapping[str, str]) -> S
     providers, provider_authority = _providers(mapping, _file(mapping, "providers", files))
     facilities, customers = read_facilities(mapping), read_express_customers(mapping)
     assigned = [one for row in facilities.values() for one in (row.mrn, row.external_patient_id)]
+    issuers = [one for row in facilities.values() for one in row.authorities]
     accession, placer = read_authority(mapping, "accession"), read_authority(mapping, "placer")
-    refuse_ambiguous(mapping, (*assigned, *customers.values(), accession, placer))
+    refuse_ambiguous(mapping, (*issuers, *customers.values(), accession, placer))
     return Site(
         site_key=_site_key(site_key, mapping),
         facilities=facilities,

@@ -41,8 +41,8 @@ def orders(study: Study, site: Site, facts: Facts) -> tuple[tuple[Order, ...], t
     study's metadata have accession numbers, a different one from AutoScribe's PACS makes no order.
     """
     asked = _text_if_any(facts.accession_number)
-    accessions = tuple(dict.fromkeys(_numbers(study, site.accession_keys, site))) or asked
-    placers = tuple(_numbers(study, site.placer_keys, site))
+    accessions = accession_numbers(study, site, facts)
+    placers = placer_order_numbers(study, site)
     issues: tuple[MappingIssue, ...] = ()
     if asked and asked[0] not in accessions:
         action = "the accession number of the study's details is another: those of its metadata stand"
@@ -57,6 +57,17 @@ def orders(study: Study, site: Site, facts: Facts) -> tuple[tuple[Order, ...], t
     known = tuple([Order(*pair, pointer) for pair in zip_longest(accessions, placers, fillvalue="")]) or (Order(),)
     known, doubts = _with_exams(study, known, site)
     return known, (*issues, *doubts)
+
+
+def accession_numbers(study: Study, site: Site, facts: Facts) -> tuple[str, ...]:
+    """Accession numbers of a study, each once: those of its metadata, else the one from AutoScribe's PACS."""
+    said = tuple(dict.fromkeys(_numbers(study, site.accession_keys, site)))
+    return said or _text_if_any(facts.accession_number)
+
+
+def placer_order_numbers(study: Study, site: Site) -> tuple[str, ...]:
+    """Placer order numbers of a study's metadata as they stand there."""
+    return tuple(_numbers(study, site.placer_keys, site))
 
 
 def _with_exams(

@@ -63,3 +63,5 @@ SCHEDULES = tuple(Scale((first, 100), (first * 10, 2_500), (120, 900)) for first
 BACKLOG = Scale((2_000, 30_000), (100_000, 4_000), (120, 1_800))
 # Interleavings of two processes that ingest studies of one patient: the first seed, and their number
 INTERLEAVINGS = Scale((1, 25), (1_000, 10_000), (240, 5_400))
+# Hospitals of a hundred studies each, matched with their orders
+HOSPITALS = Scale(4, 60, (120, 600))

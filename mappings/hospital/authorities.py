@@ -1,0 +1,151 @@
+"""Resolve the issuers of a hospital's numbers to the authorities of the settings, and make keys of the numbers.
+
+HL7 v2.5.1 §2.A.36 (HD), table 0203, decisions D11, D48. A number is a key only together with its authority. A number
+that names no authority belongs to its facility's; if the facility is unknown or names none, it is no key.
+Proved by tests/mappings/hospital/test_authorities.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple
+
+from mappings.hospital.events import Authority, IssuedNumber, NumberKind
+from mappings.patient.identifiers import is_placeholder, mrn_key
+from mappings.profile import AssigningAuthority, Facility, OrderNumberKind, Site
+
+KeyKind = Literal["accession", "placer", "filler", "study_uid"]
+ORDER_NUMBER_KINDS: Final[tuple[OrderNumberKind, ...]] = ("accession", "placer", "filler")
+# Table 0203, types of a number that identifies a patient; a number without type is one, too
+_PATIENT_TYPES: Final = frozenset({"", "MR", "PI", "PT", "PN", "U"})
+_DEFAULT_TYPE: Final = "MR"
+# HD.3 -> beginning of the URI that FHIR has for HD.2
+_URI_OF: Final = {"ISO": "urn:oid:", "UUID": "urn:uuid:", "GUID": "urn:uuid:", "URI": "", "": "urn:oid:"}
+_OID: Final = "urn:oid:"
+
+
+class OrderKey(NamedTuple):
+    """Number by which studies and orders are matched; `authority` is its FHIR system, empty for a study UID."""
+
+    kind: KeyKind
+    authority: str
+    value: str
+
+
+class HospitalNumber(NamedTuple):
+    """Number of a patient, a visit or an account, in the form for comparison; empty `authority` if it is unknown.
+
+    `type_code` is of table 0203; a patient number without type is taken for MR.
+    """
+
+    kind: NumberKind
+    authority: str
+    type_code: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSource:
+    """Sender of orders as the settings describe it.
+
+    `facility` is the name of the facility whose numbers are those that name no authority; empty if it sends for
+    several. With `are_uids_keys`, its orders are matched by StudyInstanceUID, too.
+    """
+
+    name: str
+    facility: str = ""
+    are_uids_keys: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Authorities:
+    """Issuers of a site's numbers, for each kind of number by namespace and by system."""
+
+    site: Site
+    _known: dict[str, dict[str, str]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        facilities = tuple(dict.fromkeys(self.site.facilities.values()))
+        known = {kind: _by_namespace(_order_issuers(self.site, kind, facilities)) for kind in ORDER_NUMBER_KINDS}
+        people = [one for facility in facilities for one in (facility.mrn, facility.external_patient_id)]
+        known_people = _by_namespace((*people, *self.site.express_customers.values()))
+        object.__setattr__(self, "_known", {**known, "patient": known_people})
+
+    def order_key(self, kind: OrderNumberKind, number: IssuedNumber | None, source: OrderSource) -> OrderKey | None:
+        """Key of an order's number; None without a number or without a known authority."""
+        if number is None or not number.value.strip():
+            return None
+        if number.authority.is_named:
+            system = _system(self._known[kind], number.authority)
+        else:
+            system = self.system_of(kind, self.site.facility(source.facility))
+        return OrderKey(kind, system, number.value.strip()) if system else None
+
+    def system_of(self, kind: OrderNumberKind, facility: Facility | None) -> str:
+        """System of a facility's numbers that name no authority; empty for an unknown facility, or if none is set."""
+        authority = self.site.order_authority(kind, facility) if facility else None
+        return authority.system if authority else ""
+
+    def number(self, kind: NumberKind, number: IssuedNumber, source: OrderSource) -> HospitalNumber:
+        """Number in the form for comparison.
+
+        An authority that the settings do not know stands for itself. Without any authority a patient number is its
+        facility's, and other numbers are the source's own.
+        """
+        authority = number.authority
+        facility = self.site.facility(source.facility)
+        if authority.is_named:
+            known = self._known["patient"] if kind == "patient" else {}
+            system = _system(known, authority) or _unknown(known, authority)
+        elif kind == "patient" and facility and facility.mrn:
+            system = facility.mrn.system
+        else:
+            system = f"source:{source.name}"
+        if kind != "patient":
+            return HospitalNumber(kind, system, "", number.value.strip())
+        return HospitalNumber(kind, system, number.type_code or _DEFAULT_TYPE, mrn_key(number.value))
+
+    def patient_numbers(self, numbers: Iterable[IssuedNumber], source: OrderSource) -> Iterator[HospitalNumber]:
+        """Yield the numbers that identify a patient, each with its authority; nobody's numbers are left out."""
+        for number in numbers:
+            if number.type_code in _PATIENT_TYPES and not is_placeholder(number.value):
+                made = self.number("patient", number, source)
+                if made.authority:
+                    yield made
+
+
+def _order_issuers(
+    site: Site, kind: OrderNumberKind, facilities: Iterable[Facility]
+) -> Iterator[AssigningAuthority | None]:
+    yield {"accession": site.accession_authority, "placer": site.placer_authority, "filler": None}[kind]
+    for facility in facilities:
+        yield site.order_authority(kind, facility)
+
+
+def _by_namespace(issuers: Iterable[AssigningAuthority | None]) -> dict[str, str]:
+    return {one.namespace: one.system for one in issuers if one is not None}
+
+
+def _system(known: dict[str, str], authority: Authority) -> str:
+    """System of a named authority; empty if it is unknown, or if namespace and universal id name different ones.
+
+    Two hospitals may use one namespace, such as EPIC: a universal id that is another OID than the setting's counts.
+    """
+    named, uri = known.get(authority.namespace, ""), _uri(authority)
+    if uri and uri in known.values():
+        return uri if named in ("", uri) else ""
+    is_other = bool(uri and named) and uri.startswith(_OID) and named.startswith(_OID)
+    return "" if is_other else named
+
+
+def _unknown(known: dict[str, str], authority: Authority) -> str:
+    """Name an authority that no setting names; empty if the settings know one of its parts, which contradict then."""
+    if authority.namespace in known or _uri(authority) in known.values():
+        return ""
+    return f"hd:{authority.namespace}&{_uri(authority)}"
+
+
+def _uri(authority: Authority) -> str:
+    start = _URI_OF.get(authority.universal_id_type)
+    return f"{start}{authority.universal_id}" if authority.universal_id and start is not None else ""

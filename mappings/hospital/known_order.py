@@ -1,0 +1,219 @@
+"""Keep what is known of one order: apply the events of its messages, in the order in which they arrive.
+
+HL7 v2.5.1 §4.5.1.1 (ORC-1), §4.5.1.8 (ORC-8), decision D48. Within one sender the newer message is known by its times.
+It replaces what it says, and an older one adds only what is unknown. Of different senders, or without times, the one
+that arrives later counts as newer, with an issue. So a duplicate changes nothing.
+Proved by tests/mappings/hospital/test_known_order.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, Literal, NamedTuple
+
+from mappings.hospital.authorities import OrderSource
+from mappings.hospital.events import (
+    Clinician,
+    CodedText,
+    HospitalMessage,
+    HospitalPatient,
+    InboundIssue,
+    IssuedNumber,
+    OrderEvent,
+    Visit,
+)
+
+OrderEnd = Literal["", "cancelled", "replaced", "completed"]
+_Age = Literal["newer", "older", "equal", "unknown"]
+# ORC-5 of table 0038: the order is completed
+_COMPLETED: Final = "CM"
+_NO_PATIENT: Final = HospitalPatient()
+_NO_CODE: Final = CodedText()
+
+
+class MessageAge(NamedTuple):
+    """Sender and times of a message, by which a newer one of the same sender is known; best time first."""
+
+    sender: tuple[str, str] = ("", "")
+    times: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownOrder:
+    """What is known of one order. A text that is unknown is empty.
+
+    `content_of` is the newest message whose content was applied, `state_of` the newest that said if the order stands: a
+    cancellation says nothing new beside that. `first_at` and `last_at` are the times of the oldest and of the newest
+    message. `ended` says how the order ended at `ended_at`; it is empty while the order stands. `replaced_by` are the
+    numbers of the order that takes its place.
+    """
+
+    source: OrderSource
+    content_of: MessageAge
+    state_of: MessageAge
+    first_at: datetime
+    last_at: datetime
+    placer: IssuedNumber | None = None
+    filler: IssuedNumber | None = None
+    accession: IssuedNumber | None = None
+    group: IssuedNumber | None = None
+    study_uids: tuple[str, ...] = ()
+    patient: HospitalPatient = _NO_PATIENT
+    visit: Visit | None = None
+    procedure: CodedText = _NO_CODE
+    section: str = ""
+    priority: str = ""
+    ordering: tuple[Clinician, ...] = ()
+    indication: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    ended: OrderEnd = ""
+    ended_at: datetime | None = None
+    replaced_by: tuple[IssuedNumber | None, IssuedNumber | None] = (None, None)
+    """Placer and filler order number."""
+
+    @property
+    def is_void(self) -> bool:
+        """True for an order that was cancelled or replaced: no report answers it."""
+        return self.ended in ("cancelled", "replaced")
+
+
+class Applied(NamedTuple):
+    """Order after an event, with issues; no order if the event says nothing of one that is unknown."""
+
+    order: KnownOrder | None
+    issues: tuple[InboundIssue, ...] = ()
+
+
+_CONTENT: Final = (
+    *("placer", "filler", "accession", "group", "study_uids", "patient", "visit", "procedure", "section"),
+    *("priority", "ordering", "indication", "notes"),
+)
+
+
+def applied(
+    known: KnownOrder | None, event: OrderEvent, message: HospitalMessage, source: OrderSource, arrived: datetime
+) -> Applied:
+    """Apply one event of a message to an order; `known` is None if it is the first event of that order.
+
+    The caller finds the order of an event by its numbers, and drops a message that is a duplicate byte for byte.
+    """
+    if event.effect == "nothing":
+        return Applied(known)
+    stated = _stated(event, message, source, arrived)
+    if known is None:
+        return Applied(stated)
+    if event.effect == "number":
+        return _numbered(known, stated)
+    this = MessageAge(message.sender, message.times)
+    content_age, state_age = _age(known.content_of, this), _age(known.state_of, this)
+    is_newer = content_age != "older" and not stated.is_void
+    order = _filled(stated, known) if is_newer else _filled(known, stated)
+    is_revived = state_age == "equal" and known.is_void and not stated.is_void
+    order = _ended(order, known, known if state_age == "older" or is_revived else stated, event)
+    first, last = min(known.first_at, stated.first_at), max(known.last_at, stated.last_at)
+    order = replace(order, first_at=first, last_at=last)
+    is_by_arrival = not {"unknown", "equal"}.isdisjoint((content_age, state_age)) and _content(order) != _content(known)
+    return Applied(order, (InboundIssue("order-by-arrival", "MSH-7"),) if is_by_arrival else ())
+
+
+def combined(one: KnownOrder, other: KnownOrder) -> KnownOrder:
+    """Return one order of two records of it, such as one of each of two senders: what the newer one says stands."""
+    newer, older = (one, other) if one.last_at >= other.last_at else (other, one)
+    return _filled(newer, older)
+
+
+def _stated(event: OrderEvent, message: HospitalMessage, source: OrderSource, arrived: datetime) -> KnownOrder:
+    """Return the order as this event alone states it."""
+    at = event.at or (message.times[0] if message.times else arrived)
+    ended = _end(event)
+    is_state_only = event.effect in ("cancel", "replaced", "number")
+    return KnownOrder(
+        source=source,
+        content_of=MessageAge() if is_state_only else MessageAge(message.sender, message.times),
+        state_of=MessageAge() if event.effect == "number" else MessageAge(message.sender, message.times),
+        first_at=at,
+        last_at=at,
+        placer=event.placer,
+        filler=event.filler,
+        accession=event.accession,
+        group=event.group,
+        study_uids=event.study_uids,
+        patient=message.patient,
+        visit=message.visit,
+        procedure=event.procedure,
+        section=event.section,
+        priority=event.priority,
+        ordering=event.ordering,
+        indication=event.indication,
+        notes=event.notes,
+        ended=ended,
+        ended_at=at if ended else None,
+        replaced_by=_replacement(event, message),
+    )
+
+
+def _end(event: OrderEvent) -> OrderEnd:
+    if event.effect == "cancel":
+        return "cancelled"
+    if event.effect == "replaced":
+        return "replaced"
+    return "completed" if event.status == _COMPLETED else ""
+
+
+def _replacement(event: OrderEvent, message: HospitalMessage) -> tuple[IssuedNumber | None, IssuedNumber | None]:
+    """Numbers of the order of the same message whose parent (ORC-8) is the replaced order."""
+    if event.effect != "replaced":
+        return None, None
+    for other in message.orders:
+        is_child = (event.placer and other.parent_placer == event.placer) or (
+            event.filler and other.parent_filler == event.filler
+        )
+        if is_child and other is not event:
+            return other.placer, other.filler
+    return None, None
+
+
+def _numbered(known: KnownOrder, stated: KnownOrder) -> Applied:
+    """Add the placer order number; a number that is known stays."""
+    if known.placer and stated.placer and known.placer != stated.placer:
+        return Applied(known, (InboundIssue("placer-differs", "ORC-2"),))
+    return Applied(replace(known, placer=known.placer or stated.placer, filler=known.filler or stated.filler))
+
+
+def _age(known: MessageAge, this: MessageAge) -> _Age:
+    """Compare a message with the newest one applied: by the first time in which they differ, best first."""
+    if not this.times:
+        return "unknown"
+    if not known.times:
+        return "newer"
+    if known.sender != this.sender:
+        return "unknown"
+    for one, other in zip(this.times, known.times, strict=False):
+        if one != other:
+            return "newer" if one > other else "older"
+    return "equal"
+
+
+def _ended(order: KnownOrder, known: KnownOrder, stated: KnownOrder, event: OrderEvent) -> KnownOrder:
+    """Set if the order stands: as `stated`, unless that says what is known, or nothing of a completed order."""
+    source = known if known.ended == stated.ended else stated
+    if known.ended == "completed" and not stated.ended and not event.status:
+        source = known
+    by = stated.replaced_by if any(stated.replaced_by) else known.replaced_by
+    by = by if source.ended == "replaced" else (None, None)
+    return replace(order, ended=source.ended, ended_at=source.ended_at, replaced_by=by, state_of=stated.state_of)
+
+
+def _filled(first: KnownOrder, second: KnownOrder) -> KnownOrder:
+    """Return the first order with what it does not say from the second."""
+    unsaid = {name: getattr(second, name) for name in _CONTENT if _is_unsaid(getattr(first, name))}
+    return replace(first, **unsaid)
+
+
+def _is_unsaid(value: Any) -> bool:
+    return not value or value in (_NO_PATIENT, _NO_CODE)
+
+
+def _content(order: KnownOrder) -> tuple[Any, ...]:
+    return (order.ended, *(getattr(order, name) for name in _CONTENT))

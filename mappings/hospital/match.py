@@ -1,0 +1,322 @@
+"""Match a study with the orders that it answers, or say why it answers none.
+
+HL7 v2.5.1 §4.5.3.2 (OBR-2), §4.5.3.3 (OBR-3), decisions D12, D48. Only exact numbers with their authority find orders.
+A patient number of the order must not differ from the study's under one authority, and name, birth date and sex must
+not contradict. Where two answers fit, none is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey
+from mappings.hospital.groups import (
+    Agreement,
+    OrderGroup,
+    are_different,
+    compare_numbers,
+    groups,
+    hospital_person,
+    order_keys,
+)
+from mappings.hospital.known_order import KnownOrder, combined
+from mappings.hospital.merges import NO_MERGES, Merges
+from mappings.hospital.order_search import OrderSearch
+from mappings.hospital.reasons import REASONS, Verdict
+from mappings.issues import MappingIssue
+from mappings.patient.people import are_alike
+
+ORDER_DAYS: Final = 400
+_MOST_REPLACED: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHospital:
+    """What is known of a hospital: orders by key, issuers of numbers, and merges.
+
+    `orders` need hold only the orders with one of the study's keys, and those of `keys_of_group` of each.
+    An order of more than `order_days` before or after a study belongs to another study.
+    """
+
+    orders: Mapping[OrderKey, Sequence[KnownOrder]]
+    authorities: Authorities
+    merges: Merges = NO_MERGES
+    order_days: int = ORDER_DAYS
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Orders that a study answers, with the keys that found them; or none, with a reason of `REASONS`."""
+
+    orders: tuple[KnownOrder, ...] = ()
+    keys: tuple[OrderKey, ...] = ()
+    reason: str = ""
+    issues: tuple[MappingIssue, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """Result in one word."""
+        return REASONS[self.reason].verdict if self.reason else "matched"
+
+
+class _HeldError(Exception):
+    """The match ends for a reason."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Groups that one key found."""
+
+    key: OrderKey
+    groups: tuple[OrderGroup, ...]
+
+
+def match(search: OrderSearch, known: KnownHospital, at: datetime) -> Match:
+    """Match a study with its orders; `at` is the present, which counts as the study's day if that is unknown."""
+    if search.missing:
+        return Match(reason=search.missing)
+    day = min(search.day, at.date() + timedelta(days=1)) if search.day else at.date()
+    found, is_reused = _found(search, known, day)
+    if not any(one.groups for one in found):
+        has_number = any(key.kind != "study_uid" for key in search.keys)
+        return Match(reason="accession-reused" if is_reused else "no-order" if has_number else "no-number")
+    try:
+        chosen = _chosen(search, found, known)
+        issues = _uid_issues(search, chosen, known)
+        answered = tuple(_answered(chosen, known))
+    except _HeldError as held:
+        return Match(reason=held.reason)
+    if is_reused:
+        action = "an order of another time has the same number: it is not this study's"
+        issues = (*issues, MappingIssue("accession-reused", "information", search.pointer, action))
+    if any(one.key.kind == "accession" and not one.groups for one in found):
+        action = "no known order has one of the study's accession numbers: the others are answered"
+        issues = (*issues, MappingIssue("order-unknown", "information", search.pointer, action))
+    keys = tuple([one.key for one in found if one.groups])
+    return Match(answered, keys, "", issues)
+
+
+def keys_of_group(order: KnownOrder, authorities: Authorities) -> tuple[OrderKey, ...]:
+    """Keys of the orders that an order's match needs, too: those under its accession, and the one that replaced it."""
+    accession = authorities.order_key("accession", order.accession, order.source)
+    return (*((accession,) if accession else ()), *_replacement_keys(order, authorities))
+
+
+def _found(search: OrderSearch, known: KnownHospital, day: date) -> tuple[list[_Found], bool]:
+    """Groups by key, without orders of another time; True if there were such orders."""
+    found, is_reused = [], False
+    for key in search.keys:
+        hits = known.orders.get(key, ())
+        now = [order for order in hits if not _is_of_other_time(order, day, known.order_days)]
+        is_reused = is_reused or len(now) < len(hits)
+        found.append(_Found(key, _groups_of(now, known, day)))
+    return found, is_reused
+
+
+def _is_of_other_time(order: KnownOrder, day: date, most: int) -> bool:
+    """True for an order that ended, or was last heard of, too long before the study, or began too long after it."""
+    last = order.ended_at or order.last_at
+    return (day - last.date()).days > most or (order.first_at.date() - day).days > most
+
+
+def _groups_of(hits: Sequence[KnownOrder], known: KnownHospital, day: date) -> tuple[OrderGroup, ...]:
+    """Groups of the orders that a key found, with all orders under their accession numbers."""
+    every: list[KnownOrder] = []
+    for order in hits:
+        accession = known.authorities.order_key("accession", order.accession, order.source)
+        siblings = known.orders.get(accession, ()) if accession else ()
+        for one in (*siblings, order):
+            if one not in every and not _is_of_other_time(one, day, known.order_days):
+                every.append(one)
+    made = groups(every, known.authorities, known.merges)
+    return tuple([group for group in made if any(order in group.orders for order in hits)])
+
+
+def _chosen(search: OrderSearch, found: Sequence[_Found], known: KnownHospital) -> tuple[OrderGroup, ...]:
+    """Groups that the study answers: those of its accession numbers, with which its other numbers must agree.
+
+    Raises:
+        _HeldError: no group, or more than one, fits.
+    """
+    if search.is_disputed:
+        raise _HeldError("identity-conflict")
+    chosen: list[OrderGroup] = []
+    for kind in ("accession", "placer", "filler", "study_uid"):
+        of_kind = [one for one in found if one.key.kind == kind and one.groups]
+        if chosen and not all(any(_is_one_of(group, chosen) for group in one.groups) for one in of_kind):
+            raise _HeldError("keys-disagree")
+        if not chosen:
+            chosen = [_fitting(search, one.groups, known) for one in of_kind]
+    _refuse_other_numbers(search, chosen, known)
+    _refuse_two_patients(chosen)
+    return tuple([group for place, group in enumerate(chosen) if not _is_one_of(group, chosen[:place])])
+
+
+def _is_one_of(group: OrderGroup, others: Sequence[OrderGroup]) -> bool:
+    return any(order in other.orders for order in group.orders for other in others)
+
+
+def _fitting(search: OrderSearch, given: Sequence[OrderGroup], known: KnownHospital) -> OrderGroup:
+    """Return the one group that fits. Of several, one must have the study's patient number, and all others another.
+
+    A group of cancelled orders gives way to one that stands, unless it alone has the study's patient number.
+
+    Raises:
+        _HeldError: none fits, or several do.
+    """
+    agreements = [_compared(search, group, known) for group in given]
+    standing = [place for place, group in enumerate(given) if not group.is_void] or [*range(len(given))]
+    agreeing = [place for place in standing if agreements[place] == "agrees"]
+    if len(standing) > 1 and (len(agreeing) != 1 or any(agreements[place] == "silent" for place in standing)):
+        raise _HeldError("several-groups")
+    if not agreeing and len(given) > 1 and "agrees" in agreements:
+        raise _HeldError("several-groups")
+    fitting = given[(agreeing or standing)[0]]
+    if reason := _against(search, fitting, known):
+        raise _HeldError(reason)
+    return fitting
+
+
+def _against(search: OrderSearch, group: OrderGroup, known: KnownHospital) -> str:
+    """Reason for which a group is not the study's; empty if nothing speaks against it."""
+    if group.is_contradictory:
+        return "group-contradictory"
+    if any(known.merges.is_doubtful(number) for number in _numbers(search, group, known)):
+        return "merge-held"
+    if _compared(search, group, known) == "differs":
+        return "patient-number-differs"
+    return "patient-conflict" if any(are_different(search.person, one.patient) for one in group.standing) else ""
+
+
+def _compared(search: OrderSearch, group: OrderGroup, known: KnownHospital) -> Agreement:
+    """Compare the study's patient numbers with a group's; one authority in which they differ is enough.
+
+    The type of a study's number is not known: it is compared under each type that the hospital gives.
+    """
+    answers: set[Agreement] = set()
+    for system, value in search.patient_numbers:
+        theirs = frozenset(number for number in group.numbers if number.authority == system)
+        ours = frozenset(known.merges.survivor(one._replace(value=value)) for one in theirs)
+        if theirs:
+            answers.add("agrees" if ours & theirs else "differs")
+    if "differs" in answers:
+        return "differs"
+    return "agrees" if answers else "silent"
+
+
+def _numbers(search: OrderSearch, group: OrderGroup, known: KnownHospital) -> Iterator[HospitalNumber]:
+    """Yield the numbers that are compared: the group's as its orders have them, and the study's."""
+    for order in group.orders:
+        yield from known.authorities.patient_numbers(order.patient.numbers, order.source)
+    for system, value in search.patient_numbers:
+        yield from (number._replace(value=value) for number in group.numbers if number.authority == system)
+
+
+def _refuse_other_numbers(search: OrderSearch, chosen: Sequence[OrderGroup], known: KnownHospital) -> None:
+    """Refuse groups that have an accession or placer order number where the study has only others of that authority.
+
+    Raises:
+        _HeldError: such a group is there.
+    """
+    theirs = {key for group in chosen for order in group.orders for key in order_keys(order, known.authorities)}
+    for kind in ("accession", "placer"):
+        ours = [key for key in search.keys if key.kind == kind]
+        systems = {key.authority for key in ours}
+        stated = {key for key in theirs if key.kind == kind and key.authority in systems}
+        if stated and stated.isdisjoint(ours):
+            raise _HeldError("keys-disagree")
+
+
+def _refuse_two_patients(chosen: Sequence[OrderGroup]) -> None:
+    """Refuse groups of different accession numbers that are about different patients.
+
+    Raises:
+        _HeldError: two groups have different patients.
+    """
+    for place, one in enumerate(chosen):
+        for other in chosen[:place]:
+            if compare_numbers(one.numbers, other.numbers) == "differs":
+                raise _HeldError("several-groups")
+            if are_different(hospital_person(one.orders[0].patient), other.orders[0].patient):
+                raise _HeldError("group-contradictory")
+
+
+def _uid_issues(search: OrderSearch, chosen: Sequence[OrderGroup], known: KnownHospital) -> tuple[MappingIssue, ...]:
+    """Note a study UID other than the orders'.
+
+    Raises:
+        _HeldError: nothing shows that the patient is the same.
+    """
+    uids = {uid for group in chosen for order in group.orders for uid in order.study_uids}
+    if not uids or not search.study_uid or search.study_uid in uids:
+        return ()
+    for group in chosen:
+        is_alike = any(are_alike(search.person, hospital_person(order.patient)) for order in group.orders)
+        if not is_alike and _compared(search, group, known) != "agrees":
+            raise _HeldError("study-uid-differs")
+    action = "the order names another study UID: accession and patient agree, so it is the study's"
+    return (MappingIssue("study-uid-differs", "information", "/studyInstanceUid", action),)
+
+
+def _answered(chosen: Iterable[OrderGroup], known: KnownHospital) -> Iterator[KnownOrder]:
+    """Yield the orders of the groups that stand, or those that replaced them.
+
+    Raises:
+        _HeldError: all orders of a group were cancelled.
+    """
+    for group in chosen:
+        orders = group.standing
+        if group.is_void:
+            orders = tuple([one for order in group.orders for one in _replacements(order, group, known)])
+        if not orders:
+            raise _HeldError("order-cancelled")
+        yield from _distinct(orders, known.authorities)
+
+
+def _distinct(orders: Iterable[KnownOrder], authorities: Authorities) -> Iterator[KnownOrder]:
+    """Yield each order once: two senders may report one, which then has one placer order number and no two fillers."""
+    made: list[tuple[dict[str, OrderKey], KnownOrder]] = []
+    for order in orders:
+        keys = order_keys(order, authorities)
+        numbers: dict[str, OrderKey] = {key.kind: key for key in keys if key.kind in ("placer", "filler")}
+        same = next((place for place, (other, _) in enumerate(made) if _is_same(numbers, other)), None)
+        if same is None:
+            made.append((numbers, order))
+        else:
+            made[same] = ({**numbers, **made[same][0]}, combined(made[same][1], order))
+    yield from (order for _, order in made)
+
+
+def _is_same(one: Mapping[str, OrderKey], other: Mapping[str, OrderKey]) -> bool:
+    shared = one.keys() & other.keys()
+    return bool(shared) and all(one[kind] == other[kind] for kind in shared)
+
+
+def _replacements(order: KnownOrder, group: OrderGroup, known: KnownHospital) -> list[KnownOrder]:
+    """Orders of the same patient that stand in the place of a replaced one, by ORC-8."""
+    heirs = [order]
+    for _ in range(_MOST_REPLACED):
+        keys = [key for one in heirs for key in _replacement_keys(one, known.authorities)]
+        heirs = [one for key in dict.fromkeys(keys) for one in known.orders.get(key, ())]
+        numbers = [groups([one], known.authorities, known.merges)[0].numbers for one in heirs]
+        if not all(compare_numbers(each, group.numbers) == "agrees" for each in numbers):
+            return []
+        if live := [one for one in heirs if not one.is_void]:
+            return live
+    return []
+
+
+def _replacement_keys(order: KnownOrder, authorities: Authorities) -> tuple[OrderKey, ...]:
+    placer, filler = order.replaced_by
+    keys = (
+        authorities.order_key("placer", placer, order.source),
+        authorities.order_key("filler", filler, order.source),
+    )
+    return tuple([key for key in keys if key])
