@@ -65,7 +65,7 @@ EPIC_ORM = message(
             1: "1",
             2: "O",
             3: "ED^12^A^MERCY",
-            7: "1457^HOLT^PETER^^^DR^MD^^MERCY^^^^PROVID~1528000001^HOLT^PETER^^^DR^MD^^NPI^^^^NPI",
+            7: "1457^HOLT^PETER^^^DR^MD^^MERCY^^^^EI~1528000001^HOLT^PETER^^^DR^MD^^NPI^^^^NPI",
             8: "1900^REYES^ANA",
             19: "900771^^^MERCYVN^VN",
         },

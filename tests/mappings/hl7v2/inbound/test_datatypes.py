@@ -73,6 +73,7 @@ def test_a_bare_number_gets_the_authority_of_its_kind_alone():
 
 def test_a_source_without_authorities_speaks_for_none():
     assert datatypes.ei(element("7^EPC", SourceRules()), "placer") is None
+    assert datatypes.ei(element("7^^9.9^ISO", SourceRules(authorities=(Authority(),))), "placer") is None
 
 
 def test_an_order_number_names_its_authority_in_components_and_in_a_pair_in_subcomponents():
@@ -91,10 +92,8 @@ def test_a_name_is_the_legal_one():
 
 
 def test_repetitions_under_one_name_are_one_clinician():
-    found = datatypes.xcn(
-        repetitions("1^HOLT^PETER^Q^JR^DR^MD^^MERCY^^^^PROVID~2^Holt^Peter^^^^^^NPI^^^^NPI~~3^LEE^SUE")
-    )
-    numbers = (IssuedNumber("1", Authority("MERCY"), "PROVID"), IssuedNumber("2", Authority("NPI"), "NPI"))
+    found = datatypes.xcn(repetitions("1^HOLT^PETER^Q^JR^DR^MD^^MERCY^^^^EI~2^Holt^Peter^^^^^^NPI^^^^NPI~~3^LEE^SUE"))
+    numbers = (IssuedNumber("1", Authority("MERCY"), "EI"), IssuedNumber("2", Authority("NPI"), "NPI"))
     assert found == (
         Clinician(numbers, "HOLT", "PETER", "Q", "JR", "DR", "MD"),
         Clinician((IssuedNumber("3"),), "LEE", "SUE"),
