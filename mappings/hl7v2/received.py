@@ -48,21 +48,21 @@ class Delimiters:
         """Content of MSH-2."""
         return self.component + self.repetition + self.escape + self.subcomponent
 
-    def unescape(self, text: str) -> str:
-        """Decode the escape sequences of §2.7; an unknown one stays.
+    def unescape(self, text: str, codec: str = "utf-8") -> str:
+        """Decode a field's bytes by the codec, and the escape sequences of §2.7; an unknown one stays.
 
-        Bytes that were not UTF-8 become U+FFFD.
+        Bytes that the codec lacks become U+FFFD.
         """
-        plain = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        plain = text if text.isascii() else text.encode("utf-8", "surrogateescape").decode(codec, "replace")
         if self.escape not in plain:
             return plain
         mark = re.escape(self.escape)
-        return re.sub(f"{mark}([^{mark}]*){mark}", self._read_sequence, plain)
+        return re.sub(f"{mark}([^{mark}]*){mark}", lambda sequence: self._read_sequence(sequence, codec), plain)
 
-    def _read_sequence(self, sequence: re.Match[str]) -> str:
+    def _read_sequence(self, sequence: re.Match[str], codec: str) -> str:
         body = sequence.group(1)
         if body[:1] == "X" and _HEX.fullmatch(body[1:]):
-            return bytes.fromhex(body[1:]).decode("utf-8", "replace")
+            return bytes.fromhex(body[1:]).decode(codec, "replace")
         known = {
             "E": self.escape,
             "F": self.separator,
@@ -70,6 +70,8 @@ class Delimiters:
             "T": self.subcomponent,
             "R": self.repetition,
             ".br": "\n",
+            "H": "",
+            "N": "",
         }
         return known.get(body, sequence.group())
 

@@ -22,6 +22,72 @@ OrderEffect = Literal["open", "change", "number", "replaced", "cancel", "nothing
 - `nothing`: no order changes.
 """
 NumberKind = Literal["patient", "visit", "account"]
+Taking = Literal["taken", "wrong-processing-id", "other-sender", "not-listed", "not-radiology"]
+"""If a message is taken, and the reason if not. Of a message that is not taken only its header is read.
+
+- `wrong-processing-id`: MSH-11 is none of the source's. `other-sender`: MSH-3 and MSH-4 are none of the source's.
+- `not-listed`: its type and event are not listed. `not-radiology`: no order of it passes the source's filters.
+"""
+VisitState = Literal["", "planned", "open", "ended", "cancelled"]
+"""State of a visit after the event; empty if the event does not say."""
+TimeField = Literal["EVN-6", "EVN-2", "ORC-9", "MSH-7"]
+InboundIssueCode = Literal[
+    "charset-unknown",
+    "charset-unsupported",
+    "text-unusable",
+    "repetitions-too-many",
+    "authority-not-of-source",
+    "authority-unreadable",
+    "date-impossible",
+    "time-impossible",
+    "time-not-exact",
+    "time-ambiguous",
+    "time-without-zone",
+    "sex-unknown",
+    "patient-class-unknown",
+    "patient-missing",
+    "several-patients",
+    "event-differs",
+    "order-missing",
+    "order-not-radiology",
+    "order-control-missing",
+    "order-control-unknown",
+    "order-status-missing",
+    "order-status-unknown",
+    "order-status-contradicts",
+    "obr-without-orc",
+    "prior-result",
+    "placer-differs",
+    "filler-differs",
+    "accession-differs",
+    "uid-invalid",
+    "order-by-arrival",
+]
+"""Codes of issues. `order-by-arrival` is of no reading: no times told which message of an order is newer."""
+HeldReason = Literal[
+    "",
+    "event-differs",
+    "unlink",
+    "move",
+    "prior-missing",
+    "survivor-missing",
+    "survivor-ambiguous",
+    "superior-differs",
+    "same-number",
+    "prior-twice",
+    "chain",
+    "swap",
+    "loop",
+]
+"""Reason why a merge message is understood, and yet not applied; empty if it is applied.
+
+- `event-differs`: MSH-9 and EVN-1 name different events. `unlink`: A37. `move`: A43, A44, A45.
+- `prior-missing`: MRG has no number of the source's authorities. `survivor-missing`: PID or PV1 has no number of the
+  same authority and type; `survivor-ambiguous`: it has several.
+- `superior-differs`: a merge of visits or accounts, in which MRG-1 names another patient than PID-3.
+- `same-number`: a number would replace itself. `prior-twice`: a number has two survivors.
+- `chain`: a survivor is itself replaced. `swap`: two numbers replace each other. `loop`: three or more do.
+"""
 PatientClass = Literal["I", "O", "E", "P", "R", "B", "C", "N", "U", ""]
 """HL7 table 0004, the suggested values; any other value becomes empty."""
 
@@ -30,7 +96,7 @@ PatientClass = Literal["I", "O", "E", "P", "R", "B", "C", "N", "U", ""]
 class Authority:
     """Assigning authority as a message names it (HD): namespace, universal id and its type; all empty if it names none.
 
-    HL7 v2.5.1 §2.A.33
+    HL7 v2.5.1 §2.A.36
     """
 
     namespace: str = ""
@@ -59,7 +125,7 @@ class IssuedNumber:
 class Clinician:
     """Clinician of an order or a visit (XCN): numbers with issuers, and a name in parts.
 
-    HL7 v2.5.1 §2.A.88
+    HL7 v2.5.1 §2.A.86
     """
 
     numbers: tuple[IssuedNumber, ...] = ()
@@ -108,6 +174,8 @@ class Visit:
     """Visit of a patient (PV1): class, location, clinicians, and the visit number PV1-19.
 
     `location` has the components of PL as they came, unescaped. `begun` and `ended` are PV1-44 and PV1-45.
+    `state` is what the visit is after the event. A cancelled transfer (A12) and a cancelled discharge (A13) leave it
+    open: after A12 `location` is the one before the transfer, after A13 `ended` is deleted.
     HL7 v2.5.1 §3.4.3
     """
 
@@ -118,6 +186,7 @@ class Visit:
     number: IssuedNumber | None = None
     begun: datetime | None = None
     ended: datetime | None = None
+    state: VisitState = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +195,7 @@ class OrderEvent:
 
     `placer` and `filler` are ORC-2 or OBR-2, and ORC-3 or OBR-3. `accession` is IPC-1, or the field that the source
     names. `study_uids` are ZDS-1 and IPC-3. `parent` is ORC-8. `control` is ORC-1 and `status` ORC-5, as they came.
+    `deleted` are the fields of ORC and OBR that the message deletes (`""`), such as `OBR-31`.
     `indication` is OBR-31, else OBR-13. `notes` are the lines of NTE-3 below the order.
     `section` is OBR-24, `procedure` OBR-4, `priority` TQ1-9 or OBR-27.6.
     """
@@ -148,6 +218,7 @@ class OrderEvent:
     notes: tuple[str, ...] = ()
     at: datetime | None = None
     """ORC-9, the time of the transaction."""
+    deleted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +234,14 @@ class NumberChange:
 class HospitalMessage:
     """One message of a hospital's system, read.
 
-    `structure` is such as `ORM^O01`. `sender` is MSH-3 and MSH-4, `control_id` MSH-10. `times` are the times by which
-    a newer message of one sender is known, best first: EVN-6, EVN-2, ORC-9, MSH-7, those that are there.
+    `structure` is such as `ORM^O01`, and `trigger` its event. `sender` is MSH-3 and MSH-4, `control_id` MSH-10.
+    `times` are the times by which a newer message of one sender is known, best first: EVN-6, EVN-2, ORC-9 if all orders
+    have the same, MSH-7; those that are there. `timed_by` names the field of each: times of different fields tell no
+    order of messages.
     `orders` belong to `patient` and `visit`; for a visit message there are none. `changes` are those of a merge
-    message, whose `held_for` says why it is understood and yet not applied: empty if it is applied.
+    message, which has a `patient` only if it has one PID. `held_for` says why it is understood and yet not applied.
+    `deleted` are the fields of PID and PV1 that the message deletes (`""`), such as `PV1-7`: an empty field leaves the
+    known value, a deleted one removes it.
     `issues` are codes with places, without values.
     """
 
@@ -175,11 +250,14 @@ class HospitalMessage:
     control_id: str
     sender: tuple[str, str]
     times: tuple[datetime, ...]
+    timed_by: tuple[TimeField, ...] = ()
+    taken: Taking = "taken"
     patient: HospitalPatient = HospitalPatient()
     visit: Visit | None = None
     orders: tuple[OrderEvent, ...] = ()
     changes: tuple[NumberChange, ...] = ()
-    held_for: str = ""
+    held_for: HeldReason = ""
+    deleted: tuple[str, ...] = ()
     issues: tuple[InboundIssue, ...] = ()
 
 
@@ -187,5 +265,5 @@ class HospitalMessage:
 class InboundIssue:
     """Something in a message that could not be used as it came: a stable code and its place, such as `PID-5`."""
 
-    code: str
+    code: InboundIssueCode
     place: str

@@ -1,0 +1,26 @@
+"""Read orders, visits and merges that a hospital's system sends: `read_hospital_message` is the door.
+
+HL7 v2.5.1 chapters 2, 3 and 4; decision D48.
+"""
+
+from mappings.hl7v2.inbound.message import read_hospital_message
+from mappings.hl7v2.inbound.source import (
+    MERGE_TYPES,
+    ORDER_TYPES,
+    READABLE,
+    VISIT_TYPES,
+    AccessionField,
+    KeyKind,
+    SourceRules,
+)
+
+__all__ = [
+    "MERGE_TYPES",
+    "ORDER_TYPES",
+    "READABLE",
+    "VISIT_TYPES",
+    "AccessionField",
+    "KeyKind",
+    "SourceRules",
+    "read_hospital_message",
+]

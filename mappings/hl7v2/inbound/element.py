@@ -1,0 +1,134 @@
+"""Segments and fields of an inbound message with their places, decoded when they are asked for.
+
+HL7 v2.5.1 §2.5.3 (fields, repetitions, components, the null `""`), §2.7 (escape sequences). A component where a type
+has none is the first of its kind, as §2.8 asks of a receiver.
+Proved by tests/mappings/hl7v2/inbound/test_datatypes.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from mappings.hl7v2.inbound.charset import InboundCharset, msh_18_character_set, safe_segment
+from mappings.hl7v2.inbound.source import SourceRules
+from mappings.hl7v2.received import Delimiters, Received, Segment, placed
+from mappings.hospital.events import InboundIssue, InboundIssueCode
+
+_MOST_REPETITIONS: Final = 100
+NULL: Final = '""'
+_UNUSABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd]")
+_UNUSABLE_IN_LINE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufffd]")
+
+
+@dataclass(slots=True)
+class InboundReader:
+    """One message as it is read: its character set, its delimiters, and the issues found so far."""
+
+    delimiters: Delimiters
+    source: SourceRules
+    charset: InboundCharset
+    issues: dict[InboundIssue, None] = field(default_factory=dict)
+
+    def note(self, code: InboundIssueCode, place: str) -> None:
+        """Add an issue, once."""
+        self.issues[InboundIssue(code, place)] = None
+
+
+@dataclass(frozen=True, slots=True)
+class InboundElement:
+    """One repetition of a field, still escaped, with its place, such as `PID-3` or `OBR[2]-16[3]`."""
+
+    raw: str
+    place: str
+    reader: InboundReader
+
+    def component(self, number: int = 1, subcomponent: int = 1) -> str:
+        """Decode a component on one line, without blanks around it; "" if absent, null or not decodable."""
+        return self._decoded(_part(self._component(number), self.reader.delimiters.subcomponent, subcomponent))
+
+    def lines(self, number: int = 1) -> tuple[str, ...]:
+        """Decode a component that may have line breaks; lines that are empty are left out."""
+        text = self._decoded(self._component(number), _UNUSABLE)
+        return tuple(line.strip() for line in text.split("\n") if line.strip())
+
+    def components(self) -> tuple[str, ...]:
+        """Decode all components, each as its first subcomponent."""
+        mark = self.reader.delimiters.subcomponent
+        return tuple(self._decoded(part.split(mark, 1)[0]) for part in self.raw.split(self.reader.delimiters.component))
+
+    def is_valued(self, number: int) -> bool:
+        """True if a component has content, be it decodable or not."""
+        return self._component(number).strip(f" {self.reader.delimiters.subcomponent}") not in ("", NULL)
+
+    def _component(self, number: int) -> str:
+        return _part(self.raw, self.reader.delimiters.component, number)
+
+    def _decoded(self, raw: str, unusable: re.Pattern[str] = _UNUSABLE_IN_LINE) -> str:
+        stripped = raw.strip(" ")
+        if not stripped or stripped == NULL:
+            return ""
+        text = self.reader.delimiters.unescape(stripped, self.reader.charset.codec)
+        if unusable.search(text):
+            self.reader.note("text-unusable", self.place)
+            return ""
+        return text.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class InboundSegment:
+    """One segment with its place, such as `PID` or `OBR[2]`."""
+
+    segment: Segment
+    place: str
+    reader: InboundReader
+
+    @property
+    def name(self) -> str:
+        """Name of the segment."""
+        return self.segment.name
+
+    def field(self, number: int) -> InboundElement:
+        """Return the first repetition of a field, empty if absent."""
+        return InboundElement(self._repetitions(number)[0], f"{self.place}-{number}", self.reader)
+
+    def repetitions(self, number: int) -> tuple[InboundElement, ...]:
+        """Return the repetitions of a field that have content, of the first hundred."""
+        raws = self._repetitions(number)
+        place = f"{self.place}-{number}"
+        if len(raws) > _MOST_REPETITIONS:
+            self.reader.note("repetitions-too-many", place)
+            del raws[_MOST_REPETITIONS:]
+        return tuple(
+            InboundElement(raw, place if len(raws) == 1 else f"{place}[{count}]", self.reader)
+            for count, raw in enumerate(raws, 1)
+            if raw and raw != NULL
+        )
+
+    def deleted(self, numbers: Iterable[int]) -> tuple[str, ...]:
+        """Return the fields, such as `PV1-7`, that the message deletes with the null `""`."""
+        return tuple(f"{self.name}-{number}" for number in numbers if self.segment.field(number).strip() == NULL)
+
+    def _repetitions(self, number: int) -> list[str]:
+        return self.segment.field(number).split(self.reader.delimiters.repetition)
+
+
+def open_message(received: Received, source: SourceRules) -> tuple[InboundSegment, ...]:
+    """Return the segments of a message, MSH first, each with its place."""
+    reader = InboundReader(received.delimiters, source, msh_18_character_set(received, source.charset))
+    if reader.charset.issue:
+        reader.note(reader.charset.issue, "MSH-18")
+    return tuple(
+        InboundSegment(segment if segment is received.msh else safe_segment(segment, reader.charset), place, reader)
+        for place, segment in placed(received)
+    )
+
+
+def _part(raw: str, delimiter: str, number: int) -> str:
+    """Return part `number` of a text, counted from 1."""
+    if delimiter not in raw:
+        return raw if number == 1 else ""
+    parts = raw.split(delimiter, number)
+    return parts[number - 1] if number <= len(parts) else ""

@@ -1,0 +1,158 @@
+"""Read a message of a hospital's system: decide if it is taken, then read its patient, visit, orders or merges.
+
+HL7 v2.5.1 §2.15.9 (MSH), §3.4.1 (EVN), §4.4.1, §4.4.4, §4.4.10 (orders), §3.3 (visits and merges); decision D48.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from mappings.hl7v2.inbound.datatypes import ts
+from mappings.hl7v2.inbound.element import InboundSegment, open_message
+from mappings.hl7v2.inbound.mrg import read_number_changes
+from mappings.hl7v2.inbound.order import read_orders
+from mappings.hl7v2.inbound.pid import FIELDS, read_patient
+from mappings.hl7v2.inbound.pv1 import PERSON_EVENTS, deleted_of_visit, read_visit
+from mappings.hl7v2.inbound.source import MERGE_TYPES, ORDER_TYPES, READABLE, SourceRules
+from mappings.hl7v2.received import Received
+from mappings.hospital.events import HospitalMessage, Taking, TimeField
+
+# Events of messages whose MSH-9 has a type alone, as before v2.3
+_ONLY_EVENT: Final[dict[str, str]] = {"ORM": "O01", "OMI": "O23", "OMG": "O19"}
+
+
+def read_hospital_message(received: Received, source: SourceRules) -> HospitalMessage:
+    """Read a message by the rules of its source; no content makes it raise. Of one not taken only the header is read.
+
+    Args:
+        received: the message as `mappings.hl7v2.received.read` parsed it.
+        source: the rules of the source that sent it.
+    """
+    segments = open_message(received, source)
+    msh, reader = segments[0], segments[0].reader
+    message_type, event = msh_9_message_type(segments)
+    header = HospitalMessage(
+        structure=f"{message_type}^{event}" if event else message_type,
+        trigger=event,
+        control_id=msh.field(10).component(),
+        sender=msh_3_sender(msh),
+        times=(),
+    )
+    taken = _taking(msh, header, source)
+    read = replace(header, taken=taken)
+    if taken == "taken":
+        read = _content(header, segments, message_type)
+    if read.taken == "taken":
+        times = dict(_times(segments, read))
+        read = replace(read, times=tuple(times.values()), timed_by=tuple(times))
+    return replace(read, issues=tuple(reader.issues))
+
+
+def msh_9_message_type(segments: tuple[InboundSegment, ...]) -> tuple[str, str]:
+    """MSH-9 Message Type and trigger event; an event that is not there is EVN-1, or the only one of its type.
+
+    HL7 v2.5.1 §2.15.9.9
+    """
+    element = segments[0].field(9)
+    message_type = element.component(1)
+    event = element.component(2) or _ONLY_EVENT.get(message_type, "") or evn_1_event(segments)
+    return message_type, event
+
+
+def msh_3_sender(msh: InboundSegment) -> tuple[str, str]:
+    """MSH-3 Sending Application and MSH-4 Sending Facility, by namespace, else by universal id.
+
+    HL7 v2.5.1 §2.15.9.3, §2.15.9.4
+    """
+    return _hd_name(msh, 3), _hd_name(msh, 4)
+
+
+def evn_1_event(segments: tuple[InboundSegment, ...]) -> str:
+    """EVN-1 Event Type Code, or "".
+
+    HL7 v2.5.1 §3.4.1.1
+    """
+    evn = _first(segments, "EVN")
+    return evn.field(1).component() if evn else ""
+
+
+def _taking(msh: InboundSegment, header: HospitalMessage, source: SourceRules) -> Taking:
+    """Return if the message is taken by what its header says."""
+    if msh.field(11).component() not in source.processing_ids:
+        return "wrong-processing-id"
+    if source.senders and header.sender not in source.senders:
+        return "other-sender"
+    if header.structure not in source.message_types & READABLE:
+        return "not-listed"
+    filters = ((5, source.receiving_applications), (6, source.receiving_facilities))
+    return "taken" if all(not names or _hd_name(msh, n) in names for n, names in filters) else "not-radiology"
+
+
+def _content(header: HospitalMessage, segments: tuple[InboundSegment, ...], message_type: str) -> HospitalMessage:
+    """Read what a taken message is about."""
+    reader = segments[0].reader
+    if header.structure in MERGE_TYPES:
+        changes, held = read_number_changes(segments, header.trigger)
+        if evn_1_event(segments) not in ("", header.trigger):
+            reader.note("event-differs", "EVN-1")
+            held = "event-differs"
+        has_one_patient = sum(segment.name == "PID" for segment in segments) == 1
+        read = _with_patient(header, segments) if has_one_patient else header
+        return replace(read, changes=changes, held_for=held)
+    if header.structure in ORDER_TYPES:
+        orders = read_orders(segments, message_type)
+        if not orders and any(issue.code == "order-not-radiology" for issue in reader.issues):
+            return replace(header, taken="not-radiology")
+        return replace(_with_visit(header, segments), orders=orders)
+    if evn_1_event(segments) not in ("", header.trigger):
+        reader.note("event-differs", "EVN-1")
+    return _with_visit(header, segments)
+
+
+def _with_patient(header: HospitalMessage, segments: tuple[InboundSegment, ...]) -> HospitalMessage:
+    """Add the patient of the first PID."""
+    pid = _first(segments, "PID")
+    if pid is None:
+        segments[0].reader.note("patient-missing", "PID")
+        return header
+    return replace(header, patient=read_patient(pid), deleted=pid.deleted(FIELDS))
+
+
+def _with_visit(header: HospitalMessage, segments: tuple[InboundSegment, ...]) -> HospitalMessage:
+    """Add the patient, and the visit before any order: a later PV1 is of a prior result."""
+    read = _with_patient(header, segments)
+    own = next((n for n, segment in enumerate(segments) if segment.name in ("ORC", "OBR")), len(segments))
+    pv1 = _first(segments[:own], "PV1")
+    if pv1 is None or header.trigger in PERSON_EVENTS:
+        return read
+    visit, deleted = read_visit(pv1, header.trigger), deleted_of_visit(pv1, header.trigger)
+    return replace(read, visit=visit, deleted=read.deleted + deleted)
+
+
+def _times(segments: tuple[InboundSegment, ...], read: HospitalMessage) -> Iterator[tuple[TimeField, datetime]]:
+    """Yield those that are known of EVN-6, EVN-2, ORC-9 if all orders have the same, and MSH-7."""
+    evn = _first(segments, "EVN")
+    orders = {order.at for order in read.orders}
+    places: list[tuple[TimeField, int]] = [("EVN-6", 6), ("EVN-2", 2)]
+    for place, number in places if evn else ():
+        at = ts(evn.field(number)) if evn else None
+        if at:
+            yield place, at
+    transaction = orders.pop() if len(orders) == 1 else None
+    if transaction:
+        yield "ORC-9", transaction
+    sent = ts(segments[0].field(7))
+    if sent:
+        yield "MSH-7", sent
+
+
+def _hd_name(msh: InboundSegment, number: int) -> str:
+    element = msh.field(number)
+    return element.component(1) or element.component(2)
+
+
+def _first(segments: tuple[InboundSegment, ...], name: str) -> InboundSegment | None:
+    return next((segment for segment in segments if segment.name == name), None)
