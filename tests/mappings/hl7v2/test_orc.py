@@ -79,9 +79,9 @@ def test_the_numbers_of_a_facility_s_orders_have_its_namespaces_else_the_site_s(
         placer_authority=AssigningAuthority("urn:oid:1.6", "HIS"),
     )
     what, by_accession = study(metadata={"acc": "A1", "order": "P1"}), profile(accession_field="3")
-    message = sent(what, receiver=by_accession, site=replace(common, facilities={named.name: own}))
+    message = sent(what, to=by_accession, site=replace(common, facilities={named.name: own}))
     assert (field(message, "ORC-2"), field(message, "OBR-3")) == ("P1^CITY_HIS", "A1^CITY_RIS")
-    message = sent(what, receiver=by_accession, site=common)
+    message = sent(what, to=by_accession, site=common)
     assert (field(message, "ORC-2"), field(message, "OBR-3")) == ("P1^HIS", "A1^RIS")
 
 
