@@ -28,7 +28,7 @@ from gateway.settings import (
 )
 from gateway.settings.destination import OVERRIDES
 from mappings.hl7v2.contradictions import contradictions
-from mappings.profile import AssigningAuthority, Facility, Receiver, Site, starter, switches
+from mappings.profile import AssigningAuthority, Facility, OrderNumberKind, Receiver, Site, starter, switches
 from mappings.profile.receiver import written_as
 
 
@@ -111,6 +111,9 @@ _UNSAID: Final = {
 }
 
 
+_ISSUERS: Final[dict[OrderNumberKind, str]] = {"accession": "accession_system", "placer": "placer_system"}
+
+
 def _service(configuration: Configuration) -> Iterator[str]:
     settings = configuration.settings
     if settings.webhook.key is None:
@@ -150,8 +153,18 @@ def _facilities(site: Site) -> Iterator[str]:
         for field, effect in _UNSAID.items():
             if getattr(facility, field) is None:
                 yield f"facility {facility.name}: {effect}"
+        yield from _lacking_issuers(facility, site)
         if facility.code is None and not site.sending_facility:
             yield f"facility {facility.name}: no code, and no sending_facility: MSH-4 is its name"
+
+
+def _lacking_issuers(facility: Facility, site: Site) -> Iterator[str]:
+    """Note a facility whose order numbers have no issuer, beside facilities with one: its numbers find no order."""
+    for kind, setting in _ISSUERS.items():
+        if site.order_authority(kind, facility) is None and any(
+            site.order_authority(kind, other) for other in site.facilities.values()
+        ):
+            yield f"facility {facility.name}: no {setting}, and other facilities have one: its numbers match no order"
 
 
 def _receiver_warnings(receiver: Receiver, configuration: Configuration) -> Iterator[str]:

@@ -271,7 +271,8 @@ class MappingSettings(SettingsGroup):
         "P", description="MSH-11 Processing ID: production, training or debugging."
     )
     facilities: tuple[dict[str, Any], ...] = Field(
-        (), description="`[[mapping.facilities]]` tables: time zone, name order and MRN system of each facility."
+        (),
+        description="`[[mapping.facilities]]` tables: time zone, name order and issuers of each facility's numbers.",
     )
     default_facility: str | None = Field(
         None,
@@ -288,9 +289,13 @@ class MappingSettings(SettingsGroup):
         "",
         description="Separator of several accession or placer order numbers in a value. Empty: a value is one number.",
     )
-    accession_system: str | None = Field(None, description="URI of the accession numbers, for FHIR.")
+    accession_system: str | None = Field(
+        None, description="URI of the accession numbers, for FHIR, unless a facility has its own."
+    )
     accession_namespace: str | None = Field(None, description="Assigning authority of the accession numbers, for EI.2.")
-    placer_system: str | None = Field(None, description="URI of the placer order numbers, for FHIR.")
+    placer_system: str | None = Field(
+        None, description="URI of the placer order numbers, for FHIR, unless a facility has its own."
+    )
     placer_namespace: str | None = Field(None, description="Assigning authority of the placer order numbers, for EI.2.")
     vista_dfn_namespace: str = Field(
         "", description="VistA: namespace of the facility or express customer whose patient numbers are DFNs."

@@ -44,8 +44,8 @@ def diagnostic_report_identifier(scene: Scene, parts: ReportParts) -> list[Json]
     return [
         parts.identifier,
         identifier(SID_FILLER_ORDER, short_id(parts.subject.number), "FILL"),
-        *accession_identifiers(orders, scene.site),
-        *placer_identifiers(orders, scene.site),
+        *accession_identifiers(orders, scene),
+        *placer_identifiers(orders, scene),
     ]
 
 

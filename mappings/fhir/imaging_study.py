@@ -40,7 +40,7 @@ def imaging_study_identifier(scene: Scene) -> list[Json]:
             scene.warn("study-uid-not-an-oid", "/studyInstanceUid", "kept under a system of our own")
             made.append(identifier(SID_STUDY_UID_ODD, uid))
     made.append(identifier(SID_STUDY, study.study_id))
-    return made + accession_identifiers(scene.orders, scene.site)
+    return made + accession_identifiers(scene.orders, scene)
 
 
 def imaging_study_status(scene: Scene) -> str:

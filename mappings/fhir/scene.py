@@ -14,7 +14,7 @@ from typing import Final
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Snapshot, Study
 from mappings.patient.subjects import Subject, subjects
-from mappings.profile import Site
+from mappings.profile import Facility, Site
 from mappings.study.orders import Order, orders
 from mappings.values.text import character_issues
 
@@ -58,6 +58,11 @@ class Scene:
     def snapshot(self) -> Snapshot:
         """Snapshot that speaks for the study."""
         return self.subject.snapshot
+
+    @property
+    def facility(self) -> Facility | None:
+        """Facility of the study, if the site knows it: its order numbers are that facility's."""
+        return self.site.facility(self.snapshot.facility_name)
 
     @property
     def subject(self) -> Subject:

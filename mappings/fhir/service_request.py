@@ -20,7 +20,6 @@ from mappings.fhir.provider import requester
 from mappings.fhir.report_parts import ReportParts
 from mappings.fhir.scene import Scene
 from mappings.patient.identifiers import fhir_id
-from mappings.profile import Site
 from mappings.study.orders import Order
 
 _META: Final[Json] = {"profile": [f"{US_CORE}servicerequest"]}
@@ -56,12 +55,12 @@ def service_request_priority(scene: Scene) -> str | None:
     return REQUEST_PRIORITY.get(scene.study.severity or "")
 
 
-def service_request_identifier(order: Order, site: Site) -> list[Json]:
+def service_request_identifier(order: Order, scene: Scene) -> list[Json]:
     """ServiceRequest.identifier <- the accession and placer order numbers of Study.metadata, or of the facts (D18).
 
     https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.identifier
     """
-    return [one for one in (accession_identifier(order, site), placer_identifier(order, site)) if one]
+    return [one for one in (accession_identifier(order, scene), placer_identifier(order, scene)) if one]
 
 
 def service_request_code(scene: Scene, reports: Sequence[ReportParts]) -> Json:
@@ -93,7 +92,7 @@ def service_requests(scene: Scene, reports: Sequence[ReportParts]) -> list[Json]
     said_of_all = indication or history or asked_by or alike["priority"]
     made = []
     for number, order in enumerate(scene.orders, 1):
-        numbers = service_request_identifier(order, scene.site)
+        numbers = service_request_identifier(order, scene)
         if numbers or said_of_all:
             made.append(_service_request(scene, number, numbers, alike))
     return made

@@ -19,12 +19,12 @@ NAMESPACE: Final = "AUTOSCRIBE"
 def placer_order_number(result: Result) -> str:
     """ORC-2 = OBR-2 Placer Order Number <- the site's `placer_keys` of study.metadata, under their namespace.
 
-    HL7 v2.5.1 §4.5.1.2.
+    HL7 v2.5.1 §4.5.1.2. The namespace is the facility's, else the site's.
     """
     number = result.order.placer_order_number
     if not number:
         return ""
-    authority = result.site.placer_authority
+    authority = result.site.order_authority("placer", result.facility)
     numbered = components(value(number), authority.namespace if authority else "")
     return result.fit("ORC", 2, numbered, result.order.pointer)
 
@@ -42,7 +42,7 @@ def filler_order_number(result: Result) -> str:
         case = result.order.case_number if number == result.order.exam_number else ""
         return result.fit("ORC", 3, components(value(number), value(case)), pointer)
     if number not in result.own_numbers:
-        authority = result.site.accession_authority
+        authority = result.site.order_authority("accession", result.facility)
         return result.fit("ORC", 3, components(value(number), authority.namespace if authority else ""), pointer)
     if result.receiver.accession_field == "3":
         result.note("accession-not-filed-by", "warning", pointer, "OBR-3 has a number of the gateway's own")

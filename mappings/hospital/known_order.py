@@ -41,7 +41,7 @@ class MessageAge(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KnownOrder:
-    """What is known of one order. A text that is unknown is empty.
+    """One order as far as it is known. A text that is unknown is empty.
 
     `content_of` is the newest message whose content was applied, `state_of` the newest that said if the order stands: a
     cancellation says nothing new beside that. `first_at` and `last_at` are the times of the oldest and of the newest

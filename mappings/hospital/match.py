@@ -35,7 +35,7 @@ _MOST_REPLACED: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class KnownHospital:
-    """What is known of a hospital: orders by key, issuers of numbers, and merges.
+    """A hospital as far as it is known: orders by key, issuers of numbers, and merges.
 
     `orders` need hold only the orders with one of the study's keys, and those of `keys_of_group` of each.
     An order of more than `order_days` before or after a study belongs to another study.

@@ -28,7 +28,7 @@ _CONFLICT: Final = "identity-conflict"
 
 @dataclass(frozen=True, slots=True)
 class OrderSearch:
-    """What a study says about its order.
+    """Search for a study's order: all that the study says about it.
 
     `missing` is the reason if there is no key. `patient_numbers` are systems with values for comparison. `day` is the
     study's; None if it is unknown. `is_disputed` is True if it is not sure whose study it is (D12).

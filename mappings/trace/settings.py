@@ -57,6 +57,8 @@ _FACILITY: Final[dict[str, tuple[Any, ...]]] = {
     "mrn": (None, _OTHER_AUTHORITY),
     "external_patient_id": (None, _OTHER_AUTHORITY),
     "mrn_pattern": (None, _NEVER),
+    "accession": (None, _OTHER_AUTHORITY),
+    "placer": (None, _OTHER_AUTHORITY),
     "code": (None, "OTHER"),
     "organization": (NO_DETAILS,),
 }

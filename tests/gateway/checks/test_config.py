@@ -152,6 +152,16 @@ def test_what_a_facility_leaves_unsaid_is_noted(config) -> None:
     assert "no [[mapping.facilities]]" in next(iter(config_check.warnings(load(config(WEBHOOK)))))
 
 
+ISSUER = 'accession_system = "urn:oid:1.7"\naccession_namespace = "ACC"\n'
+
+
+def test_a_facility_whose_order_numbers_alone_have_no_issuer_is_noted(config) -> None:
+    two = QUIET + "\n[[mapping.facilities]]\nname = 'Annex'\n"
+    said = "facility Lakeside: no accession_system, and other facilities have one: its numbers match no order"
+    assert said not in config_check.warnings(load(config(two)))
+    assert said in config_check.warnings(load(config(two + ISSUER)))
+
+
 EXTRA = """
 [[mapping.express_customers]]
 id = "cus_1"

@@ -96,6 +96,26 @@ def test_one_placer_order_of_several_accession_numbers_is_said_once_by_the_repor
     assert all(order["identifier"][1]["value"] == "P1" for order in requests(found))
 
 
+def test_the_numbers_of_a_facility_s_orders_have_its_systems_else_the_site_s() -> None:
+    theirs = """
+    accession_system = "urn:oid:1.8"
+    accession_namespace = "ACC"
+    [[mapping.facilities]]
+    name = "City Medical Center"
+    placer_system = "urn:oid:1.7"
+    placer_namespace = "CITY_HIS"
+    """
+    site = parse_site('[mapping]\naccession_keys = ["acc"]\nplacer_keys = ["order"]\n' + theirs)
+    known = {"acc": "A1", "order": "P1"}
+    found = one(ordered(known, site), "ServiceRequest")["identifier"]
+    assert [each["system"] for each in found] == ["urn:oid:1.8", "urn:oid:1.7"]
+    elsewhere = mapped(report(snapshotMetadata=snapshot(facilityName="X")), study=study_json(metadata=known), site=site)
+    systems = [each["system"] for each in one(elsewhere, "ServiceRequest")["identifier"]]
+    assert systems == ["urn:oid:1.8", SID_PLACER_ORDER]
+    told = {each["system"] for each in one(ordered(known, site), "DiagnosticReport")["identifier"]}
+    assert {"urn:oid:1.8", "urn:oid:1.7"} <= told
+
+
 def test_orders_that_cannot_be_paired_are_an_issue() -> None:
     assert "placer-unpaired" in codes(ordered({"acc": "A1,A2,A3", "order": "P1,P2"}))
 

@@ -66,6 +66,25 @@ def test_the_placer_order_number_is_the_same_in_orc_and_obr() -> None:
     assert field(sent(), "ORC-2") == field(sent(), "OBR-2") == ""
 
 
+def test_the_numbers_of_a_facility_s_orders_have_its_namespaces_else_the_site_s() -> None:
+    named = next(iter(SITE.facilities.values()))
+    own = replace(
+        named,
+        accession=AssigningAuthority("urn:oid:1.7", "CITY_RIS"),
+        placer=AssigningAuthority("urn:oid:1.8", "CITY_HIS"),
+    )
+    common = replace(
+        ORDERED,
+        accession_authority=AssigningAuthority("urn:oid:1.5", "RIS"),
+        placer_authority=AssigningAuthority("urn:oid:1.6", "HIS"),
+    )
+    what, by_accession = study(metadata={"acc": "A1", "order": "P1"}), profile(accession_field="3")
+    message = sent(what, to=by_accession, site=replace(common, facilities={named.name: own}))
+    assert (field(message, "ORC-2"), field(message, "OBR-3")) == ("P1^CITY_HIS", "A1^CITY_RIS")
+    message = sent(what, to=by_accession, site=common)
+    assert (field(message, "ORC-2"), field(message, "OBR-3")) == ("P1^HIS", "A1^RIS")
+
+
 def test_a_placer_order_number_longer_than_the_standard_has_it_is_sent_whole() -> None:
     what = study(metadata={"order": "P" * 30})
     assert field(sent(what, site=ORDERED), "OBR-2") == "P" * 30

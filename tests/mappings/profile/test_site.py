@@ -219,6 +219,32 @@ def test_a_namespace_stands_for_one_system_and_back(old, new):
         parse_site(CITY + LAKE.replace(old, new))
 
 
+@pytest.mark.parametrize("kind", ["accession", "placer", "filler"])
+def test_the_issuer_of_a_facility_s_order_numbers_is_its_own_then_the_site_s(kind):
+    own = CITY + f"{kind}_system = 'urn:oid:1.7'\n{kind}_namespace = 'OWN'\n" + LAKE
+    site = parse_site(own)
+    assert site.order_authority(kind, site.facilities["a"]) == AssigningAuthority("urn:oid:1.7", "OWN")
+    assert site.order_authority(kind, site.facilities["b"]) is None
+    common = "[mapping]\naccession_system = 'urn:oid:1.8'\naccession_namespace = 'ACC'\n"
+    common += "placer_system = 'urn:oid:1.9'\nplacer_namespace = 'PLC'\n"
+    site = parse_site(common + own)
+    of_site = {"accession": "ACC", "placer": "PLC", "filler": None}[kind]
+    assert site.order_authority(kind, site.facilities["a"]).namespace == "OWN"
+    for facility in (site.facilities["b"], None):
+        issuer = site.order_authority(kind, facility)
+        assert (issuer and issuer.namespace) == of_site
+
+
+@pytest.mark.parametrize("kind", ["accession", "placer", "filler"])
+def test_an_issuer_of_order_numbers_is_whole_and_shares_no_namespace(kind):
+    half = f"{kind}_namespace = 'OWN'\n"
+    with pytest.raises(SiteError) as caught:
+        parse_site(CITY + half)
+    assert caught.value.key.endswith(f"{kind}_system")
+    with pytest.raises(SiteError, match="CITY stands for two systems"):
+        parse_site(CITY + LAKE + f"{kind}_system = 'urn:oid:1.7'\n{kind}_namespace = 'CITY'\n")
+
+
 @pytest.mark.parametrize("code", ["CI|TY", "CITY^1", "two words", "x" * 21, ""])
 def test_a_code_that_msh_4_cannot_hold_is_refused(code):
     with pytest.raises(SiteError, match="code"):
