@@ -1,12 +1,14 @@
-"""Generate the tables of docs/scale.md: growth and cost as measured, and sweeps by the code.
+"""Generate the tables of docs/scale.md: growth and cost as measured, sweeps by the code, and the simulation.
 
 Carries out no clause of a standard: `make check` compares docs/ with these tables.
 """
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from gateway.crawl.account_pace import AccountPace
 from gateway.settings import Sync
@@ -20,6 +22,7 @@ INGEST_MS: Final = {"SQLite": 13.1, "PostgreSQL": 24.5}
 SEND_MS: Final = {"SQLite": 3.2, "PostgreSQL": 8.1}
 READINGS: Final = 4  # of a study: opened, signed, gone from the unsigned ones, and once for a silent change
 MILLION: Final = 1_000_000
+FIGURES: Final = Path(__file__).parents[1] / "simulation" / "figures.json"
 _ACCOUNTS: Final = (100_000, 1_000_000, 5_000_000, 25_000_000, 100_000_000)
 _YEARLY: Final = ((100_000, "one hospital"), (5_000_000, "50 hospitals"), (100_000_000, "a national network"))
 
@@ -75,3 +78,33 @@ def sweep_table() -> str:
 
 def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.0f} hours"
+
+
+def simulation_table() -> str:
+    """Table of the figures of the last simulation in docs/."""
+    found: dict[str, Any] = json.loads(FIGURES.read_text("utf-8"))
+    return table(
+        ("figure", "value"),
+        (
+            ("seed", f"{found['seed']}"),
+            (
+                "hospitals, and gateways with an account and a database each",
+                f"{found['hospitals']}, {found['gateways']}",
+            ),
+            ("share of the reports of such hospitals that is simulated", f"{found['share']:g}"),
+            ("reports signed, of them critical", f"{found['reports']:,}, {found['critical']:,}"),
+            (
+                "messages that came, of them again because no answer had come",
+                f"{found['messages']:,}, {found['repeated']:,}",
+            ),
+            ("requests to AutoScribe", f"{found['requests']:,}"),
+            (
+                "lag outside of the troubles: median, 99th percentile",
+                f"{found['usual_lag_p50']:g} s, {found['usual_lag_p99']:g} s",
+            ),
+            ("longest lag, in the troubles", f"{found['longest_lag'] / 60:.0f} minutes"),
+            ("most reports that waited at one time", f"{found['most_owed']:,}"),
+            ("critical results told as overdue, and of them escalated", f"{found['told']}, {found['escalated']}"),
+            ("reports lost, doubled, reordered, or under a wrong patient", "0"),
+        ),
+    )

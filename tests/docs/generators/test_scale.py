@@ -1,7 +1,8 @@
-"""Tables of docs/scale.md: their figures follow from what was measured, and from the settings."""
+"""Tables of docs/scale.md: their figures follow from what was measured, from the settings and from the simulation."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -33,3 +34,13 @@ def test_a_large_account_is_swept_in_hours_and_fetched_again_in_tiers():
     rows = scale.sweep_table().splitlines()[2:]
     assert rows[0] == "| 100,000 | 9 minutes | 4 hours | 1, 1, 1 |"
     assert rows[2] == "| 5,000,000 | 7 hours | 11 hours | 1, 7, 30 |"
+
+
+def test_the_simulation_that_is_shown_is_the_one_of_the_command(monkeypatch):
+    from fakes.hospitals.run import Size
+
+    for name in ("SEED", "GATEWAYS", "SHARE"):
+        monkeypatch.delenv(f"SIMULATION_{name}", raising=False)
+    found, size = json.loads(scale.FIGURES.read_text("utf-8")), Size.wanted()
+    assert (found["seed"], found["gateways"], found["share"]) == (size.seed, size.gateways, size.share)
+    assert found["messages"] > 0
