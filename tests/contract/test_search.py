@@ -142,6 +142,16 @@ def test_a_search_starts_from_what_finds_the_fewest(clauses, place, is_bounded):
     assert (start, search_sql.is_bounded(Search("Patient", clauses, start, BY_UPDATE, 1))) == (place, is_bounded)
 
 
+@pytest.mark.parametrize(("descending", "place"), [(False, 1), (True, 0)])
+def test_a_window_of_dates_is_read_from_the_end_at_which_the_order_begins(descending, place):
+    window = (During(5, "lt", 9, 9),), (During(5, "ge", 0, 1),)
+    order = (Sort("moment", 5, descending),)
+    assert search_sql.cheapest(window, (0, 1), order) == place
+    assert search_sql.cheapest(window[::-1], (0, 1), order) == 1 - place
+    other = (During(6, "lt", 9, 9),), (During(5, "ge", 0, 1),)
+    assert search_sql.cheapest(other, (0, 1), order) == 0
+
+
 def test_without_a_wish_the_order_is_that_in_which_it_is_found():
     date, two = (During(5, "ge", 0, 1),), (During(5, "ge", 0, 1), During(5, "lt", 0, 1))
     assert search_sql.usual_sort((date,), 0) == Sort("moment", 5)

@@ -7,7 +7,7 @@ Proved by tests/contract/test_search.py and tests/contract/test_plans.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -16,6 +16,7 @@ from gateway.index.criteria import (
     All,
     At,
     Clause,
+    Comparison,
     Criterion,
     During,
     Is,
@@ -95,13 +96,31 @@ _MAY_HAVE_REMARKS: Final = (
 )
 
 
-def cheapest(clauses: Sequence[Clause], narrowing: Sequence[int]) -> int:
+def cheapest(clauses: Sequence[Clause], narrowing: Sequence[int], sort: Sequence[Sort] = ()) -> int:
     """Return the place of the clause to start from, among those at `narrowing`: the one that finds the fewest rows.
+
+    Of two bounds of one date, it is the one at which the order of `sort` begins: from the other end, a search would
+    read what is outside of the window first.
 
     Raises:
         ValueError: no clause narrows.
     """
-    return min(narrowing, key=lambda place: max(map(_cost, clauses[place])))
+    place = min(narrowing, key=lambda one: max(map(_cost, clauses[one])))
+    match clauses[place]:
+        case (During(key=key),):
+            goes_down = bool(sort) and sort[0] == Sort("moment", key, descending=True)
+            bounds = _UPPER if goes_down else _LOWER
+            ends = [one for one in narrowing if _is_bound(clauses[one], key, bounds)]
+            return place if not ends or place in ends else ends[0]
+    return place
+
+
+def _is_bound(clause: Clause, key: int, comparisons: Set[Comparison]) -> bool:
+    """True if the clause is one bound of that date."""
+    match clause:
+        case (During(key=own, comparison=comparison),):
+            return own == key and comparison in comparisons
+    return False
 
 
 def is_bounded(search: Search) -> bool:
@@ -138,6 +157,8 @@ def usual_sort(clauses: Sequence[Clause], place: int) -> Sort:
     return Sort("moment", first.key) if len(clauses[place]) == 1 and isinstance(first, During) else UPDATED
 
 
+_LOWER: Final[Set[Comparison]] = frozenset({"eq", "ge", "gt", "sa", "ap"})
+_UPPER: Final[Set[Comparison]] = frozenset({"eq", "le", "lt", "eb", "ap"})
 _FEW: Final = 2
 _FAR: Final = frozenset(types_at("referred", "apart"))
 _LITTLE: Final = 30
