@@ -58,14 +58,14 @@ check: install ## lint, format, types, import contracts, generated documents, sp
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/cog -I docs -I tests --check -r $(DOCUMENTS)
+	$(BIN)/cog -I docs --check -r $(DOCUMENTS)
 	$(BIN)/deptry .
 	$(BIN)/codespell
 	$(BIN)/proselint check *.md $(DOCUMENTS)
 	$(BIN)/python tests/licences.py
 
 docs: install ## write the generated tables of the documents anew
-	$(BIN)/cog -I docs -I tests -r $(DOCUMENTS)
+	$(BIN)/cog -I docs -r $(DOCUMENTS)
 
 bench: install ## measure speed as ratios, the last lines are the result
 	$(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs=".*" -o addopts=--import-mode=importlib

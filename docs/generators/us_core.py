@@ -5,8 +5,7 @@ Carries out no clause of a standard: `make check` compares the document with the
 
 from __future__ import annotations
 
-from fakes import inferno
-
+from generators import inferno
 from generators.documents import table
 
 

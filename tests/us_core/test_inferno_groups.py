@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from fakes.crawled import asked_for, entries, ids
-from fakes.inferno import GROUPS, NOT_SERVED, OTHER_TESTS, PASSES, has, values
+from generators.inferno import GROUPS, NOT_SERVED, OTHER_TESTS, PASSES, has, values
 
 from gateway.fhir_api.served import RESOURCES
 from mappings.fhir.judge import judge

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fakes import inferno
+from generators import inferno
 from generators.us_core import result_table, skip_table
 
 
