@@ -40,6 +40,7 @@ from gateway.store.database.statements import Statement
 
 STUDIES = int(os.environ.get("BENCH_PEER_STUDIES", "4000"))
 ROUNDS, TARGETS = 7, int(os.environ.get("BENCH_PEER_REQUESTS", "400"))
+WARM = 5  # rounds before the first that counts: Java compiles what it runs often
 MORE = 4  # times as many requests of what costs little: CPU is counted in hundredths of a second
 TOKEN = "a-token-of-the-benchmark-" + "x" * 24
 CATEGORY = "category=http%3A%2F%2Floinc.org%7CLP29684-5"
@@ -138,7 +139,7 @@ def cost(one: Contender, targets: Sequence[str]) -> float:
 
 def compared(row: Row, contenders: Sequence[Contender], say: Callable[[str], None]) -> None:
     """Measure a row in rounds and print it."""
-    sizes = [ask(one.base, row.targets, one.headers) for one in contenders]
+    sizes = [ask(one.base, [*row.targets] * WARM, one.headers) for one in contenders]
     with started(constant_route(round(statistics.mean(sizes[0])))) as (address, first):
         every = [*contenders, Contender("constant", address.rstrip("/"), lambda: first, {}, MORE)]
         targets = {"constant": [""] * len(row.targets)}
