@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from gateway.auth.visibility import Visibility
@@ -60,7 +59,7 @@ def without_stamp(body: bytes) -> bytes:
 
 
 def _unversioned(version: Version, body: bytes) -> Version:
-    return replace(version, version=UNVERSIONED, updated=0, body=body)
+    return version._replace(version=UNVERSIONED, updated=0, body=body)
 
 
 async def _passes(body: bytes, stored: Version) -> bool:

@@ -16,6 +16,7 @@ from fakes.store import made, write
 from gateway.index.criteria import At, During, Is, Nothing, Referred, Refers, Starts, Updated
 from gateway.index.intervals import interval
 from gateway.index.keys import key
+from gateway.index.terms import code_start
 from gateway.runtime.errors import StoreTooSlow
 from gateway.store.studies import search, search_sql
 from gateway.store.studies.search_sql import Search, Sort
@@ -128,6 +129,7 @@ async def test_what_does_not_narrow_cannot_be_searched():
     [
         (((Starts(1, "a"),), (Is(2, "b"),)), 1, True),
         (((During(5, "ge", 0, 1),), (Starts(1, "a"),)), 1, False),
+        (((Starts(1, "a"),), (Starts(1, code_start("a")),)), 1, True),  # a whole code, of any system
         (((Updated("ge", 0, 1),), (During(5, "ge", 0, 1),)), 1, False),
         (((Is(1, "a"), Starts(1, "b")), (Refers(3, Is(1, "a")),)), 1, True),
         (((Referred(3, During(5, "ge", 0, 1)),), (At("Patient/a"),)), 1, False),

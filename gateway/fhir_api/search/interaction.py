@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/http.html#search, https://hl7.org/fhir/R4/search.html, d
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote_plus
 
@@ -178,7 +178,7 @@ async def _shaped(query: Query, versions: Sequence[Version]) -> Sequence[Version
         bodies = await computed(shaped_bodies, bodies, query.shape)
     else:
         bodies = shaped_bodies(bodies, query.shape)
-    return [replace(one, body=body) for one, body in zip(versions, bodies, strict=True)]
+    return [one._replace(body=body) for one, body in zip(versions, bodies, strict=True)]
 
 
 def _links(request: Request, asked: _Asked, results: Page, total: int | None) -> dict[str, str]:

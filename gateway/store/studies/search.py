@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.engine import Engine
@@ -50,8 +50,7 @@ _OF_CONFLICTS: Final = (
 _CONFLICTS: Final = unlimited(_OF_CONFLICTS)
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """Version as it is served; `updated` in microseconds, `body` FHIR JSON. `position` is its place in a search.
 
     `owner` is its study, empty for a resource that several studies describe. `remarks` are bits for the kinds of

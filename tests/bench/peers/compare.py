@@ -4,7 +4,7 @@ Both have the same resources, the gateway on SQLite and on PostgreSQL, HAPI on t
 vacuumed). What counts is the CPU of a server and of all processes of PostgreSQL. The contenders take turns, with a
 route that answers constant bytes among them; medians of the rounds and their spread. The gateway has login and audit
 on, HAPI has neither. HAPI reuses what a search found for a minute, as shipped; its timed jobs are off.
-BENCH_PEER_STUDIES sets the number of studies, of eleven resources each.
+BENCH_PEER_STUDIES sets the number of studies, of eleven resources each, BENCH_PEER_REQUESTS that of requests a round.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -38,7 +39,9 @@ from gateway.store.database.migrate import migrate
 from gateway.store.database.statements import Statement
 
 STUDIES = int(os.environ.get("BENCH_PEER_STUDIES", "4000"))
-ROUNDS, TARGETS = 7, 400
+ROUNDS, TARGETS = 7, int(os.environ.get("BENCH_PEER_REQUESTS", "400"))
+WARM = 5  # rounds before the first that counts: Java compiles what it runs often
+MORE = 4  # times as many requests of what costs little: CPU is counted in hundredths of a second
 TOKEN = "a-token-of-the-benchmark-" + "x" * 24
 CATEGORY = "category=http%3A%2F%2Floinc.org%7CLP29684-5"
 PAGE = "DiagnosticReport?date=ge2000-01-01&_include=DiagnosticReport:subject&_count=50"
@@ -59,12 +62,13 @@ class Row(NamedTuple):
 
 
 class Contender(NamedTuple):
-    """A server: its base, the processes whose CPU counts, and the headers of a request."""
+    """A server: its base, the processes whose CPU counts, the headers of a request, and how often each is sent."""
 
     name: str
     base: str
     processes: Callable[[], list[int]]
     headers: dict[str, str]
+    times: int = 1
 
 
 async def filled(url: str) -> None:
@@ -113,7 +117,7 @@ def ours(kind: str, url: str, folder: Path, also: list[int]) -> Iterator[Contend
     more = {"GATEWAY_AUDIT__DIR": str(folder / "audit"), "GATEWAY_AUDIT__SEAL_KEY": str(folder / "seal.pem")}
     headers = {"Accept": "application/fhir+json", "Authorization": f"Bearer {TOKEN}"}
     with started(gateway(url, folder, GATEWAY_AUTH__MODE="builtin", is_pinned=False, **more)) as (base, first):
-        yield Contender(kind, base, lambda: [one for each in (*first, *also) for one in family(each)], headers)
+        yield Contender(kind, base, lambda: [one for each in (*first, *also) for one in family(each)], headers, MORE)
 
 
 @contextmanager
@@ -128,16 +132,18 @@ def cost(one: Contender, targets: Sequence[str]) -> float:
     """Return the CPU milliseconds that a request costs."""
     counted = one.processes()
     before = spent(counted)
-    ask(one.base, targets if one.name != "constant" else [""] * len(targets), one.headers)
-    return (spent(counted) - before) / len(targets) * 1_000
+    asked = [*targets] * one.times
+    ask(one.base, asked, one.headers)
+    return (spent(counted) - before) / len(asked) * 1_000
 
 
 def compared(row: Row, contenders: Sequence[Contender], say: Callable[[str], None]) -> None:
     """Measure a row in rounds and print it."""
-    sizes = [ask(one.base, row.targets, one.headers) for one in contenders]
+    sizes = [ask(one.base, [*row.targets] * WARM, one.headers) for one in contenders]
     with started(constant_route(round(statistics.mean(sizes[0])))) as (address, first):
-        every = [*contenders, Contender("constant", address.rstrip("/"), lambda: first, {})]
-        rounds = [[cost(one, row.targets) for one in every] for _ in range(ROUNDS)]
+        every = [*contenders, Contender("constant", address.rstrip("/"), lambda: first, {}, MORE)]
+        targets = {"constant": [""] * len(row.targets)}
+        rounds = [[cost(one, targets.get(one.name, row.targets)) for one in every] for _ in range(ROUNDS)]
     columns = dict(zip([one.name for one in every], zip(*rounds, strict=True), strict=True))
     say(f"{row.name}: CPU a request, median (least to most of {ROUNDS} rounds)")
     for name, column in columns.items():
@@ -153,6 +159,7 @@ def main() -> None:
     programs = binaries()
     if programs is None:
         sys.exit("needs PostgreSQL's server programs: apt-get install -y postgresql")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped then, too
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-peers-")))
         server = stack.enter_context(cluster(programs, "fsync=on", "shared_buffers=512MB"))
