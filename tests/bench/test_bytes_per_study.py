@@ -28,12 +28,7 @@ from gateway.store.database.sqlite import Sqlite
 
 STUDIES = int(os.environ.get("BENCH_SIZED", "1000"))
 TEXT, SENTENCE, PAGE, ROUNDS = 1_400, 9, 50, 40
-TO_REACH = {
-    ("sandbox", "sqlite"): 20,
-    ("sandbox", "postgresql"): 30,
-    ("unlike", "sqlite"): 25,
-    ("unlike", "postgresql"): 36,
-}
+TO_REACH = {"sandbox": {"sqlite": 20, "postgresql": 30}, "unlike": {"sqlite": 25, "postgresql": 36}}
 PAGE_TO_REACH = 1.0
 FEW = 100  # bytes of a table that is not printed
 WRITTEN = Path(__file__).parents[1] / "report_texts" / "practice"

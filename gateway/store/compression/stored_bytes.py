@@ -17,7 +17,7 @@ from gateway.runtime.errors import RowUnreadable
 from gateway.store.compression.dictionaries import dictionary, number_for
 from gateway.store.database.instants import instant_text
 
-_LEVEL: Final = 9
+_LEVEL: Final = 6
 _RAW: Final = -zlib.MAX_WBITS
 _PLAIN: Final = b"{"
 _ZLIB: Final = b"x"

@@ -28,8 +28,8 @@ def test_any_json_comes_back_byte_by_byte(kind, value):
 
 
 @given(st.lists(st.binary(max_size=200)), st.text())
-def test_a_version_is_served_with_its_instant_and_its_base64_data_as_they_were(datas, text):
-    forms = [{"data": base64.b64encode(one).decode(), "title": text} for one in datas]
+def test_a_version_is_served_with_its_instant_and_its_base64_data_as_they_were(pieces, text):
+    forms = [{"data": base64.b64encode(one).decode(), "title": text} for one in pieces]
     tail = json.dumps({"presentedForm": forms}).encode()
     tail = b"}," + tail[1:]
     row = stored_version("DiagnosticReport", HEAD, tail)
