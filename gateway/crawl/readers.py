@@ -1,7 +1,7 @@
 """Read the studies that were handed out, with a few parallel workers: claim some, ingest each, and settle the claims.
 
-Carries out no clause of a standard; decision D26. Claims of a process that was killed end after ten seconds, and another
-process reads those studies.
+Carries out no clause of a standard; decision D26. Claims of a process that was killed end after ten seconds, and
+another process reads those studies.
 Proved by tests/gateway/crawl/test_sharing.py.
 """
 
