@@ -8,6 +8,7 @@ Proved by tests/mappings/hospital/test_known_order.py.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
@@ -21,6 +22,7 @@ from mappings.hospital.events import (
     InboundIssue,
     IssuedNumber,
     OrderEvent,
+    TimeField,
     Visit,
 )
 
@@ -33,10 +35,14 @@ _NO_CODE: Final = CodedText()
 
 
 class MessageAge(NamedTuple):
-    """Sender and times of a message, by which a newer one of the same sender is known; best time first."""
+    """Sender and times of a message, by which a newer one of the same sender is known; best time first.
+
+    `timed_by` names the field of each time: only times of one field tell which message is newer.
+    """
 
     sender: tuple[str, str] = ("", "")
     times: tuple[datetime, ...] = ()
+    timed_by: tuple[TimeField, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,16 @@ _CONTENT: Final = (
     *("placer", "filler", "accession", "group", "study_uids", "patient", "visit", "procedure", "section"),
     *("priority", "ordering", "indication", "notes"),
 )
+# Field that a message can delete (`""`) -> what is then unknown
+_DELETED_BY: Final = {
+    **dict.fromkeys(("OBR-18", "OBR-19", "OBR-20"), "accession"),
+    **dict.fromkeys(("ORC-12", "OBR-16"), "ordering"),
+    **dict.fromkeys(("OBR-31", "OBR-13"), "indication"),
+    "ORC-4": "group",
+    "OBR-4": "procedure",
+    "OBR-24": "section",
+    "OBR-27": "priority",
+}
 
 
 def applied(
@@ -105,10 +121,11 @@ def applied(
         return Applied(stated)
     if event.effect == "number":
         return _numbered(known, stated)
-    this = MessageAge(message.sender, message.times)
+    this = _message_age(message)
     content_age, state_age = _age(known.content_of, this), _age(known.state_of, this)
     is_newer = content_age != "older" and not stated.is_void
-    order = _filled(stated, known) if is_newer else _filled(known, stated)
+    deleted = {_DELETED_BY[field] for field in event.deleted if field in _DELETED_BY}
+    order = _filled(stated, known, deleted) if is_newer else _filled(known, stated)
     is_revived = state_age == "equal" and known.is_void and not stated.is_void
     order = _ended(order, known, known if state_age == "older" or is_revived else stated, event)
     first, last = min(known.first_at, stated.first_at), max(known.last_at, stated.last_at)
@@ -130,8 +147,8 @@ def _stated(event: OrderEvent, message: HospitalMessage, source: OrderSource, ar
     is_state_only = event.effect in ("cancel", "replaced", "number")
     return KnownOrder(
         source=source,
-        content_of=MessageAge() if is_state_only else MessageAge(message.sender, message.times),
-        state_of=MessageAge() if event.effect == "number" else MessageAge(message.sender, message.times),
+        content_of=MessageAge() if is_state_only else _message_age(message),
+        state_of=MessageAge() if event.effect == "number" else _message_age(message),
         first_at=at,
         last_at=at,
         placer=event.placer,
@@ -181,15 +198,21 @@ def _numbered(known: KnownOrder, stated: KnownOrder) -> Applied:
     return Applied(replace(known, placer=known.placer or stated.placer, filler=known.filler or stated.filler))
 
 
+def _message_age(message: HospitalMessage) -> MessageAge:
+    return MessageAge(message.sender, message.times, message.timed_by)
+
+
 def _age(known: MessageAge, this: MessageAge) -> _Age:
-    """Compare a message with the newest one applied: by the first time in which they differ, best first."""
+    """Compare a message with the newest one applied: by the first field whose times differ, best first."""
     if not this.times:
         return "unknown"
     if not known.times:
         return "newer"
-    if known.sender != this.sender:
+    theirs = dict(zip(known.timed_by, known.times, strict=True))
+    common = [(at, theirs[field]) for field, at in zip(this.timed_by, this.times, strict=True) if field in theirs]
+    if known.sender != this.sender or not common:
         return "unknown"
-    for one, other in zip(this.times, known.times, strict=False):
+    for one, other in common:
         if one != other:
             return "newer" if one > other else "older"
     return "equal"
@@ -205,10 +228,10 @@ def _ended(order: KnownOrder, known: KnownOrder, stated: KnownOrder, event: Orde
     return replace(order, ended=source.ended, ended_at=source.ended_at, replaced_by=by, state_of=stated.state_of)
 
 
-def _filled(first: KnownOrder, second: KnownOrder) -> KnownOrder:
-    """Return the first order with what it does not say from the second."""
-    unsaid = {name: getattr(second, name) for name in _CONTENT if _is_unsaid(getattr(first, name))}
-    return replace(first, **unsaid)
+def _filled(first: KnownOrder, second: KnownOrder, deleted: Collection[str] = ()) -> KnownOrder:
+    """Return the first order with what it does not say from the second, except what it deleted."""
+    unsaid = [name for name in _CONTENT if name not in deleted and _is_unsaid(getattr(first, name))]
+    return replace(first, **{name: getattr(second, name) for name in unsaid})
 
 
 def _is_unsaid(value: Any) -> bool:

@@ -79,7 +79,8 @@ def message(
     *orders: OrderEvent, at: datetime | None = ORDERED, about: HospitalPatient | None = None, **changes: Any
 ) -> HospitalMessage:
     given = {"structure": "ORM^O01", "trigger": "O01", "control_id": "1", "sender": ("HIS", "CITY")} | changes
-    return HospitalMessage(times=(at,) if at else (), patient=about or patient(), orders=orders, **given)
+    times: dict[str, Any] = {"times": (at,), "timed_by": ("MSH-7",)} if at else {"times": ()}
+    return HospitalMessage(**times, patient=about or patient(), orders=orders, **given)
 
 
 def order(

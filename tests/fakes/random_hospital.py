@@ -139,7 +139,9 @@ class RandomHospital:
     ) -> None:
         one = event(effect, **numbers)
         sender = (source.name, source.facility)
-        message = HospitalMessage("ORM^O01", "O01", str(len(self.told)), sender, (at,), about, None, (one,))
+        message = HospitalMessage(
+            "ORM^O01", "O01", str(len(self.told)), sender, (at,), ("MSH-7",), patient=about, orders=(one,)
+        )
         self.told.append(Told(code, source, one, message))
 
     def cancel(self, code: str, at: datetime) -> None:
@@ -241,7 +243,9 @@ def replaced(here: RandomHospital) -> Workflow:
     end = event("replaced", placer=f"P{old[1:]}", filler=f"F{old[1:]}", accession=None, procedure=CodedText(old))
     heir = event("open", placer=f"P{new[1:]}", filler=f"F{new[1:]}", parent_placer=number(f"P{old[1:]}"))
     sender = (one.source.name, one.source.facility)
-    message = HospitalMessage("ORM^O01", "O01", "R", sender, (day,), one.as_pid(), None, (end, heir))
+    message = HospitalMessage(
+        "ORM^O01", "O01", "R", sender, (day,), ("MSH-7",), patient=one.as_pid(), orders=(end, heir)
+    )
     here.told.append(Told(old, one.source, end, message))
     return Workflow("replaced", here.study(one, day, accession), frozenset([new]))
 

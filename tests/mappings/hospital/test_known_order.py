@@ -99,10 +99,33 @@ def test_a_resent_message_changes_nothing() -> None:
 def test_the_first_time_that_differs_decides_which_message_is_newer() -> None:
     def told(*hours: int, accession: str) -> Step:
         one = event(accession=accession)
-        return one, replace(message(one), times=tuple(map(at, hours)))
+        return one, replace(message(one), times=tuple(map(at, hours)), timed_by=("EVN-2", "MSH-7"))
 
     assert known(told(5, 1, accession="A1"), told(5, 2, accession="A2")).accession == number("A2")
     assert known(told(5, 9, accession="A1"), told(4, 99, accession="A2")).accession == number("A1")
+
+
+def test_only_times_of_one_field_tell_which_message_is_newer() -> None:
+    def told(accession: str, **hours: int) -> Step:
+        one = event(accession=accession)
+        fields = tuple(name.replace("_", "-") for name in hours)
+        return one, replace(message(one), times=tuple(map(at, hours.values())), timed_by=fields)
+
+    one = told("A1", EVN_6=5, MSH_7=7)
+    assert known(one, told("A2", ORC_9=1, MSH_7=8)).accession == number("A2")
+    assert known(one, told("A2", ORC_9=9, MSH_7=6)).accession == number("A1")
+    now = after(one, told("A2", ORC_9=9))
+    assert now.order
+    assert (now.order.accession, codes(now)) == (number("A2"), ["order-by-arrival"])
+
+
+def test_what_a_newer_message_deletes_is_unknown_and_an_empty_field_leaves_it() -> None:
+    first = step(1, section="RAD", indication=("Fall",))
+    assert known(first, step(2, "change", accession=None)).accession == number("A1")
+    now = known(first, step(2, "change", accession=None, deleted=("OBR-18", "OBR-31")))
+    assert (now.accession, now.indication, now.section) == (None, (), "RAD")
+    older = known(step(3, section="RAD"), step(2, "change", accession=None, deleted=("OBR-18", "OBR-24")))
+    assert (older.accession, older.section) == (number("A1"), "RAD")
 
 
 @pytest.mark.parametrize("second", [step(1, accession="A2", sender="RIS"), step(None, accession="A2")])
