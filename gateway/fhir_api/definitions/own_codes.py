@@ -14,6 +14,7 @@ from gateway.runtime.errors import GatewayError
 
 # Code of an OperationOutcome -> meaning; the codes of errors come from the classes of errors
 ANSWER_CODES: Final[Mapping[str, str]] = {
+    "accession-reused": "An accession number was that of an order of another time: it was used again.",
     "count-cut": "The page size asked for is over the limit.",
     "cut": "More faults were found than are shown.",
     "explanation": "How the answer was found, as `_explain` asks.",
@@ -28,9 +29,11 @@ ANSWER_CODES: Final[Mapping[str, str]] = {
     "no-such-address": "There is nothing at this address.",
     "no-writes": "Resources are made in AutoScribe and cannot be written here.",
     "not-read-back": "The operation was carried out; AutoScribe does not show it yet.",
+    "order-unknown": "No order is known for a number of the study.",
     "other-id": "The id in the resource is not the one of the address.",
     "page-emptied": "Whatever was on this page has changed since the search began.",
     "parameter-ignored": "A search parameter that is not known was not used.",
+    "study-uid-differs": "An order names another study instance UID.",
     "suppressed": "A resource is not served, since it breaks a rule of FHIR.",
     "total-unknown": "The matches could not be counted in time.",
     "unknown-code": "No resource can have the code that the search names.",

@@ -54,7 +54,7 @@ _NUMBERS = Statement("SELECT value FROM term WHERE key = :key ORDER BY resource 
 
 
 class Row(NamedTuple):
-    """What is asked for, how often in a round, and how many times HAPI's CPU is to reach, on SQLite and PostgreSQL."""
+    """Request, its number in a round, and the goal: HAPI's CPU by ours, on SQLite and PostgreSQL."""
 
     name: str
     targets: Sequence[str]

@@ -34,7 +34,7 @@ _REPORTS_A_YEAR = 5_000_000
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one gateway's week measured: samples, and for each report (signed, acknowledged, is critical)."""
+    """Measurements of one gateway's week: samples, and for each report (signed, acknowledged, is critical)."""
 
     samples: list[Sample]
     reports: list[tuple[float, float, bool]]

@@ -87,7 +87,7 @@ class LawBroken(AssertionError):
 
 @dataclass(frozen=True)
 class Troubles:
-    """When what fails, in seconds of the week: from, until; `copied` is when the copy was made that is put back."""
+    """Times of the troubles in seconds of the week: from, until; `copied` is when the restored copy was made."""
 
     receiver: tuple[float, float]
     upstream: tuple[float, float]
@@ -118,7 +118,7 @@ class Troubles:
 
 @dataclass
 class Sample:
-    """What waits at an instant: signed reports without an acknowledgement, and the gateway's own queues."""
+    """Backlog at an instant: signed reports without an acknowledgement, and the gateway's own queues."""
 
     at: float
     owed: int

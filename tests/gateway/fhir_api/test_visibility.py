@@ -318,9 +318,10 @@ async def test_everything_goes_over_nothing_that_the_client_does_not_see(ward):
     access = at(scopes="system/Organization.r system/Patient.rs system/Provenance.rs")
     own, _ = await ward.found(access, f"{patient}/$everything")
     managing = (await ward.ask(None, patient)).json()["managingOrganization"]["reference"]
-    assert set(own) == {patient, managing}
+    sources, _ = await ward.found(None, f"Provenance?target={patient}")
+    assert set(own) == {patient, managing, *sources}
     access = at(scopes="system/Patient.r system/Provenance.r system/DiagnosticReport.r?_id=rep-other")
-    assert (await ward.found(access, f"{patient}/$everything"))[0] == [patient]
+    assert set((await ward.found(access, f"{patient}/$everything"))[0]) == {patient, *sources}
 
 
 async def test_a_page_link_is_worth_nothing_with_other_limits(ward):

@@ -177,10 +177,10 @@ async def test_searches_of_one_client_wait_for_one_another_and_not_those_of_othe
     engine, running, go = stage.app.state.facade.engine, [], asyncio.Event()
     scan = engine.scan
 
-    async def scan_when_let_go(*arguments):
+    async def scan_when_let_go(*arguments, **options):
         running.append(arguments)
         await go.wait()
-        return await scan(*arguments)
+        return await scan(*arguments, **options)
 
     monkeypatch.setattr(engine, "scan", scan_when_let_go)
     answers = [asyncio.create_task(stage.get(path)) for _ in range(2 * AT_ONCE)]
