@@ -14,7 +14,6 @@ from gateway.runtime.errors import GatewayError
 
 # Code of an OperationOutcome -> meaning; the codes of errors come from the classes of errors
 ANSWER_CODES: Final[Mapping[str, str]] = {
-    "accession-reused": "An accession number was that of an order of another time: it was used again.",
     "count-cut": "The page size asked for is over the limit.",
     "cut": "More faults were found than are shown.",
     "explanation": "How the answer was found, as `_explain` asks.",
@@ -29,11 +28,9 @@ ANSWER_CODES: Final[Mapping[str, str]] = {
     "no-such-address": "There is nothing at this address.",
     "no-writes": "Resources are made in AutoScribe and cannot be written here.",
     "not-read-back": "The operation was carried out; AutoScribe does not show it yet.",
-    "order-unknown": "No order is known for a number of the study.",
     "other-id": "The id in the resource is not the one of the address.",
     "page-emptied": "Whatever was on this page has changed since the search began.",
     "parameter-ignored": "A search parameter that is not known was not used.",
-    "study-uid-differs": "An order names another study instance UID.",
     "suppressed": "A resource is not served, since it breaks a rule of FHIR.",
     "total-unknown": "The matches could not be counted in time.",
     "unknown-code": "No resource can have the code that the search names.",
@@ -44,6 +41,7 @@ ANSWER_CODES: Final[Mapping[str, str]] = {
 MAPPING_CODES: Final[Mapping[str, str]] = {
     "accession-conflict": "Two sources name different accession numbers for the study.",
     "accession-missing": "The receiver requires an accession number, and none is known.",
+    "accession-reused": "An accession number was that of an order of another time: it was used again.",
     "accession-unknown": "The cause of a message names none of the study's accession numbers.",
     "accessions-left-out": "The receiver takes one order, and the study has several.",
     "accessions-together": "One message is about several orders.",
@@ -104,6 +102,7 @@ MAPPING_CODES: Final[Mapping[str, str]] = {
     "npi-invalid": "An NPI has a wrong check digit.",
     "null-value": "A value that AutoScribe promises is null.",
     "order-not-visible": "AutoScribe no longer names the order that a signed report was filed under.",
+    "order-unknown": "No order is known for a number of the study.",
     "patient-differs-in-study": "Reports of one study describe the patient differently.",
     "patient-from-study": "A report does not describe its patient: the study's stands for it.",
     "patient-name-absent": "The patient has no name.",
@@ -135,6 +134,7 @@ MAPPING_CODES: Final[Mapping[str, str]] = {
     "study-external": "The study was read outside AutoScribe.",
     "study-time-ambiguous": "The time of the study occurs twice on that day, or not at all.",
     "study-time-impossible": "The time of the study is no time of day.",
+    "study-uid-differs": "An order names another study instance UID.",
     "study-uid-not-an-oid": "The UID of the study is no OID.",
     "study-value-not-visible": "AutoScribe no longer shows a value of a study.",
     "text-too-long": "A text is too long for a FHIR string.",
