@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/search.html
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import UTC
 
@@ -18,6 +19,7 @@ from gateway.index.intervals import interval
 from gateway.index.keys import key
 from gateway.index.terms import code_start
 from gateway.runtime.errors import StoreTooSlow
+from gateway.store.database import sqlite
 from gateway.store.studies import search, search_sql
 from gateway.store.studies.search_sql import Search, Sort
 
@@ -105,6 +107,24 @@ async def test_a_page_walks_back_from_the_middle(engine, index):
     back = await search.page(engine, replace(one, most=3, after=whole[5].position, is_back=True))
     assert [version.address for version in back.versions] == right[2:5]
     assert [version.resource["id"] for version in back.versions] == [one.partition("/")[2] for one in right[2:5]]
+
+
+async def test_a_code_that_very_many_have_keeps_the_answering_loop_of_sqlite_no_longer_than_a_moment(
+    sqlite_engine, monkeypatch
+):
+    await write(sqlite_engine, *(made(f"Observation/{number}", terms={(1, "AA")}) for number in range(400)))
+    monkeypatch.setattr(sqlite, "_STEPS_OF_SHORT", 10)
+    query = Search("Observation", ((Is(1, "AA"),),), 0, BY_UPDATE, 10)
+    threads: set[str] = set()
+    scan = sqlite._scan
+
+    def noted(*arguments):
+        threads.add(threading.current_thread().name.partition("_")[0])
+        return scan(*arguments)
+
+    monkeypatch.setattr(sqlite, "_scan", noted)
+    assert len((await search.page(sqlite_engine, query)).versions) == 10
+    assert threads == {"store-scan"}
 
 
 @pytest.mark.parametrize("comparison", ["gt", "ge", "ap", "ne"])

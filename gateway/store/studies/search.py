@@ -172,9 +172,10 @@ async def conflicts(
 
 async def _read(engine: Engine, search: Search, sql: Sql) -> Sequence[Any]:
     text = search_sql.for_dialect(sql.text, engine.dialect)
-    if search_sql.is_bounded(search):
+    if engine.dialect == "postgresql" and search_sql.is_bounded(search):
         return await engine.query(text, sql.values)
-    return await engine.scan(text, sql.values, SECONDS, tries_here=True)
+    # A number usually has few resources, a code may have a hundred thousand: the answering loop waits for no database
+    return await engine.scan(text, sql.values, SECONDS, tries_here=search_sql.has_few_criteria(search))
 
 
 def _version(row: Sequence[Any]) -> Version | None:

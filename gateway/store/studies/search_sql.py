@@ -124,12 +124,14 @@ def _is_bound(clause: Clause, key: int, comparisons: Set[Comparison]) -> bool:
 
 
 def is_bounded(search: Search) -> bool:
-    """True if the search has few criteria and starts from few rows: named resources, or those of a patient or number.
+    """True if the search has few criteria and starts from few rows: named resources, or those of a patient or number."""
+    starts_from_few = max(map(_cost, search.clauses[search.start])) <= _FEW
+    return starts_from_few and has_few_criteria(search) and not any(map(goes_far, search.clauses))
 
-    A database takes long to plan hundreds of conditions.
-    """
-    is_short = max(map(_cost, search.clauses[search.start])) <= _FEW and sum(map(len, search.clauses)) <= _LITTLE
-    return is_short and not any(map(goes_far, search.clauses))
+
+def has_few_criteria(search: Search) -> bool:
+    """True if a database plans the search quickly; it takes long to plan hundreds of conditions."""
+    return sum(map(len, search.clauses)) <= _LITTLE
 
 
 def goes_far(clause: Clause) -> bool:
