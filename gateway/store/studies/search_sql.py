@@ -124,7 +124,7 @@ def _is_bound(clause: Clause, key: int, comparisons: Set[Comparison]) -> bool:
 
 
 def is_bounded(search: Search) -> bool:
-    """True if the search has few criteria and starts from few rows: named resources, or those of a patient or number."""
+    """True if the search has few criteria and starts from few rows, such as those of a patient or number."""
     starts_from_few = max(map(_cost, search.clauses[search.start])) <= _FEW
     return starts_from_few and has_few_criteria(search) and not any(map(goes_far, search.clauses))
 
