@@ -24,7 +24,7 @@ from gateway.index.reading import asked
 from gateway.runtime.request_errors import BadRequest, ResourceNotFound
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row
-from gateway.store.studies.search import version_of
+from gateway.store.studies.search import in_turns, version_of
 from gateway.store.studies.versions import COUNT_VERSIONS, HAS_RESOURCE, HISTORY, ONE_VERSION
 
 _NO_END: Final = 2**62
@@ -51,7 +51,7 @@ def history(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
             total = len(rows)
         if not rows and not await serving.engine.fetch(HAS_RESOURCE, address=address):
             raise ResourceNotFound(f"there is no such {resource_type} in the index")
-        versions = [version_of(address, *row) for row in rows[:most]]
+        versions = await in_turns(lambda row: version_of(address, *row), rows[:most])
         show(request.scope, versions)
         here = f"{base(request)}/{address}/_history"
         used = [pair for pair in given if pair[0] in _UNDERSTOOD]

@@ -128,7 +128,7 @@ class Case:
             "SELECT v.body FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
             " WHERE r.type = 'Practitioner' AND r.owner = '' AND r.address LIKE 'Practitioner/usr%'"
         )
-        names = [json.loads(bytes(body))["name"][0]["family"] for (body,) in await rows(engine, current)]
+        names = [resource_of(body)["name"][0]["family"] for (body,) in await rows(engine, current)]
         law(names == [newest.users[0]["lastName"]], f"{self.seed}: the radiologist is {names}, not as read last")
 
     async def _check_patients(self, engine: Postgres, patients: set[str]) -> None:

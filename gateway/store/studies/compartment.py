@@ -13,9 +13,9 @@ from typing import Final
 
 from gateway.index.keys import key
 from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Statement
+from gateway.store.database.statements import Row, Statement
 from gateway.store.studies.limited import Limits, limited, of_types
-from gateway.store.studies.search import SECONDS, Version, version_of
+from gateway.store.studies.search import SECONDS, Version, in_turns, version_of
 from mappings.fhir.resource_types import types_at
 
 # First the members by their `patient`, then their Provenance, then the resources that all of them refer to
@@ -106,4 +106,9 @@ async def compartment(  # noqa: PLR0913 (patient, selection, page and limits)
         values |= {**more, "behind": behind, "last": _LAST, "apart": 0 if follows_patient else _MANAGING}
     compiled = statement.compiled(engine.dialect)
     rows = await engine.scan(compiled.sql, compiled.positional(values), SECONDS)
-    return [version_of(row[1], row[2], row[3], row[5], str(row[4]), (int(row[0]),)) for row in rows]
+    return await in_turns(_placed, rows)
+
+
+def _placed(row: Row) -> Version:
+    place, address, version, updated, owner, body = row
+    return version_of(address, version, updated, body, str(owner), (int(place),))

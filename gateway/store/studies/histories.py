@@ -13,7 +13,7 @@ from typing import Any, Final
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement
 from gateway.store.studies.limited import Limits, limited, of_types, unlimited
-from gateway.store.studies.search import SECONDS, Version, version_of
+from gateway.store.studies.search import SECONDS, Version, in_turns, version_of
 from mappings.fhir.resource_types import types_at
 
 # Resources of these types are few, so that their versions are seldom among the newest of all
@@ -52,4 +52,4 @@ async def versions_of(  # noqa: PLR0913 (selection, page and limits)
         values |= more
     compiled = statement.compiled(engine.dialect)
     rows = await engine.scan(compiled.sql, compiled.positional(values), SECONDS)
-    return [version_of(*row) for row in rows]
+    return await in_turns(lambda row: version_of(*row), rows)

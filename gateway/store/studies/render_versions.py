@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from gateway.index.extract import rows
 from gateway.store.compression.stored_bytes import stored_version
+from gateway.store.studies.short_values import short_value
 from gateway.store.studies.versions import RenderedVersion
 from mappings.fhir.judge import judge_all
 from mappings.fhir.rendering import json_bytes
@@ -60,7 +61,7 @@ def _made(  # noqa: PLR0913, PLR0917
         as_of=as_of,
         stored=stored_version(kind, head, _behind(meta) + _behind(rest)),
         faults=said_of(faults) if faults else None,
-        terms=index_rows.terms,
+        terms=[(key, short_value(key, value)) for key, value in index_rows.terms],
         moments=index_rows.moments,
     )
 

@@ -6,14 +6,15 @@ Proved by tests/contract/test_search.py and tests/gateway/fhir_api/search/test_l
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Statement
+from gateway.store.database.statements import Row, Statement
 from gateway.store.studies import search_sql
 from gateway.store.studies.fragments import Sql
 from gateway.store.studies.limited import Limits, limited, of_types, unlimited
@@ -22,7 +23,9 @@ from gateway.store.studies.versions import CURRENT_OF, OF_CURRENT
 from gateway.store.studies.within import held_apart
 from mappings.issues import MappingIssue
 
+Made = TypeVar("Made")
 SECONDS: Final = 5.0
+_AT_ONE_GO: Final = 100  # bodies that are decompressed without a pause
 _OF_REFERRING: Final = (
     "SELECT r.address, r.version, r.updated, r.is_suppressed, v.body FROM term t"
     " CROSS JOIN resource r CROSS JOIN version v"
@@ -77,6 +80,16 @@ def version_of(address: str, version: int, updated: int, row: bytes, *more: Any)
     return Version(str(address), int(version), int(updated), served_version(row, version, updated), *more)
 
 
+async def in_turns(make: Callable[[Row], Made], rows: Sequence[Row]) -> list[Made]:
+    """Make something of each row; after some rows the other tasks of the loop have their turn, for a page has many."""
+    made: list[Made] = []
+    for start in range(0, len(rows), _AT_ONE_GO):
+        if start:
+            await asyncio.sleep(0)
+        made += map(make, rows[start : start + _AT_ONE_GO])
+    return made
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """Page of results. It covers all versions up to the instant `last`, in microseconds."""
@@ -92,10 +105,7 @@ async def page(engine: Engine, search: Search) -> Found:
         StoreTooSlow: the search took too long.
     """
     rows = await _read(engine, search, search_sql.page(search))
-    matches = [
-        Version(address, version, updated, served_version(body, version, updated), owner, (*keys, number), remarks)
-        for address, version, updated, owner, number, body, _, remarks, *keys in rows
-    ]
+    matches = await in_turns(_match, rows)
     return Found(matches[::-1] if search.is_back else matches, int(rows[0][6]) if rows else 0)
 
 
@@ -121,7 +131,7 @@ async def current(engine: Engine, addresses: Sequence[str], limits: Limits | Non
     """Return the stored current versions by address; None for one that is suppressed."""
     statement, values = (CURRENT_OF, {}) if limits is None else limited(OF_CURRENT, of_types(limits))
     rows = await engine.fetch(statement, addresses=json.dumps(list(addresses)), **values)
-    return {str(row[0]): _version(row) for row in rows}
+    return dict(await in_turns(_by_address, rows))
 
 
 async def referring(
@@ -135,7 +145,7 @@ async def referring(
     if limits is not None:
         statement, values = limited(_OF_REFERRING.replace("{order}", "r.address"), of_types(limits))
     rows = await engine.fetch(statement, key=key, addresses=json.dumps(list(addresses)), most=most, **values)
-    return {str(row[0]): _version(row) for row in rows}
+    return dict(await in_turns(_by_address, rows))
 
 
 async def referenced(engine: Engine, key: int, addresses: Sequence[str], most: int) -> list[str]:
@@ -178,6 +188,11 @@ async def _read(engine: Engine, search: Search, sql: Sql) -> Sequence[Any]:
     return await engine.scan(text, sql.values, SECONDS, tries_here=search_sql.has_few_criteria(search))
 
 
-def _version(row: Sequence[Any]) -> Version | None:
+def _match(row: Row) -> Version:
+    address, version, updated, owner, number, body, _, remarks, *keys = row
+    return Version(address, version, updated, served_version(body, version, updated), owner, (*keys, number), remarks)
+
+
+def _by_address(row: Row) -> tuple[str, Version | None]:
     address, version, updated, is_suppressed, body = row
-    return None if is_suppressed else version_of(address, version, updated, body)
+    return str(address), None if is_suppressed else version_of(address, version, updated, body)

@@ -15,7 +15,6 @@ from typing import Any, Final, NamedTuple
 
 from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.statements import Bulk, PerDialect, Row, Statement, Steps, ask, ask_rows, inserting
-from gateway.store.studies.short_values import short_value
 
 # The last instant of those given to `count` versions
 _TICK: Final = Statement(
@@ -346,11 +345,7 @@ def _index_anew(given: Sequence[_Indexed]) -> Steps[None]:
     old = [{"number": one.number} for one in given if one.has_rows]
     yield from ask_rows(_DROP_TERMS, old)
     yield from ask_rows(_DROP_MOMENTS, old)
-    terms = [
-        {"resource": one.number, "key": key, "value": short_value(key, value)}
-        for one in given
-        for key, value in one.resource.terms
-    ]
+    terms = [{"resource": one.number, "key": key, "value": value} for one in given for key, value in one.resource.terms]
     yield from ask_rows(_ADD_TERM, terms)
     moments = [
         {"resource": one.number, "key": key, "low": low, "high": high}
