@@ -127,8 +127,8 @@ async def _entries(request: Request) -> list[BatchEntry | RequestError]:
     return await computed_apart(entries_in, body, base(request))
 
 
-async def _answer_all(requests: Sequence[Any], answer: Callable[[Any], Awaitable[bytes]]) -> bytes:
-    return batch_response(await asyncio.gather(*map(answer, requests)))
+async def _answer_all(requests: Sequence[Any], answer: Callable[[Any], Awaitable[bytes]]) -> memoryview:
+    return await batch_response(await asyncio.gather(*map(answer, requests)))
 
 
 async def _empty_body() -> Message:

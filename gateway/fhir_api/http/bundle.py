@@ -7,6 +7,7 @@ Proved by tests/gateway/fhir_api/test_batch.py.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
@@ -57,9 +58,16 @@ def history_bundle(base: str, links: Mapping[str, str], versions: Sequence[Versi
     return _bundle(head, [_entry(here, one, _request_and_response(one)) for one in versions])
 
 
-def batch_response(entries: Sequence[bytes]) -> bytes:
-    """Build a batch-response Bundle from rendered entries."""
-    return _bundle({"resourceType": "Bundle", "type": "batch-response"}, entries)
+async def batch_response(entries: Sequence[bytes]) -> memoryview:
+    """Build a batch-response Bundle from rendered entries, in turns: the memory for a large one takes 50 ms to get."""
+    whole, before = bytearray(json_bytes({"resourceType": "Bundle", "type": "batch-response"})[:-1]), b',"entry":['
+    for entry in entries:
+        whole += before
+        whole += entry
+        before = b","
+        await asyncio.sleep(0)
+    whole += b"]}" if entries else b"}"
+    return memoryview(whole)
 
 
 def _request_and_response(version: Version) -> bytes:

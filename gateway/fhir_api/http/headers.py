@@ -89,7 +89,7 @@ def is_unchanged(request: Request, headers: Mapping[str, str]) -> bool:
 
 def answer(
     request: Request,
-    body: bytes,
+    body: bytes | memoryview,
     status: int = 200,
     *,
     headers: Mapping[str, str] | None = None,
@@ -101,7 +101,12 @@ def answer(
 
 
 async def fhir_answer(
-    request: Request, given: Parameters, body: bytes, status: int = 200, *, headers: Mapping[str, str] | None = None
+    request: Request,
+    given: Parameters,
+    body: bytes | memoryview,
+    status: int = 200,
+    *,
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Answer with a resource given as JSON bytes, in the negotiated format, indented if `_pretty` is true.
 
@@ -114,7 +119,7 @@ async def fhir_answer(
     form = negotiated(request, given)
     if form is not Format.JSON or _is_pretty(given):
         convert = computed if len(body) <= LARGE else computed_apart
-        body = await convert(in_format, body, form, _is_pretty(given))
+        body = await convert(in_format, bytes(body), form, _is_pretty(given))
     return answer(request, body, status, headers=headers, media_type=form.value)
 
 

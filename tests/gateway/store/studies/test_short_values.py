@@ -63,8 +63,9 @@ async def found(engine, criterion):
 async def test_a_search_finds_rows_of_this_release_and_of_earlier_ones(engine):
     loinc, dicom = code_term("A", "http://loinc.org"), code_term("A", "http://dicom.nema.org/resources/ontology/DCM")
     every = (CODE, code_term("all"))
-    await write(engine, made(SHORT, terms=[every, (CODE, loinc), (PROFILE, US_CORE)]))
-    await write(engine, made(LONG, terms=[every]), made(OTHER, terms=[every, (CODE, dicom)]))
+    short = [(where, short_value(where, value)) for where, value in ((CODE, loinc), (PROFILE, US_CORE))]
+    await write(engine, made(SHORT, terms=[every, *short]))
+    await write(engine, made(LONG, terms=[every]), made(OTHER, terms=[every, (CODE, short_value(CODE, dicom))]))
     add = Statement("INSERT INTO term SELECT number, :key, :value FROM resource WHERE address = :address")
     for where, value in ((CODE, loinc), (PROFILE, US_CORE)):
         await engine.do(lambda where=where, value=value: ask(add, key=where, value=value, address=LONG))
