@@ -20,7 +20,7 @@ class Fault:
     """At `path` stands `value`; `said` stands in the error's id or message, for each of `packages`.
 
     `resource` is a type, or a type and a part of the id. A step of the path is a name or an index, or in a Bundle's
-    `entry` a type: the first such resource.
+    `entry` such a resource: the first one.
     """
 
     resource: str
@@ -45,8 +45,10 @@ class Fault:
         return made
 
 
-def _entry(entries: list[Json], resource_type: str) -> Json:
-    return next(one for one in entries if one["resource"]["resourceType"] == resource_type)
+def _entry(entries: list[Json], wanted: str) -> Json:
+    kind, _, part = wanted.partition("-")
+    every = (one for one in entries if one["resource"]["resourceType"] == kind)
+    return next(one for one in every if part in one["resource"].get("id", ""))
 
 
 NARRATIVE = '<div xmlns="http://www.w3.org/1999/xhtml">{}</div>'
@@ -160,7 +162,7 @@ FAULTS: dict[str, Fault] = {
     "us-core-10": Fault("DiagnosticReport", "effectiveDateTime", ABSENT, "#us-core-10"),
     "us-core-16, NPI of nine digits": Fault("Practitioner", "identifier.1.value", "123456789", "#us-core-16"),
     "us-core-17, NPI check digit": Fault("Practitioner", "identifier.1.value", "1234567890", "#us-core-17"),
-    "provenance-1": Fault("Bundle", "entry.Provenance.resource.agent.0.onBehalfOf", ABSENT, "#provenance-1"),
+    "provenance-1": Fault("Bundle", "entry.Provenance-rep.resource.agent.0.onBehalfOf", ABSENT, "#provenance-1"),
     "slice of the vital signs category": Fault(
         "Observation-height", "category.0.coding.0.code", "imaging", "Minimum_SLICE"
     ),
