@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -43,6 +44,21 @@ def gateway(
         yield said[0]["fhir_base"]
     finally:
         process.__exit__(None, None, None)
+
+
+@contextmanager
+def autoscribe(studies: int, latency: int, core: int | None = None) -> Iterator[str]:
+    """Run AutoScribe's stand-in, on one core if it is named; yield its URL. `latency` is in milliseconds."""
+    script = Path(__file__).with_name("fast_upstream.py")
+    command = [sys.executable, str(script), str(studies), str(latency)]
+    env = {**os.environ, "PYTHONPATH": str(script.parents[1])}
+    with nullcontext() if core is None else on_core(core):
+        process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+    with process:
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.terminate()
 
 
 @contextmanager

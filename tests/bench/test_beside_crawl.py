@@ -9,18 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
 from bench import paced, stores, wrk
-from bench.serving import gateway
+from bench.serving import autoscribe, gateway
 from fakes.databases import at_once
 
 STUDIES, TARGETS, SECONDS = 200, 100, float(os.environ.get("BENCH_SECONDS", "12"))
@@ -30,17 +25,6 @@ pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk: apt-get install -y wrk"),
 ]
-
-
-@contextmanager
-def autoscribe() -> Iterator[str]:
-    script = Path(__file__).with_name("fast_upstream.py")
-    command = [sys.executable, str(script), "100000", str(LATENCY)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        finally:
-            process.terminate()
 
 
 def given(upstream: str) -> int:
@@ -63,7 +47,7 @@ def p99(times: list[float]) -> float:
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_reads_beside_a_crawl(kind, new_database, tmp_path, say) -> None:
-    with new_database(kind) as database, autoscribe() as upstream:
+    with new_database(kind) as database, autoscribe(100_000, LATENCY) as upstream:
         url = f"sqlite:///{database}" if kind == "sqlite" else database
         targets = at_once(filled(url))
         with gateway(url, tmp_path, is_pinned=False) as base:

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 from bench.machine import ASKING, MEASURED, on_core
 from bench.margins import at_least, at_most
+from bench.serving import autoscribe
 from fakes.gateway_process import environment, site_file, started
 
 STUDIES = int(os.environ.get("BENCH_STUDIES", "20000"))
@@ -29,19 +26,6 @@ MB = 1 << 20
 MEMORY = re.compile(r"RssAnon:\s+(\d+) kB")  # without the pages of files, which the system may take back
 
 pytestmark = pytest.mark.timeout(1800)
-
-
-@contextmanager
-def autoscribe(studies: int) -> Iterator[str]:
-    script = Path(__file__).with_name("fast_upstream.py")
-    with on_core(ASKING):
-        arguments = [sys.executable, str(script), str(studies), str(LATENCY)]
-        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-    with process:
-        try:
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        finally:
-            process.terminate()
 
 
 def given(url: str) -> int:
@@ -61,7 +45,7 @@ def test_a_crawl_against_what_the_latency_allows(kind, request, tmp_path, say) -
     database = request.getfixturevalue(f"{'sqlite' if kind == 'sqlite' else 'postgres'}_database")
     url = f"sqlite:///{database}" if kind == "sqlite" else database
     seen: list[tuple[float, int, int]] = []
-    with autoscribe(STUDIES) as upstream:
+    with autoscribe(STUDIES, LATENCY, ASKING) as upstream:
         env = environment(upstream, url, site_file(tmp_path), GATEWAY_SYNC__CONCURRENCY=str(CONCURRENCY))
         with on_core(MEASURED):
             crawl = started(["sync", "--once"], env, tmp_path / "log")
