@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from random import Random
 
@@ -64,6 +65,11 @@ async def compare(twins, requests, number):
         for _ in range(4):
             answers = [await twins.whole.ask(walked[0], twins.access), await twins.bare.ask(walked[1], twins.access)]
             told = difference(*answers)
+            if not told and walked[0].method == "HEAD":  # its length may differ by that of a page token: see the bodies
+                bodies = [replace(one, method="GET") for one in walked]
+                told = difference(
+                    await twins.whole.ask(bodies[0], twins.access), await twins.bare.ask(bodies[1], twins.access)
+                )
             assert not told, f"{walked[0]} of {said(twins.access)}: {told}"
             seen[answers[0].status] += 1
             requests.note(answers)

@@ -1,6 +1,7 @@
 """Run FHIR searches in the database: result pages, counts up to the caller's limit, and resources linked to results.
 
-https://hl7.org/fhir/R4/search.html. Bounded searches run at once; others run on a connection apart, with a time limit.
+https://hl7.org/fhir/R4/search.html. PostgreSQL has a pool apart for searches that may be long. SQLite tries a search on
+the loop for about a millisecond, then in a thread. Long ones have a time limit.
 Proved by tests/contract/test_search.py and tests/gateway/fhir_api/search/test_lookups.py.
 """
 
