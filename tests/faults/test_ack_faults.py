@@ -118,15 +118,15 @@ async def test_f29_ar_is_tried_again_as_the_same_bytes(engine):
 
 
 async def test_f29_ar_of_many_lanes_in_a_row_is_probed_and_goes_on_by_itself(engine, monkeypatch):
-    monkeypatch.setattr(circuit_breaker, "OFTEN", 1.5)
+    monkeypatch.setattr(circuit_breaker, "OFTEN", 3.0)
     async with fed(engine, "ar") as (feed, receiver), feed.serving(settings=FEW):
         for _ in range(3):
             await feed.sign()
         assert await feed.paused() == "refused-for-now"
         came = len(bodies(receiver))
-        receiver.ack = "aa"
         await feed.until(*["queued"] * 3)
         assert len(bodies(receiver)) <= came + 1
+        receiver.ack = "aa"
         await feed.until(*["delivered"] * 3)
         assert not await rows(feed.engine, "SELECT 1 FROM destination WHERE paused <> ''")
         await assert_all_arrived(feed, receiver)

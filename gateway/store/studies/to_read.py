@@ -39,6 +39,10 @@ _CLAIM: Final = _there(
     " WHERE due <= {now} ORDER BY due LIMIT :most FOR UPDATE SKIP LOCKED)"
     " RETURNING study_id, loop, listed, asked, attempts"
 )
+# The first step of whatever changes several: in the order of `_ADD`, so that the two do not deadlock
+_LOCK: Final = _there(
+    "SELECT study_id FROM to_read WHERE holder = :holder AND study_id IN listed(:ids) ORDER BY study_id FOR UPDATE"
+)
 _RENEW: Final = _there("UPDATE to_read SET due = {now} + :length WHERE holder = :holder AND study_id IN listed(:ids)")
 _RELEASE: Final = _there(
     "UPDATE to_read SET due = {now}, holder = '' WHERE holder = :holder AND study_id IN listed(:ids)"
@@ -96,8 +100,11 @@ class ToRead:
 
     async def turn(self, settled: Sequence[Settled], held: Collection[str], most: int) -> list[Claimed]:
         """Settle claims, renew those of the studies still `held`, and claim at most so many more."""
+        changed = [*(one.claim.study_id for one in settled), *held]
 
         def work() -> Steps[list[Claimed]]:
+            if changed:
+                yield from ask(_LOCK, holder=self._holder, ids=json.dumps(changed))
             yield from self._settle(settled)
             length = int(EXPIRY * _SECOND)
             if held:
@@ -120,7 +127,12 @@ class ToRead:
     async def release(self) -> None:
         """Give back all claims of this process."""
         ids = json.dumps(sorted(self._claimed))
-        await self._engine.do(lambda: ask(_RELEASE, holder=self._holder, ids=ids))
+
+        def work() -> Steps[None]:
+            yield from ask(_LOCK, holder=self._holder, ids=ids)
+            yield from ask(_RELEASE, holder=self._holder, ids=ids)
+
+        await self._engine.do(work)
 
     def _settle(self, settled: Sequence[Settled]) -> Steps[None]:
         of = sorted(settled, key=lambda one: one.claim.study_id)

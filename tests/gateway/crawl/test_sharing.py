@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
+import asyncpg
 import pytest
 from fakes.crawl import Account, Index, crawl_of, study, study_id
 from fakes.store import rows
@@ -170,3 +171,30 @@ async def test_a_request_to_wait_holds_for_all_processes(two):
         await until(lambda: first.pace.processes == second.pace.processes == 2)
         first.pace.answered(0, UpstreamThrottled("GET /studies", status=429, retry_after=30))
         await until(lambda: second.pace.closed_for > 20)
+
+
+@pytest.mark.parametrize("what", ["settle", "renew", "release"])
+async def test_a_process_that_changes_its_claims_and_one_that_asks_for_the_same_studies_do_not_deadlock(
+    two, postgres_database, what
+):
+    first, middle, last = (study_id(number) for number in range(3))
+    mine, other = (ToRead(engine, name) for engine, name in zip(two, ("mine", "other"), strict=True))
+    for one in (last, middle, first):  # the order in which PostgreSQL reads a small table
+        await mine.add("sweep", [(one, None)])
+    claims = {one.study_id: one for one in await mine.turn([], [], 5)}
+    settled = [Settled(claims[first], wait=1.0), Settled(claims[last])]
+    changes = {"settle": lambda: mine.turn(settled, [], 0), "renew": lambda: mine.turn([], list(claims), 0)}
+    connection = await asyncpg.connect(postgres_database)
+    try:
+        async with connection.transaction():
+            await connection.fetch("SELECT 1 FROM to_read WHERE study_id = $1 FOR UPDATE", middle)
+            adding = asyncio.create_task(other.add("sweep", [(one, None) for one in (first, middle, last)]))
+            await asyncio.sleep(0.3)
+            changing = asyncio.create_task(changes.get(what, mine.release)())
+            await asyncio.sleep(0.3)
+        await asyncio.wait_for(asyncio.gather(adding, changing), 10)
+        await asyncio.sleep(0.2)
+        deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        assert await connection.fetchval(deadlocks) == 0
+    finally:
+        await connection.close()
