@@ -19,6 +19,7 @@ _LEADING: Final = b"\xef\xbb\xbf\xff\xfe\r\n \t"
 _SEGMENT: Final = re.compile(rb"[^\r\n]+")
 _NOT_A_DELIMITER: Final = re.compile(rb"[A-Za-z0-9\s\x00-\x1f\x7f-\xff]")
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+")
+_REPLACEMENT: Final = "\ufffd"
 
 
 class Unreadable(ValueError):
@@ -49,9 +50,9 @@ class Delimiters:
         return self.component + self.repetition + self.escape + self.subcomponent
 
     def unescape(self, text: str, codec: str = "utf-8") -> str:
-        """Decode a field's bytes by the codec, and the escape sequences of §2.7; an unknown one stays.
+        r"""Decode a field's bytes by the codec, and the escape sequences of §2.7; an unknown one stays.
 
-        Bytes that the codec lacks become U+FFFD.
+        Bytes that the codec lacks become U+FFFD, and so does a change to another character set (`\C..\`, `\M..\`).
         """
         plain = text if text.isascii() else text.encode("utf-8", "surrogateescape").decode(codec, "replace")
         if self.escape not in plain:
@@ -63,6 +64,8 @@ class Delimiters:
         body = sequence.group(1)
         if body[:1] == "X" and _HEX.fullmatch(body[1:]):
             return bytes.fromhex(body[1:]).decode(codec, "replace")
+        if body[:1] in ("C", "M") and _HEX.fullmatch(body[1:]):
+            return _REPLACEMENT
         known = {
             "E": self.escape,
             "F": self.separator,

@@ -29,6 +29,12 @@ def test_an_escaped_escape_character_does_not_begin_another_sequence():
     assert Delimiters().unescape("\\E\\F\\E\\") == "\\F\\"
 
 
+@pytest.mark.parametrize("escaped", ["a\\C2842\\b", "a\\M2442\\b", "a\\M2D4142\\b"])
+def test_text_of_another_character_set_is_not_taken_for_what_it_looks_like(escaped):
+    assert Delimiters().unescape(escaped) == "a\ufffdb"
+    assert Delimiters().unescape("\\E\\C2842\\E\\") == "\\C2842\\"
+
+
 def test_bytes_of_any_charset_pass_and_can_be_echoed():
     field = read(b"MSH|^~\\&|S\xe9\xff\r").msh.field(3)
     assert field.encode("utf-8", "surrogateescape") == b"S\xe9\xff"

@@ -57,6 +57,7 @@ def test_a_number_has_its_authority_as_the_settings_write_it(field, number):
         ("E1^^^USSSA^SS", "authority-not-of-source"),
         (r"E\.br\1^^^MERCY", "text-unusable"),
         (r"E\X00\1^^^MERCY", "text-unusable"),
+        (r"E\C2842\1^^^MERCY", "text-unusable"),
     ],
 )
 def test_a_number_of_others_or_with_a_control_character_is_no_key(field, code):
