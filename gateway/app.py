@@ -235,7 +235,8 @@ async def _working(
     if shared.sibling is None:  # else the sibling alerts for both
         loops.append(StoreAlarm(lambda: probe.trouble, settings.feed, shared.metrics).run())
         loops += audit_loops(configuration, engine)
-    loops.append(StoreAlarm(lambda: TRUST.trouble, settings.feed, shared.metrics).run())
+    troubles = [lambda: TRUST.trouble, *([lambda: shared.reachability.trouble] if SYNC in roles else [])]
+    loops += [StoreAlarm(trouble, settings.feed, shared.metrics).run() for trouble in troubles]
     async with AsyncExitStack() as stack:
         if FEED in roles:
             loops += await stack.enter_async_context(feed_loops(configuration, engine, shared.metrics, hold))
@@ -261,8 +262,7 @@ async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterat
             study = (await reads.study(study_id, fresh=True)).study
             return {one.report_id for one in study.completed}
 
-        webhooks, controls = StoredWebhooks(engine), Controls(engine)
-        pipeline = pipeline_of(configuration, engine)
+        webhooks, controls, pipeline = StoredWebhooks(engine), Controls(engine), pipeline_of(configuration, engine)
         work = WebhookWork(webhooks, signed, shared.metrics)
         loops: Loops = [crawl_forever(together(crawl, engine)), work.run(), _waking(engine, work)]
         loops += [ControlWork(controls, pipeline).run(), Tidying(webhooks, controls, StoredTokens(engine)).run()]

@@ -175,9 +175,25 @@ JUDGE: Final = AlertRow(
     "A FHIR resource of a shape that was accepted before was refused when it was judged whole. From then on the"
     " process judges every resource whole, in more time. The number is the time in seconds.",
 )
+OF_AUTOSCRIBE: Final = (
+    AlertRow(
+        "autoscribe-unreachable",
+        "AutoScribe has answered no request for a minute or longer, or each with an error of its own: no report is"
+        " read. The number is the time in seconds.",
+    ),
+    AlertRow(
+        "autoscribe-refuses",
+        "AutoScribe has refused the gateway's API key for a minute or longer: no report is read. The number is the"
+        " time in seconds.",
+    ),
+)
 # Every condition by its code, including those that concern no single destination
 ROWS: Final = {
-    row.code: row for row in (*CONDITIONS, SETTINGS_DIFFER, UNROUTED, LEFT_OPEN, JOURNAL, *OF_THE_STORE, AUDIT, JUDGE)
+    row.code: row
+    for row in (
+        *(*CONDITIONS, SETTINGS_DIFFER, UNROUTED, LEFT_OPEN, JOURNAL),
+        *(*OF_THE_STORE, *OF_AUTOSCRIBE, AUDIT, JUDGE),
+    )
 }
 
 
