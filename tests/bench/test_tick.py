@@ -20,22 +20,27 @@ from gateway.store.database.statements import Steps, Work
 
 STUDIES = 200  # for each pipeline
 AT_ONCE = 8
+_WHOLE = " FROM ticked"  # end of the statement that does all in one
 
 
 class _Noting:
-    """Connection that notes when the row of `tick` is locked."""
+    """Connection that notes when the row of `tick` is locked, by the server's clock, which is this machine's."""
 
     def __init__(self, connection: Any) -> None:
-        self._connection, self.begun, self.locked = connection, time.perf_counter(), 0.0
+        self._connection, self.begun, self.locked = connection, time.time(), 0.0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
     async def fetch(self, sql: str, *values: Any) -> Any:
-        rows = await self._connection.fetch(sql, *values)
-        if sql.startswith("UPDATE tick"):
-            self.locked = time.perf_counter()
-        return rows
+        if "UPDATE tick SET last" not in sql:
+            return await self._connection.fetch(sql, *values)
+        timed = sql.replace("RETURNING last", "RETURNING last, extract(epoch FROM clock_timestamp()) AS locked")
+        if timed.endswith(_WHOLE):
+            timed = f"{timed.removesuffix(_WHOLE)}, ticked.locked{_WHOLE}"
+        rows = await self._connection.fetch(timed, *values)
+        self.locked = float(rows[0][-1])
+        return [row[:-1] for row in rows]
 
 
 class Held(Postgres):
@@ -53,8 +58,8 @@ class Held(Postgres):
         finally:
             noting = self._noting.pop(asyncio.current_task(), None)
             if noting is not None and noting.locked:
-                self.held.append(time.perf_counter() - noting.locked)
-                self.whole.append(time.perf_counter() - noting.begun)
+                self.held.append(time.time() - noting.locked)
+                self.whole.append(time.time() - noting.begun)
 
     async def _drive(self, connection: Any, steps: Steps[Any]) -> Any:
         noting = self._noting[asyncio.current_task()] = _Noting(connection)

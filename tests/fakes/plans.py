@@ -98,4 +98,5 @@ def sample(name, kind, lists):
     """Return a value for a parameter of a statement."""
     if name in lists:
         return '["a", "b"]'
-    return {"int8": 20, "int4": 20, "numeric": 20, "bytea": b"x"}.get(kind, "a")
+    one = {"int8": 20, "int4": 20, "numeric": 20, "bytea": b"x"}.get(kind.removesuffix("[]"), "a")
+    return [one] if kind.endswith("[]") else one

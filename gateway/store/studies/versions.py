@@ -14,23 +14,20 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from gateway.store.compression.stored_bytes import served_version
-from gateway.store.database.statements import Bulk, PerDialect, Row, Statement, Steps, ask, ask_rows, inserting
+from gateway.store.database.statements import Row, Statement, Steps, ask, ask_rows
+from gateway.store.studies.version_sql import (
+    ADD_MOMENT,
+    ADD_TERM,
+    ADD_VERSION,
+    COMMIT_AT_ONCE,
+    CONFIRM,
+    DROP_MOMENTS,
+    DROP_TERMS,
+    NUMBERS,
+    SHORTEN,
+    TICK,
+)
 
-# The last instant of those given to `count` versions
-_TICK: Final = Statement(
-    "UPDATE tick SET last = CASE WHEN last < :now THEN :now ELSE last + 1 END + :count - 1 WHERE one = 1 RETURNING last"
-)
-# Runs of numbers that nobody else gets: the first of each, and its length
-_NUMBERS: Final = PerDialect(
-    {
-        "sqlite": Statement(
-            "UPDATE tick SET resource = resource + :count WHERE one = 1 RETURNING resource - :count + 1, :count"
-        ),
-        "postgresql": Statement(
-            "SELECT nextval('resource_number'), 1 FROM generate_series(1, CAST(:count AS INTEGER))"
-        ),
-    }
-)
 CURRENT: Final = Statement(
     "SELECT r.version, r.updated, r.is_suppressed, v.faults, v.body, s.fetched FROM resource r"
     " JOIN version v ON v.resource = r.number AND v.version = r.version"
@@ -61,53 +58,6 @@ HISTORY: Final = Statement(
 COUNT_VERSIONS: Final = Statement("SELECT count(*)" + _OF_HISTORY)
 HAS_RESOURCE: Final = Statement("SELECT 1 FROM resource WHERE address = :address")
 OWNED: Final = Statement("SELECT address FROM resource WHERE owner = :owner")
-_OF_RESOURCE: Final = "number, address, type, owner, version, updated, as_of, is_suppressed"
-_ANEW: Final = (
-    "DO UPDATE SET owner = excluded.owner, version = excluded.version, updated = excluded.updated,"
-    " as_of = excluded.as_of, is_suppressed = excluded.is_suppressed WHERE resource.number = excluded.number"
-    " AND resource.version = excluded.version - 1 AND resource.as_of <= excluded.as_of"
-)
-# Nothing is written over a version that another process wrote since `STANDING` was read
-_ADD_VERSION: Final = Bulk(
-    "number BIGINT, address TEXT, type TEXT, owner TEXT, version BIGINT, updated BIGINT, as_of BIGINT,"
-    " is_suppressed BIGINT, faults TEXT, body BYTEA",
-    f"WITH given AS (SELECT * FROM {{rows}}), put AS (INSERT INTO resource ({_OF_RESOURCE}) SELECT {_OF_RESOURCE}"  # noqa: S608 (constants)
-    f" FROM given ON CONFLICT (address) {_ANEW} RETURNING number) INSERT INTO version (resource, version, updated,"
-    " faults, body) SELECT g.number, g.version, g.updated, g.faults, g.body FROM given g"
-    " JOIN put ON put.number = g.number",
-    (
-        f"INSERT INTO resource ({_OF_RESOURCE}) VALUES (:{_OF_RESOURCE.replace(', ', ', :')})"  # noqa: S608 (constants)
-        f" ON CONFLICT (number) {_ANEW}",
-        "INSERT INTO version (resource, version, updated, faults, body)"
-        " VALUES (:number, :version, :updated, :faults, :body)",
-    ),
-)
-_LATER: Final = "as_of = CASE WHEN resource.as_of < {0} THEN {0} ELSE resource.as_of END"
-_CONFIRM: Final = Bulk(
-    "number BIGINT, version BIGINT, as_of BIGINT",
-    f"UPDATE resource SET {_LATER.format('row.as_of')} FROM {{rows}} WHERE resource.number = row.number"  # noqa: S608 (constants)
-    " AND resource.version = row.version",
-    (f"UPDATE resource SET {_LATER.format(':as_of')} WHERE number = :number AND version = :version",),  # noqa: S608 (constants)
-)
-# The same bytes in a shorter form: rows of earlier releases
-_SHORTEN: Final = Bulk(
-    "number BIGINT, version BIGINT, body BYTEA",
-    "UPDATE version SET body = row.body FROM {rows} WHERE version.resource = row.number"
-    " AND version.version = row.version",
-    ("UPDATE version SET body = :body WHERE resource = :number AND version = :version",),
-)
-_DROP_TERMS: Final = Bulk(
-    "number BIGINT",
-    "DELETE FROM term USING {rows} WHERE term.resource = row.number",
-    ("DELETE FROM term WHERE resource = :number",),
-)
-_DROP_MOMENTS: Final = Bulk(
-    "number BIGINT",
-    "DELETE FROM moment USING {rows} WHERE moment.resource = row.number",
-    ("DELETE FROM moment WHERE resource = :number",),
-)
-_ADD_TERM: Final = inserting("term", "resource BIGINT, key BIGINT, value TEXT")
-_ADD_MOMENT: Final = inserting("moment", "resource BIGINT, key BIGINT, low BIGINT, high BIGINT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +142,7 @@ class _Next:
             "owner": resource.owner,
             "version": self.version,
             "updated": self.updated,
-            "as_of": self.updated if self.as_of is None else self.as_of,
+            "as_of": (self.updated or None) if self.as_of is None else self.as_of,
             "is_suppressed": int(resource.faults is not None),
             "faults": resource.faults,
             "body": resource.stored,
@@ -235,16 +185,35 @@ def write(writes: Sequence[VersionWrite], now: int) -> Steps[list[list[WrittenVe
 
 def _commit(plan: _Plan, now: int) -> Steps[None]:
     """Take the instants, and write the versions: all that happens while other writers wait for `tick`."""
-    rows = yield from ask(_TICK, now=now, count=len(plan.versions))
-    first = int(rows[0][0]) - len(plan.versions) + 1
-    for place, one in enumerate(plan.versions):
-        one.updated = first + place
+    if all(one.round == 0 for one in plan.versions) and (yield from _committed_at_once(plan, now)):
+        return
+    rows = yield from ask(TICK, now=now, count=len(plan.versions))
+    plan.give_instants(int(rows[0][0]))
     for number in range(1 + max((one.round for one in plan.versions), default=-1)):
         given = [one.row() for one in plan.versions if one.round == number]
-        if (yield from ask_rows(_ADD_VERSION, given)) != len(given):
+        if (yield from ask_rows(ADD_VERSION, given)) != len(given):
             raise Raced
-    if (yield from ask_rows(_CONFIRM, list(plan.same.values()))) != len(plan.same):
+    if (yield from ask_rows(CONFIRM, list(plan.same.values()))) != len(plan.same):
         raise Raced
+
+
+def _committed_at_once(plan: _Plan, now: int) -> Steps[bool]:
+    """Do all of `_commit` in one statement; False on an engine that has none for it."""
+    given, same = [one.row() for one in plan.versions], list(plan.same.values())
+    rows = yield from ask(
+        COMMIT_AT_ONCE,
+        now=now,
+        count=len(given),
+        **{name: [one[name] for one in given] for name in ADD_VERSION.names if name != "updated"},
+        **{f"same_{name}": [one[name] for one in same] for name in CONFIRM.names},
+    )
+    if not rows:
+        return False
+    last, added, confirmed = map(int, rows[0])
+    if (added, confirmed) != (len(given), len(same)):
+        raise Raced
+    plan.give_instants(last)
+    return True
 
 
 def _standing(writes: Sequence[VersionWrite]) -> Steps[dict[str, _Standing]]:
@@ -299,6 +268,11 @@ class _Plan:
         """Return the resources that are not stored yet."""
         return [one for one in self._last.values() if not one.number]
 
+    def give_instants(self, last: int) -> None:
+        """Set the instants of the versions, one microsecond apart; `last` is that of the last."""
+        for place, one in enumerate(self.versions, 1):
+            one.updated = last - len(self.versions) + place
+
     def indexed(self) -> list[_Indexed]:
         """Return the resources whose index rows are written."""
         return [_Indexed(one.resource, one.number, one.version > 1) for one in self._last.values()] + self._reindexed
@@ -319,7 +293,7 @@ def _number_new(plan: _Plan) -> Steps[None]:
     new = plan.new()
     if not new:
         return
-    runs = yield from ask(_NUMBERS, count=len(new))
+    runs = yield from ask(NUMBERS, count=len(new))
     numbers = [int(first) + place for first, length in runs for place in range(int(length))]
     by_address = {one.resource.address: number for one, number in zip(new, numbers, strict=True)}
     for one in plan.versions:
@@ -341,15 +315,15 @@ def _says_the_same(one: RenderedVersion, other: RenderedVersion) -> bool:
 def _index_anew(given: Sequence[_Indexed]) -> Steps[None]:
     """Replace the index rows of these resources, and rows of versions that are longer than they need to be."""
     longer = [{"number": one.number, "version": one.longer, "body": one.resource.stored} for one in given if one.longer]
-    yield from ask_rows(_SHORTEN, longer)
+    yield from ask_rows(SHORTEN, longer)
     old = [{"number": one.number} for one in given if one.has_rows]
-    yield from ask_rows(_DROP_TERMS, old)
-    yield from ask_rows(_DROP_MOMENTS, old)
+    yield from ask_rows(DROP_TERMS, old)
+    yield from ask_rows(DROP_MOMENTS, old)
     terms = [{"resource": one.number, "key": key, "value": value} for one in given for key, value in one.resource.terms]
-    yield from ask_rows(_ADD_TERM, terms)
+    yield from ask_rows(ADD_TERM, terms)
     moments = [
         {"resource": one.number, "key": key, "low": low, "high": high}
         for one in given
         for key, low, high in one.resource.moments
     ]
-    yield from ask_rows(_ADD_MOMENT, moments)
+    yield from ask_rows(ADD_MOMENT, moments)

@@ -1,0 +1,100 @@
+"""SQL that writes versions of resources with their instants, numbers and rows of the search index.
+
+https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING; decision D29.
+Proved by tests/contract/test_versions.py.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.store.database.statements import Bulk, PerDialect, Statement, inserting
+
+# The last instant of those given to `count` versions
+_GIVE_INSTANTS: Final = (
+    "UPDATE tick SET last = CASE WHEN last < :now THEN :now ELSE last + 1 END + :count - 1 WHERE one = 1 RETURNING last"
+)
+TICK: Final = Statement(_GIVE_INSTANTS)
+# Runs of numbers that nobody else gets: the first of each, and its length
+NUMBERS: Final = PerDialect(
+    {
+        "sqlite": Statement(
+            "UPDATE tick SET resource = resource + :count WHERE one = 1 RETURNING resource - :count + 1, :count"
+        ),
+        "postgresql": Statement(
+            "SELECT nextval('resource_number'), 1 FROM generate_series(1, CAST(:count AS INTEGER))"
+        ),
+    }
+)
+_OF_RESOURCE: Final = "number, address, type, owner, version, updated, as_of, is_suppressed"
+_ANEW: Final = (
+    "DO UPDATE SET owner = excluded.owner, version = excluded.version, updated = excluded.updated,"
+    " as_of = excluded.as_of, is_suppressed = excluded.is_suppressed WHERE resource.number = excluded.number"
+    " AND resource.version = excluded.version - 1 AND resource.as_of <= excluded.as_of"
+)
+# Nothing is written over a version that another process wrote since `STANDING` was read
+_PUT_GIVEN: Final = (
+    f"put AS (INSERT INTO resource ({_OF_RESOURCE}) SELECT {_OF_RESOURCE} FROM given ON CONFLICT (address) {_ANEW}"  # noqa: S608 (constants)
+    " RETURNING number)"
+)
+_ADD_GIVEN: Final = (
+    "INSERT INTO version (resource, version, updated, faults, body)"
+    " SELECT g.number, g.version, g.updated, g.faults, g.body FROM given g JOIN put ON put.number = g.number"
+)
+ADD_VERSION: Final = Bulk(
+    "number BIGINT, address TEXT, type TEXT, owner TEXT, version BIGINT, updated BIGINT, as_of BIGINT,"
+    " is_suppressed BIGINT, faults TEXT, body BYTEA",
+    f"WITH given AS (SELECT * FROM {{rows}}), {_PUT_GIVEN} {_ADD_GIVEN}",  # noqa: S608 (constants)
+    (
+        f"INSERT INTO resource ({_OF_RESOURCE}) VALUES (:{_OF_RESOURCE.replace(', ', ', :')})"  # noqa: S608 (constants)
+        f" ON CONFLICT (number) {_ANEW}",
+        "INSERT INTO version (resource, version, updated, faults, body)"
+        " VALUES (:number, :version, :updated, :faults, :body)",
+    ),
+)
+_LATER: Final = "as_of = CASE WHEN resource.as_of < {0} THEN {0} ELSE resource.as_of END"
+CONFIRM: Final = Bulk(
+    "number BIGINT, version BIGINT, as_of BIGINT",
+    f"UPDATE resource SET {_LATER.format('row.as_of')} FROM {{rows}} WHERE resource.number = row.number"  # noqa: S608 (constants)
+    " AND resource.version = row.version",
+    (f"UPDATE resource SET {_LATER.format(':as_of')} WHERE number = :number AND version = :version",),  # noqa: S608 (constants)
+)
+# `TICK`, `ADD_VERSION` and `CONFIRM` in one statement: other writers wait for no answer between them. All parts read
+# `tick`, so that its row is locked before theirs. An `as_of` that is missing is the version's own instant
+COMMIT_AT_ONCE: Final = PerDialect(
+    {
+        "postgresql": Statement(
+            f"WITH ticked AS ({_GIVE_INSTANTS}), given AS (SELECT row.number, row.address, row.type, row.owner,"  # noqa: S608 (constants)
+            " row.version, ticked.last - :count + row.place AS updated,"
+            " coalesce(row.as_of, ticked.last - :count + row.place) AS as_of, row.is_suppressed, row.faults, row.body"
+            " FROM ticked, unnest(CAST(:number AS BIGINT[]), CAST(:address AS TEXT[]), CAST(:type AS TEXT[]),"
+            " CAST(:owner AS TEXT[]), CAST(:version AS BIGINT[]), CAST(:as_of AS BIGINT[]),"
+            " CAST(:is_suppressed AS BIGINT[]), CAST(:faults AS TEXT[]), CAST(:body AS BYTEA[])) WITH ORDINALITY"
+            " AS row (number, address, type, owner, version, as_of, is_suppressed, faults, body, place)),"
+            f" {_PUT_GIVEN}, added AS ({_ADD_GIVEN} RETURNING 1), confirmed AS (UPDATE resource"
+            f" SET {_LATER.format('row.as_of')} FROM ticked, unnest(CAST(:same_number AS BIGINT[]),"
+            " CAST(:same_version AS BIGINT[]), CAST(:same_as_of AS BIGINT[])) AS row (number, version, as_of)"
+            " WHERE resource.number = row.number AND resource.version = row.version RETURNING 1)"
+            " SELECT ticked.last, (SELECT count(*) FROM added), (SELECT count(*) FROM confirmed) FROM ticked"
+        )
+    }
+)
+# The same bytes in a shorter form: rows of earlier releases
+SHORTEN: Final = Bulk(
+    "number BIGINT, version BIGINT, body BYTEA",
+    "UPDATE version SET body = row.body FROM {rows} WHERE version.resource = row.number"
+    " AND version.version = row.version",
+    ("UPDATE version SET body = :body WHERE resource = :number AND version = :version",),
+)
+DROP_TERMS: Final = Bulk(
+    "number BIGINT",
+    "DELETE FROM term USING {rows} WHERE term.resource = row.number",
+    ("DELETE FROM term WHERE resource = :number",),
+)
+DROP_MOMENTS: Final = Bulk(
+    "number BIGINT",
+    "DELETE FROM moment USING {rows} WHERE moment.resource = row.number",
+    ("DELETE FROM moment WHERE resource = :number",),
+)
+ADD_TERM: Final = inserting("term", "resource BIGINT, key BIGINT, value TEXT")
+ADD_MOMENT: Final = inserting("moment", "resource BIGINT, key BIGINT, low BIGINT, high BIGINT")
