@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
+from mappings.answered_order import AnsweredOrder, MergedNumber
 from mappings.issues import MappingIssue
 
 Output = TypeVar("Output")
@@ -184,6 +185,9 @@ class Facts:
     - `gone`: reports no longer listed, in their last version. They too decide whose the numbers are.
     - `filler_order_numbers`: by report id, EI.1 of OBR-3 for each order, from the messages that sent the report's text
       to this destination, unsigned or signed, oldest first (D18).
+    - `orders`: the hospital's orders that the study answers (D48), in the order of its accession numbers.
+    - `order_reason`: code of `mappings.hospital.reasons` if it answers none; empty if it does, or no source has orders.
+    - `merged`: numbers of the study's patients that gave way to others (D48).
     """
 
     pdf: Mapping[str, PdfFacts] = field(default_factory=dict)
@@ -194,6 +198,9 @@ class Facts:
     seen: tuple[str, ...] = ()
     gone: tuple[Report, ...] = ()
     filler_order_numbers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    orders: tuple[AnsweredOrder, ...] = ()
+    order_reason: str = ""
+    merged: tuple[MergedNumber, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,15 +34,18 @@ _NO_PATIENT: Final = HospitalPatient()
 _NO_CODE: Final = CodedText()
 
 
-class MessageAge(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MessageAge:
     """Sender and times of a message, by which a newer one of the same sender is known; best time first.
 
-    `timed_by` names the field of each time: only times of one field tell which message is newer.
+    `timed_by` names the field of each time: only times of one field tell which message is newer. `control_id` is
+    MSH-10.
     """
 
     sender: tuple[str, str] = ("", "")
     times: tuple[datetime, ...] = ()
     timed_by: tuple[TimeField, ...] = ()
+    control_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +202,7 @@ def _numbered(known: KnownOrder, stated: KnownOrder) -> Applied:
 
 
 def _message_age(message: HospitalMessage) -> MessageAge:
-    return MessageAge(message.sender, message.times, message.timed_by)
+    return MessageAge(message.sender, message.times, message.timed_by, message.control_id)
 
 
 def _age(known: MessageAge, this: MessageAge) -> _Age:

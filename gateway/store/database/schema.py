@@ -1,8 +1,8 @@
 """Tables of the database, declared in SQLAlchemy Core, for migrations and SQL statements.
 
 Carries out no clause of a standard. Instants are whole microseconds since 1970 in UTC; truth values are 0 and 1. Ids
-are AutoScribe's (`stu_…`, `rep_…`); an address is `Type/id` as in FHIR. feed_schema.py, auth_schema.py and
-audit_schema.py have the other tables.
+are AutoScribe's (`stu_…`, `rep_…`); an address is `Type/id` as in FHIR. feed_schema.py, auth_schema.py,
+audit_schema.py and orders_schema.py have the other tables.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from gateway.store.database.columns import (
     text_column,
 )
 from gateway.store.database.feed_schema import FEED_INDEXES
+from gateway.store.database.orders_schema import ORDERS_INDEXES
 
 __all__ = ["INDEXES", "METADATA"]
 
@@ -278,6 +279,7 @@ _SUPPRESSED: Final = RESOURCE.c.is_suppressed == literal_column("1")
 
 INDEXES: Final = (
     *FEED_INDEXES,
+    *ORDERS_INDEXES,
     *AUDIT_INDEXES,
     *AUTH_INDEXES,
     Index("study_by_uid", STUDY.c.study_instance_uid),

@@ -9,21 +9,32 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Final, TypeAlias, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeAlias, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from gateway.store.compression.stored_bytes import compressed, decompressed
 from mappings.model import Facts, Report, Study
 from mappings.sections import cut
 
 Build: TypeAlias = Callable[[Any], Any]
+Made = TypeVar("Made")
 # Kinds of rows with a dictionary of their own: what the gateway made of a study, and what AutoScribe sent
 _STATE: Final = "kept"
 _RECEIVED: Final = "received"
 _PLAIN: Final = frozenset({str, int, float, bool, NoneType})  # most values by far
 _MADE_AGAIN: Final = "sections"
 _NOTHING_KNOWN: Final = Facts()
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+# Values that JSON holds as text
+_WRITTEN: Final[dict[type, Build]] = {bytes: bytes.hex, datetime: datetime.isoformat}
+_READ: Final[dict[type, Build]] = {bytes: bytes.fromhex, datetime: datetime.fromisoformat}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,7 @@ class Kept:
 def packed(value: Any) -> bytes:
     """Return a dataclass of the model, or JSON, as compressed JSON."""
     kind = _STATE if isinstance(value, Kept) else _RECEIVED
-    return compressed(kind, json.dumps(_plain(value), separators=(",", ":")).encode())
+    return compressed(kind, json.dumps(plain(value), separators=(",", ":")).encode())
 
 
 def unpacked(data: bytes) -> Any:
@@ -48,21 +59,27 @@ def unpacked(data: bytes) -> Any:
 
 def kept(data: bytes) -> Kept:
     """Return the `Kept` that was packed."""
-    return cast(Kept, _builder(Kept)(unpacked(data)))
+    return rebuilt(Kept, unpacked(data))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a dataclass of the model as JSON: dataclasses as objects, instants in ISO 8601, bytes in hexadecimal."""
     if type(value) in _PLAIN:
         return value
     if is_dataclass(value):
-        return {name: _plain(getattr(value, name)) for name in _names(value.__class__)}
+        return {name: plain(getattr(value, name)) for name in _names(value.__class__)}
     if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: plain(one) for key, one in value.items()}
     if isinstance(value, frozenset):
         return sorted(value)
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return value.hex() if isinstance(value, bytes) else value
+        return [plain(one) for one in value]
+    return _WRITTEN.get(type(value), _as_it_is)(value)
+
+
+def rebuilt(kind: type[Made], value: Any) -> Made:
+    """Return the dataclass that `plain` made JSON of. Keys that are no longer fields are left out."""
+    return cast(Made, _builder(cast(Any, kind))(value))
 
 
 @cache
@@ -70,13 +87,9 @@ def _names(kind: Any) -> tuple[str, ...]:
     return tuple(one.name for one in fields(kind) if one.name != _MADE_AGAIN)
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
 @cache
 def _builder(wanted: Any) -> Build:
-    """Return a function that rebuilds a value of that type from the output of `_plain`."""
+    """Return a function that rebuilds a value of that type from the output of `plain`."""
     origin, inner = get_origin(wanted), get_args(wanted)
     if origin is UnionType:
         build = _builder(next(one for one in inner if one is not NoneType))
@@ -91,7 +104,7 @@ def _builder(wanted: Any) -> Build:
         return lambda value: {key: each(one) for key, one in value.items()}
     if is_dataclass(wanted):
         return _dataclass_builder(wanted)
-    return bytes.fromhex if wanted is bytes else _as_it_is
+    return _READ.get(wanted, _as_it_is)
 
 
 def _dataclass_builder(wanted: Any) -> Build:

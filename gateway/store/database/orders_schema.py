@@ -1,0 +1,145 @@
+"""Database tables for what hospitals send: inbound messages, orders, visits, number changes, and matches with studies.
+
+Carries out no clause of a standard; decision D48. Follows the conventions of schema.py, which includes these tables.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, literal_column
+
+from gateway.store.database.columns import (
+    METADATA,
+    NUMBER,
+    bytes_column,
+    key_column,
+    number_column,
+    text_column,
+)
+
+# Message as it came, acknowledged once it is here. Of one source the numbers are in the order of the commits. States:
+# waiting, applied, nothing (it changes nothing), held (`code` says why), failed. `body` is the compressed frame
+INBOUND: Final = Table(
+    "inbound",
+    METADATA,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    text_column("source"),
+    text_column("sender"),
+    text_column("control_id"),
+    text_column("digest"),
+    text_column("structure"),
+    number_column("received"),
+    text_column("state"),
+    text_column("code"),
+    number_column("settled", needed=False),
+    bytes_column("body", needed=False),
+    sqlite_strict=True,
+)
+# Lock of a source: its inbound messages get their numbers one transaction after the other
+SOURCE: Final = Table("source", METADATA, key_column("name"), number_column("first_seen"), sqlite_strict=True)
+# Order as far as it is known: `body` is a compressed `KnownOrder`. `revision` counts its changes
+HOSPITAL_ORDER: Final = Table(
+    "hospital_order",
+    METADATA,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    text_column("source"),
+    number_column("revision"),
+    number_column("first_at"),
+    number_column("last_at"),
+    number_column("applied"),
+    bytes_column("body"),
+    sqlite_strict=True,
+)
+# Numbers by which an order is found, as `key_text` writes them: its own, and those of its patient and its visit
+ORDER_KEY: Final = Table(
+    "order_key",
+    METADATA,
+    text_column("key"),
+    number_column("hospital_order"),
+    PrimaryKeyConstraint("key", "hospital_order"),
+    sqlite_strict=True,
+)
+# Visit as one message states it; `at` is the time of the event. `body` is compressed JSON
+VISIT: Final = Table(
+    "visit",
+    METADATA,
+    text_column("key"),
+    number_column("at"),
+    number_column("inbound"),
+    bytes_column("body"),
+    PrimaryKeyConstraint("key", "at", "inbound"),
+    sqlite_strict=True,
+)
+# Number that gave way to another one of the same kind, authority and type. `prior` and `surviving` are in the form for
+# comparison, `surviving_text` as the hospital wrote it. `held` is the reason for which it is not used, empty if it is
+NUMBER_CHANGE: Final = Table(
+    "number_change",
+    METADATA,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    text_column("source"),
+    text_column("kind"),
+    text_column("authority"),
+    text_column("type_code"),
+    text_column("prior"),
+    text_column("surviving"),
+    text_column("surviving_text"),
+    text_column("control_id"),
+    number_column("at"),
+    text_column("held"),
+    sqlite_strict=True,
+)
+# Keys by which a stored study looks for its orders; also those of its patients (kind `patient`)
+STUDY_KEY: Final = Table(
+    "study_key",
+    METADATA,
+    text_column("key"),
+    text_column("study_id"),
+    PrimaryKeyConstraint("key", "study_id"),
+    sqlite_strict=True,
+)
+# Match of a study at its last ingest: `verdict` and `reason` of `mappings.hospital.reasons`. `orders` is JSON
+ORDER_MATCH: Final = Table(
+    "order_match",
+    METADATA,
+    key_column("study_id"),
+    text_column("verdict"),
+    text_column("reason"),
+    text_column("orders"),
+    number_column("since"),
+    sqlite_strict=True,
+)
+# Decision of an operator: the study answers these orders (`match`), or goes without one (`release`)
+ORDER_VERDICT: Final = Table(
+    "order_verdict",
+    METADATA,
+    key_column("study_id"),
+    text_column("verdict"),
+    text_column("orders"),
+    text_column("reason"),
+    number_column("decided"),
+    sqlite_strict=True,
+)
+
+_WAITING: Final = INBOUND.c.state == literal_column("'waiting'")
+
+ORDERS_INDEXES: Final = (
+    Index("inbound_waiting", INBOUND.c.source, INBOUND.c.number, sqlite_where=_WAITING, postgresql_where=_WAITING),
+    Index("inbound_by_digest", INBOUND.c.source, INBOUND.c.digest),
+    Index("inbound_by_received", INBOUND.c.received),
+    Index("order_key_by_order", ORDER_KEY.c.hospital_order),
+    Index("hospital_order_by_last", HOSPITAL_ORDER.c.last_at),
+    Index("visit_by_at", VISIT.c.at),
+    Index(
+        "number_change_by_prior",
+        NUMBER_CHANGE.c.kind,
+        NUMBER_CHANGE.c.authority,
+        NUMBER_CHANGE.c.prior,
+        NUMBER_CHANGE.c.surviving,
+        NUMBER_CHANGE.c.type_code,
+        unique=True,
+    ),
+    Index("number_change_by_surviving", NUMBER_CHANGE.c.kind, NUMBER_CHANGE.c.authority, NUMBER_CHANGE.c.surviving),
+    Index("study_key_by_study", STUDY_KEY.c.study_id),
+    Index("order_match_by_verdict", ORDER_MATCH.c.verdict, ORDER_MATCH.c.since),
+)

@@ -1,0 +1,36 @@
+"""Write the numbers of orders, visits and patients as texts by which rows find each other.
+
+HL7 v2.5.1 §4.5.3.2 (OBR-2), decision D48. A study and an order have the same text for the same number.
+Proved by tests/contract/test_orders.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from gateway.index.keys import SEPARATOR, bounded
+from gateway.store.database.statements import storable
+from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey
+from mappings.hospital.groups import order_keys
+from mappings.hospital.known_order import KnownOrder
+
+PATIENT: Final = "patient"
+
+
+def key_text(key: OrderKey) -> str:
+    """Return the text of an order's number."""
+    return bounded(storable(SEPARATOR.join(key)))
+
+
+def number_text(number: HospitalNumber) -> str:
+    """Return the text of a number of a patient, a visit or an account."""
+    return bounded(storable(SEPARATOR.join(number)))
+
+
+def keys_of(order: KnownOrder, authorities: Authorities) -> Iterator[str]:
+    """Yield the texts by which an order is found: its own numbers, those of its patient, and its visit's."""
+    yield from map(key_text, order_keys(order, authorities))
+    yield from map(number_text, authorities.patient_numbers(order.patient.numbers, order.source))
+    if order.visit and order.visit.number:
+        yield number_text(authorities.number("visit", order.visit.number, order.source))

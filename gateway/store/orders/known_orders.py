@@ -1,0 +1,89 @@
+"""Read and write orders by their numbers.
+
+Carries out no clause of a standard; decision D48.
+Proved by tests/contract/test_orders.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.store.compression.stored_bytes import compressed
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
+from gateway.store.studies.kept import plain, rebuilt, unpacked
+from mappings.hospital.known_order import KnownOrder
+
+_OF_KEYS: Final = Statement(
+    "SELECT DISTINCT o.number, o.revision, o.body FROM order_key k JOIN hospital_order o ON o.number = k.hospital_order"
+    " WHERE k.key IN listed(:keys) ORDER BY o.number"
+)
+_BY_NUMBER: Final = Statement("SELECT number, revision, body FROM hospital_order WHERE number = :number")
+_ADD: Final = Statement(
+    "INSERT INTO hospital_order (source, revision, first_at, last_at, applied, body)"
+    " VALUES (:source, 1, :first_at, :last_at, :applied, :body) RETURNING number"
+)
+_CHANGE: Final = Statement(
+    "UPDATE hospital_order SET source = :source, revision = revision + 1, first_at = :first_at, last_at = :last_at,"
+    " applied = :applied, body = :body WHERE number = :number"
+)
+_DROP_KEYS: Final = Statement("DELETE FROM order_key WHERE hospital_order = :number AND key NOT IN listed(:keys)")
+_ADD_KEY: Final = Statement("INSERT INTO order_key (key, hospital_order) VALUES (:key, :number) ON CONFLICT DO NOTHING")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOrder:
+    """Order with its number in the database. `revision` counts its changes."""
+
+    number: int
+    revision: int
+    order: KnownOrder
+
+
+async def orders_of_keys(engine: Engine, keys: Iterable[str]) -> list[StoredOrder]:
+    """Return the orders that have one of these keys (`key_text`, `number_text`), by number.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    rows = await engine.fetch(_OF_KEYS, keys=json.dumps(sorted(keys)))
+    return [_order(row) for row in rows]
+
+
+def orders_with(keys: Iterable[str]) -> Steps[list[StoredOrder]]:
+    """Return the orders that have one of these keys, as a step of a transaction."""
+    rows = yield from ask(_OF_KEYS, keys=json.dumps(sorted(keys)))
+    return [_order(row) for row in rows]
+
+
+def order_of(number: int) -> Steps[StoredOrder | None]:
+    """Return the order of that number, as a step of a transaction; None if there is none."""
+    rows = yield from ask(_BY_NUMBER, number=number)
+    return _order(rows[0]) if rows else None
+
+
+def put_order(number: int | None, order: KnownOrder, keys: Sequence[str], now: int) -> Steps[int]:
+    """Store an order, new (`number` is None) or changed, with its keys; return its number."""
+    values = {
+        "source": order.source.name,
+        "first_at": micros(order.first_at),
+        "last_at": micros(order.last_at),
+        "applied": now,
+        "body": compressed("order", json.dumps(plain(order), separators=(",", ":")).encode()),
+    }
+    if number is None:
+        number = int((yield from ask(_ADD, **values))[0][0])
+    else:
+        yield from ask(_CHANGE, number=number, **values)
+        yield from ask(_DROP_KEYS, number=number, keys=json.dumps(keys))
+    yield from ask_each(_ADD_KEY, [{"key": key, "number": number} for key in sorted(set(keys))])
+    return number
+
+
+def _order(row: Row) -> StoredOrder:
+    number, revision, body = row
+    return StoredOrder(int(number), int(revision), rebuilt(KnownOrder, unpacked(bytes(body))))

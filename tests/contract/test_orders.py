@@ -1,0 +1,73 @@
+"""Orders and number changes are found by their numbers, and are read as they were written; decision D48."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fakes.hospital import AUTHORITIES
+from fakes.random_hospital import workflows
+
+from gateway.store.database.controls import Controls
+from gateway.store.orders.keys import key_text, keys_of
+from gateway.store.orders.known_orders import StoredOrder, order_of, orders_of_keys, orders_with, put_order
+from gateway.store.orders.number_changes import add_change, changes_of
+from gateway.store.orders.study_keys import put_study_keys, refresh_studies
+from mappings.answered_order import HospitalMessageName
+from mappings.hospital.authorities import HospitalNumber, OrderKey
+from mappings.hospital.merges import ResolvedChange
+
+MESSAGE = HospitalMessageName("ris", "A1")
+
+
+def some_orders():
+    hospital, _ = workflows(7, 40)
+    return list(dict.fromkeys(one for found in hospital.known().orders.values() for one in found))
+
+
+async def test_an_order_is_read_as_it_was_written_by_each_of_its_numbers(engine):
+    for order in some_orders():
+        keys = list(keys_of(order, AUTHORITIES))
+        number = await engine.do(lambda order=order, keys=keys: put_order(None, order, keys, 5))
+        for key in keys:
+            assert StoredOrder(number, 1, order) in await orders_of_keys(engine, [key])
+    assert await orders_of_keys(engine, [key_text(OrderKey("placer", "urn:oid:1.2", "none"))]) == []
+
+
+async def test_a_changed_order_is_found_by_its_new_numbers_only(engine):
+    order = next(one for one in some_orders() if one.accession)
+    number = await engine.do(lambda: put_order(None, order, ["a", "b"], 5))
+    changed = replace(order, section="RAD")
+    assert await engine.do(lambda: put_order(number, changed, ["b", "c"], 6)) == number
+    assert await orders_of_keys(engine, ["a"]) == []
+    assert await engine.do(lambda: orders_with(["b"])) == [StoredOrder(number, 2, changed)]
+    assert await engine.do(lambda: order_of(number)) == StoredOrder(number, 2, changed)
+    assert await engine.do(lambda: order_of(number + 1)) is None
+
+
+def patient(value, authority="urn:oid:1.2"):
+    return HospitalNumber("patient", authority, "MR", value)
+
+
+async def test_all_changes_of_a_chain_are_found_from_each_of_its_numbers(engine):
+    chain = [ResolvedChange(patient(str(one)), patient(str(one + 1))) for one in range(6)]
+    other = ResolvedChange(patient("1", "urn:oid:9"), patient("2", "urn:oid:9"))
+    for change in (*chain, other):
+        assert await engine.do(lambda change=change: add_change(change, change.surviving.value, MESSAGE, "", 5))
+    assert not await engine.do(lambda: add_change(chain[0], "1", MESSAGE, "", 5))
+    for one in range(7):
+        found = await changes_of(engine, [patient(str(one))])
+        assert [stored.change for stored in found] == chain
+        assert {stored.message for stored in found} == {MESSAGE}
+    assert await changes_of(engine, [patient("7")]) == []
+
+
+async def test_a_new_number_requests_an_ingest_of_each_study_that_has_it(engine):
+    def work():
+        yield from put_study_keys("stu_1", ["a", "b"])
+        yield from put_study_keys("stu_2", ["b"])
+        yield from put_study_keys("stu_1", ["a", "c"])
+
+    await engine.do(work)
+    for keys, studies in ((["a"], ["stu_1"]), (["b"], ["stu_2"]), (["a", "b", "c"], ["stu_1", "stu_2"]), ([], [])):
+        assert await engine.do(lambda keys=keys: refresh_studies(keys, 5)) == studies
+    assert [one.argument for one in await Controls(engine).open(9)] == ["stu_1", "stu_2", "stu_1", "stu_2"]
