@@ -43,6 +43,7 @@ from gateway.ingest.pdf_queue import PdfQueue
 from gateway.ingest.plan_write import IngestSettings
 from gateway.ingest.read_through import ReadThrough
 from gateway.ingest.shape_trust import TRUST
+from gateway.orders.loops import order_loops
 from gateway.routing import InForce, routes_of
 from gateway.runtime import clock, log
 from gateway.runtime.acceptor import most_connections
@@ -249,7 +250,7 @@ async def _working(
 
 @asynccontextmanager
 async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterator[Loops]:
-    """Yield the loops that keep the index: crawl, stored webhooks, control rows, PDFs, housekeeping."""
+    """Yield the loops that keep the index: crawl, webhooks, hospitals' orders, control rows, PDFs, housekeeping."""
     configuration, pdf = shared.configuration, shared.configuration.settings.pdf
     async with (
         shared.client() as client,
@@ -266,6 +267,7 @@ async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterat
         work = WebhookWork(webhooks, signed, shared.metrics)
         loops: Loops = [crawl_forever(together(crawl, engine)), work.run(), _waking(engine, work)]
         loops += [ControlWork(controls, pipeline).run(), Tidying(webhooks, controls, StoredTokens(engine)).run()]
+        loops += order_loops(configuration, engine, shared.metrics)
         if pdf.ingest == "fetch":  # D28
             loops.append(PdfQueue(Pdfs(engine), client.stream_pdf, pipeline.refresh, pdf, shared.metrics).run())
         yield loops

@@ -1,7 +1,8 @@
 """Decide what becomes of a message that came in, and write the answer that its sender asks for.
 
-HL7 v2.5.1 §2.9.2 (original mode), §2.9.3 (enhanced mode), §2.15.9.15 and §2.15.9.16 (MSH-15, MSH-16), tables 0008, 0155,
-0357; decision D48. An error stops the whole interface of most senders, so only what is unreadable or forbidden gets one.
+HL7 v2.5.1 §2.9.2 (original mode), §2.9.3 (enhanced mode), §2.15.9.15 and §2.15.9.16 (MSH-15, MSH-16), tables 0008,
+0155, 0357; decision D48. An error stops the whole interface of most senders, so only what is unreadable or forbidden
+gets one.
 Proved by tests/gateway/orders/test_answers.py.
 """
 
