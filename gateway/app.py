@@ -39,11 +39,11 @@ from gateway.fhir_api.search.page_token import Tokens
 from gateway.ingest.assembly import opened_store, pipeline_of
 from gateway.ingest.control_queue import ControlWork
 from gateway.ingest.housekeeping import Tidying
+from gateway.ingest.orders.loops import order_loops
 from gateway.ingest.pdf_queue import PdfQueue
 from gateway.ingest.plan_write import IngestSettings
 from gateway.ingest.read_through import ReadThrough
 from gateway.ingest.shape_trust import TRUST
-from gateway.orders.loops import order_loops
 from gateway.routing import InForce, routes_of
 from gateway.runtime import clock, log
 from gateway.runtime.acceptor import most_connections
@@ -112,9 +112,8 @@ def create_app(
 ) -> FastAPI:
     """Build the gateway as an ASGI application; its lifespan opens the store and AutoScribe, and runs its roles.
 
-    Every role answers probes and metrics; only the role `api` serves FHIR, webhooks and the OpenAPI description.
-
-    With `hold`, it sends nothing to a destination until an operator resumes it.
+    Every role answers probes and metrics; only the role `api` serves FHIR, webhooks and the OpenAPI description. With
+    `hold`, it sends nothing to a destination until an operator resumes it.
 
     Raises:
         ConfigError: there is no API key.
@@ -300,14 +299,8 @@ async def crawling(
         async def ingest(study_id: str, *, listed: Json | None) -> None:
             await reads.study(study_id, fresh=True, listed=listed)
 
-        yield Crawl(
-            client,
-            ingest,
-            StoredStudies(engine, configuration.site.site_key),
-            StoredCursors(engine),
-            settings.sync,
-            metrics,
-        )
+        stored = StoredStudies(engine, configuration.site.site_key), StoredCursors(engine)
+        yield Crawl(client, ingest, *stored, settings.sync, metrics)
 
 
 async def serve(

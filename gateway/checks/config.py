@@ -15,7 +15,7 @@ from pydantic import BaseModel, SecretStr
 
 from gateway.checks import certificate, destinations, login
 from gateway.checks.folders import open_folders
-from gateway.orders.sources import check_files, sources_of, survey_sources
+from gateway.ingest.orders.sources import check_files, sources_of, survey_sources
 from gateway.routing import Destination, routes_of, survey_routes
 from gateway.runtime.errors import ConfigError
 from gateway.settings import (

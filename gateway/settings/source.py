@@ -1,8 +1,8 @@
 """The `[[source]]` settings: systems of hospitals that send orders, visits and merges over MLLP.
 
 HL7 v2.5.1 §2.15.9 (MSH), §2.A.36 (HD), table 0211; HL7 Transport Specification: MLLP, Release 1; decision D48. This
-module checks each key by itself. gateway/orders/sources.py checks the keys together and with the facilities.
-Proved by tests/gateway/orders/test_sources.py.
+module checks each key by itself. gateway/ingest/orders/sources.py checks the keys together and with the facilities.
+Proved by tests/gateway/ingest/orders/test_sources.py.
 """
 
 from __future__ import annotations

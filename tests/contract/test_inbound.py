@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 
 from gateway.store.orders.inbound import (
-    NewMessage,
+    NewInbound,
     add_message,
     backlog,
     fail,
@@ -21,7 +21,7 @@ SENDER = ("EPIC", "MERCY")
 
 
 def adding(payload: bytes, source: str = "epic", sender: tuple[str, str] = SENDER, control_id: str = "1"):
-    return partial(add_message, NewMessage(source, sender, control_id, "ORM^O01", payload), 5)
+    return partial(add_message, NewInbound(source, sender, control_id, "ORM^O01", payload), 5)
 
 
 async def add(engine, payload, *rest):

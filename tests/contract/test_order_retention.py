@@ -9,7 +9,7 @@ import pytest
 from fakes.hospital_source import Hospital, merging, ordering, visiting
 from fakes.store import rows
 
-from gateway.orders.retention import OrderRetention
+from gateway.ingest.orders.retention import OrderRetention
 from gateway.runtime import clock
 from gateway.store.database.statements import Statement, ask
 from gateway.store.orders.keys import key_text, number_text

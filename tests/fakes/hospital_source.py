@@ -9,12 +9,12 @@ from fakes.bringing import free_address
 from fakes.hospital import AUTHORITIES, CITY
 from fakes.store import rows
 
-from gateway.orders.apply import Applying
-from gateway.orders.sources import HospitalSource, authority_of
+from gateway.ingest.orders.apply import Applying
+from gateway.ingest.orders.sources import HospitalSource, authority_of
 from gateway.runtime import clock
 from gateway.runtime.metrics import PREFIX, Metrics
 from gateway.store.database.instants import micros
-from gateway.store.orders.inbound import NewMessage, add_message
+from gateway.store.orders.inbound import NewInbound, add_message
 from gateway.store.orders.known_orders import StoredOrder, order_of
 from mappings.hl7v2.inbound import SourceRules, read_hospital_message
 from mappings.hl7v2.received import read
@@ -97,7 +97,7 @@ class Hospital:
         """Store messages as the inbox does."""
         for payload in payloads:
             message = read_hospital_message(read(payload), self.source.rules)
-            new = NewMessage(self.source.name, message.sender, message.control_id, message.structure, payload)
+            new = NewInbound(self.source.name, message.sender, message.control_id, message.structure, payload)
             await self.engine.do(lambda new=new: add_message(new, micros(clock.now())))
 
     async def sends(self, *payloads: bytes) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ from gateway.feed.deliver.refusal_count import RefusalCount
 from gateway.feed.payload import Acknowledgement
 from gateway.feed.plan.counts import PlanCounts
 from gateway.ingest.assembly import engine_of, pipeline_of
-from gateway.orders.sources import sources_of
+from gateway.ingest.orders.sources import sources_of
 from gateway.routing import Http, routes_of
 from gateway.settings import Configuration
 from gateway.store.database.instants import micros

@@ -54,7 +54,7 @@ _DROP_KEYS: Final = Statement("DELETE FROM inbound_key WHERE inbound = :number")
 
 
 @dataclass(frozen=True, slots=True)
-class NewMessage:
+class NewInbound:
     """Message of a source as it came, with MSH-3 and MSH-4, MSH-10, and MSH-9."""
 
     source: str
@@ -82,7 +82,7 @@ class WaitingMessage:
         return decompressed(self.body)
 
 
-def add_message(message: NewMessage, now: int) -> Steps[int | None]:
+def add_message(message: NewInbound, now: int) -> Steps[int | None]:
     """Store a message and return its number; None if the same bytes of that sender are stored already."""
     if not (yield from ask(_LOCK, name=message.source)):
         yield from ask(_REGISTER, name=message.source, now=now)

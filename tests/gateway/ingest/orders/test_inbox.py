@@ -15,9 +15,9 @@ from fakes.bringing import bringing
 from fakes.hospital_source import Hospital, hospital_source, merging, ordering, visiting
 from fakes.store import rows
 
+from gateway.ingest.orders.inbox import MOST_BYTES, source_listener
 from gateway.mllp import caller, listener
 from gateway.mllp.framing import encode
-from gateway.orders.inbox import MOST_BYTES, source_listener
 from gateway.runtime.errors import StoreUnavailable
 from gateway.runtime.loops import alongside
 from gateway.runtime.tls import TlsSettings

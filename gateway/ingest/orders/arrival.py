@@ -1,6 +1,7 @@
-"""Message on its way into the store: where it came from, when, and what it says; and what became of it.
+"""Message on its way into the store: where it came from, when, and its content; and its settlement.
 
 Carries out no clause of a standard; decision D48.
+Proved by tests/gateway/ingest/orders/test_apply.py.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from gateway.orders.sources import HospitalSource
+from gateway.ingest.orders.sources import HospitalSource
 from gateway.store.database.instants import micros
 from gateway.store.orders.inbound import InboundState
 from mappings.answered_order import HospitalMessageName
@@ -43,7 +44,7 @@ class Arrival:
         return micros(self.message.times[0] if self.message.times else self.received)
 
 
-class Settled(NamedTuple):
+class SettledMessage(NamedTuple):
     """Result of applying a message. Without `keeps_body` its bytes are deleted at once."""
 
     state: InboundState

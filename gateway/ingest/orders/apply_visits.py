@@ -2,7 +2,7 @@
 
 HL7 v2.5.1 §3.3.1 to §3.3.31 (ADT), §3.4.2 (PID), §3.4.3 (PV1), decision D48. Of a patient without a known order nothing
 is kept. An older message adds only what is unknown, and no message removes a patient number.
-Proved by tests/gateway/orders/test_apply_visits.py.
+Proved by tests/gateway/ingest/orders/test_apply_visits.py.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from gateway.orders.apply_orders import found_by, own_keys, told_visit, visit_key
-from gateway.orders.arrival import Arrival, MoreLocks, Settled
+from gateway.ingest.orders.apply_orders import found_by, own_keys, told_visit, visit_key
+from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
 from gateway.store.database.statements import Steps
 from gateway.store.orders.keys import keys_of, number_text
 from gateway.store.orders.known_orders import StoredOrder, orders_with, put_order
@@ -26,12 +26,12 @@ def visit_subjects(arrival: Arrival) -> frozenset[str]:
     return frozenset(map(number_text, numbers)) | ({visit_key(arrival, arrival.message.visit)} - {""})
 
 
-def apply_visit(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[Settled | MoreLocks]:
+def apply_visit(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[SettledMessage | MoreLocks]:
     """Apply a visit message; `locked` are the numbers that the transaction has locked."""
     key = visit_key(arrival, arrival.message.visit)
     stored = yield from orders_with(visit_subjects(arrival))
     if not stored:
-        return Settled("nothing", keeps_body=False)
+        return SettledMessage("nothing", keeps_body=False)
     needed = frozenset().union(*[own_keys(one.order, arrival.authorities) for one in stored])
     if not needed <= locked:
         return MoreLocks(needed)
@@ -44,7 +44,7 @@ def apply_visit(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[Set
     if (yield from told_visit(arrival, [one.order for one in stored])):
         changed += [one for one in stored if key in keys_of(one.order, arrival.authorities)]
     yield from refresh_studies(frozenset().union(*[own_keys(one.order, arrival.authorities) for one in changed]), now)
-    return Settled("applied") if changed else Settled("nothing", keeps_body=False)
+    return SettledMessage("applied") if changed else SettledMessage("nothing", keeps_body=False)
 
 
 def _updated(order: KnownOrder, arrival: Arrival, visit: str) -> KnownOrder:

@@ -3,7 +3,7 @@
 HL7 v2.5.1 §2.9.2 (original mode), §2.9.3 (enhanced mode), §2.15.9.15 and §2.15.9.16 (MSH-15, MSH-16), tables 0008,
 0155, 0357; decision D48. An error stops the whole interface of most senders, so only what is unreadable or forbidden
 gets one.
-Proved by tests/gateway/orders/test_answers.py.
+Proved by tests/gateway/ingest/orders/test_answers.py.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ Outcome = Literal[
 """What became of a message. `acknowledgement`: it answers a message, and gets no answer."""
 
 
-class Answer(NamedTuple):
+class AnswerRow(NamedTuple):
     """Second letter of MSA-1, and the error."""
 
     letter: Literal["A", "E", "R"]
     error: AckError | None = None
 
 
-_REJECTED: Final = Answer("R", AckError("200", "MSH^1^9", "E", text="Unsupported message type"))
+_REJECTED: Final = AnswerRow("R", AckError("200", "MSH^1^9", "E", text="Unsupported message type"))
 # Outcome -> answer, with errors of HL7 table 0357 Message Error Condition Codes
-ANSWERS: Final[dict[Outcome, Answer]] = {
-    "stored": Answer("A"),
-    "duplicate": Answer("A"),
-    "not-listed": Answer("A"),
-    "not-radiology": Answer("A"),
-    "wrong-processing-id": Answer("R", AckError("202", "MSH^1^11", "E", text="Unsupported processing id")),
-    "other-sender": Answer("R", AckError("207", "MSH^1^3", "E", text="Sender not allowed")),
-    "unreadable": Answer("E", AckError("207", "MSH^1", "E", text="No HL7 v2 message")),
+ANSWERS: Final[dict[Outcome, AnswerRow]] = {
+    "stored": AnswerRow("A"),
+    "duplicate": AnswerRow("A"),
+    "not-listed": AnswerRow("A"),
+    "not-radiology": AnswerRow("A"),
+    "wrong-processing-id": AnswerRow("R", AckError("202", "MSH^1^11", "E", text="Unsupported processing id")),
+    "other-sender": AnswerRow("R", AckError("207", "MSH^1^3", "E", text="Sender not allowed")),
+    "unreadable": AnswerRow("E", AckError("207", "MSH^1", "E", text="No HL7 v2 message")),
 }
 
 

@@ -3,7 +3,7 @@
 Carries out no clause of a standard; decision D48. Several processes may run this: the lock of the source lets one apply
 a message, and only the message that comes next. A message that fails twice is settled as failed and kept. Later
 messages about the same numbers fail with it, the others go on; all are tried again, in order, when a service starts.
-Proved by tests/gateway/orders/test_apply.py.
+Proved by tests/gateway/ingest/orders/test_apply.py.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from gateway.orders.apply_changes import apply_changes, change_subjects
-from gateway.orders.apply_orders import apply_orders, order_subjects
-from gateway.orders.apply_visits import apply_visit, visit_subjects
-from gateway.orders.arrival import Arrival, MoreLocks, Settled
-from gateway.orders.sources import HospitalSource
+from gateway.ingest.orders.apply_changes import apply_changes, change_subjects
+from gateway.ingest.orders.apply_orders import apply_orders, order_subjects
+from gateway.ingest.orders.apply_visits import apply_visit, visit_subjects
+from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
+from gateway.ingest.orders.sources import HospitalSource
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreError
 from gateway.runtime.log import code_of, get_logger
@@ -45,7 +45,7 @@ MOST: Final = 100  # messages read at one time
 POLL: Final = 2.0  # seconds
 _PAUSE: Final = 2.0
 _TRIES: Final = 2
-_Apply = Callable[[Arrival, frozenset[str], int], Steps[Settled | MoreLocks]]
+_Apply = Callable[[Arrival, frozenset[str], int], Steps[SettledMessage | MoreLocks]]
 _Subjects = Callable[[Arrival], frozenset[str]]
 
 
@@ -109,7 +109,7 @@ class Applying:
             return done is not None
         return False
 
-    def _note(self, done: Settled) -> None:
+    def _note(self, done: SettledMessage) -> None:
         self._metrics.settled_order(self._source.name, done.state)
         if done.state in {"held", "failed"}:
             get_logger().error(f"order-message-{done.state}", source=self._source.name, code=done.code)
@@ -119,7 +119,7 @@ class Applying:
         received = instant(waiting.received)
         return Arrival(waiting.number, self._source, self._authorities, received, message)
 
-    async def _applied(self, waiting: WaitingMessage) -> Settled | None:
+    async def _applied(self, waiting: WaitingMessage) -> SettledMessage | None:
         """Apply one message; None if it does not come next."""
         arrival = self._arrival(waiting)
         locked = frozenset[str]()
@@ -129,21 +129,21 @@ class Applying:
                 return done
             locked |= done.keys
 
-    def _applying(self, arrival: Arrival, locked: frozenset[str]) -> Steps[Settled | MoreLocks | None]:
+    def _applying(self, arrival: Arrival, locked: frozenset[str]) -> Steps[SettledMessage | MoreLocks | None]:
         yield from locks.take([self._lock, *lock_names(locked)])
         if not (yield from is_first(self._source.name, arrival.number)):
             return None
         now = micros(clock.now())
         if arrival.message.taken != "taken":  # the settings changed since it came
-            done: Settled | MoreLocks = Settled("nothing", arrival.message.taken, keeps_body=False)
+            done: SettledMessage | MoreLocks = SettledMessage("nothing", arrival.message.taken, keeps_body=False)
         else:
             kind, apply, subjects_of = _work_of(arrival)
             subjects = _named(kind, subjects_of(arrival))
             if (yield from is_blocked(subjects)):
                 yield from fail(arrival.number, AFTER_FAILED, subjects, now)
-                return Settled("failed", AFTER_FAILED)
+                return SettledMessage("failed", AFTER_FAILED)
             done = yield from apply(arrival, locked, now)
-        if isinstance(done, Settled):
+        if isinstance(done, SettledMessage):
             yield from settle(arrival.number, done.state, done.code, now, keeps_body=done.keeps_body)
         return done
 
@@ -161,12 +161,12 @@ class Applying:
             get_logger().error("order-message-unread", source=self._source.name, exc_info=error)
             return frozenset()
 
-    def _failing(self, number: int, code: str, subjects: frozenset[str]) -> Steps[Settled | None]:
+    def _failing(self, number: int, code: str, subjects: frozenset[str]) -> Steps[SettledMessage | None]:
         yield from locks.take([self._lock])
         if not (yield from is_first(self._source.name, number)):
             return None
         yield from fail(number, code, subjects, micros(clock.now()))
-        return Settled("failed", code)
+        return SettledMessage("failed", code)
 
 
 def _work_of(arrival: Arrival) -> tuple[str, _Apply, _Subjects]:

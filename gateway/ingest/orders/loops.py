@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
-from gateway.orders.apply import Applying
-from gateway.orders.inbox import source_listener
-from gateway.orders.retention import OrderRetention
-from gateway.orders.sources import HospitalSource, sources_of
+from gateway.ingest.orders.apply import Applying
+from gateway.ingest.orders.inbox import source_listener
+from gateway.ingest.orders.retention import OrderRetention
+from gateway.ingest.orders.sources import HospitalSource, sources_of
 from gateway.runtime.loops import forever
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration

@@ -2,7 +2,7 @@
 
 HL7 v2.5.1 §4.4.1 (ORM), §4.4.4 (OMG), §4.4.10 (OMI), decision D48. Each stored study that has a number of a changed
 order is ingested again.
-Proved by tests/gateway/orders/test_apply.py.
+Proved by tests/gateway/ingest/orders/test_apply.py.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from gateway.orders.arrival import Arrival, MoreLocks, Settled
-from gateway.orders.concerned import AMBIGUOUS, AmbiguousOrderError, Record, concerned, names_of
+from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
+from gateway.ingest.orders.concerned import AMBIGUOUS, AmbiguousOrderError, Record, concerned, names_of
 from gateway.store.database.statements import Steps
 from gateway.store.orders.keys import key_text, keys_of, number_text
 from gateway.store.orders.known_orders import orders_with, put_order
@@ -29,11 +29,11 @@ def order_subjects(arrival: Arrival) -> frozenset[str]:
     return frozenset().union(*[one.placer | one.filler | one.accession for one in names])
 
 
-def apply_orders(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[Settled | MoreLocks]:
+def apply_orders(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[SettledMessage | MoreLocks]:
     """Apply an order message; `locked` are the numbers that the transaction has locked."""
     events = [event for event in arrival.message.orders if event.effect != "nothing"]
     if not events:
-        return Settled("nothing", next((issue.code for issue in arrival.message.issues), ""))
+        return SettledMessage("nothing", next((issue.code for issue in arrival.message.issues), ""))
     names = [names_of(event, arrival.authorities, arrival.sender).every for event in events]
     stored = yield from orders_with(frozenset().union(*names))
     records = [
@@ -50,8 +50,8 @@ def apply_orders(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[Se
     altered = [pair for _, *pair in changed if _content(pair[0]) != _content(pair[1])]
     yield from refresh_studies(_numbers((one for pair in altered for one in pair), arrival.authorities), now)
     if AMBIGUOUS in codes:
-        return Settled("held", AMBIGUOUS)
-    return Settled("applied" if changed else "nothing", next(iter(codes), ""))
+        return SettledMessage("held", AMBIGUOUS)
+    return SettledMessage("applied" if changed else "nothing", next(iter(codes), ""))
 
 
 def told_visit(arrival: Arrival, orders: Iterable[KnownOrder]) -> Steps[bool]:

@@ -3,7 +3,7 @@
 HL7 v2.5.1 §2.9.2 (acknowledgements) over HL7 Transport Specification: MLLP, Release 1; decision D48. No acknowledgement
 precedes the commit. If the store cannot be reached, nothing is answered and the connection is closed: the sender sends
 the message again. What is not listed or not about radiology is acknowledged and not stored.
-Proved by tests/gateway/orders/test_inbox.py.
+Proved by tests/gateway/ingest/orders/test_inbox.py.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from gateway.ingest.orders.answers import Outcome, is_acknowledgement, outcome_of, written_answers
+from gateway.ingest.orders.sources import HospitalSource
 from gateway.mllp.caller import Caller
 from gateway.mllp.framing import Event, Frame, encode
 from gateway.mllp.listener import ListenAddress, MllpListener
-from gateway.orders.answers import Outcome, is_acknowledgement, outcome_of, written_answers
-from gateway.orders.sources import HospitalSource
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
 from gateway.runtime.metrics import Metrics
 from gateway.store.database.bell import INBOUND
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
-from gateway.store.orders.inbound import NewMessage, add_message
+from gateway.store.orders.inbound import NewInbound, add_message
 from mappings.hl7v2.inbound import read_hospital_message
 from mappings.hl7v2.received import Received, Unreadable, read
 
@@ -80,7 +80,7 @@ class Inbox:
         message = read_hospital_message(received, self._source.rules)
         outcome = outcome_of(message)
         if outcome == "stored":
-            new = NewMessage(self._source.name, message.sender, message.control_id, message.structure, payload)
+            new = NewInbound(self._source.name, message.sender, message.control_id, message.structure, payload)
             number = await self._engine.do(partial(add_message, new, micros(clock.now())))
             if number is None:
                 return received, "duplicate"

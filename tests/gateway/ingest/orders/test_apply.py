@@ -10,7 +10,7 @@ from fakes.hospital import AUTHORITIES
 from fakes.hospital_source import Hospital, hl7, hospital_source, msh, ordering
 from fakes.store import rows
 
-from gateway.orders import apply
+from gateway.ingest.orders import apply
 from gateway.runtime.errors import StoreUnavailable
 from gateway.runtime.loops import alongside
 from gateway.store.database.bell import INBOUND

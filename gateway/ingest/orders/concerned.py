@@ -2,7 +2,7 @@
 
 HL7 v2.5.1 §4.5.1.2 (ORC-2), §4.5.1.3 (ORC-3), decision D48. Only orders of the same source are compared, by numbers
 with their authority. Where several fit, none is chosen.
-Proved by tests/gateway/orders/test_concerned.py.
+Proved by tests/gateway/ingest/orders/test_concerned.py.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.index.keys import SEPARATOR, bounded
-from gateway.store.database.statements import storable
-from gateway.store.orders.keys import key_text
+from gateway.store.orders.keys import key_text, own_text
 from mappings.hospital.authorities import Authorities, OrderSource
 from mappings.hospital.events import IssuedNumber, OrderEvent
 from mappings.hospital.known_order import KnownOrder
@@ -94,6 +92,4 @@ def _texts(
     key = authorities.order_key(kind, number, source)
     if key:
         yield key_text(key)
-    issuer = number.authority
-    parts = ("own", source.name, kind, issuer.namespace, issuer.universal_id, issuer.universal_id_type)
-    yield bounded(storable(SEPARATOR.join((*parts, number.value.strip()))))
+    yield own_text(kind, number, source.name)

@@ -2,12 +2,12 @@
 
 HL7 v2.5.1 §3.3.40 (A40), §3.3.47 (A47), §3.4.9 (MRG), decision D48. A merge that cannot be applied is kept with its
 reason: its numbers are then in doubt. Of patients that are not known only the pair of numbers is kept.
-Proved by tests/gateway/orders/test_apply_changes.py.
+Proved by tests/gateway/ingest/orders/test_apply_changes.py.
 """
 
 from __future__ import annotations
 
-from gateway.orders.arrival import Arrival, MoreLocks, Settled
+from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
 from gateway.store.database.statements import Steps
 from gateway.store.orders.keys import number_text
 from gateway.store.orders.known_orders import orders_with
@@ -21,7 +21,7 @@ def change_subjects(arrival: Arrival) -> frozenset[str]:
     return frozenset(number_text(number) for change in _resolved(arrival) for number in change)
 
 
-def apply_changes(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[Settled | MoreLocks]:
+def apply_changes(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[SettledMessage | MoreLocks]:
     """Apply a merge message; `locked` are the numbers that the transaction has locked."""
     resolved, message = _resolved(arrival), arrival.message
     keys = change_subjects(arrival)
@@ -40,8 +40,8 @@ def apply_changes(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[S
         is_known = True
     held = next(iter(reasons.values()), message.held_for)
     if held:
-        return Settled("held", held)
-    return Settled("applied" if is_new else "nothing", keeps_body=is_known)
+        return SettledMessage("held", held)
+    return SettledMessage("applied" if is_new else "nothing", keeps_body=is_known)
 
 
 def _resolved(arrival: Arrival) -> list[ResolvedChange]:

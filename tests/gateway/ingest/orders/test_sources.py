@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from gateway.checks.config import effective, faults
-from gateway.orders.sources import HospitalSource, authority_of, check_files, sources_of, survey_sources
+from gateway.ingest.orders.sources import HospitalSource, authority_of, check_files, sources_of, survey_sources
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration, survey
 from mappings.hl7v2.inbound import MERGE_TYPES, ORDER_TYPES, VISIT_TYPES

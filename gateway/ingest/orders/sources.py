@@ -2,7 +2,7 @@
 
 HL7 v2.5.1 §2.A.36 (HD), RFC 8446 (TLS 1.3); decisions D10 and D48. Beyond loopback a source proves who it is, by a
 certificate or by its address, and nobody reads on the way. Certificates are not opened here: `check_files` does it.
-Proved by tests/gateway/orders/test_sources.py.
+Proved by tests/gateway/ingest/orders/test_sources.py.
 """
 
 from __future__ import annotations
