@@ -39,7 +39,7 @@ from gateway.fhir_api.search.page_token import Tokens
 from gateway.ingest.assembly import opened_store, pipeline_of
 from gateway.ingest.control_queue import ControlWork
 from gateway.ingest.housekeeping import Tidying
-from gateway.ingest.orders.loops import order_loops
+from gateway.ingest.orders.loops import OrderLoops
 from gateway.ingest.pdf_queue import PdfQueue
 from gateway.ingest.plan_write import IngestSettings
 from gateway.ingest.read_through import ReadThrough
@@ -266,7 +266,10 @@ async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterat
         work = WebhookWork(webhooks, signed, shared.metrics)
         loops: Loops = [crawl_forever(together(crawl, engine)), work.run(), _waking(engine, work)]
         loops += [ControlWork(controls, pipeline).run(), Tidying(webhooks, controls, StoredTokens(engine)).run()]
-        loops += order_loops(configuration, engine, shared.metrics)
+        orders = OrderLoops(configuration, engine, shared.metrics)
+        loops += orders.loops()
+        if configuration.settings.source:
+            loops.append(StoreAlarm(lambda: orders.trouble, configuration.settings.feed, shared.metrics).run())
         if pdf.ingest == "fetch":  # D28
             loops.append(PdfQueue(Pdfs(engine), client.stream_pdf, pipeline.refresh, pdf, shared.metrics).run())
         yield loops

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from gateway.ingest.assembly import opened_store
-from gateway.ingest.orders.loops import order_loops
+from gateway.ingest.orders.loops import OrderLoops
 from gateway.runtime import log
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration, load
@@ -19,7 +19,7 @@ from gateway.settings import Configuration, load
 
 async def listen(configuration: Configuration) -> None:
     async with opened_store(configuration, serves=True) as engine:
-        await asyncio.gather(*order_loops(configuration, engine, Metrics()))
+        await asyncio.gather(*OrderLoops(configuration, engine, Metrics()).loops())
 
 
 def main() -> None:

@@ -175,9 +175,22 @@ JUDGE: Final = AlertRow(
     "A FHIR resource of a shape that was accepted before was refused when it was judged whole. From then on the"
     " process judges every resource whole, in more time. The number is the time in seconds.",
 )
+ORDERS: Final = (
+    AlertRow(
+        "order-message-failed",
+        "A message of a hospital could not be applied because of a fault of the gateway. It is kept, and later messages"
+        " about the same numbers wait with it. The number is the time in seconds.",
+    ),
+    AlertRow(
+        "order-message-held",
+        "A message of a hospital was held within the last 24 hours: it was acknowledged, and contradicts what is known."
+        " The number is the time in seconds.",
+    ),
+)
 # Every condition by its code, including those that concern no single destination
 ROWS: Final = {
-    row.code: row for row in (*CONDITIONS, SETTINGS_DIFFER, UNROUTED, LEFT_OPEN, JOURNAL, *OF_THE_STORE, AUDIT, JUDGE)
+    row.code: row
+    for row in (*CONDITIONS, SETTINGS_DIFFER, UNROUTED, LEFT_OPEN, JOURNAL, *OF_THE_STORE, AUDIT, JUDGE, *ORDERS)
 }
 
 

@@ -39,6 +39,12 @@ _FIRST: Final = Statement(
     "SELECT number FROM inbound WHERE source = :source AND state = 'waiting' ORDER BY number LIMIT 1"
 )
 _COUNT: Final = Statement("SELECT COUNT(*), MIN(received) FROM inbound WHERE source = :source AND state = 'waiting'")
+_FAILED_NOW: Final = Statement(
+    "SELECT number FROM inbound WHERE state IN ('held', 'failed') AND state = 'failed' LIMIT 1"
+)
+_HELD_SINCE: Final = Statement(
+    "SELECT number FROM inbound WHERE state IN ('held', 'failed') AND settled >= :since AND state = 'held' LIMIT 1"
+)
 _SETTLE: Final = Statement("UPDATE inbound SET state = :state, code = :code, settled = :now WHERE number = :number")
 _DROP_BODY: Final = Statement("UPDATE inbound SET body = NULL WHERE number = :number")
 _ADD_KEY: Final = Statement("INSERT INTO inbound_key (key, inbound) VALUES (:key, :number) ON CONFLICT DO NOTHING")
@@ -117,6 +123,17 @@ async def backlog(engine: Engine, source: str) -> tuple[int, int | None]:
     """
     count, oldest = (await engine.fetch(_COUNT, source=source))[0]
     return int(count), oldest
+
+
+async def trouble_of(engine: Engine, since: int) -> InboundState | None:
+    """Return `failed` if a message failed, `held` if one was held since that instant (microseconds), else None.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    if await engine.fetch(_FAILED_NOW):
+        return "failed"
+    return "held" if await engine.fetch(_HELD_SINCE, since=since) else None
 
 
 def is_first(source: str, number: int) -> Steps[bool]:
