@@ -96,9 +96,18 @@ def _applied(event: OrderEvent, records: list[Record], arrival: Arrival) -> list
     codes: list[str] = []
     for record in found:
         made = applied(record.now, event, arrival.message, arrival.sender, arrival.received)
-        record.now = made.order
+        record.now = made.order and _with_known_numbers(made.order, record.now)
         codes += [issue.code for issue in made.issues]
     return codes
+
+
+def _with_known_numbers(order: KnownOrder, before: KnownOrder | None) -> KnownOrder:
+    """Keep the patient numbers that visit messages added, if the order is for the same patient still."""
+    if before is None or set(before.patient.numbers).isdisjoint(order.patient.numbers):
+        return order
+    issuers = {(number.authority, number.type_code) for number in order.patient.numbers}
+    kept = [one for one in before.patient.numbers if (one.authority, one.type_code) not in issuers]
+    return replace(order, patient=replace(order.patient, numbers=(*order.patient.numbers, *kept))) if kept else order
 
 
 def _says(visit: Visit) -> bool:

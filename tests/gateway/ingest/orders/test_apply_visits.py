@@ -68,3 +68,16 @@ async def test_what_tells_nothing_new_is_not_kept(his):
     quiet = hl7(msh("ADT^A31", control_id="2"), "PID|1||4711^^^CITY^MR||DOE^JANE")
     assert (await his.sends(ordering(), quiet))[1] == ("nothing", "")
     assert await his.bodies() == [True, False]
+
+
+async def test_a_later_message_of_the_order_keeps_the_numbers_that_a_visit_message_added(his):
+    await his.sends(ordering(), visiting("A08", control_id="2"), ordering("XO", control_id="3", minute=9))
+    (stored,) = await his.orders()
+    assert [one.value for one in stored.order.patient.numbers] == ["4711", "99"]
+
+
+async def test_an_order_that_goes_to_another_patient_keeps_no_number_of_the_first(his):
+    moved = ordering("XO", control_id="3", minute=9, mrn="8888")
+    await his.sends(ordering(), visiting("A08", control_id="2"), moved)
+    (stored,) = await his.orders()
+    assert [one.value for one in stored.order.patient.numbers] == ["8888"]
