@@ -39,6 +39,7 @@ from gateway.fhir_api.search.page_token import Tokens
 from gateway.ingest.assembly import opened_store, pipeline_of
 from gateway.ingest.control_queue import ControlWork
 from gateway.ingest.housekeeping import Tidying
+from gateway.ingest.orders.loops import OrderLoops
 from gateway.ingest.pdf_queue import PdfQueue
 from gateway.ingest.plan_write import IngestSettings
 from gateway.ingest.read_through import ReadThrough
@@ -111,9 +112,8 @@ def create_app(
 ) -> FastAPI:
     """Build the gateway as an ASGI application; its lifespan opens the store and AutoScribe, and runs its roles.
 
-    Every role answers probes and metrics; only the role `api` serves FHIR, webhooks and the OpenAPI description.
-
-    With `hold`, it sends nothing to a destination until an operator resumes it.
+    Every role answers probes and metrics; only the role `api` serves FHIR, webhooks and the OpenAPI description. With
+    `hold`, it sends nothing to a destination until an operator resumes it.
 
     Raises:
         ConfigError: there is no API key.
@@ -250,7 +250,7 @@ async def _working(
 
 @asynccontextmanager
 async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterator[Loops]:
-    """Yield the loops that keep the index: crawl, stored webhooks, control rows, PDFs, housekeeping."""
+    """Yield the loops that keep the index: crawl, webhooks, hospitals' orders, control rows, PDFs, housekeeping."""
     configuration, pdf = shared.configuration, shared.configuration.settings.pdf
     async with (
         shared.client() as client,
@@ -266,6 +266,10 @@ async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterat
         work = WebhookWork(webhooks, signed, shared.metrics)
         loops: Loops = [crawl_forever(together(crawl, engine)), work.run(), _waking(engine, work)]
         loops += [ControlWork(controls, pipeline).run(), Tidying(webhooks, controls, StoredTokens(engine)).run()]
+        orders = OrderLoops(configuration, engine, shared.metrics)
+        loops += orders.loops()
+        if configuration.settings.source:
+            loops.append(StoreAlarm(lambda: orders.trouble, configuration.settings.feed, shared.metrics).run())
         if pdf.ingest == "fetch":  # D28
             loops.append(PdfQueue(Pdfs(engine), client.stream_pdf, pipeline.refresh, pdf, shared.metrics).run())
         yield loops
@@ -298,14 +302,8 @@ async def crawling(
         async def ingest(study_id: str, *, listed: Json | None) -> None:
             await reads.study(study_id, fresh=True, listed=listed)
 
-        yield Crawl(
-            client,
-            ingest,
-            StoredStudies(engine, configuration.site.site_key),
-            StoredCursors(engine),
-            settings.sync,
-            metrics,
-        )
+        stored = StoredStudies(engine, configuration.site.site_key), StoredCursors(engine)
+        yield Crawl(client, ingest, *stored, settings.sync, metrics)
 
 
 async def serve(

@@ -58,7 +58,7 @@ def settings_table() -> str:
     )
 
 
-def destination_table(section: Literal["destination", "ignore", "feed.escalate"]) -> str:
+def destination_table(section: Literal["destination", "ignore", "source", "feed.escalate"]) -> str:
     """Table of every key of a list of tables, read from the settings model."""
     return table(
         ("key", "type", "default", "meaning"),

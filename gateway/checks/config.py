@@ -15,6 +15,7 @@ from pydantic import BaseModel, SecretStr
 
 from gateway.checks import certificate, destinations, login
 from gateway.checks.folders import open_folders
+from gateway.ingest.orders.sources import check_files, sources_of, survey_sources
 from gateway.routing import Destination, routes_of, survey_routes
 from gateway.runtime.errors import ConfigError
 from gateway.settings import (
@@ -38,9 +39,16 @@ def faults(path: Path | None) -> list[ConfigError]:
     if configuration is None:
         return errors
     reported = {error.key for error in errors}
-    checks = (_required, api_key, login.faults, certificate.faults, destinations.faults, served_all_the_same)
+    own = (_required, api_key, login.faults, certificate.faults)
+    checks = (*own, destinations.faults, source_faults, served_all_the_same)
     missing = [error for check in checks for error in check(configuration)]
     return [*errors, *(error for error in missing if error.key not in reported)]
+
+
+def source_faults(configuration: Configuration) -> Iterator[ConfigError]:
+    """List the faults that keep a source from listening: keys, facilities and certificates."""
+    yield from survey_sources(configuration)[1]
+    yield from check_files(configuration)
 
 
 def served_all_the_same(configuration: Configuration) -> Iterator[ConfigError]:
@@ -82,6 +90,7 @@ def effective(configuration: Configuration) -> Iterator[str]:
     for rule in configuration.settings.ignore:
         conditions = (f"{key} {_shown(value)}" for key, value in rule if value is not None and key != "name")
         yield f"ignore {rule.name}: {'; '.join(conditions)}"
+    yield from _sources(configuration)
 
 
 def warnings(configuration: Configuration) -> Iterator[str]:
@@ -208,6 +217,12 @@ def _vista_lacks(receiver: Receiver, site: Site) -> Iterator[tuple[str, str]]:
         yield "vista_ssn_namespace", "knows patients by Social Security number, or by DFN and station"
     if receiver.vista_exam == "required" and not known.exam_keys:
         yield "vista_exam_keys", "knows a study by its exam"
+
+
+def _sources(configuration: Configuration) -> Iterator[str]:
+    for source, table in zip(sources_of(configuration), configuration.settings.source, strict=True):
+        given = (f"{key} {_shown(value)}" for key, value in table if key in table.model_fields_set - {"name", "listen"})
+        yield f"source {source.name}: {'; '.join((str(source), *given))}"
 
 
 def _required(configuration: Configuration) -> Iterator[ConfigError]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from gateway.checks.certificate import faults as certificate_faults
+from gateway.checks.config import source_faults
 from gateway.checks.destinations import faults as destination_faults
 from gateway.checks.login import check_login
 from gateway.runtime.errors import ConfigError
@@ -31,7 +32,8 @@ def check_start(configuration: Configuration, roles: Collection[str], *, holds_f
     _require_login(configuration, insecure=insecure)
     require_site_key(configuration)
     require_audit_place(configuration)
-    for fault in (*certificate_faults(configuration), *destination_faults(configuration)):
+    found = (certificate_faults, destination_faults, source_faults)
+    for fault in (one for faults in found for one in faults(configuration)):
         raise fault
     check_login(configuration.settings)
 

@@ -54,6 +54,7 @@ ALLOWED: Final = frozenset(
         "route",
         "seconds",
         "severity",
+        "source",
         "state",
         "status",
         "stops",

@@ -117,6 +117,30 @@ METRICS: Final = (
         "feed_alert", "gauge", ("code", "destination"), "Conditions of the feed that hold, with their extent; 0: over."
     ),
     MetricRow(
+        "orders_received_total",
+        "counter",
+        ("source", "outcome"),
+        "Messages of hospitals: stored, duplicate; acknowledged or refused and not stored: not-listed, not-radiology,"
+        " wrong-processing-id, other-sender, unreadable, acknowledgement; frames that are broken; connections"
+        " turned_away.",
+    ),
+    MetricRow(
+        "orders_answer_seconds", "histogram", (), "Time until a hospital's message was stored and answered.", _FAST
+    ),
+    MetricRow(
+        "orders_settled_total",
+        "counter",
+        ("source", "state"),
+        "Messages of hospitals that were settled: applied, nothing, held, failed.",
+    ),
+    MetricRow("orders_waiting", "gauge", ("source",), "Messages of hospitals that are stored and not applied yet."),
+    MetricRow(
+        "orders_deleted_total",
+        "counter",
+        ("kind",),
+        "Rows deleted after their time: message, body, order, visit.",
+    ),
+    MetricRow(
         "audit_writable", "gauge", (), "1 while the audit journal takes entries; 0: no data is shown; NaN: no audit."
     ),
     MetricRow("store_write_duration_seconds", "histogram", (), "Time a write waited for its commit.", _FAST),
@@ -269,6 +293,26 @@ class Metrics:
     def broke(self, destination: str, *, is_open: bool) -> None:
         """Set whether the circuit breaker of a destination is open (D32)."""
         self._gauges["feed_breaker_open"].labels(destination).set(int(is_open))
+
+    def heard_order(self, source: str, outcome: str) -> None:
+        """Count a message of a hospital; `outcome` as listed in the metric's meaning."""
+        self._counters["orders_received_total"].labels(source, outcome).inc()
+
+    def answered_order(self, seconds: float) -> None:
+        """Record the time until a hospital's message was stored and answered."""
+        self._histograms["orders_answer_seconds"].observe(seconds)
+
+    def settled_order(self, source: str, state: str) -> None:
+        """Count a message of a hospital that was settled."""
+        self._counters["orders_settled_total"].labels(source, state).inc()
+
+    def waiting_orders(self, source: str, count: int) -> None:
+        """Set the number of messages of a source that are not applied yet."""
+        self._gauges["orders_waiting"].labels(source).set(count)
+
+    def deleted_orders(self, kind: str, count: int) -> None:
+        """Count rows of hospitals' messages, orders and visits that were deleted after their time."""
+        self._counters["orders_deleted_total"].labels(kind).inc(count)
 
     def stored(self, seconds: float) -> None:
         """Record the time that a write waited for its commit."""

@@ -2,8 +2,8 @@
 
 Carries out no clause of a standard. Order of precedence: first the environment (`GATEWAY_<SECTION>__<FIELD>`, then the
 vendor's own `AVARA_API_KEY`, `AVARA_BASE_URL`, `AVARA_WEBHOOK_KEY`), then the TOML file named by `--config` or
-`GATEWAY_CONFIG`. An empty variable counts as not set. `[[destination]]` and `[[ignore]]` tables come from the file
-only, except for the secrets in them.
+`GATEWAY_CONFIG`. An empty variable counts as not set. `[[destination]]`, `[[ignore]]` and `[[source]]` tables come from
+the file only, except for the secrets in them.
 """
 
 from gateway.settings.audit import Audit
@@ -34,6 +34,7 @@ from gateway.settings.model import (
 )
 from gateway.settings.rows import SettingRow, rows, table_rows
 from gateway.settings.server import Server
+from gateway.settings.source import SourceSettings
 from gateway.settings.values import is_loopback
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "Server",
     "SettingRow",
     "Settings",
+    "SourceSettings",
     "Sync",
     "Upstream",
     "Webhook",

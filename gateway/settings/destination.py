@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from gateway.settings.group import SettingsGroup
-from gateway.settings.values import host_and_port, is_header_value, network, parts_of, time_zone
+from gateway.settings.values import host, is_header_value, listen_address, network, parts_of, table_name, time_zone
 from mappings.profile import read_receiver
 from mappings.profile.table import Table
 from mappings.values.dates import parse_instant
@@ -43,8 +43,6 @@ ONLY_OF: Final[dict[str, tuple[Kind, ...]]] = {
 }
 """Keys that only some kinds of destination accept."""
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-_HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?|(?=.*:)[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?")
 _MODE: Final = re.compile(r"0?6[046][04]")
 _QUIET: Final = re.compile(r"((?:[01][0-9]|2[0-3]):[0-5][0-9])-((?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)")
 
@@ -59,23 +57,6 @@ def _instant(value: object) -> object:
     except OverflowError:
         raise ValueError("not a date and time that a calendar has") from None
     return moment
-
-
-def _name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError("not 1 to 40 small letters, digits and hyphens")
-    return value
-
-
-def _host(value: str) -> str:
-    if not _HOST.fullmatch(value):
-        raise ValueError("not a host name or address alone, without scheme, brackets and port")
-    return value
-
-
-def _listen(value: str) -> str:
-    _host(host_and_port(value)[0])
-    return value
 
 
 def _url(value: str) -> str:
@@ -138,12 +119,12 @@ def _names(value: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-_Name = Annotated[str, AfterValidator(_name)]
+_Name = Annotated[str, AfterValidator(table_name)]
 _Names = Annotated[tuple[str, ...], AfterValidator(_names)]
 _Statuses = Annotated[tuple[Status, ...], AfterValidator(_check_not_empty)]
 _Instant = Annotated[datetime, BeforeValidator(_instant)]
-_Host = Annotated[str, AfterValidator(_host)]
-_Listen = Annotated[str, AfterValidator(_listen)]
+_Host = Annotated[str, AfterValidator(host)]
+_Listen = Annotated[str, AfterValidator(listen_address)]
 _Peer = Annotated[str, AfterValidator(network)]
 _Url = Annotated[str, AfterValidator(_url)]
 _User = Annotated[str, AfterValidator(_user)]

@@ -26,6 +26,7 @@ from gateway.settings.feed import Escalation, Feed
 from gateway.settings.group import SettingsGroup
 from gateway.settings.old_names import old_names
 from gateway.settings.server import Server
+from gateway.settings.source import SourceSettings
 from gateway.settings.values import (
     absolute_url,
     canonical_base,
@@ -56,6 +57,7 @@ FILE_ONLY: Final = frozenset(
 TABLES: Final[dict[str, type[SettingsGroup]]] = {
     "destination": DestinationSettings,
     "ignore": IgnoreSettings,
+    "source": SourceSettings,
     "feed.escalate": Escalation,
 }
 """Settings that are lists of tables, such as `[[destination]]`; only the file can set them."""
@@ -359,6 +361,7 @@ class Settings(BaseSettings):
     log: Log = Log()
     destination: tuple[DestinationSettings, ...] = ()
     ignore: tuple[IgnoreSettings, ...] = ()
+    source: tuple[SourceSettings, ...] = ()
 
     @classmethod
     def settings_customise_sources(

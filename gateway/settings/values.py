@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 from pydantic import SecretStr
 
 _HOST_AND_PORT: Final = re.compile(r"(?:\[(?P<address>[^\[\]]*:[^\[\]]*)\]|(?P<name>[^:\[\]]+)):(?P<port>[0-9]{1,5})")
+_HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?|(?=.*:)[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?")
+_TABLE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _CANONICAL: Final = re.compile(r"[A-Za-z0-9:/._~%-]+")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 
@@ -49,6 +51,26 @@ def host_and_port(value: str) -> tuple[str, int]:
     if match is None or not 0 < int(match["port"]) < 65_536:
         raise ValueError("not HOST:PORT, such as 127.0.0.1:2576")
     return match["address"] or match["name"], int(match["port"])
+
+
+def table_name(value: str) -> str:
+    """Check the name of one table of a list, such as a destination's."""
+    if not _TABLE_NAME.fullmatch(value):
+        raise ValueError("not 1 to 40 small letters, digits and hyphens")
+    return value
+
+
+def host(value: str) -> str:
+    """Check a host name or address."""
+    if not _HOST.fullmatch(value):
+        raise ValueError("not a host name or address alone, without scheme, brackets and port")
+    return value
+
+
+def listen_address(value: str) -> str:
+    """Check `HOST:PORT` of this machine."""
+    host(host_and_port(value)[0])
+    return value
 
 
 def absolute_url(value: str) -> str:

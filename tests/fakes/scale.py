@@ -65,3 +65,5 @@ BACKLOG = Scale((2_000, 30_000), (100_000, 4_000), (120, 1_800))
 INTERLEAVINGS = Scale((1, 25), (1_000, 10_000), (240, 5_400))
 # Hospitals of a hundred studies each, matched with their orders
 HOSPITALS = Scale(4, 60, (120, 600))
+# Times that the order loops are killed, and the whole service
+ORDER_KILLS = Scale((50, 2), (500, 10), (150, 1_800))

@@ -20,6 +20,7 @@ from gateway.feed.deliver.refusal_count import RefusalCount
 from gateway.feed.payload import Acknowledgement
 from gateway.feed.plan.counts import PlanCounts
 from gateway.ingest.assembly import engine_of, pipeline_of
+from gateway.ingest.orders.sources import sources_of
 from gateway.routing import Http, routes_of
 from gateway.settings import Configuration
 from gateway.store.database.instants import micros
@@ -49,6 +50,12 @@ GIVEN: dict[str, dict[str, str | None]] = {
         "facilities": '["*"]',
     },
     "ignore": {"name": '"phantoms"', "reason": '"tests"', "modalities": '["OT"]'},
+    "source": {
+        "name": '"his"',
+        "listen": '"127.0.0.1:2601"',
+        "may": '["orders"]',
+        "facility": '"City Medical Center"',
+    },
 }
 HTTP = {"kind": '"http"', "url": '"https://engine.example/hl7"', "host": None, "port": None}
 
@@ -57,7 +64,7 @@ HTTP = {"kind": '"http"', "url": '"https://engine.example/hl7"', "host": None, "
 class Turned:
     """A value, its effect, and settings (`section.name`) required beside it, before and after."""
 
-    value: str
+    value: str | None
     shows: Callable[[Configuration], Any] | str
     beside: dict[str, str | None] | None = None
 
@@ -75,6 +82,11 @@ def held(path: str) -> Callable[[Configuration], Any]:
         return str(value)
 
     return shows
+
+
+def sources(read: Configuration) -> str:
+    """Return the sources of the settings."""
+    return repr(sources_of(read))
 
 
 def waits(read: Configuration) -> list[float]:

@@ -187,12 +187,24 @@ OF_AUTOSCRIBE: Final = (
         " time in seconds.",
     ),
 )
+ORDERS: Final = (
+    AlertRow(
+        "order-message-failed",
+        "A message of a hospital could not be applied because of a fault of the gateway. It is kept, and later messages"
+        " about the same numbers wait with it. The number is the time in seconds.",
+    ),
+    AlertRow(
+        "order-message-held",
+        "A message of a hospital was held within the last 24 hours: it was acknowledged, and contradicts what is known."
+        " The number is the time in seconds.",
+    ),
+)
 # Every condition by its code, including those that concern no single destination
 ROWS: Final = {
     row.code: row
     for row in (
         *(*CONDITIONS, SETTINGS_DIFFER, UNROUTED, LEFT_OPEN, JOURNAL),
-        *(*OF_THE_STORE, *OF_AUTOSCRIBE, AUDIT, JUDGE),
+        *(*OF_THE_STORE, *OF_AUTOSCRIBE, AUDIT, JUDGE, *ORDERS),
     )
 }
 

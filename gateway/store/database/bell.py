@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Final, Literal
 
-Topic = Literal["outbox", "webhook", "crawl"]
+Topic = Literal["outbox", "webhook", "crawl", "inbound"]
 OUTBOX: Final[Topic] = "outbox"
 WEBHOOK: Final[Topic] = "webhook"
 CRAWL: Final[Topic] = "crawl"
+INBOUND: Final[Topic] = "inbound"
 
 
 class Listener:

@@ -36,6 +36,15 @@ INBOUND: Final = Table(
     bytes_column("body", needed=False),
     sqlite_strict=True,
 )
+# Numbers that a failed message concerns: later messages with one of them wait for it
+INBOUND_KEY: Final = Table(
+    "inbound_key",
+    METADATA,
+    text_column("key"),
+    number_column("inbound"),
+    PrimaryKeyConstraint("key", "inbound"),
+    sqlite_strict=True,
+)
 # Lock of a source: its inbound messages get their numbers one transaction after the other
 SOURCE: Final = Table("source", METADATA, key_column("name"), number_column("first_seen"), sqlite_strict=True)
 # Order as far as it is known: `body` is a compressed `KnownOrder`. `revision` counts its changes
@@ -121,14 +130,17 @@ ORDER_VERDICT: Final = Table(
     sqlite_strict=True,
 )
 
+_TROUBLED: Final = INBOUND.c.state.in_([literal_column("'held'"), literal_column("'failed'")])
 _WAITING: Final = INBOUND.c.state == literal_column("'waiting'")
 
 ORDERS_INDEXES: Final = (
     Index("inbound_waiting", INBOUND.c.source, INBOUND.c.number, sqlite_where=_WAITING, postgresql_where=_WAITING),
+    Index("inbound_troubled", INBOUND.c.settled, sqlite_where=_TROUBLED, postgresql_where=_TROUBLED),
     Index("inbound_by_digest", INBOUND.c.source, INBOUND.c.digest),
     Index("inbound_by_received", INBOUND.c.received),
+    Index("inbound_key_by_inbound", INBOUND_KEY.c.inbound),
     Index("order_key_by_order", ORDER_KEY.c.hospital_order),
-    Index("hospital_order_by_last", HOSPITAL_ORDER.c.last_at),
+    Index("hospital_order_by_applied", HOSPITAL_ORDER.c.applied),
     Index("visit_by_at", VISIT.c.at),
     Index(
         "number_change_by_prior",

@@ -12,6 +12,7 @@ from typing import Final
 from gateway.index.keys import SEPARATOR, bounded
 from gateway.store.database.statements import storable
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey
+from mappings.hospital.events import IssuedNumber
 from mappings.hospital.groups import order_keys
 from mappings.hospital.known_order import KnownOrder
 
@@ -26,6 +27,13 @@ def key_text(key: OrderKey) -> str:
 def number_text(number: HospitalNumber) -> str:
     """Return the text of a number of a patient, a visit or an account."""
     return bounded(storable(SEPARATOR.join(number)))
+
+
+def own_text(kind: str, number: IssuedNumber, source: str) -> str:
+    """Return the text of an order's number as its source has it, whatever the settings know of its authority."""
+    issuer = number.authority
+    parts = ("own", source, kind, issuer.namespace, issuer.universal_id, issuer.universal_id_type)
+    return bounded(storable(SEPARATOR.join((*parts, number.value.strip()))))
 
 
 def keys_of(order: KnownOrder, authorities: Authorities) -> Iterator[str]:

@@ -16,7 +16,7 @@ down_revision = "0020"
 _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _TABLES = (
-    *("inbound", "source", "hospital_order", "order_key", "visit", "number_change"),
+    *("inbound", "inbound_key", "source", "hospital_order", "order_key", "visit", "number_change"),
     *("study_key", "order_match", "order_verdict"),
 )
 
@@ -56,6 +56,8 @@ def upgrade() -> None:
         sa.Column("settled", _NUMBER),
         sa.Column("body", sa.LargeBinary()),
     )
+    primary = sa.PrimaryKeyConstraint("key", "inbound")
+    _made("inbound_key", *_texts("key"), *_numbers("inbound"), primary)
     _made("source", sa.Column("name", _TEXT, primary_key=True), *_numbers("first_seen"))
     orders = (*_texts("source"), *_numbers("revision", "first_at", "last_at", "applied"))
     _made("hospital_order", _numbered(), *orders, _body())
@@ -80,10 +82,13 @@ def downgrade() -> None:
 def _index() -> None:
     waiting = sa.text("state = 'waiting'")
     op.create_index("inbound_waiting", "inbound", ["source", "number"], sqlite_where=waiting, postgresql_where=waiting)
+    troubled = sa.text("state IN ('held', 'failed')")
+    op.create_index("inbound_troubled", "inbound", ["settled"], sqlite_where=troubled, postgresql_where=troubled)
     op.create_index("inbound_by_digest", "inbound", ["source", "digest"])
     op.create_index("inbound_by_received", "inbound", ["received"])
+    op.create_index("inbound_key_by_inbound", "inbound_key", ["inbound"])
     op.create_index("order_key_by_order", "order_key", ["hospital_order"])
-    op.create_index("hospital_order_by_last", "hospital_order", ["last_at"])
+    op.create_index("hospital_order_by_applied", "hospital_order", ["applied"])
     op.create_index("visit_by_at", "visit", ["at"])
     prior = ["kind", "authority", "prior", "surviving", "type_code"]
     op.create_index("number_change_by_prior", "number_change", prior, unique=True)

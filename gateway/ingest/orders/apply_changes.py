@@ -1,0 +1,59 @@
+"""Store the merged and changed numbers of a merge message, or hold them, as the steps of one transaction.
+
+HL7 v2.5.1 §3.3.40 (A40), §3.3.47 (A47), §3.4.9 (MRG), decision D48. A merge that cannot be applied is kept with its
+reason: its numbers are then in doubt. Of patients that are not known only the pair of numbers is kept.
+Proved by tests/gateway/ingest/orders/test_apply_changes.py.
+"""
+
+from __future__ import annotations
+
+from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
+from gateway.store.database.statements import Steps
+from gateway.store.orders.keys import number_text
+from gateway.store.orders.known_orders import orders_with
+from gateway.store.orders.number_changes import add_change, changes_with
+from gateway.store.orders.study_keys import refresh_studies
+from mappings.hospital.merges import MERGE_REASONS, ResolvedChange, merged, resolve_change
+
+
+def change_subjects(arrival: Arrival) -> frozenset[str]:
+    """Return the texts of the numbers that a merge message names."""
+    return frozenset(number_text(number) for change in _resolved(arrival) for number in change)
+
+
+def apply_changes(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[SettledMessage | MoreLocks]:
+    """Apply a merge message; `locked` are the numbers that the transaction has locked."""
+    resolved, message = _resolved(arrival), arrival.message
+    keys = change_subjects(arrival)
+    if not keys <= locked:
+        return MoreLocks(keys)
+    texts = [change.surviving.value for change in message.changes]
+    reasons: dict[ResolvedChange, str] = dict.fromkeys(resolved, message.held_for)
+    if not message.held_for:
+        reasons = yield from _reasons(resolved, now)
+    is_new = False
+    for change, text in zip(resolved, texts, strict=True):
+        added = yield from add_change(change, text, arrival.name, reasons.get(change, ""), now)
+        is_new = is_new or added
+    is_known = bool((yield from orders_with(keys)))
+    if is_new and (yield from refresh_studies(keys, now)):
+        is_known = True
+    held = next(iter(reasons.values()), message.held_for)
+    if held:
+        return SettledMessage("held", held)
+    return SettledMessage("applied" if is_new else "nothing", keeps_body=is_known)
+
+
+def _resolved(arrival: Arrival) -> list[ResolvedChange]:
+    return [resolve_change(change, arrival.authorities, arrival.sender) for change in arrival.message.changes]
+
+
+def _reasons(new: list[ResolvedChange], now: int) -> Steps[dict[ResolvedChange, str]]:
+    """Return the new changes that are refused beside those that are known; what is refused no more is used again."""
+    known = yield from changes_with({number for change in new for number in change})
+    usable = [one for one in known if not one.held or one.held in MERGE_REASONS]
+    refused = {one.change: one.reason for one in merged([*(one.change for one in usable), *new]).held}
+    for one in usable:
+        if one.held and one.change not in refused:
+            yield from add_change(one.change, one.surviving_text, one.message, "", now)
+    return {change: refused[change] for change in new if change in refused}

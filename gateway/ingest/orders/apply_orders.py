@@ -1,0 +1,126 @@
+"""Apply the events of an order message to the known orders, as the steps of one transaction.
+
+HL7 v2.5.1 §4.4.1 (ORM), §4.4.4 (OMG), §4.4.10 (OMI), decision D48. Each stored study that has a number of a changed
+order is ingested again.
+Proved by tests/gateway/ingest/orders/test_apply.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
+from gateway.ingest.orders.concerned import AMBIGUOUS, AmbiguousOrderError, Record, concerned, names_of
+from gateway.store.database.statements import Steps
+from gateway.store.orders.keys import key_text, keys_of, number_text
+from gateway.store.orders.known_orders import orders_with, put_order
+from gateway.store.orders.study_keys import refresh_studies
+from gateway.store.orders.visits import StoredVisit, add_visit
+from mappings.hospital.authorities import Authorities
+from mappings.hospital.events import OrderEvent, Visit
+from mappings.hospital.groups import order_keys
+from mappings.hospital.known_order import KnownOrder, MessageAge, applied
+
+
+def order_subjects(arrival: Arrival) -> frozenset[str]:
+    """Return the texts of the numbers that an order message names."""
+    names = [names_of(event, arrival.authorities, arrival.sender) for event in arrival.message.orders]
+    return frozenset().union(*[one.placer | one.filler | one.accession for one in names])
+
+
+def apply_orders(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[SettledMessage | MoreLocks]:
+    """Apply an order message; `locked` are the numbers that the transaction has locked."""
+    events = [event for event in arrival.message.orders if event.effect != "nothing"]
+    if not events:
+        return SettledMessage("nothing", next((issue.code for issue in arrival.message.issues), ""))
+    names = [names_of(event, arrival.authorities, arrival.sender).every for event in events]
+    stored = yield from orders_with(frozenset().union(*names))
+    records = [
+        Record(one.number, one.order, one.order) for one in stored if one.order.source.name == arrival.source.name
+    ]
+    codes = [code for event in events for code in _applied(event, records, arrival)]
+    changed = [(one.number, one.before, one.now) for one in records if one.now and one.now != one.before]
+    needed = _numbers((one for _, before, after in changed for one in (before, after)), arrival.authorities)
+    if not needed <= locked:
+        return MoreLocks(needed)
+    for number, _, order in changed:
+        yield from put_order(number, order, found_by(order, arrival.authorities), now)
+    yield from told_visit(arrival, [order for _, _, order in changed])
+    altered = [pair for _, *pair in changed if _content(pair[0]) != _content(pair[1])]
+    yield from refresh_studies(_numbers((one for pair in altered for one in pair), arrival.authorities), now)
+    if AMBIGUOUS in codes:
+        return SettledMessage("held", AMBIGUOUS)
+    return SettledMessage("applied" if changed else "nothing", next(iter(codes), ""))
+
+
+def told_visit(arrival: Arrival, orders: Iterable[KnownOrder]) -> Steps[bool]:
+    """Store what a message tells about the visit of one of these orders; return False if it tells nothing."""
+    visit = arrival.message.visit
+    key = visit_key(arrival, visit)
+    if visit is None or not key or not _says(visit):
+        return False
+    if not any(key in keys_of(order, arrival.authorities) for order in orders):
+        return False
+    yield from add_visit(StoredVisit(key, arrival.at, visit, arrival.name), arrival.number)
+    return True
+
+
+def visit_key(arrival: Arrival, visit: Visit | None) -> str:
+    """Return the text of a visit's number; empty if it has none."""
+    if visit is None or visit.number is None:
+        return ""
+    return number_text(arrival.authorities.number("visit", visit.number, arrival.sender))
+
+
+def own_keys(order: KnownOrder, authorities: Authorities) -> frozenset[str]:
+    """Return the texts of an order's own numbers, by which a study finds it."""
+    return frozenset(map(key_text, order_keys(order, authorities)))
+
+
+def found_by(order: KnownOrder, authorities: Authorities) -> list[str]:
+    """Return all texts by which an order is found in the store."""
+    names = names_of(order, authorities, order.source)
+    return sorted({*keys_of(order, authorities), *names.placer, *names.filler, *names.accession})
+
+
+def _applied(event: OrderEvent, records: list[Record], arrival: Arrival) -> list[str]:
+    """Apply one event to the record that it concerns, or to a new one; return the codes of issues."""
+    try:
+        found = concerned(event, records, arrival.authorities, arrival.sender)
+    except AmbiguousOrderError:
+        return [AMBIGUOUS]
+    if not found:
+        found = [Record()]
+        records += found
+    codes: list[str] = []
+    for record in found:
+        made = applied(record.now, event, arrival.message, arrival.sender, arrival.received)
+        record.now = made.order and _with_known_numbers(made.order, record.now)
+        codes += [issue.code for issue in made.issues]
+    return codes
+
+
+def _with_known_numbers(order: KnownOrder, before: KnownOrder | None) -> KnownOrder:
+    """Keep the patient numbers that visit messages added, if the order is for the same patient still."""
+    if before is None or set(before.patient.numbers).isdisjoint(order.patient.numbers):
+        return order
+    issuers = {(number.authority, number.type_code) for number in order.patient.numbers}
+    kept = [one for one in before.patient.numbers if (one.authority, one.type_code) not in issuers]
+    return replace(order, patient=replace(order.patient, numbers=(*order.patient.numbers, *kept))) if kept else order
+
+
+def _says(visit: Visit) -> bool:
+    told = (visit.patient_class, visit.location, visit.attending, visit.referring, visit.begun, visit.ended)
+    return any(told) or bool(visit.state)
+
+
+def _numbers(orders: Iterable[KnownOrder | None], authorities: Authorities) -> frozenset[str]:
+    return frozenset().union(*[own_keys(order, authorities) for order in orders if order is not None])
+
+
+def _content(order: KnownOrder | None) -> KnownOrder | None:
+    """Return an order without the names and times of its messages."""
+    if order is None:
+        return None
+    return replace(order, content_of=MessageAge(), state_of=MessageAge(), last_at=order.first_at)

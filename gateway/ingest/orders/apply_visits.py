@@ -1,0 +1,83 @@
+"""Apply a visit message to the patients and visits of known orders, as the steps of one transaction.
+
+HL7 v2.5.1 §3.3.1 to §3.3.31 (ADT), §3.4.2 (PID), §3.4.3 (PV1), decision D48. Of a patient without a known order nothing
+is kept. An older message adds only what is unknown, and no message removes a patient number.
+Proved by tests/gateway/ingest/orders/test_apply_visits.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from gateway.ingest.orders.apply_orders import found_by, own_keys, told_visit, visit_key
+from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
+from gateway.store.database.statements import Steps
+from gateway.store.orders.keys import keys_of, number_text
+from gateway.store.orders.known_orders import StoredOrder, orders_with, put_order
+from gateway.store.orders.study_keys import refresh_studies
+from mappings.hospital.events import HospitalPatient, IssuedNumber
+from mappings.hospital.known_order import KnownOrder
+
+
+def visit_subjects(arrival: Arrival) -> frozenset[str]:
+    """Return the texts of the numbers of patient and visit that a message names."""
+    numbers = arrival.authorities.patient_numbers(arrival.message.patient.numbers, arrival.sender)
+    return frozenset(map(number_text, numbers)) | ({visit_key(arrival, arrival.message.visit)} - {""})
+
+
+def apply_visit(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[SettledMessage | MoreLocks]:
+    """Apply a visit message; `locked` are the numbers that the transaction has locked."""
+    key = visit_key(arrival, arrival.message.visit)
+    stored = yield from orders_with(visit_subjects(arrival))
+    if not stored:
+        return SettledMessage("nothing", keeps_body=False)
+    needed = frozenset().union(*[own_keys(one.order, arrival.authorities) for one in stored])
+    if not needed <= locked:
+        return MoreLocks(needed)
+    changed: list[StoredOrder] = []
+    for one in stored:
+        order = _updated(one.order, arrival, key)
+        if order != one.order:
+            changed.append(one)
+            yield from put_order(one.number, order, found_by(order, arrival.authorities), now)
+    if (yield from told_visit(arrival, [one.order for one in stored])):
+        changed += [one for one in stored if key in keys_of(one.order, arrival.authorities)]
+    yield from refresh_studies(frozenset().union(*[own_keys(one.order, arrival.authorities) for one in changed]), now)
+    return SettledMessage("applied") if changed else SettledMessage("nothing", keeps_body=False)
+
+
+def _updated(order: KnownOrder, arrival: Arrival, visit: str) -> KnownOrder:
+    """Return an order with what the message says of its patient, if the message is about that patient."""
+    keys = set(keys_of(order, arrival.authorities))
+    said = arrival.message.patient
+    if keys.isdisjoint(visit_subjects(arrival) - {visit}):
+        return order
+    is_newer = bool(arrival.message.times) and arrival.message.times[0] >= order.last_at
+    known = order.patient
+    first, second = (said, known) if is_newer else (known, said)
+    has_name = bool(first.family or first.given or first.middle)
+    named = first if has_name else second
+    return replace(
+        order,
+        patient=HospitalPatient(
+            numbers=(*known.numbers, *_added(order, arrival)),
+            family=named.family,
+            given=named.given,
+            middle=named.middle,
+            born=first.born or second.born,
+            sex=first.sex or second.sex,
+            account=known.account or (said.account if visit and visit in keys else None),
+        ),
+    )
+
+
+def _added(order: KnownOrder, arrival: Arrival) -> Iterable[IssuedNumber]:
+    """Return the numbers of authorities and types of which the order's patient has none."""
+    is_own = order.source.name == arrival.source.name
+    issuers = {(number.authority, number.type_code) for number in order.patient.numbers}
+    return [
+        number
+        for number in arrival.message.patient.numbers
+        if (number.authority, number.type_code) not in issuers and (is_own or number.authority.is_named)
+    ]

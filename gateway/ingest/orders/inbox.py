@@ -1,0 +1,88 @@
+"""Take what a hospital's system sends: store a message durably, then acknowledge it.
+
+HL7 v2.5.1 §2.9.2 (acknowledgements) over HL7 Transport Specification: MLLP, Release 1; decision D48. No acknowledgement
+precedes the commit. If the store cannot be reached, nothing is answered and the connection is closed: the sender sends
+the message again. What is not listed or not about radiology is acknowledged and not stored.
+Proved by tests/gateway/ingest/orders/test_inbox.py.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from gateway.ingest.orders.answers import Outcome, is_acknowledgement, outcome_of, written_answers
+from gateway.ingest.orders.sources import HospitalSource
+from gateway.mllp.caller import Caller
+from gateway.mllp.framing import Event, Frame, encode
+from gateway.mllp.listener import ListenAddress, MllpListener
+from gateway.runtime import clock
+from gateway.runtime.log import get_logger
+from gateway.runtime.metrics import Metrics
+from gateway.store.database.bell import INBOUND
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.orders.inbound import NewInbound, add_message
+from mappings.hl7v2.inbound import read_hospital_message
+from mappings.hl7v2.received import Received, Unreadable, read
+
+MOST_BYTES: Final = 1_048_576  # of a frame; an order has some thousand
+
+
+def source_listener(source: HospitalSource, engine: Engine, metrics: Metrics) -> MllpListener:
+    """Return the listener of a source."""
+    names = {"source": source.name}
+    where = (source.host, source.port, source.peers, source.tls, source.place, "listen")
+    return MllpListener(ListenAddress(*where, "orders", names, MOST_BYTES), Inbox(source, engine, metrics))
+
+
+class Inbox:
+    """Host that stores each frame of a source; see `gateway.mllp.listener.Host`."""
+
+    def __init__(self, source: HospitalSource, engine: Engine, metrics: Metrics) -> None:
+        self._source, self._engine, self._metrics = source, engine, metrics
+
+    def turned_away(self) -> None:
+        """Count a connection that was refused."""
+        self._metrics.heard_order(self._source.name, "turned_away")
+
+    async def take(self, event: Event, caller: Caller) -> bool:
+        """Store one message and answer it; return True if the connection stays open.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached; nothing was answered.
+        """
+        if not isinstance(event, Frame):
+            self._metrics.heard_order(self._source.name, event.code)
+            get_logger().warning("orders-frame-broken", source=self._source.name, code=event.code, bytes=event.count)
+            return event.code != "frame-too-large"
+        begun = clock.monotonic()
+        received, outcome = await self._outcome(event.payload)
+        self._metrics.heard_order(self._source.name, outcome)
+        if outcome in {"wrong-processing-id", "other-sender", "unreadable"}:
+            get_logger().warning("order-message-not-taken", source=self._source.name, code=outcome)
+        is_heard = True
+        if outcome != "acknowledgement":
+            rejects, at = self._source.rejects_unlisted, clock.now()
+            for answer in written_answers(event.payload, received, outcome, rejects_unlisted=rejects, at=at):
+                is_heard = caller.say(encode(answer)) and is_heard
+        self._metrics.answered_order(clock.monotonic() - begun)
+        return is_heard
+
+    async def _outcome(self, payload: bytes) -> tuple[Received | None, Outcome]:
+        """Read a message, and store it if it is taken."""
+        try:
+            received = read(payload)
+        except Unreadable:
+            return None, "unreadable"
+        if is_acknowledgement(received):
+            return received, "acknowledgement"
+        message = read_hospital_message(received, self._source.rules)
+        outcome = outcome_of(message)
+        if outcome == "stored":
+            new = NewInbound(self._source.name, message.sender, message.control_id, message.structure, payload)
+            number = await self._engine.do(partial(add_message, new, micros(clock.now())))
+            if number is None:
+                return received, "duplicate"
+            self._engine.bell.ring(INBOUND)
+        return received, outcome

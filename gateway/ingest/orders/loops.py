@@ -1,0 +1,64 @@
+"""Loops of the room: a listener and an applying loop for each source, a watch over all, and the deletion.
+
+Carries out no clause of a standard; decision D48.
+Proved by tests/keeping_up/test_killed_inbox.py and tests/gateway/ingest/orders/test_loops.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any, Final
+
+from gateway.ingest.orders.apply import Applying
+from gateway.ingest.orders.inbox import source_listener
+from gateway.ingest.orders.retention import OrderRetention
+from gateway.ingest.orders.sources import HospitalSource, sources_of
+from gateway.runtime import clock
+from gateway.runtime.loops import forever
+from gateway.runtime.metrics import Metrics
+from gateway.settings import Configuration
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.orders.inbound import backlog, trouble_of
+from mappings.hospital.authorities import Authorities
+
+EVERY: Final = 10.0  # seconds between two looks
+_RECENT: Final = timedelta(days=1)
+
+
+class OrderLoops:
+    """Everything that works on hospitals' messages; `trouble` is the code of an alert, or empty.
+
+    Raises:
+        ConfigError: a faulty source.
+    """
+
+    def __init__(self, configuration: Configuration, engine: Engine, metrics: Metrics) -> None:
+        self._sources, self._authorities = sources_of(configuration), Authorities(configuration.site)
+        self._engine, self._metrics = engine, metrics
+        self.trouble = ""
+
+    def loops(self) -> list[Coroutine[Any, Any, None]]:
+        """Return the loops of the sources; without sources only the deletion of what is old."""
+        made = [OrderRetention(self._engine, self._metrics).run()]
+        for source in self._sources:
+            made += self._of(source)
+        if self._sources:
+            made.append(forever(self.look, EVERY, not_done="orders-not-counted"))
+        return made
+
+    async def look(self) -> None:
+        """Count what waits, and note if a message failed, or was held within the last day.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        for source in self._sources:
+            self._metrics.waiting_orders(source.name, (await backlog(self._engine, source.name))[0])
+        state = await trouble_of(self._engine, micros(clock.now() - _RECENT))
+        self.trouble = f"order-message-{state}" if state else ""
+
+    def _of(self, source: HospitalSource) -> list[Coroutine[Any, Any, None]]:
+        applying = Applying(source, self._authorities, self._engine, self._metrics)
+        return [source_listener(source, self._engine, self._metrics).run(), applying.run()]

@@ -1,0 +1,76 @@
+"""Delete what hospitals sent once it serves no more: messages after days, orders and visits after months.
+
+Carries out no clause of a standard; decision D48: messages are kept 7 days, orders that no study has 90 days after they
+were last heard of, and matched ones as long as their study.
+Proved by tests/contract/test_order_retention.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from gateway.runtime import clock
+from gateway.runtime.loops import forever
+from gateway.runtime.metrics import Metrics
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Steps
+from gateway.store.orders.retention import (
+    matched_orders,
+    old_orders,
+    purge_bodies,
+    purge_messages,
+    purge_orders,
+    purge_unsettled,
+    purge_visits,
+)
+
+EVERY: Final = 3_600.0  # seconds
+MESSAGES: Final = timedelta(days=7)
+ORDERS: Final = timedelta(days=90)
+_ORDERS_EVERY: Final = timedelta(days=1)  # it looks at every old order
+MOST: Final = 500
+
+
+class OrderRetention:
+    """Hourly deletion of what hospitals sent; also after all sources were taken out of the settings."""
+
+    def __init__(self, engine: Engine, metrics: Metrics) -> None:
+        self._engine, self._metrics = engine, metrics
+        self._next_orders = clock.now()
+
+    async def run(self) -> None:
+        """Delete what is old every hour, until cancelled."""
+        await forever(self.once, EVERY, not_done="orders-not-deleted")
+
+    async def once(self) -> None:
+        """Delete what is old.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        now = clock.now()
+        recent, long_ago, at = micros(now - MESSAGES), micros(now - ORDERS), micros(now)
+        await self._each("message", partial(purge_messages, recent, MOST))
+        await self._each("body", partial(purge_bodies, recent, MOST))
+        await self._each("message", partial(purge_unsettled, long_ago, MOST, at))
+        if now >= self._next_orders:
+            await self._orders(long_ago, at)
+            await self._each("visit", partial(purge_visits, long_ago, MOST, at))
+            self._next_orders = now + _ORDERS_EVERY
+
+    async def _each(self, kind: str, purge: Callable[[], Steps[int]]) -> None:
+        """Repeat a batch until nothing is left."""
+        while count := await self._engine.do(purge):
+            self._metrics.deleted_orders(kind, count)
+
+    async def _orders(self, before: int, now: int) -> None:
+        after, matched = 0, None
+        while found := await old_orders(self._engine, before, after, MOST):
+            after = found[-1]
+            matched = await matched_orders(self._engine) if matched is None else matched
+            free = [number for number in found if number not in matched]
+            self._metrics.deleted_orders("order", await self._engine.do(partial(purge_orders, free, before, now)))

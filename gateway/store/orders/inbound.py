@@ -1,0 +1,174 @@
+"""Store messages of hospitals as they came, give them out in the order of their commits, and settle them.
+
+Carries out no clause of a standard; decision D48. The row of a source is locked while a message is stored, so of one
+source the numbers of messages are in the order of the commits.
+Proved by tests/contract/test_inbound.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from gateway.index.keys import SEPARATOR, bounded
+from gateway.store.compression.stored_bytes import compressed, decompressed
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each, storable
+
+InboundState = Literal["applied", "nothing", "held", "failed"]
+AFTER_FAILED: Final = "after-failed"
+
+_LOCK: Final = Statement("SELECT name FROM source WHERE name = :name FOR UPDATE")
+_REGISTER: Final = Statement("INSERT INTO source (name, first_seen) VALUES (:name, :now) ON CONFLICT DO NOTHING")
+_SAME: Final = Statement(
+    "SELECT number FROM inbound WHERE source = :source AND digest = :digest AND sender = :sender"
+    " AND control_id = :control_id LIMIT 1"
+)
+_ADD: Final = Statement(
+    "INSERT INTO inbound (source, sender, control_id, digest, structure, received, state, code, body)"
+    " VALUES (:source, :sender, :control_id, :digest, :structure, :received, 'waiting', '', :body) RETURNING number"
+)
+_WAITING: Final = Statement(
+    "SELECT number, received, body FROM inbound WHERE source = :source AND state = 'waiting' ORDER BY number"
+    " LIMIT :most"
+)
+_FIRST: Final = Statement(
+    "SELECT number FROM inbound WHERE source = :source AND state = 'waiting' ORDER BY number LIMIT 1"
+)
+_COUNT: Final = Statement("SELECT COUNT(*), MIN(received) FROM inbound WHERE source = :source AND state = 'waiting'")
+_FAILED_NOW: Final = Statement(
+    "SELECT number FROM inbound WHERE state IN ('held', 'failed') AND state = 'failed' LIMIT 1"
+)
+_HELD_SINCE: Final = Statement(
+    "SELECT number FROM inbound WHERE state IN ('held', 'failed') AND settled >= :since AND state = 'held' LIMIT 1"
+)
+_SETTLE: Final = Statement("UPDATE inbound SET state = :state, code = :code, settled = :now WHERE number = :number")
+_DROP_BODY: Final = Statement("UPDATE inbound SET body = NULL WHERE number = :number")
+_ADD_KEY: Final = Statement("INSERT INTO inbound_key (key, inbound) VALUES (:key, :number) ON CONFLICT DO NOTHING")
+_BLOCKED: Final = Statement("SELECT inbound FROM inbound_key WHERE key IN listed(:keys) LIMIT 1")
+_FAILED: Final = Statement(
+    "SELECT DISTINCT i.number FROM inbound_key k JOIN inbound i ON i.number = k.inbound"
+    " WHERE i.source = :source AND i.state = 'failed' ORDER BY i.number"
+)
+_AGAIN: Final = Statement(
+    "UPDATE inbound SET state = 'waiting', code = '', settled = NULL WHERE number = :number AND body IS NOT NULL"
+)
+_DROP_KEYS: Final = Statement("DELETE FROM inbound_key WHERE inbound = :number")
+
+
+@dataclass(frozen=True, slots=True)
+class NewInbound:
+    """Message of a source as it came, with MSH-3 and MSH-4, MSH-10, and MSH-9."""
+
+    source: str
+    sender: tuple[str, str]
+    control_id: str
+    structure: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingMessage:
+    """Message that is not applied yet; `received` is in microseconds."""
+
+    number: int
+    received: int
+    body: bytes
+
+    @property
+    def payload(self) -> bytes:
+        """Bytes as they came.
+
+        Raises:
+            RowUnreadable: the row is damaged, or was written by a newer release.
+        """
+        return decompressed(self.body)
+
+
+def add_message(message: NewInbound, now: int) -> Steps[int | None]:
+    """Store a message and return its number; None if the same bytes of that sender are stored already."""
+    if not (yield from ask(_LOCK, name=message.source)):
+        yield from ask(_REGISTER, name=message.source, now=now)
+        yield from ask(_LOCK, name=message.source)
+    values = {
+        "source": message.source,
+        "sender": bounded(storable(SEPARATOR.join(message.sender))),
+        "control_id": bounded(storable(message.control_id)),
+        "digest": hashlib.sha256(message.payload).hexdigest(),
+    }
+    if (yield from ask(_SAME, **values)):
+        return None
+    body = compressed("inbound", message.payload)
+    structure = bounded(storable(message.structure))
+    return int((yield from ask(_ADD, structure=structure, received=now, body=body, **values))[0][0])
+
+
+async def waiting_messages(engine: Engine, source: str, most: int) -> list[WaitingMessage]:
+    """Return the messages of a source that come next, in order.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return [_message(row) for row in await engine.fetch(_WAITING, source=source, most=most)]
+
+
+async def backlog(engine: Engine, source: str) -> tuple[int, int | None]:
+    """Return how many messages of a source wait, and since when the oldest does (microseconds).
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    count, oldest = (await engine.fetch(_COUNT, source=source))[0]
+    return int(count), oldest
+
+
+async def trouble_of(engine: Engine, since: int) -> InboundState | None:
+    """Return `failed` if a message failed, `held` if one was held since that instant (microseconds), else None.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    if await engine.fetch(_FAILED_NOW):
+        return "failed"
+    return "held" if await engine.fetch(_HELD_SINCE, since=since) else None
+
+
+def is_first(source: str, number: int) -> Steps[bool]:
+    """Return True if that message comes next, as a step of the transaction that applies it."""
+    rows = yield from ask(_FIRST, source=source)
+    return bool(rows) and int(rows[0][0]) == number
+
+
+def settle(number: int, state: InboundState, code: str, now: int, *, keeps_body: bool = True) -> Steps[None]:
+    """Settle a message; without `keeps_body` its bytes are deleted."""
+    yield from ask(_SETTLE, number=number, state=state, code=code, now=now)
+    if not keeps_body:
+        yield from ask(_DROP_BODY, number=number)
+
+
+def fail(number: int, code: str, keys: Iterable[str], now: int) -> Steps[None]:
+    """Settle a message as failed; later messages with one of these keys will find `is_blocked`."""
+    yield from settle(number, "failed", code, now)
+    own = {f"message {number}", *keys}  # so that `try_again` finds a message without keys
+    yield from ask_each(_ADD_KEY, [{"key": key, "number": number} for key in sorted(own)])
+
+
+def is_blocked(keys: Iterable[str]) -> Steps[bool]:
+    """Return True if an earlier message with one of these keys failed."""
+    return bool((yield from ask(_BLOCKED, keys=json.dumps(sorted(keys)))))
+
+
+def try_again(source: str) -> Steps[int]:
+    """Let the failed messages of a source wait again, in their old order; return how many."""
+    numbers = [{"number": int(number)} for (number,) in (yield from ask(_FAILED, source=source))]
+    yield from ask_each(_AGAIN, numbers)
+    yield from ask_each(_DROP_KEYS, numbers)
+    return len(numbers)
+
+
+def _message(row: Row) -> WaitingMessage:
+    number, received, body = row
+    return WaitingMessage(int(number), int(received), bytes(body))

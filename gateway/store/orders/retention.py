@@ -1,0 +1,130 @@
+"""Delete one batch of old messages, orders and visits of hospitals; the caller gives the ages and the batch size.
+
+Carries out no clause of a standard; decision D48. An order stays as long as a stored study has one of its own numbers,
+was matched with it, or was given it by an operator. The number of deleted rows goes into the audit.
+Proved by tests/contract/test_order_retention.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from typing import Any, Final
+
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Statement, Steps, ask, ask_each
+from gateway.store.feed.audit import noted
+
+_PAGE: Final = 5_000
+_MESSAGES: Final = Statement(
+    "DELETE FROM inbound WHERE number IN (SELECT number FROM inbound WHERE received < :before"
+    " AND state IN ('applied', 'nothing') ORDER BY received LIMIT :most) RETURNING number"
+)
+_UNSETTLED: Final = Statement(
+    "DELETE FROM inbound WHERE number IN (SELECT number FROM inbound WHERE received < :before"
+    " AND state IN ('held', 'failed') ORDER BY received LIMIT :most) RETURNING number"
+)
+_BODIES: Final = Statement(
+    "UPDATE inbound SET body = NULL WHERE number IN (SELECT number FROM inbound WHERE received < :before"
+    " AND state = 'held' AND body IS NOT NULL ORDER BY received LIMIT :most) RETURNING number"
+)
+_DROP_MESSAGE_KEYS: Final = Statement("DELETE FROM inbound_key WHERE inbound = :number")
+# A study's keys have those of its patients, too, which are also the order's: they are no match
+_UNMATCHED: Final = (
+    "NOT EXISTS (SELECT 1 FROM order_key k JOIN study_key s ON s.key = k.key"
+    " WHERE k.hospital_order = hospital_order.number AND SUBSTR(k.key, 1, 7) <> 'patient')"
+)
+_OLD_ORDERS: Final = Statement(
+    f"SELECT number FROM hospital_order WHERE applied < :before AND number > :after AND {_UNMATCHED}"  # noqa: S608 (constants)
+    " ORDER BY number LIMIT :most"
+)
+_DROP_ORDER: Final = Statement(
+    f"DELETE FROM hospital_order WHERE number = :number AND applied < :before AND {_UNMATCHED} RETURNING number"  # noqa: S608 (constants)
+)
+_DROP_ORDER_KEYS: Final = Statement("DELETE FROM order_key WHERE hospital_order = :number")
+_MATCHES: Final = Statement(
+    "SELECT study_id, orders FROM order_match WHERE study_id > :after ORDER BY study_id LIMIT :most"
+)
+_VERDICTS: Final = Statement(
+    "SELECT study_id, orders FROM order_verdict WHERE study_id > :after ORDER BY study_id LIMIT :most"
+)
+_OLD_VISITS: Final = Statement(
+    "SELECT DISTINCT key FROM visit WHERE at < :before AND NOT EXISTS"
+    " (SELECT 1 FROM order_key k WHERE k.key = visit.key) LIMIT :most"
+)
+_DROP_VISIT: Final = Statement("DELETE FROM visit WHERE key = :key")
+
+
+def purge_messages(before: int, most: int) -> Steps[int]:
+    """Delete at most `most` settled messages that were received before that instant; return their number."""
+    return len((yield from ask(_MESSAGES, before=before, most=most)))
+
+
+def purge_bodies(before: int, most: int) -> Steps[int]:
+    """Delete the bytes of at most `most` held messages; return their number."""
+    return len((yield from ask(_BODIES, before=before, most=most)))
+
+
+def purge_unsettled(before: int, most: int, now: int) -> Steps[int]:
+    """Delete at most `most` messages that were held or failed; return their number."""
+    rows = yield from ask(_UNSETTLED, before=before, most=most)
+    yield from ask_each(_DROP_MESSAGE_KEYS, [{"number": int(number)} for (number,) in rows])
+    yield from _audited("hospital messages that were not applied", len(rows), now)
+    return len(rows)
+
+
+async def old_orders(engine: Engine, before: int, after: int, most: int) -> list[int]:
+    """Return orders beyond the number `after` that were last heard of before that instant and no study has.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    rows = await engine.fetch(_OLD_ORDERS, before=before, after=after, most=most)
+    return [int(number) for (number,) in rows]
+
+
+async def matched_orders(engine: Engine) -> frozenset[int]:
+    """Return the numbers of all orders that studies were matched with, or were given by an operator.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    found: set[int] = set()
+    for statement in (_MATCHES, _VERDICTS):
+        after = ""
+        while rows := await engine.fetch(statement, after=after, most=_PAGE):
+            found.update(number for _, orders in rows for number in _numbers(json.loads(orders or "[]")))
+            after = str(rows[-1][0])
+    return frozenset(found)
+
+
+def purge_orders(numbers: Collection[int], before: int, now: int) -> Steps[int]:
+    """Delete those of these orders that no study has and nobody spoke of since; return their number."""
+    count = 0
+    for number in numbers:
+        if (yield from ask(_DROP_ORDER, number=number, before=before)):
+            yield from ask(_DROP_ORDER_KEYS, number=number)
+            count += 1
+    yield from _audited("hospital orders without a study", count, now)
+    return count
+
+
+def purge_visits(before: int, most: int, now: int) -> Steps[int]:
+    """Delete at most `most` visits of no known order; return their number."""
+    rows = yield from ask(_OLD_VISITS, before=before, most=most)
+    yield from ask_each(_DROP_VISIT, [{"key": str(key)} for (key,) in rows])
+    yield from _audited("visits without an order", len(rows), now)
+    return len(rows)
+
+
+def _audited(what: str, count: int, now: int) -> Steps[None]:
+    if count:
+        yield from noted("orders-deleted", f"{count} {what}", "retention", now)
+
+
+def _numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, list):
+        for one in value:
+            yield from _numbers(one)

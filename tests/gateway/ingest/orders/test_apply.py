@@ -1,0 +1,188 @@
+"""Decision D48: stored messages of a source are applied once, in order; HL7 v2.5.1 §4.5.1.1 (ORC-1)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from fakes.hospital import AUTHORITIES
+from fakes.hospital_source import Hospital, hl7, hospital_source, msh, ordering
+from fakes.store import rows
+
+from gateway.ingest.orders import apply
+from gateway.runtime.errors import StoreUnavailable
+from gateway.runtime.loops import alongside
+from gateway.store.database.bell import INBOUND
+from gateway.store.database.statements import Statement, ask
+from gateway.store.orders.inbound import waiting_messages
+from gateway.store.orders.keys import key_text
+from gateway.store.orders.known_orders import orders_of_keys
+from gateway.store.orders.study_keys import put_study_keys
+from gateway.store.orders.visits import visits_of
+from mappings.hospital.authorities import OrderKey
+
+PLACER = key_text(OrderKey("placer", "urn:oid:1.2.3", "P1"))
+ACCESSION = key_text(OrderKey("accession", "urn:oid:1.2.2", "A1"))
+FILLER = key_text(OrderKey("filler", "urn:oid:1.2.4", "F1"))
+
+
+@pytest.fixture
+def his(engine):
+    return Hospital(engine)
+
+
+async def test_a_new_order_is_found_by_its_numbers_and_its_visit_is_known(his):
+    assert await his.sends(ordering()) == [("applied", "")]
+    (found,) = await orders_of_keys(his.engine, [PLACER])
+    assert [found] == await orders_of_keys(his.engine, [ACCESSION]) == await his.orders()
+    assert (found.order.placer.value, found.order.procedure.code) == ("P1", "CTHEAD")
+    assert found.order.patient.family == "DOE"
+    keys = [str(key) for (key,) in await rows(his.engine, "SELECT key FROM order_key")]
+    (visit,) = await visits_of(his.engine, [key for key in keys if key.startswith("visit")])
+    assert (visit.visit.location, visit.message.control_id) == (("ED", "12"), "1")
+
+
+async def test_each_change_of_an_order_requests_an_ingest_of_its_studies_and_a_repetition_does_not(his):
+    await his.engine.do(lambda: put_study_keys("stu_1", [ACCESSION]))
+    await his.engine.do(lambda: put_study_keys("stu_2", [FILLER]))
+    await his.sends(ordering())
+    assert await his.asked() == ["stu_1"]
+    await his.sends(ordering(control_id="2", minute=5))
+    assert await his.asked() == ["stu_1"]
+    await his.sends(ordering(control_id="3", minute=6, filler="F1"))
+    assert await his.asked() == ["stu_1", "stu_1", "stu_2"]
+    assert await his.sends(ordering("CA", control_id="4", minute=7)) == [("applied", "")] * 4
+    (stored,) = await his.orders()
+    assert (stored.order.ended, stored.revision) == ("cancelled", 4)
+
+
+async def test_the_placer_brings_its_number_to_the_fillers_order(his):
+    await his.sends(ordering("SN", placer="", filler="F1"), ordering("NA", placer="P1", filler="F1", control_id="2"))
+    (stored,) = await his.orders()
+    assert (stored.order.placer.value, stored.order.filler.value) == ("P1", "F1")
+    assert [stored] == await orders_of_keys(his.engine, [PLACER])
+
+
+async def test_an_event_that_several_orders_fit_is_held_and_the_rest_of_its_message_applied(his):
+    await his.sends(ordering(filler="F1"), ordering(filler="F2", control_id="2"))
+    both = hl7(
+        msh(control_id="3", minute=9),
+        "PID|1||4711^^^CITY^MR",
+        "ORC|XO|P1",
+        "OBR|1|P1||CTHEAD",
+        "ORC|NW|P2",
+        "OBR|2|P2||CTNECK",
+    )
+    assert (await his.sends(both))[2] == ("held", "order-ambiguous")
+    assert [one.order.placer.value for one in await his.orders()] == ["P1", "P1", "P2"]
+    assert await his.bodies() == [True, True, True]
+    assert his.counted("orders_settled_total", state="held") == 1
+
+
+async def test_what_changes_no_order_is_settled_as_nothing(his):
+    assert await his.sends(ordering("HD"), ordering("??", control_id="2")) == [
+        ("nothing", ""),
+        ("nothing", "order-control-unknown"),
+    ]
+    assert await his.orders() == []
+
+
+async def test_of_a_message_that_arrives_late_the_newer_content_stands(his):
+    await his.sends(ordering(minute=9, accession="A2"), ordering(minute=3, accession="A1", control_id="2"))
+    (stored,) = await his.orders()
+    assert stored.order.accession.value == "A2"
+
+
+async def test_orders_of_another_source_with_the_same_number_stay_apart(his):
+    other = replace(his.source, order_source=replace(his.source.order_source, name="city-ris"))
+    ris = Hospital(his.engine, other)
+    await his.sends(ordering())
+    await ris.sends(ordering(accession="A2"))
+    assert [one.order.accession.value for one in await his.orders()] == ["A1", "A2"]
+
+
+async def test_messages_of_which_the_settings_take_no_more_are_settled_and_not_kept(his):
+    await his.stores(ordering())
+    later = Hospital(his.engine, replace(his.source, rules=replace(his.source.rules, message_types=frozenset())))
+    assert await later.sends() == [("nothing", "not-listed")]
+    assert await his.bodies() == [False]
+
+
+async def test_a_message_that_fails_twice_is_kept_and_stops_only_its_own_order(his, monkeypatch):
+    real, tries = apply.apply_orders, []
+
+    def broken(arrival, locked, now):
+        if arrival.message.control_id == "2":
+            tries.append(1)
+            raise ZeroDivisionError
+        return (yield from real(arrival, locked, now))
+
+    monkeypatch.setattr(apply, "apply_orders", broken)
+    messages = [
+        ordering(),
+        ordering("CA", control_id="2", minute=1),
+        ordering("XO", control_id="3", minute=2),
+        ordering(placer="P2", accession="A2", control_id="4", minute=3),
+    ]
+    failed, after = ("failed", "internal"), ("failed", "after-failed")
+    assert await his.sends(*messages) == [("applied", ""), failed, after, ("applied", "")]
+    assert len(tries) == 2
+    assert await his.bodies() == [True] * 4
+    monkeypatch.setattr(apply, "apply_orders", real)
+    assert await his.sends() == [("applied", ""), failed, after, ("applied", "")]
+    assert await Hospital(his.engine).sends() == [("applied", "")] * 4
+    assert [one.order.ended for one in await his.orders()] == ["", ""]  # XO came after CA
+    assert his.counted("orders_settled_total", state="failed") == 2
+
+
+async def test_a_damaged_row_does_not_stop_the_others(his):
+    await his.stores(ordering(), ordering(placer="P2", control_id="2"))
+    spoil = Statement("UPDATE inbound SET body = :body WHERE control_id = '1'")
+    await his.engine.do(lambda: ask(spoil, body=b"\x00xyz"))
+    assert await his.sends() == [("failed", "row-unreadable"), ("applied", "")]
+
+
+async def test_while_the_store_cannot_be_reached_messages_wait(his, monkeypatch):
+    await his.stores(ordering())
+
+    async def lost(_):
+        raise StoreUnavailable("gone")
+
+    with monkeypatch.context() as patch:
+        await his.applying.turn()
+        await his.stores(ordering(control_id="2", minute=2))
+        patch.setattr(his.engine, "do", lost)
+        with pytest.raises(StoreUnavailable):
+            await his.applying.turn()
+    assert await his.sends() == [("applied", ""), ("applied", "")]
+
+
+async def test_two_processes_apply_each_message_once_and_in_order(engines):
+    one, other = engines(), engines()
+    async with one.opened(), other.opened():
+        his = Hospital(one)
+        await his.stores(*(ordering("XO", control_id=str(n), minute=n, accession=f"A{n}") for n in range(40)))
+
+        async def applies(engine):
+            applying = Hospital(engine).applying
+            while await waiting_messages(engine, his.source.name, 1):
+                await applying.turn()
+
+        await asyncio.gather(applies(one), applies(other))
+        (stored,) = await his.orders()
+        assert (stored.revision, stored.order.accession.value) == (40, "A39")
+
+
+async def test_the_loop_applies_what_is_stored_while_it_waits(his):
+    async with alongside([his.applying.run()]), asyncio.timeout(20):
+        while not await his.states():
+            await his.stores(ordering())
+            his.engine.bell.ring(INBOUND)
+        while (await his.states())[0][0] == "waiting":
+            await asyncio.sleep(0.01)
+    assert await his.states() == [("applied", "")]
+
+
+def test_the_source_of_the_tests_is_one_of_its_hospital():
+    assert hospital_source().order_source.facility in {one.name for one in AUTHORITIES.site.facilities.values()}

@@ -1,0 +1,67 @@
+"""HL7 v2.5.1 §3.3.40 (A40), §3.4.9 (MRG), decision D48: merges are kept as pairs of numbers, or held with a reason."""
+
+from __future__ import annotations
+
+import pytest
+from fakes.hospital import mrn
+from fakes.hospital_source import Hospital, hl7, merging, msh, ordering
+
+from gateway.store.orders.keys import number_text
+from gateway.store.orders.number_changes import changes_of
+from gateway.store.orders.study_keys import put_study_keys
+
+
+@pytest.fixture
+def his(engine):
+    return Hospital(engine)
+
+
+async def held(his, *numbers: str) -> list[tuple[str, str, str]]:
+    found = await changes_of(his.engine, [mrn(one) for one in numbers])
+    return [(one.change.prior.value, one.change.surviving.value, one.held) for one in found]
+
+
+async def test_of_an_unknown_patient_only_the_pair_is_kept(his):
+    assert await his.sends(merging()) == [("applied", "")]
+    assert await his.bodies() == [False]
+    assert await held(his, "4711") == [("4711", "5000", "")]
+
+
+async def test_the_studies_of_both_numbers_are_ingested(his):
+    for study, number in (("stu_1", "4711"), ("stu_2", "5000"), ("stu_3", "6000")):
+        key = number_text(mrn(number))
+        await his.engine.do(lambda study=study, key=key: put_study_keys(study, [key]))
+    await his.sends(merging())
+    assert await his.asked() == ["stu_1", "stu_2"]
+    assert await his.bodies() == [True]
+    assert await his.sends(merging(control_id="2")) == [("applied", ""), ("nothing", "")]
+    assert await his.asked() == ["stu_1", "stu_2"]
+
+
+async def test_the_bytes_of_a_merge_of_a_known_patient_are_kept(his):
+    await his.sends(ordering(), merging(control_id="2"))
+    assert await his.bodies() == [True, True]
+
+
+async def test_a_swap_is_held_with_its_reason(his):
+    swap = merging("5000", "4711", control_id="2")
+    assert await his.sends(merging(), swap) == [("applied", ""), ("held", "merge-swap")]
+    assert await held(his, "4711") == [("4711", "5000", ""), ("5000", "4711", "merge-swap")]
+    assert await his.bodies() == [False, True]
+    assert his.counted("orders_settled_total", state="held") == 1
+
+
+async def test_a_second_survivor_is_used_once_both_are_one(his):
+    messages = [merging("1", "2"), merging("1", "3", control_id="2"), merging("2", "3", control_id="3")]
+    assert await his.sends(*messages) == [("applied", ""), ("held", "merge-second-survivor"), ("applied", "")]
+    assert await held(his, "1") == [("1", "2", ""), ("1", "3", ""), ("2", "3", "")]
+
+
+async def test_what_is_understood_and_not_applied_is_held(his):
+    unlinked = hl7(msh("ADT^A37"), "EVN|A37|20260105120000-0600", "PID|1||1^^^CITY^MR", "PID|2||2^^^CITY^MR")
+    assert await his.sends(unlinked) == [("held", "unlink")]
+    differs = merging(control_id="2").replace(b"EVN|A40", b"EVN|A41")
+    assert (await his.sends(differs))[1] == ("held", "event-differs")
+    assert await held(his, "4711") == [("4711", "5000", "event-differs")]
+    await his.sends(merging(control_id="3"))
+    assert await held(his, "4711") == [("4711", "5000", "")]
