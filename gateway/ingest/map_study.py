@@ -16,7 +16,7 @@ from gateway.ingest.verdicts import Judged, People, is_judged_beside, judged, pe
 from gateway.store.studies.kept import Kept, kept
 from gateway.store.studies.known_study import Fetched, KnownStudy
 from mappings import decode, to_fhir
-from mappings.fhir.merged_patient import is_replaced
+from mappings.fhir.merged_patient import survivor_id
 from mappings.fhir.patient import person_of, renamed, taken_patient_ids
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change, Known, changes
@@ -65,8 +65,8 @@ class MappedStudy:
 
         A verdict that holds the study apart goes before one that links it.
         """
-        patients = [one for (kind, _), one in self.resources.items() if kind == "Patient" and is_replaced(one)]
-        pairs = [(one["link"][0]["other"]["reference"].partition("/")[2], one["id"]) for one in patients]
+        patients = [one for (kind, _), one in self.resources.items() if kind == "Patient"]
+        pairs = [(survivor, one["id"]) for one in patients if (survivor := survivor_id(one))]
         judged_pairs = [(new, old) for new, old in pairs if old in known.verdicts and new not in known.verdicts]
         return dict(sorted(judged_pairs, key=lambda pair: known.verdicts[pair[1]] == "separate"))
 

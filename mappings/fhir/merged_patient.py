@@ -43,9 +43,19 @@ def replaced_patients(resource: Json, identity: Identity) -> Iterator[Json]:
         }
 
 
+def survivor_id(resource: Mapping[str, Any]) -> str:
+    """Return the id of the Patient by which a merge replaced this one; empty if it stands for itself."""
+    return next(iter(_linked(resource, _REPLACED_BY)), "")
+
+
+def replaced_ids(resource: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the Patients whom this one replaces since a merge."""
+    return _linked(resource, REPLACES)
+
+
 def is_replaced(resource: Mapping[str, Any]) -> bool:
     """True for a Patient that a merge replaced by another one."""
-    return any(one["type"] == _REPLACED_BY for one in resource.get("link", ()))
+    return bool(survivor_id(resource))
 
 
 def described(claims: Sequence[bytes]) -> bytes | None:
@@ -67,6 +77,11 @@ def described(claims: Sequence[bytes]) -> bytes | None:
     links = [one for resource in others for one in resource.get("link", ())]
     made = said({**newest, "identifier": [*numbers, *_each_once(old)], "link": _each_once(links)})
     return claims[active[-1]] if made == newest else json_bytes(made)
+
+
+def _linked(resource: Mapping[str, Any], link_type: str) -> list[str]:
+    links = [one["other"]["reference"] for one in resource.get("link", ()) if one["type"] == link_type]
+    return [one.partition("/")[2] for one in links]
 
 
 def _each_once(elements: Iterable[Json]) -> list[Json]:

@@ -1,4 +1,4 @@
-"""Messages about a patient whose number a hospital merged into another (D48): nothing is sent, later ones have the survivor.
+"""Messages about a patient whose number was merged (D48): nothing is sent, and later ones have the surviving number.
 
 HL7 v2.5.1 §3.6.2.1 (the old number is never referenced in future transactions), §3.3.40 (A40)
 """
@@ -10,6 +10,9 @@ from fakes.er7_reader import field
 from fakes.fed import bodies, fed, site
 from fakes.merging import knowing, merge
 from fakes.store import rows
+
+from gateway.store.feed.looking import patients_of_number
+from gateway.store.studies.survivors import with_replaced
 
 FACILITY = "Sandbox General Hospital"
 OLD, NEW, OTHER = "SBXGEN-4711-0815", "SBXGEN-4711-0999", "SBXGEN-4712-0001"
@@ -63,6 +66,9 @@ async def test_a_merge_sends_nothing_and_later_messages_have_the_surviving_numbe
         assert (first, second) == (f"{OLD}{AS_MR}", f"{NEW}{AS_MR}")
         assert (same, status) == (number, "C")
         assert await rows(engine, "SELECT reason FROM lane") == []
+        for number, count in ((NEW, 1), (OLD, 2)):
+            assert len(await patients_of_number(engine, number)) == count
+            assert len(await with_replaced(engine, await patients_of_number(engine, number))) == 2
 
 
 async def test_an_addendum_after_the_merge_goes_under_the_survivor_though_autoscribe_says_the_old_number(engine):

@@ -1,7 +1,7 @@
 """Merges of patient numbers as hospitals report them, and the facts that an ingest has of those in the store.
 
-`knowing` gives an ingest what the matching of orders gives it: all numbers that gave way, of the patients that the study
-named at its last ingest and names now.
+`knowing` gives an ingest what the matching of orders gives it: all numbers that gave way, of the patients that the
+study named at its last ingest and names now.
 """
 
 from __future__ import annotations
