@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
-from mappings.answered_order import AnsweredOrder, MergedNumber
+from mappings.answered_order import AnsweredOrder, MergedNumber, StatedNumber
 from mappings.issues import MappingIssue
 
 Output = TypeVar("Output")
@@ -188,6 +188,7 @@ class Facts:
     - `orders`: the hospital's orders that the study answers (D48), in the order of its accession numbers.
     - `order_reason`: code of `mappings.hospital.reasons` if it answers none; empty if it does, or no source has orders.
     - `merged`: numbers of the study's patients that gave way to others (D48).
+    - `old_numbers`: numbers under which the study's patients were stored before they gave way (D48).
     """
 
     pdf: Mapping[str, PdfFacts] = field(default_factory=dict)
@@ -201,6 +202,7 @@ class Facts:
     orders: tuple[AnsweredOrder, ...] = ()
     order_reason: str = ""
     merged: tuple[MergedNumber, ...] = ()
+    old_numbers: tuple[StatedNumber, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from gateway.store.database.sqlite import Sqlite
 from gateway.store.erasing import ErasedCounts, ErasureOrder, MessageInHand, NotErased
 from gateway.store.feed.looking import patients_of_number
 from gateway.store.studies.erased import readmitted
+from gateway.store.studies.survivors import survivor_of
 from mappings.patient.identifiers import fhir_id
 
 _PATIENT: Final = re.compile(r"(?:Patient/)?(pat-[0-9a-f]{32})")
@@ -125,11 +126,14 @@ async def _of_study(engine: Engine, study: str) -> tuple[list[str], str]:
 async def _of_patient(engine: Engine, text: str, shows: Shows) -> tuple[list[str], str]:
     """Return the studies of a patient; `shows` gets several patients of one number, whose ids an error says.
 
+    A patient whom a merge replaced is erased with the surviving one: they are one person.
+
     Raises:
         ConfigError: nobody or several people have the number, or a study is also about somebody else.
     """
     given = _PATIENT.fullmatch(text)
-    found = [given[1]] if given else list(dict.fromkeys(await patients_of_number(engine, text)))
+    named = [given[1]] if given else await patients_of_number(engine, text)
+    found = list(dict.fromkeys([await survivor_of(engine, one) for one in named]))
     studies = {one: of_patient for one in found if (of_patient := await erasing.studies_claiming(engine, one))}
     if not studies:
         raise wrong("standard input", "no stored study describes this patient", "Write the id of the Patient resource.")
@@ -139,7 +143,8 @@ async def _of_patient(engine: Engine, text: str, shows: Shows) -> tuple[list[str
         raise wrong("standard input", "several patients have this number", remedy)
     [(patient_id, study_ids)] = studies.items()
     for study_id in study_ids:
-        if await erasing.patients_claimed(engine, [study_id]) - {patient_id}:
+        claimed = await erasing.patients_claimed(engine, [study_id])
+        if {await survivor_of(engine, one) for one in claimed} - {patient_id}:
             remedy = f"Look at it, and erase it with --study {study_id} first, if it is to go whole."
             raise wrong(study_id, "reports of this study are about somebody else too", remedy)
     return study_ids, f"Patient/{patient_id} {counted(len(study_ids), 'study')}"

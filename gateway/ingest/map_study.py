@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from gateway.ingest.verdicts import Judged, is_judged_beside, judged, people
+from gateway.ingest.verdicts import Judged, People, is_judged_beside, judged, people
 from gateway.store.studies.kept import Kept, kept
 from gateway.store.studies.known_study import Fetched, KnownStudy
 from mappings import decode, to_fhir
+from mappings.fhir.merged_patient import survivor_id
 from mappings.fhir.patient import person_of, renamed, taken_patient_ids
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change, Known, changes
@@ -36,7 +37,8 @@ class MappedStudy:
     """Mapping of a fetched study: the change, the facts used, its resources by type and id, and its issues.
 
     `before` is the study's last ingest. `doubts` are the issues found before the mapping. `judged` tells, by patient
-    id, whether each verdict still counts.
+    id, whether each verdict still counts. `carried` maps survivors of a merge to the replaced patients whose verdicts
+    they take over.
     """
 
     before: Kept | None
@@ -46,6 +48,7 @@ class MappedStudy:
     doubts: tuple[MappingIssue, ...]
     mapping_issues: tuple[MappingIssue, ...]
     judged: Mapping[str, Judged] = field(default_factory=dict)
+    carried: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def issues(self) -> tuple[MappingIssue, ...]:
@@ -56,6 +59,16 @@ class MappedStudy:
     def patient_ids(self) -> list[str]:
         """Ids of its Patients."""
         return [resource_id for kind, resource_id in self.resources if kind == "Patient"]
+
+    def carried_verdicts(self, known: KnownStudy) -> dict[str, str]:
+        """Map survivors of a merge without a verdict of their own to a replaced patient with one.
+
+        A verdict that holds the study apart goes before one that links it.
+        """
+        patients = [one for (kind, _), one in self.resources.items() if kind == "Patient"]
+        pairs = [(survivor, one["id"]) for one in patients if (survivor := survivor_id(one))]
+        judged_pairs = [(new, old) for new, old in pairs if old in known.verdicts and new not in known.verdicts]
+        return dict(sorted(judged_pairs, key=lambda pair: known.verdicts[pair[1]] == "separate"))
 
 
 def map_study(fetched: Fetched, known: KnownStudy, site: Site) -> MappedStudy:
@@ -70,6 +83,8 @@ def map_study(fetched: Fetched, known: KnownStudy, site: Site) -> MappedStudy:
     if before is not None:
         facts = before.facts
         earlier = Known(facts.corrected, version=before.version, seen=facts.seen, gone=facts.gone)
+        earlier = replace(earlier, merged_before=facts.merged, old_numbers=facts.old_numbers)
+    earlier = replace(earlier, merged=known.merged)
     change = changes(before.study if before else None, decoded, site, earlier)
     other_text = {one.report_id for one in change.causes if one.kind in NEW_TEXT}
     facts = Facts(
@@ -78,12 +93,22 @@ def map_study(fetched: Fetched, known: KnownStudy, site: Site) -> MappedStudy:
         corrected=change.corrected,
         seen=change.seen,
         gone=change.gone,
+        merged=change.merged,
+        old_numbers=change.old_numbers,
     )
     return _mapped(before, change, facts, site, (*decoded.issues, *fetched.doubts, *change.issues))
 
 
 def settled(mapped: MappedStudy, known: KnownStudy, site: Site, at: datetime) -> MappedStudy:
-    """Compare the study's patients with the claims of other studies (D12), and its dates with the present, `at`."""
+    """Compare the study's patients with the claims of other studies (D12), and its dates with the present, `at`.
+
+    A verdict on a patient whom a merge replaced is one on the survivor, unless there is one on that.
+    """
+    if carried := mapped.carried_verdicts(known):
+        verdicts = {**known.verdicts, **{new: known.verdicts[old] for new, old in carried.items()}}
+        digests = {**known.judged, **{new: known.judged.get(old, "") for new, old in carried.items()}}
+        known = replace(known, verdicts=verdicts, judged=digests)
+        mapped = replace(mapped, carried=carried)
     apart = _apart(mapped, _claims_of_others(mapped, known, site), known, site)
     late = tuple(study_dates_after(apart.change.study.reports, at))
     return replace(apart, doubts=(*apart.doubts, *late)) if late else apart
@@ -121,7 +146,8 @@ def _apart(mapped: MappedStudy, others: Mapping[str, Sequence[Json]], known: Kno
         mapped = replace(mapped, doubts=(*mapped.doubts, *notes))
     if facts == mapped.facts:
         return mapped
-    return replace(_mapped(mapped.before, mapped.change, facts, site, mapped.doubts), judged=mapped.judged)
+    again = _mapped(mapped.before, mapped.change, facts, site, mapped.doubts)
+    return replace(again, judged=mapped.judged, carried=mapped.carried)
 
 
 def _judged(
@@ -130,16 +156,27 @@ def _judged(
     """Determine whether each verdict still counts."""
     if not known.verdicts:
         return {}
-    before = mapped.before
     return judged(
         known.verdicts,
         known.judged,
-        people(before.study, site, before.facts, held) if before else {},
+        _people_before(mapped, site, held),
         people(mapped.change.study, site, mapped.facts, held),
         {one["id"]: person_of(one) for (kind, _), one in mapped.resources.items() if kind == "Patient"},
         others,
         site.site_key,
     )
+
+
+def _people_before(mapped: MappedStudy, site: Site, held: frozenset[str]) -> People:
+    """Return the persons that the study meant at its last ingest, also by the ids that they have since a merge."""
+    before, facts = mapped.before, mapped.facts
+    if before is None:
+        return {}
+    then = people(before.study, site, before.facts, held)
+    if not mapped.carried:
+        return then
+    followed = replace(before.facts, merged=facts.merged, old_numbers=facts.old_numbers)
+    return {**people(before.study, site, followed, held), **then}
 
 
 def _mapped(

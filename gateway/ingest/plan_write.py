@@ -113,6 +113,7 @@ def _planned(  # noqa: PLR0913, PLR0917 (the state read, the mapping, and the se
             ClaimedPatient(mapped.resources["Patient", one], one in changed_patients) for one in mapped.patient_ids
         ],
         judged=_judged(mapped),
+        carried=[{"patient_id": new, "replaced": old} for new, old in mapped.carried.items()],
         causes=outbox_rows(change, known.told, in_force, settings.patience, at),
         pdfs=[one.report_id for one in change.causes if wants_pdf and one.kind in NEW_TEXT],
         pdfs_missing=reports_signed if wants_pdf and is_anew else [],

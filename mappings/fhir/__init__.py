@@ -12,6 +12,7 @@ from mappings.fhir.datatypes import Json, reference
 from mappings.fhir.diagnostic_report import diagnostic_report
 from mappings.fhir.document_reference import document_reference
 from mappings.fhir.imaging_study import imaging_study
+from mappings.fhir.merged_patient import replaced_patients
 from mappings.fhir.observation import section_observations, vital_observations
 from mappings.fhir.organization import organization
 from mappings.fhir.patient import patient
@@ -33,8 +34,9 @@ _NOTHING_KNOWN = Facts()
 def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[tuple[Json, ...]]:
     """Map a study to all its resources as plain FHIR R4 JSON, with the mapping issues.
 
-    Patients, Organizations, Practitioners, PractitionerRoles, ServiceRequests, the ImagingStudy, the Provenance of each
-    Patient; then for each report in reading order its DiagnosticReport, Observations, DocumentReference and Provenance.
+    Patients, those that a merge replaced after the others; Organizations, Practitioners, PractitionerRoles,
+    ServiceRequests, the ImagingStudy, the Provenance of each Patient; then for each report in reading order its
+    DiagnosticReport, Observations, DocumentReference and Provenance.
     Every relative reference leads to a resource of the same output, or to a Binary. Inner objects may be shared, also
     with other studies: copy before changing one. An external study is not AutoScribe's to report and gives no resources
     (D25). Issues of `study.issues` are not repeated.
@@ -44,7 +46,9 @@ def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[t
     made = scene(study, site, facts)
     signers = radiologists(made)
     reports = [report_parts(made, report, signers[report.user_id]) for report in study.reports]
-    resources = [patient(one, made) for one in made.patients]
+    patients = [(one, patient(one, made)) for one in made.patients]
+    resources = [resource for _, resource in patients]
+    resources += [old for one, resource in patients for old in replaced_patients(resource, one.identity)]
     snapshots = {one.facility_name: one for one in (made.snapshot, *(report.snapshot for report in study.reports))}
     organizations = [found for one in snapshots.values() if (found := organization(one, site))]
     resources += {one["id"]: one for one in organizations}.values()

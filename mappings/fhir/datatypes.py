@@ -56,9 +56,13 @@ def _identifier_type(code: str) -> Json:
     return {"coding": [{"system": V2_0203, "code": code}]}
 
 
-def identifier(system: str, value: str, type_code: str = "", assigner: str | None = None) -> Json:
+def identifier(
+    system: str, value: str, type_code: str = "", assigner: str | None = None, *, is_old: bool = False
+) -> Json:
     """Make an Identifier; `type_code` is of HL7 table 0203, `assigner` the display of its issuer."""
-    made: Json = {"type": _identifier_type(type_code)} if type_code else {}
+    made: Json = {"use": "old"} if is_old else {}
+    if type_code:
+        made["type"] = _identifier_type(type_code)
     made["system"] = system
     made["value"] = value
     if assigner:

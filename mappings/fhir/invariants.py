@@ -106,13 +106,15 @@ _ANYWHERE: Final[dict[str, Check]] = {
 }
 # Parent element -> element -> check: required bindings, and names with another type in that place.
 # https://hl7.org/fhir/R4/valueset-<name>.html: narrative-status, contact-point-system, provenance-entity-role,
-# identifier-use, name-use, document-relationship-type
+# identifier-use, name-use, document-relationship-type, link-type
 _IN: Final[dict[str, dict[str, Check]]] = {
     "relatesTo": {"code": _code_check("replaces transforms signs appends")},
     "text": {"status": _code_check("generated extensions additional empty")},
     "telecom": {"system": _code_check("phone fax email pager url sms other")},
     "entity": {"role": _code_check("derivation revision quotation source removal")},
     "identifier": {"use": _code_check("usual official temp secondary old")},
+    "link": {"type": _code_check("replaced-by replaces refer seealso")},
+    "other": {"reference": _reference("Patient")},
     "name": {"use": _code_check("usual official temp nickname anonymous old maiden")},
     "presentedForm": {"url": _reference("Binary")},
     "attachment": {"url": _reference("Binary")},

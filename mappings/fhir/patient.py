@@ -11,6 +11,7 @@ from typing import Any, Final
 from mappings.codes import ADMINISTRATIVE_GENDER, US_CORE
 from mappings.fhir.datatypes import Json, data_absent, identifier, line, said
 from mappings.fhir.extensions import extension
+from mappings.fhir.merged_patient import REPLACES, is_replaced, patient_link
 from mappings.fhir.narrative import narrative
 from mappings.fhir.organization import organization_reference
 from mappings.fhir.scene import Scene
@@ -31,9 +32,10 @@ def patient_identifier(identity: Identity) -> list[Json]:
     """Patient.identifier <- snapshotMetadata.mrn, externalPatientId, studyId: in the order and types of PID-3.
 
     https://hl7.org/fhir/R4/patient-definitions.html#Patient.identifier
+    Numbers that the hospital merged into others come last, with use `old`.
     """
     return [
-        identifier(one.system, value, one.type, line(one.assigner))
+        identifier(one.system, value, one.type, line(one.assigner), is_old=one.is_old)
         for one in identity.shown
         if (value := line(one.value))
     ]
@@ -107,6 +109,7 @@ def patient(subject: Subject, scene: Scene) -> Json:
             **gender,
             "birthDate": born,
             "managingOrganization": organization_reference(snapshot, scene.site),
+            "link": [patient_link(one.patient_id, REPLACES) for one in subject.identity.replaced],
         }
     )
 
@@ -142,7 +145,7 @@ def _patient_ids(
     held: Callable[[str], Iterable[Mapping[str, Any]]],
 ) -> Iterator[str]:
     for resource in resources:
-        if resource["resourceType"] != "Patient":
+        if resource["resourceType"] != "Patient" or is_replaced(resource):
             continue
         own = person_of(resource)
         if any(is_so(own, person_of(other)) for other in held(resource["id"])):

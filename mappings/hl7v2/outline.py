@@ -20,8 +20,7 @@ class Outline:
 
     `restates`: supersession key. A whole message (`is_whole`) replaces unsent messages with the same key.
     `filler_order_numbers` are EI.1 of OBR-3 in each order, `report_ids` the reports with text in it, `patient_id` the
-    id of
-    the FHIR Patient in PID.
+    id of the FHIR Patient in PID, and `replaced` those that this one replaces since a merge: the same patient (D48).
     """
 
     restates: str
@@ -29,6 +28,11 @@ class Outline:
     report_ids: tuple[str, ...]
     patient_id: str
     is_whole: bool
+    replaced: tuple[str, ...] = ()
+
+    def is_about(self, patient_id: str) -> bool:
+        """True for the id of its patient, at present or before a merge."""
+        return patient_id == self.patient_id or patient_id in self.replaced
 
 
 def outline(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> Outline | MappingIssue:
@@ -39,11 +43,12 @@ def outline(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: F
 
 def outline_of(made: Rendering, cause: Cause) -> Outline:
     """Return the outline of a rendering's message, for its cause."""
-    place = made.place
+    place, identity = made.place, made.subject.identity
     return Outline(
         restates=f"{place.number}/{cause.accession_number}",
         filler_order_numbers=place.filler_order_numbers,
         report_ids=tuple(report.report_id for report in made.subject.reports),
-        patient_id=made.subject.identity.patient_id,
+        patient_id=identity.patient_id,
         is_whole=made.is_whole,
+        replaced=tuple([one.patient_id for one in identity.replaced]),
     )

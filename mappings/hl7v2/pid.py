@@ -33,7 +33,8 @@ def pid_3_patient_identifier_list(result: Result) -> str:
     receiver takes for a record number. A number without an authority gets one made of a hash of its facility. An empty
     authority would mean the receiver's own, which holds only if the destination says so (`mrn_authority`). With
     `pid3_plain` it is the bare MRN, else the gateway's own number; with `vista_patient` it is the number by which VistA
-    knows the patient.
+    knows the patient. A number that the hospital merged into another one is never sent again (§3.6.2.1): the surviving
+    one stands in its place.
     """
     if result.receiver.vista_patient != "off":
         return vista_pid_3(result)
@@ -50,10 +51,11 @@ def pid_3_patient_identifier_list(result: Result) -> str:
 def _numbers(result: Result) -> list[PatientIdentifier]:
     """Patient's numbers for this receiver, in order; placeholders are left out."""
     identity = result.subject.identity
-    known = [one for one in identity.shown if one.type and (one.is_assigned or not is_placeholder(one.value))]
+    valid = [one for one in identity.shown if one.type and not one.is_old]
+    known = [one for one in valid if one.is_assigned or not is_placeholder(one.value)]
     if result.site.mrn_authority != "receiver" or identity.is_contested:
         return known
-    mrns = [one for one in identity.identifiers if one.type == "MR" and not is_placeholder(one.value)]
+    mrns = [one for one in identity.identifiers if one.type == "MR" and not (one.is_old or is_placeholder(one.value))]
     mrn_values = {(one.system, one.value) for one in mrns}
     others = [one for one in known if (one.system, one.value) not in mrn_values]
     return [*(replace(one, namespace="") for one in mrns), *others]

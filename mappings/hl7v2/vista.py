@@ -52,7 +52,7 @@ def vista_numbers(identity: Identity, site: Site, receiver: Receiver) -> VistaNu
 
 def _number(identity: Identity, namespace: str, form: re.Pattern[str]) -> PatientIdentifier | None:
     """Patient's number under a namespace, if it has that form; never a doubtful one, whose system is made up."""
-    known = (one for one in identity.identifiers if namespace and one.namespace == namespace)
+    known = (one for one in identity.identifiers if namespace and one.namespace == namespace and not one.is_old)
     good = (one for one in known if not one.system.startswith(_UNASSIGNED))
     return next((one for one in good if form.fullmatch(one.value)), None)
 

@@ -28,11 +28,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from mappings.answered_order import MergedNumber, StatedNumber
 from mappings.issues import MappingIssue
 from mappings.life.last_known import in_order, kept, with_last_said, words
 from mappings.life.status import is_shown_draft, is_withdrawn, refusal
 from mappings.model import Cause, CauseKind, Facts, Report, Study
 from mappings.patient.comparison import is_of_another
+from mappings.patient.merged import given_way, identified
 from mappings.patient.subjects import Subject, subjects
 from mappings.profile import Site
 from mappings.values.dates import reading_order
@@ -44,7 +46,8 @@ class Known:
     """Stored facts about a study beside its last version.
 
     `cancelled` are ids of signed addenda that an operator knows to be cancelled: a signed report is not withdrawn just
-    because it is not listed (D21). The other fields are those of the previous ingest (`Change.known`).
+    because it is not listed (D21). `merged` are the numbers that gave way by now, of the patients before and now: a
+    merge is no other patient (D48). The other fields are those of the previous ingest (`Change.known`).
     """
 
     corrected: frozenset[str] = frozenset()
@@ -52,6 +55,9 @@ class Known:
     version: str = ""
     seen: tuple[str, ...] = ()
     gone: tuple[Report, ...] = ()
+    merged: tuple[MergedNumber, ...] = ()
+    merged_before: tuple[MergedNumber, ...] = ()
+    old_numbers: tuple[StatedNumber, ...] = ()
 
 
 _NOTHING: Final = Known()
@@ -65,11 +71,12 @@ class Change:
 
     `study` is the study to map, and the `before` of the next ingest: the new version with the reports and values that
     must not be lost. Reports that were not listed come last, also by their pointers. `causes` are in the order in which
-    they must be sent. None has `sent_before`: only the feed knows what was sent. `corrected`, `seen` and `gone` go into
-    Facts. `seen` has the ids of all reports ever seen signed, in that order (reading order within one ingest). `gone`
-    has the reports that are no longer listed, in their last version. `version` is a digest of the content and differs
-    with every cause. `moved` are ids of sent reports whose patient or number is another: a move, not a correction
-    (D13). A report also moves if the number is the same and two fields of the patient contradict the old ones.
+    they must be sent. None has `sent_before`: only the feed knows what was sent. `corrected`, `seen`, `gone`, `merged`
+    and `old_numbers` go into Facts. `seen` has the ids of all reports ever seen signed, in that order (reading order
+    within one ingest). `gone` has the reports that are no longer listed, in their last version. `version` is a digest
+    of the content and differs with every cause. `moved` are ids of sent reports whose patient or number is another: a
+    move, not a correction (D13). A report also moves if the number is the same and two fields of the patient contradict
+    the old ones.
     """
 
     study: Study
@@ -80,11 +87,14 @@ class Change:
     issues: tuple[MappingIssue, ...] = ()
     seen: tuple[str, ...] = ()
     gone: tuple[Report, ...] = ()
+    merged: tuple[MergedNumber, ...] = ()
+    old_numbers: tuple[StatedNumber, ...] = ()
 
     @property
     def known(self) -> Known:
-        """Facts that the next ingest needs about this one."""
-        return Known(self.corrected, version=self.version, seen=self.seen, gone=self.gone)
+        """Facts that the next ingest needs about this one. Without newer ones, its merges stand."""
+        earlier = Known(self.corrected, version=self.version, seen=self.seen, gone=self.gone)
+        return replace(earlier, merged=self.merged, merged_before=self.merged, old_numbers=self.old_numbers)
 
     @property
     def is_move(self) -> bool:
@@ -118,9 +128,7 @@ def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHIN
     reports = () if refusal(look.study) else zip(look.study.reports, look.said.reports, strict=True)
     for report, filled in reports:
         was = old.get(report.report_id)
-        is_other = was is not None and (
-            report.report_id in moved or _patient(before, was) != _patient(look.said, filled)
-        )
+        is_other = was is not None and (report.report_id in moved or _is_other_patient(look, was, filled))
         kind = _change_of(was, filled, is_other=is_other)
         if was is not None and _may_be_sent(was, site) and kind:
             changed.add(report.report_id)
@@ -138,6 +146,8 @@ def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHIN
         issues=tuple(issues),
         seen=look.facts.seen,
         gone=look.facts.gone,
+        merged=look.facts.merged,
+        old_numbers=look.facts.old_numbers,
     )
 
 
@@ -158,22 +168,50 @@ def told(study: Study, cause: Cause, report_ids: Iterable[str]) -> str:
 
 
 def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, list[MappingIssue]]:
-    study, issues = kept(before, in_order(now), site, known.cancelled)
-    old = {report.report_id: report for report in before.reports}
+    renumbered = _renumbered(before, now, site, Facts(merged=known.merged))
+    study, issues = kept(renumbered, in_order(now), site, known.cancelled)
+    old = {report.report_id: report for report in renumbered.reports}
     filled = tuple(with_last_said(old.get(report.report_id), report) for report in study.reports)
     earlier = _ids_with(known.seen, before.completed)
     listed = {report.report_id for report in study.reports}
     left = [replace(was, pointer=_NOWHERE) for was in before.reports if _may_be_sent(was, site)]
     gone = {report.report_id: report for report in (*known.gone, *left) if report.report_id not in listed}
+    then = Facts(seen=earlier, gone=known.gone, merged=known.merged_before, old_numbers=known.old_numbers)
+    merges = Facts(merged=known.merged, old_numbers=_old_numbers(before, site, then, known))
     look = _Look(
         before=before,
         study=study,
         said=study if filled == study.reports else replace(study, reports=filled),
-        facts_before=Facts(seen=earlier, gone=known.gone),
-        facts=Facts(seen=_ids_with(earlier, study.completed), gone=tuple(gone.values())),
+        facts_before=replace(merges, seen=earlier, gone=known.gone),
+        facts=replace(merges, seen=_ids_with(earlier, study.completed), gone=tuple(gone.values())),
         site=site,
     )
     return look, issues
+
+
+def _renumbered(before: Study, now: Study, site: Site, merges: Facts) -> Study:
+    """Return the earlier study with the MRNs of the new one where only a merge lies between them."""
+    if not merges.merged:
+        return before
+    new = {report.report_id: report for report in now.reports}
+
+    def renumbered(was: Report) -> Report:
+        report = new.get(was.report_id, was)
+        if report.snapshot.mrn == was.snapshot.mrn or not is_said(report.snapshot.mrn):
+            return was
+        is_same = _numbers(before, was, site, merges) == _numbers(before, report, site, merges)
+        return replace(was, snapshot=replace(was.snapshot, mrn=report.snapshot.mrn)) if is_same else was
+
+    return replace(before, reports=tuple(map(renumbered, before.reports)))
+
+
+def _old_numbers(before: Study, site: Site, then: Facts, known: Known) -> tuple[StatedNumber, ...]:
+    """Return the numbers under which the patients were stored and that gave way; `then` are the facts at that time."""
+    if not known.merged:
+        return known.old_numbers
+    about = subjects(before, before.reports, site, then).values()
+    numbers = (number for subject in dict.fromkeys(about) for number in subject.identity.identifiers)
+    return given_way(numbers, Facts(merged=known.merged, old_numbers=known.old_numbers))
 
 
 def _ids_with(seen: tuple[str, ...], reports: Iterable[Report]) -> tuple[str, ...]:
@@ -253,6 +291,21 @@ def _patient(study: Study, report: Report) -> tuple[str, ...]:
     snapshot = report.snapshot
     fields = snapshot.mrn, snapshot.patient_name, snapshot.date_of_birth, snapshot.sex, study.external_patient_id
     return tuple(map(words, fields))
+
+
+def _is_other_patient(look: _Look, was: Report, now: Report) -> bool:
+    """True if a patient field differs; an old number and the one that it was merged into do not (D48)."""
+    before, after = _patient(look.before, was), _patient(look.said, now)
+    if before == after or not look.facts.merged:
+        return before != after
+    numbers = [_numbers(*one, look.site, look.facts) for one in ((look.before, was), (look.said, now))]
+    return (numbers[0], before[1:-1]) != (numbers[1], after[1:-1])
+
+
+def _numbers(study: Study, report: Report, site: Site, merges: Facts) -> tuple[str, ...]:
+    """Numbers of a report's patient, by the surviving ones."""
+    identity = identified(study, report.snapshot, site, report.snapshot_pointer, merges)
+    return tuple([words(one.value) for one in identity.identifiers if one.type and not one.is_old])
 
 
 def _moved_reports(look: _Look) -> set[str]:

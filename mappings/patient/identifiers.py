@@ -143,7 +143,7 @@ class PatientIdentifier:
 
     `assigner` names the issuer of an identifier without a configured system. If `is_assigned` is False, no setting
     names its authority: `system` and `namespace` are then derived from its origin, so that an equal number of another
-    origin never shares them.
+    origin never shares them. `is_old` if the hospital merged it into another number.
     """
 
     type: str
@@ -152,13 +152,22 @@ class PatientIdentifier:
     namespace: str = ""
     assigner: str = ""
     is_assigned: bool = True
+    is_old: bool = False
+
+
+class ReplacedPatient(NamedTuple):
+    """Patient id made of a number that the hospital merged into another one, and that number."""
+
+    patient_id: str
+    number: PatientIdentifier
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Patient of a snapshot: opaque `patient_id` and identifiers. If `is_linked`, other studies may share the patient.
 
-    `is_contested`: the numbers also belong to somebody else (D12).
+    `is_contested`: the numbers also belong to somebody else (D12). `replaced` are the Patients that this one replaces
+    since a merge.
     """
 
     patient_id: str
@@ -166,6 +175,7 @@ class Identity:
     is_linked: bool
     issues: tuple[MappingIssue, ...]
     is_contested: bool = False
+    replaced: tuple[ReplacedPatient, ...] = ()
 
     @property
     def shown(self) -> tuple[PatientIdentifier, ...]:
@@ -177,7 +187,7 @@ class Identity:
         numbers = [one for one in self.identifiers if one.type]
         if self.is_contested:
             return (*own, *(replace(one, type=UNSPECIFIED) for one in reversed(numbers)))
-        known = [one for one in numbers if one.is_assigned]
+        known = sorted((one for one in numbers if one.is_assigned), key=lambda one: one.is_old)
         return (*own, *known, *(replace(one, type=UNSPECIFIED) for one in numbers if not one.is_assigned))
 
     @property

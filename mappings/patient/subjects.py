@@ -36,7 +36,8 @@ from typing import Final, NamedTuple
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Report, Snapshot, Study
 from mappings.patient.comparison import Said, bare_mrn, contradicts, in_words_of, said_of
-from mappings.patient.identifiers import Identity, PatientIdentifier, identify, stand_alone, unmatched
+from mappings.patient.identifiers import Identity, PatientIdentifier, mrn_key, stand_alone, unmatched
+from mappings.patient.merged import identified
 from mappings.patient.people import are_alike, differences
 from mappings.profile import Site
 from mappings.values.dates import is_too_late, parse_date, parse_instant, study_date_limit
@@ -87,7 +88,7 @@ def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts =
     every = (*reports, *(report for report in facts.gone if report.report_id not in here))
     if len(every) < 2:
         return _one_subject(study, every, here, site, facts)
-    groups = _groups(_claims(study, every, here, site, facts.seen))
+    groups = _groups(_claims(study, every, here, site, facts))
     by_report: dict[str, Subject] = {}
     used, taken = set(facts.taken_patient_ids), facts.taken_patient_ids
     is_only = sum(any(claim.is_here for claim in group) for group in groups) < 2
@@ -100,23 +101,25 @@ def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts =
     return {study.study_id: by_report[groups[0][0].report.report_id], **by_report}
 
 
-def _claims(
-    study: Study, reports: Sequence[Report], here: AbstractSet[str], site: Site, seen: Sequence[str]
-) -> list[_Claim]:
+def _claims(study: Study, reports: Sequence[Report], here: AbstractSet[str], site: Site, facts: Facts) -> list[_Claim]:
     """Read the reports' facts about their patients, without the study's own patient fields."""
     bare = replace(study, external_patient_id=None) if study.external_patient_id else study
-    places = {report_id: place for place, report_id in enumerate(seen)}
-    return [
-        _Claim(
-            order,
-            report,
-            identify(bare, report.snapshot, site, report.snapshot_pointer),
-            said_of(report.snapshot, site),
-            (not report.is_completed, places.get(report.report_id, len(places)), order),
-            report.report_id in here,
-        )
-        for order, report in enumerate(sorted(reports, key=lambda report: not report.is_completed))
-    ]
+    places = {report_id: place for place, report_id in enumerate(facts.seen)}
+    claims = []
+    for order, report in enumerate(sorted(reports, key=lambda report: not report.is_completed)):
+        identity = identified(bare, report.snapshot, site, report.snapshot_pointer, facts)
+        rank = (not report.is_completed, places.get(report.report_id, len(places)), order)
+        said = _as_merged(said_of(report.snapshot, site), identity)
+        claims.append(_Claim(order, report, identity, said, rank, report.report_id in here))
+    return claims
+
+
+def _as_merged(said: Said, identity: Identity) -> Said:
+    """Replace an MRN that the hospital merged into another one by the surviving one: the two are one number."""
+    if not any(one.is_old and one.type == "MR" for one in identity.identifiers):
+        return said
+    [survivor] = [one.value for one in identity.identifiers if one.type == "MR" and not one.is_old]
+    return said._replace(mrn=mrn_key(survivor))
 
 
 def _rank(claim: _Claim) -> tuple[bool, int, int]:
@@ -159,7 +162,7 @@ def _one_subject(
     study: Study, reports: Sequence[Report], here: AbstractSet[str], site: Site, facts: Facts
 ) -> dict[str, Subject]:
     snapshot, pointer = subject_snapshot(study, reports)
-    identity = identify(study, snapshot, site, pointer)
+    identity = identified(study, snapshot, site, pointer, facts)
     issues = identity.issues
     if identity.patient_id in facts.taken_patient_ids:
         named, identity = identity.patient_id, stand_alone(identity, study.study_id, site)
@@ -266,18 +269,20 @@ def _subject(  # noqa: PLR0913 (all sources of a patient)
     namer = _namer(group)
     identity = namer.identity
     if own is not None and own.external_patient_id:
-        identity = identify(own, namer.report.snapshot, site, namer.report.snapshot_pointer)
+        identity = identified(own, namer.report.snapshot, site, namer.report.snapshot_pointer, facts)
     named, is_taken = identity.patient_id, identity.patient_id in used
     if is_taken or (not identity.is_linked and own is None):
         identity = stand_alone(identity, number, site)
     known = {_number(one): one for one in identity.identifiers}
+    replaced = dict.fromkeys(identity.replaced)
     for claim in sorted(group, key=lambda one: (one.report.is_completed, one.order), reverse=True):
+        is_same = claim.identity.patient_id == identity.patient_id
+        replaced |= dict.fromkeys(claim.identity.replaced if is_same else ())
         for identifier in claim.identity.identifiers:
             if identifier.type:
-                known.setdefault(
-                    _number(identifier), unmatched(identifier, number) if identifier.is_assigned else identifier
-                )
-    identity = replace(identity, identifiers=tuple(known.values()))
+                is_unfit = identifier.is_assigned and not (is_same and identifier.is_old)
+                known.setdefault(_number(identifier), unmatched(identifier, number) if is_unfit else identifier)
+    identity = replace(identity, identifiers=tuple(known.values()), replaced=tuple(sorted(replaced)))
     pointer = speaker.report.snapshot_pointer
     issues = [issue for claim in group for issue in _issues(claim, speaker)]
     issues += [issue for issue in identity.issues if issue.pointer == "/externalPatientId"]

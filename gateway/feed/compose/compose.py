@@ -95,7 +95,8 @@ class _RoundComposer:
             self._message(one.known, one.cause, row, rendering(*self._asked(one.known, one.cause)))
             for one in withdrawals
         )
-        messages = [_as_withdrawal(part) for part in parts if isinstance(part, NewMessage)]
+        pairs = zip(parts, withdrawals, strict=True)
+        messages = [_as_withdrawal(part, one.patient_id) for part, one in pairs if isinstance(part, NewMessage)]
         held = [part.reason for part in parts if isinstance(part, SettledRow)]
         broken = [message.reason for message in messages if message.state == "dead_letter"]
         return messages, after, next(iter((*held, *broken)), "")
@@ -146,7 +147,9 @@ class _RoundComposer:
     def _settled(self, row: WaitingRow, cause: Cause, drawn: Outline, digest: str) -> SettledRow | None:
         """Return how to settle a row whose message is not to be sent although it can be composed; None to send it."""
         whose = _whose(drawn, self.study.sent)
-        if not whose <= {"", drawn.patient_id}:  # last safeguard: the numbers belong to another patient (D13)
+        if not all(
+            one == "" or drawn.is_about(one) for one in whose
+        ):  # last safeguard: the numbers belong to another patient (D13)
             return SettledRow(row.number, "held", MOVE)
         if cause.kind == "withdrawn" and whose == {""}:
             return SettledRow(row.number, "nothing", UNSENT)
@@ -172,13 +175,13 @@ def _cause(row: WaitingRow) -> Cause:
     return Cause(row.report_id, row.kind, row.content_version, replay=row.replay)  # type: ignore[arg-type]
 
 
-def _as_withdrawal(made: NewMessage) -> NewMessage:
-    """Return a message marked as a withdrawal that no later message supersedes.
+def _as_withdrawal(made: NewMessage, patient_id: str) -> NewMessage:
+    """Return a message marked as a withdrawal that no later message supersedes, of the patient it was sent about.
 
     The next message under its number concerns another patient, so the supersession key gets the old patient's id.
     """
-    restates = f"{made.restates}/{made.patient_id}"
-    return replace(made, kind=MOVED, restates=restates, is_critical=False, signed=None, told="")
+    restates = f"{made.restates}/{patient_id}"
+    return replace(made, kind=MOVED, restates=restates, patient_id=patient_id, is_critical=False, signed=None, told="")
 
 
 def _cancels(rows: Sequence[WaitingRow], settled: Sequence[SettledRow]) -> dict[bool, str]:

@@ -37,11 +37,15 @@ class WithdrawalRequest:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """A withdrawal: the study and facts it is rendered from, its cause, and its outline."""
+    """A withdrawal: the study and facts it is rendered from, its cause, its outline, and whose text it withdraws.
+
+    `patient_id` is the one that was sent: it differs from the outline's if the patient was merged since (D48).
+    """
 
     known: Kept
     cause: Cause
     drawn: Outline
+    patient_id: str = ""
 
 
 def with_sent(facts: Facts, sent: SentState) -> Facts:
@@ -65,7 +69,8 @@ def numbers_of_others(outlines: Iterable[Outline], sent: SentState) -> list[tupl
         for drawn in outlines
         for report_id, numbers in sent.numbers.items()
         for number, whose in numbers.items()
-        if whose not in ("", drawn.patient_id)
+        if whose
+        and not drawn.is_about(whose)
         and (report_id in drawn.report_ids or number in drawn.filler_order_numbers)
     }
     return sorted(others)
@@ -84,16 +89,25 @@ def withdrawals_for(
     for number, patient_id in numbers:
         if any(_is_of(one.drawn, number, patient_id) for one in withdrawals):
             continue
-        candidates = chain(_standing(request), *(_gone(request, former) for former in (*formers, not_apart)))
+        states = [_with_merges(former, known.facts) for former in (*formers, not_apart)]
+        candidates = chain(_standing(request), *(_gone(request, state) for state in states))
         withdrawal = next((one for one in candidates if _is_of(one.drawn, number, patient_id)), None)
         if withdrawal is None:
             return None
-        withdrawals.append(withdrawal)
+        withdrawals.append(replace(withdrawal, patient_id=patient_id))
     return withdrawals
 
 
+def _with_merges(former: Kept, present: Facts) -> Kept:
+    """Return an earlier state with the merges known by now: a receiver knows the patient by the surviving number."""
+    if not present.merged:
+        return former
+    merged = tuple(dict.fromkeys((*present.merged, *former.facts.merged)))
+    return replace(former, facts=replace(former.facts, merged=merged))
+
+
 def _is_of(drawn: Outline, number: str, patient_id: str) -> bool:
-    return drawn.patient_id == patient_id and number in drawn.filler_order_numbers
+    return drawn.is_about(patient_id) and number in drawn.filler_order_numbers
 
 
 def _standing(request: WithdrawalRequest) -> Iterator[Withdrawal]:

@@ -36,6 +36,7 @@ from gateway.store.feed.looking import (
     study_of_report,
 )
 from gateway.store.feed.renaming import known_as
+from gateway.store.studies.survivors import with_replaced
 from mappings.patient.identifiers import fhir_id
 
 By = Literal["MSH-10", "report", "study", "accession", "patient"]
@@ -123,7 +124,8 @@ async def _found(engine: Engine, wanted: WantedMessages, names: Sequence[str]) -
 async def _studies(engine: Engine, wanted: WantedMessages, names: Sequence[str]) -> tuple[By, list[str], set[str]]:
     """Return the kind of key, the ids of the studies found, and the ids of the patients if searched by number."""
     if wanted.patients:
-        patients = [one for number in wanted.patients for one in await patients_of_number(engine, number)]
+        numbered = [one for number in wanted.patients for one in await patients_of_number(engine, number)]
+        patients = await with_replaced(engine, numbered)
         studies = [one for patient_id in patients for one in await studies_of_patient(engine, patient_id)]
         return "patient", list(dict.fromkeys(studies)), set(patients)
     text = id_of(wanted.text)

@@ -15,6 +15,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.studies.fragments import Sql
 from gateway.store.studies.limited import limited
 from gateway.store.studies.within import in_facilities
+from mappings.fhir.merged_patient import described
 
 _PATIENT: Final = "Patient/"
 _OF_CLAIMS: Final = (
@@ -33,4 +34,9 @@ async def newest_claims(engine: Engine, addresses: Sequence[str], organizations:
     statement, values = limited(_OF_CLAIMS, Sql(*in_facilities("c.study_id", organizations)))
     patient_ids = json.dumps([one.removeprefix(_PATIENT) for one in addresses])
     rows = await engine.fetch(statement, patient_ids=patient_ids, **values)
-    return {f"{_PATIENT}{patient_id}": decompressed(body) for patient_id, body in rows}
+    claims: dict[str, dict[bytes, None]] = {}
+    for patient_id, packed in rows:
+        contents, claim = claims.setdefault(f"{_PATIENT}{patient_id}", {}), decompressed(packed)
+        contents.pop(claim, None)  # each content once, at the place of its newest study
+        contents[claim] = None
+    return {address: body for address, contents in claims.items() if (body := described([*contents])) is not None}

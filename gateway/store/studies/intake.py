@@ -78,6 +78,12 @@ _KEEP_JUDGED: Final = Statement(
     "UPDATE verdict SET judged = :judged, reopened = CASE WHEN :counts = 1 THEN NULL"
     " ELSE coalesce(reopened, CAST(:now AS BIGINT)) END WHERE study_id = :study_id AND patient_id = :patient_id"
 )
+# What an operator decided about a patient whom a merge replaced holds for the survivor (D12, D48)
+_CARRY_VERDICT: Final = Statement(
+    "INSERT INTO verdict (patient_id, study_id, verdict, reason, decided, judged, reopened)"
+    " SELECT :patient_id, study_id, verdict, reason, decided, judged, reopened FROM verdict"
+    " WHERE study_id = :study_id AND patient_id = :replaced ON CONFLICT DO NOTHING"
+)
 ADD_CAUSE: Final = Statement(
     "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, reason, is_move, is_critical,"
     " due, signed, decided) VALUES (:study_id, :report_id, :kind, :content_version, :destination, :state, :reason,"
@@ -291,6 +297,7 @@ def _store_claims(intakes: Sequence[StudyIntake], now: int) -> Steps[None]:
     yield from ask_each(
         _ADD_CONFLICT, _each(writes, lambda one: [{"patient_id": patient_id} for patient_id in one.conflicts])
     )
+    yield from ask_each(_CARRY_VERDICT, _each(writes, lambda one: one.carried))
     yield from ask_each(_KEEP_JUDGED, _each(writes, lambda one: one.judged))
 
 

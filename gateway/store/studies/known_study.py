@@ -17,6 +17,7 @@ from gateway.store.database.statements import Row, Statement, storable
 from gateway.store.studies.coverage import digest_of
 from gateway.store.studies.kept import unpacked
 from gateway.store.studies.known_claims import CLAIMS, in_order
+from mappings.answered_order import MergedNumber
 from mappings.issues import MappingIssue
 from mappings.model import PdfFacts
 
@@ -64,7 +65,8 @@ class KnownStudy:
     `kept` is the packed state of its last ingest. `verdicts` maps a patient id to an operator's verdict (`link`,
     `separate`), `judged` to digests of the persons judged; `pdf` is by report id. `told` maps a destination's name to
     the ids of the reports sent there, or about to be. `patient_ids` are the patients of its last ingest. `claims` are
-    the rows of known_claims.py about the patients in `claims_of`.
+    the rows of known_claims.py about the patients in `claims_of`. `merged` are the numbers that gave way, of the
+    patients of its last ingest and of those that it names now (D48).
     """
 
     revision: int = 0
@@ -78,6 +80,7 @@ class KnownStudy:
     patient_ids: frozenset[str] = frozenset()
     claims: Sequence[Row] = ()
     claims_of: frozenset[str] = frozenset()
+    merged: tuple[MergedNumber, ...] = ()
 
 
 def uid_key(study_instance_uid: str) -> str:

@@ -21,6 +21,7 @@ from gateway.store.studies.known_claims import content_of
 from gateway.store.studies.known_study import Fetched, KnownStudy, inputs_digest, uid_key
 from gateway.store.studies.render_versions import rendered
 from gateway.store.studies.versions import RenderedVersion
+from mappings.fhir.merged_patient import described
 from mappings.fhir.rendering import json_bytes
 from mappings.fhir.shapes import Shapes
 from mappings.issues import MappingIssue
@@ -38,7 +39,8 @@ _NOBODY: Final[Mapping[str, int]] = {}
 class StudyWrite:
     """Everything that is written of a study. `row` are columns of `study`.
 
-    `claims_left` are patients that the study no longer names. `patients` are the Patients of the newest claims. `pdfs`
+    `claims_left` are patients that the study no longer names. `patients` are the Patients of the newest claims.
+    `carried` are patients who take over the verdict on one whom they replace since a merge. `pdfs`
     are reports whose PDF must be fetched again; `pdfs_missing` are those whose PDF may be available now. `in_force` is
     the number of the settings that decided the causes (D37). With `reindex`, nothing is sent. For a move (D13), the
     study's earlier state is kept. `shapes_disagree` once the judge by shape was wrong. Instants are microseconds.
@@ -56,6 +58,7 @@ class StudyWrite:
     users: Sequence[Mapping[str, Any]]
     conflicts: Sequence[str]
     judged: Sequence[Mapping[str, Any]]
+    carried: Sequence[Mapping[str, Any]]
     causes: Sequence[Mapping[str, Any]]
     pdfs: Sequence[str]
     pdfs_missing: Sequence[str]
@@ -83,6 +86,7 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
     resources: Sequence[Json],
     claimed: Sequence[ClaimedPatient],
     judged: Sequence[Mapping[str, Any]],
+    carried: Sequence[Mapping[str, Any]],
     causes: Sequence[Mapping[str, Any]],
     pdfs: Sequence[str],
     pdfs_missing: Sequence[str],
@@ -124,6 +128,7 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
         users=_user_rows(fetched),
         conflicts=sorted(facts.taken_patient_ids),
         judged=judged,
+        carried=carried,
         causes=causes,
         pdfs=pdfs,
         pdfs_missing=pdfs_missing,
@@ -153,8 +158,7 @@ def _newest(patient_id: str, known: KnownStudy, study_id: str, claims: Sequence[
     own = [(str(one["study_date"]), int(one["signed"]), study_id, one["body"]) for one in mine]
     rows = [row for row in known.claims if row[0] == patient_id and row[1] != study_id]
     others = [(str(day), int(signed), str(other), bytes(body)) for _, other, day, signed, body, *_ in rows]
-    newest = max((*own, *others), default=None)
-    return None if newest is None else newest[3]
+    return described([body for *_, body in sorted((*own, *others))])
 
 
 def _users_as_of(fetched: Fetched, resources: Sequence[Json]) -> dict[str, int]:

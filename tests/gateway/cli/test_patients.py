@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakes import facade
 from fakes.audited import entries
 from fakes.commanded import Open, Site, sites
+from fakes.merging import knowing, merge
 
 from gateway.cli import erasure
 from gateway.index.keys import SEPARATOR, key
@@ -100,6 +102,27 @@ async def test_a_number_finds_its_one_patient_and_is_never_repeated(site: Open) 
         assert number not in str(await here.query("SELECT * FROM audit"))
         code, out, err = await patients(here, f"{number}\n", "--yes")
         assert (code, "no stored study describes this patient" in err, number in err) == (2, True, False)
+
+
+@pytest.mark.parametrize("by", ["old id", "old number", "number"])
+async def test_a_patient_whom_a_merge_replaced_is_erased_with_the_surviving_one(site: Open, by: str) -> None:
+    settings = facade.site()
+    async with site() as here:
+        patient_id, studies = await synced(here)
+        said = here.account.reports[studies[0]][0]["snapshotMetadata"]
+        authority = settings.facility(said["facilityName"])
+        assert authority is not None
+        assert authority.mrn is not None
+        async with here.store() as engine:
+            await merge(engine, said["mrn"], f"{said['mrn']}7", authority.mrn.system)
+        with knowing(settings):
+            assert (await here.run("rerender"))[0] == 0
+        assert await studies_of(here, patient_id) == studies
+        text = {"old id": patient_id, "old number": said["mrn"], "number": f"{said['mrn']}7"}[by]
+        code, out, err = await patients(here, f"{text}\n", "--yes")
+        assert (code, out.splitlines()[1 : 1 + len(studies)]) == (0, [f"  {one}" for one in studies]), err
+        assert await studies_of(here, patient_id) == []
+        assert await here.query(f"SELECT address FROM resource WHERE address = 'Patient/{patient_id}'") == []
 
 
 async def test_a_number_of_several_patients_erases_nobody_and_names_their_ids(site: Open) -> None:

@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import pytest
 from fakes.er7_reader import field
-from fakes.oru_example import ADDENDUM_ID, SITE, codes, profile, report, send, sent, study
+from fakes.oru_example import ADDENDUM_ID, SITE, STUDY_ID, codes, profile, report, send, sent, study
 
+from mappings.answered_order import MergedNumber
+from mappings.model import Facts
 from mappings.patient.identifiers import short_id
+from mappings.patient.subjects import subjects
 from mappings.profile import AssigningAuthority, Site, parse_site
 
 OF_A_CUSTOMER = {"expressCustomer": {"expressCustomerId": "cus_1", "expressCustomerName": "Tampa"}}
@@ -228,3 +231,25 @@ def test_a_number_that_stands_for_two_people_is_never_sent_plain_for_the_second(
     told = codes(what, report_id=ADDENDUM_ID, to=plain)
     assert told["patient-identifier-contested"] == "/reports/1/snapshotMetadata/mrn"
     assert "patient-identifier-contested" not in codes(what, to=plain)
+
+
+MERGED = (MergedNumber("urn:oid:1.2.3", "MR", "412345", "00599"),)
+
+
+def test_a_number_that_the_hospital_merged_is_never_sent_again_and_the_surviving_one_stands_in_its_place() -> None:
+    made = sent(study(report()), merged=MERGED)
+    assert field(made, "PID-3") == "00599^^^MERCY^MR"
+    assert "412345" not in made.decode()
+    assert field(made, "OBR-3") == field(sent(study(report())), "OBR-3")
+
+
+@pytest.mark.parametrize(("changes", "number"), [({"pid3_plain": "on"}, "00599"), ({}, "00599^^^^MR")])
+def test_so_it_is_for_a_receiver_whose_own_numbers_they_are(changes: dict[str, str], number: str) -> None:
+    site = replace(SITE, mrn_authority="receiver")
+    assert field(sent(study(report()), to=profile(**changes), site=site, merged=MERGED), "PID-3") == number
+
+
+def test_in_a_conflict_neither_number_is_one_to_match_by() -> None:
+    survivor = subjects(study(report()), study(report()).reports, SITE, Facts(merged=MERGED))[STUDY_ID].identity
+    taken = sent(study(report()), merged=MERGED, taken=frozenset({survivor.patient_id}))
+    assert field(taken, "PID-3").split("~")[1:] == ["00599^^^MERCY^U"]

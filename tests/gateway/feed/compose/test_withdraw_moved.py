@@ -13,6 +13,7 @@ from fakes.looks import SITE as HELD
 from gateway.feed.compose.withdraw_moved import WithdrawalRequest, numbers_of_others, with_sent, withdrawals_for
 from gateway.store.feed.sent import SentState
 from gateway.store.studies.kept import Kept
+from mappings.answered_order import MergedNumber
 from mappings.hl7v2 import messages, receiver, to_oru
 from mappings.hl7v2.outline import Outline, outline
 from mappings.hl7v2.place import pdf_number
@@ -153,3 +154,28 @@ def test_the_number_of_a_pdf_in_a_message_of_its_own_is_no_number_of_a_text() ->
     report_id = "rep_" + "1" * 32
     sent = SentState(numbers={report_id: {"A1": "pat-1", pdf_number(report_id): "pat-1"}})
     assert with_sent(Facts(), sent).filler_order_numbers == {report_id: ("A1",)}
+
+
+MERGED = Facts(merged=(MergedNumber("urn:oid:2.999.1", "MR", "41235", "50777"),))
+
+
+def test_what_was_sent_under_a_number_that_was_merged_is_of_the_same_patient():
+    before, profile = study(report()), receiver("generic")
+    sent = told(Kept(before), profile)
+    again = drawn_of(Kept(before, facts=MERGED), profile)
+    assert again[0].patient_id != drawn_of(Kept(before), profile)[0].patient_id
+    assert numbers_of_others(again, sent) == []
+
+
+def test_after_a_merge_it_is_withdrawn_under_the_surviving_number_and_for_the_patient_it_was_sent_about():
+    before, profile = study(report()), receiver("generic")
+    sent = told(Kept(before), profile)
+    [(_, old)] = {(number, whose) for of in sent.numbers.values() for number, whose in of.items()}
+    known = Kept(study(report(**OTHER)), facts=MERGED)
+    numbers = numbers_of_others(drawn_of(known, profile), sent)
+    request = WithdrawalRequest(known, sent, "v2", 7, SITE, profile)
+    for former in (Kept(before), Kept(before, facts=MERGED)):
+        [withdrawal] = withdrawals_for(request, numbers, [former]) or []
+        assert withdrawal.patient_id == old
+        assert withdrawal.drawn.is_about(old)
+        assert withdrawal.drawn.patient_id != old
