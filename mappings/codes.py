@@ -34,6 +34,8 @@ SID_EXTERNAL_UNASSIGNED: Final = "urn:autoscribe-gateway:external-patient-id:una
 SID_STUDY_UID_ODD: Final = "urn:autoscribe-gateway:study-instance-uid:not-an-oid"
 SID_NPI_UNVERIFIED: Final = "urn:autoscribe-gateway:npi:unverified"
 SID_EXPRESS_CUSTOMER: Final = "urn:autoscribe-gateway:express-customer"
+# System for numbers of a hospital whose namespace has no system. A hash of the namespace follows after a colon
+SID_HOSPITAL: Final = "urn:autoscribe-gateway:hospital"
 SID_GATEWAY: Final = "urn:autoscribe-gateway:device"
 
 # The base of our own definitions unless a site sets another: extensions, code systems, search parameters, operations

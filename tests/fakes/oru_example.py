@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mappings import decode, to_oru
+from mappings.answered_order import AnsweredOrder, MergedNumber
 from mappings.hl7v2 import receiver
 from mappings.model import Cause, Facts, Mapped, Report, Study
 from mappings.profile import Receiver, Site, parse_site
@@ -142,6 +143,8 @@ def send(
     seen: tuple[str, ...] = (),
     gone: tuple[Report, ...] = (),
     numbers: dict[str, tuple[str, ...]] | None = None,
+    orders: tuple[AnsweredOrder, ...] = (),
+    merged: tuple[MergedNumber, ...] = (),
     **cause: Any,
 ) -> Mapped[bytes | None]:
     """Send the study (default: the example) as ORU^R01; `filler`: number of its first message. Keywords go to Cause."""
@@ -151,7 +154,14 @@ def send(
         Cause(report_id, **cause),
         site,
         to or receiver("generic"),
-        Facts(accession_number=accession, filler_order_numbers=numbers or fixed, seen=seen, gone=gone),
+        Facts(
+            accession_number=accession,
+            filler_order_numbers=numbers or fixed,
+            seen=seen,
+            gone=gone,
+            orders=orders,
+            merged=merged,
+        ),
         control_id="Js8H5Znu6q8Ibanjv4jC",
         at=datetime(2026, 1, 5, 16, 30, 14, tzinfo=UTC),
     )
