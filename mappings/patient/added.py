@@ -14,6 +14,7 @@ from typing import Final
 from mappings.answered_order import AnsweredOrder, MergedNumber, StatedNumber
 from mappings.codes import SID_HOSPITAL
 from mappings.patient.identifiers import Identity, PatientIdentifier, is_placeholder, mrn_key
+from mappings.profile.facility import URI
 
 _HASH_LENGTH: Final = 14
 
@@ -39,10 +40,14 @@ def added_identifiers(
 
 
 def stated_system(number: StatedNumber) -> str:
-    """FHIR system of a hospital's number: its authority's, else one made of its namespace, which no other one has."""
-    if number.system:
+    """FHIR system of a hospital's number: its authority's, else one made of its namespace, which no other one has.
+
+    What is no URI is no system: it is taken like a namespace.
+    """
+    if URI.fullmatch(number.system):
         return number.system
-    return f"{SID_HOSPITAL}:{hashlib.sha256(number.namespace.encode()).hexdigest()[:_HASH_LENGTH]}"
+    issuer = (number.namespace or number.system).encode("utf-8", "surrogatepass")
+    return f"{SID_HOSPITAL}:{hashlib.sha256(issuer).hexdigest()[:_HASH_LENGTH]}"
 
 
 def _issuers(system: str, namespace: str, type_code: str) -> Iterator[tuple[str, str, str]]:

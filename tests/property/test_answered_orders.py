@@ -15,7 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mappings.answered_order import AnsweredOrder
+from mappings.fhir import to_fhir
+from mappings.fhir.datatypes import line
+from mappings.fhir.judge import judge
 from mappings.hl7v2.er7 import escape
+from mappings.model import Facts
 from mappings.study.answers import common_visit
 from mappings.values.text import lines
 
@@ -55,3 +59,20 @@ def test_another_reader_takes_the_message(orders: tuple[AnsweredOrder, ...]) -> 
     assert message is not None
     read = parse_message(message.decode(), validation_level=VALIDATION_LEVEL.TOLERANT, find_groups=False)
     assert len(read.children) == message.count(b"\r")
+
+
+@LIMITS
+@given(ORDERS)
+def test_resources_of_any_order_pass_the_judge_and_refer_to_each_other(orders: tuple[AnsweredOrder, ...]) -> None:
+    resources = to_fhir(study(), SITE, Facts(orders=orders)).output
+    assert [judge(resource) for resource in resources] == [()] * len(resources)
+    made = [f"{one['resourceType']}/{one['id']}" for one in resources]
+    assert len(set(made)) == len(made)
+    referred = [one["encounter"]["reference"] for one in resources if "encounter" in one]
+    assert set(referred) <= set(made)
+    asked = [one for one in resources if one["resourceType"] == "ServiceRequest"]
+    assert len(asked) == len(orders)
+    for request, order in zip(asked, orders, strict=True):
+        numbers = {one["type"]["coding"][0]["code"]: one["value"] for one in request.get("identifier", ())}
+        assert numbers.get("PLAC") == (line(order.placer.value) if order.placer else None)
+        assert numbers.get("FILL") == (line(order.filler.value) if order.filler else None)
