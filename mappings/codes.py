@@ -15,6 +15,7 @@ DICOM_UID: Final = "urn:dicom:uid"
 OID: Final = "urn:ietf:rfc:3986"
 US_NPI: Final = "http://hl7.org/fhir/sid/us-npi"
 NUCC: Final = "http://nucc.org/provider-taxonomy"
+V2_0004: Final = "http://terminology.hl7.org/CodeSystem/v2-0004"
 V2_0074: Final = "http://terminology.hl7.org/CodeSystem/v2-0074"
 V2_0203: Final = "http://terminology.hl7.org/CodeSystem/v2-0203"
 DATA_ABSENT_REASON_EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
@@ -34,6 +35,8 @@ SID_EXTERNAL_UNASSIGNED: Final = "urn:autoscribe-gateway:external-patient-id:una
 SID_STUDY_UID_ODD: Final = "urn:autoscribe-gateway:study-instance-uid:not-an-oid"
 SID_NPI_UNVERIFIED: Final = "urn:autoscribe-gateway:npi:unverified"
 SID_EXPRESS_CUSTOMER: Final = "urn:autoscribe-gateway:express-customer"
+# System for numbers of a hospital whose namespace has no system. A hash of the namespace follows after a colon
+SID_HOSPITAL: Final = "urn:autoscribe-gateway:hospital"
 SID_GATEWAY: Final = "urn:autoscribe-gateway:device"
 
 # The base of our own definitions unless a site sets another: extensions, code systems, search parameters, operations
@@ -44,6 +47,8 @@ OBSERVATION_CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/observation
 OBSERVATION_INTERPRETATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 DATA_ABSENT_REASON: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 PROVENANCE_PARTICIPANT: Final = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+V3_ACT_CODE: Final = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+V3_PARTICIPATION_TYPE: Final = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 US_CORE_PROVENANCE_PARTICIPANT: Final = "http://hl7.org/fhir/us/core/CodeSystem/us-core-provenance-participant-type"
 US_CORE_DOCUMENT_CATEGORY: Final = "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category"
 US_CORE: Final = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
@@ -87,6 +92,24 @@ HL70485: Final[dict[str, tuple[str, str]]] = {
     "normal": ("R", "Routine"),
     "high": ("A", "ASAP"),
     "stat": ("S", "Stat"),
+}
+
+# v3 ActCode <- HL7 table 0004 Patient Class (HL7 v2-to-FHIR ConceptMap "Patient Class"); (code, display)
+HL7_PATIENT_CLASS: Final[dict[str, tuple[str, str]]] = {
+    "E": ("EMER", "emergency"),
+    "I": ("IMP", "inpatient encounter"),
+    "O": ("AMB", "ambulatory"),
+    "P": ("PRENC", "pre-admission"),
+}
+
+# FHIR system <- HL7 table 0396 Coding System, of the codes of a hospital's order. A local code has none that is known
+HL70396: Final[dict[str, str]] = {
+    "LN": LOINC,
+    "C4": "http://www.ama-assn.org/go/cpt",
+    "CPT4": "http://www.ama-assn.org/go/cpt",
+    "SCT": "http://snomed.info/sct",
+    "RADLEX": "http://radlex.org",
+    "HCPCS": "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets",
 }
 
 # RequestPriority <- Study.severity, through table 0485 (HL7 v2-to-FHIR ConceptMap "Priority": R, A, S)

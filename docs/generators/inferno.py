@@ -12,13 +12,13 @@ from typing import Any
 
 Json = dict[str, Any]
 PASSES = ""
-_ENCOUNTERS = "AutoScribe knows no encounters"
+_ENCOUNTERS = "a visit is known only from a hospital's orders; the sandbox has none"
 _ADDRESS = "AutoScribe knows no addresses of patients"
 _PHONE = "AutoScribe knows no telephone numbers of patients"
 _DEATH = "AutoScribe does not say who has died"
 _UNKNOWN = "AutoScribe does not know it"
 _PLACES = "a site may write it in its settings; the sandbox's has none"
-_WRITTEN = "AutoScribe does not say when an order was written"
+_WRITTEN = "when an order was written is known only from a hospital's orders; the sandbox has none"
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ _OTHER_OBSERVATIONS = (
     *("Pediatric BMI for Age", "Pediatric Head Occipital Frontal Circumference Percentile"),
 )
 NOT_SERVED = (
-    *("AllergyIntolerance", "CarePlan", "CareTeam", "Condition", "Coverage", "Device", "Encounter", "Goal"),
+    *("AllergyIntolerance", "CarePlan", "CareTeam", "Condition", "Coverage", "Device", "Goal"),
     *("Immunization", "MedicationDispense", "MedicationRequest", "Procedure", "QuestionnaireResponse"),
     *("RelatedPerson", "Specimen"),
 )
@@ -196,6 +196,7 @@ OTHER_TESTS: Mapping[tuple[str, str], str] = {
     ("Capability Statement", "FHIR 4.0.1, JSON, Patient and another profile"): PASSES,
     ("Clinical Notes Guidance", "the attachments of reports are those of documents"): PASSES,
     ("Clinical Notes Guidance", "all ten types of notes"): "AutoScribe has radiology reports alone",
+    ("Encounter", "all"): _ENCOUNTERS,
     ("Missing Data", "the extension for absent data"): PASSES,
     ("Screening Assessment", "all"): _OF_REPORTS,
     ("SMART App Launch", "all"): _LAUNCH,

@@ -35,7 +35,7 @@ US_CORE_SERVER: Final = "http://hl7.org/fhir/us/core/CapabilityStatement/us-core
 NOT_SUPPORTED: Final = (
     "Not supported: create, update, patch and delete (reports are made in AutoScribe; US Core asks for create of "
     "DiagnosticReport and DocumentReference), transactions, search across types, "
-    "Encounter, addresses, race, ethnicity and death of patients (AutoScribe does not have them){}. XML is written, "
+    "addresses, race, ethnicity and death of patients (AutoScribe does not have them){}. XML is written, "
     "and not read: bodies are JSON. A parameter that is not known is left out and named in an OperationOutcome; with "
     "Prefer: handling=strict it is refused. A parameter, modifier or chain of FHIR that is not offered is always "
     "refused. A search that nothing narrows is refused."

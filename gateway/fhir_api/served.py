@@ -108,6 +108,12 @@ RESOURCES: Final = (
         (f"{US_CORE}servicerequest",),
     ),
     Served(
+        "Encounter",
+        "stu-<32 hex>-enc-<16 hex>",
+        "The visit of an order that the study answers, as the hospital told it; none for a study without an order.",
+        (f"{US_CORE}encounter",),
+    ),
+    Served(
         "DocumentReference",
         "rep-<32 hex>-doc",
         "A signed report's text and PDF as documents; the attachments have the addresses that "

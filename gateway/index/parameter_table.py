@@ -19,6 +19,7 @@ from mappings.fhir.resource_types import codes_of
 _R4: Final = "http://hl7.org/fhir/SearchParameter/{type}-{name}"
 _CLINICAL: Final = "http://hl7.org/fhir/SearchParameter/clinical-{name}"
 _INDIVIDUAL: Final = "http://hl7.org/fhir/SearchParameter/individual-{name}"
+_DISPOSITION: Final = "http://hl7.org/fhir/us/core/SearchParameter/us-core-encounter-discharge-disposition"
 _BASED_ON: Final = "http://hl7.org/fhir/SearchParameter/DiagnosticReport-based-on"
 _IMR: Final = "https://profiles.ihe.net/RAD/IMR/SearchParameter/{type}-{name}"
 _OWN: Final = "SearchParameter/{type}-{name}"  # below the base of the site's own definitions
@@ -174,6 +175,17 @@ _OF_TYPE: Final = {
         _token("status", "status", CODE, system="http://hl7.org/fhir/request-status"),
         _reference("encounter", "encounter", PRESENCE, "Encounter", narrows=True, at=_CLINICAL),
     ),
+    "Encounter": (
+        _token("identifier", "identifier", IDENTIFIER, narrows=True, at=_CLINICAL),
+        _reference("patient", "subject", REFERENCE, "Patient", narrows=True, at=_CLINICAL),
+        _reference("subject", "subject", REFERENCE, "Patient", narrows=True, shares="patient"),
+        _date("date", "period", PRESENCE, narrows=True, at=_CLINICAL),
+        _token("class", "class", CONCEPT),
+        _token("type", "type", CONCEPT, at=_CLINICAL),
+        _token("status", "status", CODE, system="http://hl7.org/fhir/encounter-status"),
+        _reference("location", "location.location", PRESENCE, "Location"),
+        _token("discharge-disposition", "hospitalization.dischargeDisposition", CONCEPT, at=_DISPOSITION),
+    ),
     "Provenance": (
         _reference("target", "target", PRESENCE, _TARGETS, narrows=True),
         _reference("patient", "target", PRESENCE, "Patient", narrows=True, shares="target"),
@@ -208,7 +220,7 @@ _FINDS: Final = {
         "performer": "The radiologist or the facility.",
         "results-interpreter": "The radiologist who created or signed the report.",
         "result": "An Observation that is a section of the report.",
-        "encounter": "Finds nothing: AutoScribe knows no encounters.",
+        "encounter": "The visit of the order that the report answers: stu-<32 hex>-enc-…; none without an order.",
         "conclusion": "Finds nothing: conclusions are text here, without codes.",
         "imagingStudy": (
             "The ImagingStudy: its id, or with :identifier or .identifier its DICOM UID, such as "
@@ -295,15 +307,26 @@ _FINDS: Final = {
         "encounter": "Finds nothing: AutoScribe knows no encounters.",
     },
     "ServiceRequest": {
-        "identifier": "The accession number or the placer order number.",
+        "identifier": "The accession number, the placer order number, or the hospital's own filler order number.",
         "patient": "The patient: pat-<32 hex>.",
         "subject": "The patient: pat-<32 hex>.",
         "category": "http://loinc.org|LP29684-5 and v2-0074 RAD on every order.",
-        "code": "Any coding of what was ordered, as in the report.",
-        "authored": "Finds nothing: AutoScribe does not say when an order was written; see occurrence.",
+        "code": "Any coding of what was ordered, as in the hospital's order, else as in the report.",
+        "authored": "When the hospital wrote the order; AutoScribe does not say it, see occurrence.",
         "occurrence": "When the study was made; a day without an offset is one of the site's zone.",
         "status": "active, completed once a report is signed, revoked, or unknown.",
-        "encounter": "Finds nothing: AutoScribe knows no encounters.",
+        "encounter": "The visit of the order: stu-<32 hex>-enc-…; none without an order.",
+    },
+    "Encounter": {
+        "identifier": "The hospital's number of the visit.",
+        "patient": "The patient: pat-<32 hex>.",
+        "subject": "The patient: pat-<32 hex>.",
+        "date": "A time within the visit, as far as the hospital told its begin and end.",
+        "class": "IMP, EMER, AMB or PRENC, or the code of v2-0004 where ActCode has none.",
+        "type": "unknown on every visit: a hospital's order does not say it.",
+        "status": "finished where the hospital told the end of the visit, else unknown.",
+        "location": "Finds nothing: a location is a text of the visit, no resource.",
+        "discharge-disposition": "Finds nothing: what follows a visit is not kept.",
     },
     "Provenance": {
         "target": "The DiagnosticReport, Observation, DocumentReference or Patient that it speaks of.",

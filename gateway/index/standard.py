@@ -34,6 +34,10 @@ _NOT_OFFERED: Final = {
         "based-on body-site instantiates-canonical instantiates-uri intent order-detail performer performer-type"
         " priority replaces requester requisition specimen"
     ),
+    "Encounter": (
+        "account appointment based-on diagnosis episode-of-care length location-period part-of participant"
+        " participant-type practitioner reason-code reason-reference service-provider special-arrangement"
+    ),
     "Provenance": "agent agent-role agent-type entity location signature-type when",
 }
 _BY_TYPE: Final = {kind: frozenset(f"{_OF_EVERY_TYPE} {names}".split()) for kind, names in _NOT_OFFERED.items()}

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from mappings.fhir.datatypes import Json, reference
 from mappings.fhir.diagnostic_report import diagnostic_report
 from mappings.fhir.document_reference import document_reference
+from mappings.fhir.encounter import encounters
 from mappings.fhir.imaging_study import imaging_study
 from mappings.fhir.merged_patient import replaced_patients
 from mappings.fhir.observation import section_observations, vital_observations
@@ -34,7 +35,7 @@ _NOTHING_KNOWN = Facts()
 def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[tuple[Json, ...]]:
     """Map a study to all its resources as plain FHIR R4 JSON, with the mapping issues.
 
-    Patients, those that a merge replaced after the others; Organizations, Practitioners, PractitionerRoles,
+    Patients, those that a merge replaced after the others; Organizations, Practitioners, PractitionerRoles, Encounters,
     ServiceRequests, the ImagingStudy, the Provenance of each Patient; then for each report in reading order its
     DiagnosticReport, Observations, DocumentReference and Provenance.
     Every relative reference leads to a resource of the same output, or to a Binary. Inner objects may be shared, also
@@ -54,6 +55,7 @@ def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[t
     resources += {one["id"]: one for one in organizations}.values()
     resources += [one.resource for one in signers.values() if one.resource]
     resources += practitioner_roles(made, signers)
+    resources += encounters(made)
     requests = service_requests(made, reports)
     orders = _references(requests)
     resources += [*requests, imaging_study(made, reports, orders)]

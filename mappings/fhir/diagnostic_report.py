@@ -21,6 +21,7 @@ from mappings.fhir.datatypes import (
     reference,
     said,
 )
+from mappings.fhir.encounter import encounter_reference
 from mappings.fhir.extensions import extension
 from mappings.fhir.narrative import CRITICAL, narrative
 from mappings.fhir.order_numbers import accession_identifiers, placer_identifiers
@@ -158,6 +159,14 @@ def diagnostic_report_based_on(scene: Scene, parts: ReportParts, orders: Sequenc
     return list(orders) if parts.subject is scene.subject else []
 
 
+def diagnostic_report_encounter(scene: Scene, parts: ReportParts) -> Json | None:
+    """DiagnosticReport.encounter <- the visit of the orders, unless the report is about another patient (D12).
+
+    https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.encounter
+    """
+    return encounter_reference(scene, scene.visit) if parts.subject is scene.subject else None
+
+
 def diagnostic_report(
     scene: Scene,
     parts: ReportParts,
@@ -183,6 +192,7 @@ def diagnostic_report(
             "category": diagnostic_report_category(scene),
             "code": parts.code,
             "subject": parts.subject_reference,
+            "encounter": diagnostic_report_encounter(scene, parts),
             **diagnostic_report_effective(parts),
             "issued": issued,
             "performer": diagnostic_report_performer(parts),

@@ -15,6 +15,7 @@ from mappings.codes import (
     SID_STUDY_UID_ODD,
 )
 from mappings.fhir.datatypes import Json, identifier, line, reference, said
+from mappings.fhir.encounter import encounter_reference
 from mappings.fhir.extensions import extension
 from mappings.fhir.narrative import narrative
 from mappings.fhir.order_numbers import accession_identifiers
@@ -124,6 +125,7 @@ def imaging_study(scene: Scene, reports: Sequence[ReportParts], orders: Sequence
             "status": imaging_study_status(scene),
             "modality": imaging_study_modality(scene),
             "subject": reference("Patient", scene.subject.identity.patient_id, line(snapshot.patient_name)),
+            "encounter": encounter_reference(scene, scene.visit),
             "started": started,
             "basedOn": list(orders),
             "referrer": requester(scene),

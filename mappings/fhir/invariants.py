@@ -81,6 +81,7 @@ CLASS: Final[Check] = (len, "fhir-string")
 
 # Element name -> check, in any place; any other string is a FHIR string
 _ANYWHERE: Final[dict[str, Check]] = {
+    "authoredOn": CLASS,
     "birthDate": CLASS,
     "code": CLASS,
     "contentType": CLASS,
@@ -120,6 +121,7 @@ _IN: Final[dict[str, dict[str, Check]]] = {
     "attachment": {"url": _reference("Binary")},
     "author": {"reference": _reference("Practitioner")},
     "basedOn": {"reference": _reference("ServiceRequest")},
+    "encounter": {"reference": _reference("Encounter")},
     "custodian": {"reference": _reference("Organization")},
     "subject": {"reference": _reference("Patient")},
     "managingOrganization": {"reference": _reference("Organization")},

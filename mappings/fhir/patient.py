@@ -17,7 +17,7 @@ from mappings.fhir.organization import organization_reference
 from mappings.fhir.scene import Scene
 from mappings.issues import MappingIssue
 from mappings.model import Snapshot
-from mappings.patient.identifiers import Identity
+from mappings.patient.added import added_identifiers
 from mappings.patient.people import Person, are_two_people, is_remarkable
 from mappings.patient.subjects import Subject
 from mappings.values.dates import birth_date
@@ -28,15 +28,18 @@ _NO_NAME: Final = "Name not known"
 _NAME_DOUBTED: Final = "the whole name stands in text; parts only where evidence splits it"
 
 
-def patient_identifier(identity: Identity) -> list[Json]:
-    """Patient.identifier <- snapshotMetadata.mrn, externalPatientId, studyId: in the order and types of PID-3.
+def patient_identifier(subject: Subject, scene: Scene) -> list[Json]:
+    """Patient.identifier <- snapshotMetadata.mrn, externalPatientId, studyId, the orders' numbers: in order of PID-3.
 
     https://hl7.org/fhir/R4/patient-definitions.html#Patient.identifier
-    Numbers that the hospital merged into others come last, with use `old`.
+    The types are those of PID-3. Numbers that only the hospital's orders have come last (D48), and before them those
+    that the hospital merged into others, with use `old`.
     """
+    facts, identity = scene.facts, subject.identity
+    added = added_identifiers(identity, facts.orders, facts.merged) if subject is scene.subject else ()
     return [
         identifier(one.system, value, one.type, line(one.assigner), is_old=one.is_old)
-        for one in identity.shown
+        for one in (*identity.shown, *added)
         if (value := line(one.value))
     ]
 
@@ -104,7 +107,7 @@ def patient(subject: Subject, scene: Scene) -> Json:
             "id": subject.identity.patient_id,
             "meta": _META,
             "text": narrative(name.get("text", _NO_NAME), rows),
-            "identifier": patient_identifier(subject.identity),
+            "identifier": patient_identifier(subject, scene),
             "name": [name],
             **gender,
             "birthDate": born,

@@ -89,12 +89,17 @@ def observation_rules(resource: Json) -> Iterator[Fault]:
         yield "us-core-observation-category", "/category"
 
 
+def encounter_rules(resource: Json) -> Iterator[Fault]:
+    """Check per-1, and the identifiers of the US Core Encounter Profile."""
+    yield from _period_faults(resource, "period")
+    for index, identifier in enumerate(resource.get("identifier", ())):
+        if not identifier.get("system") or not identifier.get("value"):
+            yield "us-core-encounter-identifier", f"/identifier/{index}"
+
+
 def provenance_rules(resource: Json) -> Iterator[Fault]:
     """Check per-1, and the profile's provenance-1: an agent names the organization it acts for."""
-    period = resource.get("occurredPeriod", {})
-    start, end = parse_instant(period.get("start")), parse_instant(period.get("end"))
-    if start is not None and end is not None and end < start:
-        yield "fhir-per-1", "/occurredPeriod"
+    yield from _period_faults(resource, "occurredPeriod")
     for index, agent in enumerate(resource.get("agent", ())):
         if "onBehalfOf" not in agent and "profile" in resource.get("meta", {}):
             yield "us-core-provenance-1", f"/agent/{index}"
@@ -112,6 +117,13 @@ def document_reference_rules(resource: Json) -> Iterator[Fault]:
     for index, related in enumerate(resource.get("relatesTo", ())):
         if not related.get("target", {}).get("reference", "").startswith("DocumentReference/"):
             yield "fhir-reference", f"/relatesTo/{index}/target"
+
+
+def _period_faults(resource: Json, element: str) -> Iterator[Fault]:
+    period = resource.get(element, {})
+    start, end = parse_instant(period.get("start")), parse_instant(period.get("end"))
+    if start is not None and end is not None and end < start:
+        yield "fhir-per-1", f"/{element}"
 
 
 def _has_coding(resource: Json, system: str, code: str) -> bool:

@@ -15,6 +15,7 @@ from mappings.fhir.resource_rules import (
     Fault,
     diagnostic_report_rules,
     document_reference_rules,
+    encounter_rules,
     no_more_rules,
     observation_rules,
     patient_rules,
@@ -52,6 +53,7 @@ _ROWS: Final = (
     ResourceType("Observation", "member", "status category code subject", _VALUE, observation_rules),
     ResourceType("DocumentReference", "member", _NOTE, "", document_reference_rules),
     ResourceType("ServiceRequest", "member", "status intent category code subject", "doNotPerform"),
+    ResourceType("Encounter", "member", "status class type subject", "", encounter_rules),
     ResourceType("Provenance", "about", "target recorded agent", "", provenance_rules),
     ResourceType("Patient", "patient", "identifier name gender", "active deceased[x] link", patient_rules),
     ResourceType("Practitioner", "referred", "identifier name", "", practitioner_rules),
@@ -64,7 +66,7 @@ _STATUS: Final = "registered preliminary final amended corrected cancelled enter
 _INTENT: Final = "proposal plan directive order original-order reflex-order filler-order instance-order option"
 # (type, element) -> the codes of its required binding, https://hl7.org/fhir/R4/valueset-<name>.html:
 # diagnostic-report-status, imagingstudy-status, observation-status, document-reference-status, composition-status,
-# request-status, request-intent, request-priority, administrative-gender
+# request-status, request-intent, request-priority, encounter-status, administrative-gender
 CODES: Final = {
     ("DiagnosticReport", "status"): f"{_STATUS} partial appended",
     ("ImagingStudy", "status"): "registered available cancelled entered-in-error unknown",
@@ -74,6 +76,9 @@ CODES: Final = {
     ("ServiceRequest", "status"): "draft active on-hold revoked completed entered-in-error unknown",
     ("ServiceRequest", "intent"): _INTENT,
     ("ServiceRequest", "priority"): "routine urgent asap stat",
+    ("Encounter", "status"): (
+        "planned arrived triaged in-progress onleave finished cancelled entered-in-error unknown"
+    ),
     ("Patient", "gender"): "male female other unknown",
 }
 # Type of one study -> its last status where AutoScribe no longer says it, by the status before; any other status ends
@@ -84,6 +89,7 @@ ENDS: Final[dict[str, dict[str, str] | None]] = {
     "Observation": {"preliminary": "cancelled", "cancelled": "cancelled"},
     "DocumentReference": {},
     "ServiceRequest": {},
+    "Encounter": {},
     "Provenance": None,
 }
 

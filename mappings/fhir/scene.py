@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Final
 
+from mappings.answered_order import StatedVisit
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Snapshot, Study
 from mappings.patient.subjects import Subject, subjects
 from mappings.profile import Facility, Site
+from mappings.study.answers import common_visit
 from mappings.study.orders import Order, orders
 from mappings.values.text import character_issues
 
@@ -44,7 +46,7 @@ _STUDY_TEXTS: Final = {
 class Scene:
     """One study to map; `subjects` has its patients by report id, and its own patient by study id; `issues` grows.
 
-    `orders` are the orders of the study, at least one; their numbers may be unknown.
+    `orders` are the orders of the study, at least one; their numbers may be unknown. `visit` is that of all of them.
     """
 
     study: Study
@@ -52,6 +54,7 @@ class Scene:
     facts: Facts
     subjects: Mapping[str, Subject]
     orders: tuple[Order, ...]
+    visit: StatedVisit | None = None
     issues: list[MappingIssue] = field(default_factory=list)
 
     @property
@@ -86,8 +89,9 @@ class Scene:
 def scene(study: Study, site: Site, facts: Facts) -> Scene:
     """Build the scene of a study, and report the characters that N removes from its short texts."""
     known_orders, doubts = orders(study, site, facts)
-    made = Scene(study, site, facts, subjects(study, study.reports, site, facts), known_orders)
-    made.issues.extend(doubts)
+    visit, unclear = common_visit(order.answered for order in known_orders)
+    made = Scene(study, site, facts, subjects(study, study.reports, site, facts), known_orders, visit)
+    made.issues.extend((*doubts, *unclear))
     for subject in made.patients:
         made.issues.extend(subject.issues)
     made.issues.extend(odd_characters(study, _STUDY_TEXTS, ""))

@@ -1,26 +1,30 @@
 """Map the orders of a study to FHIR ServiceRequests: order numbers, priority, indication, requester.
 
-https://hl7.org/fhir/R4/servicerequest.html, US Core ServiceRequest Profile, decision D18. AutoScribe holds no order:
-its time of writing is unknown and left out.
+https://hl7.org/fhir/R4/servicerequest.html, US Core ServiceRequest Profile, decisions D18, D48. AutoScribe holds no
+order: when it was written is known only from the hospital. What the hospital's order says is about this order alone;
+what the study says is about all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+from mappings.answered_order import AnsweredOrder
 from mappings.codes import REQUEST_PRIORITY, US_CORE
 from mappings.fhir.categories import RADIOLOGY
 from mappings.fhir.datatypes import Json, line, reference, said
-from mappings.fhir.examination import any_examination
+from mappings.fhir.encounter import encounter_reference
+from mappings.fhir.examination import any_examination, ordered_examination
 from mappings.fhir.imaging_study import imaging_study_started
 from mappings.fhir.narrative import narrative
-from mappings.fhir.order_numbers import accession_identifier, placer_identifier
-from mappings.fhir.provider import requester
+from mappings.fhir.order_numbers import accession_identifier, filler_identifier, placer_identifier
+from mappings.fhir.provider import requester, stated_person
 from mappings.fhir.report_parts import ReportParts
 from mappings.fhir.scene import Scene
 from mappings.patient.identifiers import fhir_id
 from mappings.study.orders import Order
+from mappings.values.dates import fhir_instant, parse_instant
 
 _META: Final[Json] = {"profile": [f"{US_CORE}servicerequest"]}
 
@@ -34,7 +38,7 @@ _STATUS: Final[dict[str, frozenset[str]]] = {
 
 
 def service_request_status(scene: Scene, reports: Sequence[ReportParts]) -> str:
-    """ServiceRequest.status <- Report.status, isCancelled: answered by a signed report, revoked, or still open.
+    """ServiceRequest.status <- Report.status, isCancelled, the order's end: answered, revoked, or still open.
 
     https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.status
     """
@@ -56,20 +60,74 @@ def service_request_priority(scene: Scene) -> str | None:
 
 
 def service_request_identifier(order: Order, scene: Scene) -> list[Json]:
-    """ServiceRequest.identifier <- the accession and placer order numbers of Study.metadata, or of the facts (D18).
+    """ServiceRequest.identifier <- accession, placer and filler of the order, else of Study.metadata or facts (D18).
 
     https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.identifier
     """
-    return [one for one in (accession_identifier(order, scene), placer_identifier(order, scene)) if one]
+    numbers = accession_identifier(order, scene), placer_identifier(order, scene), filler_identifier(order)
+    return [one for one in numbers if one]
 
 
 def service_request_code(scene: Scene, reports: Sequence[ReportParts]) -> Json:
-    """ServiceRequest.code <- the source of DiagnosticReport.code, in the snapshot that speaks for the study.
+    """ServiceRequest.code <- the order's procedure, else the source of DiagnosticReport.code for the study's snapshot.
 
     https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.code
     """
     spoken = next((parts.code for parts in reports if parts.report.snapshot is scene.snapshot), None)
     return spoken or any_examination(line(scene.snapshot.procedure) or line(scene.study.study_description))
+
+
+def service_request_requester(order: AnsweredOrder) -> Json | None:
+    """ServiceRequest.requester <- the ordering provider of the order, else snapshotMetadata.referringPhysicianName.
+
+    https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.requester
+    """
+    return next((person for one in order.ordering if (person := stated_person(one))), None)
+
+
+def service_request_reason_code(order: AnsweredOrder, alike: Json) -> list[Json]:
+    """ServiceRequest.reasonCode <- Study.clinicalIndication, then the order's indication, each text once.
+
+    https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.reasonCode
+    """
+    return _texts(alike["reasonCode"], order.indication)
+
+
+def service_request_note(order: AnsweredOrder, alike: Json) -> list[Json]:
+    """ServiceRequest.note <- Study.clinicalHistory, then the order's notes, each text once.
+
+    https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.note
+    """
+    return _texts(alike["note"], order.notes)
+
+
+def service_request_authored_on(order: AnsweredOrder) -> str | None:
+    """ServiceRequest.authoredOn <- the time of the order's oldest message.
+
+    https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.authoredOn
+    """
+    moment = parse_instant(order.at)
+    return fhir_instant(moment) if moment else None
+
+
+def _texts(known: list[Json] | None, lines: Iterable[str]) -> list[Json]:
+    texts = [one["text"] for one in known or ()]
+    joined = "\n".join(text for text in map(line, lines) if text)
+    return [{"text": text} for text in dict.fromkeys((*texts, joined)) if text]
+
+
+def _stated(scene: Scene, order: AnsweredOrder, alike: Json) -> Json:
+    """Return the elements that are the hospital's order's own; a cancelled order is revoked whatever was reported."""
+    return {
+        **alike,
+        "status": "revoked" if order.is_cancelled else alike["status"],
+        "code": ordered_examination(order.procedure) or alike["code"],
+        "encounter": encounter_reference(scene, order.visit),
+        "authoredOn": service_request_authored_on(order),
+        "requester": service_request_requester(order) or alike["requester"],
+        "reasonCode": service_request_reason_code(order, alike),
+        "note": service_request_note(order, alike),
+    }
 
 
 def service_requests(scene: Scene, reports: Sequence[ReportParts]) -> list[Json]:
@@ -84,7 +142,9 @@ def service_requests(scene: Scene, reports: Sequence[ReportParts]) -> list[Json]
         "priority": service_request_priority(scene),
         "code": service_request_code(scene, reports),
         "subject": reference("Patient", scene.subject.identity.patient_id, line(scene.snapshot.patient_name)),
+        "encounter": None,
         "occurrenceDateTime": imaging_study_started(scene, reports),
+        "authoredOn": None,
         "requester": asked_by,
         "reasonCode": [{"text": indication}] if indication else None,
         "note": [{"text": history}] if history else None,
@@ -93,8 +153,9 @@ def service_requests(scene: Scene, reports: Sequence[ReportParts]) -> list[Json]
     made = []
     for number, order in enumerate(scene.orders, 1):
         numbers = service_request_identifier(order, scene)
-        if numbers or said_of_all:
-            made.append(_service_request(scene, number, numbers, alike))
+        if numbers or said_of_all or order.answered:
+            own = _stated(scene, order.answered, alike) if order.answered else alike
+            made.append(_service_request(scene, number, numbers, own))
     return made
 
 

@@ -81,8 +81,13 @@ def provider_xcn(provider: Provider, namespace: str, version: str) -> str:
 def _identified(number: str, parts: _Parts, authority: str, version: str) -> str:
     """Write XCN with the authority of its number (XCN.9) and the number's type (XCN.13, table 0203): NPI, else PRN."""
     type_code = authority if authority in ("", "NPI") else "PRN"
+    return identified_xcn(number, parts, (value(authority), type_code), version)
+
+
+def identified_xcn(number: str, parts: _Parts, issued: tuple[str, str], version: str) -> str:
+    """Write XCN from escaped parts; `issued` has the number's authority (XCN.9) and type (XCN.13)."""
     name_type = "L" if any(parts) else ""
-    return _xcn(number, parts, ("", value(authority), name_type, "", "", type_code), version)
+    return _xcn(number, parts, ("", issued[0], name_type, "", "", issued[1]), version)
 
 
 def _xcn(number: str, parts: _Parts, rest: tuple[str, ...], version: str) -> str:

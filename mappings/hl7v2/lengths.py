@@ -16,8 +16,8 @@ from mappings.hl7v2.versions import VERSIONS
 # HL7 v2.5.1: field -> maximum length. Order numbers are counted on EI.1: with `^AUTOSCRIBE` the field has 33
 LENGTHS: Final[dict[str, dict[int, int]]] = {
     "MSH": {2: 4, 3: 227, 4: 227, 5: 227, 6: 227, 7: 26, 9: 15, 10: 20, 11: 3, 12: 60, 15: 2, 16: 2, 18: 16},
-    "PID": {1: 4, 2: 20, 3: 250, 5: 250, 7: 26, 8: 1},
-    "PV1": {1: 4, 2: 1, 3: 80, 8: 250, 51: 1},
+    "PID": {1: 4, 2: 20, 3: 250, 5: 250, 7: 26, 8: 1, 18: 250},
+    "PV1": {1: 4, 2: 1, 3: 80, 7: 250, 8: 250, 19: 250, 51: 1},
     "ORC": {1: 2, 2: 22, 3: 22, 5: 2, 7: 200, 12: 250},
     "OBR": {
         **{1: 4, 2: 22, 3: 22, 4: 250, 5: 2, 7: 26, 13: 300, 16: 250, 18: 60, 20: 60, 21: 60, 22: 26, 24: 10},
@@ -34,16 +34,16 @@ LENGTHS: Final[dict[str, dict[int, int]]] = {
 OTHERWISE: Final[dict[str, dict[str, dict[int, int]]]] = {
     "2.3": {
         "MSH": {3: 180, 4: 180, 5: 180, 6: 180, 9: 7, 12: 8, 18: 6},
-        "PID": {3: 20, 5: 48},
-        "PV1": {8: 60},
+        "PID": {3: 20, 5: 48, 18: 20},
+        "PV1": {7: 60, 8: 60, 19: 20},
         "ORC": {12: 120},
         "OBR": {4: 200, 16: 120, 29: 150, 31: 300},
         "OBX": {3: 590, 5: 65536, 6: 60, 15: 60, 16: 80},
     },
     "2.3.1": {
         "MSH": {3: 180, 4: 180, 5: 180, 6: 180},
-        "PID": {3: 20, 5: 48},
-        "PV1": {8: 60},
+        "PID": {3: 20, 5: 48, 18: 20},
+        "PV1": {7: 60, 8: 60, 19: 20},
         "ORC": {12: 120},
         "OBR": {4: 200, 16: 120, 31: 300, 44: 80},
         "OBX": {2: 3, 3: 80, 5: 65536, 6: 60, 15: 60, 16: 80},
@@ -63,8 +63,9 @@ LENGTHS_2_7: Final[dict[str, dict[int, int]]] = {
 }
 NO_MAXIMUM: Final = 2**31
 COUNTED_ON_FIRST_COMPONENT: Final = frozenset({("ORC", 2), ("ORC", 3), ("OBR", 2), ("OBR", 3)})
-# The 20 characters of PID-3 before v2.4 count only the number (CX.1): with authority and type no number would fit
-COUNTED_ON_NUMBER: Final = {version: COUNTED_ON_FIRST_COMPONENT | {("PID", 3)} for version in ("2.3", "2.3.1")}
+# The 20 characters of a CX before v2.4 count only the number (CX.1): with authority and type no number would fit
+_NUMBERS: Final = frozenset({("PID", 3), ("PID", 18), ("PV1", 19)})
+COUNTED_ON_NUMBER: Final = dict.fromkeys(("2.3", "2.3.1"), COUNTED_ON_FIRST_COMPONENT | _NUMBERS)
 
 
 def _lengths(version: str) -> dict[str, dict[int, int]]:

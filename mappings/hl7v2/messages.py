@@ -15,6 +15,7 @@ from mappings.hl7v2.rendering import Rendering, rendered
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Study
 from mappings.profile import Receiver, Site
+from mappings.study.orders import messages_by_accession
 
 _NO_FACTS: Final = Facts()
 
@@ -75,9 +76,10 @@ def _causes_by_order(study: Study, cause: Cause, site: Site, receiver: Receiver,
     if receiver.accessions != "messages" or cause.accession_number:
         return (cause,)
     placement = place(AskedMessage(study, cause, site, receiver, facts))
-    if isinstance(placement, MappingIssue) or len(placement.known) < 2:
+    if isinstance(placement, MappingIssue):
         return (cause,)
-    return tuple(replace(cause, accession_number=order.accession_number) for order in placement.known)
+    numbers = messages_by_accession(placement.known)
+    return tuple(replace(cause, accession_number=one) for one in numbers) if len(numbers) > 1 else (cause,)
 
 
 @dataclass(frozen=True, slots=True)

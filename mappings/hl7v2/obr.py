@@ -5,6 +5,7 @@ HL7 v2.5.1 §4.5.3 and §7.4.1.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from mappings.codes import DIAGNOSTIC_IMAGING_STUDY
@@ -19,8 +20,11 @@ from mappings.hl7v2.orc import (
     quantity_timing,
 )
 from mappings.hl7v2.result import Result
+from mappings.hl7v2.stated import ce
 from mappings.hl7v2.versions import PROCEDURE_CODE_OR_NOTHING, layouts
 from mappings.patient.identifiers import short_id
+from mappings.profile import exact
+from mappings.study.answers import message_pointer
 from mappings.values.procedures import diagnostic_service_section, dicom_modality, examination, modality_issues
 
 # Table 0074, if the modality is not known
@@ -28,9 +32,32 @@ RADIOLOGY: Final = "RAD"
 
 
 def obr_4_universal_service_identifier(result: Result) -> str:
-    """OBR-4 = OBR-44 Universal Service Identifier <- snapshot.procedure, with a code only by exact match (D23).
+    """OBR-4 Universal Service Identifier <- snapshot.procedure, or the order's OBR-4, by the receiver's `obr4`.
 
-    HL7 v2.5.1 §4.5.3.4. Without a match it is text, with the site's code for the modality if there is one. Without a
+    HL7 v2.5.1 §4.5.3.4, decision D48. Where the order's stands first, the report's procedure is the alternate triplet,
+    unless both have one text. A difference is an issue either way.
+    """
+    reported, answered = result.once(reported_procedure), result.order.answered
+    ordered = ce(answered.procedure) if answered else ""
+    if answered is None or not ordered:
+        return reported
+    is_same = exact(answered.procedure.text) == exact(result.snapshot.procedure or result.study.study_description or "")
+    if not is_same:
+        action = f"the order names another procedure than the report: OBR-4 has that of the {result.receiver.obr4}"
+        result.note("procedure-differs", "information", message_pointer(answered.message), action)
+    if result.receiver.obr4 == "report":
+        return reported
+    if not is_same:
+        first = replace(answered.procedure, alternate_code="", alternate_text="", alternate_system="")
+        triplet = [*ce(first).split(COMPONENT), "", ""][:3]
+        ordered = components(*triplet, reported)
+    return result.fit("OBR", 4, ordered, message_pointer(answered.message))
+
+
+def reported_procedure(result: Result) -> str:
+    """Write snapshot.procedure for OBR-4 and OBR-44, with a code only by exact match (D23).
+
+    HL7 v2.5.1 §4.5.3.44. Without a match it is text, with the site's code for the modality if there is one. Without a
     procedure it is the study's description. Without both, since the field is required, it is the LOINC code for any
     diagnostic imaging study.
     """
@@ -182,11 +209,11 @@ def obr_32_principal_result_interpreter(result: Result) -> str:
 
 
 def obr_44_procedure_code(result: Result) -> str:
-    """OBR-44 Procedure Code <- as OBR-4; empty if the version takes no text without a code.
+    """OBR-44 Procedure Code <- snapshot.procedure, as OBR-4; empty if the version takes no text without a code.
 
     HL7 v2.5.1 §4.5.3.44.
     """
-    procedure = result.once(obr_4_universal_service_identifier)
+    procedure = result.once(reported_procedure)
     is_text = procedure.startswith(COMPONENT)
     return "" if is_text and result.receiver.version in PROCEDURE_CODE_OR_NOTHING else procedure
 
@@ -195,7 +222,7 @@ OBR: Final[Table[Result]] = {
     1: lambda result: str(result.set_id),
     2: placer_order_number,
     3: lambda result: result.once(filler_order_number),
-    4: lambda result: result.once(obr_4_universal_service_identifier),
+    4: obr_4_universal_service_identifier,
     5: priority,
     7: obr_7_observation_date_time,
     13: obr_13_relevant_clinical_information,

@@ -11,19 +11,24 @@ from mappings.codes import HL70485
 from mappings.hl7v2.datatypes import provider_xcn, referrer
 from mappings.hl7v2.er7 import Table, components, value
 from mappings.hl7v2.result import Result
+from mappings.hl7v2.stated import clinicians, ei
 from mappings.hl7v2.versions import QUANTITY_REQUIRED, layouts
+from mappings.study.answers import message_pointer
 
 NAMESPACE: Final = "AUTOSCRIBE"
 
 
 def placer_order_number(result: Result) -> str:
-    """ORC-2 = OBR-2 Placer Order Number <- the site's `placer_keys` of study.metadata, under their namespace.
+    """ORC-2 = OBR-2 Placer Order Number <- the order's, else the site's `placer_keys` of study.metadata.
 
-    HL7 v2.5.1 §4.5.1.2. The namespace is the facility's, else the site's.
+    HL7 v2.5.1 §4.5.1.2, decision D48. The authority of an order's number is the hospital's. The namespace of another
+    number is the facility's, else the site's.
     """
-    number = result.order.placer_order_number
+    number, answered = result.order.placer_order_number, result.order.answered
     if not number:
         return ""
+    if answered and answered.placer:
+        return result.fit("ORC", 2, ei(answered.placer), result.order.pointer)
     authority = result.site.order_authority("placer", result.facility)
     numbered = components(value(number), authority.namespace if authority else "")
     return result.fit("ORC", 2, numbered, result.order.pointer)
@@ -84,9 +89,22 @@ def orc_7_quantity_timing(result: Result) -> str:
 
 
 def ordering_provider(result: Result) -> str:
-    """ORC-12 = OBR-16 Ordering Provider = PV1-8 Referring Doctor <- snapshot.referringPhysicianName.
+    """ORC-12 = OBR-16 Ordering Provider <- the order's, else snapshot.referringPhysicianName.
 
-    HL7 v2.5.1 §4.5.1.12, §4.5.3.16, §3.4.3.8; decision D14. Ids and name parts come from the site's provider directory
+    HL7 v2.5.1 §4.5.1.12, §4.5.3.16; decision D48. Who ordered and who referred are kept apart: what the order says of
+    the first stands in no other field.
+    """
+    answered = result.order.answered
+    if answered and answered.ordering:
+        written = clinicians(answered.ordering, result.receiver.version)
+        return result.fit("ORC", 12, written, message_pointer(answered.message))
+    return result.once(referring_physician)
+
+
+def referring_physician(result: Result) -> str:
+    """PV1-8 Referring Doctor <- snapshot.referringPhysicianName, as XCN.
+
+    HL7 v2.5.1 §3.4.3.8; decision D14. Ids and name parts come from the site's provider directory
     if it has exactly this spelling; otherwise no id is known, and the name is split on evidence.
     """
     pointer = result.at_snapshot("referringPhysicianName")

@@ -26,6 +26,7 @@ from mappings.hl7v2.zds import image_segments
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Mapped, Study
 from mappings.profile import Receiver, Site
+from mappings.study.answers import common_visit
 
 _NO_FACTS: Final = Facts()
 
@@ -59,6 +60,7 @@ def oru_of(
     filed = made.place
     if not filed.orders:
         return Mapped(None, tuple(dict.fromkeys(filed.issues)))
+    visit, doubts = common_visit(order.answered for order in filed.orders)
     result = Result(
         study=study,
         cause=cause,
@@ -76,7 +78,8 @@ def oru_of(
         filler_order_number=filed.filler_order_numbers[0],
         parent_filler=filed.parent_fillers[0],
         own_numbers=filed.made,
-        issues=list(made.issues),
+        visit=visit,
+        issues=[*made.issues, *doubts],
     )
     groups = [result]
     for number, order in enumerate(filed.orders[1:], 1):

@@ -1,6 +1,6 @@
 """Write the PID segment: the patient.
 
-HL7 v2.5.1 §3.4.2, decisions D11, D14.
+HL7 v2.5.1 §3.4.2, decisions D11, D14, D48.
 """
 
 from __future__ import annotations
@@ -9,13 +9,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from mappings.answered_order import StatedNumber
 from mappings.codes import HL70001
 from mappings.hl7v2.datatypes import xpn
 from mappings.hl7v2.er7 import Table, components, repetitions, value
 from mappings.hl7v2.result import Result
+from mappings.hl7v2.stated import cx
 from mappings.hl7v2.versions import ONE_PATIENT_NAME, layouts
 from mappings.hl7v2.vista import vista_pid_2, vista_pid_3
+from mappings.patient.added import added_identifiers
 from mappings.patient.identifiers import UNSPECIFIED, PatientIdentifier, is_placeholder, short_id
+from mappings.study.answers import message_pointer
 from mappings.values.dates import birth_date, dtm_date
 
 # A namespace stands for one FHIR system and back: this one is for the gateway's own number of a patient
@@ -25,16 +29,17 @@ NAME_NOT_KNOWN: Final = "^^^^^^U"
 
 
 def pid_3_patient_identifier_list(result: Result) -> str:
-    """PID-3 Patient Identifier List <- snapshot.mrn (MR), study.externalPatientId (PI), each with its authority.
+    """PID-3 Patient Identifier List <- snapshot.mrn (MR), study.externalPatientId (PI), the orders' patient numbers.
 
-    HL7 v2.5.1 §3.4.2.3. A placeholder (`000000`, `UNKNOWN`) would join strangers in the receiver and is left out. The
-    MRN is first if its authority is known and its identity is not contested. Otherwise the gateway's own number of the
-    study (or report) comes first. It and all others have type `U` (table 0203, unspecified identifier), which no
-    receiver takes for a record number. A number without an authority gets one made of a hash of its facility. An empty
-    authority would mean the receiver's own, which holds only if the destination says so (`mrn_authority`). With
-    `pid3_plain` it is the bare MRN, else the gateway's own number; with `vista_patient` it is the number by which VistA
-    knows the patient. A number that the hospital merged into another one is never sent again (§3.6.2.1): the surviving
-    one stands in its place.
+    HL7 v2.5.1 §3.4.2.3. Each has its authority. A placeholder (`000000`, `UNKNOWN`) would join strangers in the
+    receiver and is left out. The MRN is first if its authority is known and its identity is not contested. Otherwise
+    the gateway's own number of the study (or report) comes first. It and all others have type `U` (table 0203,
+    unspecified identifier), which no receiver takes for a record number. A number without an authority gets one made of
+    a hash of its facility. An empty authority would mean the receiver's own, which holds only if the destination says
+    so (`mrn_authority`). With `pid3_plain` it is the bare MRN, else the gateway's own number; with `vista_patient` it
+    is the number by which VistA knows the patient. A number that the hospital merged into another one is never sent
+    again (§3.6.2.1): the surviving one stands in its place. Numbers that only the hospital's orders have come last
+    (D48): none of them is the first.
     """
     if result.receiver.vista_patient != "off":
         return vista_pid_3(result)
@@ -43,9 +48,17 @@ def pid_3_patient_identifier_list(result: Result) -> str:
         return _plain_number(result, numbers)
     if not numbers:
         result.note("patient-identifier-absent", "warning", pointer, "the study's own id stands in PID-3, type U")
-        return _own_cx(result)
-    sent = [_cx(one) for one in numbers]
+        return result.fit("PID", 3, repetitions([_own_cx(result), *_added(result)]), pointer)
+    sent = [*[_cx(one) for one in numbers], *_added(result)]
     return result.fit("PID", 3, repetitions([_own_cx(result), *sent] if _is_unmatched(numbers) else sent), pointer)
+
+
+def _added(result: Result) -> list[str]:
+    """Write the numbers that the hospital's orders add to those of the study's own patient."""
+    if result.subject.number != result.study.study_id or not result.facts.orders:
+        return []
+    added = added_identifiers(result.subject.identity, result.facts.orders, result.facts.merged)
+    return [cx(StatedNumber(one.value, one.namespace, one.system), value(one.type)) for one in added]
 
 
 def _numbers(result: Result) -> list[PatientIdentifier]:
@@ -139,6 +152,16 @@ def pid_8_administrative_sex(result: Result) -> str:
     return code or HL70001[None]
 
 
+def pid_18_patient_account_number(result: Result) -> str:
+    """PID-18 Patient Account Number <- the visit's account, with its authority; never the visit number (PV1-19).
+
+    HL7 v2.5.1 §3.4.2.18, table 0203 (AN).
+    """
+    if result.visit is None or result.visit.account is None:
+        return ""
+    return result.fit("PID", 18, cx(result.visit.account, "AN"), message_pointer(result.visit.message))
+
+
 PID: Final[Table[Result]] = {
     1: "1",
     2: pid_2_patient_id,
@@ -146,5 +169,6 @@ PID: Final[Table[Result]] = {
     5: pid_5_patient_name,
     7: pid_7_date_time_of_birth,
     8: pid_8_administrative_sex,
+    18: pid_18_patient_account_number,
 }
 PID_LAYOUTS: Final = layouts(PID, "PID")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from mappings.answered_order import StatedVisit
 from mappings.hl7v2.datatypes import Signer, signer
 from mappings.hl7v2.er7 import REPETITION
 from mappings.hl7v2.lengths import LENGTHS_OF, excess
@@ -32,8 +33,9 @@ class Result:
     of the examination, if the site knows it. `peers` are all reports about the subject, including those that the
     message does not carry. `status` is the row of mappings/life/status.py after the receiver's `status_map`.
     `filler_order_number` is EI.1 of OBR-3, `parent_filler` that of the order to which this one adds, or empty;
-    `own_numbers` are those made by the gateway. `set_id` counts the orders of a message from 1. `issues` collects the
-    mapping issues; `made`, `signers`, `signings` and `examinations` cache values used twice.
+    `own_numbers` are those made by the gateway. `set_id` counts the orders of a message from 1. `visit` is that of the
+    message's orders, if the hospital told one. `issues` collects the mapping issues; `made`, `signers`, `signings` and
+    `examinations` cache values used twice.
     """
 
     study: Study
@@ -53,6 +55,7 @@ class Result:
     parent_filler: str = ""
     own_numbers: Set[str] = frozenset()
     set_id: int = 1
+    visit: StatedVisit | None = None
     issues: list[MappingIssue] = field(default_factory=list)
     made: dict[Callable[[Result], str], str] = field(default_factory=dict)
     signers: dict[str, Signer] = field(default_factory=dict)

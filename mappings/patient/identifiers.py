@@ -38,6 +38,7 @@ __all__ = [
     "stand_alone",
     "unmatched",
     "upstream_id",
+    "visit_id",
 ]
 
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -135,6 +136,12 @@ def role_id(practitioner_id: str, organization_id: str) -> str:
     The Practitioner's id comes first, then the 128 bits of the Organization's id, written by `short_id`.
     """
     return f"{practitioner_id}-{short_id(organization_id)}"
+
+
+def visit_id(study_fhir_id: str, system: str, number: str, site: Site) -> str:
+    """Id of a study's Encounter, from the visit's number and its authority under the site key (D3, D48)."""
+    message = f"visit\x1f{system}\x1f{number}".encode("utf-8", "surrogatepass")
+    return f"{study_fhir_id}-enc-{hmac.digest(site.site_key, message, 'sha256').hex()[:16]}"
 
 
 @dataclass(frozen=True, slots=True)

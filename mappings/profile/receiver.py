@@ -91,6 +91,10 @@ class Receiver:
     accessions: str = _switch(
         "several accession numbers: an OBR each, a message each, the first only", "groups|messages|first"
     )
+    obr4: str = _switch(
+        "OBR-4: the examination as the report names it, or of the hospital's order, with the report's as alternate",
+        "report|order",
+    )
     text: str = _switch(
         "the report: a TX for each line, a TX for each section, one FT, one TX with repetitions, an ST for each line",
         "tx_lines|tx_sections|ft|tx_repeat|st_lines",

@@ -1,8 +1,9 @@
-"""Read the orders of a study (accession and placer order numbers) from the JSON keys that the site names.
+"""Read the orders of a study: numbers from the JSON keys that the site names, and the hospital's orders it answers.
 
-HL7 v2.5.1 §4.5.3.2 (OBR-2), §4.5.3.18 (OBR-18), https://hl7.org/fhir/R4/servicerequest.html, decision D18. AutoScribe
-has no field for either: a site names the keys of `Study.metadata` that hold them. AutoScribe's PACS may also have given
-the accession number when it requested the study's details.
+HL7 v2.5.1 §4.5.3.2 (OBR-2), §4.5.3.18 (OBR-18), https://hl7.org/fhir/R4/servicerequest.html, decisions D18, D48.
+AutoScribe has no field for either number: a site names the keys of `Study.metadata` that hold them. AutoScribe's PACS
+may also have given the accession number when it requested the study's details. A hospital's order completes the order
+of its number. Several orders under one accession number are as many orders here.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
+from mappings.answered_order import AnsweredOrder
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Study
 from mappings.profile import Receiver, Site
+from mappings.study.answers import message_pointer
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """One order; an unknown number is empty. `pointer` is the place of the numbers in the study document.
 
-    `exam_number` (RADTI-RACNI) and `case_number` belong to the exam in VistA.
+    `exam_number` (RADTI-RACNI) and `case_number` belong to the exam in VistA. `answered` is the hospital's order, if
+    one is matched: then `pointer` names its message.
     """
 
     accession_number: str = ""
@@ -28,6 +32,7 @@ class Order:
     pointer: str = "/metadata"
     exam_number: str = ""
     case_number: str = ""
+    answered: AnsweredOrder | None = None
 
     def filed_as(self, receiver: Receiver) -> str:
         """Number by which the receiver files the order: the exam number if required, else the accession number."""
@@ -56,6 +61,11 @@ def orders(study: Study, site: Site, facts: Facts) -> tuple[tuple[Order, ...], t
     pointer = _pointer(site.accession_keys)
     known = tuple([Order(*pair, pointer) for pair in zip_longest(accessions, placers, fillvalue="")]) or (Order(),)
     known, doubts = _with_exams(study, known, site)
+    if facts.orders:
+        known = _with_answers(known, facts.orders)
+        told = {one.placer.value for one in facts.orders if one.placer}
+        is_mended = told.issuperset(placer_order_numbers(study, site))
+        issues = tuple([one for one in issues if not (is_mended and one.code == "placer-unpaired")])
     return known, (*issues, *doubts)
 
 
@@ -68,6 +78,43 @@ def accession_numbers(study: Study, site: Site, facts: Facts) -> tuple[str, ...]
 def placer_order_numbers(study: Study, site: Site) -> tuple[str, ...]:
     """Placer order numbers of a study's metadata as they stand there."""
     return tuple(_numbers(study, site.placer_keys, site))
+
+
+def _with_answers(known: tuple[Order, ...], answered: Sequence[AnsweredOrder]) -> tuple[Order, ...]:
+    """Complete the study's orders by the hospital's orders that it answers; none of either is left out (D48)."""
+    left = list(answered)
+    made: list[Order] = []
+    for order in known:
+        own = [one for one in left if _is_of(one, order, is_only=len(known) == 1)]
+        left = [one for one in left if one not in own]
+        made += [_completed(order, one, is_alone=len(own) == 1) for one in own] or [order]
+    return (*made, *[_completed(Order(), one, is_alone=True) for one in left])
+
+
+def _is_of(answered: AnsweredOrder, order: Order, *, is_only: bool) -> bool:
+    """True if a hospital's order is this order of the study: by accession number, else by placer order number."""
+    accession = answered.accession.value if answered.accession else ""
+    placer = answered.placer.value if answered.placer else ""
+    if accession and accession == order.accession_number:
+        return True
+    if placer and placer == order.placer_order_number:
+        return True
+    return is_only and not (accession and order.accession_number)
+
+
+def _completed(order: Order, answered: AnsweredOrder, *, is_alone: bool) -> Order:
+    """Add a hospital's order to an order of the study; what the study says of a single order stays where it is silent.
+
+    The placer of several orders under one accession number is known only from each order itself.
+    """
+    said = order.placer_order_number if is_alone else ""
+    return replace(
+        order,
+        accession_number=order.accession_number or (answered.accession.value if answered.accession else ""),
+        placer_order_number=answered.placer.value if answered.placer else said,
+        pointer=message_pointer(answered.message),
+        answered=answered,
+    )
 
 
 def _with_exams(
@@ -98,7 +145,11 @@ def filed(
     by_order = receiver.accession_field == "3" or receiver.vista_exam == "required"
     numbers = [order.filed_as(receiver) for order in known]
     left = [number for number in dict.fromkeys(fixed) if number not in numbers]
-    others = sum(number not in fixed for number in numbers)
+    distinct = dict.fromkeys(
+        (number, None if order.answered and number else place)
+        for place, (number, order) in enumerate(zip(numbers, known, strict=True))
+    )
+    others = sum(number not in fixed for number, _ in distinct)
     is_kept = len(left) == 1 and (others == 1 or (others > 1 and (left == [own] or not by_order)))
     filed_as = [
         number if number in fixed else left[0] if is_kept else (by_order and number) or own for number in numbers
@@ -108,6 +159,12 @@ def filed(
         action = f"{len(left)} numbers under which the result was sent have no order: what was filed there stays"
         issues = (MappingIssue("filler-order-left", "error", known[0].pointer, action),)
     return tuple(filed_as), issues
+
+
+def messages_by_accession(known: Sequence[Order]) -> tuple[str, ...]:
+    """Accession number of each message to a receiver of one message per order; a hospital's group of orders has one."""
+    numbers = [(one.accession_number, None if one.answered else place) for place, one in enumerate(known)]
+    return tuple([number for number, _ in dict.fromkeys(numbers)])
 
 
 def wanted_orders(
@@ -122,10 +179,11 @@ def wanted_orders(
     """
     wanted = known
     issues: tuple[MappingIssue, ...] = ()
-    if receiver.accessions == "messages" and len(known) > 1 and not cause.accession_number:
+    has_several = receiver.accessions == "messages" and len(messages_by_accession(known)) > 1
+    if has_several and not cause.accession_number:
         action = f"the cause names no order: one message about all {len(known)}"
         issues = (MappingIssue("accessions-together", "warning", known[0].pointer, action),)
-    elif receiver.accessions == "messages" and len(known) > 1:
+    elif has_several:
         wanted = tuple(order for order in known if order.accession_number == cause.accession_number)
         if not wanted:
             action = "the cause names none of the study's accession numbers: no message of its own"

@@ -7,6 +7,7 @@ everything is mapped again, and every output that differs is a target of the lea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
@@ -14,6 +15,7 @@ from typing import Any, Final, Literal
 from mappings.issues import WireError
 from mappings.model import Facts
 from mappings.profile import Receiver, Site
+from mappings.trace.answered import MovedByMessage, moved_by_messages
 from mappings.trace.losses import FHIR_LOSSES, HL7V2_LOSSES, loss
 from mappings.trace.outputs import Outputs, outputs
 from mappings.trace.probes import Leaf, contexts, leaves, probes
@@ -31,7 +33,8 @@ __all__ = ["Class", "TraceRow", "defaulted", "trace"]
 class TraceRow:
     """Targets of one source leaf.
 
-    `pointer` is into the study document (`/reports/0/signedAt`). `fhir` and `hl7v2` name elements (`Patient.birthDate`)
+    `pointer` is into the study document (`/reports/0/signedAt`), or names a message of a hospital (`order:EPIC/MSG1`).
+    `fhir` and `hl7v2` name elements (`Patient.birthDate`)
     and fields (`PID-7`), `rules` the functions that make them. `kind`: the value is in a target unchanged (exact), is
     there with an issue about the change (normalised), is worked into a target (derived), or changes nothing (dropped).
     `hidden_by`: leaves with the same meaning that outrank this one. `losses` give the reason for each language in which
@@ -56,13 +59,19 @@ def trace(
 ) -> tuple[TraceRow, ...]:
     """Trace the leaves of a study document whose pointers are wanted: the Study's JSON with its `reports` and `users`.
 
+    Each message of a hospital that stated something of an answered order has a row too (D48).
+
     Raises:
         WireError: the document violates the upstream contract.
     """
     mapped = partial(outputs, site=site, receiver=receiver, facts=facts)
     base = mapped(document)
     wanted = (leaf for leaf in leaves(document) if is_wanted(leaf.pointer))
-    return tuple(_row(document, leaf, base, mapped, receiver) for leaf in wanted)
+    rows = [_row(document, leaf, base, mapped, receiver) for leaf in wanted]
+    if facts.orders:
+        stated = moved_by_messages(base, lambda other: outputs(document, site, receiver, other), facts)
+        rows += [_row_of_message(one, base) for one in stated]
+    return tuple(rows)
 
 
 def defaulted(
@@ -86,8 +95,7 @@ def _row(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper, receiver: Re
         if more:
             hidden.append(pattern)
             moved |= more
-    fhir = tuple(sorted(target for target in moved if "." in target or target in base.types()))
-    hl7v2 = tuple(sorted(moved - set(fhir)))
+    fhir, hl7v2 = _by_language(moved, base)
     silent = [
         (name, table)
         for name, table, found in (("FHIR", FHIR_LOSSES, fhir), ("HL7 v2", HL7V2_LOSSES, hl7v2))
@@ -96,6 +104,20 @@ def _row(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper, receiver: Re
     losses = tuple(f"{name}: {reason}" for name, table in silent if (reason := loss(table, leaf.pattern, receiver)))
     kind = _kind(leaf, moved, base)
     return TraceRow(leaf.pointer, fhir, hl7v2, kind, rules_of((*fhir, *hl7v2)), tuple(hidden), losses)
+
+
+def _row_of_message(stated: MovedByMessage, base: Outputs) -> TraceRow:
+    fhir, hl7v2 = _by_language(stated.moved, base)
+    if any(issue.pointer == stated.pointer for issue in base.issues):
+        kind: Class = "normalised"
+    else:
+        kind = "exact" if stated.is_exact else "derived"
+    return TraceRow(stated.pointer, fhir, hl7v2, kind if stated.moved else "dropped", rules_of((*fhir, *hl7v2)))
+
+
+def _by_language(moved: AbstractSet[str], base: Outputs) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    fhir = tuple(sorted(target for target in moved if "." in target or target in base.types()))
+    return fhir, tuple(sorted(moved - set(fhir)))
 
 
 def _moved_outputs(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper) -> set[str]:

@@ -9,10 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from typing import Any, Final
 
+from mappings.answered_order import (
+    AnsweredOrder,
+    HospitalMessageName,
+    StatedClinician,
+    StatedCode,
+    StatedNumber,
+    StatedVisit,
+)
+from mappings.model import Facts
 from mappings.profile import Receiver, Site, parse_site, receiver
 from mappings.trace import TraceRow, trace
 
@@ -30,6 +39,38 @@ def document() -> dict[str, Any]:
 def site() -> Site:
     """Read the site of the sample."""
     return parse_site((_HERE / "sample.toml").read_text("utf-8"))
+
+
+@cache
+def facts() -> Facts:
+    """Return facts with an order of a hospital that the sample answers, with every field."""
+    number = partial(StatedNumber, namespace="SAMPLE", system="urn:oid:2.999.7")
+    doctor = (StatedClinician((number("D1"),), "Sample", "Sam", "S", "Jr", "Dr", "MD"),)
+    visit = StatedVisit(
+        number("V1"),
+        number("A1"),
+        "I",
+        ("4 WEST", "12", "A"),
+        doctor,
+        doctor,
+        "2026-01-04T08:00:00+00:00",
+        "2026-01-07T08:00:00+00:00",
+        HospitalMessageName("SAMPLE", "ADT0002"),
+    )
+    order = AnsweredOrder(
+        order_number=1,
+        placer=number("P1"),
+        filler=number("F1"),
+        procedure=StatedCode("CTX", "CT SAMPLE", "L", "24627-2", "Chest CT", "LN"),
+        ordering=doctor,
+        indication=("Sample indication",),
+        notes=("Sample note",),
+        patient_numbers=(number("N1", type_code="PI"),),
+        visit=visit,
+        at="2026-01-05T08:00:00+00:00",
+        message=HospitalMessageName("SAMPLE", "ORM0001"),
+    )
+    return Facts(orders=(order,))
 
 
 @cache

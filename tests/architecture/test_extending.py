@@ -40,7 +40,7 @@ from mappings.model import Facts
 from mappings.profile import Receiver, switches
 from mappings.study.autoscribe import decode
 from mappings.trace.outputs import outputs
-from mappings.trace.sample import document, everything, site
+from mappings.trace.sample import document, everything, facts, site
 
 # Data of each event that is kept, as AutoScribe sends them
 SAMPLES = {
@@ -58,7 +58,7 @@ def made():
     """Make the resources of the sample study."""
     given = document()
     head = {key: value for key, value in given.items() if key not in ("reports", "users")}
-    return to_fhir(decode(head, given["reports"], given["users"]), site(), Facts()).output
+    return to_fhir(decode(head, given["reports"], given["users"]), site(), facts()).output
 
 
 MADE = {one["resourceType"] for one in made()}

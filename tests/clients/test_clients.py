@@ -167,7 +167,7 @@ def test_a_name_is_found_however_the_client_encodes_it(client: FhirClient, words
         ("get", "DiagnosticReport/rep-" + "0" * 32, 404, "not-found"),
         ("get", f"DiagnosticReport/{min(REPORTS)}/_history/999", 404, "not-found"),
         ("get", "Binary/unknown", 404, "not-found"),
-        ("get", "Encounter/1", 404, "not-found"),
+        ("get", "Condition/1", 404, "not-found"),
         ("get", "DiagnosticReport?date=yesterday", 400, "invalid"),
         ("get", "DiagnosticReport?patient:text=1", 400, "not-supported"),
         ("get", "DiagnosticReport", 400, "too-costly"),

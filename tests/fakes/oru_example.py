@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mappings import decode, to_oru
-from mappings.answered_order import MergedNumber
+from mappings.answered_order import AnsweredOrder, MergedNumber
 from mappings.hl7v2 import receiver
 from mappings.model import Cause, Facts, Mapped, Report, Study
 from mappings.profile import Receiver, Site, parse_site
@@ -143,6 +143,7 @@ def send(
     seen: tuple[str, ...] = (),
     gone: tuple[Report, ...] = (),
     numbers: dict[str, tuple[str, ...]] | None = None,
+    orders: tuple[AnsweredOrder, ...] = (),
     merged: tuple[MergedNumber, ...] = (),
     taken: frozenset[str] = frozenset(),
     **cause: Any,
@@ -160,6 +161,7 @@ def send(
             filler_order_numbers=numbers or fixed,
             seen=seen,
             gone=gone,
+            orders=orders,
             merged=merged,
         ),
         control_id="Js8H5Znu6q8Ibanjv4jC",

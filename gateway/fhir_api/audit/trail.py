@@ -42,7 +42,7 @@ _MOST_CLIENTS: Final = 1_024
 _ID: Final = "_id"
 _Asker = tuple[str, str, str, str, str, str]
 _OWN: Final = re.compile(
-    r"(?:pat|org|usr|stu)-[0-9a-f]{32}|stu-[0-9a-f]{32}-req[0-9]*|rep-[0-9a-f]{32}(?:-(?:doc|prov|pdf|text))?"
+    r"(?:pat|org|usr|stu)-[0-9a-f]{32}|stu-[0-9a-f]{32}-(?:req[0-9]*|enc-[0-9a-f]{16})|rep-[0-9a-f]{32}(?:-(?:doc|prov|pdf|text))?"
 )
 # Words of which the names of parameters consist; any other name may be a patient's
 _WORDS: Final = frozenset(

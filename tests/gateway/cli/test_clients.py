@@ -101,7 +101,7 @@ async def test_an_external_client_says_that_the_mode_is_another(site):
         (("--external", "city ehr"), "--external: not 1 to 256 ASCII characters without spaces"),
         (("--external", ""), "--external: not 1 to 256 ASCII characters without spaces"),
         (("--jwks-url", "https://jwks.example/"), "--external: with --jwks or --jwks-url"),
-        (("--scope", "user/Encounter.r"), "--scope: no such type is served"),
+        (("--scope", "user/Condition.r"), "--scope: no such type is served"),
         (("--scope", "patient/DiagnosticReport.$addendum"), "--scope: it grants nothing to a client with limits"),
         (("--scope", "patient/Practitioner.rs?_lastUpdated=gt2026"), "tells of other facilities or patients"),
     ],
@@ -166,8 +166,8 @@ async def test_without_the_mode_the_command_works_and_says_what_is_missing(site)
         (("--scope", "openid"), "--scope: not of the form system/Type.cruds"),
         (("--scope", "user/Patient.rs"), "--scope: user/ and patient/ scopes are given by an external issuer alone"),
         (
-            ("--scope", "system/Encounter.rs"),
-            "--scope: no such type is served: Encounter. Types are *, AuditEvent, ",
+            ("--scope", "system/Condition.rs"),
+            "--scope: no such type is served: Condition. Types are *, AuditEvent, ",
         ),
         (("--scope", "system/Patient.rs?race=any"), "--scope: race: Patient has no such search parameter here"),
         (

@@ -123,7 +123,7 @@ async def test_an_address_below_the_base_may_be_absolute(stage):
         "metadata/../../livez",
         "http://127.0.0.1:8800/fhirmetadata",
         "urn:uuid:4",
-        "Encounter/1",
+        "Condition/1",
         "%2e%2e/metrics",
         "DiagnosticReport/rep-1/$trace",
     ],

@@ -117,7 +117,7 @@ async def test_it_says_plainly_what_is_not_supported_and_what_its_words_mean(sta
     for words in (
         "Not supported: create",
         "transactions",
-        "Encounter",
+        "addresses",
         "handling=strict",
         "strictly increasing",
         "Age",

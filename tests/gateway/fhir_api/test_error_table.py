@@ -64,8 +64,8 @@ async def test_a_search_that_nothing_narrows_is_too_costly(stage):
         f"DiagnosticReport/rep-{NO_ONE}",
         "Patient/pat-1",
         f"Patient/pat-{NO_ONE}/_history/1",
-        "Encounter/1",
-        "Encounter?a=b",
+        "Condition/1",
+        "Condition?a=b",
     ],
 )
 async def test_what_is_not_there_is_not_found(stage, path):
@@ -217,7 +217,7 @@ def outcomes(response):
     return [one for entry in entries if entry["search"]["mode"] == "outcome" for one in entry["resource"]["issue"]]
 
 
-@pytest.mark.parametrize("path", ["Encounter/1", "DiagnosticReport", f"DiagnosticReport/rep-{NO_ONE}"])
+@pytest.mark.parametrize("path", ["Condition/1", "DiagnosticReport", f"DiagnosticReport/rep-{NO_ONE}"])
 async def test_who_wants_xml_is_told_in_xml(stage, path):
     """Always an OperationOutcome, in the format that was asked for."""
     response = await stage.get(path, headers={"Accept": "application/fhir+xml"})

@@ -57,8 +57,8 @@ async def test_an_interaction_that_is_not_offered_is_a_405_that_says_which_are(s
 @pytest.mark.parametrize(
     "path",
     [
-        "/Encounter/1",
-        "/Encounter",
+        "/Condition/1",
+        "/Condition",
         "/diagnosticreport/rep-1",
         "/DiagnosticReport/",
         "/DiagnosticReport//",

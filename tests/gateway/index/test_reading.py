@@ -89,7 +89,7 @@ def test_a_parameter_or_chain_that_is_not_known_is_none(name):
 
 def test_what_is_known_of_one_type_is_not_known_of_another():
     assert find("Patient", "status") is None
-    assert find("Encounter", "_id") is None
+    assert find("Condition", "_id") is None
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_is_known_of_one_type_is_not_known_of_another():
         ("_filter", "_filter"),
         ("status.name", "status"),
         ("date.x", "date"),
-        ("encounter.status", "encounter"),
+        ("encounter.length", "encounter"),
         ("patient.phone", "patient"),
         ("patient.address-city", "patient"),
         ("patient._lastUpdated", "patient"),

@@ -24,7 +24,7 @@ from gateway.index.sorting import SortKey, sort_key
         ("DiagnosticReport", "code", None),
         ("DiagnosticReport", "started", None),
         ("Patient", "date", None),
-        ("Encounter", "_id", None),
+        ("Condition", "_id", None),
     ],
 )
 def test_a_search_is_sorted_by_what_the_index_holds_in_order(resource_type, name, expected):

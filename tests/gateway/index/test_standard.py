@@ -34,4 +34,4 @@ def test_each_parameter_of_r4_is_offered_or_known_as_one_that_is_not(defined):
 
 def test_no_parameter_that_is_offered_is_among_the_others():
     assert not [row.name for row in PARAMETERS if is_standard(row.resource_type, row.name)]
-    assert not is_standard("Encounter", "class")
+    assert not is_standard("Condition", "class")

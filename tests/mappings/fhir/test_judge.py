@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fakes.answered import ORDER
 from fakes.fhir_studies import addendum, mapped, report
 
 from mappings.fhir.judge import CLASSES, SHARED, judge, judge_all
@@ -14,7 +15,7 @@ from mappings.fhir.shapes import Shapes
 from mappings.model import Facts
 
 Json = dict[str, Any]
-GOOD = mapped(report(isCritical=True), addendum(), facts=Facts(accession_number="A1")).output
+GOOD = mapped(report(isCritical=True), addendum(), facts=Facts(accession_number="A1", orders=(ORDER,))).output
 
 
 KNOWN = Shapes(CLASSES)

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from fakes.answered import ORDER
 from fakes.damaged import damaged
 from fakes.fhir_studies import addendum, mapped, report
 from fakes.seeded import documents
@@ -22,7 +23,7 @@ from mappings.fhir.shapes import SAMPLED, Shapes
 from mappings.model import Facts
 
 Json = dict[str, Any]
-STUDY = list(mapped(report(isCritical=True), addendum(), facts=Facts(accession_number="A1")).output)
+STUDY = list(mapped(report(isCritical=True), addendum(), facts=Facts(accession_number="A1", orders=(ORDER,))).output)
 
 
 def sandbox_studies(count: int) -> list[list[Json]]:

@@ -34,8 +34,8 @@ TYPES = {
         **{2: "ST", 3: "HD", 4: "HD", 5: "HD", 6: "HD", 7: "TS", 9: "MSG", 10: "ST", 11: "PT", 12: "VID"},
         **{15: "ID", 16: "ID", 18: "ID"},
     },
-    "PID": {1: "SI", 2: "CX", 3: "CX*", 5: "XPN*", 7: "TS", 8: "IS"},
-    "PV1": {1: "SI", 2: "IS", 3: "PL", 8: "XCN*", 51: "IS"},
+    "PID": {1: "SI", 2: "CX", 3: "CX*", 5: "XPN*", 7: "TS", 8: "IS", 18: "CX"},
+    "PV1": {1: "SI", 2: "IS", 3: "PL", 7: "XCN*", 8: "XCN*", 19: "CX", 51: "IS"},
     "ORC": {1: "ID", 2: "EI", 3: "EI", 5: "ID", 7: "TQ", 12: "XCN*"},
     "OBR": {
         **{1: "SI", 2: "EI", 3: "EI", 4: "CE", 5: "ID", 7: "TS", 13: "ST", 16: "XCN*", 18: "ST", 20: "ST", 21: "ST"},
@@ -60,7 +60,7 @@ OTHER_TYPES = {
     ("2.7", "OBR", 13): "CWE",  # bare text is CWE.1; other tables of v2.7 have an ST
     ("2.7", "OBR", 44): "CNE",
 }
-ONE_REPETITION = {("2.3", "PID", 5), ("2.3", "PV1", 8)}
+ONE_REPETITION = {("2.3", "PID", 5), ("2.3", "PV1", 7), ("2.3", "PV1", 8)}
 EACH_FIELD = [(version, name, number) for version in VERSIONS for name in WRITTEN for number in sorted(WRITTEN[name])]
 
 

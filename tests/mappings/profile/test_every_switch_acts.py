@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
+from fakes.answered import ORDER
 
 from mappings.hl7v2.messages import messages
 from mappings.hl7v2.oru_r01 import to_oru
@@ -51,11 +52,12 @@ def cases() -> Iterator[tuple[str, object]]:
 
 @cache
 def witnesses() -> tuple[Occasion, ...]:
-    """Return the specimen in every state, and a study of another modality without numbers, with a long PDF."""
+    """Return the specimen in every state, a study of another modality, one with a long PDF, and one with an order."""
     first = next(one for one in occasions() if one.name == "a first report")
     other = replace(first.study, modality="PET", metadata={})
     pdf = {first.cause.report_id: PdfFacts(2_000, bytes(20), b"%PDF-1.4")}
-    return (*occasions(), replace(first, study=other), replace(first, facts=Facts(pdf=pdf)))
+    ordered = replace(first, facts=Facts(orders=(ORDER,)))
+    return (*occasions(), replace(first, study=other), replace(first, facts=Facts(pdf=pdf)), ordered)
 
 
 def said(made: Receiver) -> list[bytes | None]:
