@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from gateway.feed.compose.wait_for_order import lacks_order, wait_for_order
 from gateway.feed.compose.withdraw_moved import WithdrawalRequest, numbers_of_others, with_sent, withdrawals_for
 from gateway.feed.payload import StudyRound
 from gateway.routing import Destination
@@ -18,7 +19,7 @@ from gateway.store.feed.moves import CORRECTED, HELD, MOVE, MOVED, RELEASED
 from gateway.store.feed.new_messages import ComposedStudy, NewMessage
 from gateway.store.feed.outbox import SettledRow, WaitingRow
 from gateway.store.feed.sent import SentState
-from gateway.store.feed.states import RESTORED, UNSENT, MessageState
+from gateway.store.feed.states import RESTORED, UNSENT, WITHOUT_ORDER, MessageState
 from gateway.store.studies.kept import Kept
 from mappings.hl7v2.messages import renderings_of_all
 from mappings.hl7v2.oru_r01 import oru_of
@@ -41,14 +42,15 @@ def composed(study: StudyRound, rows: Sequence[WaitingRow], site: Site, destinat
     """Compose the messages for the rows of a study, in order; `site` is the site profile adapted to the destination."""
     study_id, sent = study.known.study.study_id, study.sent
     if sent.is_told and any(row.is_move == HELD for row in rows):
-        held = [SettledRow(row.number, "held", MOVE) for row in rows]
-        return ComposedStudy(study_id, study.revision, held, [], sent, {False: MOVE, True: MOVE}, holds=MOVE)
+        takes_back = {False: MOVE, True: MOVE}
+        return ComposedStudy(study_id, study.revision, _held(rows, MOVE), [], sent, takes_back, holds=MOVE)
+    if waits := wait_for_order(study, rows, destination.hold_until_matched):
+        return ComposedStudy(study_id, study.revision, _held(rows, waits), [], sent)
     rows = sorted(rows, key=lambda row: row.kind != "signed")  # an original goes first (D19), whenever it was decided
     study = replace(study, known=replace(study.known, facts=with_sent(study.known.facts, sent)))
     first, after, reason = _RoundComposer(study, site, destination).withdrawals(rows)
     if reason:
-        held = [SettledRow(row.number, "held", reason) for row in rows]
-        return ComposedStudy(study_id, study.revision, held, [], sent)
+        return ComposedStudy(study_id, study.revision, _held(rows, reason), [], sent)
     parts = _RoundComposer(replace(study, sent=after), site, destination).parts(rows)
     settled = [_settled_row(row, parts) for row in rows]
     rendered = {row.number for row in settled if row.state == "rendered"}
@@ -141,7 +143,8 @@ class _RoundComposer:
             reason=broken or "",
             told=digest,
         )
-        return message, _codes((*mapped.issues, *rule_issues), "warning")
+        without = [WITHOUT_ORDER] if lacks_order(known.facts) and cause.part == "report" else []
+        return message, [*_codes((*mapped.issues, *rule_issues), "warning"), *without]
 
     def _settled(self, row: WaitingRow, cause: Cause, drawn: Outline, digest: str) -> SettledRow | None:
         """Return how to settle a row whose message is not to be sent although it can be composed; None to send it."""
@@ -153,6 +156,10 @@ class _RoundComposer:
         if cause.kind != "replay" and digest in self.study.sent.restored.get(drawn.restates, ()):
             return SettledRow(row.number, "merged", RESTORED)  # the journal shows it was sent before the restore (D38)
         return None
+
+
+def _held(rows: Iterable[WaitingRow], reason: str) -> list[SettledRow]:
+    return [SettledRow(row.number, "held", reason) for row in rows]
 
 
 def _settled_row(row: WaitingRow, parts: Sequence[NewMessage | SettledRow]) -> SettledRow:
