@@ -19,7 +19,7 @@ ORDER = AnsweredOrder(
 
 
 class StatedOrders:
-    """What the hospital said of every study: orders, or the reason that there is none."""
+    """Orders that the hospital stated of every study, or the reason that there is none."""
 
     def __init__(self, reason: str = "", orders: Sequence[AnsweredOrder] = ()) -> None:
         self.reason, self.orders = reason, tuple(orders)

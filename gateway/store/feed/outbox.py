@@ -47,6 +47,14 @@ _LOOK_AGAIN_AT: Final = Statement(
     "UPDATE outbox SET state = 'waiting', reason = '', due = :now, settled = NULL WHERE study_id IN listed(:study_ids)"
     " AND destination = :destination AND state = 'held' AND reason = :reason"
 )
+_HELD_FOR: Final = Statement(
+    "SELECT DISTINCT study_id FROM outbox WHERE destination = :destination AND state = 'held' AND reason = :reason"
+    " ORDER BY study_id"
+)
+_HELD_OF_STUDY: Final = Statement(
+    "SELECT DISTINCT destination, reason FROM outbox WHERE study_id = :study_id AND state = 'held'"
+    " ORDER BY destination, reason"
+)
 _MOST_OF_A_STUDY: Final = 1_000
 
 
@@ -101,6 +109,16 @@ class Outbox:
             row = WaitingRow(int(number), str(report_id), str(kind), str(version), int(replay), int(priority), *more)
             rows_of[str(study_id)].append(row)
         return rows_of
+
+
+async def held_studies(engine: Engine, destination: str, reason: str) -> list[str]:
+    """Return the ids of the studies of which a row is held at a destination for that reason."""
+    return [str(row[0]) for row in await engine.fetch(_HELD_FOR, destination=destination, reason=reason)]
+
+
+async def held_rows_of(engine: Engine, study_id: str) -> list[tuple[str, str]]:
+    """Return the destinations where a row of a study is held, with the reasons."""
+    return [(str(name), str(reason)) for name, reason in await engine.fetch(_HELD_OF_STUDY, study_id=study_id)]
 
 
 def settle(rows: Sequence[SettledRow], now: int) -> Steps[None]:

@@ -1,4 +1,4 @@
-"""What a change of a study's orders means for destinations that were sent the study (D48)."""
+"""A change of a study's orders is news for destinations that were sent the study (D48)."""
 
 from __future__ import annotations
 
