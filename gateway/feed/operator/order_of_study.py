@@ -27,7 +27,7 @@ def match_said(match: StoredMatch) -> dict[str, Any]:
 def match_line(match: StoredMatch) -> str:
     """Return the match of a study as a line."""
     if match.reason:
-        return f"{match.verdict} ({match.reason}): {sentence_of(match)}".rstrip()
+        return f"{match.verdict} ({match.reason}): {sentence_of(match)}".removesuffix(": ")
     return f"{match.verdict}: {', '.join(f'order {number}' for number in match.orders)}"
 
 
