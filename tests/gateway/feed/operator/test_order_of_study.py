@@ -1,4 +1,4 @@
-"""Why a study has no order is said by explain, feed show and the certificate, and nothing where nobody sends orders."""
+"""Explain, feed show and the certificate say why a study has no order, and nothing where nobody sends orders (D48)."""
 
 from __future__ import annotations
 
