@@ -16,7 +16,7 @@ from gateway.routing.transport import Transport
 from mappings.profile import Facility, Receiver, Site
 from mappings.profile.site import MrnAuthority, OnConflict
 
-LateMatch = Literal["note", "restate"]
+LateMatch = Literal["note", "restate", "withdraw_restate"]
 _EVERYTHING: Final = Filter()
 _NO_HOURS: Final = QuietHours()
 

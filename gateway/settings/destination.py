@@ -315,10 +315,11 @@ class DestinationSettings(SettingsGroup):
         " orders and none is known; then it is sent without. Default: 10 with a `[[source]]`, 0 without. A critical"
         " result does not wait.",
     )
-    late_match: Literal["note", "restate"] = Field(
+    late_match: Literal["note", "restate", "withdraw_restate"] = Field(
         "note",
         description="What follows if the order comes after the report was sent without it. note: an alert. restate:"
-        " the report is sent once more, with the order's numbers.",
+        " the report is sent once more, with the order's numbers. withdraw_restate: it is withdrawn first, as it was"
+        " sent.",
     )
     input_wait: float = Field(
         60, ge=0, le=3600, description="Longest wait for signer and PDF, in seconds; a critical result does not wait."

@@ -9,8 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from fakes.charts import generic
 from fakes.composed import Composing, composing
-from fakes.er7_reader import field
+from fakes.er7_reader import all_of, field
 from fakes.fed import bodies, fed
 from fakes.stated_orders import ORDER, StatedOrders, stating
 from fakes.store import rows
@@ -18,6 +19,8 @@ from fakes.store import rows
 from gateway.runtime import clock
 from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
 from gateway.store.feed.order_news import order_news_of
+from mappings.profile import Rule
+from mappings.profile.rule import place_of
 
 WATCHED = WatchedDestination("ehr", timedelta(1), timedelta(1))
 NEWS = "SELECT code, outcome FROM order_news ORDER BY number"
@@ -36,6 +39,11 @@ async def sent(engine: Any, **more: Any) -> AsyncIterator[tuple[Any, Any, Any]]:
         signed = await feed.sign(critical=False)
         await feed.until("delivered")
         yield feed, receiver, signed
+
+
+def statuses(body: bytes) -> set[str]:
+    """OBX-11 of a message."""
+    return {row[11] for row in all_of(body, "OBX")}
 
 
 async def settled(feed: Any, *expected: tuple[str, str]) -> None:
@@ -82,6 +90,75 @@ async def test_where_it_is_asked_for_the_report_is_sent_once_more_under_its_own_
         assert not (await feed_facts(engine, WATCHED, clock.now())).without_order
         [news] = await order_news_of(engine, [signed.study_id])
         assert (news.study_id, news.destination, news.outcome) == (signed.study_id, "ehr", "restated")
+
+
+async def test_where_it_is_asked_for_the_report_is_withdrawn_first_and_then_sent_with_its_order(engine, stated):
+    async with sent(engine, late_match="withdraw_restate") as (feed, receiver, signed):
+        stated.orders = (ORDER,)
+        await feed.pipeline.refresh(signed.study_id)
+        await settled(feed, ("sent-without-order", "restated"))
+        await feed.until("delivered", "delivered", "delivered")
+        _, withdrawn, again = bodies(receiver)
+        assert [field(one, "OBR-25") for one in bodies(receiver)] == ["F", "C", "C"]
+        assert len({field(one, "OBR-3") for one in bodies(receiver)}) == 1
+        assert (statuses(withdrawn), "W" in statuses(again)) == ({"W"}, False)
+        feed.account.change_text(signed.report_id, "IMPRESSION: Other.")
+        await feed.tell(signed.study_id)
+        await feed.until(*["delivered"] * 4)
+        assert field(bodies(receiver)[-1], "OBR-25") == "C"
+
+
+async def test_what_never_left_is_not_withdrawn_before_it_is_sent_with_its_order(engine, stated):
+    async with fed(engine, late_match="withdraw_restate") as (feed, receiver):
+        await feed.queue(1)
+        [(study_id,)] = await rows(engine, "SELECT study_id FROM message")
+        async with feed.serving():
+            stated.orders = (ORDER,)
+            await feed.pipeline.refresh(str(study_id))
+            await settled(feed, ("sent-without-order", "restated"))
+            await feed.until("superseded", "queued")
+            await feed.resume()
+            await feed.until("superseded", "delivered")
+        assert [field(one, "OBR-25") for one in bodies(receiver)] == ["F"]
+
+
+async def test_nothing_is_sent_again_before_the_withdrawal_is_acknowledged(engine, stated):
+    async with sent(engine, late_match="withdraw_restate") as (feed, receiver, signed):
+        receiver.ack = "ae"
+        stated.orders = (ORDER,)
+        await feed.pipeline.refresh(signed.study_id)
+        await settled(feed, ("sent-without-order", "restated"))
+        assert await feed.held_lane() == (signed.study_id, "refused")
+        assert {frozenset(statuses(one)) for one in bodies(receiver)[1:]} == {frozenset({"W"})}
+        receiver.ack = "aa"
+        await feed.release(signed.study_id)
+        await feed.until("delivered", "delivered", "delivered")
+        assert "W" not in statuses(bodies(receiver)[-1])
+
+
+async def test_a_receiver_that_takes_no_withdrawal_holds_the_report_and_nothing_is_lost(engine, stated):
+    void = replace(generic(), rules=(Rule("no-w", "block", "no W", place_of("OBX-11"), "not_be_one_of", ("W",)),))
+    async with sent(engine, late_match="withdraw_restate", receiver=void) as (feed, _, signed):
+        stated.orders = (ORDER,)
+        await feed.pipeline.refresh(signed.study_id)
+        await settled(feed, ("sent-without-order", "restated"))
+        outbox = "SELECT state, reason FROM outbox ORDER BY number"
+        await feed.until_rows(outbox, lambda found: tuple(found[-1]) == ("held", "rule-no-w"))
+        assert await feed.states() == ["delivered"]
+        await feed.release(signed.study_id)
+        await feed.until_rows(outbox, lambda found: tuple(found[-1]) == ("held", "rule-no-w"))
+        await feed.release(signed.study_id, is_corrected=True)
+        await feed.until("delivered", "delivered")
+
+
+async def test_a_report_is_not_withdrawn_where_it_could_not_be_sent_again(engine, stated):
+    final = replace(generic(), rules=(Rule("no-c", "block", "no C", place_of("OBX-11"), "not_be_one_of", ("C",)),))
+    async with sent(engine, late_match="withdraw_restate", receiver=final) as (feed, _, signed):
+        stated.orders = (ORDER,)
+        await feed.pipeline.refresh(signed.study_id)
+        outbox = "SELECT state, reason FROM outbox ORDER BY number"
+        await feed.until_rows(outbox, lambda found: tuple(found[-1]) == ("held", "rule-no-c"))
+        assert await feed.states() == ["delivered"]
 
 
 async def test_a_report_that_is_still_queued_is_replaced_by_the_one_with_its_order(engine, stated):

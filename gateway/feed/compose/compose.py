@@ -12,10 +12,17 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from gateway.feed.compose.wait_for_order import lacks_order, wait_for_order
-from gateway.feed.compose.withdraw_moved import WithdrawalRequest, numbers_of_others, with_sent, withdrawals_for
+from gateway.feed.compose.withdraw_moved import (
+    Withdrawal,
+    WithdrawalRequest,
+    numbers_of_others,
+    with_sent,
+    withdrawals_for,
+    withdrawals_without_order,
+)
 from gateway.feed.payload import StudyRound
 from gateway.routing import Destination
-from gateway.store.feed.moves import CORRECTED, HELD, MOVE, MOVED, RELEASED
+from gateway.store.feed.moves import CORRECTED, HELD, MOVE, MOVED, REFILED, RELEASED
 from gateway.store.feed.new_messages import ComposedStudy, NewMessage
 from gateway.store.feed.outbox import SettledRow, WaitingRow
 from gateway.store.feed.sent import SentState
@@ -55,6 +62,11 @@ def composed(study: StudyRound, rows: Sequence[WaitingRow], site: Site, destinat
     settled = [_settled_row(row, parts) for row in rows]
     rendered = {row.number for row in settled if row.state == "rendered"}
     messages = [part for part in parts if isinstance(part, NewMessage) and part.outbox in rendered]
+    if any(row.is_move == REFILED for row in rows):  # a report is not withdrawn unless it is sent again
+        broken = [one.reason for one in messages if one.state == "dead_letter"]
+        if reason := next(iter([*(one.reason for one in settled if one.state == "held"), *broken]), ""):
+            return ComposedStudy(study_id, study.revision, _held(rows, reason), [], sent)
+        first = first if messages else []
     return ComposedStudy(study_id, study.revision, settled, [*first, *messages], sent, _cancels(rows, settled))
 
 
@@ -80,7 +92,14 @@ class _RoundComposer:
         These are the withdrawals to send first, what counts as sent after them, and the reason if the move stays held.
         """
         known, sent, receiver = self.study.known, self.study.sent, self.destination.receiver
+        refiled = [row for row in rows if row.is_move == REFILED]
         released = [row for row in rows if row.is_move in {RELEASED, CORRECTED}]
+        if refiled and not released:
+            request = WithdrawalRequest(
+                known, sent, refiled[-1].content_version, refiled[-1].number, self.site, receiver
+            )
+            every = [one for numbers in sent.numbers.values() for one in numbers]
+            return self._withdrawn(withdrawals_without_order(request), sent.without(every), refiled[-1])
         if not released:
             return [], sent, ""
         outlines = [outline(known.study, _cause(row), self.site, receiver, known.facts) for row in rows]
@@ -90,7 +109,12 @@ class _RoundComposer:
             return [], after, ""
         row = released[-1]
         request = WithdrawalRequest(known, sent, row.content_version, row.number, self.site, receiver)
-        withdrawals = withdrawals_for(request, others, self.study.formers)
+        return self._withdrawn(withdrawals_for(request, others, self.study.formers), after, row)
+
+    def _withdrawn(
+        self, withdrawals: Sequence[Withdrawal] | None, after: SentState, row: WaitingRow
+    ) -> tuple[list[NewMessage], SentState, str]:
+        """Return the messages of these withdrawals, with what counts as sent after them; or the reason for none."""
         if withdrawals is None:
             return [], after, FORMER_UNKNOWN
         parts = _remarked(

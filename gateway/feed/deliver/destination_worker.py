@@ -198,10 +198,10 @@ class DestinationWorker:
 
     async def _see_order_news(self, guard: LeaseGuard) -> None:
         """Note what became known of orders after their studies were sent, or send those studies once more (D48)."""
-        name, restates = self._destination.name, self._destination.late_match == "restate"
+        name, late_match = self._destination.name, self._destination.late_match
         while True:
             for news in await open_news(self._engine, name):
-                settle = partial(settle_news, guard.lease, news, micros(clock.now()), restates=restates)
+                settle = partial(settle_news, guard.lease, news, late_match, micros(clock.now()))
                 outcome = await self._engine.do(settle)
                 get_logger().warning(
                     "order-news", destination=name, study_id=news.study_id, code=news.code, state=outcome

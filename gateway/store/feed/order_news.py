@@ -15,6 +15,7 @@ from typing import Final, Literal, cast
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, ask
 from gateway.store.feed.leases import Lease, held
+from gateway.store.feed.moves import REFILED
 from gateway.store.feed.states import CANCELLED_AFTER, WITHOUT_ORDER
 
 Outcome = Literal["open", "noted", "restated"]
@@ -49,7 +50,8 @@ _SETTLE: Final = Statement("UPDATE order_news SET outcome = :outcome WHERE numbe
 _RESTATE: Final = Statement(
     "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, reason, is_move, is_critical,"
     " due, priority, signed, decided, replay) SELECT o.study_id, o.report_id, 'replay', o.content_version,"
-    " o.destination, 'waiting', '', 0, CASE WHEN EXISTS (SELECT 1 FROM message d WHERE d.destination = o.destination"
+    " o.destination, 'waiting', '', CAST(:is_move AS BIGINT), CASE WHEN EXISTS (SELECT 1"
+    " FROM message d WHERE d.destination = o.destination"
     " AND d.study_id = o.study_id AND d.state = 'delivered') THEN 0 ELSE o.is_critical END, CAST(:now AS BIGINT), 1,"
     " o.signed, CAST(:now AS BIGINT), (SELECT max(r.replay) + 1 FROM outbox r WHERE r.study_id = o.study_id"
     " AND r.destination = o.destination AND r.report_id = o.report_id) FROM outbox o JOIN report p"
@@ -94,16 +96,19 @@ async def order_news_of(engine: Engine, study_ids: Sequence[str]) -> list[OrderN
     return [_news(row) for row in await engine.fetch(_OF_STUDIES, study_ids=json.dumps(list(study_ids)))]
 
 
-def settle_news(lease: Lease, news: OrderNews, now: int, *, restates: bool) -> Steps[Outcome]:
+def settle_news(lease: Lease, news: OrderNews, late_match: str, now: int) -> Steps[Outcome]:
     """Note news, or queue the study's reports to be sent once more; return which of both was done.
+
+    `late_match` is the destination's setting.
 
     Raises:
         LeaseLost: another process holds the lease.
     """
     yield from held(lease)
     outcome: Outcome = "noted"
-    if restates and news.code == WITHOUT_ORDER:
-        lane = {"destination": lease.destination, "study_id": news.study_id}
+    if late_match != "note" and news.code == WITHOUT_ORDER:
+        is_move = REFILED if late_match == "withdraw_restate" else 0
+        lane = {"destination": lease.destination, "study_id": news.study_id, "is_move": is_move}
         if (yield from ask(_RESTATE, **lane, now=now)):
             outcome = "restated"
     yield from ask(_SETTLE, number=news.number, outcome=outcome)
