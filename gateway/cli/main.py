@@ -23,6 +23,7 @@ from gateway.cli.command_line import PORT, CommandGroup, Config, destination_nam
 from gateway.cli.command_line import exit_code as _run
 from gateway.cli.feed import feed
 from gateway.cli.keys import keys
+from gateway.cli.orders import orders
 from gateway.cli.patients import patients
 from gateway.cli.sandbox import sandbox
 from gateway.runtime.errors import ConfigError, GatewayError
@@ -49,6 +50,7 @@ for _name, _group in (
     ("audit", audit),
     ("clients", clients),
     ("feed", feed),
+    ("orders", orders),
     ("patients", patients),
 ):
     app.add_typer(_group, name=_name)

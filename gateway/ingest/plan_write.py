@@ -12,6 +12,7 @@ from datetime import datetime, tzinfo
 from typing import Any, Final
 
 from gateway.ingest.map_study import NEW_TEXT, Key, MappedStudy, Resource, map_study, remapped, settled
+from gateway.ingest.order_news import order_news
 from gateway.ingest.plan_outbox import Patience, outbox_rows
 from gateway.routing import InForce
 from gateway.store.database.instants import micros
@@ -83,6 +84,7 @@ def plan_write(  # noqa: PLR0913, PLR0917 (the state read, and the settings)
     if not known.claims_of.issuperset(wanted):
         return ClaimsNeeded(mapped, frozenset(wanted))
     write = _planned(fetched, known, apart, settings, in_force, now, stored)
+    write = replace(write, order_news=order_news(mapped.before, mapped.change.study, apart.facts))
     return PlannedStudy(replace(apart, before=None, resources={}), write)
 
 

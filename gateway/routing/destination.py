@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from gateway.routing.filter import Filter, facility_keys
 from gateway.routing.owed import Terms
@@ -16,6 +16,7 @@ from gateway.routing.transport import Transport
 from mappings.profile import Facility, Receiver, Site
 from mappings.profile.site import MrnAuthority, OnConflict
 
+LateMatch = Literal["note", "restate", "withdraw_restate"]
 _EVERYTHING: Final = Filter()
 _NO_HOURS: Final = QuietHours()
 
@@ -44,8 +45,10 @@ class Destination:
     `shares_address` means that another destination has the same address on purpose. `start` bounds what is sent (D31).
     `gap` is the least time from an answer to the next message. `mrn_authority` tells whose numbers MRNs are there. With
     `inverted_acks`, AE and CE ask for a retry and AR and CR do not, unless `ack_table` differs. `accession_wait` is how
-    long a message may be held for its number before an alert. `input_wait` is the wait for signer and PDF (none if
-    critical). `critical_alert` is the time from a critical result's signature to its acknowledgement.
+    long a message may be held for its number before an alert. `hold_until_matched` is how long the first message about
+    a study waits for its order; `late_match` says what follows if the order comes later. `input_wait` is the wait for
+    signer and PDF (none if critical). `critical_alert` is the time from a critical result's signature to its
+    acknowledgement.
     """
 
     name: str
@@ -61,6 +64,8 @@ class Destination:
     on_conflict: OnConflict = "hold"
     mrn_authority: MrnAuthority = "facility"
     accession_wait: float = 3600.0
+    hold_until_matched: float = 0.0
+    late_match: LateMatch = "note"
     input_wait: float = 60.0
     critical_alert: float = 900.0
     dry_run: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from gateway.routing.destination import Destination, Retry
@@ -26,6 +26,7 @@ from mappings.profile import Receiver, Site
 from mappings.profile.receiver import conflicts
 
 _Table = DestinationSettings | IgnoreSettings
+_USUAL_HOLD: Final = 10.0
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 (compared, not bound)
 
 
@@ -110,6 +111,8 @@ def _destination(at: Tables, table: DestinationSettings, configuration: Configur
         on_conflict=table.on_conflict or configuration.site.on_conflict,
         mrn_authority=table.mrn_authority,
         accession_wait=table.accession_wait_minutes * 60,
+        hold_until_matched=_hold_until_matched(table, has_sources=_has_sources(configuration)) * 60,
+        late_match=table.late_match,
         input_wait=table.input_wait,
         critical_alert=table.critical_alert_minutes * 60,
         dry_run=table.dry_run,
@@ -117,6 +120,18 @@ def _destination(at: Tables, table: DestinationSettings, configuration: Configur
         formerly=table.formerly or "",
         shares_address=table.shares_address,
     )
+
+
+def _has_sources(configuration: Configuration) -> bool:
+    """True if a hospital sends orders."""
+    return bool(getattr(configuration.settings, "source", ()))
+
+
+def _hold_until_matched(table: DestinationSettings, *, has_sources: bool) -> float:
+    """Return the minutes that a first message waits for its order; without orders there is none to wait for."""
+    if table.hold_until_matched is not None:
+        return table.hold_until_matched
+    return _USUAL_HOLD if has_sources else 0.0
 
 
 def _refuse_second(at: Tables, table: _Table, before: Iterable[_Table]) -> None:

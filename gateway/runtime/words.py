@@ -17,6 +17,9 @@ ROLES: Final = (API, SYNC, FEED)
 # `feed resume --held`
 HeldAs = Literal["refused", "indeterminate", "restored", "may-have-been-sent"]
 
+# `orders list --state`
+OrderState = Literal["waiting", "held", "refused", "none", "matched"]
+
 # `sandbox`
 SANDBOX_PORT: Final = 8801
 SANDBOX_API_KEY: Final = "sandbox-key"

@@ -288,6 +288,20 @@ class DestinationSettings(SettingsGroup):
         description="Minutes that a message may wait for its accession number before an alert (at once for a critical"
         " result). The message is sent as soon as the number arrives.",
     )
+    hold_until_matched: float | None = Field(
+        None,
+        ge=0,
+        le=10_080,
+        description="Minutes that the first message about a study waits for the study's order, if the hospital sends"
+        " orders and none is known; then it is sent without. Default: 10 with a `[[source]]`, 0 without. A critical"
+        " result does not wait.",
+    )
+    late_match: Literal["note", "restate", "withdraw_restate"] = Field(
+        "note",
+        description="What follows if the order comes after the report was sent without it. note: an alert. restate:"
+        " the report is sent once more, with the order's numbers. withdraw_restate: it is withdrawn first, as it was"
+        " sent.",
+    )
     input_wait: float = Field(
         60, ge=0, le=3600, description="Longest wait for signer and PDF, in seconds; a critical result does not wait."
     )

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from fakes.hospital import an_order
 from fakes.operated_site import OperatedSite, operated_site
 from fakes.shown_commands import DOCUMENTS, LONG_RUNNING, ROOT, Shown, command_of, leaves, shown, variants, words_of
 from fakes.typed_commands import REGISTERED, typed
@@ -48,6 +49,12 @@ CLIENT = (
     f"INSERT INTO client (client_id, name, created, scopes) VALUES ('{REGISTERED}', 'EHR', 1, 'system/Patient.r');"
     f" INSERT INTO client_key_set (client_id, document, added) VALUES ('{REGISTERED}', '{{{{}}}}', 1)"
 )
+ORDERED = (
+    "INSERT OR IGNORE INTO order_match (study_id, verdict, reason, orders, since) VALUES"
+    " ('{study}', 'none', 'no-order', '[]', 1), ('{shared}', 'none', 'no-order', '[]', 1);"
+    " INSERT INTO hospital_order (number, source, revision, first_at, last_at, applied, body)"
+    f" VALUES (1, 'his', 1, 1, 1, 1, X'{an_order().hex()}')"
+)
 # A command, and the state of the database in which an operator gives it
 STATES: tuple[tuple[str, str], ...] = (
     (r"feed resume .*(?:--leave|--held may-have-been-sent)", IN_DOUBT),
@@ -60,6 +67,7 @@ STATES: tuple[tuple[str, str], ...] = (
     (r"feed backload", HISTORY),
     (r"feed ack (\S+)", ALERT),
     (r"clients (?:disable|enable|rotate) ", CLIENT),
+    (r"orders (?:show|match)", ORDERED),
     (r"patients readmit", "INSERT INTO erased (digest, erased) VALUES ('{marker}', 1)"),
 )
 # The first line of output that another test compares, since it needs what no site of these tests has

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.store.compression.stored_bytes import compressed
+from gateway.store.studies.kept import plain
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
 from mappings.hospital.events import Authority, CodedText, HospitalMessage, HospitalPatient, IssuedNumber, OrderEvent
 from mappings.hospital.groups import indexed
@@ -137,3 +140,9 @@ def mrn(value: str, system: str = "urn:oid:1.2.1") -> HospitalNumber:
 def merges_of(*pairs: tuple[str, str]) -> Merges:
     """Merges of patient numbers of City, each old number with the surviving one."""
     return merged([ResolvedChange(mrn(old), mrn(new)) for old, new in pairs])
+
+
+def an_order() -> bytes:
+    """Return an order of a patient who is not known, as it is stored."""
+    text = json.dumps(plain(order(about=HospitalPatient())), separators=(",", ":"))
+    return compressed("order", text.encode())

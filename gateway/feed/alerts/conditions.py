@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.store.database.probe import FULL, LOST
 from gateway.store.feed.feed_facts import Cases, FeedFacts
-from gateway.store.feed.states import BREAKER_REASONS, RESTORED
+from gateway.store.feed.states import BREAKER_REASONS, CANCELLED_AFTER, RESTORED, WITHOUT_ORDER
 
 NOT_CONNECTED: Final = "connect-failed"
 NOT_SERVED: Final = "not-served"
@@ -63,7 +63,8 @@ CONDITIONS: Final = (
         "critical-blocked",
         "A critical result is not sent. It is a dead letter because of a rule of the receiver, or of its answer. Or it"
         " is held because the patient is not known well enough (`authority-unknown`, `identity-conflict-held`,"
-        " `name-absent`, `vista-patient-unknown`), or has changed (`move`, `former-unknown`).",
+        " `name-absent`, `vista-patient-unknown`), or has changed (`move`, `former-unknown`). Or, where a hospital"
+        " sends orders, since the receiver needs a number of the order (`accession-missing`, `placer-missing`).",
         lambda facts, _: len(facts.critical_blocked),
         lambda facts: facts.critical_blocked,
         escalates=True,
@@ -129,6 +130,20 @@ CONDITIONS: Final = (
         " `accession_wait_minutes`, unless the result is critical.",
         lambda facts, _: len(facts.held_rows),
         lambda facts: facts.held_rows,
+    ),
+    AlertRow(
+        WITHOUT_ORDER,
+        "The order of a report came after the report had been sent without it, within the last day. A receiver that"
+        " filed the report without an order may file a second one, once a correction names the order.",
+        lambda facts, _: len(facts.without_order),
+        lambda facts: facts.without_order,
+    ),
+    AlertRow(
+        CANCELLED_AFTER,
+        "The hospital cancelled the order of a report that was sent, within the last day. The report stays as it is:"
+        " only AutoScribe withdraws reports.",
+        lambda facts, _: len(facts.order_cancelled),
+        lambda facts: facts.order_cancelled,
     ),
     AlertRow(
         "dead-letter",

@@ -11,14 +11,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from gateway.feed.compose.withdraw_moved import WithdrawalRequest, numbers_of_others, with_sent, withdrawals_for
+from gateway.feed.compose.wait_for_order import lacks_order, wait_for_order
+from gateway.feed.compose.withdraw_moved import (
+    Withdrawal,
+    WithdrawalRequest,
+    numbers_of_others,
+    with_sent,
+    withdrawals_for,
+    withdrawals_without_order,
+)
 from gateway.feed.payload import StudyRound
 from gateway.routing import Destination
-from gateway.store.feed.moves import CORRECTED, HELD, MOVE, MOVED, RELEASED
+from gateway.store.feed.moves import CORRECTED, HELD, MOVE, MOVED, REFILED, RELEASED
 from gateway.store.feed.new_messages import ComposedStudy, NewMessage
 from gateway.store.feed.outbox import SettledRow, WaitingRow
 from gateway.store.feed.sent import SentState
-from gateway.store.feed.states import RESTORED, UNSENT, MessageState
+from gateway.store.feed.states import RESTORED, UNSENT, WITHOUT_ORDER, MessageState
 from gateway.store.studies.kept import Kept
 from mappings.hl7v2.messages import renderings_of_all
 from mappings.hl7v2.oru_r01 import oru_of
@@ -41,18 +49,24 @@ def composed(study: StudyRound, rows: Sequence[WaitingRow], site: Site, destinat
     """Compose the messages for the rows of a study, in order; `site` is the site profile adapted to the destination."""
     study_id, sent = study.known.study.study_id, study.sent
     if sent.is_told and any(row.is_move == HELD for row in rows):
-        held = [SettledRow(row.number, "held", MOVE) for row in rows]
-        return ComposedStudy(study_id, study.revision, held, [], sent, {False: MOVE, True: MOVE}, holds=MOVE)
+        takes_back = {False: MOVE, True: MOVE}
+        return ComposedStudy(study_id, study.revision, _held(rows, MOVE), [], sent, takes_back, holds=MOVE)
+    if waits := wait_for_order(study, rows, destination.hold_until_matched):
+        return ComposedStudy(study_id, study.revision, _held(rows, waits), [], sent)
     rows = sorted(rows, key=lambda row: row.kind != "signed")  # an original goes first (D19), whenever it was decided
     study = replace(study, known=replace(study.known, facts=with_sent(study.known.facts, sent)))
     first, after, reason = _RoundComposer(study, site, destination).withdrawals(rows)
     if reason:
-        held = [SettledRow(row.number, "held", reason) for row in rows]
-        return ComposedStudy(study_id, study.revision, held, [], sent)
+        return ComposedStudy(study_id, study.revision, _held(rows, reason), [], sent)
     parts = _RoundComposer(replace(study, sent=after), site, destination).parts(rows)
     settled = [_settled_row(row, parts) for row in rows]
     rendered = {row.number for row in settled if row.state == "rendered"}
     messages = [part for part in parts if isinstance(part, NewMessage) and part.outbox in rendered]
+    if any(row.is_move == REFILED for row in rows):  # a report is not withdrawn unless it is sent again
+        broken = [one.reason for one in messages if one.state == "dead_letter"]
+        if reason := next(iter([*(one.reason for one in settled if one.state == "held"), *broken]), ""):
+            return ComposedStudy(study_id, study.revision, _held(rows, reason), [], sent)
+        first = first if messages else []
     return ComposedStudy(study_id, study.revision, settled, [*first, *messages], sent, _cancels(rows, settled))
 
 
@@ -78,7 +92,14 @@ class _RoundComposer:
         These are the withdrawals to send first, what counts as sent after them, and the reason if the move stays held.
         """
         known, sent, receiver = self.study.known, self.study.sent, self.destination.receiver
+        refiled = [row for row in rows if row.is_move == REFILED]
         released = [row for row in rows if row.is_move in {RELEASED, CORRECTED}]
+        if refiled and not released:
+            request = WithdrawalRequest(
+                known, sent, refiled[-1].content_version, refiled[-1].number, self.site, receiver
+            )
+            every = [one for numbers in sent.numbers.values() for one in numbers]
+            return self._withdrawn(withdrawals_without_order(request), sent.without(every), refiled[-1])
         if not released:
             return [], sent, ""
         outlines = [outline(known.study, _cause(row), self.site, receiver, known.facts) for row in rows]
@@ -88,7 +109,12 @@ class _RoundComposer:
             return [], after, ""
         row = released[-1]
         request = WithdrawalRequest(known, sent, row.content_version, row.number, self.site, receiver)
-        withdrawals = withdrawals_for(request, others, self.study.formers)
+        return self._withdrawn(withdrawals_for(request, others, self.study.formers), after, row)
+
+    def _withdrawn(
+        self, withdrawals: Sequence[Withdrawal] | None, after: SentState, row: WaitingRow
+    ) -> tuple[list[NewMessage], SentState, str]:
+        """Return the messages of these withdrawals, with what counts as sent after them; or the reason for none."""
         if withdrawals is None:
             return [], after, FORMER_UNKNOWN
         parts = _remarked(
@@ -142,7 +168,8 @@ class _RoundComposer:
             reason=broken or "",
             told=digest,
         )
-        return message, _codes((*mapped.issues, *rule_issues), "warning")
+        without = [WITHOUT_ORDER] if lacks_order(known.facts) and cause.part == "report" else []
+        return message, [*_codes((*mapped.issues, *rule_issues), "warning"), *without]
 
     def _settled(self, row: WaitingRow, cause: Cause, drawn: Outline, digest: str) -> SettledRow | None:
         """Return how to settle a row whose message is not to be sent although it can be composed; None to send it."""
@@ -156,6 +183,10 @@ class _RoundComposer:
         if cause.kind != "replay" and digest in self.study.sent.restored.get(drawn.restates, ()):
             return SettledRow(row.number, "merged", RESTORED)  # the journal shows it was sent before the restore (D38)
         return None
+
+
+def _held(rows: Iterable[WaitingRow], reason: str) -> list[SettledRow]:
+    return [SettledRow(row.number, "held", reason) for row in rows]
 
 
 def _settled_row(row: WaitingRow, parts: Sequence[NewMessage | SettledRow]) -> SettledRow:

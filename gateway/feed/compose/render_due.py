@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import Final, TypeAlias, TypeVar, TypeVarTuple
 
@@ -29,17 +30,24 @@ from gateway.store.database.instants import micros
 from gateway.store.feed.leases import PAUSED, Lease, LeaseLost
 from gateway.store.feed.moves import RELEASED, formers
 from gateway.store.feed.new_messages import ComposedStudy, settle_failed, store_composed
-from gateway.store.feed.outbox import Outbox, SettledRow, WaitingRow, retry_held
+from gateway.store.feed.outbox import Outbox, SettledRow, WaitingRow, retry_held, retry_held_of
 from gateway.store.feed.renaming import origin
 from gateway.store.feed.restoring import doubtful_span
 from gateway.store.feed.sent import SentState, read_sent
-from gateway.store.feed.states import AUTHORITY_UNKNOWN, CONFLICT_HELD, MAY_HAVE_BEEN_SENT, RESTORED, VISTA_UNKNOWN
+from gateway.store.feed.states import (
+    AUTHORITY_UNKNOWN,
+    CONFLICT_HELD,
+    MAY_HAVE_BEEN_SENT,
+    ORDER_AWAITED,
+    RESTORED,
+    VISTA_UNKNOWN,
+)
 from gateway.store.studies import intake
 from gateway.store.studies.kept import Kept, kept
 from gateway.store.studies.pdfs import Pdfs
 from gateway.store.studies.search import issues
 from mappings.issues import MappingIssue
-from mappings.profile import Receiver, Site
+from mappings.profile import Site
 
 AT_ONCE: Final = 48
 TOGETHER: Final = 8  # studies whose messages are stored in one commit
@@ -89,7 +97,7 @@ class DueRenderer:
             StoreUnavailable: the store cannot be reached.
         """
         self.destination = replace(self.destination, first_name=await origin(self.engine, self.destination.name))
-        for kind, values, reasons in _by_settings(self._site, self.destination.receiver):
+        for kind, values, reasons in _by_settings(self._site, self.destination):
             fact = f"{kind}:{self.destination.name}"
             digest = hashlib.sha256("\x1e".join(values).encode()).hexdigest()
             if await facts.claimed(self.engine, fact, digest) != digest:
@@ -108,8 +116,18 @@ class DueRenderer:
         paused = await self.engine.fetch(PAUSED, name=name)
         if paused and paused[0][0] == RESTORED:
             return 0  # until the journal is replayed, it is unknown which messages were sent
+        await self._end_waits(lease)
         due = await self._outbox.due(name, clock.now(), AT_ONCE)
         return sum([await self._of(lease, due[at : at + TOGETHER]) for at in range(0, len(due), TOGETHER)])
+
+    async def _end_waits(self, lease: Lease) -> None:
+        """Compose what waited for its order long enough (D48)."""
+        if wait := self.destination.hold_until_matched:
+            until = clock.now() - timedelta(seconds=wait)
+            study_ids = await self._outbox.waited(self.destination.name, ORDER_AWAITED, until, AT_ONCE)
+            if study_ids:
+                ends = partial(retry_held_of, lease, study_ids, ORDER_AWAITED, micros(clock.now()))
+                await self.engine.do(ends)
 
     async def _of(self, lease: Lease, study_ids: Sequence[str]) -> int:
         """Compose the messages of several studies and store them in one commit; return the number of studies done."""
@@ -260,16 +278,17 @@ def _by_study(found: Sequence[tuple[str, MappingIssue]]) -> dict[str, set[str]]:
     return codes
 
 
-def _by_settings(site: Site, receiver: Receiver) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
+def _by_settings(site: Site, destination: Destination) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
     """Yield groups of settings: the group's name, its values, and the hold reasons that depend on them."""
     rows = sorted(f"{name}\x1f{facility.mrn}" for name, facility in site.facilities.items())
     default = site.default_facility.mrn if site.default_facility else None
     authorities = (site.mrn_authority, str(site.bare_namespace), str(default), *rows)
     customers = sorted(f"{name}\x1f{authority}" for name, authority in site.express_customers.items())
-    switches = (receiver.vista_patient, receiver.vista_exam)
+    switches = (destination.receiver.vista_patient, destination.receiver.vista_exam)
     yield "authorities", authorities, (AUTHORITY_UNKNOWN,)
     yield "on-conflict", (site.on_conflict,), (CONFLICT_HELD,)
     yield "vista", (str(site.vista), *switches, *customers, *authorities), VISTA_UNKNOWN
+    yield "order-wait", (str(destination.hold_until_matched),), (ORDER_AWAITED,)
 
 
 def _ready(rows: list[WaitingRow], now: int) -> list[WaitingRow]:

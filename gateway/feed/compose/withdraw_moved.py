@@ -106,6 +106,22 @@ def _with_merges(former: Kept, present: Facts) -> Kept:
     return replace(former, facts=replace(former.facts, merged=merged))
 
 
+def withdrawals_without_order(request: WithdrawalRequest) -> list[Withdrawal] | None:
+    """Return the withdrawals of all that was sent of a study, as it was sent: without its order (D48).
+
+    None if something that was sent is not explained by the study as it is.
+    """
+    left = {(number, whose) for sent in request.sent.numbers.values() for number, whose in sent.items() if whose}
+    facts = replace(request.known.facts, orders=(), order_reason="")
+    withdrawals = []
+    for one in _gone(request, replace(request.known, facts=facts)):
+        withdrawn = {(number, one.drawn.patient_id) for number in one.drawn.filler_order_numbers}
+        if not withdrawn.isdisjoint(left):
+            withdrawals.append(one)
+            left -= withdrawn
+    return None if left else withdrawals
+
+
 def _is_of(drawn: Outline, number: str, patient_id: str) -> bool:
     return drawn.is_about(patient_id) and number in drawn.filler_order_numbers
 

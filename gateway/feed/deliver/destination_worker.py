@@ -37,11 +37,13 @@ from gateway.store.database.instants import micros
 from gateway.store.feed import takeover
 from gateway.store.feed.leases import LeaseLost, Leases
 from gateway.store.feed.messages import Messages, SendResult
+from gateway.store.feed.order_news import open_news, settle_news
 from gateway.store.feed.renaming import NotRenamed, renamed
 from gateway.store.feed.set_back import set_back
 
 _PLAN: Final = 5.0  # seconds between two updates of the plan for changed settings
 _SOON: Final = 1.0  # seconds until planning that could not begin is tried again
+_ORDER_NEWS: Final = 2.0  # seconds between two looks for news about orders
 _OLD_COPIES: Final = 1.0  # seconds between two checks for old copies
 _LOOK: Final = 0.25  # seconds between two checks for rows to compose, for a pause, and for a clock set back
 _SET_BACK: Final = 1.0  # seconds by which a clock must go back to count as set back
@@ -130,6 +132,7 @@ class DestinationWorker:
             self._count_results(results),
             self._late.run(),
             self._plan(guard),
+            self._see_order_news(guard),
         )
         senders = [self._started(sender.run(one, number)) for number, one in enumerate(channels, 1)]
         others = [self._started(loop) for loop in loops]
@@ -192,6 +195,18 @@ class DestinationWorker:
                 code = await self._engine.do(resend)
                 get_logger().warning("old-copy-possible", destination=name, study_id=old_copy.study_id, code=code)
             await clock.sleep(_OLD_COPIES)
+
+    async def _see_order_news(self, guard: LeaseGuard) -> None:
+        """Note what became known of orders after their studies were sent, or send those studies once more (D48)."""
+        name, late_match = self._destination.name, self._destination.late_match
+        while True:
+            for news in await open_news(self._engine, name):
+                settle = partial(settle_news, guard.lease, news, late_match, micros(clock.now()))
+                outcome = await self._engine.do(settle)
+                get_logger().warning(
+                    "order-news", destination=name, study_id=news.study_id, code=news.code, state=outcome
+                )
+            await clock.sleep(_ORDER_NEWS)
 
     async def _take_over(self, guard: LeaseGuard) -> None:
         """Check the journal, then settle or send again the messages that the last holder had in hand."""

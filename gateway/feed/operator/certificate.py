@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from gateway.feed.operator.arguments import Say, TimeSpan, counted, destination_named, wrong
 from gateway.feed.operator.listing import Listing, list_studies
+from gateway.feed.operator.order_of_study import match_said
 from gateway.feed.operator.report_state import KINDS, UNREMARKABLE, ReportState, report_state
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination, routes_of
@@ -28,6 +29,7 @@ from gateway.store.feed.leaving import OpenWork, left
 from gateway.store.feed.reconciling import LedgerRecords, ReportRecord, critical_results, report_records
 from gateway.store.feed.renaming import known_as
 from gateway.store.feed.resending import signed_within
+from gateway.store.orders.matches import matches_of
 from gateway.store.studies.erased import erased_among
 
 _BATCH: Final = 500
@@ -182,6 +184,19 @@ async def _fill(made: Certificate, engine: Engine, site_key: bytes) -> None:
         for study_id in batch:
             _add_study(made, study_id, wanted[study_id], records.get(study_id))
     await _mark_critical(made, engine)
+    await _say_orders(made, engine)
+
+
+async def _say_orders(made: Certificate, engine: Engine) -> None:
+    """Say why a study has no order, for each report with a line; nothing where no hospital sends orders."""
+    lines = [line for account in made.accounts for line in account.lines]
+    study_ids = iter(dict.fromkeys(line["studyId"] for line in lines))
+    while batch := list(islice(study_ids, _BATCH)):
+        matches = await matches_of(engine, batch)
+        for line in lines:
+            match = matches.get(line["studyId"])
+            if match is not None and match.reason:
+                line["order"] = match_said(match)
 
 
 async def _mark_critical(made: Certificate, engine: Engine) -> None:
@@ -239,7 +254,8 @@ def certificate_lines(made: Certificate) -> Iterator[str]:
 
 def _line(line: Mapping[str, Any]) -> str:
     text = f"  {line['fate']}  {line['reportId']}  {line['studyId']}  {line['detail']}".rstrip()
-    return f"{text}  CRITICAL" if line["isCritical"] else text
+    text = f"{text}  CRITICAL" if line["isCritical"] else text
+    return f"{text}  order: {line['order']['verdict']} ({line['order']['reason']})" if "order" in line else text
 
 
 def _write(made: Certificate, out: Path) -> None:

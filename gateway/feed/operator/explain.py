@@ -15,6 +15,7 @@ from typing import Any, Final
 from gateway.feed.operator.arguments import Say, Shows, destination_named, id_of, unnoted, wrong
 from gateway.feed.operator.explained import Explained, ExplainedMapping, every, explained, map_and_trace
 from gateway.feed.operator.explained_lines import lines, listed, sent_lines
+from gateway.feed.operator.order_of_study import match_line, match_said
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination, routes_of
 from gateway.routing.preview import PreviewRequest
@@ -26,6 +27,7 @@ from gateway.store.database.instants import instant_text, micros
 from gateway.store.feed.audit import noted
 from gateway.store.feed.looking import messages_of_study, versions_of
 from gateway.store.feed.renaming import known_as
+from gateway.store.orders.matches import matches_of
 from gateway.store.studies.pdfs import Pdfs
 from gateway.store.studies.stored_study import StoredStudy, stored_study
 from mappings.patient.identifiers import fhir_id
@@ -92,6 +94,7 @@ async def explain(
         patients = [str(one["id"]) for one in mapping.resources if one["resourceType"] == "Patient"]
         shows([f"DiagnosticReport/{fhir_id(report_id)}"], patients)
         sent = await _sent(engine, study, mapping, question) if question.sent else []
+        match = (await matches_of(engine, [study.study_id])).get(study.study_id)
     fields = [explained(mapping, question.name)] if question.name else every(mapping)
     answer = {
         "reportId": report_id,
@@ -100,12 +103,15 @@ async def explain(
         "destination": to.destination.name if to.destination else None,
         "fields": [_said(one) for one in fields],
         **({"sent": sent} if question.sent else {}),
+        **({} if match is None else {"order": match_said(match)}),
     }
     if as_json:
         say(json.dumps(answer, indent=2))
     else:
         for line in (*(lines(answer) if question.name else listed(answer)), *sent_lines(sent)):
             say(line)
+        if match is not None:
+            say(f"order: {match_line(match)}")
     return 0 if any(one.values for one in fields) or any(one["versions"] for one in sent) else 1
 
 

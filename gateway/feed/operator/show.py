@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.operator.arguments import Say, Shows, counted, id_of, unnoted, wrong
+from gateway.feed.operator.order_of_study import match_line, match_said
 from gateway.feed.operator.shown import lines
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import routes_of
@@ -36,6 +37,7 @@ from gateway.store.feed.looking import (
     study_of_report,
 )
 from gateway.store.feed.renaming import known_as
+from gateway.store.orders.matches import StoredMatch, matches_of
 from gateway.store.studies.survivors import with_replaced
 from mappings.patient.identifiers import fhir_id
 
@@ -83,7 +85,11 @@ async def show(
         matches = await _found(engine, wanted, await _destinations(configuration, engine, wanted.at))
         await engine.do(partial(_noted, matches, wanted, micros(clock.now())))
         shows(*_shown(matches.messages))
-        shown = [_said(one, matches.lanes, await attempts_of(engine, one.number)) for one in matches.messages]
+        answered = await matches_of(engine, list(dict.fromkeys(one.study_id for one in matches.messages)))
+        shown = [
+            _said(one, matches.lanes, await attempts_of(engine, one.number)) | _order(answered.get(one.study_id))
+            for one in matches.messages
+        ]
     if as_json:
         say(json.dumps(shown, indent=2))
     else:
@@ -178,6 +184,11 @@ def _said(message: ShownMessage, lanes: Sequence[ShownMessage], attempts: Sequen
         if message.body is None
         else {"bytes": _bytes(message.body), "segments": HL7V2.printed(message.body)},
     }
+
+
+def _order(match: StoredMatch | None) -> dict[str, Any]:
+    """Return how the study was matched with orders; nothing where no hospital sends orders."""
+    return {} if match is None else {"order": {**match_said(match), "line": match_line(match)}}
 
 
 def _replaced(message: ShownMessage, lanes: Sequence[ShownMessage]) -> tuple[ShownMessage | None, list[str]]:

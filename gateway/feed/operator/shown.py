@@ -26,6 +26,8 @@ def lines(message: Mapping[str, Any]) -> Iterator[str]:
     ]
     yield f"  when      {', '.join(moments)}"
     yield f"  bytes     {message['size']}, sha256 {message['sha256'] or 'not known'}"
+    if "order" in message:
+        yield f"  order     {message['order']['line']}"
     yield from _others(message)
     for attempt in message["attempts"]:
         yield from _attempt(attempt)

@@ -129,6 +129,19 @@ ORDER_VERDICT: Final = Table(
     number_column("decided"),
     sqlite_strict=True,
 )
+# What became known of a study's order after a destination was sent the study: `code` of `store.feed.states`. Outcomes:
+# open, noted, restated
+ORDER_NEWS: Final = Table(
+    "order_news",
+    METADATA,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    text_column("study_id"),
+    text_column("destination"),
+    text_column("code"),
+    text_column("outcome"),
+    number_column("at"),
+    sqlite_strict=True,
+)
 
 _TROUBLED: Final = INBOUND.c.state.in_([literal_column("'held'"), literal_column("'failed'")])
 _WAITING: Final = INBOUND.c.state == literal_column("'waiting'")
@@ -154,4 +167,6 @@ ORDERS_INDEXES: Final = (
     Index("number_change_by_surviving", NUMBER_CHANGE.c.kind, NUMBER_CHANGE.c.authority, NUMBER_CHANGE.c.surviving),
     Index("study_key_by_study", STUDY_KEY.c.study_id),
     Index("order_match_by_verdict", ORDER_MATCH.c.verdict, ORDER_MATCH.c.since),
+    Index("order_news_by_outcome", ORDER_NEWS.c.destination, ORDER_NEWS.c.outcome, ORDER_NEWS.c.at),
+    Index("order_news_by_study", ORDER_NEWS.c.study_id),
 )

@@ -20,11 +20,23 @@ from gateway.store.database.statements import Row, Statement
 from gateway.store.feed.in_force import in_force_of, unplanned
 from gateway.store.feed.leases import PAUSED
 from gateway.store.feed.ledger import IS_LAST, oldest
+from gateway.store.feed.order_news import noted_news
 from gateway.store.feed.plans import PLANNED, TO_STOP
-from gateway.store.feed.states import ACCESSION_MISSING, BLOCKED_AT_ONCE, ERASED, SEEN_THERE, UNSENT
+from gateway.store.feed.states import (
+    ACCESSION_MISSING,
+    BLOCKED_AT_ONCE,
+    CANCELLED_AFTER,
+    ERASED,
+    NUMBER_MISSING,
+    ORDER_AWAITED,
+    SEEN_THERE,
+    UNSENT,
+    WITHOUT_ORDER,
+)
 
 MOST: Final = 1_000
 _SECOND: Final = 1_000_000
+_A_DAY: Final = timedelta(days=1)
 Cases: TypeAlias = Mapping[int, str]
 """Row numbers that a condition concerns, with the study of each."""
 _OLDEST_DUE: Final = Statement(
@@ -52,7 +64,8 @@ _UNACCEPTED: Final = Statement(
 )
 _CRITICAL_HELD: Final = Statement(
     "SELECT number, study_id FROM outbox WHERE destination = :destination AND state = 'held' AND is_critical = 1"
-    " AND reason IN listed(:reasons) ORDER BY number LIMIT :most"
+    " AND (reason IN listed(:reasons) OR (reason IN listed(:missing) AND EXISTS (SELECT 1 FROM order_match o"
+    " WHERE o.study_id = outbox.study_id))) ORDER BY number LIMIT :most"
 )
 _PLANNED: Final = Statement(
     "SELECT number, study_id FROM outbox WHERE destination = :destination AND state = :state"
@@ -73,10 +86,13 @@ _LANES: Final = Statement(
 _OUTBOX: Final = Statement(
     "SELECT study_id FROM outbox WHERE destination = :destination AND state = :state ORDER BY number LIMIT :most"
 )
-# An accession number may still come, but a critical result must not wait for it unnoticed
+_BLOCKED: Final = {"reasons": json.dumps(BLOCKED_AT_ONCE), "missing": json.dumps(NUMBER_MISSING)}
+# An accession number may still come, but a critical result must not wait for it unnoticed. The wait for an order ends
+# by itself
 _HELD: Final = Statement(
     "SELECT number, study_id FROM outbox WHERE destination = :destination AND state = 'held'"
-    " AND (reason <> :awaited OR is_critical = 1 OR decided <= :before) ORDER BY number LIMIT :most"
+    " AND reason <> :order AND (reason <> :awaited OR is_critical = 1 OR decided <= :before)"
+    " ORDER BY number LIMIT :most"
 )
 
 
@@ -102,7 +118,8 @@ class FeedFacts:
     `critical` are overdue critical causes, and `critical_blocked` those that cannot be sent unless a person acts.
     `dead_letters` are messages given up and not replaced since. `planned` are rows that a change of settings would send
     or stop. `unaccepted` are messages that the application did not answer in time. `held_lanes` are studies, by reason
-    and start; `held_rows` are outbox rows. The watcher sets `unserved`, the time without a lease holder.
+    and start; `held_rows` are outbox rows. `without_order` and `order_cancelled` are news of the last day about orders
+    of studies that were sent. The watcher sets `unserved`, the time without a lease holder.
     """
 
     oldest: float = 0.0
@@ -115,6 +132,8 @@ class FeedFacts:
     dead_letters: Cases = field(default_factory=dict)
     planned: Cases = field(default_factory=dict)
     planned_critical: Cases = field(default_factory=dict)
+    without_order: Cases = field(default_factory=dict)
+    order_cancelled: Cases = field(default_factory=dict)
     paused: str = ""
     unserved: float = 0.0
 
@@ -130,10 +149,11 @@ async def feed_facts(engine: Engine, watched: WatchedDestination, now: datetime)
     heads = await oldest(engine, watched.name)
     since = [int(row[0]) for row in due] + [made for made, _ in heads]
     dead = await engine.fetch(_DEAD, **key, unsent=UNSENT, seen=SEEN_THERE, erased=ERASED, most=MOST)
-    held = await engine.fetch(_CRITICAL_HELD, **key, reasons=json.dumps(BLOCKED_AT_ONCE), most=MOST)
+    held = await engine.fetch(_CRITICAL_HELD, **key, **_BLOCKED, most=MOST)
     planned, critical = await _planned(engine, watched.name)
     paused = await engine.fetch(PAUSED, name=watched.name)
-    awaited = {"awaited": ACCESSION_MISSING, "before": micros(now - watched.accession_after)}
+    before = micros(now - watched.accession_after)
+    awaited = {"awaited": ACCESSION_MISSING, "order": ORDER_AWAITED, "before": before}
     return FeedFacts(
         oldest=max(0.0, (micros(now) - min(since)) / _SECOND) if since else 0.0,
         last_failure=next((reason for _, reason in heads if reason), ""),
@@ -145,6 +165,8 @@ async def feed_facts(engine: Engine, watched: WatchedDestination, now: datetime)
         dead_letters=_cases(dead),
         planned={**planned, **critical},
         planned_critical=critical,
+        without_order=_cases(await noted_news(engine, watched.name, WITHOUT_ORDER, micros(now - _A_DAY), MOST)),
+        order_cancelled=_cases(await noted_news(engine, watched.name, CANCELLED_AFTER, micros(now - _A_DAY), MOST)),
         paused=str(paused[0][0]) if paused else "",
     )
 

@@ -15,10 +15,11 @@ from gateway.store.studies.kept import Kept, kept
 MOVE: Final = "move"  # reason of a held lane or row
 MOVED: Final = "moved"  # kind of a message that withdraws what was sent about another patient
 # `outbox.is_move`: held for a move; released by an operator, to be withdrawn first; or released because the other
-# chart is corrected by hand
+# chart is corrected by hand. Or no move: sent without its order, to be withdrawn as such and sent with it (D48)
 HELD: Final = 1
 RELEASED: Final = 2
 CORRECTED: Final = 3
+REFILED: Final = 4
 # Messages without withdrawals that were replaced, or made superfluous by a correction by hand
 IS_OWED: Final = " AND NOT (kind = 'moved' AND reason IN ('chart-corrected', 'move'))"
 KEEP_FORMER: Final = Statement(

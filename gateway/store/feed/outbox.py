@@ -39,6 +39,22 @@ _LOOK_AGAIN: Final = Statement(
     "UPDATE outbox SET state = 'waiting', reason = '', due = :now, settled = NULL WHERE destination = :destination"
     " AND state = 'held' AND reason = :reason"
 )
+_WAITED: Final = Statement(
+    "SELECT DISTINCT study_id FROM outbox WHERE destination = :destination AND state = 'held' AND reason = :reason"
+    " AND decided <= :until LIMIT :most"
+)
+_LOOK_AGAIN_AT: Final = Statement(
+    "UPDATE outbox SET state = 'waiting', reason = '', due = :now, settled = NULL WHERE study_id IN listed(:study_ids)"
+    " AND destination = :destination AND state = 'held' AND reason = :reason"
+)
+_HELD_FOR: Final = Statement(
+    "SELECT DISTINCT study_id FROM outbox WHERE destination = :destination AND state = 'held' AND reason = :reason"
+    " ORDER BY study_id"
+)
+_HELD_OF_STUDY: Final = Statement(
+    "SELECT DISTINCT destination, reason FROM outbox WHERE study_id = :study_id AND state = 'held'"
+    " ORDER BY destination, reason"
+)
 _MOST_OF_A_STUDY: Final = 1_000
 
 
@@ -79,6 +95,11 @@ class Outbox:
         rows = await self._engine.fetch(_DUE, destination=destination, now=micros(now), most=most)
         return list(dict.fromkeys(str(study_id) for (study_id,) in rows))
 
+    async def waited(self, destination: str, reason: str, until: datetime, most: int) -> list[str]:
+        """Return the ids of studies with a row held for that reason that was decided by then."""
+        asked = {"destination": destination, "reason": reason, "until": micros(until), "most": most}
+        return [str(study_id) for (study_id,) in await self._engine.fetch(_WAITED, **asked)]
+
     async def waiting(self, destination: str, study_ids: Sequence[str]) -> dict[str, list[WaitingRow]]:
         """Return all waiting rows of each study, in the order in which they were decided."""
         key = {"study_ids": json.dumps(study_ids), "destination": destination}
@@ -88,6 +109,16 @@ class Outbox:
             row = WaitingRow(int(number), str(report_id), str(kind), str(version), int(replay), int(priority), *more)
             rows_of[str(study_id)].append(row)
         return rows_of
+
+
+async def held_studies(engine: Engine, destination: str, reason: str) -> list[str]:
+    """Return the ids of the studies of which a row is held at a destination for that reason."""
+    return [str(row[0]) for row in await engine.fetch(_HELD_FOR, destination=destination, reason=reason)]
+
+
+async def held_rows_of(engine: Engine, study_id: str) -> list[tuple[str, str]]:
+    """Return the destinations where a row of a study is held, with the reasons."""
+    return [(str(name), str(reason)) for name, reason in await engine.fetch(_HELD_OF_STUDY, study_id=study_id)]
 
 
 def settle(rows: Sequence[SettledRow], now: int) -> Steps[None]:
@@ -104,3 +135,14 @@ def retry_held(lease: Lease, reason: str, now: int) -> Steps[None]:
     """
     yield from held(lease)
     yield from ask(_LOOK_AGAIN, destination=lease.destination, reason=reason, now=now)
+
+
+def retry_held_of(lease: Lease, study_ids: Sequence[str], reason: str, now: int) -> Steps[None]:
+    """Return the rows of some studies to the queue that were held for a reason which is gone.
+
+    Raises:
+        LeaseLost: another process holds the lease.
+    """
+    yield from held(lease)
+    key = {"destination": lease.destination, "study_ids": json.dumps(study_ids)}
+    yield from ask(_LOOK_AGAIN_AT, **key, reason=reason, now=now)

@@ -77,6 +77,15 @@ CONFLICT_HELD: Final = "identity-conflict-held"
 VISTA_UNKNOWN: Final = ("vista-patient-unknown", "exam-missing")
 # Held row: the receiver needs an accession number, and the study has none yet (D18)
 ACCESSION_MISSING: Final = "accession-missing"
+# Held row: the study's order may still come (`hold_until_matched`), or was cancelled (D48)
+ORDER_AWAITED: Final = "order-awaited"
+ORDER_CANCELLED: Final = "order-cancelled"
+# Held rows of a receiver that needs a number of the order. Where a hospital sends orders, they block a critical result
+# at once: it waits for no order
+NUMBER_MISSING: Final = (ACCESSION_MISSING, "placer-missing")
+# Message, and news about a study: it was sent before its order was known. And news: its order was cancelled afterwards
+WITHOUT_ORDER: Final = "sent-without-order"
+CANCELLED_AFTER: Final = "order-cancelled-after-send"
 # Held rows that block a critical result at once: its patient, or a fact that the receiver needs about the patient, is
 # unknown, and waiting alone does not help (mappings/hl7v2/rendering.py, D13)
 BLOCKED_AT_ONCE: Final = (

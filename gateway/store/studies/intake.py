@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from gateway.store.database.statements import Statement, Steps, Values, ask, ask_each, ask_rows, inserting
 from gateway.store.feed.in_force import LATEST
 from gateway.store.feed.moves import KEEP_FORMER
+from gateway.store.feed.order_news import add_order_news
 from gateway.store.studies import locks, versions
 from gateway.store.studies.erased import is_marked
 from gateway.store.studies.known_claims import claims_about, renewed
@@ -243,6 +244,8 @@ def _store(intakes: Sequence[StudyIntake]) -> Steps[list[list[WrittenVersion]]]:
     yield from _store_studies(intakes, known)
     yield from _store_claims(intakes, now)
     yield from _store_causes(writes, known, now)
+    for write in writes:
+        yield from add_order_news(write.study_id, write.order_news, write.now)
     yield from ask_each(_WANT_PDF, _each(writes, lambda one: _reports(one.pdfs)))
     yield from ask_each(_WANT_MISSING_PDF, _each(writes, lambda one: _reports(one.pdfs_missing)))
     users = yield from _newer_users(writes)

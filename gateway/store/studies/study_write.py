@@ -43,7 +43,8 @@ class StudyWrite:
     `carried` are patients who take over the verdict on one whom they replace since a merge. `pdfs`
     are reports whose PDF must be fetched again; `pdfs_missing` are those whose PDF may be available now. `in_force` is
     the number of the settings that decided the causes (D37). With `reindex`, nothing is sent. For a move (D13), the
-    study's earlier state is kept. `shapes_disagree` once the judge by shape was wrong. Instants are microseconds.
+    study's earlier state is kept. `shapes_disagree` once the judge by shape was wrong. `order_news` are codes for
+    destinations that were sent the study (D48). Instants are microseconds.
     """
 
     study_id: str
@@ -66,6 +67,7 @@ class StudyWrite:
     reindex: bool = False
     is_move: bool = False
     shapes_disagree: bool = False
+    order_news: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

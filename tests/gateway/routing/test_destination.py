@@ -90,5 +90,6 @@ def test_a_destination_holds_conflicts_and_is_enabled_unless_it_is_told_otherwis
         True,
     )
     assert (usual.gap, usual.accession_wait, usual.input_wait, usual.critical_alert) == (0, 3600, 60, 900)
+    assert (usual.hold_until_matched, usual.late_match) == (0, "note")
     assert (usual.inverted_acks, usual.shares_address, usual.filter) == (False, False, Filter())
     assert usual.retry == Retry(5.0, 300.0, 0.2, 0, 5)

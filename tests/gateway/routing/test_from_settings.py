@@ -73,6 +73,7 @@ def test_a_table_with_what_must_be_written_is_a_destination_as_its_profile_has_i
     assert made.start == datetime(2026, 3, 1, tzinfo=UTC)
     assert (made.retry.first, made.on_conflict, made.is_enabled) == (receiver("generic").retry, "hold", True)
     assert (made.accession_wait, made.input_wait, made.critical_alert) == (3600, 60, 900)
+    assert (made.hold_until_matched, made.late_match) == (0, "note")
 
 
 def test_the_switches_of_a_destination_stand_in_place_of_those_of_its_profile(one):

@@ -330,6 +330,8 @@ TURNED = {
     "destination.pdf_max": Turned("2048", routes),
     "destination.accession": Turned('"required"', routes),
     "destination.accession_wait_minutes": Turned("7", routes),
+    "destination.hold_until_matched": Turned("7", routes),
+    "destination.late_match": Turned('"restate"', routes),
     "destination.input_wait": Turned("7", routes),
     "destination.on_conflict": Turned('"send"', routes),
     "destination.mrn_authority": Turned('"receiver"', routes),

@@ -437,6 +437,10 @@ def test_an_addendum_keeps_the_match_of_its_study() -> None:
     assert matched(study("A1", "", report(), later), ONE).orders == (ONE,)
 
 
+def test_a_release_by_an_operator_is_a_reason_too() -> None:
+    assert REASONS["released"].verdict == "none"
+
+
 def test_every_reason_is_given_by_a_test_of_this_file_and_has_a_sentence() -> None:
     here = Path(__file__).read_text()
     assert [code for code in REASONS if f'"{code}"' not in here] == []

@@ -1,0 +1,79 @@
+"""Read a stored study with the orders that have one of its numbers, and see what speaks against each.
+
+HL7 v2.5.1 §4.5.3.2 (OBR-2), decisions D12, D48.
+Proved by tests/gateway/cli/test_orders.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from gateway.settings import Configuration
+from gateway.store.database.engine import Engine
+from gateway.store.orders.known_orders import StoredOrder, orders_of_keys
+from gateway.store.orders.known_orders import order_of as order_numbered
+from gateway.store.orders.number_changes import changes_of
+from gateway.store.orders.study_keys import OF_STUDY
+from gateway.store.studies import intake
+from gateway.store.studies.kept import Kept, kept
+from mappings.hospital.authorities import Authorities, HospitalNumber
+from mappings.hospital.match import KnownHospital, against_operator
+from mappings.hospital.merges import merged
+from mappings.hospital.order_search import OrderSearch, order_search
+from mappings.patient.subjects import subjects
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStudy:
+    """Stored study: `patient_id` is its own patient, and `search` is all that it says about its order."""
+
+    kept: Kept
+    patient_id: str
+    search: OrderSearch
+
+
+async def read_study(engine: Engine, configuration: Configuration, study_id: str) -> ReadStudy | None:
+    """Read a study; None if it is not stored.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    rows = await engine.fetch(intake.KEPT, study_ids=json.dumps([study_id]))
+    if not rows:
+        return None
+    known = kept(bytes(rows[0][2]))
+    subject = subjects(known.study, known.study.reports, configuration.site, known.facts)[study_id]
+    search = order_search(known.study, subject, Authorities(configuration.site), known.facts)
+    return ReadStudy(known, subject.identity.patient_id, search)
+
+
+async def near_orders(engine: Engine, study_id: str) -> list[StoredOrder]:
+    """Return the orders that have a number of a study, also only its patient's."""
+    keys = [str(key) for (key,) in await engine.fetch(OF_STUDY, study_id=study_id)]
+    return await orders_of_keys(engine, keys) if keys else []
+
+
+async def orders_numbered(engine: Engine, numbers: Iterable[int]) -> list[StoredOrder]:
+    """Return the orders of these numbers that are stored."""
+    found = [await engine.do(partial(order_numbered, number)) for number in numbers]
+    return [one for one in found if one is not None]
+
+
+async def against(
+    engine: Engine, configuration: Configuration, search: OrderSearch, orders: Iterable[StoredOrder]
+) -> str:
+    """Return the reason for which a study cannot answer these orders, not even as an operator decides; else nothing.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    authorities, known = Authorities(configuration.site), [one.order for one in orders]
+    theirs = [number for order in known for number in authorities.patient_numbers(order.patient.numbers, order.source)]
+    types = {number.type_code for number in theirs}
+    ours = [HospitalNumber("patient", system, one, value) for system, value in search.patient_numbers for one in types]
+    changes = await changes_of(engine, [*theirs, *ours])
+    merges = merged(one.change for one in changes if not one.held)
+    return against_operator(search, known, KnownHospital({}, authorities, merges))

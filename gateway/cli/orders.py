@@ -1,0 +1,84 @@
+"""`autoscribe-gateway orders …`: arguments and help of the commands about a hospital's orders.
+
+Carries out no clause of a standard. Exit codes: 0 done, 1 refused or nothing found, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from gateway.cli.acting import act as _act
+from gateway.cli.command_line import CommandGroup, Config, load
+from gateway.runtime.words import OrderState
+
+orders = typer.Typer(
+    help="See which order each study answers, and decide where that is unclear.", no_args_is_help=True, cls=CommandGroup
+)
+
+Study = Annotated[str, typer.Argument(metavar="STUDY", help="Study id, stu_<32 hex>.")]
+Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@orders.command("list")
+def list_orders(
+    state: Annotated[
+        OrderState | None, typer.Option("--state", help="Only studies in this state; default: all without an order.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="INSTANT", help="Only what became so at or after this day or time.")
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """List studies with the state of their match, and why they have no order."""
+    from gateway.cli import order_work as work
+
+    configuration, request = load(config), work.ListRequest(state, since)
+    listing = partial(work.list_orders, configuration, request, print, as_json=as_json)
+    sys.exit(_act(configuration, "orders list", lambda _: listing()))
+
+
+@orders.command()
+def show(
+    what: Annotated[str, typer.Argument(metavar="STUDY|ORDER", help="Study id, or the number of an order.")],
+    reason: Reason = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Show a study's match and the orders near it, or an order and the studies near it, by their numbers."""
+    from gateway.cli.order_shown import show as show_orders
+
+    configuration = load(config)
+    showing = partial(show_orders, configuration, what, reason, print, as_json=as_json)
+    sys.exit(_act(configuration, "orders show", showing, reason, what))
+
+
+@orders.command("match")
+def match(
+    study: Study,
+    order: Annotated[list[int], typer.Argument(metavar="ORDER", help="Number of an order; several of one group.")],
+    reason: Reason,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Decide that a study answers these orders. Exit 1 if they are another patient's."""
+    from gateway.cli import order_work as work
+
+    configuration = load(config)
+    decision = partial(work.match_orders, configuration, study, order, reason, print, as_json=as_json)
+    sys.exit(_act(configuration, "orders match", lambda _: decision(), reason, study))
+
+
+@orders.command()
+def release(study: Study, reason: Reason, config: Config = None, as_json: Json = False) -> None:
+    """Decide that a study goes without an order: its report waits no longer."""
+    from gateway.cli import order_work as work
+
+    configuration = load(config)
+    decision = partial(work.release, configuration, study, reason, print, as_json=as_json)
+    sys.exit(_act(configuration, "orders release", lambda _: decision(), reason, study))

@@ -1,0 +1,124 @@
+"""Read how studies were matched with orders, and store an operator's decision about one.
+
+Carries out no clause of a standard; decision D48. The match of a study is stored by its ingest. A decision moves the
+study's revision on, so that an ingest that runs right now begins again, and requests a new one.
+Proved by tests/contract/test_order_matches.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, cast
+
+from gateway.store.database.controls import ASK
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Row, Statement, Steps, ask, storable
+from gateway.store.feed.audit import noted
+from gateway.store.studies import locks
+from mappings.hospital.reasons import Verdict
+
+DecidedAs = Literal["match", "release"]
+_AT_A_TIME: Final = 500
+_OF_STUDIES: Final = Statement(
+    "SELECT study_id, verdict, reason, orders, since FROM order_match WHERE study_id IN listed(:study_ids)"
+    " ORDER BY study_id"
+)
+_WITH_VERDICT: Final = Statement(
+    "SELECT study_id, verdict, reason, orders, since FROM order_match WHERE verdict = :verdict AND since >= :since"
+    " AND (since > :since OR study_id > :after) ORDER BY since, study_id LIMIT :most"
+)
+_DECISION: Final = Statement(
+    "SELECT study_id, verdict, orders, reason, decided FROM order_verdict WHERE study_id = :study_id"
+)
+_STUDIES_OF_ORDER: Final = Statement(
+    "SELECT DISTINCT m.study_id, m.verdict, m.reason, m.orders, m.since FROM order_key o JOIN study_key s"
+    " ON s.key = o.key JOIN order_match m ON m.study_id = s.study_id WHERE o.hospital_order = :number"
+    " ORDER BY m.study_id LIMIT :most"
+)
+# An ingest that runs right now does not know the decision: the new revision makes it start again
+_MOVE_ON: Final = Statement("UPDATE study SET revision = revision + 1 WHERE study_id = :study_id RETURNING study_id")
+_DECIDE: Final = Statement(
+    "INSERT INTO order_verdict (study_id, verdict, orders, reason, decided) VALUES (:study_id, :verdict, :orders,"
+    " :reason, :decided) ON CONFLICT (study_id) DO UPDATE SET verdict = excluded.verdict, orders = excluded.orders,"
+    " reason = excluded.reason, decided = excluded.decided"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMatch:
+    """Match of a study at its last ingest: orders by number, or a reason of `mappings.hospital.reasons` for none.
+
+    `since` is when it became so, in microseconds.
+    """
+
+    study_id: str
+    verdict: Verdict
+    reason: str
+    orders: tuple[int, ...]
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDecision:
+    """Decision of an operator: the study answers these orders (`match`), or goes without one (`release`)."""
+
+    study_id: str
+    decided_as: DecidedAs
+    orders: tuple[int, ...]
+    reason: str
+    at: int
+
+
+async def matches_of(engine: Engine, study_ids: Sequence[str]) -> dict[str, StoredMatch]:
+    """Return the matches of these studies, by study; without orders in the settings there is none.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    rows = await engine.fetch(_OF_STUDIES, study_ids=json.dumps(list(study_ids)))
+    return {one.study_id: one for one in map(_match, rows)}
+
+
+async def matches_with(engine: Engine, verdict: Verdict, since: int) -> AsyncIterator[StoredMatch]:
+    """Yield the matches with a verdict that stands from that instant on, the oldest first."""
+    after = ""
+    while rows := await engine.fetch(_WITH_VERDICT, verdict=verdict, since=since, after=after, most=_AT_A_TIME):
+        for found in map(_match, rows):
+            yield found
+            since, after = found.since, found.study_id
+
+
+async def decision_of(engine: Engine, study_id: str) -> StoredDecision | None:
+    """Return an operator's decision about a study; None if there is none."""
+    for _, verdict, orders, reason, decided in await engine.fetch(_DECISION, study_id=study_id):
+        return StoredDecision(
+            study_id, cast(DecidedAs, str(verdict)), tuple(json.loads(orders)), str(reason), int(decided)
+        )
+    return None
+
+
+async def matches_beside(engine: Engine, number: int) -> list[StoredMatch]:
+    """Return the matches of the studies that have a number of an order, up to 500."""
+    return [_match(row) for row in await engine.fetch(_STUDIES_OF_ORDER, number=number, most=_AT_A_TIME)]
+
+
+def decide(decision: StoredDecision) -> Steps[bool]:
+    """Store a decision in place of any earlier one, and request a new ingest; False if no such study is stored."""
+    study_id = decision.study_id
+    yield from locks.take({locks.study(study_id)})
+    if not (yield from ask(_MOVE_ON, study_id=study_id)):
+        return False
+    values = {"verdict": decision.decided_as, "orders": json.dumps(decision.orders), "decided": decision.at}
+    yield from ask(_DECIDE, study_id=study_id, reason=storable(decision.reason), **values)
+    orders = " ".join(f"order {number}" for number in decision.orders)
+    yield from noted(f"orders-{decision.decided_as}", f"{study_id} {orders}".rstrip(), decision.reason, decision.at)
+    yield from ask(ASK, verb="refresh", argument=study_id, asked=decision.at)
+    return True
+
+
+def _match(row: Row) -> StoredMatch:
+    study_id, verdict, reason, orders, since = row
+    numbers = tuple(map(int, json.loads(orders or "[]")))
+    return StoredMatch(str(study_id), cast(Verdict, str(verdict)), str(reason), numbers, int(since))

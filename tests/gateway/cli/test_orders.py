@@ -1,0 +1,242 @@
+"""`orders list | show | match | release`: ids, codes and numbers, each use audited; decisions D12, D48."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import hospital
+from fakes.commanded import Open, Site, sites
+from fakes.gateway_process import MLLP_TABLE
+
+from gateway.sandbox.people import FACILITIES
+from gateway.store.database.statements import Statement, ask
+from gateway.store.orders.known_orders import put_order
+from gateway.store.orders.study_keys import put_study_keys
+from gateway.store.studies.kept import kept
+from mappings.hospital.authorities import OrderSource
+from mappings.hospital.events import Authority, HospitalPatient, IssuedNumber
+
+_MATCH = Statement("INSERT INTO order_match VALUES (:study_id, :verdict, :reason, :orders, 1780000000000000)")
+_HOLD = Statement(
+    "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, reason, is_move, decided)"
+    " VALUES (:study_id, 'rep_1', 'signed', 'v', 'ehr', 'held', 'order-awaited', 0, 1)"
+)
+_KEPT = Statement("SELECT kept FROM study WHERE study_id = :study_id")
+_NEWS = Statement(
+    "INSERT INTO order_news (study_id, destination, code, outcome, at)"
+    " VALUES (:study_id, 'ehr', 'sent-without-order', 'noted', 1780000000000000)"
+)
+_SENT = "SELECT study_id FROM study WHERE has_signed = 1 ORDER BY 1"
+KNOWN = {one.name: one for one in FACILITIES if one.is_known}
+
+
+@dataclass
+class Ordered:
+    """A site with a signed study about a patient with a number, and the orders hers, another's, and a cancelled one."""
+
+    site: Site
+    study_id: str
+    hers: int
+    another: int
+    cancelled: int
+
+    async def orders(self, *arguments: str) -> tuple[int, str, str]:
+        return await self.site.run("orders", *arguments)
+
+    async def write(self, statement: Statement, **values: Any) -> None:
+        async with self.site.store() as engine:
+            await engine.do(lambda: ask(statement, study_id=self.study_id, **values))
+
+    async def audited(self) -> list[tuple[Any, ...]]:
+        return await self.site.query("SELECT verb, argument, reason FROM audit ORDER BY number")
+
+    async def decided(self) -> list[tuple[Any, ...]]:
+        return await self.site.query("SELECT study_id, verdict, orders FROM order_verdict")
+
+
+@pytest.fixture
+def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Open]:
+    with sites(tmp_path, capsys) as opened:
+        yield opened
+
+
+async def _numbered(engine: Any) -> AsyncIterator[tuple[str, str, str]]:
+    """Yield studies that name one patient by a number of one known facility."""
+    for (study_id,) in await engine.query(_SENT, []):
+        study = kept((await engine.fetch(_KEPT, study_id=study_id))[0][0]).study
+        said = {(str(one.snapshot.facility_name), str(one.snapshot.mrn or "")) for one in study.reports if one.snapshot}
+        facility, mrn = next(iter(said))
+        if len(said) == 1 and facility in KNOWN and mrn:
+            yield str(study_id), facility, mrn
+
+
+async def ordered(here: Site, verdict: str = "held", reason: str = "several-groups", orders: str = "[]") -> Ordered:
+    """Ingest the account, and store orders near one of its studies, and the study's match."""
+    settings = here.folder / "gateway.toml"
+    settings.write_text(settings.read_text() + MLLP_TABLE.format(port=2575))
+    await here.run("sync")
+    async with here.store() as engine:
+        study_id, facility, mrn_value = next(iter([one async for one in _numbered(engine)]))
+        number = IssuedNumber(mrn_value, Authority(KNOWN[facility].mrn_namespace), "MR")
+        each = []
+        for effect, mrn in (("open", number), ("open", replace(number, value="X83751")), ("cancel", number)):
+            about = HospitalPatient(numbers=(mrn,))
+            made = hospital.order(source=OrderSource("his", facility), about=about, effect=effect)
+            each.append(await engine.do(lambda made=made: put_order(None, made, ["near"], 5)))
+        await engine.do(lambda: put_study_keys(study_id, ["near"]))
+    found = Ordered(here, str(study_id), *each)
+    await found.write(_MATCH, verdict=verdict, reason=reason, orders=orders)
+    return found
+
+
+async def test_studies_without_an_order_are_listed_with_the_reason_in_words(site):
+    async with site() as opened:
+        here = await ordered(opened)
+        code, out, _ = await here.orders("list")
+        assert code == 0
+        assert out.splitlines() == [
+            f"{here.study_id}  held (several-groups): Orders of several patients have the numbers, and nothing exact"
+            " decides.  since 2026-05-28T20:26:40.000000Z",
+            "1 study",
+        ]
+        assert [verb for verb, *_ in await here.audited()] == ["orders-list"]
+
+
+async def test_studies_are_listed_by_state_and_by_time(site):
+    async with site() as opened:
+        here = await ordered(opened)
+        listed = [("held", 1), ("refused", 0), ("none", 0), ("matched", 0), ("waiting", 0)]
+        for state, count in listed:
+            assert (await here.orders("list", "--state", state))[1].splitlines()[-1].startswith(f"{count} stud")
+        assert (await here.orders("list", "--since", "2026-05-29"))[1] == "0 studies\n"
+        await here.write(_HOLD)
+        code, out, _ = await here.orders("list", "--state", "waiting", "--json")
+        [row] = json.loads(out)
+        assert (code, row["studyId"], row["waitsAt"]) == (0, here.study_id, ["ehr"])
+        assert (row["verdict"], row["reason"]) == ("held", "several-groups")
+        assert "; waits at ehr" in (await here.orders("list"))[1]
+        assert (await here.orders("list", "--state", "waiting", "--since", "2026-05-29"))[1] == "0 studies\n"
+
+
+async def test_a_study_is_shown_with_the_orders_near_it_and_what_speaks_against_each(site):
+    async with site() as opened:
+        here = await ordered(opened)
+        await here.write(_HOLD)
+        await here.write(_NEWS)
+        code, out, _ = await here.orders("show", here.study_id, "--reason", "asked by the ward")
+        assert code == 0
+        lines = out.splitlines()
+        assert lines[0].startswith(f"{here.study_id}  held (several-groups): Orders of several patients")
+        assert "  held     order-awaited at ehr" in lines
+        assert any(line.startswith("  news     sent-without-order at ehr, 2026-") for line in lines)
+        against = {line.split()[2]: line.partition(", against it ")[2] for line in lines if line.startswith("  near")}
+        assert against == {
+            str(here.hers): "",
+            str(here.another): "patient-number-differs",
+            str(here.cancelled): "order-cancelled",
+        }
+        assert "placer P1, accession A1, of his" in out
+        assert "X83751" not in out  # no patient number
+        assert await here.audited() == [("orders-show", here.study_id, "asked by the ward")]
+
+
+async def test_an_order_is_shown_with_the_studies_near_it(site):
+    async with site() as opened:
+        here = await ordered(opened)
+        code, out, _ = await here.orders("show", str(here.hers))
+        assert code == 0
+        assert f"  {here.study_id}  held (several-groups)" in out
+        said = json.loads((await here.orders("show", str(here.hers), "--json"))[1])
+        assert (said["order"]["placer"], said["studies"][0]["isAnswered"]) == ("P1", False)
+        assert {verb for verb, *_ in await here.audited()} == {"orders-show"}
+
+
+async def test_a_matched_study_is_shown_with_its_orders_and_the_decision(site):
+    async with site() as opened:
+        here = await ordered(opened, "matched", "", "[1]")
+        assert (await here.orders("match", here.study_id, str(here.hers), "--reason", "by hand"))[0] == 0
+        out = (await here.orders("show", here.study_id))[1]
+        assert f"{here.study_id}  matched: order 1  since " in out
+        assert f"  decided  match order {here.hers}, 20" in out
+        assert f"  answers  order {here.hers}  open" in out
+        assert "  answers it" in (await here.orders("show", str(here.hers)))[1]
+        said = json.loads((await here.orders("show", here.study_id, "--json"))[1])
+        assert said["decision"]["orders"] == [here.hers]
+
+
+@pytest.mark.parametrize("what", ["stu_" + "0" * 32, "4711"])
+async def test_what_is_not_stored_is_not_shown(site, what):
+    async with site() as opened:
+        here = await ordered(opened)
+        code, out, _ = await here.orders("show", what)
+        assert (code, out.startswith("no such ")) == (1, True)
+
+
+async def test_what_is_neither_a_study_nor_an_order_is_refused(site):
+    async with site() as opened:
+        code, _, err = await opened.run("orders", "show", "ACC-1")
+        assert (code, "neither a study nor the number of an order" in err) == (2, True)
+
+
+async def test_an_operator_decides_that_a_study_answers_an_order(site):
+    async with site() as opened:
+        here = await ordered(opened)
+        code, out, _ = await here.orders("match", here.study_id, str(here.hers), "--reason", "the ward said so")
+        assert (code, out) == (
+            0,
+            f"{here.study_id} answers order {here.hers}: the running service ingests it again\n",
+        )
+        assert await here.decided() == [(here.study_id, "match", f"[{here.hers}]")]
+        argument = f"{here.study_id} order {here.hers}"
+        assert await here.audited() == [("orders-match", argument, "the ward said so")]
+        requests = await opened.query("SELECT verb, argument FROM control WHERE done IS NULL")
+        assert ("refresh", here.study_id) in requests
+
+
+@pytest.mark.parametrize(("which", "code"), [("another", "patient-number-differs"), ("cancelled", "order-cancelled")])
+async def test_no_operator_files_a_report_under_another_patient_or_a_cancelled_order(site, which, code):
+    async with site() as opened:
+        here = await ordered(opened)
+        number = str(getattr(here, which))
+        exited, out, _ = await here.orders("match", here.study_id, number, "--reason", "r")
+        assert (exited, out.startswith(f"refused ({code}): "), "Nothing was decided." in out) == (1, True, True)
+        said = json.loads((await here.orders("match", here.study_id, number, "--reason", "r", "--json"))[1])
+        assert said["refused"] == code
+        assert await here.decided() == await here.audited() == []
+
+
+async def test_several_orders_are_answered_together_unless_one_is_another_patient_s(site):
+    async with site() as opened:
+        here = await ordered(opened)
+        both = (here.study_id, str(here.hers), str(here.another))
+        assert (await here.orders("match", *both, "--reason", "r"))[0] == 1
+        assert await here.decided() == []
+
+
+async def test_a_study_or_an_order_that_is_not_stored_is_no_match(site):
+    async with site() as opened:
+        here = await ordered(opened)
+        for study_id, number in (("stu_" + "0" * 32, str(here.hers)), (here.study_id, "4711")):
+            code, _, err = await here.orders("match", study_id, number, "--reason", "r")
+            assert (code, "is stored" in err) == (2, True)
+        assert await here.decided() == []
+
+
+async def test_an_operator_lets_a_report_go_without_an_order(site):
+    async with site() as opened:
+        here = await ordered(opened)
+        code, out, _ = await here.orders("release", here.study_id, "--reason", "no order was made")
+        assert (code, out) == (
+            0,
+            f"{here.study_id} goes without an order: the running service ingests it again\n",
+        )
+        said = json.loads((await here.orders("release", here.study_id, "--reason", "r", "--json"))[1])
+        assert said == {"studyId": here.study_id, "decision": "release", "orders": []}
+        assert await here.decided() == [(here.study_id, "release", "[]")]
+        code, _, err = await here.orders("release", "stu_" + "0" * 32, "--reason", "r")
+        assert (code, "no such study is stored" in err) == (2, True)

@@ -1,0 +1,42 @@
+"""A change of a study's orders is news for destinations that were sent the study (D48)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes.stated_orders import ORDER
+
+from gateway.ingest.order_news import order_news
+from gateway.store.studies.kept import Kept
+from mappings.model import Facts, Study
+
+STUDY = Study("stu_1", ())
+GONE = replace(ORDER, is_cancelled=True)
+OTHER = replace(ORDER, order_number=8)
+NONE, ONE, CANCELLED = Facts(order_reason="no-order"), Facts(orders=(ORDER,)), Facts(orders=(GONE,))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (NONE, ONE, ("sent-without-order",)),
+        (Facts(), ONE, ("sent-without-order",)),
+        (ONE, CANCELLED, ("order-cancelled-after-send",)),
+        (Facts(orders=(ORDER, OTHER)), Facts(orders=(GONE, OTHER)), ()),
+        (Facts(orders=(GONE, OTHER)), CANCELLED, ("order-cancelled-after-send",)),
+        (NONE, CANCELLED, ()),
+        (CANCELLED, CANCELLED, ()),
+        (CANCELLED, ONE, ()),
+        (ONE, ONE, ()),
+        (ONE, NONE, ()),
+        (Facts(), Facts(), ()),
+    ],
+)
+def test_news_are_an_order_that_came_and_one_that_was_cancelled_as_a_whole(before, after, expected) -> None:
+    assert order_news(Kept(STUDY, "v", before), STUDY, after) == expected
+
+
+def test_neither_a_new_study_nor_one_that_was_withdrawn_has_news() -> None:
+    assert order_news(None, STUDY, ONE) == ()
+    assert order_news(Kept(STUDY, "v", NONE), replace(STUDY, is_cancelled=True), ONE) == ()
