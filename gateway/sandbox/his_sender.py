@@ -46,13 +46,15 @@ def his_endpoint(text: str) -> Endpoint:
 class HisSender:
     """Line of messages to one listener. `accepted` counts those with AA, `again` those that were sent again.
 
-    `truths` are by study. Use it from one event loop.
+    `truths` are by study. `workflow` names that of new studies, empty to draw it. Use it from one event loop.
     """
 
-    def __init__(self, endpoint: Endpoint, seed: int, again: float = AGAIN, later: float = LATER) -> None:
+    def __init__(
+        self, endpoint: Endpoint, seed: int, again: float = AGAIN, later: float = LATER, *, workflow: str = ""
+    ) -> None:
         self.endpoint, self.truths = endpoint, dict[str, HisTruth]()
         self.accepted = self.again = 0
-        self._seed, self._wait, self._later = seed, again, later
+        self._seed, self._wait, self._later, self._workflow = seed, again, later, workflow
         self._line: deque[tuple[float, HisMessage]] = deque()
         self._news = asyncio.Event()
 
@@ -66,7 +68,7 @@ class HisSender:
 
     def told_of_new(self, seeded: SeededStudy) -> SeededStudy:
         """Plan the messages about a study that is signed now; return it with its numbers."""
-        truth, told = his_story(seeded.study, seeded.reports, self._seed)
+        truth, told = his_story(seeded.study, seeded.reports, self._seed, workflow=self._workflow)
         self.truths[truth.study_id] = truth
         signed = min((one["signedAt"] or "" for one in seeded.reports), default="")
         for one in sorted(told, key=lambda message: (message.at, message.payload)):

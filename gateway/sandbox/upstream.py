@@ -32,7 +32,10 @@ from gateway.sandbox.webhooks import WebhookSender, WebhookTarget
 
 @dataclass(frozen=True, slots=True)
 class SandboxOptions:
-    """Options of the command `sandbox`; `faults`, `switches` and `his` as written on the command line."""
+    """Options of the command `sandbox`; `faults`, `switches` and `his` as written on the command line.
+
+    `his_workflow` names the workflow of studies that are signed while it runs; it is drawn if empty.
+    """
 
     host: str = "127.0.0.1"
     port: int = SANDBOX_PORT
@@ -45,6 +48,7 @@ class SandboxOptions:
     link_seconds: float = ONE_HOUR
     webhook: WebhookTarget | None = None
     his: str = ""
+    his_workflow: str = ""
 
     @property
     def base_url(self) -> str:
@@ -103,7 +107,7 @@ def open_sandbox(
     """
     world, his = generate(options.seed, options.studies), None
     if options.his:
-        his = HisSender(his_endpoint(options.his), options.seed)
+        his = HisSender(his_endpoint(options.his), options.seed, workflow=options.his_workflow)
         world = his.told_of(world)
     state = SandboxAccount(world, parse_switches(options.switches), follows_clock=follows_clock)
     state.number_new = his.told_of_new if his else None
