@@ -29,6 +29,8 @@ Json = dict[str, Any]
 ACCESSION_KEY: Final = "accession"
 PLACER_KEY: Final = "order"
 """Keys of `Study.metadata` with the numbers, as a site names them in `accession_keys` and `placer_keys`."""
+STRANGERS: Final = ("Xaverius", "Xanthippe")
+"""Given names of all patients who are not the study's."""
 KNOWN: Final = {one.name: one for one in FACILITIES if one.is_known}
 """Facilities that a site's settings name, by name."""
 _SEX: Final = {"female": "F", "male": "M", "other": "O"}
@@ -77,7 +79,8 @@ class Telling:
         mrn = f"{place.mrn_namespace}-7{int(self.accession) % 10**9:09d}{self._count}"
         family, born = (self.who.family, self.who.born) if twin else ("Elsewhere", "19310131")
         sex = "M" if self.who.sex == "F" else "F"
-        return HisPerson(place.mrn_namespace, mrn, family, "Xaverius" if sex == "M" else "Xanthippe", born, sex)
+        given = STRANGERS[sex == "F"]
+        return HisPerson(place.mrn_namespace, mrn, family, given, born, sex)
 
     def new_mrn(self) -> str:
         """Another number of the patient."""

@@ -225,6 +225,14 @@ def _mixed(it: Telling) -> tuple[tuple[str, ...], str]:
     return (), "keys-disagree"
 
 
+def _other_accession(it: Telling) -> tuple[tuple[str, ...], str]:
+    """The study's placer order number is that of an order under another accession number than the study's."""
+    one = it.order(accession=f"{it.accession}6")
+    it.metadata = {**it.metadata, PLACER_KEY: one.placer}
+    it.tell(it.before(), one)
+    return (), "keys-disagree"
+
+
 def _contradictory(it: Telling) -> tuple[tuple[str, ...], str]:
     it.tell(it.before(), it.order())
     it.tell(it.before(), it.order(), who=replace(it.stranger(), mrn=it.who.mrn))
@@ -273,6 +281,7 @@ DIRTY: Final[dict[str, Workflow]] = {
     "no-order": _no_order,
     "no-number": _no_number,
     "mixed": _mixed,
+    "other-accession": _other_accession,
     "contradictory": _contradictory,
     "swapped": _swapped,
 }

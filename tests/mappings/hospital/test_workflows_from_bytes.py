@@ -11,6 +11,7 @@ import pytest
 from fakes.his_world import HisWorld, shuffled_within_a_day
 from fakes.scale import Scale
 
+from gateway.sandbox.his_telling import STRANGERS
 from gateway.sandbox.his_workflows import WORKFLOWS
 
 MOST_HELD = 0.005  # of the clean ones
@@ -48,11 +49,11 @@ def test_messages_that_are_late_lead_to_no_wrong_match(worlds, count):
     assert len(faults["held"]) <= MOST_HELD * clean, faults["held"]
 
 
-def test_what_is_known_before_the_order_came_is_no_match_and_none_is_wrong():
-    world = HisWorld(7, 100)
-    for share in (0, 3, 2):
-        half = world.messages[: len(world.messages) // share] if share else []
-        faults = world.faults(world.matched(world.known(half)))
-        assert faults["wrong"] == [] or share
-    everything = world.matched(world.known(world.messages))
-    assert any(one.orders for _, one in everything)
+@pytest.mark.parametrize("seed", range(3))
+def test_at_no_time_a_study_is_matched_with_an_order_of_somebody_else(seed):
+    world = HisWorld(seed, 60)
+    for eighth in range(9):
+        known = world.known(world.messages[: len(world.messages) * eighth // 8])
+        for truth, found in world.matched(known):
+            names = {order.patient.given for order in found.orders}
+            assert names.isdisjoint(STRANGERS), truth.workflow
