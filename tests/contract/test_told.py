@@ -12,6 +12,8 @@ from datetime import UTC
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fakes.audited import entries
 from fakes.hospital import CITY, MERCY, NOW, order, patient
 from fakes.hospital import SITE as HOSPITAL
 from fakes.inbox import KEY, body, signed
@@ -23,6 +25,8 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.audit.journal import AuditJournal
+from gateway.fhir_api.audit.trail import AUTOSCRIBE, AuditTrail
 from gateway.ingest import Pipeline
 from gateway.runtime.errors import AuditUnavailable, StoreUnavailable
 from gateway.runtime.metrics import Metrics
@@ -256,6 +260,22 @@ async def test_a_late_or_broken_database_is_answered_with_nothing_in_time(engine
         assert await desk.context() == (200, {})
         assert asyncio.get_running_loop().time() - begun < 5
     assert await said_numbers(engine, UID) == ("A1", "4711")
+
+
+async def test_an_answer_is_in_the_audit_with_the_patient_and_no_text_of_theirs(engine, tmp_path):
+    await placed(engine, order())
+    desk, journal = Desk(engine), AuditJournal(tmp_path, Ed25519PrivateKey.generate())
+    await journal.turn()
+    desk.inbox = replace(desk.inbox, note_shown=AuditTrail(journal, b"k" * 32).answer)
+    assert (await desk.study())[1]["mrn"] == "4711"
+    assert await desk.study(patientId="4712") == (200, {})
+    journal.close()
+    [entry] = entries(tmp_path)
+    assert (entry.kind, entry.client, entry.status, entry.patient_count) == ("operation", AUTOSCRIBE, 200, 1)
+    assert entry.route == f"POST {PATH}"
+    assert [one[:4] for one in entry.patients] == ["pat-"]
+    assert "4711" not in str(entry)
+    assert "DOE" not in str(entry)
 
 
 async def test_without_the_audit_nothing_is_shown(engine):
