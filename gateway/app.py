@@ -67,12 +67,12 @@ from gateway.store.database.probe import EVERY, StoreProbe
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.studies.coverage import StoredCursors, StoredStudies
 from gateway.store.studies.pdfs import Pdfs
-from gateway.store.webhooks import StoredEnrichments, StoredWebhooks
+from gateway.store.webhooks import StoredWebhooks
 from gateway.upstream.client import Observe, UpstreamClient, unobserved
 from gateway.upstream.pace import Pace
 from gateway.upstream.paced_client import PacedClient
-from gateway.webhooks.endpoint import WebhookInbox, webhook_routes
-from gateway.webhooks.event import Verifier
+from gateway.webhooks.assembly import inbox_of
+from gateway.webhooks.endpoint import webhook_routes
 from gateway.webhooks.signature_count import SignatureRecord
 from gateway.webhooks.worker import WebhookWork
 from mappings.profile import Site
@@ -162,7 +162,8 @@ async def _answering(app: FastAPI, shared: _Shared, engine: Sqlite | Postgres) -
         shared.metrics.watch_index_age(lambda: watch.index_age)
         await watch.once()
         app.state.facade = _facade(shared, engine, client, reads, watch)
-        app.state.inbox = _inbox(shared, engine, signatures)
+        noted = signatures.note, trail.answer if trail else None
+        app.state.inbox = inbox_of(engine, settings.webhook.secrets, shared.configuration.site, shared.metrics, *noted)
         app.state.audit, app.state.ops = trail, _ops(shared, watch, trail)
         app.state.auth = auth = authentication(engine, settings, trail.login if trail else unnoted)
         loops = [watch.run(), signatures.run(), *(auth.loops() if auth else ())]
@@ -190,17 +191,6 @@ def _facade(
         keeps_pdfs=settings.pdf.ingest == "fetch",
         claims_us_core=settings.fhir.claim_us_core,
         destinations=routes_of(configuration).destinations,
-    )
-
-
-def _inbox(shared: _Shared, engine: Sqlite | Postgres, signatures: SignatureRecord) -> WebhookInbox:
-    return WebhookInbox(
-        Verifier(shared.configuration.settings.webhook.secrets),
-        StoredWebhooks(engine),
-        StoredEnrichments(engine),
-        shared.metrics,
-        lambda: engine.bell.ring(WEBHOOK),
-        signatures.note,
     )
 
 

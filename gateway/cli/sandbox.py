@@ -40,6 +40,9 @@ def start(
     api_key: Annotated[str, typer.Option(help="API key that clients must send.")] = SANDBOX_API_KEY,
     webhook_url: Annotated[str | None, typer.Option(help="URL for report.delivered events.")] = None,
     webhook_key: Annotated[str | None, typer.Option(help="Secret that signs the events (whsec_…).")] = None,
+    his: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="MLLP listener for orders, visits and merges of a hospital.")
+    ] = "",
 ) -> None:
     """Run an AutoScribe look-alike: reports, studies, users, PDFs, webhooks, and faults on request."""
     if context.invoked_subcommand is not None:
@@ -59,6 +62,7 @@ def start(
         switches=tuple(switch or ()),
         api_key=api_key,
         webhook=WebhookTarget(webhook_url, webhook_key) if webhook_url and webhook_key else None,
+        his=his,
     )
     sys.exit(exit_code(run(options)))
 

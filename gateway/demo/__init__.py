@@ -57,6 +57,7 @@ async def run(ports: Ports, every: float) -> int:
 def _judge(played: DemoRound) -> int:
     width = max(shutil.get_terminal_size((160, 40)).columns, 100)
     rows = compare(played.report, played.diagnostic_report, played.patient, played.message)
+    rows += [played.order] if played.order else []
     fhir = "\n".join(pretty(one) for one in (played.diagnostic_report, played.patient))
     columns = [
         ("AutoScribe: Report (long texts cut here)", pretty(played.report)),

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from gateway.demo.agreement import AgreementRow
+from gateway.demo.orders import order_row
 from gateway.demo.stage import Stage
 from gateway.feed.operator.report_state import Kind, report_state
 from gateway.runtime import clock
@@ -29,13 +31,17 @@ _ON_ITS_WAY: Final = frozenset({"not ingested", "queued"})
 
 @dataclass(frozen=True, slots=True)
 class DemoRound:
-    """Result of one round; `state` is that of the report in a certificate, `AA` if the listener accepted it."""
+    """Result of one round; `state` is that of the report in a certificate, `AA` if the listener accepted it.
+
+    `order` compares the order's number, if the demo has a hospital.
+    """
 
     report: Mapping[str, Any]
     diagnostic_report: Mapping[str, Any]
     patient: Mapping[str, Any]
     message: bytes
     state: Kind
+    order: AgreementRow | None = None
 
 
 async def play(stage: Stage, report_id: str, study_id: str) -> DemoRound:
@@ -51,7 +57,9 @@ async def play(stage: Stage, report_id: str, study_id: str) -> DemoRound:
     if report["status"] != "completed":
         raise LookupError("a report that is not signed makes no message")
     became = await _became(stage, report_id, study_id)
-    return DemoRound(report, diagnostic_report, patient, _received(stage, report_id), became)
+    message = _received(stage, report_id)
+    order = await asyncio.to_thread(_order, stage, study_id, report_id, message)
+    return DemoRound(report, diagnostic_report, patient, message, became, order)
 
 
 async def _became(stage: Stage, report_id: str, study_id: str) -> Kind:
@@ -73,6 +81,16 @@ def _received(stage: Stage, report_id: str) -> bytes:
         if short_id(report_id) in [received.components(one)[0] for one in fields]:
             return message.payload
     raise LookupError("the listener has no message of the report")
+
+
+def _order(stage: Stage, study_id: str, report_id: str, message: bytes) -> AgreementRow | None:
+    """Compare the number of the hospital's order with what FHIR says now and the message said."""
+    truth = stage.his.truths.get(study_id) if stage.his else None
+    if truth is None:
+        return None
+    report = _get(stage.fhir_base, f"DiagnosticReport/{fhir_id(report_id)}")
+    requests = [_get(stage.fhir_base, one["reference"]) for one in report.get("basedOn", ())]
+    return order_row(truth, requests, message)
 
 
 def _get(base: str, path: str) -> dict[str, Any]:

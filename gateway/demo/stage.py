@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,10 +18,12 @@ from zoneinfo import ZoneInfo
 from pydantic import SecretStr
 
 from gateway.app import create_app
+from gateway.demo.orders import WORKFLOW, DemoHospital, with_orders
 from gateway.ingest.assembly import opened_store
 from gateway.routing import Destination, routes_of
 from gateway.runtime import clock
 from gateway.runtime.serving import listening_socket, running
+from gateway.sandbox.his_sender import HisSender
 from gateway.sandbox.inbox import ReceivedMessage
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.receiver import MllpReceiver
@@ -49,13 +51,17 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Running parts of the demo: the sandbox's account and client, the gateway's settings and store, the listener."""
+    """Running parts of the demo: the sandbox's account and client, the gateway's settings and store, the listener.
+
+    `his` is the sandbox's hospital, if there is one.
+    """
 
     account: SandboxAccount
     client: UpstreamClient
     configuration: Configuration
     engine: Engine
     receiver: MllpReceiver
+    his: HisSender | None = None
 
     @property
     def fhir_base(self) -> str:
@@ -91,8 +97,12 @@ def demo_site() -> Site:
 
 
 @asynccontextmanager
-async def stage(ports: Ports, on_message: Callable[[ReceivedMessage], object]) -> AsyncIterator[Stage]:
+async def stage(
+    ports: Ports, on_message: Callable[[ReceivedMessage], object], hospital: DemoHospital | None = None
+) -> AsyncIterator[Stage]:
     """Start the three servers in the order of their dependencies; stop them in the opposite order.
+
+    With a `hospital`, the sandbox also sends the orders of its studies.
 
     Raises:
         ConfigError: a port is in use.
@@ -104,17 +114,20 @@ async def stage(ports: Ports, on_message: Callable[[ReceivedMessage], object]) -
         port, key = gateway_socket.getsockname()[1], f"whsec_{secrets.token_hex(32)}"
         webhook = WebhookTarget(f"http://{HOST}:{port}/webhooks/autoscribe", key)
         options = SandboxOptions(host=HOST, port=upstream_socket.getsockname()[1], webhook=webhook)
+        if hospital:
+            options = replace(options, his=f"{HOST}:{hospital.port}", his_workflow=WORKFLOW)
         sandbox, account = open_sandbox(options, follows_clock=True)
         folder = Path(stack.enter_context(TemporaryDirectory()))
         settings = _settings(options, port, key, _listener(receiver.port, account.now()), folder)
-        configuration = Configuration(settings, demo_site(), "demo")
+        settings = settings.model_copy(update=dict(hospital.settings)) if hospital else settings
+        configuration = Configuration(settings, with_orders(demo_site()) if hospital else demo_site(), "demo")
         await stack.enter_async_context(running(sandbox, upstream_socket))
         await stack.enter_async_context(running(create_app(configuration), gateway_socket))
         client = await stack.enter_async_context(UpstreamClient(settings.upstream, settings.pdf))
         engine = await stack.enter_async_context(opened_store(configuration))
         while await in_force_of(engine, settings.destination[0].name) is None:  # earlier signatures count as history
             await clock.sleep(_MOMENT)
-        yield Stage(account, client, configuration, engine, receiver)
+        yield Stage(account, client, configuration, engine, receiver, sandbox.state.his)
 
 
 def _settings(

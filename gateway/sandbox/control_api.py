@@ -37,6 +37,13 @@ async def overview(request: Request) -> Response:
     )
 
 
+async def hospital(request: Request) -> Response:
+    """`GET /sandbox/his`: return what the hospital's look-alike has sent, and what is true of each study."""
+    if request.app.state.his is None:
+        raise refusal(404, "no hospital's system: start the sandbox with --his")
+    return JSONResponse(request.app.state.his.shown())
+
+
 async def sign(request: Request) -> Response:
     """`POST /sandbox/sign`: sign a new study, or the oldest unsigned report with `?draft=true`."""
     state = account(request)
@@ -106,6 +113,7 @@ async def set_faults(request: Request) -> Response:
 
 ROUTES: Final = (
     Route("/sandbox", overview),
+    Route("/sandbox/his", hospital),
     Route("/sandbox/sign", sign, methods=["POST"]),
     Route("/sandbox/reports/{report_id}/sign", sign_report, methods=["POST"]),
     Route("/sandbox/reports/{report_id}/text", change_text, methods=["PUT"]),

@@ -39,7 +39,10 @@ class SignedReport:
 
 
 class SandboxAccount:
-    """A sandbox account; calls its listeners for every delivered report. Use it from one thread only."""
+    """A sandbox account; calls its listeners for every delivered report. Use it from one thread only.
+
+    `number_new` gives a new study the hospital's numbers, before anybody sees the study.
+    """
 
     def __init__(self, world: AccountContent, switches: Switches | None = None, *, follows_clock: bool = False) -> None:
         self.world = world
@@ -52,6 +55,7 @@ class SandboxAccount:
         self.study_of_report: dict[str, str] = {}
         self.users: dict[str, Json] = {user["userId"]: user for user in world.users}
         self.listeners: list[Callable[[Json, Json], None]] = []
+        self.number_new: Callable[[SeededStudy], SeededStudy] | None = None
         self._dictated: dict[str, tuple[str, bool]] = {}
         self._acts = 0
         self._at: datetime | None = clock.now() if follows_clock else None
@@ -115,6 +119,7 @@ class SandboxAccount:
         """Add a new study and sign its report; `critical` overrides the criticality of its case."""
         self._act()
         seeded = self._fresh_study(len(self.world.seeded) + self._fresh)
+        seeded = self.number_new(seeded) if self.number_new else seeded
         self._fresh += 1
         report = seeded.reports[0]
         if critical is not None:

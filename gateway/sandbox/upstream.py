@@ -15,12 +15,14 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
+from gateway.runtime.loops import alongside
 from gateway.runtime.serving import listening_socket, running, stop_signal
 from gateway.runtime.words import SANDBOX_API_KEY, SANDBOX_PORT
 from gateway.sandbox import control_api, reports_api, studies_api
 from gateway.sandbox.answers import on_refusal
 from gateway.sandbox.fault_plan import FaultLayer, FaultPlan, parse_faults
 from gateway.sandbox.front import RequestGate
+from gateway.sandbox.his_sender import HisSender, his_endpoint
 from gateway.sandbox.links import ONE_HOUR, Links
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
@@ -30,7 +32,10 @@ from gateway.sandbox.webhooks import WebhookSender, WebhookTarget
 
 @dataclass(frozen=True, slots=True)
 class SandboxOptions:
-    """Options of the command `sandbox`; `faults` and `switches` as written on the command line."""
+    """Options of the command `sandbox`; `faults`, `switches` and `his` as written on the command line.
+
+    `his_workflow` names the workflow of studies that are signed while it runs; it is drawn if empty.
+    """
 
     host: str = "127.0.0.1"
     port: int = SANDBOX_PORT
@@ -42,6 +47,8 @@ class SandboxOptions:
     api_key: str = SANDBOX_API_KEY
     link_seconds: float = ONE_HOUR
     webhook: WebhookTarget | None = None
+    his: str = ""
+    his_workflow: str = ""
 
     @property
     def base_url(self) -> str:
@@ -52,8 +59,10 @@ class SandboxOptions:
 DEFAULTS: Final = SandboxOptions()
 
 
-def create_app(state: SandboxAccount, options: SandboxOptions = DEFAULTS) -> Starlette:
+def create_app(state: SandboxAccount, options: SandboxOptions = DEFAULTS, his: HisSender | None = None) -> Starlette:
     """Build the sandbox application for an account; `studies`, `seed` and `switches` of the options are the account's.
+
+    `his` is the look-alike of the hospital's system, which sends while the application runs.
 
     Raises:
         ConfigError: a fault is unknown or malformed.
@@ -69,7 +78,8 @@ def create_app(state: SandboxAccount, options: SandboxOptions = DEFAULTS) -> Sta
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
+        async with alongside([his.run()] if his else []):
+            yield
         if sender:
             await sender.close()
 
@@ -83,7 +93,7 @@ def create_app(state: SandboxAccount, options: SandboxOptions = DEFAULTS) -> Sta
         lifespan=lifespan,
     )
     app.state.account, app.state.links, app.state.faults, app.state.sender = state, links, plan, sender
-    app.state.cursors, app.state.used_cursors = [], set()
+    app.state.cursors, app.state.used_cursors, app.state.his = [], set(), his
     return app
 
 
@@ -93,12 +103,15 @@ def open_sandbox(
     """Build the application and its account for these options.
 
     Raises:
-        ConfigError: a fault or a switch is unknown or malformed.
+        ConfigError: a fault, a switch or the listener of `his` is unknown or malformed.
     """
-    state = SandboxAccount(
-        generate(options.seed, options.studies), parse_switches(options.switches), follows_clock=follows_clock
-    )
-    return create_app(state, options), state
+    world, his = generate(options.seed, options.studies), None
+    if options.his:
+        his = HisSender(his_endpoint(options.his), options.seed, workflow=options.his_workflow)
+        world = his.told_of(world)
+    state = SandboxAccount(world, parse_switches(options.switches), follows_clock=follows_clock)
+    state.number_new = his.told_of_new if his else None
+    return create_app(state, options, his), state
 
 
 async def run(options: SandboxOptions = DEFAULTS, show: Callable[[str], object] = print) -> None:
@@ -112,4 +125,6 @@ async def run(options: SandboxOptions = DEFAULTS, show: Callable[[str], object] 
         app, _ = open_sandbox(bound, follows_clock=True)
         async with stop_signal() as stop, running(app, listener):
             show(f"sandbox AutoScribe on {bound.base_url}, key {bound.api_key}. Ctrl-C stops.")
+            if bound.his:
+                show(f"orders, visits and merges to {bound.his}; what is true: {bound.base_url}/sandbox/his")
             await stop.wait()

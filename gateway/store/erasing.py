@@ -59,9 +59,12 @@ _OF_RESOURCE: Final = (
     Statement("DELETE FROM version WHERE resource = :number"),
     Statement("DELETE FROM resource WHERE number = :number"),
 )
-_DROP_ENRICHMENT: Final = Statement(
-    "DELETE FROM enrichment WHERE study_instance_uid IN listed(:uids) AND NOT EXISTS (SELECT 1 FROM study s"
-    " WHERE s.study_instance_uid = enrichment.study_instance_uid)"
+_DROP_ENRICHMENT: Final = tuple(
+    Statement(
+        f"DELETE FROM {table} WHERE study_instance_uid IN listed(:uids) AND NOT EXISTS (SELECT 1 FROM study s"  # noqa: S608 (constants)
+        f" WHERE s.study_instance_uid = {table}.study_instance_uid)"
+    )
+    for table in ("enrichment", "enrichment_answer")
 )
 # Reads the events of 30 days, for an act of an operator
 _DROP_WEBHOOKS: Final = Statement("DELETE FROM webhook WHERE body LIKE :pattern")
@@ -192,7 +195,8 @@ def erased(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]:
     report_ids = sorted({str(row[0]) for row in (*reports, *pdfs)})
     for report_id in report_ids:  # behind the rows of `pdf`: without them, a fetch under way writes nothing more
         yield from sweep(report_id, None)
-    yield from ask(_DROP_ENRICHMENT, uids=json.dumps(uids))
+    for statement in _DROP_ENRICHMENT:
+        yield from ask(statement, uids=json.dumps(uids))
     yield from _drop_events(order, uids, report_ids)
     unsent, in_doubt, sent = yield from _close_feed(order)
     kept_pdfs = sum(generation is not None for _, generation in pdfs)

@@ -2,15 +2,16 @@
 
 AutoScribe REST API, webhooks: seven events, each with the reply its contract asks for. A `report.delivered` is
 processed later (`gateway.webhooks.worker`). Requests to a viewer, worklist or archive are answered "not authorised". An
-event of an unknown kind is stored as received, for a person to look at, and answered as accepted.
+event of an unknown kind is stored as received, for a person to look at, and answered as accepted. The two questions
+about a study are answered from the hospital's orders (`gateway.webhooks.answering`), or with nothing if that is late.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -22,9 +23,10 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
-from gateway.runtime.log import get_logger
+from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.metrics import ROUTE, Metrics
 from gateway.store.webhooks import StoredEnrichments, StoredWebhooks
+from gateway.webhooks.answering import CONTEXT_REQUESTED, NOTHING, GivenAnswer, HospitalAnswers
 from gateway.webhooks.event import (
     ENRICHMENT_REQUESTED,
     REPORT_DELIVERED,
@@ -46,12 +48,16 @@ _RETRY_AFTER: Final = "5"
 _OTHER: Final = "other"  # kind under which unknown kinds are counted
 # Replies to requests that this gateway does not serve: an empty enrichment, and "not authorised"
 _NOT_DONE_HERE: Final[Mapping[str, Mapping[str, Any]]] = {
-    "clinical_context.enrichment_requested": {},
+    CONTEXT_REQUESTED: {},
     "modality_worklist.requested": {"authorized": False, "items": []},
     "study.access_requested": {"authorized": False, "urls": []},
     "ephemeral.access_requested": {"authorized": False, "urls": []},
     "secondary_capture.access_requested": {"authorized": False, "uploadUrls": []},
 }
+
+
+NoteShown = Callable[[Scope, str, Sequence[str]], None]
+"""Notes in the audit the addresses that the answer to a request shows, by its scope and request id."""
 
 
 def _unnoted(_: bool) -> None:
@@ -62,7 +68,9 @@ def _unnoted(_: bool) -> None:
 class WebhookInbox:
     """Dependencies of the endpoint. `wake` notifies the worker of a recorded delivery. Times in seconds.
 
-    `note_signature` is called for each signature: True if it holds.
+    `note_signature` is called for each signature: True if it holds. `answers` knows the hospital's orders; without it
+    every question is answered with nothing. `note_shown` notes in the audit what an answer shows, before it is given.
+    If it raises, nothing is shown. None: there is no audit.
     """
 
     verifier: Verifier
@@ -74,6 +82,8 @@ class WebhookInbox:
     now: Callable[[], datetime] = clock.now
     body_patience: float = BODY_PATIENCE
     store_patience: float = STORE_PATIENCE
+    answers: HospitalAnswers | None = None
+    note_shown: NoteShown | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,7 @@ class _Reply:
     body: Mapping[str, Any]
     kind: str = "none"
     headers: Mapping[str, str] = field(default_factory=dict)
+    shown: tuple[str, ...] = ()
 
 
 def webhook_routes() -> list[Route]:
@@ -99,9 +110,10 @@ class _Door:
         scope[ROUTE] = PATH
         request = Request(scope, receive, send)
         inbox = cast(WebhookInbox, request.app.state.inbox)
-        reply = await _answer(inbox, request)
+        reply, request_id = await _answer(inbox, request), secrets.token_hex(8)
+        if reply.shown and inbox.note_shown:
+            reply = _audited(inbox.note_shown, reply, scope, request_id)
         inbox.metrics.received_webhook(reply.kind, reply.outcome)
-        request_id = secrets.token_hex(8)
         _log(reply, request_id)
         headers = {"X-Request-Id": request_id, **reply.headers}
         await JSONResponse(reply.body, reply.status, headers)(scope, receive, send)
@@ -124,7 +136,9 @@ async def _answer(inbox: WebhookInbox, request: Request) -> _Reply:
     try:
         told = event(delivery.text) if len(body) <= _LARGE else await computed(event, delivery.text)
         kind = told.kind if told.kind in _KINDS else _OTHER
-        return await _taken(inbox, delivery, told, kind)
+        until = asyncio.get_running_loop().time() + inbox.store_patience
+        reply = await _taken(inbox, delivery, told, kind, until)
+        return await _with_answer(inbox, told, reply, until) if reply.status == HTTPStatus.OK else reply
     except WireError:
         return _refusal(HTTPStatus.BAD_REQUEST, "not-understood", kind)
 
@@ -145,8 +159,8 @@ async def _body(inbox: WebhookInbox, request: Request) -> bytes | _Reply:
     return bytes(read)
 
 
-async def _taken(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event, kind: str) -> _Reply:
-    """Answer a genuine event, once the data to keep are stored.
+async def _taken(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event, kind: str, until: float) -> _Reply:
+    """Answer a genuine event, once the data to keep are stored, at the loop's time `until` at the latest.
 
     Raises:
         WireError: its data do not follow the contract.
@@ -155,7 +169,7 @@ async def _taken(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event, ki
         return _Reply(HTTPStatus.OK, "answered", _NOT_DONE_HERE[kind], kind)
     handler = HANDLERS.get(kind, _keep_unknown)
     try:
-        async with asyncio.timeout(inbox.store_patience):
+        async with asyncio.timeout_at(until):
             return await handler(inbox, delivery, told)
     except WireError:
         raise
@@ -164,6 +178,40 @@ async def _taken(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event, ki
         return _refusal(
             HTTPStatus.SERVICE_UNAVAILABLE, "store-unavailable", kind, headers={"Retry-After": _RETRY_AFTER}
         )
+
+
+async def _with_answer(inbox: WebhookInbox, told: Event, reply: _Reply, until: float) -> _Reply:
+    """Put the answer to a question into the reply; nothing if it fails or is not there in time."""
+    ask = _ASKED.get(told.kind)
+    if ask is None or inbox.answers is None:
+        return reply
+    try:
+        async with asyncio.timeout_at(until):
+            answered = await ask(inbox.answers, told)
+    except Exception as error:
+        get_logger().error("webhook-not-answered", operation=told.kind, code=code_of(error))
+        answered = NOTHING
+    if not answered.body:
+        return reply
+    return replace(reply, outcome="told", body=answered.body, shown=answered.shown)
+
+
+async def _about_study(answers: HospitalAnswers, told: Event) -> GivenAnswer:
+    return await answers.of_study(enrichment(told.data))
+
+
+async def _about_context(answers: HospitalAnswers, told: Event) -> GivenAnswer:
+    return await answers.of_context(told.data)
+
+
+def _audited(note: NoteShown, reply: _Reply, scope: Scope, request_id: str) -> _Reply:
+    """Note in the audit what a reply shows; without the audit it shows nothing (D42)."""
+    try:
+        note(scope, request_id, reply.shown)
+    except Exception as error:
+        get_logger().error("webhook-not-answered", operation=reply.kind, code=code_of(error))
+        return replace(reply, outcome="answered", body={}, shown=())
+    return reply
 
 
 async def _record(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event) -> _Reply:
@@ -194,6 +242,11 @@ async def _keep(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event) -> 
 HANDLERS: Final[Mapping[str, Callable[[WebhookInbox, WebhookDelivery, Event], Awaitable[_Reply]]]] = {
     REPORT_DELIVERED: _record,
     ENRICHMENT_REQUESTED: _keep,
+}
+# StudyQuestion -> what answers it
+_ASKED: Final[Mapping[str, Callable[[HospitalAnswers, Event], Awaitable[GivenAnswer]]]] = {
+    ENRICHMENT_REQUESTED: _about_study,
+    CONTEXT_REQUESTED: _about_context,
 }
 _KINDS: Final = HANDLERS.keys() | _NOT_DONE_HERE.keys()
 

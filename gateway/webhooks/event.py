@@ -60,11 +60,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Enrichment:
-    """Identifiers of a study from `patient_study.enrichment_requested`, read from its DICOM header."""
+    """Identifiers of a study from `patient_study.enrichment_requested`, read from its DICOM header.
+
+    `clinic_id` is the clinic whose study it is; empty if it is no text.
+    """
 
     study_instance_uid: str
     accession_number: str | None
     patient_id: str | None
+    clinic_id: str = ""
 
 
 class Verifier:
@@ -136,4 +140,6 @@ def enrichment(data: Any) -> Enrichment:
     """
     check(data, _ENRICHMENT, "/data")
     accession_number, patient_id = ((data.get(key) or "").strip() or None for key in ("accessionNumber", "patientId"))
-    return Enrichment(data["studyInstanceUid"], accession_number, patient_id)
+    clinic_id = data.get("clinicId")
+    clinic = clinic_id.strip() if isinstance(clinic_id, str) else ""
+    return Enrichment(data["studyInstanceUid"], accession_number, patient_id, clinic)

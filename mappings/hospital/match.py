@@ -198,17 +198,18 @@ def _against(search: OrderSearch, group: OrderGroup, known: KnownHospital) -> st
 def _compared(search: OrderSearch, group: OrderGroup, known: KnownHospital) -> Agreement:
     """Compare the study's patient numbers with a group's; one authority in which they differ is enough.
 
-    The type of a study's number is not known: it is compared under each type that the hospital gives.
+    The type of a study's number is not known: it is compared under each type that the hospital gives. A number that
+    AutoScribe has from the gateway can differ only.
     """
     answers: set[Agreement] = set()
     for system, value in search.patient_numbers:
         theirs = frozenset(number for number in group.numbers if number.authority == system)
         ours = frozenset(known.merges.survivor(one._replace(value=value)) for one in theirs)
         if theirs:
-            answers.add("agrees" if ours & theirs else "differs")
+            answers.add(("silent" if value in search.told else "agrees") if ours & theirs else "differs")
     if "differs" in answers:
         return "differs"
-    return "agrees" if answers else "silent"
+    return "agrees" if "agrees" in answers else "silent"
 
 
 def _numbers(search: OrderSearch, group: OrderGroup, known: KnownHospital) -> Iterator[HospitalNumber]:

@@ -31,7 +31,8 @@ class OrderSearch:
     """Search for a study's order: all that the study says about it.
 
     `missing` is the reason if there is no key. `patient_numbers` are systems with values for comparison. `day` is the
-    study's; None if it is unknown. `is_disputed` is True if it is not sure whose study it is (D12).
+    study's; None if it is unknown. `is_disputed` is True if it is not sure whose study it is (D12). `told` are those of
+    the patient numbers that AutoScribe has from the gateway alone: they may contradict an order, and agree with none.
     """
 
     keys: tuple[OrderKey, ...]
@@ -42,6 +43,7 @@ class OrderSearch:
     day: date | None
     pointer: str
     is_disputed: bool = False
+    told: frozenset[str] = frozenset()
 
 
 def order_search(
@@ -64,6 +66,7 @@ def order_search(
         day=_day(study, subject),
         pointer=subject.pointer,
         is_disputed=any(issue.code == _CONFLICT for issue in subject.issues),
+        told=frozenset(map(mrn_key, told)),
     )
 
 

@@ -23,6 +23,7 @@ NameOrder = Literal["given_family", "given_two_families", "family_given", "marke
 NAME_ORDERS: Final = ("given_family", "given_two_families", "family_given", "marked_only")
 URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\"{}|\\^`]+")
 _NO_ZONES: Final = frozenset({"localtime", "posixrules", "Factory"})  # files of a zone database that name no place
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _HD_NAMESPACE: Final = re.compile(r"[^\s\x00-\x1f\x7f|^~\\&]{1,20}")
 
 
@@ -39,6 +40,7 @@ class Facility:
     """One `[[mapping.facilities]]` table: the settings for a `snapshotMetadata.facilityName`.
 
     `accession`, `placer` and `filler` issued its order numbers; `Site.order_authority` knows what stands without them.
+    `clinic_ids` are the clinics under which AutoScribe asks about its studies.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Facility:
     accession: AssigningAuthority | None = None
     placer: AssigningAuthority | None = None
     filler: AssigningAuthority | None = None
+    clinic_ids: tuple[str, ...] = ()
     code: str | None = None
     organization: OrganizationDetails = NO_DETAILS
 
@@ -66,7 +69,7 @@ _KEYS: Final = frozenset(
         *("name", "aliases", "time_zone", "name_order", "code", "mrn_system", "mrn_namespace", "mrn_pattern"),
         *("external_patient_id_system", "external_patient_id_namespace", *ORGANIZATION_KEYS),
         *("accession_system", "accession_namespace", "placer_system", "placer_namespace"),
-        *("filler_system", "filler_namespace"),
+        *("filler_system", "filler_namespace", "clinic_ids"),
     }
 )
 _CUSTOMER_KEYS: Final = frozenset({"id", "external_patient_id_system", "external_patient_id_namespace"})
@@ -149,9 +152,19 @@ def _facility(table: Table) -> Facility:
         accession=read_authority(table, "accession"),
         placer=read_authority(table, "placer"),
         filler=read_authority(table, "filler"),
+        clinic_ids=_clinic_ids(table),
         code=_code(table),
         organization=read_organization(table),
     )
+
+
+def _clinic_ids(table: Table) -> tuple[str, ...]:
+    """Read the clinics; one clinic may have several facilities, so an id may stand in several tables."""
+    given = table.texts("clinic_ids", '["123e4567-e89b-12d3-a456-426614174000"]')
+    if all(_UUID.fullmatch(one) for one in given):
+        return given
+    table.refuse("clinic_ids", "one is no UUID", "Write the clinicId of AutoScribe's events, such as 123e4567-….")
+    return ()
 
 
 def _code(table: Table) -> str | None:

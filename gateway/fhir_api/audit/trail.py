@@ -8,8 +8,9 @@ Proved by tests/gateway/fhir_api/audit/test_audited.py.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -38,6 +39,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 
 MOST_REFUSALS: Final = 60  # of one client at once; one more each second
+AUTOSCRIBE: Final = "autoscribe"
 _MOST_CLIENTS: Final = 1_024
 _ID: Final = "_id"
 _Asker = tuple[str, str, str, str, str, str]
@@ -120,6 +122,16 @@ class AuditTrail:
         counted = (addresses, len(addresses), patients, len(patients))
         asker = _asker(scope, scope[REQUEST_ID])
         self._journal.append(AuditEntry(micros(clock.now()), kind, *asker, status, code, *counted, parameters))
+
+    def answer(self, scope: Scope, request_id: str, addresses: Sequence[str]) -> None:
+        """Note an answer to a question of AutoScribe: the resources that it shows something of."""
+        shown = Shown()
+        for address in addresses:
+            shown.add(address)
+        counted = (tuple(shown.addresses), len(shown.addresses), tuple(shown.patients), len(shown.patients))
+        asker = _asker(scope, request_id)
+        entry = AuditEntry(micros(clock.now()), "operation", *asker, HTTPStatus.OK, "", *counted)
+        self._journal.append(entry._replace(client=AUTOSCRIBE))
 
     def refusal(self, scope: Scope, status: int, code: str, request_id: str) -> None:
         """Note that somebody may not do what was asked for; of very many refusals, some are only counted."""

@@ -223,6 +223,18 @@ ENRICHMENT: Final = Table(
     number_column("kept"),
     sqlite_strict=True,
 )
+# Patient number that AutoScribe was told in answer to a question about a study (D48). `is_own` is 1 if AutoScribe had
+# said it itself: any other is no evidence when it comes back
+ENRICHMENT_ANSWER: Final = Table(
+    "enrichment_answer",
+    METADATA,
+    text_column("study_instance_uid"),
+    text_column("number"),
+    number_column("is_own"),
+    number_column("answered"),
+    PrimaryKeyConstraint("study_instance_uid", "number"),
+    sqlite_strict=True,
+)
 # Request that must not run twice, by digests of its key and of itself. `held` is until when a process has it (0: none
 # has). `sent` was written before it was sent, and `answer` when it was answered; both are JSON without client text
 IDEMPOTENCY: Final = Table(

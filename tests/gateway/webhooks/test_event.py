@@ -260,7 +260,8 @@ def test_a_delivered_report_that_is_not_named_cannot_be_worked_off(data):
 )
 def test_an_enrichment_says_accession_number_and_patient_id_where_there_are_any(data, expected):
     said = enrichment({"clinicId": "c", "studyInstanceUid": "1.2.3", **data})
-    assert said == Enrichment("1.2.3", *expected)
+    assert said == Enrichment("1.2.3", *expected, "c")
+    assert enrichment({"clinicId": 7, "studyInstanceUid": "1.2.3"}).clinic_id == ""
 
 
 @pytest.mark.parametrize(

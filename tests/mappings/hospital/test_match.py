@@ -450,3 +450,11 @@ def test_every_reason_is_given_by_a_test_of_this_file_and_has_a_sentence() -> No
 
 def test_the_present_is_an_argument() -> None:
     assert matched(study(study_date=None), ONE, at=NOW + timedelta(days=500)).reason == "accession-reused"
+
+
+def test_a_patient_number_that_autoscribe_has_from_us_agrees_with_no_order_and_may_contradict_one() -> None:
+    mine, other = order(), order(placer="P2", about=patient("4712", family="ROE", given="MAX", sex="M"))
+    assert matched(study(), mine, other).orders == (mine,)
+    assert matched(study(), mine, other, told=["4711"]).reason == "several-groups"
+    assert matched(study(), mine, told=["4711"]).orders == (mine,)
+    assert matched(study(), other, told=["04711"]).reason == "patient-number-differs"

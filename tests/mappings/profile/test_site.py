@@ -317,3 +317,11 @@ def test_the_namespace_of_a_customer_stands_for_one_system_too():
     customer = "external_patient_id_system = 'urn:oid:1.9'\nexternal_patient_id_namespace = 'CITY'"
     with pytest.raises(SiteError, match=r"CITY stands for two systems|urn:oid:1\.2 has two namespaces"):
         parse_site(CITY + f"[[mapping.express_customers]]\nid = 'c'\n{customer}")
+
+
+def test_the_clinics_of_a_facility_are_uuids():
+    text = "[[mapping.facilities]]\nname = 'Mercy'\nclinic_ids = ['123e4567-e89b-12d3-a456-426614174000']"
+    site = parse_site(text)
+    assert site.facility("Mercy").clinic_ids == ("123e4567-e89b-12d3-a456-426614174000",)
+    _, faults = read_site("[[mapping.facilities]]\nname = 'Mercy'\nclinic_ids = ['mercy']")
+    assert [fault.key for fault in faults] == ["mapping.facilities[0].clinic_ids"]

@@ -1,0 +1,242 @@
+"""Answer AutoScribe's questions about a study from the hospital's orders: which group agrees, and what is said of it.
+
+AutoScribe REST API, webhooks `patient_study.enrichment_requested` and `clinical_context.enrichment_requested`; HL7
+v2.5.1 §4.5.3.31 (OBR-31), §3.4.2.3 (PID-3), decisions D11, D12, D48. A question is answered only where its numbers all
+agree with exactly one group of orders, under the authorities of the clinic's facilities. Otherwise nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from mappings.hospital.authorities import Authorities, OrderKey
+from mappings.hospital.groups import compare_numbers, patient_numbers
+from mappings.hospital.known_order import KnownOrder
+from mappings.hospital.match import KnownHospital, match
+from mappings.hospital.order_search import OrderSearch
+from mappings.model import Snapshot
+from mappings.patient.identifiers import is_doubtful, is_placeholder, mrn_key
+from mappings.patient.people import person
+from mappings.profile import AssigningAuthority, Facility, Site
+from mappings.values.text import normal_form
+
+Answer = dict[str, Any]
+_NOBODY: Final = person(Snapshot())
+_LENGTH_OF_DAY: Final = 8
+# PID-8, table 0001 -> sex; other values are not said
+_SEX: Final = {"F": "female", "M": "male", "O": "other"}
+# Table 0485 -> severity, as IHE RAD TF-2 §4.4 maps TQ1-9 to DICOM (0040,1003); other values are not said
+_SEVERITY: Final = {"S": "stat", "A": "high", "R": "normal"}
+NOTE: Final = "Order note: "
+"""Beginning of a note that is the order's, and no technologist's."""
+MOST_NOTES: Final = 50
+LONGEST_NOTE: Final = 1000
+MOST_PRIORS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class StudyQuestion:
+    """Question of AutoScribe about a study: texts without outer spaces, empty for what it does not say.
+
+    `patient_numbers` are all numbers of the patient that it gives: none may contradict, and one must agree.
+    """
+
+    clinic_id: str
+    study_uid: str
+    accession: str = ""
+    patient_numbers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AgreedOrders:
+    """Orders that a question is about, with the facility under whose authorities they agree.
+
+    `mrn` is the patient's number as it is said, empty if that is not clear. `values` are all numbers of the patient
+    under the facility's MRN system, as the question and the orders have them.
+    """
+
+    facility: Facility
+    orders: tuple[KnownOrder, ...]
+    mrn: str
+    values: tuple[str, ...]
+
+
+def clinic_facilities(site: Site, clinic_id: str) -> tuple[Facility, ...]:
+    """Facilities whose `clinic_ids` name this clinic; none for an unknown clinic."""
+    wanted = clinic_id.strip().casefold()
+    every = dict.fromkeys(site.facilities.values())
+    return tuple([one for one in every if wanted and wanted in (known.casefold() for known in one.clinic_ids)])
+
+
+def search_keys(question: StudyQuestion, facility: Facility, authorities: Authorities) -> tuple[OrderKey, ...]:
+    """Keys of the orders that a question can be about at one facility: the accession number's, and the study UID's."""
+    system = authorities.system_of("accession", facility)
+    keys = []
+    if system and question.accession:
+        keys.append(OrderKey("accession", system, question.accession))
+    if question.study_uid:
+        keys.append(OrderKey("study_uid", "", question.study_uid))
+    return tuple(keys)
+
+
+def agreed_orders(question: StudyQuestion, known: KnownHospital, at: datetime) -> AgreedOrders | None:
+    """Find the orders of the one group that agrees; None if none does, or more than one."""
+    found = [
+        agreed
+        for facility in clinic_facilities(known.authorities.site, question.clinic_id)
+        if (agreed := _agreed_at(facility, question, known, at))
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def enrichment_answer(agreed: AgreedOrders) -> Answer:
+    """Answer to `patient_study.enrichment_requested`: what all orders say alike.
+
+    The day of the study is not said: orders do not know it.
+    """
+    orders = agreed.orders
+    patients = [order.patient for order in orders]
+    procedure = _one(order.procedure.text for order in orders)
+    said = {
+        "mrn": agreed.mrn,
+        "facilityName": agreed.facility.name,
+        "patientName": _one(_name(one.family, one.given, one.middle) for one in patients),
+        "dateOfBirth": _one(_day(one.born) for one in patients),
+        "sex": _one(_SEX.get(one.sex, "") for one in patients),
+        "procedure": procedure,
+        "studyDescription": procedure,
+        "referringPhysicianName": _one(_ordering(order) for order in orders),
+        "severity": _one(_SEVERITY.get(order.priority, "") for order in orders),
+    }
+    return {key: value for key, value in said.items() if value}
+
+
+def context_answer(agreed: AgreedOrders, priors: Sequence[Mapping[str, str]]) -> Answer:
+    """Answer to `clinical_context.enrichment_requested`: indication and notes of the orders, and prior reports.
+
+    Notes that the contract has no room for are left out as a whole: part of them could mislead.
+    """
+    indications = _distinct(" ".join(_lines(order.indication)) for order in agreed.orders)
+    notes = _notes([line for order in agreed.orders for line in _lines(order.notes)])
+    said: Answer = {
+        "clinicalIndication": "; ".join(indications),
+        "technologistNotes": notes,
+        "priorReports": [dict(one) for one in priors[:MOST_PRIORS]],
+    }
+    return {key: value for key, value in said.items() if value}
+
+
+def told_beyond(answer: Mapping[str, Any], question: StudyQuestion) -> tuple[str, ...]:
+    """Numbers of an answer that AutoScribe did not say itself: they are no evidence when they come back."""
+    given = {mrn_key(one) for one in question.patient_numbers}
+    mrn = str(answer.get("mrn", ""))
+    return (mrn,) if mrn and mrn_key(mrn) not in given else ()
+
+
+def _agreed_at(facility: Facility, question: StudyQuestion, known: KnownHospital, at: datetime) -> AgreedOrders | None:
+    issuer, numbers = facility.mrn, [one for one in question.patient_numbers if one]
+    keys = search_keys(question, facility, known.authorities)
+    if not issuer or not numbers or not keys:
+        return None
+    if any(is_placeholder(one) or is_doubtful(one, facility.mrn_pattern) for one in numbers):
+        return None
+    search = OrderSearch(
+        keys=keys,
+        missing="",
+        study_uid=question.study_uid,
+        patient_numbers=tuple([(issuer.system, mrn_key(one)) for one in numbers]),
+        person=_NOBODY,
+        day=None,
+        pointer="/data",
+    )
+    found = match(search, known, at)
+    kinds = {key.kind for key in found.keys}
+    if not found.orders or (question.accession and "accession" not in kinds):
+        return None
+    if not all(_has_number(order, numbers, issuer, known) for order in found.orders):
+        return None
+    values = tuple(dict.fromkeys((*numbers, *_values(found.orders, issuer, known))))
+    return AgreedOrders(facility, found.orders, _mrn(values, found.orders, issuer, known), values)
+
+
+def _has_number(order: KnownOrder, numbers: Sequence[str], issuer: AssigningAuthority, known: KnownHospital) -> bool:
+    """True if an order's patient has one of the numbers, each the surviving one."""
+    theirs = patient_numbers(order, known.authorities, known.merges)
+    of_issuer = frozenset(one for one in theirs if one.authority == issuer.system)
+    ours = frozenset(
+        known.merges.survivor(one._replace(value=mrn_key(number))) for one in of_issuer for number in numbers
+    )
+    return compare_numbers(of_issuer, ours) == "agrees"
+
+
+def _values(orders: Iterable[KnownOrder], issuer: AssigningAuthority, known: KnownHospital) -> Iterator[str]:
+    """Yield the patient's numbers under an authority as the orders have them."""
+    for order in orders:
+        for number in order.patient.numbers:
+            if any(one.authority == issuer.system for one in known.authorities.patient_numbers([number], order.source)):
+                yield number.value.strip()
+
+
+def _mrn(values: Iterable[str], orders: Iterable[KnownOrder], issuer: AssigningAuthority, known: KnownHospital) -> str:
+    """Number to say: the first as written that is the surviving one; empty if none is, or two are."""
+    surviving = {
+        number.value
+        for order in orders
+        for number in patient_numbers(order, known.authorities, known.merges)
+        if number.authority == issuer.system
+    }
+    fitting = [value for value in values if mrn_key(value) in surviving]
+    return fitting[0] if fitting and len(surviving) == 1 else ""
+
+
+def _name(family: str, given: str, middle: str) -> str:
+    """Name with a comma behind the family name, so that the order of its parts is plain; empty if a part is unknown."""
+    first, *more = (_line(one) for one in (family, given, middle))
+    return f"{first}, {' '.join(one for one in more if one)}" if first and more[0] else ""
+
+
+def _ordering(order: KnownOrder) -> str:
+    one = order.ordering[0] if order.ordering else None
+    return _name(one.family, one.given, one.middle) if one else ""
+
+
+def _day(born: str) -> str:
+    text = f"{born[:4]}-{born[4:6]}-{born[6:]}" if len(born) == _LENGTH_OF_DAY else ""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        return ""
+
+
+def _one(values: Iterable[str]) -> str:
+    """The value that all orders have; empty if they differ, or one does not say it."""
+    every = {_line(value) for value in values}
+    return every.pop() if len(every) == 1 else ""
+
+
+def _notes(lines: Sequence[str]) -> list[str]:
+    """Lines as few notes as the contract has room for; none if there are too many."""
+    notes: list[str] = []
+    for line in lines:
+        if len(NOTE + line) > LONGEST_NOTE:
+            return []
+        if notes and len(notes[-1]) + 1 + len(line) <= LONGEST_NOTE:
+            notes[-1] += f"\n{line}"
+        else:
+            notes.append(NOTE + line)
+    return notes if len(notes) <= MOST_NOTES else []
+
+
+def _distinct(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(text for text in texts if text))
+
+
+def _lines(texts: Iterable[str]) -> list[str]:
+    return _distinct(_line(text) for text in texts)
+
+
+def _line(text: str) -> str:
+    return " ".join(normal_form(text).split())
