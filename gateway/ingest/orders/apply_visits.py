@@ -1,7 +1,7 @@
 """Apply a visit message to the patients and visits of known orders, as the steps of one transaction.
 
 HL7 v2.5.1 §3.3.1 to §3.3.31 (ADT), §3.4.2 (PID), §3.4.3 (PV1), decision D48. Of a patient without a known order nothing
-is kept. An older message adds only what is unknown, and no message removes a patient number.
+is kept. An older message adds only what is unknown; one without times counts as newer. None removes a patient number.
 Proved by tests/gateway/ingest/orders/test_apply_visits.py.
 """
 
@@ -44,7 +44,9 @@ def apply_visit(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[Set
     if (yield from told_visit(arrival, [one.order for one in stored])):
         changed += [one for one in stored if key in keys_of(one.order, arrival.authorities)]
     yield from refresh_studies(frozenset().union(*[own_keys(one.order, arrival.authorities) for one in changed]), now)
-    return SettledMessage("applied") if changed else SettledMessage("nothing", keeps_body=False)
+    if not changed:
+        return SettledMessage("nothing", keeps_body=False)
+    return SettledMessage("applied", "" if arrival.message.times else "order-by-arrival")
 
 
 def _updated(order: KnownOrder, arrival: Arrival, visit: str) -> KnownOrder:
@@ -53,7 +55,7 @@ def _updated(order: KnownOrder, arrival: Arrival, visit: str) -> KnownOrder:
     said = arrival.message.patient
     if keys.isdisjoint(visit_subjects(arrival) - {visit}):
         return order
-    is_newer = bool(arrival.message.times) and arrival.message.times[0] >= order.last_at
+    is_newer = not arrival.message.times or arrival.message.times[0] >= order.last_at
     known = order.patient
     first, second = (said, known) if is_newer else (known, said)
     has_name = bool(first.family or first.given or first.middle)

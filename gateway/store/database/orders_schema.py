@@ -148,7 +148,13 @@ _WAITING: Final = INBOUND.c.state == literal_column("'waiting'")
 
 ORDERS_INDEXES: Final = (
     Index("inbound_waiting", INBOUND.c.source, INBOUND.c.number, sqlite_where=_WAITING, postgresql_where=_WAITING),
-    Index("inbound_troubled", INBOUND.c.settled, sqlite_where=_TROUBLED, postgresql_where=_TROUBLED),
+    Index(
+        "inbound_troubled",
+        INBOUND.c.state,
+        INBOUND.c.settled,
+        sqlite_where=_TROUBLED,
+        postgresql_where=_TROUBLED,
+    ),
     Index("inbound_by_digest", INBOUND.c.source, INBOUND.c.digest),
     Index("inbound_by_received", INBOUND.c.received),
     Index("inbound_key_by_inbound", INBOUND_KEY.c.inbound),

@@ -40,7 +40,7 @@ _FIRST: Final = Statement(
 )
 _COUNT: Final = Statement("SELECT COUNT(*), MIN(received) FROM inbound WHERE source = :source AND state = 'waiting'")
 _FAILED_NOW: Final = Statement(
-    "SELECT number FROM inbound WHERE state IN ('held', 'failed') AND state = 'failed' LIMIT 1"
+    "SELECT number FROM inbound WHERE state IN ('held', 'failed') AND state = 'failed' AND settled >= 0 LIMIT 1"
 )
 _HELD_SINCE: Final = Statement(
     "SELECT number FROM inbound WHERE state IN ('held', 'failed') AND settled >= :since AND state = 'held' LIMIT 1"
@@ -50,8 +50,8 @@ _DROP_BODY: Final = Statement("UPDATE inbound SET body = NULL WHERE number = :nu
 _ADD_KEY: Final = Statement("INSERT INTO inbound_key (key, inbound) VALUES (:key, :number) ON CONFLICT DO NOTHING")
 _BLOCKED: Final = Statement("SELECT inbound FROM inbound_key WHERE key IN listed(:keys) LIMIT 1")
 _FAILED: Final = Statement(
-    "SELECT DISTINCT i.number FROM inbound_key k JOIN inbound i ON i.number = k.inbound"
-    " WHERE i.source = :source AND i.state = 'failed' ORDER BY i.number"
+    "SELECT number FROM inbound WHERE state IN ('held', 'failed') AND state = 'failed' AND settled >= 0"
+    " AND source = :source ORDER BY number"
 )
 _AGAIN: Final = Statement(
     "UPDATE inbound SET state = 'waiting', code = '', settled = NULL WHERE number = :number AND body IS NOT NULL"
@@ -152,8 +152,7 @@ def settle(number: int, state: InboundState, code: str, now: int, *, keeps_body:
 def fail(number: int, code: str, keys: Iterable[str], now: int) -> Steps[None]:
     """Settle a message as failed; later messages with one of these keys will find `is_blocked`."""
     yield from settle(number, "failed", code, now)
-    own = {f"message {number}", *keys}  # so that `try_again` finds a message without keys
-    yield from ask_each(_ADD_KEY, [{"key": key, "number": number} for key in sorted(own)])
+    yield from ask_each(_ADD_KEY, [{"key": key, "number": number} for key in sorted(set(keys))])
 
 
 def is_blocked(keys: Iterable[str]) -> Steps[bool]:

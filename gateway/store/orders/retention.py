@@ -21,12 +21,12 @@ _MESSAGES: Final = Statement(
     " AND state IN ('applied', 'nothing') ORDER BY received LIMIT :most) RETURNING number"
 )
 _UNSETTLED: Final = Statement(
-    "DELETE FROM inbound WHERE number IN (SELECT number FROM inbound WHERE received < :before"
-    " AND state IN ('held', 'failed') ORDER BY received LIMIT :most) RETURNING number"
+    "DELETE FROM inbound WHERE number IN (SELECT number FROM inbound WHERE state IN ('held', 'failed')"
+    " AND state = :state AND settled < :before ORDER BY settled LIMIT :most) RETURNING number"
 )
 _BODIES: Final = Statement(
-    "UPDATE inbound SET body = NULL WHERE number IN (SELECT number FROM inbound WHERE received < :before"
-    " AND state = 'held' AND body IS NOT NULL ORDER BY received LIMIT :most) RETURNING number"
+    "UPDATE inbound SET body = NULL WHERE number IN (SELECT number FROM inbound WHERE state IN ('held', 'failed')"
+    " AND state = 'held' AND settled < :before AND body IS NOT NULL ORDER BY settled LIMIT :most) RETURNING number"
 )
 _DROP_MESSAGE_KEYS: Final = Statement("DELETE FROM inbound_key WHERE inbound = :number")
 # A study's keys have those of its patients, too, which are also the order's: they are no match
@@ -49,8 +49,8 @@ _VERDICTS: Final = Statement(
     "SELECT study_id, orders FROM order_verdict WHERE study_id > :after ORDER BY study_id LIMIT :most"
 )
 _OLD_VISITS: Final = Statement(
-    "SELECT DISTINCT key FROM visit WHERE at < :before AND NOT EXISTS"
-    " (SELECT 1 FROM order_key k WHERE k.key = visit.key) LIMIT :most"
+    "SELECT key FROM visit WHERE at < :before AND NOT EXISTS"
+    " (SELECT 1 FROM order_key k WHERE k.key = visit.key) ORDER BY at LIMIT :most"
 )
 _DROP_VISIT: Final = Statement("DELETE FROM visit WHERE key = :key")
 
@@ -67,7 +67,8 @@ def purge_bodies(before: int, most: int) -> Steps[int]:
 
 def purge_unsettled(before: int, most: int, now: int) -> Steps[int]:
     """Delete at most `most` messages that were held or failed; return their number."""
-    rows = yield from ask(_UNSETTLED, before=before, most=most)
+    rows = list((yield from ask(_UNSETTLED, state="held", before=before, most=most)))
+    rows += yield from ask(_UNSETTLED, state="failed", before=before, most=most)
     yield from ask_each(_DROP_MESSAGE_KEYS, [{"number": int(number)} for (number,) in rows])
     yield from _audited("hospital messages that were not applied", len(rows), now)
     return len(rows)
@@ -112,9 +113,10 @@ def purge_orders(numbers: Collection[int], before: int, now: int) -> Steps[int]:
 def purge_visits(before: int, most: int, now: int) -> Steps[int]:
     """Delete at most `most` visits of no known order; return their number."""
     rows = yield from ask(_OLD_VISITS, before=before, most=most)
-    yield from ask_each(_DROP_VISIT, [{"key": str(key)} for (key,) in rows])
-    yield from _audited("visits without an order", len(rows), now)
-    return len(rows)
+    keys = sorted({str(key) for (key,) in rows})
+    yield from ask_each(_DROP_VISIT, [{"key": key} for key in keys])
+    yield from _audited("visits without an order", len(keys), now)
+    return len(keys)
 
 
 def _audited(what: str, count: int, now: int) -> Steps[None]:

@@ -43,6 +43,11 @@ def everything(metrics):
     metrics.alerted("lane-held", "ehr", 3)
     metrics.broke("ehr", is_open=True)
     metrics.stored(0.004)
+    metrics.heard_order("his", "stored")
+    metrics.answered_order(0.004)
+    metrics.settled_order("his", "applied")
+    metrics.waiting_orders("his", 3)
+    metrics.deleted_orders("visit", 2)
     metrics.dropped_log_line()
 
 
@@ -81,6 +86,11 @@ def everything(metrics):
         ("feed_critical_seconds_bucket", {"destination": "ehr", "le": "30.0"}, 0),
         ("feed_alert", {"code": "lane-held", "destination": "ehr"}, 3),
         ("store_write_duration_seconds_count", {}, 1),
+        ("orders_received_total", {"source": "his", "outcome": "stored"}, 1),
+        ("orders_answer_seconds_count", {}, 1),
+        ("orders_settled_total", {"source": "his", "state": "applied"}, 1),
+        ("orders_waiting", {"source": "his"}, 3),
+        ("orders_deleted_total", {"kind": "visit"}, 2),
         ("log_lines_dropped_total", {}, 1),
     ],
 )
@@ -169,6 +179,7 @@ def test_names_and_meanings_are_fit_for_a_table():
             "destination",
             "state",
             "reason",
+            "source",
             "code",
         }
         assert meaning.endswith(".")

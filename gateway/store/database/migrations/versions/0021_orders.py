@@ -83,7 +83,8 @@ def _index() -> None:
     waiting = sa.text("state = 'waiting'")
     op.create_index("inbound_waiting", "inbound", ["source", "number"], sqlite_where=waiting, postgresql_where=waiting)
     troubled = sa.text("state IN ('held', 'failed')")
-    op.create_index("inbound_troubled", "inbound", ["settled"], sqlite_where=troubled, postgresql_where=troubled)
+    columns = ["state", "settled"]
+    op.create_index("inbound_troubled", "inbound", columns, sqlite_where=troubled, postgresql_where=troubled)
     op.create_index("inbound_by_digest", "inbound", ["source", "digest"])
     op.create_index("inbound_by_received", "inbound", ["received"])
     op.create_index("inbound_key_by_inbound", "inbound_key", ["inbound"])
