@@ -14,6 +14,7 @@ from mappings.hl7v2.result import Result
 from mappings.hl7v2.stated import clinicians, ei
 from mappings.hl7v2.versions import QUANTITY_REQUIRED, layouts
 from mappings.study.answers import message_pointer
+from mappings.study.orders import accession_numbers
 
 NAMESPACE: Final = "AUTOSCRIBE"
 
@@ -40,13 +41,22 @@ def filler_order_number(result: Result) -> str:
     HL7 v2.5.1 §4.5.1.3, decision D18. A report about another patient than the first signed report's has its own number.
     Only numbers made by the gateway stand under its namespace: an accession number belongs to somebody else. With
     `vista_exam` it is the exam with its long case number, `RADTI-RACNI^long case` (VistA-M RAHLTCPB). A number that was
-    sent before and is no longer the exam's stands alone, for a rule to find.
+    sent before and is no longer the exam's stands alone, for a rule to find. An accession number that only the
+    hospital's order has stands under the authority that the order names.
     """
     number, pointer = result.filler_order_number, result.order.pointer
     if number not in result.own_numbers and result.receiver.vista_exam == "required":
         case = result.order.case_number if number == result.order.exam_number else ""
         return result.fit("ORC", 3, components(value(number), value(case)), pointer)
     if number not in result.own_numbers:
+        answered = result.order.answered
+        stated = answered.accession if answered else None
+        if (
+            stated
+            and stated.value == number
+            and number not in accession_numbers(result.study, result.site, result.facts)
+        ):
+            return result.fit("ORC", 3, ei(stated), pointer)
         authority = result.site.order_authority("accession", result.facility)
         return result.fit("ORC", 3, components(value(number), authority.namespace if authority else ""), pointer)
     if result.receiver.accession_field == "3":

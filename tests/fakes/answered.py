@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from mappings import to_fhir
 from mappings.answered_order import (
     AnsweredOrder,
     HospitalMessageName,
@@ -15,6 +16,8 @@ from mappings.answered_order import (
     StatedNumber,
     StatedVisit,
 )
+from mappings.model import Facts, Study
+from mappings.profile import Site
 
 MESSAGE = HospitalMessageName("EPIC", "MSG0001")
 VISIT = StatedVisit(
@@ -62,6 +65,13 @@ def order(number: int = 1, **changes: Any) -> AnsweredOrder:
         "message": HospitalMessageName("EPIC", f"MSG000{number}"),
     }
     return replace(ORDER, **{**own, **changes})
+
+
+def with_orders(study: Study, site: Site, facts: Facts) -> Any:
+    """Map a study as if it answered an order of a visit of its own; it stands in for `to_fhir`."""
+    number = StatedNumber(f"V{study.study_id[-6:]}", "HIS", "urn:oid:1.2.3.19")
+    visit = replace(VISIT, number=number, begun="2026-02-28T10:00:00+00:00", ended="2026-03-01T10:00:00+00:00")
+    return to_fhir(study, site, replace(facts, orders=(order(1, visit=visit, patient_numbers=()),)))
 
 
 _TEXTS = st.text(

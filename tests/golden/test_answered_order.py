@@ -23,7 +23,7 @@ CHANGED = ("DiagnosticReport", "Encounter", "ImagingStudy", "Patient", "ServiceR
 def made() -> dict[str, str]:
     """Map the example with its two orders to all files of the case."""
     resources = [one for one in to_fhir(study(), SITE, Facts(orders=ORDERS)).output if one["resourceType"] in CHANGED]
-    files = {f"{one['resourceType']}-{one['id']}.json": json.dumps(one, indent=1) + "\n" for one in resources}
+    files = {f"fhir/{one['resourceType']}-{one['id']}.json": json.dumps(one, indent=1) + "\n" for one in resources}
     for name in ("report", "order"):
         files[f"oru-obr4-{name}.hl7"] = sent(orders=ORDERS, to=profile(obr4=name)).decode().replace("\r", "\n")
     return files
@@ -31,11 +31,10 @@ def made() -> dict[str, str]:
 
 def test_a_study_with_two_orders_maps_to_exactly_the_files_of_its_case(request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--update-golden"):
-        for path in HERE.glob("*.*"):
-            path.unlink()
         for name, text in made().items():
             (HERE / name).write_text(text, "utf-8")
-    assert {path.name: path.read_text("utf-8") for path in HERE.iterdir()} == made()
+    held = [path for path in HERE.rglob("*.*") if path.is_file()]
+    assert {str(path.relative_to(HERE)): path.read_text("utf-8") for path in held} == made()
 
 
 def test_a_judge_finds_no_fault_with_it() -> None:

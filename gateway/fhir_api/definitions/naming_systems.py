@@ -30,6 +30,7 @@ SYSTEMS: Final[Mapping[str, str]] = {
     codes.SID_STUDY_PATIENT: "Patients who are known by one study alone.",
     codes.SID_MRN_UNASSIGNED: f"MRNs whose issuer is not known, or that are in doubt.{_HASHED}",
     codes.SID_EXTERNAL_UNASSIGNED: f"External patient ids whose issuer is not known, or in doubt.{_HASHED}",
+    codes.SID_HOSPITAL: "Numbers of a hospital whose namespace has no URI. A colon and a hash of the namespace follow.",
     codes.SID_STUDY_UID_ODD: "Study instance UIDs that are no OIDs.",
     codes.SID_NPI_UNVERIFIED: "Numbers given as NPI that have a wrong check digit.",
     codes.SID_GATEWAY: "Names of this gateway as a device.",

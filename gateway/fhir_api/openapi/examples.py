@@ -28,7 +28,7 @@ SINCE: Final = "ge2000-01-01"
 RECEIVER: Final = "generic"
 _FINAL: Final = (("status", "final"), ("_lastUpdated", SINCE), ("_sort", "_lastUpdated"), ("_count", "1"))
 # Elements of a DiagnosticReport that refer to other resources worth showing
-_REFERENCES: Final = ("subject", "basedOn", "performer", "result", "imagingStudy")
+_REFERENCES: Final = ("subject", "basedOn", "performer", "result", "imagingStudy", "encounter")
 _CODES: Final = {
     ("Observation", "category"): "imaging",
     ("DocumentReference", "category"): "clinical-note",

@@ -6,14 +6,17 @@ https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html
 from __future__ import annotations
 
 import re
+from contextlib import asynccontextmanager
 from itertools import islice
 
 import httpx
 import pytest
 import pytest_asyncio
+from fakes.answered import with_orders
 from fakes.facade import BASE, facade, resource_id
 from fakes.store import made, rows, write
 
+import gateway.ingest.map_study as mapping
 from gateway.auth.access import ACCESS, Access
 from gateway.auth.scopes import scope_list
 from gateway.fhir_api import routes
@@ -26,7 +29,10 @@ from gateway.store.studies import search as store
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 HERE, THERE = "Sandbox General Hospital", "Sandbox Lakeside Imaging"
 EVERYTHING = "system/*.cruds system/DiagnosticReport.$addendum"
-OWNED = ("DiagnosticReport", "Observation", "ImagingStudy", "DocumentReference", "ServiceRequest", "Provenance")
+OWNED = (
+    *("DiagnosticReport", "Observation", "ImagingStudy", "DocumentReference", "ServiceRequest", "Encounter"),
+    "Provenance",
+)
 OF_SEVERAL = ("Patient", "Practitioner", "Organization", "PractitionerRole")
 JSON = {"Content-Type": "application/fhir+json"}
 
@@ -68,6 +74,15 @@ def at(*facilities, scopes=EVERYTHING, patient=None):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ward():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mapping, "to_fhir", with_orders)
+        async with opened() as made:
+            yield made
+
+
+@asynccontextmanager
+async def opened():
+    """Open the ward; each study answers an order of a visit."""
     async with facade() as stage:
         ward = Ward(stage, [], [])
         for name, reports in ((HERE, ward.here), (THERE, ward.there)):

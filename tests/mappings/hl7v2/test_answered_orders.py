@@ -12,6 +12,7 @@ from fakes.oru_example import SITE, codes, profile, report, send, sent, study
 from mappings.answered_order import NO_CODE, StatedCode, StatedNumber
 from mappings.hl7v2 import messages_of_all
 from mappings.model import Cause, Facts
+from mappings.profile import AssigningAuthority
 
 SITED = replace(SITE, accession_keys=("acc",), placer_keys=("placer",), number_separator=",")
 STUDY_NUMBER = "3oSAGvLY3tMWHhsMcmBrT8^AUTOSCRIBE"
@@ -210,3 +211,12 @@ def test_every_version_has_the_numbers(version: str) -> None:
 def test_a_place_of_a_value_names_the_message() -> None:
     long = order(1, placer=StatedNumber("P" * 30, "EPIC"))
     assert codes(orders=(long,))["length-exceeded"] == f"order:{MESSAGE.source}/{MESSAGE.control_id}"
+
+
+def test_a_receiver_that_files_by_accession_gets_the_order_s_under_its_own_authority() -> None:
+    to = profile(accession_field="3", accession="required")
+    assert field(sent(to=to, orders=(ORDER,)), "OBR-3") == "ACC1^MERCYACC"
+    what = study(metadata={"acc": "ACC1"})
+    site = replace(SITED, accession_authority=AssigningAuthority("urn:oid:1.2.3.6", "SITEACC"))
+    assert field(sent(what, site=site, to=to, orders=(ORDER,)), "OBR-3") == "ACC1^SITEACC"
+    assert field(sent(what, site=site, to=to), "OBR-3") == "ACC1^SITEACC"
