@@ -1,7 +1,7 @@
 """Find the Patient that stands for others since a merge, and the others.
 
 https://hl7.org/fhir/R4/patient.html#merge, decision D48.
-Proved by tests/contract/test_merged_patients.py.
+Proved by tests/contract/test_merged_messages.py and tests/gateway/cli/test_patients.py.
 """
 
 from __future__ import annotations
