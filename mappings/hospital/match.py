@@ -109,6 +109,12 @@ def keys_of_group(order: KnownOrder, authorities: Authorities) -> tuple[OrderKey
     return (*((accession,) if accession else ()), *_replacement_keys(order, authorities))
 
 
+def numbers_differ(search: OrderSearch, order: KnownOrder, known: KnownHospital) -> bool:
+    """True if a patient number of an order differs from the study's under one authority, after merges."""
+    (group,) = groups([order], known.authorities, known.merges)
+    return _compared(search, group, known) == "differs"
+
+
 def _found(search: OrderSearch, known: KnownHospital, day: date) -> tuple[list[_Found], bool]:
     """Groups by key, without orders of another time; True if there were such orders."""
     found, is_reused = [], False

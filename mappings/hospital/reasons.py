@@ -40,5 +40,9 @@ REASONS: Final[dict[str, Reason]] = {
     "study-uid-differs": Reason(
         "held", "The order names another study UID, and nothing shows that the patient agrees."
     ),
+    "order-match-changed": Reason(
+        "held", "The study's numbers find other orders than those of messages that were made: these stay."
+    ),
+    "order-released": Reason("none", "An operator let the study go without an order."),
 }
 """Code -> verdict and sentence. A code never changes its meaning."""
