@@ -28,7 +28,20 @@ RELEASED: Final = "order-released"
 _GONE: Final = "order-verdict-gone"
 _CANCELLED: Final = "order-cancelled"
 _OTHER_NUMBER: Final = "patient-number-differs"
-_PREFIX: Final = "order-"
+# Reason for which a match is held or refused -> code of the study's issue
+ISSUE_CODES: Final[dict[str, str]] = {
+    "accession-reused": "order-accession-reused",
+    "order-cancelled": "order-cancelled",
+    "several-groups": "order-several-groups",
+    "keys-disagree": "order-keys-disagree",
+    "patient-number-differs": "order-patient-number-differs",
+    "patient-conflict": "order-patient-conflict",
+    "identity-conflict": "order-identity-conflict",
+    "group-contradictory": "order-group-contradictory",
+    "merge-held": "order-merge-held",
+    "study-uid-differs": "order-study-uid-differs",
+    "order-match-changed": "order-match-changed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +102,9 @@ def settled_match(search: OrderSearch, known: NumberedOrders, earlier: EarlierMa
 
 def issue_of(reason: str, pointer: str) -> tuple[MappingIssue, ...]:
     """Return the issue of a study whose match is held or refused; none for another reason."""
-    if not reason or REASONS[reason].verdict not in ("held", "refused"):
+    if reason not in ISSUE_CODES:
         return ()
-    code = reason if reason.startswith(_PREFIX) else _PREFIX + reason
-    return (MappingIssue(code, "warning", pointer, REASONS[reason].sentence.rstrip(".")),)
+    return (MappingIssue(ISSUE_CODES[reason], "warning", pointer, REASONS[reason].sentence.rstrip(".")),)
 
 
 def _chosen(search: OrderSearch, known: NumberedOrders, numbers: Sequence[int]) -> SettledMatch:

@@ -24,6 +24,11 @@ _ADD: Final = Statement(
     f"INSERT INTO number_change ({_COLUMNS}, at) VALUES (:kind, :authority, :type_code, :prior, :surviving,"  # noqa: S608 (constants)
     " :surviving_text, :source, :control_id, :held, :at) ON CONFLICT DO NOTHING RETURNING number"
 )
+_USE: Final = Statement(
+    "UPDATE number_change SET held = '', source = :source, control_id = :control_id, at = :at WHERE kind = :kind"
+    " AND authority = :authority AND prior = :prior AND surviving = :surviving AND type_code = :type_code"
+    " AND held <> '' RETURNING number"
+)
 _OF: Final = Statement(
     f"SELECT {_COLUMNS}, number FROM number_change WHERE kind = :kind AND authority = :authority"  # noqa: S608 (constants)
     " AND (prior IN listed(:values) OR surviving IN listed(:values))"
@@ -47,21 +52,19 @@ class StoredChange:
 def add_change(
     change: ResolvedChange, surviving_text: str, message: HospitalMessageName, held: str, at: int
 ) -> Steps[bool]:
-    """Store a change; return False if it is known already."""
+    """Store a change; return False if it is known already. One that was held is used once a message is not held."""
     prior, surviving = change
-    rows = yield from ask(
-        _ADD,
-        kind=prior.kind,
-        authority=prior.authority,
-        type_code=prior.type_code,
-        prior=prior.value,
-        surviving=surviving.value,
-        surviving_text=surviving_text,
-        source=message.source,
-        control_id=message.control_id,
-        held=held,
-        at=at,
-    )
+    pair = {
+        "kind": prior.kind,
+        "authority": prior.authority,
+        "type_code": prior.type_code,
+        "prior": prior.value,
+        "surviving": surviving.value,
+    }
+    said = {"source": message.source, "control_id": message.control_id, "at": at}
+    rows = yield from ask(_ADD, surviving_text=surviving_text, held=held, **pair, **said)
+    if not rows and not held:
+        rows = yield from ask(_USE, **pair, **said)
     return bool(rows)
 
 
@@ -71,19 +74,49 @@ async def changes_of(engine: Engine, numbers: Iterable[HospitalNumber]) -> list[
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    found: dict[int, StoredChange] = {}
-    asked: set[HospitalNumber] = set()
-    wanted = set(numbers)
-    for _ in range(_MOST_ROUNDS):
-        new = wanted - asked
-        if not new:
-            break
-        asked |= new
-        for (kind, authority), values in _by_issuer(new).items():
-            rows = await engine.fetch(_OF, kind=kind, authority=authority, values=json.dumps(sorted(values)))
-            found |= {one.number: one for one in map(_change, rows)}
-        wanted = {number for one in found.values() for number in one.change}
-    return [found[number] for number in sorted(found)]
+    search = _Search(numbers)
+    while issuers := search.next_round():
+        for (kind, authority), values in issuers.items():
+            listed = json.dumps(sorted(values))
+            search.found(await engine.fetch(_OF, kind=kind, authority=authority, values=listed))
+    return search.changes
+
+
+def changes_with(numbers: Iterable[HospitalNumber]) -> Steps[list[StoredChange]]:
+    """Return what `changes_of` does, as steps of a transaction."""
+    search = _Search(numbers)
+    while issuers := search.next_round():
+        for (kind, authority), values in issuers.items():
+            search.found((yield from ask(_OF, kind=kind, authority=authority, values=json.dumps(sorted(values)))))
+    return search.changes
+
+
+class _Search:
+    """Search for changes from number to number, in rounds."""
+
+    def __init__(self, numbers: Iterable[HospitalNumber]) -> None:
+        self._found: dict[int, StoredChange] = {}
+        self._asked: set[HospitalNumber] = set()
+        self._wanted = set(numbers)
+        self._rounds = 0
+
+    def next_round(self) -> dict[tuple[str, str], set[str]]:
+        """Return the values to look for next, by kind and authority; empty at the end."""
+        new = self._wanted - self._asked if self._rounds < _MOST_ROUNDS else set()
+        self._asked |= new
+        self._rounds += 1
+        return _by_issuer(new)
+
+    def found(self, rows: Iterable[Row]) -> None:
+        """Add rows that were found, and look for the numbers that they name."""
+        made = list(map(_change, rows))
+        self._found |= {one.number: one for one in made}
+        self._wanted |= {number for one in made for number in one.change}
+
+    @property
+    def changes(self) -> list[StoredChange]:
+        """Changes that were found, in the order in which they were applied."""
+        return [self._found[number] for number in sorted(self._found)]
 
 
 def _by_issuer(numbers: Iterable[HospitalNumber]) -> dict[tuple[str, str], set[str]]:

@@ -10,7 +10,8 @@ from fakes.hospital import AUTHORITIES, MERCY, NOW, ORDERED, merges_of, order, p
 
 from mappings.hospital.merges import NO_MERGES, Merges
 from mappings.hospital.order_search import order_search
-from mappings.hospital.settled import EarlierMatch, NumberedOrders, SettledMatch, settled_match
+from mappings.hospital.reasons import REASONS
+from mappings.hospital.settled import ISSUE_CODES, EarlierMatch, NumberedOrders, SettledMatch, settled_match
 from mappings.model import Facts, Study
 from mappings.patient.subjects import subjects
 
@@ -168,3 +169,7 @@ def test_an_operators_orders_that_are_gone_are_an_issue_and_the_numbers_decide()
 def test_an_order_of_the_other_hospital_changes_nothing():
     theirs = order(placer="P1", filler="F1", accession="A1", source=MERCY)
     assert said(settled(study(), {4: ONE, 5: theirs}, orders=(4,))) == ([(4, False)], "matched", "", [])
+
+
+def test_each_reason_that_holds_or_refuses_a_match_has_the_code_of_an_issue():
+    assert [code for code, one in REASONS.items() if one.verdict != "none"] == list(ISSUE_CODES)

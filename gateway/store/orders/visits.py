@@ -1,0 +1,65 @@
+"""Store the states of visits, one for each message that tells one, and read those of some visits.
+
+HL7 v2.5.1 §3.4.3 (PV1), decision D48. A visit is named by the text of its number (PV1-19), `number_text` in keys.py.
+Proved by tests/contract/test_visits.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.store.compression.stored_bytes import compressed
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Row, Statement, Steps, ask
+from gateway.store.studies.kept import plain, rebuilt, unpacked
+from mappings.answered_order import HospitalMessageName
+from mappings.hospital.events import Visit
+
+_ADD: Final = Statement(
+    "INSERT INTO visit (key, at, inbound, body) VALUES (:key, :at, :inbound, :body) ON CONFLICT DO NOTHING"
+)
+_OF: Final = Statement("SELECT key, at, body FROM visit WHERE key IN listed(:keys) ORDER BY key, at, inbound")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """Content of a row."""
+
+    visit: Visit
+    message: HospitalMessageName
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVisit:
+    """State of a visit as one message told it. `at` is the time of the event, in microseconds."""
+
+    key: str
+    at: int
+    visit: Visit
+    message: HospitalMessageName
+
+
+def add_visit(visit: StoredVisit, inbound: int) -> Steps[None]:
+    """Store the state of a visit; `inbound` is the number of the message."""
+    stated = json.dumps(plain(_Stated(visit.visit, visit.message)), separators=(",", ":"))
+    body = compressed("visit", stated.encode())
+    yield from ask(_ADD, key=visit.key, at=visit.at, inbound=inbound, body=body)
+
+
+async def visits_of(engine: Engine, keys: Iterable[str]) -> list[StoredVisit]:
+    """Return what was told about these visits; of one visit by the time of the event, then in the order of arrival.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    listed = sorted(set(keys))
+    return [_visit(row) for row in await engine.fetch(_OF, keys=json.dumps(listed))] if listed else []
+
+
+def _visit(row: Row) -> StoredVisit:
+    key, at, body = row
+    stated = rebuilt(_Stated, unpacked(bytes(body)))
+    return StoredVisit(str(key), int(at), stated.visit, stated.message)

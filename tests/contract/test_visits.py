@@ -1,0 +1,27 @@
+"""HL7 v2.5.1 §3.4.3, decision D48: what was told about a visit is read in the order of the events."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from gateway.store.orders.visits import StoredVisit, add_visit, visits_of
+from mappings.answered_order import HospitalMessageName
+from mappings.hospital.events import Authority, Clinician, IssuedNumber, Visit
+
+MESSAGE = HospitalMessageName("adt", "7")
+
+
+def told(key: str, at: int, location: str) -> StoredVisit:
+    doctor = Clinician((IssuedNumber("7", Authority("STAFF")),), "HOLT", "PETER")
+    begun = datetime(2026, 1, 5, 8, tzinfo=UTC)
+    visit = Visit("I", (location, "12"), (doctor,), (), IssuedNumber("V1"), begun, None, "open")
+    return StoredVisit(key, at, visit, MESSAGE)
+
+
+async def test_the_states_of_a_visit_come_by_their_times_and_those_of_others_not_at_all(engine):
+    later, earlier, other = told("v1", 9, "ICU"), told("v1", 5, "ED"), told("v2", 7, "ED")
+    for number, one in enumerate((later, earlier, other, later)):
+        await engine.do(lambda one=one, number=number: add_visit(one, min(number, 2)))
+    assert await visits_of(engine, ["v1"]) == [*[earlier, later, later][:2], later]
+    assert await visits_of(engine, ["v2", "v3"]) == [other]
+    assert await visits_of(engine, []) == []
