@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from gateway.ingest.meet_orders import MetOrders, meet_orders, wanted_keys
+from gateway.ingest.meet_orders import MetOrders, meet_orders, merged_of, wanted_keys
 from gateway.ingest.verdicts import Judged, is_judged_beside, judged, people
 from gateway.store.studies.kept import Kept, kept
 from gateway.store.studies.known_study import Fetched, KnownStudy
@@ -80,7 +80,8 @@ def orders_wanted(fetched: Fetched, known: KnownStudy, site: Site) -> frozenset[
     if known.hospital is None:
         return frozenset()
     one = _compared(fetched, known, site)
-    keys = wanted_keys(one.change.study, one.facts, known.hospital.told, site)
+    before = one.before.study if one.before else None
+    keys = wanted_keys(one.change.study, before, one.facts, known.hospital.told, site)
     return frozenset() if known.hospital.keys.issuperset(keys) else keys
 
 
@@ -104,6 +105,7 @@ def _compared(fetched: Fetched, known: KnownStudy, site: Site) -> _Compared:
     if before is not None:
         facts = before.facts
         earlier = Known(facts.corrected, version=before.version, seen=facts.seen, gone=facts.gone)
+    merged = merged_of(known.hospital, (decoded, before.study if before else None), site)
     change = changes(before.study if before else None, decoded, site, earlier)
     other_text = {one.report_id for one in change.causes if one.kind in NEW_TEXT}
     facts = Facts(
@@ -112,6 +114,7 @@ def _compared(fetched: Fetched, known: KnownStudy, site: Site) -> _Compared:
         corrected=change.corrected,
         seen=change.seen,
         gone=change.gone,
+        merged=merged,
     )
     return _Compared(before, change, facts, (*decoded.issues, *fetched.doubts, *change.issues))
 

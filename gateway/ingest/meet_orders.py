@@ -14,6 +14,7 @@ from typing import Final
 from gateway.store.database.instants import instant, micros
 from gateway.store.orders.keys import PATIENT, key_text, number_of, number_text
 from gateway.store.orders.known_hospital import HospitalState, MatchWrite, StoredDecision
+from mappings.answered_order import MergedNumber
 from mappings.hospital.answered import (
     AppliedChange,
     HospitalRecords,
@@ -35,6 +36,7 @@ from mappings.values.dates import effective, parse_instant
 
 # Types under which a merge may name a patient number that a study has (table 0203)
 _TYPES: Final = ("MR", "PI")
+_NO_FACTS: Final = Facts()
 # Reasons of held changes for which only the old number is in doubt
 _ONE_IN_DOUBT: Final = frozenset({"merge-second-survivor"})
 
@@ -48,14 +50,26 @@ class MetOrders:
     is_new: bool
 
 
-def wanted_keys(study: Study, facts: Facts, told: frozenset[str], site: Site) -> frozenset[str]:
-    """Return the texts of the numbers by which a study's orders are found: its order numbers and its patients'."""
-    about = _about(study, site, facts)
-    search = order_search(study, about[0], Authorities(site), facts, told)
+def wanted_keys(study: Study, before: Study | None, facts: Facts, told: frozenset[str], site: Site) -> frozenset[str]:
+    """Return the texts of the numbers by which a study's orders are found: its order numbers and its patients'.
+
+    `before` is the study at its last ingest: the numbers of its patients count, too.
+    """
+    own = _about(study, site, facts)[0]
+    search = order_search(study, own, Authorities(site), facts, told)
     numbers = [
-        HospitalNumber(PATIENT, system, kind, value) for system, value in _patient_numbers(about) for kind in _TYPES
+        HospitalNumber(PATIENT, system, kind, value)
+        for system, value in _patient_numbers((study, before), site)
+        for kind in _TYPES
     ]
     return frozenset({*map(key_text, search.keys), *map(number_text, numbers)})
+
+
+def merged_of(state: HospitalState | None, studies: Iterable[Study | None], site: Site) -> tuple[MergedNumber, ...]:
+    """Return the numbers of the patients of these studies, such as one before and now, that gave way to others."""
+    if state is None or not state.changes:
+        return ()
+    return merged_numbers(_records(state, site), _patient_numbers(studies, site))
 
 
 def meet_orders(
@@ -63,22 +77,20 @@ def meet_orders(
 ) -> tuple[Facts, MetOrders | None]:
     """Match a study with the orders that were read, and return its facts with those that it answers.
 
-    `at` is the present. None without a source of orders; the facts are then as they were.
+    The facts have the numbers that gave way (`merged_of`). `at` is the present. None without a source of orders; the
+    facts are then as they were.
     """
     if state is None:
         return facts, None
     study, records = change.study, _records(state, site)
-    about = _about(study, site, replace(facts, merged=()))
-    facts = replace(facts, merged=merged_numbers(records, _patient_numbers(about)))
-    if facts.merged:
-        about = _about(study, site, facts)
-    search = order_search(study, about[0], records.authorities, facts, state.told)
+    own = _about(study, site, facts)[0]
+    search = order_search(study, own, records.authorities, facts, state.told)
     orders = {one.number: one.order for one in state.orders}
     known = NumberedOrders(orders, records.authorities, records.merges, state.order_days)
     settled = settled_match(search, known, _earlier(state, is_move=change.is_move), at)
     facts = replace(
         facts,
-        orders=answered_orders(settled.orders, records, _time_of(study, about[0], site, at)),
+        orders=answered_orders(settled.orders, records, _time_of(study, own, site, at)),
         order_reason="" if settled.orders else settled.reason,
     )
     return facts, _met(settled, state, at)
@@ -107,13 +119,16 @@ def _about(study: Study, site: Site, facts: Facts) -> tuple[Subject, ...]:
     return tuple(dict.fromkeys(subjects(study, study.reports, site, facts).values()))
 
 
-def _patient_numbers(about: Iterable[Subject]) -> list[tuple[str, str]]:
-    return [
+def _patient_numbers(studies: Iterable[Study | None], site: Site) -> set[tuple[str, str]]:
+    """Return the numbers of all patients of these studies: systems with values for comparison."""
+    return {
         (one.system, mrn_key(one.value))
-        for subject in about
+        for study in studies
+        if study is not None
+        for subject in _about(study, site, _NO_FACTS)
         for one in subject.identity.identifiers
         if one.is_assigned and one.type in _TYPES
-    ]
+    }
 
 
 def _records(state: HospitalState, site: Site) -> HospitalRecords:
