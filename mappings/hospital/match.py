@@ -109,12 +109,6 @@ def keys_of_group(order: KnownOrder, authorities: Authorities) -> tuple[OrderKey
     return (*((accession,) if accession else ()), *_replacement_keys(order, authorities))
 
 
-def numbers_differ(search: OrderSearch, order: KnownOrder, known: KnownHospital) -> bool:
-    """True if a patient number of an order differs from the study's under one authority, after merges."""
-    (group,) = groups([order], known.authorities, known.merges)
-    return _compared(search, group, known) == "differs"
-
-
 def _found(search: OrderSearch, known: KnownHospital, day: date) -> tuple[list[_Found], bool]:
     """Groups by key, without orders of another time; True if there were such orders."""
     found, is_reused = [], False
@@ -326,3 +320,22 @@ def _replacement_keys(order: KnownOrder, authorities: Authorities) -> tuple[Orde
         authorities.order_key("filler", filler, order.source),
     )
     return tuple([key for key in keys if key])
+
+
+def against_operator(search: OrderSearch, orders: Sequence[KnownOrder], known: KnownHospital) -> str:
+    """Reason for which not even an operator has a study answer these orders; empty if nothing speaks against it.
+
+    No operator files a result under another patient: the patient numbers must not differ. Name, birth date and sex may
+    contradict only where a patient number agrees.
+    """
+    chosen = groups(orders, known.authorities, known.merges)
+    try:
+        _refuse_two_patients(chosen)
+    except _HeldError as held:
+        return held.reason
+    reasons = ["identity-conflict"] if search.is_disputed else []
+    for group in chosen:
+        reason = "order-cancelled" if group.is_void else _against(search, group, known)
+        is_overruled = reason == "patient-conflict" and _compared(search, group, known) == "agrees"
+        reasons += [reason] if reason and not is_overruled else []
+    return next(iter(reasons), "")

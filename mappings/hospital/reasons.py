@@ -24,12 +24,15 @@ class Reason(NamedTuple):
     sentence: str
 
 
+CANCELLED: Final = "order-cancelled"
+RELEASED: Final = "released"
 REASONS: Final[dict[str, Reason]] = {
     "facility-unknown": Reason("none", "No table of the settings has the facility's name: its numbers match nothing."),
     "no-number": Reason("none", "The study gives no order number whose authority the settings name."),
+    RELEASED: Reason("none", "An operator decided that the study goes without an order."),
     "no-order": Reason("none", "No known order has one of the study's numbers."),
     "accession-reused": Reason("refused", "The number was that of an order of another time: it was used again."),
-    "order-cancelled": Reason("held", "The order was cancelled or replaced, and no other order takes its place."),
+    CANCELLED: Reason("held", "The order was cancelled or replaced, and no other order takes its place."),
     "several-groups": Reason("held", "Orders of several patients have the numbers, and nothing exact decides."),
     "keys-disagree": Reason("held", "The study's numbers belong to different orders."),
     "patient-number-differs": Reason("held", "The order is for another patient number of the same authority."),
@@ -43,6 +46,5 @@ REASONS: Final[dict[str, Reason]] = {
     "order-match-changed": Reason(
         "held", "The study's numbers find other orders than those of messages that were made: these stay."
     ),
-    "order-released": Reason("none", "An operator let the study go without an order."),
 }
 """Code -> verdict and sentence. A code never changes its meaning."""

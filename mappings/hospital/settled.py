@@ -2,7 +2,7 @@
 
 HL7 v2.5.1 §4.5.1.1 (ORC-1), decisions D13, D48. A study that answers an order keeps it when the order is cancelled
 later. Once a message was made of it, it never goes over to other orders by itself. An operator's decision stands, but
-no order whose patient number differs from the study's is answered.
+no order of another patient is answered.
 Proved by tests/mappings/hospital/test_settled.py.
 """
 
@@ -17,17 +17,14 @@ from mappings.hospital.answered import MatchedOrder
 from mappings.hospital.authorities import Authorities, OrderKey
 from mappings.hospital.groups import compare_numbers, indexed, order_keys, patient_numbers
 from mappings.hospital.known_order import KnownOrder
-from mappings.hospital.match import ORDER_DAYS, KnownHospital, Match, match, numbers_differ
+from mappings.hospital.match import ORDER_DAYS, KnownHospital, Match, against_operator, match
 from mappings.hospital.merges import NO_MERGES, Merges
 from mappings.hospital.order_search import OrderSearch
-from mappings.hospital.reasons import REASONS, Verdict
+from mappings.hospital.reasons import CANCELLED, REASONS, RELEASED, Verdict
 from mappings.issues import MappingIssue
 
 CHANGED: Final = "order-match-changed"
-RELEASED: Final = "order-released"
 _GONE: Final = "order-verdict-gone"
-_CANCELLED: Final = "order-cancelled"
-_OTHER_NUMBER: Final = "patient-number-differs"
 # Reason for which a match is held or refused -> code of the study's issue
 ISSUE_CODES: Final[dict[str, str]] = {
     "accession-reused": "order-accession-reused",
@@ -108,10 +105,11 @@ def issue_of(reason: str, pointer: str) -> tuple[MappingIssue, ...]:
 
 
 def _chosen(search: OrderSearch, known: NumberedOrders, numbers: Sequence[int]) -> SettledMatch:
-    """Answer the orders that an operator chose, unless the patient number of one differs from the study's."""
+    """Answer the orders that an operator chose, unless they are another patient's by now; a cancelled one stays."""
     orders = [known.orders[number] for number in numbers]
-    if any(numbers_differ(search, order, known.known(())) for order in orders):
-        return SettledMatch(reason=_OTHER_NUMBER, issues=issue_of(_OTHER_NUMBER, search.pointer))
+    revived = [replace(order, ended="", ended_at=None) for order in orders]
+    if reason := against_operator(search, revived, known.known(())):
+        return SettledMatch(reason=reason, issues=issue_of(reason, search.pointer))
     return SettledMatch(tuple([_matched_order(order, known) for order in orders]))
 
 
@@ -121,7 +119,7 @@ def _unaided(search: OrderSearch, known: NumberedOrders, earlier: EarlierMatch, 
     before = [number for number in earlier.orders if number in known.orders]
     answered = {number for one in settled.orders for number in one.numbers}
     lost = [number for number in before if number not in answered]
-    if lost and (earlier.is_sent or fresh.reason == _CANCELLED):
+    if lost and (earlier.is_sent or fresh.reason == CANCELLED):
         kept = _standing(search, known, lost, at)
         return _beside(search, settled, kept, is_sent=earlier.is_sent, shares=len(lost) < len(before))
     return replace(settled, issues=(*settled.issues, *issue_of(settled.reason, search.pointer)))
@@ -135,7 +133,7 @@ def _beside(
     Orders that were cancelled stay without a word. If the numbers find other orders than before, these stay out.
     """
     is_only_cancelled = bool(kept) and all(one.is_cancelled for one in kept)
-    if is_only_cancelled and (shares or settled.reason == _CANCELLED):
+    if is_only_cancelled and (shares or settled.reason == CANCELLED):
         return SettledMatch((*settled.orders, *kept), "", settled.issues)
     if not is_sent:
         return replace(settled, issues=(*settled.issues, *issue_of(settled.reason, search.pointer)))

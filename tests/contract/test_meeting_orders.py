@@ -149,7 +149,7 @@ async def test_an_operator_lets_a_study_go_or_gives_it_another_order(engine):
     assert (await match_of(engine), await placers(engine)) == (("matched", "", [other]), ["P3"])
     await engine.do(lambda: ask(Statement("UPDATE order_verdict SET verdict = 'release', orders = '[]'")))
     await pipeline.refresh(STUDY)
-    assert (await match_of(engine), await placers(engine)) == (("none", "order-released", []), [])
+    assert (await match_of(engine), await placers(engine)) == (("none", "released", []), [])
 
 
 async def test_an_order_that_an_operator_chose_is_followed_when_it_changes(engine):

@@ -144,7 +144,7 @@ def test_earlier_orders_that_are_not_known_any_more_count_no_more():
 
 def test_an_operator_lets_a_study_go_without_order():
     found = settled(study(), {4: ONE}, orders=(4,), is_sent=True, decision="release")
-    assert said(found) == ([], "none", "order-released", [])
+    assert said(found) == ([], "none", "released", [])
 
 
 def test_an_operator_chooses_orders_that_the_studys_numbers_do_not_find():
@@ -159,6 +159,21 @@ def test_an_operator_chooses_no_order_of_another_patient_number():
     assert said(found) == ([], "held", "patient-number-differs", ["order-patient-number-differs"])
     merged = settled(study(), {4: SOMEBODY}, merges_of(("5001", "4711")), **named)
     assert said(merged) == ([(4, False)], "matched", "", [])
+
+
+def test_an_operators_orders_are_answered_no_more_once_the_study_is_somebody_elses():
+    given = {"decision": "match", "chosen": (4,), "is_sent": True, "orders": (4,)}
+    named = {"mrn": None, "patient_name": "Mary Roe", "date_of_birth": "1950-01-01"}
+    wanted = ([], "held", "patient-conflict", ["order-patient-conflict"])
+    assert said(settled(study(**named), {4: ONE}, **given)) == wanted
+    agrees = settled(study(**{**named, "mrn": "4711"}), {4: ONE}, **given)
+    assert numbers(agrees) == [(4, False)]
+
+
+def test_an_operators_orders_of_two_patients_are_not_answered():
+    two = order(placer="P9", accession="A9", about=patient("5001"))
+    found = settled(study(mrn=None), {4: ONE, 9: two}, decision="match", chosen=(4, 9))
+    assert said(found) == ([], "held", "several-groups", ["order-several-groups"])
 
 
 def test_an_operators_orders_that_are_gone_are_an_issue_and_the_numbers_decide():
