@@ -25,7 +25,7 @@ from mappings.hospital.answered import (
 from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.hospital.merges import Merges, merged
 from mappings.hospital.order_search import order_search
-from mappings.hospital.settled import EarlierMatch, NumberedOrders, SettledMatch, settled_match
+from mappings.hospital.settled import CHANGED, EarlierMatch, NumberedOrders, SettledMatch, settled_match
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change
 from mappings.model import Facts, Study
@@ -108,7 +108,7 @@ def _met(settled: SettledMatch, state: HospitalState, at: datetime) -> MetOrders
 def _earlier(state: HospitalState, *, is_move: bool) -> EarlierMatch:
     """Return what was matched before. After a move (D13) the study is another patient's: nothing of it is kept."""
     decision = state.decision
-    is_sent = state.is_sent and not is_move
+    is_sent = (state.is_sent or state.match.reason == CHANGED) and not is_move
     if decision.verdict == "match":
         return EarlierMatch(state.match.orders, is_sent, "match", decision.orders)
     return EarlierMatch(state.match.orders, is_sent, "release" if decision.verdict == "release" else "")

@@ -59,8 +59,8 @@ class NumberedOrders:
 class EarlierMatch:
     """Orders, by number, that a study answered at its last ingest, and an operator's decision.
 
-    `is_sent` is True if a message was made of the study. With `match` it answers the `chosen` orders, and with
-    `release` none.
+    `is_sent` is True if a message was made of the study since it answered them. With `match` it answers the `chosen`
+    orders, and with `release` none.
     """
 
     orders: tuple[int, ...] = ()
@@ -110,7 +110,10 @@ def _chosen(search: OrderSearch, known: NumberedOrders, numbers: Sequence[int]) 
     revived = [replace(order, ended="", ended_at=None) for order in orders]
     if reason := against_operator(search, revived, known.known(())):
         return SettledMatch(reason=reason, issues=issue_of(reason, search.pointer))
-    return SettledMatch(tuple([_matched_order(order, known) for order in orders]))
+    made: dict[frozenset[int], MatchedOrder] = {}
+    for one in (_matched_order(order, known) for order in orders):
+        made.setdefault(frozenset(one.numbers), one)  # two records of one order are one
+    return SettledMatch(tuple(made.values()))
 
 
 def _unaided(search: OrderSearch, known: NumberedOrders, earlier: EarlierMatch, at: datetime) -> SettledMatch:

@@ -26,6 +26,7 @@ from fakes.store import rows
 from fakes.taken_in import current, outbox, study_id
 
 from gateway.ingest import Pipeline
+from gateway.runtime import clock
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
 from gateway.store.webhooks import StoredEnrichments
@@ -39,14 +40,15 @@ CANCELLED = replace(ONE, ended="cancelled", ended_at=ORDERED + timedelta(hours=1
 SENT = Statement(
     "INSERT INTO message (outbox, is_whole, is_draft, is_critical, priority, size, attempts, doubts, due, made,"
     " destination, study_id, report_id, kind, content_version, control_id, restates, filler_order_numbers, report_ids,"
-    " patient_id, state, reason, ack, has_body) VALUES (1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 'ehr', :study_id, 'r', 'signed',"
-    " '1', 'c', '', '[]', '[]', '', 'delivered', '', '', 0)"
+    " patient_id, state, reason, ack, has_body) VALUES (1, 1, 0, 0, 0, 0, 0, 0, 0, :made, 'ehr', :study_id, 'r',"
+    " 'signed', '1', 'c', '', '[]', '[]', '', 'delivered', '', '', 0)"
 )
 
 
-async def mark_sent(engine):
+async def mark_sent(engine, ago=timedelta()):
     """Write that a message was made of the study."""
-    await engine.do(lambda: ask(SENT, study_id=STUDY))
+    made = micros(clock.now() - ago)
+    await engine.do(lambda: ask(SENT, study_id=STUDY, made=made))
 
 
 async def test_a_study_answers_the_order_that_came_before_it(engine):
@@ -126,8 +128,19 @@ async def test_after_a_message_a_study_goes_over_to_no_other_order(engine):
     await mark_sent(engine)
     await read(pipeline, "A2", text="IMPRESSION: two.")
     assert await match_of(engine) == ("held", "order-match-changed", [stored])
-    assert (await placers(engine), (await facts(engine)).order_reason) == (["P1"], "")
-    assert await issues(engine) == ["order-match-changed"]
+    for text in ("IMPRESSION: three.", "IMPRESSION: four."):
+        await read(pipeline, "A2", text=text)
+        assert (await placers(engine), (await facts(engine)).order_reason) == (["P1"], "")
+        assert await issues(engine) == ["order-match-changed"]
+
+
+async def test_a_message_made_before_the_study_had_its_order_ties_it_to_none(engine):
+    other, pipeline = await send(engine, OTHER), matching(engine)
+    await send(engine, ONE)
+    await read(pipeline)
+    await mark_sent(engine, timedelta(minutes=5))
+    await read(pipeline, "A2", text="IMPRESSION: two.")
+    assert await match_of(engine) == ("matched", "", [other])
 
 
 async def test_after_a_move_to_another_patient_nothing_of_the_match_is_kept(engine):

@@ -24,12 +24,14 @@ from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.hospital.groups import order_keys
 from mappings.hospital.match import ORDER_DAYS, keys_of_group
 
-# Rows of three tables about one study, in one question
+# Rows of three tables about one study, in one question. A message counts if it was made since the match began; the
+# clocks of two processes may differ by a minute
 _DECIDED: Final = Statement(
     "SELECT 'match' AS of, verdict, reason, orders, since FROM order_match WHERE study_id = :study_id"
     " UNION ALL SELECT 'decision', verdict, reason, orders, decided FROM order_verdict WHERE study_id = :study_id"
     " UNION ALL SELECT 'sent', '', '', '[]', 0 FROM (SELECT 1 AS one) o"
-    " WHERE EXISTS (SELECT 1 FROM message WHERE study_id = :study_id)"
+    " WHERE EXISTS (SELECT 1 FROM message m JOIN order_match s ON s.study_id = m.study_id"
+    " WHERE m.study_id = :study_id AND m.made >= s.since - 60000000)"
 )
 _REVISIONS: Final = Statement(
     "SELECT DISTINCT o.number, o.revision FROM order_key k JOIN hospital_order o ON o.number = k.hospital_order"
@@ -56,7 +58,7 @@ NOTHING_DECIDED: Final = StoredDecision()
 
 
 class _Decided(NamedTuple):
-    """All that is decided about a study. `is_sent` is True if a message was made of it."""
+    """All that is decided about a study. `is_sent` is True if a message was made of it since it has this match."""
 
     match: StoredDecision
     decision: StoredDecision
@@ -68,7 +70,7 @@ class HospitalState:
     """State of the orders, visits and numbers that one study may concern, as it was read by `keys`.
 
     `told` are the numbers that the gateway answered to AutoScribe. `match` is the study's last match, and `decision` an
-    operator's. `is_sent` is True if a message was made of the study. `order_days` is the reader's.
+    operator's. `is_sent` is True if a message was made of the study since. `order_days` is the reader's.
     """
 
     keys: frozenset[str] = frozenset()

@@ -61,6 +61,8 @@ def test_two_records_of_one_order_by_two_senders_are_one_order_with_both_numbers
     later = order(placer="P1", filler="F1", accession="A1", source=ris, at=ORDERED + timedelta(hours=1))
     found = settled(study(), {4: ONE, 9: later})
     assert [one.numbers for one in found.orders] == [(9, 4)]
+    chosen = settled(study(), {4: ONE, 9: later}, decision="match", chosen=(4, 9))
+    assert [one.numbers for one in chosen.orders] == [(4, 9)]
 
 
 def test_two_equal_orders_without_a_number_of_their_own_are_both_known():
