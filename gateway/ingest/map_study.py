@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
+from gateway.ingest.meet_orders import MetOrders, meet_orders, merged_of, wanted_keys
 from gateway.ingest.verdicts import Judged, People, is_judged_beside, judged, people
 from gateway.store.studies.kept import Kept, kept
 from gateway.store.studies.known_study import Fetched, KnownStudy
@@ -38,7 +39,7 @@ class MappedStudy:
 
     `before` is the study's last ingest. `doubts` are the issues found before the mapping. `judged` tells, by patient
     id, whether each verdict still counts. `carried` maps survivors of a merge to the replaced patients whose verdicts
-    they take over.
+    they take over. `met` is the match with orders; None without a source of orders.
     """
 
     before: Kept | None
@@ -49,11 +50,13 @@ class MappedStudy:
     mapping_issues: tuple[MappingIssue, ...]
     judged: Mapping[str, Judged] = field(default_factory=dict)
     carried: Mapping[str, str] = field(default_factory=dict)
+    met: MetOrders | None = None
 
     @property
     def issues(self) -> tuple[MappingIssue, ...]:
         """Issues of the study, each once."""
-        return tuple(dict.fromkeys((*self.doubts, *self.mapping_issues)))
+        of_orders = self.met.issues if self.met else ()
+        return tuple(dict.fromkeys((*self.doubts, *of_orders, *self.mapping_issues)))
 
     @property
     def patient_ids(self) -> list[str]:
@@ -71,12 +74,44 @@ class MappedStudy:
         return dict(sorted(judged_pairs, key=lambda pair: known.verdicts[pair[1]] == "separate"))
 
 
-def map_study(fetched: Fetched, known: KnownStudy, site: Site) -> MappedStudy:
-    """Decode the fetched study, compare it with the stored one, and map it.
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Fetched study beside the stored one, before it is mapped, with the issues found so far."""
+
+    before: Kept | None
+    change: Change
+    facts: Facts
+    doubts: tuple[MappingIssue, ...]
+
+
+def orders_wanted(fetched: Fetched, known: KnownStudy, site: Site) -> frozenset[str]:
+    """Return the numbers by which the study's orders must be read before it is mapped; none if they were read.
 
     Raises:
         WireError: the fetched JSON does not follow the contract.
     """
+    if known.hospital is None:
+        return frozenset()
+    one = _compared(fetched, known, site)
+    before = one.before.study if one.before else None
+    keys = wanted_keys(one.change.study, before, one.facts, known.hospital.told, site)
+    return frozenset() if known.hospital.keys.issuperset(keys) else keys
+
+
+def map_study(fetched: Fetched, known: KnownStudy, site: Site, at: datetime) -> MappedStudy:
+    """Decode the fetched study, compare it with the stored one, match it with its orders, and map it.
+
+    `at` is the present.
+
+    Raises:
+        WireError: the fetched JSON does not follow the contract.
+    """
+    one = _compared(fetched, known, site)
+    facts, met = meet_orders(one.change, one.facts, known.hospital, site, at)
+    return replace(_mapped(one.before, one.change, facts, site, one.doubts), met=met)
+
+
+def _compared(fetched: Fetched, known: KnownStudy, site: Site) -> _Compared:
     decoded = decode(fetched.study, fetched.reports, fetched.users)
     before = None if known.kept is None else kept(known.kept)
     earlier = Known()
@@ -84,7 +119,8 @@ def map_study(fetched: Fetched, known: KnownStudy, site: Site) -> MappedStudy:
         facts = before.facts
         earlier = Known(facts.corrected, version=before.version, seen=facts.seen, gone=facts.gone)
         earlier = replace(earlier, merged_before=facts.merged, old_numbers=facts.old_numbers)
-    earlier = replace(earlier, merged=known.merged)
+    studies = (decoded, before.study if before else None)
+    earlier = replace(earlier, merged=merged_of(known.hospital, studies, earlier.old_numbers, site))
     change = changes(before.study if before else None, decoded, site, earlier)
     other_text = {one.report_id for one in change.causes if one.kind in NEW_TEXT}
     facts = Facts(
@@ -96,7 +132,7 @@ def map_study(fetched: Fetched, known: KnownStudy, site: Site) -> MappedStudy:
         merged=change.merged,
         old_numbers=change.old_numbers,
     )
-    return _mapped(before, change, facts, site, (*decoded.issues, *fetched.doubts, *change.issues))
+    return _Compared(before, change, facts, (*decoded.issues, *fetched.doubts, *change.issues))
 
 
 def settled(mapped: MappedStudy, known: KnownStudy, site: Site, at: datetime) -> MappedStudy:
@@ -109,7 +145,7 @@ def settled(mapped: MappedStudy, known: KnownStudy, site: Site, at: datetime) ->
         digests = {**known.judged, **{new: known.judged.get(old, "") for new, old in carried.items()}}
         known = replace(known, verdicts=verdicts, judged=digests)
         mapped = replace(mapped, carried=carried)
-    apart = _apart(mapped, _claims_of_others(mapped, known, site), known, site)
+    apart = _apart(mapped, _claims_of_others(mapped, known, site), known, site, at)
     late = tuple(study_dates_after(apart.change.study.reports, at))
     return replace(apart, doubts=(*apart.doubts, *late)) if late else apart
 
@@ -130,7 +166,9 @@ def _claims_of_others(mapped: MappedStudy, known: KnownStudy, site: Site) -> dic
     return claims
 
 
-def _apart(mapped: MappedStudy, others: Mapping[str, Sequence[Json]], known: KnownStudy, site: Site) -> MappedStudy:
+def _apart(
+    mapped: MappedStudy, others: Mapping[str, Sequence[Json]], known: KnownStudy, site: Site, at: datetime
+) -> MappedStudy:
     """Separate patients that other studies describe as another person or a verdict separates; map again (D12)."""
     resources = mapped.resources.values()
     taken = taken_patient_ids(resources, lambda patient_id: others.get(patient_id, ()))
@@ -146,8 +184,9 @@ def _apart(mapped: MappedStudy, others: Mapping[str, Sequence[Json]], known: Kno
         mapped = replace(mapped, doubts=(*mapped.doubts, *notes))
     if facts == mapped.facts:
         return mapped
+    facts, met = meet_orders(mapped.change, facts, known.hospital, site, at)
     again = _mapped(mapped.before, mapped.change, facts, site, mapped.doubts)
-    return replace(again, judged=mapped.judged, carried=mapped.carried)
+    return replace(again, judged=mapped.judged, carried=mapped.carried, met=met)
 
 
 def _judged(

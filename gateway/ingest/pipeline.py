@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 
 from gateway.ingest.map_study import Key, MappedStudy, Resource
 from gateway.ingest.plan_outbox import patience
-from gateway.ingest.plan_write import ClaimsNeeded, IngestSettings, plan_write
+from gateway.ingest.plan_write import ClaimsNeeded, IngestSettings, OrdersNeeded, plan_write
 from gateway.ingest.practitioner import practitioner_versions
 from gateway.ingest.settings_in_force import SettingsInForce
 from gateway.ingest.shape_trust import TRUST
@@ -31,6 +31,8 @@ from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Steps, ask
+from gateway.store.orders.known_hospital import OrderReader
+from gateway.store.orders.told import told_numbers
 from gateway.store.studies import intake, locks, versions
 from gateway.store.studies.commits import StudyCommits, committed
 from gateway.store.studies.erased import erased_among
@@ -82,13 +84,20 @@ class Pipeline:
     """Pipeline that ingests studies. `zone` is for dates without one in searches; with `wants_pdf` PDFs are kept.
 
     The settings in force decide which destination is owed what (D37). `routes` are this process's, for the waiting
-    times.
+    times. With `orders`, studies are matched with the orders that hospitals sent (D48).
     """
 
-    def __init__(
-        self, engine: Engine, site: Site, zone: tzinfo, *, wants_pdf: bool = True, routes: Routes = _NOWHERE
+    def __init__(  # noqa: PLR0913 (the store, the site, and what is kept)
+        self,
+        engine: Engine,
+        site: Site,
+        zone: tzinfo,
+        *,
+        wants_pdf: bool = True,
+        routes: Routes = _NOWHERE,
+        orders: OrderReader | None = None,
     ) -> None:
-        self._engine = engine
+        self._engine, self._orders = engine, orders
         self.settings = IngestSettings(site, zone, wants_pdf, patience(routes, wants_pdf=wants_pdf))
         self._in_force = SettingsInForce(engine)
         self._commits = StudyCommits(engine, site.site_key)
@@ -108,7 +117,7 @@ class Pipeline:
                 known = await self._known(study_id)
                 await self._refuse_erased(study_id, known)
                 fetched = await fetch()
-                known = await with_accession(self._engine, known, fetched)
+                known = await self._seen(study_id, known, fetched)
                 if known.kept is not None and inputs_digest(fetched, known) == known.digest:
                     return await self._touched(study_id, known.kept, fetched)
                 try:
@@ -151,7 +160,7 @@ class Pipeline:
                 known, fetched = await self._known(study_id), await received(self._engine, study_id)
                 if fetched is None:
                     return None
-                known = await with_accession(self._engine, known, fetched)
+                known = await self._seen(study_id, known, fetched)
                 stored = await self._stored(study_id) if is_anew else None
                 try:
                     return await self._write(study_id, known, fetched, stored)
@@ -170,6 +179,20 @@ class Pipeline:
     async def _known(self, study_id: str) -> KnownStudy:
         return await known_study(self._engine, study_id, wants_pdf=self.settings.wants_pdf)
 
+    async def _seen(self, study_id: str, known: KnownStudy, fetched: Fetched) -> KnownStudy:
+        """Add what is known of the study by its UID (D18), and of its orders (D48)."""
+        known = await with_accession(self._engine, known, fetched)
+        if self._orders is None:
+            return known
+        told = await told_numbers(self._engine, str(fetched.study.get("studyInstanceUid")))
+        return replace(known, hospital=await self._orders.of_study(study_id, told))
+
+    async def _with_orders(self, study_id: str, known: KnownStudy, keys: frozenset[str]) -> KnownStudy:
+        """Read the orders of these numbers in place of those before."""
+        if self._orders is None or known.hospital is None:
+            return known
+        return replace(known, hospital=await self._orders.by_keys(study_id, keys, known.hospital.told))
+
     async def _write(
         self, study_id: str, known: KnownStudy, fetched: Fetched, stored: Mapping[Key, Resource] | None = None
     ) -> Ingested:
@@ -183,6 +206,9 @@ class Pipeline:
         for _ in range(MOST_TRIES):
             in_force = await self._in_force.current()
             plan = await computed(plan_write, fetched, known, self._present(), in_force, clock.now(), mapped, stored)
+            if isinstance(plan, OrdersNeeded):
+                known = await self._with_orders(study_id, known, plan.keys)
+                continue
             if isinstance(plan, ClaimsNeeded):
                 mapped = plan.mapped
                 known = await with_claims(self._engine, known, study_id, plan.patient_ids)
@@ -196,7 +222,7 @@ class Pipeline:
                 known = await with_claims(self._engine, known, study_id, known.claims_of)
                 continue
             _trace(plan.write, len(written))
-            if plan.write.causes:
+            if plan.write.causes or (plan.mapped.met and plan.mapped.met.is_new):
                 self._engine.bell.ring()
             return Ingested(
                 plan.mapped.change.study,

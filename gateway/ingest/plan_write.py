@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from gateway.ingest.map_study import NEW_TEXT, Key, MappedStudy, Resource, map_study, remapped, settled
+from gateway.ingest.map_study import NEW_TEXT, Key, MappedStudy, Resource, map_study, orders_wanted, remapped, settled
 from gateway.ingest.order_news import order_news
 from gateway.ingest.plan_outbox import Patience, outbox_rows
 from gateway.routing import InForce
@@ -58,6 +58,13 @@ class ClaimsNeeded:
     patient_ids: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class OrdersNeeded:
+    """Numbers by which a study's orders must be read before it can be mapped."""
+
+    keys: frozenset[str]
+
+
 def plan_write(  # noqa: PLR0913, PLR0917 (the state read, and the settings)
     fetched: Fetched,
     known: KnownStudy,
@@ -66,17 +73,20 @@ def plan_write(  # noqa: PLR0913, PLR0917 (the state read, and the settings)
     now: datetime,
     mapped: MappedStudy | None = None,
     stored: Mapping[Key, Resource] | None = None,
-) -> PlannedStudy | ClaimsNeeded:
-    """Map a study and plan its write, if the claims about all patients that it names were read.
+) -> PlannedStudy | ClaimsNeeded | OrdersNeeded:
+    """Map a study and plan its write, if its orders and the claims about all patients that it names were read.
 
-    Else return the mapping with the patients: read the claims about them, and call again with `mapped`. A resource is
-    stored if it differs from the earlier study under the present mapping. With `stored` (the study's resources in the
-    store), all of them are stored and indexed again (`rerender`).
+    Else return the numbers of the orders, or the mapping with the patients: read these orders, or the claims about the
+    patients, and call again, with `mapped` if it was returned. A resource is stored if it differs from the earlier
+    study under the present mapping. With `stored` (the study's resources in the store), all of them are stored and
+    indexed again (`rerender`).
 
     Raises:
         WireError: the fetched JSON does not follow the contract.
     """
-    mapped = mapped or map_study(fetched, known, settings.site)
+    if mapped is None and (keys := orders_wanted(fetched, known, settings.site)):
+        return OrdersNeeded(keys)
+    mapped = mapped or map_study(fetched, known, settings.site, now)
     apart = mapped
     if known.claims_of.issuperset(mapped.patient_ids):
         apart = settled(mapped, known, settings.site, now)
@@ -124,6 +134,7 @@ def _planned(  # noqa: PLR0913, PLR0917 (the state read, the mapping, and the se
         zone=settings.zone,
         now=at,
         shapes=_SHAPES if settings.by_shape else None,
+        match=mapped.met.write if mapped.met else None,
     )
 
 

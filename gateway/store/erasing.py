@@ -73,7 +73,10 @@ _DROP_UNKNOWN: Final = Statement("DELETE FROM webhook WHERE code = :code AND bod
 _DROP_REQUESTS: Final = Statement("DELETE FROM control WHERE done IS NULL AND argument IN listed(:study_ids)")
 _OF_STUDIES: Final = tuple(
     Statement(f"DELETE FROM {table} WHERE study_id IN listed(:study_ids)")  # noqa: S608 (constants)
-    for table in ("pdf", "issue", "claim", "conflict", "verdict", "former", "report", "study", "to_read", "order_news")
+    for table in (
+        *("pdf", "issue", "claim", "conflict", "verdict", "former", "report", "study", "to_read"),
+        *("order_news", "study_key", "order_match", "order_verdict"),
+    )
 )
 _CLOSE_ROWS: Final = Statement(
     "UPDATE outbox SET state = 'nothing', reason = :reason, settled = :now WHERE study_id IN listed(:study_ids)"

@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 
 from mappings.hospital.events import Authority, IssuedNumber, NumberKind
 from mappings.patient.identifiers import is_placeholder, mrn_key
-from mappings.profile import AssigningAuthority, Facility, OrderNumberKind, Site
+from mappings.profile import AssigningAuthority, Facility, OrderNumberKind, Site, is_oid
 
 KeyKind = Literal["accession", "placer", "filler", "study_uid"]
 ORDER_NUMBER_KINDS: Final[tuple[OrderNumberKind, ...]] = ("accession", "placer", "filler")
@@ -105,6 +105,28 @@ class Authorities:
         if kind != "patient":
             return HospitalNumber(kind, system, "", number.value.strip())
         return HospitalNumber(kind, system, number.type_code or _DEFAULT_TYPE, mrn_key(number.value))
+
+    def issuer(
+        self, kind: OrderNumberKind | NumberKind | Literal["clinician"], authority: Authority, source: OrderSource
+    ) -> AssigningAuthority | None:
+        """Issuer of a number as messages and resources name it; system or namespace is empty if it is unknown.
+
+        None if nothing names it, if it names itself in no usable form, or if its parts name different ones.
+        """
+        known = self._known.get(kind, {})
+        if not authority.is_named:
+            facility = self.site.facility(source.facility)
+            if kind == "patient":
+                return facility.mrn if facility else None
+            is_of_order = kind in ORDER_NUMBER_KINDS and facility is not None
+            return self.site.order_authority(kind, facility) if is_of_order else None  # type: ignore[arg-type]
+        if system := _system(known, authority):
+            names = [name for name, one in known.items() if one == system]
+            return AssigningAuthority(system, authority.namespace if authority.namespace in names else names[0])
+        uri = _uri(authority)
+        system = "" if uri.startswith(_OID) and not is_oid(uri.removeprefix(_OID)) else uri
+        is_usable = bool(_unknown(known, authority) and (system or authority.namespace))
+        return AssigningAuthority(system, authority.namespace) if is_usable else None
 
     def patient_numbers(self, numbers: Iterable[IssuedNumber], source: OrderSource) -> Iterator[HospitalNumber]:
         """Yield the numbers that identify a patient, each with its authority; nobody's numbers are left out."""

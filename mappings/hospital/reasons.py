@@ -43,5 +43,8 @@ REASONS: Final[dict[str, Reason]] = {
     "study-uid-differs": Reason(
         "held", "The order names another study UID, and nothing shows that the patient agrees."
     ),
+    "order-match-changed": Reason(
+        "held", "The study's numbers find other orders than those of messages that were made: these stay."
+    ),
 }
 """Code -> verdict and sentence. A code never changes its meaning."""

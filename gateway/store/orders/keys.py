@@ -7,16 +7,17 @@ Proved by tests/contract/test_orders.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast, get_args
 
 from gateway.index.keys import SEPARATOR, bounded
 from gateway.store.database.statements import storable
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey
-from mappings.hospital.events import IssuedNumber
+from mappings.hospital.events import IssuedNumber, NumberKind
 from mappings.hospital.groups import order_keys
 from mappings.hospital.known_order import KnownOrder
 
 PATIENT: Final = "patient"
+_MOST_PARTS: Final = 3  # behind the kind: authority, type, value
 
 
 def key_text(key: OrderKey) -> str:
@@ -34,6 +35,14 @@ def own_text(kind: str, number: IssuedNumber, source: str) -> str:
     issuer = number.authority
     parts = ("own", source, kind, issuer.namespace, issuer.universal_id, issuer.universal_id_type)
     return bounded(storable(SEPARATOR.join((*parts, number.value.strip()))))
+
+
+def number_of(text: str) -> HospitalNumber | None:
+    """Return the number whose text this is; None for the text of an order's number."""
+    kind, *others = text.split(SEPARATOR, _MOST_PARTS)
+    if kind not in get_args(NumberKind) or len(others) < _MOST_PARTS:
+        return None
+    return HospitalNumber(cast(NumberKind, kind), *others)
 
 
 def keys_of(order: KnownOrder, authorities: Authorities) -> Iterator[str]:

@@ -66,6 +66,16 @@ def order_of(number: int) -> Steps[StoredOrder | None]:
     return _order(rows[0]) if rows else None
 
 
+async def orders_by_number(engine: Engine, numbers: Iterable[int]) -> list[StoredOrder]:
+    """Return the orders of these numbers that are stored.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    found = [await engine.fetch(_BY_NUMBER, number=number) for number in sorted(set(numbers))]
+    return [_order(row) for rows in found for row in rows]
+
+
 def put_order(number: int | None, order: KnownOrder, keys: Sequence[str], now: int) -> Steps[int]:
     """Store an order, new (`number` is None) or changed, with its keys; return its number."""
     values = {

@@ -16,6 +16,8 @@ from gateway.store.database.statements import Statement, Steps, Values, ask, ask
 from gateway.store.feed.in_force import LATEST
 from gateway.store.feed.moves import KEEP_FORMER
 from gateway.store.feed.order_news import add_order_news
+from gateway.store.orders.known_hospital import is_as_known, put_match
+from gateway.store.orders.study_keys import lock_names
 from gateway.store.studies import locks, versions
 from gateway.store.studies.erased import is_marked
 from gateway.store.studies.known_claims import claims_about, renewed
@@ -160,6 +162,7 @@ class StudyIntake(NamedTuple):
                 locks.study(write.study_id),
                 locks.uid(write.row["study_instance_uid"]),
                 *map(locks.patient, known.claims_of),
+                *lock_names(known.hospital.keys if known.hospital else ()),
             }
         )
 
@@ -189,7 +192,9 @@ def _moved(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[dict[int, O
     moved: dict[int, Outdated | OthersMoved] = {}
     for place, (write, known) in enumerate(intakes):
         is_erased = known.revision == 0 and (yield from is_marked(write.study_id, site_key))
-        if is_erased or not present.is_as_read(write, known):
+        hospital = known.hospital
+        is_other = hospital is not None and not (yield from is_as_known(hospital, write.study_id))
+        if is_erased or is_other or not present.is_as_read(write, known):
             moved[place] = Outdated()
             continue
         claims = yield from claims_about(known.claims_of, write.study_id)
@@ -280,6 +285,9 @@ def _store_studies(intakes: Sequence[StudyIntake], known: Sequence[str]) -> Step
     if known:
         yield from ask(_DROP_ISSUES, study_ids=json.dumps(known))
     yield from ask_rows(_ADD_ISSUE, _each(writes, lambda one: one.issues))
+    for one in writes:
+        if one.match is not None:
+            yield from put_match(one.study_id, one.match)
 
 
 def _store_claims(intakes: Sequence[StudyIntake], now: int) -> Steps[None]:

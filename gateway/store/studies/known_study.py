@@ -14,10 +14,10 @@ from typing import Any, Final
 from gateway.index.keys import bounded
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, storable
+from gateway.store.orders.known_hospital import HospitalState
 from gateway.store.studies.coverage import digest_of
 from gateway.store.studies.kept import unpacked
 from gateway.store.studies.known_claims import CLAIMS, in_order
-from mappings.answered_order import MergedNumber
 from mappings.issues import MappingIssue
 from mappings.model import PdfFacts
 
@@ -65,8 +65,8 @@ class KnownStudy:
     `kept` is the packed state of its last ingest. `verdicts` maps a patient id to an operator's verdict (`link`,
     `separate`), `judged` to digests of the persons judged; `pdf` is by report id. `told` maps a destination's name to
     the ids of the reports sent there, or about to be. `patient_ids` are the patients of its last ingest. `claims` are
-    the rows of known_claims.py about the patients in `claims_of`. `merged` are the numbers that gave way, of the
-    patients of its last ingest and of those that it names now (D48).
+    the rows of known_claims.py about the patients in `claims_of`. `hospital` is what is known of its orders; None
+    without a source of orders.
     """
 
     revision: int = 0
@@ -80,7 +80,7 @@ class KnownStudy:
     patient_ids: frozenset[str] = frozenset()
     claims: Sequence[Row] = ()
     claims_of: frozenset[str] = frozenset()
-    merged: tuple[MergedNumber, ...] = ()
+    hospital: HospitalState | None = None
 
 
 def uid_key(study_instance_uid: str) -> str:
@@ -159,4 +159,6 @@ def inputs_digest(fetched: Fetched, known: KnownStudy) -> str:
     ordered = sorted(rows, key=lambda row: str(row.get("reportId")))
     pdf = {report_id: (one.size, one.sha1.hex()) for report_id, one in known.pdf.items()}
     inputs = [fetched.study, ordered, list(fetched.users), known.accession_number, dict(known.verdicts), pdf]
+    if known.hospital is not None:
+        inputs.append(known.hospital.inputs)
     return digest_of(inputs)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from gateway.store.compression.stored_bytes import compressed
 from gateway.store.database.instants import instant, micros
 from gateway.store.database.statements import storable
+from gateway.store.orders.known_hospital import MatchWrite
 from gateway.store.studies.coverage import digest_of
 from gateway.store.studies.kept import Kept, packed
 from gateway.store.studies.known_claims import content_of
@@ -44,7 +45,7 @@ class StudyWrite:
     are reports whose PDF must be fetched again; `pdfs_missing` are those whose PDF may be available now. `in_force` is
     the number of the settings that decided the causes (D37). With `reindex`, nothing is sent. For a move (D13), the
     study's earlier state is kept. `shapes_disagree` once the judge by shape was wrong. `order_news` are codes for
-    destinations that were sent the study (D48). Instants are microseconds.
+    destinations that were sent the study (D48). `match` is that with orders. Instants are microseconds.
     """
 
     study_id: str
@@ -68,6 +69,7 @@ class StudyWrite:
     is_move: bool = False
     shapes_disagree: bool = False
     order_news: Sequence[str] = ()
+    match: MatchWrite | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
     zone: tzinfo,
     now: int,
     shapes: Shapes | None = None,
+    match: MatchWrite | None = None,
 ) -> StudyWrite:
     """Make the rows and the resource versions of a mapped study. `resources` are those to be stored, Patients apart.
 
@@ -138,6 +141,7 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
         reindex=reindex,
         is_move=change.is_move,
         shapes_disagree=shapes is not None and not shapes.is_trusted,
+        match=match,
     )
 
 

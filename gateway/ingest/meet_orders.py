@@ -1,0 +1,169 @@
+"""Let a study meet its orders: tell by which numbers to read them, and make facts of those that it answers. No I/O.
+
+HL7 v2.5.1 §4.5.3.2 (OBR-2), §3.3.40 (A40), decisions D12, D48. Without a source of orders nothing is said.
+Proved by tests/contract/test_meeting_orders.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time
+from typing import Final
+
+from gateway.store.database.instants import instant, micros
+from gateway.store.orders.keys import PATIENT, key_text, number_of, number_text
+from gateway.store.orders.known_hospital import HospitalState, MatchWrite, StoredDecision
+from mappings.answered_order import MergedNumber, StatedNumber
+from mappings.hospital.answered import (
+    AppliedChange,
+    HospitalRecords,
+    VisitEvent,
+    answered_orders,
+    merged_numbers,
+)
+from mappings.hospital.authorities import Authorities, HospitalNumber
+from mappings.hospital.merges import Merges, merged
+from mappings.hospital.order_search import order_search
+from mappings.hospital.settled import CHANGED, EarlierMatch, NumberedOrders, SettledMatch, settled_match
+from mappings.issues import MappingIssue
+from mappings.life.changes import Change
+from mappings.model import Facts, Study
+from mappings.patient.identifiers import mrn_key
+from mappings.patient.subjects import Subject, subjects
+from mappings.profile import Site
+from mappings.values.dates import effective, parse_instant
+
+# Types under which a merge may name a patient number that a study has (table 0203)
+_TYPES: Final = ("MR", "PI")
+_NO_FACTS: Final = Facts()
+# Reasons of held changes for which only the old number is in doubt
+_ONE_IN_DOUBT: Final = frozenset({"merge-second-survivor"})
+
+
+@dataclass(frozen=True, slots=True)
+class MetOrders:
+    """Match of a study: what is stored of it, and its issues. `is_new` is True for another verdict than before."""
+
+    write: MatchWrite
+    issues: tuple[MappingIssue, ...]
+    is_new: bool
+
+
+def wanted_keys(study: Study, before: Study | None, facts: Facts, told: frozenset[str], site: Site) -> frozenset[str]:
+    """Return the texts of the numbers by which a study's orders are found: its order numbers and its patients'.
+
+    `before` is the study at its last ingest: the numbers of its patients count, too.
+    """
+    own = _about(study, site, facts)[0]
+    search = order_search(study, own, Authorities(site), facts, told)
+    numbers = [
+        HospitalNumber(PATIENT, system, kind, value)
+        for system, value in _patient_numbers((study, before), facts.old_numbers, site)
+        for kind in _TYPES
+    ]
+    return frozenset({*map(key_text, search.keys), *map(number_text, numbers)})
+
+
+def merged_of(
+    state: HospitalState | None, studies: Iterable[Study | None], old: Iterable[StatedNumber], site: Site
+) -> tuple[MergedNumber, ...]:
+    """Return the numbers of the patients of these studies, such as one before and now, that gave way to others.
+
+    `old` are numbers under which the patients were stored before.
+    """
+    if state is None or not state.changes:
+        return ()
+    return merged_numbers(_records(state, site), _patient_numbers(studies, old, site))
+
+
+def meet_orders(
+    change: Change, facts: Facts, state: HospitalState | None, site: Site, at: datetime
+) -> tuple[Facts, MetOrders | None]:
+    """Match a study with the orders that were read, and return its facts with those that it answers.
+
+    The facts have the numbers that gave way (`merged_of`). `at` is the present. None without a source of orders; the
+    facts are then as they were.
+    """
+    if state is None:
+        return facts, None
+    study, records = change.study, _records(state, site)
+    own = _about(study, site, facts)[0]
+    search = order_search(study, own, records.authorities, facts, state.told)
+    orders = {one.number: one.order for one in state.orders}
+    known = NumberedOrders(orders, records.authorities, records.merges, state.order_days)
+    settled = settled_match(search, known, _earlier(state, is_move=change.is_move), at)
+    facts = replace(
+        facts,
+        orders=answered_orders(settled.orders, records, _time_of(study, own, site, at)),
+        order_reason="" if settled.orders else settled.reason,
+    )
+    return facts, _met(settled, state, at)
+
+
+def _met(settled: SettledMatch, state: HospitalState, at: datetime) -> MetOrders:
+    before = state.match
+    is_new = (settled.verdict, settled.reason) != (before.verdict, before.reason)
+    numbers = sorted({number for one in settled.orders for number in one.numbers})
+    since = micros(at) if is_new else before.since
+    row = StoredDecision(settled.verdict, settled.reason, tuple(numbers), since)
+    return MetOrders(MatchWrite(state.keys, row), settled.issues, is_new)
+
+
+def _earlier(state: HospitalState, *, is_move: bool) -> EarlierMatch:
+    """Return what was matched before. After a move (D13) the study is another patient's: nothing of it is kept."""
+    decision = state.decision
+    is_sent = (state.is_sent or state.match.reason == CHANGED) and not is_move
+    if decision.verdict == "match":
+        return EarlierMatch(state.match.orders, is_sent, "match", decision.orders)
+    return EarlierMatch(state.match.orders, is_sent, "release" if decision.verdict == "release" else "")
+
+
+def _about(study: Study, site: Site, facts: Facts) -> tuple[Subject, ...]:
+    """Return the patients of a study, its own first."""
+    return tuple(dict.fromkeys(subjects(study, study.reports, site, facts).values()))
+
+
+def _patient_numbers(studies: Iterable[Study | None], old: Iterable[StatedNumber], site: Site) -> set[tuple[str, str]]:
+    """Return the numbers of all patients of these studies, and old ones: systems with values for comparison."""
+    return {(one.system, mrn_key(one.value)) for one in old} | {
+        (one.system, mrn_key(one.value))
+        for study in studies
+        if study is not None
+        for subject in _about(study, site, _NO_FACTS)
+        for one in subject.identity.identifiers
+        if one.is_assigned and one.type in _TYPES
+    }
+
+
+def _records(state: HospitalState, site: Site) -> HospitalRecords:
+    visits: dict[HospitalNumber, list[VisitEvent]] = {}
+    for one in state.visits:
+        if (number := number_of(one.key)) is not None:
+            visits.setdefault(number, []).append(VisitEvent(instant(one.at), one.visit, one.message))
+    used = [AppliedChange(one.change, one.surviving_text, one.message) for one in state.changes if not one.held]
+    merges = merged(one.change for one in used)
+    doubtful = merges.doubtful.union(_doubtful(state))
+    return HospitalRecords(Authorities(site), visits, Merges(merges.survivors, merges.held, doubtful), used)
+
+
+def _doubtful(state: HospitalState) -> Iterator[HospitalNumber]:
+    """Yield the numbers of changes that are held: nothing is matched by them."""
+    for one in state.changes:
+        if one.held:
+            yield one.change.prior
+            if one.held not in _ONE_IN_DOUBT:
+                yield one.change.surviving
+
+
+def _time_of(study: Study, own: Subject, site: Site, at: datetime) -> datetime:
+    """Return the time of the examination; the end of its day if no more is known of it."""
+    report = next((one for one in own.reports if one.snapshot_pointer == own.pointer), None)
+    when = effective(report, site)[0] if report else None
+    if when is None:
+        return parse_instant(study.created_at) or at
+    if when.moment is not None:
+        return when.moment
+    facility = site.facility(own.snapshot.facility_name)
+    zone = facility.time_zone if facility else None
+    return datetime.combine(datetime.fromisoformat(when.day).date(), time.max, zone or UTC)

@@ -1,0 +1,206 @@
+"""Read what is known of the orders of one study, compare it when the study is written, and store the match.
+
+HL7 v2.5.1 §4.5.3.2 (OBR-2), decisions D25, D48. All orders are read that have a number in common with the study, or
+with an order that was read. The numbers by which they were read are stored with the study: whoever changes an order
+finds the study by them, and the next ingest reads by them again.
+Proved by tests/contract/test_known_hospital.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Row, Statement, Steps, ask
+from gateway.store.orders.keys import key_text, number_of, number_text
+from gateway.store.orders.known_orders import StoredOrder, orders_by_number, orders_of_keys
+from gateway.store.orders.number_changes import StoredChange, changes_of, changes_with
+from gateway.store.orders.study_keys import OF_STUDY, put_study_keys
+from gateway.store.orders.visits import StoredVisit, visits_of
+from mappings.hospital.authorities import Authorities, HospitalNumber
+from mappings.hospital.groups import order_keys
+from mappings.hospital.match import ORDER_DAYS, keys_of_group
+
+# Rows of three tables about one study, in one question. A message counts if it was made since the match began; the
+# clocks of two processes may differ by a minute
+_DECIDED: Final = Statement(
+    "SELECT 'match' AS of, verdict, reason, orders, since FROM order_match WHERE study_id = :study_id"
+    " UNION ALL SELECT 'decision', verdict, reason, orders, decided FROM order_verdict WHERE study_id = :study_id"
+    " UNION ALL SELECT 'sent', '', '', '[]', 0 FROM (SELECT 1 AS one) o"
+    " WHERE EXISTS (SELECT 1 FROM message m JOIN order_match s ON s.study_id = m.study_id"
+    " WHERE m.study_id = :study_id AND m.made >= s.since - 60000000)"
+)
+_REVISIONS: Final = Statement(
+    "SELECT DISTINCT o.number, o.revision FROM order_key k JOIN hospital_order o ON o.number = k.hospital_order"
+    " WHERE k.key IN listed(:keys)"
+)
+_VISITS: Final = Statement("SELECT key, at FROM visit WHERE key IN listed(:keys)")
+_PUT_MATCH: Final = Statement(
+    "INSERT INTO order_match (study_id, verdict, reason, orders, since) VALUES (:study_id, :verdict, :reason, :orders,"
+    " :since) ON CONFLICT (study_id) DO UPDATE SET verdict = excluded.verdict, reason = excluded.reason,"
+    " orders = excluded.orders, since = excluded.since"
+)
+
+
+class StoredDecision(NamedTuple):
+    """Row of `order_match` or `order_verdict`: a verdict, why, about which orders, and since when (microseconds)."""
+
+    verdict: str = ""
+    reason: str = ""
+    orders: tuple[int, ...] = ()
+    since: int = 0
+
+
+NOTHING_DECIDED: Final = StoredDecision()
+
+
+class _Decided(NamedTuple):
+    """All that is decided about a study. `is_sent` is True if a message was made of it since it has this match."""
+
+    match: StoredDecision
+    decision: StoredDecision
+    is_sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HospitalState:
+    """State of the orders, visits and numbers that one study may concern, as it was read by `keys`.
+
+    `told` are the numbers that the gateway answered to AutoScribe. `match` is the study's last match, and `decision` an
+    operator's. `is_sent` is True if a message was made of the study since. `order_days` is the reader's.
+    """
+
+    keys: frozenset[str] = frozenset()
+    orders: tuple[StoredOrder, ...] = ()
+    visits: tuple[StoredVisit, ...] = ()
+    changes: tuple[StoredChange, ...] = ()
+    told: frozenset[str] = frozenset()
+    match: StoredDecision = NOTHING_DECIDED
+    decision: StoredDecision = NOTHING_DECIDED
+    is_sent: bool = False
+    order_days: int = ORDER_DAYS
+
+    @property
+    def inputs(self) -> list[Any]:
+        """All of it that a match depends on, except the earlier match, as JSON."""
+        return [
+            [[one.number, one.revision] for one in self.orders],
+            [[one.key, one.at, one.message.source, one.message.control_id] for one in self.visits],
+            [[one.number, one.held] for one in self.changes],
+            [self.decision.verdict, list(self.decision.orders)],
+            sorted(self.told),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class MatchWrite:
+    """Match of a study as it is stored, with the numbers by which the study is found."""
+
+    keys: frozenset[str]
+    match: StoredDecision
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReader:
+    """Reader of the orders that studies may concern. An order closed for more than `order_days` is no study's.
+
+    Its methods raise `StoreUnavailable`.
+    """
+
+    engine: Engine
+    authorities: Authorities
+    order_days: int = ORDER_DAYS
+
+    async def of_study(self, study_id: str, told: frozenset[str]) -> HospitalState:
+        """Read by the numbers by which the study looked for its orders at its last ingest."""
+        keys = {str(key) for (key,) in await self.engine.fetch(OF_STUDY, study_id=study_id)}
+        return await self.by_keys(study_id, keys, told)
+
+    async def by_keys(self, study_id: str, keys: Collection[str], told: frozenset[str]) -> HospitalState:
+        """Read the orders of these keys, and those that the study answered or shall answer, with all they need."""
+        engine = self.engine
+        decided = _decided(await engine.fetch(_DECIDED, study_id=study_id))
+        named = await orders_by_number(engine, {*decided.match.orders, *decided.decision.orders})
+        own = [one for one in keys if number_of(one) is None]
+        asked, orders = await _connected(engine, own, named, self.authorities)
+        numbers = {number for key in keys if (number := number_of(key)) is not None}
+        numbers.update(number for one in orders for number in _numbers(one, self.authorities))
+        changes = await changes_of(engine, numbers)
+        numbers.update(number for one in changes for number in one.change)
+        visits = await visits_of(engine, [number_text(one) for one in numbers if one.kind == "visit"])
+        every = frozenset({*keys, *asked, *map(number_text, numbers)})
+        read = (tuple(orders), tuple(visits), tuple(changes), told)
+        return HospitalState(every, *read, *decided, order_days=self.order_days)
+
+
+async def _connected(
+    engine: Engine, keys: Iterable[str], orders: Iterable[StoredOrder], authorities: Authorities
+) -> tuple[set[str], list[StoredOrder]]:
+    """Read orders by their keys, and others by the keys of these, until there are no more."""
+    found = {one.number: one for one in orders}
+    asked: set[str] = set()
+    wanted = {*keys, *(key for one in found.values() for key in _keys(one, authorities))}
+    while wanted:
+        read = await orders_of_keys(engine, wanted)
+        asked |= wanted
+        found |= {one.number: one for one in read}
+        wanted = {key for one in read for key in _keys(one, authorities)} - asked
+    return asked, [found[number] for number in sorted(found)]
+
+
+def _keys(stored: StoredOrder, authorities: Authorities) -> Iterator[str]:
+    yield from map(key_text, order_keys(stored.order, authorities))
+    yield from map(key_text, keys_of_group(stored.order, authorities))
+
+
+def _numbers(stored: StoredOrder, authorities: Authorities) -> Iterator[HospitalNumber]:
+    order = stored.order
+    yield from authorities.patient_numbers(order.patient.numbers, order.source)
+    if order.visit and order.visit.number:
+        yield authorities.number("visit", order.visit.number, order.source)
+    if order.patient.account:
+        yield authorities.number("account", order.patient.account, order.source)
+
+
+def is_as_known(state: HospitalState, study_id: str) -> Steps[bool]:
+    """Return True if all is as it was read; a step of the transaction that holds the locks of the keys."""
+    decided = _decided((yield from ask(_DECIDED, study_id=study_id)))
+    if decided != _Decided(state.match, state.decision, state.is_sent):
+        return False
+    numbers = {key: number for key in state.keys if (number := number_of(key)) is not None}
+    orders = yield from ask(_REVISIONS, keys=json.dumps(sorted(state.keys - numbers.keys())))
+    if {(int(number), int(revision)) for number, revision in orders} != {
+        (one.number, one.revision) for one in state.orders
+    }:
+        return False
+    visits = yield from ask(
+        _VISITS, keys=json.dumps(sorted(key for key, one in numbers.items() if one.kind == "visit"))
+    )
+    if sorted((str(key), int(at)) for key, at in visits) != sorted((one.key, one.at) for one in state.visits):
+        return False
+    changes = yield from changes_with(numbers.values())
+    return [(one.number, one.held) for one in changes] == [(one.number, one.held) for one in state.changes]
+
+
+def put_match(study_id: str, write: MatchWrite) -> Steps[None]:
+    """Store the match of a study, and the numbers by which it is found, in place of those before."""
+    yield from put_study_keys(study_id, write.keys)
+    verdict, reason, orders, since = write.match
+    values = {"verdict": verdict, "reason": reason, "orders": json.dumps(orders), "since": since}
+    yield from ask(_PUT_MATCH, study_id=study_id, **values)
+
+
+def _decided(rows: Iterable[Row]) -> _Decided:
+    found = {
+        str(of): StoredDecision(str(verdict), str(reason), _numbers_in(orders), int(since))
+        for of, verdict, reason, orders, since in rows
+    }
+    match, decision = [found.get(of, NOTHING_DECIDED) for of in ("match", "decision")]
+    return _Decided(match, decision, "sent" in found)
+
+
+def _numbers_in(orders: Any) -> tuple[int, ...]:
+    return tuple([int(number) for number in json.loads(str(orders))])

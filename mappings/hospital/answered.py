@@ -1,0 +1,243 @@
+"""Make facts for the mappings of the orders that a study answers, and of the numbers that merges made one.
+
+HL7 v2.5.1 §2.A.36 (HD), §3.4.3 (PV1), decisions D11, D48. A number is stated only together with its authority, by the
+names that the settings have for it. A visit is stated as it was at the time of the study.
+Proved by tests/mappings/hospital/test_answered.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, Literal
+
+from mappings.answered_order import (
+    AnsweredOrder,
+    HospitalMessageName,
+    MergedNumber,
+    StatedClinician,
+    StatedCode,
+    StatedNumber,
+    StatedVisit,
+)
+from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
+from mappings.hospital.events import Clinician, CodedText, IssuedNumber, NumberKind, Visit
+from mappings.hospital.known_order import KnownOrder
+from mappings.hospital.merges import Merges, ResolvedChange
+from mappings.profile import OrderNumberKind
+
+StatedKind = OrderNumberKind | NumberKind | Literal["clinician"]
+# Authorities that stand for themselves (`Authorities.number`): no system of FHIR
+_NO_SYSTEM: Final = ("hd:", "source:")
+_DEFAULT_TYPE: Final = "MR"
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedOrder:
+    """Order that a study answers, with its numbers in the database: several if several senders told of it.
+
+    The first of `numbers` is that of its newest record. `is_cancelled` is True if it was cancelled or replaced since.
+    """
+
+    numbers: tuple[int, ...]
+    order: KnownOrder
+    is_cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VisitEvent:
+    """Visit as one message states it; `at` is the time of the event."""
+
+    at: datetime
+    visit: Visit
+    message: HospitalMessageName
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedChange:
+    """Change of a number that is used, with the surviving number as the hospital wrote it."""
+
+    change: ResolvedChange
+    surviving_text: str
+    message: HospitalMessageName
+
+
+@dataclass(frozen=True, slots=True)
+class HospitalRecords:
+    """Records of a hospital beside its orders: events of visits by visit number, and changes of numbers."""
+
+    authorities: Authorities
+    visits: Mapping[HospitalNumber, Sequence[VisitEvent]]
+    merges: Merges
+    changes: Sequence[AppliedChange] = ()
+
+    def surviving_text(self, number: HospitalNumber) -> str:
+        """Return the number that stands for this one, as the hospital wrote it; empty if it never gave way."""
+        end = self.merges.survivor(number)
+        if end == number:
+            return ""
+        return next((one.surviving_text for one in reversed(self.changes) if one.change.surviving == end), end.value)
+
+
+def answered_orders(
+    matched: Iterable[MatchedOrder], records: HospitalRecords, at: datetime
+) -> tuple[AnsweredOrder, ...]:
+    """Return matched orders as facts; `at` is the time of the study, as of which visits are stated."""
+    return tuple([_answered(one, records, at) for one in matched])
+
+
+def merged_numbers(records: HospitalRecords, numbers: Iterable[tuple[str, str]]) -> tuple[MergedNumber, ...]:
+    """Return the changes that lead to where these patient numbers lead: systems with values for comparison.
+
+    A number whose change is held is left out, and so is one without a system.
+    """
+    merges, own = records.merges, set(numbers)
+    changes = [one for one in records.changes if one.change.prior.kind == "patient"]
+    every = {number for one in changes for number in one.change}
+    ends = {merges.survivor(one) for one in every if (one.authority, one.value) in own}
+    made: dict[HospitalNumber, MergedNumber] = {}
+    for one in changes:
+        prior = one.change.prior
+        is_used = prior in merges.survivors and not merges.is_doubtful(prior)
+        if is_used and merges.survivor(prior) in ends and not prior.authority.startswith(_NO_SYSTEM):
+            text = records.surviving_text(prior)
+            made.setdefault(prior, MergedNumber(prior.authority, prior.type_code, prior.value, text, one.message))
+    return tuple([made[prior] for prior in sorted(made)])
+
+
+def _answered(matched: MatchedOrder, records: HospitalRecords, at: datetime) -> AnsweredOrder:
+    order, source = matched.order, matched.order.source
+
+    def stated(kind: StatedKind, number: IssuedNumber | None) -> StatedNumber | None:
+        return stated_number(kind, number, records.authorities, source)
+
+    people = [one for one in order.patient.numbers if any(records.authorities.patient_numbers([one], source))]
+    return AnsweredOrder(
+        order_number=matched.numbers[0],
+        placer=stated("placer", order.placer),
+        filler=stated("filler", order.filler),
+        accession=stated("accession", order.accession),
+        procedure=_code(order.procedure),
+        priority=order.priority,
+        ordering=_clinicians(order.ordering, records.authorities, source),
+        indication=order.indication,
+        notes=order.notes,
+        patient_numbers=tuple([one for number in people if (one := stated("patient", number))]),
+        visit=_visit(order, records, at),
+        at=order.first_at.isoformat(),
+        is_cancelled=matched.is_cancelled,
+        message=HospitalMessageName(source.name, order.content_of.control_id),
+    )
+
+
+def stated_number(
+    kind: StatedKind, number: IssuedNumber | None, authorities: Authorities, source: OrderSource
+) -> StatedNumber | None:
+    """Return a number with its authority; None without a number, or without an authority that is known or named."""
+    if number is None or not (value := number.value.strip()):
+        return None
+    issuer = authorities.issuer(kind, number.authority, source)
+    if issuer is None:
+        return None
+    type_code = (number.type_code or _DEFAULT_TYPE) if kind == "patient" else ""
+    return StatedNumber(value, issuer.namespace, issuer.system, type_code)
+
+
+def _code(code: CodedText) -> StatedCode:
+    return StatedCode(
+        code.code, code.text, code.system, code.alternate_code, code.alternate_text, code.alternate_system
+    )
+
+
+def _clinicians(
+    given: Iterable[Clinician], authorities: Authorities, source: OrderSource
+) -> tuple[StatedClinician, ...]:
+    return tuple(
+        [
+            StatedClinician(
+                tuple([made for one in who.numbers if (made := stated_number("clinician", one, authorities, source))]),
+                *(who.family, who.given, who.middle, who.suffix, who.prefix, who.degree),
+            )
+            for who in given
+        ]
+    )
+
+
+def _visit(order: KnownOrder, records: HospitalRecords, at: datetime) -> StatedVisit | None:
+    """State the visit of an order as of the study; one that was cancelled then has no class and no place."""
+    if order.visit is None and order.patient.account is None:
+        return None
+    source, authorities = order.source, records.authorities
+    number = order.visit.number if order.visit else None
+    stated = StatedVisit(
+        number=_present_number("visit", number, records, source),
+        account=_present_number("account", order.patient.account, records, source),
+        message=HospitalMessageName(source.name, order.content_of.control_id),
+    )
+    event = _as_of(_events(order, records), at)
+    if event is None or event.visit.state == "cancelled":
+        return stated if stated.number or stated.account else None
+    visit = event.visit
+    return replace(
+        stated,
+        patient_class=visit.patient_class,
+        location=visit.location,
+        attending=_clinicians(visit.attending, authorities, source),
+        referring=_clinicians(visit.referring, authorities, source),
+        begun=visit.begun.isoformat() if visit.begun else "",
+        ended=visit.ended.isoformat() if visit.ended else "",
+        message=event.message,
+    )
+
+
+def _present_number(
+    kind: NumberKind, number: IssuedNumber | None, records: HospitalRecords, source: OrderSource
+) -> StatedNumber | None:
+    """Return a number of a visit or an account, the surviving one if it was changed."""
+    made = stated_number(kind, number, records.authorities, source)
+    if number is None or made is None:
+        return None
+    text = records.surviving_text(records.authorities.number(kind, number, source))
+    return replace(made, value=text) if text else made
+
+
+def _events(order: KnownOrder, records: HospitalRecords) -> list[VisitEvent]:
+    """Return what is known of an order's visit, oldest first: its events under each of its numbers, and the order's."""
+    events: list[VisitEvent] = []
+    if order.visit is not None:
+        told = order.content_of
+        at = told.times[0] if told.times else order.last_at
+        message = HospitalMessageName(order.source.name, told.control_id)
+        events.append(VisitEvent(at, order.visit, message))
+        if order.visit.number is not None:
+            own = records.authorities.number("visit", order.visit.number, order.source)
+            end = records.merges.survivor(own)
+            for number, found in records.visits.items():
+                if records.merges.survivor(number) == end:
+                    events += found
+    return sorted(events, key=lambda one: one.at)
+
+
+def _as_of(events: Sequence[VisitEvent], at: datetime) -> VisitEvent | None:
+    """Return the last event at or before that time, else the first after it; empty fields are as they were before."""
+    past = [one for one in events if one.at <= at]
+    if not past:
+        return events[0] if events else None
+    last = past[-1]
+    for earlier in reversed(past[:-1]):
+        if earlier.visit.state == "cancelled":
+            break
+        last = replace(last, visit=_filled(last.visit, earlier.visit))
+    return last
+
+
+def _filled(visit: Visit, earlier: Visit) -> Visit:
+    return replace(
+        visit,
+        patient_class=visit.patient_class or earlier.patient_class,
+        location=visit.location or earlier.location,
+        attending=visit.attending or earlier.attending,
+        referring=visit.referring or earlier.referring,
+        begun=visit.begun or earlier.begun,
+    )

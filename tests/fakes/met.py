@@ -1,0 +1,141 @@
+"""Studies and orders of one hospital that meet in a store: orders are written as the inbox writes them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC
+from typing import Any
+
+from fakes.fhir_studies import report, snapshot
+from fakes.hospital import AUTHORITIES, CITY, SITE, mrn, number
+from fakes.store import rows
+from fakes.taken_in import study_id, take
+
+from gateway.ingest import Ingested, Pipeline
+from gateway.store.database.controls import Controls
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Statement, Steps, ask
+from gateway.store.orders.keys import keys_of, number_text
+from gateway.store.orders.known_hospital import OrderReader
+from gateway.store.orders.known_orders import put_order
+from gateway.store.orders.number_changes import add_change
+from gateway.store.orders.study_keys import lock_names, refresh_studies
+from gateway.store.orders.visits import StoredVisit, add_visit
+from gateway.store.studies import locks
+from gateway.store.studies.kept import kept
+from mappings.answered_order import HospitalMessageName
+from mappings.hospital.events import Visit
+from mappings.hospital.known_order import KnownOrder
+from mappings.hospital.merges import ResolvedChange
+from mappings.model import Facts
+
+STUDY = study_id("1")
+MESSAGE = HospitalMessageName("city-adt", "V1")
+VISIT_NUMBER = number("V7", "CITYADT")
+DECIDE = Statement(
+    "INSERT INTO order_verdict (study_id, verdict, orders, reason, decided)"
+    " VALUES (:study_id, :verdict, :orders, 'r', 5)"
+)
+
+
+def matching(engine: Engine, **more: Any) -> Pipeline:
+    """Return a pipeline that matches studies with the orders in the store."""
+    return Pipeline(engine, SITE, UTC, orders=OrderReader(engine, AUTHORITIES, **more))
+
+
+def pid(**changes: Any) -> dict[str, Any]:
+    """Return the snapshot of Jane Doe at City, as `fakes.hospital` has her."""
+    doe = {"facilityName": "City", "mrn": "4711", "patientName": "Jane Doe", "studyDate": "2026-05-20"}
+    return snapshot(**{**doe, "studyTime": None, **changes})
+
+
+def signed(text: str = "IMPRESSION: one.", digit: str = "3", **changes: Any) -> dict[str, Any]:
+    at = "2026-05-21T08:00:00Z"
+    given = {"reportPlainText": text, "snapshotMetadata": pid(**changes), "signedAt": at, "updatedAt": at}
+    return report(digit, **given, createdAt="2026-05-20T12:00:00Z")
+
+
+async def read(
+    pipeline: Pipeline, accession: str = "A1", *, text: str = "IMPRESSION: one.", digit: str = "1", **changes: Any
+) -> Ingested:
+    """Ingest a signed study with that accession number; `changes` are of the snapshot."""
+    one = signed(text, format(int(digit, 16) + 2, "x"), **changes)
+    metadata = {"acc": accession} if accession else {}
+    return await take(pipeline, one, digit=digit, metadata=metadata, createdAt="2026-05-20T12:00:00Z")
+
+
+async def send(engine: Engine, order: KnownOrder, known: int | None = None) -> int:
+    """Store an order, new or as another state of the known one, and request what that changes."""
+    keys = sorted(set(keys_of(order, AUTHORITIES)))
+
+    def work() -> Steps[int]:
+        yield from locks.take(lock_names(keys))
+        stored = yield from put_order(known, order, keys, 5)
+        yield from refresh_studies(keys, 5)
+        return stored
+
+    return await engine.do(work)
+
+
+async def merge(engine: Engine, old: str, new: str, held: str = "", system: str = "urn:oid:1.2.1") -> None:
+    """Store that one patient number, of City if nothing else is said, gave way to another."""
+    change = ResolvedChange(mrn(old, system), mrn(new, system))
+    keys = [number_text(one) for one in change]
+
+    def work() -> Steps[None]:
+        yield from locks.take(lock_names(keys))
+        yield from add_change(change, new, HospitalMessageName("city-adt", f"M{old}"), held, 5)
+        yield from refresh_studies(keys, 5)
+
+    await engine.do(work)
+
+
+async def visit(engine: Engine, one: Visit, at: int, inbound: int = 1) -> None:
+    """Store an event of the visit V7."""
+    key = number_text(AUTHORITIES.number("visit", VISIT_NUMBER, CITY))
+
+    def work() -> Steps[None]:
+        yield from locks.take(lock_names([key]))
+        yield from add_visit(StoredVisit(key, at, one, MESSAGE), inbound)
+        yield from refresh_studies([key], 5)
+
+    await engine.do(work)
+
+
+async def decide(engine: Engine, verdict: str, *orders: int) -> None:
+    await engine.do(lambda: ask(DECIDE, study_id=STUDY, verdict=verdict, orders=json.dumps(orders)))
+
+
+async def carry_out(engine: Engine, pipeline: Pipeline) -> list[str]:
+    """Carry out the requests to ingest studies again; return the studies."""
+    controls, done = Controls(engine), []
+    for one in await controls.open(99):
+        await pipeline.refresh(one.argument)
+        await controls.done(one.number)
+        done.append(one.argument)
+    return done
+
+
+async def facts(engine: Engine, study: str = STUDY) -> Facts:
+    """Return the facts with which a study was mapped last."""
+    ((packed,),) = await rows(engine, "SELECT kept FROM study WHERE study_id = ?", study)
+    return kept(bytes(packed)).facts
+
+
+async def placers(engine: Engine, study: str = STUDY) -> list[str]:
+    """Return the placer order numbers of the orders that a study answers."""
+    return [one.placer.value if one.placer else "" for one in (await facts(engine, study)).orders]
+
+
+async def match_of(engine: Engine, study: str = STUDY) -> tuple[str, str, list[int]]:
+    """Return the stored match: verdict, reason, and numbers of the orders."""
+    ((verdict, reason, orders),) = await rows(
+        engine, "SELECT verdict, reason, orders FROM order_match WHERE study_id = ?", study
+    )
+    return verdict, reason, json.loads(orders)
+
+
+async def issues(engine: Engine, study: str = STUDY) -> list[str]:
+    """Return the codes of a study's issues that are about orders."""
+    found = await rows(engine, "SELECT code FROM issue WHERE study_id = ? ORDER BY place", study)
+    return [code for (code,) in found if code.startswith("order-") and code != "order-not-visible"]
