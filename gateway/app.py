@@ -36,7 +36,7 @@ from gateway.fhir_api.ops.health import Health
 from gateway.fhir_api.ops.reachability import Reachability
 from gateway.fhir_api.ops.routes import Ops
 from gateway.fhir_api.search.page_token import Tokens
-from gateway.ingest.assembly import opened_store, pipeline_of
+from gateway.ingest.assembly import opened_store, order_days, pipeline_of
 from gateway.ingest.control_queue import ControlWork
 from gateway.ingest.housekeeping import Tidying
 from gateway.ingest.orders.loops import OrderLoops
@@ -162,7 +162,7 @@ async def _answering(app: FastAPI, shared: _Shared, engine: Sqlite | Postgres) -
         shared.metrics.watch_index_age(lambda: watch.index_age)
         await watch.once()
         app.state.facade = _facade(shared, engine, client, reads, watch)
-        noted = signatures.note, trail.answer if trail else None
+        noted = order_days(shared.configuration), signatures.note, trail.answer if trail else None
         app.state.inbox = inbox_of(engine, settings.webhook.secrets, shared.configuration.site, shared.metrics, *noted)
         app.state.audit, app.state.ops = trail, _ops(shared, watch, trail)
         app.state.auth = auth = authentication(engine, settings, trail.login if trail else unnoted)

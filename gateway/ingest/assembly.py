@@ -27,7 +27,9 @@ from gateway.store.database.revision import is_current
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed.in_force import taken_on
 from gateway.store.feed.renaming import NotRenamed, is_to_be_renamed, now_called, renamed
+from gateway.store.orders.known_hospital import OrderReader
 from gateway.store.studies.coverage import studies_stored
+from mappings.hospital.authorities import Authorities
 
 if TYPE_CHECKING:
     from gateway.ingest import Pipeline
@@ -207,4 +209,11 @@ def pipeline_of(configuration: Configuration, engine: Sqlite | Postgres) -> Pipe
 
     wants_pdf = configuration.settings.pdf.ingest == "fetch"
     routes = routes_of(configuration)
-    return Pipeline(engine, configuration.site, configuration.zone, wants_pdf=wants_pdf, routes=routes)
+    days = order_days(configuration)
+    orders = OrderReader(engine, Authorities(configuration.site), days, is_expected=bool(days))
+    return Pipeline(engine, configuration.site, configuration.zone, wants_pdf=wants_pdf, routes=routes, orders=orders)
+
+
+def order_days(configuration: Configuration) -> dict[str, int]:
+    """Return, by source of orders, the days for which an order that is closed may still be a study's."""
+    return {one.name: one.order_days for one in configuration.settings.source}

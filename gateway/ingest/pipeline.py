@@ -98,6 +98,7 @@ class Pipeline:
         orders: OrderReader | None = None,
     ) -> None:
         self._engine, self._orders = engine, orders
+        self._has_orders: bool | None = None
         self.settings = IngestSettings(site, zone, wants_pdf, patience(routes, wants_pdf=wants_pdf))
         self._in_force = SettingsInForce(engine)
         self._commits = StudyCommits(engine, site.site_key)
@@ -182,10 +183,16 @@ class Pipeline:
     async def _seen(self, study_id: str, known: KnownStudy, fetched: Fetched) -> KnownStudy:
         """Add what is known of the study by its UID (D18), and of its orders (D48)."""
         known = await with_accession(self._engine, known, fetched)
-        if self._orders is None:
+        if self._orders is None or not await self._are_orders_known(self._orders):
             return known
         told = await told_numbers(self._engine, str(fetched.study.get("studyInstanceUid")))
         return replace(known, hospital=await self._orders.of_study(study_id, told))
+
+    async def _are_orders_known(self, orders: OrderReader) -> bool:
+        """Return True if a hospital sends orders, or once did."""
+        if self._has_orders is None:
+            self._has_orders = orders.is_expected or await orders.is_used()
+        return self._has_orders
 
     async def _with_orders(self, study_id: str, known: KnownStudy, keys: frozenset[str]) -> KnownStudy:
         """Read the orders of these numbers in place of those before."""

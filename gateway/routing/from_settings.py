@@ -111,7 +111,7 @@ def _destination(at: Tables, table: DestinationSettings, configuration: Configur
         on_conflict=table.on_conflict or configuration.site.on_conflict,
         mrn_authority=table.mrn_authority,
         accession_wait=table.accession_wait_minutes * 60,
-        hold_until_matched=_hold_until_matched(table, has_sources=_has_sources(configuration)) * 60,
+        hold_until_matched=_hold_until_matched(table, has_sources=bool(configuration.settings.source)) * 60,
         late_match=table.late_match,
         input_wait=table.input_wait,
         critical_alert=table.critical_alert_minutes * 60,
@@ -120,11 +120,6 @@ def _destination(at: Tables, table: DestinationSettings, configuration: Configur
         formerly=table.formerly or "",
         shares_address=table.shares_address,
     )
-
-
-def _has_sources(configuration: Configuration) -> bool:
-    """True if a hospital sends orders."""
-    return bool(getattr(configuration.settings, "source", ()))
 
 
 def _hold_until_matched(table: DestinationSettings, *, has_sources: bool) -> float:

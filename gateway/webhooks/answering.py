@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -35,7 +35,7 @@ from mappings.hospital.answers import (
 from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.hospital.groups import indexed
 from mappings.hospital.known_order import KnownOrder
-from mappings.hospital.match import ORDER_DAYS, KnownHospital, keys_of_group
+from mappings.hospital.match import KnownHospital, keys_of_group
 from mappings.hospital.merges import Merges, merged
 from mappings.hospital.priors import PriorReport, WantedPriors, patient_ids, prior_reports
 from mappings.patient.identifiers import fhir_id, mrn_key
@@ -61,12 +61,12 @@ NOTHING: Final = GivenAnswer({})
 class HospitalAnswers:
     """Source of answers, over a store and a site's settings.
 
-    An order of more than `order_days` before a question answers no study of today.
+    An order of more than so many days before a question answers no study of today: `order_days` by source.
     """
 
     engine: Engine
     site: Site
-    order_days: int = ORDER_DAYS
+    order_days: Mapping[str, int] = field(default_factory=dict)
     now: Callable[[], datetime] = clock.now
 
     async def of_study(self, asked: Enrichment) -> GivenAnswer:
@@ -157,7 +157,7 @@ class HospitalAnswers:
         return tuple([f"Patient/{one}" for one in sorted(ids)])
 
 
-def answers_of(engine: Engine, site: Site, order_days: int = ORDER_DAYS) -> HospitalAnswers | None:
+def answers_of(engine: Engine, site: Site, order_days: Mapping[str, int]) -> HospitalAnswers | None:
     """Return the source of answers; None if no facility names a clinic, so that nothing can be answered."""
     has_clinic = any(facility.clinic_ids for facility in site.facilities.values())
     return HospitalAnswers(engine, site, order_days) if has_clinic else None

@@ -6,7 +6,7 @@ Proved by tests/contract/test_told.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from gateway.runtime.metrics import Metrics
 from gateway.store.database.bell import WEBHOOK
@@ -23,10 +23,14 @@ def inbox_of(  # noqa: PLR0913, PLR0917 (the parts of an inbox)
     secrets: Iterable[bytes],
     site: Site,
     metrics: Metrics,
+    order_days: Mapping[str, int],
     note_signature: Callable[[bool], None],
     note_shown: NoteShown | None = None,
 ) -> WebhookInbox:
-    """Build the inbox; `note_shown` notes in the audit what an answer shows, None if there is no audit."""
+    """Build the inbox. `order_days` are those of the sources of orders.
+
+    `note_shown` notes in the audit what an answer shows, None if there is no audit.
+    """
     return WebhookInbox(
         Verifier(secrets),
         StoredWebhooks(engine),
@@ -34,6 +38,6 @@ def inbox_of(  # noqa: PLR0913, PLR0917 (the parts of an inbox)
         metrics,
         lambda: engine.bell.ring(WEBHOOK),
         note_signature,
-        answers=answers_of(engine, site),
+        answers=answers_of(engine, site, order_days),
         note_shown=note_shown,
     )

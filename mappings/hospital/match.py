@@ -8,7 +8,7 @@ not contradict. Where two answers fit, none is given.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -38,13 +38,14 @@ class KnownHospital:
     """A hospital as far as it is known: orders by key, issuers of numbers, and merges.
 
     `orders` need hold only the orders with one of the study's keys, and those of `keys_of_group` of each.
-    An order of more than `order_days` before or after a study belongs to another study.
+    An order of more than so many days before or after a study belongs to another study: `order_days` by the name of its
+    source, else `ORDER_DAYS`.
     """
 
     orders: Mapping[OrderKey, Sequence[KnownOrder]]
     authorities: Authorities
     merges: Merges = NO_MERGES
-    order_days: int = ORDER_DAYS
+    order_days: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +115,15 @@ def _found(search: OrderSearch, known: KnownHospital, day: date) -> tuple[list[_
     found, is_reused = [], False
     for key in search.keys:
         hits = known.orders.get(key, ())
-        now = [order for order in hits if not _is_of_other_time(order, day, known.order_days)]
+        now = [order for order in hits if not _is_of_other_time(order, day, known)]
         is_reused = is_reused or len(now) < len(hits)
         found.append(_Found(key, _groups_of(now, known, day)))
     return found, is_reused
 
 
-def _is_of_other_time(order: KnownOrder, day: date, most: int) -> bool:
+def _is_of_other_time(order: KnownOrder, day: date, known: KnownHospital) -> bool:
     """True for an order that ended, or was last heard of, too long before the study, or began too long after it."""
+    most = known.order_days.get(order.source.name, ORDER_DAYS)
     last = order.ended_at or order.last_at
     return (day - last.date()).days > most or (order.first_at.date() - day).days > most
 
@@ -133,7 +135,7 @@ def _groups_of(hits: Sequence[KnownOrder], known: KnownHospital, day: date) -> t
         accession = known.authorities.order_key("accession", order.accession, order.source)
         siblings = known.orders.get(accession, ()) if accession else ()
         for one in (*siblings, order):
-            if one not in every and not _is_of_other_time(one, day, known.order_days):
+            if one not in every and not _is_of_other_time(one, day, known):
                 every.append(one)
     made = groups(every, known.authorities, known.merges)
     return tuple([group for group in made if any(order in group.orders for order in hits)])

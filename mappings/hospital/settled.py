@@ -17,7 +17,7 @@ from mappings.hospital.answered import MatchedOrder
 from mappings.hospital.authorities import Authorities, OrderKey
 from mappings.hospital.groups import compare_numbers, indexed, order_keys, patient_numbers
 from mappings.hospital.known_order import KnownOrder
-from mappings.hospital.match import ORDER_DAYS, KnownHospital, Match, against_operator, match
+from mappings.hospital.match import KnownHospital, Match, against_operator, match
 from mappings.hospital.merges import NO_MERGES, Merges
 from mappings.hospital.order_search import OrderSearch
 from mappings.hospital.reasons import CANCELLED, REASONS, RELEASED, Verdict
@@ -48,7 +48,7 @@ class NumberedOrders:
     orders: Mapping[int, KnownOrder]
     authorities: Authorities
     merges: Merges = NO_MERGES
-    order_days: int = ORDER_DAYS
+    order_days: Mapping[str, int] = field(default_factory=dict)
 
     def known(self, orders: Iterable[KnownOrder]) -> KnownHospital:
         """Return a hospital that has these orders only."""

@@ -285,7 +285,7 @@ async def test_without_a_source_nothing_is_read_or_written_of_orders_and_nothing
 
 async def test_an_order_too_long_before_the_study_is_of_another_time_as_the_settings_say(engine):
     await send(engine, replace(ONE, ended="completed", ended_at=ORDERED - timedelta(days=30)))
-    await read(matching(engine, order_days=20))
+    await read(matching(engine, order_days={ONE.source.name: 20}))
     assert await match_of(engine) == ("refused", "accession-reused", [])
     assert await issues(engine) == ["order-accession-reused"]
     await read(matching(engine), text="IMPRESSION: two.")

@@ -61,7 +61,7 @@ class Desk:
 
     def __init__(self, engine, site=SITE):
         self.shown, self.app = [], FastAPI(routes=webhook_routes())
-        inbox = inbox_of(engine, [KEY], site, Metrics(), lambda _: None, self._note)
+        inbox = inbox_of(engine, [KEY], site, Metrics(), {}, lambda _: None, self._note)
         answers = answers_of(engine, site)
         self.inbox = replace(inbox, now=lambda: NOW, answers=answers and replace(answers, now=lambda: NOW))
         self.unaudited = False

@@ -32,7 +32,7 @@ RULES = SourceRules(
 def hospital_source(**changes: Any) -> HospitalSource:
     """Return City's source on a free port of this machine."""
     host, port = free_address()
-    made = HospitalSource("source[0]", host, port, (), None, CITY, RULES, False, 400)
+    made = HospitalSource("source[0]", host, port, (), None, CITY, RULES, False)
     rules = {key: changes.pop(key) for key in tuple(changes) if key in SourceRules.__slots__}
     return replace(made, rules=replace(RULES, **rules), **changes)
 

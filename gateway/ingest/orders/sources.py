@@ -36,7 +36,7 @@ _Refuse = Callable[[str, str, str], None]
 class HospitalSource:
     """One `[[source]]`: where it comes in, and how its messages are read.
 
-    `place` is its table in the settings. An order of more than `order_days` before or after a study is not the study's.
+    `place` is its table in the settings.
     """
 
     place: str
@@ -47,7 +47,6 @@ class HospitalSource:
     order_source: OrderSource
     rules: SourceRules
     rejects_unlisted: bool
-    order_days: int
 
     @property
     def name(self) -> str:
@@ -139,7 +138,6 @@ def _source(table: SourceSettings, place: str, configuration: Configuration, ref
         order_source=OrderSource(table.name, table.facility or "", table.study_uid == "key"),
         rules=rules,
         rejects_unlisted=table.unlisted == "reject",
-        order_days=table.order_days,
     )
 
 

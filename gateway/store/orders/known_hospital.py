@@ -9,8 +9,8 @@ Proved by tests/contract/test_known_hospital.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from gateway.store.database.engine import Engine
@@ -22,7 +22,7 @@ from gateway.store.orders.study_keys import OF_STUDY, put_study_keys
 from gateway.store.orders.visits import StoredVisit, visits_of
 from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.hospital.groups import order_keys
-from mappings.hospital.match import ORDER_DAYS, keys_of_group
+from mappings.hospital.match import keys_of_group
 
 # Rows of three tables about one study, in one question. A message counts if it was made since the match began; the
 # clocks of two processes may differ by a minute
@@ -33,6 +33,7 @@ _DECIDED: Final = Statement(
     " WHERE EXISTS (SELECT 1 FROM message m JOIN order_match s ON s.study_id = m.study_id"
     " WHERE m.study_id = :study_id AND m.made >= s.since - 60000000)"
 )
+_ANY_SOURCE: Final = Statement("SELECT name FROM source LIMIT 1")
 _REVISIONS: Final = Statement(
     "SELECT DISTINCT o.number, o.revision FROM order_key k JOIN hospital_order o ON o.number = k.hospital_order"
     " WHERE k.key IN listed(:keys)"
@@ -70,7 +71,7 @@ class HospitalState:
     """State of the orders, visits and numbers that one study may concern, as it was read by `keys`.
 
     `told` are the numbers that the gateway answered to AutoScribe. `match` is the study's last match, and `decision` an
-    operator's. `is_sent` is True if a message was made of the study since. `order_days` is the reader's.
+    operator's. `is_sent` is True if a message was made of the study since. `order_days` are the reader's.
     """
 
     keys: frozenset[str] = frozenset()
@@ -81,7 +82,7 @@ class HospitalState:
     match: StoredDecision = NOTHING_DECIDED
     decision: StoredDecision = NOTHING_DECIDED
     is_sent: bool = False
-    order_days: int = ORDER_DAYS
+    order_days: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def inputs(self) -> list[Any]:
@@ -105,14 +106,20 @@ class MatchWrite:
 
 @dataclass(frozen=True, slots=True)
 class OrderReader:
-    """Reader of the orders that studies may concern. An order closed for more than `order_days` is no study's.
+    """Reader of the orders that studies may concern. Its methods raise `StoreUnavailable`.
 
-    Its methods raise `StoreUnavailable`.
+    `order_days` has, by source, the days for which an order that is closed may still be a study's. `is_expected` is
+    False if the settings have no source.
     """
 
     engine: Engine
     authorities: Authorities
-    order_days: int = ORDER_DAYS
+    order_days: Mapping[str, int] = field(default_factory=dict)
+    is_expected: bool = True
+
+    async def is_used(self) -> bool:
+        """Return True if a hospital ever sent something: its orders count, also once its source is removed."""
+        return bool(await self.engine.fetch(_ANY_SOURCE))
 
     async def of_study(self, study_id: str, told: frozenset[str]) -> HospitalState:
         """Read by the numbers by which the study looked for its orders at its last ingest."""

@@ -103,7 +103,7 @@ def test_the_other_keys_become_the_rules_of_the_source(tmp_path):
     assert (rules.charset, rules.sections, rules.accession_field) == ("8859/1", {"RAD"}, "OBR-20")
     assert (rules.receiving_applications, rules.receiving_facilities) == ({"RIS"}, {"CITY"})
     assert (rules.senders, rules.processing_ids) == ({("EPIC", "MERCY")}, {"P", "T"})
-    assert (made.order_source.are_uids_keys, made.rejects_unlisted, made.order_days) == (True, True, 30)
+    assert (made.order_source.are_uids_keys, made.rejects_unlisted) == (True, True)
     assert [str(one) for one in made.peers] == ["127.0.0.1/32"]
 
 
