@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.store.database.instants import instant, micros
 from gateway.store.orders.keys import PATIENT, key_text, number_of, number_text
-from gateway.store.orders.known_hospital import HospitalState, MatchWrite, StoredDecision
+from gateway.store.orders.known_hospital import HospitalState, MatchWrite, StandingVerdict
 from mappings.answered_order import MergedNumber, StatedNumber
 from mappings.hospital.answered import (
     AppliedChange,
@@ -106,7 +106,7 @@ def _met(settled: SettledMatch, state: HospitalState, at: datetime) -> MetOrders
     is_new = (settled.verdict, settled.reason) != (before.verdict, before.reason)
     numbers = sorted({number for one in settled.orders for number in one.numbers})
     since = micros(at) if is_new else before.since
-    row = StoredDecision(settled.verdict, settled.reason, tuple(numbers), since)
+    row = StandingVerdict(settled.verdict, settled.reason, tuple(numbers), since)
     return MetOrders(MatchWrite(state.keys, row), settled.issues, is_new)
 
 

@@ -62,7 +62,7 @@ class Desk:
     def __init__(self, engine, site=SITE):
         self.shown, self.app = [], FastAPI(routes=webhook_routes())
         inbox = inbox_of(engine, [KEY], site, Metrics(), {}, lambda _: None, self._note)
-        answers = answers_of(engine, site)
+        answers = answers_of(engine, site, {})
         self.inbox = replace(inbox, now=lambda: NOW, answers=answers and replace(answers, now=lambda: NOW))
         self.unaudited = False
 
@@ -136,7 +136,7 @@ async def test_anything_that_does_not_agree_is_answered_with_nothing(engine, cha
 
 async def test_without_clinics_nothing_is_asked_of_the_store_and_nothing_is_told(engine):
     await placed(engine, order())
-    assert answers_of(engine, HOSPITAL) is None
+    assert answers_of(engine, HOSPITAL, {}) is None
     desk = Desk(engine, HOSPITAL)
     assert await desk.study() == (200, {})
     assert await desk.context() == (200, {})

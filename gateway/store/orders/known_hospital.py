@@ -46,7 +46,7 @@ _PUT_MATCH: Final = Statement(
 )
 
 
-class StoredDecision(NamedTuple):
+class StandingVerdict(NamedTuple):
     """Row of `order_match` or `order_verdict`: a verdict, why, about which orders, and since when (microseconds)."""
 
     verdict: str = ""
@@ -55,14 +55,14 @@ class StoredDecision(NamedTuple):
     since: int = 0
 
 
-NOTHING_DECIDED: Final = StoredDecision()
+NOTHING_DECIDED: Final = StandingVerdict()
 
 
 class _Decided(NamedTuple):
     """All that is decided about a study. `is_sent` is True if a message was made of it since it has this match."""
 
-    match: StoredDecision
-    decision: StoredDecision
+    match: StandingVerdict
+    decision: StandingVerdict
     is_sent: bool
 
 
@@ -79,8 +79,8 @@ class HospitalState:
     visits: tuple[StoredVisit, ...] = ()
     changes: tuple[StoredChange, ...] = ()
     told: frozenset[str] = frozenset()
-    match: StoredDecision = NOTHING_DECIDED
-    decision: StoredDecision = NOTHING_DECIDED
+    match: StandingVerdict = NOTHING_DECIDED
+    decision: StandingVerdict = NOTHING_DECIDED
     is_sent: bool = False
     order_days: Mapping[str, int] = field(default_factory=dict)
 
@@ -101,7 +101,7 @@ class MatchWrite:
     """Match of a study as it is stored, with the numbers by which the study is found."""
 
     keys: frozenset[str]
-    match: StoredDecision
+    match: StandingVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ def put_match(study_id: str, write: MatchWrite) -> Steps[None]:
 
 def _decided(rows: Iterable[Row]) -> _Decided:
     found = {
-        str(of): StoredDecision(str(verdict), str(reason), _numbers_in(orders), int(since))
+        str(of): StandingVerdict(str(verdict), str(reason), _numbers_in(orders), int(since))
         for of, verdict, reason, orders, since in rows
     }
     match, decision = [found.get(of, NOTHING_DECIDED) for of in ("match", "decision")]

@@ -42,6 +42,7 @@ from fakes.turned import (
 )
 
 from gateway.auth.external import token_rules
+from gateway.ingest.assembly import order_days
 from gateway.routing import Basic, Bearer, Destination, Folder, Http, Mllp, Retry, Routes
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.tls import TlsSettings
@@ -362,7 +363,7 @@ TURNED = {
     "source.accession_field": Turned('"OBR-20"', sources),
     "source.study_uid": Turned('"key"', sources),
     "source.unlisted": Turned('"reject"', sources),
-    "source.order_days": Turned("30", sources),
+    "source.order_days": Turned("30", order_days),
 }
 
 
