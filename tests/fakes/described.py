@@ -58,7 +58,7 @@ class Row(Quiet):
 def asked(draw: st.DrawFn, made: st.SearchStrategy[Json], row: Row) -> Json:
     """Draw parameters that find a resource, a few from the document, and seldom some made-up ones."""
     parameters = {name: draw(st.sampled_from(row.values[name])) for name in row.needed}
-    if row.searched:
+    if row.searched and row.resources:
         resource = draw(st.sampled_from(row.resources))
         known = {name: value for name in row.searched if (value := asked_for(resource, name))}
         narrowing = [name for name in _NARROWING if name in known]
@@ -88,6 +88,8 @@ def batches(draw: st.DrawFn, described: Described) -> Json:
 @st.composite
 def damaged(draw: st.DrawFn, made: st.SearchStrategy[Any], row: Row) -> Any:
     """Draw a served resource, often with a made-up value in it."""
+    if not row.resources:
+        return draw(made)
     one, given = draw(st.sampled_from(row.resources)), draw(made)
     if not isinstance(given, dict) or draw(st.booleans()):
         return one

@@ -106,6 +106,7 @@ def test_no_request_that_the_document_leads_to_fails(
         response = case.call(gateway.root, session)
         tally.update(counted(response, case))
         seen.add(case.operation.label)
+        tally["for visits"] += "/Encounter" in case.operation.label
         case.validate_response(response, CHECKS)
 
     def ask(most: int, *of: Operation) -> None:
@@ -120,7 +121,8 @@ def test_no_request_that_the_document_leads_to_fails(
         ask(size - tally["requests"], *[one for one in operations if one.is_search])
     say(f"schemathesis, {database}: {dict(tally)}")
     assert tally["requests"] >= size
-    assert tally["with an entry"] >= 0.4 * tally["requests"]
+    # without the hospital's orders there are no visits to find
+    assert tally["with an entry"] >= 0.4 * (tally["requests"] - tally["for visits"])
     assert seen == {one.label for one in operations}
 
 
