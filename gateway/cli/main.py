@@ -89,6 +89,7 @@ def demo(
     ] = None,
     sandbox_port: Annotated[int | None, typer.Option(**PORT, help="Port of the sandbox (8801, or a free one).")] = None,
     mllp_port: Annotated[int | None, typer.Option(**PORT, help="Port of the MLLP listener (2575, or free).")] = None,
+    orders_port: Annotated[int | None, typer.Option(**PORT, help="Port where orders come in (2576, or free).")] = None,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two signatures.")] = 4.0,
 ) -> None:
     """Run sandbox, gateway and MLLP listener on this machine; a report is signed every few seconds."""
@@ -96,8 +97,8 @@ def demo(
 
     from gateway import demo as demonstration
 
-    usual = demonstration.Ports(0, 0, 0) if once else demonstration.Ports()
-    given = {"gateway": port, "sandbox": sandbox_port, "mllp": mllp_port}
+    usual = demonstration.Ports(0, 0, 0, 0) if once else demonstration.Ports()
+    given = {"gateway": port, "sandbox": sandbox_port, "mllp": mllp_port, "orders": orders_port}
     ports = replace(usual, **{name: number for name, number in given.items() if number is not None})
     sys.exit(_run(demonstration.once(ports) if once else demonstration.run(ports, every)))
 

@@ -88,6 +88,7 @@ def _welcome(playing: Stage, report_id: str, study_id: str, uid: str) -> str:
   sandbox AutoScribe  {playing.configuration.settings.upstream.base_url}
   gateway, FHIR base  {base}
   MLLP listener       {HOST}:{playing.receiver.port}
+  orders come in at   {playing.configuration.settings.source[0].listen}
 
 try in another terminal:
   curl -s '{base}/DiagnosticReport/{report}'

@@ -1,37 +1,29 @@
 """Let the sandbox's hospital order what the demo reports, and compare the order's number in FHIR and in HL7 v2.
 
 HL7 v2.5.1 §4.5.3.2 (OBR-2); https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.basedOn;
-decision D48. The demo has a hospital only if `stage` is given a `DemoHospital`.
+decision D48.
 Proved by tests/gateway/demo/test_orders.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from gateway.demo.agreement import AgreementRow
 from gateway.sandbox.his import issuers
 from gateway.sandbox.his_telling import ACCESSION_KEY, HisTruth
 from gateway.sandbox.his_wire import issuer_of
+from gateway.settings import SourceSettings
 from mappings.hl7v2.received import read
 from mappings.profile import AssigningAuthority, Site
 
 Json = Mapping[str, Any]
 
-HIS_PORT: Final = 2576
 WORKFLOW: Final = "order-before"
 """Workflow of the demo's studies: one order, a visit, and no contradiction."""
 _PLACER: Final = "PLAC"
-
-
-@dataclass(frozen=True, slots=True)
-class DemoHospital:
-    """Hospital of the demo: the port on which the gateway listens to it, and the gateway's settings that say so."""
-
-    port: int = HIS_PORT
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def with_orders(site: Site) -> Site:
@@ -44,18 +36,18 @@ def with_orders(site: Site) -> Site:
     return replace(site, facilities=rows, default_facility=default, accession_keys=(ACCESSION_KEY,))
 
 
-def hospital_source(port: int) -> dict[str, Any]:
-    """Values of the `[[source]]` table for the sandbox's hospital, which sends for all its facilities."""
+def hospital_source(port: int) -> SourceSettings:
+    """Return the `[[source]]` table for the sandbox's hospital, which sends for all its facilities."""
     named = [(issuer_of(place.mrn_namespace, "visit"), "") for place, _ in issuers()]
     for place, given in issuers():
         named += [(place.mrn_namespace, place.mrn_system), *((name, system) for system, name in given.values())]
-    return {
-        "name": "sandbox-his",
-        "listen": f"127.0.0.1:{port}",
-        "may": ("orders", "visits", "merges"),
-        "authorities": tuple({"namespace": name, "system": system} for name, system in named),
-        "time_zone": "UTC",
-    }
+    return SourceSettings(
+        name="sandbox-his",
+        listen=f"127.0.0.1:{port}",
+        may=("orders", "visits", "merges"),
+        authorities=tuple({"namespace": name, "system": system} for name, system in named),
+        time_zone="UTC",
+    )
 
 
 def order_row(truth: HisTruth, service_requests: Iterable[Json], message: bytes) -> AgreementRow:

@@ -20,6 +20,7 @@ from gateway.demo.stage import Stage
 from gateway.feed.operator.report_state import Kind, report_state
 from gateway.runtime import clock
 from gateway.store.feed.reconciling import report_records
+from gateway.store.feed.states import ORDER_AWAITED
 from mappings.hl7v2.received import read
 from mappings.patient.identifiers import fhir_id, short_id
 
@@ -33,7 +34,7 @@ _ON_ITS_WAY: Final = frozenset({"not ingested", "queued"})
 class DemoRound:
     """Result of one round; `state` is that of the report in a certificate, `AA` if the listener accepted it.
 
-    `order` compares the order's number, if the demo has a hospital.
+    `order` compares the order's number, if the hospital ordered the study.
     """
 
     report: Mapping[str, Any]
@@ -67,9 +68,10 @@ async def _became(stage: Stage, report_id: str, study_id: str) -> Kind:
     until = clock.monotonic() + _DELIVERY
     while True:
         study = (await report_records(stage.engine, [study_id])).get(study_id)
-        state = report_state(report_id, study.reports.get(report_id) if study else None, stage.destination).kind
-        if state not in _ON_ITS_WAY or clock.monotonic() > until:
-            return state
+        state = report_state(report_id, study.reports.get(report_id) if study else None, stage.destination)
+        is_on_its_way = state.kind in _ON_ITS_WAY or state.detail == ORDER_AWAITED
+        if not is_on_its_way or clock.monotonic() > until:
+            return state.kind
         await clock.sleep(_MOMENT)
 
 
@@ -85,7 +87,7 @@ def _received(stage: Stage, report_id: str) -> bytes:
 
 def _order(stage: Stage, study_id: str, report_id: str, message: bytes) -> AgreementRow | None:
     """Compare the number of the hospital's order with what FHIR says now and the message said."""
-    truth = stage.his.truths.get(study_id) if stage.his else None
+    truth = stage.his.truths.get(study_id)
     if truth is None:
         return None
     report = _get(stage.fhir_base, f"DiagnosticReport/{fhir_id(report_id)}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from pydantic import SecretStr
 
 from gateway.app import create_app
-from gateway.demo.orders import WORKFLOW, DemoHospital, with_orders
+from gateway.demo.orders import WORKFLOW, hospital_source, with_orders
 from gateway.ingest.assembly import opened_store
 from gateway.routing import Destination, routes_of
 from gateway.runtime import clock
@@ -42,18 +42,19 @@ _MOMENT: Final = 0.05  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Ports of the three servers; 0 takes a free port."""
+    """Ports of the three servers, and of the gateway's listener for orders; 0 takes a free port."""
 
     gateway: int = 8800
     sandbox: int = 8801
     mllp: int = 2575
+    orders: int = 2576
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
     """Running parts of the demo: the sandbox's account and client, the gateway's settings and store, the listener.
 
-    `his` is the sandbox's hospital, if there is one.
+    `his` is the sandbox's hospital.
     """
 
     account: SandboxAccount
@@ -61,7 +62,7 @@ class Stage:
     configuration: Configuration
     engine: Engine
     receiver: MllpReceiver
-    his: HisSender | None = None
+    his: HisSender
 
     @property
     def fhir_base(self) -> str:
@@ -97,12 +98,10 @@ def demo_site() -> Site:
 
 
 @asynccontextmanager
-async def stage(
-    ports: Ports, on_message: Callable[[ReceivedMessage], object], hospital: DemoHospital | None = None
-) -> AsyncIterator[Stage]:
+async def stage(ports: Ports, on_message: Callable[[ReceivedMessage], object]) -> AsyncIterator[Stage]:
     """Start the three servers in the order of their dependencies; stop them in the opposite order.
 
-    With a `hospital`, the sandbox also sends the orders of its studies.
+    The sandbox also sends the orders of its studies.
 
     Raises:
         ConfigError: a port is in use.
@@ -113,21 +112,24 @@ async def stage(
         receiver = await stack.enter_async_context(MllpReceiver(HOST, ports.mllp, on_message=on_message))
         port, key = gateway_socket.getsockname()[1], f"whsec_{secrets.token_hex(32)}"
         webhook = WebhookTarget(f"http://{HOST}:{port}/webhooks/autoscribe", key)
-        options = SandboxOptions(host=HOST, port=upstream_socket.getsockname()[1], webhook=webhook)
-        if hospital:
-            options = replace(options, his=f"{HOST}:{hospital.port}", his_workflow=WORKFLOW)
+        with listening_socket(HOST, ports.orders) as free:
+            orders_port = free.getsockname()[1]
+        where = f"{HOST}:{orders_port}"
+        options = SandboxOptions(
+            host=HOST, port=upstream_socket.getsockname()[1], webhook=webhook, his=where, his_workflow=WORKFLOW
+        )
         sandbox, account = open_sandbox(options, follows_clock=True)
         folder = Path(stack.enter_context(TemporaryDirectory()))
         settings = _settings(options, port, key, _listener(receiver.port, account.now()), folder)
-        settings = settings.model_copy(update=dict(hospital.settings)) if hospital else settings
-        configuration = Configuration(settings, with_orders(demo_site()) if hospital else demo_site(), "demo")
+        settings = settings.model_copy(update={"source": (hospital_source(orders_port),)})
+        configuration = Configuration(settings, with_orders(demo_site()), "demo")
         await stack.enter_async_context(running(sandbox, upstream_socket))
         await stack.enter_async_context(running(create_app(configuration), gateway_socket))
         client = await stack.enter_async_context(UpstreamClient(settings.upstream, settings.pdf))
         engine = await stack.enter_async_context(opened_store(configuration))
         while await in_force_of(engine, settings.destination[0].name) is None:  # earlier signatures count as history
             await clock.sleep(_MOMENT)
-        yield Stage(account, client, configuration, engine, receiver, sandbox.state.his)
+        yield Stage(account, client, configuration, engine, receiver, cast(HisSender, sandbox.state.his))
 
 
 def _settings(

@@ -11,7 +11,7 @@ from gateway.demo.rounds import play
 from gateway.demo.stage import Ports, stage
 from mappings.patient.identifiers import short_id
 
-FREE = Ports(0, 0, 0)
+FREE = Ports(0, 0, 0, 0)
 
 
 def ignore(_: object) -> None:
