@@ -68,12 +68,21 @@ class Nursery:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self._child = 0
+
+    def stop(self) -> None:
+        """Kill what still runs: nothing may stay behind when a test fails."""
+        self._process.kill()
+        if self._child:
+            with suppress(ProcessLookupError):
+                os.kill(self._child, signal.SIGKILL)
 
     async def start(self) -> int:
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write("start\n")
         self._process.stdin.flush()
-        return int(await asyncio.to_thread(self._process.stdout.readline))
+        self._child = int(await asyncio.to_thread(self._process.stdout.readline))
+        return self._child
 
 
 @contextmanager
@@ -83,10 +92,11 @@ def nursery(config: Path, env: dict[str, str], log: Path):
     with log.open("wb") as stderr:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": stderr, "text": True}
         with subprocess.Popen(command, env=env, cwd=ROOT, **pipes) as process:
+            made = Nursery(process)
             try:
-                yield Nursery(process)
+                yield made
             finally:
-                process.kill()
+                made.stop()
 
 
 async def listens(address: tuple[str, int]) -> None:
