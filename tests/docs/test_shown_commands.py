@@ -87,6 +87,7 @@ NOT_RUN: Mapping[str, str] = {
     r"asg\(\) ": "runs commands as the user of the service, with the secrets of the machine",
     r"python3 -m venv /opt": "installs into the machine; `make install` makes the same in .venv, where the tests run",
     r"(?:/opt/autoscribe-gateway/bin/python -m )?pip install ": "installs into the machine, from a package index",
+    r"journalctl ": "reads the journal of systemd, which holds the log of the service",
     r"kubectl ": "needs a cluster; tests/docs/test_deployment.py holds the manifests against its schemas",
     r"docker compose ": "needs Docker; tests/packaging/test_dockerfile.py checks the image's file",
     r"date --iso-8601": "writes into a folder of the machine",
