@@ -89,7 +89,7 @@ def _with_tags(headings: list[Mark], runs: list[tuple[int, int]], length: int) -
         if mark.label and behind < len(runs) and starts[behind] == mark.end:
             end = ends[behind]
         start = max(start, widened[-1].end if widened else 0)
-        widened.append(mark._replace(start=start, end=max(start, end)))
+        widened.append(mark._replace(start=start, end=max(start, end) if mark.label else start))
     if runs[-1][1] == length and widened[-1].label and widened[-1].end < starts[-1]:
         widened.append(Mark(starts[-1], starts[-1], CLOSING, ""))
     return widened

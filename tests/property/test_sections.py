@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mappings.sections import HEADINGS, cut
@@ -34,6 +34,7 @@ def test_joined_sections_are_the_text(text: str) -> None:
     assert "".join(section.heading + section.body for section in cut(text)) == text
 
 
+@example("ADDENDUM</P>0<P>DICTATED BY")
 @given(TEXTS)
 def test_a_label_and_a_heading_come_together_and_the_label_is_of_the_table(text: str) -> None:
     for section in cut(text):

@@ -96,6 +96,7 @@ MAPPING_CODES: Final[Mapping[str, str]] = {
     "list-for-single": "AutoScribe gave a list where one report was asked for.",
     "measurement-impossible": "Height or weight is outside the possible limits.",
     "measurement-undated": "It is not known when height or weight was measured.",
+    "merge-doubtful": "The hospital merged a patient's number into one that may be anybody's: it is not followed.",
     "modality-unknown": "The modality has no DICOM code here.",
     "mrn-absent": "The report has no MRN.",
     "name-absent": "The receiver requires a patient name, and there is none.",
@@ -117,6 +118,7 @@ MAPPING_CODES: Final[Mapping[str, str]] = {
     "order-verdict-gone": "An order that an operator chose is not known any more.",
     "patient-differs-in-study": "Reports of one study describe the patient differently.",
     "patient-from-study": "A report does not describe its patient: the study's stands for it.",
+    "patient-merged": "The hospital merged the patient's number into another one, which stands in its place.",
     "patient-name-absent": "The patient has no name.",
     "patient-renamed": "A patient has another name than in an earlier study.",
     "pdf-superseded": "The PDF of a report is older than its text.",
@@ -187,7 +189,7 @@ COMMANDS: Final = (
     *("audit export", "audit who", "clients add", "clients disable", "clients enable", "clients rotate", "explain"),
     *("feed ack", "feed apply", "feed backload", "feed pause", "feed replay", "feed resume", "feed retire"),
     *("feed show", "identity link", "identity separate", "migrate", "patients erase", "patients readmit"),
-    *("rerender", "sync"),
+    *("orders list", "orders match", "orders release", "orders show", "rerender", "sync"),
 )
 
 

@@ -40,16 +40,16 @@ _LOOK_AGAIN: Final = Statement(
     " AND state = 'held' AND reason = :reason"
 )
 _WAITED: Final = Statement(
-    "SELECT DISTINCT study_id FROM outbox WHERE destination = :destination AND state = 'held' AND reason = :reason"
-    " AND decided <= :until LIMIT :most"
+    "SELECT study_id FROM outbox WHERE destination = :destination AND state = 'held' AND reason = :reason"
+    " AND decided <= :until ORDER BY number LIMIT :most"
 )
 _LOOK_AGAIN_AT: Final = Statement(
     "UPDATE outbox SET state = 'waiting', reason = '', due = :now, settled = NULL WHERE study_id IN listed(:study_ids)"
     " AND destination = :destination AND state = 'held' AND reason = :reason"
 )
 _HELD_FOR: Final = Statement(
-    "SELECT DISTINCT study_id FROM outbox WHERE destination = :destination AND state = 'held' AND reason = :reason"
-    " ORDER BY study_id"
+    "SELECT study_id FROM outbox WHERE destination = :destination AND state = 'held' AND reason = :reason"
+    " ORDER BY number"
 )
 _HELD_OF_STUDY: Final = Statement(
     "SELECT DISTINCT destination, reason FROM outbox WHERE study_id = :study_id AND state = 'held'"
@@ -98,7 +98,7 @@ class Outbox:
     async def waited(self, destination: str, reason: str, until: datetime, most: int) -> list[str]:
         """Return the ids of studies with a row held for that reason that was decided by then."""
         asked = {"destination": destination, "reason": reason, "until": micros(until), "most": most}
-        return [str(study_id) for (study_id,) in await self._engine.fetch(_WAITED, **asked)]
+        return list(dict.fromkeys(str(study_id) for (study_id,) in await self._engine.fetch(_WAITED, **asked)))
 
     async def waiting(self, destination: str, study_ids: Sequence[str]) -> dict[str, list[WaitingRow]]:
         """Return all waiting rows of each study, in the order in which they were decided."""
@@ -113,7 +113,7 @@ class Outbox:
 
 async def held_studies(engine: Engine, destination: str, reason: str) -> list[str]:
     """Return the ids of the studies of which a row is held at a destination for that reason."""
-    return [str(row[0]) for row in await engine.fetch(_HELD_FOR, destination=destination, reason=reason)]
+    return sorted({str(row[0]) for row in await engine.fetch(_HELD_FOR, destination=destination, reason=reason)})
 
 
 async def held_rows_of(engine: Engine, study_id: str) -> list[tuple[str, str]]:

@@ -33,7 +33,7 @@ _DECIDED: Final = Statement(
     " WHERE EXISTS (SELECT 1 FROM message m JOIN order_match s ON s.study_id = m.study_id"
     " WHERE m.study_id = :study_id AND m.made >= s.since - 60000000)"
 )
-_ANY_SOURCE: Final = Statement("SELECT name FROM source LIMIT 1")
+_ANY_SOURCE: Final = Statement("SELECT name FROM source WHERE name >= '' LIMIT 1")
 _REVISIONS: Final = Statement(
     "SELECT DISTINCT o.number, o.revision FROM order_key k JOIN hospital_order o ON o.number = k.hospital_order"
     " WHERE k.key IN listed(:keys)"

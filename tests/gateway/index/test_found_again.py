@@ -67,6 +67,8 @@ def elements(value, path):
 def spoken(row, value):
     """List every query that a client could write for a value of an element."""
     if row.type == "date":
+        if isinstance(value, dict) and "end" not in value:  # a period that has not ended lies in no day
+            return [("", f"ge{value['start']}")]
         texts = [value] if isinstance(value, str) else list(value.values())
         return [("", text) for text in texts] + [("", f"ap{text}") for text in texts]
     if row.type == "uri":

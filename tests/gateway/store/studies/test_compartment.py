@@ -30,6 +30,7 @@ WORLD = (
             (key("Observation", "code"), "Practitioner/usr-2\x1f"),
         ],
     ),
+    refers("Encounter/stu-1-enc", "patient", PATIENT),
     refers("ImagingStudy/stu-1", "patient", PATIENT),
     refers("ServiceRequest/stu-1-req", "patient", PATIENT),
     refers("DocumentReference/rep-1-doc", "patient", PATIENT),
