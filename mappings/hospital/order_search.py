@@ -13,6 +13,7 @@ from datetime import date
 from typing import Final
 
 from mappings.hospital.authorities import Authorities, OrderKey
+from mappings.hospital.reasons import FACILITY_UNKNOWN
 from mappings.model import Facts, Study
 from mappings.patient.comparison import said_of
 from mappings.patient.identifiers import mrn_key, short_id
@@ -59,7 +60,7 @@ def order_search(
     numbers = [one for one in subject.identity.identifiers if one.is_assigned and one.type in ("MR", "PI")]
     return OrderSearch(
         keys=keys,
-        missing=("" if keys else "no-number") if facility else "facility-unknown",
+        missing=("" if keys else "no-number") if facility else FACILITY_UNKNOWN,
         study_uid=(study.study_instance_uid or "").strip(),
         patient_numbers=tuple([(one.system, mrn_key(one.value)) for one in numbers]),
         person=said_of(snapshot, authorities.site).person,

@@ -26,8 +26,9 @@ class Reason(NamedTuple):
 
 CANCELLED: Final = "order-cancelled"
 RELEASED: Final = "released"
+FACILITY_UNKNOWN: Final = "facility-unknown"
 REASONS: Final[dict[str, Reason]] = {
-    "facility-unknown": Reason("none", "No table of the settings has the facility's name: its numbers match nothing."),
+    FACILITY_UNKNOWN: Reason("none", "No table of the settings has the facility's name: its numbers match nothing."),
     "no-number": Reason("none", "The study gives no order number whose authority the settings name."),
     RELEASED: Reason("none", "An operator decided that the study goes without an order."),
     "no-order": Reason("none", "No known order has one of the study's numbers."),

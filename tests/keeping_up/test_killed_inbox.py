@@ -151,8 +151,7 @@ async def test_no_acknowledged_message_is_lost_when_its_taker_is_killed(
     senders = [Sender(who, address) for who in range(SENDERS)]
     async with asyncio.TaskGroup() as tasks:
         with nursery(config, env, tmp_path / "nursery.log") as process:
-            for sender in senders:
-                tasks.create_task(sender.run())
+            sending = [tasks.create_task(sender.run()) for sender in senders]
             for _ in range(kills):
                 child = await process.start()
                 await listens(address)
@@ -168,9 +167,7 @@ async def test_no_acknowledged_message_is_lost_when_its_taker_is_killed(
             for sender in senders:
                 sender.is_ending = True
             async with asyncio.timeout(60), engine.opened():
-                while any(not sender.acknowledged for sender in senders):
-                    await asyncio.sleep(0.05)
-                await asyncio.sleep(0.5)
+                await asyncio.wait(sending)  # each has its last answer, while somebody is there to give it
                 await until_applied(engine)
             assert gateway.said("order-message-failed") == []
             assert await gateway.stop() == 0

@@ -16,10 +16,12 @@ from gateway.store.database.instants import micros
 from gateway.store.feed.outbox import WaitingRow
 from gateway.store.feed.resending import BEHIND
 from gateway.store.feed.states import ORDER_AWAITED, ORDER_CANCELLED
-from mappings.hospital.reasons import CANCELLED, RELEASED
+from mappings.hospital.reasons import CANCELLED, FACILITY_UNKNOWN, RELEASED
 from mappings.model import Facts
 
 _SECOND: Final = 1_000_000
+# No message of a hospital gives these studies an order
+_NEVER_ENDS: Final = frozenset({RELEASED, FACILITY_UNKNOWN})
 
 
 def wait_for_order(study: StudyRound, rows: Sequence[WaitingRow], hold_until_matched: float) -> str:
@@ -35,7 +37,7 @@ def wait_for_order(study: StudyRound, rows: Sequence[WaitingRow], hold_until_mat
         return ORDER_CANCELLED
     is_over = micros(study.at) >= min(row.decided for row in rows) + int(hold_until_matched * _SECOND)
     is_of_operator = any(row.kind == "replay" or row.priority == BEHIND for row in rows)
-    is_awaited = lacks_order(facts) and facts.order_reason != RELEASED
+    is_awaited = lacks_order(facts) and facts.order_reason not in _NEVER_ENDS
     return ORDER_AWAITED if is_awaited and not is_over and not is_of_operator else ""
 
 

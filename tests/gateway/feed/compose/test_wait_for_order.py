@@ -45,14 +45,20 @@ def test_the_time_begins_with_the_oldest_row() -> None:
 
 @pytest.mark.parametrize(
     "facts",
-    [Facts(), Facts(orders=(ORDER,)), Facts(orders=(ORDER, GONE)), Facts(order_reason="released")],
-    ids=["no source", "matched", "matched in part", "released"],
+    [
+        Facts(),
+        Facts(orders=(ORDER,)),
+        Facts(orders=(ORDER, GONE)),
+        Facts(order_reason="released"),
+        Facts(order_reason="facility-unknown"),
+    ],
+    ids=["no source", "matched", "matched in part", "released", "unknown facility"],
 )
 def test_nothing_is_waited_for_where_no_order_can_come_or_one_is_there(facts: Facts) -> None:
     assert waits(facts=facts) == ""
 
 
-@pytest.mark.parametrize("reason", ["no-order", "no-number", "several-groups", "accession-reused", "facility-unknown"])
+@pytest.mark.parametrize("reason", ["no-order", "no-number", "several-groups", "accession-reused"])
 def test_every_other_reason_waits_since_later_messages_may_end_it(reason: str) -> None:
     assert waits(facts=Facts(order_reason=reason)) == "order-awaited"
 
