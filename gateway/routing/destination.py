@@ -26,7 +26,9 @@ class Retry:
     """Schedule of retries: the first after `first`, doubled each time up to `cap`, varied by the share `jitter`.
 
     `max_attempts` bounds the answers that ask for a retry (0: no bound), `indeterminate_resends` the sendings without a
-    usable answer; beyond either, the lane is held. A message that was never sent counts for neither.
+    usable answer; beyond either, the lane is held. A message that was never sent counts for neither. `in_flight` is how
+    long the last bytes of a connection that was reset may be on their way: what had no answer is not sent again before,
+    so that no old copy of it arrives after a newer message.
     """
 
     first: float = 5.0
@@ -34,6 +36,7 @@ class Retry:
     jitter: float = 0.2
     max_attempts: int = 0
     indeterminate_resends: int = 5
+    in_flight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from gateway.store.feed.resending import Resend, accepted_reports, queue_replays
 from mappings.profile.rule import Rule, place_of
 
 LATER = datetime(2040, 1, 1, tzinfo=UTC)
-DOUBTFUL = Retry(first=0.05, cap=0.1, jitter=0.0, indeterminate_resends=1)
+DOUBTFUL = Retry(first=0.05, cap=0.1, jitter=0.0, indeterminate_resends=1, in_flight=0.0)
 
 
 def now() -> int:

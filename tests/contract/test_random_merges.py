@@ -134,7 +134,7 @@ async def test_merges_and_studies_in_any_order_come_to_the_same_end_and_queue_no
     await check(engine, seed)
 
 
-@pytest.mark.full
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", range(100, 250))
 async def test_many_merges_and_studies_in_any_order_come_to_the_same_end(engine, seed):
     await check(engine, seed)

@@ -42,7 +42,7 @@ from mappings.hl7v2 import receiver as profile
 from mappings.profile import Site
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
-QUICK = Retry(first=0.05, cap=0.2, jitter=0.0)
+QUICK = Retry(first=0.05, cap=0.2, jitter=0.0, in_flight=0.0)
 REFUSALS = ("AE", "AR", "CE", "CR")
 MADE = {"rendered", "merged"}
 

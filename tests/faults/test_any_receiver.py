@@ -17,7 +17,7 @@ from gateway.settings.feed import Feed
 STUDIES, MESSAGES = 20, 60
 ALWAYS_AGAIN = (("AE", "retry"), ("CE", "retry"), ("AR", "retry"), ("CR", "retry"))
 SEEDS = [(1, 1), (2, 4)]
-PATIENT = Retry(first=0.02, cap=0.1, jitter=0.2, indeterminate_resends=1_000)
+PATIENT = Retry(first=0.02, cap=0.1, jitter=0.2, indeterminate_resends=1_000, in_flight=0.0)
 
 
 def any_manner(seed):

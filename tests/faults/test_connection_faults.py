@@ -176,7 +176,7 @@ async def test_f10_a_connection_that_a_firewall_dropped_without_a_word_is_left_a
 
 
 async def test_f10_of_a_receiver_that_hangs_one_lane_is_held_and_all_others_arrive_when_it_answers(engine):
-    quickly = Retry(first=0.02, cap=0.05, jitter=0.0, indeterminate_resends=1)
+    quickly = Retry(first=0.02, cap=0.05, jitter=0.0, indeterminate_resends=1, in_flight=0.0)
     async with fed(engine, "none", ack_timeout=0.1, retry=quickly) as (feed, receiver), feed.serving():
         for _ in range(4):
             await feed.sign()

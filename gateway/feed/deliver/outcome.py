@@ -65,7 +65,8 @@ class SendOutcomes:
             self._is_silent = True
             return SendResult(head, "indeterminate", error.code, due=NEVER, doubts=doubts, holds=IN_DOUBT)
         doubts = min(doubts, most)
-        return SendResult(head, "indeterminate", error.code, due=now + self._delay(doubts), doubts=doubts)
+        wait = max(self._delay(doubts), int(self._destination.retry.in_flight * _SECOND))
+        return SendResult(head, "indeterminate", error.code, due=now + wait, doubts=doubts)
 
     def _awaits_accept(self, head: Head) -> bool:
         """True if the lane must wait until the application has accepted this message (D13)."""

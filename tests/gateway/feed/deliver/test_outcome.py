@@ -67,6 +67,12 @@ def test_a_kind_of_message_that_is_not_supported_is_not_refused_for_now(error):
     assert (one.is_for_now, one.pauses) == (False, True)
 
 
+def test_what_may_be_on_its_way_is_not_sent_again_before_it_has_arrived():
+    failed = [outcomes(first=0.1, in_flight=wait).of_failure(head(), AckTimeout("x"), NOW) for wait in (0.0, 1.0)]
+    assert [one.due - NOW for one in failed] == [100_000, 1_000_000]
+    assert answered("AR", first=0.1).due - NOW == 100_000
+
+
 def test_jitter_spreads_within_its_share():
     one = outcomes(jitter=0.5)
     waits = {one.of_answer(head(), Acknowledgement("AR", "ID1"), NOW).due - NOW for _ in range(50)}
