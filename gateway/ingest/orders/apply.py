@@ -78,7 +78,7 @@ class Applying:
             StoreUnavailable: the store cannot be reached; the messages wait.
         """
         if not self._has_begun:
-            count = await self._engine.do(partial(try_again, self._source.name))
+            count = await self._engine.do(self._again)
             if count:
                 get_logger().info("order-messages-tried-again", source=self._source.name, count=count)
             self._has_begun = True
@@ -88,6 +88,10 @@ class Applying:
                 break  # another process is ahead
             settled += 1
         return settled
+
+    def _again(self) -> Steps[int]:
+        yield from locks.take([self._lock])
+        return (yield from try_again(self._source.name))
 
     async def _settled(self, waiting: WaitingMessage) -> bool:
         """Apply one message, or settle it as failed; return False if it does not come next."""

@@ -176,6 +176,22 @@ async def test_a_message_that_fails_twice_is_kept_and_stops_only_its_own_order(h
     assert his.counted("orders_settled_total", state="failed") == 2
 
 
+async def test_failed_messages_are_tried_again_under_the_lock_of_their_source(his, monkeypatch):
+    done = []
+
+    def noted(name, real):
+        def step(*args):
+            done.append((name, *args))
+            return (yield from real(*args))
+
+        return step
+
+    monkeypatch.setattr(apply.locks, "take", noted("take", apply.locks.take))
+    monkeypatch.setattr(apply, "try_again", noted("try again", apply.try_again))
+    await his.applying.turn()
+    assert done == [("take", [f"source {his.source.name}"]), ("try again", his.source.name)]
+
+
 async def test_a_damaged_row_does_not_stop_the_others(his):
     await his.stores(ordering(), ordering(placer="P2", control_id="2"))
     spoil = Statement("UPDATE inbound SET body = :body WHERE control_id = '1'")
