@@ -18,7 +18,7 @@ from gateway.ingest.orders.apply_visits import apply_visit, visit_subjects
 from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
 from gateway.ingest.orders.sources import HospitalSource
 from gateway.runtime import clock
-from gateway.runtime.errors import StoreError
+from gateway.runtime.errors import StoreError, StoreValueRefused
 from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.metrics import Metrics
 from gateway.store.database.bell import INBOUND
@@ -98,9 +98,9 @@ class Applying:
         for attempt in range(1, _TRIES + 1):
             try:
                 done = await self._applied(waiting)
-            except StoreError:
-                raise
             except Exception as error:
+                if isinstance(error, StoreError) and not isinstance(error, StoreValueRefused):
+                    raise
                 code = code_of(error)
                 about = {"source": self._source.name, "code": code, "attempt": attempt}
                 get_logger().error("order-message-failed", **about, exc_info=error)

@@ -199,6 +199,21 @@ async def test_a_damaged_row_does_not_stop_the_others(his):
     assert await his.sends() == [("failed", "row-unreadable"), ("applied", "")]
 
 
+async def test_a_message_with_a_value_that_the_database_refuses_fails_and_the_others_go_on(his, monkeypatch):
+    real = apply.apply_orders
+
+    def refused(arrival, locked, now):
+        if arrival.message.control_id == "1":
+            yield from ask(Statement("UPDATE source SET first_seen = :seen"), seen=2**70)
+        return (yield from real(arrival, locked, now))
+
+    monkeypatch.setattr(apply, "apply_orders", refused)
+    assert await his.sends(ordering(), ordering(placer="P2", accession="A2", control_id="2")) == [
+        ("failed", "store-value-refused"),
+        ("applied", ""),
+    ]
+
+
 async def test_while_the_store_cannot_be_reached_messages_wait(his, monkeypatch):
     await his.stores(ordering())
 
