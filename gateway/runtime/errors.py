@@ -19,6 +19,7 @@
     │   └── PdfInterrupted          the PDF's host did not answer, or broke off
     ├── StoreError                  an operation of the store failed
     │   ├── StoreUnavailable        it cannot be reached, is locked, or its disk is full
+    │   ├── StoreValueRefused       it cannot hold a value, however often it is asked
     │   └── StoreTooSlow            a query took longer than it may
     ├── RowUnreadable               a row of the store is damaged, or from a newer release
     ├── IssuerUnavailable           the external issuer of tokens does not answer, and its keys are needed
@@ -222,6 +223,13 @@ class StoreUnavailable(StoreError):
 
     code = "store-unavailable"
     remedy = "Check the database of database.url, its disk and its locks; then ask again."
+
+
+class StoreValueRefused(StoreError):
+    """The database cannot hold a value, such as one that is too long: it refuses it each time."""
+
+    code = "store-value-refused"
+    remedy = "Report this with the version of the gateway."
 
 
 class StoreTooSlow(StoreError):

@@ -33,11 +33,12 @@ from mappings.hospital.answers import (
     told_beyond,
 )
 from mappings.hospital.authorities import Authorities, HospitalNumber
-from mappings.hospital.groups import indexed
+from mappings.hospital.groups import indexed, order_keys
 from mappings.hospital.known_order import KnownOrder
 from mappings.hospital.match import KnownHospital, keys_of_group
 from mappings.hospital.merges import Merges, merged
 from mappings.hospital.priors import PriorReport, WantedPriors, patient_ids, prior_reports
+from mappings.hospital.told_states import with_newest_states
 from mappings.patient.identifiers import fhir_id, mrn_key
 from mappings.profile import Facility, Site
 
@@ -119,13 +120,14 @@ class HospitalAnswers:
         if not orders:
             return None
         merges = await self._merges(_numbers(question, orders, facilities, authorities))
-        known = KnownHospital(indexed(orders, authorities), authorities, merges, self.order_days)
+        told = with_newest_states(dict(enumerate(orders)), authorities, merges).values()
+        known = KnownHospital(indexed(told, authorities), authorities, merges, self.order_days)
         return agreed_orders(question, known, self.now())
 
     async def _orders(
         self, question: StudyQuestion, facilities: Sequence[Facility], authorities: Authorities
     ) -> list[KnownOrder]:
-        """Read the orders of the question, with those of their groups and those that replaced them."""
+        """Read the orders of the question, with their groups, their other records, and what replaced them."""
         found: dict[int, KnownOrder] = {}
         asked: set[str] = set()
         wanted = {key_text(key) for one in facilities for key in search_keys(question, one, authorities)}
@@ -136,7 +138,8 @@ class HospitalAnswers:
             asked |= new
             rows = await orders_of_keys(self.engine, new)
             found |= {row.number: row.order for row in rows}
-            wanted = {key_text(key) for row in rows for key in keys_of_group(row.order, authorities)}
+            every = [key for row in rows for of in (keys_of_group, order_keys) for key in of(row.order, authorities)]
+            wanted = set(map(key_text, every))
         return [found[number] for number in sorted(found)]
 
     async def _merges(self, numbers: Iterable[HospitalNumber]) -> Merges:

@@ -21,6 +21,7 @@ from mappings.hospital.match import KnownHospital, Match, against_operator, matc
 from mappings.hospital.merges import NO_MERGES, Merges
 from mappings.hospital.order_search import OrderSearch
 from mappings.hospital.reasons import CANCELLED, REASONS, RELEASED, Verdict
+from mappings.hospital.told_states import own_numbers, with_newest_states
 from mappings.issues import MappingIssue
 
 CHANGED: Final = "order-match-changed"
@@ -85,6 +86,7 @@ class SettledMatch:
 
 def settled_match(search: OrderSearch, known: NumberedOrders, earlier: EarlierMatch, at: datetime) -> SettledMatch:
     """Match a study with its orders, beside what was matched earlier; `at` is the present."""
+    known = replace(known, orders=with_newest_states(known.orders, known.authorities, known.merges))
     if earlier.decision == "release":
         return SettledMatch(reason=RELEASED)
     chosen = [number for number in earlier.chosen if number in known.orders]
@@ -161,7 +163,7 @@ def _matched_orders(found: Match, known: NumberedOrders) -> tuple[MatchedOrder, 
 
 def _matched_order(order: KnownOrder, known: NumberedOrders) -> MatchedOrder:
     """Find the records of an order: those with its placer or filler order number, and none other of either."""
-    own = _own_numbers(order, known.authorities)
+    own = own_numbers(order, known.authorities)
     records = [number for number, one in known.orders.items() if _is_record(one, order, own, known)]
     records.sort(key=lambda number: (not _is_newest(known.orders[number], order), number))
     is_cancelled = all(known.orders[number].is_void for number in records)
@@ -169,16 +171,12 @@ def _matched_order(order: KnownOrder, known: NumberedOrders) -> MatchedOrder:
 
 
 def _is_record(one: KnownOrder, order: KnownOrder, own: Mapping[str, OrderKey], known: NumberedOrders) -> bool:
-    theirs = _own_numbers(one, known.authorities)
+    theirs = own_numbers(one, known.authorities)
     shared = own.keys() & theirs.keys()
     if not shared:
         return not own and not theirs and _is_newest(one, order) and one.accession == order.accession
     people = [patient_numbers(each, known.authorities, known.merges) for each in (one, order)]
     return all(own[kind] == theirs[kind] for kind in shared) and compare_numbers(*people) != "differs"
-
-
-def _own_numbers(order: KnownOrder, authorities: Authorities) -> dict[str, OrderKey]:
-    return {key.kind: key for key in order_keys(order, authorities) if key.kind in ("placer", "filler")}
 
 
 def _is_newest(one: KnownOrder, order: KnownOrder) -> bool:

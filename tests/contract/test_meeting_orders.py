@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, timedelta
 
 from fakes.hospital import AUTHORITIES, MERCY, ORDERED, SITE, order, patient
+from fakes.hospital_source import Hospital, ordering
 from fakes.met import (
     MESSAGE,
     STUDY,
@@ -294,3 +295,16 @@ async def test_an_order_too_long_before_the_study_is_of_another_time_as_the_sett
 
 def test_the_site_of_these_tests_is_that_of_its_authorities():
     assert AUTHORITIES.site is SITE
+
+
+async def test_a_cancel_that_another_source_sends_later_ends_the_order_of_a_study(engine):
+    pipeline = matching(engine)
+    await read(pipeline)
+    his = Hospital(engine)
+    await his.sends(ordering())
+    await carry_out(engine, pipeline)
+    assert (await match_of(engine))[0] == "matched"
+    renamed = Hospital(engine, replace(his.source, order_source=replace(his.source.order_source, name="city-ris")))
+    await renamed.sends(ordering("CA", accession="", control_id="2", minute=9))
+    await carry_out(engine, pipeline)
+    assert [one.is_cancelled for one in (await facts(engine)).orders] == [True]

@@ -18,7 +18,7 @@ from gateway.ingest.orders.apply_visits import apply_visit, visit_subjects
 from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
 from gateway.ingest.orders.sources import HospitalSource
 from gateway.runtime import clock
-from gateway.runtime.errors import StoreError
+from gateway.runtime.errors import StoreError, StoreValueRefused
 from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.metrics import Metrics
 from gateway.store.database.bell import INBOUND
@@ -78,7 +78,7 @@ class Applying:
             StoreUnavailable: the store cannot be reached; the messages wait.
         """
         if not self._has_begun:
-            count = await self._engine.do(partial(try_again, self._source.name))
+            count = await self._engine.do(self._again)
             if count:
                 get_logger().info("order-messages-tried-again", source=self._source.name, count=count)
             self._has_begun = True
@@ -89,14 +89,18 @@ class Applying:
             settled += 1
         return settled
 
+    def _again(self) -> Steps[int]:
+        yield from locks.take([self._lock])
+        return (yield from try_again(self._source.name))
+
     async def _settled(self, waiting: WaitingMessage) -> bool:
         """Apply one message, or settle it as failed; return False if it does not come next."""
         for attempt in range(1, _TRIES + 1):
             try:
                 done = await self._applied(waiting)
-            except StoreError:
-                raise
             except Exception as error:
+                if isinstance(error, StoreError) and not isinstance(error, StoreValueRefused):
+                    raise
                 code = code_of(error)
                 about = {"source": self._source.name, "code": code, "attempt": attempt}
                 get_logger().error("order-message-failed", **about, exc_info=error)

@@ -9,9 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Final, NamedTuple
 
 from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
-from gateway.ingest.orders.concerned import AMBIGUOUS, AmbiguousOrderError, Record, concerned, names_of
+from gateway.ingest.orders.concerned import (
+    AMBIGUOUS,
+    AmbiguousOrderError,
+    Record,
+    concerned,
+    held_for,
+    names_of,
+)
 from gateway.store.database.statements import Steps
 from gateway.store.orders.keys import key_text, keys_of, number_text
 from gateway.store.orders.known_orders import orders_with, put_order
@@ -21,6 +29,16 @@ from mappings.hospital.authorities import Authorities
 from mappings.hospital.events import OrderEvent, Visit
 from mappings.hospital.groups import order_keys
 from mappings.hospital.known_order import KnownOrder, MessageAge, applied
+
+SEVERAL_PATIENTS: Final = "several-patients"
+_PRIOR_RESULTS: Final = "OMG^O19"  # its further patients are those of prior results
+
+
+class _Codes(NamedTuple):
+    """Codes of what was noted of events, and of what keeps them from being applied."""
+
+    noted: list[str]
+    held: list[str]
 
 
 def order_subjects(arrival: Arrival) -> frozenset[str]:
@@ -32,14 +50,16 @@ def order_subjects(arrival: Arrival) -> frozenset[str]:
 def apply_orders(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[SettledMessage | MoreLocks]:
     """Apply an order message; `locked` are the numbers that the transaction has locked."""
     events = [event for event in arrival.message.orders if event.effect != "nothing"]
+    codes = _Codes([], _held_of_message(arrival))
     if not events:
-        return SettledMessage("nothing", next((issue.code for issue in arrival.message.issues), ""))
+        return _settled(codes, arrival, is_changed=False)
     names = [names_of(event, arrival.authorities, arrival.sender).every for event in events]
     stored = yield from orders_with(frozenset().union(*names))
     records = [
         Record(one.number, one.order, one.order) for one in stored if one.order.source.name == arrival.source.name
     ]
-    codes = [code for event in events for code in _applied(event, records, arrival)]
+    for event in events:
+        _apply(event, records, arrival, codes)
     changed = [(one.number, one.before, one.now) for one in records if one.now and one.now != one.before]
     needed = _numbers((one for _, before, after in changed for one in (before, after)), arrival.authorities)
     if not needed <= locked:
@@ -49,9 +69,7 @@ def apply_orders(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[Se
     yield from told_visit(arrival, [order for _, _, order in changed])
     altered = [pair for _, *pair in changed if _content(pair[0]) != _content(pair[1])]
     yield from refresh_studies(_numbers((one for pair in altered for one in pair), arrival.authorities), now)
-    if AMBIGUOUS in codes:
-        return SettledMessage("held", AMBIGUOUS)
-    return SettledMessage("applied" if changed else "nothing", next(iter(codes), ""))
+    return _settled(codes, arrival, is_changed=bool(changed))
 
 
 def told_visit(arrival: Arrival, orders: Iterable[KnownOrder]) -> Steps[bool]:
@@ -84,21 +102,37 @@ def found_by(order: KnownOrder, authorities: Authorities) -> list[str]:
     return sorted({*keys_of(order, authorities), *names.placer, *names.filler, *names.accession})
 
 
-def _applied(event: OrderEvent, records: list[Record], arrival: Arrival) -> list[str]:
-    """Apply one event to the record that it concerns, or to a new one; return the codes of issues."""
+def _held_of_message(arrival: Arrival) -> list[str]:
+    """Return the code for which a message is held whatever its first patient's orders are."""
+    message = arrival.message
+    is_held = message.structure != _PRIOR_RESULTS and any(one.code == SEVERAL_PATIENTS for one in message.issues)
+    return [SEVERAL_PATIENTS] if is_held else []
+
+
+def _settled(codes: _Codes, arrival: Arrival, *, is_changed: bool) -> SettledMessage:
+    if codes.held:
+        return SettledMessage("held", codes.held[0])
+    noted = (*codes.noted, *[issue.code for issue in arrival.message.issues])
+    return SettledMessage("applied" if is_changed else "nothing", next(iter(noted), ""))
+
+
+def _apply(event: OrderEvent, records: list[Record], arrival: Arrival, codes: _Codes) -> None:
+    """Apply one event to the record that it concerns, or to a new one, and add the codes of issues."""
     try:
         found = concerned(event, records, arrival.authorities, arrival.sender)
     except AmbiguousOrderError:
-        return [AMBIGUOUS]
+        codes.held.append(AMBIGUOUS)
+        return
     if not found:
+        if code := held_for(event, records, arrival.message.issues, arrival.authorities, arrival.sender):
+            codes.held.append(code)
+            return
         found = [Record()]
         records += found
-    codes: list[str] = []
     for record in found:
         made = applied(record.now, event, arrival.message, arrival.sender, arrival.received)
         record.now = made.order and _with_known_numbers(made.order, record.now)
-        codes += [issue.code for issue in made.issues]
-    return codes
+        codes.noted.extend(issue.code for issue in made.issues)
 
 
 def _with_known_numbers(order: KnownOrder, before: KnownOrder | None) -> KnownOrder:

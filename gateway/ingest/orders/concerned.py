@@ -1,23 +1,26 @@
 """Find the known order that an event concerns: by its placer order number, else by its filler order number.
 
 HL7 v2.5.1 §4.5.1.2 (ORC-2), §4.5.1.3 (ORC-3), decision D48. Only orders of the same source are compared, by numbers
-with their authority. Where several fit, none is chosen.
+with their authority. Where several fit, none is chosen. An event whose order no number names makes no order.
 Proved by tests/gateway/ingest/orders/test_concerned.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.store.orders.keys import key_text, own_text
 from mappings.hospital.authorities import Authorities, OrderSource
-from mappings.hospital.events import IssuedNumber, OrderEvent
+from mappings.hospital.events import InboundIssue, IssuedNumber, OrderEvent
 from mappings.hospital.known_order import KnownOrder
 from mappings.profile import OrderNumberKind
 
 AMBIGUOUS: Final = "order-ambiguous"
+NO_NUMBER: Final = "order-number-missing"
+_NUMBER_PLACE: Final = re.compile(r"(ORC|OBR)(\[\d+\])?-[23](\[\d+\])?")
 _KINDS: Final[tuple[OrderNumberKind, ...]] = ("placer", "filler", "accession")
 
 
@@ -82,6 +85,30 @@ def concerned(
     if len(fitting) > 1:
         raise AmbiguousOrderError
     return fitting
+
+
+def held_for(
+    event: OrderEvent,
+    records: Sequence[Record],
+    issues: Iterable[InboundIssue],
+    authorities: Authorities,
+    source: OrderSource,
+) -> str:
+    """Return the code for which an event is held whose order is not known; empty if it may make a new one.
+
+    A number that cannot be read may be that of a known order: nothing may end or number an order beside that one.
+    """
+    own = names_of(event, authorities, source)
+    unread = next((one.code for one in issues if _NUMBER_PLACE.fullmatch(one.place)), "")
+    if not own.every:
+        return unread or NO_NUMBER
+    if own.placer or event.effect in ("open", "change"):
+        return ""
+    if unread:
+        return unread
+    others = [record.now for record in records if record.now is not None]
+    is_of_other = any(own.accession & names_of(one, authorities, source).accession for one in others)
+    return AMBIGUOUS if is_of_other and not own.filler else ""
 
 
 def _texts(

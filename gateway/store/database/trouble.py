@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from gateway.runtime.errors import StoreUnavailable
+from gateway.runtime.errors import StoreError, StoreUnavailable, StoreValueRefused
 
 
 class DatabasePlace(NamedTuple):
@@ -94,6 +94,7 @@ TROUBLES: Final[dict[str, TroubleRow]] = {
     "XX": TroubleRow("the database reports a fault of its own, or damaged data", "address", _SERVER),
     "22": TroubleRow("the database cannot hold a value", "", _OURS),
     "23": TroubleRow("the database refused a row", "", _OURS),
+    "54": TroubleRow("a value is over a limit of the database", "", _OURS),
     # Connecting to PostgreSQL
     "gaierror": TroubleRow(
         "the host of the database is not known", "address", "Check the host in database.url, and the resolver."
@@ -142,6 +143,7 @@ TROUBLES: Final[dict[str, TroubleRow]] = {
     "SQLITE_NOMEM": TroubleRow("there is no memory left for the database", "", "See what else runs on the machine."),
     "SQLITE_INTERRUPT": TroubleRow("the database was closed while it was asked", "", "Ask again."),
     "SQLITE_CONSTRAINT": TroubleRow("the database refused a row", "", _OURS),
+    "SQLITE_TOOBIG": TroubleRow("a value is over a limit of the database", "", _OURS),
     "SQLITE_ERROR": TroubleRow(
         "the database lacks what it was asked for",
         "file",
@@ -158,16 +160,19 @@ TROUBLES: Final[dict[str, TroubleRow]] = {
     "OverflowError": TroubleRow("the database cannot hold a value", "", _OURS),
     "UnicodeEncodeError": TroubleRow("the database cannot hold a value", "", _OURS),
 }
+# Codes and classes of errors that lie in a value: the database is well
+_OF_VALUES: Final = frozenset({"22", "54", "SQLITE_TOOBIG", "OverflowError", "UnicodeEncodeError"})
 _UNKNOWN: Final = "the database fails in a way that has no words here"
 
 
-def unavailable(error: BaseException, place: DatabasePlace) -> StoreUnavailable:
+def unavailable(error: BaseException, place: DatabasePlace) -> StoreError:
     """Return the gateway's error for an error of a database, its library or the network."""
     code = code_of(error)
     row = next((TROUBLES[one] for one in _shorter(code) if one in TROUBLES), None)
     if row is None:
         return StoreUnavailable(f"{_UNKNOWN} ({code})", code, _UNKNOWN)
-    return StoreUnavailable(_said(row, place), code, row.words, row.remedy)
+    kind: type[StoreError] = StoreUnavailable if _OF_VALUES.isdisjoint(_shorter(code)) else StoreValueRefused
+    return kind(_said(row, place), code, row.words, row.remedy)
 
 
 def code_of(error: BaseException) -> str:

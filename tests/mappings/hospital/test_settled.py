@@ -65,6 +65,15 @@ def test_two_records_of_one_order_by_two_senders_are_one_order_with_both_numbers
     assert [one.numbers for one in chosen.orders] == [(4, 9)]
 
 
+@pytest.mark.parametrize("accession", ["A1", None])
+def test_an_order_that_a_second_source_cancels_is_answered_no_more(accession):
+    ris = replace(ONE.source, name="city-ris")
+    told = order(placer="P1", accession=accession, source=ris, effect="cancel", at=ORDERED + timedelta(hours=1))
+    orders = {4: ONE, 9: told}
+    assert said(settled(study(), orders)) == ([], "held", "order-cancelled", ["order-cancelled"])
+    assert said(settled(study(), orders, orders=(4,), is_sent=True))[:3] == ([(4, True)], "matched", "")
+
+
 def test_two_equal_orders_without_a_number_of_their_own_are_both_known():
     bare = order(placer=None, filler=None, accession="A1")
     assert settled(study(), {4: bare}).orders[0].numbers == (4,)

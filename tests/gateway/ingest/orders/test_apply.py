@@ -80,6 +80,46 @@ async def test_an_event_that_several_orders_fit_is_held_and_the_rest_of_its_mess
     assert his.counted("orders_settled_total", state="held") == 1
 
 
+async def test_a_cancel_whose_order_number_cannot_be_read_is_held_and_makes_no_order(his):
+    foreign = ordering("CA", placer="P1^OTHERHIS", accession="", control_id="2", minute=7)
+    contradicting = ordering("CA", accession="", control_id="3", minute=8).replace(b"OBR|1|P1|", b"OBR|1|P2|")
+    nameless = ordering("CA", placer="", accession="", control_id="4", minute=9)
+    by_accession = ordering("CA", placer="P1^OTHERHIS", control_id="5", minute=10)
+    assert await his.sends(ordering(), foreign, contradicting, nameless, by_accession) == [
+        ("applied", ""),
+        ("held", "authority-not-of-source"),
+        ("held", "placer-differs"),
+        ("held", "order-number-missing"),
+        ("held", "authority-not-of-source"),
+    ]
+    assert [(one.order.placer.value, one.order.ended) for one in await his.orders()] == [("P1", "")]
+    assert await his.bodies() == [True] * 5
+
+
+async def test_a_cancel_that_names_only_the_accession_number_of_an_order_with_a_placers_number_is_held(his):
+    await his.sends(ordering(), ordering("CA", placer="", control_id="2", minute=7))
+    assert (await his.states())[1] == ("held", "order-ambiguous")
+    bare = ordering(placer="", accession="A7", control_id="3")
+    ended = ordering("CA", placer="", accession="A7", control_id="4", minute=8)
+    assert (await his.sends(bare, ended))[2:] == [("applied", "")] * 2
+    assert [one.order.ended for one in await his.orders()] == ["", "cancelled"]
+
+
+async def test_a_new_order_keeps_the_issue_of_a_number_that_cannot_be_read(his):
+    assert await his.sends(ordering(placer="P1^OTHERHIS")) == [("applied", "authority-not-of-source")]
+    (stored,) = await his.orders()
+    assert (stored.order.placer, stored.order.accession.value) == (None, "A1")
+
+
+@pytest.mark.parametrize(
+    ("structure", "settled"), [("ORM^O01", ("held", "several-patients")), ("OMG^O19", ("applied", "several-patients"))]
+)
+async def test_orders_behind_a_second_patient_hold_the_message_unless_they_are_prior_results(his, structure, settled):
+    second = hl7("PID|2||5^^^CITY^MR||ROE^MARY", "ORC|CA|P7", "OBR|1|P7")
+    assert await his.sends(ordering(structure=structure) + second) == [settled]
+    assert [one.order.placer.value for one in await his.orders()] == ["P1"]
+
+
 async def test_what_changes_no_order_is_settled_as_nothing(his):
     assert await his.sends(ordering("HD"), ordering("??", control_id="2")) == [
         ("nothing", ""),
@@ -136,11 +176,42 @@ async def test_a_message_that_fails_twice_is_kept_and_stops_only_its_own_order(h
     assert his.counted("orders_settled_total", state="failed") == 2
 
 
+async def test_failed_messages_are_tried_again_under_the_lock_of_their_source(his, monkeypatch):
+    done = []
+
+    def noted(name, real):
+        def step(*args):
+            done.append((name, *args))
+            return (yield from real(*args))
+
+        return step
+
+    monkeypatch.setattr(apply.locks, "take", noted("take", apply.locks.take))
+    monkeypatch.setattr(apply, "try_again", noted("try again", apply.try_again))
+    await his.applying.turn()
+    assert done == [("take", [f"source {his.source.name}"]), ("try again", his.source.name)]
+
+
 async def test_a_damaged_row_does_not_stop_the_others(his):
     await his.stores(ordering(), ordering(placer="P2", control_id="2"))
     spoil = Statement("UPDATE inbound SET body = :body WHERE control_id = '1'")
     await his.engine.do(lambda: ask(spoil, body=b"\x00xyz"))
     assert await his.sends() == [("failed", "row-unreadable"), ("applied", "")]
+
+
+async def test_a_message_with_a_value_that_the_database_refuses_fails_and_the_others_go_on(his, monkeypatch):
+    real = apply.apply_orders
+
+    def refused(arrival, locked, now):
+        if arrival.message.control_id == "1":
+            yield from ask(Statement("UPDATE source SET first_seen = :seen"), seen=2**70)
+        return (yield from real(arrival, locked, now))
+
+    monkeypatch.setattr(apply, "apply_orders", refused)
+    assert await his.sends(ordering(), ordering(placer="P2", accession="A2", control_id="2")) == [
+        ("failed", "store-value-refused"),
+        ("applied", ""),
+    ]
 
 
 async def test_while_the_store_cannot_be_reached_messages_wait(his, monkeypatch):

@@ -18,7 +18,7 @@ from fakes.commanded import sites
 from fakes.databases import Server, at_once, server
 
 from gateway.fhir_api.http.outcome import of_error
-from gateway.runtime.errors import ConfigError, StoreUnavailable
+from gateway.runtime.errors import ConfigError, StoreUnavailable, StoreValueRefused
 from gateway.store.database.migrate import migrate
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
@@ -242,3 +242,19 @@ def test_a_client_hears_neither_the_user_nor_the_host():
 
 def test_every_row_has_a_remedy_that_is_a_sentence():
     assert [code for code, row in TROUBLES.items() if not (row.words and row.remedy.endswith("."))] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (asyncpg.DataError(), StoreValueRefused),
+        (asyncpg.StringDataRightTruncationError(), StoreValueRefused),
+        (asyncpg.ProgramLimitExceededError(), StoreValueRefused),
+        (OverflowError(), StoreValueRefused),
+        (asyncpg.UniqueViolationError(), StoreUnavailable),
+        (asyncpg.DiskFullError(), StoreUnavailable),
+        (asyncpg.InterfaceError("gone"), StoreUnavailable),
+    ],
+)
+def test_an_error_of_a_value_is_told_from_one_of_the_database(error, kind):
+    assert type(unavailable(error, DatabasePlace())) is kind

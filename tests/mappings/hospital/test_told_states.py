@@ -1,0 +1,76 @@
+"""HL7 v2.5.1 §4.5.1.1 (ORC-1), decision D48: an order is cancelled whichever of its sources says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from fakes.hospital import AUTHORITIES, CITY, MERCY, ORDERED, merges_of, order, patient
+
+from mappings.hospital.merges import NO_MERGES
+from mappings.hospital.told_states import with_newest_states
+
+RIS = replace(CITY, name="city-ris")
+LATER = ORDERED + timedelta(hours=1)
+HIS_ORDER = order(placer="P1", filler="F1", accession="A1")
+
+
+def cancel(**changes):
+    named = {"placer": "P1", "accession": None, "source": RIS, "at": LATER, "about": patient(), **changes}
+    return order(effect="cancel", control="CA", **named)
+
+
+def ends(*records, merges=NO_MERGES):
+    return [one.ended for one in with_newest_states(dict(enumerate(records)), AUTHORITIES, merges).values()]
+
+
+def test_a_cancel_that_another_source_tells_ends_the_order():
+    assert ends(HIS_ORDER, cancel()) == ["cancelled", "cancelled"]
+    assert ends(cancel(), HIS_ORDER) == ["cancelled", "cancelled"]
+    assert ends(HIS_ORDER, cancel(placer=None, filler="F1")) == ["cancelled", "cancelled"]
+
+
+def test_what_another_source_tells_later_counts_and_at_one_time_the_end():
+    again = order(placer="P1", source=RIS, at=LATER + timedelta(hours=1))
+    assert ends(cancel(source=CITY), again) == ["", ""]
+    assert ends(cancel(at=ORDERED - timedelta(hours=1)), HIS_ORDER) == ["", ""]
+    assert ends(HIS_ORDER, cancel(at=ORDERED)) == ["cancelled", "cancelled"]
+
+
+def test_without_times_the_arrival_counts():
+    timeless = replace(cancel(), state_of=replace(HIS_ORDER.state_of, times=(), timed_by=()))
+    assert ends(HIS_ORDER, timeless) == ["cancelled", "cancelled"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        cancel(placer="P2"),
+        cancel(placer="P1", filler="F2"),
+        cancel(placer=None, accession="A1"),
+        cancel(about=patient("5001")),
+        cancel(source=MERCY),
+    ],
+)
+def test_the_cancel_of_another_order_ends_nothing(other):
+    assert ends(HIS_ORDER, other) == ["", "cancelled"]
+
+
+def test_a_cancel_under_the_surviving_number_of_the_patient_ends_the_order():
+    other = cancel(about=patient("5001"))
+    assert ends(HIS_ORDER, other, merges=merges_of(("4711", "5001"))) == ["cancelled", "cancelled"]
+
+
+def test_a_completed_order_stays_completed():
+    done = order(placer="P1", status="CM", source=RIS, at=LATER)
+    assert ends(HIS_ORDER, done) == ["", "completed"]
+
+
+def test_the_order_that_replaced_another_is_read_by_the_authorities_of_its_own_facility():
+    heir = order(placer="P2").placer
+    told = replace(cancel(), ended="replaced", replaced_by=(heir, None))
+    assert with_newest_states({1: HIS_ORDER, 2: told}, AUTHORITIES, NO_MERGES)[1].replaced_by == (heir, None)
+    named = replace(HIS_ORDER, placer=replace(HIS_ORDER.placer, authority=replace(heir.authority, namespace="CITYHIS")))
+    away = replace(told, source=MERCY, placer=named.placer)
+    assert with_newest_states({1: named, 2: away}, AUTHORITIES, NO_MERGES)[1].replaced_by == (None, None)
