@@ -19,6 +19,7 @@
     │   └── PdfInterrupted          the PDF's host did not answer, or broke off
     ├── StoreError                  an operation of the store failed
     │   ├── StoreUnavailable        it cannot be reached, is locked, or its disk is full
+    │   ├── StudyContended          others write the same study faster than it can be written
     │   └── StoreTooSlow            a query took longer than it may
     ├── RowUnreadable               a row of the store is damaged, or from a newer release
     ├── IssuerUnavailable           the external issuer of tokens does not answer, and its keys are needed
@@ -222,6 +223,13 @@ class StoreUnavailable(StoreError):
 
     code = "store-unavailable"
     remedy = "Check the database of database.url, its disk and its locks; then ask again."
+
+
+class StudyContended(StoreError):
+    """Others wrote the study, or what it depends on, again and again before it could be written."""
+
+    code = "study-contended"
+    remedy = "Ask again later; report this if it is always the same study."
 
 
 class StoreTooSlow(StoreError):

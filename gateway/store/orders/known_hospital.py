@@ -1,8 +1,8 @@
 """Read what is known of the orders of one study, compare it when the study is written, and store the match.
 
 HL7 v2.5.1 §4.5.3.2 (OBR-2), decisions D25, D48. All orders are read that have a number in common with the study, or
-with an order that was read. The numbers by which they were read are stored with the study: whoever changes an order
-finds the study by them, and the next ingest reads by them again.
+with an order that was read, or that the study answers whatever its numbers. The numbers by which they were read are
+stored with the study: whoever changes an order finds the study by them, and the next ingest reads by them again.
 Proved by tests/contract/test_known_hospital.py.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, ask
-from gateway.store.orders.keys import key_text, number_of, number_text
+from gateway.store.orders.keys import is_record, key_text, number_of, number_text, record_text
 from gateway.store.orders.known_orders import StoredOrder, orders_by_number, orders_of_keys
 from gateway.store.orders.number_changes import StoredChange, changes_of, changes_with
 from gateway.store.orders.study_keys import OF_STUDY, put_study_keys
@@ -38,6 +38,7 @@ _REVISIONS: Final = Statement(
     "SELECT DISTINCT o.number, o.revision FROM order_key k JOIN hospital_order o ON o.number = k.hospital_order"
     " WHERE k.key IN listed(:keys)"
 )
+_REVISION: Final = Statement("SELECT number, revision FROM hospital_order WHERE number = :number")
 _VISITS: Final = Statement("SELECT key, at FROM visit WHERE key IN listed(:keys)")
 _PUT_MATCH: Final = Statement(
     "INSERT INTO order_match (study_id, verdict, reason, orders, since) VALUES (:study_id, :verdict, :reason, :orders,"
@@ -85,6 +86,11 @@ class HospitalState:
     order_days: Mapping[str, int] = field(default_factory=dict)
 
     @property
+    def named(self) -> frozenset[int]:
+        """Numbers of the orders that are read whatever their keys: those answered, and those an operator chose."""
+        return frozenset({*self.match.orders, *self.decision.orders})
+
+    @property
     def inputs(self) -> list[Any]:
         """All of it that a match depends on, except the earlier match, as JSON."""
         return [
@@ -128,7 +134,7 @@ class OrderReader:
 
     async def by_keys(self, study_id: str, keys: Collection[str], told: frozenset[str]) -> HospitalState:
         """Read the orders of these keys, and those that the study answered or shall answer, with all they need."""
-        engine = self.engine
+        engine, keys = self.engine, [one for one in keys if not is_record(one)]
         decided = _decided(await engine.fetch(_DECIDED, study_id=study_id))
         named = await orders_by_number(engine, {*decided.match.orders, *decided.decision.orders})
         own = [one for one in keys if number_of(one) is None]
@@ -138,7 +144,8 @@ class OrderReader:
         changes = await changes_of(engine, numbers)
         numbers.update(number for one in changes for number in one.change)
         visits = await visits_of(engine, [number_text(one) for one in numbers if one.kind == "visit"])
-        every = frozenset({*keys, *asked, *map(number_text, numbers)})
+        records = [record_text(one.number) for one in orders]
+        every = frozenset({*keys, *asked, *map(number_text, numbers), *records})
         read = (tuple(orders), tuple(visits), tuple(changes), told)
         return HospitalState(every, *read, *decided, order_days=self.order_days)
 
@@ -178,10 +185,8 @@ def is_as_known(state: HospitalState, study_id: str) -> Steps[bool]:
     if decided != _Decided(state.match, state.decision, state.is_sent):
         return False
     numbers = {key: number for key in state.keys if (number := number_of(key)) is not None}
-    orders = yield from ask(_REVISIONS, keys=json.dumps(sorted(state.keys - numbers.keys())))
-    if {(int(number), int(revision)) for number, revision in orders} != {
-        (one.number, one.revision) for one in state.orders
-    }:
+    orders = yield from _revisions(state.keys - numbers.keys(), state.named)
+    if orders != {one.number: one.revision for one in state.orders}:
         return False
     visits = yield from ask(
         _VISITS, keys=json.dumps(sorted(key for key, one in numbers.items() if one.kind == "visit"))
@@ -190,6 +195,15 @@ def is_as_known(state: HospitalState, study_id: str) -> Steps[bool]:
         return False
     changes = yield from changes_with(numbers.values())
     return [(one.number, one.held) for one in changes] == [(one.number, one.held) for one in state.changes]
+
+
+def _revisions(keys: Iterable[str], named: frozenset[int]) -> Steps[dict[int, int]]:
+    """Return the revisions of the orders that have these keys, and of those named, which need not have any."""
+    rows = yield from ask(_REVISIONS, keys=json.dumps(sorted(keys)))
+    found = {int(number): int(revision) for number, revision in rows}
+    for one in sorted(named - found.keys()):
+        found |= {int(number): int(revision) for number, revision in (yield from ask(_REVISION, number=one))}
+    return found
 
 
 def put_match(study_id: str, write: MatchWrite) -> Steps[None]:
