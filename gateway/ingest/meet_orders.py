@@ -92,31 +92,40 @@ def meet_orders(
     search = order_search(study, own, records.authorities, facts, state.told)
     orders = {one.number: one.order for one in state.orders}
     known = NumberedOrders(orders, records.authorities, records.merges, state.order_days)
-    settled = settled_match(search, known, _earlier(state, is_move=change.is_move), at)
+    sent = () if change.is_move else _sent(state)
+    settled = settled_match(search, known, _earlier(state, sent), at)
     facts = replace(
         facts,
         orders=answered_orders(settled.orders, records, _time_of(study, own, site, at)),
         order_reason="" if settled.orders else settled.reason,
     )
-    return facts, _met(settled, state, at)
+    return facts, _met(settled, state, sent, at)
 
 
-def _met(settled: SettledMatch, state: HospitalState, at: datetime) -> MetOrders:
+def _met(settled: SettledMatch, state: HospitalState, sent: tuple[int, ...], at: datetime) -> MetOrders:
     before = state.match
     is_new = (settled.verdict, settled.reason) != (before.verdict, before.reason)
     numbers = sorted({number for one in settled.orders for number in one.numbers})
     since = micros(at) if is_new else before.since
-    row = StandingVerdict(settled.verdict, settled.reason, tuple(numbers), since)
+    row = StandingVerdict(settled.verdict, settled.reason, tuple(numbers), since, sent)
     return MetOrders(MatchWrite(state.keys, row), settled.issues, is_new)
 
 
-def _earlier(state: HospitalState, *, is_move: bool) -> EarlierMatch:
-    """Return what was matched before. After a move (D13) the study is another patient's: nothing of it is kept."""
-    decision = state.decision
-    is_sent = (state.is_sent or state.match.reason == CHANGED) and not is_move
+def _sent(state: HospitalState) -> tuple[int, ...]:
+    """Return the orders of the last match with orders of which a message was made; a passing hold forgets none.
+
+    After a move (D13) the study is another patient's: then there are none.
+    """
+    is_sent = state.is_sent or state.match.reason == CHANGED
+    return (state.match.orders if is_sent else ()) or state.match.sent_orders
+
+
+def _earlier(state: HospitalState, sent: tuple[int, ...]) -> EarlierMatch:
+    """Return what was matched before; `sent` are the orders to which the study is tied."""
+    decision, orders = state.decision, tuple(sorted({*state.match.orders, *sent}))
     if decision.verdict == "match":
-        return EarlierMatch(state.match.orders, is_sent, "match", decision.orders)
-    return EarlierMatch(state.match.orders, is_sent, "release" if decision.verdict == "release" else "")
+        return EarlierMatch(orders, bool(sent), "match", decision.orders)
+    return EarlierMatch(orders, bool(sent), "release" if decision.verdict == "release" else "")
 
 
 def _about(study: Study, site: Site, facts: Facts) -> tuple[Subject, ...]:

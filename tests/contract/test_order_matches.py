@@ -22,7 +22,7 @@ from gateway.store.orders.matches import (
 )
 from gateway.store.orders.study_keys import put_study_keys
 
-_MATCH = Statement("INSERT INTO order_match VALUES (:study_id, :verdict, :reason, :orders, :since)")
+_MATCH = Statement("INSERT INTO order_match VALUES (:study_id, :verdict, :reason, :orders, :since, '[]')")
 _KEY = Statement("INSERT INTO order_key VALUES (:key, :number)")
 
 

@@ -21,7 +21,7 @@ from gateway.store.studies.kept import kept
 from mappings.hospital.authorities import OrderSource
 from mappings.hospital.events import Authority, HospitalPatient, IssuedNumber
 
-_MATCH = Statement("INSERT INTO order_match VALUES (:study_id, :verdict, :reason, :orders, 1780000000000000)")
+_MATCH = Statement("INSERT INTO order_match VALUES (:study_id, :verdict, :reason, :orders, 1780000000000000, '[]')")
 _HOLD = Statement(
     "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, reason, is_move, decided)"
     " VALUES (:study_id, 'rep_1', 'signed', 'v', 'ehr', 'held', 'order-awaited', 0, 1)"
