@@ -6,7 +6,7 @@ Proved by tests/contract/test_meeting_orders.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from typing import Final
@@ -14,6 +14,7 @@ from typing import Final
 from gateway.store.database.instants import instant, micros
 from gateway.store.orders.keys import PATIENT, key_text, number_of, number_text
 from gateway.store.orders.known_hospital import HospitalState, MatchWrite, StandingVerdict
+from gateway.store.orders.number_changes import StoredChange
 from mappings.answered_order import MergedNumber, StatedNumber
 from mappings.hospital.answered import (
     AppliedChange,
@@ -75,6 +76,12 @@ def merged_of(
     if state is None or not state.changes:
         return ()
     return merged_numbers(_records(state, site), _patient_numbers(studies, old, site))
+
+
+def merges_of(changes: Collection[StoredChange]) -> Merges:
+    """Return the merges of these changes; the numbers of those that are held are in doubt."""
+    merges = merged(one.change for one in changes if not one.held)
+    return Merges(merges.survivors, merges.held, merges.doubtful.union(_doubtful(changes)))
 
 
 def meet_orders(
@@ -151,14 +158,12 @@ def _records(state: HospitalState, site: Site) -> HospitalRecords:
         if (number := number_of(one.key)) is not None:
             visits.setdefault(number, []).append(VisitEvent(instant(one.at), one.visit, one.message))
     used = [AppliedChange(one.change, one.surviving_text, one.message) for one in state.changes if not one.held]
-    merges = merged(one.change for one in used)
-    doubtful = merges.doubtful.union(_doubtful(state))
-    return HospitalRecords(Authorities(site), visits, Merges(merges.survivors, merges.held, doubtful), used)
+    return HospitalRecords(Authorities(site), visits, merges_of(state.changes), used)
 
 
-def _doubtful(state: HospitalState) -> Iterator[HospitalNumber]:
+def _doubtful(changes: Iterable[StoredChange]) -> Iterator[HospitalNumber]:
     """Yield the numbers of changes that are held: nothing is matched by them."""
-    for one in state.changes:
+    for one in changes:
         if one.held:
             yield one.change.prior
             if one.held not in _ONE_IN_DOUBT:
