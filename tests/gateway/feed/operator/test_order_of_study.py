@@ -98,4 +98,4 @@ def test_each_reason_is_said_with_its_sentence(code):
 
 def test_a_match_names_its_orders_and_an_unknown_reason_stands_for_itself():
     assert match_line(StoredMatch("stu_1", "matched", "", (4, 5), 5)) == "matched: order 4, order 5"
-    assert match_line(StoredMatch("stu_1", "held", "order-match-changed", (), 5)) == "held (order-match-changed)"
+    assert match_line(StoredMatch("stu_1", "held", "of-a-newer-release", (), 5)) == "held (of-a-newer-release)"
