@@ -11,17 +11,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
+from gateway.ingest.meet_orders import merges_of
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
 from gateway.store.orders.known_orders import StoredOrder, orders_of_keys
 from gateway.store.orders.known_orders import order_of as order_numbered
 from gateway.store.orders.number_changes import changes_of
 from gateway.store.orders.study_keys import OF_STUDY
+from gateway.store.orders.told import told_numbers
 from gateway.store.studies import intake
 from gateway.store.studies.kept import Kept, kept
 from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.hospital.match import KnownHospital, against_operator
-from mappings.hospital.merges import merged
 from mappings.hospital.order_search import OrderSearch, order_search
 from mappings.patient.subjects import subjects
 
@@ -46,7 +47,8 @@ async def read_study(engine: Engine, configuration: Configuration, study_id: str
         return None
     known = kept(bytes(rows[0][2]))
     subject = subjects(known.study, known.study.reports, configuration.site, known.facts)[study_id]
-    search = order_search(known.study, subject, Authorities(configuration.site), known.facts)
+    told = await told_numbers(engine, known.study.study_instance_uid or "")
+    search = order_search(known.study, subject, Authorities(configuration.site), known.facts, told)
     return ReadStudy(known, subject.identity.patient_id, search)
 
 
@@ -75,5 +77,4 @@ async def against(
     types = {number.type_code for number in theirs}
     ours = [HospitalNumber("patient", system, one, value) for system, value in search.patient_numbers for one in types]
     changes = await changes_of(engine, [*theirs, *ours])
-    merges = merged(one.change for one in changes if not one.held)
-    return against_operator(search, known, KnownHospital({}, authorities, merges))
+    return against_operator(search, known, KnownHospital({}, authorities, merges_of(changes)))

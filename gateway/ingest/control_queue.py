@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.ingest import Pipeline
-from gateway.runtime.errors import StoreError
+from gateway.runtime.errors import StoreError, StudyContended
 from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.work_queue import WorkQueue
 from gateway.store.database.controls import Control, Controls
@@ -38,15 +38,22 @@ class ControlWork(WorkQueue[Sequence[Control]]):
 
         Raises:
             StoreUnavailable: the store cannot be reached; unfinished requests stay open.
+            StudyContended: others write a study again and again; its request is the last of all now.
         """
+        contended: StudyContended | None = None
         for row in item:
             try:
                 await self._do(row)
+            except StudyContended as error:
+                contended = error
+                await self._controls.ask(row.verb, row.argument)
             except StoreError:
                 raise
             except Exception as error:
                 get_logger().error("control-failed", action=row.verb, study_id=row.argument, exc_info=error)
             await self._controls.done(row.number)
+        if contended is not None:
+            raise contended
 
     def failed(self, error: Exception) -> None:
         """Log a failure; the requests stay open."""

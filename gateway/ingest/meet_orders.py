@@ -6,7 +6,7 @@ Proved by tests/contract/test_meeting_orders.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from typing import Final
@@ -14,6 +14,7 @@ from typing import Final
 from gateway.store.database.instants import instant, micros
 from gateway.store.orders.keys import PATIENT, key_text, number_of, number_text
 from gateway.store.orders.known_hospital import HospitalState, MatchWrite, StandingVerdict
+from gateway.store.orders.number_changes import StoredChange
 from mappings.answered_order import MergedNumber, StatedNumber
 from mappings.hospital.answered import (
     AppliedChange,
@@ -77,6 +78,12 @@ def merged_of(
     return merged_numbers(_records(state, site), _patient_numbers(studies, old, site))
 
 
+def merges_of(changes: Collection[StoredChange]) -> Merges:
+    """Return the merges of these changes; the numbers of those that are held are in doubt."""
+    merges = merged(one.change for one in changes if not one.held)
+    return Merges(merges.survivors, merges.held, merges.doubtful.union(_doubtful(changes)))
+
+
 def meet_orders(
     change: Change, facts: Facts, state: HospitalState | None, site: Site, at: datetime
 ) -> tuple[Facts, MetOrders | None]:
@@ -92,31 +99,40 @@ def meet_orders(
     search = order_search(study, own, records.authorities, facts, state.told)
     orders = {one.number: one.order for one in state.orders}
     known = NumberedOrders(orders, records.authorities, records.merges, state.order_days)
-    settled = settled_match(search, known, _earlier(state, is_move=change.is_move), at)
+    sent = () if change.is_move else _sent(state)
+    settled = settled_match(search, known, _earlier(state, sent), at)
     facts = replace(
         facts,
         orders=answered_orders(settled.orders, records, _time_of(study, own, site, at)),
         order_reason="" if settled.orders else settled.reason,
     )
-    return facts, _met(settled, state, at)
+    return facts, _met(settled, state, sent, at)
 
 
-def _met(settled: SettledMatch, state: HospitalState, at: datetime) -> MetOrders:
+def _met(settled: SettledMatch, state: HospitalState, sent: tuple[int, ...], at: datetime) -> MetOrders:
     before = state.match
     is_new = (settled.verdict, settled.reason) != (before.verdict, before.reason)
     numbers = sorted({number for one in settled.orders for number in one.numbers})
     since = micros(at) if is_new else before.since
-    row = StandingVerdict(settled.verdict, settled.reason, tuple(numbers), since)
+    row = StandingVerdict(settled.verdict, settled.reason, tuple(numbers), since, sent)
     return MetOrders(MatchWrite(state.keys, row), settled.issues, is_new)
 
 
-def _earlier(state: HospitalState, *, is_move: bool) -> EarlierMatch:
-    """Return what was matched before. After a move (D13) the study is another patient's: nothing of it is kept."""
-    decision = state.decision
-    is_sent = (state.is_sent or state.match.reason == CHANGED) and not is_move
+def _sent(state: HospitalState) -> tuple[int, ...]:
+    """Return the orders of the last match with orders of which a message was made; a passing hold forgets none.
+
+    After a move (D13) the study is another patient's: then there are none.
+    """
+    is_sent = state.is_sent or state.match.reason == CHANGED
+    return (state.match.orders if is_sent else ()) or state.match.sent_orders
+
+
+def _earlier(state: HospitalState, sent: tuple[int, ...]) -> EarlierMatch:
+    """Return what was matched before; `sent` are the orders to which the study is tied."""
+    decision, orders = state.decision, tuple(sorted({*state.match.orders, *sent}))
     if decision.verdict == "match":
-        return EarlierMatch(state.match.orders, is_sent, "match", decision.orders)
-    return EarlierMatch(state.match.orders, is_sent, "release" if decision.verdict == "release" else "")
+        return EarlierMatch(orders, bool(sent), "match", decision.orders)
+    return EarlierMatch(orders, bool(sent), "release" if decision.verdict == "release" else "")
 
 
 def _about(study: Study, site: Site, facts: Facts) -> tuple[Subject, ...]:
@@ -142,14 +158,12 @@ def _records(state: HospitalState, site: Site) -> HospitalRecords:
         if (number := number_of(one.key)) is not None:
             visits.setdefault(number, []).append(VisitEvent(instant(one.at), one.visit, one.message))
     used = [AppliedChange(one.change, one.surviving_text, one.message) for one in state.changes if not one.held]
-    merges = merged(one.change for one in used)
-    doubtful = merges.doubtful.union(_doubtful(state))
-    return HospitalRecords(Authorities(site), visits, Merges(merges.survivors, merges.held, doubtful), used)
+    return HospitalRecords(Authorities(site), visits, merges_of(state.changes), used)
 
 
-def _doubtful(state: HospitalState) -> Iterator[HospitalNumber]:
+def _doubtful(changes: Iterable[StoredChange]) -> Iterator[HospitalNumber]:
     """Yield the numbers of changes that are held: nothing is matched by them."""
-    for one in state.changes:
+    for one in changes:
         if one.held:
             yield one.change.prior
             if one.held not in _ONE_IN_DOUBT:

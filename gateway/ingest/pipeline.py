@@ -24,7 +24,7 @@ from gateway.ingest.shape_trust import TRUST
 from gateway.routing import Routes
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
-from gateway.runtime.errors import StoreUnavailable
+from gateway.runtime.errors import StudyContended
 from gateway.runtime.log import get_logger, is_debugging
 from gateway.runtime.request_errors import ResourceNotFound
 from gateway.store.compression.stored_bytes import served_version
@@ -111,6 +111,7 @@ class Pipeline:
             ResourceNotFound: the study was erased on order.
             WireError: the fetched JSON does not follow the contract.
             StoreUnavailable: the store cannot be reached.
+            StudyContended: others wrote the study again and again.
             WorkerLost: the worker that mapped the study ended.
         """
         async with self._alone(study_id):
@@ -125,13 +126,14 @@ class Pipeline:
                     return await self._write(study_id, known, fetched)
                 except Outdated:
                     continue
-        raise StoreUnavailable(_AGAIN_AND_AGAIN)
+        raise StudyContended(_AGAIN_AND_AGAIN)
 
     async def refresh(self, study_id: str) -> Ingested | None:
         """Ingest a stored study again, since other facts about it changed; None if it is not stored.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
+            StudyContended: others wrote the study again and again.
             WorkerLost: the worker that mapped the study ended.
         """
         return await self._again(study_id, is_anew=False)
@@ -167,7 +169,7 @@ class Pipeline:
                     return await self._write(study_id, known, fetched, stored)
                 except Outdated:
                     continue
-        raise StoreUnavailable(_AGAIN_AND_AGAIN)
+        raise StudyContended(_AGAIN_AND_AGAIN)
 
     def _alone(self, study_id: str) -> asyncio.Lock:
         """Return the study's lock in this process; changes by other processes are noticed when it is written (D25)."""
@@ -240,7 +242,7 @@ class Pipeline:
                 len(plan.mapped.facts.taken_patient_ids),
                 clock.monotonic() - began,
             )
-        raise StoreUnavailable(_AGAIN_AND_AGAIN)
+        raise StudyContended(_AGAIN_AND_AGAIN)
 
     def _present(self) -> IngestSettings:
         """Return the settings; resources are judged whole once the judge by shape was wrong in this process."""

@@ -20,6 +20,7 @@
     ├── StoreError                  an operation of the store failed
     │   ├── StoreUnavailable        it cannot be reached, is locked, or its disk is full
     │   ├── StoreValueRefused       it cannot hold a value, however often it is asked
+    │   ├── StudyContended          others write the same study faster than it can be written
     │   └── StoreTooSlow            a query took longer than it may
     ├── RowUnreadable               a row of the store is damaged, or from a newer release
     ├── IssuerUnavailable           the external issuer of tokens does not answer, and its keys are needed
@@ -230,6 +231,13 @@ class StoreValueRefused(StoreError):
 
     code = "store-value-refused"
     remedy = "Report this with the version of the gateway."
+
+
+class StudyContended(StoreError):
+    """Others wrote the study, or what it depends on, again and again before it could be written."""
+
+    code = "study-contended"
+    remedy = "Ask again later; report this if it is always the same study."
 
 
 class StoreTooSlow(StoreError):

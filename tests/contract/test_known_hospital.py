@@ -7,9 +7,10 @@ import os
 import random
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
+from datetime import UTC
 
 import pytest
-from fakes.hospital import AUTHORITIES, MERCY, ORDERED, order, patient
+from fakes.hospital import AUTHORITIES, MERCY, ORDERED, SITE, number, order, patient
 from fakes.met import (
     STUDY,
     VISIT_NUMBER,
@@ -29,18 +30,19 @@ from fakes.store import rows
 from fakes.taken_in import giving
 from fakes.upstream_json import report_json, study_json
 
-from gateway.ingest import Fetched
+from gateway.ingest import Fetched, Pipeline
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import ask
 from gateway.store.erasing import ErasureOrder, erased
-from gateway.store.orders.keys import key_text, keys_of, number_of, number_text
+from gateway.store.orders.keys import key_text, keys_of, number_of, number_text, record_text
 from gateway.store.orders.known_hospital import OrderReader
 from gateway.store.orders.known_orders import orders_by_number
 from gateway.store.orders.study_keys import OF_STUDY
 from gateway.store.orders.told import told_numbers
-from mappings.hospital.authorities import HospitalNumber, OrderKey
+from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey, OrderSource
 from mappings.hospital.events import Visit
+from mappings.profile.facility import AssigningAuthority
 
 SEEDS = range(3 if os.environ.get("EXAMPLES") == "few" else 12)
 STUDIES = 8
@@ -180,7 +182,8 @@ async def test_all_orders_that_have_a_number_in_common_are_read_and_no_other(eng
     assert [one.order.placer.value for one in state.orders] == ["P1", "P2", "P2"]
     again = await reader.by_keys(STUDY, state.keys, frozenset())
     assert again == state
-    assert state.keys == {key for one in state.orders for key in keys_of(one.order, AUTHORITIES)}
+    records = {record_text(one.number) for one in state.orders}
+    assert state.keys == records | {key for one in state.orders for key in keys_of(one.order, AUTHORITIES)}
     assert [one.number for one in await orders_by_number(engine, [4, 9, 1])] == [1, 4]
 
 
@@ -189,6 +192,45 @@ def test_a_number_is_known_by_its_text():
         assert number_of(number_text(one)) == one
     assert number_of(key_text(OrderKey("placer", "urn:oid:1", "P1"))) is None
     assert number_of("patient") is None
+
+
+OTHER = AssigningAuthority("urn:oid:9", "OTHER")
+KEYLESS = order(source=OrderSource("city-his", ""), placer="P1", accession=None, about=patient(number("4711", "CITY")))
+
+
+async def test_an_order_without_a_usable_number_that_an_operator_chose_is_answered_and_followed(engine):
+    pipeline, stored = matching(engine), await send(engine, KEYLESS)
+    await read(pipeline, "")
+    await decide(engine, "match", stored)
+    await pipeline.refresh(STUDY)
+    assert await match_of(engine) == ("matched", "", [stored])
+    await send(engine, replace(KEYLESS, ended="cancelled", ended_at=ORDERED), stored)
+    assert await carry_out(engine, pipeline) == [STUDY]
+    assert [one.is_cancelled for one in (await facts(engine)).orders] == [True]
+
+
+@pytest.mark.parametrize("accession", ["A1", "A1,A2"])
+async def test_a_study_is_ingested_again_also_where_the_settings_have_other_authorities_since(engine, accession):
+    await send(engine, order(placer=None, accession="A1"))
+    await read(matching(engine), accession)
+    assert (await match_of(engine))[0] == "matched"
+    site = replace(SITE, facilities={name: replace(one, accession=OTHER) for name, one in SITE.facilities.items()})
+    pipeline = Pipeline(engine, site, UTC, orders=OrderReader(engine, Authorities(site)))
+    assert await pipeline.refresh(STUDY) is not None
+    assert await pipeline.refresh(STUDY) is not None
+
+
+async def test_what_is_told_of_an_order_without_a_usable_number_while_its_study_is_mapped_is_not_missed(both):
+    (engine, pipeline), (other, _) = both
+    stored = await send(engine, KEYLESS)
+    await read(pipeline, "")
+    await decide(engine, "match", stored)
+
+    async def meddle():
+        await send(other, replace(KEYLESS, priority="S"), stored)
+
+    await matching(Meddled(engine, meddle)).refresh(STUDY)
+    assert [one.priority for one in (await facts(engine)).orders] == ["S"]
 
 
 async def test_no_number_was_told_yet(engine):

@@ -44,6 +44,8 @@ SENT = Statement(
     " patient_id, state, reason, ack, has_body) VALUES (1, 1, 0, 0, 0, 0, 0, 0, 0, :made, 'ehr', :study_id, 'r',"
     " 'signed', '1', 'c', '', '[]', '[]', '', 'delivered', '', '', 0)"
 )
+# All messages were made long before the present match
+LATER = Statement("UPDATE message SET made = made - 7200000000")
 
 
 async def mark_sent(engine, ago=timedelta()):
@@ -133,6 +135,39 @@ async def test_after_a_message_a_study_goes_over_to_no_other_order(engine):
         await read(pipeline, "A2", text=text)
         assert (await placers(engine), (await facts(engine)).order_reason) == (["P1"], "")
         assert await issues(engine) == ["order-match-changed"]
+
+
+async def test_a_hold_that_passes_lets_a_study_that_was_sent_go_over_to_no_other_order(engine):
+    stored, pipeline = await send(engine, ONE), matching(engine)
+    await send(engine, OTHER)
+    await read(pipeline)
+    await mark_sent(engine)
+    await merge(engine, "4711", "5000", held="swap")
+    await carry_out(engine, pipeline)
+    assert await match_of(engine) == ("held", "merge-held", [])
+    await engine.do(lambda: ask(LATER))
+    await merge(engine, "4711", "5000")
+    await carry_out(engine, pipeline)
+    assert await match_of(engine) == ("matched", "", [stored])
+    await read(pipeline, "A2", text="IMPRESSION: two.")
+    assert await match_of(engine) == ("held", "order-match-changed", [stored])
+
+
+async def test_a_study_whose_order_became_another_patients_after_it_was_sent_waits_for_a_decision(engine):
+    stored, pipeline = await send(engine, ONE), matching(engine)
+    await read(pipeline)
+    await mark_sent(engine)
+    await send(engine, replace(ONE, patient=patient("9999", family="ROE", given="MARY", born="19500101")), stored)
+    await carry_out(engine, pipeline)
+    assert await match_of(engine) == ("held", "patient-conflict", [])
+    await engine.do(lambda: ask(LATER))
+    other = await send(engine, OTHER)
+    await read(pipeline, "A2", text="IMPRESSION: two.")
+    assert await match_of(engine) == ("held", "order-match-changed", [])
+    assert await issues(engine) == ["order-match-changed"]
+    await decide(engine, "match", other)
+    await pipeline.refresh(STUDY)
+    assert await match_of(engine) == ("matched", "", [other])
 
 
 async def test_a_message_made_before_the_study_had_its_order_ties_it_to_none(engine):

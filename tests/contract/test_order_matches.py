@@ -10,6 +10,7 @@ from fakes.store import rows
 
 from gateway.store.database.controls import Controls
 from gateway.store.database.statements import Statement, ask, ask_each
+from gateway.store.orders.keys import record_text
 from gateway.store.orders.matches import (
     StoredDecision,
     StoredMatch,
@@ -21,7 +22,7 @@ from gateway.store.orders.matches import (
 )
 from gateway.store.orders.study_keys import put_study_keys
 
-_MATCH = Statement("INSERT INTO order_match VALUES (:study_id, :verdict, :reason, :orders, :since)")
+_MATCH = Statement("INSERT INTO order_match VALUES (:study_id, :verdict, :reason, :orders, :since, '[]')")
 _KEY = Statement("INSERT INTO order_key VALUES (:key, :number)")
 
 
@@ -49,12 +50,13 @@ async def test_the_studies_near_an_order_are_those_that_have_one_of_its_numbers(
 
     def work():
         yield from put_study_keys("stu_1", ["a", "b"])
-        yield from put_study_keys("stu_2", ["b"])
+        yield from put_study_keys("stu_2", ["b", record_text(9)])
         yield from ask_each(_KEY, [{"key": "a", "number": 7}, {"key": "b", "number": 7}, {"key": "c", "number": 8}])
 
     await engine.do(work)
     assert [one.study_id for one in await matches_beside(engine, 7)] == ["stu_1", "stu_2"]
     assert await matches_beside(engine, 8) == []
+    assert [one.study_id for one in await matches_beside(engine, 9)] == ["stu_2"]
 
 
 async def test_a_decision_moves_the_study_on_and_requests_an_ingest_and_is_audited(engine):

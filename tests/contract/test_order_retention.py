@@ -91,15 +91,18 @@ async def test_an_order_that_is_heard_of_again_stays_longer(his, later):
     assert (await left(his))[2] == 1
 
 
-@pytest.mark.parametrize("how", ["key", "match", "verdict"])
+@pytest.mark.parametrize("how", ["key", "match", "sent", "verdict"])
 async def test_an_order_stays_as_long_as_a_study_has_it(his, later, how):
     await his.sends(ordering())
     (order,) = await his.orders()
     orders = json.dumps([order.number])
     if how == "key":
         await his.engine.do(lambda: put_study_keys("stu_1", [ACCESSION]))
-    elif how == "match":
-        insert = "INSERT INTO order_match (study_id, verdict, reason, orders, since) VALUES (:id, 'matched', '', :o, 1)"
+    elif how in {"match", "sent"}:
+        column = "orders, sent_orders" if how == "match" else "sent_orders, orders"
+        insert = (
+            f"INSERT INTO order_match (study_id, verdict, reason, since, {column}) VALUES (:id, '', '', 1, :o, '[]')"
+        )
         await his.engine.do(lambda: ask(Statement(insert), id="stu_1", o=orders))
     else:
         insert = (

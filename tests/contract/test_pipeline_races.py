@@ -18,7 +18,7 @@ from fakes.upstream_json import STUDY_UID
 
 from gateway.ingest import Pipeline
 from gateway.ingest.pipeline import MOST_TRIES
-from gateway.runtime.errors import StoreUnavailable
+from gateway.runtime.errors import StudyContended
 from gateway.store.database.instants import instant
 from gateway.store.database.statements import Statement, ask
 from gateway.store.webhooks import StoredEnrichments
@@ -196,7 +196,7 @@ async def test_who_is_never_fast_enough_says_so(both, how):
             return await self._engine.do(work)
 
     slow = Pipeline(Always(engine, meddle), SITE, UTC)
-    with pytest.raises(StoreUnavailable, match="again and again"):
+    with pytest.raises(StudyContended, match="again and again"):
         await (slow.ingest(STUDY, giving(said(text(99)))) if how == "ingest" else slow.rerender(STUDY))
     assert len(asked) == MOST_TRIES
     assert "99." not in await texts(engine)
@@ -237,7 +237,7 @@ async def test_a_study_whose_patient_others_speak_of_again_and_again_gives_up(bo
             await take(second, report("2", snapshotMetadata=shot), digit="2")
             return await self._engine.do(work)
 
-    with pytest.raises(StoreUnavailable, match="again and again"):
+    with pytest.raises(StudyContended, match="again and again"):
         await Pipeline(Always(engine, None), SITE, UTC).ingest(STUDY, giving(said(text(1))))
     assert await current(engine, REPORT) == {}
 

@@ -15,7 +15,7 @@ from gateway.ingest import Ingested, Pipeline
 from gateway.store.database.controls import Controls
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement, Steps, ask
-from gateway.store.orders.keys import keys_of, number_text
+from gateway.store.orders.keys import keys_of, number_text, record_text
 from gateway.store.orders.known_hospital import OrderReader
 from gateway.store.orders.known_orders import put_order
 from gateway.store.orders.number_changes import add_change
@@ -67,11 +67,12 @@ async def read(
 async def send(engine: Engine, order: KnownOrder, known: int | None = None) -> int:
     """Store an order, new or as another state of the known one, and request what that changes."""
     keys = sorted(set(keys_of(order, AUTHORITIES)))
+    names = [*keys, *([] if known is None else [record_text(known)])]
 
     def work() -> Steps[int]:
-        yield from locks.take(lock_names(keys))
+        yield from locks.take(lock_names(names))
         stored = yield from put_order(known, order, keys, 5)
-        yield from refresh_studies(keys, 5)
+        yield from refresh_studies(names, 5)
         return stored
 
     return await engine.do(work)

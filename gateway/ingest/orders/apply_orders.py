@@ -21,7 +21,7 @@ from gateway.ingest.orders.concerned import (
     names_of,
 )
 from gateway.store.database.statements import Steps
-from gateway.store.orders.keys import key_text, keys_of, number_text
+from gateway.store.orders.keys import key_text, keys_of, number_text, record_text
 from gateway.store.orders.known_orders import orders_with, put_order
 from gateway.store.orders.study_keys import refresh_studies
 from gateway.store.orders.visits import StoredVisit, add_visit
@@ -61,14 +61,14 @@ def apply_orders(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[Se
     for event in events:
         _apply(event, records, arrival, codes)
     changed = [(one.number, one.before, one.now) for one in records if one.now and one.now != one.before]
-    needed = _numbers((one for _, before, after in changed for one in (before, after)), arrival.authorities)
+    needed = _found_by_studies(changed, arrival.authorities)
     if not needed <= locked:
         return MoreLocks(needed)
     for number, _, order in changed:
         yield from put_order(number, order, found_by(order, arrival.authorities), now)
     yield from told_visit(arrival, [order for _, _, order in changed])
-    altered = [pair for _, *pair in changed if _content(pair[0]) != _content(pair[1])]
-    yield from refresh_studies(_numbers((one for pair in altered for one in pair), arrival.authorities), now)
+    altered = [one for one in changed if _content(one[1]) != _content(one[2])]
+    yield from refresh_studies(_found_by_studies(altered, arrival.authorities), now)
     return _settled(codes, arrival, is_changed=bool(changed))
 
 
@@ -149,8 +149,15 @@ def _says(visit: Visit) -> bool:
     return any(told) or bool(visit.state)
 
 
-def _numbers(orders: Iterable[KnownOrder | None], authorities: Authorities) -> frozenset[str]:
-    return frozenset().union(*[own_keys(order, authorities) for order in orders if order is not None])
+def _found_by_studies(
+    changed: Iterable[tuple[int | None, KnownOrder | None, KnownOrder | None]], authorities: Authorities
+) -> frozenset[str]:
+    """Return the texts by which the studies of changed orders are found, also of orders without a usable number."""
+    made: set[str] = set()
+    for number, *states in changed:
+        made.update(key for order in states if order is not None for key in own_keys(order, authorities))
+        made.update([] if number is None else [record_text(number)])
+    return frozenset(made)
 
 
 def _content(order: KnownOrder | None) -> KnownOrder | None:

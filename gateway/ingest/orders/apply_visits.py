@@ -13,7 +13,7 @@ from dataclasses import replace
 from gateway.ingest.orders.apply_orders import found_by, own_keys, told_visit, visit_key
 from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
 from gateway.store.database.statements import Steps
-from gateway.store.orders.keys import keys_of, number_text
+from gateway.store.orders.keys import keys_of, number_text, record_text
 from gateway.store.orders.known_orders import StoredOrder, orders_with, put_order
 from gateway.store.orders.study_keys import refresh_studies
 from mappings.hospital.events import HospitalPatient, IssuedNumber
@@ -32,7 +32,7 @@ def apply_visit(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[Set
     stored = yield from orders_with(visit_subjects(arrival))
     if not stored:
         return SettledMessage("nothing", keeps_body=False)
-    needed = frozenset().union(*[own_keys(one.order, arrival.authorities) for one in stored])
+    needed = _found_by_studies(stored, arrival)
     if not needed <= locked:
         return MoreLocks(needed)
     changed: list[StoredOrder] = []
@@ -43,10 +43,14 @@ def apply_visit(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[Set
             yield from put_order(one.number, order, found_by(order, arrival.authorities), now)
     if (yield from told_visit(arrival, [one.order for one in stored])):
         changed += [one for one in stored if key in keys_of(one.order, arrival.authorities)]
-    yield from refresh_studies(frozenset().union(*[own_keys(one.order, arrival.authorities) for one in changed]), now)
+    yield from refresh_studies(_found_by_studies(changed, arrival), now)
     if not changed:
         return SettledMessage("nothing", keeps_body=False)
     return SettledMessage("applied", "" if arrival.message.times else "order-by-arrival")
+
+
+def _found_by_studies(orders: Iterable[StoredOrder], arrival: Arrival) -> frozenset[str]:
+    return frozenset().union(*[own_keys(one.order, arrival.authorities) | {record_text(one.number)} for one in orders])
 
 
 def _updated(order: KnownOrder, arrival: Arrival, visit: str) -> KnownOrder:

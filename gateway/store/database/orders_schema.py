@@ -107,7 +107,8 @@ STUDY_KEY: Final = Table(
     PrimaryKeyConstraint("key", "study_id"),
     sqlite_strict=True,
 )
-# Match of a study at its last ingest: `verdict` and `reason` of `mappings.hospital.reasons`. `orders` is JSON
+# Match of a study at its last ingest: `verdict` and `reason` of `mappings.hospital.reasons`. `orders` is JSON, as is
+# `sent_orders`: those of an earlier match of which a message was made
 ORDER_MATCH: Final = Table(
     "order_match",
     METADATA,
@@ -116,6 +117,7 @@ ORDER_MATCH: Final = Table(
     text_column("reason"),
     text_column("orders"),
     number_column("since"),
+    text_column("sent_orders", needed=False),
     sqlite_strict=True,
 )
 # Decision of an operator: the study answers these orders (`match`), or goes without one (`release`)

@@ -17,6 +17,7 @@ from mappings.hospital.groups import order_keys
 from mappings.hospital.known_order import KnownOrder
 
 PATIENT: Final = "patient"
+_RECORD: Final = f"record{SEPARATOR}"
 _MOST_PARTS: Final = 3  # behind the kind: authority, type, value
 
 
@@ -35,6 +36,16 @@ def own_text(kind: str, number: IssuedNumber, source: str) -> str:
     issuer = number.authority
     parts = ("own", source, kind, issuer.namespace, issuer.universal_id, issuer.universal_id_type)
     return bounded(storable(SEPARATOR.join((*parts, number.value.strip()))))
+
+
+def record_text(number: int) -> str:
+    """Return the text of an order by its number in the database: a study that read the order is found by it."""
+    return f"{_RECORD}{number}"
+
+
+def is_record(text: str) -> bool:
+    """Return True for a text of `record_text`."""
+    return text.startswith(_RECORD)
 
 
 def number_of(text: str) -> HospitalNumber | None:

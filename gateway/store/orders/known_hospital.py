@@ -1,8 +1,8 @@
 """Read what is known of the orders of one study, compare it when the study is written, and store the match.
 
 HL7 v2.5.1 §4.5.3.2 (OBR-2), decisions D25, D48. All orders are read that have a number in common with the study, or
-with an order that was read. The numbers by which they were read are stored with the study: whoever changes an order
-finds the study by them, and the next ingest reads by them again.
+with an order that was read, or that the study answers whatever its numbers. The numbers by which they were read are
+stored with the study: whoever changes an order finds the study by them, and the next ingest reads by them again.
 Proved by tests/contract/test_known_hospital.py.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, ask
-from gateway.store.orders.keys import key_text, number_of, number_text
+from gateway.store.orders.keys import is_record, key_text, number_of, number_text, record_text
 from gateway.store.orders.known_orders import StoredOrder, orders_by_number, orders_of_keys
 from gateway.store.orders.number_changes import StoredChange, changes_of, changes_with
 from gateway.store.orders.study_keys import OF_STUDY, put_study_keys
@@ -27,9 +27,9 @@ from mappings.hospital.match import keys_of_group
 # Rows of three tables about one study, in one question. A message counts if it was made since the match began; the
 # clocks of two processes may differ by a minute
 _DECIDED: Final = Statement(
-    "SELECT 'match' AS of, verdict, reason, orders, since FROM order_match WHERE study_id = :study_id"
-    " UNION ALL SELECT 'decision', verdict, reason, orders, decided FROM order_verdict WHERE study_id = :study_id"
-    " UNION ALL SELECT 'sent', '', '', '[]', 0 FROM (SELECT 1 AS one) o"
+    "SELECT 'match' AS of, verdict, reason, orders, since, sent_orders FROM order_match WHERE study_id = :study_id"
+    " UNION ALL SELECT 'decision', verdict, reason, orders, decided, '[]' FROM order_verdict WHERE study_id = :study_id"
+    " UNION ALL SELECT 'sent', '', '', '[]', 0, '[]' FROM (SELECT 1 AS one) o"
     " WHERE EXISTS (SELECT 1 FROM message m JOIN order_match s ON s.study_id = m.study_id"
     " WHERE m.study_id = :study_id AND m.made >= s.since - 60000000)"
 )
@@ -38,32 +38,42 @@ _REVISIONS: Final = Statement(
     "SELECT DISTINCT o.number, o.revision FROM order_key k JOIN hospital_order o ON o.number = k.hospital_order"
     " WHERE k.key IN listed(:keys)"
 )
+_REVISION: Final = Statement("SELECT number, revision FROM hospital_order WHERE number = :number")
 _VISITS: Final = Statement("SELECT key, at FROM visit WHERE key IN listed(:keys)")
 _PUT_MATCH: Final = Statement(
-    "INSERT INTO order_match (study_id, verdict, reason, orders, since) VALUES (:study_id, :verdict, :reason, :orders,"
-    " :since) ON CONFLICT (study_id) DO UPDATE SET verdict = excluded.verdict, reason = excluded.reason,"
-    " orders = excluded.orders, since = excluded.since"
+    "INSERT INTO order_match (study_id, verdict, reason, orders, since, sent_orders) VALUES (:study_id, :verdict,"
+    " :reason, :orders, :since, :sent_orders) ON CONFLICT (study_id) DO UPDATE SET verdict = excluded.verdict,"
+    " reason = excluded.reason, orders = excluded.orders, since = excluded.since, sent_orders = excluded.sent_orders"
 )
 
 
 class StandingVerdict(NamedTuple):
-    """Row of `order_match` or `order_verdict`: a verdict, why, about which orders, and since when (microseconds)."""
+    """Row of `order_match` or `order_verdict`: a verdict, why, about which orders, and since when (microseconds).
+
+    `sent_orders` are those of an earlier match of which a message was made: the study is tied to them.
+    """
 
     verdict: str = ""
     reason: str = ""
     orders: tuple[int, ...] = ()
     since: int = 0
+    sent_orders: tuple[int, ...] = ()
 
 
 NOTHING_DECIDED: Final = StandingVerdict()
 
 
-class _Decided(NamedTuple):
+class Decided(NamedTuple):
     """All that is decided about a study. `is_sent` is True if a message was made of it since it has this match."""
 
     match: StandingVerdict
     decision: StandingVerdict
     is_sent: bool
+
+    @property
+    def named(self) -> frozenset[int]:
+        """Numbers of the orders that are read whatever their keys: those answered, now or before, and those chosen."""
+        return frozenset({*self.match.orders, *self.match.sent_orders, *self.decision.orders})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,11 @@ class HospitalState:
     decision: StandingVerdict = NOTHING_DECIDED
     is_sent: bool = False
     order_days: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def decided(self) -> Decided:
+        """All that is decided about the study."""
+        return Decided(self.match, self.decision, self.is_sent)
 
     @property
     def inputs(self) -> list[Any]:
@@ -128,9 +143,9 @@ class OrderReader:
 
     async def by_keys(self, study_id: str, keys: Collection[str], told: frozenset[str]) -> HospitalState:
         """Read the orders of these keys, and those that the study answered or shall answer, with all they need."""
-        engine = self.engine
+        engine, keys = self.engine, [one for one in keys if not is_record(one)]
         decided = _decided(await engine.fetch(_DECIDED, study_id=study_id))
-        named = await orders_by_number(engine, {*decided.match.orders, *decided.decision.orders})
+        named = await orders_by_number(engine, decided.named)
         own = [one for one in keys if number_of(one) is None]
         asked, orders = await _connected(engine, own, named, self.authorities)
         numbers = {number for key in keys if (number := number_of(key)) is not None}
@@ -138,7 +153,8 @@ class OrderReader:
         changes = await changes_of(engine, numbers)
         numbers.update(number for one in changes for number in one.change)
         visits = await visits_of(engine, [number_text(one) for one in numbers if one.kind == "visit"])
-        every = frozenset({*keys, *asked, *map(number_text, numbers)})
+        records = [record_text(one.number) for one in orders]
+        every = frozenset({*keys, *asked, *map(number_text, numbers), *records})
         read = (tuple(orders), tuple(visits), tuple(changes), told)
         return HospitalState(every, *read, *decided, order_days=self.order_days)
 
@@ -175,13 +191,11 @@ def _numbers(stored: StoredOrder, authorities: Authorities) -> Iterator[Hospital
 def is_as_known(state: HospitalState, study_id: str) -> Steps[bool]:
     """Return True if all is as it was read; a step of the transaction that holds the locks of the keys."""
     decided = _decided((yield from ask(_DECIDED, study_id=study_id)))
-    if decided != _Decided(state.match, state.decision, state.is_sent):
+    if decided != state.decided:
         return False
     numbers = {key: number for key in state.keys if (number := number_of(key)) is not None}
-    orders = yield from ask(_REVISIONS, keys=json.dumps(sorted(state.keys - numbers.keys())))
-    if {(int(number), int(revision)) for number, revision in orders} != {
-        (one.number, one.revision) for one in state.orders
-    }:
+    orders = yield from _revisions(state.keys - numbers.keys(), decided.named)
+    if orders != {one.number: one.revision for one in state.orders}:
         return False
     visits = yield from ask(
         _VISITS, keys=json.dumps(sorted(key for key, one in numbers.items() if one.kind == "visit"))
@@ -192,21 +206,31 @@ def is_as_known(state: HospitalState, study_id: str) -> Steps[bool]:
     return [(one.number, one.held) for one in changes] == [(one.number, one.held) for one in state.changes]
 
 
+def _revisions(keys: Iterable[str], named: frozenset[int]) -> Steps[dict[int, int]]:
+    """Return the revisions of the orders that have these keys, and of those named, which need not have any."""
+    rows = yield from ask(_REVISIONS, keys=json.dumps(sorted(keys)))
+    found = {int(number): int(revision) for number, revision in rows}
+    for one in sorted(named - found.keys()):
+        found |= {int(number): int(revision) for number, revision in (yield from ask(_REVISION, number=one))}
+    return found
+
+
 def put_match(study_id: str, write: MatchWrite) -> Steps[None]:
     """Store the match of a study, and the numbers by which it is found, in place of those before."""
     yield from put_study_keys(study_id, write.keys)
-    verdict, reason, orders, since = write.match
+    verdict, reason, orders, since, sent = write.match
     values = {"verdict": verdict, "reason": reason, "orders": json.dumps(orders), "since": since}
+    values["sent_orders"] = json.dumps(sent)
     yield from ask(_PUT_MATCH, study_id=study_id, **values)
 
 
-def _decided(rows: Iterable[Row]) -> _Decided:
+def _decided(rows: Iterable[Row]) -> Decided:
     found = {
-        str(of): StandingVerdict(str(verdict), str(reason), _numbers_in(orders), int(since))
-        for of, verdict, reason, orders, since in rows
+        str(of): StandingVerdict(str(verdict), str(reason), _numbers_in(orders), int(since), _numbers_in(sent or "[]"))
+        for of, verdict, reason, orders, since, sent in rows
     }
     match, decision = [found.get(of, NOTHING_DECIDED) for of in ("match", "decision")]
-    return _Decided(match, decision, "sent" in found)
+    return Decided(match, decision, "sent" in found)
 
 
 def _numbers_in(orders: Any) -> tuple[int, ...]:

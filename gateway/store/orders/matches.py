@@ -16,6 +16,7 @@ from gateway.store.database.controls import ASK
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, ask, storable
 from gateway.store.feed.audit import noted
+from gateway.store.orders.keys import record_text
 from gateway.store.studies import locks
 from mappings.hospital.reasons import Verdict
 
@@ -33,9 +34,9 @@ _DECISION: Final = Statement(
     "SELECT study_id, verdict, orders, reason, decided FROM order_verdict WHERE study_id = :study_id"
 )
 _STUDIES_OF_ORDER: Final = Statement(
-    "SELECT DISTINCT m.study_id, m.verdict, m.reason, m.orders, m.since FROM order_key o JOIN study_key s"
-    " ON s.key = o.key JOIN order_match m ON m.study_id = s.study_id WHERE o.hospital_order = :number"
-    " ORDER BY m.study_id LIMIT :most"
+    "SELECT study_id, verdict, reason, orders, since FROM order_match WHERE study_id IN (SELECT s.study_id"
+    " FROM order_key o JOIN study_key s ON s.key = o.key WHERE o.hospital_order = :number"
+    " UNION SELECT study_id FROM study_key WHERE key = :record) ORDER BY study_id LIMIT :most"
 )
 # An ingest that runs right now does not know the decision: the new revision makes it start again
 _MOVE_ON: Final = Statement("UPDATE study SET revision = revision + 1 WHERE study_id = :study_id RETURNING study_id")
@@ -100,8 +101,9 @@ async def decision_of(engine: Engine, study_id: str) -> StoredDecision | None:
 
 
 async def matches_beside(engine: Engine, number: int) -> list[StoredMatch]:
-    """Return the matches of the studies that have a number of an order, up to 500."""
-    return [_match(row) for row in await engine.fetch(_STUDIES_OF_ORDER, number=number, most=_AT_A_TIME)]
+    """Return the matches of the studies that have a number of an order, or read it for another reason, up to 500."""
+    record = record_text(number)
+    return [_match(row) for row in await engine.fetch(_STUDIES_OF_ORDER, number=number, record=record, most=_AT_A_TIME)]
 
 
 def decide(decision: StoredDecision) -> Steps[bool]:

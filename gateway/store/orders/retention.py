@@ -43,7 +43,7 @@ _DROP_ORDER: Final = Statement(
 )
 _DROP_ORDER_KEYS: Final = Statement("DELETE FROM order_key WHERE hospital_order = :number")
 _MATCHES: Final = Statement(
-    "SELECT study_id, orders FROM order_match WHERE study_id > :after ORDER BY study_id LIMIT :most"
+    "SELECT study_id, orders, sent_orders FROM order_match WHERE study_id > :after ORDER BY study_id LIMIT :most"
 )
 _VERDICTS: Final = Statement(
     "SELECT study_id, orders FROM order_verdict WHERE study_id > :after ORDER BY study_id LIMIT :most"
@@ -94,7 +94,8 @@ async def matched_orders(engine: Engine) -> frozenset[int]:
     for statement in (_MATCHES, _VERDICTS):
         after = ""
         while rows := await engine.fetch(statement, after=after, most=_PAGE):
-            found.update(number for _, orders in rows for number in _numbers(json.loads(orders or "[]")))
+            every = [orders or "[]" for _, *of_study in rows for orders in of_study]
+            found.update(number for orders in every for number in _numbers(json.loads(orders)))
             after = str(rows[-1][0])
     return frozenset(found)
 

@@ -16,12 +16,17 @@ from fakes.gateway_process import MLLP_TABLE
 from gateway.sandbox.people import FACILITIES
 from gateway.store.database.statements import Statement, ask
 from gateway.store.orders.known_orders import put_order
+from gateway.store.orders.number_changes import add_change
 from gateway.store.orders.study_keys import put_study_keys
+from gateway.store.orders.told import note_told
 from gateway.store.studies.kept import kept
-from mappings.hospital.authorities import OrderSource
+from mappings.answered_order import HospitalMessageName
+from mappings.hospital.authorities import HospitalNumber, OrderSource
 from mappings.hospital.events import Authority, HospitalPatient, IssuedNumber
+from mappings.hospital.merges import ResolvedChange
+from mappings.patient.identifiers import mrn_key
 
-_MATCH = Statement("INSERT INTO order_match VALUES (:study_id, :verdict, :reason, :orders, 1780000000000000)")
+_MATCH = Statement("INSERT INTO order_match VALUES (:study_id, :verdict, :reason, :orders, 1780000000000000, '[]')")
 _HOLD = Statement(
     "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, reason, is_move, decided)"
     " VALUES (:study_id, 'rep_1', 'signed', 'v', 'ehr', 'held', 'order-awaited', 0, 1)"
@@ -44,6 +49,13 @@ class Ordered:
     hers: int
     another: int
     cancelled: int
+    facility: str
+    mrn: IssuedNumber
+
+    @property
+    def system(self) -> str:
+        """System of her number in FHIR."""
+        return KNOWN[self.facility].mrn_system
 
     async def orders(self, *arguments: str) -> tuple[int, str, str]:
         return await self.site.run("orders", *arguments)
@@ -89,7 +101,7 @@ async def ordered(here: Site, verdict: str = "held", reason: str = "several-grou
             made = hospital.order(source=OrderSource("his", facility), about=about, effect=effect)
             each.append(await engine.do(lambda made=made: put_order(None, made, ["near"], 5)))
         await engine.do(lambda: put_study_keys(study_id, ["near"]))
-    found = Ordered(here, str(study_id), *each)
+    found = Ordered(here, str(study_id), *each, facility, number)
     await found.write(_MATCH, verdict=verdict, reason=reason, orders=orders)
     return found
 
@@ -208,6 +220,33 @@ async def test_no_operator_files_a_report_under_another_patient_or_a_cancelled_o
         said = json.loads((await here.orders("match", here.study_id, number, "--reason", "r", "--json"))[1])
         assert said["refused"] == code
         assert await here.decided() == await here.audited() == []
+
+
+async def test_no_operator_answers_an_order_of_a_patient_whose_merge_is_held(site):
+    async with site() as opened:
+        here = await ordered(opened)
+        old = HospitalNumber("patient", here.system, "MR", mrn_key(here.mrn.value))
+        change = ResolvedChange(old, old._replace(value="X83751"))
+        async with opened.store() as engine:
+            name = HospitalMessageName("his", "1")
+            await engine.do(lambda: add_change(change, "X83751", name, "merge-cycle", 5))
+        code, out, _ = await here.orders("match", here.study_id, str(here.hers), "--reason", "r")
+        assert (code, out.startswith("refused (merge-held): ")) == (1, True)
+        assert await here.decided() == []
+
+
+async def test_a_number_that_autoscribe_has_from_the_gateway_outweighs_no_other_name(site):
+    async with site() as opened:
+        here = await ordered(opened)
+        about = HospitalPatient((here.mrn,), "NOBODY", "ELSE", born="19010101", sex="O")
+        made = hospital.order(source=OrderSource("his", here.facility), about=about)
+        async with opened.store() as engine:
+            other = await engine.do(lambda: put_order(None, made, ["near"], 5))
+            uid = kept((await engine.fetch(_KEPT, study_id=here.study_id))[0][0]).study.study_instance_uid
+            await note_told(engine, uid, [here.mrn.value], [here.mrn.value], hospital.NOW)
+        code, out, _ = await here.orders("match", here.study_id, str(other), "--reason", "r")
+        assert (code, out.startswith("refused (patient-conflict): ")) == (1, True)
+        assert await here.decided() == []
 
 
 async def test_several_orders_are_answered_together_unless_one_is_another_patient_s(site):

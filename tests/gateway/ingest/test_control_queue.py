@@ -13,7 +13,7 @@ from fakes.upstream_json import STUDY_ID, STUDY_UID
 from gateway.ingest import Pipeline, control_queue
 from gateway.ingest.control_queue import ControlWork
 from gateway.runtime import clock
-from gateway.runtime.errors import StoreUnavailable
+from gateway.runtime.errors import StoreUnavailable, StudyContended
 from gateway.runtime.loops import alongside
 from gateway.store.database.controls import Control, Controls
 from gateway.store.webhooks import StoredEnrichments
@@ -30,6 +30,11 @@ class Asked:
     async def open(self, most):
         self._reach()
         return list(self.rows.values())[:most]
+
+    async def ask(self, verb, argument):
+        self._reach()
+        number = max(self.rows) + 1
+        self.rows[number] = Control(number, verb, argument)
 
     async def done(self, number):
         self._reach()
@@ -104,6 +109,20 @@ async def test_while_the_store_cannot_be_reached_what_is_asked_stays_asked():
     doing.failures.clear()
     await work.once()
     assert doing.done == [("refresh", "a"), ("refresh", "b")]
+
+
+async def test_a_study_that_others_write_again_and_again_holds_up_no_other_and_is_the_last_then():
+    asked, doing = Asked(("refresh", "a"), ("refresh", "b")), Doing(a=StudyContended("again and again"))
+    work = ControlWork(asked, doing)
+    work.poll = 0
+    with structlog.testing.capture_logs() as lines:
+        await work.once()
+    assert [(line["event"], line["code"]) for line in lines] == [("control-not-done", "study-contended")]
+    assert doing.done == [("refresh", "b")]
+    assert [(row.verb, row.argument) for row in asked.rows.values()] == [("refresh", "a")]
+    doing.failures.clear()
+    await work.once()
+    assert (doing.done, asked.rows) == ([("refresh", "b"), ("refresh", "a")], {})
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("gone"), ZeroDivisionError()])

@@ -11,7 +11,7 @@ from gateway.store.database.statements import Statement, ask
 from gateway.store.orders.matches import StoredMatch
 from mappings.hospital.reasons import REASONS
 
-_MATCH = Statement("INSERT INTO order_match VALUES (:study_id, 'held', 'several-groups', '[]', 5)")
+_MATCH = Statement("INSERT INTO order_match VALUES (:study_id, 'held', 'several-groups', '[]', 5, '[]')")
 _REMARK = Statement("UPDATE message SET remarks = 'sent-without-order' WHERE study_id = :study_id")
 # Studies with one signed report, of which one message was sent
 _ALONE = (

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from fakes.hospital import AUTHORITIES
-from fakes.hospital_source import Hospital, hl7, hospital_source, msh, ordering
+from fakes.hospital_source import Hospital, hl7, hospital_source, msh, ordering, visiting
 from fakes.store import rows
 
 from gateway.ingest.orders import apply
@@ -16,7 +16,7 @@ from gateway.runtime.loops import alongside
 from gateway.store.database.bell import INBOUND
 from gateway.store.database.statements import Statement, ask
 from gateway.store.orders.inbound import waiting_messages
-from gateway.store.orders.keys import key_text
+from gateway.store.orders.keys import key_text, record_text
 from gateway.store.orders.known_orders import orders_of_keys
 from gateway.store.orders.study_keys import put_study_keys
 from gateway.store.orders.visits import visits_of
@@ -55,6 +55,16 @@ async def test_each_change_of_an_order_requests_an_ingest_of_its_studies_and_a_r
     assert await his.sends(ordering("CA", control_id="4", minute=7)) == [("applied", "")] * 4
     (stored,) = await his.orders()
     assert (stored.order.ended, stored.revision) == ("cancelled", 4)
+
+
+async def test_a_study_that_has_an_order_by_no_number_is_ingested_again_when_the_order_changes(his):
+    await his.sends(ordering())
+    (stored,) = await his.orders()
+    await his.engine.do(lambda: put_study_keys("stu_1", [record_text(stored.number)]))
+    await his.sends(visiting(control_id="2"))
+    assert await his.asked() == ["stu_1"]
+    await his.sends(ordering("CA", control_id="3", minute=7))
+    assert await his.asked() == ["stu_1", "stu_1"]
 
 
 async def test_the_placer_brings_its_number_to_the_fillers_order(his):

@@ -68,7 +68,8 @@ def upgrade() -> None:
     changes = ("source", "kind", "authority", "type_code", "prior", "surviving", "surviving_text", "control_id")
     _made("number_change", _numbered(), *_texts(*changes), *_numbers("at"), *_texts("held"))
     _made("study_key", *_texts("key", "study_id"), sa.PrimaryKeyConstraint("key", "study_id"))
-    _made("order_match", _study(), *_texts("verdict", "reason", "orders"), *_numbers("since"))
+    sent = sa.Column("sent_orders", _TEXT)
+    _made("order_match", _study(), *_texts("verdict", "reason", "orders"), *_numbers("since"), sent)
     _made("order_verdict", _study(), *_texts("verdict", "orders", "reason"), *_numbers("decided"))
     _index()
 
