@@ -18,6 +18,7 @@ from mappings.hospital.authorities import HospitalNumber
 from mappings.hospital.events import NumberKind
 from mappings.hospital.merges import ResolvedChange
 
+_SETTLED: Final = "settled"  # `held` of a change that a later message made void: it is kept, and never read
 _MOST_ROUNDS: Final = 50
 _COLUMNS: Final = "kind, authority, type_code, prior, surviving, surviving_text, source, control_id, held"
 _ADD: Final = Statement(
@@ -29,9 +30,19 @@ _USE: Final = Statement(
     " AND authority = :authority AND prior = :prior AND surviving = :surviving AND type_code = :type_code"
     " AND held <> '' RETURNING number"
 )
+_HOLD: Final = Statement(
+    "UPDATE number_change SET held = :held, source = :source, control_id = :control_id, at = :at WHERE kind = :kind"  # noqa: S608 (constants)
+    " AND authority = :authority AND prior = :prior AND surviving = :surviving AND type_code = :type_code"
+    f" AND held = '{_SETTLED}' RETURNING number"
+)
+_SETTLE: Final = Statement(
+    f"UPDATE number_change SET held = '{_SETTLED}' WHERE kind = :kind AND authority = :authority"  # noqa: S608 (constants)
+    " AND type_code = :type_code AND (prior = :prior OR prior = :surviving AND surviving = :prior)"
+    f" AND held NOT IN ('', '{_SETTLED}') RETURNING number"
+)
 _OF: Final = Statement(
     f"SELECT {_COLUMNS}, number FROM number_change WHERE kind = :kind AND authority = :authority"  # noqa: S608 (constants)
-    " AND (prior IN listed(:values) OR surviving IN listed(:values))"
+    f" AND held <> '{_SETTLED}' AND (prior IN listed(:values) OR surviving IN listed(:values))"
 )
 
 
@@ -53,19 +64,17 @@ def add_change(
     change: ResolvedChange, surviving_text: str, message: HospitalMessageName, held: str, at: int
 ) -> Steps[bool]:
     """Store a change; return False if it is known already. One that was held is used once a message is not held."""
-    prior, surviving = change
-    pair = {
-        "kind": prior.kind,
-        "authority": prior.authority,
-        "type_code": prior.type_code,
-        "prior": prior.value,
-        "surviving": surviving.value,
-    }
+    pair = _pair(change)
     said = {"source": message.source, "control_id": message.control_id, "at": at}
     rows = yield from ask(_ADD, surviving_text=surviving_text, held=held, **pair, **said)
-    if not rows and not held:
-        rows = yield from ask(_USE, **pair, **said)
+    if not rows:
+        rows = yield from (ask(_HOLD, held=held, **pair, **said) if held else ask(_USE, **pair, **said))
     return bool(rows)
+
+
+def settle_doubt(change: ResolvedChange) -> Steps[bool]:
+    """Make void what is held of the old number of a used change, and its inverse; return False if there is nothing."""
+    return bool((yield from ask(_SETTLE, **_pair(change))))
 
 
 async def changes_of(engine: Engine, numbers: Iterable[HospitalNumber]) -> list[StoredChange]:
@@ -117,6 +126,17 @@ class _Search:
     def changes(self) -> list[StoredChange]:
         """Changes that were found, in the order in which they were applied."""
         return [self._found[number] for number in sorted(self._found)]
+
+
+def _pair(change: ResolvedChange) -> dict[str, str]:
+    prior, surviving = change
+    return {
+        "kind": prior.kind,
+        "authority": prior.authority,
+        "type_code": prior.type_code,
+        "prior": prior.value,
+        "surviving": surviving.value,
+    }
 
 
 def _by_issuer(numbers: Iterable[HospitalNumber]) -> dict[tuple[str, str], set[str]]:
