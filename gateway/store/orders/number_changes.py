@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, cast
 
+from gateway.index.keys import bounded
 from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Row, Statement, Steps, ask
+from gateway.store.database.statements import Row, Statement, Steps, ask, storable
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import HospitalNumber
 from mappings.hospital.events import NumberKind
@@ -65,8 +66,8 @@ def add_change(
 ) -> Steps[bool]:
     """Store a change; return False if it is known already. One that was held is used once a message is not held."""
     pair = _pair(change)
-    said = {"source": message.source, "control_id": message.control_id, "at": at}
-    rows = yield from ask(_ADD, surviving_text=surviving_text, held=held, **pair, **said)
+    said = {"source": message.source, "control_id": storable(message.control_id), "at": at}
+    rows = yield from ask(_ADD, surviving_text=storable(surviving_text), held=held, **pair, **said)
     if not rows:
         rows = yield from (ask(_HOLD, held=held, **pair, **said) if held else ask(_USE, **pair, **said))
     return bool(rows)
@@ -106,7 +107,7 @@ class _Search:
     def __init__(self, numbers: Iterable[HospitalNumber]) -> None:
         self._found: dict[int, StoredChange] = {}
         self._asked: set[HospitalNumber] = set()
-        self._wanted = set(numbers)
+        self._wanted = set(map(_fit, numbers))
         self._rounds = 0
 
     def next_round(self) -> dict[tuple[str, str], set[str]]:
@@ -128,8 +129,13 @@ class _Search:
         return [self._found[number] for number in sorted(self._found)]
 
 
+def _fit(number: HospitalNumber) -> HospitalNumber:
+    """Return a number as the columns and their indexes can hold it; also the form to look it up by."""
+    return HospitalNumber(number.kind, *[bounded(storable(part)) for part in number[1:]])
+
+
 def _pair(change: ResolvedChange) -> dict[str, str]:
-    prior, surviving = change
+    prior, surviving = map(_fit, change)
     return {
         "kind": prior.kind,
         "authority": prior.authority,
