@@ -164,7 +164,7 @@ def _records(state: HospitalState, site: Site) -> HospitalRecords:
 def _doubtful(changes: Iterable[StoredChange]) -> Iterator[HospitalNumber]:
     """Yield the numbers of changes that are held: nothing is matched by them."""
     for one in changes:
-        if one.held:
+        if one.held and one.change.prior != one.change.surviving:
             yield one.change.prior
             if one.held not in _ONE_IN_DOUBT:
                 yield one.change.surviving

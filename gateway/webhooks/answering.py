@@ -146,7 +146,8 @@ class HospitalAnswers:
         """Read the merges of some numbers; those of a held message are in doubt."""
         changes = await changes_of(self.engine, numbers)
         merges = merged(one.change for one in changes if not one.held)
-        held = {number for one in changes if one.held for number in one.change}
+        doubts = [one.change for one in changes if one.held and one.change.prior != one.change.surviving]
+        held = {number for change in doubts for number in change}
         return replace(merges, doubtful=merges.doubtful | held)
 
     async def _priors(self, agreed: AgreedOrders, uid: str) -> tuple[PriorReport, ...]:

@@ -7,8 +7,10 @@ Proved by tests/mappings/hospital/test_authorities.py.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Final, Literal, NamedTuple
 
 from mappings.hospital.events import Authority, IssuedNumber, NumberKind
@@ -71,6 +73,15 @@ class Authorities:
         people = [one for facility in facilities for one in (facility.mrn, facility.external_patient_id)]
         known_people = _by_namespace((*people, *self.site.express_customers.values()))
         object.__setattr__(self, "_known", {**known, "patient": known_people})
+
+    @property
+    def digest(self) -> str:
+        """Digest of all that the keys of numbers depend on."""
+        facilities = {
+            name: [*(self.system_of(kind, one) for kind in ORDER_NUMBER_KINDS), one.mrn.system if one.mrn else ""]
+            for name, one in self.site.facilities.items()
+        }
+        return sha256(json.dumps([self._known, facilities], sort_keys=True).encode()).hexdigest()
 
     def order_key(self, kind: OrderNumberKind, number: IssuedNumber | None, source: OrderSource) -> OrderKey | None:
         """Key of an order's number; None without a number or without a known authority."""

@@ -244,6 +244,13 @@ async def test_nothing_is_matched_by_a_number_of_a_merge_that_is_held(engine):
     assert (await facts(engine)).merged == ()
 
 
+async def test_a_number_that_shall_give_way_to_itself_is_in_no_doubt(engine):
+    stored = await send(engine, ONE)
+    await merge(engine, "4711", "4711", held="same-number")
+    await read(matching(engine))
+    assert await match_of(engine) == ("matched", "", [stored])
+
+
 async def test_the_visit_of_the_order_is_stated_as_of_the_study(engine):
     pipeline, own = matching(engine), Visit(patient_class="E", number=VISIT_NUMBER, state="open")
     await send(engine, replace(ONE, visit=own))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 
 from fakes.hospital import AUTHORITIES
 from fakes.random_hospital import workflows
@@ -59,6 +60,18 @@ async def test_all_changes_of_a_chain_are_found_from_each_of_its_numbers(engine)
         assert [stored.change for stored in found] == chain
         assert {stored.message for stored in found} == {MESSAGE}
     assert await changes_of(engine, [patient("7")]) == []
+
+
+async def test_a_number_too_long_for_an_index_or_unfit_for_a_column_is_kept_and_found_again(engine):
+    # Digits of hashes: PostgreSQL would pack equal letters until they fit
+    long = "".join(sha256(bytes([one])).hexdigest() for one in range(200))
+    old, new = patient(long, long), patient("4\x007\ud800", long)
+    assert await engine.do(lambda: add_change(ResolvedChange(old, new), long, MESSAGE, "", 5))
+    assert not await engine.do(lambda: add_change(ResolvedChange(old, new), long, MESSAGE, "", 5))
+    for one in (old, new):
+        (found,) = await changes_of(engine, [one])
+        assert found.surviving_text == long
+    assert await changes_of(engine, [patient(long + "1", long)]) == []
 
 
 async def test_a_new_number_requests_an_ingest_of_each_study_that_has_it(engine):

@@ -1,7 +1,8 @@
 """Store the merged and changed numbers of a merge message, or hold them, as the steps of one transaction.
 
 HL7 v2.5.1 §3.3.40 (A40), §3.3.47 (A47), §3.4.9 (MRG), decision D48. A merge that cannot be applied is kept with its
-reason: its numbers are then in doubt. Of patients that are not known only the pair of numbers is kept.
+reason: its numbers are then in doubt, until a later merge that is used says what becomes of the old number. Of patients
+that are not known only the pair of numbers is kept.
 Proved by tests/gateway/ingest/orders/test_apply_changes.py.
 """
 
@@ -11,7 +12,7 @@ from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
 from gateway.store.database.statements import Steps
 from gateway.store.orders.keys import number_text
 from gateway.store.orders.known_orders import orders_with
-from gateway.store.orders.number_changes import add_change, changes_with
+from gateway.store.orders.number_changes import add_change, changes_with, settle_doubt
 from gateway.store.orders.study_keys import refresh_studies
 from mappings.hospital.merges import MERGE_REASONS, ResolvedChange, merged, resolve_change
 
@@ -33,8 +34,9 @@ def apply_changes(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[S
         reasons = yield from _reasons(resolved, now)
     is_new = False
     for change, text in zip(resolved, texts, strict=True):
-        added = yield from add_change(change, text, arrival.name, reasons.get(change, ""), now)
-        is_new = is_new or added
+        is_new |= yield from add_change(change, text, arrival.name, reasons.get(change, ""), now)
+        if change not in reasons:
+            is_new |= yield from settle_doubt(change)
     is_known = bool((yield from orders_with(keys)))
     if is_new and (yield from refresh_studies(keys, now)):
         is_known = True

@@ -1,4 +1,4 @@
-"""Loops of the room: a listener and an applying loop for each source, a watch over all, and the deletion.
+"""Loops of the room: a listener and an applying loop for each source, a watch over all, the numbers, and the deletion.
 
 Carries out no clause of a standard; decision D48.
 Proved by tests/keeping_up/test_killed_inbox.py and tests/gateway/ingest/orders/test_loops.py.
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from gateway.ingest.orders.apply import Applying
 from gateway.ingest.orders.inbox import source_listener
+from gateway.ingest.orders.rekeying import OrderKeys
 from gateway.ingest.orders.retention import OrderRetention
 from gateway.ingest.orders.sources import HospitalSource, sources_of
 from gateway.runtime import clock
@@ -46,6 +47,7 @@ class OrderLoops:
             made += self._of(source)
         if self._sources:
             made.append(forever(self.look, EVERY, not_done="orders-not-counted"))
+            made.append(OrderKeys(self._engine, self._authorities).run())
         return made
 
     async def look(self) -> None:

@@ -81,7 +81,8 @@ VISIT: Final = Table(
     sqlite_strict=True,
 )
 # Number that gave way to another one of the same kind, authority and type. `prior` and `surviving` are in the form for
-# comparison, `surviving_text` as the hospital wrote it. `held` is the reason for which it is not used, empty if it is
+# comparison, `surviving_text` as the hospital wrote it. `held` is the reason for which it is not used, empty if it is,
+# `settled` if a later message made it void
 NUMBER_CHANGE: Final = Table(
     "number_change",
     METADATA,

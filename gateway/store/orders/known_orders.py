@@ -89,9 +89,14 @@ def put_order(number: int | None, order: KnownOrder, keys: Sequence[str], now: i
         number = int((yield from ask(_ADD, **values))[0][0])
     else:
         yield from ask(_CHANGE, number=number, **values)
-        yield from ask(_DROP_KEYS, number=number, keys=json.dumps(keys))
-    yield from ask_each(_ADD_KEY, [{"key": key, "number": number} for key in sorted(set(keys))])
+    yield from put_order_keys(number, keys)
     return number
+
+
+def put_order_keys(number: int, keys: Sequence[str]) -> Steps[None]:
+    """Store the keys of an order in place of those before."""
+    yield from ask(_DROP_KEYS, number=number, keys=json.dumps(keys))
+    yield from ask_each(_ADD_KEY, [{"key": key, "number": number} for key in sorted(set(keys))])
 
 
 def _order(row: Row) -> StoredOrder:

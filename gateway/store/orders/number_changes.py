@@ -11,13 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, cast
 
+from gateway.index.keys import bounded
 from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Row, Statement, Steps, ask
+from gateway.store.database.statements import Row, Statement, Steps, ask, storable
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import HospitalNumber
 from mappings.hospital.events import NumberKind
 from mappings.hospital.merges import ResolvedChange
 
+_SETTLED: Final = "settled"  # `held` of a change that a later message made void: it is kept, and never read
 _MOST_ROUNDS: Final = 50
 _COLUMNS: Final = "kind, authority, type_code, prior, surviving, surviving_text, source, control_id, held"
 _ADD: Final = Statement(
@@ -29,9 +31,19 @@ _USE: Final = Statement(
     " AND authority = :authority AND prior = :prior AND surviving = :surviving AND type_code = :type_code"
     " AND held <> '' RETURNING number"
 )
+_HOLD: Final = Statement(
+    "UPDATE number_change SET held = :held, source = :source, control_id = :control_id, at = :at WHERE kind = :kind"  # noqa: S608 (constants)
+    " AND authority = :authority AND prior = :prior AND surviving = :surviving AND type_code = :type_code"
+    f" AND held = '{_SETTLED}' RETURNING number"
+)
+_SETTLE: Final = Statement(
+    f"UPDATE number_change SET held = '{_SETTLED}' WHERE kind = :kind AND authority = :authority"  # noqa: S608 (constants)
+    " AND type_code = :type_code AND (prior = :prior OR prior = :surviving AND surviving = :prior)"
+    f" AND held NOT IN ('', '{_SETTLED}') RETURNING number"
+)
 _OF: Final = Statement(
     f"SELECT {_COLUMNS}, number FROM number_change WHERE kind = :kind AND authority = :authority"  # noqa: S608 (constants)
-    " AND (prior IN listed(:values) OR surviving IN listed(:values))"
+    f" AND held <> '{_SETTLED}' AND (prior IN listed(:values) OR surviving IN listed(:values))"
 )
 
 
@@ -53,19 +65,17 @@ def add_change(
     change: ResolvedChange, surviving_text: str, message: HospitalMessageName, held: str, at: int
 ) -> Steps[bool]:
     """Store a change; return False if it is known already. One that was held is used once a message is not held."""
-    prior, surviving = change
-    pair = {
-        "kind": prior.kind,
-        "authority": prior.authority,
-        "type_code": prior.type_code,
-        "prior": prior.value,
-        "surviving": surviving.value,
-    }
-    said = {"source": message.source, "control_id": message.control_id, "at": at}
-    rows = yield from ask(_ADD, surviving_text=surviving_text, held=held, **pair, **said)
-    if not rows and not held:
-        rows = yield from ask(_USE, **pair, **said)
+    pair = _pair(change)
+    said = {"source": message.source, "control_id": storable(message.control_id), "at": at}
+    rows = yield from ask(_ADD, surviving_text=storable(surviving_text), held=held, **pair, **said)
+    if not rows:
+        rows = yield from (ask(_HOLD, held=held, **pair, **said) if held else ask(_USE, **pair, **said))
     return bool(rows)
+
+
+def settle_doubt(change: ResolvedChange) -> Steps[bool]:
+    """Make void what is held of the old number of a used change, and its inverse; return False if there is nothing."""
+    return bool((yield from ask(_SETTLE, **_pair(change))))
 
 
 async def changes_of(engine: Engine, numbers: Iterable[HospitalNumber]) -> list[StoredChange]:
@@ -97,7 +107,7 @@ class _Search:
     def __init__(self, numbers: Iterable[HospitalNumber]) -> None:
         self._found: dict[int, StoredChange] = {}
         self._asked: set[HospitalNumber] = set()
-        self._wanted = set(numbers)
+        self._wanted = set(map(_fit, numbers))
         self._rounds = 0
 
     def next_round(self) -> dict[tuple[str, str], set[str]]:
@@ -117,6 +127,22 @@ class _Search:
     def changes(self) -> list[StoredChange]:
         """Changes that were found, in the order in which they were applied."""
         return [self._found[number] for number in sorted(self._found)]
+
+
+def _fit(number: HospitalNumber) -> HospitalNumber:
+    """Return a number as the columns and their indexes can hold it; also the form to look it up by."""
+    return HospitalNumber(number.kind, *[bounded(storable(part)) for part in number[1:]])
+
+
+def _pair(change: ResolvedChange) -> dict[str, str]:
+    prior, surviving = map(_fit, change)
+    return {
+        "kind": prior.kind,
+        "authority": prior.authority,
+        "type_code": prior.type_code,
+        "prior": prior.value,
+        "surviving": surviving.value,
+    }
 
 
 def _by_issuer(numbers: Iterable[HospitalNumber]) -> dict[tuple[str, str], set[str]]:

@@ -65,3 +65,46 @@ async def test_what_is_understood_and_not_applied_is_held(his):
     assert await held(his, "4711") == [("4711", "5000", "event-differs")]
     await his.sends(merging(control_id="3"))
     assert await held(his, "4711") == [("4711", "5000", "")]
+
+
+def pairs(control_id: str, *numbers: tuple[str, str]) -> bytes:
+    told = [(f"PID|1||{new}^^^CITY^MR", f"MRG|{old}^^^CITY^MR") for old, new in numbers]
+    at = msh("ADT^A40", control_id=control_id, minute=int(control_id))
+    return hl7(at, "EVN|A40|20260105120000-0600", *[one for pair in told for one in pair])
+
+
+@pytest.mark.parametrize(
+    ("contradictory", "answer", "numbers"),
+    [
+        ([("4711", "5000"), ("5000", "4711")], ("5000", "4711"), ("4711", "5000")),
+        ([("4711", "5000"), ("4711", "6000")], ("4711", "5000"), ("4711", "5000", "6000")),
+        ([("4711", "5000"), ("4711", "6000")], ("4711", "7000"), ("4711", "5000", "6000")),
+    ],
+)
+async def test_a_later_merge_settles_what_a_held_message_left_in_doubt(his, contradictory, answer, numbers):
+    (first,) = await his.sends(pairs("20", *contradictory))
+    assert first[0] == "held"
+    assert await held(his, "4711") == [(*one, first[1]) for one in contradictory]
+    assert (await his.sends(pairs("21", answer)))[1] == ("applied", "")
+    assert await held(his, *numbers) == [(*answer, "")]
+
+
+async def test_a_merge_that_is_told_again_settles_what_contradicts_it(his):
+    await his.engine.do(lambda: put_study_keys("stu_1", [number_text(mrn("4711"))]))
+    swap = merging("5000", "4711", control_id="2")
+    assert await his.sends(merging(), swap, merging(control_id="3")) == [
+        ("applied", ""),
+        ("held", "merge-swap"),
+        ("applied", ""),
+    ]
+    assert await held(his, "4711") == [("4711", "5000", "")]
+    assert (await his.sends(merging(control_id="4")))[3] == ("nothing", "")
+    assert (await his.sends(merging("5000", "4711", control_id="5")))[4] == ("held", "merge-swap")
+    assert await held(his, "4711") == [("4711", "5000", ""), ("5000", "4711", "merge-swap")]
+
+
+async def test_a_held_merge_settles_nothing_and_neither_does_one_of_another_number(his):
+    await his.sends(pairs("20", ("4711", "5000"), ("4711", "6000")))
+    await his.sends(merging("6000", "8000", control_id="21"), pairs("22", ("4711", "5000"), ("4711", "7000")))
+    assert ("4711", "5000", "prior-twice") in await held(his, "4711")
+    assert ("4711", "6000", "prior-twice") in await held(his, "4711")

@@ -1,0 +1,53 @@
+"""Read the numbers under which orders are stored, and store orders under others.
+
+Carries out no clause of a standard; decision D48. The caller holds the locks of the numbers before and after.
+Proved by tests/gateway/ingest/orders/test_rekeying.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Final
+
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Statement, Steps, ask
+from gateway.store.orders.known_orders import order_of, put_order_keys
+from mappings.hospital.known_order import KnownOrder
+
+_AFTER: Final = Statement("SELECT number FROM hospital_order WHERE number > :after ORDER BY number LIMIT :most")
+_KEYS: Final = Statement("SELECT key FROM order_key WHERE hospital_order = :number")
+
+
+async def order_numbers(engine: Engine, after: int, most: int) -> list[int]:
+    """Return the next orders beyond the number `after`.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return [int(number) for (number,) in await engine.fetch(_AFTER, after=after, most=most)]
+
+
+def rekey(
+    numbers: Collection[int], keys_of: Callable[[KnownOrder], Collection[str]], locked: frozenset[str]
+) -> Steps[frozenset[str]]:
+    """Store orders under the numbers that `keys_of` gives; return all that those have that changed, before and after.
+
+    If `locked` lacks one of these, nothing is written: the caller locks them and asks again.
+    """
+    changed: dict[int, frozenset[str]] = {}
+    concerned = frozenset[str]()
+    for number in sorted(numbers):
+        stored = yield from order_of(number)
+        if stored is None:
+            continue
+        before, after = (
+            {str(key) for (key,) in (yield from ask(_KEYS, number=number))},
+            frozenset(keys_of(stored.order)),
+        )
+        if before != after:
+            changed[number] = after
+            concerned |= before | after
+    if concerned <= locked:
+        for number, keys in changed.items():
+            yield from put_order_keys(number, sorted(keys))
+    return concerned
