@@ -53,9 +53,9 @@ class KnownOrder:
     """One order as far as it is known. A text that is unknown is empty.
 
     `content_of` is the newest message whose content was applied, `state_of` the newest that said if the order stands: a
-    cancellation says nothing new beside that. `first_at` and `last_at` are the times of the oldest and of the newest
-    message. `ended` says how the order ended at `ended_at`; it is empty while the order stands. `replaced_by` are the
-    numbers of the order that takes its place.
+    cancellation says nothing new beside that. `patient_of` is the newest that described the patient. `first_at` and
+    `last_at` are the times of the oldest and of the newest message. `ended` says how the order ended at `ended_at`; it
+    is empty while the order stands. `replaced_by` are the numbers of the order that takes its place.
     """
 
     source: OrderSource
@@ -80,6 +80,7 @@ class KnownOrder:
     ended_at: datetime | None = None
     replaced_by: tuple[IssuedNumber | None, IssuedNumber | None] = (None, None)
     """Placer and filler order number."""
+    patient_of: MessageAge = MessageAge()
 
     @property
     def is_void(self) -> bool:
@@ -143,6 +144,18 @@ def combined(one: KnownOrder, other: KnownOrder) -> KnownOrder:
     return _filled(newer, older)
 
 
+def with_newer_patient(order: KnownOrder, message: HospitalMessage) -> KnownOrder | None:
+    """Return an order with the age of a message that describes its patient; None if what is known is newer.
+
+    Where the messages cannot be compared, such as of two senders, their best times are.
+    """
+    this = _message_age(message)
+    age = _age(order.patient_of, this)
+    known = max([order.last_at, *order.patient_of.times[:1]])
+    is_newer = age == "newer" or (age != "older" and (not this.times or this.times[0] >= known))
+    return replace(order, patient_of=this) if is_newer else None
+
+
 def _stated(event: OrderEvent, message: HospitalMessage, source: OrderSource, arrived: datetime) -> KnownOrder:
     """Return the order as this event alone states it."""
     at = event.at or (message.times[0] if message.times else arrived)
@@ -170,6 +183,7 @@ def _stated(event: OrderEvent, message: HospitalMessage, source: OrderSource, ar
         ended=ended,
         ended_at=at if ended else None,
         replaced_by=_replacement(event, message),
+        patient_of=_message_age(message),
     )
 
 
@@ -234,6 +248,7 @@ def _ended(order: KnownOrder, known: KnownOrder, stated: KnownOrder, event: Orde
 def _filled(first: KnownOrder, second: KnownOrder, deleted: Collection[str] = ()) -> KnownOrder:
     """Return the first order with what it does not say from the second, except what it deleted."""
     unsaid = [name for name in _CONTENT if name not in deleted and _is_unsaid(getattr(first, name))]
+    unsaid += ["patient_of"] if "patient" in unsaid else []
     return replace(first, **{name: getattr(second, name) for name in unsaid})
 
 

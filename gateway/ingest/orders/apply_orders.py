@@ -164,4 +164,5 @@ def _content(order: KnownOrder | None) -> KnownOrder | None:
     """Return an order without the names and times of its messages."""
     if order is None:
         return None
-    return replace(order, content_of=MessageAge(), state_of=MessageAge(), last_at=order.first_at)
+    no_age = MessageAge()
+    return replace(order, content_of=no_age, state_of=no_age, patient_of=no_age, last_at=order.first_at)

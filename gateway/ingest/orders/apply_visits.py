@@ -17,7 +17,7 @@ from gateway.store.orders.keys import keys_of, number_text, record_text
 from gateway.store.orders.known_orders import StoredOrder, orders_with, put_order
 from gateway.store.orders.study_keys import refresh_studies
 from mappings.hospital.events import HospitalPatient, IssuedNumber
-from mappings.hospital.known_order import KnownOrder
+from mappings.hospital.known_order import KnownOrder, with_newer_patient
 
 
 def visit_subjects(arrival: Arrival) -> frozenset[str]:
@@ -38,8 +38,9 @@ def apply_visit(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[Set
     changed: list[StoredOrder] = []
     for one in stored:
         order = _updated(one.order, arrival, key)
-        if order != one.order:
+        if replace(order, patient_of=one.order.patient_of) != one.order:
             changed.append(one)
+        if order != one.order:
             yield from put_order(one.number, order, found_by(order, arrival.authorities), now)
     if (yield from told_visit(arrival, [one.order for one in stored])):
         changed += [one for one in stored if key in keys_of(one.order, arrival.authorities)]
@@ -59,13 +60,12 @@ def _updated(order: KnownOrder, arrival: Arrival, visit: str) -> KnownOrder:
     said = arrival.message.patient
     if keys.isdisjoint(visit_subjects(arrival) - {visit}):
         return order
-    is_newer = not arrival.message.times or arrival.message.times[0] >= order.last_at
-    known = order.patient
-    first, second = (said, known) if is_newer else (known, said)
+    newer, known = with_newer_patient(order, arrival.message), order.patient
+    first, second = (said, known) if newer else (known, said)
     has_name = bool(first.family or first.given or first.middle)
     named = first if has_name else second
     return replace(
-        order,
+        newer or order,
         patient=HospitalPatient(
             numbers=(*known.numbers, *_added(order, arrival)),
             family=named.family,

@@ -57,6 +57,31 @@ async def test_an_older_message_adds_only_what_is_unknown(his):
     assert [one.value for one in stored.order.patient.numbers] == ["4711", "99"]
 
 
+def at_hour(hour: int, name: str, control_id: str) -> bytes:
+    sent = visiting("A08", control_id=control_id).replace(b"20260105120000", b"20260105%02d0000" % hour)
+    return sent.replace(b"DOE-MILLER", name.encode())
+
+
+@pytest.mark.parametrize("newest", ["NEW", "DOE"])
+async def test_an_older_visit_message_replaces_no_newer_one(his, newest):
+    await his.sends(ordering())
+    await his.sends(at_hour(18, newest, "2"), at_hour(16, "OLD", "3"))
+    (stored,) = await his.orders()
+    assert stored.order.patient.family == newest
+    await his.sends(at_hour(19, "LAST", "4"))
+    (stored,) = await his.orders()
+    assert stored.order.patient.family == "LAST"
+
+
+async def test_of_two_senders_the_times_tell_which_visit_message_is_newer(his):
+    other = at_hour(16, "OLD", "3").replace(b"|HIS|", b"|ADT|")
+    later = at_hour(19, "LAST", "4").replace(b"|HIS|", b"|ADT|")
+    await his.sends(ordering(), at_hour(18, "NEW", "2"), other)
+    assert [one.order.patient.family for one in await his.orders()] == ["NEW"]
+    await his.sends(later)
+    assert [one.order.patient.family for one in await his.orders()] == ["LAST"]
+
+
 async def test_a_visit_of_another_patient_changes_no_patient(his):
     other = hl7(msh("ADT^A02", control_id="2"), "PID|1||1^^^CITY^MR||ROE^ANN", f"PV1|1|I|ICU{'|' * 16}V1^^^CITYVN")
     await his.sends(ordering(), other)
