@@ -8,7 +8,7 @@ from functools import partial
 from gateway.store.orders.inbound import (
     NewInbound,
     add_message,
-    backlog,
+    backlogs,
     fail,
     is_blocked,
     is_first,
@@ -35,8 +35,7 @@ async def test_messages_are_given_out_in_the_order_in_which_they_came_and_only_t
         (numbers[0], 5, b"a"),
         (numbers[1], 5, b"b"),
     ]
-    assert await backlog(engine, "epic") == (2, 5)
-    assert await backlog(engine, "none") == (0, None)
+    assert await backlogs(engine) == {"epic": 2, "other": 1}
 
 
 async def test_a_duplicate_has_the_same_bytes_sender_and_control_id(engine):

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from fakes.hospital_source import Hospital, merging, ordering, visiting
 from fakes.store import rows
+from structlog.testing import capture_logs
 
 from gateway.ingest.orders.retention import OrderRetention
 from gateway.runtime import clock
@@ -46,7 +47,7 @@ async def left(his):
 async def test_messages_go_after_a_week_and_what_they_said_stays(his, later):
     await his.sends(ordering(), visiting(control_id="2"), merging("7", "8", control_id="3"))
     before = await left(his)
-    retention = OrderRetention(his.engine, his.metrics)
+    retention = OrderRetention(his.engine, his.metrics, ["city-his"])
     later.days = 6.9
     await retention.once()
     assert await left(his) == before
@@ -60,10 +61,10 @@ async def test_what_was_not_applied_stays_for_ninety_days_and_a_held_message_los
     await his.engine.do(lambda: ask(Statement("UPDATE inbound SET state = 'failed'")))
     await his.sends(merging("9", "9", control_id="4"))
     later.days = 8
-    await OrderRetention(his.engine, his.metrics).once()
+    await OrderRetention(his.engine, his.metrics, ["city-his"]).once()
     assert await his.bodies() == [True, True, False]
     later.days = 91
-    await OrderRetention(his.engine, his.metrics).once()
+    await OrderRetention(his.engine, his.metrics, ["city-his"]).once()
     assert await his.bodies() == []
     audited = await rows(his.engine, "SELECT argument FROM audit WHERE verb = 'orders-deleted'")
     assert ("3 hospital messages that were not applied",) in audited
@@ -73,10 +74,10 @@ async def test_an_order_without_a_study_goes_after_ninety_days_with_its_visit(hi
     await his.engine.do(lambda: put_study_keys("stu_9", [PATIENT]))  # a study of the same patient
     await his.sends(ordering())
     later.days = 89
-    await OrderRetention(his.engine, his.metrics).once()
+    await OrderRetention(his.engine, his.metrics, ["city-his"]).once()
     assert (await left(his))[2] == 1
     later.days = 91
-    await OrderRetention(his.engine, his.metrics).once()
+    await OrderRetention(his.engine, his.metrics, ["city-his"]).once()
     assert await left(his) == [0, 0, 0, 0, 0]
     audited = await rows(his.engine, "SELECT argument, reason FROM audit WHERE verb = 'orders-deleted'")
     assert audited == [("1 hospital orders without a study", "retention"), ("1 visits without an order", "retention")]
@@ -87,7 +88,7 @@ async def test_an_order_that_is_heard_of_again_stays_longer(his, later):
     later.days = 80
     await his.sends(ordering("XO", accession="A2", control_id="2", minute=5))
     later.days = 100
-    await OrderRetention(his.engine, his.metrics).once()
+    await OrderRetention(his.engine, his.metrics, ["city-his"]).once()
     assert (await left(his))[2] == 1
 
 
@@ -110,5 +111,21 @@ async def test_an_order_stays_as_long_as_a_study_has_it(his, later, how):
         )
         await his.engine.do(lambda: ask(Statement(insert), id="stu_1", o=orders))
     later.days = 400
-    await OrderRetention(his.engine, his.metrics).once()
+    await OrderRetention(his.engine, his.metrics, ["city-his"]).once()
     assert (await left(his))[2:] == [1, 6, 1]
+
+
+async def test_what_waits_for_a_source_without_settings_is_reported_and_stays_for_ninety_days(his, later):
+    await his.stores(ordering(), ordering(control_id="2"))
+    later.days = 89
+    with capture_logs() as logs:
+        await OrderRetention(his.engine, his.metrics, ["other"]).once()
+    reported = [(one["source"], one["count"]) for one in logs if one["event"] == "order-source-gone"]
+    assert (reported, len(await his.states())) == ([("city-his", 2)], 2)
+    later.days = 91
+    await OrderRetention(his.engine, his.metrics, ["city-his"]).once()
+    assert len(await his.states()) == 2
+    await OrderRetention(his.engine, his.metrics, []).once()
+    assert await his.states() == []
+    noted = await rows(his.engine, "SELECT argument FROM audit WHERE verb = 'orders-deleted'")
+    assert [str(one) for (one,) in noted] == ["2 hospital messages of sources without settings"]

@@ -209,6 +209,11 @@ ORDERS: Final = (
         " about the same numbers wait with it. The number is the time in seconds.",
     ),
     AlertRow(
+        "order-source-gone",
+        "Messages of a hospital wait for a source that is not in the settings any more: they were acknowledged, and"
+        " nobody applies them. The number is the time in seconds.",
+    ),
+    AlertRow(
         "order-message-held",
         "A message of a hospital was held within the last 24 hours: it was acknowledged, and contradicts what is known."
         " The number is the time in seconds.",

@@ -26,7 +26,7 @@ from gateway.store.orders.inbound import NewInbound, add_message
 from mappings.hl7v2.inbound import read_hospital_message
 from mappings.hl7v2.received import Received, Unreadable, read
 
-MOST_BYTES: Final = 1_048_576  # of a frame; an order has some thousand
+MOST_BYTES: Final = 16 * 1_048_576  # of a frame: a shared interface also carries results with a PDF
 
 
 def source_listener(source: HospitalSource, engine: Engine, metrics: Metrics) -> MllpListener:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from gateway.ingest.orders.apply import Applying
 from gateway.ingest.orders.inbox import source_listener
 from gateway.ingest.orders.rekeying import OrderKeys
-from gateway.ingest.orders.retention import OrderRetention
+from gateway.ingest.orders.retention import SOURCE_GONE, OrderRetention
 from gateway.ingest.orders.sources import HospitalSource, sources_of
 from gateway.runtime import clock
 from gateway.runtime.loops import forever
@@ -21,7 +21,7 @@ from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
-from gateway.store.orders.inbound import backlog, trouble_of
+from gateway.store.orders.inbound import backlogs, trouble_of
 from mappings.hospital.authorities import Authorities
 
 EVERY: Final = 10.0  # seconds between two looks
@@ -42,7 +42,7 @@ class OrderLoops:
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """Return the loops of the sources; without sources only the deletion of what is old."""
-        made = [OrderRetention(self._engine, self._metrics).run()]
+        made = [OrderRetention(self._engine, self._metrics, [one.name for one in self._sources]).run()]
         for source in self._sources:
             made += self._of(source)
         if self._sources:
@@ -51,15 +51,18 @@ class OrderLoops:
         return made
 
     async def look(self) -> None:
-        """Count what waits, and note if a message failed, or was held within the last day.
+        """Count what waits, and note if a message failed, nobody applies it, or it was held within the last day.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
+        waiting = await backlogs(self._engine)
         for source in self._sources:
-            self._metrics.waiting_orders(source.name, (await backlog(self._engine, source.name))[0])
+            self._metrics.waiting_orders(source.name, waiting.pop(source.name, 0))
         state = await trouble_of(self._engine, micros(clock.now() - _RECENT))
         self.trouble = f"order-message-{state}" if state else ""
+        if waiting and state != "failed":
+            self.trouble = SOURCE_GONE
 
     def _of(self, source: HospitalSource) -> list[Coroutine[Any, Any, None]]:
         applying = Applying(source, self._authorities, self._engine, self._metrics)

@@ -38,7 +38,9 @@ _WAITING: Final = Statement(
 _FIRST: Final = Statement(
     "SELECT number FROM inbound WHERE source = :source AND state = 'waiting' ORDER BY number LIMIT 1"
 )
-_COUNT: Final = Statement("SELECT COUNT(*), MIN(received) FROM inbound WHERE source = :source AND state = 'waiting'")
+_COUNTS: Final = Statement(
+    "SELECT source, COUNT(*) FROM inbound WHERE state = 'waiting' GROUP BY source ORDER BY source"
+)
 _FAILED_NOW: Final = Statement(
     "SELECT number FROM inbound WHERE state IN ('held', 'failed') AND state = 'failed' AND settled >= 0 LIMIT 1"
 )
@@ -115,14 +117,13 @@ async def waiting_messages(engine: Engine, source: str, most: int) -> list[Waiti
     return [_message(row) for row in await engine.fetch(_WAITING, source=source, most=most)]
 
 
-async def backlog(engine: Engine, source: str) -> tuple[int, int | None]:
-    """Return how many messages of a source wait, and since when the oldest does (microseconds).
+async def backlogs(engine: Engine) -> dict[str, int]:
+    """Return how many messages of each source wait, also of those that are in no settings.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    count, oldest = (await engine.fetch(_COUNT, source=source))[0]
-    return int(count), oldest
+    return {str(source): int(count) for source, count in await engine.fetch(_COUNTS)}
 
 
 async def trouble_of(engine: Engine, since: int) -> InboundState | None:

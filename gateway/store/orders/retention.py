@@ -28,6 +28,10 @@ _BODIES: Final = Statement(
     "UPDATE inbound SET body = NULL WHERE number IN (SELECT number FROM inbound WHERE state IN ('held', 'failed')"
     " AND state = 'held' AND settled < :before AND body IS NOT NULL ORDER BY settled LIMIT :most) RETURNING number"
 )
+_LEFT: Final = Statement(
+    "DELETE FROM inbound WHERE number IN (SELECT number FROM inbound WHERE state = 'waiting' AND received < :before"
+    " AND source NOT IN listed(:sources) ORDER BY number LIMIT :most) RETURNING number"
+)
 _DROP_MESSAGE_KEYS: Final = Statement("DELETE FROM inbound_key WHERE inbound = :number")
 # A study's keys have those of its patients, too, which are also the order's: they are no match
 _UNMATCHED: Final = (
@@ -72,6 +76,13 @@ def purge_unsettled(before: int, most: int, now: int) -> Steps[int]:
     yield from ask_each(_DROP_MESSAGE_KEYS, [{"number": int(number)} for (number,) in rows])
     yield from _audited("hospital messages that were not applied", len(rows), now)
     return len(rows)
+
+
+def purge_left(sources: Collection[str], before: int, most: int, now: int) -> Steps[int]:
+    """Delete at most `most` waiting messages of other sources than these; return their number."""
+    count = len((yield from ask(_LEFT, sources=json.dumps(sorted(sources)), before=before, most=most)))
+    yield from _audited("hospital messages of sources without settings", count, now)
+    return count
 
 
 async def old_orders(engine: Engine, before: int, after: int, most: int) -> list[int]:

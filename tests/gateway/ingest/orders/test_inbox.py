@@ -12,7 +12,7 @@ from ipaddress import ip_network
 import pytest
 import trustme
 from fakes.bringing import bringing
-from fakes.hospital_source import Hospital, hospital_source, merging, ordering, visiting
+from fakes.hospital_source import Hospital, hl7, hospital_source, merging, msh, ordering, visiting
 from fakes.store import rows
 
 from gateway.ingest.orders.inbox import MOST_BYTES, source_listener
@@ -176,6 +176,15 @@ async def test_a_frame_over_the_limit_is_not_answered_and_the_connection_is_clos
         async with desk.calling() as sender:
             assert await answered(sender, ordering()) == [("AA", "1")]
     assert desk.outcomes("frame-too-large") == 1
+
+
+async def test_a_result_with_a_document_on_a_shared_interface_is_answered_and_not_stored(sqlite_engine):
+    desk = Desk(sqlite_engine)
+    document = f"OBX|1|ED|PDF||^AP^PDF^Base64^{'QUJD' * 1_000_000}"
+    async with desk.listening(), desk.calling() as sender:
+        assert await answered(sender, hl7(msh("ORU^R01"), document)) == [("AA", "1")]
+        assert await answered(sender, ordering(control_id="2")) == [("AA", "2")]
+    assert [name for name, _, _ in await rows(sqlite_engine, STORED)] == ["2"]
 
 
 @pytest.mark.parametrize(

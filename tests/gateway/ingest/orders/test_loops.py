@@ -59,6 +59,16 @@ async def test_a_failed_message_is_an_alert_as_long_as_it_is_not_applied(his, wa
     assert watch.trouble == "order-message-failed" in ROWS
 
 
+async def test_what_waits_for_a_source_that_is_gone_is_an_alert_until_it_is_applied(his):
+    await his.stores(ordering())
+    other = loops(his, {"name": "new-his", "listen": "127.0.0.1:2601", "may": ["orders"], "facility": "City"})
+    await other.look()
+    assert other.trouble == "order-source-gone" in ROWS
+    await his.sends()
+    await other.look()
+    assert other.trouble == ""
+
+
 def test_without_a_source_only_the_deletion_runs(his):
     made = loops(his).loops()
     assert len(made) == 1
