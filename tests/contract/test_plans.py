@@ -56,6 +56,7 @@ LISTED = {
     "gateway.store.erasing._DROP_UNKNOWN",  # the same
     "gateway.store.studies.crawlers._ALIVE[postgresql]",  # a row for each process that shares the crawl
     "gateway.store.studies.crawlers._LEAVE[postgresql]",  # the same
+    "gateway.store.orders.inbound._COUNTS",  # the messages that wait, by an index of these alone
     "gateway.store.feed.leases.STANDING",
     "gateway.store.feed.in_force.EVERY",
     "gateway.store.feed.standing_alerts.ALERTS",

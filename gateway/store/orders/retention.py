@@ -30,7 +30,7 @@ _BODIES: Final = Statement(
 )
 _LEFT: Final = Statement(
     "DELETE FROM inbound WHERE number IN (SELECT number FROM inbound WHERE state = 'waiting' AND received < :before"
-    " AND source NOT IN listed(:sources) ORDER BY number LIMIT :most) RETURNING number"
+    " AND source NOT IN listed(:sources) ORDER BY received LIMIT :most) RETURNING number"
 )
 _DROP_MESSAGE_KEYS: Final = Statement("DELETE FROM inbound_key WHERE inbound = :number")
 # A study's keys have those of its patients, too, which are also the order's: they are no match
