@@ -29,8 +29,9 @@ _BODIES: Final = Statement(
     " AND state = 'held' AND settled < :before AND body IS NOT NULL ORDER BY settled LIMIT :most) RETURNING number"
 )
 _LEFT: Final = Statement(
-    "DELETE FROM inbound WHERE number IN (SELECT number FROM inbound WHERE state = 'waiting' AND received < :before"
-    " AND source NOT IN listed(:sources) ORDER BY received LIMIT :most) RETURNING number"
+    "DELETE FROM inbound WHERE number IN (SELECT number FROM inbound WHERE received < :before"
+    " AND state NOT IN ('applied', 'nothing', 'held', 'failed') AND source NOT IN listed(:sources)"
+    " ORDER BY received LIMIT :most) RETURNING number"
 )
 _DROP_MESSAGE_KEYS: Final = Statement("DELETE FROM inbound_key WHERE inbound = :number")
 # A study's keys have those of its patients, too, which are also the order's: they are no match
