@@ -17,7 +17,9 @@ from gateway.store.orders.keys import keys_of, number_text, record_text
 from gateway.store.orders.known_orders import StoredOrder, orders_with, put_order
 from gateway.store.orders.study_keys import refresh_studies
 from mappings.hospital.events import HospitalPatient, IssuedNumber
+from mappings.hospital.groups import hospital_person
 from mappings.hospital.known_order import KnownOrder, with_newer_patient
+from mappings.patient.people import are_two_people
 
 
 def visit_subjects(arrival: Arrival) -> frozenset[str]:
@@ -55,10 +57,16 @@ def _found_by_studies(orders: Iterable[StoredOrder], arrival: Arrival) -> frozen
 
 
 def _updated(order: KnownOrder, arrival: Arrival, visit: str) -> KnownOrder:
-    """Return an order with what the message says of its patient, if the message is about that patient."""
+    """Return an order with what the message says of its patient, if the message is about that patient.
+
+    A message that describes another person under the same number changes nothing: two orders that contradict each other
+    must not become alike by it (D12).
+    """
     keys = set(keys_of(order, arrival.authorities))
     said = arrival.message.patient
     if keys.isdisjoint(visit_subjects(arrival) - {visit}):
+        return order
+    if are_two_people(hospital_person(order.patient), hospital_person(said)):
         return order
     newer, known = with_newer_patient(order, arrival.message), order.patient
     first, second = (said, known) if newer else (known, said)

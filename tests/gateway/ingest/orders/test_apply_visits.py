@@ -106,3 +106,12 @@ async def test_an_order_that_goes_to_another_patient_keeps_no_number_of_the_firs
     await his.sends(ordering(), visiting("A08", control_id="2"), moved)
     (stored,) = await his.orders()
     assert [one.value for one in stored.order.patient.numbers] == ["8888"]
+
+
+async def test_a_message_about_another_person_under_the_same_number_changes_no_patient(sqlite_engine):
+    hospital = Hospital(sqlite_engine)
+    other = visiting("A08").replace(b"DOE-MILLER^JANE||19850720|F", b"ROE^JOHN||19500101|M")
+    await hospital.sends(ordering(), other)
+    (stored,) = await hospital.orders()
+    order = stored.order
+    assert (order.patient.family, order.patient.born, order.patient.sex) == ("DOE", "19850720", "F")
