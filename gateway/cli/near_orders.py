@@ -9,14 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 
-from gateway.ingest.meet_orders import merges_of
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
 from gateway.store.orders.known_orders import StoredOrder, orders_of_keys
-from gateway.store.orders.known_orders import order_of as order_numbered
-from gateway.store.orders.number_changes import changes_of
+from gateway.store.orders.number_changes import changes_of, merges_of
 from gateway.store.orders.study_keys import OF_STUDY
 from gateway.store.orders.told import told_numbers
 from gateway.store.studies import intake
@@ -56,12 +53,6 @@ async def near_orders(engine: Engine, study_id: str) -> list[StoredOrder]:
     """Return the orders that have a number of a study, also only its patient's."""
     keys = [str(key) for (key,) in await engine.fetch(OF_STUDY, study_id=study_id)]
     return await orders_of_keys(engine, keys) if keys else []
-
-
-async def orders_numbered(engine: Engine, numbers: Iterable[int]) -> list[StoredOrder]:
-    """Return the orders of these numbers that are stored."""
-    found = [await engine.do(partial(order_numbered, number)) for number in numbers]
-    return [one for one in found if one is not None]
 
 
 async def against(

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.cli.command_line import Say
-from gateway.cli.near_orders import ReadStudy, against, near_orders, orders_numbered, read_study
+from gateway.cli.near_orders import ReadStudy, against, near_orders, read_study
 from gateway.feed.operator.arguments import Shows, id_of, wrong
 from gateway.feed.operator.order_of_study import match_line, match_said
 from gateway.ingest.assembly import store_for_command
@@ -24,7 +24,7 @@ from gateway.store.database.instants import instant_text, micros
 from gateway.store.feed.audit import noted
 from gateway.store.feed.order_news import order_news_of
 from gateway.store.feed.outbox import held_rows_of
-from gateway.store.orders.known_orders import StoredOrder
+from gateway.store.orders.known_orders import StoredOrder, orders_by_number
 from gateway.store.orders.matches import decision_of, matches_beside, matches_of
 from mappings.hospital.events import IssuedNumber
 from mappings.patient.identifiers import fhir_id
@@ -70,7 +70,7 @@ async def _of_study(engine: Engine, configuration: Configuration, study_id: str,
         return None
     shows([f"ImagingStudy/{fhir_id(study_id)}"], [study.patient_id])
     decision = await decision_of(engine, study_id)
-    answered = await orders_numbered(engine, match.orders)
+    answered = await orders_by_number(engine, match.orders)
     others = [one for one in await near_orders(engine, study_id) if one.number not in match.orders]
     news = await order_news_of(engine, [study_id])
     return {
@@ -100,7 +100,7 @@ async def _others(
 
 
 async def _of_order(engine: Engine, number: int, shows: Shows) -> dict[str, Any] | None:
-    found = await orders_numbered(engine, [number])
+    found = await orders_by_number(engine, [number])
     if not found:
         return None
     beside = await matches_beside(engine, number)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.cli.command_line import Say
-from gateway.cli.near_orders import against, orders_numbered, read_study
+from gateway.cli.near_orders import against, read_study
 from gateway.feed.operator.arguments import counted, id_of, wrong
 from gateway.feed.operator.order_of_study import match_line, match_said
 from gateway.feed.operator.typed_instant import typed_instant
@@ -28,6 +28,7 @@ from gateway.store.database.instants import micros
 from gateway.store.feed.audit import noted
 from gateway.store.feed.outbox import held_studies
 from gateway.store.feed.states import ORDER_AWAITED
+from gateway.store.orders.known_orders import orders_by_number
 from gateway.store.orders.matches import StoredDecision, StoredMatch, decide, matches_of, matches_with
 from mappings.hospital.reasons import REASONS, Verdict
 
@@ -104,7 +105,7 @@ async def match_orders(  # noqa: PLR0913 (the command's arguments)
     study_id, numbers = id_of(study_id), tuple(dict.fromkeys(numbers))
     async with store_for_command(configuration) as engine:
         study = await read_study(engine, configuration, study_id)
-        orders = await orders_numbered(engine, numbers)
+        orders = await orders_by_number(engine, numbers)
         if study is None:
             raise wrong(study_id, "no such study is stored", "`orders list` names those without an order.")
         for number in numbers:

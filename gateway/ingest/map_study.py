@@ -75,6 +75,13 @@ class MappedStudy:
 
 
 @dataclass(frozen=True, slots=True)
+class OrdersNeeded:
+    """Numbers by which a study's orders must be read before it can be mapped."""
+
+    keys: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Compared:
     """Fetched study beside the stored one, before it is mapped, with the issues found so far."""
 
@@ -84,29 +91,20 @@ class _Compared:
     doubts: tuple[MappingIssue, ...]
 
 
-def orders_wanted(fetched: Fetched, known: KnownStudy, site: Site) -> frozenset[str]:
-    """Return the numbers by which the study's orders must be read before it is mapped; none if they were read.
-
-    Raises:
-        WireError: the fetched JSON does not follow the contract.
-    """
-    if known.hospital is None:
-        return frozenset()
-    one = _compared(fetched, known, site)
-    before = one.before.study if one.before else None
-    keys = wanted_keys(one.change.study, before, one.facts, known.hospital.told, site)
-    return frozenset() if known.hospital.keys.issuperset(keys) else keys
-
-
-def map_study(fetched: Fetched, known: KnownStudy, site: Site, at: datetime) -> MappedStudy:
+def map_study(fetched: Fetched, known: KnownStudy, site: Site, at: datetime) -> MappedStudy | OrdersNeeded:
     """Decode the fetched study, compare it with the stored one, match it with its orders, and map it.
 
-    `at` is the present.
+    Return the numbers of the orders instead, if these were not read. `at` is the present.
 
     Raises:
         WireError: the fetched JSON does not follow the contract.
     """
     one = _compared(fetched, known, site)
+    if known.hospital is not None:
+        before = one.before.study if one.before else None
+        keys = wanted_keys(one.change.study, before, one.facts, known.hospital.told, site)
+        if not known.hospital.keys.issuperset(keys):
+            return OrdersNeeded(keys)
     facts, met = meet_orders(one.change, one.facts, known.hospital, site, at)
     return replace(_mapped(one.before, one.change, facts, site, one.doubts), met=met)
 

@@ -6,7 +6,7 @@ Proved by tests/contract/test_meeting_orders.py.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from typing import Final
@@ -14,7 +14,7 @@ from typing import Final
 from gateway.store.database.instants import instant, micros
 from gateway.store.orders.keys import PATIENT, key_text, number_of, number_text
 from gateway.store.orders.known_hospital import HospitalState, MatchWrite, StandingVerdict
-from gateway.store.orders.number_changes import StoredChange
+from gateway.store.orders.number_changes import merges_of
 from mappings.answered_order import MergedNumber, StatedNumber
 from mappings.hospital.answered import (
     AppliedChange,
@@ -24,7 +24,6 @@ from mappings.hospital.answered import (
     merged_numbers,
 )
 from mappings.hospital.authorities import Authorities, HospitalNumber
-from mappings.hospital.merges import Merges, merged
 from mappings.hospital.order_search import order_search
 from mappings.hospital.settled import CHANGED, EarlierMatch, NumberedOrders, SettledMatch, settled_match
 from mappings.issues import MappingIssue
@@ -38,8 +37,6 @@ from mappings.values.dates import effective, parse_instant
 # Types under which a merge may name a patient number that a study has (table 0203)
 _TYPES: Final = ("MR", "PI")
 _NO_FACTS: Final = Facts()
-# Reasons of held changes for which only the old number is in doubt
-_ONE_IN_DOUBT: Final = frozenset({"merge-second-survivor"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +73,6 @@ def merged_of(
     if state is None or not state.changes:
         return ()
     return merged_numbers(_records(state, site), _patient_numbers(studies, old, site))
-
-
-def merges_of(changes: Collection[StoredChange]) -> Merges:
-    """Return the merges of these changes; the numbers of those that are held are in doubt."""
-    merges = merged(one.change for one in changes if not one.held)
-    return Merges(merges.survivors, merges.held, merges.doubtful.union(_doubtful(changes)))
 
 
 def meet_orders(
@@ -159,15 +150,6 @@ def _records(state: HospitalState, site: Site) -> HospitalRecords:
             visits.setdefault(number, []).append(VisitEvent(instant(one.at), one.visit, one.message))
     used = [AppliedChange(one.change, one.surviving_text, one.message) for one in state.changes if not one.held]
     return HospitalRecords(Authorities(site), visits, merges_of(state.changes), used)
-
-
-def _doubtful(changes: Iterable[StoredChange]) -> Iterator[HospitalNumber]:
-    """Yield the numbers of changes that are held: nothing is matched by them."""
-    for one in changes:
-        if one.held and one.change.prior != one.change.surviving:
-            yield one.change.prior
-            if one.held not in _ONE_IN_DOUBT:
-                yield one.change.surviving
 
 
 def _time_of(study: Study, own: Subject, site: Site, at: datetime) -> datetime:

@@ -15,9 +15,9 @@ from datetime import tzinfo
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from gateway.ingest.map_study import Key, MappedStudy, Resource
+from gateway.ingest.map_study import Key, MappedStudy, OrdersNeeded, Resource
 from gateway.ingest.plan_outbox import patience
-from gateway.ingest.plan_write import ClaimsNeeded, IngestSettings, OrdersNeeded, plan_write
+from gateway.ingest.plan_write import ClaimsNeeded, IngestSettings, plan_write
 from gateway.ingest.practitioner import practitioner_versions
 from gateway.ingest.settings_in_force import SettingsInForce
 from gateway.ingest.shape_trust import TRUST

@@ -11,7 +11,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from gateway.ingest.map_study import NEW_TEXT, Key, MappedStudy, Resource, map_study, orders_wanted, remapped, settled
+from gateway.ingest.map_study import (
+    NEW_TEXT,
+    Key,
+    MappedStudy,
+    OrdersNeeded,
+    Resource,
+    map_study,
+    remapped,
+    settled,
+)
 from gateway.ingest.order_news import order_news
 from gateway.ingest.plan_outbox import Patience, outbox_rows
 from gateway.routing import InForce
@@ -58,13 +67,6 @@ class ClaimsNeeded:
     patient_ids: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class OrdersNeeded:
-    """Numbers by which a study's orders must be read before it can be mapped."""
-
-    keys: frozenset[str]
-
-
 def plan_write(  # noqa: PLR0913, PLR0917 (the state read, and the settings)
     fetched: Fetched,
     known: KnownStudy,
@@ -84,10 +86,10 @@ def plan_write(  # noqa: PLR0913, PLR0917 (the state read, and the settings)
     Raises:
         WireError: the fetched JSON does not follow the contract.
     """
-    if mapped is None and (keys := orders_wanted(fetched, known, settings.site)):
-        return OrdersNeeded(keys)
-    mapped = mapped or map_study(fetched, known, settings.site, now)
-    apart = mapped
+    made = mapped or map_study(fetched, known, settings.site, now)
+    if isinstance(made, OrdersNeeded):
+        return made
+    mapped = apart = made
     if known.claims_of.issuperset(mapped.patient_ids):
         apart = settled(mapped, known, settings.site, now)
     wanted = {*mapped.patient_ids, *apart.patient_ids}  # a patient held apart has another id

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +17,7 @@ from gateway.runtime import clock
 from gateway.store.database.engine import Engine
 from gateway.store.orders.keys import key_text
 from gateway.store.orders.known_orders import orders_of_keys
-from gateway.store.orders.number_changes import changes_of
+from gateway.store.orders.number_changes import changes_of, merges_of
 from gateway.store.orders.told import note_told, said_numbers, told_numbers
 from gateway.store.studies.kept import kept
 from gateway.store.studies.priors import studies_of
@@ -36,7 +36,6 @@ from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.hospital.groups import indexed, order_keys
 from mappings.hospital.known_order import KnownOrder
 from mappings.hospital.match import KnownHospital, keys_of_group
-from mappings.hospital.merges import Merges, merged
 from mappings.hospital.priors import PriorReport, WantedPriors, patient_ids, prior_reports
 from mappings.hospital.told_states import with_newest_states
 from mappings.patient.identifiers import fhir_id, mrn_key
@@ -119,7 +118,7 @@ class HospitalAnswers:
         orders = await self._orders(question, facilities, authorities)
         if not orders:
             return None
-        merges = await self._merges(_numbers(question, orders, facilities, authorities))
+        merges = merges_of(await changes_of(self.engine, _numbers(question, orders, facilities, authorities)))
         told = with_newest_states(dict(enumerate(orders)), authorities, merges).values()
         known = KnownHospital(indexed(told, authorities), authorities, merges, self.order_days)
         return agreed_orders(question, known, self.now())
@@ -141,14 +140,6 @@ class HospitalAnswers:
             every = [key for row in rows for of in (keys_of_group, order_keys) for key in of(row.order, authorities)]
             wanted = set(map(key_text, every))
         return [found[number] for number in sorted(found)]
-
-    async def _merges(self, numbers: Iterable[HospitalNumber]) -> Merges:
-        """Read the merges of some numbers; those of a held message are in doubt."""
-        changes = await changes_of(self.engine, numbers)
-        merges = merged(one.change for one in changes if not one.held)
-        doubts = [one.change for one in changes if one.held and one.change.prior != one.change.surviving]
-        held = {number for change in doubts for number in change}
-        return replace(merges, doubtful=merges.doubtful | held)
 
     async def _priors(self, agreed: AgreedOrders, uid: str) -> tuple[PriorReport, ...]:
         wanted = patient_ids(agreed.facility, agreed.values, self.site)

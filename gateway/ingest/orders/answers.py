@@ -27,7 +27,7 @@ Outcome = Literal[
     "unreadable",
     "acknowledgement",
 ]
-"""What became of a message. `acknowledgement`: it answers a message, and gets no answer."""
+"""Outcome of a message. An `acknowledgement` answers another message, and gets no answer itself."""
 
 
 class AnswerRow(NamedTuple):
@@ -57,7 +57,7 @@ def is_acknowledgement(received: Received) -> bool:
 
 
 def outcome_of(message: HospitalMessage) -> Outcome:
-    """Return what becomes of a message that could be read, if it is not a duplicate."""
+    """Return the outcome of a message that could be read, unless it is a duplicate."""
     return "stored" if message.taken == "taken" else message.taken
 
 

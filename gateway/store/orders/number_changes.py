@@ -7,7 +7,7 @@ Proved by tests/contract/test_orders.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -17,7 +17,7 @@ from gateway.store.database.statements import Row, Statement, Steps, ask, storab
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import HospitalNumber
 from mappings.hospital.events import NumberKind
-from mappings.hospital.merges import ResolvedChange
+from mappings.hospital.merges import Merges, ResolvedChange, merged
 
 _SETTLED: Final = "settled"  # `held` of a change that a later message made void: it is kept, and never read
 _MOST_ROUNDS: Final = 50
@@ -45,6 +45,8 @@ _OF: Final = Statement(
     f"SELECT {_COLUMNS}, number FROM number_change WHERE kind = :kind AND authority = :authority"  # noqa: S608 (constants)
     f" AND held <> '{_SETTLED}' AND (prior IN listed(:values) OR surviving IN listed(:values))"
 )
+# Reasons of held changes for which only the old number is in doubt
+_ONE_IN_DOUBT: Final = frozenset({"merge-second-survivor"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,12 @@ def _pair(change: ResolvedChange) -> dict[str, str]:
     }
 
 
+def merges_of(changes: Collection[StoredChange]) -> Merges:
+    """Return the merges of these changes; the numbers of those that are held are in doubt."""
+    merges = merged(one.change for one in changes if not one.held)
+    return Merges(merges.survivors, merges.held, merges.doubtful.union(_doubtful(changes)))
+
+
 def _by_issuer(numbers: Iterable[HospitalNumber]) -> dict[tuple[str, str], set[str]]:
     values: dict[tuple[str, str], set[str]] = {}
     for one in numbers:
@@ -157,3 +165,12 @@ def _change(row: Row) -> StoredChange:
     issuer = (cast(NumberKind, str(kind)), str(authority), str(type_code))
     change = ResolvedChange(HospitalNumber(*issuer, str(prior)), HospitalNumber(*issuer, str(surviving)))
     return StoredChange(int(number), change, str(text), HospitalMessageName(str(source), str(control_id)), str(held))
+
+
+def _doubtful(changes: Iterable[StoredChange]) -> Iterator[HospitalNumber]:
+    """Yield the numbers of changes that are held: nothing is matched by them."""
+    for one in changes:
+        if one.held and one.change.prior != one.change.surviving:
+            yield one.change.prior
+            if one.held not in _ONE_IN_DOUBT:
+                yield one.change.surviving
