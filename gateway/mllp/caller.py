@@ -13,7 +13,7 @@ from typing import Final, cast
 from gateway.mllp.connection import CLOSE_WAIT
 from gateway.mllp.framing import Decoder, Event
 from gateway.mllp.link import link
-from gateway.mllp.peer import keep_alive
+from gateway.mllp.peer import abort, keep_alive
 
 AHEAD: Final = 64  # frames that may wait here; beyond it, reading from the socket pauses
 UNHEARD: Final = 65_536  # bytes of answers that the peer may leave unread
@@ -64,7 +64,7 @@ class Caller(asyncio.Protocol):
             async with asyncio.timeout(CLOSE_WAIT):
                 await self._gone.wait()
         except TimeoutError:
-            self._transport.abort()
+            abort(self._transport)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Store the new connection (asyncio callback)."""

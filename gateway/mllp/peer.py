@@ -123,7 +123,7 @@ class Peer(asyncio.Protocol):
         self.lost = self.lost or why
         if not self._transport.is_closing():
             forget_unsent(self._socket)
-        self._transport.abort()
+        abort(self._transport)
         self.news.set()
 
     def close(self) -> None:
@@ -208,6 +208,17 @@ def keep_alive(sock: socket.socket, idle: int = KEEPALIVE_IDLE) -> None:
     for name, value in options.items():
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def abort(transport: asyncio.Transport) -> None:
+    """Drop the connection at once, unless it is already lost.
+
+    `Transport.abort` raises AttributeError after a graceful close has ended. A wait for that end can time out in the
+    very step of the loop in which the end comes.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.fileno() != -1:
+        transport.abort()
 
 
 def unacknowledged(sock: socket.socket) -> int:

@@ -12,6 +12,7 @@ import socket
 import struct
 from typing import Final, cast
 
+from gateway.mllp.peer import abort
 from gateway.runtime import clock
 
 READ_BYTES: Final = 65_536
@@ -68,7 +69,7 @@ class RawConnection:
         """Send RST at once."""
         self.over = True
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
-        self._transport.abort()
+        abort(self._transport)
 
     def narrow(self) -> None:
         """Shrink the receive buffer, so that the sender's window shuts soon when nothing is read."""
@@ -88,12 +89,12 @@ class RawConnection:
             async with asyncio.timeout(CLOSE_WAIT):
                 await self._writer.wait_closed()
         except (OSError, TimeoutError):
-            self._transport.abort()
+            abort(self._transport)
 
     def abort(self) -> None:
         """Drop the connection without waiting."""
         self.over = True
-        self._transport.abort()
+        abort(self._transport)
 
     @property
     def _socket(self) -> socket.socket:

@@ -1,12 +1,13 @@
-"""Texts for a failed connection, and TCP's own detection of a lost peer."""
+"""Texts for a failed connection, TCP's own detection of a lost peer, and the end of a connection."""
 
+import asyncio
 import errno
 import socket
 import ssl
 
 import pytest
 
-from gateway.mllp.peer import keep_alive, reason
+from gateway.mllp.peer import Peer, keep_alive, reason
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,28 @@ def test_a_system_without_the_keep_alive_options_gets_keep_alive_all_the_same(mo
     with socket.socket() as sock:
         keep_alive(sock)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+
+
+async def test_a_connection_that_closed_gracefully_with_its_last_byte_can_still_be_aborted():
+    has_ended = asyncio.Event()
+
+    async def read_slowly(reader, writer):
+        await asyncio.sleep(0.05)
+        while await reader.read(65_536):
+            pass
+        writer.close()
+        await writer.wait_closed()
+        has_ended.set()
+
+    server = await asyncio.start_server(read_slowly, "127.0.0.1", 0)
+    async with server:
+        transport, peer = await asyncio.get_running_loop().create_connection(
+            lambda: Peer(65_536), *server.sockets[0].getsockname()
+        )
+        transport.write(b"x" * 5_000_000)
+        peer.close()
+        assert transport.get_write_buffer_size(), "all left at once, so that no end had to be waited for"
+        await peer.gone.wait()
+        peer.abort("closed here")
+        await has_ended.wait()
+    assert peer.lost == "closed here"
