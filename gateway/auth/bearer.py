@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.auth.access import Access, give_access
+from gateway.auth.access import ACCESS, Access
 from gateway.auth.smart_configuration import WELL_KNOWN
 from gateway.auth.token_endpoint import INTROSPECT_PATH, ISSUE_PATH, REVOKE_PATH
 from gateway.runtime.errors import GatewayError
@@ -72,7 +72,7 @@ class BearerGate:
             get_logger().warning("request-refused", code=error.code, status=error.http_status, request_id=request_id)
             await self._refuse(error, scope, request_id)(scope, receive, send)
             return
-        give_access(scope, access)
+        scope[ACCESS] = access
         await self._app(scope, receive, send)
 
 

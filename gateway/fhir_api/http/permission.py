@@ -47,7 +47,7 @@ def require(scope: Scope, needs: Iterable[Need]) -> None:
     if access is None:
         return
     for resource_type, permission in needs:
-        if not access.allows(resource_type, permission):
+        if not access.granting(resource_type, permission):
             raise Forbidden(f"the scope system/{resource_type}.{permission} is needed")
 
 
