@@ -10,9 +10,10 @@ from fakes.store import rows
 
 from gateway.runtime.errors import StoreTooSlow, StoreUnavailable, StoreValueRefused
 from gateway.store.database.instants import instant, instant_text, micros
-from gateway.store.database.statements import Statement, ask, ask_each, storable
+from gateway.store.database.statements import Statement, ask, ask_each, inserting, rows_at_commit, storable
 
 PUT = Statement("INSERT INTO cursor (name, value) VALUES (:name, :value)")
+PUT_ROWS = inserting("cursor", "name TEXT, value TEXT")
 GET = Statement("SELECT value FROM cursor WHERE name = :name")
 NAMES = Statement("SELECT name FROM cursor WHERE name IN listed(:names) ORDER BY name")
 MISSING = Statement("SELECT nothing FROM nowhere WHERE name = :name")
@@ -41,6 +42,19 @@ async def test_nothing_is_done_of_work_that_raises(engine):
     with pytest.raises(LookupError, match="stop"):
         await engine.do(work)
     assert not await engine.fetch(GET, name="a")
+
+
+async def test_nothing_is_done_of_what_was_left_to_the_commit_of_work_that_raises(engine):
+    def work(fails):
+        yield from rows_at_commit(PUT_ROWS, [{"name": "a", "value": "1"}])
+        if fails:
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await engine.do(lambda: work(fails=True))
+    assert not await engine.fetch(GET, name="a")
+    await engine.do(lambda: work(fails=False))
+    assert [tuple(row) for row in await engine.fetch(GET, name="a")] == [("1",)]
 
 
 async def test_failures_say_no_value_of_a_row(engine):

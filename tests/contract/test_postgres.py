@@ -15,13 +15,37 @@ from fakes.relay import Relay
 
 from gateway.runtime.errors import ConfigError, StoreUnavailable
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.statements import (
+    Bulk,
+    PerDialect,
+    Raced,
+    Statement,
+    ask,
+    at_commit,
+    rows_at_commit,
+    unless_raced,
+)
 
 PUT = Statement("INSERT INTO cursor (name, value) VALUES (:name, :value)")
 SET = Statement("UPDATE cursor SET value = value || :value WHERE name = :name")
 GET = Statement("SELECT value FROM cursor WHERE name = :name")
 QUICKLY = Statement("SET LOCAL deadlock_timeout = '20ms'")
 WAIT = Statement("SELECT pg_sleep(0.1)")
+LONG = PerDialect({"postgresql": Statement("SELECT pg_sleep(30)")})
+SET_ROWS = Bulk(
+    "name TEXT, value TEXT", "UPDATE cursor SET value = row.value FROM {rows} WHERE cursor.name = row.name", ()
+)
+ALL = Statement("SELECT name, value FROM cursor ORDER BY name")
+# Writes a row if there was one
+ANOTHER = PerDialect(
+    {
+        "postgresql": Statement(
+            "WITH put AS (INSERT INTO cursor (name, value) VALUES (:name, '1') RETURNING 1)"
+            f" SELECT {unless_raced('count(*)', 'count(*) = 1')} FROM cursor"
+        )
+    }
+)
+ELSEWHERE = PerDialect({"sqlite": Statement("SELECT nothing FROM nowhere")})
 # Error of the server for a transaction that it cannot serialize with the others
 REFUSED = Statement("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '40001'; END $$")
 
@@ -53,13 +77,14 @@ async def test_a_server_that_goes_away_is_unavailable_and_it_goes_on_when_it_is_
             await relay.cut()
 
 
-async def test_work_under_way_when_the_server_goes_away_is_unavailable_and_not_done(postgres_database):
+@pytest.mark.parametrize("run", [ask, at_commit])
+async def test_work_under_way_when_the_server_goes_away_is_unavailable_and_not_done(postgres_database, run):
     parts = urlsplit(postgres_database)
     relay = Relay(parts.port)
 
     def work():
         yield from ask(PUT, name="a", value="1")
-        yield from ask(Statement("SELECT pg_sleep(30)"))
+        yield from run(LONG)
 
     async with relay.running():
         engine = Postgres(parts._replace(netloc=f"gateway@127.0.0.1:{relay.port}").geturl())
@@ -124,12 +149,13 @@ async def test_what_the_server_refuses_again_and_again_is_unavailable(postgres_e
     assert await value(postgres_engine, "a") == []
 
 
-async def test_nothing_is_done_of_work_whose_waiter_goes_away_and_the_next_is(postgres_database):
+@pytest.mark.parametrize("run", [ask, at_commit])
+async def test_nothing_is_done_of_work_whose_waiter_goes_away_and_the_next_is(postgres_database, run):
     engine = Postgres(postgres_database, connections=1)
 
     def work():
         yield from ask(PUT, name="a", value="1")
-        yield from ask(Statement("SELECT pg_sleep(30)"))
+        yield from run(LONG)
 
     async with engine.opened():
         task = asyncio.create_task(engine.do(work))
@@ -140,6 +166,35 @@ async def test_nothing_is_done_of_work_whose_waiter_goes_away_and_the_next_is(po
         assert await value(engine, "a") == []
         await engine.do(lambda: ask(PUT, name="b", value="2"))
         assert await value(engine, "b") == ["2"]
+
+
+async def test_what_is_left_to_the_commit_is_done_after_all_other_steps_in_its_order(postgres_engine):
+    def work():
+        assert not (yield from at_commit(ELSEWHERE))
+        assert (yield from at_commit(ANOTHER, name="b"))
+        yield from rows_at_commit(SET_ROWS, [{"name": "b", "value": "2"}])
+        yield from rows_at_commit(SET_ROWS, [])
+        yield from ask(PUT, name="a", value="1")
+        return (yield from ask(ALL))
+
+    assert [tuple(row) for row in await postgres_engine.do(work)] == [("a", "1")]
+    assert [tuple(row) for row in await postgres_engine.fetch(ALL)] == [("a", "1"), ("b", "2")]
+
+
+async def test_a_statement_at_the_commit_that_finds_a_race_rolls_all_back_and_the_next_work_is_done(postgres_database):
+    engine = Postgres(postgres_database, connections=1)
+
+    def work(*names):
+        for name in names:
+            yield from ask(PUT, name=name, value="1")
+        yield from at_commit(ANOTHER, name="c")
+
+    async with engine.opened():
+        with pytest.raises(Raced):
+            await engine.do(lambda: work("a", "b"))
+        assert await engine.fetch(ALL) == []
+        await engine.do(lambda: work("a"))
+        assert [tuple(row) for row in await engine.fetch(ALL)] == [("a", "1"), ("c", "1")]
 
 
 async def test_more_at_once_than_there_are_connections_wait_for_their_turn(postgres_database):

@@ -24,8 +24,8 @@ from gateway.ingest import Fetched, Pipeline, pipeline
 from gateway.runtime.errors import StoreUnavailable
 from gateway.store.compression.stored_bytes import decompressed
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.statements import Ask
-from gateway.store.studies import locks, versions
+from gateway.store.database.statements import Statement
+from gateway.store.studies import locks, version_sql
 from gateway.store.studies.commits import MOST_TOGETHER, StudyCommits
 from gateway.store.studies.intake import OthersMoved, StudyIntake
 from gateway.store.studies.versions import WrittenVersion
@@ -227,12 +227,8 @@ async def test_without_the_locks_a_schedule_is_found_that_breaks_a_law(postgres_
 async def test_without_a_look_at_what_another_wrote_a_schedule_is_found_that_breaks_a_law(
     postgres_database, monkeypatch
 ):
-    def unseen(statement, given):
-        if given:
-            yield Ask(statement, given)
-        return len(given)
-
-    monkeypatch.setattr(versions, "ask_rows", unseen)
+    unseen = Statement(version_sql.AT_COMMIT["postgresql"].sql.replace(version_sql._ALL_DONE, "true"))
+    monkeypatch.setitem(version_sql.AT_COMMIT, "postgresql", unseen)
     with pytest.raises(LawBroken):
         await run(postgres_database, range(1, MOST_UNTIL_RED), monkeypatch)
 

@@ -6,15 +6,17 @@ https://hl7.org/fhir/R4/resource.html#Meta, https://hl7.org/fhir/R4/http.html#ve
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import AsyncExitStack
 
 import pytest
+from fakes.databases import at_once
 from fakes.store import addresses, made, resource_of, rows, write
 
 from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.instants import instant_text
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.statements import PerDialect, Statement, ask, at_commit
 from gateway.store.studies import locks, versions
 from gateway.store.studies.versions import VersionWrite
 
@@ -37,6 +39,13 @@ async def test_versions_count_the_contents_of_a_resource_from_1(engine):
     ]
     assert addresses(await write(engine, made(PATIENT, "a"))) == [(PATIENT, 3)]
     assert await bodies(engine) == [(3, "a"), (2, "b"), (1, "a")]
+
+
+async def test_two_contents_of_one_resource_in_one_commit_are_two_versions(engine):
+    written = await write(engine, made(PATIENT, "a"), made("Patient/pat-2", "a"), made(PATIENT, "b"), now=1_000)
+    assert sorted((one.address, one.version) for one in written) == [(PATIENT, 1), (PATIENT, 2), ("Patient/pat-2", 1)]
+    assert sorted(one.updated for one in written) == [1_000, 1_001, 1_002]
+    assert await bodies(engine) == [(2, "b"), (1, "a")]
 
 
 async def test_the_same_content_makes_no_version(engine):
@@ -201,17 +210,60 @@ async def test_instants_of_postgresql_follow_the_commits_though_a_transaction_th
 
     def slowly():
         yield from locks.take()
-        (written,) = yield from versions.write([VersionWrite([slow])], 5_000)
-        yield from ask(Statement("SELECT pg_sleep(0.2)"))
-        return written
+        yield from versions.write([VersionWrite([slow])], 5_000)
+        yield from at_commit(PerDialect({"postgresql": Statement("SELECT pg_sleep(0.2)")}))
 
     other = Postgres(postgres_database)
     async with other.opened():
         first = asyncio.create_task(postgres_engine.do(slowly))
         await asyncio.sleep(0.1)
         (second,) = await write(other, fast, now=1)
-        ((earlier),) = await first
-    assert earlier.updated < second.updated
+        await first
+    ((_, earlier, *_),) = await postgres_engine.fetch(versions.CURRENT, address=slow.address)
+    assert earlier < second.updated
+
+
+class Deaf(Postgres):
+    """PostgreSQL of a process that does nothing else from the moment it sends its commit until `go_on`."""
+
+    def __init__(self, url, go_on):
+        super().__init__(url)
+        self.sent, self._go_on = threading.Event(), go_on
+
+    async def _drive(self, connection, steps):
+        class Connection:
+            def __getattr__(_, name):
+                return getattr(connection, name)
+
+            async def execute(_, sql, *values):
+                sending = asyncio.create_task(connection.execute(sql, *values))
+                if sql.endswith("COMMIT"):
+                    await asyncio.sleep(0)
+                    self.sent.set()
+                    assert self._go_on.wait(20)
+                return await sending
+
+        return await super()._drive(Connection(), steps)
+
+
+async def test_a_process_that_is_too_busy_to_hear_of_its_commit_keeps_no_other_waiting(postgres_database):
+    go_on = threading.Event()
+    busy = Deaf(postgres_database, go_on)
+
+    async def other():
+        engine = Postgres(postgres_database)
+        async with engine.opened():
+            assert busy.sent.wait(20)
+            written = await write(engine, made("Patient/other", "a"))
+            go_on.set()
+            return written
+
+    async with busy.opened():
+        beside = asyncio.create_task(asyncio.to_thread(at_once, other()))
+        await asyncio.sleep(0)
+        (first,) = await write(busy, made(PATIENT, "a"))
+        (second,) = await beside
+    assert first.updated < second.updated
 
 
 async def test_a_row_of_an_earlier_release_is_served_as_it_was_and_rerender_shortens_it(engine):

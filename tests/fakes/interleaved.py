@@ -86,6 +86,4 @@ class Interleaved(Postgres):
         return await super().do(work)
 
     async def _drive(self, connection: Any, steps: Steps[Any]) -> Any:
-        result = await super()._drive(_Stepped(connection, self._turns), steps)
-        async with self._turns.turn():  # others run between the last statement and the commit
-            return result
+        return await super()._drive(_Stepped(connection, self._turns), steps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from fakes.store import made
+from fakes.store import Written, made
 
 from gateway.index.criteria import (
     At,
@@ -25,7 +25,7 @@ from gateway.index.criteria import (
 )
 from gateway.index.extract import LONGEST, Rows
 from gateway.store.studies.search_sql import Search, Sort
-from gateway.store.studies.versions import RenderedVersion, WrittenVersion
+from gateway.store.studies.versions import RenderedVersion
 
 TYPES = ("DiagnosticReport", "Patient", "Provenance")
 # Keys of text terms, of reference terms, of moments
@@ -60,7 +60,7 @@ class RandomIndex:
             for one in order
         ]
 
-    def note(self, written: list[WrittenVersion]) -> None:
+    def note(self, written: list[Written]) -> None:
         """Record the instants at which the resources were written."""
         self.updated.update((one.address, one.updated) for one in written)
 

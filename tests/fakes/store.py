@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.store.compression.stored_bytes import served_version, stored_version
 from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Statement
 from gateway.store.studies import locks, versions
 from gateway.store.studies.commits import committed
 from gateway.store.studies.search_sql import for_dialect
-from gateway.store.studies.versions import RenderedVersion, VersionWrite, WrittenVersion
+from gateway.store.studies.versions import RenderedVersion, VersionWrite
+
+_INSTANTS = Statement(
+    "SELECT r.address, v.version, v.updated FROM resource r JOIN version v ON v.resource = r.number"
+    " WHERE r.address IN listed(:addresses)"
+)
+
+
+class Written(NamedTuple):
+    """Version that was written, with its instant."""
+
+    address: str
+    version: int
+    updated: int
+    is_suppressed: bool
 
 
 async def rows(engine: Engine, sql: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -43,18 +58,19 @@ def made(address: str, said: str = "", *, head: bytes = b"", tail: bytes = b"", 
     )
 
 
-async def write(
-    engine: Engine, *resources: RenderedVersion, now: int = 1, reindex: bool = False
-) -> list[WrittenVersion]:
+async def write(engine: Engine, *resources: RenderedVersion, now: int = 1, reindex: bool = False) -> list[Written]:
     """Write the resources in one transaction, at that instant."""
 
     def work():
         yield from locks.take()
         return (yield from versions.write([VersionWrite(resources, reindex)], now))
 
-    return (await committed(engine, work))[0]
+    (written,) = await committed(engine, work)
+    found = await engine.fetch(_INSTANTS, addresses=json.dumps([one.address for one in written]))
+    updated = {(address, version): updated for address, version, updated in found}
+    return [Written(one.address, one.version, updated[one.address, one.version], one.is_suppressed) for one in written]
 
 
-def addresses(written: Sequence[WrittenVersion]) -> list[tuple[str, int]]:
+def addresses(written: Sequence[Written]) -> list[tuple[str, int]]:
     """Addresses of written versions, with their numbers."""
     return [(one.address, one.version) for one in written]

@@ -18,7 +18,7 @@ from gateway.store.database.bell import Bell
 from gateway.store.database.instants import micros
 from gateway.store.database.postgres_bell import SharedBell
 from gateway.store.database.probe import NoRoom
-from gateway.store.database.statements import Ask, Bulk, Dialect, PerDialect, Row, Statement, Steps, Values, Work
+from gateway.store.database.statements import Ask, Bulk, Dialect, Raced, Row, Statement, Steps, Values, Work
 from gateway.store.database.trouble import place_of, unavailable
 
 Result = TypeVar("Result")
@@ -138,7 +138,7 @@ class Postgres:
         for attempt in range(1, _MOST_TRIES + 1):
             try:
                 with self.no_room.noted(), self._mapped():
-                    async with self._opened().pool.acquire() as connection, connection.transaction():
+                    async with self._opened().pool.acquire() as connection, _transaction(connection):
                         return await self._drive(connection, work())
             except self._library.TransactionRollbackError:
                 await clock.sleep(_PAUSE * attempt)
@@ -161,15 +161,20 @@ class Postgres:
         return self._open
 
     async def _drive(self, connection: Any, steps: Steps[Result]) -> Result:
-        """Run each statement that the steps ask for, and return the result of the last step."""
-        rows: list[Row] = []
+        """Run each statement that the steps ask for, commit, and return the result of the last step."""
+        bound: list[Any] = []
         try:
             asked = next(steps)
             while True:
-                rows = await _run(connection, asked)
+                rows = await (_bind(connection, asked, bound) if asked.at_commit else _run(connection, asked))
                 asked = steps.send(rows)
         except StopIteration as end:
-            return cast(Result, end.value)
+            result = cast(Result, end.value)
+        try:
+            await connection.execute("; ".join([*(f"MOVE ALL IN {one._portal_name}" for one in bound), "COMMIT"]))
+        except self._library.InvalidTextRepresentationError:  # of `unless_raced`
+            raise Raced from None
+        return result
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
@@ -199,15 +204,43 @@ class _Ahead(Postgres):
         return here._replace(pool=here.leases)
 
 
+@asynccontextmanager
+async def _transaction(connection: Any) -> AsyncIterator[None]:
+    """Begin a transaction, which the block commits; roll it back if the block fails."""
+    await connection.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        if not connection.is_closed() and connection.is_in_transaction():
+            await connection.execute("ROLLBACK")
+        raise
+
+
+async def _bind(connection: Any, asked: Ask, bound: list[Any]) -> list[Row]:
+    """Send the values of a statement for the commit, and add its cursor to those that are bound.
+
+    https://www.postgresql.org/docs/current/protocol-overview.html#PROTOCOL-QUERY-CONCEPTS: the server keeps both as a
+    portal, which SQL knows as a cursor. A statement that writes does not begin, and has no snapshot, before `MOVE`.
+    """
+    statement = asked.statement_for("postgresql")
+    if statement is None:
+        return []
+    if isinstance(statement, Bulk):
+        arrays = statement.arrays(cast(Sequence[Values], asked.values))
+        bound.append(await connection.cursor(f"{statement.over_arrays} RETURNING 1", *arrays))
+    else:
+        compiled = statement.compiled("postgresql")
+        bound.append(await connection.cursor(compiled.sql, *compiled.positional(cast(Values, asked.values))))
+    return [()]
+
+
 async def _run(connection: Any, asked: Ask) -> list[Row]:
-    statement, values = asked
+    statement, values = asked.statement_for("postgresql"), asked.values
+    if statement is None:
+        return []
     if isinstance(statement, Bulk):
         done = await connection.execute(statement.over_arrays, *statement.arrays(cast(Sequence[Values], values)))
         return [(int(done.rpartition(" ")[2]),)]
-    if isinstance(statement, PerDialect):
-        if "postgresql" not in statement:
-            return []
-        statement = statement["postgresql"]
     compiled = statement.compiled("postgresql")
     if isinstance(values, Sequence):
         await connection.executemany(compiled.sql, list(map(compiled.positional, values)))

@@ -29,7 +29,7 @@ from gateway.store.database.bell import Bell
 from gateway.store.database.holder_lock import HolderLock
 from gateway.store.database.instants import micros
 from gateway.store.database.probe import NoRoom
-from gateway.store.database.statements import Ask, Bulk, Dialect, PerDialect, Row, Statement, Steps, Work
+from gateway.store.database.statements import Ask, Bulk, Dialect, Row, Statement, Steps, Work
 from gateway.store.database.trouble import DatabasePlace, unavailable
 
 Result = TypeVar("Result")
@@ -353,15 +353,13 @@ def _drive(connection: sqlite3.Connection, steps: Steps[Result]) -> Result:
 
 
 def _run(connection: sqlite3.Connection, asked: Ask) -> list[Row]:
-    statement, values = asked
+    statement, values = asked.statement_for("sqlite"), asked.values
+    if statement is None:
+        return []
     if isinstance(statement, Bulk):
         for sql in statement.sqlite:
             count = connection.executemany(sql, cast(Sequence[Mapping[str, Any]], values)).rowcount
         return [(count,)]
-    if isinstance(statement, PerDialect):
-        if "sqlite" not in statement:
-            return []
-        statement = statement["sqlite"]
     compiled = statement.compiled("sqlite")
     if isinstance(values, Sequence):
         connection.executemany(compiled.sql, map(compiled.positional, values))

@@ -37,6 +37,7 @@ _LISTS: Final = {
 }
 
 _LOCKING: Final = " FOR UPDATE"
+_RACED: Final = "rolled back and done again, since another process wrote the same rows"
 
 
 def storable(text: str) -> str:
@@ -125,10 +126,34 @@ def inserting(table: str, columns: str, conflict: str = "") -> Bulk:
 
 
 class Ask(NamedTuple):
-    """One statement with its values. With a list of values, the statement runs once for each and returns no rows."""
+    """One statement with its values. With a list of values, the statement runs once for each and returns no rows.
+
+    On PostgreSQL, what is asked for `at_commit` runs after all other steps, in one message with the commit. So nobody
+    waits for this process while its last locks are held. One row without a value says that this will be done.
+    """
 
     statement: Statement | PerDialect | Bulk
     values: Values | Sequence[Values]
+    at_commit: bool = False
+
+    def statement_for(self, dialect: Dialect) -> Statement | Bulk | None:
+        """Return the statement of an engine; None if the engine has to skip it."""
+        return self.statement.get(dialect) if isinstance(self.statement, PerDialect) else self.statement
+
+
+class Raced(Exception):
+    """Another process wrote the same rows at the same time: the transaction must be run again.
+
+    On PostgreSQL a statement that runs at the commit says so by `unless_raced`.
+    """
+
+
+def unless_raced(value: str, holds: str) -> str:
+    """Return PostgreSQL's SQL for a number, or, where the condition does not hold, for an error that means `Raced`.
+
+    The number is not a constant. A text that is no number is how plain SQL raises, and the server logs the text.
+    """
+    return f"CASE WHEN {holds} THEN {value} ELSE CAST('{_RACED}: ' || {value} AS BIGINT) END"
 
 
 Steps: TypeAlias = Generator[Ask, list[Row], Result]
@@ -149,3 +174,14 @@ def ask_each(statement: Statement, rows: Sequence[Values]) -> Steps[None]:
 def ask_rows(statement: Bulk, rows: Sequence[Values]) -> Steps[int]:
     """Write many rows as one step, if there are any; return how many were written."""
     return int((yield Ask(statement, rows))[0][0]) if rows else 0
+
+
+def at_commit(statement: PerDialect, **values: Any) -> Steps[bool]:
+    """Run one statement that writes at the commit; False on an engine whose dialect it lacks. It returns no rows."""
+    return bool((yield Ask(statement, values, at_commit=True)))
+
+
+def rows_at_commit(statement: Bulk, rows: Sequence[Values]) -> Steps[None]:
+    """Write many rows at the commit, if there are any."""
+    if rows:
+        yield Ask(statement, rows, at_commit=True)

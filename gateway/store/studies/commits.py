@@ -14,9 +14,9 @@ from typing import Final, NamedTuple, TypeVar
 
 from gateway.runtime.errors import StoreUnavailable
 from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Work
+from gateway.store.database.statements import Raced, Work
 from gateway.store.studies.intake import Outcome, StudyIntake, store_studies
-from gateway.store.studies.versions import Raced, WrittenVersion
+from gateway.store.studies.versions import WrittenVersion
 
 Result = TypeVar("Result")
 MOST_TOGETHER: Final = 8

@@ -12,7 +12,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from gateway.store.database.statements import Statement, Steps, Values, ask, ask_each, ask_rows, inserting
+from gateway.store.database.statements import (
+    Statement,
+    Steps,
+    Values,
+    ask,
+    ask_each,
+    ask_rows,
+    inserting,
+    rows_at_commit,
+)
 from gateway.store.feed.in_force import LATEST
 from gateway.store.feed.moves import KEEP_FORMER
 from gateway.store.feed.order_news import add_order_news
@@ -177,7 +186,7 @@ def store_studies(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[list
     about its patients, and the settings in force, must be read again.
 
     Raises:
-        Raced: run the transaction again.
+        Raced: at the commit; run the transaction again.
     """
     yield from locks.take({name for one in intakes for name in one.locks})
     moved = yield from _moved(intakes, site_key)
@@ -261,7 +270,7 @@ def _store(intakes: Sequence[StudyIntake]) -> Steps[list[list[WrittenVersion]]]:
         ],
         now,
     )
-    yield from ask_rows(_PUT_USER, users)
+    yield from rows_at_commit(_PUT_USER, users)
     return written
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.store.database.statements import Bulk, PerDialect, Statement, inserting
+from gateway.store.database.statements import Bulk, PerDialect, Statement, inserting, unless_raced
 
 # The last instant of those given to `count` versions
 _GIVE_INSTANTS: Final = (
     "UPDATE tick SET last = CASE WHEN last < :now THEN :now ELSE last + 1 END + :count - 1 WHERE one = 1 RETURNING last"
 )
-TICK: Final = Statement(_GIVE_INSTANTS)
 # Runs of numbers that nobody else gets: the first of each, and its length
 NUMBERS: Final = PerDialect(
     {
@@ -32,36 +31,15 @@ _ANEW: Final = (
     " as_of = excluded.as_of, is_suppressed = excluded.is_suppressed WHERE resource.number = excluded.number"
     " AND resource.version = excluded.version - 1 AND resource.as_of <= excluded.as_of"
 )
-# Nothing is written over a version that another process wrote since `STANDING` was read
-_PUT_GIVEN: Final = (
-    f"put AS (INSERT INTO resource ({_OF_RESOURCE}) SELECT {_OF_RESOURCE} FROM given ON CONFLICT (address) {_ANEW}"  # noqa: S608 (constants)
-    " RETURNING number)"
-)
-_ADD_GIVEN: Final = (
-    "INSERT INTO version (resource, version, updated, faults, body)"
-    " SELECT g.number, g.version, g.updated, g.faults, g.body FROM given g JOIN put ON put.number = g.number"
-)
-ADD_VERSION: Final = Bulk(
-    "number BIGINT, address TEXT, type TEXT, owner TEXT, version BIGINT, updated BIGINT, as_of BIGINT,"
-    " is_suppressed BIGINT, faults TEXT, body BYTEA",
-    f"WITH given AS (SELECT * FROM {{rows}}), {_PUT_GIVEN} {_ADD_GIVEN}",  # noqa: S608 (constants)
-    (
-        f"INSERT INTO resource ({_OF_RESOURCE}) VALUES (:{_OF_RESOURCE.replace(', ', ', :')})"  # noqa: S608 (constants)
-        f" ON CONFLICT (number) {_ANEW}",
-        "INSERT INTO version (resource, version, updated, faults, body)"
-        " VALUES (:number, :version, :updated, :faults, :body)",
-    ),
-)
 _LATER: Final = "as_of = CASE WHEN resource.as_of < {0} THEN {0} ELSE resource.as_of END"
-CONFIRM: Final = Bulk(
-    "number BIGINT, version BIGINT, as_of BIGINT",
-    f"UPDATE resource SET {_LATER.format('row.as_of')} FROM {{rows}} WHERE resource.number = row.number"  # noqa: S608 (constants)
-    " AND resource.version = row.version",
-    (f"UPDATE resource SET {_LATER.format(':as_of')} WHERE number = :number AND version = :version",),  # noqa: S608 (constants)
+# On PostgreSQL all of a commit in one statement: instants, versions, and what was confirmed. All parts read `tick`, so
+# that its row is locked before theirs. An `as_of` that is missing is the version's own instant. Nothing is written over
+# a version that another process wrote since `STANDING` was read
+_ALL_DONE: Final = (
+    "(SELECT count(*) FROM ticked) = 1 AND (SELECT count(*) FROM added) = :count"
+    " AND (SELECT count(*) FROM confirmed) = cardinality(CAST(:same_number AS BIGINT[]))"
 )
-# `TICK`, `ADD_VERSION` and `CONFIRM` in one statement: other writers wait for no answer between them. All parts read
-# `tick`, so that its row is locked before theirs. An `as_of` that is missing is the version's own instant
-COMMIT_AT_ONCE: Final = PerDialect(
+AT_COMMIT: Final = PerDialect(
     {
         "postgresql": Statement(
             f"WITH ticked AS ({_GIVE_INSTANTS}), given AS (SELECT row.number, row.address, row.type, row.owner,"  # noqa: S608 (constants)
@@ -71,13 +49,29 @@ COMMIT_AT_ONCE: Final = PerDialect(
             " CAST(:owner AS TEXT[]), CAST(:version AS BIGINT[]), CAST(:as_of AS BIGINT[]),"
             " CAST(:is_suppressed AS BIGINT[]), CAST(:faults AS TEXT[]), CAST(:body AS BYTEA[])) WITH ORDINALITY"
             " AS row (number, address, type, owner, version, as_of, is_suppressed, faults, body, place)),"
-            f" {_PUT_GIVEN}, added AS ({_ADD_GIVEN} RETURNING 1), confirmed AS (UPDATE resource"
+            f" put AS (INSERT INTO resource ({_OF_RESOURCE}) SELECT {_OF_RESOURCE} FROM given"
+            f" ON CONFLICT (address) {_ANEW} RETURNING number), added AS (INSERT INTO version"
+            " (resource, version, updated, faults, body) SELECT g.number, g.version, g.updated, g.faults, g.body"
+            " FROM given g JOIN put ON put.number = g.number RETURNING 1), confirmed AS (UPDATE resource"
             f" SET {_LATER.format('row.as_of')} FROM ticked, unnest(CAST(:same_number AS BIGINT[]),"
             " CAST(:same_version AS BIGINT[]), CAST(:same_as_of AS BIGINT[])) AS row (number, version, as_of)"
             " WHERE resource.number = row.number AND resource.version = row.version RETURNING 1)"
-            " SELECT ticked.last, (SELECT count(*) FROM added), (SELECT count(*) FROM confirmed) FROM ticked"
+            f" SELECT {unless_raced('(SELECT count(*) FROM added)', _ALL_DONE)}"
         )
     }
+)
+# The same on SQLite, whose one writer races with nobody
+TICK: Final = Statement(_GIVE_INSTANTS)
+PUT_RESOURCE: Final = Statement(
+    f"INSERT INTO resource ({_OF_RESOURCE}) VALUES (:{_OF_RESOURCE.replace(', ', ', :')})"  # noqa: S608 (constants)
+    f" ON CONFLICT (number) {_ANEW}"
+)
+ADD_VERSION: Final = Statement(
+    "INSERT INTO version (resource, version, updated, faults, body)"
+    " VALUES (:number, :version, :updated, :faults, :body)"
+)
+CONFIRM: Final = Statement(
+    f"UPDATE resource SET {_LATER.format(':as_of')} WHERE number = :number AND version = :version"  # noqa: S608 (constants)
 )
 # The same bytes in a shorter form: rows of earlier releases
 SHORTEN: Final = Bulk(

@@ -14,16 +14,28 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from gateway.store.compression.stored_bytes import served_version
-from gateway.store.database.statements import Row, Statement, Steps, ask, ask_rows
+from gateway.store.database.statements import (
+    Bulk,
+    Row,
+    Statement,
+    Steps,
+    Values,
+    ask,
+    ask_each,
+    ask_rows,
+    at_commit,
+    rows_at_commit,
+)
 from gateway.store.studies.version_sql import (
     ADD_MOMENT,
     ADD_TERM,
     ADD_VERSION,
-    COMMIT_AT_ONCE,
+    AT_COMMIT,
     CONFIRM,
     DROP_MOMENTS,
     DROP_TERMS,
     NUMBERS,
+    PUT_RESOURCE,
     SHORTEN,
     TICK,
 )
@@ -59,6 +71,8 @@ COUNT_VERSIONS: Final = Statement("SELECT count(*)" + _OF_HISTORY)
 HAS_RESOURCE: Final = Statement("SELECT 1 FROM resource WHERE address = :address")
 OWNED: Final = Statement("SELECT address FROM resource WHERE owner = :owner")
 
+_OF_VERSION: Final = ("number", "address", "type", "owner", "version", "as_of", "is_suppressed", "faults", "body")
+
 
 @dataclass(frozen=True, slots=True)
 class RenderedVersion:
@@ -88,7 +102,6 @@ class WrittenVersion:
 
     address: str
     version: int
-    updated: int
     is_suppressed: bool
 
 
@@ -98,10 +111,6 @@ class VersionWrite:
 
     resources: Sequence[RenderedVersion]
     reindex: bool = False
-
-
-class Raced(Exception):
-    """Another process wrote one of the resources at the same time: the transaction must be run again."""
 
 
 @dataclass(slots=True)
@@ -125,15 +134,14 @@ class _Next:
     version: int
     as_of: int | None
     round: int
-    updated: int = 0
 
     def written(self) -> WrittenVersion:
         """Return what the caller is told."""
         resource = self.resource
-        return WrittenVersion(resource.address, self.version, self.updated, resource.faults is not None)
+        return WrittenVersion(resource.address, self.version, resource.faults is not None)
 
     def row(self) -> dict[str, Any]:
-        """Return the columns of `resource` and `version`."""
+        """Return the columns of `resource` and `version` but the instant. An `as_of` of None is that instant."""
         resource = self.resource
         return {
             "number": self.number,
@@ -141,8 +149,7 @@ class _Next:
             "type": resource.address.partition("/")[0],
             "owner": resource.owner,
             "version": self.version,
-            "updated": self.updated,
-            "as_of": (self.updated or None) if self.as_of is None else self.as_of,
+            "as_of": self.as_of,
             "is_suppressed": int(resource.faults is not None),
             "faults": resource.faults,
             "body": resource.stored,
@@ -166,10 +173,11 @@ class _Indexed(NamedTuple):
 def write(writes: Sequence[VersionWrite], now: int) -> Steps[list[list[WrittenVersion]]]:
     """Write the resources that differ from the stored ones, as the last steps of a transaction (locks.py).
 
-    Return the versions of each write. Their instants are the commit's: the row of `tick` is locked here, until then.
+    Return the versions of each write. Their instants are the commit's. On PostgreSQL they are written in one message
+    with it, and the row of `tick` is locked no longer than the server needs for that.
 
     Raises:
-        Raced: run the whole transaction again.
+        Raced: at the commit; run the whole transaction again.
     """
     plan = _Plan((yield from _standing(writes)))
     each = [[found for one in given.resources if (found := plan.add(one, given.reindex))] for given in writes]
@@ -179,41 +187,35 @@ def write(writes: Sequence[VersionWrite], now: int) -> Steps[list[list[WrittenVe
     behind = [one for one in indexed if not one.is_ahead]
     if plan.versions or plan.same or behind:
         yield from _commit(plan, now)
-    yield from _index_anew(behind)
+    yield from _index_anew(behind, rows_at_commit)
     return [[one.written() for one in versions] for versions in each]
 
 
 def _commit(plan: _Plan, now: int) -> Steps[None]:
     """Take the instants, and write the versions: all that happens while other writers wait for `tick`."""
-    if all(one.round == 0 for one in plan.versions) and (yield from _committed_at_once(plan, now)):
-        return
-    rows = yield from ask(TICK, now=now, count=len(plan.versions))
-    plan.give_instants(int(rows[0][0]))
-    for number in range(1 + max((one.round for one in plan.versions), default=-1)):
-        given = [one.row() for one in plan.versions if one.round == number]
-        if (yield from ask_rows(ADD_VERSION, given)) != len(given):
-            raise Raced
-    if (yield from ask_rows(CONFIRM, list(plan.same.values()))) != len(plan.same):
-        raise Raced
+    for number in range(1 + max((one.round for one in plan.versions), default=0)):
+        rows = [one.row() for one in plan.versions if one.round == number]
+        same = [] if number else list(plan.same.values())
+        is_left = yield from at_commit(
+            AT_COMMIT,
+            now=now,
+            count=len(rows),
+            **{name: [row[name] for row in rows] for name in _OF_VERSION},
+            **{f"same_{name}": [row[name] for row in same] for name in ("number", "version", "as_of")},
+        )
+        if not is_left:
+            yield from _write_now(rows, same, now)
 
 
-def _committed_at_once(plan: _Plan, now: int) -> Steps[bool]:
-    """Do all of `_commit` in one statement; False on an engine that has none for it."""
-    given, same = [one.row() for one in plan.versions], list(plan.same.values())
-    rows = yield from ask(
-        COMMIT_AT_ONCE,
-        now=now,
-        count=len(given),
-        **{name: [one[name] for one in given] for name in ADD_VERSION.names if name != "updated"},
-        **{f"same_{name}": [one[name] for one in same] for name in CONFIRM.names},
-    )
-    if not rows:
-        return False
-    last, added, confirmed = map(int, rows[0])
-    if (added, confirmed) != (len(given), len(same)):
-        raise Raced
-    plan.give_instants(last)
-    return True
+def _write_now(rows: Sequence[dict[str, Any]], same: Sequence[Values], now: int) -> Steps[None]:
+    """Do on SQLite what `AT_COMMIT` does on PostgreSQL. The instants are one microsecond apart."""
+    ((last,),) = yield from ask(TICK, now=now, count=len(rows))
+    for updated, row in enumerate(rows, int(last) - len(rows) + 1):
+        row["updated"] = updated
+        row["as_of"] = updated if row["as_of"] is None else row["as_of"]
+    yield from ask_each(PUT_RESOURCE, rows)
+    yield from ask_each(ADD_VERSION, rows)
+    yield from ask_each(CONFIRM, same)
 
 
 def _standing(writes: Sequence[VersionWrite]) -> Steps[dict[str, _Standing]]:
@@ -268,11 +270,6 @@ class _Plan:
         """Return the resources that are not stored yet."""
         return [one for one in self._last.values() if not one.number]
 
-    def give_instants(self, last: int) -> None:
-        """Set the instants of the versions, one microsecond apart; `last` is that of the last."""
-        for place, one in enumerate(self.versions, 1):
-            one.updated = last - len(self.versions) + place
-
     def indexed(self) -> list[_Indexed]:
         """Return the resources whose index rows are written."""
         return [_Indexed(one.resource, one.number, one.version > 1) for one in self._last.values()] + self._reindexed
@@ -312,18 +309,20 @@ def _says_the_same(one: RenderedVersion, other: RenderedVersion) -> bool:
     return (one.stored, one.faults is None) == (other.stored, other.faults is None)
 
 
-def _index_anew(given: Sequence[_Indexed]) -> Steps[None]:
+def _index_anew(
+    given: Sequence[_Indexed], put: Callable[[Bulk, Sequence[Values]], Steps[Any]] = ask_rows
+) -> Steps[None]:
     """Replace the index rows of these resources, and rows of versions that are longer than they need to be."""
     longer = [{"number": one.number, "version": one.longer, "body": one.resource.stored} for one in given if one.longer]
-    yield from ask_rows(SHORTEN, longer)
+    yield from put(SHORTEN, longer)
     old = [{"number": one.number} for one in given if one.has_rows]
-    yield from ask_rows(DROP_TERMS, old)
-    yield from ask_rows(DROP_MOMENTS, old)
+    yield from put(DROP_TERMS, old)
+    yield from put(DROP_MOMENTS, old)
     terms = [{"resource": one.number, "key": key, "value": value} for one in given for key, value in one.resource.terms]
-    yield from ask_rows(ADD_TERM, terms)
+    yield from put(ADD_TERM, terms)
     moments = [
         {"resource": one.number, "key": key, "low": low, "high": high}
         for one in given
         for key, low, high in one.resource.moments
     ]
-    yield from ask_rows(ADD_MOMENT, moments)
+    yield from put(ADD_MOMENT, moments)
