@@ -8,8 +8,9 @@ Proved by tests/gateway/ingest/orders/test_apply_changes.py.
 
 from __future__ import annotations
 
-from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
+from gateway.ingest.orders.arrival import Arrival, Batch, MoreLocks
 from gateway.store.database.statements import Steps
+from gateway.store.orders.inbound import SettledMessage
 from gateway.store.orders.keys import number_text
 from gateway.store.orders.known_orders import orders_with
 from gateway.store.orders.number_changes import add_change, changes_with, settle_doubt
@@ -22,11 +23,11 @@ def change_subjects(arrival: Arrival) -> frozenset[str]:
     return frozenset(number_text(number) for change in _resolved(arrival) for number in change)
 
 
-def apply_changes(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[SettledMessage | MoreLocks]:
-    """Apply a merge message; `locked` are the numbers that the transaction has locked."""
-    resolved, message = _resolved(arrival), arrival.message
+def apply_changes(arrival: Arrival, batch: Batch) -> Steps[SettledMessage | MoreLocks]:
+    """Apply a merge message."""
+    resolved, message, now = _resolved(arrival), arrival.message, batch.now
     keys = change_subjects(arrival)
-    if not keys <= locked:
+    if not keys <= batch.locked:
         return MoreLocks(keys)
     texts = [change.surviving.value for change in message.changes]
     reasons: dict[ResolvedChange, str] = dict.fromkeys(resolved, message.held_for)

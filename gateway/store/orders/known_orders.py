@@ -15,12 +15,17 @@ from gateway.store.compression.stored_bytes import compressed
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
+from gateway.store.orders.keys import is_key, record_text
 from gateway.store.studies.kept import plain, rebuilt, unpacked
 from mappings.hospital.known_order import KnownOrder
 
 _OF_KEYS: Final = Statement(
     "SELECT DISTINCT o.number, o.revision, o.body FROM order_key k JOIN hospital_order o ON o.number = k.hospital_order"
     " WHERE k.key IN listed(:keys) ORDER BY o.number"
+)
+_TEXTS: Final = Statement(
+    "SELECT DISTINCT o.hospital_order, o.key FROM order_key k JOIN order_key o ON o.hospital_order = k.hospital_order"
+    " WHERE k.key IN listed(:keys)"
 )
 _BY_NUMBER: Final = Statement("SELECT number, revision, body FROM hospital_order WHERE number = :number")
 _ADD: Final = Statement(
@@ -60,6 +65,16 @@ def orders_with(keys: Iterable[str]) -> Steps[list[StoredOrder]]:
     return [_order(row) for row in rows]
 
 
+async def texts_of_orders(engine: Engine, keys: Iterable[str]) -> frozenset[str]:
+    """Return the texts by which studies find the orders that have one of these keys (`key_text`, `record_text`).
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    rows = [(int(order), str(key)) for order, key in await engine.fetch(_TEXTS, keys=json.dumps(sorted(keys)))]
+    return frozenset([record_text(order) for order, _ in rows] + [key for _, key in rows if is_key(key)])
+
+
 def order_of(number: int) -> Steps[StoredOrder | None]:
     """Return the order of that number, as a step of a transaction; None if there is none."""
     rows = yield from ask(_BY_NUMBER, number=number)
@@ -87,15 +102,20 @@ def put_order(number: int | None, order: KnownOrder, keys: Sequence[str], now: i
     }
     if number is None:
         number = int((yield from ask(_ADD, **values))[0][0])
+        yield from _add_keys(number, keys)
     else:
         yield from ask(_CHANGE, number=number, **values)
-    yield from put_order_keys(number, keys)
+        yield from put_order_keys(number, keys)
     return number
 
 
 def put_order_keys(number: int, keys: Sequence[str]) -> Steps[None]:
     """Store the keys of an order in place of those before."""
     yield from ask(_DROP_KEYS, number=number, keys=json.dumps(keys))
+    yield from _add_keys(number, keys)
+
+
+def _add_keys(number: int, keys: Sequence[str]) -> Steps[None]:
     yield from ask_each(_ADD_KEY, [{"key": key, "number": number} for key in sorted(set(keys))])
 
 
