@@ -39,6 +39,7 @@ from gateway.store.orders.inbound import (
 )
 from gateway.store.orders.known_orders import texts_of_orders
 from gateway.store.orders.study_keys import lock_names, refresh_studies
+from gateway.store.orders.visits import add_visits
 from gateway.store.studies import locks
 from mappings.hl7v2.inbound import MERGE_TYPES, ORDER_TYPES, read_hospital_message
 from mappings.hl7v2.received import read
@@ -182,6 +183,7 @@ class Applying:
             return []
         batch, settled = Batch(set(locked), micros(clock.now())), dict[int, SettledMessage]()
         blocking = frozenset().union(*[one.blocking for one in works])
+        yield from batch.orders.read(frozenset().union(*[one.subjects for one in works]))
         may_be_blocked = yield from is_blocked(blocking)
         for work in works:
             number = work.arrival.number
@@ -196,6 +198,7 @@ class Applying:
                 break
             else:
                 return done
+        yield from add_visits(batch.visits)
         yield from refresh_studies(batch.altered, batch.now)
         yield from settle(settled, batch.now)
         return list(settled.values())

@@ -12,7 +12,6 @@ from gateway.ingest.orders.arrival import Arrival, Batch, MoreLocks
 from gateway.store.database.statements import Steps
 from gateway.store.orders.inbound import SettledMessage
 from gateway.store.orders.keys import number_text
-from gateway.store.orders.known_orders import orders_with
 from gateway.store.orders.number_changes import add_change, changes_with, settle_doubt
 from gateway.store.orders.study_keys import refresh_studies
 from mappings.hospital.merges import MERGE_REASONS, ResolvedChange, merged, resolve_change
@@ -38,7 +37,7 @@ def apply_changes(arrival: Arrival, batch: Batch) -> Steps[SettledMessage | More
         is_new |= yield from add_change(change, text, arrival.name, reasons.get(change, ""), now)
         if change not in reasons:
             is_new |= yield from settle_doubt(change)
-    is_known = bool((yield from orders_with(keys)))
+    is_known = bool(batch.orders.having(keys))
     if is_new and (yield from refresh_studies(keys, now)):
         is_known = True
     held = next(iter(reasons.values()), message.held_for)

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from gateway.ingest.orders.sources import HospitalSource
 from gateway.store.database.instants import micros
+from gateway.store.orders.known_orders import OrdersAtHand
+from gateway.store.orders.visits import StoredVisit
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import Authorities, OrderSource
 from mappings.hospital.events import HospitalMessage
@@ -48,11 +50,14 @@ class Batch:
     """What the messages of one transaction share; `now` is its time in microseconds.
 
     `locked` are the numbers that it has locked, and the orders that it made, of which nobody else knows. `altered` are
-    the texts by which studies find what it changed: in the end those studies are ingested again.
+    the texts by which studies find what it changed: in the end those studies are ingested again. In the end `visits`
+    are stored, too, each with the number of its message.
     """
 
     locked: set[str]
     now: int
+    orders: OrdersAtHand = field(default_factory=OrdersAtHand)
+    visits: list[tuple[int, StoredVisit]] = field(default_factory=list)
     altered: set[str] = field(default_factory=set)
 
 

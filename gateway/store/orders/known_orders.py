@@ -7,7 +7,7 @@ Proved by tests/contract/test_orders.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,10 @@ from mappings.hospital.known_order import KnownOrder
 _OF_KEYS: Final = Statement(
     "SELECT DISTINCT o.number, o.revision, o.body FROM order_key k JOIN hospital_order o ON o.number = k.hospital_order"
     " WHERE k.key IN listed(:keys) ORDER BY o.number"
+)
+_WITH_KEYS: Final = Statement(
+    "SELECT k.key, o.number, o.revision, o.body FROM order_key k JOIN hospital_order o ON o.number = k.hospital_order"
+    " WHERE k.key IN listed(:keys)"
 )
 _TEXTS: Final = Statement(
     "SELECT DISTINCT o.hospital_order, o.key FROM order_key k JOIN order_key o ON o.hospital_order = k.hospital_order"
@@ -59,10 +63,30 @@ async def orders_of_keys(engine: Engine, keys: Iterable[str]) -> list[StoredOrde
     return [_order(row) for row in rows]
 
 
-def orders_with(keys: Iterable[str]) -> Steps[list[StoredOrder]]:
-    """Return the orders that have one of these keys, as a step of a transaction."""
-    rows = yield from ask(_OF_KEYS, keys=json.dumps(sorted(keys)))
-    return [_order(row) for row in rows]
+class OrdersAtHand:
+    """Orders that one transaction may change: read in one step by all keys that it will ask for."""
+
+    def __init__(self) -> None:
+        self._orders: dict[int, KnownOrder] = {}
+        self._keys: dict[int, set[str]] = {}
+
+    def read(self, keys: Iterable[str]) -> Steps[None]:
+        """Read all orders that have one of these keys."""
+        for key, *row in (yield from ask(_WITH_KEYS, keys=json.dumps(sorted(keys)))):
+            number = int(row[0])
+            if number not in self._orders:
+                self._orders[number] = _order(row).order
+            self._keys.setdefault(number, set()).add(str(key))
+
+    def having(self, keys: Collection[str]) -> list[tuple[int, KnownOrder]]:
+        """Return the orders that have one of these keys, which were read, as they are in the transaction; by number."""
+        return [(number, self._orders[number]) for number in sorted(self._keys) if self._keys[number] & set(keys)]
+
+    def put(self, number: int | None, order: KnownOrder, keys: Sequence[str], now: int) -> Steps[int]:
+        """Do what `put_order` does."""
+        number = yield from put_order(number, order, keys, now)
+        self._orders[number], self._keys[number] = order, set(keys)
+        return number
 
 
 async def texts_of_orders(engine: Engine, keys: Iterable[str]) -> frozenset[str]:
