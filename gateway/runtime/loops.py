@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from gateway.runtime import clock
 from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.observer import Observer
 
+Result = TypeVar("Result")
+
 _LONGEST_PAUSE: Final = 60.0
+_LONGEST_REST: Final = 1.0
 
 
 async def repeat(loop: str, once: Callable[[], Awaitable[int]], every: float, observer: Observer) -> None:
@@ -48,6 +51,14 @@ async def forever(once: Callable[[], Awaitable[object]], every: float, not_done:
         except Exception as error:
             get_logger().warning(not_done, code=code_of(error), exc_info=error)
         await clock.sleep(every)
+
+
+async def resting(work: Awaitable[Result]) -> Result:
+    """Wait for a piece of long work, then as long again: half of the time is left to others."""
+    begun = clock.monotonic()
+    result = await work
+    await clock.sleep(min(clock.monotonic() - begun, _LONGEST_REST))
+    return result
 
 
 @asynccontextmanager

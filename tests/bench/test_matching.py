@@ -1,6 +1,6 @@
-"""CPU time to match one study with its orders, in a hospital of many orders.
+"""CPU time to match one study with its orders: alone, in a hospital of many orders, and within a whole ingest.
 
-Run by `make bench`. BENCH_ORDERS says how many studies have ordered.
+Run by `make bench`. BENCH_ORDERS says how many studies have ordered, BENCH_MATCHED how many are ingested.
 """
 
 from __future__ import annotations
@@ -9,17 +9,34 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC
 
 import pytest
+from bench import stores
+from bench.test_stored import spent
+from fakes.databases import at_once
+from fakes.his_world import SOURCE, HisWorld
 from fakes.hospital import AUTHORITIES, NOW
+from fakes.hospital_source import Hospital, hospital_source
 from fakes.random_hospital import workflows
+from fakes.taken_in import giving
+from fakes.upstream_json import user_json
 
+from gateway.ingest import Fetched, Pipeline
+from gateway.ingest.orders.apply import Applying
+from gateway.runtime.metrics import Metrics
+from gateway.sandbox.seed import report_list
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Statement
+from gateway.store.orders.known_hospital import OrderReader
 from mappings.hospital.match import match
 from mappings.hospital.order_search import order_search
 from mappings.model import Facts
 from mappings.patient.subjects import subjects
 
 STUDIES = int(os.environ.get("BENCH_ORDERS", "5000"))
+MATCHED = int(os.environ.get("BENCH_MATCHED", "300"))
 MOST = 1.0  # milliseconds to reach
 ROUNDS = 5
 
@@ -39,3 +56,48 @@ def test_matching_one_study(say: Callable[[str], None]) -> None:
 
     took = statistics.median(spent() for _ in range(ROUNDS))
     say(f"match of one study, {here.orders} orders known: {took:.3f} ms CPU (to reach: <= {MOST:.0f} ms)")
+
+
+_WITH_ORDERS = Statement("SELECT COUNT(*) FROM order_match WHERE verdict = 'matched'")
+
+
+async def heard(engine: Engine, world: HisWorld) -> None:
+    """Store and apply all messages of the hospital."""
+    source = replace(hospital_source(), order_source=SOURCE, rules=world.rules)
+    await Hospital(engine, source).stores(*(one.payload for one in world.messages))
+    applying = Applying(source, world.authorities, engine, Metrics())
+    while await applying.turn():
+        pass
+
+
+async def ingested(url: str, world: HisWorld, *, has_source: bool) -> tuple[float, int]:
+    """Ingest all studies; return the milliseconds of CPU for each, and how many were matched."""
+    engine = stores.engine_of(url)
+    async with engine.opened():
+        if has_source:
+            await heard(engine, world)
+        reader = OrderReader(engine, world.authorities, is_expected=has_source)
+        pipeline = Pipeline(engine, world.site, UTC, orders=reader)
+        begun = spent()
+        for study, reports in world.studies:
+            users = tuple(user_json(userId=one) for one in dict.fromkeys(report["userId"] for report in reports))
+            await pipeline.ingest(study["studyId"], giving(Fetched(study, report_list(study, reports), users, 1)))
+        return (spent() - begun) / len(world.studies) * 1000, int((await engine.fetch(_WITH_ORDERS))[0][0])
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_matching_within_an_ingest(kind, new_database, say) -> None:
+    world = HisWorld(7, MATCHED)
+
+    def measured(*, has_source: bool) -> tuple[float, int]:
+        with new_database(kind) as place:
+            url = f"sqlite:///{place}" if kind == "sqlite" else place
+            return at_once(ingested(url, world, has_source=has_source))
+
+    rounds = [(measured(has_source=True), measured(has_source=False)) for _ in range(ROUNDS)]
+    more = statistics.median(matched - alone for (matched, _), (alone, _) in rounds)
+    alone = statistics.median(alone for _, (alone, _) in rounds)
+    say(
+        f"{kind}: an ingest with orders takes {more:+.2f} ms CPU more than {alone:.2f} ms without"
+        f" (to reach: <= {MOST:.0f} ms), {rounds[0][0][1]} of {len(world.studies)} studies matched"
+    )

@@ -7,11 +7,12 @@ from functools import partial
 
 from gateway.store.orders.inbound import (
     NewInbound,
+    SettledMessage,
     add_message,
+    are_next,
     backlogs,
-    fail,
+    block,
     is_blocked,
-    is_first,
     settle,
     try_again,
     waiting_messages,
@@ -47,23 +48,26 @@ async def test_a_duplicate_has_the_same_bytes_sender_and_control_id(engine):
 
 async def test_a_duplicate_of_a_settled_message_is_one_still(engine):
     number = await add(engine, b"a")
-    await engine.do(lambda: settle(number, "nothing", "", 6, keeps_body=False))
+    await engine.do(lambda: settle({number: SettledMessage("nothing", keeps_body=False)}, 6))
     assert await add(engine, b"a") is None
     assert await waiting_messages(engine, "epic", 9) == []
 
 
-async def test_only_the_first_that_waits_comes_next(engine):
-    first, second = [await add(engine, one) for one in (b"a", b"b")]
-    assert await engine.do(lambda: is_first("epic", first))
-    assert not await engine.do(lambda: is_first("epic", second))
-    await engine.do(lambda: settle(first, "applied", "", 6))
-    assert not await engine.do(lambda: is_first("epic", first))
-    assert await engine.do(lambda: is_first("epic", second))
+async def test_only_the_first_that_wait_come_next_in_their_order(engine):
+    first, second, third = [await add(engine, one) for one in (b"a", b"b", b"c")]
+    for numbers in ([first], [first, second], [first, second, third]):
+        assert await engine.do(lambda numbers=numbers: are_next("epic", numbers))
+    for numbers in ([second], [second, first], [first, third], [first, second, third, third + 1]):
+        assert not await engine.do(lambda numbers=numbers: are_next("epic", numbers))
+    await engine.do(lambda: settle({first: SettledMessage("applied")}, 6))
+    assert not await engine.do(lambda: are_next("epic", [first]))
+    assert await engine.do(lambda: are_next("epic", [second, third]))
 
 
 async def test_what_concerns_a_failed_message_is_known_until_it_is_tried_again(engine):
     first = await add(engine, b"a")
-    await engine.do(lambda: fail(first, "internal", ["x"], 6))
+    await engine.do(lambda: block(first, ["x"]))
+    await engine.do(lambda: settle({first: SettledMessage("failed", "internal")}, 6))
     assert await engine.do(lambda: is_blocked(["w", "x"]))
     assert not await engine.do(lambda: is_blocked(["w"]))
     assert await waiting_messages(engine, "epic", 9) == []

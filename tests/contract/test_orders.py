@@ -9,8 +9,15 @@ from fakes.hospital import AUTHORITIES
 from fakes.random_hospital import workflows
 
 from gateway.store.database.controls import Controls
-from gateway.store.orders.keys import key_text, keys_of
-from gateway.store.orders.known_orders import StoredOrder, order_of, orders_of_keys, orders_with, put_order
+from gateway.store.orders.keys import key_text, keys_of, record_text
+from gateway.store.orders.known_orders import (
+    OrdersAtHand,
+    StoredOrder,
+    order_of,
+    orders_of_keys,
+    put_order,
+    texts_of_orders,
+)
 from gateway.store.orders.number_changes import add_change, changes_of
 from gateway.store.orders.study_keys import put_study_keys, refresh_studies
 from mappings.answered_order import HospitalMessageName
@@ -40,9 +47,39 @@ async def test_a_changed_order_is_found_by_its_new_numbers_only(engine):
     changed = replace(order, section="RAD")
     assert await engine.do(lambda: put_order(number, changed, ["b", "c"], 6)) == number
     assert await orders_of_keys(engine, ["a"]) == []
-    assert await engine.do(lambda: orders_with(["b"])) == [StoredOrder(number, 2, changed)]
+    assert await orders_of_keys(engine, ["b"]) == [StoredOrder(number, 2, changed)]
     assert await engine.do(lambda: order_of(number)) == StoredOrder(number, 2, changed)
     assert await engine.do(lambda: order_of(number + 1)) is None
+
+
+async def test_orders_at_hand_are_as_their_transaction_changed_them(engine):
+    one, two, three = some_orders()[:3]
+    first, second = [
+        await engine.do(lambda order=order, keys=keys: put_order(None, order, keys, 5))
+        for order, keys in ((one, ["a", "b"]), (two, ["b", "c"]))
+    ]
+
+    def work():
+        here = OrdersAtHand()
+        yield from here.read(["a", "b", "d"])
+        assert here.having(["b", "d"]) == [(first, one), (second, two)]
+        assert here.having(["a"]) == [(first, one)]
+        yield from here.put(first, two, ["b", "d"], 6)
+        made = yield from here.put(None, three, ["d"], 6)
+        assert here.having(["a"]) == []
+        assert here.having(["d"]) == [(first, two), (made, three)]
+        return made
+
+    made = await engine.do(work)
+    assert await orders_of_keys(engine, ["d"]) == [StoredOrder(first, 2, two), StoredOrder(made, 1, three)]
+
+
+async def test_the_texts_of_orders_are_those_that_a_study_can_have(engine):
+    names = ["own\x1f1", "placer\x1f\x1f1", "accession\x1f\x1f1", "patient\x1f\x1fMR\x1f1"]
+    first = await engine.do(lambda: put_order(None, some_orders()[0], names, 5))
+    await engine.do(lambda: put_order(None, some_orders()[0], ["filler\x1f\x1f2"], 5))
+    found = await texts_of_orders(engine, ["own\x1f1", "none"])
+    assert found == {"placer\x1f\x1f1", "accession\x1f\x1f1", record_text(first)}
 
 
 def patient(value, authority="urn:oid:1.2"):

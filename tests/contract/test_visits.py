@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from gateway.store.orders.visits import StoredVisit, add_visit, visits_of
+from gateway.store.orders.visits import StoredVisit, add_visits, visits_of
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.events import Authority, Clinician, IssuedNumber, Visit
 
@@ -20,8 +20,7 @@ def told(key: str, at: int, location: str) -> StoredVisit:
 
 async def test_the_states_of_a_visit_come_by_their_times_and_those_of_others_not_at_all(engine):
     later, earlier, other = told("v1", 9, "ICU"), told("v1", 5, "ED"), told("v2", 7, "ED")
-    for number, one in enumerate((later, earlier, other, later)):
-        await engine.do(lambda one=one, number=number: add_visit(one, min(number, 2)))
+    await engine.do(lambda: add_visits([(0, later), (1, earlier), (2, other), (2, later), (2, later)]))
     assert await visits_of(engine, ["v1"]) == [earlier, later, later]
     assert await visits_of(engine, ["v2", "v3"]) == [other]
     assert await visits_of(engine, []) == []

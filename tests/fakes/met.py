@@ -20,7 +20,7 @@ from gateway.store.orders.known_hospital import OrderReader
 from gateway.store.orders.known_orders import put_order
 from gateway.store.orders.number_changes import add_change
 from gateway.store.orders.study_keys import lock_names, refresh_studies
-from gateway.store.orders.visits import StoredVisit, add_visit
+from gateway.store.orders.visits import StoredVisit, add_visits
 from gateway.store.studies import locks
 from gateway.store.studies.kept import kept
 from mappings.answered_order import HospitalMessageName
@@ -97,7 +97,7 @@ async def visit(engine: Engine, one: Visit, at: int, inbound: int = 1) -> None:
 
     def work() -> Steps[None]:
         yield from locks.take(lock_names([key]))
-        yield from add_visit(StoredVisit(key, at, one, MESSAGE), inbound)
+        yield from add_visits([(inbound, StoredVisit(key, at, one, MESSAGE))])
         yield from refresh_studies([key], 5)
 
     await engine.do(work)

@@ -1,21 +1,22 @@
-"""Apply the stored messages of one source, one after the other in the order of their commits, each in one transaction.
+"""Apply the stored messages of one source in the order of their commits, several in one transaction while many wait.
 
 Carries out no clause of a standard; decision D48. Several processes may run this: the lock of the source lets one apply
-a message, and only the message that comes next. A message that fails twice is settled as failed and kept. Later
-messages about the same numbers fail with it, the others go on; all are tried again, in order, when a service starts.
+messages, and only those that come next. If messages fail together, each is applied alone. One that fails twice alone is
+settled as failed and kept. Later messages about the same numbers fail with it, the others go on; all are tried again,
+in order, when a service starts.
 Proved by tests/gateway/ingest/orders/test_apply.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.ingest.orders.apply_changes import apply_changes, change_subjects
-from gateway.ingest.orders.apply_orders import apply_orders, order_subjects
+from gateway.ingest.orders.apply_orders import apply_orders, order_subjects, uid_texts
 from gateway.ingest.orders.apply_visits import apply_visit, visit_subjects
-from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
+from gateway.ingest.orders.arrival import Arrival, Batch, MoreLocks
 from gateway.ingest.orders.sources import HospitalSource
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreError, StoreValueRefused
@@ -27,26 +28,43 @@ from gateway.store.database.instants import instant, micros
 from gateway.store.database.statements import Steps
 from gateway.store.orders.inbound import (
     AFTER_FAILED,
+    SettledMessage,
     WaitingMessage,
-    fail,
+    are_next,
+    block,
     is_blocked,
-    is_first,
     settle,
     try_again,
     waiting_messages,
 )
-from gateway.store.orders.study_keys import lock_names
+from gateway.store.orders.known_orders import texts_of_orders
+from gateway.store.orders.study_keys import lock_names, refresh_studies
+from gateway.store.orders.visits import add_visits
 from gateway.store.studies import locks
 from mappings.hl7v2.inbound import MERGE_TYPES, ORDER_TYPES, read_hospital_message
 from mappings.hl7v2.received import read
 from mappings.hospital.authorities import Authorities
 
-MOST: Final = 100  # messages read at one time
+MOST: Final = 96  # messages read at one time
+TOGETHER: Final = 16  # messages of one transaction
 POLL: Final = 2.0  # seconds
 _PAUSE: Final = 2.0
 _TRIES: Final = 2
-_Apply = Callable[[Arrival, frozenset[str], int], Steps[SettledMessage | MoreLocks]]
-_Subjects = Callable[[Arrival], frozenset[str]]
+_MOST_LOCKED: Final = 500  # numbers of several messages; PostgreSQL has room for 6,400 locks of all transactions
+
+
+class _Work(NamedTuple):
+    """Message to apply: how, and the texts of its numbers."""
+
+    arrival: Arrival
+    apply: Callable[[Arrival, Batch], Steps[SettledMessage | MoreLocks]]
+    kind: str = ""
+    subjects: frozenset[str] = frozenset()
+
+    @property
+    def blocking(self) -> frozenset[str]:
+        """Texts by which it blocks later messages of its kind alone, if it fails."""
+        return frozenset(f"{self.kind} {one}" for one in self.subjects)
 
 
 class Applying:
@@ -82,105 +100,138 @@ class Applying:
             if count:
                 get_logger().info("order-messages-tried-again", source=self._source.name, count=count)
             self._has_begun = True
-        settled = 0
-        for waiting in await waiting_messages(self._engine, self._source.name, MOST):
-            if not await self._settled(waiting):
-                break  # another process is ahead
-            settled += 1
+        waiting, settled = await waiting_messages(self._engine, self._source.name, MOST), 0
+        while count := await self._settled(waiting[settled : settled + TOGETHER]):
+            settled += count
         return settled
 
     def _again(self) -> Steps[int]:
         yield from locks.take([self._lock])
         return (yield from try_again(self._source.name))
 
-    async def _settled(self, waiting: WaitingMessage) -> bool:
-        """Apply one message, or settle it as failed; return False if it does not come next."""
+    async def _settled(self, waiting: Sequence[WaitingMessage]) -> int:
+        """Settle messages; return how many: none if another process is ahead."""
+        if len(waiting) > 1:
+            try:
+                return await self._applied(waiting)
+            except Exception as error:
+                _raise_unreachable(error)
+                get_logger().warning("order-messages-one-by-one", source=self._source.name, code=code_of(error))
+        count = 0
+        for one in waiting:
+            if not await self._settled_alone(one):
+                break
+            count += 1
+        return count
+
+    async def _settled_alone(self, waiting: WaitingMessage) -> int:
+        """Apply one message, or settle it as failed; return 0 if it does not come next."""
         for attempt in range(1, _TRIES + 1):
             try:
-                done = await self._applied(waiting)
+                return await self._applied([waiting])
             except Exception as error:
-                if isinstance(error, StoreError) and not isinstance(error, StoreValueRefused):
-                    raise
+                _raise_unreachable(error)
                 code = code_of(error)
                 about = {"source": self._source.name, "code": code, "attempt": attempt}
                 get_logger().error("order-message-failed", **about, exc_info=error)
-                if attempt < _TRIES:
-                    continue
-                subjects = self._subjects_of(waiting)
-                done = await self._engine.do(partial(self._failing, waiting.number, code, subjects))
-            if done is not None:
-                self._note(done)
-            return done is not None
-        return False
+        keys = self._blocking(waiting)
+        return self._noted(await self._engine.do(partial(self._failing, waiting.number, code, keys)))
 
-    def _note(self, done: SettledMessage) -> None:
-        self._metrics.settled_order(self._source.name, done.state)
-        if done.state in {"held", "failed"}:
-            get_logger().error(f"order-message-{done.state}", source=self._source.name, code=done.code)
-
-    def _arrival(self, waiting: WaitingMessage) -> Arrival:
-        message = read_hospital_message(read(waiting.payload), self._source.rules)
-        received = instant(waiting.received)
-        return Arrival(waiting.number, self._source, self._authorities, received, message)
-
-    async def _applied(self, waiting: WaitingMessage) -> SettledMessage | None:
-        """Apply one message; None if it does not come next."""
-        arrival = self._arrival(waiting)
-        locked = frozenset[str]()
+    async def _applied(self, waiting: Sequence[WaitingMessage]) -> int:
+        """Apply the first of these messages in one transaction; return how many: none if they do not come next."""
+        works = [self._work(one) for one in waiting]
+        locked = await self._foreseen(works)
+        while len(locked) > _MOST_LOCKED and len(works) > 1:
+            works = works[: len(works) // 2]
+            locked = await self._foreseen(works)
         while True:
-            done = await self._engine.do(partial(self._applying, arrival, locked))
+            done = await self._engine.do(partial(self._applying, works, locked))
             if not isinstance(done, MoreLocks):
-                return done
+                return self._noted(done)
             locked |= done.keys
 
-    def _applying(self, arrival: Arrival, locked: frozenset[str]) -> Steps[SettledMessage | MoreLocks | None]:
+    def _noted(self, settled: Sequence[SettledMessage]) -> int:
+        for one in settled:
+            self._metrics.settled_order(self._source.name, one.state)
+            if one.state in {"held", "failed"}:
+                get_logger().error(f"order-message-{one.state}", source=self._source.name, code=one.code)
+        return len(settled)
+
+    def _work(self, waiting: WaitingMessage) -> _Work:
+        message = read_hospital_message(read(waiting.payload), self._source.rules)
+        received = instant(waiting.received)
+        arrival = Arrival(waiting.number, self._source, self._authorities, received, message)
+        if message.taken != "taken":
+            return _Work(arrival, _leave)
+        if message.structure in ORDER_TYPES:
+            return _Work(arrival, apply_orders, "order", order_subjects(arrival))
+        if message.structure in MERGE_TYPES:
+            return _Work(arrival, apply_changes, "merge", change_subjects(arrival))
+        return _Work(arrival, apply_visit, "visit", visit_subjects(arrival))
+
+    async def _foreseen(self, works: Sequence[_Work]) -> frozenset[str]:
+        """Return the numbers that messages will have to lock, as far as can be told before they are applied."""
+        named = frozenset().union(*[one.subjects for one in works])
+        of_orders = frozenset().union(*[one.subjects for one in works if one.kind != "merge"])
+        uids = frozenset().union(*[uid_texts(one.arrival) for one in works])
+        return named | uids | (await texts_of_orders(self._engine, of_orders) if of_orders else frozenset())
+
+    def _applying(self, works: Sequence[_Work], locked: frozenset[str]) -> Steps[list[SettledMessage] | MoreLocks]:
+        """Apply messages up to the first that needs more locks; it comes first in the next transaction."""
         yield from locks.take([self._lock, *lock_names(locked)])
-        if not (yield from is_first(self._source.name, arrival.number)):
-            return None
-        now = micros(clock.now())
-        if arrival.message.taken != "taken":  # the settings changed since it came
-            done: SettledMessage | MoreLocks = SettledMessage("nothing", arrival.message.taken, keeps_body=False)
-        else:
-            kind, apply, subjects_of = _work_of(arrival)
-            subjects = _named(kind, subjects_of(arrival))
-            if (yield from is_blocked(subjects)):
-                yield from fail(arrival.number, AFTER_FAILED, subjects, now)
-                return SettledMessage("failed", AFTER_FAILED)
-            done = yield from apply(arrival, locked, now)
-        if isinstance(done, SettledMessage):
-            yield from settle(arrival.number, done.state, done.code, now, keeps_body=done.keeps_body)
-        return done
+        if not (yield from are_next(self._source.name, [one.arrival.number for one in works])):
+            return []
+        batch, settled = Batch(set(locked), micros(clock.now())), dict[int, SettledMessage]()
+        blocking = frozenset().union(*[one.blocking for one in works])
+        yield from batch.orders.read(frozenset().union(*[one.subjects for one in works]))
+        may_be_blocked = yield from is_blocked(blocking)
+        for work in works:
+            number = work.arrival.number
+            if may_be_blocked and (yield from is_blocked(work.blocking)):
+                yield from block(number, work.blocking)
+                settled[number] = SettledMessage("failed", AFTER_FAILED)
+                continue
+            done = yield from work.apply(work.arrival, batch)
+            if not isinstance(done, MoreLocks):
+                settled[number] = done
+            elif settled:
+                break
+            else:
+                return done
+        yield from add_visits(batch.visits)
+        yield from refresh_studies(batch.altered, batch.now)
+        yield from settle(settled, batch.now)
+        return list(settled.values())
 
     @property
     def _lock(self) -> str:
         return f"source {self._source.name}"
 
-    def _subjects_of(self, waiting: WaitingMessage) -> frozenset[str]:
-        """Return the numbers that a message concerns; none if it cannot even be read."""
+    def _blocking(self, waiting: WaitingMessage) -> frozenset[str]:
+        """Return the texts by which a message blocks others; none if it cannot even be read."""
         try:
-            arrival = self._arrival(waiting)
-            kind, _, subjects_of = _work_of(arrival)
-            return _named(kind, subjects_of(arrival))
+            return self._work(waiting).blocking
         except Exception as error:
             get_logger().error("order-message-unread", source=self._source.name, exc_info=error)
             return frozenset()
 
-    def _failing(self, number: int, code: str, subjects: frozenset[str]) -> Steps[SettledMessage | None]:
+    def _failing(self, number: int, code: str, keys: frozenset[str]) -> Steps[list[SettledMessage]]:
         yield from locks.take([self._lock])
-        if not (yield from is_first(self._source.name, number)):
-            return None
-        yield from fail(number, code, subjects, micros(clock.now()))
-        return SettledMessage("failed", code)
+        if not (yield from are_next(self._source.name, [number])):
+            return []
+        failed = SettledMessage("failed", code)
+        yield from block(number, keys)
+        yield from settle({number: failed}, micros(clock.now()))
+        return [failed]
 
 
-def _work_of(arrival: Arrival) -> tuple[str, _Apply, _Subjects]:
-    if arrival.message.structure in ORDER_TYPES:
-        return "order", apply_orders, order_subjects
-    if arrival.message.structure in MERGE_TYPES:
-        return "merge", apply_changes, change_subjects
-    return "visit", apply_visit, visit_subjects
+def _leave(arrival: Arrival, _: Batch) -> Steps[SettledMessage | MoreLocks]:
+    """Settle a message that the settings take no more: they changed since it came."""
+    yield from ()
+    return SettledMessage("nothing", arrival.message.taken, keeps_body=False)
 
 
-def _named(kind: str, subjects: frozenset[str]) -> frozenset[str]:
-    """Return the texts by which a failed message blocks later ones of its kind alone."""
-    return frozenset(f"{kind} {one}" for one in subjects)
+def _raise_unreachable(error: Exception) -> None:
+    """Raise an error that lies in no message: the messages wait until the store can be reached."""
+    if isinstance(error, StoreError) and not isinstance(error, StoreValueRefused):
+        raise error

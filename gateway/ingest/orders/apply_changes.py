@@ -8,10 +8,10 @@ Proved by tests/gateway/ingest/orders/test_apply_changes.py.
 
 from __future__ import annotations
 
-from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
+from gateway.ingest.orders.arrival import Arrival, Batch, MoreLocks
 from gateway.store.database.statements import Steps
+from gateway.store.orders.inbound import SettledMessage
 from gateway.store.orders.keys import number_text
-from gateway.store.orders.known_orders import orders_with
 from gateway.store.orders.number_changes import add_change, changes_with, settle_doubt
 from gateway.store.orders.study_keys import refresh_studies
 from mappings.hospital.merges import MERGE_REASONS, ResolvedChange, merged, resolve_change
@@ -22,11 +22,11 @@ def change_subjects(arrival: Arrival) -> frozenset[str]:
     return frozenset(number_text(number) for change in _resolved(arrival) for number in change)
 
 
-def apply_changes(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[SettledMessage | MoreLocks]:
-    """Apply a merge message; `locked` are the numbers that the transaction has locked."""
-    resolved, message = _resolved(arrival), arrival.message
+def apply_changes(arrival: Arrival, batch: Batch) -> Steps[SettledMessage | MoreLocks]:
+    """Apply a merge message."""
+    resolved, message, now = _resolved(arrival), arrival.message, batch.now
     keys = change_subjects(arrival)
-    if not keys <= locked:
+    if not keys <= batch.locked:
         return MoreLocks(keys)
     texts = [change.surviving.value for change in message.changes]
     reasons: dict[ResolvedChange, str] = dict.fromkeys(resolved, message.held_for)
@@ -37,7 +37,7 @@ def apply_changes(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[S
         is_new |= yield from add_change(change, text, arrival.name, reasons.get(change, ""), now)
         if change not in reasons:
             is_new |= yield from settle_doubt(change)
-    is_known = bool((yield from orders_with(keys)))
+    is_known = bool(batch.orders.having(keys))
     if is_new and (yield from refresh_studies(keys, now)):
         is_known = True
     held = next(iter(reasons.values()), message.held_for)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
+from gateway.ingest.orders.arrival import Arrival, Batch, MoreLocks
 from gateway.ingest.orders.concerned import (
     AMBIGUOUS,
     AmbiguousOrderError,
@@ -21,11 +21,10 @@ from gateway.ingest.orders.concerned import (
     names_of,
 )
 from gateway.store.database.statements import Steps
+from gateway.store.orders.inbound import SettledMessage
 from gateway.store.orders.keys import key_text, keys_of, number_text, record_text
-from gateway.store.orders.known_orders import orders_with, put_order
-from gateway.store.orders.study_keys import refresh_studies
-from gateway.store.orders.visits import StoredVisit, add_visit
-from mappings.hospital.authorities import Authorities
+from gateway.store.orders.visits import StoredVisit
+from mappings.hospital.authorities import Authorities, OrderKey
 from mappings.hospital.events import OrderEvent, Visit
 from mappings.hospital.groups import order_keys
 from mappings.hospital.known_order import KnownOrder, MessageAge, applied
@@ -47,40 +46,45 @@ def order_subjects(arrival: Arrival) -> frozenset[str]:
     return frozenset().union(*[one.placer | one.filler | one.accession for one in names])
 
 
-def apply_orders(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[SettledMessage | MoreLocks]:
-    """Apply an order message; `locked` are the numbers that the transaction has locked."""
+def uid_texts(arrival: Arrival) -> frozenset[str]:
+    """Return the texts of the study UIDs by which studies find the orders of a message."""
+    uids = [uid for event in arrival.message.orders for uid in event.study_uids] if arrival.sender.are_uids_keys else []
+    return frozenset(key_text(OrderKey("study_uid", "", uid)) for uid in uids)
+
+
+def apply_orders(arrival: Arrival, batch: Batch) -> Steps[SettledMessage | MoreLocks]:
+    """Apply an order message."""
     events = [event for event in arrival.message.orders if event.effect != "nothing"]
     codes = _Codes([], _held_of_message(arrival))
     if not events:
         return _settled(codes, arrival, is_changed=False)
     names = [names_of(event, arrival.authorities, arrival.sender).every for event in events]
-    stored = yield from orders_with(frozenset().union(*names))
-    records = [
-        Record(one.number, one.order, one.order) for one in stored if one.order.source.name == arrival.source.name
-    ]
+    stored = batch.orders.having(frozenset().union(*names))
+    records = [Record(number, order, order) for number, order in stored if order.source.name == arrival.source.name]
     for event in events:
         _apply(event, records, arrival, codes)
     changed = [(one.number, one.before, one.now) for one in records if one.now and one.now != one.before]
     needed = _found_by_studies(changed, arrival.authorities)
-    if not needed <= locked:
+    if not needed <= batch.locked:
         return MoreLocks(needed)
     for number, _, order in changed:
-        yield from put_order(number, order, found_by(order, arrival.authorities), now)
-    yield from told_visit(arrival, [order for _, _, order in changed])
+        put = yield from batch.orders.put(number, order, found_by(order, arrival.authorities), batch.now)
+        batch.locked.add(record_text(put))
+    told_visit(arrival, [order for _, _, order in changed], batch)
     altered = [one for one in changed if _content(one[1]) != _content(one[2])]
-    yield from refresh_studies(_found_by_studies(altered, arrival.authorities), now)
+    batch.altered |= _found_by_studies(altered, arrival.authorities)
     return _settled(codes, arrival, is_changed=bool(changed))
 
 
-def told_visit(arrival: Arrival, orders: Iterable[KnownOrder]) -> Steps[bool]:
-    """Store what a message tells about the visit of one of these orders; return False if it tells nothing."""
+def told_visit(arrival: Arrival, orders: Iterable[KnownOrder], batch: Batch) -> bool:
+    """Let the batch store what a message tells about the visit of one of these orders; False if it tells nothing."""
     visit = arrival.message.visit
     key = visit_key(arrival, visit)
     if visit is None or not key or not _says(visit):
         return False
     if not any(key in keys_of(order, arrival.authorities) for order in orders):
         return False
-    yield from add_visit(StoredVisit(key, arrival.at, visit, arrival.name), arrival.number)
+    batch.visits.append((arrival.number, StoredVisit(key, arrival.at, visit, arrival.name)))
     return True
 
 

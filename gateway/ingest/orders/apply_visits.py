@@ -11,11 +11,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from gateway.ingest.orders.apply_orders import found_by, own_keys, told_visit, visit_key
-from gateway.ingest.orders.arrival import Arrival, MoreLocks, SettledMessage
+from gateway.ingest.orders.arrival import Arrival, Batch, MoreLocks
 from gateway.store.database.statements import Steps
+from gateway.store.orders.inbound import SettledMessage
 from gateway.store.orders.keys import keys_of, number_text, record_text
-from gateway.store.orders.known_orders import StoredOrder, orders_with, put_order
-from gateway.store.orders.study_keys import refresh_studies
 from mappings.hospital.events import HospitalPatient, IssuedNumber
 from mappings.hospital.groups import hospital_person
 from mappings.hospital.known_order import KnownOrder, with_newer_patient
@@ -28,32 +27,34 @@ def visit_subjects(arrival: Arrival) -> frozenset[str]:
     return frozenset(map(number_text, numbers)) | ({visit_key(arrival, arrival.message.visit)} - {""})
 
 
-def apply_visit(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[SettledMessage | MoreLocks]:
-    """Apply a visit message; `locked` are the numbers that the transaction has locked."""
+def apply_visit(arrival: Arrival, batch: Batch) -> Steps[SettledMessage | MoreLocks]:
+    """Apply a visit message."""
     key = visit_key(arrival, arrival.message.visit)
-    stored = yield from orders_with(visit_subjects(arrival))
+    stored = batch.orders.having(visit_subjects(arrival))
     if not stored:
         return SettledMessage("nothing", keeps_body=False)
     needed = _found_by_studies(stored, arrival)
-    if not needed <= locked:
+    if not needed <= batch.locked:
         return MoreLocks(needed)
-    changed: list[StoredOrder] = []
-    for one in stored:
-        order = _updated(one.order, arrival, key)
-        if replace(order, patient_of=one.order.patient_of) != one.order:
-            changed.append(one)
-        if order != one.order:
-            yield from put_order(one.number, order, found_by(order, arrival.authorities), now)
-    if (yield from told_visit(arrival, [one.order for one in stored])):
-        changed += [one for one in stored if key in keys_of(one.order, arrival.authorities)]
-    yield from refresh_studies(_found_by_studies(changed, arrival), now)
+    changed: list[tuple[int, KnownOrder]] = []
+    for number, before in stored:
+        order = _updated(before, arrival, key)
+        if replace(order, patient_of=before.patient_of) != before:
+            changed.append((number, before))
+        if order != before:
+            yield from batch.orders.put(number, order, found_by(order, arrival.authorities), batch.now)
+    if told_visit(arrival, [order for _, order in stored], batch):
+        changed += [(number, order) for number, order in stored if key in keys_of(order, arrival.authorities)]
+    batch.altered |= _found_by_studies(changed, arrival)
     if not changed:
         return SettledMessage("nothing", keeps_body=False)
     return SettledMessage("applied", "" if arrival.message.times else "order-by-arrival")
 
 
-def _found_by_studies(orders: Iterable[StoredOrder], arrival: Arrival) -> frozenset[str]:
-    return frozenset().union(*[own_keys(one.order, arrival.authorities) | {record_text(one.number)} for one in orders])
+def _found_by_studies(orders: Iterable[tuple[int, KnownOrder]], arrival: Arrival) -> frozenset[str]:
+    return frozenset().union(
+        *[own_keys(order, arrival.authorities) | {record_text(number)} for number, order in orders]
+    )
 
 
 def _updated(order: KnownOrder, arrival: Arrival, visit: str) -> KnownOrder:

@@ -1,4 +1,4 @@
-"""Message on its way into the store: where it came from, when, and its content; and its settlement.
+"""Message on its way into the store: where it came from, when, and its content; and what messages of a batch share.
 
 Carries out no clause of a standard; decision D48.
 Proved by tests/gateway/ingest/orders/test_apply.py.
@@ -6,13 +6,14 @@ Proved by tests/gateway/ingest/orders/test_apply.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
 from gateway.ingest.orders.sources import HospitalSource
 from gateway.store.database.instants import micros
-from gateway.store.orders.inbound import InboundState
+from gateway.store.orders.known_orders import OrdersAtHand
+from gateway.store.orders.visits import StoredVisit
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import Authorities, OrderSource
 from mappings.hospital.events import HospitalMessage
@@ -44,12 +45,20 @@ class Arrival:
         return micros(self.message.times[0] if self.message.times else self.received)
 
 
-class SettledMessage(NamedTuple):
-    """Result of applying a message. Without `keeps_body` its bytes are deleted at once."""
+@dataclass(slots=True, eq=False)
+class Batch:
+    """What the messages of one transaction share; `now` is its time in microseconds.
 
-    state: InboundState
-    code: str = ""
-    keeps_body: bool = True
+    `locked` are the numbers that it has locked, and the orders that it made, of which nobody else knows. `altered` are
+    the texts by which studies find what it changed: in the end those studies are ingested again. In the end `visits`
+    are stored, too, each with the number of its message.
+    """
+
+    locked: set[str]
+    now: int
+    orders: OrdersAtHand = field(default_factory=OrdersAtHand)
+    visits: list[tuple[int, StoredVisit]] = field(default_factory=list)
+    altered: set[str] = field(default_factory=set)
 
 
 class MoreLocks(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Final
 from gateway.ingest.orders.apply_orders import found_by
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
-from gateway.runtime.loops import forever
+from gateway.runtime.loops import forever, resting
 from gateway.store.database.engine import Engine
 from gateway.store.database.facts import claimed, put, value_of
 from gateway.store.database.instants import micros
@@ -26,7 +26,7 @@ from mappings.hospital.authorities import Authorities
 from mappings.hospital.known_order import KnownOrder
 
 EVERY: Final = 3_600.0  # seconds
-MOST: Final = 50  # orders of one transaction
+MOST: Final = 20  # orders of one transaction, since messages that arrive wait for it
 _FACT: Final = "order-authorities"
 
 
@@ -51,7 +51,7 @@ class OrderKeys:
             return
         after = 0
         while numbers := await order_numbers(self._engine, after, MOST):
-            await self._rekeyed(numbers)
+            await resting(self._rekeyed(numbers))
             after = numbers[-1]
         await claimed(self._engine, _FACT, digest)
         await put(self._engine, _FACT, digest)

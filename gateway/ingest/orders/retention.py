@@ -14,13 +14,14 @@ from typing import Final
 
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
-from gateway.runtime.loops import forever
+from gateway.runtime.loops import forever, resting
 from gateway.runtime.metrics import Metrics
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Steps
 from gateway.store.orders.inbound import backlogs
 from gateway.store.orders.retention import (
+    OldOrder,
     matched_orders,
     old_orders,
     purge_bodies,
@@ -36,7 +37,7 @@ SOURCE_GONE: Final = "order-source-gone"
 MESSAGES: Final = timedelta(days=7)
 ORDERS: Final = timedelta(days=90)
 _ORDERS_EVERY: Final = timedelta(days=1)  # it looks at every old order
-MOST: Final = 500
+MOST: Final = 50  # rows of one transaction, since messages that arrive wait for it
 
 
 class OrderRetention:
@@ -72,7 +73,7 @@ class OrderRetention:
 
     async def _each(self, kind: str, purge: Callable[[], Steps[int]]) -> None:
         """Repeat a batch until nothing is left."""
-        while count := await self._engine.do(purge):
+        while count := await resting(self._engine.do(purge)):
             self._metrics.deleted_orders(kind, count)
 
     async def _left(self, before: int, now: int) -> None:
@@ -83,9 +84,11 @@ class OrderRetention:
                 get_logger().warning(SOURCE_GONE, source=source, count=count)
 
     async def _orders(self, before: int, now: int) -> None:
-        after, matched = 0, None
-        while found := await old_orders(self._engine, before, after, MOST):
+        after, matched = OldOrder(0, 0), None
+        while found := await resting(old_orders(self._engine, before, after, MOST)):
             after = found[-1]
             matched = await matched_orders(self._engine) if matched is None else matched
-            free = [number for number in found if number not in matched]
-            self._metrics.deleted_orders("order", await self._engine.do(partial(purge_orders, free, before, now)))
+            free = [one.number for one in found if one.is_free and one.number not in matched]
+            if free:
+                count = await resting(self._engine.do(partial(purge_orders, free, before, now)))
+                self._metrics.deleted_orders("order", count)

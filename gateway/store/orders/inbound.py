@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from gateway.index.keys import SEPARATOR, bounded
 from gateway.store.compression.stored_bytes import compressed, decompressed
@@ -35,8 +35,8 @@ _WAITING: Final = Statement(
     "SELECT number, received, body FROM inbound WHERE source = :source AND state = 'waiting' ORDER BY number"
     " LIMIT :most"
 )
-_FIRST: Final = Statement(
-    "SELECT number FROM inbound WHERE source = :source AND state = 'waiting' ORDER BY number LIMIT 1"
+_NEXT: Final = Statement(
+    "SELECT number FROM inbound WHERE source = :source AND state = 'waiting' ORDER BY number LIMIT :most"
 )
 _COUNTS: Final = Statement(
     "SELECT source, COUNT(*) FROM inbound WHERE state = 'waiting' GROUP BY source ORDER BY source"
@@ -90,6 +90,14 @@ class WaitingMessage:
         return decompressed(self.body)
 
 
+class SettledMessage(NamedTuple):
+    """Result of applying a message. Without `keeps_body` its bytes are deleted at once."""
+
+    state: InboundState
+    code: str = ""
+    keeps_body: bool = True
+
+
 def add_message(message: NewInbound, now: int) -> Steps[int | None]:
     """Store a message and return its number; None if the same bytes of that sender are stored already."""
     if not (yield from ask(_LOCK, name=message.source)):
@@ -137,22 +145,23 @@ async def trouble_of(engine: Engine, since: int) -> InboundState | None:
     return "held" if await engine.fetch(_HELD_SINCE, since=since) else None
 
 
-def is_first(source: str, number: int) -> Steps[bool]:
-    """Return True if that message comes next, as a step of the transaction that applies it."""
-    rows = yield from ask(_FIRST, source=source)
-    return bool(rows) and int(rows[0][0]) == number
+def are_next(source: str, numbers: Sequence[int]) -> Steps[bool]:
+    """Return True if those messages come next, in that order, as a step of the transaction that applies them."""
+    rows = yield from ask(_NEXT, source=source, most=len(numbers))
+    return [int(number) for (number,) in rows] == list(numbers)
 
 
-def settle(number: int, state: InboundState, code: str, now: int, *, keeps_body: bool = True) -> Steps[None]:
-    """Settle a message; without `keeps_body` its bytes are deleted."""
-    yield from ask(_SETTLE, number=number, state=state, code=code, now=now)
-    if not keeps_body:
-        yield from ask(_DROP_BODY, number=number)
+def settle(settled: Mapping[int, SettledMessage], now: int) -> Steps[None]:
+    """Settle messages, each by its number."""
+    every = [
+        {"number": number, "state": one.state, "code": one.code, "now": now} for number, one in sorted(settled.items())
+    ]
+    yield from ask_each(_SETTLE, every)
+    yield from ask_each(_DROP_BODY, [{"number": number} for number, one in settled.items() if not one.keeps_body])
 
 
-def fail(number: int, code: str, keys: Iterable[str], now: int) -> Steps[None]:
-    """Settle a message as failed; later messages with one of these keys will find `is_blocked`."""
-    yield from settle(number, "failed", code, now)
+def block(number: int, keys: Iterable[str]) -> Steps[None]:
+    """Let later messages with one of these keys wait for a failed message: they will find `is_blocked`."""
     yield from ask_each(_ADD_KEY, [{"key": key, "number": number} for key in sorted(set(keys))])
 
 

@@ -11,7 +11,7 @@ from typing import Final, cast, get_args
 
 from gateway.index.keys import SEPARATOR, bounded
 from gateway.store.database.statements import storable
-from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey
+from mappings.hospital.authorities import Authorities, HospitalNumber, KeyKind, OrderKey
 from mappings.hospital.events import IssuedNumber, NumberKind
 from mappings.hospital.groups import order_keys
 from mappings.hospital.known_order import KnownOrder
@@ -41,6 +41,11 @@ def own_text(kind: str, number: IssuedNumber, source: str) -> str:
 def record_text(number: int) -> str:
     """Return the text of an order by its number in the database: a study that read the order is found by it."""
     return f"{_RECORD}{number}"
+
+
+def is_key(text: str) -> bool:
+    """Return True for a text of `key_text`: a study and an order can have it in common."""
+    return text.partition(SEPARATOR)[0] in get_args(KeyKind)
 
 
 def is_record(text: str) -> bool:

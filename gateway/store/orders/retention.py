@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from gateway.runtime import clock
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement, Steps, ask, ask_each
 from gateway.store.feed.audit import noted
 
-_PAGE: Final = 5_000
+_PAGE: Final = 500
 _MESSAGES: Final = Statement(
     "DELETE FROM inbound WHERE number IN (SELECT number FROM inbound WHERE received < :before"
     " AND state IN ('applied', 'nothing') ORDER BY received LIMIT :most) RETURNING number"
@@ -40,8 +41,8 @@ _UNMATCHED: Final = (
     " WHERE k.hospital_order = hospital_order.number AND SUBSTR(k.key, 1, 7) <> 'patient')"
 )
 _OLD_ORDERS: Final = Statement(
-    f"SELECT number FROM hospital_order WHERE applied < :before AND number > :after AND {_UNMATCHED}"  # noqa: S608 (constants)
-    " ORDER BY number LIMIT :most"
+    f"SELECT applied, number, CASE WHEN {_UNMATCHED} THEN 1 ELSE 0 END FROM hospital_order WHERE applied < :before"  # noqa: S608 (constants)
+    " AND (applied, number) > (:applied, :number) ORDER BY applied, number LIMIT :most"
 )
 _DROP_ORDER: Final = Statement(
     f"DELETE FROM hospital_order WHERE number = :number AND applied < :before AND {_UNMATCHED} RETURNING number"  # noqa: S608 (constants)
@@ -86,14 +87,23 @@ def purge_left(sources: Collection[str], before: int, most: int, now: int) -> St
     return count
 
 
-async def old_orders(engine: Engine, before: int, after: int, most: int) -> list[int]:
-    """Return orders beyond the number `after` that were last heard of before that instant and no study has.
+class OldOrder(NamedTuple):
+    """Order that was last heard of at `applied` (microseconds); `is_free` if no study has one of its numbers."""
+
+    applied: int
+    number: int
+    is_free: bool = False
+
+
+async def old_orders(engine: Engine, before: int, after: OldOrder, most: int) -> list[OldOrder]:
+    """Return the orders behind this one that were last heard of before that instant, oldest first.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    rows = await engine.fetch(_OLD_ORDERS, before=before, after=after, most=most)
-    return [int(number) for (number,) in rows]
+    applied, number, _ = after
+    rows = await engine.fetch(_OLD_ORDERS, before=before, applied=applied, number=number, most=most)
+    return [OldOrder(int(applied), int(number), bool(is_free)) for applied, number, is_free in rows]
 
 
 async def matched_orders(engine: Engine) -> frozenset[int]:
@@ -109,6 +119,7 @@ async def matched_orders(engine: Engine) -> frozenset[int]:
             every = [orders or "[]" for _, *of_study in rows for orders in of_study]
             found.update(number for orders in every for number in _numbers(json.loads(orders)))
             after = str(rows[-1][0])
+            await clock.sleep(0)  # SQLite reads on the loop: others have their turn
     return frozenset(found)
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.store.compression.stored_bytes import compressed
 from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Row, Statement, Steps, ask
+from gateway.store.database.statements import Row, Statement, Steps, ask_each
 from gateway.store.studies.kept import plain, rebuilt, unpacked
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.events import Visit
@@ -42,11 +42,11 @@ class StoredVisit:
     message: HospitalMessageName
 
 
-def add_visit(visit: StoredVisit, inbound: int) -> Steps[None]:
-    """Store the state of a visit; `inbound` is the number of the message."""
-    stated = json.dumps(plain(_Stated(visit.visit, visit.message)), separators=(",", ":"))
-    body = compressed("visit", stated.encode())
-    yield from ask(_ADD, key=visit.key, at=visit.at, inbound=inbound, body=body)
+def add_visits(visits: Iterable[tuple[int, StoredVisit]]) -> Steps[None]:
+    """Store states of visits, each with the number of its message."""
+    yield from ask_each(
+        _ADD, [{"key": one.key, "at": one.at, "inbound": number, "body": _body(one)} for number, one in visits]
+    )
 
 
 async def visits_of(engine: Engine, keys: Iterable[str]) -> list[StoredVisit]:
@@ -57,6 +57,11 @@ async def visits_of(engine: Engine, keys: Iterable[str]) -> list[StoredVisit]:
     """
     listed = sorted(set(keys))
     return [_visit(row) for row in await engine.fetch(_OF, keys=json.dumps(listed))] if listed else []
+
+
+def _body(visit: StoredVisit) -> bytes:
+    stated = json.dumps(plain(_Stated(visit.visit, visit.message)), separators=(",", ":"))
+    return compressed("visit", stated.encode())
 
 
 def _visit(row: Row) -> StoredVisit:

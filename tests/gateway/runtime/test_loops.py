@@ -8,7 +8,7 @@ from fakes.virtual_clock import VirtualClock
 from structlog.testing import capture_logs
 
 from gateway.runtime.errors import StoreUnavailable, UpstreamFailed
-from gateway.runtime.loops import pause, repeat
+from gateway.runtime.loops import pause, repeat, resting
 
 
 @pytest.fixture
@@ -55,3 +55,17 @@ async def test_the_pause_is_never_longer_than_the_loops_own_interval_nor_than_a_
     begun, _ = await rounds(time, [UpstreamFailed("GET /studies")] * 6, every=5, seconds=18)
     assert begun == [0, 2, 6, 11, 16]
     assert [pause(failures) for failures in (1, 5, 6, 7, 10_000)] == [2, 32, 60, 60, 60]
+
+
+async def test_after_a_piece_of_long_work_the_loop_rests_as_long_as_it_took_and_a_second_at_most(time):
+    ended = []
+
+    async def pieces():
+        for seconds in (0.25, 5):
+            await resting(time.sleep(seconds))
+            ended.append(time.seconds)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(pieces())
+        await time.run_for(10)
+    assert ended == [0.5, 6.5]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from fakes.hospital import AUTHORITIES
-from fakes.hospital_source import Hospital, hl7, hospital_source, msh, ordering, visiting
+from fakes.hospital_source import Hospital, hl7, hospital_source, merging, msh, ordering, visiting
 from fakes.store import rows
 
 from gateway.ingest.orders import apply
@@ -162,11 +162,11 @@ async def test_messages_of_which_the_settings_take_no_more_are_settled_and_not_k
 async def test_a_message_that_fails_twice_is_kept_and_stops_only_its_own_order(his, monkeypatch):
     real, tries = apply.apply_orders, []
 
-    def broken(arrival, locked, now):
+    def broken(arrival, batch):
         if arrival.message.control_id == "2":
             tries.append(1)
             raise ZeroDivisionError
-        return (yield from real(arrival, locked, now))
+        return (yield from real(arrival, batch))
 
     monkeypatch.setattr(apply, "apply_orders", broken)
     messages = [
@@ -177,13 +177,81 @@ async def test_a_message_that_fails_twice_is_kept_and_stops_only_its_own_order(h
     ]
     failed, after = ("failed", "internal"), ("failed", "after-failed")
     assert await his.sends(*messages) == [("applied", ""), failed, after, ("applied", "")]
-    assert len(tries) == 2
+    assert len(tries) == 3  # once with the others, twice alone
     assert await his.bodies() == [True] * 4
     monkeypatch.setattr(apply, "apply_orders", real)
     assert await his.sends() == [("applied", ""), failed, after, ("applied", "")]
     assert await Hospital(his.engine).sends() == [("applied", "")] * 4
     assert [one.order.ended for one in await his.orders()] == ["", ""]  # XO came after CA
     assert his.counted("orders_settled_total", state="failed") == 2
+
+
+@pytest.fixture
+def transactions(his, monkeypatch):
+    """Transactions that apply messages, each as the number of messages that it settled."""
+    real, seen = his.engine.do, []
+
+    async def noted(work):
+        done = await real(work)
+        if isinstance(done, list):
+            seen.append(len(done))
+        return done
+
+    monkeypatch.setattr(his.engine, "do", noted)
+    return seen
+
+
+LIFE = [
+    ordering(),
+    ordering(filler="F1", control_id="2", minute=1),
+    visiting(control_id="3"),
+    ordering("CA", filler="F1", control_id="4", minute=2),
+    ordering(placer="P2", accession="A2", control_id="5", minute=3),
+    merging(control_id="6"),
+]
+
+
+async def test_a_backlog_is_applied_in_few_transactions_and_each_message_once(his, transactions):
+    await his.sends(*LIFE * 3)
+    assert transactions == [6]
+    assert [(one.revision, one.order.ended) for one in await his.orders()] == [(4, "cancelled"), (1, "")]
+    assert [state for state, _ in await his.states()] == ["applied"] * 6
+
+
+async def test_many_messages_are_applied_by_sixteen(his, transactions):
+    await his.stores(*(ordering(placer=f"P{one}", accession=f"A{one}", control_id=f"{one}") for one in range(50)))
+    assert await his.applying.turn() == 50
+    assert transactions == [16, 16, 16, 2]
+
+
+async def test_a_message_alone_is_applied_in_one_transaction_also_if_it_changes_an_order(his, transactions):
+    his.source = replace(his.source, order_source=replace(his.source.order_source, are_uids_keys=True))
+    his = Hospital(his.engine, his.source)
+    uid = hl7("ZDS|1.2.3^HIS^Application^DICOM")
+    await his.sends(ordering() + uid)
+    await his.sends(ordering("XO", control_id="2", minute=1) + uid)
+    assert (transactions, len((await his.orders())[0].order.study_uids)) == ([1, 1], 1)
+
+
+async def test_messages_whose_numbers_were_not_foreseen_are_applied_once_and_in_order(his, transactions, monkeypatch):
+    await his.sends(ordering(), ordering(placer="P2", accession="A2", control_id="2"))
+
+    async def nothing(*_):
+        return frozenset()
+
+    monkeypatch.setattr(apply, "texts_of_orders", nothing)
+    transactions.clear()
+    changes = [ordering("XO", placer=f"P{one}", accession=f"A{one}", control_id=f"x{one}", minute=9) for one in (1, 2)]
+    cancel = ordering("CA", control_id="x3", minute=10)
+    assert await his.sends(*changes, cancel) == [("applied", "")] * 5
+    assert transactions == [1, 1, 1]
+    assert [(one.revision, one.order.ended) for one in await his.orders()] == [(3, "cancelled"), (2, "")]
+
+
+async def test_messages_about_many_numbers_are_applied_in_smaller_transactions(his, transactions, monkeypatch):
+    monkeypatch.setattr(apply, "_MOST_LOCKED", 12)
+    assert [state for state, _ in await his.sends(*LIFE)] == ["applied"] * 6
+    assert len(transactions) > 1
 
 
 async def test_failed_messages_are_tried_again_under_the_lock_of_their_source(his, monkeypatch):
@@ -212,10 +280,10 @@ async def test_a_damaged_row_does_not_stop_the_others(his):
 async def test_a_message_with_a_value_that_the_database_refuses_fails_and_the_others_go_on(his, monkeypatch):
     real = apply.apply_orders
 
-    def refused(arrival, locked, now):
+    def refused(arrival, batch):
         if arrival.message.control_id == "1":
             yield from ask(Statement("UPDATE source SET first_seen = :seen"), seen=2**70)
-        return (yield from real(arrival, locked, now))
+        return (yield from real(arrival, batch))
 
     monkeypatch.setattr(apply, "apply_orders", refused)
     assert await his.sends(ordering(), ordering(placer="P2", accession="A2", control_id="2")) == [
