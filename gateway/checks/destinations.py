@@ -75,8 +75,11 @@ def warnings(configuration: Configuration) -> Iterator[str]:
         if not destination.is_enabled:
             yield f"destination {destination.name}: enabled is off: nothing is queued for it"
             continue
-        checks = _warnings_of_acks(destination, configuration), _warnings_of_filters(destination, configuration)
-        for warning in (*_warnings_of_sending(destination), *chain(*checks)):
+        checks = (_warnings_of_acks, _warnings_of_filters, _warnings_of_merges)
+        for warning in (
+            *_warnings_of_sending(destination),
+            *chain(*(one(destination, configuration) for one in checks)),
+        ):
             yield f"destination {destination.name}: {warning}"
     if any(one.is_enabled for one in destinations):
         yield from _uncovered(configuration)
@@ -251,6 +254,12 @@ def _warnings_of_acks(destination: Destination, configuration: Configuration) ->
     profile = configuration.site.receiver(_table(destination, configuration).receiver)
     if profile.ack_table and destination.receiver.ack_table != profile.ack_table:
         yield f"ack_table stands in place of {written_as(profile.ack_table)} of profile {profile.name}"
+
+
+def _warnings_of_merges(destination: Destination, configuration: Configuration) -> Iterator[str]:
+    """Note if no report can move after a merge (D48)."""
+    if destination.merge == "move" and not any("merges" in one.may for one in configuration.settings.source):
+        yield "merge is move, and no [[source]] may send merges: nothing moves"
 
 
 def _is_open(transport: Mllp) -> bool:

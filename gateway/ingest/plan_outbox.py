@@ -7,6 +7,7 @@ Proved by tests/contract/test_planning.py.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from gateway.routing import InForce, Routed, Routes, routed
 from gateway.routing.owed import SAYS, news, owed
 from gateway.routing.plan import PlanStep
 from gateway.store.database.instants import micros
+from gateway.store.feed.moves import MERGED
 from mappings.life.changes import Change
+from mappings.life.gave_way import NOBODY, GaveWay
 from mappings.model import Cause, CauseKind, Report
 from mappings.values.dates import parse_instant
 
@@ -39,12 +42,14 @@ def patience(routes: Routes, *, wants_pdf: bool) -> Patience:
     return Patience({one.name: one.input_wait for one in taking}, routes.draft_wait)
 
 
-def outbox_rows(change: Change, told: Told, in_force: InForce, wait: Patience, now: int) -> list[dict[str, Any]]:
+def outbox_rows(  # noqa: PLR0913, PLR0917 (the change, and what decides about it)
+    change: Change, told: Told, in_force: InForce, wait: Patience, now: int, given: GaveWay = NOBODY
+) -> list[dict[str, Any]]:
     """Return an outbox row for each cause and each destination it concerns, or one row without a destination.
 
     `told` maps a destination's name to the ids of the reports sent there, or about to be. `in_force` are the settings
     that decide. A destination that gets its first report of a study also gets the reports that a filter left out
-    before.
+    before. Reports in `given` move where the destination asks for that (D48).
     """
     reports = {one.report_id: one for one in (*change.gone, *change.study.reports)}
     first = routed(change.study, change.causes, told, in_force, gone=change.gone)
@@ -56,7 +61,27 @@ def outbox_rows(change: Change, told: Told, in_force: InForce, wait: Patience, n
         if not (made["is_critical"] or is_move) and cause.kind in NEW_TEXT:
             seconds = wait.pdf.get(row.destination, 0.0)
         rows.append({**made, "is_move": int(is_move), "due": now + int(seconds * _SECOND)})
+    if given.report_ids:
+        rows += _moved_by_merge(change, told, in_force, now, given)
     return rows
+
+
+def _moved_by_merge(
+    change: Change, told: Told, in_force: InForce, now: int, given: GaveWay
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each report that a destination was sent under a number which gave way since.
+
+    The same merge always gives the same content version, and so the same MSH-10.
+    """
+    gone = hashlib.sha256(" ".join(sorted(given.patient_ids)).encode()).hexdigest()[:16]
+    version = f"{change.version}/merged/{gone}"
+    for terms in (one for one in in_force.terms if one.moves_merges):
+        about = told.get(terms.name, frozenset()) & given.report_ids
+        for report in (one for one in change.study.reports if one.report_id in about):
+            kind: CauseKind = "patient_changed" if report.is_completed else "draft"
+            if kind != "draft" or terms.sends_drafts:
+                cause = Cause(report.report_id, kind, version)
+                yield {**outbox_row(cause, Routed(terms.name, "waiting"), report, now), "is_move": MERGED}
 
 
 def _left_out_before(

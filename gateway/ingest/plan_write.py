@@ -30,7 +30,8 @@ from gateway.store.studies.study_write import ClaimedPatient, StudyWrite, study_
 from mappings.fhir.judge import CLASSES
 from mappings.fhir.retired import retired
 from mappings.fhir.shapes import Shapes
-from mappings.life.status import refusal
+from mappings.life.gave_way import NOBODY, GaveWay, gave_way
+from mappings.life.status import is_withdrawn, refusal
 from mappings.profile import Site
 
 # Shapes that this worker has seen accepted
@@ -115,8 +116,8 @@ def _planned(  # noqa: PLR0913, PLR0917 (the state read, the mapping, and the se
     changed_patients = {one["id"] for one in changed if one["resourceType"] == "Patient"}
     ended = [] if refusal(change.study) else _ended(before, mapped)
     reports_signed = [one.report_id for one in change.study.completed]
-    at = micros(now)
-    return study_write(
+    at, given = micros(now), _given_way(mapped, settings.site)
+    write = study_write(
         fetched,
         known,
         change,
@@ -128,7 +129,7 @@ def _planned(  # noqa: PLR0913, PLR0917 (the state read, the mapping, and the se
         ],
         judged=_judged(mapped),
         carried=[{"patient_id": new, "replaced": old} for new, old in mapped.carried.items()],
-        causes=outbox_rows(change, known.told, in_force, settings.patience, at),
+        causes=outbox_rows(change, known.told, in_force, settings.patience, at, given),
         pdfs=[one.report_id for one in change.causes if wants_pdf and one.kind in NEW_TEXT],
         pdfs_missing=reports_signed if wants_pdf and is_anew else [],
         in_force=in_force.number,
@@ -138,6 +139,15 @@ def _planned(  # noqa: PLR0913, PLR0917 (the state read, the mapping, and the se
         shapes=_SHAPES if settings.by_shape else None,
         match=mapped.met.write if mapped.met else None,
     )
+    return replace(write, gave_way=given)
+
+
+def _given_way(mapped: MappedStudy, site: Site) -> GaveWay:
+    """Return the patients whose number gave way; nobody if the study's reports are withdrawn, or not sent."""
+    before, study = mapped.before, mapped.change.study
+    if before is None or refusal(study) or is_withdrawn(study, site):
+        return NOBODY
+    return gave_way(before.study, before.facts, study, mapped.facts, site)
 
 
 def _judged(mapped: MappedStudy) -> list[dict[str, Any]]:

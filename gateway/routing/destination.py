@@ -17,6 +17,7 @@ from mappings.profile import Facility, Receiver, Site
 from mappings.profile.site import MrnAuthority, OnConflict
 
 LateMatch = Literal["note", "restate", "withdraw_restate"]
+Merge = Literal["follow", "move"]
 _EVERYTHING: Final = Filter()
 _NO_HOURS: Final = QuietHours()
 
@@ -49,9 +50,9 @@ class Destination:
     `gap` is the least time from an answer to the next message. `mrn_authority` tells whose numbers MRNs are there. With
     `inverted_acks`, AE and CE ask for a retry and AR and CR do not, unless `ack_table` differs. `accession_wait` is how
     long a message may be held for its number before an alert. `hold_until_matched` is how long the first message about
-    a study waits for its order; `late_match` says what follows if the order comes later. `input_wait` is the wait for
-    signer and PDF (none if critical). `critical_alert` is the time from a critical result's signature to its
-    acknowledgement.
+    a study waits for its order; `late_match` says what follows if the order comes later, `merge` what follows if the
+    hospital merges patient numbers. `input_wait` is the wait for signer and PDF (none if critical). `critical_alert` is
+    the time from a critical result's signature to its acknowledgement.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Destination:
     accession_wait: float = 3600.0
     hold_until_matched: float = 0.0
     late_match: LateMatch = "note"
+    merge: Merge = "follow"
     input_wait: float = 60.0
     critical_alert: float = 900.0
     dry_run: bool = False
@@ -94,7 +96,8 @@ class Destination:
     def terms(self) -> Terms:
         """Settings that decide what the destination is owed."""
         drafts, restates = self.receiver.send_drafts == "on", self.receiver.addendum == "replace"
-        return Terms(self.name, self.start, self.filter, drafts, restates, self.is_enabled)
+        moves = self.merge == "move"
+        return Terms(self.name, self.start, self.filter, drafts, restates, self.is_enabled, moves)
 
     @property
     def needs_one_namespace(self) -> bool:

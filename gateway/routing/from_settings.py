@@ -113,6 +113,7 @@ def _destination(at: Tables, table: DestinationSettings, configuration: Configur
         accession_wait=table.accession_wait_minutes * 60,
         hold_until_matched=_hold_until_matched(table, has_sources=bool(configuration.settings.source)) * 60,
         late_match=table.late_match,
+        merge=table.merge,
         input_wait=table.input_wait,
         critical_alert=table.critical_alert_minutes * 60,
         dry_run=table.dry_run,

@@ -92,6 +92,8 @@ def written(terms: Terms, ignores: Iterable[Ignore]) -> str:
         "enabled": terms.is_enabled,
         "ignores": [{"name": one.name, "scope": _scope_as_json(one.scope)} for one in ignores],
     }
+    if terms.moves_merges:  # otherwise the text, and so its digest, stays that of earlier releases
+        values["moves_merges"] = True
     return json.dumps(values, sort_keys=True)
 
 
@@ -111,6 +113,7 @@ def read(name: str, since: datetime, settings: str) -> Revision:
         values["sends_drafts"],
         values["restates"],
         values["enabled"],
+        values.get("moves_merges", False),
     )
     return Revision(since, terms, tuple(Ignore(one["name"], "", _scope(one["scope"])) for one in values["ignores"]))
 

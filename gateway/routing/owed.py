@@ -59,7 +59,8 @@ class Terms:
     """Settings of a destination that decide what it is owed.
 
     `sends_drafts` and `restates` (a message repeats the whole study) come from its receiver profile. A disabled
-    destination is owed nothing.
+    destination is owed nothing. With `moves_merges` it is owed a move of what it has under a number that the hospital
+    merged into another one (D48).
     """
 
     name: str
@@ -68,6 +69,7 @@ class Terms:
     sends_drafts: bool = False
     restates: bool = True
     is_enabled: bool = True
+    moves_merges: bool = False
 
 
 @dataclass(frozen=True, slots=True)

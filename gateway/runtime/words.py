@@ -15,7 +15,7 @@ FEED: Final = "feed"
 ROLES: Final = (API, SYNC, FEED)
 
 # `feed resume --held`
-HeldAs = Literal["refused", "indeterminate", "restored", "may-have-been-sent"]
+HeldAs = Literal["refused", "indeterminate", "restored", "may-have-been-sent", "merge-move"]
 
 # `orders list --state`
 OrderState = Literal["waiting", "held", "refused", "none", "matched"]

@@ -302,6 +302,13 @@ class DestinationSettings(SettingsGroup):
         " the report is sent once more, with the order's numbers. withdraw_restate: it is withdrawn first, as it was"
         " sent.",
     )
+    merge: Literal["follow", "move"] = Field(
+        "follow",
+        description="What follows if the hospital merges the number of a patient whose reports were sent. follow:"
+        " nothing is sent, later messages have the surviving number. move, for a receiver that does not follow merges"
+        " itself: each report is withdrawn under the old number and sent under the surviving one. None moves before an"
+        " operator says so if one merge would move more than 5 reports.",
+    )
     input_wait: float = Field(
         60, ge=0, le=3600, description="Longest wait for signer and PDF, in seconds; a critical result does not wait."
     )

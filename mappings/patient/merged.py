@@ -72,6 +72,13 @@ def surviving(number: PatientIdentifier, merged: Sequence[MergedNumber]) -> str:
     return min((one.surviving for one in own if mrn_key(one.surviving) == end), default="")
 
 
+def of_other_numbers(identity: Identity) -> tuple[ReplacedPatient, ...]:
+    """Return the replaced Patients whose number is another one, and no other spelling of the surviving number."""
+    spelled = {(one.type, one.system, mrn_key(one.value)) for one in identity.identifiers if not one.is_old}
+    numbers = ((one, one.number) for one in identity.replaced)
+    return tuple([one for one, old in numbers if (old.type, old.system, mrn_key(old.value)) not in spelled])
+
+
 def given_way(numbers: Iterable[PatientIdentifier], facts: Facts) -> tuple[StatedNumber, ...]:
     """Return the old numbers known of a study, with those of these numbers that gave way."""
     gone = [

@@ -274,15 +274,17 @@ def _subject(  # noqa: PLR0913 (all sources of a patient)
     if is_taken or (not identity.is_linked and own is None):
         identity = stand_alone(identity, number, site)
     known = {_number(one): one for one in identity.identifiers}
-    replaced = dict.fromkeys(identity.replaced)
+    replaced = {one.patient_id: one for one in identity.replaced}
     for claim in sorted(group, key=lambda one: (one.report.is_completed, one.order), reverse=True):
         is_same = claim.identity.patient_id == identity.patient_id
-        replaced |= dict.fromkeys(claim.identity.replaced if is_same else ())
+        replaced |= {one.patient_id: one for one in claim.identity.replaced if is_same}
         for identifier in claim.identity.identifiers:
             if identifier.type:
                 is_unfit = identifier.is_assigned and not (is_same and identifier.is_old)
                 known.setdefault(_number(identifier), unmatched(identifier, number) if is_unfit else identifier)
-    identity = replace(identity, identifiers=tuple(known.values()), replaced=tuple(sorted(replaced)))
+    identity = replace(
+        identity, identifiers=tuple(known.values()), replaced=tuple([replaced[one] for one in sorted(replaced)])
+    )
     pointer = speaker.report.snapshot_pointer
     issues = [issue for claim in group for issue in _issues(claim, speaker)]
     issues += [issue for issue in identity.issues if issue.pointer == "/externalPatientId"]

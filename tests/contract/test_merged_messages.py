@@ -132,3 +132,18 @@ async def test_two_studies_of_one_person_are_one_patient_after_the_merge_and_not
         await feed.tell(first.study_id, second.study_id)
         await feed.until(*["delivered"] * 4)
         assert {number for (number,) in told(receiver, "PID-3")[2:]} == {f"{NEW}{AS_MR}"}
+
+
+async def test_where_a_destination_asks_for_it_the_report_is_withdrawn_and_sent_under_the_surviving_number(engine):
+    async with fed(engine, merge="move") as (feed, receiver), feed.serving():
+        signed = await sign_of(feed, PATIENT)
+        await feed.until("delivered")
+        await merged(feed, signed)
+        await feed.until("delivered", "delivered", "delivered")
+        await feed.pipeline.refresh(signed.study_id)
+        feed.account.change_text(signed.report_id, "IMPRESSION: Another text.")
+        await feed.tell(signed.study_id)
+        await feed.until(*["delivered"] * 4)
+        old, new = f"{OLD}{AS_MR}", f"{NEW}{AS_MR}"
+        assert told(receiver, "PID-3", "OBX-11") == [(old, "F"), (old, "W"), (new, "C"), (new, "C")]
+        assert len({field(one, "OBR-3") for one in bodies(receiver)}) == 1

@@ -20,11 +20,11 @@ from mappings.profile import Site
 SYSTEM = "urn:oid:1.2.3"
 
 
-async def merge(engine: Engine, prior: str, surviving: str, system: str = SYSTEM) -> None:
-    """Store that a hospital merged one MRN into another (A40)."""
+async def merge(engine: Engine, prior: str, surviving: str, system: str = SYSTEM, held: str = "") -> None:
+    """Store that a hospital merged one MRN into another (A40), or that the merge is held for that reason."""
     numbers = [HospitalNumber("patient", system, "MR", mrn_key(one)) for one in (prior, surviving)]
     name = HospitalMessageName("adt", f"{prior}-{surviving}")
-    await engine.do(lambda: add_change(ResolvedChange(*numbers), surviving, name, "", 1))
+    await engine.do(lambda: add_change(ResolvedChange(*numbers), surviving, name, held, 1))
 
 
 @contextmanager

@@ -63,8 +63,9 @@ CONDITIONS: Final = (
         "critical-blocked",
         "A critical result is not sent. It is a dead letter because of a rule of the receiver, or of its answer. Or it"
         " is held because the patient is not known well enough (`authority-unknown`, `identity-conflict-held`,"
-        " `name-absent`, `vista-patient-unknown`), or has changed (`move`, `former-unknown`). Or, where a hospital"
-        " sends orders, since the receiver needs a number of the order (`accession-missing`, `placer-missing`).",
+        " `name-absent`, `vista-patient-unknown`), has changed (`move`, `former-unknown`), or has had another number"
+        " since a merge (`merge-move`). Or, where a hospital sends orders, since the receiver needs a number of the"
+        " order (`accession-missing`, `placer-missing`).",
         lambda facts, _: len(facts.critical_blocked),
         lambda facts: facts.critical_blocked,
         escalates=True,
@@ -126,8 +127,8 @@ CONDITIONS: Final = (
     AlertRow(
         "message-held",
         "No message is composed: a value is missing, the authority of an MRN is unknown, or the patient of a report"
-        " may be another person or has changed. A missing accession number counts only after"
-        " `accession_wait_minutes`, unless the result is critical.",
+        " may be another person, has changed, or has had another number since a merge. A missing accession number"
+        " counts only after `accession_wait_minutes`, unless the result is critical.",
         lambda facts, _: len(facts.held_rows),
         lambda facts: facts.held_rows,
     ),

@@ -22,7 +22,17 @@ from gateway.feed.compose.withdraw_moved import (
 )
 from gateway.feed.payload import StudyRound
 from gateway.routing import Destination
-from gateway.store.feed.moves import CORRECTED, HELD, MOVE, MOVED, REFILED, RELEASED
+from gateway.store.feed.moves import (
+    CORRECTED,
+    HELD,
+    MERGE_HELD,
+    MERGE_MOVE,
+    MERGED,
+    MOVE,
+    MOVED,
+    REFILED,
+    RELEASED,
+)
 from gateway.store.feed.new_messages import ComposedStudy, NewMessage
 from gateway.store.feed.outbox import SettledRow, WaitingRow
 from gateway.store.feed.sent import SentState
@@ -48,10 +58,12 @@ _Part: TypeAlias = tuple[NewMessage | SettledRow, list[str]]
 def composed(study: StudyRound, rows: Sequence[WaitingRow], site: Site, destination: Destination) -> ComposedStudy:
     """Compose the messages for the rows of a study, in order; `site` is the site profile adapted to the destination."""
     study_id, sent = study.known.study.study_id, study.sent
-    if sent.is_told and any(row.is_move == HELD for row in rows):
+    moves = {row.is_move for row in rows}
+    if sent.is_told and HELD in moves:
         takes_back = {False: MOVE, True: MOVE}
         return ComposedStudy(study_id, study.revision, _held(rows, MOVE), [], sent, takes_back, holds=MOVE)
-    if waits := wait_for_order(study, rows, destination.hold_until_matched):
+    many = MERGE_MOVE if sent.is_told and MERGE_HELD in moves else ""
+    if waits := many or wait_for_order(study, rows, destination.hold_until_matched):
         return ComposedStudy(study_id, study.revision, _held(rows, waits), [], sent)
     rows = sorted(rows, key=lambda row: row.kind != "signed")  # an original goes first (D19), whenever it was decided
     study = replace(study, known=replace(study.known, facts=with_sent(study.known.facts, sent)))
@@ -62,11 +74,11 @@ def composed(study: StudyRound, rows: Sequence[WaitingRow], site: Site, destinat
     settled = [_settled_row(row, parts) for row in rows]
     rendered = {row.number for row in settled if row.state == "rendered"}
     messages = [part for part in parts if isinstance(part, NewMessage) and part.outbox in rendered]
-    if any(row.is_move == REFILED for row in rows):  # a report is not withdrawn unless it is sent again
+    if not moves.isdisjoint({REFILED, MERGED}):  # a report is not withdrawn unless it is sent again
         broken = [one.reason for one in messages if one.state == "dead_letter"]
         if reason := next(iter([*(one.reason for one in settled if one.state == "held"), *broken]), ""):
             return ComposedStudy(study_id, study.revision, _held(rows, reason), [], sent)
-        first = first if messages else []
+        first = first if messages or any(one.reason == UNSENT for one in settled) else []
     return ComposedStudy(study_id, study.revision, settled, [*first, *messages], sent, _cancels(rows, settled))
 
 
@@ -93,7 +105,7 @@ class _RoundComposer:
         """
         known, sent, receiver = self.study.known, self.study.sent, self.destination.receiver
         refiled = [row for row in rows if row.is_move == REFILED]
-        released = [row for row in rows if row.is_move in {RELEASED, CORRECTED}]
+        released = [row for row in rows if row.is_move in {RELEASED, CORRECTED, MERGED}]
         if refiled and not released:
             request = WithdrawalRequest(
                 known, sent, refiled[-1].content_version, refiled[-1].number, self.site, receiver
@@ -103,12 +115,13 @@ class _RoundComposer:
         if not released:
             return [], sent, ""
         outlines = [outline(known.study, _cause(row), self.site, receiver, known.facts) for row in rows]
-        others = numbers_of_others([one for one in outlines if isinstance(one, Outline)], sent)
+        others = numbers_of_others([self._known(one) for one in outlines if isinstance(one, Outline)], sent)
         after = sent.without([number for number, _ in others])
         if any(row.is_move == CORRECTED for row in released):
             return [], after, ""
         row = released[-1]
-        request = WithdrawalRequest(known, sent, row.content_version, row.number, self.site, receiver)
+        follows = self.destination.merge == "follow"
+        request = WithdrawalRequest(known, sent, row.content_version, row.number, self.site, receiver, follows)
         return self._withdrawn(withdrawals_for(request, others, self.study.formers), after, row)
 
     def _withdrawn(
@@ -117,8 +130,11 @@ class _RoundComposer:
         """Return the messages of these withdrawals, with what counts as sent after them; or the reason for none."""
         if withdrawals is None:
             return [], after, FORMER_UNKNOWN
+        # A withdrawal may have the content of what it withdraws, which the journal shows after a restore
+        sent = replace(self.study.sent, restored={})
+        composer = replace(self, study=replace(self.study, sent=sent))
         parts = _remarked(
-            self._message(one.known, one.cause, row, rendering(*self._asked(one.known, one.cause)))
+            composer._message(one.known, one.cause, row, rendering(*self._asked(one.known, one.cause)))
             for one in withdrawals
         )
         pairs = zip(parts, withdrawals, strict=True)
@@ -126,6 +142,10 @@ class _RoundComposer:
         held = [part.reason for part in parts if isinstance(part, SettledRow)]
         broken = [message.reason for message in messages if message.state == "dead_letter"]
         return messages, after, next(iter((*held, *broken)), "")
+
+    def _known(self, drawn: Outline) -> Outline:
+        """Return an outline by the patients as the receiver knows them: it follows merges, or it does not (D48)."""
+        return drawn if self.destination.merge == "follow" else drawn.apart()
 
     def _asked(self, known: Kept, cause: Cause) -> AskedMessage:
         """Return the mapping's arguments for a cause."""
@@ -174,13 +194,14 @@ class _RoundComposer:
     def _settled(self, row: WaitingRow, cause: Cause, drawn: Outline, digest: str) -> SettledRow | None:
         """Return how to settle a row whose message is not to be sent although it can be composed; None to send it."""
         whose = _whose(drawn, self.study.sent)
-        if not all(
-            one == "" or drawn.is_about(one) for one in whose
-        ):  # last safeguard: the numbers belong to another patient (D13)
-            return SettledRow(row.number, "held", MOVE)
+        if not all(one == "" or self._known(drawn).is_about(one) for one in whose):
+            # last safeguard: the numbers belong to another patient (D13), or to an old number of this one (D48)
+            is_merge = all(one == "" or drawn.is_about(one) for one in whose)
+            return SettledRow(row.number, "held", MERGE_MOVE if is_merge else MOVE)
         if cause.kind == "withdrawn" and whose == {""}:
             return SettledRow(row.number, "nothing", UNSENT)
-        if cause.kind != "replay" and digest in self.study.sent.restored.get(drawn.restates, ()):
+        is_same = all(self._known(drawn).is_about(one) for one in whose)
+        if is_same and cause.kind != "replay" and digest in self.study.sent.restored.get(drawn.restates, ()):
             return SettledRow(row.number, "merged", RESTORED)  # the journal shows it was sent before the restore (D38)
         return None
 

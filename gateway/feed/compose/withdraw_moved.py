@@ -24,7 +24,8 @@ from mappings.profile import Receiver, Site
 class WithdrawalRequest:
     """Request for withdrawals: the study as it is, what was sent of it, and the content version of the move.
 
-    `row` is the number of the outbox row. It makes the MSH-10 of each attempt at the move unique.
+    `row` is the number of the outbox row. It makes the MSH-10 of each attempt at the move unique. Unless the receiver
+    `follows` merges, it knows each patient by the number that was sent.
     """
 
     known: Kept
@@ -33,6 +34,7 @@ class WithdrawalRequest:
     row: int
     site: Site
     receiver: Receiver
+    follows: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,11 @@ def withdrawals_for(
     """
     known = request.known
     not_apart = replace(known, facts=replace(known.facts, taken_patient_ids=frozenset()))
+    states = list(_states(request, (*formers, not_apart)))
     withdrawals: list[Withdrawal] = []
     for number, patient_id in numbers:
         if any(_is_of(one.drawn, number, patient_id) for one in withdrawals):
             continue
-        states = [_with_merges(former, known.facts) for former in (*formers, not_apart)]
         candidates = chain(_standing(request), *(_gone(request, state) for state in states))
         withdrawal = next((one for one in candidates if _is_of(one.drawn, number, patient_id)), None)
         if withdrawal is None:
@@ -98,12 +100,21 @@ def withdrawals_for(
     return withdrawals
 
 
-def _with_merges(former: Kept, present: Facts) -> Kept:
-    """Return an earlier state with the merges known by now: a receiver knows the patient by the surviving number."""
-    if not present.merged:
-        return former
-    merged = tuple(dict.fromkeys((*present.merged, *former.facts.merged)))
-    return replace(former, facts=replace(former.facts, merged=merged))
+def _states(request: WithdrawalRequest, states: Sequence[Kept]) -> Iterator[Kept]:
+    """Yield these states of the study as the receiver may know them.
+
+    If it follows merges, it knows the patient by the number that survives by now. If not, it knows the number that it
+    was sent: that of the state, or the one from before all merges.
+    """
+    merged = request.known.facts.merged
+    if request.follows:
+        for one in states:
+            known = tuple(dict.fromkeys((*merged, *one.facts.merged))) if merged else one.facts.merged
+            yield replace(one, facts=replace(one.facts, merged=known))
+        return
+    yield from states
+    for one in states:
+        yield replace(one, facts=replace(one.facts, merged=(), old_numbers=()))
 
 
 def withdrawals_without_order(request: WithdrawalRequest) -> list[Withdrawal] | None:
@@ -152,4 +163,4 @@ def _of(request: WithdrawalRequest, known: Kept, report: Report, kind: CauseKind
     for part in messages(known.study, cause, request.site, request.receiver, facts):
         drawn = outline(known.study, part, request.site, request.receiver, facts)
         if isinstance(drawn, Outline):
-            yield Withdrawal(replace(known, facts=facts), part, drawn)
+            yield Withdrawal(replace(known, facts=facts), part, drawn if request.follows else drawn.apart())

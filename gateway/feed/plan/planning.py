@@ -28,6 +28,7 @@ from gateway.store.database.instants import micros
 from gateway.store.feed import plans
 from gateway.store.feed.in_force import in_force_of, plan_made, put_in_force, sent_unasked, unplanned
 from gateway.store.feed.leases import PAUSED, Lease, LeaseLost
+from gateway.store.feed.moves import MERGE_HELD, MERGED
 from gateway.store.feed.plans import PLANNED, TO_STOP, PlanChange, PlanInput, PlannedRow, StoppedRow
 from gateway.store.feed.restoring import doubtful_lanes, is_old
 from gateway.store.feed.states import HOLD_FEED, MAY_HAVE_BEEN_SENT, OUTBOX_STATES, RESTORED
@@ -316,6 +317,7 @@ def _steps(known: Kept, reading: PlanInput, name: str, in_force: InForce) -> lis
             reading.beside(int(number), str(report_id)),
         )
         for _, report_id, number, kind, version, destination, state, reason, is_move, *_ in reading.rows
+        if destination == name or is_move not in {MERGED, MERGE_HELD}  # a merge moves what the other one was sent alone
     ]
     report = KnownReport(
         known.study, known.facts.gone, known.version, rows, bool(there) or reading.is_sent or reading.is_let_go

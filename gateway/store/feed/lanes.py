@@ -67,8 +67,10 @@ _SEND_AGAIN: Final = Statement(
 )
 # A message that may have arrived about another patient is withdrawn first, unless the chart is corrected by hand (D13)
 _WAIT: Final = Statement(
-    "UPDATE outbox SET state = 'waiting', reason = '', is_move = CASE WHEN is_move = 0 AND reason <> 'move' THEN 0"
-    " WHEN is_move = 4 AND CAST(:is_move AS BIGINT) = 2 THEN 4 ELSE CAST(:is_move AS BIGINT) END,"
+    "UPDATE outbox SET state = 'waiting', reason = '', is_move = CASE WHEN is_move = 0"
+    " AND reason NOT IN ('move', 'merge-move') THEN 0 WHEN is_move IN (4, 5) AND CAST(:is_move AS BIGINT) = 2"
+    " THEN is_move WHEN reason = 'merge-move' AND CAST(:is_move AS BIGINT) = 2 THEN 5"
+    " ELSE CAST(:is_move AS BIGINT) END,"
     " priority = CASE WHEN reason = 'may-have-been-sent' THEN 2 ELSE priority END,"
     " due = :now, settled = NULL WHERE study_id = :study_id"
     " AND destination = :destination AND state = 'held' RETURNING number"

@@ -94,6 +94,7 @@ BLOCKED_AT_ONCE: Final = (
     "name-absent",
     "vista-patient-unknown",
     "move",
+    "merge-move",
     "former-unknown",
     "may-have-been-sent",
 )

@@ -23,7 +23,8 @@ from gateway.store.database.statements import (
     rows_at_commit,
 )
 from gateway.store.feed.in_force import LATEST
-from gateway.store.feed.moves import KEEP_FORMER
+from gateway.store.feed.merge_moves import decided_moves
+from gateway.store.feed.moves import KEEP_FORMER, MERGED
 from gateway.store.feed.order_news import add_order_news
 from gateway.store.orders.known_hospital import is_as_known, put_match
 from gateway.store.orders.study_keys import lock_names
@@ -253,7 +254,7 @@ def _store(intakes: Sequence[StudyIntake]) -> Steps[list[list[WrittenVersion]]]:
     now = max(one.now for one in writes)
     known = [write.study_id for write, known in intakes if known.revision]
     for write in writes:
-        if write.is_move:
+        if write.is_move or any(row["is_move"] == MERGED for row in write.causes):
             yield from ask(KEEP_FORMER, study_id=write.study_id)
     yield from _store_studies(intakes, known)
     yield from _store_claims(intakes, now)
@@ -334,7 +335,8 @@ def _store_causes(writes: Sequence[StudyWrite], known: Sequence[str], now: int) 
         ],
     )
     yield from ask_each(_REPLACE_UNROUTED, told_of)
-    causes = _each(writes, lambda one: one.causes)
+    given = {one.study_id: one.gave_way for one in writes}
+    causes = yield from decided_moves(_each(writes, lambda one: one.causes), given)
     yield from ask_each(ADD_CAUSE, causes)
     if known:
         yield from ask(_SAID_BY_NEWER, study_ids=json.dumps(known), now=now)

@@ -27,6 +27,7 @@ from mappings.fhir.rendering import json_bytes
 from mappings.fhir.shapes import Shapes
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change
+from mappings.life.gave_way import NOBODY, GaveWay
 from mappings.model import Facts, Study
 from mappings.patient.identifiers import fhir_id
 from mappings.patient.subjects import recency
@@ -44,8 +45,9 @@ class StudyWrite:
     `carried` are patients who take over the verdict on one whom they replace since a merge. `pdfs`
     are reports whose PDF must be fetched again; `pdfs_missing` are those whose PDF may be available now. `in_force` is
     the number of the settings that decided the causes (D37). With `reindex`, nothing is sent. For a move (D13), the
-    study's earlier state is kept. `shapes_disagree` once the judge by shape was wrong. `order_news` are codes for
-    destinations that were sent the study (D48). `match` is that with orders. Instants are microseconds.
+    study's earlier state is kept. `gave_way` are patients whose number gave way since the last ingest (D48).
+    `shapes_disagree` once the judge by shape was wrong. `order_news` are codes for destinations that were sent the
+    study (D48). `match` is that with orders. Instants are microseconds.
     """
 
     study_id: str
@@ -67,6 +69,7 @@ class StudyWrite:
     in_force: int
     reindex: bool = False
     is_move: bool = False
+    gave_way: GaveWay = NOBODY
     shapes_disagree: bool = False
     order_news: Sequence[str] = ()
     match: MatchWrite | None = None

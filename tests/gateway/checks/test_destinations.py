@@ -130,6 +130,21 @@ def test_a_mistake_is_named_with_its_key_and_what_to_do(keys, text, key):
     assert keys(text) == [key]
 
 
+SOURCE = """
+[[source]]
+name = "his"
+listen = "127.0.0.1:2601"
+may = ["merges"]
+facility = "City Medical Center"
+"""
+
+
+def test_reports_that_cannot_move_after_a_merge_are_noted(notes):
+    moving = MLLP + 'merge = "move"\n'
+    assert notes(moving) == ["destination epic: merge is move, and no [[source]] may send merges: nothing moves"]
+    assert notes(moving + SOURCE) == []
+
+
 def test_what_is_wrong_with_one_destination_hides_nothing_of_another(keys):
     assert keys(MLLP.replace('"epic"', '"one"') + "gap = -1\n" + FILE) == ["destination[0].gap"]
     assert keys(MLLP.replace('"generic"', '"epik"') + FILE.replace('"epic"', '"two"')) == [

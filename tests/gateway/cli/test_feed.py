@@ -249,6 +249,24 @@ async def test_all_studies_that_are_held_for_a_reason_go_on_at_once(site):
         assert {state for (state,) in await here.query("SELECT state FROM message")} == {"delivered"}
 
 
+async def test_reports_that_a_merge_would_move_go_on_at_once_and_the_audit_says_who_let_them(site):
+    async with site() as here:
+        await here.sync()
+        async with here.here.store() as engine:
+            await engine.do(
+                lambda: ask(Statement("UPDATE outbox SET state = 'held', reason = 'merge-move', is_move = 6"))
+            )
+        _, lines, _ = await here.feed("status")
+        assert any(line.endswith(" merge-move, since 2026") or "  merge-move, since 20" in line for line in lines)
+        reason = ("--reason", "the hospital says so")
+        code, lines, _ = await here.feed("resume", "ehr", "--yes", "--held", "merge-move", *reason)
+        assert (code, lines[-1].endswith(" studies went on")) == (0, True)
+        assert {one for (one,) in await here.query("SELECT is_move FROM outbox")} == {5}
+        assert await here.query("SELECT DISTINCT verb, reason FROM audit") == [("feed-resume", "the hospital says so")]
+        await here.served()
+        assert {state for (state,) in await here.query("SELECT state FROM message")} == {"delivered"}
+
+
 async def test_what_may_have_been_sent_and_is_there_is_left_with_the_reason_and_certified(site):
     async with site() as here:
         await here.sync()

@@ -45,6 +45,10 @@ def test_what_it_is_owed_follows_from_its_profile_too(switches: dict[str, Any], 
     assert to(replace(receiver("generic"), **switches)).terms == expected
 
 
+def test_it_is_owed_moves_after_merges_only_if_it_asks_for_them() -> None:
+    assert to(merge="move").terms == Terms("ehr", START, moves_merges=True)
+
+
 def test_a_disabled_destination_is_owed_nothing_and_its_filter_counts() -> None:
     assert to(is_enabled=False, filter=only("mercy")).terms == Terms("ehr", START, only("mercy"), is_enabled=False)
 

@@ -25,7 +25,7 @@ EVERY = Terms(
 
 
 def test_settings_are_read_as_they_were_written() -> None:
-    for terms in (EHR, EVERY):
+    for terms in (EHR, EVERY, replace(EHR, moves_merges=True)):
         assert read("ehr", START + DAY, written(terms, (RULE,))) == Revision(START + DAY, terms, (RULE,))
 
 
@@ -51,6 +51,7 @@ def test_the_same_settings_are_always_written_alike() -> None:
 
 def test_a_digest_tells_settings_apart() -> None:
     assert digest(written(EHR, ())) == digest(written(EHR, ())) != digest(written(EVERY, ()))
+    assert digest(written(EHR, ())) != digest(written(replace(EHR, moves_merges=True), ()))
     assert len(digest("")) == 64
 
 

@@ -333,6 +333,7 @@ TURNED = {
     "destination.accession_wait_minutes": Turned("7", routes),
     "destination.hold_until_matched": Turned("7", routes),
     "destination.late_match": Turned('"restate"', routes),
+    "destination.merge": Turned('"move"', routes),
     "destination.input_wait": Turned("7", routes),
     "destination.on_conflict": Turned('"send"', routes),
     "destination.mrn_authority": Turned('"receiver"', routes),

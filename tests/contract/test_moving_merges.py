@@ -1,0 +1,516 @@
+"""Reports that move since a merge, at a destination whose receiver does not follow merges itself (D13, D48).
+
+HL7 v2.5.1 §3.6.2.1 (the old number is never referenced in future transactions), §3.3.40 (A40)
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+from fakes.bringing import bringing
+from fakes.er7_reader import field
+from fakes.fed import assert_all_arrived, bodies, fed, site
+from fakes.hospital_source import Hospital, hl7, hospital_source, msh
+from fakes.merging import knowing, merge
+from fakes.moving import PERSON, SYSTEM, chart, told
+from fakes.scale import EITHER_STORE
+from fakes.store import rows
+
+from gateway.feed.operator.report_state import report_state
+from gateway.feed.plan.planning import plan_change
+from gateway.ingest import Pipeline
+from gateway.ingest.orders.apply import Applying
+from gateway.ingest.orders.inbox import source_listener
+from gateway.ingest.orders.sources import authority_of
+from gateway.ingest.settings_in_force import SettingsInForce
+from gateway.routing import Filter, Routes, Scope
+from gateway.runtime import clock
+from gateway.runtime.loops import alongside
+from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
+from gateway.store.feed.plans import reading
+from gateway.store.feed.reconciling import report_records
+from gateway.store.feed.restoring import JournaledMessage, restore_lane
+from gateway.store.studies.identities import decide
+from mappings.hl7v2 import receiver as profile
+from mappings.hospital.authorities import Authorities
+from mappings.patient.identifiers import keyed_patient_id
+from mappings.profile import Rule
+from mappings.profile.rule import place_of
+
+OLD, NEW, LAST, OTHER = "SBXGEN-4711-0815", "SBXGEN-4711-0999", "SBXGEN-4711-1001", "SBXGEN-4712-0001"
+SOMEBODY_ELSE = {"mrn": OTHER, "patientName": "Rick Roe", "dateOfBirth": "1931-01-31", "sex": "male"}
+WATCHED = WatchedDestination("ehr", timedelta(1), timedelta(1))
+HELD = "SELECT study_id, reason FROM outbox WHERE state = 'held' ORDER BY number"
+
+
+pytestmark = pytest.mark.parametrize("engine", EITHER_STORE, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def knows():
+    """Let every ingest know the merges in the store."""
+    with knowing(site()):
+        yield
+
+
+@asynccontextmanager
+async def moving(engine, **more):
+    """Serve a destination that wants merged reports moved; yield the feed and the receiver."""
+    async with fed(engine, merge="move", on_conflict="hold", **more) as (feed, receiver), feed.serving():
+        yield feed, receiver
+
+
+async def sign(feed, mrn=OLD, **more):
+    """Sign a report of a new study with this patient number, and ingest it."""
+    signed = feed.account.sign_new(**{"critical": False, **more})
+    feed.account.change_patient(signed.report_id, {**PERSON, "mrn": mrn})
+    await feed.tell(signed.study_id)
+    return signed
+
+
+async def sent(feed, count, mrn=OLD):
+    """Have reports of so many new studies delivered under this patient number."""
+    signed = [await sign(feed, mrn) for _ in range(count)]
+    await feed.all_delivered()
+    return signed
+
+
+async def merged(feed, studies, old=OLD, new=NEW):
+    """Merge a number into another one, and ingest the studies again, as the application of a merge asks."""
+    await merge(feed.engine, old, new, SYSTEM)
+    for one in studies:
+        await feed.pipeline.refresh(one.study_id)
+
+
+async def test_five_reports_move_by_themselves_and_six_wait_for_an_operator(engine):
+    async with moving(engine) as (feed, receiver):
+        studies = await sent(feed, 5)
+        await merged(feed, studies)
+        await feed.until(*["delivered"] * 15)
+        assert {mrn for _, mrn in chart(receiver)} == {NEW}
+        more = await sent(feed, 6, mrn=LAST)
+        before = len(bodies(receiver))
+        await merged(feed, more, old=LAST)
+        await feed.until_rows(HELD, lambda found: len(found) == 6)
+        assert {str(reason) for _, reason in await rows(engine, HELD)} == {"merge-move"}
+        assert len(bodies(receiver)) == before
+        for one in more:
+            await feed.release(one.study_id)
+        await feed.all_delivered()
+        assert {mrn for _, mrn in chart(receiver)} == {NEW}
+        assert len(chart(receiver)) == 11
+
+
+async def test_a_message_that_still_waits_is_replaced_and_nothing_goes_under_the_old_number(engine):
+    async with fed(engine, merge="move") as (feed, receiver):
+        await feed.pause()
+        async with feed.serving():
+            signed = await sign(feed)
+            await feed.until("queued")
+            await merged(feed, [signed])
+            await feed.until("superseded", "queued")
+            await feed.resume()
+            await feed.until("superseded", "delivered")
+        assert told(receiver) == [(NEW, "F")]
+
+
+@pytest.mark.soak
+async def test_a_message_that_waits_is_replaced_where_messages_add_to_each_other_too(engine):
+    async with fed(engine, merge="move", addendum="append") as (feed, receiver):
+        async with feed.serving():
+            [signed] = await sent(feed, 1)
+            await feed.pause()
+            addendum = feed.account.sign(feed.account.open_addendum(signed.report_id))
+            feed.account.change_patient(addendum.report_id, {**PERSON, "mrn": OLD})
+            await feed.tell(signed.study_id)
+            await feed.until("delivered", "queued")
+            await merged(feed, [signed])
+            await feed.until("delivered", "superseded", "queued", "queued")
+            await feed.resume()
+            await feed.all_delivered()
+        assert told(receiver) == [(OLD, "F"), (OLD, "W"), (NEW, "C")]
+        assert chart(receiver) == [(field(bodies(receiver)[0], "OBR-3"), NEW)]
+
+
+async def test_a_merge_before_the_first_message_moves_nothing(engine):
+    async with moving(engine) as (feed, receiver):
+        await merge(engine, OLD, NEW, SYSTEM)
+        [signed] = await sent(feed, 1)
+        await feed.pipeline.refresh(signed.study_id)
+        await feed.until("delivered")
+        assert told(receiver) == [(NEW, "F")]
+
+
+async def test_a_merge_after_a_merge_moves_the_report_once_more(engine):
+    async with moving(engine) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        await merged(feed, [signed])
+        await feed.until(*["delivered"] * 3)
+        await merged(feed, [signed], old=NEW, new=LAST)
+        await feed.until(*["delivered"] * 5)
+        assert told(receiver)[3:] == [(NEW, "W"), (LAST, "C")]
+        assert [mrn for _, mrn in chart(receiver)] == [LAST]
+
+
+async def test_two_merges_in_a_chain_that_come_together_move_the_report_once(engine):
+    async with moving(engine) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        await merge(engine, NEW, LAST, SYSTEM)
+        await merged(feed, [signed])
+        await feed.until(*["delivered"] * 3)
+        assert told(receiver)[1:] == [(OLD, "W"), (LAST, "C")]
+
+
+@pytest.mark.parametrize("is_first", [pytest.param(False, marks=pytest.mark.soak), True])
+async def test_autoscribe_saying_the_surviving_number_too_moves_nothing_a_second_time(engine, is_first):
+    async with moving(engine) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        if not is_first:
+            await merged(feed, [signed])
+            await feed.until(*["delivered"] * 3)
+        await merge(engine, OLD, NEW, SYSTEM)
+        feed.account.change_patient(signed.report_id, {**PERSON, "mrn": NEW})
+        await feed.tell(signed.study_id)
+        feed.account.change_patient(signed.report_id, {**PERSON, "mrn": OLD})
+        await feed.tell(signed.study_id)
+        await feed.until(*["delivered"] * 3)
+        assert told(receiver) == [(OLD, "F"), (OLD, "W"), (NEW, "C")]
+
+
+async def test_a_merge_that_is_held_moves_nothing(engine):
+    async with moving(engine) as (feed, _):
+        [signed] = await sent(feed, 1)
+        await merge(engine, OLD, NEW, SYSTEM, held="merge-swap")
+        await feed.pipeline.refresh(signed.study_id)
+        await feed.until("delivered")
+
+
+async def test_what_was_merged_before_the_setting_stays_until_it_changes_and_then_waits_for_an_operator(engine):
+    async with fed(engine) as (feed, receiver):
+        async with feed.serving():
+            [signed] = await sent(feed, 1)
+            await merged(feed, [signed])
+        feed.restart(site(), merge="move")
+        async with feed.serving():
+            await feed.pipeline.refresh(signed.study_id)
+            await feed.until("delivered")
+            feed.account.change_text(signed.report_id, "IMPRESSION: Another text.")
+            await feed.tell(signed.study_id)
+            await feed.until_rows(
+                HELD, lambda found: [tuple(one) for one in found] == [(signed.study_id, "merge-move")]
+            )
+            assert await feed.states() == ["delivered"]
+            await feed.release(signed.study_id)
+            await feed.until(*["delivered"] * 3)
+        assert told(receiver) == [(OLD, "F"), (OLD, "W"), (NEW, "C")]
+
+
+async def test_a_correction_that_comes_with_the_merge_goes_after_the_withdrawal(engine):
+    async with moving(engine) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        await merge(engine, OLD, NEW, SYSTEM)
+        feed.account.change_text(signed.report_id, "IMPRESSION: Another text.")
+        await feed.tell(signed.study_id)
+        await feed.until(*["delivered"] * 3)
+        assert told(receiver) == [(OLD, "F"), (OLD, "W"), (NEW, "C")]
+        assert b"Another text" in bodies(receiver)[2]
+
+
+async def test_an_addendum_and_its_report_move_together(engine):
+    async with moving(engine) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        addendum = feed.account.sign(feed.account.open_addendum(signed.report_id))
+        feed.account.change_patient(addendum.report_id, {**PERSON, "mrn": OLD})
+        await feed.tell(signed.study_id)
+        await feed.until("delivered", "delivered")
+        await merged(feed, [signed])
+        await feed.until(*["delivered"] * 4)
+        assert told(receiver)[2:] == [(OLD, "W"), (NEW, "C")]
+
+
+async def test_a_draft_moves_too(engine):
+    drafts, settings = replace(profile("generic"), send_drafts="on"), replace(site(), send_drafts=True)
+    async with fed(engine, merge="move", receiver=drafts) as (feed, receiver):
+        feed.restart(settings)
+        feed.pipeline = Pipeline(
+            engine, settings, UTC, wants_pdf=False, routes=Routes(feed.destinations, draft_wait=0.0)
+        )
+        study_id = next(one for one, study in feed.account.studies.items() if not feed.account.reports[one])
+        report_id = feed.account.start_report(study_id)
+        feed.account.change_patient(report_id, {**PERSON, "mrn": OLD})
+        feed.account.change_text(report_id, "FINDINGS: so far.")
+        async with feed.serving():
+            await feed.tell(study_id)
+            await feed.until("delivered")
+            await merge(engine, OLD, NEW, SYSTEM)
+            await feed.pipeline.refresh(study_id)
+            await feed.until(*["delivered"] * 3)
+            feed.account.sign(report_id)
+            await feed.tell(study_id)
+            await feed.until(*["delivered"] * 4)
+        assert [one for one, _ in told(receiver)] == [OLD, OLD, NEW, NEW]
+        assert [mrn for _, mrn in chart(receiver)] == [NEW]
+
+
+async def test_nothing_is_sent_again_where_the_journal_shows_that_the_report_moved_before_a_restore(engine):
+    async with moving(engine) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        await restored(feed, withdrawn=True)
+        await merged(feed, [signed])
+        await feed.until("delivered", "delivered", "delivered")
+        assert told(receiver) == [(OLD, "F")]
+        feed.account.change_text(signed.report_id, "IMPRESSION: Another text.")
+        await feed.tell(signed.study_id)
+        await feed.until(*["delivered"] * 4)
+        assert told(receiver)[1:] == [(NEW, "C")]
+
+
+async def test_a_report_that_the_journal_has_moves_by_a_merge_after_the_restore(engine):
+    async with moving(engine) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        await restored(feed, withdrawn=False)
+        await merged(feed, [signed])
+        await feed.until("delivered", "delivered", "delivered")
+        assert told(receiver) == [(OLD, "F"), (OLD, "W"), (NEW, "C")]
+
+
+@pytest.mark.parametrize("merge", ["follow", "move"])
+async def test_a_report_that_the_journal_has_is_withdrawn_if_it_moves_to_somebody_else_after_the_restore(engine, merge):
+    async with fed(engine, merge=merge) as (feed, receiver), feed.serving():
+        [signed] = await sent(feed, 1)
+        await restored(feed, withdrawn=False)
+        feed.account.change_patient(signed.report_id, SOMEBODY_ELSE)
+        await feed.tell(signed.study_id)
+        await feed.until_rows(HELD, lambda found: [tuple(one) for one in found] == [(signed.study_id, "move")])
+        await feed.release(signed.study_id)
+        await feed.until("delivered", "delivered", "delivered")
+        assert told(receiver) == [(OLD, "F"), (OLD, "W"), (OTHER, "C")]
+
+
+@pytest.mark.parametrize("is_later", [pytest.param(False, marks=pytest.mark.soak), True])
+async def test_a_report_of_somebody_else_is_withdrawn_under_the_number_that_the_receiver_has(engine, is_later):
+    async with fed(engine, merge="follow" if is_later else "move") as (feed, receiver):
+        async with feed.serving():
+            [signed] = await sent(feed, 1)
+            await merged(feed, [signed])
+            await feed.all_delivered()
+        feed.restart(site(), merge="move")
+        async with feed.serving():
+            feed.account.change_patient(signed.report_id, SOMEBODY_ELSE)
+            await feed.tell(signed.study_id)
+            await feed.until_rows(HELD, bool)
+            await feed.release(signed.study_id)
+            await feed.all_delivered()
+        assert told(receiver)[-2:] == [(OLD if is_later else NEW, "W"), (OTHER, "C")]
+        assert [mrn for _, mrn in chart(receiver)] == [OTHER]
+
+
+async def test_a_merge_that_is_known_before_a_restart_moves_the_report_after_it(engine):
+    async with fed(engine, merge="move") as (feed, receiver):
+        async with feed.serving():
+            [signed] = await sent(feed, 1)
+        await merged(feed, [signed])
+        feed.restart(site())
+        async with feed.serving("two"):
+            await feed.until("delivered", "delivered", "delivered")
+        assert told(receiver) == [(OLD, "F"), (OLD, "W"), (NEW, "C")]
+
+
+async def test_another_spelling_of_the_surviving_number_moves_nothing_and_holds_nothing(engine):
+    async with moving(engine) as (feed, receiver):
+        spelled = NEW.lower()
+        [signed] = await sent(feed, 1, mrn=spelled)
+        await merged(feed, [signed])
+        feed.account.change_text(signed.report_id, "IMPRESSION: Another text.")
+        await feed.tell(signed.study_id)
+        await feed.until("delivered", "delivered")
+        assert told(receiver) == [(spelled, "F"), (NEW, "C")]
+
+
+async def test_the_ledger_says_that_a_report_waits_and_later_that_it_arrived(engine):
+    async with moving(engine) as (feed, _):
+        studies = await sent(feed, 6)
+        await merged(feed, studies)
+        await feed.until_rows(HELD, lambda found: len(found) == 6)
+        one = studies[0]
+
+        async def state():
+            record = (await report_records(engine, [one.study_id]))[one.study_id].reports[one.report_id]
+            return report_state(one.report_id, record, feed.destinations[0])
+
+        assert ((await state()).kind, (await state()).detail) == ("held", "merge-move")
+        await feed.release(one.study_id)
+        await feed.until(*["delivered"] * 8)
+        assert (await state()).kind == "AA"
+
+
+async def restored(feed, *, withdrawn):
+    """Replay the journal of the one message, and of its move if there was one, as after a restore."""
+    columns = "control_id, study_id, report_id, patient_id, filler_order_numbers, restates, body_hash, told"
+    [(control_id, study_id, report_id, patient_id, numbers, restates, body_hash, digest)] = await rows(
+        feed.engine, f"SELECT {columns} FROM message"
+    )
+    first = JournaledMessage(
+        destination="ehr",
+        study_id=study_id,
+        report_id=report_id,
+        kind="signed",
+        control_id=control_id,
+        report_ids=(report_id,),
+        patient_id=patient_id,
+        numbers=tuple(json.loads(numbers)),
+        restates=restates,
+        is_whole=True,
+        is_critical=False,
+        signed=1,
+        body_hash=body_hash,
+        told=digest,
+        at=10,
+        state="delivered",
+        reason="",
+        ack="AA",
+        committed=None,
+        accepted=11,
+        holds="",
+    )
+    survivor = keyed_patient_id(SYSTEM, NEW, site())
+    away = replace(first, control_id="W", kind="moved", restates=f"{restates}/{patient_id}", told="", at=12)
+    again = replace(first, control_id="C", kind="patient_changed", patient_id=survivor, at=14)
+    await feed.engine.do(partial(restore_lane, [first, away, again] if withdrawn else [first], 1_000))
+
+
+async def test_a_report_is_not_withdrawn_where_it_could_not_be_sent_again(engine):
+    final = replace(
+        profile("generic"), rules=(Rule("no-c", "block", "no C", place_of("OBX-11"), "not_be_one_of", ("C",)),)
+    )
+    async with moving(engine, receiver=final) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        await merged(feed, [signed])
+        await feed.until_rows(HELD, lambda found: [tuple(one) for one in found] == [(signed.study_id, "rule-no-c")])
+        assert told(receiver) == [(OLD, "F")]
+        await feed.release(signed.study_id)
+        await feed.until_rows(HELD, lambda found: [tuple(one) for one in found] == [(signed.study_id, "rule-no-c")])
+        assert told(receiver) == [(OLD, "F")]
+
+
+async def test_where_the_chart_was_corrected_by_hand_the_report_goes_without_a_withdrawal(engine):
+    void = replace(
+        profile("generic"), rules=(Rule("no-w", "block", "no W", place_of("OBX-11"), "not_be_one_of", ("W",)),)
+    )
+    async with moving(engine, receiver=void) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        await merged(feed, [signed])
+        await feed.until_rows(HELD, lambda found: [tuple(one) for one in found] == [(signed.study_id, "rule-no-w")])
+        await feed.release(signed.study_id, is_corrected=True)
+        await feed.until("delivered", "delivered")
+        assert told(receiver) == [(OLD, "F"), (NEW, "C")]
+
+
+async def test_nothing_goes_under_the_surviving_number_before_the_withdrawal_is_acknowledged(engine):
+    async with moving(engine) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        receiver.ack = "ae"
+        await merged(feed, [signed])
+        assert await feed.held_lane() == (signed.study_id, "refused")
+        assert told(receiver) == [(OLD, "F"), (OLD, "W")]
+        receiver.ack = "aa"
+        await feed.release(signed.study_id)
+        await feed.until(*["delivered"] * 3)
+        assert told(receiver)[-1] == (NEW, "C")
+
+
+async def test_a_correction_of_a_report_that_waits_for_an_operator_waits_with_it(engine):
+    async with moving(engine) as (feed, receiver):
+        studies = [await sign(feed, critical=True), *await sent(feed, 5)]
+        await feed.until(*["delivered"] * 6)
+        await merged(feed, studies[:1])
+        await feed.until_rows(HELD, lambda found: len(found) == 1)
+        known = await feed_facts(engine, WATCHED, clock.now())
+        assert list(known.held_rows.values()) == list(known.critical_blocked.values()) == [studies[0].study_id]
+        feed.account.change_text(studies[0].report_id, "IMPRESSION: Another text.")
+        await feed.tell(studies[0].study_id)
+        await feed.until_rows(
+            HELD, lambda found: {str(reason) for _, reason in found} == {"merge-move"} and len(found) == 2
+        )
+        assert len(bodies(receiver)) == 6
+        await feed.release(studies[0].study_id)
+        await feed.until(*["delivered"] * 8)
+        assert told(receiver)[6:] == [(OLD, "W"), (NEW, "C")]
+        await merged(feed, studies[1:])
+        await feed.until_rows(HELD, lambda found: len(found) == 5)
+
+
+async def test_a_study_that_autoscribe_withdraws_while_its_move_waits_is_withdrawn_where_it_stands(engine):
+    withdrawing = replace(site(), on_cancelled_after_sign="withdraw")
+    async with fed(engine, merge="move") as (feed, receiver):
+        feed.restart(withdrawing)
+        async with feed.serving():
+            studies = await sent(feed, 6)
+            await merged(feed, studies)
+            await feed.until_rows(HELD, lambda found: len(found) == 6)
+            feed.account.cancel_study(studies[0].study_id)
+            await feed.tell(studies[0].study_id)
+            await feed.until_rows(HELD, lambda found: len(found) == 7)
+            await feed.release(studies[0].study_id)
+            await feed.until(*["delivered"] * 7)
+        assert told(receiver)[6:] == [(OLD, "W")]
+
+
+async def test_two_people_whose_numbers_are_merged_stay_where_they_are_until_an_operator_says_that_they_are_one(engine):
+    async with moving(engine) as (feed, receiver):
+        [other] = await sent(feed, 1, mrn=NEW)
+        signed = feed.account.sign_new(critical=False)
+        someone = {"patientName": "Rick Roe", "dateOfBirth": "1931-01-31", "sex": "male", "mrn": OLD}
+        feed.account.change_patient(signed.report_id, {**PERSON, **someone})
+        await feed.tell(signed.study_id)
+        await feed.until("delivered", "delivered")
+        await merged(feed, [signed, other])
+        await feed.until("delivered", "delivered")
+        survivor = keyed_patient_id(SYSTEM, NEW, site())
+        assert await decide(engine, survivor, signed.study_id, "link", "asked", datetime(2026, 1, 5, tzinfo=UTC))
+        await feed.pipeline.refresh(signed.study_id)
+        await feed.until(*["delivered"] * 4)
+        assert told(receiver)[2:] == [(OLD, "W"), (NEW, "C")]
+
+
+async def test_another_destination_that_follows_gets_nothing_and_plans_nothing_of_it(engine):
+    async with fed(engine, merge="move", count=2) as (feed, receivers):
+        nowhere = Filter(Scope(facilities=frozenset({"Elsewhere"})))
+        feed.destinations = feed.destinations[0], replace(feed.destinations[1], merge="follow", filter=nowhere)
+        async with feed.serving():
+            [signed] = await sent(feed, 1)
+            await merged(feed, [signed])
+            await feed.until(*["delivered"] * 3)
+        assert [len(bodies(one)) for one in receivers] == [3, 0]
+        everything = replace(feed.destinations[1], filter=Filter()).terms
+        in_force = (await SettingsInForce(engine).current()).changed(everything, (), clock.now())
+        change = await plan_change(engine, await reading(engine, "ehr2", signed.study_id), "ehr2", in_force)
+        assert (len(change.rows), change.new) == (1, [])
+
+
+async def test_the_bytes_of_a_merge_move_what_both_groups_of_the_message_name(engine):
+    """HL7 v2.5.1 §3.3.40: PATIENT groups of A40 repeat; each is a merge of its own."""
+    authority = authority_of("SBXGEN", SYSTEM)
+    his = Hospital(engine, hospital_source(authorities=(authority,), bare={}))
+    his.applying = Applying(his.source, Authorities(site()), engine, his.metrics)
+    pairs = ((OLD, NEW), (LAST, "SBXGEN-4711-2002"))
+    groups = [part for old, new in pairs for part in (f"PID|1||{new}^^^SBXGEN^MR", f"MRG|{old}^^^SBXGEN^MR")]
+    async with moving(engine) as (feed, receiver):
+        studies = [*await sent(feed, 2), *await sent(feed, 1, mrn=LAST)]
+        async with alongside([source_listener(his.source, engine, his.metrics).run()]):
+            message = hl7(msh("ADT^A40"), "EVN|A40|20260105120000-0600", *groups)
+            async with bringing((his.source.host, his.source.port), None) as sender:
+                await sender.bring(message, message)
+                assert [(await sender.told()).code for _ in range(2)] == ["AA", "AA"]
+        assert [state for state, _ in await his.sends()] == ["applied"]
+        assert sorted(await his.asked()) == sorted(one.study_id for one in studies)
+        for study_id in await his.asked():
+            await feed.pipeline.refresh(study_id)
+        await feed.until(*["delivered"] * 9)
+        assert sorted(mrn for _, mrn in chart(receiver)) == [NEW, NEW, "SBXGEN-4711-2002"]
+        await assert_all_arrived(feed, receiver)
