@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.cli.command_line import Say
-from gateway.cli.near_orders import ReadStudy, against, near_orders, read_study
+from gateway.cli.near_orders import ReadStudy, near_orders, read_study, with_others
 from gateway.feed.operator.arguments import Shows, id_of, wrong
 from gateway.feed.operator.order_of_study import match_line, match_said
 from gateway.ingest.assembly import store_for_command
@@ -27,6 +27,7 @@ from gateway.store.feed.outbox import held_rows_of
 from gateway.store.orders.known_orders import StoredOrder, orders_by_number
 from gateway.store.orders.matches import decision_of, matches_beside, matches_of
 from mappings.hospital.events import IssuedNumber
+from mappings.hospital.settled import against_decision
 from mappings.patient.identifiers import fhir_id
 
 _VERB: Final = "orders-show"
@@ -96,7 +97,11 @@ async def _others(
 ) -> list[dict[str, Any]]:
     """Return other orders with a number of the study, each with what speaks against it; the newest first."""
     newest = sorted(orders, key=lambda one: one.order.last_at, reverse=True)[:_MOST_NEAR]
-    return [{**_order(one), "against": await against(engine, configuration, study.search, [one])} for one in newest]
+    said = []
+    for one in newest:
+        known = await with_others(engine, configuration, study.search, [one])
+        said.append({**_order(one), "against": against_decision(study.search, known, [one.number])})
+    return said
 
 
 async def _of_order(engine: Engine, number: int, shows: Shows) -> dict[str, Any] | None:

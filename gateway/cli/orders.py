@@ -66,7 +66,7 @@ def match(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Decide that a study answers these orders. Exit 1 if they are another patient's."""
+    """Decide that a study answers these orders. Exit 1 if it must not, such as for another patient's order."""
     from gateway.cli import order_work as work
 
     configuration = load(config)

@@ -147,7 +147,7 @@ class OrderReader:
         decided = _decided(await engine.fetch(_DECIDED, study_id=study_id))
         named = await orders_by_number(engine, decided.named)
         own = [one for one in keys if number_of(one) is None]
-        asked, orders = await _connected(engine, own, named, self.authorities)
+        asked, orders = await connected(engine, own, named, self.authorities)
         numbers = {number for key in keys if (number := number_of(key)) is not None}
         numbers.update(number for one in orders for number in _numbers(one, self.authorities))
         changes = await changes_of(engine, numbers)
@@ -159,10 +159,14 @@ class OrderReader:
         return HospitalState(every, *read, *decided, order_days=self.order_days)
 
 
-async def _connected(
+async def connected(
     engine: Engine, keys: Iterable[str], orders: Iterable[StoredOrder], authorities: Authorities
 ) -> tuple[set[str], list[StoredOrder]]:
-    """Read orders by their keys, and others by the keys of these, until there are no more."""
+    """Read orders by their keys, and others by the keys of these, until there are no more; return all keys, too.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
     found = {one.number: one for one in orders}
     asked: set[str] = set()
     wanted = {*keys, *(key for one in found.values() for key in _keys(one, authorities))}
