@@ -32,6 +32,7 @@ from gateway.store.orders.inbound import (
     is_blocked,
     is_first,
     settle,
+    source_lock,
     try_again,
     waiting_messages,
 )
@@ -121,7 +122,7 @@ class Applying:
     def _arrival(self, waiting: WaitingMessage) -> Arrival:
         message = read_hospital_message(read(waiting.payload), self._source.rules)
         received = instant(waiting.received)
-        return Arrival(waiting.number, self._source, self._authorities, received, message)
+        return Arrival(waiting.number, self._source, self._authorities, received, message, waiting.is_again)
 
     async def _applied(self, waiting: WaitingMessage) -> SettledMessage | None:
         """Apply one message; None if it does not come next."""
@@ -153,7 +154,7 @@ class Applying:
 
     @property
     def _lock(self) -> str:
-        return f"source {self._source.name}"
+        return source_lock(self._source.name)
 
     def _subjects_of(self, waiting: WaitingMessage) -> frozenset[str]:
         """Return the numbers that a message concerns; none if it cannot even be read."""

@@ -31,6 +31,7 @@ from mappings.hospital.groups import order_keys
 from mappings.hospital.known_order import KnownOrder, MessageAge, applied
 
 SEVERAL_PATIENTS: Final = "several-patients"
+BY_ARRIVAL: Final = "order-by-arrival"
 _PRIOR_RESULTS: Final = "OMG^O19"  # its further patients are those of prior results
 
 
@@ -131,6 +132,9 @@ def _apply(event: OrderEvent, records: list[Record], arrival: Arrival, codes: _C
         records += found
     for record in found:
         made = applied(record.now, event, arrival.message, arrival.sender, arrival.received)
+        if arrival.is_again and any(issue.code == BY_ARRIVAL for issue in made.issues):
+            codes.held.append(BY_ARRIVAL)  # only its place among the others would say that it is newer, and it lost it
+            continue
         record.now = made.order and _with_known_numbers(made.order, record.now)
         codes.noted.extend(issue.code for issue in made.issues)
 

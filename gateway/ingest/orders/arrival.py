@@ -20,13 +20,17 @@ from mappings.hospital.events import HospitalMessage
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrival:
-    """Stored message that is read: its number, its source, and when it was received."""
+    """Stored message that is read: its number, its source, and when it was received.
+
+    `is_again` is True for one that was held and is tried again, when others may have been applied since it came.
+    """
 
     number: int
     source: HospitalSource
     authorities: Authorities
     received: datetime
     message: HospitalMessage
+    is_again: bool = False
 
     @property
     def sender(self) -> OrderSource:
