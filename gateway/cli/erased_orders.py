@@ -22,6 +22,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.orders.erasing import HospitalErasure, OrdersToErase, messages_with_bytes, orders_to_erase
 from gateway.store.orders.keys import number_of
 from gateway.store.orders.known_hospital import OrderReader
+from gateway.store.orders.source_names import first_names
 from gateway.store.studies import intake
 from gateway.store.studies.kept import kept
 from mappings.hospital.authorities import PATIENT_TYPES, Authorities, HospitalNumber
@@ -69,7 +70,8 @@ async def _numbers(engine: Engine, configuration: Configuration, study_ids: Sequ
 
 async def _messages(engine: Engine, configuration: Configuration, found: OrdersToErase) -> tuple[list[int], list[int]]:
     """Return the messages about the patient or the orders, and those of others that name the patient, too."""
-    reader, own, others = MessageNumbers(configuration), list[int](), list[int]()
+    reader = MessageNumbers(configuration, await first_names(engine))
+    own, others = list[int](), list[int]()
     authorities, after = Authorities(configuration.site), 0
     stated = [authorities.patient_numbers(one.order.patient.numbers, one.order.source) for one in found.orders]
     patient = found.numbers.union(*stated)

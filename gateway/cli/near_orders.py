@@ -16,6 +16,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.orders.known_hospital import connected
 from gateway.store.orders.known_orders import StoredOrder, orders_of_keys
 from gateway.store.orders.number_changes import changes_of, merges_of
+from gateway.store.orders.source_names import under_first_names
 from gateway.store.orders.study_keys import OF_STUDY
 from gateway.store.orders.told import told_numbers
 from gateway.store.studies import intake
@@ -75,4 +76,5 @@ async def with_others(
     types = {number.type_code for number in theirs}
     ours = [HospitalNumber("patient", system, one, value) for system, value in search.patient_numbers for one in types]
     changes = await changes_of(engine, [*theirs, *ours])
-    return NumberedOrders(known, authorities, merges_of(changes), order_days(configuration))
+    days = await under_first_names(engine, order_days(configuration))
+    return NumberedOrders(known, authorities, merges_of(changes), days)

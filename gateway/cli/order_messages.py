@@ -9,6 +9,7 @@ Proved by tests/gateway/cli/test_order_messages.py.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import instant_text, micros
 from gateway.store.feed.audit import noted
+from gateway.store.orders.source_names import present_names
 from gateway.store.orders.troubled import (
     TroubledMessage,
     have_tried_again,
@@ -38,7 +40,8 @@ async def list_messages(configuration: Configuration, say: Say, *, as_json: bool
     """
     async with store_for_command(configuration, writes=False) as engine:
         await engine.do(partial(noted, "orders-messages", "held and failed", "", micros(clock.now())))
-        rows = [_said(one) async for one in troubled(engine)]
+        names = await present_names(engine)
+        rows = [_said(one, names) async for one in troubled(engine)]
     if as_json:
         say(json.dumps(rows, indent=2))
         return 0
@@ -59,10 +62,11 @@ async def show_message(
     async with store_for_command(configuration, writes=False) as engine:
         await engine.do(partial(noted, "orders-message", f"message {number}", reason, micros(clock.now())))
         message = await engine.do(partial(troubled_message, number))
+        names = await present_names(engine)
     if message is None:
         say("no message of this number was held or failed")
         return 1
-    row = _said(message)
+    row = _said(message, names)
     printed = None if message.payload is None else segments(message.payload)
     if as_json:
         say(json.dumps({**row, "segments": printed}, indent=2))
@@ -128,12 +132,12 @@ def _gone(number: int) -> Exception:
     return wrong(str(number), "no message of this number is held or failed", "`orders messages` lists those that are.")
 
 
-def _said(message: TroubledMessage) -> dict[str, Any]:
+def _said(message: TroubledMessage, names: Mapping[str, str]) -> dict[str, Any]:
     return {
         "number": message.number,
         "state": message.state,
         "code": message.code,
-        "source": message.source,
+        "source": names.get(message.source, message.source),
         "controlId": message.control_id,
         "structure": message.structure,
         "received": instant_text(message.received),

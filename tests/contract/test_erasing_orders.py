@@ -1,4 +1,4 @@
-"""What hospitals sent of an erased patient is in no table any more, and what is somebody else's stays (D48, D49).
+"""An erased patient is in none of the tables of orders any more, and somebody else's orders stay (D48, D49).
 
 https://eur-lex.europa.eu/eli/reg/2016/679/oj (article 17)
 """

@@ -84,7 +84,7 @@ class Applying:
                 get_logger().info("order-messages-tried-again", source=self._source.name, count=count)
             self._has_begun = True
         settled = 0
-        for waiting in await waiting_messages(self._engine, self._source.name, MOST):
+        for waiting in await waiting_messages(self._engine, self._source.stored_name, MOST):
             if not await self._settled(waiting):
                 break  # another process is ahead
             settled += 1
@@ -92,7 +92,7 @@ class Applying:
 
     def _again(self) -> Steps[int]:
         yield from locks.take([self._lock])
-        return (yield from try_again(self._source.name))
+        return (yield from try_again(self._source.stored_name))
 
     async def _settled(self, waiting: WaitingMessage) -> bool:
         """Apply one message, or settle it as failed; return False if it does not come next."""
@@ -136,7 +136,7 @@ class Applying:
 
     def _applying(self, arrival: Arrival, locked: frozenset[str]) -> Steps[SettledMessage | MoreLocks | None]:
         yield from locks.take([self._lock, *lock_names(locked)])
-        if not (yield from is_first(self._source.name, arrival.number)):
+        if not (yield from is_first(self._source.stored_name, arrival.number)):
             return None
         now = micros(clock.now())
         if arrival.message.taken != "taken":  # the settings changed since it came
@@ -154,7 +154,7 @@ class Applying:
 
     @property
     def _lock(self) -> str:
-        return source_lock(self._source.name)
+        return source_lock(self._source.stored_name)
 
     def _subjects_of(self, waiting: WaitingMessage) -> frozenset[str]:
         """Return the numbers that a message concerns; none if it cannot even be read."""
@@ -168,7 +168,7 @@ class Applying:
 
     def _failing(self, number: int, code: str, subjects: frozenset[str]) -> Steps[SettledMessage | None]:
         yield from locks.take([self._lock])
-        if not (yield from is_first(self._source.name, number)):
+        if not (yield from is_first(self._source.stored_name, number)):
             return None
         yield from fail(number, code, subjects, micros(clock.now()))
         return SettledMessage("failed", code)

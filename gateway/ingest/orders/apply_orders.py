@@ -57,7 +57,9 @@ def apply_orders(arrival: Arrival, locked: frozenset[str], now: int) -> Steps[Se
     names = [names_of(event, arrival.authorities, arrival.sender).every for event in events]
     stored = yield from orders_with(frozenset().union(*names))
     records = [
-        Record(one.number, one.order, one.order) for one in stored if one.order.source.name == arrival.source.name
+        Record(one.number, one.order, one.order)
+        for one in stored
+        if one.order.source.name == arrival.source.stored_name
     ]
     for event in events:
         _apply(event, records, arrival, codes)

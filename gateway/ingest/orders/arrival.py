@@ -40,7 +40,7 @@ class Arrival:
     @property
     def name(self) -> HospitalMessageName:
         """Name of the message."""
-        return HospitalMessageName(self.source.name, self.message.control_id)
+        return HospitalMessageName(self.source.stored_name, self.message.control_id)
 
     @property
     def at(self) -> int:

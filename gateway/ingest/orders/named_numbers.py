@@ -7,7 +7,7 @@ Proved by tests/gateway/ingest/orders/test_named_numbers.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from gateway.ingest.orders.concerned import names_of
@@ -31,11 +31,12 @@ class NamedNumbers:
 
 
 class MessageNumbers:
-    """Reader of the numbers of stored messages."""
+    """Reader of the numbers of stored messages; `first_names` are those of renamed sources by their present ones."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, first_names: Mapping[str, str]) -> None:
         self._authorities = Authorities(configuration.site)
-        self._known = {one.name: one for one in survey_sources(configuration)[0]}
+        sources = [one.as_stored(first_names) for one in survey_sources(configuration)[0]]
+        self._known = {one.stored_name: one for one in sources}
         every = [authority for one in self._known.values() for authority in one.rules.authorities]
         self._of_others = SourceRules(authorities=tuple(dict.fromkeys(every)))
 

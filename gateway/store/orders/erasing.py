@@ -57,7 +57,7 @@ _SETTLED: Final = ("applied", "nothing")
 
 @dataclass(frozen=True, slots=True)
 class HospitalErasure:
-    """What an erasure concerns of hospitals: `numbers` of the patient, empty if another study describes the patient.
+    """Part of an erasure about hospitals: `numbers` of the patient, none if another study describes the patient.
 
     `messages` are about the patient, by number. `others` are about somebody else, and name the patient, too.
     """

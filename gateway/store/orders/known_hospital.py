@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from gateway.store.database.engine import Engine
@@ -18,6 +18,7 @@ from gateway.store.database.statements import Row, Statement, Steps, ask
 from gateway.store.orders.keys import is_record, key_text, number_of, number_text, record_text
 from gateway.store.orders.known_orders import StoredOrder, orders_by_number, orders_of_keys
 from gateway.store.orders.number_changes import StoredChange, changes_of, changes_with
+from gateway.store.orders.source_names import under_first_names
 from gateway.store.orders.study_keys import OF_STUDY, put_study_keys
 from gateway.store.orders.visits import StoredVisit, visits_of
 from mappings.hospital.authorities import Authorities, HospitalNumber
@@ -131,6 +132,10 @@ class OrderReader:
     authorities: Authorities
     order_days: Mapping[str, int] = field(default_factory=dict)
     is_expected: bool = True
+
+    async def under_first_names(self) -> OrderReader:
+        """Return the reader with the days of each source by its first name, as orders have it."""
+        return replace(self, order_days=await under_first_names(self.engine, self.order_days))
 
     async def is_used(self) -> bool:
         """Return True if a hospital ever sent something: its orders count, also once its source is removed."""

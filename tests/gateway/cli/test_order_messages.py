@@ -90,3 +90,36 @@ async def test_a_command_needs_a_reason_and_a_message_that_was_held_or_failed(si
         code, _, err = await here.run("orders", command, "1", "--reason", "r")
         assert (code, "no message of this number is held or failed" in err) == (2, True)
         assert await here.query(AUDITED) == []
+
+
+NAMED = """
+[[source]]
+name = "{name}"
+formerly = "{formerly}"
+listen = "127.0.0.1:2601"
+may = ["merges"]
+authorities = [{{namespace = "CITY", system = "urn:oid:1.2.1"}}]
+"""
+
+
+async def test_a_renamed_source_is_shown_by_its_present_name_and_a_name_given_up_is_refused(site: Open) -> None:
+    async with site() as here:
+        await held(here)
+        settings = here.folder / "gateway.toml"
+        before = settings.read_text()
+        settings.write_text(before + NAMED.format(name="city-ehr", formerly="city-his"))
+        assert (
+            " of city-his, " in (await here.run("orders", "messages"))[1]
+        )  # a command that only reads renames nothing
+        assert (await here.run("orders", "retry", "2", "--reason", "r"))[0] == 0
+        assert await here.query("SELECT verb, argument FROM audit WHERE verb = 'orders-rename'") == [
+            ("orders-rename", "city-his city-ehr")
+        ]
+        async with here.store() as engine:
+            with capture_logs():
+                await Hospital(engine).applying.turn()
+        assert " of city-ehr, " in (await here.run("orders", "messages"))[1]
+        settings.write_text(before + NAMED.format(name="city-his", formerly="nobody"))
+        code, _, err = await here.run("orders", "retry", "2", "--reason", "r")
+        assert (code, "source[0].name: this source is called city-ehr since" in err) == (2, True)
+        assert "source[0].name: this source is called city-ehr since" in "".join((await here.run("check-config"))[1:])

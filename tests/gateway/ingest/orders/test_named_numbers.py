@@ -26,7 +26,7 @@ def numbers(tmp_path):
     path.write_text(SOURCE)
     found, _ = survey(path)
     assert found is not None
-    return MessageNumbers(replace(found, site=SITE))
+    return MessageNumbers(replace(found, site=SITE), {})
 
 
 def values(found):
