@@ -65,6 +65,7 @@ from gateway.store.database.controls import Controls
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.probe import EVERY, StoreProbe
 from gateway.store.database.sqlite import Sqlite
+from gateway.store.orders.source_names import first_names, under_first_names
 from gateway.store.studies.coverage import StoredCursors, StoredStudies
 from gateway.store.studies.pdfs import Pdfs
 from gateway.store.webhooks import StoredWebhooks
@@ -162,7 +163,8 @@ async def _answering(app: FastAPI, shared: _Shared, engine: Sqlite | Postgres) -
         shared.metrics.watch_index_age(lambda: watch.index_age)
         await watch.once()
         app.state.facade = _facade(shared, engine, client, reads, watch)
-        noted = order_days(shared.configuration), signatures.note, trail.answer if trail else None
+        days = await under_first_names(engine, order_days(shared.configuration))
+        noted = days, signatures.note, trail.answer if trail else None
         app.state.inbox = inbox_of(engine, settings.webhook.secrets, shared.configuration.site, shared.metrics, *noted)
         app.state.audit, app.state.ops = trail, _ops(shared, watch, trail)
         app.state.auth = auth = authentication(engine, settings, trail.login if trail else unnoted)
@@ -256,7 +258,7 @@ async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterat
         work = WebhookWork(webhooks, signed, shared.metrics)
         loops: Loops = [crawl_forever(together(crawl, engine)), work.run(), _waking(engine, work)]
         loops += [ControlWork(controls, pipeline).run(), Tidying(webhooks, controls, StoredTokens(engine)).run()]
-        orders = OrderLoops(configuration, engine, shared.metrics)
+        orders = OrderLoops(configuration, engine, shared.metrics, await first_names(engine))
         loops += orders.loops()
         if configuration.settings.source:
             loops.append(StoreAlarm(lambda: orders.trouble, configuration.settings.feed, shared.metrics).run())

@@ -1,4 +1,4 @@
-"""Part of `check-config`: check names of destinations and the pace of the crawl against what the database knows.
+"""Part of `check-config`: check names of destinations and sources, and the crawl's pace, against the database.
 
 Carries out no clause of a standard; decisions D26 and D31. Without a database file nothing is checked. A check changes
 neither the schema nor a name.
@@ -13,7 +13,8 @@ from functools import partial
 from typing import Final
 
 from gateway.crawl.account_pace import AccountPace, pace_of
-from gateway.ingest.assembly import engine_of, name_faults
+from gateway.ingest.assembly import engine_of, name_faults, source_name_faults
+from gateway.ingest.orders.sources import survey_sources
 from gateway.routing import routes_of
 from gateway.runtime.errors import ConfigError, StoreError
 from gateway.settings import Configuration
@@ -54,6 +55,9 @@ async def _found(engine: Sqlite | Postgres, configuration: Configuration) -> Asy
             names.add(destination.formerly)
             takes_over = f"takes over what stands under {destination.formerly} when the gateway starts"
             yield f"destination {destination.name}: {takes_over}"
+    for source in survey_sources(configuration)[0]:
+        for fault in await source_name_faults(engine, configuration, source):
+            yield fault
     for gone in await left(engine, names):
         yield f"destination {gone.name}: {gone}"
     for note in _of_the_crawl(pace_of(await read_record(StoredCursors(engine)), configuration.settings.sync)):

@@ -16,6 +16,7 @@ from typing import Final
 
 from gateway.cli.acting import Shows
 from gateway.cli.command_line import Say
+from gateway.cli.erased_orders import hospital_erasure
 from gateway.feed.operator.arguments import counted, id_of, wrong
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock
@@ -67,7 +68,9 @@ async def erase(configuration: Configuration, typed: TypedErasure, shows: Shows,
         patients = await erasing.patients_claimed(engine, study_ids)
         shows([f"ImagingStudy/{fhir_id(one)}" for one in study_ids], sorted(patients))
         await _see_that_nobody_waits(engine, study_ids)
-        order = ErasureOrder(study_ids, about, typed.reason, configuration.site.site_key, micros(clock.now()))
+        hospital = await hospital_erasure(engine, configuration, study_ids)
+        key, now = configuration.site.site_key, micros(clock.now())
+        order = ErasureOrder(study_ids, about, typed.reason, key, now, hospital)
         try:
             counts = await _carried_out(engine, order, is_trial=typed.is_trial)
         except NotErased as trial:
@@ -195,6 +198,8 @@ def _in_words(counts: ErasedCounts) -> str:
         f"{counts.unsent} unsent messages and causes ({counts.in_doubt} may have arrived)",
         f"the texts of {counted(counts.sent, 'sent message')}",
     ]
+    if counts.orders or counts.received:
+        parts.append(f"{counted(counts.orders, 'order')}, the bytes of {counted(counts.received, 'hospital message')}")
     if counts.made_anew:
         parts.append(
             f"{counted(counts.patients, 'Patient')}, made anew from {counted(counts.made_anew, 'other study')}"

@@ -1,4 +1,4 @@
-"""Read a stored study with the orders that have one of its numbers, and see what speaks against each.
+"""Read a stored study with the orders that have one of its numbers, and what may speak against each.
 
 HL7 v2.5.1 §4.5.3.2 (OBR-2), decisions D12, D48.
 Proved by tests/gateway/cli/test_orders.py.
@@ -10,17 +10,20 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gateway.ingest.assembly import order_days
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
+from gateway.store.orders.known_hospital import connected
 from gateway.store.orders.known_orders import StoredOrder, orders_of_keys
 from gateway.store.orders.number_changes import changes_of, merges_of
+from gateway.store.orders.source_names import under_first_names
 from gateway.store.orders.study_keys import OF_STUDY
 from gateway.store.orders.told import told_numbers
 from gateway.store.studies import intake
 from gateway.store.studies.kept import Kept, kept
 from mappings.hospital.authorities import Authorities, HospitalNumber
-from mappings.hospital.match import KnownHospital, against_operator
 from mappings.hospital.order_search import OrderSearch, order_search
+from mappings.hospital.settled import NumberedOrders
 from mappings.patient.subjects import subjects
 
 
@@ -55,17 +58,23 @@ async def near_orders(engine: Engine, study_id: str) -> list[StoredOrder]:
     return await orders_of_keys(engine, keys) if keys else []
 
 
-async def against(
+async def with_others(
     engine: Engine, configuration: Configuration, search: OrderSearch, orders: Iterable[StoredOrder]
-) -> str:
-    """Return the reason for which a study cannot answer these orders, not even as an operator decides; else nothing.
+) -> NumberedOrders:
+    """Read what decides if a study can answer these orders: their groups, other sources' records of them, and merges.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    authorities, known = Authorities(configuration.site), [one.order for one in orders]
-    theirs = [number for order in known for number in authorities.patient_numbers(order.patient.numbers, order.source)]
+    authorities = Authorities(configuration.site)
+    known = {one.number: one.order for one in (await connected(engine, (), orders, authorities))[1]}
+    theirs = [
+        number
+        for order in known.values()
+        for number in authorities.patient_numbers(order.patient.numbers, order.source)
+    ]
     types = {number.type_code for number in theirs}
     ours = [HospitalNumber("patient", system, one, value) for system, value in search.patient_numbers for one in types]
     changes = await changes_of(engine, [*theirs, *ours])
-    return against_operator(search, known, KnownHospital({}, authorities, merges_of(changes)))
+    days = await under_first_names(engine, order_days(configuration))
+    return NumberedOrders(known, authorities, merges_of(changes), days)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.cli.command_line import Say
-from gateway.cli.near_orders import ReadStudy, against, near_orders, read_study
+from gateway.cli.near_orders import ReadStudy, near_orders, read_study, with_others
 from gateway.feed.operator.arguments import Shows, id_of, wrong
 from gateway.feed.operator.order_of_study import match_line, match_said
 from gateway.ingest.assembly import store_for_command
@@ -26,7 +26,9 @@ from gateway.store.feed.order_news import order_news_of
 from gateway.store.feed.outbox import held_rows_of
 from gateway.store.orders.known_orders import StoredOrder, orders_by_number
 from gateway.store.orders.matches import decision_of, matches_beside, matches_of
+from gateway.store.orders.source_names import present_names
 from mappings.hospital.events import IssuedNumber
+from mappings.hospital.settled import against_decision
 from mappings.patient.identifiers import fhir_id
 
 _VERB: Final = "orders-show"
@@ -73,6 +75,7 @@ async def _of_study(engine: Engine, configuration: Configuration, study_id: str,
     answered = await orders_by_number(engine, match.orders)
     others = [one for one in await near_orders(engine, study_id) if one.number not in match.orders]
     news = await order_news_of(engine, [study_id])
+    names = await present_names(engine)
     return {
         "studyId": study_id,
         "match": match_said(match),
@@ -85,7 +88,7 @@ async def _of_study(engine: Engine, configuration: Configuration, study_id: str,
             {"destination": one.destination, "code": one.code, "outcome": one.outcome, "at": instant_text(one.at)}
             for one in news
         ],
-        "orders": [_order(one) for one in answered],
+        "orders": [_order(one, names) for one in answered],
         "others": await _others(engine, configuration, study, others),
         "othersLeftOut": max(0, len(others) - _MOST_NEAR),
     }
@@ -96,7 +99,11 @@ async def _others(
 ) -> list[dict[str, Any]]:
     """Return other orders with a number of the study, each with what speaks against it; the newest first."""
     newest = sorted(orders, key=lambda one: one.order.last_at, reverse=True)[:_MOST_NEAR]
-    return [{**_order(one), "against": await against(engine, configuration, study.search, [one])} for one in newest]
+    said, names = [], await present_names(engine)
+    for one in newest:
+        known = await with_others(engine, configuration, study.search, [one])
+        said.append({**_order(one, names), "against": against_decision(study.search, known, [one.number])})
+    return said
 
 
 async def _of_order(engine: Engine, number: int, shows: Shows) -> dict[str, Any] | None:
@@ -109,16 +116,16 @@ async def _of_order(engine: Engine, number: int, shows: Shows) -> dict[str, Any]
         {"studyId": one.study_id, "isAnswered": number in one.orders, "match": match_said(one), "line": match_line(one)}
         for one in beside
     ]
-    return {"order": _order(found[0]), "studies": studies}
+    return {"order": _order(found[0], await present_names(engine)), "studies": studies}
 
 
-def _order(stored: StoredOrder) -> dict[str, Any]:
-    """Return an order by its numbers, without its patient and its texts."""
+def _order(stored: StoredOrder, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return an order by its numbers, without its patient and its texts; `names` are those of renamed sources."""
     order = stored.order
     numbers = {"placer": order.placer, "filler": order.filler, "accession": order.accession}
     return {
         "number": stored.number,
-        "source": order.source.name,
+        "source": names.get(order.source.name, order.source.name),
         "state": order.ended or "open",
         **{name: _number(one) for name, one in numbers.items()},
         "message": order.content_of.control_id or None,

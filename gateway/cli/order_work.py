@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.cli.command_line import Say
-from gateway.cli.near_orders import against, read_study
+from gateway.cli.near_orders import read_study, with_others
 from gateway.feed.operator.arguments import counted, id_of, wrong
 from gateway.feed.operator.order_of_study import match_line, match_said
 from gateway.feed.operator.typed_instant import typed_instant
@@ -31,8 +31,11 @@ from gateway.store.feed.states import ORDER_AWAITED
 from gateway.store.orders.known_orders import orders_by_number
 from gateway.store.orders.matches import StoredDecision, StoredMatch, decide, matches_of, matches_with
 from mappings.hospital.reasons import REASONS, Verdict
+from mappings.hospital.settled import against_decision, left_out
 
 _UNMATCHED: Final[tuple[Verdict, ...]] = ("held", "refused", "none")
+_IN_PART: Final = "group-in-part"
+_TOGETHER: Final = "Orders of one patient under one accession number are answered together. Name"
 _SERVICE: Final = "the running service ingests it again"
 
 
@@ -96,7 +99,7 @@ def _waits(names: Sequence[str]) -> str:
 async def match_orders(  # noqa: PLR0913 (the command's arguments)
     configuration: Configuration, study_id: str, numbers: Sequence[int], reason: str, say: Say, *, as_json: bool = False
 ) -> int:
-    """Decide that a study answers these orders; return 1 if that could file a result under another patient.
+    """Decide that a study answers these orders; return 1 if it must not, such as for another patient's order.
 
     Raises:
         ConfigError: the study, or an order, is not stored.
@@ -111,12 +114,15 @@ async def match_orders(  # noqa: PLR0913 (the command's arguments)
         for number in numbers:
             if all(number != one.number for one in orders):
                 raise wrong(str(number), "no such order is stored", "`orders show STUDY` has those near it.")
-        refusal = await against(engine, configuration, study.search, orders)
-        if refusal:
-            _say(say, {"studyId": study_id, "orders": list(numbers), "refused": refusal}, _refused(refusal), as_json)
+        known = await with_others(engine, configuration, study.search, orders)
+        refusal = against_decision(study.search, known, numbers)
+        others = () if refusal else left_out(study.search, known, numbers, clock.now())
+        if refusal or others:
+            said = {"studyId": study_id, "orders": list(numbers), "refused": refusal or _IN_PART}
+            _say(say, said | {"leftOut": list(others)}, _refused(refusal, others), as_json)
             return 1
         await _decided(engine, StoredDecision(study_id, "match", numbers, reason, micros(clock.now())))
-    line = f"{study_id} answers {', '.join(f'order {one}' for one in numbers)}: {_SERVICE}"
+    line = f"{study_id} answers {_orders(numbers)}: {_SERVICE}"
     _say(say, {"studyId": study_id, "decision": "match", "orders": list(numbers)}, line, as_json)
     return 0
 
@@ -141,8 +147,15 @@ async def _decided(engine: Engine, decision: StoredDecision) -> None:
         raise wrong(decision.study_id, "no such study is stored", "`orders list` names those without an order.")
 
 
-def _refused(refusal: str) -> str:
-    return f"refused ({refusal}): {REASONS[refusal].sentence} Nothing was decided."
+def _refused(refusal: str, others: Sequence[int]) -> str:
+    why = (
+        f"({refusal}): {REASONS[refusal].sentence}" if refusal else f"({_IN_PART}): {_TOGETHER} {_orders(others)} too."
+    )
+    return f"refused {why} Nothing was decided."
+
+
+def _orders(numbers: Sequence[int]) -> str:
+    return ", ".join(f"order {one}" for one in numbers)
 
 
 def _say(say: Say, said: dict[str, Any], line: str, as_json: bool) -> None:

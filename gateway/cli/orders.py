@@ -16,9 +16,12 @@ from gateway.cli.command_line import CommandGroup, Config, load
 from gateway.runtime.words import OrderState
 
 orders = typer.Typer(
-    help="See which order each study answers, and decide where that is unclear.", no_args_is_help=True, cls=CommandGroup
+    help="See which order each study answers, decide where that is unclear, and settle messages that were held.",
+    no_args_is_help=True,
+    cls=CommandGroup,
 )
 
+Message = Annotated[int, typer.Argument(metavar="NUMBER", help="Number of a message, as `orders messages` has it.")]
 Study = Annotated[str, typer.Argument(metavar="STUDY", help="Study id, stu_<32 hex>.")]
 Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -66,7 +69,7 @@ def match(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Decide that a study answers these orders. Exit 1 if they are another patient's."""
+    """Decide that a study answers these orders. Exit 1 if it must not, such as for another patient's order."""
     from gateway.cli import order_work as work
 
     configuration = load(config)
@@ -82,3 +85,42 @@ def release(study: Study, reason: Reason, config: Config = None, as_json: Json =
     configuration = load(config)
     decision = partial(work.release, configuration, study, reason, print, as_json=as_json)
     sys.exit(_act(configuration, "orders release", lambda _: decision(), reason, study))
+
+
+@orders.command("messages")
+def list_messages(config: Config = None, as_json: Json = False) -> None:
+    """List messages of hospitals that were held or that failed, with the reason, by numbers and codes alone."""
+    from gateway.cli import order_messages as work
+
+    configuration = load(config)
+    listing = partial(work.list_messages, configuration, print, as_json=as_json)
+    sys.exit(_act(configuration, "orders messages", lambda _: listing()))
+
+
+@orders.command("message")
+def show_message(message: Message, reason: Reason = "", config: Config = None, as_json: Json = False) -> None:
+    """Show a message that was held or that failed, with patient data. Exit 1 if there is none of that number."""
+    from gateway.cli import order_messages as work
+
+    configuration = load(config)
+    showing = partial(work.show_message, configuration, message, reason, print, as_json=as_json)
+    sys.exit(_act(configuration, "orders message", lambda _: showing(), reason))
+
+
+@orders.command()
+def retry(message: Message, reason: Reason, config: Config = None) -> None:
+    """Try to apply a message again. Exit 1 if its bytes are deleted."""
+    from gateway.cli import order_messages as work
+
+    configuration = load(config)
+    sys.exit(_act(configuration, "orders retry", lambda _: work.retry(configuration, message, reason, print), reason))
+
+
+@orders.command("set-aside")
+def set_aside(message: Message, reason: Reason, config: Config = None) -> None:
+    """Settle a message for good, without applying it: what waits for it goes on."""
+    from gateway.cli import order_messages as work
+
+    configuration = load(config)
+    setting = partial(work.set_message_aside, configuration, message, reason, print)
+    sys.exit(_act(configuration, "orders set-aside", lambda _: setting(), reason))

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from gateway.ingest.orders.sources import HospitalSource, survey_sources
 from gateway.ingest.settings_in_force import wanted
 from gateway.routing import Destination, routes_of, survey_routes
 from gateway.runtime import clock
@@ -28,6 +29,9 @@ from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed.in_force import taken_on
 from gateway.store.feed.renaming import NotRenamed, is_to_be_renamed, now_called, renamed
 from gateway.store.orders.known_hospital import OrderReader
+from gateway.store.orders.source_names import SourceNotRenamed
+from gateway.store.orders.source_names import is_to_be_renamed as is_source_to_be_renamed
+from gateway.store.orders.source_names import renamed as source_renamed
 from gateway.store.studies.coverage import studies_stored
 from mappings.hospital.authorities import Authorities
 
@@ -58,8 +62,8 @@ async def opened_store(
 ) -> AsyncIterator[Sqlite | Postgres]:
     """Open the store while the block runs: migrated to this release, and checked to belong to this site.
 
-    With `serves` or `writes`, destinations are renamed first. With `serves`, settings come in force for destinations
-    that an older release served.
+    With `serves` or `writes`, destinations and sources are renamed first. With `serves`, settings come in force for
+    destinations that an older release served.
 
     Raises:
         ConfigError: the store has another site key or a newer release, or another process serves it; or a destination's
@@ -106,7 +110,7 @@ async def _migrated(engine: Sqlite | Postgres) -> None:
 
 
 async def _name_anew(engine: Sqlite | Postgres, configuration: Configuration) -> None:
-    """Rename destinations in the store (`formerly`) before anything is written under their new names (D31)."""
+    """Rename destinations and sources in the store (`formerly`) before anything is written under their new names."""
     for destination in survey_routes(configuration)[0].destinations:
         for fault in await name_faults(engine, configuration, destination):
             raise fault
@@ -117,6 +121,37 @@ async def _name_anew(engine: Sqlite | Postgres, configuration: Configuration) ->
                 raise _not_renamed(configuration, destination, error) from None
             if is_new:
                 get_logger().info("destination-renamed", destination=destination.name, formerly=destination.formerly)
+    for source in survey_sources(configuration)[0]:
+        await _name_source_anew(engine, configuration, source)
+
+
+async def _name_source_anew(engine: Sqlite | Postgres, configuration: Configuration, source: HospitalSource) -> None:
+    """Let a source take over what stands under its previous name, before anything is stored under the new one."""
+    try:
+        if await engine.do(partial(source_renamed, source.formerly, source.name, micros(clock.now()))):
+            get_logger().info("source-renamed", source=source.name, formerly=source.formerly)
+    except SourceNotRenamed as error:
+        raise _source_fault(configuration, source, error) from None
+
+
+async def source_name_faults(engine: Engine, configuration: Configuration, source: HospitalSource) -> list[ConfigError]:
+    """Check a source's name and former name against the database; return the faults."""
+    try:
+        await engine.do(partial(is_source_to_be_renamed, source.formerly, source.name))
+    except SourceNotRenamed as error:
+        return [_source_fault(configuration, source, error)]
+    return []
+
+
+def _source_fault(configuration: Configuration, source: HospitalSource, error: SourceNotRenamed) -> ConfigError:
+    if not error.name:
+        problem = "there are messages under both names, and none may overtake another"
+        remedy = "Remove it. What waits under the former name needs a table of that name beside this one."
+        return ConfigError(configuration.source, f"{source.place}.formerly", problem, remedy)
+    key = "name" if error.is_own else "formerly"
+    problem = f"this source is called {error.name} since"
+    remedy = f'Write that name, or another one with formerly = "{error.name}".'
+    return ConfigError(configuration.source, f"{source.place}.{key}", problem, remedy)
 
 
 def _warn_of_old_names(configuration: Configuration) -> None:

@@ -57,7 +57,7 @@ def wanted_keys(study: Study, before: Study | None, facts: Facts, told: frozense
     search = order_search(study, own, Authorities(site), facts, told)
     numbers = [
         HospitalNumber(PATIENT, system, kind, value)
-        for system, value in _patient_numbers((study, before), facts.old_numbers, site)
+        for system, value in patient_numbers((study, before), facts.old_numbers, site)
         for kind in _TYPES
     ]
     return frozenset({*map(key_text, search.keys), *map(number_text, numbers)})
@@ -72,7 +72,7 @@ def merged_of(
     """
     if state is None or not state.changes:
         return ()
-    return merged_numbers(_records(state, site), _patient_numbers(studies, old, site))
+    return merged_numbers(_records(state, site), patient_numbers(studies, old, site))
 
 
 def meet_orders(
@@ -131,7 +131,7 @@ def _about(study: Study, site: Site, facts: Facts) -> tuple[Subject, ...]:
     return tuple(dict.fromkeys(subjects(study, study.reports, site, facts).values()))
 
 
-def _patient_numbers(studies: Iterable[Study | None], old: Iterable[StatedNumber], site: Site) -> set[tuple[str, str]]:
+def patient_numbers(studies: Iterable[Study | None], old: Iterable[StatedNumber], site: Site) -> set[tuple[str, str]]:
     """Return the numbers of all patients of these studies, and old ones: systems with values for comparison."""
     return {(one.system, mrn_key(one.value)) for one in old} | {
         (one.system, mrn_key(one.value))

@@ -193,6 +193,7 @@ class Pipeline:
     async def _are_orders_known(self, orders: OrderReader) -> bool:
         """Return True if a hospital sends orders, or once did."""
         if self._has_orders is None:
+            self._orders = await orders.under_first_names()
             self._has_orders = orders.is_expected or await orders.is_used()
         return self._has_orders
 

@@ -68,6 +68,11 @@ class SourceSettings(SettingsGroup):
     """A `[[source]]` table: one interface of a hospital that sends orders, visits or merges to the gateway."""
 
     name: _Name = Field(description="Name in commands, metrics and the log: small letters, digits and hyphens.")
+    formerly: _Name | None = Field(
+        None,
+        description="Previous name of this source. When the gateway starts, its messages, orders and positions go over "
+        "to the new name.",
+    )
     listen: _Listen = Field(
         description="HOST:PORT of this machine to listen on. Beyond loopback, set tls_certificate, and tls_client_ca "
         "or peers."

@@ -21,6 +21,7 @@ from gateway.store.database.statements import Row, Statement, Steps, ask, ask_ea
 from gateway.store.feed.attempts import delete_attempts
 from gateway.store.feed.audit import noted
 from gateway.store.feed.states import ERASED
+from gateway.store.orders.erasing import HospitalErasure, OrdersToErase, erase_orders, orders_to_erase
 from gateway.store.studies import locks
 from gateway.store.studies.erased import marked
 from gateway.store.studies.intake import REVISIONS
@@ -118,6 +119,7 @@ class ErasedCounts:
 
     `unsent` are messages and outbox rows that are cancelled. `in_doubt` are messages of them that may have arrived.
     `sent` are delivered messages whose bytes are removed. `made_anew` are patients whom other studies describe too.
+    `orders` are those of hospitals, and `received` the messages of hospitals whose bytes are removed.
     """
 
     studies: int = 0
@@ -129,6 +131,8 @@ class ErasedCounts:
     unsent: int = 0
     in_doubt: int = 0
     sent: int = 0
+    orders: int = 0
+    received: int = 0
 
 
 class NotErased(Exception):
@@ -145,13 +149,17 @@ class MessageInHand(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ErasureOrder:
-    """Order to erase studies: what the audit says of it, the site key, and the instant in microseconds."""
+    """Order to erase studies: what the audit says of it, the site key, and the instant in microseconds.
+
+    `hospital` is what it concerns of hospitals; None where none ever sent anything.
+    """
 
     study_ids: Sequence[str]
     about: str
     reason: str
     site_key: bytes
     now: int
+    hospital: HospitalErasure | None = None
 
     @property
     def key(self) -> dict[str, str]:
@@ -188,6 +196,7 @@ def erased(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]:
         MessageInHand: a message of one of the studies is being sent.
     """
     yield from locks.take_alone()
+    found = yield from _orders_of(order)
     stored = yield from ask(REVISIONS, **order.key)
     reports = yield from ask(_REPORTS, **order.key)
     patients, made_anew, resources = yield from _drop_resources(order)
@@ -204,7 +213,8 @@ def erased(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]:
     unsent, in_doubt, sent = yield from _close_feed(order)
     kept_pdfs = sum(generation is not None for _, generation in pdfs)
     counts = ErasedCounts(
-        len(stored), len(reports), patients, len(made_anew), resources, kept_pdfs, unsent, in_doubt, sent
+        *(len(stored), len(reports), patients, len(made_anew), resources, kept_pdfs, unsent, in_doubt, sent),
+        *(yield from _drop_orders(order, found)),
     )
     if is_trial:
         raise NotErased(counts)
@@ -212,6 +222,19 @@ def erased(order: ErasureOrder, *, is_trial: bool) -> Steps[ErasedCounts]:
     yield from marked(order.study_ids, order.site_key, order.now)
     yield from noted("patients-erase", order.about, order.reason, order.now)
     return counts
+
+
+def _orders_of(order: ErasureOrder) -> Steps[OrdersToErase | None]:
+    """Return the hospitals' orders that go; to be asked before the matches of the studies are deleted."""
+    if order.hospital is None:
+        return None
+    return (yield from orders_to_erase(order.study_ids, order.hospital.numbers, order.hospital.authorities))
+
+
+def _drop_orders(order: ErasureOrder, found: OrdersToErase | None) -> Steps[tuple[int, int]]:
+    if order.hospital is None or found is None:
+        return 0, 0
+    return len(found.orders), (yield from erase_orders(found, order.hospital, order.now))
 
 
 def _drop_events(order: ErasureOrder, uids: Sequence[str], report_ids: Sequence[str]) -> Steps[None]:

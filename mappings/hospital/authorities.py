@@ -20,7 +20,7 @@ from mappings.profile import AssigningAuthority, Facility, OrderNumberKind, Site
 KeyKind = Literal["accession", "placer", "filler", "study_uid"]
 ORDER_NUMBER_KINDS: Final[tuple[OrderNumberKind, ...]] = ("accession", "placer", "filler")
 # Table 0203, types of a number that identifies a patient; a number without type is one, too
-_PATIENT_TYPES: Final = frozenset({"", "MR", "PI", "PT", "PN", "U"})
+PATIENT_TYPES: Final = frozenset({"", "MR", "PI", "PT", "PN", "U"})
 _DEFAULT_TYPE: Final = "MR"
 # HD.3 -> beginning of the URI that FHIR has for HD.2
 _URI_OF: Final = {"ISO": "urn:oid:", "UUID": "urn:uuid:", "GUID": "urn:uuid:", "URI": "", "": "urn:oid:"}
@@ -142,7 +142,7 @@ class Authorities:
     def patient_numbers(self, numbers: Iterable[IssuedNumber], source: OrderSource) -> Iterator[HospitalNumber]:
         """Yield the numbers that identify a patient, each with its authority; nobody's numbers are left out."""
         for number in numbers:
-            if number.type_code in _PATIENT_TYPES and not is_placeholder(number.value):
+            if number.type_code in PATIENT_TYPES and not is_placeholder(number.value):
                 made = self.number("patient", number, source)
                 if made.authority:
                     yield made

@@ -115,13 +115,13 @@ def _found(search: OrderSearch, known: KnownHospital, day: date) -> tuple[list[_
     found, is_reused = [], False
     for key in search.keys:
         hits = known.orders.get(key, ())
-        now = [order for order in hits if not _is_of_other_time(order, day, known)]
+        now = [order for order in hits if not is_of_other_time(order, day, known)]
         is_reused = is_reused or len(now) < len(hits)
         found.append(_Found(key, _groups_of(now, known, day)))
     return found, is_reused
 
 
-def _is_of_other_time(order: KnownOrder, day: date, known: KnownHospital) -> bool:
+def is_of_other_time(order: KnownOrder, day: date, known: KnownHospital) -> bool:
     """True for an order that ended, or was last heard of, too long before the study, or began too long after it."""
     most = known.order_days.get(order.source.name, ORDER_DAYS)
     last = order.ended_at or order.last_at
@@ -135,7 +135,7 @@ def _groups_of(hits: Sequence[KnownOrder], known: KnownHospital, day: date) -> t
         accession = known.authorities.order_key("accession", order.accession, order.source)
         siblings = known.orders.get(accession, ()) if accession else ()
         for one in (*siblings, order):
-            if one not in every and not _is_of_other_time(one, day, known):
+            if one not in every and not is_of_other_time(one, day, known):
                 every.append(one)
     made = groups(every, known.authorities, known.merges)
     return tuple([group for group in made if any(order in group.orders for order in hits)])

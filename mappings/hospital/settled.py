@@ -2,22 +2,22 @@
 
 HL7 v2.5.1 §4.5.1.1 (ORC-1), decisions D13, D48. A study that answers an order keeps it when the order is cancelled
 later. Once a message was made of it, it never goes over to other orders by itself. An operator's decision stands, but
-no order of another patient is answered.
+no order of another patient is answered. A new decision names a whole group, and no order that any source cancelled.
 Proved by tests/mappings/hospital/test_settled.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal
 
 from mappings.hospital.answered import MatchedOrder
 from mappings.hospital.authorities import Authorities, OrderKey
-from mappings.hospital.groups import compare_numbers, indexed, order_keys, patient_numbers
+from mappings.hospital.groups import compare_numbers, groups, indexed, order_keys, patient_numbers
 from mappings.hospital.known_order import KnownOrder
-from mappings.hospital.match import KnownHospital, Match, against_operator, match
+from mappings.hospital.match import KnownHospital, Match, against_operator, is_of_other_time, match
 from mappings.hospital.merges import NO_MERGES, Merges
 from mappings.hospital.order_search import OrderSearch
 from mappings.hospital.reasons import CANCELLED, REASONS, RELEASED, Verdict
@@ -82,6 +82,33 @@ class SettledMatch:
     def verdict(self) -> Verdict:
         """Result in one word."""
         return REASONS[self.reason].verdict if self.reason else "matched"
+
+
+def against_decision(search: OrderSearch, known: NumberedOrders, numbers: Collection[int]) -> str:
+    """Return the reason for which an operator may not decide that a study answers these orders; empty if they may.
+
+    `known` also has the records that other sources have of the orders: the newest of them says if an order stands.
+    """
+    newest = with_newest_states(known.orders, known.authorities, known.merges)
+    chosen = [newest[number] for number in numbers]
+    is_ended = any(order.is_void for order in chosen)
+    return against_operator(search, chosen, known.known(())) or (CANCELLED if is_ended else "")
+
+
+def left_out(search: OrderSearch, known: NumberedOrders, numbers: Collection[int], at: datetime) -> tuple[int, ...]:
+    """Return the standing orders that belong to the groups of these orders and are none of them; `at` is the present.
+
+    Orders of one patient under one accession number are answered together. One of another time is of no group.
+    """
+    known = replace(known, orders=with_newest_states(known.orders, known.authorities, known.merges))
+    day = search.day or at.date()
+    every = known.known(())
+    now = {number: one for number, one in known.orders.items() if not is_of_other_time(one, day, every)}
+    named = [now[number] for number in numbers if number in now]
+    made = groups(tuple(now.values()), known.authorities, known.merges)
+    standing = [one for group in made if any(order in named for order in group.orders) for one in group.standing]
+    answered = {record for order in named for record in _matched_order(order, known).numbers}
+    return tuple(sorted(number for number, one in now.items() if one in standing and number not in answered))
 
 
 def settled_match(search: OrderSearch, known: NumberedOrders, earlier: EarlierMatch, at: datetime) -> SettledMatch:

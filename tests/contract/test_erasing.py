@@ -5,25 +5,22 @@ https://eur-lex.europa.eu/eli/reg/2016/679/oj (article 17)
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 
 import pytest
 from fakes.fed import Fed, bodies, fed
 from fakes.pdfs import Library, Time, pdf
-from fakes.store import rows
+from fakes.store import everything, rows, tables_with
 from fakes.taken_in import current
 
 from gateway.feed.operator.report_state import report_state
 from gateway.ingest.control_queue import ControlWork
 from gateway.runtime import clock
-from gateway.runtime.errors import RowUnreadable
 from gateway.runtime.request_errors import ResourceNotFound
 from gateway.store import erasing
 from gateway.store.compression.stored_bytes import decompressed
 from gateway.store.database.controls import Controls
 from gateway.store.database.instants import micros
-from gateway.store.database.schema import METADATA
 from gateway.store.database.statements import Statement, ask
 from gateway.store.erasing import ErasureOrder, MessageInHand, NotErased
 from gateway.store.feed.reconciling import report_records
@@ -49,29 +46,6 @@ async def sign_of(feed, said, text=TEXT, **more):
     feed.account.change_patient(signed.report_id, said)
     await feed.tell(signed.study_id)
     return signed
-
-
-async def everything(engine):
-    """Return all values of all tables, with what is compressed unpacked, and the table of each."""
-    found = []
-    for table in METADATA.tables:
-        for row in await rows(engine, f"SELECT * FROM {table}"):
-            found += [(table, readable(value)) for value in row]
-    return found
-
-
-def readable(value):
-    """Return the text of a column's value, unpacked if it is compressed."""
-    if isinstance(value, bytes):
-        with suppress(RowUnreadable):
-            return decompressed(value).decode("utf-8", "replace")
-        return value.decode("utf-8", "replace")
-    return str(value)
-
-
-async def tables_with(engine, *words):
-    """Return the tables that hold one of these words."""
-    return {table for table, text in await everything(engine) if any(word.lower() in text.lower() for word in words)}
 
 
 def order(feed, *signed):

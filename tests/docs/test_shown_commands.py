@@ -20,12 +20,14 @@ from pathlib import Path
 import pytest
 import structlog
 from fakes.hospital import an_order
+from fakes.hospital_source import merging
 from fakes.operated_site import OperatedSite, operated_site
 from fakes.shown_commands import DOCUMENTS, LONG_RUNNING, ROOT, Shown, command_of, leaves, shown, variants, words_of
 from fakes.typed_commands import REGISTERED, typed
 from fakes.walks import WALKED
 
 from gateway.cli import main
+from gateway.store.compression.stored_bytes import compressed
 
 SHOWN = [command for path in DOCUMENTS for command in shown(path)]
 GENERATED = "docs/reference/commands.md"  # a synopsis of every command: other documents show each at work
@@ -55,6 +57,11 @@ ORDERED = (
     " INSERT INTO hospital_order (number, source, revision, first_at, last_at, applied, body)"
     f" VALUES (1, 'his', 1, 1, 1, 1, X'{an_order().hex()}')"
 )
+HELD = (
+    "INSERT INTO inbound (number, source, sender, control_id, digest, structure, received, state, code, settled, body)"
+    " VALUES ({reason}, 'his', 'HIS', '1', '1', 'ADT^A40', 1, 'held', 'merge-swap', 1,"
+    f" X'{compressed('inbound', merging()).hex()}')"
+)
 # A command, and the state of the database in which an operator gives it
 STATES: tuple[tuple[str, str], ...] = (
     (r"feed resume .*(?:--leave|--held may-have-been-sent)", IN_DOUBT),
@@ -68,6 +75,7 @@ STATES: tuple[tuple[str, str], ...] = (
     (r"feed ack (\S+)", ALERT),
     (r"clients (?:disable|enable|rotate) ", CLIENT),
     (r"orders (?:show|match)", ORDERED),
+    (r"orders (?:message|retry|set-aside) (\d+)", HELD),
     (r"patients readmit", "INSERT INTO erased (digest, erased) VALUES ('{marker}', 1)"),
 )
 # The first line of output that another test compares, since it needs what no site of these tests has

@@ -97,7 +97,7 @@ class Hospital:
         """Store messages as the inbox does."""
         for payload in payloads:
             message = read_hospital_message(read(payload), self.source.rules)
-            new = NewInbound(self.source.name, message.sender, message.control_id, message.structure, payload)
+            new = NewInbound(self.source.stored_name, message.sender, message.control_id, message.structure, payload)
             await self.engine.do(lambda new=new: add_message(new, micros(clock.now())))
 
     async def sends(self, *payloads: bytes) -> list[tuple[str, str]]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from gateway.store.compression.stored_bytes import served_version, stored_version
+from gateway.runtime.errors import RowUnreadable
+from gateway.store.compression.stored_bytes import decompressed, served_version, stored_version
 from gateway.store.database.engine import Engine
+from gateway.store.database.schema import METADATA
 from gateway.store.database.statements import Statement
 from gateway.store.studies import locks, versions
 from gateway.store.studies.commits import committed
@@ -32,6 +35,29 @@ class Written(NamedTuple):
 async def rows(engine: Engine, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     """Return the rows of a query with `?` for values."""
     return [tuple(row) for row in await engine.query(for_dialect(sql, engine.dialect), values)]
+
+
+async def everything(engine: Engine) -> list[tuple[str, str]]:
+    """Return all values of all tables, with what is compressed unpacked, and the table of each."""
+    found: list[tuple[str, str]] = []
+    for table in METADATA.tables:
+        for row in await rows(engine, f"SELECT * FROM {table}"):
+            found += [(table, _readable(value)) for value in row]
+    return found
+
+
+def _readable(value: Any) -> str:
+    """Return the text of a column's value, unpacked if it is compressed."""
+    if isinstance(value, bytes):
+        with suppress(RowUnreadable):
+            return decompressed(value).decode("utf-8", "replace")
+        return value.decode("utf-8", "replace")
+    return str(value)
+
+
+async def tables_with(engine: Engine, *words: str) -> set[str]:
+    """Return the tables that hold one of these words."""
+    return {table for table, text in await everything(engine) if any(word.lower() in text.lower() for word in words)}
 
 
 def resource_of(row: bytes, version: int = 0, updated: int = 0) -> Any:

@@ -207,7 +207,8 @@ ORDERS: Final = (
     AlertRow(
         "order-message-failed",
         "A message of a hospital could not be applied because of a fault of the gateway. It is kept, and later messages"
-        " about the same numbers wait with it. The number is the time in seconds.",
+        " about the same numbers wait with it. `orders messages` lists them; `orders retry` or `orders set-aside`"
+        " settles one. The number is the time in seconds.",
     ),
     AlertRow(
         "order-source-gone",
@@ -217,7 +218,8 @@ ORDERS: Final = (
     AlertRow(
         "order-message-held",
         "A message of a hospital was held within the last 24 hours: it was acknowledged, and contradicts what is known."
-        " The number is the time in seconds.",
+        " `orders messages` lists it; `orders retry` or `orders set-aside` settles it. The number is the time in"
+        " seconds.",
     ),
 )
 # Every condition by its code, including those that concern no single destination

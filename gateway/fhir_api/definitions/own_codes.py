@@ -189,7 +189,8 @@ COMMANDS: Final = (
     *("audit export", "audit who", "clients add", "clients disable", "clients enable", "clients rotate", "explain"),
     *("feed ack", "feed apply", "feed backload", "feed pause", "feed replay", "feed resume", "feed retire"),
     *("feed show", "identity link", "identity separate", "migrate", "patients erase", "patients readmit"),
-    *("orders list", "orders match", "orders release", "orders show", "rerender", "sync"),
+    *("orders list", "orders match", "orders message", "orders messages", "orders release", "orders retry"),
+    *("orders set-aside", "orders show", "rerender", "sync"),
 )
 
 

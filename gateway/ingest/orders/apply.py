@@ -34,6 +34,7 @@ from gateway.store.orders.inbound import (
     block,
     is_blocked,
     settle,
+    source_lock,
     try_again,
     waiting_messages,
 )
@@ -100,14 +101,14 @@ class Applying:
             if count:
                 get_logger().info("order-messages-tried-again", source=self._source.name, count=count)
             self._has_begun = True
-        waiting, settled = await waiting_messages(self._engine, self._source.name, MOST), 0
+        waiting, settled = await waiting_messages(self._engine, self._source.stored_name, MOST), 0
         while count := await self._settled(waiting[settled : settled + TOGETHER]):
             settled += count
         return settled
 
     def _again(self) -> Steps[int]:
         yield from locks.take([self._lock])
-        return (yield from try_again(self._source.name))
+        return (yield from try_again(self._source.stored_name))
 
     async def _settled(self, waiting: Sequence[WaitingMessage]) -> int:
         """Settle messages; return how many: none if another process is ahead."""
@@ -160,7 +161,7 @@ class Applying:
     def _work(self, waiting: WaitingMessage) -> _Work:
         message = read_hospital_message(read(waiting.payload), self._source.rules)
         received = instant(waiting.received)
-        arrival = Arrival(waiting.number, self._source, self._authorities, received, message)
+        arrival = Arrival(waiting.number, self._source, self._authorities, received, message, waiting.is_again)
         if message.taken != "taken":
             return _Work(arrival, _leave)
         if message.structure in ORDER_TYPES:
@@ -179,7 +180,7 @@ class Applying:
     def _applying(self, works: Sequence[_Work], locked: frozenset[str]) -> Steps[list[SettledMessage] | MoreLocks]:
         """Apply messages up to the first that needs more locks; it comes first in the next transaction."""
         yield from locks.take([self._lock, *lock_names(locked)])
-        if not (yield from are_next(self._source.name, [one.arrival.number for one in works])):
+        if not (yield from are_next(self._source.stored_name, [one.arrival.number for one in works])):
             return []
         batch, settled = Batch(set(locked), micros(clock.now())), dict[int, SettledMessage]()
         blocking = frozenset().union(*[one.blocking for one in works])
@@ -205,7 +206,7 @@ class Applying:
 
     @property
     def _lock(self) -> str:
-        return f"source {self._source.name}"
+        return source_lock(self._source.stored_name)
 
     def _blocking(self, waiting: WaitingMessage) -> frozenset[str]:
         """Return the texts by which a message blocks others; none if it cannot even be read."""
@@ -217,7 +218,7 @@ class Applying:
 
     def _failing(self, number: int, code: str, keys: frozenset[str]) -> Steps[list[SettledMessage]]:
         yield from locks.take([self._lock])
-        if not (yield from are_next(self._source.name, [number])):
+        if not (yield from are_next(self._source.stored_name, [number])):
             return []
         failed = SettledMessage("failed", code)
         yield from block(number, keys)

@@ -30,6 +30,7 @@ from mappings.hospital.groups import order_keys
 from mappings.hospital.known_order import KnownOrder, MessageAge, applied
 
 SEVERAL_PATIENTS: Final = "several-patients"
+BY_ARRIVAL: Final = "order-by-arrival"
 _PRIOR_RESULTS: Final = "OMG^O19"  # its further patients are those of prior results
 
 
@@ -60,7 +61,9 @@ def apply_orders(arrival: Arrival, batch: Batch) -> Steps[SettledMessage | MoreL
         return _settled(codes, arrival, is_changed=False)
     names = [names_of(event, arrival.authorities, arrival.sender).every for event in events]
     stored = batch.orders.having(frozenset().union(*names))
-    records = [Record(number, order, order) for number, order in stored if order.source.name == arrival.source.name]
+    records = [
+        Record(number, order, order) for number, order in stored if order.source.name == arrival.source.stored_name
+    ]
     for event in events:
         _apply(event, records, arrival, codes)
     changed = [(one.number, one.before, one.now) for one in records if one.now and one.now != one.before]
@@ -135,6 +138,9 @@ def _apply(event: OrderEvent, records: list[Record], arrival: Arrival, codes: _C
         records += found
     for record in found:
         made = applied(record.now, event, arrival.message, arrival.sender, arrival.received)
+        if arrival.is_again and any(issue.code == BY_ARRIVAL for issue in made.issues):
+            codes.held.append(BY_ARRIVAL)  # only its place among the others would say that it is newer, and it lost it
+            continue
         record.now = made.order and _with_known_numbers(made.order, record.now)
         codes.noted.extend(issue.code for issue in made.issues)
 

@@ -89,7 +89,7 @@ def _updated(order: KnownOrder, arrival: Arrival, visit: str) -> KnownOrder:
 
 def _added(order: KnownOrder, arrival: Arrival) -> Iterable[IssuedNumber]:
     """Return the numbers of authorities and types of which the order's patient has none."""
-    is_own = order.source.name == arrival.source.name
+    is_own = order.source.name == arrival.source.stored_name
     issuers = {(number.authority, number.type_code) for number in order.patient.numbers}
     return [
         number

@@ -21,13 +21,17 @@ from mappings.hospital.events import HospitalMessage
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrival:
-    """Stored message that is read: its number, its source, and when it was received."""
+    """Stored message that is read: its number, its source, and when it was received.
+
+    `is_again` is True for one that was held and is tried again, when others may have been applied since it came.
+    """
 
     number: int
     source: HospitalSource
     authorities: Authorities
     received: datetime
     message: HospitalMessage
+    is_again: bool = False
 
     @property
     def sender(self) -> OrderSource:
@@ -37,7 +41,7 @@ class Arrival:
     @property
     def name(self) -> HospitalMessageName:
         """Name of the message."""
-        return HospitalMessageName(self.source.name, self.message.control_id)
+        return HospitalMessageName(self.source.stored_name, self.message.control_id)
 
     @property
     def at(self) -> int:

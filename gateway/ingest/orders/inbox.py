@@ -80,7 +80,7 @@ class Inbox:
         message = read_hospital_message(received, self._source.rules)
         outcome = outcome_of(message)
         if outcome == "stored":
-            new = NewInbound(self._source.name, message.sender, message.control_id, message.structure, payload)
+            new = NewInbound(self._source.stored_name, message.sender, message.control_id, message.structure, payload)
             number = await self._engine.do(partial(add_message, new, micros(clock.now())))
             if number is None:
                 return received, "duplicate"

@@ -6,8 +6,9 @@ Proved by tests/keeping_up/test_killed_inbox.py and tests/gateway/ingest/orders/
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 from gateway.ingest.orders.apply import Applying
@@ -25,24 +26,30 @@ from gateway.store.orders.inbound import backlogs, trouble_of
 from mappings.hospital.authorities import Authorities
 
 EVERY: Final = 10.0  # seconds between two looks
+NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 _RECENT: Final = timedelta(days=1)
 
 
 class OrderLoops:
     """Everything that works on hospitals' messages; `trouble` is the code of an alert, or empty.
 
+    `first_names` are those under which the store knows renamed sources, by their present ones.
+
     Raises:
         ConfigError: a faulty source.
     """
 
-    def __init__(self, configuration: Configuration, engine: Engine, metrics: Metrics) -> None:
-        self._sources, self._authorities = sources_of(configuration), Authorities(configuration.site)
+    def __init__(
+        self, configuration: Configuration, engine: Engine, metrics: Metrics, first_names: Mapping[str, str] = NO_NAMES
+    ) -> None:
+        self._sources = [one.as_stored(first_names) for one in sources_of(configuration)]
+        self._authorities = Authorities(configuration.site)
         self._engine, self._metrics = engine, metrics
         self.trouble = ""
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """Return the loops of the sources; without sources only the deletion of what is old."""
-        made = [OrderRetention(self._engine, self._metrics, [one.name for one in self._sources]).run()]
+        made = [OrderRetention(self._engine, self._metrics, [one.stored_name for one in self._sources]).run()]
         for source in self._sources:
             made += self._of(source)
         if self._sources:
@@ -58,7 +65,7 @@ class OrderLoops:
         """
         waiting = await backlogs(self._engine)
         for source in self._sources:
-            self._metrics.waiting_orders(source.name, waiting.pop(source.name, 0))
+            self._metrics.waiting_orders(source.name, waiting.pop(source.stored_name, 0))
         state = await trouble_of(self._engine, micros(clock.now() - _RECENT))
         self.trouble = f"order-message-{state}" if state else ""
         if waiting and state != "failed":

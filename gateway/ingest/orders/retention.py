@@ -31,6 +31,7 @@ from gateway.store.orders.retention import (
     purge_unsettled,
     purge_visits,
 )
+from gateway.store.orders.source_names import present_names
 
 EVERY: Final = 3_600.0  # seconds
 SOURCE_GONE: Final = "order-source-gone"
@@ -43,7 +44,7 @@ MOST: Final = 50  # rows of one transaction, since messages that arrive wait for
 class OrderRetention:
     """Hourly deletion of what hospitals sent; also after all sources were taken out of the settings.
 
-    `sources` are those of the settings: what waits of others is reported, and deleted last of all.
+    `sources` are those of the settings by their first names: what waits of others is reported, and deleted last of all.
     """
 
     def __init__(self, engine: Engine, metrics: Metrics, sources: Collection[str]) -> None:
@@ -79,9 +80,10 @@ class OrderRetention:
     async def _left(self, before: int, now: int) -> None:
         """Report sources that are in no settings although messages of them wait, and delete what waited for months."""
         await self._each("message", partial(purge_left, self._sources, before, MOST, now))
+        names = await present_names(self._engine)
         for source, count in (await backlogs(self._engine)).items():
             if source not in self._sources:
-                get_logger().warning(SOURCE_GONE, source=source, count=count)
+                get_logger().warning(SOURCE_GONE, source=names.get(source, source), count=count)
 
     async def _orders(self, before: int, now: int) -> None:
         after, matched = OldOrder(0, 0), None

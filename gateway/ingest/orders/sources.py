@@ -7,8 +7,8 @@ Proved by tests/gateway/ingest/orders/test_sources.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, cast
@@ -36,7 +36,8 @@ _Refuse = Callable[[str, str, str], None]
 class HospitalSource:
     """One `[[source]]`: where it comes in, and how its messages are read.
 
-    `place` is its table in the settings.
+    `place` is its table in the settings, and `formerly` its previous name. The store and the matching know it by the
+    first name that it ever had, that of `order_source`. `present_name` is the one of the settings, if it differs.
     """
 
     place: str
@@ -47,11 +48,23 @@ class HospitalSource:
     order_source: OrderSource
     rules: SourceRules
     rejects_unlisted: bool
+    formerly: str = ""
+    present_name: str = ""
 
     @property
     def name(self) -> str:
         """Name in commands, metrics and the log."""
+        return self.present_name or self.order_source.name
+
+    @property
+    def stored_name(self) -> str:
+        """Name in the store and in the matching."""
         return self.order_source.name
+
+    def as_stored(self, names: Mapping[str, str]) -> HospitalSource:
+        """Return the source under its first name; `names` has that by the present name, if the two differ."""
+        first = names.get(self.name, self.name)
+        return replace(self, order_source=replace(self.order_source, name=first), present_name=self.name)
 
     def __str__(self) -> str:
         where = f"[{self.host}]" if ":" in self.host else self.host
@@ -82,6 +95,7 @@ def survey_sources(configuration: Configuration) -> tuple[tuple[HospitalSource, 
             faults.append(ConfigError(configuration.source, f"{place}.{key}", problem, remedy))
 
         _refuse_second(table, tables[:index], configuration, refuse)
+        _refuse_formerly(table, index, tables, refuse)
         _refuse_strangers(table, refuse)
         _refuse_types(table, refuse)
         source = _source(table, place, configuration, refuse)
@@ -138,6 +152,7 @@ def _source(table: SourceSettings, place: str, configuration: Configuration, ref
         order_source=OrderSource(table.name, table.facility or "", table.study_uid == "key"),
         rules=rules,
         rejects_unlisted=table.unlisted == "reject",
+        formerly=table.formerly or "",
     )
 
 
@@ -189,6 +204,17 @@ def _refuse_second(
     taken += [one.ack_listen for one in configuration.settings.destination if one.ack_listen and one.enabled]
     if any(_is_shared(table.listen, one) for one in taken):
         refuse("listen", "another source or destination listens there", "Give each a port of its own.")
+
+
+def _refuse_formerly(table: SourceSettings, index: int, tables: Sequence[SourceSettings], refuse: _Refuse) -> None:
+    """Refuse a previous name that another table has, as its name or as its previous one."""
+    if table.formerly is None:
+        return
+    if any(one.name == table.formerly for one in tables):
+        remedy = "Take that table out, or take formerly out: orders go over to one source alone."
+        refuse("formerly", "a [[source]] table has this name still", remedy)
+    elif any(one.formerly == table.formerly for one in tables[:index]):
+        refuse("formerly", "another table has the same", "Write it in the table that goes on with its orders.")
 
 
 def _is_shared(one: str, other: str) -> bool:

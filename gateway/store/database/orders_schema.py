@@ -13,13 +13,15 @@ from gateway.store.database.columns import (
     METADATA,
     NUMBER,
     bytes_column,
+    default_column,
     key_column,
     number_column,
     text_column,
 )
 
 # Message as it came, acknowledged once it is here. Of one source the numbers are in the order of the commits. States:
-# waiting, applied, nothing (it changes nothing), held (`code` says why), failed. `body` is the compressed frame
+# waiting, applied, nothing (it changes nothing), held (`code` says why), failed. `body` is the compressed frame.
+# `is_again` is 1 once an operator had a held message tried again: it may be older than what was applied since
 INBOUND: Final = Table(
     "inbound",
     METADATA,
@@ -34,6 +36,7 @@ INBOUND: Final = Table(
     text_column("code"),
     number_column("settled", needed=False),
     bytes_column("body", needed=False),
+    default_column("is_again", 0),
     sqlite_strict=True,
 )
 # Numbers that a failed message concerns: later messages with one of them wait for it
@@ -45,8 +48,17 @@ INBOUND_KEY: Final = Table(
     PrimaryKeyConstraint("key", "inbound"),
     sqlite_strict=True,
 )
-# Lock of a source: its inbound messages get their numbers one transaction after the other
-SOURCE: Final = Table("source", METADATA, key_column("name"), number_column("first_seen"), sqlite_strict=True)
+# Lock of a source: its inbound messages get their numbers one transaction after the other. A renamed source keeps its
+# first name in all other tables: `origin` is that name (empty: its own). `became` is the name that took its place
+SOURCE: Final = Table(
+    "source",
+    METADATA,
+    key_column("name"),
+    number_column("first_seen"),
+    default_column("became", ""),
+    default_column("origin", ""),
+    sqlite_strict=True,
+)
 # Order as far as it is known: `body` is a compressed `KnownOrder`. `revision` counts its changes
 HOSPITAL_ORDER: Final = Table(
     "hospital_order",
@@ -147,6 +159,7 @@ ORDER_NEWS: Final = Table(
 )
 
 _TROUBLED: Final = INBOUND.c.state.in_([literal_column("'held'"), literal_column("'failed'")])
+_HELD: Final = NUMBER_CHANGE.c.held != literal_column("''")
 _WAITING: Final = INBOUND.c.state == literal_column("'waiting'")
 
 ORDERS_INDEXES: Final = (
@@ -174,6 +187,13 @@ ORDERS_INDEXES: Final = (
         unique=True,
     ),
     Index("number_change_by_surviving", NUMBER_CHANGE.c.kind, NUMBER_CHANGE.c.authority, NUMBER_CHANGE.c.surviving),
+    Index(
+        "number_change_held",
+        NUMBER_CHANGE.c.source,
+        NUMBER_CHANGE.c.at,
+        sqlite_where=_HELD,
+        postgresql_where=_HELD,
+    ),
     Index("study_key_by_study", STUDY_KEY.c.study_id),
     Index("order_match_by_verdict", ORDER_MATCH.c.verdict, ORDER_MATCH.c.since),
     Index("order_news_by_outcome", ORDER_NEWS.c.destination, ORDER_NEWS.c.outcome, ORDER_NEWS.c.at),

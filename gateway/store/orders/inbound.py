@@ -32,7 +32,7 @@ _ADD: Final = Statement(
     " VALUES (:source, :sender, :control_id, :digest, :structure, :received, 'waiting', '', :body) RETURNING number"
 )
 _WAITING: Final = Statement(
-    "SELECT number, received, body FROM inbound WHERE source = :source AND state = 'waiting' ORDER BY number"
+    "SELECT number, received, body, is_again FROM inbound WHERE source = :source AND state = 'waiting' ORDER BY number"
     " LIMIT :most"
 )
 _NEXT: Final = Statement(
@@ -74,11 +74,15 @@ class NewInbound:
 
 @dataclass(frozen=True, slots=True)
 class WaitingMessage:
-    """Message that is not applied yet; `received` is in microseconds."""
+    """Message that is not applied yet; `received` is in microseconds.
+
+    `is_again` is True if an operator has a held message tried again: others may have been applied since it came.
+    """
 
     number: int
     received: int
     body: bytes
+    is_again: bool = False
 
     @property
     def payload(self) -> bytes:
@@ -96,6 +100,11 @@ class SettledMessage(NamedTuple):
     state: InboundState
     code: str = ""
     keeps_body: bool = True
+
+
+def source_lock(source: str) -> str:
+    """Return the name of the lock of a source, for `locks.take`: whoever holds it applies its messages alone."""
+    return f"source {source}"
 
 
 def add_message(message: NewInbound, now: int) -> Steps[int | None]:
@@ -179,5 +188,5 @@ def try_again(source: str) -> Steps[int]:
 
 
 def _message(row: Row) -> WaitingMessage:
-    number, received, body = row
-    return WaitingMessage(int(number), int(received), bytes(body))
+    number, received, body, is_again = row
+    return WaitingMessage(int(number), int(received), bytes(body), bool(is_again))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from gateway.store.database.engine import Engine
@@ -18,6 +18,7 @@ from gateway.store.database.statements import Row, Statement, Steps, ask
 from gateway.store.orders.keys import is_record, key_text, number_of, number_text, record_text
 from gateway.store.orders.known_orders import StoredOrder, orders_by_number, orders_of_keys
 from gateway.store.orders.number_changes import StoredChange, changes_of, changes_with
+from gateway.store.orders.source_names import under_first_names
 from gateway.store.orders.study_keys import OF_STUDY, put_study_keys
 from gateway.store.orders.visits import StoredVisit, visits_of
 from mappings.hospital.authorities import Authorities, HospitalNumber
@@ -132,6 +133,10 @@ class OrderReader:
     order_days: Mapping[str, int] = field(default_factory=dict)
     is_expected: bool = True
 
+    async def under_first_names(self) -> OrderReader:
+        """Return the reader with the days of each source by its first name, as orders have it."""
+        return replace(self, order_days=await under_first_names(self.engine, self.order_days))
+
     async def is_used(self) -> bool:
         """Return True if a hospital ever sent something: its orders count, also once its source is removed."""
         return bool(await self.engine.fetch(_ANY_SOURCE))
@@ -147,7 +152,7 @@ class OrderReader:
         decided = _decided(await engine.fetch(_DECIDED, study_id=study_id))
         named = await orders_by_number(engine, decided.named)
         own = [one for one in keys if number_of(one) is None]
-        asked, orders = await _connected(engine, own, named, self.authorities)
+        asked, orders = await connected(engine, own, named, self.authorities)
         numbers = {number for key in keys if (number := number_of(key)) is not None}
         numbers.update(number for one in orders for number in _numbers(one, self.authorities))
         changes = await changes_of(engine, numbers)
@@ -159,10 +164,14 @@ class OrderReader:
         return HospitalState(every, *read, *decided, order_days=self.order_days)
 
 
-async def _connected(
+async def connected(
     engine: Engine, keys: Iterable[str], orders: Iterable[StoredOrder], authorities: Authorities
 ) -> tuple[set[str], list[StoredOrder]]:
-    """Read orders by their keys, and others by the keys of these, until there are no more."""
+    """Read orders by their keys, and others by the keys of these, until there are no more; return all keys, too.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
     found = {one.number: one for one in orders}
     asked: set[str] = set()
     wanted = {*keys, *(key for one in found.values() for key in _keys(one, authorities))}

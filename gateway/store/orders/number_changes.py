@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from gateway.index.keys import bounded
 from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Row, Statement, Steps, ask, storable
+from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each, storable
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import HospitalNumber
 from mappings.hospital.events import NumberKind
@@ -34,7 +34,7 @@ _USE: Final = Statement(
 _HOLD: Final = Statement(
     "UPDATE number_change SET held = :held, source = :source, control_id = :control_id, at = :at WHERE kind = :kind"  # noqa: S608 (constants)
     " AND authority = :authority AND prior = :prior AND surviving = :surviving AND type_code = :type_code"
-    f" AND held = '{_SETTLED}' RETURNING number"
+    f" AND (held = '{_SETTLED}' OR held <> '' AND source = :source AND control_id = :control_id) RETURNING number"
 )
 _SETTLE: Final = Statement(
     f"UPDATE number_change SET held = '{_SETTLED}' WHERE kind = :kind AND authority = :authority"  # noqa: S608 (constants)
@@ -44,6 +44,14 @@ _SETTLE: Final = Statement(
 _OF: Final = Statement(
     f"SELECT {_COLUMNS}, number FROM number_change WHERE kind = :kind AND authority = :authority"  # noqa: S608 (constants)
     f" AND held <> '{_SETTLED}' AND (prior IN listed(:values) OR surviving IN listed(:values))"
+)
+# Those that a message brought are of the instant at which it was settled
+_HELD_BY: Final = Statement(
+    f"SELECT {_COLUMNS}, number FROM number_change WHERE source = :source AND at = :at AND held <> ''"  # noqa: S608 (constants)
+    f" AND held <> '{_SETTLED}'"
+)
+_VOID: Final = Statement(
+    f"UPDATE number_change SET held = '{_SETTLED}' WHERE number = :number AND held NOT IN ('', '{_SETTLED}')"  # noqa: S608 (constants)
 )
 # Reasons of held changes for which only the old number is in doubt
 _ONE_IN_DOUBT: Final = frozenset({"merge-second-survivor"})
@@ -78,6 +86,17 @@ def add_change(
 def settle_doubt(change: ResolvedChange) -> Steps[bool]:
     """Make void what is held of the old number of a used change, and its inverse; return False if there is nothing."""
     return bool((yield from ask(_SETTLE, **_pair(change))))
+
+
+def held_by(message: HospitalMessageName, at: int) -> Steps[list[StoredChange]]:
+    """Return the changes that are held since that message was settled, at that instant in microseconds."""
+    rows = yield from ask(_HELD_BY, source=message.source, at=at)
+    return [one for one in map(_change, rows) if bounded(one.message.control_id) == message.control_id]
+
+
+def make_void(changes: Iterable[StoredChange]) -> Steps[None]:
+    """Make held changes void: their numbers are in doubt no more, unless another change is held."""
+    yield from ask_each(_VOID, [{"number": one.number} for one in changes])
 
 
 async def changes_of(engine: Engine, numbers: Iterable[HospitalNumber]) -> list[StoredChange]:

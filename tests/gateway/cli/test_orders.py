@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from fakes import hospital
 from fakes.commanded import Open, Site, sites
 from fakes.gateway_process import MLLP_TABLE
 
+from gateway.ingest.orders.apply_orders import found_by
 from gateway.sandbox.people import FACILITIES
+from gateway.settings import load
 from gateway.store.database.statements import Statement, ask
 from gateway.store.orders.known_orders import put_order
 from gateway.store.orders.number_changes import add_change
@@ -21,7 +24,7 @@ from gateway.store.orders.study_keys import put_study_keys
 from gateway.store.orders.told import note_told
 from gateway.store.studies.kept import kept
 from mappings.answered_order import HospitalMessageName
-from mappings.hospital.authorities import HospitalNumber, OrderSource
+from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
 from mappings.hospital.events import Authority, HospitalPatient, IssuedNumber
 from mappings.hospital.merges import ResolvedChange
 from mappings.patient.identifiers import mrn_key
@@ -36,6 +39,12 @@ _NEWS = Statement(
     "INSERT INTO order_news (study_id, destination, code, outcome, at)"
     " VALUES (:study_id, 'ehr', 'sent-without-order', 'noted', 1780000000000000)"
 )
+_ISSUERS = """[mapping]
+accession_system = "urn:oid:1.9.1"
+accession_namespace = "RIS"
+placer_system = "urn:oid:1.9.2"
+placer_namespace = "HIS"
+"""
 _SENT = "SELECT study_id FROM study WHERE has_signed = 1 ORDER BY 1"
 KNOWN = {one.name: one for one in FACILITIES if one.is_known}
 
@@ -90,7 +99,8 @@ async def _numbered(engine: Any) -> AsyncIterator[tuple[str, str, str]]:
 async def ordered(here: Site, verdict: str = "held", reason: str = "several-groups", orders: str = "[]") -> Ordered:
     """Ingest the account, and store orders near one of its studies, and the study's match."""
     settings = here.folder / "gateway.toml"
-    settings.write_text(settings.read_text() + MLLP_TABLE.format(port=2575))
+    site = settings.read_text().replace("[mapping]", _ISSUERS)
+    settings.write_text(site + MLLP_TABLE.format(port=2575))
     await here.run("sync")
     async with here.store() as engine:
         study_id, facility, mrn_value = next(iter([one async for one in _numbered(engine)]))
@@ -246,6 +256,42 @@ async def test_a_number_that_autoscribe_has_from_the_gateway_outweighs_no_other_
             await note_told(engine, uid, [here.mrn.value], [here.mrn.value], hospital.NOW)
         code, out, _ = await here.orders("match", here.study_id, str(other), "--reason", "r")
         assert (code, out.startswith("refused (patient-conflict): ")) == (1, True)
+        assert await here.decided() == []
+
+
+async def keyed(here: Ordered, **told: Any) -> int:
+    """Store an order of the study's patient as messages do, found by its own numbers; return its number."""
+    source = OrderSource(told.pop("source", "his"), here.facility)
+    made = hospital.order(source=source, about=HospitalPatient(numbers=(here.mrn,)), **told)
+    async with here.site.store() as engine:
+        keys = found_by(made, Authorities(load(here.site.folder / "gateway.toml").site))
+        return await engine.do(lambda: put_order(None, made, keys, 5))
+
+
+async def test_no_operator_names_a_part_of_a_group_only(site):
+    async with site() as opened:
+        here = await ordered(opened)
+        one, two = [await keyed(here, placer=placer, accession="A7") for placer in ("P7", "P8")]
+        code, out, _ = await here.orders("match", here.study_id, str(one), "--reason", "r")
+        together = "Orders of one patient under one accession number are answered together."
+        assert (code, out) == (
+            1,
+            f"refused (group-in-part): {together} Name order {two} too. Nothing was decided.\n",
+        )
+        said = json.loads((await here.orders("match", here.study_id, str(one), "--reason", "r", "--json"))[1])
+        assert (said["refused"], said["leftOut"]) == ("group-in-part", [two])
+        assert await here.decided() == []
+        assert (await here.orders("match", here.study_id, str(two), str(one), "--reason", "r"))[0] == 0
+
+
+async def test_no_operator_answers_an_order_that_another_source_cancelled(site):
+    async with site() as opened:
+        here = await ordered(opened)
+        hers = await keyed(here, placer="P7", accession="A7")
+        later = hospital.ORDERED + timedelta(hours=1)
+        await keyed(here, placer="P7", accession=None, source="ris", effect="cancel", at=later)
+        code, out, _ = await here.orders("match", here.study_id, str(hers), "--reason", "r")
+        assert (code, out.startswith("refused (order-cancelled): ")) == (1, True)
         assert await here.decided() == []
 
 

@@ -364,6 +364,7 @@ TURNED = {
     "source.accession_field": Turned('"OBR-20"', sources),
     "source.study_uid": Turned('"key"', sources),
     "source.unlisted": Turned('"reject"', sources),
+    "source.formerly": Turned('"cerner"', sources),
     "source.order_days": Turned("30", order_days),
 }
 

@@ -11,7 +11,15 @@ from fakes.hospital import AUTHORITIES, MERCY, NOW, ORDERED, merges_of, order, p
 from mappings.hospital.merges import NO_MERGES, Merges
 from mappings.hospital.order_search import order_search
 from mappings.hospital.reasons import REASONS
-from mappings.hospital.settled import ISSUE_CODES, EarlierMatch, NumberedOrders, SettledMatch, settled_match
+from mappings.hospital.settled import (
+    ISSUE_CODES,
+    EarlierMatch,
+    NumberedOrders,
+    SettledMatch,
+    against_decision,
+    left_out,
+    settled_match,
+)
 from mappings.model import Facts, Study
 from mappings.patient.subjects import subjects
 
@@ -25,10 +33,20 @@ def void(one, **changes):
     return replace(one, **{"ended": "cancelled", "ended_at": ORDERED + timedelta(hours=1)} | changes)
 
 
-def settled(one: Study, known, merges: Merges = NO_MERGES, **earlier) -> SettledMatch:
+def search_of(one: Study):
     own = next(iter(subjects(one, one.reports, AUTHORITIES.site, Facts()).values()))
-    search = order_search(one, own, AUTHORITIES, Facts())
-    return settled_match(search, NumberedOrders(known, AUTHORITIES, merges), EarlierMatch(**earlier), NOW)
+    return order_search(one, own, AUTHORITIES, Facts())
+
+
+def settled(one: Study, known, merges: Merges = NO_MERGES, **earlier) -> SettledMatch:
+    known = NumberedOrders(known, AUTHORITIES, merges)
+    return settled_match(search_of(one), known, EarlierMatch(**earlier), NOW)
+
+
+def decided(known, *numbers):
+    """Return what speaks against an operator's decision, and the orders that it leaves out."""
+    search, known = search_of(study()), NumberedOrders(known, AUTHORITIES, NO_MERGES)
+    return against_decision(search, known, numbers), left_out(search, known, numbers, NOW)
 
 
 def numbers(found: SettledMatch) -> list[tuple[int, bool]]:
@@ -199,3 +217,29 @@ def test_an_order_of_the_other_hospital_changes_nothing():
 
 def test_each_reason_that_holds_or_refuses_a_match_has_the_code_of_an_issue():
     assert [code for code, one in REASONS.items() if one.verdict != "none"] == list(ISSUE_CODES)
+
+
+def test_an_operator_names_all_standing_orders_of_a_group():
+    group = {4: ONE, 5: TWO, 6: void(order(placer="P4", filler="F4", accession="A1")), 7: OTHER}
+    assert decided(group, 4) == ("", (5,))
+    assert decided(group, 4, 5) == decided(group, 5, 4) == ("", ())
+    assert decided(group, 7) == ("", ())
+
+
+def test_the_record_that_another_source_has_of_an_order_need_not_be_named():
+    ris = replace(ONE, source=replace(ONE.source, name="city-ris"))
+    assert decided({4: ONE, 5: ris}, 4) == ("", ())
+    assert decided({4: ONE, 5: ris, 6: TWO}, 5) == ("", (6,))
+
+
+def test_orders_of_another_patient_or_of_another_time_are_no_part_of_a_group():
+    assert decided({4: ONE, 5: SOMEBODY}, 4) == ("", ())
+    old = order(placer="P9", accession="A1", at=ORDERED - timedelta(days=900))
+    assert decided({4: ONE, 5: old}, 4) == decided({4: ONE, 5: old}, 5) == ("", ())
+
+
+def test_no_operator_decides_for_an_order_that_any_source_cancelled_also_beside_one_that_stands():
+    at = ORDERED + timedelta(hours=1)
+    ris = order(effect="cancel", placer="P1", accession=None, source=replace(ONE.source, name="city-ris"), at=at)
+    assert decided({4: ONE, 5: ris}, 4)[0] == "order-cancelled"
+    assert decided({4: void(ONE), 5: TWO}, 4, 5)[0] == "order-cancelled"

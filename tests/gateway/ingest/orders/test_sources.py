@@ -97,13 +97,14 @@ def test_the_other_keys_become_the_rules_of_the_source(tmp_path):
         study_uid='"key"',
         unlisted='"reject"',
         order_days="30",
+        formerly='"cerner"',
         peers='["127.0.0.1"]',
     )
     rules = made.rules
     assert (rules.charset, rules.sections, rules.accession_field) == ("8859/1", {"RAD"}, "OBR-20")
     assert (rules.receiving_applications, rules.receiving_facilities) == ({"RIS"}, {"CITY"})
     assert (rules.senders, rules.processing_ids) == ({("EPIC", "MERCY")}, {"P", "T"})
-    assert (made.order_source.are_uids_keys, made.rejects_unlisted) == (True, True)
+    assert (made.order_source.are_uids_keys, made.rejects_unlisted, made.formerly) == (True, True, "cerner")
     assert [str(one) for one in made.peers] == ["127.0.0.1/32"]
 
 
@@ -173,3 +174,21 @@ def test_check_config_shows_a_source(tmp_path):
 def test_a_system_becomes_the_universal_id_of_a_message():
     assert authority_of("N", "urn:uuid:abc") == Authority("N", "abc", "UUID")
     assert authority_of("N", "") == Authority("N")
+
+
+@pytest.mark.parametrize(
+    ("other", "place", "problem"),
+    [
+        ({"name": '"cerner"'}, "source[0].formerly", "a [[source]] table has this name still"),
+        ({"name": '"other"', "formerly": '"cerner"'}, "source[1].formerly", "another table has the same"),
+    ],
+)
+def test_a_previous_name_is_that_of_one_source_alone(tmp_path, other, place, problem):
+    tables = {"formerly": '"cerner"'}, {"listen": '"127.0.0.1:2602"', **other}
+    (fault,) = survey_sources(read(tmp_path, *tables))[1]
+    assert (fault.key, fault.problem) == (place, problem)
+
+
+def test_a_renamed_source_is_known_to_the_store_by_its_first_name(tmp_path):
+    made = source(tmp_path, formerly='"cerner"').as_stored({"epic": "cerner"})
+    assert (made.name, made.stored_name) == ("epic", "cerner")

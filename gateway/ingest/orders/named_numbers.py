@@ -1,0 +1,80 @@
+"""Tell which patients, orders and visits a stored message of a hospital names, also one that is not applied.
+
+HL7 v2.5.1 §3.4.2 (PID), §3.4.9 (MRG), §4.5.1 (ORC); decisions D48, D49. A message is read whole, whatever its source
+may send today. Of a source that is in no settings, numbers are read that name an authority of the settings.
+Proved by tests/gateway/ingest/orders/test_named_numbers.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from gateway.ingest.orders.concerned import names_of
+from gateway.ingest.orders.sources import survey_sources
+from gateway.settings import Configuration
+from gateway.store.orders.keys import number_text
+from mappings.hl7v2.inbound import SourceRules, read_hospital_message
+from mappings.hl7v2.received import Received, Unreadable, read
+from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
+from mappings.hospital.events import HospitalMessage
+from mappings.hospital.merges import resolve_change
+
+
+@dataclass(frozen=True, slots=True)
+class NamedNumbers:
+    """Numbers that a message names: of its patient, of `other_patients`, and texts of those of its orders and visit."""
+
+    patients: frozenset[HospitalNumber] = frozenset()
+    other_patients: frozenset[HospitalNumber] = frozenset()
+    texts: frozenset[str] = frozenset()
+
+
+class MessageNumbers:
+    """Reader of the numbers of stored messages; `first_names` are those of renamed sources by their present ones."""
+
+    def __init__(self, configuration: Configuration, first_names: Mapping[str, str]) -> None:
+        self._authorities = Authorities(configuration.site)
+        sources = [one.as_stored(first_names) for one in survey_sources(configuration)[0]]
+        self._known = {one.stored_name: one for one in sources}
+        every = [authority for one in self._known.values() for authority in one.rules.authorities]
+        self._of_others = SourceRules(authorities=tuple(dict.fromkeys(every)))
+
+    def of(self, source: str, payload: bytes) -> NamedNumbers:
+        """Return the numbers of a message; none of what is no HL7 v2 message."""
+        try:
+            received = read(payload)
+        except Unreadable:
+            return NamedNumbers()
+        known = self._known.get(source)
+        sender = known.order_source if known else OrderSource(source)
+        rules = known.rules if known else self._of_others
+        messages = [self._message(one, rules) for one in _of_each_patient(received)]
+        first, *others = messages
+        patients = self._patients(first, sender)
+        other_patients = frozenset().union(*[self._patients(one, sender) for one in others])
+        return NamedNumbers(patients, other_patients - patients, frozenset(self._texts(first, sender)))
+
+    def _message(self, received: Received, rules: SourceRules) -> HospitalMessage:
+        processing_id = received.components(received.msh.field(11))[0]
+        taking = SourceRules(rules.zone, rules.charset, rules.accession_field)
+        taking = replace(taking, authorities=rules.authorities, bare=rules.bare)
+        return read_hospital_message(received, replace(taking, processing_ids=frozenset({processing_id.strip()})))
+
+    def _patients(self, message: HospitalMessage, sender: OrderSource) -> frozenset[HospitalNumber]:
+        changed = [number for one in message.changes for number in resolve_change(one, self._authorities, sender)]
+        own = self._authorities.patient_numbers(message.patient.numbers, sender)
+        return frozenset(own).union(one for one in changed if one.kind == "patient")
+
+    def _texts(self, message: HospitalMessage, sender: OrderSource) -> Iterator[str]:
+        for event in message.orders:
+            yield from names_of(event, self._authorities, sender).every
+        if message.visit and message.visit.number:
+            yield number_text(self._authorities.number("visit", message.visit.number, sender))
+
+
+def _of_each_patient(received: Received) -> list[Received]:
+    """Return the message, and for each further PID what stands from there on, behind the same MSH."""
+    places = [place for place, segment in enumerate(received.segments) if segment.name == "PID"]
+    rest = [replace(received, segments=(received.msh, *received.segments[place:])) for place in places[1:]]
+    return [received, *rest]

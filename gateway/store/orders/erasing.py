@@ -1,0 +1,186 @@
+"""Find and erase what hospitals sent about the patient of erased studies, as steps of the erasure's transaction.
+
+https://eur-lex.europa.eu/eli/reg/2016/679/oj (article 17, erasure); decisions D48, D49. The orders that the studies
+answer go. If no other study describes the patient, everything under the patient's numbers goes, too. A patient number
+decides whose an order is. What another study answers stays, and so does each number that another study has.
+Proved by tests/contract/test_erasing_orders.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.store.database.statements import Statement, Steps, ask, ask_each
+from gateway.store.orders.inbound import settle
+from gateway.store.orders.keys import number_of, number_text, record_text
+from gateway.store.orders.known_orders import StoredOrder, order_of, orders_with
+from gateway.store.orders.number_changes import StoredChange, changes_with
+from gateway.store.orders.study_keys import refresh_studies
+from mappings.hospital.authorities import Authorities, HospitalNumber
+
+ERASED: Final = "erased"
+_ANSWERED: Final = Statement(
+    "SELECT orders, sent_orders FROM order_match WHERE study_id IN listed(:study_ids)"
+    " UNION ALL SELECT orders, '[]' FROM order_verdict WHERE study_id IN listed(:study_ids)"
+)
+_ANSWERED_BY: Final = Statement(
+    "SELECT m.orders, m.sent_orders, v.orders FROM study_key k LEFT JOIN order_match m ON m.study_id = k.study_id"
+    " LEFT JOIN order_verdict v ON v.study_id = k.study_id"
+    " WHERE k.key = :record AND k.study_id NOT IN listed(:study_ids)"
+)
+_HAS_KEY: Final = Statement(
+    "SELECT study_id FROM study_key WHERE key = :key AND study_id NOT IN listed(:study_ids) LIMIT 1"
+)
+_KEYS: Final = Statement("SELECT key FROM order_key WHERE hospital_order = :number")
+_DROP_ORDER: Final = (
+    Statement("DELETE FROM order_key WHERE hospital_order = :number"),
+    Statement("DELETE FROM hospital_order WHERE number = :number"),
+)
+_DROP_VISIT: Final = Statement(
+    "DELETE FROM visit WHERE key = :key AND NOT EXISTS (SELECT 1 FROM order_key k WHERE k.key = visit.key)"
+)
+_DROP_CHANGE: Final = Statement(
+    "DELETE FROM number_change WHERE kind = :kind AND authority = :authority AND (prior = :value OR surviving = :value)"
+)
+_DROP_STUDY_KEYS: Final = Statement("DELETE FROM study_key WHERE key IN listed(:keys)")
+_MESSAGES: Final = Statement(
+    "SELECT number, source, body FROM inbound WHERE number > :after AND body IS NOT NULL ORDER BY number LIMIT :most"
+)
+_STATE: Final = Statement("SELECT state FROM inbound WHERE number = :number")
+_DROP_BODY: Final = Statement("UPDATE inbound SET body = NULL WHERE number = :number")
+_DROP_MESSAGE_KEYS: Final = Statement("DELETE FROM inbound_key WHERE inbound = :number")
+_SETTLED: Final = ("applied", "nothing")
+
+
+@dataclass(frozen=True, slots=True)
+class HospitalErasure:
+    """Part of an erasure about hospitals: `numbers` of the patient, none if another study describes the patient.
+
+    `messages` are about the patient, by number. `others` are about somebody else, and name the patient, too.
+    """
+
+    authorities: Authorities
+    numbers: frozenset[HospitalNumber] = frozenset()
+    messages: Sequence[int] = ()
+    others: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersToErase:
+    """Orders that go, with their `keys`, the patient's `numbers` after merges, and `disputed` merges with others."""
+
+    orders: tuple[StoredOrder, ...]
+    keys: frozenset[str]
+    numbers: frozenset[HospitalNumber]
+    disputed: tuple[StoredChange, ...]
+
+
+def orders_to_erase(
+    study_ids: Collection[str], numbers: Collection[HospitalNumber], authorities: Authorities
+) -> Steps[OrdersToErase]:
+    """Return the orders that go with these studies, and with the patient of these numbers; none: the patient stays."""
+    listed = json.dumps(sorted(study_ids))
+    found = yield from _without_others((yield from _answered(listed)), listed)
+    every, before, changes = frozenset(numbers), frozenset[HospitalNumber](), list[StoredChange]()
+    while every != before:
+        before = every
+        changes = yield from changes_with(every)
+        found |= yield from _without_others((yield from orders_with(map(number_text, every))), listed)
+        pairs = [frozenset(one.change) for one in changes if not one.held and not every.isdisjoint(one.change)]
+        stated = frozenset().union(*pairs, *[_patient_numbers(one, authorities) for one in found.values()])
+        every = every.union((yield from _of_nobody_else(stated - every, listed)))
+    keys = yield from _keys(found)
+    disputed = tuple([one for one in changes if one.held and len(every.intersection(one.change)) == 1])
+    return OrdersToErase(tuple(found.values()), frozenset(keys), every, disputed)
+
+
+def erase_orders(found: OrdersToErase, hospital: HospitalErasure, now: int) -> Steps[int]:
+    """Erase orders with what hangs on them, and the bytes of messages; return how many messages are empty or dropped.
+
+    The studies are erased before. Others that read one of the orders are ingested again.
+    """
+    for statement in _DROP_ORDER:
+        yield from ask_each(statement, [{"number": one.number} for one in found.orders])
+    numbers = {number for key in found.keys if (number := number_of(key)) is not None and number.kind != "patient"}
+    visits = [{"key": number_text(one)} for one in sorted(numbers)]
+    yield from ask_each(_DROP_VISIT, visits)
+    pairs = [
+        {"kind": one.kind, "authority": one.authority, "value": one.value} for one in sorted(numbers | found.numbers)
+    ]
+    yield from ask_each(_DROP_CHANGE, pairs)
+    keys = {*map(number_text, found.numbers), *(record_text(one.number) for one in found.orders)}
+    yield from refresh_studies(keys, now)
+    yield from ask(_DROP_STUDY_KEYS, keys=json.dumps(sorted(keys)))
+    return (yield from _erase_messages(hospital, now))
+
+
+def messages_with_bytes(after: int, most: int) -> Steps[list[tuple[int, str, bytes]]]:
+    """Return number, source and compressed bytes of the next messages beyond the number `after`."""
+    rows = yield from ask(_MESSAGES, after=after, most=most)
+    return [(int(number), str(source), bytes(body)) for number, source, body in rows]
+
+
+def _erase_messages(hospital: HospitalErasure, now: int) -> Steps[int]:
+    """Delete the bytes of messages, and settle those about the patient that are not applied; return their number.
+
+    One about somebody else is left until it is applied.
+    """
+    count = 0
+    for number in (*hospital.messages, *hospital.others):
+        state = next((str(state) for (state,) in (yield from ask(_STATE, number=number))), "")
+        if state in _SETTLED or (state == "held" and number in hospital.others):
+            yield from ask(_DROP_BODY, number=number)
+        elif state and number in hospital.messages:
+            yield from settle(number, "nothing", ERASED, now, keeps_body=False)
+            yield from ask(_DROP_MESSAGE_KEYS, number=number)
+        else:
+            continue
+        count += 1
+    return count
+
+
+def _answered(listed: str) -> Steps[list[StoredOrder]]:
+    """Return the orders that the studies answer, ever answered in a message, or were given by an operator."""
+    numbers = {one for row in (yield from ask(_ANSWERED, study_ids=listed)) for one in _numbers_in(row)}
+    found = []
+    for number in sorted(numbers):
+        if (stored := (yield from order_of(number))) is not None:
+            found += [stored]
+    return found
+
+
+def _keys(numbers: Iterable[int]) -> Steps[set[str]]:
+    found = set[str]()
+    for number in numbers:
+        found.update([str(key) for (key,) in (yield from ask(_KEYS, number=number))])
+    return found
+
+
+def _without_others(orders: Iterable[StoredOrder], listed: str) -> Steps[dict[int, StoredOrder]]:
+    """Return, by their numbers, the orders that no other study answers."""
+    found = {}
+    for one in orders:
+        rows = yield from ask(_ANSWERED_BY, record=record_text(one.number), study_ids=listed)
+        if all(one.number not in _numbers_in(row) for row in rows):
+            found[one.number] = one
+    return found
+
+
+def _of_nobody_else(numbers: Iterable[HospitalNumber], listed: str) -> Steps[list[HospitalNumber]]:
+    """Return the numbers that no other study has, nor read with its orders."""
+    found = []
+    for one in sorted(numbers):
+        if not (yield from ask(_HAS_KEY, key=number_text(one), study_ids=listed)):
+            found += [one]
+    return found
+
+
+def _patient_numbers(stored: StoredOrder, authorities: Authorities) -> frozenset[HospitalNumber]:
+    return frozenset(authorities.patient_numbers(stored.order.patient.numbers, stored.order.source))
+
+
+def _numbers_in(row: Sequence[str | None]) -> set[int]:
+    return {int(number) for orders in row for number in json.loads(orders or "[]")}

@@ -1,0 +1,170 @@
+"""An erased patient is in none of the tables of orders any more, and somebody else's orders stay (D48, D49).
+
+https://eur-lex.europa.eu/eli/reg/2016/679/oj (article 17)
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from fakes.hospital import SITE
+from fakes.hospital_source import Hospital, hl7, merging, msh, ordering, visiting
+from fakes.met import STUDY, carry_out, match_of, matching, read
+from fakes.store import rows, tables_with
+from fakes.taken_in import study_id
+
+from gateway.cli.erased_orders import hospital_erasure
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError
+from gateway.settings import survey
+from gateway.store import erasing
+from gateway.store.database.instants import micros
+from gateway.store.erasing import ErasureOrder, NotErased
+
+SOURCE = """
+[[source]]
+name = "city-his"
+listen = "127.0.0.1:2601"
+may = ["orders", "visits", "merges"]
+facility = "City"
+authorities = [
+  {namespace = "CITY", system = "urn:oid:1.2.1"}, {namespace = "CITYVN", system = ""},
+  {namespace = "CITYHIS", system = "urn:oid:1.2.3"}, {namespace = "CITYFILL", system = "urn:oid:1.2.4"},
+  {namespace = "CITYRIS", system = "urn:oid:1.2.2"},
+]
+"""
+HERS, OLD, OTHER = "CANARY77", "CANARY11", "KEPT5"
+SAID = {"mrn": HERS, "patientName": "Canarygiven Canaryfamily"}
+NAMED = (b"DOE^JANE", b"CANARYFAMILY^CANARYGIVEN")
+STATES = "SELECT number, state, code, body IS NULL FROM inbound ORDER BY number"
+
+
+@pytest.fixture
+def configuration(tmp_path):
+    """Return the settings of City's source and site."""
+    path = tmp_path / "gateway.toml"
+    path.write_text(SOURCE)
+    found, faults = survey(path)
+    assert found is not None, faults
+    return replace(found, site=SITE)
+
+
+@pytest.fixture
+def his(engine):
+    return Hospital(engine)
+
+
+def hers(payload: bytes, visit: bytes = b"CANARYVISIT") -> bytes:
+    return payload.replace(*NAMED).replace(b"V1^^^CITYVN", visit + b"^^^CITYVN")
+
+
+def about(mrn: str = HERS, **said) -> bytes:
+    """Write an order message of hers."""
+    return hers(ordering(mrn=mrn, **said))
+
+
+def of_another(**said) -> bytes:
+    message = ordering(mrn=OTHER, **{"placer": "P5", "accession": "A5"} | said).replace(b"DOE^JANE", b"KEPT^ANN")
+    return message.replace(b"V1^^^CITYVN", b"V5^^^CITYVN")
+
+
+async def erase(engine, configuration, *study_ids, is_trial=False):
+    hospital = await hospital_erasure(engine, configuration, study_ids)
+    now = micros(clock.now())
+    order = ErasureOrder(study_ids, "Patient/x", "asked", configuration.site.site_key, now, hospital)
+    return await engine.do(partial(erasing.erased, order, is_trial=is_trial))
+
+
+async def numbers(his):
+    """Return the placer order numbers that are known."""
+    return sorted(stored.order.placer.value for stored in await his.orders())
+
+
+async def test_nothing_that_a_hospital_sent_of_the_patient_is_left_also_of_what_is_not_applied(
+    engine, his, configuration
+):
+    await his.sends(about(), about(placer="P9", accession="A9", control_id="2"))
+    await his.sends(hers(visiting(mrn=HERS, control_id="3", minute=5)), merging(OLD, HERS, control_id="4"))
+    await his.sends(about(placer="", accession="", control_id="5"), of_another(control_id="6"))
+    await read(matching(engine), **SAID)
+    assert (await match_of(engine))[0] == "matched"
+    await his.stores(about(OLD, placer="P7", accession="A7", control_id="7"), of_another(control_id="8", minute=9))
+    before = await tables_with(engine, "canary")
+    assert before >= {"inbound", "hospital_order", "order_key", "visit", "number_change", "study_key"}
+    with pytest.raises(NotErased) as trial:
+        await erase(engine, configuration, STUDY, is_trial=True)
+    assert (trial.value.counts.orders, trial.value.counts.received) == (2, 6)
+    assert await tables_with(engine, "canary") == before
+    counts = await erase(engine, configuration, STUDY)
+    assert (counts.orders, counts.received) == (2, 6)
+    assert await tables_with(engine, "canary") == set()
+    assert await rows(engine, STATES) == [
+        (1, "applied", "", 1),
+        (2, "applied", "", 1),
+        (3, "applied", "", 1),
+        (4, "applied", "", 1),
+        (5, "nothing", "erased", 1),
+        (6, "applied", "", 0),
+        (7, "nothing", "erased", 1),
+        (8, "waiting", "", 0),
+    ]
+    assert await numbers(his) == ["P5"]
+    assert len(await rows(engine, "SELECT key FROM visit")) == 1
+
+
+async def test_a_message_that_comes_again_makes_no_order_of_an_erased_patient(engine, his, configuration):
+    await his.sends(about())
+    await read(matching(engine), **SAID)
+    await erase(engine, configuration, STUDY)
+    await his.sends(about())
+    assert await his.orders() == []
+
+
+async def test_with_one_study_of_several_the_orders_go_that_it_answered_alone(engine, his, configuration):
+    pipeline = matching(engine)
+    await his.sends(about(), about(placer="P2", accession="A2", control_id="2"), merging(OLD, HERS, control_id="3"))
+    await read(pipeline, **SAID)
+    await read(pipeline, "A2", digit="2", **SAID)
+    await erase(engine, configuration, STUDY)
+    await carry_out(engine, pipeline)
+    assert await numbers(his) == ["P2"]
+    assert [is_empty for *_, is_empty in await rows(engine, STATES)] == [1, 0, 0]
+    assert await rows(engine, "SELECT study_id, verdict FROM order_match") == [(study_id("2"), "matched")]
+    assert len(await rows(engine, "SELECT number FROM number_change")) == 1
+
+
+async def test_an_order_that_another_study_answers_too_stays(engine, his, configuration):
+    pipeline = matching(engine)
+    await his.sends(about())
+    await read(pipeline, **SAID)
+    await read(pipeline, digit="2", **SAID)
+    assert {one for (one,) in await rows(engine, "SELECT verdict FROM order_match")} == {"matched"}
+    await erase(engine, configuration, STUDY)
+    assert await numbers(his) == ["P1"]
+    assert [is_empty for *_, is_empty in await rows(engine, STATES)] == [0]
+
+
+async def test_a_message_about_somebody_else_that_names_the_patient_loses_its_bytes_once_it_is_applied(
+    engine, his, configuration
+):
+    both = hl7(of_another().decode().rstrip("\r"), f"PID|2||{HERS}^^^CITY^MR||CANARYFAMILY", "ORC|NW|P6", "OBR|1|P6")
+    await his.sends(about(), both)
+    await his.stores(both.replace(msh().encode(), msh(control_id="3").encode()))
+    await read(matching(engine), **SAID)
+    await erase(engine, configuration, STUDY)
+    assert [(state, is_empty) for _, state, _, is_empty in await rows(engine, STATES)] == [
+        ("applied", 1),
+        ("held", 1),
+        ("waiting", 0),
+    ]
+    assert await numbers(his) == ["P5"]
+
+
+async def test_a_held_merge_with_somebody_elses_number_is_settled_first(engine, his, configuration):
+    await his.sends(about(), merging(OTHER, "KEPT6", control_id="2"), merging(OTHER, HERS, control_id="3"))
+    await read(matching(engine), **SAID)
+    with pytest.raises(ConfigError, match="a merge that is held ties"):
+        await erase(engine, configuration, STUDY)
+    assert await numbers(his) == ["P1"]
