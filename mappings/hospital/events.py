@@ -62,8 +62,10 @@ InboundIssueCode = Literal[
     "accession-differs",
     "uid-invalid",
     "order-by-arrival",
+    "replacement-unlinked",
 ]
-"""Codes of issues. `order-by-arrival` is of no reading: no times told which message of an order is newer."""
+"""Codes of issues. Two are of no reading: with `order-by-arrival` no times told which message of an order is newer, and
+with `replacement-unlinked` ORC-8 does not say which order replaces which."""
 HeldReason = Literal[
     "",
     "event-differs",

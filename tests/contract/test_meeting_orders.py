@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, timedelta
 
+import pytest
 from fakes.hospital import AUTHORITIES, MERCY, ORDERED, SITE, order, patient
 from fakes.hospital_source import Hospital, ordering
 from fakes.met import (
@@ -339,7 +340,8 @@ def test_the_site_of_these_tests_is_that_of_its_authorities():
     assert AUTHORITIES.site is SITE
 
 
-async def test_a_cancel_that_another_source_sends_later_ends_the_order_of_a_study(engine):
+@pytest.mark.parametrize("named", [{"accession": ""}, {"placer": ""}])
+async def test_a_cancel_that_another_source_sends_later_ends_the_order_of_a_study(engine, named):
     pipeline = matching(engine)
     await read(pipeline)
     his = Hospital(engine)
@@ -347,6 +349,6 @@ async def test_a_cancel_that_another_source_sends_later_ends_the_order_of_a_stud
     await carry_out(engine, pipeline)
     assert (await match_of(engine))[0] == "matched"
     renamed = Hospital(engine, replace(his.source, order_source=replace(his.source.order_source, name="city-ris")))
-    await renamed.sends(ordering("CA", accession="", control_id="2", minute=9))
+    await renamed.sends(ordering("CA", control_id="2", minute=9, **named))
     await carry_out(engine, pipeline)
     assert [one.is_cancelled for one in (await facts(engine)).orders] == [True]

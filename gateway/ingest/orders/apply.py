@@ -114,7 +114,8 @@ class Applying:
         return False
 
     def _note(self, done: SettledMessage) -> None:
-        self._metrics.settled_order(self._source.name, done.state)
+        is_noted = done.state in {"applied", "nothing"}
+        self._metrics.settled_order(self._source.name, done.state, done.code if is_noted else "")
         if done.state in {"held", "failed"}:
             get_logger().error(f"order-message-{done.state}", source=self._source.name, code=done.code)
 
