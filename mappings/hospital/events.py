@@ -8,7 +8,7 @@ Proved by tests/mappings/hl7v2/inbound/test_inbound.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -115,12 +115,14 @@ class Authority:
 class IssuedNumber:
     """Number with its issuer (CX, EI, XCN.1); `type_code` is of table 0203, empty if the datatype has none.
 
+    `authority` is as the settings write it, and `named` as the message does; None if the message is not known.
     HL7 v2.5.1 §2.A.14 (CX), §2.A.28 (EI)
     """
 
     value: str
     authority: Authority = Authority()
     type_code: str = ""
+    named: Authority | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from fakes.met import (
     decide,
     facts,
     issues,
+    mark_sent,
     match_of,
     matching,
     merge,
@@ -28,7 +29,6 @@ from fakes.store import rows
 from fakes.taken_in import current, outbox, study_id
 
 from gateway.ingest import Pipeline
-from gateway.runtime import clock
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
 from gateway.store.webhooks import StoredEnrichments
@@ -39,20 +39,8 @@ ONE = order(placer="P1", filler="F1", accession="A1")
 TWO = order(placer="P2", filler="F2", accession="A1")
 OTHER = order(placer="P3", filler="F3", accession="A2")
 CANCELLED = replace(ONE, ended="cancelled", ended_at=ORDERED + timedelta(hours=1))
-SENT = Statement(
-    "INSERT INTO message (outbox, is_whole, is_draft, is_critical, priority, size, attempts, doubts, due, made,"
-    " destination, study_id, report_id, kind, content_version, control_id, restates, filler_order_numbers, report_ids,"
-    " patient_id, state, reason, ack, has_body) VALUES (1, 1, 0, 0, 0, 0, 0, 0, 0, :made, 'ehr', :study_id, 'r',"
-    " 'signed', '1', 'c', '', '[]', '[]', '', 'delivered', '', '', 0)"
-)
 # All messages were made long before the present match
 LATER = Statement("UPDATE message SET made = made - 7200000000")
-
-
-async def mark_sent(engine, ago=timedelta()):
-    """Write that a message was made of the study."""
-    made = micros(clock.now() - ago)
-    await engine.do(lambda: ask(SENT, study_id=STUDY, made=made))
 
 
 async def test_a_study_answers_the_order_that_came_before_it(engine):
