@@ -27,7 +27,8 @@ from mappings.hospital.events import (
 )
 
 OrderEnd = Literal["", "cancelled", "replaced", "completed"]
-_Age = Literal["newer", "older", "equal", "unknown"]
+Age = Literal["newer", "older", "equal", "unknown"]
+"""Age of a message beside a known one; `unknown`: nothing that both have tells."""
 # ORC-5 of table 0038: the order is completed
 _COMPLETED: Final = "CM"
 _NO_PATIENT: Final = HospitalPatient()
@@ -46,6 +47,9 @@ class MessageAge:
     times: tuple[datetime, ...] = ()
     timed_by: tuple[TimeField, ...] = ()
     control_id: str = ""
+
+
+NO_AGE: Final = MessageAge()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +130,8 @@ def applied(
         return Applied(stated, unlinked)
     if event.effect == "number":
         return _numbered(known, stated)
-    this = _message_age(message)
-    content_age, state_age = _age(known.content_of, this), _age(known.state_of, this)
+    this = message_age(message)
+    content_age, state_age = compared_age(known.content_of, this), compared_age(known.state_of, this)
     is_newer = content_age != "older" and not stated.is_void
     deleted = {_DELETED_BY[field] for field in event.deleted if field in _DELETED_BY}
     order = _filled(stated, known, deleted) if is_newer else _filled(known, stated)
@@ -164,8 +168,8 @@ def with_newer_patient(order: KnownOrder, message: HospitalMessage) -> KnownOrde
 
     Where the messages cannot be compared, such as of two senders, their best times are.
     """
-    this = _message_age(message)
-    age = _age(order.patient_of, this)
+    this = message_age(message)
+    age = compared_age(order.patient_of, this)
     known = max([order.last_at, *order.patient_of.times[:1]])
     is_newer = age == "newer" or (age != "older" and (not this.times or this.times[0] >= known))
     return replace(order, patient_of=this) if is_newer else None
@@ -179,7 +183,7 @@ def _has_newer_patient(known: KnownOrder, this: MessageAge) -> bool:
     """True if a visit message described the patient after this message of the order was sent."""
     if known.patient_of in (known.content_of, known.state_of):
         return False
-    age = _age(known.patient_of, this)
+    age = compared_age(known.patient_of, this)
     return age == "older" or (age == "unknown" and bool(this.times) and this.times[0] < known.patient_of.times[0])
 
 
@@ -207,8 +211,8 @@ def _stated(event: OrderEvent, message: HospitalMessage, source: OrderSource, ar
     is_state_only = event.effect in ("cancel", "replaced", "number")
     return KnownOrder(
         source=source,
-        content_of=MessageAge() if is_state_only else _message_age(message),
-        state_of=MessageAge() if event.effect == "number" else _message_age(message),
+        content_of=MessageAge() if is_state_only else message_age(message),
+        state_of=MessageAge() if event.effect == "number" else message_age(message),
         first_at=at,
         last_at=at,
         placer=event.placer,
@@ -227,7 +231,7 @@ def _stated(event: OrderEvent, message: HospitalMessage, source: OrderSource, ar
         ended=ended,
         ended_at=at if ended else None,
         replaced_by=_replacement(event, message),
-        patient_of=_message_age(message),
+        patient_of=message_age(message),
     )
 
 
@@ -269,12 +273,13 @@ def _numbered(known: KnownOrder, stated: KnownOrder) -> Applied:
     return Applied(replace(known, placer=known.placer or stated.placer, filler=known.filler or stated.filler))
 
 
-def _message_age(message: HospitalMessage) -> MessageAge:
+def message_age(message: HospitalMessage) -> MessageAge:
+    """Return sender, times and MSH-10 of a message."""
     return MessageAge(message.sender, message.times, message.timed_by, message.control_id)
 
 
-def _age(known: MessageAge, this: MessageAge) -> _Age:
-    """Compare a message with the newest one applied: by the first field whose times differ, best first."""
+def compared_age(known: MessageAge, this: MessageAge) -> Age:
+    """Compare a message with one that is known: by the first field whose times differ, best first."""
     if not this.times:
         return "unknown"
     if not known.times:

@@ -7,7 +7,7 @@ from datetime import UTC, timedelta
 
 import pytest
 from fakes.hospital import AUTHORITIES, MERCY, ORDERED, SITE, order, patient
-from fakes.hospital_source import Hospital, ordering
+from fakes.hospital_source import Hospital, ordering, visiting
 from fakes.met import (
     MESSAGE,
     STUDY,
@@ -252,6 +252,20 @@ async def test_the_visit_of_the_order_is_stated_as_of_the_study(engine):
     assert await carry_out(engine, pipeline) == [STUDY, STUDY]
     (found,) = (await facts(engine)).orders
     assert (found.visit.patient_class, found.visit.location, found.visit.message) == ("I", ("WARD",), MESSAGE)
+
+
+async def test_a_transfer_that_was_told_after_the_order_stands_though_it_was_before_it(engine):
+    pipeline, his = matching(engine), Hospital(engine)
+    transfer = visiting("A02", control_id="2", minute=40)  # EVN-2, then EVN-6
+    told = transfer.replace(b"20260105120000-0600\r", b"20260105104000-0600||||20260105100500-0600\r")
+    await his.sends(ordering(), told, ordering("XO", control_id="3", minute=30))
+    await read(pipeline)
+    (found,) = (await facts(engine)).orders
+    assert (found.visit.location, found.visit.message.control_id) == (("ICU",), "2")
+    await his.sends(ordering("XO", control_id="4", minute=50))
+    await carry_out(engine, pipeline)
+    (found,) = (await facts(engine)).orders
+    assert (found.visit.location, found.visit.message.control_id) == (("ED", "12"), "4")
 
 
 async def test_an_order_of_the_other_hospital_with_equal_numbers_changes_nothing_of_a_study(engine):

@@ -28,7 +28,7 @@ from gateway.store.orders.visits import StoredVisit, add_visit
 from mappings.hospital.authorities import Authorities
 from mappings.hospital.events import OrderEvent, Visit
 from mappings.hospital.groups import order_keys
-from mappings.hospital.known_order import KnownOrder, MessageAge, applied
+from mappings.hospital.known_order import NO_AGE, KnownOrder, applied, message_age
 
 SEVERAL_PATIENTS: Final = "several-patients"
 _PRIOR_RESULTS: Final = "OMG^O19"  # its further patients are those of prior results
@@ -80,7 +80,8 @@ def told_visit(arrival: Arrival, orders: Iterable[KnownOrder]) -> Steps[bool]:
         return False
     if not any(key in keys_of(order, arrival.authorities) for order in orders):
         return False
-    yield from add_visit(StoredVisit(key, arrival.at, visit, arrival.name), arrival.number)
+    age = message_age(arrival.message)
+    yield from add_visit(StoredVisit(key, arrival.at, visit, arrival.name, age), arrival.number)
     return True
 
 
@@ -164,5 +165,4 @@ def _content(order: KnownOrder | None) -> KnownOrder | None:
     """Return an order without the names and times of its messages."""
     if order is None:
         return None
-    no_age = MessageAge()
-    return replace(order, content_of=no_age, state_of=no_age, patient_of=no_age, last_at=order.first_at)
+    return replace(order, content_of=NO_AGE, state_of=NO_AGE, patient_of=NO_AGE, last_at=order.first_at)
