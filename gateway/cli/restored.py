@@ -27,7 +27,7 @@ from gateway.runtime.errors import UpstreamError, UpstreamKeyRefused, UpstreamNo
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
+from gateway.store.database.instants import instant, micros
 from gateway.store.database.statements import Steps
 from gateway.store.feed import restoring
 from gateway.store.feed.audit import noted
@@ -36,6 +36,7 @@ from gateway.store.feed.leases import standing
 from gateway.store.feed.renaming import now_called
 from gateway.store.feed.restoring import JournaledMessage
 from gateway.store.feed.states import RESTORED
+from gateway.store.orders.inbound import last_received
 from gateway.store.studies.kept import Kept, kept
 from gateway.store.studies.known_study import STUDY
 from mappings.hl7v2.place import pdf_number
@@ -73,6 +74,7 @@ async def resume_restored(
         if not own:
             raise wrong("--restored", "no journal of this database", f"Name it with --journal; else {_HOLD}.")
         heard = await restoring.recorded_batches(engine)
+        await _say_lost_orders(engine, own.values(), heard, say)
         replay = JournalReplay(engine, configuration.site, crawl, say)
         await replay.run(lanes_of(own.values(), heard, await _called_now(engine, own.values())))
         lacking = lacking_of(own, heard)
@@ -94,6 +96,25 @@ async def resume_restored(
             remedy = f"`feed resume {destination}` has it sent to again"
             say(f"{destination} stays paused, as it was before: {before}; {remedy}")
     return 0
+
+
+async def _say_lost_orders(
+    engine: Engine, accounts: Iterable[JournalContents], heard: Mapping[str, int], say: Say
+) -> None:
+    """Say for each source of orders from when on its messages are lost, although they were acknowledged.
+
+    The copy is older than the first message that its journals record and it does not.
+    """
+    sent = [entry.at for account in accounts for entry in account.since(heard.get(account.journal, 0))]
+    for source, received in (await last_received(engine, min(sent))).items() if sent else ():
+        say(
+            f"source {source}: the last message in the copy came {_at(received)}; what came since is lost, although it"
+            " was acknowledged: ask the hospital to send its messages from then on again"
+        )
+
+
+def _at(received: int | None) -> str:
+    return "more than 7 days before" if received is None else instant(received).isoformat(timespec="seconds")
 
 
 def _resumed(last: dict[str, int], names: Sequence[str], reason: str, now: int) -> Steps[dict[str, str]]:

@@ -16,7 +16,7 @@ Where the specification is open, these rules make a stream give the same events 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from gateway.runtime.errors import FrameInvalid
@@ -27,6 +27,7 @@ CARRIAGE_RETURN: Final = b"\x0d"
 
 FaultCode = Literal["bytes-outside-frame", "frame-not-opened", "frame-cut", "frame-too-large"]
 
+HEAD: Final = 4_096  # bytes of a frame over the limit that are kept, for the answer: its MSH is shorter
 _BLOCK_CHARACTER: Final = re.compile(rb"[\x0b\x1c]")
 _NOT_PADDING: Final = re.compile(rb"[^\r\n\x00]")
 
@@ -49,12 +50,13 @@ class FramingError:
     - `frame-not-opened`: bytes outside a frame that FS ended: a frame whose VT is missing.
     - `frame-cut`: a frame without an end: VT or the end of the stream came first.
     - `frame-too-large`: content over the limit; skipped up to its FS or the next VT. `count` ends with the
-      first byte over the limit.
+      first byte over the limit. `head` has the first bytes of the content.
     """
 
     code: FaultCode
     offset: int
     count: int
+    head: bytes = field(default=b"", repr=False, compare=False)
 
 
 Event = Frame | FramingError
@@ -105,7 +107,8 @@ class Decoder:
     def _take(self, data: bytes, position: int, end: int, events: list[Event]) -> None:
         if self._state == "inside":
             if len(self._content) + end - position > self._max_size:
-                events.append(FramingError("frame-too-large", self._start, self._max_size + 2))
+                head = b"".join((self._content[:HEAD], data[position : position + HEAD]))[: min(HEAD, self._max_size)]
+                events.append(FramingError("frame-too-large", self._start, self._max_size + 2, head))
                 self._content = bytearray()
                 self._state = "skipping"
             else:

@@ -193,7 +193,7 @@ class MllpListener:
                     event = await caller.next()
                 if event is None or not await self._host.take(event, caller):
                     return
-                if isinstance(event, Frame):
+                if isinstance(event, Frame) or event.code == "frame-too-large":  # its rest may take long to come
                     until = loop.time() + IDLE
 
 

@@ -133,6 +133,12 @@ METRICS: Final = (
         ("source", "state"),
         "Messages of hospitals that were settled: applied, nothing, held, failed.",
     ),
+    MetricRow(
+        "orders_noted_total",
+        "counter",
+        ("source", "code"),
+        "Messages of hospitals that were settled with a note, by its code: docs/orders.md, What is taken.",
+    ),
     MetricRow("orders_waiting", "gauge", ("source",), "Messages of hospitals that are stored and not applied yet."),
     MetricRow(
         "orders_deleted_total",
@@ -302,9 +308,11 @@ class Metrics:
         """Record the time until a hospital's message was stored and answered."""
         self._histograms["orders_answer_seconds"].observe(seconds)
 
-    def settled_order(self, source: str, state: str) -> None:
-        """Count a message of a hospital that was settled."""
+    def settled_order(self, source: str, state: str, code: str = "") -> None:
+        """Count a message of a hospital that was settled; `code` is what was noted of it, if anything."""
         self._counters["orders_settled_total"].labels(source, state).inc()
+        if code:
+            self._counters["orders_noted_total"].labels(source, code).inc()
 
     def waiting_orders(self, source: str, count: int) -> None:
         """Set the number of messages of a source that are not applied yet."""

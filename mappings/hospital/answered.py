@@ -23,7 +23,7 @@ from mappings.answered_order import (
 )
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
 from mappings.hospital.events import Clinician, CodedText, IssuedNumber, NumberKind, Visit
-from mappings.hospital.known_order import KnownOrder
+from mappings.hospital.known_order import NO_AGE, KnownOrder, MessageAge, compared_age
 from mappings.hospital.merges import Merges, ResolvedChange
 from mappings.profile import OrderNumberKind
 
@@ -47,11 +47,12 @@ class MatchedOrder:
 
 @dataclass(frozen=True, slots=True)
 class VisitEvent:
-    """Visit as one message states it; `at` is the time of the event."""
+    """Visit as one message states it; `at` is the time of the event, and `age` the message's."""
 
     at: datetime
     visit: Visit
     message: HospitalMessageName
+    age: MessageAge = NO_AGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,14 +210,24 @@ def _events(order: KnownOrder, records: HospitalRecords) -> list[VisitEvent]:
         told = order.content_of
         at = told.times[0] if told.times else order.last_at
         message = HospitalMessageName(order.source.name, told.control_id)
-        events.append(VisitEvent(at, order.visit, message))
+        events.append(VisitEvent(at, order.visit, message, told))
         if order.visit.number is not None:
             own = records.authorities.number("visit", order.visit.number, order.source)
             end = records.merges.survivor(own)
             for number, found in records.visits.items():
                 if records.merges.survivor(number) == end:
                     events += found
-    return sorted(events, key=lambda one: one.at)
+    return sorted([one for one in events if not _is_overtaken(one, events)], key=lambda one: one.at)
+
+
+def _is_overtaken(one: VisitEvent, events: Iterable[VisitEvent]) -> bool:
+    """True if a newer message tells of an earlier event: one that only says how the visit is, did not know of it yet.
+
+    A visit message may be sent long after its event, and an order message in between.
+    """
+    return not one.visit.state and any(
+        other.visit.state and other.at <= one.at and compared_age(other.age, one.age) == "older" for other in events
+    )
 
 
 def _as_of(events: Sequence[VisitEvent], at: datetime) -> VisitEvent | None:

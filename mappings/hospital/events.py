@@ -8,7 +8,7 @@ Proved by tests/mappings/hl7v2/inbound/test_inbound.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -62,8 +62,10 @@ InboundIssueCode = Literal[
     "accession-differs",
     "uid-invalid",
     "order-by-arrival",
+    "replacement-unlinked",
 ]
-"""Codes of issues. `order-by-arrival` is of no reading: no times told which message of an order is newer."""
+"""Codes of issues. Two are of no reading: with `order-by-arrival` no times told which message of an order is newer, and
+with `replacement-unlinked` ORC-8 does not say which order replaces which."""
 HeldReason = Literal[
     "",
     "event-differs",
@@ -113,12 +115,14 @@ class Authority:
 class IssuedNumber:
     """Number with its issuer (CX, EI, XCN.1); `type_code` is of table 0203, empty if the datatype has none.
 
+    `authority` is as the settings write it, and `named` as the message does; None if the message is not known.
     HL7 v2.5.1 §2.A.14 (CX), §2.A.28 (EI)
     """
 
     value: str
     authority: Authority = Authority()
     type_code: str = ""
+    named: Authority | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey
 from mappings.hospital.events import HospitalPatient
-from mappings.hospital.known_order import KnownOrder
+from mappings.hospital.known_order import KnownOrder, is_state_newer
 from mappings.hospital.merges import Merges
 from mappings.model import Snapshot
 from mappings.patient.people import Person, are_two_people, person
@@ -31,13 +31,15 @@ class OrderGroup:
     """Orders of one patient under one accession number; an order without one stands alone.
 
     `numbers` are the patient's, each the surviving one. A group `is_contradictory` if its orders describe two
-    people; those that were cancelled count only if no order stands.
+    people; those that were cancelled count only if no order stands. It `may_be_cancelled` if the accession number alone
+    was cancelled since, and nothing shows that its orders are not meant.
     """
 
     orders: tuple[KnownOrder, ...]
     accession: OrderKey | None
     numbers: frozenset[HospitalNumber]
     is_contradictory: bool = False
+    may_be_cancelled: bool = False
 
     @property
     def is_void(self) -> bool:
@@ -61,6 +63,11 @@ def order_keys(order: KnownOrder, authorities: Authorities) -> tuple[OrderKey, .
     return (*[one for one in numbers if one], *[OrderKey("study_uid", "", uid) for uid in uids])
 
 
+def own_numbers(order: KnownOrder, authorities: Authorities) -> dict[str, OrderKey]:
+    """Return the keys of an order's placer and filler order number by their kinds."""
+    return {key.kind: key for key in order_keys(order, authorities) if key.kind in ("placer", "filler")}
+
+
 def indexed(orders: Iterable[KnownOrder], authorities: Authorities) -> dict[OrderKey, list[KnownOrder]]:
     """Index orders by their keys."""
     index: dict[OrderKey, list[KnownOrder]] = {}
@@ -81,7 +88,17 @@ def groups(orders: Sequence[KnownOrder], authorities: Authorities, merges: Merge
         members = (*[member for one in joined for member in one.orders], order)
         every = numbers.union(*[one.numbers for one in joined])
         made = [*others, OrderGroup(members, accession, every)]
-    return tuple([replace(one, is_contradictory=_describes_two(one.standing)) for one in made])
+    cancels = [one for one in orders if one.is_void and not own_numbers(one, authorities)]
+    return tuple(
+        [
+            replace(
+                one,
+                is_contradictory=_describes_two(one.standing),
+                may_be_cancelled=any(_may_end(cancel, one, authorities, merges) for cancel in cancels),
+            )
+            for one in made
+        ]
+    )
 
 
 def patient_numbers(order: KnownOrder, authorities: Authorities, merges: Merges) -> frozenset[HospitalNumber]:
@@ -120,6 +137,16 @@ def _is_of_group(
     if accession is None or group.accession != accession:
         return False
     return compare_numbers(numbers, group.numbers) == "agrees"
+
+
+def _may_end(cancel: KnownOrder, group: OrderGroup, authorities: Authorities, merges: Merges) -> bool:
+    """True if what ended under an accession number alone is newer than an order of the group that stands."""
+    accession = authorities.order_key("accession", cancel.accession, cancel.source)
+    if accession is None or accession != group.accession:
+        return False
+    if compare_numbers(patient_numbers(cancel, authorities, merges), group.numbers) == "differs":
+        return False
+    return any(not one.is_void and is_state_newer(cancel, one) for one in group.orders)
 
 
 def _describes_two(orders: Sequence[KnownOrder]) -> bool:

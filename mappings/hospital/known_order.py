@@ -27,7 +27,8 @@ from mappings.hospital.events import (
 )
 
 OrderEnd = Literal["", "cancelled", "replaced", "completed"]
-_Age = Literal["newer", "older", "equal", "unknown"]
+Age = Literal["newer", "older", "equal", "unknown"]
+"""Age of a message beside a known one; `unknown`: nothing that both have tells."""
 # ORC-5 of table 0038: the order is completed
 _COMPLETED: Final = "CM"
 _NO_PATIENT: Final = HospitalPatient()
@@ -46,6 +47,9 @@ class MessageAge:
     times: tuple[datetime, ...] = ()
     timed_by: tuple[TimeField, ...] = ()
     control_id: str = ""
+
+
+NO_AGE: Final = MessageAge()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,21 +125,24 @@ def applied(
     if event.effect == "nothing":
         return Applied(known)
     stated = _stated(event, message, source, arrived)
+    unlinked = _unlinked(event, message)
     if known is None:
-        return Applied(stated)
+        return Applied(stated, unlinked)
     if event.effect == "number":
         return _numbered(known, stated)
-    this = _message_age(message)
-    content_age, state_age = _age(known.content_of, this), _age(known.state_of, this)
+    this = message_age(message)
+    content_age, state_age = compared_age(known.content_of, this), compared_age(known.state_of, this)
     is_newer = content_age != "older" and not stated.is_void
     deleted = {_DELETED_BY[field] for field in event.deleted if field in _DELETED_BY}
     order = _filled(stated, known, deleted) if is_newer else _filled(known, stated)
+    if is_newer and _has_newer_patient(known, this):
+        order = _with_patient_of(known, order)
     is_revived = state_age == "equal" and known.is_void and not stated.is_void
     order = _ended(order, known, known if state_age == "older" or is_revived else stated, event)
     first, last = min(known.first_at, stated.first_at), max(known.last_at, stated.last_at)
     order = replace(order, first_at=first, last_at=last)
     is_by_arrival = not {"unknown", "equal"}.isdisjoint((content_age, state_age)) and _content(order) != _content(known)
-    return Applied(order, (InboundIssue("order-by-arrival", "MSH-7"),) if is_by_arrival else ())
+    return Applied(order, (*unlinked, InboundIssue("order-by-arrival", "MSH-7")) if is_by_arrival else unlinked)
 
 
 def combined(one: KnownOrder, other: KnownOrder) -> KnownOrder:
@@ -144,16 +151,57 @@ def combined(one: KnownOrder, other: KnownOrder) -> KnownOrder:
     return _filled(newer, older)
 
 
+def is_state_newer(one: KnownOrder, other: KnownOrder) -> bool:
+    """True if the newer of two orders' states is that of the first; of two of one time an end counts.
+
+    Where no field has the time of both, the times as they were stored decide: those of arrival, if there are no others.
+    """
+    theirs = dict(zip(other.state_of.timed_by, other.state_of.times, strict=True))
+    for field, at in zip(one.state_of.timed_by, one.state_of.times, strict=True):
+        if field in theirs and at != theirs[field]:
+            return at > theirs[field]
+    return (_state_at(one), one.is_void) > (_state_at(other), other.is_void)
+
+
 def with_newer_patient(order: KnownOrder, message: HospitalMessage) -> KnownOrder | None:
     """Return an order with the age of a message that describes its patient; None if what is known is newer.
 
     Where the messages cannot be compared, such as of two senders, their best times are.
     """
-    this = _message_age(message)
-    age = _age(order.patient_of, this)
+    this = message_age(message)
+    age = compared_age(order.patient_of, this)
     known = max([order.last_at, *order.patient_of.times[:1]])
     is_newer = age == "newer" or (age != "older" and (not this.times or this.times[0] >= known))
     return replace(order, patient_of=this) if is_newer else None
+
+
+def _state_at(order: KnownOrder) -> datetime:
+    return (order.ended_at if order.is_void else None) or order.last_at
+
+
+def _has_newer_patient(known: KnownOrder, this: MessageAge) -> bool:
+    """True if a visit message described the patient after this message of the order was sent."""
+    if known.patient_of in (known.content_of, known.state_of):
+        return False
+    age = compared_age(known.patient_of, this)
+    return age == "older" or (age == "unknown" and bool(this.times) and this.times[0] < known.patient_of.times[0])
+
+
+def _with_patient_of(known: KnownOrder, order: KnownOrder) -> KnownOrder:
+    """Return an order with what is known of its patient; numbers and account stay, and so does another patient."""
+    said, before = order.patient, known.patient
+    if set(said.numbers).isdisjoint(before.numbers):
+        return order
+    named = before if before.family or before.given or before.middle else said
+    patient = replace(
+        said,
+        family=named.family,
+        given=named.given,
+        middle=named.middle,
+        born=before.born or said.born,
+        sex=before.sex or said.sex,
+    )
+    return replace(order, patient=patient, patient_of=known.patient_of)
 
 
 def _stated(event: OrderEvent, message: HospitalMessage, source: OrderSource, arrived: datetime) -> KnownOrder:
@@ -163,8 +211,8 @@ def _stated(event: OrderEvent, message: HospitalMessage, source: OrderSource, ar
     is_state_only = event.effect in ("cancel", "replaced", "number")
     return KnownOrder(
         source=source,
-        content_of=MessageAge() if is_state_only else _message_age(message),
-        state_of=MessageAge() if event.effect == "number" else _message_age(message),
+        content_of=MessageAge() if is_state_only else message_age(message),
+        state_of=MessageAge() if event.effect == "number" else message_age(message),
         first_at=at,
         last_at=at,
         placer=event.placer,
@@ -183,7 +231,7 @@ def _stated(event: OrderEvent, message: HospitalMessage, source: OrderSource, ar
         ended=ended,
         ended_at=at if ended else None,
         replaced_by=_replacement(event, message),
-        patient_of=_message_age(message),
+        patient_of=message_age(message),
     )
 
 
@@ -208,6 +256,16 @@ def _replacement(event: OrderEvent, message: HospitalMessage) -> tuple[IssuedNum
     return None, None
 
 
+def _unlinked(event: OrderEvent, message: HospitalMessage) -> tuple[InboundIssue, ...]:
+    """Return the issue of a replaced order (RP, RU, RQ) or a replacement (RO) whose counterpart ORC-8 does not name.
+
+    HL7 v2.5.1 §4.5.1.1 (table 0119, notes on RP and RO), §4.5.1.8: nothing else says which order replaces which.
+    """
+    is_heir = event.control == "RO" and not (event.parent_placer or event.parent_filler)
+    is_unlinked = is_heir or (event.effect == "replaced" and not any(_replacement(event, message)))
+    return (InboundIssue("replacement-unlinked", "ORC-8"),) if is_unlinked else ()
+
+
 def _numbered(known: KnownOrder, stated: KnownOrder) -> Applied:
     """Add the placer order number; a number that is known stays."""
     if known.placer and stated.placer and known.placer != stated.placer:
@@ -215,12 +273,13 @@ def _numbered(known: KnownOrder, stated: KnownOrder) -> Applied:
     return Applied(replace(known, placer=known.placer or stated.placer, filler=known.filler or stated.filler))
 
 
-def _message_age(message: HospitalMessage) -> MessageAge:
+def message_age(message: HospitalMessage) -> MessageAge:
+    """Return sender, times and MSH-10 of a message."""
     return MessageAge(message.sender, message.times, message.timed_by, message.control_id)
 
 
-def _age(known: MessageAge, this: MessageAge) -> _Age:
-    """Compare a message with the newest one applied: by the first field whose times differ, best first."""
+def compared_age(known: MessageAge, this: MessageAge) -> Age:
+    """Compare a message with one that is known: by the first field whose times differ, best first."""
     if not this.times:
         return "unknown"
     if not known.times:

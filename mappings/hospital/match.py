@@ -190,6 +190,8 @@ def _against(search: OrderSearch, group: OrderGroup, known: KnownHospital) -> st
     """Reason for which a group is not the study's; empty if nothing speaks against it."""
     if group.is_contradictory:
         return "group-contradictory"
+    if group.may_be_cancelled:
+        return "cancel-in-doubt"
     if any(known.merges.is_doubtful(number) for number in _numbers(search, group, known)):
         return "merge-held"
     if _compared(search, group, known) == "differs":

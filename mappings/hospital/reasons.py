@@ -34,6 +34,9 @@ REASONS: Final[dict[str, Reason]] = {
     "no-order": Reason("none", "No known order has one of the study's numbers."),
     "accession-reused": Reason("refused", "The number was that of an order of another time: it was used again."),
     CANCELLED: Reason("held", "The order was cancelled or replaced, and no other order takes its place."),
+    "cancel-in-doubt": Reason(
+        "held", "The accession number was cancelled, and nothing exact shows if the order is meant."
+    ),
     "several-groups": Reason("held", "Orders of several patients have the numbers, and nothing exact decides."),
     "keys-disagree": Reason("held", "The study's numbers belong to different orders."),
     "patient-number-differs": Reason("held", "The order is for another patient number of the same authority."),

@@ -15,13 +15,13 @@ from typing import Final, Literal
 
 from mappings.hospital.answered import MatchedOrder
 from mappings.hospital.authorities import Authorities, OrderKey
-from mappings.hospital.groups import compare_numbers, groups, indexed, order_keys, patient_numbers
+from mappings.hospital.groups import compare_numbers, groups, indexed, order_keys, own_numbers, patient_numbers
 from mappings.hospital.known_order import KnownOrder
 from mappings.hospital.match import KnownHospital, Match, against_operator, is_of_other_time, match
 from mappings.hospital.merges import NO_MERGES, Merges
 from mappings.hospital.order_search import OrderSearch
 from mappings.hospital.reasons import CANCELLED, REASONS, RELEASED, Verdict
-from mappings.hospital.told_states import own_numbers, with_newest_states
+from mappings.hospital.told_states import with_newest_states
 from mappings.issues import MappingIssue
 
 CHANGED: Final = "order-match-changed"
@@ -30,6 +30,7 @@ _GONE: Final = "order-verdict-gone"
 ISSUE_CODES: Final[dict[str, str]] = {
     "accession-reused": "order-accession-reused",
     "order-cancelled": "order-cancelled",
+    "cancel-in-doubt": "order-cancel-in-doubt",
     "several-groups": "order-several-groups",
     "keys-disagree": "order-keys-disagree",
     "patient-number-differs": "order-patient-number-differs",

@@ -1,7 +1,9 @@
 """Give each record of an order the newest state that any source told of it.
 
 HL7 v2.5.1 §4.5.1.1 (ORC-1), decision D48. Each source has its own record of an order. Records with one placer or filler
-order number, of one patient, are of one order: whichever source cancels it, it is cancelled.
+order number, of one patient, are of one order: whichever source cancels it, it is cancelled. A source that knows no
+placer order number, such as a department's system, cancels by the accession number: that ends all orders of the patient
+under it.
 Proved by tests/mappings/hospital/test_told_states.py.
 """
 
@@ -9,17 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
 
 from mappings.hospital.authorities import Authorities, OrderKey
-from mappings.hospital.groups import compare_numbers, order_keys, patient_numbers
-from mappings.hospital.known_order import KnownOrder
+from mappings.hospital.groups import compare_numbers, indexed, own_numbers, patient_numbers
+from mappings.hospital.known_order import KnownOrder, is_state_newer
 from mappings.hospital.merges import Merges
-
-
-def own_numbers(order: KnownOrder, authorities: Authorities) -> dict[str, OrderKey]:
-    """Return the keys of an order's placer and filler order number by their kinds."""
-    return {key.kind: key for key in order_keys(order, authorities) if key.kind in ("placer", "filler")}
 
 
 def with_newest_states(
@@ -31,15 +27,15 @@ def with_newest_states(
     """
     if len({order.source.name for order in orders.values()}) < 2:
         return dict(orders)
-    index: dict[OrderKey, list[KnownOrder]] = {}
-    for order in orders.values():
-        for key in own_numbers(order, authorities).values():
-            index.setdefault(key, []).append(order)
+    index = indexed(orders.values(), authorities)
     made = {}
     for number, order in orders.items():
         newest = order
-        for other in _records_elsewhere(order, index, authorities, merges):
-            newest = other if _is_newer(other, newest) else newest
+        for other in (
+            *_records_elsewhere(order, index, authorities, merges),
+            *_ends_of_accession(order, index, authorities, merges),
+        ):
+            newest = other if is_state_newer(other, newest) else newest
         made[number] = _with_state(order, newest)
     return made
 
@@ -58,20 +54,26 @@ def _records_elsewhere(
             yield other
 
 
-def _is_newer(one: KnownOrder, other: KnownOrder) -> bool:
-    """True if the state of a record is the newer one; of two of one time an end counts.
+def _ends_of_accession(
+    order: KnownOrder, index: Mapping[OrderKey, list[KnownOrder]], authorities: Authorities, merges: Merges
+) -> Iterator[KnownOrder]:
+    """Yield the records by which another source ended all that it has of the patient under the accession number.
 
-    Where no field has the time of both, the times as they were stored decide: those of arrival, if there are no others.
+    Only records without a placer order number: one with another number is of another order.
     """
-    theirs = dict(zip(other.state_of.timed_by, other.state_of.times, strict=True))
-    for field, at in zip(one.state_of.timed_by, one.state_of.times, strict=True):
-        if field in theirs and at != theirs[field]:
-            return at > theirs[field]
-    return (_state_at(one), one.is_void) > (_state_at(other), other.is_void)
-
-
-def _state_at(order: KnownOrder) -> datetime:
-    return (order.ended_at if order.is_void else None) or order.last_at
+    accession = authorities.order_key("accession", order.accession, order.source)
+    own, patient = own_numbers(order, authorities), patient_numbers(order, authorities, merges)
+    elsewhere: dict[str, list[KnownOrder]] = {}
+    for other in index.get(accession, ()) if accession else ():
+        agrees = compare_numbers(patient, patient_numbers(other, authorities, merges)) == "agrees"
+        if agrees and other.source.name != order.source.name:
+            elsewhere.setdefault(other.source.name, []).append(other)
+    for records in elsewhere.values():
+        if all(one.is_void for one in records):
+            for one in records:
+                theirs = own_numbers(one, authorities)
+                if "placer" not in theirs and own.keys().isdisjoint(theirs):
+                    yield one
 
 
 def _with_state(order: KnownOrder, newest: KnownOrder) -> KnownOrder:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, timedelta
 
+import pytest
 from fakes.hospital import AUTHORITIES, MERCY, ORDERED, SITE, order, patient
-from fakes.hospital_source import Hospital, ordering
+from fakes.hospital_source import Hospital, ordering, visiting
 from fakes.met import (
     MESSAGE,
     STUDY,
@@ -15,6 +16,7 @@ from fakes.met import (
     decide,
     facts,
     issues,
+    mark_sent,
     match_of,
     matching,
     merge,
@@ -27,7 +29,6 @@ from fakes.store import rows
 from fakes.taken_in import current, outbox, study_id
 
 from gateway.ingest import Pipeline
-from gateway.runtime import clock
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
 from gateway.store.webhooks import StoredEnrichments
@@ -38,20 +39,8 @@ ONE = order(placer="P1", filler="F1", accession="A1")
 TWO = order(placer="P2", filler="F2", accession="A1")
 OTHER = order(placer="P3", filler="F3", accession="A2")
 CANCELLED = replace(ONE, ended="cancelled", ended_at=ORDERED + timedelta(hours=1))
-SENT = Statement(
-    "INSERT INTO message (outbox, is_whole, is_draft, is_critical, priority, size, attempts, doubts, due, made,"
-    " destination, study_id, report_id, kind, content_version, control_id, restates, filler_order_numbers, report_ids,"
-    " patient_id, state, reason, ack, has_body) VALUES (1, 1, 0, 0, 0, 0, 0, 0, 0, :made, 'ehr', :study_id, 'r',"
-    " 'signed', '1', 'c', '', '[]', '[]', '', 'delivered', '', '', 0)"
-)
 # All messages were made long before the present match
 LATER = Statement("UPDATE message SET made = made - 7200000000")
-
-
-async def mark_sent(engine, ago=timedelta()):
-    """Write that a message was made of the study."""
-    made = micros(clock.now() - ago)
-    await engine.do(lambda: ask(SENT, study_id=STUDY, made=made))
 
 
 async def test_a_study_answers_the_order_that_came_before_it(engine):
@@ -265,6 +254,20 @@ async def test_the_visit_of_the_order_is_stated_as_of_the_study(engine):
     assert (found.visit.patient_class, found.visit.location, found.visit.message) == ("I", ("WARD",), MESSAGE)
 
 
+async def test_a_transfer_that_was_told_after_the_order_stands_though_it_was_before_it(engine):
+    pipeline, his = matching(engine), Hospital(engine)
+    transfer = visiting("A02", control_id="2", minute=40)  # EVN-2, then EVN-6
+    told = transfer.replace(b"20260105120000-0600\r", b"20260105104000-0600||||20260105100500-0600\r")
+    await his.sends(ordering(), told, ordering("XO", control_id="3", minute=30))
+    await read(pipeline)
+    (found,) = (await facts(engine)).orders
+    assert (found.visit.location, found.visit.message.control_id) == (("ICU",), "2")
+    await his.sends(ordering("XO", control_id="4", minute=50))
+    await carry_out(engine, pipeline)
+    (found,) = (await facts(engine)).orders
+    assert (found.visit.location, found.visit.message.control_id) == (("ED", "12"), "4")
+
+
 async def test_an_order_of_the_other_hospital_with_equal_numbers_changes_nothing_of_a_study(engine):
     pipeline = matching(engine)
     await read(pipeline)
@@ -339,7 +342,8 @@ def test_the_site_of_these_tests_is_that_of_its_authorities():
     assert AUTHORITIES.site is SITE
 
 
-async def test_a_cancel_that_another_source_sends_later_ends_the_order_of_a_study(engine):
+@pytest.mark.parametrize("named", [{"accession": ""}, {"placer": ""}])
+async def test_a_cancel_that_another_source_sends_later_ends_the_order_of_a_study(engine, named):
     pipeline = matching(engine)
     await read(pipeline)
     his = Hospital(engine)
@@ -347,6 +351,6 @@ async def test_a_cancel_that_another_source_sends_later_ends_the_order_of_a_stud
     await carry_out(engine, pipeline)
     assert (await match_of(engine))[0] == "matched"
     renamed = Hospital(engine, replace(his.source, order_source=replace(his.source.order_source, name="city-ris")))
-    await renamed.sends(ordering("CA", accession="", control_id="2", minute=9))
+    await renamed.sends(ordering("CA", control_id="2", minute=9, **named))
     await carry_out(engine, pipeline)
     assert [one.is_cancelled for one in (await facts(engine)).orders] == [True]

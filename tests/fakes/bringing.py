@@ -58,7 +58,7 @@ class Bringing:
 @asynccontextmanager
 async def bringing(address: tuple[str, int], tls: ssl.SSLContext | None = None) -> AsyncIterator[Bringing]:
     """Connect to the listener for acknowledgements, once it is up."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):  # a service starts slowly on a loaded machine
         while True:
             try:
                 reader, writer = await asyncio.open_connection(*address, ssl=tls)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
 from fakes.fhir_studies import report, snapshot
@@ -12,8 +12,10 @@ from fakes.store import rows
 from fakes.taken_in import study_id, take
 
 from gateway.ingest import Ingested, Pipeline
+from gateway.runtime import clock
 from gateway.store.database.controls import Controls
 from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, Steps, ask
 from gateway.store.orders.keys import keys_of, number_text, record_text
 from gateway.store.orders.known_hospital import OrderReader
@@ -35,6 +37,13 @@ VISIT_NUMBER = number("V7", "CITYADT")
 DECIDE = Statement(
     "INSERT INTO order_verdict (study_id, verdict, orders, reason, decided)"
     " VALUES (:study_id, :verdict, :orders, 'r', 5)"
+)
+
+_SENT = Statement(
+    "INSERT INTO message (outbox, is_whole, is_draft, is_critical, priority, size, attempts, doubts, due, made,"
+    " destination, study_id, report_id, kind, content_version, control_id, restates, filler_order_numbers, report_ids,"
+    " patient_id, state, reason, ack, has_body) VALUES (1, 1, 0, 0, 0, 0, 0, 0, 0, :made, 'ehr', :study_id, 'r',"
+    " 'signed', '1', 'c', '', '[]', '[]', '', 'delivered', '', '', 0)"
 )
 
 
@@ -105,6 +114,12 @@ async def visit(engine: Engine, one: Visit, at: int, inbound: int = 1) -> None:
 
 async def decide(engine: Engine, verdict: str, *orders: int) -> None:
     await engine.do(lambda: ask(DECIDE, study_id=STUDY, verdict=verdict, orders=json.dumps(orders)))
+
+
+async def mark_sent(engine: Engine, ago: timedelta = timedelta()) -> None:
+    """Write that a message was made of the study."""
+    made = micros(clock.now() - ago)
+    await engine.do(lambda: ask(_SENT, study_id=STUDY, made=made))
 
 
 async def carry_out(engine: Engine, pipeline: Pipeline) -> list[str]:

@@ -69,3 +69,5 @@ INTERLEAVINGS = Scale((1, 25), (1_000, 10_000), (240, 5_400))
 HOSPITALS = Scale(4, 60, (120, 600))
 # Times that the order loops are killed, and the whole service
 ORDER_KILLS = Scale((50, 2), (500, 10), (150, 1_800))
+# Kills of a feed while orders come late, and as many late orders
+NEWS_KILLS = Scale(6, 200, (120, 900))

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.bringing import bringing, free_address
 from fakes.er7_reader import field
 from fakes.feed_site import destination
 from fakes.gateway_process import FAST, environment, ran, site_file, started
+from fakes.hospital_source import ordering
 
 from gateway.runtime import clock
 from gateway.runtime.serving import listening_socket, running
@@ -29,6 +31,14 @@ from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.upstream import SandboxOptions, open_sandbox
 
 STUDIES = 6
+SOURCE = """
+[[source]]
+name = "city-his"
+listen = "127.0.0.1:{port}"
+may = ["orders"]
+authorities = [{{ namespace = "CITY", system = "urn:oid:1.2.1" }}]
+time_zone = "America/Chicago"
+"""
 
 
 class SqliteCopies:
@@ -71,6 +81,7 @@ class Drill:
     env: dict[str, str]
     folder: Path
     copies: Any
+    orders: tuple[str, int]
 
     @contextmanager
     def serving(self, *more: str) -> Iterator[Any]:
@@ -149,13 +160,13 @@ async def opened(copies: Any, folder: Path) -> AsyncIterator[Drill]:
         account.now = lambda: datetime.now(UTC)  # type: ignore[method-assign]
         async with running(sandbox, listener), MllpReceiver(port=0) as receiver:
             file = site_file(folder)
-            file.write_text(
-                file.read_text() + destination(receiver.port, mrn_authority='"receiver"', on_conflict='"send"')
-            )
+            orders = free_address()
+            tables = destination(receiver.port, mrn_authority='"receiver"', on_conflict='"send"', hold_until_matched=0)
+            file.write_text(file.read_text() + tables + SOURCE.format(port=orders[1]))
             # The listing does not show a changed text: reports must be fetched again soon
             soon = {"GATEWAY_SYNC__REPORT_REFETCH_HOURS": "0.0005"}
             env = {**environment(options.base_url, copies.url, file), **FAST, **soon}
-            yield Drill(account, receiver, env, folder, copies)
+            yield Drill(account, receiver, env, folder, copies, orders)
 
 
 def text(number: int) -> str:
@@ -167,9 +178,20 @@ def told(drill: Drill, number: int) -> list[bytes]:
     return [one for one in drill.came if f"Drill number {number} of".encode() in one]
 
 
+async def ordered(drill: Drill, *names: str) -> None:
+    """Send orders as a hospital does, and see that each is acknowledged."""
+    async with bringing(drill.orders) as sender:
+        await sender.bring(*(ordering(placer=f"P{one}", control_id=one) for one in names))
+        for one in names:
+            told = await sender.told()
+            assert told and (told.code, told.control_id) == ("AA", one)
+
+
 async def test_a_database_put_back_sends_nothing_again_and_then_what_is_new_with_the_journal(drill):
     with drill.serving() as gateway:
         await drill.begun(gateway)
+        await ordered(drill, "1", "2")
+        copied = datetime.now(UTC).isoformat(timespec="seconds")
         before = [drill.account.sign_new(critical=False) for _ in range(4)]
         for number, one in enumerate(before):
             drill.account.change_text(one.report_id, text(number))
@@ -178,6 +200,7 @@ async def test_a_database_put_back_sends_nothing_again_and_then_what_is_new_with
         drill.copies.dump()
         for number, one in enumerate(signing, 10):
             drill.account.change_text(one.report_id, text(number))
+        await ordered(drill, "3")
         drill.account.change_text(before[0].report_id, text(20))
         drill.account.change_text(before[0].report_id, text(21))
         addendum = drill.account.sign(drill.account.open_addendum(before[1].report_id), text(22))
@@ -202,6 +225,9 @@ async def test_a_database_put_back_sends_nothing_again_and_then_what_is_new_with
         assert code == 1 and "paused as restored" in said
         code, said = await drill.feed("resume", "--restored")
         assert code == 0, said
+        (line,) = (one for one in said.splitlines() if one.startswith("source city-his: "))
+        assert "2026" < line.partition(" came ")[2].partition(";")[0] <= copied
+        await ordered(drill, "1", "2", "3")  # the hospital sends again what the line asks for
         await drill.until(lambda: told(drill, 30) and told(drill, 31))
         await drill.quiet(gateway)
         assert len(drill.came) == sent + 2, drill.came[sent:]

@@ -166,7 +166,7 @@ async def test_no_acknowledged_message_is_lost_when_its_taker_is_killed(
             await listens(address)
             for sender in senders:
                 sender.is_ending = True
-            async with asyncio.timeout(60), engine.opened():
+            async with engine.opened():
                 await asyncio.wait(sending)  # each has its last answer, while somebody is there to give it
                 await until_applied(engine)
             assert gateway.said("order-message-failed") == []

@@ -112,6 +112,7 @@ MAPPING_CODES: Final[Mapping[str, str]] = {
     "order-not-visible": "AutoScribe no longer names the order that a signed report was filed under.",
     "order-patient-conflict": "Name, birth date or sex of the order cannot be those of the study's patient.",
     "order-patient-number-differs": "The order is for another patient number of the same authority.",
+    "order-cancel-in-doubt": "The accession number was cancelled, and nothing exact shows if the order is meant.",
     "order-several-groups": "Orders of several patients have the study's numbers.",
     "order-study-uid-differs": "The order names another study UID, and nothing shows that the patient agrees.",
     "order-unknown": "No order is known for a number of the study.",

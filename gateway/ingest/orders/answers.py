@@ -25,6 +25,7 @@ Outcome = Literal[
     "wrong-processing-id",
     "other-sender",
     "unreadable",
+    "frame-too-large",
     "acknowledgement",
 ]
 """Outcome of a message. An `acknowledgement` answers another message, and gets no answer itself."""
@@ -47,6 +48,7 @@ ANSWERS: Final[dict[Outcome, AnswerRow]] = {
     "wrong-processing-id": AnswerRow("R", AckError("202", "MSH^1^11", "E", text="Unsupported processing id")),
     "other-sender": AnswerRow("R", AckError("207", "MSH^1^3", "E", text="Sender not allowed")),
     "unreadable": AnswerRow("E", AckError("207", "MSH^1", "E", text="No HL7 v2 message")),
+    "frame-too-large": AnswerRow("E", AckError("207", "MSH^1", "E", text="Message too large")),
 }
 
 

@@ -153,7 +153,8 @@ class Applying:
 
     def _noted(self, settled: Sequence[SettledMessage]) -> int:
         for one in settled:
-            self._metrics.settled_order(self._source.name, one.state)
+            is_noted = one.state in {"applied", "nothing"}
+            self._metrics.settled_order(self._source.name, one.state, one.code if is_noted else "")
             if one.state in {"held", "failed"}:
                 get_logger().error(f"order-message-{one.state}", source=self._source.name, code=one.code)
         return len(settled)

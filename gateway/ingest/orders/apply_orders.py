@@ -27,7 +27,7 @@ from gateway.store.orders.visits import StoredVisit
 from mappings.hospital.authorities import Authorities, OrderKey
 from mappings.hospital.events import OrderEvent, Visit
 from mappings.hospital.groups import order_keys
-from mappings.hospital.known_order import KnownOrder, MessageAge, applied
+from mappings.hospital.known_order import NO_AGE, KnownOrder, applied, message_age
 
 SEVERAL_PATIENTS: Final = "several-patients"
 BY_ARRIVAL: Final = "order-by-arrival"
@@ -87,7 +87,8 @@ def told_visit(arrival: Arrival, orders: Iterable[KnownOrder], batch: Batch) -> 
         return False
     if not any(key in keys_of(order, arrival.authorities) for order in orders):
         return False
-    batch.visits.append((arrival.number, StoredVisit(key, arrival.at, visit, arrival.name)))
+    told = StoredVisit(key, arrival.at, visit, arrival.name, message_age(arrival.message))
+    batch.visits.append((arrival.number, told))
     return True
 
 
@@ -174,5 +175,4 @@ def _content(order: KnownOrder | None) -> KnownOrder | None:
     """Return an order without the names and times of its messages."""
     if order is None:
         return None
-    no_age = MessageAge()
-    return replace(order, content_of=no_age, state_of=no_age, patient_of=no_age, last_at=order.first_at)
+    return replace(order, content_of=NO_AGE, state_of=NO_AGE, patient_of=NO_AGE, last_at=order.first_at)

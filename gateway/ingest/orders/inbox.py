@@ -55,19 +55,37 @@ class Inbox:
         if not isinstance(event, Frame):
             self._metrics.heard_order(self._source.name, event.code)
             get_logger().warning("orders-frame-broken", source=self._source.name, code=event.code, bytes=event.count)
-            return event.code != "frame-too-large"
+            return event.code != "frame-too-large" or self._refuse(event.head, caller)
         begun = clock.monotonic()
         received, outcome = await self._outcome(event.payload)
         self._metrics.heard_order(self._source.name, outcome)
         if outcome in {"wrong-processing-id", "other-sender", "unreadable"}:
             get_logger().warning("order-message-not-taken", source=self._source.name, code=outcome)
-        is_heard = True
-        if outcome != "acknowledgement":
-            rejects, at = self._source.rejects_unlisted, clock.now()
-            for answer in written_answers(event.payload, received, outcome, rejects_unlisted=rejects, at=at):
-                is_heard = caller.say(encode(answer)) and is_heard
+        is_heard = self._answer(event.payload, received, outcome, caller)
         self._metrics.answered_order(clock.monotonic() - begun)
         return is_heard
+
+    def _refuse(self, head: bytes, caller: Caller) -> bool:
+        """Answer a frame over the limit by its first whole segments: without an answer its sender repeats it for ever.
+
+        Its rest is skipped as it comes, so the connection stays open.
+        """
+        whole = head[: max(head.rfind(b"\r"), head.rfind(b"\n")) + 1]
+        try:
+            received = read(whole)
+        except Unreadable:
+            return self._answer(whole, None, "frame-too-large", caller)
+        outcome: Outcome = "acknowledgement" if is_acknowledgement(received) else "frame-too-large"
+        return self._answer(whole, received, outcome, caller)
+
+    def _answer(self, payload: bytes, received: Received | None, outcome: Outcome, caller: Caller) -> bool:
+        """Write the answers to a message; return False if the sender does not read them."""
+        if outcome == "acknowledgement":
+            return True
+        rejects, at = self._source.rejects_unlisted, clock.now()
+        answers = written_answers(payload, received, outcome, rejects_unlisted=rejects, at=at)
+        said = [caller.say(encode(answer)) for answer in answers]
+        return all(said)
 
     async def _outcome(self, payload: bytes) -> tuple[Received | None, Outcome]:
         """Read a message, and store it if it is taken."""

@@ -54,7 +54,8 @@ class OrderLoops:
             made += self._of(source)
         if self._sources:
             made.append(forever(self.look, EVERY, not_done="orders-not-counted"))
-            made.append(OrderKeys(self._engine, self._authorities).run())
+            rules = {source.stored_name: source.rules for source in self._sources}
+            made.append(OrderKeys(self._engine, self._authorities, rules).run())
         return made
 
     async def look(self) -> None:

@@ -1,14 +1,19 @@
 """Store known orders under the numbers that the settings give them, once authorities of the settings changed.
 
 HL7 v2.5.1 §2.A.36 (HD), decision D48. An order is found by its numbers, each with the system of its authority. If the
-settings name an authority that they did not, or name it otherwise, the orders that are known are found by it. The
-authority of a number that was read stays: one whose system the settings contradict now is no key.
+settings name an authority that they did not, or name it otherwise, the orders that are known are found by it. Where a
+message names no authority, or only a part of it, the settings complete it, for known orders, too. The authority that a
+message names in full stays: one whose system the settings contradict now is no key. Visits and accounts keep the
+authority under which they were read.
 Proved by tests/gateway/ingest/orders/test_rekeying.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from typing import Final
 
 from gateway.ingest.orders.apply_orders import found_by
@@ -22,7 +27,9 @@ from gateway.store.database.statements import Steps
 from gateway.store.orders.rekeying import order_numbers, rekey
 from gateway.store.orders.study_keys import lock_names, refresh_studies
 from gateway.store.studies import locks
+from mappings.hl7v2.inbound import KeyKind, SourceRules
 from mappings.hospital.authorities import Authorities
+from mappings.hospital.events import IssuedNumber
 from mappings.hospital.known_order import KnownOrder
 
 EVERY: Final = 3_600.0  # seconds
@@ -31,10 +38,10 @@ _FACT: Final = "order-authorities"
 
 
 class OrderKeys:
-    """Upkeep of the numbers of known orders under the authorities of the settings."""
+    """Upkeep of the numbers of known orders under the authorities of the settings; `rules` are those of each source."""
 
-    def __init__(self, engine: Engine, authorities: Authorities) -> None:
-        self._engine, self._authorities = engine, authorities
+    def __init__(self, engine: Engine, authorities: Authorities, rules: Mapping[str, SourceRules]) -> None:
+        self._engine, self._authorities, self._rules = engine, authorities, rules
 
     async def run(self) -> None:
         """Look at the start, and every hour in case a process with older settings was in between."""
@@ -46,7 +53,7 @@ class OrderKeys:
         Raises:
             StoreUnavailable: the store cannot be reached; the next look begins anew.
         """
-        digest = self._authorities.digest
+        digest = self._digest
         if await value_of(self._engine, _FACT) == digest:
             return
         after = 0
@@ -64,10 +71,41 @@ class OrderKeys:
 
     def _rekeying(self, numbers: list[int], locked: frozenset[str]) -> Steps[frozenset[str]]:
         yield from locks.take(lock_names(locked))
-        concerned = yield from rekey(numbers, self._keys_of, locked)
+        concerned = yield from rekey(numbers, self._read_anew, self._keys_of, locked)
         if concerned <= locked:
             yield from refresh_studies(concerned, micros(clock.now()))
         return concerned
 
+    @property
+    def _digest(self) -> str:
+        """Digest of all that the numbers of known orders depend on."""
+        rules = [(name, one.authorities, sorted(one.bare.items())) for name, one in sorted(self._rules.items())]
+        return sha256(f"{self._authorities.digest} {rules}".encode()).hexdigest()
+
+    def _read_anew(self, order: KnownOrder) -> KnownOrder:
+        """Return an order with its numbers as they are read by the settings of its source."""
+        rules = self._rules.get(order.source.name)
+        if rules is None:
+            return order
+        placer, filler = order.replaced_by
+        numbers = [_completed(one, "patient", rules) or one for one in order.patient.numbers]
+        return replace(
+            order,
+            placer=_completed(order.placer, "placer", rules),
+            filler=_completed(order.filler, "filler", rules),
+            accession=_completed(order.accession, "accession", rules),
+            group=_completed(order.group, "placer", rules),
+            replaced_by=(_completed(placer, "placer", rules), _completed(filler, "filler", rules)),
+            patient=replace(order.patient, numbers=tuple(numbers)),
+        )
+
     def _keys_of(self, order: KnownOrder) -> list[str]:
         return found_by(order, self._authorities)
+
+
+def _completed(number: IssuedNumber | None, kind: KeyKind, rules: SourceRules) -> IssuedNumber | None:
+    """Return a number under the authority that its message names, as the settings write it; else the number."""
+    if number is None or number.named is None:
+        return number
+    authority = rules.recognised(number.named, kind)
+    return number if authority is None else replace(number, authority=authority)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.store.database.statements import Statement, Steps, ask, ask_each
-from gateway.store.orders.inbound import settle
+from gateway.store.orders.inbound import SettledMessage, settle
 from gateway.store.orders.keys import number_of, number_text, record_text
 from gateway.store.orders.known_orders import StoredOrder, order_of, orders_with
 from gateway.store.orders.number_changes import StoredChange, changes_with
@@ -134,7 +134,7 @@ def _erase_messages(hospital: HospitalErasure, now: int) -> Steps[int]:
         if state in _SETTLED or (state == "held" and number in hospital.others):
             yield from ask(_DROP_BODY, number=number)
         elif state and number in hospital.messages:
-            yield from settle(number, "nothing", ERASED, now, keeps_body=False)
+            yield from settle({number: SettledMessage("nothing", ERASED, keeps_body=False)}, now)
             yield from ask(_DROP_MESSAGE_KEYS, number=number)
         else:
             continue

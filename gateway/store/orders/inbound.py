@@ -38,6 +38,10 @@ _WAITING: Final = Statement(
 _NEXT: Final = Statement(
     "SELECT number FROM inbound WHERE source = :source AND state = 'waiting' ORDER BY number LIMIT :most"
 )
+_SOURCES: Final = Statement("SELECT name FROM source WHERE name >= '' ORDER BY name")
+_LAST_BEFORE: Final = Statement(
+    "SELECT received FROM inbound WHERE source = :source AND received < :before ORDER BY received DESC LIMIT 1"
+)
 _COUNTS: Final = Statement(
     "SELECT source, COUNT(*) FROM inbound WHERE state = 'waiting' GROUP BY source ORDER BY source"
 )
@@ -141,6 +145,21 @@ async def backlogs(engine: Engine) -> dict[str, int]:
         StoreUnavailable: the store cannot be reached.
     """
     return {str(source): int(count) for source, count in await engine.fetch(_COUNTS)}
+
+
+async def last_received(engine: Engine, before: int) -> dict[str, int | None]:
+    """Return for each source when its last stored message before an instant came; both in microseconds.
+
+    None for a source of which no message is kept.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    found: dict[str, int | None] = {}
+    for (source,) in await engine.fetch(_SOURCES):
+        rows = await engine.fetch(_LAST_BEFORE, source=source, before=before)
+        found[str(source)] = int(rows[0][0]) if rows else None
+    return found
 
 
 async def trouble_of(engine: Engine, since: int) -> InboundState | None:

@@ -40,6 +40,7 @@ _CHANGE: Final = Statement(
     "UPDATE hospital_order SET source = :source, revision = revision + 1, first_at = :first_at, last_at = :last_at,"
     " applied = :applied, body = :body WHERE number = :number"
 )
+_RENUMBER: Final = Statement("UPDATE hospital_order SET revision = revision + 1, body = :body WHERE number = :number")
 _DROP_KEYS: Final = Statement("DELETE FROM order_key WHERE hospital_order = :number AND key NOT IN listed(:keys)")
 _ADD_KEY: Final = Statement("INSERT INTO order_key (key, hospital_order) VALUES (:key, :number) ON CONFLICT DO NOTHING")
 
@@ -61,6 +62,11 @@ async def orders_of_keys(engine: Engine, keys: Iterable[str]) -> list[StoredOrde
     """
     rows = await engine.fetch(_OF_KEYS, keys=json.dumps(sorted(keys)))
     return [_order(row) for row in rows]
+
+
+def orders_with(keys: Iterable[str]) -> Steps[list[StoredOrder]]:
+    """Return what `orders_of_keys` returns, as a step of a transaction."""
+    return [_order(row) for row in (yield from ask(_OF_KEYS, keys=json.dumps(sorted(keys))))]
 
 
 class OrdersAtHand:
@@ -122,7 +128,7 @@ def put_order(number: int | None, order: KnownOrder, keys: Sequence[str], now: i
         "first_at": micros(order.first_at),
         "last_at": micros(order.last_at),
         "applied": now,
-        "body": compressed("order", json.dumps(plain(order), separators=(",", ":")).encode()),
+        "body": _body(order),
     }
     if number is None:
         number = int((yield from ask(_ADD, **values))[0][0])
@@ -133,6 +139,11 @@ def put_order(number: int | None, order: KnownOrder, keys: Sequence[str], now: i
     return number
 
 
+def renumber_order(number: int, order: KnownOrder) -> Steps[None]:
+    """Store an order whose numbers have other authorities, as last heard of when it was."""
+    yield from ask(_RENUMBER, number=number, body=_body(order))
+
+
 def put_order_keys(number: int, keys: Sequence[str]) -> Steps[None]:
     """Store the keys of an order in place of those before."""
     yield from ask(_DROP_KEYS, number=number, keys=json.dumps(keys))
@@ -141,6 +152,10 @@ def put_order_keys(number: int, keys: Sequence[str]) -> Steps[None]:
 
 def _add_keys(number: int, keys: Sequence[str]) -> Steps[None]:
     yield from ask_each(_ADD_KEY, [{"key": key, "number": number} for key in sorted(set(keys))])
+
+
+def _body(order: KnownOrder) -> bytes:
+    return compressed("order", json.dumps(plain(order), separators=(",", ":")).encode())
 
 
 def _order(row: Row) -> StoredOrder:

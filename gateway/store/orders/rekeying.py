@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement, Steps, ask
-from gateway.store.orders.known_orders import order_of, put_order_keys
+from gateway.store.orders.known_orders import StoredOrder, order_of, put_order_keys, renumber_order
 from mappings.hospital.known_order import KnownOrder
 
 _AFTER: Final = Statement("SELECT number FROM hospital_order WHERE number > :after ORDER BY number LIMIT :most")
@@ -28,26 +28,31 @@ async def order_numbers(engine: Engine, after: int, most: int) -> list[int]:
 
 
 def rekey(
-    numbers: Collection[int], keys_of: Callable[[KnownOrder], Collection[str]], locked: frozenset[str]
+    numbers: Collection[int],
+    read_anew: Callable[[KnownOrder], KnownOrder],
+    keys_of: Callable[[KnownOrder], Collection[str]],
+    locked: frozenset[str],
 ) -> Steps[frozenset[str]]:
-    """Store orders under the numbers that `keys_of` gives; return all that those have that changed, before and after.
+    """Store orders with the authorities that `read_anew` gives their numbers, under the keys that `keys_of` gives.
 
-    If `locked` lacks one of these, nothing is written: the caller locks them and asks again.
+    Return all keys that those have that changed, before and after. If `locked` lacks one of these, nothing is written:
+    the caller locks them and asks again.
     """
-    changed: dict[int, frozenset[str]] = {}
+    changed: list[tuple[StoredOrder, KnownOrder, frozenset[str]]] = []
     concerned = frozenset[str]()
     for number in sorted(numbers):
         stored = yield from order_of(number)
         if stored is None:
             continue
-        before, after = (
-            {str(key) for (key,) in (yield from ask(_KEYS, number=number))},
-            frozenset(keys_of(stored.order)),
-        )
-        if before != after:
-            changed[number] = after
+        order = read_anew(stored.order)
+        before = {str(key) for (key,) in (yield from ask(_KEYS, number=number))}
+        after = frozenset(keys_of(order))
+        if before != after or order != stored.order:
+            changed.append((stored, order, after))
             concerned |= before | after
     if concerned <= locked:
-        for number, keys in changed.items():
-            yield from put_order_keys(number, sorted(keys))
+        for stored, order, keys in changed:
+            if order != stored.order:
+                yield from renumber_order(stored.number, order)
+            yield from put_order_keys(stored.number, sorted(keys))
     return concerned

@@ -15,7 +15,7 @@ from gateway.store.compression.stored_bytes import decompressed
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, ask
 from gateway.store.feed.audit import noted
-from gateway.store.orders.inbound import settle, source_lock, try_again
+from gateway.store.orders.inbound import SettledMessage, settle, source_lock, try_again
 from gateway.store.orders.keys import number_text
 from gateway.store.orders.number_changes import held_by, make_void
 from gateway.store.orders.study_keys import lock_names, refresh_studies
@@ -119,7 +119,7 @@ def set_aside(message: TroubledMessage, reason: str, now: int, locked: frozenset
         return keys
     if message.state == "failed":
         yield from try_again(message.source)  # this one, too, so that it stops nothing any more
-    yield from settle(message.number, "nothing", SET_ASIDE, now)
+    yield from settle({message.number: SettledMessage("nothing", SET_ASIDE)}, now)
     yield from make_void(held)
     yield from refresh_studies(keys, now)
     yield from noted("orders-set-aside", _about(message), reason, now)

@@ -17,6 +17,7 @@ from gateway.store.database.statements import Row, Statement, Steps, ask_each
 from gateway.store.studies.kept import plain, rebuilt, unpacked
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.events import Visit
+from mappings.hospital.known_order import NO_AGE, MessageAge
 
 _ADD: Final = Statement(
     "INSERT INTO visit (key, at, inbound, body) VALUES (:key, :at, :inbound, :body) ON CONFLICT DO NOTHING"
@@ -30,16 +31,18 @@ class _Stated:
 
     visit: Visit
     message: HospitalMessageName
+    age: MessageAge = NO_AGE
 
 
 @dataclass(frozen=True, slots=True)
 class StoredVisit:
-    """State of a visit as one message told it. `at` is the time of the event, in microseconds."""
+    """State of a visit as one message told it. `at` is the time of the event, in microseconds, `age` the message's."""
 
     key: str
     at: int
     visit: Visit
     message: HospitalMessageName
+    age: MessageAge = NO_AGE
 
 
 def add_visits(visits: Iterable[tuple[int, StoredVisit]]) -> Steps[None]:
@@ -60,11 +63,11 @@ async def visits_of(engine: Engine, keys: Iterable[str]) -> list[StoredVisit]:
 
 
 def _body(visit: StoredVisit) -> bytes:
-    stated = json.dumps(plain(_Stated(visit.visit, visit.message)), separators=(",", ":"))
+    stated = json.dumps(plain(_Stated(visit.visit, visit.message, visit.age)), separators=(",", ":"))
     return compressed("visit", stated.encode())
 
 
 def _visit(row: Row) -> StoredVisit:
     key, at, body = row
     stated = rebuilt(_Stated, unpacked(bytes(body)))
-    return StoredVisit(str(key), int(at), stated.visit, stated.message)
+    return StoredVisit(str(key), int(at), stated.visit, stated.message, stated.age)

@@ -168,7 +168,7 @@ def _known(element: InboundElement, kind: KeyKind, number: IssuedNumber, *, is_w
     if authority is None:
         element.reader.note("authority-not-of-source", element.place)
         return None
-    return replace(number, authority=authority)
+    return replace(number, authority=authority, named=number.authority)
 
 
 def _clinician(element: InboundElement) -> Clinician:

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -18,8 +19,12 @@ from fakes.heads import head
 
 from gateway.cli.restored import lacking_of, lanes_of, written
 from gateway.feed.deliver.journal import Header, JournalBatch, JournalContents, encoded, entry_of, read, seal
+from gateway.runtime import clock
+from gateway.store.database.instants import instant, micros
+from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed.messages import SendResult
 from gateway.store.feed.restoring import hold_destinations
+from gateway.store.orders.inbound import NewInbound, add_message
 from mappings.patient.identifiers import short_id
 from mappings.profile import Site
 
@@ -91,6 +96,31 @@ async def test_what_was_sent_is_written_down_and_a_correction_of_it_is_one_under
         assert field(last, "OBR-25") == "C" and field(last, "OBR-3") == field(first, "OBR-3")
         code, _, _ = await here.feed("resume", "--restored")
         assert code == 0
+
+
+async def heard(here, name, minute):
+    """Store a message of a hospital, as its source does."""
+    new = NewInbound("city-his", ("HIS", "CITY"), name, "ORM^O01", name.encode())
+    received = micros(clock.now() - timedelta(minutes=minute))
+    engine = Sqlite(here.here.database)
+    async with engine.opened():
+        await engine.do(partial(add_message, new, received))
+    return instant(received).isoformat(timespec="seconds")
+
+
+async def test_of_each_source_of_orders_it_is_said_since_when_the_copy_lacks_its_messages(site):
+    async with site(on_conflict='"send"') as here:
+        await here.sync()
+        await heard(here, "1", 9)
+        last = await heard(here, "2", 5)
+        await restored(here, new)
+        await heard(here, "4", 0)  # after the restore
+        code, said, err = await here.feed("resume", "ehr", "--restored")
+        assert code == 0, err
+        (line,) = (one for one in said if one.startswith("source "))
+        assert line.startswith(f"source city-his: the last message in the copy came {last}; what came since is lost")
+        code, said, _ = await here.feed("resume", "--restored")
+        assert code == 0 and not [one for one in said if one.startswith("source ")]
 
 
 async def test_what_was_paused_by_hand_stays_so_until_it_is_resumed_by_name(site):

@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 
-from gateway.mllp.framing import Decoder, Frame, FramingError, encode
+from gateway.mllp.framing import HEAD, Decoder, Frame, FramingError, encode
 from gateway.runtime.errors import FrameInvalid
 
 OUTSIDE, UNOPENED, CUT, TOO_LARGE = "bytes-outside-frame", "frame-not-opened", "frame-cut", "frame-too-large"
@@ -62,6 +62,15 @@ def test_after_a_frame_over_the_limit_the_next_one_is_read(end):
     assert events_of(stream, max_size=10) == [FramingError(TOO_LARGE, 0, 12), Frame(b"ok", 101 + len(end))]
 
 
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_of_a_frame_over_the_limit_the_first_bytes_are_kept_however_it_is_cut(step):
+    stream = b"\x0b" + bytes(range(32, 127)) * 100
+    for size in (10, HEAD, 8_000):
+        decoder = Decoder(size)
+        (event,) = (one for at in range(0, len(stream), step) for one in decoder.feed(stream[at : at + step]))
+        assert event.head == stream[1 : 1 + min(size, HEAD)]
+
+
 def test_nothing_beyond_the_limit_is_held_in_memory():
     decoder = Decoder(max_size=10_000)
     chunk = b"x" * 1_000
@@ -113,7 +122,7 @@ def test_after_the_end_of_a_stream_offsets_begin_again():
     assert decoder.feed(b"\x0bc\x1c\r") == [Frame(b"c", 0)]
 
 
-def test_a_fault_holds_no_bytes_of_the_stream():
-    fault = events_of(b"DOE^JANE")[0]
-    assert {type(value) for value in dataclasses.astuple(fault)} == {str, int}
-    assert "DOE" not in repr(fault)
+def test_a_fault_shows_no_bytes_of_the_stream():
+    for fault in (events_of(b"DOE^JANE")[0], events_of(b"\x0bDOE^JANE", max_size=4)[0]):
+        assert {type(value) for key, value in dataclasses.asdict(fault).items() if key != "head"} == {str, int}
+        assert "DOE" not in repr(fault)

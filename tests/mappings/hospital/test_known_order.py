@@ -191,6 +191,21 @@ def test_a_replaced_order_names_the_order_of_the_message_whose_parent_it_is() ->
     assert known((old, message(old, other))).replaced_by == (None, None)
 
 
+def test_a_replaced_order_and_a_replacement_that_orc_8_does_not_link_are_an_issue() -> None:
+    old, heir = event("replaced", "RP"), event(control="RO", placer="P2")
+    linked = event(control="RO", placer="P2", parent_placer=number("P1"))
+    for one, others, issues in (
+        (old, [linked], []),
+        (linked, [old], []),
+        (old, [heir], ["replacement-unlinked"]),
+        (heir, [old], ["replacement-unlinked"]),
+        (event("replaced", "RU"), [], ["replacement-unlinked"]),
+    ):
+        sent = message(one, *others, at=at(1))
+        assert codes(applied(None, one, sent, CITY, at(1))) == issues
+        assert codes(applied(order(at=at(0)), one, sent, CITY, at(1))) == issues
+
+
 def test_a_newer_patient_or_visit_stands_as_a_whole() -> None:
     now = known(step(0, about=patient("4711", middle="ANN")), step(1, "change", about=patient("5000")))
     assert now.patient == patient("5000")

@@ -92,6 +92,19 @@ def test_an_order_that_a_second_source_cancels_is_answered_no_more(accession):
     assert said(settled(study(), orders, orders=(4,), is_sent=True))[:3] == ([(4, True)], "matched", "")
 
 
+def test_a_cancel_that_names_the_accession_number_alone_ends_the_orders_of_its_patient_or_is_in_doubt():
+    late = {"placer": None, "effect": "cancel", "at": ORDERED + timedelta(hours=1)}
+    ris = replace(ONE.source, name="city-ris")
+    orders = {4: ONE, 5: TWO, 9: order(source=ris, **late)}
+    assert said(settled(study(), orders)) == ([], "held", "order-cancelled", ["order-cancelled"])
+    for told in (order(source=ris, about=patient(None), **late), order(**late)):
+        in_doubt = [], "held", "cancel-in-doubt", ["order-cancel-in-doubt"]
+        assert said(settled(study(), {4: ONE, 9: told})) == in_doubt
+        assert settled(study(), {4: ONE, 9: told}, decision="match", chosen=(4,)).verdict == "matched"
+    for other in ({"about": patient("5001")}, {"at": ORDERED - timedelta(hours=1)}, {"accession": "A2"}):
+        assert settled(study(), {4: ONE, 9: order(source=ris, **late | other)}).verdict == "matched"
+
+
 def test_two_equal_orders_without_a_number_of_their_own_are_both_known():
     bare = order(placer=None, filler=None, accession="A1")
     assert settled(study(), {4: bare}).orders[0].numbers == (4,)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from fakes.hospital import AUTHORITIES, CITY, MERCY, ORDERED, merges_of, order, patient
+from fakes.hospital import AUTHORITIES, CITY, MERCY, ORDERED, merges_of, number, order, patient
 
 from mappings.hospital.merges import NO_MERGES
 from mappings.hospital.told_states import with_newest_states
@@ -48,13 +48,37 @@ def test_without_times_the_arrival_counts():
     [
         cancel(placer="P2"),
         cancel(placer="P1", filler="F2"),
-        cancel(placer=None, accession="A1"),
+        cancel(placer=None, accession="A2"),
+        cancel(placer=None, accession=number("A1", "MERCYRIS")),
+        cancel(placer=None, accession="A1", about=patient("5001")),
+        cancel(placer=None, accession="A1", about=patient(None)),
+        cancel(placer=None, accession="A1", at=ORDERED - timedelta(hours=1)),
+        cancel(placer=None, filler="F2", accession="A1"),
         cancel(about=patient("5001")),
         cancel(source=MERCY),
     ],
 )
 def test_the_cancel_of_another_order_ends_nothing(other):
     assert ends(HIS_ORDER, other) == ["", "cancelled"]
+
+
+UNFILLED = order(placer="P1", accession="A1")
+
+
+@pytest.mark.parametrize("filler", [None, "F1"])
+def test_a_cancel_of_a_source_without_placer_numbers_ends_all_orders_under_the_accession(filler):
+    other = order(placer="P2", accession="A1")
+    told = cancel(placer=None, filler=filler, accession="A1")
+    assert ends(UNFILLED, other, told) == ends(told, other, UNFILLED) == ["cancelled"] * 3
+    again = order(placer="P2", accession="A1", at=LATER + timedelta(hours=1))
+    assert ends(UNFILLED, again, told) == ["cancelled", "", "cancelled"]
+
+
+@pytest.mark.parametrize("standing", [{"filler": "F2"}, {"placer": "P1", "filler": "F3"}])
+def test_a_source_that_has_another_order_under_the_accession_ends_only_its_own(standing):
+    told = cancel(placer=None, filler="F1", accession="A1")
+    left = order(**{"placer": None, "accession": "A1", "source": RIS, "about": patient()} | standing)
+    assert ends(UNFILLED, told, left) == ["", "cancelled", ""]
 
 
 def test_a_cancel_under_the_surviving_number_of_the_patient_ends_the_order():

@@ -138,6 +138,13 @@ async def test_what_changes_no_order_is_settled_as_nothing(his):
     assert await his.orders() == []
 
 
+async def test_an_order_that_is_replaced_by_none_that_names_it_ends_and_is_counted(his):
+    replacing = ordering("RP", control_id="2", minute=5) + hl7("ORC|RO|P2", "OBR|2|P2||CTNECK")
+    assert (await his.sends(ordering(), replacing))[1] == ("applied", "replacement-unlinked")
+    assert [(one.order.placer.value, one.order.ended) for one in await his.orders()] == [("P1", "replaced"), ("P2", "")]
+    assert his.counted("orders_noted_total", code="replacement-unlinked") == 1
+
+
 async def test_of_a_message_that_arrives_late_the_newer_content_stands(his):
     await his.sends(ordering(minute=9, accession="A2"), ordering(minute=3, accession="A1", control_id="2"))
     (stored,) = await his.orders()

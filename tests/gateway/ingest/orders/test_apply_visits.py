@@ -101,6 +101,26 @@ async def test_a_later_message_of_the_order_keeps_the_numbers_that_a_visit_messa
     assert [one.value for one in stored.order.patient.numbers] == ["4711", "99"]
 
 
+@pytest.mark.parametrize(("minute", "family"), [(30, "DOE-MILLER"), (90, "ROE")])
+async def test_an_order_message_replaces_no_newer_name_that_a_visit_message_brought(his, minute, family):
+    late = ordering("XO", control_id="3", minute=minute, accession="A2").replace(b"DOE^JANE", b"ROE^JANE")
+    await his.sends(ordering(), visiting("A08", control_id="2", minute=60), late)
+    (stored,) = await his.orders()
+    assert (stored.order.patient.family, stored.order.accession.value) == (family, "A2")
+    assert [one.value for one in stored.order.patient.numbers] == ["4711", "99"]
+    assert (await visits_of(his.engine, [VISIT]))[-1].message.control_id == "2"
+    await his.sends(visiting("A08", control_id="4", minute=45).replace(b"DOE-MILLER", b"OLD"))
+    assert [one.order.patient.family for one in await his.orders()] == [family]
+
+
+async def test_an_order_message_of_another_sender_replaces_no_newer_name_that_a_visit_message_brought(his):
+    for minute in (150, 30):
+        late = ordering("XO", control_id=f"3{minute}", minute=minute).replace(b"DOE^JANE", b"ROE^JANE")
+        moved = visiting("A08", control_id=f"2{minute}", minute=120).replace(b"|HIS|", b"|ADT|")
+        await his.sends(ordering(placer=f"P{minute}"), moved, late.replace(b"|P1|", b"|P%d|" % minute))
+    assert [one.order.patient.family for one in await his.orders()] == ["ROE", "DOE-MILLER"]
+
+
 async def test_an_order_that_goes_to_another_patient_keeps_no_number_of_the_first(his):
     moved = ordering("XO", control_id="3", minute=9, mrn="8888")
     await his.sends(ordering(), visiting("A08", control_id="2"), moved)

@@ -167,15 +167,32 @@ async def test_a_sender_that_reads_no_answer_is_closed_and_loses_nothing_that_wa
     assert names == [str(number) for number in range(len(names))]
 
 
-async def test_a_frame_over_the_limit_is_not_answered_and_the_connection_is_closed(sqlite_engine):
+TOO_LARGE = f"OBX|1|ED|PDF||^AP^PDF^Base64^{'A' * MOST_BYTES}"
+
+
+async def test_a_frame_over_the_limit_is_refused_under_its_control_id_and_the_next_message_is_taken(sqlite_engine):
     desk = Desk(sqlite_engine)
-    async with desk.listening():
-        async with desk.calling() as sender:
-            await sender.write(b"\x0b" + b"x" * (MOST_BYTES + 1))
-            assert await sender.told() is None
-        async with desk.calling() as sender:
-            assert await answered(sender, ordering()) == [("AA", "1")]
-    assert desk.outcomes("frame-too-large") == 1
+    async with desk.listening(), desk.calling() as sender:
+        assert await answered(sender, hl7(msh("ORU^R01", "77"), TOO_LARGE), ordering()) == [("AE", "77"), ("AA", "1")]
+        assert await answered(sender, hl7(msh("ORU^R01", "78", enhanced="AL|NE"), TOO_LARGE)) == [("CE", "78")]
+    assert desk.outcomes("frame-too-large") == 2
+    assert [name for name, _, _ in await rows(sqlite_engine, STORED)] == ["1"]
+
+
+@pytest.mark.parametrize("head", ["", "x", msh() + "x" * 5_000])
+async def test_a_frame_over_the_limit_whose_header_cannot_be_read_is_refused_without_a_control_id(sqlite_engine, head):
+    desk = Desk(sqlite_engine)
+    async with desk.listening(), desk.calling() as sender:
+        await sender.write(b"\x0b" + head.encode() + b"x" * (MOST_BYTES + 1))
+        assert [(one.code, one.control_id) for one in [await sender.told()]] == [("AE", "")]
+        assert await answered(sender, ordering()) == [("AA", "1")]  # VT begins the next frame
+
+
+async def test_an_acknowledgement_over_the_limit_is_not_answered(sqlite_engine):
+    desk = Desk(sqlite_engine)
+    async with desk.listening(), desk.calling() as sender:
+        await sender.bring(hl7(msh("ACK", "77"), "MSA|AA|7", TOO_LARGE), ordering())
+        assert (await sender.told()).control_id == "1"
 
 
 async def test_a_result_with_a_document_on_a_shared_interface_is_answered_and_not_stored(sqlite_engine):
