@@ -75,14 +75,7 @@ class MappedStudy:
 
 
 @dataclass(frozen=True, slots=True)
-class OrdersNeeded:
-    """Numbers by which a study's orders must be read before it can be mapped."""
-
-    keys: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Compared:
+class ComparedStudy:
     """Fetched study beside the stored one, before it is mapped, with the issues found so far."""
 
     before: Kept | None
@@ -91,25 +84,42 @@ class _Compared:
     doubts: tuple[MappingIssue, ...]
 
 
-def map_study(fetched: Fetched, known: KnownStudy, site: Site, at: datetime) -> MappedStudy | OrdersNeeded:
+@dataclass(frozen=True, slots=True)
+class OrdersNeeded:
+    """Numbers by which a study's orders must be read before it can be mapped.
+
+    `compared` is the comparison so far; None if it rests on merges of the hospital, which may be others then.
+    """
+
+    keys: frozenset[str]
+    compared: ComparedStudy | None
+
+
+def map_study(
+    fetched: Fetched, known: KnownStudy, site: Site, at: datetime, needed: OrdersNeeded | None = None
+) -> MappedStudy | OrdersNeeded:
     """Decode the fetched study, compare it with the stored one, match it with its orders, and map it.
 
-    Return the numbers of the orders instead, if these were not read. `at` is the present.
+    Return the numbers of the orders instead, if these were not read: read them, and call again with this as `needed`.
+    `at` is the present.
 
     Raises:
         WireError: the fetched JSON does not follow the contract.
     """
-    one = _compared(fetched, known, site)
-    if known.hospital is not None:
-        before = one.before.study if one.before else None
-        keys = wanted_keys(one.change.study, before, one.facts, known.hospital.told, site)
-        if not known.hospital.keys.issuperset(keys):
-            return OrdersNeeded(keys)
+    has_merges = known.hospital is not None and bool(known.hospital.changes)
+    one = needed.compared if needed is not None and not has_merges else None
+    if one is None:
+        one = _compared(fetched, known, site)
+        if known.hospital is not None:
+            before = one.before.study if one.before else None
+            keys = wanted_keys(one.change.study, before, one.facts, known.hospital.told, site)
+            if not known.hospital.keys.issuperset(keys):
+                return OrdersNeeded(keys, None if has_merges else one)
     facts, met = meet_orders(one.change, one.facts, known.hospital, site, at)
     return replace(_mapped(one.before, one.change, facts, site, one.doubts), met=met)
 
 
-def _compared(fetched: Fetched, known: KnownStudy, site: Site) -> _Compared:
+def _compared(fetched: Fetched, known: KnownStudy, site: Site) -> ComparedStudy:
     decoded = decode(fetched.study, fetched.reports, fetched.users)
     before = None if known.kept is None else kept(known.kept)
     earlier = Known()
@@ -130,7 +140,7 @@ def _compared(fetched: Fetched, known: KnownStudy, site: Site) -> _Compared:
         merged=change.merged,
         old_numbers=change.old_numbers,
     )
-    return _Compared(before, change, facts, (*decoded.issues, *fetched.doubts, *change.issues))
+    return ComparedStudy(before, change, facts, (*decoded.issues, *fetched.doubts, *change.issues))
 
 
 def settled(mapped: MappedStudy, known: KnownStudy, site: Site, at: datetime) -> MappedStudy:

@@ -212,11 +212,12 @@ class Pipeline:
             Outdated: another process wrote the study meanwhile.
         """
         known = await with_own_claims(self._engine, known, study_id)
-        mapped: MappedStudy | None = None
+        mapped: MappedStudy | OrdersNeeded | None = None
         for _ in range(MOST_TRIES):
             in_force = await self._in_force.current()
             plan = await computed(plan_write, fetched, known, self._present(), in_force, clock.now(), mapped, stored)
             if isinstance(plan, OrdersNeeded):
+                mapped = plan
                 known = await self._with_orders(study_id, known, plan.keys)
                 continue
             if isinstance(plan, ClaimsNeeded):

@@ -74,23 +74,24 @@ def plan_write(  # noqa: PLR0913, PLR0917 (the state read, and the settings)
     settings: IngestSettings,
     in_force: InForce,
     now: datetime,
-    mapped: MappedStudy | None = None,
+    mapped: MappedStudy | OrdersNeeded | None = None,
     stored: Mapping[Key, Resource] | None = None,
 ) -> PlannedStudy | ClaimsNeeded | OrdersNeeded:
     """Map a study and plan its write, if its orders and the claims about all patients that it names were read.
 
     Else return the numbers of the orders, or the mapping with the patients: read these orders, or the claims about the
-    patients, and call again, with `mapped` if it was returned. A resource is stored if it differs from the earlier
-    study under the present mapping. With `stored` (the study's resources in the store), all of them are stored and
-    indexed again (`rerender`).
+    patients, and call again; `mapped` is then what was returned, or the mapping in it. A resource is stored if it
+    differs from the earlier study under the present mapping. With `stored` (the study's resources in the store), all of
+    them are stored and indexed again (`rerender`).
 
     Raises:
         WireError: the fetched JSON does not follow the contract.
     """
-    made = mapped or map_study(fetched, known, settings.site, now)
-    if isinstance(made, OrdersNeeded):
-        return made
-    mapped = apart = made
+    if not isinstance(mapped, MappedStudy):
+        mapped = map_study(fetched, known, settings.site, now, mapped)
+    if isinstance(mapped, OrdersNeeded):
+        return mapped
+    apart = mapped
     if known.claims_of.issuperset(mapped.patient_ids):
         apart = settled(mapped, known, settings.site, now)
     wanted = {*mapped.patient_ids, *apart.patient_ids}  # a patient held apart has another id

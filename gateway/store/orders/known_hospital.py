@@ -176,7 +176,7 @@ async def connected(
     asked: set[str] = set()
     wanted = {*keys, *(key for one in found.values() for key in _keys(one, authorities))}
     while wanted:
-        read = await orders_of_keys(engine, wanted)
+        read = await orders_of_keys(engine, wanted, found)
         asked |= wanted
         found |= {one.number: one for one in read}
         wanted = {key for one in read for key in _keys(one, authorities)} - asked

@@ -7,7 +7,7 @@ Proved by tests/contract/test_orders.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,14 +54,19 @@ class StoredOrder:
     order: KnownOrder
 
 
-async def orders_of_keys(engine: Engine, keys: Iterable[str]) -> list[StoredOrder]:
+async def orders_of_keys(
+    engine: Engine, keys: Iterable[str], known: Mapping[int, StoredOrder] | None = None
+) -> list[StoredOrder]:
     """Return the orders that have one of these keys (`key_text`, `number_text`), by number.
+
+    Those of `known`, orders by number that were read before, are not decoded again if they are the same.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    rows = await engine.fetch(_OF_KEYS, keys=json.dumps(sorted(keys)))
-    return [_order(row) for row in rows]
+    rows, before = await engine.fetch(_OF_KEYS, keys=json.dumps(sorted(keys))), known or {}
+    found = [(row, before.get(int(row[0]))) for row in rows]
+    return [one if one is not None and one.revision == int(row[1]) else _order(row) for row, one in found]
 
 
 def orders_with(keys: Iterable[str]) -> Steps[list[StoredOrder]]:
