@@ -88,7 +88,7 @@ def groups(orders: Sequence[KnownOrder], authorities: Authorities, merges: Merge
         members = (*[member for one in joined for member in one.orders], order)
         every = numbers.union(*[one.numbers for one in joined])
         made = [*others, OrderGroup(members, accession, every)]
-    cancels = [one for one in orders if one.is_void and not own_numbers(one, authorities)]
+    cancels = [one for one in orders if one.is_void and not one.placer and not one.filler]
     return tuple(
         [
             replace(

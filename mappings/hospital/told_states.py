@@ -59,7 +59,7 @@ def _ends_of_accession(
 ) -> Iterator[KnownOrder]:
     """Yield the records by which another source ended all that it has of the patient under the accession number.
 
-    Only records without a placer order number: one with another number is of another order.
+    Only records without a placer order number: one that has it is of that order alone.
     """
     accession = authorities.order_key("accession", order.accession, order.source)
     own, patient = own_numbers(order, authorities), patient_numbers(order, authorities, merges)
@@ -71,8 +71,7 @@ def _ends_of_accession(
     for records in elsewhere.values():
         if all(one.is_void for one in records):
             for one in records:
-                theirs = own_numbers(one, authorities)
-                if "placer" not in theirs and own.keys().isdisjoint(theirs):
+                if not one.placer and own.keys().isdisjoint(own_numbers(one, authorities)):
                     yield one
 
 

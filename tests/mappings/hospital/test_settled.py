@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from fakes.hospital import AUTHORITIES, MERCY, NOW, ORDERED, merges_of, order, patient, study
+from fakes.hospital import AUTHORITIES, MERCY, NOW, ORDERED, merges_of, number, order, patient, study
 
 from mappings.hospital.merges import NO_MERGES, Merges
 from mappings.hospital.order_search import order_search
@@ -101,7 +101,8 @@ def test_a_cancel_that_names_the_accession_number_alone_ends_the_orders_of_its_p
         in_doubt = [], "held", "cancel-in-doubt", ["order-cancel-in-doubt"]
         assert said(settled(study(), {4: ONE, 9: told})) == in_doubt
         assert settled(study(), {4: ONE, 9: told}, decision="match", chosen=(4,)).verdict == "matched"
-    for other in ({"about": patient("5001")}, {"at": ORDERED - timedelta(hours=1)}, {"accession": "A2"}):
+    unknown = {"filler": number("F9", "ELSE"), "about": patient(None)}
+    for other in (unknown, {"about": patient("5001")}, {"at": ORDERED - timedelta(hours=1)}, {"accession": "A2"}):
         assert settled(study(), {4: ONE, 9: order(source=ris, **late | other)}).verdict == "matched"
 
 

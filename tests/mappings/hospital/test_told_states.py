@@ -54,6 +54,7 @@ def test_without_times_the_arrival_counts():
         cancel(placer=None, accession="A1", about=patient(None)),
         cancel(placer=None, accession="A1", at=ORDERED - timedelta(hours=1)),
         cancel(placer=None, filler="F2", accession="A1"),
+        cancel(placer=number("P9", "ELSE"), accession="A1"),
         cancel(about=patient("5001")),
         cancel(source=MERCY),
     ],
