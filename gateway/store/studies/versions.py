@@ -15,8 +15,10 @@ from typing import Any, Final, NamedTuple
 
 from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.statements import Row, Statement, Steps, ask, ask_rows
+from gateway.store.studies.shared_terms import TermSet
 from gateway.store.studies.version_sql import (
     ADD_MOMENT,
+    ADD_SHARED,
     ADD_TERM,
     ADD_VERSION,
     COMMIT_AT_ONCE,
@@ -24,6 +26,7 @@ from gateway.store.studies.version_sql import (
     DROP_MOMENTS,
     DROP_TERMS,
     NUMBERS,
+    SHARE,
     SHORTEN,
     TICK,
 )
@@ -39,8 +42,9 @@ OF_CURRENT: Final = (
 )
 CURRENT_OF: Final = Statement(OF_CURRENT.replace("{limit}", ""))
 STANDING: Final = Statement(
-    "SELECT r.address, r.number, r.version, r.updated, r.as_of, r.is_suppressed, v.body, r.owner FROM resource r"
-    " JOIN version v ON v.resource = r.number AND v.version = r.version WHERE r.address IN listed(:addresses)"
+    "SELECT r.address, r.number, r.version, r.updated, r.as_of, r.is_suppressed, v.body, r.owner,"
+    " r.term_set FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
+    " WHERE r.address IN listed(:addresses)"
 )
 ONE_VERSION: Final = Statement(
     "SELECT v.version, v.updated, v.faults, v.body FROM resource r"
@@ -76,6 +80,12 @@ class RenderedVersion:
     faults: str | None
     terms: Iterable[tuple[int, str]]
     moments: Iterable[tuple[int, int, int]]
+    term_set: TermSet | None = None
+
+    @property
+    def term_set_number(self) -> int | None:
+        """Number of the set of terms that it shares; None if it shares none."""
+        return self.term_set.number if self.term_set else None
 
     def body(self, version: int, updated: int) -> bytes:
         """Return the bytes of that version as they are served."""
@@ -113,6 +123,7 @@ class _Standing:
     as_of: int | None
     owner: str
     stored: bytes
+    term_set: int | None
     is_same: Callable[[RenderedVersion], bool]
 
 
@@ -144,6 +155,7 @@ class _Next:
             "updated": self.updated,
             "as_of": (self.updated or None) if self.as_of is None else self.as_of,
             "is_suppressed": int(resource.faults is not None),
+            "term_set": resource.term_set_number,
             "faults": resource.faults,
             "body": resource.stored,
         }
@@ -156,6 +168,7 @@ class _Indexed(NamedTuple):
     number: int
     has_rows: bool
     longer: int = 0  # version whose row an earlier release wrote in a longer form; 0 for none
+    shares: int = 0  # version whose row names another set of shared terms, or none; 0 for none such
 
     @property
     def is_ahead(self) -> bool:
@@ -220,9 +233,9 @@ def _standing(writes: Sequence[VersionWrite]) -> Steps[dict[str, _Standing]]:
     addresses = sorted({one.address for given in writes for one in given.resources})
     rows = (yield from ask(STANDING, addresses=json.dumps(addresses))) if addresses else []
     return {
-        address: _Standing(number, version, as_of, owner, bytes(body), partial(_is_same, row))
+        address: _Standing(number, version, as_of, owner, bytes(body), term_set, partial(_is_same, row))
         for row in rows
-        for address, number, version, _, as_of, _, body, owner in (row,)
+        for address, number, version, _, as_of, _, body, owner, term_set in (row,)
     }
 
 
@@ -256,7 +269,13 @@ class _Plan:
             before.round + 1 if before else 0,
         )
         self._standing[resource.address] = _Standing(
-            made.number, made.version, as_of, resource.owner, resource.stored, partial(_says_the_same, resource)
+            made.number,
+            made.version,
+            as_of,
+            resource.owner,
+            resource.stored,
+            resource.term_set_number,
+            partial(_says_the_same, resource),
         )
         if was is not None:
             self.same.pop(was.number, None)
@@ -282,7 +301,8 @@ class _Plan:
             return
         if reindex:
             longer = was.version if was.stored != resource.stored else 0
-            self._reindexed.append(_Indexed(resource, was.number, has_rows=True, longer=longer))
+            shares = was.version if was.term_set != resource.term_set_number else 0
+            self._reindexed.append(_Indexed(resource, was.number, has_rows=True, longer=longer, shares=shares))
         if resource.as_of is not None and was.as_of is not None and was.as_of < resource.as_of:
             was.as_of = resource.as_of
             self.same[was.number] = {"number": was.number, "version": was.version, "as_of": was.as_of}
@@ -301,7 +321,7 @@ def _number_new(plan: _Plan) -> Steps[None]:
 
 
 def _is_same(row: Row, resource: RenderedVersion) -> bool:
-    _, _, version, updated, _, is_suppressed, body, _ = row
+    _, _, version, updated, _, is_suppressed, body, *_ = row
     if bool(is_suppressed) != (resource.faults is not None):
         return False
     stamp = int(version), int(updated)
@@ -316,11 +336,24 @@ def _index_anew(given: Sequence[_Indexed]) -> Steps[None]:
     """Replace the index rows of these resources, and rows of versions that are longer than they need to be."""
     longer = [{"number": one.number, "version": one.longer, "body": one.resource.stored} for one in given if one.longer]
     yield from ask_rows(SHORTEN, longer)
+    shares = [
+        {"number": one.number, "version": one.shares, "term_set": one.resource.term_set_number}
+        for one in given
+        if one.shares
+    ]
+    yield from ask_rows(SHARE, shares)
     old = [{"number": one.number} for one in given if one.has_rows]
     yield from ask_rows(DROP_TERMS, old)
     yield from ask_rows(DROP_MOMENTS, old)
     terms = [{"resource": one.number, "key": key, "value": value} for one in given for key, value in one.resource.terms]
     yield from ask_rows(ADD_TERM, terms)
+    sets = {one.resource.term_set for one in given if one.resource.term_set}
+    shared = [
+        {"resource": number, "key": key, "value": value}
+        for number, terms in sorted(sets)
+        for key, value in sorted(terms)
+    ]
+    yield from ask_rows(ADD_SHARED, shared)
     moments = [
         {"resource": one.number, "key": key, "low": low, "high": high}
         for one in given
