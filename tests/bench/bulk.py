@@ -29,16 +29,22 @@ BEGIN = 1_420_070_400_000_000  # 2015: the days of ten years follow each other a
 EFFECTIVE = key("DiagnosticReport", "date")
 PATIENT = "pat-" + "f" * 26  # and six digits of its number
 _TERMS = Statement("SELECT key, value FROM term WHERE resource = :number")
+_SHARED = Statement(
+    "SELECT t.key, t.value FROM resource r JOIN term t ON t.resource = r.term_set WHERE r.number = :number"
+)
 _MOMENTS = Statement("SELECT key FROM moment WHERE resource = :number")
 _REPORT = Statement(
     "SELECT r.number, r.address, r.owner, t.value FROM resource r JOIN term t ON t.resource = r.number AND t.key = :key"
     " WHERE r.type = 'DiagnosticReport' AND r.is_suppressed = 0 ORDER BY r.number LIMIT 1"
 )
 _RESOURCE = """'{"resourceType":"DiagnosticReport","id":"rep-' || s.hex || '"}'"""
-# `s` is the sequence: a number, the same in 32 hexadecimal digits, that of the patient in 6; `k` are rows of the index
+# `s` is the sequence: a number, the same in 32 hexadecimal digits, that of the patient in 6; `k` are rows of the index.
+# All copies share one set of terms, number -1
 _FILL = (
-    "INSERT INTO resource (number, address, type, owner, version, updated, as_of, is_suppressed)"
-    " SELECT s.number, 'DiagnosticReport/rep-' || s.hex, 'DiagnosticReport', 'stu_' || s.hex, 1, s.number, 1, 0 FROM s",
+    "INSERT INTO resource (number, address, type, owner, version, updated, as_of, is_suppressed, term_set)"
+    " SELECT s.number, 'DiagnosticReport/rep-' || s.hex, 'DiagnosticReport', 'stu_' || s.hex, 1, s.number, 1, 0, -1"
+    " FROM s",
+    "INSERT INTO term (resource, key, value) SELECT -1, k.key, k.value FROM k WHERE k.kind = 'shared'",
     "INSERT INTO version (resource, version, updated, faults, body) SELECT s.number, 1, s.number, NULL, {body} FROM s",
     "INSERT INTO study (study_id, revision, is_external, has_signed, has_warnings, listed_digest, received_digest,"
     " received, kept, fetched, listed) SELECT 'stu_' || s.hex, 1, 0, 1, s.number % 2, '', '', {empty}, {empty}, 1, 1"
@@ -72,7 +78,8 @@ async def template(engine: Engine) -> list[tuple[str, int, str]]:
         for old, new in own.items():
             value = value.replace(old, new)  # noqa: PLW2901
         terms.append(("term", int(name), value))
-    return [*terms, *(("moment", int(name), "") for (name,) in await engine.fetch(_MOMENTS, number=number))]
+    shared = [("shared", int(name), value) for name, value in await engine.fetch(_SHARED, number=number)]
+    return [*terms, *shared, *(("moment", int(name), "") for (name,) in await engine.fetch(_MOMENTS, number=number))]
 
 
 def _statements(count: int, dialect: Any, words: dict[str, Any]) -> list[str]:

@@ -19,6 +19,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from fakes.databases import at_once
+from fakes.store import made, write
 from sqlalchemy import create_engine
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -31,6 +32,7 @@ from gateway.store.database.revision import is_current, newest
 from gateway.store.database.schema import METADATA
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.database.statements import Statement, ask
+from gateway.store.studies.shared_terms import set_of
 
 _COLUMNS = """
     SELECT table_name, column_name, data_type, is_nullable, collation_name,
@@ -128,6 +130,22 @@ async def test_every_revision_goes_up_and_down_and_up_again_with_a_row_in_every_
         assert await migrate(engine) == (BASE, before)
         assert await migrate(engine) == (before, before)
         assert [tuple(row) for row in await engine.query("SELECT one, last, resource FROM tick", [])] == [(1, 0, 0)]
+
+
+async def test_the_release_before_finds_the_terms_that_resources_shared(empty):
+    engine = empty()
+    async with engine.opened():
+        await migrate(engine)
+        shared = set_of(frozenset([(1, "final"), (2, "radiology")]))
+        await write(engine, *(made(f"Patient/{one}", terms=[(3, one)], term_set=shared) for one in "ab"))
+        await migrate(engine, "0023")
+        found = await engine.query("SELECT resource, key, value FROM term ORDER BY resource, key", [])
+        assert [tuple(row) for row in found] == [
+            (number, *term) for number, one in enumerate("ab", 1) for term in ((1, "final"), (2, "radiology"), (3, one))
+        ]
+        await migrate(engine)
+        await write(engine, made("Patient/a", terms=[(3, "a")], term_set=shared), reindex=True)
+        assert len(await engine.query("SELECT 1 FROM term WHERE resource > 0", [])) == 4
 
 
 async def test_a_database_is_current_at_the_last_revision_alone(empty):

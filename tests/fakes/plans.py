@@ -15,13 +15,14 @@ from gateway.index.keys import SEPARATOR
 from gateway.index.parameters import TYPES, parameters_of
 from gateway.store.database.schema import METADATA
 from gateway.store.database.statements import Statement, ask_each
+from gateway.store.studies.shared_terms import KEYS, set_of
 
 COUNT = 3000
 DAY = 24 * 3600 * 1_000_000
 
 
 def filling():
-    """Yield resources of every type with index rows of every parameter."""
+    """Yield resources of every type with index rows of every parameter; every other one shares some in a set."""
     dice = Random(11)
     ids = {kind: [f"{kind}/{kind.lower()}-{number}" for number in range(COUNT // len(TYPES))] for kind in TYPES}
     for number in range(COUNT // len(TYPES)):
@@ -37,7 +38,11 @@ def filling():
                     several = 6 if row.name in {"status", "category", "code", "gender"} else 2000
                     terms.add((row.key, f"v{dice.randrange(several)}{SEPARATOR}urn:s{dice.randrange(3)}"))
             faults = "[]" if dice.random() < 0.02 else None
-            yield made(ids[kind][number], terms=terms, moments=moments, faults=faults, owner=f"stu_{number}")
+            shared = frozenset(one for one in terms if number % 2 and one[0] in KEYS)
+            more = {"term_set": set_of(shared)} if shared else {}
+            yield made(
+                ids[kind][number], terms=terms - shared, moments=moments, faults=faults, owner=f"stu_{number}", **more
+            )
 
 
 def value_of(column, number):

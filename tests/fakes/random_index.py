@@ -24,12 +24,17 @@ from gateway.index.criteria import (
     Updated,
 )
 from gateway.index.extract import LONGEST, Rows
+from gateway.index.keys import key as key_of
+from gateway.store.studies import shared_terms
 from gateway.store.studies.search_sql import Search, Sort
 from gateway.store.studies.versions import RenderedVersion
 
 TYPES = ("DiagnosticReport", "Patient", "Provenance")
 # Keys of text terms, of reference terms, of moments
 TEXTS, REFERENCES, MOMENTS = (1, 2), (3, 4), (5, 6)
+# Key of text terms that many resources share in a set, as no search starts from them
+SHARED = key_of("DiagnosticReport", "status")
+TESTED = (*TEXTS, SHARED)
 VALUES = ("", "a", "ab", "aB", "b", "a%", "a_b", "ä", "\U0001f9e0", "a\x1fs", "b\x1fs", "b\x1fS", "\x1f", "\U0010fffd")
 COMPARISONS = ("eq", "ne", "gt", "ge", "lt", "le", "sa", "eb", "ap")
 HOUR = 3600 * 1_000_000
@@ -47,18 +52,17 @@ class RandomIndex:
         self.updated: dict[str, int] = {}
 
     def resources(self) -> list[RenderedVersion]:
-        """Resources to store, in random order."""
+        """Resources to store, in random order; some share their terms with others, and some have them as before."""
         order = list(self.addresses)
         self.dice.shuffle(order)
-        return [
-            made(
-                one,
-                terms=self.rows[one].terms,
-                moments=self.rows[one].moments,
-                faults="[]" if one in self.suppressed else None,
-            )
-            for one in order
-        ]
+        found = []
+        for one in order:
+            shared = frozenset(term for term in self.rows[one].terms if term[0] == SHARED and self.dice.random() < 0.6)
+            more = {"term_set": shared_terms.set_of(shared)} if shared else {}
+            terms = self.rows[one].terms - shared
+            faults = "[]" if one in self.suppressed else None
+            found.append(made(one, terms=terms, moments=self.rows[one].moments, faults=faults, **more))
+        return found
 
     def note(self, written: list[Written]) -> None:
         """Record the instants at which the resources were written."""
@@ -95,12 +99,12 @@ class RandomIndex:
 
     def _sort(self) -> Sort:
         by = self.dice.choice(("updated", "address", "term", "moment", "moment"))
-        keys = {"term": TEXTS, "moment": MOMENTS}.get(by, (0,))
+        keys = {"term": TESTED, "moment": MOMENTS}.get(by, (0,))
         return Sort(by, self.dice.choice(keys), self.dice.random() < 0.5)
 
     def _rows(self) -> Rows:
         dice = self.dice
-        terms = {(key, dice.choice(VALUES)) for key in TEXTS for _ in range(dice.randrange(3))}
+        terms = {(key, dice.choice(VALUES)) for key in TESTED for _ in range(dice.randrange(3))}
         terms |= {(key, dice.choice(self.addresses)) for key in REFERENCES for _ in range(dice.randrange(3))}
         moments = set()
         for key in MOMENTS:
@@ -152,18 +156,20 @@ class RandomIndex:
 
     def _any(self, depth: int) -> Criterion:
         dice = self.dice
-        kinds = ["start", "start", "ends", "contains", "during", "has", "updated"]
+        kinds = ["start", "start", "shared", "ends", "contains", "during", "has", "updated"]
         kinds += ["not", "through"] if depth else []
         match dice.choice(kinds):
+            case "shared":
+                return dice.choice((Is, Starts))(SHARED, dice.choice(VALUES))
             case "ends":
-                return Ends(dice.choice(TEXTS), dice.choice(VALUES))
+                return Ends(dice.choice(TESTED), dice.choice(VALUES))
             case "contains":
-                return Contains(dice.choice(TEXTS), dice.choice([one for one in VALUES if one]))
+                return Contains(dice.choice(TESTED), dice.choice([one for one in VALUES if one]))
             case "during":
                 return During(dice.choice(MOMENTS), dice.choice(COMPARISONS), *self._interval())
             case "has":
                 kind = dice.choice(("term", "moment"))
-                return Has(dice.choice(TEXTS if kind == "term" else MOMENTS), kind)
+                return Has(dice.choice(TESTED if kind == "term" else MOMENTS), kind)
             case "updated":
                 return self._updated()
             case "not":

@@ -71,7 +71,8 @@ REPORT: Final = Table(
     number_column("first_seen_signed", needed=False),
     sqlite_strict=True,
 )
-# Current version of a resource. `as_of` is when its source was read, for resources that several studies describe
+# Current version of a resource. `as_of` is when its source was read, for resources that several studies describe.
+# `term_set` is the number of the terms in `term` that it shares with others, null in rows of earlier releases
 RESOURCE: Final = Table(
     "resource",
     METADATA,
@@ -83,6 +84,7 @@ RESOURCE: Final = Table(
     number_column("updated"),
     number_column("as_of"),
     number_column("is_suppressed"),
+    number_column("term_set", needed=False),
     sqlite_strict=True,
 )
 # Every version as compressed JSON (gateway/store/compression). `faults` is JSON if the validator rejects it (D2)

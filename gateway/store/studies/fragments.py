@@ -30,6 +30,7 @@ from gateway.index.criteria import (
     Within,
 )
 from gateway.index.extract import longest
+from gateway.store.studies.shared_terms import KEYS
 from gateway.store.studies.short_values import forms
 from gateway.store.studies.within import within
 
@@ -129,9 +130,18 @@ def _there_is(rows: str) -> str:
     return f"EXISTS (SELECT 1 FROM {rows} LIMIT 1 OFFSET 0)"
 
 
+def _has_term(key: int, alias: str, condition: Sql) -> Sql:
+    """Return the condition that a resource has such a term: in the set that it shares with others, or of its own."""
+    values = (key, *condition.values)
+    text = f"term t WHERE t.resource = {alias}.{{}} AND t.key = ?{condition.text}"
+    own = _there_is(text.format("number"))
+    if key not in KEYS:
+        return Sql(own, values)
+    return Sql(f"({_there_is(text.format('term_set'))} OR {own})", values * 2)
+
+
 def _is(one: Is, alias: str) -> Sql:
-    equal, values = _equal(one)
-    return Sql(_there_is(f"term t WHERE t.resource = {alias}.number AND t.key = ? AND {equal}"), (one.key, *values))
+    return _has_term(one.key, alias, glued(" AND ", _equal(one)))
 
 
 def _equal(one: Is) -> Sql:
@@ -146,21 +156,17 @@ def _found_is(one: Is) -> Sql:
 
 
 def _starts(one: Starts, alias: str) -> Sql:
-    text = _there_is(f"term t WHERE t.resource = {alias}.number AND t.key = ? AND t.value >= ? AND t.value < ?")
-    return Sql(text, (one.key, one.value, one.value + _LAST))
+    return _has_term(one.key, alias, Sql(" AND t.value >= ? AND t.value < ?", (one.value, one.value + _LAST)))
 
 
 def _ends(one: Ends, alias: str) -> Sql:
     ends = [Sql("substr(t.value, length(t.value) - ? + 1) = ?", (len(end), end)) for end in forms(one.key, one.value)]
-    end = joined(" OR ", ends)
-    text = _there_is(f"term t WHERE t.resource = {alias}.number AND t.key = ? AND ({end.text})")
-    return Sql(text, (one.key, *end.values))
+    return _has_term(one.key, alias, glued(" AND (", joined(" OR ", ends), ")"))
 
 
 def _contains(one: Contains, alias: str) -> Sql:
     """Compare without LIKE, which is case-sensitive in one engine and not in the other."""
-    text = _there_is(f"term t WHERE t.resource = {alias}.number AND t.key = ? AND replace(t.value, ?, '') <> t.value")
-    return Sql(text, (one.key, one.value))
+    return _has_term(one.key, alias, Sql(" AND replace(t.value, ?, '') <> t.value", (one.value,)))
 
 
 def _during(one: During, alias: str) -> Sql:
@@ -170,7 +176,9 @@ def _during(one: During, alias: str) -> Sql:
 
 
 def _has(one: Has, alias: str) -> Sql:
-    return Sql(_there_is(f"{one.kind} t WHERE t.resource = {alias}.number AND t.key = ?"), (one.key,))
+    if one.kind == "term":
+        return _has_term(one.key, alias, Sql(""))
+    return Sql(_there_is(f"moment t WHERE t.resource = {alias}.number AND t.key = ?"), (one.key,))
 
 
 def _not(one: Not, alias: str) -> Sql:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from gateway.index.extract import rows
 from gateway.store.compression.stored_bytes import stored_version
+from gateway.store.studies.shared_terms import divided
 from gateway.store.studies.short_values import short_value
 from gateway.store.studies.versions import RenderedVersion
 from mappings.fhir.judge import judge_all
@@ -55,13 +56,15 @@ def _made(  # noqa: PLR0913, PLR0917
     meta = json_bytes(resource.get("meta", {}))
     rest = json_bytes({key: value for key, value in resource.items() if key not in _HEAD})
     index_rows = rows(resource, zone, signed=signed)
+    terms, term_set = divided((key, short_value(key, value)) for key, value in index_rows.terms)
     return RenderedVersion(
         address=f"{kind}/{resource_id}",
         owner="" if kind in SHARED else owner,
         as_of=as_of,
         stored=stored_version(kind, head, _behind(meta) + _behind(rest)),
         faults=said_of(faults) if faults else None,
-        terms=[(key, short_value(key, value)) for key, value in index_rows.terms],
+        terms=terms,
+        term_set=term_set,
         moments=index_rows.moments,
     )
 

@@ -31,6 +31,7 @@ from gateway.index.criteria import (
 from gateway.index.keys import SEPARATOR
 from gateway.store.database.statements import Dialect
 from gateway.store.studies.fragments import Sql, any_of, found_by, glued, joined
+from gateway.store.studies.shared_terms import KEYS
 from mappings.fhir.resource_types import types_at
 
 _NEVER: Final = 2**63 - 1
@@ -270,7 +271,8 @@ def _sort_key(sort: Sort, search: Search) -> Sql:
         return Sql("d.low")  # the index gives the order
     column, nothing = _UNSORTED[sort.by, sort.descending]
     first = f"SELECT {'max' if sort.descending else 'min'}(o.{column}) FROM {sort.by} o"
-    return Sql(f"coalesce(({first} WHERE o.resource = r.number AND o.key = ?), ?)", (sort.key, nothing))
+    where = "IN (r.number, r.term_set)" if sort.key in KEYS else "= r.number"
+    return Sql(f"coalesce(({first} WHERE o.resource {where} AND o.key = ?), ?)", (sort.key, nothing))
 
 
 def _ways(sort: Sequence[Sort], *, is_back: bool) -> list[tuple[str, bool]]:

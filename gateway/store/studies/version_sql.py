@@ -25,11 +25,12 @@ NUMBERS: Final = PerDialect(
         ),
     }
 )
-_OF_RESOURCE: Final = "number, address, type, owner, version, updated, as_of, is_suppressed"
+_OF_RESOURCE: Final = "number, address, type, owner, version, updated, as_of, is_suppressed, term_set"
 _ANEW: Final = (
     "DO UPDATE SET owner = excluded.owner, version = excluded.version, updated = excluded.updated,"
-    " as_of = excluded.as_of, is_suppressed = excluded.is_suppressed WHERE resource.number = excluded.number"
-    " AND resource.version = excluded.version - 1 AND resource.as_of <= excluded.as_of"
+    " as_of = excluded.as_of, is_suppressed = excluded.is_suppressed, term_set = excluded.term_set"
+    " WHERE resource.number = excluded.number AND resource.version = excluded.version - 1"
+    " AND resource.as_of <= excluded.as_of"
 )
 _LATER: Final = "as_of = CASE WHEN resource.as_of < {0} THEN {0} ELSE resource.as_of END"
 # On PostgreSQL all of a commit in one statement: instants, versions, and what was confirmed. All parts read `tick`, so
@@ -44,11 +45,13 @@ AT_COMMIT: Final = PerDialect(
         "postgresql": Statement(
             f"WITH ticked AS ({_GIVE_INSTANTS}), given AS (SELECT row.number, row.address, row.type, row.owner,"  # noqa: S608 (constants)
             " row.version, ticked.last - :count + row.place AS updated,"
-            " coalesce(row.as_of, ticked.last - :count + row.place) AS as_of, row.is_suppressed, row.faults, row.body"
+            " coalesce(row.as_of, ticked.last - :count + row.place) AS as_of, row.is_suppressed, row.term_set,"
+            " row.faults, row.body"
             " FROM ticked, unnest(CAST(:number AS BIGINT[]), CAST(:address AS TEXT[]), CAST(:type AS TEXT[]),"
             " CAST(:owner AS TEXT[]), CAST(:version AS BIGINT[]), CAST(:as_of AS BIGINT[]),"
-            " CAST(:is_suppressed AS BIGINT[]), CAST(:faults AS TEXT[]), CAST(:body AS BYTEA[])) WITH ORDINALITY"
-            " AS row (number, address, type, owner, version, as_of, is_suppressed, faults, body, place)),"
+            " CAST(:is_suppressed AS BIGINT[]), CAST(:term_set AS BIGINT[]), CAST(:faults AS TEXT[]),"
+            " CAST(:body AS BYTEA[])) WITH ORDINALITY"
+            " AS row (number, address, type, owner, version, as_of, is_suppressed, term_set, faults, body, place)),"
             f" put AS (INSERT INTO resource ({_OF_RESOURCE}) SELECT {_OF_RESOURCE} FROM given"
             f" ON CONFLICT (address) {_ANEW} RETURNING number), added AS (INSERT INTO version"
             " (resource, version, updated, faults, body) SELECT g.number, g.version, g.updated, g.faults, g.body"
@@ -89,6 +92,21 @@ DROP_MOMENTS: Final = Bulk(
     "number BIGINT",
     "DELETE FROM moment USING {rows} WHERE moment.resource = row.number",
     ("DELETE FROM moment WHERE resource = :number",),
+)
+# A set that is there stays as it is. Two processes may add one at the same time in PostgreSQL: then its rows are there
+# twice, which changes no answer
+ADD_SHARED: Final = Bulk(
+    "resource BIGINT, key BIGINT, value TEXT",
+    "INSERT INTO term (resource, key, value) SELECT resource, key, value FROM {rows}"
+    " WHERE NOT EXISTS (SELECT 1 FROM term t WHERE t.resource = row.resource)",
+    ("INSERT INTO term (resource, key, value) VALUES (:resource, :key, :value) ON CONFLICT DO NOTHING",),
+)
+# For a resource whose version stays
+SHARE: Final = Bulk(
+    "number BIGINT, version BIGINT, term_set BIGINT",
+    "UPDATE resource SET term_set = row.term_set FROM {rows} WHERE resource.number = row.number"
+    " AND resource.version = row.version",
+    ("UPDATE resource SET term_set = :term_set WHERE number = :number AND version = :version",),
 )
 ADD_TERM: Final = inserting("term", "resource BIGINT, key BIGINT, value TEXT")
 ADD_MOMENT: Final = inserting("moment", "resource BIGINT, key BIGINT, low BIGINT, high BIGINT")

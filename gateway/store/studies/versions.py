@@ -26,8 +26,10 @@ from gateway.store.database.statements import (
     at_commit,
     rows_at_commit,
 )
+from gateway.store.studies.shared_terms import TermSet
 from gateway.store.studies.version_sql import (
     ADD_MOMENT,
+    ADD_SHARED,
     ADD_TERM,
     ADD_VERSION,
     AT_COMMIT,
@@ -36,6 +38,7 @@ from gateway.store.studies.version_sql import (
     DROP_TERMS,
     NUMBERS,
     PUT_RESOURCE,
+    SHARE,
     SHORTEN,
     TICK,
 )
@@ -51,8 +54,9 @@ OF_CURRENT: Final = (
 )
 CURRENT_OF: Final = Statement(OF_CURRENT.replace("{limit}", ""))
 STANDING: Final = Statement(
-    "SELECT r.address, r.number, r.version, r.updated, r.as_of, r.is_suppressed, v.body, r.owner FROM resource r"
-    " JOIN version v ON v.resource = r.number AND v.version = r.version WHERE r.address IN listed(:addresses)"
+    "SELECT r.address, r.number, r.version, r.updated, r.as_of, r.is_suppressed, v.body, r.owner,"
+    " r.term_set FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
+    " WHERE r.address IN listed(:addresses)"
 )
 ONE_VERSION: Final = Statement(
     "SELECT v.version, v.updated, v.faults, v.body FROM resource r"
@@ -71,7 +75,9 @@ COUNT_VERSIONS: Final = Statement("SELECT count(*)" + _OF_HISTORY)
 HAS_RESOURCE: Final = Statement("SELECT 1 FROM resource WHERE address = :address")
 OWNED: Final = Statement("SELECT address FROM resource WHERE owner = :owner")
 
-_OF_VERSION: Final = ("number", "address", "type", "owner", "version", "as_of", "is_suppressed", "faults", "body")
+_OF_VERSION: Final = (
+    *("number", "address", "type", "owner", "version", "as_of", "is_suppressed", "term_set", "faults", "body"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,12 @@ class RenderedVersion:
     faults: str | None
     terms: Iterable[tuple[int, str]]
     moments: Iterable[tuple[int, int, int]]
+    term_set: TermSet | None = None
+
+    @property
+    def term_set_number(self) -> int | None:
+        """Number of the set of terms that it shares; None if it shares none."""
+        return self.term_set.number if self.term_set else None
 
     def body(self, version: int, updated: int) -> bytes:
         """Return the bytes of that version as they are served."""
@@ -122,6 +134,7 @@ class _Standing:
     as_of: int | None
     owner: str
     stored: bytes
+    term_set: int | None
     is_same: Callable[[RenderedVersion], bool]
 
 
@@ -151,6 +164,7 @@ class _Next:
             "version": self.version,
             "as_of": self.as_of,
             "is_suppressed": int(resource.faults is not None),
+            "term_set": resource.term_set_number,
             "faults": resource.faults,
             "body": resource.stored,
         }
@@ -163,6 +177,7 @@ class _Indexed(NamedTuple):
     number: int
     has_rows: bool
     longer: int = 0  # version whose row an earlier release wrote in a longer form; 0 for none
+    shares: int = 0  # version whose row names another set of shared terms, or none; 0 for none such
 
     @property
     def is_ahead(self) -> bool:
@@ -222,9 +237,9 @@ def _standing(writes: Sequence[VersionWrite]) -> Steps[dict[str, _Standing]]:
     addresses = sorted({one.address for given in writes for one in given.resources})
     rows = (yield from ask(STANDING, addresses=json.dumps(addresses))) if addresses else []
     return {
-        address: _Standing(number, version, as_of, owner, bytes(body), partial(_is_same, row))
+        address: _Standing(number, version, as_of, owner, bytes(body), term_set, partial(_is_same, row))
         for row in rows
-        for address, number, version, _, as_of, _, body, owner in (row,)
+        for address, number, version, _, as_of, _, body, owner, term_set in (row,)
     }
 
 
@@ -258,7 +273,13 @@ class _Plan:
             before.round + 1 if before else 0,
         )
         self._standing[resource.address] = _Standing(
-            made.number, made.version, as_of, resource.owner, resource.stored, partial(_says_the_same, resource)
+            made.number,
+            made.version,
+            as_of,
+            resource.owner,
+            resource.stored,
+            resource.term_set_number,
+            partial(_says_the_same, resource),
         )
         if was is not None:
             self.same.pop(was.number, None)
@@ -279,7 +300,8 @@ class _Plan:
             return
         if reindex:
             longer = was.version if was.stored != resource.stored else 0
-            self._reindexed.append(_Indexed(resource, was.number, has_rows=True, longer=longer))
+            shares = was.version if was.term_set != resource.term_set_number else 0
+            self._reindexed.append(_Indexed(resource, was.number, has_rows=True, longer=longer, shares=shares))
         if resource.as_of is not None and was.as_of is not None and was.as_of < resource.as_of:
             was.as_of = resource.as_of
             self.same[was.number] = {"number": was.number, "version": was.version, "as_of": was.as_of}
@@ -298,7 +320,7 @@ def _number_new(plan: _Plan) -> Steps[None]:
 
 
 def _is_same(row: Row, resource: RenderedVersion) -> bool:
-    _, _, version, updated, _, is_suppressed, body, _ = row
+    _, _, version, updated, _, is_suppressed, body, *_ = row
     if bool(is_suppressed) != (resource.faults is not None):
         return False
     stamp = int(version), int(updated)
@@ -315,11 +337,24 @@ def _index_anew(
     """Replace the index rows of these resources, and rows of versions that are longer than they need to be."""
     longer = [{"number": one.number, "version": one.longer, "body": one.resource.stored} for one in given if one.longer]
     yield from put(SHORTEN, longer)
+    shares = [
+        {"number": one.number, "version": one.shares, "term_set": one.resource.term_set_number}
+        for one in given
+        if one.shares
+    ]
+    yield from put(SHARE, shares)
     old = [{"number": one.number} for one in given if one.has_rows]
     yield from put(DROP_TERMS, old)
     yield from put(DROP_MOMENTS, old)
     terms = [{"resource": one.number, "key": key, "value": value} for one in given for key, value in one.resource.terms]
     yield from put(ADD_TERM, terms)
+    sets = {one.resource.term_set for one in given if one.resource.term_set}
+    shared = [
+        {"resource": number, "key": key, "value": value}
+        for number, terms in sorted(sets)
+        for key, value in sorted(terms)
+    ]
+    yield from put(ADD_SHARED, shared)
     moments = [
         {"resource": one.number, "key": key, "low": low, "high": high}
         for one in given

@@ -57,7 +57,7 @@ _BARES = [
     Statement(f"DELETE FROM term WHERE resource = :number AND key NOT IN ({_PLACING})"),
     Statement("DELETE FROM moment WHERE resource = :number"),
     Statement("UPDATE version SET body = :empty, faults = NULL WHERE resource = :number"),
-    Statement("UPDATE resource SET type = 'Hidden', is_suppressed = 0 WHERE number = :number"),
+    Statement("UPDATE resource SET type = 'Hidden', is_suppressed = 0, term_set = NULL WHERE number = :number"),
 ]
 _FAULT = MappingIssue("fhir-structure", "error", "/status", "refused")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0025"
+revision = "0024"
 down_revision = "0023"
 
 _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
