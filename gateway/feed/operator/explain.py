@@ -26,6 +26,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.instants import instant_text, micros
 from gateway.store.feed.audit import noted
 from gateway.store.feed.looking import messages_of_study, versions_of
+from gateway.store.feed.outbox import held_rows_of
 from gateway.store.feed.renaming import known_as
 from gateway.store.orders.matches import matches_of
 from gateway.store.studies.pdfs import Pdfs
@@ -95,6 +96,7 @@ async def explain(
         shows([f"DiagnosticReport/{fhir_id(report_id)}"], patients)
         sent = await _sent(engine, study, mapping, question) if question.sent else []
         match = (await matches_of(engine, [study.study_id])).get(study.study_id)
+        held = [one for one in await held_rows_of(engine, study.study_id) if question.at in {None, one[0]}]
     fields = [explained(mapping, question.name)] if question.name else every(mapping)
     answer = {
         "reportId": report_id,
@@ -104,6 +106,7 @@ async def explain(
         "fields": [_said(one) for one in fields],
         **({"sent": sent} if question.sent else {}),
         **({} if match is None else {"order": match_said(match)}),
+        **({"held": [{"destination": name, "reason": reason} for name, reason in held]} if held else {}),
     }
     if as_json:
         say(json.dumps(answer, indent=2))
@@ -112,6 +115,8 @@ async def explain(
             say(line)
         if match is not None:
             say(f"order: {match_line(match)}")
+        for name, reason in held:
+            say(f"held at {name}: {reason}")
     return 0 if any(one.values for one in fields) or any(one["versions"] for one in sent) else 1
 
 

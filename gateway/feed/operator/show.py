@@ -36,6 +36,7 @@ from gateway.store.feed.looking import (
     study_of_message,
     study_of_report,
 )
+from gateway.store.feed.outbox import held_rows_of
 from gateway.store.feed.renaming import known_as
 from gateway.store.orders.matches import StoredMatch, matches_of
 from gateway.store.studies.survivors import with_replaced
@@ -85,9 +86,13 @@ async def show(
         matches = await _found(engine, wanted, await _destinations(configuration, engine, wanted.at))
         await engine.do(partial(_noted, matches, wanted, micros(clock.now())))
         shows(*_shown(matches.messages))
-        answered = await matches_of(engine, list(dict.fromkeys(one.study_id for one in matches.messages)))
+        study_ids = list(dict.fromkeys(one.study_id for one in matches.messages))
+        answered = await matches_of(engine, study_ids)
+        held = {one: await held_rows_of(engine, one) for one in study_ids}
         shown = [
-            _said(one, matches.lanes, await attempts_of(engine, one.number)) | _order(answered.get(one.study_id))
+            _said(one, matches.lanes, await attempts_of(engine, one.number))
+            | _order(answered.get(one.study_id))
+            | _held(one.destination, held[one.study_id])
             for one in matches.messages
         ]
     if as_json:
@@ -189,6 +194,12 @@ def _said(message: ShownMessage, lanes: Sequence[ShownMessage], attempts: Sequen
 def _order(match: StoredMatch | None) -> dict[str, Any]:
     """Return how the study was matched with orders; nothing where no hospital sends orders."""
     return {} if match is None else {"order": {**match_said(match), "line": match_line(match)}}
+
+
+def _held(name: str, rows: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Return why later messages of a study are not composed for a destination; nothing if none is held."""
+    reasons = [reason for destination, reason in rows if destination == name]
+    return {"held": reasons} if reasons else {}
 
 
 def _replaced(message: ShownMessage, lanes: Sequence[ShownMessage]) -> tuple[ShownMessage | None, list[str]]:

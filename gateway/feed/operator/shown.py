@@ -28,6 +28,8 @@ def lines(message: Mapping[str, Any]) -> Iterator[str]:
     yield f"  bytes     {message['size']}, sha256 {message['sha256'] or 'not known'}"
     if "order" in message:
         yield f"  order     {message['order']['line']}"
+    if "held" in message:
+        yield f"  held      a later message, for {', '.join(message['held'])}"
     yield from _others(message)
     for attempt in message["attempts"]:
         yield from _attempt(attempt)

@@ -249,6 +249,20 @@ async def test_all_studies_that_are_held_for_a_reason_go_on_at_once(site):
         assert {state for (state,) in await here.query("SELECT state FROM message")} == {"delivered"}
 
 
+async def test_a_report_that_waits_says_why_in_feed_show_and_in_explain(site):
+    async with site() as here:
+        await here.sync()
+        await here.served()
+        [(report_id, study_id)] = await here.query("SELECT report_id, study_id FROM message ORDER BY number LIMIT 1")
+        async with here.here.store() as engine:
+            held = f"UPDATE outbox SET state = 'held', reason = 'merge-move' WHERE study_id = '{study_id}'"
+            await engine.do(lambda: ask(Statement(held)))
+        _, lines, _ = await here.feed("show", report_id)
+        assert "  held      a later message, for merge-move" in lines
+        _, out, _ = await here.here.run("explain", report_id, "PID-3")
+        assert "held at ehr: merge-move" in out.splitlines()
+
+
 async def test_reports_that_a_merge_would_move_go_on_at_once_and_the_audit_says_who_let_them(site):
     async with site() as here:
         await here.sync()

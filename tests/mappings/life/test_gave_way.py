@@ -1,4 +1,4 @@
-"""Whose number gave way to another one since a study's last ingest (D48): each merge is listed once."""
+"""Numbers that gave way to others since a study's last ingest (D48): each merge is listed once."""
 
 from __future__ import annotations
 
