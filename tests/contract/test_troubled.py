@@ -47,10 +47,10 @@ def failing(monkeypatch, control_id):
     """Let the order message of that MSH-10 fail, as by a fault of the gateway."""
     applied = apply.apply_orders
 
-    def applying(arrival, locked, now):
+    def applying(arrival, batch):
         if arrival.message.control_id == control_id:
             raise ZeroDivisionError
-        return applied(arrival, locked, now)
+        return applied(arrival, batch)
 
     monkeypatch.setattr(apply, "apply_orders", applying)
 
