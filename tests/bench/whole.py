@@ -179,13 +179,17 @@ def copies(count: int) -> Iterator[Copy]:
         yield Copy(made[number % len(made)], number // len(made), patients)
 
 
-def _nothing_moved(*_: Any) -> Steps[None]:
-    return
+def _nothing_moved(*_: Any) -> Steps[dict[int, Any]]:
+    return {}
     yield
 
 
+def _indexes_of(dialect: str) -> list[Index]:
+    return [one for one in INDEXES if one.info.get("dialect", dialect) == dialect]
+
+
 def _by_later() -> list[Index]:
-    return [one for one in INDEXES if one.table.name in _LATER and one.name not in _NEEDED]
+    return [one for one in _indexes_of("sqlite") if one.table.name in _LATER and one.name not in _NEEDED]
 
 
 def fill_sqlite(path: Path, count: int) -> None:
@@ -196,7 +200,7 @@ def fill_sqlite(path: Path, count: int) -> None:
     dialect, firsts = sqlite.dialect(), dict[int, bytes]()
     for index in _by_later():
         connection.execute(str(DropIndex(index).compile(dialect=dialect)))
-    with patch.object(intake, "_see_that_nothing_moved", _nothing_moved):
+    with patch.object(intake, "_moved", _nothing_moved):
         for number, copy in enumerate(copies(count)):
             if number % _STUDIES == 0:
                 connection.execute("COMMIT" if number else "SELECT 1")
@@ -204,7 +208,8 @@ def fill_sqlite(path: Path, count: int) -> None:
             own = copy.template
             if own.number not in firsts:
                 firsts[own.number] = pickle.dumps(planned(own.fetched))
-            _drive(connection, intake.store_study(copy.write(firsts[own.number]), KnownStudy(), SITE.site_key))
+            planned_write = intake.StudyIntake(copy.write(firsts[own.number]), KnownStudy())
+            _drive(connection, intake.store_studies([planned_write], SITE.site_key))
     connection.execute("COMMIT")
     for index in _by_later():
         connection.execute(str(CreateIndex(index).compile(dialect=dialect)))
@@ -217,7 +222,7 @@ async def fill_postgres(url: str, source: Path) -> None:
     connection, dialect = await asyncpg.connect(url), postgresql.dialect()
     await connection.execute("SET synchronous_commit = off")
     await connection.execute("SET maintenance_work_mem = '1GB'")
-    for index in INDEXES:
+    for index in _indexes_of("postgresql"):
         await connection.execute(str(DropIndex(index).compile(dialect=dialect)))
     here = sqlite3.connect(source)
     for table in METADATA.sorted_tables:
@@ -228,7 +233,7 @@ async def fill_postgres(url: str, source: Path) -> None:
         while batch := rows.fetchmany(_ROWS):
             await connection.copy_records_to_table(table.name, columns=columns, records=batch)
     here.close()
-    for index in INDEXES:
+    for index in _indexes_of("postgresql"):
         await connection.execute(str(CreateIndex(index).compile(dialect=dialect)))
     await connection.execute("VACUUM ANALYZE")
     await connection.close()
