@@ -47,7 +47,7 @@ class Arrival:
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """What the messages of one transaction share; `now` is its time in microseconds.
+    """State that the messages of one transaction share; `now` is its time in microseconds.
 
     `locked` are the numbers that it has locked, and the orders that it made, of which nobody else knows. `altered` are
     the texts by which studies find what it changed: in the end those studies are ingested again. In the end `visits`
