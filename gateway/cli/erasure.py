@@ -38,7 +38,8 @@ _TRIES: Final = 20  # a message is in hand until its receiver answers
 _PAUSE: Final = 1.0
 _REMAINS: Final = (
     "not erased, since the gateway cannot reach it or must keep it: backups, what receivers and clients got,",
-    "AutoScribe itself, the ledger's ids, times and codes, the audit, and the feed journal, which has no patient data",
+    "AutoScribe itself, the ledger's ids, times and codes, the audit, and the feed journal, which has no patient data;",
+    "of each message of a hospital a hash, its sender and MSH-10, for as long as before",
 )
 
 

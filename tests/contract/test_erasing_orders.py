@@ -111,7 +111,7 @@ async def test_nothing_that_a_hospital_sent_of_the_patient_is_left_also_of_what_
         (8, "waiting", "", 0),
     ]
     assert await numbers(his) == ["P5"]
-    assert len(await rows(engine, "SELECT key FROM visit")) == 1
+    assert len(await rows(engine, "SELECT DISTINCT key FROM visit")) == 1
 
 
 async def test_a_message_that_comes_again_makes_no_order_of_an_erased_patient(engine, his, configuration):
@@ -133,6 +133,17 @@ async def test_with_one_study_of_several_the_orders_go_that_it_answered_alone(en
     assert [is_empty for *_, is_empty in await rows(engine, STATES)] == [1, 0, 0]
     assert await rows(engine, "SELECT study_id, verdict FROM order_match") == [(study_id("2"), "matched")]
     assert len(await rows(engine, "SELECT number FROM number_change")) == 1
+
+
+async def test_a_visit_stays_as_long_as_an_order_is_of_that_visit(engine, his, configuration):
+    pipeline = matching(engine)
+    await his.sends(about(), about(placer="P2", accession="A2", control_id="2"))
+    await read(pipeline, **SAID)
+    await read(pipeline, "A2", digit="2", **SAID)
+    await erase(engine, configuration, STUDY)
+    assert len(await rows(engine, "SELECT DISTINCT key FROM visit")) == 1
+    await erase(engine, configuration, study_id("2"))
+    assert await rows(engine, "SELECT key FROM visit") == []
 
 
 async def test_an_order_that_another_study_answers_too_stays(engine, his, configuration):

@@ -39,9 +39,8 @@ _DROP_ORDER: Final = (
     Statement("DELETE FROM order_key WHERE hospital_order = :number"),
     Statement("DELETE FROM hospital_order WHERE number = :number"),
 )
-_DROP_VISIT: Final = Statement(
-    "DELETE FROM visit WHERE key = :key AND NOT EXISTS (SELECT 1 FROM order_key k WHERE k.key = visit.key)"
-)
+_HAS_ORDER: Final = Statement("SELECT hospital_order FROM order_key WHERE key = :key LIMIT 1")
+_DROP_VISIT: Final = Statement("DELETE FROM visit WHERE key = :key")
 _DROP_CHANGE: Final = Statement(
     "DELETE FROM number_change WHERE kind = :kind AND authority = :authority AND (prior = :value OR surviving = :value)"
 )
@@ -104,12 +103,10 @@ def erase_orders(found: OrdersToErase, hospital: HospitalErasure, now: int) -> S
     """
     for statement in _DROP_ORDER:
         yield from ask_each(statement, [{"number": one.number} for one in found.orders])
-    numbers = {number for key in found.keys if (number := number_of(key)) is not None and number.kind != "patient"}
-    visits = [{"key": number_text(one)} for one in sorted(numbers)]
-    yield from ask_each(_DROP_VISIT, visits)
-    pairs = [
-        {"kind": one.kind, "authority": one.authority, "value": one.value} for one in sorted(numbers | found.numbers)
-    ]
+    visits = yield from _without_orders(found.keys)
+    yield from ask_each(_DROP_VISIT, [{"key": number_text(one)} for one in visits])
+    gone = sorted({*visits, *found.numbers})
+    pairs = [{"kind": one.kind, "authority": one.authority, "value": one.value} for one in gone]
     yield from ask_each(_DROP_CHANGE, pairs)
     keys = {*map(number_text, found.numbers), *(record_text(one.number) for one in found.orders)}
     yield from refresh_studies(keys, now)
@@ -166,6 +163,16 @@ def _without_others(orders: Iterable[StoredOrder], listed: str) -> Steps[dict[in
         rows = yield from ask(_ANSWERED_BY, record=record_text(one.number), study_ids=listed)
         if all(one.number not in _numbers_in(row) for row in rows):
             found[one.number] = one
+    return found
+
+
+def _without_orders(keys: Iterable[str]) -> Steps[list[HospitalNumber]]:
+    """Return the visits of these keys of which no order is left."""
+    found = []
+    for key in sorted(keys):
+        number = number_of(key)
+        if number and number.kind != "patient" and not (yield from ask(_HAS_ORDER, key=key)):
+            found += [number]
     return found
 
 
