@@ -45,7 +45,7 @@ def everything(metrics):
     metrics.stored(0.004)
     metrics.heard_order("his", "stored")
     metrics.answered_order(0.004)
-    metrics.settled_order("his", "applied")
+    metrics.settled_order("his", "applied", "order-by-arrival")
     metrics.waiting_orders("his", 3)
     metrics.deleted_orders("visit", 2)
     metrics.dropped_log_line()
