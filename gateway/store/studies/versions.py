@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.statements import (
@@ -26,7 +26,6 @@ from gateway.store.database.statements import (
     at_commit,
     rows_at_commit,
 )
-from gateway.store.studies.shared_terms import TermSet
 from gateway.store.studies.version_sql import (
     ADD_MOMENT,
     ADD_SHARED,
@@ -48,6 +47,9 @@ CURRENT: Final = Statement(
     " JOIN version v ON v.resource = r.number AND v.version = r.version"
     " LEFT JOIN study s ON s.study_id = r.owner WHERE r.address = :address"
 )
+
+if TYPE_CHECKING:  # what it reads is not for commands that only look
+    from gateway.store.studies.shared_terms import TermSet
 OF_CURRENT: Final = (
     "SELECT r.address, r.version, r.updated, r.is_suppressed, v.body FROM resource r"
     " JOIN version v ON v.resource = r.number AND v.version = r.version WHERE r.address IN listed(:addresses){limit}"
