@@ -196,6 +196,33 @@ async def test_what_was_sent_of_another_patient_under_the_same_number_or_one_tha
     assert await rows(engine, KEYS, study_id("2")) == keys
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_merge_message_with_a_group_of_somebody_else_is_left_until_it_is_applied(
+    engine, his, configuration, is_first
+):
+    own = [f"PID|1||{HERS}^^^CITY^MR", f"MRG|{OLD}^^^CITY^MR"]
+    others = [f"PID|1||{OTHER}^^^CITY^MR", "MRG|KEPT4^^^CITY^MR"]
+    segments = [*own, *others] if is_first else [*others, *own]
+    await his.sends(about())
+    await read(matching(engine), **SAID)
+    await his.stores(hl7(msh("ADT^A40", control_id="2"), *segments), merging(OLD, HERS, control_id="3"))
+    await erase(engine, configuration, STUDY)
+    assert await rows(engine, STATES) == [(1, "applied", "", 1), (2, "waiting", "", 0), (3, "nothing", "erased", 1)]
+    await his.sends()
+    assert ("KEPT4", OTHER) in await rows(engine, "SELECT prior, surviving FROM number_change WHERE held = ''")
+
+
+async def test_a_held_merge_message_with_a_group_of_somebody_else_keeps_its_bytes_for_another_try(
+    engine, his, configuration
+):
+    groups = [f"PID|1||{HERS}^^^CITY^MR", f"MRG|{OLD}^^^CITY^MR", f"PID|2||{OTHER}^^^CITY^MR"]
+    await his.sends(about(), merging(OLD, HERS, control_id="2"), hl7(msh("ADT^A40", control_id="3"), *groups))
+    await read(matching(engine), **SAID)
+    await erase(engine, configuration, STUDY)
+    settled = [(state, is_empty) for _, state, _, is_empty in await rows(engine, STATES)]
+    assert settled == [("applied", 1), ("applied", 1), ("held", 0)]
+
+
 async def test_a_held_merge_with_somebody_elses_number_is_settled_first(engine, his, configuration):
     await his.sends(about(), merging(OTHER, "KEPT6", control_id="2"), merging(OTHER, HERS, control_id="3"))
     await read(matching(engine), **SAID)

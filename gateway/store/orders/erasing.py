@@ -59,13 +59,15 @@ _SETTLED: Final = ("applied", "nothing")
 class HospitalErasure:
     """Part of an erasure about hospitals: `numbers` of the patient, none if another study describes the patient.
 
-    `messages` are about the patient, by number. `others` are about somebody else, and name the patient, too.
+    `messages` are about the patient, by number. `others` are about somebody else, and name the patient, too. `merges`
+    are merge messages with groups of both.
     """
 
     authorities: Authorities
     numbers: frozenset[HospitalNumber] = frozenset()
     messages: Sequence[int] = ()
     others: Sequence[int] = ()
+    merges: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +128,10 @@ def messages_with_bytes(after: int, most: int) -> Steps[list[tuple[int, str, byt
 def _erase_messages(hospital: HospitalErasure, now: int) -> Steps[int]:
     """Delete the bytes of messages, and settle those about the patient that are not applied; return their number.
 
-    One about somebody else is left until it is applied.
+    One about somebody else is left until it is applied. A held merge may be tried again, and needs its bytes for that.
     """
     count = 0
-    for number in (*hospital.messages, *hospital.others):
+    for number in (*hospital.messages, *hospital.others, *hospital.merges):
         state = next((str(state) for (state,) in (yield from ask(_STATE, number=number))), "")
         if state in _SETTLED or (state == "held" and number in hospital.others):
             yield from ask(_DROP_BODY, number=number)
