@@ -51,8 +51,7 @@ async def hospital_erasure(
             "Settle it first: `orders messages` has its message, for `orders set-aside`, or the hospital sends a merge."
         )
         raise wrong("patients erase", problem, remedy)
-    messages, others = await _messages(engine, configuration, found)
-    return HospitalErasure(authorities, numbers, messages, others)
+    return HospitalErasure(authorities, numbers, *(await _messages(engine, configuration, found)))
 
 
 async def _numbers(engine: Engine, configuration: Configuration, study_ids: Sequence[str]) -> frozenset[HospitalNumber]:
@@ -68,10 +67,10 @@ async def _numbers(engine: Engine, configuration: Configuration, study_ids: Sequ
     return frozenset(numbers)
 
 
-async def _messages(engine: Engine, configuration: Configuration, found: OrdersToErase) -> tuple[list[int], list[int]]:
-    """Return the messages about the patient or the orders, and those of others that name the patient, too."""
+async def _messages(engine: Engine, configuration: Configuration, found: OrdersToErase) -> tuple[list[int], ...]:
+    """Return the messages about the patient or the orders, those of others that name the patient, and such merges."""
     reader = MessageNumbers(configuration, await first_names(engine))
-    own, others = list[int](), list[int]()
+    own, others, merges = list[int](), list[int](), list[int]()
     authorities, after = Authorities(configuration.site), 0
     stated = [authorities.patient_numbers(one.order.patient.numbers, one.order.source) for one in found.orders]
     patient = found.numbers.union(*stated)
@@ -81,16 +80,19 @@ async def _messages(engine: Engine, configuration: Configuration, found: OrdersT
             named = reader.of(source, decompressed(body))
             if _is_about(named, found, patient):
                 own.append(number)
-            elif not found.numbers.isdisjoint(named.other_patients):
-                others.append(number)
-    return own, others
+            elif not found.numbers.isdisjoint(named.patients | named.other_patients):
+                (merges if named.merged else others).append(number)
+    return own, others, merges
 
 
 def _is_about(named: NamedNumbers, found: OrdersToErase, patient: frozenset[HospitalNumber]) -> bool:
     """True for a message with a number of the patient, or about an order that goes and about nobody else.
 
-    If the patient stays, with other studies, only the orders count, not the patient's numbers and visits.
+    Each group of a merge must have a number of the patient: the groups of others are still to be applied. If the
+    patient stays, with other studies, only the orders count, not the patient's numbers and visits.
     """
+    if named.merged:
+        return not any(found.numbers.isdisjoint(one) for one in named.merged)
     if not found.numbers.isdisjoint(named.patients):
         return True
     keys = found.keys if found.numbers else {key for key in found.keys if number_of(key) is None}

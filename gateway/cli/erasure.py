@@ -39,7 +39,8 @@ _PAUSE: Final = 1.0
 _REMAINS: Final = (
     "not erased, since the gateway cannot reach it or must keep it: backups, what receivers and clients got,",
     "AutoScribe itself, the ledger's ids, times and codes, the audit, and the feed journal, which has no patient data;",
-    "of each message of a hospital a hash, its sender and MSH-10, for as long as before",
+    "of each message of a hospital a hash, its sender and MSH-10, for as long as before,",
+    "and orders that no study answered, under a number that another patient has, too, or that may be anybody's",
 )
 
 

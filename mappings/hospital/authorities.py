@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Final, Literal, NamedTuple
 
 from mappings.hospital.events import Authority, IssuedNumber, NumberKind
-from mappings.patient.identifiers import is_placeholder, mrn_key
+from mappings.patient.identifiers import is_doubtful, is_placeholder, mrn_key
 from mappings.profile import AssigningAuthority, Facility, OrderNumberKind, Site, is_oid
 
 KeyKind = Literal["accession", "placer", "filler", "study_uid"]
@@ -146,6 +146,27 @@ class Authorities:
                 made = self.number("patient", number, source)
                 if made.authority:
                     yield made
+
+    def own_numbers(self, numbers: Iterable[IssuedNumber], source: OrderSource) -> Iterator[HospitalNumber]:
+        """Yield those of `patient_numbers` that are one patient's alone, and not anybody's (D11)."""
+        for number in numbers:
+            for made in self.patient_numbers([number], source):
+                if not self.may_be_anybodys(made, number.value):
+                    yield made
+
+    def may_be_anybodys(self, number: HospitalNumber, written: str = "") -> bool:
+        """Return True for a patient number that its facilities take for doubtful, or a placeholder (D11).
+
+        Without the number as it was `written`, what the form for comparison lacks (leading zeros) raises no doubt.
+        """
+        text = written or number.value
+        facilities = self.site.facilities.values()
+        patterns = {one.mrn_pattern for one in facilities if one.mrn and one.mrn.system == number.authority} or {None}
+        is_social = self._known["patient"].get(self.site.vista.ssn_namespace) == number.authority
+        plain = text.replace("-", "") if is_social else text
+        if not any(is_doubtful(text if pattern else plain, pattern) for pattern in patterns):
+            return is_placeholder(text)
+        return bool(written) or is_doubtful(text)
 
 
 def _order_issuers(

@@ -22,6 +22,7 @@ from gateway.settings import survey
 from gateway.store import erasing
 from gateway.store.database.instants import micros
 from gateway.store.erasing import ErasureOrder, NotErased
+from gateway.store.studies.identities import decide
 
 SOURCE = """
 [[source]]
@@ -38,6 +39,7 @@ authorities = [
 HERS, OLD, OTHER = "CANARY77", "CANARY11", "KEPT5"
 SAID = {"mrn": HERS, "patientName": "Canarygiven Canaryfamily"}
 NAMED = (b"DOE^JANE", b"CANARYFAMILY^CANARYGIVEN")
+KEYS = "SELECT key FROM study_key WHERE study_id = ? ORDER BY key"
 STATES = "SELECT number, state, code, body IS NULL FROM inbound ORDER BY number"
 
 
@@ -65,9 +67,9 @@ def about(mrn: str = HERS, **said) -> bytes:
     return hers(ordering(mrn=mrn, **said))
 
 
-def of_another(**said) -> bytes:
-    message = ordering(mrn=OTHER, **{"placer": "P5", "accession": "A5"} | said).replace(b"DOE^JANE", b"KEPT^ANN")
-    return message.replace(b"V1^^^CITYVN", b"V5^^^CITYVN")
+def of_another(type_code: bytes = b"MR", **said) -> bytes:
+    message = ordering(**{"mrn": OTHER, "placer": "P5", "accession": "A5"} | said).replace(b"DOE^JANE", b"KEPT^ANN")
+    return message.replace(b"^^^CITY^MR", b"^^^CITY^" + type_code).replace(b"V1^^^CITYVN", b"V5^^^CITYVN")
 
 
 async def erase(engine, configuration, *study_ids, is_trial=False):
@@ -171,6 +173,54 @@ async def test_a_message_about_somebody_else_that_names_the_patient_loses_its_by
         ("waiting", 0),
     ]
     assert await numbers(his) == ["P5"]
+
+
+@pytest.mark.parametrize(("mrn", "type_code"), [(HERS, b"MR"), (HERS, b"PT"), ("777", b"MR")])
+async def test_what_was_sent_of_another_patient_under_the_same_number_or_one_that_may_be_anybodys_stays(
+    engine, his, configuration, mrn, type_code
+):
+    pipeline = matching(engine)
+    ricks = partial(of_another, mrn=mrn, type_code=type_code)
+    await his.sends(about(mrn))
+    await read(pipeline, **SAID | {"mrn": mrn})
+    await read(pipeline, "A2", digit="2", mrn=mrn, patientName="Rick Roe", dateOfBirth="1931-01-31", sex="male")
+    for (patient_id,) in await rows(engine, "SELECT patient_id FROM conflict"):
+        await decide(engine, patient_id, study_id("2"), "separate", "two people", clock.now())
+        await carry_out(engine, pipeline)
+    await his.sends(ricks(control_id="2"))
+    await his.stores(ricks(control_id="3", minute=9))
+    keys = await rows(engine, KEYS, study_id("2"))
+    await erase(engine, configuration, STUDY)
+    assert await numbers(his) == ["P5"]
+    assert await rows(engine, STATES) == [(1, "applied", "", 1), (2, "applied", "", 0), (3, "waiting", "", 0)]
+    assert await rows(engine, KEYS, study_id("2")) == keys
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_merge_message_with_a_group_of_somebody_else_is_left_until_it_is_applied(
+    engine, his, configuration, is_first
+):
+    own = [f"PID|1||{HERS}^^^CITY^MR", f"MRG|{OLD}^^^CITY^MR"]
+    others = [f"PID|1||{OTHER}^^^CITY^MR", "MRG|KEPT4^^^CITY^MR"]
+    segments = [*own, *others] if is_first else [*others, *own]
+    await his.sends(about())
+    await read(matching(engine), **SAID)
+    await his.stores(hl7(msh("ADT^A40", control_id="2"), *segments), merging(OLD, HERS, control_id="3"))
+    await erase(engine, configuration, STUDY)
+    assert await rows(engine, STATES) == [(1, "applied", "", 1), (2, "waiting", "", 0), (3, "nothing", "erased", 1)]
+    await his.sends()
+    assert ("KEPT4", OTHER) in await rows(engine, "SELECT prior, surviving FROM number_change WHERE held = ''")
+
+
+async def test_a_held_merge_message_with_a_group_of_somebody_else_keeps_its_bytes_for_another_try(
+    engine, his, configuration
+):
+    groups = [f"PID|1||{HERS}^^^CITY^MR", f"MRG|{OLD}^^^CITY^MR", f"PID|2||{OTHER}^^^CITY^MR"]
+    await his.sends(about(), merging(OLD, HERS, control_id="2"), hl7(msh("ADT^A40", control_id="3"), *groups))
+    await read(matching(engine), **SAID)
+    await erase(engine, configuration, STUDY)
+    settled = [(state, is_empty) for _, state, _, is_empty in await rows(engine, STATES)]
+    assert settled == [("applied", 1), ("applied", 1), ("held", 0)]
 
 
 async def test_a_held_merge_with_somebody_elses_number_is_settled_first(engine, his, configuration):

@@ -14,7 +14,7 @@ from gateway.ingest.orders.concerned import names_of
 from gateway.ingest.orders.sources import survey_sources
 from gateway.settings import Configuration
 from gateway.store.orders.keys import number_text
-from mappings.hl7v2.inbound import SourceRules, read_hospital_message
+from mappings.hl7v2.inbound import MERGE_TYPES, SourceRules, read_hospital_message
 from mappings.hl7v2.received import Received, Unreadable, read
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
 from mappings.hospital.events import HospitalMessage
@@ -23,11 +23,15 @@ from mappings.hospital.merges import resolve_change
 
 @dataclass(frozen=True, slots=True)
 class NamedNumbers:
-    """Numbers that a message names: of its patient, of `other_patients`, and texts of those of its orders and visit."""
+    """Numbers that a message names: of its patient, of `other_patients`, and texts of those of its orders and visit.
+
+    `merged` has the numbers of each PATIENT group of a merge, since all groups are applied; nothing for other messages.
+    """
 
     patients: frozenset[HospitalNumber] = frozenset()
     other_patients: frozenset[HospitalNumber] = frozenset()
     texts: frozenset[str] = frozenset()
+    merged: tuple[frozenset[HospitalNumber], ...] = ()
 
 
 class MessageNumbers:
@@ -50,10 +54,10 @@ class MessageNumbers:
         sender = known.order_source if known else OrderSource(source)
         rules = known.rules if known else self._of_others
         messages = [self._message(one, rules) for one in _of_each_patient(received)]
-        first, *others = messages
-        patients = self._patients(first, sender)
-        other_patients = frozenset().union(*[self._patients(one, sender) for one in others])
-        return NamedNumbers(patients, other_patients - patients, frozenset(self._texts(first, sender)))
+        patients, *others = [self._patients(one, sender) for one in messages]
+        merged = (patients, *others) if messages[0].structure in MERGE_TYPES else ()
+        texts = frozenset(self._texts(messages[0], sender))
+        return NamedNumbers(patients, frozenset().union(*others) - patients, texts, merged)
 
     def _message(self, received: Received, rules: SourceRules) -> HospitalMessage:
         processing_id = received.components(received.msh.field(11))[0]
@@ -74,7 +78,9 @@ class MessageNumbers:
 
 
 def _of_each_patient(received: Received) -> list[Received]:
-    """Return the message, and for each further PID what stands from there on, behind the same MSH."""
-    places = [place for place, segment in enumerate(received.segments) if segment.name == "PID"]
-    rest = [replace(received, segments=(received.msh, *received.segments[place:])) for place in places[1:]]
-    return [received, *rest]
+    """Return a message for each PID, up to the next one, behind what stands before the first; all without a PID."""
+    segments = received.segments
+    places = [place for place, segment in enumerate(segments) if segment.name == "PID"] or [len(segments)]
+    ends = [*places[1:], len(segments)]
+    parts = [segments[start:end] for start, end in zip(places, ends, strict=True)]
+    return [replace(received, segments=segments[: places[0]] + part) for part in parts]

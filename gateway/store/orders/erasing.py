@@ -2,7 +2,8 @@
 
 https://eur-lex.europa.eu/eli/reg/2016/679/oj (article 17, erasure); decisions D48, D49. The orders that the studies
 answer go. If no other study describes the patient, everything under the patient's numbers goes, too. A patient number
-decides whose an order is. What another study answers stays, and so does each number that another study has.
+decides whose an order is. What another study answers stays. So does each number that another study has under any type,
+and each that may be anybody's (D11), with all that nothing but this number ties to the patient.
 Proved by tests/contract/test_erasing_orders.py.
 """
 
@@ -19,7 +20,7 @@ from gateway.store.orders.keys import number_of, number_text, record_text
 from gateway.store.orders.known_orders import StoredOrder, order_of, orders_with
 from gateway.store.orders.number_changes import StoredChange, changes_with
 from gateway.store.orders.study_keys import refresh_studies
-from mappings.hospital.authorities import Authorities, HospitalNumber
+from mappings.hospital.authorities import PATIENT_TYPES, Authorities, HospitalNumber
 
 ERASED: Final = "erased"
 _ANSWERED: Final = Statement(
@@ -32,7 +33,7 @@ _ANSWERED_BY: Final = Statement(
     " WHERE k.key = :record AND k.study_id NOT IN listed(:study_ids)"
 )
 _HAS_KEY: Final = Statement(
-    "SELECT study_id FROM study_key WHERE key = :key AND study_id NOT IN listed(:study_ids) LIMIT 1"
+    "SELECT study_id FROM study_key WHERE key IN listed(:keys) AND study_id NOT IN listed(:study_ids) LIMIT 1"
 )
 _KEYS: Final = Statement("SELECT key FROM order_key WHERE hospital_order = :number")
 _DROP_ORDER: Final = (
@@ -58,13 +59,15 @@ _SETTLED: Final = ("applied", "nothing")
 class HospitalErasure:
     """Part of an erasure about hospitals: `numbers` of the patient, none if another study describes the patient.
 
-    `messages` are about the patient, by number. `others` are about somebody else, and name the patient, too.
+    `messages` are about the patient, by number. `others` are about somebody else, and name the patient, too. `merges`
+    are merge messages with groups of both.
     """
 
     authorities: Authorities
     numbers: frozenset[HospitalNumber] = frozenset()
     messages: Sequence[int] = ()
     others: Sequence[int] = ()
+    merges: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +86,15 @@ def orders_to_erase(
     """Return the orders that go with these studies, and with the patient of these numbers; none: the patient stays."""
     listed = json.dumps(sorted(study_ids))
     found = yield from _without_others((yield from _answered(listed)), listed)
-    every, before, changes = frozenset(numbers), frozenset[HospitalNumber](), list[StoredChange]()
+    every, before = frozenset((yield from _of_nobody_else(numbers, listed))), frozenset[HospitalNumber]()
+    changes = list[StoredChange]()
     while every != before:
         before = every
         changes = yield from changes_with(every)
         found |= yield from _without_others((yield from orders_with(map(number_text, every))), listed)
-        pairs = [frozenset(one.change) for one in changes if not one.held and not every.isdisjoint(one.change)]
-        stated = frozenset().union(*pairs, *[_patient_numbers(one, authorities) for one in found.values()])
+        pairs = [one.change for one in changes if not one.held and not every.isdisjoint(one.change)]
+        merged = [one for pair in pairs for one in pair if not authorities.may_be_anybodys(one)]
+        stated = frozenset(merged).union(*[_own_numbers(one, authorities) for one in found.values()])
         every = every.union((yield from _of_nobody_else(stated - every, listed)))
     keys = yield from _keys(found)
     disputed = tuple([one for one in changes if one.held and len(every.intersection(one.change)) == 1])
@@ -123,10 +128,10 @@ def messages_with_bytes(after: int, most: int) -> Steps[list[tuple[int, str, byt
 def _erase_messages(hospital: HospitalErasure, now: int) -> Steps[int]:
     """Delete the bytes of messages, and settle those about the patient that are not applied; return their number.
 
-    One about somebody else is left until it is applied.
+    One about somebody else is left until it is applied. A held merge may be tried again, and needs its bytes for that.
     """
     count = 0
-    for number in (*hospital.messages, *hospital.others):
+    for number in (*hospital.messages, *hospital.others, *hospital.merges):
         state = next((str(state) for (state,) in (yield from ask(_STATE, number=number))), "")
         if state in _SETTLED or (state == "held" and number in hospital.others):
             yield from ask(_DROP_BODY, number=number)
@@ -177,16 +182,18 @@ def _without_orders(keys: Iterable[str]) -> Steps[list[HospitalNumber]]:
 
 
 def _of_nobody_else(numbers: Iterable[HospitalNumber], listed: str) -> Steps[list[HospitalNumber]]:
-    """Return the numbers that no other study has, nor read with its orders."""
+    """Return the numbers that no other study has, under whichever type, nor read with its orders."""
     found = []
     for one in sorted(numbers):
-        if not (yield from ask(_HAS_KEY, key=number_text(one), study_ids=listed)):
+        types = PATIENT_TYPES if one.kind == "patient" else {one.type_code}
+        keys = json.dumps(sorted({number_text(one), *(number_text(one._replace(type_code=code)) for code in types)}))
+        if not (yield from ask(_HAS_KEY, keys=keys, study_ids=listed)):
             found += [one]
     return found
 
 
-def _patient_numbers(stored: StoredOrder, authorities: Authorities) -> frozenset[HospitalNumber]:
-    return frozenset(authorities.patient_numbers(stored.order.patient.numbers, stored.order.source))
+def _own_numbers(stored: StoredOrder, authorities: Authorities) -> frozenset[HospitalNumber]:
+    return frozenset(authorities.own_numbers(stored.order.patient.numbers, stored.order.source))
 
 
 def _numbers_in(row: Sequence[str | None]) -> set[int]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
-from fakes.hospital import AUTHORITIES, CITY, MERCY, SITE, number
+from fakes.hospital import AUTHORITIES, CITY, MERCY, SITE, mrn, number
 
 from mappings.hospital.authorities import Authorities
 from mappings.hospital.events import Authority, IssuedNumber
@@ -95,3 +96,38 @@ def test_only_numbers_that_identify_a_patient_are_compared() -> None:
     numbers += [number("UNKNOWN"), number("1", "CITY", "1.9.9")]
     found = list(AUTHORITIES.patient_numbers(numbers, CITY))
     assert [one.type_code for one in found] == ["MR", "MR", "PI"]
+
+
+@pytest.mark.parametrize(
+    ("written", "pattern", "is_anybodys"),
+    [
+        ("4711", "", False),
+        ("777", "", True),
+        ("UNKNOWN", "", True),
+        ("0012", r"\d{4}", False),
+        ("00123", r"\d{4}", True),
+        ("777", r"\d{3}", False),
+    ],
+)
+def test_a_number_that_its_facility_takes_for_doubtful_may_be_anybodys(
+    written: str, pattern: str, is_anybodys: bool
+) -> None:
+    city = replace(SITE.facilities["city"], mrn_pattern=re.compile(pattern) if pattern else None)
+    site = Authorities(replace(SITE, facilities={"City": city}))
+    one = site.number("patient", number(written), CITY)
+    assert site.may_be_anybodys(one, written) == is_anybodys
+    assert list(site.own_numbers([number(written)], CITY)) == ([] if is_anybodys else [one])
+
+
+def test_a_number_without_the_text_as_it_was_written_is_in_doubt_only_if_it_is_doubtful_at_any_site() -> None:
+    city = replace(SITE.facilities["city"], mrn_pattern=re.compile(r"\d{8}"))
+    site = Authorities(replace(SITE, facilities={"City": city}))
+    assert not site.may_be_anybodys(mrn("4812"))
+    assert site.may_be_anybodys(mrn("777"))
+
+
+def test_a_social_security_number_is_its_patients_alone_where_its_authority_issues_them() -> None:
+    one = mrn("666123456")
+    assert AUTHORITIES.may_be_anybodys(one, "666-12-3456")
+    site = Authorities(replace(SITE, vista=replace(SITE.vista, ssn_namespace="CITY")))
+    assert not site.may_be_anybodys(one, "666-12-3456")

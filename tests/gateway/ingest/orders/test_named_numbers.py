@@ -44,6 +44,19 @@ def test_each_patient_of_a_message_is_named(numbers):
     assert (values(named.patients), values(named.other_patients)) == (["4711"], ["5000"])
 
 
+@pytest.mark.parametrize("event", ["A40", "A37"])
+def test_each_group_of_a_merge_is_named_by_itself(numbers, event):
+    second = hl7("PID|2||5002^^^CITY^MR", "MRG|4712^^^CITY^MR", "PID|3||9^^^ELSEWHERE^MR")
+    named = numbers.of("city-his", merging(event=event) + second)
+    survivors = [{number.value for number in one} & {"5000", "5002"} for one in named.merged]
+    assert survivors == [{"5000"}, {"5002"}, set()]
+    assert mrn("5002") in named.other_patients
+
+
+def test_an_order_has_no_group_of_a_merge(numbers):
+    assert numbers.of("city-his", ordering()).merged == ()
+
+
 @pytest.mark.parametrize("payload", [merging(), visiting(mrn="4711")])
 def test_a_type_that_the_source_may_not_send_any_more_is_read_too(numbers, payload):
     assert mrn("4711") in numbers.of("city-his", payload).patients
