@@ -144,7 +144,8 @@ async def release(configuration: Configuration, study_id: str, reason: str, say:
 
 async def _decided(engine: Engine, decision: StoredDecision) -> None:
     if not await engine.do(partial(decide, decision)):
-        raise wrong(decision.study_id, "no such study is stored", "`orders list` names those without an order.")
+        gone = "no such study is stored, or the order is stored no more"
+        raise wrong(decision.study_id, gone, "`orders list` names those without an order.")
 
 
 def _refused(refusal: str, others: Sequence[int]) -> str:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from fakes.composed import composing
+from fakes.hospital_source import Hospital, ordering
 from fakes.store import rows
 
 from gateway.store.database.controls import Controls
@@ -63,8 +64,9 @@ async def test_a_decision_moves_the_study_on_and_requests_an_ingest_and_is_audit
     async with composing(engine) as here:
         signed = here.feed.account.sign_new(critical=False)
         await here.feed.tell(signed.study_id)
+        await Hospital(engine).sends(ordering(), ordering(placer="P2", accession="A2", control_id="2"))
         [(revision,)] = await rows(engine, "SELECT revision FROM study")
-        first = StoredDecision(signed.study_id, "match", (7, 8), "the ward said so", 5)
+        first = StoredDecision(signed.study_id, "match", (1, 2), "the ward said so", 5)
         assert await engine.do(partial(decide, first))
         assert await decision_of(engine, signed.study_id) == first
         assert await rows(engine, "SELECT revision FROM study") == [(revision + 1,)]
@@ -75,7 +77,7 @@ async def test_a_decision_moves_the_study_on_and_requests_an_ingest_and_is_audit
         assert await decision_of(engine, signed.study_id) == second
         audit = await rows(engine, "SELECT verb, argument, reason FROM audit ORDER BY number")
         assert [tuple(one) for one in audit] == [
-            ("orders-match", f"{signed.study_id} order 7 order 8", "the ward said so"),
+            ("orders-match", f"{signed.study_id} order 1 order 2", "the ward said so"),
             ("orders-release", signed.study_id, "no order was ever made"),
         ]
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from fakes.hospital_source import Hospital, merging, ordering, visiting
+from fakes.met import STUDY, matching, read
 from fakes.store import rows
 from structlog.testing import capture_logs
 
+from gateway.ingest.orders import retention
 from gateway.ingest.orders.retention import OrderRetention
 from gateway.runtime import clock
 from gateway.store.database.statements import Statement, ask
 from gateway.store.orders.keys import key_text, number_text
+from gateway.store.orders.matches import StoredDecision, decide
 from gateway.store.orders.study_keys import put_study_keys
 from mappings.hospital.authorities import HospitalNumber, OrderKey
 
@@ -113,6 +117,26 @@ async def test_an_order_stays_as_long_as_a_study_has_it(his, later, how):
     later.days = 400
     await OrderRetention(his.engine, his.metrics, ["city-his"]).once()
     assert (await left(his))[2:] == [1, 6, 1]
+
+
+async def test_an_order_that_an_operator_gives_to_a_study_while_old_ones_are_deleted_stays(his, later, monkeypatch):
+    await read(matching(his.engine), "A7", mrn="81234")
+    await his.sends(ordering(), ordering(placer="P2", accession="A2", control_id="2"))
+    given, other = await his.orders()
+    found = retention.matched_orders
+
+    async def found_before_the_decision(engine):
+        matched = await found(engine)
+        decision = StoredDecision(STUDY, "match", (given.number,), "", 1)
+        assert await engine.do(partial(decide, decision))
+        return matched
+
+    monkeypatch.setattr(retention, "matched_orders", found_before_the_decision)
+    later.days = 91
+    await OrderRetention(his.engine, his.metrics, ["city-his"]).once()
+    assert [one.number for one in await his.orders()] == [given.number]
+    decision = StoredDecision(STUDY, "match", (other.number,), "", 1)
+    assert not await his.engine.do(partial(decide, decision))
 
 
 async def test_what_waits_for_a_source_without_settings_is_reported_and_stays_for_ninety_days(his, later):

@@ -10,7 +10,7 @@ import pytest
 from fakes.hospital_source import Hospital, hospital_source, ordering
 from fakes.store import rows
 
-from gateway.store.orders.inbound import NewInbound, add_message
+from gateway.store.orders.inbound import NewInbound, add_message, last_received
 from gateway.store.orders.source_names import (
     SourceNotRenamed,
     first_names,
@@ -73,6 +73,15 @@ async def test_names_follow_a_source_that_is_renamed_again_and_back(engine):
         assert not await rename(engine, old, new)
     assert await rename(engine, "a", "d")
     assert await under_first_names(engine, {"d": 30, "x": 9}) == {"a": 30, "x": 9}
+
+
+async def test_the_last_message_of_a_source_is_told_under_its_present_name_alone(engine):
+    await store(engine, "a")
+    await store(engine, "x")
+    for old, new, present in (("a", "b", "b"), ("b", "c", "c"), ("c", "a", "a")):
+        assert await rename(engine, old, new)
+        assert await last_received(engine, 9) == {present: 5, "x": 5}
+        assert await last_received(engine, 5) == {present: None, "x": None}
 
 
 @pytest.mark.parametrize("name", ["a", "b"])

@@ -88,6 +88,45 @@ async def test_what_another_held_merge_says_stays_in_doubt(his):
     assert await in_doubt(his, "1") == []
 
 
+async def test_a_pair_that_two_held_merges_say_is_in_doubt_until_both_are_set_aside(his):
+    """Also while the other one waits to be tried again."""
+    await his.sends(merging(), merging("5000", "4711", control_id="2"), merging("5000", "4711", control_id="3"))
+    first, second = await messages(his)
+    assert await retry(his, second)
+    await aside(his, first)
+    assert await in_doubt(his, "4711", "5000") == ["4711", "5000"]
+    assert [one.message.control_id for one in await changes_of(his.engine, [mrn("4711")]) if one.held] == ["3"]
+    await his.applying.turn()
+    (second,) = await messages(his)
+    await aside(his, second)
+    assert await in_doubt(his, "4711", "5000") == []
+    assert await rows(his.engine, "SELECT * FROM inbound_key") == []
+
+
+@pytest.mark.parametrize("place", [0, 1])
+async def test_of_two_held_merges_with_one_msh_10_each_puts_its_own_numbers_in_doubt(his, place):
+    await his.sends(merging())
+    await his.sends(merging("5000", "4711", control_id="2"), merging("4711", "6000", control_id="2"))
+    pair = await messages(his)
+    assert len({one.settled for one in pair}) == 1
+    await aside(his, pair[place])
+    assert await in_doubt(his, "5000") == (["5000"] if place else [])
+    assert await in_doubt(his, "4711") == ["4711"]
+    await aside(his, pair[1 - place])
+    assert await in_doubt(his, "4711", "5000") == []
+
+
+async def test_a_merge_that_is_applied_when_tried_again_holds_nothing_any_more(engine):
+    narrow = Hospital(engine, hospital_source(authorities=RULES.authorities[1:]))
+    await narrow.sends(merging())
+    held = await messages(narrow)
+    wide = Hospital(engine)
+    for one in held:
+        await retry(wide, one)
+    assert await wide.sends() == [("applied", "")]
+    assert await rows(engine, "SELECT * FROM inbound_key") == []
+
+
 async def test_a_held_merge_can_be_set_aside_after_it_was_tried_again_and_held_again(his):
     await his.sends(merging(), merging("5000", "4711", control_id="2"))
     (one,) = await messages(his)

@@ -12,7 +12,7 @@ from gateway.ingest.orders.arrival import Arrival, Batch, MoreLocks
 from gateway.store.database.statements import Steps
 from gateway.store.orders.inbound import SettledMessage
 from gateway.store.orders.keys import number_text
-from gateway.store.orders.number_changes import add_change, changes_with, settle_doubt
+from gateway.store.orders.number_changes import add_change, changes_with, note_held, settle_doubt
 from gateway.store.orders.study_keys import refresh_studies
 from mappings.hospital.merges import MERGE_REASONS, ResolvedChange, merged, resolve_change
 
@@ -37,6 +37,8 @@ def apply_changes(arrival: Arrival, batch: Batch) -> Steps[SettledMessage | More
         is_new |= yield from add_change(change, text, arrival.name, reasons.get(change, ""), now)
         if change not in reasons:
             is_new |= yield from settle_doubt(change)
+    if reasons or arrival.is_again:
+        yield from note_held(reasons, arrival.number)
     is_known = bool(batch.orders.having(keys))
     if is_new and (yield from refresh_studies(keys, now)):
         is_known = True

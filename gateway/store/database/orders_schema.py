@@ -39,7 +39,8 @@ INBOUND: Final = Table(
     default_column("is_again", 0),
     sqlite_strict=True,
 )
-# Numbers that a failed message concerns: later messages with one of them wait for it
+# Numbers that a failed message concerns: later messages with one of them wait for it. And the rows of `number_change`
+# that a held message says: they are in doubt as long as one such message is held
 INBOUND_KEY: Final = Table(
     "inbound_key",
     METADATA,
@@ -159,7 +160,6 @@ ORDER_NEWS: Final = Table(
 )
 
 _TROUBLED: Final = INBOUND.c.state.in_([literal_column("'held'"), literal_column("'failed'")])
-_HELD: Final = NUMBER_CHANGE.c.held != literal_column("''")
 _WAITING: Final = INBOUND.c.state == literal_column("'waiting'")
 
 ORDERS_INDEXES: Final = (
@@ -187,13 +187,6 @@ ORDERS_INDEXES: Final = (
         unique=True,
     ),
     Index("number_change_by_surviving", NUMBER_CHANGE.c.kind, NUMBER_CHANGE.c.authority, NUMBER_CHANGE.c.surviving),
-    Index(
-        "number_change_held",
-        NUMBER_CHANGE.c.source,
-        NUMBER_CHANGE.c.at,
-        sqlite_where=_HELD,
-        postgresql_where=_HELD,
-    ),
     Index("study_key_by_study", STUDY_KEY.c.study_id),
     Index("order_match_by_verdict", ORDER_MATCH.c.verdict, ORDER_MATCH.c.since),
     Index("order_news_by_outcome", ORDER_NEWS.c.destination, ORDER_NEWS.c.outcome, ORDER_NEWS.c.at),

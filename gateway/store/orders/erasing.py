@@ -18,6 +18,7 @@ from gateway.store.database.statements import Statement, Steps, ask, ask_each
 from gateway.store.orders.inbound import SettledMessage, settle
 from gateway.store.orders.keys import number_of, number_text, record_text
 from gateway.store.orders.known_orders import StoredOrder, order_of, orders_with
+from gateway.store.orders.matches import is_answered
 from gateway.store.orders.number_changes import StoredChange, changes_with
 from gateway.store.orders.study_keys import refresh_studies
 from mappings.hospital.authorities import PATIENT_TYPES, Authorities, HospitalNumber
@@ -26,11 +27,6 @@ ERASED: Final = "erased"
 _ANSWERED: Final = Statement(
     "SELECT orders, sent_orders FROM order_match WHERE study_id IN listed(:study_ids)"
     " UNION ALL SELECT orders, '[]' FROM order_verdict WHERE study_id IN listed(:study_ids)"
-)
-_ANSWERED_BY: Final = Statement(
-    "SELECT m.orders, m.sent_orders, v.orders FROM study_key k LEFT JOIN order_match m ON m.study_id = k.study_id"
-    " LEFT JOIN order_verdict v ON v.study_id = k.study_id"
-    " WHERE k.key = :record AND k.study_id NOT IN listed(:study_ids)"
 )
 _HAS_KEY: Final = Statement(
     "SELECT study_id FROM study_key WHERE key IN listed(:keys) AND study_id NOT IN listed(:study_ids) LIMIT 1"
@@ -165,8 +161,7 @@ def _without_others(orders: Iterable[StoredOrder], listed: str) -> Steps[dict[in
     """Return, by their numbers, the orders that no other study answers."""
     found = {}
     for one in orders:
-        rows = yield from ask(_ANSWERED_BY, record=record_text(one.number), study_ids=listed)
-        if all(one.number not in _numbers_in(row) for row in rows):
+        if not (yield from is_answered(one.number, listed)):
             found[one.number] = one
     return found
 

@@ -38,7 +38,8 @@ _WAITING: Final = Statement(
 _NEXT: Final = Statement(
     "SELECT number FROM inbound WHERE source = :source AND state = 'waiting' ORDER BY number LIMIT :most"
 )
-_SOURCES: Final = Statement("SELECT name FROM source WHERE name >= '' ORDER BY name")
+# A renamed source has its messages under its first name; its former names are nobody's
+_SOURCES: Final = Statement("SELECT name, origin FROM source WHERE name >= '' AND became = '' ORDER BY name")
 _LAST_BEFORE: Final = Statement(
     "SELECT received FROM inbound WHERE source = :source AND received < :before ORDER BY received DESC LIMIT 1"
 )
@@ -148,17 +149,17 @@ async def backlogs(engine: Engine) -> dict[str, int]:
 
 
 async def last_received(engine: Engine, before: int) -> dict[str, int | None]:
-    """Return for each source when its last stored message before an instant came; both in microseconds.
+    """Return for each source, by its present name, when its last stored message before an instant came.
 
-    None for a source of which no message is kept.
+    Both are in microseconds. None for a source of which no message is kept.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
     found: dict[str, int | None] = {}
-    for (source,) in await engine.fetch(_SOURCES):
-        rows = await engine.fetch(_LAST_BEFORE, source=source, before=before)
-        found[str(source)] = int(rows[0][0]) if rows else None
+    for name, origin in await engine.fetch(_SOURCES):
+        rows = await engine.fetch(_LAST_BEFORE, source=origin or name, before=before)
+        found[str(name)] = int(rows[0][0]) if rows else None
     return found
 
 

@@ -17,6 +17,8 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, ask, storable
 from gateway.store.feed.audit import noted
 from gateway.store.orders.keys import record_text
+from gateway.store.orders.known_orders import order_of
+from gateway.store.orders.study_keys import add_study_keys, lock_names
 from gateway.store.studies import locks
 from mappings.hospital.reasons import Verdict
 
@@ -37,6 +39,11 @@ _STUDIES_OF_ORDER: Final = Statement(
     "SELECT study_id, verdict, reason, orders, since FROM order_match WHERE study_id IN (SELECT s.study_id"
     " FROM order_key o JOIN study_key s ON s.key = o.key WHERE o.hospital_order = :number"
     " UNION SELECT study_id FROM study_key WHERE key = :record) ORDER BY study_id LIMIT :most"
+)
+_ANSWERED_BY: Final = Statement(
+    "SELECT m.orders, m.sent_orders, v.orders FROM study_key k LEFT JOIN order_match m ON m.study_id = k.study_id"
+    " LEFT JOIN order_verdict v ON v.study_id = k.study_id"
+    " WHERE k.key = :record AND k.study_id NOT IN listed(:study_ids)"
 )
 # An ingest that runs right now does not know the decision: the new revision makes it start again
 _MOVE_ON: Final = Statement("UPDATE study SET revision = revision + 1 WHERE study_id = :study_id RETURNING study_id")
@@ -106,14 +113,28 @@ async def matches_beside(engine: Engine, number: int) -> list[StoredMatch]:
     return [_match(row) for row in await engine.fetch(_STUDIES_OF_ORDER, number=number, record=record, most=_AT_A_TIME)]
 
 
+def is_answered(number: int, listed: str = "[]") -> Steps[bool]:
+    """Return True if a study that is not `listed` (JSON) answers that order, or ever answered it in a message."""
+    rows = yield from ask(_ANSWERED_BY, record=record_text(number), study_ids=listed)
+    return any(number in json.loads(orders or "[]") for row in rows for orders in row)
+
+
 def decide(decision: StoredDecision) -> Steps[bool]:
-    """Store a decision in place of any earlier one, and request a new ingest; False if no such study is stored."""
+    """Store a decision in place of any earlier one, and request a new ingest; return False if nothing is stored.
+
+    That is so if no such study is stored, or an order of the decision was deleted meanwhile. From now on none is.
+    """
     study_id = decision.study_id
-    yield from locks.take({locks.study(study_id)})
+    records = [record_text(number) for number in decision.orders]
+    yield from locks.take({locks.study(study_id), *lock_names(records)})
+    for number in decision.orders:
+        if (yield from order_of(number)) is None:
+            return False
     if not (yield from ask(_MOVE_ON, study_id=study_id)):
         return False
     values = {"verdict": decision.decided_as, "orders": json.dumps(decision.orders), "decided": decision.at}
     yield from ask(_DECIDE, study_id=study_id, reason=storable(decision.reason), **values)
+    yield from add_study_keys(study_id, records)
     orders = " ".join(f"order {number}" for number in decision.orders)
     yield from noted(f"orders-{decision.decided_as}", f"{study_id} {orders}".rstrip(), decision.reason, decision.at)
     yield from ask(ASK, verb="refresh", argument=study_id, asked=decision.at)

@@ -11,15 +11,16 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, cast
 
-from gateway.index.keys import bounded
+from gateway.index.keys import SEPARATOR, bounded
 from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each, storable
+from gateway.store.database.statements import Row, Statement, Steps, ask, storable
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import HospitalNumber
 from mappings.hospital.events import NumberKind
 from mappings.hospital.merges import Merges, ResolvedChange, merged
 
 _SETTLED: Final = "settled"  # `held` of a change that a later message made void: it is kept, and never read
+_CHANGE: Final = f"change{SEPARATOR}"
 _MOST_ROUNDS: Final = 50
 _COLUMNS: Final = "kind, authority, type_code, prior, surviving, surviving_text, source, control_id, held"
 _ADD: Final = Statement(
@@ -45,10 +46,23 @@ _OF: Final = Statement(
     f"SELECT {_COLUMNS}, number FROM number_change WHERE kind = :kind AND authority = :authority"  # noqa: S608 (constants)
     f" AND held <> '{_SETTLED}' AND (prior IN listed(:values) OR surviving IN listed(:values))"
 )
-# Those that a message brought are of the instant at which it was settled
-_HELD_BY: Final = Statement(
-    f"SELECT {_COLUMNS}, number FROM number_change WHERE source = :source AND at = :at AND held <> ''"  # noqa: S608 (constants)
-    f" AND held <> '{_SETTLED}'"
+_HELD: Final = Statement(
+    "SELECT number FROM number_change WHERE kind = :kind AND authority = :authority AND prior = :prior"  # noqa: S608 (constants)
+    f" AND surviving = :surviving AND type_code = :type_code AND held NOT IN ('', '{_SETTLED}')"
+)
+_ADD_SAYING: Final = Statement("INSERT INTO inbound_key (key, inbound) VALUES (:key, :inbound) ON CONFLICT DO NOTHING")
+_SAID: Final = Statement("SELECT key FROM inbound_key WHERE inbound = :inbound ORDER BY key")
+_DROP_SAYINGS: Final = Statement("DELETE FROM inbound_key WHERE inbound = :inbound")
+_BY_NUMBER: Final = Statement(
+    f"SELECT {_COLUMNS}, number FROM number_change WHERE number = :number AND held NOT IN ('', '{_SETTLED}')"  # noqa: S608 (constants)
+)
+# One that waits or failed was held before, and is tried again
+_SAID_BY: Final = Statement(
+    "SELECT i.source, i.control_id FROM inbound_key k JOIN inbound i ON i.number = k.inbound"
+    " WHERE k.key = :key AND k.inbound <> :inbound AND i.state NOT IN ('applied', 'nothing') ORDER BY i.number LIMIT 1"
+)
+_PASS_ON: Final = Statement(
+    "UPDATE number_change SET source = :source, control_id = :control_id WHERE number = :number"
 )
 _VOID: Final = Statement(
     f"UPDATE number_change SET held = '{_SETTLED}' WHERE number = :number AND held NOT IN ('', '{_SETTLED}')"  # noqa: S608 (constants)
@@ -88,15 +102,32 @@ def settle_doubt(change: ResolvedChange) -> Steps[bool]:
     return bool((yield from ask(_SETTLE, **_pair(change))))
 
 
-def held_by(message: HospitalMessageName, at: int) -> Steps[list[StoredChange]]:
-    """Return the changes that are held since that message was settled, at that instant in microseconds."""
-    rows = yield from ask(_HELD_BY, source=message.source, at=at)
-    return [one for one in map(_change, rows) if bounded(one.message.control_id) == message.control_id]
+def note_held(changes: Iterable[ResolvedChange], inbound: int) -> Steps[None]:
+    """Note of a message, by its number, that it says these changes, as far as they are held; forget what it said."""
+    yield from ask(_DROP_SAYINGS, inbound=inbound)
+    for change in changes:
+        for (number,) in (yield from ask(_HELD, **_pair(change))):
+            yield from ask(_ADD_SAYING, key=_saying(int(number)), inbound=inbound)
 
 
-def make_void(changes: Iterable[StoredChange]) -> Steps[None]:
-    """Make held changes void: their numbers are in doubt no more, unless another change is held."""
-    yield from ask_each(_VOID, [{"number": one.number} for one in changes])
+def held_by(inbound: int) -> Steps[list[StoredChange]]:
+    """Return the changes that are held and that the message of this number says."""
+    found: list[Row] = []
+    for (key,) in (yield from ask(_SAID, inbound=inbound)):
+        number = str(key).removeprefix(_CHANGE)
+        found += (yield from ask(_BY_NUMBER, number=int(number))) if number != key else ()
+    return list(map(_change, found))
+
+
+def let_go(changes: Iterable[StoredChange], inbound: int) -> Steps[None]:
+    """Make the changes that are held since a message void, but for those that another held message says, too."""
+    for one in changes:
+        said_by = yield from ask(_SAID_BY, key=_saying(one.number), inbound=inbound)
+        for source, control_id in said_by:
+            yield from ask(_PASS_ON, number=one.number, source=source, control_id=control_id)
+        if not said_by:
+            yield from ask(_VOID, number=one.number)
+    yield from ask(_DROP_SAYINGS, inbound=inbound)
 
 
 async def changes_of(engine: Engine, numbers: Iterable[HospitalNumber]) -> list[StoredChange]:
@@ -148,6 +179,11 @@ class _Search:
     def changes(self) -> list[StoredChange]:
         """Changes that were found, in the order in which they were applied."""
         return [self._found[number] for number in sorted(self._found)]
+
+
+def _saying(number: int) -> str:
+    """Return the key of a message that says a held change of that number: it names no patient."""
+    return f"{_CHANGE}{number}"
 
 
 def _fit(number: HospitalNumber) -> HospitalNumber:

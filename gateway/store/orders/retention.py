@@ -15,6 +15,10 @@ from gateway.runtime import clock
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement, Steps, ask, ask_each
 from gateway.store.feed.audit import noted
+from gateway.store.orders.keys import record_text
+from gateway.store.orders.matches import is_answered
+from gateway.store.orders.study_keys import lock_names
+from gateway.store.studies import locks
 
 _PAGE: Final = 500
 _MESSAGES: Final = Statement(
@@ -125,8 +129,11 @@ async def matched_orders(engine: Engine) -> frozenset[int]:
 
 def purge_orders(numbers: Collection[int], before: int, now: int) -> Steps[int]:
     """Delete those of these orders that no study has and nobody spoke of since; return their number."""
+    yield from locks.take(lock_names(map(record_text, numbers)))
     count = 0
     for number in numbers:
+        if (yield from is_answered(number)):
+            continue
         if (yield from ask(_DROP_ORDER, number=number, before=before)):
             yield from ask(_DROP_ORDER_KEYS, number=number)
             count += 1

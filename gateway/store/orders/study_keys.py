@@ -28,6 +28,11 @@ def lock_names(keys: Iterable[str]) -> list[str]:
 def put_study_keys(study_id: str, keys: Collection[str]) -> Steps[None]:
     """Store the numbers of a study in place of those before."""
     yield from ask(_DROP, study_id=study_id, keys=json.dumps(sorted(keys)))
+    yield from add_study_keys(study_id, keys)
+
+
+def add_study_keys(study_id: str, keys: Collection[str]) -> Steps[None]:
+    """Store further numbers of a study, until its next ingest."""
     yield from ask_each(_ADD, [{"key": key, "study_id": study_id} for key in sorted(keys)])
 
 

@@ -17,10 +17,9 @@ from gateway.store.database.statements import Row, Statement, Steps, ask
 from gateway.store.feed.audit import noted
 from gateway.store.orders.inbound import SettledMessage, settle, source_lock, try_again
 from gateway.store.orders.keys import number_text
-from gateway.store.orders.number_changes import held_by, make_void
+from gateway.store.orders.number_changes import held_by, let_go
 from gateway.store.orders.study_keys import lock_names, refresh_studies
 from gateway.store.studies import locks
-from mappings.answered_order import HospitalMessageName
 
 TroubledState = Literal["held", "failed"]
 SET_ASIDE: Final = "set-aside"
@@ -107,20 +106,20 @@ def set_aside(message: TroubledMessage, reason: str, now: int, locked: frozenset
     """Settle a message for good, note it in the audit, and let go on what it stopped; return the numbers concerned.
 
     If `locked` lacks one of these, nothing is written: the caller asks again with them. None if the message is not as
-    it was. The numbers that a held merge put in doubt are in doubt no more, and their studies are ingested again. The
-    other failed messages of the source are tried again, in their old order.
+    it was. The numbers that a held merge put in doubt are in doubt no more, unless another held message names them, and
+    their studies are ingested again. The other failed messages of the source are tried again, in their old order.
     """
     yield from locks.take([source_lock(message.source), *lock_names(locked)])
     if (yield from troubled_message(message.number)) != message:
         return None
-    held = yield from held_by(HospitalMessageName(message.source, message.control_id), message.settled)
+    held = yield from held_by(message.number)
     keys = frozenset(number_text(number) for one in held for number in one.change)
     if not keys <= locked:
         return keys
     if message.state == "failed":
         yield from try_again(message.source)  # this one, too, so that it stops nothing any more
     yield from settle({message.number: SettledMessage("nothing", SET_ASIDE)}, now)
-    yield from make_void(held)
+    yield from let_go(held, message.number)
     yield from refresh_studies(keys, now)
     yield from noted("orders-set-aside", _about(message), reason, now)
     return keys
