@@ -35,7 +35,9 @@ from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
 from gateway.store.feed.plans import reading
 from gateway.store.feed.reconciling import report_records
 from gateway.store.feed.restoring import JournaledMessage, restore_lane
+from gateway.store.orders.number_changes import held_by, make_void
 from gateway.store.studies.identities import decide
+from mappings.answered_order import HospitalMessageName
 from mappings.hl7v2 import receiver as profile
 from mappings.hospital.authorities import Authorities
 from mappings.patient.identifiers import keyed_patient_id
@@ -144,6 +146,63 @@ async def test_a_merge_before_the_first_message_moves_nothing(engine):
         await feed.pipeline.refresh(signed.study_id)
         await feed.until("delivered")
         assert told(receiver) == [(NEW, "F")]
+
+
+async def doubted(feed, studies):
+    """Have a second survivor of the old number held, and then set aside; ingest the studies after each."""
+    await merge(feed.engine, OLD, LAST, SYSTEM, held="merge-second-survivor")
+    for one in studies:
+        await feed.pipeline.refresh(one.study_id)
+    held = await feed.engine.do(lambda: held_by(HospitalMessageName("adt", f"{OLD}-{LAST}"), 1))
+    await feed.engine.do(lambda: make_void(held))
+    for one in studies:
+        await feed.pipeline.refresh(one.study_id)
+
+
+async def test_a_merge_that_was_in_doubt_for_a_while_holds_nothing_that_moved_before(engine):
+    async with moving(engine) as (feed, receiver):
+        studies = await sent(feed, 6)
+        await merged(feed, studies)
+        await feed.until_rows(HELD, lambda found: len(found) == 6)
+        for one in studies:
+            await feed.release(one.study_id)
+        await feed.until(*["delivered"] * 18)
+        before = await rows(engine, "SELECT number FROM outbox")
+        await doubted(feed, studies)
+        assert await rows(engine, "SELECT number FROM outbox") == before
+        feed.account.change_text(studies[0].report_id, "IMPRESSION: Another text.")
+        await feed.tell(studies[0].study_id)
+        await feed.until(*["delivered"] * 19)
+        assert told(receiver)[-1] == (NEW, "C")
+
+
+@pytest.mark.parametrize("addendum", [pytest.param("append", marks=pytest.mark.soak), "replace"])
+async def test_a_report_and_its_addendum_that_moved_stay_where_they_are_after_a_doubt(engine, addendum):
+    async with moving(engine, addendum=addendum) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        later = feed.account.sign(feed.account.open_addendum(signed.report_id))
+        feed.account.change_patient(later.report_id, {**PERSON, "mrn": OLD})
+        await feed.tell(signed.study_id)
+        await feed.all_delivered()
+        await merged(feed, [signed])
+        await feed.all_delivered()
+        before, count = await rows(engine, "SELECT number FROM outbox"), len(bodies(receiver))
+        await doubted(feed, [signed])
+        assert await rows(engine, "SELECT number FROM outbox") == before
+        assert len(bodies(receiver)) == count
+
+
+async def test_a_report_that_was_sent_under_the_old_number_during_a_doubt_moves_after_it(engine):
+    async with moving(engine) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        await merged(feed, [signed])
+        await feed.until(*["delivered"] * 3)
+        await merge(engine, OLD, LAST, SYSTEM, held="merge-second-survivor")
+        [late] = await sent(feed, 1)
+        assert told(receiver)[3:] == [(OLD, "F")]
+        await doubted(feed, [signed, late])
+        await feed.until(*["delivered"] * 6)
+        assert told(receiver)[4:] == [(OLD, "W"), (NEW, "C")]
 
 
 async def test_a_merge_after_a_merge_moves_the_report_once_more(engine):

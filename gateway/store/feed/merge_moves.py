@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from gateway.store.database.statements import Row, Statement, Steps, Values, ask
-from gateway.store.feed.moves import MERGE_HELD, MERGED
+from gateway.store.feed.moves import MERGE_HELD, MERGED, MOVED
 
 if TYPE_CHECKING:
     from mappings.life.gave_way import GaveWay
@@ -25,19 +26,26 @@ _TOLD: Final = Statement(
     " AND m.patient_id NOT IN listed(:survivor_ids) AND m.kind <> 'moved'"
     " AND m.state NOT IN ('dead_letter', 'superseded', 'recorded')"
 )
+_OF_STUDY: Final = Statement(
+    "SELECT kind, patient_id, is_whole, filler_order_numbers, report_ids FROM message"
+    " WHERE destination = :destination AND study_id = :study_id"
+    " AND state NOT IN ('dead_letter', 'superseded', 'recorded') ORDER BY number"
+)
 
 
 def decided_moves(causes: Sequence[Values], given: Mapping[str, GaveWay]) -> Steps[list[Values]]:
     """Return outbox rows as they are to be stored, after the claims of their studies; `given` is by study.
 
-    A row that moves a report since a merge is left out where the destination has nothing under the old number. It waits
-    for an operator where the merge would move too many reports.
+    A row that moves a report since a merge is left out where the destination has nothing under the old number, or not
+    any more: a merge that was in doubt for a while is known anew. It waits for an operator where the merge would move
+    too many reports.
     """
     moving = {(row["study_id"], row["destination"]) for row in causes if row["is_move"] == MERGED}
     codes: dict[tuple[str, str], int] = {}
     for study_id, name in sorted(moving):
         told = yield from _told(name, given[study_id])
-        if any(str(one) == study_id for one, _ in told):
+        is_told = any(str(one) == study_id for one, _ in told)
+        if is_told and (yield from _stands(name, study_id, given[study_id])):
             reports = {report_id for _, listed in told for report_id in json.loads(listed)}
             codes[study_id, name] = MERGE_HELD if len(reports) > MOST else MERGED
     decided: list[Values] = []
@@ -52,3 +60,20 @@ def decided_moves(causes: Sequence[Values], given: Mapping[str, GaveWay]) -> Ste
 def _told(name: str, given: GaveWay) -> Steps[list[Row]]:
     patient_ids, survivor_ids = json.dumps(sorted(given.patient_ids)), json.dumps(sorted(given.survivor_ids))
     return (yield from ask(_TOLD, destination=name, patient_ids=patient_ids, survivor_ids=survivor_ids))
+
+
+def _stands(name: str, study_id: str, given: GaveWay) -> Steps[bool]:
+    """True if the destination has one of these reports under an old number: no message withdrew or replaced it since.
+
+    A report that a withdrawal does not name counts as standing: it then waits for an operator, or moves once more.
+    """
+    there: dict[tuple[str, str], str] = {}  # filler order number and report -> the patient of the last message
+    rows = yield from ask(_OF_STUDY, destination=name, study_id=study_id)
+    for kind, patient_id, is_whole, numbers, report_ids in rows:
+        listed = json.loads(numbers)
+        places = list(product(listed, json.loads(report_ids) or [""]))
+        ends = {one for one in there if one in places or (kind != MOVED and is_whole and one[0] in listed)}
+        there = {place: whose for place, whose in there.items() if place not in ends}
+        there |= {} if kind == MOVED else dict.fromkeys(places, str(patient_id))
+    about = {*given.report_ids, ""}
+    return any(place[1] in about and whose not in given.survivor_ids for place, whose in there.items())
