@@ -483,6 +483,35 @@ async def test_nothing_goes_under_the_surviving_number_before_the_withdrawal_is_
         assert told(receiver)[-1] == (NEW, "C")
 
 
+async def test_a_correction_that_the_statuses_exclude_does_not_go_with_the_move_unless_an_operator_says_so(engine):
+    finals = replace(Filter(), statuses=frozenset({"final"}))
+    async with moving(engine, filter=finals) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        feed.account.change_text(signed.report_id, "IMPRESSION: Another text.")
+        await feed.tell(signed.study_id)
+        await merged(feed, [signed])
+        await feed.until_rows(HELD, lambda found: [tuple(one) for one in found] == [(signed.study_id, "merge-move")])
+        assert told(receiver) == [(OLD, "F")]
+        await feed.release(signed.study_id)
+        await feed.until(*["delivered"] * 3)
+        assert told(receiver) == [(OLD, "F"), (OLD, "W"), (NEW, "C")]
+
+
+async def test_a_row_that_says_that_nobody_takes_a_correction_stays_where_a_merge_moves_nothing(engine):
+    finals = replace(Filter(), statuses=frozenset({"final"}))
+    async with moving(engine, filter=finals) as (feed, _):
+        [signed] = await sent(feed, 1)
+        await merged(feed, [signed])
+        await feed.until_rows(HELD, lambda found: len(found) == 1)
+        await feed.release(signed.study_id)
+        await feed.until(*["delivered"] * 3)
+        feed.account.change_text(signed.report_id, "IMPRESSION: Another text.")
+        await feed.tell(signed.study_id)
+        await doubted(feed, [signed])
+        [(state,)] = await rows(engine, "SELECT state FROM outbox WHERE destination = ''")
+        assert state == "unrouted"
+
+
 async def test_a_correction_of_a_report_that_waits_for_an_operator_waits_with_it(engine):
     async with moving(engine) as (feed, receiver):
         studies = [await sign(feed, critical=True), *await sent(feed, 5)]

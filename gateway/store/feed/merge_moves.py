@@ -18,6 +18,7 @@ from gateway.store.feed.moves import MERGE_HELD, MERGED, MOVED
 if TYPE_CHECKING:
     from mappings.life.gave_way import GaveWay
 
+MOVES: Final = frozenset({MERGED, MERGE_HELD})  # `is_move` of the rows that are decided here
 MOST: Final = 5  # reports that one merge moves at one destination without an operator
 # Studies that describe a patient who gave way, with the reports that the destination has of them under an old number
 _TOLD: Final = Statement(
@@ -38,9 +39,9 @@ def decided_moves(causes: Sequence[Values], given: Mapping[str, GaveWay]) -> Ste
 
     A row that moves a report since a merge is left out where the destination has nothing under the old number, or not
     any more: a merge that was in doubt for a while is known anew. It waits for an operator where the merge would move
-    too many reports.
+    too many reports, or where the row says so.
     """
-    moving = {(row["study_id"], row["destination"]) for row in causes if row["is_move"] == MERGED}
+    moving = {(row["study_id"], row["destination"]) for row in causes if row["is_move"] in MOVES}
     codes: dict[tuple[str, str], int] = {}
     for study_id, name in sorted(moving):
         told = yield from _told(name, given[study_id])
@@ -50,10 +51,10 @@ def decided_moves(causes: Sequence[Values], given: Mapping[str, GaveWay]) -> Ste
             codes[study_id, name] = MERGE_HELD if len(reports) > MOST else MERGED
     decided: list[Values] = []
     for row in causes:
-        if row["is_move"] != MERGED:
+        if row["is_move"] not in MOVES:
             decided.append(row)
         elif code := codes.get((row["study_id"], row["destination"])):
-            decided.append({**row, "is_move": code})
+            decided.append({**row, "is_move": code if row["is_move"] == MERGED else MERGE_HELD})
     return decided
 
 
