@@ -72,11 +72,12 @@ def _moved_by_merge(
     """Yield a row for each report that a destination was sent under a number which gave way since.
 
     The same merge always gives the same content version, and so the same MSH-10. An operator decides where `statuses`
-    excludes corrections: the move would bring the present text.
+    excludes corrections, since the move would bring the present text, and where the destination is off.
     """
     gone = hashlib.sha256(" ".join(sorted(given.patient_ids)).encode()).hexdigest()[:16]
     version = f"{change.version}/merged/{gone}"
-    for terms in (one for one in in_force.terms if one.moves_merges):
+    every = (revisions[-1].terms for revisions in in_force.revisions.values())
+    for terms in (one for one in every if one.moves_merges):
         about = told.get(terms.name, frozenset()) & given.report_ids
         for report in (one for one in change.study.reports if one.report_id in about):
             kind: CauseKind = "patient_changed" if report.is_completed else "draft"

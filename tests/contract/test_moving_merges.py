@@ -16,12 +16,14 @@ from fakes.bringing import bringing
 from fakes.er7_reader import field
 from fakes.fed import assert_all_arrived, bodies, fed, site
 from fakes.hospital_source import Hospital, hl7, hospital_source, msh
+from fakes.in_force import always_in_force, plan_applied
 from fakes.merging import knowing, merge
 from fakes.moving import PERSON, SYSTEM, chart, told
 from fakes.scale import EITHER_STORE
 from fakes.store import rows
 
 from gateway.feed.operator.report_state import report_state
+from gateway.feed.operator.retiring import _put_off
 from gateway.feed.plan.planning import plan_change
 from gateway.ingest import Pipeline
 from gateway.ingest.orders.apply import Applying
@@ -510,6 +512,34 @@ async def test_a_row_that_says_that_nobody_takes_a_correction_stays_where_a_merg
         await doubted(feed, [signed])
         [(state,)] = await rows(engine, "SELECT state FROM outbox WHERE destination = ''")
         assert state == "unrouted"
+
+
+async def test_a_merge_while_the_destination_is_off_waits_for_an_operator_once_it_is_on(engine):
+    async with fed(engine, merge="move") as (feed, receiver):
+        async with feed.serving():
+            [signed] = await sent(feed, 1)
+        feed.restart(site(), is_enabled=False)
+        await always_in_force(engine, feed.destinations)
+        await merged(feed, [signed])
+        feed.restart(site(), is_enabled=True)
+        await plan_applied(engine, feed.destinations[0])
+        async with feed.serving():
+            await feed.until_rows(
+                HELD, lambda found: [tuple(one) for one in found] == [(signed.study_id, "merge-move")]
+            )
+            assert told(receiver) == [(OLD, "F")]
+            await feed.release(signed.study_id)
+            await feed.until(*["delivered"] * 3)
+        assert told(receiver) == [(OLD, "F"), (OLD, "W"), (NEW, "C")]
+
+
+async def test_nothing_waits_for_a_destination_that_was_retired(engine):
+    async with fed(engine, merge="move") as (feed, _):
+        async with feed.serving():
+            [signed] = await sent(feed, 1)
+        await _put_off(engine, "ehr")
+        await merged(feed, [signed])
+        assert [tuple(one) for one in await rows(engine, "SELECT state FROM outbox")] == [("rendered",)]
 
 
 async def test_a_correction_of_a_report_that_waits_for_an_operator_waits_with_it(engine):
