@@ -33,6 +33,7 @@ from gateway.ingest.settings_in_force import SettingsInForce
 from gateway.routing import Filter, Routes, Scope
 from gateway.runtime import clock
 from gateway.runtime.loops import alongside
+from gateway.store.database.statements import Statement, ask
 from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
 from gateway.store.feed.plans import reading
 from gateway.store.feed.reconciling import report_records
@@ -540,6 +541,17 @@ async def test_nothing_waits_for_a_destination_that_was_retired(engine):
         await _put_off(engine, "ehr")
         await merged(feed, [signed])
         assert [tuple(one) for one in await rows(engine, "SELECT state FROM outbox")] == [("rendered",)]
+
+
+@pytest.mark.parametrize("doubts", [0, 1])
+async def test_a_message_that_was_given_up_moves_only_if_it_may_have_arrived(engine, doubts):
+    given_up = Statement("UPDATE message SET state = 'dead_letter', reason = 'retired-in-doubt', doubts = :doubts")
+    async with moving(engine) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        await engine.do(lambda: ask(given_up, doubts=doubts))
+        await merged(feed, [signed])
+        await feed.until("dead_letter", *["delivered"] * 2 * doubts)
+        assert told(receiver) == [(OLD, "F"), (OLD, "W"), (NEW, "F")][: 1 + 2 * doubts]
 
 
 async def test_a_correction_of_a_report_that_waits_for_an_operator_waits_with_it(engine):

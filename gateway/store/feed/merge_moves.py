@@ -20,17 +20,20 @@ if TYPE_CHECKING:
 
 MOVES: Final = frozenset({MERGED, MERGE_HELD})  # `is_move` of the rows that are decided here
 MOST: Final = 5  # reports that one merge moves at one destination without an operator
+# What a destination has or may have: of what was given up, messages that may have arrived (as in sent.py)
+_MAY_BE_THERE: Final = (
+    "(m.state NOT IN ('dead_letter', 'superseded', 'recorded') OR m.state = 'dead_letter' AND m.kind <> 'moved'"
+    " AND m.sent IS NOT NULL AND (m.doubts > 0 OR m.reason = 'move'))"
+)
 # Studies that describe a patient who gave way, with the reports that the destination has of them under an old number
 _TOLD: Final = Statement(
-    "SELECT DISTINCT m.study_id, m.report_ids FROM claim c JOIN message m ON m.destination = :destination"
+    "SELECT DISTINCT m.study_id, m.report_ids FROM claim c JOIN message m ON m.destination = :destination"  # noqa: S608 (constants)
     " AND m.study_id = c.study_id WHERE c.patient_id IN listed(:patient_ids)"
-    " AND m.patient_id NOT IN listed(:survivor_ids) AND m.kind <> 'moved'"
-    " AND m.state NOT IN ('dead_letter', 'superseded', 'recorded')"
+    f" AND m.patient_id NOT IN listed(:survivor_ids) AND m.kind <> 'moved' AND {_MAY_BE_THERE}"
 )
 _OF_STUDY: Final = Statement(
-    "SELECT kind, patient_id, is_whole, filler_order_numbers, report_ids FROM message"
-    " WHERE destination = :destination AND study_id = :study_id"
-    " AND state NOT IN ('dead_letter', 'superseded', 'recorded') ORDER BY number"
+    "SELECT m.kind, m.patient_id, m.is_whole, m.filler_order_numbers, m.report_ids FROM message m"  # noqa: S608 (constants)
+    f" WHERE m.destination = :destination AND m.study_id = :study_id AND {_MAY_BE_THERE} ORDER BY m.number"
 )
 
 
