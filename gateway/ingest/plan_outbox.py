@@ -18,7 +18,7 @@ from gateway.routing import InForce, Routed, Routes, routed
 from gateway.routing.owed import SAYS, news, owed
 from gateway.routing.plan import PlanStep
 from gateway.store.database.instants import micros
-from gateway.store.feed.moves import MERGED
+from gateway.store.feed.moves import MERGE_HELD, MERGED
 from mappings.life.changes import Change
 from mappings.life.gave_way import NOBODY, GaveWay
 from mappings.model import Cause, CauseKind, Report
@@ -71,17 +71,21 @@ def _moved_by_merge(
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each report that a destination was sent under a number which gave way since.
 
-    The same merge always gives the same content version, and so the same MSH-10.
+    The same merge always gives the same content version, and so the same MSH-10. An operator decides where `statuses`
+    excludes corrections, since the move would bring the present text, and where the destination is off.
     """
     gone = hashlib.sha256(" ".join(sorted(given.patient_ids)).encode()).hexdigest()[:16]
     version = f"{change.version}/merged/{gone}"
-    for terms in (one for one in in_force.terms if one.moves_merges):
+    every = (revisions[-1].terms for revisions in in_force.revisions.values())
+    for terms in (one for one in every if one.moves_merges):
         about = told.get(terms.name, frozenset()) & given.report_ids
         for report in (one for one in change.study.reports if one.report_id in about):
             kind: CauseKind = "patient_changed" if report.is_completed else "draft"
             if kind != "draft" or terms.sends_drafts:
                 cause = Cause(report.report_id, kind, version)
-                yield {**outbox_row(cause, Routed(terms.name, "waiting"), report, now), "is_move": MERGED}
+                is_owed = owed(news(change.study, cause, report), about, terms).state == "waiting"
+                row = outbox_row(cause, Routed(terms.name, "waiting"), report, now)
+                yield {**row, "is_move": MERGED if is_owed else MERGE_HELD}
 
 
 def _left_out_before(

@@ -60,7 +60,7 @@ class Terms:
 
     `sends_drafts` and `restates` (a message repeats the whole study) come from its receiver profile. A disabled
     destination is owed nothing. With `moves_merges` it is owed a move of what it has under a number that the hospital
-    merged into another one (D48).
+    merged into another one (D48); while it is disabled, the move waits for an operator.
     """
 
     name: str

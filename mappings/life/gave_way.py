@@ -18,7 +18,8 @@ from mappings.profile import Site
 class GaveWay:
     """Reports of a study whose patient's number gave way, with the ids of the Patients replaced and of the survivors.
 
-    A Patient is listed at the first ingest that knows of its merge, and at no later one.
+    A Patient is listed at the first ingest that knows of its merge, and at no later one; but anew once a doubt about
+    the merge has passed.
     """
 
     report_ids: frozenset[str] = frozenset()

@@ -16,12 +16,14 @@ from fakes.bringing import bringing
 from fakes.er7_reader import field
 from fakes.fed import assert_all_arrived, bodies, fed, site
 from fakes.hospital_source import Hospital, hl7, hospital_source, msh
+from fakes.in_force import always_in_force, plan_applied
 from fakes.merging import knowing, merge
 from fakes.moving import PERSON, SYSTEM, chart, told
 from fakes.scale import EITHER_STORE
 from fakes.store import rows
 
 from gateway.feed.operator.report_state import report_state
+from gateway.feed.operator.retiring import _put_off
 from gateway.feed.plan.planning import plan_change
 from gateway.ingest import Pipeline
 from gateway.ingest.orders.apply import Applying
@@ -31,11 +33,14 @@ from gateway.ingest.settings_in_force import SettingsInForce
 from gateway.routing import Filter, Routes, Scope
 from gateway.runtime import clock
 from gateway.runtime.loops import alongside
+from gateway.store.database.statements import Statement, ask
 from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
 from gateway.store.feed.plans import reading
 from gateway.store.feed.reconciling import report_records
 from gateway.store.feed.restoring import JournaledMessage, restore_lane
+from gateway.store.orders.number_changes import held_by, make_void
 from gateway.store.studies.identities import decide
+from mappings.answered_order import HospitalMessageName
 from mappings.hl7v2 import receiver as profile
 from mappings.hospital.authorities import Authorities
 from mappings.patient.identifiers import keyed_patient_id
@@ -144,6 +149,63 @@ async def test_a_merge_before_the_first_message_moves_nothing(engine):
         await feed.pipeline.refresh(signed.study_id)
         await feed.until("delivered")
         assert told(receiver) == [(NEW, "F")]
+
+
+async def doubted(feed, studies):
+    """Have a second survivor of the old number held, and then set aside; ingest the studies after each."""
+    await merge(feed.engine, OLD, LAST, SYSTEM, held="merge-second-survivor")
+    for one in studies:
+        await feed.pipeline.refresh(one.study_id)
+    held = await feed.engine.do(lambda: held_by(HospitalMessageName("adt", f"{OLD}-{LAST}"), 1))
+    await feed.engine.do(lambda: make_void(held))
+    for one in studies:
+        await feed.pipeline.refresh(one.study_id)
+
+
+async def test_a_merge_that_was_in_doubt_for_a_while_holds_nothing_that_moved_before(engine):
+    async with moving(engine) as (feed, receiver):
+        studies = await sent(feed, 6)
+        await merged(feed, studies)
+        await feed.until_rows(HELD, lambda found: len(found) == 6)
+        for one in studies:
+            await feed.release(one.study_id)
+        await feed.until(*["delivered"] * 18)
+        before = await rows(engine, "SELECT number FROM outbox")
+        await doubted(feed, studies)
+        assert await rows(engine, "SELECT number FROM outbox") == before
+        feed.account.change_text(studies[0].report_id, "IMPRESSION: Another text.")
+        await feed.tell(studies[0].study_id)
+        await feed.until(*["delivered"] * 19)
+        assert told(receiver)[-1] == (NEW, "C")
+
+
+@pytest.mark.parametrize("addendum", [pytest.param("append", marks=pytest.mark.soak), "replace"])
+async def test_a_report_and_its_addendum_that_moved_stay_where_they_are_after_a_doubt(engine, addendum):
+    async with moving(engine, addendum=addendum) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        later = feed.account.sign(feed.account.open_addendum(signed.report_id))
+        feed.account.change_patient(later.report_id, {**PERSON, "mrn": OLD})
+        await feed.tell(signed.study_id)
+        await feed.all_delivered()
+        await merged(feed, [signed])
+        await feed.all_delivered()
+        before, count = await rows(engine, "SELECT number FROM outbox"), len(bodies(receiver))
+        await doubted(feed, [signed])
+        assert await rows(engine, "SELECT number FROM outbox") == before
+        assert len(bodies(receiver)) == count
+
+
+async def test_a_report_that_was_sent_under_the_old_number_during_a_doubt_moves_after_it(engine):
+    async with moving(engine) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        await merged(feed, [signed])
+        await feed.until(*["delivered"] * 3)
+        await merge(engine, OLD, LAST, SYSTEM, held="merge-second-survivor")
+        [late] = await sent(feed, 1)
+        assert told(receiver)[3:] == [(OLD, "F")]
+        await doubted(feed, [signed, late])
+        await feed.until(*["delivered"] * 6)
+        assert told(receiver)[4:] == [(OLD, "W"), (NEW, "C")]
 
 
 async def test_a_merge_after_a_merge_moves_the_report_once_more(engine):
@@ -422,6 +484,74 @@ async def test_nothing_goes_under_the_surviving_number_before_the_withdrawal_is_
         await feed.release(signed.study_id)
         await feed.until(*["delivered"] * 3)
         assert told(receiver)[-1] == (NEW, "C")
+
+
+async def test_a_correction_that_the_statuses_exclude_does_not_go_with_the_move_unless_an_operator_says_so(engine):
+    finals = replace(Filter(), statuses=frozenset({"final"}))
+    async with moving(engine, filter=finals) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        feed.account.change_text(signed.report_id, "IMPRESSION: Another text.")
+        await feed.tell(signed.study_id)
+        await merged(feed, [signed])
+        await feed.until_rows(HELD, lambda found: [tuple(one) for one in found] == [(signed.study_id, "merge-move")])
+        assert told(receiver) == [(OLD, "F")]
+        await feed.release(signed.study_id)
+        await feed.until(*["delivered"] * 3)
+        assert told(receiver) == [(OLD, "F"), (OLD, "W"), (NEW, "C")]
+
+
+async def test_a_row_that_says_that_nobody_takes_a_correction_stays_where_a_merge_moves_nothing(engine):
+    finals = replace(Filter(), statuses=frozenset({"final"}))
+    async with moving(engine, filter=finals) as (feed, _):
+        [signed] = await sent(feed, 1)
+        await merged(feed, [signed])
+        await feed.until_rows(HELD, lambda found: len(found) == 1)
+        await feed.release(signed.study_id)
+        await feed.until(*["delivered"] * 3)
+        feed.account.change_text(signed.report_id, "IMPRESSION: Another text.")
+        await feed.tell(signed.study_id)
+        await doubted(feed, [signed])
+        [(state,)] = await rows(engine, "SELECT state FROM outbox WHERE destination = ''")
+        assert state == "unrouted"
+
+
+async def test_a_merge_while_the_destination_is_off_waits_for_an_operator_once_it_is_on(engine):
+    async with fed(engine, merge="move") as (feed, receiver):
+        async with feed.serving():
+            [signed] = await sent(feed, 1)
+        feed.restart(site(), is_enabled=False)
+        await always_in_force(engine, feed.destinations)
+        await merged(feed, [signed])
+        feed.restart(site(), is_enabled=True)
+        await plan_applied(engine, feed.destinations[0])
+        async with feed.serving():
+            await feed.until_rows(
+                HELD, lambda found: [tuple(one) for one in found] == [(signed.study_id, "merge-move")]
+            )
+            assert told(receiver) == [(OLD, "F")]
+            await feed.release(signed.study_id)
+            await feed.until(*["delivered"] * 3)
+        assert told(receiver) == [(OLD, "F"), (OLD, "W"), (NEW, "C")]
+
+
+async def test_nothing_waits_for_a_destination_that_was_retired(engine):
+    async with fed(engine, merge="move") as (feed, _):
+        async with feed.serving():
+            [signed] = await sent(feed, 1)
+        await _put_off(engine, "ehr")
+        await merged(feed, [signed])
+        assert [tuple(one) for one in await rows(engine, "SELECT state FROM outbox")] == [("rendered",)]
+
+
+@pytest.mark.parametrize("doubts", [0, 1])
+async def test_a_message_that_was_given_up_moves_only_if_it_may_have_arrived(engine, doubts):
+    given_up = Statement("UPDATE message SET state = 'dead_letter', reason = 'retired-in-doubt', doubts = :doubts")
+    async with moving(engine) as (feed, receiver):
+        [signed] = await sent(feed, 1)
+        await engine.do(lambda: ask(given_up, doubts=doubts))
+        await merged(feed, [signed])
+        await feed.until("dead_letter", *["delivered"] * 2 * doubts)
+        assert told(receiver) == [(OLD, "F"), (OLD, "W"), (NEW, "F")][: 1 + 2 * doubts]
 
 
 async def test_a_correction_of_a_report_that_waits_for_an_operator_waits_with_it(engine):

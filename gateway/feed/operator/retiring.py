@@ -56,9 +56,10 @@ async def retire(configuration: Configuration, name: str, reason: str, say: Say)
 
 
 async def _put_off(engine: Engine, name: str) -> None:
-    """Put settings in force under which the destination is owed nothing, so that no new report is queued for it."""
+    """Put settings in force under which the destination is owed nothing, so that nothing new is queued for it."""
     revisions = (await SettingsInForce(engine).current()).revisions.get(name)
     if revisions:
-        off = wanted(replace(revisions[-1].terms, is_enabled=False), revisions[-1].ignores)
+        terms = replace(revisions[-1].terms, is_enabled=False, moves_merges=False)
+        off = wanted(terms, revisions[-1].ignores)
         standing = await engine.do(partial(put_in_force, None, off, micros(clock.now())))
         await engine.do(partial(plan_made, None, standing.number, micros(clock.now())))

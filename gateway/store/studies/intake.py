@@ -23,8 +23,8 @@ from gateway.store.database.statements import (
     rows_at_commit,
 )
 from gateway.store.feed.in_force import LATEST
-from gateway.store.feed.merge_moves import decided_moves
-from gateway.store.feed.moves import KEEP_FORMER, MERGED
+from gateway.store.feed.merge_moves import MOVES, decided_moves
+from gateway.store.feed.moves import KEEP_FORMER
 from gateway.store.feed.order_news import add_order_news
 from gateway.store.orders.known_hospital import is_as_known, put_match
 from gateway.store.orders.study_keys import lock_names
@@ -254,7 +254,7 @@ def _store(intakes: Sequence[StudyIntake]) -> Steps[list[list[WrittenVersion]]]:
     now = max(one.now for one in writes)
     known = [write.study_id for write, known in intakes if known.revision]
     for write in writes:
-        if write.is_move or any(row["is_move"] == MERGED for row in write.causes):
+        if write.is_move or any(row["is_move"] in MOVES for row in write.causes):
             yield from ask(KEEP_FORMER, study_id=write.study_id)
     yield from _store_studies(intakes, known)
     yield from _store_claims(intakes, now)
@@ -327,16 +327,11 @@ def _store_causes(writes: Sequence[StudyWrite], known: Sequence[str], now: int) 
     # An upgrade or a setting sends nothing by itself (D7)
     if again := [one.study_id for one in writes if not one.reindex and one.study_id in known]:
         yield from ask(_LOOK_AGAIN, study_ids=json.dumps(again), now=now)
-    told_of = _each(
-        writes,
-        lambda one: [
-            {"report_id": report_id}
-            for report_id in dict.fromkeys(row["report_id"] for row in one.causes if row["kind"] not in _OF_DRAFTS)
-        ],
-    )
-    yield from ask_each(_REPLACE_UNROUTED, told_of)
     given = {one.study_id: one.gave_way for one in writes}
     causes = yield from decided_moves(_each(writes, lambda one: one.causes), given)
+    told = {(row["study_id"], row["report_id"]): row["now"] for row in causes if row["kind"] not in _OF_DRAFTS}
+    values = [{"study_id": study_id, "report_id": report_id, "now": at} for (study_id, report_id), at in told.items()]
+    yield from ask_each(_REPLACE_UNROUTED, values)
     yield from ask_each(ADD_CAUSE, causes)
     if known:
         yield from ask(_SAID_BY_NEWER, study_ids=json.dumps(known), now=now)
