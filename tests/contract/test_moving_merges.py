@@ -38,12 +38,11 @@ from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
 from gateway.store.feed.plans import reading
 from gateway.store.feed.reconciling import report_records
 from gateway.store.feed.restoring import JournaledMessage, restore_lane
-from gateway.store.orders.number_changes import held_by, make_void
+from gateway.store.orders.number_changes import changes_of, let_go
 from gateway.store.studies.identities import decide
-from mappings.answered_order import HospitalMessageName
 from mappings.hl7v2 import receiver as profile
-from mappings.hospital.authorities import Authorities
-from mappings.patient.identifiers import keyed_patient_id
+from mappings.hospital.authorities import Authorities, HospitalNumber
+from mappings.patient.identifiers import keyed_patient_id, mrn_key
 from mappings.profile import Rule
 from mappings.profile.rule import place_of
 
@@ -156,8 +155,9 @@ async def doubted(feed, studies):
     await merge(feed.engine, OLD, LAST, SYSTEM, held="merge-second-survivor")
     for one in studies:
         await feed.pipeline.refresh(one.study_id)
-    held = await feed.engine.do(lambda: held_by(HospitalMessageName("adt", f"{OLD}-{LAST}"), 1))
-    await feed.engine.do(lambda: make_void(held))
+    numbers = [HospitalNumber("patient", SYSTEM, "MR", mrn_key(OLD))]
+    held = [one for one in await changes_of(feed.engine, numbers) if one.held]
+    await feed.engine.do(lambda: let_go(held, inbound=0))
     for one in studies:
         await feed.pipeline.refresh(one.study_id)
 
