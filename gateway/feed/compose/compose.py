@@ -193,14 +193,14 @@ class _RoundComposer:
 
     def _settled(self, row: WaitingRow, cause: Cause, drawn: Outline, digest: str) -> SettledRow | None:
         """Return how to settle a row whose message is not to be sent although it can be composed; None to send it."""
-        whose = _whose(drawn, self.study.sent)
-        if not all(one == "" or self._known(drawn).is_about(one) for one in whose):
+        whose, known = _whose(drawn, self.study.sent), self._known(drawn)
+        if not all(one == "" or known.is_about(one) for one in whose):
             # last safeguard: the numbers belong to another patient (D13), or to an old number of this one (D48)
             is_merge = all(one == "" or drawn.is_about(one) for one in whose)
             return SettledRow(row.number, "held", MERGE_MOVE if is_merge else MOVE)
         if cause.kind == "withdrawn" and whose == {""}:
             return SettledRow(row.number, "nothing", UNSENT)
-        is_same = all(self._known(drawn).is_about(one) for one in whose)
+        is_same = all(known.is_about(one) for one in whose)
         if is_same and cause.kind != "replay" and digest in self.study.sent.restored.get(drawn.restates, ()):
             return SettledRow(row.number, "merged", RESTORED)  # the journal shows it was sent before the restore (D38)
         return None

@@ -15,7 +15,7 @@ from gateway.store.feed.body_hash import ALTERED
 from gateway.store.feed.holding import free_lane
 from gateway.store.feed.leases import locked
 from gateway.store.feed.messages import NEVER
-from gateway.store.feed.moves import CORRECTED, RELEASED
+from gateway.store.feed.moves import CORRECTED, MERGE_MOVE, MERGED, MOVE, REFILED, RELEASED
 
 # A late refusal concerns a message after which a newer one was sent: that one repeats it, or withdraws it
 _NEWER: Final = (
@@ -67,10 +67,10 @@ _SEND_AGAIN: Final = Statement(
 )
 # A message that may have arrived about another patient is withdrawn first, unless the chart is corrected by hand (D13)
 _WAIT: Final = Statement(
-    "UPDATE outbox SET state = 'waiting', reason = '', is_move = CASE WHEN is_move = 0"
-    " AND reason NOT IN ('move', 'merge-move') THEN 0 WHEN is_move IN (4, 5) AND CAST(:is_move AS BIGINT) = 2"
-    " THEN is_move WHEN reason = 'merge-move' AND CAST(:is_move AS BIGINT) = 2 THEN 5"
-    " ELSE CAST(:is_move AS BIGINT) END,"
+    "UPDATE outbox SET state = 'waiting', reason = '', is_move = CASE WHEN is_move = 0"  # noqa: S608 (constants)
+    f" AND reason NOT IN ('{MOVE}', '{MERGE_MOVE}') THEN 0 WHEN CAST(:is_move AS BIGINT) <> {RELEASED}"
+    f" THEN CAST(:is_move AS BIGINT) WHEN is_move IN ({REFILED}, {MERGED}) THEN is_move"
+    f" WHEN reason = '{MERGE_MOVE}' THEN {MERGED} ELSE {RELEASED} END,"
     " priority = CASE WHEN reason = 'may-have-been-sent' THEN 2 ELSE priority END,"
     " due = :now, settled = NULL WHERE study_id = :study_id"
     " AND destination = :destination AND state = 'held' RETURNING number"
