@@ -15,7 +15,7 @@ import pytest
 from fakes.fed import Fed, fed, site
 from fakes.merging import knowing, merge
 from fakes.moving import PERSON, SYSTEM, chart
-from fakes.scale import EITHER_STORE, MOVED
+from fakes.scale import EITHER_STORE
 from fakes.store import rows
 
 NUMBERS = [f"SBXGEN-4711-{one}" for one in range(1000, 1004)]
@@ -93,15 +93,11 @@ class Ward:
 
 
 @pytest.mark.parametrize("engine", EITHER_STORE, indirect=True)
-@pytest.mark.parametrize("seeds", MOVED.both())
-async def test_in_any_order_of_events_each_report_stands_once_and_under_the_surviving_number(engine, seeds):
-    for seed in range(seeds):
-        await a_ward(engine, Random(seed))
-
-
-async def a_ward(engine, dice):
+@pytest.mark.parametrize("seed", [0, *(pytest.param(one, marks=pytest.mark.soak) for one in range(1, 50))])
+async def test_in_any_order_of_events_each_report_stands_once_and_under_the_surviving_number(engine, seed):
     with knowing(site()):
         async with fed(engine, merge="move", on_conflict="hold") as (feed, receiver), feed.serving():
+            dice = Random(seed)
             ward = Ward(feed, dice)
             await ward.sign()
             for _ in range(25):

@@ -55,8 +55,6 @@ OF_OTHER_TYPES = Scale(
     "",
     (120, 300),
 )
-# Random wards whose patients' numbers are merged while the feed runs
-MOVED = Scale(1, 50, (120, 900))
 # Times that a feed is killed, on each database
 KILLS = Scale(25, 500, (120, 900))
 # Schedules of gateways that are suspended, frozen and late: the first seed, and their number

@@ -2,7 +2,7 @@
 
 HL7 v2.5.1 §3.3.40 (A40), decisions D13, D48. A wrong merge must not rewrite the whole history of a patient unasked.
 What a merge would move is counted by what was sent: it does not matter which study is ingested first, by which process.
-Proved by tests/contract/test_moving_merges.py.
+Proved by tests/contract/test_moving_merges.py and tests/contract/test_waiting_merges.py.
 """
 
 from __future__ import annotations
