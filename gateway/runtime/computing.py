@@ -23,6 +23,7 @@ from typing import Any, Final, TypeVar, TypeVarTuple, cast
 from gateway.runtime.errors import WorkerLost
 from gateway.runtime.log import PLACES, get_logger, places_of
 from gateway.runtime.parcels import Packer, Parcel, keep, missing, packed, unpacked
+from gateway.runtime.pauses import short_pauses
 
 Result = TypeVar("Result")
 Given = TypeVarTuple("Given")
@@ -69,16 +70,18 @@ def _called(function: Callable[..., Any], given: Sequence[Any]) -> Any:
 
 
 @asynccontextmanager
-async def workers(processes: int | None, lasting: Collection[type], modules: Sequence[str]) -> AsyncIterator[None]:
+async def workers(
+    processes: int | None, lasting: Collection[type], modules: Sequence[str], niceness: int = 0
+) -> AsyncIterator[None]:
     """Run the computations of this process in so many worker processes while the block runs; 0: in threads, as outside.
 
     None: one process, and two from four processors on. A value of a type in `lasting` is sent to a worker once, and
-    stays there. Workers import `modules` at their start.
+    stays there. Workers import `modules` at their start. With a `niceness` they give way to this process.
     """
     if processes == 0:
         yield
         return
-    pool = _Workers(processes or _for_this_machine(), lasting, modules)
+    pool = _Workers(processes or _for_this_machine(), lasting, modules, niceness)
     _open.append(pool)
     try:
         yield
@@ -197,8 +200,9 @@ def _serve(pipe: Connection, modules: Sequence[str], niceness: int) -> None:
     os.nice(niceness)
     for name in modules:
         import_module(name)
-    while True:
-        pipe.send_bytes(_work(*pipe.recv()))
+    with short_pauses():
+        while True:
+            pipe.send_bytes(_work(*pipe.recv()))
 
 
 def _end_with_parent() -> None:

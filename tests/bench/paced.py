@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from urllib.parse import urlsplit
 
 from bench.machine import ASKING, on_core
@@ -33,9 +34,20 @@ async def _work(base: str, due: asyncio.Queue[tuple[float, str] | None], late: l
     writer.close()
 
 
-async def latencies(base: str, targets: Sequence[str], rate: float, seconds: float) -> list[float]:
-    """Return the latency of each request in seconds, counted from its scheduled time."""
-    with on_core(ASKING):
+async def latencies(
+    base: str,
+    targets: Sequence[str],
+    rate: float,
+    seconds: float,
+    *,
+    is_pinned: bool = True,
+    own: list[float] | None = None,
+) -> list[float]:
+    """Return the latency of each request in seconds, counted from its scheduled time.
+
+    Unless it `is_pinned` to a core, this client uses every core. `own` gets by how much the client itself was late.
+    """
+    with on_core(ASKING) if is_pinned else nullcontext():
         due: asyncio.Queue[tuple[float, str] | None] = asyncio.Queue()
         late: list[float] = []
         workers = [asyncio.create_task(_work(base, due, late)) for _ in range(CONNECTIONS)]
@@ -44,6 +56,8 @@ async def latencies(base: str, targets: Sequence[str], rate: float, seconds: flo
         while (now := time.perf_counter() - begun) < seconds:
             while sent < now * rate:
                 due.put_nowait((begun + sent / rate, targets[sent % len(targets)]))
+                if own is not None:
+                    own.append(now - sent / rate)
                 sent += 1
             await asyncio.sleep(0.0005)
         for _ in workers:

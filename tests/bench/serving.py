@@ -27,11 +27,11 @@ def gateway(
     is_pinned: bool = True,
     **more: str,
 ) -> Iterator[str]:
-    """Run a gateway with these roles on this database; yield its FHIR base. `more` adds environment variables.
+    """Run a gateway with these roles on this database, with its workers; yield its FHIR base.
 
-    Unless it `is_pinned` to the measured core, it uses every core.
+    `more` adds environment variables. Unless it `is_pinned` to the measured core, it uses every core.
     """
-    more = {"GATEWAY_SYNC__MAX_INDEX_AGE": "86400", **more}
+    more = {"GATEWAY_SYNC__MAX_INDEX_AGE": "86400", "GATEWAY_SERVER__WORKERS": "1", **more}
     env = environment(upstream, database_url, config or site_file(folder), **more)
     with on_core(MEASURED) if is_pinned else nullcontext():
         process = started(["serve", "--roles", roles, "--port", "0"], env, folder / "gateway.runtime.log")
