@@ -1,7 +1,8 @@
 """A fast AutoScribe stand-in with any number of studies and a fixed latency.
 
 `python fast_upstream.py <studies> <latency in ms>` listens on a free port that it prints. The studies are those of the
-sandbox again and again, with ids and patients of their own; `/count` tells for how many the reports were given.
+sandbox again and again, with ids and patients of their own; `/count` tells for how many the reports were given. The
+lists of unsigned and of cancelled studies are empty, so that the sweep alone crawls.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gateway.sandbox.seed import generate
 TEMPLATES = 60
 VISITS = 3  # studies about the same patient
 API = "/v1/autoScribe"
+FILTERS = {"studyReportStatus", "isCancelled"}
 
 
 class Account:
@@ -37,6 +39,8 @@ class Account:
         """Return the answer to a GET; None if there is no such resource."""
         url = urlsplit(target)
         path, query = url.path.removeprefix(API), {name: value[0] for name, value in parse_qs(url.query).items()}
+        if path == "/studies" and not FILTERS.isdisjoint(query):
+            return '{"studies":[],"hasMore":false}'
         if path == "/studies":
             return self._page(int(query.get("cursor", 0)), int(query["limit"]))
         if path == "/reports":

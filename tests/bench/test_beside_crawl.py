@@ -74,6 +74,7 @@ def test_reads_beside_a_crawl(kind, database, tmp_path, say) -> None:
         with gateway(database, tmp_path, roles="api,sync", upstream=upstream, is_pinned=False, **more) as base:
             while given(upstream) < STUDIES:
                 time.sleep(0.1)
+            at_once(paced.latencies(base, targets, rate, 1, is_pinned=False))
             before, begun = given(upstream), time.perf_counter()
             beside = at_once(paced.latencies(base, targets, rate, SECONDS, is_pinned=False, own=own))
             crawled = (given(upstream) - before) / (time.perf_counter() - begun)
