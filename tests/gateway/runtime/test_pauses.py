@@ -1,4 +1,4 @@
-"""How long a loop waits for what else its process and its machine do."""
+"""Short pauses of a loop: turns of threads, collections, and who gives way to whom."""
 
 from __future__ import annotations
 
