@@ -215,8 +215,8 @@ class Pipeline:
         """
         known = await with_own_claims(self._engine, known, study_id)
         mapped: MappedStudy | OrdersNeeded | None = None
+        in_force = await self._in_force.current()
         for _ in range(MOST_TRIES):
-            in_force = await self._in_force.current()
             plan = await computed(plan_write, fetched, known, self._present(), in_force, clock.now(), mapped, stored)
             if isinstance(plan, OrdersNeeded):
                 mapped = plan
@@ -234,6 +234,7 @@ class Pipeline:
                 written = await self._commits.store(StudyIntake(plan.write, known))
             except OthersMoved:
                 known = await with_claims(self._engine, known, study_id, known.claims_of)
+                in_force = await self._in_force.current()
                 continue
             _trace(plan.write, len(written))
             if plan.write.causes or (plan.mapped.met and plan.mapped.met.is_new):
