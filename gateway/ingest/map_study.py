@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from gateway.ingest.meet_orders import MetOrders, meet_orders, merged_of, wanted_keys
+from gateway.ingest.meet_orders import MetOrders, WantedOrders, meet_orders, merged_of, wanted_orders
 from gateway.ingest.verdicts import Judged, People, is_judged_beside, judged, people
 from gateway.store.studies.kept import Kept, kept
 from gateway.store.studies.known_study import Fetched, KnownStudy
@@ -76,22 +76,27 @@ class MappedStudy:
 
 @dataclass(frozen=True, slots=True)
 class ComparedStudy:
-    """Fetched study beside the stored one, before it is mapped, with the issues found so far."""
+    """Fetched study beside the stored one, before it is mapped, with the issues found so far.
+
+    `wanted` is its search for orders; None without a source of orders.
+    """
 
     before: Kept | None
     change: Change
     facts: Facts
     doubts: tuple[MappingIssue, ...]
+    wanted: WantedOrders | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OrdersNeeded:
-    """Numbers by which a study's orders must be read before it can be mapped.
+    """Numbers by which a study's orders must be read before it can be mapped, and its patients so far.
 
     `compared` is the comparison so far; None if it rests on merges of the hospital, which may be others then.
     """
 
     keys: frozenset[str]
+    patient_ids: frozenset[str]
     compared: ComparedStudy | None
 
 
@@ -112,10 +117,12 @@ def map_study(
         one = _compared(fetched, known, site)
         if known.hospital is not None:
             before = one.before.study if one.before else None
-            keys = wanted_keys(one.change.study, before, one.facts, known.hospital.told, site)
-            if not known.hospital.keys.issuperset(keys):
-                return OrdersNeeded(keys, None if has_merges else one)
-    facts, met = meet_orders(one.change, one.facts, known.hospital, site, at)
+            wanted = wanted_orders(one.change.study, before, one.facts, known.hospital.told, site)
+            one = replace(one, wanted=wanted)
+            if not (known.hospital.is_read and known.hospital.keys.issuperset(wanted.keys)):
+                patient_ids = frozenset(subject.identity.patient_id for subject in wanted.about)
+                return OrdersNeeded(wanted.keys, patient_ids, None if has_merges else one)
+    facts, met = meet_orders(one.change, one.facts, known.hospital, site, at, one.wanted)
     return replace(_mapped(one.before, one.change, facts, site, one.doubts), met=met)
 
 

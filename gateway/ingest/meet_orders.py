@@ -24,7 +24,7 @@ from mappings.hospital.answered import (
     merged_numbers,
 )
 from mappings.hospital.authorities import Authorities, HospitalNumber
-from mappings.hospital.order_search import order_search
+from mappings.hospital.order_search import OrderSearch, order_search
 from mappings.hospital.settled import CHANGED, EarlierMatch, NumberedOrders, SettledMatch, settled_match
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change
@@ -48,19 +48,32 @@ class MetOrders:
     is_new: bool
 
 
-def wanted_keys(study: Study, before: Study | None, facts: Facts, told: frozenset[str], site: Site) -> frozenset[str]:
-    """Return the texts of the numbers by which a study's orders are found: its order numbers and its patients'.
+@dataclass(frozen=True, slots=True)
+class WantedOrders:
+    """Search of a study for its orders: its patients, its own first, and what it says about its order.
+
+    `keys` are the texts of the numbers by which the orders are found: the study's order numbers and its patients'.
+    """
+
+    about: tuple[Subject, ...]
+    search: OrderSearch
+    keys: frozenset[str]
+
+
+def wanted_orders(study: Study, before: Study | None, facts: Facts, told: frozenset[str], site: Site) -> WantedOrders:
+    """Tell by which numbers the orders of a study are found.
 
     `before` is the study at its last ingest: the numbers of its patients count, too.
     """
-    own = _about(study, site, facts)[0]
-    search = order_search(study, own, Authorities(site), facts, told)
+    about = _about(study, site, facts)
+    search = order_search(study, about[0], Authorities(site), facts, told)
+    written = _about(study, site, _NO_FACTS) if facts.merged else about
     numbers = [
         HospitalNumber(PATIENT, system, kind, value)
-        for system, value in patient_numbers((study, before), facts.old_numbers, site)
+        for system, value in _numbers(written) | patient_numbers((before,), facts.old_numbers, site)
         for kind in _TYPES
     ]
-    return frozenset({*map(key_text, search.keys), *map(number_text, numbers)})
+    return WantedOrders(about, search, frozenset({*map(key_text, search.keys), *map(number_text, numbers)}))
 
 
 def merged_of(
@@ -75,19 +88,24 @@ def merged_of(
     return merged_numbers(_records(state, site), patient_numbers(studies, old, site))
 
 
-def meet_orders(
-    change: Change, facts: Facts, state: HospitalState | None, site: Site, at: datetime
+def meet_orders(  # noqa: PLR0913, PLR0917 (the study, its facts, what is known of its orders, and the present)
+    change: Change,
+    facts: Facts,
+    state: HospitalState | None,
+    site: Site,
+    at: datetime,
+    wanted: WantedOrders | None = None,
 ) -> tuple[Facts, MetOrders | None]:
     """Match a study with the orders that were read, and return its facts with those that it answers.
 
-    The facts have the numbers that gave way (`merged_of`). `at` is the present. None without a source of orders; the
-    facts are then as they were.
+    The facts have the numbers that gave way (`merged_of`). `at` is the present. `wanted` is the search that was made
+    with the same facts, if there was one. None without a source of orders; the facts are then as they were.
     """
     if state is None:
         return facts, None
     study, records = change.study, _records(state, site)
-    own = _about(study, site, facts)[0]
-    search = order_search(study, own, records.authorities, facts, state.told)
+    own = wanted.about[0] if wanted else _about(study, site, facts)[0]
+    search = wanted.search if wanted else order_search(study, own, records.authorities, facts, state.told)
     orders = {one.number: one.order for one in state.orders}
     known = NumberedOrders(orders, records.authorities, records.merges, state.order_days)
     sent = () if change.is_move else _sent(state)
@@ -133,11 +151,14 @@ def _about(study: Study, site: Site, facts: Facts) -> tuple[Subject, ...]:
 
 def patient_numbers(studies: Iterable[Study | None], old: Iterable[StatedNumber], site: Site) -> set[tuple[str, str]]:
     """Return the numbers of all patients of these studies, and old ones: systems with values for comparison."""
-    return {(one.system, mrn_key(one.value)) for one in old} | {
+    about = [subject for study in studies if study is not None for subject in _about(study, site, _NO_FACTS)]
+    return {(one.system, mrn_key(one.value)) for one in old} | _numbers(about)
+
+
+def _numbers(about: Iterable[Subject]) -> set[tuple[str, str]]:
+    return {
         (one.system, mrn_key(one.value))
-        for study in studies
-        if study is not None
-        for subject in _about(study, site, _NO_FACTS)
+        for subject in about
         for one in subject.identity.identifiers
         if one.is_assigned and one.type in _TYPES
     }

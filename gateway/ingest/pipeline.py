@@ -31,7 +31,7 @@ from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Steps, ask
-from gateway.store.orders.known_hospital import OrderReader
+from gateway.store.orders.known_hospital import HospitalState, OrderReader
 from gateway.store.orders.told import told_numbers
 from gateway.store.studies import intake, locks, versions
 from gateway.store.studies.commits import StudyCommits, committed
@@ -188,6 +188,8 @@ class Pipeline:
         if self._orders is None or not await self._are_orders_known(self._orders):
             return known
         told = await told_numbers(self._engine, str(fetched.study.get("studyInstanceUid")))
+        if not known.revision:  # a new study has looked for nothing yet
+            return replace(known, hospital=HospitalState(told=told, is_read=False))
         return replace(known, hospital=await self._orders.of_study(study_id, told))
 
     async def _are_orders_known(self, orders: OrderReader) -> bool:
@@ -213,12 +215,13 @@ class Pipeline:
         """
         known = await with_own_claims(self._engine, known, study_id)
         mapped: MappedStudy | OrdersNeeded | None = None
+        in_force = await self._in_force.current()
         for _ in range(MOST_TRIES):
-            in_force = await self._in_force.current()
             plan = await computed(plan_write, fetched, known, self._present(), in_force, clock.now(), mapped, stored)
             if isinstance(plan, OrdersNeeded):
                 mapped = plan
                 known = await self._with_orders(study_id, known, plan.keys)
+                known = await with_claims(self._engine, known, study_id, plan.patient_ids)
                 continue
             if isinstance(plan, ClaimsNeeded):
                 mapped = plan.mapped
@@ -231,6 +234,7 @@ class Pipeline:
                 written = await self._commits.store(StudyIntake(plan.write, known))
             except OthersMoved:
                 known = await with_claims(self._engine, known, study_id, known.claims_of)
+                in_force = await self._in_force.current()
                 continue
             _trace(plan.write, len(written))
             if plan.write.causes or (plan.mapped.met and plan.mapped.met.is_new):

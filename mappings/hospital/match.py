@@ -192,7 +192,7 @@ def _against(search: OrderSearch, group: OrderGroup, known: KnownHospital) -> st
         return "group-contradictory"
     if group.may_be_cancelled:
         return "cancel-in-doubt"
-    if any(known.merges.is_doubtful(number) for number in _numbers(search, group, known)):
+    if known.merges.doubtful and any(map(known.merges.is_doubtful, _numbers(search, group, known))):
         return "merge-held"
     if _compared(search, group, known) == "differs":
         return "patient-number-differs"

@@ -90,8 +90,10 @@ def _keys(
 
 def _fillers(study: Study, facts: Facts, told: frozenset[str]) -> list[str]:
     """Filler order numbers under which the study's reports were sent, without those that the gateway made itself."""
-    made = {short_id(study.study_id), *(short_id(report.report_id) for report in study.reports)}
     sent = [number for numbers in facts.filler_order_numbers.values() for number in numbers]
+    if not sent:
+        return []
+    made = {short_id(study.study_id), *(short_id(report.report_id) for report in study.reports)}
     return [number for number in sent if number not in made and number not in told]
 
 

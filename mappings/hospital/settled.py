@@ -199,12 +199,16 @@ def _matched_order(order: KnownOrder, known: NumberedOrders) -> MatchedOrder:
 
 
 def _is_record(one: KnownOrder, order: KnownOrder, own: Mapping[str, OrderKey], known: NumberedOrders) -> bool:
+    if one is order:
+        return True
     theirs = own_numbers(one, known.authorities)
     shared = own.keys() & theirs.keys()
     if not shared:
         return not own and not theirs and _is_newest(one, order) and one.accession == order.accession
+    if any(own[kind] != theirs[kind] for kind in shared):
+        return False
     people = [patient_numbers(each, known.authorities, known.merges) for each in (one, order)]
-    return all(own[kind] == theirs[kind] for kind in shared) and compare_numbers(*people) != "differs"
+    return compare_numbers(*people) != "differs"
 
 
 def _is_newest(one: KnownOrder, order: KnownOrder) -> bool:

@@ -72,6 +72,9 @@ _INSTRUCTIONS: Final = frozenset(
 _SEQUENCES: Final = ("12345678901234567890", "98765432109876543210")
 _LEAST_SEQUENCE: Final = 3
 _LONGEST_MRN: Final = 32
+# Blanks and hyphens, and the zeros before the digits of an MRN and before its letters: not compared
+_BLANKS: Final = re.compile(r"[\s\-]+")
+_LEADING_ZEROS: Final = re.compile(r"^0*([A-Z]*)0*(?=[0-9])")
 
 
 def fhir_id(upstream_id: str) -> str:
@@ -290,8 +293,7 @@ def _is_sequence(digits: str) -> bool:
 def mrn_key(mrn: str) -> str:
     """Normalize an MRN for comparison within one study: no case, blanks, hyphens or leading zeros."""
     text = mrn if mrn.isascii() else normalize("NFKC", mrn)
-    bare = re.sub(r"[\s\-]+", "", text).upper()
-    return re.sub(r"^0*([A-Z]*)0*(?=[0-9])", r"\1", bare)
+    return _LEADING_ZEROS.sub(r"\1", _BLANKS.sub("", text).upper())
 
 
 def is_dicom_uid(text: str) -> bool:

@@ -40,6 +40,7 @@ from gateway.store.orders.known_hospital import OrderReader
 from gateway.store.orders.known_orders import orders_by_number
 from gateway.store.orders.study_keys import OF_STUDY
 from gateway.store.orders.told import told_numbers
+from gateway.store.studies.known_study import ACCESSION
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey, OrderSource
 from mappings.hospital.events import Visit
 from mappings.profile.facility import AssigningAuthority
@@ -165,7 +166,7 @@ async def test_an_ingest_is_not_begun_anew_for_what_does_not_concern_it(both):
 
     class Counted(Meddled):
         async def fetch(self, statement, **values):
-            asked.extend([1] if statement is OF_STUDY else [])
+            asked.extend([1] if statement is ACCESSION else [])
             return await self._engine.fetch(statement, **values)
 
     await read(matching(Counted(engine, meddle)))

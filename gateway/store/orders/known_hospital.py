@@ -35,12 +35,14 @@ _DECIDED: Final = Statement(
     " WHERE m.study_id = :study_id AND m.made >= s.since - 60000000)"
 )
 _ANY_SOURCE: Final = Statement("SELECT name FROM source WHERE name >= '' LIMIT 1")
-_REVISIONS: Final = Statement(
-    "SELECT DISTINCT o.number, o.revision FROM order_key k JOIN hospital_order o ON o.number = k.hospital_order"
-    " WHERE k.key IN listed(:keys)"
+# The same with the revisions of the orders, and the times of the visits, that have these keys
+_PRESENT: Final = Statement(
+    f"{_DECIDED.sql} UNION ALL SELECT DISTINCT 'order', CAST(h.number AS TEXT), '', '[]', h.revision, '[]'"  # noqa: S608 (constants)
+    " FROM order_key k JOIN hospital_order h ON h.number = k.hospital_order WHERE k.key IN listed(:keys)"
+    " UNION ALL SELECT 'visit', key, '', '[]', at, '[]' FROM visit WHERE key IN listed(:visits)"
 )
+_COUNTED: Final = ("order", "visit")
 _REVISION: Final = Statement("SELECT number, revision FROM hospital_order WHERE number = :number")
-_VISITS: Final = Statement("SELECT key, at FROM visit WHERE key IN listed(:keys)")
 _PUT_MATCH: Final = Statement(
     "INSERT INTO order_match (study_id, verdict, reason, orders, since, sent_orders) VALUES (:study_id, :verdict,"
     " :reason, :orders, :since, :sent_orders) ON CONFLICT (study_id) DO UPDATE SET verdict = excluded.verdict,"
@@ -82,7 +84,8 @@ class HospitalState:
     """State of the orders, visits and numbers that one study may concern, as it was read by `keys`.
 
     `told` are the numbers that the gateway answered to AutoScribe. `match` is the study's last match, and `decision` an
-    operator's. `is_sent` is True if a message was made of the study since. `order_days` are the reader's.
+    operator's. `is_sent` is True if a message was made of the study since. `order_days` are the reader's. `is_read` is
+    False before anything was read.
     """
 
     keys: frozenset[str] = frozenset()
@@ -94,6 +97,7 @@ class HospitalState:
     decision: StandingVerdict = NOTHING_DECIDED
     is_sent: bool = False
     order_days: Mapping[str, int] = field(default_factory=dict)
+    is_read: bool = True
 
     @property
     def decided(self) -> Decided:
@@ -199,29 +203,25 @@ def _numbers(stored: StoredOrder, authorities: Authorities) -> Iterator[Hospital
 
 def is_as_known(state: HospitalState, study_id: str) -> Steps[bool]:
     """Return True if all is as it was read; a step of the transaction that holds the locks of the keys."""
-    decided = _decided((yield from ask(_DECIDED, study_id=study_id)))
-    if decided != state.decided:
-        return False
     numbers = {key: number for key in state.keys if (number := number_of(key)) is not None}
-    orders = yield from _revisions(state.keys - numbers.keys(), decided.named)
-    if orders != {one.number: one.revision for one in state.orders}:
+    keys = json.dumps(sorted(state.keys - numbers.keys()))
+    visits = json.dumps(sorted(key for key, one in numbers.items() if one.kind == "visit"))
+    rows = yield from ask(_PRESENT, study_id=study_id, keys=keys, visits=visits)
+    decided = _decided([row for row in rows if row[0] not in _COUNTED])
+    if decided != state.decided or _counted(rows, "visit") != sorted((one.key, one.at) for one in state.visits):
         return False
-    visits = yield from ask(
-        _VISITS, keys=json.dumps(sorted(key for key, one in numbers.items() if one.kind == "visit"))
-    )
-    if sorted((str(key), int(at)) for key, at in visits) != sorted((one.key, one.at) for one in state.visits):
+    orders = {int(number): revision for number, revision in _counted(rows, "order")}
+    for one in sorted(decided.named - orders.keys()):  # one that is named need not have any of the keys
+        orders |= {int(number): int(revision) for number, revision in (yield from ask(_REVISION, number=one))}
+    if orders != {one.number: one.revision for one in state.orders}:
         return False
     changes = yield from changes_with(numbers.values())
     return [(one.number, one.held) for one in changes] == [(one.number, one.held) for one in state.changes]
 
 
-def _revisions(keys: Iterable[str], named: frozenset[int]) -> Steps[dict[int, int]]:
-    """Return the revisions of the orders that have these keys, and of those named, which need not have any."""
-    rows = yield from ask(_REVISIONS, keys=json.dumps(sorted(keys)))
-    found = {int(number): int(revision) for number, revision in rows}
-    for one in sorted(named - found.keys()):
-        found |= {int(number): int(revision) for number, revision in (yield from ask(_REVISION, number=one))}
-    return found
+def _counted(rows: Iterable[Row], what: str) -> list[tuple[str, int]]:
+    """Return the names of orders or visits in the rows of `_PRESENT`, each with its revision or its time."""
+    return sorted((str(name), int(count)) for of, name, _, _, count, _ in rows if of == what)
 
 
 def put_match(study_id: str, write: MatchWrite) -> Steps[None]:

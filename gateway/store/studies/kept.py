@@ -110,10 +110,11 @@ def _builder(wanted: Any) -> Build:
 def _dataclass_builder(wanted: Any) -> Build:
     """Return a function that rebuilds a dataclass, ignoring keys that are no longer fields."""
     hints = get_type_hints(wanted)
+    names = hints.keys()
     builds = {name: build for name, hint in hints.items() if (build := _builder(hint)) is not _as_it_is}
 
     def whole(value: Mapping[str, Any]) -> Any:
-        given = {name: one for name, one in value.items() if name in hints}
+        given = dict(value) if value.keys() <= names else {name: one for name, one in value.items() if name in names}
         for name, build in builds.items():
             if name in given:
                 given[name] = build(given[name])
