@@ -158,11 +158,16 @@ def is_signed(line: SegmentLine, key: Ed25519PublicKey) -> bool:
     if not isinstance(seal, SegmentSeal):
         return False
     bare = _said(SegmentSeal(seal.segment, seal.at, seal.entries, seal.is_final))
+    return is_signature(seal.signature, key, _signed(line.sequence, line.before, bare))
+
+
+def is_signature(signature: str, key: Ed25519PublicKey, text: bytes) -> bool:
+    """Tell if this is the signature of a text, in its only spelling: lower-case hex."""
     try:
-        key.verify(bytes.fromhex(seal.signature), _signed(line.sequence, line.before, bare))
+        key.verify(bytes.fromhex(signature), text)
     except (InvalidSignature, ValueError):
         return False
-    return True
+    return bytes.fromhex(signature).hex() == signature
 
 
 def _content(kind: str, said: Any, row: bytes) -> Content:
