@@ -21,6 +21,7 @@ LineKind = Literal["open", "entry", "torn", "seal"]
 
 NO_LINE: Final = "0" * 64  # digest before the first line of a journal
 VERSION: Final = 1
+_BEGINNING: Final = f'{{"v":{VERSION},"seq":'
 _CONTEXT: Final = b"autoscribe-gateway audit seal 1\n"
 
 
@@ -88,7 +89,7 @@ class SegmentHead:
     is_final: bool = False
     key: str = ""  # public key of its seals, in hex
 
-    def entry(self, entry: bytes) -> bytes:
+    def entry(self, entry: str) -> bytes:
         """Return the next line, for a printed entry."""
         self.entries += 1
         return self._next("entry", entry)
@@ -121,7 +122,7 @@ class SegmentHead:
         elif isinstance(line.content, SegmentOpening):
             self.key = line.content.key
 
-    def _next(self, kind: LineKind, said: bytes) -> bytes:
+    def _next(self, kind: LineKind, said: str) -> bytes:
         self.sequence += 1
         row = _row(self.sequence, self.digest, kind, said)
         self.digest = digest_of(row)
@@ -180,21 +181,21 @@ def _content(kind: str, said: Any, row: bytes) -> Content:
     return made
 
 
-def _text_of(content: Content) -> bytes:
+def _text_of(content: Content) -> str:
     return printed(content) if isinstance(content, AuditEntry) else _said(content)
 
 
-def _said(content: SegmentOpening | SegmentTear | SegmentSeal) -> bytes:
-    return json.dumps(_values(content), separators=(",", ":")).encode("ascii")
+def _said(content: SegmentOpening | SegmentTear | SegmentSeal) -> str:
+    return json.dumps(_values(content), separators=(",", ":"))
 
 
 def _values(content: SegmentOpening | SegmentTear | SegmentSeal) -> dict[str, Any]:
     return {name: getattr(content, name) for name in content.__slots__}
 
 
-def _row(sequence: int, before: str, kind: str, said: bytes) -> bytes:
-    return b'{"v":%d,"seq":%d,"prev":"%s","%s":%s}\n' % (VERSION, sequence, before.encode(), kind.encode(), said)
+def _row(sequence: int, before: str, kind: str, said: str) -> bytes:
+    return f'{_BEGINNING}{sequence},"prev":"{before}","{kind}":{said}}}\n'.encode("ascii")
 
 
-def _signed(sequence: int, before: str, bare: bytes) -> bytes:
+def _signed(sequence: int, before: str, bare: str) -> bytes:
     return _CONTEXT + _row(sequence, before, "seal", bare)
