@@ -67,7 +67,7 @@ class RouteAudit:
         if scope["query_string"]:
             shown.given = (*_query(scope), *shown.given)
         if (resource_id := scope["path_params"].get("id")) is not None:
-            shown.name(self._type, resource_id)
+            shown.ask_for(self._type, resource_id)
         trail.access(scope, self._kind, status, code, shown)
 
     def note_failure(self, trail: AuditTrail, scope: Scope, error: Exception) -> None:

@@ -22,6 +22,7 @@ ID: Final = "_id"
 _PATIENT: Final = "Patient/"
 # As `json_bytes` writes it; inside a text the quotes would have backslashes
 _REFERENCE: Final = b'"reference":"Patient/'
+# Ids that the gateway gives out
 _OWN: Final = re.compile(
     r"(?:pat|org|usr|stu)-[0-9a-f]{32}|stu-[0-9a-f]{32}-(?:req[0-9]*|enc-[0-9a-f]{16})|rep-[0-9a-f]{32}(?:-(?:doc|prov|pdf|text))?"
 )
@@ -47,7 +48,7 @@ class Shown:
         """Return the resources and the patients, each with their number."""
         return self.addresses, len(self.addresses), self.patients, len(self.patients)
 
-    def name(self, resource_type: str, resource_id: str) -> None:
+    def ask_for(self, resource_type: str, resource_id: str) -> None:
         """Note the resource in the path. An id that the gateway did not give out may be a patient's number: a value."""
         address = f"{resource_type}/{resource_id}"
         if address not in self.addresses:

@@ -42,7 +42,6 @@ from gateway.runtime.metrics import ROUTE, Metrics
 from gateway.settings import Configuration
 from gateway.store.audit_entries import AuditEntries
 from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
 
 MOST_REFUSALS: Final = 60  # of one client at once; one more each second
 AUTOSCRIBE: Final = "autoscribe"
@@ -117,7 +116,7 @@ class AuditTrail:
 
     def access(self, scope: Scope, kind: EntryKind, status: int, code: str, shown: Shown) -> None:
         """Note an access to data: what it shows, or that it failed with an error code."""
-        at, given = micros(clock.now()), shown.given
+        at, given = clock.micros(), shown.given
         frame = framed(kind, _asker(scope), status, code)
         parameters = sealed_parameters(given, _WORDS, self._key) if given else ()
         self._journal.write(at, printed_in(frame, at, scope[REQUEST_ID], shown.counted(), parameters))
@@ -128,7 +127,7 @@ class AuditTrail:
         for address in addresses:
             shown.add(address)
         frame = framed("operation", (AUTOSCRIBE, *_asker(scope)[1:]), HTTPStatus.OK, "")
-        at = micros(clock.now())
+        at = clock.micros()
         self._journal.write(at, printed_in(frame, at, request_id, shown.counted(), ()))
 
     def refusal(self, scope: Scope, status: int, code: str, request_id: str) -> None:
@@ -152,7 +151,7 @@ class AuditTrail:
 
 def _entry(kind: EntryKind, scope: Scope, request_id: str, status: int, code: str) -> AuditEntry:
     client, user, host, address, route = _asker(scope)
-    return AuditEntry(micros(clock.now()), kind, client, user, host, address, request_id, route, status, code)
+    return AuditEntry(clock.micros(), kind, client, user, host, address, request_id, route, status, code)
 
 
 def _asker(scope: Scope) -> EntryAsker:
