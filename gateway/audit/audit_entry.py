@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _text
 from typing import Any, Final, Literal, NamedTuple, get_args
@@ -20,6 +20,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _Shown = Literal["read", "vread", "history", "history-type", "history-system", "search", "operation", "binary"]
 EntryKind = Literal[_Shown, "act", "login", "refusal"]
+EntryAsker = tuple[str, str, str, str, str]  # client, user, host, address, route
+EntryAbout = tuple[Collection[str], int, Collection[str], int]  # shown, shown_count, patients, patient_count
+EntryFrame = tuple[str, str, str]  # text before the request id, between it and what is shown, behind the parameters
 
 MOST_BYTES: Final = 64_000  # of an entry; a page of 500 resources of 500 patients fits
 UNKNOWN_NAME: Final = "(unknown)"
@@ -70,25 +73,53 @@ _TEXTS: Final = ("client", "user", "host", "address", "request", "route", "code"
 _KINDS: Final = frozenset(get_args(EntryKind))
 
 
-def printed(entry: AuditEntry) -> bytes:
+def printed(entry: AuditEntry) -> str:
     """Print an entry as canonical JSON, of any size."""
-    return _encoded(entry)
+    asker = (entry.client, entry.user, entry.host, entry.address, entry.route)
+    frame = framed(entry.kind, asker, entry.status, entry.code, (entry.why, entry.part, entry.is_cut))
+    about = (entry.shown, entry.shown_count, entry.patients, entry.patient_count)
+    return printed_in(frame, entry.at, entry.request, about, entry.parameters)
 
 
-def printed_parts(entry: AuditEntry) -> list[bytes]:
-    """Print an entry as texts of at most `MOST_BYTES`: several, if it is larger, so that no id is left out."""
-    text = _encoded(entry)
-    if len(text) <= MOST_BYTES:
-        return [text]
-    bare, divided = _bare(entry), list[bytes]()
+@lru_cache(maxsize=1_024)
+def framed(
+    kind: EntryKind, asker: EntryAsker, status: int, code: str, more: tuple[str, int, bool] = ("", 0, False)
+) -> EntryFrame:
+    """Print what many entries share; `more` is why, part and is_cut."""
+    client, user, host, address, route = map(_text, asker)
+    why, part, is_cut = more
+    return (
+        f'"kind":{_text(kind)},"client":{client},"user":{user},"host":{host},"address":{address},"request":',
+        f',"route":{route},"status":{status},"code":{_text(code)},"shown":[',
+        f'],"why":{_text(why)},"part":{part},"is_cut":{"true" if is_cut else "false"}}}',
+    )
+
+
+def printed_in(
+    frame: EntryFrame, at: int, request: str, about: EntryAbout, parameters: Sequence[tuple[str, str]]
+) -> str:
+    """Print an entry of a frame. Each answer waits for it, and to make an `AuditEntry` first takes longer."""
+    who, outcome, end = frame
+    shown, shown_count, patients, patient_count = about
+    pairs = ",".join([f"[{_text(name)},{_text(digest)}]" for name, digest in parameters]) if parameters else ""
+    return (
+        f'{{"at":{at},{who}{_text(request)}{outcome}{",".join(map(_text, shown))}],"shown_count":{shown_count}'
+        f',"patients":[{",".join(map(_text, patients))}],"patient_count":{patient_count},"parameters":[{pairs}{end}'
+    )
+
+
+def divided(text: str) -> Sequence[str]:
+    """Divide a printed entry of more than `MOST_BYTES` into several that are not larger; no id is left out."""
+    entry = parsed(text.encode("ascii"))
+    bare, parts = _bare(entry), list[str]()
     shown, patients = _bounded(entry.shown), _bounded(entry.patients)
-    while shown or patients or not divided:
-        numbered = bare._replace(part=len(divided))
-        some_patients, room = _fitting(patients, MOST_BYTES - len(_encoded(numbered)))
+    while shown or patients or not parts:
+        numbered = bare._replace(part=len(parts))
+        some_patients, room = _fitting(patients, MOST_BYTES - len(printed(numbered)))
         some_shown, _ = _fitting(shown, room)
-        divided.append(_encoded(numbered._replace(shown=some_shown, patients=some_patients)))
+        parts.append(printed(numbered._replace(shown=some_shown, patients=some_patients)))
         shown, patients = shown[len(some_shown) :], patients[len(some_patients) :]
-    return divided
+    return parts
 
 
 def parsed(text: bytes) -> AuditEntry:
@@ -107,7 +138,7 @@ def parsed(text: bytes) -> AuditEntry:
                 "parameters": tuple((name, digest) for name, digest in said["parameters"]),
             }
         )
-        is_whole = _is_typed(entry) and printed(entry) == text
+        is_whole = _is_typed(entry) and printed(entry).encode("ascii") == text
     except (ValueError, TypeError, KeyError, RecursionError):
         is_whole = False
     if not is_whole:
@@ -136,37 +167,6 @@ def _sealed(name: str, value: str, known: Collection[str], key: bytes) -> tuple[
     said = value if is_known else f"{name}={value}"
     digest = hmac.digest(key, _VALUE_LABEL + said.encode("utf-8", "surrogatepass"), hashlib.sha256)
     return name if is_known else UNKNOWN_NAME, digest.hex()
-
-
-def _encoded(entry: AuditEntry) -> bytes:
-    # Spelled out: an encoder of the whole takes three times as long, and each answer waits for this
-    who = _encoded_who(entry.kind, entry.client, entry.user, entry.host, entry.address)
-    parameters = _encoded_pairs(entry.parameters) if entry.parameters else ""
-    return (
-        f'{{"at":{entry.at},{who},"request":{_text(entry.request)}'
-        f",{_encoded_outcome(entry.route, entry.status, entry.code)}"
-        f',"shown":[{",".join(map(_text, entry.shown))}],"shown_count":{entry.shown_count}'
-        f',"patients":[{",".join(map(_text, entry.patients))}],"patient_count":{entry.patient_count}'
-        f',"parameters":[{parameters}],"why":{_text(entry.why)}'
-        f',"part":{entry.part},"is_cut":{"true" if entry.is_cut else "false"}}}'
-    ).encode("ascii")
-
-
-@lru_cache(maxsize=1_024)
-def _encoded_who(kind: str, client: str, user: str, host: str, address: str) -> str:
-    return (
-        f'"kind":{_text(kind)},"client":{_text(client)},"user":{_text(user)},"host":{_text(host)}'
-        f',"address":{_text(address)}'
-    )
-
-
-@lru_cache(maxsize=1_024)
-def _encoded_outcome(route: str, status: int, code: str) -> str:
-    return f'"route":{_text(route)},"status":{status},"code":{_text(code)}'
-
-
-def _encoded_pairs(pairs: tuple[tuple[str, str], ...]) -> str:
-    return ",".join([f"[{_text(name)},{_text(digest)}]" for name, digest in pairs])
 
 
 def _bare(entry: AuditEntry) -> AuditEntry:

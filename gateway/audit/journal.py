@@ -19,7 +19,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.audit.audit_entry import AuditEntry, printed_parts
+from gateway.audit.audit_entry import MOST_BYTES, AuditEntry, divided, printed
 from gateway.audit.segment import hex_of
 from gateway.audit.segment_file import SegmentFile, newest_segment
 from gateway.runtime import clock
@@ -57,7 +57,11 @@ class AuditJournal:
         return self._file is not None and not self._is_refusing
 
     def append(self, entry: AuditEntry) -> None:
-        """Write an entry; call it before the answer is sent.
+        """Write an entry, as `write` does."""
+        self.write(entry.at, printed(entry))
+
+    def write(self, at: int, text: str) -> None:
+        """Write a printed entry, which says that it is of the instant `at`; call it before the answer is sent.
 
         Raises:
             AuditUnavailable: it is not written whole, so nothing may be shown.
@@ -65,9 +69,9 @@ class AuditJournal:
         if self._file is None or self._is_refusing:
             raise AuditUnavailable("the audit journal is not open")
         try:
-            file = self._next_day(self._file, entry.at) if entry.at >= self._day_ends else self._file
-            for text in printed_parts(entry):
-                file.write(file.head.entry(text))
+            file = self._next_day(self._file, at) if at >= self._day_ends else self._file
+            for part in divided(text) if len(text) > MOST_BYTES else (text,):
+                file.write(file.head.entry(part))
         except OSError as error:
             self._abandon()
             raise AuditUnavailable("the audit journal cannot be written") from error

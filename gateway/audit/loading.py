@@ -108,5 +108,5 @@ def subjects_of(entry: AuditEntry) -> tuple[str, ...]:
 
 
 def _loaded(segment: str, sequence: int, entry: AuditEntry) -> LoadedEntry:
-    text, subjects = printed(entry), subjects_of(entry)
+    text, subjects = printed(entry).encode("ascii"), subjects_of(entry)
     return LoadedEntry(segment, sequence, entry.at, entry.client, entry.kind, entry.status, text, subjects)

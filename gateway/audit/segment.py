@@ -21,6 +21,7 @@ LineKind = Literal["open", "entry", "torn", "seal"]
 
 NO_LINE: Final = "0" * 64  # digest before the first line of a journal
 VERSION: Final = 1
+_BEGINNING: Final = f'{{"v":{VERSION},"seq":'
 _CONTEXT: Final = b"autoscribe-gateway audit seal 1\n"
 
 
@@ -88,7 +89,7 @@ class SegmentHead:
     is_final: bool = False
     key: str = ""  # public key of its seals, in hex
 
-    def entry(self, entry: bytes) -> bytes:
+    def entry(self, entry: str) -> bytes:
         """Return the next line, for a printed entry."""
         self.entries += 1
         return self._next("entry", entry)
@@ -121,7 +122,7 @@ class SegmentHead:
         elif isinstance(line.content, SegmentOpening):
             self.key = line.content.key
 
-    def _next(self, kind: LineKind, said: bytes) -> bytes:
+    def _next(self, kind: LineKind, said: str) -> bytes:
         self.sequence += 1
         row = _row(self.sequence, self.digest, kind, said)
         self.digest = digest_of(row)
@@ -158,11 +159,16 @@ def is_signed(line: SegmentLine, key: Ed25519PublicKey) -> bool:
     if not isinstance(seal, SegmentSeal):
         return False
     bare = _said(SegmentSeal(seal.segment, seal.at, seal.entries, seal.is_final))
+    return is_signature(seal.signature, key, _signed(line.sequence, line.before, bare))
+
+
+def is_signature(signature: str, key: Ed25519PublicKey, text: bytes) -> bool:
+    """Tell if this is the signature of a text, in its only spelling: lower-case hex."""
     try:
-        key.verify(bytes.fromhex(seal.signature), _signed(line.sequence, line.before, bare))
+        key.verify(bytes.fromhex(signature), text)
     except (InvalidSignature, ValueError):
         return False
-    return True
+    return bytes.fromhex(signature).hex() == signature
 
 
 def _content(kind: str, said: Any, row: bytes) -> Content:
@@ -175,21 +181,21 @@ def _content(kind: str, said: Any, row: bytes) -> Content:
     return made
 
 
-def _text_of(content: Content) -> bytes:
+def _text_of(content: Content) -> str:
     return printed(content) if isinstance(content, AuditEntry) else _said(content)
 
 
-def _said(content: SegmentOpening | SegmentTear | SegmentSeal) -> bytes:
-    return json.dumps(_values(content), separators=(",", ":")).encode("ascii")
+def _said(content: SegmentOpening | SegmentTear | SegmentSeal) -> str:
+    return json.dumps(_values(content), separators=(",", ":"))
 
 
 def _values(content: SegmentOpening | SegmentTear | SegmentSeal) -> dict[str, Any]:
     return {name: getattr(content, name) for name in content.__slots__}
 
 
-def _row(sequence: int, before: str, kind: str, said: bytes) -> bytes:
-    return b'{"v":%d,"seq":%d,"prev":"%s","%s":%s}\n' % (VERSION, sequence, before.encode(), kind.encode(), said)
+def _row(sequence: int, before: str, kind: str, said: str) -> bytes:
+    return f'{_BEGINNING}{sequence},"prev":"{before}","{kind}":{said}}}\n'.encode("ascii")
 
 
-def _signed(sequence: int, before: str, bare: bytes) -> bytes:
+def _signed(sequence: int, before: str, bare: str) -> bytes:
     return _CONTEXT + _row(sequence, before, "seal", bare)

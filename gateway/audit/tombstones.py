@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from gateway.audit.segment import is_signature
 from gateway.runtime.own_file import flush_folder, open_private
 
 _FILE: Final = "audit-tombstones.log"
@@ -42,12 +42,10 @@ class SegmentTombstone:
     def is_signed(self) -> bool:
         """True if its signature is valid under the key that it names."""
         try:
-            Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.key)).verify(
-                bytes.fromhex(self.signature), self._text()
-            )
-        except (InvalidSignature, ValueError):
+            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.key))
+        except ValueError:
             return False
-        return True
+        return is_signature(self.signature, key, self._text())
 
     def _text(self) -> bytes:
         return _CONTEXT + json.dumps(asdict(replace(self, signature="")), sort_keys=True).encode("ascii")

@@ -61,7 +61,7 @@ async def test_the_audit_of_a_warm_read(tmp_path, say):
 def fill(file, events):
     """Write so many events about a hundred thousand patients, as the loader would."""
     entry = AuditEntry(0, "read", client="client-1", address="10.0.0.1", route="GET /Patient/{id}", status=200)
-    text = printed(entry)
+    text = printed(entry).encode("ascii")
     with sqlite3.connect(file) as database:
         database.execute("PRAGMA synchronous = OFF")
         database.execute("PRAGMA journal_mode = OFF")

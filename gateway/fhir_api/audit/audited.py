@@ -38,6 +38,7 @@ class RouteAudit:
     """
 
     def __init__(self, template: str) -> None:
+        self._type = template.split("/", 2)[1]
         self._kind, self._is_changing = _kind_of(template), template.endswith(_CHANGING)
 
     def begin(self, scope: Scope) -> AuditTrail | None:
@@ -65,6 +66,8 @@ class RouteAudit:
         shown: Shown = scope[SHOWN]
         if scope["query_string"]:
             shown.given = (*_query(scope), *shown.given)
+        if (resource_id := scope["path_params"].get("id")) is not None:
+            shown.ask_for(self._type, resource_id)
         trail.access(scope, self._kind, status, code, shown)
 
     def note_failure(self, trail: AuditTrail, scope: Scope, error: Exception) -> None:

@@ -6,19 +6,26 @@ Proved by tests/gateway/fhir_api/audit/test_audited.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 from starlette.types import Scope
 
+from gateway.audit.audit_entry import EntryAbout
 from gateway.fhir_api.http.outcome import Issue
 from gateway.fhir_api.http.query import Parameters
 from gateway.store.studies.search import Version
 
 SHOWN: Final = "gateway.shown"  # scope key
+ID: Final = "_id"
 _PATIENT: Final = "Patient/"
 # As `json_bytes` writes it; inside a text the quotes would have backslashes
 _REFERENCE: Final = b'"reference":"Patient/'
+# Ids that the gateway gives out
+_OWN: Final = re.compile(
+    r"(?:pat|org|usr|stu)-[0-9a-f]{32}|stu-[0-9a-f]{32}-(?:req[0-9]*|enc-[0-9a-f]{16})|rep-[0-9a-f]{32}(?:-(?:doc|prov|pdf|text))?"
+)
 
 
 class Shown:
@@ -36,6 +43,19 @@ class Shown:
         self.addresses[address] = None
         if address.startswith(_PATIENT):
             self.patients[address[len(_PATIENT) :]] = None
+
+    def counted(self) -> EntryAbout:
+        """Return the resources and the patients, each with their number."""
+        return self.addresses, len(self.addresses), self.patients, len(self.patients)
+
+    def ask_for(self, resource_type: str, resource_id: str) -> None:
+        """Note the resource in the path. An id that the gateway did not give out may be a patient's number: a value."""
+        address = f"{resource_type}/{resource_id}"
+        if address not in self.addresses:
+            if _OWN.fullmatch(resource_id):
+                self.addresses[address] = None
+            else:
+                self.given = (*self.given, (ID, resource_id))
 
 
 def show(scope: Scope, versions: Iterable[Version], issues: Iterable[Issue] = ()) -> None:

@@ -7,7 +7,6 @@ Proved by tests/gateway/fhir_api/audit/test_audited.py.
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
@@ -16,16 +15,23 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.types import Scope
 
-from gateway.audit.audit_entry import AuditEntry, EntryKind, sealed_parameters, values_key
+from gateway.audit.audit_entry import (
+    AuditEntry,
+    EntryAsker,
+    EntryKind,
+    framed,
+    printed_in,
+    sealed_parameters,
+    values_key,
+)
 from gateway.audit.journal import AuditJournal
 from gateway.audit.loading import AuditLoading
 from gateway.audit.retention import AuditRetention
 from gateway.audit.seal_key import prepared
 from gateway.auth.access import access_of
 from gateway.auth.token_endpoint import LoginSeen
-from gateway.fhir_api.audit.shown import Shown
+from gateway.fhir_api.audit.shown import ID, Shown
 from gateway.fhir_api.http.outcome import REQUEST_ID
-from gateway.fhir_api.http.query import Parameters
 from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS
 from gateway.fhir_api.served import OPERATIONS
 from gateway.index.parameters import PARAMETERS
@@ -36,16 +42,10 @@ from gateway.runtime.metrics import ROUTE, Metrics
 from gateway.settings import Configuration
 from gateway.store.audit_entries import AuditEntries
 from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
 
 MOST_REFUSALS: Final = 60  # of one client at once; one more each second
 AUTOSCRIBE: Final = "autoscribe"
 _MOST_CLIENTS: Final = 1_024
-_ID: Final = "_id"
-_Asker = tuple[str, str, str, str, str, str]
-_OWN: Final = re.compile(
-    r"(?:pat|org|usr|stu)-[0-9a-f]{32}|stu-[0-9a-f]{32}-(?:req[0-9]*|enc-[0-9a-f]{16})|rep-[0-9a-f]{32}(?:-(?:doc|prov|pdf|text))?"
-)
 # Words of which the names of parameters consist; any other name may be a patient's
 _WORDS: Final = frozenset(
     {
@@ -53,7 +53,7 @@ _WORDS: Final = frozenset(
         *(word for name in RESULT_PARAMETERS for word in name.split(":")),
         *(one.name for row in OPERATIONS for one in row.inputs),
         *(
-            _ID,
+            ID,
             "_has",
             "family",
             "given",
@@ -116,68 +116,54 @@ class AuditTrail:
 
     def access(self, scope: Scope, kind: EntryKind, status: int, code: str, shown: Shown) -> None:
         """Note an access to data: what it shows, or that it failed with an error code."""
-        given = (*shown.given, *_own_address(scope, shown))
-        addresses, patients = tuple(shown.addresses), tuple(shown.patients)
+        at, given = clock.micros(), shown.given
+        frame = framed(kind, _asker(scope), status, code)
         parameters = sealed_parameters(given, _WORDS, self._key) if given else ()
-        counted = (addresses, len(addresses), patients, len(patients))
-        asker = _asker(scope, scope[REQUEST_ID])
-        self._journal.append(AuditEntry(micros(clock.now()), kind, *asker, status, code, *counted, parameters))
+        self._journal.write(at, printed_in(frame, at, scope[REQUEST_ID], shown.counted(), parameters))
 
     def answer(self, scope: Scope, request_id: str, addresses: Sequence[str]) -> None:
         """Note an answer to a question of AutoScribe: the resources that it shows something of."""
         shown = Shown()
         for address in addresses:
             shown.add(address)
-        counted = (tuple(shown.addresses), len(shown.addresses), tuple(shown.patients), len(shown.patients))
-        asker = _asker(scope, request_id)
-        entry = AuditEntry(micros(clock.now()), "operation", *asker, HTTPStatus.OK, "", *counted)
-        self._journal.append(entry._replace(client=AUTOSCRIBE))
+        frame = framed("operation", (AUTOSCRIBE, *_asker(scope)[1:]), HTTPStatus.OK, "")
+        at = clock.micros()
+        self._journal.write(at, printed_in(frame, at, request_id, shown.counted(), ()))
 
     def refusal(self, scope: Scope, status: int, code: str, request_id: str) -> None:
         """Note that somebody may not do what was asked for; of very many refusals, some are only counted."""
-        self._bounded("refusal", status, code, _asker(scope, request_id))
+        self._append_bounded(_entry("refusal", scope, request_id, status, code))
 
     def login(self, seen: LoginSeen) -> None:
         """Note an answer of the token endpoint; of very many refusals, some are only counted."""
-        asker = _asker(seen.scope, seen.request_id)
-        if not seen.client_id:
-            self._bounded("login", seen.status, seen.code, asker)
-            return
-        entry = AuditEntry(micros(clock.now()), "login", *asker, seen.status, seen.code)
-        self._journal.append(entry._replace(client=seen.client_id))
+        entry = _entry("login", seen.scope, seen.request_id, seen.status, seen.code)
+        if seen.client_id:
+            self._journal.append(entry._replace(client=seen.client_id))
+        else:
+            self._append_bounded(entry)
 
-    def _bounded(self, kind: EntryKind, status: int, code: str, asker: _Asker) -> None:
-        counted = self._refusals.taken(asker[0], clock.monotonic())
+    def _append_bounded(self, entry: AuditEntry) -> None:
+        counted = self._refusals.taken(entry.client, clock.monotonic())
         if counted is not None:
             why = f"{counted} refusals before were counted only" if counted else ""
-            self._journal.append(AuditEntry(micros(clock.now()), kind, *asker, status, code, why=why))
+            self._journal.append(entry._replace(why=why))
 
 
-def _asker(scope: Scope, request_id: str) -> _Asker:
-    """Return the fields of an entry that say who asks for what, and from where: from `client` to `route`."""
-    access, peer = access_of(scope), scope.get("client")
+def _entry(kind: EntryKind, scope: Scope, request_id: str, status: int, code: str) -> AuditEntry:
+    client, user, host, address, route = _asker(scope)
+    return AuditEntry(clock.micros(), kind, client, user, host, address, request_id, route, status, code)
+
+
+def _asker(scope: Scope) -> EntryAsker:
+    """Return who asks, from where, and for which route."""
+    access, peer, route = access_of(scope), scope.get("client"), scope.get(ROUTE)
     return (
         access.client_id if access else "",
         (access.user or "") if access else "",
         "",
         peer[0] if peer else "",
-        request_id,
-        f"{scope['method']} {scope.get(ROUTE, '')}".rstrip(),
+        f"{scope['method']} {route}" if route else scope["method"],
     )
-
-
-def _own_address(scope: Scope, shown: Shown) -> Parameters:
-    """Note the resource in the path. An id that the gateway did not give out may be a number of a patient: a digest."""
-    resource_id = scope.get("path_params", {}).get("id")
-    if resource_id is None:
-        return ()
-    address = f"{scope[ROUTE].split('/', 2)[1]}/{resource_id}"
-    if address in shown.addresses:
-        return ()
-    if _OWN.fullmatch(resource_id):
-        shown.addresses[address] = None
-        return ()
-    return ((_ID, resource_id),)
 
 
 def prepare_audit(configuration: Configuration) -> Ed25519PrivateKey | None:

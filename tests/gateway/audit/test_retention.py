@@ -130,3 +130,10 @@ async def test_a_folder_that_cannot_be_changed_is_an_error(kept, monkeypatch):
 def test_a_line_that_is_no_tombstone_is_none(tmp_path, row):
     (tmp_path / "audit-tombstones.log").write_bytes(row + b"\n")
     assert tombstones.tombstones(tmp_path) == [None]
+
+
+def test_a_tombstone_has_its_signature_in_one_spelling_alone():
+    one = tombstones.SegmentTombstone("2026-11-28.host-1", "0" * 64, 1, 1, hex_of(KEY.public_key())).signed(KEY)
+    assert one.is_signed()
+    assert not replace(one, signature=one.signature.upper()).is_signed()
+    assert not replace(one, key="no key").is_signed()
