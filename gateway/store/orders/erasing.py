@@ -90,7 +90,7 @@ class HospitalErasure:
 
 
 class HospitalChangedError(Exception):
-    """What a hospital sent since changes whose the earlier messages are: nothing was erased."""
+    """A hospital has said since that other messages are about the patient, too: nothing was erased."""
 
 
 def orders_to_erase(
