@@ -110,7 +110,8 @@ class Rereading:
     def _change(self, change: ResolvedChange, message: HospitalMessageName, said: _Merges) -> ResolvedChange:
         """Return a pair as its message says it under these settings, or as it can be completed without the message."""
         values = _values(change)
-        if found := next((one for one in said.get(message, ()) if _values(one) == values), None):
+        usable = (one for one in said.get(message, ()) if one.prior.authority and one.surviving.authority)
+        if found := next((one for one in usable if _values(one) == values), None):
             return found
         rules = self._rules.get(message.source)
         if rules is None:

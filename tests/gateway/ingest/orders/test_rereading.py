@@ -136,6 +136,15 @@ async def test_a_merge_that_contradicts_another_under_the_right_authority_is_hel
     assert held == ["merge-second-survivor"]
 
 
+async def test_a_merge_that_names_its_authority_in_full_stays_as_it_was_and_is_counted(engine):
+    his = wrongly(engine)
+    await his.sends(ordering(), merging(control_id="2").replace(b"^^^CITY^MR", b"^^^CITY&1.2.11&ISO^MR"))
+    before = await rows(engine, EVERY_CHANGE)
+    await OrderKeys(engine, AUTHORITIES, RIGHT).once()
+    assert await rows(engine, EVERY_CHANGE) == before
+    assert await left_merges(engine, 0) == 1
+
+
 async def test_a_merge_of_a_source_without_a_table_stays_as_it_is(engine):
     his = wrongly(engine)
     await his.sends(ordering(), merging(control_id="2"))
