@@ -1,17 +1,17 @@
 """Find what hospitals sent about a patient whose studies are to be erased: the numbers, and the stored messages.
 
-https://eur-lex.europa.eu/eli/reg/2016/679/oj (article 17, erasure); decisions D48, D49. Everything is read before the
-erasure begins, since messages are found only by reading each that still has its bytes.
+https://eur-lex.europa.eu/eli/reg/2016/679/oj (article 17, erasure); decisions D48, D49. Messages are found only by
+reading each that still has its bytes, so they are read before the erasure begins. It reads what came since itself.
 Proved by tests/contract/test_erasing_orders.py.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
 
+from gateway.cli.typed_numbers import NOBODY, PATIENT_ID, TYPED, typed_numbers
 from gateway.feed.operator.arguments import wrong
 from gateway.ingest.meet_orders import patient_numbers
 from gateway.ingest.orders.named_numbers import MessageNumbers, NamedNumbers
@@ -19,16 +19,24 @@ from gateway.settings import Configuration
 from gateway.store import erasing
 from gateway.store.compression.stored_bytes import decompressed
 from gateway.store.database.engine import Engine
-from gateway.store.orders.erasing import HospitalErasure, OrdersToErase, messages_with_bytes, orders_to_erase
+from gateway.store.orders.erasing import (
+    HospitalErasure,
+    Judge,
+    OrdersToErase,
+    Whose,
+    messages_with_bytes,
+    orders_to_erase,
+    source_names,
+    study_having,
+)
 from gateway.store.orders.keys import number_of
 from gateway.store.orders.known_hospital import OrderReader
 from gateway.store.orders.source_names import first_names
 from gateway.store.studies import intake
 from gateway.store.studies.kept import kept
 from mappings.hospital.authorities import PATIENT_TYPES, Authorities, HospitalNumber
-from mappings.hospital.groups import compare_numbers
-
-_AT_A_TIME: Final = 100
+from mappings.hospital.groups import compare_numbers, hospital_person
+from mappings.patient.people import are_two_people
 
 
 async def hospital_erasure(
@@ -40,10 +48,40 @@ async def hospital_erasure(
         ConfigError: a held merge ties the patient's number to somebody else's.
         StoreUnavailable: the store cannot be reached.
     """
-    authorities = Authorities(configuration.site)
-    if not await OrderReader(engine, authorities).is_used():
+    if not await OrderReader(engine, Authorities(configuration.site)).is_used():
         return None
-    numbers = await _numbers(engine, configuration, study_ids)
+    return await _erasure(engine, configuration, study_ids, await _numbers(engine, configuration, study_ids))
+
+
+async def erasure_of_number(engine: Engine, configuration: Configuration, text: str) -> HospitalErasure:
+    """Return what an erasure of a patient concerns whom orders alone describe, by the typed number.
+
+    `text` is the number, with `^^^` and the namespace of its authority behind it if several authorities gave it out.
+
+    Raises:
+        ConfigError: no order or message has the number, it is not clear whose it is, or a stored study has it.
+        StoreUnavailable: the store cannot be reached.
+    """
+    value = text.partition("^^^")[0].strip()
+    numbers = await typed_numbers(engine, configuration, text)
+    if any(Authorities(configuration.site).may_be_anybodys(one, value) for one in numbers):
+        raise wrong(TYPED, "this number may be anybody's", "Its orders go 90 days after they were last heard of.")
+    if study_id := await study_having(engine, numbers):
+        remedy = f"Look at it with `orders show {study_id}`; --study erases it with the orders that it answers."
+        raise wrong(study_id, "this study has the number, or read orders under it", remedy)
+    made = await _erasure(engine, configuration, (), numbers)
+    people = list(dict.fromkeys(hospital_person(one.order.patient) for one in made.found.orders))
+    if any(are_two_people(one, other) for place, one in enumerate(people) for other in people[:place]):
+        raise wrong(TYPED, "orders of two people have this number", "Let the hospital correct the wrong ones first.")
+    if not made.found.orders and "patient" not in made.messages.values():
+        raise wrong(TYPED, NOBODY, PATIENT_ID)
+    return made
+
+
+async def _erasure(
+    engine: Engine, configuration: Configuration, study_ids: Sequence[str], numbers: frozenset[HospitalNumber]
+) -> HospitalErasure:
+    authorities = Authorities(configuration.site)
     found = await engine.do(partial(orders_to_erase, study_ids, numbers, authorities))
     if found.disputed:
         problem = "a merge that is held ties the patient's number to somebody else's, who would be in doubt no more"
@@ -51,7 +89,9 @@ async def hospital_erasure(
             "Settle it first: `orders messages` has its message, for `orders set-aside`, or the hospital sends a merge."
         )
         raise wrong("patients erase", problem, remedy)
-    return HospitalErasure(authorities, numbers, *(await _messages(engine, configuration, found)))
+    judge = _judge(configuration, await first_names(engine))
+    messages, read_to = await _messages(engine, found, judge)
+    return HospitalErasure(authorities, numbers, found, judge, messages, read_to)
 
 
 async def _numbers(engine: Engine, configuration: Configuration, study_ids: Sequence[str]) -> frozenset[HospitalNumber]:
@@ -67,22 +107,31 @@ async def _numbers(engine: Engine, configuration: Configuration, study_ids: Sequ
     return frozenset(numbers)
 
 
-async def _messages(engine: Engine, configuration: Configuration, found: OrdersToErase) -> tuple[list[int], ...]:
-    """Return the messages about the patient or the orders, those of others that name the patient, and such merges."""
-    reader = MessageNumbers(configuration, await first_names(engine))
-    own, others, merges = list[int](), list[int](), list[int]()
-    authorities, after = Authorities(configuration.site), 0
-    stated = [authorities.patient_numbers(one.order.patient.numbers, one.order.source) for one in found.orders]
-    patient = found.numbers.union(*stated)
-    while rows := await engine.do(partial(messages_with_bytes, after, _AT_A_TIME)):
-        after = rows[-1][0]
-        for number, source, body in rows:
-            named = reader.of(source, decompressed(body))
-            if _is_about(named, found, patient):
-                own.append(number)
-            elif not found.numbers.isdisjoint(named.patients | named.other_patients):
-                (merges if named.merged else others).append(number)
-    return own, others, merges
+async def _messages(engine: Engine, found: OrdersToErase, judge: Judge) -> tuple[dict[int, Whose], dict[str, int]]:
+    """Return whose each message is, without those that do not name the patient, and how far each source was read."""
+    messages, read_to = dict[int, Whose](), dict[str, int]()
+    for source in await source_names(engine):
+        while rows := await engine.do(partial(messages_with_bytes, source, read_to.get(source, 0))):
+            read_to[source] = rows[-1][0]
+            judged = ((number, judge(found, source, body)) for number, body in rows)
+            messages |= {number: whose for number, whose in judged if whose}
+    return messages, read_to
+
+
+def _judge(configuration: Configuration, names: Mapping[str, str]) -> Judge:
+    """Return what tells whose a message is: about the patient or the orders, or of others and naming the patient."""
+    reader, authorities = MessageNumbers(configuration, names), Authorities(configuration.site)
+
+    def judge(found: OrdersToErase, source: str, body: bytes) -> Whose:
+        named = reader.of(source, decompressed(body))
+        stated = [authorities.patient_numbers(one.order.patient.numbers, one.order.source) for one in found.orders]
+        if _is_about(named, found, found.numbers.union(*stated)):
+            return "patient"
+        if found.numbers.isdisjoint(named.patients | named.other_patients):
+            return ""
+        return "both" if named.merged else "others"
+
+    return judge
 
 
 def _is_about(named: NamedNumbers, found: OrdersToErase, patient: frozenset[HospitalNumber]) -> bool:

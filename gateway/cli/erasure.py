@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from gateway.cli.acting import Shows
 from gateway.cli.command_line import Say
-from gateway.cli.erased_orders import hospital_erasure
+from gateway.cli.erased_orders import erasure_of_number, hospital_erasure
+from gateway.cli.typed_numbers import TYPED, typed_numbers
 from gateway.feed.operator.arguments import counted, id_of, wrong
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock
@@ -28,10 +29,12 @@ from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.erasing import ErasedCounts, ErasureOrder, MessageInHand, NotErased
 from gateway.store.feed.looking import patients_of_number
+from gateway.store.orders.erasing import HospitalChangedError, HospitalErasure, source_names
 from gateway.store.studies.erased import readmitted
 from gateway.store.studies.survivors import survivor_of
-from mappings.patient.identifiers import fhir_id
+from mappings.patient.identifiers import fhir_id, keyed_patient_id
 
+_Hospital: TypeAlias = Callable[[], Awaitable[HospitalErasure | None]]
 _PATIENT: Final = re.compile(r"(?:Patient/)?(pat-[0-9a-f]{32})")
 _STUDY: Final = re.compile(r"stu_[0-9a-f]{32}")
 _TRIES: Final = 20  # a message is in hand until its receiver answers
@@ -66,21 +69,28 @@ async def erase(configuration: Configuration, typed: TypedErasure, shows: Shows,
         raise wrong("--reason", "empty", "Write why the data are erased, without names: the reason is kept.")
     text = _typed_patient() if typed.study is None else ""
     async with store_for_command(configuration) as engine:
-        study_ids, about = await (_of_study(engine, typed.study) if typed.study else _of_patient(engine, text, shows))
-        patients = await erasing.patients_claimed(engine, study_ids)
-        shows([f"ImagingStudy/{fhir_id(one)}" for one in study_ids], sorted(patients))
+        study_ids, about = await (
+            _of_study(engine, typed.study) if typed.study else _of_patient(engine, text, configuration, shows)
+        )
+        patients = sorted(await erasing.patients_claimed(engine, study_ids))
+        if not study_ids:
+            patients = [about.partition(" ")[0].removeprefix("Patient/")]
+        shows([f"ImagingStudy/{fhir_id(one)}" for one in study_ids], patients)
         await _see_that_nobody_waits(engine, study_ids)
-        hospital = await hospital_erasure(engine, configuration, study_ids)
+        hospital: _Hospital = partial(erasure_of_number, engine, configuration, text)
+        if study_ids:
+            hospital = partial(hospital_erasure, engine, configuration, study_ids)
         key, now = configuration.site.site_key, micros(clock.now())
-        order = ErasureOrder(study_ids, about, typed.reason, key, now, hospital)
+        order = ErasureOrder(study_ids, about, typed.reason, key, now, await hospital())
         try:
-            counts = await _carried_out(engine, order, is_trial=typed.is_trial)
+            counts = await _carried_out(engine, order, hospital, is_trial=typed.is_trial)
         except NotErased as trial:
             say(f"would be erased: {_in_words(trial.counts)}")
             say("nothing is erased yet: write --yes to erase it")
             return 0
         if counts is None:
-            say("nothing is erased: a message of it is being sent. Try again, or run `feed pause` for its destination")
+            say("nothing is erased: a message of it is being sent, or hospitals send messages about it at this moment.")
+            say("Try again, or run `feed pause` for its destination")
             return 1
         say(f"erased: {_in_words(counts)}")
         for study_id in study_ids:
@@ -128,8 +138,10 @@ async def _of_study(engine: Engine, study: str) -> tuple[list[str], str]:
     return [study_id], study_id
 
 
-async def _of_patient(engine: Engine, text: str, shows: Shows) -> tuple[list[str], str]:
-    """Return the studies of a patient; `shows` gets several patients of one number, whose ids an error says.
+async def _of_patient(engine: Engine, text: str, configuration: Configuration, shows: Shows) -> tuple[list[str], str]:
+    """Return the studies of a patient, none for the number of somebody whom no study describes.
+
+    `shows` gets several patients of one number, whose ids an error says.
 
     A patient whom a merge replaced is erased with the surviving one: they are one person.
 
@@ -141,11 +153,14 @@ async def _of_patient(engine: Engine, text: str, shows: Shows) -> tuple[list[str
     found = list(dict.fromkeys([await survivor_of(engine, one) for one in named]))
     studies = {one: of_patient for one in found if (of_patient := await erasing.studies_claiming(engine, one))}
     if not studies:
-        raise wrong("standard input", "no stored study describes this patient", "Write the id of the Patient resource.")
+        if given or not await source_names(engine):
+            raise wrong(TYPED, "no stored study describes this patient", "Write the id of the Patient resource.")
+        number = min(await typed_numbers(engine, configuration, text))
+        return [], f"Patient/{keyed_patient_id(number.authority, number.value, configuration.site)} of orders alone"
     if len(studies) > 1:
         shows([], list(studies))
         remedy = f"Write the id of one: {', '.join(studies)}."
-        raise wrong("standard input", "several patients have this number", remedy)
+        raise wrong(TYPED, "several patients have this number", remedy)
     [(patient_id, study_ids)] = studies.items()
     for study_id in study_ids:
         claimed = await erasing.patients_claimed(engine, [study_id])
@@ -166,12 +181,16 @@ async def _see_that_nobody_waits(engine: Engine, study_ids: Sequence[str]) -> No
         raise wrong(study_id, "this study is held apart from the patient, and nobody has decided yet", remedy)
 
 
-async def _carried_out(engine: Sqlite | Postgres, order: ErasureOrder, *, is_trial: bool) -> ErasedCounts | None:
+async def _carried_out(
+    engine: Sqlite | Postgres, order: ErasureOrder, hospital: _Hospital, *, is_trial: bool
+) -> ErasedCounts | None:
     """Carry out an order once no message of it is in hand; None if one still is.
+
+    `hospital` finds anew what hospitals sent of the patient, if they say other things now.
 
     Raises:
         NotErased: it is a trial.
-        ConfigError: none of its studies is stored.
+        ConfigError: it is not clear any more what hospitals sent of the patient.
     """
     for attempt in range(_TRIES):
         if attempt:
@@ -180,6 +199,8 @@ async def _carried_out(engine: Sqlite | Postgres, order: ErasureOrder, *, is_tri
             return await engine.do(partial(erasing.erased, order, is_trial=is_trial))
         except MessageInHand:
             continue
+        except HospitalChangedError:
+            order = replace(order, hospital=await hospital())
     return None
 
 

@@ -83,6 +83,11 @@ class Authorities:
         }
         return sha256(json.dumps([self._known, facilities], sort_keys=True).encode()).hexdigest()
 
+    @property
+    def patient_systems(self) -> frozenset[str]:
+        """Systems of all authorities of patient numbers."""
+        return frozenset(self._known["patient"].values())
+
     def order_key(self, kind: OrderNumberKind, number: IssuedNumber | None, source: OrderSource) -> OrderKey | None:
         """Key of an order's number; None without a number or without a known authority."""
         if number is None or not number.value.strip():

@@ -8,9 +8,10 @@ Proved by tests/mappings/hospital/test_known_order.py.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, Literal, NamedTuple
 
 from mappings.hospital.authorities import OrderSource
@@ -31,6 +32,8 @@ Age = Literal["newer", "older", "equal", "unknown"]
 """Age of a message beside a known one; `unknown`: nothing that both have tells."""
 # ORC-5 of table 0038: the order is completed
 _COMPLETED: Final = "CM"
+ORDER_DAYS: Final = 400  # between an order and a study, unless the settings of its source say otherwise
+_NUMBER_PLACE: Final = re.compile(r"(ORC|OBR)(\[\d+\])?-[23](\[\d+\])?")
 _NO_PATIENT: Final = HospitalPatient()
 _NO_CODE: Final = CodedText()
 
@@ -60,6 +63,8 @@ class KnownOrder:
     cancellation says nothing new beside that. `patient_of` is the newest that described the patient. `first_at` and
     `last_at` are the times of the oldest and of the newest message. `ended` says how the order ended at `ended_at`; it
     is empty while the order stands. `replaced_by` are the numbers of the order that takes its place.
+    `is_named_by_accession` if a message about it had the accession number and no order number, `has_unread_number` if
+    one had an order number that cannot be read.
     """
 
     source: OrderSource
@@ -85,6 +90,8 @@ class KnownOrder:
     replaced_by: tuple[IssuedNumber | None, IssuedNumber | None] = (None, None)
     """Placer and filler order number."""
     patient_of: MessageAge = MessageAge()
+    is_named_by_accession: bool = False
+    has_unread_number: bool = False
 
     @property
     def is_void(self) -> bool:
@@ -140,15 +147,26 @@ def applied(
     is_revived = state_age == "equal" and known.is_void and not stated.is_void
     order = _ended(order, known, known if state_age == "older" or is_revived else stated, event)
     first, last = min(known.first_at, stated.first_at), max(known.last_at, stated.last_at)
-    order = replace(order, first_at=first, last_at=last)
+    order = _as_named(replace(order, first_at=first, last_at=last), known, stated)
     is_by_arrival = not {"unknown", "equal"}.isdisjoint((content_age, state_age)) and _content(order) != _content(known)
     return Applied(order, (*unlinked, InboundIssue("order-by-arrival", "MSH-7")) if is_by_arrival else unlinked)
+
+
+def unread_number(issues: Iterable[InboundIssue]) -> str:
+    """Return the code of an issue about an order number that cannot be read; empty if there is none."""
+    return next((one.code for one in issues if _NUMBER_PLACE.fullmatch(one.place)), "")
 
 
 def combined(one: KnownOrder, other: KnownOrder) -> KnownOrder:
     """Return one order of two records of it, such as one of each of two senders: what the newer one says stands."""
     newer, older = (one, other) if one.last_at >= other.last_at else (other, one)
     return _filled(newer, older)
+
+
+def is_apart(order: KnownOrder, day: date, most: int) -> bool:
+    """True if an order ended, or was last heard of, more than `most` days before a day, or began so long after it."""
+    last = order.ended_at or order.last_at
+    return (day - last.date()).days > most or (order.first_at.date() - day).days > most
 
 
 def is_state_newer(one: KnownOrder, other: KnownOrder) -> bool:
@@ -232,6 +250,17 @@ def _stated(event: OrderEvent, message: HospitalMessage, source: OrderSource, ar
         ended_at=at if ended else None,
         replaced_by=_replacement(event, message),
         patient_of=message_age(message),
+        is_named_by_accession=not (event.placer or event.filler or unread_number(message.issues)),
+        has_unread_number=bool(unread_number(message.issues)),
+    )
+
+
+def _as_named(order: KnownOrder, known: KnownOrder, stated: KnownOrder) -> KnownOrder:
+    """Return an order with how any message named it."""
+    return replace(
+        order,
+        is_named_by_accession=known.is_named_by_accession or stated.is_named_by_accession,
+        has_unread_number=known.has_unread_number or stated.has_unread_number,
     )
 
 

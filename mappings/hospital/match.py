@@ -22,14 +22,13 @@ from mappings.hospital.groups import (
     hospital_person,
     order_keys,
 )
-from mappings.hospital.known_order import KnownOrder, combined
+from mappings.hospital.known_order import ORDER_DAYS, KnownOrder, combined, is_apart
 from mappings.hospital.merges import NO_MERGES, Merges
 from mappings.hospital.order_search import OrderSearch
 from mappings.hospital.reasons import REASONS, Verdict
 from mappings.issues import MappingIssue
 from mappings.patient.people import are_alike
 
-ORDER_DAYS: Final = 400
 _MOST_REPLACED: Final = 10
 
 
@@ -123,9 +122,7 @@ def _found(search: OrderSearch, known: KnownHospital, day: date) -> tuple[list[_
 
 def is_of_other_time(order: KnownOrder, day: date, known: KnownHospital) -> bool:
     """True for an order that ended, or was last heard of, too long before the study, or began too long after it."""
-    most = known.order_days.get(order.source.name, ORDER_DAYS)
-    last = order.ended_at or order.last_at
-    return (day - last.date()).days > most or (order.first_at.date() - day).days > most
+    return is_apart(order, day, known.order_days.get(order.source.name, ORDER_DAYS))
 
 
 def _groups_of(hits: Sequence[KnownOrder], known: KnownHospital, day: date) -> tuple[OrderGroup, ...]:

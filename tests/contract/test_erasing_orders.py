@@ -22,6 +22,7 @@ from gateway.settings import survey
 from gateway.store import erasing
 from gateway.store.database.instants import micros
 from gateway.store.erasing import ErasureOrder, NotErased
+from gateway.store.orders.erasing import HospitalChangedError
 from gateway.store.studies.identities import decide
 
 SOURCE = """
@@ -122,6 +123,39 @@ async def test_a_message_that_comes_again_makes_no_order_of_an_erased_patient(en
     await erase(engine, configuration, STUDY)
     await his.sends(about())
     assert await his.orders() == []
+
+
+async def test_a_message_that_arrives_once_the_messages_were_read_is_erased_too(engine, his, configuration):
+    await his.sends(about(), of_another(control_id="2"))
+    await read(matching(engine), **SAID)
+    hospital = await hospital_erasure(engine, configuration, [STUDY])
+    new = Hospital(engine, replace(his.source, order_source=replace(his.source.order_source, name="city-new")))
+    await his.stores(about(placer="P7", accession="A7", control_id="3"), of_another(control_id="4", minute=9))
+    await new.stores(about(placer="P8^CITYHIS", accession="", control_id="5"))
+    order = ErasureOrder([STUDY], "Patient/x", "asked", SITE.site_key, micros(clock.now()), hospital)
+    assert (await engine.do(partial(erasing.erased, order, is_trial=False))).received == 3
+    assert await tables_with(engine, "canary") == set()
+    assert [state for _, state, *_ in await rows(engine, STATES)] == [
+        "applied",
+        "applied",
+        "nothing",
+        "waiting",
+        "nothing",
+    ]
+
+
+async def test_nothing_is_erased_if_a_hospital_said_meanwhile_whose_earlier_messages_are(engine, his, configuration):
+    await his.sends(about())
+    await read(matching(engine), **SAID)
+    await his.sends(about(OLD, placer="P7", accession="A7", control_id="2"))
+    hospital = await hospital_erasure(engine, configuration, [STUDY])
+    await his.sends(merging(OLD, HERS, control_id="3"))
+    order = ErasureOrder([STUDY], "Patient/x", "asked", SITE.site_key, micros(clock.now()), hospital)
+    with pytest.raises(HospitalChangedError):
+        await engine.do(partial(erasing.erased, order, is_trial=False))
+    assert await numbers(his) == ["P1", "P7"]
+    await erase(engine, configuration, STUDY)
+    assert await tables_with(engine, "canary") == set()
 
 
 async def test_with_one_study_of_several_the_orders_go_that_it_answered_alone(engine, his, configuration):

@@ -19,7 +19,7 @@ from fakes.scale import EITHER_STORE
 from fakes.store import rows
 
 from gateway.feed.operator.report_state import report_state
-from gateway.feed.operator.retiring import _put_off
+from gateway.feed.operator.retiring import close
 from gateway.routing import Filter
 from gateway.runtime import clock
 from gateway.store.database.statements import Statement, ask
@@ -228,7 +228,7 @@ async def test_nothing_waits_for_a_destination_that_was_retired(engine):
     async with fed(engine, merge="move") as (feed, _):
         async with feed.serving():
             [signed] = await sent(feed, 1)
-        await _put_off(engine, "ehr")
+        await close(engine, "ehr", "gone")
         await merged(feed, [signed])
         assert [tuple(one) for one in await rows(engine, "SELECT state FROM outbox")] == [("rendered",)]
 

@@ -221,6 +221,11 @@ ORDERS: Final = (
         " `orders messages` lists it; `orders retry` or `orders set-aside` settles it. The number is the time in"
         " seconds.",
     ),
+    AlertRow(
+        "merges-not-read-anew",
+        "Within the last 24 hours the settings changed an authority, and merges stay under a system that no setting"
+        " names: their messages are not kept any more. The number is the time in seconds.",
+    ),
 )
 # Every condition by its code, including those that concern no single destination
 ROWS: Final = {

@@ -106,12 +106,9 @@ class _RoundComposer:
         known, sent, receiver = self.study.known, self.study.sent, self.destination.receiver
         refiled = [row for row in rows if row.is_move == REFILED]
         released = [row for row in rows if row.is_move in {RELEASED, CORRECTED, MERGED}]
+        follows = self.destination.merge == "follow"
         if refiled and not released:
-            request = WithdrawalRequest(
-                known, sent, refiled[-1].content_version, refiled[-1].number, self.site, receiver
-            )
-            every = [one for numbers in sent.numbers.values() for one in numbers]
-            return self._withdrawn(withdrawals_without_order(request), sent.without(every), refiled[-1])
+            return self._refiled(refiled[-1], follows=follows)
         if not released:
             return [], sent, ""
         outlines = [outline(known.study, _cause(row), self.site, receiver, known.facts) for row in rows]
@@ -120,9 +117,21 @@ class _RoundComposer:
         if any(row.is_move == CORRECTED for row in released):
             return [], after, ""
         row = released[-1]
-        follows = self.destination.merge == "follow"
         request = WithdrawalRequest(known, sent, row.content_version, row.number, self.site, receiver, follows)
         return self._withdrawn(withdrawals_for(request, others, self.study.formers), after, row)
+
+    def _refiled(self, row: WaitingRow, *, follows: bool) -> tuple[list[NewMessage], SentState, str]:
+        """Return the withdrawals of what was sent without its order, as `withdrawals` does.
+
+        What was sent under an old number, to a receiver that follows no merge, waits for an operator.
+        """
+        sent, about = self.study.sent, (row.content_version, row.number, self.site, self.destination.receiver)
+        request = WithdrawalRequest(self.study.known, sent, *about, follows)
+        made = withdrawals_without_order(request)
+        if made is None and not follows and withdrawals_without_order(replace(request, follows=True)) is not None:
+            return [], sent, MERGE_MOVE
+        every = [one for numbers in sent.numbers.values() for one in numbers]
+        return self._withdrawn(made, sent.without(every), row)
 
     def _withdrawn(
         self, withdrawals: Sequence[Withdrawal] | None, after: SentState, row: WaitingRow

@@ -120,15 +120,16 @@ def _states(request: WithdrawalRequest, states: Sequence[Kept]) -> Iterator[Kept
 def withdrawals_without_order(request: WithdrawalRequest) -> list[Withdrawal] | None:
     """Return the withdrawals of all that was sent of a study, as it was sent: without its order (D48).
 
-    None if something that was sent is not explained by the study as it is.
+    A receiver that follows merges knows the patient by the number that survives by now. None if something that was sent
+    is not explained by the study as it is.
     """
     left = {(number, whose) for sent in request.sent.numbers.values() for number, whose in sent.items() if whose}
     facts = replace(request.known.facts, orders=(), order_reason="")
     withdrawals = []
     for one in _gone(request, replace(request.known, facts=facts)):
-        withdrawn = {(number, one.drawn.patient_id) for number in one.drawn.filler_order_numbers}
-        if not withdrawn.isdisjoint(left):
-            withdrawals.append(one)
+        withdrawn = {(number, whose) for number, whose in left if _is_of(one.drawn, number, whose)}
+        if withdrawn:
+            withdrawals.append(replace(one, patient_id=min(whose for _, whose in withdrawn)))
             left -= withdrawn
     return None if left else withdrawals
 

@@ -21,7 +21,7 @@ from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
-from gateway.store.feed.in_force import in_force_of, put_in_force
+from gateway.store.feed.in_force import in_force_of, is_retired, put_in_force
 from gateway.store.feed.leases import Leases
 
 EVERY: Final = 15.0  # seconds
@@ -70,11 +70,14 @@ class SettingsWatch:
     async def _differs(self, destination: Destination) -> bool:
         """True if the settings in force for a destination differ from this process's.
 
-        A destination that is disabled here and has no lease holder gets these settings put in force.
+        A destination that is disabled here and has no lease holder gets these settings put in force. One that was
+        retired stays owed nothing, also of a move.
         """
         own = wanted(destination.terms, self._routes.ignores)
         standing = await in_force_of(self._engine, destination.name)
         if standing is None or standing.digest == own.digest:
+            return False
+        if not destination.is_enabled and await is_retired(self._engine, destination.name):
             return False
         if destination.is_enabled or self._leases is None:
             return True

@@ -11,14 +11,16 @@ from functools import partial
 from gateway.feed.operator.arguments import Say, counted, wrong
 from gateway.ingest.assembly import store_for_command
 from gateway.ingest.settings_in_force import SettingsInForce, wanted
-from gateway.routing import routes_of
+from gateway.routing import InForce, routes_of
 from gateway.runtime import clock
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
-from gateway.store.feed.in_force import plan_made, put_in_force
-from gateway.store.feed.leaving import StillServed, known, retired
+from gateway.store.database.statements import Steps
+from gateway.store.feed.in_force import WantedSettings, plan_made, put_in_force
+from gateway.store.feed.leaving import ClosedWork, StillServed, known, retired
 from gateway.store.feed.renaming import now_called
+from gateway.store.studies import locks
 
 
 async def retire(configuration: Configuration, name: str, reason: str, say: Say) -> int:
@@ -42,10 +44,8 @@ async def retire(configuration: Configuration, name: str, reason: str, say: Say)
         if name not in names:
             remedy = f"It knows {', '.join(names) or 'none'}."
             raise wrong(name, "the database knows no destination of this name", remedy)
-        work = partial(retired, name, reason, micros(clock.now()), await engine.now())
         try:
-            closed = await engine.do(work)
-            await _put_off(engine, name)
+            closed = await close(engine, name, reason)
         except StillServed:
             say(f"{name} is served by a gateway with other settings: stop or restart that gateway, and try again")
             return 1
@@ -55,11 +55,30 @@ async def retire(configuration: Configuration, name: str, reason: str, say: Say)
     return 0
 
 
-async def _put_off(engine: Engine, name: str) -> None:
-    """Put settings in force under which the destination is owed nothing, so that nothing new is queued for it."""
-    revisions = (await SettingsInForce(engine).current()).revisions.get(name)
-    if revisions:
-        terms = replace(revisions[-1].terms, is_enabled=False, moves_merges=False)
-        off = wanted(terms, revisions[-1].ignores)
-        standing = await engine.do(partial(put_in_force, None, off, micros(clock.now())))
-        await engine.do(partial(plan_made, None, standing.number, micros(clock.now())))
+async def close(engine: Engine, name: str, reason: str) -> ClosedWork:
+    """Close what is open for a destination, and let nothing new be queued for it.
+
+    Raises:
+        StillServed: another process sends there.
+        StoreUnavailable: the store cannot be reached.
+    """
+    off = _owed_nothing(await SettingsInForce(engine).current(), name)
+    return await engine.do(partial(_retired, name, reason, off, micros(clock.now()), await engine.now()))
+
+
+def _owed_nothing(in_force: InForce, name: str) -> WantedSettings | None:
+    """Return settings under which a destination is owed nothing, a move neither; None if none ever were in force."""
+    revisions = in_force.revisions.get(name)
+    if not revisions:
+        return None
+    return wanted(replace(revisions[-1].terms, is_enabled=False, moves_merges=False), revisions[-1].ignores)
+
+
+def _retired(name: str, reason: str, off: WantedSettings | None, now: int, at: int) -> Steps[ClosedWork]:
+    """Close what is open, and put settings in force under which nothing new is queued, while nobody ingests."""
+    yield from locks.take_alone()
+    closed = yield from retired(name, reason, now, at)
+    if off is not None:
+        standing = yield from put_in_force(None, off, now)
+        yield from plan_made(None, standing.number, now)
+    return closed

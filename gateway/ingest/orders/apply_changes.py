@@ -8,6 +8,8 @@ Proved by tests/gateway/ingest/orders/test_apply_changes.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.ingest.orders.arrival import Arrival, Batch, MoreLocks
 from gateway.store.database.statements import Steps
 from gateway.store.orders.inbound import SettledMessage
@@ -31,7 +33,7 @@ def apply_changes(arrival: Arrival, batch: Batch) -> Steps[SettledMessage | More
     texts = [change.surviving.value for change in message.changes]
     reasons: dict[ResolvedChange, str] = dict.fromkeys(resolved, message.held_for)
     if not message.held_for:
-        reasons = yield from _reasons(resolved, now)
+        reasons = yield from refused_changes(resolved, now)
     is_new = False
     for change, text in zip(resolved, texts, strict=True):
         is_new |= yield from add_change(change, text, arrival.name, reasons.get(change, ""), now)
@@ -52,8 +54,11 @@ def _resolved(arrival: Arrival) -> list[ResolvedChange]:
     return [resolve_change(change, arrival.authorities, arrival.sender) for change in arrival.message.changes]
 
 
-def _reasons(new: list[ResolvedChange], now: int) -> Steps[dict[ResolvedChange, str]]:
-    """Return the new changes that are refused beside those that are known; what is refused no more is used again."""
+def refused_changes(new: Sequence[ResolvedChange], now: int) -> Steps[dict[ResolvedChange, str]]:
+    """Return why new changes are refused beside those that are known, by change; what is refused no more is used again.
+
+    The caller holds the locks of their numbers.
+    """
     known = yield from changes_with({number for change in new for number in change})
     usable = [one for one in known if not one.held or one.held in MERGE_REASONS]
     refused = {one.change: one.reason for one in merged([*(one.change for one in usable), *new]).held}

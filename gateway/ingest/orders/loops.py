@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from gateway.ingest.orders.apply import Applying
 from gateway.ingest.orders.inbox import source_listener
-from gateway.ingest.orders.rekeying import OrderKeys
+from gateway.ingest.orders.rekeying import NOT_READ, OrderKeys
 from gateway.ingest.orders.retention import SOURCE_GONE, OrderRetention
 from gateway.ingest.orders.sources import HospitalSource, sources_of
 from gateway.runtime import clock
@@ -23,6 +23,7 @@ from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.orders.inbound import backlogs, trouble_of
+from gateway.store.orders.rekeying import left_merges
 from mappings.hospital.authorities import Authorities
 
 EVERY: Final = 10.0  # seconds between two looks
@@ -71,6 +72,8 @@ class OrderLoops:
         self.trouble = f"order-message-{state}" if state else ""
         if waiting and state != "failed":
             self.trouble = SOURCE_GONE
+        if not self.trouble and await left_merges(self._engine, micros(clock.now() - _RECENT)):
+            self.trouble = NOT_READ
 
     def _of(self, source: HospitalSource) -> list[Coroutine[Any, Any, None]]:
         applying = Applying(source, self._authorities, self._engine, self._metrics)

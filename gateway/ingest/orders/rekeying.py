@@ -3,8 +3,7 @@
 HL7 v2.5.1 §2.A.36 (HD), decision D48. An order is found by its numbers, each with the system of its authority. If the
 settings name an authority that they did not, or name it otherwise, the orders that are known are found by it. Where a
 message names no authority, or only a part of it, the settings complete it, for known orders, too. The authority that a
-message names in full stays: one whose system the settings contradict now is no key. Visits and accounts keep the
-authority under which they were read.
+message names in full stays: one whose system the settings contradict now is no key. Visits and pairs of merges follow.
 Proved by tests/gateway/ingest/orders/test_rekeying.py.
 """
 
@@ -17,6 +16,8 @@ from hashlib import sha256
 from typing import Final
 
 from gateway.ingest.orders.apply_orders import found_by
+from gateway.ingest.orders.completed import completed
+from gateway.ingest.orders.rereading import Rereading
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
 from gateway.runtime.loops import forever, resting
@@ -24,17 +25,18 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.facts import claimed, put, value_of
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Steps
-from gateway.store.orders.rekeying import order_numbers, rekey
+from gateway.store.orders.rekeying import order_numbers, put_left_merges, rekey
 from gateway.store.orders.study_keys import lock_names, refresh_studies
 from gateway.store.studies import locks
-from mappings.hl7v2.inbound import KeyKind, SourceRules
+from mappings.hl7v2.inbound import SourceRules
 from mappings.hospital.authorities import Authorities
-from mappings.hospital.events import IssuedNumber
 from mappings.hospital.known_order import KnownOrder
 
 EVERY: Final = 3_600.0  # seconds
 MOST: Final = 20  # orders of one transaction, since messages that arrive wait for it
+NOT_READ: Final = "merges-not-read-anew"
 _FACT: Final = "order-authorities"
+_READING: Final = 2  # with another one all is read anew once, also under the same authorities
 
 
 class OrderKeys:
@@ -60,9 +62,15 @@ class OrderKeys:
         while numbers := await order_numbers(self._engine, after, MOST):
             await resting(self._rekeyed(numbers))
             after = numbers[-1]
+        rereading = Rereading(self._engine, self._authorities, self._rules)
+        await rereading.visits()
+        left = await rereading.merges()
         await claimed(self._engine, _FACT, digest)
         await put(self._engine, _FACT, digest)
+        await put_left_merges(self._engine, left, micros(clock.now()))
         get_logger().info("orders-rekeyed")
+        if left:
+            get_logger().warning(NOT_READ, count=left)
 
     async def _rekeyed(self, numbers: list[int]) -> None:
         locked = frozenset[str]()
@@ -80,7 +88,7 @@ class OrderKeys:
     def _digest(self) -> str:
         """Digest of all that the numbers of known orders depend on."""
         rules = [(name, one.authorities, sorted(one.bare.items())) for name, one in sorted(self._rules.items())]
-        return sha256(f"{self._authorities.digest} {rules}".encode()).hexdigest()
+        return sha256(f"{_READING} {self._authorities.digest} {rules}".encode()).hexdigest()
 
     def _read_anew(self, order: KnownOrder) -> KnownOrder:
         """Return an order with its numbers as they are read by the settings of its source."""
@@ -88,24 +96,19 @@ class OrderKeys:
         if rules is None:
             return order
         placer, filler = order.replaced_by
-        numbers = [_completed(one, "patient", rules) or one for one in order.patient.numbers]
+        numbers = [completed(one, "patient", rules) for one in order.patient.numbers]
         return replace(
             order,
-            placer=_completed(order.placer, "placer", rules),
-            filler=_completed(order.filler, "filler", rules),
-            accession=_completed(order.accession, "accession", rules),
-            group=_completed(order.group, "placer", rules),
-            replaced_by=(_completed(placer, "placer", rules), _completed(filler, "filler", rules)),
-            patient=replace(order.patient, numbers=tuple(numbers)),
+            placer=completed(order.placer, "placer", rules),
+            filler=completed(order.filler, "filler", rules),
+            accession=completed(order.accession, "accession", rules),
+            group=completed(order.group, "placer", rules),
+            replaced_by=(completed(placer, "placer", rules), completed(filler, "filler", rules)),
+            patient=replace(
+                order.patient, numbers=tuple(numbers), account=completed(order.patient.account, "account", rules)
+            ),
+            visit=order.visit and replace(order.visit, number=completed(order.visit.number, "visit", rules)),
         )
 
     def _keys_of(self, order: KnownOrder) -> list[str]:
         return found_by(order, self._authorities)
-
-
-def _completed(number: IssuedNumber | None, kind: KeyKind, rules: SourceRules) -> IssuedNumber | None:
-    """Return a number under the authority that its message names, as the settings write it; else the number."""
-    if number is None or number.named is None:
-        return number
-    authority = rules.recognised(number.named, kind)
-    return number if authority is None else replace(number, authority=authority)

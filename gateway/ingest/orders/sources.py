@@ -23,6 +23,7 @@ from mappings.hl7v2.inbound import MERGE_TYPES, ORDER_TYPES, VISIT_TYPES, KeyKin
 from mappings.hl7v2.inbound.charset import CODECS
 from mappings.hospital.authorities import ORDER_NUMBER_KINDS, OrderSource
 from mappings.hospital.events import Authority
+from mappings.hospital.known_order import ORDER_DAYS
 from mappings.profile import AssigningAuthority, Facility, Site
 
 TYPES: Final[dict[May, frozenset[str]]] = {"orders": ORDER_TYPES, "visits": VISIT_TYPES, "merges": MERGE_TYPES}
@@ -37,7 +38,8 @@ class HospitalSource:
     """One `[[source]]`: where it comes in, and how its messages are read.
 
     `place` is its table in the settings, and `formerly` its previous name. The store and the matching know it by the
-    first name that it ever had, that of `order_source`. `present_name` is the one of the settings, if it differs.
+    first name that it ever had, that of `order_source`. `present_name` is the one of the settings, if it differs. An
+    accession number that comes again after more than `order_days` is that of another order.
     """
 
     place: str
@@ -50,6 +52,7 @@ class HospitalSource:
     rejects_unlisted: bool
     formerly: str = ""
     present_name: str = ""
+    order_days: int = ORDER_DAYS
 
     @property
     def name(self) -> str:
@@ -153,6 +156,7 @@ def _source(table: SourceSettings, place: str, configuration: Configuration, ref
         rules=rules,
         rejects_unlisted=table.unlisted == "reject",
         formerly=table.formerly or "",
+        order_days=table.order_days,
     )
 
 

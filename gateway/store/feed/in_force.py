@@ -21,6 +21,12 @@ EVERY: Final = Statement("SELECT number, name, since, settings FROM in_force ORD
 _OF: Final = Statement(
     "SELECT number, since, digest, planned, unasked, asks FROM in_force WHERE name = :name ORDER BY number DESC LIMIT 1"
 )
+# A destination was retired, and no settings were put in force since
+IS_RETIRED: Final = (
+    "SELECT 1 FROM destination d WHERE d.name = {} AND d.retired > 0 AND d.retired >="
+    " (SELECT coalesce(max(f.since), 0) FROM in_force f WHERE f.name = d.name)"
+)
+_IS_RETIRED: Final = Statement(IS_RETIRED.format(":name"))
 _FACT: Final = Statement("SELECT value FROM fact WHERE name = :name")
 _PUT: Final = Statement(
     "INSERT INTO in_force (name, since, digest, settings, planned, unasked, asks)"
@@ -68,6 +74,15 @@ async def in_force_of(engine: Engine, name: str) -> SettingsRecord | None:
         StoreUnavailable: the store cannot be reached.
     """
     return _in_force(await engine.fetch(_OF, name=name))
+
+
+async def is_retired(engine: Engine, name: str) -> bool:
+    """Return True for a destination that an operator retired, until other settings of it are in force.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return bool(await engine.fetch(_IS_RETIRED, name=name))
 
 
 def put_in_force(

@@ -69,8 +69,8 @@ _SEND_AGAIN: Final = Statement(
 _WAIT: Final = Statement(
     "UPDATE outbox SET state = 'waiting', reason = '', is_move = CASE WHEN is_move = 0"  # noqa: S608 (constants)
     f" AND reason NOT IN ('{MOVE}', '{MERGE_MOVE}') THEN 0 WHEN CAST(:is_move AS BIGINT) <> {RELEASED}"
-    f" THEN CAST(:is_move AS BIGINT) WHEN is_move IN ({REFILED}, {MERGED}) THEN is_move"
-    f" WHEN reason = '{MERGE_MOVE}' THEN {MERGED} ELSE {RELEASED} END,"
+    f" THEN CAST(:is_move AS BIGINT) WHEN reason = '{MERGE_MOVE}' THEN {MERGED}"
+    f" WHEN is_move IN ({REFILED}, {MERGED}) THEN is_move ELSE {RELEASED} END,"
     " priority = CASE WHEN reason = 'may-have-been-sent' THEN 2 ELSE priority END,"
     " due = :now, settled = NULL WHERE study_id = :study_id"
     " AND destination = :destination AND state = 'held' RETURNING number"

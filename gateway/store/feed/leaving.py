@@ -18,6 +18,7 @@ from gateway.store.feed.audit import noted
 from gateway.store.feed.holding import free_lane
 from gateway.store.feed.leases import locked
 from gateway.store.feed.ledger import IS_LAST
+from gateway.store.feed.order_news import note_all_news
 from gateway.store.feed.restoring import doubt_ends
 from gateway.store.feed.states import ERASED, MAY_HAVE_BEEN_SENT, SEEN_THERE, UNSENT
 
@@ -166,6 +167,7 @@ def retired(destination: str, reason: str, now: int, at: int) -> Steps[ClosedWor
     in_doubt = yield from ask(_CLOSE_DOUBTFUL, **key, reason=IN_DOUBT)
     unsent = yield from ask(_CLOSE_UNSENT, **key, reason=RETIRED)
     yield from ask(_FREE_LANES, destination=destination)
+    yield from note_all_news(destination)
     yield from ask(_RETIRE, **key)
     yield from noted("feed-retire", destination, reason, now)
     return ClosedWork(len(untold), len(unsent), len(in_doubt))

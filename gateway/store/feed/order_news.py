@@ -14,21 +14,25 @@ from typing import Final, Literal, cast
 
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, ask
+from gateway.store.feed.in_force import IS_RETIRED
 from gateway.store.feed.leases import Lease, held
 from gateway.store.feed.moves import REFILED
 from gateway.store.feed.states import CANCELLED_AFTER, WITHOUT_ORDER
 
 Outcome = Literal["open", "noted", "restated"]
 _MOST: Final = 100
-# What the last message to each destination is; news about it are told once
+# What the last message to each destination is; news about it are told once. Nobody acts on news for one that is retired
 _ADD: Final = (
-    "INSERT INTO order_news (study_id, destination, code, outcome, at) SELECT m.study_id, m.destination,"
+    "INSERT INTO order_news (study_id, destination, code, outcome, at) SELECT m.study_id, m.destination,"  # noqa: S608 (constants)
     " CAST(:code AS TEXT), 'open', CAST(:now AS BIGINT) FROM message m WHERE m.study_id = :study_id"
     " AND m.state NOT IN ('dead_letter', 'superseded', 'recorded') AND m.kind <> 'moved' AND NOT EXISTS (SELECT 1"
     " FROM message n WHERE n.destination = m.destination AND n.study_id = m.study_id AND n.number > m.number"
     " AND n.state NOT IN ('dead_letter', 'superseded', 'recorded') AND n.kind <> 'moved') AND NOT EXISTS (SELECT 1"
     " FROM order_news w WHERE w.study_id = m.study_id AND w.destination = m.destination AND w.code = :code"
-    " AND w.at >= m.made)"
+    f" AND w.at >= m.made) AND NOT EXISTS ({IS_RETIRED.format('m.destination')})"
+)
+_NOTE_ALL: Final = Statement(
+    "UPDATE order_news SET outcome = 'noted' WHERE destination = :destination AND outcome = 'open'"
 )
 _ADD_LATE: Final = Statement(f"{_ADD} AND ' ' || m.remarks || ' ' LIKE '% sent-without-order %'")
 _ADD_CANCELLED: Final = Statement(_ADD)
@@ -79,6 +83,11 @@ def add_order_news(study_id: str, codes: Iterable[str], now: int) -> Steps[None]
     statements = {WITHOUT_ORDER: _ADD_LATE, CANCELLED_AFTER: _ADD_CANCELLED}
     for code in codes:
         yield from ask(statements[code], study_id=study_id, code=code, now=now)
+
+
+def note_all_news(destination: str) -> Steps[None]:
+    """Note the news for a destination on which nobody acts any more."""
+    yield from ask(_NOTE_ALL, destination=destination)
 
 
 async def open_news(engine: Engine, destination: str) -> list[OrderNews]:

@@ -3,17 +3,19 @@
 https://eur-lex.europa.eu/eli/reg/2016/679/oj (article 17, erasure); decisions D48, D49. The orders that the studies
 answer go. If no other study describes the patient, everything under the patient's numbers goes, too. A patient number
 decides whose an order is. What another study answers stays. So does each number that another study has under any type,
-and each that may be anybody's (D11), with all that nothing but this number ties to the patient.
+and each that may be anybody's (D11), with all that nothing but this number ties to the patient. Most messages are read
+before the transaction, since each is read whole; it reads those that came since, while no source stores another.
 Proved by tests/contract/test_erasing_orders.py.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
+from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement, Steps, ask, ask_each
 from gateway.store.orders.inbound import SettledMessage, settle
 from gateway.store.orders.keys import number_of, number_text, record_text
@@ -43,27 +45,18 @@ _DROP_CHANGE: Final = Statement(
 )
 _DROP_STUDY_KEYS: Final = Statement("DELETE FROM study_key WHERE key IN listed(:keys)")
 _MESSAGES: Final = Statement(
-    "SELECT number, source, body FROM inbound WHERE number > :after AND body IS NOT NULL ORDER BY number LIMIT :most"
+    "SELECT number, body FROM inbound WHERE source = :source AND number > :after AND body IS NOT NULL"
+    " ORDER BY number LIMIT :most"
 )
+_SOURCES: Final = Statement("SELECT name FROM source WHERE name >= '' ORDER BY name")
+_HOLD_SOURCES: Final = Statement("SELECT name FROM source WHERE name >= '' ORDER BY name FOR UPDATE")
 _STATE: Final = Statement("SELECT state FROM inbound WHERE number = :number")
 _DROP_BODY: Final = Statement("UPDATE inbound SET body = NULL WHERE number = :number")
 _DROP_MESSAGE_KEYS: Final = Statement("DELETE FROM inbound_key WHERE inbound = :number")
 _SETTLED: Final = ("applied", "nothing")
-
-
-@dataclass(frozen=True, slots=True)
-class HospitalErasure:
-    """Part of an erasure about hospitals: `numbers` of the patient, none if another study describes the patient.
-
-    `messages` are about the patient, by number. `others` are about somebody else, and name the patient, too. `merges`
-    are merge messages with groups of both.
-    """
-
-    authorities: Authorities
-    numbers: frozenset[HospitalNumber] = frozenset()
-    messages: Sequence[int] = ()
-    others: Sequence[int] = ()
-    merges: Sequence[int] = ()
+_AT_A_TIME: Final = 100
+Whose = Literal["", "patient", "others", "both"]
+"""Whose a message is: the patient's; somebody else's, and it names the patient, too; or a merge with groups of both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +67,30 @@ class OrdersToErase:
     keys: frozenset[str]
     numbers: frozenset[HospitalNumber]
     disputed: tuple[StoredChange, ...]
+
+
+Judge: TypeAlias = Callable[[OrdersToErase, str, bytes], Whose]
+"""Tells whose a message of a source is, from its compressed bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class HospitalErasure:
+    """Part of an erasure about hospitals: `numbers` of the patient, none if another study describes the patient.
+
+    `found` are the orders that go, and `messages` whose each message with bytes is, by its number, both as they were
+    before the transaction. Of each source the messages up to a number were read. `judge` tells of later ones.
+    """
+
+    authorities: Authorities
+    numbers: frozenset[HospitalNumber]
+    found: OrdersToErase
+    judge: Judge
+    messages: Mapping[int, Whose]
+    read_to: Mapping[str, int]
+
+
+class HospitalChangedError(Exception):
+    """A hospital has said since that other messages are about the patient, too: nothing was erased."""
 
 
 def orders_to_erase(
@@ -101,7 +118,12 @@ def erase_orders(found: OrdersToErase, hospital: HospitalErasure, now: int) -> S
     """Erase orders with what hangs on them, and the bytes of messages; return how many messages are empty or dropped.
 
     The studies are erased before. Others that read one of the orders are ingested again.
+
+    Raises:
+        HospitalChangedError: other orders go, or under other numbers, than when the messages were read.
     """
+    if found != hospital.found:
+        raise HospitalChangedError
     for statement in _DROP_ORDER:
         yield from ask_each(statement, [{"number": one.number} for one in found.orders])
     visits = yield from _without_orders(found.keys)
@@ -112,26 +134,52 @@ def erase_orders(found: OrdersToErase, hospital: HospitalErasure, now: int) -> S
     keys = {*map(number_text, found.numbers), *(record_text(one.number) for one in found.orders)}
     yield from refresh_studies(keys, now)
     yield from ask(_DROP_STUDY_KEYS, keys=json.dumps(sorted(keys)))
-    return (yield from _erase_messages(hospital, now))
+    messages = {**hospital.messages, **(yield from _later_messages(hospital))}
+    return (yield from _erase_messages(messages, now))
 
 
-def messages_with_bytes(after: int, most: int) -> Steps[list[tuple[int, str, bytes]]]:
-    """Return number, source and compressed bytes of the next messages beyond the number `after`."""
-    rows = yield from ask(_MESSAGES, after=after, most=most)
-    return [(int(number), str(source), bytes(body)) for number, source, body in rows]
+async def source_names(engine: Engine) -> list[str]:
+    """Return the names of all sources that ever sent something, also those that messages have no more."""
+    return [str(name) for (name,) in await engine.fetch(_SOURCES)]
 
 
-def _erase_messages(hospital: HospitalErasure, now: int) -> Steps[int]:
+async def study_having(engine: Engine, numbers: Iterable[HospitalNumber]) -> str:
+    """Return a study that has one of these numbers, or read orders under it; empty if none does."""
+    keys = json.dumps(sorted(map(number_text, numbers)))
+    return next((str(study_id) for (study_id,) in await engine.fetch(_HAS_KEY, keys=keys, study_ids="[]")), "")
+
+
+def messages_with_bytes(source: str, after: int) -> Steps[list[tuple[int, bytes]]]:
+    """Return number and compressed bytes of a source's next messages beyond the number `after`.
+
+    Of one source the numbers are in the order of the commits: no message comes later before those that were returned.
+    """
+    rows = yield from ask(_MESSAGES, source=source, after=after, most=_AT_A_TIME)
+    return [(int(number), bytes(body)) for number, body in rows]
+
+
+def _later_messages(hospital: HospitalErasure) -> Steps[dict[int, Whose]]:
+    """Return whose the messages are that came since the others were read; none is stored until the transaction ends."""
+    later: dict[int, Whose] = {}
+    for (source,) in (yield from ask(_HOLD_SOURCES)):
+        after = hospital.read_to.get(str(source), 0)
+        while rows := (yield from messages_with_bytes(str(source), after)):
+            after = rows[-1][0]
+            later |= {number: hospital.judge(hospital.found, str(source), body) for number, body in rows}
+    return later
+
+
+def _erase_messages(messages: Mapping[int, Whose], now: int) -> Steps[int]:
     """Delete the bytes of messages, and settle those about the patient that are not applied; return their number.
 
     One about somebody else is left until it is applied. A held merge may be tried again, and needs its bytes for that.
     """
     count = 0
-    for number in (*hospital.messages, *hospital.others, *hospital.merges):
+    for number, whose in sorted((number, whose) for number, whose in messages.items() if whose):
         state = next((str(state) for (state,) in (yield from ask(_STATE, number=number))), "")
-        if state in _SETTLED or (state == "held" and number in hospital.others):
+        if state in _SETTLED or (state == "held" and whose == "others"):
             yield from ask(_DROP_BODY, number=number)
-        elif state and number in hospital.messages:
+        elif state and whose == "patient":
             yield from settle({number: SettledMessage("nothing", ERASED, keeps_body=False)}, now)
             yield from ask(_DROP_MESSAGE_KEYS, number=number)
         else:

@@ -67,6 +67,7 @@ _PASS_ON: Final = Statement(
 _VOID: Final = Statement(
     f"UPDATE number_change SET held = '{_SETTLED}' WHERE number = :number AND held NOT IN ('', '{_SETTLED}')"  # noqa: S608 (constants)
 )
+_END: Final = Statement(f"UPDATE number_change SET held = '{_SETTLED}' WHERE number = :number")  # noqa: S608 (constants)
 # Reasons of held changes for which only the old number is in doubt
 _ONE_IN_DOUBT: Final = frozenset({"merge-second-survivor"})
 
@@ -116,7 +117,7 @@ def held_by(inbound: int) -> Steps[list[StoredChange]]:
     for (key,) in (yield from ask(_SAID, inbound=inbound)):
         number = str(key).removeprefix(_CHANGE)
         found += (yield from ask(_BY_NUMBER, number=int(number))) if number != key else ()
-    return list(map(_change, found))
+    return list(map(change_of, found))
 
 
 def let_go(changes: Iterable[StoredChange], inbound: int) -> Steps[None]:
@@ -128,6 +129,11 @@ def let_go(changes: Iterable[StoredChange], inbound: int) -> Steps[None]:
         if not said_by:
             yield from ask(_VOID, number=one.number)
     yield from ask(_DROP_SAYINGS, inbound=inbound)
+
+
+def void_change(number: int) -> Steps[None]:
+    """Make the change of that number void: it is kept, and never read again."""
+    yield from ask(_END, number=number)
 
 
 async def changes_of(engine: Engine, numbers: Iterable[HospitalNumber]) -> list[StoredChange]:
@@ -171,7 +177,7 @@ class _Search:
 
     def found(self, rows: Iterable[Row]) -> None:
         """Add rows that were found, and look for the numbers that they name."""
-        made = list(map(_change, rows))
+        made = list(map(change_of, rows))
         self._found |= {one.number: one for one in made}
         self._wanted |= {number for one in made for number in one.change}
 
@@ -215,7 +221,8 @@ def _by_issuer(numbers: Iterable[HospitalNumber]) -> dict[tuple[str, str], set[s
     return values
 
 
-def _change(row: Row) -> StoredChange:
+def change_of(row: Row) -> StoredChange:
+    """Return the change of a row of all columns, the number last."""
     kind, authority, type_code, prior, surviving, text, source, control_id, held, number = row
     issuer = (cast(NumberKind, str(kind)), str(authority), str(type_code))
     change = ResolvedChange(HospitalNumber(*issuer, str(prior)), HospitalNumber(*issuer, str(surviving)))

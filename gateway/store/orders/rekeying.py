@@ -10,12 +10,33 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from gateway.store.database.engine import Engine
+from gateway.store.database.facts import claimed, put, value_of
 from gateway.store.database.statements import Statement, Steps, ask
 from gateway.store.orders.known_orders import StoredOrder, order_of, put_order_keys, renumber_order
 from mappings.hospital.known_order import KnownOrder
 
 _AFTER: Final = Statement("SELECT number FROM hospital_order WHERE number > :after ORDER BY number LIMIT :most")
 _KEYS: Final = Statement("SELECT key FROM order_key WHERE hospital_order = :number")
+
+
+_LEFT: Final = "order-merges-left"
+
+
+async def put_left_merges(engine: Engine, count: int, now: int) -> None:
+    """Store how many pairs of merges could not be read anew, and when (microseconds).
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    value = f"{count} {now}"
+    await claimed(engine, _LEFT, value)
+    await put(engine, _LEFT, value)
+
+
+async def left_merges(engine: Engine, since: int) -> int:
+    """Return how many pairs of merges could not be read anew, if that was found at that instant or later; else 0."""
+    count, _, at = (await value_of(engine, _LEFT) or "0 0").partition(" ")
+    return int(count) if int(at) >= since else 0
 
 
 async def order_numbers(engine: Engine, after: int, most: int) -> list[int]:

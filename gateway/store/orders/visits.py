@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.store.compression.stored_bytes import compressed
 from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Row, Statement, Steps, ask_each
+from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
 from gateway.store.studies.kept import plain, rebuilt, unpacked
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.events import Visit
@@ -21,6 +21,9 @@ from mappings.hospital.known_order import NO_AGE, MessageAge
 
 _ADD: Final = Statement(
     "INSERT INTO visit (key, at, inbound, body) VALUES (:key, :at, :inbound, :body) ON CONFLICT DO NOTHING"
+)
+_MOVE: Final = Statement(
+    "UPDATE visit SET key = :now, body = :body WHERE key = :key AND at = :at AND inbound = :inbound"
 )
 _OF: Final = Statement("SELECT key, at, body FROM visit WHERE key IN listed(:keys) ORDER BY key, at, inbound")
 
@@ -52,6 +55,11 @@ def add_visits(visits: Iterable[tuple[int, StoredVisit]]) -> Steps[None]:
     )
 
 
+def moved_visit(key: str, at: int, inbound: int, now: StoredVisit) -> Steps[None]:
+    """Store the state of a visit that a message told under another number, in the place of its row before."""
+    yield from ask(_MOVE, key=key, at=at, inbound=inbound, now=now.key, body=_body(now))
+
+
 async def visits_of(engine: Engine, keys: Iterable[str]) -> list[StoredVisit]:
     """Return what was told about these visits; of one visit by the time of the event, then in the order of arrival.
 
@@ -59,7 +67,7 @@ async def visits_of(engine: Engine, keys: Iterable[str]) -> list[StoredVisit]:
         StoreUnavailable: the store cannot be reached.
     """
     listed = sorted(set(keys))
-    return [_visit(row) for row in await engine.fetch(_OF, keys=json.dumps(listed))] if listed else []
+    return [stored_visit(row) for row in await engine.fetch(_OF, keys=json.dumps(listed))] if listed else []
 
 
 def _body(visit: StoredVisit) -> bytes:
@@ -67,7 +75,8 @@ def _body(visit: StoredVisit) -> bytes:
     return compressed("visit", stated.encode())
 
 
-def _visit(row: Row) -> StoredVisit:
+def stored_visit(row: Row) -> StoredVisit:
+    """Return the state of a visit of a row: key, instant and content."""
     key, at, body = row
     stated = rebuilt(_Stated, unpacked(bytes(body)))
     return StoredVisit(str(key), int(at), stated.visit, stated.message, stated.age)

@@ -10,11 +10,16 @@ import pytest
 from fakes import facade
 from fakes.audited import entries
 from fakes.commanded import Open, Site, sites
+from fakes.hospital import order, patient
 from fakes.merging import knowing, merge
+from fakes.moving import FACILITY
 
 from gateway.cli import erasure
 from gateway.index.keys import SEPARATOR, key
 from gateway.store.database.statements import Statement, ask
+from gateway.store.orders.keys import keys_of
+from gateway.store.orders.known_orders import put_order
+from mappings.hospital.authorities import Authorities, OrderSource
 
 NUMBER_OF = (
     "SELECT c.patient_id, count(*) FROM claim c WHERE NOT EXISTS (SELECT 1 FROM claim o WHERE o.study_id = c.study_id"
@@ -102,6 +107,27 @@ async def test_a_number_finds_its_one_patient_and_is_never_repeated(site: Open) 
         assert number not in str(await here.query("SELECT * FROM audit"))
         code, out, err = await patients(here, f"{number}\n", "--yes")
         assert (code, "no stored study describes this patient" in err, number in err) == (2, True, False)
+
+
+async def test_a_patient_known_by_orders_alone_is_erased_by_number_and_audited_without_it(site: Open) -> None:
+    known = order(source=OrderSource("his", FACILITY), about=patient("CANARY4711"))
+    keys = sorted(set(keys_of(known, Authorities(facade.site()))))
+    async with site() as here:
+        assert (await here.run("migrate"))[0] == 0
+        async with here.store() as engine:
+            await engine.do(lambda: put_order(None, known, keys, 5))
+        await write(here, "INSERT INTO source (name, first_seen) VALUES (:name, 1)", name="his")
+        code, out, err = await patients(here, "CANARY4711\n")
+        assert (code, out.splitlines()[-1]) == (0, "nothing is erased yet: write --yes to erase it"), err
+        assert "0 studies" in out
+        assert "1 order, the bytes of 0 hospital messages" in out
+        code, out, err = await patients(here, "CANARY4711\n", "--yes")
+        assert code == 0, err
+        assert await here.query("SELECT count(*) FROM hospital_order") == [(0,)]
+        [(verb, target)] = await here.query("SELECT verb, argument FROM audit")
+        assert (verb, "CANARY" in str(target)) == ("patients-erase", False)
+        code, _, err = await patients(here, "CANARY4711\n", "--yes")
+        assert (code, "no stored study describes this patient, and no order" in err) == (2, True)
 
 
 @pytest.mark.parametrize("by", ["old id", "old number", "number"])

@@ -11,9 +11,9 @@ P1 = {"placer": "P1", "accession": "A1"}
 F1 = {"placer": None, "filler": "F1", "accession": "A1"}
 
 
-def found(made, *orders):
+def found(made, *orders, may_be=False):
     records = [Record(place, one, one) for place, one in enumerate(orders)]
-    return [record.number for record in concerned(made, records, AUTHORITIES, CITY)]
+    return [record.number for record in concerned(made, records, AUTHORITIES, CITY, lambda _: may_be)]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from gateway.feed.alerts.conditions import ROWS
 from gateway.ingest.orders.loops import OrderLoops
 from gateway.runtime import clock
 from gateway.settings import Configuration, Settings
+from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
+from gateway.store.orders.rekeying import put_left_merges
 
 
 @pytest.fixture
@@ -67,6 +69,17 @@ async def test_what_waits_for_a_source_that_is_gone_is_an_alert_until_it_is_appl
     await his.sends()
     await other.look()
     assert other.trouble == ""
+
+
+async def test_merges_that_could_not_be_read_anew_are_an_alert_for_a_day(his, monkeypatch):
+    watch = loops(his, {"name": "new-his", "listen": "127.0.0.1:2601", "may": ["orders"], "facility": "City"})
+    await put_left_merges(his.engine, 2, micros(clock.now()))
+    await watch.look()
+    assert watch.trouble == "merges-not-read-anew" in ROWS
+    now = clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() + timedelta(days=2))
+    await watch.look()
+    assert watch.trouble == ""
 
 
 def test_without_a_source_only_the_deletion_runs(his):
