@@ -18,7 +18,9 @@ from itertools import groupby
 from typing import Any, Final
 
 from mappings.fhir import to_fhir
-from mappings.hl7v2 import messages_of_all, to_oru
+from mappings.hl7v2.messages import renderings_of_all
+from mappings.hl7v2.oru_r01 import oru_of
+from mappings.hl7v2.place import AskedMessage
 from mappings.hl7v2.received import Segment, read
 from mappings.issues import MappingIssue
 from mappings.life.changes import changes
@@ -99,8 +101,9 @@ def outputs(document: Json, site: Site, receiver: Receiver, facts: Facts, like: 
     made: dict[str, Json | bytes] = {named[_address(one)]: one for one in mapped.output}
     issues = [*study.issues, *mapped.issues]
     causes = changes(None, study, site).causes
-    for number, cause in enumerate(messages_of_all(study, causes, site, receiver, facts)):
-        sent = to_oru(study, cause, site, receiver, facts, control_id="TRACE", at=_AT)
+    for number, queued in enumerate(renderings_of_all(study, causes, site, receiver, facts)):
+        asked = AskedMessage(study, queued.cause, site, receiver, facts)
+        sent = oru_of(queued.made, asked, control_id="TRACE", at=_AT)
         issues += sent.issues
         if sent.output is not None:
             made[f"{MESSAGE}/{number}"] = sent.output
