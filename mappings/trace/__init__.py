@@ -16,15 +16,16 @@ from mappings.issues import WireError
 from mappings.model import Facts
 from mappings.profile import Receiver, Site
 from mappings.trace.answered import MovedByMessage, moved_by_messages
-from mappings.trace.losses import FHIR_LOSSES, HL7V2_LOSSES, loss
-from mappings.trace.outputs import Outputs, outputs
-from mappings.trace.probes import Leaf, contexts, leaves, probes
+from mappings.trace.losses import FHIR_LOSSES, HL7V2_LOSSES, is_lost, loss
+from mappings.trace.outputs import Outputs, decoded, outputs
+from mappings.trace.probes import Leaf, contexts, is_alone, joint_probes, leaves, probes
 from mappings.trace.rules import rules_of
 
 Json = Mapping[str, Any]
 Class = Literal["exact", "normalised", "derived", "dropped"]
 Mapper = Callable[..., Outputs]
 _NO_FACTS: Final = Facts()
+_LOSSES: Final = (FHIR_LOSSES, HL7V2_LOSSES)
 
 __all__ = ["Class", "TraceRow", "defaulted", "trace"]
 
@@ -66,8 +67,9 @@ def trace(
     """
     mapped = partial(outputs, site=site, receiver=receiver, facts=facts)
     base = mapped(document)
-    wanted = (leaf for leaf in leaves(document) if is_wanted(leaf.pointer))
-    rows = [_row(document, leaf, base, mapped, receiver) for leaf in wanted]
+    wanted = [leaf for leaf in leaves(document) if is_wanted(leaf.pointer)]
+    dropped = _dropped_together(document, wanted, base, mapped)
+    rows = [_row(document, leaf, base, mapped, receiver, is_dropped=leaf in dropped) for leaf in wanted]
     if facts.orders:
         stated = moved_by_messages(base, lambda other: outputs(document, site, receiver, other), facts)
         rows += [_row_of_message(one, base) for one in stated]
@@ -83,18 +85,33 @@ def defaulted(
     return tuple(sorted({*base.fhir_targets(), *base.hl7v2_targets()} - moved))
 
 
-def _row(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper, receiver: Receiver) -> TraceRow:
-    moved = _moved_outputs(document, leaf, base, mapped)
-    hidden: list[str] = []
-    for pattern, context in contexts(document, leaf):
+def _dropped_together(document: Json, wanted: Iterable[Leaf], base: Outputs, mapped: Mapper) -> frozenset[Leaf]:
+    """Find the leaves that the tables of losses have in both languages, if nothing moves when all of them change.
+
+    Where something moves, none is returned: each must then be tried by itself.
+    """
+    listed = [one for one in wanted if is_alone(one) and all(is_lost(table, one.pattern) for table in _LOSSES)]
+    for probe in joint_probes(document, listed, _is_valid):
         try:
-            other = mapped(context, like=base)
+            if any(base.differences(mapped(probe, like=base))):
+                return frozenset()
         except WireError:
-            continue
-        more = _moved_outputs(context, leaf, other, mapped) - moved
-        if more:
-            hidden.append(pattern)
-            moved |= more
+            return frozenset()
+    return frozenset(listed)
+
+
+def _is_valid(document: Json) -> bool:
+    try:
+        decoded(document)
+    except WireError:
+        return False
+    return True
+
+
+def _row(  # noqa: PLR0913 (what is known of a leaf)
+    document: Json, leaf: Leaf, base: Outputs, mapped: Mapper, receiver: Receiver, *, is_dropped: bool
+) -> TraceRow:
+    moved, hidden = (set[str](), []) if is_dropped else _moved_with_hidden(document, leaf, base, mapped)
     fhir, hl7v2 = _by_language(moved, base)
     silent = [
         (name, table)
@@ -118,6 +135,22 @@ def _row_of_message(stated: MovedByMessage, base: Outputs) -> TraceRow:
 def _by_language(moved: AbstractSet[str], base: Outputs) -> tuple[tuple[str, ...], tuple[str, ...]]:
     fhir = tuple(sorted(target for target in moved if "." in target or target in base.types()))
     return fhir, tuple(sorted(moved - set(fhir)))
+
+
+def _moved_with_hidden(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper) -> tuple[set[str], list[str]]:
+    """Return the targets of a leaf, and the patterns of the leaves that outrank it for some of them."""
+    moved = _moved_outputs(document, leaf, base, mapped)
+    hidden: list[str] = []
+    for pattern, context in contexts(document, leaf):
+        try:
+            other = mapped(context, like=base)
+        except WireError:
+            continue
+        more = _moved_outputs(context, leaf, other, mapped) - moved
+        if more:
+            hidden.append(pattern)
+            moved |= more
+    return moved, hidden
 
 
 def _moved_outputs(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper) -> set[str]:

@@ -7,10 +7,11 @@ Proved by tests/mappings/trace/test_trace.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import zip_longest
 from typing import Any, Final
 
 from mappings.sections import cut
@@ -37,6 +38,8 @@ _CODES: Final[dict[str, tuple[Value, ...]]] = {
 _DATES: Final = ("1961-03-14", "1985-11-30")
 _STUDY_DATES: Final = ("2026-01-04", "2025-11-30")
 _IDS: Final = frozenset({"studyId", "reportId", "userId"})
+_ABSENT: Final = object()
+_UNCHANGED: Final = object()
 # Pattern of a leaf -> the leaves that outrank it, with the values that let it through (None: absent)
 _OUTRANKED: Final[dict[str, tuple[tuple[str, Value], ...]]] = {
     "/studyDescription": (("/reports/*/snapshotMetadata/procedure", None),),
@@ -79,11 +82,32 @@ def probes(document: Json, leaf: Leaf) -> Iterator[Json]:
     if leaf.key in _IDS:
         yield _renamed(document, str(leaf.value))
         if leaf.pattern in ("/reports/*/userId", "/users/*/userId"):
-            yield _with_value(document, leaf.pointer, _other_id(str(leaf.value)))
+            yield _changed(document, leaf.pointer, _other_id(str(leaf.value)))
         return
-    for value in _other_values(leaf):
-        yield _with_value(document, leaf.pointer, value)
-    yield _removed(document, leaf.pointer)
+    for value in _tried_values(leaf):
+        yield _changed(document, leaf.pointer, value)
+
+
+def is_alone(leaf: Leaf) -> bool:
+    """True for a leaf whose probes change no other leaf, and that no other leaf outranks."""
+    return leaf.key not in _IDS and leaf.pattern not in _OUTRANKED
+
+
+def joint_probes(document: Json, alone: Sequence[Leaf], is_valid: Callable[[Json], bool]) -> Iterator[Json]:
+    """Yield the document with all these leaves changed at once; each valid probe of each leaf is part of one.
+
+    The leaves are `is_alone`. The last ones are changed first: so no removal moves a place that is still to be changed.
+    """
+    last_first = list(reversed(alone))
+    tried = [
+        [value for value in _tried_values(leaf) if is_valid(_changed(document, leaf.pointer, value))]
+        for leaf in last_first
+    ]
+    for values in zip_longest(*tried, fillvalue=_UNCHANGED):
+        changed = document
+        for leaf, value in zip(last_first, values, strict=True):
+            changed = changed if value is _UNCHANGED else _changed(changed, leaf.pointer, value)
+        yield changed
 
 
 def contexts(document: Json, leaf: Leaf) -> Iterator[tuple[str, Json]]:
@@ -99,10 +123,14 @@ def contexts(document: Json, leaf: Leaf) -> Iterator[tuple[str, Json]]:
         changed = document
         for other in known:
             if other.pattern == pattern and other.pointer.startswith(scope):
-                changed = (
-                    _removed(changed, other.pointer) if value is None else _with_value(changed, other.pointer, value)
-                )
+                changed = _changed(changed, other.pointer, _ABSENT if value is None else value)
         yield pattern, changed
+
+
+def _tried_values(leaf: Leaf) -> Iterator[Any]:
+    """Yield the values of a leaf's probes: other ones of its kind, and absence."""
+    yield from _other_values(leaf)
+    yield _ABSENT
 
 
 def _other_values(leaf: Leaf) -> Iterator[Value]:
@@ -166,15 +194,13 @@ def _renamed(document: Json, name: str) -> Json:
     return renamed
 
 
-def _with_value(document: Json, pointer: str, value: Value) -> Json:
+def _changed(document: Json, pointer: str, value: Any) -> Json:
+    """Return the document with a value at a pointer, or without that place if the value is `_ABSENT`."""
     changed, node, key = _opened(document, pointer)
-    node[key] = value
-    return changed
-
-
-def _removed(document: Json, pointer: str) -> Json:
-    changed, node, key = _opened(document, pointer)
-    del node[key]
+    if value is _ABSENT:
+        del node[key]
+    else:
+        node[key] = value
     return changed
 
 
