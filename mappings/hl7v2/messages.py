@@ -140,10 +140,9 @@ def renderings_of_all(  # noqa: PLR0913 (arguments of the entry point and of the
         if isinstance(placed, MappingIssue):
             queued.append(Queued(None, asked.cause, placed))
             continue
-        if sent is not None:
-            is_after = not sent.isdisjoint(placed.filler_order_numbers)
-            asked = asked._replace(cause=replace(asked.cause, sent_before=is_after))
-        queued = _queue_with(queued, asked, placed)
+        is_after = asked.cause.sent_before if sent is None else not sent.isdisjoint(placed.filler_order_numbers)
+        cause = replace(asked.cause, sent_before=is_after)
+        queued = _queue_with(queued, asked._replace(cause=cause), placed)
     return tuple(queued)
 
 

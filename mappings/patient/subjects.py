@@ -66,7 +66,10 @@ class Subject:
 
 
 class _Claim(NamedTuple):
-    """Facts of one report about its patient. `order` is unique, and so is `rank`: reports seen earlier rank lower."""
+    """Facts of one report about its patient. `order` is unique, and so is `rank`: reports seen earlier rank lower.
+
+    `standing`: the greatest speaks for the patient.
+    """
 
     order: int
     report: Report
@@ -74,6 +77,7 @@ class _Claim(NamedTuple):
     said: Said
     rank: tuple[bool, int, int]
     is_here: bool
+    standing: tuple[bool, bool]
 
 
 def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts = _NO_FACTS) -> dict[str, Subject]:
@@ -110,7 +114,7 @@ def _claims(study: Study, reports: Sequence[Report], here: AbstractSet[str], sit
         identity = identified(bare, report.snapshot, site, report.snapshot_pointer, facts)
         rank = (not report.is_completed, places.get(report.report_id, len(places)), order)
         said = _as_merged(said_of(report.snapshot, site), identity)
-        claims.append(_Claim(order, report, identity, said, rank, report.report_id in here))
+        claims.append(_Claim(order, report, identity, said, rank, report.report_id in here, _standing(report)))
     return claims
 
 
@@ -175,8 +179,10 @@ def _one_subject(
 def _groups(claims: list[_Claim]) -> list[list[_Claim]]:
     """Group the claims by patient; the patient of the report seen first comes first."""
     groups: list[list[_Claim]] = []
+    best = max(one.standing for one in claims)
+    named = [one for one in claims if one.identity.is_linked and one.standing == best]
     for claim in sorted(claims, key=_place):
-        home = _home(claims, claim)
+        home = _home(named, claim)
         group = next((one for one in groups if _belongs_to_group(claim, one, home)), None)
         if group is None:
             groups.append([claim])
@@ -190,13 +196,11 @@ def _place(claim: _Claim) -> tuple[bool, bool, bool, tuple[bool, int, int]]:
     return not claim.report.is_completed, claim.report.is_addendum, not claim.identity.is_linked, claim.rank
 
 
-def _home(claims: list[_Claim], claim: _Claim) -> set[str]:
+def _home(named: list[_Claim], claim: _Claim) -> set[str]:
     """Patient ids named by the originals; if there is one, claims without identity are about that patient.
 
     Without signed reports, the others count. Originals seen after the claim count only if none was seen before it.
     """
-    best = max(_standing(one.report) for one in claims)
-    named = [one for one in claims if one.identity.is_linked and _standing(one.report) == best]
     before = [one for one in named if one.rank < claim.rank]
     return {one.identity.patient_id for one in before or named}
 
@@ -228,8 +232,8 @@ def _is_against(claim: _Claim, group: list[_Claim]) -> bool:
 
 def _speakers(group: list[_Claim]) -> list[Said]:
     """Facts of the claims of the highest standing: the signed originals, if there are any."""
-    best = max(_standing(one.report) for one in group)
-    return [one.said for one in group if _standing(one.report) == best]
+    best = max(one.standing for one in group)
+    return [one.said for one in group if one.standing == best]
 
 
 def _namer(group: list[_Claim]) -> _Claim:
@@ -238,7 +242,7 @@ def _namer(group: list[_Claim]) -> _Claim:
     An addendum gives it only if the group has no original, or an original has its number.
     """
     best = max(one.report.is_completed for one in group)
-    originals = [one for one in group if _standing(one.report) == (best, True)]
+    originals = [one for one in group if one.standing == (best, True)]
 
     def place(one: _Claim) -> tuple[bool, bool, bool]:
         may = not originals or _is_original(one) or any(_is_same_mrn(one, other) for other in originals)
@@ -254,7 +258,7 @@ def _standing(report: Report) -> tuple[bool, bool]:
 
 def _speaker(claims: list[_Claim]) -> _Claim:
     """Newest claim of the highest standing that identifies its patient (a report may lack all patient fields)."""
-    return max(reversed(claims), key=lambda one: (*_standing(one.report), one.identity.is_linked))
+    return max(reversed(claims), key=lambda one: (*one.standing, one.identity.is_linked))
 
 
 def _subject(  # noqa: PLR0913 (all sources of a patient)

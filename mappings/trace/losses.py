@@ -423,11 +423,6 @@ def loss(table: Mapping[str, str], pattern: str, receiver: Receiver) -> str | No
     return None
 
 
-def is_lost(table: Mapping[str, str], pattern: str) -> bool:
-    """True for a leaf that is in the table, for every receiver."""
-    return _find(table, pattern) is not None
-
-
 def _find(table: Mapping[str, Found], pattern: str) -> Found | None:
     if pattern in table:
         return table[pattern]

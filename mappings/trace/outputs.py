@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from mappings.fhir import to_fhir
 from mappings.hl7v2.messages import renderings_of_all
@@ -28,6 +28,8 @@ from mappings.trace.parts import Part, part_of
 from mappings.values.text import normal_form
 
 Json = Mapping[str, Any]
+Language = Literal["FHIR", "HL7 v2"]
+LANGUAGES: Final[tuple[Language, ...]] = ("FHIR", "HL7 v2")
 MESSAGE: Final = "ORU^R01"
 _AT: Final = datetime(2026, 1, 5, 20, 30, 14, tzinfo=UTC)
 _HEX: Final = re.compile(r"[0-9a-f]{32}")
@@ -35,47 +37,40 @@ _HEX: Final = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Parts (a resource, a message) by names that do not depend on ids; `named` has the names by address."""
+    """Resources and messages of a study by names that do not depend on ids; `named` has the names by address."""
 
-    parts: Mapping[str, Part] = field(repr=False)
-    issues: tuple[MappingIssue, ...]
     study: Study = field(repr=False)
-    named: Mapping[str, str] = field(repr=False)
+    resources: Mapping[str, Part] = field(default_factory=dict, repr=False)
+    messages: Mapping[str, Part] = field(default_factory=dict, repr=False)
+    issues: tuple[MappingIssue, ...] = ()
+    named: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def types(self) -> frozenset[str]:
         """Names of the resource types."""
-        return frozenset(kind for kind in map(_kind, self.parts) if kind != MESSAGE)
+        return frozenset(map(_kind, self.resources))
 
     def fhir_targets(self) -> Iterator[str]:
         """Yield every FHIR element that has a value."""
-        return (target for part, one in self.parts.items() if _kind(part) != MESSAGE for target in _targets(one))
+        return (target for target, _ in _values(self.resources))
 
     def hl7v2_targets(self) -> Iterator[str]:
         """Yield every HL7 v2 field that has a value."""
-        return (target for part, one in self.parts.items() if _kind(part) == MESSAGE for target in _targets(one))
+        return (target for target, _ in _values(self.messages))
 
     def differences(self, other: Outputs) -> Iterator[str]:
         """Yield the targets whose values differ; for a part in only one of the two, the name of its kind."""
-        for part in self.parts.keys() ^ other.parts.keys():
-            yield _kind(part)
-        for part in self.parts.keys() & other.parts.keys():
-            mine, theirs = self.parts[part].targets, other.parts[part].targets
-            for piece in mine.keys() | theirs.keys() if mine is not theirs else ():
-                before, after = mine.get(piece, {}), theirs.get(piece, {})
-                if before is not after:
-                    yield from (one for one in before.keys() | after.keys() if before.get(one) != after.get(one))
+        for mine, theirs in ((self.resources, other.resources), (self.messages, other.messages)):
+            yield from map(_kind, mine.keys() ^ theirs.keys())
+            for part in mine.keys() & theirs.keys():
+                if mine[part] is not theirs[part]:
+                    yield from _differences(mine[part], theirs[part])
 
     def holds(self, value: Any, targets: AbstractSet[str]) -> bool:
         """True if one of these targets has the value unchanged."""
         normal = normal_form(value).strip() if isinstance(value, str) else value
         wanted = {normal, str(normal)} if not isinstance(normal, bool) else {normal}
-        return any(
-            wanted & values
-            for part in self.parts.values()
-            for piece in part.targets.values()
-            for target, values in piece.items()
-            if target in targets
-        )
+        every = chain(_values(self.resources), _values(self.messages))
+        return any(target in targets and wanted & values for target, values in every)
 
 
 def decoded(document: Json) -> Study:
@@ -90,8 +85,18 @@ def decoded(document: Json) -> Study:
     return decode(head if is_study else None, reports, users)
 
 
-def outputs(document: Json, site: Site, receiver: Receiver, facts: Facts, like: Outputs | None = None) -> Outputs:
-    """Map a study document into both languages. What is the same in `like`, of the same settings, is taken from there.
+def outputs(  # noqa: PLR0913 (all that outputs depend on, and two means to save work)
+    document: Json,
+    site: Site,
+    receiver: Receiver,
+    facts: Facts,
+    *,
+    like: Outputs | None = None,
+    languages: Collection[Language] = LANGUAGES,
+) -> Outputs:
+    """Map a study document. What is the same in `like`, of the same settings, is taken from there.
+
+    So is a language that is not asked for, even if it is not the same.
 
     Raises:
         WireError: the document violates the upstream contract.
@@ -99,28 +104,54 @@ def outputs(document: Json, site: Site, receiver: Receiver, facts: Facts, like: 
     study = decoded(document)
     if like is not None and like.study == study:
         return like
-    mapped = to_fhir(study, site, facts)
-    named = _names(mapped.output)
-    made: dict[str, Json | bytes] = {named[_address(one)]: one for one in mapped.output}
-    issues = [*study.issues, *mapped.issues]
+    known = Outputs(study) if like is None else like
+    resources, named, messages, issues = known.resources, known.named, known.messages, list(study.issues)
+    if "FHIR" in languages:
+        mapped = to_fhir(study, site, facts)
+        named = _names(mapped.output)
+        resources = _resources(mapped.output, named, known)
+        issues += mapped.issues
+    if "HL7 v2" in languages:
+        written, doubts = _written(study, site, receiver, facts)
+        messages = {part: _read(one, named, known.messages.get(part)) for part, one in written.items()}
+        issues += doubts
+    return Outputs(study, resources, messages, tuple(issues), named)
+
+
+def _resources(made: Iterable[Json], named: Mapping[str, str], known: Outputs) -> dict[str, Part]:
+    # All references lead to resources of their own output: an address in one of the two stands in no equal piece
+    are_alike = all(known.named.get(address, name) == name for address, name in named.items())
+    parts = ((named[_address(one)], one) for one in made)
+    return {part: _read(one, named, known.resources.get(part) if are_alike else None) for part, one in parts}
+
+
+def _written(study: Study, site: Site, receiver: Receiver, facts: Facts) -> tuple[dict[str, bytes], list[MappingIssue]]:
+    """Write the messages of a new study, with their issues."""
     causes = changes(None, study, site).causes
+    written: dict[str, bytes] = {}
+    issues: list[MappingIssue] = []
     for number, queued in enumerate(renderings_of_all(study, causes, site, receiver, facts)):
         asked = AskedMessage(study, queued.cause, site, receiver, facts)
         sent = oru_of(queued.made, asked, control_id="TRACE", at=_AT)
         issues += sent.issues
         if sent.output is not None:
-            made[f"{MESSAGE}/{number}"] = sent.output
-    # Both lead all their references to resources of their own: an address in one of the two stands in no equal piece
-    is_named_alike = like is not None and all(like.named.get(address, name) == name for address, name in named.items())
-    parts: dict[str, Part] = {}
-    for part, one in made.items():
-        before = like.parts.get(part) if like is not None and (isinstance(one, bytes) or is_named_alike) else None
-        parts[part] = before if before is not None and before.made == one else part_of(one, named, before)
-    return Outputs(parts, tuple(issues), study, named)
+            written[f"{MESSAGE}/{number}"] = sent.output
+    return written, issues
 
 
-def _targets(part: Part) -> Iterator[str]:
-    return chain.from_iterable(part.targets.values())
+def _read(made: Json | bytes, named: Mapping[str, str], before: Part | None) -> Part:
+    return before if before is not None and before.made == made else part_of(made, named, before)
+
+
+def _values(parts: Mapping[str, Part]) -> Iterator[tuple[str, frozenset[Any]]]:
+    return (one for part in parts.values() for piece in part.targets.values() for one in piece.items())
+
+
+def _differences(mine: Part, theirs: Part) -> Iterator[str]:
+    for piece in mine.targets.keys() | theirs.targets.keys():
+        before, after = mine.targets.get(piece, {}), theirs.targets.get(piece, {})
+        if before is not after:
+            yield from (target for target in before.keys() | after.keys() if before.get(target) != after.get(target))
 
 
 def _kind(part: str) -> str:

@@ -111,7 +111,7 @@ def _fields(delimiters: Delimiters, name: str, piece: Piece) -> Targets:
     targets: dict[str, frozenset[Any]] = {}
     for number, texts in enumerate(zip_longest(*piece, fillvalue="")):
         target = f"{name}-{number}"
-        if number == 0 or f"{name.split('(')[0]}-{number}" in _COUNTED or not any(texts):
+        if number == 0 or f"{name.split('(', maxsplit=1)[0]}-{number}" in _COUNTED or not any(texts):
             continue
         if target == "OBX-5":
             targets[target] = frozenset({"\n".join(filter(None, texts))})

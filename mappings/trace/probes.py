@@ -48,6 +48,7 @@ _OUTRANKED: Final[dict[str, tuple[tuple[str, Value], ...]]] = {
     "/reports/*/signedAt": (("/reports/*/snapshotMetadata/studyDate", None), ("/reports/*/updatedAt", None)),
     "/reports/*/createdAt": (("/reports/*/updatedAt", None), ("/reports/*/signedAt", None)),
 }
+_QUALIFYING: Final = frozenset({"/expressCustomer/expressCustomerId"})  # whose number /externalPatientId is
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,20 @@ class Leaf:
     def key(self) -> str:
         """Last key of the pointer that is not an array index."""
         return next(part for part in reversed(self.pattern.split("/")) if part != "*")
+
+    @property
+    def is_id(self) -> bool:
+        """True for an id, which stands in several places."""
+        return self.key in _IDS
+
+    @property
+    def is_alone(self) -> bool:
+        """True if its probes change no other leaf, none outranks it, and it says nothing about another."""
+        return not self.is_id and self.pattern not in _OUTRANKED and self.pattern not in _QUALIFYING
+
+
+Trial = tuple[Leaf, tuple[Any, ...]]
+"""A leaf, and the values of its probes."""
 
 
 def leaves(node: Any, pointer: str = "", pattern: str = "") -> Iterator[Leaf]:
@@ -78,9 +93,11 @@ def leaves(node: Any, pointer: str = "", pattern: str = "") -> Iterator[Leaf]:
 
 
 def probes(document: Json, leaf: Leaf) -> Iterator[Json]:
-    """Yield the document with other values in place of the leaf, and without it."""
-    if leaf.key in _IDS:
-        yield _renamed(document, str(leaf.value))
+    """Yield the document with other values in place of the leaf, and without it; an id is only `renamed`.
+
+    The id of a user, which joins reports and users, is changed in this place alone too.
+    """
+    if leaf.is_id:
         if leaf.pattern in ("/reports/*/userId", "/users/*/userId"):
             yield _changed(document, leaf.pointer, _other_id(str(leaf.value)))
         return
@@ -88,24 +105,23 @@ def probes(document: Json, leaf: Leaf) -> Iterator[Json]:
         yield _changed(document, leaf.pointer, value)
 
 
-def is_alone(leaf: Leaf) -> bool:
-    """True for a leaf whose probes change no other leaf, and that no other leaf outranks."""
-    return leaf.key not in _IDS and leaf.pattern not in _OUTRANKED
+def valid_values(document: Json, leaf: Leaf, is_valid: Callable[[Json], bool]) -> Iterator[Any]:
+    """Yield the values of a leaf's probes with which the document is valid; one of the same kind always is."""
+    for value in _tried_values(leaf):
+        is_same_kind = leaf.value is not None and value is not _ABSENT
+        if is_same_kind or is_valid(_changed(document, leaf.pointer, value)):
+            yield value
 
 
-def joint_probes(document: Json, alone: Sequence[Leaf], is_valid: Callable[[Json], bool]) -> Iterator[Json]:
-    """Yield the document with all these leaves changed at once; each valid probe of each leaf is part of one.
+def joint_probes(document: Json, trials: Sequence[Trial]) -> Iterator[Json]:
+    """Yield the document with all these leaves changed at once, which are `is_alone`; each value is in one of them.
 
-    The leaves are `is_alone`. The last ones are changed first: so no removal moves a place that is still to be changed.
+    The last leaves are changed first: so no removal moves a place that is still to be changed.
     """
-    last_first = list(reversed(alone))
-    tried = [
-        [value for value in _tried_values(leaf) if is_valid(_changed(document, leaf.pointer, value))]
-        for leaf in last_first
-    ]
-    for values in zip_longest(*tried, fillvalue=_UNCHANGED):
+    leaves_of, values_of = zip(*reversed(trials), strict=True) if trials else ((), ())
+    for values in zip_longest(*values_of, fillvalue=_UNCHANGED):
         changed = document
-        for leaf, value in zip(last_first, values, strict=True):
+        for leaf, value in zip(leaves_of, values, strict=True):
             changed = changed if value is _UNCHANGED else _changed(changed, leaf.pointer, value)
         yield changed
 
@@ -152,13 +168,11 @@ def _other_values(leaf: Leaf) -> Iterator[Value]:
 
 
 def _other_texts(text: str) -> Iterator[str]:
-    """Yield the text with one letter of each section changed, never of a heading."""
-    start = 0
-    for section in cut(text):
-        end = start + len(section.heading) + len(section.body)
-        for place in _letters(section.body)[:1]:
-            yield _with_other_letter(text, start + len(section.heading) + place)
-        start = end
+    """Yield the text with the last letter of each section changed, and with the first, never of a heading."""
+    sections = [(section.heading, section.body, _letters(section.body)) for section in cut(text)]
+    for number in (0, -1):
+        bodies = [_with_other_letter(body, places[number]) if places else body for _, body, places in sections]
+        yield "".join([heading + body for (heading, _, _), body in zip(sections, bodies, strict=True)])
 
 
 def _letters(text: str) -> tuple[int, ...]:
@@ -179,7 +193,7 @@ def _other_id(name: str) -> str:
     return name[:-1] + ("0" if name[-1] != "0" else "1")
 
 
-def _renamed(document: Json, name: str) -> Json:
+def renamed(document: Json, name: str) -> Json:
     """Replace an id by another name everywhere in the document."""
     other = _other_id(name)
 
@@ -190,8 +204,8 @@ def _renamed(document: Json, name: str) -> Json:
             return [rename(value) for value in node]
         return other if node == name else node
 
-    renamed: Json = rename(document)
-    return renamed
+    changed: Json = rename(document)
+    return changed
 
 
 def _changed(document: Json, pointer: str, value: Any) -> Json:
