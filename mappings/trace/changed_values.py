@@ -2,7 +2,6 @@
 
 Carries out no clause of a standard; decision D6. A reader that turns FHIR or a message back into AutoScribe's data gets
 all but these and those that do not arrive (`losses`).
-Proved by tests/property/test_read_back.py.
 """
 
 from __future__ import annotations
