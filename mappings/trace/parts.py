@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, zip_longest
 from typing import Any, Final
 
-from mappings.hl7v2.received import Delimiters, Segment, read
+from mappings.hl7v2.received import Delimiters, read
 
 Json = Mapping[str, Any]
 Targets = Mapping[str, frozenset[Any]]
@@ -43,8 +43,8 @@ def part_of(made: Json | bytes, named: Mapping[str, str], like: Part | None) -> 
     `like` has the same delimiters, and its references are by the same names.
     """
     if isinstance(made, bytes):
-        received = read(made)
-        pieces, targets_of = _segments(received.segments), partial(_fields, received.delimiters)
+        delimiters = read(made.partition(b"\r")[0]).delimiters
+        pieces, targets_of = _segments(made, delimiters.separator), partial(_fields, delimiters)
     else:
         pieces, targets_of = _elements_of(made), partial(_values, made["resourceType"], named)
     targets = {
@@ -93,12 +93,12 @@ def _values(kind: str, named: Mapping[str, str], element: str, piece: Piece) -> 
     return {path: frozenset(values) for path, values in targets.items()}
 
 
-def _segments(segments: Sequence[Segment]) -> dict[str, Piece]:
-    """Group the fields of segments by name; an OBX outside the report text is named by its observation."""
+def _segments(message: bytes, separator: str) -> dict[str, Piece]:
+    """Group the segments by name, not yet cut into fields; an OBX outside the report text is named by its OBX-3."""
     pieces: dict[str, Piece] = {}
-    for segment in segments:
-        name = segment.name if segment.name != "OBX" else kind_of_obx(segment.field(2), segment.field(3))
-        pieces.setdefault(name, []).append(segment.fields)
+    for segment in filter(None, message.decode("utf-8", "surrogateescape").split("\r")):
+        name, _, value_type, observed, *_ = *segment.split(separator, 4), "", "", ""
+        pieces.setdefault(kind_of_obx(value_type, observed) if name == "OBX" else name, []).append(segment)
     return pieces
 
 
@@ -109,7 +109,10 @@ def _fields(delimiters: Delimiters, name: str, piece: Piece) -> Targets:
     empty in one segment, while others keep it, is a difference too.
     """
     targets: dict[str, frozenset[Any]] = {}
-    for number, texts in enumerate(zip_longest(*piece, fillvalue="")):
+    segments = [segment.split(delimiters.separator) for segment in piece]
+    if name == "MSH":
+        segments = [[name, delimiters.separator, *fields] for _, *fields in segments]
+    for number, texts in enumerate(zip_longest(*segments, fillvalue="")):
         target = f"{name}-{number}"
         if number == 0 or f"{name.split('(', maxsplit=1)[0]}-{number}" in _COUNTED or not any(texts):
             continue
