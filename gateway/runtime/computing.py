@@ -110,10 +110,13 @@ class _Workers:
             self._idle.put(worker)
 
     def apart(self) -> _Workers:
-        """Return the worker for long computations; start it if it is missing, which takes some milliseconds."""
+        """Return the worker for long computations; start it if it is missing, which takes some milliseconds.
+
+        It imports what its first computations need, and no other modules: somebody waits for it.
+        """
         with self._lock:
             if self._apart is None:
-                self._apart = _Workers(1, self._lasting, self._modules, _LESS)
+                self._apart = _Workers(1, self._lasting, (), _LESS)
             return self._apart
 
     async def run(self, function: Callable[..., Any], given: Sequence[Any]) -> Any:

@@ -5,18 +5,20 @@ HL7 v2.5.1 §7.3.1 (one message a result), decisions D18, D28, D32.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mappings.hl7v2.place import AskedMessage, MessagePlace, pdf_number, place
+from mappings.hl7v2.place import AskedMessage, MessagePlace, pdf_number, place, signed_subjects
 from mappings.hl7v2.rendering import Rendering, rendered
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Study
+from mappings.patient.subjects import Subject
 from mappings.profile import Receiver, Site
 from mappings.study.orders import messages_by_accession
 
+Subjects = Mapping[str, Subject]
 _NO_FACTS: Final = Facts()
 
 
@@ -46,14 +48,18 @@ def messages(  # noqa: PLR0913 (arguments of the entry point and of the feed)
     Whether there is anything to send, and a PDF, is decided by `to_oru` during rendering. `sent` are the filler order
     numbers under which a signed report was sent.
     """
-    causes = _causes_by_order(study, cause, site, receiver, facts)
-    if receiver.pdf == "separate_message" and cause.part == "report" and not cause.is_of_draft:
-        documents = _documents(AskedMessage(study, cause, site, receiver, facts), sent)
+    return _messages(AskedMessage(study, cause, site, receiver, facts), sent, None)
+
+
+def _messages(asked: AskedMessage, sent: AbstractSet[str], signed: Subjects | None) -> tuple[Cause, ...]:
+    causes = _causes_by_order(asked, signed)
+    if asked.receiver.pdf == "separate_message" and asked.cause.part == "report" and not asked.cause.is_of_draft:
+        documents = _documents(asked, sent, signed)
         causes += tuple(replace(one, part="pdf", document=document) for document in documents for one in causes)
     return causes
 
 
-def _documents(asked: AskedMessage, sent: AbstractSet[str]) -> tuple[str, ...]:
+def _documents(asked: AskedMessage, sent: AbstractSet[str], signed: Subjects | None) -> tuple[str, ...]:
     """Report ids whose PDF is sent, "" for the report itself: an addendum's PDF goes with that of its originals.
 
     It stands alone if addenda have orders of their own, if there is no original, and if it was sent alone before.
@@ -61,21 +67,22 @@ def _documents(asked: AskedMessage, sent: AbstractSet[str]) -> tuple[str, ...]:
     cause, alone = asked.cause, ("",)
     every = (*asked.study.reports, *asked.facts.gone)
     is_addendum = any(one.report_id == cause.report_id and one.is_addendum for one in every)
-    placed = place(asked)
+    placed = place(asked, signed)
     if not is_addendum or asked.receiver.addendum == "new_order" or isinstance(placed, MappingIssue):
         return alone
     originals = tuple(one.report_id for one in placed.peers if one.is_completed and not one.is_addendum)
     return originals + (alone if not originals or pdf_number(cause.report_id) in sent else ())
 
 
-def _causes_by_order(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> tuple[Cause, ...]:
+def _causes_by_order(asked: AskedMessage, signed: Subjects | None) -> tuple[Cause, ...]:
     """Causes of one message per order, if the receiver wants that and the cause names no order.
 
     A message that was held without an accession number is split in the same way: there may be several orders.
     """
-    if receiver.accessions != "messages" or cause.accession_number:
+    cause = asked.cause
+    if asked.receiver.accessions != "messages" or cause.accession_number:
         return (cause,)
-    placement = place(AskedMessage(study, cause, site, receiver, facts))
+    placement = place(asked, signed)
     if isinstance(placement, MappingIssue):
         return (cause,)
     numbers = messages_by_accession(placement.known)
@@ -126,20 +133,16 @@ def renderings_of_all(  # noqa: PLR0913 (arguments of the entry point and of the
     they decide `sent_before` of each message; otherwise its cause does.
     """
     queued: list[Queued] = []
-    known = sent or frozenset()
-    for message_cause in (
-        message for cause in causes for message in messages(study, cause, site, receiver, facts, sent=known)
-    ):
-        asked = AskedMessage(study, message_cause, site, receiver, facts)
-        placed = place(asked)
+    known, signed = sent or frozenset(), signed_subjects(study, site, facts)
+    each = (AskedMessage(study, cause, site, receiver, facts) for cause in causes)
+    for asked in (one._replace(cause=message) for one in each for message in _messages(one, known, signed)):
+        placed = place(asked, signed)
         if isinstance(placed, MappingIssue):
-            queued.append(Queued(None, message_cause, placed))
+            queued.append(Queued(None, asked.cause, placed))
             continue
-        if sent is not None:
-            asked = asked._replace(
-                cause=replace(message_cause, sent_before=not sent.isdisjoint(placed.filler_order_numbers))
-            )
-        queued = _queue_with(queued, asked, placed)
+        is_after = asked.cause.sent_before if sent is None else not sent.isdisjoint(placed.filler_order_numbers)
+        cause = replace(asked.cause, sent_before=is_after)
+        queued = _queue_with(queued, asked._replace(cause=cause), placed)
     return tuple(queued)
 
 

@@ -65,8 +65,11 @@ class MessagePlace:
     issues: tuple[MappingIssue, ...] = ()
 
 
-def place(asked: AskedMessage) -> MessagePlace | MappingIssue:
-    """Find the place of a cause's message, or the reason that there is none."""
+def place(asked: AskedMessage, signed: Mapping[str, Subject] | None = None) -> MessagePlace | MappingIssue:
+    """Find the place of a cause's message, or the reason that there is none.
+
+    `signed` are the `signed_subjects`, which all messages of a study share; they are found here if None.
+    """
     study, cause = asked.study, asked.cause
     if issue := refusal(study):
         return issue
@@ -76,7 +79,7 @@ def place(asked: AskedMessage) -> MessagePlace | MappingIssue:
         return _taken_back(asked, report or gone)
     if report is None:
         return MappingIssue("report-absent", "error", "/reports", "the report that caused the message is not there")
-    return _draft(asked, report) if cause.kind == "draft" else _final(asked, report)
+    return _draft(asked, report) if cause.kind == "draft" else _final(asked, report, signed)
 
 
 def _is_standing(asked: AskedMessage) -> bool:
@@ -84,13 +87,13 @@ def _is_standing(asked: AskedMessage) -> bool:
     return not (asked.cause.kind == "draft_cancelled" and is_withdrawn(asked.study, asked.site))
 
 
-def _final(asked: AskedMessage, report: Report) -> MessagePlace | MappingIssue:
+def _final(asked: AskedMessage, report: Report, signed: Mapping[str, Subject] | None) -> MessagePlace | MappingIssue:
     """Place a signed report, with all reports under its number."""
     if not report.is_completed:
         return MappingIssue("report-not-signed", "information", f"{report.pointer}/status", "nothing sent in v2")
     if asked.cause.kind == "draft_cancelled":
         return _unsent(f"{report.pointer}/status", "it is signed by now: no draft of it is taken back")
-    known = _subjects(asked, kept=_sent_drafts(asked))
+    known = signed or signed_subjects(asked.study, asked.site, asked.facts)
     return _message_place(asked, known, known[report.report_id], report)
 
 
@@ -119,18 +122,20 @@ def _unsent(pointer: str, action: str) -> MappingIssue:
     return MappingIssue("withdrawn-unsent", "information", pointer, action)
 
 
-def _sent_drafts(asked: AskedMessage) -> Iterator[Report]:
-    """Yield the unsigned reports sent to this destination: their numbers belong to nobody else."""
-    sent = asked.facts.filler_order_numbers
-    return (one for one in asked.study.reports if sent and not one.is_completed and one.report_id in sent)
+def signed_subjects(study: Study, site: Site, facts: Facts) -> dict[str, Subject]:
+    """Find the subjects of the signed reports.
+
+    Unsigned reports that were sent to this destination are placed like reports that are gone: their numbers belong to
+    nobody else.
+    """
+    sent = facts.filler_order_numbers
+    kept = [one for one in study.reports if sent and not one.is_completed and one.report_id in sent]
+    return subjects(study, study.completed, site, replace(facts, gone=(*facts.gone, *kept)) if kept else facts)
 
 
-def _subjects(asked: AskedMessage, drafts: Iterable[Report] = (), kept: Iterable[Report] = ()) -> dict[str, Subject]:
-    """Subjects of the signed reports and of `drafts`; `kept` reports are placed like reports that are gone."""
-    study, facts = asked.study, asked.facts
-    kept = tuple(kept)
-    facts = replace(facts, gone=(*facts.gone, *kept)) if kept else facts
-    return subjects(study, (*study.completed, *drafts), asked.site, facts)
+def _subjects(asked: AskedMessage, drafts: Iterable[Report]) -> dict[str, Subject]:
+    """Subjects of the signed reports and of `drafts`."""
+    return subjects(asked.study, (*asked.study.completed, *drafts), asked.site, asked.facts)
 
 
 def _draft(asked: AskedMessage, report: Report) -> MessagePlace | MappingIssue:

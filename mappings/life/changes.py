@@ -313,6 +313,9 @@ def _moved_reports(look: _Look) -> set[str]:
 
     Another patient is another identity, or two patient fields that contradict the old ones under the same identity.
     """
+    known = {report.report_id for report in (*look.before.reports, *look.facts_before.gone)}
+    if known.isdisjoint(report.report_id for report in look.study.reports):
+        return set()
     before = subjects(look.before, look.before.reports, look.site, look.facts_before)
     filled = in_order(look.said)  # a missing instant moves no report
     after = subjects(filled, filled.reports, look.site, look.facts)

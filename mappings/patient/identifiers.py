@@ -97,6 +97,7 @@ def base62(number: int, length: int) -> str:
     return text.lstrip("0").rjust(length, "0")
 
 
+@lru_cache(maxsize=256)
 def short_id(upstream_id: str) -> str:
     """Write the 128 bits of an id in 22 characters, to fit EI.1 (ST 22); `long_id` inverts it for upstream ids."""
     return base62(int(upstream_id[4:], 16), _BASE62_LENGTH_OF_128_BITS)
@@ -266,6 +267,7 @@ def is_placeholder(value: str) -> bool:
     return _PLACEHOLDER.fullmatch("".join(filter(str.isalnum, text)).upper()) is not None
 
 
+@lru_cache(maxsize=256)
 def is_doubtful(mrn: str, pattern: re.Pattern[str] | None = None) -> bool:
     """True for an MRN that may be anyone's: `1`, `12345678`, `SEE ORDER`, the form of a social security number.
 
@@ -290,6 +292,7 @@ def _is_sequence(digits: str) -> bool:
     return len(digits) >= _LEAST_SEQUENCE and digits.isdigit() and any(digits in one for one in _SEQUENCES)
 
 
+@lru_cache(maxsize=256)  # the few numbers of a study are compared with each other
 def mrn_key(mrn: str) -> str:
     """Normalize an MRN for comparison within one study: no case, blanks, hyphens or leading zeros."""
     text = mrn if mrn.isascii() else normalize("NFKC", mrn)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 from unicodedata import combining, normalize
 
@@ -190,6 +191,7 @@ def _plain(text: str) -> list[str]:
     return [_SPELLINGS.get(word, word) for word in words]
 
 
+@lru_cache(maxsize=64)  # each report of a study is compared with the others
 def _words(somebody: Person) -> _Words:
     every = _plain(somebody.name)
     kept = [word for word in every if word not in _TITLES and word not in _GENERATIONS]

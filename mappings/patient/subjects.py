@@ -30,7 +30,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Final, NamedTuple
 
 from mappings.issues import MappingIssue
@@ -65,8 +65,30 @@ class Subject:
     issues: tuple[MappingIssue, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """Arguments of `subjects`, equal if they are the same objects: none of them ever changes."""
+
+    study: Study
+    reports: tuple[Report, ...]
+    site: Site
+    facts: Facts
+
+    def _identity(self) -> tuple[int, ...]:
+        return id(self.study), id(self.site), id(self.facts), *map(id, self.reports)
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Asked) and self._identity() == other._identity()
+
+
 class _Claim(NamedTuple):
-    """Facts of one report about its patient. `order` is unique, and so is `rank`: reports seen earlier rank lower."""
+    """Facts of one report about its patient. `order` is unique, and so is `rank`: reports seen earlier rank lower.
+
+    `standing`: the greatest speaks for the patient.
+    """
 
     order: int
     report: Report
@@ -74,6 +96,7 @@ class _Claim(NamedTuple):
     said: Said
     rank: tuple[bool, int, int]
     is_here: bool
+    standing: tuple[bool, bool]
 
 
 def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts = _NO_FACTS) -> dict[str, Subject]:
@@ -84,6 +107,12 @@ def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts =
     studies use them for somebody else (D12). Without `seen`, reading order replaces it. Reports in `gone` have a
     subject too, but are not listed in it.
     """
+    return dict(_found(_Asked(study, tuple(reports), site, facts)))
+
+
+@lru_cache(maxsize=4)  # both languages ask for the same
+def _found(asked: _Asked) -> dict[str, Subject]:
+    study, reports, site, facts = asked.study, asked.reports, asked.site, asked.facts
     here = {report.report_id for report in reports}
     every = (*reports, *(report for report in facts.gone if report.report_id not in here))
     if len(every) < 2:
@@ -110,7 +139,7 @@ def _claims(study: Study, reports: Sequence[Report], here: AbstractSet[str], sit
         identity = identified(bare, report.snapshot, site, report.snapshot_pointer, facts)
         rank = (not report.is_completed, places.get(report.report_id, len(places)), order)
         said = _as_merged(said_of(report.snapshot, site), identity)
-        claims.append(_Claim(order, report, identity, said, rank, report.report_id in here))
+        claims.append(_Claim(order, report, identity, said, rank, report.report_id in here, _standing(report)))
     return claims
 
 
@@ -175,8 +204,10 @@ def _one_subject(
 def _groups(claims: list[_Claim]) -> list[list[_Claim]]:
     """Group the claims by patient; the patient of the report seen first comes first."""
     groups: list[list[_Claim]] = []
+    best = max(one.standing for one in claims)
+    named = [one for one in claims if one.identity.is_linked and one.standing == best]
     for claim in sorted(claims, key=_place):
-        home = _home(claims, claim)
+        home = _home(named, claim)
         group = next((one for one in groups if _belongs_to_group(claim, one, home)), None)
         if group is None:
             groups.append([claim])
@@ -190,13 +221,11 @@ def _place(claim: _Claim) -> tuple[bool, bool, bool, tuple[bool, int, int]]:
     return not claim.report.is_completed, claim.report.is_addendum, not claim.identity.is_linked, claim.rank
 
 
-def _home(claims: list[_Claim], claim: _Claim) -> set[str]:
+def _home(named: list[_Claim], claim: _Claim) -> set[str]:
     """Patient ids named by the originals; if there is one, claims without identity are about that patient.
 
     Without signed reports, the others count. Originals seen after the claim count only if none was seen before it.
     """
-    best = max(_standing(one.report) for one in claims)
-    named = [one for one in claims if one.identity.is_linked and _standing(one.report) == best]
     before = [one for one in named if one.rank < claim.rank]
     return {one.identity.patient_id for one in before or named}
 
@@ -228,8 +257,8 @@ def _is_against(claim: _Claim, group: list[_Claim]) -> bool:
 
 def _speakers(group: list[_Claim]) -> list[Said]:
     """Facts of the claims of the highest standing: the signed originals, if there are any."""
-    best = max(_standing(one.report) for one in group)
-    return [one.said for one in group if _standing(one.report) == best]
+    best = max(one.standing for one in group)
+    return [one.said for one in group if one.standing == best]
 
 
 def _namer(group: list[_Claim]) -> _Claim:
@@ -238,7 +267,7 @@ def _namer(group: list[_Claim]) -> _Claim:
     An addendum gives it only if the group has no original, or an original has its number.
     """
     best = max(one.report.is_completed for one in group)
-    originals = [one for one in group if _standing(one.report) == (best, True)]
+    originals = [one for one in group if one.standing == (best, True)]
 
     def place(one: _Claim) -> tuple[bool, bool, bool]:
         may = not originals or _is_original(one) or any(_is_same_mrn(one, other) for other in originals)
@@ -254,7 +283,7 @@ def _standing(report: Report) -> tuple[bool, bool]:
 
 def _speaker(claims: list[_Claim]) -> _Claim:
     """Newest claim of the highest standing that identifies its patient (a report may lack all patient fields)."""
-    return max(reversed(claims), key=lambda one: (*_standing(one.report), one.identity.is_linked))
+    return max(reversed(claims), key=lambda one: (*one.standing, one.identity.is_linked))
 
 
 def _subject(  # noqa: PLR0913 (all sources of a patient)

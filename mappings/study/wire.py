@@ -24,7 +24,10 @@ Presence = Literal["R", "R?", "O", "O?"]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Kind of a JSON value: its type, and if the contract demands it a pattern, codes, or an inner shape."""
+    """Kind of a JSON value: its type, and if the contract demands it a pattern, codes, or an inner shape.
+
+    `is_plain`: the contract demands the type alone.
+    """
 
     json_type: type | tuple[type, ...]
     name: str
@@ -33,6 +36,7 @@ class Kind:
     shape: Mapping[str, tuple[Kind, Presence]] | None = None
     items: Kind | None = None
     values: Kind | None = None
+    is_plain: bool = False
 
 
 Shape = Mapping[str, tuple[Kind, Presence]]
@@ -54,9 +58,9 @@ def _array(items: Kind) -> Kind:
     return Kind(list, "an array", items=items)
 
 
-TEXT = Kind(str, "a string")
+TEXT = Kind(str, "a string", is_plain=True)
 NON_EMPTY = Kind(str, "a non-empty string", pattern=re.compile(r".+", re.DOTALL))
-BOOLEAN = Kind(bool, "true or false")
+BOOLEAN = Kind(bool, "true or false", is_plain=True)
 NUMBER = Kind((int, float), "a number")
 STUDY_ID, REPORT_ID, USER_ID = _id("stu"), _id("rep"), _id("usr")
 REPORT_STATUS = _codes("in_progress", "completed")
@@ -293,9 +297,12 @@ def _check_items(value: Sequence[Json], kind: Kind, pointer: str, issues: list[M
 
 def _check_object(value: Mapping[str, Json], shape: Shape, pointer: str, issues: list[MappingIssue]) -> None:
     for key, (kind, presence) in shape.items():
+        inner = value.get(key)
+        if kind.is_plain and type(inner) is kind.json_type:
+            continue
         place = f"{pointer}/{key}"
-        if value.get(key) is not None:
-            _check_kind(value[key], kind, place, issues)
+        if inner is not None:
+            _check_kind(inner, kind, place, issues)
         elif presence == "R":
             raise WireError(place, kind.name, "null" if key in value else "nothing")
         elif presence == "R?" and key not in value:

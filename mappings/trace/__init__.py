@@ -6,9 +6,9 @@ everything is mapped again, and every output that differs is a target of the lea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal
 
@@ -17,14 +17,15 @@ from mappings.model import Facts
 from mappings.profile import Receiver, Site
 from mappings.trace.answered import MovedByMessage, moved_by_messages
 from mappings.trace.losses import FHIR_LOSSES, HL7V2_LOSSES, loss
-from mappings.trace.outputs import Outputs, outputs
-from mappings.trace.probes import Leaf, contexts, leaves, probes
+from mappings.trace.outputs import LANGUAGES, Language, Outputs, decoded, outputs
+from mappings.trace.probes import Leaf, Trial, contexts, joint_probes, leaves, probes, renamed, valid_values
 from mappings.trace.rules import rules_of
 
 Json = Mapping[str, Any]
 Class = Literal["exact", "normalised", "derived", "dropped"]
 Mapper = Callable[..., Outputs]
 _NO_FACTS: Final = Facts()
+_LOSSES: Final[dict[Language, Mapping[str, str]]] = {"FHIR": FHIR_LOSSES, "HL7 v2": HL7V2_LOSSES}
 
 __all__ = ["Class", "TraceRow", "defaulted", "trace"]
 
@@ -66,8 +67,10 @@ def trace(
     """
     mapped = partial(outputs, site=site, receiver=receiver, facts=facts)
     base = mapped(document)
-    wanted = (leaf for leaf in leaves(document) if is_wanted(leaf.pointer))
-    rows = [_row(document, leaf, base, mapped, receiver) for leaf in wanted]
+    wanted = [leaf for leaf in leaves(document) if is_wanted(leaf.pointer)]
+    measured = _Measured(document, base, mapped)
+    moving = _moving(measured, wanted, receiver)
+    rows = [_row(leaf, *measured.moved_with_hidden(leaf, moving[leaf]), base, receiver) for leaf in wanted]
     if facts.orders:
         stated = moved_by_messages(base, lambda other: outputs(document, site, receiver, other), facts)
         rows += [_row_of_message(one, base) for one in stated]
@@ -83,24 +86,88 @@ def defaulted(
     return tuple(sorted({*base.fhir_targets(), *base.hl7v2_targets()} - moved))
 
 
-def _row(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper, receiver: Receiver) -> TraceRow:
-    moved = _moved_outputs(document, leaf, base, mapped)
-    hidden: list[str] = []
-    for pattern, context in contexts(document, leaf):
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A document with its outputs, and the function that maps others; `by_name` remembers what a renaming moved."""
+
+    document: Json
+    outputs: Outputs
+    mapped: Mapper
+    by_name: dict[str, set[str]] = field(default_factory=dict)
+
+    def moved_by(self, other: Json, languages: Collection[Language] = LANGUAGES) -> set[str]:
+        """Return the targets that differ in another document; none if it violates the upstream contract."""
         try:
-            other = mapped(context, like=base)
+            return set(self.outputs.differences(self.mapped(other, like=self.outputs, languages=languages)))
         except WireError:
-            continue
-        more = _moved_outputs(context, leaf, other, mapped) - moved
-        if more:
-            hidden.append(pattern)
-            moved |= more
+            return set()
+
+    def _is_other(self, other: Json, language: Language) -> bool:
+        try:
+            return any(self.outputs.differences(self.mapped(other, like=self.outputs, languages=[language])))
+        except WireError:
+            return True
+
+    def moved(self, leaf: Leaf, languages: Collection[Language] = LANGUAGES) -> set[str]:
+        """Return the targets that differ with the other values of a leaf, or without it."""
+        moved = set().union(*[self.moved_by(probe, languages) for probe in probes(self.document, leaf)])
+        if not leaf.is_id:
+            return moved
+        name = str(leaf.value)
+        if name not in self.by_name:
+            self.by_name[name] = self.moved_by(renamed(self.document, name))
+        return moved | self.by_name[name]
+
+    def moved_with_hidden(self, leaf: Leaf, languages: Collection[Language]) -> tuple[set[str], list[str]]:
+        """Return the targets of a leaf, and the patterns of the leaves that outrank it for some of them."""
+        moved = self.moved(leaf, languages) if languages else set()
+        hidden: list[str] = []
+        for pattern, context in contexts(self.document, leaf):
+            try:
+                other = _Measured(context, self.mapped(context, like=self.outputs), self.mapped)
+            except WireError:
+                continue
+            more = other.moved(leaf) - moved
+            if more:
+                hidden.append(pattern)
+                moved |= more
+        return moved, hidden
+
+    def unmoving(self, trials: Sequence[Trial], language: Language) -> list[Leaf]:
+        """Return the leaves that move nothing in a language: first all are changed at once, then each half of them."""
+        if not any(self._is_other(probe, language) for probe in joint_probes(self.document, trials)):
+            return [leaf for leaf, _ in trials]
+        half = len(trials) // 2
+        return [one for part in (trials[:half], trials[half:]) if half for one in self.unmoving(part, language)]
+
+
+def _moving(measured: _Measured, wanted: Iterable[Leaf], receiver: Receiver) -> dict[Leaf, list[Language]]:
+    """Return the languages in which each leaf may move something.
+
+    Those that the tables of losses have are tried together: mostly nothing moves, and none of them is tried by itself.
+    """
+    moving = {leaf: list(LANGUAGES) for leaf in wanted}
+    trials: dict[Leaf, Trial] = {}
+    for language, table in _LOSSES.items():
+        listed = [leaf for leaf in moving if leaf.is_alone and loss(table, leaf.pattern, receiver)]
+        for leaf in listed:
+            trials[leaf] = trials.get(leaf) or (leaf, tuple(valid_values(measured.document, leaf, _is_valid)))
+        for leaf in measured.unmoving([trials[leaf] for leaf in listed], language):
+            moving[leaf].remove(language)
+    return moving
+
+
+def _is_valid(document: Json) -> bool:
+    try:
+        decoded(document)
+    except WireError:
+        return False
+    return True
+
+
+def _row(leaf: Leaf, moved: set[str], hidden: Iterable[str], base: Outputs, receiver: Receiver) -> TraceRow:
     fhir, hl7v2 = _by_language(moved, base)
-    silent = [
-        (name, table)
-        for name, table, found in (("FHIR", FHIR_LOSSES, fhir), ("HL7 v2", HL7V2_LOSSES, hl7v2))
-        if not found
-    ]
+    silent = [(name, _LOSSES[name]) for name, found in zip(LANGUAGES, (fhir, hl7v2), strict=True) if not found]
     losses = tuple(f"{name}: {reason}" for name, table in silent if (reason := loss(table, leaf.pattern, receiver)))
     kind = _kind(leaf, moved, base)
     return TraceRow(leaf.pointer, fhir, hl7v2, kind, rules_of((*fhir, *hl7v2)), tuple(hidden), losses)
@@ -118,16 +185,6 @@ def _row_of_message(stated: MovedByMessage, base: Outputs) -> TraceRow:
 def _by_language(moved: AbstractSet[str], base: Outputs) -> tuple[tuple[str, ...], tuple[str, ...]]:
     fhir = tuple(sorted(target for target in moved if "." in target or target in base.types()))
     return fhir, tuple(sorted(moved - set(fhir)))
-
-
-def _moved_outputs(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper) -> set[str]:
-    moved: set[str] = set()
-    for probe in probes(document, leaf):
-        try:
-            moved.update(base.differences(mapped(probe, like=base)))
-        except WireError:
-            continue
-    return moved
 
 
 def _kind(leaf: Leaf, moved: set[str], base: Outputs) -> Class:

@@ -7,10 +7,11 @@ Proved by tests/mappings/trace/test_trace.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import zip_longest
 from typing import Any, Final
 
 from mappings.sections import cut
@@ -37,6 +38,8 @@ _CODES: Final[dict[str, tuple[Value, ...]]] = {
 _DATES: Final = ("1961-03-14", "1985-11-30")
 _STUDY_DATES: Final = ("2026-01-04", "2025-11-30")
 _IDS: Final = frozenset({"studyId", "reportId", "userId"})
+_ABSENT: Final = object()
+_UNCHANGED: Final = object()
 # Pattern of a leaf -> the leaves that outrank it, with the values that let it through (None: absent)
 _OUTRANKED: Final[dict[str, tuple[tuple[str, Value], ...]]] = {
     "/studyDescription": (("/reports/*/snapshotMetadata/procedure", None),),
@@ -45,6 +48,7 @@ _OUTRANKED: Final[dict[str, tuple[tuple[str, Value], ...]]] = {
     "/reports/*/signedAt": (("/reports/*/snapshotMetadata/studyDate", None), ("/reports/*/updatedAt", None)),
     "/reports/*/createdAt": (("/reports/*/updatedAt", None), ("/reports/*/signedAt", None)),
 }
+_QUALIFYING: Final = frozenset({"/expressCustomer/expressCustomerId"})  # whose number /externalPatientId is
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,20 @@ class Leaf:
     def key(self) -> str:
         """Last key of the pointer that is not an array index."""
         return next(part for part in reversed(self.pattern.split("/")) if part != "*")
+
+    @property
+    def is_id(self) -> bool:
+        """True for an id, which stands in several places."""
+        return self.key in _IDS
+
+    @property
+    def is_alone(self) -> bool:
+        """True if its probes change no other leaf, none outranks it, and it says nothing about another."""
+        return not self.is_id and self.pattern not in _OUTRANKED and self.pattern not in _QUALIFYING
+
+
+Trial = tuple[Leaf, tuple[Any, ...]]
+"""A leaf, and the values of its probes."""
 
 
 def leaves(node: Any, pointer: str = "", pattern: str = "") -> Iterator[Leaf]:
@@ -75,15 +93,37 @@ def leaves(node: Any, pointer: str = "", pattern: str = "") -> Iterator[Leaf]:
 
 
 def probes(document: Json, leaf: Leaf) -> Iterator[Json]:
-    """Yield the document with other values in place of the leaf, and without it."""
-    if leaf.key in _IDS:
-        yield _renamed(document, str(leaf.value))
+    """Yield the document with other values in place of the leaf, and without it; an id is only `renamed`.
+
+    The id of a user, which joins reports and users, is changed in this place alone too.
+    """
+    if leaf.is_id:
         if leaf.pattern in ("/reports/*/userId", "/users/*/userId"):
-            yield _with_value(document, leaf.pointer, _other_id(str(leaf.value)))
+            yield _changed(document, leaf.pointer, _other_id(str(leaf.value)))
         return
-    for value in _other_values(leaf):
-        yield _with_value(document, leaf.pointer, value)
-    yield _removed(document, leaf.pointer)
+    for value in _tried_values(leaf):
+        yield _changed(document, leaf.pointer, value)
+
+
+def valid_values(document: Json, leaf: Leaf, is_valid: Callable[[Json], bool]) -> Iterator[Any]:
+    """Yield the values of a leaf's probes with which the document is valid; one of the same kind always is."""
+    for value in _tried_values(leaf):
+        is_same_kind = leaf.value is not None and value is not _ABSENT
+        if is_same_kind or is_valid(_changed(document, leaf.pointer, value)):
+            yield value
+
+
+def joint_probes(document: Json, trials: Sequence[Trial]) -> Iterator[Json]:
+    """Yield the document with all these leaves changed at once, which are `is_alone`; each value is in one of them.
+
+    The last leaves are changed first: so no removal moves a place that is still to be changed.
+    """
+    leaves_of, values_of = zip(*reversed(trials), strict=True) if trials else ((), ())
+    for values in zip_longest(*values_of, fillvalue=_UNCHANGED):
+        changed = document
+        for leaf, value in zip(leaves_of, values, strict=True):
+            changed = changed if value is _UNCHANGED else _changed(changed, leaf.pointer, value)
+        yield changed
 
 
 def contexts(document: Json, leaf: Leaf) -> Iterator[tuple[str, Json]]:
@@ -99,10 +139,14 @@ def contexts(document: Json, leaf: Leaf) -> Iterator[tuple[str, Json]]:
         changed = document
         for other in known:
             if other.pattern == pattern and other.pointer.startswith(scope):
-                changed = (
-                    _removed(changed, other.pointer) if value is None else _with_value(changed, other.pointer, value)
-                )
+                changed = _changed(changed, other.pointer, _ABSENT if value is None else value)
         yield pattern, changed
+
+
+def _tried_values(leaf: Leaf) -> Iterator[Any]:
+    """Yield the values of a leaf's probes: other ones of its kind, and absence."""
+    yield from _other_values(leaf)
+    yield _ABSENT
 
 
 def _other_values(leaf: Leaf) -> Iterator[Value]:
@@ -124,13 +168,11 @@ def _other_values(leaf: Leaf) -> Iterator[Value]:
 
 
 def _other_texts(text: str) -> Iterator[str]:
-    """Yield the text with one letter of each section changed, never of a heading."""
-    start = 0
-    for section in cut(text):
-        end = start + len(section.heading) + len(section.body)
-        for place in _letters(section.body)[:1]:
-            yield _with_other_letter(text, start + len(section.heading) + place)
-        start = end
+    """Yield the text with the last letter of each section changed, and with the first, never of a heading."""
+    sections = [(section.heading, section.body, _letters(section.body)) for section in cut(text)]
+    for number in (0, -1):
+        bodies = [_with_other_letter(body, places[number]) if places else body for _, body, places in sections]
+        yield "".join([heading + body for (heading, _, _), body in zip(sections, bodies, strict=True)])
 
 
 def _letters(text: str) -> tuple[int, ...]:
@@ -151,7 +193,7 @@ def _other_id(name: str) -> str:
     return name[:-1] + ("0" if name[-1] != "0" else "1")
 
 
-def _renamed(document: Json, name: str) -> Json:
+def renamed(document: Json, name: str) -> Json:
     """Replace an id by another name everywhere in the document."""
     other = _other_id(name)
 
@@ -162,19 +204,17 @@ def _renamed(document: Json, name: str) -> Json:
             return [rename(value) for value in node]
         return other if node == name else node
 
-    renamed: Json = rename(document)
-    return renamed
-
-
-def _with_value(document: Json, pointer: str, value: Value) -> Json:
-    changed, node, key = _opened(document, pointer)
-    node[key] = value
+    changed: Json = rename(document)
     return changed
 
 
-def _removed(document: Json, pointer: str) -> Json:
+def _changed(document: Json, pointer: str, value: Any) -> Json:
+    """Return the document with a value at a pointer, or without that place if the value is `_ABSENT`."""
     changed, node, key = _opened(document, pointer)
-    del node[key]
+    if value is _ABSENT:
+        del node[key]
+    else:
+        node[key] = value
     return changed
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from mappings.hl7v2.received import Segment, read
-from mappings.trace.outputs import elements, kind_of_obx
+from mappings.trace.parts import elements, kind_of_obx
 
 Json = Mapping[str, Any]
 _FIELD: Final = re.compile(r"([A-Z][A-Z0-9]{2})(\([^)]+\))?-([0-9]{1,3})(?:\.([0-9]{1,2}))?")
@@ -82,7 +82,7 @@ def _kind(segment: Segment) -> str:
     return kind_of_obx(segment.field(2), segment.field(3)) if segment.name == "OBX" else segment.name
 
 
-def _scalars(resource: Json) -> Iterator[tuple[str, Any]]:
+def _scalars(resource: Json) -> list[tuple[str, Any]]:
     return elements({key: one for key, one in resource.items() if key != "resourceType"}, resource["resourceType"])
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -67,6 +68,7 @@ def dtm_date(iso: str) -> str:
     return iso.replace("-", "")
 
 
+@lru_cache(maxsize=256)  # both languages ask for a study's few moments in many places
 def parse_instant(text: str | None) -> datetime | None:
     """Parse a moment with seconds and offset, to the microsecond; None without an offset or if it does not exist.
 

@@ -1,7 +1,8 @@
 """`DiagnosticReport/[id]/$trace`: show where each AutoScribe field of a stored report goes in FHIR and HL7 v2.
 
 https://hl7.org/fhir/R4/operations.html#response (Parameters), decision D6. The answer shows places of fields, never
-their values. A trace takes some tenths of a second of CPU time, in the worker for long computations, and is remembered.
+their values. A trace takes about a tenth of a second of CPU time, in the worker for long computations, and is
+remembered.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from gateway.fhir_api.http.query import value_of
 from gateway.fhir_api.operations import trace_table
 from gateway.fhir_api.operations.operation_input import formats, inputs, prefers
 from gateway.fhir_api.operations.stored_study import profile, study_of
+from gateway.fhir_api.operations.trace_rows import is_of, trace_rows
 from gateway.fhir_api.search import warnings
 from gateway.fhir_api.served import Operation
 from gateway.runtime.computing import computed_apart
@@ -32,7 +34,6 @@ from mappings.fhir.datatypes import TEXT_PLAIN
 from mappings.fhir.rendering import json_bytes
 from mappings.profile import Receiver, Site
 from mappings.trace import TraceRow
-from mappings.trace import trace as measured
 
 _USUAL: Final = "generic"
 _MOST_REMEMBERED: Final = 64  # reports, of about 0.1 MB each
@@ -56,7 +57,7 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
             table = trace_table.table(cells, pretty=value_of(given, "_pretty") == "true")
             return answer(request, table.encode(), media_type=TEXT_PLAIN)
         told = await warnings.of_study(serving, stored.study_id) if sight.has_whole_studies else []
-        issues = [issue for place, issue in told if _is_of(place, own)]
+        issues = [issue for place, issue in told if is_of(own, place)]
         said = [{"name": "outcome", "resource": outcome(issues, serving.site.canonical)}] if issues else []
         parameters = [*map(_parameter, rows), *said]
         body = json_bytes({"resourceType": "Parameters", "parameter": parameters})
@@ -85,7 +86,7 @@ class _Remembered:
         key = digest, stored.report_id, receiver.name
         kept, found = self._rows, self._rows.get(key)
         if found is None:
-            found = kept[key] = await computed_apart(_rows, stored, document, own, site, receiver)
+            found = kept[key] = await computed_apart(trace_rows, stored, document, own, site, receiver)
         kept.move_to_end(key)
         if len(kept) > _MOST_REMEMBERED:
             kept.popitem(last=False)
@@ -104,17 +105,6 @@ def _own_places(document: Mapping[str, Any], report_id: str) -> frozenset[str]:
         raise ResourceNotFound("AutoScribe no longer lists this report: there is nothing to trace")
     signers = {f"users/{number}" for number, one in enumerate(users) if one["userId"] == reports[place]["userId"]}
     return frozenset({f"reports/{place}", *signers})
-
-
-def _rows(
-    stored: StoredStudy, document: dict[str, Any], own: frozenset[str], site: Site, receiver: Receiver
-) -> Sequence[TraceRow]:
-    return measured(document, site, receiver, stored.kept().facts, lambda pointer: _is_of(pointer, own))
-
-
-def _is_of(pointer: str, own: frozenset[str]) -> bool:
-    first, second = (*pointer.split("/"), "", "")[1:3]
-    return first not in {"reports", "users"} or not second or f"{first}/{second}" in own
 
 
 def _parameter(row: TraceRow) -> Mapping[str, Any]:

@@ -255,6 +255,16 @@ async def test_long_computations_have_a_worker_of_their_own_that_gives_way_to_al
         assert (await computed_apart(priority))[0] == apart
 
 
+def is_loaded(module):
+    return module in sys.modules
+
+
+async def test_the_worker_apart_loads_only_what_its_computations_need():
+    async with workers(1, (), ("wsgiref.validate",)):
+        assert await computed(is_loaded, "wsgiref.validate")
+        assert not await computed_apart(is_loaded, "wsgiref.validate")
+
+
 async def test_no_computation_waits_for_long_ones():
     async with asyncio.timeout(30):
         async with workers(1, (), ()):

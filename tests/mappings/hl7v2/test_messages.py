@@ -7,11 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from fakes.er7_reader import all_of, field
 from fakes.oru_example import ADDENDUM_ID, REPORT_ID, SITE, addendum, profile, report, send, study
 
 from mappings import to_oru
-from mappings.hl7v2 import filler_order_numbers, messages, messages_of_all
+from mappings.hl7v2 import filler_order_numbers, messages, messages_of_all, place
 from mappings.hl7v2.place import pdf_number
 from mappings.life.changes import changes
 from mappings.model import Cause, Facts, PdfFacts, Study
@@ -312,3 +313,16 @@ def test_an_addendum_of_two_reports_restates_the_pdf_of_each_and_one_without_a_r
 def test_a_pdf_that_an_addendum_once_had_to_itself_is_kept_current() -> None:
     found = messages(WITH_ADDENDUM, ADDED, SITE, APART, Facts(), sent={pdf_number(ADDENDUM_ID)})
     assert [one.document for one in found if one.part == "pdf"] == [REPORT_ID, ""]
+
+
+def test_the_patients_of_a_study_are_found_once_for_all_its_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    find = place.subjects
+
+    def counted(*given: Any) -> Any:
+        asked.append(len(given))
+        return find(*given)
+
+    monkeypatch.setattr(place, "subjects", counted)
+    assert len(left(study(report(), addendum()), "append")) == 2
+    assert len(asked) == 1

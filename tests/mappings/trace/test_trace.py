@@ -2,11 +2,15 @@
 
 import json
 from copy import deepcopy
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import mappings.trace
+from gateway.sandbox.seed import generate
 from mappings.issues import WireError
 from mappings.profile import Site, receiver
 from mappings.study import wire
@@ -152,7 +156,11 @@ def test_what_did_not_change_need_not_be_read_again(case, monkeypatch):
     folder, map_anew = Path(__file__).parents[2] / "golden" / case, mappings.trace.outputs
     traced = json.loads((folder / "wire.json").read_text()) if case else document()
     found = trace(traced, site(), everything())
-    monkeypatch.setattr(mappings.trace, "outputs", lambda document, like=None, **more: map_anew(document, **more))
+
+    def all_anew(document, like=None, languages=(), **more):
+        return map_anew(document, **more)
+
+    monkeypatch.setattr(mappings.trace, "outputs", all_anew)
     assert trace(traced, site(), everything()) == found
 
 
@@ -160,3 +168,67 @@ def test_the_leaves_that_are_wanted_are_traced_alone():
     wanted = ("/reports/0/signedAt", "/studyDescription")
     found = trace(document(), site(), everything(), is_wanted=lambda pointer: pointer in wanted)
     assert {row.pointer: row for row in found} == {pointer: BY_POINTER[pointer] for pointer in wanted}
+
+
+def counted(monkeypatch, function):
+    """Count the calls of a function of the outputs' module, by a list that grows."""
+    calls, outputs = [], import_module("mappings.trace.outputs")
+    original = getattr(outputs, function)
+    monkeypatch.setattr(outputs, function, lambda *given: calls.append(given) or original(*given))
+    return calls
+
+
+def test_leaves_that_reach_nothing_are_tried_together(monkeypatch):
+    mapped, written = counted(monkeypatch, "to_fhir"), counted(monkeypatch, "_written")
+    found = trace(document(), site(), everything(), is_wanted=lambda pointer: pointer.startswith("/reportMetadata"))
+    assert len(found) >= 12
+    assert {row.kind for row in found} == {"dropped"}
+    most = 1 + 3  # as it is, and no leaf has more than three other values
+    assert (len(mapped), len(written)) == (most, most)
+
+
+def test_a_change_that_reaches_one_language_is_not_mapped_to_the_other(monkeypatch):
+    mapped, written = counted(monkeypatch, "to_fhir"), counted(monkeypatch, "_written")
+    [row] = trace(document(), site(), everything(), is_wanted=lambda pointer: pointer == "/users/0/email")
+    assert row.fhir
+    assert (len(mapped), len(written)) == (1 + 2, 1 + 2)  # apart: the values in FHIR, and in HL7 v2 as in its table
+
+
+def test_an_id_that_stands_in_several_places_is_renamed_once(monkeypatch):
+    mapped = counted(monkeypatch, "to_fhir")
+    places = ("/studyId", "/reports/0/studyId")
+    assert len(trace(document(), site(), everything(), is_wanted=lambda pointer: pointer in places)) == 2
+    assert len(mapped) == 2
+
+
+SENT = generate(seed=3, studies=60)
+
+
+def sandbox_document(number):
+    seeded = SENT.seeded[number]
+    users = [one for one in SENT.users if one["userId"] in {report["userId"] for report in seeded.reports}]
+    return json.loads(json.dumps({**seeded.study, "reports": list(seeded.reports), "users": users}))
+
+
+def with_the_same_user_twice():
+    made = deepcopy(document())
+    return {**made, "users": [*made["users"], *deepcopy(made["users"])]}
+
+
+TRIED = {
+    "sample": document,
+    "same-user-twice": with_the_same_user_twice,
+    **{f"sandbox-{number}": partial(sandbox_document, number) for number in (2, 3, 13, 28)},
+}
+
+
+@pytest.mark.parametrize("what", TRIED.values(), ids=TRIED)
+@pytest.mark.parametrize("is_read", [False, True], ids=["metadata-unread", "metadata-read"])
+def test_what_is_tried_together_has_the_rows_of_what_is_tried_alone(what, is_read, monkeypatch):
+    keys = tuple(what().get("metadata", ()))
+    own = replace(site(), accession_keys=keys if is_read else (), placer_keys=())
+    found = trace(what(), own, receiver("generic"))
+    monkeypatch.setattr(mappings.trace._Measured, "unmoving", lambda *_: [])
+    assert trace(what(), own, receiver("generic")) == found
+    moving = [row.pointer for row in found if row.pointer.startswith("/metadata/") and row.fhir]
+    assert bool(moving) is bool(is_read and keys)

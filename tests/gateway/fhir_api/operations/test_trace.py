@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -10,7 +12,7 @@ from fakes.outcomes import issue, refusal
 from fhir.resources.R4B.parameters import Parameters
 
 from gateway.fhir_api.operations import trace as module
-from gateway.fhir_api.operations import trace_table
+from gateway.fhir_api.operations import trace_rows, trace_table
 from gateway.store.database.statements import Statement, ask
 from gateway.store.studies.kept import packed, unpacked
 from mappings.profile import receiver
@@ -159,7 +161,7 @@ async def test_a_format_that_is_not_offered_is_refused_before_anything_is_asked_
 
 async def test_one_is_measured_at_a_time(monkeypatch):
     running, most = 0, 0
-    measure = module.measured
+    measure = trace_rows.trace
 
     def counted(*given):
         nonlocal running, most
@@ -170,7 +172,7 @@ async def test_one_is_measured_at_a_time(monkeypatch):
         finally:
             running -= 1
 
-    monkeypatch.setattr(module, "measured", counted)
+    monkeypatch.setattr(trace_rows, "trace", counted)
     async with facade() as stage:
         path = f"DiagnosticReport/{resource_id(stage.signed())}/$trace"
         answers = await asyncio.gather(*(stage.get(path) for _ in range(3)))
@@ -226,3 +228,10 @@ async def test_only_the_studies_traced_last_are_remembered(stage, monkeypatch):
     for receiver_name in ("generic", "epic-observed", "epic-observed", "generic"):
         await stage.get(f"{address}?receiver={receiver_name}")
     assert len(measured) == 3
+
+
+def test_what_traces_in_a_worker_loads_no_web_server():
+    loads = "import sys, gateway.fhir_api.operations.trace_rows; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", loads], capture_output=True, text=True, check=True).stdout.split()
+    assert "mappings.trace" in loaded
+    assert not {"starlette", "fastapi", "fhir"} & set(loaded)
