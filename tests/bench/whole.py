@@ -48,7 +48,8 @@ SITE = demo_site()
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
 _COPIES = 30  # of one template
 _MOST_TEMPLATES = 9_999  # their numbers have four digits
-_YEARS = timedelta(days=3600)  # over which the templates are spread
+_YEARS = timedelta(days=3600)  # over which the templates are spread, in no order
+_STRIDE = 7_919  # a prime
 _FEW_ODDITIES = 15  # numbers of the sandbox's studies: each is about a patient of its own, without an oddity
 _LATER = frozenset({"term", "moment", "version", "resource", "study", "claim", "report", "issue"})
 _NEEDED = frozenset({"resource_by_address", "claim_by_content"})
@@ -126,7 +127,9 @@ class Template:
     @classmethod
     def made(cls, number: int, total: int, world: Any) -> Template:
         """Generate a signed study of a patient with a number of the same length in every template."""
-        seeded = world.fresh(number * _FEW_ODDITIES, NOW - timedelta(days=2) - number * _YEARS / total)
+        seeded = world.fresh(
+            number * _FEW_ODDITIES, NOW - timedelta(days=2) - number * _STRIDE % total * _YEARS / total
+        )
         snapshot = seeded.reports[0]["snapshotMetadata"]
         facility = next(one for one in FACILITIES if one.name == snapshot["facilityName"])
         mrn, external = f"{facility.mrn_namespace}-{number:04}99999999", f"PAT-{number:04}99999999"

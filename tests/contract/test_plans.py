@@ -227,7 +227,7 @@ def searches(kind, given, sort="", sight=EVERYTHING):
     yield search_sql.suppressed(base, 20)
     if in_order.is_ordered(base):
         yield from (in_order.edge(base, 50), in_order.page(base, after[0]), in_order.page(base, None))
-        places, sizes = in_order.sizes(base)
+        places, sizes = in_order.sizes(base, 20)
         yield from [sizes] if places else []
 
 
@@ -320,7 +320,7 @@ def limited_statements():
     for sight in limited_sights():
         every = of_types({kind: sight.limits(kind, "r") for kind in TYPES})
         for template in (
-            *(OF_CURRENT, _OF_REFERRING.replace("{order}", "r.address"), _OF_VERSION, _OF_SEEN, OF_LIMITED),
+            *(OF_CURRENT, _OF_REFERRING, _OF_VERSION, _OF_SEEN, OF_LIMITED),
             *(OF_ANY_LIMITED, OF_TYPE_LIMITED),
         ):
             yield limited(template, every)

@@ -41,9 +41,10 @@ _EDGE_OF_TYPE: Final = Statement(
     "SELECT r.updated FROM resource r WHERE r.type = :type AND r.is_suppressed = 0 AND r.updated < :before"
     " AND r.updated >= :since ORDER BY r.updated DESC LIMIT 1 OFFSET :number"
 )
+# What is computed keeps PostgreSQL from the index of all versions
 _OF_TYPE: Final = Statement(
     f"{_COLUMNS}resource r CROSS JOIN version v WHERE r.type = :type AND r.updated >= :since AND v.resource = r.number"
-    f" AND v.updated < :before AND v.updated >= :since AND v.faults IS NULL{_NEWEST}"
+    f" AND v.updated + 0 < :before AND v.updated + 0 >= :since AND v.faults IS NULL{_NEWEST}"
 )
 OF_TYPE_LIMITED: Final = (
     f"{_COLUMNS}resource r CROSS JOIN version v WHERE r.type = :type AND r.updated < :before AND r.updated >= :since"

@@ -17,7 +17,8 @@ from gateway.store.studies import search_sql
 from gateway.store.studies.fragments import Sql, any_of, counted, glued, joined, lies, may_be_counted
 from gateway.store.studies.search_sql import Search, is_broad, reads_many, unsorted
 
-FEW: Final = 1000  # what is read whole, instead of a further look
+FEW: Final = 1_000  # what is read whole, instead of a further look
+MANY: Final = 32_000  # what is read whole, once no look has found a page
 _FIRST: Final = 128
 _MOST: Final = 8192
 
@@ -39,6 +40,11 @@ def has_all(search: Search) -> bool:
     return search.sort[0].by != "moment" or any(_is_of(one, search) for one in search.clauses)
 
 
+def starts_in_order(search: Search) -> bool:
+    """True if the search starts from a range of the index that has its order."""
+    return _is_of(search.clauses[search.start], search)
+
+
 def first_rows(search: Search) -> int:
     """Return how many rows of the index the first look reads."""
     return max(_FIRST, 2 * search.most)
@@ -46,8 +52,10 @@ def first_rows(search: Search) -> int:
 
 def more_rows(search: Search, rows: int, matches: int) -> int:
     """Return how many rows the next look reads if one of `rows` found so many matches; 0: no further look."""
-    likely = rows * search.most * 5 // (4 * max(matches, 1))
-    return 0 if rows >= _MOST else min(max(likely, 2 * rows), _MOST)
+    likely = max(rows * search.most * 5 // (4 * max(matches, 1)), 2 * rows)
+    if rows < _MOST:
+        return min(likely, _MOST)
+    return likely if likely <= MANY else 0
 
 
 def edge(search: Search, rows: int) -> Sql:
@@ -70,10 +78,10 @@ def page(search: Search, until: Any) -> Sql:
     return search_sql.page(search, glued(found, _scope(search, "x")), settled)
 
 
-def sizes(search: Search) -> tuple[Sequence[int], Sql]:
-    """Return the places of the clauses whose resources can be counted, and SQL for these numbers, up to `FEW`."""
+def sizes(search: Search, most: int) -> tuple[Sequence[int], Sql]:
+    """Return the places of the clauses whose resources can be counted, and SQL for these numbers, up to `most`."""
     places = [place for place, clause in enumerate(search.clauses) if all(map(may_be_counted, clause))]
-    columns = [joined(" + ", [counted(one, FEW) for one in search.clauses[place]]) for place in places]
+    columns = [joined(" + ", [counted(one, most) for one in search.clauses[place]]) for place in places]
     return places, glued("SELECT ", joined(", ", columns))
 
 

@@ -31,9 +31,14 @@ _OF_REFERRING: Final = (
     "SELECT r.address, r.version, r.updated, r.is_suppressed, v.body FROM term t"
     " CROSS JOIN resource r CROSS JOIN version v"
     " WHERE t.key = :key AND t.value IN listed(:addresses) AND r.number = t.resource"
-    " AND v.resource = r.number AND v.version = r.version{limit} ORDER BY {order} LIMIT :most"
+    " AND v.resource = r.number AND v.version = r.version{limit} ORDER BY r.address LIMIT :most"
 )
-_REFERRING: Final = unlimited(_OF_REFERRING.replace("{order}", "r.number"))
+_REFERRING: Final = Statement(
+    "SELECT r.address, r.version, r.updated, r.is_suppressed, v.body FROM (SELECT t.resource FROM term t"
+    " WHERE t.key = :key AND t.value IN listed(:addresses) ORDER BY t.resource LIMIT :most) d"
+    " CROSS JOIN resource r CROSS JOIN version v WHERE r.number = d.resource AND v.resource = r.number"
+    " AND v.version = r.version ORDER BY r.number"
+)
 _REFERENCED: Final = Statement(
     "SELECT DISTINCT t.value FROM resource r CROSS JOIN term t"
     " WHERE r.address IN listed(:addresses) AND t.resource = r.number AND t.key = :key ORDER BY t.value LIMIT :most"
@@ -146,8 +151,13 @@ async def referring(
     """
     statement, values = _REFERRING, dict[str, Any]()
     if limits is not None:
-        statement, values = limited(_OF_REFERRING.replace("{order}", "r.address"), of_types(limits))
-    rows = await engine.fetch(statement, key=key, addresses=json.dumps(list(addresses)), most=most, **values)
+        statement, values = limited(_OF_REFERRING, of_types(limits))
+    compiled = statement.compiled(engine.dialect)
+    asked = compiled.positional({"key": key, "addresses": json.dumps(list(addresses)), "most": most, **values})
+    if engine.dialect == "postgresql":
+        rows = await engine.query(compiled.sql, asked)
+    else:  # very many may refer to a radiologist or a facility
+        rows = await engine.scan(compiled.sql, asked, SECONDS, tries_here=True)
     return dict(await in_turns(_by_address, rows))
 
 
@@ -186,27 +196,30 @@ async def conflicts(
 async def _in_order(engine: Engine, search: Search) -> Sequence[Row] | None:
     """Return the rows of a page that lies among the first in its order; None if it does not.
 
-    If few resources meet a clause, which the first look does not know, the search is read from there.
+    If few resources meet a clause, the search is read from there. Dates are looked at before anything is counted.
     """
     most = first = in_order.first_rows(search)
+    counts_first = not in_order.starts_in_order(search)
+    if counts_first and (found := await _from_few(engine, search, in_order.FEW)) is not None:
+        return found
     while most:
         behind = await _look(engine, search, in_order.edge(search, most))
         upto = behind[0][0] if behind else None
         rows = await _look(engine, search, in_order.page(search, upto), is_short=most == first)
         if len(rows) >= search.most or (upto is None and in_order.has_all(search)):
             return rows
-        if most == first and (found := await _from_few(engine, search)) is not None:
+        if most == first and not counts_first and (found := await _from_few(engine, search, in_order.FEW)) is not None:
             return found
         most = in_order.more_rows(search, most, len(rows))
-    return None
+    return await _from_few(engine, search, in_order.MANY)
 
 
-async def _from_few(engine: Engine, search: Search) -> Sequence[Row] | None:
-    """Return the rows of the page from the clause that the fewest resources meet; None if very many meet each."""
-    places, sql = in_order.sizes(search)
+async def _from_few(engine: Engine, search: Search, most: int) -> Sequence[Row] | None:
+    """Return the rows of the page from the clause that the fewest resources meet; None if `most` or more meet each."""
+    places, sql = in_order.sizes(search, most)
     if not places:
         return None
-    [found] = await _look(engine, search, sql)
+    [found] = await _look(engine, search, sql, is_short=most == in_order.FEW)
     if 0 in list(found):
         return ()
     sizes = [
@@ -214,8 +227,8 @@ async def _from_few(engine: Engine, search: Search) -> Sequence[Row] | None:
         for number, place in zip(found, places, strict=True)
         if not any(map(is_shared, search.clauses[place]))
     ]
-    number, place = min(sizes, default=(in_order.FEW, 0))
-    if number >= in_order.FEW:
+    number, place = min(sizes, default=(most, 0))
+    if number >= most:
         return None
     fewer = replace(search, start=place)
     return await _read(engine, fewer, search_sql.page(fewer))
