@@ -299,7 +299,8 @@ def _where(search: Search, source: Sql, first: Sql, settled: Collection[int] = (
     for limit, more in ((search.until, "r.updated <= ?"), (search.since, "r.updated > ?")):
         if limit is not None:
             conditions.append(Sql(more, (limit,)))
-    return glued(source, " WHERE ", joined(" AND ", conditions))
+    text = f"{source.text} WHERE {' AND '.join([one.text for one in conditions])}"
+    return Sql(text, (*source.values, *[value for one in conditions for value in one.values]))
 
 
 @lru_cache(maxsize=4096)
