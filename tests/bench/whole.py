@@ -1,9 +1,10 @@
 """Fill a store with whole studies of scattered patients: every row that the gateway writes of a study, many times over.
 
-A few hundred sandbox studies are planned by the real pipeline. Each copy has ids, numbers and a patient of its own, put
-into the planned write in place of the first one's, and is written by the pipeline's own transaction. A patient has ten
-studies, far apart in the order of writing. Of `study`, the compressed JSON and the digests stay those of the first
-copy: no search reads them. PostgreSQL gets the rows of the SQLite file by COPY.
+Some sandbox studies, one in thirty and a few hundred at least, are planned by the real pipeline. Each copy has ids,
+numbers and a patient of its own, put into the planned write in place of the first one's, and is written by the
+pipeline's own transaction. A patient has ten studies, far apart in the order of writing. Thirty studies have the date
+of the first one. Of `study`, the compressed JSON and the digests stay those of the first copy: no search reads them.
+PostgreSQL gets the rows of the SQLite file by COPY.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -45,7 +46,10 @@ from mappings.patient.identifiers import keyed_patient_id, short_id
 TEMPLATES, VISITS = 300, 10
 SITE = demo_site()
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
-_BETWEEN = timedelta(days=12)  # so that the templates are spread over ten years
+_COPIES = 30  # of one template
+_MOST_TEMPLATES = 9_999  # their numbers have four digits
+_YEARS = timedelta(days=3600)  # over which the templates are spread, in no order
+_STRIDE = 7_919  # a prime
 _FEW_ODDITIES = 15  # numbers of the sandbox's studies: each is about a patient of its own, without an oddity
 _LATER = frozenset({"term", "moment", "version", "resource", "study", "claim", "report", "issue"})
 _NEEDED = frozenset({"resource_by_address", "claim_by_content"})
@@ -121,9 +125,11 @@ class Template:
     mrn_system: str
 
     @classmethod
-    def made(cls, number: int, world: Any) -> Template:
+    def made(cls, number: int, total: int, world: Any) -> Template:
         """Generate a signed study of a patient with a number of the same length in every template."""
-        seeded = world.fresh(number * _FEW_ODDITIES, NOW - timedelta(days=2) - number % TEMPLATES * _BETWEEN)
+        seeded = world.fresh(
+            number * _FEW_ODDITIES, NOW - timedelta(days=2) - number * _STRIDE % total * _YEARS / total
+        )
         snapshot = seeded.reports[0]["snapshotMetadata"]
         facility = next(one for one in FACILITIES if one.name == snapshot["facilityName"])
         mrn, external = f"{facility.mrn_namespace}-{number:04}99999999", f"PAT-{number:04}99999999"
@@ -153,10 +159,11 @@ def _fetched(study: Any, listed: Any, users: list[Any]) -> Fetched:
     return Fetched(study, listed, users, asked, {one["userId"]: asked for one in users})
 
 
+@cache
 def templates(count: int = TEMPLATES) -> list[Template]:
     """Generate the templates."""
     world = generate(seed=16, studies=0)
-    return [Template.made(number, world) for number in range(count)]
+    return [Template.made(number, count, world) for number in range(count)]
 
 
 def planned(fetched: Fetched) -> StudyWrite:
@@ -173,7 +180,7 @@ def planned(fetched: Fetched) -> StudyWrite:
 
 def copies(count: int) -> Iterator[Copy]:
     """Yield so many copies: a patient's studies are far apart."""
-    made = templates(min(TEMPLATES, max(1, count // VISITS)))
+    made = templates(min(max(TEMPLATES, count // _COPIES), max(1, count // VISITS), _MOST_TEMPLATES))
     patients = max(1, count // len(made) // VISITS)
     for number in range(count):
         yield Copy(made[number % len(made)], number // len(made), patients)

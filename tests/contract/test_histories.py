@@ -9,9 +9,19 @@ import pytest
 from fakes.store import made, write
 
 from gateway.index.criteria import Is
+from gateway.store.studies import histories
 from gateway.store.studies.histories import versions_of
 
 BIRTH = 1_000_000
+
+
+@pytest.fixture(params=["all", "some", "few"], autouse=True)
+def looked_at(request, monkeypatch):
+    """Look at all versions of the store, or at the newest alone; then a type may have changed too often to be read."""
+    if request.param != "all":
+        monkeypatch.setattr(histories, "LOOKED_AT", 0)
+    if request.param == "few":
+        monkeypatch.setattr(histories, "MOST_LATER", 1)
 
 
 @pytest.fixture
@@ -68,3 +78,16 @@ async def test_a_client_with_limits_gets_current_versions_of_what_it_sees_alone(
         ("DiagnosticReport/a", 3),
     ]
     assert [one[:2] for one in await walk(engine, ["Organization"], 1, limits=limits)] == [("Organization/o", 3)]
+
+
+async def test_what_is_stored_while_the_types_are_read_comes_before_the_page(engine, stored, monkeypatch):
+    of_type = histories._of_type
+
+    async def raced(engine, kind, *more, **place):
+        rows = await of_type(engine, kind, *more, **place)
+        await write(engine, made("Patient/p", "new"), made("DiagnosticReport/a", "new"))
+        return rows
+
+    monkeypatch.setattr(histories, "_of_type", raced)
+    found = await versions_of(engine, ["Patient", "DiagnosticReport"], since=0, before=2**62, most=7, limits=None)
+    assert listed(found) == [one for one in reversed(stored) if not one[0].startswith("Organization/")]

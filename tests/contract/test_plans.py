@@ -35,11 +35,11 @@ from gateway.runtime.request_errors import BadRequest, NotSupported, SearchTooCo
 from gateway.store.database.postgres import PLANNED_EACH, Postgres
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.database.statements import Statement
-from gateway.store.studies import search_sql
+from gateway.store.studies import in_order, search_sql
 from gateway.store.studies.claims import _OF_CLAIMS
 from gateway.store.studies.compartment import OF_LIMITED
 from gateway.store.studies.fragments import Sql
-from gateway.store.studies.histories import OF_FEW_LIMITED, OF_MANY_LIMITED
+from gateway.store.studies.histories import OF_ANY_LIMITED, OF_TYPE_LIMITED
 from gateway.store.studies.limited import limited, met, of_types
 from gateway.store.studies.search import _OF_CONFLICTS, _OF_REFERRING
 from gateway.store.studies.search_sql import Search, Sort, for_dialect
@@ -225,6 +225,10 @@ def searches(kind, given, sort="", sight=EVERYTHING):
     yield search_sql.page(Search(base.resource_type, base.clauses, base.start, base.sort, 20, until=DAY, since=1))
     yield search_sql.count(base, 1000)
     yield search_sql.suppressed(base, 20)
+    if in_order.is_ordered(base):
+        yield from (in_order.edge(base, 50), in_order.page(base, after[0]), in_order.page(base, None))
+        places, sizes = in_order.sizes(base, 20)
+        yield from [sizes] if places else []
 
 
 def of_us_core():
@@ -316,8 +320,8 @@ def limited_statements():
     for sight in limited_sights():
         every = of_types({kind: sight.limits(kind, "r") for kind in TYPES})
         for template in (
-            *(OF_CURRENT, _OF_REFERRING.replace("{order}", "r.address"), _OF_VERSION, _OF_SEEN, OF_LIMITED),
-            *(OF_MANY_LIMITED, OF_FEW_LIMITED),
+            *(OF_CURRENT, _OF_REFERRING, _OF_VERSION, _OF_SEEN, OF_LIMITED),
+            *(OF_ANY_LIMITED, OF_TYPE_LIMITED),
         ):
             yield limited(template, every)
         for kind in TYPES:

@@ -20,7 +20,7 @@ from gateway.index.keys import key
 from gateway.index.terms import code_start
 from gateway.runtime.errors import StoreTooSlow
 from gateway.store.database import sqlite
-from gateway.store.studies import search, search_sql
+from gateway.store.studies import in_order, search, search_sql
 from gateway.store.studies.search_sql import Search, Sort
 
 BY_UPDATE = (Sort("updated"),)
@@ -35,6 +35,14 @@ async def index(request, engine):
     for start in range(0, len(resources), 7):
         made_up.note(await write(engine, *resources[start : start + 7], now=start))
     return made_up
+
+
+@pytest.fixture(params=["as it is", "small"])
+def looks(request, monkeypatch):
+    """Search with looks as they are, which find all of a small store at once, and with very small ones."""
+    if request.param == "small":
+        for name, number in (("_FIRST", 1), ("_MOST", 16), ("FEW", 4), ("MANY", 8)):
+            monkeypatch.setattr(in_order, name, number)
 
 
 def wanted(index, one, *, suppressed=False):
@@ -67,7 +75,7 @@ async def pages(engine, one, size):
     return seen
 
 
-async def test_random_searches_find_what_trying_every_resource_finds_in_order(engine, index):
+async def test_random_searches_find_what_trying_every_resource_finds_in_order(engine, index, looks):
     some = 0
     for _ in range(SEARCHES):
         query = index.search()
@@ -85,7 +93,7 @@ async def test_random_searches_find_what_trying_every_resource_finds_in_order(en
     assert some > SEARCHES / 4
 
 
-async def test_pages_hold_every_match_once_and_in_order_forwards_and_backwards(engine, index):
+async def test_pages_hold_every_match_once_and_in_order_forwards_and_backwards(engine, index, looks):
     longest = 0
     for _ in range(SEARCHES // 2):
         query = index.search()

@@ -17,8 +17,8 @@ from gateway.fhir_api.http.outcome import Issue, of_mapping
 from gateway.fhir_api.search.paging import PagePosition, search_at
 from gateway.fhir_api.search.search_query import Query
 from gateway.index.criteria import Refers
+from gateway.store.studies import in_order, search_sql
 from gateway.store.studies import search as store
-from gateway.store.studies import search_sql
 from gateway.store.studies.search import Version
 from gateway.store.studies.search_sql import ANY_REMARK, CONFLICTS, SUPPRESSED, UPDATED, WARNINGS, Search
 from mappings.patient.identifiers import fhir_id
@@ -111,7 +111,8 @@ def explanation(serving: Facade, query: Query, place: PagePosition, asked: int) 
     seconds = index_age(serving)
     diagnostics = (
         f"parameters used: {used}; AutoScribe was asked for {asked} of the studies and reports that are named; found"
-        f" in the index, starting from a clause of kind {kind},"
+        f" in the index,{' if not among the first in its order,' if in_order.is_ordered(search) else ''}"
+        f" starting from a clause of kind {kind},"
         f" {'read at once' if search_sql.is_bounded(search) else 'read apart, for it may take a while'};"
         f" index age: {'unknown' if seconds is None else f'{seconds} s'}; {serving.engine.dialect}"
     )

@@ -30,8 +30,12 @@ _CONNECT: Final = 10  # seconds
 _ERRORS: Final = ("PostgresError", "InterfaceError", "InternalClientError")  # the last one of a dropped connection
 # https://www.postgresql.org/docs/current/runtime-config-query.html: every query uses an index, also while the
 # statistics of a table are missing. Quick queries share one plan for all values, since planning takes longer than
-# running them. Long queries are planned for their values, on connections of their own
-_BY_INDEX: Final = {"enable_seqscan": "off", "enable_mergejoin": "off", "enable_hashjoin": "off", "jit": "off"}
+# running them. Long queries are planned for their values, on connections of their own. Several workers for one query
+# would read a whole index between them, to have a page sorted
+_BY_INDEX: Final = {
+    **dict.fromkeys(("enable_seqscan", "enable_mergejoin", "enable_hashjoin", "jit"), "off"),
+    "max_parallel_workers_per_gather": "0",
+}
 PLANNED_ONCE: Final = {**_BY_INDEX, "plan_cache_mode": "force_generic_plan"}
 PLANNED_EACH: Final = {**_BY_INDEX, "plan_cache_mode": "force_custom_plan"}
 _UNREADABLE: Final = (

@@ -36,6 +36,9 @@ _LISTS: Final = {
     ("postgresql", "NOT "): "<> ALL (ARRAY(SELECT json_array_elements_text(CAST({} AS json))))",
 }
 
+# A test of one resource by its index rows. PostgreSQL would read all rows with that value, of any resource, where its
+# statistics say that they are few: a key that is computed keeps it from the index of values
+_OF_RESOURCE: Final = re.compile(r"\b(\w+)\.resource = (\w+)\.(number|term_set) AND \1\.key (=|IN)")
 _LOCKING: Final = " FOR UPDATE"
 _RACED: Final = "rolled back and done again, since another process wrote the same rows"
 
@@ -43,6 +46,11 @@ _RACED: Final = "rolled back and done again, since another process wrote the sam
 def storable(text: str) -> str:
     """Return a text as a column can hold it; also the form to look it up by."""
     return text if text.isascii() and "\0" not in text else _UNFIT.sub(_REPLACEMENT, text)
+
+
+def by_resource(sql: str) -> str:
+    """Return PostgreSQL's SQL, with tests of a resource by the few index rows of this resource."""
+    return _OF_RESOURCE.sub(r"\1.resource = \2.\3 AND \1.key + 0 \4", sql)
 
 
 class Compiled(NamedTuple):
@@ -78,7 +86,7 @@ class Statement:
         return self._compile("postgresql")
 
     def _compile(self, dialect: Dialect) -> Compiled:
-        sql = self.sql.removesuffix(_LOCKING) if dialect == "sqlite" else self.sql
+        sql = self.sql.removesuffix(_LOCKING) if dialect == "sqlite" else by_resource(self.sql)
         listed = _LISTED.sub(lambda match: _LISTS[dialect, match[1]].format(match[2]), sql)
         made = text(listed).compile(dialect=_DIALECTS[dialect])
         return Compiled(str(made), tuple(made.positiontup or ()))

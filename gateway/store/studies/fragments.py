@@ -240,11 +240,14 @@ def found_by(criterion: Criterion) -> Sql:
     return _STARTS[type(criterion)](criterion)
 
 
+def lies(one: During, alias: str) -> Sql:
+    """Return the condition that a row of `moment` of that parameter compares so; the index of `low` bounds it."""
+    bound = _compared(_BOUND[one.comparison], alias, one.low, one.high, longest(one.key))
+    return glued(bound, " AND ", _compared(_MOMENT[one.comparison], alias, one.low, one.high))
+
+
 def _found_during(one: During) -> Sql:
-    bound = _compared(_BOUND[one.comparison], "m", one.low, one.high, longest(one.key))
-    exact = _compared(_MOMENT[one.comparison], "m", one.low, one.high)
-    text = f"SELECT m.resource, m.low FROM moment m WHERE m.key = ? AND {bound.text} AND {exact.text}"
-    return Sql(text, (one.key, *bound.values, *exact.values))
+    return glued(Sql("SELECT m.resource, m.low FROM moment m WHERE m.key = ? AND ", (one.key,)), lies(one, "m"))
 
 
 def _found_starts(one: Starts) -> Sql:
@@ -276,6 +279,10 @@ def _found_all(one: All) -> Sql:
     return glued(found, " WHERE a.number = led.resource AND ", all_of(others, "a"))
 
 
+def _found_has(one: Has) -> Sql:
+    return Sql(f"SELECT DISTINCT o.resource FROM {one.kind} o WHERE o.key = ?", (one.key,))
+
+
 _STARTS: Final[dict[type, Callable[[Any], Sql]]] = {
     Is: _found_is,
     Starts: _found_starts,
@@ -284,5 +291,28 @@ _STARTS: Final[dict[type, Callable[[Any], Sql]]] = {
     Refers: _found_refers,
     Referred: _found_referred,
     All: _found_all,
+    Has: _found_has,
     Nothing: lambda one: Sql("SELECT a.number AS resource FROM resource a WHERE a.address = ?", ("",)),
 }
+
+
+def may_be_counted(criterion: Criterion) -> bool:
+    """True if an index has the resources that meet a criterion, or their shared terms."""
+    match criterion:
+        case Refers(criterion=inner) | Referred(criterion=inner) | All(clauses=((inner,), *_)):
+            return may_be_counted(inner) and not is_shared(inner)
+        case During(comparison=comparison):
+            return comparison in _BOUND
+    return type(criterion) in _STARTS
+
+
+def is_shared(criterion: Criterion) -> bool:
+    """True if many resources have the terms of a criterion in sets, so that its index rows do not tell how many."""
+    return isinstance(criterion, Is | Starts | Has) and criterion.key in KEYS
+
+
+def counted(criterion: Criterion, most: int) -> Sql:
+    """Return SQL that counts the index rows of a criterion, up to `most`."""
+    found = found_by(criterion)
+    rows = found.text.replace("SELECT DISTINCT", "SELECT")  # the database would read them all before it counts
+    return Sql(f"(SELECT count(*) FROM (SELECT 1 FROM ({rows}) f LIMIT ?) c)", (*found.values, most))

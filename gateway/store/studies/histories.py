@@ -1,6 +1,7 @@
-"""Read the versions of all resources of some types, the newest first, by the index of versions.
+"""Read the versions of all resources of some types, the newest first.
 
-https://hl7.org/fhir/R4/http.html#history; every version has an instant of its own (D29), at which a page goes on.
+https://hl7.org/fhir/R4/http.html#history; every version has an instant of its own (D29), at which a page goes on. The
+newest of all versions are looked at first. Where these have too few of the types, each type is read by its own index.
 Proved by tests/contract/test_histories.py and tests/contract/test_plans.py.
 """
 
@@ -11,26 +12,44 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Statement
+from gateway.store.database.statements import Row, Statement
 from gateway.store.studies.limited import Limits, limited, of_types, unlimited
 from gateway.store.studies.search import SECONDS, Version, in_turns, version_of
-from mappings.fhir.resource_types import types_at
 
-# Resources of these types are few, so that their versions are seldom among the newest of all
-FEW: Final = frozenset(types_at("referred", "apart"))
+LOOKED_AT: Final = 20  # versions of any type, for each of a page
+MOST_LATER: Final = 5_000  # resources that changed after the page: each may have older versions on it
 _COLUMNS: Final = "SELECT r.address, v.version, v.updated, v.body FROM "
-_WHERE: Final = (
-    " WHERE v.updated < :before AND v.updated >= :since AND v.faults IS NULL AND r.number = v.resource"
-    " AND r.type {of}{limit} ORDER BY v.updated DESC LIMIT :most"
+_NEWEST: Final = " ORDER BY v.updated DESC LIMIT :most"
+_OF_ANY: Final = (
+    f"{_COLUMNS}version v CROSS JOIN resource r WHERE v.updated < :before AND v.updated >= :since AND v.faults IS NULL"
+    f" AND r.number = v.resource AND r.type IN listed(:types){{limit}}{_NEWEST}"
 )
-OF_MANY: Final = f"{_COLUMNS}version v CROSS JOIN resource r{_WHERE.replace('{of}', 'IN listed(:types)')}"
-OF_FEW: Final = f"{_COLUMNS}resource r CROSS JOIN version v{_WHERE.replace('{of}', '= :type')}"
-MANY: Final = unlimited(OF_MANY)
-ONLY_FEW: Final = unlimited(OF_FEW)
+_ANY: Final = unlimited(_OF_ANY)
 # A client with limits sees current versions alone: older ones may be beyond the limits
-_CURRENT: Final = "{limit} AND v.version = r.version AND r.is_suppressed = 0"
-OF_MANY_LIMITED: Final = OF_MANY.replace("{limit}", _CURRENT)
-OF_FEW_LIMITED: Final = OF_FEW.replace("{limit}", _CURRENT)
+_CURRENT: Final = " AND v.version = r.version AND r.is_suppressed = 0"
+OF_ANY_LIMITED: Final = _OF_ANY.replace("{limit}", f"{{limit}}{_CURRENT}")
+_EDGE: Final = Statement(
+    "SELECT v.updated FROM version v WHERE v.updated < :before AND v.updated >= :since"
+    " ORDER BY v.updated DESC LIMIT 1 OFFSET :number"
+)
+_LAST: Final = Statement("SELECT k.last FROM tick k WHERE k.one = 1")
+_LATER: Final = Statement(
+    "SELECT count(*) FROM (SELECT 1 FROM resource r WHERE r.type = :type AND r.updated >= :before LIMIT :most) c"
+)
+# The current version that is the last of a page if no resource has two on it: no page goes further back
+_EDGE_OF_TYPE: Final = Statement(
+    "SELECT r.updated FROM resource r WHERE r.type = :type AND r.is_suppressed = 0 AND r.updated < :before"
+    " AND r.updated >= :since ORDER BY r.updated DESC LIMIT 1 OFFSET :number"
+)
+# What is computed keeps PostgreSQL from the index of all versions
+_OF_TYPE: Final = Statement(
+    f"{_COLUMNS}resource r CROSS JOIN version v WHERE r.type = :type AND r.updated >= :since AND v.resource = r.number"
+    f" AND v.updated + 0 < :before AND v.updated + 0 >= :since AND v.faults IS NULL{_NEWEST}"
+)
+OF_TYPE_LIMITED: Final = (
+    f"{_COLUMNS}resource r CROSS JOIN version v WHERE r.type = :type AND r.updated < :before AND r.updated >= :since"
+    f"{{limit}} AND v.resource = r.number{_CURRENT} ORDER BY r.updated DESC LIMIT :most"
+)
 
 
 async def versions_of(  # noqa: PLR0913 (selection, page and limits)
@@ -43,13 +62,37 @@ async def versions_of(  # noqa: PLR0913 (selection, page and limits)
     Raises:
         StoreTooSlow: the query took too long.
     """
-    is_few = len(types) == 1 and types[0] in FEW
-    values: dict[str, Any] = {"since": since, "before": before, "most": most}
-    values |= {"type": types[0]} if is_few else {"types": json.dumps(list(types))}
-    statement: Statement = ONLY_FEW if is_few else MANY
-    if limits is not None:
-        statement, more = limited(OF_FEW_LIMITED if is_few else OF_MANY_LIMITED, of_types(limits))
-        values |= more
-    compiled = statement.compiled(engine.dialect)
-    rows = await engine.scan(compiled.sql, compiled.positional(values), SECONDS)
+    edge = await engine.fetch(_EDGE, since=since, before=before, number=LOOKED_AT * most)
+    lowest = int(edge[0][0]) if edge else since
+    rows = await _of_any(engine, types, limits, since=lowest, before=before, most=most)
+    if edge and len(rows) < most:
+        # What is committed from here on comes before the page: one type would have it, and another not
+        last = int((await engine.fetch(_LAST))[0][0])
+        place = {"since": since, "before": min(before, last + 1), "most": most}
+        each = [row for one in types for row in await _of_type(engine, one, limits, **place)]
+        rows = sorted(each, key=lambda row: -int(row[2]))[:most]
     return await in_turns(lambda row: version_of(*row), rows)
+
+
+async def _of_any(engine: Engine, types: Sequence[str], limits: Limits | None, **place: int) -> Sequence[Row]:
+    statement, more = (_ANY, {}) if limits is None else limited(OF_ANY_LIMITED, of_types(limits))
+    return await _scan(engine, statement, types=json.dumps(list(types)), **place, **more)
+
+
+async def _of_type(engine: Engine, kind: str, limits: Limits | None, **place: int) -> Sequence[Row]:
+    """Return the versions of one type from its newest resources on."""
+    if limits is not None:
+        statement, more = limited(OF_TYPE_LIMITED, of_types(limits))
+        return await _scan(engine, statement, type=kind, **place, **more)
+    since, before, most = place["since"], place["before"], place["most"]
+    [[later]] = await engine.fetch(_LATER, type=kind, before=before, most=MOST_LATER)
+    if later == MOST_LATER:
+        return await _of_any(engine, [kind], None, **place)
+    edge = await engine.fetch(_EDGE_OF_TYPE, type=kind, since=since, before=before, number=most - 1)
+    place["since"] = int(edge[0][0]) if edge else since
+    return await _scan(engine, _OF_TYPE, type=kind, **place)
+
+
+async def _scan(engine: Engine, statement: Statement, **values: Any) -> Sequence[Row]:
+    compiled = statement.compiled(engine.dialect)
+    return await engine.scan(compiled.sql, compiled.positional(values), SECONDS)

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, TypeVar
 
 from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement
-from gateway.store.studies import search_sql
-from gateway.store.studies.fragments import Sql
+from gateway.store.studies import in_order, search_sql
+from gateway.store.studies.fragments import Sql, is_shared
 from gateway.store.studies.limited import Limits, limited, of_types, unlimited
 from gateway.store.studies.search_sql import Search
 from gateway.store.studies.versions import CURRENT_OF, OF_CURRENT
@@ -31,9 +31,14 @@ _OF_REFERRING: Final = (
     "SELECT r.address, r.version, r.updated, r.is_suppressed, v.body FROM term t"
     " CROSS JOIN resource r CROSS JOIN version v"
     " WHERE t.key = :key AND t.value IN listed(:addresses) AND r.number = t.resource"
-    " AND v.resource = r.number AND v.version = r.version{limit} ORDER BY {order} LIMIT :most"
+    " AND v.resource = r.number AND v.version = r.version{limit} ORDER BY r.address LIMIT :most"
 )
-_REFERRING: Final = unlimited(_OF_REFERRING.replace("{order}", "r.number"))
+_REFERRING: Final = Statement(
+    "SELECT r.address, r.version, r.updated, r.is_suppressed, v.body FROM (SELECT t.resource FROM term t"
+    " WHERE t.key = :key AND t.value IN listed(:addresses) ORDER BY t.resource LIMIT :most) d"
+    " CROSS JOIN resource r CROSS JOIN version v WHERE r.number = d.resource AND v.resource = r.number"
+    " AND v.version = r.version ORDER BY r.number"
+)
 _REFERENCED: Final = Statement(
     "SELECT DISTINCT t.value FROM resource r CROSS JOIN term t"
     " WHERE r.address IN listed(:addresses) AND t.resource = r.number AND t.key = :key ORDER BY t.value LIMIT :most"
@@ -105,7 +110,9 @@ async def page(engine: Engine, search: Search) -> Found:
     Raises:
         StoreTooSlow: the search took too long.
     """
-    rows = await _read(engine, search, search_sql.page(search))
+    rows = await _in_order(engine, search) if in_order.is_ordered(search) else None
+    if rows is None:
+        rows = await _read(engine, search, search_sql.page(search))
     matches = await in_turns(_match, rows)
     return Found(matches[::-1] if search.is_back else matches, int(rows[0][6]) if rows else 0)
 
@@ -144,8 +151,13 @@ async def referring(
     """
     statement, values = _REFERRING, dict[str, Any]()
     if limits is not None:
-        statement, values = limited(_OF_REFERRING.replace("{order}", "r.address"), of_types(limits))
-    rows = await engine.fetch(statement, key=key, addresses=json.dumps(list(addresses)), most=most, **values)
+        statement, values = limited(_OF_REFERRING, of_types(limits))
+    compiled = statement.compiled(engine.dialect)
+    asked = compiled.positional({"key": key, "addresses": json.dumps(list(addresses)), "most": most, **values})
+    if engine.dialect == "postgresql":
+        rows = await engine.query(compiled.sql, asked)
+    else:  # very many may refer to a radiologist or a facility
+        rows = await engine.scan(compiled.sql, asked, SECONDS, tries_here=True)
     return dict(await in_turns(_by_address, rows))
 
 
@@ -179,6 +191,55 @@ async def conflicts(
         statement, values = limited(_OF_CONFLICTS, Sql(*held_apart(organizations)))
     rows = await engine.fetch(statement, patient_ids=json.dumps(list(patient_ids)), **values)
     return {str(patient_id): int(number) for patient_id, number in rows}
+
+
+async def _in_order(engine: Engine, search: Search) -> Sequence[Row] | None:
+    """Return the rows of a page that lies among the first in its order; None if it does not.
+
+    If few resources meet a clause, the search is read from there. Dates are looked at before anything is counted.
+    """
+    most = first = in_order.first_rows(search)
+    counts_first = not in_order.starts_in_order(search)
+    if counts_first and (found := await _from_few(engine, search, in_order.FEW)) is not None:
+        return found
+    while most:
+        behind = await _look(engine, search, in_order.edge(search, most))
+        upto = behind[0][0] if behind else None
+        rows = await _look(engine, search, in_order.page(search, upto), is_short=most == first)
+        if len(rows) >= search.most or (upto is None and in_order.has_all(search)):
+            return rows
+        if most == first and not counts_first and (found := await _from_few(engine, search, in_order.FEW)) is not None:
+            return found
+        most = in_order.more_rows(search, most, len(rows))
+    return await _from_few(engine, search, in_order.MANY)
+
+
+async def _from_few(engine: Engine, search: Search, most: int) -> Sequence[Row] | None:
+    """Return the rows of the page from the clause that the fewest resources meet; None if `most` or more meet each."""
+    places, sql = in_order.sizes(search, most)
+    if not places:
+        return None
+    [found] = await _look(engine, search, sql, is_short=most == in_order.FEW)
+    if 0 in list(found):
+        return ()
+    sizes = [
+        (number, place)
+        for number, place in zip(found, places, strict=True)
+        if not any(map(is_shared, search.clauses[place]))
+    ]
+    number, place = min(sizes, default=(most, 0))
+    if number >= most:
+        return None
+    fewer = replace(search, start=place)
+    return await _read(engine, fewer, search_sql.page(fewer))
+
+
+async def _look(engine: Engine, search: Search, sql: Sql, *, is_short: bool = True) -> Sequence[Row]:
+    """Return the rows of a query that reads a bounded number of resources, or, if it `is_short`, very few."""
+    text = search_sql.for_dialect(sql.text, engine.dialect)
+    if engine.dialect == "postgresql" and is_short and not search_sql.has_far_criteria(search):
+        return await engine.query(text, sql.values)
+    return await engine.scan(text, sql.values, SECONDS, tries_here=is_short)
 
 
 async def _read(engine: Engine, search: Search, sql: Sql) -> Sequence[Any]:

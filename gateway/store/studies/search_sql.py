@@ -7,7 +7,7 @@ Proved by tests/contract/test_search.py and tests/contract/test_plans.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -29,7 +29,8 @@ from gateway.index.criteria import (
     Within,
 )
 from gateway.index.keys import SEPARATOR
-from gateway.store.database.statements import Dialect
+from gateway.index.parameters import PARAMETERS
+from gateway.store.database.statements import Dialect, by_resource
 from gateway.store.studies.fragments import Sql, any_of, found_by, glued, joined
 from gateway.store.studies.shared_terms import KEYS
 from mappings.fhir.resource_types import types_at
@@ -40,7 +41,9 @@ _ALL: Final = Sql("")
 _BY_WAY_OF: Final = " d CROSS JOIN resource r"
 # SQLite joins in the written order. PostgreSQL would start with all resources of a type if its statistics are poor
 _IN_THAT_ORDER: Final = " d CROSS JOIN LATERAL (SELECT * FROM resource x WHERE x.number = d.resource OFFSET 0) r"
-_BY_UPDATE: Final = Sql("resource r")  # read by the index of updates
+_BY_TYPE: Final = Sql("resource r")  # read by the index of updates, or of what is suppressed
+_ALL_OF_TYPE: Final = Sql("1 = 1")
+_LOW: Final = Sql("d.low")
 # Kind and direction of a sort -> its column, and the value for resources without one, which come last
 _UNSORTED: Final = {
     ("moment", False): ("low", _NEVER),
@@ -126,13 +129,35 @@ def _is_bound(clause: Clause, key: int, comparisons: Set[Comparison]) -> bool:
 
 def is_bounded(search: Search) -> bool:
     """True if the search has few criteria and starts from few rows, such as those of a patient or number."""
-    starts_from_few = max(map(_cost, search.clauses[search.start])) <= _FEW
-    return starts_from_few and has_few_criteria(search) and not any(map(goes_far, search.clauses))
+    return not is_broad(search) and has_few_criteria(search) and not has_far_criteria(search)
+
+
+def is_broad(search: Search) -> bool:
+    """True if the search starts from what very many resources may have: a name, a date, a code, a radiologist."""
+    return any(map(_is_broad, search.clauses[search.start]))
+
+
+def _is_broad(criterion: Criterion) -> bool:
+    match criterion:
+        case Refers(key=key, criterion=inner):
+            return key in _OF_MANY or _is_broad(inner)
+        case Referred(criterion=inner):
+            return _is_broad(inner)
+        case All(clauses=((first,), *_)):
+            return _is_broad(first)
+        case Is(key=key) | Starts(key=key) if key in _OF_MANY:
+            return True
+    return _cost(criterion) > _FEW
 
 
 def has_few_criteria(search: Search) -> bool:
     """True if a database plans the search quickly; it takes long to plan hundreds of conditions."""
     return sum(map(len, search.clauses)) <= _LITTLE
+
+
+def has_far_criteria(search: Search) -> bool:
+    """True if the test of one result may read many rows."""
+    return any(map(goes_far, search.clauses))
 
 
 def goes_far(clause: Clause) -> bool:
@@ -154,6 +179,22 @@ def _goes_far(criterion: Criterion) -> bool:
     return False
 
 
+def reads_many(clause: Clause) -> bool:
+    """True if the test of one resource may read very many rows: all that refer to a radiologist or a facility."""
+    return any(map(_reads_many, clause))
+
+
+def _reads_many(criterion: Criterion) -> bool:
+    match criterion:
+        case Referred(key=key, criterion=inner):
+            return key in _OF_MANY or _reads_many(inner)
+        case Refers(criterion=inner) | Not(criterion=inner):
+            return _reads_many(inner)
+        case All(clauses=clauses):
+            return any(map(reads_many, clauses))
+    return isinstance(criterion, Within) and _goes_far(criterion)
+
+
 def usual_sort(clauses: Sequence[Clause], place: int) -> Sort:
     """Return the order that a search which starts there needs no sorting for: by its date, else by last update."""
     first = clauses[place][0]
@@ -163,6 +204,12 @@ def usual_sort(clauses: Sequence[Clause], place: int) -> Sort:
 _LOWER: Final[Set[Comparison]] = frozenset({"eq", "ge", "gt", "sa", "ap"})
 _UPPER: Final[Set[Comparison]] = frozenset({"eq", "le", "lt", "eb", "ap"})
 _FEW: Final = 2
+# Keys of codes, and of references that very many resources have alike
+_OF_MANY: Final = frozenset(
+    one.key
+    for one in PARAMETERS
+    if (one.type == "token" and "text" in one.modifiers) or (one.type == "reference" and not one.narrows)
+)
 _FAR: Final = frozenset(types_at("referred", "apart"))
 _LITTLE: Final = 30
 _COSTS: Final[dict[type, int]] = {Nothing: 0, At: 1, Is: 2, Starts: 3, During: 4, Updated: 5}
@@ -175,18 +222,23 @@ def _cost(criterion: Criterion) -> int:
         return max(map(_cost, criterion.clauses[0]))
     if isinstance(criterion, Starts) and criterion.value.endswith(SEPARATOR):
         return _COSTS[Is]  # a whole code or number, of any system
-    return _COSTS[type(criterion)]
+    return _COSTS.get(type(criterion), _COSTS[Updated])
 
 
-def page(search: Search) -> Sql:
+def page(search: Search, found: Sql | None = None, settled: Collection[int] = ()) -> Sql:
     """Return SQL for a page: address, version, updated, owner, number, body, last instant, remarks, sort keys.
 
     The remarks are a sum of bits: `WARNINGS` of the study, `SUPPRESSED` resources of the type, and `CONFLICTS` about
-    the patients that are named or found.
+    the patients that are named or found. `found` is a query for the resources to start from, as `resource`, with their
+    first sort key, as `low`, which meet the clauses at the `settled` places. None: those of the starting clause.
     """
-    keys = [_sort_key(one, search) for one in search.sort]
+    if found is None:
+        keys = [_LOW if _is_in_order(one, search) else _sort_key(one) for one in search.sort]
+    else:
+        keys = [_LOW, *map(_sort_key, search.sort[1:])]
     columns = "".join([f", {one.text} AS k{place}" for place, one in enumerate(keys)])
-    source, order = _from_where(search), _order(search.sort, is_back=search.is_back)
+    source = _from_where(search) if found is None else _where(search, _by_way_of(found), _SAME, settled)
+    order = _order(search.sort, is_back=search.is_back)
     behind = _behind(search) if search.after else _ALL
     remarks = _remarks_of(len(search.patients), finds_patients=search.resource_type == "Patient")
     return Sql(
@@ -227,35 +279,45 @@ def count(search: Search, most: int) -> Sql:
 
 
 def suppressed(search: Search, most: int) -> Sql:
-    """Return SQL for the addresses of matching resources that are suppressed (D2)."""
-    found = _from_where(search, is_suppressed=1)
-    return glued("SELECT r.address FROM ", found, Sql(" LIMIT ?", (most,)))
+    """Return SQL for the addresses of matching resources that are suppressed (D2): of a broad search among all such."""
+    source = _where(search, _BY_TYPE, _ALL_OF_TYPE, is_suppressed=1) if is_broad(search) else _from_where(search, 1)
+    return glued("SELECT r.address FROM ", source, Sql(" LIMIT ?", (most,)))
 
 
 def _from_where(search: Search, is_suppressed: int = 0) -> Sql:
-    """Return the FROM and WHERE parts of the search."""
+    """Return the FROM and WHERE parts of the search from its starting clause."""
     clause = search.clauses[search.start]
     if any(isinstance(one, Updated) for one in clause):
-        source, first = _BY_UPDATE, _any(clause)
-    else:
-        source, first = _by_way_of(clause), _SAME
-    conditions = [Sql(f"r.type = ? AND r.is_suppressed = {is_suppressed}"), first]
-    conditions += [_any(clause) for other, clause in enumerate(search.clauses) if other != search.start]
-    text = f"{source.text} WHERE {' AND '.join([one.text for one in conditions])}"
-    values = [*source.values, search.resource_type, *[value for one in conditions for value in one.values]]
-    for limit, more in ((search.until, " AND r.updated <= ?"), (search.since, " AND r.updated > ?")):
+        return _where(search, _BY_TYPE, _any(clause), (search.start,), is_suppressed=is_suppressed)
+    return _where(search, _of_clause(clause), _SAME, (search.start,), is_suppressed=is_suppressed)
+
+
+def _where(search: Search, source: Sql, first: Sql, settled: Collection[int] = (), *, is_suppressed: int = 0) -> Sql:
+    """Return the FROM and WHERE parts: what meets `first` in the source, and every clause but the `settled` ones."""
+    conditions = [Sql(f"r.type = ? AND r.is_suppressed = {is_suppressed}", (search.resource_type,)), first]
+    conditions += [_any(clause) for place, clause in enumerate(search.clauses) if place not in settled]
+    for limit, more in ((search.until, "r.updated <= ?"), (search.since, "r.updated > ?")):
         if limit is not None:
-            text += more
-            values.append(limit)
-    return Sql(text, tuple(values))
+            conditions.append(Sql(more, (limit,)))
+    text = f"{source.text} WHERE {' AND '.join([one.text for one in conditions])}"
+    return Sql(text, (*source.values, *[value for one in conditions for value in one.values]))
 
 
 @lru_cache(maxsize=4096)
-def _by_way_of(clause: Clause) -> Sql:
+def _of_clause(clause: Clause) -> Sql:
     """Return a FROM part: the resources that meet any of the criteria, by index."""
+    return _by_way_of(found_by_any(clause))
+
+
+def found_by_any(clause: Clause) -> Sql:
+    """Return a query for the numbers of the resources that meet a clause, as `found_by` does for a criterion."""
     ways = [found_by(one) for one in clause]
     several = [glued("SELECT u.resource FROM (", one, ") u") for one in ways]
-    return glued("(", ways[0] if len(ways) == 1 else joined(" UNION ", several), f"){_BY_WAY_OF}")
+    return ways[0] if len(ways) == 1 else joined(" UNION ", several)
+
+
+def _by_way_of(found: Sql) -> Sql:
+    return glued("(", found, f"){_BY_WAY_OF}")
 
 
 @lru_cache(maxsize=4096)
@@ -263,16 +325,24 @@ def _any(clause: Clause) -> Sql:
     return any_of(clause)
 
 
-def _sort_key(sort: Sort, search: Search) -> Sql:
+def _is_in_order(sort: Sort, search: Search) -> bool:
+    """True if the index that the search starts from gives the order."""
+    clause = search.clauses[search.start]
+    return len(clause) == 1 and isinstance(clause[0], During) and (sort.by, sort.key) == ("moment", clause[0].key)
+
+
+def _sort_key(sort: Sort) -> Sql:
     if sort.by in {"updated", "address"}:
         return Sql(f"r.{sort.by}")
-    clause = search.clauses[search.start]
-    if len(clause) == 1 and isinstance(clause[0], During) and (sort.by, sort.key) == ("moment", clause[0].key):
-        return Sql("d.low")  # the index gives the order
     column, nothing = _UNSORTED[sort.by, sort.descending]
     first = f"SELECT {'max' if sort.descending else 'min'}(o.{column}) FROM {sort.by} o"
     where = "IN (r.number, r.term_set)" if sort.key in KEYS else "= r.number"
     return Sql(f"coalesce(({first} WHERE o.resource {where} AND o.key = ?), ?)", (sort.key, nothing))
+
+
+def unsorted(sort: Sort) -> Any:
+    """Return the sort key of resources that have none."""
+    return _UNSORTED[sort.by, sort.descending][1]
 
 
 def _ways(sort: Sequence[Sort], *, is_back: bool) -> list[tuple[str, bool]]:
@@ -304,5 +374,5 @@ def for_dialect(text: str, dialect: Dialect) -> str:
     """Return the SQL with the engine's placeholders."""
     if dialect == "sqlite":
         return text
-    first, *rest = text.replace(_BY_WAY_OF, _IN_THAT_ORDER).split("?")
+    first, *rest = by_resource(text.replace(_BY_WAY_OF, _IN_THAT_ORDER)).split("?")
     return first + "".join(f"${place}{part}" for place, part in enumerate(rest, 1))

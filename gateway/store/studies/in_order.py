@@ -1,0 +1,124 @@
+"""Compose the SQL that reads a broad search in its own order: the first rows of an index that has this order.
+
+https://hl7.org/fhir/R4/search.html#sort. A search that starts from a code or a name reads all that have it, to find the
+few that come first. If many match, these are among the first of all resources in the order: of last updates, addresses
+or a date. A look reads a bounded number of them, up to an edge, which is a value of the first sort key. A resource has
+one moment of a parameter at most.
+Proved by tests/contract/test_in_order.py and tests/contract/test_plans.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from gateway.index.criteria import Clause, During, Updated
+from gateway.store.studies import search_sql
+from gateway.store.studies.fragments import Sql, any_of, counted, glued, joined, lies, may_be_counted
+from gateway.store.studies.search_sql import Search, is_broad, reads_many, unsorted
+
+FEW: Final = 1_000  # what is read whole, instead of a further look
+MANY: Final = 32_000  # what is read whole, once no look has found a page
+_FIRST: Final = 128
+_MOST: Final = 8192
+
+
+def is_ordered(search: Search) -> bool:
+    """True if the search is broad, and an index has the order in which its matches come next."""
+    first = search.sort[0]
+    is_worth = is_broad(search) and search_sql.has_few_criteria(search) and not any(map(reads_many, search.clauses))
+    if first.by == "term" or not is_worth:
+        return False
+    if has_all(search):
+        return True
+    # What the index lacks comes last, which is first on the way back
+    return search.after[0] != unsorted(first) if search.after else not search.is_back
+
+
+def has_all(search: Search) -> bool:
+    """True if the index has every match: a resource without a date has no row in the index of that date."""
+    return search.sort[0].by != "moment" or any(_is_of(one, search) for one in search.clauses)
+
+
+def starts_in_order(search: Search) -> bool:
+    """True if the search starts from a range of the index that has its order."""
+    return _is_of(search.clauses[search.start], search)
+
+
+def first_rows(search: Search) -> int:
+    """Return how many rows of the index the first look reads."""
+    return max(_FIRST, 2 * search.most)
+
+
+def more_rows(search: Search, rows: int, matches: int) -> int:
+    """Return how many rows the next look reads if one of `rows` found so many matches; 0: no further look."""
+    likely = max(rows * search.most * 5 // (4 * max(matches, 1)), 2 * rows)
+    if rows < _MOST:
+        return min(likely, _MOST)
+    return likely if likely <= MANY else 0
+
+
+def edge(search: Search, rows: int) -> Sql:
+    """Return SQL for the first sort key behind so many rows of the index; it finds nothing if there are fewer."""
+    table, column, way = *_index(search), " DESC" if _goes_down(search) else ""
+    scope = _scope(search, "e")
+    return glued(
+        f"SELECT e.{column} FROM {table} e WHERE ", scope, Sql(f" ORDER BY e.{column}{way} LIMIT 1 OFFSET ?", (rows,))
+    )
+
+
+def page(search: Search, until: Any) -> Sql:
+    """Return SQL for a page, as `search_sql.page` does, of matches up to this edge; None: of all matches."""
+    table, column = _index(search)
+    number = "resource" if table == "moment" else "number"
+    found = Sql(f"SELECT x.{number} AS resource, x.{column} AS low FROM {table} x WHERE ")
+    if until is not None:  # first, since SQLite reads the index to the first bound that it finds
+        found = glued(found, Sql(f"x.{column} {'>=' if _goes_down(search) else '<='} ? AND ", (until,)))
+    settled = [place for place, one in enumerate(search.clauses) if _is_of(one, search)]
+    return search_sql.page(search, glued(found, _scope(search, "x")), settled)
+
+
+def sizes(search: Search, most: int) -> tuple[Sequence[int], Sql]:
+    """Return the places of the clauses whose resources can be counted, and SQL for these numbers, up to `most`."""
+    places = [place for place, clause in enumerate(search.clauses) if all(map(may_be_counted, clause))]
+    columns = [joined(" + ", [counted(one, most) for one in search.clauses[place]]) for place in places]
+    return places, glued("SELECT ", joined(", ", columns))
+
+
+def _goes_down(search: Search) -> bool:
+    return search.sort[0].descending != search.is_back
+
+
+def _index(search: Search) -> tuple[str, str]:
+    """Return the table and the column of the first sort key."""
+    by = search.sort[0].by
+    return ("moment", "low") if by == "moment" else ("resource", by)
+
+
+def _is_of(clause: Clause, search: Search) -> bool:
+    """True if the clause limits the rows of the index itself."""
+    first = search.sort[0]
+    match clause:
+        case (During(key=key, comparison=comparison),):
+            return (first.by, first.key) == ("moment", key) and comparison != "ne"
+    return first.by == "updated" and all(isinstance(one, Updated) for one in clause)
+
+
+def _scope(search: Search, alias: str) -> Sql:
+    """Return the condition on the rows of the index: those of the type, within the bounds, and after the last page."""
+    first, kind = search.sort[0], search.resource_type
+    own = [one for one in search.clauses if _is_of(one, search)]
+    moments = [lies(one, alias) for clause in own for one in clause if isinstance(one, During)]
+    conditions = []
+    if search.after:
+        sign = "<=" if _goes_down(search) else ">="
+        conditions.append(Sql(f"{alias}.{_index(search)[1]} {sign} ?", (search.after[0],)))
+    if first.by == "moment":
+        conditions += [Sql(f"{alias}.key = ?", (first.key,)), *moments]
+    elif first.by == "address":
+        conditions += [Sql(f"{alias}.address > ? AND {alias}.address < ?", (f"{kind}/", f"{kind}0"))]
+    else:
+        conditions += [Sql(f"{alias}.type = ?", (kind,)), *(any_of(one, alias) for one in own)]
+        limits = ((search.until, "<="), (search.since, ">"))
+        conditions += [Sql(f"{alias}.updated {sign} ?", (one,)) for one, sign in limits if one is not None]
+    return joined(" AND ", conditions)
