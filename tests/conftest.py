@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 import structlog
 import uvicorn.server
+from hypothesis import settings
 
 pytest.register_assert_rewrite("fakes")  # assertions in fakes also show the compared values
 
@@ -30,6 +31,9 @@ from gateway.store.database.sqlite import Sqlite  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
+# No test fails because the machine is busy
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # Folders and files whose tests start processes, wait, or try many examples: `make test-all` alone runs them
 LONG = frozenset(
