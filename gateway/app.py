@@ -52,7 +52,7 @@ from gateway.runtime.computing import workers
 from gateway.runtime.http_connection import Connections
 from gateway.runtime.loops import alongside, forever
 from gateway.runtime.metrics import Metrics
-from gateway.runtime.pauses import CRAWLING, give_way, short_pauses
+from gateway.runtime.pauses import short_pauses
 from gateway.runtime.processes import ServicePart, run_parts
 from gateway.runtime.serving import listening_socket, running, running_apart, stop_signal, until, url_of
 from gateway.runtime.sibling import EVERY as FIGURES_EVERY
@@ -354,24 +354,20 @@ async def _serve_here(
     settings, metrics = configuration.settings, Metrics()
     log.configure(settings.log.level, settings.log.format, dropped=metrics.dropped_log_line)
     shared = _Shared(configuration, metrics, Sibling(pipe) if pipe is not None and listener is not None else None)
-    if SYNC in roles and API not in roles:
-        give_way()
     async with AsyncExitStack() as stack:
         stop = await stack.enter_async_context(stop_signal())
         engine = await stack.enter_async_context(opened_store(configuration, serves=True))
-        niceness = CRAWLING if SYNC in roles and API in roles else 0
-        await stack.enter_async_context(workers(settings.server.workers, LASTING, _MAPPING, niceness))
+        await stack.enter_async_context(workers(settings.server.workers, LASTING, _MAPPING))
+        stack.enter_context(short_pauses())
         await stack.enter_async_context(_working(shared, engine, roles, hold))
         if listener is not None:
             server = await stack.enter_async_context(_serving(shared, _answering_app(shared, engine, roles), listener))
-            stack.enter_context(short_pauses())
             own_url = url_of(listener, settings.server.scheme)
             log.get_logger().info("serving", fhir_base=settings.server.public_url or own_url + MOUNT)
             await until(stop, server)
         elif pipe is not None:
             sending = forever(lambda: send(pipe, _figures(shared)), FIGURES_EVERY, not_done="figures-not-sent")
             await stack.enter_async_context(alongside([sending]))
-            stack.enter_context(short_pauses())
             await stop.wait()
     log.get_logger().info("stopped")
     return 0

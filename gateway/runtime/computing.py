@@ -70,18 +70,16 @@ def _called(function: Callable[..., Any], given: Sequence[Any]) -> Any:
 
 
 @asynccontextmanager
-async def workers(
-    processes: int | None, lasting: Collection[type], modules: Sequence[str], niceness: int = 0
-) -> AsyncIterator[None]:
+async def workers(processes: int | None, lasting: Collection[type], modules: Sequence[str]) -> AsyncIterator[None]:
     """Run the computations of this process in so many worker processes while the block runs; 0: in threads, as outside.
 
     None: one process, and two from four processors on. A value of a type in `lasting` is sent to a worker once, and
-    stays there. Workers import `modules` at their start. With a `niceness` they give way to this process.
+    stays there. Workers import `modules` at their start.
     """
     if processes == 0:
         yield
         return
-    pool = _Workers(processes or _for_this_machine(), lasting, modules, niceness)
+    pool = _Workers(processes or _for_this_machine(), lasting, modules)
     _open.append(pool)
     try:
         yield

@@ -93,7 +93,7 @@ def _final(asked: AskedMessage, report: Report, signed: Mapping[str, Subject] | 
         return MappingIssue("report-not-signed", "information", f"{report.pointer}/status", "nothing sent in v2")
     if asked.cause.kind == "draft_cancelled":
         return _unsent(f"{report.pointer}/status", "it is signed by now: no draft of it is taken back")
-    known = signed or signed_subjects(asked.study, asked.site, asked.facts)
+    known = signed_subjects(asked.study, asked.site, asked.facts) if signed is None else signed
     return _message_place(asked, known, known[report.report_id], report)
 
 

@@ -30,7 +30,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache, reduce
+from functools import reduce
 from typing import Final, NamedTuple
 
 from mappings.issues import MappingIssue
@@ -65,25 +65,6 @@ class Subject:
     issues: tuple[MappingIssue, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
-    """Arguments of `subjects`, equal if they are the same objects: none of them ever changes."""
-
-    study: Study
-    reports: tuple[Report, ...]
-    site: Site
-    facts: Facts
-
-    def _identity(self) -> tuple[int, ...]:
-        return id(self.study), id(self.site), id(self.facts), *map(id, self.reports)
-
-    def __hash__(self) -> int:
-        return hash(self._identity())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Asked) and self._identity() == other._identity()
-
-
 class _Claim(NamedTuple):
     """Facts of one report about its patient. `order` is unique, and so is `rank`: reports seen earlier rank lower.
 
@@ -107,12 +88,6 @@ def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts =
     studies use them for somebody else (D12). Without `seen`, reading order replaces it. Reports in `gone` have a
     subject too, but are not listed in it.
     """
-    return dict(_found(_Asked(study, tuple(reports), site, facts)))
-
-
-@lru_cache(maxsize=4)  # both languages ask for the same
-def _found(asked: _Asked) -> dict[str, Subject]:
-    study, reports, site, facts = asked.study, asked.reports, asked.site, asked.facts
     here = {report.report_id for report in reports}
     every = (*reports, *(report for report in facts.gone if report.report_id not in here))
     if len(every) < 2:

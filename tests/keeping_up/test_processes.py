@@ -15,7 +15,6 @@ import pytest
 from fakes.gateway_process import FAST, Running, environment, site_file, started
 from fakes.scale import EITHER_STORE
 
-from gateway.runtime.pauses import CRAWLING
 from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.upstream import SandboxOptions, open_sandbox
 
@@ -73,10 +72,6 @@ def is_running(process_id: int) -> bool:
         return False
 
 
-def niceness(process_id: int) -> int:
-    return os.getpriority(os.PRIO_PROCESS, process_id)
-
-
 async def ended(process_ids: list[int]) -> None:
     async with asyncio.timeout(_PATIENCE):
         while any(map(is_running, process_ids)):
@@ -123,15 +118,6 @@ async def test_all_that_a_worker_computes_is_answered_and_all_end_with_the_gatew
         assert await here.gateway.stop() == 0
         await ended(children)
         assert "Traceback" not in here.gateway.printed()
-
-
-@pytest.mark.parametrize("database_url", EITHER_STORE, indirect=True)
-async def test_what_crawls_gives_way_to_what_answers(database_url, tmp_path):
-    async with scene(database_url, tmp_path) as here:
-        await here.indexed()
-        own = niceness(here.gateway.process_id)
-        found = sorted(niceness(one) - own for one in here.children())
-        assert found == ([CRAWLING] if database_url.startswith("sqlite") else [0, 0, CRAWLING, CRAWLING])
 
 
 @pytest.mark.parametrize("database_url", EITHER_STORE, indirect=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -451,13 +450,3 @@ def test_a_study_of_a_day_that_cannot_have_been_is_never_the_newest() -> None:
 
 def test_a_moment_of_signing_that_has_not_been_makes_no_study_the_newest() -> None:
     assert recency(dated("2024-03-15", "2099-01-01T10:00:00Z"), NOW) < recency(dated("2024-03-15"), NOW)
-
-
-def test_the_patients_of_the_same_reports_are_found_once() -> None:
-    what, facts = study(report(), addendum()), Facts()
-    found = subjects(what, what.reports, SITE, facts)
-    assert subjects(what, tuple(what.reports), SITE, facts)[STUDY_ID] is found[STUDY_ID]
-    for given in ((what, what.reports, replace(SITE), facts), (what, what.reports, SITE, Facts())):
-        assert subjects(*given)[STUDY_ID] is not found[STUDY_ID]
-    found.clear()
-    assert subjects(what, what.reports, SITE, facts)
