@@ -14,7 +14,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
@@ -198,7 +198,8 @@ def _serve(pipe: Connection, modules: Sequence[str], niceness: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.nice(niceness)
+    with suppress(OSError):  # a system may refuse it to all processes
+        os.nice(niceness)
     for name in modules:
         import_module(name)
     with short_pauses():

@@ -255,6 +255,15 @@ async def test_long_computations_have_a_worker_of_their_own_that_gives_way_to_al
         assert (await computed_apart(priority))[0] == apart
 
 
+async def test_a_system_that_refuses_another_priority_costs_no_computation(monkeypatch, tmp_path):
+    refusing = "import os\n\ndef nice(_):\n    raise PermissionError\n\nos.nice = nice\n"
+    (tmp_path / "sitecustomize.py").write_text(refusing)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    async with workers(1, (), ()):
+        _, usual = await computed(priority)
+        assert (await computed_apart(priority))[1] == usual
+
+
 def is_loaded(module):
     return module in sys.modules
 
