@@ -125,9 +125,13 @@ async def test_an_order_of_another_procedure_or_of_an_unsaid_one_is_another(his,
     assert [one.order.procedure.code for one in await his.orders()] == ["CTHEAD", code.partition("^")[0]]
 
 
-async def test_an_order_whose_procedure_is_not_known_gets_its_number_with_the_procedure(his):
-    await his.sends(about(BARE, ""), ordering(control_id="2", minute=1))
-    assert await known(his) == [("P1", None, "")]
+@pytest.mark.parametrize(("control", "orders"), [("XO", ["P1"]), ("NA", [None, "P1"])])
+async def test_an_order_whose_procedure_is_not_known_gets_its_number_from_a_message_that_says_the_procedure(
+    his, control, orders
+):
+    await his.sends(about(BARE, ""), ordering(control, filler="F1", control_id="2", minute=1))
+    assert [placer for placer, _, _ in await known(his)] == orders
+    assert (await his.orders())[-1].order.procedure.code == "CTHEAD"
 
 
 async def test_another_procedure_under_the_accession_number_alone_is_another_order_and_gets_its_own_number(his):

@@ -14,7 +14,7 @@ from gateway.ingest.orders.arrival import Arrival
 from gateway.ingest.orders.concerned import AmbiguousOrderError, Record, names_of
 from gateway.store.database.statements import Steps
 from gateway.store.orders.number_changes import changes_with, merges_of
-from mappings.hospital.events import CodedText, OrderEvent
+from mappings.hospital.events import CodedText, OrderEffect, OrderEvent
 from mappings.hospital.groups import patient_numbers
 from mappings.hospital.known_order import KnownOrder, applied
 from mappings.hospital.merges import NO_MERGES, Merges
@@ -45,7 +45,8 @@ def numbered_later(event: OrderEvent, records: Iterable[Record], arrival: Arriva
     about = (stated, arrival.authorities, merges, arrival.source.order_days)
     alike = {record: order for record, order in under.items() if may_be_same(order, *about)}
     if names.placer or names.filler:
-        return [record for record, order in alike.items() if len(alike) == 1 and _gets_number(order, stated)]
+        fitting = [record for record, order in alike.items() if _gets_number(order, stated, event.effect)]
+        return fitting if len(alike) == 1 else []
     if not any(one.is_named_by_accession for one in alike.values()):
         return []
     if len(alike) > 1:
@@ -53,10 +54,14 @@ def numbered_later(event: OrderEvent, records: Iterable[Record], arrival: Arriva
     return list(alike)
 
 
-def _gets_number(order: KnownOrder, stated: KnownOrder) -> bool:
-    """True if the order has its accession number alone, both stand, and the event names the procedure, if it does."""
-    is_bare = order.is_named_by_accession and not order.placer and not order.filler
-    return is_bare and not order.is_void and not stated.is_void and order.procedure in (_NO_CODE, stated.procedure)
+def _gets_number(order: KnownOrder, stated: KnownOrder, effect: OrderEffect) -> bool:
+    """True for an order with its accession number alone and the event's procedure, if both stand.
+
+    It may also lack the procedure, unless the event brings a number and nothing else.
+    """
+    if not order.is_named_by_accession or order.placer or order.filler or order.is_void or stated.is_void:
+        return False
+    return order.procedure == stated.procedure or (order.procedure == _NO_CODE and effect != "number")
 
 
 def _merges(orders: Iterable[KnownOrder], arrival: Arrival) -> Steps[Merges]:
