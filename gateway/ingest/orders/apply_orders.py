@@ -20,6 +20,7 @@ from gateway.ingest.orders.concerned import (
     held_for,
     names_of,
 )
+from gateway.ingest.orders.numbered_later import numbered_later
 from gateway.store.database.statements import Steps
 from gateway.store.orders.inbound import SettledMessage
 from gateway.store.orders.keys import key_text, keys_of, number_text, record_text
@@ -28,7 +29,6 @@ from mappings.hospital.authorities import Authorities, OrderKey
 from mappings.hospital.events import OrderEvent, Visit
 from mappings.hospital.groups import order_keys
 from mappings.hospital.known_order import NO_AGE, KnownOrder, applied, message_age
-from mappings.hospital.named_later import is_same_patients
 
 SEVERAL_PATIENTS: Final = "several-patients"
 BY_ARRIVAL: Final = "order-by-arrival"
@@ -64,9 +64,8 @@ def apply_orders(arrival: Arrival, batch: Batch) -> Steps[SettledMessage | MoreL
     records = [
         Record(number, order, order) for number, order in stored if order.source.name == arrival.source.stored_name
     ]
-    apart = _told_apart(events, arrival)
     for event in events:
-        _apply(event, records, arrival, codes, apart)
+        yield from _apply(event, records, arrival, codes)
     changed = [(one.number, one.before, one.now) for one in records if one.now and one.now != one.before]
     needed = _found_by_studies(changed, arrival.authorities)
     if not needed <= batch.locked:
@@ -125,24 +124,11 @@ def _settled(codes: _Codes, arrival: Arrival, *, is_changed: bool) -> SettledMes
     return SettledMessage("applied" if is_changed else "nothing", next(iter(noted), ""))
 
 
-def _told_apart(events: Iterable[OrderEvent], arrival: Arrival) -> frozenset[str]:
-    """Return the accession numbers under which a message has an order without an order number, and one with it."""
-    names = [names_of(event, arrival.authorities, arrival.sender) for event in events]
-    alone = frozenset().union(*[one.accession for one in names if not one.placer and not one.filler])
-    return alone & frozenset().union(*[one.accession for one in names if one.placer or one.filler])
-
-
-def _apply(event: OrderEvent, records: list[Record], arrival: Arrival, codes: _Codes, apart: frozenset[str]) -> None:
+def _apply(event: OrderEvent, records: list[Record], arrival: Arrival, codes: _Codes) -> Steps[None]:
     """Apply one event to the record that it concerns, or to a new one, and add the codes of issues."""
-    names = names_of(event, arrival.authorities, arrival.sender)
-
-    def may_be(order: KnownOrder) -> bool:
-        about = (event, arrival.message, arrival.sender, arrival.authorities)
-        days = arrival.source.order_days
-        return names.accession.isdisjoint(apart) and is_same_patients(order, *about, days, arrival.received)
-
     try:
-        found = concerned(event, records, arrival.authorities, arrival.sender, may_be)
+        found = concerned(event, records, arrival.authorities, arrival.sender)
+        found = found or (yield from numbered_later(event, records, arrival))
     except AmbiguousOrderError:
         codes.held.append(AMBIGUOUS)
         return

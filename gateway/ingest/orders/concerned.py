@@ -1,16 +1,15 @@
 """Find the known order that an event concerns: by its placer order number, else by its filler order number.
 
 HL7 v2.5.1 §4.5.1.2 (ORC-2), §4.5.1.3 (ORC-3), decision D48. Only orders of the same source are compared, by numbers
-with their authority. Where several fit, none is chosen. An event whose order no number names makes no order. Where no
-order number finds it, the accession number does, if one order under it lacks the number and nothing contradicts.
+with their authority. Where several fit, none is chosen. An event whose order no number names makes no order.
 Proved by tests/gateway/ingest/orders/test_concerned.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final
 
 from gateway.store.orders.keys import key_text, own_text
 from mappings.hospital.authorities import Authorities, OrderSource
@@ -20,8 +19,6 @@ from mappings.profile import OrderNumberKind
 
 AMBIGUOUS: Final = "order-ambiguous"
 NO_NUMBER: Final = "order-number-missing"
-MayBe: TypeAlias = Callable[[KnownOrder], bool]
-"""True for an order of which nothing but its order numbers can say that it is not the event's."""
 _KINDS: Final[tuple[OrderNumberKind, ...]] = ("placer", "filler", "accession")
 
 
@@ -52,71 +49,40 @@ class OrderNames:
         return (self.placer | self.filler) or self.accession
 
 
-class _Known(NamedTuple):
-    """Record with its order and the names of that."""
-
-    record: Record
-    order: KnownOrder
-    names: OrderNames
-
-
 def names_of(order: OrderEvent | KnownOrder, authorities: Authorities, source: OrderSource) -> OrderNames:
     """Return the texts of an order's numbers."""
     return OrderNames(*(frozenset(_texts(kind, getattr(order, kind), authorities, source)) for kind in _KINDS))
 
 
 def concerned(
-    event: OrderEvent,
-    records: Sequence[Record],
-    authorities: Authorities,
-    source: OrderSource,
-    may_be: MayBe,
+    event: OrderEvent, records: Sequence[Record], authorities: Authorities, source: OrderSource
 ) -> list[Record]:
     """Return the record of the order that an event concerns; none if it is new, several if all of them end.
-
-    `may_be` is asked of orders under the event's accession number.
 
     Raises:
         AmbiguousOrderError: several fit.
     """
     own = names_of(event, authorities, source)
-    known = [_Known(one, one.now, names_of(one.now, authorities, source)) for one in records if one.now is not None]
-    by_placer = [one for one in known if own.placer & one.names.placer]
-    exact = [one for one in by_placer if own.filler & one.names.filler]
-    fitting = exact or [one for one in by_placer if not (own.filler and one.names.filler)]
+    known = [(record, names_of(record.now, authorities, source)) for record in records if record.now is not None]
+    by_placer = [(record, names) for record, names in known if own.placer & names.placer]
+    exact = [record for record, names in by_placer if own.filler & names.filler]
+    fitting = exact or [record for record, names in by_placer if not (own.filler and names.filler)]
     if fitting and event.effect == "cancel":
-        return [one.record for one in fitting]
+        return fitting
     if not fitting and own.filler:
         is_numbering = event.effect == "number" or not own.placer
-        by_filler = [one for one in known if own.filler & one.names.filler]
-        fitting = [one for one in by_filler if is_numbering or not one.names.placer]
-    if not fitting:
-        under = [one for one in known if own.accession & one.names.accession]
-        has_number = bool(own.placer or own.filler)
-        fitting = _numbered_later(own, under, may_be) if has_number else _named_alone(under, may_be)
+        fitting = [
+            record for record, names in known if own.filler & names.filler and (is_numbering or not names.placer)
+        ]
+    if not fitting and not own.placer and not own.filler:
+        fitting = [
+            record
+            for record, names in known
+            if own.accession & names.accession and not names.placer and not names.filler
+        ]
     if len(fitting) > 1:
         raise AmbiguousOrderError
-    return [one.record for one in fitting]
-
-
-def _numbered_later(own: OrderNames, under: Sequence[_Known], may_be: MayBe) -> list[_Known]:
-    """Return the order under an accession number to which an event brings its order number; none if several may be it.
-
-    It stands, and has no placer order number yet: a filler order number alone is brought only to one without any.
-    """
-    lacking = [one for one in under if not one.names.placer and not (own.filler and one.names.filler)]
-    fitting = [one for one in lacking if not one.order.is_void and may_be(one.order)]
-    return fitting if len(fitting) == 1 else []
-
-
-def _named_alone(under: Sequence[_Known], may_be: MayBe) -> list[_Known]:
-    """Return the orders that an accession number alone may mean: one without an order number, or that had none first.
-
-    Once it has one, other orders under the accession number may be meant as well.
-    """
-    fitting = [one for one in under if not one.names.placer and not one.names.filler]
-    alike = [] if fitting else [one for one in under if may_be(one.order)]
-    return fitting or (alike if any(one.order.is_named_by_accession for one in alike) else [])
+    return fitting
 
 
 def held_for(

@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from fakes.hospital import AUTHORITIES, CITY, MERCY, ORDERED, event, message, number, order, patient
+from fakes.hospital import AUTHORITIES, CITY, MERCY, ORDERED, event, merges_of, message, number, order, patient
 
-from mappings.hospital.events import InboundIssue
+from mappings.hospital.events import CodedText, InboundIssue
 from mappings.hospital.known_order import KnownOrder, applied
-from mappings.hospital.named_later import is_same_patients
+from mappings.hospital.merges import NO_MERGES
+from mappings.hospital.named_later import may_be_same
 
 BARE = {"placer": None}
 
 
-def one(known: KnownOrder, about=None, at=ORDERED, days=400, **said) -> bool:
-    made = event(**said)
-    return is_same_patients(known, made, message(made, at=at, about=about), CITY, AUTHORITIES, days, at)
+def one(known: KnownOrder, about=None, at=ORDERED, days=400, merges=NO_MERGES, **said) -> bool:
+    return may_be_same(known, order(at=at, about=about, **said), AUTHORITIES, merges, days)
 
 
 def test_an_order_of_the_same_patient_number_of_that_time_may_be_the_same():
@@ -46,15 +46,24 @@ def test_an_order_of_another_time_is_another_since_its_accession_number_was_used
 
 def test_a_number_that_cannot_be_read_might_be_another_one():
     unread = (InboundIssue("authority-not-of-source", "ORC-2"),)
-    made = event()
-    said = message(made, issues=unread)
-    assert not is_same_patients(order(**BARE), made, said, CITY, AUTHORITIES, 400, ORDERED)
-    known = applied(None, event(**BARE), message(issues=unread), CITY, ORDERED).order
-    assert known is not None
-    assert not one(known)
-    assert not known.is_named_by_accession
+    for said in (event(), event(**BARE)):
+        made = applied(None, said, message(issues=unread), CITY, ORDERED).order
+        assert made is not None
+        assert not made.is_named_by_accession
+        assert not may_be_same(made, order(), AUTHORITIES, NO_MERGES, 400)
+        assert not may_be_same(order(**BARE), made, AUTHORITIES, NO_MERGES, 400)
+
+
+def test_an_order_of_another_procedure_is_another_and_one_without_contradicts_none():
+    assert not one(order(**BARE), procedure=CodedText("CTNECK", "CT Neck"))
+    assert one(order(**BARE), procedure=CodedText())
+    assert one(order(procedure=CodedText(), **BARE))
+
+
+def test_patient_numbers_are_compared_after_merges_unless_one_is_in_doubt():
+    assert one(order(**BARE), about=patient("5000"), merges=merges_of(("4711", "5000")))
+    assert not one(order(**BARE), about=patient("5000"), merges=merges_of(("4711", "5000"), ("5000", "4711")))
 
 
 def test_a_number_without_authority_is_that_of_the_sources_facility():
-    known = order(source=MERCY, **BARE)
-    assert not one(known)
+    assert not one(order(source=MERCY, **BARE))

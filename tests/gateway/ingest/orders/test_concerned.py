@@ -11,9 +11,9 @@ P1 = {"placer": "P1", "accession": "A1"}
 F1 = {"placer": None, "filler": "F1", "accession": "A1"}
 
 
-def found(made, *orders, may_be=False):
+def found(made, *orders):
     records = [Record(place, one, one) for place, one in enumerate(orders)]
-    return [record.number for record in concerned(made, records, AUTHORITIES, CITY, lambda _: may_be)]
+    return [record.number for record in concerned(made, records, AUTHORITIES, CITY)]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,10 @@ def found(made, *orders, may_be=False):
         (F1, [P1 | {"filler": "F1"}], [0]),
         (F1, [P1], []),
         ({"effect": "number", "placer": "P9", "filler": "F1"}, [{"placer": "P2", "filler": "F1"}], [0]),
+        ({"effect": "number", "placer": "P2", "filler": "F1"}, [F1, P1], [0]),
+        (P1, [F1, {"placer": "P2"}], []),  # two placers' orders beside one of the filler
+        ({"effect": "cancel", **P1}, [F1], []),
+        (P1, [{"placer": None, "accession": "A1"}], []),
         ({"effect": "cancel", **P1}, [P1 | {"filler": "F1"}, P1 | {"filler": "F2"}], [0, 1]),
         ({"placer": None, "accession": "A7"}, [{"placer": None, "accession": "A7"}], [0]),
         ({"placer": None, "accession": "A7"}, [{"placer": "P1", "accession": "A7"}], []),
