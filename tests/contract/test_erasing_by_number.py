@@ -21,6 +21,7 @@ from gateway.runtime.errors import ConfigError
 from gateway.settings import survey
 from gateway.store import erasing
 from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement, ask
 from gateway.store.erasing import ErasureOrder, NotErased
 
 SOURCE = """
@@ -108,6 +109,45 @@ async def test_a_number_of_two_authorities_is_erased_under_the_one_that_is_writt
         await erase(engine, configuration)
     await erase(engine, configuration, f"{HERS}^^^CITY")
     assert await numbers(his) == ["P5"]
+
+
+async def of_else(engine, his):
+    """Store an order, a merge and a message that is not applied under an authority that no facility has."""
+    authorities = (*his.source.rules.authorities, authority_of("ELSE", "urn:oid:1.9.1"))
+    other = Hospital(engine, replace(his.source, rules=replace(his.source.rules, authorities=authorities)))
+    sent = (hers(ordering(mrn=HERS)), merging(OLD, HERS, control_id="2"), hers(visiting(mrn=HERS, control_id="3")))
+    await other.sends(*[one.replace(b"^^^CITY^MR", b"^^^ELSE^MR") for one in sent])
+    return other
+
+
+def without_else(configuration, tmp_path):
+    """Return the settings once the authority has left them, alone or with its source."""
+    yield configuration
+    for text in (SOURCE.replace(', {namespace = "ELSE", system = "urn:oid:1.9.1"}', ""), ""):
+        (tmp_path / "gateway.toml").write_text(text)
+        found, faults = survey(tmp_path / "gateway.toml")
+        assert found is not None, faults
+        yield replace(found, site=SITE)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2], ids=["as before", "without the authority", "without the source"])
+@pytest.mark.parametrize("text", [HERS, f"{HERS}^^^ELSE", f"{HERS}^^^urn:oid:1.9.1", OLD])
+async def test_a_patient_is_found_by_number_once_its_authority_or_its_source_has_left_the_settings(
+    engine, his, configuration, tmp_path, text, place
+):
+    await of_else(engine, his)
+    await his.sends(ordering(placer="P5", accession="A5", control_id="5"))
+    *_, settings = [one for _, one in zip(range(place + 1), without_else(configuration, tmp_path), strict=False)]
+    assert (await erase(engine, settings, text)).orders == 1
+    assert await tables_with(engine, "canary") == set()
+    assert await numbers(his) == ["P5"]
+
+
+async def test_a_number_of_which_only_a_merge_is_left_is_erased(engine, his, configuration):
+    await his.sends(merging(OLD, HERS))
+    await engine.do(lambda: ask(Statement("UPDATE inbound SET body = NULL")))
+    await erase(engine, configuration)
+    assert await tables_with(engine, "canary") == set()
 
 
 async def test_a_number_that_a_study_has_is_not_that_of_a_patient_of_orders_alone(engine, his, configuration):
