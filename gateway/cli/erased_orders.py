@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from functools import partial
 
+from gateway.cli.numbered_patients import study_of_numbers
 from gateway.cli.typed_numbers import (
     NOBODY,
     PATIENT_ID,
@@ -77,10 +78,11 @@ async def erasure_of_number(engine: Engine, configuration: Configuration, text: 
     numbers = await typed_numbers(engine, configuration, text)
     if any(Authorities(configuration.site).may_be_anybodys(one, value) for one in numbers):
         raise wrong(TYPED, "this number may be anybody's", "Its orders go 90 days after they were last heard of.")
-    if study_id := await study_having(engine, numbers):
-        remedy = f"Look at it with `orders show {study_id}`; --study erases it with the orders that it answers."
-        raise wrong(study_id, "this study has the number, or read orders under it", remedy)
     made = await _erasure(engine, configuration, (), numbers)
+    every = made.found.numbers | numbers
+    if study_id := await study_having(engine, every) or await study_of_numbers(engine, every, configuration.site):
+        remedy = f"Look at it with `orders show {study_id}`; --study erases it with the orders that it answers."
+        raise wrong(study_id, "this study has the number, or may have it, or read orders under it", remedy)
     people = list(dict.fromkeys(hospital_person(one.order.patient) for one in made.found.orders))
     if any(are_two_people(one, other) for place, one in enumerate(people) for other in people[:place]):
         raise wrong(TYPED, "orders of two people have this number", "Let the hospital correct the wrong ones first.")

@@ -17,7 +17,8 @@ from typing import Final, TypeAlias
 from gateway.cli.acting import Shows
 from gateway.cli.command_line import Say
 from gateway.cli.erased_orders import erasure_of_number, hospital_erasure
-from gateway.cli.typed_numbers import TYPED, typed_numbers
+from gateway.cli.numbered_patients import patients_having, studies_by_patient
+from gateway.cli.typed_numbers import TYPED, typed_numbers, value_and_issuer
 from gateway.feed.operator.arguments import counted, id_of, wrong
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock
@@ -29,7 +30,7 @@ from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.erasing import ErasedCounts, ErasureOrder, MessageInHand, NotErased
 from gateway.store.feed.looking import patients_of_number
-from gateway.store.orders.erasing import HospitalChangedError, HospitalErasure, source_names
+from gateway.store.orders.erasing import HospitalChangedError, HospitalErasure
 from gateway.store.studies.erased import readmitted
 from gateway.store.studies.survivors import survivor_of
 from mappings.patient.identifiers import fhir_id, keyed_patient_id
@@ -148,15 +149,16 @@ async def _of_patient(engine: Engine, text: str, configuration: Configuration, s
     Raises:
         ConfigError: nobody or several people have the number, or a study is also about somebody else.
     """
-    given = _PATIENT.fullmatch(text)
-    named = [given[1]] if given else await patients_of_number(engine, text)
-    found = list(dict.fromkeys([await survivor_of(engine, one) for one in named]))
-    studies = {one: of_patient for one in found if (of_patient := await erasing.studies_claiming(engine, one))}
+    given, (value, issuer) = _PATIENT.fullmatch(text), value_and_issuer(text)
+    named = [given[1]] if given else [] if issuer else await patients_of_number(engine, value)
+    studies = await studies_by_patient(engine, named)
+    if given and not studies:
+        raise wrong(TYPED, "no stored study describes this patient", "Write the id of the Patient resource.")
     if not studies:
-        if given or not await source_names(engine):
-            raise wrong(TYPED, "no stored study describes this patient", "Write the id of the Patient resource.")
-        number = min(await typed_numbers(engine, configuration, text))
-        return [], f"Patient/{keyed_patient_id(number.authority, number.value, configuration.site)} of orders alone"
+        number, site = min(await typed_numbers(engine, configuration, text)), configuration.site
+        studies = await studies_by_patient(engine, await patients_having(engine, number))
+        if not studies:
+            return [], f"Patient/{keyed_patient_id(number.authority, number.value, site)} of orders alone"
     if len(studies) > 1:
         shows([], list(studies))
         remedy = f"Write the id of one: {', '.join(studies)}."

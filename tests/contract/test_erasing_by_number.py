@@ -153,7 +153,7 @@ async def test_a_number_of_which_only_a_merge_is_left_is_erased(engine, his, con
 async def test_a_number_that_a_study_has_is_not_that_of_a_patient_of_orders_alone(engine, his, configuration):
     await his.sends(hers(ordering(mrn=HERS, accession="A9")))
     await read(matching(engine), mrn=HERS, patientName="Canarygiven Canaryfamily")
-    with pytest.raises(ConfigError, match="this study has the number, or read orders under it"):
+    with pytest.raises(ConfigError, match="this study has the number, or may have it, or read orders under it"):
         await erase(engine, configuration)
     assert await numbers(his) == ["P1"]
 

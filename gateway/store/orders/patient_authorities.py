@@ -1,7 +1,7 @@
 """Find the authorities under which the store has orders or merges of a patient number, whatever the settings name.
 
-HL7 v2.5.1 §2.A.14 (CX), decisions D48, D49. A key begins with its authority, and the database has few: one is read after
-the other, each by an index.
+HL7 v2.5.1 §2.A.14 (CX), decisions D48, D49. A key begins with its authority, and the database has few: one is read
+after the other, each by an index.
 Proved by tests/contract/test_erasing_by_number.py.
 """
 
