@@ -23,7 +23,8 @@ from gateway.cli.typed_numbers import (
 from gateway.feed.operator.arguments import wrong
 from gateway.ingest.meet_orders import patient_numbers
 from gateway.ingest.orders.named_numbers import MessageNumbers, NamedNumbers
-from gateway.ingest.orders.sources import authority_of
+from gateway.ingest.orders.rekeying import OrderKeys
+from gateway.ingest.orders.sources import authority_of, sources_of
 from gateway.settings import Configuration
 from gateway.store import erasing
 from gateway.store.compression.stored_bytes import decompressed
@@ -49,6 +50,23 @@ from mappings.hospital.events import Authority
 from mappings.hospital.groups import compare_numbers, hospital_person
 from mappings.patient.identifiers import mrn_key
 from mappings.patient.people import are_two_people
+
+
+async def see_that_numbers_are_read(engine: Engine, configuration: Configuration) -> None:
+    """Refuse while orders or merges stand under authorities that the settings had before, and so under other numbers.
+
+    Without sources in the settings nothing is read anew, and all stays as it is.
+
+    Raises:
+        ConfigError: the service has not yet read all anew under these settings, or a source is faulty.
+        StoreUnavailable: the store cannot be reached.
+    """
+    names = await first_names(engine)
+    rules = {one.stored_name: one.rules for one in (one.as_stored(names) for one in sources_of(configuration))}
+    is_used = await OrderReader(engine, Authorities(configuration.site)).is_used()
+    if rules and is_used and not await OrderKeys(engine, Authorities(configuration.site), rules).is_done():
+        problem = "numbers of orders and merges are not read anew yet under the authorities of these settings"
+        raise wrong("patients erase", problem, "Start the service with these settings, and wait for `orders-rekeyed`.")
 
 
 async def hospital_erasure(

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 from gateway.cli.acting import Shows
 from gateway.cli.command_line import Say
-from gateway.cli.erased_orders import erasure_of_number, hospital_erasure
+from gateway.cli.erased_orders import erasure_of_number, hospital_erasure, see_that_numbers_are_read
 from gateway.cli.numbered_patients import patients_having, studies_by_patient
 from gateway.cli.typed_numbers import TYPED, typed_numbers, value_and_issuer
 from gateway.feed.operator.arguments import counted, id_of, wrong
@@ -44,6 +44,7 @@ _REMAINS: Final = (
     "not erased, since the gateway cannot reach it or must keep it: backups, what receivers and clients got,",
     "AutoScribe itself, the ledger's ids, times and codes, the audit, and the feed journal, which has no patient data;",
     "of each message of a hospital a hash, its sender and MSH-10, for as long as before,",
+    "merged numbers under an authority that has left the settings, if the log has merges-not-read-anew,",
     "and orders that no study answered, under a number that another patient has, too, or that may be anybody's",
 )
 
@@ -63,13 +64,15 @@ async def erase(configuration: Configuration, typed: TypedErasure, shows: Shows,
     `shows` gets the studies and their patients before.
 
     Raises:
-        ConfigError: there is no reason, no such patient or study, or it is not clear whose data would be erased.
+        ConfigError: there is no reason, no such patient or study, or it is not clear whose data would be erased, or
+            what hospitals sent is not read under the authorities of the settings yet.
         StoreUnavailable: the store cannot be reached.
     """
     if not typed.reason.strip():
         raise wrong("--reason", "empty", "Write why the data are erased, without names: the reason is kept.")
     text = _typed_patient() if typed.study is None else ""
     async with store_for_command(configuration) as engine:
+        await see_that_numbers_are_read(engine, configuration)
         study_ids, about = await (
             _of_study(engine, typed.study) if typed.study else _of_patient(engine, text, configuration, shows)
         )

@@ -16,6 +16,9 @@ from fakes.moving import FACILITY
 
 from gateway.cli import erasure
 from gateway.index.keys import SEPARATOR, key
+from gateway.ingest.orders.rekeying import OrderKeys
+from gateway.ingest.orders.sources import sources_of
+from gateway.settings import survey
 from gateway.store.database.statements import Statement, ask
 from gateway.store.orders.keys import keys_of
 from gateway.store.orders.known_orders import put_order
@@ -34,6 +37,14 @@ IN_HAND = (
     " patient_id, state, reason, ack, has_body) VALUES (1, 1, 0, 0, 1, 1, 1, 0, 0, 1, 'ehr', :study, 'rep', 'signed',"
     " '', 'ID', '', '[]', '[]', :one, 'sending', '', '', 0)"
 )
+
+SOURCE = """
+[[source]]
+name = "his"
+listen = "127.0.0.1:2601"
+may = ["orders"]
+authorities = [{namespace = "ELSE", system = "urn:oid:1.9.1"}]
+"""
 
 
 @pytest.fixture
@@ -148,6 +159,25 @@ async def said_of(here: Site) -> tuple[str, AssigningAuthority, list[str]]:
     assert facility is not None
     assert facility.mrn is not None
     return said["mrn"], facility.mrn, studies
+
+
+async def test_nothing_is_erased_until_orders_and_merges_are_read_under_the_authorities_of_the_settings(
+    site: Open,
+) -> None:
+    async with site() as here:
+        value, authority, studies = await said_of(here)
+        await ordered(here, value, authority.system)
+        (here.folder / "gateway.toml").write_text(f"{(here.folder / 'gateway.toml').read_text()}{SOURCE}")
+        for text, more in ((value, ()), (f"{value}^^^{authority.namespace}", ()), ("", ("--study", studies[0]))):
+            code, _, err = await patients(here, text, "--yes", *more)
+            assert (code, "not read anew yet under the authorities of these settings" in err) == (2, True), err
+        found, faults = survey(here.folder / "gateway.toml")
+        assert found is not None, faults
+        [source] = sources_of(found)
+        async with here.store() as engine:
+            await OrderKeys(engine, Authorities(found.site), {source.stored_name: source.rules}).once()
+        code, out, err = await patients(here, value, "--yes")
+        assert (code, out.splitlines()[1 : 1 + len(studies)]) == (0, [f"  {one}" for one in studies]), err
 
 
 @pytest.mark.parametrize("by", ["namespace", "system", "as compared"])
