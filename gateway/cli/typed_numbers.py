@@ -49,7 +49,7 @@ async def typed_numbers(engine: Engine, configuration: Configuration, text: str)
     if len(found) > 1:
         remedy = f"Write {_BEHIND} and the namespace or the system of its authority behind it, such as 4711^^^CITY."
         raise wrong(TYPED, "several authorities have given out this number", remedy)
-    if not found:
+    if not found or not mrn_key(value):
         raise wrong(TYPED, NOBODY, PATIENT_ID)
     return of_each_type(found.pop(), mrn_key(value))
 

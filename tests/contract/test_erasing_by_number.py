@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 from fakes.hospital import SITE
 from fakes.hospital_source import Hospital, merging, ordering, visiting
+from fakes.merging import merge
 from fakes.met import matching, read
 from fakes.store import rows, tables_with
 
@@ -143,11 +144,27 @@ async def test_a_patient_is_found_by_number_once_its_authority_or_its_source_has
     assert await numbers(his) == ["P5"]
 
 
-async def test_a_number_of_which_only_a_merge_is_left_is_erased(engine, his, configuration):
+async def test_a_number_of_which_only_a_merge_is_left_is_erased_also_under_a_former_authority(
+    engine, his, configuration
+):
     await his.sends(merging(OLD, HERS))
     await engine.do(lambda: ask(Statement("UPDATE inbound SET body = NULL")))
+    await merge(engine, OLD, HERS, "urn:oid:1.2.11")
+    with pytest.raises(ConfigError, match="several authorities have given out this number"):
+        await erase(engine, configuration)
+    await erase(engine, configuration, f"{HERS}^^^urn:oid:1.2.11")
+    assert await tables_with(engine, "canary") == {"number_change"}
     await erase(engine, configuration)
     assert await tables_with(engine, "canary") == set()
+
+
+@pytest.mark.parametrize("text", ["^^^CITY", " - ^^^CITY", f"{HERS}^^^NOWHERE"])
+async def test_without_a_number_or_with_an_authority_that_nothing_names_nobody_is_meant(
+    engine, his, configuration, text
+):
+    await his.sends(ordering(mrn=HERS))
+    with pytest.raises(ConfigError, match="no stored study describes this patient, and no order"):
+        await erase(engine, configuration, text)
 
 
 async def test_a_number_that_a_study_has_is_not_that_of_a_patient_of_orders_alone(engine, his, configuration):
