@@ -41,6 +41,7 @@ from gateway.store.orders.erasing import (
 )
 from gateway.store.orders.keys import number_of
 from gateway.store.orders.known_hospital import OrderReader
+from gateway.store.orders.number_changes import changes_of
 from gateway.store.orders.patient_authorities import authorities_having
 from gateway.store.orders.source_names import first_names
 from gateway.store.studies import intake
@@ -97,7 +98,8 @@ async def erasure_of_number(engine: Engine, configuration: Configuration, text: 
     if any(Authorities(configuration.site).may_be_anybodys(one, value) for one in numbers):
         raise wrong(TYPED, "this number may be anybody's", "Its orders go 90 days after they were last heard of.")
     made = await _erasure(engine, configuration, (), numbers)
-    every = made.found.numbers | numbers
+    merged = [one.change for one in await changes_of(engine, numbers) if not one.held]
+    every = made.found.numbers.union(numbers, *merged)
     if study_id := await study_having(engine, every) or await study_of_numbers(engine, every, configuration.site):
         remedy = f"Look at it with `orders show {study_id}`; --study erases it with the orders that it answers."
         raise wrong(study_id, "this study has the number, or may have it, or read orders under it", remedy)

@@ -175,6 +175,15 @@ async def test_a_number_that_a_study_has_is_not_that_of_a_patient_of_orders_alon
     assert await numbers(his) == ["P1"]
 
 
+async def test_a_number_that_was_merged_with_that_of_a_study_erases_no_orders_alone(engine, his, configuration):
+    await his.sends(hers(ordering(mrn=OLD, accession="A9")))
+    await read(matching(engine), mrn=HERS, patientName="Canarygiven Canaryfamily")
+    await his.sends(merging(OLD, HERS, control_id="2"))
+    with pytest.raises(ConfigError, match="this study has the number, or may have it, or read orders under it"):
+        await erase(engine, configuration, OLD)
+    assert await numbers(his) == ["P1"]
+
+
 async def test_a_number_under_which_two_people_have_orders_erases_nobody(engine, his, configuration):
     other = ordering(mrn=HERS, placer="P5", accession="A5", control_id="2")
     other = other.replace(b"DOE^JANE||19850720|F", b"ROE^RICK||19310131|M")
