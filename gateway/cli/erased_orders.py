@@ -8,13 +8,23 @@ Proved by tests/contract/test_erasing_orders.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-from gateway.cli.typed_numbers import NOBODY, PATIENT_ID, TYPED, typed_numbers
+from gateway.cli.numbered_patients import study_of_numbers
+from gateway.cli.typed_numbers import (
+    NOBODY,
+    PATIENT_ID,
+    TYPED,
+    namespace_and_system,
+    typed_numbers,
+    value_and_issuer,
+)
 from gateway.feed.operator.arguments import wrong
 from gateway.ingest.meet_orders import patient_numbers
 from gateway.ingest.orders.named_numbers import MessageNumbers, NamedNumbers
+from gateway.ingest.orders.rekeying import OrderKeys
+from gateway.ingest.orders.sources import authority_of, sources_of
 from gateway.settings import Configuration
 from gateway.store import erasing
 from gateway.store.compression.stored_bytes import decompressed
@@ -31,12 +41,33 @@ from gateway.store.orders.erasing import (
 )
 from gateway.store.orders.keys import number_of
 from gateway.store.orders.known_hospital import OrderReader
+from gateway.store.orders.number_changes import changes_of
+from gateway.store.orders.patient_authorities import authorities_having
 from gateway.store.orders.source_names import first_names
 from gateway.store.studies import intake
 from gateway.store.studies.kept import kept
 from mappings.hospital.authorities import PATIENT_TYPES, Authorities, HospitalNumber
+from mappings.hospital.events import Authority
 from mappings.hospital.groups import compare_numbers, hospital_person
+from mappings.patient.identifiers import mrn_key
 from mappings.patient.people import are_two_people
+
+
+async def see_that_numbers_are_read(engine: Engine, configuration: Configuration) -> None:
+    """Refuse while orders or merges stand under authorities that the settings had before, and so under other numbers.
+
+    Without sources in the settings nothing is read anew, and all stays as it is.
+
+    Raises:
+        ConfigError: the service has not yet read all anew under these settings, or a source is faulty.
+        StoreUnavailable: the store cannot be reached.
+    """
+    names = await first_names(engine)
+    rules = {one.stored_name: one.rules for one in (one.as_stored(names) for one in sources_of(configuration))}
+    is_used = await OrderReader(engine, Authorities(configuration.site)).is_used()
+    if rules and is_used and not await OrderKeys(engine, Authorities(configuration.site), rules).is_done():
+        problem = "numbers of orders and merges are not read anew yet under the authorities of these settings"
+        raise wrong("patients erase", problem, "Start the service with these settings, and wait for `orders-rekeyed`.")
 
 
 async def hospital_erasure(
@@ -56,24 +87,27 @@ async def hospital_erasure(
 async def erasure_of_number(engine: Engine, configuration: Configuration, text: str) -> HospitalErasure:
     """Return what an erasure of a patient concerns whom orders alone describe, by the typed number.
 
-    `text` is the number, with `^^^` and the namespace of its authority behind it if several authorities gave it out.
+    `text` is the number, with `^^^` and the namespace or system of its authority behind it if several gave it out.
 
     Raises:
         ConfigError: no order or message has the number, it is not clear whose it is, or a stored study has it.
         StoreUnavailable: the store cannot be reached.
     """
-    value = text.partition("^^^")[0].strip()
+    value, _ = value_and_issuer(text)
     numbers = await typed_numbers(engine, configuration, text)
     if any(Authorities(configuration.site).may_be_anybodys(one, value) for one in numbers):
         raise wrong(TYPED, "this number may be anybody's", "Its orders go 90 days after they were last heard of.")
-    if study_id := await study_having(engine, numbers):
-        remedy = f"Look at it with `orders show {study_id}`; --study erases it with the orders that it answers."
-        raise wrong(study_id, "this study has the number, or read orders under it", remedy)
     made = await _erasure(engine, configuration, (), numbers)
+    merged = [one.change for one in await changes_of(engine, numbers) if not one.held]
+    every = made.found.numbers.union(numbers, *merged)
+    if study_id := await study_having(engine, every) or await study_of_numbers(engine, every, configuration.site):
+        remedy = f"Look at it with `orders show {study_id}`; --study erases it with the orders that it answers."
+        raise wrong(study_id, "this study has the number, or may have it, or read orders under it", remedy)
     people = list(dict.fromkeys(hospital_person(one.order.patient) for one in made.found.orders))
     if any(are_two_people(one, other) for place, one in enumerate(people) for other in people[:place]):
         raise wrong(TYPED, "orders of two people have this number", "Let the hospital correct the wrong ones first.")
-    if not made.found.orders and "patient" not in made.messages.values():
+    is_stored = bool({one.authority for one in numbers} & await authorities_having(engine, mrn_key(value)))
+    if not is_stored and "patient" not in made.messages.values():
         raise wrong(TYPED, NOBODY, PATIENT_ID)
     return made
 
@@ -89,7 +123,7 @@ async def _erasure(
             "Settle it first: `orders messages` has its message, for `orders set-aside`, or the hospital sends a merge."
         )
         raise wrong("patients erase", problem, remedy)
-    judge = _judge(configuration, await first_names(engine))
+    judge = _judge(MessageNumbers(configuration, await first_names(engine), _issuers(found)), authorities)
     messages, read_to = await _messages(engine, found, judge)
     return HospitalErasure(authorities, numbers, found, judge, messages, read_to)
 
@@ -118,9 +152,15 @@ async def _messages(engine: Engine, found: OrdersToErase, judge: Judge) -> tuple
     return messages, read_to
 
 
-def _judge(configuration: Configuration, names: Mapping[str, str]) -> Judge:
+def _issuers(found: OrdersToErase) -> list[Authority]:
+    """Return the authorities of the patient's numbers, since settings may name them no more."""
+    stated = [number.authority for one in found.orders for number in one.order.patient.numbers]
+    stored = sorted({namespace_and_system(one.authority) for one in found.numbers})
+    return list(dict.fromkeys([*stated, *(authority_of(*one) for one in stored)]))
+
+
+def _judge(reader: MessageNumbers, authorities: Authorities) -> Judge:
     """Return what tells whose a message is: about the patient or the orders, or of others and naming the patient."""
-    reader, authorities = MessageNumbers(configuration, names), Authorities(configuration.site)
 
     def judge(found: OrdersToErase, source: str, body: bytes) -> Whose:
         named = reader.of(source, decompressed(body))

@@ -16,8 +16,9 @@ from typing import Final, TypeAlias
 
 from gateway.cli.acting import Shows
 from gateway.cli.command_line import Say
-from gateway.cli.erased_orders import erasure_of_number, hospital_erasure
-from gateway.cli.typed_numbers import TYPED, typed_numbers
+from gateway.cli.erased_orders import erasure_of_number, hospital_erasure, see_that_numbers_are_read
+from gateway.cli.numbered_patients import patients_having, studies_by_patient
+from gateway.cli.typed_numbers import TYPED, typed_numbers, value_and_issuer
 from gateway.feed.operator.arguments import counted, id_of, wrong
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock
@@ -29,7 +30,7 @@ from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.erasing import ErasedCounts, ErasureOrder, MessageInHand, NotErased
 from gateway.store.feed.looking import patients_of_number
-from gateway.store.orders.erasing import HospitalChangedError, HospitalErasure, source_names
+from gateway.store.orders.erasing import HospitalChangedError, HospitalErasure
 from gateway.store.studies.erased import readmitted
 from gateway.store.studies.survivors import survivor_of
 from mappings.patient.identifiers import fhir_id, keyed_patient_id
@@ -43,6 +44,7 @@ _REMAINS: Final = (
     "not erased, since the gateway cannot reach it or must keep it: backups, what receivers and clients got,",
     "AutoScribe itself, the ledger's ids, times and codes, the audit, and the feed journal, which has no patient data;",
     "of each message of a hospital a hash, its sender and MSH-10, for as long as before,",
+    "merged numbers under an authority that has left the settings, if the log has merges-not-read-anew,",
     "and orders that no study answered, under a number that another patient has, too, or that may be anybody's",
 )
 
@@ -62,13 +64,15 @@ async def erase(configuration: Configuration, typed: TypedErasure, shows: Shows,
     `shows` gets the studies and their patients before.
 
     Raises:
-        ConfigError: there is no reason, no such patient or study, or it is not clear whose data would be erased.
+        ConfigError: there is no reason, no such patient or study, or it is not clear whose data would be erased, or
+            what hospitals sent is not read under the authorities of the settings yet.
         StoreUnavailable: the store cannot be reached.
     """
     if not typed.reason.strip():
         raise wrong("--reason", "empty", "Write why the data are erased, without names: the reason is kept.")
     text = _typed_patient() if typed.study is None else ""
     async with store_for_command(configuration) as engine:
+        await see_that_numbers_are_read(engine, configuration)
         study_ids, about = await (
             _of_study(engine, typed.study) if typed.study else _of_patient(engine, text, configuration, shows)
         )
@@ -148,15 +152,16 @@ async def _of_patient(engine: Engine, text: str, configuration: Configuration, s
     Raises:
         ConfigError: nobody or several people have the number, or a study is also about somebody else.
     """
-    given = _PATIENT.fullmatch(text)
-    named = [given[1]] if given else await patients_of_number(engine, text)
-    found = list(dict.fromkeys([await survivor_of(engine, one) for one in named]))
-    studies = {one: of_patient for one in found if (of_patient := await erasing.studies_claiming(engine, one))}
+    given, (value, issuer) = _PATIENT.fullmatch(text), value_and_issuer(text)
+    named = [given[1]] if given else [] if issuer else await patients_of_number(engine, value)
+    studies = await studies_by_patient(engine, named)
+    if given and not studies:
+        raise wrong(TYPED, "no stored study describes this patient", "Write the id of the Patient resource.")
     if not studies:
-        if given or not await source_names(engine):
-            raise wrong(TYPED, "no stored study describes this patient", "Write the id of the Patient resource.")
-        number = min(await typed_numbers(engine, configuration, text))
-        return [], f"Patient/{keyed_patient_id(number.authority, number.value, configuration.site)} of orders alone"
+        number, site = min(await typed_numbers(engine, configuration, text)), configuration.site
+        studies = await studies_by_patient(engine, await patients_having(engine, number))
+        if not studies:
+            return [], f"Patient/{keyed_patient_id(number.authority, number.value, site)} of orders alone"
     if len(studies) > 1:
         shows([], list(studies))
         remedy = f"Write the id of one: {', '.join(studies)}."

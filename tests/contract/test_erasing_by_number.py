@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 from fakes.hospital import SITE
 from fakes.hospital_source import Hospital, merging, ordering, visiting
+from fakes.merging import merge
 from fakes.met import matching, read
 from fakes.store import rows, tables_with
 
@@ -21,6 +22,7 @@ from gateway.runtime.errors import ConfigError
 from gateway.settings import survey
 from gateway.store import erasing
 from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement, ask
 from gateway.store.erasing import ErasureOrder, NotErased
 
 SOURCE = """
@@ -110,11 +112,75 @@ async def test_a_number_of_two_authorities_is_erased_under_the_one_that_is_writt
     assert await numbers(his) == ["P5"]
 
 
+async def of_else(engine, his):
+    """Store an order, a merge and a message that is not applied under an authority that no facility has."""
+    authorities = (*his.source.rules.authorities, authority_of("ELSE", "urn:oid:1.9.1"))
+    other = Hospital(engine, replace(his.source, rules=replace(his.source.rules, authorities=authorities)))
+    sent = (hers(ordering(mrn=HERS)), merging(OLD, HERS, control_id="2"), hers(visiting(mrn=HERS, control_id="3")))
+    await other.sends(*[one.replace(b"^^^CITY^MR", b"^^^ELSE^MR") for one in sent])
+    return other
+
+
+def without_else(configuration, tmp_path):
+    """Return the settings once the authority has left them, alone or with its source."""
+    yield configuration
+    for text in (SOURCE.replace(', {namespace = "ELSE", system = "urn:oid:1.9.1"}', ""), ""):
+        (tmp_path / "gateway.toml").write_text(text)
+        found, faults = survey(tmp_path / "gateway.toml")
+        assert found is not None, faults
+        yield replace(found, site=SITE)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2], ids=["as before", "without the authority", "without the source"])
+@pytest.mark.parametrize("text", [HERS, f"{HERS}^^^ELSE", f"{HERS}^^^urn:oid:1.9.1", OLD])
+async def test_a_patient_is_found_by_number_once_its_authority_or_its_source_has_left_the_settings(
+    engine, his, configuration, tmp_path, text, place
+):
+    await of_else(engine, his)
+    await his.sends(ordering(placer="P5", accession="A5", control_id="5"))
+    *_, settings = [one for _, one in zip(range(place + 1), without_else(configuration, tmp_path), strict=False)]
+    assert (await erase(engine, settings, text)).orders == 1
+    assert await tables_with(engine, "canary") == set()
+    assert await numbers(his) == ["P5"]
+
+
+async def test_a_number_of_which_only_a_merge_is_left_is_erased_also_under_a_former_authority(
+    engine, his, configuration
+):
+    await his.sends(merging(OLD, HERS))
+    await engine.do(lambda: ask(Statement("UPDATE inbound SET body = NULL")))
+    await merge(engine, OLD, HERS, "urn:oid:1.2.11")
+    with pytest.raises(ConfigError, match="several authorities have given out this number"):
+        await erase(engine, configuration)
+    await erase(engine, configuration, f"{HERS}^^^urn:oid:1.2.11")
+    assert await tables_with(engine, "canary") == {"number_change"}
+    await erase(engine, configuration)
+    assert await tables_with(engine, "canary") == set()
+
+
+@pytest.mark.parametrize("text", ["^^^CITY", " - ^^^CITY", f"{HERS}^^^NOWHERE"])
+async def test_without_a_number_or_with_an_authority_that_nothing_names_nobody_is_meant(
+    engine, his, configuration, text
+):
+    await his.sends(ordering(mrn=HERS))
+    with pytest.raises(ConfigError, match="no stored study describes this patient, and no order"):
+        await erase(engine, configuration, text)
+
+
 async def test_a_number_that_a_study_has_is_not_that_of_a_patient_of_orders_alone(engine, his, configuration):
     await his.sends(hers(ordering(mrn=HERS, accession="A9")))
     await read(matching(engine), mrn=HERS, patientName="Canarygiven Canaryfamily")
-    with pytest.raises(ConfigError, match="this study has the number, or read orders under it"):
+    with pytest.raises(ConfigError, match="this study has the number, or may have it, or read orders under it"):
         await erase(engine, configuration)
+    assert await numbers(his) == ["P1"]
+
+
+async def test_a_number_that_was_merged_with_that_of_a_study_erases_no_orders_alone(engine, his, configuration):
+    await his.sends(hers(ordering(mrn=OLD, accession="A9")))
+    await read(matching(engine), mrn=HERS, patientName="Canarygiven Canaryfamily")
+    await his.sends(merging(OLD, HERS, control_id="2"))
+    with pytest.raises(ConfigError, match="this study has the number, or may have it, or read orders under it"):
+        await erase(engine, configuration, OLD)
     assert await numbers(his) == ["P1"]
 
 

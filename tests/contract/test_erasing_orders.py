@@ -15,6 +15,7 @@ from fakes.met import STUDY, carry_out, match_of, matching, read
 from fakes.store import rows, tables_with
 from fakes.taken_in import study_id
 
+from gateway.cli import erasure
 from gateway.cli.erased_orders import hospital_erasure
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
@@ -156,6 +157,49 @@ async def test_nothing_is_erased_if_a_hospital_said_meanwhile_whose_earlier_mess
     assert await numbers(his) == ["P1", "P7"]
     await erase(engine, configuration, STUDY)
     assert await tables_with(engine, "canary") == set()
+
+
+@pytest.mark.parametrize("is_trial", [True, False])
+async def test_an_erasure_that_a_hospital_overtook_is_tried_again_with_what_it_said_since(
+    engine, his, configuration, monkeypatch, is_trial
+):
+    monkeypatch.setattr(erasure, "_PAUSE", 0)
+    anew = partial(hospital_erasure, engine, configuration, [STUDY])
+    await his.sends(about())
+    await read(matching(engine), **SAID)
+    await his.sends(about(OLD, placer="P7", accession="A7", control_id="2"))
+    order = ErasureOrder([STUDY], "Patient/x", "asked", SITE.site_key, micros(clock.now()), await anew())
+    await his.sends(merging(OLD, HERS, control_id="3"))
+    if is_trial:
+        with pytest.raises(NotErased) as trial:
+            await erasure._carried_out(engine, order, anew, is_trial=True)
+        counts = trial.value.counts
+    else:
+        counts = await erasure._carried_out(engine, order, anew, is_trial=False)
+    assert (counts.studies, counts.orders, counts.received) == (1, 2, 3)
+    assert (await tables_with(engine, "canary") == set()) is not is_trial
+
+
+async def test_an_erasure_that_hospitals_overtake_again_and_again_erases_nothing(
+    engine, his, configuration, monkeypatch
+):
+    monkeypatch.setattr(erasure, "_PAUSE", 0)
+    monkeypatch.setattr(erasure, "_TRIES", 3)
+    await his.sends(about())
+    await read(matching(engine), **SAID)
+    asked = []
+
+    async def overtaken():
+        found = await hospital_erasure(engine, configuration, [STUDY])
+        placer = f"P{len(asked) + 2}"
+        await his.sends(about(placer=placer, accession=placer, control_id=placer))
+        asked.append(placer)
+        return found
+
+    order = ErasureOrder([STUDY], "Patient/x", "asked", SITE.site_key, micros(clock.now()), await overtaken())
+    assert await erasure._carried_out(engine, order, overtaken, is_trial=False) is None
+    assert await numbers(his) == ["P1", *asked]
+    assert len(asked) == 4
 
 
 async def test_with_one_study_of_several_the_orders_go_that_it_answered_alone(engine, his, configuration):

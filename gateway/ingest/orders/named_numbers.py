@@ -7,7 +7,7 @@ Proved by tests/gateway/ingest/orders/test_named_numbers.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from gateway.ingest.orders.concerned import names_of
@@ -17,7 +17,7 @@ from gateway.store.orders.keys import number_text
 from mappings.hl7v2.inbound import MERGE_TYPES, SourceRules, read_hospital_message
 from mappings.hl7v2.received import Received, Unreadable, read
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
-from mappings.hospital.events import HospitalMessage
+from mappings.hospital.events import Authority, HospitalMessage
 from mappings.hospital.merges import resolve_change
 
 
@@ -35,9 +35,15 @@ class NamedNumbers:
 
 
 class MessageNumbers:
-    """Reader of the numbers of stored messages; `first_names` are those of renamed sources by their present ones."""
+    """Reader of the numbers of stored messages; `first_names` are those of renamed sources by their present ones.
 
-    def __init__(self, configuration: Configuration, first_names: Mapping[str, str]) -> None:
+    Numbers of `former` authorities are read, too, though no source names them any more.
+    """
+
+    def __init__(
+        self, configuration: Configuration, first_names: Mapping[str, str], former: Iterable[Authority] = ()
+    ) -> None:
+        self._former = tuple(former)
         self._authorities = Authorities(configuration.site)
         sources = [one.as_stored(first_names) for one in survey_sources(configuration)[0]]
         self._known = {one.stored_name: one for one in sources}
@@ -62,7 +68,7 @@ class MessageNumbers:
     def _message(self, received: Received, rules: SourceRules) -> HospitalMessage:
         processing_id = received.components(received.msh.field(11))[0]
         taking = SourceRules(rules.zone, rules.charset, rules.accession_field)
-        taking = replace(taking, authorities=rules.authorities, bare=rules.bare)
+        taking = replace(taking, authorities=(*rules.authorities, *self._former), bare=rules.bare)
         return read_hospital_message(received, replace(taking, processing_ids=frozenset({processing_id.strip()})))
 
     def _patients(self, message: HospitalMessage, sender: OrderSource) -> frozenset[HospitalNumber]:

@@ -55,10 +55,9 @@ class OrderKeys:
         Raises:
             StoreUnavailable: the store cannot be reached; the next look begins anew.
         """
-        digest = self._digest
-        if await value_of(self._engine, _FACT) == digest:
+        if await self.is_done():
             return
-        after = 0
+        digest, after = self._digest, 0
         while numbers := await order_numbers(self._engine, after, MOST):
             await resting(self._rekeyed(numbers))
             after = numbers[-1]
@@ -71,6 +70,14 @@ class OrderKeys:
         get_logger().info("orders-rekeyed")
         if left:
             get_logger().warning(NOT_READ, count=left)
+
+    async def is_done(self) -> bool:
+        """Return True if all orders, visits and merges are stored under their numbers of these authorities.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        return await value_of(self._engine, _FACT) == self._digest
 
     async def _rekeyed(self, numbers: list[int]) -> None:
         locked = frozenset[str]()

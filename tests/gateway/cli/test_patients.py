@@ -10,16 +10,20 @@ import pytest
 from fakes import facade
 from fakes.audited import entries
 from fakes.commanded import Open, Site, sites
-from fakes.hospital import order, patient
+from fakes.hospital import number, order, patient
 from fakes.merging import knowing, merge
 from fakes.moving import FACILITY
 
 from gateway.cli import erasure
 from gateway.index.keys import SEPARATOR, key
+from gateway.ingest.orders.rekeying import OrderKeys
+from gateway.ingest.orders.sources import sources_of
+from gateway.settings import survey
 from gateway.store.database.statements import Statement, ask
 from gateway.store.orders.keys import keys_of
 from gateway.store.orders.known_orders import put_order
 from mappings.hospital.authorities import Authorities, OrderSource
+from mappings.profile import AssigningAuthority
 
 NUMBER_OF = (
     "SELECT c.patient_id, count(*) FROM claim c WHERE NOT EXISTS (SELECT 1 FROM claim o WHERE o.study_id = c.study_id"
@@ -33,6 +37,14 @@ IN_HAND = (
     " patient_id, state, reason, ack, has_body) VALUES (1, 1, 0, 0, 1, 1, 1, 0, 0, 1, 'ehr', :study, 'rep', 'signed',"
     " '', 'ID', '', '[]', '[]', :one, 'sending', '', '', 0)"
 )
+
+SOURCE = """
+[[source]]
+name = "his"
+listen = "127.0.0.1:2601"
+may = ["orders"]
+authorities = [{namespace = "ELSE", system = "urn:oid:1.9.1"}]
+"""
 
 
 @pytest.fixture
@@ -128,6 +140,87 @@ async def test_a_patient_known_by_orders_alone_is_erased_by_number_and_audited_w
         assert (verb, "CANARY" in str(target)) == ("patients-erase", False)
         code, _, err = await patients(here, "CANARY4711\n", "--yes")
         assert (code, "no stored study describes this patient, and no order" in err) == (2, True)
+
+
+async def ordered(here: Site, value: str, system: str) -> None:
+    """Store an order under a number of this authority, as if a hospital had sent it after the studies were read."""
+    known = order(source=OrderSource("his"), about=patient(number(value, uid=system.removeprefix("urn:oid:"))))
+    keys = sorted(set(keys_of(known, Authorities(facade.site()))))
+    async with here.store() as engine:
+        await engine.do(lambda: put_order(None, known, keys, 5))
+    await write(here, "INSERT INTO source (name, first_seen) VALUES (:name, 1)", name="his")
+
+
+async def said_of(here: Site) -> tuple[str, AssigningAuthority, list[str]]:
+    """Read all studies; return a patient's number with its authority, and the patient's studies."""
+    _, studies = await synced(here)
+    said = here.account.reports[studies[0]][0]["snapshotMetadata"]
+    facility = facade.site().facility(said["facilityName"])
+    assert facility is not None
+    assert facility.mrn is not None
+    return said["mrn"], facility.mrn, studies
+
+
+async def test_nothing_is_erased_until_orders_and_merges_are_read_under_the_authorities_of_the_settings(
+    site: Open,
+) -> None:
+    async with site() as here:
+        value, authority, studies = await said_of(here)
+        await ordered(here, value, authority.system)
+        (here.folder / "gateway.toml").write_text(f"{(here.folder / 'gateway.toml').read_text()}{SOURCE}")
+        for text, more in ((value, ()), (f"{value}^^^{authority.namespace}", ()), ("", ("--study", studies[0]))):
+            code, _, err = await patients(here, text, "--yes", *more)
+            assert (code, "not read anew yet under the authorities of these settings" in err) == (2, True), err
+        found, faults = survey(here.folder / "gateway.toml")
+        assert found is not None, faults
+        [source] = sources_of(found)
+        async with here.store() as engine:
+            await OrderKeys(engine, Authorities(found.site), {source.stored_name: source.rules}).once()
+        code, out, err = await patients(here, value, "--yes")
+        assert (code, out.splitlines()[1 : 1 + len(studies)]) == (0, [f"  {one}" for one in studies]), err
+
+
+@pytest.mark.parametrize("by", ["namespace", "system", "as compared"])
+async def test_studies_that_were_read_before_the_first_order_go_by_number_and_authority(site: Open, by: str) -> None:
+    async with site() as here:
+        value, authority, studies = await said_of(here)
+        await ordered(here, value, authority.system)
+        assert await here.query("SELECT count(*) FROM study_key") == [(0,)]
+        text = {"namespace": f"{value}^^^{authority.namespace}", "system": f"{value}^^^{authority.system}"}
+        code, out, err = await patients(here, text.get(by, f"0{value.lower()}"), "--yes")
+        assert (code, out.splitlines()[1 : 1 + len(studies)]) == (0, [f"  {one}" for one in studies]), err
+        assert await here.query("SELECT count(*) FROM hospital_order") == [(0,)]
+
+
+async def test_orders_of_a_number_that_the_patient_of_a_study_has_since_a_merge_are_not_erased_alone(
+    site: Open,
+) -> None:
+    async with site() as here:
+        value, authority, studies = await said_of(here)
+        await ordered(here, value, authority.system)
+        async with here.store() as engine:
+            await merge(engine, f"{value}7", value, authority.system)
+        code, _, err = await patients(here, f"{value}7^^^{authority.namespace}", "--yes")
+        assert (code, "this study has the number, or may have it" in err, studies[0] in err) == (2, True, True), err
+        assert await here.query("SELECT count(*) FROM hospital_order") == [(1,)]
+
+
+async def test_the_number_of_a_study_under_another_authority_is_somebody_elses_and_under_one_unknown_may_not_be(
+    site: Open,
+) -> None:
+    async with site() as here:
+        value, authority, studies = await said_of(here)
+        other = next(one.mrn for one in facade.site().facilities.values() if one.mrn not in {None, authority})
+        await ordered(here, value, other.system)
+        theirs = f"{value}{SEPARATOR}"
+        unknown = f"UPDATE term SET value = '{theirs}urn:former' WHERE value = '{theirs}{authority.system}'"
+        await write(here, unknown)
+        code, _, err = await patients(here, f"{value}^^^{other.namespace}", "--yes")
+        assert (code, "this study has the number, or may have it" in err) == (2, True), err
+        await write(here, f"UPDATE term SET value = '{theirs}{authority.system}' WHERE value = '{theirs}urn:former'")
+        assert (await patients(here, f"{value}^^^{other.namespace}", "--yes"))[0] == 0
+        assert await here.query("SELECT count(*) FROM hospital_order") == [(0,)]
+        assert await here.query(f"SELECT count(*) FROM study WHERE study_id = '{studies[0]}'") == [(1,)]
 
 
 @pytest.mark.parametrize("by", ["old id", "old number", "number"])

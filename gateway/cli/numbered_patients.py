@@ -1,0 +1,54 @@
+"""Find the studies of patients who have a hospital's number, also studies for which no order was ever looked for.
+
+HL7 v2.5.1 §2.A.14 (CX); decisions D11, D49. A study that was read before hospitals sent orders has no keys of orders.
+Proved by tests/gateway/cli/test_patients.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from gateway.cli.typed_numbers import namespace_and_system
+from gateway.store.database.engine import Engine
+from gateway.store.erasing import studies_claiming
+from gateway.store.studies.spelled import patients_spelling
+from gateway.store.studies.survivors import survivor_of
+from mappings.hospital.authorities import Authorities, HospitalNumber
+from mappings.profile import Site
+
+
+async def studies_by_patient(engine: Engine, patient_ids: Iterable[str]) -> dict[str, list[str]]:
+    """Return the studies that describe these patients, by the id of the surviving one of each; none without studies.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    found = dict.fromkeys([await survivor_of(engine, one) for one in patient_ids])
+    return {one: studies for one in found if (studies := await studies_claiming(engine, one))}
+
+
+async def patients_having(engine: Engine, number: HospitalNumber) -> list[str]:
+    """Return the ids of patients who have a number under its authority.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    _, system = namespace_and_system(number.authority)
+    found = await patients_spelling(engine, {number.value})
+    return [one.patient_id for one in found if one.system == system]
+
+
+async def study_of_numbers(engine: Engine, numbers: Collection[HospitalNumber], site: Site) -> str:
+    """Return a study whose patient has one of these numbers, or may have it; empty if there is none.
+
+    Only a number under another authority of the site is surely somebody else's.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    systems = {one.value: Authorities(site).patient_systems for one in numbers}
+    for one in numbers:
+        systems[one.value] -= {namespace_and_system(one.authority)[1]}
+    found = await patients_spelling(engine, systems)
+    having = [one.patient_id for one in found if one.system not in systems[one.value]]
+    return next((study_ids[0] for study_ids in (await studies_by_patient(engine, having)).values()), "")
