@@ -262,7 +262,8 @@ async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterat
         orders = OrderLoops(configuration, engine, shared.metrics, await first_names(engine))
         loops += orders.loops()
         if configuration.settings.source:
-            loops.append(StoreAlarm(lambda: orders.trouble, configuration.settings.feed, shared.metrics).run())
+            for trouble in (lambda: orders.trouble, lambda: orders.merge_trouble):
+                loops.append(StoreAlarm(trouble, configuration.settings.feed, shared.metrics).run())
         if pdf.ingest == "fetch":  # D28
             loops.append(PdfQueue(Pdfs(engine), client.stream_pdf, pipeline.refresh, pdf, shared.metrics).run())
         yield loops

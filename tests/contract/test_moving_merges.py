@@ -12,7 +12,7 @@ import pytest
 from fakes.bringing import bringing
 from fakes.er7_reader import field
 from fakes.fed import assert_all_arrived, bodies, fed, site
-from fakes.hospital_source import Hospital, hl7, hospital_source, msh
+from fakes.hospital_source import Hospital, hl7, hospital_source, msh, ordering
 from fakes.merging import knowing, merge
 from fakes.moving import HELD, LAST, NEW, OLD, PERSON, SYSTEM, chart, merged, moving, sent, sign, told
 from fakes.scale import EITHER_STORE
@@ -22,6 +22,7 @@ from gateway.feed.plan.planning import plan_change
 from gateway.ingest import Pipeline
 from gateway.ingest.orders.apply import Applying
 from gateway.ingest.orders.inbox import source_listener
+from gateway.ingest.orders.rekeying import OrderKeys
 from gateway.ingest.orders.sources import authority_of
 from gateway.ingest.settings_in_force import SettingsInForce
 from gateway.routing import Filter, Routes, Scope
@@ -32,8 +33,16 @@ from gateway.store.orders.number_changes import changes_of, let_go
 from mappings.hl7v2 import receiver as profile
 from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.patient.identifiers import mrn_key
+from mappings.profile import parse_site
 
 OTHER = "SBXGEN-4712-0001"
+WRONG_SITE = """
+[[mapping.facilities]]
+name = "General"
+name_order = "given_family"
+mrn_system = "urn:oid:1.2.11"
+mrn_namespace = "SBXGEN"
+"""
 SOMEBODY_ELSE = {"mrn": OTHER, "patientName": "Rick Roe", "dateOfBirth": "1931-01-31", "sex": "male"}
 
 pytestmark = pytest.mark.parametrize("engine", EITHER_STORE, indirect=True)
@@ -347,3 +356,29 @@ async def test_the_bytes_of_a_merge_move_what_both_groups_of_the_message_name(en
         await feed.until(*["delivered"] * 9)
         assert sorted(mrn for _, mrn in chart(receiver)) == [NEW, NEW, "SBXGEN-4711-2002"]
         await assert_all_arrived(feed, receiver)
+
+
+@pytest.mark.parametrize("count", [5, 6])
+async def test_a_merge_that_is_read_anew_under_changed_settings_moves_as_if_it_came_now(engine, count):
+    """Up to 5 reports by themselves; with more, all wait for an operator."""
+    wrong, right = [authority_of("SBXGEN", one) for one in ("urn:oid:1.2.11", SYSTEM)]
+    his = Hospital(engine, hospital_source(authorities=(wrong,), bare={}))
+    async with moving(engine) as (feed, receiver):
+        studies = await sent(feed, count)
+        message = hl7(
+            msh("ADT^A40"), "EVN|A40|20260105120000-0600", f"PID|1||{NEW}^^^SBXGEN^MR", f"MRG|{OLD}^^^SBXGEN^MR"
+        )
+        his.applying = Applying(his.source, Authorities(parse_site(WRONG_SITE)), engine, his.metrics)
+        await his.sends(ordering(mrn=OLD).replace(b"^^^CITY^MR", b"^^^SBXGEN^MR"), message)
+        assert await his.asked() == []
+        rules = replace(his.source.rules, authorities=(right,))
+        await OrderKeys(engine, Authorities(site()), {"city-his": rules}).once()
+        assert set(await his.asked()) == {one.study_id for one in studies}
+        for one in studies:
+            await feed.pipeline.refresh(one.study_id)
+        if count > 5:
+            await feed.until_rows(HELD, lambda found: [str(reason) for _, reason in found] == ["merge-move"] * count)
+            assert {mrn for _, mrn in chart(receiver)} == {OLD}
+        else:
+            await feed.until(*["delivered"] * 15)
+            assert {mrn for _, mrn in chart(receiver)} == {NEW}

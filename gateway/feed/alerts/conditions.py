@@ -223,8 +223,8 @@ ORDERS: Final = (
     ),
     AlertRow(
         "merges-not-read-anew",
-        "Within the last 24 hours the settings changed an authority, and merges stay under a system that no setting"
-        " names: their messages are not kept any more. The number is the time in seconds.",
+        "Within the last 24 hours the settings changed an authority, and merges could not be read anew: they stay under"
+        " a system that the settings do not give to their source. The number is the time in seconds.",
     ),
 )
 # Every condition by its code, including those that concern no single destination

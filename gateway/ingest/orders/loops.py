@@ -32,7 +32,7 @@ _RECENT: Final = timedelta(days=1)
 
 
 class OrderLoops:
-    """Everything that works on hospitals' messages; `trouble` is the code of an alert, or empty.
+    """Everything that works on hospitals' messages; `trouble` and `merge_trouble` are codes of alerts, or empty.
 
     `first_names` are those under which the store knows renamed sources, by their present ones.
 
@@ -46,7 +46,7 @@ class OrderLoops:
         self._sources = [one.as_stored(first_names) for one in sources_of(configuration)]
         self._authorities = Authorities(configuration.site)
         self._engine, self._metrics = engine, metrics
-        self.trouble = ""
+        self.trouble = self.merge_trouble = ""
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """Return the loops of the sources; without sources only the deletion of what is old."""
@@ -72,8 +72,8 @@ class OrderLoops:
         self.trouble = f"order-message-{state}" if state else ""
         if waiting and state != "failed":
             self.trouble = SOURCE_GONE
-        if not self.trouble and await left_merges(self._engine, micros(clock.now() - _RECENT)):
-            self.trouble = NOT_READ
+        left = await left_merges(self._engine, micros(clock.now() - _RECENT))
+        self.merge_trouble = NOT_READ if left else ""
 
     def _of(self, source: HospitalSource) -> list[Coroutine[Any, Any, None]]:
         applying = Applying(source, self._authorities, self._engine, self._metrics)

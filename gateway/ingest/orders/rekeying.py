@@ -64,12 +64,12 @@ class OrderKeys:
         rereading = Rereading(self._engine, self._authorities, self._rules)
         await rereading.visits()
         left = await rereading.merges()
+        await put_left_merges(self._engine, left.total(), micros(clock.now()))  # first: it is counted only once
         await claimed(self._engine, _FACT, digest)
         await put(self._engine, _FACT, digest)
-        await put_left_merges(self._engine, left, micros(clock.now()))
         get_logger().info("orders-rekeyed")
-        if left:
-            get_logger().warning(NOT_READ, count=left)
+        for (source, system), count in sorted(left.items()):
+            get_logger().warning(NOT_READ, source=source, where=system, count=count)
 
     async def is_done(self) -> bool:
         """Return True if all orders, visits and merges are stored under their numbers of these authorities.

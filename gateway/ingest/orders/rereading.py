@@ -1,30 +1,41 @@
 """Read known visits and pairs of merges anew, once authorities of the settings changed.
 
 HL7 v2.5.1 §2.A.36 (HD), §3.4.9 (MRG), decision D48. A visit has its number as its message names it. Of a merge only the
-pair is kept: it is read from its message while that has its bytes. Later, an authority that no setting knew, or that no
-message named, can be completed still. A pair that neither helps stays under a system that nobody has any more: counted.
+pair is kept: it is read from its message, or from one that says it again, while that has its bytes. Later, an authority
+that no setting knew, or that no message named, can be completed still. A pair that neither helps stays: it is counted.
 Proved by tests/gateway/ingest/orders/test_rereading.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.ingest.orders.apply_changes import refused_changes
 from gateway.ingest.orders.completed import completed
 from gateway.ingest.orders.sources import authority_of
 from gateway.runtime import clock
+from gateway.runtime.log import get_logger
 from gateway.runtime.loops import resting
 from gateway.store.compression.stored_bytes import decompressed
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Steps
+from gateway.store.orders.inbound import source_lock
 from gateway.store.orders.keys import number_text
-from gateway.store.orders.number_changes import StoredChange, add_change, settle_doubt
-from gateway.store.orders.rereading import end_change, merge_messages, reread_visits, used_changes, visit_keys
+from gateway.store.orders.number_changes import StoredChange, add_change, drop_used, settle_doubt
+from gateway.store.orders.rereading import (
+    KeptMerge,
+    hold_again,
+    is_kept,
+    merge_messages,
+    reread_visits,
+    used_changes,
+    visit_keys,
+)
 from gateway.store.orders.study_keys import lock_names, refresh_studies
 from gateway.store.orders.visits import StoredVisit
 from gateway.store.studies import locks
@@ -35,10 +46,21 @@ from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSour
 from mappings.hospital.events import Authority, IssuedNumber
 from mappings.hospital.merges import ResolvedChange, resolve_change
 
-MOST: Final = 20  # rows of one transaction, since messages that arrive wait for it
+MOST: Final = 20  # rows of one transaction, or messages read at one time, since messages that arrive wait for it
 _READ: Final = 200
 _NAMED, _OWN = "hd:", "source:"  # authorities that stand for themselves (`Authorities.number`)
-_Merges = Mapping[HospitalMessageName, Collection[ResolvedChange]]
+_Values = tuple[str, str, str, str]  # kind, type, and both numbers: no setting decides them
+
+
+class _Said(NamedTuple):
+    """Pair as a kept message, by its number and name, says it under these settings."""
+
+    number: int
+    name: HospitalMessageName
+    change: ResolvedChange
+
+
+_SaidPairs = Mapping[_Values, Sequence[_Said]]
 
 
 class Rereading:
@@ -46,6 +68,7 @@ class Rereading:
 
     def __init__(self, engine: Engine, authorities: Authorities, rules: Mapping[str, SourceRules]) -> None:
         self._engine, self._authorities, self._rules = engine, authorities, rules
+        self._given = {source: self._systems(source, one) for source, one in rules.items()}
 
     async def visits(self) -> None:
         """Store all visits under their numbers.
@@ -59,22 +82,49 @@ class Rereading:
             while not (concerned := await resting(self._engine.do(partial(self._visits, keys, locked)))) <= locked:
                 locked |= concerned
 
-    async def merges(self) -> int:
-        """Store all pairs of merges under their numbers; return how many stay under a system that no setting names.
+    async def merges(self) -> Counter[tuple[str, str]]:
+        """Store all pairs of merges under their numbers; count those that stay as they were, by source and system.
+
+        Those are under a system that the settings of their own source do not give, or contradict another pair under the
+        right one while no message is kept that an operator could settle.
 
         Raises:
             StoreUnavailable: the store cannot be reached; the next look begins anew.
         """
-        said, systems, after, left = await self._said(), self._authorities.patient_systems, 0, 0
-        while changes := await used_changes(self._engine, after, _READ):
+        said, left = await self._said(), Counter[tuple[str, str]]()
+        rows = Counter([values async for one in self._used() if (values := _values(one.change)) in said])
+        async for one in self._used():
+            values = _values(one.change)
+            every = said.get(values, ())
+            is_said = any(it.change == one.change for it in every)
+            told = _told(one, every, rows[values] <= 1)
+            now = told.change if told else self._completed(one)
+            if now != one.change:
+                is_left = not await self._replaced(one, now, told, is_said)
+            else:
+                is_left = not is_said and self._is_strange(one)
+            left[one.message.source, one.change.prior.authority] += is_left
+        return +left
+
+    async def _used(self) -> AsyncIterator[StoredChange]:
+        after = 0
+        while changes := await resting(used_changes(self._engine, after, _READ)):
             after = changes[-1].number
             for one in changes:
-                now = self._change(one.change, one.message, said)
-                if now != one.change:
-                    await resting(self._engine.do(partial(self._replace, one, now)))
-                elif now.prior.kind == "patient" and not now.prior.authority.startswith((_NAMED, _OWN)):
-                    left += now.prior.authority not in systems
-        return left
+                yield one
+
+    def _is_strange(self, one: StoredChange) -> bool:
+        """Return True for a pair of a patient under a system that the settings of its source do not give."""
+        kind, system = one.change.prior.kind, one.change.prior.authority
+        if kind != "patient" or system.startswith((_NAMED, _OWN)):
+            return False
+        return system not in self._given.get(one.message.source, self._authorities.patient_systems)
+
+    def _systems(self, source: str, rules: SourceRules) -> frozenset[str]:
+        """Return the systems of all numbers of patients that the rules of a source give."""
+        given = (*rules.authorities, rules.bare.get("patient", Authority()))
+        numbers = [self._authorities.number("patient", IssuedNumber("", one), OrderSource(source)) for one in given]
+        return frozenset(one.authority for one in numbers)
 
     def _visits(self, keys: Collection[str], locked: frozenset[str]) -> Steps[frozenset[str]]:
         yield from locks.take(lock_names(locked))
@@ -90,33 +140,36 @@ class Rereading:
         key = number_text(self._authorities.number("visit", read_anew, OrderSource(told.message.source)))
         return replace(told, key=key, visit=replace(told.visit, number=read_anew))
 
-    async def _said(self) -> _Merges:
-        """Return the pairs that merges say whose bytes are kept, by the names of the messages."""
-        said: dict[HospitalMessageName, list[ResolvedChange]] = {}
+    async def _said(self) -> _SaidPairs:
+        """Return the pairs that kept merges say under these settings, by what no setting decides."""
+        said: dict[_Values, list[_Said]] = {}
         after = 0
-        while rows := await merge_messages(self._engine, MERGE_TYPES, after, _READ):
-            after = rows[-1][0]
-            for _, source, body in rows:
-                rules = self._rules.get(source)
-                try:
-                    message = None if rules is None else read_hospital_message(read(decompressed(body)), rules)
-                except Unreadable:
-                    continue
-                if message is not None:
-                    made = [resolve_change(one, self._authorities, OrderSource(source)) for one in message.changes]
-                    said.setdefault(HospitalMessageName(source, message.control_id), []).extend(made)
+        while messages := await resting(merge_messages(self._engine, MERGE_TYPES, after, MOST)):
+            after = messages[-1].number
+            for one in messages:
+                for change in self._read(one):
+                    if change.prior.authority and change.surviving.authority:
+                        said.setdefault(_values(change), []).append(_Said(one.number, one.name, change))
         return said
 
-    def _change(self, change: ResolvedChange, message: HospitalMessageName, said: _Merges) -> ResolvedChange:
-        """Return a pair as its message says it under these settings, or as it can be completed without the message."""
-        values = _values(change)
-        usable = (one for one in said.get(message, ()) if one.prior.authority and one.surviving.authority)
-        if found := next((one for one in usable if _values(one) == values), None):
-            return found
-        rules = self._rules.get(message.source)
+    def _read(self, one: KeptMerge) -> Iterator[ResolvedChange]:
+        source = one.name.source
+        if (rules := self._rules.get(source)) is None:
+            return
+        try:
+            message = read_hospital_message(read(decompressed(one.body)), rules)
+        except Unreadable:
+            return
+        for change in message.changes:
+            yield resolve_change(change, self._authorities, OrderSource(source))
+
+    def _completed(self, one: StoredChange) -> ResolvedChange:
+        """Return a pair as it can be completed without its message."""
+        source = one.message.source
+        rules = self._rules.get(source)
         if rules is None:
-            return change
-        prior, surviving = [self._number(one, message.source, rules) for one in change]
+            return one.change
+        prior, surviving = [self._number(it, source, rules) for it in one.change]
         return ResolvedChange(prior, surviving)
 
     def _number(self, number: HospitalNumber, source: str, rules: SourceRules) -> HospitalNumber:
@@ -134,18 +187,46 @@ class Rereading:
         made = self._authorities.number(number.kind, issued, OrderSource(source))
         return made if made.authority else number
 
-    def _replace(self, before: StoredChange, now: ResolvedChange) -> Steps[None]:
-        """Make a pair void, and store the one that is right, unless that contradicts another: then it is held."""
+    async def _replaced(self, before: StoredChange, now: ResolvedChange, told: _Said | None, stays: bool) -> bool:
+        reason = await resting(self._engine.do(partial(self._replace, before, now, told, stays)))
+        if reason:
+            get_logger().error("order-message-held", source=before.message.source, code=reason)
+        return reason is not None
+
+    def _replace(self, before: StoredChange, now: ResolvedChange, told: _Said | None, stays: bool) -> Steps[str | None]:
+        """Store the pair that is right for one that is not, unless that `stays` since another message says it.
+
+        If it contradicts another, it is held with the message that says it, and the reason returned. Without such a
+        message nobody could settle it: then nothing is written, and None returned.
+        """
+        message = told.name if told else before.message
         keys, at = {number_text(one) for one in (*before.change, *now)}, micros(clock.now())
-        yield from locks.take(lock_names(keys))
-        if not (yield from end_change(before)):
-            return
-        reasons = yield from refused_changes([now], at)
-        yield from add_change(now, before.surviving_text, before.message, reasons.get(now, ""), at)
-        if now not in reasons:
+        yield from locks.take([source_lock(message.source), *lock_names(keys)])
+        reason = (yield from refused_changes([now], at)).get(now, "")
+        if reason and not (told and (yield from is_kept(told.number))):
+            return None
+        if not (stays or (yield from drop_used(before.number))):
+            return ""
+        yield from add_change(now, before.surviving_text, message, reason, at)
+        if reason and told:
+            yield from hold_again(told.number, now, reason, at)
+        else:
             yield from settle_doubt(now)
         yield from refresh_studies(keys, at)
+        return reason
 
 
-def _values(change: ResolvedChange) -> tuple[str, str, str]:
-    return change.prior.kind, change.prior.value, change.surviving.value
+def _told(one: StoredChange, every: Iterable[_Said], is_alone: bool) -> _Said | None:
+    """Return what says another pair in place of a stored one: its own message, or one of its source that says it again.
+
+    Two hospitals may merge equal numbers: only if the pair `is_alone` with its numbers, another message means it.
+    """
+    of_source = [it for it in every if it.name.source == one.message.source]
+    own = [it for it in of_source if it.name == one.message]
+    found = own or (of_source if is_alone else [])
+    pairs = {it.change for it in found}
+    return found[0] if len(pairs) == 1 and one.change not in pairs else None
+
+
+def _values(change: ResolvedChange) -> _Values:
+    return change.prior.kind, change.prior.type_code, change.prior.value, change.surviving.value

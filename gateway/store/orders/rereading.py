@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement, Steps, ask
-from gateway.store.orders.number_changes import StoredChange, change_of, void_change
+from gateway.store.orders.inbound import SettledMessage, settle
+from gateway.store.orders.number_changes import StoredChange, change_of, held_by, note_held
+from gateway.store.orders.troubled import SET_ASIDE
 from gateway.store.orders.visits import StoredVisit, moved_visit, stored_visit
+from mappings.answered_order import HospitalMessageName
+from mappings.hospital.merges import ResolvedChange
 
 _VISIT_KEYS: Final = Statement("SELECT DISTINCT key FROM visit WHERE key > :after ORDER BY key LIMIT :most")
 _VISITS: Final = Statement(
@@ -23,10 +27,11 @@ _CHANGES: Final = Statement(
     "SELECT kind, authority, type_code, prior, surviving, surviving_text, source, control_id, held, number"
     " FROM number_change WHERE number > :after AND held = '' ORDER BY number LIMIT :most"
 )
-_IS_USED: Final = Statement("SELECT number FROM number_change WHERE number = :number AND held = ''")
+_IS_KEPT: Final = Statement("SELECT number FROM inbound WHERE number = :number AND body IS NOT NULL")
 _MERGES: Final = Statement(
-    "SELECT number, source, body FROM inbound WHERE number > :after AND body IS NOT NULL AND state IN ('applied',"
-    " 'nothing') AND structure IN listed(:structures) ORDER BY number LIMIT :most"
+    "SELECT number, source, control_id, body FROM inbound WHERE number > :after AND body IS NOT NULL"
+    " AND state IN ('applied', 'nothing') AND code <> :set_aside AND structure IN listed(:structures)"
+    " ORDER BY number LIMIT :most"
 )
 
 
@@ -40,13 +45,22 @@ async def used_changes(engine: Engine, after: int, most: int) -> list[StoredChan
     return [change_of(row) for row in await engine.fetch(_CHANGES, after=after, most=most)]
 
 
-async def merge_messages(
-    engine: Engine, structures: Collection[str], after: int, most: int
-) -> list[tuple[int, str, bytes]]:
-    """Return number, source and compressed bytes of the next applied merges whose bytes are kept."""
+class KeptMerge(NamedTuple):
+    """Applied merge whose bytes are kept, compressed; `number` is that of the message."""
+
+    number: int
+    name: HospitalMessageName
+    body: bytes
+
+
+async def merge_messages(engine: Engine, structures: Collection[str], after: int, most: int) -> list[KeptMerge]:
+    """Return the next applied merges whose bytes are kept, beyond the message of the number `after`."""
     listed = json.dumps(sorted(structures))
-    rows = await engine.fetch(_MERGES, structures=listed, after=after, most=most)
-    return [(int(number), str(source), bytes(body)) for number, source, body in rows]
+    rows = await engine.fetch(_MERGES, structures=listed, set_aside=SET_ASIDE, after=after, most=most)
+    return [
+        KeptMerge(int(number), HospitalMessageName(str(source), str(control_id)), bytes(body))
+        for number, source, control_id, body in rows
+    ]
 
 
 def reread_visits(
@@ -66,9 +80,13 @@ def reread_visits(
     return concerned
 
 
-def end_change(change: StoredChange) -> Steps[bool]:
-    """Make a used pair of numbers void, since it was read under a wrong authority; False if it is not used any more."""
-    if not (yield from ask(_IS_USED, number=change.number)):
-        return False
-    yield from void_change(change.number)
-    return True
+def hold_again(number: int, change: ResolvedChange, reason: str, now: int) -> Steps[None]:
+    """Settle a message as held since a change that it says is held: an operator can try it again or set it aside."""
+    held = yield from held_by(number)
+    yield from note_held([*(one.change for one in held), change], number)
+    yield from settle({number: SettledMessage("held", reason)}, now)
+
+
+def is_kept(message: int) -> Steps[bool]:
+    """Return True if the message of that number is still there."""
+    return bool((yield from ask(_IS_KEPT, number=message)))

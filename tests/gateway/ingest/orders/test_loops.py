@@ -71,15 +71,17 @@ async def test_what_waits_for_a_source_that_is_gone_is_an_alert_until_it_is_appl
     assert other.trouble == ""
 
 
-async def test_merges_that_could_not_be_read_anew_are_an_alert_for_a_day(his, monkeypatch):
+async def test_merges_that_could_not_be_read_anew_are_an_alert_for_a_day_beside_any_other(his, monkeypatch):
     watch = loops(his, {"name": "new-his", "listen": "127.0.0.1:2601", "may": ["orders"], "facility": "City"})
     await put_left_merges(his.engine, 2, micros(clock.now()))
+    await his.stores(ordering())
     await watch.look()
-    assert watch.trouble == "merges-not-read-anew" in ROWS
+    assert watch.merge_trouble == "merges-not-read-anew" in ROWS
+    assert watch.trouble == "order-source-gone"
     now = clock.now
     monkeypatch.setattr(clock, "now", lambda: now() + timedelta(days=2))
     await watch.look()
-    assert watch.trouble == ""
+    assert watch.merge_trouble == ""
 
 
 def test_without_a_source_only_the_deletion_runs(his):
