@@ -42,6 +42,7 @@ from gateway.runtime.metrics import ROUTE, Metrics
 from gateway.settings import Configuration
 from gateway.store.audit_entries import AuditEntries
 from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
 
 MOST_REFUSALS: Final = 60  # of one client at once; one more each second
 AUTOSCRIBE: Final = "autoscribe"
@@ -116,7 +117,7 @@ class AuditTrail:
 
     def access(self, scope: Scope, kind: EntryKind, status: int, code: str, shown: Shown) -> None:
         """Note an access to data: what it shows, or that it failed with an error code."""
-        at, given = clock.micros(), shown.given
+        at, given = micros(clock.now()), shown.given
         frame = framed(kind, _asker(scope), status, code)
         parameters = sealed_parameters(given, _WORDS, self._key) if given else ()
         self._journal.write(at, printed_in(frame, at, scope[REQUEST_ID], shown.counted(), parameters))
@@ -127,7 +128,7 @@ class AuditTrail:
         for address in addresses:
             shown.add(address)
         frame = framed("operation", (AUTOSCRIBE, *_asker(scope)[1:]), HTTPStatus.OK, "")
-        at = clock.micros()
+        at = micros(clock.now())
         self._journal.write(at, printed_in(frame, at, request_id, shown.counted(), ()))
 
     def refusal(self, scope: Scope, status: int, code: str, request_id: str) -> None:
@@ -151,7 +152,7 @@ class AuditTrail:
 
 def _entry(kind: EntryKind, scope: Scope, request_id: str, status: int, code: str) -> AuditEntry:
     client, user, host, address, route = _asker(scope)
-    return AuditEntry(clock.micros(), kind, client, user, host, address, request_id, route, status, code)
+    return AuditEntry(micros(clock.now()), kind, client, user, host, address, request_id, route, status, code)
 
 
 def _asker(scope: Scope) -> EntryAsker:

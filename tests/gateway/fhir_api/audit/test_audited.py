@@ -8,6 +8,7 @@ import os
 import re
 import time
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 from fakes.assertions import CLIENT, claims, jwks, signed
@@ -18,9 +19,11 @@ from fakes.token_site import form
 from gateway.fhir_api.audit.shown import Shown, show
 from gateway.fhir_api.audit.trail import MOST_REFUSALS, RefusalBound
 from gateway.fhir_api.served import OPERATIONS
+from gateway.runtime import clock
 from gateway.settings import Configuration, Database, Settings
 from gateway.settings.auth import Auth
 from gateway.store.clients import ClientKeySet, RegisteredClient, StoredClients
+from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
 from gateway.store.studies.search import Version
 from gateway.upstream.client import UpstreamClient
@@ -28,6 +31,7 @@ from mappings.profile import Site
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 ROOT = BASE.removesuffix("/fhir")
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -50,15 +54,15 @@ def subject(resource):
     return resource["subject"]["reference"].removeprefix("Patient/")
 
 
-async def test_a_read_says_what_was_shown_of_which_patient_to_whom_and_when(site):
+async def test_a_read_says_what_was_shown_of_which_patient_to_whom_and_when(site, monkeypatch):
     report = await site.read_report()
-    before = time.time() * 1e6
+    monkeypatch.setattr(clock, "now", lambda: NOON)
     answer, entry = await site.one(f"DiagnosticReport/{report}")
     assert (entry.kind, entry.status, entry.route) == ("read", 200, "GET /DiagnosticReport/{id}")
     assert (entry.shown, entry.shown_count) == ((f"DiagnosticReport/{report}",), 1)
     assert (entry.patients, entry.patient_count) == ((subject(answer.json()),), 1)
     assert (entry.address, entry.client, entry.user) == ("127.0.0.1", "", "")
-    assert before <= entry.at <= time.time() * 1e6
+    assert entry.at == micros(NOON)
     assert len(entry.request) == 16
 
 
