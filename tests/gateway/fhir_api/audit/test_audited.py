@@ -16,6 +16,7 @@ from fakes.audited import noted
 from fakes.facade import BASE
 from fakes.token_site import form
 
+from gateway.audit import audit_entry
 from gateway.fhir_api.audit.shown import Shown, show
 from gateway.fhir_api.audit.trail import MOST_REFUSALS, RefusalBound
 from gateway.fhir_api.served import OPERATIONS
@@ -106,6 +107,21 @@ async def test_a_search_names_all_resources_in_its_bundle_and_all_their_patients
     assert entry.patients == tuple(one.removeprefix("Patient/") for one in entry.shown if one.startswith("Patient/"))
     _, shortened = await site.one(f"{path}&_summary=text")
     assert shortened.patients == entry.patients
+
+
+async def test_an_access_too_large_for_one_entry_has_several_and_without_them_no_data(site, full_disk, monkeypatch):
+    monkeypatch.setattr(audit_entry, "MOST_BYTES", 700)
+    report = await site.read_report()
+    site.new()
+    path = f"DiagnosticReport?_id={report}&_include=DiagnosticReport:subject&_revinclude=Provenance:target"
+    answer = await site.stage.get(path)
+    noted = site.new()
+    assert [one.part for one in noted] == list(range(len(noted)))
+    assert len(noted) > 1
+    assert {address for one in noted for address in one.shown} == addresses(answer.json())
+    full_disk[0] = True
+    answer = await site.stage.get(path)
+    assert (answer.status_code, code(answer), report in answer.text) == (503, "audit-unavailable", False)
 
 
 async def test_a_patient_whom_a_warning_names_is_noted_also_if_nothing_is_found(site):
