@@ -20,9 +20,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _Shown = Literal["read", "vread", "history", "history-type", "history-system", "search", "operation", "binary"]
 EntryKind = Literal[_Shown, "act", "login", "refusal"]
-EntryAsker = tuple[str, str, str, str, str]  # client, user, host, address, route
-EntryAbout = tuple[Collection[str], int, Collection[str], int]  # shown, shown_count, patients, patient_count
-EntryFrame = tuple[str, str, str]  # text before the request id, between it and what is shown, behind the parameters
+EntryHead = tuple[int, EntryKind, str, str, str, str, str, str, int, str]  # the fields of an entry from `at` to `code`
+EntryAbout = tuple[tuple[str, ...], int, tuple[str, ...], int]  # shown, shown_count, patients, patient_count
 
 MOST_BYTES: Final = 64_000  # of an entry; a page of 500 resources of 500 patients fits
 UNKNOWN_NAME: Final = "(unknown)"
@@ -75,51 +74,21 @@ _KINDS: Final = frozenset(get_args(EntryKind))
 
 def printed(entry: AuditEntry) -> str:
     """Print an entry as canonical JSON, of any size."""
-    asker = (entry.client, entry.user, entry.host, entry.address, entry.route)
-    frame = framed(entry.kind, asker, entry.status, entry.code, (entry.why, entry.part, entry.is_cut))
-    about = (entry.shown, entry.shown_count, entry.patients, entry.patient_count)
-    return printed_in(frame, entry.at, entry.request, about, entry.parameters)
+    return _printed(entry[:10], entry[10:14], entry.parameters, _end(entry.why, entry.part, entry.is_cut))
 
 
-@lru_cache(maxsize=1_024)
-def framed(
-    kind: EntryKind, asker: EntryAsker, status: int, code: str, more: tuple[str, int, bool] = ("", 0, False)
-) -> EntryFrame:
-    """Print what many entries share; `more` is why, part and is_cut."""
-    client, user, host, address, route = map(_text, asker)
-    why, part, is_cut = more
-    return (
-        f'"kind":{_text(kind)},"client":{client},"user":{user},"host":{host},"address":{address},"request":',
-        f',"route":{route},"status":{status},"code":{_text(code)},"shown":[',
-        f'],"why":{_text(why)},"part":{part},"is_cut":{"true" if is_cut else "false"}}}',
-    )
+def printed_parts(entry: AuditEntry) -> Sequence[str]:
+    """Print an entry as texts of at most `MOST_BYTES`: several, if it is larger, so that no id is left out."""
+    text = printed(entry)
+    return (text,) if len(text) <= MOST_BYTES else _divided(entry)
 
 
-def printed_in(
-    frame: EntryFrame, at: int, request: str, about: EntryAbout, parameters: Sequence[tuple[str, str]]
-) -> str:
-    """Print an entry of a frame. Each answer waits for it, and to make an `AuditEntry` first takes longer."""
-    who, outcome, end = frame
-    shown, shown_count, patients, patient_count = about
-    pairs = ",".join([f"[{_text(name)},{_text(digest)}]" for name, digest in parameters]) if parameters else ""
-    return (
-        f'{{"at":{at},{who}{_text(request)}{outcome}{",".join(map(_text, shown))}],"shown_count":{shown_count}'
-        f',"patients":[{",".join(map(_text, patients))}],"patient_count":{patient_count},"parameters":[{pairs}{end}'
-    )
-
-
-def divided(text: str) -> Sequence[str]:
-    """Divide a printed entry of more than `MOST_BYTES` into several that are not larger; no id is left out."""
-    entry = parsed(text.encode("ascii"))
-    bare, parts = _bare(entry), list[str]()
-    shown, patients = _bounded(entry.shown), _bounded(entry.patients)
-    while shown or patients or not parts:
-        numbered = bare._replace(part=len(parts))
-        some_patients, room = _fitting(patients, MOST_BYTES - len(printed(numbered)))
-        some_shown, _ = _fitting(shown, room)
-        parts.append(printed(numbered._replace(shown=some_shown, patients=some_patients)))
-        shown, patients = shown[len(some_shown) :], patients[len(some_patients) :]
-    return parts
+def printed_access(head: EntryHead, about: EntryAbout, parameters: tuple[tuple[str, str], ...]) -> Sequence[str]:
+    """Print an access as `printed_parts` does. Each answer waits for it, and to make an `AuditEntry` takes longer."""
+    text = _printed(head, about, parameters, _NO_MORE)
+    if len(text) <= MOST_BYTES:
+        return (text,)
+    return _divided(AuditEntry(*head, *about, parameters))
 
 
 def parsed(text: bytes) -> AuditEntry:
@@ -167,6 +136,50 @@ def _sealed(name: str, value: str, known: Collection[str], key: bytes) -> tuple[
     said = value if is_known else f"{name}={value}"
     digest = hmac.digest(key, _VALUE_LABEL + said.encode("utf-8", "surrogatepass"), hashlib.sha256)
     return name if is_known else UNKNOWN_NAME, digest.hex()
+
+
+def _printed(head: EntryHead, about: EntryAbout, parameters: Sequence[tuple[str, str]], end: str) -> str:
+    at, kind, client, user, host, address, request, route, status, code = head
+    shown, shown_count, patients, patient_count = about
+    pairs = ",".join([f"[{_text(name)},{_text(digest)}]" for name, digest in parameters]) if parameters else ""
+    return (
+        f'{{"at":{at},{_who(kind, client, user, host, address)}{_text(request)}{_outcome(route, status, code)}'
+        f'{",".join(map(_text, shown))}],"shown_count":{shown_count}'
+        f',"patients":[{",".join(map(_text, patients))}],"patient_count":{patient_count},"parameters":[{pairs}{end}'
+    )
+
+
+@lru_cache(maxsize=1_024)  # apart from the outcome: 250 users of 5 routes are 250 and 5 texts, not 1,250
+def _who(kind: str, client: str, user: str, host: str, address: str) -> str:
+    return (
+        f'"kind":{_text(kind)},"client":{_text(client)},"user":{_text(user)},"host":{_text(host)}'
+        f',"address":{_text(address)},"request":'
+    )
+
+
+@lru_cache(maxsize=1_024)
+def _outcome(route: str, status: int, code: str) -> str:
+    return f',"route":{_text(route)},"status":{status},"code":{_text(code)},"shown":['
+
+
+def _end(why: str, part: int, is_cut: bool) -> str:
+    return f'],"why":{_text(why)},"part":{part},"is_cut":{"true" if is_cut else "false"}}}'
+
+
+_NO_MORE: Final = _end("", 0, is_cut=False)
+
+
+def _divided(entry: AuditEntry) -> Sequence[str]:
+    """Divide an entry into several that are not larger than `MOST_BYTES`."""
+    bare, parts = _bare(entry), list[str]()
+    shown, patients = _bounded(entry.shown), _bounded(entry.patients)
+    while shown or patients or not parts:
+        numbered = bare._replace(part=len(parts))
+        some_patients, room = _fitting(patients, MOST_BYTES - len(printed(numbered)))
+        some_shown, _ = _fitting(shown, room)
+        parts.append(printed(numbered._replace(shown=some_shown, patients=some_patients)))
+        shown, patients = shown[len(some_shown) :], patients[len(some_patients) :]
+    return parts
 
 
 def _bare(entry: AuditEntry) -> AuditEntry:

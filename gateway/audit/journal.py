@@ -12,6 +12,7 @@ import asyncio
 import os
 import re
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.audit.audit_entry import MOST_BYTES, AuditEntry, divided, printed
+from gateway.audit.audit_entry import AuditEntry, printed_parts
 from gateway.audit.segment import hex_of
 from gateway.audit.segment_file import SegmentFile, newest_segment
 from gateway.runtime import clock
@@ -58,10 +59,10 @@ class AuditJournal:
 
     def append(self, entry: AuditEntry) -> None:
         """Write an entry, as `write` does."""
-        self.write(entry.at, printed(entry))
+        self.write(entry.at, printed_parts(entry))
 
-    def write(self, at: int, text: str) -> None:
-        """Write a printed entry, which says that it is of the instant `at`; call it before the answer is sent.
+    def write(self, at: int, parts: Sequence[str]) -> None:
+        """Write the parts of a printed entry, which says that it is of the instant `at`, before the answer is sent.
 
         Raises:
             AuditUnavailable: it is not written whole, so nothing may be shown.
@@ -70,9 +71,9 @@ class AuditJournal:
             raise AuditUnavailable("the audit journal is not open")
         try:
             file = self._next_day(self._file, at) if at >= self._day_ends else self._file
-            for part in divided(text) if len(text) > MOST_BYTES else (text,):
+            for part in parts:
                 file.write(file.head.entry(part))
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a text that no line can have
             self._abandon()
             raise AuditUnavailable("the audit journal cannot be written") from error
 

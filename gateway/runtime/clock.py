@@ -32,11 +32,6 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def micros() -> int:
-    """Return the wall clock, in whole microseconds since 1970: a fifth of the time of `now` and its conversion."""
-    return time.time_ns() // 1_000
-
-
 def monotonic() -> float:
     """Return seconds of a clock that never goes back, and runs on while the machine sleeps if the system allows."""
     return _NEVER_BACK()

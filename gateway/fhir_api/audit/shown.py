@@ -46,7 +46,7 @@ class Shown:
 
     def counted(self) -> EntryAbout:
         """Return the resources and the patients, each with their number."""
-        return self.addresses, len(self.addresses), self.patients, len(self.patients)
+        return tuple(self.addresses), len(self.addresses), tuple(self.patients), len(self.patients)
 
     def ask_for(self, resource_type: str, resource_id: str) -> None:
         """Note the resource in the path. An id that the gateway did not give out may be a patient's number: a value."""

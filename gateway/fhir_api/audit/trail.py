@@ -15,15 +15,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.types import Scope
 
-from gateway.audit.audit_entry import (
-    AuditEntry,
-    EntryAsker,
-    EntryKind,
-    framed,
-    printed_in,
-    sealed_parameters,
-    values_key,
-)
+from gateway.audit.audit_entry import AuditEntry, EntryHead, EntryKind, printed_access, sealed_parameters, values_key
 from gateway.audit.journal import AuditJournal
 from gateway.audit.loading import AuditLoading
 from gateway.audit.retention import AuditRetention
@@ -42,6 +34,7 @@ from gateway.runtime.metrics import ROUTE, Metrics
 from gateway.settings import Configuration
 from gateway.store.audit_entries import AuditEntries
 from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
 
 MOST_REFUSALS: Final = 60  # of one client at once; one more each second
 AUTOSCRIBE: Final = "autoscribe"
@@ -116,27 +109,25 @@ class AuditTrail:
 
     def access(self, scope: Scope, kind: EntryKind, status: int, code: str, shown: Shown) -> None:
         """Note an access to data: what it shows, or that it failed with an error code."""
-        at, given = clock.micros(), shown.given
-        frame = framed(kind, _asker(scope), status, code)
+        head, given = _head(kind, scope, scope[REQUEST_ID], status, code), shown.given
         parameters = sealed_parameters(given, _WORDS, self._key) if given else ()
-        self._journal.write(at, printed_in(frame, at, scope[REQUEST_ID], shown.counted(), parameters))
+        self._journal.write(head[0], printed_access(head, shown.counted(), parameters))
 
     def answer(self, scope: Scope, request_id: str, addresses: Sequence[str]) -> None:
         """Note an answer to a question of AutoScribe: the resources that it shows something of."""
         shown = Shown()
         for address in addresses:
             shown.add(address)
-        frame = framed("operation", (AUTOSCRIBE, *_asker(scope)[1:]), HTTPStatus.OK, "")
-        at = clock.micros()
-        self._journal.write(at, printed_in(frame, at, request_id, shown.counted(), ()))
+        entry = AuditEntry(*_head("operation", scope, request_id, HTTPStatus.OK, ""), *shown.counted())
+        self._journal.append(entry._replace(client=AUTOSCRIBE))
 
     def refusal(self, scope: Scope, status: int, code: str, request_id: str) -> None:
         """Note that somebody may not do what was asked for; of very many refusals, some are only counted."""
-        self._append_bounded(_entry("refusal", scope, request_id, status, code))
+        self._append_bounded(AuditEntry(*_head("refusal", scope, request_id, status, code)))
 
     def login(self, seen: LoginSeen) -> None:
         """Note an answer of the token endpoint; of very many refusals, some are only counted."""
-        entry = _entry("login", seen.scope, seen.request_id, seen.status, seen.code)
+        entry = AuditEntry(*_head("login", seen.scope, seen.request_id, seen.status, seen.code))
         if seen.client_id:
             self._journal.append(entry._replace(client=seen.client_id))
         else:
@@ -149,20 +140,20 @@ class AuditTrail:
             self._journal.append(entry._replace(why=why))
 
 
-def _entry(kind: EntryKind, scope: Scope, request_id: str, status: int, code: str) -> AuditEntry:
-    client, user, host, address, route = _asker(scope)
-    return AuditEntry(clock.micros(), kind, client, user, host, address, request_id, route, status, code)
-
-
-def _asker(scope: Scope) -> EntryAsker:
-    """Return who asks, from where, and for which route."""
+def _head(kind: EntryKind, scope: Scope, request_id: str, status: int, code: str) -> EntryHead:
+    """Return when, who asks, from where, for which route, and what came of it."""
     access, peer, route = access_of(scope), scope.get("client"), scope.get(ROUTE)
     return (
+        micros(clock.now()),
+        kind,
         access.client_id if access else "",
         (access.user or "") if access else "",
         "",
         peer[0] if peer else "",
+        request_id,
         f"{scope['method']} {route}" if route else scope["method"],
+        status,
+        code,
     )
 
 

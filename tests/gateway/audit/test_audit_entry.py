@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.audit import audit_entry
 from gateway.audit.audit_entry import (
     MOST_BYTES,
     UNKNOWN_NAME,
     AuditEntry,
     EntryUnreadableError,
-    divided,
     parsed,
     printed,
+    printed_access,
+    printed_parts,
     sealed_parameters,
     values_key,
 )
@@ -81,6 +83,26 @@ def test_what_is_no_entry_is_refused_and_not_repeated(text):
         parsed(text)
 
 
+@given(ENTRIES, st.sampled_from([1, 3_000]))
+@settings(deadline=None)
+def test_an_access_is_printed_as_its_entry_is(entry, times):
+    entry = entry._replace(shown=entry.shown * times, why="", part=0, is_cut=False)
+    assert printed_access(entry[:10], entry[10:14], entry.parameters) == printed_parts(entry)
+
+
+def test_many_users_of_several_routes_share_what_is_printed_once():
+    def print_each():
+        for user in range(250):
+            for route in range(5):
+                printed(AuditEntry(1, "read", user=f"user-{user}", route=f"GET /{route}"))
+
+    print_each()
+    caches = (audit_entry._who, audit_entry._outcome)
+    before = [one.cache_info().misses for one in caches]
+    print_each()
+    assert [one.cache_info().misses for one in caches] == before
+
+
 def test_a_page_of_500_reports_of_500_patients_is_one_entry():
     ids = [f"{number:040}" for number in range(500)]
     entry = AuditEntry(1, "search", shown=tuple(f"DiagnosticReport/{one}" for one in ids), patients=tuple(ids))
@@ -100,7 +122,7 @@ def test_an_entry_of_any_size_fits_in_parts_without_loss_of_an_id(shown, patient
         patient_count=patients,
         parameters=((letter * 9_000, letter * 9_000),) * 90,
     )
-    texts = divided(printed(entry))
+    texts = printed_parts(entry)
     assert max(map(len, texts)) <= MOST_BYTES
     read = [parsed(one.encode("ascii")) for one in texts]
     assert {(one.is_cut, one.shown_count, one.patient_count) for one in read} == {(True, shown, patients)}
@@ -109,7 +131,7 @@ def test_an_entry_of_any_size_fits_in_parts_without_loss_of_an_id(shown, patient
 
 
 def test_an_address_that_no_resource_can_have_is_shortened():
-    [text] = divided(printed(AuditEntry(1, "search", shown=("x" * 100_000,))))
+    [text] = printed_parts(AuditEntry(1, "search", shown=("x" * 100_000,)))
     assert parsed(text.encode("ascii")).shown == ("x" * 200,)
 
 

@@ -267,6 +267,41 @@ async def test_a_disk_that_cannot_be_flushed_stops_the_entries(opened, monkeypat
     journal.append(entry())
 
 
+async def test_what_no_line_can_say_is_not_written_and_harms_no_other_entry(opened, tmp_path):
+    journal = await opened()
+    journal.append(entry(request="1"))
+    with pytest.raises(AuditUnavailable):
+        journal.write(micros(NOON), ["a letter outside ASCII: \u00e9"])
+    with pytest.raises(AuditUnavailable):
+        journal.append(entry(request="not written"))
+    await journal.turn()
+    journal.append(entry(request="2"))
+    assert [one.request for one in entries(tmp_path)] == ["1", "2"]
+    assert findings(tmp_path)[0].tears == 0
+
+
+async def test_an_access_of_several_entries_of_which_one_cannot_be_written_is_an_error(opened, tmp_path, monkeypatch):
+    journal, written, write = await opened(), [], os.write
+    large = AuditEntry(micros(NOON), "search", shown=tuple(f"Patient/{number:040}" for number in range(4_000)))
+
+    def full(file, row):
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "full")
+        written.append(row)
+        return write(file, row)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(AuditUnavailable):
+            journal.append(large)
+    await journal.turn()
+    journal.append(large)
+    noted = entries(tmp_path)
+    assert [one.part for one in noted] == [0, 1, 0, 1, 2, 3]
+    assert tuple(one for each in noted[2:] for one in each.shown) == large.shown
+    findings(tmp_path)
+
+
 async def test_no_entry_is_taken_while_a_failed_disk_is_tried_again(opened, monkeypatch):
     journal = await opened()
     taken = []

@@ -8,17 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.runtime import clock
-from gateway.store.database.instants import micros
 
 
 def test_the_wall_clock_is_utc() -> None:
     assert clock.now().tzinfo is UTC
     assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=5)
-
-
-def test_the_wall_clock_in_microseconds_is_the_same_clock() -> None:
-    before, at, after = micros(clock.now()), clock.micros(), micros(clock.now())
-    assert before <= at <= after
 
 
 def test_the_other_clock_goes_on_and_never_back() -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import time
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 from fakes.assertions import CLIENT, claims, jwks, signed
@@ -15,12 +16,15 @@ from fakes.audited import noted
 from fakes.facade import BASE
 from fakes.token_site import form
 
+from gateway.audit import audit_entry
 from gateway.fhir_api.audit.shown import Shown, show
 from gateway.fhir_api.audit.trail import MOST_REFUSALS, RefusalBound
 from gateway.fhir_api.served import OPERATIONS
+from gateway.runtime import clock
 from gateway.settings import Configuration, Database, Settings
 from gateway.settings.auth import Auth
 from gateway.store.clients import ClientKeySet, RegisteredClient, StoredClients
+from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
 from gateway.store.studies.search import Version
 from gateway.upstream.client import UpstreamClient
@@ -28,6 +32,7 @@ from mappings.profile import Site
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 ROOT = BASE.removesuffix("/fhir")
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -50,15 +55,15 @@ def subject(resource):
     return resource["subject"]["reference"].removeprefix("Patient/")
 
 
-async def test_a_read_says_what_was_shown_of_which_patient_to_whom_and_when(site):
+async def test_a_read_says_what_was_shown_of_which_patient_to_whom_and_when(site, monkeypatch):
     report = await site.read_report()
-    before = time.time() * 1e6
+    monkeypatch.setattr(clock, "now", lambda: NOON)
     answer, entry = await site.one(f"DiagnosticReport/{report}")
     assert (entry.kind, entry.status, entry.route) == ("read", 200, "GET /DiagnosticReport/{id}")
     assert (entry.shown, entry.shown_count) == ((f"DiagnosticReport/{report}",), 1)
     assert (entry.patients, entry.patient_count) == ((subject(answer.json()),), 1)
     assert (entry.address, entry.client, entry.user) == ("127.0.0.1", "", "")
-    assert before <= entry.at <= time.time() * 1e6
+    assert entry.at == micros(NOON)
     assert len(entry.request) == 16
 
 
@@ -102,6 +107,21 @@ async def test_a_search_names_all_resources_in_its_bundle_and_all_their_patients
     assert entry.patients == tuple(one.removeprefix("Patient/") for one in entry.shown if one.startswith("Patient/"))
     _, shortened = await site.one(f"{path}&_summary=text")
     assert shortened.patients == entry.patients
+
+
+async def test_an_access_too_large_for_one_entry_has_several_and_without_them_no_data(site, full_disk, monkeypatch):
+    monkeypatch.setattr(audit_entry, "MOST_BYTES", 700)
+    report = await site.read_report()
+    site.new()
+    path = f"DiagnosticReport?_id={report}&_include=DiagnosticReport:subject&_revinclude=Provenance:target"
+    answer = await site.stage.get(path)
+    noted = site.new()
+    assert [one.part for one in noted] == list(range(len(noted)))
+    assert len(noted) > 1
+    assert {address for one in noted for address in one.shown} == addresses(answer.json())
+    full_disk[0] = True
+    answer = await site.stage.get(path)
+    assert (answer.status_code, code(answer), report in answer.text) == (503, "audit-unavailable", False)
 
 
 async def test_a_patient_whom_a_warning_names_is_noted_also_if_nothing_is_found(site):
