@@ -17,6 +17,7 @@ from fakes.scale import EITHER_STORE
 from fakes.stated_orders import ORDER
 
 from gateway.ingest import map_study
+from gateway.routing import Filter
 
 pytestmark = pytest.mark.parametrize("engine", EITHER_STORE, indirect=True)
 
@@ -120,6 +121,22 @@ async def test_an_order_that_was_noted_before_the_merge_is_not_in_the_withdrawal
         await feed.pipeline.refresh(signed.study_id)
         await merged(feed, [signed])
         await feed.until(*["delivered"] * 3)
+        assert told(receiver) == [(OLD, "F"), (OLD, "W"), (NEW, "C")]
+        assert placers(receiver) == ["", "", "PL-7"]
+
+
+async def test_an_order_that_comes_while_the_move_waits_is_sent_with_it_and_not_in_the_withdrawal(engine, orders):
+    finals = replace(Filter(), statuses=frozenset({"final"}))
+    async with fed(engine, merge="move", late_match="withdraw_restate", filter=finals) as (feed, receiver):
+        async with feed.serving():
+            [signed] = await sent(feed, 1)
+            await merged(feed, [signed])
+            await feed.until_rows(HELD, lambda found: len(found) == 1)
+            orders.append(ORDER)
+            await feed.pipeline.refresh(signed.study_id)
+            await feed.until_rows(HELD, lambda found: [reason for _, reason in found] == ["merge-move"] * 2)
+            await feed.release(signed.study_id)
+            await feed.until(*["delivered"] * 3)
         assert told(receiver) == [(OLD, "F"), (OLD, "W"), (NEW, "C")]
         assert placers(receiver) == ["", "", "PL-7"]
 

@@ -161,7 +161,8 @@ def _by_order(messages: Sequence[Row]) -> tuple[frozenset[str], frozenset[str]]:
             since |= dict.fromkeys(numbers, True) if state in _TAKES_BACK else {}
         elif state in _WITH_IT or (was_written and may_be_there):
             last |= dict.fromkeys(numbers, WITHOUT_ORDER in remarks)
-            since |= {one: since[one] and remarks.isdisjoint({WITHOUT_ORDER, RESTORED}) for one in numbers if one in since}
+            is_with = remarks.isdisjoint({WITHOUT_ORDER, RESTORED})
+            since |= {one: since[one] and is_with for one in numbers if one in since}
     return frozenset(one for one in last if last[one]), frozenset(one for one in since if since[one])
 
 
