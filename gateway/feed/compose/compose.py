@@ -16,6 +16,7 @@ from gateway.feed.compose.withdraw_moved import (
     Withdrawal,
     WithdrawalRequest,
     numbers_of_others,
+    numbers_said_again,
     with_sent,
     withdrawals_for,
     withdrawals_without_order,
@@ -30,6 +31,7 @@ from gateway.store.feed.moves import (
     MERGED,
     MOVE,
     MOVED,
+    REFILE_RELEASED,
     REFILED,
     RELEASED,
 )
@@ -74,7 +76,7 @@ def composed(study: StudyRound, rows: Sequence[WaitingRow], site: Site, destinat
     settled = [_settled_row(row, parts) for row in rows]
     rendered = {row.number for row in settled if row.state == "rendered"}
     messages = [part for part in parts if isinstance(part, NewMessage) and part.outbox in rendered]
-    if not moves.isdisjoint({REFILED, MERGED}):  # a report is not withdrawn unless it is sent again
+    if not moves.isdisjoint({REFILED, REFILE_RELEASED, MERGED}):  # a report is not withdrawn unless it is sent again
         broken = [one.reason for one in messages if one.state == "dead_letter"]
         if reason := next(iter([*(one.reason for one in settled if one.state == "held"), *broken]), ""):
             return ComposedStudy(study_id, study.revision, _held(rows, reason), [], sent)
@@ -104,34 +106,41 @@ class _RoundComposer:
         These are the withdrawals to send first, what counts as sent after them, and the reason if the move stays held.
         """
         known, sent, receiver = self.study.known, self.study.sent, self.destination.receiver
-        refiled = [row for row in rows if row.is_move == REFILED]
-        released = [row for row in rows if row.is_move in {RELEASED, CORRECTED, MERGED}]
-        follows = self.destination.merge == "follow"
-        if refiled and not released:
-            return self._refiled(refiled[-1], follows=follows)
-        if not released:
+        refiled = [row for row in rows if row.is_move in {REFILED, REFILE_RELEASED}]
+        released = [row for row in rows if row.is_move in {RELEASED, CORRECTED, MERGED, REFILE_RELEASED}]
+        is_corrected = any(row.is_move == CORRECTED for row in released)
+        if not (refiled or released):
             return [], sent, ""
-        outlines = [outline(known.study, _cause(row), self.site, receiver, known.facts) for row in rows]
-        others = numbers_of_others([self._known(one) for one in outlines if isinstance(one, Outline)], sent)
+        made = [outline(known.study, _cause(row), self.site, receiver, known.facts) for row in rows]
+        outlines = [self._known(one) for one in made if isinstance(one, Outline)]
+        if refiled and not is_corrected:
+            numbers = numbers_said_again(outlines, sent)
+            return self._refiled(refiled[-1], numbers, is_released=bool(released))
+        others = numbers_of_others(outlines, sent)
         after = sent.without([number for number, _ in others])
-        if any(row.is_move == CORRECTED for row in released):
+        if is_corrected:
             return [], after, ""
         row = released[-1]
-        request = WithdrawalRequest(known, sent, row.content_version, row.number, self.site, receiver, follows)
-        return self._withdrawn(withdrawals_for(request, others, self.study.formers), after, row)
+        return self._withdrawn(withdrawals_for(self._request(row), others, self.study.formers), after, row)
 
-    def _refiled(self, row: WaitingRow, *, follows: bool) -> tuple[list[NewMessage], SentState, str]:
-        """Return the withdrawals of what was sent without its order, as `withdrawals` does.
+    def _request(self, row: WaitingRow) -> WithdrawalRequest:
+        about = row.content_version, row.number, self.site, self.destination.receiver
+        return WithdrawalRequest(self.study.known, self.study.sent, *about, self.destination.merge == "follow")
+
+    def _refiled(
+        self, row: WaitingRow, numbers: Sequence[tuple[str, str]], *, is_released: bool
+    ) -> tuple[list[NewMessage], SentState, str]:
+        """Return the withdrawals of what was sent under these numbers without its order, as `withdrawals` does.
 
         What was sent under an old number, to a receiver that follows no merge, waits for an operator.
         """
-        sent, about = self.study.sent, (row.content_version, row.number, self.site, self.destination.receiver)
-        request = WithdrawalRequest(self.study.known, sent, *about, follows)
-        made = withdrawals_without_order(request)
-        if made is None and not follows and withdrawals_without_order(replace(request, follows=True)) is not None:
-            return [], sent, MERGE_MOVE
-        every = [one for numbers in sent.numbers.values() for one in numbers]
-        return self._withdrawn(made, sent.without(every), row)
+        sent, request = self.study.sent, self._request(row)
+        made = withdrawals_without_order(request, numbers, self.study.formers if is_released else None)
+        if made is None and not (is_released or request.follows):
+            is_merged = withdrawals_without_order(replace(request, follows=True), numbers) is not None
+            if is_merged:
+                return [], sent, MERGE_MOVE
+        return self._withdrawn(made, sent.without([number for number, _ in numbers]), row)
 
     def _withdrawn(
         self, withdrawals: Sequence[Withdrawal] | None, after: SentState, row: WaitingRow

@@ -28,7 +28,7 @@ from gateway.store.database import facts
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.feed.leases import PAUSED, Lease, LeaseLost
-from gateway.store.feed.moves import MERGED, RELEASED, formers
+from gateway.store.feed.moves import MERGED, REFILE_RELEASED, RELEASED, formers
 from gateway.store.feed.new_messages import ComposedStudy, settle_failed, store_composed
 from gateway.store.feed.outbox import Outbox, SettledRow, WaitingRow, retry_held, retry_held_of
 from gateway.store.feed.renaming import origin
@@ -183,7 +183,7 @@ class DueRenderer:
         try:
             known = await self._with_pdfs(known)
             rows = await self._without_doubtful(lease, due.rows, known, span)
-            is_released = any(row.is_move in {RELEASED, MERGED} for row in rows)
+            is_released = any(row.is_move in {RELEASED, MERGED, REFILE_RELEASED} for row in rows)
             before = await formers(self.engine, due.study_id) if is_released else ()
         except (LeaseLost, StoreError):
             raise

@@ -66,16 +66,23 @@ def numbers_of_others(outlines: Iterable[Outline], sent: SentState) -> list[tupl
     Each comes with the patient id that it was sent for. Included are the numbers of a report that was sent for another
     patient, and numbers under which another patient's report was sent.
     """
-    others = {
-        (number, whose)
-        for drawn in outlines
-        for report_id, numbers in sent.numbers.items()
-        for number, whose in numbers.items()
-        if whose
-        and not drawn.is_about(whose)
-        and (report_id in drawn.report_ids or number in drawn.filler_order_numbers)
-    }
-    return sorted(others)
+    return sorted({one for drawn in outlines for one in _said_again(drawn, sent) if not drawn.is_about(one[1])})
+
+
+def numbers_said_again(outlines: Iterable[Outline], sent: SentState) -> list[tuple[str, str]]:
+    """Return the filler order numbers whose reports these messages send again, with the patient ids as above.
+
+    A report is left out if it was withdrawn since, and then sent with its order: for a move, at the same time.
+    """
+    left = {report_id: under for report_id, under in sent.numbers.items() if not sent.with_order.issuperset(under)}
+    return sorted({one for drawn in outlines for one in _said_again(drawn, replace(sent, numbers=left))})
+
+
+def _said_again(drawn: Outline, sent: SentState) -> Iterator[tuple[str, str]]:
+    for report_id, numbers in sent.numbers.items():
+        for number, whose in numbers.items():
+            if whose and (report_id in drawn.report_ids or number in drawn.filler_order_numbers):
+                yield number, whose
 
 
 def withdrawals_for(
@@ -86,13 +93,14 @@ def withdrawals_for(
     `formers` are the earlier states of the study, latest first.
     """
     known = request.known
-    not_apart = replace(known, facts=replace(known.facts, taken_patient_ids=frozenset()))
-    states = list(_states(request, (*formers, not_apart)))
+    states = list(_states(request, (*formers, _not_apart(known))))
+    bare, unordered = [_without_order(one) for one in states], _told_without_order(request.sent)
     withdrawals: list[Withdrawal] = []
     for number, patient_id in numbers:
         if any(_is_of(one.drawn, number, patient_id) for one in withdrawals):
             continue
-        candidates = chain(_standing(request), *(_gone(request, state) for state in states))
+        told = bare if number in unordered else states
+        candidates = chain(_standing(request), *(_gone(request, state) for state in told))
         withdrawal = next((one for one in candidates if _is_of(one.drawn, number, patient_id)), None)
         if withdrawal is None:
             return None
@@ -117,21 +125,40 @@ def _states(request: WithdrawalRequest, states: Sequence[Kept]) -> Iterator[Kept
         yield replace(one, facts=replace(one.facts, merged=(), old_numbers=()))
 
 
-def withdrawals_without_order(request: WithdrawalRequest) -> list[Withdrawal] | None:
-    """Return the withdrawals of all that was sent of a study, as it was sent: without its order (D48).
+def withdrawals_without_order(
+    request: WithdrawalRequest, numbers: Iterable[tuple[str, str]], formers: Sequence[Kept] | None = None
+) -> list[Withdrawal] | None:
+    """Return the withdrawals for these numbers as they were sent: without the order (D48).
 
     A receiver that follows merges knows the patient by the number that survives by now. None if something that was sent
-    is not explained by the study as it is.
+    is not explained by the study as it is; or, of a move that was released, as it was before: `formers`.
     """
-    left = {(number, whose) for sent in request.sent.numbers.values() for number, whose in sent.items() if whose}
-    facts = replace(request.known.facts, orders=(), order_reason="")
+    known = request.known
+    states = (known,) if formers is None else _states(request, (known, *formers, _not_apart(known)))
+    left = set(numbers)
     withdrawals = []
-    for one in _gone(request, replace(request.known, facts=facts)):
+    for one in chain.from_iterable(_gone(request, _without_order(state)) for state in states):
         withdrawn = {(number, whose) for number, whose in left if _is_of(one.drawn, number, whose)}
         if withdrawn:
             withdrawals.append(replace(one, patient_id=min(whose for _, whose in withdrawn)))
             left -= withdrawn
     return None if left else withdrawals
+
+
+def _not_apart(known: Kept) -> Kept:
+    """Return the study with its patient by its own number, whoever else has that number."""
+    return replace(known, facts=replace(known.facts, taken_patient_ids=frozenset()))
+
+
+def _without_order(known: Kept) -> Kept:
+    return replace(known, facts=replace(known.facts, orders=(), order_reason=""))
+
+
+def _told_without_order(sent: SentState) -> set[str]:
+    """Return the numbers of reports whose last message had no order; those of their PDFs, which have no remark, too."""
+    return {
+        number for numbers in sent.numbers.values() if not sent.without_order.isdisjoint(numbers) for number in numbers
+    }
 
 
 def _is_of(drawn: Outline, number: str, patient_id: str) -> bool:

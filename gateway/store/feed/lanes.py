@@ -15,7 +15,7 @@ from gateway.store.feed.body_hash import ALTERED
 from gateway.store.feed.holding import free_lane
 from gateway.store.feed.leases import locked
 from gateway.store.feed.messages import NEVER
-from gateway.store.feed.moves import CORRECTED, MERGE_MOVE, MERGED, MOVE, REFILED, RELEASED
+from gateway.store.feed.moves import CORRECTED, MERGE_MOVE, MERGED, MOVE, REFILE_RELEASED, REFILED, RELEASED
 
 # A late refusal concerns a message after which a newer one was sent: that one repeats it, or withdraws it
 _NEWER: Final = (
@@ -69,8 +69,9 @@ _SEND_AGAIN: Final = Statement(
 _WAIT: Final = Statement(
     "UPDATE outbox SET state = 'waiting', reason = '', is_move = CASE WHEN is_move = 0"  # noqa: S608 (constants)
     f" AND reason NOT IN ('{MOVE}', '{MERGE_MOVE}') THEN 0 WHEN CAST(:is_move AS BIGINT) <> {RELEASED}"
-    f" THEN CAST(:is_move AS BIGINT) WHEN reason = '{MERGE_MOVE}' THEN {MERGED}"
-    f" WHEN is_move IN ({REFILED}, {MERGED}) THEN is_move ELSE {RELEASED} END,"
+    f" THEN CAST(:is_move AS BIGINT) WHEN is_move IN ({REFILED}, {REFILE_RELEASED}) THEN CASE WHEN"
+    f" reason = '{MERGE_MOVE}' THEN {REFILE_RELEASED} ELSE is_move END WHEN reason = '{MERGE_MOVE}'"
+    f" OR is_move = {MERGED} THEN {MERGED} ELSE {RELEASED} END,"
     " priority = CASE WHEN reason = 'may-have-been-sent' THEN 2 ELSE priority END,"
     " due = :now, settled = NULL WHERE study_id = :study_id"
     " AND destination = :destination AND state = 'held' RETURNING number"

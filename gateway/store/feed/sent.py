@@ -15,7 +15,7 @@ from typing import Final
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, ask
 from gateway.store.feed.moves import MOVED
-from gateway.store.feed.states import RESTORED, MessageState
+from gateway.store.feed.states import RESTORED, WITHOUT_ORDER, MessageState
 
 _NUMBERS: Final = Statement(
     "SELECT study_id, report_id, filler_order_number FROM sent_number WHERE destination = :destination"
@@ -50,7 +50,9 @@ class SentState:
     `numbers` maps a report id to its filler order numbers, each with its present patient: empty once withdrawn, or
     about to be (D13). `signed` are the numbers of signed reports. `is_in_hand` while a message is being sent; `is_told`
     if a message that counts was made. `restored` maps a supersession key to the digests of the content last sent, from
-    the journal after a restore (D38). `is_open` while a message is not closed.
+    the journal after a restore (D38). `without_order` are the numbers whose last message is known to be without the
+    order (D48); `with_order` those that were withdrawn, and since then have had no such message. `is_open` while a
+    message is not closed.
     """
 
     numbers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -58,6 +60,8 @@ class SentState:
     is_in_hand: bool = False
     is_told: bool = False
     restored: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    without_order: frozenset[str] = frozenset()
+    with_order: frozenset[str] = frozenset()
     is_open: bool = field(default=False, compare=False)
 
     def without(self, withdrawn: Collection[str]) -> SentState:
@@ -118,12 +122,15 @@ def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> SentState:
         numbers_of.setdefault(str(report_id), {})[str(number)] = whose.get(str(number), "")
     with_it = [listed for state, is_draft, listed, *_ in messages if state in _WITH_IT and not is_draft]
     states = {state for state, *_ in messages}
+    without_order, with_order = _by_order(messages)
     return SentState(
         numbers_of,
         frozenset(number for listed in with_it for number in json.loads(listed)),
         is_in_hand="sending" in states,
         is_told=bool(states - _OF_NO_USE),
         restored=_restored(messages),
+        without_order=without_order,
+        with_order=with_order,
         is_open=bool(states & _OPEN),
     )
 
@@ -142,6 +149,21 @@ def _restored(messages: Sequence[Row]) -> dict[str, frozenset[str]]:
         last[str(restates)] = [*before, (about, str(told) if is_restored else "")]
     digests = {restates: frozenset(told for _, told in rows if told) for restates, rows in last.items()}
     return {restates: told for restates, told in digests.items() if told}
+
+
+def _by_order(messages: Sequence[Row]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return `without_order` and `with_order` of the messages that may be there; of a restored one neither is known."""
+    last: dict[str, bool] = {}
+    since: dict[str, bool] = {}  # numbers that were withdrawn -> all messages since then are known to have the order
+    for state, _, listed, kind, _, was_written, may_be_there, marked, *_ in messages:
+        numbers, remarks = json.loads(listed), set(marked.split())
+        if kind == MOVED:
+            since |= dict.fromkeys(numbers, True) if state in _TAKES_BACK else {}
+        elif state in _WITH_IT or (was_written and may_be_there):
+            last |= dict.fromkeys(numbers, WITHOUT_ORDER in remarks)
+            is_with = remarks.isdisjoint({WITHOUT_ORDER, RESTORED})
+            since |= {one: since[one] and is_with for one in numbers if one in since}
+    return frozenset(one for one in last if last[one]), frozenset(one for one in since if since[one])
 
 
 def _whose(messages: Sequence[Row]) -> dict[str, str]:

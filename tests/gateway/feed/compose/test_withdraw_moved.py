@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 from fakes.looks import DRAFT, LATER, addendum, report, study
 from fakes.looks import SITE as HELD
+from fakes.stated_orders import ORDER
 
-from gateway.feed.compose.withdraw_moved import WithdrawalRequest, numbers_of_others, with_sent, withdrawals_for
+from gateway.feed.compose.withdraw_moved import (
+    WithdrawalRequest,
+    numbers_of_others,
+    numbers_said_again,
+    with_sent,
+    withdrawals_for,
+    withdrawals_without_order,
+)
 from gateway.store.feed.sent import SentState
 from gateway.store.studies.kept import Kept
 from mappings.answered_order import MergedNumber
@@ -179,3 +187,36 @@ def test_after_a_merge_it_is_withdrawn_under_the_surviving_number_and_for_the_pa
         assert withdrawal.patient_id == old
         assert withdrawal.drawn.is_about(old)
         assert withdrawal.drawn.patient_id != old
+
+
+@pytest.mark.parametrize("is_without", [True, False])
+def test_a_report_and_its_pdf_are_withdrawn_without_an_order_that_the_receiver_was_not_sent(is_without):
+    profile = replace(receiver("generic"), pdf="separate_message")
+    before = Kept(study(report()), facts=Facts(orders=(ORDER,)))
+    sent = told(before, profile)
+    [(report_id, numbers)] = sent.numbers.items()
+    assert set(numbers) > {pdf_number(report_id)}
+    sent = replace(sent, without_order=frozenset(numbers) - {pdf_number(report_id)} if is_without else frozenset())
+    known = Kept(study(report(**OTHER)), facts=Facts(orders=(ORDER,)))
+    others = numbers_of_others(drawn_of(known, profile), sent)
+    withdrawals = withdrawals_for(WithdrawalRequest(known, sent, "v2", 7, SITE, profile), others, [before])
+    assert [one.known.facts.orders for one in withdrawals or ()] == [() if is_without else (ORDER,)] * 2
+
+
+def test_what_was_withdrawn_and_sent_with_its_order_is_not_withdrawn_once_more():
+    profile = replace(receiver("generic"), addendum="new_order")
+    known = Kept(study(report(), addendum()))
+    sent, drawn = told(known, profile), drawn_of(known, profile)
+    [first], [second] = (one.filler_order_numbers for one in drawn)
+    assert {number for number, _ in numbers_said_again(drawn, sent)} == {first, second}
+    left = numbers_said_again(drawn, replace(sent, with_order=frozenset({first})))
+    assert {number for number, _ in left} == {second}
+    withdrawals = withdrawals_without_order(WithdrawalRequest(known, sent, "v2", 7, SITE, profile), left)
+    assert [one.drawn.filler_order_numbers for one in withdrawals or ()] == [(second,)]
+
+
+def test_what_no_message_of_this_time_sends_again_stays():
+    profile = replace(receiver("generic"), addendum="new_order")
+    known = Kept(study(report(), addendum()))
+    sent, drawn = told(known, profile), drawn_of(known, profile)
+    assert [number for number, _ in numbers_said_again(drawn[:1], sent)] == list(drawn[0].filler_order_numbers)
