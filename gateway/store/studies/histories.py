@@ -36,16 +36,17 @@ _LAST: Final = Statement("SELECT k.last FROM tick k WHERE k.one = 1")
 _LATER: Final = Statement(
     "SELECT count(*) FROM (SELECT 1 FROM resource r WHERE r.type = :type AND r.updated >= :before LIMIT :most) c"
 )
-# The current version that is the last of a page if no resource has two on it: no page goes further back. It is read with
-# the page, since one that is erased in between would leave the page short, and a short page is the last
+# The current version that is the last of a page if no resource has two on it: no page goes further back. Read with the
+# page: one that is erased in between would leave it short, and a short page has no next
 _LAST_OF_PAGE: Final = (
     "SELECT e.updated FROM resource e WHERE e.type = :type AND e.is_suppressed = 0 AND e.updated < :before"
     " AND e.updated >= :since ORDER BY e.updated DESC LIMIT 1 OFFSET :most - 1"
 )
 # What is computed keeps PostgreSQL from the index of all versions
 _OF_TYPE: Final = Statement(
-    f"{_COLUMNS}resource r CROSS JOIN version v WHERE r.type = :type AND r.updated >= coalesce(({_LAST_OF_PAGE}), :since)"
-    f" AND v.resource = r.number AND v.updated + 0 < :before AND v.updated + 0 >= :since AND v.faults IS NULL{_NEWEST}"
+    f"{_COLUMNS}resource r CROSS JOIN version v WHERE r.type = :type"
+    f" AND r.updated >= coalesce(({_LAST_OF_PAGE}), :since) AND v.resource = r.number"
+    f" AND v.updated + 0 < :before AND v.updated + 0 >= :since AND v.faults IS NULL{_NEWEST}"
 )
 OF_TYPE_LIMITED: Final = (
     f"{_COLUMNS}resource r CROSS JOIN version v WHERE r.type = :type AND r.updated < :before AND r.updated >= :since"
