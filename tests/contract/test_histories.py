@@ -9,10 +9,15 @@ import pytest
 from fakes.store import made, write
 
 from gateway.index.criteria import Is
+from gateway.store.database.statements import Statement, ask
 from gateway.store.studies import histories
 from gateway.store.studies.histories import versions_of
 
 BIRTH = 1_000_000
+_ERASE = (
+    Statement("DELETE FROM version WHERE resource IN (SELECT r.number FROM resource r WHERE r.address = :address)"),
+    Statement("DELETE FROM resource WHERE address = :address"),
+)
 
 
 @pytest.fixture(params=["all", "some", "few"], autouse=True)
@@ -91,3 +96,19 @@ async def test_what_is_stored_while_the_types_are_read_comes_before_the_page(eng
     monkeypatch.setattr(histories, "_of_type", raced)
     found = await versions_of(engine, ["Patient", "DiagnosticReport"], since=0, before=2**62, most=7, limits=None)
     assert listed(found) == [one for one in reversed(stored) if not one[0].startswith("Organization/")]
+
+
+async def test_what_is_erased_while_a_page_is_read_does_not_make_it_shorter(engine, monkeypatch):
+    written = await write(engine, *(made(f"Patient/{number}") for number in range(6)))
+    erased, *others = reversed(written)
+    scan = histories._scan
+
+    async def raced(engine, statement, **values):
+        for one in _ERASE if statement is histories._OF_TYPE else ():
+            await engine.do(lambda one=one: ask(one, address=erased.address))
+        return await scan(engine, statement, **values)
+
+    monkeypatch.setattr(histories, "_scan", raced)
+    monkeypatch.setattr(histories, "LOOKED_AT", 0)
+    found = await versions_of(engine, ["Patient"], since=0, before=2**62, most=4, limits=None)
+    assert [one.address for one in found] == [one.address for one in others[:4]]

@@ -142,7 +142,7 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
     if query.explain:
         issues += [*query.remarks, *looked.remarks, *await warnings.of_mappings(serving, query, results.versions)]
         issues += [] if results.versions or is_first else [_EMPTIED]
-        issues.append(warnings.explanation(serving, query, asked.place, looked.asked))
+        issues.append(warnings.explanation(serving, query, asked.place, results.way, looked.asked))
     links = _links(request, asked, results, total)
     matches, beside = [await as_seen(serving.engine, query.sight, one) for one in (results.versions, beside)]
     show(request.scope, (*matches, *beside), issues)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from gateway.fhir_api.search.search_query import Query
 from gateway.store.database.engine import Engine
 from gateway.store.studies import search as store
-from gateway.store.studies.search import Version
+from gateway.store.studies.search import Version, Way
 from gateway.store.studies.search_sql import UPDATED, Search
 
 Part = Literal["whole", "begun", "since"]
@@ -49,12 +49,16 @@ BEGINNING = PagePosition()
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of matches, with the positions of the previous, next and last page, where there are any."""
+    """One page of matches, with the positions of the previous, next and last page, where there are any.
+
+    `way` is how its first part was found; None if no page was read.
+    """
 
     versions: Sequence[Version]
     previous: PagePosition | None = None
     next: PagePosition | None = None
     last: PagePosition | None = None
+    way: Way | None = None
 
 
 async def page(engine: Engine, query: Query, place: PagePosition) -> Page:
@@ -63,16 +67,16 @@ async def page(engine: Engine, query: Query, place: PagePosition) -> Page:
     Raises:
         StoreTooSlow: the database took too long.
     """
-    each, began = await _fetch(engine, query, place)
+    each, began, way = await _fetch(engine, query, place)
     is_more = len(each) > query.count
     each = each[-query.count :] if place.is_back else each[: query.count]
     if place == BEGINNING and not is_more:
-        return Page([version for _, version in each])
+        return Page([version for _, version in each], way=way)
     in_parts = query.sort != (UPDATED,) and not query.is_unversioned
     start = PagePosition("begun", began=began) if in_parts else BEGINNING
     end = replace(start, part="since" if in_parts else "whole", is_back=True)
     if not each:  # the expected matches changed meanwhile, and match no more
-        return Page((), None if place.is_back else end, start if place.is_back else None, end)
+        return Page((), None if place.is_back else end, start if place.is_back else None, end, way)
     is_further = bool(place.after)
     has_previous, has_next = (is_more, is_further) if place.is_back else (is_further, is_more)
     return Page(
@@ -80,6 +84,7 @@ async def page(engine: Engine, query: Query, place: PagePosition) -> Page:
         previous=replace(_position_of(start, *each[0]), is_back=True) if has_previous else None,
         next=_position_of(start, *each[-1]) if has_next else None,
         last=end,
+        way=way,
     )
 
 
@@ -98,18 +103,24 @@ def _position_of(start: PagePosition, part: Part, version: Version) -> PagePosit
     return replace(start, part=start.part if part == "whole" else part, after=version.position)
 
 
-async def _fetch(engine: Engine, query: Query, place: PagePosition) -> tuple[list[tuple[Part, Version]], int]:
-    """Fetch one match more than a page holds, forward or back from a position; also return when the walk began."""
+async def _fetch(
+    engine: Engine, query: Query, place: PagePosition
+) -> tuple[list[tuple[Part, Version]], int, Way | None]:
+    """Fetch one match more than a page holds, forward or back from a position.
+
+    Also return when the walk began, and how the first part was found.
+    """
     if place.part == "whole":
         fetched = await store.page(engine, search_at(query, place))
-        return [("whole", one) for one in fetched.versions], fetched.last
+        return [("whole", one) for one in fetched.versions], fetched.last, fetched.way
     order: tuple[Part, Part] = ("since", "begun") if place.is_back else ("begun", "since")
     each: list[tuple[Part, Version]] = []
+    way: Way | None = None
     for part in order[order.index(place.part) :]:
         here = place if part == place.part else replace(place, part=part, after=())
         most = query.count + 1 - len(each)
         if most > 0:
             fetched = await store.page(engine, replace(search_at(query, here), most=most))
             more: list[tuple[Part, Version]] = [(part, one) for one in fetched.versions]
-            each = more + each if place.is_back else each + more
-    return each, place.began
+            each, way = more + each if place.is_back else each + more, way or fetched.way
+    return each, place.began, way

@@ -17,9 +17,9 @@ from gateway.fhir_api.http.outcome import Issue, of_mapping
 from gateway.fhir_api.search.paging import PagePosition, search_at
 from gateway.fhir_api.search.search_query import Query
 from gateway.index.criteria import Refers
-from gateway.store.studies import in_order, search_sql
 from gateway.store.studies import search as store
-from gateway.store.studies.search import Version
+from gateway.store.studies import search_sql
+from gateway.store.studies.search import Version, Way
 from gateway.store.studies.search_sql import ANY_REMARK, CONFLICTS, SUPPRESSED, UPDATED, WARNINGS, Search
 from mappings.patient.identifiers import fhir_id
 
@@ -100,22 +100,22 @@ def _patient_searches(query: Query) -> Iterator[Search]:
             yield Search("Patient", (asked, *limits), 0, (UPDATED,), _MOST_PATIENTS)
 
 
-def explanation(serving: Facade, query: Query, place: PagePosition, asked: int) -> Issue:
+def explanation(serving: Facade, query: Query, place: PagePosition, way: Way | None, asked: int) -> Issue:
     """Build the issue for `_explain`: parameters used, requests to AutoScribe, age of the index, SQL without values.
 
-    A limited client sees no SQL, which tells what it is limited to.
+    A limited client sees no SQL, which tells what it is limited to, nor the `way` in which the page was found, which
+    tells how many resources there are that it does not see.
     """
     search = search_at(query, place)
     used = ", ".join(dict.fromkeys(name for name, _ in query.used)) or "none"
-    kind = type(search.clauses[search.start][0]).__name__
-    seconds = index_age(serving)
+    seconds, dialect = index_age(serving), serving.engine.dialect
+    shown = (way if query.sight.is_whole else None) or store.way_from_start(search, dialect)
     diagnostics = (
         f"parameters used: {used}; AutoScribe was asked for {asked} of the studies and reports that are named; found"
-        f" in the index,{' if not among the first in its order,' if in_order.is_ordered(search) else ''}"
-        f" starting from a clause of kind {kind},"
+        f" in the index, {shown.how},"
         f" {'read at once' if search_sql.is_bounded(search) else 'read apart, for it may take a while'};"
-        f" index age: {'unknown' if seconds is None else f'{seconds} s'}; {serving.engine.dialect}"
+        f" index age: {'unknown' if seconds is None else f'{seconds} s'}; {dialect}"
     )
     if query.sight.is_whole:
-        diagnostics += f": {search_sql.for_dialect(search_sql.page(search).text, serving.engine.dialect)}"
+        diagnostics += f": {shown.sql}"
     return Issue("information", "informational", diagnostics, "explanation")

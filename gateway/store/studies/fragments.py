@@ -296,14 +296,20 @@ _STARTS: Final[dict[type, Callable[[Any], Sql]]] = {
 }
 
 
-def may_be_counted(criterion: Criterion) -> bool:
-    """True if an index has the resources that meet a criterion, or their shared terms."""
+def innermost(criterion: Criterion) -> Criterion:
+    """Return the criterion that a search looks up first: of a chain or `_has`, the one at its end."""
     match criterion:
         case Refers(criterion=inner) | Referred(criterion=inner) | All(clauses=((inner,), *_)):
-            return may_be_counted(inner) and not is_shared(inner)
+            return innermost(inner)
+    return criterion
+
+
+def may_be_counted(criterion: Criterion) -> bool:
+    """True if one index range has the resources that meet a criterion, or their shared terms."""
+    match criterion:
         case During(comparison=comparison):
             return comparison in _BOUND
-    return type(criterion) in _STARTS
+    return isinstance(criterion, Is | Starts | At | Has | Nothing)
 
 
 def is_shared(criterion: Criterion) -> bool:
@@ -312,7 +318,25 @@ def is_shared(criterion: Criterion) -> bool:
 
 
 def counted(criterion: Criterion, most: int) -> Sql:
-    """Return SQL that counts the index rows of a criterion, up to `most`."""
-    found = found_by(criterion)
-    rows = found.text.replace("SELECT DISTINCT", "SELECT")  # the database would read them all before it counts
-    return Sql(f"(SELECT count(*) FROM (SELECT 1 FROM ({rows}) f LIMIT ?) c)", (*found.values, most))
+    """Return SQL that counts the index rows of a criterion, up to `most` in a range."""
+    counts = [Sql(f"(SELECT count(*) FROM ({one.text} LIMIT ?) c)", (*one.values, most)) for one in _ranges(criterion)]
+    return joined(" + ", counts)
+
+
+def _ranges(criterion: Criterion) -> list[Sql]:
+    """Return a query for each index range of a criterion, in the order of the index.
+
+    Without an order PostgreSQL may read a whole range before it gives a row, also where one value is frequent.
+    """
+    text = "SELECT 1 FROM term t WHERE t.key = ? AND t.value >= ? AND t.value {} ? ORDER BY t.value"
+    match criterion:
+        case Is(key=key, value=value):
+            return [Sql(text.format("<="), (key, one, one)) for one in forms(key, value)]
+        case Starts(key=key, value=value):
+            return [Sql(text.format("<"), (key, value, value + _LAST))]
+        case During():
+            return [glued(found_by(criterion), " ORDER BY m.low")]
+        case Has(key=key, kind=kind):
+            order = "value" if kind == "term" else "low"
+            return [Sql(f"SELECT 1 FROM {kind} o WHERE o.key = ? ORDER BY o.{order}", (key,))]
+    return [found_by(criterion)]

@@ -36,14 +36,16 @@ _LAST: Final = Statement("SELECT k.last FROM tick k WHERE k.one = 1")
 _LATER: Final = Statement(
     "SELECT count(*) FROM (SELECT 1 FROM resource r WHERE r.type = :type AND r.updated >= :before LIMIT :most) c"
 )
-# The current version that is the last of a page if no resource has two on it: no page goes further back
-_EDGE_OF_TYPE: Final = Statement(
-    "SELECT r.updated FROM resource r WHERE r.type = :type AND r.is_suppressed = 0 AND r.updated < :before"
-    " AND r.updated >= :since ORDER BY r.updated DESC LIMIT 1 OFFSET :number"
+# The current version that is the last of a page if no resource has two on it: no page goes further back. Read with the
+# page: one that is erased in between would leave it short, and a short page has no next
+_LAST_OF_PAGE: Final = (
+    "SELECT e.updated FROM resource e WHERE e.type = :type AND e.is_suppressed = 0 AND e.updated < :before"
+    " AND e.updated >= :since ORDER BY e.updated DESC LIMIT 1 OFFSET :most - 1"
 )
 # What is computed keeps PostgreSQL from the index of all versions
 _OF_TYPE: Final = Statement(
-    f"{_COLUMNS}resource r CROSS JOIN version v WHERE r.type = :type AND r.updated >= :since AND v.resource = r.number"
+    f"{_COLUMNS}resource r CROSS JOIN version v WHERE r.type = :type"
+    f" AND r.updated >= coalesce(({_LAST_OF_PAGE}), :since) AND v.resource = r.number"
     f" AND v.updated + 0 < :before AND v.updated + 0 >= :since AND v.faults IS NULL{_NEWEST}"
 )
 OF_TYPE_LIMITED: Final = (
@@ -84,12 +86,9 @@ async def _of_type(engine: Engine, kind: str, limits: Limits | None, **place: in
     if limits is not None:
         statement, more = limited(OF_TYPE_LIMITED, of_types(limits))
         return await _scan(engine, statement, type=kind, **place, **more)
-    since, before, most = place["since"], place["before"], place["most"]
-    [[later]] = await engine.fetch(_LATER, type=kind, before=before, most=MOST_LATER)
+    [[later]] = await engine.fetch(_LATER, type=kind, before=place["before"], most=MOST_LATER)
     if later == MOST_LATER:
         return await _of_any(engine, [kind], None, **place)
-    edge = await engine.fetch(_EDGE_OF_TYPE, type=kind, since=since, before=before, number=most - 1)
-    place["since"] = int(edge[0][0]) if edge else since
     return await _scan(engine, _OF_TYPE, type=kind, **place)
 
 

@@ -2,7 +2,7 @@
 
 https://hl7.org/fhir/R4/search.html#sort. A search that starts from a code or a name reads all that have it, to find the
 few that come first. If many match, these are among the first of all resources in the order: of last updates, addresses
-or a date. A look reads a bounded number of them, up to an edge, which is a value of the first sort key. A resource has
+or a date. A look reads a bounded number of them, before an edge, which is a value of the first sort key. A resource has
 one moment of a parameter at most.
 Proved by tests/contract/test_in_order.py and tests/contract/test_plans.py.
 """
@@ -12,9 +12,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from gateway.index.criteria import Clause, During, Updated
+from gateway.index.criteria import All, Clause, Criterion, During, Referred, Refers, Updated
 from gateway.store.studies import search_sql
-from gateway.store.studies.fragments import Sql, any_of, counted, glued, joined, lies, may_be_counted
+from gateway.store.studies.fragments import (
+    Sql,
+    any_of,
+    counted,
+    glued,
+    innermost,
+    is_shared,
+    joined,
+    lies,
+    may_be_counted,
+)
 from gateway.store.studies.search_sql import Search, is_broad, reads_many, unsorted
 
 FEW: Final = 1_000  # what is read whole, instead of a further look
@@ -68,21 +78,43 @@ def edge(search: Search, rows: int) -> Sql:
 
 
 def page(search: Search, until: Any) -> Sql:
-    """Return SQL for a page, as `search_sql.page` does, of matches up to this edge; None: of all matches."""
+    """Return SQL for a page, as `search_sql.page` does, of matches before this edge; None: of all matches.
+
+    Those at the edge are left out: very many may have one date, such as a birth date that stands for none.
+    """
     table, column = _index(search)
     number = "resource" if table == "moment" else "number"
     found = Sql(f"SELECT x.{number} AS resource, x.{column} AS low FROM {table} x WHERE ")
     if until is not None:  # first, since SQLite reads the index to the first bound that it finds
-        found = glued(found, Sql(f"x.{column} {'>=' if _goes_down(search) else '<='} ? AND ", (until,)))
+        found = glued(found, Sql(f"x.{column} {'>' if _goes_down(search) else '<'} ? AND ", (until,)))
     settled = [place for place, one in enumerate(search.clauses) if _is_of(one, search)]
     return search_sql.page(search, glued(found, _scope(search, "x")), settled)
 
 
 def sizes(search: Search, most: int) -> tuple[Sequence[int], Sql]:
-    """Return the places of the clauses whose resources can be counted, and SQL for these numbers, up to `most`."""
-    places = [place for place, clause in enumerate(search.clauses) if all(map(may_be_counted, clause))]
-    columns = [joined(" + ", [counted(one, most) for one in search.clauses[place]]) for place in places]
+    """Return the places of the clauses that can be counted, and SQL for their index rows, up to `most` each.
+
+    Of a chain, the rows at its end are counted, which one index range bounds.
+    """
+    ends = [[innermost(one) for one in clause] for clause in search.clauses]
+    places = [place for place, clause in enumerate(ends) if all(map(may_be_counted, clause))]
+    columns = [joined(" + ", [counted(one, most) for one in ends[place]]) for place in places]
     return places, glued("SELECT ", joined(", ", columns))
+
+
+def is_told(clause: Clause) -> bool:
+    """True if the index rows of a clause tell about how many resources meet it, not only whether any does."""
+    return not any(map(_leads_to_many, clause))
+
+
+def _leads_to_many(criterion: Criterion) -> bool:
+    """True if very many resources may meet a criterion by one index row."""
+    match criterion:
+        case Refers(key=key, criterion=inner):
+            return key in search_sql.OF_MANY or _leads_to_many(inner)
+        case Referred(criterion=inner) | All(clauses=((inner,), *_)):
+            return _leads_to_many(inner)
+    return is_shared(criterion)
 
 
 def _goes_down(search: Search) -> bool:

@@ -10,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, TypeVar
 
+from gateway.runtime import clock
+from gateway.runtime.errors import StoreTooSlow
 from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Row, Statement
+from gateway.store.database.statements import Dialect, Row, Statement
 from gateway.store.studies import in_order, search_sql
-from gateway.store.studies.fragments import Sql, is_shared
+from gateway.store.studies.fragments import Sql
 from gateway.store.studies.limited import Limits, limited, of_types, unlimited
 from gateway.store.studies.search_sql import Search
 from gateway.store.studies.versions import CURRENT_OF, OF_CURRENT
@@ -26,6 +29,7 @@ from mappings.issues import MappingIssue
 
 Made = TypeVar("Made")
 SECONDS: Final = 5.0
+_Rows = tuple[Sequence[Row], "Way"]
 _AT_ONE_GO: Final = 100  # bodies that are decompressed without a pause
 _OF_REFERRING: Final = (
     "SELECT r.address, r.version, r.updated, r.is_suppressed, v.body FROM term t"
@@ -96,12 +100,20 @@ async def in_turns(make: Callable[[Row], Made], rows: Sequence[Row]) -> list[Mad
     return made
 
 
+class Way(NamedTuple):
+    """Description of how a page was found, and the SQL that found it, without values."""
+
+    how: str
+    sql: str
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """Page of results. It covers all versions up to the instant `last`, in microseconds."""
 
     versions: list[Version]
     last: int
+    way: Way
 
 
 async def page(engine: Engine, search: Search) -> Found:
@@ -110,11 +122,16 @@ async def page(engine: Engine, search: Search) -> Found:
     Raises:
         StoreTooSlow: the search took too long.
     """
-    rows = await _in_order(engine, search) if in_order.is_ordered(search) else None
-    if rows is None:
-        rows = await _read(engine, search, search_sql.page(search))
+    until = clock.monotonic() + SECONDS
+    found = await _in_order(engine, search, until) if in_order.is_ordered(search) else None
+    rows, way = found or await _from_start(engine, search, until)
     matches = await in_turns(_match, rows)
-    return Found(matches[::-1] if search.is_back else matches, int(rows[0][6]) if rows else 0)
+    return Found(matches[::-1] if search.is_back else matches, int(rows[0][6]) if rows else 0, way)
+
+
+def way_from_start(search: Search, dialect: Dialect) -> Way:
+    """Return how a page is found from the starting clause of the search."""
+    return _way(_from_clause(search), search_sql.page(search), dialect)
 
 
 async def count(engine: Engine, search: Search, most: int) -> int:
@@ -193,61 +210,86 @@ async def conflicts(
     return {str(patient_id): int(number) for patient_id, number in rows}
 
 
-async def _in_order(engine: Engine, search: Search) -> Sequence[Row] | None:
+async def _in_order(engine: Engine, search: Search, until: float) -> _Rows | None:
     """Return the rows of a page that lies among the first in its order; None if it does not.
 
-    If few resources meet a clause, the search is read from there. Dates are looked at before anything is counted.
+    If few resources meet a clause, the search is read from there. Dates are looked at before anything is counted. Each
+    query has a snapshot of its own: a page is of one that saw all of it.
     """
     most = first = in_order.first_rows(search)
+    edge: Any = ()
     counts_first = not in_order.starts_in_order(search)
-    if counts_first and (found := await _from_few(engine, search, in_order.FEW)) is not None:
+    if counts_first and (found := await _from_few(engine, search, in_order.FEW, until)) is not None:
         return found
     while most:
-        behind = await _look(engine, search, in_order.edge(search, most))
-        upto = behind[0][0] if behind else None
-        rows = await _look(engine, search, in_order.page(search, upto), is_short=most == first)
-        if len(rows) >= search.most or (upto is None and in_order.has_all(search)):
-            return rows
-        if most == first and not counts_first and (found := await _from_few(engine, search, in_order.FEW)) is not None:
+        behind = await _scan(engine, in_order.edge(search, most), until, tries_here=most == first)
+        last, edge = edge, behind[0][0] if behind else None
+        if edge == last:  # all between have one value alike
+            break
+        sql = in_order.page(search, edge)
+        rows = await _scan(engine, sql, until, tries_here=most == first)
+        if len(rows) >= search.most or (edge is None and in_order.has_all(search)):
+            return rows, _way("among the first in its order", sql, engine.dialect)
+        if most == first and not counts_first and (found := await _from_few(engine, search, in_order.FEW, until)):
             return found
-        most = in_order.more_rows(search, most, len(rows))
-    return await _from_few(engine, search, in_order.MANY)
+        most = 0 if edge is None else in_order.more_rows(search, most, len(rows))
+    return await _from_few(engine, search, in_order.MANY, until)
 
 
-async def _from_few(engine: Engine, search: Search, most: int) -> Sequence[Row] | None:
+async def _from_few(engine: Engine, search: Search, most: int, until: float) -> _Rows | None:
     """Return the rows of the page from the clause that the fewest resources meet; None if `most` or more meet each."""
     places, sql = in_order.sizes(search, most)
-    if not places:
+    if not places or (most == in_order.MANY and places == [search.start]):  # there is no other to start from
         return None
-    [found] = await _look(engine, search, sql, is_short=most == in_order.FEW)
-    if 0 in list(found):
-        return ()
-    sizes = [
-        (number, place)
-        for number, place in zip(found, places, strict=True)
-        if not any(map(is_shared, search.clauses[place]))
-    ]
-    number, place = min(sizes, default=(most, 0))
+    [found] = await _scan(engine, sql, until, tries_here=most == in_order.FEW)
+    sizes = list(zip(found, places, strict=True))
+    for number, place in sizes:
+        if number == 0:
+            return (), _way(f"where nothing meets a clause of kind {_kind(search, place)}", sql, engine.dialect)
+    number, place = min([one for one in sizes if in_order.is_told(search.clauses[one[1]])], default=(most, 0))
     if number >= most:
         return None
     fewer = replace(search, start=place)
-    return await _read(engine, fewer, search_sql.page(fewer))
+    # Up to `MANY` resources may take long, also from a clause that usually finds few
+    return await _from_start(engine, fewer, until, is_long=most != in_order.FEW)
 
 
-async def _look(engine: Engine, search: Search, sql: Sql, *, is_short: bool = True) -> Sequence[Row]:
-    """Return the rows of a query that reads a bounded number of resources, or, if it `is_short`, very few."""
-    text = search_sql.for_dialect(sql.text, engine.dialect)
-    if engine.dialect == "postgresql" and is_short and not search_sql.has_far_criteria(search):
-        return await engine.query(text, sql.values)
-    return await engine.scan(text, sql.values, SECONDS, tries_here=is_short)
+async def _from_start(engine: Engine, search: Search, until: float, *, is_long: bool = False) -> _Rows:
+    sql = search_sql.page(search)
+    if is_long:
+        rows = await _scan(engine, sql, until, tries_here=False)
+    else:
+        rows = await _read(engine, search, sql, until)
+    return rows, _way(_from_clause(search), sql, engine.dialect)
 
 
-async def _read(engine: Engine, search: Search, sql: Sql) -> Sequence[Any]:
-    text = search_sql.for_dialect(sql.text, engine.dialect)
+def _way(how: str, sql: Sql, dialect: Dialect) -> Way:
+    return Way(how, search_sql.for_dialect(sql.text, dialect))
+
+
+def _from_clause(search: Search) -> str:
+    return f"starting from a clause of kind {_kind(search, search.start)}"
+
+
+def _kind(search: Search, place: int) -> str:
+    return type(search.clauses[place][0]).__name__
+
+
+async def _read(engine: Engine, search: Search, sql: Sql, until: float | None = None) -> Sequence[Any]:
     if engine.dialect == "postgresql" and search_sql.is_bounded(search):
-        return await engine.query(text, sql.values)
+        return await engine.query(search_sql.for_dialect(sql.text, engine.dialect), sql.values)
     # A number usually has few resources, a code may have a hundred thousand: the answering loop waits for no database
-    return await engine.scan(text, sql.values, SECONDS, tries_here=search_sql.has_few_criteria(search))
+    return await _scan(engine, sql, until, tries_here=search_sql.has_few_criteria(search))
+
+
+async def _scan(engine: Engine, sql: Sql, until: float | None, *, tries_here: bool) -> Sequence[Row]:
+    """Return the rows of a query of a search that ends by the instant `until`; None: `SECONDS` from now."""
+    left = SECONDS if until is None else until - clock.monotonic()
+    text = search_sql.for_dialect(sql.text, engine.dialect)
+    if left > 0:
+        with suppress(StoreTooSlow):
+            return await engine.scan(text, sql.values, left, tries_here=tries_here)
+    raise StoreTooSlow(f"it took longer than {SECONDS:g} s")
 
 
 def _match(row: Row) -> Version:

@@ -140,12 +140,12 @@ def is_broad(search: Search) -> bool:
 def _is_broad(criterion: Criterion) -> bool:
     match criterion:
         case Refers(key=key, criterion=inner):
-            return key in _OF_MANY or _is_broad(inner)
+            return key in OF_MANY or _is_broad(inner)
         case Referred(criterion=inner):
             return _is_broad(inner)
         case All(clauses=((first,), *_)):
             return _is_broad(first)
-        case Is(key=key) | Starts(key=key) if key in _OF_MANY:
+        case Is(key=key) | Starts(key=key) if key in OF_MANY:
             return True
     return _cost(criterion) > _FEW
 
@@ -187,7 +187,7 @@ def reads_many(clause: Clause) -> bool:
 def _reads_many(criterion: Criterion) -> bool:
     match criterion:
         case Referred(key=key, criterion=inner):
-            return key in _OF_MANY or _reads_many(inner)
+            return key in OF_MANY or _reads_many(inner)
         case Refers(criterion=inner) | Not(criterion=inner):
             return _reads_many(inner)
         case All(clauses=clauses):
@@ -205,7 +205,7 @@ _LOWER: Final[Set[Comparison]] = frozenset({"eq", "ge", "gt", "sa", "ap"})
 _UPPER: Final[Set[Comparison]] = frozenset({"eq", "le", "lt", "eb", "ap"})
 _FEW: Final = 2
 # Keys of codes, and of references that very many resources have alike
-_OF_MANY: Final = frozenset(
+OF_MANY: Final = frozenset(
     one.key
     for one in PARAMETERS
     if (one.type == "token" and "text" in one.modifiers) or (one.type == "reference" and not one.narrows)

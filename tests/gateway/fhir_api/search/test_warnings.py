@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
 from fakes.crawled import entries, ids, issues, links
@@ -126,6 +126,25 @@ async def test_what_could_not_be_mapped_is_said_with_the_study_it_is_of_to_who_a
     assert (warning["severity"], warning["code"]) == ("warning", "processing")
     assert warning["diagnostics"].startswith(f"ImagingStudy/{report['studyId'].replace('_', '-')} /")
     assert {one["detail"] for one in issues(response.json()) if one["severity"] == "information"} == {"explanation"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "how"),
+    [
+        ("DiagnosticReport?date=ge2000", "among the first in its order, read apart"),
+        ("Patient?family=doe", "starting from a clause of kind Starts, read apart"),
+        ("Patient?family=nobody", "where nothing meets a clause of kind Starts, read apart"),
+        ("Patient?_id=a", "starting from a clause of kind At, read at once"),
+        ("Patient?family=doe&_summary=count", "starting from a clause of kind Starts, read apart"),
+    ],
+)
+async def test_an_explanation_tells_which_way_was_gone(stage, asked, how):
+    content = {"resourceType": "Patient", "name": [{"family": "Doe"}]}
+    await write(stage.app.state.facade.engine, made("Patient/a", terms=rows(content, UTC)[0]))
+    kind, _, query = asked.partition("?")
+    explained = said(await found(stage, f"{query}&_explain=true", kind))["explanation"]["diagnostics"]
+    assert f"found in the index, {how}" in explained
+    assert ": SELECT" in explained
 
 
 async def test_an_explanation_goes_on_from_page_to_page_and_is_known_to_who_is_strict(stage):
