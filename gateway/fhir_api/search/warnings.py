@@ -109,10 +109,11 @@ def explanation(serving: Facade, query: Query, place: PagePosition, way: Way | N
     search = search_at(query, place)
     used = ", ".join(dict.fromkeys(name for name, _ in query.used)) or "none"
     seconds, dialect = index_age(serving), serving.engine.dialect
-    shown = (way if query.sight.is_whole else None) or store.way_from_start(search, dialect)
+    shown = way or store.way_from_start(search, dialect)
+    how = f", {shown.how}," if query.sight.is_whole else ","
     diagnostics = (
         f"parameters used: {used}; AutoScribe was asked for {asked} of the studies and reports that are named; found"
-        f" in the index, {shown.how},"
+        f" in the index{how}"
         f" {'read at once' if search_sql.is_bounded(search) else 'read apart, for it may take a while'};"
         f" index age: {'unknown' if seconds is None else f'{seconds} s'}; {dialect}"
     )
