@@ -100,7 +100,7 @@ async def erasure_of_number(engine: Engine, configuration: Configuration, text: 
     made = await _erasure(engine, configuration, (), numbers)
     merged = [one.change for one in await changes_of(engine, numbers) if not one.held]
     every = made.found.numbers.union(numbers, *merged)
-    if study_id := await study_having(engine, every) or await study_of_numbers(engine, every, configuration.site):
+    if study_id := await study_having(engine, every) or await study_of_numbers(engine, every, configuration):
         remedy = f"Look at it with `orders show {study_id}`; --study erases it with the orders that it answers."
         raise wrong(study_id, "this study has the number, or may have it, or read orders under it", remedy)
     people = list(dict.fromkeys(hospital_person(one.order.patient) for one in made.found.orders))

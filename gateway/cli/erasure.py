@@ -44,7 +44,7 @@ _REMAINS: Final = (
     "not erased, since the gateway cannot reach it or must keep it: backups, what receivers and clients got,",
     "AutoScribe itself, the ledger's ids, times and codes, the audit, and the feed journal, which has no patient data;",
     "of each message of a hospital a hash, its sender and MSH-10, for as long as before,",
-    "merged numbers under an authority that has left the settings, if the log has merges-not-read-anew,",
+    "orders and merged numbers under an authority that the settings do not have: erase them by number with ^^^ and it,",
     "and orders that no study answered, under a number that another patient has, too, or that may be anybody's",
 )
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from gateway.cli.typed_numbers import namespace_and_system
+from gateway.cli.typed_numbers import named_in_settings, namespace_and_system
+from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
 from gateway.store.erasing import studies_claiming
 from gateway.store.studies.spelled import patients_spelling
 from gateway.store.studies.survivors import survivor_of
 from mappings.hospital.authorities import Authorities, HospitalNumber
-from mappings.profile import Site
 
 
 async def studies_by_patient(engine: Engine, patient_ids: Iterable[str]) -> dict[str, list[str]]:
@@ -38,17 +38,19 @@ async def patients_having(engine: Engine, number: HospitalNumber) -> list[str]:
     return [one.patient_id for one in found if one.system == system]
 
 
-async def study_of_numbers(engine: Engine, numbers: Collection[HospitalNumber], site: Site) -> str:
+async def study_of_numbers(engine: Engine, numbers: Collection[HospitalNumber], configuration: Configuration) -> str:
     """Return a study whose patient has one of these numbers, or may have it; empty if there is none.
 
-    Only a number under another authority of the site is surely somebody else's.
+    Only a number under another authority of the site is surely somebody else's. One under a namespace that no setting
+    named, when its message came, may be of the authority that the settings name so since.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    systems = {one.value: Authorities(site).patient_systems for one in numbers}
+    others = {one.value: Authorities(configuration.site).patient_systems for one in numbers}
     for one in numbers:
-        systems[one.value] -= {namespace_and_system(one.authority)[1]}
-    found = await patients_spelling(engine, systems)
-    having = [one.patient_id for one in found if one.system not in systems[one.value]]
+        namespace, system = namespace_and_system(one.authority)
+        others[one.value] -= {system, *(named_in_settings(configuration, namespace) if namespace else ())}
+    found = await patients_spelling(engine, others)
+    having = [one.patient_id for one in found if one.system not in others[one.value]]
     return next((study_ids[0] for study_ids in (await studies_by_patient(engine, having)).values()), "")

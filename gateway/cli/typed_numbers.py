@@ -44,7 +44,7 @@ async def typed_numbers(engine: Engine, configuration: Configuration, text: str)
     value, issuer = value_and_issuer(text)
     found = await authorities_having(engine, mrn_key(value))
     if issuer:
-        named = _named(configuration, issuer)
+        named = named_in_settings(configuration, issuer)
         found = {one for one in found if one in named or _is_of(one, issuer)} or named
     if len(found) > 1:
         remedy = f"Write {_BEHIND} and the namespace or the system of its authority behind it, such as 4711^^^CITY."
@@ -62,7 +62,7 @@ def namespace_and_system(authority: str) -> tuple[str, str]:
     return namespace, system
 
 
-def _named(configuration: Configuration, issuer: str) -> set[str]:
+def named_in_settings(configuration: Configuration, issuer: str) -> set[str]:
     """Return the authorities that sources and facilities of the settings have under a namespace or a system."""
     authorities = Authorities(configuration.site)
 

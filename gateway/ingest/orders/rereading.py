@@ -18,6 +18,7 @@ from gateway.ingest.orders.apply_changes import refused_changes
 from gateway.ingest.orders.completed import completed
 from gateway.ingest.orders.sources import authority_of
 from gateway.runtime import clock
+from gateway.runtime.errors import RowUnreadable
 from gateway.runtime.log import get_logger
 from gateway.runtime.loops import resting
 from gateway.store.compression.stored_bytes import decompressed
@@ -31,6 +32,7 @@ from gateway.store.orders.rereading import (
     KeptMerge,
     hold_again,
     is_kept,
+    is_used,
     merge_messages,
     reread_visits,
     used_changes,
@@ -158,7 +160,7 @@ class Rereading:
             return
         try:
             message = read_hospital_message(read(decompressed(one.body)), rules)
-        except Unreadable:
+        except (Unreadable, RowUnreadable):
             return
         for change in message.changes:
             yield resolve_change(change, self._authorities, OrderSource(source))
@@ -197,16 +199,21 @@ class Rereading:
         """Store the pair that is right for one that is not, unless that `stays` since another message says it.
 
         If it contradicts another, it is held with the message that says it, and the reason returned. Without such a
-        message nobody could settle it: then nothing is written, and None returned.
+        message nobody could settle it: then nothing is written, and None returned. What an erasure removed since the
+        messages were read is not put back: neither a pair that is gone, nor what a message without bytes said.
         """
         message = told.name if told else before.message
         keys, at = {number_text(one) for one in (*before.change, *now)}, micros(clock.now())
         yield from locks.take([source_lock(message.source), *lock_names(keys)])
-        reason = (yield from refused_changes([now], at)).get(now, "")
-        if reason and not (told and (yield from is_kept(told.number))):
-            return None
-        if not (stays or (yield from drop_used(before.number))):
+        if not (yield from is_used(before.number)):
             return ""
+        if told and not (yield from is_kept(told.number)):
+            return "" if stays else None
+        reason = (yield from refused_changes([now], at)).get(now, "")
+        if reason and not told:
+            return None
+        if not stays:
+            yield from drop_used(before.number)
         yield from add_change(now, before.surviving_text, message, reason, at)
         if reason and told:
             yield from hold_again(told.number, now, reason, at)

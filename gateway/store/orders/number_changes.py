@@ -67,7 +67,7 @@ _PASS_ON: Final = Statement(
 _VOID: Final = Statement(
     f"UPDATE number_change SET held = '{_SETTLED}' WHERE number = :number AND held NOT IN ('', '{_SETTLED}')"  # noqa: S608 (constants)
 )
-_DROP_USED: Final = Statement("DELETE FROM number_change WHERE number = :number AND held = '' RETURNING number")
+_DROP_USED: Final = Statement("DELETE FROM number_change WHERE number = :number AND held = ''")
 _DROP_SAYING: Final = Statement("DELETE FROM inbound_key WHERE key = :key")
 # Reasons of held changes for which only the old number is in doubt
 _ONE_IN_DOUBT: Final = frozenset({"merge-second-survivor"})
@@ -132,12 +132,10 @@ def let_go(changes: Iterable[StoredChange], inbound: int) -> Steps[None]:
     yield from ask(_DROP_SAYINGS, inbound=inbound)
 
 
-def drop_used(number: int) -> Steps[bool]:
-    """Delete the change of that number, and that held messages said it; return False if it is not used any more."""
-    is_dropped = bool((yield from ask(_DROP_USED, number=number)))
-    if is_dropped:
-        yield from ask(_DROP_SAYING, key=_saying(number))
-    return is_dropped
+def drop_used(number: int) -> Steps[None]:
+    """Delete the change of that number, which is used, and that held messages said it."""
+    yield from ask(_DROP_USED, number=number)
+    yield from ask(_DROP_SAYING, key=_saying(number))
 
 
 async def changes_of(engine: Engine, numbers: Iterable[HospitalNumber]) -> list[StoredChange]:

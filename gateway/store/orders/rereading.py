@@ -28,6 +28,7 @@ _CHANGES: Final = Statement(
     " FROM number_change WHERE number > :after AND held = '' ORDER BY number LIMIT :most"
 )
 _IS_KEPT: Final = Statement("SELECT number FROM inbound WHERE number = :number AND body IS NOT NULL")
+_IS_USED: Final = Statement("SELECT number FROM number_change WHERE number = :number AND held = ''")
 _MERGES: Final = Statement(
     "SELECT number, source, control_id, body FROM inbound WHERE number > :after AND body IS NOT NULL"
     " AND state IN ('applied', 'nothing') AND code <> :set_aside AND structure IN listed(:structures)"
@@ -90,3 +91,8 @@ def hold_again(number: int, change: ResolvedChange, reason: str, now: int) -> St
 def is_kept(message: int) -> Steps[bool]:
     """Return True if the message of that number is still there."""
     return bool((yield from ask(_IS_KEPT, number=message)))
+
+
+def is_used(change: int) -> Steps[bool]:
+    """Return True if the pair of that number is still there, and used."""
+    return bool((yield from ask(_IS_USED, number=change)))

@@ -205,6 +205,23 @@ async def test_orders_of_a_number_that_the_patient_of_a_study_has_since_a_merge_
         assert await here.query("SELECT count(*) FROM hospital_order") == [(1,)]
 
 
+async def test_a_merge_under_a_namespace_that_the_settings_named_later_is_not_erased_alone_while_a_study_has_the_number(
+    site: Open,
+) -> None:
+    async with site() as here:
+        value, authority, studies = await said_of(here)
+        async with here.store() as engine:
+            await merge(engine, f"{value}7", value, f"hd:{authority.namespace}&")
+        await write(here, "INSERT INTO source (name, first_seen) VALUES (:name, 1)", name="adt")
+        for typed in (value, f"{value}7"):
+            code, _, err = await patients(here, f"{typed}^^^{authority.namespace}", "--yes")
+            assert (code, "this study has the number, or may have it" in err) == (2, True), err
+        assert (await patients(here, f"{value}^^^{authority.system}", "--yes"))[0] == 0
+        assert await here.query(f"SELECT count(*) FROM study WHERE study_id = '{studies[0]}'") == [(0,)]
+        assert (await patients(here, f"{value}^^^{authority.namespace}", "--yes"))[0] == 0
+        assert await here.query("SELECT count(*) FROM number_change") == [(0,)]
+
+
 async def test_the_number_of_a_study_under_another_authority_is_somebody_elses_and_under_one_unknown_may_not_be(
     site: Open,
 ) -> None:

@@ -29,6 +29,7 @@ from gateway.store.orders.keys import number_text
 from gateway.store.orders.number_changes import changes_of, held_by
 from gateway.store.orders.rekeying import left_merges
 from gateway.store.orders.troubled import set_aside, troubled
+from mappings.hl7v2.inbound import SourceRules
 from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.hospital.events import Authority
 from mappings.profile import parse_site
@@ -219,14 +220,7 @@ async def test_a_pair_under_the_system_of_another_hospital_is_counted_though_a_s
 
 
 async def test_a_pair_that_its_source_gives_or_another_hospital_says_is_not_counted(engine):
-    """City's source, which sent its numbers as Mercy's, said what Mercy's own source says, too."""
-    await wrongly(engine, system=MERCYS).sends(ordering(), merging(control_id="2"))
-    mercy = replace(RULES, bare={"patient": authority_of("MERCY", MERCYS)})
-    source = hospital_source(order_source=MERCY, bare=mercy.bare)
-    unnamed = merging(control_id="8").replace(b"^^^CITY^MR", b"")
-    await Hospital(engine, source).sends(unnamed)
-    await engine.do(lambda: ask(Statement("UPDATE inbound SET body = :body WHERE number = 3"), body=packed(unnamed)))
-    await OrderKeys(engine, AUTHORITIES, {**RIGHT, "mercy-his": mercy}).once()
+    await OrderKeys(engine, AUTHORITIES, await both_hospitals(engine)).once()
     assert await survivors(engine) == [("4711", "5000")]
     assert await survivors(engine, mrn("4711", MERCYS)) == [("4711", "5000")]
     assert await left_merges(engine, 0) == 0
@@ -259,6 +253,60 @@ async def test_equal_numbers_that_two_hospitals_merged_are_not_taken_for_one_pai
     await OrderKeys(engine, AUTHORITIES, {"city-his": both}).once()
     assert await rows(engine, EVERY_CHANGE) == before
     assert await left_merges(engine, 0) == 1
+
+
+async def test_a_message_whose_bytes_are_damaged_says_nothing_and_the_others_are_read_anew(engine):
+    other = ordering(mrn="4712", placer="P2", accession="A2", control_id="4")
+    await wrongly(engine).sends(ordering(), merging(control_id="2"), other, merging("4712", "5001", control_id="3"))
+    await engine.do(lambda: ask(Statement("UPDATE inbound SET body = :body WHERE number = 2"), body=b"\xffdamaged"))
+    keys = OrderKeys(engine, AUTHORITIES, RIGHT)
+    await keys.once()
+    assert await keys.is_done()
+    assert await survivors(engine, mrn("4712")) == [("4712", "5001")]
+    assert await survivors(engine, mrn("4711", WRONG)) == [("4711", "5000")]
+    assert await left_merges(engine, 0) == 1
+
+
+async def both_hospitals(engine) -> dict[str, SourceRules]:
+    """Have City's source send a pair as Mercy's, which Mercy's own source says, too; return the right rules of both."""
+    await wrongly(engine, system=MERCYS).sends(ordering(), merging(control_id="2"))
+    mercy = replace(RULES, bare={"patient": authority_of("MERCY", MERCYS)})
+    unnamed = merging(control_id="8").replace(b"^^^CITY^MR", b"")
+    await Hospital(engine, hospital_source(order_source=MERCY, bare=mercy.bare)).sends(unnamed)
+    await engine.do(lambda: ask(Statement("UPDATE inbound SET body = :body WHERE number = 3"), body=packed(unnamed)))
+    return {**RIGHT, "mercy-his": mercy}
+
+
+@pytest.mark.parametrize(
+    "erasing", ["DELETE FROM number_change", "UPDATE inbound SET body = NULL WHERE number = 2"], ids=["pair", "message"]
+)
+async def test_a_pair_that_is_erased_while_others_are_read_anew_is_not_put_back(engine, monkeypatch, erasing):
+    rules, locks_taken = await both_hospitals(engine), rereading.locks.take
+
+    def erased_before(names):
+        yield from ask(Statement(erasing))
+        yield from locks_taken(names)
+
+    read_anew = rereading.Rereading(engine, AUTHORITIES, rules)
+    monkeypatch.setattr(rereading.locks, "take", erased_before)
+    assert not await read_anew.merges()
+    assert await survivors(engine) == []
+
+
+async def test_a_pair_whose_message_is_dropped_while_others_are_read_anew_stays_as_it_was_and_is_counted(
+    engine, monkeypatch
+):
+    await wrongly(engine).sends(ordering(), merging(control_id="2"))
+    before, locks_taken = await rows(engine, EVERY_CHANGE), rereading.locks.take
+
+    def dropped_before(names):
+        yield from forget()
+        yield from locks_taken(names)
+
+    read_anew = rereading.Rereading(engine, AUTHORITIES, RIGHT)
+    monkeypatch.setattr(rereading.locks, "take", dropped_before)
+    assert (await read_anew.merges()).total() == 1
+    assert await rows(engine, EVERY_CHANGE) == before
 
 
 async def test_a_message_that_was_set_aside_says_nothing_any_more(engine):
