@@ -6,20 +6,27 @@ HL7 v2.5.1 §3.6.2.1 (the old number is never referenced in future transactions)
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
-from fakes.er7_reader import field
+from fakes.composed import composing
+from fakes.er7_reader import all_of, field
 from fakes.fed import bodies, fed, site
 from fakes.merging import knowing
-from fakes.moving import HELD, LAST, NEW, OLD, PERSON, chart, merged, sent, told
+from fakes.moving import HELD, LAST, NEW, OLD, PERSON, chart, merged, number, sent, sign, told
 from fakes.scale import EITHER_STORE
 from fakes.stated_orders import ORDER
 
 from gateway.ingest import map_study
 from gateway.routing import Filter
+from gateway.runtime import clock
+from gateway.store.database.instants import micros
+from gateway.store.feed.order_news import open_news, settle_news
 
 pytestmark = pytest.mark.parametrize("engine", EITHER_STORE, indirect=True)
+
+SOMEBODY = {"mrn": LAST, "patientName": "Rick Roe", "dateOfBirth": "1931-01-31", "sex": "male"}
 
 
 @pytest.fixture
@@ -172,10 +179,9 @@ async def test_where_the_chart_was_corrected_by_hand_the_report_goes_with_its_or
 
 
 async def test_a_report_that_moves_to_somebody_else_and_waits_is_withdrawn_without_the_order(engine, orders):
-    somebody = {"mrn": LAST, "patientName": "Rick Roe", "dateOfBirth": "1931-01-31", "sex": "male"}
     async with fed(engine, late_match="withdraw_restate") as (feed, receiver), feed.serving():
         [signed] = await sent(feed, 1)
-        feed.account.change_patient(signed.report_id, somebody)
+        feed.account.change_patient(signed.report_id, SOMEBODY)
         await feed.tell(signed.study_id)
         await feed.until_rows(HELD, bool)
         orders.append(ORDER)
@@ -185,6 +191,77 @@ async def test_a_report_that_moves_to_somebody_else_and_waits_is_withdrawn_witho
         await feed.until(*["delivered"] * 3)
         assert told(receiver) == [(OLD, "F"), (OLD, "W"), (LAST, "C")]
         assert placers(receiver) == ["", "", "PL-7"]
+
+
+async def test_a_report_that_moved_since_it_was_sent_with_its_order_is_withdrawn_with_it_once_released(engine, orders):
+    async with composing(engine, merge="move", late_match="withdraw_restate") as here:
+        signed = await sign(here.feed)
+        await made_and_sent(here)
+        orders.append(ORDER)
+        await merged(here.feed, [signed])
+        await made_and_sent(here)
+        [news] = await open_news(engine, "ehr")
+        await engine.do(partial(settle_news, here.lease, news, "withdraw_restate", micros(clock.now())))
+        here.feed.account.change_patient(signed.report_id, SOMEBODY)
+        await here.feed.tell(signed.study_id)
+        await here.once()
+        assert [one for one in await here.outbox() if one[0] == "held"] == [("held", "move")] * 2
+        await here.feed.release(signed.study_id)
+        await here.once()
+        assert {state for state, _ in await here.outbox()} <= {"rendered", "merged"}
+        sent_of = [patient_and_placer(one) for one in await here.bodies()]
+        assert sent_of[:3] == [(OLD, "F", ""), (OLD, "W", ""), (NEW, "C", "PL-7")]
+        assert sent_of[3] == (NEW, "W", "PL-7")
+        assert sent_of[4:] and set(sent_of[4:]) == {(LAST, "C", "PL-7")}
+
+
+async def test_what_was_sent_with_the_order_before_another_report_was_sent_without_is_withdrawn_with_it(engine, orders):
+    orders.append(ORDER)
+    async with fed(engine, late_match="withdraw_restate", addendum="new_order") as (feed, receiver), feed.serving():
+        [signed] = await sent(feed, 1)
+        orders.clear()
+        later = feed.account.sign(feed.account.open_addendum(signed.report_id))
+        feed.account.change_patient(later.report_id, {**PERSON, "mrn": OLD})
+        await feed.tell(signed.study_id)
+        await feed.until("delivered", "delivered")
+        orders.append(ORDER)
+        await feed.pipeline.refresh(signed.study_id)
+        await feed.until(*["delivered"] * 6)
+        first, second = (field(one, "OBR-3") for one in bodies(receiver)[:2])
+        assert first != second
+        made = {(field(one, "OBR-3"), *patient_and_placer(one)) for one in bodies(receiver)}
+        assert {told_of[2:] for told_of in made if told_of[0] == first} == {(code, "PL-7") for code in "FWC"}
+        assert {told_of[2:] for told_of in made if told_of[0] == second} == {("F", ""), ("W", ""), ("C", "PL-7")}
+
+
+async def test_what_was_refused_without_the_order_is_withdrawn_without_it(engine, orders):
+    async with fed(engine, "ae", late_match="withdraw_restate") as (feed, receiver), feed.serving():
+        signed = await sign(feed)
+        await feed.held_lane()
+        orders.append(ORDER)
+        await feed.pipeline.refresh(signed.study_id)
+        await feed.until("superseded", "held", "held")
+        receiver.ack = "aa"
+        await feed.release(signed.study_id)
+        await feed.until("superseded", "delivered", "delivered")
+        assert [patient_and_placer(one) for one in bodies(receiver)] == [
+            (OLD, "F", ""),
+            *[(OLD, "W", "")] * 2,
+            (OLD, "F", "PL-7"),
+        ]
+
+
+async def made_and_sent(here):
+    """Compose what waits, and have all of it delivered."""
+    await here.once()
+    while heads := await here.claimed():
+        await here.settled(heads)
+
+
+def patient_and_placer(body):
+    """Return the patient number of a message, the OBX-11 of its texts, and its placer order number."""
+    codes = "".join(sorted({row[11] for row in all_of(body, "OBX")}))
+    return number(body), codes, field(body, "OBR-2").partition("^")[0]
 
 
 async def waiting_for_an_operator(feed, orders):

@@ -19,7 +19,7 @@ from gateway.feed.compose.withdraw_moved import (
     numbers_said_again,
     with_sent,
     withdrawals_for,
-    withdrawals_without_order,
+    withdrawals_to_refile,
 )
 from gateway.feed.payload import StudyRound
 from gateway.routing import Destination
@@ -114,8 +114,7 @@ class _RoundComposer:
         made = [outline(known.study, _cause(row), self.site, receiver, known.facts) for row in rows]
         outlines = [self._known(one) for one in made if isinstance(one, Outline)]
         if refiled and not is_corrected:
-            numbers = numbers_said_again(outlines, sent)
-            return self._refiled(refiled[-1], numbers, is_released=bool(released))
+            return self._refiled(refiled[-1], outlines, is_released=bool(released))
         others = numbers_of_others(outlines, sent)
         after = sent.without([number for number, _ in others])
         if is_corrected:
@@ -128,19 +127,24 @@ class _RoundComposer:
         return WithdrawalRequest(self.study.known, self.study.sent, *about, self.destination.merge == "follow")
 
     def _refiled(
-        self, row: WaitingRow, numbers: Sequence[tuple[str, str]], *, is_released: bool
+        self, row: WaitingRow, outlines: Sequence[Outline], *, is_released: bool
     ) -> tuple[list[NewMessage], SentState, str]:
-        """Return the withdrawals of what was sent under these numbers without its order, as `withdrawals` does.
+        """Return the withdrawals of what was sent without its order and is sent again, as `withdrawals` does.
 
-        What was sent under an old number, to a receiver that follows no merge, waits for an operator.
+        What moved besides is withdrawn if it was released. What was sent under an old number, to a receiver that
+        follows no merge, waits for an operator.
         """
-        sent, request = self.study.sent, self._request(row)
-        made = withdrawals_without_order(request, numbers, self.study.formers if is_released else None)
+        sent, request, formers = self.study.sent, self._request(row), self.study.formers
+        numbers = numbers_said_again(outlines, sent)
+        moved = [one for one in numbers_of_others(outlines, sent) if is_released and one not in numbers]
+        made = withdrawals_to_refile(request, numbers, formers if is_released else None)
         if made is None and not (is_released or request.follows):
-            is_merged = withdrawals_without_order(replace(request, follows=True), numbers) is not None
+            is_merged = withdrawals_to_refile(replace(request, follows=True), numbers) is not None
             if is_merged:
                 return [], sent, MERGE_MOVE
-        return self._withdrawn(made, sent.without([number for number, _ in numbers]), row)
+        others = withdrawals_for(request, moved, formers) if moved else []
+        every = None if made is None or others is None else [*made, *others]
+        return self._withdrawn(every, sent.without([number for number, _ in (*numbers, *moved)]), row)
 
     def _withdrawn(
         self, withdrawals: Sequence[Withdrawal] | None, after: SentState, row: WaitingRow

@@ -125,21 +125,23 @@ def _states(request: WithdrawalRequest, states: Sequence[Kept]) -> Iterator[Kept
         yield replace(one, facts=replace(one.facts, merged=(), old_numbers=()))
 
 
-def withdrawals_without_order(
+def withdrawals_to_refile(
     request: WithdrawalRequest, numbers: Iterable[tuple[str, str]], formers: Sequence[Kept] | None = None
 ) -> list[Withdrawal] | None:
-    """Return the withdrawals for these numbers as they were sent: without the order (D48).
+    """Return the withdrawals for these numbers as they were sent: without the order, or with it (D48).
 
     A receiver that follows merges knows the patient by the number that survives by now. None if something that was sent
-    is not explained by the study as it is; or, of a move that was released, as it was before: `formers`.
+    is not explained by the study as it is; or, of a move that was released, as it was before: `formers`. Every report
+    that stands is sent again after them, so none is said to stand.
     """
     known = request.known
     states = (known,) if formers is None else _states(request, (known, *formers, _not_apart(known)))
-    left = set(numbers)
+    left, unordered = set(numbers), _told_without_order(request.sent)
+    tellings = [told for one in states for told in ((_without_order(one), True), (one, False))]
     withdrawals = []
-    for one in chain.from_iterable(_gone(request, _without_order(state)) for state in states):
+    for one, is_bare in ((one, is_bare) for told, is_bare in tellings for one in _gone(request, told)):
         withdrawn = {(number, whose) for number, whose in left if _is_of(one.drawn, number, whose)}
-        if withdrawn:
+        if any((number in unordered) is is_bare for number, _ in withdrawn):
             withdrawals.append(replace(one, patient_id=min(whose for _, whose in withdrawn)))
             left -= withdrawn
     return None if left else withdrawals

@@ -163,6 +163,8 @@ def _by_order(messages: Sequence[Row]) -> tuple[frozenset[str], frozenset[str]]:
             last |= dict.fromkeys(numbers, WITHOUT_ORDER in remarks)
             is_with = remarks.isdisjoint({WITHOUT_ORDER, RESTORED})
             since |= {one: since[one] and is_with for one in numbers if one in since}
+        elif was_written:  # refused: as in `_whose`
+            last = dict.fromkeys(numbers, WITHOUT_ORDER in remarks) | last
     return frozenset(one for one in last if last[one]), frozenset(one for one in since if since[one])
 
 

@@ -17,7 +17,7 @@ from gateway.feed.compose.withdraw_moved import (
     numbers_said_again,
     with_sent,
     withdrawals_for,
-    withdrawals_without_order,
+    withdrawals_to_refile,
 )
 from gateway.store.feed.sent import SentState
 from gateway.store.studies.kept import Kept
@@ -211,7 +211,7 @@ def test_what_was_withdrawn_and_sent_with_its_order_is_not_withdrawn_once_more()
     assert {number for number, _ in numbers_said_again(drawn, sent)} == {first, second}
     left = numbers_said_again(drawn, replace(sent, with_order=frozenset({first})))
     assert {number for number, _ in left} == {second}
-    withdrawals = withdrawals_without_order(WithdrawalRequest(known, sent, "v2", 7, SITE, profile), left)
+    withdrawals = withdrawals_to_refile(WithdrawalRequest(known, sent, "v2", 7, SITE, profile), left)
     assert [one.drawn.filler_order_numbers for one in withdrawals or ()] == [(second,)]
 
 
