@@ -72,7 +72,6 @@ _INSTRUCTIONS: Final = frozenset(
 _SEQUENCES: Final = ("12345678901234567890", "98765432109876543210")
 _LEAST_SEQUENCE: Final = 3
 _LONGEST_MRN: Final = 32
-# Blanks and hyphens, and the zeros before the digits of an MRN and before its letters: not compared
 _BLANKS: Final = re.compile(r"[\s\-]+")
 _LEADING_ZEROS: Final = re.compile(r"^0*([A-Z]*)0*(?=[0-9])")
 
@@ -267,7 +266,6 @@ def is_placeholder(value: str) -> bool:
     return _PLACEHOLDER.fullmatch("".join(filter(str.isalnum, text)).upper()) is not None
 
 
-@lru_cache(maxsize=256)
 def is_doubtful(mrn: str, pattern: re.Pattern[str] | None = None) -> bool:
     """True for an MRN that may be anyone's: `1`, `12345678`, `SEE ORDER`, the form of a social security number.
 
@@ -292,7 +290,6 @@ def _is_sequence(digits: str) -> bool:
     return len(digits) >= _LEAST_SEQUENCE and digits.isdigit() and any(digits in one for one in _SEQUENCES)
 
 
-@lru_cache(maxsize=256)  # the few numbers of a study are compared with each other
 def mrn_key(mrn: str) -> str:
     """Normalize an MRN for comparison within one study: no case, blanks, hyphens or leading zeros."""
     text = mrn if mrn.isascii() else normalize("NFKC", mrn)

@@ -320,8 +320,7 @@ def limited_statements():
     for sight in limited_sights():
         every = of_types({kind: sight.limits(kind, "r") for kind in TYPES})
         for template in (
-            *(OF_CURRENT, _OF_REFERRING, _OF_VERSION, _OF_SEEN, OF_LIMITED),
-            *(OF_ANY_LIMITED, OF_TYPE_LIMITED),
+            *(OF_CURRENT, _OF_REFERRING, _OF_VERSION, _OF_SEEN, OF_LIMITED, OF_ANY_LIMITED, OF_TYPE_LIMITED),
         ):
             yield limited(template, every)
         for kind in TYPES:
