@@ -37,6 +37,7 @@ from gateway.store.access_tokens import StoredTokens, TokenRecord, digest_of
 from gateway.store.clients import RegisteredClient, StoredClients
 from gateway.store.database.migrate import migrate
 from gateway.store.database.statements import Statement
+from gateway.store.studies.search import version_of
 
 STUDIES = int(os.environ.get("BENCH_PEER_STUDIES", "4000"))
 ROUNDS, TARGETS = 7, int(os.environ.get("BENCH_PEER_REQUESTS", "400"))
@@ -47,7 +48,7 @@ CATEGORY = "category=http%3A%2F%2Floinc.org%7CLP29684-5"
 PAGE = "DiagnosticReport?date=ge2000-01-01&_include=DiagnosticReport:subject&_count=50"
 _DAY = 86_400_000_000
 _BODIES = Statement(
-    "SELECT v.body FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
+    "SELECT r.address, r.version, r.updated, v.body FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
     " WHERE r.type = :type AND r.is_suppressed = 0 ORDER BY r.number"
 )
 _NUMBERS = Statement("SELECT value FROM term WHERE key = :key ORDER BY resource LIMIT :most")
@@ -107,7 +108,8 @@ async def bodies(url: str) -> list[bytes]:
     """Return every current resource, in an order in which HAPI can take them."""
     engine = stores.engine_of(url)
     async with engine.opened():
-        return [bytes(row[0]) for kind in hapi.ORDER for row in await engine.fetch(_BODIES, type=kind)]
+        found = [row for kind in hapi.ORDER for row in await engine.fetch(_BODIES, type=kind)]
+    return [version_of(*row).body for row in found]
 
 
 @contextmanager
