@@ -3,7 +3,8 @@
 Both have the same resources, the gateway on SQLite and on PostgreSQL, HAPI on the same PostgreSQL server (fsync on,
 vacuumed). What counts is the CPU of a server and of all processes of PostgreSQL. The contenders take turns, with a
 route that answers constant bytes among them; medians of the rounds and their spread. The gateway has login and audit
-on, HAPI has neither. HAPI reuses what a search found for a minute, as shipped; its timed jobs are off.
+on, HAPI has neither. HAPI reuses what a search found for a minute, as shipped, so each round asks for something else;
+a row of its own asks the same again. HAPI's timed jobs are off.
 BENCH_PEER_STUDIES sets the number of studies, of eleven resources each, BENCH_PEER_REQUESTS that of requests a round.
 """
 
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -45,21 +47,28 @@ WARM = 5  # rounds before the first that counts: Java compiles what it runs ofte
 MORE = 4  # times as many requests of what costs little: CPU is counted in hundredths of a second
 TOKEN = "a-token-of-the-benchmark-" + "x" * 24
 CATEGORY = "category=http%3A%2F%2Floinc.org%7CLP29684-5"
-PAGE = "DiagnosticReport?date=ge2000-01-01&_include=DiagnosticReport:subject&_count=50"
+PAGE = "DiagnosticReport?date=ge{}&_include=DiagnosticReport:subject&_count=50"
+EARLY = date(1998, 1, 1)  # before any study
 _DAY = 86_400_000_000
 _BODIES = Statement(
-    "SELECT r.address, r.version, r.updated, v.body FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
-    " WHERE r.type = :type AND r.is_suppressed = 0 ORDER BY r.number"
+    "SELECT r.address, r.version, r.updated, v.body FROM resource r JOIN version v ON v.resource = r.number"
+    " AND v.version = r.version WHERE r.type = :type AND r.is_suppressed = 0 ORDER BY r.number"
 )
 _NUMBERS = Statement("SELECT value FROM term WHERE key = :key ORDER BY resource LIMIT :most")
 
 
 class Row(NamedTuple):
-    """Request, its number in a round, and the goal: HAPI's CPU by ours, on SQLite and PostgreSQL."""
+    """Requests for all rounds, how many a round asks, and the goal: HAPI's CPU by ours, on SQLite and PostgreSQL."""
 
     name: str
     targets: Sequence[str]
-    to_reach: tuple[int, int]
+    to_reach: tuple[int, int] | None
+    many: int = TARGETS
+
+    def of_round(self, number: int) -> list[str]:
+        """Return the requests of a round: other ones than those of the rounds before, as long as there are others."""
+        first = number * self.many % len(self.targets)
+        return [*self.targets, *self.targets][first : first + self.many]
 
 
 class Contender(NamedTuple):
@@ -91,16 +100,19 @@ async def rows(url: str) -> list[Row]:
     async with engine.opened():
         reports = await stores.reports(engine, 100 * TARGETS)
         numbers = await engine.fetch(_NUMBERS, key=key("DiagnosticReport", "identifier"), most=100 * TARGETS)
-    chosen = random.Random(1)
-    some = [chosen.choice(reports) for _ in range(TARGETS)]
-    values = [quote(str(chosen.choice(numbers)[0]).split(SEPARATOR)[0]) for _ in range(TARGETS)]
-    searches = [f"DiagnosticReport?patient={patient}&{CATEGORY}&date=ge2000-01-01" for _, patient in some]
+    random.Random(1).shuffle(reports)
+    random.Random(2).shuffle(numbers)
+    values = [quote(str(one).split(SEPARATOR)[0]) for (one,) in numbers]
+    searches = [f"DiagnosticReport?patient={patient}&{CATEGORY}&date=ge2000-01-01" for _, patient in reports]
+    pages = [PAGE.format(EARLY + timedelta(days=day)) for day in range(730)]
+    again = [f"DiagnosticReport?identifier={one}" for one in values]
     return [
-        Row("read", [address for address, _ in some], (12, 6)),
-        Row("vread", [f"{address}/_history/1" for address, _ in some], (12, 6)),
+        Row("read", [address for address, _ in reports], (12, 6)),
+        Row("vread", [f"{address}/_history/1" for address, _ in reports], (12, 6)),
         Row("search patient+category+date", searches, (15, 8)),
-        Row("search identifier", [f"DiagnosticReport?identifier={one}" for one in values], (15, 8)),
-        Row("page of 50 with _include", [PAGE] * (TARGETS // 10), (20, 12)),
+        Row("search identifier", again, (15, 8)),
+        Row("page of 50 with _include", pages, (20, 12), TARGETS // 10),
+        Row("search identifier, the same in each round", again[:TARGETS], None),
     ]
 
 
@@ -141,19 +153,23 @@ def cost(one: Contender, targets: Sequence[str]) -> float:
 
 def compared(row: Row, contenders: Sequence[Contender], say: Callable[[str], None]) -> None:
     """Measure a row in rounds and print it."""
-    sizes = [ask(one.base, [*row.targets] * WARM, one.headers) for one in contenders]
+    warm = [one for number in range(WARM) for one in row.of_round(number)]
+    sizes = [ask(one.base, warm, one.headers) for one in contenders]
     with started(constant_route(round(statistics.mean(sizes[0])))) as (address, first):
         every = [*contenders, Contender("constant", address.rstrip("/"), lambda: first, {}, MORE)]
-        targets = {"constant": [""] * len(row.targets)}
-        rounds = [[cost(one, targets.get(one.name, row.targets)) for one in every] for _ in range(ROUNDS)]
+        rounds = []
+        for number in range(WARM, WARM + ROUNDS):
+            asked = {"constant": [""] * row.many}
+            rounds.append([cost(one, asked.get(one.name, row.of_round(number))) for one in every])
     columns = dict(zip([one.name for one in every], zip(*rounds, strict=True), strict=True))
     say(f"{row.name}: CPU a request, median (least to most of {ROUNDS} rounds)")
     for name, column in columns.items():
         say(f"  {name:<12}{statistics.median(column):7.2f} ms ({min(column):.2f} to {max(column):.2f})")
-    for name, wanted in zip(("sqlite", "postgresql"), row.to_reach, strict=True):
+    for place, name in enumerate(("sqlite", "postgresql")):
         ratios = [theirs / max(mine, 1e-6) for theirs, mine in zip(columns["hapi"], columns[name], strict=True)]
+        goal = f"; to reach: {row.to_reach[place]}" if row.to_reach else ""
         spread = f"{min(ratios):.1f} to {max(ratios):.1f}"
-        say(f"  HAPI / ours on {name}: {statistics.median(ratios):.1f} ({spread}; to reach: {wanted})")
+        say(f"  HAPI / ours on {name}: {statistics.median(ratios):.1f} ({spread}{goal})")
 
 
 def main() -> None:
