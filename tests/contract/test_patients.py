@@ -133,6 +133,8 @@ async def test_a_study_that_speaks_of_somebody_else_is_held_apart(engine, pipeli
     assert await search.conflicts(engine, [first, own]) == {first: 1}
     issues = await search.issues(engine, [study_id("1"), study_id("2")], 10)
     assert {study for study, issue in issues if issue.code == "identity-conflict"} == {study_id("2")}
+    warned = await rows(engine, "SELECT study_id FROM study WHERE has_warnings = 1")
+    assert warned == [(study_id("2"),)]
     assert "information" not in {issue.severity for _, issue in issues}
 
 

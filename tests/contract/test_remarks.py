@@ -8,7 +8,7 @@ from fakes.store import made, write
 from gateway.index.criteria import Is
 from gateway.store.database.statements import Statement, ask
 from gateway.store.studies import search
-from gateway.store.studies.search_sql import ANY_REMARK, CONFLICTS, SUPPRESSED, UPDATED, WARNINGS, Search
+from gateway.store.studies.search_sql import ANY_REMARK, CONFLICTS, DISPUTED, SUPPRESSED, UPDATED, Search
 
 STUDY = Statement(
     "INSERT INTO study (study_id, revision, is_external, has_signed, has_warnings, listed_digest, received_digest,"
@@ -25,7 +25,7 @@ async def said(engine, resource_type="DiagnosticReport", *patients):
 
 @pytest.fixture
 async def stored(engine):
-    """Store two reports, each of a study of its own, and a patient; only the first study has warnings."""
+    """Store two reports, each of a study of its own, and a patient; only the first study may be disputed."""
     await write(engine, *(made(address, **more) for address, more in REPORTS.items()))
     await write(engine, made("Patient/pat-1", terms={(1, "a")}))
     for number, has_warnings in ((1, 1), (2, 0)):
@@ -35,14 +35,14 @@ async def stored(engine):
     return engine
 
 
-async def test_each_is_told_whether_its_study_has_warnings(stored):
-    assert await said(stored) == {"DiagnosticReport/1": WARNINGS, "DiagnosticReport/2": 0}
+async def test_each_is_told_whether_its_study_may_be_disputed(stored):
+    assert await said(stored) == {"DiagnosticReport/1": DISPUTED, "DiagnosticReport/2": 0}
     assert await said(stored, "Patient") == {"Patient/pat-1": 0}
 
 
 async def test_that_any_resource_of_the_type_is_suppressed_is_told(stored):
     await write(stored, made("DiagnosticReport/3", faults="[]"))
-    assert await said(stored) == {"DiagnosticReport/1": WARNINGS + SUPPRESSED, "DiagnosticReport/2": SUPPRESSED}
+    assert await said(stored) == {"DiagnosticReport/1": DISPUTED + SUPPRESSED, "DiagnosticReport/2": SUPPRESSED}
     assert await said(stored, "Patient") == {"Patient/pat-1": 0}
 
 

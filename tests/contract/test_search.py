@@ -234,4 +234,4 @@ async def test_a_version_that_no_search_found_may_have_any_remark_and_names_no_s
     await write(engine, made("DiagnosticReport/1", owner="stu_1"))
     version = (await search.current(engine, ["DiagnosticReport/1"]))["DiagnosticReport/1"]
     assert version.owner == ""
-    assert version.remarks == sum((search_sql.WARNINGS, search_sql.SUPPRESSED, search_sql.CONFLICTS))
+    assert version.remarks == sum((search_sql.DISPUTED, search_sql.SUPPRESSED, search_sql.CONFLICTS))

@@ -20,7 +20,7 @@ from gateway.index.criteria import Refers
 from gateway.store.studies import search as store
 from gateway.store.studies import search_sql
 from gateway.store.studies.search import Version, Way
-from gateway.store.studies.search_sql import ANY_REMARK, CONFLICTS, SUPPRESSED, UPDATED, WARNINGS, Search
+from gateway.store.studies.search_sql import ANY_REMARK, CONFLICTS, DISPUTED, SUPPRESSED, UPDATED, Search
 from mappings.patient.identifiers import fhir_id
 
 _MOST_ISSUES: Final = 20
@@ -51,7 +51,7 @@ async def of(serving: Facade, query: Query, matches: Sequence[Version]) -> list[
             )
             about = f"{_PATIENT}{patient_id}"
             issues.append(Issue("warning", "conflict", diagnostics, "identity-conflict", about=about))
-    if studies := _remarked_studies(matches):
+    if studies := sorted({one.owner for one in matches if one.owner and one.remarks & DISPUTED}):
         for study_id, place, action in await store.disputed(serving.engine, studies, _MOST_ISSUES):
             diagnostics = f"{_study_address(study_id)} {place}: {action}"
             about = _study_address(study_id)
@@ -61,7 +61,7 @@ async def of(serving: Facade, query: Query, matches: Sequence[Version]) -> list[
 
 async def of_mappings(serving: Facade, query: Query, matches: Sequence[Version]) -> list[Issue]:
     """Collect the mapping issues of the studies found, up to a limit (D4): for who sees these studies whole."""
-    studies = _remarked_studies(matches) if query.sight.has_whole_studies else []
+    studies = sorted({one.owner for one in matches if one.owner}) if query.sight.has_whole_studies else []
     rows = await store.issues(serving.engine, studies, _MOST_ISSUES) if studies else []
     return [of_mapping(one, _study_address(study_id)) for study_id, one in rows]
 
@@ -70,11 +70,6 @@ async def of_study(serving: Facade, study_id: str) -> list[tuple[str, Issue]]:
     """Collect the mapping issues of a study, each with its JSON pointer."""
     rows = await store.issues(serving.engine, [study_id], _MOST_OF_STUDY)
     return [(one.pointer, of_mapping(one, _study_address(study_id))) for _, one in rows]
-
-
-def _remarked_studies(matches: Sequence[Version]) -> list[str]:
-    """List the ids of studies found that have mapping warnings or errors."""
-    return sorted({one.owner for one in matches if one.owner and one.remarks & WARNINGS})
 
 
 def _study_address(study_id: str) -> str:

@@ -41,7 +41,8 @@ TICK: Final = Table(
 )
 # Facts about the whole store: check value of the site key, time zone of the index
 FACT: Final = Table("fact", METADATA, key_column("name"), text_column("value"), sqlite_strict=True)
-# Study as received and as stored: `received` and `kept` are compressed JSON; `revision` counts its changes
+# Study as received and as stored: `received` and `kept` are compressed JSON; `revision` counts its changes;
+# `has_warnings` is 1 if a search may warn of its identity conflicts (earlier releases: of any issue)
 STUDY: Final = Table(
     "study",
     METADATA,

@@ -90,12 +90,12 @@ class Search:
 
 UPDATED: Final = Sort("updated")
 # Bits for the kinds of warnings that may apply to a result
-WARNINGS: Final = 1
+DISPUTED: Final = 1
 SUPPRESSED: Final = 2
 CONFLICTS: Final = 4
-ANY_REMARK: Final = WARNINGS + SUPPRESSED + CONFLICTS
+ANY_REMARK: Final = DISPUTED + SUPPRESSED + CONFLICTS
 _MAY_HAVE_REMARKS: Final = (
-    f"coalesce((SELECT s.has_warnings FROM study s WHERE s.study_id = p.owner), 0) * {WARNINGS} + CASE WHEN EXISTS"
+    f"coalesce((SELECT s.has_warnings FROM study s WHERE s.study_id = p.owner), 0) * {DISPUTED} + CASE WHEN EXISTS"
     f" (SELECT 1 FROM resource h WHERE h.is_suppressed = 1 AND h.type = ?) THEN {SUPPRESSED} ELSE 0 END"
 )
 
@@ -228,7 +228,7 @@ def _cost(criterion: Criterion) -> int:
 def page(search: Search, found: Sql | None = None, settled: Collection[int] = ()) -> Sql:
     """Return SQL for a page: address, version, updated, owner, number, body, last instant, remarks, sort keys.
 
-    The remarks are a sum of bits: `WARNINGS` of the study, `SUPPRESSED` resources of the type, and `CONFLICTS` about
+    The remarks are a sum of bits: a `DISPUTED` study, `SUPPRESSED` resources of the type, and `CONFLICTS` about
     the patients that are named or found. `found` is a query for the resources to start from, as `resource`, with their
     first sort key, as `low`, which meet the clauses at the `settled` places. None: those of the starting clause.
     """

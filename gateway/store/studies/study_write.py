@@ -34,6 +34,7 @@ from mappings.patient.subjects import recency
 from mappings.values.dates import parse_instant
 
 Json = dict[str, Any]
+_DISPUTE: Final = "identity-conflict"
 _NOBODY: Final[Mapping[str, int]] = {}
 
 
@@ -189,7 +190,7 @@ def _study_row(fetched: Fetched, known: KnownStudy, kept: Kept, issues: Sequence
         "study_instance_uid": uid_key(fetched.study["studyInstanceUid"]),
         "is_external": int(kept.study.study_type == "external"),
         "has_signed": int(bool(kept.study.completed)),
-        "has_warnings": int(any(one.severity != "information" for one in issues)),
+        "has_warnings": int(any(one.code == _DISPUTE for one in issues)),
         "listed_digest": digest_of(fetched.study),
         "received_digest": inputs_digest(fetched, known),
         "received": packed(received),
