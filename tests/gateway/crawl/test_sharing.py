@@ -35,9 +35,12 @@ class Process:
     def __init__(self, engine, account, index, **settings):
         self.pace = Pace(settings.get("concurrency", 8))
         self.read, self.engine = [], engine
+        self.goes_on = asyncio.Event()  # unless it is set, studies stay under way
+        self.goes_on.set()
 
         async def ingest(study_id, *, listed):
             self.read.append(study_id)
+            await self.goes_on.wait()
             await index(study_id, listed=listed)
 
         made = crawl_of(account, index, cursors=StoredCursors(engine), open_interval=1, sweep_interval=1, **settings)
@@ -86,9 +89,10 @@ async def test_two_processes_read_each_study_once_and_both_take_part(two):
     async with first.running(), second.running():
         await until(lambda: len(index.stored) == 300)
         await until(lambda: first.sharing.is_first.is_set() != second.sharing.is_first.is_set())
+        while await rows(two[0], "SELECT count(*) FROM to_read") != [(0,)]:
+            await asyncio.sleep(0.02)
     assert Counter(first.read + second.read) == Counter(study_id(number) for number in range(300))
     assert min(len(first.read), len(second.read)) > 60
-    assert await rows(two[0], "SELECT count(*) FROM to_read") == [(0,)]
 
 
 async def test_another_process_lists_once_the_first_is_gone(two):
@@ -162,6 +166,21 @@ async def most_at_once(pace):
             except TimeoutError:
                 return count
     return None
+
+
+async def test_a_process_claims_no_more_studies_than_its_share_of_the_requests_can_read(two):
+    account = Account()
+    first, second = (Process(engine, account, Index(account), concurrency=8) for engine in two)
+    for one in (first, second):
+        one.goes_on.clear()
+    async with first.running(), second.running():
+        await until(lambda: first.pace.processes == second.pace.processes == 2)
+        for number in range(50):
+            account.change(number)
+        await until(lambda: len(first.read) == len(second.read) == 8)
+        await asyncio.sleep(0.3)
+        claimed = await rows(two[0], "SELECT count(*) FROM to_read WHERE holder <> '' GROUP BY holder")
+        assert claimed == [(8,), (8,)]
 
 
 async def test_a_request_to_wait_holds_for_all_processes(two):
