@@ -23,6 +23,7 @@ from gateway.runtime.errors import UpstreamThrottled
 from gateway.store.database.postgres import Postgres
 from gateway.store.studies import to_read
 from gateway.store.studies.coverage import StoredCursors
+from gateway.store.studies.sweep_record import read_record
 from gateway.store.studies.to_read import Settled, ToRead
 from gateway.upstream.pace import Pace
 
@@ -181,6 +182,25 @@ async def test_a_process_claims_no_more_studies_than_its_share_of_the_requests_c
         await asyncio.sleep(0.3)
         claimed = await rows(two[0], "SELECT count(*) FROM to_read WHERE holder <> '' GROUP BY holder")
         assert claimed == [(8,), (8,)]
+
+
+async def test_a_study_that_takes_long_does_not_keep_the_processes_from_the_next_pages(two):
+    account = Account(*(study(number) for number in range(450)))
+    process, slow = Process(two[0], account, Index(account)), asyncio.Event()
+    others = process.crawl.ingest
+
+    async def ingest(study_id_, *, listed):
+        if study_id_ == study_id(0):
+            await slow.wait()
+        await others(study_id_, listed=listed)
+
+    process.crawl = replace(process.crawl, ingest=ingest)
+    async with process.running():
+        await until(lambda: len(process.read) == 449)
+        record = await read_record(StoredCursors(two[0]))
+        assert record.running.pages == 0  # a sweep that breaks off here begins with the page of that study
+        slow.set()
+        await until(lambda: len(process.read) == 450)
 
 
 async def test_a_request_to_wait_holds_for_all_processes(two):
