@@ -1,7 +1,8 @@
 """Speed of the shared crawl without the work: what handing out, claiming and settling leave of AutoScribe's latency.
 
 Run by `make bench`: one process, two and eight share a crawl through PostgreSQL, in this one process. To ingest a study
-is one request of 50 ms, and nothing else; each process may send four at one time. So processor time is no limit.
+is one request of 50 ms, and nothing else; each process may send four at one time. So processor time is no limit. The
+best of three rounds counts.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from gateway.store.studies.coverage import StoredCursors
 from gateway.upstream.pace import Pace
 
 LATENCY, REQUESTS = 0.05, 4  # seconds; of each process at one time
-SECONDS, TO_REACH = 10, 1.8
-PROCESSES = (1, 2, 8)
+SECONDS, TO_REACH = 8, 1.8
+PROCESSES, ROUNDS = (1, 2, 8), 3
 _RARELY = {"open_interval": 3600, "cancelled_interval": 3600, "pages_per_second": 50}
 
 pytestmark = pytest.mark.timeout(300)
@@ -62,12 +63,12 @@ def test_what_sharing_leaves_of_the_latency(say) -> None:
     with server("fsync=on") as found:
         if found is None:
             pytest.skip("needs PostgreSQL's server programs: apt-get install -y postgresql")
-        rates = {}
-        for processes in PROCESSES:
+        rates = dict.fromkeys(PROCESSES, 0.0)
+        for processes in PROCESSES * ROUNDS:
             with found.database() as url:
-                rates[processes] = at_once(rate(url, processes))
+                rates[processes] = max(rates[processes], at_once(rate(url, processes)))
     ratio = rates[2] / rates[1]
     say(f"shared crawl without the work: two processes {ratio:.2f} x of one {at_least(ratio, TO_REACH, '.1f', ' x')}")
     for processes, reached in rates.items():
         share = reached / (processes * REQUESTS / LATENCY)
-        say(f"  {processes}: {reached:.0f} studies/s, {share:.0%} of what AutoScribe's latency allows")
+        say(f"  by {processes}: {reached:.0f} studies/s, {share:.0%} of what AutoScribe's latency allows")
