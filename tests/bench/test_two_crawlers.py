@@ -37,7 +37,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 @dataclass(frozen=True)
 class Limit:
-    """What limits a process: a share of a core, and so many requests at one time (of all processes: `for_two`)."""
+    """Limits of a process: a share of a core, and requests at one time, those of both processes for two."""
 
     cores: float | None
     for_one: int
