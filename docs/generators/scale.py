@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from gateway.crawl.account_pace import AccountPace
 from gateway.settings import Sync
+from gateway.store.studies.sweep_record import SMALLEST_PAGE
 from generators.documents import table
 
 # The one place of what was measured. Bytes of a study: tests/bench/test_bytes_per_study.py, as in docs/operations.md.
@@ -22,6 +23,12 @@ INGEST_MS: Final = {"SQLite": 13.1, "PostgreSQL": 24.5}
 SEND_MS: Final = {"SQLite": 3.2, "PostgreSQL": 8.1}
 READINGS: Final = 4  # of a study: opened, signed, gone from the unsigned ones, and once for a silent change
 MILLION: Final = 1_000_000
+# Processor time of a study: tests/bench/test_two_crawlers.py, PostgreSQL's part included
+CRAWL_MS: Final = 18.4
+COMMIT_MS: Final = 2.9  # for which `tick` is locked: the mean of tests/bench/ticking.py on a server with fsync
+CORES, BUSY = 8, 0.75
+LATENCY_MS: Final = 50
+CONCURRENCIES, PAGES = (Sync().concurrency, 16), (Sync().pages_per_second, 4.0)
 FIGURES: Final = Path(__file__).parents[1] / "simulation" / "figures.json"
 _ACCOUNTS: Final = (100_000, 1_000_000, 5_000_000, 25_000_000, 100_000_000)
 _YEARLY: Final = ((100_000, "one hospital"), (5_000_000, "50 hospitals"), (100_000_000, "a national network"))
@@ -61,6 +68,24 @@ def cost_table() -> str:
 
 def _hours(milliseconds: float) -> str:
     return f"{milliseconds / 1e3 * MILLION / 3600:.1f}"
+
+
+def first_load_table() -> str:
+    """Table of what limits the first reading of ten million studies of one report, and how long each limit makes it."""
+    requests = 1 + 1 / SMALLEST_PAGE  # for a study: its reports, and its part of a page
+    limits = {
+        f"{CORES} cores, {BUSY:.0%} busy: {CRAWL_MS:g} ms of processor time a study": CORES * BUSY / CRAWL_MS * 1e3,
+        f"the row `tick`: {COMMIT_MS:g} ms a commit of one study, with the disk": 1e3 / COMMIT_MS,
+        **{
+            f"`sync.concurrency = {most}`, answers after {LATENCY_MS} ms": most / LATENCY_MS * 1e3 / requests
+            for most in CONCURRENCIES
+        },
+        **{f"`sync.pages_per_second = {pages:g}`": pages * SMALLEST_PAGE for pages in PAGES},
+    }
+    return table(
+        ("limit", "most studies a second", "10 million, hours"),
+        ((limit, f"{rate:,.0f}", f"{10 * MILLION / rate / 3600:.1f}") for limit, rate in limits.items()),
+    )
 
 
 def sweep_table() -> str:

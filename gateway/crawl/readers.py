@@ -27,7 +27,6 @@ class Readers:
 
     def __init__(self, crawl: Crawl, sharing: Sharing) -> None:
         self._crawl, self._sharing = crawl, sharing
-        self._most = crawl.settings.concurrency * WORKERS_PER_REQUEST
         self._queue: asyncio.Queue[Claimed] = asyncio.Queue()
         self._held: dict[str, Claimed] = {}
         self._settled: list[Settled] = []
@@ -37,15 +36,21 @@ class Readers:
         await self._sharing.has_joined.wait()
         with self._sharing.engine.bell.listener(CRAWL) as listener:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._most):
+                for _ in range(self._crawl.settings.concurrency * WORKERS_PER_REQUEST):
                     group.create_task(self._work(listener))
                 group.create_task(self._claim(listener))
+
+    @property
+    def _most(self) -> int:
+        """Maximum of claims: what this process cannot read soon is left to the others."""
+        return self._sharing.pace.own_limit * WORKERS_PER_REQUEST
 
     async def _claim(self, listener: Listener) -> None:
         while True:
             settled, self._settled = self._settled, []
+            more = max(0, self._most - len(self._held))
             try:
-                claims = await self._sharing.to_read.turn(settled, sorted(self._held), self._most - len(self._held))
+                claims = await self._sharing.to_read.turn(settled, sorted(self._held), more)
             except GatewayError as error:
                 get_logger().warning("studies-not-claimed", code=code_of(error))
                 self._settled = settled + self._settled

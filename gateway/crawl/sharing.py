@@ -34,7 +34,7 @@ class Sharing:
 
     def __init__(self, engine: Engine, pace: Pace) -> None:
         holder = secrets.token_hex(8)
-        self.engine, self._pace = engine, pace
+        self.engine, self.pace = engine, pace
         self.to_read = ToRead(engine, holder)
         self.is_first, self.is_other = asyncio.Event(), asyncio.Event()
         self._crawlers = Crawlers(engine, holder, DEAD_AFTER)
@@ -48,11 +48,11 @@ class Sharing:
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
-        standing = await self._crawlers.beat(self._pace.closed_for)
+        standing = await self._crawlers.beat(self.pace.closed_for)
         if self._joins <= clock.monotonic() or standing.processes == 1:
             self.has_joined.set()
-        self._pace.share(standing.processes)
-        self._pace.close_for(standing.closed_for)
+        self.pace.share(standing.processes)
+        self.pace.close_for(standing.closed_for)
         now, before = (self.is_first, self.is_other) if standing.is_first else (self.is_other, self.is_first)
         if not now.is_set():
             now.set()
@@ -61,7 +61,7 @@ class Sharing:
 
     async def run(self) -> None:
         """Beat until cancelled, at once when AutoScribe asks this process to wait; then leave."""
-        self._pace.on_closed = self._note
+        self.pace.on_closed = self._note
         try:
             with self.engine.bell.listener(CRAWL) as listener:
                 while True:

@@ -6,6 +6,7 @@ shift while data changes, and a cursor may expire. Decisions D21 (studies that a
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -92,15 +93,17 @@ class Sweep:
 
     async def _walk(self, record: SweepRecord, running: Running, intake: Intake, show: Show) -> Running:
         """Read page after page. The position moves past a page once its studies are settled."""
-        before: ListedBatch | HandedOut = ListedBatch(0)
+        ahead: deque[tuple[Running, ListedBatch | HandedOut]] = deque()
         cursors = {running.cursor}
         while True:
             page = await self._page(record.page_size, running.cursor)
-            batch = await intake.page(page)
-            await before.settled()
+            ahead.append((running, await intake.page(page)))
+            if len(ahead) > intake.pages_ahead:
+                _, oldest = ahead.popleft()
+                await oldest.settled()
             await self._retries.save()
-            await self._keep(replace(await read_record(self._crawl.cursors), running=running))
-            before, cursor = batch, next_cursor(page)
+            await self._keep(replace(await read_record(self._crawl.cursors), running=ahead[0][0]))
+            cursor = next_cursor(page)
             listed = running.studies + len(page.value["studies"])
             running = replace(running, cursor=cursor or "", pages=running.pages + 1, studies=listed)
             show(replace(record, running=running))

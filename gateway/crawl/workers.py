@@ -23,7 +23,8 @@ from gateway.upstream.answers import Answer
 
 NOT_UNDERSTOOD: Final = "element-not-understood"
 _QUEUED: Final = 100
-_PAGES_AHEAD: Final = 2
+# Pages that are handed out before the oldest is settled: several processes read one in a tenth of a second
+_PAGES_AHEAD: Final = 4
 # Each worker asks AutoScribe for only part of its time: this many keep requests always waiting for a turn
 WORKERS_PER_REQUEST: Final = 2
 
@@ -81,6 +82,11 @@ class Intake:
         if kind is None:
             await self._retries.save()
 
+    @property
+    def pages_ahead(self) -> int:
+        """Pages that may be handed in before the oldest is settled: what a crash has listed again."""
+        return _PAGES_AHEAD if self._sharing else 1
+
     async def page(self, page: Answer) -> ListedBatch | HandedOut:
         """Ingest the stale studies of a page, and those due for another try; wait while all workers are busy."""
         studies = page.value["studies"]
@@ -106,12 +112,12 @@ class Intake:
         return batch
 
     async def _hand_out(self, to_read: ToRead, items: list[tuple[str, Json | None]]) -> HandedOut:
-        """Hand out studies to all processes; wait for those of the page before the last one."""
+        """Hand out studies to all processes; wait until few enough pages are not settled."""
         if items:
             await to_read.add(self._loop, items)
         handed_out = HandedOut(to_read, [study_id for study_id, _ in items])
         self._handed_out.append(handed_out)
-        if len(self._handed_out) > _PAGES_AHEAD:
+        if len(self._handed_out) > self.pages_ahead:
             await self._handed_out.pop(0).settled()
         return handed_out
 

@@ -40,6 +40,11 @@ class Pace:
         """Seconds until the next request may be sent, at most 0 if AutoScribe did not ask to wait."""
         return self._closed_until - clock.monotonic() if self._closed_until > float("-inf") else 0.0
 
+    @property
+    def own_limit(self) -> int:
+        """Maximum of simultaneous requests of this process."""
+        return max(1, self.limit // self.processes)
+
     def share(self, processes: int) -> None:
         """Send only this process's share of the requests, of so many processes; at least one at a time."""
         self.processes = max(1, processes)
@@ -78,7 +83,7 @@ class Pace:
             closed_for = self._closed_until - clock.monotonic()
             if closed_for > 0:
                 await clock.sleep(closed_for)
-            elif self.under_way >= max(1, self.limit // self.processes):
+            elif self.under_way >= self.own_limit:
                 self._freed.clear()
                 await self._freed.wait()
             else:

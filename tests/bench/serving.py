@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from bench.core_share import CoreShare
 from bench.machine import MEASURED, on_core
 from fakes.gateway_process import environment, site_file, started
 
@@ -25,11 +26,13 @@ def gateway(
     upstream: str = NOBODY,
     config: Path | None = None,
     is_pinned: bool = True,
+    share: CoreShare | None = None,
     **more: str,
 ) -> Iterator[str]:
     """Run a gateway with these roles on this database, with its workers; yield its FHIR base.
 
-    `more` adds environment variables. Unless it `is_pinned` to the measured core, it uses every core.
+    `more` adds environment variables. Unless it `is_pinned` to the measured core, it uses every core. With a `share`,
+    all its processes are in that group.
     """
     more = {"GATEWAY_SYNC__MAX_INDEX_AGE": "86400", "GATEWAY_SERVER__WORKERS": "1", **more}
     env = environment(upstream, database_url, config or site_file(folder), **more)
@@ -37,6 +40,8 @@ def gateway(
         process = started(["serve", "--roles", roles, "--port", "0"], env, folder / "gateway.runtime.log")
         running = process.__enter__()
     try:
+        if share is not None:
+            share.take(running.process_id)
         until = time.monotonic() + 60
         while not (said := running.said("serving")):
             assert running.is_alive and time.monotonic() < until, running.printed()

@@ -7,12 +7,12 @@ this process. With PostgreSQL the server's own time is counted, too. The number 
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from bench import queued
+from bench.machine import spent_by
 from bench.test_feed import receiver
 from bench.test_stored import spent, stored
 from fakes.databases import at_once
@@ -42,19 +42,10 @@ class Cost:
     size: float
 
 
-def _used(process: int) -> float:
-    """Return CPU seconds of a process; 0 of one that has just ended."""
-    try:
-        words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
-        return 0.0
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
-
-
 async def _cpu(engine: Sqlite | Postgres) -> float:
     """Return CPU seconds so far of this process and of the server."""
     rows = await engine.query(_PROCESSES, []) if isinstance(engine, Postgres) else []
-    return spent() + sum(_used(int(process)) for (process,) in rows)
+    return spent() + sum(spent_by(int(process)) for (process,) in rows)
 
 
 async def cost(engine: Sqlite | Postgres, port: int, folder: Path) -> Cost:

@@ -23,6 +23,7 @@ from gateway.runtime.errors import UpstreamThrottled
 from gateway.store.database.postgres import Postgres
 from gateway.store.studies import to_read
 from gateway.store.studies.coverage import StoredCursors
+from gateway.store.studies.sweep_record import read_record
 from gateway.store.studies.to_read import Settled, ToRead
 from gateway.upstream.pace import Pace
 
@@ -35,9 +36,12 @@ class Process:
     def __init__(self, engine, account, index, **settings):
         self.pace = Pace(settings.get("concurrency", 8))
         self.read, self.engine = [], engine
+        self.goes_on = asyncio.Event()  # unless it is set, studies stay under way
+        self.goes_on.set()
 
         async def ingest(study_id, *, listed):
             self.read.append(study_id)
+            await self.goes_on.wait()
             await index(study_id, listed=listed)
 
         made = crawl_of(account, index, cursors=StoredCursors(engine), open_interval=1, sweep_interval=1, **settings)
@@ -86,9 +90,10 @@ async def test_two_processes_read_each_study_once_and_both_take_part(two):
     async with first.running(), second.running():
         await until(lambda: len(index.stored) == 300)
         await until(lambda: first.sharing.is_first.is_set() != second.sharing.is_first.is_set())
+        while await rows(two[0], "SELECT count(*) FROM to_read") != [(0,)]:
+            await asyncio.sleep(0.02)
     assert Counter(first.read + second.read) == Counter(study_id(number) for number in range(300))
     assert min(len(first.read), len(second.read)) > 60
-    assert await rows(two[0], "SELECT count(*) FROM to_read") == [(0,)]
 
 
 async def test_another_process_lists_once_the_first_is_gone(two):
@@ -162,6 +167,40 @@ async def most_at_once(pace):
             except TimeoutError:
                 return count
     return None
+
+
+async def test_a_process_claims_no_more_studies_than_its_share_of_the_requests_can_read(two):
+    account = Account()
+    first, second = (Process(engine, account, Index(account), concurrency=8) for engine in two)
+    for one in (first, second):
+        one.goes_on.clear()
+    async with first.running(), second.running():
+        await until(lambda: first.pace.processes == second.pace.processes == 2)
+        for number in range(50):
+            account.change(number)
+        await until(lambda: len(first.read) == len(second.read) == 8)
+        await asyncio.sleep(0.3)
+        claimed = await rows(two[0], "SELECT count(*) FROM to_read WHERE holder <> '' GROUP BY holder")
+        assert claimed == [(8,), (8,)]
+
+
+async def test_a_study_that_takes_long_does_not_keep_the_processes_from_the_next_pages(two):
+    account = Account(*(study(number) for number in range(450)))
+    process, slow = Process(two[0], account, Index(account)), asyncio.Event()
+    others = process.crawl.ingest
+
+    async def ingest(study_id_, *, listed):
+        if study_id_ == study_id(0):
+            await slow.wait()
+        await others(study_id_, listed=listed)
+
+    process.crawl = replace(process.crawl, ingest=ingest)
+    async with process.running():
+        await until(lambda: len(process.read) == 449)
+        record = await read_record(StoredCursors(two[0]))
+        assert record.running.pages == 0  # a sweep that breaks off here begins with the page of that study
+        slow.set()
+        await until(lambda: len(process.read) == 450)
 
 
 async def test_a_request_to_wait_holds_for_all_processes(two):
