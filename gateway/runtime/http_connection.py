@@ -16,6 +16,8 @@ from typing import Any, Final, Literal
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.runtime.answer_writer import AnswerWriter
+
 Refusal = Literal["head-too-large", "head-too-slow", "body-too-slow", "not-http", "not-read", "crowded", "tls-failed"]
 
 MOST_HEAD: Final = 32 * 1024  # bytes of the request line and all header lines
@@ -76,6 +78,7 @@ class LimitedHttp(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Wait for a request."""
         super().connection_made(transport)
+        self._writer = AnswerWriter(transport, self.loop)
         if self._is_one_too_many:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "crowded", "too many requests are under way")
             return
@@ -146,6 +149,7 @@ class LimitedHttp(HttpToolsProtocol):
         if not self._is_over:
             self._wait(self._connections.body_time)
             super().on_headers_complete()
+            self.cycle.transport = self._writer  # type: ignore[assignment] (it has all that an answer needs)
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
@@ -161,6 +165,7 @@ class LimitedHttp(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Wait for the client again, unless it sent the next request already."""
+        self._writer.flush()
         super().on_response_complete()
         if self.cycle.response_complete and not self.transport.is_closing():
             self._connections.waiting[self] = None

@@ -292,3 +292,21 @@ async def test_a_head_that_begins_while_an_answer_is_unread_has_its_time_from_th
             assert (await reader.read()).endswith(b"}")
         assert stage.refused == {"head-too-slow": 1}
         writer.close()
+
+
+async def test_an_answer_comes_whole_in_one_piece():
+    async with serving() as stage:
+        reader, writer = await stage.open()
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        piece = await reader.read(1 << 16)
+        writer.close()
+    assert piece.startswith(b"HTTP/1.1 200")
+    assert piece.endswith(b"\r\n\r\n0")
+
+
+async def test_answers_without_a_body_keep_their_places_among_others():
+    request, last = b" / HTTP/1.1\r\nhost: a\r\n\r\n", b"HEAD / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+    async with serving() as stage:
+        answers = await stage.exchange(b"HEAD" + request + b"GET" + request + last)
+    bodies = [one.partition(b"\r\n\r\n")[2] for one in answers.split(b"HTTP/1.1 200")[1:]]
+    assert bodies == [b"", b"0", b""]
