@@ -149,7 +149,8 @@ class LimitedHttp(HttpToolsProtocol):
         if not self._is_over:
             self._wait(self._connections.body_time)
             super().on_headers_complete()
-            self.cycle.transport = self._writer  # type: ignore[assignment] (it has all that an answer needs)
+            # uvicorn writes and closes, and nothing else
+            self.cycle.transport = self._writer  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
