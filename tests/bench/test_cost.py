@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 from bench import queued
+from bench.processor_time import spent
 from bench.test_feed import receiver
-from bench.test_stored import spent, stored
+from bench.test_stored import stored
 from fakes.databases import at_once
 
 from gateway.store.database.postgres import Postgres
@@ -42,19 +43,10 @@ class Cost:
     size: float
 
 
-def _used(process: int) -> float:
-    """Return CPU seconds of a process; 0 of one that has just ended."""
-    try:
-        words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
-        return 0.0
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
-
-
 async def _cpu(engine: Sqlite | Postgres) -> float:
     """Return CPU seconds so far of this process and of the server."""
     rows = await engine.query(_PROCESSES, []) if isinstance(engine, Postgres) else []
-    return spent() + sum(_used(int(process)) for (process,) in rows)
+    return spent([os.getpid(), *(int(process) for (process,) in rows)])
 
 
 async def cost(engine: Sqlite | Postgres, port: int, folder: Path) -> Cost:
