@@ -29,7 +29,7 @@ from gateway.store.feed.order_news import add_order_news
 from gateway.store.orders.known_hospital import is_as_known, put_match
 from gateway.store.orders.study_keys import lock_names
 from gateway.store.studies import locks, versions
-from gateway.store.studies.erased import is_marked
+from gateway.store.studies.erased import marked_among
 from gateway.store.studies.known_claims import claims_about, renewed
 from gateway.store.studies.known_study import MAY_BE_TOLD, KnownStudy
 from gateway.store.studies.versions import VersionWrite, WrittenVersion
@@ -199,12 +199,13 @@ def store_studies(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[list
 def _moved(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[dict[int, Outdated | OthersMoved]]:
     """Return the places of the studies that must not be written as planned, with the reasons."""
     present = yield from _present(intakes)
+    new = [write.study_id for write, known in intakes if not known.revision]
+    erased = yield from marked_among(new, site_key)
     moved: dict[int, Outdated | OthersMoved] = {}
     for place, (write, known) in enumerate(intakes):
-        is_erased = known.revision == 0 and (yield from is_marked(write.study_id, site_key))
         hospital = known.hospital
         is_other = hospital is not None and not (yield from is_as_known(hospital, write.study_id))
-        if is_erased or is_other or not present.is_as_read(write, known):
+        if write.study_id in erased or is_other or not present.is_as_read(write, known):
             moved[place] = Outdated()
             continue
         claims = yield from claims_about(known.claims_of, write.study_id)
@@ -330,7 +331,7 @@ def _store_causes(writes: Sequence[StudyWrite], known: Sequence[str], now: int) 
     given = {one.study_id: one.gave_way for one in writes}
     causes = yield from decided_moves(_each(writes, lambda one: one.causes), given)
     told = {(row["study_id"], row["report_id"]): row["now"] for row in causes if row["kind"] not in _OF_DRAFTS}
-    values = [{"study_id": study_id, "report_id": report_id, "now": at} for (study_id, report_id), at in told.items()]
+    values = [{"study_id": one, "report_id": report_id, "now": at} for (one, report_id), at in told.items() if one in known]
     yield from ask_each(_REPLACE_UNROUTED, values)
     yield from ask_each(ADD_CAUSE, causes)
     if known:

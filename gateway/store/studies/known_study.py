@@ -95,10 +95,10 @@ async def known_study(engine: Engine, study_id: str, *, wants_pdf: bool) -> Know
         StoreUnavailable: the store cannot be reached.
     """
     rows = await engine.fetch(_STATE, study_id=study_id)
-    verdicts = await engine.fetch(VERDICTS, study_id=study_id)
     if not rows:
         return KnownStudy()
     revision, received_digest, kept = rows[0]
+    verdicts = await engine.fetch(VERDICTS, study_id=study_id)
     pdfs = await engine.fetch(PDFS, study_id=study_id) if wants_pdf else ()
     return KnownStudy(
         revision=int(revision),
