@@ -326,12 +326,14 @@ def _store_claims(intakes: Sequence[StudyIntake], now: int) -> Steps[None]:
 def _store_causes(writes: Sequence[StudyWrite], known: Sequence[str], now: int) -> Steps[None]:
     """Store what destinations are owed. `known` are the studies that were stored before: only they have rows."""
     # An upgrade or a setting sends nothing by itself (D7)
-    if again := [one.study_id for one in writes if not one.reindex and one.study_id in known]:
-        yield from ask(_LOOK_AGAIN, study_ids=json.dumps(again), now=now)
+    if fetched := [one.study_id for one in writes if not one.reindex and one.study_id in known]:
+        yield from ask(_LOOK_AGAIN, study_ids=json.dumps(fetched), now=now)
     given = {one.study_id: one.gave_way for one in writes}
     causes = yield from decided_moves(_each(writes, lambda one: one.causes), given)
     told = {(row["study_id"], row["report_id"]): row["now"] for row in causes if row["kind"] not in _OF_DRAFTS}
-    values = [{"study_id": one, "report_id": report_id, "now": at} for (one, report_id), at in told.items() if one in known]
+    values = [
+        {"study_id": one, "report_id": report_id, "now": at} for (one, report_id), at in told.items() if one in known
+    ]
     yield from ask_each(_REPLACE_UNROUTED, values)
     yield from ask_each(ADD_CAUSE, causes)
     if known:
