@@ -2,7 +2,6 @@
 
 https://www.python-httpx.org/advanced/transports/. For each request, httpcore asks all idle connections of a pool twice
 whether the server has closed them, which takes longer than the request itself. So each connection has its own pool.
-Proved by tests/gateway/upstream/test_client.py.
 """
 
 from __future__ import annotations

@@ -32,13 +32,6 @@ def marked(study_ids: Iterable[str], key: bytes, now: int) -> Steps[None]:
     yield from ask_each(_MARK, [{"digest": marker(one, key), "now": now} for one in study_ids])
 
 
-def marked_among(study_ids: Iterable[str], key: bytes) -> Steps[set[str]]:
-    """Return those of these studies that are marked as erased, within the transaction of their ingest."""
-    by_digest = {marker(one, key): one for one in study_ids}
-    rows = (yield from ask(_AMONG, digests=json.dumps(list(by_digest)))) if by_digest else []
-    return {by_digest[str(digest)] for (digest,) in rows}
-
-
 async def erased_among(engine: Engine, study_ids: Iterable[str], key: bytes) -> set[str]:
     """Return those of these studies that were erased."""
     by_digest = {marker(one, key): one for one in study_ids}

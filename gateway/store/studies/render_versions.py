@@ -11,7 +11,7 @@ from datetime import tzinfo
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from gateway.index.extract import Moment, Term, rows
+from gateway.index.extract import Moment, Seen, Term, rows
 from gateway.store.compression.stored_bytes import stored_version
 from gateway.store.studies.shared_terms import TermSet, divided
 from gateway.store.studies.short_values import short_value
@@ -45,8 +45,9 @@ def rendered(  # noqa: PLR0913
     `owner` is their study, `asked` the time it was read; `as_of` has the time of resources read at another time, by id.
     `signed` has the signing instant of a report by the id of its DiagnosticReport. `shapes` are those accepted before.
     """
+    seen: Seen = {}
     return [
-        _made(resource, faults, zone, owner, as_of.get(resource["id"], asked), signed.get(resource["id"]))
+        _made(resource, faults, zone, owner, as_of.get(resource["id"], asked), signed.get(resource["id"]), seen)
         for resource, faults in zip(resources, judge_all(resources, shapes), strict=True)
     ]
 
@@ -61,11 +62,17 @@ class _Rendering(NamedTuple):
 
 
 def _made(  # noqa: PLR0913, PLR0917
-    resource: Json, faults: Sequence[MappingIssue], zone: tzinfo, owner: str, as_of: int, signed: str | None
+    resource: Json,
+    faults: Sequence[MappingIssue],
+    zone: tzinfo,
+    owner: str,
+    as_of: int,
+    signed: str | None,
+    seen: Seen,
 ) -> RenderedVersion:
     kind, resource_id = resource["resourceType"], resource["id"]
     data = json_bytes({"resourceType": kind, "id": resource_id, "meta": {}, **resource})
-    rendering = _again(data, zone) if kind in _REPEATED else _rendering(resource, data, zone, signed)
+    rendering = _again(data, zone) if kind in _REPEATED else _rendering(resource, data, zone, signed, seen)
     return RenderedVersion(
         f"{kind}/{resource_id}",
         "" if kind in SHARED else owner,
@@ -78,13 +85,13 @@ def _made(  # noqa: PLR0913, PLR0917
 @lru_cache(maxsize=1024)
 def _again(data: bytes, zone: tzinfo) -> _Rendering:
     """Return the rendering of a resource that is the same in many studies, such as an Organization."""
-    return _rendering(json.loads(data), data, zone, None)
+    return _rendering(json.loads(data), data, zone, None, {})
 
 
-def _rendering(resource: Json, data: bytes, zone: tzinfo, signed: str | None) -> _Rendering:
+def _rendering(resource: Json, data: bytes, zone: tzinfo, signed: str | None, seen: Seen) -> _Rendering:
     """Return the rendering of a resource; `data` is its JSON, which begins with type, id and meta."""
     before, _, behind = data.partition(_META)
-    index_rows = rows(resource, zone, signed=signed)
+    index_rows = rows(resource, zone, signed=signed, seen=seen)
     terms, term_set = divided((key, short_value(key, value)) for key, value in index_rows.terms)
     tail = behind if behind.startswith(b"}") else b"," + behind
     stored = stored_version(resource["resourceType"], before + _META, tail)
