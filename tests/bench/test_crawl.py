@@ -25,7 +25,7 @@ from fakes.server_processes import processes
 
 STUDIES = int(os.environ.get("BENCH_STUDIES", "20000"))
 LATENCY, CONCURRENCY = 50, 8
-WARM = 1_000  # studies until everything is loaded and the connections are open
+WARM = min(1_000, STUDIES // 4)  # studies until everything is loaded and the connections are open
 PER_CORE = {"sqlite": 200, "postgresql": 150}  # studies for each second of processor time
 MB = 1 << 20
 MEMORY = re.compile(r"RssAnon:\s+(\d+) kB")  # without the pages of files, which the system may take back
