@@ -54,7 +54,7 @@ from mappings.life.changes import Change
 from mappings.model import Study
 from mappings.profile import Site
 
-__all__ = ["Fetch", "Fetched", "Ingested", "Listing", "Pipeline"]
+__all__ = ["Fetch", "Fetched", "Ingested", "ListedStudy", "Pipeline"]
 
 MOST_TRIES: Final = 20
 _NOWHERE: Final = Routes()
@@ -62,7 +62,7 @@ _AGAIN_AND_AGAIN: Final = "other processes wrote the study, or its patients, aga
 Fetch = Callable[[], Awaitable[Fetched]]
 
 
-class Listing(NamedTuple):
+class ListedStudy(NamedTuple):
     """Study as it was listed, and the function that fetches the rest."""
 
     study: Mapping[str, Any]
@@ -110,10 +110,10 @@ class Pipeline:
         self._commits = StudyCommits(engine, site.site_key)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def ingest(self, study_id: str, fetch: Fetch, listing: Listing | None = None) -> Ingested:
+    async def ingest(self, study_id: str, fetch: Fetch, listed: ListedStudy | None = None) -> Ingested:
         """Fetch a study with `fetch` and ingest it; fetch again if another process wrote it meanwhile.
 
-        A `listing` saves the request for the Study, unless it may be older than the stored one.
+        `listed` saves the request for the Study, unless it may be older than the stored one.
 
         Raises:
             ResourceNotFound: the study was erased on order.
@@ -127,7 +127,7 @@ class Pipeline:
                 known = await self._known(study_id)
                 if known.is_erased:
                     raise ResourceNotFound("there is no such study")
-                fetched = await (listing.fetch if listing and known.is_listed_as(listing.study) else fetch)()
+                fetched = await (listed.fetch if listed and known.is_listed_as(listed.study) else fetch)()
                 known = await self._seen(study_id, known, fetched)
                 if known.kept is not None and inputs_digest(fetched, known) == known.digest:
                     return await self._touched(study_id, known.kept, fetched)

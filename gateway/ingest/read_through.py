@@ -10,7 +10,7 @@ import json
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from gateway.ingest import Fetch, Fetched, Ingested, Listing, Pipeline
+from gateway.ingest import Fetch, Fetched, Ingested, ListedStudy, Pipeline
 from gateway.ingest.count import note
 from gateway.ingest.single_flight import SingleFlight
 from gateway.ingest.users import Users
@@ -91,7 +91,7 @@ class ReadThrough:
         def fetching(given: Json | None) -> Fetch:
             return lambda: self._fetched(study_id, given)
 
-        listing = None if listed is None else Listing(listed, fetching(listed))
+        listing = None if listed is None else ListedStudy(listed, fetching(listed))
         try:
             ingested = await self._pipeline.ingest(study_id, fetching(None), listing)
         except WireError as error:

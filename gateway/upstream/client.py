@@ -32,7 +32,7 @@ from gateway.runtime.log import get_logger
 from gateway.settings import Pdf, Upstream
 from gateway.upstream import answers, failures, pdf_stream, query, retry
 from gateway.upstream.answers import Answer, ReceivedAnswer
-from gateway.upstream.connections import Connections, pdf_client
+from gateway.upstream.connections import ApiConnections, pdf_client
 from gateway.upstream.failures import Breakage, Failure
 from gateway.upstream.pdf_link import AllowedHosts
 from gateway.upstream.pdf_stream import PdfStream
@@ -95,7 +95,7 @@ class UpstreamClient:
         self._slots = asyncio.Semaphore(upstream.max_concurrency)
         self._pdf_slots = asyncio.Semaphore(upstream.max_concurrency)
         key = {"Authorization": f"Bearer {upstream.api_key.get_secret_value()}", "Accept": "application/json"}
-        self._api, self._storage = Connections(upstream, key), pdf_client(upstream)
+        self._api, self._storage = ApiConnections(upstream, key), pdf_client(upstream)
 
     async def __aenter__(self) -> Self:
         return self

@@ -18,7 +18,7 @@ from gateway.settings import Upstream
 _HEADERS: Final = {"User-Agent": "autoscribe-gateway", "Accept-Encoding": "identity"}
 
 
-class Connections:
+class ApiConnections:
     """Connections with the same headers for each request: as many as there ever were requests at one time."""
 
     def __init__(self, upstream: Upstream, headers: Mapping[str, str]) -> None:
