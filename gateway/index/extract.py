@@ -7,7 +7,7 @@ search compares: the codings of a CodeableConcept, the parts of a HumanName, the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -34,6 +34,8 @@ _EXTENSION: Final = re.compile(r"extension\('([^']+)'\)\.(\w+)")
 
 Term: TypeAlias = tuple[int, str]
 Moment: TypeAlias = tuple[int, int, int]
+# By the ids of a rule of extraction, and of the element whose rows these are
+Seen: TypeAlias = dict[tuple[int, int], tuple[list[Term], list[Moment]]]
 
 
 class Rows(NamedTuple):
@@ -64,37 +66,40 @@ class _Source(NamedTuple):
     terms: Callable[[Any, _Source], Iterable[Term]] | None
 
 
-def rows(resource: Mapping[str, Any], zone: tzinfo, *, signed: str | None = None) -> Rows:
+def rows(resource: Mapping[str, Any], zone: tzinfo, *, signed: str | None = None, seen: Seen | None = None) -> Rows:
     """Extract the index rows of a resource; a date without an offset is in `zone`.
 
     `signed` is the signature instant of a DiagnosticReport's own report, which an appended version no longer contains.
+    `seen` has the rows of elements by identity, and gets more: resources of one study, all alive, share many elements.
     """
     terms: set[Term] = set()
     moments: set[Moment] = set()
+    seen = {} if seen is None else seen
     for source in _SOURCES.get(resource["resourceType"], ()):
         if source.first not in resource:  # of most sources
             if source.absent:
                 terms.add((source.key, code_term(source.absent)))
             continue
-        values = _values(resource, source)
-        found_terms, found_moments = _found(values, source, zone)
-        terms.update(found_terms)
-        moments.update(found_moments)
-        if not values:
-            if source.absent:
-                terms.add((source.key, code_term(source.absent)))
-        elif source.unread_key is not None and not found_moments and not _is_among(found_terms, source.key):
-            terms.add((source.unread_key, ""))
+        place = id(source), id(resource[source.first])
+        found = seen.get(place)
+        if found is None:
+            found = seen[place] = _found(_values(resource, source), source, zone)
+        terms.update(found[0])
+        moments.update(found[1])
     if signed is not None:
         moments.update(_moments([signed], _SIGNED, zone))
     return Rows(frozenset(terms), frozenset(moments))
 
 
-def _found(values: Iterable[Any], source: _Source, zone: tzinfo) -> tuple[list[Term], list[Moment]]:
-    """Return the rows of the values of one element."""
-    if source.terms is None:
-        return [], list(_moments(values, source.key, zone))
-    return [term for value in values for term in source.terms(value, source)], []
+def _found(values: Sequence[Any], source: _Source, zone: tzinfo) -> tuple[list[Term], list[Moment]]:
+    """Return the rows of the values of one element that is there."""
+    if not values:
+        return [(source.key, code_term(source.absent))] if source.absent else [], []
+    moments = [] if source.terms else list(_moments(values, source.key, zone))
+    terms = [term for value in values for term in source.terms(value, source)] if source.terms else []
+    if source.unread_key is not None and not moments and not _is_among(terms, source.key):
+        terms.append((source.unread_key, ""))
+    return terms, moments
 
 
 def _is_among(terms: Iterable[Term], wanted: int) -> bool:

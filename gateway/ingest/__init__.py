@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gateway.ingest.pipeline import Fetched, Ingested, Pipeline
+    from gateway.ingest.pipeline import Fetch, Fetched, Ingested, ListedStudy, Pipeline
 
-__all__ = ["Fetched", "Ingested", "Pipeline"]
+__all__ = ["Fetch", "Fetched", "Ingested", "ListedStudy", "Pipeline"]
 
 
 def __getattr__(name: str) -> Any:

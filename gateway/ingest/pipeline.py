@@ -12,7 +12,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from gateway.ingest.map_study import Key, MappedStudy, OrdersNeeded, Resource
@@ -35,7 +35,6 @@ from gateway.store.orders.known_hospital import HospitalState, OrderReader
 from gateway.store.orders.told import told_numbers
 from gateway.store.studies import intake, locks, versions
 from gateway.store.studies.commits import StudyCommits, committed
-from gateway.store.studies.erased import erased_among
 from gateway.store.studies.intake import OthersMoved, Outdated, StudyIntake
 from gateway.store.studies.kept import kept
 from gateway.store.studies.known_study import (
@@ -55,12 +54,19 @@ from mappings.life.changes import Change
 from mappings.model import Study
 from mappings.profile import Site
 
-__all__ = ["Fetched", "Ingested", "Pipeline"]
+__all__ = ["Fetch", "Fetched", "Ingested", "ListedStudy", "Pipeline"]
 
 MOST_TRIES: Final = 20
 _NOWHERE: Final = Routes()
 _AGAIN_AND_AGAIN: Final = "other processes wrote the study, or its patients, again and again"
 Fetch = Callable[[], Awaitable[Fetched]]
+
+
+class ListedStudy(NamedTuple):
+    """Study as it was listed, and the function that fetches the rest."""
+
+    study: Mapping[str, Any]
+    fetch: Fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +110,10 @@ class Pipeline:
         self._commits = StudyCommits(engine, site.site_key)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def ingest(self, study_id: str, fetch: Fetch) -> Ingested:
+    async def ingest(self, study_id: str, fetch: Fetch, listed: ListedStudy | None = None) -> Ingested:
         """Fetch a study with `fetch` and ingest it; fetch again if another process wrote it meanwhile.
+
+        `listed` saves the request for the Study, unless it may be older than the stored one.
 
         Raises:
             ResourceNotFound: the study was erased on order.
@@ -117,8 +125,9 @@ class Pipeline:
         async with self._alone(study_id):
             for _ in range(MOST_TRIES):
                 known = await self._known(study_id)
-                await self._refuse_erased(study_id, known)
-                fetched = await fetch()
+                if known.is_erased:
+                    raise ResourceNotFound("there is no such study")
+                fetched = await (listed.fetch if listed and known.is_listed_as(listed.study) else fetch)()
                 known = await self._seen(study_id, known, fetched)
                 if known.kept is not None and inputs_digest(fetched, known) == known.digest:
                     return await self._touched(study_id, known.kept, fetched)
@@ -175,12 +184,9 @@ class Pipeline:
         """Return the study's lock in this process; changes by other processes are noticed when it is written (D25)."""
         return self._locks.setdefault(study_id, asyncio.Lock())
 
-    async def _refuse_erased(self, study_id: str, known: KnownStudy) -> None:
-        if known.revision == 0 and await erased_among(self._engine, [study_id], self.settings.site.site_key):
-            raise ResourceNotFound("there is no such study")
-
     async def _known(self, study_id: str) -> KnownStudy:
-        return await known_study(self._engine, study_id, wants_pdf=self.settings.wants_pdf)
+        settings = self.settings
+        return await known_study(self._engine, study_id, settings.site.site_key, wants_pdf=settings.wants_pdf)
 
     async def _seen(self, study_id: str, known: KnownStudy, fetched: Fetched) -> KnownStudy:
         """Add what is known of the study by its UID (D18), and of its orders (D48)."""
@@ -215,7 +221,7 @@ class Pipeline:
         """
         known = await with_own_claims(self._engine, known, study_id)
         mapped: MappedStudy | OrdersNeeded | None = None
-        in_force = await self._in_force.current()
+        in_force = await self._in_force.lately()
         for _ in range(MOST_TRIES):
             plan = await computed(plan_write, fetched, known, self._present(), in_force, clock.now(), mapped, stored)
             if isinstance(plan, OrdersNeeded):

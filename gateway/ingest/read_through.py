@@ -10,7 +10,7 @@ import json
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from gateway.ingest import Fetched, Ingested, Pipeline
+from gateway.ingest import Fetch, Fetched, Ingested, ListedStudy, Pipeline
 from gateway.ingest.count import note
 from gateway.ingest.single_flight import SingleFlight
 from gateway.ingest.users import Users
@@ -21,7 +21,6 @@ from gateway.runtime.request_errors import ResourceNotFound
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement
-from gateway.store.studies.coverage import digest_of
 from gateway.store.studies.intake import USERS
 from gateway.store.studies.kept import unpacked
 from gateway.upstream.client import UpstreamClient
@@ -29,7 +28,6 @@ from mappings.issues import WireError
 
 Given = TypeVar("Given")
 Json = Mapping[str, Any]
-_LISTED: Final = Statement("SELECT listed_digest FROM study WHERE study_id = :study_id")
 STUDY_OF_REPORT: Final = Statement("SELECT study_id FROM report WHERE report_id = :report_id")
 
 
@@ -90,24 +88,16 @@ class ReadThrough:
         await self._flights.close()
 
     async def _ingest(self, study_id: str, listed: Json | None) -> Ingested:
-        async def fetch() -> Fetched:
-            stands = listed is not None and await self._takes_nothing_back(study_id, listed)
-            return await self._fetched(study_id, listed if stands else None)
+        def fetching(given: Json | None) -> Fetch:
+            return lambda: self._fetched(study_id, given)
 
+        listing = None if listed is None else ListedStudy(listed, fetching(listed))
         try:
-            ingested = await self._pipeline.ingest(study_id, fetch)
+            ingested = await self._pipeline.ingest(study_id, fetching(None), listing)
         except WireError as error:
             raise UpstreamNotUnderstood("GET /studies/{studyId} and /reports", detail=str(error)) from None
         note(ingested, self._metrics)
         return ingested
-
-    async def _takes_nothing_back(self, study_id: str, listed: Json) -> bool:
-        """True if a listed Study may replace a request: the study is not stored, or is stored with the same listing.
-
-        Any other listing may be older than the stored study, which another process may have fetched since.
-        """
-        rows = await self._engine.fetch(_LISTED, study_id=study_id)
-        return not rows or rows[0][0] == digest_of(listed)
 
     async def _fetched(self, study_id: str, listed: Json | None) -> Fetched:
         """Fetch the whole study; `listed` replaces the request for the study itself.

@@ -22,7 +22,12 @@ class SettingsInForce:
     """Settings in force, read again when they change. Raises `StoreUnavailable`."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine, self._known = engine, NOTHING_IN_FORCE
+        self._engine, self._known, self._is_read = engine, NOTHING_IN_FORCE, False
+
+    async def lately(self) -> InForce:
+        """Return the settings as they were read last. A write that compares them with the present ones may use them."""
+        known = self._known.until(clock.now())
+        return known if self._is_read and known is self._known else await self.current()
 
     async def current(self) -> InForce:
         """Return the settings in force; settings dated in the future count from now."""
@@ -30,6 +35,7 @@ class SettingsInForce:
         is_ahead = self._known.until(now) is not self._known  # the lease holder corrects the date
         if number != self._known.number or is_ahead:
             self._known = _of_rows(await self._engine.fetch(EVERY))
+        self._is_read = True
         return self._known.until(now)
 
 

@@ -42,18 +42,22 @@ class Users:
         Raises:
             UpstreamError: AutoScribe could not be asked.
         """
-        remembered = self._remembered.get(user_id)
-        if remembered is not None and not anew and clock.monotonic() < remembered[0]:
-            return remembered[1]
+        user = None if anew else self._lately(user_id)
+        if user is not None:
+            return user
         return await self._flights.run(("user", user_id), lambda: self._fetch(user_id))
 
     async def of(self, reports: Sequence[Json]) -> tuple[list[AskedUser], list[MappingIssue]]:
         """Return the users of reports that could be read, and an issue for each that could not."""
         wanted = {report["userId"]: index for index, report in reversed(list(enumerate(reports)))}
-        answers = await asyncio.gather(*map(self.get, wanted), return_exceptions=True)
+        lately = {user_id: user for user_id in wanted if (user := self._lately(user_id)) is not None}
+        others = [user_id for user_id in wanted if user_id not in lately]  # each of them takes a task
+        read = await asyncio.gather(*map(self.get, others), return_exceptions=True) if others else []
+        answers = {**lately, **dict(zip(others, read, strict=True))}
         users: list[AskedUser] = []
         issues: list[MappingIssue] = []
-        for index, user in zip(wanted.values(), answers, strict=True):
+        for user_id, index in wanted.items():
+            user = answers[user_id]
             if isinstance(user, UpstreamError):
                 action = "AutoScribe could not be asked: the radiologist is named by identifier only, for now"
                 issues.append(MappingIssue("user-unavailable", "warning", f"/reports/{index}/userId", action))
@@ -62,6 +66,11 @@ class Users:
             elif user.user is not None:
                 users.append(user)
         return users, issues
+
+    def _lately(self, user_id: str) -> AskedUser | None:
+        """Return a user that was read a short while ago; None for any other."""
+        until, user = self._remembered.get(user_id, (0.0, None))
+        return user if clock.monotonic() < until else None
 
     async def _fetch(self, user_id: str) -> AskedUser:
         at = clock.now()

@@ -32,6 +32,7 @@ from gateway.runtime.log import get_logger
 from gateway.settings import Pdf, Upstream
 from gateway.upstream import answers, failures, pdf_stream, query, retry
 from gateway.upstream.answers import Answer, ReceivedAnswer
+from gateway.upstream.connections import ApiConnections, pdf_client
 from gateway.upstream.failures import Breakage, Failure
 from gateway.upstream.pdf_link import AllowedHosts
 from gateway.upstream.pdf_stream import PdfStream
@@ -50,7 +51,6 @@ _RANDOM: Final = SystemRandom()
 _API: Final = "/v1/autoScribe"
 _PDF_STORE: Final = "GET pdf-store"
 _PAGE_SIZE: Final = "100"
-_HEADERS: Final = {"User-Agent": "autoscribe-gateway", "Accept-Encoding": "identity"}
 _BROKEN: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 _NOT_SENT: Final = (
     httpx.ConnectError,
@@ -95,8 +95,7 @@ class UpstreamClient:
         self._slots = asyncio.Semaphore(upstream.max_concurrency)
         self._pdf_slots = asyncio.Semaphore(upstream.max_concurrency)
         key = {"Authorization": f"Bearer {upstream.api_key.get_secret_value()}", "Accept": "application/json"}
-        self._api = _http(upstream, key)
-        self._storage = _http(upstream, {"Accept": "application/pdf"})
+        self._api, self._storage = ApiConnections(upstream, key), pdf_client(upstream)
 
     async def __aenter__(self) -> Self:
         return self
@@ -255,29 +254,25 @@ class UpstreamClient:
         async with self._slots:
             try:
                 async with asyncio.timeout(self._settings.timeout):
-                    request = self._api.build_request(method, url, params=parameters, headers=headers)
-                    return await self._receive(operation, request)
+                    async with self._api.answer(method, url, parameters, headers) as response:
+                        return await self._receive(operation, method, response)
             except TimeoutError:
                 return failures.of_connection(operation, method, Breakage("upstream.timeout", timed_out=True))
             except _BROKEN as error:
                 return failures.of_connection(operation, method, _breakage(error))
 
-    async def _receive(self, operation: str, request: httpx.Request) -> ReceivedAnswer | Failure:
-        response = await self._api.send(request, stream=True)
-        try:
-            status, headers = response.status_code, response.headers
-            if status // 100 != 2:
-                return failures.of_status(operation, request.method, status, headers, clock.now())
-            if pdf_stream.is_compressed(headers):
-                return failures.of_body(operation, request.method, status, headers, too_large=False)
-            body = bytearray()
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > self._settings.max_response_bytes:
-                    return failures.of_body(operation, request.method, status, headers, too_large=True)
-            return ReceivedAnswer(operation, status, bytes(body), failures.request_id(headers))
-        finally:
-            await response.aclose()
+    async def _receive(self, operation: str, method: str, response: httpx.Response) -> ReceivedAnswer | Failure:
+        status, headers = response.status_code, response.headers
+        if status // 100 != 2:
+            return failures.of_status(operation, method, status, headers, clock.now())
+        if pdf_stream.is_compressed(headers):
+            return failures.of_body(operation, method, status, headers, too_large=False)
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > self._settings.max_response_bytes:
+                return failures.of_body(operation, method, status, headers, too_large=True)
+        return ReceivedAnswer(operation, status, bytes(body), failures.request_id(headers))
 
     async def _open_pdf(self, report_id: str) -> httpx.Response:
         link = await self._pdf_link(report_id)
@@ -318,26 +313,6 @@ def _trace(operation: str, status: int | None, seconds: float) -> None:
     """Log a request at `log.level` debug by the template of its route, never an id or a URL."""
     method, _, route = operation.partition(" ")
     get_logger().debug("upstream-asked", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
-
-
-def _http(upstream: Upstream, headers: Mapping[str, str]) -> httpx.AsyncClient:
-    """Return a client that uses nothing of the environment: no proxy, no netrc, only certificates of the settings."""
-    tls = httpx.create_ssl_context(trust_env=False)
-    if upstream.ca_file is not None:
-        tls.load_verify_locations(upstream.ca_file)
-    proxy = None
-    if upstream.proxy is not None:
-        url = httpx.URL(upstream.proxy.get_secret_value())
-        proxy = httpx.Proxy(url, ssl_context=tls if url.scheme == "https" else None)
-    return httpx.AsyncClient(
-        headers=_HEADERS | dict(headers),
-        timeout=httpx.Timeout(upstream.read_timeout, connect=upstream.connect_timeout),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=upstream.max_concurrency),
-        verify=tls,
-        proxy=proxy,
-        trust_env=False,
-        follow_redirects=False,
-    )
 
 
 def _link(text: str) -> httpx.URL:

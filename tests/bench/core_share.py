@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bench.machine import spent_by
+from bench.processor_time import spent
 
 # Of version 1, and of version 2 where the controller is on for all groups, as systemd has it
 _PLACES = (
@@ -38,7 +38,7 @@ class CoreShare:
     @property
     def spent(self) -> float:
         """CPU seconds so far of the processes in the group."""
-        return sum(spent_by(one) for one in self.processes)
+        return spent(self.processes)
 
     def take(self, process: int) -> None:
         """Put a process into the group, and with it the children that it will have."""

@@ -26,15 +26,6 @@ def described() -> str:
     )
 
 
-def spent_by(process: int) -> float:
-    """Return CPU seconds so far of a process, all threads; 0 of one that has just ended."""
-    try:
-        words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def idle() -> float:
     """Return seconds so far for which cores had nothing to do, all cores together."""
     words = Path("/proc/stat").read_text().split(maxsplit=6)

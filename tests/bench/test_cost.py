@@ -7,14 +7,15 @@ this process. With PostgreSQL the server's own time is counted, too. The number 
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from bench import queued
-from bench.machine import spent_by
+from bench.processor_time import spent
 from bench.test_feed import receiver
-from bench.test_stored import spent, stored
+from bench.test_stored import stored
 from fakes.databases import at_once
 
 from gateway.store.database.postgres import Postgres
@@ -45,7 +46,7 @@ class Cost:
 async def _cpu(engine: Sqlite | Postgres) -> float:
     """Return CPU seconds so far of this process and of the server."""
     rows = await engine.query(_PROCESSES, []) if isinstance(engine, Postgres) else []
-    return spent() + sum(spent_by(int(process)) for (process,) in rows)
+    return spent([os.getpid(), *(int(process) for (process,) in rows)])
 
 
 async def cost(engine: Sqlite | Postgres, port: int, folder: Path) -> Cost:

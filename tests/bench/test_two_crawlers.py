@@ -18,8 +18,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 from bench.core_share import CoreShare, core_share
-from bench.machine import CORES, idle, spent_by
+from bench.machine import CORES, idle
 from bench.margins import at_least
+from bench.processor_time import spent
 from bench.serving import autoscribe, gateway
 from fakes.databases import at_once, server
 
@@ -87,7 +88,7 @@ def crawled(url: str, shares: list[CoreShare], cores: float | None) -> Crawled:
 def _now(url: str, shares: list[CoreShare]) -> tuple[float, tuple[float, float], int, float]:
     """Return the time, CPU seconds of the gateway and of PostgreSQL, the studies stored, and the idle seconds."""
     (stored,) = at_once(_asked(url, _STORED))
-    sessions = sum(spent_by(one) for one in at_once(_asked(url, _SESSIONS)))
+    sessions = spent(at_once(_asked(url, _SESSIONS)))
     return time.perf_counter(), (sum(one.spent for one in shares), sessions), stored, idle()
 
 

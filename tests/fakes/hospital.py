@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from gateway.store.compression.stored_bytes import compressed
-from gateway.store.studies.kept import plain
+from gateway.store.studies.kept import encoded
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
 from mappings.hospital.events import Authority, CodedText, HospitalMessage, HospitalPatient, IssuedNumber, OrderEvent
 from mappings.hospital.groups import indexed
@@ -144,5 +143,4 @@ def merges_of(*pairs: tuple[str, str]) -> Merges:
 
 def an_order() -> bytes:
     """Return an order of a patient who is not known, as it is stored."""
-    text = json.dumps(plain(order(about=HospitalPatient())), separators=(",", ":"))
-    return compressed("order", text.encode())
+    return compressed("order", encoded(order(about=HospitalPatient())))

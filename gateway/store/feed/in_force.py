@@ -16,7 +16,8 @@ from gateway.store.database.statements import Row, Statement, Steps, ask
 from gateway.store.feed.leases import Lease, held
 from gateway.store.studies import locks
 
-LATEST: Final = Statement("SELECT coalesce(max(number), 0) FROM in_force")
+LATEST_NUMBER: Final = "SELECT coalesce(max(number), 0) AS number FROM in_force"
+LATEST: Final = Statement(LATEST_NUMBER)
 EVERY: Final = Statement("SELECT number, name, since, settings FROM in_force ORDER BY number")
 _OF: Final = Statement(
     "SELECT number, since, digest, planned, unasked, asks FROM in_force WHERE name = :name ORDER BY number DESC LIMIT 1"

@@ -16,7 +16,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
 from gateway.store.orders.keys import is_key, record_text
-from gateway.store.studies.kept import plain, rebuilt, unpacked
+from gateway.store.studies.kept import encoded, rebuilt, unpacked
 from mappings.hospital.known_order import KnownOrder
 
 _OF_KEYS: Final = Statement(
@@ -160,7 +160,7 @@ def _add_keys(number: int, keys: Sequence[str]) -> Steps[None]:
 
 
 def _body(order: KnownOrder) -> bytes:
-    return compressed("order", json.dumps(plain(order), separators=(",", ":")).encode())
+    return compressed("order", encoded(order))
 
 
 def _order(row: Row) -> StoredOrder:

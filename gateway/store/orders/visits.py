@@ -14,7 +14,7 @@ from typing import Final
 from gateway.store.compression.stored_bytes import compressed
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
-from gateway.store.studies.kept import plain, rebuilt, unpacked
+from gateway.store.studies.kept import encoded, rebuilt, unpacked
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.events import Visit
 from mappings.hospital.known_order import NO_AGE, MessageAge
@@ -71,8 +71,7 @@ async def visits_of(engine: Engine, keys: Iterable[str]) -> list[StoredVisit]:
 
 
 def _body(visit: StoredVisit) -> bytes:
-    stated = json.dumps(plain(_Stated(visit.visit, visit.message, visit.age)), separators=(",", ":"))
-    return compressed("visit", stated.encode())
+    return compressed("visit", encoded(_Stated(visit.visit, visit.message, visit.age)))
 
 
 def stored_visit(row: Row) -> StoredVisit:

@@ -32,11 +32,6 @@ def marked(study_ids: Iterable[str], key: bytes, now: int) -> Steps[None]:
     yield from ask_each(_MARK, [{"digest": marker(one, key), "now": now} for one in study_ids])
 
 
-def is_marked(study_id: str, key: bytes) -> Steps[bool]:
-    """True if a study is marked as erased, within the transaction of its ingest."""
-    return bool((yield from ask(_AMONG, digests=json.dumps([marker(study_id, key)]))))
-
-
 async def erased_among(engine: Engine, study_ids: Iterable[str], key: bytes) -> set[str]:
     """Return those of these studies that were erased."""
     by_digest = {marker(one, key): one for one in study_ids}

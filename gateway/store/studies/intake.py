@@ -22,14 +22,14 @@ from gateway.store.database.statements import (
     inserting,
     rows_at_commit,
 )
-from gateway.store.feed.in_force import LATEST
+from gateway.store.feed.in_force import LATEST_NUMBER
 from gateway.store.feed.merge_moves import MOVES, decided_moves
 from gateway.store.feed.moves import KEEP_FORMER
 from gateway.store.feed.order_news import add_order_news
 from gateway.store.orders.known_hospital import is_as_known, put_match
 from gateway.store.orders.study_keys import lock_names
 from gateway.store.studies import locks, versions
-from gateway.store.studies.erased import is_marked
+from gateway.store.studies.erased import marker
 from gateway.store.studies.known_claims import claims_about, renewed
 from gateway.store.studies.known_study import MAY_BE_TOLD, KnownStudy
 from gateway.store.studies.versions import VersionWrite, WrittenVersion
@@ -45,8 +45,12 @@ REVISIONS: Final = Statement(
     "SELECT study_id, revision FROM study WHERE study_id IN listed(:study_ids) ORDER BY study_id FOR UPDATE"
 )
 KEPT: Final = Statement("SELECT study_id, revision, kept FROM study WHERE study_id IN listed(:study_ids)")
-_ACCESSIONS: Final = Statement(
-    "SELECT study_instance_uid, accession_number FROM enrichment WHERE study_instance_uid IN listed(:uids)"
+# What else a write compares, in one question: accession numbers, studies that were erased, the settings in force
+_PRESENT: Final = Statement(
+    "SELECT 'accession' AS of, study_instance_uid, accession_number FROM enrichment"  # noqa: S608 (constants)
+    " WHERE study_instance_uid IN listed(:uids)"
+    " UNION ALL SELECT 'erased', digest, NULL FROM erased WHERE digest IN listed(:digests)"
+    f" UNION ALL SELECT 'in-force', CAST(n.number AS TEXT), NULL FROM ({LATEST_NUMBER}) n"
 )
 _TOLD: Final = Statement(
     "SELECT DISTINCT study_id, destination, report_id FROM outbox WHERE study_id IN listed(:study_ids)"  # noqa: S608 (constants)
@@ -198,13 +202,12 @@ def store_studies(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[list
 
 def _moved(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[dict[int, Outdated | OthersMoved]]:
     """Return the places of the studies that must not be written as planned, with the reasons."""
-    present = yield from _present(intakes)
+    present = yield from _present(intakes, site_key)
     moved: dict[int, Outdated | OthersMoved] = {}
     for place, (write, known) in enumerate(intakes):
-        is_erased = known.revision == 0 and (yield from is_marked(write.study_id, site_key))
         hospital = known.hospital
         is_other = hospital is not None and not (yield from is_as_known(hospital, write.study_id))
-        if is_erased or is_other or not present.is_as_read(write, known):
+        if is_other or not present.is_as_read(write, known):
             moved[place] = Outdated()
             continue
         claims = yield from claims_about(known.claims_of, write.study_id)
@@ -214,9 +217,10 @@ def _moved(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[dict[int, O
 
 
 class _Present(NamedTuple):
-    """Present state of the studies, by study; accession numbers are by UID."""
+    """Present state of the studies, by study; accession numbers are by UID. `erased` are new ones."""
 
     revisions: Mapping[str, int]
+    erased: Set[str]
     accession_numbers: Mapping[str, str | None]
     told: Mapping[str, Set[tuple[str, str]]]
     in_force: int
@@ -225,26 +229,31 @@ class _Present(NamedTuple):
         """True if the study is still as it was when it was fetched and mapped."""
         told = {(name, report_id) for name, report_ids in known.told.items() for report_id in report_ids}
         return (
-            self.revisions.get(write.study_id, 0) == known.revision
+            write.study_id not in self.erased
+            and self.revisions.get(write.study_id, 0) == known.revision
             and self.accession_numbers.get(write.row["study_instance_uid"]) == known.accession_number
             and self.told.get(write.study_id, set()) == told
         )
 
 
-def _present(intakes: Sequence[StudyIntake]) -> Steps[_Present]:
+def _present(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[_Present]:
     study_ids = json.dumps([one.write.study_id for one in intakes])
     revisions = yield from ask(REVISIONS, study_ids=study_ids)
     uids = json.dumps([one.write.row["study_instance_uid"] for one in intakes])
-    accession_numbers = yield from ask(_ACCESSIONS, uids=uids)
+    new = {marker(write.study_id, site_key): write.study_id for write, known in intakes if not known.revision}
+    found: dict[str, dict[str, str | None]] = {"accession": {}, "erased": {}, "in-force": {}}
+    for of, name, number in (yield from ask(_PRESENT, uids=uids, digests=json.dumps(list(new)))):
+        found[str(of)][str(name)] = number
     told: dict[str, set[tuple[str, str]]] = {}
-    for study_id, name, report_id in (yield from ask(_TOLD, study_ids=study_ids)):
+    stored = [write.study_id for write, known in intakes if known.revision]  # only they have rows
+    for study_id, name, report_id in (yield from ask(_TOLD, study_ids=json.dumps(stored))) if stored else ():
         told.setdefault(str(study_id), set()).add((str(name), str(report_id)))
-    latest = yield from ask(LATEST)
     return _Present(
         {str(study_id): int(revision) for study_id, revision in revisions},
-        {str(uid): number for uid, number in accession_numbers},
+        {new[digest] for digest in found["erased"]},
+        found["accession"],
         told,
-        int(latest[0][0]),
+        int(next(iter(found["in-force"]))),
     )
 
 
@@ -325,12 +334,14 @@ def _store_claims(intakes: Sequence[StudyIntake], now: int) -> Steps[None]:
 def _store_causes(writes: Sequence[StudyWrite], known: Sequence[str], now: int) -> Steps[None]:
     """Store what destinations are owed. `known` are the studies that were stored before: only they have rows."""
     # An upgrade or a setting sends nothing by itself (D7)
-    if again := [one.study_id for one in writes if not one.reindex and one.study_id in known]:
-        yield from ask(_LOOK_AGAIN, study_ids=json.dumps(again), now=now)
+    if fetched := [one.study_id for one in writes if not one.reindex and one.study_id in known]:
+        yield from ask(_LOOK_AGAIN, study_ids=json.dumps(fetched), now=now)
     given = {one.study_id: one.gave_way for one in writes}
     causes = yield from decided_moves(_each(writes, lambda one: one.causes), given)
     told = {(row["study_id"], row["report_id"]): row["now"] for row in causes if row["kind"] not in _OF_DRAFTS}
-    values = [{"study_id": study_id, "report_id": report_id, "now": at} for (study_id, report_id), at in told.items()]
+    values = [
+        {"study_id": one, "report_id": report_id, "now": at} for (one, report_id), at in told.items() if one in known
+    ]
     yield from ask_each(_REPLACE_UNROUTED, values)
     yield from ask_each(ADD_CAUSE, causes)
     if known:

@@ -23,7 +23,6 @@ Made = TypeVar("Made")
 # Kinds of rows with a dictionary of their own: what the gateway made of a study, and what AutoScribe sent
 _STATE: Final = "kept"
 _RECEIVED: Final = "received"
-_PLAIN: Final = frozenset({str, int, float, bool, NoneType})  # most values by far
 _MADE_AGAIN: Final = "sections"
 _NOTHING_KNOWN: Final = Facts()
 
@@ -35,6 +34,18 @@ def _as_it_is(value: Any) -> Any:
 # Values that JSON holds as text
 _WRITTEN: Final[dict[type, Build]] = {bytes: bytes.hex, datetime: datetime.isoformat}
 _READ: Final[dict[type, Build]] = {bytes: bytes.fromhex, datetime: datetime.fromisoformat}
+
+
+def _as_json(value: Any) -> Any:
+    """Return a value that JSON does not know as one that it knows; its parts may still be of either kind."""
+    if is_dataclass(value):
+        return {name: getattr(value, name) for name in _names(value.__class__)}
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return dict(value) if isinstance(value, Mapping) else _WRITTEN[type(value)](value)
+
+
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), default=_as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,12 @@ class Kept:
 def packed(value: Any) -> bytes:
     """Return a dataclass of the model, or JSON, as compressed JSON."""
     kind = _STATE if isinstance(value, Kept) else _RECEIVED
-    return compressed(kind, json.dumps(plain(value), separators=(",", ":")).encode())
+    return compressed(kind, encoded(value))
+
+
+def encoded(value: Any) -> bytes:
+    """Encode a dataclass of the model, or JSON: dataclasses as objects, instants in ISO 8601, bytes in hexadecimal."""
+    return _ENCODER.encode(value).encode()
 
 
 def unpacked(data: bytes) -> Any:
@@ -62,23 +78,8 @@ def kept(data: bytes) -> Kept:
     return rebuilt(Kept, unpacked(data))
 
 
-def plain(value: Any) -> Any:
-    """Return a dataclass of the model as JSON: dataclasses as objects, instants in ISO 8601, bytes in hexadecimal."""
-    if type(value) in _PLAIN:
-        return value
-    if is_dataclass(value):
-        return {name: plain(getattr(value, name)) for name in _names(value.__class__)}
-    if isinstance(value, Mapping):
-        return {key: plain(one) for key, one in value.items()}
-    if isinstance(value, frozenset):
-        return sorted(value)
-    if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
-    return _WRITTEN.get(type(value), _as_it_is)(value)
-
-
 def rebuilt(kind: type[Made], value: Any) -> Made:
-    """Return the dataclass that `plain` made JSON of. Keys that are no longer fields are left out."""
+    """Return the dataclass from the JSON that `encoded` made of it. Keys that are no longer fields are left out."""
     return cast(Made, _builder(cast(Any, kind))(value))
 
 
@@ -89,7 +90,7 @@ def _names(kind: Any) -> tuple[str, ...]:
 
 @cache
 def _builder(wanted: Any) -> Build:
-    """Return a function that rebuilds a value of that type from the output of `plain`."""
+    """Return a function that rebuilds a value of that type from its JSON."""
     origin, inner = get_origin(wanted), get_args(wanted)
     if origin is UnionType:
         build = _builder(next(one for one in inner if one is not NoneType))

@@ -16,6 +16,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, storable
 from gateway.store.orders.known_hospital import HospitalState
 from gateway.store.studies.coverage import digest_of
+from gateway.store.studies.erased import marker
 from gateway.store.studies.kept import unpacked
 from gateway.store.studies.known_claims import CLAIMS, in_order
 from mappings.issues import MappingIssue
@@ -26,7 +27,11 @@ Json = Mapping[str, Any]
 STUDY: Final = Statement(
     "SELECT revision, received_digest, kept, fetched, received FROM study WHERE study_id = :study_id"
 )
-_STATE: Final = Statement("SELECT revision, received_digest, kept FROM study WHERE study_id = :study_id")
+# The row of a study; or one with the revision 0 for a study that was erased on order
+_STATE: Final = Statement(
+    "SELECT revision, received_digest, kept, listed_digest FROM study WHERE study_id = :study_id"
+    " UNION ALL SELECT 0, '', NULL, '' FROM erased WHERE digest = :digest ORDER BY revision DESC"
+)
 CLAIMED: Final = Statement("SELECT patient_id FROM claim WHERE study_id = :study_id ORDER BY patient_id")
 VERDICTS: Final = Statement(
     "SELECT patient_id, verdict, judged FROM verdict WHERE study_id = :study_id ORDER BY patient_id"
@@ -62,7 +67,8 @@ class Fetched:
 class KnownStudy:
     """State of a study in the store before an ingest; `revision` is 0 if it is not stored.
 
-    `kept` is the packed state of its last ingest. `verdicts` maps a patient id to an operator's verdict (`link`,
+    `is_erased`: it was erased on order. `kept` is the packed state of its last ingest, and `listed_digest` that of its
+    Study. `verdicts` maps a patient id to an operator's verdict (`link`,
     `separate`), `judged` to digests of the persons judged; `pdf` is by report id. `told` maps a destination's name to
     the ids of the reports sent there, or about to be. `patient_ids` are the patients of its last ingest. `claims` are
     the rows of known_claims.py about the patients in `claims_of`. `hospital` is what is known of its orders; None
@@ -71,6 +77,8 @@ class KnownStudy:
 
     revision: int = 0
     digest: str = ""
+    is_erased: bool = False
+    listed_digest: str = ""
     kept: bytes | None = None
     accession_number: str | None = None
     verdicts: Mapping[str, str] = field(default_factory=dict)
@@ -82,27 +90,35 @@ class KnownStudy:
     claims_of: frozenset[str] = frozenset()
     hospital: HospitalState | None = None
 
+    def is_listed_as(self, listed: Json) -> bool:
+        """True if a listed Study takes nothing back: it is as it was at the last ingest, or the study is not stored.
+
+        Any other listing may be older than the stored study, which another process may have fetched since.
+        """
+        return self.revision == 0 or self.listed_digest == digest_of(listed)
+
 
 def uid_key(study_instance_uid: str) -> str:
     """Return a study's UID as the store keeps it, whatever characters it has."""
     return bounded(storable(study_instance_uid))
 
 
-async def known_study(engine: Engine, study_id: str, *, wants_pdf: bool) -> KnownStudy:
-    """Read the state of a study: everything that an ingest compares with.
+async def known_study(engine: Engine, study_id: str, site_key: bytes, *, wants_pdf: bool) -> KnownStudy:
+    """Read the state of a study: everything that an ingest compares with. The site key is that of erased studies.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    rows = await engine.fetch(_STATE, study_id=study_id)
+    rows = await engine.fetch(_STATE, study_id=study_id, digest=marker(study_id, site_key))
+    if not rows or not rows[0][0]:
+        return KnownStudy(is_erased=bool(rows))
+    revision, received_digest, kept, listed_digest = rows[0]
     verdicts = await engine.fetch(VERDICTS, study_id=study_id)
-    if not rows:
-        return KnownStudy()
-    revision, received_digest, kept = rows[0]
     pdfs = await engine.fetch(PDFS, study_id=study_id) if wants_pdf else ()
     return KnownStudy(
         revision=int(revision),
         digest=str(received_digest),
+        listed_digest=str(listed_digest),
         kept=bytes(kept),
         verdicts={str(one): str(verdict) for one, verdict, _ in verdicts},
         judged={str(one): str(digests) for one, _, digests in verdicts},

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
-from gateway.index.extract import rows
+from gateway.index.extract import Moment, Seen, Term, rows
 from gateway.store.compression.stored_bytes import stored_version
-from gateway.store.studies.shared_terms import divided
+from gateway.store.studies.shared_terms import TermSet, divided
 from gateway.store.studies.short_values import short_value
 from gateway.store.studies.versions import RenderedVersion
 from mappings.fhir.judge import judge_all
@@ -24,7 +25,9 @@ from mappings.issues import MappingIssue
 Json = dict[str, Any]
 # Shared by several studies, so that no study owns them
 SHARED: Final = frozenset(types_at("patient", "referred", "apart"))
-_HEAD: Final = frozenset({"resourceType", "id", "meta"})
+# Of those, the types whose resources come again and again with studies of other patients
+_REPEATED: Final = frozenset(types_at("referred", "apart"))
+_META: Final = b'"meta":{'
 
 
 def rendered(  # noqa: PLR0913
@@ -42,36 +45,57 @@ def rendered(  # noqa: PLR0913
     `owner` is their study, `asked` the time it was read; `as_of` has the time of resources read at another time, by id.
     `signed` has the signing instant of a report by the id of its DiagnosticReport. `shapes` are those accepted before.
     """
+    seen: Seen = {}
     return [
-        _made(resource, faults, zone, owner, as_of.get(resource["id"], asked), signed.get(resource["id"]))
+        _made(resource, faults, zone, owner, as_of.get(resource["id"], asked), signed.get(resource["id"]), seen)
         for resource, faults in zip(resources, judge_all(resources, shapes), strict=True)
     ]
 
 
+class _Rendering(NamedTuple):
+    """All that is stored of a resource's content."""
+
+    stored: bytes
+    terms: Sequence[Term]
+    term_set: TermSet | None
+    moments: frozenset[Moment]
+
+
 def _made(  # noqa: PLR0913, PLR0917
-    resource: Json, faults: Sequence[MappingIssue], zone: tzinfo, owner: str, as_of: int, signed: str | None
+    resource: Json,
+    faults: Sequence[MappingIssue],
+    zone: tzinfo,
+    owner: str,
+    as_of: int,
+    signed: str | None,
+    seen: Seen,
 ) -> RenderedVersion:
     kind, resource_id = resource["resourceType"], resource["id"]
-    head = json_bytes({"resourceType": kind, "id": resource_id})[:-1] + b',"meta":{'
-    meta = json_bytes(resource.get("meta", {}))
-    rest = json_bytes({key: value for key, value in resource.items() if key not in _HEAD})
-    index_rows = rows(resource, zone, signed=signed)
-    terms, term_set = divided((key, short_value(key, value)) for key, value in index_rows.terms)
+    data = json_bytes({"resourceType": kind, "id": resource_id, "meta": {}, **resource})
+    rendering = _again(data, zone) if kind in _REPEATED else _rendering(resource, data, zone, signed, seen)
     return RenderedVersion(
-        address=f"{kind}/{resource_id}",
-        owner="" if kind in SHARED else owner,
-        as_of=as_of,
-        stored=stored_version(kind, head, _behind(meta) + _behind(rest)),
+        f"{kind}/{resource_id}",
+        "" if kind in SHARED else owner,
+        as_of,
         faults=said_of(faults) if faults else None,
-        terms=terms,
-        term_set=term_set,
-        moments=index_rows.moments,
+        **rendering._asdict(),
     )
 
 
-def _behind(encoded: bytes) -> bytes:
-    """Return an encoded object as the rest of an object that is already open."""
-    return encoded[1:] if encoded == b"{}" else b"," + encoded[1:]
+@lru_cache(maxsize=1024)
+def _again(data: bytes, zone: tzinfo) -> _Rendering:
+    """Return the rendering of a resource that is the same in many studies, such as an Organization."""
+    return _rendering(json.loads(data), data, zone, None, {})
+
+
+def _rendering(resource: Json, data: bytes, zone: tzinfo, signed: str | None, seen: Seen) -> _Rendering:
+    """Return the rendering of a resource; `data` is its JSON, which begins with type, id and meta."""
+    before, _, behind = data.partition(_META)
+    index_rows = rows(resource, zone, signed=signed, seen=seen)
+    terms, term_set = divided((key, short_value(key, value)) for key, value in index_rows.terms)
+    tail = behind if behind.startswith(b"}") else b"," + behind
+    stored = stored_version(resource["resourceType"], before + _META, tail)
+    return _Rendering(stored, terms, term_set, index_rows.moments)
 
 
 def said_of(faults: Sequence[MappingIssue]) -> str:

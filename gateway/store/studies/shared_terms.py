@@ -9,6 +9,7 @@ study is erased. What is shared may differ from release to release, since a sear
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from functools import cache, lru_cache
 from typing import Final, NamedTuple
@@ -51,10 +52,13 @@ _CODED: Final = (
 
 
 class TermSet(NamedTuple):
-    """Set of terms: its number, a digest of them below 0, and the terms as `term` has them."""
+    """Set of terms: its number, a digest of them below 0, and the terms as `term` has them, as JSON: [[key, value], …].
+
+    It is JSON so that one statement writes a set, or finds it written.
+    """
 
     number: int
-    terms: frozenset[Term]
+    terms: str
 
 
 def _keys(row: Parameter) -> set[int]:
@@ -106,4 +110,4 @@ def set_of(terms: frozenset[Term]) -> TermSet:
     """Return the set of these terms: the same terms have the same number, in every store."""
     said = SEPARATOR.join(f"{key}{SEPARATOR}{value}" for key, value in sorted(terms))
     digest = hashlib.sha256(said.encode()).digest()
-    return TermSet(-1 - (int.from_bytes(digest[:8], "big") >> 1), terms)
+    return TermSet(-1 - (int.from_bytes(digest[:8], "big") >> 1), json.dumps(sorted(terms)))

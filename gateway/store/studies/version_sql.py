@@ -96,10 +96,15 @@ DROP_MOMENTS: Final = Bulk(
 # A set that is there stays as it is. Two processes may add one at the same time in PostgreSQL: then its rows are there
 # twice, which changes no answer
 ADD_SHARED: Final = Bulk(
-    "resource BIGINT, key BIGINT, value TEXT",
-    "INSERT INTO term (resource, key, value) SELECT resource, key, value FROM {rows}"
+    "resource BIGINT, terms TEXT",
+    "INSERT INTO term (resource, key, value) SELECT row.resource, CAST(one ->> 0 AS BIGINT), one ->> 1 FROM {rows},"
+    " json_array_elements(CAST(row.terms AS json)) AS one"
     " WHERE NOT EXISTS (SELECT 1 FROM term t WHERE t.resource = row.resource)",
-    ("INSERT INTO term (resource, key, value) VALUES (:resource, :key, :value) ON CONFLICT DO NOTHING",),
+    (
+        "INSERT INTO term (resource, key, value)"
+        " SELECT :resource, json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:terms)"
+        " WHERE NOT EXISTS (SELECT 1 FROM term t WHERE t.resource = :resource)",
+    ),
 )
 # For a resource whose version stays
 SHARE: Final = Bulk(

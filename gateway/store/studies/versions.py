@@ -351,12 +351,7 @@ def _index_anew(
     terms = [{"resource": one.number, "key": key, "value": value} for one in given for key, value in one.resource.terms]
     yield from put(ADD_TERM, terms)
     sets = {one.resource.term_set for one in given if one.resource.term_set}
-    shared = [
-        {"resource": number, "key": key, "value": value}
-        for number, terms in sorted(sets)
-        for key, value in sorted(terms)
-    ]
-    yield from put(ADD_SHARED, shared)
+    yield from put(ADD_SHARED, [{"resource": number, "terms": terms} for number, terms in sorted(sets)])
     moments = [
         {"resource": one.number, "key": key, "low": low, "high": high}
         for one in given

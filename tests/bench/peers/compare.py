@@ -29,7 +29,8 @@ import asyncpg
 from bench import stores
 from bench.machine import described
 from bench.peers import hapi
-from bench.peers.spent import ask, family, spent
+from bench.peers.asking import ask
+from bench.processor_time import family, spent
 from bench.serving import constant_route, gateway
 from fakes.cluster import binaries, cluster
 from fakes.server_processes import processes

@@ -1,41 +1,13 @@
-"""CPU seconds that processes have used, from /proc, and the requests that make a server use them.
-
-https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html (utime and stime, fields 14 and 15, in ticks). What a server
-spends does not depend on how busy the machine is, as the seconds of a clock do.
-"""
+"""The requests that make a server use CPU."""
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection
-from pathlib import Path
 from urllib.parse import urlsplit
 
-from fakes.server_processes import children
-
 CONNECTIONS = 4
-_TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def family(first: int) -> list[int]:
-    """Return a process and all that it started, directly or not."""
-    found = [first]
-    for one in found:
-        found += children(one)
-    return found
-
-
-def spent(processes: Iterable[int]) -> float:
-    """Return the CPU seconds that these processes have used so far, all threads; one that has ended counts none."""
-    ticks = 0
-    for one in processes:
-        with suppress(OSError):
-            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / _TICKS
 
 
 def ask(base: str, targets: Sequence[str], headers: Mapping[str, str]) -> list[int]:
