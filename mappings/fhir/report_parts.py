@@ -7,7 +7,8 @@ Proved by tests/mappings/fhir/test_diagnostic_report.py and tests/mappings/fhir/
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from mappings.codes import SID_REPORT
@@ -16,7 +17,7 @@ from mappings.fhir.examination import diagnostic_report_code
 from mappings.fhir.organization import organization_reference
 from mappings.fhir.practitioner import Radiologist
 from mappings.fhir.scene import Scene
-from mappings.life.status import Status, addendum_parent, report_status
+from mappings.life.status import Status, addendum_parent, has_addenda, report_status
 from mappings.model import Report
 from mappings.patient.identifiers import fhir_id
 from mappings.patient.subjects import Subject
@@ -32,7 +33,7 @@ NOT_SIGNED = "NOT SIGNED"
 class ReportParts:
     """A report with its references; an unsigned one has no `text` (N of it) and `forms`, unless drafts are shown (D16).
 
-    `parent` is the original of an addendum, if it is clear; `code` names the examination. `when` is the time of the
+    `parent_id` is the FHIR id of an addendum's original, if it is clear; `code` names the examination. `when` is the time of the
     study; `is_effective_derived`: it is the time of signing; `is_time_merged`: it includes studyTime. `created`,
     `signed` and `updated` are FHIR instants, None if unreadable; a draft has no time of signing. `zone` is the
     facility's, if the site knows it. `header` is the line above the report if others stand beside it. `passages` is the
@@ -43,9 +44,9 @@ class ReportParts:
     resource_id: str
     identifier: Json
     status: Status
-    parent: Report | None
+    parent_id: str | None
     code: Json
-    subject: Subject
+    subject: Subject = field(compare=False)
     subject_reference: Json
     organization: Json | None
     practitioner: Json
@@ -83,6 +84,20 @@ class ReportParts:
         return self.status.diagnostic_report == "preliminary"
 
 
+def parts_as_before(scene: Scene, report: Report, radiologist: Radiologist) -> ReportParts:
+    """Build the shared parts of a report (`report_parts`), or take them as before."""
+    study, subject = scene.study, scene.subjects[report.report_id]
+    of_study = study.is_cancelled, bool(study.completed), study.study_description, study.modality
+    of_signer = radiologist.reference, study.users.get(report.user_id)
+    peers: object = has_addenda(report, subject.reports)
+    if report.is_addendum:
+        peers = [(one.report_id, one.status, one.is_addendum, one.text) for one in subject.reports]
+    given = scene.site, scene.facts, report, of_study, of_signer, subject.identity.patient_id, peers
+    make = partial(report_parts, scene, report, radiologist)
+    known = scene.as_before((report_parts, report.report_id), given, make)
+    return known if known.subject is subject else replace(known, subject=subject)
+
+
 def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> ReportParts:
     """Build the shared parts of a report."""
     subject = scene.subjects[report.report_id]
@@ -106,7 +121,7 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
         resource_id=resource_id,
         identifier=identifier(SID_REPORT, report.report_id),
         status=status,
-        parent=parent,
+        parent_id=fhir_id(parent.report_id) if parent else None,
         code=diagnostic_report_code(scene, report),
         subject=subject,
         subject_reference=reference("Patient", subject.identity.patient_id, line(report.snapshot.patient_name)),
