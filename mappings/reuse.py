@@ -29,7 +29,7 @@ NO_REUSE = Reuse()
 class Remembered(Reuse):
     """Remembers the first result at each place, which is that of the unchanged study, and the latest."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("__weakref__", "_known")
 
     def __init__(self) -> None:
         self._known: dict[Hashable, tuple[tuple[Any, Any], ...]] = {}

@@ -33,11 +33,11 @@ NOT_SIGNED = "NOT SIGNED"
 class ReportParts:
     """A report with its references; an unsigned one has no `text` (N of it) and `forms`, unless drafts are shown (D16).
 
-    `parent_id` is the FHIR id of an addendum's original, if it is clear; `code` names the examination. `when` is the time of the
-    study; `is_effective_derived`: it is the time of signing; `is_time_merged`: it includes studyTime. `created`,
-    `signed` and `updated` are FHIR instants, None if unreadable; a draft has no time of signing. `zone` is the
-    facility's, if the site knows it. `header` is the line above the report if others stand beside it. `passages` is the
-    published text, with the roles of its sections.
+    `parent_id` is the FHIR id of an addendum's original, if it is clear; `code` names the examination. `when` is the
+    time of the study, `effective` the same as FHIR dateTime; `is_effective_derived`: it is the time of signing;
+    `is_time_merged`: it includes studyTime. `created`, `signed` and `updated` are FHIR instants, None if unreadable; a
+    draft has no time of signing. `zone` is the facility's, if the site knows it. `header` is the line above the report
+    if others stand beside it. `passages` is the published text, with the roles of its sections.
     """
 
     report: Report
@@ -51,6 +51,7 @@ class ReportParts:
     organization: Json | None
     practitioner: Json
     when: When | None
+    effective: str | None
     is_effective_derived: bool
     is_time_merged: bool
     created: str | None
@@ -62,11 +63,6 @@ class ReportParts:
     passages: tuple[Passage, ...]
     text: str
     forms: tuple[Json, ...]
-
-    @property
-    def effective(self) -> str | None:
-        """Time of the study as FHIR dateTime."""
-        return self.when.fhir if self.when else None
 
     @property
     def is_critical(self) -> bool:
@@ -128,6 +124,7 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
         organization=organization_reference(report.snapshot, scene.site),
         practitioner=radiologist.reference,
         when=when,
+        effective=when.fhir if when else None,
         is_time_merged=when is not None and when.moment is not None and not is_derived,
         is_effective_derived=is_derived,
         created=_instant(scene, report.created_at, f"{report.pointer}/createdAt"),
