@@ -81,7 +81,7 @@ class Scene:
         return tuple(dict.fromkeys(self.subjects.values()))
 
     def as_before(self, place: Hashable, given: Any, make: Callable[[], Made]) -> Made:
-        """Return what `make` makes of `given` and of nothing else of the scene, with its issues, or as it was before."""
+        """Return what `make` makes of `given`, and of nothing else, with its issues; as before if that was equal."""
 
         def with_issues() -> tuple[Made, tuple[MappingIssue, ...]]:
             start = len(self.issues)
