@@ -106,8 +106,7 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
     resource_id = fhir_id(report.report_id)
     signed = _instant(scene, report.signed_at, f"{report.pointer}/signedAt") if report.is_completed else None
     title = _title(report, signed)
-    parent, unclear = addendum_parent(report, subject.reports)
-    scene.issues.extend(unclear)
+    parent_id = _parent_id(scene, report)
     text = _published_text(scene, report, is_draft_shown=status.diagnostic_report == "preliminary")
     forms = _text_form(text, resource_id, title, signed)
     if report.is_completed:
@@ -117,7 +116,7 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
         resource_id=resource_id,
         identifier=identifier(SID_REPORT, report.report_id),
         status=status,
-        parent_id=fhir_id(parent.report_id) if parent else None,
+        parent_id=parent_id,
         code=diagnostic_report_code(scene, report),
         subject=subject,
         subject_reference=reference("Patient", subject.identity.patient_id, line(report.snapshot.patient_name)),
@@ -148,6 +147,12 @@ def newest_signature(reports: Sequence[ReportParts]) -> str | None:
     """Newest signedAt of some reports as FHIR instant; None if none is readable."""
     moments = {moment: one.signed for one in reports if (moment := parse_instant(one.signed))}
     return moments[max(moments)] if moments else None
+
+
+def _parent_id(scene: Scene, report: Report) -> str | None:
+    parent, unclear = addendum_parent(report, scene.subjects[report.report_id].reports)
+    scene.issues.extend(unclear)
+    return fhir_id(parent.report_id) if parent else None
 
 
 def _title(report: Report, signed: str | None) -> str:
