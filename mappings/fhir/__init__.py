@@ -7,6 +7,7 @@ Proved by tests/mappings/fhir/test_to_fhir.py and tests/mappings/fhir/test_diagn
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from mappings.fhir.datatypes import Json, reference
 from mappings.fhir.diagnostic_report import diagnostic_report
@@ -20,19 +21,22 @@ from mappings.fhir.patient import patient
 from mappings.fhir.practitioner import radiologists
 from mappings.fhir.practitioner_role import practitioner_roles
 from mappings.fhir.provenance import patient_provenance, provenance
-from mappings.fhir.report_parts import ReportParts, report_parts
+from mappings.fhir.report_parts import ReportParts, parts_as_before
 from mappings.fhir.scene import Scene, scene
 from mappings.fhir.service_request import service_requests
 from mappings.life.status import has_addenda, refusal
 from mappings.model import Facts, Mapped, Study
 from mappings.profile import Site
+from mappings.reuse import NO_REUSE, Reuse
 
 __all__ = ["to_fhir"]
 
 _NOTHING_KNOWN = Facts()
 
 
-def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[tuple[Json, ...]]:
+def to_fhir(
+    study: Study, site: Site, facts: Facts = _NOTHING_KNOWN, reuse: Reuse = NO_REUSE
+) -> Mapped[tuple[Json, ...]]:
     """Map a study to all its resources as plain FHIR R4 JSON, with the mapping issues.
 
     Patients, those that a merge replaced after the others; Organizations, Practitioners, PractitionerRoles, Encounters,
@@ -44,9 +48,9 @@ def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[t
     """
     if issue := refusal(study):
         return Mapped((), (issue,))
-    made = scene(study, site, facts)
+    made = scene(study, site, facts, reuse)
     signers = radiologists(made)
-    reports = [report_parts(made, report, signers[report.user_id]) for report in study.reports]
+    reports = [parts_as_before(made, report, signers[report.user_id]) for report in study.reports]
     patients = [(one, patient(one, made)) for one in made.patients]
     resources = [resource for _, resource in patients]
     resources += [old for one, resource in patients for old in replaced_patients(resource, one.identity)]
@@ -68,19 +72,38 @@ def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[t
 def _report_resources(
     made: Scene, parts: ReportParts, reports: Sequence[ReportParts], orders: Sequence[Json]
 ) -> list[Json]:
-    """Build the resources of one report; an original shows signed addenda of its patient, newest first (D12, D17)."""
+    """Build the resources of one report, or take them as before.
+
+    An original shows signed addenda of its patient, newest first (D12, D17).
+    """
     addenda: list[ReportParts] = []
     if has_addenda(parts.report, parts.subject.reports):
         signed = [one for one in reports if one.report.is_addendum and one.report.is_completed]
         addenda = [one for one in reversed(signed) if one.subject is parts.subject]
-    results, vitals = section_observations(made, parts, addenda), vital_observations(made, parts)
-    document = document_reference(parts, addenda)
-    documents = [document] if document else []
-    listed = _references(results)
-    report = diagnostic_report(made, parts, addenda, listed, orders)
-    targets = [*_references([report]), *listed, *_references([*vitals, *documents])]
-    source = provenance(made, parts, targets)
-    return [report, *results, *vitals, *documents, *([source] if source else [])]
+
+    def resources() -> list[Json]:
+        results, vitals = section_observations(made, parts, addenda), vital_observations(made, parts)
+        document = document_reference(parts, addenda)
+        documents = [document] if document else []
+        listed = _references(results)
+        report = diagnostic_report(made, parts, addenda, listed, orders)
+        targets = [*_references([report]), *listed, *_references([*vitals, *documents])]
+        source = provenance(made, parts, targets)
+        return [report, *results, *vitals, *documents, *([source] if source else [])]
+
+    return made.as_before((_report_resources, parts.report.report_id), _given(made, parts, addenda, orders), resources)
+
+
+def _given(made: Scene, parts: ReportParts, addenda: Sequence[ReportParts], orders: Sequence[Json]) -> tuple[Any, ...]:
+    """All that the resources of a report are made of, for the comparison with those made before."""
+    subject, study = parts.subject, made.study
+    of_patient = subject is made.subject, subject.number, subject.snapshot.date_of_birth, subject.snapshot.sex
+    of_study = study.study_id, study.modality, made.snapshot.referring_physician_name
+    of_orders = made.orders, made.visit, made.facility, orders
+    # an addendum leaves out height and weight that an original has
+    originals = [one.snapshot for one in subject.reports if parts.report.is_addendum and not one.is_addendum]
+    measured = [(one.height, one.weight, one.study_date) for one in originals]
+    return made.site, parts, addenda, of_patient, of_study, of_orders, measured
 
 
 def _references(resources: Sequence[Json]) -> list[Json]:

@@ -129,8 +129,8 @@ def diagnostic_report_extension(scene: Scene, parts: ReportParts) -> list[Json]:
     """
     report, canonical = parts.report, scene.site.canonical
     made = []
-    if parts.parent:
-        to_parent = reference("DiagnosticReport", fhir_id(parts.parent.report_id))
+    if parts.parent_id:
+        to_parent = reference("DiagnosticReport", parts.parent_id)
         made.append({"url": ADDENDUM_OF_EXTENSION, "valueReference": to_parent})
     made.append(extension(canonical, "isAddendum", "Boolean", report.is_addendum))
     if report.is_critical and not report.is_completed:

@@ -13,7 +13,6 @@ from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, LOINC, US_CORE, US_CORE_DOC
 from mappings.fhir.datatypes import Json, coding, reference, said
 from mappings.fhir.narrative import narrative
 from mappings.fhir.report_parts import ReportParts
-from mappings.patient.identifiers import fhir_id
 from mappings.values.dates import parse_instant, spoken
 
 _META: Final[Json] = {"profile": [f"{US_CORE}documentreference"]}
@@ -69,9 +68,9 @@ def document_reference_relates_to(parts: ReportParts) -> list[Json]:
 
     https://hl7.org/fhir/R4/documentreference-definitions.html#DocumentReference.relatesTo
     """
-    if parts.parent is None:
+    if parts.parent_id is None:
         return []
-    parent = document_reference_id(fhir_id(parts.parent.report_id))
+    parent = document_reference_id(parts.parent_id)
     return [{"code": "appends", "target": reference("DocumentReference", parent)}]
 
 

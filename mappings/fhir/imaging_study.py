@@ -69,7 +69,7 @@ def imaging_study_started(scene: Scene, reports: Sequence[ReportParts]) -> str |
 
     https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.started
     """
-    spoken = next((parts for parts in reports if parts.report.snapshot is scene.snapshot), None)
+    spoken = next((parts for parts in reports if parts.report.snapshot_pointer == scene.subject.pointer), None)
     return spoken.effective if spoken and not spoken.is_effective_derived else None
 
 

@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/practitioner.html, US Core Practitioner Profile.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from mappings.codes import SID_NPI_UNVERIFIED, SID_USER, US_CORE, US_NPI
@@ -46,7 +47,7 @@ def radiologists(scene: Scene) -> dict[str, Radiologist]:
     """Map the users who created or signed a report of the study, by user id, in reading order."""
     first = {report.user_id: report for report in reversed(scene.study.reports)}
     return {
-        user_id: _radiologist(scene, first[user_id])
+        user_id: _radiologist_as_before(scene, first[user_id])
         for user_id in dict.fromkeys([report.user_id for report in scene.study.reports])
     }
 
@@ -115,6 +116,11 @@ def practitioner(user: User, name: Json, scene: Scene) -> Json:
             "qualification": practitioner_qualification(name),
         }
     )
+
+
+def _radiologist_as_before(scene: Scene, report: Report) -> Radiologist:
+    given = scene.site, report.user_id, report.pointer, scene.study.users.get(report.user_id)
+    return scene.as_before((_radiologist, report.user_id), given, partial(_radiologist, scene, report))
 
 
 def _radiologist(scene: Scene, report: Report) -> Radiologist:

@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/practitionerrole.html, US Core PractitionerRole Profile,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from mappings.codes import NUCC, NUCC_SPECIALTY, US_CORE
@@ -29,7 +30,8 @@ def practitioner_roles(scene: Scene, radiologists: Mapping[str, Radiologist]) ->
         radiologist = radiologists[report.user_id]
         facility = organization_name(report.snapshot, scene.site)
         if radiologist.resource and facility:
-            made = _role(radiologist, radiologist.resource, facility)
+            make, given = partial(_role, radiologist, radiologist.resource, facility), (radiologist, facility)
+            made = scene.as_before((_role, report.user_id, facility), given, make)
             roles.setdefault(made["id"], made)
     return list(roles.values())
 

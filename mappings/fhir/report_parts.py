@@ -7,7 +7,8 @@ Proved by tests/mappings/fhir/test_diagnostic_report.py and tests/mappings/fhir/
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from mappings.codes import SID_REPORT
@@ -16,7 +17,7 @@ from mappings.fhir.examination import diagnostic_report_code
 from mappings.fhir.organization import organization_reference
 from mappings.fhir.practitioner import Radiologist
 from mappings.fhir.scene import Scene
-from mappings.life.status import Status, addendum_parent, report_status
+from mappings.life.status import Status, addendum_parent, has_addenda, report_status
 from mappings.model import Report
 from mappings.patient.identifiers import fhir_id
 from mappings.patient.subjects import Subject
@@ -32,24 +33,25 @@ NOT_SIGNED = "NOT SIGNED"
 class ReportParts:
     """A report with its references; an unsigned one has no `text` (N of it) and `forms`, unless drafts are shown (D16).
 
-    `parent` is the original of an addendum, if it is clear; `code` names the examination. `when` is the time of the
-    study; `is_effective_derived`: it is the time of signing; `is_time_merged`: it includes studyTime. `created`,
-    `signed` and `updated` are FHIR instants, None if unreadable; a draft has no time of signing. `zone` is the
-    facility's, if the site knows it. `header` is the line above the report if others stand beside it. `passages` is the
-    published text, with the roles of its sections.
+    `parent_id` is the FHIR id of an addendum's original, if it is clear; `code` names the examination. `when` is the
+    time of the study, `effective` the same as FHIR dateTime; `is_effective_derived`: it is the time of signing;
+    `is_time_merged`: it includes studyTime. `created`, `signed` and `updated` are FHIR instants, None if unreadable; a
+    draft has no time of signing. `zone` is the facility's, if the site knows it. `header` is the line above the report
+    if others stand beside it. `passages` is the published text, with the roles of its sections.
     """
 
     report: Report
     resource_id: str
     identifier: Json
     status: Status
-    parent: Report | None
+    parent_id: str | None
     code: Json
-    subject: Subject
+    subject: Subject = field(compare=False)
     subject_reference: Json
     organization: Json | None
     practitioner: Json
     when: When | None
+    effective: str | None
     is_effective_derived: bool
     is_time_merged: bool
     created: str | None
@@ -61,11 +63,6 @@ class ReportParts:
     passages: tuple[Passage, ...]
     text: str
     forms: tuple[Json, ...]
-
-    @property
-    def effective(self) -> str | None:
-        """Time of the study as FHIR dateTime."""
-        return self.when.fhir if self.when else None
 
     @property
     def is_critical(self) -> bool:
@@ -83,6 +80,20 @@ class ReportParts:
         return self.status.diagnostic_report == "preliminary"
 
 
+def parts_as_before(scene: Scene, report: Report, radiologist: Radiologist) -> ReportParts:
+    """Build the shared parts of a report (`report_parts`), or take them as before."""
+    study, subject = scene.study, scene.subjects[report.report_id]
+    of_study = study.is_cancelled, bool(study.completed), study.study_description, study.modality
+    of_signer = radiologist.reference, study.users.get(report.user_id)
+    peers: object = has_addenda(report, subject.reports)
+    if report.is_addendum:
+        peers = [(one.report_id, one.status, one.is_addendum, one.text) for one in subject.reports]
+    given = scene.site, scene.facts, report, of_study, of_signer, subject.identity.patient_id, peers
+    make = partial(report_parts, scene, report, radiologist)
+    known = scene.as_before((report_parts, report.report_id), given, make)
+    return known if known.subject is subject else replace(known, subject=subject)
+
+
 def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> ReportParts:
     """Build the shared parts of a report."""
     subject = scene.subjects[report.report_id]
@@ -95,8 +106,7 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
     resource_id = fhir_id(report.report_id)
     signed = _instant(scene, report.signed_at, f"{report.pointer}/signedAt") if report.is_completed else None
     title = _title(report, signed)
-    parent, unclear = addendum_parent(report, subject.reports)
-    scene.issues.extend(unclear)
+    parent_id = _parent_id(scene, report)
     text = _published_text(scene, report, is_draft_shown=status.diagnostic_report == "preliminary")
     forms = _text_form(text, resource_id, title, signed)
     if report.is_completed:
@@ -106,13 +116,14 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
         resource_id=resource_id,
         identifier=identifier(SID_REPORT, report.report_id),
         status=status,
-        parent=parent,
+        parent_id=parent_id,
         code=diagnostic_report_code(scene, report),
         subject=subject,
         subject_reference=reference("Patient", subject.identity.patient_id, line(report.snapshot.patient_name)),
         organization=organization_reference(report.snapshot, scene.site),
         practitioner=radiologist.reference,
         when=when,
+        effective=when.fhir if when else None,
         is_time_merged=when is not None and when.moment is not None and not is_derived,
         is_effective_derived=is_derived,
         created=_instant(scene, report.created_at, f"{report.pointer}/createdAt"),
@@ -136,6 +147,12 @@ def newest_signature(reports: Sequence[ReportParts]) -> str | None:
     """Newest signedAt of some reports as FHIR instant; None if none is readable."""
     moments = {moment: one.signed for one in reports if (moment := parse_instant(one.signed))}
     return moments[max(moments)] if moments else None
+
+
+def _parent_id(scene: Scene, report: Report) -> str | None:
+    parent, unclear = addendum_parent(report, scene.subjects[report.report_id].reports)
+    scene.issues.extend(unclear)
+    return fhir_id(parent.report_id) if parent else None
 
 
 def _title(report: Report, signed: str | None) -> str:

@@ -6,20 +6,22 @@ Proved by tests/mappings/fhir/test_patient.py and tests/mappings/fhir/test_pract
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from mappings.answered_order import StatedVisit
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Snapshot, Study
-from mappings.patient.subjects import Subject, subjects
+from mappings.patient.subjects import Subject, subjects_as_before
 from mappings.profile import Facility, Site
+from mappings.reuse import NO_REUSE, Reuse
 from mappings.study.answers import common_visit
 from mappings.study.orders import Order, orders
 from mappings.values.text import character_issues
 
+Made = TypeVar("Made")
 _SNAPSHOT_TEXTS: Final = {
     "age": "age",
     "date_of_birth": "dateOfBirth",
@@ -56,6 +58,7 @@ class Scene:
     orders: tuple[Order, ...]
     visit: StatedVisit | None = None
     issues: list[MappingIssue] = field(default_factory=list)
+    reuse: Reuse = NO_REUSE
 
     @property
     def snapshot(self) -> Snapshot:
@@ -77,6 +80,20 @@ class Scene:
         """Each patient once, the study's own first."""
         return tuple(dict.fromkeys(self.subjects.values()))
 
+    def as_before(self, place: Hashable, given: Any, make: Callable[[], Made]) -> Made:
+        """Return what `make` makes of `given`, and of nothing else, with its issues; as before if that was equal."""
+
+        def with_issues() -> tuple[Made, tuple[MappingIssue, ...]]:
+            start = len(self.issues)
+            made = make()
+            issues = tuple(self.issues[start:])
+            del self.issues[start:]
+            return made, issues
+
+        made, issues = self.reuse.of(place, given, with_issues)
+        self.issues.extend(issues)
+        return made
+
     def warn(self, code: str, pointer: str, action: str) -> None:
         """Add a warning."""
         self.issues.append(MappingIssue(code, "warning", pointer, action))
@@ -86,11 +103,12 @@ class Scene:
         self.issues.append(MappingIssue(code, "information", pointer, action))
 
 
-def scene(study: Study, site: Site, facts: Facts) -> Scene:
+def scene(study: Study, site: Site, facts: Facts, reuse: Reuse = NO_REUSE) -> Scene:
     """Build the scene of a study, and report the characters that N removes from its short texts."""
     known_orders, doubts = orders(study, site, facts)
     visit, unclear = common_visit(order.answered for order in known_orders)
-    made = Scene(study, site, facts, subjects(study, study.reports, site, facts), known_orders, visit)
+    about = subjects_as_before(study, study.reports, site, facts, reuse)
+    made = Scene(study, site, facts, about, known_orders, visit, reuse=reuse)
     made.issues.extend((*doubts, *unclear))
     for subject in made.patients:
         made.issues.extend(subject.issues)

@@ -73,7 +73,7 @@ def service_request_code(scene: Scene, reports: Sequence[ReportParts]) -> Json:
 
     https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.code
     """
-    spoken = next((parts.code for parts in reports if parts.report.snapshot is scene.snapshot), None)
+    spoken = next((parts.code for parts in reports if parts.report.snapshot_pointer == scene.subject.pointer), None)
     return spoken or any_examination(line(scene.snapshot.procedure) or line(scene.study.study_description))
 
 

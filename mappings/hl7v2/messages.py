@@ -16,6 +16,7 @@ from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Study
 from mappings.patient.subjects import Subject
 from mappings.profile import Receiver, Site
+from mappings.reuse import NO_REUSE, Reuse
 from mappings.study.orders import messages_by_accession
 
 Subjects = Mapping[str, Subject]
@@ -124,6 +125,7 @@ def renderings_of_all(  # noqa: PLR0913 (arguments of the entry point and of the
     facts: Facts,
     *,
     sent: AbstractSet[str] | None = None,
+    reuse: Reuse = NO_REUSE,
 ) -> tuple[Queued, ...]:
     """Render all messages of several simultaneous causes, in order.
 
@@ -133,7 +135,7 @@ def renderings_of_all(  # noqa: PLR0913 (arguments of the entry point and of the
     they decide `sent_before` of each message; otherwise its cause does.
     """
     queued: list[Queued] = []
-    known, signed = sent or frozenset(), signed_subjects(study, site, facts)
+    known, signed = sent or frozenset(), signed_subjects(study, site, facts, reuse)
     each = (AskedMessage(study, cause, site, receiver, facts) for cause in causes)
     for asked in (one._replace(cause=message) for one in each for message in _messages(one, known, signed)):
         placed = place(asked, signed)

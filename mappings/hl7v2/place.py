@@ -25,8 +25,9 @@ from mappings.issues import MappingIssue
 from mappings.life.status import is_shown_draft, is_withdrawn, refusal
 from mappings.model import Cause, Facts, Report, Study
 from mappings.patient.identifiers import base62, short_id
-from mappings.patient.subjects import Subject, subjects
+from mappings.patient.subjects import Subject, subjects, subjects_as_before
 from mappings.profile import Receiver, Site
+from mappings.reuse import NO_REUSE, Reuse
 from mappings.study.orders import Order, filed, orders, wanted_orders
 
 
@@ -122,7 +123,7 @@ def _unsent(pointer: str, action: str) -> MappingIssue:
     return MappingIssue("withdrawn-unsent", "information", pointer, action)
 
 
-def signed_subjects(study: Study, site: Site, facts: Facts) -> dict[str, Subject]:
+def signed_subjects(study: Study, site: Site, facts: Facts, reuse: Reuse = NO_REUSE) -> dict[str, Subject]:
     """Find the subjects of the signed reports.
 
     Unsigned reports that were sent to this destination are placed like reports that are gone: their numbers belong to
@@ -130,7 +131,8 @@ def signed_subjects(study: Study, site: Site, facts: Facts) -> dict[str, Subject
     """
     sent = facts.filler_order_numbers
     kept = [one for one in study.reports if sent and not one.is_completed and one.report_id in sent]
-    return subjects(study, study.completed, site, replace(facts, gone=(*facts.gone, *kept)) if kept else facts)
+    facts = replace(facts, gone=(*facts.gone, *kept)) if kept else facts
+    return subjects_as_before(study, study.completed, site, facts, reuse)
 
 
 def _subjects(asked: AskedMessage, drafts: Iterable[Report]) -> dict[str, Subject]:

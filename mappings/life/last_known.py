@@ -52,10 +52,12 @@ def kept(before: Study, now: Study, site: Site, cancelled: AbstractSet[str]) -> 
 
 def _left_orders(before: Study, now: Study, site: Site) -> Iterator[MappingIssue]:
     """Yield an issue if the accession numbers changed and a signed report may be filed under an old one."""
+    if not before.completed:
+        return
     was, stays = (orders(one, site, _NO_FACTS)[0] for one in (before, now))
     numbers = {order.accession_number for order in stays} - {""}
     left = {order.accession_number for order in was} - numbers
-    if before.completed and numbers and left - {""}:
+    if numbers and left - {""}:
         action = f"{len(left)} accession numbers are no longer said: what was filed under them alone stays as it was"
         yield MappingIssue("order-not-visible", "error", was[0].pointer, action)
 

@@ -26,6 +26,7 @@ for all segments after it), decisions D11, D12, D17, D18.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ from mappings.patient.identifiers import Identity, PatientIdentifier, mrn_key, s
 from mappings.patient.merged import identified
 from mappings.patient.people import are_alike, differences
 from mappings.profile import Site
+from mappings.reuse import Reuse
 from mappings.values.dates import is_too_late, parse_date, parse_instant, study_date_limit
 
 _NO_FACTS: Final = Facts()
@@ -103,6 +105,23 @@ def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts =
         taken -= {claim.identity.patient_id for claim in group}  # the conflict was about these reports
         by_report.update((claim.report.report_id, made) for claim in group)
     return {study.study_id: by_report[groups[0][0].report.report_id], **by_report}
+
+
+def subjects_as_before(
+    study: Study, reports: Sequence[Report], site: Site, facts: Facts, reuse: Reuse
+) -> dict[str, Subject]:
+    """Map reports to their `subjects`, which are as before if all that says whose reports they are is as before."""
+    of_study = study.study_id, study.external_patient_id, study.express_customer, study.metadata_snapshot
+    of_reports = [(one.report_id, one.status, one.is_addendum, one.snapshot, one.pointer) for one in reports]
+    given = site, facts, of_study, of_reports
+    known = reuse.of(subjects, given, lambda: subjects(study, reports, site, facts))
+    newest = {report.report_id: report for report in reports}
+    made: dict[Subject, Subject] = {}
+    for subject in dict.fromkeys(known.values()):
+        own = tuple([newest[report.report_id] for report in subject.reports])
+        is_same = all(map(operator.is_, own, subject.reports))
+        made[subject] = subject if is_same else replace(subject, reports=own)
+    return {key: made[subject] for key, subject in known.items()}
 
 
 def _claims(study: Study, reports: Sequence[Report], here: AbstractSet[str], site: Site, facts: Facts) -> list[_Claim]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from mappings.issues import MappingIssue, WireError
 from mappings.model import ExpressCustomer, Measurement, Report, Snapshot, Study, User
+from mappings.reuse import NO_REUSE, Reuse
 from mappings.sections import cut
 from mappings.study import wire
 from mappings.values.dates import reading_order
@@ -18,8 +20,7 @@ from mappings.values.dates import reading_order
 Json = Mapping[str, Any]
 
 _STUDY_IDS: Final = ("studyId", "studyInstanceUid")
-_BARE_REPORTS: Final = {"reports": wire.REPORT_LIST["reports"]}
-_BARE_USERS: Final = {"users": wire.USER_PAGE["users"]}
+_ROWS: Final = wire.Kind(list, "an array")
 
 # Study field -> model field, copied unchanged
 _STUDY_COPIES: Final[dict[str, str]] = {
@@ -65,13 +66,15 @@ _USER_COPIES: Final[dict[str, str]] = {
 }
 
 
-def decode(study: Json | None, reports: Json | Sequence[Json], users: Sequence[Json] = ()) -> Study:
+def decode(
+    study: Json | None, reports: Json | Sequence[Json], users: Sequence[Json] = (), reuse: Reuse = NO_REUSE
+) -> Study:
     """Decode AutoScribe's JSON of one study into a `Study`.
 
     `study` is the Study object, or None if only its reports are known. `reports` is the `GET /reports` response or its
     bare array. `users` are the User objects of the signers. Pointers of issues and errors point into the study
-    document:
-    the Study's keys at the root, `/reports/0…` and `/users/0…` in the order received.
+    document: the Study's keys at the root, `/reports/0…` and `/users/0…` in the order received. Rows that are as before
+    in `reuse` are not read again.
 
     Raises:
         WireError: a required key is missing, a value is of the wrong kind, the parts are of different studies, or two
@@ -79,22 +82,25 @@ def decode(study: Json | None, reports: Json | Sequence[Json], users: Sequence[J
     """
     issues: list[MappingIssue] = []
     if study is not None:
-        issues += wire.check(study, wire.STUDY)
-    response = reports if isinstance(reports, Mapping) else {"reports": _as_list(reports)}
-    issues += wire.check(response, wire.REPORT_LIST if response is reports else _BARE_REPORTS)
-    rows: Sequence[Json] = response["reports"]
-    issues += wire.check({"users": _as_list(users)}, _BARE_USERS)
+        issues += reuse.of("study", study, partial(wire.check, study, wire.STUDY))
+    if isinstance(reports, Mapping):
+        issues += wire.check(reports, wire.REPORT_LIST)
+        rows: Sequence[Json] = reports["reports"]
+    else:
+        rows = reports
+        issues += _check_rows("reports", rows, wire.REPORT, reuse)
+    issues += _check_rows("users", users, wire.USER, reuse)
     head = _head(study, reports, rows)
     _refuse_other_studies(head["studyId"], rows)
     issues += _missing_and_critical(head, rows)
     return Study(
         study_id=head["studyId"],
-        reports=_reports(rows, issues),
+        reports=_reports(rows, issues, reuse),
         metadata_snapshot=_snapshot(head["reportMetadata"]) if head.get("reportMetadata") is not None else None,
         express_customer=_express_customer(head.get("expressCustomer")),
         technologist_notes=tuple(head.get("technologistNotes") or ()),
         metadata={key: value for key, value in (head.get("metadata") or {}).items() if value is not None},
-        users=_users(users),
+        users=_users(users, reuse),
         issues=tuple(issues),
         **{name: head.get(key) for key, name in _STUDY_COPIES.items()},
     )
@@ -115,9 +121,13 @@ def _missing_and_critical(head: Json, rows: Sequence[Json]) -> Iterator[MappingI
         yield MappingIssue("critical-disagrees", "warning", "/isCritical", "the reports' own flags stand")
 
 
-def _as_list(rows: Sequence[Json]) -> Sequence[Json]:
-    """Turn a tuple into the list that the wire contract expects; return anything else unchanged, for the check."""
-    return list(rows) if isinstance(rows, tuple) else rows
+def _check_rows(key: str, rows: Sequence[Json], shape: wire.Shape, reuse: Reuse) -> Iterator[MappingIssue]:
+    """Check the rows of a list, which may be a tuple too."""
+    if not isinstance(rows, tuple):
+        wire.check({key: rows}, {key: (_ROWS, "R")})
+    for index, row in enumerate(rows):
+        place = f"/{key}/{index}"
+        yield from reuse.of((wire.check, place), row, partial(wire.check, row, shape, place))
 
 
 def _head(study: Json | None, reports: Json | Sequence[Json], rows: Sequence[Json]) -> Json:
@@ -141,16 +151,16 @@ def _refuse_other_studies(study_id: str, rows: Sequence[Json]) -> None:
             raise WireError(f"/reports/{index}/studyId", "the studyId of the study it came with", "another study's id")
 
 
-def _reports(rows: Sequence[Json], issues: list[MappingIssue]) -> tuple[Report, ...]:
+def _reports(rows: Sequence[Json], issues: list[MappingIssue], reuse: Reuse) -> tuple[Report, ...]:
     """Decode the reports in reading order: originals, then addenda, by signedAt ?? updatedAt ?? createdAt, then id."""
     reports: dict[str, Report] = {}
     for index, row in enumerate(rows):
         pointer = f"/reports/{index}"
-        report = _report(row, pointer)
+        report = reuse.of((_report, pointer), row, partial(_report, row, pointer))
         first = reports.setdefault(report.report_id, report)
-        if replace(first, pointer=pointer) != report:
-            raise WireError(f"{pointer}/reportId", "each reportId once", "two different reports of one id")
         if first is not report:
+            if replace(first, pointer=pointer) != report:
+                raise WireError(f"{pointer}/reportId", "each reportId once", "two different reports of one id")
             issues.append(MappingIssue("report-repeated", "information", pointer, "the same report twice: taken once"))
     return tuple(sorted(reports.values(), key=reading_order))
 
@@ -190,12 +200,17 @@ def _express_customer(row: Json | None) -> ExpressCustomer | None:
     return None if row is None else ExpressCustomer(row["expressCustomerId"], row["expressCustomerName"])
 
 
-def _users(rows: Sequence[Json]) -> dict[str, User]:
+def _users(rows: Sequence[Json], reuse: Reuse) -> dict[str, User]:
     users: dict[str, User] = {}
     for index, row in enumerate(rows):
         pointer = f"/users/{index}"
-        copies = {name: row.get(key) for key, name in _USER_COPIES.items()}
-        user = User(user_id=row["userId"], pointer=pointer, **copies)
-        if replace(users.setdefault(user.user_id, user), pointer=pointer) != user:
+        user = reuse.of((_user, pointer), row, partial(_user, row, pointer))
+        first = users.setdefault(user.user_id, user)
+        if first is not user and replace(first, pointer=pointer) != user:
             raise WireError(f"{pointer}/userId", "each userId once", "two different users of one id")
     return users
+
+
+def _user(row: Json, pointer: str) -> User:
+    copies = {name: row.get(key) for key, name in _USER_COPIES.items()}
+    return User(user_id=row["userId"], pointer=pointer, **copies)

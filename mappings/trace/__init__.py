@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from mappings.issues import WireError
 from mappings.model import Facts
 from mappings.profile import Receiver, Site
+from mappings.reuse import Remembered, Reuse
 from mappings.trace.answered import MovedByMessage, moved_by_messages
 from mappings.trace.losses import FHIR_LOSSES, HL7V2_LOSSES, loss
 from mappings.trace.outputs import LANGUAGES, Language, Outputs, decoded, outputs
@@ -65,11 +66,12 @@ def trace(
     Raises:
         WireError: the document violates the upstream contract.
     """
-    mapped = partial(outputs, site=site, receiver=receiver, facts=facts)
+    reuse = Remembered()
+    mapped = partial(outputs, site=site, receiver=receiver, facts=facts, reuse=reuse)
     base = mapped(document)
     wanted = [leaf for leaf in leaves(document) if is_wanted(leaf.pointer)]
     measured = _Measured(document, base, mapped)
-    moving = _moving(measured, wanted, receiver)
+    moving = _moving(measured, wanted, receiver, reuse)
     rows = [_row(leaf, *measured.moved_with_hidden(leaf, moving[leaf]), base, receiver) for leaf in wanted]
     if facts.orders:
         stated = moved_by_messages(base, lambda other: outputs(document, site, receiver, other), facts)
@@ -141,25 +143,28 @@ class _Measured:
         return [one for part in (trials[:half], trials[half:]) if half for one in self.unmoving(part, language)]
 
 
-def _moving(measured: _Measured, wanted: Iterable[Leaf], receiver: Receiver) -> dict[Leaf, list[Language]]:
+def _moving(
+    measured: _Measured, wanted: Iterable[Leaf], receiver: Receiver, reuse: Reuse
+) -> dict[Leaf, list[Language]]:
     """Return the languages in which each leaf may move something.
 
     Those that the tables of losses have are tried together: mostly nothing moves, and none of them is tried by itself.
     """
+    is_valid = partial(_is_valid, reuse)
     moving = {leaf: list(LANGUAGES) for leaf in wanted}
     trials: dict[Leaf, Trial] = {}
     for language, table in _LOSSES.items():
         listed = [leaf for leaf in moving if leaf.is_alone and loss(table, leaf.pattern, receiver)]
         for leaf in listed:
-            trials[leaf] = trials.get(leaf) or (leaf, tuple(valid_values(measured.document, leaf, _is_valid)))
+            trials[leaf] = trials.get(leaf) or (leaf, tuple(valid_values(measured.document, leaf, is_valid)))
         for leaf in measured.unmoving([trials[leaf] for leaf in listed], language):
             moving[leaf].remove(language)
     return moving
 
 
-def _is_valid(document: Json) -> bool:
+def _is_valid(reuse: Reuse, document: Json) -> bool:
     try:
-        decoded(document)
+        decoded(document, reuse)
     except WireError:
         return False
     return True

@@ -21,8 +21,9 @@ from mappings.hl7v2.oru_r01 import oru_of
 from mappings.hl7v2.place import AskedMessage
 from mappings.issues import MappingIssue
 from mappings.life.changes import changes
-from mappings.model import Facts, Study
+from mappings.model import Cause, Facts, Study
 from mappings.profile import Receiver, Site
+from mappings.reuse import NO_REUSE, Reuse
 from mappings.study.autoscribe import decode
 from mappings.trace.parts import Part, part_of
 from mappings.values.text import normal_form
@@ -73,7 +74,7 @@ class Outputs:
         return any(target in targets and wanted & values for target, values in every)
 
 
-def decoded(document: Json) -> Study:
+def decoded(document: Json, reuse: Reuse = NO_REUSE) -> Study:
     """Decode a study document.
 
     Raises:
@@ -82,10 +83,10 @@ def decoded(document: Json) -> Study:
     head = {key: value for key, value in document.items() if key not in ("reports", "users")}
     reports, users = document.get("reports", ()), document.get("users", ())
     is_study = "studyReportStatus" in head or "reportMetadata" in head
-    return decode(head if is_study else None, reports, users)
+    return decode(head if is_study else None, reports, users, reuse)
 
 
-def outputs(  # noqa: PLR0913 (all that outputs depend on, and two means to save work)
+def outputs(  # noqa: PLR0913 (all that outputs depend on, and three means to save work)
     document: Json,
     site: Site,
     receiver: Receiver,
@@ -93,6 +94,7 @@ def outputs(  # noqa: PLR0913 (all that outputs depend on, and two means to save
     *,
     like: Outputs | None = None,
     languages: Collection[Language] = LANGUAGES,
+    reuse: Reuse = NO_REUSE,
 ) -> Outputs:
     """Map a study document. What is the same in `like`, of the same settings, is taken from there.
 
@@ -101,18 +103,18 @@ def outputs(  # noqa: PLR0913 (all that outputs depend on, and two means to save
     Raises:
         WireError: the document violates the upstream contract.
     """
-    study = decoded(document)
+    study = decoded(document, reuse)
     if like is not None and like.study == study:
         return like
     known = Outputs(study) if like is None else like
     resources, named, messages, issues = known.resources, known.named, known.messages, list(study.issues)
     if "FHIR" in languages:
-        mapped = to_fhir(study, site, facts)
+        mapped = to_fhir(study, site, facts, reuse)
         named = _names(mapped.output)
         resources = _resources(mapped.output, named, known)
         issues += mapped.issues
     if "HL7 v2" in languages:
-        written, doubts = _written(study, site, receiver, facts)
+        written, doubts = _written(study, site, receiver, facts, reuse)
         messages = {part: _read(one, named, known.messages.get(part)) for part, one in written.items()}
         issues += doubts
     return Outputs(study, resources, messages, tuple(issues), named)
@@ -125,18 +127,27 @@ def _resources(made: Iterable[Json], named: Mapping[str, str], known: Outputs) -
     return {part: _read(one, named, known.resources.get(part) if are_alike else None) for part, one in parts}
 
 
-def _written(study: Study, site: Site, receiver: Receiver, facts: Facts) -> tuple[dict[str, bytes], list[MappingIssue]]:
+def _written(
+    study: Study, site: Site, receiver: Receiver, facts: Facts, reuse: Reuse
+) -> tuple[dict[str, bytes], list[MappingIssue]]:
     """Write the messages of a new study, with their issues."""
-    causes = changes(None, study, site).causes
+    causes = _causes(study, site, reuse)
     written: dict[str, bytes] = {}
     issues: list[MappingIssue] = []
-    for number, queued in enumerate(renderings_of_all(study, causes, site, receiver, facts)):
+    for number, queued in enumerate(renderings_of_all(study, causes, site, receiver, facts, reuse=reuse)):
         asked = AskedMessage(study, queued.cause, site, receiver, facts)
         sent = oru_of(queued.made, asked, control_id="TRACE", at=_AT)
         issues += sent.issues
         if sent.output is not None:
             written[f"{MESSAGE}/{number}"] = sent.output
     return written, issues
+
+
+def _causes(study: Study, site: Site, reuse: Reuse) -> tuple[Cause, ...]:
+    """Return the causes of a new study's messages. Their version is not given: it stands in MSH-10 alone."""
+    of_reports = [(one.report_id, one.status, one.is_addendum, one.text) for one in study.reports]
+    given = site, study.study_type, study.is_cancelled, of_reports
+    return reuse.of(changes, given, lambda: changes(None, study, site).causes)
 
 
 def _read(made: Json | bytes, named: Mapping[str, str], before: Part | None) -> Part:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fakes.fhir_studies import SNAPSHOT, USERS, addendum, mapped, report
 from fakes.upstream_json import study_json, user_json
+
+import mappings.fhir
+from mappings import decode
+from mappings.fhir.practitioner import radiologists
+from mappings.fhir.report_parts import report_parts
+from mappings.fhir.scene import scene
+from mappings.model import Facts
+from mappings.profile import Site
 
 OTHER: dict[str, Any] = {
     "reportId": "rep_" + "8" * 32,
@@ -115,3 +125,27 @@ def test_what_two_reports_share_is_made_once_and_one_reports_resources_never_cha
     alone = {one["id"]: one for one in mapped(report()).output}
     both = {one["id"]: one for one in mapped(report(), report("5", signedAt="2024-03-15T15:00:00Z")).output}
     assert {key: both[key] for key in alone} == alone
+
+
+def only(source: Any, *names: str) -> Any:
+    """Return an object with these fields of the source, of which nothing else can be read."""
+    return SimpleNamespace(**{name: getattr(source, name) for name in names})
+
+
+@pytest.mark.parametrize("send_drafts", [False, True])
+def test_resources_of_a_report_read_no_more_of_the_study_than_what_decides_their_reuse(send_drafts: bool) -> None:
+    rows = [report(), addendum(), {**OTHER, "studyId": report()["studyId"], "snapshotMetadata": OTHER_SNAPSHOT}]
+    study = decode({**study_json(), **OTHER_STUDY}, rows, USERS)
+    made = scene(study, Site(send_drafts=send_drafts), Facts())
+    signers = radiologists(made)
+    assert radiologists(replace(made, study=only(study, "reports", "users"))) == signers
+    of_parts = only(study, "is_cancelled", "completed", "study_description", "modality", "users")
+    of_resources = only(study, "study_id", "modality")
+    parts = [report_parts(made, one, signers[one.user_id]) for one in study.reports]
+    for number, one in enumerate(study.reports):
+        assert report_parts(replace(made, study=of_parts), one, signers[one.user_id]) == parts[number]
+        found = [
+            mappings.fhir._report_resources(replace(made, study=seen), parts[number], parts, ())
+            for seen in (study, of_resources)
+        ]
+        assert found[0] == found[1]

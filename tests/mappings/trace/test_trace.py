@@ -148,16 +148,32 @@ def test_a_field_that_one_segment_no_longer_says_while_others_do_is_moved() -> N
         assert "OBX-16" in found[f"/reports/{number}/userId"]
 
 
+def golden(folder):
+    return json.loads((folder / "wire.json").read_text())
+
+
+def with_several_reports():
+    """Return the sample with an addendum, a second original, and a draft by somebody else."""
+    made = deepcopy(document())
+    first, user = made["reports"][0], made["users"][0]
+    addendum = {"reportId": "rep_" + "a" * 32, "isAddendum": True, "reportPlainText": "ADDENDUM: No change."}
+    other = {"reportId": "rep_" + "b" * 32, "isCritical": False, "signedAt": "2026-01-06T10:00:00Z"}
+    draft = {"reportId": "rep_" + "c" * 32, "isAddendum": True, "status": "in_progress", "userId": "usr_" + "c" * 32}
+    made["reports"] += [{**deepcopy(first), **own} for own in (addendum, other, draft)]
+    made["users"].append({**user, "userId": draft["userId"]})
+    return made
+
+
 OF_SEVERAL = [pytest.param(one, marks=pytest.mark.full) for one in ("two-patients", "addenda-two")]
 
 
-@pytest.mark.parametrize("case", ["", *OF_SEVERAL])
+@pytest.mark.parametrize("case", ["", "several-reports", *OF_SEVERAL])
 def test_what_did_not_change_need_not_be_read_again(case, monkeypatch):
     folder, map_anew = Path(__file__).parents[2] / "golden" / case, mappings.trace.outputs
-    traced = json.loads((folder / "wire.json").read_text()) if case else document()
+    traced = {"": document, "several-reports": with_several_reports}.get(case, lambda: golden(folder))()
     found = trace(traced, site(), everything())
 
-    def all_anew(document, like=None, languages=(), **more):
+    def all_anew(document, like=None, languages=(), reuse=None, **more):
         return map_anew(document, **more)
 
     monkeypatch.setattr(mappings.trace, "outputs", all_anew)

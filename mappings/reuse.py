@@ -1,0 +1,46 @@
+"""Reuse what was made before of equal input, while one study is mapped again and again with one value changed (D6).
+
+Carries out no clause of a standard. A mapping is pure, so equal input makes an equal result. What is kept are a
+patient's data: a `Remembered` lives no longer than the trace that made it.
+Proved by tests/mappings/test_reuse.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+Made = TypeVar("Made")
+
+
+class Reuse:
+    """No reuse: everything is made afresh, as for a study that is mapped once."""
+
+    __slots__ = ()
+
+    def of(self, place: Hashable, given: Any, make: Callable[[], Made]) -> Made:
+        """Return what `make` returns at a place, which depends on nothing but `given`. Nobody changes either later."""
+        return make()
+
+
+NO_REUSE = Reuse()
+
+
+class Remembered(Reuse):
+    """Remembers the first result at each place, which is that of the unchanged study, and the latest."""
+
+    __slots__ = ("__weakref__", "_known")
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, tuple[tuple[Any, Any], ...]] = {}
+
+    def of(self, place: Hashable, given: Any, make: Callable[[], Made]) -> Made:
+        """Return the first or latest result at a place if it was made of equal input, else that of `make`."""
+        known = self._known.get(place, ())
+        for before, result in known:
+            if before == given:
+                made: Made = result
+                return made
+        made = make()
+        self._known[place] = (*known[:1], (given, made))
+        return made
