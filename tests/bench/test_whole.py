@@ -2,7 +2,8 @@
 
 Run by `make bench`: each search is asked in the one store and in the other by turns, and the fastest of a few answers
 counts, so that a busy machine slows both. What a first page reads, which it does not change, is said too: steps of
-SQLite's virtual machine, or rows of PostgreSQL. BENCH_WHOLE says how many studies the larger store has.
+SQLite's virtual machine, or rows of PostgreSQL. BENCH_WHOLE says how many studies the larger store has, and
+BENCH_WHOLE_AT in which folder the stores are kept (bench/kept.py).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
-from bench import stores, whole
+from bench import kept, stores, whole
 from bench.serving import gateway
 from bench.whole import Copy
 from fakes.databases import at_once, copied
@@ -133,29 +134,35 @@ def chosen(count: int) -> Iterator[Copy]:
     yield from dice.sample(all_of_it, min(TARGETS, count))
 
 
-@pytest.fixture
-def filled(migrated_sqlite: Path, tmp_path: Path) -> dict[int, Path]:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(kept.AT) if kept.AT else tmp_path_factory.mktemp("whole")
+
+
+@pytest.fixture(scope="module")
+def filled(migrated_sqlite: Path, folder: Path) -> dict[int, Path]:
     """SQLite files with so many whole studies."""
-    files = {}
-    for count in (SMALL, LARGE):
-        (tmp_path / str(count)).mkdir()
-        files[count] = copied(migrated_sqlite, tmp_path / str(count))
-        whole.fill_sqlite(files[count], count)
-    return files
+    return {count: kept.file_of(folder, migrated_sqlite, count) for count in (SMALL, LARGE)}
+
+
+@pytest.fixture(scope="module")
+def filled_postgres(filled: dict[int, Path], folder: Path) -> Iterator[dict[int, str]]:
+    """URLs of PostgreSQL databases with the same studies."""
+    with kept.server(folder) as url:
+        yield {count: kept.database_of(url, file, count) for count, file in filled.items()}
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_searches_among_whole_studies(kind, filled, request, say) -> None:
+    urls = {count: f"sqlite:///{file}" for count, file in filled.items()}
+    if kind == "postgresql":
+        urls = request.getfixturevalue("filled_postgres")
     with ExitStack() as stack:
         bases, read = {}, {}
-        for count, file in filled.items():
-            url = f"sqlite:///{file}"
-            if kind == "postgresql":
-                url = stack.enter_context(request.getfixturevalue("postgres_server").database())
-                at_once(whole.fill_postgres(url, file))
+        for count, url in urls.items():
             at_once(_looked_at(url, count))
             read[count] = at_once(_read(url, count))
-            bases[count] = stack.enter_context(gateway(url, file.parent))
+            bases[count] = stack.enter_context(gateway(url, filled[count].parent))
         say(f"searches among whole studies, {kind}, {LARGE} against {SMALL} studies (to reach: 1.5 x, 50 ms)")
         for one in (*NARROW, *BROAD):
             many = TARGETS if one in NARROW else TARGETS // 5

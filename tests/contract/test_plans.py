@@ -38,7 +38,7 @@ from gateway.store.database.statements import Statement
 from gateway.store.studies import in_order, search_sql
 from gateway.store.studies.claims import _OF_CLAIMS
 from gateway.store.studies.compartment import OF_LIMITED
-from gateway.store.studies.fragments import Sql
+from gateway.store.studies.fragments import Sql, may_be_counted
 from gateway.store.studies.histories import OF_ANY_LIMITED, OF_TYPE_LIMITED
 from gateway.store.studies.limited import limited, met, of_types
 from gateway.store.studies.search import _OF_CONFLICTS, _OF_REFERRING
@@ -227,8 +227,10 @@ def searches(kind, given, sort="", sight=EVERYTHING):
     yield search_sql.suppressed(base, 20)
     if in_order.is_ordered(base):
         yield from (in_order.edge(base, 50), in_order.page(base, after[0]), in_order.page(base, None))
-        places, sizes = in_order.sizes(base, 20)
-        yield from [sizes] if places else []
+        if places := in_order.countable(base):
+            yield in_order.counts(base, places, 20)
+        own = [one for one in places if all(map(may_be_counted, base.clauses[one]))]
+        yield from [in_order.together(base, own)] if len(own) > 1 else []
 
 
 def of_us_core():

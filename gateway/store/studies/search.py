@@ -219,7 +219,7 @@ async def _in_order(engine: Engine, search: Search, until: float) -> _Rows | Non
     most = first = in_order.first_rows(search)
     edge: Any = ()
     counts_first = not in_order.starts_in_order(search)
-    if counts_first and (found := await _from_few(engine, search, in_order.FEW, until)) is not None:
+    if counts_first and (found := await _from_few(engine, search, until)) is not None:
         return found
     while most:
         behind = await _scan(engine, in_order.edge(search, most), until, tries_here=most == first)
@@ -230,28 +230,50 @@ async def _in_order(engine: Engine, search: Search, until: float) -> _Rows | Non
         rows = await _scan(engine, sql, until, tries_here=most == first)
         if len(rows) >= search.most or (edge is None and in_order.has_all(search)):
             return rows, _way("among the first in its order", sql, engine.dialect)
-        if most == first and not counts_first and (found := await _from_few(engine, search, in_order.FEW, until)):
+        if most == first and not counts_first and (found := await _from_few(engine, search, until)):
             return found
         most = 0 if edge is None else in_order.more_rows(search, most, len(rows))
-    return await _from_few(engine, search, in_order.MANY, until)
+    return await _from_many(engine, search, until)
 
 
-async def _from_few(engine: Engine, search: Search, most: int, until: float) -> _Rows | None:
-    """Return the rows of the page from the clause that the fewest resources meet; None if `most` or more meet each."""
-    places, sql = in_order.sizes(search, most)
-    if not places or (most == in_order.MANY and places == [search.start]):  # there is no other to start from
-        return None
+async def _from_few(engine: Engine, search: Search, until: float) -> _Rows | None:
+    """Return the rows of the page from the clause that the fewest resources meet; None if `FEW` or more meet each."""
+    sizes, nothing = await _sizes(engine, search, in_order.FEW, until)
+    fewest = in_order.fewest(search, sizes, in_order.FEW)
+    if nothing or fewest is None:
+        return nothing
+    return await _from_start(engine, replace(search, start=fewest), until)
+
+
+async def _from_many(engine: Engine, search: Search, until: float) -> _Rows | None:
+    """Return the rows of the page from the index rows of several clauses, or from one clause; None if that is no less.
+
+    It may take long, also from a clause that usually finds few.
+    """
+    if in_order.countable(search) == search_sql.window(search.clauses, search.start)[:1]:
+        return None  # there is no other to start from
+    sizes, nothing = await _sizes(engine, search, in_order.ROWS, until)
+    fewest, several = in_order.fewest(search, sizes, in_order.MANY), in_order.alike(search, sizes)
+    if nothing or (fewest is None and not several):
+        return nothing
+    if several:
+        sql = in_order.together(search, several)
+        kinds = " and ".join([_kind(search, place) for place in several])
+        return await _scan(engine, sql, until, tries_here=False), _way(f"by index rows of {kinds}", sql, engine.dialect)
+    return await _from_start(engine, replace(search, start=fewest), until, is_long=True)
+
+
+async def _sizes(engine: Engine, search: Search, most: int, until: float) -> tuple[in_order.Sizes, _Rows | None]:
+    """Return how many index rows meet each clause that can be counted; an answer without rows if none meet one."""
+    places = in_order.countable(search)
+    if not places:
+        return [], None
+    sql = in_order.counts(search, places, most)
     [found] = await _scan(engine, sql, until, tries_here=most == in_order.FEW)
-    sizes = list(zip(found, places, strict=True))
-    for number, place in sizes:
+    for number, place in zip(found, places, strict=True):
         if number == 0:
-            return (), _way(f"where nothing meets a clause of kind {_kind(search, place)}", sql, engine.dialect)
-    number, place = min([one for one in sizes if in_order.is_told(search.clauses[one[1]])], default=(most, 0))
-    if number >= most:
-        return None
-    fewer = replace(search, start=place)
-    # Up to `MANY` resources may take long, also from a clause that usually finds few
-    return await _from_start(engine, fewer, until, is_long=most != in_order.FEW)
+            return [], ((), _way(f"where nothing meets a clause of kind {_kind(search, place)}", sql, engine.dialect))
+    return list(zip(found, places, strict=True)), None
 
 
 async def _from_start(engine: Engine, search: Search, until: float, *, is_long: bool = False) -> _Rows:
