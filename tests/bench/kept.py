@@ -1,4 +1,4 @@
-"""Stores of whole studies, made once for all benchmarks; BENCH_WHOLE_AT names a folder that keeps them for further runs.
+"""Stores of whole studies, made once for all benchmarks; BENCH_WHOLE_AT names a folder that keeps them.
 
 A store that is in the folder is used as it is. One that is not is filled under another name, so that a run which was
 cut off leaves nothing that looks filled.
@@ -9,18 +9,26 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import asyncpg
 import pytest
-from bench import whole
+from bench import multiplied, whole
 from bench.machine import ASKING, on_core
 from fakes.cluster import binaries, cluster
 from fakes.databases import at_once, migrated_database
 
 AT = os.environ.get("BENCH_WHOLE_AT", "")
-_SETTINGS = ("shared_buffers=512MB", "max_wal_size=16GB")
+# So many studies are written as the gateway writes them; a store of more has them several times
+WRITTEN = 100_000
+# With the last two, what is written into a table that the same transaction emptied is not logged
+_SETTINGS = ("shared_buffers=512MB", "max_wal_size=16GB", "autovacuum=off", "wal_level=minimal", "max_wal_senders=0")
+
+
+def times(count: int) -> int:
+    """Return how many times a store of so many studies has those that were written."""
+    return max(1, count // WRITTEN)
 
 
 def file_of(folder: Path, migrated: Path, count: int) -> Path:
@@ -28,8 +36,12 @@ def file_of(folder: Path, migrated: Path, count: int) -> Path:
     path = folder / str(count) / "gateway.db"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(shutil.copyfile(migrated, path.with_suffix(".part")))
-        whole.fill_sqlite(part, count)
+        source = file_of(folder, migrated, WRITTEN) if times(count) > 1 else migrated
+        part = Path(shutil.copyfile(source, path.with_suffix(".part")))
+        if times(count) > 1:
+            multiplied.multiply_sqlite(part, source, times(count))
+        else:
+            whole.fill_sqlite(part, count)
         part.rename(path)
     return path
 
@@ -42,27 +54,24 @@ def server(folder: Path) -> Iterator[str]:
         pytest.skip("needs PostgreSQL's server programs: apt-get install -y postgresql")
     kept = folder / "postgres"
     kept.mkdir(parents=True, exist_ok=True)
-    with on_core(ASKING):
-        running = cluster(programs, *_SETTINGS, kept=kept)
-        url = running.__enter__()
-    try:
+    with ExitStack() as stack:
+        with on_core(ASKING):
+            url = stack.enter_context(cluster(programs, *_SETTINGS, kept=kept))
         yield url
-    finally:
-        running.__exit__(None, None, None)
 
 
-def database_of(url: str, file: Path, count: int) -> str:
-    """Return the URL of a database with the rows of a SQLite file of so many studies."""
-    at_once(_fill(url, file, f"whole{count}"))
+def database_of(url: str, folder: Path, count: int) -> str:
+    """Return the URL of a database with the rows of the SQLite file of so many studies in that folder."""
+    at_once(_fill(url, folder / str(count // times(count)) / "gateway.db", f"whole{count}", times(count)))
     return f"{url}/whole{count}"
 
 
-async def _fill(url: str, file: Path, name: str) -> None:
+async def _fill(url: str, source: Path, name: str, times: int) -> None:
     there = await asyncpg.connect(f"{url}/postgres")
     if not await there.fetch("SELECT 1 FROM pg_database WHERE datname = $1", name):
         await there.execute("DROP DATABASE IF EXISTS part")
         await there.execute("CREATE DATABASE part")
         await migrated_database(f"{url}/part")
-        await whole.fill_postgres(f"{url}/part", file)
+        await whole.fill_postgres(f"{url}/part", source, times)
         await there.execute(f"ALTER DATABASE part RENAME TO {name}")
     await there.close()

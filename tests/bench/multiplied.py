@@ -93,7 +93,7 @@ def copying(dialect: Dialect, times: int, most: int, source: str = "") -> Iterat
         values = ", ".join(changed.get(one, f'"{one}"') for one in columns).format(**given)
         listed = ", ".join(f'"{one}"' for one in columns)
         yield (
-            f'INSERT INTO {name} ({listed}) SELECT {values} FROM (SELECT column1 AS copy FROM (VALUES {copies}) c) c'
+            f"INSERT INTO {name} ({listed}) SELECT {values} FROM (SELECT column1 AS copy FROM (VALUES {copies}) c) c"
             f" CROSS JOIN {source}{name} WHERE {chosen.format(**given)}"
         )
     yield f"UPDATE tick SET last = last + {(times - 1) * most}, resource = resource * {times}"

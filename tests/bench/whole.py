@@ -4,7 +4,8 @@ Some sandbox studies, one in thirty and a few hundred at least, are planned by t
 numbers and a patient of its own, put into the planned write in place of the first one's, and is written by the
 pipeline's own transaction. A patient has ten studies, far apart in the order of writing. Thirty studies have the date
 of the first one. Of `study`, the compressed JSON and the digests stay those of the first copy: no search reads them.
-PostgreSQL gets the rows of the SQLite file by COPY.
+PostgreSQL gets the rows of the SQLite file by COPY. Of more than 100,000 studies, the rest are copies in SQL
+(bench/multiplied.py).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import asyncpg
+from bench.multiplied import copying
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, DropIndex, Index
 
@@ -224,13 +226,8 @@ def fill_sqlite(path: Path, count: int) -> None:
     connection.close()
 
 
-async def fill_postgres(url: str, source: Path) -> None:
-    """Fill a migrated PostgreSQL database with the rows of a filled SQLite file, and vacuum it."""
-    connection, dialect = await asyncpg.connect(url), postgresql.dialect()
-    await connection.execute("SET synchronous_commit = off")
-    await connection.execute("SET maintenance_work_mem = '1GB'")
-    for index in _indexes_of("postgresql"):
-        await connection.execute(str(DropIndex(index).compile(dialect=dialect)))
+async def _copied(connection: Any, source: Path) -> None:
+    """Replace all rows by those of a SQLite file."""
     here = sqlite3.connect(source)
     for table in METADATA.sorted_tables:
         columns = [one.name for one in table.columns]
@@ -240,6 +237,20 @@ async def fill_postgres(url: str, source: Path) -> None:
         while batch := rows.fetchmany(_ROWS):
             await connection.copy_records_to_table(table.name, columns=columns, records=batch)
     here.close()
+
+
+async def fill_postgres(url: str, source: Path, times: int = 1) -> None:
+    """Fill a migrated PostgreSQL database with the rows of a filled SQLite file so many times, and vacuum it."""
+    connection, dialect = await asyncpg.connect(url), postgresql.dialect()
+    await connection.execute("SET synchronous_commit = off")
+    await connection.execute("SET maintenance_work_mem = '1GB'")
+    for index in _indexes_of("postgresql"):
+        await connection.execute(str(DropIndex(index).compile(dialect=dialect)))
+    async with connection.transaction():
+        await _copied(connection, source)
+        if times > 1:
+            for statement in copying("postgresql", times, await connection.fetchval("SELECT resource FROM tick")):
+                await connection.execute(statement)
     for index in _indexes_of("postgresql"):
         await connection.execute(str(CreateIndex(index).compile(dialect=dialect)))
     await connection.execute("VACUUM ANALYZE")

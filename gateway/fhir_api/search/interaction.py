@@ -37,7 +37,6 @@ from gateway.runtime.request_errors import BadRequest
 from gateway.store.studies import search as store
 from gateway.store.studies.search import Version
 
-_ALL: Final = 2**62
 _LARGE: Final = 256 * 1024  # bytes of resources: to shape them takes up to 10 ms
 _SAFE: Final = ":|,/"
 _BESIDE_A_PAGE: Final = frozenset({PAGE, COUNT, "_format", "_pretty"})
@@ -162,7 +161,7 @@ async def _total(serving: Facade, query: Query, results: Page) -> int | None:
         if query.total not in {"accurate", "estimate"}:
             return None
     try:
-        return await store.count(serving.engine, query.search(0), _ALL)
+        return await store.count(serving.engine, query.search(0))
     except StoreTooSlow:
         if query.is_count:
             raise

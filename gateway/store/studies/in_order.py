@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
-from gateway.index.criteria import All, Clause, Criterion, During, Referred, Refers, Updated
+from gateway.index.criteria import All, At, Clause, Criterion, During, Referred, Refers, Updated
 from gateway.store.studies import search_sql
 from gateway.store.studies.fragments import (
     Sql,
+    all_of,
     any_of,
     counted,
     glued,
@@ -39,11 +40,15 @@ _FIRST: Final = 128
 _MOST: Final = 8192
 
 
+def may_be_narrowed(search: Search) -> bool:
+    """True if the search is broad, and its clauses are worth being counted: to test one resource reads little."""
+    return is_broad(search) and search_sql.has_few_criteria(search) and not any(map(reads_many, search.clauses))
+
+
 def is_ordered(search: Search) -> bool:
-    """True if the search is broad, and an index has the order in which its matches come next."""
+    """True if an index has the order in which the matches of the search come next."""
     first = search.sort[0]
-    is_worth = is_broad(search) and search_sql.has_few_criteria(search) and not any(map(reads_many, search.clauses))
-    if first.by == "term" or not is_worth:
+    if first.by == "term":
         return False
     if has_all(search):
         return True
@@ -129,16 +134,36 @@ def alike(search: Search, sizes: Sizes) -> list[int]:
     """
     told = [(number, place) for number, place in sizes if number < ROWS and is_told(search.clauses[place])]
     most = _AS_LONG_AS_ONE * min(told, default=(0, 0))[0]
-    places = [place for number, place in told if number <= most and all(map(may_be_counted, search.clauses[place]))]
+    places = [place for number, place in told if number <= most and _is_index_rows(search.clauses[place])]
     return places if len(places) > 1 else []
 
 
-def together(search: Search, places: Sequence[int]) -> Sql:
-    """Return SQL for a page, as `search_sql.page` does, of what meets the clauses at these places by its index rows."""
+def together(search: Search, places: Sequence[int]) -> tuple[Sql, list[int]]:
+    """Return a query for the resources whose index rows meet the clauses at these places, and all places settled."""
     ranges = [search_sql.window(search.clauses, place) for place in places]
     found = [search_sql.found_by_range([search.clauses[one] for one in each]) for each in ranges]
     numbers = [glued("SELECT f.resource FROM (", one, ") f") for one in found]
-    return search_sql.page(search, joined(" INTERSECT ", numbers), [one for each in ranges for one in each])
+    return joined(" INTERSECT ", numbers), [one for each in ranges for one in each]
+
+
+def is_count_of_rows(search: Search) -> bool:
+    """True if the results of the search are the resources of one range of an index, but for the suppressed ones."""
+    own = search_sql.window(search.clauses, search.start)
+    if len(own) < len(search.clauses) or (search.until, search.since) != (None, None):
+        return False
+    return is_broad(search) and _is_index_rows(search.clauses[search.start])
+
+
+def count_of_rows(search: Search) -> Sql:
+    """Return SQL that counts the results by index rows alone, without the resources."""
+    found = glued("SELECT (SELECT count(*) FROM (", search_sql.found_by_range(search.clauses), ") f)")
+    of_type = Sql("r.is_suppressed = 1 AND r.type = ? AND ", (search.resource_type,))
+    return glued(found, " - (SELECT count(*) FROM resource r WHERE ", of_type, all_of(search.clauses), ")")
+
+
+def _is_index_rows(clause: Clause) -> bool:
+    """True if index rows of the searched type tell which resources meet a clause; shared ones tell only the sets."""
+    return all(may_be_counted(one) and not is_shared(one) and not isinstance(one, At) for one in clause)
 
 
 def is_told(clause: Clause) -> bool:

@@ -1,4 +1,4 @@
-"""Run FHIR searches in the database: result pages, counts up to the caller's limit, and resources linked to results.
+"""Run FHIR searches in the database: result pages, counts, and resources linked to results.
 
 https://hl7.org/fhir/R4/search.html. PostgreSQL has a pool apart for searches that may be long. SQLite tries a search on
 the loop for about a millisecond, then in a thread. Long ones have a time limit.
@@ -123,7 +123,7 @@ async def page(engine: Engine, search: Search) -> Found:
         StoreTooSlow: the search took too long.
     """
     until = clock.monotonic() + SECONDS
-    found = await _in_order(engine, search, until) if in_order.is_ordered(search) else None
+    found = await _narrowed(engine, search, until) if in_order.may_be_narrowed(search) else None
     rows, way = found or await _from_start(engine, search, until)
     matches = await in_turns(_match, rows)
     return Found(matches[::-1] if search.is_back else matches, int(rows[0][6]) if rows else 0, way)
@@ -134,14 +134,27 @@ def way_from_start(search: Search, dialect: Dialect) -> Way:
     return _way(_from_clause(search), search_sql.page(search), dialect)
 
 
-async def count(engine: Engine, search: Search, most: int) -> int:
-    """Count the results, up to `most`.
+async def count(engine: Engine, search: Search) -> int:
+    """Count the results.
 
     Raises:
         StoreTooSlow: the count took too long.
     """
-    rows = await _read(engine, search, search_sql.count(search, most))
-    return int(rows[0][0])
+    until = clock.monotonic() + SECONDS
+    sql = search_sql.count(search)
+    if in_order.is_count_of_rows(search):
+        sql = in_order.count_of_rows(search)
+    elif in_order.may_be_narrowed(search):
+        sizes, nothing = await _sizes(engine, search, in_order.ROWS, until)
+        fewest, several = in_order.fewest(search, sizes, in_order.MANY), in_order.alike(search, sizes)
+        if nothing:
+            return 0
+        if several:
+            sql = search_sql.count(search, *in_order.together(search, several))
+        elif fewest is not None:
+            sql = search_sql.count(replace(search, start=fewest))
+    [(number,)] = await _read(engine, search, sql, until)
+    return int(number)
 
 
 async def suppressed(engine: Engine, search: Search, most: int) -> list[str]:
@@ -210,15 +223,16 @@ async def conflicts(
     return {str(patient_id): int(number) for patient_id, number in rows}
 
 
-async def _in_order(engine: Engine, search: Search, until: float) -> _Rows | None:
-    """Return the rows of a page that lies among the first in its order; None if it does not.
+async def _narrowed(engine: Engine, search: Search, until: float) -> _Rows | None:
+    """Return the rows of a page that are among the first in its order, or that few index rows tell; None without any.
 
     If few resources meet a clause, the search is read from there. Dates are looked at before anything is counted. Each
     query has a snapshot of its own: a page is of one that saw all of it.
     """
-    most = first = in_order.first_rows(search)
+    looks = in_order.is_ordered(search)
+    most = first = in_order.first_rows(search) if looks else 0
     edge: Any = ()
-    counts_first = not in_order.starts_in_order(search)
+    counts_first = not (looks and in_order.starts_in_order(search))
     if counts_first and (found := await _from_few(engine, search, until)) is not None:
         return found
     while most:
@@ -257,7 +271,7 @@ async def _from_many(engine: Engine, search: Search, until: float) -> _Rows | No
     if nothing or (fewest is None and not several):
         return nothing
     if several:
-        sql = in_order.together(search, several)
+        sql = search_sql.page(search, *in_order.together(search, several))
         kinds = " and ".join([_kind(search, place) for place in several])
         return await _scan(engine, sql, until, tries_here=False), _way(f"by index rows of {kinds}", sql, engine.dialect)
     return await _from_start(engine, replace(search, start=fewest), until, is_long=True)

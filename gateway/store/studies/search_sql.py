@@ -221,9 +221,7 @@ def _cost(criterion: Criterion) -> int:
     return _COSTS.get(type(criterion), _COSTS[Updated])
 
 
-def page(
-    search: Search, found: Sql | None = None, settled: Collection[int] = (), *, has_sort_key: bool = False
-) -> Sql:
+def page(search: Search, found: Sql | None = None, settled: Collection[int] = (), *, has_sort_key: bool = False) -> Sql:
     """Return SQL for a page: address, version, updated, owner, number, body, last instant, remarks, sort keys.
 
     The remarks are a sum of bits: `WARNINGS` of the study, `SUPPRESSED` resources of the type, and `CONFLICTS` about
@@ -272,9 +270,10 @@ def _remarks_of(number: int, *, finds_patients: bool) -> str:
     return f"{_MAY_HAVE_REMARKS} + CASE WHEN EXISTS ({held_apart}) THEN {CONFLICTS} ELSE 0 END"
 
 
-def count(search: Search, most: int) -> Sql:
-    """Return SQL that counts the results, up to `most`."""
-    return glued("SELECT count(*) FROM (SELECT 1 FROM ", _from_where(search), Sql(" LIMIT ?) c", (most,)))
+def count(search: Search, found: Sql | None = None, settled: Collection[int] = ()) -> Sql:
+    """Return SQL that counts the results; `found` and `settled` are as for `page`."""
+    source = _from_where(search) if found is None else _where(search, _by_way_of(found), _SAME, settled)
+    return glued("SELECT count(*) FROM ", source)
 
 
 def suppressed(search: Search, most: int) -> Sql:
