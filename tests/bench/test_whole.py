@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import os
 import random
+import shutil
 import sqlite3
 import statistics
 import time
@@ -22,13 +23,14 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
-from bench import kept, stores, whole
+from bench import kept, multiplied, stores, whole
 from bench.serving import gateway
 from bench.whole import Copy
 from fakes.databases import at_once, copied
 from fakes.rows_read import reading, recorded
 
 from gateway.fhir_api.search.search_query import understand
+from gateway.index.parameters import PARAMETERS
 from gateway.index.reading import Circumstances
 from gateway.ingest import Pipeline
 from gateway.store.database.sqlite import Sqlite
@@ -107,6 +109,28 @@ def test_the_loader_stores_what_the_pipeline_stores(migrated_sqlite, tmp_path) -
     for name, rows in wanted.items():
         assert len(rows) > 0 or name == "issue"
         assert found[name] == rows, name
+
+
+def test_copies_in_sql_have_ids_of_their_own_that_lead_to_one_another(migrated_sqlite, tmp_path) -> None:
+    count, times = 40, 10
+    source, path = copied(migrated_sqlite, tmp_path), tmp_path / "larger.db"
+    whole.fill_sqlite(source, count)
+    shutil.copyfile(source, path)
+    multiplied.multiply_sqlite(path, source, times)
+    addresses = "(SELECT address FROM resource)"
+    dangling = (
+        f"SELECT value FROM term WHERE value GLOB '*/???-????????*' AND value NOT IN {addresses}",
+        f"SELECT patient_id FROM claim WHERE 'Patient/' || patient_id NOT IN {addresses}",
+        "SELECT owner FROM resource WHERE owner <> '' AND owner NOT IN (SELECT study_id FROM study)",
+        "SELECT number FROM resource WHERE number NOT IN (SELECT resource FROM version)",
+    )
+    identifiers = ", ".join(str(one.key) for one in PARAMETERS if one.name == "identifier")
+    alike = f"SELECT value FROM term WHERE key IN ({identifiers}) GROUP BY key, value HAVING count(*) > 1"
+    with closing(sqlite3.connect(path)) as larger:
+        assert larger.execute("SELECT count(*) FROM study").fetchone() == (count * times,)
+        assert larger.execute("SELECT count(*) = count(DISTINCT address) FROM resource").fetchone() == (1,)
+        for sql in (*dangling, alike):
+            assert larger.execute(sql).fetchall() == [], sql
 
 
 def _asked(base: str, query: str) -> float:

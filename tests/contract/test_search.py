@@ -192,7 +192,11 @@ def test_without_a_wish_the_order_is_that_in_which_it_is_found():
     date, two = (During(5, "ge", 0, 1),), (During(5, "ge", 0, 1), During(5, "lt", 0, 1))
     assert search_sql.usual_sort((date,), 0) == Sort("moment", 5)
     assert search_sql.usual_sort((two,), 0) == search_sql.UPDATED
+    code, recent, other = (Starts(1, "a"),), (Updated("ge", 0, 1),), (During(5, "ne", 0, 1),)
     assert search_sql.usual_sort(((Is(1, "a"),), date), 0) == search_sql.UPDATED
+    assert search_sql.usual_sort((code, date), 0) == Sort("moment", 5)
+    assert search_sql.usual_sort((code, date, recent), 0) == search_sql.UPDATED
+    assert search_sql.usual_sort((code, other), 0) == search_sql.UPDATED
     assert Sort("moment", 5).reversed() == Sort("moment", 5, descending=True)
 
 

@@ -36,6 +36,7 @@ from gateway.runtime.errors import StoreTooSlow
 from gateway.runtime.request_errors import BadRequest
 from gateway.store.studies import search as store
 from gateway.store.studies.search import Version
+from gateway.store.studies.search_sql import UPDATED
 
 _LARGE: Final = 256 * 1024  # bytes of resources: to shape them takes up to 10 ms
 _SAFE: Final = ":|,/"
@@ -113,7 +114,10 @@ def _read_request(
         ignore(query, name, "a page is one of the search that it was given out for: nothing else can be asked of it")
     if is_strict(request):
         insist(query)
-    return _Asked(query, PagePosition.of_json(state["p"]), state["t"], state["s"])
+    place = PagePosition.of_json(state["p"])
+    if place.part == "whole" and not query.is_unversioned:
+        query.sort = (UPDATED,)  # a walk in one part goes by last update, in every release
+    return _Asked(query, place, state["t"], state["s"])
 
 
 def _resized(used: Parameters, count: str | None) -> Parameters:

@@ -10,6 +10,7 @@ Proved by tests/contract/test_in_order.py and tests/contract/test_plans.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from gateway.index.criteria import All, At, Clause, Criterion, During, Referred, Refers, Updated
@@ -121,10 +122,10 @@ def counts(search: Search, places: Sequence[int], most: int) -> Sql:
     return glued("SELECT ", joined(", ", columns))
 
 
-def fewest(search: Search, sizes: Sizes, most: int) -> int | None:
-    """Return the place of the clause that the fewest resources meet, by its index rows; None if `most` or more do."""
+def fewer(search: Search, sizes: Sizes, most: int) -> Search | None:
+    """Return the search from the clause that the fewest index rows meet; None if `most` or more meet each."""
     number, place = min([one for one in sizes if is_told(search.clauses[one[1]])], default=(most, 0))
-    return place if number < most else None
+    return replace(search, start=place) if number < most else None
 
 
 def alike(search: Search, sizes: Sizes) -> list[int]:

@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
 from gateway.runtime import clock
@@ -146,13 +146,12 @@ async def count(engine: Engine, search: Search) -> int:
         sql = in_order.count_of_rows(search)
     elif in_order.may_be_narrowed(search):
         sizes, nothing = await _sizes(engine, search, in_order.ROWS, until)
-        fewest, several = in_order.fewest(search, sizes, in_order.MANY), in_order.alike(search, sizes)
         if nothing:
             return 0
-        if several:
+        if several := in_order.alike(search, sizes):
             sql = search_sql.count(search, *in_order.together(search, several))
-        elif fewest is not None:
-            sql = search_sql.count(replace(search, start=fewest))
+        else:
+            sql = search_sql.count(in_order.fewer(search, sizes, in_order.MANY) or search)
     [(number,)] = await _read(engine, search, sql, until)
     return int(number)
 
@@ -253,28 +252,22 @@ async def _narrowed(engine: Engine, search: Search, until: float) -> _Rows | Non
 async def _from_few(engine: Engine, search: Search, until: float) -> _Rows | None:
     """Return the rows of the page from the clause that the fewest resources meet; None if `FEW` or more meet each."""
     sizes, nothing = await _sizes(engine, search, in_order.FEW, until)
-    fewest = in_order.fewest(search, sizes, in_order.FEW)
-    if nothing or fewest is None:
-        return nothing
-    return await _from_start(engine, replace(search, start=fewest), until)
+    fewer = in_order.fewer(search, sizes, in_order.FEW)
+    return nothing if nothing or fewer is None else await _from_start(engine, fewer, until)
 
 
 async def _from_many(engine: Engine, search: Search, until: float) -> _Rows | None:
-    """Return the rows of the page from the index rows of several clauses, or from one clause; None if that is no less.
-
-    It may take long, also from a clause that usually finds few.
-    """
+    """Return the rows of the page by the index rows of several clauses, or from one clause; None if these are many."""
     if in_order.countable(search) == search_sql.window(search.clauses, search.start)[:1]:
         return None  # there is no other to start from
     sizes, nothing = await _sizes(engine, search, in_order.ROWS, until)
-    fewest, several = in_order.fewest(search, sizes, in_order.MANY), in_order.alike(search, sizes)
-    if nothing or (fewest is None and not several):
-        return nothing
-    if several:
+    if several := in_order.alike(search, sizes):
         sql = search_sql.page(search, *in_order.together(search, several))
         kinds = " and ".join([_kind(search, place) for place in several])
         return await _scan(engine, sql, until, tries_here=False), _way(f"by index rows of {kinds}", sql, engine.dialect)
-    return await _from_start(engine, replace(search, start=fewest), until, is_long=True)
+    fewer = in_order.fewer(search, sizes, in_order.MANY)
+    # Up to `MANY` resources may take long, also from a clause that usually finds few
+    return nothing if nothing or fewer is None else await _from_start(engine, fewer, until, is_long=True)
 
 
 async def _sizes(engine: Engine, search: Search, most: int, until: float) -> tuple[in_order.Sizes, _Rows | None]:

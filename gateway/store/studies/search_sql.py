@@ -194,9 +194,16 @@ def _reads_many(criterion: Criterion) -> bool:
 
 
 def usual_sort(clauses: Sequence[Clause], place: int) -> Sort:
-    """Return the order that a search which starts there needs no sorting for: by its date, else by last update."""
-    first = clauses[place][0]
-    return Sort("moment", first.key) if len(clauses[place]) == 1 and isinstance(first, During) else UPDATED
+    """Return the order of a search that starts there, if the client names none: by its date, else by last update.
+
+    A search from a code or a name goes by a date that it has beside it, as their index rows tell no order: from a day
+    on, the first matches are soon found. Who asks by last update gets that order.
+    """
+    dates = [key for key in map(_bounded, clauses) if key is not None]
+    if (key := _bounded(clauses[place])) is not None:
+        return Sort("moment", key)
+    by_update = any(isinstance(one, Updated) for clause in clauses for one in clause)
+    return Sort("moment", dates[0]) if dates and any(map(_is_broad, clauses[place])) and not by_update else UPDATED
 
 
 _FEW: Final = 2
