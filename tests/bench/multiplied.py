@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, DropIndex
 
+from gateway.index.keys import key
 from gateway.index.parameters import PARAMETERS
 from gateway.store.database.schema import INDEXES, METADATA
 from gateway.store.database.statements import Dialect
@@ -24,11 +25,15 @@ _HEX, _DIGITS = "0123456789abcdef", "0123456789"
 _BASE62 = f"{_DIGITS}ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SHARED = "SELECT number FROM {from}resource WHERE type IN ('Practitioner', 'PractitionerRole', 'Organization')"
 
+# Copies are some hours apart, but for birth dates: no more studies have one date than among those that were written
+_HOURS = 9_360_000_000
+_LATER = f"CASE key WHEN {key('Patient', 'birthdate')} THEN 0 ELSE copy * {_HOURS} END"
+
 
 def _keys(*names: str) -> str:
     """Return the keys of identifiers, for SQL."""
     rows = [one for one in PARAMETERS if f"{one.resource_type}.{one.name}" in names]
-    return ", ".join(str(key) for one in rows for key in (one.key, one.key_with("of-type")))
+    return ", ".join(str(each) for one in rows for each in (one.key, one.key_with("of-type")))
 
 
 def _turned(text: str, place: str, digits: str = _HEX) -> str:
@@ -66,7 +71,10 @@ _TABLES = {
         },
         f"resource > 0 AND resource NOT IN ({_SHARED})",
     ),
-    "moment": ({"resource": "resource + copy * {most}"}, "1 = 1"),
+    "moment": (
+        {"resource": "resource + copy * {most}", "low": f"low + {_LATER}", "high": f"high + {_LATER}"},
+        "1 = 1",
+    ),
     "study": (
         {
             "study_id": _turned("study_id", "5"),

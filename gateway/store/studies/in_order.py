@@ -73,8 +73,11 @@ def first_rows(search: Search) -> int:
 
 
 def more_rows(search: Search, rows: int, matches: int) -> int:
-    """Return how many rows the next look reads if one of `rows` found so many matches; 0: no further look."""
-    likely = max(rows * search.most * 5 // (4 * max(matches, 1)), 2 * rows)
+    """Return how many rows the next look reads if one of `rows` found so many matches; 0: no further look.
+
+    If it found none, most may have one value alike.
+    """
+    likely = max(rows * search.most * 5 // (4 * matches), 2 * rows) if matches else 4 * rows
     if rows < _MOST:
         return min(likely, _MOST)
     return likely if likely <= MANY else 0

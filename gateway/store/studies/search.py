@@ -237,12 +237,12 @@ async def _narrowed(engine: Engine, search: Search, until: float) -> _Rows | Non
     while most:
         behind = await _scan(engine, in_order.edge(search, most), until, tries_here=most == first)
         last, edge = edge, behind[0][0] if behind else None
-        if edge == last:  # all between have one value alike
-            break
-        sql = in_order.page(search, edge)
-        rows = await _scan(engine, sql, until, tries_here=most == first)
-        if len(rows) >= search.most or (edge is None and in_order.has_all(search)):
-            return rows, _way("among the first in its order", sql, engine.dialect)
+        rows: Sequence[Row] = ()
+        if edge != last:  # else all between have one value alike
+            sql = in_order.page(search, edge)
+            rows = await _scan(engine, sql, until, tries_here=most == first)
+            if len(rows) >= search.most or (edge is None and in_order.has_all(search)):
+                return rows, _way("among the first in its order", sql, engine.dialect)
         if most == first and not counts_first and (found := await _from_few(engine, search, until)):
             return found
         most = 0 if edge is None else in_order.more_rows(search, most, len(rows))

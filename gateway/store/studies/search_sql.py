@@ -302,7 +302,8 @@ def _from_where(search: Search, is_suppressed: int = 0) -> Sql:
 def _where(search: Search, source: Sql, first: Sql, settled: Collection[int] = (), *, is_suppressed: int = 0) -> Sql:
     """Return the FROM and WHERE parts: what meets `first` in the source, and every clause but the `settled` ones."""
     conditions = [Sql(f"r.type = ? AND r.is_suppressed = {is_suppressed}", (search.resource_type,)), first]
-    conditions += [_any(clause) for place, clause in enumerate(search.clauses) if place not in settled]
+    others = [clause for place, clause in enumerate(search.clauses) if place not in settled]
+    conditions += map(_any, sorted(others, key=goes_far))  # what most resources fail soonest is tested first
     for limit, more in ((search.until, "r.updated <= ?"), (search.since, "r.updated > ?")):
         if limit is not None:
             conditions.append(Sql(more, (limit,)))
