@@ -277,10 +277,10 @@ def _remarks_of(number: int, *, finds_patients: bool) -> str:
     return f"{_MAY_HAVE_REMARKS} + CASE WHEN EXISTS ({held_apart}) THEN {CONFLICTS} ELSE 0 END"
 
 
-def count(search: Search, found: Sql | None = None, settled: Collection[int] = ()) -> Sql:
-    """Return SQL that counts the results; `found` and `settled` are as for `page`."""
+def count(search: Search, found: Sql | None = None, settled: Collection[int] = (), *, most: int = _NEVER) -> Sql:
+    """Return SQL that counts the results, up to `most`; `found` and `settled` are as for `page`."""
     source = _from_where(search) if found is None else _where(search, _by_way_of(found), _SAME, settled)
-    return glued("SELECT count(*) FROM ", source)
+    return glued("SELECT count(*) FROM (SELECT 1 FROM ", source, Sql(" LIMIT ?) c", (most,)))
 
 
 def suppressed(search: Search, most: int) -> Sql:
