@@ -47,13 +47,14 @@ def file_of(folder: Path, migrated: Path, count: int) -> Path:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """Run PostgreSQL with the cluster of that folder, on the other core than the gateway's; yield its URL."""
+def server() -> Iterator[str]:
+    """Run PostgreSQL, with the cluster that is kept if one is, on the other core than the gateway's; yield its URL."""
     programs = binaries()
     if programs is None:
         pytest.skip("needs PostgreSQL's server programs: apt-get install -y postgresql")
-    kept = folder / "postgres"
-    kept.mkdir(parents=True, exist_ok=True)
+    kept = Path(AT) / "postgres" if AT else None
+    if kept:
+        kept.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         with on_core(ASKING):
             url = stack.enter_context(cluster(programs, *_SETTINGS, kept=kept))

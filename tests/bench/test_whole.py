@@ -175,7 +175,7 @@ def filled(migrated_sqlite: Path, folder: Path) -> dict[int, Path]:
 @pytest.fixture(scope="module")
 def filled_postgres(filled: dict[int, Path], folder: Path) -> Iterator[dict[int, str]]:
     """URLs of PostgreSQL databases with the same studies."""
-    with kept.server(folder) as url:
+    with kept.server() as url:
         yield {count: kept.database_of(url, folder, count) for count in filled}
 
 
