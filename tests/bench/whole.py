@@ -3,8 +3,9 @@
 Some sandbox studies, one in thirty and a few hundred at least, are planned by the real pipeline. Each copy has ids,
 numbers and a patient of its own, put into the planned write in place of the first one's, and is written by the
 pipeline's own transaction. A patient has ten studies, far apart in the order of writing. Thirty studies have the date
-of the first one. Of `study`, the compressed JSON and the digests stay those of the first copy: no search reads them.
-PostgreSQL gets the rows of the SQLite file by COPY.
+of the first one. Compressed JSON and digests stay those of the first copy: no search reads into them.
+PostgreSQL gets the rows of the SQLite file by COPY. Of more than 100,000 studies, the rest are copies in SQL
+(bench/multiplied.py).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +24,7 @@ from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import asyncpg
+from bench.multiplied import copying
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, DropIndex, Index
 
@@ -55,7 +56,6 @@ _LATER = frozenset({"term", "moment", "version", "resource", "study", "claim", "
 _NEEDED = frozenset({"resource_by_address", "claim_by_content"})
 # A batch of rows for PostgreSQL, and of studies in one transaction
 _ROWS, _STUDIES = 50_000, 500
-_UPDATED = re.compile(rb'"lastUpdated":"[^"]*"')
 
 
 def _hex(*parts: object) -> str:
@@ -224,13 +224,8 @@ def fill_sqlite(path: Path, count: int) -> None:
     connection.close()
 
 
-async def fill_postgres(url: str, source: Path) -> None:
-    """Fill a migrated PostgreSQL database with the rows of a filled SQLite file, and vacuum it."""
-    connection, dialect = await asyncpg.connect(url), postgresql.dialect()
-    await connection.execute("SET synchronous_commit = off")
-    await connection.execute("SET maintenance_work_mem = '1GB'")
-    for index in _indexes_of("postgresql"):
-        await connection.execute(str(DropIndex(index).compile(dialect=dialect)))
+async def _copied(connection: Any, source: Path) -> None:
+    """Replace all rows by those of a SQLite file."""
     here = sqlite3.connect(source)
     for table in METADATA.sorted_tables:
         columns = [one.name for one in table.columns]
@@ -240,6 +235,20 @@ async def fill_postgres(url: str, source: Path) -> None:
         while batch := rows.fetchmany(_ROWS):
             await connection.copy_records_to_table(table.name, columns=columns, records=batch)
     here.close()
+
+
+async def fill_postgres(url: str, source: Path, times: int = 1) -> None:
+    """Fill a migrated PostgreSQL database with the rows of a filled SQLite file so many times, and vacuum it."""
+    connection, dialect = await asyncpg.connect(url), postgresql.dialect()
+    await connection.execute("SET synchronous_commit = off")
+    await connection.execute("SET maintenance_work_mem = '1GB'")
+    for index in _indexes_of("postgresql"):
+        await connection.execute(str(DropIndex(index).compile(dialect=dialect)))
+    async with connection.transaction():
+        await _copied(connection, source)
+        if times > 1:
+            for statement in copying("postgresql", times, await connection.fetchval("SELECT resource FROM tick")):
+                await connection.execute(statement)
     for index in _indexes_of("postgresql"):
         await connection.execute(str(CreateIndex(index).compile(dialect=dialect)))
     await connection.execute("VACUUM ANALYZE")
@@ -247,17 +256,16 @@ async def fill_postgres(url: str, source: Path) -> None:
 
 
 def stored_rows(connection: sqlite3.Connection) -> Mapping[str, list[tuple[Any, ...]]]:
-    """Return what is stored of studies, by address, without instants, numbers and the JSON as received."""
+    """Return what is stored of studies, by address, without instants, numbers, bodies and the JSON as received."""
     of = "SELECT r.address, {} FROM {} x JOIN resource r ON r.number = x.resource ORDER BY 1, 2, 3"
     statements = {
         "resource": "SELECT address, type, owner, version, is_suppressed FROM resource ORDER BY 1",
-        "version": of.format("x.version, x.faults, x.body", "version"),
+        "version": of.format("x.version, x.faults", "version"),
         "term": of.format("x.key, x.value", "term"),
         "moment": of.format("x.key, x.low, x.high", "moment"),
-        "claim": "SELECT patient_id, study_id, study_date, signed, body FROM claim ORDER BY 1, 2",
+        "claim": "SELECT patient_id, study_id, study_date, signed FROM claim ORDER BY 1, 2",
         "report": "SELECT report_id, study_id, status, is_addendum, signed FROM report ORDER BY 1",
         "issue": "SELECT * FROM issue ORDER BY 1, 2",
         "outbox": "SELECT study_id, report_id, kind, destination, state FROM outbox ORDER BY 1, 2",
     }
-    found = {name: connection.execute(statement).fetchall() for name, statement in statements.items()}
-    return {**found, "version": [(*row[:3], _UPDATED.sub(b"", row[3])) for row in found["version"]]}
+    return {name: connection.execute(statement).fetchall() for name, statement in statements.items()}

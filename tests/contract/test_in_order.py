@@ -169,6 +169,40 @@ def test_the_end_of_a_chain_tells_how_many_it_finds_unless_many_come_by_one_row(
     assert in_order.is_told(chain) == is_told
 
 
+SELDOM_MEET = "Observation?interpretation=AA&date=1970-01-12"  # a code that one in ten has, and a twentieth of the days
+
+
+@pytest.mark.parametrize(
+    ("sort", "numbers"), [("", range(1103, 1163, 10)), ("&_sort=status,-date", range(1193, 1133, -10))]
+)
+async def test_clauses_that_seldom_meet_are_compared_by_their_index_rows(engine, analysed, monkeypatch, sort, numbers):
+    for name, number in (("_FIRST", 2), ("_MOST", 4), ("FEW", 5), ("MANY", 10)):
+        monkeypatch.setattr(in_order, name, number)
+    await _grown(engine, 0, SMALL)
+    await analysed()
+    asked = _search(SELDOM_MEET + sort)
+    found = await search.page(engine, asked)
+    assert found.way.how == "by index rows of Starts and During"
+    assert "INTERSECT" in found.way.sql
+    assert [one.address for one in found.versions] == [f"Observation/{one}" for one in numbers]
+    assert await search.count(engine, asked) == 10
+
+
+async def test_what_one_index_range_has_is_counted_without_its_resources(engine, analysed):
+    """Suppressed resources have index rows, and are no results."""
+    await _grown(engine, 0, SMALL)
+    hidden = _report(SMALL)
+    await write(engine, made("DiagnosticReport/hidden", terms=hidden.terms, moments=hidden.moments, faults="[]"))
+    await analysed()
+    for text, number in (("date=ge1970", SMALL), ("date=ge1970-01-02&date=lt1970-01-04", 200)):
+        asked = _search(f"DiagnosticReport?{text}")
+        with recorded(engine) as sent:
+            assert await search.count(engine, asked) == number
+        whole = search_sql.count(asked)
+        of_all = [Sent(search_sql.for_dialect(whole.text, engine.dialect), whole.values, is_long=True)]
+        assert 10 * (await reading(engine, sent)).read < 9 * (await reading(engine, of_all)).read
+
+
 async def test_a_page_is_read_within_one_deadline(engine, monkeypatch):
     await _grown(engine, 0, 500)
     for name, number in (("_FIRST", 1), ("FEW", 5)):

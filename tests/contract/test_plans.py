@@ -223,12 +223,24 @@ def searches(kind, given, sort="", sight=EVERYTHING):
     for most, place in ((20, {}), (20, {"after": after}), (20, {"after": after, "is_back": True})):
         yield search_sql.page(Search(base.resource_type, base.clauses, base.start, base.sort, most, **place))
     yield search_sql.page(Search(base.resource_type, base.clauses, base.start, base.sort, 20, until=DAY, since=1))
-    yield search_sql.count(base, 1000)
+    yield search_sql.count(base, most=1000)
     yield search_sql.suppressed(base, 20)
+    if in_order.is_count_of_rows(base):
+        yield in_order.count_of_rows(base)
+    if in_order.may_be_narrowed(base):
+        yield from narrowed(base, after)
+
+
+def narrowed(base, after):
+    """Yield the further ways of a broad search."""
     if in_order.is_ordered(base):
         yield from (in_order.edge(base, 50), in_order.page(base, after[0]), in_order.page(base, None))
-        places, sizes = in_order.sizes(base, 20)
-        yield from [sizes] if places else []
+    if places := in_order.countable(base):
+        yield in_order.counts(base, places, 20)
+    several = in_order.alike(base, [(1, place) for place in places])
+    if several:
+        met = in_order.together(base, several)
+        yield from (search_sql.page(base, *met), search_sql.count(base, *met, most=1000))
 
 
 def of_us_core():
@@ -396,5 +408,5 @@ async def test_many_alternatives_are_understood_by_both(engine, criterion):
     sort = (Sort("moment", 2), Sort("term", 1, True), Sort("updated"))
     one = Search("Patient", (clause, clause, *((one,) for one in clause[: MOST_CLAUSES - 2])), 0, sort, 20)
     assert not search_sql.is_bounded(one)
-    for sql in (search_sql.page(one), search_sql.count(one, 100), search_sql.suppressed(one, 10)):
+    for sql in (search_sql.page(one), search_sql.count(one), search_sql.suppressed(one, 10)):
         await engine.scan(for_dialect(sql.text, engine.dialect), sql.values, 60.0)

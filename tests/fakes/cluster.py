@@ -1,4 +1,4 @@
-"""PostgreSQL cluster for the tests, on a free loopback port, removed when they end.
+"""PostgreSQL cluster for the tests, on a free loopback port, removed when they end unless a folder is named for it.
 
 https://www.postgresql.org/docs/current/app-initdb.html: `initdb` and `postgres` refuse root.
 """
@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 _CLUSTER = ("-U", "gateway", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
@@ -29,15 +29,19 @@ def binaries() -> Path | None:
 
 
 @contextmanager
-def cluster(programs: Path, *settings: str) -> Iterator[str]:
-    """Yield the URL of a server with these settings while the block runs, without a database name."""
+def cluster(programs: Path, *settings: str, kept: Path | None = None) -> Iterator[str]:
+    """Yield the URL of a server with these settings while the block runs, without a database name.
+
+    A folder in which the cluster is `kept` is there already; if it is empty, the cluster is made in it.
+    """
     user = {"user": "postgres"} if os.geteuid() == 0 else {}
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+    with _folder(kept) as name:
         folder = Path(name) / "data"
-        if user:
-            shutil.chown(name, "postgres")
-        make = [programs / "initdb", "-D", folder, *_CLUSTER]
-        subprocess.run(make, check=True, capture_output=True, cwd=name, **user)
+        if not folder.exists():
+            if user:
+                shutil.chown(name, "postgres")
+            make = [programs / "initdb", "-D", folder, *_CLUSTER]
+            subprocess.run(make, check=True, capture_output=True, cwd=name, **user)
         port = free_port()
         options = [part for setting in (*_SETTINGS, *settings) for part in ("-c", setting)]
         run = [programs / "postgres", "-D", folder, "-p", str(port), *options]
@@ -48,6 +52,10 @@ def cluster(programs: Path, *settings: str) -> Iterator[str]:
         finally:
             server.terminate()
             server.wait(30)
+
+
+def _folder(kept: Path | None) -> AbstractContextManager[str | Path]:
+    return nullcontext(kept) if kept else tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 
 
 def _wait(programs: Path, port: int, server: subprocess.Popen[bytes]) -> None:

@@ -60,9 +60,7 @@ class Server:
 
     async def _make_template(self) -> None:
         await self._execute(f"CREATE DATABASE {_TEMPLATE}", "postgres")
-        engine = Postgres(f"{self._url}/{_TEMPLATE}")
-        async with engine.opened():
-            await migrate(engine)
+        await migrated_database(f"{self._url}/{_TEMPLATE}")
 
 
 @contextmanager
@@ -74,6 +72,13 @@ def server(*settings: str) -> Iterator[Server | None]:
         return
     with cluster(programs, *settings) as url:
         yield Server(url)
+
+
+async def migrated_database(url: str) -> None:
+    """Make the tables of an empty PostgreSQL database."""
+    engine = Postgres(url)
+    async with engine.opened():
+        await migrate(engine)
 
 
 def migrated_file(folder: Path) -> Path:

@@ -30,8 +30,10 @@ from gateway.store.studies.search_sql import Search, Sort
 from gateway.store.studies.versions import RenderedVersion
 
 TYPES = ("DiagnosticReport", "Patient", "Provenance")
-# Keys of text terms, of reference terms, of moments
+# Keys of text terms, of reference terms, of moments, of the first type; those of the next one are so much larger
 TEXTS, REFERENCES, MOMENTS = (1, 2), (3, 4), (5, 6)
+NEXT_TYPE = 10
+DEPTH = 2  # of chains
 # Key of text terms that many resources share in a set, as no search starts from them
 SHARED = key_of("DiagnosticReport", "status")
 TESTED = (*TEXTS, SHARED)
@@ -41,13 +43,18 @@ HOUR = 3600 * 1_000_000
 COUNT = 60
 
 
+def _of_type(kind: str, key: int) -> int:
+    return key if key == SHARED else key + NEXT_TYPE * TYPES.index(kind)
+
+
 class RandomIndex:
     """Resources with random rows, and random searches of them."""
 
     def __init__(self, seed: int) -> None:
         self.dice = Random(seed)
         self.addresses = [f"{self.dice.choice(TYPES)}/r-{number}" for number in range(COUNT)]
-        self.rows = {address: self._rows() for address in self.addresses}
+        self.type = TYPES[0]  # that is searched
+        self.rows = {address: self._rows(address.partition("/")[0]) for address in self.addresses}
         self.suppressed = {address for address in self.addresses if self.dice.random() < 0.15}
         self.updated: dict[str, int] = {}
 
@@ -70,6 +77,7 @@ class RandomIndex:
 
     def search(self) -> Search:
         """Make a search with one to four clauses, one of which narrows."""
+        self.type = self.dice.choice(TYPES)
         clauses = [self._clause(self._any) for _ in range(self.dice.randrange(4))]
         place = self.dice.randrange(len(clauses) + 1)
         clauses.insert(place, self._narrowing())
@@ -78,7 +86,7 @@ class RandomIndex:
         for name in ("until", "since"):
             if self.dice.random() < 0.15:
                 limits[name] = self._instant()
-        return Search(self.dice.choice(TYPES), tuple(clauses), place, sort, COUNT, **limits)
+        return Search(self.type, tuple(clauses), place, sort, COUNT, **limits)
 
     def position(self, address: str, sort: tuple[Sort, ...]) -> tuple[Any, ...]:
         """Value of each sort key."""
@@ -100,14 +108,19 @@ class RandomIndex:
     def _sort(self) -> Sort:
         by = self.dice.choice(("updated", "address", "term", "moment", "moment"))
         keys = {"term": TESTED, "moment": MOMENTS}.get(by, (0,))
-        return Sort(by, self.dice.choice(keys), self.dice.random() < 0.5)
+        return Sort(by, self._key(keys), self.dice.random() < 0.5)
 
-    def _rows(self) -> Rows:
+    def _key(self, keys: tuple[int, ...], depth: int = DEPTH) -> int:
+        """Choose a key: of the searched type, or of any in a chain."""
+        return _of_type(self.type if depth == DEPTH else self.dice.choice(TYPES), self.dice.choice(keys))
+
+    def _rows(self, kind: str) -> Rows:
         dice = self.dice
-        terms = {(key, dice.choice(VALUES)) for key in TESTED for _ in range(dice.randrange(3))}
-        terms |= {(key, dice.choice(self.addresses)) for key in REFERENCES for _ in range(dice.randrange(3))}
+        terms = {(_of_type(kind, key), dice.choice(VALUES)) for key in TESTED for _ in range(dice.randrange(3))}
+        references = [_of_type(kind, key) for key in REFERENCES]
+        terms |= {(key, dice.choice(self.addresses)) for key in references for _ in range(dice.randrange(3))}
         moments = set()
-        for key in MOMENTS:
+        for key in [_of_type(kind, key) for key in MOMENTS]:
             if dice.random() < 0.8:
                 low = dice.randrange(-5, 60) * HOUR
                 moments.add((key, low, low + dice.choice((1, HOUR, 24 * HOUR, LONGEST))))
@@ -117,7 +130,7 @@ class RandomIndex:
         return self.dice.choice(list(self.updated.values())) + self.dice.choice((-1, 0, 1))
 
     def _clause(self, criterion: Any) -> Clause:
-        return tuple(criterion(2) for _ in range(self.dice.choice((1, 1, 1, 2, 3))))
+        return tuple(criterion(DEPTH) for _ in range(self.dice.choice((1, 1, 1, 2, 3))))
 
     def _narrowing(self) -> Clause:
         if self.dice.random() < 0.2:
@@ -138,19 +151,19 @@ class RandomIndex:
         kinds = ["is", "is", "starts", "during", "during", "at", "nothing", *(["refers", "referred"] if depth else [])]
         match dice.choice(kinds):
             case "is":
-                key = dice.choice((*TEXTS, *REFERENCES))
-                return Is(key, dice.choice(VALUES if key in TEXTS else self.addresses))
+                keys, values = dice.choice(((TEXTS, VALUES), (REFERENCES, self.addresses)))
+                return Is(self._key(keys, depth), dice.choice(values))
             case "starts":
-                return Starts(dice.choice(TEXTS), dice.choice(VALUES))
+                return Starts(self._key(TEXTS, depth), dice.choice(VALUES))
             case "during":
                 comparison = dice.choice([one for one in COMPARISONS if one != "ne"])
-                return During(dice.choice(MOMENTS), comparison, *self._interval())
+                return During(self._key(MOMENTS, depth), comparison, *self._interval())
             case "at":
                 return At(dice.choice([*self.addresses, "Patient/nobody"]))
             case "refers":
-                return Refers(dice.choice(REFERENCES), self._start(depth - 1))
+                return Refers(self._key(REFERENCES, depth), self._start(depth - 1))
             case "referred":
-                return Referred(dice.choice(REFERENCES), self._start(depth - 1))
+                return Referred(self._key(REFERENCES, depth), self._start(depth - 1))
             case _:
                 return Nothing()
 
@@ -162,19 +175,19 @@ class RandomIndex:
             case "shared":
                 return dice.choice((Is, Starts))(SHARED, dice.choice(VALUES))
             case "ends":
-                return Ends(dice.choice(TESTED), dice.choice(VALUES))
+                return Ends(self._key(TESTED, depth), dice.choice(VALUES))
             case "contains":
-                return Contains(dice.choice(TESTED), dice.choice([one for one in VALUES if one]))
+                return Contains(self._key(TESTED, depth), dice.choice([one for one in VALUES if one]))
             case "during":
-                return During(dice.choice(MOMENTS), dice.choice(COMPARISONS), *self._interval())
+                return During(self._key(MOMENTS, depth), dice.choice(COMPARISONS), *self._interval())
             case "has":
                 kind = dice.choice(("term", "moment"))
-                return Has(dice.choice(TESTED if kind == "term" else MOMENTS), kind)
+                return Has(self._key(TESTED if kind == "term" else MOMENTS, depth), kind)
             case "updated":
                 return self._updated()
             case "not":
                 return Not(self._any(depth - 1))
             case "through":
-                return dice.choice((Refers, Referred))(dice.choice(REFERENCES), self._any(depth - 1))
+                return dice.choice((Refers, Referred))(self._key(REFERENCES, depth), self._any(depth - 1))
             case _:
                 return self._start(depth)

@@ -36,8 +36,8 @@ from gateway.runtime.errors import StoreTooSlow
 from gateway.runtime.request_errors import BadRequest
 from gateway.store.studies import search as store
 from gateway.store.studies.search import Version
+from gateway.store.studies.search_sql import UPDATED
 
-_ALL: Final = 2**62
 _LARGE: Final = 256 * 1024  # bytes of resources: to shape them takes up to 10 ms
 _SAFE: Final = ":|,/"
 _BESIDE_A_PAGE: Final = frozenset({PAGE, COUNT, "_format", "_pretty"})
@@ -114,7 +114,10 @@ def _read_request(
         ignore(query, name, "a page is one of the search that it was given out for: nothing else can be asked of it")
     if is_strict(request):
         insist(query)
-    return _Asked(query, PagePosition.of_json(state["p"]), state["t"], state["s"])
+    place = PagePosition.of_json(state["p"])
+    if place.part == "whole" and not query.is_unversioned:
+        query.sort = (UPDATED,)  # a walk in one part goes by last update, in every release
+    return _Asked(query, place, state["t"], state["s"])
 
 
 def _resized(used: Parameters, count: str | None) -> Parameters:
@@ -162,7 +165,7 @@ async def _total(serving: Facade, query: Query, results: Page) -> int | None:
         if query.total not in {"accurate", "estimate"}:
             return None
     try:
-        return await store.count(serving.engine, query.search(0), _ALL)
+        return await store.count(serving.engine, query.search(0))
     except StoreTooSlow:
         if query.is_count:
             raise

@@ -146,7 +146,7 @@ def _order(query: Query, keys: tuple[Sort, ...]) -> None:
     """Choose the clause to start from, and the order of the matches."""
     every = (*query.clauses, *query.limits)
     of_patient = [place for place, one in enumerate(every) if place >= len(query.clauses) and _is_of_patient(one)]
-    query.start = cheapest(every, [*query.narrowing, *of_patient], keys)
+    query.start = cheapest(every, [*query.narrowing, *of_patient])
     if query.is_unversioned:
         query.sort = keys if BY_ADDRESS in keys else (*keys, BY_ADDRESS)
     else:

@@ -246,8 +246,10 @@ def lies(one: During, alias: str) -> Sql:
     return glued(bound, " AND ", _compared(_MOMENT[one.comparison], alias, one.low, one.high))
 
 
-def _found_during(one: During) -> Sql:
-    return glued(Sql("SELECT m.resource, m.low FROM moment m WHERE m.key = ? AND ", (one.key,)), lies(one, "m"))
+def found_during(first: During, *others: Criterion) -> Sql:
+    """Return a query as `found_by` does, for all these bounds of one date, with the start of the moments as `low`."""
+    ranges = joined(" AND ", [lies(one, "m") for one in (first, *others) if isinstance(one, During)])
+    return glued(Sql("SELECT m.resource, m.low FROM moment m WHERE m.key = ? AND ", (first.key,)), ranges)
 
 
 def _found_starts(one: Starts) -> Sql:
@@ -286,7 +288,7 @@ def _found_has(one: Has) -> Sql:
 _STARTS: Final[dict[type, Callable[[Any], Sql]]] = {
     Is: _found_is,
     Starts: _found_starts,
-    During: _found_during,
+    During: found_during,
     At: lambda one: Sql("SELECT a.number AS resource FROM resource a WHERE a.address = ?", (one.address,)),
     Refers: _found_refers,
     Referred: _found_referred,
@@ -317,13 +319,14 @@ def is_shared(criterion: Criterion) -> bool:
     return isinstance(criterion, Is | Starts | Has) and criterion.key in KEYS
 
 
-def counted(criterion: Criterion, most: int) -> Sql:
-    """Return SQL that counts the index rows of a criterion, up to `most` in a range."""
-    counts = [Sql(f"(SELECT count(*) FROM ({one.text} LIMIT ?) c)", (*one.values, most)) for one in _ranges(criterion)]
+def counted(criterion: Criterion, most: int, *bounds: Criterion) -> Sql:
+    """Return SQL that counts the index rows of a criterion, up to `most` in a range; `bounds` are more of its date."""
+    ranges = _ranges(criterion, *bounds)
+    counts = [Sql(f"(SELECT count(*) FROM ({one.text} LIMIT ?) c)", (*one.values, most)) for one in ranges]
     return joined(" + ", counts)
 
 
-def _ranges(criterion: Criterion) -> list[Sql]:
+def _ranges(criterion: Criterion, *bounds: Criterion) -> list[Sql]:
     """Return a query for each index range of a criterion, in the order of the index.
 
     Without an order PostgreSQL may read a whole range before it gives a row, also where one value is frequent.
@@ -335,7 +338,7 @@ def _ranges(criterion: Criterion) -> list[Sql]:
         case Starts(key=key, value=value):
             return [Sql(text.format("<"), (key, value, value + _LAST))]
         case During():
-            return [glued(found_by(criterion), " ORDER BY m.low")]
+            return [glued(found_during(criterion, *bounds), " ORDER BY m.low")]
         case Has(key=key, kind=kind):
             order = "value" if kind == "term" else "low"
             return [Sql(f"SELECT 1 FROM {kind} o WHERE o.key = ? ORDER BY o.{order}", (key,))]

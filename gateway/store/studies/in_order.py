@@ -2,20 +2,22 @@
 
 https://hl7.org/fhir/R4/search.html#sort. A search that starts from a code or a name reads all that have it, to find the
 few that come first. If many match, these are among the first of all resources in the order: of last updates, addresses
-or a date. A look reads a bounded number of them, before an edge, which is a value of the first sort key. A resource has
-one moment of a parameter at most.
+or a date. A look reads a bounded number of them, before an edge, which is a value of the first sort key. If that finds
+too few, the index rows of two clauses or more tell which resources meet them all, before any resource is read.
 Proved by tests/contract/test_in_order.py and tests/contract/test_plans.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, TypeAlias
 
-from gateway.index.criteria import All, Clause, Criterion, During, Referred, Refers, Updated
+from gateway.index.criteria import All, At, Clause, Criterion, During, Referred, Refers, Updated
 from gateway.store.studies import search_sql
 from gateway.store.studies.fragments import (
     Sql,
+    all_of,
     any_of,
     counted,
     glued,
@@ -27,17 +29,27 @@ from gateway.store.studies.fragments import (
 )
 from gateway.store.studies.search_sql import Search, is_broad, reads_many, unsorted
 
+# Number of index rows of a clause, and its place
+Sizes: TypeAlias = Sequence[tuple[int, int]]
+
 FEW: Final = 1_000  # what is read whole, instead of a further look
 MANY: Final = 32_000  # what is read whole, once no look has found a page
+ROWS: Final = 256_000  # what is read whole of an index alone
+# So many index rows are read in the time that it takes to read a resource and to test it
+_AS_LONG_AS_ONE: Final = 8
 _FIRST: Final = 128
 _MOST: Final = 8192
 
 
+def may_be_narrowed(search: Search) -> bool:
+    """True if the search is broad, and its clauses are worth being counted: to test one resource reads little."""
+    return is_broad(search) and search_sql.has_few_criteria(search) and not any(map(reads_many, search.clauses))
+
+
 def is_ordered(search: Search) -> bool:
-    """True if the search is broad, and an index has the order in which its matches come next."""
+    """True if an index has the order in which the matches of the search come next."""
     first = search.sort[0]
-    is_worth = is_broad(search) and search_sql.has_few_criteria(search) and not any(map(reads_many, search.clauses))
-    if first.by == "term" or not is_worth:
+    if first.by == "term":
         return False
     if has_all(search):
         return True
@@ -61,8 +73,11 @@ def first_rows(search: Search) -> int:
 
 
 def more_rows(search: Search, rows: int, matches: int) -> int:
-    """Return how many rows the next look reads if one of `rows` found so many matches; 0: no further look."""
-    likely = max(rows * search.most * 5 // (4 * max(matches, 1)), 2 * rows)
+    """Return how many rows the next look reads if one of `rows` found so many matches; 0: no further look.
+
+    If it found none, most may have one value alike.
+    """
+    likely = max(rows * search.most * 5 // (4 * matches), 2 * rows) if matches else 4 * rows
     if rows < _MOST:
         return min(likely, _MOST)
     return likely if likely <= MANY else 0
@@ -88,18 +103,71 @@ def page(search: Search, until: Any) -> Sql:
     if until is not None:  # first, since SQLite reads the index to the first bound that it finds
         found = glued(found, Sql(f"x.{column} {'>' if _goes_down(search) else '<'} ? AND ", (until,)))
     settled = [place for place, one in enumerate(search.clauses) if _is_of(one, search)]
-    return search_sql.page(search, glued(found, _scope(search, "x")), settled)
+    return search_sql.page(search, glued(found, _scope(search, "x")), settled, has_sort_key=True)
 
 
-def sizes(search: Search, most: int) -> tuple[Sequence[int], Sql]:
-    """Return the places of the clauses that can be counted, and SQL for their index rows, up to `most` each.
+def countable(search: Search) -> list[int]:
+    """Return the places of the clauses that one index range bounds: of a chain, what is at its end.
 
-    Of a chain, the rows at its end are counted, which one index range bounds.
+    All bounds of a date are one range, at the place of the first one.
     """
-    ends = [[innermost(one) for one in clause] for clause in search.clauses]
-    places = [place for place, clause in enumerate(ends) if all(map(may_be_counted, clause))]
-    columns = [joined(" + ", [counted(one, most) for one in ends[place]]) for place in places]
-    return places, glued("SELECT ", joined(", ", columns))
+    places = [place for place, clause in enumerate(search.clauses) if all(map(may_be_counted, map(innermost, clause)))]
+    return [place for place in places if search_sql.window(search.clauses, place)[0] == place]
+
+
+def counts(search: Search, places: Sequence[int], most: int) -> Sql:
+    """Return SQL that counts the index rows of the clauses at these places, up to `most` each."""
+    columns = []
+    for place in places:
+        bounds = [one for other in search_sql.window(search.clauses, place)[1:] for one in search.clauses[other]]
+        ends = map(innermost, search.clauses[place])
+        columns.append(joined(" + ", [counted(one, most, *bounds) for one in ends]))
+    return glued("SELECT ", joined(", ", columns))
+
+
+def fewer(search: Search, sizes: Sizes, most: int) -> Search | None:
+    """Return the search from the clause that the fewest index rows meet; None if `most` or more meet each."""
+    number, place = min([one for one in sizes if is_told(search.clauses[one[1]])], default=(most, 0))
+    return replace(search, start=place) if number < most else None
+
+
+def alike(search: Search, sizes: Sizes) -> list[int]:
+    """Return the places of the clauses whose index rows are worth being compared; none unless there are several.
+
+    To read all these rows takes no longer than to test the resources of the clause that has the fewest.
+    """
+    told = [(number, place) for number, place in sizes if number < ROWS and is_told(search.clauses[place])]
+    most = _AS_LONG_AS_ONE * min(told, default=(0, 0))[0]
+    places = [place for number, place in told if number <= most and _is_index_rows(search.clauses[place])]
+    return places if len(places) > 1 else []
+
+
+def together(search: Search, places: Sequence[int]) -> tuple[Sql, list[int]]:
+    """Return a query for the resources whose index rows meet the clauses at these places, and all places settled."""
+    ranges = [search_sql.window(search.clauses, place) for place in places]
+    found = [search_sql.found_by_range([search.clauses[one] for one in each]) for each in ranges]
+    numbers = [glued("SELECT f.resource FROM (", one, ") f") for one in found]
+    return joined(" INTERSECT ", numbers), [one for each in ranges for one in each]
+
+
+def is_count_of_rows(search: Search) -> bool:
+    """True if the results of the search are the resources of one range of an index, but for the suppressed ones."""
+    own = search_sql.window(search.clauses, search.start)
+    if len(own) < len(search.clauses) or (search.until, search.since) != (None, None):
+        return False
+    return is_broad(search) and _is_index_rows(search.clauses[search.start])
+
+
+def count_of_rows(search: Search) -> Sql:
+    """Return SQL that counts the results by index rows alone, without the resources."""
+    found = glued("SELECT (SELECT count(*) FROM (", search_sql.found_by_range(search.clauses), ") f)")
+    of_type = Sql("r.is_suppressed = 1 AND r.type = ? AND ", (search.resource_type,))
+    return glued(found, " - (SELECT count(*) FROM resource r WHERE ", of_type, all_of(search.clauses), ")")
+
+
+def _is_index_rows(clause: Clause) -> bool:
+    """True if index rows of the searched type tell which resources meet a clause; shared ones tell only the sets."""
+    return all(may_be_counted(one) and not is_shared(one) and not isinstance(one, At) for one in clause)
 
 
 def is_told(clause: Clause) -> bool:

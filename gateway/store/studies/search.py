@@ -1,4 +1,4 @@
-"""Run FHIR searches in the database: result pages, counts up to the caller's limit, and resources linked to results.
+"""Run FHIR searches in the database: result pages, counts, and resources linked to results.
 
 https://hl7.org/fhir/R4/search.html. PostgreSQL has a pool apart for searches that may be long. SQLite tries a search on
 the loop for about a millisecond, then in a thread. Long ones have a time limit.
@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
 from gateway.runtime import clock
@@ -123,7 +123,7 @@ async def page(engine: Engine, search: Search) -> Found:
         StoreTooSlow: the search took too long.
     """
     until = clock.monotonic() + SECONDS
-    found = await _in_order(engine, search, until) if in_order.is_ordered(search) else None
+    found = await _narrowed(engine, search, until) if in_order.may_be_narrowed(search) else None
     rows, way = found or await _from_start(engine, search, until)
     matches = await in_turns(_match, rows)
     return Found(matches[::-1] if search.is_back else matches, int(rows[0][6]) if rows else 0, way)
@@ -134,14 +134,26 @@ def way_from_start(search: Search, dialect: Dialect) -> Way:
     return _way(_from_clause(search), search_sql.page(search), dialect)
 
 
-async def count(engine: Engine, search: Search, most: int) -> int:
-    """Count the results, up to `most`.
+async def count(engine: Engine, search: Search) -> int:
+    """Count the results.
 
     Raises:
         StoreTooSlow: the count took too long.
     """
-    rows = await _read(engine, search, search_sql.count(search, most))
-    return int(rows[0][0])
+    until = clock.monotonic() + SECONDS
+    sql = search_sql.count(search)
+    if in_order.is_count_of_rows(search):
+        sql = in_order.count_of_rows(search)
+    elif in_order.may_be_narrowed(search):
+        sizes, nothing = await _sizes(engine, search, in_order.ROWS, until)
+        if nothing:
+            return 0
+        if several := in_order.alike(search, sizes):
+            sql = search_sql.count(search, *in_order.together(search, several))
+        else:
+            sql = search_sql.count(in_order.fewer(search, sizes, in_order.MANY) or search)
+    [(number,)] = await _read(engine, search, sql, until)
+    return int(number)
 
 
 async def suppressed(engine: Engine, search: Search, most: int) -> list[str]:
@@ -210,48 +222,65 @@ async def conflicts(
     return {str(patient_id): int(number) for patient_id, number in rows}
 
 
-async def _in_order(engine: Engine, search: Search, until: float) -> _Rows | None:
-    """Return the rows of a page that lies among the first in its order; None if it does not.
+async def _narrowed(engine: Engine, search: Search, until: float) -> _Rows | None:
+    """Return the rows of a page that are among the first in its order, or that few index rows tell; None without any.
 
     If few resources meet a clause, the search is read from there. Dates are looked at before anything is counted. Each
     query has a snapshot of its own: a page is of one that saw all of it.
     """
-    most = first = in_order.first_rows(search)
+    looks = in_order.is_ordered(search)
+    most = first = in_order.first_rows(search) if looks else 0
     edge: Any = ()
-    counts_first = not in_order.starts_in_order(search)
-    if counts_first and (found := await _from_few(engine, search, in_order.FEW, until)) is not None:
+    counts_first = not (looks and in_order.starts_in_order(search))
+    if counts_first and (found := await _from_few(engine, search, until)) is not None:
         return found
     while most:
         behind = await _scan(engine, in_order.edge(search, most), until, tries_here=most == first)
         last, edge = edge, behind[0][0] if behind else None
-        if edge == last:  # all between have one value alike
-            break
-        sql = in_order.page(search, edge)
-        rows = await _scan(engine, sql, until, tries_here=most == first)
-        if len(rows) >= search.most or (edge is None and in_order.has_all(search)):
-            return rows, _way("among the first in its order", sql, engine.dialect)
-        if most == first and not counts_first and (found := await _from_few(engine, search, in_order.FEW, until)):
+        rows: Sequence[Row] = ()
+        if edge != last:  # else all between have one value alike
+            sql = in_order.page(search, edge)
+            rows = await _scan(engine, sql, until, tries_here=most == first)
+            if len(rows) >= search.most or (edge is None and in_order.has_all(search)):
+                return rows, _way("among the first in its order", sql, engine.dialect)
+        if most == first and not counts_first and (found := await _from_few(engine, search, until)):
             return found
         most = 0 if edge is None else in_order.more_rows(search, most, len(rows))
-    return await _from_few(engine, search, in_order.MANY, until)
+    return await _from_many(engine, search, until)
 
 
-async def _from_few(engine: Engine, search: Search, most: int, until: float) -> _Rows | None:
-    """Return the rows of the page from the clause that the fewest resources meet; None if `most` or more meet each."""
-    places, sql = in_order.sizes(search, most)
-    if not places or (most == in_order.MANY and places == [search.start]):  # there is no other to start from
-        return None
-    [found] = await _scan(engine, sql, until, tries_here=most == in_order.FEW)
-    sizes = list(zip(found, places, strict=True))
-    for number, place in sizes:
-        if number == 0:
-            return (), _way(f"where nothing meets a clause of kind {_kind(search, place)}", sql, engine.dialect)
-    number, place = min([one for one in sizes if in_order.is_told(search.clauses[one[1]])], default=(most, 0))
-    if number >= most:
-        return None
-    fewer = replace(search, start=place)
+async def _from_few(engine: Engine, search: Search, until: float) -> _Rows | None:
+    """Return the rows of the page from the clause that the fewest resources meet; None if `FEW` or more meet each."""
+    sizes, nothing = await _sizes(engine, search, in_order.FEW, until)
+    fewer = in_order.fewer(search, sizes, in_order.FEW)
+    return nothing if nothing or fewer is None else await _from_start(engine, fewer, until)
+
+
+async def _from_many(engine: Engine, search: Search, until: float) -> _Rows | None:
+    """Return the rows of the page by the index rows of several clauses, or from one clause; None if these are many."""
+    if in_order.countable(search) == search_sql.window(search.clauses, search.start)[:1]:
+        return None  # there is no other to start from
+    sizes, nothing = await _sizes(engine, search, in_order.ROWS, until)
+    if several := in_order.alike(search, sizes):
+        sql = search_sql.page(search, *in_order.together(search, several))
+        kinds = " and ".join([_kind(search, place) for place in several])
+        return await _scan(engine, sql, until, tries_here=False), _way(f"by index rows of {kinds}", sql, engine.dialect)
+    fewer = in_order.fewer(search, sizes, in_order.MANY)
     # Up to `MANY` resources may take long, also from a clause that usually finds few
-    return await _from_start(engine, fewer, until, is_long=most != in_order.FEW)
+    return nothing if nothing or fewer is None else await _from_start(engine, fewer, until, is_long=True)
+
+
+async def _sizes(engine: Engine, search: Search, most: int, until: float) -> tuple[in_order.Sizes, _Rows | None]:
+    """Return how many index rows meet each clause that can be counted; an answer without rows if none meet one."""
+    places = in_order.countable(search)
+    if not places:
+        return [], None
+    sql = in_order.counts(search, places, most)
+    [found] = await _scan(engine, sql, until, tries_here=most == in_order.FEW)
+    for number, place in zip(found, places, strict=True):
+        if number == 0:
+            return [], ((), _way(f"where nothing meets a clause of kind {_kind(search, place)}", sql, engine.dialect))
+    return list(zip(found, places, strict=True)), None
 
 
 async def _from_start(engine: Engine, search: Search, until: float, *, is_long: bool = False) -> _Rows:

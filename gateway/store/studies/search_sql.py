@@ -7,7 +7,7 @@ Proved by tests/contract/test_search.py and tests/contract/test_plans.py.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -16,7 +16,6 @@ from gateway.index.criteria import (
     All,
     At,
     Clause,
-    Comparison,
     Criterion,
     During,
     Is,
@@ -31,7 +30,7 @@ from gateway.index.criteria import (
 from gateway.index.keys import SEPARATOR
 from gateway.index.parameters import PARAMETERS
 from gateway.store.database.statements import Dialect, by_resource
-from gateway.store.studies.fragments import Sql, any_of, found_by, glued, joined
+from gateway.store.studies.fragments import Sql, any_of, found_by, found_during, glued, joined
 from gateway.store.studies.shared_terms import KEYS
 from mappings.fhir.resource_types import types_at
 
@@ -100,31 +99,30 @@ _MAY_HAVE_REMARKS: Final = (
 )
 
 
-def cheapest(clauses: Sequence[Clause], narrowing: Sequence[int], sort: Sequence[Sort] = ()) -> int:
+def cheapest(clauses: Sequence[Clause], narrowing: Sequence[int]) -> int:
     """Return the place of the clause to start from, among those at `narrowing`: the one that finds the fewest rows.
-
-    Of two bounds of one date, it is the one at which the order of `sort` begins: from the other end, a search would
-    read what is outside of the window first.
 
     Raises:
         ValueError: no clause narrows.
     """
-    place = min(narrowing, key=lambda one: max(map(_cost, clauses[one])))
-    match clauses[place]:
-        case (During(key=key),):
-            goes_down = bool(sort) and sort[0] == Sort("moment", key, descending=True)
-            bounds = _UPPER if goes_down else _LOWER
-            ends = [one for one in narrowing if _is_bound(clauses[one], key, bounds)]
-            return place if not ends or place in ends else ends[0]
-    return place
+    return min(narrowing, key=lambda one: max(map(_cost, clauses[one])))
 
 
-def _is_bound(clause: Clause, key: int, comparisons: Set[Comparison]) -> bool:
-    """True if the clause is one bound of that date."""
+def window(clauses: Sequence[Clause], place: int) -> list[int]:
+    """Return the places of all bounds of one date, if the clause at that place is one, else this place alone.
+
+    A resource has one moment of a parameter at most: what meets all bounds lies in one range of the index.
+    """
+    key = _bounded(clauses[place])
+    return [place] if key is None else [one for one, clause in enumerate(clauses) if _bounded(clause) == key]
+
+
+def _bounded(clause: Clause) -> int | None:
+    """Return the key of the date that a clause bounds to one range."""
     match clause:
-        case (During(key=own, comparison=comparison),):
-            return own == key and comparison in comparisons
-    return False
+        case (During(key=key, comparison=comparison),) if comparison != "ne":
+            return key
+    return None
 
 
 def is_bounded(search: Search) -> bool:
@@ -196,13 +194,18 @@ def _reads_many(criterion: Criterion) -> bool:
 
 
 def usual_sort(clauses: Sequence[Clause], place: int) -> Sort:
-    """Return the order that a search which starts there needs no sorting for: by its date, else by last update."""
-    first = clauses[place][0]
-    return Sort("moment", first.key) if len(clauses[place]) == 1 and isinstance(first, During) else UPDATED
+    """Return the order of a search that starts there, if the client names none: by its date, else by last update.
+
+    A search from a code or a name goes by a date that it has beside it, as their index rows tell no order: from a day
+    on, the first matches are soon found. Who asks by last update gets that order.
+    """
+    dates = [key for key in map(_bounded, clauses) if key is not None]
+    if (key := _bounded(clauses[place])) is not None:
+        return Sort("moment", key)
+    by_update = any(isinstance(one, Updated) for clause in clauses for one in clause)
+    return Sort("moment", dates[0]) if dates and any(map(_is_broad, clauses[place])) and not by_update else UPDATED
 
 
-_LOWER: Final[Set[Comparison]] = frozenset({"eq", "ge", "gt", "sa", "ap"})
-_UPPER: Final[Set[Comparison]] = frozenset({"eq", "le", "lt", "eb", "ap"})
 _FEW: Final = 2
 # Keys of codes, and of references that very many resources have alike
 OF_MANY: Final = frozenset(
@@ -225,17 +228,18 @@ def _cost(criterion: Criterion) -> int:
     return _COSTS.get(type(criterion), _COSTS[Updated])
 
 
-def page(search: Search, found: Sql | None = None, settled: Collection[int] = ()) -> Sql:
+def page(search: Search, found: Sql | None = None, settled: Collection[int] = (), *, has_sort_key: bool = False) -> Sql:
     """Return SQL for a page: address, version, updated, owner, number, body, last instant, remarks, sort keys.
 
     The remarks are a sum of bits: a `DISPUTED` study, `SUPPRESSED` resources of the type, and `CONFLICTS` about
-    the patients that are named or found. `found` is a query for the resources to start from, as `resource`, with their
-    first sort key, as `low`, which meet the clauses at the `settled` places. None: those of the starting clause.
+    the patients that are named or found. `found` is a query for the resources to start from, as `resource`, which meet
+    the clauses at the `settled` places; `has_sort_key`: with their first sort key, as `low`. None: those of the
+    starting clause.
     """
     if found is None:
         keys = [_LOW if _is_in_order(one, search) else _sort_key(one) for one in search.sort]
     else:
-        keys = [_LOW, *map(_sort_key, search.sort[1:])]
+        keys = [_LOW if has_sort_key and not place else _sort_key(one) for place, one in enumerate(search.sort)]
     columns = "".join([f", {one.text} AS k{place}" for place, one in enumerate(keys)])
     source = _from_where(search) if found is None else _where(search, _by_way_of(found), _SAME, settled)
     order = _order(search.sort, is_back=search.is_back)
@@ -273,9 +277,10 @@ def _remarks_of(number: int, *, finds_patients: bool) -> str:
     return f"{_MAY_HAVE_REMARKS} + CASE WHEN EXISTS ({held_apart}) THEN {CONFLICTS} ELSE 0 END"
 
 
-def count(search: Search, most: int) -> Sql:
-    """Return SQL that counts the results, up to `most`."""
-    return glued("SELECT count(*) FROM (SELECT 1 FROM ", _from_where(search), Sql(" LIMIT ?) c", (most,)))
+def count(search: Search, found: Sql | None = None, settled: Collection[int] = (), *, most: int = _NEVER) -> Sql:
+    """Return SQL that counts the results, up to `most`; `found` and `settled` are as for `page`."""
+    source = _from_where(search) if found is None else _where(search, _by_way_of(found), _SAME, settled)
+    return glued("SELECT count(*) FROM (SELECT 1 FROM ", source, Sql(" LIMIT ?) c", (most,)))
 
 
 def suppressed(search: Search, most: int) -> Sql:
@@ -289,13 +294,16 @@ def _from_where(search: Search, is_suppressed: int = 0) -> Sql:
     clause = search.clauses[search.start]
     if any(isinstance(one, Updated) for one in clause):
         return _where(search, _BY_TYPE, _any(clause), (search.start,), is_suppressed=is_suppressed)
-    return _where(search, _of_clause(clause), _SAME, (search.start,), is_suppressed=is_suppressed)
+    places = window(search.clauses, search.start)
+    source = _of_clauses(tuple([search.clauses[place] for place in places]))
+    return _where(search, source, _SAME, places, is_suppressed=is_suppressed)
 
 
 def _where(search: Search, source: Sql, first: Sql, settled: Collection[int] = (), *, is_suppressed: int = 0) -> Sql:
     """Return the FROM and WHERE parts: what meets `first` in the source, and every clause but the `settled` ones."""
     conditions = [Sql(f"r.type = ? AND r.is_suppressed = {is_suppressed}", (search.resource_type,)), first]
-    conditions += [_any(clause) for place, clause in enumerate(search.clauses) if place not in settled]
+    others = [clause for place, clause in enumerate(search.clauses) if place not in settled]
+    conditions += map(_any, sorted(others, key=goes_far))  # what most resources fail soonest is tested first
     for limit, more in ((search.until, "r.updated <= ?"), (search.since, "r.updated > ?")):
         if limit is not None:
             conditions.append(Sql(more, (limit,)))
@@ -304,14 +312,17 @@ def _where(search: Search, source: Sql, first: Sql, settled: Collection[int] = (
 
 
 @lru_cache(maxsize=4096)
-def _of_clause(clause: Clause) -> Sql:
-    """Return a FROM part: the resources that meet any of the criteria, by index."""
-    return _by_way_of(found_by_any(clause))
+def _of_clauses(clauses: tuple[Clause, ...]) -> Sql:
+    """Return a FROM part: the resources that meet a clause, or all bounds of a date, by index."""
+    return _by_way_of(found_by_range(clauses))
 
 
-def found_by_any(clause: Clause) -> Sql:
-    """Return a query for the numbers of the resources that meet a clause, as `found_by` does for a criterion."""
-    ways = [found_by(one) for one in clause]
+def found_by_range(clauses: Sequence[Clause]) -> Sql:
+    """Return a query for the numbers of the resources that meet a clause, or all bounds of a date (`window`)."""
+    match clauses[0]:
+        case (During() as first,):
+            return found_during(first, *[one for clause in clauses[1:] for one in clause])
+    ways = [found_by(one) for one in clauses[0]]
     several = [glued("SELECT u.resource FROM (", one, ") u") for one in ways]
     return ways[0] if len(ways) == 1 else joined(" UNION ", several)
 

@@ -28,7 +28,7 @@ async def _as_stored(engine: Any, sight: Any, versions: Any) -> list[Any]:
 
 async def _every_total(serving: Any, query: Any, results: Any) -> int:
     whole = replace(query.search(0), clauses=tuple(query.clauses))
-    return await search.count(serving.engine, whole, 10**6)
+    return await search.count(serving.engine, whole)
 
 
 def _unlimited(place: str, function: Callable[..., Any]) -> Callable[..., Any]:

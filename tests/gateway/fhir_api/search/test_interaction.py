@@ -14,11 +14,12 @@ from fakes.facade import BASE, facade, resource_id
 from fakes.outcomes import refusal
 from fakes.store import made, write
 
-from gateway.fhir_api.search import interaction
+from gateway.fhir_api.search import interaction, search_query
 from gateway.index.extract import rows
 from gateway.runtime.computing import computed, workers
 from gateway.runtime.errors import StoreTooSlow
 from gateway.store.studies import search as store
+from gateway.store.studies.search_sql import UPDATED
 from mappings.patient.identifiers import fhir_id
 
 NO_ONE = "0" * 32
@@ -196,7 +197,7 @@ async def test_a_total_that_takes_too_long_is_left_out_and_that_is_said(stage, m
     for report, _ in zip(stage.reports(status="completed"), range(3), strict=False):
         await found(stage, f"study={report['studyId']}")
 
-    async def slow(engine, search, most):
+    async def slow(engine, search):
         raise StoreTooSlow("played")
 
     monkeypatch.setattr(store, "count", slow)
@@ -223,6 +224,24 @@ async def test_a_search_of_several_pages_is_counted_for_who_asks_alone(stage, mo
     for asked in ("accurate", "estimate"):
         assert (await found(stage, f"date=ge2000&_count=1&_total={asked}"))["total"] == whole["total"] > 2
     assert (await found(stage, "date=ge2000&_summary=count"))["total"] > 2
+
+
+async def test_a_walk_that_an_earlier_release_began_goes_on_in_its_order(stage, monkeypatch):
+    """Follow the link of a page from before a code with a date beside it was sorted by that date."""
+    codes = [{"coding": [{"code": "AA"}]}]
+    for day in (9, 8, 7, 6, 5):
+        own = {"resourceType": "Observation", "interpretation": codes, "effectiveDateTime": f"2026-01-0{day}"}
+        terms, moments = rows(own, UTC)
+        await write(stage.app.state.facade.engine, made(f"Observation/o-{day}", terms=terms, moments=moments))
+    asked = "Observation?interpretation=AA&date=ge2026-01-05&_count=2"
+    with monkeypatch.context() as before:
+        before.setattr(search_query, "usual_sort", lambda *_: UPDATED)
+        first = (await stage.get(asked)).json()
+    second = (await stage.client.get(links(first)["next"])).json()
+    third = (await stage.client.get(links(second)["next"])).json()
+    assert [ids(one) for one in (first, second, third)] == [["o-9", "o-8"], ["o-7", "o-6"], ["o-5"]]
+    assert "next" not in links(third)
+    assert ids((await stage.get(asked)).json()) == ["o-5", "o-6"]
 
 
 async def test_a_page_whose_last_match_went_away_is_empty_and_leads_back(stage):

@@ -50,6 +50,14 @@ def test_a_search_by_date_alone_is_ordered_by_that_date() -> None:
     assert found.sort == (Sort("moment", key(REPORT, "date")),)
 
 
+def test_a_search_by_a_code_and_a_date_is_ordered_by_that_date() -> None:
+    given = (("interpretation", "AA"), ("date", "2024-03-15"))
+    found = understand("Observation", given, HERE, strict=False)
+    assert (found.start, found.sort) == (0, (Sort("moment", key("Observation", "date")),))
+    recent = understand("Observation", (*given, ("_lastUpdated", "ge2024")), HERE, strict=False)
+    assert recent.sort == (UPDATED,)
+
+
 def test_the_cheapest_clause_that_narrows_is_the_start() -> None:
     found = query(("date", "ge2024"), ("status", "final"), ("patient", "pat-1"))
     assert found.narrowing == [0, 2]
