@@ -40,6 +40,7 @@ from gateway.store.studies.search_sql import Search
 
 LARGE = int(os.environ.get("BENCH_WHOLE", "10000"))
 SMALL = min(10_000, LARGE // 10)
+assert LARGE <= kept.WRITTEN or LARGE in range(kept.WRITTEN, 10 * kept.WRITTEN + 1, kept.WRITTEN), "BENCH_WHOLE"
 TARGETS, TIMES, PAGE, COUNTED = 100, 5, 51, 5
 MOST_RATIO, FIRST_PAGE = 1.5, 0.050
 LOINC, RAD = quote("http://loinc.org|LP29684-5"), quote("http://terminology.hl7.org/CodeSystem/v2-0074|RAD")
@@ -234,10 +235,14 @@ async def _pages(path: Path, count: int) -> dict[str, float]:
 
 
 async def _least(engine: Sqlite, search: Search) -> float:
+    """Return the milliseconds of the fastest of a few pages; infinity if the store refuses one as too costly."""
     times = []
     for _ in range(TIMES):
         begun = time.process_time()
-        await store.page(engine, search)
+        try:
+            await store.page(engine, search)
+        except StoreTooSlow:
+            return float("inf")
         times.append(time.process_time() - begun)
     return min(times) * 1e3
 

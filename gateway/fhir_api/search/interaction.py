@@ -115,7 +115,7 @@ def _read_request(
     if is_strict(request):
         insist(query)
     place = PagePosition.of_json(state["p"])
-    if place.part == "whole" and not query.is_unversioned:
+    if place.part == "whole" and place != BEGINNING and not query.is_unversioned:
         query.sort = (UPDATED,)  # a walk in one part goes by last update, in every release
     return _Asked(query, place, state["t"], state["s"])
 

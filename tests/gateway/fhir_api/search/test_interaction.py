@@ -226,13 +226,30 @@ async def test_a_search_of_several_pages_is_counted_for_who_asks_alone(stage, mo
     assert (await found(stage, "date=ge2000&_summary=count"))["total"] > 2
 
 
-async def test_a_walk_that_an_earlier_release_began_goes_on_in_its_order(stage, monkeypatch):
-    """Follow the link of a page from before a code with a date beside it was sorted by that date."""
+async def store_critical_observations(stage):
+    """Store critical Observations of five days, the newest first."""
     codes = [{"coding": [{"code": "AA"}]}]
     for day in (9, 8, 7, 6, 5):
         own = {"resourceType": "Observation", "interpretation": codes, "effectiveDateTime": f"2026-01-0{day}"}
         terms, moments = rows(own, UTC)
         await write(stage.app.state.facade.engine, made(f"Observation/o-{day}", terms=terms, moments=moments))
+
+
+@pytest.mark.parametrize("asked", ["interpretation=AA&_sort=date", "interpretation=AA&date=ge2026"])
+async def test_the_links_of_a_posted_search_keep_its_order(stage, asked):
+    await store_critical_observations(stage)
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    first = (await stage.client.post(f"{BASE}/Observation/_search", content=f"{asked}&_count=2", headers=form)).json()
+    again = (await stage.client.get(links(first)["self"])).json()
+    second = (await stage.client.get(links(again)["next"])).json()
+    from_second = (await stage.client.get(links(second)["first"])).json()
+    found = [ids(one) for one in (first, again, second, from_second)]
+    assert found == [["o-5", "o-6"], ["o-5", "o-6"], ["o-7", "o-8"], ["o-5", "o-6"]]
+
+
+async def test_a_walk_that_an_earlier_release_began_goes_on_in_its_order(stage, monkeypatch):
+    """Follow the link of a page from before a code with a date beside it was sorted by that date."""
+    await store_critical_observations(stage)
     asked = "Observation?interpretation=AA&date=ge2026-01-05&_count=2"
     with monkeypatch.context() as before:
         before.setattr(search_query, "usual_sort", lambda *_: UPDATED)
