@@ -22,23 +22,31 @@ class AnswerWriter:
     def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
         self._head = b""
+        self._is_over = False
 
     def is_closing(self) -> bool:
         """True if the transport is closing or closed."""
         return self._transport.is_closing()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write the head of an answer, or a part of its body."""
+        if self._is_over:
+            return
         if self._head and len(data) <= _MOST:
             head, self._head = self._head, b""
             self._transport.write(head + data)
-        elif data.startswith(_HEAD):
+        elif data[: len(_HEAD)] == _HEAD:
             self.flush()
-            self._head = data
+            self._head = bytes(data)
             self._loop.call_soon(self.flush)
         else:
             self.flush()
             self._transport.write(data)
+
+    def end(self) -> None:
+        """Write what is kept, and drop what comes later."""
+        self.flush()
+        self._is_over = True
 
     def close(self) -> None:
         """Close the transport behind what was written."""

@@ -244,6 +244,7 @@ class LimitedHttp(HttpToolsProtocol):
         if is_answering or self.pipeline:
             self.transport.abort()
             return
+        self._writer.end()  # the application may still ask for the body, which uvicorn answers with 100
         self.transport.write(_refusal(status, diagnostics))
         if self.transport.can_write_eof():  # closed at once, a client that still sends would read a reset only
             self.transport.write_eof()

@@ -7,14 +7,17 @@ whether the server has closed them, which takes longer than the request itself. 
 from __future__ import annotations
 
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
 import httpx
 
+from gateway.runtime import clock
 from gateway.settings import Upstream
 
+_EXPIRY: Final = 5.0  # seconds for which an idle connection is kept
 _HEADERS: Final = {"User-Agent": "autoscribe-gateway", "Accept-Encoding": "identity"}
 
 
@@ -26,8 +29,9 @@ class ApiConnections:
         self._headers = httpx.Headers(_HEADERS | dict(headers))
         self._tls, self._proxy = _tls_and_proxy(upstream)
         self._extensions = {"timeout": _timeout(upstream).as_dict()}
-        self._every: list[httpx.AsyncHTTPTransport] = []
-        self._idle: list[httpx.AsyncHTTPTransport] = []
+        self._used: set[httpx.AsyncHTTPTransport] = set()
+        self._idle: deque[tuple[float, httpx.AsyncHTTPTransport]] = deque()  # since when; the latest is the last
+        self._is_closed = False
 
     @asynccontextmanager
     async def answer(
@@ -37,12 +41,17 @@ class ApiConnections:
 
         Raises:
             httpx.HTTPError, httpx.InvalidURL: the request could not be sent, or no answer came.
+            RuntimeError: the connections were closed.
         """
         request = httpx.Request(
             method, url, params=parameters or None, headers=self._headers, extensions=self._extensions
         )
         request.headers.update(headers)
-        connection = self._idle.pop() if self._idle else self._another()
+        await self._close_unused()
+        if self._is_closed:
+            raise RuntimeError("the connections to AutoScribe are closed")
+        connection = self._idle.pop()[1] if self._idle else self._another()
+        self._used.add(connection)
         try:
             response = await connection.handle_async_request(request)
             try:
@@ -50,16 +59,23 @@ class ApiConnections:
             finally:
                 await response.aclose()
         finally:
-            self._idle.append(connection)
+            self._used.discard(connection)
+            self._idle.append((clock.monotonic(), connection))
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        for connection in self._every:
+        """Close all connections, for good."""
+        self._is_closed = True
+        for connection in (*self._used, *(one for _, one in self._idle)):
             await connection.aclose()
 
+    async def _close_unused(self) -> None:
+        """Close the connections that were not used for a while: AutoScribe may have closed its end."""
+        while self._idle and self._idle[0][0] < clock.monotonic() - _EXPIRY:
+            await self._idle.popleft()[1].aclose()
+
     def _another(self) -> httpx.AsyncHTTPTransport:
-        self._every.append(httpx.AsyncHTTPTransport(verify=self._tls, proxy=self._proxy, trust_env=False))
-        return self._every[-1]
+        limits = httpx.Limits(max_connections=1, keepalive_expiry=_EXPIRY)
+        return httpx.AsyncHTTPTransport(verify=self._tls, proxy=self._proxy, trust_env=False, limits=limits)
 
 
 def pdf_client(upstream: Upstream) -> httpx.AsyncClient:

@@ -69,6 +69,15 @@ async def test_a_large_body_is_written_without_a_copy(transport, writer):
     assert transport.written[1] is body
 
 
+@pytest.mark.parametrize("size", [5, 100_000])
+async def test_a_body_may_be_a_view_of_bytes_with_or_without_a_head_before_it(transport, writer, size):
+    body = memoryview(bytes(size))
+    writer.write(HEAD)
+    writer.write(body)
+    writer.write(body)
+    assert b"".join(transport.written) == HEAD + bytes(2 * size)
+
+
 async def test_answers_keep_their_order(transport, writer):
     writer.write(HEAD)
     writer.flush()  # an answer without a body

@@ -36,7 +36,7 @@ async def application(scope, receive, send):
         await asyncio.sleep(4 * SOON)
     body = b"x" * int(scope["query_string"] or 0) or str(size).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": memoryview(body) if scope["path"] == "/view" else body})
     seen["answered"] += 1
 
 
@@ -302,6 +302,26 @@ async def test_an_answer_comes_whole_in_one_piece():
         writer.close()
     assert piece.startswith(b"HTTP/1.1 200")
     assert piece.endswith(b"\r\n\r\n0")
+
+
+@pytest.mark.parametrize("size", [5, 100_000])
+async def test_a_body_that_is_a_view_of_bytes_comes_whole(size):
+    async with serving() as stage:
+        answer = await stage.exchange(b"GET /view?%d HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n" % size)
+    assert answer.partition(b"\r\n\r\n")[2] == b"x" * size
+
+
+async def test_a_bad_body_behind_a_100_continue_leaves_nothing_to_be_written_later():
+    failed = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+    head = b"POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n"
+    async with serving() as stage:
+        for _ in range(20):
+            answer = await stage.exchange(head, b"zz\r\n")
+            assert b" 400 " in answer
+            assert answer.startswith(b"HTTP/1.1 ")
+        await asyncio.sleep(SOON)
+    assert failed == []
 
 
 async def test_answers_without_a_body_keep_their_places_among_others():

@@ -8,6 +8,7 @@ from fakes.documents import STUDY_ID
 from fakes.scripted_server import Reply
 
 from gateway.runtime import errors
+from gateway.upstream import connections
 
 
 async def test_requests_one_after_the_other_share_a_connection(server, connected):
@@ -30,6 +31,29 @@ async def test_requests_at_one_time_have_a_connection_each_and_leave_it_to_later
         await asked
         await asyncio.gather(*(client.study(STUDY_ID) for _ in range(3)))
     assert (server.connections, len(server.requests)) == (3, 6)
+
+
+async def test_connections_that_nobody_needs_any_more_are_closed(server, connected, monkeypatch):
+    gate = asyncio.Event()
+    server.script = [Reply.of(documents.study(), gate=gate)]
+    async with connected(server.url) as client:
+        asked = asyncio.gather(*(client.study(STUDY_ID) for _ in range(3)))
+        async with server.arrived:
+            await server.arrived.wait_for(lambda: server.open == 3)
+        gate.set()
+        await asked
+        monkeypatch.setattr(connections, "_EXPIRY", -1.0)
+        await client.study(STUDY_ID)
+        while server.open > 1:
+            await asyncio.sleep(0.01)
+
+
+async def test_nothing_is_asked_after_the_end(server, connected):
+    async with connected(server.url) as client:
+        pass
+    with pytest.raises(RuntimeError):
+        await client.study(STUDY_ID)
+    assert server.connections == 0
 
 
 async def test_a_connection_that_broke_is_opened_again(server, connected):
