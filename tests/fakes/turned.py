@@ -96,11 +96,11 @@ def waits(read: Configuration) -> list[float]:
 
 def authorities(read: Configuration) -> Any:
     client = UpstreamClient(read.settings.upstream, read.settings.pdf)
-    return client._api._transport._pool._ssl_context.cert_store_stats()
+    return client._api._tls.cert_store_stats()
 
 
-def proxies(read: Configuration) -> int:
-    return len(UpstreamClient(read.settings.upstream, read.settings.pdf)._api._mounts)
+def proxies(read: Configuration) -> bool:
+    return UpstreamClient(read.settings.upstream, read.settings.pdf)._api._proxy is None
 
 
 def base(read: Configuration) -> str:

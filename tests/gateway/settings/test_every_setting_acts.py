@@ -54,11 +54,11 @@ PAGER = '"https://pager.example/"'
 EXTERNAL = {"auth.issuer": '"https://login.example"', "auth.audience": '"https://other.example"'}
 EXAM = {"mapping.vista_exam_keys": '["exam"]', "mapping.vista_case_keys": '["case"]'}
 TURNED = {
-    "upstream.api_key": Turned('"other"', held("_api.headers.raw")),
+    "upstream.api_key": Turned('"other"', held("_api._headers.raw")),
     "upstream.allow_http": Turned("true", held("_settings.base_url"), {"upstream.base_url": '"http://far.example"'}),
     "upstream.base_url": Turned('"https://other.example"', held("_settings.base_url")),
-    "upstream.connect_timeout": Turned("1", held("_api.timeout")),
-    "upstream.read_timeout": Turned("1", held("_api.timeout")),
+    "upstream.connect_timeout": Turned("1", held("_api._extensions")),
+    "upstream.read_timeout": Turned("1", held("_api._extensions")),
     "upstream.timeout": Turned(
         "1", "upstream/test_failures.py::test_a_whole_answer_has_a_deadline_however_steadily_it_trickles"
     ),

@@ -317,12 +317,12 @@ def test_a_pdf_that_an_addendum_once_had_to_itself_is_kept_current() -> None:
 
 def test_the_patients_of_a_study_are_found_once_for_all_its_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    find = place.subjects
+    find = place.subjects_as_before
 
     def counted(*given: Any) -> Any:
         asked.append(len(given))
         return find(*given)
 
-    monkeypatch.setattr(place, "subjects", counted)
+    monkeypatch.setattr(place, "subjects_as_before", counted)
     assert len(left(study(report(), addendum()), "append")) == 2
     assert len(asked) == 1
