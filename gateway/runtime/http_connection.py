@@ -16,8 +16,6 @@ from typing import Any, Final, Literal
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.runtime.answer_writer import AnswerWriter
-
 Refusal = Literal["head-too-large", "head-too-slow", "body-too-slow", "not-http", "not-read", "crowded", "tls-failed"]
 
 MOST_HEAD: Final = 32 * 1024  # bytes of the request line and all header lines
@@ -78,7 +76,6 @@ class LimitedHttp(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Wait for a request."""
         super().connection_made(transport)
-        self._writer = AnswerWriter(transport, self.loop)
         if self._is_one_too_many:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "crowded", "too many requests are under way")
             return
@@ -149,8 +146,6 @@ class LimitedHttp(HttpToolsProtocol):
         if not self._is_over:
             self._wait(self._connections.body_time)
             super().on_headers_complete()
-            # uvicorn writes and closes, and nothing else
-            self.cycle.transport = self._writer  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
@@ -166,7 +161,6 @@ class LimitedHttp(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Wait for the client again, unless it sent the next request already."""
-        self._writer.flush()
         super().on_response_complete()
         if self.cycle.response_complete and not self.transport.is_closing():
             self._connections.waiting[self] = None
@@ -244,7 +238,6 @@ class LimitedHttp(HttpToolsProtocol):
         if is_answering or self.pipeline:
             self.transport.abort()
             return
-        self._writer.end()  # the application may still ask for the body, which uvicorn answers with 100
         self.transport.write(_refusal(status, diagnostics))
         if self.transport.can_write_eof():  # closed at once, a client that still sends would read a reset only
             self.transport.write_eof()

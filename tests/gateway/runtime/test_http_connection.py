@@ -294,16 +294,6 @@ async def test_a_head_that_begins_while_an_answer_is_unread_has_its_time_from_th
         writer.close()
 
 
-async def test_an_answer_comes_whole_in_one_piece():
-    async with serving() as stage:
-        reader, writer = await stage.open()
-        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        piece = await reader.read(1 << 16)
-        writer.close()
-    assert piece.startswith(b"HTTP/1.1 200")
-    assert piece.endswith(b"\r\n\r\n0")
-
-
 @pytest.mark.parametrize("size", [5, 100_000])
 async def test_a_body_that_is_a_view_of_bytes_comes_whole(size):
     async with serving() as stage:
