@@ -11,6 +11,17 @@ from gateway.runtime import errors
 from gateway.upstream import connections
 
 
+async def three_at_one_time(server, client):
+    """Send three requests, of which none is answered before all have come."""
+    gate = asyncio.Event()
+    server.script = [Reply.of(documents.study(), gate=gate)]
+    asked = asyncio.gather(*(client.study(STUDY_ID) for _ in range(3)))
+    async with server.arrived:
+        await server.arrived.wait_for(lambda: server.open == 3)
+    gate.set()
+    await asked
+
+
 async def test_requests_one_after_the_other_share_a_connection(server, connected):
     server.script = [Reply.of(documents.study(), headers={"Set-Cookie": "route=1"})]
     async with connected(server.url) as client:
@@ -21,27 +32,15 @@ async def test_requests_one_after_the_other_share_a_connection(server, connected
 
 
 async def test_requests_at_one_time_have_a_connection_each_and_leave_it_to_later_ones(server, connected):
-    gate = asyncio.Event()
-    server.script = [Reply.of(documents.study(), gate=gate)]
     async with connected(server.url) as client:
-        asked = asyncio.gather(*(client.study(STUDY_ID) for _ in range(3)))
-        async with server.arrived:
-            await server.arrived.wait_for(lambda: server.open == 3)
-        gate.set()
-        await asked
+        await three_at_one_time(server, client)
         await asyncio.gather(*(client.study(STUDY_ID) for _ in range(3)))
     assert (server.connections, len(server.requests)) == (3, 6)
 
 
 async def test_connections_that_nobody_needs_any_more_are_closed(server, connected, monkeypatch):
-    gate = asyncio.Event()
-    server.script = [Reply.of(documents.study(), gate=gate)]
     async with connected(server.url) as client:
-        asked = asyncio.gather(*(client.study(STUDY_ID) for _ in range(3)))
-        async with server.arrived:
-            await server.arrived.wait_for(lambda: server.open == 3)
-        gate.set()
-        await asked
+        await three_at_one_time(server, client)
         monkeypatch.setattr(connections, "_EXPIRY", -1.0)
         await client.study(STUDY_ID)
         while server.open > 1:
