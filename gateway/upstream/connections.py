@@ -22,7 +22,7 @@ _HEADERS: Final = {"User-Agent": "autoscribe-gateway", "Accept-Encoding": "ident
 
 
 class ApiConnections:
-    """Connections with the same headers for each request: as many as there ever were requests at one time."""
+    """Connections with the same headers for each request: one for each request at one time, the latest used first."""
 
     def __init__(self, upstream: Upstream, headers: Mapping[str, str]) -> None:
         """Open no connection yet."""

@@ -68,11 +68,10 @@ class KnownStudy:
     """State of a study in the store before an ingest; `revision` is 0 if it is not stored.
 
     `is_erased`: it was erased on order. `kept` is the packed state of its last ingest, and `listed_digest` that of its
-    Study. `verdicts` maps a patient id to an operator's verdict (`link`,
-    `separate`), `judged` to digests of the persons judged; `pdf` is by report id. `told` maps a destination's name to
-    the ids of the reports sent there, or about to be. `patient_ids` are the patients of its last ingest. `claims` are
-    the rows of known_claims.py about the patients in `claims_of`. `hospital` is what is known of its orders; None
-    without a source of orders.
+    Study. `verdicts` maps a patient id to an operator's verdict (`link`, `separate`), `judged` to digests of the
+    persons judged; `pdf` is by report id. `told` maps a destination's name to the ids of the reports sent there, or
+    about to be. `patient_ids` are the patients of its last ingest. `claims` are the rows of known_claims.py about the
+    patients in `claims_of`. `hospital` is what is known of its orders; None without a source of orders.
     """
 
     revision: int = 0
