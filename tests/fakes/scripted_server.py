@@ -58,6 +58,11 @@ class ScriptedServer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
+    def connected(self) -> int:
+        """Number of connections that are open now, with and without a request."""
+        return len(self._tasks)
+
+    @property
     def url(self) -> str:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 

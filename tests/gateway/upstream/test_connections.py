@@ -41,10 +41,12 @@ async def test_requests_at_one_time_have_a_connection_each_and_leave_it_to_later
 async def test_connections_that_nobody_needs_any_more_are_closed(server, connected, monkeypatch):
     async with connected(server.url) as client:
         await three_at_one_time(server, client)
+        assert server.connected == 3
         monkeypatch.setattr(connections, "_EXPIRY", -1.0)
         await client.study(STUDY_ID)
-        while server.open > 1:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            while server.connected > 1:
+                await asyncio.sleep(0.01)
 
 
 async def test_nothing_is_asked_after_the_end(server, connected):
