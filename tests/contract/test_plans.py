@@ -223,7 +223,7 @@ def searches(kind, given, sort="", sight=EVERYTHING):
     for most, place in ((20, {}), (20, {"after": after}), (20, {"after": after, "is_back": True})):
         yield search_sql.page(Search(base.resource_type, base.clauses, base.start, base.sort, most, **place))
     yield search_sql.page(Search(base.resource_type, base.clauses, base.start, base.sort, 20, until=DAY, since=1))
-    yield search_sql.count(base, most=1000)
+    yield search_sql.count(base)
     yield search_sql.suppressed(base, 20)
     if in_order.is_count_of_rows(base):
         yield in_order.count_of_rows(base)
@@ -240,7 +240,7 @@ def narrowed(base, after):
     several = in_order.alike(base, [(1, place) for place in places])
     if several:
         met = in_order.together(base, several)
-        yield from (search_sql.page(base, *met), search_sql.count(base, *met, most=1000))
+        yield from (search_sql.page(base, *met), search_sql.count(base, *met))
 
 
 def of_us_core():

@@ -34,8 +34,7 @@ TYPES = ("DiagnosticReport", "Patient", "Provenance")
 TEXTS, REFERENCES, MOMENTS = (1, 2), (3, 4), (5, 6)
 NEXT_TYPE = 10
 DEPTH = 2  # of chains
-# Key of text terms that many resources share in a set, as no search starts from them
-SHARED = key_of("DiagnosticReport", "status")
+SHARED = 0  # stands for the key of text terms that many resources of a type share in a set
 TESTED = (*TEXTS, SHARED)
 VALUES = ("", "a", "ab", "aB", "b", "a%", "a_b", "ä", "\U0001f9e0", "a\x1fs", "b\x1fs", "b\x1fS", "\x1f", "\U0010fffd")
 COMPARISONS = ("eq", "ne", "gt", "ge", "lt", "le", "sa", "eb", "ap")
@@ -44,7 +43,7 @@ COUNT = 60
 
 
 def _of_type(kind: str, key: int) -> int:
-    return key if key == SHARED else key + NEXT_TYPE * TYPES.index(kind)
+    return key_of(kind, "_tag") if key == SHARED else key + NEXT_TYPE * TYPES.index(kind)
 
 
 class RandomIndex:
@@ -64,7 +63,8 @@ class RandomIndex:
         self.dice.shuffle(order)
         found = []
         for one in order:
-            shared = frozenset(term for term in self.rows[one].terms if term[0] == SHARED and self.dice.random() < 0.6)
+            key = _of_type(one.partition("/")[0], SHARED)
+            shared = frozenset(term for term in self.rows[one].terms if term[0] == key and self.dice.random() < 0.6)
             more = {"term_set": shared_terms.set_of(shared)} if shared else {}
             terms = self.rows[one].terms - shared
             faults = "[]" if one in self.suppressed else None
@@ -173,7 +173,7 @@ class RandomIndex:
         kinds += ["not", "through"] if depth else []
         match dice.choice(kinds):
             case "shared":
-                return dice.choice((Is, Starts))(SHARED, dice.choice(VALUES))
+                return dice.choice((Is, Starts))(self._key((SHARED,), depth), dice.choice(VALUES))
             case "ends":
                 return Ends(self._key(TESTED, depth), dice.choice(VALUES))
             case "contains":

@@ -291,6 +291,8 @@ CONTROL: Final = Table(
 )
 
 _SUPPRESSED: Final = RESOURCE.c.is_suppressed == literal_column("1")
+_SHARES: Final = RESOURCE.c.term_set.is_not(None)
+_SHARES_NONE: Final = RESOURCE.c.term_set.is_(None)
 
 INDEXES: Final = (
     *FEED_INDEXES,
@@ -306,6 +308,8 @@ INDEXES: Final = (
     Index("resource_by_update", RESOURCE.c.type, RESOURCE.c.updated),
     Index("resource_suppressed", RESOURCE.c.type, sqlite_where=_SUPPRESSED, postgresql_where=_SUPPRESSED),
     Index("resource_by_owner", RESOURCE.c.owner),
+    Index("resource_by_term_set", RESOURCE.c.term_set, sqlite_where=_SHARES, postgresql_where=_SHARES),
+    Index("resource_without_set", RESOURCE.c.type, sqlite_where=_SHARES_NONE, postgresql_where=_SHARES_NONE),
     Index("version_by_update", VERSION.c.updated, VERSION.c.resource),
     Index("to_read_by_due", TO_READ.c.due),
     Index("term_forward", TERM.c.key, TERM.c.value, TERM.c.resource, info=_ON_SQLITE).ddl_if(dialect="sqlite"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from gateway.index.criteria import (
     All,
@@ -30,11 +30,12 @@ from gateway.index.criteria import (
     Within,
 )
 from gateway.index.extract import longest
-from gateway.store.studies.shared_terms import KEYS
+from gateway.store.studies.shared_terms import KEYS, OF_TYPE, TYPE_OF
 from gateway.store.studies.short_values import forms
 from gateway.store.studies.within import within
 
 _LAST: Final = "\U0010ffff"
+_OfTerm: TypeAlias = Is | Starts | Ends | Contains | Has
 
 
 class Sql(NamedTuple):
@@ -130,43 +131,30 @@ def _there_is(rows: str) -> str:
     return f"EXISTS (SELECT 1 FROM {rows} LIMIT 1 OFFSET 0)"
 
 
-def _has_term(key: int, alias: str, condition: Sql) -> Sql:
+def _term(one: _OfTerm, alias: str) -> Sql:
     """Return the condition that a resource has such a term: in the set that it shares with others, or of its own."""
-    values = (key, *condition.values)
-    text = f"term t WHERE t.resource = {alias}.{{}} AND t.key = ?{condition.text}"
+    condition, values = _has_value(one)
+    text = f"term t WHERE t.resource = {alias}.{{}} AND t.key = ?{condition}"
     own = _there_is(text.format("number"))
-    if key not in KEYS:
-        return Sql(own, values)
-    return Sql(f"({_there_is(text.format('term_set'))} OR {own})", values * 2)
+    if one.key not in KEYS:
+        return Sql(own, (one.key, *values))
+    return Sql(f"({_there_is(text.format('term_set'))} OR {own})", (one.key, *values) * 2)
 
 
-def _is(one: Is, alias: str) -> Sql:
-    return _has_term(one.key, alias, glued(" AND ", _equal(one)))
-
-
-def _equal(one: Is) -> Sql:
-    """Return the condition that a term is this one, in any of its forms."""
-    values = forms(one.key, one.value)
-    return Sql("t.value = ?" if len(values) == 1 else "t.value IN (?, ?)", values)
-
-
-def _found_is(one: Is) -> Sql:
-    equal, values = _equal(one)
-    return Sql(f"SELECT t.resource FROM term t WHERE t.key = ? AND {equal}", (one.key, *values))
-
-
-def _starts(one: Starts, alias: str) -> Sql:
-    return _has_term(one.key, alias, Sql(" AND t.value >= ? AND t.value < ?", (one.value, one.value + _LAST)))
-
-
-def _ends(one: Ends, alias: str) -> Sql:
-    ends = [Sql("substr(t.value, length(t.value) - ? + 1) = ?", (len(end), end)) for end in forms(one.key, one.value)]
-    return _has_term(one.key, alias, glued(" AND (", joined(" OR ", ends), ")"))
-
-
-def _contains(one: Contains, alias: str) -> Sql:
-    """Compare without LIKE, which is case-sensitive in one engine and not in the other."""
-    return _has_term(one.key, alias, Sql(" AND replace(t.value, ?, '') <> t.value", (one.value,)))
+def _has_value(one: _OfTerm) -> Sql:
+    """Return the condition on the value of a term; Contains does without LIKE, whose case counts in one engine only."""
+    match one:
+        case Is(key=key, value=value):
+            values = forms(key, value)
+            return Sql(f" AND t.value {'= ?' if len(values) == 1 else 'IN (?, ?)'}", values)
+        case Starts(value=value):
+            return Sql(" AND t.value >= ? AND t.value < ?", (value, value + _LAST))
+        case Ends(key=key, value=value):
+            ends = [Sql("substr(t.value, length(t.value) - ? + 1) = ?", (len(end), end)) for end in forms(key, value)]
+            return glued(" AND (", joined(" OR ", ends), ")")
+        case Contains(value=value):
+            return Sql(" AND replace(t.value, ?, '') <> t.value", (value,))
+    return Sql("")
 
 
 def _during(one: During, alias: str) -> Sql:
@@ -177,7 +165,7 @@ def _during(one: During, alias: str) -> Sql:
 
 def _has(one: Has, alias: str) -> Sql:
     if one.kind == "term":
-        return _has_term(one.key, alias, Sql(""))
+        return _term(one, alias)
     return Sql(_there_is(f"moment t WHERE t.resource = {alias}.number AND t.key = ?"), (one.key,))
 
 
@@ -218,10 +206,7 @@ def all_of(clauses: Sequence[Clause], alias: str = "r") -> Sql:
 
 
 _CONDITIONS: Final[dict[type, Callable[[Any, str], Sql]]] = {
-    Is: _is,
-    Starts: _starts,
-    Ends: _ends,
-    Contains: _contains,
+    **dict.fromkeys((Is, Starts, Ends, Contains), _term),
     During: _during,
     Updated: lambda one, alias: _compared(_INSTANT[one.comparison], alias, one.low, one.high),
     Has: _has,
@@ -247,14 +232,46 @@ def lies(one: During, alias: str) -> Sql:
 
 
 def found_during(first: During, *others: Criterion) -> Sql:
-    """Return a query as `found_by` does, for all these bounds of one date, with the start of the moments as `low`."""
+    """Return a query as `found_by` does, for all these bounds of one date, with the start of the moments as `low`.
+
+    The resource is a sum, in which PostgreSQL sees no order: it would read all moments, to have them by resource.
+    """
     ranges = joined(" AND ", [lies(one, "m") for one in (first, *others) if isinstance(one, During)])
-    return glued(Sql("SELECT m.resource, m.low FROM moment m WHERE m.key = ? AND ", (first.key,)), ranges)
+    return glued(Sql("SELECT m.resource + 0 AS resource, m.low FROM moment m WHERE m.key = ? AND ", (first.key,)), ranges)
 
 
-def _found_starts(one: Starts) -> Sql:
-    text = "SELECT DISTINCT t.resource FROM term t WHERE t.key = ? AND t.value >= ? AND t.value < ?"
-    return Sql(text, (one.key, one.value, one.value + _LAST))
+def _found_term(one: Is | Starts | Has) -> Sql:
+    several = "" if isinstance(one, Is) else "DISTINCT "
+    found = glued(Sql(f"SELECT {several}t.resource FROM term t WHERE t.key = ?", (one.key,)), _has_value(one))
+    return glued(found, " AND t.resource > 0 UNION ", _found_by_set(one)) if one.key in KEYS else found
+
+
+def _found_by_set(one: _OfTerm | Not) -> Sql:
+    """Return a query for the resources whose shared terms meet a criterion, or do not speak against its negation.
+
+    All sets are tried, since they are few. A sign at the key keeps a database from its rows of all resources.
+    """
+    if isinstance(one, Not):
+        inner = one.criterion
+        condition, values = _has_value(inner)
+        keys = OF_TYPE[TYPE_OF[inner.key]]
+        scope = Sql(f"+t.key IN ({', '.join('?' * len(keys))})", keys)
+        lacks = Sql(f" HAVING max(CASE WHEN t.key = ?{condition} THEN 1 ELSE 0 END) = 0", (inner.key, *values))
+    else:
+        scope, lacks = glued(Sql("+t.key = ?", (one.key,)), _has_value(one)), Sql("")
+    sets = glued("SELECT t.resource FROM term t WHERE t.resource < 0 AND ", scope, " GROUP BY t.resource", lacks)
+    return glued("SELECT a.number AS resource FROM (", sets, ") sets CROSS JOIN resource a WHERE a.term_set = sets.resource")
+
+
+def _found_not(one: Not) -> Sql:
+    meets = holds(one, "a")
+    return glued(_found_by_set(one), " AND ", meets, " UNION ALL ", _without_set(one), " AND ", meets)
+
+
+def _without_set(one: Not) -> Sql:
+    """Return a query for the resources of the type that share no terms, as in rows of earlier releases."""
+    text = "SELECT a.number AS resource FROM resource a WHERE a.term_set IS NULL AND a.type = ?"
+    return Sql(text, (TYPE_OF[one.criterion.key],))
 
 
 def _found_refers(one: Refers) -> Sql:
@@ -282,12 +299,14 @@ def _found_all(one: All) -> Sql:
 
 
 def _found_has(one: Has) -> Sql:
-    return Sql(f"SELECT DISTINCT o.resource FROM {one.kind} o WHERE o.key = ?", (one.key,))
+    if one.kind == "term":
+        return _found_term(one)
+    return Sql("SELECT DISTINCT o.resource FROM moment o WHERE o.key = ?", (one.key,))
 
 
 _STARTS: Final[dict[type, Callable[[Any], Sql]]] = {
-    Is: _found_is,
-    Starts: _found_starts,
+    **dict.fromkeys((Is, Starts), _found_term),
+    Not: _found_not,
     During: found_during,
     At: lambda one: Sql("SELECT a.number AS resource FROM resource a WHERE a.address = ?", (one.address,)),
     Refers: _found_refers,
@@ -307,16 +326,16 @@ def innermost(criterion: Criterion) -> Criterion:
 
 
 def may_be_counted(criterion: Criterion) -> bool:
-    """True if one index range has the resources that meet a criterion, or their shared terms."""
+    """True if one index range has the resources that meet a criterion, beside those that share the terms for it."""
     match criterion:
         case During(comparison=comparison):
             return comparison in _BOUND
     return isinstance(criterion, Is | Starts | At | Has | Nothing)
 
 
-def is_shared(criterion: Criterion) -> bool:
-    """True if many resources have the terms of a criterion in sets, so that its index rows do not tell how many."""
-    return isinstance(criterion, Is | Starts | Has) and criterion.key in KEYS
+def may_be_shared(criterion: Criterion, resource_type: str) -> bool:
+    """True if a criterion is about terms that resources of this type may share."""
+    return isinstance(criterion, _OfTerm) and TYPE_OF.get(criterion.key) == resource_type
 
 
 def counted(criterion: Criterion, most: int, *bounds: Criterion) -> Sql:
@@ -327,19 +346,23 @@ def counted(criterion: Criterion, most: int, *bounds: Criterion) -> Sql:
 
 
 def _ranges(criterion: Criterion, *bounds: Criterion) -> list[Sql]:
-    """Return a query for each index range of a criterion, in the order of the index.
+    """Return a query for each index range of a criterion, in the order of the index, and for resources by their sets.
 
     Without an order PostgreSQL may read a whole range before it gives a row, also where one value is frequent.
     """
     text = "SELECT 1 FROM term t WHERE t.key = ? AND t.value >= ? AND t.value {} ? ORDER BY t.value"
     match criterion:
         case Is(key=key, value=value):
-            return [Sql(text.format("<="), (key, one, one)) for one in forms(key, value)]
+            ranges = [Sql(text.format("<="), (key, one, one)) for one in forms(key, value)]
         case Starts(key=key, value=value):
-            return [Sql(text.format("<"), (key, value, value + _LAST))]
+            ranges = [Sql(text.format("<"), (key, value, value + _LAST))]
         case During():
             return [glued(found_during(criterion, *bounds), " ORDER BY m.low")]
         case Has(key=key, kind=kind):
             order = "value" if kind == "term" else "low"
-            return [Sql(f"SELECT 1 FROM {kind} o WHERE o.key = ? ORDER BY o.{order}", (key,))]
-    return [found_by(criterion)]
+            ranges = [Sql(f"SELECT 1 FROM {kind} o WHERE o.key = ? ORDER BY o.{order}", (key,))]
+        case Not():
+            return [_found_by_set(criterion), _without_set(criterion)]
+        case _:
+            return [found_by(criterion)]
+    return [*ranges, _found_by_set(criterion)] if criterion.key in KEYS else ranges

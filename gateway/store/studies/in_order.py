@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
-from gateway.index.criteria import All, At, Clause, Criterion, During, Referred, Refers, Updated
+from gateway.index.criteria import All, At, Clause, Criterion, During, Not, Referred, Refers, Updated
 from gateway.store.studies import search_sql
 from gateway.store.studies.fragments import (
     Sql,
@@ -22,10 +22,10 @@ from gateway.store.studies.fragments import (
     counted,
     glued,
     innermost,
-    is_shared,
     joined,
     lies,
     may_be_counted,
+    may_be_shared,
 )
 from gateway.store.studies.search_sql import Search, is_broad, reads_many, unsorted
 
@@ -111,8 +111,18 @@ def countable(search: Search) -> list[int]:
 
     All bounds of a date are one range, at the place of the first one.
     """
-    places = [place for place, clause in enumerate(search.clauses) if all(map(may_be_counted, map(innermost, clause)))]
+    kind = search.resource_type
+    places = [place for place, clause in enumerate(search.clauses) if all(_is_countable(one, kind) for one in clause)]
     return [place for place in places if search_sql.window(search.clauses, place)[0] == place]
+
+
+def _is_countable(criterion: Criterion, resource_type: str) -> bool:
+    match criterion:
+        case Not(criterion=inner):
+            return may_be_shared(inner, resource_type)
+        case All(clauses=((inner,), *_)):
+            return _is_countable(inner, resource_type)
+    return may_be_counted(innermost(criterion))
 
 
 def counts(search: Search, places: Sequence[int], most: int) -> Sql:
@@ -166,8 +176,8 @@ def count_of_rows(search: Search) -> Sql:
 
 
 def _is_index_rows(clause: Clause) -> bool:
-    """True if index rows of the searched type tell which resources meet a clause; shared ones tell only the sets."""
-    return all(may_be_counted(one) and not is_shared(one) and not isinstance(one, At) for one in clause)
+    """True if index rows tell which resources meet a clause, with no look at these."""
+    return all(may_be_counted(one) and not isinstance(one, At) for one in clause)
 
 
 def is_told(clause: Clause) -> bool:
@@ -182,7 +192,7 @@ def _leads_to_many(criterion: Criterion) -> bool:
             return key in search_sql.OF_MANY or _leads_to_many(inner)
         case Referred(criterion=inner) | All(clauses=((inner,), *_)):
             return _leads_to_many(inner)
-    return is_shared(criterion)
+    return False
 
 
 def _goes_down(search: Search) -> bool:

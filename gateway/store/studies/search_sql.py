@@ -207,8 +207,8 @@ def usual_sort(clauses: Sequence[Clause], place: int) -> Sort:
 
 
 _FEW: Final = 2
-# Keys of codes, and of references that very many resources have alike
-OF_MANY: Final = frozenset(
+# Keys of codes and statuses, and of references that very many resources have alike
+OF_MANY: Final = KEYS.union(
     one.key
     for one in PARAMETERS
     if (one.type == "token" and "text" in one.modifiers) or (one.type == "reference" and not one.narrows)
@@ -277,10 +277,10 @@ def _remarks_of(number: int, *, finds_patients: bool) -> str:
     return f"{_MAY_HAVE_REMARKS} + CASE WHEN EXISTS ({held_apart}) THEN {CONFLICTS} ELSE 0 END"
 
 
-def count(search: Search, found: Sql | None = None, settled: Collection[int] = (), *, most: int = _NEVER) -> Sql:
-    """Return SQL that counts the results, up to `most`; `found` and `settled` are as for `page`."""
+def count(search: Search, found: Sql | None = None, settled: Collection[int] = ()) -> Sql:
+    """Return SQL that counts the results; `found` and `settled` are as for `page`."""
     source = _from_where(search) if found is None else _where(search, _by_way_of(found), _SAME, settled)
-    return glued("SELECT count(*) FROM (SELECT 1 FROM ", source, Sql(" LIMIT ?) c", (most,)))
+    return glued("SELECT count(*) FROM ", source)
 
 
 def suppressed(search: Search, most: int) -> Sql:

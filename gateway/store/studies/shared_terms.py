@@ -1,8 +1,8 @@
 """Sets of index terms that many resources have alike: statuses, codes, profiles, and texts of the gateway's own tables.
 
 https://hl7.org/fhir/R4/search.html#token. Most resources repeat their status, category, code and profile. `term` has
-such a set once, under a number of its own, and every resource with these terms names it in `term_set`. No search starts
-from a shared term. Only words of this package are shared: they say nothing of any patient, so a set may stay when a
+such a set once, under a number of its own, and every resource with these terms names it in `term_set`. A search from a
+shared term tries all sets, which are few, and reads the resources of those that meet it. Only words of this package are shared: they say nothing of any patient, so a set may stay when a
 study is erased. What is shared may differ from release to release, since a search reads both kinds of rows.
 """
 
@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from gateway.index.extract import Term
 from gateway.index.keys import SEPARATOR
 from gateway.index.parameter import Parameter
-from gateway.index.parameters import PARAMETERS
+from gateway.index.parameters import PARAMETERS, TYPES, parameters_of
 from gateway.index.terms import code_term, words
 from gateway.store.studies.short_values import PROFILES, short_value
 from mappings.codes import (
@@ -76,6 +76,11 @@ _OF_URIS: Final = frozenset(row.key for row in PARAMETERS if row.type == "uri")
 KEYS: Final = frozenset(key for row in PARAMETERS for key in _keys(row)).difference(
     *(_keys(row) for row in PARAMETERS if _starts_searches(row))
 )
+# The same by resource type. Every set has one of those of its type
+OF_TYPE: Final = {
+    kind: tuple(sorted(KEYS.intersection(key for row in parameters_of(kind) for key in _keys(row)))) for kind in TYPES
+}
+TYPE_OF: Final = {key: kind for kind, keys in OF_TYPE.items() for key in keys}
 # Those of elements whose codes FHIR or the gateway lists
 _LISTED: Final = KEYS.intersection(row.key for row in PARAMETERS if row.system or row.values)
 
