@@ -13,6 +13,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
 
@@ -237,6 +238,9 @@ def narrowed(base, after):
         yield from (in_order.edge(base, 50), in_order.page(base, after[0]), in_order.page(base, None))
     if places := in_order.countable(base):
         yield in_order.counts(base, places, 20)
+    for place in filter(lambda one: in_order.is_told(base.clauses[one]), places):
+        fewer = replace(base, start=place)
+        yield from (search_sql.page(fewer), search_sql.count(fewer))
     several = in_order.alike(base, [(1, place) for place in places])
     if several:
         met = in_order.together(base, several)

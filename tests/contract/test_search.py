@@ -15,7 +15,7 @@ from fakes.random_index import RandomIndex
 from fakes.rows_read import reading, recorded
 from fakes.store import made, write
 
-from gateway.index.criteria import At, During, Is, Nothing, Referred, Refers, Starts, Updated
+from gateway.index.criteria import All, At, During, Is, Nothing, Referred, Refers, Starts, Updated
 from gateway.index.extract import LONGEST
 from gateway.index.intervals import interval
 from gateway.index.keys import key
@@ -186,6 +186,15 @@ async def test_all_bounds_of_a_date_are_one_range_of_its_index(engine, start):
     assert (await reading(engine, sent)).read < 500
     found = (await search.page(engine, query)).versions
     assert [one.address for one in found] == [f"Patient/{day}" for day in range(1_009, 999, -1)]
+
+
+async def test_a_search_starts_from_alternatives_that_have_one_clause_each(engine):
+    """Check the limits of a client with several scopes of one parameter each."""
+    await write(engine, *(made(f"Patient/{one}", terms={(1, one)}, moments={(5, 0, 1)}) for one in "abc"))
+    either = tuple(All(((Starts(1, one),),)) for one in "ab")
+    query = Search("Patient", ((During(5, "ge", 0, 1),), either), 1, BY_UPDATE, 10)
+    assert [one.address for one in (await search.page(engine, query)).versions] == ["Patient/a", "Patient/b"]
+    assert await search.count(engine, query) == 2
 
 
 def test_without_a_wish_the_order_is_that_in_which_it_is_found():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from gateway.index.criteria import (
     All,
@@ -35,6 +35,7 @@ from gateway.store.studies.short_values import forms
 from gateway.store.studies.within import within
 
 _LAST: Final = "\U0010ffff"
+OF_SETS: Final = " sets CROSS JOIN resource a WHERE a.term_set = sets.resource"
 _OfTerm: TypeAlias = Is | Starts | Ends | Contains | Has
 
 
@@ -237,7 +238,8 @@ def found_during(first: During, *others: Criterion) -> Sql:
     The resource is a sum, in which PostgreSQL sees no order: it would read all moments, to have them by resource.
     """
     ranges = joined(" AND ", [lies(one, "m") for one in (first, *others) if isinstance(one, During)])
-    return glued(Sql("SELECT m.resource + 0 AS resource, m.low FROM moment m WHERE m.key = ? AND ", (first.key,)), ranges)
+    text = "SELECT m.resource + 0 AS resource, m.low FROM moment m WHERE m.key = ? AND "
+    return glued(Sql(text, (first.key,)), ranges)
 
 
 def _found_term(one: Is | Starts | Has) -> Sql:
@@ -246,32 +248,31 @@ def _found_term(one: Is | Starts | Has) -> Sql:
     return glued(found, " AND t.resource > 0 UNION ", _found_by_set(one)) if one.key in KEYS else found
 
 
-def _found_by_set(one: _OfTerm | Not) -> Sql:
-    """Return a query for the resources whose shared terms meet a criterion, or do not speak against its negation.
+def _found_by_set(one: _OfTerm, *, lacks: bool = False) -> Sql:
+    """Return a query for the resources whose shared terms meet a criterion; `lacks`: those whose terms do not.
 
     All sets are tried, since they are few. A sign at the key keeps a database from its rows of all resources.
     """
-    if isinstance(one, Not):
-        inner = one.criterion
-        condition, values = _has_value(inner)
-        keys = OF_TYPE[TYPE_OF[inner.key]]
-        scope = Sql(f"+t.key IN ({', '.join('?' * len(keys))})", keys)
-        lacks = Sql(f" HAVING max(CASE WHEN t.key = ?{condition} THEN 1 ELSE 0 END) = 0", (inner.key, *values))
+    condition, values = _has_value(one)
+    if lacks:
+        keys = OF_TYPE[TYPE_OF[one.key]]
+        scope = Sql(f"+t.key IN ({', '.join('?' * len(keys))}) GROUP BY t.resource", keys)
+        meets = Sql(f" HAVING max(CASE WHEN t.key = ?{condition} THEN 1 ELSE 0 END) = 0", (one.key, *values))
     else:
-        scope, lacks = glued(Sql("+t.key = ?", (one.key,)), _has_value(one)), Sql("")
-    sets = glued("SELECT t.resource FROM term t WHERE t.resource < 0 AND ", scope, " GROUP BY t.resource", lacks)
-    return glued("SELECT a.number AS resource FROM (", sets, ") sets CROSS JOIN resource a WHERE a.term_set = sets.resource")
+        scope, meets = Sql("+t.key = ?", (one.key,)), Sql(f"{condition} GROUP BY t.resource", values)
+    sets = glued("SELECT t.resource FROM term t WHERE t.resource < 0 AND ", scope, meets)
+    return glued("SELECT a.number AS resource FROM (", sets, f"){OF_SETS}")
 
 
 def _found_not(one: Not) -> Sql:
-    meets = holds(one, "a")
-    return glued(_found_by_set(one), " AND ", meets, " UNION ALL ", _without_set(one), " AND ", meets)
+    inner, meets = cast("_OfTerm", one.criterion), holds(one, "a")
+    return glued(_found_by_set(inner, lacks=True), " AND ", meets, " UNION ALL ", _without_set(inner), " AND ", meets)
 
 
-def _without_set(one: Not) -> Sql:
+def _without_set(one: _OfTerm) -> Sql:
     """Return a query for the resources of the type that share no terms, as in rows of earlier releases."""
     text = "SELECT a.number AS resource FROM resource a WHERE a.term_set IS NULL AND a.type = ?"
-    return Sql(text, (TYPE_OF[one.criterion.key],))
+    return Sql(text, (TYPE_OF[one.key],))
 
 
 def _found_refers(one: Refers) -> Sql:
@@ -294,6 +295,8 @@ def _found_referred(one: Referred) -> Sql:
 
 def _found_all(one: All) -> Sql:
     [[first], *others] = one.clauses
+    if not others:
+        return found_by(first)
     found = glued("SELECT a.number AS resource FROM (", found_by(first), ") led CROSS JOIN resource a")
     return glued(found, " WHERE a.number = led.resource AND ", all_of(others, "a"))
 
@@ -357,12 +360,14 @@ def _ranges(criterion: Criterion, *bounds: Criterion) -> list[Sql]:
         case Starts(key=key, value=value):
             ranges = [Sql(text.format("<"), (key, value, value + _LAST))]
         case During():
-            return [glued(found_during(criterion, *bounds), " ORDER BY m.low")]
+            ranges = [glued(found_during(criterion, *bounds), " ORDER BY m.low")]
         case Has(key=key, kind=kind):
             order = "value" if kind == "term" else "low"
             ranges = [Sql(f"SELECT 1 FROM {kind} o WHERE o.key = ? ORDER BY o.{order}", (key,))]
-        case Not():
-            return [_found_by_set(criterion), _without_set(criterion)]
+        case Not(criterion=Is() | Starts() | Ends() | Contains() | Has() as inner):
+            ranges = [_found_by_set(inner, lacks=True), _without_set(inner)]
         case _:
-            return [found_by(criterion)]
-    return [*ranges, _found_by_set(criterion)] if criterion.key in KEYS else ranges
+            ranges = [found_by(criterion)]
+    if isinstance(criterion, _OfTerm) and criterion.key in KEYS:
+        ranges.append(_found_by_set(criterion))
+    return ranges

@@ -30,7 +30,7 @@ from gateway.index.criteria import (
 from gateway.index.keys import SEPARATOR
 from gateway.index.parameters import PARAMETERS
 from gateway.store.database.statements import Dialect, by_resource
-from gateway.store.studies.fragments import Sql, any_of, found_by, found_during, glued, joined
+from gateway.store.studies.fragments import OF_SETS, Sql, any_of, found_by, found_during, glued, joined
 from gateway.store.studies.shared_terms import KEYS
 from mappings.fhir.resource_types import types_at
 
@@ -39,7 +39,10 @@ _SAME: Final = Sql("r.number = d.resource")
 _ALL: Final = Sql("")
 _BY_WAY_OF: Final = " d CROSS JOIN resource r"
 # SQLite joins in the written order. PostgreSQL would start with all resources of a type if its statistics are poor
-_IN_THAT_ORDER: Final = " d CROSS JOIN LATERAL (SELECT * FROM resource x WHERE x.number = d.resource OFFSET 0) r"
+_IN_THAT_ORDER: Final = {
+    _BY_WAY_OF: " d CROSS JOIN LATERAL (SELECT * FROM resource x WHERE x.number = d.resource OFFSET 0) r",
+    OF_SETS: " s CROSS JOIN LATERAL (SELECT * FROM resource x WHERE x.term_set = s.resource OFFSET 0) a WHERE true",
+}
 _BY_TYPE: Final = Sql("resource r")  # read by the index of updates, or of what is suppressed
 _ALL_OF_TYPE: Final = Sql("1 = 1")
 _LOW: Final = Sql("d.low")
@@ -385,5 +388,7 @@ def for_dialect(text: str, dialect: Dialect) -> str:
     """Return the SQL with the engine's placeholders."""
     if dialect == "sqlite":
         return text
-    first, *rest = by_resource(text.replace(_BY_WAY_OF, _IN_THAT_ORDER)).split("?")
+    for join, in_order in _IN_THAT_ORDER.items():
+        text = text.replace(join, in_order)
+    first, *rest = by_resource(text).split("?")
     return first + "".join(f"${place}{part}" for place, part in enumerate(rest, 1))

@@ -1,9 +1,10 @@
 """Sets of index terms that many resources have alike: statuses, codes, profiles, and texts of the gateway's own tables.
 
 https://hl7.org/fhir/R4/search.html#token. Most resources repeat their status, category, code and profile. `term` has
-such a set once, under a number of its own, and every resource with these terms names it in `term_set`. A search from a
-shared term tries all sets, which are few, and reads the resources of those that meet it. Only words of this package are shared: they say nothing of any patient, so a set may stay when a
-study is erased. What is shared may differ from release to release, since a search reads both kinds of rows.
+such a set once, under a number of its own, and every resource with these terms names it in `term_set`. A search that
+starts from shared terms tries all sets, which are few, and reads the resources of those that meet it. Only words of
+this package are shared: they say nothing of any patient, so a set may stay when a study is erased. What is shared may
+differ from release to release, since a search reads both kinds of rows.
 """
 
 from __future__ import annotations

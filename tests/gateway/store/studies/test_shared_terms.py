@@ -43,7 +43,7 @@ async def found(engine, *criteria, sort=BY_ADDRESS):
     return [one.address.partition("/")[2] for one in page.versions]
 
 
-def test_no_search_starts_from_a_term_that_may_be_shared_and_no_reference_is_one():
+def test_no_term_that_may_be_shared_makes_a_search_allowed_and_no_reference_is_one():
     for row in PARAMETERS:
         if row.narrows or row.type not in {"token", "uri"}:
             assert not KEYS & {row.key, *(row.key_with(one) for one in (*row.modifiers, "exact", "identifier"))}
@@ -99,6 +99,48 @@ async def test_every_kind_of_criterion_and_order_finds_terms_of_a_set_and_rows_o
     assert await found(engine, All(((Not(Has(CODE, "term")),),))) == ["b"]
     assert await found(engine, sort=Sort("term", STATUS, descending=True)) == ["a", "b", "c"]
     assert await found(engine, sort=Sort("term", STATUS)) == ["b", "c", "a"]
+
+
+async def started(engine, *criteria):
+    """Return the ids of the reports that a search starting from the first criterion finds."""
+    page = await search.page(engine, Search(TYPE, tuple((one,) for one in criteria), 0, (BY_ADDRESS,), 9))
+    return [one.address.partition("/")[2] for one in page.versions]
+
+
+@pytest.mark.parametrize(
+    ("criterion", "wanted"),
+    [
+        (Is(STATUS, code_term("final", STATUSES)), ["a", "d"]),
+        (Starts(STATUS, "a"), ["b", "c"]),
+        (Has(CODE, "term"), ["a", "c", "d"]),
+        (Not(Is(STATUS, code_term("final", STATUSES))), ["b", "c", "e"]),
+        (Not(Starts(STATUS, "a")), ["a", "d", "e"]),
+        (Not(Ends(CODE, system_end(LOINC))), ["b", "d", "e"]),
+        (Not(Contains(TEXT, "inding")), ["b", "d", "e"]),
+        (All(((Not(Has(CODE, "term")),), (Not(Is(*FINAL)),))), ["b", "e"]),
+        (All(((Starts(STATUS, "a"),),)), ["b", "c"]),
+        (Is(STATUS, "none"), []),
+        (Not(Has(STATUS, "term")), ["e"]),
+    ],
+    ids=str,
+)
+async def test_a_search_starts_from_a_shared_term_or_the_lack_of_one(engine, criterion, wanted):
+    """Of the reports one has such a term of its own beside a set, one has all as earlier releases, and one has none."""
+    own = (CODE, "18748-4\x1furn:own")
+    await write(engine, report("a", FINAL, STUDY, (TEXT, "findings")), report("b", APPENDED), report("d", FINAL, own))
+    await write(engine, made(f"{TYPE}/c", terms=[HERE, APPENDED, STUDY, (TEXT, "findings")]), made(f"{TYPE}/e"))
+    await write(engine, made("Observation/f", terms=[(key("Observation", "status"), "appended")]), made("Patient/g"))
+    assert await started(engine, criterion) == wanted
+    assert await started(engine, criterion, Is(*HERE)) == [one for one in wanted if one != "e"]
+
+
+async def test_a_set_that_is_there_twice_finds_each_resource_once(engine):
+    await write(engine, report("a", FINAL, STUDY), report("b", FINAL, STUDY))
+    if engine.dialect == "postgresql":  # SQLite holds no row twice
+        await engine.query("INSERT INTO term SELECT * FROM term WHERE resource < 0", [])
+    for one in (Is(*FINAL), Starts(CODE, code_start("18748-4")), Not(Is(*APPENDED))):
+        assert await started(engine, one) == ["a", "b"]
+        assert await search.count(engine, Search(TYPE, ((one,),), 0, (BY_ADDRESS,), 9)) == 2
 
 
 async def test_a_new_version_is_found_by_its_own_set_alone_and_others_keep_theirs(engine):
