@@ -83,6 +83,8 @@ BROAD = (
     Asked("reports of nobody", lambda _: "DiagnosticReport?date=ge2020&performer=Practitioner/usr-none"),
     Asked("reports with a visit", lambda _: "DiagnosticReport?date=ge2020&encounter:missing=false"),
     Asked("reports that are not final", lambda _: "DiagnosticReport?date=ge2020&status:not=final"),
+    Asked("reports without a code", lambda _: "DiagnosticReport?date=ge2020&code:missing=true"),
+    Asked("critical observations that are not final", lambda _: "Observation?interpretation=AA&status:not=final"),
 )
 
 
