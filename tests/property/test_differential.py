@@ -16,7 +16,9 @@ from fakes.store import made, write
 from gateway.fhir_api.search.search_query import understand
 from gateway.index.extract import rows
 from gateway.index.value import Circumstances
-from gateway.store.studies import search
+from gateway.store.studies import in_order, search
+from gateway.store.studies.shared_terms import divided
+from gateway.store.studies.short_values import short_value
 
 WHERE = Circumstances(UTC, datetime(2026, 1, 1, tzinfo=UTC), BASE)
 NOW = 1_767_225_600_000_000
@@ -25,12 +27,22 @@ SEEDS = 26
 
 
 async def stored(engine, resources):
-    """Write the resources, and give each the instant of its version."""
+    """Write the resources with one instant; two of three share terms in a set, the others have all as before."""
     each = []
-    for address, resource in resources.world.items():
+    for number, (address, resource) in enumerate(resources.world.items()):
         index = rows(resource, UTC)
-        each.append(made(address, terms=index.terms, moments=index.moments))
+        terms = [(key, short_value(key, value)) for key, value in index.terms]
+        own, term_set = divided(terms) if number % 3 else (terms, None)
+        each.append(made(address, terms=own, moments=index.moments, term_set=term_set))
     await write(engine, *each, now=NOW)
+
+
+@pytest.fixture(autouse=True)
+def looks(request, monkeypatch):
+    """Search with very small looks in a part of the seeds: searches then start wherever few are found."""
+    if "seed" not in request.fixturenames or request.getfixturevalue("seed") % 2 == 0:
+        for name, number in (("_FIRST", 1), ("_MOST", 16), ("FEW", 20), ("MANY", 40), ("ROWS", 100)):
+            monkeypatch.setattr(in_order, name, number)
 
 
 async def compare(engine, seed, number):

@@ -251,7 +251,8 @@ def _found_term(one: Is | Starts | Has) -> Sql:
 def _found_by_set(one: _OfTerm, *, lacks: bool = False) -> Sql:
     """Return a query for the resources whose shared terms meet a criterion; `lacks`: those whose terms do not.
 
-    All sets are tried, since they are few. A sign at the key keeps a database from its rows of all resources.
+    All sets are tried, since they are few. The sign before the key keeps databases from the index of values, where rows
+    of very many single resources lie between those of sets.
     """
     condition, values = _has_value(one)
     if lacks:
