@@ -54,7 +54,7 @@ from gateway.runtime.loops import alongside, forever
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.pauses import short_pauses
 from gateway.runtime.processes import ServicePart, run_parts
-from gateway.runtime.serving import listening_socket, running, running_apart, stop_signal, until, url_of
+from gateway.runtime.serving import listening_socket, run_answering, running, running_apart, stop_signal, until, url_of
 from gateway.runtime.sibling import EVERY as FIGURES_EVERY
 from gateway.runtime.sibling import Figures, Sibling, Together, send
 from gateway.runtime.tls import TlsSettings
@@ -341,7 +341,8 @@ def _serve_part(
     pipe: Connection,
 ) -> int:
     """Serve as one of two processes: with a listener, answer for both; without one, send figures to the other."""
-    return asyncio.run(_serve_here(configuration, roles, hold, listener, pipe))
+    run = asyncio.run if listener is None else run_answering
+    return run(_serve_here(configuration, roles, hold, listener, pipe))
 
 
 async def _serve_here(

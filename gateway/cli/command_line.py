@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.settings import Configuration
 
 Say = Callable[[str], object]
+Run = Callable[[Coroutine[Any, Any, int | None]], int | None]
 PORT: Final = {"min": 0, "max": 65535}
 Config = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help=f"Settings (TOML); else {CONFIG_VARIABLE}.")
@@ -54,12 +55,12 @@ def load(path: Path | None) -> Configuration:
     return read(path)
 
 
-def exit_code(work: Coroutine[Any, Any, int | None]) -> int:
-    """Run a command to its end and return its exit code; 130 after Ctrl-C."""
+def exit_code(work: Coroutine[Any, Any, int | None], run: Run | None = None) -> int:
+    """Run a command to its end, with `asyncio.run` or another `run`, and return its exit code; 130 after Ctrl-C."""
     import asyncio
 
     try:
-        return asyncio.run(work) or 0
+        return (run or asyncio.run)(work) or 0
     except KeyboardInterrupt:
         return 130
 

@@ -27,7 +27,7 @@ from gateway.cli.orders import orders
 from gateway.cli.patients import patients
 from gateway.cli.sandbox import sandbox
 from gateway.runtime.errors import ConfigError, GatewayError
-from gateway.runtime.words import MANNERS, ROLES
+from gateway.runtime.words import API, MANNERS, ROLES
 from mappings.issues import SiteError, WireError
 from mappings.profile import DEMO_SITE_KEY, RECEIVERS
 
@@ -211,6 +211,7 @@ def serve(
     from gateway.checks.folders import open_folders
     from gateway.feed.deliver.hold_feed import HoldFeed
     from gateway.feed.operator.typed_instant import typed_instant
+    from gateway.runtime.serving import run_answering
     from gateway.store.database.instants import micros
 
     wanted = tuple(one.strip() for one in roles.split(",") if one.strip())
@@ -224,7 +225,8 @@ def serve(
         print(f"check-config refuses this, the service starts all the same: {fault}", file=sys.stderr)
     for warning in open_folders(configuration):
         print(f"note: {warning}", file=sys.stderr)
-    sys.exit(_run(serve_gateway(configuration.listening_on(host, port), wanted, hold, insecure=insecure)))
+    work = serve_gateway(configuration.listening_on(host, port), wanted, hold, insecure=insecure)
+    sys.exit(_run(work, run_answering if set(wanted) == {API} else None))
 
 
 @app.command()

@@ -10,13 +10,14 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import uvicorn
+import uvloop
 
 from gateway.runtime import clock
 from gateway.runtime.acceptor import Acceptor
@@ -24,6 +25,7 @@ from gateway.runtime.errors import ConfigError, GatewayError
 from gateway.runtime.http_connection import KEEP_ALIVE, Connections, LimitedHttp
 from gateway.runtime.log import UVICORN
 
+Result = TypeVar("Result")
 Tls = Callable[[], ssl.SSLContext]
 GRACE: Final = 1
 _CLEANING: Final = 5.0  # seconds for cancelled requests to end
@@ -153,6 +155,16 @@ async def running(
         await asyncio.gather(task, return_exceptions=True)
 
 
+def run_answering(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run work that answers requests, as `asyncio.run` does, on a loop of uvloop: a request costs less processor time.
+
+    Nothing that sends over MLLP may run here. This loop hands bytes to the network at the end of a turn, and a permit
+    must be checked in the same step (D33).
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
 @asynccontextmanager
 async def running_apart(
     app: Any, listener: socket.socket, connections: Connections | None = None, tls: Tls | None = None
@@ -173,7 +185,7 @@ async def running_apart(
             await until(stop, server)
 
     with ThreadPoolExecutor(1, thread_name_prefix="answering") as thread:
-        serving = here.run_in_executor(thread, asyncio.run, there())
+        serving = here.run_in_executor(thread, run_answering, there())
         await asyncio.wait((started, serving), return_when=asyncio.FIRST_COMPLETED)
         if not started.done():
             await serving

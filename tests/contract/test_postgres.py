@@ -209,7 +209,7 @@ async def test_what_the_driver_says_of_a_connection_that_was_dropped_a_moment_ag
         async def fetch(self, *_):
             raise asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress")
 
-    postgres_engine._open = postgres_engine._open._replace(pool=Dropped())
+    postgres_engine._open = postgres_engine._open._replace(quick=Dropped())
     with pytest.raises(StoreUnavailable, match="the connection to the database broke"):
         await postgres_engine.query("SELECT 1", [])
 

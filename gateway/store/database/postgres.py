@@ -16,6 +16,7 @@ from gateway.runtime.errors import ConfigError, StoreTooSlow, StoreUnavailable
 from gateway.store.compression.dictionaries import check_dictionaries
 from gateway.store.database.bell import Bell
 from gateway.store.database.instants import micros
+from gateway.store.database.kept_connections import KeptConnections
 from gateway.store.database.postgres_bell import SharedBell
 from gateway.store.database.probe import NoRoom
 from gateway.store.database.statements import Ask, Bulk, Dialect, Raced, Row, Statement, Steps, Values, Work
@@ -48,11 +49,11 @@ _MIGRATION_LOCK: Final = 0x6761_7465  # any number that no other program uses
 
 
 class _Open(NamedTuple):
-    """Connection pools of an open database: for quick queries, for long queries, and for leases alone."""
+    """Connections of an open database: for quick queries, for long queries, and for leases alone."""
 
-    pool: Any
+    quick: KeptConnections
     slow: Any
-    leases: Any
+    leases: KeptConnections
 
 
 class Postgres:
@@ -84,15 +85,21 @@ class Postgres:
         """Open the pools while the block runs."""
         check_dictionaries()
         async with AsyncExitStack() as stack:
-            pool = await self._pool(stack, self._connections, PLANNED_ONCE)
             slow = await self._pool(stack, max(1, self._connections // 4), PLANNED_EACH)
-            self._open = _Open(pool, slow, await self._pool(stack, _FOR_LEASES, PLANNED_ONCE))
+            quick = await self._kept(stack, self._connections)
+            self._open = _Open(quick, slow, await self._kept(stack, _FOR_LEASES))
             errors = (OSError, *(getattr(self._library, name) for name in _ERRORS))
             await stack.enter_async_context(SharedBell(self.bell, self._connection, errors).shared())
             try:
                 yield
             finally:
                 self._open = None
+
+    async def _kept(self, stack: AsyncExitStack, connections: int) -> KeptConnections:
+        pool = await self._pool(stack, connections, PLANNED_ONCE)
+        kept = KeptConnections(pool, self._library.InterfaceError)
+        stack.push_async_callback(kept.close)
+        return kept
 
     async def _pool(self, stack: AsyncExitStack, connections: int, settings: Mapping[str, str]) -> Any:
         with self._mapped():
@@ -122,7 +129,7 @@ class Postgres:
     async def query(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
         """Return the rows of composed SQL."""
         with self._mapped():
-            return cast(Sequence[Row], await self._opened().pool.fetch(sql, *values))
+            return cast(Sequence[Row], await self._opened().quick.fetch(sql, *values))
 
     async def scan(self, sql: str, values: Sequence[Any], seconds: float, *, tries_here: bool = False) -> Sequence[Row]:
         """Return the rows of composed SQL that may take long: `tries_here` is for SQLite, the server never waits."""
@@ -142,7 +149,7 @@ class Postgres:
         for attempt in range(1, _MOST_TRIES + 1):
             try:
                 with self.no_room.noted(), self._mapped():
-                    async with self._opened().pool.acquire() as connection, _transaction(connection):
+                    async with self._opened().quick.lent() as connection, _transaction(connection):
                         return await self._drive(connection, work())
             except self._library.TransactionRollbackError:
                 await clock.sleep(_PAUSE * attempt)
@@ -155,7 +162,7 @@ class Postgres:
     async def migrating(self) -> AsyncIterator[Any]:
         """Yield a connection in a transaction that commits when the block ends. One process at a time may migrate."""
         with self._mapped():
-            async with self._opened().pool.acquire() as connection, connection.transaction():
+            async with self._opened().quick.lent() as connection, connection.transaction():
                 await connection.execute(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
                 yield connection
 
@@ -205,7 +212,7 @@ class _Ahead(Postgres):
 
     def _opened(self) -> _Open:
         here = self._engine._opened()
-        return here._replace(pool=here.leases)
+        return here._replace(quick=here.leases)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -12,7 +13,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from fakes.gateway_process import site_file
 
+from gateway.cli import main
 from gateway.runtime.serving import listening_socket
 from mappings.profile import RECEIVERS
 
@@ -183,6 +186,23 @@ def test_serve_says_which_setting_is_missing() -> None:
     login = {"GATEWAY_AUTH__MODE": "builtin"}
     assert "mapping.site_key: missing" in run("serve", AVARA_API_KEY="k", **login).stderr.decode()
     assert "AVARA_API_KEY" in run("serve", GATEWAY_MAPPING__SITE_KEY=SITE_KEY, **login).stderr.decode()
+
+
+@pytest.mark.parametrize(("roles", "loop"), [("api", "uvloop"), ("api,sync,feed", "asyncio"), ("sync", "asyncio")])
+def test_only_a_process_that_only_answers_runs_on_uvloop(
+    roles: str, loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process with the role `feed` or `sync` speaks MLLP, whose permits need asyncio's own loop."""
+    loops: list[str] = []
+
+    async def serve(*_: object, **__: object) -> int:
+        loops.append(type(asyncio.get_running_loop()).__module__.partition(".")[0])
+        return 0
+
+    monkeypatch.setattr("gateway.app.serve", serve)
+    with pytest.raises(SystemExit) as ended:
+        main.serve(site_file(tmp_path), roles=roles)
+    assert (loops, ended.value.code) == ([loop], 0)
 
 
 @pytest.mark.parametrize("command", [["serve"], ["keys", "seal"], ["audit", "verify"]])

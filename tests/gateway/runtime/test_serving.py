@@ -13,6 +13,7 @@ from urllib.request import urlopen
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
@@ -95,6 +96,16 @@ async def test_an_application_apart_answers_while_this_loop_is_busy() -> None:
     async with httpx.AsyncClient() as client:
         with pytest.raises(httpx.ConnectError):
             await client.get(url)
+
+
+async def test_an_application_apart_answers_on_uvloop() -> None:
+    async def hello(_: Request) -> PlainTextResponse:
+        return PlainTextResponse(type(asyncio.get_running_loop()).__module__)
+
+    with listening_socket("127.0.0.1", 0) as listener:
+        async with running_apart(Starlette(routes=[Route("/", hello)]), listener), httpx.AsyncClient() as client:
+            answer = await client.get(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+    assert answer.text == "uvloop"
 
 
 async def test_what_stopped_an_application_apart_from_starting_is_said() -> None:

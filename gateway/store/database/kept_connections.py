@@ -1,0 +1,82 @@
+"""Keep connections of an asyncpg pool between two uses: to give one back costs as much as a short query.
+
+https://magicstack.github.io/asyncpg/current/api/index.html#connection-pools: the pool opens and replaces connections,
+and closes those that nobody uses.
+Proved by tests/contract/test_kept_connections.py.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from gateway.runtime import clock
+
+_UNUSED: Final = 60.0  # seconds after which the pool gets a connection back, and closes it later
+
+
+class KeptConnections:
+    """Connections of a pool, lent to one user at a time; the last one used is lent first.
+
+    `interface_error` is asyncpg's error for a connection that the pool took back itself, since it was lost.
+    """
+
+    def __init__(self, pool: Any, interface_error: type[Exception]) -> None:
+        self._pool, self._interface_error = pool, interface_error
+        self._kept: deque[tuple[Any, float]] = deque()
+        self._waiting = 0
+        self._is_closed = False
+
+    async def fetch(self, sql: str, *values: Any) -> Sequence[Any]:
+        """Return the rows of a query; raise as asyncpg does."""
+        async with self.lent() as connection:
+            rows: Sequence[Any] = await connection.fetch(sql, *values)
+            return rows
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[Any]:
+        """Yield a connection; wait for one if all are lent.
+
+        After an error the pool gets it back: it waits until the server has given up what was cancelled.
+        """
+        connection = await self._taken()
+        try:
+            yield connection
+        except BaseException:
+            await self._pool.release(connection)
+            raise
+        if self._waiting or self._is_closed or self._is_lost(connection):
+            await self._pool.release(connection)
+        else:
+            self._kept.append((connection, clock.monotonic()))
+            await self._give_back_unused()
+
+    async def close(self) -> None:
+        """Give all connections back to the pool, those that are lent as soon as they can be."""
+        self._is_closed = True
+        while self._kept:
+            await self._pool.release(self._kept.pop()[0])
+
+    async def _taken(self) -> Any:
+        while self._kept:
+            connection, _ = self._kept.pop()
+            if not self._is_lost(connection):
+                return connection
+            await self._pool.release(connection)
+        self._waiting += 1
+        try:
+            return await self._pool.acquire()
+        finally:
+            self._waiting -= 1
+
+    def _is_lost(self, connection: Any) -> bool:
+        try:
+            return bool(connection.is_closed())
+        except self._interface_error:
+            return True
+
+    async def _give_back_unused(self) -> None:
+        if clock.monotonic() - self._kept[0][1] > _UNUSED:
+            await self._pool.release(self._kept.popleft()[0])
