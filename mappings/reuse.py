@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
+from mappings.issues import MappingIssue
+
 Made = TypeVar("Made")
 
 
@@ -21,6 +23,20 @@ class Reuse:
     def of(self, place: Hashable, given: Any, make: Callable[[], Made]) -> Made:
         """Return what `make` returns at a place, which depends on nothing but `given`. Nobody changes either later."""
         return make()
+
+    def of_noted(self, place: Hashable, given: Any, make: Callable[[], Made], issues: list[MappingIssue]) -> Made:
+        """Return the same as `of` for a `make` that adds issues to a list, and add those issues."""
+
+        def with_issues() -> tuple[Made, tuple[MappingIssue, ...]]:
+            start = len(issues)
+            made = make()
+            found = tuple(issues[start:])
+            del issues[start:]
+            return made, found
+
+        made, found = self.of(place, given, with_issues)
+        issues.extend(found)
+        return made
 
 
 NO_REUSE = Reuse()
