@@ -35,8 +35,8 @@ class Result:
     message does not carry. `status` is the row of mappings/life/status.py after the receiver's `status_map`.
     `filler_order_number` is EI.1 of OBR-3, `parent_filler` that of the order to which this one adds, or empty;
     `own_numbers` are those made by the gateway. `set_id` counts the orders of a message from 1. `visit` is that of the
-    message's orders, if the hospital told one. `issues` collects the mapping issues; `reuse` has what a trace made before; `made`, `signers`, `signings` and
-    `examinations` cache values used twice.
+    message's orders, if the hospital told one. `issues` collects the mapping issues; `reuse` has what a trace made
+    before; `made`, `signers`, `signings` and `examinations` cache values used twice.
     """
 
     study: Study
