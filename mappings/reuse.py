@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from mappings.issues import MappingIssue
-
 Made = TypeVar("Made")
+Issue = TypeVar("Issue")
 
 
 class Reuse:
@@ -24,10 +23,10 @@ class Reuse:
         """Return what `make` returns at a place, which depends on nothing but `given`. Nobody changes either later."""
         return make()
 
-    def of_noted(self, place: Hashable, given: Any, make: Callable[[], Made], issues: list[MappingIssue]) -> Made:
+    def of_noted(self, place: Hashable, given: Any, make: Callable[[], Made], issues: list[Issue]) -> Made:
         """Return the same as `of` for a `make` that adds issues to a list, and add those issues."""
 
-        def with_issues() -> tuple[Made, tuple[MappingIssue, ...]]:
+        def with_issues() -> tuple[Made, tuple[Issue, ...]]:
             start = len(issues)
             made = make()
             found = tuple(issues[start:])
