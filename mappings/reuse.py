@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 Made = TypeVar("Made")
+Issue = TypeVar("Issue")
 
 
 class Reuse:
@@ -21,6 +22,20 @@ class Reuse:
     def of(self, place: Hashable, given: Any, make: Callable[[], Made]) -> Made:
         """Return what `make` returns at a place, which depends on nothing but `given`. Nobody changes either later."""
         return make()
+
+    def of_noted(self, place: Hashable, given: Any, make: Callable[[], Made], issues: list[Issue]) -> Made:
+        """Return the same as `of` for a `make` that adds issues to a list, and add those issues."""
+
+        def with_issues() -> tuple[Made, tuple[Issue, ...]]:
+            start = len(issues)
+            made = make()
+            found = tuple(issues[start:])
+            del issues[start:]
+            return made, found
+
+        made, found = self.of(place, given, with_issues)
+        issues.extend(found)
+        return made
 
 
 NO_REUSE = Reuse()

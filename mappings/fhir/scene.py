@@ -82,17 +82,7 @@ class Scene:
 
     def as_before(self, place: Hashable, given: Any, make: Callable[[], Made]) -> Made:
         """Return what `make` makes of `given`, and of nothing else, with its issues; as before if that was equal."""
-
-        def with_issues() -> tuple[Made, tuple[MappingIssue, ...]]:
-            start = len(self.issues)
-            made = make()
-            issues = tuple(self.issues[start:])
-            del self.issues[start:]
-            return made, issues
-
-        made, issues = self.reuse.of(place, given, with_issues)
-        self.issues.extend(issues)
-        return made
+        return self.reuse.of_noted(place, given, make, self.issues)
 
     def warn(self, code: str, pointer: str, action: str) -> None:
         """Add a warning."""

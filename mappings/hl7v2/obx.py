@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from mappings.hl7v2.er7 import FIELD, Table, components, layout, value
 from mappings.hl7v2.lengths import LENGTHS_OF
@@ -104,6 +105,27 @@ def observation_segments(result: Result) -> list[str]:
     For a cause of the PDF alone (`part`): UID and PDF, or nothing without a PDF. If the PDF is withdrawn, a line says
     so.
     """
+    place, make = (observation_segments, result.cause, result.set_id), partial(_observation_segments, result)
+    return result.reuse.of_noted(place, _given(result), make, result.issues)
+
+
+def _given(result: Result) -> tuple[Any, ...]:
+    """All that the OBX of a message are made of, for the comparison with those made before."""
+    study, lead = result.study, result.lead
+    reports = [_given_of(one) for one in (*result.peers, *result.reports)]
+    of_study = study.study_instance_uid, study.technologist_technique, study.technologist_notes, study.users
+    of_lead = lead.pointer, lead.snapshot.height, lead.snapshot.weight, _given_of(lead)
+    return result.site, result.receiver, result.facts, result.status, result.facility, of_study, of_lead, reports
+
+
+def _given_of(report: Report) -> tuple[Any, ...]:
+    snapshot = report.snapshot
+    of_snapshot = snapshot.facility_name, snapshot.study_date, snapshot.study_time
+    of_report = report.report_id, report.user_id, report.pointer, report.text, report.is_critical, *of_snapshot
+    return report.status, report.is_addendum, report.signed_at, report.updated_at, report.created_at, of_report
+
+
+def _observation_segments(result: Result) -> list[str]:
     numbers = Numbers()
     segments = uid_segments(result, numbers)
     if result.cause.part == "pdf":

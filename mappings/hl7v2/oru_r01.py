@@ -26,6 +26,7 @@ from mappings.hl7v2.zds import image_segments
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Mapped, Study
 from mappings.profile import Receiver, Site
+from mappings.reuse import NO_REUSE, Reuse
 from mappings.study.answers import common_visit
 
 _NO_FACTS: Final = Facts()
@@ -51,7 +52,7 @@ def to_oru(  # noqa: PLR0913 (the signature of the entry point is fixed)
 
 
 def oru_of(
-    made: Rendering | MappingIssue, asked: AskedMessage, *, control_id: str, at: datetime
+    made: Rendering | MappingIssue, asked: AskedMessage, *, control_id: str, at: datetime, reuse: Reuse = NO_REUSE
 ) -> Mapped[bytes | None]:
     """Write the ORU^R01 of a rendering, as `to_oru` does."""
     study, cause, site, receiver, facts = asked
@@ -80,6 +81,7 @@ def oru_of(
         own_numbers=filed.made,
         visit=visit,
         issues=[*made.issues, *doubts],
+        reuse=reuse,
     )
     groups = [result]
     for number, order in enumerate(filed.orders[1:], 1):

@@ -19,6 +19,7 @@ from mappings.life.status import STATUS, Status
 from mappings.model import Cause, Facts, Report, Snapshot, Study
 from mappings.patient.subjects import Subject
 from mappings.profile import Facility, Receiver, Site
+from mappings.reuse import NO_REUSE, Reuse
 from mappings.study.orders import Order
 from mappings.study.signers import signer as user_of
 from mappings.values.dates import dtm_instant, effective, read_instant
@@ -34,8 +35,8 @@ class Result:
     message does not carry. `status` is the row of mappings/life/status.py after the receiver's `status_map`.
     `filler_order_number` is EI.1 of OBR-3, `parent_filler` that of the order to which this one adds, or empty;
     `own_numbers` are those made by the gateway. `set_id` counts the orders of a message from 1. `visit` is that of the
-    message's orders, if the hospital told one. `issues` collects the mapping issues; `made`, `signers`, `signings` and
-    `examinations` cache values used twice.
+    message's orders, if the hospital told one. `issues` collects the mapping issues; `reuse` has what a trace made
+    before; `made`, `signers`, `signings` and `examinations` cache values used twice.
     """
 
     study: Study
@@ -57,6 +58,7 @@ class Result:
     set_id: int = 1
     visit: StatedVisit | None = None
     issues: list[MappingIssue] = field(default_factory=list)
+    reuse: Reuse = NO_REUSE
     made: dict[Callable[[Result], str], str] = field(default_factory=dict)
     signers: dict[str, Signer] = field(default_factory=dict)
     signings: dict[str, tuple[datetime, str] | None] = field(default_factory=dict)

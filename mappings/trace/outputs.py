@@ -136,7 +136,7 @@ def _written(
     issues: list[MappingIssue] = []
     for number, queued in enumerate(renderings_of_all(study, causes, site, receiver, facts, reuse=reuse)):
         asked = AskedMessage(study, queued.cause, site, receiver, facts)
-        sent = oru_of(queued.made, asked, control_id="TRACE", at=_AT)
+        sent = oru_of(queued.made, asked, control_id="TRACE", at=_AT, reuse=reuse)
         issues += sent.issues
         if sent.output is not None:
             written[f"{MESSAGE}/{number}"] = sent.output

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import reduce
 from itertools import zip_longest
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ _CODES: Final[dict[str, tuple[Value, ...]]] = {
 }
 _DATES: Final = ("1961-03-14", "1985-11-30")
 _STUDY_DATES: Final = ("2026-01-04", "2025-11-30")
+_SOME_SECONDS: Final = timedelta(seconds=7)
 _IDS: Final = frozenset({"studyId", "reportId", "userId"})
 _ABSENT: Final = object()
 _UNCHANGED: Final = object()
@@ -77,6 +79,8 @@ class Leaf:
 
 Trial = tuple[Leaf, tuple[Any, ...]]
 """A leaf, and the values of its probes."""
+Changes = tuple[tuple[str, Any], ...]
+"""Pointers, each with the value to be put there."""
 
 
 def leaves(node: Any, pointer: str = "", pattern: str = "") -> Iterator[Leaf]:
@@ -92,17 +96,17 @@ def leaves(node: Any, pointer: str = "", pattern: str = "") -> Iterator[Leaf]:
         yield Leaf(pointer, pattern, node)
 
 
-def probes(document: Json, leaf: Leaf) -> Iterator[Json]:
-    """Yield the document with other values in place of the leaf, and without it; an id is only `renamed`.
+def probes(leaf: Leaf) -> Iterator[Changes]:
+    """Yield the changes of a document that try the other values of a leaf, and its absence; an id is only `renamed`.
 
     The id of a user, which joins reports and users, is changed in this place alone too.
     """
     if leaf.is_id:
         if leaf.pattern in ("/reports/*/userId", "/users/*/userId"):
-            yield _changed(document, leaf.pointer, _other_id(str(leaf.value)))
+            yield ((leaf.pointer, _other_id(str(leaf.value))),)
         return
     for value in _tried_values(leaf):
-        yield _changed(document, leaf.pointer, value)
+        yield ((leaf.pointer, value),)
 
 
 def valid_values(document: Json, leaf: Leaf, is_valid: Callable[[Json], bool]) -> Iterator[Any]:
@@ -126,8 +130,8 @@ def joint_probes(document: Json, trials: Sequence[Trial]) -> Iterator[Json]:
         yield changed
 
 
-def contexts(document: Json, leaf: Leaf) -> Iterator[tuple[str, Json]]:
-    """Yield documents in which an outranked leaf takes effect, each with the pattern of the outranking leaves.
+def contexts(document: Json, leaf: Leaf) -> Iterator[tuple[str, Changes]]:
+    """Yield the changes with which an outranked leaf takes effect, each with the pattern of the outranking leaves.
 
     Leaves that outrank a leaf of a report are in the same report.
     """
@@ -136,11 +140,9 @@ def contexts(document: Json, leaf: Leaf) -> Iterator[tuple[str, Json]]:
     outranking = _OUTRANKED.get(leaf.pattern, ())
     known = tuple(leaves(document)) if outranking else ()
     for pattern, value in outranking:
-        changed = document
-        for other in known:
-            if other.pattern == pattern and other.pointer.startswith(scope):
-                changed = _changed(changed, other.pointer, _ABSENT if value is None else value)
-        yield pattern, changed
+        hiding = [one.pointer for one in known if one.pattern == pattern and one.pointer.startswith(scope)]
+        if hiding:
+            yield pattern, tuple([(pointer, _ABSENT if value is None else value) for pointer in hiding])
 
 
 def _tried_values(leaf: Leaf) -> Iterator[Any]:
@@ -150,35 +152,38 @@ def _tried_values(leaf: Leaf) -> Iterator[Any]:
 
 
 def _other_values(leaf: Leaf) -> Iterator[Value]:
+    """Yield other values of a leaf's kind: one for all that travel the same way through the mappings.
+
+    The letters of a patient's name are changed one by one: other given and family names at once are another person.
+    """
     value, key = leaf.value, leaf.key
     if key in _CODES:
         yield from (other for other in _CODES[key] if other != value)
     elif isinstance(value, bool) or value is None:
         yield not value
     elif isinstance(value, int | float):
-        yield from (value + 1, value + 2)
+        yield value + 1
     elif key == "reportPlainText":
-        yield from _other_texts(value)
+        yield "".join([section.heading + _with_other_letters(section.body) for section in cut(value)])
     elif (moment := parse_instant(value)) is not None:
-        yield from (fhir_instant(moment + timedelta(seconds=seconds)) for seconds in (1, 7))
+        yield fhir_instant(moment + _SOME_SECONDS)
     elif key in ("studyDate", "dateOfBirth") and parse_date(value):
         yield from (other for other in (_STUDY_DATES if key == "studyDate" else _DATES) if other != value)
-    else:
+    elif key == "patientName":
         yield from (_with_other_letter(value, place) for place in _letters(value))
-
-
-def _other_texts(text: str) -> Iterator[str]:
-    """Yield the text with the last letter of each section changed, and with the first, never of a heading."""
-    sections = [(section.heading, section.body, _letters(section.body)) for section in cut(text)]
-    for number in (0, -1):
-        bodies = [_with_other_letter(body, places[number]) if places else body for _, body, places in sections]
-        yield "".join([heading + body for (heading, _, _), body in zip(sections, bodies, strict=True)])
+    elif _letters(value):
+        yield _with_other_letters(value)
 
 
 def _letters(text: str) -> tuple[int, ...]:
     """Positions of the last and the first letter or digit, if there are any."""
     places = [place for place, letter in enumerate(text) if letter.isascii() and letter.isalnum()]
     return tuple(dict.fromkeys((places[-1], places[0]))) if places else ()
+
+
+def _with_other_letters(text: str) -> str:
+    """Change the first and the last letter or digit of a text."""
+    return reduce(_with_other_letter, _letters(text), text)
 
 
 def _with_other_letter(text: str, place: int) -> str:
@@ -206,6 +211,13 @@ def renamed(document: Json, name: str) -> Json:
 
     changed: Json = rename(document)
     return changed
+
+
+def with_changes(document: Json, changes: Changes) -> Json:
+    """Return the document with all these changes."""
+    for pointer, value in changes:
+        document = _changed(document, pointer, value)
+    return document
 
 
 def _changed(document: Json, pointer: str, value: Any) -> Json:

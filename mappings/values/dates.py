@@ -154,8 +154,9 @@ def spoken(moment: datetime, zone: ZoneInfo | None) -> str:
         local = moment.astimezone(zone or UTC)
     except OverflowError:
         zone, local = None, moment.astimezone(UTC)
-    offset = f"{local:%z}"[:5] if zone else "UTC"
-    return f"{spoken_day(local)} {local:%H:%M} {offset}"
+    clock = local.isoformat(timespec="minutes").partition("T")[2]  # strftime takes several times as long
+    offset = clock[5:].replace(":", "")[:5] if zone else "UTC"
+    return f"{spoken_day(local)} {clock[:5]} {offset}"
 
 
 def spoken_when(when: When, zone: ZoneInfo | None) -> str:
