@@ -6,7 +6,7 @@ everything is mapped again, and every output that differs is a target of the lea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,18 +19,7 @@ from mappings.reuse import Remembered, Reuse
 from mappings.trace.answered import MovedByMessage, moved_by_messages
 from mappings.trace.losses import FHIR_LOSSES, HL7V2_LOSSES, loss
 from mappings.trace.outputs import LANGUAGES, Language, Outputs, decoded, outputs
-from mappings.trace.probes import (
-    Changes,
-    Leaf,
-    Trial,
-    contexts,
-    joint_probes,
-    leaves,
-    probes,
-    renamed,
-    valid_values,
-    with_changes,
-)
+from mappings.trace.probes import Leaf, Trial, contexts, joint_probes, leaves, probes, renamed, valid_values
 from mappings.trace.rules import rules_of
 
 Json = Mapping[str, Any]
@@ -101,27 +90,19 @@ def defaulted(
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """A document with its outputs, and the function that maps others.
-
-    `by_name` remembers what a renaming moved, `known` the outputs with changes that let another leaf take effect.
-    """
+    """A document with its outputs, and the function that maps others; `by_name` remembers what a renaming moved."""
 
     document: Json
     outputs: Outputs
     mapped: Mapper
     by_name: dict[str, set[str]] = field(default_factory=dict)
-    known: dict[Changes, Outputs] = field(default_factory=dict)
 
-    def with_changes(self, changes: Changes, languages: Sequence[Language] = LANGUAGES) -> Outputs:
-        """Map the document with some changes.
-
-        Raises:
-            WireError: the changed document violates the upstream contract.
-        """
-        if changes in self.known and len(languages) == len(LANGUAGES):
-            return self.known[changes]
-        changed = with_changes(self.document, changes)
-        return self.mapped(changed, like=self.outputs, languages=languages)
+    def moved_by(self, other: Json, languages: Collection[Language] = LANGUAGES) -> set[str]:
+        """Return the targets that differ in another document; none if it violates the upstream contract."""
+        try:
+            return set(self.outputs.differences(self.mapped(other, like=self.outputs, languages=languages)))
+        except WireError:
+            return set()
 
     def _is_other(self, other: Json, language: Language) -> bool:
         try:
@@ -129,35 +110,25 @@ class _Measured:
         except WireError:
             return True
 
-    def moved(self, leaf: Leaf, languages: Sequence[Language] = LANGUAGES) -> set[str]:
+    def moved(self, leaf: Leaf, languages: Collection[Language] = LANGUAGES) -> set[str]:
         """Return the targets that differ with the other values of a leaf, or without it."""
-        made = [partial(self.with_changes, changes, languages) for changes in probes(leaf)]
-        moved = set().union(*map(self._moved_by, made))
+        moved = set().union(*[self.moved_by(probe, languages) for probe in probes(self.document, leaf)])
         if not leaf.is_id:
             return moved
         name = str(leaf.value)
         if name not in self.by_name:
-            other = renamed(self.document, name)
-            self.by_name[name] = self._moved_by(partial(self.mapped, other, like=self.outputs))
+            self.by_name[name] = self.moved_by(renamed(self.document, name))
         return moved | self.by_name[name]
 
-    def _moved_by(self, make: Callable[[], Outputs]) -> set[str]:
-        """Return the targets that differ in other outputs; none if their document violates the upstream contract."""
-        try:
-            return set(self.outputs.differences(make()))
-        except WireError:
-            return set()
-
-    def moved_with_hidden(self, leaf: Leaf, languages: Sequence[Language]) -> tuple[set[str], list[str]]:
+    def moved_with_hidden(self, leaf: Leaf, languages: Collection[Language]) -> tuple[set[str], list[str]]:
         """Return the targets of a leaf, and the patterns of the leaves that outrank it for some of them."""
         moved = self.moved(leaf, languages) if languages else set()
         hidden: list[str] = []
-        for pattern, changes in contexts(self.document, leaf):
+        for pattern, context in contexts(self.document, leaf):
             try:
-                self.known[changes] = self.with_changes(changes)
+                other = _Measured(context, self.mapped(context, like=self.outputs), self.mapped)
             except WireError:
                 continue
-            other = _Measured(with_changes(self.document, changes), self.known[changes], self.mapped)
             more = other.moved(leaf) - moved
             if more:
                 hidden.append(pattern)

@@ -79,8 +79,6 @@ class Leaf:
 
 Trial = tuple[Leaf, tuple[Any, ...]]
 """A leaf, and the values of its probes."""
-Changes = tuple[tuple[str, Any], ...]
-"""Pointers, each with the value to be put there."""
 
 
 def leaves(node: Any, pointer: str = "", pattern: str = "") -> Iterator[Leaf]:
@@ -96,17 +94,17 @@ def leaves(node: Any, pointer: str = "", pattern: str = "") -> Iterator[Leaf]:
         yield Leaf(pointer, pattern, node)
 
 
-def probes(leaf: Leaf) -> Iterator[Changes]:
-    """Yield the changes of a document that try the other values of a leaf, and its absence; an id is only `renamed`.
+def probes(document: Json, leaf: Leaf) -> Iterator[Json]:
+    """Yield the document with other values in place of the leaf, and without it; an id is only `renamed`.
 
     The id of a user, which joins reports and users, is changed in this place alone too.
     """
     if leaf.is_id:
         if leaf.pattern in ("/reports/*/userId", "/users/*/userId"):
-            yield ((leaf.pointer, _other_id(str(leaf.value))),)
+            yield _changed(document, leaf.pointer, _other_id(str(leaf.value)))
         return
     for value in _tried_values(leaf):
-        yield ((leaf.pointer, value),)
+        yield _changed(document, leaf.pointer, value)
 
 
 def valid_values(document: Json, leaf: Leaf, is_valid: Callable[[Json], bool]) -> Iterator[Any]:
@@ -130,8 +128,8 @@ def joint_probes(document: Json, trials: Sequence[Trial]) -> Iterator[Json]:
         yield changed
 
 
-def contexts(document: Json, leaf: Leaf) -> Iterator[tuple[str, Changes]]:
-    """Yield the changes with which an outranked leaf takes effect, each with the pattern of the outranking leaves.
+def contexts(document: Json, leaf: Leaf) -> Iterator[tuple[str, Json]]:
+    """Yield documents in which an outranked leaf takes effect, each with the pattern of the outranking leaves.
 
     Leaves that outrank a leaf of a report are in the same report.
     """
@@ -140,9 +138,11 @@ def contexts(document: Json, leaf: Leaf) -> Iterator[tuple[str, Changes]]:
     outranking = _OUTRANKED.get(leaf.pattern, ())
     known = tuple(leaves(document)) if outranking else ()
     for pattern, value in outranking:
-        hiding = [one.pointer for one in known if one.pattern == pattern and one.pointer.startswith(scope)]
-        if hiding:
-            yield pattern, tuple([(pointer, _ABSENT if value is None else value) for pointer in hiding])
+        changed = document
+        for other in known:
+            if other.pattern == pattern and other.pointer.startswith(scope):
+                changed = _changed(changed, other.pointer, _ABSENT if value is None else value)
+        yield pattern, changed
 
 
 def _tried_values(leaf: Leaf) -> Iterator[Any]:
@@ -211,13 +211,6 @@ def renamed(document: Json, name: str) -> Json:
 
     changed: Json = rename(document)
     return changed
-
-
-def with_changes(document: Json, changes: Changes) -> Json:
-    """Return the document with all these changes."""
-    for pointer, value in changes:
-        document = _changed(document, pointer, value)
-    return document
 
 
 def _changed(document: Json, pointer: str, value: Any) -> Json:
