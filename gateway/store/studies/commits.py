@@ -45,7 +45,7 @@ class _Waiting(NamedTuple):
 
 
 class StudyCommits:
-    """Commits of studies by one event loop, one after the other: two would write the same radiologists, and race."""
+    """Commits of studies by one pipeline, one after the other: two would write the same radiologists, and race."""
 
     def __init__(self, engine: Engine, site_key: bytes) -> None:
         self._engine, self._site_key = engine, site_key
