@@ -97,13 +97,9 @@ def _found(values: Sequence[Any], source: _Source, zone: tzinfo) -> tuple[list[T
         return [(source.key, code_term(source.absent))] if source.absent else [], []
     moments = [] if source.terms else list(_moments(values, source.key, zone))
     terms = [term for value in values for term in source.terms(value, source)] if source.terms else []
-    if source.unread_key is not None and not moments and not _is_among(terms, source.key):
+    if source.unread_key is not None and not moments and source.key not in [one for one, _ in terms]:
         terms.append((source.unread_key, ""))
     return terms, moments
-
-
-def _is_among(terms: Iterable[Term], wanted: int) -> bool:
-    return any(one == wanted for one, _ in terms)
 
 
 def _values(resource: Mapping[str, Any], source: _Source) -> list[Any]:

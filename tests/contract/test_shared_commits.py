@@ -12,6 +12,7 @@ import random
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC
+from itertools import count
 
 import pytest
 from fakes.fhir_studies import SITE, report, snapshot
@@ -23,6 +24,7 @@ from fakes.upstream_json import STUDY_UID, response_json, study_json, user_json
 from gateway.ingest import Fetched, Pipeline, pipeline
 from gateway.runtime.errors import StoreUnavailable
 from gateway.store.compression.stored_bytes import decompressed
+from gateway.store.database.engine import Engine
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.statements import Statement
 from gateway.store.studies import locks, version_sql
@@ -233,17 +235,7 @@ async def test_without_a_look_at_what_another_wrote_a_schedule_is_found_that_bre
         await run(postgres_database, range(1, MOST_UNTIL_RED), monkeypatch)
 
 
-class Counted(Postgres):
-    """PostgreSQL that counts its transactions."""
-
-    commits = 0
-
-    async def do(self, work):
-        self.commits += 1
-        return await super().do(work)
-
-
-async def planned(engine: Postgres, cases: list[Case]) -> list[StudyIntake]:
+async def planned(engine: Engine, cases: list[Case]) -> list[StudyIntake]:
     """Plan the first study of each case, and write none."""
     intakes: list[StudyIntake] = []
 
@@ -260,39 +252,56 @@ async def planned(engine: Postgres, cases: list[Case]) -> list[StudyIntake]:
     return intakes
 
 
-async def stored(engine: Postgres, intakes: list[StudyIntake]) -> list[object]:
+async def stored(engine: Engine, intakes: list[StudyIntake]) -> list[object]:
     commits = StudyCommits(engine, SITE.site_key)
     return await asyncio.gather(*map(commits.store, intakes), return_exceptions=True)
 
 
-@pytest.fixture
-async def counted(postgres_database):
-    engine = Counted(postgres_database)
-    async with engine.opened():
-        yield engine
+async def test_studies_that_wait_for_a_commit_share_the_next_one(engine, monkeypatch):
+    intakes = await planned(engine, [Case(seed) for seed in range(2 * MOST_TOGETHER + 1)])
+    under_way: set[int] = set()
+    do, commits = engine.do, count()
+
+    async def counted(work):
+        number = next(commits)
+        under_way.add(number)
+        assert under_way == {number}  # two at a time would write the same radiologist, and one would run again
+        result = await do(work)
+        under_way.remove(number)
+        return result
+
+    monkeypatch.setattr(engine, "do", counted)
+    assert all(isinstance(one, list) for one in await stored(engine, intakes))
+    assert next(commits) == 3
+    assert await rows(engine, "SELECT count(*) FROM study") == [(2 * MOST_TOGETHER + 1,)]
 
 
-async def test_studies_that_wait_for_a_commit_share_the_next_one(counted):
-    intakes = await planned(counted, [Case(seed) for seed in range(2 * MOST_TOGETHER + 1)])
-    counted.commits = 0
-    assert all(isinstance(one, list) for one in await stored(counted, intakes))
-    assert 3 <= counted.commits <= 5  # two at a time, and one of them is run again if the other was faster
-    assert await rows(counted, "SELECT count(*) FROM study") == [(2 * MOST_TOGETHER + 1,)]
-
-
-async def test_a_study_that_fails_costs_no_other_of_its_commit(counted):
-    intakes = await planned(counted, [Case(seed) for seed in range(6)])
+async def test_a_study_that_fails_costs_no_other_of_its_commit(engine):
+    intakes = await planned(engine, [Case(seed) for seed in range(6)])
     broken = replace(intakes[3].write, row={**intakes[3].write.row, "kept": None})
     intakes[3] = intakes[3]._replace(write=broken)
-    outcomes = await stored(counted, intakes)
+    outcomes = await stored(engine, intakes)
     assert [place for place, one in enumerate(outcomes) if isinstance(one, StoreUnavailable)] == [3]
-    assert await rows(counted, "SELECT count(*) FROM study") == [(5,)]
+    assert await rows(engine, "SELECT count(*) FROM study") == [(5,)]
 
 
-async def test_of_two_studies_of_a_patient_in_one_go_the_second_is_planned_again(counted):
+async def test_a_study_nobody_waits_for_any_more_is_not_stored_and_the_next_one_is(engine):
+    first, second, third = await planned(engine, [Case(seed) for seed in range(3)])
+    commits = StudyCommits(engine, SITE.site_key)
+    storing = asyncio.create_task(commits.store(first))
+    given_up = asyncio.create_task(commits.store(second))
+    await asyncio.sleep(0)  # both wait
+    given_up.cancel()
+    assert await storing
+    assert await commits.store(third)
+    stored_ids = await rows(engine, "SELECT study_id FROM study ORDER BY study_id")
+    assert stored_ids == sorted((one.write.study_id,) for one in (first, third))
+
+
+async def test_of_two_studies_of_a_patient_in_one_go_the_second_is_planned_again(engine):
     case = Case(next(seed for seed in range(100) if set(Case(seed).numbers.values()) == {f"MRN-{seed}"}))
     first, second = case, Case(case.seed)
     other = next(one for one in second.readings if one[1].study["studyId"] != first.readings[0][1].study["studyId"])
     second.readings = [other]
-    outcomes = await stored(counted, await planned(counted, [first, second]))
+    outcomes = await stored(engine, await planned(engine, [first, second]))
     assert [type(one) for one in outcomes] == [list, OthersMoved]

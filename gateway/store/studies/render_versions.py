@@ -77,8 +77,11 @@ def _made(  # noqa: PLR0913, PLR0917
         f"{kind}/{resource_id}",
         "" if kind in SHARED else owner,
         as_of,
-        faults=said_of(faults) if faults else None,
-        **rendering._asdict(),
+        rendering.stored,
+        said_of(faults) if faults else None,
+        rendering.terms,
+        rendering.moments,
+        rendering.term_set,
     )
 
 
