@@ -23,6 +23,7 @@ MOST_LINES: Final = 100  # header lines
 MOST_PIPELINED: Final = 100  # requests of one connection that wait for the answer before them
 KEEP_ALIVE: Final = 75  # seconds: longer than the load balancers in front of a gateway keep an idle connection
 _PIECE: Final = 16 * 1024  # bytes for the parser at a time: a large head is noticed early
+_SHORTEST: Final = 0.001  # seconds of a timer: uvloop runs a shorter one as a callback that has no time
 _LINGER: Final = 2.0  # seconds for a refused client to read the reason
 # FHIR IssueType of each refusal
 _CODES: Final = {
@@ -203,7 +204,7 @@ class LimitedHttp(HttpToolsProtocol):
             return
         left = self._until - self.loop.time()
         if left > 0:
-            self._timer = self.loop.call_later(left, self._look)
+            self._timer = self.loop.call_later(max(left, _SHORTEST), self._look)
         elif self._is_over:
             self.transport.abort()
         else:

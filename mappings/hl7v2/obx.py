@@ -112,10 +112,10 @@ def observation_segments(result: Result) -> list[str]:
 def _given(result: Result) -> tuple[Any, ...]:
     """All that the OBX of a message are made of, for the comparison with those made before."""
     study, lead = result.study, result.lead
-    reports = [_given_of(one) for one in (*result.peers, *result.reports)]
+    peers, reports = list(map(_given_of, result.peers)), list(map(_given_of, result.reports))
     of_study = study.study_instance_uid, study.technologist_technique, study.technologist_notes, study.users
     of_lead = lead.pointer, lead.snapshot.height, lead.snapshot.weight, _given_of(lead)
-    return result.site, result.receiver, result.facts, result.status, result.facility, of_study, of_lead, reports
+    return result.site, result.receiver, result.facts, result.status, result.facility, of_study, of_lead, peers, reports
 
 
 def _given_of(report: Report) -> tuple[Any, ...]:

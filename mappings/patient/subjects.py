@@ -45,7 +45,6 @@ from mappings.reuse import Reuse
 from mappings.values.dates import is_too_late, parse_date, parse_instant, study_date_limit
 
 _NO_FACTS: Final = Facts()
-_OF_PATIENT: Final = operator.attrgetter("facility_name", "mrn", "patient_name", "date_of_birth", "sex")
 _ONE_DAY: Final = timedelta(days=1)
 _SEVERAL: Final = "reports of this study are about other patients: neither Patient nor message is shared with them"
 _TAKEN: Final = "other studies speak of somebody else under the same identifiers: a Patient of its own"
@@ -111,24 +110,17 @@ def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts =
 def subjects_as_before(
     study: Study, reports: Sequence[Report], site: Site, facts: Facts, reuse: Reuse
 ) -> dict[str, Subject]:
-    """Map reports to their `subjects`, which are as before if all that says whose reports they are is as before.
-
-    The subjects have the reports and snapshots as they are now.
-    """
+    """Map reports to their `subjects`, which are as before if all that says whose reports they are is as before."""
     of_study = study.study_id, study.external_patient_id, study.express_customer, study.metadata_snapshot
-    of_reports = [
-        (one.report_id, one.status, one.is_addendum, _OF_PATIENT(one.snapshot), one.pointer) for one in reports
-    ]
+    of_reports = [(one.report_id, one.status, one.is_addendum, one.snapshot, one.pointer) for one in reports]
     given = site, facts, of_study, of_reports
     known = reuse.of(subjects, given, lambda: subjects(study, reports, site, facts))
     newest = {report.report_id: report for report in reports}
-    snapshots = {report.snapshot_pointer: report.snapshot for report in reports}
     made: dict[Subject, Subject] = {}
     for subject in dict.fromkeys(known.values()):
         own = tuple([newest[report.report_id] for report in subject.reports])
-        snapshot = snapshots.get(subject.pointer, subject.snapshot)
-        is_same = snapshot is subject.snapshot and all(map(operator.is_, own, subject.reports))
-        made[subject] = subject if is_same else replace(subject, reports=own, snapshot=snapshot)
+        is_same = all(map(operator.is_, own, subject.reports))
+        made[subject] = subject if is_same else replace(subject, reports=own)
     return {key: made[subject] for key, subject in known.items()}
 
 

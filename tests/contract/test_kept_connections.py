@@ -79,3 +79,24 @@ async def test_a_connection_in_use_at_the_end_goes_back_afterwards(pool: asyncpg
     async with asyncio.timeout(5):
         await pool.close()
     assert len(await task) == 1
+
+
+async def test_an_end_that_is_interrupted_gives_every_connection_back(pool: asyncpg.Pool) -> None:
+    kept = KeptConnections(pool, asyncpg.InterfaceError)
+    async with kept.lent(), kept.lent():
+        pass
+    task = asyncio.create_task(kept.close())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    async with asyncio.timeout(5):
+        await pool.close()
+
+
+async def test_a_connection_that_is_left_in_a_transaction_goes_back_to_the_pool(pool: asyncpg.Pool) -> None:
+    kept = KeptConnections(pool, asyncpg.InterfaceError)
+    async with kept.lent() as connection:
+        await connection.execute("BEGIN")
+    async with kept.lent() as connection:
+        assert not connection.is_in_transaction()
+    await kept.close()

@@ -25,7 +25,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from gateway.runtime.errors import ConfigError, StoreUnavailable
-from gateway.store.database import migrations
+from gateway.store.database import migrate as migrating
+from gateway.store.database import migrations, postgres
 from gateway.store.database.migrate import BASE, HEAD, migrate
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.revision import is_current, newest
@@ -207,6 +208,22 @@ async def test_a_migration_that_fails_halfway_leaves_nothing(empty):
         await engine.do(partial(ask, Statement("DROP TABLE webhook")))
         assert await migrate(engine) == (BASE, revisions()[-1])
         assert await tables(engine) == TABLES
+
+
+async def test_a_migration_may_take_longer_than_other_statements(empty, monkeypatch):
+    """An index of a table with a hundred million rows takes PostgreSQL many minutes."""
+    run = migrating._run
+
+    def slowly(config, *given, sql):
+        if sql:
+            config.output_buffer.write("SELECT pg_sleep(0.9);\n")
+        run(config, *given, sql=sql)
+
+    monkeypatch.setattr(postgres, "_QUERY_TIME", 0.5)
+    monkeypatch.setattr(migrating, "_run", slowly)
+    engine = empty()
+    async with engine.opened():
+        assert await migrate(engine) == (BASE, revisions()[-1])
 
 
 async def test_of_several_that_migrate_at_once_one_does(empty):

@@ -1,7 +1,7 @@
 """Keep connections of an asyncpg pool between two uses: to give one back costs as much as a short query.
 
 https://magicstack.github.io/asyncpg/current/api/index.html#connection-pools: the pool opens and replaces connections,
-and closes those that nobody uses.
+and closes those that it has had back for a while.
 Proved by tests/contract/test_kept_connections.py.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from gateway.runtime import clock
 
-_UNUSED: Final = 60.0  # seconds after which the pool gets a connection back, and closes it later
+_UNUSED: Final = 60.0  # seconds after which the pool gets a connection back, when the next use of another one ends
 
 
 class KeptConnections:
@@ -47,7 +47,7 @@ class KeptConnections:
         except BaseException:
             await self._pool.release(connection)
             raise
-        if self._waiting or self._is_closed or self._is_lost(connection):
+        if self._waiting or self._is_closed or self._is_spent(connection):
             await self._pool.release(connection)
         else:
             self._kept.append((connection, clock.monotonic()))
@@ -56,13 +56,17 @@ class KeptConnections:
     async def close(self) -> None:
         """Give all connections back to the pool, those that are lent as soon as they can be."""
         self._is_closed = True
-        while self._kept:
-            await self._pool.release(self._kept.pop()[0])
+        try:
+            while self._kept:
+                await self._pool.release(self._kept.pop()[0])
+        except BaseException:
+            self._pool.terminate()  # its own close would wait for the connections that are left
+            raise
 
     async def _taken(self) -> Any:
         while self._kept:
             connection, _ = self._kept.pop()
-            if not self._is_lost(connection):
+            if not self._is_spent(connection):
                 return connection
             await self._pool.release(connection)
         self._waiting += 1
@@ -71,9 +75,10 @@ class KeptConnections:
         finally:
             self._waiting -= 1
 
-    def _is_lost(self, connection: Any) -> bool:
+    def _is_spent(self, connection: Any) -> bool:
+        """Return True if a connection is lost, or in a transaction that nobody ended: the pool resets it."""
         try:
-            return bool(connection.is_closed())
+            return bool(connection.is_closed() or connection.is_in_transaction())
         except self._interface_error:
             return True
 

@@ -20,7 +20,7 @@ from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from gateway.runtime.errors import ConfigError
-from gateway.store.database.postgres import Postgres
+from gateway.store.database.postgres import MIGRATION_TIME, Postgres
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.database.trouble import DatabasePlace, unavailable
 
@@ -52,7 +52,7 @@ async def migrate(engine: Sqlite | Postgres, target: str = HEAD) -> tuple[str, s
             _run(_config(output), before, target, f"{before}:{target}", sql=True)
             if has_version and before == BASE:  # a downgrade left it empty; a script from the base creates it
                 await connection.execute("DROP TABLE alembic_version")
-            await connection.execute(output.getvalue())
+            await connection.execute(output.getvalue(), timeout=MIGRATION_TIME)
     return before, wanted
 
 

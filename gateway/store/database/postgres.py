@@ -28,6 +28,8 @@ _MOST_TRIES: Final = 5
 _PAUSE: Final = 0.05
 _FOR_LEASES: Final = 2
 _CONNECT: Final = 10  # seconds
+_QUERY_TIME: Final = 60  # seconds for a statement
+MIGRATION_TIME: Final = 24 * 3_600  # seconds: an index of a large table takes minutes
 _ERRORS: Final = ("PostgresError", "InterfaceError", "InternalClientError")  # the last one of a dropped connection
 # https://www.postgresql.org/docs/current/runtime-config-query.html: every query uses an index, also while the
 # statistics of a table are missing. Quick queries share one plan for all values, since planning takes longer than
@@ -109,7 +111,7 @@ class Postgres:
                     min_size=1,
                     max_size=connections,
                     statement_cache_size=500,
-                    command_timeout=60,
+                    command_timeout=_QUERY_TIME,
                     server_settings=settings,
                     reset=_as_it_is,
                 )
@@ -163,7 +165,8 @@ class Postgres:
         """Yield a connection in a transaction that commits when the block ends. One process at a time may migrate."""
         with self._mapped():
             async with self._opened().quick.lent() as connection, connection.transaction():
-                await connection.execute(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+                lock = f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"
+                await connection.execute(lock, timeout=MIGRATION_TIME)
                 yield connection
 
     def _opened(self) -> _Open:
