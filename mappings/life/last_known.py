@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, replace
+from itertools import count
 from typing import Any, Final
 
 from mappings.issues import MappingIssue
@@ -37,9 +38,10 @@ def kept(before: Study, now: Study, site: Site, cancelled: AbstractSet[str]) -> 
     old = {report.report_id: report for report in before.reports}
     reports = [_last_signed(old.get(report.report_id), report, issues) for report in now.reports]
     listed = {report.report_id for report in reports}
+    unused = count(1 + max([_index(report) for report in now.reports], default=-1))
     for report in before.reports:
         if report.report_id not in listed and not _is_cancelled(report, now, cancelled):
-            pointer = f"/reports/{len(reports)}"
+            pointer = f"/reports/{next(unused)}"
             reports.append(replace(report, pointer=pointer))
             issues.append(MappingIssue("report-not-visible", "warning", pointer, "no longer listed: stays as it was"))
     issues += _left_orders(before, now, site)
@@ -48,6 +50,11 @@ def kept(before: Study, now: Study, site: Site, cancelled: AbstractSet[str]) -> 
     signers = {one.user_id for one in reports}
     known = {user_id: user for user_id, user in before.users.items() if user_id in signers}
     return in_order(replace(now, reports=tuple(reports), users={**known, **now.users}, **vanished)), issues
+
+
+def _index(report: Report) -> int:
+    """Return the place of a report in AutoScribe's list. A report that is listed twice leaves a gap."""
+    return int(report.pointer.rpartition("/")[2])
 
 
 def _left_orders(before: Study, now: Study, site: Site) -> Iterator[MappingIssue]:

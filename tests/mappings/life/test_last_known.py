@@ -40,6 +40,13 @@ def test_a_report_that_is_not_listed_changes_nothing_and_keeps_its_signer() -> N
     assert change.study.users.keys() == first.users.keys()
 
 
+def test_a_report_that_is_not_listed_has_a_place_of_its_own_beside_one_that_is_listed_twice() -> None:
+    first = study(addendum(), report())
+    change = changes(first, study(report(), report(), addendum(reportId="rep_" + "7" * 32)), SITE)
+    assert codes(change) == [("report-not-visible", "/reports/3")]
+    assert sorted(one.pointer for one in change.study.reports) == ["/reports/0", "/reports/2", "/reports/3"]
+
+
 ORDERED = replace(SITE, accession_keys=("accession",), number_separator=",")
 
 
