@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,8 +12,9 @@ from fakes.upstream_json import STUDY_ID, report_id, response_json, study_json
 
 from mappings import decode
 from mappings.model import Facts, Snapshot, Study
-from mappings.patient.subjects import Subject, recency, subject_snapshot, subjects
+from mappings.patient.subjects import Subject, recency, subject_snapshot, subjects, subjects_as_before
 from mappings.profile import parse_site
+from mappings.reuse import NO_REUSE, Remembered, Reuse
 
 NOWHERE = {"facilityName": None}
 NOW = datetime(2024, 4, 1, tzinfo=UTC)
@@ -39,6 +41,18 @@ def test_one_report_is_about_the_patient_it_names() -> None:
     assert (found["3"].number, found["3"].pointer) == (STUDY_ID, "/reports/0/snapshotMetadata")
     assert [one.value for one in found["3"].identity.identifiers] == ["MRN-001234"]
     assert found["3"].issues == ()
+
+
+@pytest.mark.parametrize("reuse", [NO_REUSE, Remembered()])
+def test_reports_at_one_place_of_the_study_document_keep_their_own_patients(reuse: Reuse) -> None:
+    """Two reports of other people must not be mixed up, whatever else says that they are one."""
+    what = study(report(), report("5", snapshotMetadata=snapshot(mrn="777777", patientName="SMITH^JOHN")))
+    reports = tuple(replace(one, pointer="/reports/0") for one in what.reports)
+    for _ in range(2):
+        found = subjects_as_before(what, reports, SITE, Facts(), reuse)
+        assert {one.report_id: found[one.report_id].snapshot for one in reports} == {
+            one.report_id: one.snapshot for one in reports
+        }
 
 
 def test_a_study_without_reports_speaks_through_its_metadata() -> None:
