@@ -163,6 +163,7 @@ def programs() -> Mapping[str, Call]:
 
 
 CALLS = programs()
+LOOPS = {"asyncio.unix_events", "uvloop.loop"}  # where the handlers of signals come from
 # A server takes long to start: `make test` leaves it to `make test-all`
 NAMES = [pytest.param(name, marks=pytest.mark.full if runs_on(call.words) else ()) for name, call in CALLS.items()]
 
@@ -277,7 +278,7 @@ def interrupt(ports: Sequence[int], ended: threading.Event) -> None:
                 break
             ended.wait(0.05)
     # Until its loop has a handler of its own, Ctrl-C would end the command in the middle of its start
-    while not ended.is_set() and getattr(signal.getsignal(signal.SIGINT), "__module__", "") != "asyncio.unix_events":
+    while not ended.is_set() and getattr(signal.getsignal(signal.SIGINT), "__module__", "") not in LOOPS:
         ended.wait(0.05)
     if not ended.is_set():
         os.kill(os.getpid(), signal.SIGINT)

@@ -27,7 +27,7 @@ from gateway.runtime.errors import UpstreamNotFound
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration, Server, Settings
 from gateway.store.database.instants import micros
-from gateway.store.database.postgres import PLANNED_EACH, PLANNED_ONCE, Postgres, _Open
+from gateway.store.database.postgres import PLANNED_EACH, Postgres, _Open
 from gateway.store.database.statements import Statement, ask_each
 from gateway.store.studies import render_versions
 from gateway.store.studies.pdfs import Pdfs
@@ -71,8 +71,8 @@ class TwinPostgres(Postgres):
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            pool, slow = await self._pool(stack, 2, PLANNED_ONCE), await self._pool(stack, 1, PLANNED_EACH)
-            self._open = _Open(pool, slow, pool)
+            quick, slow = await self._kept(stack, 2), await self._pool(stack, 1, PLANNED_EACH)
+            self._open = _Open(quick, slow, quick)
             yield
 
 
