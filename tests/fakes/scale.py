@@ -33,8 +33,8 @@ IS_WHOLE: Final = os.environ.get("EXAMPLES") == "all"  # as in `make soak`
 
 
 def examples(most: int) -> int:
-    """Return the number of examples for a property: few in `make test`, all in soak, else two fifths."""
-    return max(5, int(most * _SHARE.get(os.environ.get("EXAMPLES", ""), 0.4)))
+    """Return the number of examples for a property: few in `make test`, all in soak, else three tenths."""
+    return max(5, int(most * _SHARE.get(os.environ.get("EXAMPLES", ""), 0.3)))
 
 
 # Both databases for an indirect parameter: the second one in `make soak`
@@ -46,9 +46,9 @@ SWEPT = Scale((250, 0.6), (1_000, 2.0), (240, 900))
 # Studies crawled under two mappings, and reports per study; 0 for the sandbox's own number
 REPORTS = Scale((20, 25), (10_100, 0), (120, 1_800))
 # Searches made from the table of parameters
-SEARCHES = Scale(1_200, 20_000, (120, 1_800))
+SEARCHES = Scale(900, 20_000, (120, 1_800))
 # Requests that schemathesis makes from the OpenAPI document, and the database of the gateway
-REQUESTS = Scale((800, "sqlite"), (20_000, "postgresql"), (120, 1_800))
+REQUESTS = Scale((500, "sqlite"), (20_000, "postgresql"), (120, 1_800))
 # Types whose operations schemathesis leaves out of the usual run: they are built like the others
 OF_OTHER_TYPES = Scale(
     r"/fhir/(ImagingStudy|Observation|Organization|Practitioner|Provenance|ServiceRequest|DocumentReference(?!/\$docref))",
@@ -56,13 +56,13 @@ OF_OTHER_TYPES = Scale(
     (120, 300),
 )
 # Times that a feed is killed, on each database
-KILLS = Scale(25, 500, (120, 900))
+KILLS = Scale(15, 500, (120, 900))
 # Schedules of gateways that are suspended, frozen and late: the first seed, and their number
-SCHEDULES = tuple(Scale((first, 100), (first * 10, 2_500), (120, 900)) for first in range(0, 1_000, 250))
+SCHEDULES = tuple(Scale((first, 70), (first * 10, 2_500), (120, 900)) for first in range(0, 1_000, 250))
 # Messages that wait for a receiver, and their size in bytes
 BACKLOG = Scale((2_000, 30_000), (100_000, 4_000), (120, 1_800))
 # Interleavings of two processes that ingest studies of one patient: the first seed, and their number
-INTERLEAVINGS = Scale((1, 25), (1_000, 10_000), (240, 5_400))
+INTERLEAVINGS = Scale((1, 15), (1_000, 10_000), (240, 5_400))
 # Hospitals of a hundred studies each, matched with their orders
 HOSPITALS = Scale(4, 60, (120, 600))
 # Times that the order loops are killed, and the whole service
