@@ -77,11 +77,11 @@ def _made(  # noqa: PLR0913, PLR0917
         f"{kind}/{resource_id}",
         "" if kind in SHARED else owner,
         as_of,
-        rendering.stored,
-        said_of(faults) if faults else None,
-        rendering.terms,
-        rendering.moments,
-        rendering.term_set,
+        stored=rendering.stored,
+        faults=said_of(faults) if faults else None,
+        terms=rendering.terms,
+        moments=rendering.moments,
+        term_set=rendering.term_set,
     )
 
 

@@ -6,11 +6,12 @@ import asyncio
 import json
 from collections import Counter
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
-from gateway.runtime.http_connection import MOST_HEAD, MOST_LINES, MOST_PIPELINED, Connections
+from gateway.runtime.http_connection import MOST_HEAD, MOST_LINES, MOST_PIPELINED, Connections, LimitedHttp
 from gateway.runtime.serving import listening_socket, running
 
 SOON = 0.25
@@ -320,3 +321,16 @@ async def test_answers_without_a_body_keep_their_places_among_others():
         answers = await stage.exchange(b"HEAD" + request + b"GET" + request + last)
     bodies = [one.partition(b"\r\n\r\n")[2] for one in answers.split(b"HTTP/1.1 200")[1:]]
     assert bodies == [b"", b"0", b""]
+
+
+async def test_a_wait_that_is_nearly_over_can_begin_anew():
+    """A timer of uvloop of less than half a millisecond has no time that it could be compared with."""
+    connection = object.__new__(LimitedHttp)
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    connection.loop = SimpleNamespace(time=lambda: now, call_later=loop.call_later, call_at=loop.call_at)
+    connection.transport = SimpleNamespace(is_closing=lambda: False)
+    connection._timer, connection._until = None, now + 0.0001
+    connection._look()
+    connection._wait(5)
+    connection._timer.cancel()
