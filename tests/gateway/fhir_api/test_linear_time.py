@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from importlib import import_module
 from itertools import product
@@ -21,6 +21,7 @@ ROOMS = ("fhir_api", "index", "webhooks")
 LENGTHS = (1024, 4096, MOST_HEAD)  # a pattern of quadratic time is noticed before the last, which takes seconds
 USES = {"search", "match", "fullmatch", "findall", "finditer", "split", "sub"}
 CALL = 0.02  # seconds of one call on a loop
+TRIES = 3
 PIECES = (
     "",
     "a",
@@ -65,19 +66,26 @@ def words(pattern: re.Pattern) -> set[str]:
     return set(re.findall(r"[A-Za-z_]{2,}", source.decode() if isinstance(source, bytes) else source))
 
 
+def at_best(run: Callable[[], object]) -> float:
+    """CPU seconds of a call: of the first try below the limit, or the best of some, since a neighbour slows a few."""
+    best = float("inf")
+    for _ in range(TRIES):
+        begun = time.thread_time()
+        run()
+        best = min(best, time.thread_time() - begun)
+        if best < CALL:
+            break
+    return best
+
+
 def seconds(pattern: re.Pattern, uses: Collection[str], text: str) -> float:
-    """Time of the slowest use of the pattern, at best of two: a loaded machine slows one of them."""
+    """CPU seconds of the slowest use of the pattern."""
     given = text.encode() if isinstance(pattern.pattern, bytes) else text
-    taken = []
-    for use in uses:
-        run = partial(pattern.sub, given[:0]) if use == "sub" else getattr(pattern, use.replace("iter", "all"))
-        tries = []
-        for _ in range(2):
-            begun = time.process_time()
-            run(given)
-            tries.append(time.process_time() - begun)
-        taken.append(min(tries))
-    return max(taken)
+    calls = [
+        partial(pattern.sub, given[:0]) if use == "sub" else getattr(pattern, use.replace("iter", "all"))
+        for use in uses
+    ]
+    return max(at_best(partial(call, given)) for call in calls)
 
 
 def slowest(pattern: re.Pattern, uses: Collection[str]) -> tuple[float, str]:
@@ -106,8 +114,5 @@ def test_the_trial_finds_patterns_that_take_longer(source):
 @pytest.mark.parametrize("piece", [",", "a,", ";q=1,", "*/*,", ";fhirversion=4,", "q", " "])
 def test_a_head_full_of_media_ranges_is_read_in_no_time(piece):
     accept = (piece * MOST_HEAD)[:MOST_HEAD]
-    begun = time.process_time()
-    preferred.__wrapped__(accept, None)
-    _takes_gzip.__wrapped__(accept)
-    assert time.process_time() - begun < CALL
+    assert at_best(lambda: (preferred.__wrapped__(accept, None), _takes_gzip.__wrapped__(accept))) < CALL
     assert len(ranges(accept, None)) <= MOST_RANGES
