@@ -6,7 +6,7 @@ https://url.spec.whatwg.org/#urlencoded-parsing, except that bytes that are no U
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, cast
 from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
@@ -25,17 +25,26 @@ NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*")
 # Control characters, which no value needs; spaces of other scripts are allowed
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 
+_PARSED: Final = "gateway.parameters"  # scope key
+
 Parameters = tuple[tuple[str, str], ...]
 
 
 def parameters(request: Request) -> Parameters:
-    """Return the parameters in order, without those that have no value (R4 ignores them).
+    """Return the parameters in order, without those that have no value (R4 ignores them); kept in the request's scope.
 
     Raises:
         BadRequest: over a limit, no UTF-8, a control character, or an impossible parameter name.
     """
-    query: bytes = request.scope["query_string"]
-    return _parse_pairs(query) if query else ()
+    scope = request.scope
+    query: bytes = scope["query_string"]
+    if not query:
+        return ()
+    of_query, parsed = scope.get(_PARSED, (b"", ()))
+    if of_query != query:  # an entry of a batch has the scope of the batch, with a query of its own
+        parsed = _parse_pairs(query)
+        scope[_PARSED] = (query, parsed)
+    return cast(Parameters, parsed)
 
 
 async def form_parameters(request: Request) -> Parameters:

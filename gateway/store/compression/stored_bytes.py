@@ -7,9 +7,9 @@ compressed alone, so its length tells nothing of another patient's. A version of
 
 from __future__ import annotations
 
-import base64
 import re
 import zlib
+from binascii import a2b_base64, b2a_base64
 from functools import cache
 from typing import Any, Final
 
@@ -85,8 +85,8 @@ def _without_base64(match: re.Match[bytes]) -> bytes:
     """Return base64 data as its length and its bytes, if encoding them again gives the same."""
     if len(match[0]) % 4:
         return match[0]
-    data = base64.b64decode(match[0])
-    return b"%b%d:%b" % (_DATA, len(data), data) if base64.b64encode(data) == match[0] else match[0]
+    data = a2b_base64(match[0])
+    return b"%b%d:%b" % (_DATA, len(data), data) if b2a_base64(data, newline=False) == match[0] else match[0]
 
 
 def _with_base64(tail: bytes) -> bytes:
@@ -95,7 +95,7 @@ def _with_base64(tail: bytes) -> bytes:
     while mark >= 0:
         begin = tail.index(b":", mark) + 1
         end = begin + int(tail[mark + 1 : begin - 1])
-        parts += (tail[done:mark], base64.b64encode(tail[begin:end]))
+        parts += (tail[done:mark], b2a_base64(tail[begin:end], newline=False))
         done, mark = end, tail.find(_DATA, end)
     return b"".join((*parts, tail[done:]))
 

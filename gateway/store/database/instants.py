@@ -7,6 +7,7 @@ Proved by tests/contract/test_engines.py.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,4 +26,11 @@ def instant(microseconds: int) -> datetime:
 
 def instant_text(microseconds: int) -> str:
     """Return microseconds as a FHIR instant, always with six digits, so that texts sort as the instants do."""
-    return instant(microseconds).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    second, fraction = divmod(microseconds, 1_000_000)
+    return f"{_second_text(second)}.{fraction:06d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second_text(second: int) -> str:
+    """Return a second since 1970; what is served together was often stored in the same one."""
+    return instant(second * 1_000_000).isoformat(timespec="seconds").removesuffix("+00:00")

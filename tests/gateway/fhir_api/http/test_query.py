@@ -45,6 +45,13 @@ def test_parameters_come_in_their_order_and_those_without_a_value_do_not():
     assert asked(b"") == ()
 
 
+def test_a_request_made_from_another_has_the_parameters_of_its_own_query():
+    batch = {"type": "http", "query_string": b"_format=json", "headers": []}
+    assert parameters(Request(batch)) == (("_format", "json"),)
+    assert parameters(Request({**batch, "query_string": b"a=1"})) == (("a", "1"),)
+    assert parameters(Request({**batch, "query_string": b""})) == ()
+
+
 def test_what_is_encoded_is_read_as_what_it_stands_for():
     assert asked(b"name=J%C3%B6rg+O%27Neil%26%7C") == (("name", "Jörg O'Neil&|"),)
 
