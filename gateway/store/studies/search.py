@@ -235,12 +235,12 @@ async def _narrowed(engine: Engine, search: Search, until: float) -> _Rows | Non
     if counts_first and (found := await _from_few(engine, search, until)) is not None:
         return found
     while most:
-        behind = await _scan(engine, in_order.edge(search, most), until, tries_here=most == first)
+        behind = await _look(engine, in_order.edge(search, most), until, is_first=most == first)
         last, edge = edge, behind[0][0] if behind else None
         rows: Sequence[Row] = ()
         if edge != last:  # else all between have one value alike
             sql = in_order.page(search, edge)
-            rows = await _scan(engine, sql, until, tries_here=most == first)
+            rows = await _look(engine, sql, until, is_first=most == first)
             if len(rows) >= search.most or (edge is None and in_order.has_all(search)):
                 return rows, _way("among the first in its order", sql, engine.dialect)
         if most == first and not counts_first and (found := await _from_few(engine, search, until)):
@@ -309,6 +309,16 @@ async def _read(engine: Engine, search: Search, sql: Sql, until: float | None = 
         return await engine.query(search_sql.for_dialect(sql.text, engine.dialect), sql.values)
     # A number usually has few resources, a code may have a hundred thousand: the answering loop waits for no database
     return await _scan(engine, sql, until, tries_here=search_sql.has_few_criteria(search))
+
+
+async def _look(engine: Engine, sql: Sql, until: float, *, is_first: bool) -> Sequence[Row]:
+    """Return the rows of a query of a look.
+
+    A first look reads few index rows, whatever its values: PostgreSQL plans it once, since that takes as long as to read.
+    """
+    if is_first and engine.dialect == "postgresql":
+        return await engine.query(search_sql.for_dialect(sql.text, engine.dialect), sql.values)
+    return await _scan(engine, sql, until, tries_here=is_first)
 
 
 async def _scan(engine: Engine, sql: Sql, until: float | None, *, tries_here: bool) -> Sequence[Row]:
