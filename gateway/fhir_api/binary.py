@@ -162,17 +162,23 @@ async def _stored_pdf(request: Request, report_id: str) -> _Content | None:
 def _form(request: Request, given: Parameters, content_type: str) -> Format | None:
     """Choose what the client prefers: a FHIR format of the resource, or None for the raw bytes.
 
+    Browsers and HTTP libraries accept XML or JSON of any kind before anything else: these ask for the resource only
+    where the bytes are not accepted.
+
     Raises:
         NotAcceptable: the client accepts none of them.
     """
+    of_any_kind = None
     for media_type in accepted(request, given):
-        if media_type in FHIR_JSON:
-            return Format.JSON
-        if media_type in FHIR_XML:
-            return Format.XML
         if media_type in {content_type, f"{content_type.partition('/')[0]}/*", "*/*"}:
             return None
-    raise NotAcceptable(f"only {content_type}, application/fhir+json and application/fhir+xml are offered here")
+        form = Format.JSON if media_type in FHIR_JSON else Format.XML if media_type in FHIR_XML else None
+        if form and media_type.startswith("application/fhir+"):
+            return form
+        of_any_kind = of_any_kind or form
+    if of_any_kind is None:
+        raise NotAcceptable(f"only {content_type}, application/fhir+json and application/fhir+xml are offered here")
+    return of_any_kind
 
 
 def _answer(asked: _Asked, content: _Content) -> Response:

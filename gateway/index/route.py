@@ -45,17 +45,23 @@ class Route:
 
     @property
     def other_types(self) -> frozenset[str]:
-        """Types of the resources that a chain, or `_has`, reads."""
-        if not self.steps:
-            return frozenset()
+        """Types of the resources that a chain, `_has` or `:identifier` reads."""
         holders = {one.reference.resource_type for place, one in enumerate(self.steps) if place or one.is_back}
-        return frozenset({*holders, *(row.resource_type for row in self.parameters)})
+        ends = self.parameters if self.steps else ()
+        if self.modifier == "identifier":
+            ends = (*ends, *(one for row in self.parameters for one in identifiers_of(row)))
+        return frozenset({*holders, *(row.resource_type for row in ends)})
 
     def reached(self, criterion: Criterion) -> Criterion:
         """Return the criterion that a resource meets if what the steps lead to meets this one."""
         for step in reversed(self.steps):
             criterion = (Referred if step.is_back else Refers)(step.reference.key, criterion)
         return criterion
+
+
+def identifiers_of(row: Parameter) -> tuple[Parameter, ...]:
+    """Return the parameters `identifier` of the types that a reference leads to: `:identifier` asks them, too."""
+    return tuple(found for target in row.targets if (found := parameter(target, "identifier")))
 
 
 def find(resource_type: str, name: str) -> Route | None:

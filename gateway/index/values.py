@@ -27,6 +27,7 @@ from gateway.index.criteria import (
 from gateway.index.escaping import token, unescaped
 from gateway.index.intervals import interval, widened
 from gateway.index.parameters import parameter
+from gateway.index.route import identifiers_of
 from gateway.index.terms import exact, words
 from gateway.index.tokens import (
     STUDY_ID,
@@ -97,8 +98,7 @@ def _study(value: Value) -> Clause:
 def _by_identifier(value: Value) -> Clause:
     """Parse `:identifier`: match the identifier in the Reference, or one of the resource that it refers to."""
     row = value.parameter
-    led_to = [found for target in row.targets if (found := parameter(target, "identifier"))]
-    values = [value._replace(parameter=one, modifier="") for one in led_to]
+    values = [value._replace(parameter=one, modifier="") for one in identifiers_of(row)]
     criteria = [criterion for one in values for criterion in by_code(one)]
     return (*by_identifier_of_reference(value), *(Refers(row.key, criterion) for criterion in criteria))
 

@@ -109,7 +109,7 @@ def test_a_pdf_that_broke_off_is_fetched_on_from_there(line: Connection, gateway
 
 @pytest.mark.parametrize("kind", [PDF, TEXT])
 def test_a_browser_gets_the_bytes_and_a_fhir_client_the_resource(line: Connection, kind: str) -> None:
-    browser = line.get(kind, Accept="text/html,application/xhtml+xml,*/*;q=0.8")
+    browser = line.get(kind, Accept="text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
     resource = line.get(kind, Accept="application/fhir+json")
     assert browser.headers["content-type"] == json.loads(resource.body)["contentType"]
     assert resource.headers["content-type"] == "application/fhir+json; charset=utf-8"

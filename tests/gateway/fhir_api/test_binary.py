@@ -478,6 +478,27 @@ async def test_the_better_liked_form_is_given(stage):
     assert response.headers["content-type"] == "application/pdf"
 
 
+@pytest.mark.parametrize("kind", ["pdf", "text"])
+@pytest.mark.parametrize(
+    ("accept", "wanted", "is_resource"),
+    [
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "", False),  # a browser
+        ("application/json, text/plain, */*", "", False),  # axios
+        ("application/json", "", True),  # fhirpy, which would take nothing else
+        ("application/fhir+json, */*;q=0.1", "", True),
+        ("application/fhir+turtle, */*;q=0.1", "", False),
+        ("text/html,*/*", "json", True),
+        ("text/html,*/*", "application/xml", True),
+    ],
+)
+async def test_what_takes_any_json_or_xml_gets_the_bytes_and_what_takes_nothing_else_the_resource(
+    stage, kind, accept, wanted, is_resource
+):
+    path = f"Binary/{resource_id(stage.signed())}-{kind}{f'?_format={wanted}' if wanted else ''}"
+    response = await stage.get(path, headers={"Accept": accept})
+    assert response.headers["content-type"].startswith("application/fhir+") is is_resource
+
+
 async def test_who_goes_away_is_sent_no_more(stage, serve):
     serve(pdf(3 * CHUNK))
     path = await keep(stage, stage.signed())

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from fakes.indexed import HERE, REPORT, STUDY, UID, search
 
-from gateway.index.criteria import Not, Starts
+from gateway.index.criteria import Not, Referred, Refers, Starts
 from gateway.index.keys import key
 from gateway.index.parameters import PARAMETERS, parameter
 from gateway.index.reading import asked
 from gateway.index.route import Step, find
-from gateway.runtime.request_errors import NotSupported
+from gateway.runtime.request_errors import BadRequest, NotSupported
 
 
 @pytest.mark.parametrize(
@@ -250,6 +250,31 @@ def test_what_a_chain_and_has_read_are_the_types_on_the_way():
         "DiagnosticReport",
         "Provenance",
     }
+
+
+TYPE_OF = {number: row.resource_type for row in PARAMETERS for number in (row.key, *map(row.key_with, row.modifiers))}
+
+
+def types_read(criterion):
+    """Yield the types of the resources whose values a criterion compares, beyond the first reference."""
+    match criterion:
+        case Refers(criterion=inner) | Referred(criterion=inner):
+            yield from [TYPE_OF[one.key] for one in (inner,) if hasattr(one, "key")]
+            yield from types_read(inner)
+
+
+@pytest.mark.parametrize("row", PARAMETERS, ids=lambda row: f"{row.resource_type}.{row.name}")
+def test_what_reads_another_type_says_so_so_that_the_client_needs_its_scope(row):
+    names = [row.name, *(f"{row.name}:{one}" for one in (*row.modifiers, *row.targets))]
+    names += [f"{row.name}.{one}" for one in row.chains]
+    for name in names:
+        value = {"date": "2024", "reference": "a-1"}.get(row.type, "a|b") if "missing" not in name else "true"
+        try:
+            asking = asked(row.resource_type, name, value if "." not in name else "2024-01-01", HERE)
+        except (BadRequest, NotSupported):
+            continue
+        read = {one for clause in asking.clauses for criterion in clause for one in types_read(criterion)}
+        assert read <= asking.route.other_types, name
 
 
 def test_none_of_several_alternatives_may_hold_under_not():

@@ -129,6 +129,15 @@ async def test_every_interaction_passes_with_its_scope_alone_and_an_addendum_wit
         assert answer.status_code not in {401, 403}, (method, path)
 
 
+@pytest.mark.parametrize("name", ["based-on.identifier", "based-on:identifier", "basedOn:identifier"])
+async def test_a_search_that_reads_another_type_is_refused_without_its_scope_so_that_nothing_found_means_none(gate, name):
+    path = f"DiagnosticReport?{name}=1"
+    answer = await gate.ask("system/DiagnosticReport.rs", path)
+    assert refusal(answer) == (403, "error", "forbidden")
+    assert "system/ServiceRequest.s" in answer.json()["issue"][0]["diagnostics"]
+    assert (await gate.ask("system/DiagnosticReport.rs system/ServiceRequest.s", path)).status_code == 200
+
+
 async def test_definitions_and_the_capability_statement_need_no_scope_of_their_own(gate):
     for path in ("metadata", *(row.resource_type for row in DEFINITIONS)):
         assert (await gate.ask("system/Binary.r", path)).status_code == 200
