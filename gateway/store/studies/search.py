@@ -314,7 +314,7 @@ async def _read(engine: Engine, search: Search, sql: Sql, until: float | None = 
 async def _look(engine: Engine, sql: Sql, until: float, *, is_first: bool) -> Sequence[Row]:
     """Return the rows of a query of a look.
 
-    A first look reads few index rows, whatever its values: PostgreSQL plans it once, since that takes as long as to read.
+    A first look reads few index rows, whatever its values. PostgreSQL plans it once: a plan takes as long as to read.
     """
     if is_first and engine.dialect == "postgresql":
         return await engine.query(search_sql.for_dialect(sql.text, engine.dialect), sql.values)
