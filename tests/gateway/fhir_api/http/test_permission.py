@@ -130,9 +130,7 @@ async def test_every_interaction_passes_with_its_scope_alone_and_an_addendum_wit
 
 
 @pytest.mark.parametrize("name", ["based-on.identifier", "based-on:identifier", "basedOn:identifier"])
-async def test_a_search_that_reads_another_type_is_refused_without_its_scope(
-    gate, name
-):
+async def test_a_search_that_reads_another_type_is_refused_without_its_scope(gate, name):
     path = f"DiagnosticReport?{name}=1"
     answer = await gate.ask("system/DiagnosticReport.rs", path)
     assert refusal(answer) == (403, "error", "forbidden")
