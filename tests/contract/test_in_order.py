@@ -119,6 +119,10 @@ BROAD = (
     "Patient?_has:DiagnosticReport:patient:date=ge1970",
     "DiagnosticReport?date=ge1970&status=amended",
     "DiagnosticReport?date=ge1970&status:not=final&_sort=status,-date",
+    "DiagnosticReport?date=ge1970&_sort=status",
+    "DiagnosticReport?date=ge1970&_sort=-status",
+    "DiagnosticReport?date=ge1970&_sort=-status,-date",
+    "Observation?interpretation=AA&_sort=status,_lastUpdated",
     "Patient?family=n&_has:DiagnosticReport:patient:status=amended",
 )
 FOUND_NOTHING = (
@@ -135,11 +139,11 @@ NARROW = ("DiagnosticReport?patient=Patient/23&performer=Practitioner/0",)
 
 @pytest.fixture
 async def analysed(engine):
-    """Return a function that lets PostgreSQL count what is stored, as its own background work does."""
+    """Return a function that lets PostgreSQL look at what is stored, as its own background work does."""
 
     async def analyse():
         if engine.dialect == "postgresql":
-            await engine.query("ANALYZE", [])
+            await engine.query("VACUUM ANALYZE", [])
 
     return analyse
 

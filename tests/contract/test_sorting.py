@@ -15,7 +15,7 @@ from fakes.store import made, write
 from gateway.index.criteria import During, Is
 from gateway.index.keys import SEPARATOR, key
 from gateway.index.terms import code_term
-from gateway.store.studies import in_order, search
+from gateway.store.studies import by_code, in_order, search
 from gateway.store.studies.search_sql import Search, Sort
 from gateway.store.studies.shared_terms import divided
 from gateway.store.studies.short_values import short_value
@@ -24,7 +24,7 @@ TYPE = "DiagnosticReport"
 STATUS, DATE, PATIENT, CATEGORY = (key(TYPE, name) for name in ("status", "date", "patient", "category"))
 STATUSES = "http://hl7.org/fhir/diagnostic-report-status"
 HERE, EVER = (PATIENT, "Patient/here"), (During(DATE, "ge", 0, 1),)
-COUNT, TRIES = 90, 25
+COUNT, TRIES = 70, 12
 CODES = ("amended", "appended", *("final",) * 5, "preliminary")
 RADIOLOGY = (CATEGORY, f"RAD{SEPARATOR}")
 
@@ -122,7 +122,7 @@ async def test_every_page_has_one_order_of_codes_whichever_release_wrote_them(en
         clauses, matches = reports.dice.choice(CLAUSES)
         one = Search(TYPE, clauses, 0, _sorts(reports.dice), COUNT)
         right = reports.wanted(one.sort, lambda address, matches=matches: matches(reports, address))
-        size = reports.dice.choice((1, 4, 13, COUNT))
+        size = reports.dice.choice((2, 5, 13, COUNT))
         assert await walked(engine, one, size) == right, (one, size)
         assert await walked(engine, replace(one, is_back=True), size) == right, (one, size)
 
@@ -140,3 +140,37 @@ async def test_a_walk_goes_on_from_a_place_that_an_earlier_release_gave(engine, 
     assert [found.address[-1] for found in (first, *others)] == list("abcd")
     rest = await search.page(engine, replace(one, after=(final, *first.position[1:])))
     assert rest.versions == others
+
+
+@pytest.mark.parametrize("sort", [(), (Sort("moment", DATE, descending=True),)])
+async def test_the_codes_of_a_broad_search_are_read_one_after_the_other(engine, reports, monkeypatch, sort):
+    monkeypatch.setattr(in_order, "FEW", 4)
+    one = Search(TYPE, (EVER,), 0, (Sort("term", STATUS), *sort), COUNT)
+    found = await search.page(engine, one)
+    assert found.way.how.startswith("by one code after the other")
+    assert found.last == max(reports.updated.values())
+    page = await search.page(engine, replace(one, most=3, after=found.versions[20].position, is_back=True))
+    assert page.versions == found.versions[17:20]
+    monkeypatch.setattr(by_code, "MOST", 3)
+    assert await search.page(engine, one) == replace(found, way=(await search.page(engine, one)).way)
+    assert "code" not in (await search.page(engine, one)).way.how
+
+
+async def test_a_report_that_gets_another_code_meanwhile_is_on_the_page(engine, reports, monkeypatch):
+    """The reports of its new code are read already, and those of its old code no longer have it."""
+    monkeypatch.setattr(in_order, "FEW", 4)
+    one = Search(TYPE, (EVER,), 0, (Sort("term", STATUS),), COUNT)
+    last = (await search.page(engine, one)).versions[-1].address
+    reports.terms[last] = {(STATUS, code_term("amended", STATUSES))}
+    scan = engine.scan
+
+    async def changing(sql, values, seconds, *, tries_here=False):
+        if STATUS in values and short_value(STATUS, code_term("final", STATUSES)) in values:
+            monkeypatch.setattr(engine, "scan", scan)
+            await write(engine, replace(reports.stored(last), stored=made(last, "amended").stored), now=COUNT)
+        return await scan(sql, values, seconds, tries_here=tries_here)
+
+    monkeypatch.setattr(engine, "scan", changing)
+    found = await search.page(engine, one)
+    assert engine.scan == scan
+    assert sorted(version.address for version in found.versions) == sorted(reports.low)

@@ -69,7 +69,8 @@ def starts_in_order(search: Search) -> bool:
 
 def first_rows(search: Search) -> int:
     """Return how many rows of the index the first look reads."""
-    return max(_FIRST, 2 * search.most)
+    rows = max(_FIRST, 2 * search.most)
+    return rows * _AS_LONG_AS_ONE if search.sort[0].by == "number" else rows  # most numbers are of other types
 
 
 def more_rows(search: Search, rows: int, matches: int) -> int:
@@ -215,7 +216,10 @@ def _is_of(clause: Clause, search: Search) -> bool:
 
 
 def _scope(search: Search, alias: str) -> Sql:
-    """Return the condition on the rows of the index: those of the type, within the bounds, and after the last page."""
+    """Return the condition on the rows of the index: those of the type, within the bounds, and after the last page.
+
+    Numbers are in one order for all types.
+    """
     first, kind = search.sort[0], search.resource_type
     own = [one for one in search.clauses if _is_of(one, search)]
     moments = [lies(one, alias) for clause in own for one in clause if isinstance(one, During)]
@@ -225,6 +229,8 @@ def _scope(search: Search, alias: str) -> Sql:
         conditions.append(Sql(f"{alias}.{_index(search)[1]} {sign} ?", (search.after[0],)))
     if first.by == "moment":
         conditions += [Sql(f"{alias}.key = ?", (first.key,)), *moments]
+    elif first.by == "number":
+        conditions.append(Sql(f"{alias}.number > 0"))
     elif first.by == "address":
         conditions += [Sql(f"{alias}.address > ? AND {alias}.address < ?", (f"{kind}/", f"{kind}0"))]
     else:

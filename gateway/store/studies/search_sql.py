@@ -61,7 +61,7 @@ _LAST: Final = "(SELECT k.last FROM tick k WHERE k.one = 1)"
 class Sort:
     """One sort key: `by` a column of the resource, or the parameter `key` of a kind of index rows."""
 
-    by: Literal["updated", "address", "term", "moment"]
+    by: Literal["updated", "address", "number", "term", "moment"]
     key: int = 0
     descending: bool = False
 
@@ -347,7 +347,7 @@ def _is_in_order(sort: Sort, search: Search) -> bool:
 
 
 def _sort_key(sort: Sort) -> Sql:
-    if sort.by in {"updated", "address"}:
+    if sort.by in {"updated", "address", "number"}:
         return Sql(f"r.{sort.by}")
     column, nothing = _UNSORTED[sort.by, sort.descending]
     value = short_in_sql(sort.key, f"o.{column}")

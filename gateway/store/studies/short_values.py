@@ -56,7 +56,8 @@ PROFILES: Final = {
     f"{_PROFILE}organization": "a",
 }
 _OF_URIS: Final = frozenset(row.key for row in PARAMETERS if row.type == "uri")
-_SYSTEM_OF: Final = {row.key: row.system for row in PARAMETERS if row.system}
+# Key of an element that has one code at most -> the code system
+SYSTEM_OF: Final = {row.key: row.system for row in PARAMETERS if row.system}
 
 
 def short_value(key: int, value: str) -> str:
@@ -77,6 +78,6 @@ def forms(key: int, value: str) -> tuple[str, ...]:
 
 def short_in_sql(key: int, column: str) -> str:
     """Return SQL for the terms in a column, those of an element with one code system in their short form."""
-    if (end := f"{SEPARATOR}{_SYSTEM_OF.get(key, '')}") == SEPARATOR:
+    if (end := f"{SEPARATOR}{SYSTEM_OF.get(key, '')}") == SEPARATOR:
         return column
     return f"replace({column}, '{end}', '{short_value(key, end)}')"
