@@ -245,6 +245,8 @@ def narrowed(base, after):
     if several:
         met = in_order.together(base, several)
         yield from (search_sql.page(base, *met), search_sql.count(base, *met))
+        if in_order.is_count_of_rows(base, met[1]):
+            yield in_order.count_of_rows(base, met[0])
     if by_code.is_divided(base):
         for _, one in by_code.searches(base, ["final"], DAY):
             yield from narrowed(one, one.after or (5,))

@@ -161,19 +161,23 @@ def together(search: Search, places: Sequence[int]) -> tuple[Sql, list[int]]:
     return joined(" INTERSECT ", numbers), [one for each in ranges for one in each]
 
 
-def is_count_of_rows(search: Search) -> bool:
-    """True if the results of the search are the resources of one range of an index, but for the suppressed ones."""
-    own = search_sql.window(search.clauses, search.start)
+def is_count_of_rows(search: Search, settled: Sequence[int] | None = None) -> bool:
+    """True if index rows tell the results, but for the suppressed ones: those of one range, or of `together`.
+
+    `settled` are the places that `together` settles.
+    """
+    own = search_sql.window(search.clauses, search.start) if settled is None else settled
     if len(own) < len(search.clauses) or (search.until, search.since) != (None, None):
         return False
-    return is_broad(search) and _is_index_rows(search.clauses[search.start])
+    return is_broad(search) and all(_is_index_rows(search.clauses[place]) for place in own)
 
 
-def count_of_rows(search: Search) -> Sql:
-    """Return SQL that counts the results by index rows alone, without the resources."""
-    found = glued("SELECT (SELECT count(*) FROM (", search_sql.found_by_range(search.clauses), ") f)")
+def count_of_rows(search: Search, found: Sql | None = None) -> Sql:
+    """Return SQL that counts the results by index rows alone, without the resources; `found` is that of `together`."""
+    rows = found or search_sql.found_by_range(search.clauses)
     of_type = Sql("r.is_suppressed = 1 AND r.type = ? AND ", (search.resource_type,))
-    return glued(found, " - (SELECT count(*) FROM resource r WHERE ", of_type, all_of(search.clauses), ")")
+    hidden = glued("SELECT count(*) FROM resource r WHERE ", of_type, all_of(search.clauses))
+    return glued("SELECT (SELECT count(*) FROM (", rows, ") f) - (", hidden, ")")
 
 
 def _is_index_rows(clause: Clause) -> bool:

@@ -141,18 +141,12 @@ async def count(engine: Engine, search: Search) -> int:
         StoreTooSlow: the count took too long.
     """
     until = clock.monotonic() + SECONDS
-    sql = search_sql.count(search)
+    sql: Sql | None = search_sql.count(search)
     if in_order.is_count_of_rows(search):
         sql = in_order.count_of_rows(search)
     elif in_order.may_be_narrowed(search):
-        sizes, nothing = await _sizes(engine, search, in_order.ROWS, until)
-        if nothing:
-            return 0
-        if several := in_order.alike(search, sizes):
-            sql = search_sql.count(search, *in_order.together(search, several))
-        else:
-            sql = search_sql.count(in_order.fewer(search, sizes, in_order.MANY) or search)
-    [(number,)] = await _read(engine, search, sql, until)
+        sql = await _narrowed_count(engine, search, until)
+    [(number,)] = await _read(engine, search, sql, until) if sql else [(0,)]
     return int(number)
 
 
@@ -232,6 +226,20 @@ async def _narrowed(engine: Engine, search: Search, until: float) -> _Rows | Non
     if found is None and by_code.is_divided(search):
         found = await _by_code(engine, search, until)
     return found or await _from_many(engine, search, until)
+
+
+async def _narrowed_count(engine: Engine, search: Search, until: float) -> Sql | None:
+    """Return SQL that counts from what the fewest resources meet, or by index rows; None if nothing meets a clause."""
+    sizes, nothing = await _sizes(engine, search, in_order.FEW, until)
+    fewer = in_order.fewer(search, sizes, in_order.FEW)
+    if not (nothing or fewer):
+        sizes, nothing = await _sizes(engine, search, in_order.ROWS, until)
+        if several := in_order.alike(search, sizes):
+            found, settled = in_order.together(search, several)
+            by_rows = in_order.is_count_of_rows(search, settled)
+            return in_order.count_of_rows(search, found) if by_rows else search_sql.count(search, found, settled)
+        fewer = in_order.fewer(search, sizes, in_order.MANY)
+    return None if nothing else search_sql.count(fewer or search)
 
 
 async def _looked_for(engine: Engine, search: Search, until: float) -> _Rows | None:
