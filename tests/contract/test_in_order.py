@@ -197,7 +197,7 @@ SELDOM_MEET = "Observation?interpretation=AA&date=1970-01-12"  # a code that one
     ("sort", "numbers"), [("", range(1103, 1163, 10)), ("&_sort=status,-date", range(1193, 1133, -10))]
 )
 async def test_clauses_that_seldom_meet_are_compared_by_their_index_rows(engine, analysed, monkeypatch, sort, numbers):
-    for name, number in (("_FIRST", 2), ("_MOST", 4), ("FEW", 5), ("MANY", 10)):
+    for name, number in (("_FIRST", 2), ("_MOST", 4), ("FEW", 5), ("SOME", 8), ("MANY", 10)):
         monkeypatch.setattr(in_order, name, number)
     await _grown(engine, 0, SMALL)
     await analysed()

@@ -241,7 +241,7 @@ def narrowed(base, after):
     for place in filter(lambda one: in_order.is_told(base.clauses[one]), places):
         fewer = replace(base, start=place)
         yield from (search_sql.page(fewer), search_sql.count(fewer))
-    several = in_order.alike(base, [(1, place) for place in places])
+    several = in_order.alike(base, [(1, place) for place in places], in_order.ROWS)
     if several:
         met = in_order.together(base, several)
         yield from (search_sql.page(base, *met), search_sql.count(base, *met))

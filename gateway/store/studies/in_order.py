@@ -35,6 +35,7 @@ Sizes: TypeAlias = Sequence[tuple[int, int]]
 FEW: Final = 1_000  # what is read whole, instead of a further look
 MANY: Final = 32_000  # what is read whole, once no look has found a page
 ROWS: Final = 256_000  # what is read whole of an index alone
+SOME: Final = 8_000  # what is read whole, instead of one search for each code; less than `MANY`
 # So many index rows are read in the time that it takes to read a resource and to test it
 _AS_LONG_AS_ONE: Final = 8
 _FIRST: Final = 128
@@ -142,12 +143,13 @@ def fewer(search: Search, sizes: Sizes, most: int) -> Search | None:
     return replace(search, start=place) if number < most else None
 
 
-def alike(search: Search, sizes: Sizes) -> list[int]:
+def alike(search: Search, sizes: Sizes, rows: int) -> list[int]:
     """Return the places of the clauses whose index rows are worth being compared; none unless there are several.
 
-    To read all these rows takes no longer than to test the resources of the clause that has the fewest.
+    To read all these rows takes no longer than to test the resources of the clause that has the fewest. They were
+    counted up to `rows`.
     """
-    told = [(number, place) for number, place in sizes if number < ROWS and is_told(search.clauses[place])]
+    told = [(number, place) for number, place in sizes if number < rows and is_told(search.clauses[place])]
     most = _AS_LONG_AS_ONE * min(told, default=(0, 0))[0]
     places = [place for number, place in told if number <= most and _is_index_rows(search.clauses[place])]
     return places if len(places) > 1 else []

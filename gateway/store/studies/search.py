@@ -224,8 +224,9 @@ async def _narrowed(engine: Engine, search: Search, until: float) -> _Rows | Non
     """
     found = await _looked_for(engine, search, until)
     if found is None and by_code.is_divided(search):
-        found = await _by_code(engine, search, until)
-    return found or await _from_many(engine, search, until)
+        found = await _from_many(engine, search, in_order.SOME, in_order.MANY, until)
+        found = found or await _by_code(engine, search, until)
+    return found or await _from_many(engine, search, in_order.MANY, in_order.ROWS, until)
 
 
 async def _narrowed_count(engine: Engine, search: Search, until: float) -> Sql | None:
@@ -234,7 +235,7 @@ async def _narrowed_count(engine: Engine, search: Search, until: float) -> Sql |
     fewer = in_order.fewer(search, sizes, in_order.FEW)
     if not (nothing or fewer):
         sizes, nothing = await _sizes(engine, search, in_order.ROWS, until)
-        if several := in_order.alike(search, sizes):
+        if several := in_order.alike(search, sizes, in_order.ROWS):
             found, settled = in_order.together(search, several)
             by_rows = in_order.is_count_of_rows(search, settled)
             return in_order.count_of_rows(search, found) if by_rows else search_sql.count(search, found, settled)
@@ -296,16 +297,19 @@ async def _from_few(engine: Engine, search: Search, most: int, until: float) -> 
     return nothing if nothing or fewer is None else await _from_start(engine, fewer, until, is_long=most > in_order.FEW)
 
 
-async def _from_many(engine: Engine, search: Search, until: float) -> _Rows | None:
-    """Return the rows of the page by the index rows of several clauses, or from one clause; None if these are many."""
+async def _from_many(engine: Engine, search: Search, most: int, rows: int, until: float) -> _Rows | None:
+    """Return the rows of the page by the index rows of several clauses, or from one clause.
+
+    None if `rows` or more of the index meet each clause, or `most` resources each one that is worth no comparison.
+    """
     if in_order.countable(search) == search_sql.window(search.clauses, search.start)[:1]:
         return None  # there is no other to start from
-    sizes, nothing = await _sizes(engine, search, in_order.ROWS, until)
-    if several := in_order.alike(search, sizes):
+    sizes, nothing = await _sizes(engine, search, rows, until)
+    if several := in_order.alike(search, sizes, rows):
         sql = search_sql.page(search, *in_order.together(search, several))
         kinds = " and ".join([_kind(search, place) for place in several])
         return await _scan(engine, sql, until, tries_here=False), _way(f"by index rows of {kinds}", sql, engine.dialect)
-    fewer = in_order.fewer(search, sizes, in_order.MANY)
+    fewer = in_order.fewer(search, sizes, most)
     # Up to `MANY` resources may take long, also from a clause that usually finds few
     return nothing if nothing or fewer is None else await _from_start(engine, fewer, until, is_long=True)
 
