@@ -78,6 +78,8 @@ BROAD = (
     Asked("critical observations, newest first", lambda _: "Observation?interpretation=AA&_sort=-date"),
     Asked("critical reports since 2020", lambda _: "DiagnosticReport?date=ge2020&critical=true"),
     Asked("reports since 2020, last changed first", lambda _: "DiagnosticReport?date=ge2020&_sort=-_lastUpdated"),
+    Asked("reports since 2020, by status", lambda _: "DiagnosticReport?date=ge2020&_sort=status"),
+    Asked("reports since 2020, by status, newest first", lambda _: "DiagnosticReport?date=ge2020&_sort=-status,-date"),
     Asked("reports by the name of their patients", lambda _: "DiagnosticReport?patient.family=Mockford"),
     Asked("patients with a report since 2024", lambda _: "Patient?_has:DiagnosticReport:patient:date=ge2024"),
     Asked("reports of nobody", lambda _: "DiagnosticReport?date=ge2020&performer=Practitioner/usr-none"),

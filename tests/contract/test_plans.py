@@ -36,7 +36,7 @@ from gateway.runtime.request_errors import BadRequest, NotSupported, SearchTooCo
 from gateway.store.database.postgres import PLANNED_EACH, Postgres
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.database.statements import Statement
-from gateway.store.studies import in_order, search_sql
+from gateway.store.studies import by_code, in_order, search_sql
 from gateway.store.studies.claims import _OF_CLAIMS
 from gateway.store.studies.compartment import OF_LIMITED
 from gateway.store.studies.fragments import Sql
@@ -241,10 +241,15 @@ def narrowed(base, after):
     for place in filter(lambda one: in_order.is_told(base.clauses[one]), places):
         fewer = replace(base, start=place)
         yield from (search_sql.page(fewer), search_sql.count(fewer))
-    several = in_order.alike(base, [(1, place) for place in places])
+    several = in_order.alike(base, [(1, place) for place in places], in_order.ROWS)
     if several:
         met = in_order.together(base, several)
         yield from (search_sql.page(base, *met), search_sql.count(base, *met))
+        if in_order.is_count_of_rows(base, met[1]):
+            yield in_order.count_of_rows(base, met[0])
+    if by_code.is_divided(base):
+        for _, one in by_code.searches(base, ["final"], DAY):
+            yield from narrowed(one, one.after or (5,))
 
 
 def of_us_core():
@@ -331,6 +336,13 @@ def of_limited_clients():
             yield from searches("DiagnosticReport", [(name, "urn:s1|v1"), ("_sort", "-date")], sight=sight)
 
 
+def of_codes():
+    """Yield broad searches that are sorted by a code."""
+    for sort in ("status", "-status", "status,-date", "status,_lastUpdated"):
+        for given in ([("date", "ge1972")], [("date", "ge1972"), ("category", "urn:s1|v1")]):
+            yield from searches("DiagnosticReport", given, sort)
+
+
 def limited_statements():
     """Yield the named statements with the limits of clients in them."""
     for sight in limited_sights():
@@ -369,7 +381,7 @@ async def test_a_statement_with_limits_reads_no_table_of_postgresql_whole(number
     assert postgres_scans(plan["Plan"]) == [], compiled.sql
 
 
-COMPOSED = pytest.mark.parametrize("composed", [of_us_core, at_random, of_limited_clients])
+COMPOSED = pytest.mark.parametrize("composed", [of_us_core, of_codes, at_random, of_limited_clients])
 
 
 @COMPOSED

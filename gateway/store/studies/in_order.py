@@ -35,6 +35,7 @@ Sizes: TypeAlias = Sequence[tuple[int, int]]
 FEW: Final = 1_000  # what is read whole, instead of a further look
 MANY: Final = 32_000  # what is read whole, once no look has found a page
 ROWS: Final = 256_000  # what is read whole of an index alone
+SOME: Final = 8_000  # what is read whole, instead of one search for each code; less than `MANY`
 # So many index rows are read in the time that it takes to read a resource and to test it
 _AS_LONG_AS_ONE: Final = 8
 _FIRST: Final = 128
@@ -69,7 +70,8 @@ def starts_in_order(search: Search) -> bool:
 
 def first_rows(search: Search) -> int:
     """Return how many rows of the index the first look reads."""
-    return max(_FIRST, 2 * search.most)
+    rows = max(_FIRST, 2 * search.most)
+    return rows * _AS_LONG_AS_ONE if search.sort[0].by == "number" else rows  # most numbers are of other types
 
 
 def more_rows(search: Search, rows: int, matches: int) -> int:
@@ -141,12 +143,13 @@ def fewer(search: Search, sizes: Sizes, most: int) -> Search | None:
     return replace(search, start=place) if number < most else None
 
 
-def alike(search: Search, sizes: Sizes) -> list[int]:
+def alike(search: Search, sizes: Sizes, rows: int) -> list[int]:
     """Return the places of the clauses whose index rows are worth being compared; none unless there are several.
 
-    To read all these rows takes no longer than to test the resources of the clause that has the fewest.
+    To read all these rows takes no longer than to test the resources of the clause that has the fewest. They were
+    counted up to `rows`.
     """
-    told = [(number, place) for number, place in sizes if number < ROWS and is_told(search.clauses[place])]
+    told = [(number, place) for number, place in sizes if number < rows and is_told(search.clauses[place])]
     most = _AS_LONG_AS_ONE * min(told, default=(0, 0))[0]
     places = [place for number, place in told if number <= most and _is_index_rows(search.clauses[place])]
     return places if len(places) > 1 else []
@@ -160,19 +163,23 @@ def together(search: Search, places: Sequence[int]) -> tuple[Sql, list[int]]:
     return joined(" INTERSECT ", numbers), [one for each in ranges for one in each]
 
 
-def is_count_of_rows(search: Search) -> bool:
-    """True if the results of the search are the resources of one range of an index, but for the suppressed ones."""
-    own = search_sql.window(search.clauses, search.start)
+def is_count_of_rows(search: Search, settled: Sequence[int] | None = None) -> bool:
+    """True if index rows tell the results, but for the suppressed ones: those of one range, or of `together`.
+
+    `settled` are the places that `together` settles.
+    """
+    own = search_sql.window(search.clauses, search.start) if settled is None else settled
     if len(own) < len(search.clauses) or (search.until, search.since) != (None, None):
         return False
-    return is_broad(search) and _is_index_rows(search.clauses[search.start])
+    return is_broad(search) and all(_is_index_rows(search.clauses[place]) for place in own)
 
 
-def count_of_rows(search: Search) -> Sql:
-    """Return SQL that counts the results by index rows alone, without the resources."""
-    found = glued("SELECT (SELECT count(*) FROM (", search_sql.found_by_range(search.clauses), ") f)")
+def count_of_rows(search: Search, found: Sql | None = None) -> Sql:
+    """Return SQL that counts the results by index rows alone, without the resources; `found` is that of `together`."""
+    rows = found or search_sql.found_by_range(search.clauses)
     of_type = Sql("r.is_suppressed = 1 AND r.type = ? AND ", (search.resource_type,))
-    return glued(found, " - (SELECT count(*) FROM resource r WHERE ", of_type, all_of(search.clauses), ")")
+    hidden = glued("SELECT count(*) FROM resource r WHERE ", of_type, all_of(search.clauses))
+    return glued("SELECT (SELECT count(*) FROM (", rows, ") f) - (", hidden, ")")
 
 
 def _is_index_rows(clause: Clause) -> bool:
@@ -215,7 +222,10 @@ def _is_of(clause: Clause, search: Search) -> bool:
 
 
 def _scope(search: Search, alias: str) -> Sql:
-    """Return the condition on the rows of the index: those of the type, within the bounds, and after the last page."""
+    """Return the condition on the rows of the index: those of the type, within the bounds, and after the last page.
+
+    Numbers are in one order for all types.
+    """
     first, kind = search.sort[0], search.resource_type
     own = [one for one in search.clauses if _is_of(one, search)]
     moments = [lies(one, alias) for clause in own for one in clause if isinstance(one, During)]
@@ -225,6 +235,8 @@ def _scope(search: Search, alias: str) -> Sql:
         conditions.append(Sql(f"{alias}.{_index(search)[1]} {sign} ?", (search.after[0],)))
     if first.by == "moment":
         conditions += [Sql(f"{alias}.key = ?", (first.key,)), *moments]
+    elif first.by == "number":
+        conditions.append(Sql(f"{alias}.number > 0"))
     elif first.by == "address":
         conditions += [Sql(f"{alias}.address > ? AND {alias}.address < ?", (f"{kind}/", f"{kind}0"))]
     else:

@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, TypeVar
 
 from gateway.runtime import clock
@@ -19,7 +19,7 @@ from gateway.runtime.errors import StoreTooSlow
 from gateway.store.compression.stored_bytes import served_version
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Dialect, Row, Statement
-from gateway.store.studies import in_order, search_sql
+from gateway.store.studies import by_code, in_order, search_sql
 from gateway.store.studies.fragments import Sql
 from gateway.store.studies.limited import Limits, limited, of_types, unlimited
 from gateway.store.studies.search_sql import Search
@@ -141,18 +141,12 @@ async def count(engine: Engine, search: Search) -> int:
         StoreTooSlow: the count took too long.
     """
     until = clock.monotonic() + SECONDS
-    sql = search_sql.count(search)
+    sql: Sql | None = search_sql.count(search)
     if in_order.is_count_of_rows(search):
         sql = in_order.count_of_rows(search)
     elif in_order.may_be_narrowed(search):
-        sizes, nothing = await _sizes(engine, search, in_order.ROWS, until)
-        if nothing:
-            return 0
-        if several := in_order.alike(search, sizes):
-            sql = search_sql.count(search, *in_order.together(search, several))
-        else:
-            sql = search_sql.count(in_order.fewer(search, sizes, in_order.MANY) or search)
-    [(number,)] = await _read(engine, search, sql, until)
+        sql = await _narrowed_count(engine, search, until)
+    [(number,)] = await _read(engine, search, sql, until) if sql else [(0,)]
     return int(number)
 
 
@@ -225,14 +219,40 @@ async def conflicts(
 async def _narrowed(engine: Engine, search: Search, until: float) -> _Rows | None:
     """Return the rows of a page that are among the first in its order, or that few index rows tell; None without any.
 
-    If few resources meet a clause, the search is read from there. Dates are looked at before anything is counted. Each
-    query has a snapshot of its own: a page is of one that saw all of it.
+    Each query has a snapshot of its own: a page is of one that saw all of it, or of several between which nothing
+    changed that could be missed.
+    """
+    found = await _looked_for(engine, search, until)
+    if found is None and by_code.is_divided(search):
+        found = await _from_many(engine, search, in_order.SOME, in_order.MANY, until)
+        found = found or await _by_code(engine, search, until)
+    return found or await _from_many(engine, search, in_order.MANY, in_order.ROWS, until)
+
+
+async def _narrowed_count(engine: Engine, search: Search, until: float) -> Sql | None:
+    """Return SQL that counts from what the fewest resources meet, or by index rows; None if nothing meets a clause."""
+    sizes, nothing = await _sizes(engine, search, in_order.FEW, until)
+    fewer = in_order.fewer(search, sizes, in_order.FEW)
+    if not (nothing or fewer):
+        sizes, nothing = await _sizes(engine, search, in_order.ROWS, until)
+        if several := in_order.alike(search, sizes, in_order.ROWS):
+            found, settled = in_order.together(search, several)
+            by_rows = in_order.is_count_of_rows(search, settled)
+            return in_order.count_of_rows(search, found) if by_rows else search_sql.count(search, found, settled)
+        fewer = in_order.fewer(search, sizes, in_order.MANY)
+    return None if nothing else search_sql.count(fewer or search)
+
+
+async def _looked_for(engine: Engine, search: Search, until: float) -> _Rows | None:
+    """Return the rows of a page that are among the first in its order, or from a clause that few resources meet.
+
+    If few resources meet a clause, the search is read from there. Dates are looked at before anything is counted.
     """
     looks = in_order.is_ordered(search)
     most = first = in_order.first_rows(search) if looks else 0
     edge: Any = ()
     counts_first = not (looks and in_order.starts_in_order(search))
-    if counts_first and (found := await _from_few(engine, search, until)) is not None:
+    if counts_first and (found := await _from_few(engine, search, in_order.FEW, until)) is not None:
         return found
     while most:
         behind = await _look(engine, in_order.edge(search, most), until, is_first=most == first)
@@ -243,29 +263,53 @@ async def _narrowed(engine: Engine, search: Search, until: float) -> _Rows | Non
             rows = await _look(engine, sql, until, is_first=most == first)
             if len(rows) >= search.most or (edge is None and in_order.has_all(search)):
                 return rows, _way("among the first in its order", sql, engine.dialect)
-        if most == first and not counts_first and (found := await _from_few(engine, search, until)):
+        if most == first and not counts_first and (found := await _from_few(engine, search, in_order.FEW, until)):
             return found
         most = 0 if edge is None else in_order.more_rows(search, most, len(rows))
-    return await _from_many(engine, search, until)
+    return None
 
 
-async def _from_few(engine: Engine, search: Search, until: float) -> _Rows | None:
-    """Return the rows of the page from the clause that the fewest resources meet; None if `FEW` or more meet each."""
-    sizes, nothing = await _sizes(engine, search, in_order.FEW, until)
-    fewer = in_order.fewer(search, sizes, in_order.FEW)
-    return nothing if nothing or fewer is None else await _from_start(engine, fewer, until)
+async def _by_code(engine: Engine, search: Search, until: float) -> _Rows | None:
+    """Return the rows of a page from those of one code after the other; None if one has too many to be read.
+
+    None, too, if a resource may have got another code meanwhile.
+    """
+    *codes, (nothing, last) = await engine.fetch(by_code.CODES, key=search.sort[0].key, most=by_code.MOST)
+    rows, way = list[Row](), Way("where no code is", "")
+    for value, one in by_code.searches(search, [str(code) for code, _ in codes], last):
+        asked = replace(one, most=search.most - len(rows))
+        found = await _looked_for(engine, asked, until) or await _from_few(engine, asked, in_order.MANY, until)
+        if found is None:
+            return None
+        rows += [by_code.row(search, value, each, last) for each in found[0]]
+        way = found[1]
+        if len(rows) == search.most:
+            break
+    if search.until is None and await engine.fetch(by_code.CHANGED, type=search.resource_type, instant=last):
+        return None
+    return None if nothing else (rows, way._replace(how=f"by one code after the other, the last one {way.how}"))
 
 
-async def _from_many(engine: Engine, search: Search, until: float) -> _Rows | None:
-    """Return the rows of the page by the index rows of several clauses, or from one clause; None if these are many."""
+async def _from_few(engine: Engine, search: Search, most: int, until: float) -> _Rows | None:
+    """Return the rows of the page from the clause that the fewest resources meet; None if `most` or more meet each."""
+    sizes, nothing = await _sizes(engine, search, most, until)
+    fewer = in_order.fewer(search, sizes, most)
+    return nothing if nothing or fewer is None else await _from_start(engine, fewer, until, is_long=most > in_order.FEW)
+
+
+async def _from_many(engine: Engine, search: Search, most: int, rows: int, until: float) -> _Rows | None:
+    """Return the rows of the page by the index rows of several clauses, or from one clause.
+
+    None if `rows` or more of the index meet each clause, or `most` resources each one that is worth no comparison.
+    """
     if in_order.countable(search) == search_sql.window(search.clauses, search.start)[:1]:
         return None  # there is no other to start from
-    sizes, nothing = await _sizes(engine, search, in_order.ROWS, until)
-    if several := in_order.alike(search, sizes):
+    sizes, nothing = await _sizes(engine, search, rows, until)
+    if several := in_order.alike(search, sizes, rows):
         sql = search_sql.page(search, *in_order.together(search, several))
         kinds = " and ".join([_kind(search, place) for place in several])
         return await _scan(engine, sql, until, tries_here=False), _way(f"by index rows of {kinds}", sql, engine.dialect)
-    fewer = in_order.fewer(search, sizes, in_order.MANY)
+    fewer = in_order.fewer(search, sizes, most)
     # Up to `MANY` resources may take long, also from a clause that usually finds few
     return nothing if nothing or fewer is None else await _from_start(engine, fewer, until, is_long=True)
 

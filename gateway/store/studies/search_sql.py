@@ -32,6 +32,7 @@ from gateway.index.parameters import PARAMETERS
 from gateway.store.database.statements import Dialect, by_resource
 from gateway.store.studies.fragments import OF_SETS, Sql, any_of, found_by, found_during, glued, joined
 from gateway.store.studies.shared_terms import KEYS
+from gateway.store.studies.short_values import short_in_sql, short_value
 from mappings.fhir.resource_types import types_at
 
 _NEVER: Final = 2**63 - 1
@@ -60,7 +61,7 @@ _LAST: Final = "(SELECT k.last FROM tick k WHERE k.one = 1)"
 class Sort:
     """One sort key: `by` a column of the resource, or the parameter `key` of a kind of index rows."""
 
-    by: Literal["updated", "address", "term", "moment"]
+    by: Literal["updated", "address", "number", "term", "moment"]
     key: int = 0
     descending: bool = False
 
@@ -346,10 +347,11 @@ def _is_in_order(sort: Sort, search: Search) -> bool:
 
 
 def _sort_key(sort: Sort) -> Sql:
-    if sort.by in {"updated", "address"}:
+    if sort.by in {"updated", "address", "number"}:
         return Sql(f"r.{sort.by}")
     column, nothing = _UNSORTED[sort.by, sort.descending]
-    first = f"SELECT {'max' if sort.descending else 'min'}(o.{column}) FROM {sort.by} o"
+    value = short_in_sql(sort.key, f"o.{column}")
+    first = f"SELECT {'max' if sort.descending else 'min'}({value}) FROM {sort.by} o"
     where = "IN (r.number, r.term_set)" if sort.key in KEYS else "= r.number"
     return Sql(f"coalesce(({first} WHERE o.resource {where} AND o.key = ?), ?)", (sort.key, nothing))
 
@@ -371,15 +373,17 @@ def _order(sort: tuple[Sort, ...], *, is_back: bool) -> str:
 
 
 def _behind(search: Search) -> Sql:
-    """Return the condition that a resource comes after the last one seen, in the order of the search."""
+    """Return the condition that a resource comes after the last one seen, also by a place of an earlier release."""
     ways = _ways(search.sort, is_back=search.is_back)
+    keys = zip(search.sort, search.after, strict=False)
+    after = [short_value(sort.key, one) if sort.by == "term" else one for sort, one in keys] + [search.after[-1]]
     alternatives = []
     for place, (column, goes_down) in enumerate(ways):
-        same = [Sql(f"q.{other} = ?", (search.after[before],)) for before, (other, _) in enumerate(ways[:place])]
-        further = Sql(f"q.{column} {'<' if goes_down else '>'} ?", (search.after[place],))
+        same = [Sql(f"q.{other} = ?", (after[before],)) for before, (other, _) in enumerate(ways[:place])]
+        further = Sql(f"q.{column} {'<' if goes_down else '>'} ?", (after[place],))
         alternatives.append(glued("(", joined(" AND ", [*same, further]), ")"))
     first, goes_down = ways[0]
-    bound = Sql(f"q.{first} {'<' if goes_down else '>'}= ?", (search.after[0],))
+    bound = Sql(f"q.{first} {'<' if goes_down else '>'}= ?", (after[0],))
     return glued(" WHERE ", bound, " AND (", joined(" OR ", alternatives), ")")
 
 

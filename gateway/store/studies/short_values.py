@@ -56,6 +56,8 @@ PROFILES: Final = {
     f"{_PROFILE}organization": "a",
 }
 _OF_URIS: Final = frozenset(row.key for row in PARAMETERS if row.type == "uri")
+# Key of an element that has one code at most -> the code system
+SYSTEM_OF: Final = {row.key: row.system for row in PARAMETERS if row.system}
 
 
 def short_value(key: int, value: str) -> str:
@@ -72,3 +74,10 @@ def forms(key: int, value: str) -> tuple[str, ...]:
     """Return the forms that rows of the index may have for a term, or for the end of one."""
     short = short_value(key, value)
     return (short,) if short == value else (short, value)
+
+
+def short_in_sql(key: int, column: str) -> str:
+    """Return SQL for the terms in a column, those of an element with one code system in their short form."""
+    if (end := f"{SEPARATOR}{SYSTEM_OF.get(key, '')}") == SEPARATOR:
+        return column
+    return f"replace({column}, '{end}', '{short_value(key, end)}')"

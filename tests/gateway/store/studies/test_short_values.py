@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
+from contextlib import closing
 
 import pytest
 from fakes.store import made, rows, write
 
 from gateway.index.criteria import Ends, Is, Not, Starts
 from gateway.index.keys import key
+from gateway.index.parameters import OWN_COLUMNS, TYPES, parameters_of
+from gateway.index.sorting import sort_key
 from gateway.index.terms import code_start, code_term, exact, system_end
 from gateway.store.database.statements import Statement, ask
 from gateway.store.studies import search
 from gateway.store.studies.search_sql import UPDATED, Search
-from gateway.store.studies.short_values import PROFILES, SYSTEMS, forms, short_value
+from gateway.store.studies.short_values import PROFILES, SYSTEMS, forms, short_in_sql, short_value
 
 CODE, PROFILE, NAME = key("Patient", "gender"), key("Patient", "_profile"), key("Patient", "name:exact")
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient"
@@ -77,3 +81,15 @@ async def test_a_search_finds_rows_of_this_release_and_of_earlier_ones(engine):
     assert await found(engine, Ends(CODE, system_end("http://loinc.org"))) == both
     assert await found(engine, Starts(CODE, code_start("A"))) == {*both, OTHER}
     assert await found(engine, Not(Is(CODE, loinc))) == {OTHER}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_code_that_is_sorted_by_has_one_form_in_sql(kind):
+    sorted_by = [row for row in parameters_of(kind) if row.type == "token" and sort_key(kind, row.name)]
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for row in sorted_by:
+            if row.name not in OWN_COLUMNS:
+                term = code_term("final", row.system)
+                sql = f"SELECT {short_in_sql(row.key, '?1')}, {short_in_sql(row.key, '?2')}"
+                short = short_value(row.key, term)
+                assert row.system and connection.execute(sql, (term, short)).fetchone() == (short, short)
