@@ -74,6 +74,11 @@ def first_rows(search: Search) -> int:
     return rows * _AS_LONG_AS_ONE if search.sort[0].by == "number" else rows  # most numbers are of other types
 
 
+def is_short(rows: int) -> bool:
+    """True for a look at so many rows of the index, if they are read in about a millisecond."""
+    return rows <= _FIRST
+
+
 def more_rows(search: Search, rows: int, matches: int) -> int:
     """Return how many rows the next look reads if one of `rows` found so many matches; 0: no further look.
 

@@ -255,12 +255,12 @@ async def _looked_for(engine: Engine, search: Search, until: float) -> _Rows | N
     if counts_first and (found := await _from_few(engine, search, in_order.FEW, until)) is not None:
         return found
     while most:
-        behind = await _look(engine, in_order.edge(search, most), until, is_first=most == first)
+        behind = await _look(engine, in_order.edge(search, most), until, most, tries_here=most == first)
         last, edge = edge, behind[0][0] if behind else None
         rows: Sequence[Row] = ()
         if edge != last:  # else all between have one value alike
             sql = in_order.page(search, edge)
-            rows = await _look(engine, sql, until, is_first=most == first)
+            rows = await _look(engine, sql, until, most, tries_here=most == first)
             if len(rows) >= search.most or (edge is None and in_order.has_all(search)):
                 return rows, _way("among the first in its order", sql, engine.dialect)
         if most == first and not counts_first and (found := await _from_few(engine, search, in_order.FEW, until)):
@@ -355,14 +355,14 @@ async def _read(engine: Engine, search: Search, sql: Sql, until: float | None = 
     return await _scan(engine, sql, until, tries_here=search_sql.has_few_criteria(search))
 
 
-async def _look(engine: Engine, sql: Sql, until: float, *, is_first: bool) -> Sequence[Row]:
-    """Return the rows of a query of a look.
+async def _look(engine: Engine, sql: Sql, until: float, most: int, *, tries_here: bool) -> Sequence[Row]:
+    """Return the rows of a query of a look at `most` index rows.
 
-    A first look reads few index rows, whatever its values. PostgreSQL plans it once: a plan takes as long as to read.
+    PostgreSQL plans a short one once, whatever its values: a plan takes as long as to read what the look reads.
     """
-    if is_first and engine.dialect == "postgresql":
+    if in_order.is_short(most) and engine.dialect == "postgresql":
         return await engine.query(search_sql.for_dialect(sql.text, engine.dialect), sql.values)
-    return await _scan(engine, sql, until, tries_here=is_first)
+    return await _scan(engine, sql, until, tries_here=tries_here)
 
 
 async def _scan(engine: Engine, sql: Sql, until: float | None, *, tries_here: bool) -> Sequence[Row]:
