@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import subprocess
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -271,15 +272,19 @@ def stopped_once_it_runs(arguments: list[str]) -> Iterator[None]:
 
 
 def interrupt(ports: Sequence[int], ended: threading.Event) -> None:
-    """Send Ctrl-C once every port answers and the command waits for it."""
+    """Send Ctrl-C once every port answers and the command waits for it, or after a minute: a timeout cannot end it."""
+    until = time.monotonic() + 60
+
+    def is_starting() -> bool:
+        return not ended.wait(0.05) and time.monotonic() < until
+
     for port in ports:
-        while not ended.is_set():
+        while is_starting():
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
-            ended.wait(0.05)
     # Until its loop has a handler of its own, Ctrl-C would end the command in the middle of its start
-    while not ended.is_set() and getattr(signal.getsignal(signal.SIGINT), "__module__", "") not in LOOPS:
-        ended.wait(0.05)
+    while getattr(signal.getsignal(signal.SIGINT), "__module__", "") not in LOOPS and is_starting():
+        pass
     if not ended.is_set():
         os.kill(os.getpid(), signal.SIGINT)
 

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from gateway.mllp.framing import Decoder, Frame, encode
 from mappings.hl7v2.ack import Ack, parse
@@ -69,3 +69,6 @@ async def bringing(address: tuple[str, int], tls: ssl.SSLContext | None = None) 
         yield Bringing(reader, writer)
     finally:
         writer.close()
+        if tls is not None:  # its end takes some turns of the loop, which may be the last ones of a test
+            with suppress(OSError):
+                await writer.wait_closed()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -91,3 +92,15 @@ def migrated_file(folder: Path) -> Path:
 def copied(file: Path, folder: Path) -> Path:
     """Copy the file into a folder."""
     return Path(shutil.copyfile(file, folder / "gateway.db"))
+
+
+def is_new(path: Path) -> bool:
+    """Return True if a SQLite database is there and has no tables."""
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+
+
+def filled(path: Path, migrated: Path) -> None:
+    """Copy a migrated SQLite database into a new one, which may be open: it has then all tables and no rows."""
+    with closing(sqlite3.connect(migrated)) as source, closing(sqlite3.connect(path)) as target:
+        source.backup(target)

@@ -18,13 +18,13 @@ from fakes.store import rows
 from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.deliver.destination_worker import DestinationWorker
 from gateway.feed.deliver.journaling import UNKEPT, Journaling
+from gateway.ingest import assembly
 from gateway.routing import routes_of
 from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import Metrics
 from gateway.sandbox.receiver import MllpReceiver
 from gateway.settings import Configuration, load
 from gateway.settings.feed import Feed
-from gateway.store.database.migrate import migrate
 from gateway.store.feed.leases import Leases
 
 START = "2020-01-01T00:00:00Z"
@@ -100,7 +100,7 @@ class FeedSite:
         """Put the settings in force as if they always had been."""
         routes = routes_of(self.configuration())
         async with self.here.store() as engine:
-            await migrate(engine)
+            await assembly._migrated(engine)
             await always_in_force(engine, routes.destinations, routes.ignores)
 
     @asynccontextmanager

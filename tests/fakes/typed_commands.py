@@ -89,7 +89,7 @@ CHOICES: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
     "clients rotate": (frozenset({"--jwks", "--jwks-url", "--finish"}), ("--jwks", "FILE")),
     "feed resume --leave": (frozenset({"--study", "--held"}), ("--study", "ID")),
 }
-PORTS = ("--port", "--sandbox-port", "--mllp-port")
+PORTS = ("--port", "--sandbox-port", "--mllp-port", "--orders-port")
 
 
 def typed(words: Sequence[str], names: Mapping[str, str], folder: Path, free_port: Callable[[], int]) -> list[str]:
