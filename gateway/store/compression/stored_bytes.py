@@ -26,7 +26,8 @@ _ZLIB: Final = b"x"
 # JSON holds no control characters, so these two mark what was taken out: the stamp, and base64 data
 _STAMP: Final = b"\x01"
 _DATA: Final = b"\x00"
-_BASE64: Final = re.compile(rb'(?<="data":")[A-Za-z0-9+/]{16,}={0,2}(?=")')
+# It begins with the text to be found, not with a look behind: so most of a resource is passed over quickly
+_BASE64: Final = re.compile(rb'("data":")([A-Za-z0-9+/]{16,}={0,2})(?=")')
 
 
 def compressed(kind: str, data: bytes) -> bytes:
@@ -83,10 +84,11 @@ def _ready(number: int) -> Any:
 
 def _without_base64(match: re.Match[bytes]) -> bytes:
     """Return base64 data as its length and its bytes, if encoding them again gives the same."""
-    if len(match[0]) % 4:
+    name, text = match.groups()
+    if len(text) % 4:
         return match[0]
-    data = a2b_base64(match[0])
-    return b"%b%d:%b" % (_DATA, len(data), data) if b2a_base64(data, newline=False) == match[0] else match[0]
+    data = a2b_base64(text)
+    return b"%b%b%d:%b" % (name, _DATA, len(data), data) if b2a_base64(data, newline=False) == text else match[0]
 
 
 def _with_base64(tail: bytes) -> bytes:
