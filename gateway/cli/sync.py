@@ -18,6 +18,7 @@ from gateway.cli.command_line import Say
 from gateway.crawl.crawler import crawl_once
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime.metrics import Metrics
+from gateway.runtime.pauses import rare_collections
 from gateway.runtime.progress import Progress
 from gateway.settings import Configuration
 from gateway.store.studies.coverage import sample
@@ -36,7 +37,7 @@ async def sync_once(configuration: Configuration, say: Say) -> int:
     for fault in api_key(configuration):
         raise fault
     async with store_for_command(configuration) as engine, crawling(configuration, engine, Metrics()) as crawl:
-        with Progress("sync", "studies") as progress:
+        with rare_collections(), Progress("sync", "studies") as progress:
             swept = await crawl_once(crawl, partial(_show, progress))
         seen = Seen()
         async for document in sample(engine, _SAMPLED):

@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar, TypeVarTuple, cast
 from gateway.runtime.errors import WorkerLost
 from gateway.runtime.log import PLACES, get_logger, places_of
 from gateway.runtime.parcels import Packer, Parcel, keep, missing, packed, unpacked
-from gateway.runtime.pauses import short_pauses
+from gateway.runtime.pauses import rare_collections
 
 Result = TypeVar("Result")
 Given = TypeVarTuple("Given")
@@ -202,7 +202,7 @@ def _serve(pipe: Connection, modules: Sequence[str], niceness: int) -> None:
         os.nice(niceness)
     for name in modules:
         import_module(name)
-    with short_pauses():
+    with rare_collections():
         while True:
             pipe.send_bytes(_work(*pipe.recv()))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import sys
 
-from gateway.runtime.pauses import short_pauses
+import pytest
+
+from gateway.runtime.pauses import rare_collections, short_pauses
 
 
 class Ring:
@@ -18,15 +20,20 @@ def rings() -> list[object]:
     return [one for one in gc.get_objects() if isinstance(one, Ring)]
 
 
-def test_a_collection_looks_at_nothing_that_was_loaded_before():
+both = pytest.mark.parametrize("block", [short_pauses, rare_collections])
+
+
+@both
+def test_a_collection_looks_at_nothing_that_was_loaded_before(block):
     loaded = Ring()
     assert rings() == [loaded]
-    with short_pauses():
+    with block():
         assert rings() == []
 
 
-def test_what_is_made_afterwards_is_collected():
-    with short_pauses():
+@both
+def test_what_is_made_afterwards_is_collected(block):
+    with block():
         Ring()
         assert len(rings()) == 1
         gc.collect()
@@ -38,3 +45,15 @@ def test_turns_are_as_long_as_before_at_the_end():
     with short_pauses():
         assert sys.getswitchinterval() < before
     assert sys.getswitchinterval() == before
+
+
+def test_collections_are_rare_within_the_block_and_as_before_behind_it():
+    before = gc.get_threshold()
+    gc.set_threshold(700, 11, 12)
+    try:
+        with rare_collections():
+            assert gc.get_threshold() == (10_000, 11, 12)
+            assert gc.isenabled()
+        assert gc.get_threshold() == (700, 11, 12)
+    finally:
+        gc.set_threshold(*before)
