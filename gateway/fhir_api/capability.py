@@ -25,6 +25,7 @@ from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS, include
 from gateway.fhir_api.served import DEFINITIONS, OPERATIONS, RESOURCES, Served
 from gateway.index.parameter import Parameter
 from gateway.index.parameters import parameters_of
+from gateway.index.sorting import sort_keys_of
 from gateway.runtime.request_errors import NotSupported
 from mappings.fhir.rendering import json_bytes
 from mappings.values.dates import fhir_instant
@@ -143,6 +144,7 @@ def _resource(row: Served, canonical: str) -> dict[str, Any]:
     made["documentation"] += " Result parameters: " + " ".join(
         f"{name}: {documentation}" for name, documentation in RESULT_PARAMETERS.items()
     )
+    made["documentation"] += f" Keys of _sort: {', '.join(sort_keys_of(kind))}."
     made["operation"] = [
         {"name": one.name, "definition": one.url(canonical), "documentation": one.documentation}
         for one in OPERATIONS

@@ -181,7 +181,13 @@ async def test_nothing_else_can_be_asked_of_a_page(world):
     assert [one["expression"] for one in said] == [["http.colour"]]
     strict = await world.stage.client.get(f"{url}&colour=blue", headers={"Prefer": "handling=strict"})
     assert refusal(strict) == (400, "error", "not-supported")
-    for narrower in ("status=registered", "date=ge2999", "media=x", "patient.identifier=1", "_has:Provenance:target:x=1"):
+    for narrower in (
+        "status=registered",
+        "date=ge2999",
+        "media=x",
+        "patient.identifier=1",
+        "_has:Provenance:target:x=1",
+    ):
         assert refusal(await world.stage.client.get(f"{url}&{narrower}")) == (400, "error", "not-supported")
     assert (await world.stage.client.get(url, headers={"Prefer": "handling=strict"})).status_code == 200
 
