@@ -56,7 +56,8 @@ _MEANINGS: Final = (
     "Until all of AutoScribe was looked at once, and when that is too long ago, an answer says incomplete; Age says "
     "how old it is; Cache-Control: no-cache in a request asks AutoScribe. A chain follows up to two references, and "
     "_has goes back by any reference that is listed here. The case of a code counts, except in LOINC. The history of a "
-    "type and of the system has _since and _count."
+    "type and of the system has _since and _count, that of a resource _at, too; "
+    "any other parameter of a history is refused."
 )
 
 

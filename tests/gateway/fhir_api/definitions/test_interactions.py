@@ -66,15 +66,21 @@ async def test_an_operation_says_where_it_is_and_what_it_takes(stage):
 
 async def test_a_search_parameter_says_what_it_looks_at(stage):
     found = (await stage.get("SearchParameter/DiagnosticReport-study")).json()
-    assert (found["base"], found["type"], found["expression"]) == (
+    assert (found["base"], found["type"], found["expression"], found["target"]) == (
         ["DiagnosticReport"],
-        "token",
+        "reference",
         "DiagnosticReport.imagingStudy",
+        ["ImagingStudy"],
     )
     signed = (await stage.get("SearchParameter/DiagnosticReport-signed")).json()
-    assert "expression" not in signed
     assert "gt" in signed["comparator"]
     assert signed["modifier"] == ["missing"]
+
+
+async def test_a_search_parameter_that_no_element_gives_says_so(stage):
+    for one in entries((await stage.get("SearchParameter")).json()):
+        assert ("expression" in one) == (one["code"] != "signed")
+        assert ("There is no expression" in one["description"]) == (one["code"] == "signed")
 
 
 async def test_several_are_asked_for_with_commas_and_both_parameters_must_hold(stage):
@@ -93,7 +99,10 @@ async def test_several_are_asked_for_with_commas_and_both_parameters_must_hold(s
         ("SearchParameter?code=critical&base=DiagnosticReport", ["DiagnosticReport-critical"]),
         ("SearchParameter?base=Observation", ["Observation-interpretation"]),
         ("SearchParameter?base=Patient", []),
-        ("SearchParameter?type=date,reference&name=diagnosticreport", ["DiagnosticReport-signed"]),
+        (
+            "SearchParameter?type=date,reference&name=diagnosticreport",
+            ["DiagnosticReport-study", "DiagnosticReport-signed"],
+        ),
         ("StructureDefinition?type=Extension&name=iscrit", ["isCritical"]),
         ("StructureDefinition?type=Patient", []),
         ("OperationDefinition?code=trace&status=active", ["trace"]),
