@@ -178,7 +178,7 @@ def address_of(resource: Json) -> str:
     return f"{resource['resourceType']}/{resource['id']}"
 
 
-def _element(resource: Json, name: str) -> tuple[str, list[Any]]:
+def values_of(resource: Json, name: str) -> tuple[str, list[Any]]:
     """Return the kind of a parameter, and its values in a resource."""
     kind, paths = EVERY.get(name) or ELEMENTS[resource["resourceType"]][name]
     if kind == "truth":
@@ -204,12 +204,12 @@ def _at(value: Any, path: str) -> Iterator[Any]:
 
 
 def _targets(resource: Json, name: str) -> list[str]:
-    every = [value["reference"] for value in _element(resource, name)[1] if "reference" in value]
+    every = [value["reference"] for value in values_of(resource, name)[1] if "reference" in value]
     return [one for one in every if name != "patient" or one.startswith("Patient/")]
 
 
 def _meets(resource: Json, name: str, modifier: str, alternatives: list[str]) -> bool:
-    kind, values = _element(resource, name)
+    kind, values = values_of(resource, name)
     if (resource["resourceType"], name) == ("Provenance", "patient"):
         values = [one for one in values if one.get("reference", "").startswith("Patient/")]
     if modifier == "missing":
@@ -329,7 +329,7 @@ _FITS: Mapping[str, Any] = {
 
 
 def _sort_values(resource: Json, name: str) -> list[Any]:
-    kind, values = _element(resource, name)
+    kind, values = values_of(resource, name)
     if kind == "date":
         return [_span(one)[0] for one in values]
     if kind == "string":

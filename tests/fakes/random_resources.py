@@ -202,7 +202,7 @@ class RandomResources:
 
     def _put(self, made: Json, path: str, value: Any) -> None:
         first, _, rest = path.partition(".")
-        if path.startswith("is"):
+        if path in {"isCritical", "isAddendum"}:
             extension = {"url": self.dice.choice(EXTENSIONS) + path, "valueBoolean": value}
             made.setdefault("extension", []).append(extension)
         elif rest and first in LISTS:

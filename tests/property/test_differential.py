@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
-from fakes.naive_search import BASE, ELEMENTS, EVERY, found, order
+from fakes.naive_search import BASE, ELEMENTS, EVERY, found, order, values_of
 from fakes.random_resources import COUNTS, RandomResources
 from fakes.store import made, write
 
@@ -70,6 +70,10 @@ def test_every_type_and_every_parameter_is_searched():
         kind: {row.name for row in parameters_of(kind)} for kind in TYPES
     }
     assert set(COUNTS) == set(TYPES)
+    resources = [one for seed in range(5) for one in RandomResources(seed).world.values()]
+    for kind, names in ELEMENTS.items():
+        for name in {*names, *EVERY} - {"_lastUpdated"}:
+            assert any(values_of(one, name)[1] for one in resources if one["resourceType"] == kind), (kind, name)
 
 
 @pytest.mark.parametrize("seed", [pytest.param(one, marks=[pytest.mark.full] if one else []) for one in range(SEEDS)])
