@@ -235,8 +235,8 @@ def _sort_keys(query: Query, given: Parameters) -> tuple[Sort, ...]:
     if unknown:
         kind = query.resource_type
         known = [one for one in unknown if parameter(kind, one) or is_standard(kind, one)]
-        others = ["a name that is no parameter of it"] if len(known) < len(unknown) else []  # what it says is not shown
+        others = ["a name that is no parameter here"] if len(known) < len(unknown) else []  # what it says is not shown
         named, keys_there = ", ".join([*known, *others]), ", ".join(sort_keys_of(kind))
-        ignore(query, "_sort", f"_sort: a {kind} is not sorted by {named}; keys: {keys_there}")
+        ignore(query, "_sort", f"_sort: not sorted by {named}; the keys of {kind}: {keys_there}")
     check_order(query.sight, query.resource_type, keys.values())
     return tuple(keys.values())
