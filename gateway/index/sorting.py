@@ -34,7 +34,7 @@ def sort_key(resource_type: str, name: str) -> SortKey | None:
         return _OWN[name] if row else None
     owner = parameter(resource_type, row.shares)
     if name not in _SORTABLE or (owner is not None and owner.targets != row.targets):
-        return None  # it sorts by the rows of its own alone
+        return None  # the rows it shares lead to other types, too
     return SortKey("moment" if row.type == "date" else "term", row.key)
 
 
