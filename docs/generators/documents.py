@@ -16,7 +16,8 @@ from gateway.cli import main
 from gateway.feed.alerts.conditions import ROWS, RUNBOOK
 from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS
 from gateway.fhir_api.served import facade_rows
-from gateway.index.parameters import EVERY, PARAMETERS
+from gateway.index.parameters import EVERY, PARAMETERS, TYPES
+from gateway.index.sorting import sort_keys_of
 from gateway.runtime.metrics import metric_rows
 from gateway.sandbox.faults import BEHAVIOURS
 from gateway.sandbox.manners import MANNERS
@@ -86,6 +87,11 @@ def search_table() -> str:
 def result_parameter_table() -> str:
     """Table of the result parameters of a search."""
     return table(("parameter", "means"), ((f"`{name}`", said) for name, said in RESULT_PARAMETERS.items()))
+
+
+def sort_table() -> str:
+    """Table of the sort keys of each resource type."""
+    return table(("type", "keys"), ((kind, ", ".join(f"`{key}`" for key in sort_keys_of(kind))) for kind in TYPES))
 
 
 def metric_table() -> str:

@@ -25,6 +25,7 @@ from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS, include
 from gateway.fhir_api.served import DEFINITIONS, OPERATIONS, RESOURCES, Served
 from gateway.index.parameter import Parameter
 from gateway.index.parameters import parameters_of
+from gateway.index.sorting import sort_keys_of
 from gateway.runtime.request_errors import NotSupported
 from mappings.fhir.rendering import json_bytes
 from mappings.values.dates import fhir_instant
@@ -55,7 +56,8 @@ _MEANINGS: Final = (
     "Until all of AutoScribe was looked at once, and when that is too long ago, an answer says incomplete; Age says "
     "how old it is; Cache-Control: no-cache in a request asks AutoScribe. A chain follows up to two references, and "
     "_has goes back by any reference that is listed here. The case of a code counts, except in LOINC. The history of a "
-    "type and of the system has _since and _count."
+    "type and of the system has _since and _count, that of a resource _at, too; "
+    "any other parameter of a history is refused."
 )
 
 
@@ -143,6 +145,7 @@ def _resource(row: Served, canonical: str) -> dict[str, Any]:
     made["documentation"] += " Result parameters: " + " ".join(
         f"{name}: {documentation}" for name, documentation in RESULT_PARAMETERS.items()
     )
+    made["documentation"] += f" Keys of _sort: {', '.join(sort_keys_of(kind))}."
     made["operation"] = [
         {"name": one.name, "definition": one.url(canonical), "documentation": one.documentation}
         for one in OPERATIONS

@@ -6,8 +6,7 @@ https://hl7.org/fhir/R4/http.html#history, decisions D29 and D41. The versions a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,11 +14,11 @@ from starlette.responses import Response
 from gateway.auth.visibility import Visibility
 from gateway.fhir_api.audit.shown import show
 from gateway.fhir_api.facade import base, facade, seal, unseal
-from gateway.fhir_api.history import interval
+from gateway.fhir_api.history import history_links, history_parameters, interval
 from gateway.fhir_api.http.bundle import history_bundle
-from gateway.fhir_api.http.headers import fhir_answer, is_strict, negotiated
+from gateway.fhir_api.http.headers import fhir_answer, negotiated
 from gateway.fhir_api.http.permission import is_allowed, require, sight_of
-from gateway.fhir_api.http.query import PAGE, Parameters, parameters, value_of
+from gateway.fhir_api.http.query import PAGE, value_of
 from gateway.fhir_api.search.result_parameters import count_of
 from gateway.fhir_api.served import OF_REPORTS
 from gateway.index.parameters import TYPES
@@ -29,9 +28,6 @@ from gateway.store.studies.limited import Limits
 
 _SEARCH: Final = "s"  # the permission for interactions with a type as a whole
 _NO_END: Final = 2**62
-_ASKED: Final = ("_count", "_since")
-_UNDERSTOOD: Final = frozenset({*_ASKED, "_format", "_pretty", PAGE})
-_STANDARD: Final = frozenset({"_at", "_list"})
 
 
 def history_of_type(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
@@ -60,38 +56,23 @@ async def history_of_system(request: Request) -> Response:
 
 
 async def _history(request: Request, path: str, types: Sequence[str], sight: Visibility) -> Response:
-    given = parameters(request)
+    given = history_parameters(request, "_since")
     negotiated(request, given)
-    _check(request, given)
     token, most = value_of(given, PAGE), count_of(given)
     if most == 0:
         raise BadRequest("_count: expected 1 or more", expression="http._count")
     since = value_of(given, "_since")
-    state: dict[str, Any] = {"before": _NO_END, "since": interval(request, "_since", since)[0] if since else 0}
-    if token is not None:
-        state = unseal(request, token, path, sight.key)
+    state = {"before": _NO_END, "since": 0} if token is None else unseal(request, token, path, sight.key)
+    if since is not None:
+        state["since"] = max(state["since"], interval(request, "_since", since)[0])
     limits = _limits(types, sight)
     found = await versions_of(facade(request).engine, types, **state, most=most + 1, limits=limits) if types else []
     versions = found[:most]
     show(request.scope, versions)
-    here = f"{base(request)}/{path}"
-    used = [pair for pair in given if pair[0] in _UNDERSTOOD]
-    links = {"self": f"{here}?{urlencode(used)}" if used else here}
-    if len(found) > most:
-        page = seal(request, {**state, "before": versions[-1].updated}, path, sight.key)
-        links["next"] = f"{here}?{urlencode([*(pair for pair in given if pair[0] == '_count'), (PAGE, page)])}"
+    more = len(found) > most
+    page = seal(request, {**state, "before": versions[-1].updated}, path, sight.key) if more else None
+    links = history_links(f"{base(request)}/{path}", given, page)
     return await fhir_answer(request, given, history_bundle(base(request), links, versions, None))
-
-
-def _check(request: Request, given: Parameters) -> None:
-    """Check that nothing is asked for that would narrow the history and is not offered.
-
-    Raises:
-        NotSupported: it is a parameter of the standard; when strict, any parameter that is not known.
-    """
-    for name, _ in given:
-        if name in _STANDARD or (is_strict(request) and name not in _UNDERSTOOD):
-            raise NotSupported(f"{name}: not offered here; offered: {', '.join(_ASKED)}", expression=f"http.{name}")
 
 
 def _limits(types: Sequence[str], sight: Visibility) -> Limits | None:

@@ -18,25 +18,25 @@ from gateway.fhir_api.http.bundle import history_bundle
 from gateway.fhir_api.http.headers import fhir_answer
 from gateway.fhir_api.http.permission import ANY_VERSION, sight_of, visible
 from gateway.fhir_api.http.query import PAGE, Parameters, parameters, value_of
-from gateway.fhir_api.search.result_parameters import count_of
+from gateway.fhir_api.search.result_parameters import COUNT, count_of
 from gateway.index.criteria import Updated
 from gateway.index.reading import asked
-from gateway.runtime.request_errors import BadRequest, ResourceNotFound
+from gateway.runtime.request_errors import BadRequest, NotSupported, ResourceNotFound
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row
 from gateway.store.studies.search import in_turns, version_of
 from gateway.store.studies.versions import COUNT_VERSIONS, HAS_RESOURCE, HISTORY, ONE_VERSION
 
 _NO_END: Final = 2**62
-_ASKED: Final = frozenset({"_at", "_count", "_since"})
-_UNDERSTOOD: Final = _ASKED | {"_format", "_pretty", PAGE}
+_FORMATS: Final = ("_format", "_pretty")
+_INSTANTS: Final = ("_since", "_at")
 
 
 def history(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
     """Make the handler of GET [base]/[type]/[id]/_history."""
 
     async def handle(request: Request) -> Response:
-        given, serving = parameters(request), facade(request)
+        given, serving = history_parameters(request, *_INSTANTS), facade(request)
         address = f"{resource_type}/{request.path_params['id']}"
         token, most = value_of(given, PAGE), count_of(given)
         before = unseal(request, token, address) if token else _NO_END
@@ -53,15 +53,43 @@ def history(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
             raise ResourceNotFound(f"there is no such {resource_type} in the index")
         versions = await in_turns(lambda row: version_of(address, *row), rows[:most])
         show(request.scope, versions)
-        here = f"{base(request)}/{address}/_history"
-        used = [pair for pair in given if pair[0] in _UNDERSTOOD]
-        links = {"self": f"{here}?{urlencode(used)}" if used else here}
-        if versions and len(rows) > most:
-            page = seal(request, versions[-1].version, address)
-            links["next"] = f"{here}?{urlencode([*(pair for pair in given if pair[0] in _ASKED), (PAGE, page)])}"
+        more = versions and len(rows) > most
+        page = seal(request, versions[-1].version, address) if more else None
+        links = history_links(f"{base(request)}/{address}/_history", given, page)
         return await fhir_answer(request, given, history_bundle(base(request), links, versions, total))
 
     return handle
+
+
+def history_parameters(request: Request, *instants: str) -> Parameters:
+    """Return the parameters of a history in order; `instants` are the names of those that narrow it.
+
+    A history has no place for a warning (every entry is a version, bdl-3), so nothing is ignored.
+
+    Raises:
+        NotSupported: any other parameter: to ignore it could widen the answer.
+        BadRequest: an instant is given more than once.
+    """
+    given = parameters(request)
+    names = [name for name, _ in given]
+    offered = (*instants, COUNT, *_FORMATS)
+    for name in names:
+        expression = f"http.{name.partition(':')[0]}"
+        if name not in {*offered, PAGE}:
+            raise NotSupported(
+                f"{name}: a history does not take it; offered: {', '.join(offered)}", expression=expression
+            )
+        if name in instants and names.count(name) > 1:
+            raise BadRequest(f"{name}: given more than once", expression=expression)
+    return given
+
+
+def history_links(here: str, given: Parameters, page: str | None) -> dict[str, str]:
+    """Build the links of a history at an address: this page, and the next one if there is a token for it."""
+    links = {"self": f"{here}?{urlencode(given)}" if given else here}
+    if page is not None:
+        links["next"] = f"{here}?{urlencode([*(pair for pair in given if pair[0] != PAGE), (PAGE, page)])}"
+    return links
 
 
 async def _all(

@@ -279,5 +279,5 @@ def facade_rows() -> Iterator[tuple[str, str]]:
                     shown = shown.replace(resource_type, "<type>")
                 yield f"`{operation.methods[0]} /fhir{shown}`", operation.documentation
     for row in DEFINITIONS:
-        yield f"`GET /fhir/{row.resource_type}`", f"{row.documentation} By id, or found by url."
+        yield f"`GET /fhir/{row.resource_type}`", f"{row.documentation} By id, or found by what /fhir/metadata lists."
     yield "`GET /fhir/AuditEvent?…`", "The audit, newest first, and an event by its id; with a scope that names it."

@@ -94,7 +94,7 @@ _OF_TYPE: Final = {
         _reference("encounter", "encounter", PRESENCE, "Encounter", narrows=True, at=_CLINICAL),
         _token("conclusion", "conclusionCode", CODE),
         _reference("imagingStudy", "imagingStudy", REFERENCE, "ImagingStudy", narrows=True, at=_IMR),
-        _token("study", "imagingStudy", (), "ImagingStudy", narrows=True, shares="imagingStudy", at=_OWN),
+        _reference("study", "imagingStudy", REFERENCE, "ImagingStudy", narrows=True, shares="imagingStudy", at=_OWN),
         _token("critical", _IS_CRITICAL, NOT, values="true false unknown", absent="unknown", at=_OWN),
         _token("addendum", _IS_ADDENDUM, CODE, values="true false", at=_OWN),
         _date("signed", "", PRESENCE, narrows=True, at=_OWN),

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from gateway.index.parameters import parameter
+from gateway.index.parameters import parameter, parameters_of
 
 _SORTABLE: Final = frozenset(
     {
         *("date", "issued", "signed", "started", "authored", "occurrence", "period", "recorded", "birthdate"),
-        *("patient", "status", "name", "family", "given"),
+        *("patient", "subject", "status", "name", "family", "given"),
     }
 )
 
@@ -32,6 +32,12 @@ def sort_key(resource_type: str, name: str) -> SortKey | None:
     row = parameter(resource_type, name)
     if row is None or name in _OWN:
         return _OWN[name] if row else None
-    if name not in _SORTABLE:
-        return None
+    owner = parameter(resource_type, row.shares)
+    if name not in _SORTABLE or (owner is not None and owner.targets != row.targets):
+        return None  # the rows it shares lead to other types, too
     return SortKey("moment" if row.type == "date" else "term", row.key)
+
+
+def sort_keys_of(resource_type: str) -> tuple[str, ...]:
+    """Return the names that `_sort` may have for a type, in the order of its parameters."""
+    return tuple(one.name for one in parameters_of(resource_type) if sort_key(resource_type, one.name))

@@ -11,6 +11,10 @@ from typing import Final
 _OF_EVERY_TYPE: Final = "_content _text _list _filter _query _type _has _containedType"
 _OF_ADDRESS: Final = "address-city address-country address-postalcode address-state address-use"
 _OF_PERSON: Final = f"{_OF_ADDRESS} active email phone phonetic telecom"
+_OF_DEFINITIONS: Final = (
+    "_lastUpdated _profile _security _source _tag context context-quantity context-type context-type-quantity"
+    " context-type-value date description jurisdiction publisher"
+)
 _NOT_OFFERED: Final = {
     "DiagnosticReport": "media specimen",
     "Patient": f"{_OF_PERSON} deceased general-practitioner language link",
@@ -38,6 +42,15 @@ _NOT_OFFERED: Final = {
         "account appointment based-on diagnosis episode-of-care length location-period part-of participant"
         " participant-type practitioner reason-code reason-reference service-provider special-arrangement"
     ),
+    "OperationDefinition": f"{_OF_DEFINITIONS} base input-profile instance kind output-profile system title type",
+    "SearchParameter": f"{_OF_DEFINITIONS} component derived-from target",
+    "StructureDefinition": (
+        f"{_OF_DEFINITIONS} abstract base base-path derivation experimental ext-context identifier keyword kind path"
+        " title valueset"
+    ),
+    "CodeSystem": f"{_OF_DEFINITIONS} code content-mode identifier language supplements system title",
+    "ValueSet": f"{_OF_DEFINITIONS} code expansion identifier reference title",
+    "NamingSystem": f"{_OF_DEFINITIONS} contact id-type period responsible telecom type url version",
     "Provenance": "agent agent-role agent-type entity location signature-type when",
 }
 _BY_TYPE: Final = {kind: frozenset(f"{_OF_EVERY_TYPE} {names}".split()) for kind, names in _NOT_OFFERED.items()}

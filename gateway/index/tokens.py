@@ -67,7 +67,7 @@ def _by_truth(value: Value, system: str | None, code: str) -> Clause:
     """Parse true or false, with or without their system, or another of the values that the parameter can have."""
     row = value.parameter
     if system == _OF_TRUTHS and not code:
-        return tuple(Is(row.key, code_term(one)) for one in ("true", "false"))
+        return tuple(Is(row.key, code_term(one)) for one in row.values)
     if code not in row.values:
         raise BadRequest("expected " + " or ".join(row.values))
     return (Is(row.key, code_term(code)) if system in {None, "", _OF_TRUTHS} else Nothing(),)

@@ -90,7 +90,7 @@ def _reference(value: Value) -> Clause:
 
 
 def _study(value: Value) -> Clause:
-    """Parse `imagingStudy`: a reference, or a study id in any form."""
+    """Parse `imagingStudy` or `study`: a reference, or a study id in any form."""
     code = token(value.text)[1]
     return _reference(value) if "/" in code and not STUDY_ID.fullmatch(code) else by_study_id(value)
 
@@ -159,7 +159,7 @@ _OF_MODIFIER: Final[dict[str, Reader]] = {
     "contains": _contains,
     "identifier": _by_identifier,
 }
-_OF_NAME: Final[dict[str, Reader]] = {"_id": _id, "study": by_study_id, "imagingStudy": _study}
+_OF_NAME: Final[dict[str, Reader]] = {"_id": _id, "study": _study, "imagingStudy": _study}
 _OF_TYPE: Final[dict[str, Reader]] = {
     "token": by_code,
     "reference": _reference,

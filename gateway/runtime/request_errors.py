@@ -121,7 +121,7 @@ class UnsupportedMediaType(RequestError):
     """The body is of a type that is not read here."""
 
     code, http_status, issue_code = "unsupported-media-type", 415, "not-supported"
-    remedy = "Send no body, or application/fhir+json."
+    remedy = "Send no body, or one of the media type that the diagnostics name."
 
 
 class RequestTooLarge(RequestError):

@@ -21,6 +21,7 @@ _TARGET = {"subject": "Patient", "encounter": "Encounter"}
 _MEMBER = {"patient": ("reference", "subject"), "subject": ("reference", "subject")}
 _CODED = {"code": ("token", "code"), "category": ("token", "category"), "status": ("code", "status")}
 _NAMED = {"name": ("string", "name"), "family": ("string", "name.family"), "given": ("string", "name.given")}
+_VISIT = {"encounter": ("reference", "encounter")}
 _NUMBERED = {"identifier": ("token", "identifier")}
 # Type -> parameter -> kind and elements
 ELEMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
@@ -35,12 +36,20 @@ ELEMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "results-interpreter": ("reference", "resultsInterpreter"),
         "result": ("reference", "result"),
         "conclusion": ("token", "conclusionCode"),
+        **_VISIT,
+        "basedOn": ("reference", "basedOn"),
+        "imagingStudy": ("study", "imagingStudy"),
+        "study": ("study", "imagingStudy"),
+        "critical": ("truth", "isCritical"),
+        "addendum": ("truth", "isAddendum"),
+        "signed": ("date", "_signed"),  # no element of R4: when the report itself was signed
     },
     "Patient": {
         **_NUMBERED,
         **_NAMED,
         "birthdate": ("date", "birthDate"),
         "gender": ("code", "gender"),
+        "death-date": ("date", "deceasedDateTime"),
         "address": ("string", "address"),
         "organization": ("reference", "managingOrganization"),
     },
@@ -59,6 +68,26 @@ ELEMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         **_CODED,
         "date": ("date", "effectiveDateTime effectivePeriod"),
         "performer": ("reference", "performer"),
+        "interpretation": ("token", "interpretation"),
+        **_VISIT,
+    },
+    "ImagingStudy": {
+        **_NUMBERED,
+        **_MEMBER,
+        "started": ("date", "started"),
+        "modality": ("token", "modality"),
+        "status": ("code", "status"),
+        "basedon": ("reference", "basedOn"),
+    },
+    "Encounter": {
+        **_NUMBERED,
+        **_MEMBER,
+        "date": ("date", "period"),
+        "class": ("token", "class"),
+        "type": ("token", "type"),
+        "status": ("code", "status"),
+        "location": ("reference", "location.location"),
+        "discharge-disposition": ("token", "hospitalization.dischargeDisposition"),
     },
     "DocumentReference": {
         "identifier": ("token", "masterIdentifier identifier"),
@@ -71,6 +100,7 @@ ELEMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "author": ("reference", "author"),
         "custodian": ("reference", "custodian"),
         "related": ("reference", "context.related"),
+        "encounter": ("reference", "context.encounter"),
     },
     "ServiceRequest": {
         **_NUMBERED,
@@ -78,6 +108,7 @@ ELEMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         **_CODED,
         "authored": ("date", "authoredOn"),
         "occurrence": ("date", "occurrenceDateTime occurrencePeriod"),
+        **_VISIT,
     },
     "Provenance": {
         "target": ("reference", "target"),
@@ -85,14 +116,25 @@ ELEMENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "recorded": ("date", "recorded"),
     },
 }
-EVERY = {"_id": ("id", "id"), "_lastUpdated": ("date", "meta.lastUpdated"), "_tag": ("token", "meta.tag")}
+EVERY = {
+    "_id": ("id", "id"),
+    "_lastUpdated": ("date", "meta.lastUpdated"),
+    "_tag": ("token", "meta.tag"),
+    "_profile": ("uri", "meta.profile"),
+    "_security": ("token", "meta.security"),
+    "_source": ("uri", "meta.source"),
+}
 CODE_SYSTEMS = {
     "DiagnosticReport": "http://hl7.org/fhir/diagnostic-report-status",
     "Observation": "http://hl7.org/fhir/observation-status",
     "DocumentReference": "http://hl7.org/fhir/document-reference-status",
     "ServiceRequest": "http://hl7.org/fhir/request-status",
     "Patient": "http://hl7.org/fhir/administrative-gender",
+    "ImagingStudy": "http://hl7.org/fhir/imagingstudy-status",
+    "Encounter": "http://hl7.org/fhir/encounter-status",
 }
+TRUTHS = "http://terminology.hl7.org/CodeSystem/special-values"
+STUDIES = "urn:autoscribe-gateway:study"
 
 
 def found(world: World, resource_type: str, criteria: list[tuple[str, str]]) -> list[str]:
@@ -136,10 +178,17 @@ def address_of(resource: Json) -> str:
     return f"{resource['resourceType']}/{resource['id']}"
 
 
-def _element(resource: Json, name: str) -> tuple[str, list[Any]]:
+def values_of(resource: Json, name: str) -> tuple[str, list[Any]]:
     """Return the kind of a parameter, and its values in a resource."""
     kind, paths = EVERY.get(name) or ELEMENTS[resource["resourceType"]][name]
+    if kind == "truth":
+        return kind, _truths(resource, paths) or (["unknown"] if name == "critical" else [])
     return kind, [value for path in paths.split() for value in _at(resource, path)]
+
+
+def _truths(resource: Json, extension: str) -> list[str]:
+    every = [one for one in resource.get("extension", []) if re.search(rf"[/:]{extension}$", one["url"])]
+    return [str(one["valueBoolean"]).lower() for one in every]
 
 
 def _has_name(resource: Json, rest: str) -> bool:
@@ -155,12 +204,12 @@ def _at(value: Any, path: str) -> Iterator[Any]:
 
 
 def _targets(resource: Json, name: str) -> list[str]:
-    every = [value["reference"] for value in _element(resource, name)[1] if "reference" in value]
+    every = [value["reference"] for value in values_of(resource, name)[1] if "reference" in value]
     return [one for one in every if name != "patient" or one.startswith("Patient/")]
 
 
 def _meets(resource: Json, name: str, modifier: str, alternatives: list[str]) -> bool:
-    kind, values = _element(resource, name)
+    kind, values = values_of(resource, name)
     if (resource["resourceType"], name) == ("Provenance", "patient"):
         values = [one for one in values if one.get("reference", "").startswith("Patient/")]
     if modifier == "missing":
@@ -207,6 +256,16 @@ def _code(value: str, asked: str, resource: Json) -> bool:
     """Compare a `code` element, whose system is implied; `|code` means the same system."""
     system = CODE_SYSTEMS[resource["resourceType"]]
     return _is_code(system, value, asked.removeprefix("|") if asked.startswith("|") else asked)
+
+
+def _truth(value: str, asked: str, resource: Json) -> bool:
+    return _is_code(TRUTHS, value, asked)
+
+
+def _study(value: Json, asked: str, resource: Json) -> bool:
+    """Compare a reference to a study with its id as FHIR or AutoScribe writes it, with or without its system."""
+    mine = value.get("reference", "")
+    return bool(mine) and (asked == f"{STUDIES}|" or mine[-32:] == asked[-32:])
 
 
 def _reference(value: Json, asked: str, resource: Json) -> bool:
@@ -256,6 +315,9 @@ _FITS: Mapping[str, Any] = {
     "id": lambda value, asked, resource: value == asked,
     "token": _token,
     "code": _code,
+    "truth": _truth,
+    "study": _study,
+    "uri": lambda value, asked, resource: value == _plain(asked),
     "reference": _reference,
     "string": _string,
     "date": _date,
@@ -267,7 +329,7 @@ _FITS: Mapping[str, Any] = {
 
 
 def _sort_values(resource: Json, name: str) -> list[Any]:
-    kind, values = _element(resource, name)
+    kind, values = values_of(resource, name)
     if kind == "date":
         return [_span(one)[0] for one in values]
     if kind == "string":

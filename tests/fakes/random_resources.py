@@ -9,7 +9,11 @@ import re
 from random import Random
 from typing import Any
 
-from fakes.naive_search import BASE, CODE_SYSTEMS, ELEMENTS, EVERY, LOINC, Json
+from fakes.naive_search import BASE, CODE_SYSTEMS, ELEMENTS, EVERY, LOINC, STUDIES, TRUTHS, Json
+
+from gateway.index.parameters import PARAMETERS, parameter
+from gateway.index.sorting import sort_keys_of
+from mappings.codes import CANONICAL
 
 COUNTS = {
     "Organization": 4,
@@ -17,6 +21,8 @@ COUNTS = {
     "PractitionerRole": 5,
     "Patient": 10,
     "ServiceRequest": 8,
+    "Encounter": 8,
+    "ImagingStudy": 8,
     "Observation": 18,
     "DiagnosticReport": 24,
     "DocumentReference": 10,
@@ -53,55 +59,16 @@ STATUSES = {
     "DocumentReference": ("current", "superseded"),
     "ServiceRequest": ("active", "completed"),
     "Patient": ("male", "female", "unknown"),
+    "ImagingStudy": ("cancelled", "unknown"),
+    "Encounter": ("finished", "unknown"),
 }
-TARGETS = {
-    ("Patient", "organization"): ("Organization",),
-    ("PractitionerRole", "practitioner"): ("Practitioner",),
-    ("PractitionerRole", "organization"): ("Organization",),
-    ("DiagnosticReport", "based-on"): ("ServiceRequest",),
-    ("DiagnosticReport", "performer"): ("Practitioner", "Organization"),
-    ("DiagnosticReport", "results-interpreter"): ("Practitioner",),
-    ("DiagnosticReport", "result"): ("Observation",),
-    ("Observation", "performer"): ("Practitioner",),
-    ("DocumentReference", "author"): ("Practitioner",),
-    ("DocumentReference", "custodian"): ("Organization",),
-    ("DocumentReference", "related"): ("DiagnosticReport",),
-    ("Provenance", "target"): ("DiagnosticReport", "Observation", "DocumentReference", "Patient"),
-    ("Provenance", "patient"): ("Patient",),
-    **{(kind, name): ("Patient",) for kind, names in ELEMENTS.items() for name in names if name == "subject"},
-    **{
-        (kind, "patient"): ("Patient",)
-        for kind in ("DiagnosticReport", "Observation", "DocumentReference", "ServiceRequest")
-    },
-}
-NARROW = (
-    "identifier",
-    "patient",
-    "name",
-    "family",
-    "birthdate",
-    "date",
-    "issued",
-    "recorded",
-    "target",
-    "practitioner",
-    "_id",
-)
-SORTS = (
-    "date",
-    "issued",
-    "status",
-    "name",
-    "family",
-    "given",
-    "patient",
-    "birthdate",
-    "recorded",
-    "period",
-    "occurrence",
-)
+URIS = ("http://hl7.org/p", "http://hl7.org/p2", "urn:x:a,b", "urn:x:a|1")
+EXTENSIONS = (f"{CANONICAL}/StructureDefinition/", "urn:autoscribe-gateway:extension:")
+TARGETS = {(row.resource_type, row.name): row.targets for row in PARAMETERS if row.targets}
+UNSERVED = "Location"
 LISTS = {"category", "performer", "basedOn", "resultsInterpreter", "result", "identifier", "name", "target", "author"}
-LISTS |= {"specialty", "conclusionCode", "related", "address", "alias", "given", "line"}
+LISTS |= {"specialty", "conclusionCode", "related", "address", "alias", "given", "line", "imagingStudy"}
+LISTS |= {"interpretation", "modality", "location"}
 
 
 class RandomResources:
@@ -111,8 +78,10 @@ class RandomResources:
         self.dice = Random(seed)
         self.world: dict[str, Json] = {}
         self.ids = {kind: [f"{kind.lower()}-{number}" for number in range(most)] for kind, most in COUNTS.items()}
-        for kind, ids in self.ids.items():
-            for one in ids:
+        self.ids["ImagingStudy"] = [f"stu-{number:032x}" for number in range(COUNTS["ImagingStudy"])]
+        self.ids[UNSERVED] = ["location-0", "location-1"]
+        for kind in COUNTS:
+            for one in self.ids[kind]:
                 resource = self._resource(kind, one)
                 self.world[f"{kind}/{one}"] = resource
 
@@ -121,13 +90,15 @@ class RandomResources:
         kind = self.dice.choice([*COUNTS, "DiagnosticReport", "Patient"])
         criteria = [self._narrowing(kind)]
         criteria += [self._criterion(kind) for _ in range(self.dice.choice((0, 1, 1, 2)))]
-        keys = [one for one in SORTS if one in ELEMENTS[kind]]
+        keys = [one for one in sort_keys_of(kind) if one != "_lastUpdated"]  # which all have alike
         wanted = self.dice.sample(keys, min(len(keys), self.dice.choice((0, 0, 1, 2))))
         self.dice.shuffle(criteria)
         return kind, criteria, [f"{self.dice.choice(('', '-'))}{one}" for one in wanted]
 
     def _narrowing(self, kind: str) -> tuple[str, str]:
-        names = [one for one in NARROW if one in ELEMENTS[kind]]
+        names = [
+            row.name for row in PARAMETERS if row.resource_type == kind and row.narrows and row.name in ELEMENTS[kind]
+        ]
         if self.dice.random() < 0.6 or not names:
             return "_lastUpdated", "ge2000"
         name = self.dice.choice(names)
@@ -135,9 +106,9 @@ class RandomResources:
 
     def _criterion(self, kind: str, depth: int = 2) -> tuple[str, str]:
         dice = self.dice
-        names = list(ELEMENTS[kind]) + (["_id", "_tag"] if depth == 2 else ["_id"])
+        names = list(ELEMENTS[kind]) + ([one for one in EVERY if one != "_lastUpdated"] if depth == 2 else ["_id"])
         name = dice.choice(names)
-        targets = TARGETS.get((kind, name), ())
+        targets = [one for one in TARGETS.get((kind, name), ()) if one != UNSERVED]
         if depth == 2 and dice.random() < 0.2:
             return self._has(kind) or self._criterion(kind, 0)
         if targets and depth and dice.random() < 0.5:
@@ -148,20 +119,11 @@ class RandomResources:
 
     def _plain(self, kind: str, name: str, depth: int) -> tuple[str, str]:
         dice = self.dice
-        kind_of = (EVERY.get(name) or ELEMENTS[kind][name])[0]
-        offered = {
-            "token": ("", "", "not", "missing", "text", "of-type"),
-            "code": ("", "", "not", "missing"),
-            "string": ("", "", "exact", "contains", "missing"),
-            "date": ("", "", "", "missing"),
-            "reference": ("", "", "", "missing", *TARGETS.get((kind, name), ())),
-            "id": ("",),
-        }[kind_of]
+        row = parameter(kind, name)
+        offered = ["", "", *row.modifiers, *row.targets]
+        if row.type == "reference":
+            offered = [one for one in offered if one != "identifier"]
         modifier = dice.choice([one for one in offered if depth == 2 or one not in {"not", "missing"}])
-        if modifier == "of-type" and name != "identifier":
-            modifier = ""
-        if modifier == "text" and name in {"identifier", "_tag", "conclusion"}:
-            modifier = ""
         if modifier == "missing":
             return f"{name}:missing", dice.choice(("true", "false"))
         values = [self._value(kind, name, modifier) for _ in range(dice.choice((1, 1, 1, 2)))]
@@ -188,6 +150,15 @@ class RandomResources:
             return dice.choice(
                 (code, f"|{code}", f"{CODE_SYSTEMS[kind]}|{code}", f"{CODE_SYSTEMS[kind]}|", f"urn:x|{code}")
             )
+        if kind_of == "uri":
+            return _escaped(dice.choice(URIS))
+        if kind_of == "truth":
+            code = dice.choice(parameter(kind, name).values)
+            return dice.choice((code, f"{TRUTHS}|{code}", f"{TRUTHS}|", f"urn:x|{code}"))
+        if kind_of == "study":
+            one = dice.choice(self.ids["ImagingStudy"])
+            theirs = one.replace("-", "_")
+            return dice.choice((one, theirs, f"ImagingStudy/{one}", f"{STUDIES}|{theirs}", f"{STUDIES}|"))
         if kind_of == "string":
             text = dice.choice((*FAMILIES, *GIVEN, *TEXTS))
             return _escaped(dice.choice((text, text.upper(), text[:2], text.split()[-1])))
@@ -210,7 +181,7 @@ class RandomResources:
     # --- resources
 
     def _resource(self, kind: str, resource_id: str) -> Json:
-        made: Json = {"resourceType": kind, "id": resource_id, "meta": {"tag": self._some(self._coding)}}
+        made: Json = {"resourceType": kind, "id": resource_id, "meta": self._meta()}
         for name, (kind_of, paths) in ELEMENTS[kind].items():
             for path in paths.split():
                 first, _, rest = path.partition(".")
@@ -222,9 +193,21 @@ class RandomResources:
             made.pop("occurrencePeriod", None)
         return made
 
+    def _meta(self) -> Json:
+        dice = self.dice
+        made: Json = {"tag": self._some(self._coding)}
+        made |= {"profile": dice.sample(URIS, dice.choice((1, 2)))} if dice.random() < 0.5 else {}
+        made |= {"security": self._some(self._coding)} if dice.random() < 0.5 else {}
+        return made | ({"source": dice.choice(URIS)} if dice.random() < 0.5 else {})
+
     def _put(self, made: Json, path: str, value: Any) -> None:
         first, _, rest = path.partition(".")
-        if rest:
+        if path in {"isCritical", "isAddendum"}:
+            extension = {"url": self.dice.choice(EXTENSIONS) + path, "valueBoolean": value}
+            made.setdefault("extension", []).append(extension)
+        elif rest and first in LISTS:
+            made[first] = [{rest: one} for one in value]
+        elif rest:
             made.setdefault(first, {})[rest] = value
         else:
             made[first] = value
@@ -234,6 +217,8 @@ class RandomResources:
         makers = {
             "token": self._identifier if path.lower().endswith("identifier") else self._concept,
             "reference": lambda: self._reference(kind, name),
+            "study": lambda: self._reference(kind, name),
+            "truth": lambda: self.dice.choice((True, False)),
             "string": self._name if (name, kind) != ("name", "Organization") else lambda: self.dice.choice(TEXTS),
         }
         if kind_of == "code":
@@ -241,6 +226,7 @@ class RandomResources:
         if kind_of == "date":
             return self._date(path)
         make = self._address if name == "address" else makers[kind_of]
+        make = self._coding_alone if name in {"class", "modality"} else make
         return self._some(make) if last in LISTS and not (kind == "Organization" and last == "name") else make()
 
     def _some(self, make: Any) -> list[Any]:
@@ -249,6 +235,10 @@ class RandomResources:
     def _coding(self) -> Json:
         system, code = self.dice.choice(CODINGS)
         return {**({"system": system} if system else {}), "code": code}
+
+    def _coding_alone(self) -> Json:
+        display = {"display": self.dice.choice(TEXTS)}
+        return self.dice.choice((self._coding(), {**self._coding(), **display}, display))
 
     def _concept(self) -> Json:
         dice = self.dice
@@ -290,7 +280,7 @@ class RandomResources:
             }
         if path == "birthDate":
             return dice.choice(("1985", "1985-07", "1985-07-20", "1950-01-01", "2024-03-15"))
-        if path in {"issued", "recorded", "date"}:
+        if path in {"issued", "recorded", "date", "_signed"}:
             return dice.choice(INSTANTS)
         return dice.choice((*DAYS, *INSTANTS))
 

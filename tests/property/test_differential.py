@@ -9,12 +9,13 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
-from fakes.naive_search import BASE, found, order
-from fakes.random_resources import RandomResources
+from fakes.naive_search import BASE, ELEMENTS, EVERY, found, order, values_of
+from fakes.random_resources import COUNTS, RandomResources
 from fakes.store import made, write
 
 from gateway.fhir_api.search.search_query import understand
 from gateway.index.extract import rows
+from gateway.index.parameters import TYPES, parameters_of
 from gateway.index.value import Circumstances
 from gateway.store.studies import in_order, search
 from gateway.store.studies.shared_terms import divided
@@ -30,7 +31,7 @@ async def stored(engine, resources):
     """Write the resources with one instant; two of three share terms in a set, the others have all as before."""
     each = []
     for number, (address, resource) in enumerate(resources.world.items()):
-        index = rows(resource, UTC)
+        index = rows(resource, UTC, signed=resource.get("_signed"))
         terms = [(key, short_value(key, value)) for key, value in index.terms]
         own, term_set = divided(terms) if number % 3 else (terms, None)
         each.append(made(address, terms=own, moments=index.moments, term_set=term_set))
@@ -62,6 +63,17 @@ async def compare(engine, seed, number):
             assert ours == order(resources.world, naive, keys), (seed, kind, asked)
         hits["some" if ours else "none"] += 1
     return hits
+
+
+def test_every_type_and_every_parameter_is_searched():
+    assert {kind: {*names, *EVERY} for kind, names in ELEMENTS.items()} == {
+        kind: {row.name for row in parameters_of(kind)} for kind in TYPES
+    }
+    assert set(COUNTS) == set(TYPES)
+    resources = [one for seed in range(5) for one in RandomResources(seed).world.values()]
+    for kind, names in ELEMENTS.items():
+        for name in {*names, *EVERY} - {"_lastUpdated"}:
+            assert any(values_of(one, name)[1] for one in resources if one["resourceType"] == kind), (kind, name)
 
 
 @pytest.mark.parametrize("seed", [pytest.param(one, marks=[pytest.mark.full] if one else []) for one in range(SEEDS)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -86,9 +86,11 @@ async def audit_search(request: Request) -> Response:
     page, used = value_of(given, PAGE), tuple(pair for pair in given if pair[0] not in {PAGE, *_FORMATS})
     wanted = EntriesWanted()
     if page is not None:
+        _check_alone(PAGE, given, {COUNT, *_FORMATS})
         state = unseal(request, page, AUDIT_EVENT)
         used, wanted = tuple((name, value) for name, value in state["q"]), replace(wanted, last=tuple(state["l"]))
     if (named := value_of(used, "_id")) is not None:
+        _check_alone("_id", used, {COUNT})
         one = await _by_id(request, named)
         return await _answer(request, given, used, [] if one is None else [one], None)
     if EXPORT in _codes(value_of(used, "type") or ""):
@@ -100,6 +102,17 @@ async def audit_search(request: Request) -> Response:
     return await _answer(request, given, used, await _rendered(found[:count], canonical_of(request.scope)), last)
 
 
+def _check_alone(name: str, given: Parameters, beside: Collection[str]) -> None:
+    """Check that a parameter stands once, and beside it none but these.
+
+    Raises:
+        NotSupported: another would be left out, and the answer could be wider than asked for.
+    """
+    others = [other for other, _ in given if other not in beside]
+    if others != [name]:
+        raise NotSupported(f"{name} is asked for alone", expression=f"http.{name}")
+
+
 async def _answer(
     request: Request, given: Parameters, used: Parameters, found: list[Version], last: tuple[int, str, int] | None
 ) -> Response:
@@ -108,7 +121,8 @@ async def _answer(
     links = {"self": f"{here}?{urlencode(used, safe=':/|,')}" if used else here}
     if last is not None:
         token = seal(request, {"q": used, "l": last}, AUDIT_EVENT)
-        links["next"] = f"{here}?{urlencode([(PAGE, token)])}"
+        formats = [pair for pair in given if pair[0] in _FORMATS]
+        links["next"] = f"{here}?{urlencode([*formats, (PAGE, token)])}"
     canonical = canonical_of(request.scope)
     return await fhir_answer(
         request, given, searchset(base(request), links, found, (), (), total=None, canonical=canonical)
@@ -216,6 +230,8 @@ def _about(name: str, wanted: EntriesWanted, address: str) -> EntriesWanted:
 
 
 def _by_agent(_: Request, wanted: EntriesWanted, value: str) -> EntriesWanted:
+    if wanted.client:
+        raise NotSupported("agent:identifier: one of them at most", expression="http.agent")
     return replace(wanted, client=token(value)[1])
 
 

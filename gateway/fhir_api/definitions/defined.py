@@ -26,6 +26,8 @@ _EXTENSION: Final = re.compile(r"(?<=extension\(')\w+")
 # https://hl7.org/fhir/R4/valueset-search-comparator.html
 _COMPARATORS: Final = ("eq", "ne", "gt", "ge", "lt", "le", "sa", "eb", "ap")
 
+_NOWHERE: Final = "There is no expression: no element of the resource has this value in every version."
+
 
 @lru_cache(maxsize=8)
 def defined(canonical: str) -> Mapping[str, Sequence[Json]]:
@@ -80,11 +82,12 @@ def _search_parameter(row: Parameter, canonical: str) -> Json:
         "url": row.url(canonical),
         "name": pascal(f"{row.resource_type}-{row.name}"),
         "status": "active",
-        "description": row.documentation,
+        "description": row.documentation if row.paths else f"{row.documentation} {_NOWHERE}",
         "code": row.name,
         "base": [row.resource_type],
         "type": row.type,
         "expression": " | ".join(f"{row.resource_type}.{_fhir_path(path, canonical)}" for path in row.paths),
+        "target": list(row.targets),
         "comparator": list(_COMPARATORS) if row.type == "date" else [],
         "modifier": list(row.modifiers),
     }

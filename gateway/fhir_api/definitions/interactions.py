@@ -1,4 +1,4 @@
-"""Serve what the gateway defines itself: read by id, and searched by `url`, `_id`, and of a NamingSystem by `value`.
+"""Serve what the gateway defines itself: read by id, and searched by the parameters of a literal table.
 
 https://hl7.org/fhir/R4/http.html#read, https://hl7.org/fhir/R4/resource.html#canonical. Definitions have no versions.
 Proved by tests/gateway/fhir_api/definitions/test_interactions.py.
@@ -23,20 +23,40 @@ from gateway.fhir_api.http.query import parameters
 from gateway.fhir_api.operations.operation_input import FORMATS
 from gateway.fhir_api.served import DEFINITIONS
 from gateway.index.escaping import alternatives, unescaped
-from gateway.runtime.request_errors import NotSupported, ResourceNotFound
+from gateway.index.standard import is_standard
+from gateway.runtime.request_errors import BadRequest, NotSupported, ResourceNotFound
 from gateway.store.studies.search import Version
 from mappings.fhir.rendering import json_bytes
 
 Handler = Callable[[Request], Awaitable[Response]]
-_ID: Final = ("token", "Resource-id", "id")
-_URL: Final = ("uri", "conformance-url", "url")
-_VALUE: Final = ("string", "NamingSystem-value", "URI")
-# Type -> search parameter -> its kind, the end of the URL of R4's definition, and what it finds
+# Search parameter -> its kind, the end of the URL of R4's definition, and what it finds
+_OF_EVERY_TYPE: Final = {
+    "_id": ("token", "Resource-id", "id"),
+    "name": ("string", "conformance-name", "name"),
+    "status": ("token", "conformance-status", "status"),
+}
+_CANONICAL: Final = {
+    "url": ("uri", "conformance-url", "url"),
+    "version": ("token", "conformance-version", "version"),
+}
+_OF_TYPE: Final = {
+    "OperationDefinition": {**_CANONICAL, "code": ("token", "OperationDefinition-code", "code")},
+    "SearchParameter": {
+        **_CANONICAL,
+        "base": ("token", "SearchParameter-base", "resource type"),
+        "code": ("token", "SearchParameter-code", "code"),
+        "type": ("token", "SearchParameter-type", "type"),
+    },
+    "StructureDefinition": {**_CANONICAL, "type": ("uri", "StructureDefinition-type", "type")},
+    "CodeSystem": _CANONICAL,
+    "ValueSet": _CANONICAL,
+    "NamingSystem": {
+        "kind": ("token", "NamingSystem-kind", "kind"),
+        "value": ("string", "NamingSystem-value", "URI"),
+    },
+}
 SEARCHED: Final[Mapping[str, Mapping[str, tuple[str, str, str]]]] = {
-    row.resource_type: {"_id": _ID, "value": _VALUE}
-    if row.resource_type == "NamingSystem"
-    else {"_id": _ID, "url": _URL}
-    for row in DEFINITIONS
+    row.resource_type: _OF_EVERY_TYPE | _OF_TYPE[row.resource_type] for row in DEFINITIONS
 }
 
 
@@ -65,8 +85,11 @@ def definitions(resource_type: str) -> Handler:
             if plain in searched and name != plain:
                 raise NotSupported(f"{plain}: this modifier is not offered", expression=f"http.{plain}")
             if name in searched:
-                wanted = [unescaped(one) for one in alternatives(value)]
-                resources = [one for one in resources if _is_found(one, name, wanted)]
+                wanted = _wanted(name, searched[name][0], value)
+                resources = [one for one in resources if _is_found(one, name, searched[name][0], wanted)]
+            elif is_standard(resource_type, plain):
+                problem = f"{plain}: not offered here for {resource_type}; offered: {', '.join(searched)}"
+                raise NotSupported(problem, expression=f"http.{plain}")
             elif name not in FORMATS:
                 diagnostics = "this parameter is not known here and is not used"
                 ignored.append(
@@ -89,9 +112,24 @@ def _all(request: Request, resource_type: str) -> Sequence[dict[str, Any]]:
     return defined(facade(request).site.canonical)[resource_type]
 
 
-def _is_found(resource: Mapping[str, Any], name: str, wanted: Sequence[str]) -> bool:
+def _wanted(name: str, kind: str, value: str) -> Sequence[str]:
+    """Split a value at its commas.
+
+    Raises:
+        BadRequest: a code has its system before it.
+    """
+    if kind == "token" and "|" in value:
+        raise BadRequest(f"{name}: expected a code without its system", expression=f"http.{name}")
+    return [unescaped(one) for one in alternatives(value)]
+
+
+def _is_found(resource: Mapping[str, Any], name: str, kind: str, wanted: Sequence[str]) -> bool:
     """True if a search parameter finds the definition: a string by its start, whatever its case, all else exactly."""
+    value = resource.get(name.removeprefix("_"), ())
+    values = [value] if isinstance(value, str) else value
     if name == "value":
+        values = [one["value"] for one in resource["uniqueId"]]
+    if kind == "string":
         starts = tuple(one.casefold() for one in wanted)
-        return any(one["value"].casefold().startswith(starts) for one in resource["uniqueId"])
-    return resource["id" if name == "_id" else name] in wanted
+        return any(one.casefold().startswith(starts) for one in values)
+    return not set(wanted).isdisjoint(values)

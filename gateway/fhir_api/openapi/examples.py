@@ -70,8 +70,6 @@ class Examples:
             return self.ids.get(kind, "none")
         if row.name == "_profile":
             return next(iter(BY_TYPE[kind].profiles), _OF_KIND["uri"])
-        if row.name == "study":
-            return self.ids.get("ImagingStudy", "none")
         if row.name == "identifier" and kind in {OF_REPORTS, "DocumentReference"}:
             return upstream_id(self.ids.get(OF_REPORTS, "")) or "none"
         target = next((one for one in row.targets if one in self.ids), None)

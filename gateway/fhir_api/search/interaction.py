@@ -31,9 +31,10 @@ from gateway.fhir_api.search.paging import BEGINNING, Page, PagePosition
 from gateway.fhir_api.search.result_parameters import COUNT
 from gateway.fhir_api.search.search_query import Query, ignore, insist, understand
 from gateway.fhir_api.search.unindexed import unindexed
+from gateway.index.route import find
 from gateway.runtime.computing import computed
 from gateway.runtime.errors import StoreTooSlow
-from gateway.runtime.request_errors import BadRequest
+from gateway.runtime.request_errors import BadRequest, NotSupported
 from gateway.store.studies import search as store
 from gateway.store.studies.search import Version
 from gateway.store.studies.search_sql import UPDATED
@@ -44,7 +45,7 @@ _BESIDE_A_PAGE: Final = frozenset({PAGE, COUNT, "_format", "_pretty"})
 _EMPTIED: Final = Issue(
     "information", "informational", "what was to come has changed meanwhile: it does not match any more", "page-emptied"
 )
-
+_OF_ITS_SEARCH: Final = "a page is one of the search that it was given out for: nothing else can be asked of it"
 _UNCOUNTED: Final = Issue("warning", "too-costly", "the matches could not be counted in time", "total-unknown")
 
 
@@ -110,8 +111,10 @@ def _read_request(
     state = unseal(request, token, resource_type, sight.key)
     used = _resized(tuple((name, value) for name, value in state["q"]), value_of(given, COUNT))
     query = understand(resource_type, used, circumstances(request), strict=False, sight=sight)
-    for name in dict.fromkeys(name for name, _ in given if name not in _BESIDE_A_PAGE):
-        ignore(query, name, "a page is one of the search that it was given out for: nothing else can be asked of it")
+    for name in dict.fromkeys(pair[0] for pair in given if pair[0] not in _BESIDE_A_PAGE and pair not in used):
+        if find(resource_type, name):
+            raise NotSupported(f"{name}: {_OF_ITS_SEARCH}", expression=f"http.{name.partition(':')[0]}")
+        ignore(query, name, _OF_ITS_SEARCH)
     if is_strict(request):
         insist(query)
     place = PagePosition.of_json(state["p"])

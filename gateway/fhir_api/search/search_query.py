@@ -27,6 +27,8 @@ from gateway.fhir_api.search.result_parameters import (
 from gateway.index.criteria import At, Clause, Is
 from gateway.index.parameters import parameter
 from gateway.index.reading import asked
+from gateway.index.sorting import sort_keys_of
+from gateway.index.standard import is_standard
 from gateway.index.value import Circumstances
 from gateway.runtime.request_errors import NotSupported, SearchTooCostly
 from gateway.store.studies.search_sql import Search, Sort, cheapest, usual_sort
@@ -231,6 +233,10 @@ def _sort_keys(query: Query, given: Parameters) -> tuple[Sort, ...]:
     if keys:
         query.used.append(("_sort", ",".join(keys)))
     if unknown:
-        ignore(query, "_sort", "this type is not sorted by one of the keys; /fhir/metadata names its parameters")
+        kind = query.resource_type
+        known = [one for one in unknown if parameter(kind, one) or is_standard(kind, one)]
+        others = ["a name that is no parameter here"] if len(known) < len(unknown) else []  # what it says is not shown
+        named, keys_there = ", ".join([*known, *others]), ", ".join(sort_keys_of(kind))
+        ignore(query, "_sort", f"_sort: not sorted by {named}; the keys of {kind}: {keys_there}")
     check_order(query.sight, query.resource_type, keys.values())
     return tuple(keys.values())

@@ -108,6 +108,8 @@ async def test_a_body_of_another_type_is_not_supported(stage, media_type):
         f"{BASE}/Patient/_search", content=b"_id=pat-1", headers={"Content-Type": media_type}
     )
     assert refusal(response) == (415, "error", "not-supported")
+    assert "application/x-www-form-urlencoded" in response.text
+    assert "application/fhir+json" not in response.text
 
 
 async def test_an_autoscribe_that_asks_for_fewer_requests_is_passed_on_with_its_wait():

@@ -102,10 +102,14 @@ async def test_what_cannot_be_asked_of_a_history_is_refused_in_its_place(stage, 
         assert issue(response)["expression"] == [f"http.{query.partition('=')[0]}"]
 
 
-async def test_an_unknown_parameter_is_refused_to_who_is_strict(stage):
-    assert (await stage.get("_history?colour=blue")).status_code == 200
-    strict = await stage.get("_history?colour=blue", headers={"Prefer": "handling=strict"})
-    assert refusal(strict) == (400, "error", "not-supported")
+async def test_a_page_says_since_when_it_is_and_a_later_instant_beside_it_holds(stage):
+    await stage.changed(2)
+    bundle = await asked(stage, "DiagnosticReport/_history?_since=2020&_count=1")
+    [following] = [one["url"].removeprefix(f"{BASE}/") for one in bundle["link"] if one["relation"] == "next"]
+    assert "?_since=2020&_count=1&_page=" in following
+    assert len(versions(await asked(stage, following))) == 1
+    assert versions(await asked(stage, following.replace("_since=2020", "_since=2999"))) == []
+    assert len(versions(await asked(stage, following.replace("_since=2020&", "")))) == 1
 
 
 async def test_a_history_is_read_and_not_written(stage):

@@ -1,5 +1,6 @@
 """https://hl7.org/fhir/R4/http.html#history: every content ever served is a version, and none is a delete."""
 
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from datetime import timedelta
@@ -177,10 +178,55 @@ async def test_a_version_that_its_judge_rejects_is_none_of_them(stage, monkeypat
     assert (versions(bundle), bundle["total"]) == ([2, 1], 2)
 
 
-async def test_links_say_nothing_that_is_not_understood(stage):
+async def test_links_keep_all_that_is_asked_for(stage):
+    path = await stage.changed(2)
+    here = f"{path}/_history?_since=2020&_count=1&_format=json&_pretty=true"
+    first = links(await asked(stage, here))
+    assert first["self"] == f"{BASE}/{here}"
+    assert first["next"].startswith(f"{BASE}/{here}&_page=")
+    second = links(await asked(stage, first["next"].removeprefix(f"{BASE}/")))
+    assert second["self"] == first["next"]
+    assert second["next"].startswith(f"{BASE}/{here}&_page=")
+
+
+@pytest.mark.parametrize("place", ["{path}", "DiagnosticReport", ""])
+async def test_the_next_page_has_the_format_of_the_first(stage, place):
+    here = f"{place.format(path=await stage.changed(2))}/_history".removeprefix("/")
+    first = await stage.get(f"{here}?_count=1&_format=xml&_pretty=true")
+    fhir = {"f": "http://hl7.org/fhir"}
+    [url] = [
+        one.find("f:url", fhir).get("value")
+        for one in ET.fromstring(first.content).findall("f:link", fhir)
+        if one.find("f:relation", fhir).get("value") == "next"
+    ]
+    second = await stage.get(url.removeprefix(f"{BASE}/"))
+    assert second.headers["content-type"] == "application/fhir+xml; charset=utf-8"
+    assert second.text.count("\n") > 20
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("patient=pat-x", "_type=Patient", "_summary=count", "_elements=id", "_list=4", "_lastUpdated=gt2020"),
+        *("_sort=-date", "patient.name=Doe", "_since:exact=2020", "status:not=final", "_id=rep-1", "colour=blue"),
+    ],
+)
+async def test_what_no_history_takes_is_refused_and_what_it_takes_is_named(stage, query):
     path = await stage.changed(0)
-    bundle = await asked(stage, f"{path}/_history?_since=2020&patient.name=Doe&_pretty=true")
-    assert links(bundle) == {"self": f"{BASE}/{path}/_history?_since=2020&_pretty=true"}
+    for place in (f"{path}/_history", "DiagnosticReport/_history", "_history"):
+        for headers in ({}, {"Prefer": "handling=lenient"}):
+            response = await stage.get(f"{place}?{query}", headers=headers)
+            assert refusal(response) == (400, "error", "not-supported")
+            said = issue(response)
+            assert said["expression"] == [f"http.{re.split('[:=]', query)[0]}"]
+            assert "offered: _since, " in said["diagnostics"]
+            assert ("_at" in said["diagnostics"].partition("offered: ")[2]) == (place == f"{path}/_history")
+
+
+async def test_an_instant_is_asked_for_once(stage):
+    path = await stage.changed(0)
+    for place in (f"{path}/_history", "DiagnosticReport/_history", "_history"):
+        assert refusal(await stage.get(f"{place}?_since=2999&_since=2020")) == (400, "error", "invalid")
 
 
 async def test_it_is_xml_for_who_wants_that_and_other_formats_are_refused(stage):

@@ -105,7 +105,7 @@ def _token_queries(row, value):
 @pytest.mark.parametrize("row", [one for one in PARAMETERS if not one.name.startswith("_l")], ids=lambda row: row.name)
 def test_a_resource_is_found_by_each_of_the_values_it_has(row):
     for address, resource in GOLDEN_RESOURCES.items():
-        if resource["resourceType"] != row.resource_type or row.name in {"study", "signed"}:
+        if resource["resourceType"] != row.resource_type or row.name == "signed":
             continue
         for value in (one for path in row.paths for one in elements(resource, path)):
             if row.shares and row.name == "patient":

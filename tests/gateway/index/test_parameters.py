@@ -119,7 +119,7 @@ def test_a_parameter_says_what_it_finds_and_where_it_is_defined(row):
     assert row.url("https://own.example").startswith(("http://", "https://"))
     assert row.is_own == row.url("https://own.example").startswith("https://own.example/SearchParameter/")
     assert row.paths or row.name == "signed"
-    assert (row.type == "reference" or row.name == "study") == bool(row.targets)
+    assert (row.type == "reference") == bool(row.targets)
     assert not row.codes or row.system
 
 

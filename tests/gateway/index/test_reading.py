@@ -105,7 +105,6 @@ def test_what_is_known_of_one_type_is_not_known_of_another():
         ("patient:Group", "patient"),
         ("patient:patient", "patient"),
         ("_profile:below", "_profile"),
-        ("study:ImagingStudy", "study"),
         ("study:not", "study"),
         ("patient:Group.name", "patient"),
         ("patient:identifier.value", "patient"),

@@ -96,6 +96,19 @@ async def test_pages_lead_through_all_events_newest_first_and_each_stands_once(s
     assert await found(site, "_count=0") == []
 
 
+async def test_a_page_keeps_its_format_and_takes_nothing_that_would_narrow_it(site):
+    for _ in range(2):
+        await site.stage.get("Patient/pat-" + "0" * 32)
+    await load(site)
+    body = (await site.stage.get("AuditEvent?_count=1&_format=application/fhir%2Bjson&_pretty=true")).json()
+    [url] = [one["url"] for one in body["link"] if one["relation"] == "next"]
+    answer = await site.stage.client.get(url, headers={"Accept": "application/fhir+xml"})
+    assert answer.json()["entry"]
+    assert "\n" in answer.text
+    assert code(await site.stage.client.get(f"{url}&patient=pat-1")) == (400, "not-supported")
+    assert (await site.stage.client.get(f"{url}&_count=5")).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [
@@ -109,6 +122,9 @@ async def test_pages_lead_through_all_events_newest_first_and_each_stands_once(s
         ("entity=A1/1", (400, "bad-request")),
         ("entity=Pa/1&entity=Pa/2&entity=Pa/3", (400, "not-supported")),
         ("_page=CANARY", (400, "bad-request")),
+        ("_id=aud-1-0123456789abcdef&patient=pat-1", (400, "not-supported")),
+        ("_id=aud-1-0123456789abcdef&colour=1", (400, "not-supported")),
+        ("agent:identifier=one&agent:identifier=other", (400, "not-supported")),
     ],
 )
 async def test_what_cannot_be_answered_exactly_is_refused(site, query, said):

@@ -66,15 +66,21 @@ async def test_an_operation_says_where_it_is_and_what_it_takes(stage):
 
 async def test_a_search_parameter_says_what_it_looks_at(stage):
     found = (await stage.get("SearchParameter/DiagnosticReport-study")).json()
-    assert (found["base"], found["type"], found["expression"]) == (
+    assert (found["base"], found["type"], found["expression"], found["target"]) == (
         ["DiagnosticReport"],
-        "token",
+        "reference",
         "DiagnosticReport.imagingStudy",
+        ["ImagingStudy"],
     )
     signed = (await stage.get("SearchParameter/DiagnosticReport-signed")).json()
-    assert "expression" not in signed
     assert "gt" in signed["comparator"]
     assert signed["modifier"] == ["missing"]
+
+
+async def test_a_search_parameter_that_no_element_gives_says_so(stage):
+    for one in entries((await stage.get("SearchParameter")).json()):
+        assert ("expression" in one) == (one["code"] != "signed")
+        assert ("There is no expression" in one["description"]) == (one["code"] == "signed")
 
 
 async def test_several_are_asked_for_with_commas_and_both_parameters_must_hold(stage):
@@ -87,12 +93,51 @@ async def test_several_are_asked_for_with_commas_and_both_parameters_must_hold(s
     assert (entries(bundle), bundle["total"]) == ([], 0)
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("SearchParameter?code=critical&base=DiagnosticReport", ["DiagnosticReport-critical"]),
+        ("SearchParameter?base=Observation", ["Observation-interpretation"]),
+        ("SearchParameter?base=Patient", []),
+        (
+            "SearchParameter?type=date,reference&name=diagnosticreport",
+            ["DiagnosticReport-study", "DiagnosticReport-signed"],
+        ),
+        ("StructureDefinition?type=Extension&name=iscrit", ["isCritical"]),
+        ("StructureDefinition?type=Patient", []),
+        ("OperationDefinition?code=trace&status=active", ["trace"]),
+        ("OperationDefinition?status=draft", []),
+        ("OperationDefinition?version=1", []),
+        ("NamingSystem?kind=identifier&value=urn:autoscribe-gateway:report", ["report"]),
+    ],
+)
+async def test_definitions_are_found_by_what_they_say(stage, query, found):
+    bundle = (await stage.get(query, headers=STRICT)).json()
+    assert [one["id"] for one in entries(bundle)] == found
+    assert (issues(bundle), links(bundle)["self"]) == ([], f"{BASE}/{query.replace(',', '%2C')}")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["SearchParameter?derived-from=x", "ValueSet?code=x", "NamingSystem?url=urn:x", "CodeSystem?_lastUpdated=gt2020"],
+)
+async def test_a_filter_that_is_not_offered_is_refused_and_those_that_are_stand_there(stage, query):
+    response = await stage.get(query)
+    assert refusal(response) == (400, "error", "not-supported")
+    assert "offered: _id, name, status, " in issue(response)["diagnostics"]
+
+
+async def test_a_code_is_asked_for_without_its_system(stage):
+    response = await stage.get("OperationDefinition?status=http://hl7.org/fhir/publication-status|active")
+    assert refusal(response) == (400, "error", "invalid")
+
+
 async def test_a_parameter_that_is_not_known_is_named_and_refused_when_strict(stage):
-    bundle = (await stage.get("SearchParameter?base=Patient&_id=DiagnosticReport-study")).json()
+    bundle = (await stage.get("SearchParameter?colour=blue&_id=DiagnosticReport-study")).json()
     assert len(entries(bundle)) == 1
-    assert [(one["detail"], one["expression"]) for one in issues(bundle)] == [("parameter-ignored", ["http.base"])]
+    assert [(one["detail"], one["expression"]) for one in issues(bundle)] == [("parameter-ignored", ["http.colour"])]
     assert links(bundle)["self"].endswith("?_id=DiagnosticReport-study")
-    response = await stage.get("SearchParameter?base=Patient", headers={"Prefer": "handling=strict"})
+    response = await stage.get("SearchParameter?colour=blue", headers=STRICT)
     assert refusal(response) == (400, "error", "not-supported")
 
 

@@ -121,6 +121,18 @@ def test_a_sort_key_that_is_not_offered_is_reported_and_the_others_apply() -> No
     assert reported(found.ignored) == [("warning", "not-supported", "parameter-ignored", "http._sort")]
     assert found.sort == (Sort("moment", key(REPORT, "date")),)
     assert found.used[-1] == ("_sort", "date")
+    [said] = found.ignored
+    assert said.diagnostics == (
+        "_sort: not sorted by a name that is no parameter here; the keys of DiagnosticReport: _id, _lastUpdated,"
+        " status, patient, subject, date, issued, signed"
+    )
+    for keys, named in (
+        ("code", "code"),
+        ("category,-identifier,doe", "category, identifier, a name that"),
+        ("media", "media"),
+    ):
+        [said] = query(("patient", "pat-1"), ("_sort", keys)).ignored
+        assert f"not sorted by {named}" in said.diagnostics
     assert ("_sort", "") not in query(("patient", "pat-1"), ("_sort", "nonsense")).used
 
 
