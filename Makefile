@@ -76,8 +76,8 @@ bench: install ## measure speed as ratios, the last lines are the result
 bench-peers: install ## compare the CPU of a request with that of HAPI FHIR JPA; needs JDK 17, Maven and PostgreSQL
 	PYTHONPATH=tests $(RUN) bench.peers.compare
 
-ig: install ## write dist/autoscribe-gateway.fhir-<version>.tgz: what the gateway defines, as a FHIR package; CANONICAL is its base
-	$(RUN) gateway.fhir_api.definitions.ig_package dist $(CANONICAL)
+ig: install ## write dist/autoscribe-gateway.fhir-<version>.tgz: what the gateway defines, as a FHIR package; CANONICAL is its base; snapshots need a JDK and Maven
+	PYTHONPATH=tests $(RUN) conformance.whole_package dist $(CANONICAL)
 
 sbom: install ## write dist/sbom.cdx.json: every package of the gateway, with version and hashes (CycloneDX)
 	mkdir -p dist

@@ -1,4 +1,4 @@
-"""Part of `check-config`: check names of destinations and sources, and the crawl's pace, against the database.
+"""Part of `check-config`: check names, the form of stored resources, and the crawl's pace, against the database.
 
 Carries out no clause of a standard; decisions D26 and D31. Without a database file nothing is checked. A check changes
 neither the schema nor a name.
@@ -15,6 +15,7 @@ from typing import Final
 from gateway.crawl.account_pace import AccountPace, pace_of
 from gateway.ingest.assembly import engine_of, name_faults, source_name_faults
 from gateway.ingest.orders.sources import survey_sources
+from gateway.ingest.stored_forms import differences
 from gateway.routing import routes_of
 from gateway.runtime.errors import ConfigError, StoreError
 from gateway.settings import Configuration
@@ -60,6 +61,8 @@ async def _found(engine: Sqlite | Postgres, configuration: Configuration) -> Asy
             yield fault
     for gone in await left(engine, names):
         yield f"destination {gone.name}: {gone}"
+    for form in await differences(engine, configuration):
+        yield str(form)
     for note in _of_the_crawl(pace_of(await read_record(StoredCursors(engine)), configuration.settings.sync)):
         yield note
 

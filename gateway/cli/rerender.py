@@ -7,7 +7,8 @@ Proved by tests/gateway/cli/test_operator.py.
 from __future__ import annotations
 
 from gateway.cli.command_line import Say
-from gateway.ingest.assembly import indexed_anew, pipeline_of, store_for_command
+from gateway.ingest.assembly import pipeline_of, store_for_command
+from gateway.ingest.stored_forms import rendered_anew
 from gateway.runtime.progress import Progress
 from gateway.settings import Configuration
 from gateway.store.studies.coverage import all_studies, studies_stored
@@ -33,6 +34,6 @@ async def rerender(configuration: Configuration, say: Say) -> int:
                     continue
                 done, written = done + 1, written + len(ingested.written if ingested else ())
         if not failed:
-            await indexed_anew(engine, configuration)
+            await rendered_anew(engine, configuration)
     say(f"{done} studies rendered anew, {written} new versions; nothing was sent")
     return 1 if failed else 0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.ingest.orders.sources import HospitalSource, survey_sources
 from gateway.ingest.settings_in_force import wanted
+from gateway.ingest.stored_forms import record
 from gateway.routing import Destination, routes_of, survey_routes
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
@@ -32,7 +33,6 @@ from gateway.store.orders.known_hospital import OrderReader
 from gateway.store.orders.source_names import SourceNotRenamed
 from gateway.store.orders.source_names import is_to_be_renamed as is_source_to_be_renamed
 from gateway.store.orders.source_names import renamed as source_renamed
-from gateway.store.studies.coverage import studies_stored
 from mappings.hospital.authorities import Authorities
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 _CHECK: Final = b"autoscribe-gateway:store"
 _KEY_VERSION: Final = "site-key-version"
 _VERSION: Final = re.compile(rb"v([1-9]\d{0,3})\.")
-ZONE: Final = "zone"
 
 
 def engine_of(configuration: Configuration) -> Sqlite | Postgres:
@@ -75,8 +74,7 @@ async def opened_store(
         async with engine.opened():
             await _migrated(engine)
             await _require_own(engine, configuration)
-            await _see_zone(engine, configuration)
-            await _see_index(engine)
+            await record(engine, configuration, writes=serves or writes)
             if serves or writes:
                 await _name_anew(engine, configuration)
             if serves:
@@ -213,29 +211,6 @@ def site_key_version(key: bytes) -> int:
     """Return the version that a site key begins with, as `v2.…`; 1 for a key without one."""
     found = _VERSION.match(key)
     return int(found[1]) if found else 1
-
-
-async def _see_zone(engine: Sqlite | Postgres, configuration: Configuration) -> None:
-    """Warn if dates were indexed in another time zone than searches use: `rerender` indexes them again."""
-    zone = str(configuration.zone)
-    if await facts.claimed(engine, ZONE, zone) != zone:
-        get_logger().warning("index-of-another-zone", action="rerender")
-
-
-async def _see_index(engine: Sqlite | Postgres) -> None:
-    """Warn if resources of an older release are not indexed by all parameters of this one: `rerender` indexes them."""
-    made = await facts.value_of(engine, facts.INDEX)
-    if made is None:
-        is_older = await studies_stored(engine) > 0
-        made = await facts.claimed(engine, facts.INDEX, "1" if is_older else facts.INDEX_REVISION)
-    if made != facts.INDEX_REVISION:
-        get_logger().warning("index-of-an-older-release", action="rerender")
-
-
-async def indexed_anew(engine: Sqlite | Postgres, configuration: Configuration) -> None:
-    """Record that all is indexed by the parameters of this release, and dates in the time zone of these settings."""
-    await facts.put(engine, ZONE, str(configuration.zone))
-    await facts.put(engine, facts.INDEX, facts.INDEX_REVISION)
 
 
 def pipeline_of(configuration: Configuration, engine: Sqlite | Postgres) -> Pipeline:

@@ -6,15 +6,18 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import httpx
+from fakes.answered import with_orders
 from fakes.audited import Noted, noted
-from fakes.facade import BASE, Stage, resource_id, site
+from fakes.facade import BASE, Stage, facade, resource_id, site
 
+import gateway.ingest.map_study as mapping
 from gateway.audit.loading import AuditLoading
 from gateway.fhir_api.http.outcome import of_error, outcome
 from gateway.fhir_api.search.result_parameters import includes_of, revincludes_of
-from gateway.fhir_api.served import DEFINITIONS
+from gateway.fhir_api.served import DEFINITIONS, RESOURCES
 from gateway.runtime.errors import ConfigError, GatewayError
 from gateway.sandbox.seed import report_list
 from mappings import decode, to_fhir
@@ -70,6 +73,8 @@ async def answers(stage: Stage) -> AsyncIterator[httpx.Response]:
     yield await stage.post(f"DiagnosticReport/{report_id}/$addendum")
     yield await stage.post(f"DiagnosticReport/{report_id}/$addendum", key="k3")
     yield await stage.post(f"DiagnosticReport/{report_id}/$cancel-addendum", key="k2")
+    for path in histories_and_compartment(patient):
+        yield await stage.get(path)
 
 
 def searches(report_id: str) -> list[str]:
@@ -80,6 +85,15 @@ def searches(report_id: str) -> list[str]:
         *(f"DiagnosticReport?{window}&_count=2&_summary={how}" for how in ("true", "text", "data", "count")),
         f"DiagnosticReport?{window}&_count=2&_elements=issued&_explain=true",
         f"DiagnosticReport/{report_id}?_summary=true",
+    ]
+
+
+def histories_and_compartment(patient: str) -> list[str]:
+    """Histories of each type and of all, where some resources have several versions, and searches of a compartment."""
+    return [
+        "_history?_count=200",
+        *(f"{row.resource_type}/_history?_count=20" for row in RESOURCES if not row.is_binary),
+        *(f"{patient}/{kind}?_count=20" for kind in OF_A_PATIENT),
     ]
 
 
@@ -96,6 +110,7 @@ async def bodies() -> list[str]:
         async with noted(Path(folder) / "audit") as noting:
             made = [json.dumps(one.json()) async for one in answers(noting.stage)]
             made += [json.dumps(one.json()) for one in await _audited(noting)]
+    made += [json.dumps(one.json()) for one in await _of_a_visit()]
     return made + [json.dumps(outcome([of_error(error)[1]], CANONICAL)) for error in _errors(GatewayError)]
 
 
@@ -105,6 +120,18 @@ async def _audited(noting: Noted) -> list[httpx.Response]:
     found = await noting.stage.get("AuditEvent?date=gt2020&_count=500")
     [event, *_] = found.json()["entry"]
     return [found, await noting.stage.get(f"AuditEvent/{event['resource']['id']}")]
+
+
+async def _of_a_visit() -> list[httpx.Response]:
+    """The Encounter of a report that answers a hospital's order, and all that leads to it."""
+    with patch.object(mapping, "to_fhir", with_orders):
+        async with facade() as stage:
+            report = f"DiagnosticReport/{resource_id(stage.signed())}"
+            visit = (await stage.get(report)).json()["encounter"]["reference"]
+            patient = (await stage.get(visit)).json()["subject"]["reference"]
+            found = f"Encounter?patient={patient}&_revinclude=DiagnosticReport:encounter"
+            paths = (visit, f"{visit}/_history", found, f"{patient}/Encounter", "Encounter/_history")
+            return [await stage.get(one) for one in paths]
 
 
 def _errors(kind: type[GatewayError]) -> list[GatewayError]:

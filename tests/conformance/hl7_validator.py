@@ -1,7 +1,7 @@
 """HL7's own FHIR validator, as HAPI packages it, started once for all resources it is given.
 
 https://hl7.org/fhir/R4/validation.html; validator/ValidateLines.java says what an error is and what a warning.
-Extensions that neither R4, US Core nor our own package defines are errors.
+Extensions that neither R4, US Core nor our own package defines are errors. Ours are judged by the package's snapshots.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from conformance.outside import java, run
+from conformance.whole_package import snapshots
 
 from gateway.fhir_api.definitions.ig_package import ig_package
 from mappings.codes import CANONICAL
@@ -36,7 +37,7 @@ def findings(resources: Iterable[str], shared: Path) -> dict[str, tuple[Finding,
     packages = [str(shared / "conformance" / f"{name}.tgz") for name in PACKAGES]
     with TemporaryDirectory() as folder:
         own = Path(folder) / "own.tgz"
-        own.write_bytes(ig_package(CANONICAL, "0.0.0"))
+        own.write_bytes(ig_package(CANONICAL, "0.0.0", snapshots(CANONICAL)))
         command = java("validator", "ValidateLines.java", str(own), *packages, under=Path(__file__).parent)
         answers = run(command, texts)
     return {text: tuple(_finding(row) for row in rows) for text, rows in zip(texts, answers, strict=True)}

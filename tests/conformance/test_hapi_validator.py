@@ -40,6 +40,7 @@ class Proof:
     """Validated resources as JSON text, with their findings; `planted` and `sound` are keyed by the fault's name.
 
     `in_xml` has resources that were validated as XML, too, by their JSON; `disordered` has an element out of place.
+    `collected` is a history that says that it is a collection.
     """
 
     golden: tuple[str, ...]
@@ -49,6 +50,7 @@ class Proof:
     planted: Mapping[str, str]
     in_xml: Mapping[str, str]
     disordered: str
+    collected: str
     found: Mapping[str, tuple[Finding, ...]]
 
     def errors(self, texts: Iterable[str]) -> dict[str, str]:
@@ -108,6 +110,13 @@ def out_of_order(xml: str) -> str:
     return before + after.replace("</text>", status + "</text>", 1)
 
 
+def as_collection(answers: Iterable[str]) -> str:
+    """Return the longest history, in which some resources have several versions, as a collection."""
+    history = '"type": "history"'
+    longest = max((one for one in answers if history in one), key=len)
+    return longest.replace(history, '"type": "collection"', 1)
+
+
 @pytest.fixture(scope="module")
 def proof(shared: Path) -> Proof:
     facade = tuple(asyncio.run(bodies()))
@@ -118,8 +127,10 @@ def proof(shared: Path) -> Proof:
     ours = texts(golden()), texts(generated()), facade
     in_xml = {text: as_xml(text) for text in (*ours[0], *facade)[:: 1 if IS_WHOLE else 5]}
     disordered = out_of_order(in_xml[ours[0][0]])
+    collected = as_collection(facade)
     every = [text for part in (*ours, whole.values(), planted.values(), in_xml.values()) for text in part]
-    return Proof(*ours, whole, planted, in_xml, disordered, findings([*every, disordered], shared))
+    found = findings([*every, disordered, collected], shared)
+    return Proof(*ours, whole, planted, in_xml, disordered, collected, found)
 
 
 def test_every_golden_case_is_valid(proof: Proof) -> None:
@@ -157,6 +168,11 @@ def test_the_validator_finds_as_much_in_xml_as_in_json(proof: Proof) -> None:
 
 def test_an_element_in_the_wrong_place_is_found(proof: Proof) -> None:
     assert any(one.is_error for one in proof.found[proof.disordered])
+
+
+def test_a_reference_to_several_resources_is_found_where_they_are_not_the_versions_of_a_history(proof: Proof) -> None:
+    """https://hl7.org/fhir/R4/bundle.html#references, bdl-7."""
+    assert "Bundle_BUNDLE_MultipleMatches" in {one.id for one in proof.found[proof.collected]}
 
 
 def test_what_faults_are_planted_in_is_valid(proof: Proof) -> None:

@@ -1,7 +1,7 @@
 """Write all that the gateway defines itself as a FHIR package: the same definitions give the same bytes.
 
 https://confluence.hl7.org/display/FHIR/NPM+Package+Specification, https://hl7.org/fhir/R4/implementationguide.html,
-decision D44. Extensions have no snapshots: who loads the package makes them.
+decision D44. Snapshots of the extensions are made by HL7's generator, outside: `make ig` adds them.
 Proved by tests/gateway/fhir_api/definitions/test_ig_package.py.
 """
 
@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from gateway.fhir_api.definitions.defined import defined
@@ -29,9 +30,12 @@ _R4: Final = "4.0.1"
 _INDEXED: Final = ("resourceType", "id", "url", "version", "kind", "type")
 
 
-def ig_package(canonical: str, release: str) -> bytes:
-    """Build the package as tgz; `canonical` is the base of the site's own definitions, `release` the version."""
-    resources = [one for every in defined(canonical).values() for one in every]
+def ig_package(canonical: str, release: str, snapshots: Mapping[str, Json] = MappingProxyType({})) -> bytes:
+    """Build the package as tgz; `canonical` is the base of the site's own definitions, `release` the version.
+
+    `snapshots` are those of StructureDefinitions, by id.
+    """
+    resources = [_with_snapshot(one, snapshots) for every in defined(canonical).values() for one in every]
     files: dict[str, Json] = {f"{one['resourceType']}-{one['id']}.json": one for one in resources}
     guide = _guide(canonical, release, resources)
     files[f"ImplementationGuide-{_NAME}.json"] = guide
@@ -41,6 +45,12 @@ def ig_package(canonical: str, release: str) -> bytes:
     files["package.json"] = _manifest(canonical, release)
     files[".index.json"] = {"index-version": 1, "files": index}
     return _archive({f"package/{name}": json_bytes(one) for name, one in files.items()})
+
+
+def _with_snapshot(resource: Json, snapshots: Mapping[str, Json]) -> Json:
+    if resource["resourceType"] != "StructureDefinition" or resource["id"] not in snapshots:
+        return resource
+    return {**resource, "snapshot": snapshots[resource["id"]]}
 
 
 def _guide(canonical: str, release: str, resources: Sequence[Json]) -> Json:
@@ -96,13 +106,18 @@ def _archive(files: Mapping[str, bytes]) -> bytes:
     return gzip.compress(made.getvalue(), mtime=0)
 
 
-def main(folder: str, canonical: str = CANONICAL) -> None:
-    """Write the package of this release into a folder, and print its path."""
+def package_file(folder: Path, canonical: str, snapshots: Mapping[str, Json] = MappingProxyType({})) -> Path:
+    """Write the package of this release into a folder, and return its path."""
     release = version(_NAME)
-    path = Path(folder) / f"{PACKAGE}-{release}.tgz"
+    path = folder / f"{PACKAGE}-{release}.tgz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(ig_package(canonical_base(canonical), release))
-    sys.stdout.write(f"{path}\n")
+    path.write_bytes(ig_package(canonical, release, snapshots))
+    return path
+
+
+def main(folder: str, canonical: str = CANONICAL) -> None:
+    """Write the package of this release without snapshots into a folder, and print its path."""
+    sys.stdout.write(f"{package_file(Path(folder), canonical_base(canonical))}\n")
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
     if looked.failures and not results.versions and not total:
         raise looked.failures[0]  # an empty result would be wrong: AutoScribe may know of a match
     issues = [*query.ignored, *query.warnings, *looked.issues, *include_issues]
-    issues += await unindexed(serving.engine, query.used)
+    issues += await unindexed(serving.engine, query)
     issues += await warnings.of(serving, query, results.versions)
     if query.explain:
         issues += [*query.remarks, *looked.remarks, *await warnings.of_mappings(serving, query, results.versions)]

@@ -53,6 +53,11 @@ async def all_studies(engine: Engine) -> AsyncIterator[str]:
         after = str(rows[-1][0])
 
 
+async def has_studies(engine: Engine) -> bool:
+    """True if a study is stored."""
+    return bool(await engine.fetch(_STUDIES, after="", most=1))
+
+
 async def studies_stored(engine: Engine) -> int:
     """Count the stored studies."""
     return int((await engine.fetch(_STORED))[0][0])

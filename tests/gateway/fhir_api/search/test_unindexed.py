@@ -1,4 +1,4 @@
-"""https://hl7.org/fhir/R4/search.html#Warnings: critical results by interpretation, before and after `rerender`."""
+"""https://hl7.org/fhir/R4/search.html#Warnings: critical results and all else by a new index, before `rerender`."""
 
 import pytest
 from fakes.crawled import entries, issues
@@ -50,3 +50,24 @@ async def test_a_search_by_interpretation_says_if_an_older_release_stored_what_i
     assert warned((await stage.get("Observation?interpretation=AA")).json()) == said
     assert warned((await stage.get(f"Observation?interpretation:missing=true&{WINDOW}")).json()) == said
     assert warned((await stage.get(f"Observation?status=final&{WINDOW}")).json()) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "Patient?family=Lee",
+        "DiagnosticReport?patient.name=Lee",
+        "Patient?_has:DiagnosticReport:patient:performer:Practitioner.family=Lee",
+        "Practitioner?_has:PractitionerRole:practitioner:organization=x",
+        f"DiagnosticReport?{WINDOW}&_revinclude=Provenance:target",
+        f"Provenance?{WINDOW}",
+        f"DocumentReference?{WINDOW}&author:missing=true",
+    ],
+)
+async def test_a_search_says_if_what_it_reads_was_indexed_otherwise_or_not_made_by_an_older_release(stage, query):
+    engine = stage.app.state.facade.engine
+    await facts.put(engine, facts.INDEX, "1")
+    before = issues((await stage.get(query)).json())
+    await facts.put(engine, facts.INDEX, facts.INDEX_REVISION)
+    after = issues((await stage.get(query)).json())
+    assert [one["detail"] for one in before if one not in after] == ["index-incomplete"]
