@@ -174,7 +174,7 @@ def _form(request: Request, given: Parameters, content_type: str) -> Format | No
             return None
         form = Format.JSON if media_type in FHIR_JSON else Format.XML if media_type in FHIR_XML else None
         if form and media_type.startswith("application/fhir+"):
-            return form
+            return of_any_kind or form
         of_any_kind = of_any_kind or form
     if of_any_kind is None:
         raise NotAcceptable(f"only {content_type}, application/fhir+json and application/fhir+xml are offered here")

@@ -18,7 +18,8 @@ from gateway.index.value import Circumstances
 from gateway.runtime.errors import StoreTooSlow
 from gateway.store.studies import in_order, search, search_sql
 from gateway.store.studies.histories import versions_of
-from gateway.store.studies.shared_terms import set_of
+from gateway.store.studies.shared_terms import divided, set_of
+from gateway.store.studies.short_values import short_value
 
 HERE = Circumstances(UTC, datetime(2026, 1, 5, tzinfo=UTC), "")
 DAY = 24 * 3600 * 1_000_000
@@ -162,6 +163,49 @@ async def test_a_search_reads_no_more_in_a_store_that_is_several_times_as_large(
         large, found_then = await _read(engine, one)
         assert found_then == found, one
         assert large <= read * 1.3 + 100, (one, read, large)
+
+
+def _coded(number):
+    """Make a report with a code of LOINC, as one in three has it, or one of its own."""
+    code = f"36643-5{SEPARATOR}http://loinc.org" if number % 3 == 0 else f"XR{number}{SEPARATOR}urn:local"
+    status = (key("DiagnosticReport", "status"), f"final{SEPARATOR}urn:s")
+    own, shared = divided(
+        {(key("DiagnosticReport", "code"), short_value(key("DiagnosticReport", "code"), code)), status}
+    )
+    low = number * DAY // 100
+    moments = {(key("DiagnosticReport", "date"), low, low + 1)}
+    return made(f"DiagnosticReport/{number}", terms=own, term_set=shared, moments=moments)
+
+
+@pytest.mark.parametrize("name", ["code", "code:not"])
+async def test_any_code_of_a_system_is_looked_for_in_no_row_of_other_resources(engine, analysed, name):
+    text, read = f"DiagnosticReport?date=ge1970&{name}=http://loinc.org|", []
+    for first, end in ((0, 500), (500, 2_000)):
+        await write(engine, *map(_coded, range(first, end)))
+        await analysed()
+        read.append((await _read(engine, text))[0])
+    assert read[1] <= read[0] * 1.3 + 100
+
+
+@pytest.mark.parametrize(
+    ("text", "is_short"),
+    [
+        ("date=ge1970", True),
+        ("_lastUpdated=ge1970", True),
+        ("_lastUpdated=gt2030-01-01,gt2031-01-01", False),
+        ("date=ge1970&_lastUpdated=ne1970&_sort=_lastUpdated", False),
+    ],
+)
+def test_a_look_is_short_if_it_reads_one_range_of_the_index(text, is_short):
+    assert in_order.is_short(_search(f"DiagnosticReport?{text}"), 128) is is_short
+
+
+async def test_a_short_look_ends_with_the_time_of_its_page(postgres_engine, monkeypatch):
+    monkeypatch.setattr(search, "SECONDS", 0.5)
+    async with postgres_engine.migrating() as connection:
+        await connection.execute("LOCK TABLE moment IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StoreTooSlow):
+            await search.page(postgres_engine, _search("DiagnosticReport?date=ge1970"))
 
 
 @pytest.mark.parametrize("text", ["Patient?family=n&_sort=birthdate", "Patient?family=n&_sort=-birthdate,_id"])

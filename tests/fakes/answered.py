@@ -19,14 +19,15 @@ from mappings.answered_order import (
 from mappings.model import Facts, Study
 from mappings.profile import Site
 
+DOCTORS = "urn:oid:2.999.1.9"
 MESSAGE = HospitalMessageName("EPIC", "MSG0001")
 VISIT = StatedVisit(
     number=StatedNumber("V100", "MERCYVISIT", "urn:oid:1.2.3.19"),
     account=StatedNumber("AC200", "MERCYACCT", "urn:oid:1.2.3.18"),
     patient_class="E",
     location=("ED", "12", "A"),
-    attending=(StatedClinician((StatedNumber("A7", "MERCYDOC", "urn:oid:1.9"),), "House", "Gregory", degree="MD"),),
-    referring=(StatedClinician((StatedNumber("R8", "MERCYDOC", "urn:oid:1.9"),), "Quinn", "Michaela"),),
+    attending=(StatedClinician((StatedNumber("A7", "MERCYDOC", DOCTORS),), "House", "Gregory", degree="MD"),),
+    referring=(StatedClinician((StatedNumber("R8", "MERCYDOC", DOCTORS),), "Quinn", "Michaela"),),
     begun="2026-01-05T18:00:00+00:00",
     message=HospitalMessageName("EPIC", "ADT0002"),
 )

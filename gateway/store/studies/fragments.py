@@ -135,15 +135,19 @@ def _there_is(rows: str) -> str:
 def _term(one: _OfTerm, alias: str) -> Sql:
     """Return the condition that a resource has such a term: in the set that it shares with others, or of its own.
 
-    Of a term that is shared most resources have no row of their own. If none has, no resource is looked at for one.
+    Of a term that is shared most resources have no row of their own. If none has, no resource is looked at for one. The
+    index of values does not tell that of the end of a value.
     """
     condition, values = _has_value(one)
     text = f"term t WHERE t.resource = {alias}.{{}} AND t.key = ?{condition}"
     own = _there_is(text.format("number"))
     if one.key not in KEYS:
         return Sql(own, (one.key, *values))
+    shared = _there_is(text.format("term_set"))
+    if isinstance(one, Ends | Contains):
+        return Sql(f"({shared} OR {own})", (one.key, *values) * 2)
     any_own = f"term o WHERE o.resource > 0 AND o.key = ?{condition.replace('t.value', 'o.value')}"
-    return Sql(f"({_there_is(text.format('term_set'))} OR ({_there_is(any_own)} AND {own}))", (one.key, *values) * 3)
+    return Sql(f"({shared} OR ({_there_is(any_own)} AND {own}))", (one.key, *values) * 3)
 
 
 def _has_value(one: _OfTerm) -> Sql:

@@ -74,9 +74,11 @@ def first_rows(search: Search) -> int:
     return rows * _AS_LONG_AS_ONE if search.sort[0].by == "number" else rows  # most numbers are of other types
 
 
-def is_short(rows: int) -> bool:
-    """True for a look at so many rows of the index, if they are read in about a millisecond."""
-    return rows <= _FIRST
+def is_short(search: Search, rows: int) -> bool:
+    """True for a look that reads so many rows of the index, few, since they are one range of it."""
+    updates = [clause for clause in search.clauses if any(isinstance(one, Updated) for one in clause)]
+    is_range = all(len(clause) == 1 and getattr(clause[0], "comparison", "") != "ne" for clause in updates)
+    return rows <= _FIRST and is_range
 
 
 def more_rows(search: Search, rows: int, matches: int) -> int:

@@ -29,6 +29,7 @@ from mappings.issues import MappingIssue
 
 Made = TypeVar("Made")
 SECONDS: Final = 5.0
+_TOO_LONG: Final = f"it took longer than {SECONDS:g} s"
 _Rows = tuple[Sequence[Row], "Way"]
 _AT_ONE_GO: Final = 100  # bodies that are decompressed without a pause
 _OF_REFERRING: Final = (
@@ -255,12 +256,12 @@ async def _looked_for(engine: Engine, search: Search, until: float) -> _Rows | N
     if counts_first and (found := await _from_few(engine, search, in_order.FEW, until)) is not None:
         return found
     while most:
-        behind = await _look(engine, in_order.edge(search, most), until, most, tries_here=most == first)
+        behind = await _look(engine, search, in_order.edge(search, most), most, until)
         last, edge = edge, behind[0][0] if behind else None
         rows: Sequence[Row] = ()
         if edge != last:  # else all between have one value alike
             sql = in_order.page(search, edge)
-            rows = await _look(engine, sql, until, most, tries_here=most == first)
+            rows = await _look(engine, search, sql, most, until)
             if len(rows) >= search.most or (edge is None and in_order.has_all(search)):
                 return rows, _way("among the first in its order", sql, engine.dialect)
         if most == first and not counts_first and (found := await _from_few(engine, search, in_order.FEW, until)):
@@ -275,6 +276,8 @@ async def _by_code(engine: Engine, search: Search, until: float) -> _Rows | None
     None, too, if a resource may have got another code meanwhile.
     """
     *codes, (nothing, last) = await engine.fetch(by_code.CODES, key=search.sort[0].key, most=by_code.MOST)
+    if nothing:
+        return None  # there are more codes
     rows, way = list[Row](), Way("where no code is", "")
     for value, one in by_code.searches(search, [str(code) for code, _ in codes], last):
         asked = replace(one, most=search.most - len(rows))
@@ -287,7 +290,7 @@ async def _by_code(engine: Engine, search: Search, until: float) -> _Rows | None
             break
     if search.until is None and await engine.fetch(by_code.CHANGED, type=search.resource_type, instant=last):
         return None
-    return None if nothing else (rows, way._replace(how=f"by one code after the other, the last one {way.how}"))
+    return rows, way._replace(how=f"by one code after the other, the last one {way.how}")
 
 
 async def _from_few(engine: Engine, search: Search, most: int, until: float) -> _Rows | None:
@@ -355,14 +358,18 @@ async def _read(engine: Engine, search: Search, sql: Sql, until: float | None = 
     return await _scan(engine, sql, until, tries_here=search_sql.has_few_criteria(search))
 
 
-async def _look(engine: Engine, sql: Sql, until: float, most: int, *, tries_here: bool) -> Sequence[Row]:
+async def _look(engine: Engine, search: Search, sql: Sql, most: int, until: float) -> Sequence[Row]:
     """Return the rows of a query of a look at `most` index rows.
 
     PostgreSQL plans a short one once, whatever its values: a plan takes as long as to read what the look reads.
     """
-    if in_order.is_short(most) and engine.dialect == "postgresql":
-        return await engine.query(search_sql.for_dialect(sql.text, engine.dialect), sql.values)
-    return await _scan(engine, sql, until, tries_here=tries_here)
+    if not in_order.is_short(search, most) or engine.dialect == "sqlite":
+        return await _scan(engine, sql, until, tries_here=most == in_order.first_rows(search))
+    try:
+        async with asyncio.timeout(until - clock.monotonic()):
+            return await engine.query(search_sql.for_dialect(sql.text, engine.dialect), sql.values)
+    except TimeoutError:
+        raise StoreTooSlow(_TOO_LONG) from None
 
 
 async def _scan(engine: Engine, sql: Sql, until: float | None, *, tries_here: bool) -> Sequence[Row]:
@@ -372,7 +379,7 @@ async def _scan(engine: Engine, sql: Sql, until: float | None, *, tries_here: bo
     if left > 0:
         with suppress(StoreTooSlow):
             return await engine.scan(text, sql.values, left, tries_here=tries_here)
-    raise StoreTooSlow(f"it took longer than {SECONDS:g} s")
+    raise StoreTooSlow(_TOO_LONG)
 
 
 def _match(row: Row) -> Version:

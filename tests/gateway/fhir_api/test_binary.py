@@ -487,6 +487,7 @@ async def test_the_better_liked_form_is_given(stage):
         ("application/json", "", True),  # fhirpy, which would take nothing else
         ("application/fhir+json, */*;q=0.1", "", True),
         ("application/fhir+turtle, */*;q=0.1", "", False),
+        ("application/json, application/fhir+xml;q=0.1", "", True),
         ("text/html,*/*", "json", True),
         ("text/html,*/*", "application/xml", True),
     ],
