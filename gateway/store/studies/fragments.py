@@ -146,7 +146,7 @@ def _term(one: _OfTerm, alias: str) -> Sql:
     shared = _there_is(text.format("term_set"))
     if isinstance(one, Ends | Contains):
         return Sql(f"({shared} OR {own})", (one.key, *values) * 2)
-    any_own = f"term o WHERE o.resource > 0 AND o.key = ?{condition.replace('t.value', 'o.value')}"
+    any_own = f"term y WHERE y.resource > 0 AND y.key = ?{condition.replace('t.value', 'y.value')}"
     return Sql(f"({shared} OR ({_there_is(any_own)} AND {own}))", (one.key, *values) * 3)
 
 

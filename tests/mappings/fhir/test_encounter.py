@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fakes.answered import ORDER, VISIT, order
+from fakes.answered import DOCTORS, ORDER, VISIT, order
 from fakes.fhir_studies import codes, mapped, one, report, snapshot
 from fakes.upstream_json import report_id, study_json
 
@@ -73,7 +73,7 @@ def test_attending_and_referring_doctors_take_part_in_the_visit() -> None:
     assert attending["type"][0]["coding"][0]["code"] == "ATND"
     assert attending["individual"] == {
         "type": "Practitioner",
-        "identifier": {"system": "urn:oid:1.9", "value": "A7"},
+        "identifier": {"system": DOCTORS, "value": "A7"},
         "display": "Gregory House, MD",
     }
     assert referring["type"][0]["coding"][0]["code"] == "REF"
