@@ -17,7 +17,7 @@ from gateway.fhir_api.facade import base, circumstances, facade, seal, unseal
 from gateway.fhir_api.http.bundle import history_bundle
 from gateway.fhir_api.http.headers import fhir_answer
 from gateway.fhir_api.http.permission import ANY_VERSION, sight_of, visible
-from gateway.fhir_api.http.query import PAGE, Parameters, parameters, value_of
+from gateway.fhir_api.http.query import FORMATS, PAGE, Parameters, parameters, value_of
 from gateway.fhir_api.search.result_parameters import COUNT, count_of
 from gateway.index.criteria import Updated
 from gateway.index.reading import asked
@@ -28,7 +28,6 @@ from gateway.store.studies.search import in_turns, version_of
 from gateway.store.studies.versions import COUNT_VERSIONS, HAS_RESOURCE, HISTORY, ONE_VERSION
 
 _NO_END: Final = 2**62
-_FORMATS: Final = ("_format", "_pretty")
 _INSTANTS: Final = ("_since", "_at")
 
 
@@ -72,7 +71,7 @@ def history_parameters(request: Request, *instants: str) -> Parameters:
     """
     given = parameters(request)
     names = [name for name, _ in given]
-    offered = (*instants, COUNT, *_FORMATS)
+    offered = (*instants, COUNT, *FORMATS)
     for name in names:
         expression = f"http.{name.partition(':')[0]}"
         if name not in {*offered, PAGE}:

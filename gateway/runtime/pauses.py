@@ -15,7 +15,7 @@ from typing import Final
 # Seconds that a thread computes while another waits for the interpreter's lock. A read waits for the lock several
 # times, whenever SQLite or the network had it
 _TURN: Final = 0.0005
-# Objects that may be made before the youngest are looked at: of Python's 700, studies under way still need nearly all
+# Objects that may be made before a collection; Python's 700 are nearly all still in use by studies under way
 _MANY: Final = 10_000
 
 
@@ -28,8 +28,7 @@ def short_pauses() -> Iterator[None]:
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(_TURN)
-    gc.collect()
-    gc.freeze()
+    _freeze()
     try:
         yield
     finally:
@@ -38,15 +37,21 @@ def short_pauses() -> Iterator[None]:
 
 @contextmanager
 def rare_collections() -> Iterator[None]:
-    """Have collections be rare while the block runs, and look at nothing that is loaded by now.
+    """Collect garbage rarely while the block runs, and look at nothing that is loaded by now.
 
-    They take a twentieth of the time of an ingest. For a process in which no loop answers anybody: each is longer.
+    Collections take a twentieth of the time of an ingest. Rare ones last longer, so this is for a process in which no
+    event loop answers requests.
     """
     before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
+    _freeze()
     gc.set_threshold(_MANY, *before[1:])
     try:
         yield
     finally:
         gc.set_threshold(*before)
+
+
+def _freeze() -> None:
+    """Take what is loaded by now out of all later collections."""
+    gc.collect()
+    gc.freeze()

@@ -114,7 +114,8 @@ async def served(tmp_path: Path) -> AsyncIterator[tuple[int, list[str]]]:
 async def ratio(port: int, path: str, requests: int, method: str, *heavy: str, body: bytes = b"") -> float:
     """Return how many times longer the median read takes beside another client's heavy requests.
 
-    It is measured again where other work of the machine may have come between."""
+    It is measured again where other work of the machine may have come between.
+    """
     reader, other = Client(port, "127.0.0.1"), Client(port, "127.0.0.2")
     least = inf
     for _ in range(TRIES):

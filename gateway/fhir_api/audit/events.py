@@ -34,7 +34,7 @@ from gateway.fhir_api.facade import base, circumstances, facade, seal, unseal
 from gateway.fhir_api.http.bundle import searchset
 from gateway.fhir_api.http.headers import etag, fhir_answer, fhir_conditional, negotiated
 from gateway.fhir_api.http.outcome import canonical_of
-from gateway.fhir_api.http.query import PAGE, Parameters, parameters, value_of
+from gateway.fhir_api.http.query import FORMATS, PAGE, Parameters, parameters, value_of
 from gateway.fhir_api.search.result_parameters import COUNT, count_of
 from gateway.index.escaping import alternatives, token
 from gateway.index.intervals import interval
@@ -62,7 +62,6 @@ SEARCHED: Final = {
     "subtype": ("token", "read, vread, history-instance, history-type, history-system, search, operation, 110122."),
     "outcome": ("token", "0: success, 4: refused or not found, 8: the gateway failed."),
 }
-_FORMATS: Final = frozenset({"_format", "_pretty"})
 _ADDRESS: Final = re.compile(r"[A-Z][A-Za-z]{1,63}/[A-Za-z0-9.-]{1,64}")
 _PREFIXED: Final = re.compile(r"(eq|ge|gt|le|lt)?([0-9].*)")
 _LARGE: Final = 64 * 1024  # bytes of entries: to render them takes some milliseconds
@@ -83,10 +82,10 @@ async def audit_search(request: Request) -> Response:
     """Answer GET [base]/AuditEvent?…: a searchset, newest first, without a total."""
     given = parameters(request)
     negotiated(request, given)
-    page, used = value_of(given, PAGE), tuple(pair for pair in given if pair[0] not in {PAGE, *_FORMATS})
+    page, used = value_of(given, PAGE), tuple(pair for pair in given if pair[0] not in {PAGE, *FORMATS})
     wanted = EntriesWanted()
     if page is not None:
-        _check_alone(PAGE, given, {COUNT, *_FORMATS})
+        _check_alone(PAGE, given, {COUNT, *FORMATS})
         state = unseal(request, page, AUDIT_EVENT)
         used, wanted = tuple((name, value) for name, value in state["q"]), replace(wanted, last=tuple(state["l"]))
     if (named := value_of(used, "_id")) is not None:
@@ -121,7 +120,7 @@ async def _answer(
     links = {"self": f"{here}?{urlencode(used, safe=':/|,')}" if used else here}
     if last is not None:
         token = seal(request, {"q": used, "l": last}, AUDIT_EVENT)
-        formats = [pair for pair in given if pair[0] in _FORMATS]
+        formats = [pair for pair in given if pair[0] in FORMATS]
         links["next"] = f"{here}?{urlencode([*formats, (PAGE, token)])}"
     canonical = canonical_of(request.scope)
     return await fhir_answer(

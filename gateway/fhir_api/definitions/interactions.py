@@ -19,8 +19,7 @@ from gateway.fhir_api.facade import base, facade
 from gateway.fhir_api.http.bundle import searchset
 from gateway.fhir_api.http.headers import etag, fhir_answer, fhir_conditional, is_strict
 from gateway.fhir_api.http.outcome import Issue
-from gateway.fhir_api.http.query import parameters
-from gateway.fhir_api.operations.operation_input import FORMATS
+from gateway.fhir_api.http.query import FORMATS, parameters
 from gateway.fhir_api.served import DEFINITIONS
 from gateway.index.escaping import alternatives, unescaped
 from gateway.index.standard import is_standard

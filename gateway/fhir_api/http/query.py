@@ -15,6 +15,7 @@ from gateway.runtime.request_errors import BadRequest, RequestTooLarge, Unsuppor
 
 FORM: Final = "application/x-www-form-urlencoded"
 PAGE: Final = "_page"
+FORMATS: Final = ("_format", "_pretty")
 MAX_QUERY_BYTES: Final = 8_192
 # A page token contains the whole query, so it may be longer than a query
 MAX_PAGE_BYTES: Final = 14_336

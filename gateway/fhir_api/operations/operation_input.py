@@ -15,12 +15,19 @@ from starlette.requests import Request
 from gateway.fhir_api.audit.shown import give
 from gateway.fhir_api.http.body import json_body
 from gateway.fhir_api.http.headers import FHIR_JSON, FHIR_XML, accepted
-from gateway.fhir_api.http.query import MAX_PARAMETERS, MAX_QUERY_BYTES, MAX_VALUE_LENGTH, PAGE, Parameters, parameters
+from gateway.fhir_api.http.query import (
+    FORMATS,
+    MAX_PARAMETERS,
+    MAX_QUERY_BYTES,
+    MAX_VALUE_LENGTH,
+    PAGE,
+    Parameters,
+    parameters,
+)
 from gateway.fhir_api.served import Operation
 from gateway.runtime.request_errors import BadRequest, NotAcceptable, NotSupported
 
-FORMATS: Final = frozenset({"_format", "_pretty"})
-_ALWAYS: Final = FORMATS | {PAGE}
+_ALWAYS: Final = frozenset({*FORMATS, PAGE})
 _ANY_RESOURCE: Final = FHIR_JSON | FHIR_XML | {"*/*", "application/*"}
 _SPECIAL: Final = re.compile(r"([\\|,$])")
 

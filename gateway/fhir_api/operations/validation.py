@@ -18,8 +18,8 @@ from gateway.fhir_api.fetching import current
 from gateway.fhir_api.http.body import check_media_type, parsed, whole_body
 from gateway.fhir_api.http.headers import fhir_answer, negotiated
 from gateway.fhir_api.http.outcome import MAPPING_ISSUES, Issue, Severity, canonical_of, outcome
-from gateway.fhir_api.http.query import Parameters, parameters
-from gateway.fhir_api.operations.operation_input import FORMATS, formats
+from gateway.fhir_api.http.query import FORMATS, Parameters, parameters
+from gateway.fhir_api.operations.operation_input import formats
 from gateway.fhir_api.served import BY_TYPE, Operation
 from gateway.runtime.computing import computed_apart
 from gateway.runtime.request_errors import BadRequest, NotSupported

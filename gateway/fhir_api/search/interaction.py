@@ -22,7 +22,7 @@ from gateway.fhir_api.http.bundle import searchset
 from gateway.fhir_api.http.headers import fhir_answer, is_strict, negotiated
 from gateway.fhir_api.http.outcome import Issue
 from gateway.fhir_api.http.permission import require, sight_of
-from gateway.fhir_api.http.query import PAGE, Parameters, form_parameters, parameters, value_of
+from gateway.fhir_api.http.query import FORMATS, PAGE, Parameters, form_parameters, parameters, value_of
 from gateway.fhir_api.http.summary import shaped_bodies
 from gateway.fhir_api.search import warnings
 from gateway.fhir_api.search.including import page_with_included
@@ -41,7 +41,7 @@ from gateway.store.studies.search_sql import UPDATED
 
 _LARGE: Final = 256 * 1024  # bytes of resources: to shape them takes up to 10 ms
 _SAFE: Final = ":|,/"
-_BESIDE_A_PAGE: Final = frozenset({PAGE, COUNT, "_format", "_pretty"})
+_BESIDE_A_PAGE: Final = frozenset({PAGE, COUNT, *FORMATS})
 _EMPTIED: Final = Issue(
     "information", "informational", "what was to come has changed meanwhile: it does not match any more", "page-emptied"
 )

@@ -42,9 +42,8 @@ def searches(search: Search, values: Sequence[str], instant: int) -> Iterator[tu
     microseconds, is left out.
     """
     [first, *others], until = search.sort, min(instant, search.until or instant)
-    terms: dict[str, str | None] = {
-        short_value(first.key, one): one for one in values
-    }  # the long form, if rows have it
+    # A code in both forms is asked for in its long one, which finds both
+    terms: dict[str, str | None] = {short_value(first.key, one): one for one in values}
     terms[unsorted(first)] = None
     at, goes_down = None, first.descending != search.is_back
     if search.after:

@@ -75,7 +75,7 @@ def first_rows(search: Search) -> int:
 
 
 def is_short(search: Search, rows: int) -> bool:
-    """True for a look that reads so many rows of the index, few, since they are one range of it."""
+    """True if a look at so many rows of the index is quick: they are few, and in one range of it."""
     updates = [clause for clause in search.clauses if any(isinstance(one, Updated) for one in clause)]
     is_range = all(len(clause) == 1 and getattr(clause[0], "comparison", "") != "ne" for clause in updates)
     return rows <= _FIRST and is_range

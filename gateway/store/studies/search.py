@@ -275,9 +275,9 @@ async def _by_code(engine: Engine, search: Search, until: float) -> _Rows | None
 
     None, too, if a resource may have got another code meanwhile.
     """
-    *codes, (nothing, last) = await engine.fetch(by_code.CODES, key=search.sort[0].key, most=by_code.MOST)
-    if nothing:
-        return None  # there are more codes
+    *codes, (further, last) = await engine.fetch(by_code.CODES, key=search.sort[0].key, most=by_code.MOST)
+    if further:
+        return None  # the last row is one more code
     rows, way = list[Row](), Way("where no code is", "")
     for value, one in by_code.searches(search, [str(code) for code, _ in codes], last):
         asked = replace(one, most=search.most - len(rows))
