@@ -18,11 +18,14 @@ EVERY: Final = 1.0
 
 
 class SweepWatch:
-    """Latest stored record of the sweep; `run` reads it every second."""
+    """Latest stored record of the sweep; `run` reads it every second.
+
+    `max_index_age` is in seconds since the last sweep, after which answers say `incomplete`.
+    """
 
     def __init__(self, cursors: StoredCursors, settings: Sync) -> None:
         self._cursors, self._settings = cursors, settings
-        self.record = SweepRecord()
+        self._take(SweepRecord())
 
     @property
     def index_age(self) -> float | None:
@@ -30,14 +33,12 @@ class SweepWatch:
         finished = self.record.finished
         return None if finished is None else max(0.0, (clock.now() - finished.started).total_seconds())
 
-    @property
-    def max_index_age(self) -> float:
-        """Seconds since the last sweep after which answers say `incomplete`."""
-        return pace_of(self.record, self._settings).max_index_age
-
     async def once(self) -> None:
         """Read the record once."""
-        self.record = await read_record(self._cursors)
+        self._take(await read_record(self._cursors))
+
+    def _take(self, record: SweepRecord) -> None:
+        self.record, self.max_index_age = record, pace_of(record, self._settings).max_index_age
 
     async def run(self) -> None:
         """Read the record until cancelled; the last one stays while the store cannot be reached."""

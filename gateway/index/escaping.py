@@ -15,16 +15,18 @@ _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 
 def alternatives(value: str) -> list[str]:
     r"""Split a value at unescaped commas into its alternatives; they stay escaped, and empty ones are dropped."""
-    return _ALTERNATIVE.findall(value)
+    return _ALTERNATIVE.findall(value) if "\\" in value else [one for one in value.split(",") if one]
 
 
 def unescaped(value: str) -> str:
     """Remove the escapes from a value."""
-    return _ESCAPED.sub(r"\1", value)
+    return _ESCAPED.sub(r"\1", value) if "\\" in value else value
 
 
 def parts(value: str, most: int) -> list[str]:
     """Split at unescaped bars and unescape: at most `most` parts, the last with the remaining bars."""
+    if "\\" not in value:
+        return value.split("|", most - 1)
     pieces: list[str] = []
     while len(pieces) < most - 1 and (before := _BEFORE_BAR.match(value)):
         pieces.append(unescaped(before[1]))

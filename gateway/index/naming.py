@@ -29,7 +29,7 @@ class Name(NamedTuple):
 
 def named(clauses: Iterable[Clause]) -> frozenset[Name]:
     """Collect the names in the clauses; negated criteria (`:not`, `:missing`) name nothing."""
-    return frozenset[Name]().union(*map(_names_in, clauses))
+    return frozenset().union(*map(_names_in, clauses))
 
 
 @lru_cache(maxsize=4096)

@@ -6,10 +6,9 @@ https://hl7.org/fhir/R4/search.html#combining, #modifiers, decision D30. Commas 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.index.criteria import Clause, Criterion, During, Ends, Not, Referred, Refers, Updated
 from gateway.index.escaping import alternatives, token
@@ -22,8 +21,7 @@ _ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER_NARROWS: Final = frozenset({"not", "missing", "contains", "text"})
 
 
-@dataclass(frozen=True, slots=True)
-class AskedParameter:
+class AskedParameter(NamedTuple):
     """A parsed parameter: all clauses must hold, each by any of its criteria.
 
     `narrows`: the parameter alone makes a search allowed (D30). `has_unknown_code`: the element cannot have the code.

@@ -5,15 +5,13 @@ https://hl7.org/fhir/R4/search.html#ptypes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import NamedTuple
 
 from gateway.index.parameter import Parameter
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(NamedTuple):
     """Context of a search: `zone` of dates without an offset, `now` for `ap`, `base` (the facade's FHIR base)."""
 
     zone: tzinfo

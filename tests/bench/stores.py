@@ -18,6 +18,7 @@ from gateway.index.keys import key
 from gateway.ingest import Fetched, Pipeline
 from gateway.runtime import clock
 from gateway.sandbox.seed import generate
+from gateway.store.database import facts
 from gateway.store.database.instants import micros
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
@@ -80,6 +81,7 @@ async def settled(url: str) -> None:
 
 
 async def swept(engine: Sqlite | Postgres, count: int) -> None:
-    """Record a full sweep as just finished, so that the index is complete."""
+    """Record a full sweep as just finished, of a database that this release made: the index is complete."""
     now = clock.now()
+    await facts.claimed(engine, facts.INDEX, facts.INDEX_REVISION)
     await StoredCursors(engine).put(NAME, SweepRecord(1, None, Finished(now, now, count), (now,)).as_json())

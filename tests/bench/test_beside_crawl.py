@@ -22,7 +22,7 @@ from bench.serving import autoscribe, gateway
 from fakes.databases import at_once, copied, server
 
 STUDIES, TARGETS, SECONDS = 200, 100, float(os.environ.get("BENCH_SECONDS", "12"))
-LATENCY, CONCURRENCY = 40, 2  # milliseconds, requests at one time: 50 studies a second
+LATENCY, CONCURRENCY = 34, 2  # milliseconds, requests at one time: 50 studies a second
 
 pytestmark = [
     pytest.mark.timeout(600),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -55,17 +55,11 @@ class Budget:
             Throttled: the client has too many requests under way.
         """
         key = client_key(scope)
-        account = self._accounts.get(key, _Account())
-        if account.booked + requests > MOST:
-            raise Throttled(f"more than {MOST} costly requests of this client are under way")
-        self._accounts[key] = account
-        account.booked += requests
+        account = self._book(key, requests)
         try:
             yield account.turns
         finally:
-            account.booked -= requests
-            if not account.booked:
-                del self._accounts[key]
+            self._unbook(key, account, requests)
 
     def within(self, handler: Handler) -> Handler:
         """Wrap the handler of a costly request, so that it waits for its turn."""
@@ -73,18 +67,52 @@ class Budget:
         async def handle(request: Request) -> Response:
             if _PAID in request.scope:
                 return await handler(request)
-            with ExitStack() as stack:
-                turns = stack.enter_context(self.booked(request.scope))
-                await turns.acquire()
-                stack.callback(turns.release)
-                loop = asyncio.get_running_loop()
-                begun = loop.time()
+            key = client_key(request.scope)
+            account, rest, loop = self._book(key, 1), 0.0, asyncio.get_running_loop()
+            try:
+                await account.turns.acquire()
+            except BaseException:
+                self._unbook(key, account, 1)
+                raise
+            begun = loop.time()
+            try:
                 answer = await handler(request)
-                rest = max(self._least_rest, min(loop.time() - begun, REST))
-                loop.call_later(rest, stack.pop_all().close)
-                return answer
+                rest = self._rest(account, loop.time() - begun)
+            finally:
+                if rest:
+                    loop.call_later(rest, self._end, key, account)
+                else:
+                    self._end(key, account)
+            return answer
 
         return handle
+
+    def _rest(self, account: _Account, took: float) -> float:
+        """Return the seconds that a turn rests after an answer that took so long.
+
+        A client with half of its turns under way, or fewer, never waits for one that rests: that needs no timer.
+        """
+        if not self._least_rest and account.booked <= AT_ONCE // 2:
+            return 0.0
+        return max(self._least_rest, min(took, REST))
+
+    def _book(self, key: tuple[str, str], requests: int) -> _Account:
+        account = self._accounts.get(key) or _Account()
+        if account.booked + requests > MOST:
+            raise Throttled(f"more than {MOST} costly requests of this client are under way")
+        self._accounts[key] = account
+        account.booked += requests
+        return account
+
+    def _unbook(self, key: tuple[str, str], account: _Account, requests: int) -> None:
+        account.booked -= requests
+        if not account.booked:
+            del self._accounts[key]
+
+    def _end(self, key: tuple[str, str], account: _Account) -> None:
+        """End a request that had its turn."""
+        account.turns.release()
+        self._unbook(key, account, 1)
 
 
 def paid(scope: Scope) -> Scope:

@@ -146,7 +146,7 @@ def _is_pretty(given: Parameters) -> bool:
 
 def _accept(request: Request) -> str:
     """Return the Accept header, joined if it was sent as several lines."""
-    return ",".join(request.headers.getlist("accept"))
+    return b",".join([value for name, value in request.scope["headers"] if name == b"accept"]).decode("latin-1")
 
 
 def _not_modified(headers: Mapping[str, str]) -> Response:

@@ -37,7 +37,9 @@ async def page_with_included(
     """
     count = query.count
     while True:
-        results = await page(engine, replace(query, count=count), place)
+        results = await page(engine, query if count == query.count else replace(query, count=count), place)
+        if not query.includes:
+            return results, [], []
         beside, issues = await included(engine, query.includes, results.versions, query.sight)
         count = len(results.versions) // 2
         if count == 0 or not any(one.detail == "includes-cut" for one in issues):

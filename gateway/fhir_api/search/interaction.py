@@ -6,8 +6,7 @@ https://hl7.org/fhir/R4/http.html#search, https://hl7.org/fhir/R4/search.html, d
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote_plus
 
 from starlette.requests import Request
@@ -49,14 +48,17 @@ _OF_ITS_SEARCH: Final = "a page is one of the search that it was given out for: 
 _UNCOUNTED: Final = Issue("warning", "too-costly", "the matches could not be counted in time", "total-unknown")
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A search request: query, page position, total if known, and whether links may show parameter values."""
+class _Asked(NamedTuple):
+    """A search request: query, page position, total if known, and whether links may show parameter values.
+
+    `is_first`: the page is the beginning.
+    """
 
     query: Query
     place: PagePosition
     total: int | None
     is_shown: bool
+    is_first: bool
 
 
 def search(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
@@ -107,7 +109,7 @@ def _read_request(
     token = value_of(given, PAGE)
     if token is None:
         query = understand(resource_type, given, circumstances(request), strict=is_strict(request), sight=sight)
-        return _Asked(query, BEGINNING, None, not is_posted)
+        return _Asked(query, BEGINNING, None, not is_posted, is_first=True)
     state = unseal(request, token, resource_type, sight.key)
     used = _resized(tuple((name, value) for name, value in state["q"]), value_of(given, COUNT))
     query = understand(resource_type, used, circumstances(request), strict=False, sight=sight)
@@ -120,7 +122,7 @@ def _read_request(
     place = PagePosition.of_json(state["p"])
     if place.part == "whole" and place != BEGINNING and not query.is_unversioned:
         query.sort = (UPDATED,)  # a walk in one part goes by last update, in every release
-    return _Asked(query, place, state["t"], state["s"])
+    return _Asked(query, place, state["t"], state["s"], is_first=place == BEGINNING)
 
 
 def _resized(used: Parameters, count: str | None) -> Parameters:
@@ -134,7 +136,7 @@ def _resized(used: Parameters, count: str | None) -> Parameters:
 
 
 async def _answer(request: Request, asked: _Asked) -> bytes:
-    serving, query, is_first = facade(request), asked.query, asked.place == BEGINNING
+    serving, query, is_first = facade(request), asked.query, asked.is_first
     looked = await look_up(request, query) if is_first else Looked()
     results, beside, include_issues = Page(()), list[Version](), list[Issue]()
     if not query.is_count:
@@ -187,16 +189,20 @@ async def _shaped(query: Query, versions: Sequence[Version]) -> Sequence[Version
     return [one._replace(body=body) for one, body in zip(versions, bodies, strict=True)]
 
 
+def _quoted(value: str) -> str:
+    return value if value.isalnum() and value.isascii() else quote_plus(value, safe=_SAFE)
+
+
 def _links(request: Request, asked: _Asked, results: Page, total: int | None) -> dict[str, str]:
     """Build the links to the pages; after a POST they show no parameter values."""
     here = f"{base(request)}/{asked.query.resource_type}"
-    shown = f"{here}?{'&'.join([f'{name}={quote_plus(value, safe=_SAFE)}' for name, value in asked.query.used])}"
+    shown = f"{here}?{'&'.join([f'{name}={_quoted(value)}' for name, value in asked.query.used])}"
 
     def link_to(place: PagePosition) -> str:
         state = {"q": asked.query.used, "p": place.as_json(), "t": total, "s": asked.is_shown}
         return f"{here}?{PAGE}={seal(request, state, asked.query.resource_type, asked.query.sight.key)}"
 
-    is_plain = asked.is_shown and asked.place == BEGINNING
+    is_plain = asked.is_shown and asked.is_first
     links = {"self": shown if is_plain else link_to(asked.place)}
     if results.last is not None:
         links["first"] = shown if asked.is_shown else link_to(BEGINNING)

@@ -78,13 +78,15 @@ async def look_up(request: Request, query: Query) -> Looked:
         SearchTooCostly: more than `MOST` requests to AutoScribe would be needed.
     """
     serving = facade(request)
-    names = sorted(named(query.clauses))
+    names = named(query.clauses)
+    if not names and not query.explain:
+        return Looked()
     if not names:
         finished = serving.sweep().finished
         return Looked(is_too_old=wants_newer(request, micros(finished.started) if finished else None))
     unknown: list[Name] = []
     stale: set[str] = set()
-    for name in names:
+    for name in sorted(names):
         value = uid_key(name.value) if name.by == "uid" else name.value
         rows = await serving.engine.fetch(_KNOWN[name.by], value=value)
         rows = [row for row in rows if await _is_seen(serving, query, name, str(row[0]))]

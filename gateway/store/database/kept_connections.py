@@ -8,8 +8,8 @@ Proved by tests/contract/test_kept_connections.py.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from gateway.runtime import clock
@@ -31,27 +31,13 @@ class KeptConnections:
 
     async def fetch(self, sql: str, *values: Any) -> Sequence[Any]:
         """Return the rows of a query; raise as asyncpg does."""
-        async with self.lent() as connection:
+        async with _Lent(self) as connection:
             rows: Sequence[Any] = await connection.fetch(sql, *values)
             return rows
 
-    @asynccontextmanager
-    async def lent(self) -> AsyncIterator[Any]:
-        """Yield a connection; wait for one if all are lent.
-
-        After an error the pool gets it back: it waits until the server has given up what was cancelled.
-        """
-        connection = await self._taken()
-        try:
-            yield connection
-        except BaseException:
-            await self._pool.release(connection)
-            raise
-        if self._waiting or self._is_closed or self._is_spent(connection):
-            await self._pool.release(connection)
-        else:
-            self._kept.append((connection, clock.monotonic()))
-            await self._give_back_unused()
+    def lent(self) -> AbstractAsyncContextManager[Any]:
+        """Lend a connection while a block runs; wait for one if all are lent."""
+        return _Lent(self)
 
     async def close(self) -> None:
         """Give all connections back to the pool, those that are lent as soon as they can be."""
@@ -63,7 +49,8 @@ class KeptConnections:
             self._pool.terminate()  # its own close would wait for the connections that are left
             raise
 
-    async def _taken(self) -> Any:
+    async def take(self) -> Any:
+        """Take a connection; wait for one if all are taken."""
         while self._kept:
             connection, _ = self._kept.pop()
             if not self._is_spent(connection):
@@ -75,6 +62,19 @@ class KeptConnections:
         finally:
             self._waiting -= 1
 
+    async def give_back(self, connection: Any, *, has_failed: bool) -> None:
+        """Give a connection back.
+
+        After an error the pool gets it: it waits until the server has given up what was cancelled.
+        """
+        if has_failed or self._waiting or self._is_closed or self._is_spent(connection):
+            await self._pool.release(connection)
+            return
+        now = clock.monotonic()
+        self._kept.append((connection, now))
+        if now - self._kept[0][1] > _UNUSED:
+            await self._pool.release(self._kept.popleft()[0])
+
     def _is_spent(self, connection: Any) -> bool:
         """Return True if a connection is lost, or in a transaction that nobody ended: the pool resets it."""
         try:
@@ -82,6 +82,18 @@ class KeptConnections:
         except self._interface_error:
             return True
 
-    async def _give_back_unused(self) -> None:
-        if clock.monotonic() - self._kept[0][1] > _UNUSED:
-            await self._pool.release(self._kept.popleft()[0])
+
+class _Lent:
+    """Connection lent while a block runs. A class, since a generator for each query costs a twentieth of a search."""
+
+    __slots__ = ("_connection", "_connections")
+
+    def __init__(self, connections: KeptConnections) -> None:
+        self._connections = connections
+
+    async def __aenter__(self) -> Any:
+        self._connection = await self._connections.take()
+        return self._connection
+
+    async def __aexit__(self, error: type[BaseException] | None, *_: object) -> None:
+        await self._connections.give_back(self._connection, has_failed=error is not None)

@@ -109,7 +109,7 @@ def cheapest(clauses: Sequence[Clause], narrowing: Sequence[int]) -> int:
     Raises:
         ValueError: no clause narrows.
     """
-    return min(narrowing, key=lambda one: max(map(_cost, clauses[one])))
+    return narrowing[0] if len(narrowing) == 1 else min(narrowing, key=lambda one: max(map(_cost, clauses[one])))
 
 
 def window(clauses: Sequence[Clause], place: int) -> list[int]:
@@ -204,10 +204,12 @@ def usual_sort(clauses: Sequence[Clause], place: int) -> Sort:
     on, the first matches are soon found. Who asks by last update gets that order.
     """
     dates = [key for key in map(_bounded, clauses) if key is not None]
+    if not dates:
+        return UPDATED
     if (key := _bounded(clauses[place])) is not None:
         return Sort("moment", key)
     by_update = any(isinstance(one, Updated) for clause in clauses for one in clause)
-    return Sort("moment", dates[0]) if dates and any(map(_is_broad, clauses[place])) and not by_update else UPDATED
+    return Sort("moment", dates[0]) if any(map(_is_broad, clauses[place])) and not by_update else UPDATED
 
 
 _FEW: Final = 2
