@@ -17,7 +17,7 @@ from gateway.runtime.errors import RowUnreadable
 from gateway.store.compression.dictionaries import dictionary, number_for
 from gateway.store.database.instants import instant_text
 
-_LEVEL: Final = 6
+_LEVEL: Final = 5
 # Of 9: a compressor is copied for each row, which takes as long as compressing some. Rows are as small with this memory
 _MEMORY: Final = 6
 _RAW: Final = -zlib.MAX_WBITS
