@@ -20,7 +20,7 @@ from fakes.scale import examples
 from mappings.hl7v2 import receiver
 
 pytestmark = pytest.mark.timeout(600)
-LIVES = examples(220)
+LIVES = examples(330)
 
 
 @cache

@@ -33,22 +33,22 @@ IS_WHOLE: Final = os.environ.get("EXAMPLES") == "all"  # as in `make soak`
 
 
 def examples(most: int) -> int:
-    """Return the number of examples for a property: few in `make test`, all in soak, else three tenths."""
-    return max(5, int(most * _SHARE.get(os.environ.get("EXAMPLES", ""), 0.3)))
+    """Return the number of examples for a property: few in `make test`, all in soak, else a fifth."""
+    return max(5, int(most * _SHARE.get(os.environ.get("EXAMPLES", ""), 0.2)))
 
 
 # Both databases for an indirect parameter: the second one in `make soak`
 EITHER_STORE: Final = ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)]
 # Studies that two gateways crawl at once, and their setting for PDFs
-STUDIES = Scale((150, "link"), (2_000, "fetch"), (240, 1_200))
+STUDIES = Scale((80, "link"), (2_000, "fetch"), (240, 1_200))
 # Studies of a sweep that is killed, and the maximum seconds after its first page
-SWEPT = Scale((250, 0.6), (1_000, 2.0), (240, 900))
+SWEPT = Scale((120, 0.3), (1_000, 2.0), (240, 900))
 # Studies crawled under two mappings, and reports per study; 0 for the sandbox's own number
 REPORTS = Scale((20, 25), (10_100, 0), (120, 1_800))
 # Searches made from the table of parameters
 SEARCHES = Scale(900, 20_000, (120, 1_800))
 # Requests that schemathesis makes from the OpenAPI document, and the database of the gateway
-REQUESTS = Scale((500, "sqlite"), (20_000, "postgresql"), (120, 1_800))
+REQUESTS = Scale((300, "sqlite"), (20_000, "postgresql"), (120, 1_800))
 # Types whose operations schemathesis leaves out of the usual run: they are built like the others
 OF_OTHER_TYPES = Scale(
     r"/fhir/(ImagingStudy|Observation|Organization|Practitioner|Provenance|ServiceRequest|DocumentReference(?!/\$docref))",
@@ -58,7 +58,7 @@ OF_OTHER_TYPES = Scale(
 # Times that a feed is killed, on each database
 KILLS = Scale(15, 500, (120, 900))
 # Schedules of gateways that are suspended, frozen and late: the first seed, and their number
-SCHEDULES = tuple(Scale((first, 70), (first * 10, 2_500), (120, 900)) for first in range(0, 1_000, 250))
+SCHEDULES = tuple(Scale((first, 40), (first * 10, 2_500), (120, 900)) for first in range(0, 1_000, 250))
 # Messages that wait for a receiver, and their size in bytes
 BACKLOG = Scale((2_000, 30_000), (100_000, 4_000), (120, 1_800))
 # Interleavings of two processes that ingest studies of one patient: the first seed, and their number
