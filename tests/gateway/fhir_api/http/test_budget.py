@@ -134,6 +134,27 @@ async def test_turns_rest_after_an_answer_that_came_at_once(slow):
     assert asyncio.get_running_loop().time() - began >= 0.1
 
 
+async def test_turns_of_a_busy_client_rest_as_long_as_their_answers_took():
+    async def handler(_):
+        await asyncio.sleep(0.03)
+
+    began = asyncio.get_running_loop().time()
+    handle = Budget().within(handler)
+    await asyncio.gather(*(handle(Request(scope())) for _ in range(2 * AT_ONCE)))
+    assert asyncio.get_running_loop().time() - began >= 0.09
+
+
+async def test_a_client_with_half_of_its_turns_under_way_leaves_none_to_rest(slow):
+    budget = Budget()
+    handler, tasks = budget.within(slow), []
+    for _ in range(AT_ONCE // 2):
+        tasks.append(asyncio.create_task(handler(Request(scope()))))
+        await asyncio.sleep(0.01)
+    slow.go.set()
+    await asyncio.gather(*tasks)
+    assert budget._accounts == {}
+
+
 async def test_an_entry_of_a_batch_waits_for_no_second_turn(slow):
     budget = Budget()
     slow.go.set()
