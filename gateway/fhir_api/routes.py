@@ -145,21 +145,29 @@ class _AtBase:
 class _BySteps:
     """ASGI router: tries only the routes whose path has the same first step and the same number of steps.
 
-    There are about a hundred routes, and each try takes time.
+    There are about a hundred routes, and each try takes time. The endpoint of a path without parameters, such as that
+    of a search, is looked up.
     """
 
     def __init__(self) -> None:
         self._nowhere = Router(redirect_slashes=False)
         self._routers: dict[tuple[str, int], Router] = {}
+        self._endpoints: dict[str, ASGIApp] = {}
 
     def add(self, *routes: Route) -> None:
         """Add routes; the first one that matches a path answers."""
         for one in routes:
-            router = self._routers.setdefault(_steps(one.path), Router(redirect_slashes=False))
-            router.routes.append(one)
+            if "{" not in one.path:
+                self._endpoints.setdefault(one.path, one.endpoint)
+            else:
+                self._routers.setdefault(_steps(one.path), Router(redirect_slashes=False)).routes.append(one)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(scope["root_path"])
+        if (endpoint := self._endpoints.get(path)) is not None:
+            scope["path_params"] = {}
+            await endpoint(scope, receive, send)
+            return
         await self._routers.get(_steps(path), self._nowhere)(scope, receive, send)
 
 

@@ -20,11 +20,12 @@ def requests(document):
 
 
 def test_every_address_of_the_facade_is_in_it_with_its_methods(document):
-    routes = [route for router in fhir_app().app.app._app._routers.values() for route in router.routes]
+    steps = fhir_app().app.app._app
+    endpoints = [route.endpoint for router in steps._routers.values() for route in router.routes]
     there = {
-        (MOUNT + (route.path if route.path != "/" else ""), method)
-        for route in routes
-        for method in route.endpoint._handlers
+        (MOUNT + (one._template if one._template != "/" else ""), method)
+        for one in (*endpoints, *steps._endpoints.values())
+        for method in one._handlers
         if method != "HEAD"
     }
     assert {one for one in requests(document) if one[0].startswith(MOUNT)} == there
