@@ -134,14 +134,14 @@ def sealed_parameters(
 def _sealed(name: str, value: str, known: Collection[str], key: bytes) -> tuple[str, str]:
     is_known = name in known or all(part in known for part in _SEPARATORS.split(name))
     said = value if is_known else f"{name}={value}"
-    digest = _of_values(key).copy()
+    digest = _digest_begun(key).copy()
     digest.update(said.encode("utf-8", "surrogatepass"))
     return name if is_known else UNKNOWN_NAME, digest.hexdigest()
 
 
 @lru_cache(maxsize=4)
-def _of_values(key: bytes) -> hmac.HMAC:
-    """Start a digest of a value under a key: to continue from here takes a fraction of the time to set up the key."""
+def _digest_begun(key: bytes) -> hmac.HMAC:
+    """Begin the digest of a value under a key. To set up the key takes most of the time."""
     return hmac.new(key, _VALUE_LABEL, hashlib.sha256)
 
 

@@ -12,7 +12,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from urllib.parse import urlsplit
 
 from bench.machine import ASKING, on_core
@@ -55,8 +55,18 @@ def _ask(base: str, targets: Sequence[str], rate: float, seconds: float, own: li
     url = urlsplit(base)
     end = f" HTTP/1.1\r\nHost: {url.netloc}\r\nAccept: application/fhir+json\r\n\r\n"
     requests = [f"GET {url.path}/{target}{end}".encode() for target in targets]
-    free = deque(_Connection(str(url.hostname), int(url.port or 80)) for _ in range(CONNECTIONS))
-    asked, late, sent, count = set[_Connection](), list[float](), 0, int(rate * seconds)
+    with ExitStack() as stack:
+        every = [_Connection(str(url.hostname), int(url.port or 80)) for _ in range(CONNECTIONS)]
+        for connection in every:
+            stack.callback(connection.close)
+        return _times(every, requests, rate, int(rate * seconds), own)
+
+
+def _times(
+    every: Sequence[_Connection], requests: Sequence[bytes], rate: float, count: int, own: list[float]
+) -> list[float]:
+    """Send so many requests at the rate; return the time of each, counted from its scheduled time."""
+    free, asked, late, sent = deque(every), set[_Connection](), list[float](), 0
     begun = time.perf_counter()
     while len(late) < count:
         while free and sent < count and (due := sent / rate) <= (now := time.perf_counter() - begun):
@@ -66,14 +76,14 @@ def _ask(base: str, targets: Sequence[str], rate: float, seconds: float, own: li
             asked.add(connection)
             sent += 1
         wait = max(0.0, sent / rate - (time.perf_counter() - begun)) if free and sent < count else PATIENCE
-        for connection in select.select(asked, (), (), wait)[0]:
+        ready = select.select(asked, (), (), wait)[0]
+        assert ready or wait < PATIENCE, f"no answer for {PATIENCE:g} s"
+        for connection in ready:
             if connection.is_answered():
                 connection.free_since = time.perf_counter() - begun
                 late.append(connection.free_since - connection.due)
                 asked.remove(connection)
                 free.append(connection)
-    for connection in free:
-        connection.close()
     return late
 
 

@@ -210,7 +210,7 @@ async def test_a_short_look_ends_with_the_time_of_its_page(postgres_engine, monk
 
 @pytest.mark.parametrize("text", ["Patient?family=n&_sort=birthdate", "Patient?family=n&_sort=-birthdate,_id"])
 async def test_looking_where_all_have_the_first_sort_key_alike_adds_few_reads(engine, analysed, monkeypatch, text):
-    for name, number in (("_FIRST", 20), ("_MOST", 100), ("FEW", 20), ("MANY", 200)):
+    for name, number in (("_FIRST", 20), ("_SECOND", 50), ("LARGE", 100), ("FEW", 20), ("MANY", 200)):
         monkeypatch.setattr(in_order, name, number)
     await _grown(engine, 0, SMALL)
     await analysed()
@@ -242,7 +242,7 @@ SELDOM_MEET = "Observation?interpretation=AA&date=1970-01-12"  # a code that one
     ("sort", "numbers"), [("", range(1103, 1163, 10)), ("&_sort=status,-date", range(1193, 1133, -10))]
 )
 async def test_clauses_that_seldom_meet_are_compared_by_their_index_rows(engine, analysed, monkeypatch, sort, numbers):
-    for name, number in (("_FIRST", 2), ("_MOST", 4), ("FEW", 5), ("SOME", 8), ("MANY", 10)):
+    for name, number in (("_FIRST", 2), ("_SECOND", 3), ("LARGE", 4), ("FEW", 5), ("SOME", 8), ("MANY", 10)):
         monkeypatch.setattr(in_order, name, number)
     await _grown(engine, 0, SMALL)
     await analysed()

@@ -43,7 +43,15 @@ async def index(request, engine):
 def looks(request, monkeypatch):
     """Search with looks as they are, which find all of a small store at once, and with very small ones."""
     if request.param == "small":
-        for name, number in (("_FIRST", 1), ("_MOST", 16), ("FEW", 4), ("MANY", 8), ("ROWS", 30), ("SOME", 6)):
+        for name, number in (
+            ("_FIRST", 1),
+            ("_SECOND", 4),
+            ("LARGE", 16),
+            ("FEW", 4),
+            ("MANY", 8),
+            ("ROWS", 30),
+            ("SOME", 6),
+        ):
             monkeypatch.setattr(in_order, name, number)
 
 

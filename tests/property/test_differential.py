@@ -42,7 +42,7 @@ async def stored(engine, resources):
 def looks(request, monkeypatch):
     """Search with very small looks in a part of the seeds: searches then start wherever few are found."""
     if "seed" not in request.fixturenames or request.getfixturevalue("seed") % 2 == 0:
-        for name, number in (("_FIRST", 1), ("_MOST", 16), ("FEW", 20), ("MANY", 40), ("ROWS", 100)):
+        for name, number in (("_FIRST", 1), ("_SECOND", 4), ("LARGE", 16), ("FEW", 20), ("MANY", 40), ("ROWS", 100)):
             monkeypatch.setattr(in_order, name, number)
 
 

@@ -40,7 +40,8 @@ class _Account:
 class Budget:
     """Accounts of the clients that have costly requests under way; the others need no memory.
 
-    A turn rests as long as its answer took, and at least `least_rest` seconds.
+    A turn rests as long as its answer took, and at least `least_rest` seconds. Without a least rest, turns rest only if
+    the client has more than half of them under way.
     """
 
     def __init__(self, least_rest: float = 0.0) -> None:
@@ -90,7 +91,7 @@ class Budget:
     def _rest(self, account: _Account, took: float) -> float:
         """Return the seconds that a turn rests after an answer that took so long.
 
-        A client with half of its turns under way, or fewer, never waits for one that rests: that needs no timer.
+        A client with half of its turns under way, or fewer, hardly ever waits for one that rests: that needs no timer.
         """
         if not self._least_rest and account.booked <= AT_ONCE // 2:
             return 0.0

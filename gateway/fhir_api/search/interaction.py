@@ -51,7 +51,7 @@ _UNCOUNTED: Final = Issue("warning", "too-costly", "the matches could not be cou
 class _Asked(NamedTuple):
     """A search request: query, page position, total if known, and whether links may show parameter values.
 
-    `is_first`: the page is the beginning.
+    `is_first`: the first page is asked for.
     """
 
     query: Query

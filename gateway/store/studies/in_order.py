@@ -39,7 +39,8 @@ SOME: Final = 8_000  # what is read whole, instead of one search for each code; 
 # So many index rows are read in the time that it takes to read a resource and to test it
 _AS_LONG_AS_ONE: Final = 8
 _FIRST: Final = 128
-_MOST: Final = 8192
+_SECOND: Final = 1024
+LARGE: Final = 16_384  # rows of a look that may take much longer than to count as many first
 
 
 def may_be_narrowed(search: Search) -> bool:
@@ -84,11 +85,14 @@ def is_short(search: Search, rows: int) -> bool:
 def more_rows(search: Search, rows: int, matches: int) -> int:
     """Return how many rows the next look reads if one of `rows` found so many matches; 0: no further look.
 
-    If it found none, most may have one value alike.
+    A look that finds the whole page ends there. So after looks that found nothing, a large one wastes no more than
+    several that grow.
     """
-    likely = max(rows * search.most * 5 // (4 * matches), 2 * rows) if matches else 4 * rows
-    if rows < _MOST:
-        return min(likely, _MOST)
+    if not matches:
+        return next((one for one in (_SECOND, LARGE) if one > rows), 0)
+    likely = max(rows * search.most * 5 // (4 * matches), 2 * rows)
+    if rows < LARGE:
+        return min(likely, LARGE)
     return likely if likely <= MANY else 0
 
 

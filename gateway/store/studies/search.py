@@ -256,6 +256,8 @@ async def _looked_for(engine: Engine, search: Search, until: float) -> _Rows | N
     if counts_first and (found := await _from_few(engine, search, in_order.FEW, until)) is not None:
         return found
     while most:
+        if most >= in_order.LARGE and (found := await _from_few(engine, search, most, until)) is not None:
+            return found
         behind = await _look(engine, search, in_order.edge(search, most), most, until)
         last, edge = edge, behind[0][0] if behind else None
         rows: Sequence[Row] = ()

@@ -24,6 +24,15 @@ async def test_before_anything_is_kept_nothing_was_swept():
     assert watch.record == SweepRecord()
 
 
+async def test_a_larger_account_may_have_an_older_index():
+    cursors = Cursors()
+    watch = SweepWatch(cursors, Sync())
+    before = watch.max_index_age
+    cursors.kept[NAME] = json.dumps(SweepRecord(sweeps=1, finished=Finished(AT, AT, 3_000_000)).as_json())
+    await watch.once()
+    assert watch.max_index_age > 2 * before
+
+
 async def test_what_another_process_kept_is_read_every_second(monkeypatch):
     cursors = Cursors()
     watch = SweepWatch(cursors, Sync())

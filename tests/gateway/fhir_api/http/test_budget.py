@@ -144,14 +144,17 @@ async def test_turns_of_a_busy_client_rest_as_long_as_their_answers_took():
     assert asyncio.get_running_loop().time() - began >= 0.09
 
 
-async def test_a_client_with_half_of_its_turns_under_way_leaves_none_to_rest(slow):
+@pytest.mark.parametrize(("requests", "rests"), [(AT_ONCE // 2, False), (AT_ONCE // 2 + 1, True)])
+async def test_a_turn_rests_if_more_than_half_of_them_are_under_way(slow, requests, rests):
     budget = Budget()
     handler, tasks = budget.within(slow), []
-    for _ in range(AT_ONCE // 2):
+    for _ in range(requests):
         tasks.append(asyncio.create_task(handler(Request(scope()))))
         await asyncio.sleep(0.01)
     slow.go.set()
     await asyncio.gather(*tasks)
+    assert bool(budget._accounts) is rests
+    await asyncio.sleep(2 * REST)
     assert budget._accounts == {}
 
 
