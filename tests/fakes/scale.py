@@ -42,13 +42,13 @@ EITHER_STORE: Final = ["sqlite", pytest.param("postgresql", marks=pytest.mark.so
 # Studies that two gateways crawl at once, and their setting for PDFs
 STUDIES = Scale((80, "link"), (2_000, "fetch"), (240, 1_200))
 # Studies of a sweep that is killed, and the maximum seconds after its first page
-SWEPT = Scale((120, 0.3), (1_000, 2.0), (240, 900))
+SWEPT = Scale((250, 0.6), (1_000, 2.0), (240, 900))
 # Studies crawled under two mappings, and reports per study; 0 for the sandbox's own number
 REPORTS = Scale((20, 25), (10_100, 0), (120, 1_800))
 # Searches made from the table of parameters
 SEARCHES = Scale(900, 20_000, (120, 1_800))
 # Requests that schemathesis makes from the OpenAPI document, and the database of the gateway
-REQUESTS = Scale((300, "sqlite"), (20_000, "postgresql"), (120, 1_800))
+REQUESTS = Scale((500, "sqlite"), (20_000, "postgresql"), (120, 1_800))
 # Types whose operations schemathesis leaves out of the usual run: they are built like the others
 OF_OTHER_TYPES = Scale(
     r"/fhir/(ImagingStudy|Observation|Organization|Practitioner|Provenance|ServiceRequest|DocumentReference(?!/\$docref))",
