@@ -49,16 +49,17 @@ _UNCOUNTED: Final = Issue("warning", "too-costly", "the matches could not be cou
 
 
 class _Asked(NamedTuple):
-    """A search request: query, page position, total if known, and whether links may show parameter values.
-
-    `is_first`: the first page is asked for.
-    """
+    """A search request: query, page position, total if known, and whether links may show parameter values."""
 
     query: Query
     place: PagePosition
     total: int | None
     is_shown: bool
-    is_first: bool
+
+    @property
+    def is_first(self) -> bool:
+        """True if the first page is asked for."""
+        return self.place == BEGINNING
 
 
 def search(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
@@ -109,7 +110,7 @@ def _read_request(
     token = value_of(given, PAGE)
     if token is None:
         query = understand(resource_type, given, circumstances(request), strict=is_strict(request), sight=sight)
-        return _Asked(query, BEGINNING, None, not is_posted, is_first=True)
+        return _Asked(query, BEGINNING, None, not is_posted)
     state = unseal(request, token, resource_type, sight.key)
     used = _resized(tuple((name, value) for name, value in state["q"]), value_of(given, COUNT))
     query = understand(resource_type, used, circumstances(request), strict=False, sight=sight)
@@ -122,7 +123,7 @@ def _read_request(
     place = PagePosition.of_json(state["p"])
     if place.part == "whole" and place != BEGINNING and not query.is_unversioned:
         query.sort = (UPDATED,)  # a walk in one part goes by last update, in every release
-    return _Asked(query, place, state["t"], state["s"], is_first=place == BEGINNING)
+    return _Asked(query, place, state["t"], state["s"])
 
 
 def _resized(used: Parameters, count: str | None) -> Parameters:

@@ -31,7 +31,7 @@ class KeptConnections:
 
     async def fetch(self, sql: str, *values: Any) -> Sequence[Any]:
         """Return the rows of a query; raise as asyncpg does."""
-        async with _Lent(self) as connection:
+        async with self.lent() as connection:
             rows: Sequence[Any] = await connection.fetch(sql, *values)
             return rows
 

@@ -248,6 +248,7 @@ async def _looked_for(engine: Engine, search: Search, until: float) -> _Rows | N
     """Return the rows of a page that are among the first in its order, or from a clause that few resources meet.
 
     If few resources meet a clause, the search is read from there. Dates are looked at before anything is counted.
+    Before a large look, the search is read from a clause that fewer resources meet than the look would read.
     """
     looks = in_order.is_ordered(search)
     most = first = in_order.first_rows(search) if looks else 0
