@@ -1,4 +1,4 @@
-"""House rule 6: files of at most 400 lines, functions of at most 40; literal tables and signatures do not count."""
+"""House rule 6: files of at most 700 lines, functions of at most 40; literal tables and signatures do not count."""
 
 import ast
 import statistics
@@ -40,9 +40,9 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return function.end_lineno - body[0].lineno + 1 if body else 0
 
 
-def test_each_file_has_at_most_400_lines() -> None:
+def test_each_file_has_at_most_700_lines() -> None:
     lines = {name: text.count("\n") - table_lines(parsed(text)) for name, text in SOURCES.items()}
-    assert {name: number for name, number in lines.items() if number > 400} == {}
+    assert {name: number for name, number in lines.items() if number > 700} == {}
 
 
 def test_each_function_has_at_most_40_lines() -> None:
