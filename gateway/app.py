@@ -28,13 +28,13 @@ from gateway.feed.alerts.store_alarm import StoreAlarm
 from gateway.feed.deliver.hold_feed import HoldFeed
 from gateway.feed.deliver.settings_watch import SettingsWatch
 from gateway.feed.loops import Loops, feed_loops
-from gateway.fhir_api.application import application
+from gateway.fhir_api.application import Application, application
 from gateway.fhir_api.audit.trail import AuditTrail, audit_loops, audit_trail, prepare_audit
 from gateway.fhir_api.capability import software
 from gateway.fhir_api.facade import MOUNT, Facade
 from gateway.fhir_api.ops.health import Health
 from gateway.fhir_api.ops.reachability import Reachability
-from gateway.fhir_api.ops.routes import Ops
+from gateway.fhir_api.ops.routes import Ops, RenderedMetrics
 from gateway.fhir_api.search.page_token import Tokens
 from gateway.ingest.assembly import opened_store, order_days, pipeline_of
 from gateway.ingest.control_queue import ControlWork
@@ -54,12 +54,22 @@ from gateway.runtime.loops import alongside, forever
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.pauses import short_pauses
 from gateway.runtime.processes import ServicePart, run_parts
-from gateway.runtime.serving import listening_socket, run_answering, running, running_apart, stop_signal, until, url_of
+from gateway.runtime.serving import (
+    Beside,
+    listening_socket,
+    run_answering,
+    running,
+    running_apart,
+    stop_signal,
+    until,
+    url_of,
+)
 from gateway.runtime.sibling import EVERY as FIGURES_EVERY
 from gateway.runtime.sibling import Figures, Sibling, Together, send
 from gateway.runtime.tls import TlsSettings
 from gateway.runtime.words import API, FEED, ROLES, SYNC
 from gateway.settings import Configuration
+from gateway.settings.values import host_and_port
 from gateway.store.access_tokens import StoredTokens
 from gateway.store.database.bell import WEBHOOK
 from gateway.store.database.controls import Controls
@@ -136,7 +146,7 @@ def create_app(
     return application(configuration, shared.metrics, lifespan, serves_fhir=API in roles, more=routes)
 
 
-def _answering_app(shared: _Shared, engine: Sqlite | Postgres, roles: Collection[str]) -> FastAPI:
+def _answering_app(shared: _Shared, engine: Sqlite | Postgres, roles: Collection[str]) -> Application:
     """Build an application that answers only; its lifespan opens connections for its own loop."""
 
     @asynccontextmanager
@@ -214,7 +224,7 @@ def _ops(shared: _Shared, watch: SweepWatch, trail: AuditTrail | None) -> Ops:
         )
 
     metrics = Together(shared.metrics.registry, shared.sibling) if shared.sibling else shared.metrics.registry
-    return Ops(health, metrics, software().get("version", "unknown"))
+    return Ops(health, RenderedMetrics(metrics), software().get("version", "unknown"))
 
 
 @asynccontextmanager
@@ -376,17 +386,17 @@ async def _serve_here(
 
 
 @asynccontextmanager
-async def _serving(shared: _Shared, app: FastAPI, listener: socket) -> AsyncIterator[asyncio.Future[None]]:
+async def _serving(shared: _Shared, app: Application, listener: socket) -> AsyncIterator[asyncio.Future[None]]:
     """Serve the application while the block runs, over TLS if the settings name a certificate."""
-    settings, metrics = shared.configuration.settings, shared.metrics
+    settings, metrics, management = shared.configuration.settings, shared.metrics, None
     files = TlsSettings(settings.server.tls_client_ca, settings.server.tls_certificate, settings.server.tls_key)
     connections = Connections(most_connections(), refused=metrics.refused_connection)
     serving = running if settings.database.file is None else running_apart
-    async with (
-        kept_new(files, shared.configuration.source, metrics.certificate_expires) as tls,
-        serving(app, listener, connections, tls) as served,
-    ):
-        yield served
+    async with AsyncExitStack() as stack:
+        if (address := settings.server.management_listen) is not None:
+            management = Beside(app.management, stack.enter_context(listening_socket(*host_and_port(address))))
+        tls = await stack.enter_async_context(kept_new(files, shared.configuration.source, metrics.certificate_expires))
+        yield await stack.enter_async_context(serving(app, listener, connections, tls, management))
 
 
 def _figures(shared: _Shared) -> Figures:

@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/capabilitystatement.html, https://hl7.org/fhir/R4/http.h
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Hashable
 from importlib.metadata import distributions
 from typing import Any, Final
 
@@ -19,7 +20,15 @@ from gateway.fhir_api.audit.events import AUDIT_EVENT, SEARCHED
 from gateway.fhir_api.batch_entries import MOST_ENTRIES
 from gateway.fhir_api.definitions.interactions import SEARCHED as SEARCHED_DEFINITIONS
 from gateway.fhir_api.facade import Facade, base, facade
-from gateway.fhir_api.http.headers import etag, fhir_conditional
+from gateway.fhir_api.http.headers import (
+    answer,
+    converted,
+    etag,
+    is_indented,
+    is_unchanged,
+    negotiated,
+    not_modified,
+)
 from gateway.fhir_api.http.query import parameters, value_of
 from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS, includes_of, revincludes_of
 from gateway.fhir_api.served import DEFINITIONS, OPERATIONS, RESOURCES, Served
@@ -42,6 +51,7 @@ NOT_SUPPORTED: Final = (
     "refused. A search that nothing narrows is refused."
 )
 NO_LOGIN: Final = ", and authentication: the gateway listens on this machine only"
+_MOST_KEPT: Final = 16
 _COMPARTMENT: Final = "http://hl7.org/fhir/CompartmentDefinition/patient"
 _SECURITY_SERVICES: Final = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 _OAUTH_URIS: Final = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
@@ -61,19 +71,43 @@ _MEANINGS: Final = (
 )
 
 
-async def capability(request: Request) -> Response:
-    """Answer GET [base]/metadata; the only `mode` offered is `full`.
+class Metadata:
+    """Handler of GET [base]/metadata; keeps what it made, since everybody may ask for it without a token (D40)."""
 
-    Raises:
-        NotSupported: another `mode` is asked for.
-    """
-    given = parameters(request)
-    if value_of(given, "mode") not in {None, "full"}:
-        raise NotSupported("mode: only full is offered", expression="http.mode")
-    login = authentication_of(request.app.state)
-    has_audit = trail_of(request.scope) is not None
-    body = json_bytes(statement(base(request), facade(request), login, has_audit=has_audit))
-    return await fhir_conditional(request, given, body, etag(hashlib.sha256(body).hexdigest()[:32]))
+    def __init__(self) -> None:
+        self._statements: dict[Hashable, bytes] = {}
+        self._forms: dict[Hashable, bytes] = {}
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer with the CapabilityStatement; the only `mode` offered is `full`.
+
+        Raises:
+            NotSupported: another `mode` is asked for.
+        """
+        given = parameters(request)
+        if value_of(given, "mode") not in {None, "full"}:
+            raise NotSupported("mode: only full is offered", expression="http.mode")
+        login, has_audit = authentication_of(request.app.state), trail_of(request.scope) is not None
+        key = (base(request), login is None, login and login.endpoints, has_audit)
+        body = self._statements.get(key)
+        if body is None:
+            whole = statement(base(request), facade(request), login, has_audit=has_audit)
+            body = _kept(self._statements, key, json_bytes(whole))
+        tag = etag(hashlib.sha256(body).hexdigest()[:32])
+        if is_unchanged(request, tag):
+            return not_modified(tag)
+        form = negotiated(request, given)
+        wanted = (body, form, is_indented(given))
+        made = self._forms.get(wanted) or _kept(self._forms, wanted, bytes(await converted(*wanted)))
+        return answer(request, made, headers=tag, media_type=form.value)
+
+
+def _kept(made: dict[Hashable, bytes], key: Hashable, body: bytes) -> bytes:
+    """Keep a body; a site without a public URL has one for each Host header, so that only the last few stay."""
+    if len(made) >= _MOST_KEPT:
+        made.clear()
+    made[key] = body
+    return body
 
 
 def statement(

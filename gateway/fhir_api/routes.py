@@ -18,7 +18,7 @@ from gateway.fhir_api.audit.audited import RouteAudit
 from gateway.fhir_api.audit.events import AUDIT_EVENT, audit_read, audit_search
 from gateway.fhir_api.batch import batch
 from gateway.fhir_api.binary import Streamed, binary
-from gateway.fhir_api.capability import capability
+from gateway.fhir_api.capability import Metadata
 from gateway.fhir_api.definitions.interactions import definition, definitions
 from gateway.fhir_api.facade import MOUNT
 from gateway.fhir_api.histories import history_of_system, history_of_type
@@ -68,7 +68,7 @@ def fhir_app() -> ASGIApp:
     router = _BySteps()
     app, budget, searching = Outcomes(_AtBase(router)), Budget(REST), Budget()
     router.add(_route("/", {"POST": batch(app, budget)}, _NO_BASE))
-    router.add(_route("/metadata", {"GET": capability}, "the CapabilityStatement is only read"))
+    router.add(_route("/metadata", {"GET": Metadata()}, "the CapabilityStatement is only read"))
     router.add(_route("/_history", {"GET": searching.within(history_of_system)}, _NO_WRITES))
     for offered in OPERATIONS:
         router.add(*_operation_routes(offered, budget))

@@ -12,15 +12,18 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Final, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.runtime import clock
 
 ROUTE: Final = "gateway.route"  # scope key: the template of the route, which the request's handler sets
+REFUSED: Final = "refused"  # route of all requests that ask for what is not offered: a stranger makes no new series
+_REFUSALS: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.METHOD_NOT_ALLOWED)
 PREFIX: Final = "autoscribe_gateway_"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # MSA-1 with a code of HL7 table 0357, or a code of the gateway: other texts in ERR-3 are the receiver's own
@@ -28,6 +31,9 @@ _REASON: Final = re.compile(r"((AA|AE|AR|CA|CE|CR)(-[0-9]{3})?|[a-z]+(-[a-z0-9]+
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _SLOW: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _LAG: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 600.0, 3600.0, 86400.0)
+
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a series for each other one, which nobody asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +52,10 @@ METRICS: Final = (
         "http_requests_total",
         "counter",
         ("route", "method", "status"),
-        "Requests answered; status 499: the client left before.",
+        "Requests answered; status 499: the client left before. Route refused: without a good token, or with a method "
+        "that the address does not have; none: no such address.",
     ),
-    MetricRow(
-        "http_request_duration_seconds", "histogram", ("route", "method"), "Time until an answer was sent.", _FAST
-    ),
+    MetricRow("http_request_duration_seconds", "histogram", ("route",), "Time until an answer was sent.", _FAST),
     MetricRow(
         "http_connections_refused_total",
         "counter",
@@ -199,7 +204,7 @@ class Metrics:
         kept = self._answered.get(key)
         if kept is None:
             counter = self._counters["http_requests_total"].labels(*key)
-            kept = counter, self._histograms["http_request_duration_seconds"].labels(*key[:2])
+            kept = counter, self._histograms["http_request_duration_seconds"].labels(route)
             self._answered[key] = kept
         kept[0].inc()
         kept[1].observe(seconds)
@@ -354,7 +359,8 @@ class Measured:
         try:
             await self.app(scope, receive, watch)
         finally:
-            self._metrics.answered(scope.get(ROUTE, "none"), scope["method"], status, clock.monotonic() - begun)
+            route = REFUSED if status in _REFUSALS else scope.get(ROUTE, "none")
+            self._metrics.answered(route, scope["method"], status, clock.monotonic() - begun)
 
 
 def _counter(row: MetricRow, registry: CollectorRegistry) -> Counter:

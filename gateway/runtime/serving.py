@@ -6,6 +6,7 @@ Carries out no clause of a standard: uvicorn does the work; this module keeps it
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -28,9 +30,18 @@ from gateway.runtime.log import UVICORN
 Result = TypeVar("Result")
 Tls = Callable[[], ssl.SSLContext]
 GRACE: Final = 1
+_MOST_BESIDE: Final = 64  # connections of the second listener
 _CLEANING: Final = 5.0  # seconds for cancelled requests to end
 _NOT_STARTED: Final = ("server", "start", "the application did not start", "See the lines before this one.")
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Application on a second listener, without TLS: it has connections of its own, which a crowd elsewhere leaves."""
+
+    app: Any
+    listener: socket.socket
 
 
 class _Served:
@@ -76,10 +87,15 @@ class _Server(uvicorn.Server):
     """Server that leaves the signals to the caller's loop, and accepts connections through an `Acceptor`."""
 
     def __init__(
-        self, config: uvicorn.Config, listener: socket.socket, connections: Connections, tls: Tls | None
+        self,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        connections: Connections,
+        tls: Tls | None,
+        beside: Beside | None,
     ) -> None:
         super().__init__(config)
-        self._listener, self._connections, self._tls = listener, connections, tls
+        self._listener, self._connections, self._tls, self._beside = listener, connections, tls, beside
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -90,9 +106,18 @@ class _Server(uvicorn.Server):
             await super().startup([])
         except SystemExit:
             raise ConfigError(*_NOT_STARTED) from None
-        protocol = partial(LimitedHttp, self._connections, self.config, self.server_state, self.lifespan.state)
-        acceptor: Any = Acceptor(self._listener, protocol, self._connections, self._tls)
-        self.servers = [acceptor]  # uvicorn closes it as a server of its own
+        self.servers = [self._acceptor(self.config, self._listener, self._connections, self._tls)]
+        if self._beside is not None:
+            config = copy.copy(self.config)
+            config.loaded_app = self._beside.app
+            self.servers.append(self._acceptor(config, self._beside.listener, Connections(_MOST_BESIDE), None))
+
+    def _acceptor(
+        self, config: uvicorn.Config, listener: socket.socket, connections: Connections, tls: Tls | None
+    ) -> Any:
+        """Accept connections to one socket; uvicorn closes it as a server of its own."""
+        protocol = partial(LimitedHttp, connections, config, self.server_state, self.lifespan.state)
+        return Acceptor(listener, protocol, connections, tls)
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -120,11 +145,16 @@ def url_of(listener: socket.socket, scheme: str) -> str:
 
 @asynccontextmanager
 async def running(
-    app: Any, listener: socket.socket, connections: Connections | None = None, tls: Tls | None = None
+    app: Any,
+    listener: socket.socket,
+    connections: Connections | None = None,
+    tls: Tls | None = None,
+    beside: Beside | None = None,
 ) -> AsyncIterator[asyncio.Future[None]]:
     """Serve the application on that socket while the block runs; requests under way get a few seconds to end.
 
-    `connections` sets the limits of connections, and counts what they refuse. `tls` is as for `Acceptor`.
+    `connections` sets the limits of connections, and counts what they refuse. `tls` is as for `Acceptor`. `beside` is
+    served on the same loop.
 
     The future is done if the server ends before the block does.
 
@@ -142,7 +172,7 @@ async def running(
         timeout_graceful_shutdown=GRACE,
         **UVICORN,
     )
-    server = _Server(config, listener, connections or Connections(), tls)
+    server = _Server(config, listener, connections or Connections(), tls, beside)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started:
@@ -167,7 +197,11 @@ def run_answering(work: Coroutine[Any, Any, Result]) -> Result:
 
 @asynccontextmanager
 async def running_apart(
-    app: Any, listener: socket.socket, connections: Connections | None = None, tls: Tls | None = None
+    app: Any,
+    listener: socket.socket,
+    connections: Connections | None = None,
+    tls: Tls | None = None,
+    beside: Beside | None = None,
 ) -> AsyncIterator[asyncio.Future[None]]:
     """Serve as `running` does, on an event loop in a thread of its own: neither loop waits for the other's work.
 
@@ -180,7 +214,7 @@ async def running_apart(
 
     async def there() -> None:
         stop = asyncio.Event()
-        async with running(app, listener, connections, tls) as server:
+        async with running(app, listener, connections, tls, beside) as server:
             here.call_soon_threadsafe(started.set_result, (asyncio.get_running_loop(), stop))
             await until(stop, server)
 

@@ -78,15 +78,13 @@ def _both(own: Metric, other: Metric) -> Metric:
     samples: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
     for sample in (*own.samples, *other.samples):
         key = (sample.name, tuple(sorted(sample.labels.items())))
-        samples[key] = _joined(own.type, sample.name, samples[key], sample.value) if key in samples else sample.value
+        samples[key] = _joined(own.type, samples[key], sample.value) if key in samples else sample.value
     for (name, labels), value in samples.items():
         together.add_sample(name, dict(labels), value)
     return together
 
 
-def _joined(kind: str, name: str, one: float, other: float) -> float:
-    if name.endswith("_created"):
-        return min(one, other)
+def _joined(kind: str, one: float, other: float) -> float:
     if kind != "gauge":
         return one + other
     return other if math.isnan(one) else one if math.isnan(other) else max(one, other)

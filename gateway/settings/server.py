@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic import field_validator as validates
 
 from gateway.settings.group import SettingsGroup
-from gateway.settings.values import absolute_url, network, split
+from gateway.settings.values import absolute_url, listen_address, network, split
 
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _Networks = Annotated[tuple[Annotated[str, AfterValidator(network)], ...], BeforeValidator(split)]
@@ -30,6 +30,11 @@ class Server(SettingsGroup):
         "(tls_certificate), or of proxies (trusted_proxies).",
     )
     port: int = Field(8800, ge=0, le=65535, description="TCP port to listen on.")
+    management_listen: Annotated[str, AfterValidator(listen_address)] | None = Field(
+        None,
+        description="HOST:PORT of this machine for /livez, /readyz and /metrics, without TLS and with connections of "
+        "its own; then port does not answer them. Not set: port answers them, to everybody.",
+    )
     public_url: str | None = Field(
         None,
         description="FHIR base URL that clients see. Not set: http://<host>:<port>/fhir, https with tls_certificate.",

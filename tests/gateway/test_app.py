@@ -130,6 +130,35 @@ async def test_it_serves_over_tls_and_says_so_in_its_links_and_metrics(configura
     assert await serving == 0
 
 
+@pytest.mark.parametrize("roles", [(API,), (SYNC,)])
+async def test_probes_and_metrics_can_have_a_listener_of_their_own(configuration, log_lines, roles):
+    with listening_socket("127.0.0.1", 0) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    serving = asyncio.create_task(serve(configuration(management_listen=address), roles, insecure=True))
+    while not any(line["event"] == "serving" for line in log_lines()):
+        assert not serving.done()
+        await asyncio.sleep(0.01)
+    [line] = [line for line in log_lines() if line["event"] == "serving"]
+    public = line["fhir_base"].removesuffix("/fhir")
+    async with httpx.AsyncClient() as client:
+        for path in ("/livez", "/readyz", "/metrics"):
+            assert (await client.get(f"http://{address}{path}")).status_code == 200
+            assert (await client.get(f"{public}{path}")).status_code == 404
+        assert (await client.get(f"http://{address}/fhir/metadata")).status_code == 404
+        counted = (await client.get(f"http://{address}/metrics")).text
+    assert 'http_requests_total{method="GET",route="/livez",status="200"} 1.0' in counted
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await serving == 0
+
+
+async def test_a_management_listener_in_use_is_named(configuration):
+    with listening_socket("127.0.0.1", 0) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ConfigError) as error:
+            await serve(configuration(management_listen=address), (API,), insecure=True)
+    assert address in str(error.value)
+
+
 async def test_it_does_not_start_with_a_certificate_that_cannot_serve(configuration, tmp_path):
     with pytest.raises(ConfigError) as error:
         await serve(configuration(tls_certificate=tmp_path / "none.pem"), (API,), insecure=True)

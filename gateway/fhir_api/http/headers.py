@@ -27,13 +27,16 @@ __all__ = [
     "Format",
     "accepted",
     "answer",
+    "converted",
     "etag",
     "fhir_answer",
     "fhir_conditional",
+    "is_indented",
     "is_strict",
     "is_unchanged",
     "matches",
     "negotiated",
+    "not_modified",
 ]
 
 VARIES: Final = {"Vary": "Accept"}
@@ -110,17 +113,22 @@ async def fhir_answer(
 ) -> Response:
     """Answer with a resource given as JSON bytes, in the negotiated format, indented if `_pretty` is true.
 
-    A worker converts; a large answer in the worker apart, so that no other waits for it. Both formats share one ETag,
-    which is weak.
+    Both formats share one ETag, which is weak.
 
     Raises:
         NotAcceptable: the client accepts neither format.
     """
     form = negotiated(request, given)
-    if form is not Format.JSON or _is_pretty(given):
-        convert = computed if len(body) <= LARGE else computed_apart
-        body = await convert(in_format, bytes(body), form, _is_pretty(given))
+    body = await converted(body, form, is_indented(given))
     return answer(request, body, status, headers=headers, media_type=form.value)
+
+
+async def converted(body: bytes | memoryview, form: Format, indented: bool) -> bytes | memoryview:
+    """Convert JSON bytes in a worker; a large answer in the worker apart, so that no other waits for it."""
+    if form is Format.JSON and not indented:
+        return body
+    convert = computed if len(body) <= LARGE else computed_apart
+    return await convert(in_format, bytes(body), form, indented)
 
 
 async def fhir_conditional(request: Request, given: Parameters, body: bytes, headers: Mapping[str, str]) -> Response:
@@ -130,7 +138,7 @@ async def fhir_conditional(request: Request, given: Parameters, body: bytes, hea
         NotAcceptable: the client accepts neither format.
     """
     if is_unchanged(request, headers):
-        return _not_modified(headers)
+        return not_modified(headers)
     return await fhir_answer(request, given, body, headers=headers)
 
 
@@ -140,7 +148,8 @@ def etag(version_id: str, last_updated: datetime | None = None) -> dict[str, str
     return headers if last_updated is None else {**headers, "Last-Modified": format_datetime(last_updated, usegmt=True)}
 
 
-def _is_pretty(given: Parameters) -> bool:
+def is_indented(given: Parameters) -> bool:
+    """True for `_pretty=true`: the answer has line breaks."""
     return value_of(given, "_pretty") == "true"
 
 
@@ -149,7 +158,8 @@ def _accept(request: Request) -> str:
     return b",".join([value for name, value in request.scope["headers"] if name == b"accept"]).decode("latin-1")
 
 
-def _not_modified(headers: Mapping[str, str]) -> Response:
+def not_modified(headers: Mapping[str, str]) -> Response:
+    """Build the answer 304: the client already has the version with these headers."""
     return Response(None, 304, {**VARIES, **headers})
 
 

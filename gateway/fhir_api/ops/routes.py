@@ -6,6 +6,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats/ (format of `/metric
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, cast
@@ -17,7 +18,26 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.fhir_api.ops.health import Health, readiness
+from gateway.runtime import clock
 from gateway.runtime.metrics import ROUTE
+
+EVERY: Final = 1.0  # seconds
+
+
+class RenderedMetrics:
+    """Text of the metrics, rendered in a thread and at most once a second: anybody may ask, as often as he likes."""
+
+    def __init__(self, metrics: Collector) -> None:
+        self._metrics = metrics
+        self._rendering: asyncio.Task[bytes] | None = None
+        self._begun = 0.0
+
+    async def text(self) -> bytes:
+        """Return the metrics as they were within the last second; all who ask meanwhile share one rendering."""
+        if self._rendering is None or (self._rendering.done() and clock.monotonic() - self._begun >= EVERY):
+            self._begun = clock.monotonic()
+            self._rendering = asyncio.create_task(asyncio.to_thread(generate_latest, self._metrics))
+        return await asyncio.shield(self._rendering)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +45,7 @@ class Ops:
     """Data for the routes: `health` (must read memory only), the metrics, and the gateway's version."""
 
     health: Callable[[], Health]
-    metrics: Collector
+    metrics: RenderedMetrics
     version: str
 
 
@@ -52,7 +72,7 @@ async def _ready(ops: Ops) -> Response:
 
 
 async def _metrics(ops: Ops) -> Response:
-    return Response(generate_latest(ops.metrics), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    return Response(await ops.metrics.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 _ANSWERS: Final = {"/livez": _alive, "/readyz": _ready, "/metrics": _metrics}

@@ -1,12 +1,17 @@
 """`/livez`, `/readyz`, `/metrics`: what probes and Prometheus get."""
 
+import asyncio
+import threading
+
 import httpx
 import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from gateway.fhir_api.ops.health import Health
-from gateway.fhir_api.ops.routes import Ops, ops_routes
+from gateway.fhir_api.ops.routes import Ops, RenderedMetrics, ops_routes
+from gateway.runtime import clock
 from gateway.runtime.metrics import Measured, Metrics
 
 
@@ -14,7 +19,7 @@ def served(health, metrics=None):
     metrics = metrics or Metrics()
     app = FastAPI(routes=ops_routes())
     app.add_middleware(Measured, metrics=metrics)
-    app.state.ops = Ops(health, metrics.registry, "0.1.0")
+    app.state.ops = Ops(health, RenderedMetrics(metrics.registry), "0.1.0")
     return app
 
 
@@ -56,6 +61,36 @@ async def test_prometheus_reads_the_metrics_of_this_application_by_route():
     families = {one.name: one for one in text_string_to_metric_families(answer.text)}
     [counted] = [one for one in families["autoscribe_gateway_http_requests"].samples if one.name.endswith("_total")]
     assert (counted.labels, counted.value) == ({"route": "/readyz", "method": "GET", "status": "200"}, 1)
+
+
+class Counted(Collector):
+    """Collector that counts how often it is asked, and by which thread."""
+
+    def __init__(self):
+        self.threads = []
+
+    def collect(self):
+        self.threads.append(threading.get_ident())
+        return iter(())
+
+
+async def test_whoever_scrapes_the_metrics_together_they_are_rendered_once_a_second_and_off_the_loop(monkeypatch):
+    now, counted = [100.0], Counted()
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    rendered = RenderedMetrics(counted)
+    for at in (100.0, 100.9, 101.0, 101.5):
+        now[0] = at
+        await asyncio.gather(*(rendered.text() for _ in range(30)))
+    assert len(counted.threads) == 2
+    assert threading.get_ident() not in counted.threads
+
+
+async def test_a_scraper_that_leaves_takes_the_rendering_from_nobody_else():
+    rendered = RenderedMetrics(Metrics().registry)
+    leaving, staying = asyncio.ensure_future(rendered.text()), asyncio.ensure_future(rendered.text())
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert b"autoscribe_gateway_log_lines_dropped_total" in await staying
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
