@@ -29,12 +29,20 @@ def verify(
         list[str] | None,
         typer.Option("--public-key", metavar="HEX", help="Trusted public key, as `keys seal` prints it; repeatable."),
     ] = None,
+    elsewhere: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--elsewhere",
+            metavar="HOST",
+            help="Machine on the same database that has an audit folder of its own, verified there; repeatable.",
+        ),
+    ] = None,
     config: Config = None,
 ) -> None:
     """Find each changed, removed, moved or added line of the audit journal. Exit 1 if there is one."""
     from gateway.cli import audit_work as work
 
-    sys.exit(_run(work.verify(load(config), public_key or [], print)))
+    sys.exit(_run(work.verify(load(config), public_key or [], elsewhere or [], print)))
 
 
 @audit.command()

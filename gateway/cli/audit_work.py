@@ -40,8 +40,10 @@ _UNPROTECTED: Final = (
 )
 
 
-async def verify(configuration: Configuration, given: Sequence[str], say: Say) -> int:
+async def verify(configuration: Configuration, given: Sequence[str], elsewhere: Sequence[str], say: Say) -> int:
     """Verify the journal; print each segment and each fault. Return 1 if there is a fault.
+
+    `given` are trusted public keys; `elsewhere` are machines on the same database whose journals lie in other folders.
 
     Raises:
         ConfigError: there is no audit, no journal, or no key to check against.
@@ -49,7 +51,7 @@ async def verify(configuration: Configuration, given: Sequence[str], say: Say) -
     folder, keys = _folder(configuration), _keys(configuration, given)
     loaded = await _loaded(configuration)
     try:
-        finding = checked(folder, keys, loaded)
+        finding = checked(folder, keys, loaded, elsewhere)
     except OSError as error:
         raise ConfigError("settings", "audit.dir", f"cannot be read ({error.strerror})", "Name the folder.") from None
     for key in sorted(keys):
@@ -98,13 +100,14 @@ def _keys(configuration: Configuration, given: Sequence[str]) -> set[str]:
         raise ConfigError("settings", "audit.seal_key", problem, "Give --public-key instead.") from None
 
 
-async def _loaded(configuration: Configuration) -> Mapping[str, LoadedTo]:
+async def _loaded(configuration: Configuration) -> Mapping[str, LoadedTo] | None:
+    """Return how far the database holds each segment, None if it cannot be asked."""
     try:
         async with store_for_command(configuration, writes=False) as engine:
             return await AuditEntries(engine).places()
     except (StoreError, ConfigError) as error:
-        sys.stderr.write(f"note: the database is not asked, so a cut-off end may not be found: {error}\n")
-        return {}
+        sys.stderr.write(f"note: the database is not asked, so a cut-off end or a lost file may not be found: {error}\n")
+        return None
 
 
 @dataclass(frozen=True, slots=True)

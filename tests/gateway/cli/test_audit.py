@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import sys
 
 import pytest
@@ -14,10 +15,11 @@ from fakes.gateway_process import environment, site_file
 from fhir.resources.R4B import get_fhir_model_class
 
 from gateway.audit.audit_entry import AuditEntry
+from gateway.audit.checking import machine_of
 from gateway.audit.journal import AuditJournal
 from gateway.audit.seal_key import seal_key
 from gateway.audit.segment import hex_of
-from gateway.audit.segment_file import segment_paths
+from gateway.audit.segment_file import segment_of, segment_paths
 from gateway.runtime import clock
 from gateway.store.database.instants import micros
 
@@ -123,6 +125,28 @@ async def test_a_cut_off_end_and_a_removed_file_are_found_by_the_database(site, 
     first.rename(other)
     code, out, _ = await site.run("audit", "verify")
     assert (code, "segment-missing" in out) == (1, True)
+
+
+async def test_a_journal_whose_last_file_or_whole_folder_is_gone_is_found_by_the_database(site, monkeypatch):
+    await journal_of(site)
+    await ask(site, monkeypatch, PATIENT)  # loads
+    [path] = segment_paths(site.folder / "audit")
+    kept = path.rename(site.folder / path.name)
+    code, out, _ = await site.run("audit", "verify")
+    assert (code, "segment-missing" in out) == (1, True)
+    shutil.rmtree(site.folder / "audit")
+    code, out, _ = await site.run("audit", "verify")
+    assert (code, "segment-missing" in out) == (1, True)
+    machine = machine_of(segment_of(kept))
+    assert (await site.run("audit", "verify", "--elsewhere", machine))[0] == 0
+
+
+async def test_an_empty_folder_beside_a_database_that_cannot_be_asked_is_a_fault(site):
+    seal_key(site.folder / "seal.pem")
+    assert (await site.run("audit", "verify"))[0] == 0
+    gone = f"sqlite:///{site.folder}/none/gateway.db"
+    code, out, err = await site.run("audit", "verify", GATEWAY_DATABASE_URL=gone)
+    assert (code, "no-journal" in out, "the database is not asked" in err) == (1, True, True)
 
 
 @pytest.mark.parametrize("row", [b"{}\n", b"x\n"])
