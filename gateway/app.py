@@ -29,7 +29,7 @@ from gateway.feed.deliver.hold_feed import HoldFeed
 from gateway.feed.deliver.settings_watch import SettingsWatch
 from gateway.feed.loops import Loops, feed_loops
 from gateway.fhir_api.application import Application, application
-from gateway.fhir_api.audit.trail import AuditTrail, audit_loops, audit_trail, prepare_audit
+from gateway.fhir_api.audit.trail import AuditTrail, audit_forwarding, audit_loops, audit_trail, prepare_audit
 from gateway.fhir_api.capability import software
 from gateway.fhir_api.facade import MOUNT, Facade
 from gateway.fhir_api.ops.health import Health
@@ -238,6 +238,9 @@ async def _working(
     if shared.sibling is None:  # else the sibling alerts for both
         loops.append(StoreAlarm(lambda: probe.trouble, settings.feed, shared.metrics).run())
         loops += audit_loops(configuration, engine)
+        if (forwarding := audit_forwarding(configuration)) is not None:
+            loops.append(forwarding.run())
+            loops.append(StoreAlarm(lambda: forwarding.trouble, settings.feed, shared.metrics).run())
     troubles = [lambda: TRUST.trouble, *([lambda: shared.reachability.trouble] if SYNC in roles else [])]
     loops += [StoreAlarm(trouble, settings.feed, shared.metrics).run() for trouble in troubles]
     async with AsyncExitStack() as stack:

@@ -36,11 +36,11 @@ MEANINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class FolderFinding:
-    """Result for a folder; `removed` counts the segments that retention removed."""
+    """Result for a folder; `removed` names the segments that retention removed."""
 
     segments: tuple[SegmentFinding, ...]
     faults: tuple[SegmentFault, ...]
-    removed: int
+    removed: frozenset[str]
 
 
 def checked(
@@ -70,7 +70,7 @@ def checked(
     faults += [SegmentFault(name, 0, verifying.MISSING) for name in sorted({*expected} - there - removed.keys())]
     if loaded is None and not there:
         faults.append(SegmentFault("journal", 0, EMPTY))
-    return FolderFinding(tuple(found), tuple(faults), len(removed))
+    return FolderFinding(tuple(found), tuple(faults), frozenset(removed))
 
 
 def machine_of(segment: str) -> str:

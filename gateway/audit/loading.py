@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.audit.audit_entry import AuditEntry, printed
-from gateway.audit.segment import line_of
+from gateway.audit.segment import SegmentLine, line_of
 from gateway.audit.segment_file import segment_of, segment_paths
 from gateway.runtime.errors import AuditUnavailable
 from gateway.runtime.loops import forever
@@ -47,7 +47,7 @@ class AuditLoading:
         try:
             if self._places is None:
                 self._places = await self._entries.places()
-            for path in await asyncio.to_thread(_grown, self._folder, self._places):
+            for path in await asyncio.to_thread(grown, self._folder, self._places):
                 while await self._load(path, self._places):
                     pass
         except OSError as error:
@@ -59,9 +59,12 @@ class AuditLoading:
         if segment not in places:
             places[segment] = await self._entries.loaded_to(segment)
         before = places[segment]
-        entries, after = await asyncio.to_thread(_read, path, before)
+        lines, after = await asyncio.to_thread(read_lines, path, before)
         if after == before:
             return False
+        entries = [
+            _loaded(segment, one.sequence, one.content) for one, _ in lines if isinstance(one.content, AuditEntry)
+        ]
         if await self._entries.load(segment, before, entries, after):
             places[segment] = after
         else:
@@ -69,18 +72,19 @@ class AuditLoading:
         return True
 
 
-def _grown(folder: Path, places: Mapping[str, LoadedTo]) -> list[Path]:
-    """Return the segments whose files go on behind what is loaded."""
+def grown(folder: Path, places: Mapping[str, LoadedTo]) -> list[Path]:
+    """Return the segments whose files go on behind a place in each. May raise `OSError`."""
     paths = segment_paths(folder)
     return [path for path in paths if path.stat().st_size > places.get(segment_of(path), LoadedTo()).size]
 
 
-def _read(path: Path, before: LoadedTo) -> tuple[list[LoadedEntry], LoadedTo]:
-    """Read the lines behind a place. Unreadable lines are passed over once a readable one follows.
+def read_lines(path: Path, before: LoadedTo) -> tuple[list[tuple[SegmentLine, bytes]], LoadedTo]:
+    """Read some lines behind a place, each with its bytes. Unreadable ones are passed over once a readable one follows.
 
     Only lines on the disk are read. A power loss would else take a line that is loaded, and another gets its sequence.
+    May raise `OSError`.
     """
-    segment, entries, after = segment_of(path), list[LoadedEntry](), before
+    lines, after = list[tuple[SegmentLine, bytes]](), before
     with path.open("rb") as file:
         end = os.fstat(file.fileno()).st_size
         if end <= before.size:
@@ -95,11 +99,10 @@ def _read(path: Path, before: LoadedTo) -> tuple[list[LoadedEntry], LoadedTo]:
             line = line_of(row)
             if line is not None and line.sequence > after.sequence:
                 after = LoadedTo(line.sequence, size)
-                if isinstance(line.content, AuditEntry):
-                    entries.append(_loaded(segment, line.sequence, line.content))
+                lines.append((line, row))
             if (number >= _MOST or size - before.size > _MOST_BYTES) and after != before:
                 break
-    return entries, after
+    return lines, after
 
 
 def subjects_of(entry: AuditEntry) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ Carries out no clause of a standard. Exit codes: 0 done, 1 a fault or nothing fo
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,12 +38,23 @@ def verify(
             help="Machine on the same database that has an audit folder of its own, verified there; repeatable.",
         ),
     ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--against",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="File in which the syslog receiver kept the copies; repeatable.",
+        ),
+    ] = None,
     config: Config = None,
 ) -> None:
     """Find each changed, removed, moved or added line of the audit journal. Exit 1 if there is one."""
     from gateway.cli import audit_work as work
 
-    sys.exit(_run(work.verify(load(config), public_key or [], elsewhere or [], print)))
+    wanted = work.Verification(public_key or [], elsewhere or [], against or [])
+    sys.exit(_run(work.verify(load(config), wanted, print)))
 
 
 @audit.command()

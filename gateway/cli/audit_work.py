@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from gateway.audit.against import MEANINGS as MEANINGS_AGAINST
+from gateway.audit.against import held_against
 from gateway.audit.audit_entry import AuditEntry, parsed
 from gateway.audit.audit_event import audit_event, delivery_event, event_id
 from gateway.audit.checking import MEANINGS, FolderFinding, checked
@@ -35,39 +37,51 @@ from mappings.patient.identifiers import fhir_id
 _PATIENT: Final = re.compile(r"(?:Patient/)?(pat-[0-9a-f]{32})")
 _KEY: Final = re.compile("[0-9a-f]{64}")
 _PAGE: Final = 500
+_MEANINGS: Final = MEANINGS | MEANINGS_AGAINST
 _UNPROTECTED: Final = (
     "note: {} written since the last seal. Nothing protects these against truncation: a seal is made each minute."
 )
 
 
-async def verify(configuration: Configuration, given: Sequence[str], elsewhere: Sequence[str], say: Say) -> int:
-    """Verify the journal; print each segment and each fault. Return 1 if there is a fault.
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Arguments of a verification: trusted public keys, machines with a folder of their own, files of a receiver."""
 
-    `given` are trusted public keys; `elsewhere` are machines on the same database whose journals lie in other folders.
+    keys: Sequence[str] = ()
+    elsewhere: Sequence[str] = ()
+    against: Sequence[Path] = ()
+
+
+async def verify(configuration: Configuration, wanted: Verification, say: Say) -> int:
+    """Verify the journal; print each segment and each fault. Return 1 if there is a fault.
 
     Raises:
         ConfigError: there is no audit, no journal, or no key to check against.
     """
-    folder, keys = _folder(configuration), _keys(configuration, given)
+    folder, keys = _folder(configuration), _keys(configuration, wanted.keys)
     loaded = await _loaded(configuration)
     try:
-        finding = checked(folder, keys, loaded, elsewhere)
+        finding = checked(folder, keys, loaded, wanted.elsewhere)
+        received = held_against(folder, wanted.against, finding.removed) if wanted.against else None
     except OSError as error:
         raise ConfigError("settings", "audit.dir", f"cannot be read ({error.strerror})", "Name the folder.") from None
     for key in sorted(keys):
         say(f"public key: {key}")
     _say_segments(finding, say)
-    for fault in finding.faults:
+    faults = [*finding.faults, *(received.faults if received else ())]
+    for fault in faults:
         place = f"line {fault.number}" if fault.number else "as a whole"
-        say(f"fault: {fault.segment}, {place}: {fault.code}: {MEANINGS[fault.code]}")
+        say(f"fault: {fault.segment}, {place}: {fault.code}: {_MEANINGS[fault.code]}")
+    if received is not None:
+        say(f"at the receiver: {counted(received.alike, 'entry')} alike, {received.newer} not there yet")
     entries = sum(one.head.entries for one in finding.segments)
     say(
-        f"{counted(len(finding.segments), 'segment')}, {counted(entries, 'entry')}, {finding.removed} removed by"
-        f" retention, {counted(len(finding.faults), 'fault')}"
+        f"{counted(len(finding.segments), 'segment')}, {counted(entries, 'entry')}, {len(finding.removed)} removed by"
+        f" retention, {counted(len(faults), 'fault')}"
     )
-    if not given:
+    if not wanted.keys:
         sys.stderr.write("note: give --public-key with a copy kept elsewhere: who took the seal key can forge all\n")
-    return 1 if finding.faults else 0
+    return 1 if faults else 0
 
 
 def _say_segments(finding: FolderFinding, say: Say) -> None:
@@ -106,7 +120,7 @@ async def _loaded(configuration: Configuration) -> Mapping[str, LoadedTo] | None
         async with store_for_command(configuration, writes=False) as engine:
             return await AuditEntries(engine).places()
     except (StoreError, ConfigError) as error:
-        sys.stderr.write(f"note: the database is not asked, so a cut-off end or a lost file may not be found: {error}\n")
+        sys.stderr.write(f"note: the database is not asked: a cut-off end or a lost file may not be found: {error}\n")
         return None
 
 

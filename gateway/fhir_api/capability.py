@@ -75,6 +75,7 @@ class Metadata:
     """Handler of GET [base]/metadata; keeps what it made, since everybody may ask for it without a token (D40)."""
 
     def __init__(self) -> None:
+        self._serving: Facade | None = None
         self._statements: dict[Hashable, bytes] = {}
         self._forms: dict[Hashable, bytes] = {}
 
@@ -88,10 +89,12 @@ class Metadata:
         if value_of(given, "mode") not in {None, "full"}:
             raise NotSupported("mode: only full is offered", expression="http.mode")
         login, has_audit = authentication_of(request.app.state), trail_of(request.scope) is not None
+        if (serving := facade(request)) is not self._serving:
+            self._serving, self._statements = serving, {}
         key = (base(request), login is None, login and login.endpoints, has_audit)
         body = self._statements.get(key)
         if body is None:
-            whole = statement(base(request), facade(request), login, has_audit=has_audit)
+            whole = statement(base(request), serving, login, has_audit=has_audit)
             body = _kept(self._statements, key, json_bytes(whole))
         tag = etag(hashlib.sha256(body).hexdigest()[:32])
         if is_unchanged(request, tag):

@@ -25,6 +25,7 @@
     ├── RowUnreadable               a row of the store is damaged, or from a newer release
     ├── IssuerUnavailable           the external issuer of tokens does not answer, and its keys are needed
     ├── AuditUnavailable            the audit journal cannot be written: no data of a patient is shown
+    ├── AuditNotForwarded           the syslog receiver takes no copy of the audit; the journal goes on
     ├── WorkerLost                  the worker process of a computation ended, and so did a second one
     ├── FeedError                   a message did not reach its receiver
     │   ├── ConnectFailed           no connection: nothing was sent
@@ -266,6 +267,13 @@ class AuditUnavailable(GatewayError):
 
     code, retry, http_status, issue_code = "audit-unavailable", "transient", 503, "transient"
     remedy = "Check the folder of the audit journal: its disk may be full or failing. Then ask again."
+
+
+class AuditNotForwarded(GatewayError):
+    """The syslog receiver of the audit cannot be reached. Entries stay in the journal, and are sent later."""
+
+    code = "audit-not-forwarded"
+    remedy = "Check audit.syslog, its certificate, and the receiver. What was not sent is sent once it answers."
 
 
 class WorkerLost(GatewayError):

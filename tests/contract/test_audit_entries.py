@@ -160,5 +160,5 @@ async def test_a_turn_without_news_opens_no_file(engine, tmp_path, monkeypatch):
     file.read(1)
     loader = AuditLoading(engine, tmp_path)
     await loader.turn()
-    monkeypatch.setattr(loading, "_read", None)
+    monkeypatch.setattr(loading, "read_lines", None)
     await loader.turn()

@@ -396,6 +396,9 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         "database.url": "postgresql://u:p@h/name",
         "fhir.time_zone": "America/New_York",
         "server.trusted_proxies": "10.1.2.3, 10.1.2.0/24",
+        "server.management_listen": "127.0.0.1:9464",
+        "audit.syslog": "siem.example:6514",
+        "audit.syslog_body": "balp",
         "server.cors_origins": "https://a.example",
         "webhook.key": "whsec_c2VjcmV0Cg==",
         "feed.alert_key": "whsec_c2VjcmV0Cg==",
@@ -426,6 +429,9 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         monkeypatch.setenv("GATEWAY_CONFIG", str(tmp_path / "gateway.toml"))
     if row.key in {"server.tls_key", "server.tls_client_ca"}:
         monkeypatch.setenv("GATEWAY_SERVER__TLS_CERTIFICATE", "cert.pem")
+    if row.key.startswith("audit.syslog_"):
+        monkeypatch.setenv("GATEWAY_AUDIT__SYSLOG", "siem.example:6514")
+        monkeypatch.setenv("GATEWAY_AUDIT__SYSLOG_CLIENT_CERT", "cert.pem")
     if row.key == "upstream.proxy":
         monkeypatch.setenv(row.env, "http://h:1")
     before = type(Settings.model_fields[section].default).model_fields[name].default

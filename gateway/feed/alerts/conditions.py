@@ -186,6 +186,11 @@ AUDIT: Final = AlertRow(
     "The audit journal takes no entries: FHIR requests for data are answered with 503. The feed goes on. The number is"
     " the time in seconds.",
 )
+FORWARDING: Final = AlertRow(
+    "audit-not-forwarded",
+    "No copy of the audit has left this machine for a minute or longer: its syslog receiver cannot be reached. The"
+    " journal goes on, and nothing else stops. The number is the time in seconds.",
+)
 JUDGE: Final = AlertRow(
     "judge-disagrees",
     "A FHIR resource of a shape that was accepted before was refused when it was judged whole. From then on the"
@@ -232,7 +237,7 @@ ROWS: Final = {
     row.code: row
     for row in (
         *(*CONDITIONS, SETTINGS_DIFFER, UNROUTED, LEFT_OPEN, JOURNAL),
-        *(*OF_THE_STORE, *OF_AUTOSCRIBE, AUDIT, JUDGE, *ORDERS),
+        *(*OF_THE_STORE, *OF_AUTOSCRIBE, AUDIT, FORWARDING, JUDGE, *ORDERS),
     )
 }
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.types import Scope
 
 from gateway.audit.audit_entry import AuditEntry, EntryHead, EntryKind, printed_access, sealed_parameters, values_key
+from gateway.audit.forwarding import AuditForwarding, SyslogReceiver
 from gateway.audit.journal import AuditJournal
 from gateway.audit.loading import AuditLoading
 from gateway.audit.retention import AuditRetention
@@ -31,7 +32,9 @@ from gateway.runtime import clock
 from gateway.runtime.errors import AuditUnavailable
 from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import ROUTE, Metrics
+from gateway.runtime.tls import TlsSettings, tls_context
 from gateway.settings import Configuration
+from gateway.settings.values import host_and_port
 from gateway.store.audit_entries import AuditEntries
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
@@ -197,3 +200,18 @@ def audit_loops(configuration: Configuration, engine: Engine) -> list[Coroutine[
         return []
     retention = AuditRetention(AuditEntries(engine), folder, key, configuration.settings.audit.retention_days)
     return [AuditLoading(engine, folder).run(), retention.run()]
+
+
+def audit_forwarding(configuration: Configuration) -> AuditForwarding | None:
+    """Return the forwarder of this machine's journals, None if the settings name no syslog receiver.
+
+    Raises:
+        ConfigError: a file of the receiver's TLS cannot be used.
+    """
+    audit, folder = configuration.settings.audit, configuration.audit_dir
+    if audit.syslog is None or folder is None:
+        return None
+    tls = TlsSettings(audit.syslog_ca_file, audit.syslog_client_cert, audit.syslog_client_key)
+    tls_context(tls, configuration.source)
+    receiver = SyslogReceiver(*host_and_port(audit.syslog), tls, audit.syslog_body, configuration.site.canonical)
+    return AuditForwarding(folder, receiver)

@@ -100,6 +100,9 @@ TURNED = {
     "server.trusted_proxies": Turned(
         '["10.1.2.3"]', "test_app.py::test_behind_a_named_proxy_links_have_the_scheme_that_it_was_called_by"
     ),
+    "server.management_listen": Turned(
+        '"127.0.0.1:9464"', "test_app.py::test_probes_and_metrics_can_have_a_listener_of_their_own"
+    ),
     "server.public_url": Turned('"https://gateway.example/fhir"', base),
     "auth.mode": Turned('"builtin"', lambda read: read.settings.auth.mode),
     "auth.issuer": Turned('"https://login.example"', lambda read: read.settings.auth.issuer),
@@ -107,6 +110,16 @@ TURNED = {
     "auth.jwks_url": Turned('"https://login.example/keys"', lambda read: read.settings.auth.jwks_url),
     "auth.scope_claim": Turned('"roles"', lambda read: token_rules(read.settings), EXTERNAL),
     "auth.patient_claim": Turned('"fhir_patient"', lambda read: token_rules(read.settings), EXTERNAL),
+    **{
+        f"audit.syslog{name}": Turned(value, "audit/test_forwarding.py::test_a_setting_of_the_receiver_acts")
+        for name, value in {
+            "": '"siem.example:6514"',
+            "_ca_file": '"ca.pem"',
+            "_client_cert": '"cert.pem"',
+            "_client_key": '"key.pem"',
+            "_body": '"balp"',
+        }.items()
+    },
     "audit.dir": Turned('"elsewhere"', lambda read: str(read.audit_dir)),
     "audit.seal_key": Turned('"elsewhere.pem"', lambda read: str(read.audit_seal_key)),
     "audit.retention_days": Turned(
