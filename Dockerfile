@@ -2,13 +2,15 @@
 # Python 3.11.16. Renew the digest with each release, at both places: docker buildx imagetools inspect python:3.11-slim
 FROM python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7 AS build
 WORKDIR /build
-COPY requirements.lock ./
-RUN python -m venv /opt/autoscribe-gateway
+COPY requirements.lock requirements-build.lock ./
+RUN python -m venv /opt/autoscribe-gateway && python -m venv tools
 RUN /opt/autoscribe-gateway/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
+RUN tools/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements-build.lock
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY gateway ./gateway
 COPY mappings ./mappings
-RUN /opt/autoscribe-gateway/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
+RUN tools/bin/python -m pip wheel --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation -w dist .
+RUN /opt/autoscribe-gateway/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps dist/*.whl
 
 FROM python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7
 LABEL org.opencontainers.image.title="autoscribe-gateway" \

@@ -7,7 +7,7 @@ DOCUMENTS := docs/*.md docs/reference/*.md mappings/README.md
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all soak mutants simulate coverage conformance check docs bench bench-peers ig sbom dictionaries upgrade-fixture lock clean
+.PHONY: help install demo test test-all soak mutants simulate coverage conformance check docs bench bench-peers ig sbom wheel dictionaries upgrade-fixture lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -83,14 +83,20 @@ sbom: install ## write dist/sbom.cdx.json: every package of the gateway, with ve
 	mkdir -p dist
 	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --validate -o dist/sbom.cdx.json
 
+wheel: ## write dist/autoscribe_gateway-<version>-py3-none-any.whl
+	$(PYTHON) -m venv build/tools
+	build/tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-build.lock
+	build/tools/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w dist .
+
 dictionaries: install ## write new dictionaries for compressing rows, from invented studies; released ones never change
 	PYTHONPATH=tests $(BIN)/python tests/dictionaries/train.py
 
 upgrade-fixture: install ## write the database from which tests/upgrade upgrades: once with each release; needs PostgreSQL
 	PYTHONPATH=tests $(BIN)/python tests/upgrade/write_fixture.py $(if $(NAME),--name $(NAME))
 
-lock: install ## resolve requirements.lock and requirements-dev.lock anew
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --extra postgres --group build -o requirements.lock
+lock: install ## resolve anew what a release ships, what builds it, and what developers use: the three lock files
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --extra postgres -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --group build -o requirements-build.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --group dev -o requirements-dev.lock
 
 clean: ## remove .venv and what the tools leave behind

@@ -60,12 +60,12 @@ from gateway.runtime.serving import (
     run_answering,
     running,
     running_apart,
-    stop_signal,
     until,
     url_of,
 )
 from gateway.runtime.sibling import EVERY as FIGURES_EVERY
 from gateway.runtime.sibling import Figures, Sibling, Together, send
+from gateway.runtime.signals import stop_signal
 from gateway.runtime.tls import TlsSettings
 from gateway.runtime.words import API, FEED, ROLES, SYNC
 from gateway.settings import Configuration

@@ -58,7 +58,10 @@ def load(path: Path | None) -> Configuration:
 def exit_code(work: Coroutine[Any, Any, int | None], run: Run | None = None) -> int:
     """Run a command to its end, with `asyncio.run` or another `run`, and return its exit code; 130 after Ctrl-C."""
     import asyncio
+    import signal
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # from here on there may be something to end in order
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return (run or asyncio.run)(work) or 0
     except KeyboardInterrupt:

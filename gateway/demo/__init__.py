@@ -17,7 +17,7 @@ from gateway.demo.stage import HOST, Ports, Stage, stage
 from gateway.feed.operator.arguments import EVER
 from gateway.feed.operator.certificate import certificate_lines, make_certificate
 from gateway.runtime import clock, log
-from gateway.runtime.serving import stop_signal
+from gateway.runtime.signals import stop_signal
 from gateway.sandbox.inbox import ReceivedMessage
 from gateway.sandbox.readable import readable
 from mappings.patient.identifiers import fhir_id

@@ -24,6 +24,7 @@ from gateway.runtime.errors import WorkerLost
 from gateway.runtime.log import PLACES, get_logger, places_of
 from gateway.runtime.parcels import Packer, Parcel, keep, missing, packed, unpacked
 from gateway.runtime.pauses import rare_collections
+from gateway.runtime.signals import signals_held, take_signals
 
 Result = TypeVar("Result")
 Given = TypeVarTuple("Given")
@@ -169,7 +170,8 @@ class _Worker:
         self._pipe, there = spawned.Pipe()
         with there:
             self._process = spawned.Process(target=_serve, args=(there, modules, niceness), daemon=True)
-            self._process.start()
+            with signals_held():
+                self._process.start()
 
     def answer(self, parcel: Parcel, lasting: Mapping[int, bytes]) -> bytes:
         """Have a computation carried out.
@@ -195,8 +197,7 @@ def _result(value: Any, error: BaseException | None, places: Sequence[str]) -> A
 
 def _serve(pipe: Connection, modules: Sequence[str], niceness: int) -> None:
     """Compute as a worker until the service ends it: no signal to the whole process group does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    take_signals(signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(OSError):  # a system may refuse it to all processes
         os.nice(niceness)

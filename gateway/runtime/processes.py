@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.log import code_of, get_logger
-from gateway.runtime.serving import stop_signal
+from gateway.runtime.signals import signals_held, stop_signal, take_signals
 
 _WRONG_SETTING: Final = 2  # exit code, as of every command
 _GRACE: Final = 30.0  # seconds for a process to end, before it is killed
@@ -54,8 +54,9 @@ async def run_parts(parts: Sequence[ServicePart], handed_over: Sequence[Closable
     processes = [spawn.Process(target=_run, args=(one,), name=one.name) for one in parts]
     async with stop_signal() as stop:
         try:
-            for process in processes:
-                process.start()
+            with signals_held():
+                for process in processes:
+                    process.start()
             for opened in handed_over:
                 opened.close()
             ended = await _first_to_end(processes, stop)
@@ -96,6 +97,7 @@ def _end(processes: Sequence[SpawnProcess]) -> None:
 
 def _run(part: ServicePart) -> None:
     """Run a part in its process. If the parent is gone, the part ends as by SIGTERM."""
+    take_signals(signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         code = part.run(*part.given)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
-import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -33,7 +32,6 @@ GRACE: Final = 1
 _MOST_BESIDE: Final = 64  # connections of the second listener
 _CLEANING: Final = 5.0  # seconds for cancelled requests to end
 _NOT_STARTED: Final = ("server", "start", "the application did not start", "See the lines before this one.")
-STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,17 +251,3 @@ async def _why(task: asyncio.Task[None], served: _Served) -> None:
         await task
     except ConfigError:
         raise served.error or ConfigError(*_NOT_STARTED) from None
-
-
-@asynccontextmanager
-async def stop_signal() -> AsyncIterator[asyncio.Event]:
-    """Yield an event that SIGINT and SIGTERM set while the block runs."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield stop
-    finally:
-        for number in STOP_SIGNALS:
-            loop.remove_signal_handler(number)

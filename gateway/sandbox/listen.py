@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from gateway.runtime.serving import stop_signal
+from gateway.runtime.signals import stop_signal
 from gateway.sandbox.inbox import ReceivedMessage
 from gateway.sandbox.readable import plain, readable
 from gateway.sandbox.receiver import MllpReceiver

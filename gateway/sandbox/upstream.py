@@ -16,7 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from gateway.runtime.loops import alongside
-from gateway.runtime.serving import listening_socket, running, stop_signal
+from gateway.runtime.serving import listening_socket, running
+from gateway.runtime.signals import stop_signal
 from gateway.runtime.words import SANDBOX_API_KEY, SANDBOX_PORT
 from gateway.sandbox import control_api, reports_api, studies_api
 from gateway.sandbox.answers import on_refusal

@@ -31,6 +31,13 @@ def test_no_tracked_file_holds_a_machine_path_a_registry_address_or_a_private_ke
 
 
 def test_the_lock_files_hash_everything() -> None:
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name, least in {"requirements.lock": 40, "requirements-build.lock": 2, "requirements-dev.lock": 80}.items():
         pins = re.findall(r"^[a-zA-Z0-9][^ ]*==[^\\]*\\\n    --hash=sha256:", (ROOT / name).read_text(), re.MULTILINE)
-        assert len(pins) == len(re.findall(r"^[a-zA-Z0-9].*==", (ROOT / name).read_text(), re.MULTILINE)) > 20
+        assert len(pins) == len(re.findall(r"^[a-zA-Z0-9].*==", (ROOT / name).read_text(), re.MULTILINE)) >= least
+
+
+def test_a_release_ships_nothing_that_is_only_for_building() -> None:
+    build = re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements-build.lock").read_text(), re.MULTILINE)
+    shipped = re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    assert {"hatchling", "editables"} <= set(build)
+    assert not {"hatchling", "editables", "trove-classifiers", "pathspec", "pluggy"} & set(shipped)

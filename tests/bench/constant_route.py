@@ -10,7 +10,8 @@ import sys
 
 from fastapi import FastAPI, Response
 
-from gateway.runtime.serving import listening_socket, running, stop_signal
+from gateway.runtime.serving import listening_socket, running
+from gateway.runtime.signals import stop_signal
 
 
 def application(size: int) -> FastAPI:

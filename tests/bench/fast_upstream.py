@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from fakes.seeded import documents
 
-from gateway.runtime.serving import stop_signal
+from gateway.runtime.signals import stop_signal
 from gateway.sandbox.seed import generate
 
 TEMPLATES = 60

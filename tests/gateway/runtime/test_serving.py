@@ -18,7 +18,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from gateway.runtime.errors import ConfigError, StoreUnavailable
-from gateway.runtime.serving import listening_socket, running, running_apart, stop_signal
+from gateway.runtime.serving import listening_socket, running, running_apart
+from gateway.runtime.signals import stop_signal
 
 HELLO = Starlette(routes=[Route("/", lambda _: PlainTextResponse("hello"))])
 
