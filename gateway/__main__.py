@@ -1,4 +1,8 @@
-"""`autoscribe-gateway` and `python -m gateway`: load the commands, and run the one that was typed."""
+"""`autoscribe-gateway` and `python -m gateway`: load the commands, and run the one that was typed.
+
+Carries out no clause of a standard.
+Proved by tests/keeping_up/test_killed_start.py.
+"""
 
 from __future__ import annotations
 

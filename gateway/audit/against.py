@@ -20,7 +20,7 @@ from gateway.audit.syslog_message import lines_named
 from gateway.audit.verifying import SegmentFault
 
 DIFFERS: Final = "differs-at-receiver"
-ONLY_THERE: Final = "only-at-receiver"
+ONLY_THERE: Final = "gone-here"
 NOT_THERE: Final = "not-at-receiver"
 MEANINGS: Final = {
     DIFFERS: "the receiver has the line with another content: the journal or the receiver's file was changed",

@@ -10,6 +10,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from multiprocessing.resource_tracker import ensure_running
 from typing import Final
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -35,6 +36,7 @@ def signals_held() -> Iterator[None]:
 
     Ctrl-C reaches all processes of a terminal, and Python answers it with a traceback while it still starts.
     """
+    ensure_running()  # else the first process starts one more, which unblocks the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
