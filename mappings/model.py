@@ -75,7 +75,11 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One Report of AutoScribe; `pointer` is its place in the study document (`/reports/0`)."""
+    """One Report of AutoScribe; `pointer` is its place in the study document (`/reports/0`).
+
+    `text_changed_at` is not AutoScribe's: the instant at which the store first saw a text that changed after the
+    signature, as an ISO 8601 string; None if it did not change, or if that is not known.
+    """
 
     report_id: str
     study_id: str
@@ -90,6 +94,7 @@ class Report:
     text: str | None
     sections: tuple[Section, ...]
     pointer: str = "/reports/0"
+    text_changed_at: str | None = None
 
     @property
     def is_completed(self) -> bool:
@@ -212,7 +217,8 @@ class Cause:
     `sent_before` is True if a signed report was sent under the message's filler order number: the message is then a
     correction. A draft does not count: the report after it is final. `replay` counts an operator's resends (D35). If a
     receiver takes several messages for one cause, `part` and `accession_number` select one (`mappings.hl7v2.messages`
-    lists them). `document` is the id of the report whose PDF message an addendum restates.
+    lists them). `document` is the id of another report that a message restates for this one: an original whose PDF goes
+    behind that of its addendum, or an addendum with its own order that shows the flag of its report.
     """
 
     report_id: str

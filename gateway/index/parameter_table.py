@@ -207,7 +207,8 @@ _FINDS: Final = {
             "The report's id in AutoScribe, its filler order number, the accession and placer order numbers it answers."
         ),
         "status": (
-            "registered while unsigned, final, appended once a signed addendum is shown in it, corrected, cancelled."
+            "registered while unsigned, final, appended once a signed addendum is shown in it, amended for an addendum"
+            " with a newer one, corrected, cancelled."
         ),
         "category": "Any coding of any category: http://loinc.org|LP29684-5 and v2-0074 RAD on every report.",
         "code": "Any coding of the code: 18748-4 on every report, the procedure's own where the dictionary knows it.",

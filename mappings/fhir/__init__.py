@@ -28,6 +28,7 @@ from mappings.life.status import has_addenda, refusal
 from mappings.model import Facts, Mapped, Study
 from mappings.profile import Site
 from mappings.reuse import NO_REUSE, Reuse
+from mappings.study.newest_word import is_followed, newest_first
 
 __all__ = ["to_fhir"]
 
@@ -74,12 +75,15 @@ def _report_resources(
 ) -> list[Json]:
     """Build the resources of one report, or take them as before.
 
-    An original shows signed addenda of its patient, newest first (D12, D17).
+    An original shows the signed addenda of its patient, newest first; an older addendum shows the newest (D12, D17).
     """
-    addenda: list[ReportParts] = []
-    if has_addenda(parts.report, parts.subject.reports):
-        signed = [one for one in reports if one.report.is_addendum and one.report.is_completed]
-        addenda = [one for one in reversed(signed) if one.subject is parts.subject]
+    signed = [one for one in reports if one.report.is_addendum and one.report.is_completed]
+    known = {one.report.report_id: one for one in signed if one.subject is parts.subject}
+    addenda = [known[one.report_id] for one in newest_first([one.report for one in known.values()])]
+    if is_followed(parts.report, parts.subject.reports):
+        addenda = addenda[:1]
+    elif not has_addenda(parts.report, parts.subject.reports):
+        addenda = []
 
     def resources() -> list[Json]:
         results, vitals = section_observations(made, parts, addenda), vital_observations(made, parts)

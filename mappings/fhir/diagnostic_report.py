@@ -25,7 +25,7 @@ from mappings.fhir.encounter import encounter_reference
 from mappings.fhir.extensions import extension
 from mappings.fhir.narrative import CRITICAL, narrative
 from mappings.fhir.order_numbers import accession_identifiers, placer_identifiers
-from mappings.fhir.report_parts import NOT_SIGNED, ReportParts, addenda_said, newest_signature
+from mappings.fhir.report_parts import NOT_SIGNED, ReportParts, addenda_said, in_order, newest_signature
 from mappings.fhir.scene import Scene
 from mappings.patient.identifiers import fhir_id, short_id
 from mappings.study.conclusion import concluding_text
@@ -103,8 +103,10 @@ def diagnostic_report_conclusion(scene: Scene, parts: ReportParts, addenda: Sequ
     without its status (D16).
     """
     conclusion = concluding_text(parts.passages)
-    if said_first := addenda_said(addenda):
-        conclusion = "\n\n".join([said_first, f"{parts.header}\n{conclusion}"] if conclusion else [said_first])
+    if addenda:
+        own = f"{parts.header}\n{conclusion}" if conclusion else ""
+        said_of = [own if one is parts else addenda_said([one]) for one in in_order(parts, addenda)]
+        conclusion = "\n\n".join(filter(None, said_of))
     if conclusion and parts.is_draft_shown:
         conclusion = f"{parts.title}:\n{conclusion}"
     if len(conclusion) > STRING_LIMIT:
@@ -119,7 +121,7 @@ def diagnostic_report_presented_form(parts: ReportParts, addenda: Sequence[Repor
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.presentedForm
     """
-    return [form for one in (*addenda, parts) for form in one.forms]
+    return [form for one in in_order(parts, addenda) for form in one.forms]
 
 
 def diagnostic_report_extension(scene: Scene, parts: ReportParts) -> list[Json]:
@@ -174,7 +176,7 @@ def diagnostic_report(
     results: Sequence[Json],
     orders: Sequence[Json] = (),
 ) -> Json:
-    """Build the DiagnosticReport of a report; `addenda` are the signed ones it shows, newest first (D17).
+    """Build the DiagnosticReport of a report; `addenda` are the signed ones that it shows, newest first (D17).
 
     `results` are references to its section Observations, `orders` references to the study's ServiceRequests.
     """
@@ -218,13 +220,13 @@ def _narrative(parts: ReportParts, addenda: Sequence[ReportParts], issued: str |
         ("Signed", spoken(signed, parts.zone) if signed else None),
         ("Radiologist", parts.practitioner.get("display")),
     )
-    shown = [f"{one.header}\n{one.text}" for one in addenda if one.text]
-    own = f"{parts.header}\n{parts.text}" if shown and parts.text else parts.text
+    shown = [one for one in in_order(parts, addenda) if one.text]
+    texts = [f"{one.header}\n{one.text}" for one in shown] if shown != [parts] else [parts.text]
     alert = CRITICAL if parts.is_critical else ""
     if not alert and any(one.is_critical for one in addenda):
         alert = f"{CRITICAL} in an addendum"
     kind = "Addendum" if parts.report.is_addendum else "Radiology report"
-    return narrative(kind, rows, "\n\n".join([*shown, own]), alert=alert)
+    return narrative(kind, rows, "\n\n".join(texts), alert=alert)
 
 
 def _own_snapshot(scene: Scene, parts: ReportParts) -> dict[str, str | None]:

@@ -12,7 +12,7 @@ from typing import Final
 from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, LOINC, US_CORE, US_CORE_DOCUMENT_CATEGORY
 from mappings.fhir.datatypes import Json, coding, reference, said
 from mappings.fhir.narrative import narrative
-from mappings.fhir.report_parts import ReportParts
+from mappings.fhir.report_parts import ReportParts, in_order
 from mappings.values.dates import parse_instant, spoken
 
 _META: Final[Json] = {"profile": [f"{US_CORE}documentreference"]}
@@ -27,6 +27,7 @@ _DOC_STATUS: Final = {
     "preliminary": "preliminary",
     "final": "final",
     "appended": "amended",
+    "amended": "amended",
     "corrected": "amended",
     "entered-in-error": "entered-in-error",
 }
@@ -82,7 +83,7 @@ def document_reference_content(parts: ReportParts, addenda: Sequence[ReportParts
     """
     return [
         {"attachment": {key: value for key, value in form.items() if key != "data"}, "format": _FORMAT}
-        for one in (*addenda, parts)
+        for one in in_order(parts, addenda)
         for form in one.forms
     ]
 

@@ -22,10 +22,10 @@ from mappings.codes import (
 )
 from mappings.fhir.datatypes import STRING_LIMIT, Json, coding, line, said
 from mappings.fhir.narrative import CRITICAL, narrative
-from mappings.fhir.report_parts import NOT_SIGNED, ReportParts, addenda_said, newest_signature
+from mappings.fhir.report_parts import NOT_SIGNED, ReportParts, addenda_said, in_order, newest_signature
 from mappings.fhir.scene import Scene
 from mappings.sections import heading_words
-from mappings.study.conclusion import CONCLUDING, concluding_text, flagged
+from mappings.study.conclusion import CONCLUDING, FLAG_OF, concluding_text, flagged
 from mappings.values.units import vital_sign
 
 # Observation.status of a vital sign <- DiagnosticReport.status (http://hl7.org/fhir/R4/valueset-observation-status.html)
@@ -88,12 +88,12 @@ def observation_interpretation(parts: ReportParts) -> list[Json]:
     return _CRITICAL if parts.is_critical else []
 
 
-def observation_status(parts: ReportParts, *, is_amended: bool) -> str:
-    """Observation.status <- Report.status: `amended` for an impression that begins with a signed addendum (D36).
+def observation_status(parts: ReportParts) -> str:
+    """Observation.status <- Report.status: `amended` where a later signed addendum stands first in it (D36).
 
     https://hl7.org/fhir/R4/observation-definitions.html#Observation.status
     """
-    return "amended" if is_amended and parts.status.observation == "final" else parts.status.observation
+    return parts.status.observation
 
 
 def observation_issued(parts: ReportParts, addenda: Sequence[ReportParts]) -> str | None:
@@ -110,36 +110,33 @@ def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[Rep
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.result
     Text under no heading is in presentedForm only. A text that is not published has no Observation (D16). A critical
     report without a text has an Observation without a value, so that its flag is seen. An impression begins with the
-    part of the signed `addenda`, newest first, and of an ADDENDUM section in its own text (D36).
+    part of the signed `addenda`, newest first, and of an ADDENDUM section in its own text; any other section begins
+    with the newest of them. None stands alone after a later text took it back (D36).
     """
     interpretation = observation_interpretation(parts)
     critical = flagged(parts.passages) if interpretation else frozenset()
-    first_said = addenda_said(addenda)
     mark = f", {NOT_SIGNED}" if parts.is_draft_shown else ""
     alike: Json = {
         "resourceType": "Observation",
         "id": "",
         "meta": _CLINICAL_RESULT,
         "text": None,
-        "status": observation_status(parts, is_amended=False),
+        "status": observation_status(parts),
         "category": _IMAGING,
         "code": None,
         "subject": {"reference": parts.subject_reference["reference"]},
         **({"effectiveDateTime": parts.effective} if parts.effective else {}),
-        **({"issued": parts.signed} if parts.signed else {}),
+        **said({"issued": observation_issued(parts, addenda)}),
         "performer": [{key: value for key, value in parts.practitioner.items() if key != "display"}],
     }
     made = []
     for place, label, heading, content in _observed_sections(scene, parts):
-        text = _amended(parts, place, content, first_said) if label in _CONCLUDING else content
+        is_flagged = bool(interpretation) and (place in critical or label == _WHOLE)
+        text = _amended(parts, addenda, (place, label, content), is_flagged=is_flagged)
         code = _code_of(label, heading)
         observation = alike.copy()
         observation["id"] = f"{parts.resource_id}-s{place}"
-        is_flagged = bool(interpretation) and (place in critical or label == _WHOLE)
         observation["text"] = narrative(code["text"] + mark, text=text, alert=CRITICAL if is_flagged else "")
-        if first_said and label in _CONCLUDING:
-            observation["status"] = observation_status(parts, is_amended=True)
-            observation.update(said({"issued": observation_issued(parts, addenda)}))
         observation["code"] = code
         observation.update(observation_value(scene, parts, text))
         if is_flagged:
@@ -209,17 +206,25 @@ def _observed_sections(scene: Scene, parts: ReportParts) -> list[tuple[int, str,
     return sections
 
 
-def _amended(parts: ReportParts, place: int, content: str, first_said: str) -> str:
-    """Content of an impression, after the text that supersedes it."""
-    own = concluding_text(
-        part for number, part in enumerate(parts.passages) if number != place and part.role == "addendum"
-    )
-    if not (content and (first_said or own)):
+def _amended(
+    parts: ReportParts, addenda: Sequence[ReportParts], section: tuple[int, str, str], *, is_flagged: bool
+) -> str:
+    """Content of a section, after the text that supersedes it; above a critical one a line says whose flag it is."""
+    place, label, content = section
+    is_concluding = label in _CONCLUDING
+    is_copied = label == "findings" and any(part.role == "copy" for part in parts.passages)
+    added = [one for number, one in enumerate(parts.passages) if number != place and one.role == "addendum"]
+    own = concluding_text(added) if is_concluding or is_copied else ""
+    shown = in_order(parts, addenda)
+    number = shown.index(parts)
+    first, last = (shown[:number], shown[number + 1 :]) if is_concluding else (shown[:number][:1], [])
+    if not (content and (first or last or own)):
         return content
-    text = parts.passages[place].text
-    if first_said:
-        text = f"{parts.header}\n{text}"
-    return "\n\n".join(one for one in (first_said, own, text) if one)
+    texts = [own, content.strip() if label == _WHOLE else parts.passages[place].text]
+    if first or last:
+        texts = [f"{parts.header}\n" + "\n\n".join(filter(None, texts))]
+    flag = f"{FLAG_OF} {parts.header}\n" if is_flagged and first else ""
+    return flag + "\n\n".join(filter(None, (addenda_said(first), *texts, addenda_said(last))))
 
 
 def _is_repeated(parts: ReportParts, kind: str) -> bool:

@@ -17,11 +17,12 @@ from mappings.fhir.examination import diagnostic_report_code
 from mappings.fhir.organization import organization_reference
 from mappings.fhir.practitioner import Radiologist
 from mappings.fhir.scene import Scene
-from mappings.life.status import Status, addendum_parent, has_addenda, report_status
+from mappings.life.status import Status, addendum_parent, report_status
 from mappings.model import Report
 from mappings.patient.identifiers import fhir_id
 from mappings.patient.subjects import Subject
 from mappings.study.conclusion import Passage, header, passages, statement
+from mappings.study.newest_word import newest_first
 from mappings.study.signers import signer, spoken_name
 from mappings.values.dates import LATE_STUDY_DATE, When, effective, fhir_instant, parse_instant, read_instant
 from mappings.values.text import character_issues, normal_form, signed_text_issues, utf8
@@ -85,9 +86,9 @@ def parts_as_before(scene: Scene, report: Report, radiologist: Radiologist) -> R
     study, subject = scene.study, scene.subjects[report.report_id]
     of_study = study.is_cancelled, bool(study.completed), study.study_description, study.modality
     of_signer = radiologist.reference, study.users.get(report.user_id)
-    peers: object = has_addenda(report, subject.reports)
-    if report.is_addendum:
-        peers = [(one.report_id, one.status, one.is_addendum, one.text) for one in subject.reports]
+    signed = [one for one in subject.reports if one.is_completed]
+    said_by = [(one.report_id, one.is_addendum, one.text if report.is_addendum else "") for one in signed]
+    peers = said_by, [one.report_id for one in newest_first(signed)]
     given = scene.site, scene.facts, report, of_study, of_signer, subject.identity.patient_id, peers
     make = partial(report_parts, scene, report, radiologist)
     known = scene.as_before((report_parts, report.report_id), given, make)
@@ -141,6 +142,13 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
 def addenda_said(addenda: Iterable[ReportParts]) -> str:
     """Part of signed addenda in the conclusion of the report that shows them, each under its header (D36)."""
     return "\n\n".join(f"{one.header}\n{statement(one.passages)}" for one in addenda)
+
+
+def in_order(parts: ReportParts, addenda: Sequence[ReportParts]) -> list[ReportParts]:
+    """Return a report and the `addenda` that it shows, those with the newest words first (D17, D19)."""
+    known = {one.report.report_id: one for one in (parts, *addenda)}
+    reports = [one.report for one in (parts, *reversed(addenda))]
+    return [known[report.report_id] for report in newest_first(reports)]
 
 
 def newest_signature(reports: Sequence[ReportParts]) -> str | None:

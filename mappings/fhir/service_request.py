@@ -31,7 +31,7 @@ _META: Final[Json] = {"profile": [f"{US_CORE}servicerequest"]}
 # ServiceRequest.status <- DiagnosticReport.status of its reports; the first status that any report has wins.
 # http://hl7.org/fhir/R4/valueset-request-status.html
 _STATUS: Final[dict[str, frozenset[str]]] = {
-    "completed": frozenset({"final", "appended", "corrected"}),
+    "completed": frozenset({"final", "appended", "amended", "corrected"}),
     "active": frozenset({"registered", "preliminary"}),
     "revoked": frozenset({"cancelled", "entered-in-error"}),
 }

@@ -6,7 +6,7 @@ HL7 v2.5.1 §7.3.1, §7.4.2, decisions D19, D22, D34, D36.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from mappings.hl7v2.nte import note_segments
 from mappings.hl7v2.obx_numbers import Numbers
 from mappings.hl7v2.obx_pdf import pdf_segments
 from mappings.hl7v2.obx_report import (
-    is_marked_critical,
+    flags_on,
     obx_11_observation_result_status,
     obx_14_date_time_of_the_observation,
     obx_16_responsible_observer,
@@ -42,7 +42,7 @@ from mappings.hl7v2.report_text import (
 )
 from mappings.hl7v2.result import Result
 from mappings.model import Report
-from mappings.study.conclusion import Passage, header, passages
+from mappings.study.conclusion import FLAG_OF, Passage, header, passages
 from mappings.values.text import character_issues, signed_text_issues
 
 # Switch `critical` -> OBX-8, table 0078; IS in v2.5.1, CE if a receiver of RAD-128 requires it
@@ -68,7 +68,8 @@ class ReportLine:
 def obx_8_abnormal_flags(line: ReportLine) -> str:
     """OBX-8 Abnormal Flags <- report.isCritical, table 0078: AA on lines of the impression; null asserts nothing.
 
-    HL7 v2.5.1 §7.4.2.8. With `obx8_ce` and `obx15_rid` it is a CE: `AA^Critical abnormal^HL70078`.
+    HL7 v2.5.1 §7.4.2.8. With `obx8_ce` and `obx15_rid` it is a CE: `AA^Critical abnormal^HL70078`. The newest addendum
+    shows the flag of its report too (D22).
     """
     return OBX_8.get(line.result.receiver.critical, "") if line.is_critical else ""
 
@@ -122,7 +123,8 @@ def _given_of(report: Report) -> tuple[Any, ...]:
     snapshot = report.snapshot
     of_snapshot = snapshot.facility_name, snapshot.study_date, snapshot.study_time
     of_report = report.report_id, report.user_id, report.pointer, report.text, report.is_critical, *of_snapshot
-    return report.status, report.is_addendum, report.signed_at, report.updated_at, report.created_at, of_report
+    times = report.signed_at, report.updated_at, report.created_at, report.text_changed_at
+    return report.status, report.is_addendum, times, of_report
 
 
 def _observation_segments(result: Result) -> list[str]:
@@ -168,7 +170,7 @@ def _lines(result: Result, report: Report | None, texts: list[Stretch], numbers:
     """Write the OBX of one report. OBX-4 counts runs of one code, or sections if an OBX is a section."""
     receiver = result.receiver
     plain = critical = _after_value(result, report, is_critical=False)
-    is_marked = report is not None and is_marked_critical(result, report)
+    is_marked = report is not None and bool(flags_on(result, report))
     if is_marked:
         critical = _after_value(result, report, is_critical=True)
     data_type, blank = obx_2_value_type(receiver), BLANK[receiver.blank_line]
@@ -230,11 +232,15 @@ def _report_stretches(result: Result, report: Report) -> list[Stretch]:
         texts = [Stretch("", False, [WITHDRAWN])]
     else:
         is_plain, parts = has_plain_lines(text), passages(report, result.peers)
-        texts = stretches(report, parts, result.receiver.addendum_obx3, is_plain=is_plain)
+        marked = replace(report, is_critical=True) if flags_on(result, report) else report
+        texts = stretches(marked, parts, result.receiver.addendum_obx3, is_plain=is_plain)
         _note_text(result, report, text, is_plain=is_plain)
     above = [] if report.is_completed else [NOT_SIGNED]
     if result.has_headers:
         above.append(_header(result, report))
+    if result.receiver.critical != "none":
+        others = [one for one in flags_on(result, report) if one is not report]
+        above += [f"{FLAG_OF} {_header(result, one)}" for one in others]
     if not above:
         return texts
     return [Stretch(_heading_label(parts, result.receiver.addendum_obx3), False, above), *texts]

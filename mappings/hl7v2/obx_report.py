@@ -1,27 +1,30 @@
 """Write the OBX fields that all lines of one report share: status, time of the examination, and signer.
 
-HL7 v2.5.1 §7.4.2.11, §7.4.2.14, §7.4.2.16, decisions D15, D16, D19, D21.
+HL7 v2.5.1 §7.4.2.11, §7.4.2.14, §7.4.2.16, decisions D15, D16, D19, D21, D22.
 """
 
 from __future__ import annotations
 
 from mappings.hl7v2.result import Result
 from mappings.model import Report
+from mappings.study.newest_word import flags_shown, newest_first
 
 
 def restated(result: Result) -> list[Report]:
     """Reports of a message in the order of its lines: addenda newest first, then originals (D19)."""
-    reports = result.reports
-    if len(reports) == 1:
-        return list(reports)
-    addenda = [report for report in reversed(reports) if report.is_addendum]
-    return [*addenda, *(report for report in reports if not report.is_addendum)]
+    return newest_first(result.reports)
 
 
-def is_marked_critical(result: Result, report: Report) -> bool:
-    """True if OBX mark a report as critical: not once it is withdrawn; null and false assert nothing (D22)."""
-    is_withdrawn = result.status.diagnostic_report == "entered-in-error"
-    return report.is_critical is True and not is_withdrawn
+def flags_on(result: Result, report: Report) -> list[Report]:
+    """Critical reports whose flag the lines of a report have: its own, else those that it shows as an addendum (D22).
+
+    None once they are withdrawn, nor for a draft; null and false assert nothing.
+    """
+    if result.status.diagnostic_report == "entered-in-error":
+        return []
+    if report.is_critical is True:
+        return [report]
+    return flags_shown(result.reports, result.peers).get(report.report_id, []) if report.is_addendum else []
 
 
 def obx_11_observation_result_status(result: Result) -> str:

@@ -12,9 +12,18 @@ from typing import Final, Literal
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Report, Study
 from mappings.profile import Receiver, Site
+from mappings.study.newest_word import changed_after_addendum, is_followed
 
 State = Literal[
-    "draft", "draft_shown", "signed", "signed_with_addenda", "corrected", "withdrawn", "cancelled", "not_known"
+    "draft",
+    "draft_shown",
+    "signed",
+    "signed_with_addenda",
+    "older_addendum",
+    "corrected",
+    "withdrawn",
+    "cancelled",
+    "not_known",
 ]
 Rendering = Literal["restated", "added"]
 
@@ -38,7 +47,8 @@ STATUS: Final[dict[State | Rendering, Status]] = {
     "draft": Status("registered", "registered"),
     "draft_shown": Status("preliminary", "preliminary", "P", "P", "IP"),
     "signed": Status("final", "final", "F", "F", "CM"),
-    "signed_with_addenda": Status("appended", "final", "F", "F", "CM"),
+    "signed_with_addenda": Status("appended", "amended", "F", "F", "CM"),
+    "older_addendum": Status("amended", "amended", "F", "F", "CM"),
     "corrected": Status("corrected", "corrected", "C", "C", "CM"),
     "withdrawn": Status("entered-in-error", "entered-in-error", "C", "W", "CM"),
     "cancelled": Status("cancelled", "cancelled"),
@@ -79,6 +89,8 @@ def report_state(study: Study, report: Report, peers: Sequence[Report], site: Si
         return "withdrawn"
     if report.report_id in facts.corrected:
         return "corrected"
+    if is_followed(report, peers):
+        return "older_addendum"
     return "signed_with_addenda" if has_addenda(report, peers) else "signed"
 
 
@@ -126,6 +138,10 @@ def report_status(
         if state == "withdrawn":
             action = "the signed report is withdrawn, as the site's on_cancelled_after_sign asks"
         issues.append(MappingIssue("cancelled-after-sign", "warning", "/isCancelled", action))
+    if changed_after_addendum(report, peers):
+        action = "its text is newer than an addendum: it stands before it, by the time of the change"
+        place = f"{report.pointer}/reportPlainText"
+        issues.append(MappingIssue("text-changed-after-addendum", "warning", place, action))
     if report.is_completed and report.signed_at is None:
         issues.append(
             MappingIssue("signed-at-absent", "warning", f"{report.pointer}/signedAt", "no time of signing is said")

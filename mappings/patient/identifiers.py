@@ -122,7 +122,8 @@ def message_control_id(cause: Cause, destination: str) -> str:
     parts = (cause.report_id, cause.content_version, destination, cause.kind)
     several = (str(cause.replay), cause.part, cause.accession_number)
     document = (cause.document,) if cause.document else ()
-    text = "\x1f".join(parts if several == _ONE_MESSAGE else (*parts, *several, *document))
+    is_only = several == _ONE_MESSAGE and not document
+    text = "\x1f".join(parts if is_only else (*parts, *several, *document))
     number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest(), "big")
     return base62(number % 62**_CONTROL_ID_LENGTH, _CONTROL_ID_LENGTH)
 

@@ -28,12 +28,14 @@ from zoneinfo import ZoneInfo
 
 from mappings.model import Report, Section
 from mappings.sections import cut
-from mappings.values.dates import spoken
+from mappings.values.dates import parse_instant, spoken
 from mappings.values.text import normal_form
 
 Role = Literal["addendum", "impression", "copy", ""]
 ABSENT: Final = "(AutoScribe sent no report text)"
 """Line used in place of a text that is absent or blank."""
+FLAG_OF: Final = "CRITICAL FLAG OF"
+"""Words before the header of a critical report, above a later addendum that shows its flag (D22)."""
 CONCLUDING: Final = frozenset({"impression", "findings_impression"})
 _AMENDED: Final = re.compile(r"\b(?:amended|corrected|revised|updated)\b", re.IGNORECASE)
 _BODY: Final = frozenset({"findings", *CONCLUDING})
@@ -76,6 +78,8 @@ def header(report: Report, moment: datetime | None, signer: str, zone: ZoneInfo 
     """Header line above a report or its part of a conclusion: kind, time in the site's zone or UTC, signer (D19)."""
     kind = "ADDENDUM" if report.is_addendum else "REPORT"
     when = spoken(moment, zone) if moment else "time of signing not known"
+    if changed := parse_instant(report.text_changed_at):
+        when = f"{when}, text changed {spoken(changed, zone)}"
     if not report.is_completed:
         when = "not signed"
     return f"{kind} ({when}{', ' if signer else ''}{signer}):"

@@ -64,9 +64,10 @@ def test_no_conclusion_of_any_report_has_a_superseded_impression_alone(lived: Li
 
 @LIMITS
 @given(lives())
-def test_what_is_marked_critical_is_what_a_critical_report_says_itself(lived: Life) -> None:
+def test_what_is_marked_critical_is_what_a_critical_report_says_itself_and_the_newest_addendum(lived: Life) -> None:
     own = lived.own or lived.impression
-    allowed = {own if word == "" else word for word in lived.critical} - {""}
+    newest = lived.addenda[-1:] if lived.critical else ()
+    allowed = {*(own if word == "" else word for word in lived.critical), *newest} - {""}
     lines = "\n".join(unescape(row[5]) for row in all_of(sent(lived.study), "OBX") if len(row) > 8 and row[8] == "AA")
     assert set(words_of(lines)) == allowed
     marked = [one for one in resources(lived, "Observation") if "interpretation" in one]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 
 import pytest
 from fakes.fhir_studies import SITE, TEXT, addendum, codes, extensions, mapped, one, report, snapshot
-from fakes.upstream_json import report_id, study_json, user_json
+from fakes.upstream_json import report_id, response_json, study_json, user_json
 
+from mappings import decode, to_fhir
 from mappings.codes import DATA_ABSENT_REASON_EXTENSION, SID_ACCESSION, SID_FILLER_ORDER, SID_REPORT, SID_USER
 from mappings.model import Facts, PdfFacts
 from mappings.profile import Site, parse_site
@@ -262,6 +264,34 @@ def test_the_newest_addendum_comes_first() -> None:
     parent = one(mapped(report(), addendum(), last), "DiagnosticReport", "3")
     assert parent["conclusion"].index("last word") < parent["conclusion"].index("Addendum text")
     assert parent["issued"] == "2024-03-18T09:00:00Z"
+
+
+def test_an_older_addendum_is_amended_and_shows_the_newest_first() -> None:
+    last = addendum("6", signedAt="2024-03-18T09:00:00Z", reportPlainText="The last word.", isCritical=True)
+    found = mapped(report(), addendum(), last)
+    older = one(found, "DiagnosticReport", "4")
+    assert (older["status"], older["issued"]) == ("amended", "2024-03-18T09:00:00Z")
+    assert older["conclusion"] == (
+        "ADDENDUM (18-Mar-2024 05:00 -0400, Sarah Johnson):\nThe last word.\n\n"
+        "ADDENDUM (16-Mar-2024 05:00 -0400, Sarah Johnson):\nAddendum text."
+    )
+    assert [form["url"].rpartition("-")[0][-1] for form in older["presentedForm"]] == ["6", "6", "4", "4"]
+    assert one(found, "DocumentReference", "4-doc")["docStatus"] == "amended"
+    assert one(found, "DiagnosticReport", "6")["status"] == "final"
+
+
+def test_a_report_whose_text_changed_after_its_addendum_stands_first_in_all_its_resources() -> None:
+    study = decode(None, response_json(report(), addendum()), (user_json(),))
+    changed = replace(study.reports[0], text_changed_at="2024-03-20T09:00:00Z")
+    found = to_fhir(replace(study, reports=(changed, *study.reports[1:])), SITE)
+    own = "REPORT (15-Mar-2024 12:00 -0400, text changed 20-Mar-2024 05:00 -0400, Sarah Johnson):"
+    addition = "ADDENDUM (16-Mar-2024 05:00 -0400, Sarah Johnson):\nAddendum text."
+    made = one(found, "DiagnosticReport", "3")
+    assert made["conclusion"] == f"{own}\nUnremarkable.\n\n{addition}"
+    assert [form["url"].rpartition("-")[0][-1] for form in made["presentedForm"]] == ["3", "3", "4", "4"]
+    assert one(found, "Observation", "3-s0")["valueString"] == "Normal brain."
+    assert one(found, "Observation", "3-s1")["valueString"] == f"{own}\nIMPRESSION: Unremarkable.\n\n{addition}"
+    assert "text-changed-after-addendum" in codes(found)
 
 
 def test_an_addendum_without_a_time_of_signing_is_titled_so() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes.fhir_studies import addendum, codes, mapped, one, report, snapshot
 
+from mappings.model import Facts
 from mappings.profile import Site
 
 
@@ -136,3 +137,48 @@ def test_what_an_addendum_says_of_another_day_or_patient_is_no_repetition() -> N
 def test_the_measurements_of_a_draft_are_preliminary() -> None:
     found = vitals(mapped(report(status="in_progress", signedAt=None), site=Site()))
     assert {each["status"] for each in found} == {"preliminary"}
+
+
+def test_each_section_of_an_appended_report_is_amended_and_begins_with_the_newest_addendum() -> None:
+    text = "HISTORY: Fall.\nFINDINGS: Filling defect.\nIMPRESSION: Embolism."
+    last = addendum("6", signedAt="2024-03-18T09:00:00Z", reportPlainText="It is an artefact.", isCritical=True)
+    found = mapped(report(reportPlainText=text), addendum(), last)
+    newest = "ADDENDUM (18-Mar-2024 05:00 -0400, Sarah Johnson):\nIt is an artefact.\n\n"
+    older = "ADDENDUM (16-Mar-2024 05:00 -0400, Sarah Johnson):\nAddendum text."
+    own = "REPORT (15-Mar-2024 12:00 -0400, Sarah Johnson):\n"
+    made = {each["id"].removeprefix("rep-")[0] + each["id"][-1]: each for each in sections(found)}
+    assert {place: each["valueString"] for place, each in made.items()} == {
+        "30": f"{newest}{own}HISTORY: Fall.",
+        "31": f"{newest}{own}FINDINGS: Filling defect.",
+        "32": f"{newest}{older}\n\n{own}IMPRESSION: Embolism.",
+        "40": f"{newest}{older}",
+        "60": "It is an artefact.",
+    }
+    assert {each["status"] for place, each in made.items() if place != "60"} == {"amended"}
+    assert {each["issued"] for each in made.values()} == {"2024-03-18T09:00:00Z"}
+    assert [place for place, each in made.items() if "interpretation" in each] == ["60"]
+
+
+def test_a_flag_on_a_section_that_begins_with_an_addendum_says_whose_it_is() -> None:
+    found = mapped(report(isCritical=True, reportPlainText="FINDINGS: Filling defect."), addendum())
+    marked = [each for each in sections(found) if "interpretation" in each]
+    assert [each["valueString"] for each in marked] == [
+        "CRITICAL FLAG OF REPORT (15-Mar-2024 12:00 -0400, Sarah Johnson):\n"
+        "ADDENDUM (16-Mar-2024 05:00 -0400, Sarah Johnson):\nAddendum text.\n\n"
+        "REPORT (15-Mar-2024 12:00 -0400, Sarah Johnson):\nFINDINGS: Filling defect."
+    ]
+
+
+def test_findings_that_an_addendum_repeats_from_its_report_begin_with_what_it_adds() -> None:
+    text = "FINDINGS: Filling defect.\nIMPRESSION: Embolism."
+    found = mapped(report(reportPlainText=text), addendum(reportPlainText=f"It is an artefact.\n\n{text}"))
+    added = [each["valueString"] for each in sections(found) if each["id"].startswith("rep-4")]
+    assert added[1] == "It is an artefact.\n\nFINDINGS: Filling defect."
+    assert added[0] == "It is an artefact."
+
+
+def test_only_a_status_of_final_becomes_amended() -> None:
+    facts = Facts(corrected=frozenset({"rep_" + "4" * 32}))
+    found = mapped(report(), addendum(), addendum("6", signedAt="2024-03-18T09:00:00Z"), facts=facts)
+    statuses = {each["id"][4]: each["status"] for each in sections(found)}
+    assert statuses == {"3": "amended", "4": "corrected", "6": "final"}

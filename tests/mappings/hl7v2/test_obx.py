@@ -7,6 +7,7 @@ from fakes.er7_reader import all_of, lines
 from fakes.oru_example import ADDENDUM_ID, SITE, TEXT, addendum, codes, report, sent, study
 
 from mappings.hl7v2 import receiver
+from mappings.model import Study
 from mappings.values.text import normal_form
 
 
@@ -106,11 +107,51 @@ def test_the_code_of_a_profile_cannot_break_its_segment() -> None:
     assert all_of(sent(what, to=to), "OBX")[0][15] == r"a \F\b^c\T\d"
 
 
-def test_the_mark_of_a_report_stays_with_that_report() -> None:
-    what = study(report(isCritical=True, reportPlainText="bleeding"), addendum())
-    marks = {row[5]: row[8] for row in all_of(sent(what), "OBX")}
-    assert marks["bleeding"] == "AA"
-    assert sum(mark == "AA" for mark in marks.values()) == 1
+SECOND = report(reportId="rep_" + "4" * 32, signedAt="2026-01-05T18:00:00Z", reportPlainText="normal")
+FLAG = "CRITICAL FLAG OF REPORT (05-Jan-2026 11:30 -0500, ALEX R SMITH MD):"
+
+
+def marks(what: Study, **switches: str) -> list[tuple[str, str]]:
+    """Each line of a message with its OBX-8, without the lines above the reports."""
+    found = all_of(sent(what, to=replace(receiver("generic"), **switches)), "OBX")
+    return [(row[5], row[8]) for row in found if row[5].strip() and not row[5].startswith(("ADDENDUM (", "REPORT ("))]
+
+
+def test_the_mark_of_a_report_stands_also_on_its_addendum_under_a_line_that_says_whose_it_is() -> None:
+    what = study(report(isCritical=True, reportPlainText="bleeding"), addendum(reportPlainText="an artefact"))
+    assert marks(what) == [(FLAG, ""), ("an artefact", "AA"), ("bleeding", "AA")]
+    assert marks(what, critical="none") == [("an artefact", ""), ("bleeding", "")]
+
+
+def test_the_mark_of_a_report_stands_on_no_addendum_that_may_be_of_another() -> None:
+    what = study(report(isCritical=True, reportPlainText="bleeding"), SECOND, addendum(reportPlainText="an artefact"))
+    assert marks(what) == [("an artefact", ""), ("bleeding", "AA"), ("normal", "")]
+
+
+def test_the_mark_of_an_addendum_stands_on_a_later_one_and_not_on_its_report() -> None:
+    later = addendum(reportId="rep_" + "6" * 32, signedAt="2026-01-06T10:00:00Z", reportPlainText="an artefact")
+    what = study(report(reportPlainText="normal"), addendum(reportPlainText="bleeding", isCritical=True), later)
+    flag = "CRITICAL FLAG OF ADDENDUM (05-Jan-2026 12:45 -0500, ALEX R SMITH MD):"
+    assert marks(what) == [(flag, ""), ("an artefact", "AA"), ("bleeding", "AA"), ("normal", "")]
+
+
+def test_a_report_whose_text_changed_after_its_addendum_stands_first_with_its_own_mark() -> None:
+    reports = study(report(isCritical=True, reportPlainText="bleeding"), addendum(reportPlainText="normal")).reports
+    changed = replace(reports[0], text_changed_at="2026-01-07T10:00:00Z")
+    what = replace(study(), reports=(changed, *reports[1:]))
+    assert marks(what) == [("bleeding", "AA"), ("normal", "")]
+    rows = all_of(sent(what), "OBX")
+    header = "REPORT (05-Jan-2026 11:30 -0500, text changed 07-Jan-2026 05:00 -0500, ALEX R SMITH MD):"
+    assert rows[0][5] == header
+    assert codes(what)["text-changed-after-addendum"] == "/reports/0/reportPlainText"
+
+
+def test_an_addendum_sent_apart_shows_the_mark_of_its_report() -> None:
+    what = study(report(isCritical=True, reportPlainText="bleeding"), addendum(reportPlainText="an artefact"))
+    for layout, is_sent in (("append", True), ("new_order", False)):
+        to = replace(receiver("generic"), addendum=layout)
+        found = all_of(sent(what, to=to, report_id=ADDENDUM_ID, kind="addendum_signed", sent_before=is_sent), "OBX")
+        assert [(row[5], row[8]) for row in found][1:] == [(FLAG, ""), ("an artefact", "AA")]
 
 
 @pytest.mark.parametrize("text", [None, "", "\x00\x01"])

@@ -126,14 +126,14 @@ def test_both_languages_conclude_with_the_newest_addendum_first_and_the_impressi
     assert [line.removeprefix("IMPRESSION: ") for line in coded(what)] == meant
 
 
-def test_the_flag_of_one_report_marks_nothing_of_another() -> None:
+def test_the_flag_of_an_addendum_marks_nothing_of_its_report_and_that_of_a_report_marks_its_addendum_too() -> None:
     what = study(report(reportPlainText=ORIGINAL), addendum(reportPlainText="Large embolus.", isCritical=True))
     assert marked(what) == ["Large embolus."]
     original, added = observations(what).values()
     assert not any(one.startswith("AA") for one in original)
     assert added == ["AA Large embolus."]
     other = study(report(reportPlainText=ORIGINAL, isCritical=True), addendum(reportPlainText="No change."))
-    assert marked(other) == ["IMPRESSION: No acute disease."]
+    assert marked(other) == ["No change.", "IMPRESSION: No acute disease."]
 
 
 def test_a_switch_gives_what_an_addendum_says_the_identifier_of_an_addendum() -> None:

@@ -1,0 +1,161 @@
+"""Law of decision D22: no alert points to a sentence that was taken back, in any layout of HL7 v2, nor in FHIR.
+
+HL7 v2.5.1 §7.4.2.8, https://hl7.org/fhir/R4/observation-definitions.html#Observation.status. For each original with its
+addenda, the first flagged line is never older than their newest signed word. A report is known by the header above it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from fakes.addenda import Life, life, words_of
+from fakes.er7_reader import segments
+from fakes.oru_example import SITE, report, send, study
+from fakes.scale import examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mappings import to_fhir
+from mappings.hl7v2 import receiver
+from mappings.model import Report, Study
+from mappings.profile import RECEIVERS, Receiver, switches
+from mappings.profile.receiver import conflicts
+from mappings.study.conclusion import FLAG_OF
+
+LIMITS = settings(max_examples=examples(150), deadline=timedelta(seconds=5))
+HEADER = re.compile(r"(?:ADDENDUM|REPORT) \((\d{2}-\w{3}-\d{4} \d{2}:\d{2} -\d{4})")
+NEW_WORD = "O9other"
+KINDS = ("signed", "addendum_signed", "text_changed", "critical_changed", "replay")
+STYLES = ("text", "obx3_style", "blank_line", "wrap", "addendum", "addendum_obx3", "critical")
+
+
+class Line(NamedTuple):
+    """An OBX of the text: when the report under whose header it stands was signed, if it is flagged, and its text."""
+
+    signed: datetime
+    is_flagged: bool
+    text: str
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> Life:
+    return life(lambda things: draw(st.sampled_from(things)))
+
+
+@st.composite
+def profiles(draw: st.DrawFn) -> Receiver:
+    """Draw each profile of this package with any form of text, layout of addenda and mark of a critical result."""
+    turned = {name: draw(st.sampled_from(switches()[name].metadata["values"])) for name in STYLES}
+    code = "RID49480^Category 1^RadLex" if turned["critical"] == "obx15_rid" else ""
+    asked = receiver(draw(st.sampled_from(RECEIVERS)))
+    made = replace(asked, vista_exam="off", vista_patient="off", **{**turned, "critical_code": code})
+    return made if not conflicts(made) else replace(made, escape="full", addendum_obx3="impression")
+
+
+def minute(report: Report) -> datetime:
+    """Time of signing as the headers have it: to the minute."""
+    return datetime.fromisoformat((report.signed_at or "").replace("Z", "+00:00")).replace(second=0)
+
+
+def flagged_lines(message: bytes, to: Receiver, alone: Report) -> Iterator[Line]:
+    """Read the lines of the text; without a header they are of the only report."""
+    signed = minute(alone)
+    rows = segments(message)
+    for row, following in zip(rows, [*rows[1:], ["END"]], strict=True):
+        if row[0] != "OBX" or row[2] not in ("TX", "FT", "ST") or row[3].startswith("113014"):
+            continue
+        text = row[5].replace("\\.br\\", "\n").replace("~", "\n")
+        if found := HEADER.match(text):
+            signed = datetime.strptime(found[1], "%d-%b-%Y %H:%M %z")
+        is_noted = following[0] == "NTE" and following[3] == "CRITICAL RESULT"
+        yield Line(signed, is_noted if to.critical == "nte" else row[8].startswith("AA"), text)
+
+
+def messages(what: Study, to: Receiver, kind: str, *, is_sent: bool) -> Iterator[tuple[list[Line], list[datetime]]]:
+    """Write the message of each report; yield its lines, and when the reports in it were signed."""
+    for one in what.reports:
+        made = send(what, to=to, report_id=one.report_id, kind=kind, sent_before=is_sent, accession="ACC1").output
+        if made is not None:
+            lines = list(flagged_lines(made, to, one))
+            yield lines, sorted({line.signed for line in lines})
+
+
+@LIMITS
+@given(lives(), profiles(), st.sampled_from(KINDS), st.booleans())
+def test_the_first_flagged_line_of_a_report_and_its_addenda_is_never_older_than_their_newest_word(
+    lived: Life, to: Receiver, kind: str, is_sent: bool
+) -> None:
+    critical = [minute(one) for one in lived.study.reports if one.is_critical]
+    for lines, carried in messages(lived.study, to, kind, is_sent=is_sent):
+        flagged = [line for line in lines if line.is_flagged]
+        if to.critical == "none" or not any(moment <= carried[-1] for moment in critical):
+            assert not flagged
+            assert not any(FLAG_OF in line.text for line in lines)
+            continue
+        assert flagged[0].signed == carried[-1]
+        if carried[-1] not in critical:
+            assert any(f"{FLAG_OF} " in line.text and line.signed == carried[-1] for line in lines)
+
+
+@LIMITS
+@given(lives(), st.sampled_from((True, False, None)), profiles())
+def test_no_report_is_flagged_for_another_to_which_it_is_not_known_to_belong(
+    lived: Life, critical: bool | None, to: Receiver
+) -> None:
+    """A second original makes the parent of each addendum unclear, unless its text is in the addendum."""
+    other = report(
+        reportId="rep_" + "9" * 32,
+        signedAt="2026-01-20T12:00:00Z",
+        reportPlainText=f"IMPRESSION: {NEW_WORD} is broken.",
+        isCritical=critical,
+    )
+    another = study(other).reports[0]
+    what = replace(lived.study, reports=(lived.study.reports[0], another, *lived.study.reports[1:]))
+    for lines, _ in messages(what, to, "text_changed", is_sent=True):
+        for one in what.reports:
+            is_flagged = any(line.is_flagged and line.signed == minute(one) for line in lines)
+            others = [each for each in what.reports if each.is_critical and is_known_to_follow(one, each, what)]
+            assert not is_flagged or one.is_critical or others
+
+
+def is_known_to_follow(one: Report, other: Report, what: Study) -> bool:
+    """True for an addendum that contains the other report, or an original that the other contains."""
+    originals = [each for each in what.reports if not each.is_addendum and (each.text or "") in (other.text or "")]
+    return one.is_addendum and any((each.text or "") in (one.text or "") for each in (other, *originals))
+
+
+@LIMITS
+@given(lives())
+def test_nothing_older_than_the_newest_addendum_stands_alone_as_final_in_fhir(lived: Life) -> None:
+    newest = lived.addenda[-1] if lived.addenda else ""
+    last = lived.study.reports[-1].report_id.replace("_", "-")
+    for one in to_fhir(lived.study, SITE).output:
+        is_older = newest and one["id"].startswith("rep-") and last not in one["id"]
+        if one["resourceType"] == "DiagnosticReport":
+            assert one["status"] == ("final" if not is_older else "amended" if is_addendum(one) else "appended")
+            assert not is_older or words_of(one["conclusion"])[0] == newest
+        elif one["resourceType"] == "DocumentReference":
+            assert one["docStatus"] == ("amended" if is_older else "final")
+            assert not is_older or last in one["content"][0]["attachment"]["url"]
+        elif one["resourceType"] == "Observation" and "valueString" in one:
+            assert one["status"] == ("amended" if is_older else "final")
+            assert not is_older or words_of(one["valueString"])[0] == newest
+
+
+def is_addendum(resource: dict[str, object]) -> bool:
+    return "'valueBoolean': True" in str([one for one in resource["extension"] if "isAddendum" in one["url"]])  # type: ignore[attr-defined]
+
+
+@LIMITS
+@given(lives())
+def test_a_flag_in_fhir_is_the_reports_own_and_says_whose_it_is_where_an_addendum_stands_first(lived: Life) -> None:
+    critical = {one.report_id.replace("_", "-") for one in lived.study.reports if one.is_critical}
+    last = lived.study.reports[-1].report_id.replace("_", "-")
+    flagged = [one for one in to_fhir(lived.study, SITE).output if "interpretation" in one]
+    assert {one["id"].rpartition("-")[0] for one in flagged} == critical
+    for one in flagged:
+        assert one["valueString"].startswith(FLAG_OF) is (last not in one["id"])
