@@ -26,6 +26,7 @@ from mappings.sections import cut
 Fields = list[str]
 NO_TEXT: Final = "(AutoScribe sent no report text)"
 _HEADER: Final = re.compile(r"(ADDENDUM|REPORT) \(.*\):")
+_FLAG: Final = re.compile(r"CRITICAL FLAG OF (ADDENDUM|REPORT) \(.*\):")
 _SIGNED: Final = re.compile(r"\w+ \((\d{2}-[A-Z][a-z]{2}-\d{4} \d{2}:\d{2}) (UTC|[+-]\d{4})")
 _FORMATTED: Final = re.compile(r"\\(\.br|[EFSRT])\\")
 _DTM: Final = re.compile(r"(\d{4})(\d{2})?(\d{2})?(?:(\d{2})(\d{2})(\d{2})([+-]\d{2})(\d{2}))?")
@@ -38,11 +39,12 @@ _UNITS: Final = {"cm": "cm", "[in_i]": "in", "kg": "kg", "[lb_av]": "lbs"}
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """OBX of one report's lines, without its header line of kind and time of signing."""
+    """OBX of one report's lines, without its header lines: kind and time of signing, and whose flag it shows."""
 
     is_addendum: bool
     rows: list[Fields]
     signed: str | None = None
+    is_flag_of_another: bool = False
 
 
 def study_of(message: bytes, site: Site) -> Study:
@@ -99,7 +101,8 @@ def _said(rows: Sequence[Fields]) -> Iterator[Said]:
         if end < len(rows):
             assert lines.pop()[5] == " ", "reports run into each other"
         header = _at(rows[start], 5)
-        yield Said(header.startswith("ADDENDUM"), lines, _spoken(header))
+        own = [row for row in lines if not _FLAG.fullmatch(_at(row, 5))]
+        yield Said(header.startswith("ADDENDUM"), own, _spoken(header), len(own) < len(lines))
 
 
 def _spoken(header: str) -> str | None:
@@ -126,7 +129,7 @@ def _report(said: Said, user_id: str, snapshot: Snapshot, report_id: str, study_
         user_id=user_id,
         status="completed",
         is_addendum=said.is_addendum,
-        is_critical=True if any(_at(row, 8) == "AA" for row in said.rows) else None,
+        is_critical=True if any(_at(row, 8) == "AA" for row in said.rows) and not said.is_flag_of_another else None,
         created_at=None,
         signed_at=said.signed,
         updated_at=None,
