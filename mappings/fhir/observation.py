@@ -209,7 +209,7 @@ def _observed_sections(scene: Scene, parts: ReportParts) -> list[tuple[int, str,
 def _amended(
     parts: ReportParts, addenda: Sequence[ReportParts], section: tuple[int, str, str], *, is_flagged: bool
 ) -> str:
-    """Content of a section, after the text that supersedes it; above a critical one a line says whose flag it is."""
+    """Content of a section, after the text that supersedes it; the flag of a critical one stands below its header."""
     place, label, content = section
     is_concluding = label in _CONCLUDING
     is_copied = label == "findings" and any(part.role == "copy" for part in parts.passages)
@@ -223,8 +223,8 @@ def _amended(
     texts = [own, content.strip() if label == _WHOLE else parts.passages[place].text]
     if first or last:
         texts = [f"{parts.header}\n" + "\n\n".join(filter(None, texts))]
-    flag = f"{FLAG_OF} {parts.header}\n" if is_flagged and first else ""
-    return flag + "\n\n".join(filter(None, (addenda_said(first), *texts, addenda_said(last))))
+    text = "\n\n".join(filter(None, (addenda_said(first), *texts, addenda_said(last))))
+    return text.replace("\n", f"\n{FLAG_OF} {parts.header}\n", 1) if is_flagged and first else text
 
 
 def _is_repeated(parts: ReportParts, kind: str) -> bool:

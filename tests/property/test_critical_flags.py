@@ -102,6 +102,23 @@ def test_the_first_flagged_line_of_a_report_and_its_addenda_is_never_older_than_
 
 
 @LIMITS
+@given(lives(), profiles())
+def test_a_report_whose_text_changed_after_all_its_addenda_leads_with_its_own_flag_alone(
+    lived: Life, to: Receiver
+) -> None:
+    original, *addenda = lived.study.reports
+    changed = replace(original, text_changed_at="2026-01-25T12:00:00Z")
+    what = replace(lived.study, reports=(changed, *addenda))
+    for lines, _ in messages(what, replace(to, addendum="replace"), "text_changed", is_sent=True):
+        flagged = [line for line in lines if line.is_flagged]
+        assert lines[0].signed == minute(original)
+        assert any(line.signed == minute(original) for line in flagged[:1]) is (
+            to.critical != "none" and original.is_critical is True
+        )
+        assert bool(flagged) is (to.critical != "none" and any(one.is_critical for one in what.reports))
+
+
+@LIMITS
 @given(lives(), st.sampled_from((True, False, None)), profiles())
 def test_no_report_is_flagged_for_another_to_which_it_is_not_known_to_belong(
     lived: Life, critical: bool | None, to: Receiver
@@ -158,4 +175,4 @@ def test_a_flag_in_fhir_is_the_reports_own_and_says_whose_it_is_where_an_addendu
     flagged = [one for one in to_fhir(lived.study, SITE).output if "interpretation" in one]
     assert {one["id"].rpartition("-")[0] for one in flagged} == critical
     for one in flagged:
-        assert one["valueString"].startswith(FLAG_OF) is (last not in one["id"])
+        assert one["valueString"].partition("\n")[2].startswith(FLAG_OF) is (last not in one["id"])

@@ -163,8 +163,8 @@ def test_a_flag_on_a_section_that_begins_with_an_addendum_says_whose_it_is() -> 
     found = mapped(report(isCritical=True, reportPlainText="FINDINGS: Filling defect."), addendum())
     marked = [each for each in sections(found) if "interpretation" in each]
     assert [each["valueString"] for each in marked] == [
-        "CRITICAL FLAG OF REPORT (15-Mar-2024 12:00 -0400, Sarah Johnson):\n"
-        "ADDENDUM (16-Mar-2024 05:00 -0400, Sarah Johnson):\nAddendum text.\n\n"
+        "ADDENDUM (16-Mar-2024 05:00 -0400, Sarah Johnson):\n"
+        "CRITICAL FLAG OF REPORT (15-Mar-2024 12:00 -0400, Sarah Johnson):\nAddendum text.\n\n"
         "REPORT (15-Mar-2024 12:00 -0400, Sarah Johnson):\nFINDINGS: Filling defect."
     ]
 
