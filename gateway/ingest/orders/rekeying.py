@@ -36,7 +36,7 @@ EVERY: Final = 3_600.0  # seconds
 MOST: Final = 20  # orders of one transaction, since messages that arrive wait for it
 NOT_READ: Final = "merges-not-read-anew"
 _FACT: Final = "order-authorities"
-_READING: Final = 2  # with another one all is read anew once, also under the same authorities
+_READING: Final = 3  # with another one all is read anew once, also under the same authorities
 
 
 class OrderKeys:
@@ -103,7 +103,10 @@ class OrderKeys:
         if rules is None:
             return order
         placer, filler = order.replaced_by
-        numbers = [completed(one, "patient", rules) for one in order.patient.numbers]
+        numbers, of_visit = [
+            tuple([completed(one, "patient", rules) for one in patient.numbers])
+            for patient in (order.patient, order.visit_of)
+        ]
         return replace(
             order,
             placer=completed(order.placer, "placer", rules),
@@ -112,8 +115,9 @@ class OrderKeys:
             group=completed(order.group, "placer", rules),
             replaced_by=(completed(placer, "placer", rules), completed(filler, "filler", rules)),
             patient=replace(
-                order.patient, numbers=tuple(numbers), account=completed(order.patient.account, "account", rules)
+                order.patient, numbers=numbers, account=completed(order.patient.account, "account", rules)
             ),
+            visit_of=replace(order.visit_of, numbers=of_visit),
             visit=order.visit and replace(order.visit, number=completed(order.visit.number, "visit", rules)),
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.store.compression.stored_bytes import compressed
@@ -16,7 +16,8 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
 from gateway.store.studies.kept import encoded, rebuilt, unpacked
 from mappings.answered_order import HospitalMessageName
-from mappings.hospital.events import Visit
+from mappings.hospital.authorities import OrderSource
+from mappings.hospital.events import HospitalPatient, Visit
 from mappings.hospital.known_order import NO_AGE, MessageAge
 
 _ADD: Final = Statement(
@@ -28,6 +29,10 @@ _MOVE: Final = Statement(
 _OF: Final = Statement("SELECT key, at, body FROM visit WHERE key IN listed(:keys) ORDER BY key, at, inbound")
 
 
+_NO_PATIENT: Final = HospitalPatient()
+_NO_SOURCE: Final = OrderSource("")
+
+
 @dataclass(frozen=True, slots=True)
 class _Stated:
     """Content of a row."""
@@ -35,17 +40,31 @@ class _Stated:
     visit: Visit
     message: HospitalMessageName
     age: MessageAge = NO_AGE
+    patient: HospitalPatient = _NO_PATIENT
+    source: OrderSource = _NO_SOURCE
+    is_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StoredVisit:
-    """State of a visit as one message told it. `at` is the time of the event, in microseconds, `age` the message's."""
+    """State of a visit as one message told it. `at` is the time of the event, in microseconds, `age` the message's.
+
+    `patient` is the message's, with the source of its numbers; rows of earlier releases lack both. A row `is_refused`
+    if the message was about no patient with a known order of the visit: it has the names of message and visit alone.
+    """
 
     key: str
     at: int
     visit: Visit
     message: HospitalMessageName
     age: MessageAge = NO_AGE
+    patient: HospitalPatient = _NO_PATIENT
+    source: OrderSource = _NO_SOURCE
+    is_refused: bool = False
+
+    def refused(self) -> StoredVisit:
+        """Return the row without what the message says of another patient."""
+        return replace(self, visit=Visit(number=self.visit.number), patient=_NO_PATIENT, is_refused=True)
 
 
 def add_visits(visits: Iterable[tuple[int, StoredVisit]]) -> Steps[None]:
@@ -71,11 +90,13 @@ async def visits_of(engine: Engine, keys: Iterable[str]) -> list[StoredVisit]:
 
 
 def _body(visit: StoredVisit) -> bytes:
-    return compressed("visit", encoded(_Stated(visit.visit, visit.message, visit.age)))
+    stated = _Stated(visit.visit, visit.message, visit.age, visit.patient, visit.source, visit.is_refused)
+    return compressed("visit", encoded(stated))
 
 
 def stored_visit(row: Row) -> StoredVisit:
     """Return the state of a visit of a row: key, instant and content."""
     key, at, body = row
     stated = rebuilt(_Stated, unpacked(bytes(body)))
-    return StoredVisit(str(key), int(at), stated.visit, stated.message, stated.age)
+    known = (stated.visit, stated.message, stated.age, stated.patient, stated.source, stated.is_refused)
+    return StoredVisit(str(key), int(at), *known)
