@@ -152,6 +152,19 @@ def _answered(matched: MatchedOrder, records: HospitalRecords, at: datetime) -> 
     )
 
 
+def without_authority(order: KnownOrder, authorities: Authorities) -> tuple[str, ...]:
+    """Return the kinds of an order's numbers that have no authority: they match nothing, or are not stated."""
+    given: dict[StatedKind, IssuedNumber | None] = {
+        "accession": order.accession,
+        "placer": order.placer,
+        "filler": order.filler,
+        "visit": order.visit.number if order.visit else None,
+        "account": order.patient.account,
+    }
+    stated = {kind for kind, one in given.items() if stated_number(kind, one, authorities, order.source)}
+    return tuple([kind for kind, one in given.items() if one and one.value.strip() and kind not in stated])
+
+
 def stated_number(
     kind: StatedKind, number: IssuedNumber | None, authorities: Authorities, source: OrderSource
 ) -> StatedNumber | None:
@@ -242,7 +255,9 @@ def _told(order: KnownOrder, own: VisitEvent | None, records: HospitalRecords) -
     if key is None:
         return []
     end = records.merges.survivor(key)
-    return [one for number, events in records.visits.items() if records.merges.survivor(number) == end for one in events]
+    return [
+        one for number, events in records.visits.items() if records.merges.survivor(number) == end for one in events
+    ]
 
 
 def _in_order(events: Sequence[VisitEvent]) -> list[VisitEvent]:

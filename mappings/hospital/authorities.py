@@ -69,7 +69,9 @@ class Authorities:
 
     def __post_init__(self) -> None:
         facilities = tuple(dict.fromkeys(self.site.facilities.values()))
-        known = {kind: _by_namespace(_order_issuers(self.site, kind, facilities)) for kind in ORDER_NUMBER_KINDS}
+        known: dict[str, dict[str, str]] = {
+            kind: _by_namespace(_order_issuers(self.site, kind, facilities)) for kind in ORDER_NUMBER_KINDS
+        }
         people = [one for facility in facilities for one in (facility.mrn, facility.external_patient_id)]
         known["patient"] = _by_namespace((*people, *self.site.express_customers.values()))
         known["visit"] = _by_namespace(facility.visit for facility in facilities)

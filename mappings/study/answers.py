@@ -12,7 +12,6 @@ from typing import Final
 from mappings.answered_order import AnsweredOrder, HospitalMessageName, StatedNumber, StatedVisit
 from mappings.issues import MappingIssue
 
-
 # Kind of number -> field
 _FIELDS: Final = {"visit": "PV1-19", "account": "PID-18"}
 

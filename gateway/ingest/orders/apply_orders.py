@@ -105,9 +105,7 @@ def told_visit(arrival: Arrival, orders: Iterable[KnownOrder], merges: Merges, b
     agreed = [is_about_patient(one, *about) for one in orders if key in keys_of(one, arrival.authorities)]
     if not agreed:
         return ToldVisit()
-    told = StoredVisit(
-        key, arrival.at, visit, arrival.name, message_age(message), message.patient, arrival.sender
-    )
+    told = StoredVisit(key, arrival.at, visit, arrival.name, message_age(message), message.patient, arrival.sender)
     batch.visits.append((arrival.number, told if any(agreed) else told.refused()))
     return ToldVisit(any(agreed), not all(agreed))
 

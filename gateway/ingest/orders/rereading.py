@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from gateway.ingest.orders.apply_changes import refused_changes
-from gateway.ingest.orders.completed import completed
+from gateway.ingest.orders.completed import completed, rules_for
 from gateway.ingest.orders.sources import authority_of
 from gateway.runtime import clock
 from gateway.runtime.errors import RowUnreadable
@@ -136,8 +136,9 @@ class Rereading:
         return concerned
 
     def _visit(self, told: StoredVisit, body: bytes | None) -> StoredVisit:
-        if (rules := self._rules.get(told.message.source)) is None:
+        if (rules := self._rules.get(told.message.source)) is None or told.is_refused:
             return told
+        rules = rules_for(rules, told.age, told.visit)
         told, number = self._with_patient(told, body, rules), completed(told.visit.number, "visit", rules)
         told = replace(told, visit=replace(told.visit, number=number))
         key = self._authorities.key_of("visit", number, told.source)
