@@ -189,7 +189,8 @@ def _bare_numbers(configuration: Configuration) -> Iterator[str]:
         known = [one for name in named if name and (one := configuration.site.facility(name))]
         accession = table.accession_field or "OBR-18"
         if not known and "orders" in table.may and accession in _WITHOUT_AUTHORITY:
-            yield f"source {table.name}: neither facility nor sending_facilities: accessions of {accession} match nothing"
+            why = "neither facility nor sending_facilities"
+            yield f"source {table.name}: {why}: an accession number of {accession} has no authority and matches nothing"
         for facility in known if {"orders", "visits"}.intersection(table.may) else ():
             for kind, field in _BARE.items():
                 if getattr(facility, kind) is None:

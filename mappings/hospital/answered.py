@@ -53,8 +53,8 @@ class MatchedOrder:
 class VisitEvent:
     """Visit as one message states it; `at` is the time of the event, and `age` the message's.
 
-    `patient` is the message's, with the source of its numbers. An event `is_refused` if it was about nobody whose order
-    is known: nothing else is kept of it.
+    `patient` is the message's, with the source of its numbers. `refused_by` are the orders, by number, that have the
+    visit's number and another patient, if no order had this one: then nothing else is kept of the message.
     """
 
     at: datetime
@@ -63,12 +63,12 @@ class VisitEvent:
     age: MessageAge = NO_AGE
     patient: HospitalPatient = _NO_PATIENT
     source: OrderSource = _NO_SOURCE
-    is_refused: bool = False
+    refused_by: tuple[int, ...] = ()
 
     def is_of(self, order: KnownOrder, records: HospitalRecords) -> bool:
         """True if the event is about the patient of an order."""
         about = (order, self.patient, self.source, records.authorities, records.merges)
-        return not self.is_refused and is_about_patient(*about)
+        return not self.refused_by and is_about_patient(*about)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,7 @@ def _answered(matched: MatchedOrder, records: HospitalRecords, at: datetime) -> 
     own = _own_event(order, records)
     told = _told(order, own, records)
     known = [one for one in told if one.is_of(order, records)]
+    refused = [one for one in told if one not in known and _is_refused(one, matched)]
     people = [one for one in order.patient.numbers if any(records.authorities.patient_numbers([one], source))]
     return AnsweredOrder(
         order_number=matched.numbers[0],
@@ -148,7 +149,7 @@ def _answered(matched: MatchedOrder, records: HospitalRecords, at: datetime) -> 
         at=order.first_at.isoformat(),
         is_cancelled=matched.is_cancelled,
         message=HospitalMessageName(source.name, order.content_of.control_id),
-        refused=tuple(dict.fromkeys(one.message for one in told if one not in known)),
+        refused=tuple(dict.fromkeys(one.message for one in refused)),
     )
 
 
@@ -236,6 +237,11 @@ def _present_number(
         return None
     text = records.surviving_text(records.authorities.number(kind, number, source))
     return replace(made, value=text) if text else made
+
+
+def _is_refused(event: VisitEvent, matched: MatchedOrder) -> bool:
+    """True if an event that is not about an order's patient was read beside that order."""
+    return not event.refused_by or not set(event.refused_by).isdisjoint(matched.numbers)
 
 
 def _own_event(order: KnownOrder, records: HospitalRecords) -> VisitEvent | None:

@@ -63,7 +63,8 @@ class KnownOrder:
     cancellation says nothing new beside that. `patient_of` is the newest that described the patient. `first_at` and
     `last_at` are the times of the oldest and of the newest message. `ended` says how the order ended at `ended_at`; it
     is empty while the order stands. `replaced_by` are the numbers of the order that takes its place.
-    `visit_of` is the patient of the message that stated the visit.
+    `visit_of` is the patient of the message that stated the visit. `was` is the patient before a message corrected the
+    birth date or the sex: a study may have either.
     `is_named_by_accession` if a message about it had the accession number and no order number, `has_unread_number` if
     one had an order number that cannot be read.
     """
@@ -92,6 +93,7 @@ class KnownOrder:
     """Placer and filler order number."""
     patient_of: MessageAge = MessageAge()
     visit_of: HospitalPatient = _NO_PATIENT
+    was: HospitalPatient = _NO_PATIENT
     is_named_by_accession: bool = False
     has_unread_number: bool = False
 

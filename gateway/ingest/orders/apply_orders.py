@@ -73,10 +73,11 @@ def apply_orders(arrival: Arrival, batch: Batch) -> Steps[SettledMessage | MoreL
     needed = _found_by_studies(changed, arrival.authorities)
     if not needed <= batch.locked:
         return MoreLocks(needed)
+    now: list[tuple[int, KnownOrder]] = []
     for number, _, order in changed:
         put = yield from batch.orders.put(number, order, found_by(order, arrival.authorities), batch.now)
         batch.locked.add(record_text(put))
-    now = [order for _, _, order in changed]
+        now.append((put, order))
     told = told_visit(arrival, now, (yield from merges_between(arrival, now)), batch)
     codes.noted.extend([OTHER_PATIENT] if told.is_refused else [])
     altered = [one for one in changed if _content(one[1]) != _content(one[2])]
@@ -91,7 +92,7 @@ class ToldVisit(NamedTuple):
     is_refused: bool = False
 
 
-def told_visit(arrival: Arrival, orders: Iterable[KnownOrder], merges: Merges, batch: Batch) -> ToldVisit:
+def told_visit(arrival: Arrival, orders: Iterable[tuple[int, KnownOrder]], merges: Merges, batch: Batch) -> ToldVisit:
     """Let the batch store what a message tells about the visit of one of these orders.
 
     Two patients may have one visit number by mistake. Of a message that is about the patient of none of the orders,
@@ -102,18 +103,19 @@ def told_visit(arrival: Arrival, orders: Iterable[KnownOrder], merges: Merges, b
     if visit is None or not key or not _says(visit):
         return ToldVisit()
     about = (message.patient, arrival.sender, arrival.authorities, merges)
-    agreed = [is_about_patient(one, *about) for one in orders if key in keys_of(one, arrival.authorities)]
+    of_visit = [one for one in orders if key in keys_of(one[1], arrival.authorities)]
+    agreed = [is_about_patient(order, *about) for _, order in of_visit]
     if not agreed:
         return ToldVisit()
     told = StoredVisit(key, arrival.at, visit, arrival.name, message_age(message), message.patient, arrival.sender)
-    batch.visits.append((arrival.number, told if any(agreed) else told.refused()))
+    batch.visits.append((arrival.number, told if any(agreed) else told.refused(number for number, _ in of_visit)))
     return ToldVisit(any(agreed), not all(agreed))
 
 
-def merges_between(arrival: Arrival, orders: Sequence[KnownOrder]) -> Steps[Merges]:
+def merges_between(arrival: Arrival, orders: Sequence[tuple[int, KnownOrder]]) -> Steps[Merges]:
     """Read the merges of the patients of a message and of orders, unless all have a number in common."""
-    said = frozenset(arrival.authorities.patient_numbers(arrival.message.patient.numbers, arrival.sender))
-    others = [frozenset(arrival.authorities.patient_numbers(one.patient.numbers, one.source)) for one in orders]
+    said = frozenset(arrival.authorities.own_numbers(arrival.message.patient.numbers, arrival.sender))
+    others = [frozenset(arrival.authorities.own_numbers(one.patient.numbers, one.source)) for _, one in orders]
     if not any(said and one and said.isdisjoint(one) for one in others):
         return NO_MERGES
     return merges_of((yield from changes_with(said.union(*others))))

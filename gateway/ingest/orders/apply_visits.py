@@ -49,8 +49,7 @@ def apply_visit(arrival: Arrival, batch: Batch) -> Steps[SettledMessage | MoreLo
     needed = _found_by_studies(stored, arrival)
     if not needed <= batch.locked:
         return MoreLocks(needed)
-    known = [order for _, order in stored]
-    merges = yield from merges_between(arrival, known)
+    merges = yield from merges_between(arrival, stored)
     changed: list[tuple[int, KnownOrder]] = []
     for number, before in stored:
         order = _updated(before, arrival, key, merges)
@@ -58,7 +57,7 @@ def apply_visit(arrival: Arrival, batch: Batch) -> Steps[SettledMessage | MoreLo
             changed.append((number, before))
         if order != before:
             yield from batch.orders.put(number, order, found_by(order, arrival.authorities), batch.now)
-    told = told_visit(arrival, known, merges, batch)
+    told = told_visit(arrival, stored, merges, batch)
     is_applied = told.is_told or bool(changed)
     if told.is_told or told.is_refused:
         changed += [(number, order) for number, order in stored if key in keys_of(order, arrival.authorities)]
@@ -85,7 +84,8 @@ def _updated(order: KnownOrder, arrival: Arrival, visit: str, merges: Merges) ->
     if patient_agreement(order, said, arrival.sender, arrival.authorities, merges) != "agrees":
         return order
     people = hospital_person(order.patient), hospital_person(said)
-    if are_two_people(*people) and differences(*people) not in _CORRECTED:
+    is_corrected = are_two_people(*people)
+    if is_corrected and differences(*people) not in _CORRECTED:
         return order
     keys = set(keys_of(order, arrival.authorities))
     newer, known = with_newer_patient(order, arrival.message), order.patient
@@ -103,6 +103,7 @@ def _updated(order: KnownOrder, arrival: Arrival, visit: str, merges: Merges) ->
             sex=first.sex or second.sex,
             account=known.account or (said.account if visit and visit in keys else None),
         ),
+        was=known if is_corrected and newer else order.was,
     )
 
 

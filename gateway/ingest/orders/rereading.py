@@ -136,7 +136,7 @@ class Rereading:
         return concerned
 
     def _visit(self, told: StoredVisit, body: bytes | None) -> StoredVisit:
-        if (rules := self._rules.get(told.message.source)) is None or told.is_refused:
+        if (rules := self._rules.get(told.message.source)) is None or told.refused_by:
             return told
         rules = rules_for(rules, told.age, told.visit)
         told, number = self._with_patient(told, body, rules), completed(told.visit.number, "visit", rules)

@@ -195,7 +195,7 @@ def _keys(stored: StoredOrder, authorities: Authorities) -> Iterator[str]:
 def _input(visit: StoredVisit) -> list[Any]:
     """Return what tells a state of a visit from others; whom it is about is said since rows have that."""
     about = sorted(f"{one.value}^{one.authority.namespace}" for one in visit.patient.numbers)
-    said = [visit.is_refused, about] if visit.is_refused or about else []
+    said = [about, list(visit.refused_by)] if about or visit.refused_by else []
     return [visit.key, visit.at, visit.message.source, visit.message.control_id, *said]
 
 

@@ -7,7 +7,7 @@ Proved by tests/contract/test_visits.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -26,6 +26,10 @@ _ADD: Final = Statement(
 _MOVE: Final = Statement(
     "UPDATE visit SET key = :now, body = :body WHERE key = :key AND at = :at AND inbound = :inbound"
 )
+_WITH_MESSAGE: Final = Statement(
+    "SELECT key, at, body, inbound FROM visit WHERE key IN listed(:keys) ORDER BY key, at, inbound"
+)
+_DROP: Final = Statement("DELETE FROM visit WHERE key = :key AND at = :at AND inbound = :inbound")
 _OF: Final = Statement("SELECT key, at, body FROM visit WHERE key IN listed(:keys) ORDER BY key, at, inbound")
 
 
@@ -42,15 +46,16 @@ class _Stated:
     age: MessageAge = NO_AGE
     patient: HospitalPatient = _NO_PATIENT
     source: OrderSource = _NO_SOURCE
-    is_refused: bool = False
+    refused_by: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StoredVisit:
     """State of a visit as one message told it. `at` is the time of the event, in microseconds, `age` the message's.
 
-    `patient` is the message's, with the source of its numbers; rows of earlier releases lack both. A row `is_refused`
-    if the message was about no patient with a known order of the visit: it has the names of message and visit alone.
+    `patient` is the message's, with the source of its numbers; rows of earlier releases lack both. `refused_by` are the
+    orders of the visit, by number, if the message is about the patient of none: the row then has no more than the names
+    of message and visit.
     """
 
     key: str
@@ -60,11 +65,11 @@ class StoredVisit:
     age: MessageAge = NO_AGE
     patient: HospitalPatient = _NO_PATIENT
     source: OrderSource = _NO_SOURCE
-    is_refused: bool = False
+    refused_by: tuple[int, ...] = ()
 
-    def refused(self) -> StoredVisit:
+    def refused(self, by: Iterable[int]) -> StoredVisit:
         """Return the row without what the message says of another patient."""
-        return replace(self, visit=Visit(number=self.visit.number), patient=_NO_PATIENT, is_refused=True)
+        return replace(self, visit=Visit(number=self.visit.number), patient=_NO_PATIENT, refused_by=tuple(by))
 
 
 def add_visits(visits: Iterable[tuple[int, StoredVisit]]) -> Steps[None]:
@@ -79,6 +84,13 @@ def moved_visit(key: str, at: int, inbound: int, now: StoredVisit) -> Steps[None
     yield from ask(_MOVE, key=key, at=at, inbound=inbound, now=now.key, body=_body(now))
 
 
+def drop_states(keys: Iterable[str], is_gone: Callable[[StoredVisit], bool]) -> Steps[None]:
+    """Delete those of the states of these visits that are gone."""
+    rows = yield from ask(_WITH_MESSAGE, keys=json.dumps(sorted(keys)))
+    gone = [row for row in rows if is_gone(stored_visit(row[:3]))]
+    yield from ask_each(_DROP, [{"key": key, "at": at, "inbound": inbound} for key, at, _, inbound in gone])
+
+
 async def visits_of(engine: Engine, keys: Iterable[str]) -> list[StoredVisit]:
     """Return what was told about these visits; of one visit by the time of the event, then in the order of arrival.
 
@@ -90,7 +102,7 @@ async def visits_of(engine: Engine, keys: Iterable[str]) -> list[StoredVisit]:
 
 
 def _body(visit: StoredVisit) -> bytes:
-    stated = _Stated(visit.visit, visit.message, visit.age, visit.patient, visit.source, visit.is_refused)
+    stated = _Stated(visit.visit, visit.message, visit.age, visit.patient, visit.source, visit.refused_by)
     return compressed("visit", encoded(stated))
 
 
@@ -98,5 +110,5 @@ def stored_visit(row: Row) -> StoredVisit:
     """Return the state of a visit of a row: key, instant and content."""
     key, at, body = row
     stated = rebuilt(_Stated, unpacked(bytes(body)))
-    known = (stated.visit, stated.message, stated.age, stated.patient, stated.source, stated.is_refused)
+    known = (stated.visit, stated.message, stated.age, stated.patient, stated.source, stated.refused_by)
     return StoredVisit(str(key), int(at), *known)
