@@ -91,6 +91,11 @@ async def _of_study(engine: Engine, configuration: Configuration, study_id: str,
             for one in news
         ],
         "orders": [_order(one, names, authorities) for one in answered],
+        "refused": [
+            {"order": one.order_number, "source": names.get(name.source, name.source), "message": name.control_id}
+            for one in study.kept.facts.orders
+            for name in one.refused
+        ],
         "others": await _others(engine, configuration, study, others),
         "othersLeftOut": max(0, len(others) - _MOST_NEAR),
     }
@@ -166,6 +171,9 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
     for order in said["orders"]:
         lacking = ", ".join(order["withoutAuthority"])
         yield f"  answers  {_order_line(order)}" + (f", without authority: {lacking}" if lacking else "")
+    for one in said["refused"]:
+        named = f"message {one['message']} of {one['source']}"
+        yield f"  refused  {named}: about another patient, beside order {one['order']}"
     for order in said["others"]:
         against = f", against it {order['against']}" if order["against"] else ""
         against += ", against it: accession without authority" if "accession" in order["withoutAuthority"] else ""

@@ -9,19 +9,18 @@ import pytest
 from fakes.hospital import AUTHORITIES, SITE
 from fakes.hospital_source import RULES, Hospital, hl7, hospital_source, merging, msh, ordering
 from fakes.met import carry_out, facts, mark_sent, matching, read
-from fakes.scale import EITHER_STORE
 from fakes.store import rows
 from structlog.testing import capture_logs
 
 from gateway.ingest import Pipeline
 from gateway.ingest.orders.rekeying import OrderKeys
+from gateway.ingest.orders.sources import sources_of
+from gateway.settings import survey
 from gateway.store.orders.known_hospital import OrderReader
 from gateway.store.orders.visits import StoredVisit, moved_visit, visits_of
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import Authorities, OrderSource
 from mappings.profile import AssigningAuthority
-
-pytestmark = pytest.mark.parametrize("engine", EITHER_STORE, indirect=True)
 
 YARDLEY = "YARDLEY^TOM||19600101|M"
 DOE = "DOE^JANE||19850720|F"
@@ -196,3 +195,104 @@ async def test_bare_visit_and_account_numbers_are_stated_once_the_settings_name_
     assert (order.visit.number.value, order.visit.number.system) == ("V1", "urn:oid:1.2.5")
     assert (order.visit.account.value, order.visit.account.namespace) == ("K1", "CITYACCOUNT")
     assert order.visit.lacks == ()
+
+
+HUB = """
+[mapping]
+accession_keys = ["acc"]
+[[mapping.facilities]]
+name = "City"
+name_order = "given_family"
+mrn_system = "urn:oid:1.2.1"
+mrn_namespace = "CITY"
+accession_system = "urn:oid:1.2.2"
+accession_namespace = "CITYRIS"
+visit_system = "urn:oid:1.2.5"
+visit_namespace = "CITYVISIT"
+[[mapping.facilities]]
+name = "East"
+name_order = "given_family"
+mrn_system = "urn:oid:1.4.1"
+mrn_namespace = "EAST"
+accession_system = "urn:oid:1.4.2"
+accession_namespace = "EASTRIS"
+visit_system = "urn:oid:1.4.5"
+visit_namespace = "EASTVISIT"
+[[source]]
+name = "hub"
+listen = "127.0.0.1:2601"
+may = ["orders", "visits"]
+"""
+MAPPED = HUB + 'sending_facilities = {"CITYHOSP" = "City", "EASTHOSP" = "East"}\n'
+LOCATED = MAPPED + 'location_facilities = {"CTY" = "City", "EST" = "East"}\n'
+
+
+def hub(engine, folder, text):
+    """Return a source that sends for two facilities, and a pipeline, by these settings."""
+    path = folder / "gateway.toml"
+    path.write_text(text)
+    found, faults = survey(path)
+    assert found is not None, faults
+    (source,) = sources_of(found)
+    his = Hospital(engine, source)
+    his.applying._authorities = Authorities(found.site)
+    return his, Pipeline(engine, found.site, UTC, orders=OrderReader(engine, Authorities(found.site)))
+
+
+def sent_by(facility: str, place: str = "", mrn: str = "4711", accession: str = "A1", control_id: str = "1") -> bytes:
+    """Write an order without any authority."""
+    made = ordering(mrn=mrn, accession=accession, placer=f"P{control_id}", control_id=control_id)
+    made = made.replace(b"|HIS|CITY|", f"|HIS|{facility}|".encode()).replace(b"^^^CITY^MR", b"")
+    return made.replace(b"V1^^^CITYVN", b"V1").replace(b"ED^12", f"ED^12^^{place}".encode())
+
+
+@pytest.mark.parametrize("facility", ["City", "East"])
+async def test_of_a_source_of_several_facilities_msh_4_says_whose_the_accession_number_is(engine, tmp_path, facility):
+    his, pipeline = hub(engine, tmp_path, MAPPED)
+    await his.sends(sent_by("CITYHOSP"), sent_by("EASTHOSP", control_id="2"))
+    await read(pipeline, facilityName=facility)
+    (order,) = (await facts(engine)).orders
+    assert (order.placer, order.accession.namespace) == (None, f"{facility.upper()}RIS")
+    assert (order.visit.number.namespace, order.message.control_id) == (
+        f"{facility.upper()}VISIT",
+        "1" if facility == "City" else "2",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "facility", "place", "code", "visit"),
+    [
+        (MAPPED, "CITYHOSP", "ELSEWHERE", "", "urn:oid:1.2.5"),
+        (LOCATED, "CITYHOSP", "CTY", "", "urn:oid:1.2.5"),
+        (LOCATED, "CITYHOSP", "", "", "urn:oid:1.2.5"),
+        (LOCATED, "CITYHOSP", "EST", "facility-differs", ""),
+        (LOCATED, "CITYHOSP", "ELSEWHERE", "facility-unmapped", ""),
+        (LOCATED, "OTHER", "EST", "facility-unmapped", "urn:oid:1.4.5"),
+        (MAPPED, "cityhosp", "", "facility-unmapped", ""),
+    ],
+)
+async def test_a_value_that_is_not_mapped_or_that_disagrees_gives_no_authority_and_an_issue(
+    engine, tmp_path, text, facility, place, code, visit
+):
+    his, _ = hub(engine, tmp_path, text)
+    assert await his.sends(sent_by(facility, place)) == [("applied", code)]
+    (stored,) = await his.orders()
+    authorities, order = his.applying._authorities, stored.order
+    key = authorities.key_of("visit", order.visit.number, order.source)
+    assert (key.authority if key else "") == visit
+    accession = authorities.order_key("accession", order.accession, order.source)
+    assert (accession.authority if accession else "") == ("urn:oid:1.2.2" if facility == "CITYHOSP" else "")
+
+
+async def test_known_orders_have_the_facility_that_is_mapped_later(engine, tmp_path):
+    his, _ = hub(
+        engine, tmp_path, HUB.replace("[[source]]", '[[source]]\nauthorities = [{namespace = "X", system = ""}]')
+    )
+    await his.sends(sent_by("EASTHOSP"))
+    later, pipeline = hub(engine, tmp_path, MAPPED)
+    await OrderKeys(engine, later.applying._authorities, {"hub": later.source.rules}).once()
+    await read(pipeline, facilityName="East")
+    (order,) = (await facts(engine)).orders
+    assert (order.accession.namespace, order.visit.number.namespace) == ("EASTRIS", "EASTVISIT")
+    await OrderKeys(engine, later.applying._authorities, {"hub": later.source.rules, "other": RULES}).once()
+    assert [one.order.accession.authority.namespace for one in await later.orders()] == ["EASTRIS"]
