@@ -12,8 +12,11 @@ from typing import Final
 from mappings.answered_order import AnsweredOrder, HospitalMessageName, StatedNumber, StatedVisit
 from mappings.issues import MappingIssue
 
-# Kind of number -> field
-_FIELDS: Final = {"visit": "PV1-19", "account": "PID-18"}
+# Kind of number -> field, and code of the issue that it has no authority
+_LACKING: Final = {
+    "visit": ("PV1-19", "visit-authority-unknown"),
+    "account": ("PID-18", "account-authority-unknown"),
+}
 
 
 def message_pointer(name: HospitalMessageName) -> str:
@@ -45,8 +48,9 @@ def _unsaid(orders: Iterable[AnsweredOrder]) -> Iterator[MappingIssue]:
             action = "the message is about another patient: nothing of it is said of the order's visit"
             yield MappingIssue("visit-of-other-patient", "warning", message_pointer(name), action)
         for kind in order.visit.lacks if order.visit else ():
-            action = f"{_FIELDS[kind]} has no authority, and the settings name none: the number is not said"
-            yield MappingIssue(f"{kind}-authority-unknown", "warning", message_pointer(order.message), action)
+            field, code = _LACKING[kind]
+            action = f"{field} has no authority, and the settings name none: the number is not said"
+            yield MappingIssue(code, "warning", message_pointer(order.message), action)
 
 
 def _numbers(visit: StatedVisit) -> tuple[StatedNumber | None, StatedNumber | None]:

@@ -1,4 +1,4 @@
-"""What is told of an order's visit comes from news of its own patient (HL7 v2.5.1 §3.4.3, decisions D12, D48)."""
+"""An order's visit is stated from news of its own patient only (HL7 v2.5.1 §3.4.3, decisions D12, D48)."""
 
 from __future__ import annotations
 
