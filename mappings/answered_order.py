@@ -8,7 +8,7 @@ Proved by tests/mappings/hospital/test_answered.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,8 @@ class StatedVisit:
     """Visit as it was at the time of the study: PV1-19 `number`, PID-18 `account`, PV1-2 class, PV1-3 location.
 
     `location` has the components of PL. `attending` is PV1-7 and `referring` PV1-8. `begun` and `ended` are instants
-    in ISO 8601 (PV1-44, PV1-45).
+    in ISO 8601 (PV1-44, PV1-45). `lacks` are the kinds of numbers that the hospital gave without an authority, and for
+    which the settings have none: these are not stated.
     """
 
     number: StatedNumber | None = None
@@ -81,6 +82,7 @@ class StatedVisit:
     begun: str = ""
     ended: str = ""
     message: HospitalMessageName = NO_MESSAGE
+    lacks: tuple[Literal["visit", "account"], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class AnsweredOrder:
     `order_number` is the order's number in the gateway's database. `placer` is ORC-2, `filler` ORC-3, `accession` as
     the source names its field. `ordering` is ORC-12. `patient_numbers` are those of PID-3 with a known authority.
     `at` is the instant of the order's oldest message, in ISO 8601. `is_cancelled` is True for an order that was
-    cancelled after it was matched.
+    cancelled after it was matched. `refused` are the messages whose news of the visit are about another patient.
     """
 
     order_number: int
@@ -107,6 +109,7 @@ class AnsweredOrder:
     at: str = ""
     is_cancelled: bool = False
     message: HospitalMessageName = NO_MESSAGE
+    refused: tuple[HospitalMessageName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

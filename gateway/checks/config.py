@@ -102,6 +102,7 @@ def warnings(configuration: Configuration) -> Iterator[str]:
     yield from _policies(site)
     yield from _numbers(site)
     yield from _facilities(site)
+    yield from _bare_numbers(configuration)
     for receiver in site.receivers.values():
         for warning in _receiver_warnings(receiver, configuration):
             yield f"receiver {receiver.name}: {warning}"
@@ -174,6 +175,27 @@ def _lacking_issuers(facility: Facility, site: Site) -> Iterator[str]:
             site.order_authority(kind, other) for other in site.facilities.values()
         ):
             yield f"facility {facility.name}: no {setting}, and other facilities have one: its numbers match no order"
+
+
+_BARE: Final = {"visit": "PV1-19", "account": "PID-18"}
+# Fields of one component (ST): an accession number there never names an authority
+_WITHOUT_AUTHORITY: Final = ("OBR-18", "OBR-19", "OBR-20", "OBR-21")
+
+
+def _bare_numbers(configuration: Configuration) -> Iterator[str]:
+    """Note numbers of a source that get no authority where a message names none: they match nothing, or stay here."""
+    for table in configuration.settings.source:
+        named = dict.fromkeys((table.facility, *table.sending_facilities.values()))
+        known = [one for name in named if name and (one := configuration.site.facility(name))]
+        accession = table.accession_field or "OBR-18"
+        if not known and "orders" in table.may and accession in _WITHOUT_AUTHORITY:
+            why = "neither facility nor sending_facilities"
+            yield f"source {table.name}: {why}: an accession number of {accession} has no authority and matches nothing"
+        for facility in known if {"orders", "visits"}.intersection(table.may) else ():
+            for kind, field in _BARE.items():
+                if getattr(facility, kind) is None:
+                    why = f"facility {facility.name} has no {kind}_system"
+                    yield f"source {table.name}: {why}: {field} is not sent if its message names no authority"
 
 
 def _receiver_warnings(receiver: Receiver, configuration: Configuration) -> Iterator[str]:

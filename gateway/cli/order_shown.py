@@ -27,6 +27,8 @@ from gateway.store.feed.outbox import held_rows_of
 from gateway.store.orders.known_orders import StoredOrder, orders_by_number
 from gateway.store.orders.matches import decision_of, matches_beside, matches_of
 from gateway.store.orders.source_names import present_names
+from mappings.hospital.answered import without_authority
+from mappings.hospital.authorities import Authorities
 from mappings.hospital.events import IssuedNumber
 from mappings.hospital.settled import against_decision
 from mappings.patient.identifiers import fhir_id
@@ -50,7 +52,7 @@ async def show(  # noqa: PLR0913 (the command's arguments)
     async with store_for_command(configuration, writes=False) as engine:
         await engine.do(partial(noted, _VERB, key if key.startswith("stu_") else f"order {key}", reason, _now()))
         if key.isdecimal():
-            said = await _of_order(engine, int(key), shows)
+            said = await _of_order(engine, configuration, int(key), shows)
         else:
             said = await _of_study(engine, configuration, key, shows)
     if said is None:
@@ -75,7 +77,7 @@ async def _of_study(engine: Engine, configuration: Configuration, study_id: str,
     answered = await orders_by_number(engine, match.orders)
     others = [one for one in await near_orders(engine, study_id) if one.number not in match.orders]
     news = await order_news_of(engine, [study_id])
-    names = await present_names(engine)
+    names, authorities = await present_names(engine), Authorities(configuration.site)
     return {
         "studyId": study_id,
         "match": match_said(match),
@@ -88,7 +90,12 @@ async def _of_study(engine: Engine, configuration: Configuration, study_id: str,
             {"destination": one.destination, "code": one.code, "outcome": one.outcome, "at": instant_text(one.at)}
             for one in news
         ],
-        "orders": [_order(one, names) for one in answered],
+        "orders": [_order(one, names, authorities) for one in answered],
+        "refused": [
+            {"order": one.order_number, "source": names.get(name.source, name.source), "message": name.control_id}
+            for one in study.kept.facts.orders
+            for name in one.refused
+        ],
         "others": await _others(engine, configuration, study, others),
         "othersLeftOut": max(0, len(others) - _MOST_NEAR),
     }
@@ -102,11 +109,13 @@ async def _others(
     said, names = [], await present_names(engine)
     for one in newest:
         known = await with_others(engine, configuration, study.search, [one])
-        said.append({**_order(one, names), "against": against_decision(study.search, known, [one.number])})
+        said.append(
+            {**_order(one, names, known.authorities), "against": against_decision(study.search, known, [one.number])}
+        )
     return said
 
 
-async def _of_order(engine: Engine, number: int, shows: Shows) -> dict[str, Any] | None:
+async def _of_order(engine: Engine, configuration: Configuration, number: int, shows: Shows) -> dict[str, Any] | None:
     found = await orders_by_number(engine, [number])
     if not found:
         return None
@@ -116,10 +125,11 @@ async def _of_order(engine: Engine, number: int, shows: Shows) -> dict[str, Any]
         {"studyId": one.study_id, "isAnswered": number in one.orders, "match": match_said(one), "line": match_line(one)}
         for one in beside
     ]
-    return {"order": _order(found[0], await present_names(engine)), "studies": studies}
+    order = _order(found[0], await present_names(engine), Authorities(configuration.site))
+    return {"order": order, "studies": studies}
 
 
-def _order(stored: StoredOrder, names: Mapping[str, str]) -> dict[str, Any]:
+def _order(stored: StoredOrder, names: Mapping[str, str], authorities: Authorities) -> dict[str, Any]:
     """Return an order by its numbers, without its patient and its texts; `names` are those of renamed sources."""
     order = stored.order
     numbers = {"placer": order.placer, "filler": order.filler, "accession": order.accession}
@@ -128,6 +138,7 @@ def _order(stored: StoredOrder, names: Mapping[str, str]) -> dict[str, Any]:
         "source": names.get(order.source.name, order.source.name),
         "state": order.ended or "open",
         **{name: _number(one) for name, one in numbers.items()},
+        "withoutAuthority": list(without_authority(order, authorities)),
         "message": order.content_of.control_id or None,
         "first": instant_text(micros(order.first_at)),
         "last": instant_text(micros(order.last_at)),
@@ -144,7 +155,8 @@ def _number(number: IssuedNumber | None) -> str | None:
 def _lines(said: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines for a person."""
     if "order" in said:
-        yield _order_line(said["order"])
+        lacking = ", ".join(said["order"]["withoutAuthority"])
+        yield _order_line(said["order"]) + (f", without authority: {lacking}" if lacking else "")
         for study in said["studies"]:
             yield f"  {study['studyId']}  {'answers it' if study['isAnswered'] else study['line']}"
         return
@@ -157,9 +169,15 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
     for news in said["news"]:
         yield f"  news     {news['code']} at {news['destination']}, {news['at']}: {news['outcome']}"
     for order in said["orders"]:
-        yield f"  answers  {_order_line(order)}"
+        lacking = ", ".join(order["withoutAuthority"])
+        yield f"  answers  {_order_line(order)}" + (f", without authority: {lacking}" if lacking else "")
+    for one in said["refused"]:
+        named = f"message {one['message']} of {one['source']}"
+        yield f"  refused  {named}: about another patient, beside order {one['order']}"
     for order in said["others"]:
-        yield f"  near     {_order_line(order)}{', against it ' + order['against'] if order['against'] else ''}"
+        against = f", against it {order['against']}" if order["against"] else ""
+        against += ", against it: accession without authority" if "accession" in order["withoutAuthority"] else ""
+        yield f"  near     {_order_line(order)}{against}"
     if said["othersLeftOut"]:
         yield f"  {said['othersLeftOut']} more have a number of its patient"
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from gateway.cli.command_line import Say
 from gateway.cli.near_orders import read_study, with_others
@@ -26,8 +26,9 @@ from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.feed.audit import noted
+from gateway.store.feed.order_news import not_sent_again
 from gateway.store.feed.outbox import held_studies
-from gateway.store.feed.states import ORDER_AWAITED
+from gateway.store.feed.states import ORDER_AWAITED, WRONG_VISIT
 from gateway.store.orders.known_orders import orders_by_number
 from gateway.store.orders.matches import StoredDecision, StoredMatch, decide, matches_of, matches_with
 from mappings.hospital.reasons import REASONS, Verdict
@@ -36,6 +37,7 @@ from mappings.hospital.settled import against_decision, left_out
 _UNMATCHED: Final[tuple[Verdict, ...]] = ("held", "refused", "none")
 _IN_PART: Final = "group-in-part"
 _TOGETHER: Final = "Orders of one patient under one accession number are answered together. Name"
+_Places: TypeAlias = dict[str, list[str]]
 _SERVICE: Final = "the running service ingests it again"
 
 
@@ -59,20 +61,34 @@ async def list_orders(configuration: Configuration, request: ListRequest, say: S
     async with store_for_command(configuration, writes=False) as engine:
         await engine.do(partial(noted, "orders-list", argument, "", now))
         waiting = await _waiting(engine, configuration)
-        found = [one async for one in _found(engine, request.state, since, waiting)]
-    rows = [{"studyId": one.study_id, **match_said(one), "waitsAt": waiting.get(one.study_id, [])} for one in found]
+        wrong = await _wrong(engine, configuration, since)
+        found = [one async for one in _found(engine, request.state, since, waiting, wrong)]
+    rows = [
+        {
+            "studyId": one.study_id,
+            **match_said(one),
+            "waitsAt": waiting.get(one.study_id, []),
+            "wrongVisitAt": wrong.get(one.study_id, []),
+        }
+        for one in found
+    ]
     if as_json:
         say(json.dumps(rows, indent=2))
         return 0
     for row, match in zip(rows, found, strict=True):
-        say(f"{match.study_id}  {match_line(match)}  since {row['since']}{_waits(row['waitsAt'])}")
+        places = _at("; waits at", row["waitsAt"]) + _at("; another patient's visit was sent to", row["wrongVisitAt"])
+        say(f"{match.study_id}  {match_line(match)}  since {row['since']}{places}")
     say(counted(len(rows), "study"))
     return 0
 
 
 async def _found(
-    engine: Engine, state: OrderState | None, since: int, waiting: dict[str, list[str]]
+    engine: Engine, state: OrderState | None, since: int, waiting: _Places, wrong: _Places
 ) -> AsyncIterator[StoredMatch]:
+    if state == "wrong-visit":
+        for match in (await matches_of(engine, sorted(wrong))).values():
+            yield match
+        return
     if state == "waiting":
         for match in (await matches_of(engine, sorted(waiting))).values():
             if match.since >= since:
@@ -83,17 +99,26 @@ async def _found(
             yield match
 
 
-async def _waiting(engine: Engine, configuration: Configuration) -> dict[str, list[str]]:
+async def _waiting(engine: Engine, configuration: Configuration) -> _Places:
     """Return the studies of which a message waits for the order, with the destinations where it waits."""
-    waiting: dict[str, list[str]] = {}
+    waiting: _Places = {}
     for destination in routes_of(configuration).destinations:
         for study_id in await held_studies(engine, destination.name, ORDER_AWAITED):
             waiting.setdefault(study_id, []).append(destination.name)
     return waiting
 
 
-def _waits(names: Sequence[str]) -> str:
-    return f"; waits at {', '.join(names)}" if names else ""
+async def _wrong(engine: Engine, configuration: Configuration, since: int) -> _Places:
+    """Return the studies that were sent with another patient's visit, with the destinations that had nothing since."""
+    wrong: _Places = {}
+    for destination in routes_of(configuration).destinations:
+        for study_id in await not_sent_again(engine, destination.name, WRONG_VISIT, since):
+            wrong.setdefault(study_id, []).append(destination.name)
+    return wrong
+
+
+def _at(words: str, names: Sequence[str]) -> str:
+    return f"{words} {', '.join(names)}" if names else ""
 
 
 async def match_orders(  # noqa: PLR0913 (the command's arguments)

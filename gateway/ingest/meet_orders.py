@@ -168,7 +168,8 @@ def _records(state: HospitalState, site: Site) -> HospitalRecords:
     visits: dict[HospitalNumber, list[VisitEvent]] = {}
     for one in state.visits:
         if (number := number_of(one.key)) is not None:
-            visits.setdefault(number, []).append(VisitEvent(instant(one.at), one.visit, one.message, one.age))
+            about = (one.patient, one.source, one.refused_by)
+            visits.setdefault(number, []).append(VisitEvent(instant(one.at), one.visit, one.message, one.age, *about))
     used = [AppliedChange(one.change, one.surviving_text, one.message) for one in state.changes if not one.held]
     return HospitalRecords(Authorities(site), visits, merges_of(state.changes), used)
 

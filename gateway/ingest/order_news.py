@@ -6,17 +6,22 @@ Proved by tests/gateway/ingest/test_order_news.py.
 
 from __future__ import annotations
 
-from gateway.store.feed.states import CANCELLED_AFTER, WITHOUT_ORDER
+from gateway.store.feed.states import CANCELLED_AFTER, WITHOUT_ORDER, WRONG_VISIT
 from gateway.store.studies.kept import Kept
 from mappings.model import Facts, Study
 
 
 def order_news(before: Kept | None, study: Study, facts: Facts) -> tuple[str, ...]:
-    """Return the news for destinations that were sent the study: its order came, or was cancelled."""
+    """Return the news for destinations that were sent the study: its order came, or was cancelled.
+
+    Or its visit was wrong: the message that said it last is refused since, as one about another patient.
+    """
     if before is None or study.is_cancelled or not facts.orders:
         return ()
     stands = any(not order.is_cancelled for order in facts.orders)
     if not before.facts.orders:
         return (WITHOUT_ORDER,) if stands else ()
     stood = any(not order.is_cancelled for order in before.facts.orders)
-    return (CANCELLED_AFTER,) if stood and not stands else ()
+    said = {order.order_number: order.visit.message for order in before.facts.orders if order.visit}
+    is_wrong = any(said.get(order.order_number) in order.refused for order in facts.orders)
+    return (*((CANCELLED_AFTER,) if stood and not stands else ()), *((WRONG_VISIT,) if is_wrong else ()))

@@ -18,7 +18,7 @@ ROLES: Final = (API, SYNC, FEED)
 HeldAs = Literal["refused", "indeterminate", "restored", "may-have-been-sent", "merge-move"]
 
 # `orders list --state`
-OrderState = Literal["waiting", "held", "refused", "none", "matched"]
+OrderState = Literal["waiting", "held", "refused", "none", "matched", "wrong-visit"]
 
 # `sandbox`
 SANDBOX_PORT: Final = 8801

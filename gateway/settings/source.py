@@ -53,12 +53,19 @@ def _authority(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _facilities(value: dict[str, str]) -> dict[str, str]:
+    if not all(part.strip() for pair in value.items() for part in pair):
+        raise ValueError("an empty value, or an empty name of a facility")
+    return value
+
+
 _Name = Annotated[str, AfterValidator(table_name)]
 _Listen = Annotated[str, AfterValidator(listen_address)]
 _Peer = Annotated[str, AfterValidator(network)]
 _Zone = Annotated[str, AfterValidator(time_zone)]
 _Sender = Annotated[str, AfterValidator(_sender)]
 _Authority = Annotated[dict[str, str], AfterValidator(_authority)]
+_Facilities = Annotated[dict[str, str], AfterValidator(_facilities)]
 _Mays = Annotated[tuple[May, ...], AfterValidator(_may)]
 _Words = Annotated[tuple[str, ...], AfterValidator(_words)]
 _Some = Annotated[tuple[str, ...], AfterValidator(_some)]
@@ -96,7 +103,17 @@ class SourceSettings(SettingsGroup):
         min_length=1,
         description="Facility whose numbers are those that name no authority, by a name or alias of "
         "`[[mapping.facilities]]`. Not set: the source sends for several, and a number without authority matches "
-        "nothing.",
+        "nothing, unless `sending_facilities` or `location_facilities` names its facility.",
+    )
+    sending_facilities: _Facilities = Field(
+        {},
+        description="Facility, by a name or alias, for each exact value of MSH-4 (HD.1, else HD.2) of a source that "
+        "sends for several: numbers without authority are those of the message's facility.",
+    )
+    location_facilities: _Facilities = Field(
+        {},
+        description="Likewise for each exact value of PV1-3.4 (HD.1), for visit numbers only. Where MSH-4 names another"
+        " facility, the visit number has none.",
     )
     authorities: tuple[_Authority, ...] = Field(
         (),

@@ -22,15 +22,19 @@ from mappings.answered_order import (
     StatedVisit,
 )
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
-from mappings.hospital.events import Clinician, CodedText, IssuedNumber, NumberKind, Visit
+from mappings.hospital.events import Clinician, CodedText, HospitalPatient, IssuedNumber, NumberKind, Visit
+from mappings.hospital.groups import is_about_patient
 from mappings.hospital.known_order import NO_AGE, KnownOrder, MessageAge, compared_age
 from mappings.hospital.merges import Merges, ResolvedChange
 from mappings.profile import OrderNumberKind
 
+_VisitKind = Literal["visit", "account"]
 StatedKind = OrderNumberKind | NumberKind | Literal["clinician"]
 # Authorities that stand for themselves (`Authorities.number`): no system of FHIR
 _NO_SYSTEM: Final = ("hd:", "source:")
 _DEFAULT_TYPE: Final = "MR"
+_NO_PATIENT: Final = HospitalPatient()
+_NO_SOURCE: Final = OrderSource("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,24 @@ class MatchedOrder:
 
 @dataclass(frozen=True, slots=True)
 class VisitEvent:
-    """Visit as one message states it; `at` is the time of the event, and `age` the message's."""
+    """Visit as one message states it; `at` is the time of the event, and `age` the message's.
+
+    `patient` is the message's, with the source of its numbers. `refused_by` are the orders, by number, that have the
+    visit's number and another patient, if no order had this one: then nothing else is kept of the message.
+    """
 
     at: datetime
     visit: Visit
     message: HospitalMessageName
     age: MessageAge = NO_AGE
+    patient: HospitalPatient = _NO_PATIENT
+    source: OrderSource = _NO_SOURCE
+    refused_by: tuple[int, ...] = ()
+
+    def is_of(self, order: KnownOrder, records: HospitalRecords) -> bool:
+        """True if the event is about the patient of an order."""
+        about = (order, self.patient, self.source, records.authorities, records.merges)
+        return not self.refused_by and is_about_patient(*about)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +129,10 @@ def _answered(matched: MatchedOrder, records: HospitalRecords, at: datetime) -> 
     def stated(kind: StatedKind, number: IssuedNumber | None) -> StatedNumber | None:
         return stated_number(kind, number, records.authorities, source)
 
+    own = _own_event(order, records)
+    told = _told(order, own, records)
+    known = [one for one in told if one.is_of(order, records)]
+    refused = [one for one in told if one not in known and _is_refused(one, matched)]
     people = [one for one in order.patient.numbers if any(records.authorities.patient_numbers([one], source))]
     return AnsweredOrder(
         order_number=matched.numbers[0],
@@ -125,11 +145,25 @@ def _answered(matched: MatchedOrder, records: HospitalRecords, at: datetime) -> 
         indication=order.indication,
         notes=order.notes,
         patient_numbers=tuple([one for number in people if (one := stated("patient", number))]),
-        visit=_visit(order, records, at),
+        visit=_visit(order, own, known, records, at),
         at=order.first_at.isoformat(),
         is_cancelled=matched.is_cancelled,
         message=HospitalMessageName(source.name, order.content_of.control_id),
+        refused=tuple(dict.fromkeys(one.message for one in refused)),
     )
+
+
+def without_authority(order: KnownOrder, authorities: Authorities) -> tuple[str, ...]:
+    """Return the kinds of an order's numbers that have no authority: they match nothing, or are not stated."""
+    given: dict[StatedKind, IssuedNumber | None] = {
+        "accession": order.accession,
+        "placer": order.placer,
+        "filler": order.filler,
+        "visit": order.visit.number if order.visit else None,
+        "account": order.patient.account,
+    }
+    stated = {kind for kind, one in given.items() if stated_number(kind, one, authorities, order.source)}
+    return tuple([kind for kind, one in given.items() if one and one.value.strip() and kind not in stated])
 
 
 def stated_number(
@@ -165,27 +199,29 @@ def _clinicians(
     )
 
 
-def _visit(order: KnownOrder, records: HospitalRecords, at: datetime) -> StatedVisit | None:
+def _visit(
+    order: KnownOrder, own: VisitEvent | None, told: Sequence[VisitEvent], records: HospitalRecords, at: datetime
+) -> StatedVisit | None:
     """State the visit of an order as of the study; one that was cancelled then has no class and no place."""
-    if order.visit is None and order.patient.account is None:
-        return None
-    source, authorities = order.source, records.authorities
-    number = order.visit.number if order.visit else None
+    given: dict[_VisitKind, IssuedNumber | None] = {"account": order.patient.account}
+    given["visit"] = own.visit.number if own else None
+    made = {kind: _present_number(kind, one, records, order.source) for kind, one in given.items()}
     stated = StatedVisit(
-        number=_present_number("visit", number, records, source),
-        account=_present_number("account", order.patient.account, records, source),
-        message=HospitalMessageName(source.name, order.content_of.control_id),
+        number=made["visit"],
+        account=made["account"],
+        message=HospitalMessageName(order.source.name, order.content_of.control_id),
+        lacks=tuple([kind for kind, one in given.items() if one and one.value.strip() and made[kind] is None]),
     )
-    event = _as_of(_events(order, records), at)
+    event = _as_of(_in_order([*([own] if own else []), *told]), at)
     if event is None or event.visit.state == "cancelled":
-        return stated if stated.number or stated.account else None
+        return stated if stated.number or stated.account or stated.lacks else None
     visit = event.visit
     return replace(
         stated,
         patient_class=visit.patient_class,
         location=visit.location,
-        attending=_clinicians(visit.attending, authorities, source),
-        referring=_clinicians(visit.referring, authorities, source),
+        attending=_clinicians(visit.attending, records.authorities, order.source),
+        referring=_clinicians(visit.referring, records.authorities, order.source),
         begun=visit.begun.isoformat() if visit.begun else "",
         ended=visit.ended.isoformat() if visit.ended else "",
         message=event.message,
@@ -203,20 +239,35 @@ def _present_number(
     return replace(made, value=text) if text else made
 
 
-def _events(order: KnownOrder, records: HospitalRecords) -> list[VisitEvent]:
-    """Return what is known of an order's visit, oldest first: its events under each of its numbers, and the order's."""
-    events: list[VisitEvent] = []
-    if order.visit is not None:
-        told = order.content_of
-        at = told.times[0] if told.times else order.last_at
-        message = HospitalMessageName(order.source.name, told.control_id)
-        events.append(VisitEvent(at, order.visit, message, told))
-        if order.visit.number is not None:
-            own = records.authorities.number("visit", order.visit.number, order.source)
-            end = records.merges.survivor(own)
-            for number, found in records.visits.items():
-                if records.merges.survivor(number) == end:
-                    events += found
+def _is_refused(event: VisitEvent, matched: MatchedOrder) -> bool:
+    """True if an event that is not about an order's patient was read beside that order."""
+    return not event.refused_by or not set(event.refused_by).isdisjoint(matched.numbers)
+
+
+def _own_event(order: KnownOrder, records: HospitalRecords) -> VisitEvent | None:
+    """Return the visit as the order's own messages state it; None if they said it of another patient before."""
+    if order.visit is None:
+        return None
+    told = order.content_of
+    at = told.times[0] if told.times else order.last_at
+    message = HospitalMessageName(order.source.name, told.control_id)
+    event = VisitEvent(at, order.visit, message, told, order.visit_of, order.source)
+    return event if event.is_of(order, records) else None
+
+
+def _told(order: KnownOrder, own: VisitEvent | None, records: HospitalRecords) -> list[VisitEvent]:
+    """Return all events under the numbers of an order's visit, whoever they are about."""
+    key = records.authorities.key_of("visit", own.visit.number, order.source) if own else None
+    if key is None:
+        return []
+    end = records.merges.survivor(key)
+    return [
+        one for number, events in records.visits.items() if records.merges.survivor(number) == end for one in events
+    ]
+
+
+def _in_order(events: Sequence[VisitEvent]) -> list[VisitEvent]:
+    """Return events oldest first, without those that are overtaken."""
     return sorted([one for one in events if not _is_overtaken(one, events)], key=lambda one: one.at)
 
 

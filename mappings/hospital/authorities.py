@@ -69,16 +69,23 @@ class Authorities:
 
     def __post_init__(self) -> None:
         facilities = tuple(dict.fromkeys(self.site.facilities.values()))
-        known = {kind: _by_namespace(_order_issuers(self.site, kind, facilities)) for kind in ORDER_NUMBER_KINDS}
+        known: dict[str, dict[str, str]] = {
+            kind: _by_namespace(_order_issuers(self.site, kind, facilities)) for kind in ORDER_NUMBER_KINDS
+        }
         people = [one for facility in facilities for one in (facility.mrn, facility.external_patient_id)]
-        known_people = _by_namespace((*people, *self.site.express_customers.values()))
-        object.__setattr__(self, "_known", {**known, "patient": known_people})
+        known["patient"] = _by_namespace((*people, *self.site.express_customers.values()))
+        known["visit"] = _by_namespace(facility.visit for facility in facilities)
+        known["account"] = _by_namespace(facility.account for facility in facilities)
+        object.__setattr__(self, "_known", known)
 
     @property
     def digest(self) -> str:
         """Digest of all that the keys of numbers depend on."""
         facilities = {
-            name: [*(self.system_of(kind, one) for kind in ORDER_NUMBER_KINDS), one.mrn.system if one.mrn else ""]
+            name: [
+                *(self.system_of(kind, one) for kind in ORDER_NUMBER_KINDS),
+                *(issuer.system if issuer else "" for issuer in (one.mrn, one.visit, one.account)),
+            ]
             for name, one in self.site.facilities.items()
         }
         return sha256(json.dumps([self._known, facilities], sort_keys=True).encode()).hexdigest()
@@ -106,21 +113,25 @@ class Authorities:
     def number(self, kind: NumberKind, number: IssuedNumber, source: OrderSource) -> HospitalNumber:
         """Number in the form for comparison.
 
-        An authority that the settings do not know stands for itself. Without any authority a patient number is its
-        facility's, and other numbers are the source's own.
+        An authority that the settings do not know stands for itself. A number without any authority is its facility's;
+        if the settings name none for it, it is the source's own. A source without a facility has no own numbers: the
+        authority is then empty.
         """
         authority = number.authority
-        facility = self.site.facility(source.facility)
         if authority.is_named:
-            known = self._known["patient"] if kind == "patient" else {}
-            system = _system(known, authority) or _unknown(known, authority)
-        elif kind == "patient" and facility and facility.mrn:
-            system = facility.mrn.system
+            system = _system(self._known[kind], authority) or _unknown(self._known[kind], authority)
+        elif issuer := _issuer_of(kind, self.site.facility(source.facility)):
+            system = issuer.system
         else:
-            system = f"source:{source.name}"
+            system = f"source:{source.name}" if source.facility else ""
         if kind != "patient":
             return HospitalNumber(kind, system, "", number.value.strip())
         return HospitalNumber(kind, system, number.type_code or _DEFAULT_TYPE, mrn_key(number.value))
+
+    def key_of(self, kind: NumberKind, number: IssuedNumber | None, source: OrderSource) -> HospitalNumber | None:
+        """Number in the form for comparison; None without a number, or without an authority: it is no key."""
+        made = self.number(kind, number, source) if number and number.value.strip() else None
+        return made if made and made.authority else None
 
     def issuer(
         self, kind: OrderNumberKind | NumberKind | Literal["clinician"], authority: Authority, source: OrderSource
@@ -132,10 +143,8 @@ class Authorities:
         known = self._known.get(kind, {})
         if not authority.is_named:
             facility = self.site.facility(source.facility)
-            if kind == "patient":
-                return facility.mrn if facility else None
             is_of_order = kind in ORDER_NUMBER_KINDS and facility is not None
-            return self.site.order_authority(kind, facility) if is_of_order else None  # type: ignore[arg-type]
+            return self.site.order_authority(kind, facility) if is_of_order else _issuer_of(kind, facility)  # type: ignore[arg-type]
         if system := _system(known, authority):
             names = [name for name, one in known.items() if one == system]
             return AssigningAuthority(system, authority.namespace if authority.namespace in names else names[0])
@@ -172,6 +181,13 @@ class Authorities:
         if not any(is_doubtful(text if pattern else plain, pattern) for pattern in patterns):
             return is_placeholder(text)
         return bool(written) or is_doubtful(text)
+
+
+def _issuer_of(kind: str, facility: Facility | None) -> AssigningAuthority | None:
+    """Issuer of a facility's numbers that name no authority."""
+    if facility is None:
+        return None
+    return {"patient": facility.mrn, "visit": facility.visit, "account": facility.account}.get(kind)
 
 
 def _order_issuers(

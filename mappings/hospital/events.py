@@ -38,6 +38,8 @@ InboundIssueCode = Literal[
     "repetitions-too-many",
     "authority-not-of-source",
     "authority-unreadable",
+    "facility-unmapped",
+    "facility-differs",
     "date-impossible",
     "time-impossible",
     "time-not-exact",

@@ -1,7 +1,8 @@
 """Group the orders of one patient under one accession number, and compare their patients.
 
 HL7 v2.5.1 §3.4.2 (PID), decisions D12, D48. A patient number decides: equal under one authority, after merges, is one
-patient. Name, birth date and sex never make two orders one group; they show that a group is contradictory.
+patient. Name, birth date and sex never make two orders one group; they show that a group is contradictory. News of a
+visit count for an order's patient alone: two patients may have one visit number by mistake.
 Proved by tests/mappings/hospital/test_groups.py and tests/mappings/hospital/test_match.py.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Literal
 
-from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey
+from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey, OrderSource
 from mappings.hospital.events import HospitalPatient
 from mappings.hospital.known_order import KnownOrder, is_state_newer
 from mappings.hospital.merges import Merges
@@ -115,6 +116,29 @@ def compare_numbers(one: frozenset[HospitalNumber], other: frozenset[HospitalNum
     return "differs" if any((number.authority, number.type_code) in issuers for number in other) else "silent"
 
 
+def patient_agreement(
+    order: KnownOrder, said: HospitalPatient, source: OrderSource, authorities: Authorities, merges: Merges
+) -> Agreement:
+    """Compare an order's patient with that of a message, by the numbers that are one patient's alone (D11).
+
+    A merge that is in doubt makes no two numbers one.
+    """
+    ours = authorities.own_numbers(order.patient.numbers, order.source)
+    theirs = authorities.own_numbers(said.numbers, source)
+    return compare_numbers(*[frozenset(_certain(number, merges) for number in each) for each in (ours, theirs)])
+
+
+def is_about_patient(
+    order: KnownOrder, said: HospitalPatient, source: OrderSource, authorities: Authorities, merges: Merges
+) -> bool:
+    """True if news of a visit count for an order: they are about its patient, and not about a second person (D48).
+
+    The patient's number decides. Where no two numbers can be compared, name, birth date and sex must not contradict.
+    """
+    agreement = patient_agreement(order, said, source, authorities, merges)
+    return agreement == "agrees" or (agreement == "silent" and not are_different(hospital_person(said), order.patient))
+
+
 def are_different(one: Person, other: HospitalPatient) -> bool:
     """True if name, birth date or sex show that an order is about somebody else (D12)."""
     return are_two_people(one, hospital_person(other))
@@ -129,6 +153,10 @@ def hospital_person(patient: HospitalPatient) -> Person:
         born = f"{born[:4]}-{born[4:6]}-{born[6:]}"
     name = "^".join(parts) if any(parts) else None
     return person(Snapshot(patient_name=name, date_of_birth=born or None, sex=_SEX.get(patient.sex)))
+
+
+def _certain(number: HospitalNumber, merges: Merges) -> HospitalNumber:
+    return number if merges.is_doubtful(number) else merges.survivor(number)
 
 
 def _is_of_group(

@@ -63,6 +63,8 @@ class KnownOrder:
     cancellation says nothing new beside that. `patient_of` is the newest that described the patient. `first_at` and
     `last_at` are the times of the oldest and of the newest message. `ended` says how the order ended at `ended_at`; it
     is empty while the order stands. `replaced_by` are the numbers of the order that takes its place.
+    `visit_of` is the patient of the message that stated the visit. `was` is the patient before a message corrected the
+    birth date or the sex: a study may have either.
     `is_named_by_accession` if a message about it had the accession number and no order number, `has_unread_number` if
     one had an order number that cannot be read.
     """
@@ -90,6 +92,8 @@ class KnownOrder:
     replaced_by: tuple[IssuedNumber | None, IssuedNumber | None] = (None, None)
     """Placer and filler order number."""
     patient_of: MessageAge = MessageAge()
+    visit_of: HospitalPatient = _NO_PATIENT
+    was: HospitalPatient = _NO_PATIENT
     is_named_by_accession: bool = False
     has_unread_number: bool = False
 
@@ -250,6 +254,7 @@ def _stated(event: OrderEvent, message: HospitalMessage, source: OrderSource, ar
         ended_at=at if ended else None,
         replaced_by=_replacement(event, message),
         patient_of=message_age(message),
+        visit_of=message.patient if message.visit else _NO_PATIENT,
         is_named_by_accession=not (event.placer or event.filler or unread_number(message.issues)),
         has_unread_number=bool(unread_number(message.issues)),
     )
@@ -336,7 +341,7 @@ def _ended(order: KnownOrder, known: KnownOrder, stated: KnownOrder, event: Orde
 def _filled(first: KnownOrder, second: KnownOrder, deleted: Collection[str] = ()) -> KnownOrder:
     """Return the first order with what it does not say from the second, except what it deleted."""
     unsaid = [name for name in _CONTENT if name not in deleted and _is_unsaid(getattr(first, name))]
-    unsaid += ["patient_of"] if "patient" in unsaid else []
+    unsaid += [f"{name}_of" for name in ("patient", "visit") if name in unsaid]
     return replace(first, **{name: getattr(second, name) for name in unsaid})
 
 

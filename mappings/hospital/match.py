@@ -13,6 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey
+from mappings.hospital.events import HospitalPatient
 from mappings.hospital.groups import (
     Agreement,
     OrderGroup,
@@ -30,6 +31,7 @@ from mappings.issues import MappingIssue
 from mappings.patient.people import are_alike
 
 _MOST_REPLACED: Final = 10
+_NO_PATIENT: Final = HospitalPatient()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,14 @@ def _against(search: OrderSearch, group: OrderGroup, known: KnownHospital) -> st
         return "merge-held"
     if _compared(search, group, known) == "differs":
         return "patient-number-differs"
-    return "patient-conflict" if any(are_different(search.person, one.patient) for one in group.standing) else ""
+    return "patient-conflict" if any(_describes_other(one, search) for one in group.standing) else ""
+
+
+def _describes_other(order: KnownOrder, search: OrderSearch) -> bool:
+    """True if an order describes somebody else than the study, also as it did before the hospital corrected it."""
+    if not are_different(search.person, order.patient):
+        return False
+    return order.was == _NO_PATIENT or are_different(search.person, order.was)
 
 
 def _compared(search: OrderSearch, group: OrderGroup, known: KnownHospital) -> Agreement:

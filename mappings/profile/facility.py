@@ -40,6 +40,7 @@ class Facility:
     """One `[[mapping.facilities]]` table: the settings for a `snapshotMetadata.facilityName`.
 
     `accession`, `placer` and `filler` issued its order numbers; `Site.order_authority` knows what stands without them.
+    `visit` issued its visit numbers (PV1-19), and `account` its account numbers (PID-18).
     `clinic_ids` are the clinics under which AutoScribe asks about its studies.
     """
 
@@ -53,14 +54,17 @@ class Facility:
     accession: AssigningAuthority | None = None
     placer: AssigningAuthority | None = None
     filler: AssigningAuthority | None = None
+    visit: AssigningAuthority | None = None
+    account: AssigningAuthority | None = None
     clinic_ids: tuple[str, ...] = ()
     code: str | None = None
     organization: OrganizationDetails = NO_DETAILS
 
     @property
     def authorities(self) -> tuple[AssigningAuthority, ...]:
-        """All issuers that the table names, of patient numbers and of order numbers."""
-        issuers = (self.mrn, self.external_patient_id, self.accession, self.placer, self.filler)
+        """All issuers that the table names: of patients, orders, visits and accounts."""
+        people = (self.mrn, self.external_patient_id, self.visit, self.account)
+        issuers = (*people, self.accession, self.placer, self.filler)
         return tuple([one for one in issuers if one is not None])
 
 
@@ -70,6 +74,7 @@ _KEYS: Final = frozenset(
         *("external_patient_id_system", "external_patient_id_namespace", *ORGANIZATION_KEYS),
         *("accession_system", "accession_namespace", "placer_system", "placer_namespace"),
         *("filler_system", "filler_namespace", "clinic_ids"),
+        *("visit_system", "visit_namespace", "account_system", "account_namespace"),
     }
 )
 _CUSTOMER_KEYS: Final = frozenset({"id", "external_patient_id_system", "external_patient_id_namespace"})
@@ -152,6 +157,8 @@ def _facility(table: Table) -> Facility:
         accession=read_authority(table, "accession"),
         placer=read_authority(table, "placer"),
         filler=read_authority(table, "filler"),
+        visit=read_authority(table, "visit"),
+        account=read_authority(table, "account"),
         clinic_ids=_clinic_ids(table),
         code=_code(table),
         organization=read_organization(table),

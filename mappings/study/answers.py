@@ -6,10 +6,17 @@ Proved by tests/mappings/study/test_answers.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from mappings.answered_order import AnsweredOrder, HospitalMessageName, StatedNumber, StatedVisit
 from mappings.issues import MappingIssue
+
+# Kind of number -> field, and code of the issue that it has no authority
+_LACKING: Final = {
+    "visit": ("PV1-19", "visit-authority-unknown"),
+    "account": ("PID-18", "account-authority-unknown"),
+}
 
 
 def message_pointer(name: HospitalMessageName) -> str:
@@ -20,15 +27,30 @@ def message_pointer(name: HospitalMessageName) -> str:
 def common_visit(orders: Iterable[AnsweredOrder | None]) -> tuple[StatedVisit | None, tuple[MappingIssue, ...]]:
     """Return the visit of these orders; none, with an issue, if their visits or accounts have different numbers.
 
-    Of several statements about one visit it is the first with a number.
+    Of several statements about one visit it is the first with a number. News of somebody else, and numbers without an
+    authority, are issues.
     """
-    known = [order.visit for order in orders if order and order.visit]
+    answered = [order for order in orders if order]
+    known = [order.visit for order in answered if order.visit]
+    issues = tuple(dict.fromkeys(_unsaid(answered)))
     if not known:
-        return None, ()
+        return None, issues
     if any(len(set(filter(None, map(_key, numbers)))) > 1 for numbers in zip(*map(_numbers, known), strict=True)):
         action = "the orders are of several visits or accounts: no visit is said"
-        return None, (MappingIssue("visit-differs", "warning", message_pointer(known[0].message), action),)
-    return next((one for one in known if one.number), known[0]), ()
+        return None, (*issues, MappingIssue("visit-differs", "warning", message_pointer(known[0].message), action))
+    return next((one for one in known if one.number), known[0]), issues
+
+
+def _unsaid(orders: Iterable[AnsweredOrder]) -> Iterator[MappingIssue]:
+    """Yield the issues of what is not said of visits."""
+    for order in orders:
+        for name in order.refused:
+            action = "the message is about another patient: nothing of it is said of the order's visit"
+            yield MappingIssue("visit-of-other-patient", "warning", message_pointer(name), action)
+        for kind in order.visit.lacks if order.visit else ():
+            field, code = _LACKING[kind]
+            action = f"{field} has no authority, and the settings name none: the number is not said"
+            yield MappingIssue(code, "warning", message_pointer(order.message), action)
 
 
 def _numbers(visit: StatedVisit) -> tuple[StatedNumber | None, StatedNumber | None]:

@@ -226,6 +226,24 @@ async def test_a_visit_stays_as_long_as_an_order_is_of_that_visit(engine, his, c
     assert await rows(engine, "SELECT key FROM visit") == []
 
 
+async def test_of_a_visit_number_that_another_patient_has_too_only_what_was_said_of_the_patient_goes(
+    engine, his, configuration
+):
+    shared = hers(visiting(mrn=HERS, control_id="3", minute=5), b"V5")
+    theirs = hl7(
+        msh("ADT^A02", control_id="4", minute=6),
+        f"PID|1||{OTHER}^^^CITY^MR||KEPT^ANN",
+        f"PV1|1|I|W{'|' * 16}V5^^^CITYVN",
+    )
+    await his.sends(hers(ordering(mrn=HERS), b"V5"), of_another(control_id="2"), shared, theirs)
+    assert (await his.states())[2:] == [("applied", "visit-of-other-patient")] * 2
+    await read(matching(engine), **SAID)
+    assert "visit" in await tables_with(engine, "canary")
+    await erase(engine, configuration, STUDY)
+    assert await tables_with(engine, "canary") == set()
+    assert [int(inbound) for (inbound,) in await rows(engine, "SELECT inbound FROM visit ORDER BY inbound")] == [2, 4]
+
+
 async def test_an_order_that_another_study_answers_too_stays(engine, his, configuration):
     pipeline = matching(engine)
     await his.sends(about())

@@ -18,7 +18,8 @@ from fakes.store import rows
 
 from gateway.runtime import clock
 from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
-from gateway.store.feed.order_news import order_news_of
+from gateway.store.feed.order_news import not_sent_again, order_news_of
+from mappings.answered_order import HospitalMessageName, StatedVisit
 from mappings.profile import Rule
 from mappings.profile.rule import place_of
 
@@ -226,6 +227,27 @@ async def test_an_order_cancelled_after_the_report_was_sent_is_an_alert_and_no_w
         assert await feed.states() == ["delivered"]
         known = await feed_facts(engine, WATCHED, clock.now())
         assert list(known.order_cancelled.values()) == [signed.study_id]
+
+
+@pytest.mark.parametrize("late_match", ["note", "restate"])
+async def test_a_visit_that_was_another_patients_is_an_alert_and_listed_until_the_report_is_sent_again(
+    engine, stated, late_match
+):
+    told = HospitalMessageName("adt", "2")
+    stated.orders = (replace(ORDER, visit=StatedVisit(location=("WARD",), message=told)),)
+    async with sent(engine, late_match=late_match) as (feed, _, signed):
+        stated.orders = (replace(ORDER, refused=(told,)),)
+        for _ in range(2):
+            await feed.pipeline.refresh(signed.study_id)
+        await settled(feed, ("wrong-visit-sent", "noted"))
+        assert await feed.states() == ["delivered"]
+        assert list((await feed_facts(engine, WATCHED, clock.now())).wrong_visit.values()) == [signed.study_id]
+        assert await not_sent_again(engine, "ehr", "wrong-visit-sent", 0) == [signed.study_id]
+        assert await not_sent_again(engine, "other", "wrong-visit-sent", 0) == []
+        feed.account.change_text(signed.report_id, "IMPRESSION: Other.")
+        await feed.tell(signed.study_id)
+        await feed.until("delivered", "delivered")
+        assert await not_sent_again(engine, "ehr", "wrong-visit-sent", 0) == []
 
 
 async def test_a_correction_after_the_order_was_cancelled_is_sent(engine, stated):

@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.store.database.probe import FULL, LOST
 from gateway.store.feed.feed_facts import Cases, FeedFacts
-from gateway.store.feed.states import BREAKER_REASONS, CANCELLED_AFTER, RESTORED, WITHOUT_ORDER
+from gateway.store.feed.states import BREAKER_REASONS, CANCELLED_AFTER, RESTORED, WITHOUT_ORDER, WRONG_VISIT
 
 NOT_CONNECTED: Final = "connect-failed"
 NOT_SERVED: Final = "not-served"
@@ -145,6 +145,13 @@ CONDITIONS: Final = (
         " only AutoScribe withdraws reports.",
         lambda facts, _: len(facts.order_cancelled),
         lambda facts: facts.order_cancelled,
+    ),
+    AlertRow(
+        WRONG_VISIT,
+        "Reports were sent with the class, place or doctors of another patient's visit, which became known within the"
+        " last day. Nothing is sent again by itself.",
+        lambda facts, _: len(facts.wrong_visit),
+        lambda facts: facts.wrong_visit,
     ),
     AlertRow(
         "dead-letter",

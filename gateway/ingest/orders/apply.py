@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from gateway.ingest.orders.apply_changes import apply_changes, change_subjects
-from gateway.ingest.orders.apply_orders import apply_orders, order_subjects, uid_texts
+from gateway.ingest.orders.apply_orders import OTHER_PATIENT, apply_orders, order_subjects, uid_texts
 from gateway.ingest.orders.apply_visits import apply_visit, visit_subjects
 from gateway.ingest.orders.arrival import Arrival, Batch, MoreLocks
 from gateway.ingest.orders.sources import HospitalSource
@@ -157,6 +157,8 @@ class Applying:
             self._metrics.settled_order(self._source.name, one.state, one.code if is_noted else "")
             if one.state in {"held", "failed"}:
                 get_logger().error(f"order-message-{one.state}", source=self._source.name, code=one.code)
+            elif one.code == OTHER_PATIENT:
+                get_logger().warning("visit-news-refused", source=self._source.name, code=one.code)
         return len(settled)
 
     def _work(self, waiting: WaitingMessage) -> _Work:

@@ -7,7 +7,7 @@ Proved by tests/gateway/ingest/orders/test_apply.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -24,14 +24,17 @@ from gateway.ingest.orders.numbered_later import numbered_later
 from gateway.store.database.statements import Steps
 from gateway.store.orders.inbound import SettledMessage
 from gateway.store.orders.keys import key_text, keys_of, number_text, record_text
+from gateway.store.orders.number_changes import changes_with, merges_of
 from gateway.store.orders.visits import StoredVisit
 from mappings.hospital.authorities import Authorities, OrderKey
 from mappings.hospital.events import OrderEvent, Visit
-from mappings.hospital.groups import order_keys
+from mappings.hospital.groups import is_about_patient, order_keys
 from mappings.hospital.known_order import NO_AGE, KnownOrder, applied, message_age
+from mappings.hospital.merges import NO_MERGES, Merges
 
 SEVERAL_PATIENTS: Final = "several-patients"
 BY_ARRIVAL: Final = "order-by-arrival"
+OTHER_PATIENT: Final = "visit-of-other-patient"
 _PRIOR_RESULTS: Final = "OMG^O19"  # its further patients are those of prior results
 
 
@@ -70,33 +73,58 @@ def apply_orders(arrival: Arrival, batch: Batch) -> Steps[SettledMessage | MoreL
     needed = _found_by_studies(changed, arrival.authorities)
     if not needed <= batch.locked:
         return MoreLocks(needed)
+    now: list[tuple[int, KnownOrder]] = []
     for number, _, order in changed:
         put = yield from batch.orders.put(number, order, found_by(order, arrival.authorities), batch.now)
         batch.locked.add(record_text(put))
-    told_visit(arrival, [order for _, _, order in changed], batch)
+        now.append((put, order))
+    told = told_visit(arrival, now, (yield from merges_between(arrival, now)), batch)
+    codes.noted.extend([OTHER_PATIENT] if told.is_refused else [])
     altered = [one for one in changed if _content(one[1]) != _content(one[2])]
     batch.altered |= _found_by_studies(altered, arrival.authorities)
     return _settled(codes, arrival, is_changed=bool(changed))
 
 
-def told_visit(arrival: Arrival, orders: Iterable[KnownOrder], batch: Batch) -> bool:
-    """Let the batch store what a message tells about the visit of one of these orders; False if it tells nothing."""
-    visit = arrival.message.visit
+class ToldVisit(NamedTuple):
+    """Result for the visit of a message: `is_told` of a known order, and `is_refused` by one of another patient."""
+
+    is_told: bool = False
+    is_refused: bool = False
+
+
+def told_visit(arrival: Arrival, orders: Iterable[tuple[int, KnownOrder]], merges: Merges, batch: Batch) -> ToldVisit:
+    """Let the batch store what a message tells about the visit of one of these orders.
+
+    Two patients may have one visit number by mistake. Of a message that is about the patient of none of the orders,
+    only its name is stored.
+    """
+    message, visit = arrival.message, arrival.message.visit
     key = visit_key(arrival, visit)
     if visit is None or not key or not _says(visit):
-        return False
-    if not any(key in keys_of(order, arrival.authorities) for order in orders):
-        return False
-    told = StoredVisit(key, arrival.at, visit, arrival.name, message_age(arrival.message))
-    batch.visits.append((arrival.number, told))
-    return True
+        return ToldVisit()
+    about = (message.patient, arrival.sender, arrival.authorities, merges)
+    of_visit = [one for one in orders if key in keys_of(one[1], arrival.authorities)]
+    agreed = [is_about_patient(order, *about) for _, order in of_visit]
+    if not agreed:
+        return ToldVisit()
+    told = StoredVisit(key, arrival.at, visit, arrival.name, message_age(message), message.patient, arrival.sender)
+    batch.visits.append((arrival.number, told if any(agreed) else told.refused(number for number, _ in of_visit)))
+    return ToldVisit(any(agreed), not all(agreed))
+
+
+def merges_between(arrival: Arrival, orders: Sequence[tuple[int, KnownOrder]]) -> Steps[Merges]:
+    """Read the merges of the patients of a message and of orders, unless all have a number in common."""
+    said = frozenset(arrival.authorities.own_numbers(arrival.message.patient.numbers, arrival.sender))
+    others = [frozenset(arrival.authorities.own_numbers(one.patient.numbers, one.source)) for _, one in orders]
+    if not any(said and one and said.isdisjoint(one) for one in others):
+        return NO_MERGES
+    return merges_of((yield from changes_with(said.union(*others))))
 
 
 def visit_key(arrival: Arrival, visit: Visit | None) -> str:
-    """Return the text of a visit's number; empty if it has none."""
-    if visit is None or visit.number is None:
-        return ""
-    return number_text(arrival.authorities.number("visit", visit.number, arrival.sender))
+    """Return the text of a visit's number; empty if it has none that is a key."""
+    number = arrival.authorities.key_of("visit", visit.number if visit else None, arrival.sender)
+    return number_text(number) if number else ""
 
 
 def own_keys(order: KnownOrder, authorities: Authorities) -> frozenset[str]:

@@ -1,7 +1,8 @@
 """Apply a visit message to the patients and visits of known orders, as the steps of one transaction.
 
 HL7 v2.5.1 §3.3.1 to §3.3.31 (ADT), §3.4.2 (PID), §3.4.3 (PV1), decision D48. Of a patient without a known order nothing
-is kept. An older message adds only what is unknown; one without times counts as newer. None removes a patient number.
+is kept. What a message says counts only for orders of its own patient. An older message adds only what is unknown; one
+without times counts as newer. None removes a patient number.
 Proved by tests/gateway/ingest/orders/test_apply_visits.py.
 """
 
@@ -9,16 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Final
 
-from gateway.ingest.orders.apply_orders import found_by, own_keys, told_visit, visit_key
+from gateway.ingest.orders.apply_orders import (
+    BY_ARRIVAL,
+    OTHER_PATIENT,
+    found_by,
+    merges_between,
+    own_keys,
+    told_visit,
+    visit_key,
+)
 from gateway.ingest.orders.arrival import Arrival, Batch, MoreLocks
 from gateway.store.database.statements import Steps
 from gateway.store.orders.inbound import SettledMessage
 from gateway.store.orders.keys import keys_of, number_text, record_text
 from mappings.hospital.events import HospitalPatient, IssuedNumber
-from mappings.hospital.groups import hospital_person
+from mappings.hospital.groups import hospital_person, patient_agreement
 from mappings.hospital.known_order import KnownOrder, with_newer_patient
-from mappings.patient.people import are_two_people
+from mappings.hospital.merges import Merges
+from mappings.patient.people import are_two_people, differences
+
+_CORRECTED: Final = (("birth date",), ("sex",))  # with the same name and number: the patient was known less well
 
 
 def visit_subjects(arrival: Arrival) -> frozenset[str]:
@@ -36,19 +49,23 @@ def apply_visit(arrival: Arrival, batch: Batch) -> Steps[SettledMessage | MoreLo
     needed = _found_by_studies(stored, arrival)
     if not needed <= batch.locked:
         return MoreLocks(needed)
+    merges = yield from merges_between(arrival, stored)
     changed: list[tuple[int, KnownOrder]] = []
     for number, before in stored:
-        order = _updated(before, arrival, key)
+        order = _updated(before, arrival, key, merges)
         if replace(order, patient_of=before.patient_of) != before:
             changed.append((number, before))
         if order != before:
             yield from batch.orders.put(number, order, found_by(order, arrival.authorities), batch.now)
-    if told_visit(arrival, [order for _, order in stored], batch):
+    told = told_visit(arrival, stored, merges, batch)
+    is_applied = told.is_told or bool(changed)
+    if told.is_told or told.is_refused:
         changed += [(number, order) for number, order in stored if key in keys_of(order, arrival.authorities)]
     batch.altered |= _found_by_studies(changed, arrival)
     if not changed:
         return SettledMessage("nothing", keeps_body=False)
-    return SettledMessage("applied", "" if arrival.message.times else "order-by-arrival")
+    code = OTHER_PATIENT if told.is_refused else "" if arrival.message.times else BY_ARRIVAL
+    return SettledMessage("applied" if is_applied else "nothing", code)
 
 
 def _found_by_studies(orders: Iterable[tuple[int, KnownOrder]], arrival: Arrival) -> frozenset[str]:
@@ -57,18 +74,20 @@ def _found_by_studies(orders: Iterable[tuple[int, KnownOrder]], arrival: Arrival
     )
 
 
-def _updated(order: KnownOrder, arrival: Arrival, visit: str) -> KnownOrder:
-    """Return an order with what the message says of its patient, if the message is about that patient.
+def _updated(order: KnownOrder, arrival: Arrival, visit: str, merges: Merges) -> KnownOrder:
+    """Return an order with what the message says of its patient, if the message has that patient's number.
 
-    A message that describes another person under the same number changes nothing: two orders that contradict each other
-    must not become alike by it (D12).
+    It may correct a birth date or a sex. One that describes another person under the same number changes nothing: two
+    orders that contradict each other must not become alike by it (D12).
     """
-    keys = set(keys_of(order, arrival.authorities))
     said = arrival.message.patient
-    if keys.isdisjoint(visit_subjects(arrival) - {visit}):
+    if patient_agreement(order, said, arrival.sender, arrival.authorities, merges) != "agrees":
         return order
-    if are_two_people(hospital_person(order.patient), hospital_person(said)):
+    people = hospital_person(order.patient), hospital_person(said)
+    is_corrected = are_two_people(*people)
+    if is_corrected and differences(*people) not in _CORRECTED:
         return order
+    keys = set(keys_of(order, arrival.authorities))
     newer, known = with_newer_patient(order, arrival.message), order.patient
     first, second = (said, known) if newer else (known, said)
     has_name = bool(first.family or first.given or first.middle)
@@ -84,6 +103,7 @@ def _updated(order: KnownOrder, arrival: Arrival, visit: str) -> KnownOrder:
             sex=first.sex or second.sex,
             account=known.account or (said.account if visit and visit in keys else None),
         ),
+        was=known if is_corrected and newer else order.was,
     )
 
 

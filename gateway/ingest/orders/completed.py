@@ -7,10 +7,19 @@ Proved by tests/gateway/ingest/orders/test_rekeying.py.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import overload
+from typing import Final, overload
 
 from mappings.hl7v2.inbound import KeyKind, SourceRules
-from mappings.hospital.events import IssuedNumber
+from mappings.hospital.events import IssuedNumber, Visit
+from mappings.hospital.known_order import MessageAge
+
+_FACILITY: Final = 3  # place of PL.4 among the components of a location
+
+
+def rules_for(rules: SourceRules, age: MessageAge, visit: Visit | None) -> SourceRules:
+    """Return the rules for the numbers of a stored message, by its sender and the facility of its visit's location."""
+    place = visit.location[_FACILITY] if visit and len(visit.location) > _FACILITY else ""
+    return rules.of_message(age.sender[1], [place] if place else [])[0]
 
 
 @overload

@@ -79,8 +79,8 @@ class MessageNumbers:
     def _texts(self, message: HospitalMessage, sender: OrderSource) -> Iterator[str]:
         for event in message.orders:
             yield from names_of(event, self._authorities, sender).every
-        if message.visit and message.visit.number:
-            yield number_text(self._authorities.number("visit", message.visit.number, sender))
+        if key := self._authorities.key_of("visit", message.visit.number if message.visit else None, sender):
+            yield number_text(key)
 
 
 def _of_each_patient(received: Received) -> list[Received]:

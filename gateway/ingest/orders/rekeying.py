@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import Final
 
 from gateway.ingest.orders.apply_orders import found_by
-from gateway.ingest.orders.completed import completed
+from gateway.ingest.orders.completed import completed, rules_for
 from gateway.ingest.orders.rereading import Rereading
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
@@ -36,7 +36,7 @@ EVERY: Final = 3_600.0  # seconds
 MOST: Final = 20  # orders of one transaction, since messages that arrive wait for it
 NOT_READ: Final = "merges-not-read-anew"
 _FACT: Final = "order-authorities"
-_READING: Final = 2  # with another one all is read anew once, also under the same authorities
+_READING: Final = 3  # with another one all is read anew once, also under the same authorities
 
 
 class OrderKeys:
@@ -94,7 +94,10 @@ class OrderKeys:
     @property
     def _digest(self) -> str:
         """Digest of all that the numbers of known orders depend on."""
-        rules = [(name, one.authorities, sorted(one.bare.items())) for name, one in sorted(self._rules.items())]
+        rules = [
+            (name, one.authorities, sorted(one.bare.items()), one.sending_facilities, one.location_facilities)
+            for name, one in sorted(self._rules.items())
+        ]
         return sha256(f"{_READING} {self._authorities.digest} {rules}".encode()).hexdigest()
 
     def _read_anew(self, order: KnownOrder) -> KnownOrder:
@@ -102,8 +105,12 @@ class OrderKeys:
         rules = self._rules.get(order.source.name)
         if rules is None:
             return order
+        rules = rules_for(rules, order.content_of if order.content_of.sender[1] else order.state_of, order.visit)
         placer, filler = order.replaced_by
-        numbers = [completed(one, "patient", rules) for one in order.patient.numbers]
+        numbers, of_visit = [
+            tuple([completed(one, "patient", rules) for one in patient.numbers])
+            for patient in (order.patient, order.visit_of)
+        ]
         return replace(
             order,
             placer=completed(order.placer, "placer", rules),
@@ -111,9 +118,8 @@ class OrderKeys:
             accession=completed(order.accession, "accession", rules),
             group=completed(order.group, "placer", rules),
             replaced_by=(completed(placer, "placer", rules), completed(filler, "filler", rules)),
-            patient=replace(
-                order.patient, numbers=tuple(numbers), account=completed(order.patient.account, "account", rules)
-            ),
+            patient=replace(order.patient, numbers=numbers, account=completed(order.patient.account, "account", rules)),
+            visit_of=replace(order.visit_of, numbers=of_visit),
             visit=order.visit and replace(order.visit, number=completed(order.visit.number, "visit", rules)),
         )
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from gateway.ingest.orders.apply_changes import refused_changes
-from gateway.ingest.orders.completed import completed
+from gateway.ingest.orders.completed import completed, rules_for
 from gateway.ingest.orders.sources import authority_of
 from gateway.runtime import clock
 from gateway.runtime.errors import RowUnreadable
@@ -45,7 +45,7 @@ from mappings.answered_order import HospitalMessageName
 from mappings.hl7v2.inbound import MERGE_TYPES, SourceRules, read_hospital_message
 from mappings.hl7v2.received import Unreadable, read
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
-from mappings.hospital.events import Authority, IssuedNumber
+from mappings.hospital.events import Authority, HospitalMessage, IssuedNumber
 from mappings.hospital.merges import ResolvedChange, resolve_change
 
 MOST: Final = 20  # rows of one transaction, or messages read at one time, since messages that arrive wait for it
@@ -135,12 +135,23 @@ class Rereading:
             yield from refresh_studies(concerned, micros(clock.now()))
         return concerned
 
-    def _visit(self, told: StoredVisit) -> StoredVisit:
-        rules, number = self._rules.get(told.message.source), told.visit.number
-        if rules is None or number is None or (read_anew := completed(number, "visit", rules)) is None:
+    def _visit(self, told: StoredVisit, body: bytes | None) -> StoredVisit:
+        if (rules := self._rules.get(told.message.source)) is None or told.refused_by:
             return told
-        key = number_text(self._authorities.number("visit", read_anew, OrderSource(told.message.source)))
-        return replace(told, key=key, visit=replace(told.visit, number=read_anew))
+        rules = rules_for(rules, told.age, told.visit)
+        told, number = self._with_patient(told, body, rules), completed(told.visit.number, "visit", rules)
+        told = replace(told, visit=replace(told.visit, number=number))
+        key = self._authorities.key_of("visit", number, told.source)
+        return replace(told, key=number_text(key)) if key else told
+
+    def _with_patient(self, told: StoredVisit, body: bytes | None, rules: SourceRules) -> StoredVisit:
+        """Return what was told of a visit with its patient; rows of an earlier release lack that."""
+        if told.source.name:
+            numbers = tuple([completed(one, "patient", rules) for one in told.patient.numbers])
+            return replace(told, patient=replace(told.patient, numbers=numbers))
+        told = replace(told, source=OrderSource(told.message.source))
+        message = _message(body, rules) if body else None
+        return replace(told, patient=message.patient) if message else told
 
     async def _said(self) -> _SaidPairs:
         """Return the pairs that kept merges say under these settings, by what no setting decides."""
@@ -158,11 +169,8 @@ class Rereading:
         source = one.name.source
         if (rules := self._rules.get(source)) is None:
             return
-        try:
-            message = read_hospital_message(read(decompressed(one.body)), rules)
-        except (Unreadable, RowUnreadable):
-            return
-        for change in message.changes:
+        message = _message(one.body, rules)
+        for change in message.changes if message else ():
             yield resolve_change(change, self._authorities, OrderSource(source))
 
     def _completed(self, one: StoredChange) -> ResolvedChange:
@@ -221,6 +229,14 @@ class Rereading:
             yield from settle_doubt(now)
         yield from refresh_studies(keys, at)
         return reason
+
+
+def _message(body: bytes, rules: SourceRules) -> HospitalMessage | None:
+    """Read a stored message by the rules of its source; None if it is damaged."""
+    try:
+        return read_hospital_message(read(decompressed(body)), rules)
+    except (Unreadable, RowUnreadable):
+        return None
 
 
 def _told(one: StoredChange, every: Iterable[_Said], is_alone: bool) -> _Said | None:

@@ -19,7 +19,7 @@ from gateway.runtime.tls import TlsSettings, server_context
 from gateway.settings import Configuration, SourceSettings, is_loopback
 from gateway.settings.source import May
 from gateway.settings.values import host_and_port
-from mappings.hl7v2.inbound import MERGE_TYPES, ORDER_TYPES, VISIT_TYPES, KeyKind, SourceRules
+from mappings.hl7v2.inbound import MERGE_TYPES, ORDER_TYPES, VISIT_TYPES, FacilityNumbers, KeyKind, SourceRules
 from mappings.hl7v2.inbound.charset import CODECS
 from mappings.hospital.authorities import ORDER_NUMBER_KINDS, OrderSource
 from mappings.hospital.events import Authority
@@ -142,6 +142,7 @@ def _source(table: SourceSettings, place: str, configuration: Configuration, ref
     folder = Path(configuration.source).parent
     files = [None if one is None else folder / one for one in (table.tls_client_ca, table.tls_certificate)]
     key = None if table.tls_key is None else folder / table.tls_key
+    _refuse_facilities(table, configuration.site, refuse)
     rules = _rules(table, facility, configuration.site)
     if not rules.authorities:
         remedy = "Write authorities with namespace and system, or a facility whose numbers have both."
@@ -161,18 +162,21 @@ def _source(table: SourceSettings, place: str, configuration: Configuration, ref
 
 
 def _rules(table: SourceSettings, facility: Facility | None, site: Site) -> SourceRules:
-    own = dict(_issuers(facility, site)) if facility else {}
+    sending, located = [_facilities(one, site) for one in (table.sending_facilities, table.location_facilities)]
+    several = [site.facility(one.facility) for one in (*sending.values(), *located.values())]
+    every = [issuer for one in (facility, *several) for issuer in _issuers(one, site).values()]
     named = [authority_of(one["namespace"], one["system"]) for one in table.authorities]
     zone = ZoneInfo(table.time_zone) if table.time_zone else facility.time_zone if facility else None
     allowed = frozenset().union(*[TYPES[one] for one in table.may])
-    bare = {kind: one for kind, one in own.items() if kind != "external"}
     return SourceRules(
         zone=zone,
         charset=table.charset,
         accession_field=table.accession_field or "",
         message_types=allowed & frozenset(table.message_types) if table.message_types else allowed,
-        authorities=tuple(dict.fromkeys(named or own.values())),
-        bare=cast("dict[KeyKind, Authority]", bare),
+        authorities=tuple(dict.fromkeys(named or every)),
+        bare=_bare(facility, site),
+        sending_facilities=sending,
+        location_facilities=located,
         senders=frozenset(_sender(one) for one in table.senders),
         processing_ids=frozenset(table.processing_ids),
         sections=frozenset(table.sections),
@@ -181,16 +185,30 @@ def _rules(table: SourceSettings, facility: Facility | None, site: Site) -> Sour
     )
 
 
-def _issuers(facility: Facility, site: Site) -> Iterator[tuple[str, Authority]]:
-    """Yield the authorities of a facility's numbers; `external` is that of its patients' other number."""
+def _facilities(given: Mapping[str, str], site: Site) -> dict[str, FacilityNumbers]:
+    """Return the facilities of the settings by the values that name them, as far as they are known."""
+    known = {value: site.facility(name) for value, name in given.items()}
+    return {value: FacilityNumbers(one.name, _bare(one, site)) for value, one in known.items() if one}
+
+
+def _bare(facility: Facility | None, site: Site) -> dict[KeyKind, Authority]:
+    """Return the authorities of a facility's numbers that name none."""
+    issuers = _issuers(facility, site)
+    return cast("dict[KeyKind, Authority]", {kind: one for kind, one in issuers.items() if kind != "external"})
+
+
+def _issuers(facility: Facility | None, site: Site) -> dict[str, Authority]:
+    """Return the authorities of a facility's numbers; `external` is that of its patients' other number."""
+    if facility is None:
+        return {}
     issuers: dict[str, AssigningAuthority | None] = {
         "patient": facility.mrn,
         **{kind: site.order_authority(kind, facility) for kind in ORDER_NUMBER_KINDS},
+        "visit": facility.visit,
+        "account": facility.account,
         "external": facility.external_patient_id,
     }
-    for kind, one in issuers.items():
-        if one is not None:
-            yield kind, authority_of(one.namespace, one.system)
+    return {kind: authority_of(one.namespace, one.system) for kind, one in issuers.items() if one is not None}
 
 
 def _sender(text: str) -> tuple[str, str]:
@@ -242,6 +260,17 @@ def _refuse_strangers(table: SourceSettings, refuse: _Refuse) -> None:
             " certificate of these authorities."
         )
         refuse("peers", "missing: any machine that reaches the address could send orders", remedy)
+
+
+def _refuse_facilities(table: SourceSettings, site: Site, refuse: _Refuse) -> None:
+    """Refuse values of MSH-4 and PV1-3.4 that name an unknown facility, or stand beside the only one of the source."""
+    for key in ("sending_facilities", "location_facilities"):
+        given: dict[str, str] = getattr(table, key)
+        if given and table.facility is not None:
+            refuse(key, "has no effect beside facility", "Remove one of both.")
+        if any(site.facility(name) is None for name in given.values()):
+            remedy = "Write the name or an alias of one of these tables."
+            refuse(key, "no [[mapping.facilities]] has one of these names or aliases", remedy)
 
 
 def _refuse_types(table: SourceSettings, refuse: _Refuse) -> None:

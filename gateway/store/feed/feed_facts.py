@@ -32,6 +32,7 @@ from gateway.store.feed.states import (
     SEEN_THERE,
     UNSENT,
     WITHOUT_ORDER,
+    WRONG_VISIT,
 )
 
 MOST: Final = 1_000
@@ -118,8 +119,8 @@ class FeedFacts:
     `critical` are overdue critical causes, and `critical_blocked` those that cannot be sent unless a person acts.
     `dead_letters` are messages given up and not replaced since. `planned` are rows that a change of settings would send
     or stop. `unaccepted` are messages that the application did not answer in time. `held_lanes` are studies, by reason
-    and start; `held_rows` are outbox rows. `without_order` and `order_cancelled` are news of the last day about orders
-    of studies that were sent. The watcher sets `unserved`, the time without a lease holder.
+    and start; `held_rows` are outbox rows. `without_order`, `order_cancelled` and `wrong_visit` are news of the last
+    day about orders of studies that were sent. The watcher sets `unserved`, the time without a lease holder.
     """
 
     oldest: float = 0.0
@@ -134,6 +135,7 @@ class FeedFacts:
     planned_critical: Cases = field(default_factory=dict)
     without_order: Cases = field(default_factory=dict)
     order_cancelled: Cases = field(default_factory=dict)
+    wrong_visit: Cases = field(default_factory=dict)
     paused: str = ""
     unserved: float = 0.0
 
@@ -167,6 +169,7 @@ async def feed_facts(engine: Engine, watched: WatchedDestination, now: datetime)
         planned_critical=critical,
         without_order=_cases(await noted_news(engine, watched.name, WITHOUT_ORDER, micros(now - _A_DAY), MOST)),
         order_cancelled=_cases(await noted_news(engine, watched.name, CANCELLED_AFTER, micros(now - _A_DAY), MOST)),
+        wrong_visit=_cases(await noted_news(engine, watched.name, WRONG_VISIT, micros(now - _A_DAY), MOST)),
         paused=str(paused[0][0]) if paused else "",
     )
 

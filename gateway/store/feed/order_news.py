@@ -1,4 +1,4 @@
-"""Keep what became known of a study's order after a destination was sent the study: it came late, or was cancelled.
+"""Keep what became known of a study's order after a destination was sent the study, such as that it came late.
 
 Carries out no clause of a standard; decisions D20, D48. An ingest writes the news, together with the study. Whoever
 serves the destination then notes them, or sends the study once more if the destination asks for that.
@@ -17,10 +17,11 @@ from gateway.store.database.statements import Row, Statement, Steps, ask
 from gateway.store.feed.in_force import IS_RETIRED
 from gateway.store.feed.leases import Lease, held
 from gateway.store.feed.moves import REFILED
-from gateway.store.feed.states import CANCELLED_AFTER, WITHOUT_ORDER
+from gateway.store.feed.states import CANCELLED_AFTER, WITHOUT_ORDER, WRONG_VISIT
 
 Outcome = Literal["open", "noted", "restated"]
 _MOST: Final = 100
+_MOST_LISTED: Final = 1_000
 # What the last message to each destination is; news about it are told once. Nobody acts on news for one that is retired
 _ADD: Final = (
     "INSERT INTO order_news (study_id, destination, code, outcome, at) SELECT m.study_id, m.destination,"  # noqa: S608 (constants)
@@ -35,7 +36,7 @@ _NOTE_ALL: Final = Statement(
     "UPDATE order_news SET outcome = 'noted' WHERE destination = :destination AND outcome = 'open'"
 )
 _ADD_LATE: Final = Statement(f"{_ADD} AND ' ' || m.remarks || ' ' LIKE '% sent-without-order %'")
-_ADD_CANCELLED: Final = Statement(_ADD)
+_ADD_ANY: Final = Statement(_ADD)
 _OPEN: Final = Statement(
     "SELECT number, study_id, destination, code, outcome, at FROM order_news WHERE destination = :destination"
     " AND outcome = 'open' ORDER BY at, number LIMIT :most"
@@ -43,6 +44,12 @@ _OPEN: Final = Statement(
 _NOTED: Final = Statement(
     "SELECT number, study_id FROM order_news WHERE destination = :destination AND outcome = 'noted' AND code = :code"
     " AND at > :since ORDER BY at LIMIT :most"
+)
+_NOT_SENT_AGAIN: Final = Statement(
+    "SELECT w.study_id FROM order_news w WHERE w.destination = :destination AND w.outcome = :outcome AND w.code = :code"
+    " AND w.at >= :since AND NOT EXISTS (SELECT 1 FROM message m WHERE m.destination = w.destination"
+    " AND m.study_id = w.study_id AND m.made > w.at AND m.state NOT IN ('dead_letter', 'superseded', 'recorded'))"
+    " ORDER BY w.at, w.number LIMIT :most"
 )
 _OF_STUDIES: Final = Statement(
     "SELECT number, study_id, destination, code, outcome, at FROM order_news WHERE study_id IN listed(:study_ids)"
@@ -80,7 +87,7 @@ class OrderNews:
 
 def add_order_news(study_id: str, codes: Iterable[str], now: int) -> Steps[None]:
     """Store news about a study for each destination that was sent it, or is about to be."""
-    statements = {WITHOUT_ORDER: _ADD_LATE, CANCELLED_AFTER: _ADD_CANCELLED}
+    statements = {WITHOUT_ORDER: _ADD_LATE, CANCELLED_AFTER: _ADD_ANY, WRONG_VISIT: _ADD_ANY}
     for code in codes:
         yield from ask(statements[code], study_id=study_id, code=code, now=now)
 
@@ -98,6 +105,17 @@ async def open_news(engine: Engine, destination: str) -> list[OrderNews]:
 async def noted_news(engine: Engine, destination: str, code: str, since: int, most: int) -> Sequence[Row]:
     """Return number and study of news that were noted, and came after that instant."""
     return await engine.fetch(_NOTED, destination=destination, code=code, since=since, most=most)
+
+
+async def not_sent_again(engine: Engine, destination: str, code: str, since: int) -> list[str]:
+    """Return studies that have such news since that instant, and of which no message was made afterwards; up to 1,000.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    key = {"destination": destination, "code": code, "since": since, "most": _MOST_LISTED}
+    rows = [row for outcome in ("noted", "open") for row in await engine.fetch(_NOT_SENT_AGAIN, outcome=outcome, **key)]
+    return list(dict.fromkeys(str(study_id) for (study_id,) in rows))
 
 
 async def order_news_of(engine: Engine, study_ids: Sequence[str]) -> list[OrderNews]:

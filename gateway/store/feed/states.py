@@ -83,9 +83,11 @@ ORDER_CANCELLED: Final = "order-cancelled"
 # Held rows of a receiver that needs a number of the order. Where a hospital sends orders, they block a critical result
 # at once: it waits for no order
 NUMBER_MISSING: Final = (ACCESSION_MISSING, "placer-missing")
-# Message, and news about a study: it was sent before its order was known. And news: its order was cancelled afterwards
+# Message, and news about a study: it was sent before its order was known. And news: its order was cancelled afterwards;
+# it was sent with what a message about another patient's visit said
 WITHOUT_ORDER: Final = "sent-without-order"
 CANCELLED_AFTER: Final = "order-cancelled-after-send"
+WRONG_VISIT: Final = "wrong-visit-sent"
 # Held rows that block a critical result at once: its patient, or a fact that the receiver needs about the patient, is
 # unknown, and waiting alone does not help (mappings/hl7v2/rendering.py, D13)
 BLOCKED_AT_ONCE: Final = (

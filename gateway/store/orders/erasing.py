@@ -23,6 +23,7 @@ from gateway.store.orders.known_orders import StoredOrder, order_of, orders_with
 from gateway.store.orders.matches import is_answered
 from gateway.store.orders.number_changes import StoredChange, changes_with
 from gateway.store.orders.study_keys import refresh_studies
+from gateway.store.orders.visits import StoredVisit, drop_states
 from mappings.hospital.authorities import PATIENT_TYPES, Authorities, HospitalNumber
 
 ERASED: Final = "erased"
@@ -128,6 +129,7 @@ def erase_orders(found: OrdersToErase, hospital: HospitalErasure, now: int) -> S
         yield from ask_each(statement, [{"number": one.number} for one in found.orders])
     visits = yield from _without_orders(found.keys)
     yield from ask_each(_DROP_VISIT, [{"key": number_text(one)} for one in visits])
+    yield from drop_states(found.keys, lambda told: not found.numbers.isdisjoint(_whose(told, hospital.authorities)))
     gone = sorted({*visits, *found.numbers})
     pairs = [{"kind": one.kind, "authority": one.authority, "value": one.value} for one in gone]
     yield from ask_each(_DROP_CHANGE, pairs)
@@ -233,6 +235,10 @@ def _of_nobody_else(numbers: Iterable[HospitalNumber], listed: str) -> Steps[lis
         if not (yield from ask(_HAS_KEY, keys=keys, study_ids=listed)):
             found += [one]
     return found
+
+
+def _whose(told: StoredVisit, authorities: Authorities) -> frozenset[HospitalNumber]:
+    return frozenset(authorities.own_numbers(told.patient.numbers, told.source))
 
 
 def _own_numbers(stored: StoredOrder, authorities: Authorities) -> frozenset[HospitalNumber]:

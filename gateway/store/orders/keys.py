@@ -65,5 +65,6 @@ def keys_of(order: KnownOrder, authorities: Authorities) -> Iterator[str]:
     """Yield the texts by which an order is found: its own numbers, those of its patient, and its visit's."""
     yield from map(key_text, order_keys(order, authorities))
     yield from map(number_text, authorities.patient_numbers(order.patient.numbers, order.source))
-    if order.visit and order.visit.number:
-        yield number_text(authorities.number("visit", order.visit.number, order.source))
+    visit = authorities.key_of("visit", order.visit.number if order.visit else None, order.source)
+    if visit:
+        yield number_text(visit)

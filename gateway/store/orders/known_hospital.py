@@ -109,7 +109,7 @@ class HospitalState:
         """All of it that a match depends on, except the earlier match, as JSON."""
         return [
             [[one.number, one.revision] for one in self.orders],
-            [[one.key, one.at, one.message.source, one.message.control_id] for one in self.visits],
+            [_input(one) for one in self.visits],
             [[one.number, one.held] for one in self.changes],
             [self.decision.verdict, list(self.decision.orders)],
             sorted(self.told),
@@ -192,13 +192,19 @@ def _keys(stored: StoredOrder, authorities: Authorities) -> Iterator[str]:
     yield from map(key_text, keys_of_group(stored.order, authorities))
 
 
+def _input(visit: StoredVisit) -> list[Any]:
+    """Return what tells a state of a visit from others; whom it is about is said since rows have that."""
+    about = sorted(f"{one.value}^{one.authority.namespace}" for one in visit.patient.numbers)
+    said = [about, list(visit.refused_by)] if about or visit.refused_by else []
+    return [visit.key, visit.at, visit.message.source, visit.message.control_id, *said]
+
+
 def _numbers(stored: StoredOrder, authorities: Authorities) -> Iterator[HospitalNumber]:
     order = stored.order
     yield from authorities.patient_numbers(order.patient.numbers, order.source)
-    if order.visit and order.visit.number:
-        yield authorities.number("visit", order.visit.number, order.source)
-    if order.patient.account:
-        yield authorities.number("account", order.patient.account, order.source)
+    visit = authorities.key_of("visit", order.visit.number if order.visit else None, order.source)
+    account = authorities.key_of("account", order.patient.account, order.source)
+    yield from [one for one in (visit, account) if one]
 
 
 def is_as_known(state: HospitalState, study_id: str) -> Steps[bool]:

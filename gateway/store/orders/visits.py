@@ -7,8 +7,8 @@ Proved by tests/contract/test_visits.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.store.compression.stored_bytes import compressed
@@ -16,7 +16,8 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
 from gateway.store.studies.kept import encoded, rebuilt, unpacked
 from mappings.answered_order import HospitalMessageName
-from mappings.hospital.events import Visit
+from mappings.hospital.authorities import OrderSource
+from mappings.hospital.events import HospitalPatient, Visit
 from mappings.hospital.known_order import NO_AGE, MessageAge
 
 _ADD: Final = Statement(
@@ -25,7 +26,15 @@ _ADD: Final = Statement(
 _MOVE: Final = Statement(
     "UPDATE visit SET key = :now, body = :body WHERE key = :key AND at = :at AND inbound = :inbound"
 )
+_WITH_MESSAGE: Final = Statement(
+    "SELECT key, at, body, inbound FROM visit WHERE key IN listed(:keys) ORDER BY key, at, inbound"
+)
+_DROP: Final = Statement("DELETE FROM visit WHERE key = :key AND at = :at AND inbound = :inbound")
 _OF: Final = Statement("SELECT key, at, body FROM visit WHERE key IN listed(:keys) ORDER BY key, at, inbound")
+
+
+_NO_PATIENT: Final = HospitalPatient()
+_NO_SOURCE: Final = OrderSource("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +44,32 @@ class _Stated:
     visit: Visit
     message: HospitalMessageName
     age: MessageAge = NO_AGE
+    patient: HospitalPatient = _NO_PATIENT
+    source: OrderSource = _NO_SOURCE
+    refused_by: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StoredVisit:
-    """State of a visit as one message told it. `at` is the time of the event, in microseconds, `age` the message's."""
+    """State of a visit as one message told it. `at` is the time of the event, in microseconds, `age` the message's.
+
+    `patient` is the message's, with the source of its numbers; rows of earlier releases lack both. `refused_by` are the
+    orders of the visit, by number, if the message is about the patient of none: the row then has no more than the names
+    of message and visit.
+    """
 
     key: str
     at: int
     visit: Visit
     message: HospitalMessageName
     age: MessageAge = NO_AGE
+    patient: HospitalPatient = _NO_PATIENT
+    source: OrderSource = _NO_SOURCE
+    refused_by: tuple[int, ...] = ()
+
+    def refused(self, by: Iterable[int]) -> StoredVisit:
+        """Return the row without what the message says of another patient."""
+        return replace(self, visit=Visit(number=self.visit.number), patient=_NO_PATIENT, refused_by=tuple(by))
 
 
 def add_visits(visits: Iterable[tuple[int, StoredVisit]]) -> Steps[None]:
@@ -60,6 +84,13 @@ def moved_visit(key: str, at: int, inbound: int, now: StoredVisit) -> Steps[None
     yield from ask(_MOVE, key=key, at=at, inbound=inbound, now=now.key, body=_body(now))
 
 
+def drop_states(keys: Iterable[str], is_gone: Callable[[StoredVisit], bool]) -> Steps[None]:
+    """Delete those of the states of these visits that are gone."""
+    rows = yield from ask(_WITH_MESSAGE, keys=json.dumps(sorted(keys)))
+    gone = [row for row in rows if is_gone(stored_visit(row[:3]))]
+    yield from ask_each(_DROP, [{"key": key, "at": at, "inbound": inbound} for key, at, _, inbound in gone])
+
+
 async def visits_of(engine: Engine, keys: Iterable[str]) -> list[StoredVisit]:
     """Return what was told about these visits; of one visit by the time of the event, then in the order of arrival.
 
@@ -71,11 +102,13 @@ async def visits_of(engine: Engine, keys: Iterable[str]) -> list[StoredVisit]:
 
 
 def _body(visit: StoredVisit) -> bytes:
-    return compressed("visit", encoded(_Stated(visit.visit, visit.message, visit.age)))
+    stated = _Stated(visit.visit, visit.message, visit.age, visit.patient, visit.source, visit.refused_by)
+    return compressed("visit", encoded(stated))
 
 
 def stored_visit(row: Row) -> StoredVisit:
     """Return the state of a visit of a row: key, instant and content."""
     key, at, body = row
     stated = rebuilt(_Stated, unpacked(bytes(body)))
-    return StoredVisit(str(key), int(at), stated.visit, stated.message, stated.age)
+    known = (stated.visit, stated.message, stated.age, stated.patient, stated.source, stated.refused_by)
+    return StoredVisit(str(key), int(at), *known)

@@ -10,6 +10,7 @@ from mappings.hl7v2.inbound.source import (
     READABLE,
     VISIT_TYPES,
     AccessionField,
+    FacilityNumbers,
     KeyKind,
     SourceRules,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "READABLE",
     "VISIT_TYPES",
     "AccessionField",
+    "FacilityNumbers",
     "KeyKind",
     "SourceRules",
     "read_hospital_message",

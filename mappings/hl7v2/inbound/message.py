@@ -44,6 +44,8 @@ def read_hospital_message(received: Received, source: SourceRules) -> HospitalMe
     taken = _taking(msh, header, source)
     read = replace(header, taken=taken)
     if taken == "taken":
+        reader.source, unclear = source.of_message(header.sender[1], pv1_3_facilities(segments))
+        reader.issues.update(dict.fromkeys(unclear))
         read = _content(header, segments, message_type)
     if read.taken == "taken":
         times = dict(_times(segments, read))
@@ -68,6 +70,15 @@ def msh_3_sender(msh: InboundSegment) -> tuple[str, str]:
     HL7 v2.5.1 §2.15.9.3, §2.15.9.4
     """
     return _hd_name(msh, 3), _hd_name(msh, 4)
+
+
+def pv1_3_facilities(segments: tuple[InboundSegment, ...]) -> tuple[str, ...]:
+    """PV1-3 Assigned Patient Location: the facility PV1-3.4 of each PV1, by namespace, each once.
+
+    HL7 v2.5.1 §3.4.3.3, §2.A.53 (PL)
+    """
+    named = (segment.field(3).component(4) for segment in segments if segment.name == "PV1")
+    return tuple(dict.fromkeys(one for one in named if one))
 
 
 def evn_1_event(segments: tuple[InboundSegment, ...]) -> str:

@@ -6,12 +6,12 @@ Proved by tests/mappings/hl7v2/inbound/test_inbound.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from mappings.hospital.events import Authority
+from mappings.hospital.events import Authority, InboundIssue
 
 KeyKind = Literal["patient", "visit", "account", "placer", "filler", "accession"]
 AccessionField = Literal[
@@ -57,6 +57,13 @@ MERGE_TYPES: Final = frozenset(
 READABLE: Final = ORDER_TYPES | VISIT_TYPES | MERGE_TYPES
 
 
+class FacilityNumbers(NamedTuple):
+    """Authorities of a facility's numbers that name none, by their kind."""
+
+    facility: str
+    authorities: Mapping[KeyKind, Authority]
+
+
 @dataclass(frozen=True, slots=True)
 class SourceRules:
     """Rules of one source. An empty set of senders, receivers or sections does not filter.
@@ -67,6 +74,8 @@ class SourceRules:
     - `message_types`: those that are listed, of `READABLE`.
     - `authorities`: authorities that the source speaks for. A number of any other authority is not read.
     - `bare`: authority of numbers that name none, by their kind. Without it they stay without one.
+    - `sending_facilities` and `location_facilities`: facility by exact values of MSH-4, and for visit numbers of
+      PV1-3.4, of a source that sends for several. They decide `bare` of each message (`of_message`).
     - `senders`: MSH-3 and MSH-4. `processing_ids`: MSH-11.
     - `sections`: OBR-24 of radiology. `receiving_applications` and `receiving_facilities`: MSH-5 and MSH-6.
     """
@@ -77,11 +86,36 @@ class SourceRules:
     message_types: frozenset[str] = READABLE
     authorities: tuple[Authority, ...] = ()
     bare: Mapping[KeyKind, Authority] = field(default_factory=dict)
+    sending_facilities: Mapping[str, FacilityNumbers] = field(default_factory=dict)
+    location_facilities: Mapping[str, FacilityNumbers] = field(default_factory=dict)
     senders: frozenset[tuple[str, str]] = frozenset()
     processing_ids: frozenset[str] = frozenset({"P"})
     sections: frozenset[str] = frozenset()
     receiving_applications: frozenset[str] = frozenset()
     receiving_facilities: frozenset[str] = frozenset()
+
+    def of_message(self, sending: str, locations: Collection[str]) -> tuple[SourceRules, tuple[InboundIssue, ...]]:
+        """Return the rules for the numbers of one message, by its MSH-4 and its values of PV1-3.4, with issues.
+
+        A value that is not mapped, or values of two facilities, name none: nothing is guessed.
+        """
+        if not (self.sending_facilities or self.location_facilities):
+            return self, ()
+        sender, issues = self.sending_facilities.get(sending), list[InboundIssue]()
+        if self.sending_facilities and sender is None:
+            issues.append(InboundIssue("facility-unmapped", "MSH-4"))
+        bare = dict(sender.authorities) if sender else {}
+        if self.location_facilities and locations:
+            found = [self.location_facilities.get(one) for one in locations]
+            known = [one for one in (*found, sender) if one]
+            bare.pop("visit", None)
+            if None in found:
+                issues.append(InboundIssue("facility-unmapped", "PV1-3"))
+            elif len({one.facility for one in known}) > 1:
+                issues.append(InboundIssue("facility-differs", "PV1-3"))
+            else:
+                bare |= {kind: one for kind, one in known[0].authorities.items() if kind == "visit"}
+        return replace(self, bare=bare), tuple(issues)
 
     def recognised(self, named: Authority, kind: KeyKind) -> Authority | None:
         """Return the authority as the settings write it, so that equal ones are equal; None for one of others."""

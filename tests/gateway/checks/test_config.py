@@ -261,6 +261,47 @@ def test_a_receiver_with_an_address_of_its_own_needs_none_of_the_site(config, se
     assert f"no {setting} is set" in note
 
 
+SOURCE = """
+[[mapping.facilities]]
+name = "City"
+mrn_system = "urn:oid:1.2.1"
+mrn_namespace = "CITY"
+[[source]]
+name = "his"
+listen = "127.0.0.1:2601"
+may = ["orders"]
+authorities = [{namespace = "X", system = ""}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            "",
+            ["neither facility nor sending_facilities: an accession number of OBR-18 has no authority"],
+        ),
+        ('accession_field = "OBR-20"\n', ["an accession number of OBR-20 has no authority"]),
+        ('accession_field = "ORC-3"\n', []),
+        (
+            'facility = "City"\n',
+            ["has no visit_system: PV1-19 is not sent", "has no account_system: PID-18 is not sent"],
+        ),
+        ('sending_facilities = {"A" = "City"}\n', ["City has no visit_system", "City has no account_system"]),
+    ],
+)
+def test_numbers_of_a_source_that_get_no_authority_are_noted(config, more, said) -> None:
+    notes = [note for note in config_check.warnings(load(config(SOURCE + more))) if note.startswith("source his: ")]
+    assert len(notes) == len(said)
+    assert all(part in note for part, note in zip(said, notes, strict=True))
+
+
+def test_visit_and_account_authorities_of_a_facility_are_not_noted(config) -> None:
+    both = "".join(f'{kind}_system = "urn:x:{kind}"\n{kind}_namespace = "{kind}"\n' for kind in ("visit", "account"))
+    text = SOURCE.replace('name = "City"\n', f'name = "City"\n{both}') + 'facility = "City"\n'
+    assert not [note for note in config_check.warnings(load(config(text))) if note.startswith("source his: ")]
+
+
 def test_a_receiver_is_refused_whenever_it_is_read(config) -> None:
     path = config(GOOD + '[[mapping.receivers]]\nname = "mercy"\nbase = "vista-2.3"\nstatus_map = { P = "F" }\n')
     assert [fault.key for fault in config_check.faults(path)] == ["mapping.receivers[0].status_map.P"]

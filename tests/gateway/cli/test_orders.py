@@ -22,8 +22,8 @@ from gateway.store.orders.known_orders import put_order
 from gateway.store.orders.number_changes import add_change
 from gateway.store.orders.study_keys import put_study_keys
 from gateway.store.orders.told import note_told
-from gateway.store.studies.kept import kept
-from mappings.answered_order import HospitalMessageName
+from gateway.store.studies.kept import kept, packed
+from mappings.answered_order import AnsweredOrder, HospitalMessageName
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
 from mappings.hospital.events import Authority, HospitalPatient, IssuedNumber
 from mappings.hospital.merges import ResolvedChange
@@ -39,6 +39,11 @@ _NEWS = Statement(
     "INSERT INTO order_news (study_id, destination, code, outcome, at)"
     " VALUES (:study_id, 'ehr', 'sent-without-order', 'noted', 1780000000000000)"
 )
+_WRONG = Statement(
+    "INSERT INTO order_news (study_id, destination, code, outcome, at)"
+    " VALUES (:study_id, 'ehr', 'wrong-visit-sent', 'noted', 1780000000000000)"
+)
+_PUT_KEPT = Statement("UPDATE study SET kept = :kept WHERE study_id = :study_id")
 _ISSUERS = """[mapping]
 accession_system = "urn:oid:1.9.1"
 accession_namespace = "RIS"
@@ -176,6 +181,46 @@ async def test_an_order_is_shown_with_the_studies_near_it(site):
         said = json.loads((await here.orders("show", str(here.hers), "--json"))[1])
         assert (said["order"]["placer"], said["studies"][0]["isAnswered"]) == ("P1", False)
         assert {verb for verb, *_ in await here.audited()} == {"orders-show"}
+
+
+async def test_an_order_whose_numbers_have_no_authority_is_shown_as_such(site):
+    async with site() as opened:
+        here = await ordered(opened)
+        async with opened.store() as engine:
+            made = hospital.order(source=OrderSource("hub"), about=HospitalPatient(numbers=(here.mrn,)))
+            bare = await engine.do(lambda: put_order(None, made, ["near"], 5))
+        out = (await here.orders("show", here.study_id))[1]
+        (line,) = [line for line in out.splitlines() if line.startswith(f"  near     order {bare} ")]
+        assert line.endswith("against it: accession without authority")
+        assert out.count("accession without authority") == 1
+        shown = (await here.orders("show", str(bare)))[1]
+        assert "without authority: accession, placer" in shown
+        said = json.loads((await here.orders("show", str(bare), "--json"))[1])
+        assert said["order"]["withoutAuthority"] == ["accession", "placer"]
+
+
+async def test_a_study_that_was_sent_with_another_patients_visit_is_listed_with_the_destination(site):
+    async with site() as opened:
+        here = await ordered(opened, "matched", "", "[1]")
+        assert (await here.orders("list", "--state", "wrong-visit"))[1] == "0 studies\n"
+        await here.write(_WRONG)
+        lines = (await here.orders("list", "--state", "wrong-visit"))[1].splitlines()
+        assert lines[0].startswith(f"{here.study_id}  matched: order 1  since ")
+        assert lines[0].endswith("; another patient's visit was sent to ehr")
+        (said,) = json.loads((await here.orders("list", "--state", "wrong-visit", "--json"))[1])
+        assert said["wrongVisitAt"] == ["ehr"]
+
+
+async def test_refused_news_of_a_visit_are_shown_with_their_message(site):
+    async with site() as opened:
+        here = await ordered(opened, "matched", "", "[1]")
+        async with opened.store() as engine:
+            known = kept((await engine.fetch(_KEPT, study_id=here.study_id))[0][0])
+            order = AnsweredOrder(here.hers, refused=(HospitalMessageName("his", "M7"),))
+            stored = packed(replace(known, facts=replace(known.facts, orders=(order,))))
+            await engine.do(lambda: ask(_PUT_KEPT, study_id=here.study_id, kept=stored))
+        out = (await here.orders("show", here.study_id))[1]
+        assert f"  refused  message M7 of his: about another patient, beside order {here.hers}" in out.splitlines()
 
 
 async def test_a_matched_study_is_shown_with_its_orders_and_the_decision(site):

@@ -9,11 +9,15 @@ from fakes.stated_orders import ORDER
 
 from gateway.ingest.order_news import order_news
 from gateway.store.studies.kept import Kept
+from mappings.answered_order import HospitalMessageName, StatedVisit
 from mappings.model import Facts, Study
 
 STUDY = Study("stu_1", ())
 GONE = replace(ORDER, is_cancelled=True)
 OTHER = replace(ORDER, order_number=8)
+ADT = HospitalMessageName("adt", "2")
+THERE = replace(ORDER, visit=StatedVisit(location=("WARD",), message=ADT))
+REFUSED = replace(ORDER, visit=StatedVisit(message=HospitalMessageName("his", "1")), refused=(ADT,))
 NONE, ONE, CANCELLED = Facts(order_reason="no-order"), Facts(orders=(ORDER,)), Facts(orders=(GONE,))
 
 
@@ -29,6 +33,11 @@ NONE, ONE, CANCELLED = Facts(order_reason="no-order"), Facts(orders=(ORDER,)), F
         (CANCELLED, CANCELLED, ()),
         (CANCELLED, ONE, ()),
         (ONE, ONE, ()),
+        (Facts(orders=(THERE,)), Facts(orders=(REFUSED,)), ("wrong-visit-sent",)),
+        (Facts(orders=(THERE, OTHER)), Facts(orders=(OTHER, REFUSED)), ("wrong-visit-sent",)),
+        (Facts(orders=(REFUSED,)), Facts(orders=(REFUSED,)), ()),
+        (ONE, Facts(orders=(REFUSED,)), ()),
+        (Facts(orders=(THERE,)), Facts(orders=(replace(REFUSED, order_number=9),)), ()),
         (ONE, NONE, ()),
         (Facts(), Facts(), ()),
     ],

@@ -53,6 +53,7 @@ ROOT = Path(__file__).parents[3]
 PAGER = '"https://pager.example/"'
 EXTERNAL = {"auth.issuer": '"https://login.example"', "auth.audience": '"https://other.example"'}
 EXAM = {"mapping.vista_exam_keys": '["exam"]', "mapping.vista_case_keys": '["case"]'}
+OF_SEVERAL = {"source.facility": None, "source.authorities": '[{ namespace = "VN", system = "" }]'}
 TURNED = {
     "upstream.api_key": Turned('"other"', held("_api._headers.raw")),
     "upstream.allow_http": Turned("true", held("_settings.base_url"), {"upstream.base_url": '"http://far.example"'}),
@@ -365,6 +366,8 @@ TURNED = {
     "source.tls_client_ca": Turned('"ca.pem"', sources, {"source.tls_certificate": '"cert.pem"'}),
     "source.peers": Turned('["10.1.2.3"]', sources),
     "source.facility": Turned(None, sources, {"source.authorities": '[{ namespace = "VN", system = "" }]'}),
+    "source.sending_facilities": Turned('{ "HOSP" = "City Medical Center" }', sources, OF_SEVERAL),
+    "source.location_facilities": Turned('{ "WARD" = "City Medical Center" }', sources, OF_SEVERAL),
     "source.authorities": Turned('[{ namespace = "VN", system = "" }]', sources),
     "source.charset": Turned('"8859/1"', sources),
     "source.time_zone": Turned('"Asia/Tokyo"', sources),

@@ -24,6 +24,20 @@ def test_orders_of_one_visit_have_it() -> None:
     assert common_visit([order(1, visit=bare)]) == (bare, ())
 
 
+def test_refused_news_and_numbers_without_an_authority_are_issues_beside_the_visit() -> None:
+    bare = replace(VISIT, number=None, lacks=("visit", "account"))
+    refused = replace(order(1, visit=bare), refused=(VISIT.message,))
+    visit, issues = common_visit([refused, refused, None])
+    assert visit == bare
+    own = message_pointer(refused.message)
+    assert [(one.code, one.severity, one.pointer) for one in issues] == [
+        ("visit-of-other-patient", "warning", "order:EPIC/ADT0002"),
+        ("visit-authority-unknown", "warning", own),
+        ("account-authority-unknown", "warning", own),
+    ]
+    assert common_visit([replace(refused, visit=None)])[1][0].code == "visit-of-other-patient"
+
+
 def test_orders_of_two_visits_or_two_accounts_have_none() -> None:
     for key in ("number", "account"):
         other = replace(VISIT, **{key: StatedNumber("V999", "MERCYVISIT", "urn:oid:1.2.3.19")})

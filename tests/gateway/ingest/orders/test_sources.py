@@ -53,6 +53,29 @@ def refused(folder: Path, *tables: dict[str, str | None], more: str = "") -> lis
     return [error.key for error in survey_sources(read(folder, *tables, more=more))[1]]
 
 
+def test_a_source_of_several_facilities_speaks_for_the_authorities_of_those_that_it_maps(tmp_path):
+    made = source(tmp_path, facility=None, sending_facilities='{"HOSP" = "City Medical"}').rules
+    own = source(tmp_path).rules
+    assert (made.bare, made.authorities) == ({}, own.authorities)
+    assert made.of_message("HOSP", [])[0].bare == own.bare
+    assert source(tmp_path, facility=None, location_facilities='{"W" = "City"}').rules.location_facilities["W"].facility
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ({"sending_facilities": '{"HOSP" = "City"}'}, "source[0].sending_facilities"),
+        ({"location_facilities": '{"HOSP" = "City"}'}, "source[0].location_facilities"),
+        (
+            {"facility": None, "sending_facilities": '{"HOSP" = "Nowhere", "H" = "City"}'},
+            "source[0].sending_facilities",
+        ),
+    ],
+)
+def test_values_that_map_to_no_facility_or_stand_beside_the_only_one_are_refused(tmp_path, table, key):
+    assert refused(tmp_path, table) == [key]
+
+
 def test_without_a_table_there_is_no_source(tmp_path):
     assert sources_of(read(tmp_path)) == ()
 
