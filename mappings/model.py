@@ -75,7 +75,11 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One Report of AutoScribe; `pointer` is its place in the study document (`/reports/0`)."""
+    """One Report of AutoScribe; `pointer` is its place in the study document (`/reports/0`).
+
+    `text_changed_at` is not AutoScribe's: it is the `updatedAt` that came first with the present N(text), if that
+    changed after the signature without a new one; else None (D17).
+    """
 
     report_id: str
     study_id: str
@@ -90,6 +94,7 @@ class Report:
     text: str | None
     sections: tuple[Section, ...]
     pointer: str = "/reports/0"
+    text_changed_at: str | None = None
 
     @property
     def is_completed(self) -> bool:

@@ -56,6 +56,12 @@ _ROWS: Final = (
         _REPORT,
         "Who referred, by this report, if it is not the referrer of the ImagingStudy.",
     ),
+    _row(
+        "isTimeOfSigning",
+        "boolean",
+        f"{_REPORT}.effective[x] Observation.effective[x]",
+        "True if the time of signing stands for the time of the examination, which AutoScribe does not say.",
+    ),
     _row("severity", "string", "ImagingStudy", "How urgent the study is in AutoScribe."),
     _row("studyReportStatus", "string", "ImagingStudy", "The status of the study's reports, as AutoScribe says it."),
     _row("expressCustomer", "Identifier", "ImagingStudy", "The customer for whom AutoScribe read the study."),

@@ -22,7 +22,7 @@ from mappings.codes import (
 )
 from mappings.fhir.datatypes import STRING_LIMIT, Json, coding, line, said
 from mappings.fhir.narrative import CRITICAL, narrative
-from mappings.fhir.report_parts import NOT_SIGNED, ReportParts, addenda_said, newest_signature
+from mappings.fhir.report_parts import NOT_SIGNED, ReportParts, addenda_said, effective_date_time, newest_version
 from mappings.fhir.scene import Scene
 from mappings.sections import heading_words
 from mappings.study.conclusion import CONCLUDING, concluding_text, flagged
@@ -97,11 +97,11 @@ def observation_status(parts: ReportParts, *, is_amended: bool) -> str:
 
 
 def observation_issued(parts: ReportParts, addenda: Sequence[ReportParts]) -> str | None:
-    """Observation.issued <- signedAt: the newest of the report and the `addenda` that amend it.
+    """Observation.issued <- signedAt, or a later change of the text: the newest of the report and the `addenda`.
 
     https://hl7.org/fhir/R4/observation-definitions.html#Observation.issued
     """
-    return newest_signature((parts, *addenda))
+    return newest_version((parts, *addenda))
 
 
 def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[ReportParts] = ()) -> list[Json]:
@@ -125,8 +125,8 @@ def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[Rep
         "category": _IMAGING,
         "code": None,
         "subject": {"reference": parts.subject_reference["reference"]},
-        **({"effectiveDateTime": parts.effective} if parts.effective else {}),
-        **({"issued": parts.signed} if parts.signed else {}),
+        **(effective_date_time(scene, parts) if parts.effective else {}),
+        **said({"issued": newest_version((parts,))}),
         "performer": [{key: value for key, value in parts.practitioner.items() if key != "display"}],
     }
     made = []

@@ -152,12 +152,15 @@ class Result:
         return self.signings[report.report_id]
 
     def examined_at(self, report: Report) -> str:
-        """Time of a report's examination as DTM: the FHIR `effective` (D15); "" if it is unknown."""
+        """Time of a report's examination as DTM: the FHIR `effective`, of a signature only its day (D15).
+
+        "" if it is unknown.
+        """
         if report.report_id not in self.examinations:
             when, doubts = effective(report, self.site)
             self.issues.extend(doubts)
-            examined = (self.dtm(when.moment) if when.moment else when.dtm) if when else ""
-            self.examinations[report.report_id] = examined
+            moment = when.moment if when and not when.is_of_signature else None
+            self.examinations[report.report_id] = self.dtm(moment) if moment else when.dtm if when else ""
         return self.examinations[report.report_id]
 
     def dtm(self, moment: datetime) -> str:

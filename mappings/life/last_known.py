@@ -1,12 +1,14 @@
 """Keep the last known values of a study when AutoScribe no longer lists a report or no longer gives a value.
 
-AutoScribe REST API (null, blank and absent fields), decisions D16 and D21. Only a different value is a change, never a
-missing one: the study to map keeps the last value, with an issue. This holds for the fields of signed reports, and for
-study fields that decide what is sent. Unsigned reports are mapped unchanged.
+AutoScribe REST API (null, blank and absent fields), decisions D16, D17 and D21. Only a different value is a change,
+never a missing one: the study to map keeps the last value, with an issue. This holds for the fields of signed reports,
+and for study fields that decide what is sent. Unsigned reports are mapped unchanged. A signed report also keeps when
+its text changed.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, replace
@@ -18,7 +20,7 @@ from mappings.model import Facts, Report, Snapshot, Study
 from mappings.patient.comparison import is_contradicted
 from mappings.profile import Site
 from mappings.study.orders import orders
-from mappings.values.dates import reading_order
+from mappings.values.dates import parse_instant, reading_order
 from mappings.values.text import is_said, normal_form
 
 _NO_FACTS: Final = Facts()
@@ -45,7 +47,7 @@ def kept(before: Study, now: Study, site: Site, cancelled: AbstractSet[str]) -> 
             reports.append(replace(report, pointer=pointer))
             issues.append(MappingIssue("report-not-visible", "warning", pointer, "no longer listed: stays as it was"))
     issues += _left_orders(before, now, site)
-    if not issues:
+    if not issues and all(map(operator.is_, reports, now.reports)):
         return now, issues
     signers = {one.user_id for one in reports}
     known = {user_id: user for user_id, user in before.users.items() if user_id in signers}
@@ -85,7 +87,26 @@ def _last_signed(was: Report | None, report: Report, issues: list[MappingIssue])
         pointer = f"{report.pointer}/{keys[0]}" if len(keys) == 1 else report.pointer
         action = f"no longer said, stays as it was signed: {', '.join(keys)}"
         issues.append(MappingIssue("signed-value-not-visible", "warning", pointer, action))
-    return whole
+    changed_at = _text_changed_at(was, report, whole, issues)
+    return whole if changed_at is None else replace(whole, text_changed_at=changed_at)
+
+
+def _text_changed_at(was: Report, report: Report, whole: Report, issues: list[MappingIssue]) -> str | None:
+    """Return when the text of a signed report changed without a new signature, from AutoScribe's `updatedAt`.
+
+    `report` is what AutoScribe says, `whole` the same with the last values. Only the first `updatedAt` of a text
+    counts, since later ones may be of other changes.
+    """
+    if text_of(was) == text_of(whole):
+        return was.text_changed_at
+    before, signed = parse_instant(was.signed_at), parse_instant(whole.signed_at)
+    if signed and (before is None or signed > before):
+        return None
+    if parse_instant(report.updated_at) is None:
+        action = "the text changed after the signature, and no readable updatedAt says when: issued stays as it was"
+        issues.append(MappingIssue("text-change-undated", "warning", f"{report.pointer}/updatedAt", action))
+        return was.text_changed_at
+    return report.updated_at
 
 
 _KEYS: Final = {"text": "reportPlainText"}
@@ -97,6 +118,11 @@ def _key(name: str) -> str:
     """Return the wire name of a model field."""
     first, *others = name.split("_")
     return _KEYS.get(name) or first + "".join(map(str.title, others))
+
+
+def text_of(report: Report) -> str:
+    """N(text); empty if it is blank."""
+    return normal_form(report.text or "") if is_said(report.text) else ""
 
 
 def words(text: str | None) -> str:

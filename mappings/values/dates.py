@@ -30,15 +30,20 @@ LATE_STUDY_DATE: Final = "study-date-too-late"
 _ONE_DAY: Final = timedelta(days=1)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
+_DAY_IN_UTC: Final = " in UTC, since no time_zone is known for its facility"
 _NO_ZONE: Final = "no time_zone for its facility in [[mapping.facilities]]: only the date is said"
 
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """A calendar date (`YYYY-MM-DD`), or a moment with its offset."""
+    """A calendar date (`YYYY-MM-DD`), or a moment with its offset.
+
+    `is_of_signature`: it is the time of signing, and `day` its day where the examination was (D15).
+    """
 
     day: str
     moment: datetime | None = None
+    is_of_signature: bool = False
 
     @property
     def fhir(self) -> str:
@@ -47,8 +52,8 @@ class When:
 
     @property
     def dtm(self) -> str:
-        """Format as HL7 DTM: `YYYYMMDD`, or `YYYYMMDDHHMMSS±ZZZZ`."""
-        return dtm_instant(self.moment) if self.moment else self.day.replace("-", "")
+        """Format as HL7 DTM: `YYYYMMDD`, also of a signature, or `YYYYMMDDHHMMSS±ZZZZ`."""
+        return dtm_instant(self.moment) if self.moment and not self.is_of_signature else self.day.replace("-", "")
 
 
 def parse_date(text: str | None) -> str | None:
@@ -115,6 +120,17 @@ def birth_date(snapshot: Snapshot, pointer: str) -> tuple[str | None, tuple[Mapp
     return day, ()
 
 
+def version_instant(report: Report) -> datetime | None:
+    """Return the moment of a signed report's present version: its signature, or the later change of its text (D17).
+
+    None for an unsigned report, and if no moment is readable.
+    """
+    if not report.is_completed:
+        return None
+    moments = map(parse_instant, (report.signed_at, report.text_changed_at))
+    return max(filter(None, moments), default=None)
+
+
 def study_date_limit(report: Report) -> datetime | None:
     """Latest moment at which a report's examination can have taken place; None if no moment is known.
 
@@ -178,22 +194,32 @@ def dtm_instant(moment: datetime) -> str:
 def effective(report: Report, site: Site) -> tuple[When | None, tuple[MappingIssue, ...]]:
     """OBR-7 and DiagnosticReport.effective: studyDate and studyTime in the facility's zone, else the date alone.
 
-    Without a valid studyDate it is the signedAt instant, with an issue. Without signedAt, or for an unsigned report, it
-    is None with an issue.
+    Without a valid studyDate it is the signedAt instant, with an issue: OBR-7 has only its day, in the facility's zone,
+    or in UTC if the zone is unknown. Without signedAt, or for an unsigned report, it is None with an issue.
     """
     snapshot, place = report.snapshot, report.snapshot_pointer
-    day = parse_date(snapshot.study_date)
+    day, facility = parse_date(snapshot.study_date), site.facility(snapshot.facility_name)
+    zone = facility.time_zone if facility else None
     if day is not None and len(day) == 10:
-        facility = site.facility(snapshot.facility_name)
-        zone = facility.time_zone if facility else None
         when, doubts = _study_moment(day, snapshot.study_time, zone, f"{place}/studyTime")
         return when, (*doubts, *_late_study_date(report, day))
     code = "study-date-absent" if snapshot.study_date is None else "study-date-impossible"
     signed = parse_instant(report.signed_at) if report.is_completed else None
     if signed is not None:
-        issue = MappingIssue(code, "warning", f"{place}/studyDate", "the time of signing stands for it (derived)")
-        return When(signed.date().isoformat(), signed), (issue,)
+        action = f"the time of signing stands for it (derived): in HL7 v2 its day{'' if zone else _DAY_IN_UTC}"
+        return When(_day_of(signed, zone), signed, is_of_signature=True), (
+            MappingIssue(code, "warning", f"{place}/studyDate", action),
+        )
     return None, (MappingIssue(code, "warning", f"{place}/studyDate", "no time of the examination is said"),)
+
+
+def _day_of(moment: datetime, zone: ZoneInfo | None) -> str:
+    """Return the calendar day of a moment in a zone, or in UTC."""
+    try:
+        local = moment.astimezone(zone or UTC)
+    except OverflowError:
+        local = moment.astimezone(UTC)
+    return local.date().isoformat()
 
 
 def _late_study_date(report: Report, day: str) -> tuple[MappingIssue, ...]:

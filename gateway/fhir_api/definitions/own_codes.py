@@ -154,6 +154,7 @@ MAPPING_CODES: Final[Mapping[str, str]] = {
     "study-uid-differs": "An order names another study instance UID.",
     "study-uid-not-an-oid": "The UID of the study is no OID.",
     "study-value-not-visible": "AutoScribe no longer shows a value of a study.",
+    "text-change-undated": "A text changed after its signature, and AutoScribe does not say when.",
     "text-too-long": "A text is too long for a FHIR string.",
     "time-zone-unknown": "The time zone of the facility is not known.",
     "unit-unknown": "The unit of height or weight is not known.",

@@ -29,7 +29,8 @@ def carried(element: Any, path: str) -> Iterator[tuple[str, str, str]]:
                 [value] = [key for key in found if key.startswith("value")]
                 yield found["url"].removeprefix(BASE), value.removeprefix("value"), path
         for key, value in element.items():
-            yield from carried(value, f"{path}.{key.removeprefix('_')}")
+            name = key.removeprefix("_").replace("effectiveDateTime", "effective[x]")
+            yield from carried(value, f"{path}.{name}")
 
 
 def every() -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ from fakes.upstream_json import report_json, response_json, study_json
 
 from mappings import decode
 from mappings.life.changes import changes
+from mappings.model import Study
 from mappings.profile.vista import Vista
 
 
@@ -160,3 +161,52 @@ def test_a_study_value_that_is_no_longer_said_stays_and_is_no_change() -> None:
     other = {"expressCustomerId": "C2", "expressCustomerName": "Two"}
     moved = study(report(), externalPatientId=None, expressCustomer=other, isCancelled=True)
     assert changes(first, moved, WITHDRAWS).study.external_patient_id is None
+
+
+def text_changes(*versions: dict[str, Any]) -> list[str | None]:
+    """Return `text_changed_at` of the report in each version of the study."""
+    before: Study | None = None
+    found = []
+    for each in versions:
+        before = changes(before, study(report(**each)), SITE).study
+        found.append(before.reports[0].text_changed_at)
+    return found
+
+
+CHANGED = {"reportPlainText": "IMPRESSION: Other.", "updatedAt": "2024-03-17T08:00:00Z"}
+LATER_STILL = "2024-03-18T08:00:00Z"
+
+
+def test_a_changed_text_has_the_time_that_was_first_seen_with_it() -> None:
+    """D17: other changes move updatedAt later; a text that changes back has changed again."""
+    assert text_changes(
+        {},
+        CHANGED,
+        {**CHANGED, "updatedAt": LATER_STILL},
+        {**CHANGED, "updatedAt": None, "isCritical": True},
+        {**CHANGED, "reportPlainText": None},
+        {**CHANGED, **DRAFT, "reportPlainText": "being changed"},
+        {"updatedAt": LATER_STILL},
+    ) == [None, *[CHANGED["updatedAt"]] * 5, LATER_STILL]
+
+
+def test_a_new_signature_white_space_of_n_or_another_change_dates_no_text() -> None:
+    again = {**CHANGED, "signedAt": "2024-03-17T09:00:00Z"}
+    blanks = {"reportPlainText": "IMPRESSION: Normal.\r\n", "updatedAt": LATER_STILL}
+    assert text_changes({"reportPlainText": "IMPRESSION: Normal.\n"}, blanks) == [None, None]
+    assert text_changes({}, CHANGED, again) == [None, CHANGED["updatedAt"], CHANGED["updatedAt"]]
+    assert text_changes({}, again) == [None, None]
+    assert text_changes({**DRAFT, "reportPlainText": "draft"}, CHANGED) == [None, None]
+    assert text_changes({}, {"isCritical": True, "updatedAt": LATER_STILL}) == [None, None]
+
+
+def test_a_text_that_changed_at_no_said_time_is_an_issue() -> None:
+    first = study(report())
+    change = changes(first, study(report(reportPlainText="IMPRESSION: Other.", updatedAt="soon")), SITE)
+    assert codes(change) == [("text-change-undated", "/reports/0/updatedAt")]
+    assert change.study.reports[0].text_changed_at is None
+
+
+def test_a_report_that_is_not_listed_keeps_when_its_text_changed() -> None:
+    changed = changes(study(report(), addendum()), study(report(**CHANGED), addendum()), SITE).study
+    assert changes(changed, study(addendum()), SITE).study.reports[0].text_changed_at == CHANGED["updatedAt"]

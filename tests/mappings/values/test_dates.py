@@ -26,7 +26,6 @@ from mappings.values.dates import (
 
 PLACE = "/reports/0/snapshotMetadata"
 LAST = "9999-12-31T23:59:59Z"
-SIGNED = {"fhir": "2024-03-15T16:00:00Z", "dtm": "20240315160000+0000"}
 
 
 def when(zone=None, signed_at="2024-03-15T16:00:00Z", **snapshot):
@@ -221,7 +220,7 @@ def test_the_hours_beside_a_change_of_clocks_are_certain(zone, day, clock, fhir)
 )
 def test_without_a_whole_study_date_the_time_of_signing_stands_for_it_or_nothing(snapshot, code):
     said, issues = when("UTC", **snapshot)
-    assert (said.fhir, said.dtm, said.day) == (SIGNED["fhir"], SIGNED["dtm"], "2024-03-15")
+    assert (said.fhir, said.dtm, said.is_of_signature) == ("2024-03-15T16:00:00Z", "20240315", True)
     assert issues == [(code, f"{PLACE}/studyDate")]
     for signed_at in (None, "2024-03-15T16:00:00"):
         assert when("UTC", signed_at, **snapshot) == (None, [(code, f"{PLACE}/studyDate")])
@@ -233,10 +232,19 @@ def test_a_report_that_is_not_signed_has_no_time_of_signing_to_stand_for_a_study
     assert (said, [issue.code for issue in issues]) == (None, ["study-date-absent"])
 
 
-def test_the_day_of_a_time_of_signing_is_that_of_its_own_offset():
-    said, _ = when(signed_at="2024-03-15T23:30:00-05:00")
-    assert said.day == "2024-03-15"
-    assert said.moment.astimezone(UTC).day == 16
+@pytest.mark.parametrize(
+    ("zone", "signed_at", "dtm"),
+    [
+        ("America/New_York", "2024-03-15T02:30:00Z", "20240314"),
+        ("Pacific/Auckland", "2024-03-15T12:30:00Z", "20240316"),
+        (None, "2024-03-15T23:30:00-05:00", "20240316"),
+        ("America/New_York", "0001-01-01T00:00:00Z", "00010101"),
+    ],
+)
+def test_a_time_of_signing_stands_in_v2_with_its_day_at_the_facility_or_in_utc(zone, signed_at, dtm):
+    """Decision D15: no finer than the day; without a zone MSH-7, whose zone is the default, is in UTC."""
+    said, _ = when(zone, signed_at)
+    assert (said.dtm, said.moment) == (dtm, parse_instant(signed_at))
 
 
 @pytest.mark.parametrize(
