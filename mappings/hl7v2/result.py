@@ -36,7 +36,8 @@ class Result:
     `filler_order_number` is EI.1 of OBR-3, `parent_filler` that of the order to which this one adds, or empty;
     `own_numbers` are those made by the gateway. `set_id` counts the orders of a message from 1. `visit` is that of the
     message's orders, if the hospital told one. `issues` collects the mapping issues; `reuse` has what a trace made
-    before; `made`, `signers`, `signings` and `examinations` cache values used twice.
+    before; `made`, `signers`, `signings` and `examinations` cache values used twice. `reported` collects the moment of
+    OBR-22, by filler order number.
     """
 
     study: Study
@@ -63,6 +64,7 @@ class Result:
     signers: dict[str, Signer] = field(default_factory=dict)
     signings: dict[str, tuple[datetime, str] | None] = field(default_factory=dict)
     examinations: dict[str, str] = field(default_factory=dict)
+    reported: dict[str, datetime] = field(default_factory=dict)
 
     @property
     def reports(self) -> tuple[Report, ...]:
