@@ -33,7 +33,7 @@ from mappings.fhir.report_parts import (
     newest_version,
 )
 from mappings.fhir.scene import Scene
-from mappings.patient.identifiers import fhir_id, short_id
+from mappings.patient.identifiers import fhir_id, mrn_number, short_id
 from mappings.study.conclusion import concluding_text
 from mappings.values.dates import parse_instant, spoken, spoken_when
 from mappings.values.procedures import diagnostic_service_section
@@ -147,6 +147,7 @@ def diagnostic_report_extension(scene: Scene, parts: ReportParts) -> list[Json]:
         made.append(extension(canonical, "createdAt", "Instant", parts.created))
     texts = {
         "age": report.snapshot.age,
+        "mrn": report.snapshot.mrn if mrn_number(report.snapshot, scene.site) is None else None,
         "studyTime": None if parts.is_time_merged else report.snapshot.study_time,
         "createdAt": None if parts.created else report.created_at,
         "signedAt": None if parts.signed or not report.is_completed else report.signed_at,

@@ -40,6 +40,7 @@ _ROWS: Final = (
     _row("signedAt", "string", _REPORT, "When the report was signed, as AutoScribe wrote it, if that is unreadable."),
     _row("updatedAt", "string", _REPORT, "When the report was changed, as AutoScribe wrote it, if that is unreadable."),
     _row("age", "string", _REPORT, "The patient's age as the report had it: text, never made into a birth date."),
+    _row("mrn", "string", _REPORT, "The MRN as AutoScribe wrote it, if it names another authority or type of number."),
     _row("studyTime", "string", _REPORT, "The time of the study as AutoScribe wrote it, if the date is said alone."),
     _row("status", "string", _REPORT, "The report's status in AutoScribe, if FHIR has none for it."),
     _row("dateOfBirth", "string", _REPORT, "The birth date of this report, if it is not the one of the Patient."),

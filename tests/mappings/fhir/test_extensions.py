@@ -36,7 +36,7 @@ def carried(element: Any, path: str) -> Iterator[tuple[str, str, str]]:
 def every() -> Iterator[dict[str, Any]]:
     yield from (json.loads(path.read_text()) for path in sorted(GOLDEN.glob("*/fhir/*.json")))
     unreadable = report(createdAt="soon", signedAt="then", updatedAt="late")
-    other = snapshot(referringPhysicianName="Dr. Other", sex="U")
+    other = snapshot(referringPhysicianName="Dr. Other", sex="U", mrn="1^^^OTHER^MR")
     yield from mapped(
         unreadable, addendum(snapshotMetadata=other), study=study_json(technologistTechnique="Axial")
     ).output
