@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Report, Snapshot, Study
-from mappings.patient.comparison import is_contradicted
+from mappings.patient.comparison import contradicts, is_contradicted, said_of
 from mappings.profile import Site
 from mappings.study.orders import orders
 from mappings.values.dates import parse_instant, reading_order
@@ -38,7 +38,7 @@ def kept(before: Study, now: Study, site: Site, cancelled: AbstractSet[str]) -> 
     action = "no longer said: stays as it was"
     issues = [MappingIssue("study-value-not-visible", "warning", f"/{_key(name)}", action) for name in vanished]
     old = {report.report_id: report for report in before.reports}
-    reports = [_last_signed(old.get(report.report_id), report, issues) for report in now.reports]
+    reports = [_last_signed(old.get(report.report_id), report, site, issues) for report in now.reports]
     listed = {report.report_id for report in reports}
     unused = count(1 + max([_index(report) for report in now.reports], default=-1))
     for report in before.reports:
@@ -71,8 +71,8 @@ def _left_orders(before: Study, now: Study, site: Site) -> Iterator[MappingIssue
         yield MappingIssue("order-not-visible", "error", was[0].pointer, action)
 
 
-def _last_signed(was: Report | None, report: Report, issues: list[MappingIssue]) -> Report:
-    """Fill in the missing values of a signed report from its last signed version."""
+def _last_signed(was: Report | None, report: Report, site: Site, issues: list[MappingIssue]) -> Report:
+    """Fill in the missing values of a signed report from its last signed version, and keep the spelling of its MRN."""
     if was is None or not was.is_completed:
         return report
     if not report.is_completed:
@@ -87,8 +87,22 @@ def _last_signed(was: Report | None, report: Report, issues: list[MappingIssue])
         pointer = f"{report.pointer}/{keys[0]}" if len(keys) == 1 else report.pointer
         action = f"no longer said, stays as it was signed: {', '.join(keys)}"
         issues.append(MappingIssue("signed-value-not-visible", "warning", pointer, action))
+    if _is_respelled(was.snapshot, whole.snapshot, site):
+        action = "the same number in another spelling stays as it was, unless mrn_pattern refuses it and takes this one"
+        issues.append(MappingIssue("mrn-respelled", "warning", f"{report.snapshot_pointer}/mrn", action))
+        whole = replace(whole, snapshot=replace(whole.snapshot, mrn=was.snapshot.mrn))
     changed_at = _text_changed_at(was, report, whole, issues)
     return whole if changed_at is None else replace(whole, text_changed_at=changed_at)
+
+
+def _is_respelled(was: Snapshot, now: Snapshot, site: Site) -> bool:
+    """True if only the spelling of one facility's number differs, such as zeros in front: that moves no patient (D12)."""
+    facilities = [site.facility(one.facility_name) or words(one.facility_name) for one in (was, now)]
+    if words(was.mrn) == words(now.mrn) or facilities[0] != facilities[1]:
+        return False
+    before, after = said_of(was, site), said_of(now, site)
+    is_better = before.is_doubtful and not after.is_doubtful
+    return before.mrn == after.mrn != "" and not is_better and not contradicts(before, after)
 
 
 def _text_changed_at(was: Report, report: Report, whole: Report, issues: list[MappingIssue]) -> str | None:

@@ -99,6 +99,7 @@ MAPPING_CODES: Final[Mapping[str, str]] = {
     "merge-doubtful": "The hospital merged a patient's number into one that may be anybody's: it is not followed.",
     "modality-unknown": "The modality has no DICOM code here.",
     "mrn-absent": "The report has no MRN.",
+    "mrn-respelled": "The MRN of a signed report is spelled otherwise than before, with zeros in front for example.",
     "mrn-unreadable": "The MRN names another authority, or another type of number, than its facility's.",
     "name-absent": "The receiver requires a patient name, and there is none.",
     "npi-invalid": "An NPI has a wrong check digit.",

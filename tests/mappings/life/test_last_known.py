@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from fakes.looks import DRAFT, PATIENT, SHOWS, SITE, WITHDRAWS, addendum, codes, kinds, report, seen, study
+from fakes.looks import DRAFT, FACILITY, PATIENT, SHOWS, SITE, WITHDRAWS, addendum, codes, kinds, report, seen, study
 from fakes.upstream_json import report_json, response_json, study_json
 
 from mappings import decode
@@ -210,3 +211,28 @@ def test_a_text_that_changed_at_no_said_time_is_an_issue() -> None:
 def test_a_report_that_is_not_listed_keeps_when_its_text_changed() -> None:
     changed = changes(study(report(), addendum()), study(report(**CHANGED), addendum()), SITE).study
     assert changes(changed, study(addendum()), SITE).study.reports[0].text_changed_at == CHANGED["updatedAt"]
+
+
+@pytest.mark.parametrize("mrn", ["0041235", "41235-", "4 1235", "41235^^^MERCY^MR"])
+def test_another_spelling_of_a_signed_number_stays_and_moves_nobody(mrn: str) -> None:
+    """D12: FHIR and HL7 v2 go on saying what they said, and no patient's key changes."""
+    first, again = study(report()), study(report(snapshot={"mrn": mrn}))
+    for before, now, stays in ((first, again, "41235"), (again, first, mrn)):
+        change = changes(before, now, SITE)
+        assert (change.causes, change.is_move) == ((), False)
+        assert codes(change) == [("mrn-respelled", "/reports/0/snapshotMetadata/mrn")]
+        assert change.study.reports[0].snapshot.mrn == stays
+
+
+def test_the_spelling_that_the_pattern_of_the_facility_takes_is_a_move_for_an_operator() -> None:
+    facility = replace(FACILITY, mrn_pattern=re.compile("[0-9]{7}"))
+    site = replace(SITE, facilities={"Mercy": facility})
+    change = changes(study(report()), study(report(snapshot={"mrn": "0041235"})), site)
+    assert (kinds(change), change.is_move) == ([("patient_changed", "3")], True)
+    assert changes(study(report(snapshot={"mrn": "0041235"})), study(report()), site).causes == ()
+
+
+def test_another_number_facility_or_person_is_no_other_spelling() -> None:
+    other = {"patientName": "ROE^RICK", "dateOfBirth": "1950-01-01", "sex": "male"}
+    for snapshot in ({"mrn": "412350"}, {"mrn": "0041235", "facilityName": "City"}, {"mrn": "0041235", **other}):
+        assert changes(study(report()), study(report(snapshot=snapshot)), SITE).is_move
