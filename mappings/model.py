@@ -79,7 +79,7 @@ class Report:
     """One Report of AutoScribe; `pointer` is its place in the study document (`/reports/0`).
 
     `text_changed_at` is not AutoScribe's: it is the `updatedAt` that came first with the present N(text), if that
-    changed after the signature without a new one; else None (D17).
+    changed after the signature without a new one; else None (D17). Empty if no `updatedAt` is known.
     """
 
     report_id: str

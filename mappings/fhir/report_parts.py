@@ -27,6 +27,7 @@ from mappings.study.conclusion import Passage, header, passages, statement
 from mappings.study.signers import signer, spoken_name
 from mappings.values.dates import (
     When,
+    age_issues,
     effective,
     fhir_instant,
     parse_instant,
@@ -110,7 +111,7 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
     zone = facility.time_zone if facility else None
     status, doubts = report_status(scene.study, report, subject.reports, scene.site, scene.facts)
     when, derived = effective(report, scene.site)
-    scene.issues.extend((*doubts, *derived))
+    scene.issues.extend((*doubts, *derived, *age_issues(report.snapshot, report.snapshot_pointer)))
     is_derived = when is not None and when.is_of_signature
     resource_id = fhir_id(report.report_id)
     signed = _instant(scene, report.signed_at, f"{report.pointer}/signedAt") if report.is_completed else None

@@ -91,12 +91,15 @@ def _last_signed(was: Report | None, report: Report, site: Site, issues: list[Ma
         action = "the same number in another spelling stays as it was, unless mrn_pattern refuses it and takes this one"
         issues.append(MappingIssue("mrn-respelled", "warning", f"{report.snapshot_pointer}/mrn", action))
         whole = replace(whole, snapshot=replace(whole.snapshot, mrn=was.snapshot.mrn))
-    changed_at = _text_changed_at(was, report, whole, issues)
+    changed_at = _text_changed_at(was, whole)
+    if changed_at == "":
+        action = "the text changed after the signature, and no readable updatedAt says when: issued stays as it was"
+        issues.append(MappingIssue("text-change-undated", "warning", f"{report.pointer}/updatedAt", action))
     return whole if changed_at is None else replace(whole, text_changed_at=changed_at)
 
 
 def _is_respelled(was: Snapshot, now: Snapshot, site: Site) -> bool:
-    """True if only the spelling of one facility's number differs, such as zeros in front: that moves no patient (D12)."""
+    """True if only the spelling of one facility's number differs, such as zeros: that moves no patient (D12)."""
     facilities = [site.facility(one.facility_name) or words(one.facility_name) for one in (was, now)]
     if words(was.mrn) == words(now.mrn) or facilities[0] != facilities[1]:
         return False
@@ -105,22 +108,17 @@ def _is_respelled(was: Snapshot, now: Snapshot, site: Site) -> bool:
     return before.mrn == after.mrn != "" and not is_better and not contradicts(before, after)
 
 
-def _text_changed_at(was: Report, report: Report, whole: Report, issues: list[MappingIssue]) -> str | None:
-    """Return when the text of a signed report changed without a new signature, from AutoScribe's `updatedAt`.
+def _text_changed_at(was: Report, whole: Report) -> str | None:
+    """Return when the text of a signed report changed without a new signature; empty if nothing says when.
 
-    `report` is what AutoScribe says, `whole` the same with the last values. Only the first `updatedAt` of a text
-    counts, since later ones may be of other changes.
+    It is AutoScribe's first `updatedAt` with the text, since later ones may be of other changes.
     """
     if text_of(was) == text_of(whole):
         return was.text_changed_at
     before, signed = parse_instant(was.signed_at), parse_instant(whole.signed_at)
     if signed and (before is None or signed > before):
         return None
-    if parse_instant(report.updated_at) is None:
-        action = "the text changed after the signature, and no readable updatedAt says when: issued stays as it was"
-        issues.append(MappingIssue("text-change-undated", "warning", f"{report.pointer}/updatedAt", action))
-        return was.text_changed_at
-    return report.updated_at
+    return whole.updated_at if parse_instant(whole.updated_at) else was.text_changed_at or ""
 
 
 _KEYS: Final = {"text": "reportPlainText"}

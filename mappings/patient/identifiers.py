@@ -73,6 +73,7 @@ _INSTRUCTIONS: Final = frozenset(
 _SEQUENCES: Final = ("12345678901234567890", "98765432109876543210")
 _LEAST_SEQUENCE: Final = 3
 _LONGEST_MRN: Final = 32
+_CARETS_BEFORE_AUTHORITY: Final = 3
 _BLANKS: Final = re.compile(r"[\s\-]+")
 _LEADING_ZEROS: Final = re.compile(r"^0*([A-Z]*)0*(?=[0-9])")
 
@@ -306,12 +307,13 @@ def mrn_number(snapshot: Snapshot, site: Site) -> str | None:
     """Return the number in snapshotMetadata.mrn, empty if it has none; None if it is a CX of another authority.
 
     HL7 v2.5.1 §2.A.14 (CX): `4711^^^CITY^MR` is the number 4711 only where CITY is the `mrn_namespace` of its facility,
-    and the type MR or empty. Taken as it is written, it would be a number that no system has (D11).
+    and the type MR or empty. Taken as it is written, it would be a number that no system has (D11). Fewer than three
+    `^` name no authority.
     """
     written = (snapshot.mrn or "").strip()
-    if "^" not in written:
+    if written.count("^") < _CARETS_BEFORE_AUTHORITY:
         return written
-    number, _, _, namespace, number_type = [part.strip() for part in f"{written}^^^^".split("^")[:5]]
+    number, _, _, namespace, number_type = [part.strip() for part in f"{written}^".split("^")[:5]]
     facility = site.facility(snapshot.facility_name) or site.default_facility
     own = facility.mrn.namespace if facility and facility.mrn else ""
     return number if number and namespace == own != "" and number_type in {"", "MR"} else None

@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/datatypes.html#dateTime, HL7 v2.5.1 §2.A.22 (DTM), deci
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -26,6 +27,13 @@ _INSTANT: Final = re.compile(
 _CLOCK_TIME: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?")
 
 
+# Age in one unit, as AutoScribe's examples (`34.5 years`, `2 months`) and DICOM's AS (`034Y`) write it
+_AGE: Final = re.compile(
+    r"([0-9]{1,5}(?:[.,][0-9]{1,3})?)\s*"
+    r"(years?|yrs?|y|y/?o|months?|mos?|m|weeks?|wks?|w|days?|d)\.?(?:[\s-]+old)?"
+)
+_DAYS_OF_UNIT: Final = {"y": 365.2425, "m": 365.2425 / 12, "w": 7, "d": 1}
+_ROUNDED: Final = 1.02  # one unit, and months and years of different lengths
 LATE_STUDY_DATE: Final = "study-date-too-late"
 _ONE_DAY: Final = timedelta(days=1)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -117,7 +125,35 @@ def birth_date(snapshot: Snapshot, pointer: str) -> tuple[str | None, tuple[Mapp
         return None, (MappingIssue("birth-date-impossible", "warning", place, "dropped"),)
     if study_day and day > study_day:
         return day, (MappingIssue("birth-date-after-study", "warning", place, "kept as it came"),)
-    return day, ()
+    return day, age_issues(snapshot, pointer)
+
+
+def age_issues(snapshot: Snapshot, pointer: str) -> tuple[MappingIssue, ...]:
+    """Report an age that the birth date contradicts on the study date: one of the two is somebody else's, or mistyped.
+
+    The age may be rounded up or down by one of its units. An age in words that are not known contradicts nothing.
+    """
+    stated = _AGE.fullmatch((snapshot.age or "").strip().casefold())
+    born, studied = (_days_of(parse_date(text)) for text in (snapshot.date_of_birth, snapshot.study_date))
+    if stated is None or born is None or studied is None or studied[1] < born[0]:
+        return ()
+    age, length = float(stated[1].replace(",", ".")), _DAYS_OF_UNIT[stated[2][0]]
+    least, most = (studied[0] - born[1]).days / length, (studied[1] - born[0]).days / length
+    if least - _ROUNDED <= age <= most + _ROUNDED:
+        return ()
+    action = "not the age on the study date by the birth date: both are kept as they came"
+    return (MappingIssue("age-contradicts-birth-date", "warning", f"{pointer}/age", action),)
+
+
+def _days_of(day: str | None) -> tuple[date, date] | None:
+    """Return the first and the last day of a date, whole or partial."""
+    if day is None:
+        return None
+    first = date.fromisoformat(f"{day}-01-01"[:10])
+    if len(day) == len("YYYY-MM-DD"):
+        return first, first
+    last_month = first if len(day) == len("YYYY-MM") else first.replace(month=12)
+    return first, last_month.replace(day=monthrange(last_month.year, last_month.month)[1])
 
 
 def version_instant(report: Report) -> datetime | None:

@@ -48,6 +48,7 @@ MAPPING_CODES: Final[Mapping[str, str]] = {
     "addendum-merged": "An addendum contains its whole report.",
     "addendum-parent-unclear": "It is not known which report an addendum belongs to.",
     "addendum-without-original": "An addendum's original is not known, not signed, or of another patient.",
+    "age-contradicts-birth-date": "The age is not that of the birth date on the study date.",
     "authority-unknown": "It is not known whose number the MRN is.",
     "birth-date-after-study": "The birth date is after the study date.",
     "birth-date-impossible": "The birth date is no date of the calendar.",

@@ -14,6 +14,7 @@ from mappings import decode
 from mappings.life.changes import changes
 from mappings.model import Study
 from mappings.profile.vista import Vista
+from mappings.values.dates import parse_instant, version_instant
 
 
 def test_a_signed_report_seen_unsigned_stays_at_its_last_signed_version() -> None:
@@ -205,7 +206,8 @@ def test_a_text_that_changed_at_no_said_time_is_an_issue() -> None:
     first = study(report())
     change = changes(first, study(report(reportPlainText="IMPRESSION: Other.", updatedAt="soon")), SITE)
     assert codes(change) == [("text-change-undated", "/reports/0/updatedAt")]
-    assert change.study.reports[0].text_changed_at is None
+    assert change.study.reports[0].text_changed_at == ""
+    assert version_instant(change.study.reports[0]) == parse_instant(change.study.reports[0].signed_at)
 
 
 def test_a_report_that_is_not_listed_keeps_when_its_text_changed() -> None:

@@ -459,7 +459,7 @@ def test_what_people_type_for_want_of_a_number_links_nobody(value):
 
 OWN_FORMS = ["41235^^^MERCY^MR", " 41235 ^^^ MERCY", "41235^5^M11^MERCY^MR^HOSPITAL"]
 OTHER_FORMS = [
-    *("41235^^^CITY^MR", "41235^^^MERCY^PI", "41235^^^^MR", "41235^", "^^^MERCY^MR", "^"),
+    *("41235^^^CITY^MR", "41235^^^MERCY^PI", "41235^^^^MR", "41235^^^", "^^^MERCY^MR", "^^^^"),
     *("41235^^^mercy^MR", "41235^^^MERCY&1.2.3&ISO^MR", "41235^^^MERCY^MR~7^^^X^PI"),
 ]
 
@@ -478,6 +478,11 @@ def test_an_mrn_written_with_another_authority_is_no_number_and_links_nobody(mrn
     assert found.patient_id == identity(facilityName="Mercy").patient_id
     assert [(one.type, one.value) for one in found.shown] == [("", STUDY_ID), ("U", "PAT-7731")]
     assert found.identifiers[1].system != "urn:oid:1.2.3.9"
+
+
+def test_an_mrn_in_which_nothing_stands_where_an_authority_does_is_a_number_as_it_is_written():
+    for mrn in ("41235^", "A7^B", "A7^5^M11"):
+        assert identity(facilityName="Mercy", mrn=mrn).identifiers[0].value == mrn
 
 
 def test_an_mrn_with_an_authority_is_no_number_of_a_facility_that_has_none_itself():

@@ -11,6 +11,7 @@ from mappings.profile import Facility, Site
 from mappings.study.autoscribe import decode
 from mappings.values.dates import (
     When,
+    age_issues,
     birth_date,
     dtm_date,
     dtm_instant,
@@ -260,6 +261,60 @@ def test_a_birth_date_that_no_calendar_has_is_dropped_and_one_after_the_study_ke
     found, issues = birth_date(Snapshot(date_of_birth=born, study_date=studied), "/s")
     assert found == day
     assert [(issue.code, issue.pointer) for issue in issues] == [(code, "/s/dateOfBirth") for code in said]
+
+
+def ages(age, born="1985-07-20", studied="2024-03-15"):
+    found = age_issues(Snapshot(age=age, date_of_birth=born, study_date=studied), "/s")
+    return [(issue.code, issue.pointer) for issue in found]
+
+
+CONTRADICTED = [("age-contradicts-birth-date", "/s/age")]
+
+
+@pytest.mark.parametrize(
+    ("age", "born"),
+    [
+        *(
+            (age, "1985-07-20")
+            for age in ("38 years", "39 years", "38.7 Years", "38,65 yrs", "038Y", "39 y/o", "38yo.")
+        ),
+        *((age, "1985-07-20") for age in ("464 months", "2017 weeks old", "14118 days")),
+        *(("38 years", born) for born in ("1985", "1986", "1985-07", "1987-03-10")),
+        *((age, "2024-02-29") for age in ("15 days", "2 weeks", "3 weeks", "0 months", "1 month", "0 years", "1 year")),
+        ("100 years", "1923-03-16"),
+    ],
+)
+def test_an_age_rounded_by_one_unit_contradicts_no_birth_date(age, born):
+    assert ages(age, born) == []
+
+
+@pytest.mark.parametrize(
+    ("age", "born"),
+    [
+        *((age, "1985-07-20") for age in ("36 years", "41 years", "3 years", "38 months", "38 days", "083Y")),
+        *(("38 years", born) for born in ("1983", "1988", "1995-07", "1942-01-01")),
+        *((age, "2024-02-29") for age in ("12 days", "2 months", "2 years", "38 years")),
+    ],
+)
+def test_an_age_that_the_birth_date_contradicts_on_the_study_date_is_an_issue(age, born):
+    assert ages(age, born) == CONTRADICTED
+    found, issues = birth_date(Snapshot(age=age, date_of_birth=born, study_date="2024-03-15"), "/s")
+    assert (found, [(issue.code, issue.pointer) for issue in issues]) == (born, CONTRADICTED)
+
+
+@pytest.mark.parametrize(
+    ("age", "born", "studied"),
+    [
+        *(
+            (age, "1985-07-20", "2024-03-15")
+            for age in (None, "", "adult", "1 year 3 months", "38", "3-4 years", "years")
+        ),
+        *(("3 years", born, "2024-03-15") for born in (None, "", "1985-02-30", "2030-01-01")),
+        *(("3 years", "1985-07-20", studied) for studied in (None, "", "2024-02-30")),
+    ],
+)
+def test_what_is_not_said_or_not_understood_of_an_age_contradicts_nothing(age, born, studied):
+    assert ages(age, born, studied) == []
 
 
 @pytest.mark.parametrize(
