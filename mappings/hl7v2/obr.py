@@ -78,7 +78,7 @@ def reported_procedure(result: Result) -> str:
 
 
 def obr_7_observation_date_time(result: Result) -> str:
-    """OBR-7 Observation Date/Time <- snapshot.studyDate, with studyTime only in a known zone (D15).
+    """OBR-7 Observation Date/Time <- studyDate, with studyTime only in a known zone, ?? the day of signedAt (D15).
 
     HL7 v2.5.1 §7.4.1.7.
     """
@@ -145,9 +145,9 @@ def obr_21_filler_field_2(result: Result) -> str:
 
 
 def obr_22_results_rpt_status_chng_date_time(result: Result) -> str:
-    """OBR-22 Results Rpt/Status Chng - Date/Time <- the newest signedAt restated (D19); updatedAt of a draft.
+    """OBR-22 Results Rpt/Status Chng - Date/Time <- the newest signedAt, or change of a text since; updatedAt of a draft.
 
-    HL7 v2.5.1 §7.4.1.22, decision D17. Of a text that changed without a new signature it is the `updatedAt` that came
+    HL7 v2.5.1 §7.4.1.22, decisions D17, D19. Of a text that changed without a new signature it is the `updatedAt` that came
     first with it. It never lies before what the destination was told under the number (`Facts.reported`). With another
     status, or another flag on a line, it is later: at least the time of rendering.
     """

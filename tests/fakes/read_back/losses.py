@@ -272,7 +272,7 @@ LOSSES: Final = (
         "/reports/*/updatedAt",
         "hl7v2",
         "",
-        "ORU^R01 has the time of signing; for a draft it is OBR-22",
+        "ORU^R01 has the time of signing; OBR-22 is it for a draft, and for a text changed since",
         not_said_of_reports("updated_at"),
     ),
     Loss(
