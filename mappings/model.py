@@ -180,7 +180,7 @@ class PdfFacts:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What a destination was told last under a filler order number: OBR-22, and `statuses`.
+    """OBR-22 that a destination was told last under a filler order number, and the `statuses` told with it.
 
     `statuses` is a digest of OBR-25 and of each OBX-8 and OBX-11 (`mappings.hl7v2.obr`); empty if unknown.
     """

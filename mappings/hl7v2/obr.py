@@ -145,11 +145,11 @@ def obr_21_filler_field_2(result: Result) -> str:
 
 
 def obr_22_results_rpt_status_chng_date_time(result: Result) -> str:
-    """OBR-22 Results Rpt/Status Chng - Date/Time <- the newest signedAt, or change of a text since; updatedAt of a draft.
+    """OBR-22 Results Rpt/Status Chng - Date/Time <- newest signedAt, or change of a text since; updatedAt of a draft.
 
-    HL7 v2.5.1 §7.4.1.22, decisions D17, D19. Of a text that changed without a new signature it is the `updatedAt` that came
-    first with it. It never lies before what the destination was told under the number (`Facts.reported`). With another
-    status, or another flag on a line, it is later: at least the time of rendering.
+    HL7 v2.5.1 §7.4.1.22, decisions D17, D19. Of a text that changed without a new signature it is the `updatedAt` that
+    came first with it. It never lies before what the destination was told under the number (`Facts.reported`). With
+    another status, or another flag on a line, it is later: at least the time of rendering.
     """
     moments = [moment for report in result.subject.reports if (moment := _version_moment(result, report))]
     newest = max(moments, default=None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final, TypeAlias
 
 from gateway.feed.compose.wait_for_order import lacks_order, wait_for_order
@@ -197,8 +198,7 @@ class _RoundComposer:
             return unsent, []
         rule_issues = [one.issue for one in check_rules(mapped.output, self.destination.receiver)]
         broken = next(iter(_codes(rule_issues, "error")), None)
-        reported = Reported(mapped.reported_at or self.study.at, statuses_of(mapped.output))
-        self.reported.update(dict.fromkeys(drawn.filler_order_numbers, reported))
+        reported = self._noted(mapped.output, mapped.reported_at, drawn)
         state: MessageState = "dead_letter" if broken else "recorded" if self.destination.dry_run else "queued"
         message = NewMessage(
             outbox=row.number,
@@ -219,11 +219,17 @@ class _RoundComposer:
             state=state,
             reason=broken or "",
             told=digest,
-            reported=micros(mapped.reported_at) if mapped.reported_at else None,
+            reported=micros(reported.at),
             statuses=reported.statuses,
         )
         without = [WITHOUT_ORDER] if lacks_order(known.facts) and cause.part == "report" else []
         return message, [*_codes((*mapped.issues, *rule_issues), "warning"), *without]
+
+    def _noted(self, body: bytes, at: datetime | None, drawn: Outline) -> Reported:
+        """Note what a message tells under its numbers; without an OBR-22, the time of rendering stands for it."""
+        reported = Reported(at or self.study.at, statuses_of(body))
+        self.reported.update(dict.fromkeys(drawn.filler_order_numbers, reported))
+        return reported
 
     def _settled(self, row: WaitingRow, cause: Cause, drawn: Outline, digest: str) -> SettledRow | None:
         """Return how to settle a row whose message is not to be sent although it can be composed; None to send it."""

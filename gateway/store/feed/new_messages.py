@@ -68,8 +68,8 @@ class NewMessage:
     """Composed message. `restates` is its supersession key: a newer whole message with the same key replaces it.
 
     `body` are the bytes to send, or those of a dead letter; `state` is `queued`, `dead_letter` or `recorded`. `remarks`
-    are codes for content that could not be expressed; `told` is the digest of its content. `reported` is the
-    microsecond of its OBR-22, None if it has none that is known; `statuses` as in `mappings.model.Reported`.
+    are codes for content that could not be expressed; `told` is the digest of its content. `reported` (in
+    microseconds; None if unknown) and `statuses` are as in `mappings.model.Reported`.
     """
 
     outbox: int
