@@ -56,7 +56,7 @@ def study_of(message: bytes, site: Site) -> Study:
     study_id = long_id("stu", _at(obr, 3))
     report_id = long_id("rep", _at(obr, 21)) if len(parts) == 1 else ""
     users = [_user(one.rows[0]) for one in parts]
-    snapshot = _snapshot(rows, orders[0], parts, site)
+    snapshot = _snapshot(rows, orders[0], site)
     reports = [
         _report(one, user.user_id, snapshot, report_id, study_id) for one, user in zip(parts, users, strict=True)
     ]
@@ -136,7 +136,7 @@ def _report(said: Said, user_id: str, snapshot: Snapshot, report_id: str, study_
     )
 
 
-def _snapshot(rows: Sequence[Fields], order: Sequence[Fields], said: Sequence[Said], site: Site) -> Snapshot:
+def _snapshot(rows: Sequence[Fields], order: Sequence[Fields], site: Site) -> Snapshot:
     """Read the patient from PID, and the examination from PV1, OBR and OBX."""
     pid, pv1 = (next(row for row in rows if row[0] == name) for name in ("PID", "PV1"))
     obr = order[0]
