@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Generic, Literal, TypeVar
 
 from mappings.answered_order import AnsweredOrder, MergedNumber, StatedNumber
@@ -77,8 +78,8 @@ class Section:
 class Report:
     """One Report of AutoScribe; `pointer` is its place in the study document (`/reports/0`).
 
-    `text_changed_at` is not AutoScribe's: the instant at which the store first saw a text that changed after the
-    signature, as an ISO 8601 string; None if it did not change, or if that is not known.
+    `text_changed_at` is not AutoScribe's: it is the `updatedAt` that came first with the present N(text), if that
+    changed after the signature without a new one; else None (D17). Empty if no `updatedAt` is known.
     """
 
     report_id: str
@@ -178,6 +179,17 @@ class PdfFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Reported:
+    """OBR-22 that a destination was told last under a filler order number, and the `statuses` told with it.
+
+    `statuses` is a digest of OBR-25 and of each OBX-8 and OBX-11 (`mappings.hl7v2.obr`); empty if unknown.
+    """
+
+    at: datetime
+    statuses: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Facts about a study from the store that AutoScribe does not give; empty if nothing is stored.
 
@@ -190,6 +202,7 @@ class Facts:
     - `gone`: reports no longer listed, in their last version. They too decide whose the numbers are.
     - `filler_order_numbers`: by report id, EI.1 of OBR-3 for each order, from the messages that sent the report's text
       to this destination, unsigned or signed, oldest first (D18).
+    - `reported`: by filler order number, what this destination was told of it last (D17).
     - `orders`: the hospital's orders that the study answers (D48), in the order of its accession numbers.
     - `order_reason`: code of `mappings.hospital.reasons` if it answers none; empty if it does, or no source has orders.
     - `merged`: numbers of the study's patients that gave way to others (D48).
@@ -204,6 +217,7 @@ class Facts:
     seen: tuple[str, ...] = ()
     gone: tuple[Report, ...] = ()
     filler_order_numbers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reported: Mapping[str, Reported] = field(default_factory=dict)
     orders: tuple[AnsweredOrder, ...] = ()
     order_reason: str = ""
     merged: tuple[MergedNumber, ...] = ()
@@ -252,3 +266,10 @@ class Mapped(Generic[Output]):
 
     output: Output
     issues: tuple[MappingIssue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MappedMessage(Mapped[bytes | None]):
+    """HL7 v2 message with its OBR-22, of several orders the newest; None if it has no OBR-22."""
+
+    reported_at: datetime | None = None

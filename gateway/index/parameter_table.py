@@ -215,7 +215,7 @@ _FINDS: Final = {
         "patient": "The patient: pat-<32 hex>.",
         "subject": "The patient: pat-<32 hex>.",
         "date": "When the study was made; a day without an offset is one of the site's zone.",
-        "issued": "When the newest text shown in it was signed: the report's, or that of its newest addendum.",
+        "issued": "When the newest text shown in it was signed, or changed since: the report's or an addendum's.",
         "based-on": "The order; based-on.identifier finds by accession number.",
         "basedOn": "based-on, as IHE IMR calls it.",
         "performer": "The radiologist or the facility.",

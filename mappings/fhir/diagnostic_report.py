@@ -15,7 +15,6 @@ from mappings.fhir.datatypes import (
     STRING_LIMIT,
     Json,
     coding,
-    data_absent,
     identifier,
     line,
     reference,
@@ -25,9 +24,17 @@ from mappings.fhir.encounter import encounter_reference
 from mappings.fhir.extensions import extension
 from mappings.fhir.narrative import CRITICAL, narrative
 from mappings.fhir.order_numbers import accession_identifiers, placer_identifiers
-from mappings.fhir.report_parts import NOT_SIGNED, ReportParts, addenda_said, in_order, newest_signature
+from mappings.fhir.report_parts import (
+    NOT_SIGNED,
+    ReportParts,
+    addenda_said,
+    effective_date_time,
+    in_order,
+    newest_signature,
+    newest_version,
+)
 from mappings.fhir.scene import Scene
-from mappings.patient.identifiers import fhir_id, short_id
+from mappings.patient.identifiers import fhir_id, mrn_number, short_id
 from mappings.study.conclusion import concluding_text
 from mappings.values.dates import parse_instant, spoken, spoken_when
 from mappings.values.procedures import diagnostic_service_section
@@ -60,23 +67,23 @@ def diagnostic_report_category(scene: Scene) -> list[Json]:
     return RADIOLOGY if section == "RAD" else [*RADIOLOGY, {"coding": [coding(V2_0074, section)]}]
 
 
-def diagnostic_report_effective(parts: ReportParts) -> Json:
+def diagnostic_report_effective(scene: Scene, parts: ReportParts) -> Json:
     """DiagnosticReport.effective[x] <- snapshotMetadata.studyDate, studyTime ?? signedAt (D15).
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.effective_x_
-    Without both, the element states that the value is unknown: us-core-10 requires the element.
+    An extension on the element marks a time of signing. Without both, the element states that the value is unknown:
+    us-core-10 requires the element.
     """
-    if parts.effective is None:
-        return {"_effectiveDateTime": data_absent("unknown")}
-    return {"effectiveDateTime": parts.effective}
+    return effective_date_time(scene, parts)
 
 
 def diagnostic_report_issued(parts: ReportParts, addenda: Sequence[ReportParts]) -> str | None:
     """DiagnosticReport.issued <- signedAt: the newest of the report and the addenda that it shows (D17).
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.issued
+    Of a text that changed without a new signature it is the `updatedAt` that came first with it, if that is later.
     """
-    return newest_signature((parts, *addenda))
+    return newest_version((parts, *addenda))
 
 
 def diagnostic_report_performer(parts: ReportParts) -> list[Json]:
@@ -143,6 +150,7 @@ def diagnostic_report_extension(scene: Scene, parts: ReportParts) -> list[Json]:
         made.append(extension(canonical, "createdAt", "Instant", parts.created))
     texts = {
         "age": report.snapshot.age,
+        "mrn": report.snapshot.mrn if mrn_number(report.snapshot, scene.site) is None else None,
         "studyTime": None if parts.is_time_merged else report.snapshot.study_time,
         "createdAt": None if parts.created else report.created_at,
         "signedAt": None if parts.signed or not report.is_completed else report.signed_at,
@@ -195,7 +203,7 @@ def diagnostic_report(
             "code": parts.code,
             "subject": parts.subject_reference,
             "encounter": diagnostic_report_encounter(scene, parts),
-            **diagnostic_report_effective(parts),
+            **diagnostic_report_effective(scene, parts),
             "issued": issued,
             "performer": diagnostic_report_performer(parts),
             "resultsInterpreter": diagnostic_report_results_interpreter(parts),
@@ -209,7 +217,8 @@ def diagnostic_report(
 
 def _narrative(parts: ReportParts, addenda: Sequence[ReportParts], issued: str | None) -> Json:
     """Build the narrative for clinicians: critical flag, patient, examination, date and signer, then the text."""
-    status, snapshot, signed = parts.status.diagnostic_report, parts.report.snapshot, parse_instant(issued)
+    status, snapshot = parts.status.diagnostic_report, parts.report.snapshot
+    signed, version = parse_instant(newest_signature((parts, *addenda))), parse_instant(issued)
     rows = (
         ("Patient", line(snapshot.patient_name)),
         ("MRN", line(snapshot.mrn)),
@@ -218,6 +227,7 @@ def _narrative(parts: ReportParts, addenda: Sequence[ReportParts], issued: str |
         ("Procedure", parts.code["text"]),
         ("Status", f"{status}, {NOT_SIGNED}" if parts.is_draft_shown else status),
         ("Signed", spoken(signed, parts.zone) if signed else None),
+        ("Text changed", spoken(version, parts.zone) if version and version != signed else None),
         ("Radiologist", parts.practitioner.get("display")),
     )
     shown = [one for one in in_order(parts, addenda) if one.text]

@@ -22,7 +22,14 @@ from mappings.codes import (
 )
 from mappings.fhir.datatypes import STRING_LIMIT, Json, coding, line, said
 from mappings.fhir.narrative import CRITICAL, narrative
-from mappings.fhir.report_parts import NOT_SIGNED, ReportParts, addenda_said, in_order, newest_signature
+from mappings.fhir.report_parts import (
+    NOT_SIGNED,
+    ReportParts,
+    addenda_said,
+    effective_date_time,
+    in_order,
+    newest_version,
+)
 from mappings.fhir.scene import Scene
 from mappings.sections import heading_words
 from mappings.study.conclusion import CONCLUDING, FLAG_OF, concluding_text, flagged
@@ -97,11 +104,11 @@ def observation_status(parts: ReportParts) -> str:
 
 
 def observation_issued(parts: ReportParts, addenda: Sequence[ReportParts]) -> str | None:
-    """Observation.issued <- signedAt: the newest of the report and the `addenda` that amend it.
+    """Observation.issued <- signedAt, or a later change of the text: the newest of the report and the `addenda`.
 
     https://hl7.org/fhir/R4/observation-definitions.html#Observation.issued
     """
-    return newest_signature((parts, *addenda))
+    return newest_version((parts, *addenda))
 
 
 def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[ReportParts] = ()) -> list[Json]:
@@ -125,7 +132,7 @@ def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[Rep
         "category": _IMAGING,
         "code": None,
         "subject": {"reference": parts.subject_reference["reference"]},
-        **({"effectiveDateTime": parts.effective} if parts.effective else {}),
+        **(effective_date_time(scene, parts) if parts.effective else {}),
         **said({"issued": observation_issued(parts, addenda)}),
         "performer": [{key: value for key, value in parts.practitioner.items() if key != "display"}],
     }

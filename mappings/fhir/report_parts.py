@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from zoneinfo import ZoneInfo
 
 from mappings.codes import SID_REPORT
-from mappings.fhir.datatypes import Json, base64_of, identifier, line, reference, text_attachment
+from mappings.fhir.datatypes import Json, base64_of, data_absent, identifier, line, reference, text_attachment
 from mappings.fhir.examination import diagnostic_report_code
+from mappings.fhir.extensions import extension
 from mappings.fhir.organization import organization_reference
 from mappings.fhir.practitioner import Radiologist
 from mappings.fhir.scene import Scene
@@ -24,7 +26,15 @@ from mappings.patient.subjects import Subject
 from mappings.study.conclusion import Passage, header, passages, statement
 from mappings.study.newest_word import newest_first
 from mappings.study.signers import signer, spoken_name
-from mappings.values.dates import LATE_STUDY_DATE, When, effective, fhir_instant, parse_instant, read_instant
+from mappings.values.dates import (
+    When,
+    age_issues,
+    effective,
+    fhir_instant,
+    parse_instant,
+    read_instant,
+    version_instant,
+)
 from mappings.values.text import character_issues, normal_form, signed_text_issues, utf8
 
 NOT_SIGNED = "NOT SIGNED"
@@ -102,8 +112,8 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
     zone = facility.time_zone if facility else None
     status, doubts = report_status(scene.study, report, subject.reports, scene.site, scene.facts)
     when, derived = effective(report, scene.site)
-    scene.issues.extend((*doubts, *derived))
-    is_derived = any(one.pointer.endswith("/studyDate") and one.code != LATE_STUDY_DATE for one in derived)
+    scene.issues.extend((*doubts, *derived, *age_issues(report.snapshot, report.snapshot_pointer)))
+    is_derived = when is not None and when.is_of_signature
     resource_id = fhir_id(report.report_id)
     signed = _instant(scene, report.signed_at, f"{report.pointer}/signedAt") if report.is_completed else None
     title = _title(report, signed)
@@ -139,6 +149,19 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
     )
 
 
+def effective_date_time(scene: Scene, parts: ReportParts) -> Json:
+    """Make effectiveDateTime of a report and its sections: the study's time, or the signature marked as one (D15).
+
+    Without both, the element states that the value is unknown.
+    """
+    if parts.effective is None:
+        return {"_effectiveDateTime": data_absent("unknown")}
+    if not parts.is_effective_derived:
+        return {"effectiveDateTime": parts.effective}
+    mark = extension(scene.site.canonical, "isTimeOfSigning", "Boolean", True)
+    return {"effectiveDateTime": parts.effective, "_effectiveDateTime": {"extension": [mark]}}
+
+
 def addenda_said(addenda: Iterable[ReportParts]) -> str:
     """Part of signed addenda in the conclusion of the report that shows them, each under its header (D36)."""
     return "\n\n".join(f"{one.header}\n{statement(one.passages)}" for one in addenda)
@@ -151,10 +174,22 @@ def in_order(parts: ReportParts, addenda: Sequence[ReportParts]) -> list[ReportP
     return [known[report.report_id] for report in newest_first(reports)]
 
 
+def newest_version(reports: Sequence[ReportParts]) -> str | None:
+    """Newest moment of some reports' present versions as FHIR instant: signature or change of text (D17).
+
+    None if none is readable.
+    """
+    return _newest(version_instant(one.report) for one in reports)
+
+
 def newest_signature(reports: Sequence[ReportParts]) -> str | None:
     """Newest signedAt of some reports as FHIR instant; None if none is readable."""
-    moments = {moment: one.signed for one in reports if (moment := parse_instant(one.signed))}
-    return moments[max(moments)] if moments else None
+    return _newest(parse_instant(one.signed) for one in reports)
+
+
+def _newest(moments: Iterable[datetime | None]) -> str | None:
+    newest = max(filter(None, moments), default=None)
+    return fhir_instant(newest) if newest else None
 
 
 def _parent_id(scene: Scene, report: Report) -> str | None:

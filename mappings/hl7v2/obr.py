@@ -5,12 +5,16 @@ HL7 v2.5.1 §4.5.3 and §7.4.1.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from mappings.codes import DIAGNOSTIC_IMAGING_STUDY
-from mappings.hl7v2.er7 import COMPONENT, Table, components, is_one_line, repetitions, subcomponents, value
+from mappings.hl7v2.er7 import COMPONENT, FIELD, Table, components, is_one_line, repetitions, subcomponents, value
 from mappings.hl7v2.lengths import LENGTHS_OF
+from mappings.hl7v2.obx import observation_segments
 from mappings.hl7v2.orc import (
     NAMESPACE,
     filler_order_number,
@@ -22,13 +26,16 @@ from mappings.hl7v2.orc import (
 from mappings.hl7v2.result import Result
 from mappings.hl7v2.stated import ce
 from mappings.hl7v2.versions import PROCEDURE_CODE_OR_NOTHING, layouts
+from mappings.model import Report
 from mappings.patient.identifiers import short_id
 from mappings.profile import exact
 from mappings.study.answers import message_pointer
+from mappings.values.dates import version_instant
 from mappings.values.procedures import diagnostic_service_section, dicom_modality, examination, modality_issues
 
 # Table 0074, if the modality is not known
 RADIOLOGY: Final = "RAD"
+_SECOND: Final = timedelta(seconds=1)
 
 
 def obr_4_universal_service_identifier(result: Result) -> str:
@@ -71,7 +78,7 @@ def reported_procedure(result: Result) -> str:
 
 
 def obr_7_observation_date_time(result: Result) -> str:
-    """OBR-7 Observation Date/Time <- snapshot.studyDate, with studyTime only in a known zone (D15).
+    """OBR-7 Observation Date/Time <- studyDate, with studyTime only in a known zone, ?? the day of signedAt (D15).
 
     HL7 v2.5.1 §7.4.1.7.
     """
@@ -138,12 +145,49 @@ def obr_21_filler_field_2(result: Result) -> str:
 
 
 def obr_22_results_rpt_status_chng_date_time(result: Result) -> str:
-    """OBR-22 Results Rpt/Status Chng - Date/Time <- the newest signedAt restated (D19); updatedAt of a draft.
+    """OBR-22 Results Rpt/Status Chng - Date/Time <- newest signedAt, or change of a text since; updatedAt of a draft.
 
-    HL7 v2.5.1 §7.4.1.22.
+    HL7 v2.5.1 §7.4.1.22, decisions D17, D19. Of a text that changed without a new signature it is the `updatedAt` that
+    came first with it. It never lies before what the destination was told under the number (`Facts.reported`). With
+    another status, or another flag on a line, it is later: at least the time of rendering.
     """
-    signings = [signing for report in result.subject.reports if (signing := result.signed_at(report))]
-    return max(signings)[1] if signings else ""
+    moments = [moment for report in result.subject.reports if (moment := _version_moment(result, report))]
+    newest = max(moments, default=None)
+    told = result.facts.reported.get(result.filler_order_number)
+    if told is not None and (newest is None or newest.replace(microsecond=0) <= told.at):
+        is_as_told = told.statuses == _digest(obr_25_result_status(result), observation_segments(result))
+        newest = told.at if is_as_told else max(result.at, _second_after(told.at))
+    if newest is None:
+        return ""
+    result.reported[result.filler_order_number] = newest
+    return result.dtm(newest)
+
+
+def _version_moment(result: Result, report: Report) -> datetime | None:
+    """Moment of a report's present version; an unreadable one is an issue."""
+    signing = result.signed_at(report)
+    return version_instant(report) or (signing[0] if signing else None)
+
+
+def _second_after(moment: datetime) -> datetime:
+    return moment + _SECOND if moment < datetime.max.replace(tzinfo=UTC) - _SECOND else moment
+
+
+def statuses_of(message: bytes) -> str:
+    """Digest of OBR-25 and of each OBX-8 and OBX-11 of a message's first order: the others have the same."""
+    segments = message.decode("latin-1").split("\r")
+    [start, *others] = [place for place, segment in enumerate(segments) if segment.startswith("OBR|")]
+    end = others[0] if others else len(segments)
+    return _digest(_fields(segments[start])[25], segments[start:end])
+
+
+def _digest(obr_25: str, segments: Iterable[str]) -> str:
+    rows = [(row[8], row[11]) for row in map(_fields, segments) if row[0] == "OBX"]
+    return hashlib.sha256(repr((obr_25, rows)).encode()).hexdigest()
+
+
+def _fields(segment: str) -> list[str]:
+    return [*segment.split(FIELD), *[""] * 25]
 
 
 def obr_24_diagnostic_serv_sect_id(result: Result) -> str:

@@ -36,7 +36,7 @@ def obx_11_observation_result_status(result: Result) -> str:
 
 
 def obx_14_date_time_of_the_observation(result: Result, report: Report) -> str:
-    """OBX-14 Date/Time of the Observation <- studyDate, studyTime ?? signedAt of the line's report (D15, D19).
+    """OBX-14 Date/Time of the Observation <- studyDate, studyTime ?? day of signedAt of the line's report (D15).
 
     HL7 v2.5.1 §7.4.2.14: the physiologically relevant time, as in DiagnosticReport.effective. With the receiver's
     `obx14` `signed` it is signedAt, or updatedAt of a draft.

@@ -24,7 +24,7 @@ from mappings.hl7v2.result import Result
 from mappings.hl7v2.tq1 import timing_segments
 from mappings.hl7v2.zds import image_segments
 from mappings.issues import MappingIssue
-from mappings.model import Cause, Facts, Mapped, Study
+from mappings.model import Cause, Facts, MappedMessage, Study
 from mappings.profile import Receiver, Site
 from mappings.reuse import NO_REUSE, Reuse
 from mappings.study.answers import common_visit
@@ -41,7 +41,7 @@ def to_oru(  # noqa: PLR0913 (the signature of the entry point is fixed)
     *,
     control_id: str,
     at: datetime,
-) -> Mapped[bytes | None]:
+) -> MappedMessage:
     """Map a cause to its ORU^R01, by the receiver's profile; None with the reason if nothing is sent.
 
     `control_id` is MSH-10 (see `message_control_id`), `at` the aware time of rendering (MSH-7).
@@ -53,14 +53,14 @@ def to_oru(  # noqa: PLR0913 (the signature of the entry point is fixed)
 
 def oru_of(
     made: Rendering | MappingIssue, asked: AskedMessage, *, control_id: str, at: datetime, reuse: Reuse = NO_REUSE
-) -> Mapped[bytes | None]:
+) -> MappedMessage:
     """Write the ORU^R01 of a rendering, as `to_oru` does."""
     study, cause, site, receiver, facts = asked
     if isinstance(made, MappingIssue):
-        return Mapped(None, (made,))
+        return MappedMessage(None, (made,))
     filed = made.place
     if not filed.orders:
-        return Mapped(None, tuple(dict.fromkeys(filed.issues)))
+        return MappedMessage(None, tuple(dict.fromkeys(filed.issues)))
     visit, doubts = common_visit(order.answered for order in filed.orders)
     result = Result(
         study=study,
@@ -91,9 +91,10 @@ def oru_of(
     segments = _segments(groups)
     if cause.part == "pdf" and not any(segment.startswith("OBX") for segment in segments):
         result.note("pdf-message-empty", "information", filed.lead.pointer, "no PDF to send: no message of its own")
-        return Mapped(None, tuple(dict.fromkeys(result.issues)))
+        return MappedMessage(None, tuple(dict.fromkeys(result.issues)))
     message = encoded(segments, receiver)
-    return Mapped(message.output, tuple(dict.fromkeys((*result.issues, *message.issues))))
+    issues = tuple(dict.fromkeys((*result.issues, *message.issues)))
+    return MappedMessage(message.output, issues, max(result.reported.values(), default=None))
 
 
 def _segments(groups: Sequence[Result]) -> list[str]:

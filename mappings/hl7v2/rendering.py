@@ -27,6 +27,7 @@ from mappings.hl7v2.vista import vista_numbers
 from mappings.issues import MappingIssue
 from mappings.life.status import STATUS, Status, addendum_parent, is_withdrawn, obr_25, report_status
 from mappings.model import Cause, Facts, Report, Study
+from mappings.patient.identifiers import mrn_number
 from mappings.patient.subjects import Subject
 from mappings.profile import Receiver, Site
 from mappings.values.text import is_merged
@@ -67,12 +68,8 @@ def _as_received(made: Rendering, site: Site, receiver: Receiver) -> Rendering |
     if site.on_conflict == "hold" and any(issue.code == "identity-conflict" for issue in made.issues):
         action = "the site's on_conflict asks to hold it: nothing sent in v2"
         return MappingIssue("identity-conflict-held", "error", made.subject.pointer, action)
-    if site.mrn_authority == "facility" and made.subject.identity.lacks_authority:
-        action = "no mrn_namespace for its facility, and the destination does not say mrn_authority: held"
-        return MappingIssue("authority-unknown", "error", f"{made.subject.pointer}/mrn", action)
-    if site.bare_namespace is not None and not made.subject.identity.mrn_namespaces <= {site.bare_namespace}:
-        action = "PID-3 is a bare number there, and the MRN is not of the one namespace that is told so: held"
-        return MappingIssue("authority-unknown", "error", f"{made.subject.pointer}/mrn", action)
+    if held := _without_authority(made.subject, site):
+        return held
     if lack := _lacking(made.subject, site, receiver):
         return lack
     status = obr_25(made.status, receiver)
@@ -80,6 +77,21 @@ def _as_received(made: Rendering, site: Site, receiver: Receiver) -> Rendering |
         action = f"the receiver's status_map has no code for {made.status.obr_25}, {made.status.obx_11}: nothing sent"
         return MappingIssue("status-not-received", "warning", f"{made.place.lead.pointer}/status", action)
     return made if status is made.status else replace(made, status=status)
+
+
+def _without_authority(subject: Subject, site: Site) -> MappingIssue | None:
+    """Find a reason to hold a message because nobody says whose number the MRN is (D11)."""
+    pointer = f"{subject.pointer}/mrn"
+    if any(mrn_number(one, site) is None for one in (subject.snapshot, *(one.snapshot for one in subject.reports))):
+        action = "the MRN names another authority or type than that of its facility's MRNs: held"
+        return MappingIssue("mrn-unreadable", "error", pointer, action)
+    if site.mrn_authority == "facility" and subject.identity.lacks_authority:
+        action = "no mrn_namespace for its facility, and the destination does not say mrn_authority: held"
+        return MappingIssue("authority-unknown", "error", pointer, action)
+    if site.bare_namespace is not None and not subject.identity.mrn_namespaces <= {site.bare_namespace}:
+        action = "PID-3 is a bare number there, and the MRN is not of the one namespace that is told so: held"
+        return MappingIssue("authority-unknown", "error", pointer, action)
+    return None
 
 
 def _lacking(subject: Subject, site: Site, receiver: Receiver) -> MappingIssue | None:

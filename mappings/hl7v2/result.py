@@ -36,7 +36,8 @@ class Result:
     `filler_order_number` is EI.1 of OBR-3, `parent_filler` that of the order to which this one adds, or empty;
     `own_numbers` are those made by the gateway. `set_id` counts the orders of a message from 1. `visit` is that of the
     message's orders, if the hospital told one. `issues` collects the mapping issues; `reuse` has what a trace made
-    before; `made`, `signers`, `signings` and `examinations` cache values used twice.
+    before; `made`, `signers`, `signings` and `examinations` cache values used twice. `reported` collects the moment of
+    OBR-22, by filler order number.
     """
 
     study: Study
@@ -63,6 +64,7 @@ class Result:
     signers: dict[str, Signer] = field(default_factory=dict)
     signings: dict[str, tuple[datetime, str] | None] = field(default_factory=dict)
     examinations: dict[str, str] = field(default_factory=dict)
+    reported: dict[str, datetime] = field(default_factory=dict)
 
     @property
     def reports(self) -> tuple[Report, ...]:
@@ -152,12 +154,15 @@ class Result:
         return self.signings[report.report_id]
 
     def examined_at(self, report: Report) -> str:
-        """Time of a report's examination as DTM: the FHIR `effective` (D15); "" if it is unknown."""
+        """Time of a report's examination as DTM: the FHIR `effective`, of a signature only its day (D15).
+
+        "" if it is unknown.
+        """
         if report.report_id not in self.examinations:
             when, doubts = effective(report, self.site)
             self.issues.extend(doubts)
-            examined = (self.dtm(when.moment) if when.moment else when.dtm) if when else ""
-            self.examinations[report.report_id] = examined
+            moment = when.moment if when and not when.is_of_signature else None
+            self.examinations[report.report_id] = self.dtm(moment) if moment else when.dtm if when else ""
         return self.examinations[report.report_id]
 
     def dtm(self, moment: datetime) -> str:

@@ -30,7 +30,7 @@ from typing import Final
 
 from mappings.answered_order import MergedNumber, StatedNumber
 from mappings.issues import MappingIssue
-from mappings.life.last_known import in_order, kept, with_last_said, words
+from mappings.life.last_known import in_order, kept, text_of, with_last_said, words
 from mappings.life.status import is_shown_draft, is_withdrawn, refusal
 from mappings.model import Cause, CauseKind, Facts, Report, Study
 from mappings.patient.comparison import is_of_another
@@ -38,7 +38,7 @@ from mappings.patient.merged import given_way, identified
 from mappings.patient.subjects import Subject, subjects
 from mappings.profile import Site
 from mappings.values.dates import reading_order
-from mappings.values.text import is_said, normal_form
+from mappings.values.text import is_said
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,8 @@ def told(study: Study, cause: Cause, report_ids: Iterable[str]) -> str:
     about = tuple(report_ids)
     present = [reports[one] for one in about if one in reports]
     facts = [
-        (one.report_id, one.is_completed, one.is_critical is True, _patient(study, one), _text(one)) for one in present
+        (one.report_id, one.is_completed, one.is_critical is True, _patient(study, one), text_of(one))
+        for one in present
     ]
     which = (cause.part, cause.accession_number, cause.document, "" if about else cause.report_id)
     text = repr((study.study_id, bool(study.is_cancelled), which, facts))
@@ -250,11 +251,11 @@ def _may_be_sent(was: Report, site: Site) -> bool:
 def _change_of(was: Report | None, report: Report, *, is_other: bool) -> CauseKind | None:
     """Return the most important change of a report; None if nothing changed."""
     if not report.is_completed:
-        is_new = was is None or _text(was) != _text(report)
+        is_new = was is None or text_of(was) != text_of(report)
         return "draft" if is_new or is_other else None
     if was is None or not was.is_completed:
         return "addendum_signed" if report.is_addendum else "signed"
-    if _text(was) != _text(report):
+    if text_of(was) != text_of(report):
         return "text_changed"
     if (was.is_critical is True) != (report.is_critical is True):
         return "critical_changed"
@@ -279,11 +280,6 @@ def _withdrawn(was: Report, site: Site) -> CauseKind | None:
     if not _may_be_sent(was, site):
         return None
     return "withdrawn" if was.is_completed else "draft_cancelled"
-
-
-def _text(report: Report) -> str:
-    """N(text); empty if it is blank."""
-    return normal_form(report.text or "") if is_said(report.text) else ""
 
 
 def _patient(study: Study, report: Report) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 """Keep the last known values of a study when AutoScribe no longer lists a report or no longer gives a value.
 
-AutoScribe REST API (null, blank and absent fields), decisions D16 and D21. Only a different value is a change, never a
-missing one: the study to map keeps the last value, with an issue. This holds for the fields of signed reports, and for
-study fields that decide what is sent. Unsigned reports are mapped unchanged.
+AutoScribe REST API (null, blank and absent fields), decisions D16, D17 and D21. Only a different value is a change,
+never a missing one: the study to map keeps the last value, with an issue. This holds for the fields of signed reports,
+and for study fields that decide what is sent. Unsigned reports are mapped unchanged. A signed report also keeps when
+its text changed.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, replace
@@ -15,10 +17,10 @@ from typing import Any, Final
 
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Report, Snapshot, Study
-from mappings.patient.comparison import is_contradicted
+from mappings.patient.comparison import contradicts, is_contradicted, said_of
 from mappings.profile import Site
 from mappings.study.orders import orders
-from mappings.values.dates import reading_order
+from mappings.values.dates import parse_instant, reading_order
 from mappings.values.text import is_said, normal_form
 
 _NO_FACTS: Final = Facts()
@@ -36,7 +38,7 @@ def kept(before: Study, now: Study, site: Site, cancelled: AbstractSet[str]) -> 
     action = "no longer said: stays as it was"
     issues = [MappingIssue("study-value-not-visible", "warning", f"/{_key(name)}", action) for name in vanished]
     old = {report.report_id: report for report in before.reports}
-    reports = [_last_signed(old.get(report.report_id), report, issues) for report in now.reports]
+    reports = [_last_signed(old.get(report.report_id), report, site, issues) for report in now.reports]
     listed = {report.report_id for report in reports}
     unused = count(1 + max([_index(report) for report in now.reports], default=-1))
     for report in before.reports:
@@ -45,7 +47,7 @@ def kept(before: Study, now: Study, site: Site, cancelled: AbstractSet[str]) -> 
             reports.append(replace(report, pointer=pointer))
             issues.append(MappingIssue("report-not-visible", "warning", pointer, "no longer listed: stays as it was"))
     issues += _left_orders(before, now, site)
-    if not issues:
+    if not issues and all(map(operator.is_, reports, now.reports)):
         return now, issues
     signers = {one.user_id for one in reports}
     known = {user_id: user for user_id, user in before.users.items() if user_id in signers}
@@ -69,8 +71,8 @@ def _left_orders(before: Study, now: Study, site: Site) -> Iterator[MappingIssue
         yield MappingIssue("order-not-visible", "error", was[0].pointer, action)
 
 
-def _last_signed(was: Report | None, report: Report, issues: list[MappingIssue]) -> Report:
-    """Fill in the missing values of a signed report from its last signed version."""
+def _last_signed(was: Report | None, report: Report, site: Site, issues: list[MappingIssue]) -> Report:
+    """Fill in the missing values of a signed report from its last signed version, and keep the spelling of its MRN."""
     if was is None or not was.is_completed:
         return report
     if not report.is_completed:
@@ -85,7 +87,38 @@ def _last_signed(was: Report | None, report: Report, issues: list[MappingIssue])
         pointer = f"{report.pointer}/{keys[0]}" if len(keys) == 1 else report.pointer
         action = f"no longer said, stays as it was signed: {', '.join(keys)}"
         issues.append(MappingIssue("signed-value-not-visible", "warning", pointer, action))
-    return whole
+    if _is_respelled(was.snapshot, whole.snapshot, site):
+        action = "the same number in another spelling stays as it was, unless mrn_pattern refuses it and takes this one"
+        issues.append(MappingIssue("mrn-respelled", "warning", f"{report.snapshot_pointer}/mrn", action))
+        whole = replace(whole, snapshot=replace(whole.snapshot, mrn=was.snapshot.mrn))
+    changed_at = _text_changed_at(was, whole)
+    if changed_at == "":
+        action = "the text changed after the signature, and no readable updatedAt says when: issued stays as it was"
+        issues.append(MappingIssue("text-change-undated", "warning", f"{report.pointer}/updatedAt", action))
+    return whole if changed_at is None else replace(whole, text_changed_at=changed_at)
+
+
+def _is_respelled(was: Snapshot, now: Snapshot, site: Site) -> bool:
+    """True if only the spelling of one facility's number differs, such as zeros: that moves no patient (D12)."""
+    facilities = [site.facility(one.facility_name) or words(one.facility_name) for one in (was, now)]
+    if words(was.mrn) == words(now.mrn) or facilities[0] != facilities[1]:
+        return False
+    before, after = said_of(was, site), said_of(now, site)
+    is_better = before.is_doubtful and not after.is_doubtful
+    return before.mrn == after.mrn != "" and not is_better and not contradicts(before, after)
+
+
+def _text_changed_at(was: Report, whole: Report) -> str | None:
+    """Return when the text of a signed report changed without a new signature; empty if nothing says when.
+
+    It is AutoScribe's first `updatedAt` with the text, since later ones may be of other changes.
+    """
+    if text_of(was) == text_of(whole):
+        return was.text_changed_at
+    before, signed = parse_instant(was.signed_at), parse_instant(whole.signed_at)
+    if signed and (before is None or signed > before):
+        return None
+    return whole.updated_at if parse_instant(whole.updated_at) else was.text_changed_at or ""
 
 
 _KEYS: Final = {"text": "reportPlainText"}
@@ -97,6 +130,11 @@ def _key(name: str) -> str:
     """Return the wire name of a model field."""
     first, *others = name.split("_")
     return _KEYS.get(name) or first + "".join(map(str.title, others))
+
+
+def text_of(report: Report) -> str:
+    """N(text); empty if it is blank."""
+    return normal_form(report.text or "") if is_said(report.text) else ""
 
 
 def words(text: str | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from mappings.model import Snapshot
-from mappings.patient.identifiers import is_doubtful, is_placeholder, mrn_key
+from mappings.patient.identifiers import is_doubtful, is_placeholder, mrn_key, mrn_number
 from mappings.patient.people import Person, differences, following, person, speaks_against
 from mappings.profile import Site
 
@@ -29,8 +29,9 @@ def said_of(snapshot: Snapshot, site: Site = _NO_SITE) -> Said:
     """Read a snapshot. Without the site's settings, no name order and no MRN pattern is known."""
     named = site.facility(snapshot.facility_name)
     facility = named or site.default_facility
-    mrn, pattern = bare_mrn(snapshot.mrn), facility.mrn_pattern if facility else None
-    doubtful = bool(mrn) and is_doubtful(snapshot.mrn or "", pattern)
+    number, pattern = mrn_number(snapshot, site), facility.mrn_pattern if facility else None
+    mrn = bare_mrn(snapshot.mrn if number is None else number)
+    doubtful = bool(mrn) and (number is None or is_doubtful(number, pattern))
     return Said(person(snapshot, named.name_order if named else None), mrn, doubtful)
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "long_id",
     "message_control_id",
     "mrn_key",
+    "mrn_number",
     "organization_id",
     "role_id",
     "short_id",
@@ -72,6 +73,7 @@ _INSTRUCTIONS: Final = frozenset(
 _SEQUENCES: Final = ("12345678901234567890", "98765432109876543210")
 _LEAST_SEQUENCE: Final = 3
 _LONGEST_MRN: Final = 32
+_CARETS_BEFORE_AUTHORITY: Final = 3
 _BLANKS: Final = re.compile(r"[\s\-]+")
 _LEADING_ZEROS: Final = re.compile(r"^0*([A-Z]*)0*(?=[0-9])")
 
@@ -218,7 +220,8 @@ def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Iden
 
     The key is the MRN under its facility's configured system, else externalPatientId under a configured system, else
     the study alone. Without a system, or with a doubtful value or a placeholder, a patient is never linked to another
-    study. An MRN of an unknown facility belongs to the site's `default_facility`, if there is one.
+    study; nor with an MRN that is written with another authority. An MRN of an unknown facility belongs to the site's
+    `default_facility`, if there is one.
     """
     issues: list[MappingIssue] = []
     shown: list[PatientIdentifier] = []
@@ -232,7 +235,11 @@ def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Iden
                 keys.append(identifier)
             else:
                 issues.append(issue)
-    if mrn is None:
+    if mrn_number(snapshot, site) is None:
+        action = "it names another authority or type than its facility's MRN: no number is said, HL7 v2 is held"
+        issues.append(MappingIssue("mrn-unreadable", "error", f"{pointer}/mrn", action))
+        shown, keys = [unmatched(one, study.study_id) for one in shown], []
+    elif mrn is None:
         issues.append(MappingIssue("mrn-absent", "warning", f"{pointer}/mrn", "the patient is not linked by MRN"))
     elif mrn.authority and site.facility(snapshot.facility_name) is None:
         action = "no [[mapping.facilities]] has this name: the MRN is taken for one of default_facility"
@@ -297,6 +304,22 @@ def mrn_key(mrn: str) -> str:
     return _LEADING_ZEROS.sub(r"\1", _BLANKS.sub("", text).upper())
 
 
+def mrn_number(snapshot: Snapshot, site: Site) -> str | None:
+    """Return the number in snapshotMetadata.mrn, empty if it has none; None if it is a CX of another authority.
+
+    HL7 v2.5.1 §2.A.14 (CX): `4711^^^CITY^MR` is the number 4711 only where CITY is the `mrn_namespace` of its facility,
+    and the type MR or empty. Taken as it is written, it would be a number that no system has (D11). Fewer than three
+    `^` name no authority.
+    """
+    written = (snapshot.mrn or "").strip()
+    if written.count("^") < _CARETS_BEFORE_AUTHORITY:
+        return written
+    number, _, _, namespace, number_type = [part.strip() for part in f"{written}^".split("^")[:5]]
+    facility = site.facility(snapshot.facility_name) or site.default_facility
+    own = facility.mrn.namespace if facility and facility.mrn else ""
+    return number if number and namespace == own != "" and number_type in {"", "MR"} else None
+
+
 def is_dicom_uid(text: str) -> bool:
     """True for an OID of at most 64 characters (DICOM PS3.5 §9.1)."""
     return len(text) <= _DICOM_UID_LENGTH and is_oid(text)
@@ -318,7 +341,7 @@ class _Claim(NamedTuple):
 
 
 def _mrn(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> _Claim | None:
-    value = (snapshot.mrn or "").strip()
+    value = mrn_number(snapshot, site)
     if not value:
         return None
     facility = site.facility(snapshot.facility_name) or site.default_facility

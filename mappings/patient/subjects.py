@@ -258,7 +258,8 @@ def _speakers(group: list[_Claim]) -> list[Said]:
 def _namer(group: list[_Claim]) -> _Claim:
     """Claim that gives the patient the identity: the last with an identity, preferably an original.
 
-    An addendum gives it only if the group has no original, or an original has its number.
+    An addendum gives it only if the group has no original, or an original has its number. Of several spellings of that
+    number, such as one with zeros in front, the one seen first stays the key: only an operator moves a patient.
     """
     best = max(one.report.is_completed for one in group)
     originals = [one for one in group if one.standing == (best, True)]
@@ -267,7 +268,9 @@ def _namer(group: list[_Claim]) -> _Claim:
         may = not originals or _is_original(one) or any(_is_same_mrn(one, other) for other in originals)
         return one.report.is_completed, one.identity.is_linked and may, _is_original(one)
 
-    return max(reversed(group), key=place)
+    last = max(reversed(group), key=place)
+    named = [one for one in group if one.report.is_completed == best and one.identity.is_linked]
+    return min([one for one in named if _is_same_number(one.identity, last.identity)], key=_rank, default=last)
 
 
 def _standing(report: Report) -> tuple[bool, bool]:

@@ -28,7 +28,7 @@ from zoneinfo import ZoneInfo
 
 from mappings.model import Report, Section
 from mappings.sections import cut
-from mappings.values.dates import parse_instant, spoken
+from mappings.values.dates import spoken, version_instant
 from mappings.values.text import normal_form
 
 Role = Literal["addendum", "impression", "copy", ""]
@@ -78,7 +78,7 @@ def header(report: Report, moment: datetime | None, signer: str, zone: ZoneInfo 
     """Header line above a report or its part of a conclusion: kind, time in the site's zone or UTC, signer (D19)."""
     kind = "ADDENDUM" if report.is_addendum else "REPORT"
     when = spoken(moment, zone) if moment else "time of signing not known"
-    if changed := parse_instant(report.text_changed_at):
+    if (changed := version_instant(report)) and moment and changed > moment:
         when = f"{when}, text changed {spoken(changed, zone)}"
     if not report.is_completed:
         when = "not signed"

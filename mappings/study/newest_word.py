@@ -9,10 +9,9 @@ another addendum to the same original, or whose text it contains.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from mappings.model import Report
-from mappings.values.dates import parse_instant
+from mappings.values.dates import version_instant
 from mappings.values.text import is_merged
 
 
@@ -77,11 +76,5 @@ def _follows(addendum: Report, report: Report, peers: Sequence[Report]) -> bool:
 
 def _is_newer(report: Report, addendum: Report) -> bool:
     """True if a report's text is known to be newer than an addendum's."""
-    one, other = _text_time(report), _text_time(addendum)
+    one, other = version_instant(report), version_instant(addendum)
     return one is not None and other is not None and one > other
-
-
-def _text_time(report: Report) -> datetime | None:
-    """Instant since which a signed text stands: its signature, or a later change; None if it is not known."""
-    moments = map(parse_instant, (report.signed_at, report.text_changed_at))
-    return max((moment for moment in moments if moment), default=None)

@@ -206,7 +206,7 @@ HL7V2_CHANGES: Final = (
         "study-date",
         "/reports/*/snapshotMetadata/studyDate",
         "no whole date",
-        "dropped (issue study-date-impossible); the time of signing replaces it",
+        "dropped (issue study-date-impossible); the day of the signature replaces it",
     ),
     ExampleChange(
         "one-snapshot",

@@ -51,7 +51,7 @@ FHIR_LOSSES: Final[dict[str, str]] = {
 HL7V2_LOSSES: Final[dict[str, str]] = {
     **FHIR_LOSSES,
     "/reports/*/createdAt": "ORU^R01 has no field for the first dictation",
-    "/reports/*/updatedAt": "ORU^R01 has the time of signing; for a draft it is OBR-22",
+    "/reports/*/updatedAt": "ORU^R01 has the time of signing; OBR-22 is it for a draft, and for a text changed since",
     "/reports/*/snapshotMetadata/age": "free text; PID-7 has the date of birth",
     "/isCancelled": "withdraws a signed report only if the site's on_cancelled_after_sign asks for it",
     "/studyReportStatus": "AutoScribe's work list; the report's own status is OBR-25",

@@ -59,6 +59,8 @@ _FACILITY: Final[dict[str, tuple[Any, ...]]] = {
     "mrn_pattern": (None, _NEVER),
     "accession": (None, _OTHER_AUTHORITY),
     "placer": (None, _OTHER_AUTHORITY),
+    "visit": (None, _OTHER_AUTHORITY),
+    "account": (None, _OTHER_AUTHORITY),
     "code": (None, "OTHER"),
     "organization": (NO_DETAILS,),
 }

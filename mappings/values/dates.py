@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/datatypes.html#dateTime, HL7 v2.5.1 §2.A.22 (DTM), deci
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -26,19 +27,31 @@ _INSTANT: Final = re.compile(
 _CLOCK_TIME: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?")
 
 
+# Age in one unit, as AutoScribe's examples (`34.5 years`, `2 months`) and DICOM's AS (`034Y`) write it
+_AGE: Final = re.compile(
+    r"([0-9]{1,5}(?:[.,][0-9]{1,3})?)\s*"
+    r"(years?|yrs?|y|y/?o|months?|mos?|m|weeks?|wks?|w|days?|d)\.?(?:[\s-]+old)?"
+)
+_DAYS_OF_UNIT: Final = {"y": 365.2425, "m": 365.2425 / 12, "w": 7, "d": 1}
+_ROUNDED: Final = 1.02  # one unit, and months and years of different lengths
 LATE_STUDY_DATE: Final = "study-date-too-late"
 _ONE_DAY: Final = timedelta(days=1)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
+_DAY_IN_UTC: Final = " in UTC, since no time_zone is known for its facility"
 _NO_ZONE: Final = "no time_zone for its facility in [[mapping.facilities]]: only the date is said"
 
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """A calendar date (`YYYY-MM-DD`), or a moment with its offset."""
+    """A calendar date (`YYYY-MM-DD`), or a moment with its offset.
+
+    `is_of_signature`: it is the time of signing, and `day` its day where the examination was (D15).
+    """
 
     day: str
     moment: datetime | None = None
+    is_of_signature: bool = False
 
     @property
     def fhir(self) -> str:
@@ -47,8 +60,8 @@ class When:
 
     @property
     def dtm(self) -> str:
-        """Format as HL7 DTM: `YYYYMMDD`, or `YYYYMMDDHHMMSS±ZZZZ`."""
-        return dtm_instant(self.moment) if self.moment else self.day.replace("-", "")
+        """Format as HL7 DTM: `YYYYMMDD`, also of a signature, or `YYYYMMDDHHMMSS±ZZZZ`."""
+        return dtm_instant(self.moment) if self.moment and not self.is_of_signature else self.day.replace("-", "")
 
 
 def parse_date(text: str | None) -> str | None:
@@ -112,7 +125,46 @@ def birth_date(snapshot: Snapshot, pointer: str) -> tuple[str | None, tuple[Mapp
         return None, (MappingIssue("birth-date-impossible", "warning", place, "dropped"),)
     if study_day and day > study_day:
         return day, (MappingIssue("birth-date-after-study", "warning", place, "kept as it came"),)
-    return day, ()
+    return day, age_issues(snapshot, pointer)
+
+
+def age_issues(snapshot: Snapshot, pointer: str) -> tuple[MappingIssue, ...]:
+    """Report an age that the birth date contradicts on the study date: one of the two is somebody else's, or mistyped.
+
+    The age may be rounded up or down by one of its units. An age in words that are not known contradicts nothing.
+    """
+    stated = _AGE.fullmatch((snapshot.age or "").strip().casefold())
+    born, studied = (_days_of(parse_date(text)) for text in (snapshot.date_of_birth, snapshot.study_date))
+    if stated is None or born is None or studied is None or studied[1] < born[0]:
+        return ()
+    age, length = float(stated[1].replace(",", ".")), _DAYS_OF_UNIT[stated[2][0]]
+    least, most = (studied[0] - born[1]).days / length, (studied[1] - born[0]).days / length
+    if least - _ROUNDED <= age <= most + _ROUNDED:
+        return ()
+    action = "not the age on the study date by the birth date: both are kept as they came"
+    return (MappingIssue("age-contradicts-birth-date", "warning", f"{pointer}/age", action),)
+
+
+def _days_of(day: str | None) -> tuple[date, date] | None:
+    """Return the first and the last day of a date, whole or partial."""
+    if day is None:
+        return None
+    first = date.fromisoformat(f"{day}-01-01"[:10])
+    if len(day) == len("YYYY-MM-DD"):
+        return first, first
+    last_month = first if len(day) == len("YYYY-MM") else first.replace(month=12)
+    return first, last_month.replace(day=monthrange(last_month.year, last_month.month)[1])
+
+
+def version_instant(report: Report) -> datetime | None:
+    """Return the moment of a signed report's present version: its signature, or the later change of its text (D17).
+
+    None for an unsigned report, and if no moment is readable.
+    """
+    if not report.is_completed:
+        return None
+    moments = map(parse_instant, (report.signed_at, report.text_changed_at))
+    return max(filter(None, moments), default=None)
 
 
 def study_date_limit(report: Report) -> datetime | None:
@@ -178,22 +230,32 @@ def dtm_instant(moment: datetime) -> str:
 def effective(report: Report, site: Site) -> tuple[When | None, tuple[MappingIssue, ...]]:
     """OBR-7 and DiagnosticReport.effective: studyDate and studyTime in the facility's zone, else the date alone.
 
-    Without a valid studyDate it is the signedAt instant, with an issue. Without signedAt, or for an unsigned report, it
-    is None with an issue.
+    Without a valid studyDate it is the signedAt instant, with an issue: OBR-7 has only its day, in the facility's zone,
+    or in UTC if the zone is unknown. Without signedAt, or for an unsigned report, it is None with an issue.
     """
     snapshot, place = report.snapshot, report.snapshot_pointer
-    day = parse_date(snapshot.study_date)
+    day, facility = parse_date(snapshot.study_date), site.facility(snapshot.facility_name)
+    zone = facility.time_zone if facility else None
     if day is not None and len(day) == 10:
-        facility = site.facility(snapshot.facility_name)
-        zone = facility.time_zone if facility else None
         when, doubts = _study_moment(day, snapshot.study_time, zone, f"{place}/studyTime")
         return when, (*doubts, *_late_study_date(report, day))
     code = "study-date-absent" if snapshot.study_date is None else "study-date-impossible"
     signed = parse_instant(report.signed_at) if report.is_completed else None
     if signed is not None:
-        issue = MappingIssue(code, "warning", f"{place}/studyDate", "the time of signing stands for it (derived)")
-        return When(signed.date().isoformat(), signed), (issue,)
+        action = f"the time of signing stands for it (derived): in HL7 v2 its day{'' if zone else _DAY_IN_UTC}"
+        return When(_day_of(signed, zone), signed, is_of_signature=True), (
+            MappingIssue(code, "warning", f"{place}/studyDate", action),
+        )
     return None, (MappingIssue(code, "warning", f"{place}/studyDate", "no time of the examination is said"),)
+
+
+def _day_of(moment: datetime, zone: ZoneInfo | None) -> str:
+    """Return the calendar day of a moment in a zone, or in UTC."""
+    try:
+        local = moment.astimezone(zone or UTC)
+    except OverflowError:
+        local = moment.astimezone(UTC)
+    return local.date().isoformat()
 
 
 def _late_study_date(report: Report, day: str) -> tuple[MappingIssue, ...]:

@@ -15,10 +15,11 @@ from fakes.er7_reader import all_of
 
 from mappings import to_oru
 from mappings.hl7v2 import messages_of_all
+from mappings.hl7v2.obr import statuses_of
 from mappings.hl7v2.rendering import Rendering, rendering
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change
-from mappings.model import Cause, Facts, PdfFacts, Report
+from mappings.model import Cause, Facts, PdfFacts, Report, Reported
 from mappings.patient.identifiers import message_control_id
 from mappings.profile import Receiver, Site
 
@@ -31,11 +32,13 @@ HELD = frozenset({"accession-missing", "addendum-without-original"})
 class Result:
     """Content under one filler order number: `lines` and `files`, under the last code of `history`.
 
-    `history` has OBR-25 of each message, or W for a withdrawal; `patients` the first PID-3 of each.
+    `history` has OBR-25 of each message, or W for a withdrawal; `patients` the first PID-3 of each; `reported` OBR-22,
+    and the status and flags of all lines.
     """
 
     history: str = ""
     patients: list[str] = field(default_factory=list)
+    reported: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     files: list[bytes] = field(default_factory=list)
 
@@ -63,6 +66,8 @@ class Destination:
         result = self.results.setdefault(order[3], Result())
         result.history += "W" if any(row[11] == "W" for row in rows) else order[25]
         result.patients.append(er7_reader.field(message, "PID-3").partition("~")[0])
+        statuses = order[25], *(f"{row[8]} {row[11]}" for row in rows)
+        result.reported.append((er7_reader.field(message, "OBR-22"), statuses))
         if result.history[-1] != "A":
             result.lines, result.files = [], []
         if result.history[-1] != "W":
@@ -84,7 +89,10 @@ class Sent(NamedTuple):
 
 
 class Feed:
-    """Feed's record of one destination: `numbers` by report, those with a `signed` report, and causes `held`."""
+    """Feed's record of one destination: `numbers` by report, those with a `signed` report, and causes `held`.
+
+    `reported` is what was told last under each number.
+    """
 
     def __init__(self, to: Receiver, site: Site) -> None:
         self.to = to
@@ -92,6 +100,7 @@ class Feed:
         self.numbers: dict[str, tuple[str, ...]] = {}
         self.signed: set[str] = set()
         self.held: tuple[Cause, ...] = ()
+        self.reported: dict[str, Reported] = {}
 
     def send(self, change: Change) -> Iterator[Sent]:
         """Yield each message of the change, after the messages held before, or the reason that there is none."""
@@ -107,6 +116,8 @@ class Feed:
             sent = Sent(cause, tuple(about), mapped.output, mapped.issues)
             if sent.message is not None and isinstance(made, Rendering):
                 self._keep(sent, made)
+                told = Reported(mapped.reported_at or AT, statuses_of(sent.message))
+                self.reported.update(dict.fromkeys(made.place.filler_order_numbers, told))
             elif sent.errors & HELD:
                 held.append(replace(cause, sent_before=False))
             yield sent
@@ -120,6 +131,7 @@ class Feed:
             seen=change.seen,
             gone=change.gone,
             filler_order_numbers=dict(self.numbers),
+            reported=dict(self.reported),
         )
 
     def _keep(self, sent: Sent, made: Rendering) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from itertools import product
+from itertools import chain, pairwise, product
 from typing import NamedTuple, get_args
 
 from fakes import er7_reader
@@ -24,6 +24,7 @@ from mappings.profile import AssigningAuthority, Facility, Receiver, Site
 from mappings.profile.receiver import conflicts
 from mappings.profile.site import OnCancelled
 from mappings.sections import cut
+from mappings.values.dates import parse_instant, version_instant
 
 STUDY_ID = "stu_" + "1" * 32
 JANE = Snapshot(mrn="1001", patient_name="DOE^JANE", date_of_birth="1970-01-01", sex="female", facility_name="Mercy")
@@ -58,6 +59,7 @@ class Life:
     is_cancelled: bool = False
     made: int = 0
     texts: int = 0
+    updates: int = 0
 
     def take(self, step: Step) -> None:
         if step.kind in ("original", "addendum"):
@@ -114,10 +116,16 @@ class Life:
         if step.kind == "blank":
             return [replace(report, text="", sections=())]
         if step.kind == "flag":
-            return [replace(report, is_critical=not report.is_critical)]
+            return [self._updated(step, replace(report, is_critical=not report.is_critical))]
         if step.kind == "name":
             return [replace(report, snapshot=step.person)]
-        return [self._written(report)]
+        return [self._updated(step, self._written(report))]
+
+    def _updated(self, step: Step, report: Report) -> Report:
+        """Give the report a later `updatedAt`, or leave it as it was: AutoScribe may do either."""
+        self.updates += step.is_signed
+        at = f"2026-01-06T{self.updates % 24:02}:00:00Z"
+        return replace(report, updated_at=at) if step.is_signed else report
 
     def _written(self, report: Report) -> Report:
         """Give the report a text that no other has and that identifies it."""
@@ -281,6 +289,38 @@ def test_nothing_stands_that_is_withdrawn_or_gone_unless_an_error_says_so(told: 
 def test_no_draft_and_no_first_result_follows_a_signed_one_under_its_number(told: Told) -> None:
     for moment in lived(told):
         assert [one.history for one in moment.results.values() if not one.is_in_order] == []
+
+
+@LIMITS
+@given(lives())
+def test_obr_22_never_goes_back_and_moves_with_each_status_and_flag(told: Told) -> None:
+    """D17, D19; HL7 v2.5.1 §7.4.1.22: withdrawals, corrections without a signature, and drafts included."""
+    for moment in lived(told):
+        for (before, was), (after, now) in chain(*(pairwise(one.reported) for one in moment.results.values())):
+            assert before < after if was != now else before <= after
+
+
+@LIMITS
+@given(lives())
+def test_issued_stays_whatever_is_read_again_without_another_text(told: Told) -> None:
+    """D17: not before the signature, and moved by a signature and by a changed text alone."""
+    before: Study | None = None
+    for now, _ in told.looks:
+        change = changes(before, now, told.site, Known())
+        for report in change.study.reports:
+            was = next((one for one in before.reports if one.report_id == report.report_id), None) if before else None
+            if was and was.is_completed and was.text == report.text:
+                assert version_instant(report) == version_instant(was)
+            elif was and was.is_completed:
+                assert version_instant(report) == max(
+                    parse_instant(one) for one in (report.signed_at, report.updated_at) if one
+                )
+        again = tuple(
+            replace(one, updated_at="2026-02-01T00:00:00Z", text_changed_at=None) for one in change.study.reports
+        )
+        reread = changes(change.study, replace(now, reports=again), told.site, change.known).study
+        assert list(map(version_instant, reread.reports)) == list(map(version_instant, change.study.reports))
+        before = change.study
 
 
 @LIMITS

@@ -62,10 +62,10 @@ CONDITIONS: Final = (
     AlertRow(
         "critical-blocked",
         "A critical result is not sent. It is a dead letter because of a rule of the receiver, or of its answer. Or it"
-        " is held because the patient is not known well enough (`authority-unknown`, `identity-conflict-held`,"
-        " `name-absent`, `vista-patient-unknown`), has changed (`move`, `former-unknown`), or has had another number"
-        " since a merge (`merge-move`). Or, where a hospital sends orders, since the receiver needs a number of the"
-        " order (`accession-missing`, `placer-missing`).",
+        " is held because the patient is not known well enough (`authority-unknown`, `mrn-unreadable`,"
+        " `identity-conflict-held`, `name-absent`, `vista-patient-unknown`), has changed (`move`, `former-unknown`), or"
+        " has had another number since a merge (`merge-move`). Or, where a hospital sends orders, since the receiver"
+        " needs a number of the order (`accession-missing`, `placer-missing`).",
         lambda facts, _: len(facts.critical_blocked),
         lambda facts: facts.critical_blocked,
         escalates=True,

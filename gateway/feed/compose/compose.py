@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final, TypeAlias
 
 from gateway.feed.compose.wait_for_order import lacks_order, wait_for_order
@@ -23,6 +24,7 @@ from gateway.feed.compose.withdraw_moved import (
 )
 from gateway.feed.payload import StudyRound
 from gateway.routing import Destination
+from gateway.store.database.instants import micros
 from gateway.store.feed.moves import (
     CORRECTED,
     HELD,
@@ -41,6 +43,7 @@ from gateway.store.feed.sent import SentState
 from gateway.store.feed.states import RESTORED, UNSENT, WITHOUT_ORDER, MessageState
 from gateway.store.studies.kept import Kept
 from mappings.hl7v2.messages import renderings_of_all
+from mappings.hl7v2.obr import statuses_of
 from mappings.hl7v2.oru_r01 import oru_of
 from mappings.hl7v2.outline import Outline, outline, outline_of
 from mappings.hl7v2.place import AskedMessage
@@ -48,7 +51,7 @@ from mappings.hl7v2.rendering import Rendering, rendering
 from mappings.hl7v2.rules import check_rules
 from mappings.issues import MappingIssue, Severity
 from mappings.life.changes import told
-from mappings.model import Cause
+from mappings.model import Cause, Reported
 from mappings.patient.identifiers import message_control_id
 from mappings.profile import Site
 
@@ -69,10 +72,11 @@ def composed(study: StudyRound, rows: Sequence[WaitingRow], site: Site, destinat
         return ComposedStudy(study_id, study.revision, _held(rows, waits), [], sent)
     rows = sorted(rows, key=lambda row: row.kind != "signed")  # an original goes first (D19), whenever it was decided
     study = replace(study, known=replace(study.known, facts=with_sent(study.known.facts, sent)))
-    first, after, reason = _RoundComposer(study, site, destination).withdrawals(rows)
+    composer = _RoundComposer(study, site, destination, dict(sent.reported))
+    first, after, reason = composer.withdrawals(rows)
     if reason:
         return ComposedStudy(study_id, study.revision, _held(rows, reason), [], sent)
-    parts = _RoundComposer(replace(study, sent=after), site, destination).parts(rows)
+    parts = replace(composer, study=replace(study, sent=after)).parts(rows)
     settled = [_settled_row(row, parts) for row in rows]
     rendered = {row.number for row in settled if row.state == "rendered"}
     messages = [part for part in parts if isinstance(part, NewMessage) and part.outbox in rendered]
@@ -86,11 +90,15 @@ def composed(study: StudyRound, rows: Sequence[WaitingRow], site: Site, destinat
 
 @dataclass(frozen=True, slots=True)
 class _RoundComposer:
-    """Composer of the messages of one round to one destination."""
+    """Composer of the messages of one round to one destination.
+
+    `reported` is what was told last under each filler order number, with the messages of this round.
+    """
 
     study: StudyRound
     site: Site
     destination: Destination
+    reported: dict[str, Reported]
 
     def parts(self, rows: Sequence[WaitingRow]) -> list[NewMessage | SettledRow]:
         """Return the messages that the rows ask for; for a row without a message, its settled state."""
@@ -171,7 +179,8 @@ class _RoundComposer:
 
     def _asked(self, known: Kept, cause: Cause) -> AskedMessage:
         """Return the mapping's arguments for a cause."""
-        return AskedMessage(known.study, cause, self.site, self.destination.receiver, known.facts)
+        facts = replace(known.facts, reported=self.reported)
+        return AskedMessage(known.study, cause, self.site, self.destination.receiver, facts)
 
     def _message(self, known: Kept, cause: Cause, row: WaitingRow, made: Rendering | MappingIssue) -> _Part:
         """Return the message of a cause, or its settled row if there is none; with the codes of its warnings."""
@@ -189,6 +198,7 @@ class _RoundComposer:
             return unsent, []
         rule_issues = [one.issue for one in check_rules(mapped.output, self.destination.receiver)]
         broken = next(iter(_codes(rule_issues, "error")), None)
+        reported = self._noted(mapped.output, mapped.reported_at, drawn)
         state: MessageState = "dead_letter" if broken else "recorded" if self.destination.dry_run else "queued"
         message = NewMessage(
             outbox=row.number,
@@ -209,9 +219,17 @@ class _RoundComposer:
             state=state,
             reason=broken or "",
             told=digest,
+            reported=micros(reported.at),
+            statuses=reported.statuses,
         )
         without = [WITHOUT_ORDER] if lacks_order(known.facts) and cause.part == "report" else []
         return message, [*_codes((*mapped.issues, *rule_issues), "warning"), *without]
+
+    def _noted(self, body: bytes, at: datetime | None, drawn: Outline) -> Reported:
+        """Note what a message tells under its numbers; without an OBR-22, the time of rendering stands for it."""
+        reported = Reported(at or self.study.at, statuses_of(body))
+        self.reported.update(dict.fromkeys(drawn.filler_order_numbers, reported))
+        return reported
 
     def _settled(self, row: WaitingRow, cause: Cause, drawn: Outline, digest: str) -> SettledRow | None:
         """Return how to settle a row whose message is not to be sent although it can be composed; None to send it."""

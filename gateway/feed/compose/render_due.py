@@ -38,6 +38,7 @@ from gateway.store.feed.states import (
     AUTHORITY_UNKNOWN,
     CONFLICT_HELD,
     MAY_HAVE_BEEN_SENT,
+    MRN_UNREADABLE,
     ORDER_AWAITED,
     RESTORED,
     VISTA_UNKNOWN,
@@ -285,7 +286,7 @@ def _by_settings(site: Site, destination: Destination) -> Iterator[tuple[str, Se
     authorities = (site.mrn_authority, str(site.bare_namespace), str(default), *rows)
     customers = sorted(f"{name}\x1f{authority}" for name, authority in site.express_customers.items())
     switches = (destination.receiver.vista_patient, destination.receiver.vista_exam)
-    yield "authorities", authorities, (AUTHORITY_UNKNOWN,)
+    yield "authorities", authorities, (AUTHORITY_UNKNOWN, MRN_UNREADABLE)
     yield "on-conflict", (site.on_conflict,), (CONFLICT_HELD,)
     yield "vista", (str(site.vista), *switches, *customers, *authorities), VISTA_UNKNOWN
     yield "order-wait", (str(destination.hold_until_matched),), (ORDER_AWAITED,)

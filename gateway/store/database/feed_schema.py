@@ -95,6 +95,8 @@ MESSAGE: Final = Table(
     default_column("body_hash", ""),
     default_column("remarks", ""),
     default_column("told", ""),
+    number_column("reported", needed=False),
+    default_column("statuses", ""),
     sqlite_strict=True,
 )
 # Bytes of a message, which never change: a table apart, since the message's row changes with every step

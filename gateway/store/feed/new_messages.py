@@ -24,10 +24,12 @@ from gateway.store.studies.intake import REVISIONS
 _ADD: Final = Statement(
     "INSERT INTO message (outbox, is_whole, is_draft, is_critical, priority, size, attempts, doubts, due, made, closed,"
     " signed, destination, study_id, report_id, kind, content_version, control_id, restates, filler_order_numbers,"
-    " report_ids, patient_id, state, reason, ack, has_body, body_hash, remarks, told) VALUES (:outbox, :is_whole,"
+    " report_ids, patient_id, state, reason, ack, has_body, body_hash, remarks, told, reported, statuses)"
+    " VALUES (:outbox, :is_whole,"
     " :is_draft, :is_critical, :priority, :size, 0, 0, 0, :now, :closed, :signed, :destination, :study_id, :report_id,"
     " :kind, :content_version, :control_id, :restates, :filler_order_numbers, :report_ids, :patient_id, :state,"
-    " :reason, '', 1, :body_hash, :remarks, :told) ON CONFLICT (destination, control_id) DO NOTHING RETURNING number"
+    " :reason, '', 1, :body_hash, :remarks, :told, :reported, :statuses)"
+    " ON CONFLICT (destination, control_id) DO NOTHING RETURNING number"
 )
 _ADD_BODY: Final = Statement("INSERT INTO message_body (number, body) VALUES (:number, :body)")
 _SUPERSEDE: Final = Statement(
@@ -56,6 +58,8 @@ _COLUMNS: Final = (
     "state",
     "reason",
     "told",
+    "reported",
+    "statuses",
 )
 
 
@@ -64,7 +68,8 @@ class NewMessage:
     """Composed message. `restates` is its supersession key: a newer whole message with the same key replaces it.
 
     `body` are the bytes to send, or those of a dead letter; `state` is `queued`, `dead_letter` or `recorded`. `remarks`
-    are codes for content that could not be expressed; `told` is the digest of its content.
+    are codes for content that could not be expressed; `told` is the digest of its content. `reported` (in
+    microseconds; None if unknown) and `statuses` are as in `mappings.model.Reported`.
     """
 
     outbox: int
@@ -86,6 +91,8 @@ class NewMessage:
     reason: str = ""
     remarks: tuple[str, ...] = ()
     told: str = ""
+    reported: int | None = None
+    statuses: str = ""
 
 
 @dataclass(frozen=True, slots=True)

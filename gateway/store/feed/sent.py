@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.store.database.engine import Engine
+from gateway.store.database.instants import instant
 from gateway.store.database.statements import Row, Statement, Steps, ask
 from gateway.store.feed.moves import MOVED
 from gateway.store.feed.states import RESTORED, WITHOUT_ORDER, MessageState
+from mappings.model import Reported
 
 _NUMBERS: Final = Statement(
     "SELECT study_id, report_id, filler_order_number FROM sent_number WHERE destination = :destination"
@@ -24,7 +26,8 @@ _NUMBERS: Final = Statement(
 _LANE: Final = Statement(
     "SELECT study_id, state, is_draft, filler_order_numbers, kind, patient_id,"
     " CASE WHEN sent IS NOT NULL AND attempts + doubts > 0 THEN 1 ELSE 0 END,"
-    " CASE WHEN doubts > 0 OR reason = 'move' THEN 1 ELSE 0 END, remarks, restates, is_whole, report_ids, told"
+    " CASE WHEN doubts > 0 OR reason = 'move' THEN 1 ELSE 0 END, remarks, restates, is_whole, report_ids, told,"
+    " coalesce(reported, made), statuses"
     " FROM message"
     " WHERE destination = :destination AND study_id IN listed(:study_ids) ORDER BY study_id, number"
 )
@@ -51,8 +54,9 @@ class SentState:
     about to be (D13). `signed` are the numbers of signed reports. `is_in_hand` while a message is being sent; `is_told`
     if a message that counts was made. `restored` maps a supersession key to the digests of the content last sent, from
     the journal after a restore (D38). `without_order` are the numbers whose last message is known to be without the
-    order (D48); `with_order` those that were withdrawn, and since then have had no such message. `is_open` while a
-    message is not closed.
+    order (D48); `with_order` those that were withdrawn, and since then have had no such message. `reported` is what
+    was told last under each number (D17), whatever became of the messages: of one without a known OBR-22, when it was
+    made. `is_open` while a message is not closed.
     """
 
     numbers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -62,6 +66,7 @@ class SentState:
     restored: Mapping[str, frozenset[str]] = field(default_factory=dict)
     without_order: frozenset[str] = frozenset()
     with_order: frozenset[str] = frozenset()
+    reported: Mapping[str, Reported] = field(default_factory=dict)
     is_open: bool = field(default=False, compare=False)
 
     def without(self, withdrawn: Collection[str]) -> SentState:
@@ -131,6 +136,7 @@ def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> SentState:
         restored=_restored(messages),
         without_order=without_order,
         with_order=with_order,
+        reported=_reported(messages),
         is_open=bool(states & _OPEN),
     )
 
@@ -140,7 +146,7 @@ def _restored(messages: Sequence[Row]) -> dict[str, frozenset[str]]:
     if all(RESTORED not in row[7] for row in messages):
         return {}
     last: dict[str, list[tuple[set[str], str]]] = {}
-    for state, _, _, kind, _, _, _, remarks, restates, is_whole, report_ids, told in messages:
+    for state, _, _, kind, _, _, _, remarks, restates, is_whole, report_ids, told, *_ in messages:
         is_restored = RESTORED in remarks.split() and state in {"delivered", "dead_letter"}
         if kind == MOVED or (state in _OF_NO_USE and not is_restored):
             continue
@@ -149,6 +155,16 @@ def _restored(messages: Sequence[Row]) -> dict[str, frozenset[str]]:
         last[str(restates)] = [*before, (about, str(told) if is_restored else "")]
     digests = {restates: frozenset(told for _, told in rows if told) for restates, rows in last.items()}
     return {restates: told for restates, told in digests.items() if told}
+
+
+def _reported(messages: Sequence[Row]) -> dict[str, Reported]:
+    """Return what was told last under each filler order number: the newest OBR-22, and the last statuses."""
+    found: dict[str, Reported] = {}
+    for row in messages:
+        at, statuses = instant(int(row[-2])), str(row[-1])
+        for number in json.loads(row[2]):
+            found[number] = Reported(max(at, found[number].at) if number in found else at, statuses)
+    return found
 
 
 def _by_order(messages: Sequence[Row]) -> tuple[frozenset[str], frozenset[str]]:

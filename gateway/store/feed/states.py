@@ -72,6 +72,8 @@ MESSAGE_STATES: Final[dict[MessageState, MeaningOfState]] = {
 }
 # Held row: the authority of the MRN is unknown (D11)
 AUTHORITY_UNKNOWN: Final = "authority-unknown"
+# Held row: the MRN names another authority, or another type of number, than its facility's (D11)
+MRN_UNREADABLE: Final = "mrn-unreadable"
 # Held row: the report may name the wrong patient (D12), or VistA's number of the patient or the exam is missing (D34)
 CONFLICT_HELD: Final = "identity-conflict-held"
 VISTA_UNKNOWN: Final = ("vista-patient-unknown", "exam-missing")
@@ -92,6 +94,7 @@ WRONG_VISIT: Final = "wrong-visit-sent"
 # unknown, and waiting alone does not help (mappings/hl7v2/rendering.py, D13)
 BLOCKED_AT_ONCE: Final = (
     AUTHORITY_UNKNOWN,
+    MRN_UNREADABLE,
     CONFLICT_HELD,
     "name-absent",
     "vista-patient-unknown",

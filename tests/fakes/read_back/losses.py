@@ -37,6 +37,7 @@ _UNIT: Final = "not published: the measurement is unclear (issue unit-unknown)"
 _NOBODY: Final = "not published: outside 20-260 cm, 0.2-650 kg (issue measurement-impossible)"
 _DAY: Final = "the date does not exist: dropped (issue birth-date-impossible)"
 _NO_DAY: Final = "dropped (issue study-date-impossible); the time of signing replaces it"
+_ITS_DAY: Final = "dropped (issue study-date-impossible); the day of the signature replaces it"
 _NOT_SEPARATE: Final = "one list of notes, the technique first"
 _ORDERS: Final = "a number keeps its authority, not its key"
 
@@ -272,7 +273,7 @@ LOSSES: Final = (
         "/reports/*/updatedAt",
         "hl7v2",
         "",
-        "ORU^R01 has the time of signing; for a draft it is OBR-22",
+        "ORU^R01 has the time of signing; OBR-22 is it for a draft, and for a text changed since",
         not_said_of_reports("updated_at"),
     ),
     Loss(
@@ -352,7 +353,7 @@ LOSSES: Final = (
         values.blanks,
     ),
     Loss("birth-date", f"{_SNAPSHOT}/dateOfBirth", "hl7v2", "no date", _DAY, values.impossible_birth_date),
-    Loss("study-date", f"{_SNAPSHOT}/studyDate", "hl7v2", "no whole date", _NO_DAY, values.no_whole_study_date),
+    Loss("study-date", f"{_SNAPSHOT}/studyDate", "hl7v2", "no whole date", _ITS_DAY, values.no_whole_study_date),
     Loss(
         "one-snapshot",
         f"{_SNAPSHOT}/**",

@@ -58,7 +58,7 @@ def study_of(message: bytes, site: Site) -> Study:
     study_id = long_id("stu", _at(obr, 3))
     report_id = long_id("rep", _at(obr, 21)) if len(parts) == 1 else ""
     users = [_user(one.rows[0]) for one in parts]
-    snapshot = _snapshot(rows, orders[0], parts, site)
+    snapshot = _snapshot(rows, orders[0], site)
     reports = [
         _report(one, user.user_id, snapshot, report_id, study_id) for one, user in zip(parts, users, strict=True)
     ]
@@ -139,12 +139,11 @@ def _report(said: Said, user_id: str, snapshot: Snapshot, report_id: str, study_
     )
 
 
-def _snapshot(rows: Sequence[Fields], order: Sequence[Fields], said: Sequence[Said], site: Site) -> Snapshot:
+def _snapshot(rows: Sequence[Fields], order: Sequence[Fields], site: Site) -> Snapshot:
     """Read the patient from PID, and the examination from PV1, OBR and OBX."""
     pid, pv1 = (next(row for row in rows if row[0] == name) for name in ("PID", "PV1"))
     obr = order[0]
-    newest = said[0] if said[-1].is_addendum else said[-1]
-    study_date, study_time = _study_date_and_time(_at(obr, 7), newest.signed)
+    study_date, study_time = _study_date_and_time(_at(obr, 7))
     return Snapshot(
         date_of_birth=_day(_at(pid, 7)),
         facility_name=_facility_name(pv1, site),
@@ -160,11 +159,9 @@ def _snapshot(rows: Sequence[Fields], order: Sequence[Fields], said: Sequence[Sa
     )
 
 
-def _study_date_and_time(said: str, signed: str | None) -> tuple[str | None, str | None]:
-    """Read study date and time from OBR-7; if it is the time of signing, the examination's time is unknown."""
+def _study_date_and_time(said: str) -> tuple[str | None, str | None]:
+    """Read study date and time from OBR-7."""
     moment = _instant(said)
-    if moment and signed and signed in (_moment(said), _moment(f"{said[:12]}00{said[14:]}")):
-        return None, None
     if moment is None:
         return _day(said), None
     return moment[:10], moment[11:16] if moment[17:19] == "00" else moment[11:19]

@@ -59,6 +59,11 @@ class Told:
         """True if the report's own studyDate is a whole existing day."""
         return len(parse_date(self.original(report).snapshot.study_date) or "") == len("YYYY-MM-DD")
 
+    def day(self, report: Report) -> str | None:
+        """Return the day that HL7 v2 says for a study date that is not known: FHIR says that there is none."""
+        when, _ = effective(self.original(report), self.site)
+        return when.day if when and self.language == "hl7v2" else None
+
     def clock(self, report: Report) -> str | None:
         """Return studyTime in the facility's zone if it is sent with the date; seconds only if not zero."""
         when, _ = effective(self.original(report), self.site)

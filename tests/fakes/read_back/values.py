@@ -86,9 +86,10 @@ def impossible_birth_date(study: Study, told: Told) -> Study:
 
 
 def no_whole_study_date(study: Study, told: Told) -> Study:
-    """Lose a study date that is not a whole day: the time of signing replaces it (D15)."""
+    """Lose a study date that is not a whole day: the time of signing replaces it, in HL7 v2 its day (D15)."""
     return each_snapshot(
-        study, lambda report, own: replace(own, study_date=own.study_date if told.is_dated(report) else None)
+        study,
+        lambda report, own: replace(own, study_date=own.study_date if told.is_dated(report) else told.day(report)),
     )
 
 

@@ -12,7 +12,14 @@ from fakes.fhir_studies import SITE, TEXT, addendum, codes, extensions, mapped, 
 from fakes.upstream_json import report_id, response_json, study_json, user_json
 
 from mappings import decode, to_fhir
-from mappings.codes import DATA_ABSENT_REASON_EXTENSION, SID_ACCESSION, SID_FILLER_ORDER, SID_REPORT, SID_USER
+from mappings.codes import (
+    CANONICAL,
+    DATA_ABSENT_REASON_EXTENSION,
+    SID_ACCESSION,
+    SID_FILLER_ORDER,
+    SID_REPORT,
+    SID_USER,
+)
 from mappings.model import Facts, PdfFacts
 from mappings.profile import Site, parse_site
 
@@ -88,7 +95,10 @@ def test_without_a_zone_only_the_date_is_said_and_the_time_kept_as_text() -> Non
 def test_without_a_study_date_the_time_of_signing_stands_and_the_study_time_is_not_lost() -> None:
     found = mapped(report(snapshotMetadata=snapshot(studyDate=None)))
     resource = one(found, "DiagnosticReport")
-    assert resource["effectiveDateTime"] == "2024-03-15T16:00:00Z"
+    mark = {"url": f"{CANONICAL}/StructureDefinition/isTimeOfSigning", "valueBoolean": True}
+    for each in (resource, one(found, "Observation", "-s0"), one(found, "Observation", "-s1")):
+        assert each["effectiveDateTime"] == "2024-03-15T16:00:00Z"
+        assert each["_effectiveDateTime"] == {"extension": [mark]}
     assert extensions(resource)["studyTime"] == "14:30"
     assert "study-date-absent" in codes(found)
 
@@ -195,6 +205,23 @@ def test_an_addendum_refers_to_its_parent_and_the_parent_shows_it_first() -> Non
         "REPORT (15-Mar-2024 12:00 -0400, Sarah Johnson):\nUnremarkable."
     )
     assert parent["issued"] == "2024-03-16T09:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("changed_at", "issued"),
+    [("2024-03-17T08:00:00Z", "2024-03-17T08:00:00Z"), ("2024-03-14T08:00:00Z", "2024-03-15T16:00:00Z")],
+)
+def test_a_text_that_changed_without_a_signature_was_issued_when_it_was_seen_first(
+    changed_at: str, issued: str
+) -> None:
+    """D17: never earlier than the signature."""
+    what = decode(None, response_json(report()), [user_json()])
+    what = replace(what, reports=(replace(what.reports[0], text_changed_at=changed_at),))
+    made = to_fhir(what, SITE, Facts())
+    resource = one(made, "DiagnosticReport")
+    assert {each["issued"] for each in (resource, one(made, "Observation", "-s0"))} == {issued}
+    assert ("Text changed" in resource["text"]["div"]) is (issued == changed_at)
+    assert "Signed: 15-Mar-2024 12:00 -0400<br/>" in resource["text"]["div"]
 
 
 def test_an_addendum_about_another_patient_is_no_part_of_the_report() -> None:

@@ -29,13 +29,14 @@ def carried(element: Any, path: str) -> Iterator[tuple[str, str, str]]:
                 [value] = [key for key in found if key.startswith("value")]
                 yield found["url"].removeprefix(BASE), value.removeprefix("value"), path
         for key, value in element.items():
-            yield from carried(value, f"{path}.{key.removeprefix('_')}")
+            name = key.removeprefix("_").replace("effectiveDateTime", "effective[x]")
+            yield from carried(value, f"{path}.{name}")
 
 
 def every() -> Iterator[dict[str, Any]]:
     yield from (json.loads(path.read_text()) for path in sorted(GOLDEN.glob("*/fhir/*.json")))
     unreadable = report(createdAt="soon", signedAt="then", updatedAt="late")
-    other = snapshot(referringPhysicianName="Dr. Other", sex="U")
+    other = snapshot(referringPhysicianName="Dr. Other", sex="U", mrn="1^^^OTHER^MR")
     yield from mapped(
         unreadable, addendum(snapshotMetadata=other), study=study_json(technologistTechnique="Axial")
     ).output

@@ -150,3 +150,12 @@ def test_a_draft_that_says_nothing_does_not_speak_for_the_patient() -> None:
 def test_the_newest_originals_snapshot_speaks_for_the_patient() -> None:
     newer = report("5", signedAt="2024-04-01T00:00:00Z", snapshotMetadata=snapshot(patientName="Jane Married"))
     assert one(mapped(report(), newer), "Patient")["name"][0]["text"] == "Jane Married"
+
+
+def test_an_mrn_with_another_authority_is_kept_as_text_in_its_report_and_is_no_identifier() -> None:
+    """D11: a Patient of the study, whom no number links."""
+    written = "4711^^^ELSEWHERE^MR"
+    made = mapped(report(snapshotMetadata=snapshot(mrn=written)))
+    assert [each["system"] for each in one(made, "Patient")["identifier"]] == [SID_STUDY_PATIENT]
+    assert extensions(one(made, "DiagnosticReport"))["mrn"] == written
+    assert "mrn-unreadable" in codes(made)

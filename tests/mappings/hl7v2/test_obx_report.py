@@ -60,11 +60,11 @@ def times(what: Study, site: Site = SITE, **switches: str) -> set[str]:
         ({}, SITE, "20260105142000-0500"),
         ({"studyTime": None}, SITE, "20260105"),
         ({}, Site(), "20260105"),
-        ({"studyDate": None}, SITE, "20260105113012-0500"),
-        ({"studyDate": "2026-02-30"}, Site(), "20260105163012+0000"),
+        ({"studyDate": None}, SITE, "20260105"),
+        ({"studyDate": "2026-02-30"}, Site(), "20260105"),
     ],
 )
-def test_the_lines_have_the_time_of_the_study_and_that_of_the_signature_where_there_is_none(
+def test_the_lines_have_the_time_of_the_study_and_the_day_of_the_signature_where_there_is_none(
     snapshot: dict[str, str | None], site: Site, said: str
 ) -> None:
     """HL7 v2.5.1 §7.4.2.14: the physiologically relevant time; decision D15."""
@@ -86,9 +86,9 @@ def test_without_any_time_the_field_is_empty() -> None:
     assert times(study(nothing)) == times(study(nothing), obx14="signed") == {""}
 
 
-def test_the_lines_of_an_addendum_without_a_study_date_say_when_it_was_signed_with_an_issue() -> None:
+def test_the_lines_of_an_addendum_without_a_study_date_say_the_day_of_its_signature_with_an_issue() -> None:
     what = study(report(), addendum(snapshot={"studyDate": None}))
-    assert {row[14] for row in all_of(sent(what), "OBX")} == {"20260105142000-0500", "20260105124500-0500"}
+    assert {row[14] for row in all_of(sent(what), "OBX")} == {"20260105142000-0500", "20260105"}
     assert codes(what)["study-date-absent"] == "/reports/1/snapshotMetadata/studyDate"
 
 

@@ -335,6 +335,18 @@ def test_an_mrn_that_no_setting_says_whose_it_is_is_held_where_the_receiver_matc
     assert told(unknown, site=replace(asked, default_facility=SITE.facility("Mercy East"))) == ["F", "F", "CM"]
 
 
+@pytest.mark.parametrize("authority", ["facility", "receiver", "hash"])
+def test_an_mrn_that_names_another_authority_is_held_whatever_the_receiver_matches_by(authority: Any) -> None:
+    """D11: neither the number without its authority, nor the whole text as a number."""
+    site = replace(SITE, mrn_authority=authority, on_conflict="send")
+    other, own = ({"mrn": f"00412345^^^{one}^MR"} for one in ("CITY", "MERCY"))
+    for what in (study(report(snapshot=other)), study(report(), addendum(snapshot=other))):
+        assert told(what, site=site) == told(what, sent_before=True, site=site) == ["mrn-unreadable"]
+    for what in (study(report(snapshot=own)), study(report(), addendum(snapshot=own))):
+        assert told(what, site=site)[:3] == ["F", "F", "CM"]
+        assert field(sent(what, site=site), "PID-3") == field(sent(study(), site=site), "PID-3")
+
+
 @pytest.mark.parametrize(("bare", "told_of"), [("MERCY", ["F", "F", "CM"]), ("CITY", HELD), ("", HELD)])
 def test_a_bare_mrn_is_held_unless_it_is_of_the_one_namespace_of_its_destination(bare: str, told_of: list[str]) -> None:
     asked = replace(SITE, mrn_authority="facility", bare_namespace=bare)

@@ -46,8 +46,7 @@ def test_utc_is_said_of_a_time_that_came_with_another_offset() -> None:
 
 
 def test_all_times_have_the_offset_of_the_site_unless_a_profile_says_otherwise() -> None:
-    what = study(report(snapshot={"studyDate": None}))
-    message = sent(what)
+    message = sent(study())
     assert {field(message, name)[14:] for name in ("MSH-7", "OBR-7", "OBR-22", "OBX-14")} == {"-0500"}
 
 

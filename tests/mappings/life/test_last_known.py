@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from fakes.looks import DRAFT, PATIENT, SHOWS, SITE, WITHDRAWS, addendum, codes, kinds, report, seen, study
+from fakes.looks import DRAFT, FACILITY, PATIENT, SHOWS, SITE, WITHDRAWS, addendum, codes, kinds, report, seen, study
 from fakes.upstream_json import report_json, response_json, study_json
 
 from mappings import decode
 from mappings.life.changes import changes
+from mappings.model import Study
 from mappings.profile.vista import Vista
+from mappings.values.dates import parse_instant, version_instant
 
 
 def test_a_signed_report_seen_unsigned_stays_at_its_last_signed_version() -> None:
@@ -160,3 +163,78 @@ def test_a_study_value_that_is_no_longer_said_stays_and_is_no_change() -> None:
     other = {"expressCustomerId": "C2", "expressCustomerName": "Two"}
     moved = study(report(), externalPatientId=None, expressCustomer=other, isCancelled=True)
     assert changes(first, moved, WITHDRAWS).study.external_patient_id is None
+
+
+def text_changes(*versions: dict[str, Any]) -> list[str | None]:
+    """Return `text_changed_at` of the report in each version of the study."""
+    before: Study | None = None
+    found = []
+    for each in versions:
+        before = changes(before, study(report(**each)), SITE).study
+        found.append(before.reports[0].text_changed_at)
+    return found
+
+
+CHANGED = {"reportPlainText": "IMPRESSION: Other.", "updatedAt": "2024-03-17T08:00:00Z"}
+LATER_STILL = "2024-03-18T08:00:00Z"
+
+
+def test_a_changed_text_has_the_time_that_was_first_seen_with_it() -> None:
+    """D17: other changes move updatedAt later; a text that changes back has changed again."""
+    assert text_changes(
+        {},
+        CHANGED,
+        {**CHANGED, "updatedAt": LATER_STILL},
+        {**CHANGED, "updatedAt": None, "isCritical": True},
+        {**CHANGED, "reportPlainText": None},
+        {**CHANGED, **DRAFT, "reportPlainText": "being changed"},
+        {"updatedAt": LATER_STILL},
+    ) == [None, *[CHANGED["updatedAt"]] * 5, LATER_STILL]
+
+
+def test_a_new_signature_white_space_of_n_or_another_change_dates_no_text() -> None:
+    again = {**CHANGED, "signedAt": "2024-03-17T09:00:00Z"}
+    blanks = {"reportPlainText": "IMPRESSION: Normal.\r\n", "updatedAt": LATER_STILL}
+    assert text_changes({"reportPlainText": "IMPRESSION: Normal.\n"}, blanks) == [None, None]
+    assert text_changes({}, CHANGED, again) == [None, CHANGED["updatedAt"], CHANGED["updatedAt"]]
+    assert text_changes({}, again) == [None, None]
+    assert text_changes({**DRAFT, "reportPlainText": "draft"}, CHANGED) == [None, None]
+    assert text_changes({}, {"isCritical": True, "updatedAt": LATER_STILL}) == [None, None]
+
+
+def test_a_text_that_changed_at_no_said_time_is_an_issue() -> None:
+    first = study(report())
+    change = changes(first, study(report(reportPlainText="IMPRESSION: Other.", updatedAt="soon")), SITE)
+    assert codes(change) == [("text-change-undated", "/reports/0/updatedAt")]
+    assert change.study.reports[0].text_changed_at == ""
+    assert version_instant(change.study.reports[0]) == parse_instant(change.study.reports[0].signed_at)
+
+
+def test_a_report_that_is_not_listed_keeps_when_its_text_changed() -> None:
+    changed = changes(study(report(), addendum()), study(report(**CHANGED), addendum()), SITE).study
+    assert changes(changed, study(addendum()), SITE).study.reports[0].text_changed_at == CHANGED["updatedAt"]
+
+
+@pytest.mark.parametrize("mrn", ["0041235", "41235-", "4 1235", "41235^^^MERCY^MR"])
+def test_another_spelling_of_a_signed_number_stays_and_moves_nobody(mrn: str) -> None:
+    """D12: FHIR and HL7 v2 go on saying what they said, and no patient's key changes."""
+    first, again = study(report()), study(report(snapshot={"mrn": mrn}))
+    for before, now, stays in ((first, again, "41235"), (again, first, mrn)):
+        change = changes(before, now, SITE)
+        assert (change.causes, change.is_move) == ((), False)
+        assert codes(change) == [("mrn-respelled", "/reports/0/snapshotMetadata/mrn")]
+        assert change.study.reports[0].snapshot.mrn == stays
+
+
+def test_the_spelling_that_the_pattern_of_the_facility_takes_is_a_move_for_an_operator() -> None:
+    facility = replace(FACILITY, mrn_pattern=re.compile("[0-9]{7}"))
+    site = replace(SITE, facilities={"Mercy": facility})
+    change = changes(study(report()), study(report(snapshot={"mrn": "0041235"})), site)
+    assert (kinds(change), change.is_move) == ([("patient_changed", "3")], True)
+    assert changes(study(report(snapshot={"mrn": "0041235"})), study(report()), site).causes == ()
+
+
+def test_another_number_facility_or_person_is_no_other_spelling() -> None:
+    other = {"patientName": "ROE^RICK", "dateOfBirth": "1950-01-01", "sex": "male"}
+    for snapshot in ({"mrn": "412350"}, {"mrn": "0041235", "facilityName": "City"}, {"mrn": "0041235", **other}):
+        assert changes(study(report()), study(report(snapshot=snapshot)), SITE).is_move

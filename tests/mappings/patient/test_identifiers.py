@@ -455,3 +455,40 @@ def test_an_organization_has_an_id_by_its_name_alone():
 )
 def test_what_people_type_for_want_of_a_number_links_nobody(value):
     assert is_placeholder(value)
+
+
+OWN_FORMS = ["41235^^^MERCY^MR", " 41235 ^^^ MERCY", "41235^5^M11^MERCY^MR^HOSPITAL"]
+OTHER_FORMS = [
+    *("41235^^^CITY^MR", "41235^^^MERCY^PI", "41235^^^^MR", "41235^^^", "^^^MERCY^MR", "^^^^"),
+    *("41235^^^mercy^MR", "41235^^^MERCY&1.2.3&ISO^MR", "41235^^^MERCY^MR~7^^^X^PI"),
+]
+
+
+@pytest.mark.parametrize("mrn", OWN_FORMS)
+def test_an_mrn_written_with_the_authority_of_its_facility_is_its_number(mrn):
+    """HL7 v2.5.1 §2.A.14: CX.1, with CX.4 as `mrn_namespace`, and CX.5 MR or empty."""
+    assert identity(facilityName="Mercy", mrn=mrn) == identity(facilityName="Mercy", mrn="41235")
+
+
+@pytest.mark.parametrize("mrn", OTHER_FORMS)
+def test_an_mrn_written_with_another_authority_is_no_number_and_links_nobody(mrn):
+    found = identity(facilityName="Mercy", mrn=mrn, external="PAT-7731")
+    assert codes(found) == [("mrn-unreadable", "/reports/0/snapshotMetadata/mrn")]
+    assert not found.is_linked
+    assert found.patient_id == identity(facilityName="Mercy").patient_id
+    assert [(one.type, one.value) for one in found.shown] == [("", STUDY_ID), ("U", "PAT-7731")]
+    assert found.identifiers[1].system != "urn:oid:1.2.3.9"
+
+
+def test_an_mrn_in_which_nothing_stands_where_an_authority_does_is_a_number_as_it_is_written():
+    for mrn in ("41235^", "A7^B", "A7^5^M11"):
+        assert identity(facilityName="Mercy", mrn=mrn).identifiers[0].value == mrn
+
+
+def test_an_mrn_with_an_authority_is_no_number_of_a_facility_that_has_none_itself():
+    for facility in ("Bare", "Elsewhere", None):
+        assert codes(identity(facilityName=facility, mrn="41235^^^MERCY^MR")) == [
+            ("mrn-unreadable", "/reports/0/snapshotMetadata/mrn")
+        ]
+    known = replace(SITE, default_facility=MERCY)
+    assert identity(site=known, facilityName="Elsewhere", mrn="41235^^^MERCY^MR").is_linked

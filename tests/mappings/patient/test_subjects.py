@@ -11,6 +11,7 @@ from fakes.fhir_studies import SITE, addendum, report, snapshot
 from fakes.upstream_json import STUDY_ID, report_id, response_json, study_json
 
 from mappings import decode
+from mappings.life.changes import changes
 from mappings.model import Facts, Snapshot, Study
 from mappings.patient.subjects import Subject, recency, subject_snapshot, subjects, subjects_as_before
 from mappings.profile import parse_site
@@ -237,6 +238,20 @@ def test_an_mrn_written_otherwise_in_one_study_is_the_same_and_shown_as_the_orig
     assert found["4"] is found["3"]
     assert [one.value for one in found["3"].identity.identifiers] == ["MRN-001234"]
     assert found["3"].identity.patient_id == people(report())["3"].identity.patient_id
+
+
+@pytest.mark.parametrize(("first", "second"), [("41235", "0041235"), ("0041235", "41235"), ("A-41235", "a41235")])
+def test_a_number_written_otherwise_in_a_later_original_moves_no_patient(first: str, second: str) -> None:
+    """D11, D12: one person, shown with the number as it was seen first: only an operator changes a key."""
+    alone = report(snapshotMetadata=snapshot(mrn=first))
+    later = report("5", signedAt="2024-04-01T00:00:00Z", snapshotMetadata=snapshot(mrn=second))
+    found, before = people(alone, later), people(alone)
+    assert found["3"] is found["5"]
+    assert found["3"].identity.patient_id == before["3"].identity.patient_id
+    assert [one.value for one in found["3"].identity.identifiers] == [first]
+    seen_first = people(alone, later, seen="53")
+    assert [one.value for one in seen_first["3"].identity.identifiers] == [second]
+    assert not changes(study(alone), study(alone, later), SITE).is_move
 
 
 @pytest.mark.parametrize("mrn", ["UNKNOWN", "000000", "TEMP 1", "-"])

@@ -11,6 +11,7 @@ from mappings.profile import Facility, Site
 from mappings.study.autoscribe import decode
 from mappings.values.dates import (
     When,
+    age_issues,
     birth_date,
     dtm_date,
     dtm_instant,
@@ -26,7 +27,6 @@ from mappings.values.dates import (
 
 PLACE = "/reports/0/snapshotMetadata"
 LAST = "9999-12-31T23:59:59Z"
-SIGNED = {"fhir": "2024-03-15T16:00:00Z", "dtm": "20240315160000+0000"}
 
 
 def when(zone=None, signed_at="2024-03-15T16:00:00Z", **snapshot):
@@ -221,7 +221,7 @@ def test_the_hours_beside_a_change_of_clocks_are_certain(zone, day, clock, fhir)
 )
 def test_without_a_whole_study_date_the_time_of_signing_stands_for_it_or_nothing(snapshot, code):
     said, issues = when("UTC", **snapshot)
-    assert (said.fhir, said.dtm, said.day) == (SIGNED["fhir"], SIGNED["dtm"], "2024-03-15")
+    assert (said.fhir, said.dtm, said.is_of_signature) == ("2024-03-15T16:00:00Z", "20240315", True)
     assert issues == [(code, f"{PLACE}/studyDate")]
     for signed_at in (None, "2024-03-15T16:00:00"):
         assert when("UTC", signed_at, **snapshot) == (None, [(code, f"{PLACE}/studyDate")])
@@ -233,10 +233,19 @@ def test_a_report_that_is_not_signed_has_no_time_of_signing_to_stand_for_a_study
     assert (said, [issue.code for issue in issues]) == (None, ["study-date-absent"])
 
 
-def test_the_day_of_a_time_of_signing_is_that_of_its_own_offset():
-    said, _ = when(signed_at="2024-03-15T23:30:00-05:00")
-    assert said.day == "2024-03-15"
-    assert said.moment.astimezone(UTC).day == 16
+@pytest.mark.parametrize(
+    ("zone", "signed_at", "dtm"),
+    [
+        ("America/New_York", "2024-03-15T02:30:00Z", "20240314"),
+        ("Pacific/Auckland", "2024-03-15T12:30:00Z", "20240316"),
+        (None, "2024-03-15T23:30:00-05:00", "20240316"),
+        ("America/New_York", "0001-01-01T00:00:00Z", "00010101"),
+    ],
+)
+def test_a_time_of_signing_stands_in_v2_with_its_day_at_the_facility_or_in_utc(zone, signed_at, dtm):
+    """Decision D15: no finer than the day; without a zone MSH-7, whose zone is the default, is in UTC."""
+    said, _ = when(zone, signed_at)
+    assert (said.dtm, said.moment) == (dtm, parse_instant(signed_at))
 
 
 @pytest.mark.parametrize(
@@ -252,6 +261,60 @@ def test_a_birth_date_that_no_calendar_has_is_dropped_and_one_after_the_study_ke
     found, issues = birth_date(Snapshot(date_of_birth=born, study_date=studied), "/s")
     assert found == day
     assert [(issue.code, issue.pointer) for issue in issues] == [(code, "/s/dateOfBirth") for code in said]
+
+
+def ages(age, born="1985-07-20", studied="2024-03-15"):
+    found = age_issues(Snapshot(age=age, date_of_birth=born, study_date=studied), "/s")
+    return [(issue.code, issue.pointer) for issue in found]
+
+
+CONTRADICTED = [("age-contradicts-birth-date", "/s/age")]
+
+
+@pytest.mark.parametrize(
+    ("age", "born"),
+    [
+        *(
+            (age, "1985-07-20")
+            for age in ("38 years", "39 years", "38.7 Years", "38,65 yrs", "038Y", "39 y/o", "38yo.")
+        ),
+        *((age, "1985-07-20") for age in ("464 months", "2017 weeks old", "14118 days")),
+        *(("38 years", born) for born in ("1985", "1986", "1985-07", "1987-03-10")),
+        *((age, "2024-02-29") for age in ("15 days", "2 weeks", "3 weeks", "0 months", "1 month", "0 years", "1 year")),
+        ("100 years", "1923-03-16"),
+    ],
+)
+def test_an_age_rounded_by_one_unit_contradicts_no_birth_date(age, born):
+    assert ages(age, born) == []
+
+
+@pytest.mark.parametrize(
+    ("age", "born"),
+    [
+        *((age, "1985-07-20") for age in ("36 years", "41 years", "3 years", "38 months", "38 days", "083Y")),
+        *(("38 years", born) for born in ("1983", "1988", "1995-07", "1942-01-01")),
+        *((age, "2024-02-29") for age in ("12 days", "2 months", "2 years", "38 years")),
+    ],
+)
+def test_an_age_that_the_birth_date_contradicts_on_the_study_date_is_an_issue(age, born):
+    assert ages(age, born) == CONTRADICTED
+    found, issues = birth_date(Snapshot(age=age, date_of_birth=born, study_date="2024-03-15"), "/s")
+    assert (found, [(issue.code, issue.pointer) for issue in issues]) == (born, CONTRADICTED)
+
+
+@pytest.mark.parametrize(
+    ("age", "born", "studied"),
+    [
+        *(
+            (age, "1985-07-20", "2024-03-15")
+            for age in (None, "", "adult", "1 year 3 months", "38", "3-4 years", "years")
+        ),
+        *(("3 years", born, "2024-03-15") for born in (None, "", "1985-02-30", "2030-01-01")),
+        *(("3 years", "1985-07-20", studied) for studied in (None, "", "2024-02-30")),
+    ],
+)
+def test_what_is_not_said_or_not_understood_of_an_age_contradicts_nothing(age, born, studied):
+    assert ages(age, born, studied) == []
 
 
 @pytest.mark.parametrize(

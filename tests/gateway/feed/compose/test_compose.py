@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from fakes.charts import generic, speak_of
+from fakes.charts import change, generic, speak_of
 from fakes.composed import Composing, composing
 from fakes.er7_reader import all_of, field
 from fakes.fed import site
@@ -320,3 +320,22 @@ async def test_a_report_that_was_withdrawn_is_sent_again_under_its_number(sqlite
             await here.delivered()
         assert await here.messages("kind") == [("signed",), ("withdrawn",), ("reinstated",)]
         assert {state for state, _ in await here.outbox()} == {"rendered"}
+
+
+async def test_obr_22_moves_with_a_flag_and_stays_without_one_also_where_it_is_not_known(sqlite_engine: Any) -> None:
+    """D17: an earlier release, and a journal, know nothing of OBR-22; then the time of the message stands for it."""
+    async with composing(sqlite_engine) as here:
+        signed = await signed_by(here)
+        told = []
+        for step in ({}, {"isCritical": True}, {"isCritical": True}, {"isCritical": False}, {"isCritical": True}):
+            if len(told) == 3:
+                await here.write("UPDATE message SET reported = NULL, statuses = ''")
+            change(here.feed, signed.report_id, **step)
+            speak_of(here.feed, signed.report_id, **{**JANE, "patientName": f"DOE^JANE^{'Q' * len(told)}"})
+            await here.feed.tell(signed.study_id)
+            await here.once()
+            await here.delivered()
+            told.append(field((await here.bodies())[-1], "OBR-22"))
+        first, flagged, renamed, unflagged, again = told
+        assert len(await here.messages("number")) == len(told)
+        assert first < flagged == renamed < unflagged < again
