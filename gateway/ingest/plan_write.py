@@ -30,6 +30,7 @@ from gateway.store.studies.study_write import ClaimedPatient, StudyWrite, study_
 from mappings.fhir.judge import CLASSES
 from mappings.fhir.retired import retired
 from mappings.fhir.shapes import Shapes
+from mappings.life.changes import Change
 from mappings.life.gave_way import NOBODY, GaveWay, gave_way
 from mappings.life.status import is_withdrawn, refusal
 from mappings.profile import Site

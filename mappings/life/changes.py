@@ -9,7 +9,7 @@ HL7 v2.5.1 table 0123 (why a result is sent again), decisions D13, D16, D20, D21
 | `critical_changed` | a signed report becomes critical or stops being so; null at the signature asserts nothing |
 | `patient_changed` | a patient field of a signed report, or its patient identity, differs |
 | `addendum_cancelled` | a signed addendum is known to be cancelled |
-| `withdrawn`, `reinstated` | a cancelled study's signed reports are withdrawn, by the site or an operator; or reinstated |
+| `withdrawn`, `reinstated` | signed reports of a cancelled study are withdrawn, by site or operator; or reinstated |
 | `draft` | an unsigned report that the site publishes has new text or another patient, or its study is uncancelled |
 | `draft_cancelled` | a published draft addendum is gone; or a draft's study is cancelled, and the site withdraws |
 
@@ -45,10 +45,11 @@ from mappings.values.text import is_said, normal_form
 class Known:
     """Stored facts about a study beside its last version.
 
-    `cancelled` are ids of signed addenda that an operator withdrew: a signed report is not withdrawn just because it is
-    not listed (D21). `is_withdrawn` is True if an operator withdrew the cancelled study's signed reports,
-    `was_withdrawn` if one had at the previous ingest. `merged` are the numbers that gave way by now, of the patients before and now: a
-    merge is no other patient (D48). The other fields are those of the previous ingest (`Change.known`).
+    `cancelled` are ids of signed addenda that an operator withdrew: a signed report is not withdrawn just because
+    it is not listed (D21). `is_withdrawn` is True if an operator withdrew the cancelled study's signed reports,
+    `was_withdrawn` if one had at the previous ingest. `merged` are the numbers that gave way by now, of the
+    patients before and now: a merge is no other patient (D48). The other fields are those of the previous ingest
+    (`Change.known`).
     """
 
     corrected: frozenset[str] = frozenset()

@@ -6,13 +6,13 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from fakes.fed import assert_all_arrived, bodies, fed, site
 from fakes.er7_reader import all_of, field
+from fakes.fed import assert_all_arrived, bodies, fed, site
 from fakes.store import resource_of, rows
 
 from gateway.ingest.control_queue import ControlWork
 from gateway.store.database.controls import Controls
-from gateway.store.studies.cancelled_reports import ItemChanged, item_of, items_of, left, open_items, withdrawn
+from gateway.store.studies.cancelled_reports import ItemChanged, item_of, items_of_studies, left, open_items, withdrawn
 from mappings.patient.identifiers import fhir_id
 
 NOW = 1_800_000_000_000_000
@@ -32,7 +32,7 @@ async def decide(feed, signed, decision=withdrawn):
     if decision is left:
         await feed.engine.do(partial(left, item, "seen", NOW))
         return
-    about = [one for one in await items_of(feed.engine, item.study_id) if one.what == item.what]
+    about = [one for one in await items_of_studies(feed.engine, [item.study_id]) if one.what == item.what]
     about = about if item.what == "study" else [item]
     await feed.engine.do(partial(withdrawn, about, "wrong patient", NOW))
     await work(feed)

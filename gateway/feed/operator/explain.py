@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+from gateway.feed.fate import fates, places
 from gateway.feed.operator.arguments import Say, Shows, destination_named, id_of, unnoted, wrong
 from gateway.feed.operator.explained import Explained, ExplainedMapping, every, explained, map_and_trace
 from gateway.feed.operator.explained_lines import lines, listed, sent_lines
@@ -96,6 +97,9 @@ async def explain(
         shows([f"DiagnosticReport/{fhir_id(report_id)}"], patients)
         sent = await _sent(engine, study, mapping, question) if question.sent else []
         match = (await matches_of(engine, [study.study_id])).get(study.study_id)
+        known = await places(engine, routes_of(configuration).destinations)
+        of_study = await fates(engine, [study.study_id], known)
+        found = [one for one in of_study if one.report_id == report_id and question.at in {None, one.place.name}]
         held = [one for one in await held_rows_of(engine, study.study_id) if question.at in {None, one[0]}]
     fields = [explained(mapping, question.name)] if question.name else every(mapping)
     answer = {
@@ -103,6 +107,7 @@ async def explain(
         "studyId": study.study_id,
         "receiver": to.receiver.name,
         "destination": to.destination.name if to.destination else None,
+        "fates": [one.said for one in found],
         "fields": [_said(one) for one in fields],
         **({"sent": sent} if question.sent else {}),
         **({} if match is None else {"order": match_said(match)}),
@@ -113,6 +118,8 @@ async def explain(
     else:
         for line in (*(lines(answer) if question.name else listed(answer)), *sent_lines(sent)):
             say(line)
+        for one in found:
+            say(f"fate at {one.place.label}: {one.fate}")
         if match is not None:
             say(f"order: {match_line(match)}")
         for name, reason in held:

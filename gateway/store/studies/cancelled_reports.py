@@ -7,6 +7,7 @@ Proved by tests/contract/test_cancelled_reports.py.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,8 +29,8 @@ _OPEN: Final = Statement(
     " ORDER BY since, report_id LIMIT :most"
 )
 _OF_REPORT: Final = Statement(f"SELECT {_COLUMNS} FROM cancelled_report WHERE report_id = :report_id")  # noqa: S608 (constants)
-_OF_STUDY: Final = Statement(
-    f"SELECT {_COLUMNS} FROM cancelled_report WHERE study_id = :study_id ORDER BY report_id"  # noqa: S608 (constants)
+_OF_STUDIES: Final = Statement(
+    f"SELECT {_COLUMNS} FROM cancelled_report WHERE study_id IN listed(:study_ids) ORDER BY report_id"  # noqa: S608 (constants)
 )
 _END: Final = Statement(
     "DELETE FROM cancelled_report WHERE study_id = :study_id AND report_id NOT IN listed(:report_ids)"
@@ -74,6 +75,12 @@ class CancelledItem:
     version: str
 
     @property
+    def number(self) -> int:
+        """Number of this version of the report, open since then, as a case of an alert."""
+        text = f"{self.report_id} {self.version} {self.since}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+    @property
     def is_open(self) -> bool:
         """True until an operator left it, or its withdrawal is decided for each destination."""
         return self.state in STILL_OPEN
@@ -98,9 +105,9 @@ async def item_of(engine: Engine, report_id: str) -> CancelledItem | None:
     return _item(rows[0]) if rows else None
 
 
-async def items_of(engine: Engine, study_id: str) -> list[CancelledItem]:
-    """Return all items of a study, decided or not."""
-    return [_item(row) for row in await engine.fetch(_OF_STUDY, study_id=study_id)]
+async def items_of_studies(engine: Engine, study_ids: Sequence[str]) -> list[CancelledItem]:
+    """Return all items of these studies, decided or not."""
+    return [_item(row) for row in await engine.fetch(_OF_STUDIES, study_ids=json.dumps(list(study_ids)))]
 
 
 def put_items(study_id: str, items: Sequence[Mapping[str, Any]], known: Decisions, now: int) -> Steps[None]:
