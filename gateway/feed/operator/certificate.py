@@ -252,11 +252,7 @@ def certificate_lines(made: Certificate) -> Iterator[str]:
     at = instant_text(micros(listing.started))
     totals = f"{counted(listing.studies, 'study')}, {counted(listing.reports, 'signed report')}"
     yield f"AutoScribe as listed at {at}: {totals}" + (f"; INCOMPLETE: {made.fault}" if made.fault else "")
-    yield f"{counted(made.reports, 'report')} signed from {made.span}, {made.unlisted} of them not listed"
-    if made.read is not None:
-        first, last = map(instant_text, made.read)
-        again = "" if made.is_deep else "; --deep reads them anew"
-        yield f"their texts were last read from AutoScribe between {first} and {last}{again}"
+    yield f"{counted(made.reports, 'report')} signed from {made.span}, {made.unlisted} of them not listed{_read(made)}"
     if not made.accounts:
         yield "no destination is enabled: there is none that reports are sent to"
     for account in made.accounts:
@@ -273,6 +269,14 @@ def certificate_lines(made: Certificate) -> Iterator[str]:
     for gone in made.left:
         yield f"{gone.name}: {gone}"
     yield made.verdict
+
+
+def _read(made: Certificate) -> str:
+    """Return of when the texts are that the certificate vouches for."""
+    if made.read is None:
+        return ""
+    first, last = map(instant_text, made.read)
+    return f"; texts as read from AutoScribe between {first} and {last}{'' if made.is_deep else ' (anew: --deep)'}"
 
 
 def _line(line: Mapping[str, Any]) -> str:
