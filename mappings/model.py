@@ -207,6 +207,7 @@ class Facts:
     - `order_reason`: code of `mappings.hospital.reasons` if it answers none; empty if it does, or no source has orders.
     - `merged`: numbers of the study's patients that gave way to others (D48).
     - `old_numbers`: numbers under which the study's patients were stored before they gave way (D48).
+    - `is_withdrawn`: an operator withdrew the signed reports of the study, which is cancelled (D21).
     """
 
     pdf: Mapping[str, PdfFacts] = field(default_factory=dict)
@@ -222,6 +223,7 @@ class Facts:
     order_reason: str = ""
     merged: tuple[MergedNumber, ...] = ()
     old_numbers: tuple[StatedNumber, ...] = ()
+    is_withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)

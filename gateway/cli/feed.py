@@ -26,6 +26,10 @@ AnyName = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
+NeededReason = Annotated[
+    str, typer.Option("--reason", help="Who decided it and why, for the audit trail. Write no patient names.")
+]
+Report = Annotated[str, typer.Argument(metavar="REPORT", help="A report, rep_<32 hex>.")]
 Study = Annotated[str | None, typer.Option("--study", metavar="ID", help="A study, stu_<32 hex>.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Send without asking; scripts need this.")]
@@ -50,7 +54,10 @@ def plan(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Count the signed reports that changed settings would send or stop. Exit 1 if a plan waits for `feed apply`."""
+    """Count the signed reports that changed settings would send or stop.
+
+    Exit 1 if a plan waits for `feed apply`, or if the index is not complete: then no plan is shown.
+    """
     from gateway.feed.operator import planned as planning
 
     sys.exit(_run(planning.plan(load(config), name, print, as_json=as_json, reports=reports)))
@@ -245,6 +252,39 @@ def retire(
     sys.exit(_act(configuration, "feed retire", lambda _: retiring.retire(configuration, name, reason, print), reason))
 
 
+@feed.command()
+def withdraw(report: Report, reason: NeededReason, dry_run: DryRun = False, config: Config = None) -> None:
+    """Withdraw a signed report that AutoScribe cancelled, in FHIR and at every destination that has it."""
+    from gateway.feed.operator import cancelled
+
+    configuration = load(config)
+    work = partial(cancelled.withdraw, configuration, report, _needed(reason), print, dry_run=dry_run)
+    sys.exit(_act(configuration, "feed withdraw", lambda _: work(), reason, report))
+
+
+@feed.command()
+def leave(report: Report, reason: NeededReason, dry_run: DryRun = False, config: Config = None) -> None:
+    """Leave a signed report that AutoScribe cancelled as it is, until it is another version."""
+    from gateway.feed.operator import cancelled
+
+    configuration = load(config)
+    work = partial(cancelled.leave, configuration, report, _needed(reason), print, dry_run=dry_run)
+    sys.exit(_act(configuration, "feed leave", lambda _: work(), reason, report))
+
+
+def _needed(reason: str) -> str:
+    """Return a reason that must be given.
+
+    Raises:
+        ConfigError: it is blank.
+    """
+    from gateway.feed.operator.arguments import wrong
+
+    if not reason.strip():
+        raise wrong("--reason", "blank", "Write who decided it, and why: the audit trail keeps it.")
+    return reason
+
+
 @feed.command("dead-letters")
 def dead_letters(
     name: AnyName = None,
@@ -267,6 +307,9 @@ def certificate(
     since: Since = None,
     until: Until = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the certificate as JSON.")] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="First read each of these reports anew from AutoScribe, at its pace.")
+    ] = False,
     config: Config = None,
 ) -> None:
     """Reconcile every signed report, from a fresh AutoScribe listing, with its delivery. Exit 1 if anything is open."""
@@ -277,7 +320,7 @@ def certificate(
         raise wrong("NAME", "neither a destination nor --all, or both", "Write one of them.")
     configuration = load(config)
     span = span_of(since, until, configuration.zone)
-    sys.exit(_run(certifying.certificate(configuration, name, span, out, print)))
+    sys.exit(_run(certifying.certificate(configuration, name, span, out, print, is_deep=deep)))
 
 
 @feed.command()

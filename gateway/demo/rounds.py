@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from gateway.demo.agreement import AgreementRow
 from gateway.demo.orders import order_row
 from gateway.demo.stage import Stage
-from gateway.feed.operator.report_state import Kind, report_state
+from gateway.feed.fate import Kind, fate_of, fate_place
 from gateway.runtime import clock
 from gateway.store.feed.reconciling import report_records
 from gateway.store.feed.states import ORDER_AWAITED
@@ -68,7 +68,7 @@ async def _became(stage: Stage, report_id: str, study_id: str) -> Kind:
     until = clock.monotonic() + _DELIVERY
     while True:
         study = (await report_records(stage.engine, [study_id])).get(study_id)
-        state = report_state(report_id, study.reports.get(report_id) if study else None, stage.destination)
+        state = fate_of(report_id, study.reports.get(report_id) if study else None, fate_place(stage.destination))
         is_on_its_way = state.kind in _ON_ITS_WAY or state.detail == ORDER_AWAITED
         if not is_on_its_way or clock.monotonic() > until:
             return state.kind

@@ -134,6 +134,8 @@ def _compared(fetched: Fetched, known: KnownStudy, site: Site) -> ComparedStudy:
         facts = before.facts
         earlier = Known(facts.corrected, version=before.version, seen=facts.seen, gone=facts.gone)
         earlier = replace(earlier, merged_before=facts.merged, old_numbers=facts.old_numbers)
+        earlier = replace(earlier, cancelled=known.withdrawn("report"), was_withdrawn=facts.is_withdrawn)
+        earlier = replace(earlier, is_withdrawn=bool(known.withdrawn("study")))
     studies = (decoded, before.study if before else None)
     earlier = replace(earlier, merged=merged_of(known.hospital, studies, earlier.old_numbers, site))
     change = changes(before.study if before else None, decoded, site, earlier)
@@ -146,6 +148,7 @@ def _compared(fetched: Fetched, known: KnownStudy, site: Site) -> ComparedStudy:
         gone=change.gone,
         merged=change.merged,
         old_numbers=change.old_numbers,
+        is_withdrawn=change.is_withdrawn,
     )
     return ComparedStudy(before, change, facts, (*decoded.issues, *fetched.doubts, *change.issues))
 

@@ -30,6 +30,7 @@ from gateway.store.studies.study_write import ClaimedPatient, StudyWrite, study_
 from mappings.fhir.judge import CLASSES
 from mappings.fhir.retired import retired
 from mappings.fhir.shapes import Shapes
+from mappings.life.changes import Change
 from mappings.life.gave_way import NOBODY, GaveWay, gave_way
 from mappings.life.status import is_withdrawn, refusal
 from mappings.profile import Site
@@ -140,13 +141,27 @@ def _planned(  # noqa: PLR0913, PLR0917 (the state read, the mapping, and the se
         shapes=_SHAPES if settings.by_shape else None,
         match=mapped.met.write if mapped.met else None,
     )
-    return replace(write, gave_way=given)
+    return replace(write, gave_way=given, cancelled=_cancelled(change, known, settings.site))
+
+
+def _cancelled(change: Change, known: KnownStudy, site: Site) -> list[dict[str, Any]]:
+    """Return the open items of the study's cancelled reports, and those that an operator decided on (D21).
+
+    Where the site withdraws by itself there is none, unless it stood open before the site did.
+    """
+    items = []
+    for one in change.cancelled:
+        if one.what == "report" or site.on_cancelled_after_sign == "hold" or one.report_id in known.cancelled:
+            state = "withdrawn" if one.report_id in known.withdrawn(one.what) else "open"
+            row = {"report_id": one.report_id, "what": one.what, "version": one.version, "state": state}
+            items.append({**row, "is_critical": int(one.is_critical)})
+    return items
 
 
 def _given_way(mapped: MappedStudy, site: Site) -> GaveWay:
     """Return the patients whose number gave way; nobody if the study's reports are withdrawn, or not sent."""
     before, study = mapped.before, mapped.change.study
-    if before is None or refusal(study) or is_withdrawn(study, site):
+    if before is None or refusal(study) or is_withdrawn(study, site, mapped.facts):
         return NOBODY
     return gave_way(before.study, before.facts, study, mapped.facts, site)
 

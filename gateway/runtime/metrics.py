@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -116,6 +116,12 @@ METRICS: Final = (
     ),
     MetricRow(
         "feed_critical_seconds", "histogram", ("destination",), "From signature to ACK of a critical result.", _LAG
+    ),
+    MetricRow(
+        "feed_open_reports",
+        "gauge",
+        ("destination", "fate"),
+        "Signed reports that are open at a destination, by fate, as in its certificate. One process of several has it.",
     ),
     MetricRow("feed_breaker_open", "gauge", ("destination",), "1 while the circuit breaker of a destination is open."),
     MetricRow(
@@ -300,6 +306,12 @@ class Metrics:
     def alerted(self, code: str, destination: str, count: int) -> None:
         """Set the extent of a condition at a destination; 0 if it is over."""
         self._gauges["feed_alert"].labels(code, destination).set(count)
+
+    def opened(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Set the numbers of open reports by destination and fate; there are no others (D49)."""
+        self._gauges["feed_open_reports"].clear()
+        for (destination, fate), count in counts.items():
+            self._gauges["feed_open_reports"].labels(destination, fate).set(count)
 
     def broke(self, destination: str, *, is_open: bool) -> None:
         """Set whether the circuit breaker of a destination is open (D32)."""

@@ -76,7 +76,7 @@ _OF_STUDIES: Final = tuple(
     Statement(f"DELETE FROM {table} WHERE study_id IN listed(:study_ids)")  # noqa: S608 (constants)
     for table in (
         *("pdf", "issue", "claim", "conflict", "verdict", "former", "report", "study", "to_read"),
-        *("order_news", "study_key", "order_match", "order_verdict"),
+        *("order_news", "study_key", "order_match", "order_verdict", "cancelled_report"),
     )
 )
 _CLOSE_ROWS: Final = Statement(

@@ -88,7 +88,7 @@ def place(asked: AskedMessage, signed: Mapping[str, Subject] | None = None) -> M
 
 def _is_standing(asked: AskedMessage) -> bool:
     """False if a draft is withdrawn and the study's signed reports are withdrawn too."""
-    return not (asked.cause.kind == "draft_cancelled" and is_withdrawn(asked.study, asked.site))
+    return not (asked.cause.kind == "draft_cancelled" and is_withdrawn(asked.study, asked.site, asked.facts))
 
 
 def _final(asked: AskedMessage, report: Report, signed: Mapping[str, Subject] | None) -> MessagePlace | MappingIssue:

@@ -135,7 +135,7 @@ def _row(asked: AskedMessage, placed: MessagePlace) -> Status | None:
     was_sent = cause.part == "report" and cause.report_id in asked.facts.filler_order_numbers
     if cause.kind == "draft_cancelled":
         return STATUS["withdrawn"] if was_sent and not cause.sent_before else None
-    if cause.kind == "withdrawn" or is_withdrawn(asked.study, asked.site) or not placed.subject.reports:
+    if cause.kind == "withdrawn" or is_withdrawn(asked.study, asked.site, asked.facts) or not placed.subject.reports:
         return STATUS["withdrawn"] if was_sent or cause.sent_before else None
     if cause.is_cancellation and not cause.sent_before:
         return None

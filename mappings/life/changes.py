@@ -9,7 +9,7 @@ HL7 v2.5.1 table 0123 (why a result is sent again), decisions D13, D16, D20, D21
 | `critical_changed` | a signed report becomes critical or stops being so; null at the signature asserts nothing |
 | `patient_changed` | a patient field of a signed report, or its patient identity, differs |
 | `addendum_cancelled` | a signed addendum is known to be cancelled |
-| `withdrawn`, `reinstated` | a study with signed reports is cancelled or reinstated, and the site withdraws |
+| `withdrawn`, `reinstated` | signed reports of a cancelled study are withdrawn, by site or operator; or reinstated |
 | `draft` | an unsigned report that the site publishes has new text or another patient, or its study is uncancelled |
 | `draft_cancelled` | a published draft addendum is gone; or a draft's study is cancelled, and the site withdraws |
 
@@ -26,7 +26,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from mappings.answered_order import MergedNumber, StatedNumber
 from mappings.issues import MappingIssue
@@ -45,9 +45,11 @@ from mappings.values.text import is_said
 class Known:
     """Stored facts about a study beside its last version.
 
-    `cancelled` are ids of signed addenda that an operator knows to be cancelled: a signed report is not withdrawn just
-    because it is not listed (D21). `merged` are the numbers that gave way by now, of the patients before and now: a
-    merge is no other patient (D48). The other fields are those of the previous ingest (`Change.known`).
+    `cancelled` are ids of signed addenda that an operator withdrew: a signed report is not withdrawn just because
+    it is not listed (D21). `is_withdrawn` is True if an operator withdrew the cancelled study's signed reports,
+    `was_withdrawn` if one had at the previous ingest. `merged` are the numbers that gave way by now, of the
+    patients before and now: a merge is no other patient (D48). The other fields are those of the previous ingest
+    (`Change.known`).
     """
 
     corrected: frozenset[str] = frozenset()
@@ -58,6 +60,21 @@ class Known:
     merged: tuple[MergedNumber, ...] = ()
     merged_before: tuple[MergedNumber, ...] = ()
     old_numbers: tuple[StatedNumber, ...] = ()
+    is_withdrawn: bool = False
+    was_withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CancelledReport:
+    """Signed report that AutoScribe cancelled (D21): its `study`, or the addendum itself (`report`).
+
+    `version` is a digest of what its messages tell: an operator who leaves the report leaves this version.
+    """
+
+    report_id: str
+    what: Literal["study", "report"]
+    version: str
+    is_critical: bool
 
 
 _NOTHING: Final = Known()
@@ -76,7 +93,8 @@ class Change:
     within one ingest). `gone` has the reports that are no longer listed, in their last version. `version` is a digest
     of the content and differs with every cause. `moved` are ids of sent reports whose patient or number is another: a
     move, not a correction (D13). A report also moves if the number is the same and two fields of the patient contradict
-    the old ones.
+    the old ones. `cancelled` are the signed reports that AutoScribe cancelled, withdrawn or not; `is_withdrawn` goes
+    into Facts.
     """
 
     study: Study
@@ -89,11 +107,14 @@ class Change:
     gone: tuple[Report, ...] = ()
     merged: tuple[MergedNumber, ...] = ()
     old_numbers: tuple[StatedNumber, ...] = ()
+    cancelled: tuple[CancelledReport, ...] = ()
+    is_withdrawn: bool = False
 
     @property
     def known(self) -> Known:
         """Facts that the next ingest needs about this one. Without newer ones, its merges stand."""
         earlier = Known(self.corrected, version=self.version, seen=self.seen, gone=self.gone)
+        earlier = replace(earlier, is_withdrawn=self.is_withdrawn, was_withdrawn=self.is_withdrawn)
         return replace(earlier, merged=self.merged, merged_before=self.merged, old_numbers=self.old_numbers)
 
     @property
@@ -115,6 +136,12 @@ class _Look:
     facts_before: Facts
     facts: Facts
     site: Site
+
+    @property
+    def was_withdrawn(self) -> bool:
+        """True if the reports of the study before were withdrawn; a decision of an operator since then is a change."""
+        is_new = self.facts.is_withdrawn and not self.facts_before.is_withdrawn
+        return not is_new and is_withdrawn(self.before, self.site, self.facts_before)
 
 
 def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHING) -> Change:
@@ -148,13 +175,16 @@ def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHIN
         gone=look.facts.gone,
         merged=look.facts.merged,
         old_numbers=look.facts.old_numbers,
+        cancelled=tuple(_cancelled_reports(look.study, frozenset(report.report_id for report in now.reports))),
+        is_withdrawn=look.facts.is_withdrawn,
     )
 
 
-def told(study: Study, cause: Cause, report_ids: Iterable[str]) -> str:
+def told(study: Study, cause: Cause, report_ids: Iterable[str], *, is_withdrawn: bool = False) -> str:
     """Digest of the facts about these reports that a message carries and that can cause one (D20).
 
-    Two messages under the same number with the same digest tell a receiver the same.
+    Two messages under the same number with the same digest tell a receiver the same. `is_withdrawn` is that of `Facts`:
+    a withdrawal never tells the same as a message that was sent while the cancelled study still stood.
     """
     reports = {one.report_id: one for one in study.reports}
     about = tuple(report_ids)
@@ -164,8 +194,21 @@ def told(study: Study, cause: Cause, report_ids: Iterable[str]) -> str:
         for one in present
     ]
     which = (cause.part, cause.accession_number, cause.document, "" if about else cause.report_id)
-    text = repr((study.study_id, bool(study.is_cancelled), which, facts))
+    text = repr((study.study_id, bool(study.is_cancelled), which, facts, *(["withdrawn"] if is_withdrawn else [])))
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def _cancelled_reports(study: Study, listed: frozenset[str]) -> Iterator[CancelledReport]:
+    """Yield the signed reports of a cancelled study; of any other, the addenda that are no longer listed with it."""
+    if refusal(study):
+        return
+    for report in study.completed:
+        is_gone = report.is_addendum and bool(listed) and report.report_id not in listed
+        if study.is_cancelled or is_gone:
+            said = repr((_text(report), report.is_critical is True, _patient(study, report)))
+            version = hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()
+            what: Literal["study", "report"] = "study" if study.is_cancelled else "report"
+            yield CancelledReport(report.report_id, what, version, report.is_critical is True)
 
 
 def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, list[MappingIssue]]:
@@ -179,12 +222,14 @@ def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, l
     gone = {report.report_id: report for report in (*known.gone, *left) if report.report_id not in listed}
     then = Facts(seen=earlier, gone=known.gone, merged=known.merged_before, old_numbers=known.old_numbers)
     merges = Facts(merged=known.merged, old_numbers=_old_numbers(before, site, then, known))
+    withdrawn = known.is_withdrawn and bool(study.is_cancelled)
+    facts = replace(merges, seen=_ids_with(earlier, study.completed), gone=tuple(gone.values()), is_withdrawn=withdrawn)
     look = _Look(
         before=before,
         study=study,
         said=study if filled == study.reports else replace(study, reports=filled),
-        facts_before=replace(merges, seen=earlier, gone=known.gone),
-        facts=replace(merges, seen=_ids_with(earlier, study.completed), gone=tuple(gone.values())),
+        facts_before=replace(merges, seen=earlier, gone=known.gone, is_withdrawn=known.was_withdrawn),
+        facts=facts,
         site=site,
     )
     return look, issues
@@ -235,7 +280,7 @@ def _version(before: str, study: Study) -> str:
 
 def _cancelled_addenda(look: _Look) -> Iterator[tuple[Report, CauseKind]]:
     """Yield the cancelled addenda that a receiver may have, unless they are withdrawn already."""
-    if is_withdrawn(look.before, look.site):
+    if is_withdrawn(look.before, look.site, look.facts_before):
         return
     listed = {report.report_id for report in look.study.reports}
     for was in look.before.reports:
@@ -264,15 +309,15 @@ def _change_of(was: Report | None, report: Report, *, is_other: bool) -> CauseKi
 
 def _cause_to_send(look: _Look, was: Report | None, report: Report, kind: CauseKind | None) -> CauseKind | None:
     """Choose the cause to send: drafts only if the site publishes them, a withdrawn study's reports once (D21)."""
-    site, was_cancelled = look.site, bool(look.before.is_cancelled)
-    if is_withdrawn(look.study, site):
-        return None if was is None or was_cancelled else _withdrawn(was, site)
+    site = look.site
+    if is_withdrawn(look.study, site, look.facts):
+        return None if was is None or look.was_withdrawn else _withdrawn(was, site)
     if report.is_completed:
-        is_reinstated = was is not None and was.is_completed and is_withdrawn(look.before, site)
+        is_reinstated = was is not None and was.is_completed and look.was_withdrawn
         return "reinstated" if is_reinstated else kind
     if look.study.is_cancelled or not is_shown_draft(report, site):
         return None
-    return "draft" if was_cancelled else kind
+    return "draft" if look.before.is_cancelled else kind
 
 
 def _withdrawn(was: Report, site: Site) -> CauseKind | None:

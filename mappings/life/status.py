@@ -14,6 +14,7 @@ from mappings.model import Facts, Report, Study
 from mappings.profile import Receiver, Site
 from mappings.study.newest_word import changed_after_addendum, is_followed
 
+_NO_FACTS: Final = Facts()
 State = Literal[
     "draft",
     "draft_shown",
@@ -84,8 +85,8 @@ _NOT_A_CODE: Final = ("none", "void")
 def report_state(study: Study, report: Report, peers: Sequence[Report], site: Site, facts: Facts) -> State:
     """State of one report within its study; `peers` are the reports about its patient, including itself."""
     if not report.is_completed:
-        return _unsigned_state(study, report, site)
-    if is_withdrawn(study, site):
+        return _unsigned_state(study, report, site, facts)
+    if is_withdrawn(study, site, facts):
         return "withdrawn"
     if report.report_id in facts.corrected:
         return "corrected"
@@ -94,15 +95,15 @@ def report_state(study: Study, report: Report, peers: Sequence[Report], site: Si
     return "signed_with_addenda" if has_addenda(report, peers) else "signed"
 
 
-def is_withdrawn(study: Study, site: Site) -> bool:
-    """True for a cancelled study if the site withdraws its signed reports (D21)."""
-    return bool(study.is_cancelled) and site.on_cancelled_after_sign == "withdraw"
+def is_withdrawn(study: Study, site: Site, facts: Facts = _NO_FACTS) -> bool:
+    """True for a cancelled study if the site, or an operator, withdraws its signed reports (D21)."""
+    return bool(study.is_cancelled) and (site.on_cancelled_after_sign == "withdraw" or facts.is_withdrawn)
 
 
-def _unsigned_state(study: Study, report: Report, site: Site) -> State:
+def _unsigned_state(study: Study, report: Report, site: Site, facts: Facts) -> State:
     if report.status != "in_progress":
         return "not_known"
-    if is_withdrawn(study, site) or (study.is_cancelled and not study.completed):
+    if is_withdrawn(study, site, facts) or (study.is_cancelled and not study.completed):
         return "cancelled"
     return "draft_shown" if is_shown_draft(report, site) else "draft"
 
@@ -136,7 +137,8 @@ def report_status(
     if study.is_cancelled and report.is_completed:
         action = "the signed report stays as it is; an operator decides on withdrawal"
         if state == "withdrawn":
-            action = "the signed report is withdrawn, as the site's on_cancelled_after_sign asks"
+            who = "an operator decided" if facts.is_withdrawn else "the site's on_cancelled_after_sign asks"
+            action = f"the signed report is withdrawn, as {who}"
         issues.append(MappingIssue("cancelled-after-sign", "warning", "/isCancelled", action))
     if changed_after_addendum(report, peers):
         action = "its text is newer than an addendum: it stands before it, by the time of the change"

@@ -35,6 +35,7 @@ from gateway.store.feed.leases import paused as pause
 from gateway.store.feed.leaving import retired
 from gateway.store.feed.resending import Resend, queue_replays
 from gateway.store.feed.standing_alerts import acknowledge_alerts
+from gateway.store.studies.cancelled_reports import item_of, left
 from gateway.store.webhooks import StoredEnrichments
 from mappings.hl7v2 import receiver as profile
 
@@ -506,3 +507,23 @@ async def test_a_second_report_of_which_no_message_is_made_is_told_too(engine):
             await write(engine, "UPDATE outbox SET state = 'held', reason = 'name-absent'")
             await watch.once()
         assert changes(hook, "message-held") == [("begins", 1), ("grows", 2)]
+
+
+async def test_each_report_that_autoscribe_cancelled_is_told_and_the_critical_ones_escalate(engine, wall_clock):
+    async with fed(engine) as (feed, _), hooked(minutes=(5,)) as ([hook, later], settings):
+        watch = AlertMonitor(engine, feed.destinations, settings, "one", feed.metrics)
+        quiet, loud = await feed.sign(critical=False), await feed.sign(critical=True)
+        for one in (quiet, loud):
+            feed.account.cancel_study(one.study_id)
+            await feed.tell(one.study_id)
+            await watch.once()
+        assert changes(hook, "cancelled-after-sign") == [("begins", 1), ("grows", 2)]
+        assert sample(feed.metrics, "feed_alert", code="cancelled-after-sign", destination="") == 2
+        wall_clock(6)
+        await watch.once()
+        told = [one for one in later.said if one["alert"] == "cancelled-after-sign"]
+        assert [(one["change"], one["count"], one["studies"]) for one in told] == [("escalates", 1, [loud.study_id])]
+        for one in (quiet, loud):
+            await engine.do(partial(left, await item_of(engine, one.report_id), "seen", 1))
+        await watch.once()
+        assert [changes(one, "cancelled-after-sign")[-1] for one in (hook, later)] == [("ends", 2)] * 2

@@ -13,7 +13,7 @@ from fakes.pdfs import Library, Time, pdf
 from fakes.store import everything, rows, tables_with
 from fakes.taken_in import current
 
-from gateway.feed.operator.report_state import report_state
+from gateway.feed.fate import fate_of, fate_place
 from gateway.ingest.control_queue import ControlWork
 from gateway.runtime import clock
 from gateway.runtime.request_errors import ResourceNotFound
@@ -258,7 +258,7 @@ async def test_a_readmitted_report_is_sent_where_it_was_never_sent_and_its_corre
             await feed.until("delivered", "delivered")
         assert [b"Corrected" in body for body in bodies(receiver)] == [False, True]
         [record] = (await report_records(engine, [signed.study_id]))[signed.study_id].reports.values()
-        assert report_state(signed.report_id, record, feed.destinations[0]).kind == "AA"
+        assert fate_of(signed.report_id, record, fate_place(feed.destinations[0])).kind == "AA"
 
 
 async def test_while_a_message_is_in_hand_nothing_is_erased(engine):

@@ -111,7 +111,8 @@ def rewriting(span):
 
 def test_no_migration_since_the_first_releases_rewrites_rows_of_a_table_that_may_be_large():
     assert [one.split()[:2] for one in rewriting("0002:0003")] == [["UPDATE", "message"]]
-    assert rewriting("0003:head") == []
+    # Few rows of a small table: the studies that were cancelled, which an index finds
+    assert [one.split()[:3] for one in rewriting("0003:head")] == [["INSERT", "INTO", "control"]]
 
 
 async def test_every_revision_goes_up_and_down_and_up_again_with_a_row_in_every_table(empty):

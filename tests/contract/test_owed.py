@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from gateway.feed.compose.render_due import DueRenderer
-from gateway.feed.operator.report_state import report_state
+from gateway.feed.fate import fate_of, fate_place
 from gateway.feed.plan.planning import Planner, apply_plan, leave_plan
 from gateway.ingest import Pipeline
 from gateway.ingest.settings_in_force import SettingsInForce
@@ -165,7 +165,7 @@ class World:
                     here = [row for row in rows_of if row[0] == name]
                     told = {row[1] for row in here if row[4] in TOLD}
                     mine = [row for row in here if row[1] == report.report_id]
-                    made = report_state(report.report_id, records.reports[report.report_id], self.served[name])
+                    made = fate_of(report.report_id, records.reports[report.report_id], fate_place(self.served[name]))
                     expected = owed(report_news, told, each[-1].terms)
                     last = {row[4] for row in mine if row[3] == newest.content_version}
                     accepted.append(self._agrees(expected, made, mine, last, is_last=bool(last & TOLD)))
@@ -177,7 +177,9 @@ class World:
                     assert [(row[4], row[5]) for row in nobody] == [(state, reason)]
                     counts[state] += 1
                     for name in in_force.revisions:
-                        kind = report_state(report.report_id, records.reports[report.report_id], self.served[name]).kind
+                        kind = fate_of(
+                            report.report_id, records.reports[report.report_id], fate_place(self.served[name])
+                        ).kind
                         assert kind in {state, "queued", "planned"}
         assert len(await unrouted(self.engine)) == counts["unrouted"]
 
@@ -229,7 +231,7 @@ async def waited(engine: Any, addendum: str, acts: list[Any]) -> None:
         delivered = {report_id for (listed,) in made for report_id in json.loads(listed)}
         assert original.report_id in delivered
         for report_id, entry in record.reports.items():
-            is_told = report_state(report_id, entry, world.served["ehr"]).kind in {"AA", "superseded by"}
+            is_told = fate_of(report_id, entry, fate_place(world.served["ehr"])).kind in {"AA", "superseded by"}
             assert not is_told or report_id in delivered
             is_owed = entry.rows[-1].state in TOLD
             assert is_told or not is_owed

@@ -12,7 +12,7 @@ import pytest
 from fakes.fed import Fed, bodies, destination, fed
 from fakes.store import rows
 
-from gateway.feed.operator.report_state import report_state
+from gateway.feed.fate import fate_of, fate_place
 from gateway.feed.plan import planning
 from gateway.feed.plan.counts import PlanCounts, plan_of
 from gateway.feed.plan.planning import Planner, apply_plan, leave_plan, preview
@@ -75,7 +75,7 @@ async def apply(feed, *, leaves=False):
 async def fates(feed, *signed):
     found = await report_records(feed.engine, [one.study_id for one in signed])
     ehr = feed.destinations[0]
-    return [report_state(one.report_id, found[one.study_id].reports.get(one.report_id), ehr) for one in signed]
+    return [fate_of(one.report_id, found[one.study_id].reports.get(one.report_id), fate_place(ehr)) for one in signed]
 
 
 async def kinds(feed, *signed):

@@ -13,7 +13,7 @@ from fakes.store import rows
 
 from gateway.feed.deliver.hold_feed import HoldFeed
 from gateway.feed.deliver.journaling import UNKEPT
-from gateway.feed.operator.report_state import report_state
+from gateway.feed.fate import fate_of, fate_place
 from gateway.runtime import clock
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
@@ -47,7 +47,7 @@ async def leave(feed, signed, reason="I saw it there"):
 async def fates(feed, *signed):
     found = await report_records(feed.engine, [one.study_id for one in signed])
     ehr = feed.destinations[0]
-    known = [report_state(one.report_id, found[one.study_id].reports.get(one.report_id), ehr) for one in signed]
+    known = [fate_of(one.report_id, found[one.study_id].reports.get(one.report_id), fate_place(ehr)) for one in signed]
     return [(one.kind, one.detail, one.is_open) for one in known]
 
 
@@ -91,7 +91,7 @@ async def test_a_message_of_the_copy_is_closed_and_is_no_dead_letter_that_anybod
         assert await feed.engine.do(partial(seen_there, "ehr", study_id, "seen", micros(clock.now()))) == (0, 1)
         assert [tuple(one) for one in await rows(engine, MESSAGES)] == [("dead_letter", "seen-there")]
         record = (await report_records(engine, [study_id]))[study_id].reports[report_id]
-        known = report_state(report_id, record, feed.destinations[0])
+        known = fate_of(report_id, record, fate_place(feed.destinations[0]))
         assert (known.kind, known.detail, known.is_open) == ("left", "may-have-been-sent", False)
         assert await dead_letters(engine, "ehr") == []
         watched = WatchedDestination("ehr", timedelta(minutes=15), timedelta(minutes=15))

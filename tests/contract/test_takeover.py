@@ -8,7 +8,7 @@ import pytest
 from fakes.lanes import AT, Scene, new
 from fakes.store import rows
 
-from gateway.feed.operator.report_state import report_state
+from gateway.feed.fate import fate_of, fate_place
 from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import takeover
 from gateway.store.feed.lanes import release_lane
@@ -79,12 +79,13 @@ async def is_open(engine, report_id="rep_1"):
     class Ehr:
         name = "ehr"
         dry_run = False
+        is_enabled = True
 
         class receiver:
             ack_mode = "original"
 
     record = (await report_records(engine, ["stu_a"]))["stu_a"].reports[report_id]
-    outcome = report_state(report_id, record, Ehr)
+    outcome = fate_of(report_id, record, fate_place(Ehr))
     return outcome.is_open, outcome.detail
 
 

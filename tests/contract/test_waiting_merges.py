@@ -18,7 +18,7 @@ from fakes.moving import HELD, NEW, OLD, PERSON, SYSTEM, merged, moving, sent, s
 from fakes.scale import EITHER_STORE
 from fakes.store import rows
 
-from gateway.feed.operator.report_state import report_state
+from gateway.feed.fate import fate_of, fate_place
 from gateway.feed.operator.retiring import close
 from gateway.routing import Filter
 from gateway.runtime import clock
@@ -121,7 +121,7 @@ async def test_the_ledger_says_that_a_report_waits_and_later_that_it_arrived(eng
 
         async def state():
             record = (await report_records(engine, [one.study_id]))[one.study_id].reports[one.report_id]
-            return report_state(one.report_id, record, feed.destinations[0])
+            return fate_of(one.report_id, record, fate_place(feed.destinations[0]))
 
         assert ((await state()).kind, (await state()).detail) == ("held", "merge-move")
         await feed.release(one.study_id)

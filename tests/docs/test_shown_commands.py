@@ -48,6 +48,10 @@ ALERT = (
     "INSERT INTO alert (code, destination, count, cases, told, studies)"
     " VALUES ('{code}', 'city-epic', 1, '{{\"1\": [1, \"{study}\"]}}', '{{}}', '[]')"
 )
+CANCELLED = (
+    "INSERT INTO cancelled_report (report_id, study_id, what, version, state, is_critical, since)"
+    " VALUES ('{report}', '{study}', 'study', '1', 'open', 0, 1)"
+)
 CLIENT = (
     f"INSERT INTO client (client_id, name, created, scopes) VALUES ('{REGISTERED}', 'EHR', 1, 'system/Patient.r');"
     f" INSERT INTO client_key_set (client_id, document, added) VALUES ('{REGISTERED}', '{{{{}}}}', 1)"
@@ -74,6 +78,7 @@ STATES: tuple[tuple[str, str], ...] = (
     (r"feed retire", UNSENT),
     (r"feed backload", HISTORY),
     (r"feed ack (\S+)", ALERT),
+    (r"feed (?:withdraw|leave) ", CANCELLED),
     (r"clients (?:disable|enable|rotate) ", CLIENT),
     (r"orders (?:show|match)", ORDERED),
     (r"orders (?:message|retry|set-aside) (\d+)", HELD),

@@ -26,6 +26,7 @@ class Alert:
     """A condition that holds now: its code, its destination (empty: the whole feed), and a count or a duration.
 
     `cases` are the rows concerned, if each new row must be alerted; otherwise `studies` are the studies concerned.
+    `mild` are the cases that escalate to nobody.
     """
 
     code: str
@@ -33,6 +34,7 @@ class Alert:
     count: int
     cases: Cases = field(default_factory=dict)
     studies: tuple[str, ...] = ()
+    mild: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,12 @@ UNROUTED: Final = AlertRow(
     "unrouted",
     "Signed reports that no destination takes.",
 )
+CANCELLED: Final = AlertRow(
+    "cancelled-after-sign",
+    "AutoScribe cancelled signed reports, and they stand as they were: in FHIR, and at every destination. `feed"
+    " withdraw` or `feed leave` decides on each. Critical results among them escalate.",
+    escalates=True,
+)
 LEFT_OPEN: Final = AlertRow(
     "left-open",
     "Work is open for a destination that is no longer in the settings, or not enabled, and that no process serves.",
@@ -243,7 +251,7 @@ ORDERS: Final = (
 ROWS: Final = {
     row.code: row
     for row in (
-        *(*CONDITIONS, SETTINGS_DIFFER, UNROUTED, LEFT_OPEN, JOURNAL),
+        *(*CONDITIONS, SETTINGS_DIFFER, UNROUTED, CANCELLED, LEFT_OPEN, JOURNAL),
         *(*OF_THE_STORE, *OF_AUTOSCRIBE, AUDIT, FORWARDING, JUDGE, *ORDERS),
     )
 }

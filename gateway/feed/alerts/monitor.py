@@ -8,6 +8,7 @@ Proved by tests/contract/test_alerting.py.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,9 +16,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Final, TypeAlias
 
-from gateway.feed.alerts.conditions import LEFT_OPEN, NOT_SERVED, UNROUTED, UNSERVED, Alert, alerts
+from gateway.feed.alerts.conditions import CANCELLED, LEFT_OPEN, NOT_SERVED, UNROUTED, UNSERVED, Alert, alerts
 from gateway.feed.alerts.news import AlertNews, news, updated_alert
 from gateway.feed.alerts.webhook import hooks
+from gateway.feed.fate import open_fates, places
 from gateway.routing import Destination
 from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError
@@ -31,6 +33,7 @@ from gateway.store.feed.feed_facts import MOST, WatchedDestination, feed_facts, 
 from gateway.store.feed.leases import Leases, standing
 from gateway.store.feed.leaving import left
 from gateway.store.feed.standing_alerts import StandingAlert, standing_alerts, store_alerts
+from gateway.store.studies.cancelled_reports import open_items
 
 Key: TypeAlias = tuple[str, str]  # the code of a condition, and a destination
 EVERY: Final = 15.0  # seconds
@@ -50,6 +53,7 @@ class AlertMonitor:
         self._leases, self._metrics, self._hooks = Leases(engine, holder, _LONG), metrics, tuple(hooks(settings))
         self._shown: set[Key] = set()
         self._unserved: dict[str, float] = {}
+        self._counted_from = 0.0
 
     async def run(self) -> None:
         """Check, report and wait, until cancelled; then give the lease back, for another process to take."""
@@ -69,9 +73,22 @@ class AlertMonitor:
         """
         if await self._leases.take(LEASE) is not None:
             await self.once()
+            await self._count_open()
         else:  # the holder of the lease shows the alerts
             self._show([])
             self._unserved = {}
+            self._metrics.opened({})
+
+    async def _count_open(self) -> None:
+        """Set the metric of open reports by their fates (D49); counting takes at most a twentieth of the time."""
+        began = clock.monotonic()
+        if began < self._counted_from:
+            return
+        counts: Counter[tuple[str, str]] = Counter()
+        for place in await places(self._engine, self._destinations):
+            counts.update([(place.label, one.fate.kind) async for one in open_fates(self._engine, place)])
+        self._metrics.opened(counts)
+        self._counted_from = clock.monotonic() + 20 * (clock.monotonic() - began)
 
     async def once(self) -> list[Alert]:
         """Report every alert that began, grew or ended since the last check; return all conditions that hold.
@@ -139,6 +156,11 @@ class AlertMonitor:
         studies = await unrouted(self._engine) if self._destinations else ()
         if studies:
             yield Alert(UNROUTED.code, "", len(studies), studies=studies)
+        items = [one for one in await open_items(self._engine, MOST) if one.state == "open"]
+        if items:
+            cases = {one.number: one.study_id for one in items}
+            mild = frozenset(one.number for one in items if not one.is_critical)
+            yield Alert(CANCELLED.code, "", len(items), cases, mild=mild)
         for gone in await left(self._engine, [one.name for one in self._destinations], MOST):
             if not gone.is_served:
                 yield Alert(LEFT_OPEN.code, gone.name, gone.open)

@@ -60,7 +60,7 @@ def updated_alert(before: StandingAlert, condition: Alert | None, now: int) -> S
         return replace(before, cases={}, studies=_studies(before.cases) or before.studies)
     begun = max(now, before.acknowledged + 1)
     cases = {
-        number: before.cases.get(number, AlertCase(begun, study_id))
+        number: before.cases.get(number, AlertCase(begun, study_id, number in condition.mild))
         for number, study_id in (condition.cases or {0: ""}).items()
     }
     told = {name: posted_cases & cases.keys() for name, posted_cases in before.told.items()}
@@ -90,7 +90,8 @@ def _due(alert: StandingAlert, hook: AlertHook, now: int) -> Mapping[int, AlertC
     if row is None or not row.escalates:
         return {}
     open_cases = alert.unacknowledged.items()
-    return {one: case for one, case in open_cases if not case.since <= now < case.since + hook.after}
+    due = {one: case for one, case in open_cases if not case.since <= now < case.since + hook.after}
+    return {one: case for one, case in due.items() if not case.is_mild}
 
 
 def _studies(cases: Mapping[int, AlertCase]) -> tuple[str, ...]:

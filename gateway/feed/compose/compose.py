@@ -193,7 +193,7 @@ class _RoundComposer:
             settled = SettledRow(row.number, "held", held) if held else SettledRow(row.number, "nothing", reason)
             return settled, _codes(issues, "warning")
         drawn = outline_of(made, cause)
-        digest = told(known.study, cause, drawn.report_ids)
+        digest = told(known.study, cause, drawn.report_ids, is_withdrawn=known.facts.is_withdrawn)
         if unsent := self._settled(row, cause, drawn, digest):
             return unsent, []
         rule_issues = [one.issue for one in check_rules(mapped.output, self.destination.receiver)]

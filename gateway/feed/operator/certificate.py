@@ -1,7 +1,8 @@
 """`feed certificate`: for every report signed in AutoScribe, state if each destination received the report, or why not.
 
 Carries out no clause of a standard; decision D31. It holds for the instant that it names. It is `incomplete` if the
-listing is, `open` if any report is still to be delivered, and `certified` otherwise.
+listing is, `open` if any report is still to be delivered, and `certified` otherwise. It vouches for the texts as they
+were last read from AutoScribe, and says when that was.
 Proved by tests/gateway/cli/test_feed.py.
 """
 
@@ -9,25 +10,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.feed.fate import KINDS, UNREMARKABLE, Fate, FatePlace, fate_of, places
 from gateway.feed.operator.arguments import Say, TimeSpan, counted, destination_named, wrong
-from gateway.feed.operator.listing import Listing, list_studies
+from gateway.feed.operator.listing import Listing, list_studies, read_anew
 from gateway.feed.operator.order_of_study import match_said
-from gateway.feed.operator.report_state import KINDS, UNREMARKABLE, ReportState, report_state
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination, routes_of
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import instant_text, micros
-from gateway.store.feed.in_force import in_force_of, unplanned
 from gateway.store.feed.leaving import OpenWork, left
 from gateway.store.feed.reconciling import LedgerRecords, ReportRecord, critical_results, report_records
-from gateway.store.feed.renaming import known_as
 from gateway.store.feed.resending import signed_within
 from gateway.store.orders.matches import matches_of
 from gateway.store.studies.erased import erased_among
@@ -35,32 +35,18 @@ from gateway.store.studies.erased import erased_among
 _BATCH: Final = 500
 _PRIVATE: Final = 0o600
 _MOST_LINES: Final = 100
-_BY_SETTINGS: Final = frozenset({"excluded", "before_start", "ignored"})
 
 
 @dataclass(slots=True)
 class ReportAccount:
-    """Account of all reports at one destination: counts, and a line for each report that is open or has remarks.
+    """Account of all reports at one destination: counts, and a line for each report that is open or has remarks."""
 
-    `destination` has the name in the database, which is the former name until it is renamed. For the studies in
-    `unplanned` the effect of changed settings is not known yet; for all studies if not `is_planned`.
-    """
-
-    name: str
-    destination: Destination
+    place: FatePlace
     counts: Counter[str] = field(default_factory=Counter)
     remarks: Counter[str] = field(default_factory=Counter)
     lines: list[dict[str, Any]] = field(default_factory=list)
     open: int = 0
     open_critical: int = 0
-    unplanned: frozenset[str] = frozenset()
-    is_planned: bool = True
-
-    async def see_plan(self, engine: Engine) -> None:
-        """Read which studies the plan of the settings in force does not cover yet."""
-        standing = await in_force_of(engine, self.destination.name)
-        self.is_planned = standing is None or standing.planned is not None
-        self.unplanned = await unplanned(engine, self.destination.name)
 
     def mark_critical(self, critical: set[str]) -> None:
         """Mark the critical results among open and left reports, and sort them first."""
@@ -69,10 +55,8 @@ class ReportAccount:
             self.open_critical += line["isCritical"] and line["isOpen"]
         self.lines.sort(key=lambda line: not line["isCritical"])
 
-    def add(self, study_id: str, report_id: str, state: ReportState) -> None:
+    def add(self, study_id: str, report_id: str, state: Fate) -> None:
         """Count one report, and add its line if it needs one."""
-        if state.kind in _BY_SETTINGS and (study_id in self.unplanned or not self.is_planned):
-            state = ReportState("planned", "undecided", state.since, is_open=True)
         self.counts[state.kind] += 1
         self.open += state.is_open
         self.remarks.update(state.remarks)
@@ -100,8 +84,10 @@ def _is_to_be_seen(line: Mapping[str, Any]) -> bool:
 class Certificate:
     """Certificate of the reports of a span, at each destination.
 
-    `unlisted` counts reports that are stored as signed but not listed by AutoScribe. `left` is what is open for
-    destinations that are no longer in the settings, whenever signed.
+    `read` are the earliest and the latest time at which a report's study was read from AutoScribe, in microseconds;
+    `is_deep`: each was read for this certificate, or `unread` is the fault that prevented it. `unlisted` counts
+    reports that are stored as signed but not listed by AutoScribe. `left` is what is open for destinations that are
+    no longer in the settings, whenever signed.
     """
 
     listing: Listing
@@ -110,12 +96,15 @@ class Certificate:
     reports: int = 0
     unlisted: int = 0
     left: list[OpenWork] = field(default_factory=list)
+    read: tuple[int, int] | None = None
+    is_deep: bool = False
+    unread: str = ""
 
     @property
     def fault(self) -> str:
         """Reason why the listing is incomplete: its own fault, or more reports unlisted than listed (D21)."""
         is_too_little = self.unlisted > self.listing.reports
-        return self.listing.fault or ("lists-too-little" if is_too_little else "")
+        return self.listing.fault or self.unread or ("lists-too-little" if is_too_little else "")
 
     @property
     def verdict(self) -> str:
@@ -125,10 +114,12 @@ class Certificate:
         return "open" if self.left or any(one.open for one in self.accounts) else "certified"
 
 
-async def certificate(
-    configuration: Configuration, name: str | None, span: TimeSpan, out: Path | None, say: Say
+async def certificate(  # noqa: PLR0913 (the command's arguments)
+    configuration: Configuration, name: str | None, span: TimeSpan, out: Path | None, say: Say, *, is_deep: bool = False
 ) -> int:
     """Print the certificate of the reports signed in a span, at one destination or all; return 1 unless certified.
+
+    With `is_deep`, the studies of these reports are read from AutoScribe first.
 
     Raises:
         ConfigError: no such destination, no API key, or `out` cannot be written.
@@ -137,10 +128,11 @@ async def certificate(
     destinations = [one for one in routes_of(configuration).destinations if one.is_enabled]
     if name is not None:
         destinations = [destination_named(configuration, name)]
-    async with store_for_command(configuration, writes=False) as engine:
-        made = await make_certificate(configuration, engine, destinations, span)
+    async with store_for_command(configuration, writes=is_deep) as engine:
+        read = partial(read_anew, configuration, engine) if is_deep else None
+        made = await make_certificate(configuration, engine, destinations, span, read)
         if name is None:
-            named = {known for one in made.accounts for known in (one.name, one.destination.name)}
+            named = {known for one in made.accounts for known in (one.place.label, one.place.name)}
             made.left += await left(engine, named)
     if out is not None:
         _write(made, out)
@@ -150,34 +142,58 @@ async def certificate(
 
 
 async def make_certificate(
-    configuration: Configuration, engine: Engine, asked: Sequence[Destination], span: TimeSpan
+    configuration: Configuration,
+    engine: Engine,
+    asked: Sequence[Destination],
+    span: TimeSpan,
+    read: Callable[[Sequence[str]], Awaitable[str]] | None = None,
 ) -> Certificate:
     """Make the certificate of the reports signed in a span at these destinations, from a fresh AutoScribe listing.
+
+    `read` reads the studies of these reports from AutoScribe first, and returns the code of a fault.
 
     Raises:
         ConfigError: there is no API key.
         StoreUnavailable: the store cannot be reached.
     """
-    made = Certificate(await list_studies(configuration), span, [])
-    for destination in asked:
-        known = replace(destination, name=await known_as(engine, destination.name, destination.formerly))
-        made.accounts.append(ReportAccount(destination.name, known))
-    await _fill(made, engine, configuration.site.site_key)
+    made = Certificate(await list_studies(configuration), span, [], is_deep=read is not None)
+    wanted = await _wanted(made, engine, configuration.site.site_key)
+    if read is not None:
+        made.unread = await read(await _within(engine, wanted, span))
+        wanted = await _wanted(made, engine, configuration.site.site_key)
+    made.accounts += map(ReportAccount, await places(engine, asked))
+    await _fill(made, engine, wanted)
     return made
 
 
-async def _fill(made: Certificate, engine: Engine, site_key: bytes) -> None:
-    """Add the listed reports, and the reports stored as signed in the span that were not listed.
+async def _wanted(made: Certificate, engine: Engine, site_key: bytes) -> dict[str, set[str]]:
+    """Return the listed reports, and the reports stored as signed in the span that were not listed, by study.
 
     Studies that were erased on order are left out.
     """
-    for account in made.accounts:
-        await account.see_plan(engine)
     erased = await erased_among(engine, made.listing.signed, site_key)
     signed = made.listing.signed.items()
     wanted = {study_id: set(report_ids) for study_id, report_ids in signed if study_id not in erased}
     async for report_id, study_id in signed_within(engine, made.span.since, made.span.until):
         wanted.setdefault(study_id, set()).add(report_id)
+    return wanted
+
+
+async def _within(engine: Engine, wanted: Mapping[str, set[str]], span: TimeSpan) -> list[str]:
+    """Return the studies of which a report was signed in the span, as far as that is known."""
+    found: list[str] = []
+    ids = iter(sorted(wanted))
+    while batch := list(islice(ids, _BATCH)):
+        records = await report_records(engine, batch)
+        for study_id in batch:
+            reports = records[study_id].reports if study_id in records else {}
+            if any(_is_within(reports.get(report_id), span) for report_id in wanted[study_id]):
+                found.append(study_id)
+    return found
+
+
+async def _fill(made: Certificate, engine: Engine, wanted: Mapping[str, set[str]]) -> None:
+    """Add these reports to each account."""
     ids = iter(sorted(wanted))
     while batch := list(islice(ids, _BATCH)):
         records = await report_records(engine, batch)
@@ -218,8 +234,11 @@ def _add_study(made: Certificate, study_id: str, report_ids: set[str], known: Le
             continue
         made.reports += 1
         made.unlisted += report_id not in listed_ids
+        if known is not None:
+            first, last = made.read or (known.fetched, known.fetched)
+            made.read = min(first, known.fetched), max(last, known.fetched)
         for account in made.accounts:
-            account.add(study_id, report_id, report_state(report_id, record, account.destination))
+            account.add(study_id, report_id, fate_of(report_id, record, account.place))
 
 
 def _is_within(record: ReportRecord | None, span: TimeSpan) -> bool:
@@ -233,13 +252,13 @@ def certificate_lines(made: Certificate) -> Iterator[str]:
     at = instant_text(micros(listing.started))
     totals = f"{counted(listing.studies, 'study')}, {counted(listing.reports, 'signed report')}"
     yield f"AutoScribe as listed at {at}: {totals}" + (f"; INCOMPLETE: {made.fault}" if made.fault else "")
-    yield f"{counted(made.reports, 'report')} signed from {made.span}, {made.unlisted} of them not listed"
+    yield f"{counted(made.reports, 'report')} signed from {made.span}, {made.unlisted} of them not listed{_read(made)}"
     if not made.accounts:
         yield "no destination is enabled: there is none that reports are sent to"
     for account in made.accounts:
         counts = ", ".join(f"{account.counts[kind]} {kind}" for kind in reversed(KINDS) if account.counts[kind])
         critical = f", {account.open_critical} of them critical" if account.open_critical else ""
-        yield f"{account.name}: {counts or 'no reports'}; {account.open} open{critical}"
+        yield f"{account.place.label}: {counts or 'no reports'}; {account.open} open{critical}"
         if account.remarks:
             yield f"  remarks: {', '.join(f'{count} {code}' for code, count in sorted(account.remarks.items()))}"
         shown = [line for line in account.lines if line["fate"] not in UNREMARKABLE]
@@ -250,6 +269,14 @@ def certificate_lines(made: Certificate) -> Iterator[str]:
     for gone in made.left:
         yield f"{gone.name}: {gone}"
     yield made.verdict
+
+
+def _read(made: Certificate) -> str:
+    """Return of when the texts are that the certificate vouches for."""
+    if made.read is None:
+        return ""
+    first, last = map(instant_text, made.read)
+    return f"; texts as read from AutoScribe between {first} and {last}{'' if made.is_deep else ' (anew: --deep)'}"
 
 
 def _line(line: Mapping[str, Any]) -> str:
@@ -279,6 +306,11 @@ def _write(made: Certificate, out: Path) -> None:
         },
         "reports": made.reports,
         "notListed": made.unlisted,
+        "textsRead": {
+            "from": made.read and instant_text(made.read[0]),
+            "to": made.read and instant_text(made.read[1]),
+            "isDeep": made.is_deep,
+        },
         "destinations": [_account(account) for account in made.accounts],
         "notInSettings": [
             {"name": gone.name, "open": gone.open, "critical": gone.critical, "counts": dict(gone.counts)}
@@ -296,7 +328,7 @@ def _write(made: Certificate, out: Path) -> None:
 
 def _account(account: ReportAccount) -> dict[str, Any]:
     return {
-        "name": account.name,
+        "name": account.place.label,
         "counts": {kind: account.counts[kind] for kind in KINDS},
         "open": account.open,
         "openCritical": account.open_critical,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+from gateway.feed.fate import ReportFate, fates, places
 from gateway.feed.operator.arguments import Say, Shows, destination_named, id_of, unnoted, wrong
 from gateway.feed.operator.explained import Explained, ExplainedMapping, every, explained, map_and_trace
 from gateway.feed.operator.explained_lines import lines, listed, sent_lines
@@ -96,6 +97,7 @@ async def explain(
         shows([f"DiagnosticReport/{fhir_id(report_id)}"], patients)
         sent = await _sent(engine, study, mapping, question) if question.sent else []
         match = (await matches_of(engine, [study.study_id])).get(study.study_id)
+        found = await _fates(configuration, engine, study, question.at)
         held = [one for one in await held_rows_of(engine, study.study_id) if question.at in {None, one[0]}]
     fields = [explained(mapping, question.name)] if question.name else every(mapping)
     answer = {
@@ -103,6 +105,7 @@ async def explain(
         "studyId": study.study_id,
         "receiver": to.receiver.name,
         "destination": to.destination.name if to.destination else None,
+        "fates": [one.said for one in found],
         "fields": [_said(one) for one in fields],
         **({"sent": sent} if question.sent else {}),
         **({} if match is None else {"order": match_said(match)}),
@@ -113,11 +116,17 @@ async def explain(
     else:
         for line in (*(lines(answer) if question.name else listed(answer)), *sent_lines(sent)):
             say(line)
-        if match is not None:
-            say(f"order: {match_line(match)}")
-        for name, reason in held:
-            say(f"held at {name}: {reason}")
+        beside = [f"fate at {one.place.label}: {one.fate}" for one in found]
+        beside += [] if match is None else [f"order: {match_line(match)}"]
+        for line in (*beside, *(f"held at {name}: {reason}" for name, reason in held)):
+            say(line)
     return 0 if any(one.values for one in fields) or any(one["versions"] for one in sent) else 1
+
+
+async def _fates(configuration: Configuration, engine: Engine, stored: StoredStudy, at: str | None) -> list[ReportFate]:
+    """Return the fates of the report: at each destination, or at one."""
+    every = await fates(engine, [stored.study_id], await places(engine, routes_of(configuration).destinations))
+    return [one for one in every if one.report_id == stored.report_id and at in {None, one.place.name}]
 
 
 def _to(configuration: Configuration, at: str | None) -> _To:

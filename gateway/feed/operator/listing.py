@@ -1,18 +1,26 @@
-"""List the ids of all reports now signed in AutoScribe, by study, for `feed certificate` to check each delivery.
+"""Read AutoScribe for `feed certificate`: list the ids of all reports now signed, and read their studies anew.
 
-AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D26 (at the pace of a sweep), D31.
+AutoScribe REST API: `GET /v1/autoScribe/studies`, `/studies/{studyId}`, `/reports`; decisions D26 (at the pace of a
+sweep, and of its refetches), D31.
 Proved by tests/gateway/cli/test_feed.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from gateway.ingest.assembly import pipeline_of
+from gateway.ingest.read_through import ReadThrough
 from gateway.runtime import clock
-from gateway.runtime.errors import UpstreamError
+from gateway.runtime.errors import UpstreamError, UpstreamNotFound
+from gateway.runtime.metrics import Metrics
+from gateway.runtime.progress import Progress
 from gateway.settings import Configuration
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.sqlite import Sqlite
 from gateway.upstream.metronome import Metronome
 from gateway.upstream.pace import Pace
 from gateway.upstream.paced_client import PacedClient
@@ -61,6 +69,33 @@ async def list_studies(configuration: Configuration) -> Listing:
             listing.fault = error.code
     listing.ended = clock.now()
     return listing
+
+
+async def read_anew(configuration: Configuration, engine: Sqlite | Postgres, study_ids: Sequence[str]) -> str:
+    """Read these studies from AutoScribe and ingest them; return the code of the first fault, empty if all were read.
+
+    A study that AutoScribe does not have any more stays as it is (D21).
+
+    Raises:
+        ConfigError: there is no API key.
+        StoreUnavailable: the store cannot be reached.
+    """
+    settings, fault = configuration.settings, ""
+    beat = Metronome(settings.sync.refetches_per_second)
+    client = PacedClient(settings.upstream, settings.pdf, settings.sync, Pace(settings.sync.concurrency))
+    reads = ReadThrough(client, engine, pipeline_of(configuration, engine), Metrics())
+    async with client, aclosing(reads):
+        with Progress("read anew", "studies") as progress:
+            for done, study_id in enumerate(study_ids):
+                await beat.next()
+                progress(done, len(study_ids))
+                try:
+                    await reads.study(study_id, fresh=True)
+                except UpstreamNotFound:
+                    continue
+                except UpstreamError as error:
+                    fault = fault or error.code
+    return fault
 
 
 def _add(listing: Listing, study: dict[str, object]) -> None:

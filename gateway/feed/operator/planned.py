@@ -1,6 +1,7 @@
 """`feed plan`, `feed apply`: show which earlier reports changed settings would send or stop, then carry that out.
 
-Carries out no clause of a standard; decision D37. Prints counts and codes, nothing about a patient.
+Carries out no clause of a standard; decisions D26, D37. Prints counts and codes, nothing about a patient. A plan lacks
+the reports that are not in the index yet, so it is not shown before the index is whole.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+from gateway.crawl.account_pace import pace_of
 from gateway.feed.operator.arguments import Say, counted, destination_named
 from gateway.feed.plan.counts import PlanCounts, plan_of, reports_of
 from gateway.feed.plan.planning import apply_plan, leave_plan, preview
@@ -31,10 +33,13 @@ from gateway.store.feed.in_force import in_force_of, unplanned
 from gateway.store.feed.plans import TO_STOP, PlannedRow
 from gateway.store.feed.renaming import known_as
 from gateway.store.feed.restoring import doubtful_lanes, is_old
+from gateway.store.studies.coverage import StoredCursors
+from gateway.store.studies.sweep_record import read_record
 
 _SHORT: Final = 10.0  # seconds for each destination
 _MOST_LINES: Final = 100
 _NOT_PLANNED: Final = "is not planned because of a bug (study-not-planned in the log); it is tried again"
+_REMEDY: Final = "Wait until `/readyz` of the service answers 200, or run `sync`; then try again."
 _LONG: Final = 3600.0  # seconds: a command waits
 
 
@@ -151,12 +156,24 @@ def _lines(reports: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"  {len(reports) - _MOST_LINES} more: --json lists all"
 
 
+async def index_gap(engine: Engine, configuration: Configuration) -> str:
+    """Return why the index may lack reports: the first sweep has not ended, or the last is too old; empty if not."""
+    record = await read_record(StoredCursors(engine))
+    longest = pace_of(record, configuration.settings.sync).max_index_age
+    if record.is_current(clock.now(), longest):
+        return ""
+    if record.finished is None:
+        return f"the first sweep of AutoScribe has not ended ({counted(record.studies_seen, 'study')} so far)"
+    ended = instant_text(micros(record.finished.ended))
+    return f"the last sweep of AutoScribe ended at {ended}, longer ago than {longest:.0f} s (sync.max_index_age)"
+
+
 async def plan(
     configuration: Configuration, name: str | None, say: Say, *, as_json: bool = False, reports: bool = False
 ) -> int:
     """Print the plan of one destination or all; return 1 if a plan waits for `feed apply`, or is not complete.
 
-    With `reports`, each report of a plan is listed.
+    With `reports`, each report of a plan is listed. No plan is shown while the index may lack reports.
 
     Raises:
         ConfigError: no such destination.
@@ -166,7 +183,12 @@ async def plan(
     if name is not None:
         destinations = [destination_named(configuration, name)]
     async with store_for_command(configuration, writes=False) as engine:
-        plans_made = [await plan_at(engine, one, configuration) for one in destinations]
+        gap = await index_gap(engine, configuration)
+        plans_made = [] if gap else [await plan_at(engine, one, configuration) for one in destinations]
+    if gap:
+        text = f"no plan is shown: {gap}, and the plan would lack the reports that are still to be found. {_REMEDY}"
+        say(json.dumps({"refused": text, "destinations": []}, indent=2) if as_json else text)
+        return 1
     if as_json:
         as_data = [{**one.said, **({"reports": one.reports} if reports else {})} for one in plans_made]
         say(json.dumps({"destinations": as_data}, indent=2))

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeAlias
 
+from gateway.feed.fate import fate_of, fate_place, is_lacking
 from gateway.feed.operator.arguments import EVER, TimeSpan, wrong
-from gateway.feed.operator.report_state import is_lacking, report_state
 from gateway.routing import Destination
 from gateway.store.database.engine import Engine
 from gateway.store.feed.ledger import dead_letters
@@ -78,14 +78,14 @@ class ChosenStudies:
 async def _lacking(engine: Engine, studies: Studies, destination: Destination) -> Studies:
     """Return the reports that are open in the certificate and that nothing is about to send."""
     lacking_by_study: Studies = {}
-    ids = iter(sorted(studies))
+    ids, place = iter(sorted(studies)), fate_place(destination)
     while batch := list(islice(ids, _BATCH)):
         for study_id, known in (await report_records(engine, batch)).items():
             wanted = studies[study_id]
             lacking = frozenset(
                 report_id
                 for report_id, record in known.reports.items()
-                if (wanted is None or report_id in wanted) and is_lacking(report_state(report_id, record, destination))
+                if (wanted is None or report_id in wanted) and is_lacking(fate_of(report_id, record, place))
             )
             if lacking and not known.is_external:
                 lacking_by_study[study_id] = lacking

@@ -1,7 +1,7 @@
-"""`feed show`: show sent messages, each attempt with the answer, and the changes since the previous message.
+"""`feed show`: show the fate of reports at each destination, and sent messages with attempts, answers and changes.
 
-HL7 v2.5.1 §2.15.8 (MSA), §2.15.5 (ERR); decision D39. The output holds patient data. Each use is therefore recorded in
-the audit, by ids only, before anything is shown. The search text is never logged.
+HL7 v2.5.1 §2.15.8 (MSA), §2.15.5 (ERR); decisions D39, D49. The output holds patient data. Each use is therefore
+recorded in the audit, by ids only, before anything is shown. The search text is never logged.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from gateway.feed.compose.hl7v2_payload import HL7V2
+from gateway.feed.fate import FatePlace, ReportFate, fates, places
 from gateway.feed.operator.arguments import Say, Shows, counted, id_of, unnoted, wrong
 from gateway.feed.operator.order_of_study import match_line, match_said
 from gateway.feed.operator.shown import lines
@@ -63,17 +64,28 @@ class WantedMessages:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Messages found, and the kind of key that found them; `lanes` are all messages of their studies."""
+    """Messages found, and the kind of key that found them; `lanes` are all messages of their studies.
+
+    `fates` are those of the reports that were asked for, or of all reports in these messages.
+    """
 
     by: By
     messages: Sequence[ShownMessage]
     lanes: Sequence[ShownMessage]
+    fates: Sequence[ReportFate] = ()
+
+    @property
+    def study_ids(self) -> list[str]:
+        """Ids of the studies shown."""
+        return list(dict.fromkeys([*(one.study_id for one in self.messages), *(one.study_id for one in self.fates)]))
 
 
 async def show(
     configuration: Configuration, wanted: WantedMessages, say: Say, *, as_json: bool = False, shows: Shows = unnoted
 ) -> int:
-    """Show messages with their attempts; return 1 if there are none. `shows` gets what will be shown, before it is.
+    """Show fates and messages with their attempts; return 1 if there are none.
+
+    `shows` gets what will be shown, before it is.
 
     Raises:
         ConfigError: there never was a destination of that name.
@@ -84,9 +96,11 @@ async def show(
             if known.name == wanted.at:
                 wanted = replace(wanted, at=await known_as(engine, known.name, known.formerly))
         matches = await _found(engine, wanted, await _destinations(configuration, engine, wanted.at))
+        known_places = await places(engine, routes_of(configuration).destinations)
+        matches = await _with_fates(engine, wanted, matches, known_places)
         await engine.do(partial(_noted, matches, wanted, micros(clock.now())))
-        shows(*_shown(matches.messages))
-        study_ids = list(dict.fromkeys(one.study_id for one in matches.messages))
+        shows(*_shown(matches))
+        study_ids = matches.study_ids
         answered = await matches_of(engine, study_ids)
         held = {one: await held_rows_of(engine, one) for one in study_ids}
         shown = [
@@ -96,13 +110,15 @@ async def show(
             for one in matches.messages
         ]
     if as_json:
-        say(json.dumps(shown, indent=2))
+        say(json.dumps({"fates": [one.said for one in matches.fates], "messages": shown}, indent=2))
     else:
+        for one in matches.fates:
+            say(f"{one.report_id} at {one.place.label}: {one.fate}")
         for message in shown:
             for line in lines(message):
                 say(line)
         say(counted(len(shown), "message"))
-    return 0 if shown else 1
+    return 0 if shown or matches.fates else 1
 
 
 async def _destinations(configuration: Configuration, engine: Engine, at: str | None) -> list[str]:
@@ -132,6 +148,21 @@ async def _found(engine: Engine, wanted: WantedMessages, names: Sequence[str]) -
     return _Found(by, [one for one in lanes if by not in meant or meant[by](one)], lanes)
 
 
+async def _with_fates(engine: Engine, wanted: WantedMessages, found: _Found, known: Sequence[FatePlace]) -> _Found:
+    """Add the fates of the reports that were asked for, or that are in the messages found."""
+    text = id_of(wanted.text)
+    study_ids = {one.study_id for one in found.messages}
+    about = {report_id for one in found.messages for report_id in (one.report_id, *one.report_ids)}
+    if found.by == "report":
+        study_ids, about = set(await study_of_report(engine, text)), {text}
+    elif found.by in {"study", "accession"}:
+        study_ids |= set((await _studies(engine, wanted, ()))[1])
+    every = [one for one in await fates(engine, study_ids, known) if wanted.at in {None, one.place.name}]
+    if found.by not in {"study", "accession"}:
+        every = [one for one in every if one.report_id in about]
+    return replace(found, fates=every)
+
+
 async def _studies(engine: Engine, wanted: WantedMessages, names: Sequence[str]) -> tuple[By, list[str], set[str]]:
     """Return the kind of key, the ids of the studies found, and the ids of the patients if searched by number."""
     if wanted.patients:
@@ -150,16 +181,17 @@ async def _studies(engine: Engine, wanted: WantedMessages, names: Sequence[str])
     return "accession", await studies_of_accession(engine, wanted.text), set()
 
 
-def _shown(messages: Sequence[ShownMessage]) -> tuple[list[str], list[str]]:
-    """Return the addresses of the reports in these messages, and their patients."""
-    reports = [f"DiagnosticReport/{fhir_id(one)}" for message in messages for one in message.report_ids]
-    patients = [message.patient_id for message in messages if message.patient_id]
+def _shown(found: _Found) -> tuple[list[str], list[str]]:
+    """Return the addresses of the reports shown, and the patients of the messages."""
+    about = [one for message in found.messages for one in message.report_ids] + [one.report_id for one in found.fates]
+    reports = [f"DiagnosticReport/{fhir_id(one)}" for one in about]
+    patients = [message.patient_id for message in found.messages if message.patient_id]
     return list(dict.fromkeys(reports)), list(dict.fromkeys(patients))
 
 
 def _noted(found: _Found, wanted: WantedMessages, now: int) -> Steps[None]:
     """Record each shown study in the audit; accession and patient numbers are not recorded."""
-    for study_id in dict.fromkeys(one.study_id for one in found.messages) or ["nothing"]:
+    for study_id in found.study_ids or ["nothing"]:
         argument = " ".join([f"{study_id} by {found.by}", *([f"at {wanted.at}"] if wanted.at else [])])
         yield from noted(_VERB, argument, wanted.reason, now)
 

@@ -6,11 +6,14 @@ Carries out no clause of a standard; decisions D9, D31-D33, D37.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
+from gateway.feed.fate import KINDS, FatePlace, open_fates, places
 from gateway.feed.operator.arguments import Say, counted
+from gateway.feed.operator.cancelled import cancelled_lines, cancelled_open
 from gateway.feed.plan.counts import plan_of
 from gateway.ingest.assembly import store_for_command
 from gateway.ingest.settings_in_force import wanted
@@ -46,10 +49,12 @@ async def status(configuration: Configuration, say: Say, *, as_json: bool = Fals
         destinations = [
             await _destination(engine, name, known.get(name), stands.get(name), now)
             | await _plan(engine, name, known.get(name), routes.ignores)
+            | await _open(engine, name, known.get(name))
             for name in names
         ]
         nobody = await stock(engine, _NOBODY, MOST_LANES)
         history = await unrouted_before_start(engine)
+        cancelled = await cancelled_open(engine)
         alerts = [_alert(one) for one in await standing_alerts(engine) if one.cases]
     overview = {
         "at": instant_text(now),
@@ -57,6 +62,7 @@ async def status(configuration: Configuration, say: Say, *, as_json: bool = Fals
         "unrouted": nobody.rows.get("unrouted", 0),
         "unroutedBeforeStart": history,
         "ignored": nobody.rows.get("ignored", 0),
+        "cancelledAfterSign": cancelled,
         "alerts": alerts,
     }
     if as_json:
@@ -114,6 +120,13 @@ async def _destination(
     }
 
 
+async def _open(engine: Engine, name: str, known: Destination | None) -> dict[str, Any]:
+    """Return how many stored reports are open at a destination, by their fate (D49)."""
+    [place] = await places(engine, [known]) if known is not None else [FatePlace(name, name, is_owed=False)]
+    counts = Counter([one.fate.kind async for one in open_fates(engine, place)])
+    return {"openReports": {kind: counts[kind] for kind in KINDS if counts[kind]}}
+
+
 async def _plan(engine: Engine, name: str, known: Destination | None, ignores: tuple[Ignore, ...]) -> dict[str, Any]:
     """Return the settings in force, and the plan for reports signed before them (D37)."""
     standing = await in_force_of(engine, name)
@@ -153,8 +166,11 @@ def _lines(overview: Mapping[str, Any]) -> Iterator[str]:
             yield f"  not made  {row['studyId']}  {row['reason']}, since {row['since']}{critical}"
         if (more := destination["outbox"].get("held", 0) - len(destination["heldRows"])) > 0:
             yield f"  not made  {counted(more, 'more report')}"
+        if destination["openReports"]:
+            yield f"  open      {counted(sum(destination['openReports'].values()), 'report')}: {_fates(destination)}"
     before = overview["unroutedBeforeStart"]
     history = f" ({before} of them signed before each destination's start)" if before else ""
+    yield from cancelled_lines(overview["cancelledAfterSign"])
     yield f"no destination takes: {overview['unrouted']} unrouted{history}, {overview['ignored']} ignored by a rule"
     yield from map(_alert_line, overview["alerts"])
     if not overview["destinations"]:
@@ -205,6 +221,10 @@ _IN_WORDS: Final = {
     "left": "left unsent",
 }
 _SETTINGS: Final = {"none": "not in the settings", "not enabled": "not enabled"}
+
+
+def _fates(destination: Mapping[str, Any]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in destination["openReports"].items())
 
 
 def _listed(counts: Mapping[str, int]) -> str:

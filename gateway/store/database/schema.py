@@ -123,6 +123,19 @@ MOMENT: Final = Table(
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
+# Signed report that AutoScribe cancelled, with its study or (an addendum) by itself, and what an operator decided (D21)
+CANCELLED_REPORT: Final = Table(
+    "cancelled_report",
+    METADATA,
+    key_column("report_id"),
+    text_column("study_id"),
+    text_column("what"),
+    text_column("version"),
+    text_column("state"),
+    number_column("is_critical"),
+    number_column("since"),
+    sqlite_strict=True,
+)
 # Each study's claim about a patient id. The current Patient comes from the newest study's claim (D12). `content` is a
 # digest of `body`, empty in a claim of an older release
 CLAIM: Final = Table(
@@ -304,6 +317,8 @@ INDEXES: Final = (
     Index("study_by_fetched", STUDY.c.fetched),
     Index("report_by_study", REPORT.c.study_id),
     Index("report_by_signed", REPORT.c.signed, REPORT.c.report_id),
+    Index("cancelled_by_study", CANCELLED_REPORT.c.study_id),
+    Index("cancelled_by_state", CANCELLED_REPORT.c.state, CANCELLED_REPORT.c.since),
     Index("resource_by_address", RESOURCE.c.address, unique=True),
     Index("resource_by_update", RESOURCE.c.type, RESOURCE.c.updated),
     Index("resource_suppressed", RESOURCE.c.type, sqlite_where=_SUPPRESSED, postgresql_where=_SUPPRESSED),

@@ -34,10 +34,14 @@ _ACKNOWLEDGE: Final = Statement(
 
 
 class AlertCase(NamedTuple):
-    """Row that an alert concerns: its start (microseconds), and its study, empty if it has none."""
+    """Row that an alert concerns: its start (microseconds), and its study, empty if it has none.
+
+    `is_mild`: it escalates to nobody.
+    """
 
     since: int
     study_id: str = ""
+    is_mild: bool = False
 
 
 @dataclass(frozen=True, slots=True)

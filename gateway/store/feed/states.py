@@ -105,6 +105,8 @@ BLOCKED_AT_ONCE: Final = (
 )
 # Dead letter: the message was cancelled before it was sent
 UNSENT: Final = "withdrawn-unsent"
+# Reasons for which there is nothing to send; with any other reason the destination lacks a report it should have
+NO_NEWS: Final = (UNSENT, "report-not-signed", "draft-after-final", "study-external")
 # Held lane or open circuit breaker: the receiver's interface, or its application, refuses every message for now (AR,
 # CR); nobody has to act (D32)
 FOR_NOW: Final = "refused-for-now"

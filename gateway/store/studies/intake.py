@@ -29,6 +29,7 @@ from gateway.store.feed.order_news import add_order_news
 from gateway.store.orders.known_hospital import is_as_known, put_match
 from gateway.store.orders.study_keys import lock_names
 from gateway.store.studies import locks, versions
+from gateway.store.studies.cancelled_reports import put_items
 from gateway.store.studies.erased import marker
 from gateway.store.studies.known_claims import claims_about, renewed
 from gateway.store.studies.known_study import MAY_BE_TOLD, KnownStudy
@@ -304,9 +305,10 @@ def _store_studies(intakes: Sequence[StudyIntake], known: Sequence[str]) -> Step
     if known:
         yield from ask(_DROP_ISSUES, study_ids=json.dumps(known))
     yield from ask_rows(_ADD_ISSUE, _each(writes, lambda one: one.issues))
-    for one in writes:
+    for one, known_study in intakes:
         if one.match is not None:
             yield from put_match(one.study_id, one.match)
+        yield from put_items(one.study_id, one.cancelled, known_study.cancelled, one.now)
 
 
 def _store_claims(intakes: Sequence[StudyIntake], now: int) -> Steps[None]:

@@ -15,6 +15,7 @@ from gateway.index.keys import bounded
 from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Row, Statement, storable
 from gateway.store.orders.known_hospital import HospitalState
+from gateway.store.studies.cancelled_reports import Decisions
 from gateway.store.studies.coverage import digest_of
 from gateway.store.studies.erased import marker
 from gateway.store.studies.kept import unpacked
@@ -33,8 +34,10 @@ _STATE: Final = Statement(
     " UNION ALL SELECT 0, '', NULL, '' FROM erased WHERE digest = :digest ORDER BY revision DESC"
 )
 CLAIMED: Final = Statement("SELECT patient_id FROM claim WHERE study_id = :study_id ORDER BY patient_id")
-VERDICTS: Final = Statement(
-    "SELECT patient_id, verdict, judged FROM verdict WHERE study_id = :study_id ORDER BY patient_id"
+# Decisions of operators: verdicts on the study's patients, and what became of its cancelled reports (D12, D21)
+DECISIONS: Final = Statement(
+    "SELECT 'patient' AS about, patient_id, verdict, judged FROM verdict WHERE study_id = :study_id"
+    " UNION ALL SELECT 'report', report_id, state, what FROM cancelled_report WHERE study_id = :study_id ORDER BY 1, 2"
 )
 PDFS: Final = Statement("SELECT report_id, size, sha1 FROM pdf WHERE study_id = :study_id AND state = 'kept'")
 MAY_BE_TOLD: Final = (
@@ -71,7 +74,8 @@ class KnownStudy:
     Study. `verdicts` maps a patient id to an operator's verdict (`link`, `separate`), `judged` to digests of the
     persons judged; `pdf` is by report id. `told` maps a destination's name to the ids of the reports sent there, or
     about to be. `patient_ids` are the patients of its last ingest. `claims` are the rows of known_claims.py about the
-    patients in `claims_of`. `hospital` is what is known of its orders; None without a source of orders.
+    patients in `claims_of`. `hospital` is what is known of its orders; None without a source of orders. `cancelled` are
+    its reports that AutoScribe cancelled, with what operators decided.
     """
 
     revision: int = 0
@@ -88,6 +92,12 @@ class KnownStudy:
     claims: Sequence[Row] = ()
     claims_of: frozenset[str] = frozenset()
     hospital: HospitalState | None = None
+    cancelled: Decisions = field(default_factory=dict)
+
+    def withdrawn(self, what: str) -> frozenset[str]:
+        """Return the cancelled reports that an operator withdrew: with their `study`, or each `report` itself."""
+        decided = {(what, "withdrawing"), (what, "withdrawn")}
+        return frozenset(report_id for report_id, one in self.cancelled.items() if one in decided)
 
     def is_listed_as(self, listed: Json) -> bool:
         """True if a listed Study takes nothing back: it is as it was at the last ingest, or the study is not stored.
@@ -112,7 +122,8 @@ async def known_study(engine: Engine, study_id: str, site_key: bytes, *, wants_p
     if not rows or not rows[0][0]:
         return KnownStudy(is_erased=bool(rows))
     revision, received_digest, kept, listed_digest = rows[0]
-    verdicts = await engine.fetch(VERDICTS, study_id=study_id)
+    decisions = await engine.fetch(DECISIONS, study_id=study_id)
+    verdicts = [row[1:] for row in decisions if row[0] == "patient"]
     pdfs = await engine.fetch(PDFS, study_id=study_id) if wants_pdf else ()
     return KnownStudy(
         revision=int(revision),
@@ -123,6 +134,7 @@ async def known_study(engine: Engine, study_id: str, site_key: bytes, *, wants_p
         judged={str(one): str(digests) for one, _, digests in verdicts},
         pdf={str(one): PdfFacts(int(size), bytes.fromhex(sha1)) for one, size, sha1 in pdfs},
         told=await told(engine, study_id),
+        cancelled={str(one): (str(what), str(state)) for about, one, state, what in decisions if about == "report"},
     )
 
 
@@ -176,4 +188,6 @@ def inputs_digest(fetched: Fetched, known: KnownStudy) -> str:
     inputs = [fetched.study, ordered, list(fetched.users), known.accession_number, dict(known.verdicts), pdf]
     if known.hospital is not None:
         inputs.append(known.hospital.inputs)
+    if withdrawn := [sorted(known.withdrawn(what)) for what in ("study", "report") if known.withdrawn(what)]:
+        inputs.append(withdrawn)
     return digest_of(inputs)

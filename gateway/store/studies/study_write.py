@@ -48,7 +48,7 @@ class StudyWrite:
     the number of the settings that decided the causes (D37). With `reindex`, nothing is sent. For a move (D13), the
     study's earlier state is kept. `gave_way` are patients whose number gave way since the last ingest (D48).
     `shapes_disagree` once the judge by shape was wrong. `order_news` are codes for destinations that were sent the
-    study (D48). `match` is that with orders. Instants are microseconds.
+    study (D48). `match` is that with orders. `cancelled` are items of cancelled reports. Instants are microseconds.
     """
 
     study_id: str
@@ -74,6 +74,7 @@ class StudyWrite:
     shapes_disagree: bool = False
     order_news: Sequence[str] = ()
     match: MatchWrite | None = None
+    cancelled: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)

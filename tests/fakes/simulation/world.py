@@ -24,7 +24,7 @@ from fakes.simulation.store import SECOND, Direct, Distant, done, in_memory
 
 from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.deliver import destination_worker
-from gateway.feed.operator.report_state import report_state
+from gateway.feed.fate import fate_of, fate_place
 from gateway.feed.payload import PayloadKind
 from gateway.ingest.settings_in_force import wanted
 from gateway.mllp import peer
@@ -338,7 +338,7 @@ class World:
 
     def _is_open(self, study_id: str) -> bool:
         found = _at_once(report_records(self.direct, [study_id]))[study_id].reports  # type: ignore[arg-type]
-        return any(report_state(key, one, self.destination).is_open for key, one in found.items())
+        return any(fate_of(key, one, fate_place(self.destination)).is_open for key, one in found.items())
 
     def _is_settled(self) -> bool:
         over = max((TROUBLE, *self.excused.values(), *(one.loop.asleep_until for one in self.gateways)))

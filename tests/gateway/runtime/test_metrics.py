@@ -41,6 +41,7 @@ def everything(metrics):
     metrics.remarked("ehr", "pdf-absent", 2)
     metrics.acknowledged_critical("ehr", 42.0)
     metrics.alerted("lane-held", "ehr", 3)
+    metrics.opened({("ehr", "held"): 2})
     metrics.broke("ehr", is_open=True)
     metrics.stored(0.004)
     metrics.heard_order("his", "stored")
@@ -85,6 +86,7 @@ def everything(metrics):
         ("feed_critical_seconds_bucket", {"destination": "ehr", "le": "45.0"}, 1),
         ("feed_critical_seconds_bucket", {"destination": "ehr", "le": "30.0"}, 0),
         ("feed_alert", {"code": "lane-held", "destination": "ehr"}, 3),
+        ("feed_open_reports", {"destination": "ehr", "fate": "held"}, 2),
         ("store_write_duration_seconds_count", {}, 1),
         ("orders_received_total", {"source": "his", "outcome": "stored"}, 1),
         ("orders_answer_seconds_count", {}, 1),
@@ -177,6 +179,7 @@ def test_names_and_meanings_are_fit_for_a_table():
             "loop",
             "kind",
             "destination",
+            "fate",
             "state",
             "reason",
             "source",

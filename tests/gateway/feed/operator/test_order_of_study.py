@@ -48,7 +48,7 @@ async def test_feed_show_says_why_a_study_has_no_order(site):
         _, study_id = await held(here)
         _, lines, _ = await here.feed("show", study_id)
         assert f"  order     {_LINE}" in lines
-        [first, *_] = json.loads("\n".join((await here.feed("show", study_id, "--json"))[1]))
+        [first, *_] = json.loads("\n".join((await here.feed("show", study_id, "--json"))[1]))["messages"]
         assert first["order"]["reason"] == "several-groups"
 
 
@@ -85,7 +85,8 @@ async def test_without_orders_nothing_is_said_of_any(site, tmp_path):
         assert '"order"' not in file.read_text()
         assert "order" not in json.loads((await here.here.run("explain", report_id, "--json"))[1])
         assert all(
-            "order" not in one for one in json.loads("\n".join((await here.feed("show", study_id, "--json"))[1]))
+            "order" not in one
+            for one in json.loads("\n".join((await here.feed("show", study_id, "--json"))[1]))["messages"]
         )
 
 

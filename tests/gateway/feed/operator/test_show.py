@@ -26,7 +26,7 @@ AUDIT = "SELECT verb, argument, reason FROM audit WHERE verb = 'feed-show' ORDER
 async def shown(here, *arguments):
     code, out, err = await here.feed("show", *arguments, "--json")
     assert "OBX" not in err
-    return code, json.loads("\n".join(out))
+    return code, json.loads("\n".join(out))["messages"]
 
 
 async def one_message(here, where="state = 'delivered'"):

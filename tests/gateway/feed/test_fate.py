@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from fakes.fed import destination
 
-from gateway.feed.operator.report_state import KINDS, UNREMARKABLE, report_state
+from gateway.feed.fate import KINDS, UNREMARKABLE, fate_of, fate_place
 from gateway.store.feed.reconciling import LedgerMessage, LedgerRow, ReportRecord
 from gateway.store.feed.states import MESSAGE_STATES, OUTBOX_STATES
 from mappings.hl7v2.place import pdf_number
@@ -26,7 +26,7 @@ def message(state: str, number: int = 1, *, outbox: int = 1, reason: str = "", a
 
 
 def told(rows=(), messages=()) -> tuple[str, str, bool]:
-    found = report_state(REPORT, ReportRecord(1, list(rows), list(messages)), EHR)
+    found = fate_of(REPORT, ReportRecord(1, list(rows), list(messages)), fate_place(EHR))
     return found.kind, found.detail, found.is_open
 
 
@@ -76,7 +76,7 @@ def test_what_was_made_and_taken_back_is_no_open_item_once_that_is_what_was_deci
 
 
 def test_what_the_store_does_not_know_as_signed_is_not_ingested():
-    found = report_state(REPORT, None, EHR)
+    found = fate_of(REPORT, None, fate_place(EHR))
     assert (found.kind, found.is_open) == ("not ingested", True)
 
 
@@ -123,8 +123,8 @@ def test_what_was_said_again_since_counts_as_its_message():
 
 def test_what_was_recorded_is_settled_only_while_the_destination_is_tried_out():
     known = ReportRecord(1, [row("rendered")], [message("recorded")])
-    assert report_state(REPORT, known, replace(EHR, dry_run=True)).is_open is False
-    assert report_state(REPORT, known, EHR).is_open is True
+    assert fate_of(REPORT, known, fate_place(replace(EHR, dry_run=True))).is_open is False
+    assert fate_of(REPORT, known, fate_place(EHR)).is_open is True
 
 
 def test_the_newest_message_counts_and_not_what_was_taken_before():
@@ -150,7 +150,7 @@ def test_a_commit_is_open_only_where_the_application_is_to_answer_too():
     committed = ReportRecord(1, [], [message("delivered", ack="CA")])
     for mode, is_open in (("commit", False), ("two_phase", True)):
         one = replace(EHR, receiver=replace(EHR.receiver, ack_mode=mode))
-        assert report_state(REPORT, committed, one).is_open is is_open
+        assert fate_of(REPORT, committed, fate_place(one)).is_open is is_open
 
 
 def test_every_state_leads_to_a_kind_that_is_explained():
