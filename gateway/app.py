@@ -258,6 +258,7 @@ async def _working(
 async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterator[Loops]:
     """Yield the loops that keep the index: crawl, webhooks, hospitals' orders, control rows, PDFs, housekeeping."""
     configuration, pdf = shared.configuration, shared.configuration.settings.pdf
+    lease = configuration.settings.feed.lease
     async with (
         shared.client() as client,
         aclosing(shared.reads(engine, client)) as reads,
@@ -270,7 +271,7 @@ async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterat
 
         webhooks, controls, pipeline = StoredWebhooks(engine), Controls(engine), pipeline_of(configuration, engine)
         work = WebhookWork(webhooks, signed, shared.metrics)
-        loops: Loops = [crawl_forever(together(crawl, engine)), work.run(), _waking(engine, work)]
+        loops: Loops = [crawl_forever(together(crawl, engine, lease)), work.run(), _waking(engine, work)]
         loops += [ControlWork(controls, pipeline).run(), Tidying(webhooks, controls, StoredTokens(engine)).run()]
         orders = OrderLoops(configuration, engine, shared.metrics, await first_names(engine))
         loops += orders.loops()
