@@ -1,4 +1,4 @@
-"""Decisions D32, D33, D37: a whole gateway that is killed again and again loses nothing, and makes no plan by that.
+"""Decisions D32, D33, D37: a gateway that crawls and feeds, killed again and again, loses nothing and plans nothing.
 
 https://man7.org/linux/man-pages/man7/signal.7.html
 """
@@ -20,6 +20,7 @@ from gateway.sandbox.receiver import MllpReceiver
 from gateway.sandbox.upstream import SandboxOptions, open_sandbox
 from gateway.store.database.sqlite import Sqlite
 
+SERVE = ["serve", "--port", "0", "--roles", "sync,feed"]  # one process, so that the kill hits what works
 SIGNED = "SELECT DISTINCT report_id FROM outbox WHERE destination = 'ehr' AND state IN ('rendered', 'merged')"
 BEGUN = "SELECT 1 FROM fact WHERE name = 'first-start:ehr'"
 PLANS = "SELECT study_id FROM outbox WHERE state IN ('planned', 'to_stop')"
@@ -56,7 +57,7 @@ async def test_a_gateway_killed_since_its_first_start_sends_all_that_is_signed_a
             url = f"sqlite:///{engine.path}" if isinstance(engine, Sqlite) else engine._url
             env = {**environment(options.base_url, url, config), **FAST}
             for number in range(kills):
-                with started(["serve", "--port", "0"], env, tmp_path / "log") as gateway:
+                with started(SERVE, env, tmp_path / "log") as gateway:
                     if not number:  # it has begun, and put no settings in force
                         await until_rows(engine, BEGUN)
                     elif dice.random() < 0.7:
@@ -67,7 +68,7 @@ async def test_a_gateway_killed_since_its_first_start_sends_all_that_is_signed_a
                     await asyncio.sleep(dice.uniform(0, 1.5) if number else 0)
                     gateway.kill()
                 planned += len(await rows(engine, PLANS))
-            with started(["serve", "--port", "0"], env, tmp_path / "log"):
+            with started(SERVE, env, tmp_path / "log"):
                 async with asyncio.timeout(120):
                     while not (signed <= {str(one) for (one,) in await rows(engine, SIGNED)}) or await rows(
                         engine, OPEN

@@ -150,7 +150,7 @@ asyncio.run(freeze(sys.argv[1], sys.argv[2], float(sys.argv[3])))
 async def test_a_process_that_is_frozen_in_a_transaction_is_followed_within_the_lease_and_three_seconds(two):
     index = Index(Account(study(1)))
     command = [sys.executable, "-c", FREEZES, two[0]._url, study_id(1), str(LEASE)]
-    with subprocess.Popen(command) as frozen:
+    with subprocess.Popen(command) as frozen:  # noqa: ASYNC220 (it ends by a signal)
         try:
             stat = Path(f"/proc/{frozen.pid}/stat")
             await until(lambda: stat.read_text().rpartition(") ")[2].startswith("T"))
