@@ -1,7 +1,7 @@
 """Post a heartbeat to a dead man's switch while this process works: silence alerts, since a dead process cannot.
 
-Carries out no clause of a standard; decision D38. A process that was killed, is frozen, or cannot write to its database
-does not beat. A heartbeat holds no id and no count.
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md (headers, signature scheme);
+decision D38. A process that was killed, is frozen, or cannot write to its database does not beat.
 """
 
 from __future__ import annotations
