@@ -24,6 +24,7 @@ from fakes.feed_site import destination
 from fakes.gateway_process import FAST, environment, ran, site_file, started
 from fakes.hospital_source import ordering
 
+from gateway.feed.deliver.journal_file import account_of
 from gateway.runtime import clock
 from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.receiver import MllpReceiver
@@ -178,6 +179,11 @@ def told(drill: Drill, number: int) -> list[bytes]:
     return [one for one in drill.came if f"Drill number {number} of".encode() in one]
 
 
+def acknowledged(journal: Path) -> set[tuple[str, str]]:
+    """Return the study and the code of each answer in a journal."""
+    return {(entry.study_id, entry.ack) for entry in account_of(journal).since(0)}
+
+
 async def ordered(drill: Drill, *names: str) -> None:
     """Send orders as a hospital does, and see that each is acknowledged."""
     async with bringing(drill.orders) as sender:
@@ -206,9 +212,9 @@ async def test_a_database_put_back_sends_nothing_again_and_then_what_is_new_with
         addendum = drill.account.sign(drill.account.open_addendum(before[1].report_id), text(22))
         await drill.until(lambda: all(told(drill, number) for number in (10, 11, 12, 21, 22)))
         await drill.quiet(gateway)
-        await asyncio.sleep(1.5)  # the journal is written every second
-        gateway.kill()
-    journal = drill.folder / "feed-journal-1.log"
+        last, journal = drill.account.sign_new(critical=True), drill.folder / "feed-journal-1.log"
+        await drill.until(lambda: (last.study_id, "AA") in acknowledged(journal))
+        gateway.kill()  # at once
     assert journal.stat().st_mode & 0o777 == 0o600
     while_down = drill.account.sign_new(critical=False)
     drill.account.change_text(while_down.report_id, text(30))
