@@ -54,7 +54,7 @@ class Feed(SettingsGroup):
         ge=1,
         le=300,
         description="Seconds for which a process may send to a destination before it renews its lease; if the process "
-        "dies, another takes over after that time.",
+        "dies or freezes, another takes over after that time, its part of the crawl too.",
     )
     retention_days: int = Field(
         30,

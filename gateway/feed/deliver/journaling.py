@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -132,10 +133,10 @@ class Journaling:
         async with self._lock:
             if self._file is None:
                 await self._open()
-            await self._put_aside()
-            await self._engine.do(partial(restoring.record_batches, self._recorded))
-            self._recorded, self._is_behind = {}, False
-            await self._begin(await self._epoch())
+            async with self._other_file():
+                await self._engine.do(partial(restoring.record_batches, self._recorded))
+                self._recorded, self._is_behind = {}, False
+                await self._begin(await self._epoch())
 
     async def run(self) -> None:
         """Flush the journal and compare it with the database every second, until cancelled."""
@@ -213,18 +214,20 @@ class Journaling:
     async def _begin_anew(self) -> None:
         """Put a journal of another database aside, and begin one of the current database."""
         get_logger().warning("feed-journal-of-another-database", count=self._n, action=_HOLD)
-        await self._put_aside()
-        self._recorded, self._noted, self._is_behind = {}, {}, False
-        await self._begin(await self._epoch())
+        async with self._other_file():
+            self._recorded, self._noted, self._is_behind = {}, {}, False
+            await self._begin(await self._epoch())
 
-    async def _put_aside(self) -> None:
-        """Put this process's journal aside; what is noted meanwhile is written into the one that begins."""
+    @asynccontextmanager
+    async def _other_file(self) -> AsyncIterator[None]:
+        """Put the file aside, and begin another one in the block; what is noted meanwhile is written after it."""
         file, self._file = self._file, None
-        if file is not None:
-            try:
+        try:
+            if file is not None:
                 await asyncio.to_thread(file.put_aside)
-            finally:
-                self._file = file
+            yield
+        finally:
+            self._file = file
 
     async def _epoch(self) -> str:
         """Return the random id stored in the database; a copy of the database has the same id."""
@@ -246,9 +249,8 @@ class Journaling:
             return True
         entries, now = tuple(self._noted.values()), micros(clock.now())
         header = Header(self._header.journal, self._header.epoch, self._n, now, others)
-        line = JournalBatch(self._n + 1, self._confirmed, now, entries=entries) if entries else header
-        if entries and others != self._others:
-            line = replace(line, others=others)
+        news = {} if others == self._others else others
+        line = JournalBatch(self._n + 1, self._confirmed, now, news, entries) if entries else header
         try:
             self._file.append(encoded(line), header)
         except OSError as error:
