@@ -24,6 +24,7 @@ from gateway.checks.start import check_start
 from gateway.crawl.crawler import crawl_forever, together
 from gateway.crawl.index_age import SweepWatch
 from gateway.crawl.ports import Crawl, Json
+from gateway.feed.alerts.heartbeat import heartbeats
 from gateway.feed.alerts.store_alarm import StoreAlarm
 from gateway.feed.deliver.hold_feed import HoldFeed
 from gateway.feed.deliver.settings_watch import SettingsWatch
@@ -74,7 +75,7 @@ from gateway.store.access_tokens import StoredTokens
 from gateway.store.database.bell import WEBHOOK
 from gateway.store.database.controls import Controls
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.probe import EVERY, StoreProbe
+from gateway.store.database.probe import EVERY, STUCK, StoreProbe
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.orders.source_names import first_names, under_first_names
 from gateway.store.studies.coverage import StoredCursors, StoredStudies
@@ -90,7 +91,6 @@ from gateway.webhooks.worker import WebhookWork
 from mappings.profile import Site
 
 LASTING: Final = (IngestSettings, InForce, Site)  # values that a worker gets once
-_STUCK: Final = 30.0  # seconds without a sign of life after which the loops that work count as stuck
 _MAPPING: Final = ("gateway.ingest.plan_write",)
 
 
@@ -220,7 +220,7 @@ def _ops(shared: _Shared, watch: SweepWatch, trail: AuditTrail | None) -> Ops:
             is_upstream_reachable=is_reachable,
             upstream_asked=asked,
             is_audit_open=trail.is_open if trail else None,
-            is_work_alive=all(one is None or one.silent < _STUCK for one in (probe, shared.sibling)),
+            is_work_alive=all(one is None or one.silent < STUCK for one in (probe, shared.sibling)),
         )
 
     metrics = Together(shared.metrics.registry, shared.sibling) if shared.sibling else shared.metrics.registry
@@ -246,6 +246,7 @@ async def _working(
     async with AsyncExitStack() as stack:
         if FEED in roles:
             loops += await stack.enter_async_context(feed_loops(configuration, engine, shared.metrics, hold))
+            loops += [one.run() for one in heartbeats(settings.feed, lambda: probe.is_well)]
         elif shared.sibling is None and (routes := routes_of(configuration)).destinations:
             loops.append(SettingsWatch(engine, routes, settings.feed, shared.metrics).run())
         if SYNC in roles:
@@ -258,6 +259,7 @@ async def _working(
 async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterator[Loops]:
     """Yield the loops that keep the index: crawl, webhooks, hospitals' orders, control rows, PDFs, housekeeping."""
     configuration, pdf = shared.configuration, shared.configuration.settings.pdf
+    lease = configuration.settings.feed.lease
     async with (
         shared.client() as client,
         aclosing(shared.reads(engine, client)) as reads,
@@ -270,7 +272,7 @@ async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterat
 
         webhooks, controls, pipeline = StoredWebhooks(engine), Controls(engine), pipeline_of(configuration, engine)
         work = WebhookWork(webhooks, signed, shared.metrics)
-        loops: Loops = [crawl_forever(together(crawl, engine)), work.run(), _waking(engine, work)]
+        loops: Loops = [crawl_forever(together(crawl, engine, lease)), work.run(), _waking(engine, work)]
         loops += [ControlWork(controls, pipeline).run(), Tidying(webhooks, controls, StoredTokens(engine)).run()]
         orders = OrderLoops(configuration, engine, shared.metrics, await first_names(engine))
         loops += orders.loops()

@@ -79,7 +79,7 @@ async def resume_restored(
         await replay.run(lanes_of(own.values(), heard, await _called_now(engine, own.values())))
         lacking = lacking_of(own, heard)
         if lacking:
-            say(f"the journals lack {counted(sum(lacking.values()), 'second')} of what was sent: nothing is sent")
+            say(f"the journals lack {counted(sum(lacking.values()), 'entry')} of what was sent: nothing is sent")
             for journal, count in sorted(lacking.items()):
                 say(f"  {count} of journal {journal}")
             say(f"name the journals of the other gateways with --journal; else {_HOLD}")

@@ -35,11 +35,11 @@ async def crawl_forever(crawl: Crawl) -> None:
             group.create_task(_list_while_first(crawl, crawl.sharing))
 
 
-def together(crawl: Crawl, engine: Engine) -> Crawl:
-    """Return a crawl that other processes share, if the database lets several processes work."""
+def together(crawl: Crawl, engine: Engine, lease: float) -> Crawl:
+    """Return a crawl that other processes share, if the database lets several processes work; `lease` is in seconds."""
     if engine.dialect == "sqlite":
         return crawl
-    return replace(crawl, sharing=Sharing(engine, crawl.upstream.pace))
+    return replace(crawl, sharing=Sharing(engine, crawl.upstream.pace, lease))
 
 
 def _loops(crawl: Crawl) -> tuple[OpenSet, Cancelled, Sweep]:

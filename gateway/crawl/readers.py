@@ -1,7 +1,7 @@
 """Read the studies that were handed out, with a few parallel workers: claim some, ingest each, and settle the claims.
 
-Carries out no clause of a standard; decision D26. Claims of a process that was killed end after ten seconds, and
-another process reads those studies.
+Carries out no clause of a standard; decision D26. Claims of a process that was killed or is frozen end with its
+lease, and another process reads those studies.
 Proved by tests/gateway/crawl/test_sharing.py.
 """
 
@@ -58,7 +58,7 @@ class Readers:
             for one in claims:
                 self._held[one.study_id] = one
                 self._queue.put_nowait(one)
-            await listener.wait(_IDLE)
+            await listener.wait(min(_IDLE, self._sharing.every))
 
     async def _work(self, listener: Listener) -> None:
         while True:

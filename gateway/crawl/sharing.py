@@ -1,7 +1,8 @@
 """Share the crawl among processes on PostgreSQL: one of them lists studies, and all read what the lists hand out.
 
-AutoScribe REST API: `GET /v1/autoScribe/studies`; decision D26. Limits hold for all processes together: each sends its
-share of the requests, and a Retry-After that one hears closes all.
+AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D26, D33. Limits hold for all processes together: each
+sends its share of the requests, and a Retry-After that one hears closes all. A process that says nothing for the time
+of a lease, since it was killed or is frozen, counts as gone: another one lists, and reads what it had claimed.
 Proved by tests/gateway/crawl/test_sharing.py.
 """
 
@@ -22,23 +23,23 @@ from gateway.store.studies.crawlers import Crawlers
 from gateway.store.studies.to_read import ToRead
 from gateway.upstream.pace import Pace
 
-BEAT: Final = 2.0  # seconds
-DEAD_AFTER: Final = 10.0
+BEAT: Final = 2.0  # seconds; less with a short lease
 
 
 class Sharing:
     """Part of this process in the crawl. `is_first` is set while it is the process that lists studies.
 
-    `has_joined` is set once the others had time to make room for this process.
+    `lease` is the time in seconds after which a silent process is gone. `has_joined` is set once the others had time to
+    make room for this process.
     """
 
-    def __init__(self, engine: Engine, pace: Pace) -> None:
-        holder = secrets.token_hex(8)
+    def __init__(self, engine: Engine, pace: Pace, lease: float) -> None:
+        holder, self.every = secrets.token_hex(8), min(BEAT, lease / 3)
         self.engine, self.pace = engine, pace
-        self.to_read = ToRead(engine, holder)
+        self.to_read = ToRead(engine, holder, lease)
         self.is_first, self.is_other = asyncio.Event(), asyncio.Event()
-        self._crawlers = Crawlers(engine, holder, DEAD_AFTER)
-        self._has_news, self._joins = True, clock.monotonic() + BEAT
+        self._crawlers = Crawlers(engine, holder, lease)
+        self._has_news, self._joins = True, clock.monotonic() + self.every
         self.has_joined = asyncio.Event()
         self.is_other.set()
 
@@ -66,8 +67,8 @@ class Sharing:
             with self.engine.bell.listener(CRAWL) as listener:
                 while True:
                     await self._beat_and_tell()
-                    await asyncio.sleep(BEAT / 10)  # a ring for each page of studies: not a beat for each
-                    await listener.wait(BEAT)
+                    await asyncio.sleep(self.every / 10)  # a ring for each page of studies: not a beat for each
+                    await listener.wait(self.every)
         finally:
             with suppress(GatewayError):
                 await self.to_read.release()

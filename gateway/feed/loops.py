@@ -19,9 +19,11 @@ from gateway.feed.deliver.journaling import Journaling
 from gateway.feed.deliver.retention import Retention
 from gateway.feed.deliver.settings_watch import SettingsWatch
 from gateway.routing import routes_of
+from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
+from gateway.store.feed.in_force import begun
 from gateway.store.feed.leases import Leases
 
 Loops = list[Coroutine[Any, Any, None]]
@@ -41,6 +43,7 @@ async def feed_loops(
     leases = Leases(engine, name, settings.lease)
     enabled = [one for one in routes.destinations if one.is_enabled]
     names = [one.name for one in routes.destinations]
+    await begun(engine, [one.name for one in enabled], clock.now())
     journal = Journaling(engine, configuration.state_dir, names, site.site_key, metrics)
     try:
         if hold is not None:

@@ -17,7 +17,7 @@ from gateway.routing.filter import Filter, Ignore, Scope
 from gateway.routing.owed import Terms
 from gateway.settings.destination import Status
 
-_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)  # settings of an older release count from it
 _LISTS: Final = ("facilities", "express_customers", "modalities")
 
 
@@ -50,6 +50,10 @@ class InForce:
         """Return the instant from which a destination's settings are in force."""
         return self.revisions[name][-1].since
 
+    def is_since(self, name: str, moment: datetime) -> bool:
+        """Return True if a report signed at a moment was signed under a destination's settings in force."""
+        return moment >= self.since(name).replace(microsecond=0)  # a signing time may have whole seconds
+
     def terms_at(self, name: str, moment: datetime) -> Terms | None:
         """Return the settings that were in force at a moment; None before the first ones."""
         found = [one.terms for one in self.revisions[name] if one.since <= moment]
@@ -76,7 +80,7 @@ NOTHING_IN_FORCE: Final = InForce({})
 
 def ever_in_force(terms: Iterable[Terms], ignores: tuple[Ignore, ...] = ()) -> InForce:
     """Return settings that apply to reports signed at any time."""
-    return InForce({one.name: (Revision(_BEGINNING, one, ignores),) for one in terms}, ignores)
+    return InForce({one.name: (Revision(BEGINNING, one, ignores),) for one in terms}, ignores)
 
 
 def written(terms: Terms, ignores: Iterable[Ignore]) -> str:

@@ -5,7 +5,7 @@ stops nothing; it becomes rows that wait for `feed apply`:
 
 | by the settings | the destination's row before | its row after |
 |---|---|---|
-| owed | none, `excluded`, `before_start` | `planned` |
+| owed | none, `excluded`, `before_start` | `planned`; `waiting` if it was signed under these settings |
 | owed | `to_stop` | `waiting`: its messages are composed again from the study's later state |
 | not owed, nothing of the study was sent there, and no message that goes includes it | to be made or sent | `to_stop` |
 | any | `to_stop`, and a message that goes for an owed report includes it | `rendered` |
@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from gateway.routing.in_force import InForce
+from gateway.routing.in_force import BEGINNING, InForce
 from gateway.routing.owed import SAYS, Owed, ReportNews, Terms, news, owed, owed_by_no_one
 from mappings.model import Cause, Report, Study
 
@@ -90,12 +90,19 @@ def planned(known: KnownReport, name: str, in_force: InForce) -> list[PlanStep]:
         report_news, row = news(known.study, cause, reports.get(cause.report_id)), own.get(_key(cause))
         decision = owed(report_news, are_told, terms)
         goes = row is not None and (row.is_said or not row.beside.isdisjoint(told))
-        step = _step(_Cause(cause, name, row, cause.report_id in told, goes), decision, is_sent=known.is_sent)
+        is_new = _is_new(report_news, name, in_force)
+        step = _step(_Cause(cause, name, row, cause.report_id in told, goes, is_new), decision, is_sent=known.is_sent)
         steps += [step] if step else []
         is_owed = decision.state != "excluded" or (row is not None and row.state in {*_TOLD, "nothing", "to_stop"})
         is_taken = is_owed or newest[cause.report_id] != cause
         steps += _of_no_one(report_news, known.rows, in_force, name, is_taken=is_taken)
     return steps
+
+
+def _is_new(report_news: ReportNews, name: str, in_force: InForce) -> bool:
+    """True for a report signed since the first start and ingested before the first lease, when nothing was in force."""
+    moment = report_news.moment
+    return moment is not None and in_force.since(name) > BEGINNING and in_force.is_since(name, moment)
 
 
 def _told(known: KnownReport, own: Mapping[tuple[str, str, str], PlanRow], terms: Terms) -> set[str]:
@@ -137,7 +144,8 @@ def _key(cause: Cause) -> tuple[str, str, str]:
 class _Cause:
     """Cause with its row at the destination; `is_resent` is True if the report was sent there before.
 
-    `goes` is True if a sent message includes it, or a message that goes because it has an owed report.
+    `goes` is True if a sent message includes it, or a message that goes because it has an owed report. `is_new` is True
+    if its report was signed since the settings count: that is no change of settings.
     """
 
     cause: Cause
@@ -145,6 +153,7 @@ class _Cause:
     row: PlanRow | None
     is_resent: bool
     goes: bool
+    is_new: bool
 
     def step(self, state: PlanState, reason: str = "") -> PlanStep:
         """Return a step that puts the row into this state."""
@@ -159,7 +168,9 @@ def _step(cause: _Cause, decision: Owed, *, is_sent: bool) -> PlanStep | None:
             return cause.step("rendered")
         return cause.step("waiting") if decision.state == "waiting" else _stopped(cause, state, reason, decision)
     if decision.state == "waiting":
-        return cause.step("planned", RESENT if cause.is_resent else "") if state in _UNTOLD else None
+        if state not in _UNTOLD:
+            return None
+        return cause.step("waiting") if cause.is_new else cause.step("planned", RESENT if cause.is_resent else "")
     if state in _TOLD:
         return None if is_sent or cause.goes else _stopped(cause, state, reason, decision)
     is_same = (state, reason) == (decision.state, decision.reason)

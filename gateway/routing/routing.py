@@ -93,9 +93,8 @@ def _row(report_news: ReportNews, told: AbstractSet[str], terms: Terms, in_force
 
 
 def _is_of_plan(report_news: ReportNews, name: str, in_force: InForce) -> bool:
-    """True for a report signed before the settings in force, which the settings report_news that time did not owe."""
-    since = in_force.since(name).replace(microsecond=0)  # a signing time may have whole seconds
-    if report_news.moment is None or report_news.cause.is_of_draft or report_news.moment >= since:
+    """True for a report signed before the settings in force, unless the settings of that time owed it."""
+    if report_news.moment is None or report_news.cause.is_of_draft or in_force.is_since(name, report_news.moment):
         return False
     earlier = in_force.terms_at(name, report_news.moment)
     return earlier is None or owed(report_news, frozenset(), earlier) != Owed("waiting")

@@ -66,7 +66,7 @@ def locked_slot(folder: Path, name: str) -> tuple[int, int]:
 
 
 def flush_folder(folder: Path) -> None:
-    """Flush a folder to disk, so that the name of a new file survives a crash. May raise `OSError`."""
+    """Flush a folder to disk, so that the name of a new file survives a crash; or a file. May raise `OSError`."""
     opened = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(opened)

@@ -54,7 +54,7 @@ class Feed(SettingsGroup):
         ge=1,
         le=300,
         description="Seconds for which a process may send to a destination before it renews its lease; if the process "
-        "dies, another takes over after that time.",
+        "dies or freezes, another takes over after that time, its part of the crawl too.",
     )
     retention_days: int = Field(
         30,
@@ -66,6 +66,12 @@ class Feed(SettingsGroup):
         None, description="URL that alerts are posted to; they hold ids, counts and ages, but no patient data."
     )
     alert_key: _Key = Field(None, description="Secret that signs alerts by Standard Webhooks (whsec_…).")
+    heartbeat_url: SecretStr | None = Field(
+        None,
+        description="URL of a dead man's switch: it gets a POST each `heartbeat_seconds` while the process that feeds "
+        "lives and can write to its database, and must alert you when none comes. One URL for each such process.",
+    )
+    heartbeat_seconds: float = Field(60, ge=10, le=3600, description="Seconds between two POSTs to heartbeat_url.")
     queue_age_alert_minutes: float = Field(
         15, gt=0, le=10_080, description="Minutes that the oldest message may wait before an alert."
     )
@@ -107,7 +113,7 @@ class Feed(SettingsGroup):
         " acknowledges, each after some minutes; see docs/feed.md.",
     )
 
-    @validates("alert_url")
+    @validates("alert_url", "heartbeat_url")
     @classmethod
     def _reachable(cls, value: SecretStr | None) -> SecretStr | None:
         return _reachable(value) if value is not None and value.get_secret_value() else None

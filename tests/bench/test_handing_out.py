@@ -48,7 +48,7 @@ async def rate(url: str, processes: int) -> float:
                 read[0] += 1
 
             made = crawl_of(account, index, StoredCursors(engine), concurrency=pace.most, **_RARELY)
-            crawl = replace(made, ingest=ingest, sharing=Sharing(engine, pace))
+            crawl = replace(made, ingest=ingest, sharing=Sharing(engine, pace, 6.0))
             running = asyncio.create_task(crawl_forever(crawl))
             stack.push_async_callback(asyncio.wait, [running])
             stack.callback(running.cancel)

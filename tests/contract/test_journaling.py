@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -79,6 +81,35 @@ async def test_each_message_is_in_it_with_what_came_of_it_and_nothing_of_a_patie
         assert {one.body_hash for one in last.values()} == hashes
         assert_nothing_of_a_patient(feed, path.read_text())
         assert not said(feed, "feed-journal-missing") and not said(feed, "database-restored")
+
+
+@contextlib.contextmanager
+def write_locked(path):
+    """Hold a write lock on a SQLite file, as another program would, while the block runs."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+async def test_it_has_an_acknowledgement_before_the_database_has_it_and_at_once(sqlite_engine, tmp_path):
+    """Nothing here writes each second: a process that is killed now leaves the acknowledgement behind."""
+    async with fed(sqlite_engine, "slow:seconds=0.3") as (feed, receiver):
+        journal = kept(feed, tmp_path)
+        await feed.sign(critical=True)
+        async with feed.serving(journal=journal):
+            async with asyncio.timeout(20):
+                while not receiver.messages:
+                    await asyncio.sleep(0.01)
+            (path,) = journals(tmp_path)
+            assert [one.state for one in account_of(path).since(0)] == ["sending"], "a claim is there before its bytes"
+            with write_locked(sqlite_engine.path):
+                async with asyncio.timeout(20):
+                    while [one.state for one in account_of(path).since(0)] != ["sending", "delivered"]:
+                        await asyncio.sleep(0.01)
+                assert await feed.states() == ["sending"]
+            await feed.until("delivered")
+        await journal.close()
 
 
 async def test_a_process_that_starts_again_sends_on_and_goes_on_in_its_journal(engine, tmp_path):

@@ -26,7 +26,7 @@ from gateway.store.database.instants import instant, micros
 from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import plans
 from gateway.store.feed.feed_facts import WatchedDestination, feed_facts, unrouted
-from gateway.store.feed.in_force import in_force_of, plan_made, put_in_force, sent_unasked, unplanned
+from gateway.store.feed.in_force import begun, in_force_of, plan_made, put_in_force, sent_unasked, unplanned
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.ledger import dead_letters
 from gateway.store.feed.reconciling import report_records
@@ -139,6 +139,34 @@ async def test_before_the_first_lease_nothing_is_in_force_and_what_was_signed_is
     assert await kinds(served, one) == ["unrouted"]
     assert (await planned(served)).adds == 1
     assert await states(engine) == [("", "merged", "routed-later"), ("ehr", "planned", "")]
+
+
+async def started(feed):
+    """Start a process that serves the destinations, which is killed before it holds a lease."""
+    await begun(feed.engine, [one.name for one in feed.destinations], datetime.now(UTC))
+
+
+@pytest.mark.parametrize("is_in_force", [False, True])
+async def test_what_is_signed_after_the_first_start_is_in_no_plan_however_often_that_start_is_killed(
+    engine, is_in_force
+):
+    """A kill may come before the settings are in force, or between their commit and that of their plan."""
+    unserved = Fed(engine, SandboxAccount(generate(studies=20)), ())
+    earlier = await unserved.sign()
+    served = replace(unserved, destinations=(destination(1),))
+    await started(served)
+    present = replace(unserved, account=SandboxAccount(generate(studies=20, seed=7), follows_clock=True))
+    signed = [await present.sign(critical=is_critical) for is_critical in (False, True)]
+    assert await kinds(served, *signed) == ["unrouted", "unrouted"]
+    await started(served)
+    if is_in_force:
+        lease, own = await Leases(engine, "killed", 6.0).take("ehr"), wanted(served.destinations[0].terms, ())
+        await engine.do(partial(put_in_force, lease, own, micros(datetime.now(UTC))))
+        await Leases(engine, "killed", 6.0).give_back(lease)
+        signed.append(await present.sign(critical=True))
+    assert (await planned(served)).adds == 1
+    assert await kinds(served, earlier) == ["planned"]
+    assert set(await kinds(served, *signed)) == {"queued"}
 
 
 async def test_what_was_signed_before_the_start_stands_in_the_ledger_as_that(engine):

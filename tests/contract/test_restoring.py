@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -14,6 +16,7 @@ from gateway.feed.plan.planning import apply_plan
 from gateway.routing import Filter, Scope
 from gateway.settings.feed import Feed
 from gateway.store.feed import plans
+from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
 from gateway.store.feed.restoring import JournaledMessage, restore_lane
 from gateway.store.feed.sent import read_sent
 
@@ -143,6 +146,25 @@ async def test_what_nobody_knows_to_have_arrived_waits_and_goes_again_as_it_was_
             await feed.release(known.study_id)
             await feed.all_delivered()
         assert [one.control_id for one in receiver.messages] == [known.control_id]
+
+
+@pytest.mark.parametrize("is_in_the_copy", [True, False])
+async def test_a_critical_result_in_doubt_stays_held_and_alerts(engine, is_in_the_copy):
+    async with fed(engine) as (feed, receiver):
+        await feed.pause()
+        signed = await feed.sign(critical=True)
+        if is_in_the_copy:
+            async with feed.serving():
+                await feed.until("queued")
+        known = await of_lane(feed) if is_in_the_copy else message(study_id=signed.study_id)
+        doubtful = replace(known, state="sending", ack="", accepted=None, is_critical=True)
+        assert await replay(engine, doubtful) == "restored"
+        await feed.resume()
+        async with feed.serving():
+            await asyncio.sleep(0.5)
+        assert not receiver.messages
+        facts = await feed_facts(engine, WatchedDestination("ehr", timedelta(), timedelta()), datetime.now(UTC))
+        assert set(facts.critical.values()) == set(facts.held_lanes.values()) == {signed.study_id}
 
 
 async def test_what_stood_in_the_copy_before_something_newer_was_sent_is_superseded(engine):

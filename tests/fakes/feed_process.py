@@ -30,7 +30,8 @@ from gateway.settings.feed import Feed
 from gateway.store.database.engine import Engine
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.feed.leases import Leases
+from gateway.store.feed import messages
+from gateway.store.feed.leases import Lease, Leases, held
 from mappings.sections import cut
 
 # The patterns compiled on first use take longer than the life of a process here
@@ -58,7 +59,8 @@ def place_of(engine: Engine) -> str:
 class FeedProcess:
     """Process that serves `ehr` at a port; `holder` is its name for the lease, `lease` the seconds of the lease.
 
-    `place` is another address of the engine's database; `way` are options of its transport.
+    `place` is another address of the engine's database; `freezes`: the process stops itself (SIGSTOP) when it first
+    claims a message, in the middle of that transaction; `way` are options of its transport.
     """
 
     def __init__(
@@ -70,11 +72,12 @@ class FeedProcess:
         holder: str = "one",
         lease: float = 6.0,
         place: str = "",
+        freezes: bool = False,
         **way: Any,
     ) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            arguments = (place or place_of(engine), port, str(log_file), holder, lease, way)
+            arguments = (place or place_of(engine), port, str(log_file), holder, lease, freezes, way)
             self._process = _context().Process(target=_serve, args=arguments, daemon=True)
             self._process.start()
         self._log = log_file
@@ -94,6 +97,11 @@ class FeedProcess:
         self.signal(signal.SIGKILL)
         self._process.join(30)
         self._process.close()
+
+    @property
+    def is_frozen(self) -> bool:
+        """True while the process is stopped by a signal (proc_pid_stat(5): state T)."""
+        return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(") ")[2].startswith("T")
 
     @property
     def memory(self) -> int:
@@ -118,16 +126,38 @@ def feeding(feed: Fed, log_file: Path, **more: Any) -> Iterator[FeedProcess]:
             process.kill()
 
 
-def _serve(place: str, port: int, log_file: str, holder: str, lease: float, way: dict[str, Any]) -> None:
+def _serve(
+    place: str,
+    port: int,
+    log_file: str,
+    holder: str,
+    lease: float,
+    freezes: bool,
+    way: dict[str, Any],
+) -> None:
     file = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 2)
     sys.stderr = os.fdopen(2, "w", buffering=1)
     log.configure("info", "json")
+    if freezes:
+        messages.step = _freezing(messages.step)
     asyncio.run(_served(place, port, holder, lease, way))
 
 
+def _freezing(step: Any) -> Any:
+    """Return a step that locks the lease, and stops this process before anything else."""
+
+    def frozen(lease: Lease, results: Any, claims: Any, now: int) -> Any:
+        yield from held(lease)
+        if claims:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return (yield from step(lease, results, claims, now))
+
+    return frozen
+
+
 async def _served(place: str, port: int, holder: str, lease: float, way: dict[str, Any]) -> None:
-    engine = Postgres(place) if place.startswith("postgresql") else Sqlite(Path(place))
+    engine = Postgres(place, idle=lease) if place.startswith("postgresql") else Sqlite(Path(place))
     async with engine.opened():
         making = DueRenderer(engine, site(), destination(port, **way), Metrics())
         await DestinationWorker(making, Leases(engine, holder, lease), Feed(), Metrics()).run()

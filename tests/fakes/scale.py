@@ -69,3 +69,5 @@ HOSPITALS = Scale(4, 60, (120, 600))
 ORDER_KILLS = Scale((50, 2), (500, 10), (150, 1_800))
 # Kills of a feed while orders come late, and as many late orders
 NEWS_KILLS = Scale(6, 200, (120, 900))
+# Times that a whole gateway that crawls and feeds is killed since its first start
+SERVICE_KILLS = Scale(2, 15, (240, 1_200))

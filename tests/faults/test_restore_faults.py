@@ -24,6 +24,7 @@ from fakes.feed_site import destination
 from fakes.gateway_process import FAST, environment, ran, site_file, started
 from fakes.hospital_source import ordering
 
+from gateway.feed.deliver.journal_file import account_of
 from gateway.runtime import clock
 from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.receiver import MllpReceiver
@@ -178,6 +179,11 @@ def told(drill: Drill, number: int) -> list[bytes]:
     return [one for one in drill.came if f"Drill number {number} of".encode() in one]
 
 
+def acknowledged(journal: Path, study_id: str) -> int:
+    """Count the acknowledgements in a journal that are of a study."""
+    return sum(entry.study_id == study_id and entry.ack == "AA" for entry in account_of(journal).since(0))
+
+
 async def ordered(drill: Drill, *names: str) -> None:
     """Send orders as a hospital does, and see that each is acknowledged."""
     async with bringing(drill.orders) as sender:
@@ -206,9 +212,11 @@ async def test_a_database_put_back_sends_nothing_again_and_then_what_is_new_with
         addendum = drill.account.sign(drill.account.open_addendum(before[1].report_id), text(22))
         await drill.until(lambda: all(told(drill, number) for number in (10, 11, 12, 21, 22)))
         await drill.quiet(gateway)
-        await asyncio.sleep(1.5)  # the journal is written every second
-        gateway.kill()
-    journal = drill.folder / "feed-journal-1.log"
+        journal, study_id = drill.folder / "feed-journal-1.log", before[2].study_id
+        seen = acknowledged(journal, study_id)
+        drill.account.change_text(before[2].report_id, text(23))
+        await drill.until(lambda: acknowledged(journal, study_id) > seen)
+        gateway.kill()  # at once
     assert journal.stat().st_mode & 0o777 == 0o600
     while_down = drill.account.sign_new(critical=False)
     drill.account.change_text(while_down.report_id, text(30))

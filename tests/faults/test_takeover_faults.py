@@ -59,6 +59,24 @@ async def test_f43_a_holder_that_slept_for_twice_its_lease_writes_no_byte_and_no
         await assert_all_arrived(feed, first, second, repeats=True)
 
 
+async def test_f43_a_holder_that_froze_in_a_transaction_is_followed_within_its_lease_and_three_seconds(
+    postgres_engine, tmp_path
+):
+    """Its session stays open and locks the row of the lease: the server itself must end the session."""
+    async with fed(postgres_engine) as (feed, receiver):
+        await feed.sign(critical=True)
+        with feeding(feed, tmp_path / "log", holder="one", lease=LEASE.lease, freezes=True) as frozen:
+            await until(lambda: frozen.is_frozen)
+            began = time.monotonic()
+            async with feed.serving("two", LEASE):
+                await feed.until_rows(HOLDER, lambda found: [str(one) for one, _ in found] == ["two"])
+                assert time.monotonic() - began < LEASE.lease + 3
+                await feed.until("delivered")
+                frozen.signal(signal.SIGCONT)
+                await until(lambda: "lease-lost" in frozen.logged() or "feed-interrupted" in frozen.logged())
+        await assert_all_arrived(feed, receiver)
+
+
 async def test_f43_another_goes_on_within_ten_seconds_of_a_crash_at_the_usual_lease(postgres_engine, tmp_path):
     """Measured with a shorter lease: the rest of the lease is waited out, and everything else takes as long."""
     async with fed(postgres_engine, "slow:seconds=0.05") as (feed, receiver):

@@ -1,4 +1,4 @@
-"""Post alerts to the webhook addresses in the settings, signed if a key is configured.
+"""Post alerts and heartbeats to the addresses in the settings, signed if a key is configured.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md (headers, signature scheme).
 """
@@ -40,10 +40,10 @@ class AlertHook:
         self.name, self.after = name, after
         self._url, self._keys = url.get_secret_value(), secrets_in(key)
 
-    async def post(self, data: Mapping[str, Any]) -> bool:
-        """Post an alert; return True if the address took it."""
+    async def post(self, data: Mapping[str, Any], kind: str = "feed.alert") -> bool:
+        """Post an alert, or another kind of event; return True if the address took it."""
         message_id, at = f"msg_{secrets.token_hex(16)}", clock.now()
-        body = json.dumps({"type": "feed.alert", "timestamp": at.isoformat(), "data": data}, separators=(",", ":"))
+        body = json.dumps({"type": kind, "timestamp": at.isoformat(), "data": data}, separators=(",", ":"))
         headers = {
             "content-type": "application/json",
             "accept-encoding": "identity",
@@ -60,10 +60,10 @@ class AlertHook:
             ):
                 pass  # the body is neither read nor decoded: the status says all
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:  # ValueError: invalid host name
-            get_logger().warning("alert-not-posted", code=type(error).__name__)
+            get_logger().warning("alert-not-posted", operation=self.name, code=type(error).__name__)
             return False
         if not answer.is_success:
-            get_logger().warning("alert-not-posted", code="refused", status=answer.status_code)
+            get_logger().warning("alert-not-posted", operation=self.name, code="refused", status=answer.status_code)
         return answer.is_success
 
 

@@ -215,8 +215,6 @@ class DestinationWorker:
         most, now = self._destination.retry.indeterminate_resends, micros(clock.now())
         results, until = self._unwritten.since(guard.lease.fence), self._unwritten.over_at(now)
         again = await self._engine.do(partial(takeover.take_over, guard.lease, results, most, now, until))
-        for result in results:
-            self._journal.note(name, result.head, result)
         self._unwritten.forget(results)
         get_logger().info("feed-serves", destination=name, count=len(again))
         await self._breaker.look()

@@ -12,7 +12,7 @@ import hmac
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.store.feed.messages import Head, SendResult
@@ -70,17 +70,16 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class JournalBatch:
-    """Entries that were written together, about one second's worth.
+    """Entries that were written together: one, or more after the disk took none for a while.
 
-    `confirmed` is the last batch that the database is known to have recorded. `others` is as in `Header`. `highest`
-    maps each destination to its highest message number.
+    `confirmed` is the last batch that the database is known to have recorded. `others` is as in `Header`; empty if it
+    is as before.
     """
 
     n: int
     confirmed: int
     at: int
     others: Mapping[str, int] = field(default_factory=dict)
-    highest: Mapping[str, int] = field(default_factory=dict)
     entries: tuple[JournalEntry, ...] = ()
 
 
@@ -165,9 +164,16 @@ def seal(key: bytes, text: str) -> str:
 
 def encoded(line: Header | JournalBatch) -> bytes:
     """Return a line with its checksum in front."""
-    name = "header" if isinstance(line, Header) else "batch"
-    text = json.dumps({name: asdict(line)}, separators=(",", ":"))
+    if isinstance(line, Header):
+        said = {"header": _fields(line)}
+    else:
+        said = {"batch": {**_fields(line), "entries": [_fields(one) for one in line.entries]}}
+    text = json.dumps(said, separators=(",", ":"))
     return f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
+
+
+def _fields(line: Header | JournalBatch | JournalEntry) -> dict[str, Any]:
+    return {name: getattr(line, name) for name in line.__slots__}
 
 
 def read(lines: Iterable[bytes], most: int | None = None) -> JournalContents:
@@ -194,6 +200,7 @@ def _decoded(row: bytes) -> Header | JournalBatch | None:
             return Header(**decoded["header"])
         batch = decoded["batch"]
         entries = tuple(_entry(one) for one in batch.pop("entries"))
+        batch.pop("highest", None)  # of earlier releases
         return JournalBatch(**batch, entries=entries)
     except (ValueError, TypeError, KeyError):  # written by another release
         return None

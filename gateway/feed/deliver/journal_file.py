@@ -1,13 +1,15 @@
-"""Files of the feed journal (record of sent messages): lock, append, rotate and read; private to the file owner.
+"""Files of the feed journal (record of sent messages): lock, append, flush, rotate, read; private to the file owner.
 
-https://man7.org/linux/man-pages/man2/fsync.2.html (written data survives a crash); decision D38. Several processes may
-share a folder: each locks the first journal that is free.
+https://man7.org/linux/man-pages/man2/write.2.html (what is written survives the process) and
+https://man7.org/linux/man-pages/man2/fsync.2.html (what is flushed survives the machine); decision D38. Several
+processes may share a folder: each locks the first journal that is free.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +30,7 @@ class JournalFile:
         self._lock: int | None
         self._lock, self.path = _taken(folder)
         self._needs_newline = not _ends_whole(self.path)
+        self._unflushed = {self.path}  # what a process wrote that was killed
 
     def close(self) -> None:
         """Release the lock, so that another process can use the journal."""
@@ -36,25 +39,39 @@ class JournalFile:
             self._lock = None
 
     def append(self, data: bytes, header: Header) -> None:
-        """Append lines and flush them to disk; a new file begins with `header`."""
-        size = self.path.stat().st_size if self.path.exists() else 0
+        """Give lines to the system, which keeps them even if this process dies at once; a file begins with `header`."""
+        try:
+            size = self.path.stat().st_size
+        except FileNotFoundError:
+            size = 0
         if size and size + len(data) > self._most:
-            self.path.replace(_beside(self.path, _BEFORE))
+            self.path.replace(before := _beside(self.path, _BEFORE))
+            self._unflushed.add(before)
             size = 0
         if not size:
             data, self._needs_newline = encoded(header) + data, False
+            self._unflushed.add(self.path.parent)
+        self._unflushed.add(self.path)
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, PRIVATE)
         try:
             whole = b"\n" + data if self._needs_newline else data
             self._needs_newline = True  # until the line is complete
             while whole:
                 whole = whole[os.write(file, whole) :]
-            os.fsync(file)
             self._needs_newline = False
         finally:
             os.close(file)
-        if not size:
-            flush_folder(self.path.parent)
+
+    def flush(self) -> None:
+        """Have the disk take what was appended before this call; another thread may append meanwhile."""
+        paths, self._unflushed = self._unflushed, set()
+        try:
+            for path in paths:
+                with suppress(FileNotFoundError):  # removed, or put aside
+                    flush_folder(path)
+        except OSError:
+            self._unflushed |= paths
+            raise
 
     def put_aside(self) -> Path:
         """Move the current contents to another name, replacing what was there, and begin anew; return that path."""

@@ -1,8 +1,10 @@
-"""Write the journal of sent messages every second; detect from the journal that an old database was restored.
+"""Write the journal of sent messages as they are sent; detect from the journal that an old database was restored.
 
-Carries out no clause of a standard; decision D38. An entry is written only after its commit. A database that lacks the
-entry was therefore restored from a backup: every destination is paused until an operator decides. If the journal cannot
-be written, an alert is raised and the feed goes on.
+Carries out no clause of a standard; decision D38. A claim is written after its commit and before its message leaves, an
+acknowledgement as soon as it comes. A process that is killed leaves all of them behind; the disk gets them each second,
+so a machine that is lost may take the last second with it. A database that lacks a claim of the journal was restored
+from a backup: every destination is paused until an operator decides. If the journal cannot be written, an alert is
+raised and the feed goes on.
 Proved by tests/contract/test_journaling.py.
 """
 
@@ -10,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,8 +35,7 @@ from gateway.store.feed.states import RESTORED
 
 EVERY: Final = 1.0  # seconds
 NOT_WRITTEN: Final = "journal-not-written"
-_TAIL: Final = 64  # most recent batches read from a journal at the start
-_MOST_RECENT: Final = 1_000  # messages
+_MOST_RECENT: Final = 1_000  # messages, and batches that are read from a journal at the start
 _UNWRITTEN: Final = 2**62  # batch number of entries not written yet: later than every batch
 _MOST_NOTED: Final = 100_000  # entries that may wait while the disk is full
 _REPLAY: Final = ("feed", "resume", "--restored")
@@ -44,7 +46,7 @@ class Journal(Protocol):
     """Journal that senders report to, and that is checked before a destination is served."""
 
     def note(self, destination: str, head: Head, result: SendResult | None = None) -> None:
-        """Record that a message is in hand, or its result; call it after that was committed."""
+        """Record that a message is in hand, once that was committed, or its result as soon as there is one."""
 
     async def see_that_nothing_is_lost(self) -> None:
         """Pause all destinations if the database is older than the messages sent.
@@ -77,7 +79,7 @@ class Journaling:
         self._metrics = metrics
         self._file: JournalFile | None = None
         self._header = Header("", "", 0, 0)
-        self._n = self._confirmed = 0
+        self._n = self._flushed = self._confirmed = 0
         self._recorded: dict[str, int] = {}  # by journal, the highest batch that the database has recorded
         self._noted: dict[tuple[str, str], JournalEntry] = {}
         self._recent: dict[str, int] = {}  # the batch of each recent message's entry, by control id
@@ -86,13 +88,15 @@ class Journaling:
         self._lock = asyncio.Lock()
 
     def note(self, destination: str, head: Head, result: SendResult | None = None) -> None:
-        """Record that a message is in hand, or its result; call it after that was committed."""
+        """Give the system an entry for a message in hand, or for its result, at once."""
         entry = entry_of(destination, head, micros(clock.now()), self._key, result)
         before = self._noted.pop((destination, head.control_id), None)  # removed so that the entry moves to the end
         if before is not None and entry.committed is None:
             entry = replace(entry, committed=before.committed)
         self._noted[destination, head.control_id] = entry
         self._remember([entry], _UNWRITTEN)
+        if not self._is_failing:
+            self._write()
 
     async def see_that_nothing_is_lost(self) -> None:
         """Pause all destinations if the database is older than the messages sent.
@@ -129,18 +133,17 @@ class Journaling:
         async with self._lock:
             if self._file is None:
                 await self._open()
-            if self._file is not None:
-                await asyncio.to_thread(self._file.put_aside)
-            await self._engine.do(partial(restoring.record_batches, self._recorded))
-            self._recorded, self._is_behind = {}, False
-            await self._begin(await self._epoch())
+            async with self._other_file():
+                await self._engine.do(partial(restoring.record_batches, self._recorded))
+                self._recorded, self._is_behind = {}, False
+                await self._begin(await self._epoch())
 
     async def run(self) -> None:
-        """Write the journal and compare it with the database every second, until cancelled."""
+        """Flush the journal and compare it with the database every second, until cancelled."""
         await forever(self.turn, EVERY, not_done="journal-not-compared")
 
     async def turn(self) -> None:
-        """Write the noted entries, and compare the batches that the database has recorded.
+        """Flush the written entries, and compare the batches that the database has recorded.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -148,7 +151,7 @@ class Journaling:
         async with self._lock:
             if self._file is None:  # compare before the database records a newer batch
                 await self._compare()
-            await self._written()
+            await self._flush()
             recorded = await restoring.recorded_batches(self._engine)
             if self._is_behind or self._has_recorded_less(recorded):
                 await self._compare()
@@ -156,9 +159,9 @@ class Journaling:
                 await self._confirm(recorded)
 
     async def close(self) -> None:
-        """Write the remaining entries and close the files."""
+        """Flush the last entries and close the files."""
         try:
-            await self._written()
+            await self._flush()
             if not self._is_behind:
                 await self._confirm({})
         except StoreError as error:  # the next start compares again
@@ -171,7 +174,7 @@ class Journaling:
         """Open a journal of the folder and read all of them; a new journal begins with this database."""
         try:
             file = await asyncio.to_thread(JournalFile, self._folder)
-            account = await asyncio.to_thread(account_of, file.path, _TAIL)
+            account = await asyncio.to_thread(account_of, file.path, _MOST_RECENT)
             others = [await asyncio.to_thread(account_of, one, 0) for one in journals(self._folder) if one != file.path]
         except OSError as error:
             self._fails(error)
@@ -205,16 +208,26 @@ class Journaling:
         """Begin a journal of the current database."""
         self._remember_batches(await restoring.recorded_batches(self._engine))
         self._header = Header(secrets.token_hex(8), epoch, 0, micros(clock.now()), dict(self._recorded))
-        self._n = self._confirmed = 0
+        self._n = self._flushed = self._confirmed = 0
         self._recent = {}
 
     async def _begin_anew(self) -> None:
         """Put a journal of another database aside, and begin one of the current database."""
         get_logger().warning("feed-journal-of-another-database", count=self._n, action=_HOLD)
-        if self._file is not None:
-            await asyncio.to_thread(self._file.put_aside)
-        self._recorded, self._noted, self._is_behind = {}, {}, False
-        await self._begin(await self._epoch())
+        async with self._other_file():
+            self._recorded, self._noted, self._is_behind = {}, {}, False
+            await self._begin(await self._epoch())
+
+    @asynccontextmanager
+    async def _other_file(self) -> AsyncIterator[None]:
+        """Put the file aside, and begin another one in the block; what is noted meanwhile is written after it."""
+        file, self._file = self._file, None
+        try:
+            if file is not None:
+                await asyncio.to_thread(file.put_aside)
+            yield
+        finally:
+            self._file = file
 
     async def _epoch(self) -> str:
         """Return the random id stored in the database; a copy of the database has the same id."""
@@ -229,36 +242,45 @@ class Journaling:
         known = {**self._recorded, self._header.journal: self._confirmed}
         return any(recorded.get(journal, 0) < n for journal, n in known.items())
 
-    async def _written(self) -> None:
-        """Append the noted entries to the file."""
+    def _write(self) -> bool:
+        """Append the noted entries to the file; return False if the system does not take them."""
         others = {name: n for name, n in self._recorded.items() if name != self._header.journal}
         if self._file is None or not (self._noted or others != self._others):
-            return
+            return True
         entries, now = tuple(self._noted.values()), micros(clock.now())
         header = Header(self._header.journal, self._header.epoch, self._n, now, others)
-        line = (
-            JournalBatch(self._n + 1, self._confirmed, now, others, _highest(entries), entries) if entries else header
-        )
+        news = {} if others == self._others else others
+        line = JournalBatch(self._n + 1, self._confirmed, now, news, entries) if entries else header
         try:
-            await asyncio.to_thread(self._file.append, encoded(line), header)
+            self._file.append(encoded(line), header)
+        except OSError as error:
+            self._fails(error)
+            return False
+        self._n, self._others = line.n, others
+        self._remember(entries, line.n)
+        self._noted.clear()
+        return True
+
+    async def _flush(self) -> None:
+        """Write what is noted, and have the disk take everything up to a batch, which the database may then record."""
+        if self._file is None or not self._write():
+            return
+        n = self._n
+        try:
+            await asyncio.to_thread(self._file.flush)
         except OSError as error:
             self._fails(error)
             return
-        self._n, self._others = line.n, others
-        self._remember(entries, line.n)
-        for entry in entries:
-            if self._noted.get((entry.destination, entry.control_id)) is entry:
-                del self._noted[entry.destination, entry.control_id]
+        self._flushed = n
         if self._is_failing:
             self._is_failing = False
             self._metrics.alerted(NOT_WRITTEN, "", 0)
             get_logger().info("alert-over", code=NOT_WRITTEN)
 
     async def _confirm(self, recorded: dict[str, int]) -> None:
-        """Record in the database the last written batch; remember its batches of other journals."""
+        """Record in the database the last flushed batch; remember its batches of other journals."""
         self._remember_batches({name: n for name, n in recorded.items() if name != self._header.journal})
-        if self._confirmed < self._n:
-            n = self._n
+        if self._confirmed < (n := self._flushed):
             await self._engine.do(partial(restoring.record_batches, {self._header.journal: n}))
             self._confirmed = n
 
@@ -279,11 +301,3 @@ class Journaling:
         if len(self._noted) > _MOST_NOTED:
             self._noted = dict(list(self._noted.items())[-_MOST_NOTED:])
             self._n += 1  # leave a gap in the batch numbers, so that the loss can be detected
-
-
-def _highest(entries: Iterable[JournalEntry]) -> dict[str, int]:
-    """Return the highest message number of each destination."""
-    highest: dict[str, int] = {}
-    for one in entries:
-        highest[one.destination] = max(one.number, highest.get(one.destination, 0))
-    return highest

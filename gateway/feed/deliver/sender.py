@@ -8,7 +8,7 @@ Proved by tests/gateway/feed/deliver/test_circuit_breaker.py.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -128,7 +128,8 @@ class Sender:
         results, claims = [done] if done else [], [head] if head else []
         now = micros(clock.now())
         claimed = await self._engine.do(partial(messages.step, self._guard.lease, results, claims, now))
-        self._note(done, claimed)
+        for one in claimed:
+            self._journal.note(self._destination.name, one)
         if done is not None:
             if head is None or head.study_id != done.head.study_id:
                 self._lookahead.done(done.head.study_id, goes_on=_goes_on(done))
@@ -137,18 +138,12 @@ class Sender:
             self._lookahead.done(head.study_id, goes_on=False)
         return claimed[0] if claimed else None
 
-    def _note(self, done: SendResult | None, claimed: Sequence[Head]) -> None:
-        """Report the stored result and claims to the journal."""
-        if done is not None:
-            self._journal.note(self._destination.name, done.head, done)
-        for head in claimed:
-            self._journal.note(self._destination.name, head)
-
     async def _sent(self, channel: Channel, head: Head, number: int) -> SendResult:
-        """Send a message in hand; return its result with the details of the attempt."""
+        """Send a message in hand; note its result at once, and return it with the details of the attempt."""
         begun, began = micros(clock.now()), clock.monotonic()
         self._trace("message-sending", head, head.state)
         result = await self._result(channel, head)
+        self._journal.note(self._destination.name, head, result)
         milliseconds = round((clock.monotonic() - began) * 1000, 1)
         self._trace("message-sent", head, result.state, code=result.reason or None, ms=milliseconds)
         where = numbered(channel.where, number, self._destination.receiver.window)

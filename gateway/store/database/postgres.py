@@ -1,7 +1,9 @@
 """PostgreSQL engine of the store, with asyncpg connection pools, for several gateway processes.
 
 https://www.postgresql.org/docs/current/transaction-iso.html: READ COMMITTED. A transaction that writes versions locks
-the row of `tick` last, until its commit, so that instants are in commit order (D29). asyncpg is an optional extra.
+the row of `tick` last, until its commit, so that instants are in commit order (D29). The server ends the session of a
+process that stops in a transaction: https://www.postgresql.org/docs/current/runtime-config-client.html
+(idle_in_transaction_session_timeout). asyncpg is an optional extra.
 Proved by tests/contract/test_postgres.py and tests/faults/test_lease_faults.py.
 """
 
@@ -61,13 +63,16 @@ class _Open(NamedTuple):
 class Postgres:
     """Database behind a URL; see `gateway.store.database.engine.Engine`.
 
-    `connections` is the maximum for quick queries. Long queries get a quarter more, leases two, and the bell one.
+    `connections` is the maximum for quick queries. Long queries get a quarter more, leases two, and the bell one. If a
+    process says nothing to the server for `idle` seconds in the middle of a transaction, since it is frozen, the server
+    ends its session: the locks that it holds would keep another process from taking over (D33).
     """
 
     dialect: Dialect = "postgresql"
 
-    def __init__(self, url: str, connections: int = 10) -> None:
+    def __init__(self, url: str, connections: int = 10, idle: float = 6.0) -> None:
         self._url, self._connections, self.bell = url, connections, Bell()
+        self._idle = {"idle_in_transaction_session_timeout": str(round(idle * 1_000))}
         self.no_room, self._place = NoRoom(), place_of(url)
         try:
             import asyncpg
@@ -112,7 +117,7 @@ class Postgres:
                     max_size=connections,
                     statement_cache_size=500,
                     command_timeout=_QUERY_TIME,
-                    server_settings=settings,
+                    server_settings={**settings, **self._idle},
                     reset=_as_it_is,
                 )
             except ValueError:  # the error's text has parts of the URL
@@ -166,7 +171,9 @@ class Postgres:
         with self._mapped():
             async with self._opened().quick.lent() as connection, connection.transaction():
                 lock = f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"
-                await connection.execute(lock, timeout=MIGRATION_TIME)
+                await connection.execute(
+                    f"SET LOCAL idle_in_transaction_session_timeout = 0; {lock}", timeout=MIGRATION_TIME
+                )
                 yield connection
 
     def _opened(self) -> _Open:

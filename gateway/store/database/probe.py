@@ -21,6 +21,7 @@ FULL: Final = "store-full"
 LOST: Final = "store-lost"
 Trouble = Literal["", "store-full", "store-lost"]
 EVERY: Final = 2.0  # seconds from the end of a write to the next
+STUCK: Final = 30.0  # seconds without a sign of life after which the loop that probes counts as stuck
 DEADLINE: Final = 2.5  # seconds after which a write that is not done counts as lost
 _LEAST_ROOM: Final = 2**20  # bytes
 _STAYS: Final = 60.0  # seconds for which the disk counts as full after a write found no room
@@ -69,7 +70,7 @@ class StoreProbe:
         self._begun: float | None = None
         self._ended = clock.monotonic()
         self._found: Trouble = ""
-        self._words = ""
+        self._words, self._has_written = "", False
 
     async def once(self) -> None:
         """Write once, and keep the outcome."""
@@ -84,6 +85,7 @@ class StoreProbe:
             raise
         else:
             self._found, self._words = FULL if room is not None and room < _LEAST_ROOM else "", ""
+            self._has_written = True
         finally:
             self._begun, self._ended = None, clock.monotonic()
 
@@ -93,6 +95,11 @@ class StoreProbe:
         if self._begun is not None and clock.monotonic() - self._begun > DEADLINE:
             return LOST
         return FULL if not self._found and self._engine.no_room else self._found
+
+    @property
+    def is_well(self) -> bool:
+        """True if the last write was done, and not long ago."""
+        return self._has_written and not self.trouble and self.silent < STUCK
 
     @property
     def words(self) -> str:

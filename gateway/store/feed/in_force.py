@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Row, Statement, Steps, ask
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
 from gateway.store.feed.leases import Lease, held
 from gateway.store.studies import locks
 
@@ -29,6 +31,10 @@ IS_RETIRED: Final = (
 )
 _IS_RETIRED: Final = Statement(IS_RETIRED.format(":name"))
 _FACT: Final = Statement("SELECT value FROM fact WHERE name = :name")
+_BEGUN: Final = "first-start:"
+_BEGIN: Final = Statement("INSERT INTO fact (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
+# The start itself takes a while, and AutoScribe's clock, which dates a signature, may be behind
+_EARLIER: Final = timedelta(minutes=1)
 _PUT: Final = Statement(
     "INSERT INTO in_force (name, since, digest, settings, planned, unasked, asks)"
     " VALUES (:name, :since, :digest, :settings, NULL, :unasked, :asks)"
@@ -77,6 +83,18 @@ async def in_force_of(engine: Engine, name: str) -> SettingsRecord | None:
     return _in_force(await engine.fetch(_OF, name=name))
 
 
+async def begun(engine: Engine, names: Iterable[str], now: datetime) -> None:
+    """Record that a process serves these destinations from now on, unless one did before: their first start.
+
+    However often a start is killed before its settings are in force, what is signed since then is in no plan.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    at = str(micros(now - _EARLIER))
+    await engine.do(lambda: ask_each(_BEGIN, [{"name": f"{_BEGUN}{name}", "value": at} for name in names]))
+
+
 async def is_retired(engine: Engine, name: str) -> bool:
     """Return True for a destination that an operator retired, until other settings of it are in force.
 
@@ -89,7 +107,7 @@ async def is_retired(engine: Engine, name: str) -> bool:
 def put_in_force(
     lease: Lease | None, wanted: WantedSettings, now: int, *, since: int | None = None
 ) -> Steps[SettingsRecord]:
-    """Put these settings in force from this commit on, or as of `since`.
+    """Put these settings in force from this commit on, or as of `since`; the first ones as of the first start.
 
     Only an upgrade and tests pass no lease. If a clock that was ahead dated the present settings in the future, they
     count from now. If an older release served the destination, they count from the beginning, so that what it had not
@@ -109,12 +127,19 @@ def put_in_force(
         before = present if present is not None and (yield from _is_planned(present, wanted.name)) else None
         asks, unasked = (before.asks, before.unasked) if before is not None else (is_upgrade, 0)
         key = {"name": wanted.name, "digest": wanted.digest, "settings": wanted.settings}
-        since = 0 if is_upgrade else now if since is None else since
+        if since is None:
+            since = now if present is not None else (yield from _first_start(wanted.name, now))
+        since = 0 if is_upgrade else since
         yield from ask(_PUT, **key, since=since, asks=int(asks), unasked=unasked)
     elif lease is not None:
         yield from ask(_NOT_LATER, number=present.number, now=now)
     rows = yield from ask(_OF, name=wanted.name)
     return _made(rows[0])
+
+
+def _first_start(name: str, now: int) -> Steps[int]:
+    rows = yield from ask(_FACT, name=f"{_BEGUN}{name}")
+    return min(now, int(rows[0][0])) if rows else now
 
 
 def taken_on(wanted: WantedSettings, now: int) -> Steps[None]:

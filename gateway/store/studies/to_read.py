@@ -17,7 +17,6 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Bulk, PerDialect, Statement, Steps, ask, ask_rows
 
 Json = Mapping[str, Any]
-EXPIRY: Final = 10.0  # seconds of a claim; its holder renews it
 _SECOND: Final = 1_000_000
 _NOW: Final = "CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT)"
 
@@ -83,10 +82,13 @@ class Settled:
 
 
 class ToRead:
-    """Studies to be read, as one process sees them. Every method raises `StoreUnavailable`."""
+    """Studies to be read, as one process sees them; its claims end after `seconds` unless it renews them.
 
-    def __init__(self, engine: Engine, holder: str) -> None:
-        self._engine, self._holder = engine, holder
+    Every method raises `StoreUnavailable`.
+    """
+
+    def __init__(self, engine: Engine, holder: str, seconds: float) -> None:
+        self._engine, self._holder, self._length = engine, holder, int(seconds * _SECOND)
         self._claimed: set[str] = set()
 
     async def add(self, loop: str, given: Iterable[tuple[str, Json | None]]) -> None:
@@ -106,7 +108,7 @@ class ToRead:
             if changed:
                 yield from ask(_LOCK, holder=self._holder, ids=json.dumps(changed))
             yield from self._settle(settled)
-            length = int(EXPIRY * _SECOND)
+            length = self._length
             if held:
                 yield from ask(_RENEW, holder=self._holder, length=length, ids=json.dumps(list(held)))
             rows = (yield from ask(_CLAIM, holder=self._holder, length=length, most=most)) if most else []

@@ -197,7 +197,7 @@ async def test_where_the_journals_lack_something_nothing_is_sent_and_it_is_said_
         with journal.open("ab") as file:
             file.write(encoded(other))
         code, said, _ = await here.feed("resume", "--restored")
-        assert code == 1 and "lack 3 seconds of what was sent: nothing is sent" in "\n".join(said)
+        assert code == 1 and "lack 3 entries of what was sent: nothing is sent" in "\n".join(said)
         assert "  3 of journal another" in said
         assert await here.query("SELECT paused FROM destination WHERE name = 'ehr'") == [("restored",)]
         third = here.folder / "from-elsewhere.log"

@@ -6,10 +6,13 @@ Decision D26.
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -21,13 +24,13 @@ from gateway.crawl.crawler import crawl_forever
 from gateway.crawl.sharing import Sharing
 from gateway.runtime.errors import UpstreamThrottled
 from gateway.store.database.postgres import Postgres
-from gateway.store.studies import to_read
 from gateway.store.studies.coverage import StoredCursors
 from gateway.store.studies.sweep_record import read_record
 from gateway.store.studies.to_read import Settled, ToRead
 from gateway.upstream.pace import Pace
 
 pytestmark = pytest.mark.timeout(60)
+LEASE = 1.0
 
 
 class Process:
@@ -45,7 +48,7 @@ class Process:
             await index(study_id, listed=listed)
 
         made = crawl_of(account, index, cursors=StoredCursors(engine), open_interval=1, sweep_interval=1, **settings)
-        self.sharing = Sharing(engine, self.pace)
+        self.sharing = Sharing(engine, self.pace, LEASE)
         self.crawl = replace(made, ingest=ingest, sharing=self.sharing)
 
     @asynccontextmanager
@@ -67,7 +70,6 @@ async def until(condition, seconds=20.0):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(sharing, "BEAT", 0.2)
-    monkeypatch.setattr(sharing, "DEAD_AFTER", 1.0)
 
 
 @pytest.fixture
@@ -110,18 +112,57 @@ async def test_another_process_lists_once_the_first_is_gone(two):
 
 async def test_the_claims_of_a_process_that_was_killed_are_read_by_another(two, monkeypatch):
     index = Index(Account(study(1)))
-    killed = ToRead(two[1], "killed")
+    killed = ToRead(two[1], "killed", 0.5)
     await killed.add("sweep", [(study_id(1), None)])
-    monkeypatch.setattr(to_read, "EXPIRY", 0.5)
     assert [one.study_id for one in await killed.turn([], [], 5)] == [study_id(1)]
-    assert await ToRead(two[0], "another").turn([], [], 5) == []
+    assert await ToRead(two[0], "another", LEASE).turn([], [], 5) == []
     process = Process(two[0], Account(), index)  # no loop lists it
     async with process.running():
         await until(lambda: process.read == [study_id(1)])
 
 
+# Joins first, claims a study, and stops with the claim locked in an open transaction
+FREEZES = """
+import asyncio, os, signal, sys
+from gateway.crawl.sharing import Sharing
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.statements import Statement, ask
+from gateway.upstream.pace import Pace
+
+async def freeze(url, study_id, lease):
+    engine = Postgres(url, idle=lease)
+    async with engine.opened():
+        sharing = Sharing(engine, Pace(8), lease)
+        await sharing.to_read.add("sweep", [(study_id, None)])
+        await sharing.beat()
+        await sharing.to_read.turn([], [], 5)
+
+        def work():
+            yield from ask(Statement("SELECT study_id FROM to_read FOR UPDATE"))
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+        await engine.do(work)
+
+asyncio.run(freeze(sys.argv[1], sys.argv[2], float(sys.argv[3])))
+"""
+
+
+async def test_a_process_that_is_frozen_in_a_transaction_is_followed_within_the_lease_and_three_seconds(two):
+    index = Index(Account(study(1)))
+    command = [sys.executable, "-c", FREEZES, two[0]._url, study_id(1), str(LEASE)]
+    with subprocess.Popen(command) as frozen:  # noqa: ASYNC220 (it ends by a signal)
+        try:
+            stat = Path(f"/proc/{frozen.pid}/stat")
+            await until(lambda: stat.read_text().rpartition(") ")[2].startswith("T"))
+            process = Process(two[0], Account(), index)
+            async with process.running():
+                await until(lambda: process.read == [study_id(1)] and process.sharing.is_first.is_set(), LEASE + 3)
+        finally:
+            frozen.kill()
+
+
 async def test_a_study_asked_for_again_while_it_is_read_is_read_once_more(two):
-    mine, other = (ToRead(engine, name) for engine, name in zip(two, ("mine", "other"), strict=True))
+    mine, other = (ToRead(engine, name, LEASE) for engine, name in zip(two, ("mine", "other"), strict=True))
     await mine.add("sweep", [(study_id(1), {"old": 1})])
     (claim,) = await mine.turn([], [], 5)
     await other.add("open_set", [(study_id(1), None)])
@@ -134,7 +175,7 @@ async def test_a_study_asked_for_again_while_it_is_read_is_read_once_more(two):
 
 
 async def test_a_study_that_failed_is_tried_again_later_and_counts_as_settled(two):
-    mine = ToRead(two[0], "mine")
+    mine = ToRead(two[0], "mine", LEASE)
     await mine.add("sweep", [(study_id(1), None)])
     (claim,) = await mine.turn([], [], 5)
     assert await mine.unread([study_id(1)]) == 1
@@ -217,7 +258,7 @@ async def test_a_process_that_changes_its_claims_and_one_that_asks_for_the_same_
     two, postgres_database, what
 ):
     first, middle, last = (study_id(number) for number in range(3))
-    mine, other = (ToRead(engine, name) for engine, name in zip(two, ("mine", "other"), strict=True))
+    mine, other = (ToRead(engine, name, LEASE) for engine, name in zip(two, ("mine", "other"), strict=True))
     for one in (last, middle, first):  # the order in which PostgreSQL reads a small table
         await mine.add("sweep", [(one, None)])
     claims = {one.study_id: one for one in await mine.turn([], [], 5)}

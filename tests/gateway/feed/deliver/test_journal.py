@@ -34,7 +34,7 @@ HEADER = Header("one", "epoch", 0, AT)
 
 def test_what_is_written_is_read_again():
     result = SendResult(head(2), "delivered", ack="AA", accepted=AT)
-    written = [batch(1), batch(2, entry(2, result=result), others={"two": 7}, highest={"ehr": 2})]
+    written = [batch(1), batch(2, entry(2, result=result), others={"two": 7})]
     contents = read(lines(HEADER, *written))
     assert (contents.journal, contents.epoch, contents.begins, contents.last, contents.confirmed) == (
         "one",
