@@ -41,6 +41,7 @@ from gateway.store.studies.claims import _OF_CLAIMS
 from gateway.store.studies.compartment import OF_LIMITED
 from gateway.store.studies.fragments import Sql
 from gateway.store.studies.histories import OF_ANY_LIMITED, OF_TYPE_LIMITED
+from gateway.store.studies.identities import _DISPUTED
 from gateway.store.studies.limited import limited, met, of_types
 from gateway.store.studies.search import _OF_CONFLICTS, _OF_REFERRING
 from gateway.store.studies.search_sql import Search, Sort, for_dialect
@@ -379,6 +380,8 @@ def limited_statements():
             if limits := sight.limits(kind, "r"):
                 yield limited(_OF_VERSION, met(limits))
     yield limited(_OF_CONFLICTS, Sql(*held_apart(CITY)))
+    yield limited(_DISPUTED, Sql("1 = 1"), between=Sql("1 = 1"))
+    yield limited(_DISPUTED, Sql(*in_facilities("c.study_id", CITY)), between=Sql(*held_apart(CITY)))
     yield limited(_OF_CLAIMS, Sql(*in_facilities("c.study_id", CITY)))
 
 
