@@ -205,6 +205,8 @@ OPERATIONS: Final = (
         "http://hl7.org/fhir/OperationDefinition/Patient-everything",
         ("Patient",),
         inputs=(
+            Input("start", "date", "Only of studies and visits of that day or later; what has no date comes, too."),
+            Input("end", "date", "Only of studies and visits of that day or earlier, in the same way."),
             Input("_since", "instant", "Only what was stored then or later."),
             Input("_type", "code", "Only these types, with commas between.", most="*"),
             Input("_count", "integer", "How many to a page."),

@@ -38,7 +38,7 @@ from gateway.store.database.sqlite import Sqlite
 from gateway.store.database.statements import Statement
 from gateway.store.studies import by_code, in_order, search_sql
 from gateway.store.studies.claims import _OF_CLAIMS
-from gateway.store.studies.compartment import OF_LIMITED
+from gateway.store.studies.compartment import OF_LIMITED, OF_LIMITED_DURING
 from gateway.store.studies.fragments import Sql
 from gateway.store.studies.histories import OF_ANY_LIMITED, OF_TYPE_LIMITED
 from gateway.store.studies.identities import _DISPUTED
@@ -373,7 +373,8 @@ def limited_statements():
     for sight in limited_sights():
         every = of_types({kind: sight.limits(kind, "r") for kind in TYPES})
         for template in (
-            *(OF_CURRENT, _OF_REFERRING, _OF_VERSION, _OF_SEEN, OF_LIMITED, OF_ANY_LIMITED, OF_TYPE_LIMITED),
+            *(OF_CURRENT, _OF_REFERRING, _OF_VERSION, _OF_SEEN, OF_LIMITED, OF_LIMITED_DURING, OF_ANY_LIMITED),
+            OF_TYPE_LIMITED,
         ):
             yield limited(template, every)
         for kind in TYPES:

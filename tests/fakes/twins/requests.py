@@ -172,7 +172,8 @@ class RandomRequests:
         dice = self.dice
         since = dice.choice(("", "", "&_since=2026-11-01T12:20:00Z"))
         types = dice.choice(("", "", f"&_type={dice.choice(TYPES)},{dice.choice(TYPES)}"))
-        return self._get(f"Patient/{self._id('Patient')}/$everything?_count={dice.choice((2, 5, 50))}{since}{types}")
+        more = since + types + dice.choice(("", "&start=2024-03-01", "&end=2024-06", "&start=2024-02&end=2024-05-20"))
+        return self._get(f"Patient/{self._id('Patient')}/$everything?_count={dice.choice((2, 5, 50))}{more}")
 
     def _batch(self) -> Asked:
         """Return a batch of GETs of every kind."""
