@@ -368,6 +368,18 @@ def of_codes():
             yield from searches("DiagnosticReport", given, sort)
 
 
+def of_unsure():
+    """Yield searches that only the index can bound."""
+    for kind, name, value in (
+        ("Patient", "_has:DiagnosticReport:patient:code", "urn:s1|v1"),
+        ("Practitioner", "_has:DiagnosticReport:performer:code", "v1,v2"),
+        ("Patient", "identifier", "urn:s1|"),
+        ("DiagnosticReport", "patient.identifier", "urn:s1|"),
+    ):
+        for sort in ("", "_id"):
+            yield from searches(kind, [(name, value)], sort)
+
+
 def limited_statements():
     """Yield the named statements with the limits of clients in them."""
     for sight in limited_sights():
@@ -399,7 +411,7 @@ async def test_no_statement_with_limits_reads_a_table_of_postgresql_whole(filled
                 assert await postgres_scans_of(statement, given, connection) == []
 
 
-COMPOSED = pytest.mark.parametrize("composed", [of_us_core, of_codes, at_random, of_limited_clients])
+COMPOSED = pytest.mark.parametrize("composed", [of_us_core, of_codes, of_unsure, at_random, of_limited_clients])
 
 
 @COMPOSED

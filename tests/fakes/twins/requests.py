@@ -205,7 +205,11 @@ class RandomRequests:
         dice = self.dice
         narrowing = [one for one in _BY_TYPE[kind] if one.narrows]
         pairs = [self._criterion(dice.choice(narrowing))]
-        if dice.random() < 0.3:
+        if dice.random() < 0.08:  # what only the index can bound
+            row = dice.choice(narrowing)
+            system = self._value(row).partition("|")[0]
+            pairs = [self._has(kind) if row.type != "token" else (row.name, f"{system}|")]
+        elif dice.random() < 0.3:
             pairs = [("_lastUpdated", f"{dice.choice(('ge', 'ge', 'lt'))}{dice.choice(_DATES)}")]
         for _ in range(dice.choice((0, 0, 1, 2))):
             pairs.append(self._has(kind) if dice.random() < 0.25 else self._criterion(dice.choice(_BY_TYPE[kind])))
