@@ -178,7 +178,7 @@ async def _answering(app: FastAPI, shared: _Shared, engine: Sqlite | Postgres) -
         noted = days, signatures.note, trail.answer if trail else None
         app.state.inbox = inbox_of(engine, settings.webhook.secrets, shared.configuration.site, shared.metrics, *noted)
         app.state.audit, app.state.ops = trail, _ops(shared, watch, trail)
-        app.state.auth = auth = authentication(engine, settings, trail.login if trail else unnoted)
+        app.state.auth = auth = authentication(engine, shared.configuration, trail.login if trail else unnoted)
         loops = [watch.run(), signatures.run(), *(auth.loops() if auth else ())]
         if trail is not None:
             loops.append(StoreAlarm(lambda: trail.trouble, settings.feed, shared.metrics).run())

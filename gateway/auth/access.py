@@ -24,6 +24,7 @@ class Access:
     """Access that a valid token gives. `facilities` None means all; `expires` is in microseconds since 1970.
 
     Only an external issuer names a `user` (its `sub`), and a `patient` (a Patient id) for scopes of one patient.
+    `fault` says why there is no patient, though the token names one.
     `memory` is for what is computed from an access once, as long as its token is remembered.
     """
 
@@ -33,6 +34,7 @@ class Access:
     expires: int
     user: str | None = None
     patient: str | None = None
+    fault: str = ""
     memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     _granting: dict[tuple[str, str], tuple[SmartScope, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -62,6 +64,12 @@ class Access:
     def allows(self, resource_type: str, permission: str) -> bool:
         """True if a scope grants the permission on resources of a type, on some of them at least."""
         return bool(self.granting(resource_type, permission))
+
+    def refusal(self, resource_type: str, permission: str) -> str:
+        """Say why nothing grants a permission on resources of a type."""
+        is_of_patient = any(one.context == "patient" and one.is_of(resource_type) for one in self.scopes)
+        needed = f"the scope system/{resource_type}.{permission} is needed"
+        return self.fault if self.fault and is_of_patient else needed
 
     def _stands(self, scope: SmartScope, resource_type: str) -> bool:
         if scope.refinements and not (is_applied(scope) and self._tells_nothing(scope)):

@@ -16,7 +16,7 @@ from gateway.auth.builtin import builtin
 from gateway.auth.external import external
 from gateway.auth.smart_configuration import Endpoints
 from gateway.auth.token_endpoint import LoginSeen
-from gateway.settings import Settings
+from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
 
 
@@ -43,16 +43,17 @@ class Authentication(Protocol):
 
 
 def authentication(
-    engine: Engine, settings: Settings, note_login: Callable[[LoginSeen], None]
+    engine: Engine, configuration: Configuration, note_login: Callable[[LoginSeen], None]
 ) -> Authentication | None:
     """Return the authentication that the settings ask for, None for none; `note_login` sees each request for a token.
 
     Raises:
         ConfigError: a setting is missing or wrong.
     """
+    settings = configuration.settings
     if settings.auth.is_builtin:
         return builtin(engine, settings, note_login)
-    return external(engine, settings) if settings.auth.is_external else None
+    return external(engine, settings, configuration.site) if settings.auth.is_external else None
 
 
 def authentication_of(state: State) -> Authentication | None:

@@ -15,6 +15,7 @@ from gateway.auth.external_access import ExternalAccess
 from gateway.auth.external_token import TokenRules
 from gateway.auth.issuer import EVERY, Issuer
 from gateway.auth.key_set_url import KeySetFetch, url_fault
+from gateway.auth.launch_patient import LaunchPatients
 from gateway.auth.smart_configuration import Endpoints
 from gateway.auth.token_cache import TokenCache
 from gateway.runtime.errors import ConfigError
@@ -22,6 +23,7 @@ from gateway.runtime.loops import forever
 from gateway.settings import Settings
 from gateway.store.clients import StoredClients
 from gateway.store.database.engine import Engine
+from mappings.profile import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,8 @@ class External:
         return (forever(self.issuer.renew, EVERY, not_done="issuer-not-read"),)
 
 
-def external(engine: Engine, settings: Settings, fetch: Fetch | None = None) -> External:
-    """Put the parts together; `fetch` gets documents of the issuer.
+def external(engine: Engine, settings: Settings, site: Site, fetch: Fetch | None = None) -> External:
+    """Put the parts together; `fetch` gets documents of the issuer, `site` has the key of the ids of patients.
 
     Raises:
         ConfigError: a setting is missing or wrong.
@@ -59,7 +61,8 @@ def external(engine: Engine, settings: Settings, fetch: Fetch | None = None) -> 
     rules = token_rules(settings)
     fetch = fetch or KeySetFetch(allows_private=settings.auth.allow_private_jwks)
     issuer = Issuer(fetch, rules.issuer, settings.auth.jwks_url)
-    return External(rules, issuer, TokenCache(ExternalAccess(rules, issuer, StoredClients(engine))))
+    access = ExternalAccess(rules, issuer, StoredClients(engine), LaunchPatients(engine, site))
+    return External(rules, issuer, TokenCache(access))
 
 
 def token_rules(settings: Settings) -> TokenRules:

@@ -13,6 +13,7 @@ from typing import Final
 from gateway.auth.access import Access
 from gateway.auth.external_token import ExternalToken, TokenRules, external_token
 from gateway.auth.issuer import Issuer
+from gateway.auth.launch_patient import FAULTS, LaunchPatients, PatientNumber
 from gateway.auth.refusals import TokenRefused
 from gateway.auth.scopes import ScopeInvalid, granted, scope_list
 from gateway.runtime.log import get_logger
@@ -28,6 +29,7 @@ class ExternalAccess:
     rules: TokenRules
     issuer: Issuer
     clients: StoredClients
+    patients: LaunchPatients
 
     async def __call__(self, token: str, at: int) -> Access | None:
         """Return the access of a token at an instant in microseconds, None if it is not valid; the log says why.
@@ -62,4 +64,15 @@ class ExternalAccess:
             raise TokenRefused("invalid_token", "too-many-scopes") from None
         facilities = None if client.facilities is None else frozenset(client.facilities)
         expires = min(token.expires, client.expires or token.expires)
-        return Access(client.client_id, scopes, facilities, expires, token.user, token.patient)
+        patient, fault = token.patient, ""
+        if isinstance(patient, PatientNumber):
+            patient, fault = await self._patient(patient, facilities)
+        return Access(client.client_id, scopes, facilities, expires, token.user, patient, fault)
+
+    async def _patient(self, number: PatientNumber, facilities: frozenset[str] | None) -> tuple[str | None, str]:
+        """Return the id of the Patient with this number, else the reason why there is none; the log has its code."""
+        patient_id, fault = await self.patients.find(number, facilities)
+        if not fault:
+            return patient_id, ""
+        get_logger().warning("patient-not-found", code=fault, operation="access")
+        return None, FAULTS[fault]

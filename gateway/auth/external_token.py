@@ -17,6 +17,7 @@ from joserfc.errors import JoseError
 
 from gateway.auth.compact_jwt import numeric_date, taken_apart
 from gateway.auth.key_set import ISSUER_ALGORITHMS, PublicKey
+from gateway.auth.launch_patient import PatientNumber
 from gateway.auth.refusals import TokenRefused
 from gateway.auth.scopes import ScopeInvalid, SmartScope, scopes_among
 
@@ -46,13 +47,13 @@ class TokenRules:
 class ExternalToken:
     """Token whose claims are in order, and whose signature nobody has checked yet.
 
-    `expires` is in microseconds since 1970. `user` None: the client has it for itself. `patient` is a Patient id.
-    Scopes of `patient/` and `user/` are there only with such a patient, and such a user.
+    `expires` is in microseconds since 1970. `user` None: the client has it for itself. `patient` is a Patient id, or
+    the number of a patient. Scopes of `patient/` and `user/` are there only with such a patient, and such a user.
     """
 
     client_id: str
     user: str | None = field(repr=False)
-    patient: str | None = field(repr=False)
+    patient: str | PatientNumber | None = field(repr=False)
     scopes: tuple[SmartScope, ...]
     expires: int
     key_id: str
@@ -159,10 +160,14 @@ def _user(claims: Mapping[str, Any], client_id: str) -> str | None:
     return None if user == client_id else user
 
 
-def _patient(value: Any) -> str | None:
-    """Return the Patient id of a claim, None if it holds none."""
-    match = _PATIENT.fullmatch(value) if isinstance(value, str) else None
-    return match[1] if match else None
+def _patient(value: Any) -> str | PatientNumber | None:
+    """Return the Patient id of a claim, or the number of a patient as `system|value`; None if it holds neither."""
+    if not isinstance(value, str) or len(value) > _LONGEST_NAME:
+        return None
+    if match := _PATIENT.fullmatch(value):
+        return match[1]
+    system, bar, number = value.partition("|")
+    return PatientNumber(system, number.strip()) if bar else None
 
 
 def _scopes(value: Any) -> tuple[SmartScope, ...]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
@@ -35,10 +37,19 @@ from gateway.fhir_api.operations.trace import trace
 from gateway.fhir_api.operations.validation import validate
 from gateway.fhir_api.read import read, vread
 from gateway.fhir_api.search.interaction import search, search_of_patient
-from gateway.fhir_api.served import DEFINITIONS, IN_COMPARTMENT, OF_REPORTS, OPERATIONS, RESOURCES, Operation, Served
+from gateway.fhir_api.served import (
+    DEFINITIONS,
+    IN_COMPARTMENT,
+    OF_REPORTS,
+    OPERATIONS,
+    RESOURCES,
+    Operation,
+    Served,
+    offered_instead,
+)
 from gateway.runtime.errors import AuditUnavailable
 from gateway.runtime.metrics import ROUTE
-from gateway.runtime.request_errors import MethodNotAllowed, ResourceNotFound
+from gateway.runtime.request_errors import MethodNotAllowed, OperationNotOffered, ResourceNotFound
 
 Handler = Callable[[Request], Awaitable[Response]]
 _ID: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")
@@ -145,13 +156,13 @@ class _AtBase:
 class _BySteps:
     """ASGI router: tries only the routes whose path has the same first step and the same number of steps.
 
-    There are about a hundred routes, and each try takes time. The endpoint of a path without parameters, such as that
-    of a search, is looked up.
+    Operations are apart, so that the name of one that is not offered is not taken for an id. There are about a
+    hundred routes, and each try takes time. The endpoint of a path without parameters, such as that of a search, is
+    looked up.
     """
 
     def __init__(self) -> None:
-        self._nowhere = Router(redirect_slashes=False)
-        self._routers: dict[tuple[str, int], Router] = {}
+        self._routers: dict[tuple[str, int, bool], Router] = {}
         self._endpoints: dict[str, ASGIApp] = {}
 
     def add(self, *routes: Route) -> None:
@@ -160,7 +171,8 @@ class _BySteps:
             if "{" not in one.path:
                 self._endpoints.setdefault(one.path, one.endpoint)
             else:
-                self._routers.setdefault(_steps(one.path), Router(redirect_slashes=False)).routes.append(one)
+                router = Router(redirect_slashes=False, default=_nothing_there)
+                self._routers.setdefault(_steps(one.path), router).routes.append(one)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(scope["root_path"])
@@ -168,12 +180,26 @@ class _BySteps:
             scope["path_params"] = {}
             await endpoint(scope, receive, send)
             return
-        await self._routers.get(_steps(path), self._nowhere)(scope, receive, send)
+        await self._routers.get(_steps(path), _nothing_there)(scope, receive, send)
 
 
-def _steps(path: str) -> tuple[str, int]:
-    """Return the first step of a path, and the number of steps."""
-    return path.split("/", 2)[1], path.count("/")
+def _steps(path: str) -> tuple[str, int, bool]:
+    """Return the first step of a path, the number of steps, and True for the path of an operation."""
+    return path.split("/", 2)[1], path.count("/"), "/$" in path
+
+
+async def _nothing_there(scope: Scope, _: Receive, __: Send) -> None:
+    """Refuse a request whose path is that of no route.
+
+    Raises:
+        OperationNotOffered: it is the path of an operation.
+        HTTPException: it is any other path.
+    """
+    path = scope["path"].removeprefix(scope["root_path"])
+    if "/$" not in path:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    kind, name = path.split("/", 2)[1], path.rpartition("/$")[2]
+    raise OperationNotOffered(offered_instead(name, kind))
 
 
 class _Endpoint:

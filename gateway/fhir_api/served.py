@@ -205,6 +205,8 @@ OPERATIONS: Final = (
         "http://hl7.org/fhir/OperationDefinition/Patient-everything",
         ("Patient",),
         inputs=(
+            Input("start", "date", "Only of studies and visits of that day or later; what has no date comes, too."),
+            Input("end", "date", "Only of studies and visits of that day or earlier, in the same way."),
             Input("_since", "instant", "Only what was stored then or later."),
             Input("_type", "code", "Only these types, with commas between.", most="*"),
             Input("_count", "integer", "How many to a page."),
@@ -243,6 +245,16 @@ OPERATIONS: Final = (
         ),
     ),
 )
+# Operations of R4 that clients try -> the answer to their question that is offered in their place
+_CODES: Final = "CodeSystem and ValueSet list all codes of this gateway"
+_INSTEAD: Final = {
+    **dict.fromkeys(("expand", "lookup", "validate-code", "translate", "subsumes"), _CODES),
+    "export": "search a type by _lastUpdated=gt…, and follow its pages",
+    "graphql": "_include and _revinclude of a search",
+    "lastn": "search Observation by patient, code, _sort=-date and _count",
+    "match": "Patient?identifier=system|value",
+    **dict.fromkeys(("meta", "meta-add", "meta-delete"), "a search with _elements=id,meta; tags are not written here"),
+}
 DEFINITIONS: Final = (
     Served("OperationDefinition", "the name of the operation", "The operations that this gateway defines itself."),
     Served("SearchParameter", "<type>-<name>", "The search parameters that this gateway defines itself."),
@@ -254,6 +266,17 @@ DEFINITIONS: Final = (
 # Types of the compartment of a patient: those that have the patient as `patient`
 IN_COMPARTMENT: Final = types_at("member", "about")
 BY_TYPE: Final = {row.resource_type: row for row in RESOURCES}
+
+
+def offered_instead(name: str, resource_type: str) -> str:
+    """Say what there is in place of an operation that is not offered; `name` and type may be made up by the client."""
+    rows = [(one, resource_type) for one in OPERATIONS if resource_type in one.resource_types]
+    rows += [(one, one.resource_types[0]) for one in OPERATIONS if one.name == name]
+    rows = rows or [(one, one.resource_types[0]) for one in OPERATIONS]
+    addresses = (address for one, kind in rows for owner, address in one.addresses() if owner == kind)
+    shown = dict.fromkeys(address[1:].replace("{id}", "<id>") for address in addresses)
+    instead = f"instead: {_INSTEAD[name]}; " if name in _INSTEAD else ""
+    return f"this operation is not offered here; {instead}there are {', '.join(shown)}"
 
 
 def facade_rows() -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from gateway.index.criteria import Clause, Criterion, During, Ends, Not, Referred, Refers, Updated
+from gateway.index.criteria import Clause, Criterion, During, Ends, Is, Not, Referred, Refers, Starts, Updated
 from gateway.index.escaping import alternatives, token
 from gateway.index.route import Route, find
 from gateway.index.value import Circumstances, Value
@@ -24,12 +24,15 @@ _NEVER_NARROWS: Final = frozenset({"not", "missing", "contains", "text"})
 class AskedParameter(NamedTuple):
     """A parsed parameter: all clauses must hold, each by any of its criteria.
 
-    `narrows`: the parameter alone makes a search allowed (D30). `has_unknown_code`: the element cannot have the code.
+    `narrows`: the parameter alone makes a search allowed (D30). `may_narrow`: it does if the index shows that few
+    resources meet it, or that enough of the first in the order do. `has_unknown_code`: the element cannot have the
+    code.
     """
 
     route: Route
     clauses: tuple[Clause, ...]
     narrows: bool
+    may_narrow: bool
     has_unknown_code: bool
 
 
@@ -70,7 +73,9 @@ def read(route: Route, name: str, value: str, circumstances: Circumstances) -> A
         criteria = tuple(dict.fromkeys(criterion for one in values for criterion in criteria_of(one)))
     except BadRequest as error:
         raise BadRequest(f"{name}: {error.detail}", expression=f"http.{name}") from None
-    return AskedParameter(route, _clauses(route, criteria), _narrows(route, criteria), _has_unknown_code(route, texts))
+    clauses, is_narrow = _clauses(route, criteria), _narrows(route, criteria)
+    may_narrow = is_narrow or _may_narrow(route, criteria)
+    return AskedParameter(route, clauses, is_narrow, may_narrow, _has_unknown_code(route, texts))
 
 
 def _clauses(route: Route, criteria: Clause) -> tuple[Clause, ...]:
@@ -84,6 +89,20 @@ def _narrows(route: Route, criteria: Clause) -> bool:
     if route.modifier in _NEVER_NARROWS:
         return False
     return all(row.narrows for row in route.parameters) and all(map(_is_narrow, criteria))
+
+
+def _may_narrow(route: Route, criteria: Clause) -> bool:
+    """True for any number of a system, and for a code at the end of a `_has`."""
+    if route.modifier in _NEVER_NARROWS or not all(map(_is_of_index, criteria)):
+        return False
+    return any(step.is_back for step in route.steps) or all(row.narrows for row in route.parameters)
+
+
+def _is_of_index(criterion: Criterion) -> bool:
+    """True for a criterion on what the index has of codes, numbers and references, also at the end of a reference."""
+    if isinstance(criterion, Refers | Referred):
+        return _is_of_index(criterion.criterion)
+    return isinstance(criterion, Is | Starts | Ends)
 
 
 def _is_narrow(criterion: Criterion) -> bool:

@@ -79,6 +79,13 @@ class ResourceNotFound(RequestError):
     remedy = "Check the type and the id."
 
 
+class OperationNotOffered(RequestError):
+    """There is no such operation at this address."""
+
+    code, http_status, issue_code = "operation-not-offered", 404, "not-supported"
+    remedy = "/fhir/metadata names the operations of each type."
+
+
 class PageExpired(RequestError):
     """The paging link is older than its lifetime."""
 

@@ -50,7 +50,8 @@ class Auth(SettingsGroup):
     patient_claim: str = Field(
         "patient",
         min_length=1,
-        description="external: claim that holds the id of a Patient of this gateway, for `patient/` scopes.",
+        description="external: claim that holds the patient for `patient/` scopes: the id of a Patient of this "
+        "gateway, or the patient's number as `system|value`.",
     )
     allow_private_jwks: bool = Field(
         False,

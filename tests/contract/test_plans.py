@@ -38,9 +38,10 @@ from gateway.store.database.sqlite import Sqlite
 from gateway.store.database.statements import Statement
 from gateway.store.studies import by_code, in_order, search_sql
 from gateway.store.studies.claims import _OF_CLAIMS
-from gateway.store.studies.compartment import OF_LIMITED
+from gateway.store.studies.compartment import OF_LIMITED, OF_LIMITED_DURING
 from gateway.store.studies.fragments import Sql
 from gateway.store.studies.histories import OF_ANY_LIMITED, OF_TYPE_LIMITED
+from gateway.store.studies.identities import _DISPUTED
 from gateway.store.studies.limited import limited, met, of_types
 from gateway.store.studies.search import _OF_CONFLICTS, _OF_REFERRING
 from gateway.store.studies.search_sql import Search, Sort, for_dialect
@@ -367,18 +368,33 @@ def of_codes():
             yield from searches("DiagnosticReport", given, sort)
 
 
+def of_unsure():
+    """Yield searches that only the index can bound."""
+    for kind, name, value in (
+        ("Patient", "_has:DiagnosticReport:patient:code", "urn:s1|v1"),
+        ("Practitioner", "_has:DiagnosticReport:performer:code", "v1,v2"),
+        ("Patient", "identifier", "urn:s1|"),
+        ("DiagnosticReport", "patient.identifier", "urn:s1|"),
+    ):
+        for sort in ("", "_id"):
+            yield from searches(kind, [(name, value)], sort)
+
+
 def limited_statements():
     """Yield the named statements with the limits of clients in them."""
     for sight in limited_sights():
         every = of_types({kind: sight.limits(kind, "r") for kind in TYPES})
         for template in (
-            *(OF_CURRENT, _OF_REFERRING, _OF_VERSION, _OF_SEEN, OF_LIMITED, OF_ANY_LIMITED, OF_TYPE_LIMITED),
+            *(OF_CURRENT, _OF_REFERRING, _OF_VERSION, _OF_SEEN, OF_LIMITED, OF_LIMITED_DURING, OF_ANY_LIMITED),
+            OF_TYPE_LIMITED,
         ):
             yield limited(template, every)
         for kind in TYPES:
             if limits := sight.limits(kind, "r"):
                 yield limited(_OF_VERSION, met(limits))
     yield limited(_OF_CONFLICTS, Sql(*held_apart(CITY)))
+    yield limited(_DISPUTED, Sql("1 = 1"), between=Sql("1 = 1"))
+    yield limited(_DISPUTED, Sql(*in_facilities("c.study_id", CITY)), between=Sql(*held_apart(CITY)))
     yield limited(_OF_CLAIMS, Sql(*in_facilities("c.study_id", CITY)))
 
 
@@ -395,7 +411,7 @@ async def test_no_statement_with_limits_reads_a_table_of_postgresql_whole(filled
                 assert await postgres_scans_of(statement, given, connection) == []
 
 
-COMPOSED = pytest.mark.parametrize("composed", [of_us_core, of_codes, at_random, of_limited_clients])
+COMPOSED = pytest.mark.parametrize("composed", [of_us_core, of_codes, of_unsure, at_random, of_limited_clients])
 
 
 @COMPOSED

@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/search.html
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC
 
@@ -100,6 +101,24 @@ async def test_random_searches_find_what_trying_every_resource_finds_in_order(en
         assert sorted(await search.suppressed(engine, query, 1000)) == sorted(wanted(index, query, suppressed=True))
         some += bool(right)
     assert some > SEARCHES / 4
+
+
+async def test_a_search_that_only_the_index_can_bound_is_answered_whole_or_refused(engine, index, looks):
+    answered = refused = 0
+    for _ in range(SEARCHES):
+        query = replace(index.search(), is_unsure=True)
+        right = wanted(index, query)
+        try:
+            versions = (await search.page(engine, query)).versions
+        except StoreTooSlow:
+            refused += 1
+            continue
+        assert [version.address for version in versions] == right, query
+        answered += bool(right)
+        with suppress(StoreTooSlow):
+            assert await search.count(engine, query) == len(right)
+    assert answered > SEARCHES / 8
+    assert refused < SEARCHES * 3 / 4
 
 
 async def test_pages_hold_every_match_once_and_in_order_forwards_and_backwards(engine, index, looks):

@@ -21,6 +21,7 @@ from gateway.fhir_api.http.outcome import error_response
 from gateway.settings import Settings
 from gateway.store.clients import RegisteredClient, StoredClients
 from gateway.store.database.engine import Engine
+from mappings.profile import Site
 
 ISSUER = "https://login.example/realms/city"
 AUDIENCE = "https://gateway.example/fhir"
@@ -130,7 +131,7 @@ class ExternalSite:
 async def external_site(engine: Engine, *registered: RegisteredClient, **changes: Any) -> ExternalSite:
     """Make the gateway on an open database, with clients registered; `changes` are settings of `[auth]`."""
     documents = Documents()
-    parts = external(engine, external_settings(**changes), documents.fetch)
+    parts = external(engine, external_settings(**changes), Site(), documents.fetch)
     app = Starlette()
     app.state.auth = parts
     app.mount("/", _here)

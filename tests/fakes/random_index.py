@@ -148,13 +148,16 @@ class RandomIndex:
     def _start(self, depth: int) -> Criterion:
         """Make a criterion that a search can start from."""
         dice = self.dice
-        kinds = ["is", "is", "starts", "during", "during", "at", "nothing", *(["refers", "referred"] if depth else [])]
+        kinds = ["is", "is", "starts", "ends", "during", "during", "at", "nothing"]
+        kinds += ["refers", "referred"] if depth else []
         match dice.choice(kinds):
             case "is":
                 keys, values = dice.choice(((TEXTS, VALUES), (REFERENCES, self.addresses)))
                 return Is(self._key(keys, depth), dice.choice(values))
             case "starts":
                 return Starts(self._key(TEXTS, depth), dice.choice(VALUES))
+            case "ends":
+                return Ends(self._key(TESTED, depth), dice.choice(VALUES))
             case "during":
                 comparison = dice.choice([one for one in COMPARISONS if one != "ne"])
                 return During(self._key(MOMENTS, depth), comparison, *self._interval())

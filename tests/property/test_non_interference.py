@@ -15,12 +15,14 @@ from random import Random
 import pytest
 from fakes.inline import Inline
 from fakes.scale import examples
-from fakes.twins.accounts import FACILITIES, MemoryAutoScribe, RandomStudies
+from fakes.twins.accounts import FACILITIES, SITE, MemoryAutoScribe, RandomStudies
 from fakes.twins.answers import difference
 from fakes.twins.gateways import Twin, TwinClock, TwinPostgres, Twins, grow, suppress_unchecked
 from fakes.twins.limits import RandomAccess, hides, types_of
 from fakes.twins.requests import RandomRequests, links
 from fakes.twins.sabotage import SABOTAGE
+
+from gateway.auth.launch_patient import LaunchPatients, PatientNumber
 
 STUDIES = 14
 KINDS = ("of_types", "refined", "of_facilities", "of_facilities_refined", "of_patient", "of_patient_and_others")
@@ -90,6 +92,35 @@ def runs(usual):
 async def test_no_answer_depends_on_what_the_client_may_not_see(kind, seed, migrated_sqlite, monkeypatch):
     twins, requests = await twins_of(seed, kind, partial(Inline, migrated_sqlite), monkeypatch)
     assert (await compare(twins, requests, REQUESTS)).total() >= REQUESTS
+
+
+async def launched(twins):
+    """Return the patient that a launch by each number of any Patient finds, in the one gateway and in the other."""
+    numbers = {
+        PatientNumber(one["system"], one["value"])
+        for resource in (await twins.whole.resources()).values()
+        if resource["resourceType"] == "Patient"
+        for one in resource["identifier"]
+    }
+    for number in sorted(numbers):
+        yield tuple(
+            [
+                await LaunchPatients(one.engine, SITE).find(number, twins.access.facilities)
+                for one in (twins.whole, twins.bare)
+            ]
+        )
+
+
+async def test_a_launch_by_a_number_finds_the_same_patient_as_if_there_were_no_other_facility(
+    migrated_sqlite, monkeypatch
+):
+    faults = set()
+    for seed in range(4):
+        twins, _ = await twins_of(seed, "of_facilities", partial(Inline, migrated_sqlite), monkeypatch)
+        found = [one async for one in launched(twins)]
+        assert [one for one in found if one[0] != one[1]] == []
+        faults |= {fault for (_, fault), _ in found}
+    assert faults == {"", "patient-unknown", "patient-disputed"}
 
 
 @pytest.fixture

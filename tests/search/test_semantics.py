@@ -13,6 +13,7 @@ from fakes.crawled import BASE, World, asked_for, entries, ids, interval, issues
 from fakes.outcomes import issue, refusal
 
 from gateway.fhir_api.http.summary import SUBSETTED
+from gateway.store.studies import in_order
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 STRICT = {"Prefer": "handling=strict"}
@@ -277,7 +278,7 @@ async def test_what_is_used_of_a_sort_stays_in_the_self_link(world, patient):
         "category=LP29684-5&code=18748-4",
         "status:not=final&issued:missing=true",
         "date=ne2020",
-        "identifier=urn:x|",
+        "category=http://loinc.org|",
         "_include=DiagnosticReport:subject",
         "_count=10&_sort=date",
         "critical=true",
@@ -288,6 +289,67 @@ async def test_what_is_used_of_a_sort_stays_in_the_self_link(world, patient):
 async def test_a_search_that_nothing_narrows_is_refused_even_to_who_is_lenient(world, query):
     for headers in ({}, {"Prefer": "handling=lenient"}):
         assert refusal(await world.get(f"DiagnosticReport?{query}", headers=headers)) == (400, "error", "too-costly")
+
+
+async def unsure_searches(world):
+    """Return searches that only the index can bound, each with the ids of what it finds."""
+    coded = {row["code"]["coding"][-1]["code"] for row in world.resources["DiagnosticReport"]}
+    made = []
+    for code in sorted(coded)[:6]:
+        subjects = {
+            one["subject"]["reference"].partition("/")[2]
+            for one in world.resources["DiagnosticReport"]
+            if code in [coding["code"] for coding in one["code"]["coding"]]
+        }
+        made.append((f"Patient?_has:DiagnosticReport:patient:code={code}", subjects))
+    systems = {number["system"] for one in world.resources["Patient"] for number in one["identifier"]}
+    for system in sorted(systems):
+        having = {
+            one["id"]
+            for one in world.resources["Patient"]
+            if system in [number["system"] for number in one["identifier"]]
+        }
+        made.append((f"Patient?identifier={system}|", having))
+        reports = {
+            one["id"]
+            for one in world.resources["DiagnosticReport"]
+            if one["subject"]["reference"].partition("/")[2] in having
+        }
+        made.append((f"DiagnosticReport?patient.identifier={system}|", reports))
+    return [*made, ("DiagnosticReport?identifier=urn:x|", set()), ("Patient?_has:Observation:patient:code=x", set())]
+
+
+async def test_a_code_behind_has_and_any_number_of_a_system_are_asked_for_alone(world):
+    asked = await unsure_searches(world)
+    assert sum(bool(wanted) for _, wanted in asked) > 8
+    for query, wanted in asked:
+        bundle = await world.bundle(f"{query}&_count=500")
+        assert set(ids(bundle)) == wanted, query
+        assert (await world.bundle(f"{query}&_summary=count"))["total"] == len(wanted)
+        for sort in ("_id", "-_lastUpdated"):
+            seen, url = [], f"{BASE}/{query}&_count=7&_sort={sort}"
+            while url and wanted:
+                page = (await world.stage.client.get(url)).json()
+                seen += ids(page)
+                url = links(page).get("next")
+            assert sorted(seen) == sorted(wanted), query
+
+
+async def test_what_too_many_may_meet_is_refused_unless_the_first_in_the_order_match(world, monkeypatch):
+    for name in ("FEW", "MANY", "ROWS", "SOME"):
+        monkeypatch.setattr(in_order, name, 1)
+    monkeypatch.setattr(in_order, "first_rows", lambda _: 4)
+    monkeypatch.setattr(in_order, "more_rows", lambda *_: 0)
+    answered, refused = [], []
+    for query, wanted in await unsure_searches(world):
+        if len(wanted) > 1:
+            response = await world.get(f"{query}&_count=1")
+            (answered if response.status_code == 200 else refused).append(response)
+            assert refusal(await world.get(f"{query}&_summary=count")) == (400, "error", "too-costly")
+    assert answered
+    assert {refusal(one) for one in refused} == {(400, "error", "too-costly")}
+    for one in answered:
+        assert len(ids(one.json())) == 1
 
 
 @pytest.mark.parametrize(

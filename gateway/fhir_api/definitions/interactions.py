@@ -15,11 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.fhir_api.definitions.defined import defined
-from gateway.fhir_api.facade import base, facade
+from gateway.fhir_api.facade import base, facade, seal, unseal
 from gateway.fhir_api.http.bundle import searchset
 from gateway.fhir_api.http.headers import etag, fhir_answer, fhir_conditional, is_strict
 from gateway.fhir_api.http.outcome import Issue
-from gateway.fhir_api.http.query import FORMATS, parameters
+from gateway.fhir_api.http.query import FORMATS, PAGE, Parameters, parameters, value_of
+from gateway.fhir_api.search.result_parameters import COUNT, count_of
 from gateway.fhir_api.served import DEFINITIONS
 from gateway.index.escaping import alternatives, unescaped
 from gateway.index.standard import is_standard
@@ -74,37 +75,81 @@ def definition(resource_type: str) -> Handler:
 
 
 def definitions(resource_type: str) -> Handler:
-    """Make the handler of GET [base]/[type]?… of a type of definitions: a searchset of the matches."""
-    searched = SEARCHED[resource_type]
+    """Make the handler of GET [base]/[type]?… of a type of definitions: a searchset of the matches, in pages."""
 
     async def handle(request: Request) -> Response:
-        given, resources, ignored = parameters(request), _all(request, resource_type), []
-        for name, value in given:
-            plain = name.partition(":")[0]
-            if plain in searched and name != plain:
-                raise NotSupported(f"{plain}: this modifier is not offered", expression=f"http.{plain}")
-            if name in searched:
-                wanted = _wanted(name, searched[name][0], value)
-                resources = [one for one in resources if _is_found(one, name, searched[name][0], wanted)]
-            elif is_standard(resource_type, plain):
-                problem = f"{plain}: not offered here for {resource_type}; offered: {', '.join(searched)}"
-                raise NotSupported(problem, expression=f"http.{plain}")
-            elif name not in FORMATS:
-                diagnostics = "this parameter is not known here and is not used"
-                ignored.append(
-                    Issue("warning", "not-supported", diagnostics, "parameter-ignored", expression=f"http.{plain}")
-                )
+        given = parameters(request)
+        asked, start = _asked(request, resource_type, given)
+        resources, ignored = _matches(request, resource_type, asked)
         if ignored and is_strict(request):
             raise NotSupported(ignored[0].diagnostics, expression=ignored[0].expression)
-        used = [pair for pair in given if pair[0] in searched]
-        here = f"{base(request)}/{resource_type}"
-        links = {"self": f"{here}?{urlencode(used, safe=':')}" if used else here}
-        matches = [Version(f"{resource_type}/{one['id']}", 1, 0, json_bytes(one)) for one in resources]
-        canonical, total = facade(request).site.canonical, len(matches)
+        count, total = count_of(asked), len(resources)
+        page = resources[start : start + count]
+        links = {"self": _address(request, resource_type, given)}
+        if count and start + count < total:
+            state = {"q": _used(resource_type, asked), "n": start + count}
+            sealed = (PAGE, seal(request, state, resource_type))
+            links["next"] = _address(request, resource_type, (*(one for one in given if one[0] in FORMATS), sealed))
+        matches = [Version(f"{resource_type}/{one['id']}", 1, 0, json_bytes(one)) for one in page]
+        canonical = facade(request).site.canonical
         body = searchset(base(request), links, matches, (), ignored, total=total, canonical=canonical)
         return await fhir_answer(request, given, body)
 
     return handle
+
+
+def _asked(request: Request, resource_type: str, given: Parameters) -> tuple[Parameters, int]:
+    """Return the parameters of a search, and how many matches come before the page.
+
+    Raises:
+        NotSupported: beside the token of a page stands anything but the size of the page and the format.
+    """
+    token = value_of(given, PAGE)
+    if token is None:
+        return given, 0
+    for name, _ in given:
+        if name not in {PAGE, COUNT, *FORMATS}:
+            raise NotSupported(f"{name}: a page is one of the search that it was given out for")
+    state = unseal(request, token, resource_type)
+    return (*((name, value) for name, value in state["q"]), *given), state["n"]
+
+
+def _used(resource_type: str, asked: Parameters) -> Parameters:
+    """Return the parameters that say what a page has."""
+    return tuple(pair for pair in asked if pair[0] in {*SEARCHED[resource_type], COUNT})
+
+
+def _address(request: Request, resource_type: str, given: Parameters) -> str:
+    """Return the address of a page: with what is used of the parameters, or with its token."""
+    shown = [pair for pair in given if pair[0] in {*SEARCHED[resource_type], COUNT, PAGE, *FORMATS}]
+    here = f"{base(request)}/{resource_type}"
+    return f"{here}?{urlencode(shown, safe=':')}" if shown else here
+
+
+def _matches(request: Request, resource_type: str, asked: Parameters) -> tuple[Sequence[dict[str, Any]], list[Issue]]:
+    """Return the definitions that a search finds, and a warning for each parameter that is not used.
+
+    Raises:
+        NotSupported: R4 defines the parameter or the modifier, and it is not offered.
+        BadRequest: a value is malformed.
+    """
+    searched, resources, ignored = SEARCHED[resource_type], _all(request, resource_type), []
+    for name, value in asked:
+        plain = name.partition(":")[0]
+        if plain in searched and name != plain:
+            raise NotSupported(f"{plain}: this modifier is not offered", expression=f"http.{plain}")
+        if name in searched:
+            wanted = _wanted(name, searched[name][0], value)
+            resources = [one for one in resources if _is_found(one, name, searched[name][0], wanted)]
+        elif is_standard(resource_type, plain):
+            problem = f"{plain}: not offered here for {resource_type}; offered: {', '.join(searched)}"
+            raise NotSupported(problem, expression=f"http.{plain}")
+        elif name not in {COUNT, PAGE, *FORMATS}:
+            diagnostics = "this parameter is not known here and is not used"
+            ignored.append(
+                Issue("warning", "not-supported", diagnostics, "parameter-ignored", expression=f"http.{plain}")
+            )
+    return resources, ignored
 
 
 def _all(request: Request, resource_type: str) -> Sequence[dict[str, Any]]:

@@ -48,7 +48,7 @@ def require(scope: Scope, needs: Iterable[Need]) -> None:
         return
     for resource_type, permission in needs:
         if not access.granting(resource_type, permission):
-            raise Forbidden(f"the scope system/{resource_type}.{permission} is needed")
+            raise Forbidden(access.refusal(resource_type, permission))
 
 
 async def sight_of(request: Request) -> Visibility:

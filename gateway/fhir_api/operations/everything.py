@@ -1,12 +1,14 @@
 """`Patient/[id]/$everything`: all resources in the index about a patient, page by page.
 
-https://hl7.org/fhir/R4/patient-operation-everything.html. Resources come in the order in which they were first stored.
-Practitioners and Organizations are `include`, all others `match`. Documents refer to the Binaries.
+https://hl7.org/fhir/R4/patient-operation-everything.html: `start` and `end` are dates of care. Here care is a study, or
+the visit of an Encounter; what has no such date is never left out, nor is the Patient. Resources come in the order in
+which they were first stored. Practitioners and Organizations are `include`, all others `match`. Documents refer to the
+Binaries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
@@ -37,6 +39,7 @@ from gateway.store.studies.compartment import REFERRED_TO, TYPES, compartment
 from gateway.store.studies.search import Version
 
 _MOST_SUPPRESSED: Final = 5
+_NO_END: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class _Walk:
     """Request and position: types, start time (`since`, microseconds), page size, and the last place already sent.
 
     `behind` is the address of what was sent last: for a client with limits, several resources have the last place.
+    `during` has the bounds of the dates of care, in microseconds: a list, as it comes from a token.
     """
 
     types: tuple[str, ...]
@@ -51,6 +55,7 @@ class _Walk:
     count: int
     after: int = 0
     behind: str = ""
+    during: Sequence[int] | None = None
 
 
 def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[Response]]:
@@ -103,7 +108,23 @@ def _start_walk(request: Request, given: Parameters, issues: list[Issue]) -> _Wa
         diagnostics = "a type that is not among those about a patient here: it finds nothing"
         issues.append(Issue("warning", "not-supported", diagnostics, "parameter-ignored", expression="http._type"))
     types = tuple(one for one in TYPES if one in wanted or not wanted)
-    return _Walk(types, interval(request, "_since", since)[0] if since else 0, count)
+    during = _care_dates(request, value_of(given, "start"), value_of(given, "end"))
+    return _Walk(types, interval(request, "_since", since)[0] if since else 0, count, during=during)
+
+
+def _care_dates(request: Request, start: str | None, end: str | None) -> tuple[int, int] | None:
+    """Return the interval from the begin of one date to the end of the other; None without both.
+
+    Raises:
+        BadRequest: one is no date, or they are in the wrong order.
+    """
+    if start is None and end is None:
+        return None
+    low = interval(request, "start", start)[0] if start else -_NO_END
+    high = interval(request, "end", end)[1] if end else _NO_END
+    if low >= high:
+        raise BadRequest("end: it is before start", expression="http.end")
+    return low, high
 
 
 async def _page(
@@ -119,6 +140,7 @@ async def _page(
         types=walk.types,
         since=walk.since,
         after=walk.after,
+        during=(walk.during[0], walk.during[1]) if walk.during else None,
         most=_MOST_SUPPRESSED if suppressed else walk.count + 1,
         suppressed=suppressed,
         behind=walk.behind,

@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/search.html, decision D30. Repeated parameters mean AND,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -45,7 +46,8 @@ class Query:
     """A search of a resource type; `used` are the parameters that apply, in order, `ignored` reports the others.
 
     `warnings` are further warnings, `remarks` are notes shown with `_explain` only. `narrowing` are the indices of the
-    clauses that the SQL may start from; `start` is the index chosen. `chained_types` are other types that the search
+    clauses that the SQL may start from; `start` is the index chosen. `is_unsure`: only the index tells if one of them
+    narrows the search. `chained_types` are other types that the search
     reads: those of chains and of `_has`. `sight` is what the client may see: its limits are clauses of every search.
     """
 
@@ -53,6 +55,7 @@ class Query:
     clauses: list[Clause] = field(default_factory=list)
     narrowing: list[int] = field(default_factory=list)
     start: int = 0
+    is_unsure: bool = False
     sort: tuple[Sort, ...] = ()
     count: int = field(default_factory=lambda: USUAL_COUNT)
     shape: Shape = field(default_factory=Shape)
@@ -100,7 +103,8 @@ class Query:
 
     def search(self, most: int, **place: Any) -> Search:
         """Build the store search for at most `most` matches; `place` is the page position."""
-        return Search(self.resource_type, self._narrowed(), self.start, self.sort, most, **place)
+        clauses, is_unsure = self._narrowed(), self.is_unsure
+        return Search(self.resource_type, clauses, self.start, self.sort, most, is_unsure=is_unsure, **place)
 
     def _narrowed(self) -> tuple[Clause, ...]:
         """Return the clauses of the search, with chains over visible resources alone, and the limits of the client."""
@@ -125,17 +129,20 @@ def understand(
             may not ask.
         SearchTooCostly: nothing narrows the search, or it has too many values.
     """
-    query = Query(resource_type, sight=sight)
+    query, unsure = Query(resource_type, sight=sight), list[int]()
     for name, value in given:
         if name.partition(":")[0] in RESULT_PARAMETERS:
             _shape(query, name, value)
         else:
-            _criterion(query, name, value, where)
+            unsure += _criterion(query, name, value, where)
     keys = _shape_all(query, given) if any(name.startswith("_") for name, _ in given) else ()
     if strict:
         insist(query)
     if not query.narrowing:
-        raise SearchTooCostly("nothing narrows this search")
+        query.is_unsure, query.narrowing = bool(unsure), unsure
+        # How many resources meet it, hidden ones among them, may not be told to who does not see all
+        if not (unsure and sight.is_whole):
+            raise SearchTooCostly("nothing narrows this search")
     if len(query.clauses) > MOST_CLAUSES or max(map(len, query.clauses)) > MOST_ALTERNATIVES:
         raise SearchTooCostly(f"more than {MOST_CLAUSES} parameters, or than {MOST_ALTERNATIVES} values of one")
     if sum(map(len, query.clauses)) > MOST_CRITERIA:
@@ -189,20 +196,23 @@ def insist(query: Query) -> None:
         raise NotSupported(one.diagnostics, expression=one.expression)
 
 
-def _criterion(query: Query, name: str, value: str, where: Circumstances) -> None:
+def _criterion(query: Query, name: str, value: str, where: Circumstances) -> Sequence[int]:
+    """Apply a criterion; return the places of its clauses if only the index tells whether they narrow the search."""
     parsed = asked(query.resource_type, name, value, where)
     if parsed is None:
         ignore(query, name, "this parameter is not known here and is not used")
-        return
+        return ()
     clauses = parsed.clauses if query.sight.is_whole else askable(query.sight, query.resource_type, name, parsed)
+    places = range(len(query.clauses), len(query.clauses) + len(clauses))
     if parsed.narrows:
-        query.narrowing += range(len(query.clauses), len(query.clauses) + len(clauses))
+        query.narrowing += places
     query.clauses += clauses
     query.chained_types |= parsed.route.other_types
     query.used.append((name, value))
     if parsed.has_unknown_code:
         diagnostics = "a code that this element cannot have: it finds nothing"
         query.warnings.append(Issue("warning", "code-invalid", diagnostics, "unknown-code", expression=f"http.{name}"))
+    return places if parsed.may_narrow and not parsed.narrows else ()
 
 
 def _shape(query: Query, name: str, value: str) -> None:

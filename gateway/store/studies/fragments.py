@@ -250,7 +250,7 @@ def found_during(first: During, *others: Criterion) -> Sql:
     return glued(Sql(text, (first.key,)), ranges)
 
 
-def _found_term(one: Is | Starts | Has) -> Sql:
+def _found_term(one: _OfTerm) -> Sql:
     several = "" if isinstance(one, Is) else "DISTINCT "
     found = glued(Sql(f"SELECT {several}t.resource FROM term t WHERE t.key = ?", (one.key,)), _has_value(one))
     return glued(found, " AND t.resource > 0 UNION ", _found_by_set(one)) if one.key in KEYS else found
@@ -317,7 +317,7 @@ def _found_has(one: Has) -> Sql:
 
 
 _STARTS: Final[dict[type, Callable[[Any], Sql]]] = {
-    **dict.fromkeys((Is, Starts), _found_term),
+    **dict.fromkeys((Is, Starts, Ends), _found_term),
     Not: _found_not,
     During: found_during,
     At: lambda one: Sql("SELECT a.number AS resource FROM resource a WHERE a.address = ?", (one.address,)),
@@ -338,11 +338,14 @@ def innermost(criterion: Criterion) -> Criterion:
 
 
 def may_be_counted(criterion: Criterion) -> bool:
-    """True if one index range has the resources that meet a criterion, beside those that share the terms for it."""
+    """True if one index range has the resources that meet a criterion, beside those that share the terms for it.
+
+    Of the end of a value, it is the range of all values.
+    """
     match criterion:
         case During(comparison=comparison):
             return comparison in _BOUND
-    return isinstance(criterion, Is | Starts | At | Has | Nothing)
+    return isinstance(criterion, Is | Starts | Ends | At | Has | Nothing)
 
 
 def may_be_shared(criterion: Criterion, resource_type: str) -> bool:
@@ -370,6 +373,8 @@ def _ranges(criterion: Criterion, *bounds: Criterion) -> list[Sql]:
             ranges = [Sql(text.format("<"), (key, value, value + _LAST))]
         case During():
             ranges = [glued(found_during(criterion, *bounds), " ORDER BY m.low")]
+        case Ends(key=key):  # the index tells no ends: all values are read
+            ranges = [Sql("SELECT 1 FROM term o WHERE o.key = ? ORDER BY o.value", (key,))]
         case Has(key=key, kind=kind):
             order = "value" if kind == "term" else "low"
             ranges = [Sql(f"SELECT 1 FROM {kind} o WHERE o.key = ? ORDER BY o.{order}", (key,))]

@@ -29,6 +29,7 @@ from mappings.issues import MappingIssue
 
 Made = TypeVar("Made")
 SECONDS: Final = 5.0
+_TOO_BROAD: Final = f"{in_order.MANY:,} resources or more may meet it, and too few of the first in its order do"
 _TOO_LONG: Final = f"it took longer than {SECONDS:g} s"
 _Rows = tuple[Sequence[Row], "Way"]
 _AT_ONE_GO: Final = 100  # bodies that are decompressed without a pause
@@ -121,10 +122,14 @@ async def page(engine: Engine, search: Search) -> Found:
     """Return a page of resources, in the order of the search also when paging back.
 
     Raises:
-        StoreTooSlow: the search took too long.
+        StoreTooSlow: the search took too long, or nothing narrows it as the index shows.
     """
     until = clock.monotonic() + SECONDS
     found = await _narrowed(engine, search, until) if in_order.may_be_narrowed(search) else None
+    if found is None and search.is_unsure:
+        found = await _from_few(engine, search, in_order.MANY, until)
+        if found is None:
+            raise StoreTooSlow(_TOO_BROAD)
     rows, way = found or await _from_start(engine, search, until)
     matches = await in_turns(_match, rows)
     return Found(matches[::-1] if search.is_back else matches, int(rows[0][6]) if rows else 0, way)
@@ -143,7 +148,13 @@ async def count(engine: Engine, search: Search) -> int:
     """
     until = clock.monotonic() + SECONDS
     sql: Sql | None = search_sql.count(search)
-    if in_order.is_count_of_rows(search):
+    if search.is_unsure:
+        sizes, nothing = await _sizes(engine, search, in_order.MANY, until)
+        fewer = in_order.fewer(search, sizes, in_order.MANY)
+        if not (nothing or fewer):
+            raise StoreTooSlow(_TOO_BROAD)
+        sql = search_sql.count(fewer) if fewer else None
+    elif in_order.is_count_of_rows(search):
         sql = in_order.count_of_rows(search)
     elif in_order.may_be_narrowed(search):
         sql = await _narrowed_count(engine, search, until)

@@ -76,7 +76,8 @@ class Search:
 
     `start` is the place of the starting clause (`cheapest`). `after` has the value of each sort key of the last result
     seen, then its number; `is_back` pages the other way. `until` and `since` limit the last update: no later, and
-    later. `patients` are the patient ids that the search names, for the warnings.
+    later. `patients` are the patient ids that the search names, for the warnings. `is_unsure`: only the index tells if
+    few resources meet a clause; it is refused if neither few do, nor enough of the first in the order match.
     """
 
     resource_type: str
@@ -89,6 +90,7 @@ class Search:
     since: int | None = None
     is_back: bool = False
     patients: tuple[str, ...] = ()
+    is_unsure: bool = False
 
 
 UPDATED: Final = Sort("updated")

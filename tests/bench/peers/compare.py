@@ -2,7 +2,8 @@
 
 Both have the same resources, the gateway on SQLite and on PostgreSQL, HAPI on the same PostgreSQL server (fsync on,
 vacuumed). What counts is the CPU of a server and of all processes of PostgreSQL. The contenders take turns, with a
-route that answers constant bytes among them; medians of the rounds and their spread. The gateway has login and audit
+route that answers constant bytes among them; medians of the rounds and their spread. Before, each contender is asked
+round after round until two in a row agree within 5 %: Java compiles what it runs often. The gateway has login and audit
 on, HAPI has neither. HAPI reuses what a search found for a minute, as shipped, so each round asks for something else;
 a row of its own asks the same again. HAPI's timed jobs are off.
 BENCH_PEER_STUDIES sets the number of studies, of eleven resources each, BENCH_PEER_REQUESTS that of requests a round.
@@ -18,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -44,7 +45,7 @@ from gateway.store.studies.search import version_of
 
 STUDIES = int(os.environ.get("BENCH_PEER_STUDIES", "4000"))
 ROUNDS, TARGETS = 7, int(os.environ.get("BENCH_PEER_REQUESTS", "400"))
-WARM = 5  # rounds before the first that counts: Java compiles what it runs often
+AGREED, MOST_WARM = 0.05, 40  # two rounds of a warm server differ by no more; rounds until that is given up
 MORE = 4  # times as many requests of what costs little: CPU is counted in hundredths of a second
 TOKEN = "a-token-of-the-benchmark-" + "x" * 24
 CATEGORY = "category=http%3A%2F%2Floinc.org%7CLP29684-5"
@@ -108,10 +109,10 @@ async def rows(url: str) -> list[Row]:
     pages = [PAGE.format(EARLY + timedelta(days=day)) for day in range(730)]
     again = [f"DiagnosticReport?identifier={one}" for one in values]
     return [
-        Row("read", [address for address, _ in reports], (12, 6)),
-        Row("vread", [f"{address}/_history/1" for address, _ in reports], (12, 6)),
-        Row("search patient+category+date", searches, (15, 8)),
-        Row("search identifier", again, (15, 8)),
+        Row("read", [address for address, _ in reports], (8, 5)),
+        Row("vread", [f"{address}/_history/1" for address, _ in reports], (8, 5)),
+        Row("search patient+category+date", searches, (12, 8)),
+        Row("search identifier", again, (12, 8)),
         Row("page of 50 with _include", pages, (20, 12), TARGETS // 10),
         Row("search identifier, the same in each round", again[:TARGETS], None),
     ]
@@ -152,18 +153,37 @@ def cost(one: Contender, targets: Sequence[str]) -> float:
     return (spent(counted) - before) / len(asked) * 1_000
 
 
+def warmed(contenders: Mapping[str, Callable[[int], float]], most: int = MOST_WARM) -> dict[str, int | None]:
+    """Ask each contender round after round until the costs of two in a row agree; return its rounds, None if never.
+
+    They take turns. Each function asks the round with that number, and returns the CPU of a request.
+    """
+    last: dict[str, float] = {}
+    rounds: dict[str, int | None] = dict.fromkeys(contenders)
+    for number in range(most):
+        for name in [one for one, needed in rounds.items() if needed is None]:
+            now, before = contenders[name](number), last.get(name)
+            if before is not None and abs(now - before) <= AGREED * max(now, before):
+                rounds[name] = number + 1
+            last[name] = now
+    return rounds
+
+
 def compared(row: Row, contenders: Sequence[Contender], say: Callable[[str], None]) -> None:
-    """Measure a row in rounds and print it."""
-    warm = [one for number in range(WARM) for one in row.of_round(number)]
-    sizes = [ask(one.base, warm, one.headers) for one in contenders]
-    with started(constant_route(round(statistics.mean(sizes[0])))) as (address, first):
+    """Warm the contenders for a row, measure it in rounds, and print it with what is asked."""
+    sizes = ask(contenders[0].base, row.of_round(0), contenders[0].headers)
+    say(f"{row.name}: {row.many} requests a round, such as GET {row.targets[0]}")
+    warm = warmed({one.name: lambda number, one=one: cost(one, row.of_round(number)) for one in contenders})
+    for name, needed in warm.items():
+        say(f"  {name:<12}{f'warm after {needed} rounds' if needed else f'not warm after {MOST_WARM} rounds'}")
+    with started(constant_route(round(statistics.mean(sizes)))) as (address, first):
         every = [*contenders, Contender("constant", address.rstrip("/"), lambda: first, {}, MORE)]
-        rounds = []
-        for number in range(WARM, WARM + ROUNDS):
+        rounds, begin = [], max(needed or MOST_WARM for needed in warm.values())
+        for number in range(begin, begin + ROUNDS):
             asked = {"constant": [""] * row.many}
             rounds.append([cost(one, asked.get(one.name, row.of_round(number))) for one in every])
     columns = dict(zip([one.name for one in every], zip(*rounds, strict=True), strict=True))
-    say(f"{row.name}: CPU a request, median (least to most of {ROUNDS} rounds)")
+    say(f"  CPU a request, median (least to most of {ROUNDS} rounds)")
     for name, column in columns.items():
         say(f"  {name:<12}{statistics.median(column):7.2f} ms ({min(column):.2f} to {max(column):.2f})")
     for place, name in enumerate(("sqlite", "postgresql")):

@@ -172,7 +172,8 @@ class RandomRequests:
         dice = self.dice
         since = dice.choice(("", "", "&_since=2026-11-01T12:20:00Z"))
         types = dice.choice(("", "", f"&_type={dice.choice(TYPES)},{dice.choice(TYPES)}"))
-        return self._get(f"Patient/{self._id('Patient')}/$everything?_count={dice.choice((2, 5, 50))}{since}{types}")
+        more = since + types + dice.choice(("", "&start=2024-03-01", "&end=2024-06", "&start=2024-02&end=2024-05-20"))
+        return self._get(f"Patient/{self._id('Patient')}/$everything?_count={dice.choice((2, 5, 50))}{more}")
 
     def _batch(self) -> Asked:
         """Return a batch of GETs of every kind."""
@@ -204,7 +205,11 @@ class RandomRequests:
         dice = self.dice
         narrowing = [one for one in _BY_TYPE[kind] if one.narrows]
         pairs = [self._criterion(dice.choice(narrowing))]
-        if dice.random() < 0.3:
+        if dice.random() < 0.08:  # what only the index can bound
+            row = dice.choice(narrowing)
+            system = self._value(row).partition("|")[0]
+            pairs = [self._has(kind) if row.type != "token" else (row.name, f"{system}|")]
+        elif dice.random() < 0.3:
             pairs = [("_lastUpdated", f"{dice.choice(('ge', 'ge', 'lt'))}{dice.choice(_DATES)}")]
         for _ in range(dice.choice((0, 0, 1, 2))):
             pairs.append(self._has(kind) if dice.random() < 0.25 else self._criterion(dice.choice(_BY_TYPE[kind])))

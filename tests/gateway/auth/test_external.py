@@ -15,6 +15,7 @@ from gateway.auth.key_set_url import KeySetFetch
 from gateway.auth.smart_configuration import Endpoints
 from gateway.runtime.errors import ConfigError, IssuerUnavailable
 from gateway.runtime.loops import alongside
+from mappings.profile import Site
 
 
 def test_the_rules_are_those_of_the_settings():
@@ -39,7 +40,7 @@ def test_what_is_missing_or_not_https_is_named(changes, said):
 
 async def test_the_loop_asks_the_issuer_at_the_start_and_the_endpoints_are_known_then(sqlite_engine):
     documents = Documents()
-    parts = external(sqlite_engine, external_settings(), documents.fetch)
+    parts = external(sqlite_engine, external_settings(), Site(), documents.fetch)
     assert parts.endpoints is None
     async with alongside(parts.loops()):
         while parts.endpoints is None:
@@ -50,7 +51,7 @@ async def test_the_loop_asks_the_issuer_at_the_start_and_the_endpoints_are_known
 
 async def test_without_an_answer_there_is_no_smart_configuration(sqlite_engine):
     documents = Documents()
-    parts = external(sqlite_engine, external_settings(), documents.fetch)
+    parts = external(sqlite_engine, external_settings(), Site(), documents.fetch)
     before = dict(documents.by_url)
     documents.is_silent()
     with pytest.raises(IssuerUnavailable):
@@ -64,6 +65,6 @@ async def test_without_an_answer_there_is_no_smart_configuration(sqlite_engine):
 
 @pytest.mark.parametrize("allows", [True, False])
 async def test_private_addresses_of_the_issuer_need_the_setting(sqlite_engine, allows):
-    parts = external(sqlite_engine, external_settings(allow_private_jwks=allows))
+    parts = external(sqlite_engine, external_settings(allow_private_jwks=allows), Site())
     assert isinstance(parts.issuer._fetch, KeySetFetch)
     assert parts.issuer._fetch._backend._allows_private is allows

@@ -11,6 +11,8 @@ from typing import Any
 import pytest_asyncio
 from fakes.facade import Stage, facade, resource_id
 from fakes.issuer import APP, AUDIENCE, ISSUER, REGISTERED, Documents, minted
+from fakes.outcomes import issue, refusal
+from structlog.testing import capture_logs
 
 from gateway.runtime import clock
 from gateway.settings import Auth
@@ -82,3 +84,37 @@ async def test_a_user_scope_opens_its_types_for_a_person_and_nothing_for_a_progr
     assert (await city.get(f"Patient/{patient}", **person)).status_code == 403
     assert (await city.get(SEARCH, **person)).json()["total"] == sum(map(len, city.reports.values()))
     assert (await city.get(f"DiagnosticReport/{reports[0]}", **program)).status_code == 403
+
+
+async def number_of(city, patient):
+    """Return the number that is the key of a Patient, as an EHR's launch names it."""
+    [number] = [
+        one
+        for one in (await city.get(f"Patient/{patient}", scope="system/*.rs")).json()["identifier"]
+        if one["type"]["coding"][0]["code"] == "MR"
+    ]
+    return f"{number['system']}|{number['value']}"
+
+
+async def test_a_launch_that_names_the_patient_by_its_number_opens_what_its_id_opens(city):
+    patient = next(iter(city.reports))
+    by_id, by_number = ({"scope": "patient/*.rs", "patient": one} for one in (patient, await number_of(city, patient)))
+    for path in (f"Patient/{patient}", SEARCH, f"Patient/{patient}/$everything", "Patient?_id=pat-1"):
+        named, numbered = await city.get(path, **by_id), await city.get(path, **by_number)
+        assert (numbered.status_code, numbered.json()) == (named.status_code, named.json())
+
+
+async def test_a_number_of_nobody_opens_nothing_of_a_patient_and_the_answer_and_the_log_say_why(city):
+    patient, reports = next(iter(city.reports.items()))
+    system, _, value = (await number_of(city, patient)).partition("|")
+    claims = {"scope": "patient/Patient.rs user/DiagnosticReport.rs", "patient": f"{system}|{value}0"}
+    with capture_logs() as logs:
+        refused = await city.get(f"Patient/{patient}", **claims)
+    assert refusal(refused) == (403, "error", "forbidden")
+    assert "is not the key of a Patient" in issue(refused)["diagnostics"]
+    assert value not in refused.text
+    assert [one["code"] for one in logs if one["event"] == "patient-not-found"] == ["patient-unknown"]
+    assert value not in str(logs)
+    assert (await city.get(f"DiagnosticReport/{reports[0]}", **claims)).status_code == 200
+    missing = issue(await city.get(f"Observation/{reports[0]}-1", **claims))["diagnostics"]
+    assert missing == "the scope system/Observation.r is needed"

@@ -15,6 +15,7 @@ from fakes.issuer import APP, AUDIENCE, ISSUER, KEY, RULES, minted, token_claims
 
 from gateway.auth.external_token import LEEWAY, external_token
 from gateway.auth.key_set import ISSUER_ALGORITHMS, key_set
+from gateway.auth.launch_patient import PatientNumber
 from gateway.auth.refusals import TokenRefused
 
 
@@ -70,13 +71,18 @@ def test_scopes_are_a_text_or_a_list_and_other_words_give_nothing(scope, found):
         ("Practitioner/pat-1", None),
         ("https://gateway.example/fhir/Patient/pat-1", None),
         ("pat-1\n", None),
+        ("urn:oid:1.2.3|MRN-1", PatientNumber("urn:oid:1.2.3", "MRN-1")),
+        ("urn:oid:1.2.3| MRN-1|2 ", PatientNumber("urn:oid:1.2.3", "MRN-1|2")),
+        ("|MRN-1", PatientNumber("", "MRN-1")),
+        ("urn:oid:1.2.3|", PatientNumber("urn:oid:1.2.3", "")),
+        ("urn:oid:1.2.3|" + "1" * 256, None),
         ("a" * 65, None),
         (["pat-1"], None),
         ({"id": "pat-1"}, None),
         (7, None),
     ],
 )
-def test_patient_scopes_need_the_id_of_one_patient(claim, patient):
+def test_patient_scopes_need_the_id_or_the_number_of_one_patient(claim, patient):
     token = read(minted(scope="patient/*.rs system/Patient.r user/Patient.r", patient=claim))
     assert token.patient == patient
     contexts = {one.context for one in token.scopes}
@@ -106,7 +112,7 @@ def test_the_end_has_no_leeway_and_the_beginning_a_little():
 
 
 def test_neither_user_nor_patient_nor_text_of_a_token_is_shown():
-    text = minted(sub="user-secret", patient="pat-secret", scope="patient/*.rs")
+    text = minted(sub="user-secret", patient="urn:oid:1.2.3|pat-secret", scope="patient/*.rs")
     assert not {"user-secret", "pat-secret", text} & set(repr(read(text)).replace("'", " ").split())
     assert "secret" not in repr(read(text))
 

@@ -17,7 +17,8 @@ from gateway.auth.smart_configuration import WELL_KNOWN
 from gateway.fhir_api.application import application
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
-from gateway.settings import Settings, load
+from gateway.settings import Configuration, Settings, load
+from mappings.profile import Site
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ from gateway.settings import Settings, load
     ],
 )
 async def test_the_mode_says_which_authentication_is_put_together(sqlite_engine, settings, kind):
-    assert type(authentication(sqlite_engine, settings, unnoted)) is kind
+    assert type(authentication(sqlite_engine, Configuration(settings, Site(), "test"), unnoted)) is kind
 
 
 async def test_with_an_external_issuer_the_gate_stands_and_the_gateway_gives_out_no_tokens(sqlite_engine, monkeypatch):

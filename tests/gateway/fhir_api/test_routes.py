@@ -64,7 +64,6 @@ async def test_an_interaction_that_is_not_offered_is_a_405_that_says_which_are(s
         "/DiagnosticReport//",
         "/DiagnosticReport/%2e%2e",
         "/DiagnosticReport/..%2f..%2fmetadata",
-        "/DiagnosticReport/rep-1/$expunge",
         "/DiagnosticReport/%00",
         "/DiagnosticReport/%ff%fe",
         f"/DiagnosticReport/rep-{NO_ONE}%0a",
@@ -78,13 +77,42 @@ async def test_an_interaction_that_is_not_offered_is_a_405_that_says_which_are(s
         "/metadata/",
         "/metadata/1",
         "//metadata",
-        "/$export",
-        "/Patient/$nothing",
         "/Binary/" + "x" * 5_000,
     ],
 )
 async def test_an_address_that_is_none_is_a_404(stage, path):
     assert refusal(await stage.client.get(f"{BASE}{path}")) == (404, "error", "not-found")
+    assert stage.requests == []
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+@pytest.mark.parametrize(
+    ("path", "instead"),
+    [
+        ("$export", "_lastUpdated"),
+        ("$meta", "_elements"),
+        ("$nothing", "DocumentReference/$docref"),
+        ("ValueSet/$expand", "CodeSystem"),
+        ("CodeSystem/$lookup", "CodeSystem"),
+        ("Patient/$export", "_lastUpdated"),
+        ("Patient/$everything", "Patient/<id>/$everything"),
+        ("Patient/$match", "Patient?identifier=system|value"),
+        ("Observation/$lastn", "_sort=-date"),
+        ("Observation/rep-1/$trace", "DiagnosticReport/<id>/$trace"),
+        ("DiagnosticReport/rep-1/$expunge", "DiagnosticReport/<id>/$trace"),
+        ("Binary/$nothing", "DocumentReference/$docref"),
+        ("Binary/rep-1-pdf/$nothing", "DocumentReference/$docref"),
+        ("Group/1/$export", "_lastUpdated"),
+        ("Patient/%24export", "_lastUpdated"),
+        ("AuditEvent/$nothing", "DocumentReference/$docref"),
+    ],
+)
+async def test_an_operation_that_is_not_offered_is_a_404_that_names_what_there_is_instead(stage, method, path, instead):
+    response = await stage.client.request(method, f"{BASE}/{path}")
+    assert refusal(response) == (404, "error", "not-supported")
+    assert issue(response)["detail"] == "operation-not-offered"
+    assert instead in issue(response)["diagnostics"]
+    assert "nothing" not in issue(response)["diagnostics"]  # what a client made up is not repeated
     assert stage.requests == []
 
 

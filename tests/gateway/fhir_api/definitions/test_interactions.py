@@ -10,6 +10,7 @@ from fakes.outcomes import issue, refusal
 from fhir.resources.R4B.operationdefinition import OperationDefinition
 from fhir.resources.R4B.searchparameter import SearchParameter
 
+from gateway.fhir_api.served import DEFINITIONS
 from mappings.codes import CANONICAL
 
 CLASSES = {"OperationDefinition": OperationDefinition, "SearchParameter": SearchParameter}
@@ -194,3 +195,31 @@ async def test_what_is_defined_is_below_the_base_that_the_site_sets(stage):
         text = (await stage.get(path)).text
         assert "https://hospital.example/own/CodeSystem/error" in text
         assert CANONICAL not in text
+
+
+@pytest.mark.parametrize("kind", [row.resource_type for row in DEFINITIONS])
+async def test_definitions_come_in_pages_of_the_size_asked_for(stage, kind):
+    everything = [one["id"] for one in entries((await stage.get(f"{kind}?_count=500")).json())]
+    seen, url = [], f"{BASE}/{kind}?_count=2&_pretty=true&status=active"
+    while url:
+        bundle = (await stage.client.get(url)).json()
+        assert bundle["total"] == len(everything)
+        assert links(bundle)["self"] == url
+        assert "_pretty=true" in url
+        found = [one["id"] for one in entries(bundle)]
+        assert 0 < len(found) <= 2
+        seen += found
+        url = links(bundle).get("next")
+    assert seen == everything
+    assert len(everything) > 1
+
+
+async def test_a_count_of_nothing_is_the_total_and_a_page_takes_no_further_filter(stage):
+    whole = (await stage.get("StructureDefinition")).json()
+    counted = (await stage.get("StructureDefinition?_count=0")).json()
+    assert (counted["total"], counted.get("entry")) == (whole["total"], None)
+    assert refusal(await stage.get("StructureDefinition?_count=x")) == (400, "error", "invalid")
+    page = links((await stage.get("StructureDefinition?_count=1")).json())["next"]
+    assert len(entries((await stage.client.get(f"{page}&_count=3")).json())) == 3
+    assert refusal(await stage.client.get(f"{page}&name=x")) == (400, "error", "not-supported")
+    assert refusal(await stage.get("ValueSet?" + page.partition("?")[2])) == (400, "error", "invalid")

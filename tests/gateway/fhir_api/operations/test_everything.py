@@ -18,14 +18,16 @@ FHIR = {"Content-Type": "application/fhir+json"}
 _SUPPRESS = Statement("UPDATE resource SET is_suppressed = 1 WHERE address = :address")
 
 
-async def read_through(stage):
-    """A patient with several studies, all in the index."""
+async def read_through(stage, *days):
+    """A patient with several studies, all in the index; the first studies are of these days."""
     by_mrn = {}
     for report in stage.reports(status="completed"):
         if mrn := report["snapshotMetadata"].get("mrn"):
             by_mrn.setdefault(mrn, {}).setdefault(report["studyId"], report)
     several = max(by_mrn.values(), key=len)
-    assert len(several) > 1
+    assert len(several) > max(1, len(days))
+    for one, day in zip(several.values(), days, strict=False):
+        stage.account.change_patient(one["reportId"], {"studyDate": day})
     for one in several.values():
         report = (await stage.get(f"DiagnosticReport/{resource_id(one)}")).json()
     return report["subject"]["reference"]
@@ -126,12 +128,69 @@ async def test_only_what_was_stored_since_then(stage):
     assert len(addresses(bundle)) == sum(one >= since for one in times)
 
 
+def dated(resources):
+    """Return the day of care of each resource that has one, by address."""
+    found = {f"{one['resourceType']}/{one['id']}": _day(one) for one in resources}
+    return {address: day for address, day in found.items() if day}
+
+
+def _day(one):
+    period = one.get("context", {}).get("period") or one.get("period") or {}
+    when = one.get("effectiveDateTime") or one.get("started") or one.get("occurrenceDateTime") or period.get("start")
+    return (when or "")[:10]
+
+
+async def test_care_dates_bound_what_is_of_one_study_and_leave_what_has_no_date(stage):
+    """R4: the date range relates to care dates, not record currency dates."""
+    patient = await read_through(stage, "2019-02-03")
+    whole = entries((await stage.get(f"{patient}/$everything?_count=500")).json())
+    days = dated(whole)
+    first, *_, last = sorted(set(days.values()))
+    assert first < last
+    bounded = {"DiagnosticReport", "ImagingStudy", "Observation", "DocumentReference", "ServiceRequest"}
+    assert {one.partition("/")[0] for one in days} == bounded
+    for bounds, is_in in (
+        (f"start={last}", lambda day: day >= last),
+        (f"end={first}", lambda day: day <= first),
+        (f"start={first}&end={last}", lambda _: True),
+        (f"start={first[:4]}&end={first}", lambda day: day <= first),
+        (f"start={last}&_type=DiagnosticReport", lambda day: day >= last),
+        ("start=2999-01-01", lambda _: False),
+    ):
+        pages = await walk(stage, f"{BASE}/{patient}/$everything?_count=3&{bounds}")
+        seen = [name for page in pages for name in addresses(page, "match")]
+        within = {name for name, day in days.items() if is_in(day)}
+        if "_type" in bounds:
+            within = {name for name in within if name.startswith("DiagnosticReport/")}
+            assert sorted(seen) == sorted(within)
+        assert {name for name in seen if name in days} == within
+        assert patient in seen or "_type" in bounds
+        assert len(seen) == len(set(seen))
+
+
+async def test_provenance_and_people_come_with_what_is_within_the_dates(stage):
+    patient = await read_through(stage, "2019-02-03")
+    whole = entries((await stage.get(f"{patient}/$everything?_count=500")).json())
+    last = max(dated(whole).values())
+    bundle = (await stage.get(f"{patient}/$everything?_count=500&start={last}")).json()
+    seen = set(addresses(bundle, "match"))
+    for one in whole:
+        if one["resourceType"] == "Provenance":
+            targets = {target["reference"] for target in one["target"]}
+            assert (f"Provenance/{one['id']}" in seen) is bool(targets & seen)
+    referred = {name for one in entries(bundle) for name in _references(one)}
+    assert set(addresses(bundle, "include")) == {
+        one for one in referred if one.startswith(("Practitioner/", "Organization/"))
+    }
+
+
 async def test_it_is_asked_for_by_post_too(stage):
     patient = await read_through(stage)
     parameters = [
         {"name": "_type", "valueCode": "Patient"},
         {"name": "_type", "valueCode": "Organization"},
         {"name": "_count", "valueInteger": 9},
+        {"name": "start", "valueDate": "2001-01-01"},
     ]
     response = await stage.client.post(
         f"{BASE}/{patient}/$everything", json={"resourceType": "Parameters", "parameter": parameters}, headers=FHIR
@@ -178,7 +237,11 @@ async def test_nothing_is_asked_of_autoscribe(stage):
         ("_count=x", (400, "error", "invalid"), "http._count"),
         ("_since=yesterday", (400, "error", "invalid"), "http._since"),
         ("_since=2024&_since=2025", (400, "error", "invalid"), "http._since"),
-        ("start=2024", (400, "error", "not-supported"), "http.start"),
+        ("start=ge2024", (400, "error", "invalid"), "http.start"),
+        ("end=yesterday", (400, "error", "invalid"), "http.end"),
+        ("start=2024-05&end=2024-04", (400, "error", "invalid"), "http.end"),
+        ("start=2024&start=2025", (400, "error", "invalid"), "http.start"),
+        ("begin=2024", (400, "error", "not-supported"), "http.begin"),
         ("_summary=true", (400, "error", "not-supported"), "http._summary"),
         ("_page=none", (400, "error", "invalid"), None),
         ("_page=none&_type=Patient", (400, "error", "not-supported"), "http._type"),

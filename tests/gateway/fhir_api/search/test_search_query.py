@@ -161,6 +161,41 @@ def test_a_search_that_nothing_narrows_is_too_costly(given: tuple[tuple[str, str
         query(*given)
 
 
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("Patient", ("_has:DiagnosticReport:patient:code", "18748-4")),
+        ("Patient", ("_has:DiagnosticReport:patient:status", "final,amended")),
+        ("Patient", ("identifier", "urn:x|")),
+        ("DiagnosticReport", ("patient.identifier", "urn:x|")),
+        ("DiagnosticReport", ("based-on:identifier", "urn:x|")),
+    ],
+)
+def test_what_only_the_index_can_bound_is_searched_by_who_sees_all_and_only_if_nothing_narrows(
+    kind: str, given: tuple[str, str]
+) -> None:
+    found = understand(kind, (given,), HERE, strict=False)
+    assert (found.is_unsure, found.search(1).is_unsure) == (True, True)
+    assert not understand(kind, (given, ("_id", "x")), HERE, strict=False).is_unsure
+    limited = Access("client-a", scope_list("patient/*.rs"), None, 0, None, "pat-1")
+    with pytest.raises(SearchTooCostly):
+        understand(kind, (given,), HERE, strict=False, sight=Visibility(limited))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("_has:DiagnosticReport:patient:code:text", "head"),
+        ("_has:DiagnosticReport:patient:date", "ne2024"),
+        ("identifier:not", "urn:x|"),
+        ("gender", "female"),
+    ],
+)
+def test_what_no_index_can_bound_is_too_costly(given: tuple[str, str]) -> None:
+    with pytest.raises(SearchTooCostly):
+        understand("Patient", (given,), HERE, strict=False)
+
+
 def several(count: int, start: int = 0) -> str:
     return ",".join(f"rep-{number}" for number in range(start, start + count))
 

@@ -4,7 +4,7 @@ import pytest
 from fakes.store import made, write
 
 from gateway.index.keys import key
-from gateway.store.studies.compartment import MEMBERS, TYPES, compartment
+from gateway.store.studies.compartment import CARE_DATES, MEMBERS, TYPES, compartment
 
 PATIENT = "Patient/pat-1"
 
@@ -110,3 +110,28 @@ async def test_what_is_not_served_is_found_apart(engine):
     await write(engine, made("Observation/bad", faults="[]", terms=[(key("Observation", "patient"), PATIENT)]))
     assert await addresses(engine) == WHOLE
     assert await addresses(engine, suppressed=True) == ["Observation/bad"]
+
+
+@pytest.mark.parametrize("limits", [None, dict.fromkeys(TYPES, ())])
+async def test_dates_of_care_leave_out_members_of_other_dates_and_what_refers_to_these_alone(engine, limits):
+    def member(kind, name, *moment):
+        terms = [(key(kind, "patient"), PATIENT), (key("Observation", "performer"), f"Practitioner/{name}")]
+        made_of = {} if kind != "Observation" else {"terms": terms}
+        moments = {(key(kind, CARE_DATES[kind]), *moment)} if moment else set()
+        return made(f"{kind}/{name}", **{"terms": terms[:1], "moments": moments, **made_of})
+
+    for kind in MEMBERS:
+        await write(
+            engine, member(kind, "before", 1, 10), member(kind, "last-of-it", 5, 11), member(kind, "in", 12, 13)
+        )
+        await write(engine, member(kind, "after", 20, 30), member(kind, "longer", 1, 30), member(kind, "undated"))
+    for name in ("before", "in"):
+        await write(engine, made(f"Practitioner/{name}"), refers(f"Provenance/{name}", "target", f"Encounter/{name}"))
+    await write(engine, made(PATIENT), refers("Provenance/pat", "target", PATIENT))
+    seen = await addresses(engine, during=(10, 20), limits=limits)
+    assert sorted(seen) == sorted(
+        [
+            *(f"{kind}/{name}" for kind in MEMBERS for name in ("last-of-it", "in", "longer", "undated")),
+            *(PATIENT, "Provenance/pat", "Provenance/in", "Practitioner/in"),
+        ]
+    )
