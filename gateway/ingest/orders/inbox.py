@@ -33,7 +33,9 @@ def source_listener(source: HospitalSource, engine: Engine, metrics: Metrics) ->
     """Return the listener of a source."""
     names = {"source": source.name}
     where = (source.host, source.port, source.peers, source.tls, source.place, "listen")
-    return MllpListener(ListenAddress(*where, "orders", names, MOST_BYTES), Inbox(source, engine, metrics))
+    return MllpListener(
+        ListenAddress(*where, "orders", names, MOST_BYTES, source.connections), Inbox(source, engine, metrics)
+    )
 
 
 class Inbox:
