@@ -25,6 +25,7 @@ from gateway.mllp.framing import encode
 from gateway.runtime.errors import StoreUnavailable
 from gateway.runtime.loops import alongside
 from gateway.runtime.tls import TlsSettings
+from gateway.store.compression.stored_bytes import decompressed
 from gateway.store.database.migrate import migrate
 from gateway.store.database.postgres import Postgres
 
@@ -127,6 +128,27 @@ async def test_while_the_store_cannot_be_reached_nothing_is_answered_and_the_con
         async with desk.calling() as sender:
             assert await answered(sender, ordering()) == [("AA", "1")]
     assert [name for name, _, _ in await rows(engine, STORED)] == ["1"]
+
+
+async def test_of_a_message_with_a_laboratory_order_only_radiology_is_in_the_store(engine):
+    desk = Desk(engine, sections=frozenset({"RAD"}))
+    laboratory = (
+        "ORC|NW|L7",
+        "OBR|2|L7||HIV^HIV RNA||||||||||||||||||||LAB",
+        "NTE|1||HIV known",
+        "OBX|1|ST|HIV||positive",
+    )
+    radiology = ordering().decode().split("\r")[:-1]
+    payload = hl7(*radiology[:-1], f"{radiology[-1]}||||||RAD", *laboratory)
+    async with desk.listening(), desk.calling() as sender:
+        assert await answered(sender, payload, payload) == [("AA", "1")] * 2
+        [(body,)] = await rows(engine, "SELECT body FROM inbound")
+        assert not any(one in decompressed(body) for one in (b"L7", b"HIV", b"positive", b"LAB"))
+        assert await answered(sender, hl7(*radiology[:-2], *laboratory)) == [("AA", "1")]
+    assert (desk.outcomes("stored"), desk.outcomes("duplicate"), desk.outcomes("not-radiology")) == (1, 1, 1)
+    await desk.applying.turn()
+    assert [one.order.placer.value for one in await desk.orders()] == ["P1"]
+    assert await desk.states() == [("applied", "order-not-radiology")]
 
 
 async def ends_unanswered(desk):
