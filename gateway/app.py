@@ -45,6 +45,7 @@ from gateway.ingest.pdf_queue import PdfQueue
 from gateway.ingest.plan_write import IngestSettings
 from gateway.ingest.read_through import ReadThrough
 from gateway.ingest.shape_trust import TRUST
+from gateway.mllp.listener import CROWDING
 from gateway.routing import InForce, routes_of
 from gateway.runtime import clock, log
 from gateway.runtime.acceptor import most_connections
@@ -241,7 +242,11 @@ async def _working(
         if (forwarding := audit_forwarding(configuration)) is not None:
             loops.append(forwarding.run())
             loops.append(StoreAlarm(lambda: forwarding.trouble, settings.feed, shared.metrics).run())
-    troubles = [lambda: TRUST.trouble, *([lambda: shared.reachability.trouble] if SYNC in roles else [])]
+    troubles = [
+        lambda: TRUST.trouble,
+        lambda: CROWDING.trouble,
+        *([lambda: shared.reachability.trouble] if SYNC in roles else []),
+    ]
     loops += [StoreAlarm(trouble, settings.feed, shared.metrics).run() for trouble in troubles]
     async with AsyncExitStack() as stack:
         if FEED in roles:

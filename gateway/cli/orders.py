@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -59,6 +60,30 @@ def show(
     configuration = load(config)
     showing = partial(show_orders, configuration, what, reason, print, as_json=as_json)
     sys.exit(_act(configuration, "orders show", showing, reason, what))
+
+
+@orders.command("try")
+def try_message(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="File with one HL7 v2 message, as the hospital sends it.")
+    ],
+    source: Annotated[
+        str | None, typer.Option("--source", metavar="NAME", help="Source that would send it, if there are several.")
+    ] = None,
+    reason: Reason = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Show, with patient data, what a message says, what it would store, and which studies it would match, or why not.
+
+    Nothing of it is stored.
+    """
+    from gateway.cli.order_try import TryRequest
+    from gateway.cli.order_try import try_message as tried
+
+    configuration, request = load(config), TryRequest(file, source, reason)
+    trying = partial(tried, configuration, request, print, as_json=as_json)
+    sys.exit(_act(configuration, "orders try", trying, reason))
 
 
 @orders.command("match")

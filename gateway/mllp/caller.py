@@ -7,6 +7,7 @@ framing of gateway/mllp/framing.py. Frames that came before a reset are still re
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import deque
 from typing import Final, cast
 
@@ -14,13 +15,17 @@ from gateway.mllp.connection import CLOSE_WAIT
 from gateway.mllp.framing import Decoder, Event
 from gateway.mllp.link import link
 from gateway.mllp.peer import abort, keep_alive
+from gateway.runtime import clock
 
 AHEAD: Final = 64  # frames that may wait here; beyond it, reading from the socket pauses
 UNHEARD: Final = 65_536  # bytes of answers that the peer may leave unread
 
 
 class Caller(asyncio.Protocol):
-    """Protocol of one connection that a peer opened, usable once `connection_made` was called."""
+    """Protocol of one connection that a peer opened, usable once `connection_made` was called.
+
+    `active` is when a byte last came or an answer was last written, by the monotonic clock.
+    """
 
     _transport: asyncio.Transport | None = None
 
@@ -30,6 +35,17 @@ class Caller(asyncio.Protocol):
         self._news = asyncio.Event()
         self._gone = asyncio.Event()
         self._is_over = False
+        self.active = clock.monotonic()
+
+    @property
+    def is_between(self) -> bool:
+        """True between two messages: none has begun to come, and no answer waits for the peer to read it."""
+        transport = self._transport
+        if transport is None:
+            return True
+        if self._brought or self._decoder.is_inside or transport.get_write_buffer_size():
+            return False
+        return not _has_unread(transport.get_extra_info("socket").fileno())
 
     @property
     def where(self) -> str:
@@ -53,6 +69,7 @@ class Caller(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return False
         self._transport.write(data)
+        self.active = clock.monotonic()
         return self._transport.get_write_buffer_size() <= UNHEARD
 
     async def close(self) -> None:
@@ -73,6 +90,7 @@ class Caller(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Decode received bytes, and pause reading while too many frames wait (asyncio callback)."""
+        self.active = clock.monotonic()
         self._add(self._decoder.feed(data))
         if self._transport is not None and len(self._brought) > AHEAD:
             self._transport.pause_reading()
@@ -94,3 +112,12 @@ class Caller(asyncio.Protocol):
     def _add(self, events: list[Event]) -> None:
         self._brought.extend(events)
         self._news.set()
+
+
+def _has_unread(descriptor: int) -> bool:
+    """Return True if the socket holds bytes, an end or an error that the loop has not read yet."""
+    if descriptor < 0:
+        return False
+    arrivals = select.poll()
+    arrivals.register(descriptor, select.POLLIN)
+    return bool(arrivals.poll(0))

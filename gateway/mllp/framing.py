@@ -78,6 +78,11 @@ class Decoder:
         """Number of bytes at the end of the stream that belong to no event yet."""
         return self._offset - self._start if self._state == "inside" else self._stray
 
+    @property
+    def is_inside(self) -> bool:
+        """True if a frame has begun and not ended, also one over the limit."""
+        return self._state != "outside"
+
     def feed(self, data: bytes) -> list[Event]:
         """Decode the next bytes of the stream; return the events that they complete, in order. Never raises."""
         events: list[Event] = []

@@ -98,6 +98,12 @@ class SourceSettings(SettingsGroup):
     peers: tuple[_Peer, ...] = Field(
         (), description='Addresses and networks that may connect, such as "10.1.2.3" or "10.1.2.0/24". Empty: any.'
     )
+    connections: int = Field(
+        8,
+        ge=1,
+        le=256,
+        description="Most connections of one address at a time; for a further one the one idle longest is closed.",
+    )
     facility: str | None = Field(
         None,
         min_length=1,

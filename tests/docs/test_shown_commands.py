@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 import structlog
 from fakes.hospital import an_order
-from fakes.hospital_source import merging
+from fakes.hospital_source import merging, ordering
 from fakes.operated_site import OperatedSite, operated_site
 from fakes.shown_commands import DOCUMENTS, LONG_RUNNING, ROOT, Shown, command_of, leaves, shown, variants, words_of
 from fakes.typed_commands import REGISTERED, typed
@@ -67,6 +67,13 @@ HELD = (
     " VALUES ({reason}, 'his', 'HIS', '1', '1', 'ADT^A40', 1, 'held', 'merge-swap', 1,"
     f" X'{compressed('inbound', merging()).hex()}')"
 )
+HOSPITAL = """
+[[source]]
+name = "city-his"
+listen = "127.0.0.1:2601"
+may = ["orders"]
+authorities = [{ namespace = "CITY", system = "" }]
+"""
 # A command, and the state of the database in which an operator gives it
 STATES: tuple[tuple[str, str], ...] = (
     (r"feed resume .*(?:--leave|--held may-have-been-sent)", IN_DOUBT),
@@ -202,6 +209,10 @@ def test_a_command_of_the_program_works_as_it_is_shown(
     for folder in ("tests", "docs"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)
+    if name.startswith("orders try"):
+        with (tmp_path / "gateway.toml").open("a") as settings:
+            settings.write(HOSPITAL)
+        (tmp_path / "order.hl7").write_bytes(ordering())
     prepare(tmp_path / "gateway.db", name, " ".join(arguments), names)
     monkeypatch.setattr("sys.stdin", typed_lines(call.words, names))
     with stopped_once_it_runs(arguments), pytest.raises(SystemExit) as ended:

@@ -10,11 +10,12 @@ from fakes.hospital import AUTHORITIES, CITY
 from fakes.store import rows
 
 from gateway.ingest.orders.apply import Applying
+from gateway.ingest.orders.inbox import new_inbound
 from gateway.ingest.orders.sources import HospitalSource, authority_of
 from gateway.runtime import clock
 from gateway.runtime.metrics import PREFIX, Metrics
 from gateway.store.database.instants import micros
-from gateway.store.orders.inbound import NewInbound, add_message
+from gateway.store.orders.inbound import add_message
 from gateway.store.orders.known_orders import StoredOrder, order_of
 from mappings.hl7v2.inbound import SourceRules, read_hospital_message
 from mappings.hl7v2.received import read
@@ -96,8 +97,9 @@ class Hospital:
     async def stores(self, *payloads: bytes) -> None:
         """Store messages as the inbox does."""
         for payload in payloads:
-            message = read_hospital_message(read(payload), self.source.rules)
-            new = NewInbound(self.source.stored_name, message.sender, message.control_id, message.structure, payload)
+            received = read(payload)
+            message = read_hospital_message(received, self.source.rules)
+            new = new_inbound(self.source, message, payload, received)
             await self.engine.do(lambda new=new: add_message(new, micros(clock.now())))
 
     async def sends(self, *payloads: bytes) -> list[tuple[str, str]]:

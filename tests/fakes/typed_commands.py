@@ -58,6 +58,7 @@ VALUES: Mapping[str, str] = {
 }
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "feed ack": ("CODE",),
+    "orders try": ("order.hl7",),
     "feed show": ("REPORT",),
     "feed certificate": ("NAME",),
     "feed resume": ("NAME",),

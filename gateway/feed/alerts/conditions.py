@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.mllp.listener import CROWDED
 from gateway.store.database.probe import FULL, LOST
 from gateway.store.feed.feed_facts import Cases, FeedFacts
 from gateway.store.feed.states import BREAKER_REASONS, CANCELLED_AFTER, RESTORED, WITHOUT_ORDER, WRONG_VISIT
@@ -247,12 +248,18 @@ ORDERS: Final = (
         " a system that the settings do not give to their source. The number is the time in seconds.",
     ),
 )
+CONNECTIONS: Final = AlertRow(
+    CROWDED,
+    "Within the last hour a system opened more connections than a `[[source]]` or an `ack_listen` serves. For each"
+    " further one the one that had been idle longest was closed; where none was idle, the new one was refused. The"
+    " number is the time in seconds.",
+)
 # Every condition by its code, including those that concern no single destination
 ROWS: Final = {
     row.code: row
     for row in (
         *(*CONDITIONS, SETTINGS_DIFFER, UNROUTED, CANCELLED, LEFT_OPEN, JOURNAL),
-        *(*OF_THE_STORE, *OF_AUTOSCRIBE, AUDIT, FORWARDING, JUDGE, *ORDERS),
+        *(*OF_THE_STORE, *OF_AUTOSCRIBE, AUDIT, FORWARDING, JUDGE, *ORDERS, CONNECTIONS),
     )
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from typing import Final
 
 from gateway.feed.deliver.late_acks import LateAcks
 from gateway.feed.payload import NotAnAcknowledgement, PayloadKind, Receipt
@@ -18,6 +19,8 @@ from gateway.mllp.framing import Event, Frame, encode
 from gateway.mllp.listener import ListenAddress, MllpListener
 from gateway.routing import Destination, Mllp
 from gateway.runtime import clock
+
+_IN_HAND: Final = 5.0  # seconds to wait until the message's immediate result is stored: less than a frame may take
 
 
 def ack_listener(destination: Destination, payload: PayloadKind, late: LateAcks) -> Iterator[MllpListener]:
@@ -54,7 +57,7 @@ class _LateAcknowledgements:
         except NotAnAcknowledgement as error:
             self._late.unreadable(error.code)
             return self._answered(caller, event.payload, "unreadable")
-        outcome = await self._late.store(ack, caller.where)
+        outcome = await self._late.store(ack, caller.where, within=_IN_HAND)
         if outcome == "too_early":
             return False
         return self._answered(caller, event.payload, "unmatched" if outcome == "unmatched" else "stored")

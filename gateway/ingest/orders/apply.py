@@ -54,7 +54,7 @@ _TRIES: Final = 2
 _MOST_LOCKED: Final = 500  # numbers of several messages; PostgreSQL has room for 6,400 locks of all transactions
 
 
-class _Work(NamedTuple):
+class MessageWork(NamedTuple):
     """Message to apply: how, and the texts of its numbers."""
 
     arrival: Arrival
@@ -140,7 +140,7 @@ class Applying:
 
     async def _applied(self, waiting: Sequence[WaitingMessage]) -> int:
         """Apply the first of these messages in one transaction; return how many: none if they do not come next."""
-        works = [self._work(one) for one in waiting]
+        works = [self.work(one) for one in waiting]
         locked = await self._foreseen(works)
         while len(locked) > _MOST_LOCKED and len(works) > 1:
             works = works[: len(works) // 2]
@@ -161,30 +161,45 @@ class Applying:
                 get_logger().warning("visit-news-refused", source=self._source.name, code=one.code)
         return len(settled)
 
-    def _work(self, waiting: WaitingMessage) -> _Work:
+    def work(self, waiting: WaitingMessage) -> MessageWork:
+        """Read a message, and say how it is applied.
+
+        Raises:
+            RowUnreadable: its row is damaged.
+        """
         message = read_hospital_message(read(waiting.payload), self._source.rules)
         received = instant(waiting.received)
         arrival = Arrival(waiting.number, self._source, self._authorities, received, message, waiting.is_again)
         if message.taken != "taken":
-            return _Work(arrival, _leave)
+            return MessageWork(arrival, _leave)
         if message.structure in ORDER_TYPES:
-            return _Work(arrival, apply_orders, "order", order_subjects(arrival))
+            return MessageWork(arrival, apply_orders, "order", order_subjects(arrival))
         if message.structure in MERGE_TYPES:
-            return _Work(arrival, apply_changes, "merge", change_subjects(arrival))
-        return _Work(arrival, apply_visit, "visit", visit_subjects(arrival))
+            return MessageWork(arrival, apply_changes, "merge", change_subjects(arrival))
+        return MessageWork(arrival, apply_visit, "visit", visit_subjects(arrival))
 
-    async def _foreseen(self, works: Sequence[_Work]) -> frozenset[str]:
+    async def _foreseen(self, works: Sequence[MessageWork]) -> frozenset[str]:
         """Return the numbers that messages will have to lock, as far as can be told before they are applied."""
         named = frozenset().union(*[one.subjects for one in works])
         of_orders = frozenset().union(*[one.subjects for one in works if one.kind != "merge"])
         uids = frozenset().union(*[uid_texts(one.arrival) for one in works])
         return named | uids | (await texts_of_orders(self._engine, of_orders) if of_orders else frozenset())
 
-    def _applying(self, works: Sequence[_Work], locked: frozenset[str]) -> Steps[list[SettledMessage] | MoreLocks]:
-        """Apply messages up to the first that needs more locks; it comes first in the next transaction."""
+    def _applying(
+        self, works: Sequence[MessageWork], locked: frozenset[str]
+    ) -> Steps[list[SettledMessage] | MoreLocks]:
         yield from locks.take([self._lock, *lock_names(locked)])
         if not (yield from are_next(self._source.stored_name, [one.arrival.number for one in works])):
             return []
+        return (yield from self.applied_here(works, locked))
+
+    def applied_here(
+        self, works: Sequence[MessageWork], locked: frozenset[str]
+    ) -> Steps[list[SettledMessage] | MoreLocks]:
+        """Apply messages up to the first that needs more locks; it comes first in the next transaction.
+
+        The transaction holds the locks of the source and of these numbers.
+        """
         batch, settled = Batch(set(locked), micros(clock.now())), dict[int, SettledMessage]()
         blocking = frozenset().union(*[one.blocking for one in works])
         yield from batch.orders.read(frozenset().union(*[one.subjects for one in works]))
@@ -214,7 +229,7 @@ class Applying:
     def _blocking(self, waiting: WaitingMessage) -> frozenset[str]:
         """Return the texts by which a message blocks others; none if it cannot even be read."""
         try:
-            return self._work(waiting).blocking
+            return self.work(waiting).blocking
         except Exception as error:
             get_logger().error("order-message-unread", source=self._source.name, exc_info=error)
             return frozenset()

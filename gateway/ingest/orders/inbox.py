@@ -23,8 +23,9 @@ from gateway.store.database.bell import INBOUND
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.orders.inbound import NewInbound, add_message
-from mappings.hl7v2.inbound import read_hospital_message
+from mappings.hl7v2.inbound import kept_bytes, read_hospital_message
 from mappings.hl7v2.received import Received, Unreadable, read
+from mappings.hospital.events import HospitalMessage
 
 MOST_BYTES: Final = 16 * 1_048_576  # of a frame: a shared interface also carries results with a PDF
 
@@ -33,7 +34,15 @@ def source_listener(source: HospitalSource, engine: Engine, metrics: Metrics) ->
     """Return the listener of a source."""
     names = {"source": source.name}
     where = (source.host, source.port, source.peers, source.tls, source.place, "listen")
-    return MllpListener(ListenAddress(*where, "orders", names, MOST_BYTES), Inbox(source, engine, metrics))
+    return MllpListener(
+        ListenAddress(*where, "orders", names, MOST_BYTES, source.connections), Inbox(source, engine, metrics)
+    )
+
+
+def new_inbound(source: HospitalSource, message: HospitalMessage, payload: bytes, received: Received) -> NewInbound:
+    """Return a message as it is stored: without what orders of other sections say."""
+    names = (source.stored_name, message.sender, message.control_id, message.structure)
+    return NewInbound(*names, payload, kept_bytes(payload, received, source.rules))
 
 
 class Inbox:
@@ -98,7 +107,7 @@ class Inbox:
         message = read_hospital_message(received, self._source.rules)
         outcome = outcome_of(message)
         if outcome == "stored":
-            new = NewInbound(self._source.stored_name, message.sender, message.control_id, message.structure, payload)
+            new = new_inbound(self._source, message, payload, received)
             number = await self._engine.do(partial(add_message, new, micros(clock.now())))
             if number is None:
                 return received, "duplicate"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, cast
 from zoneinfo import ZoneInfo
 
+from gateway.mllp.listener import MOST_OF_A_PEER
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.tls import TlsSettings, server_context
 from gateway.settings import Configuration, SourceSettings, is_loopback
@@ -53,6 +54,7 @@ class HospitalSource:
     formerly: str = ""
     present_name: str = ""
     order_days: int = ORDER_DAYS
+    connections: int = MOST_OF_A_PEER
 
     @property
     def name(self) -> str:
@@ -158,6 +160,7 @@ def _source(table: SourceSettings, place: str, configuration: Configuration, ref
         rejects_unlisted=table.unlisted == "reject",
         formerly=table.formerly or "",
         order_days=table.order_days,
+        connections=table.connections,
     )
 
 

@@ -68,13 +68,17 @@ _DROP_KEYS: Final = Statement("DELETE FROM inbound_key WHERE inbound = :number")
 
 @dataclass(frozen=True, slots=True)
 class NewInbound:
-    """Message of a source as it came, with MSH-3 and MSH-4, MSH-10, and MSH-9."""
+    """Message of a source, with MSH-3 and MSH-4, MSH-10, and MSH-9.
+
+    `payload` is what came: it decides if the message is stored already. `kept` is what is stored of it, if not all.
+    """
 
     source: str
     sender: tuple[str, str]
     control_id: str
     structure: str
     payload: bytes
+    kept: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class WaitingMessage:
 
     @property
     def payload(self) -> bytes:
-        """Bytes as they came.
+        """Bytes that are kept of the message.
 
         Raises:
             RowUnreadable: the row is damaged, or was written by a newer release.
@@ -125,7 +129,7 @@ def add_message(message: NewInbound, now: int) -> Steps[int | None]:
     }
     if (yield from ask(_SAME, **values)):
         return None
-    body = compressed("inbound", message.payload)
+    body = compressed("inbound", message.payload if message.kept is None else message.kept)
     structure = bounded(storable(message.structure))
     return int((yield from ask(_ADD, structure=structure, received=now, body=body, **values))[0][0])
 

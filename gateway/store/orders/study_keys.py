@@ -36,10 +36,15 @@ def add_study_keys(study_id: str, keys: Collection[str]) -> Steps[None]:
     yield from ask_each(_ADD, [{"key": key, "study_id": study_id} for key in sorted(keys)])
 
 
+def studies_with(keys: Collection[str]) -> Steps[list[str]]:
+    """Return the stored studies that have one of these numbers."""
+    return [str(study_id) for (study_id,) in (yield from ask(_STUDIES, keys=json.dumps(sorted(keys))))]
+
+
 def refresh_studies(keys: Collection[str], now: int) -> Steps[list[str]]:
     """Request a new ingest of each stored study that has one of these numbers; return their ids."""
     if not keys:
         return []
-    study_ids = [str(study_id) for (study_id,) in (yield from ask(_STUDIES, keys=json.dumps(sorted(keys))))]
+    study_ids = yield from studies_with(keys)
     yield from ask_each(ASK, [{"verb": "refresh", "argument": one, "asked": now} for one in study_ids])
     return study_ids

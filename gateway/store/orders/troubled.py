@@ -58,7 +58,7 @@ class TroubledMessage:
 
     @property
     def payload(self) -> bytes | None:
-        """Bytes as they came.
+        """Bytes that are kept of the message.
 
         Raises:
             RowUnreadable: the row is damaged, or was written by a newer release.

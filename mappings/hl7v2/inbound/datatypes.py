@@ -73,12 +73,13 @@ def xpn(elements: tuple[InboundElement, ...]) -> tuple[str, str, str]:
     chosen = next(legal, elements[0] if elements else None)
     if chosen is None:
         return "", "", ""
-    return chosen.component(1), chosen.component(2), chosen.component(3)
+    return chosen.text(1), chosen.text(2), chosen.text(3)
 
 
 def cwe(element: InboundElement) -> CodedText:
     """Read a code with text; older versions name it CE."""
-    return CodedText(*(element.component(number) for number in range(1, 7)))
+    code, text = element.component, element.text
+    return CodedText(code(1), text(2), code(3), code(4), text(5), code(6))
 
 
 def cwe_text(element: InboundElement) -> tuple[str, ...]:
@@ -176,12 +177,12 @@ def _clinician(element: InboundElement) -> Clinician:
     value = element.component()
     return Clinician(
         (IssuedNumber(value, hd(element, 9), element.component(13)),) if value else (),
-        family=element.component(2),
-        given=element.component(3),
-        middle=element.component(4),
-        suffix=element.component(5),
-        prefix=element.component(6),
-        degree=element.component(7),
+        family=element.text(2),
+        given=element.text(3),
+        middle=element.text(4),
+        suffix=element.text(5),
+        prefix=element.text(6),
+        degree=element.text(7),
     )
 
 

@@ -19,7 +19,8 @@ from mappings.hospital.events import InboundIssue, InboundIssueCode
 
 _MOST_REPETITIONS: Final = 100
 NULL: Final = '""'
-_UNUSABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd]")
+# All but the line breaks of N(text), the normal form in mappings/values/text.py, and the tab
+_UNUSABLE: Final = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x9f\ufffd]")
 _UNUSABLE_IN_LINE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufffd]")
 
 
@@ -50,9 +51,16 @@ class InboundElement:
         return self._decoded(_part(self._component(number), self.reader.delimiters.subcomponent, subcomponent))
 
     def lines(self, number: int = 1) -> tuple[str, ...]:
-        """Decode a component that may have line breaks; lines that are empty are left out."""
-        text = self._decoded(self._component(number), _UNUSABLE)
-        return tuple(line.strip() for line in text.split("\n") if line.strip())
+        r"""Decode a component that may have line breaks, however they are escaped (`\.br\`, `\X0D\`, `\X0D0A\`).
+
+        Lines that are empty are left out.
+        """
+        return _lines(self._decoded(self._component(number), _UNUSABLE))
+
+    def text(self, number: int = 1) -> str:
+        """Decode a component of words on one line, with a blank for each line break; numbers and codes have none."""
+        first = _part(self._component(number), self.reader.delimiters.subcomponent, 1)
+        return " ".join(_lines(self._decoded(first, _UNUSABLE)))
 
     def components(self) -> tuple[str, ...]:
         """Decode all components, each as its first subcomponent."""
@@ -124,6 +132,10 @@ def open_message(received: Received, source: SourceRules) -> tuple[InboundSegmen
         InboundSegment(segment if segment is received.msh else safe_segment(segment, reader.charset), place, reader)
         for place, segment in placed(received)
     )
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _part(raw: str, delimiter: str, number: int) -> str:

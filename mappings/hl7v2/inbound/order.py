@@ -19,6 +19,8 @@ from mappings.patient.identifiers import is_dicom_uid
 _ORC_FIELDS = range(2, 13)
 _OBR_FIELDS = range(2, 32)
 # Effects that make an order known. The others concern known orders alone, often without OBR-24.
+REMOVED = "not-radiology"
+"""OBR-1 of an order whose content was cut before the message was stored; no sender has it, since OBR-1 is a number."""
 _MAKES_ORDER: frozenset[OrderEffect] = frozenset({"open", "change"})
 
 
@@ -30,16 +32,18 @@ def read_orders(segments: tuple[InboundSegment, ...], message_type: str) -> tupl
     groups = order_groups(segments, message_type)
     if not groups:
         segments[0].reader.note("order-missing", "ORC")
-    return tuple(_order(group) for group in groups if _is_listed(group))
+    return tuple(_order(group) for group in groups if is_listed(group))
 
 
-def _is_listed(group: OrderSegments) -> bool:
-    sections = group.orc.reader.source.sections
-    section = obr_24_section(group)
-    if not sections or section in sections:
-        return True
-    if not section and orc_1_effect(group) not in _MAKES_ORDER:
-        return True
+def is_listed(group: OrderSegments) -> bool:
+    """Return True for an order that passes the source's filter of sections; one that does not leaves an issue."""
+    if group.obr is None or group.obr.segment.field(1) != REMOVED:
+        sections = group.orc.reader.source.sections
+        section = obr_24_section(group)
+        if not sections or section in sections:
+            return True
+        if not section and orc_1_effect(group) not in _MAKES_ORDER:
+            return True
     group.orc.reader.note("order-not-radiology", (group.obr or group.orc).place)
     return False
 

@@ -100,3 +100,23 @@ async def test_who_reads_nothing_of_what_it_was_told_is_not_waited_for(facing, m
 
 async def test_who_never_was_there_is_closed_at_once():
     await Caller(MAX_ACK_BYTES).close()
+
+
+async def test_it_is_between_messages_until_one_begins_to_come_and_again_once_its_answer_has_left(facing):
+    caller, peer = facing
+    assert caller.is_between
+    peer.sendall(encode(b"one")[:3])
+    assert not caller.is_between, "in the socket, not read yet"
+    await asyncio.sleep(0.05)
+    assert not caller.is_between, "read, not whole"
+    peer.sendall(encode(b"one")[3:])
+    await asyncio.sleep(0.05)
+    assert not caller.is_between, "whole, not taken"
+    await caller.next()
+    assert caller.is_between
+    caller.say(b"x" * 10_000_000)
+    assert not caller.is_between, "the peer has not read the answer"
+    peer.sendall(b"\x0b" + b"x" * (MAX_ACK_BYTES + 1))
+    await asyncio.sleep(0.05)
+    assert (await caller.next()).code == "frame-too-large"
+    assert not caller.is_between, "its rest is still to come"

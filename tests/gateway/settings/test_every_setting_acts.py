@@ -381,6 +381,7 @@ TURNED = {
     "source.study_uid": Turned('"key"', sources),
     "source.unlisted": Turned('"reject"', sources),
     "source.formerly": Turned('"cerner"', sources),
+    "source.connections": Turned("3", sources),
     "source.order_days": Turned("30", order_days),
 }
 

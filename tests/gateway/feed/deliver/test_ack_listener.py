@@ -227,37 +227,23 @@ async def test_who_reads_no_answer_is_let_go(place, monkeypatch):
     assert await place.acks() == ["AA", "CA", "CA"]
 
 
-async def test_so_many_connections_are_served_at_a_time_and_the_next_when_one_is_over(sqlite_engine, monkeypatch):
-    monkeypatch.setattr(listener, "MOST", 2)
-    place = Place(sqlite_engine)
-    await place.fill()
-    async with place.listening(), AsyncExitStack() as stack:
-        peers = [await stack.enter_async_context(bringing(place.address)) for _ in range(3)]
-        for peer, control_id in zip(peers, ("ID1", "ID2", "ID3"), strict=True):
-            await peer.bring(ack(control_id))
-        assert [(await peer.told()).code for peer in peers[:2]] == ["CA", "CA"]
-        with pytest.raises(TimeoutError):
-            await peers[2].told(within=0.2)
-        peers[0].writer.close()
-        assert (await peers[2].told()).code == "CA"
-
-
 async def test_a_process_with_too_many_open_files_goes_on_when_it_has_fewer(place, monkeypatch):
     monkeypatch.setattr(listener, "_MOMENT", 0.01)
     loop = asyncio.get_running_loop()
     accept, refused = loop.sock_accept, []
 
     async def sock_accept(sock):
-        if len(refused) < listener.MOST + 1:  # a failed accept must not use up a connection slot
+        if len(refused) < 2 * listener.MOST + 1:  # a failed accept must not use up a connection slot
             refused.append(sock)
             raise OSError(24, "Too many open files")
         return await accept(sock)
 
     monkeypatch.setattr(loop, "sock_accept", sock_accept)
-    async with bringing(place.address), bringing(place.address) as peer:
-        await peer.bring(ack())
-        assert (await peer.told()).code == "CA"
-    assert len(refused) == listener.MOST + 1
+    with capture_logs():
+        async with bringing(place.address), bringing(place.address) as peer:
+            await peer.bring(ack())
+            assert (await peer.told()).code == "CA"
+    assert len(refused) == 2 * listener.MOST + 1
 
 
 async def test_an_address_in_use_is_told_of_once_by_its_key_and_had_when_it_is_free(sqlite_engine, monkeypatch):
@@ -332,23 +318,18 @@ async def test_only_whom_the_settings_name_can_acknowledge(sqlite_engine, peers,
     assert not await rows(sqlite_engine, "SELECT 1 FROM lane")
 
 
-async def test_of_one_address_so_many_connections_are_served_at_a_time(place, monkeypatch):
-    monkeypatch.setattr(listener, "MOST_OF_A_PEER", 2)
+async def test_of_eight_idle_connections_of_one_address_the_longest_idle_gives_way_to_a_ninth(place):
     async with AsyncExitStack() as stack:
-        peers = [await stack.enter_async_context(bringing(place.address)) for _ in range(2)]
-        await peers[1].bring(ack())
-        assert (await peers[1].told()).code == "CA"
-        assert await turned_away(place) == [("too-many-connections", "127.0.0.1")]
-        peers[0].writer.close()
-        await until(lambda: _is_let_in(place))
-
-
-async def _is_let_in(place):
-    async with bringing(place.address) as peer:
-        with suppress(ConnectionError):
-            await peer.bring(ack("ID2"))
-            return await peer.told() is not None
-    return False
+        peers = [await stack.enter_async_context(bringing(place.address)) for _ in range(listener.MOST_OF_A_PEER)]
+        await peers[0].bring(ack())
+        assert (await peers[0].told()).code == "CA"
+        async with bringing(place.address) as ninth:
+            await ninth.bring(ack("ID2"))
+            assert (await ninth.told()).code == "CA"
+        assert await peers[1].told() is None
+        await peers[0].bring(ack("ID3"))
+        assert (await peers[0].told()).code == "CA"
+    assert place.counted("turned_away") == 0
 
 
 @pytest.fixture

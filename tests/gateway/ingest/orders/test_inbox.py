@@ -6,13 +6,17 @@ HL7 Transport Specification: MLLP, Release 1.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import ssl
+from contextlib import closing
 from ipaddress import ip_network
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
 from fakes.bringing import bringing
 from fakes.hospital_source import Hospital, hl7, hospital_source, merging, msh, ordering, visiting
+from fakes.relay import Relay
 from fakes.store import rows
 
 from gateway.ingest.orders.inbox import MOST_BYTES, source_listener
@@ -21,6 +25,9 @@ from gateway.mllp.framing import encode
 from gateway.runtime.errors import StoreUnavailable
 from gateway.runtime.loops import alongside
 from gateway.runtime.tls import TlsSettings
+from gateway.store.compression.stored_bytes import decompressed
+from gateway.store.database.migrate import migrate
+from gateway.store.database.postgres import Postgres
 
 STORED = "SELECT control_id, structure, state FROM inbound ORDER BY number"
 
@@ -121,6 +128,65 @@ async def test_while_the_store_cannot_be_reached_nothing_is_answered_and_the_con
         async with desk.calling() as sender:
             assert await answered(sender, ordering()) == [("AA", "1")]
     assert [name for name, _, _ in await rows(engine, STORED)] == ["1"]
+
+
+async def test_of_a_message_with_a_laboratory_order_only_radiology_is_in_the_store(engine):
+    desk = Desk(engine, sections=frozenset({"RAD"}))
+    laboratory = (
+        "ORC|NW|L7",
+        "OBR|2|L7||HIV^HIV RNA||||||||||||||||||||LAB",
+        "NTE|1||HIV known",
+        "OBX|1|ST|HIV||positive",
+    )
+    radiology = ordering().decode().split("\r")[:-1]
+    payload = hl7(*radiology[:-1], f"{radiology[-1]}||||||RAD", *laboratory)
+    async with desk.listening(), desk.calling() as sender:
+        assert await answered(sender, payload, payload) == [("AA", "1")] * 2
+        [(body,)] = await rows(engine, "SELECT body FROM inbound")
+        assert not any(one in decompressed(body) for one in (b"L7", b"HIV", b"positive", b"LAB"))
+        assert await answered(sender, hl7(*radiology[:-2], *laboratory)) == [("AA", "1")]
+    assert (desk.outcomes("stored"), desk.outcomes("duplicate"), desk.outcomes("not-radiology")) == (1, 1, 1)
+    await desk.applying.turn()
+    assert [one.order.placer.value for one in await desk.orders()] == ["P1"]
+    assert await desk.states() == [("applied", "order-not-radiology")]
+
+
+async def ends_unanswered(desk):
+    """Bring a message that the database does not take; the connection ends within ten seconds."""
+    async with desk.calling() as sender:
+        await sender.bring(ordering())
+        assert await sender.told(within=10.0) is None
+
+
+async def is_stored_once(desk):
+    async with desk.calling() as sender:
+        assert await answered(sender, ordering()) == [("AA", "1")]
+    assert [name for name, _, _ in await rows(desk.engine, STORED)] == ["1"]
+
+
+async def test_a_database_that_accepts_and_never_answers_ends_the_connection_within_ten_seconds(postgres_database):
+    parts = urlsplit(postgres_database)
+    relay = Relay(parts.port)
+    async with relay.running():
+        engine = Postgres(postgres_database.replace(f":{parts.port}", f":{relay.port}"))
+        async with engine.opened():
+            await migrate(engine)
+            desk = Desk(engine)
+            async with desk.listening():
+                relay.freeze()
+                await ends_unanswered(desk)
+                relay.thaw()
+                await is_stored_once(desk)
+
+
+async def test_a_locked_file_ends_the_connection_within_ten_seconds(sqlite_engine):
+    desk = Desk(sqlite_engine)
+    async with desk.listening():
+        with closing(sqlite3.connect(sqlite_engine.path, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            await ends_unanswered(desk)
+            other.execute("ROLLBACK")
+        await is_stored_once(desk)
 
 
 # Faults of a sender

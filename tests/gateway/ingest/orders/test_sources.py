@@ -120,6 +120,7 @@ def test_the_other_keys_become_the_rules_of_the_source(tmp_path):
         study_uid='"key"',
         unlisted='"reject"',
         order_days="30",
+        connections="3",
         formerly='"cerner"',
         peers='["127.0.0.1"]',
     )
@@ -128,7 +129,7 @@ def test_the_other_keys_become_the_rules_of_the_source(tmp_path):
     assert (rules.receiving_applications, rules.receiving_facilities) == ({"RIS"}, {"CITY"})
     assert (rules.senders, rules.processing_ids) == ({("EPIC", "MERCY")}, {"P", "T"})
     assert (made.order_source.are_uids_keys, made.rejects_unlisted, made.formerly) == (True, True, "cerner")
-    assert [str(one) for one in made.peers] == ["127.0.0.1/32"]
+    assert ([str(one) for one in made.peers], made.connections) == (["127.0.0.1/32"], 3)
 
 
 @pytest.mark.parametrize(

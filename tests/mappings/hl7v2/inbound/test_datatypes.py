@@ -56,6 +56,8 @@ def test_a_number_has_its_authority_as_the_settings_write_it(field, number):
         ("E1^^^mercy", "authority-not-of-source"),
         ("E1^^^USSSA^SS", "authority-not-of-source"),
         (r"E\.br\1^^^MERCY", "text-unusable"),
+        (r"E\X0D\1^^^MERCY", "text-unusable"),
+        (r"E\X0D0A\^^^MERCY", "text-unusable"),
         (r"E\X00\1^^^MERCY", "text-unusable"),
         (r"E\C2842\1^^^MERCY", "text-unusable"),
     ],

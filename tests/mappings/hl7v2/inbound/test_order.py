@@ -186,6 +186,17 @@ def test_the_ordering_clinician_is_orc_12_else_obr_16():
     assert orders("ORC|NW")[0].ordering == ()
 
 
+@pytest.mark.parametrize("code", [".br", "X0D", "X0A", "X0D0A", "X0D\\\\X0A", "X0B", "X0C", "X1C"])
+def test_a_text_keeps_its_lines_however_a_line_break_is_escaped(code):
+    mark = f"\\{code}\\"
+    text = f"chest pain{mark}rule out PE{mark}"
+    segments = ("ORC|NW|1^EPC", obr(f4=f"CTCH^CT{mark}Chest", f31=f"R07^{text}"), f"NTE|1||{text}")
+    (found,) = orders(*segments)
+    assert (found.indication, found.notes) == (("chest pain", "rule out PE"), ("chest pain", "rule out PE"))
+    assert (orders("ORC|NW|1^EPC", obr(f13=text))[0].indication, found.procedure.text) == (found.notes, "CT Chest")
+    assert codes(*segments) == []
+
+
 def test_the_indication_is_obr_31_else_obr_13():
     assert orders("ORC|NW", obr(f13="old", f31=r"R07^pain\.br\fever~^PE"))[0].indication == ("pain", "fever", "PE")
     assert orders("ORC|NW", obr(f13=r"old \T\ new"))[0].indication == ("old & new",)
