@@ -25,7 +25,7 @@ from mappings.fhir.narrative import CRITICAL, narrative
 from mappings.fhir.report_parts import NOT_SIGNED, ReportParts, addenda_said, newest_signature
 from mappings.fhir.scene import Scene
 from mappings.sections import heading_words
-from mappings.study.conclusion import CONCLUDING, concluding_text, flagged
+from mappings.study.conclusion import CONCLUDING, Role, concluding_text, flagged
 from mappings.values.units import vital_sign
 
 # Observation.status of a vital sign <- DiagnosticReport.status (http://hl7.org/fhir/R4/valueset-observation-status.html)
@@ -89,7 +89,7 @@ def observation_interpretation(parts: ReportParts) -> list[Json]:
 
 
 def observation_status(parts: ReportParts, *, is_amended: bool) -> str:
-    """Observation.status <- Report.status: `amended` for an impression that begins with a signed addendum (D36).
+    """Observation.status <- Report.status: `amended` for an impression behind an addendum or a newer impression (D36).
 
     https://hl7.org/fhir/R4/observation-definitions.html#Observation.status
     """
@@ -110,7 +110,8 @@ def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[Rep
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.result
     Text under no heading is in presentedForm only. A text that is not published has no Observation (D16). A critical
     report without a text has an Observation without a value, so that its flag is seen. An impression begins with the
-    part of the signed `addenda`, newest first, and of an ADDENDUM section in its own text (D36).
+    part of the signed `addenda`, newest first, and with the passages of its own text that correct it or supersede it
+    (D36).
     """
     interpretation = observation_interpretation(parts)
     critical = flagged(parts.passages) if interpretation else frozenset()
@@ -138,8 +139,9 @@ def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[Rep
         is_flagged = bool(interpretation) and (place in critical or label == _WHOLE)
         observation["text"] = narrative(code["text"] + mark, text=text, alert=CRITICAL if is_flagged else "")
         if first_said and label in _CONCLUDING:
-            observation["status"] = observation_status(parts, is_amended=True)
             observation.update(said({"issued": observation_issued(parts, addenda)}))
+        if (first_said and label in _CONCLUDING) or _role(parts, place) == "superseded":
+            observation["status"] = observation_status(parts, is_amended=True)
         observation["code"] = code
         observation.update(observation_value(scene, parts, text))
         if is_flagged:
@@ -209,11 +211,15 @@ def _observed_sections(scene: Scene, parts: ReportParts) -> list[tuple[int, str,
     return sections
 
 
+def _role(parts: ReportParts, place: int) -> Role:
+    """Role of a section in the conclusion."""
+    return parts.passages[place].role if place < len(parts.passages) else ""
+
+
 def _amended(parts: ReportParts, place: int, content: str, first_said: str) -> str:
     """Content of an impression, after the text that supersedes it."""
-    own = concluding_text(
-        part for number, part in enumerate(parts.passages) if number != place and part.role == "addendum"
-    )
+    newer = {"addendum", "doubtful", *(["impression"] if _role(parts, place) == "superseded" else [])}
+    own = concluding_text(part for number, part in enumerate(parts.passages) if number != place and part.role in newer)
     if not (content and (first_said or own)):
         return content
     text = parts.passages[place].text

@@ -21,7 +21,7 @@ from mappings.life.status import Status, addendum_parent, has_addenda, report_st
 from mappings.model import Report
 from mappings.patient.identifiers import fhir_id
 from mappings.patient.subjects import Subject
-from mappings.study.conclusion import Passage, header, passages, statement
+from mappings.study.conclusion import Passage, correction_issues, header, passages, statement
 from mappings.study.signers import signer, spoken_name
 from mappings.values.dates import LATE_STUDY_DATE, When, effective, fhir_instant, parse_instant, read_instant
 from mappings.values.text import character_issues, normal_form, signed_text_issues, utf8
@@ -109,6 +109,8 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
     parent_id = _parent_id(scene, report)
     text = _published_text(scene, report, is_draft_shown=status.diagnostic_report == "preliminary")
     forms = _text_form(text, resource_id, title, signed)
+    found = passages(report, subject.reports) if text else ()
+    scene.issues.extend(correction_issues(found, f"{report.pointer}/reportPlainText"))
     if report.is_completed:
         forms = (*forms, _pdf_form(scene, report, resource_id, title, signed))
     return ReportParts(
@@ -132,7 +134,7 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
         title=title,
         zone=zone,
         header=_header(scene, report, zone),
-        passages=passages(report, subject.reports) if text else (),
+        passages=found,
         text=normal_form(text),
         forms=forms,
     )
