@@ -106,25 +106,25 @@ _NEGATIONS: Final[dict[str, str]] = {
 _ENDS: Final[dict[str, str]] = {"all": "end ends ended ende endet fin fine fim einde"}
 # Before an author, and titles
 _AUTHORS: Final[dict[str, str]] = {"all": "by per dr prof durch por par door"}
-# Prepositions behind which no object stands
+# Words behind which no object stands: prepositions, and a reference to another place
 _LIMITS: Final[dict[str, str]] = {
-    "English": "after with because since upon during at on until before where but",
-    "German": "nach wegen mit seit aber",
-    "Spanish": "tras despues con segun pero",
-    "French": "apres avec suite mais",
-    "Italian": "dopo ma",
+    "English": "after see with because since upon during at on until before where but",
+    "German": "nach siehe wegen mit seit aber",
+    "Spanish": "tras ver despues con segun pero",
+    "French": "apres voir avec suite mais",
+    "Italian": "dopo vedi ma",
     "Portuguese": "apos com na mas",
-    "Dutch": "met wegens maar",
+    "Dutch": "met zie wegens maar",
 }
 _GRAMMAR: Final[dict[str, str]] = {
     "English": "a an the this that these those my our his her its their i we it is are was were be been being has"
-    " have had will should must to of for from in and or as now hereby also please note see above below"
+    " have had will should must to of for from in and or as now hereby also please note above below"
     " here s previously previous prior earlier original initial first second third late later final"
     " preliminary new further additional old nd rd st th number dated time date dictated created made"
     " entered issued signed begins? starts? beginning radiologist radiology attending staff resident entry"
     " there which follows following states? says? shows?",
     "German": r"der die das den dem des diese\w? ein eine[nmr]? vom von zu zum zur ist sind wird wurden? worden"
-    r" hiermit und bitte siehe ich wir unser(?:en)? mein(?:en)? vorherige\w* fruhere\w* im ursprungliche\w*"
+    r" hiermit und bitte ich wir unser(?:en)? mein(?:en)? vorherige\w* fruhere\w* im ursprungliche\w*"
     r" neue\w* erste\w* zweite\w* lauten lautet",
     "Spanish": "el la los las lo un una este esta ha sido fue es se del de al y e previ[oa] anterior presente"
     " nuestro yo mi fe leer tardi[oa]",
