@@ -25,7 +25,7 @@ superseded impression stands alone. In every text
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -46,7 +46,7 @@ from mappings.sections.corrections import (
     title_rank,
 )
 from mappings.values.dates import spoken
-from mappings.values.text import normal_form
+from mappings.values.text import lines, normal_form
 
 Role = Literal["addendum", "doubtful", "impression", "superseded", "copy", "between", ""]
 ABSENT: Final = "(AutoScribe sent no report text)"
@@ -75,6 +75,15 @@ class Passage(NamedTuple):
         return normal_form(self.section.body).strip()
 
 
+class CutLine(NamedTuple):
+    """Part of a line of N(text) that belongs to one passage; `number` counts lines from 1."""
+
+    number: int
+    text: str
+    section: str
+    role: Role
+
+
 def passages(report: Report, peers: Sequence[Report]) -> tuple[Passage, ...]:
     """Split a report's text into passages with roles; joined again, the sections give the text, or N(text).
 
@@ -89,6 +98,17 @@ def passages(report: Report, peers: Sequence[Report]) -> tuple[Passage, ...]:
     before = takewhile(lambda other: other.report_id != report.report_id, peers)
     earlier = [other for other in before if other.is_completed and other.is_addendum]
     return _merged_passages(report, (*originals, *earlier)) or _addendum_passages(report.sections, originals)
+
+
+def cut_lines(parts: Iterable[Passage]) -> Iterator[CutLine]:
+    """Yield the lines of a text that say something, each with the label of its section and its role."""
+    number = 1
+    for part in parts:
+        rows = lines(part.section.heading + part.section.body)
+        for place, row in enumerate(rows):
+            if row.strip():
+                yield CutLine(number + place, row.strip(), part.section.label, part.role)
+        number += len(rows) - 1
 
 
 def header(report: Report, moment: datetime | None, signer: str, zone: ZoneInfo | None) -> str:
@@ -200,6 +220,9 @@ def _with_superseded(sections: Sequence[Section], roles: list[Role], leading: Ro
     }
     if not superseded:
         return roles
+    untitled = "\n".join(line for line in sections[0].body.splitlines() if title_rank(line) is None)
+    if roles[0] == "doubtful" and not certainty(untitled):
+        roles = ["", *roles[1:]]  # REVISED REPORT says of its impression that it is newer
     first, last = ranked[0].place, ranked[-1].place
     return [
         "superseded" if place in superseded else "between" if not role and first < place < last else role

@@ -1,4 +1,4 @@
-"""Texts with one correction, made of a stem, a form, a place and a language; and sentences that correct nothing (D36)."""
+"""Texts with one correction, made of stem, form, place and language; and sentences that correct nothing (D36)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ NOUNS: Final[dict[str, tuple[str, ...]]] = {
     "nl": ("addendum", "correctie", "aanvulling", "rectificatie"),
 }
 REPORTS: Final[dict[str, tuple[str, ...]]] = {
-    "en": ("amended report", "corrected report", "revised interpretation", "supplementary report", "report (corrected)"),
+    "en": (
+        "amended report",
+        "corrected report",
+        "revised interpretation",
+        "supplementary report",
+        "report (corrected)",
+    ),
     "de": ("korrigierter Befund", "ergänzter Bericht", "berichtigter Befund"),
     "es": ("informe corregido", "informe rectificado", "informe complementario"),
     "fr": ("compte rendu rectificatif", "compte-rendu corrigé"),
@@ -59,7 +65,12 @@ UNCLEAR: Final = (
 OTHERS: Final = (
     *("No addendum.", "Keine Nachträge.", "Sin adendas.", "Pas d'addendum.", "Nessun addendum.", "Sem adendo."),
     *("Geen addendum.", "PET with attenuation-corrected images.", "The tendon is retracted 3 cm.", "Amended order."),
-    *("Retracted tendon on the prior MRI.", "Contrast added.", "The amended protocol was used.", "Corrected QT 440 ms."),
+    *(
+        "Retracted tendon on the prior MRI.",
+        "Contrast added.",
+        "The amended protocol was used.",
+        "Corrected QT 440 ms.",
+    ),
     *("Motion-corrected images were obtained.", "Values were corrected for blood pool.", "In addition, a CT was done."),
     *("This report has not been amended.", "History of scoliosis correction surgery.", "Order updated 1/6/2026."),
     *("Hip replaced in 2010.", "Flow voids are normal.", "Revised 2017 criteria were used.", "Lens correction."),
