@@ -48,7 +48,7 @@ _LONGEST_HEAD: Final = 160  # characters of a label, an author and a time includ
 _ABBREVIATIONS: Final = frozenset({"dr", "prof", "mr", "ms", "mrs", "st", "no", "nr", "med"})
 _CLAUSE_END: Final = re.compile(
     r"[;:!?,\uff1a](?!\d)|(?<!\b[^\W\d_])(?<!\b(?:[Nn][or]|[Dd]r|[Ss]t|[Mm]r|[Mm]s))\.(?=\s|$)(?!\s\d)"
-    r"|\n(?=\s*\n|[^\S\n]*[^\w\s]{0,8}[^\W\d_a-z])|[*=_~#<>|]{2,}"
+    r"|\n(?=[^\S\n]{0,40}(?:\n|[^\w\s]{0,8}[^\W\d_a-z]))|[*=_~#<>|]{2,}"
 )
 _SEPARATED: Final = re.compile(r"\d[/.:-]\d")
 _OF: Final = frozenset({"of", "des", "der", "vom", "von", "de", "du", "del", "della", "di", "do", "da", "van"})
@@ -73,6 +73,7 @@ _STATING: Final = frozenset(
         ),
     }
 )
+_NEAR: Final = 24  # words; the object of a word is no farther
 _SENTENCE: Final = 2  # words; a shorter line with a full stop is an abbreviation
 # Words that may stand beside a negation: "Addendum: not applicable"
 _FILLERS: Final = frozenset({"applicable", "available", "required", "needed", "necessary", "erforderlich", "notwendig"})
@@ -234,13 +235,13 @@ def certainty(text: str, *, is_own: bool = False) -> Certainty:
     if not hints(text):
         return found
     for clause, end in _clauses(text):
-        if is_negated(text[end:].partition("\n")[0]) or (is_own and not any(one.has("own") for one in clause)):
-            continue
         corrects = _corrects(clause, is_own=is_own)
-        says_more = any(one.kind in {"other", "subject"} for one in clause) or is_statement(text[end:])
-        if corrects == "explicit" and says_more:
-            return "explicit"
-        found = found or ("doubtful" if corrects else "")
+        if not corrects or is_negated(text[end : end + _LONGEST_HEAD].partition("\n")[0]):
+            continue
+        found = "doubtful"
+        if corrects == "explicit":
+            says_more = any(one.kind in {"other", "subject"} for one in clause) or is_statement(text[end:])
+            return "explicit" if says_more else found
     return found
 
 
@@ -284,11 +285,16 @@ def _clauses(text: str) -> Iterator[tuple[list[Word], int]]:
 def _corrects(clause: Sequence[Word], *, is_own: bool) -> Certainty:
     """Judge a clause by the object of each of its words that may correct."""
     found: Certainty = ""
+    if is_own and not any(one.has("own") for one in clause):
+        return found
     for place, word in enumerate(clause):
-        if word.kind not in {"noun", "verb"} or any(one.kind in {"negation", "end"} for one in clause[:place]):
+        if word.kind in {"negation", "end"}:
+            break
+        if word.kind not in {"noun", "verb"}:
             continue
-        bound = _noun_object(clause, place) if word.kind == "noun" else _verb_object(clause, place)
-        if bound == "report" or (not bound and not is_own and _is_dated(clause[place + 1 :])):
+        before, behind = clause[max(0, place - _NEAR) : place], clause[place + 1 : place + _NEAR]
+        bound = _noun_object(before, word, behind) if word.kind == "noun" else _verb_object(before, behind)
+        if bound == "report" or (not bound and not is_own and _is_dated(behind)):
             return "explicit"
         if not bound and word.has("certain"):
             found = "doubtful"
@@ -302,17 +308,17 @@ def _is_dated(behind: Sequence[Word]) -> bool:
     return kinds[:1] == ["date"] and (kinds[1:] == ["date"] or _SEPARATED.search(rest[0].plain) is not None)
 
 
-def _noun_object(clause: Sequence[Word], place: int) -> Literal["report", "other", ""]:
+def _noun_object(before: Sequence[Word], noun: Word, behind: Sequence[Word]) -> Literal["report", "other", ""]:
     """Object of a noun: "report" (correction to the report), "other" (correction factor), or ""."""
-    before, behind = _next(clause[max(0, place - 1) : place]), _next(clause[place + 1 :])
-    if "report" in {before, behind}:
+    found = _next(before[-1:]), _next(behind)
+    if "report" in found:
         return "report"
-    return "" if clause[place].has("document") else before or behind
+    return "" if noun.has("document") else found[0] or found[1]
 
 
-def _verb_object(clause: Sequence[Word], place: int) -> Literal["report", "other", ""]:
+def _verb_object(before: Sequence[Word], behind: Sequence[Word]) -> Literal["report", "other", ""]:
     """Object of a verb: its subject, or the word behind it: "report", "other", or ""."""
-    subject, behind = _subject(clause[:place]), clause[place + 1 :]
+    subject = _subject(before)
     if subject == "report":
         return subject
     bound = _next(behind)

@@ -43,6 +43,7 @@ _HEADING_KEYS: Final = OPENERS - KEYS  # with a colon after them these words clo
 _LOWER: Final = ("cc", "e-")  # beginnings of closings in lower case
 _SHORT_LINE: Final = 40  # characters; a line of wrapped prose is longer
 _TITLE_LINE: Final = 90  # characters; the title of an examination is shorter
+_LABEL_LINE: Final = 300  # characters; the label of a correction is shorter
 _SIGNING_LINES: Final = 10  # a signature is shorter
 _RUN_IN_LINES: Final = 2  # a text of one line, perhaps under a title, has its headings inside the line
 
@@ -260,7 +261,7 @@ class _Reader:
     def _read_corrections(self, line: str, start: int, count: int) -> None:
         """Find the labels of corrections inside a line, and their ends, and sort them among its other marks."""
         for gap in _INSIDE.finditer(line, 1):
-            found = correction_label(line[gap.end() :].rstrip())
+            found = correction_label(line[gap.end() : gap.end() + _LABEL_LINE].rstrip())
             if found is None:
                 continue
             words = line[gap.end() : gap.end() + found.end]
