@@ -109,8 +109,6 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
     parent_id = _parent_id(scene, report)
     text = _published_text(scene, report, is_draft_shown=status.diagnostic_report == "preliminary")
     forms = _text_form(text, resource_id, title, signed)
-    found = passages(report, subject.reports) if text else ()
-    scene.issues.extend(correction_issues(found, f"{report.pointer}/reportPlainText"))
     if report.is_completed:
         forms = (*forms, _pdf_form(scene, report, resource_id, title, signed))
     return ReportParts(
@@ -134,7 +132,7 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
         title=title,
         zone=zone,
         header=_header(scene, report, zone),
-        passages=found,
+        passages=_published_passages(scene, report, text),
         text=normal_form(text),
         forms=forms,
     )
@@ -202,6 +200,13 @@ def _published_text(scene: Scene, report: Report, *, is_draft_shown: bool) -> st
     if text:
         scene.inform("unsigned-text-withheld", place, "not said before it is signed")
     return ""
+
+
+def _published_passages(scene: Scene, report: Report, text: str) -> tuple[Passage, ...]:
+    """Passages of the published text, with an issue if one might correct the report (D36)."""
+    found = passages(report, scene.subjects[report.report_id].reports) if text else ()
+    scene.issues.extend(correction_issues(found, f"{report.pointer}/reportPlainText"))
+    return found
 
 
 def _instant(scene: Scene, text: str | None, pointer: str) -> str | None:
