@@ -69,6 +69,7 @@ SECTION_LOINC: Final[dict[str, tuple[str, str]]] = {
     "comparison": ("18834-2", "Radiology Comparison study (narrative)"),
     "critical_result": ("73568-8", "Communication of critical results [Description] Document"),
     "findings": ("59776-5", "Procedure findings Narrative"),
+    "findings_impression": ("19005-8", "Radiology Imaging study [Impression] (narrative)"),
     "history": ("11329-0", "History general Narrative - Reported"),
     "impression": ("19005-8", "Radiology Imaging study [Impression] (narrative)"),
     "indication": ("55115-0", "Requested imaging studies information Document"),

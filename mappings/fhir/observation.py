@@ -32,7 +32,7 @@ from mappings.fhir.report_parts import (
 )
 from mappings.fhir.scene import Scene
 from mappings.sections import heading_words
-from mappings.study.conclusion import CONCLUDING, FLAG_OF, concluding_text, flagged
+from mappings.study.conclusion import CONCLUDING, FLAG_OF, Role, concluding_text, flagged
 from mappings.values.units import vital_sign
 
 # Observation.status of a vital sign <- DiagnosticReport.status (http://hl7.org/fhir/R4/valueset-observation-status.html)
@@ -95,12 +95,12 @@ def observation_interpretation(parts: ReportParts) -> list[Json]:
     return _CRITICAL if parts.is_critical else []
 
 
-def observation_status(parts: ReportParts) -> str:
-    """Observation.status <- Report.status: `amended` where a later signed addendum stands first in it (D36).
+def observation_status(parts: ReportParts, *, is_superseded: bool) -> str:
+    """Observation.status <- Report.status: `amended` behind a later signed addendum, or a newer impression (D36).
 
     https://hl7.org/fhir/R4/observation-definitions.html#Observation.status
     """
-    return parts.status.observation
+    return "amended" if is_superseded and parts.status.observation == "final" else parts.status.observation
 
 
 def observation_issued(parts: ReportParts, addenda: Sequence[ReportParts]) -> str | None:
@@ -117,8 +117,8 @@ def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[Rep
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.result
     Text under no heading is in presentedForm only. A text that is not published has no Observation (D16). A critical
     report without a text has an Observation without a value, so that its flag is seen. An impression begins with the
-    part of the signed `addenda`, newest first, and of an ADDENDUM section in its own text; any other section begins
-    with the newest of them. None stands alone after a later text took it back (D36).
+    part of the signed `addenda`, newest first, and with the passages of its own text that correct it or supersede it;
+    any other section begins with the newest addendum. None stands alone after a later text took it back (D36).
     """
     interpretation = observation_interpretation(parts)
     critical = flagged(parts.passages) if interpretation else frozenset()
@@ -128,7 +128,7 @@ def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[Rep
         "id": "",
         "meta": _CLINICAL_RESULT,
         "text": None,
-        "status": observation_status(parts),
+        "status": observation_status(parts, is_superseded=False),
         "category": _IMAGING,
         "code": None,
         "subject": {"reference": parts.subject_reference["reference"]},
@@ -144,6 +144,8 @@ def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[Rep
         observation = alike.copy()
         observation["id"] = f"{parts.resource_id}-s{place}"
         observation["text"] = narrative(code["text"] + mark, text=text, alert=CRITICAL if is_flagged else "")
+        if _role(parts, place) == "superseded":
+            observation["status"] = observation_status(parts, is_superseded=True)
         observation["code"] = code
         observation.update(observation_value(scene, parts, text))
         if is_flagged:
@@ -213,6 +215,11 @@ def _observed_sections(scene: Scene, parts: ReportParts) -> list[tuple[int, str,
     return sections
 
 
+def _role(parts: ReportParts, place: int) -> Role:
+    """Role of a section in the conclusion."""
+    return parts.passages[place].role if place < len(parts.passages) else ""
+
+
 def _amended(
     parts: ReportParts, addenda: Sequence[ReportParts], section: tuple[int, str, str], *, is_flagged: bool
 ) -> str:
@@ -220,7 +227,8 @@ def _amended(
     place, label, content = section
     is_concluding = label in _CONCLUDING
     is_copied = label == "findings" and any(part.role == "copy" for part in parts.passages)
-    added = [one for number, one in enumerate(parts.passages) if number != place and one.role == "addendum"]
+    newer = {"addendum", "doubtful", *(["impression"] if _role(parts, place) == "superseded" else [])}
+    added = [one for number, one in enumerate(parts.passages) if number != place and one.role in newer]
     own = concluding_text(added) if is_concluding or is_copied else ""
     shown = in_order(parts, addenda)
     number = shown.index(parts)

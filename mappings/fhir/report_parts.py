@@ -23,7 +23,7 @@ from mappings.life.status import Status, addendum_parent, report_status
 from mappings.model import Report
 from mappings.patient.identifiers import fhir_id
 from mappings.patient.subjects import Subject
-from mappings.study.conclusion import Passage, header, passages, statement
+from mappings.study.conclusion import Passage, correction_issues, header, passages, statement
 from mappings.study.newest_word import newest_first
 from mappings.study.signers import signer, spoken_name
 from mappings.values.dates import (
@@ -143,7 +143,7 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
         title=title,
         zone=zone,
         header=_header(scene, report, zone),
-        passages=passages(report, subject.reports) if text else (),
+        passages=_published_passages(scene, report, text),
         text=normal_form(text),
         forms=forms,
     )
@@ -243,6 +243,13 @@ def _published_text(scene: Scene, report: Report, *, is_draft_shown: bool) -> st
     if text:
         scene.inform("unsigned-text-withheld", place, "not said before it is signed")
     return ""
+
+
+def _published_passages(scene: Scene, report: Report, text: str) -> tuple[Passage, ...]:
+    """Passages of the published text, with an issue if one might correct the report (D36)."""
+    found = passages(report, scene.subjects[report.report_id].reports) if text else ()
+    scene.issues.extend(correction_issues(found, f"{report.pointer}/reportPlainText"))
+    return found
 
 
 def _instant(scene: Scene, text: str | None, pointer: str) -> str | None:

@@ -42,7 +42,7 @@ from mappings.hl7v2.report_text import (
 )
 from mappings.hl7v2.result import Result
 from mappings.model import Report
-from mappings.study.conclusion import FLAG_OF, Passage, header, passages
+from mappings.study.conclusion import FLAG_OF, Passage, correction_issues, header, passages
 from mappings.values.text import character_issues, signed_text_issues
 
 # Switch `critical` -> OBX-8, table 0078; IS in v2.5.1, CE if a receiver of RAD-128 requires it
@@ -235,6 +235,7 @@ def _report_stretches(result: Result, report: Report) -> list[Stretch]:
         marked = replace(report, is_critical=True) if flags_on(result, report) else report
         texts = stretches(marked, parts, result.receiver.addendum_obx3, is_plain=is_plain)
         _note_text(result, report, text, is_plain=is_plain)
+        result.issues.extend(correction_issues(parts, f"{report.pointer}/reportPlainText"))
     above = [] if report.is_completed else [NOT_SIGNED]
     if result.has_headers:
         above.append(_header(result, report))

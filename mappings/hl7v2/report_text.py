@@ -21,6 +21,7 @@ WITHDRAWN: Final = "VOID - THIS REPORT WAS WITHDRAWN"
 _PLAIN_ASCII: Final = bytes([ord("\n"), *range(32, 127)])
 # Labels of the lines that form the conclusion (D36)
 CONCLUDED: Final = frozenset({"impression", "addendum"})
+_IMPRESSIONS: Final = frozenset({"doubtful", "impression", "superseded", "between"})
 
 
 class Stretch(NamedTuple):
@@ -53,12 +54,15 @@ def stretches(report: Report, parts: Sequence[Passage], addendum_obx3: str, *, i
 
 
 def stretch_label(part: Passage, addendum_obx3: str) -> str:
-    """Section label of a passage's OBX: the conclusion is an impression, or by switch an addendum (D36)."""
+    """Section label of a passage's OBX: the conclusion is an impression, or by switch an addendum (D36).
+
+    A copy is not concluded with, and neither is an ADDENDUM section that says "none".
+    """
     if part.role == "addendum":
         return addendum_obx3
-    if part.role == "impression":
+    if part.role in _IMPRESSIONS:
         return "impression"
-    return "" if part.role == "copy" else part.section.label
+    return "" if part.role == "copy" or part.section.label == "addendum" else part.section.label
 
 
 def has_plain_lines(text: str) -> bool:

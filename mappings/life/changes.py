@@ -205,7 +205,7 @@ def _cancelled_reports(study: Study, listed: frozenset[str]) -> Iterator[Cancell
     for report in study.completed:
         is_gone = report.is_addendum and bool(listed) and report.report_id not in listed
         if study.is_cancelled or is_gone:
-            said = repr((_text(report), report.is_critical is True, _patient(study, report)))
+            said = repr((text_of(report), report.is_critical is True, _patient(study, report)))
             version = hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()
             what: Literal["study", "report"] = "study" if study.is_cancelled else "report"
             yield CancelledReport(report.report_id, what, version, report.is_critical is True)

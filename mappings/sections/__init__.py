@@ -18,11 +18,12 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from mappings.model import Section
+from mappings.sections.corrections import is_negated, is_statement
 from mappings.sections.headings import HEADINGS
 from mappings.sections.lettering import as_read, heading_words, tags
 from mappings.sections.marks import CLOSING, TITLE, Mark, marks
 
-__all__ = ["HEADINGS", "cut", "heading_words"]
+__all__ = ["HEADINGS", "cut", "heading_words", "is_document"]
 
 # Sections about reason and method, before the findings
 _CONTEXT: Final = frozenset({"comparison", "examination", "history", "indication", "technique"})
@@ -59,10 +60,11 @@ def cut(text: str) -> tuple[Section, ...]:
     """
     if not text:
         return ()
-    if text[:200].lstrip().lower().startswith(_DOCUMENTS):
+    if is_document(text):
         return (Section("", "", text),)
     read = as_read(text)
-    headings = _with_tags(_headings(marks(read), read), tags(text), len(text.rstrip()))
+    candidates = _with_content(marks(read), read)
+    headings = _with_tags(_headings(candidates, read), tags(text), len(text.rstrip()))
     if not headings:
         return (Section("", "", text),)
     sections = []
@@ -95,6 +97,31 @@ def _with_tags(headings: list[Mark], runs: list[tuple[int, int]], length: int) -
     return widened
 
 
+def is_document(text: str) -> bool:
+    """True for HTML, XML and RTF, which are never cut."""
+    return text[:200].lstrip().lower().startswith(_DOCUMENTS)
+
+
+def _with_content(candidates: Sequence[Mark], text: str) -> list[Mark]:
+    """Reject the label of a correction that has no text of its own: a sentence, or the title of an amended report.
+
+    Such a title closes the section before it.
+    """
+    made = []
+    for place, mark in enumerate(candidates):
+        own, below = "text", ""
+        if mark.is_correction:
+            end = next((one.start for one in candidates[place + 1 :] if one.start >= mark.end), len(text))
+            own, _, below = text[mark.end : end].partition("\n")
+            if is_negated(text[mark.end : end]):
+                continue
+        if own.strip(_MARGIN) or is_statement(below):
+            made.append(mark)
+        elif text[mark.end - 1] != ".":
+            made.append(mark._replace(label=CLOSING, end=mark.start, is_correction=False))
+    return made
+
+
 @dataclass(slots=True)
 class _Study:
     """Plain headings of one examination or addendum: label -> index of the first and of the last mark with it."""
@@ -124,10 +151,12 @@ def _headings(candidates: Sequence[Mark], text: str) -> list[Mark]:
     for mark, place in zip(candidates, _places(candidates, text), strict=True):
         if place.study is not study:
             study, seen = place.study, False
-        if accepted and mark.start < accepted[-1].end:
+        if accepted and (mark.start < accepted[-1].end or _is_in_addendum(mark, accepted[-1], text)):
             continue
-        if not mark.is_heading:
-            if headings and accepted[-1].label and _closes(mark, place, accepted[-1], text):
+        if mark.is_correction:
+            accepted.append(mark)
+        elif not mark.is_heading:
+            if accepted and accepted[-1].label and _closes(mark, place, accepted[-1], text):
                 accepted.append(mark._replace(label=CLOSING) if mark.label else mark)
         elif _fits(mark, place, headings) and (label := _label(mark, place)):
             if _is_set_apart(mark, place) or (not seen and _is_quotation(mark, place, headings)):
@@ -135,9 +164,16 @@ def _headings(candidates: Sequence[Mark], text: str) -> list[Mark]:
             accepted.append(mark if label == mark.label else mark._replace(label=label))
             headings.append(accepted[-1])
             seen = seen or label in _SEEN
-        elif headings and accepted[-1].label and _is_empty(mark, place, candidates):
+        elif accepted and accepted[-1].label and _is_empty(mark, place, candidates):
             accepted.append(mark._replace(label=CLOSING, end=mark.start))
     return accepted
+
+
+def _is_in_addendum(mark: Mark, last: Mark, text: str) -> bool:
+    """True for the label of a correction that belongs to the addendum above: ADDENDUM: Correction to IMPRESSION: …"""
+    if not mark.is_correction or last.label != "addendum":
+        return False
+    return mark.is_inline or not text[last.end : mark.start].strip(_MARGIN)
 
 
 def _places(candidates: Sequence[Mark], text: str) -> list[_Place]:

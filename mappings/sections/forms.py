@@ -67,7 +67,7 @@ ITEM: Final = re.compile(rf"\s*(?:[-*\u2022\u25aa\u25cf\u25ba]\s|[\s*_]*{NUMBER}
 _INLINE_HEADING: Final = rf"{WORDS}(?:{_COLON}|{_DASH})"
 # White space that may separate a heading from the text before: after a sentence, wide, or before capitals
 _GAP: Final = re.compile(
-    r"\s(?<!\s\s)(?:(?P<ended>(?<=[.!?;:)\]\"\u201d]\s)\s*+)|(?P<wide>\s++|(?<=\t))"
+    r"\s(?<!\s\s)(?:(?P<ended>(?:(?<=[.!?;:)\]\"\u201d]\s)|(?<=[*=~#>]{2}\s))\s*+)|(?P<wide>\s++|(?<=\t))"
     r"|(?P<narrow>(?<=[a-z0-9]\s)(?=[^\W\d_a-z])))(?=[^\W\d_])"
 )
 # ... or a separating mark

@@ -132,7 +132,7 @@ HEADINGS: Final[dict[str, tuple[str, ...]]] = {
         *("impressão", "impressão diagnóstica", "conclusie", "conclusões", "conclusies", "bewertung"),
         *("gesamtbeurteilung", "opinión", "opinião", "hipótese diagnóstica", "hipóteses diagnósticas", "resumen"),
         *("synthèse", "synthese", "au total", "en conclusion", "interprétation", "sintesi", "impressione"),
-        *("impressione diagnostica", "samenvatting", "besluit"),
+        *("impressione diagnostica", "samenvatting", "besluit", "epikrise", "epicrisis", "epicrisi"),
         *(*WEAK_WORDS["conclusion"], *WEAK_WORDS["remark"], *WEAK_WORDS["summary"]),
     ),
     "indication": (
@@ -234,4 +234,19 @@ SECOND_WORDS: Final = (
     *("assessment", "history", "indication", "indications", "technique", "comparison", "procedure", "report"),
     *("imp", "rec", "recs", "plan of care", "treatment plan", "follow-up", "follow up", "management", "advice"),
     *("suggestion", "suggestions", "differential diagnosis", "differential", "next steps", "disposition"),
+    *("befund", "befunde", "beurteilung", "zusammenfassung", "diagnose", "empfehlung", "empfehlungen", "epikrise"),
+    *("hallazgos", "impresión", "conclusión", "conclusiones", "recomendaciones", "résultat", "résultats", "synthèse"),
+    *(
+        "reperti",
+        "referto",
+        "conclusione",
+        "conclusioni",
+        "achados",
+        "impressão",
+        "conclusão",
+        "bevindingen",
+        "conclusie",
+    ),
 )
+# Words between two headings that are one: FINDINGS AND IMPRESSION
+JOINING: Final = ("and", "und", "y", "e", "ed", "et", "en")

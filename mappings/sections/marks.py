@@ -11,6 +11,8 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from mappings.sections.closings import CLOSERS, KEYS, closing, hints, inline_closings
+from mappings.sections.correcting_words import hints as corrects
+from mappings.sections.corrections import Label, correction_label
 from mappings.sections.forms import ITEM, heading_end, heading_start, inline_headings, leads_on, line_heading, opening
 from mappings.sections.headings import MODALITIES, REGIONS
 from mappings.sections.lettering import drawn_together
@@ -32,12 +34,16 @@ _QUOTE: Final = re.compile('(?<![^\\s(:])["\u201c](?=\\w)[^"\u201c\u201d]{1,2000
 # A line that is the title of the next examination has one of these words: CT CERVICAL SPINE
 _IMAGED: Final = frozenset(word for name in (*MODALITIES, *REGIONS) for word in name.split())
 
+# Places inside a line where a label may stand: after a sentence or marks, or before marks
+_INSIDE: Final = re.compile(r"(?<=[.!?:;)\]*>=~#\"\u201d])\s++(?=\S)|(?<=\w)\s++(?=[*<>=~#\[]{2}|\[)")
+_DECORATED: Final = " \t\r\n*_#=-~.<>|[](){}:"
 _NOT_WORD: Final = re.compile(r"[^\w-]")
 _FIRST: Final = OPENERS | CLOSERS | {""}
 _HEADING_KEYS: Final = OPENERS - KEYS  # with a colon after them these words close nothing
 _LOWER: Final = ("cc", "e-")  # beginnings of closings in lower case
 _SHORT_LINE: Final = 40  # characters; a line of wrapped prose is longer
 _TITLE_LINE: Final = 90  # characters; the title of an examination is shorter
+_LABEL_LINE: Final = 300  # characters; the label of a correction is shorter
 _SIGNING_LINES: Final = 10  # a signature is shorter
 _RUN_IN_LINES: Final = 2  # a text of one line, perhaps under a title, has its headings inside the line
 
@@ -57,6 +63,7 @@ class Mark(NamedTuple):
     is_quoted: bool = False  # set apart, like a quoted report
     is_footer: bool = False  # closes only if nothing follows
     is_remark: bool = False  # closes only an impression
+    is_correction: bool = False  # labels a correction by its words, not by a heading of the table
 
     @property
     def is_heading(self) -> bool:
@@ -110,6 +117,7 @@ class _Reader:
         self.stripped = [line.strip() for line in self.lines]
         self.is_run_in = _is_run_in(self.stripped)
         self.hints = hints(text)  # of closings inside lines, the next one last
+        self.corrects = corrects(text)
         self.found: list[Mark] = []
         self.end = 0  # of the last mark
         self.rule = -1  # start of the rule that is the last non-blank line above
@@ -139,17 +147,21 @@ class _Reader:
         """True if a line continues the one above and contains no mark, as most lines do."""
         if first in _FIRST or not self.above or self.rule >= 0 or self.title or self.is_run_in or ":" in line:
             return False
+        if self.corrects and corrects(line):
+            return False
         return not (self.hints and self.hints[-1] < end) and not self._is_signature(line)
 
     def _read(self, line: str, stripped: str, first: str, start: int, number: int) -> None:
         """Find the marks of a non-blank line."""
-        count = len(self.found)
-        if first in _FIRST:
+        count, may_correct = len(self.found), self.corrects and corrects(line)
+        if first in _FIRST or may_correct:
             self._read_start(line, stripped, first, start, number)
         if count == len(self.found) > 0 and self._is_signature(stripped):
             self._close(start, stripped)
         if self.is_run_in or line.rfind(":") > max(0, self.end - start):
             self._read_inside(line, start)
+        if may_correct:
+            self._read_corrections(line, start, count)
         if self.hints and self.hints[-1] < start + len(line):
             self._read_closings(line, start, count)
         if stripped[0] in _RULE_SIGNS and start >= self.end and _RULE.fullmatch(line):
@@ -163,16 +175,45 @@ class _Reader:
         self.rule = -1
 
     def _read_start(self, line: str, stripped: str, first: str, start: int, number: int) -> None:
-        """Find the closing or heading at the start of a line."""
+        """Find the label, closing or heading at the start of a line; a plain heading comes before the label."""
+        heading = self._heading_at(line, first, number)
+        is_weak = heading is None or key(heading[0]["words"]) in WEAK
+        if self.corrects and is_weak and self._read_correction(line, start):
+            return
         is_key = first in _HEADING_KEYS and stripped[len(first) : len(first) + 1] == ":"  # "EXAM:"
         if self.found and not is_key and (closes := closing(stripped, first)):
             self._close(start, *closes)
-        elif first in OPENERS and (heading := self._heading(line, number)):
+        elif heading:
             self._add_heading(*heading, start, number)
 
-    def _heading(self, line: str, number: int) -> tuple[re.Match[str], str] | None:
+    def _heading_at(self, line: str, first: str, number: int) -> tuple[re.Match[str], str] | None:
+        """Match the heading of the table at the start of a line."""
+        if first not in OPENERS:
+            return None
         below = self.stripped[number + 1] if number + 1 < len(self.stripped) else ""
         return line_heading(line, self.above, below, is_anew=self._is_anew())
+
+    def _read_correction(self, line: str, start: int) -> bool:
+        """Find the label of a correction at the start of a line, or its end; return True if there is one."""
+        found = correction_label(line.rstrip())
+        if found is None or leads_on(self.above, len(self.above)):
+            return False
+        words, is_anew = line.strip(_DECORATED), self._is_anew()
+        is_begun = is_anew or found.is_set_off or len(self.above) < _SHORT_LINE
+        if not is_begun or not (words[0].isupper() or (found.is_set_off and is_anew)):
+            return False
+        if found.is_end:
+            self._close(start, words)
+        else:
+            self._add(self._correction(found, line, start, 0))
+        return True
+
+    def _correction(self, found: Label, line: str, start: int, offset: int) -> Mark:
+        place = self.rule if self.rule >= self.end and not offset else start + offset
+        words = line[offset : offset + found.end].strip(_DECORATED)
+        anew = self._is_anew() or offset > 0
+        end, is_inline = start + offset + found.end, offset > 0
+        return Mark(place, end, "addendum", words, is_anew=anew, is_inline=is_inline, is_correction=True)
 
     def _close(self, start: int, words: str, is_footer: bool = False, is_remark: bool = False) -> None:
         place, is_anew = self.rule if self.rule >= self.end else start, self._is_anew() or words[:2] in _LOWER
@@ -216,6 +257,19 @@ class _Reader:
             place = start + (gap.start() if gap.lastgroup == "parted" else match.start())
             kinds = {"is_inline": True, "is_anew": gap.lastgroup != "narrow", "is_quoted": not self.is_run_in}
             self._add(_mark(match, label, place, start + match.end(), **kinds))
+
+    def _read_corrections(self, line: str, start: int, count: int) -> None:
+        """Find the labels of corrections inside a line, and their ends, and sort them among its other marks."""
+        for gap in _INSIDE.finditer(line, 1):
+            found = correction_label(line[gap.end() : gap.end() + _LABEL_LINE].rstrip())
+            if found is None:
+                continue
+            words = line[gap.end() : gap.end() + found.end]
+            if found.is_end:
+                self.found.append(Mark(start + gap.end(), start + gap.end(), CLOSING, "-", is_inline=True))
+            elif self.is_run_in or (found.is_set_off and (words.isupper() or not words[0].isalpha())):
+                self.found.append(self._correction(found, line, start, gap.end()))
+        self.found[count:] = sorted(self.found[count:], key=lambda mark: mark.start)
 
     def _read_closings(self, line: str, start: int, count: int) -> None:
         """Find the closings inside a line, and sort them among its headings, which start at index `count`."""

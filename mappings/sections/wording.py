@@ -13,6 +13,7 @@ from typing import Final
 
 from mappings.sections.headings import (
     HEADINGS,
+    JOINING,
     NAMING,
     QUALIFIABLE,
     QUALIFIERS,
@@ -107,7 +108,8 @@ def _joint_label(label: str | None, others: list[str | None]) -> str | None:
 
 
 _HYPHEN: Final = re.compile(r"[\u2010\u2011]")
-_JOINT: Final = re.compile(r"\s*(?:[/&,]|\band\b)\s*", re.IGNORECASE)
+_AND: Final = rf"(?:[/&,]|\b(?:{'|'.join(JOINING)})\b)"
+_JOINT: Final = re.compile(rf"\s*{_AND}\s*", re.IGNORECASE)
 _BETWEEN: Final = r"(?:[^\S\t]{0,2}[-\u2013\u2014,/&]\s{0,2}|[^\S\t]{1,3})"
 _ABOUT: Final = f"(?:{any_of(QUALIFIERS)}|{DATE})"
 # Subject before a heading's words: LEFT KNEE FINDINGS
@@ -115,7 +117,7 @@ _BEFORE: Final = rf"(?P<before>(?:(?:{any_of(NAMING)}){_BETWEEN}(?:{_ABOUT}{_BET
 # ... and after them: FINDINGS ABDOMEN, IMPRESSION - CT HEAD, ADDENDUM #2
 _QUALIFIER: Final = rf"(?P<qualifier>(?:{_BETWEEN}(?:{_ABOUT}|\#?\d{{1,2}}(?![\d/.-]|:\d))(?![^\W_])){{0,8}})"
 # A second word beside the first: IMPRESSION AND PLAN
-_MORE: Final = rf"(?P<more>(?:\s{{0,3}}(?:[/&,]|\band\b)\s{{0,3}}(?:{any_of(SECOND_WORDS)})(?![^\W_])){{0,2}})"
+_MORE: Final = rf"(?P<more>(?:\s{{0,3}}{_AND}\s{{0,3}}(?:{any_of(SECOND_WORDS)})(?![^\W_])){{0,2}})"
 # Time and author of an addendum: ADDENDUM 03/02/2026 10:15, Addendum by Dr. A on 2 March 2026
 _MOMENT: Final = (
     rf"(?:[\s,;@()\-\u2013]{{1,3}}(?:{DATE}|{TIME}|\#?\d{{1,2}}(?![\d/.-]|:\d)|(?:no|number)\.?\s?\d{{1,2}}"

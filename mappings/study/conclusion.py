@@ -13,32 +13,51 @@ decisions D17, D36. An addendum has one of three forms, and each passage of a te
 | any other addendum | if all text is under headings, impressions that no report has; else all of it | `addendum` |
 
 Where an addendum cannot be told from the text around it, the whole text is its part. Nothing is lost, and no
-superseded impression stands alone.
+superseded impression stands alone. In every text
+
+- a passage under no heading that corrects a report explicitly (`mappings.sections.corrections`) is an `addendum`;
+- a passage that only might correct one is `doubtful`: it joins the conclusion whole, and no flag leaves the impression;
+- an ADDENDUM section that says "none" has no role;
+- an impression is `superseded` if its heading, or the title of its part of the text, says that another one of the same
+  examination is newer (PRELIMINARY IMPRESSION, PREVIOUS REPORT). All from the first to the last impression is then
+  `between` them, if it has no other role.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise, takewhile
 from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
+from mappings.issues import MappingIssue
 from mappings.model import Report, Section
-from mappings.sections import cut
+from mappings.sections import cut, is_document
+from mappings.sections.corrections import (
+    USUAL,
+    certainty,
+    is_corrected,
+    is_negated,
+    is_statement,
+    subjects,
+    title_rank,
+)
 from mappings.values.dates import spoken, version_instant
-from mappings.values.text import normal_form
+from mappings.values.text import lines, normal_form
 
-Role = Literal["addendum", "impression", "copy", ""]
+Role = Literal["addendum", "doubtful", "impression", "superseded", "copy", "between", ""]
 ABSENT: Final = "(AutoScribe sent no report text)"
 """Line used in place of a text that is absent or blank."""
 FLAG_OF: Final = "CRITICAL FLAG OF"
 """Words before the header of a critical report, above a later addendum that shows its flag (D22)."""
 CONCLUDING: Final = frozenset({"impression", "findings_impression"})
-_AMENDED: Final = re.compile(r"\b(?:amended|corrected|revised|updated)\b", re.IGNORECASE)
 _BODY: Final = frozenset({"findings", *CONCLUDING})
+# Roles in the order of the conclusion
+_CONCLUDED: Final[tuple[Role, ...]] = ("addendum", "doubtful", "impression", "superseded", "copy")
+_DOUBTFUL: Final = "possible_addendum"
 
 
 class Passage(NamedTuple):
@@ -58,6 +77,15 @@ class Passage(NamedTuple):
         return normal_form(self.section.body).strip()
 
 
+class CutLine(NamedTuple):
+    """Part of a line of N(text) that belongs to one passage; `number` counts lines from 1."""
+
+    number: int
+    text: str
+    section: str
+    role: Role
+
+
 def passages(report: Report, peers: Sequence[Report]) -> tuple[Passage, ...]:
     """Split a report's text into passages with roles; joined again, the sections give the text, or N(text).
 
@@ -65,13 +93,24 @@ def passages(report: Report, peers: Sequence[Report]) -> tuple[Passage, ...]:
     a report.
     """
     if not (report.is_addendum and report.is_completed):
-        return _report_passages(report.sections)
+        return _report_passages(report.sections, is_signed=report.is_completed)
     if not normal_form(report.text or "").strip():
         return (Passage(Section("addendum", "", report.text or ""), "addendum"),)
     originals = [other for other in peers if other.is_completed and not other.is_addendum]
     before = takewhile(lambda other: other.report_id != report.report_id, peers)
     earlier = [other for other in before if other.is_completed and other.is_addendum]
     return _merged_passages(report, (*originals, *earlier)) or _addendum_passages(report.sections, originals)
+
+
+def cut_lines(parts: Iterable[Passage]) -> Iterator[CutLine]:
+    """Yield the lines of a text that say something, each with the label of its section and its role."""
+    number = 1
+    for part in parts:
+        rows = lines(part.section.heading + part.section.body)
+        for place, row in enumerate(rows):
+            if row.strip():
+                yield CutLine(number + place, row.strip(), part.section.label, part.role)
+        number += len(rows) - 1
 
 
 def header(report: Report, moment: datetime | None, signer: str, zone: ZoneInfo | None) -> str:
@@ -86,44 +125,147 @@ def header(report: Report, moment: datetime | None, signer: str, zone: ZoneInfo 
 
 
 def concluding_text(parts: Iterable[Passage]) -> str:
-    """Conclusion of one report alone: its addenda, its impressions, then the impressions of a report that it contains.
+    """Conclusion of one report alone: its passages with a role, in the order of the roles.
 
     A single passage loses its heading; several passages keep theirs.
     """
-    shown = [part for part in parts if part.role and part.content]
+    shown = [part for part in parts if part.role in _CONCLUDED and part.content]
     if len(shown) == 1:
         return shown[0].content
-    ordered = [part.text for role in ("addendum", "impression", "copy") for part in shown if part.role == role]
+    ordered = [part.text for role in _CONCLUDED for part in shown if part.role == role]
     return "\n\n".join(ordered)
 
 
 def statement(parts: Iterable[Passage]) -> str:
     """Part of a signed addendum in the conclusion of its original report; `ABSENT` if it has no text."""
-    return concluding_text(part for part in parts if part.role == "addendum") or ABSENT
+    return concluding_text(part for part in parts if part.role in {"addendum", "doubtful", "superseded"}) or ABSENT
 
 
 def flagged(parts: Sequence[Passage]) -> frozenset[int]:
     """Indexes of the passages that carry the flag of a critical report (D22, D36).
 
-    These are the addenda if the text has any, else the impressions, else every passage with content.
+    These are the addenda if the text has any, else the impressions, else every passage with content. Doubtful passages
+    have it, too.
     """
     roles = [(place, part.role) for place, part in enumerate(parts) if part.content]
     for role in ("addendum", "impression"):
-        if places := frozenset(place for place, one in roles if one == role):
-            return places
+        if any(one == role for _, one in roles):
+            return frozenset(place for place, one in roles if one in {role, "doubtful"})
     return frozenset(place for place, _ in roles)
 
 
-def _report_passages(sections: Sequence[Section]) -> tuple[Passage, ...]:
+def correction_issues(parts: Iterable[Passage], pointer: str) -> list[MappingIssue]:
+    """List an issue if a passage might correct the report and does not say so."""
+    if all(part.role != "doubtful" for part in parts):
+        return []
+    action = "a passage that might correct the report joins the conclusion; the critical flag stays on the impression"
+    return [MappingIssue("correction-unclear", "warning", pointer, action)]
+
+
+@lru_cache(maxsize=64)  # each mapping of a report asks
+def _with_corrections(sections: tuple[Section, ...]) -> tuple[tuple[Section, ...], frozenset[int]]:
+    """Label a text before the first heading that corrects the report, and list the sections that only might.
+
+    Below the first heading only sentences about this very report count.
+    """
+    doubtful = {place for place, section in enumerate(sections) if _is_doubtful(section)}
+    if sections and not sections[0].label and not is_document(sections[0].body):
+        found = certainty(sections[0].body)
+        if found == "explicit" and len(sections) > 1:
+            sections = (_labelled(sections[0]), *sections[1:])
+        elif found:
+            doubtful.add(0)
+    return sections, frozenset(doubtful)
+
+
+def _is_doubtful(section: Section) -> bool:
+    """True for corrected findings, and for a section that has a sentence by which this very report is corrected."""
+    if section.label == "findings" and is_corrected(section.heading):
+        return True
+    if not section.label and is_document(section.body):
+        return False
+    return section.label not in {"addendum", *CONCLUDING} and certainty(section.body, is_own=True) == "explicit"
+
+
+def _report_passages(sections: tuple[Section, ...], *, is_signed: bool = True) -> tuple[Passage, ...]:
+    doubtful: frozenset[int] = frozenset()
+    if is_signed:
+        sections, doubtful = _with_corrections(sections)
     added = _addenda(sections)
-    if not added:
-        return tuple([Passage(one, "impression" if one.label in CONCLUDING else "") for one in sections])
-    return tuple(
-        [
-            Passage(section, "addendum" if place in added else "impression" if section.label in CONCLUDING else "")
-            for place, section in enumerate(sections)
-        ]
-    )
+    roles: list[Role] = [
+        "addendum" if place in added else "impression" if one.label in CONCLUDING else ""
+        for place, one in enumerate(sections)
+    ]
+    return _made(sections, roles, doubtful, "impression")
+
+
+def _made(
+    sections: Sequence[Section], roles: list[Role], doubtful: frozenset[int], leading: Role
+) -> tuple[Passage, ...]:
+    """Make the passages, with the roles of doubtful and superseded ones; impressions have the role `leading`."""
+    roles = ["doubtful" if place in doubtful and not role else role for place, role in enumerate(roles)]
+    if sum(one.label in CONCLUDING for one in sections) > 1:
+        roles = _with_superseded(sections, roles, leading)
+    if len(sections) > 1:
+        sections = [_shown(one, role) for one, role in zip(sections, roles, strict=True)]
+    return tuple(map(Passage, sections, roles))
+
+
+def _shown(section: Section, role: Role) -> Section:
+    """Label a doubtful text without a heading, so that it gets its own Observation."""
+    return replace(section, label=_DOUBTFUL) if role == "doubtful" and not section.label else section
+
+
+def _with_superseded(sections: Sequence[Section], roles: list[Role], leading: Role) -> list[Role]:
+    """Return the roles with those of superseded impressions, and of all between the impressions."""
+    ranked = _ranked(sections, roles, leading)
+    superseded = {
+        one.place for one in ranked if any(other.rank > one.rank and one.is_about_the_same(other) for other in ranked)
+    }
+    if not superseded:
+        return roles
+    untitled = "\n".join(line for line in sections[0].body.splitlines() if title_rank(line) is None)
+    if roles[0] == "doubtful" and not certainty(untitled):
+        roles = ["", *roles[1:]]  # REVISED REPORT says of its impression that it is newer
+    first, last = ranked[0].place, ranked[-1].place
+    return [
+        "superseded" if place in superseded else "between" if not role and first < place < last else role
+        for place, role in enumerate(roles)
+    ]
+
+
+class _Ranked(NamedTuple):
+    """Impression with its rank by headings, and the names of its examination: in its heading, and in a title above."""
+
+    place: int
+    rank: int
+    named: frozenset[str]
+    examined: frozenset[str]
+
+    def is_about_the_same(self, other: _Ranked) -> bool:
+        """True unless the headings or titles name different examinations."""
+        pairs = ((self.named, other.named), (self.examined, other.examined))
+        return all(own == its or not own or not its for own, its in pairs)
+
+
+def _ranked(sections: Sequence[Section], roles: Sequence[Role], leading: Role) -> list[_Ranked]:
+    """Rank the impressions by their headings, else by the last title above them: PREVIOUS REPORT."""
+    found = []
+    title, examined = USUAL, frozenset[str]()
+    for place, section in enumerate(sections):
+        lines = section.body.splitlines() if not section.label else [] if section.content else [section.heading]
+        for line in lines:
+            titled = title_rank(line)
+            title = title if titled is None else titled
+            if titled is None and not is_statement(line):
+                examined = subjects(line) or examined
+        if section.label == "examination":
+            examined = subjects(section.body) or examined
+        is_own = roles[place] == leading or is_corrected(section.heading)
+        if section.label in CONCLUDING and section.content and is_own:
+            own = title_rank(section.heading)
+            found.append(_Ranked(place, title if own is None else own, subjects(section.heading), examined))
+    return found
 
 
 def _addenda(sections: Sequence[Section]) -> frozenset[int]:
@@ -134,8 +276,8 @@ def _addenda(sections: Sequence[Section]) -> frozenset[int]:
     that follows at once unless it is the only one. Without such text, the addendum is all up to the first of several
     impressions, or everything that follows. A revised impression is an addendum wherever it stands.
     """
-    starts = [place for place, section in enumerate(sections) if section.label == "addendum"]
-    amended = [place for place, one in enumerate(sections) if one.label in CONCLUDING and _AMENDED.search(one.heading)]
+    starts = [place for place, one in enumerate(sections) if one.label == "addendum" and not is_negated(one.body)]
+    amended = [place for place, one in enumerate(sections) if one.label in CONCLUDING and is_corrected(one.heading)]
     places = {*starts, *amended}
     for start, end in pairwise([*starts, len(sections)]):
         under, is_ended = _addendum_sections(sections, start, end)
@@ -176,9 +318,9 @@ def _merged_passages(report: Report, others: Iterable[Report]) -> tuple[Passage,
     return tuple(
         Passage(_labelled(section), _role_in_merged(section, has_impression=has_impression))
         if other is None
-        else Passage(section, "copy" if other.is_addendum or section.label in CONCLUDING else "")
+        else Passage(section, "copy" if other.is_addendum or role in _CONCLUDED else "")
         for sections, other in parts
-        for section in sections
+        for section, role in _report_passages(sections)
     )
 
 
@@ -206,8 +348,9 @@ def _role_in_merged(section: Section, *, has_impression: bool) -> Role:
     return "addendum" if not has_impression or section.label in {"addendum", *CONCLUDING} else ""
 
 
-def _addendum_passages(sections: Sequence[Section], originals: Sequence[Report]) -> tuple[Passage, ...]:
+def _addendum_passages(sections: tuple[Section, ...], originals: Sequence[Report]) -> tuple[Passage, ...]:
     known = {_words(one.body) for other in originals for one in other.sections if one.label in CONCLUDING}
+    sections, doubtful = _with_corrections(sections)
     added = _addenda(sections)
     if not added:
         own = frozenset(
@@ -219,19 +362,18 @@ def _addendum_passages(sections: Sequence[Section], originals: Sequence[Report])
         added = own if is_headed else frozenset()
         if not is_headed and len(sections) > 1:
             sections = (_labelled(sections[0]), *sections[1:])
-        return tuple(
-            Passage(one, "addendum" if not added or place in added else "") for place, one in enumerate(sections)
-        )
+        roles: list[Role] = ["addendum" if not added or place in added else "" for place in range(len(sections))]
+        return _made(sections, roles, doubtful, "addendum")
     first = min(added)
     is_below = any(section.label in _BODY for section in sections[:first])
-    made = []
+    roles = []
     for place, section in enumerate(sections):
         role: Role = "addendum" if place in added else ""
         if not role and section.label in CONCLUDING:
             is_copy = (is_below and place < first) or _words(section.body) in known
             role = "impression" if is_copy and not originals else "copy" if is_copy else "addendum"
-        made.append(Passage(section, role))
-    return tuple(made)
+        roles.append(role)
+    return _made(sections, roles, doubtful, "addendum")
 
 
 def _words(text: str) -> str:

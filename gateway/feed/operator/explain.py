@@ -38,13 +38,16 @@ from mappings.trace.values import element_values, field_values, is_element, is_f
 
 _VERB: Final = "explain"
 _USUAL: Final = "generic"
+_CONCLUSION: Final = "DiagnosticReport.conclusion"
+# Fields that depend on the place at which the text was cut
+_CUT: Final = frozenset({"OBX-3", "OBX-8", _CONCLUSION})
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """Question about a report: one field or all (`name` empty), as mapped for destination `at`.
 
-    With `sent`, the field's value in each version sent is shown too.
+    With `sent`, the field's value in each version sent is shown too. `conclusion` is short for the element.
     """
 
     report_id: str
@@ -54,6 +57,8 @@ class Question:
     reason: str = ""
 
     def __post_init__(self) -> None:
+        if self.name == "conclusion":
+            object.__setattr__(self, "name", _CONCLUSION)
         if self.name and not (is_field(self.name) or is_element(self.name)):
             remedy = "Write a field such as PID-5, or an element such as DiagnosticReport.conclusion."
             raise wrong("FIELD", "neither a field of HL7 v2 nor an element of FHIR", remedy)
@@ -107,6 +112,7 @@ async def explain(
         "destination": to.destination.name if to.destination else None,
         "fates": [one.said for one in found],
         "fields": [_said(one) for one in fields],
+        **({"lines": [one._asdict() for one in mapping.cut]} if question.name in _CUT else {}),
         **({"sent": sent} if question.sent else {}),
         **({} if match is None else {"order": match_said(match)}),
         **({"held": [{"destination": name, "reason": reason} for name, reason in held]} if held else {}),

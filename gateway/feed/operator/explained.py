@@ -19,7 +19,9 @@ from gateway.runtime.request_errors import NoMessage
 from mappings import to_fhir
 from mappings.issues import MappingIssue
 from mappings.patient.identifiers import fhir_id
+from mappings.patient.subjects import subjects
 from mappings.profile import Receiver, Site
+from mappings.study.conclusion import CutLine, cut_lines, passages
 from mappings.trace import TraceRow, trace
 from mappings.trace.outputs import MESSAGE, Json
 from mappings.trace.probes import leaves
@@ -32,7 +34,10 @@ _OF_REPORT: Final = frozenset({"DiagnosticReport", "Observation", "DocumentRefer
 
 @dataclass(frozen=True)
 class ExplainedMapping:
-    """Resources and messages of one report, with the fields that each leaf and each setting changes, and the issues."""
+    """Resources and messages of one report, with the fields that each leaf and each setting changes, and the issues.
+
+    `cut` are the lines of its text, each with its section and its role in the conclusion (D36).
+    """
 
     resources: Sequence[Json] = field(repr=False)
     messages: Sequence[bytes] = field(repr=False)
@@ -40,6 +45,7 @@ class ExplainedMapping:
     settings: Sequence[Setting]
     issues: Sequence[MappingIssue]
     leaves: Mapping[str, Any] = field(repr=False)
+    cut: Sequence[CutLine] = field(repr=False, default=())
 
     @cached_property
     def fields(self) -> frozenset[str]:
@@ -92,7 +98,16 @@ def map_and_trace(
         settings(document, site, receiver, asked.facts),
         tuple(dict.fromkeys(issues)),
         {leaf.pointer: leaf.value for leaf in leaves(document)},
+        tuple(_cut(asked, site)),
     )
+
+
+def _cut(asked: PreviewRequest, site: Site) -> Iterator[CutLine]:
+    """Yield the lines of the report, cut beside the reports about the same patient."""
+    study = asked.study
+    report = next(one for one in study.reports if one.report_id == asked.report_id)
+    about = subjects(study, study.reports, site, asked.facts)[asked.report_id]
+    return cut_lines(passages(report, about.reports))
 
 
 def resources_of(resources: Iterable[Json], report_id: str) -> list[Json]:

@@ -32,6 +32,11 @@ def lines(answer: Mapping[str, Any]) -> Iterator[str]:
         yield f"  setting   {setting['key']} = {setting['value']}"
     for issue in explained["issues"]:
         yield f"  issue     {issue['code']} at {issue['pointer']}: {issue['action']}"
+    for row in answer.get("lines", ()):
+        text = printable(row["text"])
+        shown = text if len(text) <= _CELL else f"{text[:_CELL]}…"
+        section, role = row["section"] or "no heading", row["role"] or "not in the conclusion"
+        yield f"  line {row['number']:<4} {shown} -> {section} -> {role}"
 
 
 def listed(answer: Mapping[str, Any]) -> Iterator[str]:

@@ -57,6 +57,7 @@ MAPPING_CODES: Final[Mapping[str, str]] = {
     "character-removed": "A control character was removed.",
     "character-replaced": "A character became a line break.",
     "characters-transliterated": "Characters that the receiver's character set lacks are spelled with others.",
+    "correction-unclear": "A passage might correct a report, and does not say so.",
     "critical-disagrees": "The critical flags of study and report differ.",
     "critical-without-text": "A critical report has no text.",
     "cursor-absent": "A page of AutoScribe does not say what follows.",

@@ -169,8 +169,6 @@ def test_words_of_a_heading_in_prose_cut_nothing(text: str) -> None:
         "1. No change.\n2. Recommendation: follow-up.\n- Comparison: older study",
         "Stable nodule, which the prior\nimpression: called new, and the\ncomparison\nstudy showed.",
         "Contrast: 50 mL.\nComplications: none.\nPlan: none",
-        "Amendment to impression: there is a nodule. See the findings: clear.",
-        "Correction to IMPRESSION: clear. Comparison: none.\nBones.\nSoft tissues.",
         "Unchanged\tCONTRAST: none.  EXAM: limited.\nBones.\nSoft tissues.",
         "The report was read\nreviewed by: nobody, or was it",
         "A stable nodule whose\nimpression: new, was wrong",

@@ -295,3 +295,102 @@ def test_a_revised_impression_is_an_addendum_wherever_it_stands(heading: str) ->
         what = study(report(reportPlainText=text, isCritical=True))
         assert conclusion(what) == f"{heading}: Large embolus.\n\nIMPRESSION: No acute disease."
         assert marked(what) == [f"{heading}: Large embolus."]
+
+
+PRELIMINARY = "PRELIMINARY IMPRESSION: Large embolus.\n\nFINAL FINDINGS: Clear.\n\nFINAL IMPRESSION: No embolus."
+
+
+@pytest.mark.parametrize(
+    ("text", "new", "old"),
+    [
+        (PRELIMINARY, "FINAL IMPRESSION: No embolus.", "PRELIMINARY IMPRESSION: Large embolus."),
+        (
+            "REVISED REPORT:\nFINDINGS: a\nIMPRESSION: No embolus.\n\n"
+            "PREVIOUS REPORT:\nFINDINGS: b\nIMPRESSION: Large embolus.",
+            "IMPRESSION: No embolus.",
+            "IMPRESSION: Large embolus.",
+        ),
+        (
+            "PRELIMINARY REPORT\n\nFINDINGS: a\nIMPRESSION: Large embolus.\n\n"
+            "FINAL REPORT\n\nFINDINGS: b\nIMPRESSION: No embolus.",
+            "IMPRESSION: No embolus.",
+            "IMPRESSION: Large embolus.",
+        ),
+        (
+            "IMPRESSION: Large embolus.\n\nREVISED IMPRESSION: No embolus.",
+            "REVISED IMPRESSION: No embolus.",
+            "IMPRESSION: Large embolus.",
+        ),
+    ],
+)
+def test_a_superseding_impression_leads_and_is_flagged_and_the_other_is_never_final(
+    text: str, new: str, old: str
+) -> None:
+    what = study(report(reportPlainText=text, isCritical=True))
+    said = conclusion(what)
+    assert said.index("No embolus.") < said.index("Large embolus.")
+    impressions = [
+        one
+        for one in to_fhir(what, SITE).output
+        if one["resourceType"] == "Observation" and "19005-8" in str(one["code"])
+    ]
+    status = {one["valueString"].rpartition("IMPRESSION: ")[2]: one["status"] for one in impressions}
+    assert status == {"No embolus.": "final", "Large embolus.": "amended"}
+    assert [one["valueString"].partition("\n")[0] for one in impressions if "interpretation" in one] == ["No embolus."]
+    assert "IMPRESSION: Large embolus." not in marked(what) and new in marked(what)
+    rows = [unescape(row[5]) for row in all_of(sent(what), "OBX") if row[3].startswith("19005-8") and row[5] != " "]
+    whole = [line for line in text.split("\n") if line]
+    first, last = sorted((whole.index(new), whole.index(old)))
+    assert rows[-(last - first + 1) :] == whole[first : last + 1]
+
+
+def test_impressions_of_different_examinations_stay_apart() -> None:
+    text = "PRELIMINARY IMPRESSION CHEST: Embolus.\nFINAL IMPRESSION ABDOMEN: Normal."
+    assert [role for _, role in roles(text)] == ["impression", "impression"]
+    titled = "CT HEAD\n\nFINDINGS: a\nPRELIMINARY IMPRESSION: x\n\nCT NECK\n\nFINDINGS: b\nFINAL IMPRESSION: y"
+    assert "superseded" not in {role for _, role in roles(titled)}
+
+
+def test_an_addendum_with_two_impressions_says_the_newer_one_first() -> None:
+    what = study(report(reportPlainText=ORIGINAL), addendum(reportPlainText=PRELIMINARY, isCritical=True))
+    assert marked(what) == ["FINAL IMPRESSION: No embolus."]
+    said = conclusion(what, what.reports[0].report_id)
+    assert said.index("No embolus.") < said.index("Large embolus.") < said.index("No acute disease.")
+
+
+def test_an_addendum_section_that_says_none_has_no_role() -> None:
+    what = study(report(reportPlainText=f"Addendum: none.\n\n{ORIGINAL}", isCritical=True))
+    assert conclusion(what) == "No acute disease."
+    assert coded(what) == marked(what) == ["IMPRESSION: No acute disease."]
+
+
+def test_an_addendum_section_of_a_contained_report_is_concluded_with() -> None:
+    whole = f"{ORIGINAL}\nADDENDUM: Large embolus."
+    parts = roles(f"Discussed.\n\n{whole}", whole, is_addendum=True)
+    assert [role for _, role in parts] == ["addendum", "", "copy", "copy"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["FINDINGS: Seen again. This report is amended to exclude embolism.", "CORRECTED FINDINGS: No embolus."],
+)
+def test_findings_that_correct_the_report_join_the_conclusion(text: str) -> None:
+    found = roles(f"{text}\nIMPRESSION: Embolus.")
+    assert [role for _, role in found] == ["doubtful", "impression"]
+
+
+def test_a_text_without_headings_that_corrects_is_concluded_with_whole() -> None:
+    text = "Seen again. This report is amended to exclude embolism."
+    what = study(report(reportPlainText=text, isCritical=True))
+    assert conclusion(what) == text
+    assert (coded(what), marked(what)) == ([text], [text])
+    page = f"<html><body>{text}</body></html>"
+    assert [role for _, role in roles(page)] == [""]
+
+
+def test_findings_and_impression_under_one_heading_have_the_code_of_an_impression_in_fhir() -> None:
+    for heading in ("FINDINGS/IMPRESSION", "Befund & Beurteilung", "Epikrise", "Résultats et conclusion"):
+        what = study(report(reportPlainText=f"{heading}: Normal."))
+        found = [one for one in to_fhir(what, SITE).output if one.get("valueString") == "Normal."]
+        assert [one["code"]["coding"][0]["code"] for one in found] == ["19005-8"]
+        assert conclusion(what) == "Normal."

@@ -141,6 +141,23 @@ async def first_signed(here):
     return next(one for one in await here.query(sql) if not here.here.account.studies[one[1]]["isCancelled"])
 
 
+@pytest.mark.parametrize("name", ["OBX-3", "conclusion"])
+async def test_a_cut_shows_itself_line_by_line_with_section_and_role(site, name):
+    async with site() as here:
+        await here.sync()
+        await here.served()
+        report_id, _, report = await report_of(here)
+        code, answer = await explained(here, report_id, name)
+        written = [line.strip() for line in report["reportPlainText"].splitlines() if line.strip()]
+        assert (code, [row["text"] for row in answer["lines"]]) == (0, written)
+        impression = next(row for row in answer["lines"] if row["role"])
+        assert (impression["section"], impression["role"]) == ("impression", "impression")
+        text = "\n".join(lines(answer))
+        assert f"  line {impression['number']:<4} {impression['text'][:20]}" in text
+        assert "-> impression -> impression" in text
+        assert "-> findings -> not in the conclusion" in text
+
+
 async def test_where_a_field_has_no_value_it_exits_1(site):
     async with site() as here:
         await here.sync()

@@ -1,0 +1,351 @@
+"""Recognize passages that add to, amend, correct or retract a report: labels over them, and sentences in them.
+
+Carries out no clause of a standard: radiologists mark a correction as they like. Decision D36. No phrase is listed:
+`correcting_words` sorts each word into a kind, and their order decides. A line is read up to its colon, closing mark or
+end:
+
+| the words | read as |
+|---|---|
+| a noun of correcting (`NACHTRAG:`, `<<ADDENDUM>>`, `2nd addendum by Dr. A:`) | a label |
+| a verb of correcting with a report or a date (`AMENDED REPORT 1/6/2026:`, `Korrigiert am 6.1.2026:`) | a label |
+| a negation, or a word about something else (`No addendum.`, `Corrected QT:`, `Scoliosis correction:`) | no label |
+
+In a sentence, the object of the word decides: the nearest noun that it is bound to. With a report as its object, or
+with a date, the sentence corrects explicitly. With something else ("retracted tendon", "amended order"), it corrects
+nothing. Without an object it might.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Final, Literal, NamedTuple
+
+from mappings.sections.correcting_words import (
+    AUTHOR_WORDS,
+    TOKEN,
+    Kind,
+    Word,
+    hints,
+    kind_at,
+    kind_of,
+    kinds_in,
+    plainly,
+    words,
+)
+from mappings.sections.wording import CLOSING_DECORATION, DECORATION
+
+Certainty = Literal["explicit", "doubtful", ""]
+EARLIER, USUAL, REVISED = 0, 1, 2
+"""Ranks of headings: an earlier impression is superseded by a usual one, both by a revised one."""
+
+_MARKS: Final = re.compile(rf"{CLOSING_DECORATION}{{1,40}}:?")
+_DASHES: Final = frozenset({"-", "--", "\u2013", "\u2014", "->", "=>"})
+_LEAD: Final = re.compile(rf"(?P<marks>{DECORATION}{{0,24}}+)\s{{0,4}}(?:\d{{1,2}}\.?\s{{1,3}})?")
+_LONGEST_HEAD: Final = 160  # characters of a label, an author and a time included
+# Words with a full stop that ends no sentence
+_ABBREVIATIONS: Final = frozenset({"dr", "prof", "mr", "ms", "mrs", "st", "no", "nr", "med"})
+_CLAUSE_END: Final = re.compile(
+    r"[;:!?,\uff1a](?!\d)|(?<!\b[^\W\d_])(?<!\b(?:[Nn][or]|[Dd]r|[Ss]t|[Mm]r|[Mm]s))\.(?=\s|$)(?!\s\d)"
+    r"|\n(?=[^\S\n]{0,40}(?:\n|[^\w\s]{0,8}[^\W\d_a-z]))|[*=_~#<>|]{2,}"
+)
+_SEPARATED: Final = re.compile(r"\d[/.:-]\d")
+_OF: Final = frozenset({"of", "des", "der", "vom", "von", "de", "du", "del", "della", "di", "do", "da", "van"})
+# Small words that only sentences have
+_STATING: Final = frozenset(
+    {
+        *("is", "are", "was", "were", "has", "have", "should", "shows", "ist", "sind", "wird", "wurde", "es", "son"),
+        *(
+            "fue",
+            "est",
+            "sont",
+            "\u00e8",
+            "sono",
+            "\u00e9",
+            "s\u00e3o",
+            "foi",
+            "zijn",
+            "wordt",
+            "werd",
+            "hay",
+            "h\u00e1",
+        ),
+    }
+)
+_NEAR: Final = 24  # words; the object of a word is no farther
+_SENTENCE: Final = 2  # words; a shorter line with a full stop is an abbreviation
+# Words that may stand beside a negation: "Addendum: not applicable"
+_FILLERS: Final = frozenset({"applicable", "available", "required", "needed", "necessary", "erforderlich", "notwendig"})
+_NOT_APPLICABLE: Final = re.compile(r"\W*n\W?a\W*", re.IGNORECASE)
+
+
+class Label(NamedTuple):
+    """Label at the start of a line, up to `end`; `is_set_off`: by a colon or marks; `is_end`: it ends a correction."""
+
+    end: int
+    is_set_off: bool
+    is_end: bool
+
+
+def correction_label(line: str) -> Label | None:
+    """Match the label of a correction at the start of a line."""
+    lead = _LEAD.match(line)
+    place = lead.end() if lead else 0
+    head = _Head(line, is_decorated=bool(lead and lead["marks"].strip()))
+    for token in TOKEN.finditer(line, place, min(len(line), place + _LONGEST_HEAD)):
+        found = head.read(token) if token.start() >= head.resume else None
+        if found is not None or head.is_over:
+            return found
+    return head.ended(len(line.rstrip())) if len(line) <= place + _LONGEST_HEAD else None
+
+
+class _Head:
+    """Words of a line up to the end of its label."""
+
+    def __init__(self, line: str, *, is_decorated: bool) -> None:
+        self.line = line
+        self.is_decorated = is_decorated
+        self.kinds: list[Kind] = []
+        self.last = ""  # the last word or number
+        self.is_upper = True
+        self.authors = 0  # words of an author that may still follow
+        self.resume = 0  # end of the marks read
+        self.is_over = False
+
+    def read(self, token: re.Match[str]) -> Label | None:
+        """Read one token; return the label if it ends there."""
+        if token["word"]:
+            return self._word(token)
+        if token["mark"]:
+            return self._mark(token)
+        if token["number"]:
+            self.kinds.append("date")
+        elif token["bracket"]:
+            self.kinds += kinds_in(token[0]) & {"noun", "verb"}
+            self.kinds += ["date"] if any(map(str.isdigit, token[0])) else []
+        else:
+            self.is_over = True
+        self.last = token[0]
+        return None
+
+    def ended(self, end: int, *, is_set_off: bool = False) -> Label | None:
+        """Return the label, if its words correct a report; else no label follows."""
+        self.is_over = True
+        return Label(end, is_set_off, "end" in self.kinds) if self._is_complete() else None
+
+    def _is_complete(self) -> bool:
+        return "noun" in self.kinds or ("verb" in self.kinds and not {"report", "date"}.isdisjoint(self.kinds))
+
+    def _word(self, token: re.Match[str]) -> Label | None:
+        word, kind = token["word"], kind_at(token, self.last.lower())
+        if self._begins_text(word, kind):
+            return self.ended(token.start())
+        is_about_time = kind == "limit" and re.match(r"\s\d", self.line[token.end() :])
+        if kind == "author":
+            self.authors = AUTHOR_WORDS
+        elif kind == "other" and self.authors:
+            self.authors -= 1
+        elif kind in {"other", "negation", "limit"} and not is_about_time:
+            self.is_over = True
+        else:
+            self.kinds.append(kind)
+        self.is_upper = self.is_upper and word.isupper()
+        self.last = word
+        return None
+
+    def _begins_text(self, word: str, kind: Kind) -> bool:
+        """True for a word that begins the text behind a label in capitals, or behind a date."""
+        is_begun = word[0].isupper() and not (word.isupper() and len(word) > 1) and not self.authors
+        is_text = kind in {"grammar", "limit", "negation", "other"}
+        return is_begun and is_text and self._is_complete() and (self.is_upper or self.kinds[-1] == "date")
+
+    def _mark(self, token: re.Match[str]) -> Label | None:
+        mark = token["mark"]
+        if mark in ":\uff1a":
+            return self.ended(token.end(), is_set_off=True)
+        if mark == ".":
+            return self._stop(token.end())
+        if mark not in ",/&'\u2019#":
+            return self._closing(token.start())
+        return None
+
+    def _closing(self, start: int) -> Label | None:
+        """Read the marks behind a label, or a dash."""
+        marks = _MARKS.match(self.line, start)
+        if marks is None:
+            self.is_over = True
+            return None
+        self.resume = marks.end()
+        behind = self.line[marks.end() :]
+        if self.is_decorated or not behind.strip() or marks[0].endswith(":"):
+            return self.ended(len(self.line[: marks.end()].rstrip()), is_set_off=True)
+        following = TOKEN.match(behind.lstrip())
+        if marks[0].strip() not in _DASHES:
+            self.is_over = True
+            return None
+        is_label = following is None or not following["word"] or kind_of(following[0]) in _OF_LABEL
+        return None if is_label or not self._is_complete() else self.ended(marks.end())
+
+    def _stop(self, end: int) -> Label | None:
+        """Read a full stop: the end of a sentence, unless an abbreviation or a number is before it."""
+        behind = self.line[end:]
+        following = TOKEN.match(behind.lstrip())
+        is_date = following is not None and following["word"] and kind_of(following[0]) == "date"
+        is_ended = not behind.strip() or (behind[0].isspace() and behind.lstrip()[0].isupper() and not is_date)
+        is_short = len(self.last) == 1 or plainly(self.last) in _ABBREVIATIONS
+        return self.ended(end) if is_ended and not is_short else None
+
+
+_OF_LABEL: Final = frozenset({"noun", "verb", "report", "date", "author"})
+
+
+def is_negated(content: str) -> bool:
+    """True if the text under a label says that there is nothing: "none", "n/a", "no addendum to this report"."""
+    first, *others = content.strip().splitlines() or [""]
+    found = list(words(first))
+    if found and not _NOT_APPLICABLE.fullmatch(first):
+        is_nothing = any(one.kind == "negation" for one in found) and all(
+            one.kind not in {"other", "subject", "end"} or one.plain in _FILLERS for one in found
+        )
+    else:
+        is_nothing = bool(first)
+    return is_nothing and not any(map(is_statement, others))
+
+
+def is_statement(text: str) -> bool:
+    """True if a text has a sentence; a title or a row of names has none."""
+    return any(_states(line) for line in text.splitlines())
+
+
+def _states(line: str) -> bool:
+    """True if a line ends like a sentence, or has a small word that only sentences have."""
+    found = [token["word"] for token in TOKEN.finditer(line) if token["word"]]
+    if len(found) >= _SENTENCE and line.rstrip()[-1] in ".!?":
+        return True
+    return any(word in _STATING or (word.islower() and kind_of(word) == "negation") for word in found)
+
+
+def certainty(text: str, *, is_own: bool = False) -> Certainty:
+    """Judge the sentences of a text: "explicit" if one corrects a report and says by what.
+
+    With `is_own` only sentences about "this report" or "my report" count: the text tells of other reports, too.
+    """
+    found: Certainty = ""
+    if not hints(text):
+        return found
+    for clause, end in _clauses(text):
+        corrects = _corrects(clause, is_own=is_own)
+        if not corrects or is_negated(text[end : end + _LONGEST_HEAD].partition("\n")[0]):
+            continue
+        found = "doubtful"
+        if corrects == "explicit":
+            says_more = any(one.kind in {"other", "subject"} for one in clause) or is_statement(text[end:])
+            return "explicit" if says_more else found
+    return found
+
+
+def is_corrected(heading: str) -> bool:
+    """True if a heading says that its section corrects another: REVISED IMPRESSION."""
+    return rank(heading) == REVISED
+
+
+def rank(heading: str) -> int:
+    """Rank of a heading among those of one text: `EARLIER`, `USUAL` or `REVISED`."""
+    found = list(words(heading))
+    if any(one.has("earlier") for one in found):
+        return EARLIER
+    kinds = {one.kind for one in found}
+    return REVISED if {"verb", "report"} <= kinds and not kinds & {"other", "negation"} else USUAL
+
+
+def title_rank(line: str) -> int | None:
+    """Rank of the report that a line is the title of, as in PREVIOUS REPORT; None if it is no such title."""
+    found = list(words(line))
+    ranked = rank(line)
+    is_ranked = ranked != USUAL or any(one.has("latest") for one in found)
+    odd = any(one.kind in {"other", "limit", "end"} and not (one.has("earlier") or one.has("latest")) for one in found)
+    return ranked if is_ranked and not odd and any(one.kind == "report" for one in found) else None
+
+
+def subjects(heading: str) -> frozenset[str]:
+    """Words of a heading or title that name an examination or a part of the body."""
+    return frozenset(one.plain for one in words(heading) if one.kind == "subject")
+
+
+def _clauses(text: str) -> Iterator[tuple[list[Word], int]]:
+    """Yield the clauses of a text, with their ends: at a punctuation mark, or at a line that begins anew."""
+    start = 0
+    for end, behind in [*(one.span() for one in _CLAUSE_END.finditer(text)), (len(text), len(text))]:
+        if found := list(words(text[start:end])):
+            yield found, behind
+        start = behind
+
+
+def _corrects(clause: Sequence[Word], *, is_own: bool) -> Certainty:
+    """Judge a clause by the object of each of its words that may correct."""
+    found: Certainty = ""
+    if is_own and not any(one.has("own") for one in clause):
+        return found
+    for place, word in enumerate(clause):
+        if word.kind in {"negation", "end"}:
+            break
+        if word.kind not in {"noun", "verb"}:
+            continue
+        before, behind = clause[max(0, place - _NEAR) : place], clause[place + 1 : place + _NEAR]
+        bound = _noun_object(before, word, behind) if word.kind == "noun" else _verb_object(before, behind)
+        if bound == "report" or (not bound and not is_own and _is_dated(behind)):
+            return "explicit"
+        if not bound and word.has("certain"):
+            found = "doubtful"
+    return found
+
+
+def _is_dated(behind: Sequence[Word]) -> bool:
+    """True if a date follows a word: "amended on 1/6/2026"; a year alone is none."""
+    rest = [one for one in behind if one.kind != "grammar" and one.plain not in {"on", "at", "am"}]
+    kinds = [one.kind for one in rest[:2]]
+    return kinds[:1] == ["date"] and (kinds[1:] == ["date"] or _SEPARATED.search(rest[0].plain) is not None)
+
+
+def _noun_object(before: Sequence[Word], noun: Word, behind: Sequence[Word]) -> Literal["report", "other", ""]:
+    """Object of a noun: "report" (correction to the report), "other" (correction factor), or ""."""
+    found = _next(before[-1:]), _next(behind)
+    if "report" in found:
+        return "report"
+    return "" if noun.has("document") else found[0] or found[1]
+
+
+def _verb_object(before: Sequence[Word], behind: Sequence[Word]) -> Literal["report", "other", ""]:
+    """Object of a verb: its subject, or the word behind it: "report", "other", or ""."""
+    subject = _subject(before)
+    if subject == "report":
+        return subject
+    bound = _next(behind)
+    if bound == "other" and behind[0].plain == "to":
+        bound = ""  # "amended to read"
+    return bound if bound == "report" else subject or bound
+
+
+def _next(behind: Sequence[Word]) -> Literal["report", "other", ""]:
+    """Nearest object behind a word, not beyond a preposition of time, place or author."""
+    for word in behind:
+        if word.kind in {"limit", "author", "date", "negation"}:
+            return ""
+        if word.kind in {"report", "other", "subject"} and not word.has("vague"):
+            return "report" if word.kind == "report" else "other"
+    return ""
+
+
+def _subject(before: Sequence[Word]) -> Literal["report", "other", ""]:
+    """Nearest noun before a verb; "the report of the CT" is a report, "the outside report" is something else."""
+    for place in range(len(before) - 1, -1, -1):
+        word = before[place]
+        if word.kind == "limit":
+            return ""
+        if word.kind == "report" and not word.has("vague"):
+            return "other" if any(one.has("elsewhere") for one in before[:place]) else "report"
+        if word.kind in {"other", "subject"}:
+            is_part = any(one.kind == "report" and next_one.plain in _OF for one, next_one in pairwise(before[:place]))
+            return "report" if is_part else "other"
+    return ""

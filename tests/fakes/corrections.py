@@ -1,0 +1,94 @@
+"""Texts with one correction, made of stem, form, place and language; and sentences that correct nothing (D36)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Language -> nouns of correcting, and a report with the participle that corrects it
+NOUNS: Final[dict[str, tuple[str, ...]]] = {
+    "en": ("addendum", "amendment", "erratum", "correction", "retraction", "corrigendum"),
+    "de": ("Nachtrag", "Berichtigung", "Korrektur", "Ergänzung", "Korrekturbefund"),
+    "es": ("adenda", "enmienda", "corrección", "rectificación", "fe de erratas"),
+    "fr": ("additif", "rectificatif", "correctif", "erratum"),
+    "it": ("addendum", "rettifica", "errata corrige", "integrazione"),
+    "pt": ("adendo", "errata", "retificação", "aditamento"),
+    "nl": ("addendum", "correctie", "aanvulling", "rectificatie"),
+}
+REPORTS: Final[dict[str, tuple[str, ...]]] = {
+    "en": (
+        "amended report",
+        "corrected report",
+        "revised interpretation",
+        "supplementary report",
+        "report (corrected)",
+    ),
+    "de": ("korrigierter Befund", "ergänzter Bericht", "berichtigter Befund"),
+    "es": ("informe corregido", "informe rectificado", "informe complementario"),
+    "fr": ("compte rendu rectificatif", "compte-rendu corrigé"),
+    "it": ("referto rettificato", "referto corretto"),
+    "pt": ("laudo retificado", "relatório corrigido"),
+    "nl": ("gecorrigeerd verslag", "herzien verslag"),
+}
+SENTENCES: Final[dict[str, str]] = {
+    "en": "This report has been amended.",
+    "de": "Dieser Befund wurde korrigiert.",
+    "es": "Este informe ha sido corregido.",
+    "fr": "Ce compte rendu a été corrigé.",
+    "it": "Questo referto è stato rettificato.",
+    "pt": "Este laudo foi retificado.",
+    "nl": "Dit verslag is gecorrigeerd.",
+}
+# `{}` is the label
+LABELS: Final = (
+    *("{}: ", "{} 1/6/2026: ", "{} (06.01.2026 10:15): ", "***{} 1/6/2026*** ", "<<{}>> ", "[{} 1/6/2026]: ", "{} - "),
+    *("=== {} ===\n", "*** {} ***\n", "{} #2 by Dr. A. Smith on 1/6/2026 at 10:15 AM: "),
+)
+# Findings and impression, which a correction may stand above, between, below, or behind the signature of
+BODIES: Final = {
+    "en": ("FINDINGS: Lungs clear.", "IMPRESSION: {} is stable."),
+    "de": ("Befund: Lunge frei.", "Beurteilung: {} unverändert."),
+    "es": ("HALLAZGOS: Pulmones libres.", "CONCLUSIÓN: {} estable."),
+    "fr": ("RÉSULTATS : Poumons clairs.", "CONCLUSION : {} stable."),
+    "it": ("REPERTI: Polmoni liberi.", "CONCLUSIONI: {} stabile."),
+    "pt": ("ACHADOS: Pulmões livres.", "CONCLUSÃO: {} estável."),
+    "nl": ("BEVINDINGEN: Longen vrij.", "CONCLUSIE: {} stabiel."),
+}
+SIGNATURE: Final = "Electronically signed by ALEX SMITH MD"
+PLACES: Final = ("above", "below a title", "between", "below", "behind the signature")
+# Passages that might correct a report, and do not say so
+UNCLEAR: Final = (
+    "Amended after discussion with the surgeon. {} is seen.",
+    "See addendum below. {} is seen.",
+    "As corrected, {} is seen.",
+)
+# Sentences that correct nothing: negated, or about something else
+OTHERS: Final = (
+    *("No addendum.", "Keine Nachträge.", "Sin adendas.", "Pas d'addendum.", "Nessun addendum.", "Sem adendo."),
+    *("Geen addendum.", "PET with attenuation-corrected images.", "The tendon is retracted 3 cm.", "Amended order."),
+    *(
+        "Retracted tendon on the prior MRI.",
+        "Contrast added.",
+        "The amended protocol was used.",
+        "Corrected QT 440 ms.",
+    ),
+    *("Motion-corrected images were obtained.", "Values were corrected for blood pool.", "In addition, a CT was done."),
+    *("This report has not been amended.", "History of scoliosis correction surgery.", "Order updated 1/6/2026."),
+    *("Hip replaced in 2010.", "Flow voids are normal.", "Revised 2017 criteria were used.", "Lens correction."),
+    *("Please contact us for corrections.", "Korrigierte Skoliose.", "Kontrastmittel wurde ergänzt."),
+    *("Every effort was made to correct errors.", "Étude complémentaire.", "Estudio complementario."),
+)
+# Sections that say that there is no addendum
+NEGATED: Final = ("Addendum: none.", "ADDENDUM: N/A", "Addenda: None", "ADDENDUM:\nNo addendum.", "Addendum: keine")
+
+
+def placed(passage: str, language: str, place: str, word: str) -> str:
+    """Put a passage into a text whose impression has the word; an empty one changes nothing."""
+    findings, impression = BODIES[language][0], BODIES[language][1].format(word)
+    parts = {
+        "above": (passage, findings, impression, SIGNATURE),
+        "below a title": ("CT CHEST", passage, findings, impression, SIGNATURE),
+        "between": (findings, passage, impression, SIGNATURE),
+        "below": (findings, impression, passage, SIGNATURE),
+        "behind the signature": (findings, impression, SIGNATURE, passage),
+    }
+    return "\n\n".join(part for part in parts[place] if part)
