@@ -209,6 +209,8 @@ def test_a_command_of_the_program_works_as_it_is_shown(
     for folder in ("tests", "docs"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)
+    if name.startswith("audit verify --against"):
+        (tmp_path / "audit.log").touch()
     if name.startswith("orders try"):
         with (tmp_path / "gateway.toml").open("a") as settings:
             settings.write(HOSPITAL)
