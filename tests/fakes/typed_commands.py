@@ -60,6 +60,8 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "feed ack": ("CODE",),
     "orders try": ("order.hl7",),
     "feed show": ("REPORT",),
+    "feed withdraw": ("REPORT",),
+    "feed leave": ("REPORT",),
     "feed certificate": ("NAME",),
     "feed resume": ("NAME",),
     "explain": ("REPORT",),
