@@ -18,6 +18,7 @@ from gateway.auth.smart_configuration import Endpoints
 from gateway.fhir_api.audit.audited import trail_of
 from gateway.fhir_api.audit.events import AUDIT_EVENT, SEARCHED
 from gateway.fhir_api.batch_entries import MOST_ENTRIES
+from gateway.fhir_api.definitions.ig_package import guide_url
 from gateway.fhir_api.definitions.interactions import SEARCHED as SEARCHED_DEFINITIONS
 from gateway.fhir_api.facade import Facade, base, facade
 from gateway.fhir_api.http.headers import (
@@ -42,6 +43,7 @@ from mappings.values.dates import fhir_instant
 _NAME: Final = "autoscribe-gateway"
 FHIR_VERSION: Final = "4.0.1"
 US_CORE_SERVER: Final = "http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server"
+_US_CORE_GUIDE: Final = "http://hl7.org/fhir/us/core/ImplementationGuide/hl7.fhir.us.core|6.1.0"
 NOT_SUPPORTED: Final = (
     "Not supported: create, update, patch and delete (reports are made in AutoScribe; US Core asks for create of "
     "DiagnosticReport and DocumentReference), transactions, search across types, "
@@ -121,8 +123,12 @@ def statement(
     audit = [_audit()] if has_audit else []
     resources = [_resource(row, serving.site.canonical) for row in RESOURCES]
     claims = {"instantiates": [US_CORE_SERVER]} if serving.claims_us_core else {}
+    named = software()
+    own_guide = "|".join([guide_url(serving.site.canonical), *([named["version"]] if "version" in named else [])])
     return {
         "resourceType": "CapabilityStatement",
+        "url": f"{fhir_base}/metadata",
+        **({"version": named["version"]} if "version" in named else {}),
         "name": "AutoscribeGateway",
         "title": _NAME,
         "status": "active",
@@ -130,10 +136,11 @@ def statement(
         "description": "Radiology reports signed in AutoScribe.",
         "kind": "instance",
         **claims,
-        "software": software(),
+        "software": named,
         "implementation": {"description": "FHIR R4 facade in front of AutoScribe", "url": fhir_base},
         "fhirVersion": FHIR_VERSION,
         "format": ["application/fhir+json", "json", "application/fhir+xml", "xml"],
+        "implementationGuide": [_US_CORE_GUIDE, own_guide],
         "rest": [
             {
                 "mode": "server",
@@ -176,6 +183,7 @@ def _resource(row: Served, canonical: str) -> dict[str, Any]:
         {"code": code} for code in ("read", "vread", "history-instance", "history-type", "search-type")
     ]
     made |= {"versioning": "versioned", "readHistory": True, "updateCreate": False}
+    made["conditionalRead"] = "full-support"
     made["searchInclude"] = list(includes_of(kind))
     made["searchRevInclude"] = list(revincludes_of(kind))
     made["searchParam"] = [_parameter(one, canonical) for one in parameters_of(kind)]

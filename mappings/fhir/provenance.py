@@ -61,13 +61,24 @@ def provenance_occurred(parts: ReportParts) -> Json | None:
 
 
 def provenance_agent(parts: ReportParts) -> list[Json]:
-    """Provenance.agent <- userId as author, and this gateway as transmitter, both for the facility if there is one.
+    """Provenance.agent <- userId as author, the facility as transmitter, and this gateway as assembler for it.
 
     https://hl7.org/fhir/R4/provenance-definitions.html#Provenance.agent
     """
+    return _agents(parts.practitioner, parts.organization)
+
+
+def _agents(author: Json, organization: Json | None) -> list[Json]:
+    """Agents of a Provenance. US Core asks for an Organization as transmitter; without one it is the gateway.
+
+    https://hl7.org/fhir/us/core/STU6.1/StructureDefinition-us-core-provenance.html
+    """
+    if organization is None:
+        return [{"type": _AUTHOR, "who": author}, {"type": _TRANSMITTER, "who": _GATEWAY}]
     return [
-        said({"type": role, "who": who, "onBehalfOf": parts.organization})
-        for role, who in ((_AUTHOR, parts.practitioner), (_TRANSMITTER, _GATEWAY))
+        {"type": _AUTHOR, "who": author, "onBehalfOf": organization},
+        {"type": _TRANSMITTER, "who": organization},
+        {"type": _ASSEMBLER, "who": _GATEWAY, "onBehalfOf": organization},
     ]
 
 
@@ -146,10 +157,7 @@ def patient_provenance(scene: Scene, subject: Subject, reports: Iterable[ReportP
             "text": narrative("Provenance of the patient's data", [("Recorded", recorded), ("Author", "AutoScribe")]),
             "target": [reference("Patient", subject.identity.patient_id)],
             "recorded": recorded,
-            "agent": [
-                said({"type": role, "who": who, "onBehalfOf": organization})
-                for role, who in ((_AUTHOR, _AUTOSCRIBE), (_ASSEMBLER, _GATEWAY))
-            ],
+            "agent": _agents(_AUTOSCRIBE, organization),
             "entity": patient_provenance_entity(scene),
         }
     )

@@ -98,10 +98,11 @@ def encounter_rules(resource: Json) -> Iterator[Fault]:
 
 
 def provenance_rules(resource: Json) -> Iterator[Fault]:
-    """Check per-1, and the profile's provenance-1: an agent names the organization it acts for."""
+    """Check per-1, and the profile's provenance-1: an agent names the organization it acts for, or is one."""
     yield from _period_faults(resource, "occurredPeriod")
     for index, agent in enumerate(resource.get("agent", ())):
-        if "onBehalfOf" not in agent and "profile" in resource.get("meta", {}):
+        is_organization = agent.get("who", {}).get("reference", "").startswith("Organization/")
+        if "onBehalfOf" not in agent and not is_organization and "profile" in resource.get("meta", {}):
             yield "us-core-provenance-1", f"/agent/{index}"
 
 

@@ -53,11 +53,16 @@ def _with_snapshot(resource: Json, snapshots: Mapping[str, Json]) -> Json:
     return {**resource, "snapshot": snapshots[resource["id"]]}
 
 
+def guide_url(canonical: str) -> str:
+    """Return the canonical URL of the guide with the gateway's own definitions."""
+    return f"{canonical}/ImplementationGuide/{_NAME}"
+
+
 def _guide(canonical: str, release: str, resources: Sequence[Json]) -> Json:
     return {
         "resourceType": "ImplementationGuide",
         "id": _NAME,
-        "url": f"{canonical}/ImplementationGuide/{_NAME}",
+        "url": guide_url(canonical),
         "version": release,
         "name": "AutoscribeGateway",
         "title": _NAME,

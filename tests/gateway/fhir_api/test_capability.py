@@ -288,3 +288,13 @@ def test_the_documents_have_a_row_for_all_there_is():
 
 def test_no_parameter_is_of_a_type_that_is_not_served():
     assert {one.resource_type for one in PARAMETERS} == set(SEARCHED)
+
+
+async def test_it_names_itself_its_version_its_guides_and_what_it_reads_conditionally(statement):
+    assert statement["url"] == f"{BASE}/metadata"
+    assert statement["version"] == statement["software"]["version"]
+    us_core, own = statement["implementationGuide"]
+    assert us_core == "http://hl7.org/fhir/us/core/ImplementationGuide/hl7.fhir.us.core|6.1.0"
+    assert own.endswith(f"/ImplementationGuide/autoscribe-gateway|{statement['version']}")
+    conditional = {one["type"] for one in statement["rest"][0]["resource"] if "conditionalRead" in one}
+    assert {"DiagnosticReport", "Patient", "Observation"} <= conditional

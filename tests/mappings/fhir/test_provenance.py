@@ -21,9 +21,13 @@ def of_patients(made):
 
 def test_the_provenance_names_report_author_gateway_and_source() -> None:
     found = provenance()
-    assert [each["type"]["coding"][0]["code"] for each in found["agent"]] == ["author", "transmitter"]
-    assert found["agent"][0]["who"]["reference"] == "Practitioner/usr-" + "2" * 32
-    assert all(each["onBehalfOf"]["display"] == "City Medical Center" for each in found["agent"])
+    author, transmitter, assembler = found["agent"]
+    codes = [each["type"]["coding"][0]["code"] for each in found["agent"]]
+    assert codes == ["author", "transmitter", "assembler"]
+    assert author["who"]["reference"] == "Practitioner/usr-" + "2" * 32
+    assert transmitter["who"]["reference"].startswith("Organization/")
+    assert assembler["who"]["display"] == "autoscribe-gateway"
+    assert author["onBehalfOf"] == assembler["onBehalfOf"] == transmitter["who"]
     assert found["entity"][0]["role"] == "source"
     assert found["entity"][0]["what"]["identifier"] == {"system": SID_REPORT, "value": report_id("3")}
     assert found["occurredPeriod"] == {"start": "2024-03-15T14:30:00Z", "end": "2024-03-15T16:00:00Z"}
@@ -69,9 +73,10 @@ def test_a_patient_has_a_provenance_of_the_study_that_describes_it() -> None:
     [found] = of_patients(made)
     assert found["id"] == f"stu-{'1' * 32}-patient-prov"
     assert found["target"] == [{"reference": f"Patient/{one(made, 'Patient')['id']}"}]
-    assert [each["type"]["coding"][0]["code"] for each in found["agent"]] == ["author", "assembler"]
-    assert [each["who"]["display"] for each in found["agent"]] == ["AutoScribe", "autoscribe-gateway"]
-    assert all(each["onBehalfOf"]["display"] == "City Medical Center" for each in found["agent"])
+    codes = [each["type"]["coding"][0]["code"] for each in found["agent"]]
+    assert codes == ["author", "transmitter", "assembler"]
+    displayed = [each["who"]["display"] for each in found["agent"]]
+    assert displayed == ["AutoScribe", "City Medical Center", "autoscribe-gateway"]
     assert found["entity"][0]["what"]["identifier"] == {"system": SID_STUDY, "value": "stu_" + "1" * 32}
 
 
