@@ -25,7 +25,7 @@ from gateway.crawl.crawler import crawl_forever, together
 from gateway.crawl.index_age import SweepWatch
 from gateway.crawl.ports import Crawl, Json
 from gateway.feed.alerts.heartbeat import heartbeats
-from gateway.feed.alerts.store_alarm import StoreAlarm
+from gateway.feed.alerts.store_alarm import StoreAlarm, crowding
 from gateway.feed.deliver.hold_feed import HoldFeed
 from gateway.feed.deliver.settings_watch import SettingsWatch
 from gateway.feed.loops import Loops, feed_loops
@@ -45,7 +45,6 @@ from gateway.ingest.pdf_queue import PdfQueue
 from gateway.ingest.plan_write import IngestSettings
 from gateway.ingest.read_through import ReadThrough
 from gateway.ingest.shape_trust import TRUST
-from gateway.mllp.listener import CROWDING
 from gateway.routing import InForce, routes_of
 from gateway.runtime import clock, log
 from gateway.runtime.acceptor import most_connections
@@ -242,11 +241,7 @@ async def _working(
         if (forwarding := audit_forwarding(configuration)) is not None:
             loops.append(forwarding.run())
             loops.append(StoreAlarm(lambda: forwarding.trouble, settings.feed, shared.metrics).run())
-    troubles = [
-        lambda: TRUST.trouble,
-        lambda: CROWDING.trouble,
-        *([lambda: shared.reachability.trouble] if SYNC in roles else []),
-    ]
+    troubles = [lambda: TRUST.trouble, crowding, *([lambda: shared.reachability.trouble] if SYNC in roles else [])]
     loops += [StoreAlarm(trouble, settings.feed, shared.metrics).run() for trouble in troubles]
     async with AsyncExitStack() as stack:
         if FEED in roles:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.feed.alerts.webhook import AT_ONCE, hooks, process_alert_data
+from gateway.mllp.listener import CROWDING
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
 from gateway.runtime.loops import forever
@@ -64,3 +65,8 @@ class StoreAlarm:
         """Post an alert to the site's alert address; return True if it was taken. The next turn posts again if not."""
         data = process_alert_data(code, "", state, int(clock.monotonic() - self._since), self._at)
         return all([await hook.post(data) for hook in self._hooks])
+
+
+def crowding() -> str:
+    """Return the code of the alert while listeners of this process are crowded, else an empty string."""
+    return CROWDING.trouble

@@ -120,11 +120,10 @@ async def explain(
     if as_json:
         say(json.dumps(answer, indent=2))
     else:
-        for line in (*(lines(answer) if question.name else listed(answer)), *sent_lines(sent)):
-            say(line)
-        beside = [f"fate at {one.place.label}: {one.fate}" for one in found]
-        beside += [] if match is None else [f"order: {match_line(match)}"]
-        for line in (*beside, *(f"held at {name}: {reason}" for name, reason in held)):
+        shown = [*(lines(answer) if question.name else listed(answer)), *sent_lines(sent)]
+        shown += [f"fate at {one.place.label}: {one.fate}" for one in found]
+        shown += [] if match is None else [f"order: {match_line(match)}"]
+        for line in (*shown, *(f"held at {name}: {reason}" for name, reason in held)):
             say(line)
     return 0 if any(one.values for one in fields) or any(one["versions"] for one in sent) else 1
 
