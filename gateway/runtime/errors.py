@@ -37,6 +37,7 @@
     └── RequestError                a FHIR client asked for something that cannot be given
         ├── BadRequest              malformed parameter, header or body
         ├── NotSupported            a parameter, modifier or value that is not offered
+        ├── OperationNotOffered     an operation, `$name`, that is not offered there
         ├── SearchTooCostly         nothing narrows the search
         ├── CredentialsMalformed    the access token came in a way that is not taken
         ├── NotAuthenticated        no access token, or one that is not valid

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.feed.alerts.conditions import alerts
+from gateway.feed.alerts.heartbeat import heartbeats
 from gateway.feed.alerts.webhook import hooks
 from gateway.feed.deliver.ack_policy import ruling_on
 from gateway.feed.deliver.pacing import Pacing
@@ -120,6 +121,10 @@ def wants_pdf(read: Configuration) -> bool:
 
 def hooked(read: Configuration) -> Any:
     return [(one.name, one.after, one._url, one._keys) for one in hooks(read.settings.feed)]
+
+
+def beaten(read: Configuration) -> Any:
+    return [(one._hook._url, one._seconds) for one in heartbeats(read.settings.feed, bool)]
 
 
 def unasked(read: Configuration) -> list[bool]:

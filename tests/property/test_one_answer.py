@@ -22,6 +22,7 @@ from fakes.fed import Fed
 from fakes.feed_site import destination
 from fakes.gateway_process import environment, site_file
 from fakes.inbox import sample
+from fakes.scale import examples
 from fakes.store import rows
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -286,7 +287,7 @@ async def played(folder: Path, database: Path, acts: list[Any]) -> None:
 
 
 @given(st.lists(ACTS, min_size=1, max_size=12))
-@settings(max_examples=40, deadline=None, suppress_health_check=CHECKS, phases=[Phase.generate])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=CHECKS, phases=[Phase.generate])
 def test_every_command_gives_each_report_the_same_fate_at_each_destination(migrated_sqlite, acts):
     with TemporaryDirectory() as folder:
         at_once(played(Path(folder), Path(shutil.copy(migrated_sqlite, folder)), acts))

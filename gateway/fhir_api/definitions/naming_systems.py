@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway.audit.audit_event import CLIENTS, MESSAGES, REQUESTS
+from gateway.audit.syslog_message import LINES
 from gateway.fhir_api.definitions.naming import pascal
 from mappings import codes
 
@@ -35,6 +36,7 @@ SYSTEMS: Final[Mapping[str, str]] = {
     codes.SID_NPI_UNVERIFIED: "Numbers given as NPI that have a wrong check digit.",
     codes.SID_GATEWAY: "Names of this gateway as a device.",
     CLIENTS: "Ids of the clients of this gateway, in its audit.",
+    LINES: "Lines of the audit journal that a copy is of: segment, sequence, and SHA-256 digest.",
     REQUESTS: "Ids of requests to this gateway, in its audit and its log.",
     MESSAGES: "Control ids (MSH-10) of HL7 v2 messages of this gateway.",
 }

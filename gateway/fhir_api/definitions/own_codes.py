@@ -197,10 +197,11 @@ MAPPING_CODES: Final[Mapping[str, str]] = {
 # The commands that the audit notes, as they are called
 COMMANDS: Final = (
     *("audit export", "audit who", "clients add", "clients disable", "clients enable", "clients rotate", "explain"),
-    *("feed ack", "feed apply", "feed backload", "feed pause", "feed replay", "feed resume", "feed retire"),
-    *("feed show", "identity link", "identity separate", "migrate", "patients erase", "patients readmit"),
+    *("feed ack", "feed apply", "feed backload", "feed leave", "feed pause", "feed replay", "feed resume"),
+    *("feed retire", "feed show", "feed withdraw", "identity link", "identity separate", "migrate"),
+    *("patients erase", "patients readmit"),
     *("orders list", "orders match", "orders message", "orders messages", "orders release", "orders retry"),
-    *("orders set-aside", "orders show", "rerender", "sync"),
+    *("orders set-aside", "orders show", "orders try", "rerender", "sync"),
 )
 
 

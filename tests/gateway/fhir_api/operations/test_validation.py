@@ -207,7 +207,7 @@ async def test_xml_is_not_read_but_written(stage):
 
 async def test_get_is_not_offered_and_binaries_are_not_looked_at(stage):
     assert refusal(await stage.get("Organization/$validate")) == (405, "error", "not-supported")
-    assert refusal(await validate(stage, "Binary/$validate", {})) == (405, "error", "not-supported")
+    assert refusal(await validate(stage, "Binary/$validate", {})) == (404, "error", "not-supported")
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | st.just("final")
