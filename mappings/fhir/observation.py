@@ -227,7 +227,7 @@ def _amended(
     place, label, content = section
     is_concluding = label in _CONCLUDING
     has_copy = any(part.role == "copy" for part in parts.passages)
-    is_copied = _role(parts, place) == "copy" or (label == "findings" and has_copy)
+    is_copied = _role(parts, place) in {"copy", "superseded"} or (label == "findings" and has_copy)
     newer = {"addendum", "doubtful", *(["impression"] if _role(parts, place) == "superseded" else [])}
     added = [one for number, one in enumerate(parts.passages) if number != place and one.role in newer]
     own = concluding_text(added) if is_concluding or is_copied else ""
