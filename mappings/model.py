@@ -78,8 +78,8 @@ class Section:
 class Report:
     """One Report of AutoScribe; `pointer` is its place in the study document (`/reports/0`).
 
-    `text_changed_at` is not AutoScribe's: it is the `updatedAt` that came first with the present N(text), if that
-    changed after the signature without a new one; else None (D17). Empty if no `updatedAt` is known.
+    `text_changed_at` is not AutoScribe's: if the N(text) of a signed report changed, it is the new signature, else the
+    `updatedAt` that came first with the present text (D17). Empty if neither is known; None if it did not change.
     """
 
     report_id: str

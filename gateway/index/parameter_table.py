@@ -208,7 +208,7 @@ _FINDS: Final = {
         ),
         "status": (
             "registered while unsigned, final, appended once a signed addendum is shown in it, amended for an addendum"
-            " with a newer one, corrected, cancelled."
+            " behind a newer one or a changed report, corrected, cancelled."
         ),
         "category": "Any coding of any category: http://loinc.org|LP29684-5 and v2-0074 RAD on every report.",
         "code": "Any coding of the code: 18748-4 on every report, the procedure's own where the dictionary knows it.",

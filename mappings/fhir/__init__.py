@@ -75,15 +75,16 @@ def _report_resources(
 ) -> list[Json]:
     """Build the resources of one report, or take them as before.
 
-    An original shows the signed addenda of its patient, newest first; an older addendum shows the newest (D12, D17).
+    An original shows the signed addenda of its patient, newest first; an older addendum shows the newest report: an
+    addendum, or an original that changed since (D12, D17).
     """
-    signed = [one for one in reports if one.report.is_addendum and one.report.is_completed]
-    known = {one.report.report_id: one for one in signed if one.subject is parts.subject}
-    addenda = [known[one.report_id] for one in newest_first([one.report for one in known.values()])]
+    known = {one.report.report_id: one for one in reports if one.report.is_completed and one.subject is parts.subject}
+    ordered = [known[one.report_id] for one in newest_first([one.report for one in known.values()])]
+    addenda: list[ReportParts] = []
     if is_followed(parts.report, parts.subject.reports):
-        addenda = addenda[:1]
-    elif not has_addenda(parts.report, parts.subject.reports):
-        addenda = []
+        addenda = ordered[:1]
+    elif has_addenda(parts.report, parts.subject.reports):
+        addenda = [one for one in ordered if one.report.is_addendum]
 
     def resources() -> list[Json]:
         results, vitals = section_observations(made, parts, addenda), vital_observations(made, parts)

@@ -233,8 +233,8 @@ def _narrative(parts: ReportParts, addenda: Sequence[ReportParts], issued: str |
     shown = [one for one in in_order(parts, addenda) if one.text]
     texts = [f"{one.header}\n{one.text}" for one in shown] if shown != [parts] else [parts.text]
     alert = CRITICAL if parts.is_critical else ""
-    if not alert and any(one.is_critical for one in addenda):
-        alert = f"{CRITICAL} in an addendum"
+    if not alert and (critical := [one for one in addenda if one.is_critical]):
+        alert = f"{CRITICAL} in {'an addendum' if critical[0].report.is_addendum else 'the report'}"
     kind = "Addendum" if parts.report.is_addendum else "Radiology report"
     return narrative(kind, rows, "\n\n".join(texts), alert=alert)
 

@@ -226,7 +226,8 @@ def _amended(
     """Content of a section, after the text that supersedes it; the flag of a critical one stands below its header."""
     place, label, content = section
     is_concluding = label in _CONCLUDING
-    is_copied = label == "findings" and any(part.role == "copy" for part in parts.passages)
+    has_copy = any(part.role == "copy" for part in parts.passages)
+    is_copied = _role(parts, place) in {"copy", "superseded"} or (label == "findings" and has_copy)
     newer = {"addendum", "doubtful", *(["impression"] if _role(parts, place) == "superseded" else [])}
     added = [one for number, one in enumerate(parts.passages) if number != place and one.role in newer]
     own = concluding_text(added) if is_concluding or is_copied else ""

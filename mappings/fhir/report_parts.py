@@ -23,7 +23,15 @@ from mappings.life.status import Status, addendum_parent, report_status
 from mappings.model import Report
 from mappings.patient.identifiers import fhir_id
 from mappings.patient.subjects import Subject
-from mappings.study.conclusion import Passage, correction_issues, header, passages, statement
+from mappings.study.conclusion import (
+    ABSENT,
+    Passage,
+    concluding_text,
+    correction_issues,
+    header,
+    passages,
+    statement,
+)
 from mappings.study.newest_word import newest_first
 from mappings.study.signers import signer, spoken_name
 from mappings.values.dates import (
@@ -163,8 +171,18 @@ def effective_date_time(scene: Scene, parts: ReportParts) -> Json:
 
 
 def addenda_said(addenda: Iterable[ReportParts]) -> str:
-    """Part of signed addenda in the conclusion of the report that shows them, each under its header (D36)."""
-    return "\n\n".join(f"{one.header}\n{statement(one.passages)}" for one in addenda)
+    """Part of signed addenda in the conclusion of the report that shows them, each under its header (D36).
+
+    Of a changed original, which an older addendum shows, it is the whole conclusion.
+    """
+    return "\n\n".join(f"{one.header}\n{_said_of(one)}" for one in addenda)
+
+
+def _said_of(parts: ReportParts) -> str:
+    """Part of one report in the conclusion of another; if it concludes nothing, its whole text."""
+    if parts.report.is_addendum:
+        return statement(parts.passages)
+    return concluding_text(parts.passages) or parts.text.strip() or ABSENT
 
 
 def in_order(parts: ReportParts, addenda: Sequence[ReportParts]) -> list[ReportParts]:

@@ -109,15 +109,16 @@ def _is_respelled(was: Snapshot, now: Snapshot, site: Site) -> bool:
 
 
 def _text_changed_at(was: Report, whole: Report) -> str | None:
-    """Return when the text of a signed report changed without a new signature; empty if nothing says when.
+    """Return when the text of a signed report changed; empty if nothing says when.
 
-    It is AutoScribe's first `updatedAt` with the text, since later ones may be of other changes.
+    It is the new signature, if there is one, else AutoScribe's first `updatedAt` with the text, since later ones may be
+    of other changes.
     """
     if text_of(was) == text_of(whole):
         return was.text_changed_at
     before, signed = parse_instant(was.signed_at), parse_instant(whole.signed_at)
     if signed and (before is None or signed > before):
-        return None
+        return whole.signed_at
     return whole.updated_at if parse_instant(whole.updated_at) else was.text_changed_at or ""
 
 

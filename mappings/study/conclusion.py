@@ -19,7 +19,8 @@ superseded impression stands alone. In every text
 - a passage that only might correct one is `doubtful`: it joins the conclusion whole, and no flag leaves the impression;
 - an ADDENDUM section that says "none" has no role;
 - an impression is `superseded` if its heading, or the title of its part of the text, says that another one of the same
-  examination is newer (PRELIMINARY IMPRESSION, PREVIOUS REPORT). All from the first to the last impression is then
+  examination is newer (PRELIMINARY IMPRESSION, PREVIOUS REPORT). In an addendum that is the whole
+  part from its title on. All from the first to the last impression is then
   `between` them, if it has no other role.
 """
 
@@ -37,6 +38,7 @@ from mappings.issues import MappingIssue
 from mappings.model import Report, Section
 from mappings.sections import cut, is_document
 from mappings.sections.corrections import (
+    EARLIER,
     USUAL,
     certainty,
     is_corrected,
@@ -228,10 +230,23 @@ def _with_superseded(sections: Sequence[Section], roles: list[Role], leading: Ro
     if roles[0] == "doubtful" and not certainty(untitled):
         roles = ["", *roles[1:]]  # REVISED REPORT says of its impression that it is newer
     first, last = ranked[0].place, ranked[-1].place
+    if leading == "addendum":
+        superseded |= {above for place in superseded for above in _from_title(sections, place)}
     return [
         "superseded" if place in superseded else "between" if not role and first < place < last else role
         for place, role in enumerate(roles)
     ]
+
+
+def _from_title(sections: Sequence[Section], place: int) -> range:
+    """Places above an impression, from the title of its earlier report on: PREVIOUS REPORT; empty without a title."""
+    for start in range(place - 1, -1, -1):
+        one = sections[start]
+        if one.label in {"addendum", *CONCLUDING}:
+            break
+        if one.label == "" and title_rank((one.heading + one.body).strip()) == EARLIER:
+            return range(start, place)
+    return range(0)
 
 
 class _Ranked(NamedTuple):

@@ -38,10 +38,10 @@ def changed_after_addendum(report: Report, peers: Sequence[Report]) -> bool:
 
 
 def is_followed(report: Report, peers: Sequence[Report]) -> bool:
-    """True for a signed addendum with a newer one about the same patient."""
+    """True for a signed addendum behind a newer one of its patient, or behind an original that changed since."""
     if not (report.is_addendum and report.is_completed):
         return False
-    newest = newest_first([one for one in peers if one.is_addendum and one.is_completed])
+    newest = newest_first([one for one in peers if one.is_completed])
     return newest[0].report_id != report.report_id if newest else False
 
 

@@ -163,6 +163,18 @@ def test_nothing_older_than_the_newest_addendum_stands_alone_as_final_in_fhir(li
             assert not is_older or words_of(one["valueString"])[0] == newest
 
 
+@LIMITS
+@given(lives())
+def test_no_addendum_stands_alone_as_final_in_fhir_once_its_report_changed(lived: Life) -> None:
+    original, *addenda = lived.study.reports
+    changed = replace(original, text_changed_at="2026-01-25T12:00:00Z")
+    ids = {one.report_id.replace("_", "-") for one in addenda}
+    for one in to_fhir(replace(lived.study, reports=(changed, *addenda)), SITE).output:
+        if any(map(one["id"].startswith, ids)) and one["resourceType"] in ("DiagnosticReport", "Observation"):
+            said = one.get("conclusion") or one.get("valueString")
+            assert said is None or (one["status"], said[: len("REPORT (")]) == ("amended", "REPORT (")
+
+
 def is_addendum(resource: dict[str, object]) -> bool:
     return "'valueBoolean': True" in str([one for one in resource["extension"] if "isAddendum" in one["url"]])  # type: ignore[attr-defined]
 

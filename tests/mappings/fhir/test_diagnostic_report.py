@@ -321,6 +321,23 @@ def test_a_report_whose_text_changed_after_its_addendum_stands_first_in_all_its_
     assert "text-changed-after-addendum" in codes(found)
 
 
+def test_an_addendum_is_amended_and_shows_its_report_first_if_that_changed_since() -> None:
+    study = decode(None, response_json(report(isCritical=True), addendum()), (user_json(),))
+    changed = replace(study.reports[0], text_changed_at="2024-03-20T09:00:00Z")
+    found = to_fhir(replace(study, reports=(changed, *study.reports[1:])), SITE)
+    said = (
+        "REPORT (15-Mar-2024 12:00 -0400, text changed 20-Mar-2024 05:00 -0400, Sarah Johnson):\nUnremarkable.\n\n"
+        "ADDENDUM (16-Mar-2024 05:00 -0400, Sarah Johnson):\nAddendum text."
+    )
+    older = one(found, "DiagnosticReport", "4")
+    assert (older["status"], older["issued"], older["conclusion"]) == ("amended", "2024-03-20T09:00:00Z", said)
+    assert "CRITICAL RESULT in the report" in older["text"]["div"]
+    assert one(found, "DocumentReference", "4-doc")["docStatus"] == "amended"
+    observed = one(found, "Observation", "4-s0")
+    assert (observed["status"], observed["valueString"]) == ("amended", said)
+    assert "interpretation" not in observed
+
+
 def test_an_addendum_without_a_time_of_signing_is_titled_so() -> None:
     parent = one(mapped(report(), addendum(signedAt=None)), "DiagnosticReport", "3")
     assert parent["presentedForm"][0]["title"] == "Addendum, time of signing not known"

@@ -177,6 +177,15 @@ def test_findings_that_an_addendum_repeats_from_its_report_begin_with_what_it_ad
     assert added[0] == "It is an artefact."
 
 
+def test_an_addendum_in_a_report_that_another_repeats_begins_with_what_that_adds() -> None:
+    text = "FINDINGS: Clear.\nIMPRESSION: Normal.\n\nADDENDUM: Small nodule."
+    found = mapped(report(reportPlainText=text), addendum(reportPlainText=f"It is an artefact.\n\n{text}"))
+    added = [each["valueString"] for each in sections(found) if each["id"].startswith("rep-4")]
+    assert added[0] == "It is an artefact."
+    assert all(each.startswith("It is an artefact.\n\n") for each in added[1:])
+    assert added[-1].endswith("ADDENDUM: Small nodule.")
+
+
 def test_only_a_status_of_final_becomes_amended() -> None:
     facts = Facts(corrected=frozenset({"rep_" + "4" * 32}))
     found = mapped(report(), addendum(), addendum("6", signedAt="2024-03-18T09:00:00Z"), facts=facts)

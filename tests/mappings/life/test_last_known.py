@@ -14,6 +14,7 @@ from mappings import decode
 from mappings.life.changes import changes
 from mappings.model import Study
 from mappings.profile.vista import Vista
+from mappings.study.newest_word import newest_first
 from mappings.values.dates import parse_instant, version_instant
 
 
@@ -192,12 +193,22 @@ def test_a_changed_text_has_the_time_that_was_first_seen_with_it() -> None:
     ) == [None, *[CHANGED["updatedAt"]] * 5, LATER_STILL]
 
 
+def test_a_text_that_was_signed_anew_changed_at_that_signature() -> None:
+    """D17: a report that was signed again with other words after its addendum stands before it."""
+    again = {**CHANGED, "signedAt": "2024-03-17T09:00:00Z"}
+    assert text_changes({}, again, {**again, "updatedAt": LATER_STILL}) == [None, *[again["signedAt"]] * 2]
+    other = {**again, "reportPlainText": "IMPRESSION: Third.", "updatedAt": None}
+    assert text_changes({}, again, {**other, "signedAt": LATER_STILL}) == [None, again["signedAt"], LATER_STILL]
+    first = study(report(), addendum(signedAt="2024-03-16T09:00:00Z"))
+    now = changes(first, study(report(**again), addendum(signedAt="2024-03-16T09:00:00Z")), SITE).study
+    assert newest_first(now.reports)[0].report_id == report()["reportId"]
+
+
 def test_a_new_signature_white_space_of_n_or_another_change_dates_no_text() -> None:
     again = {**CHANGED, "signedAt": "2024-03-17T09:00:00Z"}
     blanks = {"reportPlainText": "IMPRESSION: Normal.\r\n", "updatedAt": LATER_STILL}
     assert text_changes({"reportPlainText": "IMPRESSION: Normal.\n"}, blanks) == [None, None]
     assert text_changes({}, CHANGED, again) == [None, CHANGED["updatedAt"], CHANGED["updatedAt"]]
-    assert text_changes({}, again) == [None, None]
     assert text_changes({**DRAFT, "reportPlainText": "draft"}, CHANGED) == [None, None]
     assert text_changes({}, {"isCritical": True, "updatedAt": LATER_STILL}) == [None, None]
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from fakes.er7_reader import all_of, unescape
-from fakes.oru_example import SITE, addendum, report, sent, study
+from fakes.oru_example import ADDENDUM_ID, SITE, addendum, report, sent, study
 
 from mappings import to_fhir
 from mappings.hl7v2 import receiver
@@ -342,6 +342,25 @@ def test_a_superseding_impression_leads_and_is_flagged_and_the_other_is_never_fi
     whole = [line for line in text.split("\n") if line]
     first, last = sorted((whole.index(new), whole.index(old)))
     assert rows[-(last - first + 1) :] == whole[first : last + 1]
+
+
+@pytest.mark.parametrize("findings", ["", "FINDINGS: Filling defect.\n"])
+@pytest.mark.parametrize("title", ["PREVIOUS REPORT", "*** ORIGINAL REPORT ***"])
+def test_an_earlier_report_in_an_addendum_is_superseded_whole_from_its_title_on(findings: str, title: str) -> None:
+    new, old = "REVISED REPORT\nIMPRESSION: No embolus.", f"{title}\n{findings}IMPRESSION: Large embolus."
+    what = study(report(), addendum(reportPlainText=f"{new}\n\n{old}", isCritical=True))
+    said = conclusion(what, ADDENDUM_ID)
+    assert said.index("No embolus.") < said.index(title) < said.index("Large embolus.")
+    parts = passages(what.reports[1], what.reports)
+    assert {one.role for one in parts if one.text and one.text in old} == {"superseded"}
+    assert {one.role for one in parts if one.text and one.text in new} == {"addendum"}
+    assert not {*old.split("\n")} & {*marked(what)}
+    for one in to_fhir(what, SITE).output:
+        if one["resourceType"] == "Observation" and ADDENDUM_ID[4:] in one["id"]:
+            told = one["valueString"]
+            assert ("Large" in told or "defect" in told) is (one["status"] == "amended")
+            assert "interpretation" not in one or title not in told
+            assert "Large" not in told or told.index("No embolus.") < told.index("Large")
 
 
 def test_impressions_of_different_examinations_stay_apart() -> None:

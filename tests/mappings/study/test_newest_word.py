@@ -54,6 +54,9 @@ def test_an_original_stands_where_the_change_of_its_text_places_it(changed: str,
     found = reports(report(), addendum(), later(), changed={REPORT_ID: changed})
     assert order(found) == expected
     assert changed_after_addendum(found[0], found) is (expected[-1] != REPORT_ID)
+    assert [one.report_id for one in found if not is_followed(one, found)] == list(
+        dict.fromkeys([REPORT_ID, expected[0]])
+    )
 
 
 def test_an_older_addendum_whose_text_changed_last_is_the_newest() -> None:
