@@ -44,7 +44,8 @@ _OPEN_ROWS: Final = Statement(
     " UNION SELECT study_id FROM outbox WHERE destination = :destination AND state = 'nothing'"
     " AND reason NOT IN listed(:no_news)"
     " UNION SELECT study_id FROM outbox WHERE destination = '' AND state = 'unrouted'"
-    " UNION SELECT study_id FROM cancelled_report WHERE state IN ('open', 'withdrawing')"
+    " UNION SELECT study_id FROM cancelled_report WHERE state = 'open'"
+    " UNION SELECT study_id FROM cancelled_report WHERE state = 'withdrawing'"
 )
 _OPEN_MESSAGES: Final = Statement(
     "SELECT study_id FROM message WHERE destination = :destination AND state IN ('queued', 'sending', 'indeterminate',"
