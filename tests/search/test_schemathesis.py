@@ -57,7 +57,8 @@ def serving(folder: Path, url: str) -> Iterator[Running]:
     audit = {"GATEWAY_AUDIT__DIR": str(folder / "audit")}
     with running(folder, url, STUDIES, AVARA_WEBHOOK_KEY=KEY, **audit) as found:
         yield found
-    assert found.events("error") == []
+    # the sandbox has signed reports that were cancelled, which is an alert
+    assert [one for one in found.events("error") if one.get("code") != "cancelled-after-sign"] == []
 
 
 @pytest.fixture(scope="module")
