@@ -111,7 +111,8 @@ def _with_content(candidates: Sequence[Mark], text: str) -> list[Mark]:
     for place, mark in enumerate(candidates):
         own, below = "text", ""
         if mark.is_correction:
-            end = next((one.start for one in candidates[place + 1 :] if one.start >= mark.end), len(text))
+            later = (candidates[number].start for number in range(place + 1, len(candidates)))
+            end = next((start for start in later if start >= mark.end), len(text))
             own, _, below = text[mark.end : end].partition("\n")
             if is_negated(text[mark.end : end]):
                 continue

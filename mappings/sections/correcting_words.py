@@ -57,7 +57,7 @@ _COMMON_VERBS: Final[dict[str, str]] = {
     r" sustitu\w+ retirad[oa] ampliad[oa]",
     "French": r"ajoutee? modifiee? revisee? actualisee? annule\w* complementaire remplace\w* retiree?",
     "Italian": r"aggiunt[oi] integrat(?:o|iv[oa]) complementare aggiornat[oa] modificat[oa] revisionat[oa] annulla\w*"
-    r" sostitui\w+ ritirat[oa]",
+    r" sostitu\w+ ritirat[oa]",
     "Portuguese": r"acrescentad[oa] adicionad[oa] atualizad[oa] complementar substitu\w+",
     "Dutch": r"aangevuld\w* aanvullend\w* toegevoegd\w* gewijzigd\w* wijzigt aangepast\w* bijgewerkt\w* vervang\w+"
     " vervalt annuleert",
@@ -122,15 +122,16 @@ _GRAMMAR: Final[dict[str, str]] = {
     " here s previously previous prior earlier original initial first second third late later final"
     " preliminary new further additional old nd rd st th number dated time date dictated created made"
     " entered issued signed begins? starts? beginning radiologist radiology attending staff resident entry"
-    " there which follows following states? says? shows?",
+    " there which follows following states? says? shows? notice comments? ii iii iv nr one two three"
+    " incorrect wrong erroneous inaccurate",
     "German": r"der die das den dem des diese\w? ein eine[nmr]? vom von zu zum zur ist sind wird wurden? worden"
     r" hiermit und bitte ich wir unser(?:en)? mein(?:en)? vorherige\w* fruhere\w* im ursprungliche\w*"
-    r" neue\w* erste\w* zweite\w* lauten lautet",
+    r" neue\w* erste\w* zweite\w* lauten lautet wie folgt vorlaufig\w*",
     "Spanish": "el la los las lo un una este esta ha sido fue es se del de al y e previ[oa] anterior presente"
-    " nuestro yo mi fe leer tardi[oa]",
+    " nuestro yo mi fe leer tardi[oa] nota",
     "French": r"le les du d l ce cet cette ces ete est sont au aux et compte notre nous je mon mes precedent\w*"
     " initiale? tardif jour lire",
-    "Italian": "il gli dello della dell dei di da questo questa allo alla all stat[oa] viene sostitutiv[oa] ed nel"
+    "Italian": "il gli dello della dell dei di da questo questa allo alla all stat[oa] viene ed nel"
     " io mi[oa] leggere tardivo",
     "Portuguese": "o os ao do dos foi sera esse essa em eu meu minha ler",
     "Dutch": "het een dit deze van op wordt werd zijn aan bij voor vorige eerdere nieuwe ons en ik mijn",
@@ -160,7 +161,7 @@ _HYPHEN: Final = re.compile(r"[-\u2010\u2011]")
 _LETTERS: Final = re.compile(r"[^\W\d_]{3,}(?:[-\u2010\u2011][^\W\d_]+)*")
 TOKEN: Final = re.compile(
     r"(?P<word>[^\W\d_]+(?:[-\u2010\u2011][^\W\d_]+)*)"
-    r"|(?P<number>\d(?:[\d/.:-]*\d)?(?:st|nd|rd|th|\u00ba|\u00aa)?(?![^\W_]))"
+    r"|(?P<number>\d(?:[\d/.:-]*(?:\dT\d[\d:]*)?\d)?(?:st|nd|rd|th|\u00ba|\u00aa)?(?![^\W_]))"
     r"|(?P<bracket>[(\[][^()\[\]\n]{0,60}[)\]])|(?P<mark>[^\w\s]|_)|(?P<other>\n|\w)"
 )
 """Word, number, text in brackets, or mark."""

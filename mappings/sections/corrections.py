@@ -50,6 +50,7 @@ _CLAUSE_END: Final = re.compile(
     r"[;:!?,\uff1a](?!\d)|(?<!\b[^\W\d_])(?<!\b(?:[Nn][or]|[Dd]r|[Ss]t|[Mm]r|[Mm]s))\.(?=\s|$)(?!\s\d)"
     r"|\n(?=[^\S\n]{0,40}(?:\n|[^\w\s]{0,8}[^\W\d_a-z]))|[*=_~#<>|]{2,}"
 )
+_LINE_END: Final = re.compile(r"\n|\s(?=[^\W\d_a-z]{3,40}:)")  # or a heading in the line
 _SEPARATED: Final = re.compile(r"\d[/.:-]\d")
 _OF: Final = frozenset({"of", "des", "der", "vom", "von", "de", "du", "del", "della", "di", "do", "da", "van"})
 # Small words that only sentences have
@@ -141,7 +142,9 @@ class _Head:
         word, kind = token["word"], kind_at(token, self.last.lower())
         if self._begins_text(word, kind):
             return self.ended(token.start())
-        is_about_time = kind == "limit" and re.match(r"\s\d", self.line[token.end() :])
+        following = TOKEN.match(self.line[token.end() :].lstrip())
+        is_dated = following and (following["number"] or kind_of(following[0]) == "date")
+        is_about_time = kind == "limit" and is_dated
         if kind == "author":
             self.authors = AUTHOR_WORDS
         elif kind == "other" and self.authors:
@@ -236,7 +239,7 @@ def certainty(text: str, *, is_own: bool = False) -> Certainty:
         return found
     for clause, end in _clauses(text):
         corrects = _corrects(clause, is_own=is_own)
-        if not corrects or is_negated(text[end : end + _LONGEST_HEAD].partition("\n")[0]):
+        if not corrects or is_negated(_LINE_END.split(text[end : end + _LONGEST_HEAD], maxsplit=1)[0]):
             continue
         found = "doubtful"
         if corrects == "explicit":

@@ -294,11 +294,11 @@ def _addenda(sections: Sequence[Section]) -> frozenset[int]:
     starts = [place for place, one in enumerate(sections) if one.label == "addendum" and not is_negated(one.body)]
     amended = [place for place, one in enumerate(sections) if one.label in CONCLUDING and is_corrected(one.heading)]
     places = {*starts, *amended}
+    first_body = next((place for place, one in enumerate(sections) if one.label in _BODY), len(sections))
     for start, end in pairwise([*starts, len(sections)]):
         under, is_ended = _addendum_sections(sections, start, end)
         impressions = [place for place in under if sections[place].label in CONCLUDING]
-        is_below = any(section.label in _BODY for section in sections[:start])
-        if is_ended or is_below:
+        if is_ended or first_body < start:
             places.update(impressions or under)
             continue
         is_parted = end < len(sections) or len(impressions) > 1

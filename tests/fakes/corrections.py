@@ -19,13 +19,14 @@ REPORTS: Final[dict[str, tuple[str, ...]]] = {
         "amended report",
         "corrected report",
         "revised interpretation",
+        "correction notice",
         "supplementary report",
         "report (corrected)",
     ),
     "de": ("korrigierter Befund", "ergänzter Bericht", "berichtigter Befund"),
     "es": ("informe corregido", "informe rectificado", "informe complementario"),
     "fr": ("compte rendu rectificatif", "compte-rendu corrigé"),
-    "it": ("referto rettificato", "referto corretto"),
+    "it": ("referto rettificato", "referto corretto", "referto sostitutivo"),
     "pt": ("laudo retificado", "relatório corrigido"),
     "nl": ("gecorrigeerd verslag", "herzien verslag"),
 }
@@ -42,6 +43,7 @@ SENTENCES: Final[dict[str, str]] = {
 LABELS: Final = (
     *("{}: ", "{} 1/6/2026: ", "{} (06.01.2026 10:15): ", "***{} 1/6/2026*** ", "<<{}>> ", "[{} 1/6/2026]: ", "{} - "),
     *("=== {} ===\n", "*** {} ***\n", "{} #2 by Dr. A. Smith on 1/6/2026 at 10:15 AM: "),
+    *("{} II: ", "{} comment: ", "{} 2026-01-06T10:15: ", "{} by Jane Doe, MD at 10:15 AM on January 6th, 2026: "),
 )
 # Findings and impression, which a correction may stand above, between, below, or behind the signature of
 BODIES: Final = {
