@@ -221,8 +221,9 @@ def _shown(section: Section, role: Role) -> Section:
 def _with_superseded(sections: Sequence[Section], roles: list[Role], leading: Role) -> list[Role]:
     """Return the roles with those of superseded impressions, and of all between the impressions."""
     ranked = _ranked(sections, roles, leading)
+    alike = {one._replace(place=0) for one in ranked}  # few, however many impressions a text has
     superseded = {
-        one.place for one in ranked if any(other.rank > one.rank and one.is_about_the_same(other) for other in ranked)
+        one.place for one in ranked if any(other.rank > one.rank and one.is_about_the_same(other) for other in alike)
     }
     if not superseded:
         return roles
