@@ -17,8 +17,7 @@ from mappings import to_fhir
 from mappings.hl7v2 import receiver
 from mappings.model import Report, Study
 from mappings.profile import Receiver
-from mappings.sections import cut
-from mappings.study.conclusion import ABSENT, _Ranked, _report_passages, concluding_text, header, passages
+from mappings.study.conclusion import ABSENT, concluding_text, header, passages
 
 GENERIC = receiver("generic")
 ORIGINAL = "FINDINGS: Lungs clear.\nIMPRESSION: No acute disease."
@@ -414,13 +413,3 @@ def test_findings_and_impression_under_one_heading_have_the_code_of_an_impressio
         found = [one for one in to_fhir(what, SITE).output if one.get("valueString") == "Normal."]
         assert [one["code"]["coding"][0]["code"] for one in found] == ["19005-8"]
         assert conclusion(what) == "Normal."
-
-
-def test_however_many_impressions_a_text_has_each_is_compared_with_few(monkeypatch):
-    compared = []
-    is_alike = _Ranked.is_about_the_same
-    monkeypatch.setattr(_Ranked, "is_about_the_same", lambda one, other: compared.append(1) or is_alike(one, other))
-    text = "PRELIMINARY IMPRESSION: Effusion.\nFINAL IMPRESSION: Clear.\n" * 500
-    parts = _report_passages(cut(text))
-    assert {part.role for part in parts} >= {"impression", "superseded"}
-    assert len(compared) < 3 * len(parts)
