@@ -20,9 +20,14 @@ class Refusal:
 
 
 class FhirClient(Protocol):
-    """A client of one FHIR base. `errors`: the type that it raises for a status, None for any other."""
+    """A client of one FHIR base.
+
+    `errors`: the type that it raises for a status, None for any other. `has_primitive_extensions`: its models have a
+    place for the extensions of primitive values (`_birthDate`).
+    """
 
     errors: Mapping[int | None, str]
+    has_primitive_extensions: bool
 
     def capability(self) -> Json:
         """The CapabilityStatement."""
@@ -41,6 +46,13 @@ class FhirClient(Protocol):
 
     def refusal(self, method: str, path: str) -> Refusal:
         """Return the error that the client library raises; a POST has `NOTHING` as its body."""
+
+
+def without_primitive_extensions(value: Any) -> Any:
+    """Leave out the extensions of primitive values."""
+    if isinstance(value, dict):
+        return {name: without_primitive_extensions(one) for name, one in value.items() if not name.startswith("_")}
+    return [without_primitive_extensions(one) for one in value] if isinstance(value, list) else value
 
 
 def matches(bundle: Json) -> list[Json]:

@@ -19,6 +19,7 @@ class Fhirclient:
     """The client as an app without a launch uses it."""
 
     errors = ERRORS
+    has_primitive_extensions = False
 
     def __init__(self, base: str) -> None:
         self.server = FHIRClient({"app_id": "acceptance", "api_base": base}).server

@@ -34,6 +34,7 @@ class Fhirpy:
     """The synchronous client."""
 
     errors = ERRORS
+    has_primitive_extensions = True
 
     def __init__(self, base: str) -> None:
         self.client = SyncFHIRClient(base)
@@ -65,6 +66,7 @@ class AsyncFhirpy:
     """The asynchronous client, each call on a loop of its own."""
 
     errors = ERRORS
+    has_primitive_extensions = True
 
     def __init__(self, base: str) -> None:
         self._client = AsyncFHIRClient(base)

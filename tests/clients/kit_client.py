@@ -34,6 +34,8 @@ class KitError(Exception):
 class JavaScriptClient:
     """The client, called over the standard streams of `kit/drive.mjs`."""
 
+    has_primitive_extensions = True
+
     def __init__(self, process: subprocess.Popen[str], errors: Mapping[int | None, str]) -> None:
         self._process, self.errors = process, errors
 

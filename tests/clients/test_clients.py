@@ -12,7 +12,7 @@ from collections import Counter
 import httpx
 import pytest
 from clients.account import REPORTS, one_person, pdf_of, signed_alone
-from clients.client import FhirClient, Json, matches, of_mode
+from clients.client import FhirClient, Json, matches, of_mode, without_primitive_extensions
 from clients.processes import Running
 
 from gateway.fhir_api.served import RESOURCES
@@ -87,7 +87,8 @@ def test_every_resource_arrives_as_it_was_sent(client: FhirClient, gateway: Runn
     """Also through the models of a client that has some, and whatever the client makes of compression and encodings."""
     for kind in KINDS:
         sent = httpx.get(f"{gateway.fhir_base}/{kind}", params=[*ALL, ("_count", "500")]).json()
-        assert client.find(kind, [*ALL, ("_count", "100")]) == matches(sent)
+        expected = matches(sent) if client.has_primitive_extensions else without_primitive_extensions(matches(sent))
+        assert client.find(kind, [*ALL, ("_count", "100")]) == expected
         assert matches(sent) or kind == "Encounter"  # no hospital tells this gateway of visits
 
 

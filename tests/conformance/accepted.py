@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from conformance.agreement import ELEMENTS, Json, View, plain
@@ -29,6 +30,7 @@ ALL = ("bridge", "LinuxForHealth")
 BRIDGE, LFH = ("bridge",), ("LinuxForHealth",)
 _UNASSIGNED = (SID_MRN_UNASSIGNED, SID_EXTERNAL_UNASSIGNED)
 _HEADER = re.compile(r"(?:ADDENDUM|REPORT) \(.*\):")
+_FLAG_HEADER = re.compile(r"CRITICAL FLAG OF REPORT \(.*\):")
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,19 @@ def _said(lines: list[str]) -> list[str]:
 
 
 def _restated(pair: Pair, _: Any, theirs: list[str]) -> bool:
-    """The text of every report of the message, each below its header."""
-    reports = pair.reports()
+    """The text of every report of the message, each below its header, and that of a critical flag (D22)."""
+    reports, theirs = pair.reports(), [line for line in theirs if not _FLAG_HEADER.fullmatch(line)]
     meant = [line for report in reports for line in _said(plain(report.text or "")) or [ABSENT]]
     headers = [line for line in theirs if _HEADER.fullmatch(line)]
     return len(headers) == len(reports) and _said([line for line in theirs if line not in headers]) == meant
+
+
+def _is_day_of_signing(pair: Pair, ours: str, theirs: str) -> bool:
+    """True if our marked moment is within the day of the facility, which no zone puts more than 14 hours off."""
+    marks = pair.ours.report.get("_effectiveDateTime", {}).get("extension", ())
+    off = datetime.fromisoformat(ours) - datetime.fromisoformat(f"{theirs}T00:00:00+00:00")
+    is_marked = any(one["url"].endswith("/isTimeOfSigning") and one["valueBoolean"] for one in marks)
+    return is_marked and timedelta(hours=-14) <= off < timedelta(hours=24 + 12)
 
 
 def _concluded(pair: Pair, ours: list[str], theirs: list[str]) -> bool:
@@ -212,6 +222,14 @@ ACCEPTED: tuple[Accepted, ...] = (
         ALL,
         "OBR-22 is sent to the second, FHIR keeps the fraction (D15)",
         lambda _, ours, theirs: re.sub(r"\.\d+", "", ours or "") == theirs,
+    ),
+    Accepted(
+        "effective",
+        ALL,
+        "a signature that stands in for the study's time is marked in FHIR; v2 says only its day (D15)",
+        lambda pair, ours, theirs: (
+            pair.field("OBR", 7) == theirs.replace("-", "") and _is_day_of_signing(pair, ours, theirs)
+        ),
     ),
     Accepted(
         "issued",
