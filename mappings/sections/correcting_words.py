@@ -20,43 +20,46 @@ Kind = Literal["noun", "verb", "report", "date", "negation", "end", "author", "l
 # Language -> words in lower case without accents, as regular expressions. The first two tables have nouns and verbs
 # that might correct without an object; those of the next two are too common for that.
 _NOUNS: Final[dict[str, str]] = {
-    "English": "addend(?:um|a) amendment emendation erratum errata corrigend(?:um|a) correction retraction",
-    "German": "nachtrag nachbefund(?:ung)? berichtigung richtigstellung korrektur widerruf",
+    "English": "addend(?:um|a) addend(?:un|em|ium)? adde(?:md|n|d)um amendment emendation erratum errata"
+    " corrigend(?:um|a) correction retraction",
+    "German": "nachtrag nachbefund(?:ung)? nachmeldung berichtigung richtigstellung korrektur widerruf",
     "Spanish": "adend(?:um|a|o) enmienda rectificacion correccion retractacion",
     "French": "additif rectification rectificatif correctif retractation",
     "Italian": "rettific(?:a|he) correzion[ei] emendamento ritrattazione",
     "Portuguese": "aditamento emenda retificac(?:ao|oes) correc(?:ao|oes) retratacao",
-    "Dutch": "correctie rectificatie intrekking",
+    "Dutch": "naschrift correctie rectificatie intrekking",
 }
 _VERBS: Final[dict[str, str]] = {
     "English": r"addended amend(?:ed|s|ing)? emended correct(?:ed|s|ing) rectif[iy]\w* retract(?:ed|s|ing)"
     " supersed(?:ed|es|ing)",
-    "German": r"berichtig\w+ korrigier\w+ widerrufen richtiggestellt\w* nachgetragen\w*",
-    "Spanish": r"enmendad[oa] correg\w+ retractad[oa]",
-    "French": r"corrig\w+ retracte",
-    "Italian": "rettificat[oa] corrett[oaie] ritrattat[oa]",
-    "Portuguese": r"retifica\w* retratad[oa]",
-    "Dutch": r"gecorrigeerd\w* gerectificeerd\w* herzien\w* ingetrokken",
+    "German": r"berichtig\w+ korrigier\w+ widerrufen richtiggestellt\w* nachgetragen\w* nachgemeldet\w*",
+    "Spanish": r"enmendad[oa]s? correg\w+ rectificativ[oa] retractad[oa]s?",
+    "French": r"corrig\w+ rectificative retracte\w*",
+    "Italian": "rettificat[oaie] corrett[oaie] ritrattat[oaie]",
+    "Portuguese": r"retifica\w* retratad[oa]s?",
+    "Dutch": r"gecorrigeerd\w* gerectificeerd\w* herzien\w* ingetrokken nagekomen",
 }
 _COMMON_NOUNS: Final[dict[str, str]] = {
-    "English": "addition supplement revision update modification withdrawal",
-    "German": "erganzung zusatz anderung aktualisierung rucknahme",
-    "Spanish": "ampliacion suplemento modificacion actualizacion aclaracion",
-    "French": "ajout complement",
-    "Italian": "aggiunta integrazion[ei] supplemento modifica",
-    "Portuguese": "acrescimo complemento modificacao atualizacao",
-    "Dutch": "aanvulling toevoeging wijziging aanpassing herziening",
+    "English": "addition supplement revision update modification withdrawal clarification postscript",
+    "German": "erganzung zusatz anderung aktualisierung rucknahme klarstellung prazisierung seitenverwechslung"
+    " (?:diktat|schreib|tipp|ubertragungs|befund)fehler",
+    "Spanish": "ampliacion suplemento modificacion actualizacion aclaracion anulacion",
+    "French": "ajout complement precision eclaircissement mise annulation",
+    "Italian": "aggiunta integrazion[ei] supplemento modifica precisazione chiarimento postilla annullamento",
+    "Portuguese": "acrescimo complement(?:o|acao) modificacao atualizacao esclarecimento",
+    "Dutch": "aanvulling toevoeging wijziging aanpassing herziening verbetering verduidelijking verheldering"
+    " (?:dicteer|type?|tik|schrijf)fout(?:en)?",
 }
 _COMMON_VERBS: Final[dict[str, str]] = {
     "English": "added add supplement(?:al|ary|ed) modif(?:y|ied|ies|ying) revis(?:e|ed|es|ing) updat(?:e|ed|es|ing)"
     " correct retract withdraw(?:n|s|ing)? replac(?:e|ed|es|ing) supersede disregard(?:ed)? ignore"
-    " void(?:ed)? revoked? rescind(?:ed)? cancel(?:l?ed|s)?",
+    " void(?:ed)? revoked? rescind(?:ed)? cancel(?:l?ed|s)? replacement",
     "German": r"erganz\w+ (?:ab)?geandert\w* hinzugefugt\w* revidier\w+ aktualisier\w+ modifizier\w+ zuruckgezogen"
-    r" zuruckgenommen ersetz\w+ uberholt",
-    "Spanish": r"anadid[oa] agregad[oa] modific\w+ revisad[oa] actualizad[oa] complementari[oa] anula\w* reemplaza\w*"
+    r" zuruckgenommen ersetz\w+ uberholt hinfallig ignorier\w+",
+    "Spanish": r"anadid[oa] agregad[oa] modific\w+ revisad[oa] actualizad[oa]s? aclaratori[oa] complementari[oa] anula\w* reemplaza\w*"
     r" sustitu\w+ retirad[oa] ampliad[oa]",
     "French": r"ajoutee? modifiee? revisee? actualisee? annule\w* complementaire remplace\w* retiree?",
-    "Italian": r"aggiunt[oi] integrat(?:o|iv[oa]) complementare aggiornat[oa] modificat[oa] revisionat[oa] annulla\w*"
+    "Italian": r"aggiunt[oi] integrat(?:o|iv[oa]) complementare aggiornat[oaie] modificat[oaie] revisionat[oaie] annulla\w*"
     r" sostitu\w+ ritirat[oa]",
     "Portuguese": r"acrescentad[oa] adicionad[oa] atualizad[oa] complementar substitu\w+",
     "Dutch": r"aangevuld\w* aanvullend\w* toegevoegd\w* gewijzigd\w* wijzigt aangepast\w* bijgewerkt\w* vervang\w+"
@@ -76,13 +79,14 @@ _REPORTS: Final[dict[str, str]] = {
 }
 # ... of which sentences speak in another sense, too: they make a label, but are no object
 _PARTS: Final[dict[str, str]] = {
-    "English": "errors? mistakes? typo(?:s|graphical)? findings results? text version",
-    "German": r"\w*fehler",
-    "Spanish": "hallazgos resultados? texto",
-    "French": "erreurs? resultats? texte",
-    "Italian": "error[ei] testo",
-    "Portuguese": "erros? achados",
-    "Dutch": "fout(?:en)? bevindingen tekst",
+    "English": "errors? mistakes? discrepanc(?:y|ies) typo(?:s|graphical)? findings results? text version copy typing"
+    " transcription voice speech recognition reporting overread clerical",
+    "German": r"\w*fehler fassung",
+    "Spanish": "hallazgos resultados? texto transcripcion tipografico error(?:es)?",
+    "French": "erreurs? resultats? texte frappe dictee lateralite transcription",
+    "Italian": "error[ei] testo dettatura trascrizione battitura materiale",
+    "Portuguese": "erros? achados digitacao ditado transcricao",
+    "Dutch": "fout(?:en)? bevindingen tekst versie",
 }
 _DATES: Final[dict[str, str]] = {
     "English": r"jan\w* feb\w* mar(?:ch)? apr\w* may jun\w* jul\w* aug\w* sept?\w* oct\w* nov\w* dec(?:ember)? today"
@@ -123,18 +127,18 @@ _GRAMMAR: Final[dict[str, str]] = {
     " preliminary new further additional old nd rd st th number dated time date dictated created made"
     " entered issued signed begins? starts? beginning radiologist radiology attending staff resident entry"
     " there which follows following states? says? shows? notice comments? ii iii iv nr one two three"
-    " incorrect wrong erroneous inaccurate",
+    " incorrect wrong erroneous inaccurate important urgent critical attention discussion section body wet",
     "German": r"der die das den dem des diese\w? ein eine[nmr]? vom von zu zum zur ist sind wird wurden? worden"
     r" hiermit und bitte ich wir unser(?:en)? mein(?:en)? vorherige\w* fruhere\w* im ursprungliche\w*"
-    r" neue\w* erste\w* zweite\w* lauten lautet wie folgt vorlaufig\w*",
+    r" neue\w* erste\w* zweite\w* lauten lautet wie folgt vorlaufig\w* oben anmerkung hinweis bemerkung achtung wichtige?",
     "Spanish": "el la los las lo un una este esta ha sido fue es se del de al y e previ[oa] anterior presente"
-    " nuestro yo mi fe leer tardi[oa] nota",
+    " nuestro yo mi fe leer tardi[oa] nota atencion importante observacion",
     "French": r"le les du d l ce cet cette ces ete est sont au aux et compte notre nous je mon mes precedent\w*"
-    " initiale? tardif jour lire",
+    " initiale? tardi(?:f|ve) jour point lire remarque attention importante?",
     "Italian": "il gli dello della dell dei di da questo questa allo alla all stat[oa] viene ed nel"
-    " io mi[oa] leggere tardivo",
-    "Portuguese": "o os ao do dos foi sera esse essa em eu meu minha ler",
-    "Dutch": "het een dit deze van op wordt werd zijn aan bij voor vorige eerdere nieuwe ons en ik mijn",
+    " io mi[oa] leggere tardiv[oa] attenzione osservazione",
+    "Portuguese": "o os ao do dos foi sera esse essa em eu meu minha ler atencao observacao",
+    "Dutch": "het een dit deze van op wordt werd zijn aan bij voor vorige eerdere nieuwe ons en ik mijn let opmerking",
 }
 # Words of a heading whose section another one supersedes
 _EARLIER: Final[dict[str, str]] = {
@@ -148,20 +152,28 @@ _EARLIER: Final[dict[str, str]] = {
     "Dutch": r"voorlopig\w* vorige eerdere oorspronkelijk\w*",
 }
 _LATEST: Final[dict[str, str]] = {"all": r"final endgultig\w* definitiv\w* definitif definitieve?"}
+# A label says what went wrong in a report ("Dictation error:"), or that a note comes late ("Late entry:")
+_FAULTS: Final[dict[str, str]] = {
+    "all": r"errors? mistakes? discrepanc\w+ \w*fehler error(?:es) erreurs? errore erros? fout(?:en)? wrong incorrect erroneous inaccurate should"
+}
+_LATE: Final[dict[str, str]] = {"all": r"late tardi\w+ additional supplementary adicional zusatzlich\w* aggiuntiv[oa]"}
+_NOTES: Final[dict[str, str]] = {
+    "all": r"note entry notice nota notiz report informe \w*befund \w*bericht referto laudo relatorio rapport verslag"
+}
 # Words by which a report speaks of itself
 _OWN: Final[dict[str, str]] = {
-    "all": "this my our diese[rsmn]? mein(?:en)? unser(?:en)? este esta presente nuestro ce cet cette notre mon"
+    "all": "i we ich wir this my our diese[rsmn]? mein(?:en)? unser(?:en)? este esta presente nuestro ce cet cette notre mon"
     " questo questa meu dit deze mijn ons",
 }
 # Reports of somebody else
 _ELSEWHERE: Final[dict[str, str]] = {"all": "outside pathology lab laboratory operative biopsy extern"}
 # Nouns that can only mean a document
-_DOCUMENTS: Final = re.compile(r"(?:addend|adend|amendment|errat|corrigend|nachtrag|additif|aditament)\w*")
+_DOCUMENTS: Final = re.compile(r"(?:add?end|adde[mn]|added|errat|corrigend|nachtrag|naschrift|additif|aditament)\w*")
 _HYPHEN: Final = re.compile(r"[-\u2010\u2011]")
 _LETTERS: Final = re.compile(r"[^\W\d_]{3,}(?:[-\u2010\u2011][^\W\d_]+)*")
 TOKEN: Final = re.compile(
     r"(?P<word>[^\W\d_]+(?:[-\u2010\u2011][^\W\d_]+)*)"
-    r"|(?P<number>\d(?:[\d/.:-]*(?:\dT\d[\d:]*)?\d)?(?:st|nd|rd|th|\u00ba|\u00aa)?(?![^\W_]))"
+    r"|(?P<number>\d(?:[\d/.:-]*(?:\dT\d[\d:]*)?\d)?(?:[sS][tT]|[nNrR][dD]|[tT][hH]|\u00ba|\u00aa)?(?![^\W_]))"
     r"|(?P<bracket>[(\[][^()\[\]\n]{0,60}[)\]])|(?P<mark>[^\w\s]|_)|(?P<other>\n|\w)"
 )
 """Word, number, text in brackets, or mark."""
@@ -184,19 +196,25 @@ class Word(NamedTuple):
     kind: Kind
     plain: str
 
-    def has(self, trait: Literal["certain", "document", "vague", "earlier", "latest", "own", "elsewhere"]) -> bool:
+    def has(
+        self,
+        trait: Literal[
+            "certain", "document", "vague", "earlier", "latest", "own", "elsewhere", "fault", "late", "note"
+        ],
+    ) -> bool:
         """True if the word stands in a table that does not decide its kind."""
         return _traits()[trait].fullmatch(self.plain) is not None
 
 
 def hints(text: str) -> bool:
     """True if a text has a word that may correct; most texts have none."""
-    return any(kind_of(word) in {"noun", "verb"} for word in set(_LETTERS.findall(text)))
+    return any(map(_hints, set(_LETTERS.findall(text))))
 
 
-def kinds_in(text: str) -> set[Kind]:
-    """Kinds of the words of a text."""
-    return {kind_of(word) for word in _LETTERS.findall(text)}
+@lru_cache(maxsize=8192)
+def _hints(word: str) -> bool:
+    found = Word(kind_of(word), plainly(word))
+    return found.kind in {"noun", "verb"} or found.has("fault") or found.has("late")
 
 
 @lru_cache(maxsize=8192)
@@ -251,7 +269,10 @@ _DEED: Final = rf"(?:{_stems(_NOUNS, _COMMON_NOUNS)})(?:en|es|e|s|n)?"
 # A word has the first kind that fits
 _FORMS: Final[tuple[tuple[Kind, str], ...]] = (
     # "Korrekturbefund", "Befundkorrektur", "correctieverslag"
-    ("noun", rf"{_DEED}|{_DEED}s?(?:befund|bericht|verslag|rapport)\w*|(?:befund|bericht|verslag)s?{_DEED}"),
+    (
+        "noun",
+        rf"{_DEED}|{_DEED}s?(?:befund|bericht|verslag|rapport)\w*|(?:befund|bericht|verslag|seiten|text|diktat)s?{_DEED}",
+    ),
     ("verb", _stems(_VERBS, _COMMON_VERBS)),
     ("negation", _stems(_NEGATIONS)),
     ("end", _stems(_ENDS)),
@@ -273,5 +294,6 @@ def _kinds() -> re.Pattern[str]:
 @cache
 def _traits() -> dict[str, re.Pattern[str]]:
     tables = {"vague": _PARTS, "earlier": _EARLIER, "latest": _LATEST, "own": _OWN, "elsewhere": _ELSEWHERE}
+    tables |= {"fault": _FAULTS, "late": _LATE, "note": _NOTES}
     made = {name: re.compile(_stems(table)) for name, table in tables.items()}
     return {**made, "certain": re.compile(rf"(?:{_stems(_NOUNS, _VERBS)})(?:en|es|e|s|n)?"), "document": _DOCUMENTS}

@@ -30,24 +30,23 @@ from mappings.sections.correcting_words import (
     hints,
     kind_at,
     kind_of,
-    kinds_in,
     plainly,
     words,
 )
-from mappings.sections.wording import CLOSING_DECORATION, DECORATION
 
 Certainty = Literal["explicit", "doubtful", ""]
 EARLIER, USUAL, REVISED = 0, 1, 2
 """Ranks of headings: an earlier impression is superseded by a usual one, both by a revised one."""
 
-_MARKS: Final = re.compile(rf"{CLOSING_DECORATION}{{1,40}}:?")
+_MARKS: Final = re.compile(r"(?:[^\w\s(\[{]|_){1,40}:?")
 _DASHES: Final = frozenset({"-", "--", "\u2013", "\u2014", "->", "=>"})
-_LEAD: Final = re.compile(rf"(?P<marks>{DECORATION}{{0,24}}+)\s{{0,4}}(?:\d{{1,2}}\.?\s{{1,3}})?")
+_LEAD: Final = re.compile(r"(?P<marks>[\W_]{0,24}+)(?:(?:\d{1,2}[.)]?|[A-Za-z]\))\s{1,3})?")
+_OPEN_MARKS: Final = frozenset("+\"'\u2018\u201c?%@&\u00b0")  # marks that close no label without marks before it
 _LONGEST_HEAD: Final = 160  # characters of a label, an author and a time included
 # Words with a full stop that ends no sentence
 _ABBREVIATIONS: Final = frozenset({"dr", "prof", "mr", "ms", "mrs", "st", "no", "nr", "med"})
 _CLAUSE_END: Final = re.compile(
-    r"[;:!?,\uff1a](?!\d)|(?<!\b[^\W\d_])(?<!\b(?:[Nn][or]|[Dd]r|[Ss]t|[Mm]r|[Mm]s))\.(?=\s|$)(?!\s\d)"
+    r"[;:!?,\uff1a](?!\d|\s(?:of|des?|der|d[aio]|della|van)\s)|(?<!\b[^\W\d_])(?<!\b(?:[Nn][or]|[Dd]r|[Ss]t|[Mm]r|[Mm]s))\.(?=\s|$)(?!\s\d)"
     r"|\n(?=[^\S\n]{0,40}(?:\n|[^\w\s]{0,8}[^\W\d_a-z]))|[*=_~#<>|]{2,}"
 )
 _LINE_END: Final = re.compile(r"\n|\s(?=[^\W\d_a-z]{3,40}:)")  # or a heading in the line
@@ -74,6 +73,10 @@ _STATING: Final = frozenset(
         ),
     }
 )
+_TO: Final = frozenset({"to", "zu", "zum", "zur", "al", "allo", "alla", "au", "aux", "ao", "aan", "bij", "op"})
+_JOINING: Final = frozenset({"and", "und", "y", "et", "e", "en"})
+_INITIALS: Final = 3  # letters of an author, behind a date
+_OTHERS: Final = 2  # words of a label that are about something else: IMPORTANT WET READ ADDENDUM
 _NEAR: Final = 24  # words; the object of a word is no farther
 _SENTENCE: Final = 2  # words; a shorter line with a full stop is an abbreviation
 # Words that may stand beside a negation: "Addendum: not applicable"
@@ -93,7 +96,7 @@ def correction_label(line: str) -> Label | None:
     """Match the label of a correction at the start of a line."""
     lead = _LEAD.match(line)
     place = lead.end() if lead else 0
-    head = _Head(line, is_decorated=bool(lead and lead["marks"].strip()))
+    head = _Head(line, lead["marks"].strip() if lead else "")
     for token in TOKEN.finditer(line, place, min(len(line), place + _LONGEST_HEAD)):
         found = head.read(token) if token.start() >= head.resume else None
         if found is not None or head.is_over:
@@ -104,10 +107,10 @@ def correction_label(line: str) -> Label | None:
 class _Head:
     """Words of a line up to the end of its label."""
 
-    def __init__(self, line: str, *, is_decorated: bool) -> None:
+    def __init__(self, line: str, marks: str) -> None:
         self.line = line
-        self.is_decorated = is_decorated
-        self.kinds: list[Kind] = []
+        self.marks = marks  # before the label
+        self.words: list[Word] = []
         self.last = ""  # the last word or number
         self.is_upper = True
         self.authors = 0  # words of an author that may still follow
@@ -121,10 +124,11 @@ class _Head:
         if token["mark"]:
             return self._mark(token)
         if token["number"]:
-            self.kinds.append("date")
+            self.words.append(Word("date", token[0]))
         elif token["bracket"]:
-            self.kinds += kinds_in(token[0]) & {"noun", "verb"}
-            self.kinds += ["date"] if any(map(str.isdigit, token[0])) else []
+            self.words += [one for one in words(token[0]) if one.kind in {"noun", "verb", "date"}]
+        elif self._begins_text(token[0], "other"):
+            return self.ended(token.start())
         else:
             self.is_over = True
         self.last = token[0]
@@ -133,43 +137,93 @@ class _Head:
     def ended(self, end: int, *, is_set_off: bool = False) -> Label | None:
         """Return the label, if its words correct a report; else no label follows."""
         self.is_over = True
-        return Label(end, is_set_off, "end" in self.kinds) if self._is_complete() else None
+        behind = TOKEN.match(self.line[end:].lstrip())
+        if is_set_off and behind and (behind[0] in _OF or (behind["number"] and self._is_verb())):
+            return None  # "Correction: of the lordosis", "Corrected: 440"
+        is_end = any(one.kind == "end" for one in self.words)
+        return Label(end, is_set_off, is_end) if self._is_complete(is_set_off=is_set_off) else None
 
-    def _is_complete(self) -> bool:
-        return "noun" in self.kinds or ("verb" in self.kinds and not {"report", "date"}.isdisjoint(self.kinds))
+    def _is_verb(self) -> bool:
+        return all(one.kind == "verb" for one in self.words)
+
+    def _is_complete(self, *, is_set_off: bool = False) -> bool:
+        """True if the words correct a report."""
+        kinds = {one.kind for one in self.words}
+        is_document = any(one.has("document") for one in self.words)
+        if "other" in kinds and not (is_document and is_set_off):
+            return False
+        if "noun" in kinds:
+            return is_document or "subject" not in kinds or not kinds.isdisjoint({"report", "date"})
+        has_note = any(one.has("note") for one in self.words)
+        if "verb" in kinds:
+            return has_note or "report" in kinds or self._has_date() or (is_set_off and self._corrects_by_verb())
+        if not is_set_off or kinds - {"report", "grammar", "date"}:
+            return False
+        faults = sum(one.has("fault") for one in self.words)
+        is_of_report = sum(one.kind == "report" for one in self.words) > faults
+        return (faults > 0 and (is_of_report or has_note)) or (has_note and any(one.has("late") for one in self.words))
+
+    def _has_date(self) -> bool:
+        """True for more than a year: "Revised 2017 criteria"."""
+        dates = [one for one in self.words if one.kind == "date"]
+        return len(dates) > 1 or any(_SEPARATED.search(one.plain) for one in dates)
+
+    def _corrects_by_verb(self) -> bool:
+        """True for nothing but verbs: AMENDED, "Annule et remplace"."""
+        verbs = [one for one in self.words if one.kind == "verb"]
+        if len(verbs) < len([one for one in self.words if one.plain not in _JOINING]):
+            return False
+        return self.is_upper or len(verbs) > 1 or verbs[0].has("certain")
 
     def _word(self, token: re.Match[str]) -> Label | None:
-        word, kind = token["word"], kind_at(token, self.last.lower())
-        if self._begins_text(word, kind):
+        word = Word(kind_at(token, self.last.lower()), plainly(token["word"]))
+        if self._begins_text(token["word"], word.kind):
             return self.ended(token.start())
         following = TOKEN.match(self.line[token.end() :].lstrip())
         is_dated = following and (following["number"] or kind_of(following[0]) == "date")
-        is_about_time = kind == "limit" and is_dated
-        if kind == "author":
+        if word.kind == "author":
             self.authors = AUTHOR_WORDS
-        elif kind == "other" and self.authors:
+        elif word.kind == "other" and self.authors:
             self.authors -= 1
-        elif kind in {"other", "negation", "limit"} and not is_about_time:
+        elif self._ends_label(token["word"], word, is_dated=bool(is_dated)):
             self.is_over = True
         else:
-            self.kinds.append(kind)
-        self.is_upper = self.is_upper and word.isupper()
-        self.last = word
+            self.words.append(word)
+        self.is_upper = self.is_upper and token["word"].isupper()
+        self.last = token["word"]
         return None
 
+    def _ends_label(self, word: str, found: Word, *, is_dated: bool) -> bool:
+        """True for a word that no label has."""
+        if found.kind == "limit":
+            return not is_dated
+        if found.kind != "other":
+            return found.kind == "negation"
+        if len(word) <= _INITIALS and word.isupper() and any(one.kind == "date" for one in self.words):
+            return False
+        is_behind = any(one.kind == "noun" for one in self.words)
+        is_object = any(one.plain in _TO for one in self.words)
+        others = sum(one.kind == "other" for one in self.words)
+        return others >= _OTHERS or (is_behind and not is_object)
+
     def _begins_text(self, word: str, kind: Kind) -> bool:
-        """True for a word that begins the text behind a label in capitals, or behind a date."""
+        """True for a word that begins the text behind a label in capitals, or behind a document, report or date."""
         is_begun = word[0].isupper() and not (word.isupper() and len(word) > 1) and not self.authors
-        is_text = kind in {"grammar", "limit", "negation", "other"}
-        return is_begun and is_text and self._is_complete() and (self.is_upper or self.kinds[-1] == "date")
+        if not is_begun or kind not in {"grammar", "limit", "negation", "other"} or not self._is_complete():
+            return False
+        last = self.words[-1]
+        is_named = last.has("document") or (last.kind == "report" and not last.has("vague"))
+        return self.is_upper or last.kind == "date" or is_named
 
     def _mark(self, token: re.Match[str]) -> Label | None:
         mark = token["mark"]
         if mark in ":\uff1a":
-            return self.ended(token.end(), is_set_off=True)
+            is_begun = self.words and all(one.kind == "grammar" for one in self.words)
+            is_note = is_begun and not self._is_complete(is_set_off=True)
+            return None if is_note else self.ended(token.end(), is_set_off=True)  # "Note: correction to the report"
         if mark == ".":
             return self._stop(token.end())
-        if mark not in ",/&'\u2019#":
+        if mark not in ",/&'\u2019#" or mark in self.marks:
             return self._closing(token.start())
         return None
 
@@ -181,14 +235,15 @@ class _Head:
             return None
         self.resume = marks.end()
         behind = self.line[marks.end() :]
-        if self.is_decorated or not behind.strip() or marks[0].endswith(":"):
+        if self.marks or not behind.strip() or marks[0].endswith(":"):
             return self.ended(len(self.line[: marks.end()].rstrip()), is_set_off=True)
-        following = TOKEN.match(behind.lstrip())
-        if marks[0].strip() not in _DASHES:
+        is_dash = marks[0].strip() in _DASHES
+        if not is_dash and (marks[0][0] in _OPEN_MARKS or not self._is_complete(is_set_off=True)):
             self.is_over = True
             return None
+        following = TOKEN.match(behind.lstrip())
         is_label = following is None or not following["word"] or kind_of(following[0]) in _OF_LABEL
-        return None if is_label or not self._is_complete() else self.ended(marks.end())
+        return None if is_label or not self._is_complete() else self.ended(marks.end(), is_set_off=not is_dash)
 
     def _stop(self, end: int) -> Label | None:
         """Read a full stop: the end of a sentence, unless an abbreviation or a number is before it."""

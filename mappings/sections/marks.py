@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from mappings.sections.closings import CLOSERS, KEYS, closing, hints, inline_closings
 from mappings.sections.correcting_words import hints as corrects
-from mappings.sections.corrections import Label, correction_label
+from mappings.sections.corrections import Label, correction_label, is_corrected
 from mappings.sections.forms import ITEM, heading_end, heading_start, inline_headings, leads_on, line_heading, opening
 from mappings.sections.headings import MODALITIES, REGIONS
 from mappings.sections.lettering import drawn_together
@@ -35,7 +35,7 @@ _QUOTE: Final = re.compile('(?<![^\\s(:])["\u201c](?=\\w)[^"\u201c\u201d]{1,2000
 _IMAGED: Final = frozenset(word for name in (*MODALITIES, *REGIONS) for word in name.split())
 
 # Places inside a line where a label may stand: after a sentence or marks, or before marks
-_INSIDE: Final = re.compile(r"(?<=[.!?:;)\]*>=~#\"\u201d])\s++(?=\S)|(?<=\w)\s++(?=[*<>=~#\[]{2}|\[)")
+_INSIDE: Final = re.compile(r"(?<=[.!?:;)\]*>=~#\"\u201d])\s++(?=\S)|(?<=\w)\s++(?=[^\w\s.,:;!?()]{2}|\[)")
 _DECORATED: Final = " \t\r\n*_#=-~.<>|[](){}:"
 _NOT_WORD: Final = re.compile(r"[^\w-]")
 _FIRST: Final = OPENERS | CLOSERS | {""}
@@ -95,7 +95,8 @@ def _outside_quotes(candidates: list[Mark], text: str) -> list[Mark]:
     for mark in candidates:
         while number < len(quotes) and quotes[number][1] <= mark.start:
             number += 1
-        if number == len(quotes) or mark.start < quotes[number][0]:
+        is_around = number < len(quotes) and mark.is_correction and quotes[number][1] <= mark.end
+        if number == len(quotes) or mark.start < quotes[number][0] or is_around:
             kept.append(mark)
     return kept
 
@@ -178,7 +179,8 @@ class _Reader:
         """Find the label, closing or heading at the start of a line; a plain heading comes before the label."""
         heading = self._heading_at(line, first, number)
         is_weak = heading is None or key(heading[0]["words"]) in WEAK
-        if self.corrects and is_weak and self._read_correction(line, start):
+        is_marked = heading and heading[1] == "addendum" and (heading[0]["before"] or ITEM.match(stripped))
+        if self.corrects and (is_weak or is_marked) and self._read_correction(line, start):
             return
         is_key = first in _HEADING_KEYS and stripped[len(first) : len(first) + 1] == ":"  # "EXAM:"
         if self.found and not is_key and (closes := closing(stripped, first)):
@@ -287,7 +289,7 @@ class _Reader:
 
 def _mark(match: re.Match[str], label: str, start: int, end: int, **kinds: bool) -> Mark:
     words = match["words"]
-    is_named = bool(match["before"] or match["qualifier"])
+    is_named = bool(match["before"] or match["qualifier"]) and not is_corrected(match["before"] + words)
     weak = WEAK.get(key(words), "")
     return Mark(start, end, label, match["before"] + words, weak=weak, is_named=is_named, **kinds)
 
