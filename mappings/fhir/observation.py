@@ -32,7 +32,7 @@ from mappings.fhir.report_parts import (
 )
 from mappings.fhir.scene import Scene
 from mappings.sections import heading_words
-from mappings.study.conclusion import CONCLUDING, FLAG_OF, Role, concluding_text, flagged
+from mappings.study.conclusion import ADDED, CONCLUDING, FLAG_OF, Role, concluding_text, flagged
 from mappings.values.units import vital_sign
 
 # Observation.status of a vital sign <- DiagnosticReport.status (http://hl7.org/fhir/R4/valueset-observation-status.html)
@@ -54,6 +54,16 @@ _IMAGING: Final[list[Json]] = [{"coding": [coding(OBSERVATION_CATEGORY, "imaging
 _VITAL_META: Final[dict[str, Json]] = {kind: {"profile": [f"{US_CORE}body-{kind}"]} for kind in ("height", "weight")}
 _VITAL_SIGNS: Final[list[Json]] = [{"coding": [coding(OBSERVATION_CATEGORY, "vital-signs", "Vital Signs")]}]
 _CRITICAL: Final[list[Json]] = [{"coding": [coding(OBSERVATION_INTERPRETATION, "AA", "Critical abnormal")]}]
+
+
+# Roles of passages that a newer one of the same text may take back, and of those that stand before a passage
+_SUPERSEDED: Final[frozenset[Role]] = frozenset({"superseded", "older", "unordered"})
+_NEWER: Final[dict[Role, frozenset[Role]]] = {
+    "addendum": frozenset({"addendum", "doubtful"}),
+    "older": frozenset({"addendum"}),
+    "unordered": frozenset({"unordered"}),
+    "superseded": ADDED | {"doubtful", "impression"},
+}
 
 
 def observation_code(label: str, heading: str) -> Json:
@@ -144,7 +154,7 @@ def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[Rep
         observation = alike.copy()
         observation["id"] = f"{parts.resource_id}-s{place}"
         observation["text"] = narrative(code["text"] + mark, text=text, alert=CRITICAL if is_flagged else "")
-        if _role(parts, place) == "superseded":
+        if _role(parts, place) in _SUPERSEDED:
             observation["status"] = observation_status(parts, is_superseded=True)
         observation["code"] = code
         observation.update(observation_value(scene, parts, text))
@@ -227,8 +237,9 @@ def _amended(
     place, label, content = section
     is_concluding = label in _CONCLUDING
     has_copy = any(part.role == "copy" for part in parts.passages)
-    is_copied = _role(parts, place) in {"copy", "superseded"} or (label == "findings" and has_copy)
-    newer = {"addendum", "doubtful", *(["impression"] if _role(parts, place) == "superseded" else [])}
+    role = _role(parts, place)
+    is_copied = role in {"copy", *_SUPERSEDED} or (label == "findings" and has_copy)
+    newer = _NEWER.get(role, ADDED | {"doubtful"})
     added = [one for number, one in enumerate(parts.passages) if number != place and one.role in newer]
     own = concluding_text(added) if is_concluding or is_copied else ""
     shown = in_order(parts, addenda)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from mappings.hl7v2.er7 import NOT_NULL, NULL, escape
 from mappings.model import Report, Section
-from mappings.study.conclusion import ABSENT, Passage, flagged
+from mappings.study.conclusion import ABSENT, ADDED, Passage, flagged
 from mappings.values.text import lines
 
 NOT_SIGNED: Final = "PRELIMINARY REPORT - NOT SIGNED"
@@ -58,7 +58,7 @@ def stretch_label(part: Passage, addendum_obx3: str) -> str:
 
     A copy is not concluded with, and neither is an ADDENDUM section that says "none".
     """
-    if part.role == "addendum":
+    if part.role in ADDED:
         return addendum_obx3
     if part.role in _IMPRESSIONS:
         return "impression"

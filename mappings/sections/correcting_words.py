@@ -56,11 +56,11 @@ _COMMON_VERBS: Final[dict[str, str]] = {
     " void(?:ed)? revoked? rescind(?:ed)? cancel(?:l?ed|s)? replacement",
     "German": r"erganz\w+ (?:ab)?geandert\w* hinzugefugt\w* revidier\w+ aktualisier\w+ modifizier\w+ zuruckgezogen"
     r" zuruckgenommen ersetz\w+ uberholt hinfallig ignorier\w+",
-    "Spanish": r"anadid[oa] agregad[oa] modific\w+ revisad[oa] actualizad[oa]s? aclaratori[oa] complementari[oa] anula\w* reemplaza\w*"
-    r" sustitu\w+ retirad[oa] ampliad[oa]",
+    "Spanish": r"anadid[oa] agregad[oa] modific\w+ revisad[oa] actualizad[oa]s? aclaratori[oa] complementari[oa]"
+    r" anula\w* reemplaza\w* sustitu\w+ retirad[oa] ampliad[oa]",
     "French": r"ajoutee? modifiee? revisee? actualisee? annule\w* complementaire remplace\w* retiree?",
-    "Italian": r"aggiunt[oi] integrat(?:o|iv[oa]) complementare aggiornat[oaie] modificat[oaie] revisionat[oaie] annulla\w*"
-    r" sostitu\w+ ritirat[oa]",
+    "Italian": r"aggiunt[oi] integrat(?:o|iv[oa]) complementare aggiornat[oaie] modificat[oaie] revisionat[oaie]"
+    r" annulla\w* sostitu\w+ ritirat[oa]",
     "Portuguese": r"acrescentad[oa] adicionad[oa] atualizad[oa] complementar substitu\w+",
     "Dutch": r"aangevuld\w* aanvullend\w* toegevoegd\w* gewijzigd\w* wijzigt aangepast\w* bijgewerkt\w* vervang\w+"
     " vervalt annuleert",
@@ -130,7 +130,8 @@ _GRAMMAR: Final[dict[str, str]] = {
     " incorrect wrong erroneous inaccurate important urgent critical attention discussion section body wet",
     "German": r"der die das den dem des diese\w? ein eine[nmr]? vom von zu zum zur ist sind wird wurden? worden"
     r" hiermit und bitte ich wir unser(?:en)? mein(?:en)? vorherige\w* fruhere\w* im ursprungliche\w*"
-    r" neue\w* erste\w* zweite\w* lauten lautet wie folgt vorlaufig\w* oben anmerkung hinweis bemerkung achtung wichtige?",
+    r" neue\w* erste\w* zweite\w* lauten lautet wie folgt vorlaufig\w* oben anmerkung hinweis bemerkung"
+    " achtung wichtige?",
     "Spanish": "el la los las lo un una este esta ha sido fue es se del de al y e previ[oa] anterior presente"
     " nuestro yo mi fe leer tardi[oa] nota atencion importante observacion",
     "French": r"le les du d l ce cet cette ces ete est sont au aux et compte notre nous je mon mes precedent\w*"
@@ -154,7 +155,8 @@ _EARLIER: Final[dict[str, str]] = {
 _LATEST: Final[dict[str, str]] = {"all": r"final endgultig\w* definitiv\w* definitif definitieve?"}
 # A label says what went wrong in a report ("Dictation error:"), or that a note comes late ("Late entry:")
 _FAULTS: Final[dict[str, str]] = {
-    "all": r"errors? mistakes? discrepanc\w+ \w*fehler error(?:es) erreurs? errore erros? fout(?:en)? wrong incorrect erroneous inaccurate should"
+    "all": r"errors? mistakes? discrepanc\w+ \w*fehler error(?:es) erreurs? errore erros? fout(?:en)?"
+    r" wrong incorrect erroneous inaccurate should"
 }
 _LATE: Final[dict[str, str]] = {"all": r"late tardi\w+ additional supplementary adicional zusatzlich\w* aggiuntiv[oa]"}
 _NOTES: Final[dict[str, str]] = {
@@ -162,7 +164,7 @@ _NOTES: Final[dict[str, str]] = {
 }
 # Words by which a report speaks of itself
 _OWN: Final[dict[str, str]] = {
-    "all": "i we ich wir this my our diese[rsmn]? mein(?:en)? unser(?:en)? este esta presente nuestro ce cet cette notre mon"
+    "all": "this my our diese[rsmn]? mein(?:en)? unser(?:en)? este esta presente nuestro ce cet cette notre mon"
     " questo questa meu dit deze mijn ons",
 }
 # Reports of somebody else

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from mappings.sections.closings import CLOSERS, KEYS, closing, hints, inline_closings
 from mappings.sections.correcting_words import hints as corrects
-from mappings.sections.corrections import Label, correction_label, is_corrected
+from mappings.sections.corrections import Label, correction_label, is_corrected, title_rank
 from mappings.sections.forms import ITEM, heading_end, heading_start, inline_headings, leads_on, line_heading, opening
 from mappings.sections.headings import MODALITIES, REGIONS
 from mappings.sections.lettering import drawn_together
@@ -38,6 +38,7 @@ _IMAGED: Final = frozenset(word for name in (*MODALITIES, *REGIONS) for word in 
 _INSIDE: Final = re.compile(r"(?<=[.!?:;)\]*>=~#\"\u201d])\s++(?=\S)|(?<=\w)\s++(?=[^\w\s.,:;!?()]{2}|\[)")
 _DECORATED: Final = " \t\r\n*_#=-~.<>|[](){}:"
 _NOT_WORD: Final = re.compile(r"[^\w-]")
+_CONCLUDED: Final = frozenset({"findings_impression", "impression"})
 _FIRST: Final = OPENERS | CLOSERS | {""}
 _HEADING_KEYS: Final = OPENERS - KEYS  # with a colon after them these words close nothing
 _LOWER: Final = ("cc", "e-")  # beginnings of closings in lower case
@@ -121,6 +122,7 @@ class _Reader:
         self.corrects = corrects(text)
         self.found: list[Mark] = []
         self.end = 0  # of the last mark
+        self.is_concluded = False  # an impression was found
         self.rule = -1  # start of the rule that is the last non-blank line above
         self.indent = -1  # of the first heading
         self.above = ""  # the line above, stripped
@@ -248,10 +250,14 @@ class _Reader:
         is_quoted = (
             indent > self.indent + 1
             or (">" in lead and "<" not in line)
-            or (above[-1:] == ":" and _LEADS_UP.search(above) is not None)
+            or (above[-1:] == ":" and _LEADS_UP.search(above) is not None and not self._is_title(above))
         )
         kinds = {"is_item": bool(lead and ITEM.match(lead)), "is_anew": self._is_anew(), "is_quoted": is_quoted}
         self._add(_mark(match, label, self.rule if self.rule >= self.end else start, start + end, **kinds))
+
+    def _is_title(self, above: str) -> bool:
+        """True for PREVIOUS REPORT: behind an impression: the title of an earlier report, and no quotation."""
+        return title_rank(above) is not None and self.is_concluded
 
     def _read_inside(self, line: str, start: int) -> None:
         """Find the headings inside a line."""
@@ -284,6 +290,7 @@ class _Reader:
 
     def _add(self, mark: Mark) -> None:
         self.found.append(mark)
+        self.is_concluded = self.is_concluded or mark.label in _CONCLUDED
         self.end = max(mark.end, mark.start)
 
 

@@ -18,6 +18,10 @@ superseded impression stands alone. In every text
 - a passage under no heading that corrects a report explicitly (`mappings.sections.corrections`) is an `addendum`;
 - a passage that only might correct one is `doubtful`: it joins the conclusion whole, and no flag leaves the impression;
 - an ADDENDUM section that says "none" has no role;
+- of several addenda the newest (`mappings.sections.addendum_order`) is the `addendum`, the others are `older`: they
+  follow it, without a flag, so that none stands alone after a later one took it back. Where the newest is not known,
+  all are `unordered`: each has the flag and is shown with the others, for a lost alert does more harm than a needless
+  one. HL7 v2 keeps the author's order, and OBX-11 has no code for a final text that was amended: there the flag tells;
 - an impression is `superseded` if its heading, or the title of its part of the text, says that another one of the same
   examination is newer (PRELIMINARY IMPRESSION, PREVIOUS REPORT). In an addendum that is the whole
   part from its title on. All from the first to the last impression is then
@@ -37,6 +41,7 @@ from zoneinfo import ZoneInfo
 from mappings.issues import MappingIssue
 from mappings.model import Report, Section
 from mappings.sections import cut, is_document
+from mappings.sections.addendum_order import newest_first
 from mappings.sections.corrections import (
     EARLIER,
     USUAL,
@@ -50,15 +55,17 @@ from mappings.sections.corrections import (
 from mappings.values.dates import spoken, version_instant
 from mappings.values.text import lines, normal_form
 
-Role = Literal["addendum", "doubtful", "impression", "superseded", "copy", "between", ""]
+Role = Literal["addendum", "older", "unordered", "doubtful", "impression", "superseded", "copy", "between", ""]
 ABSENT: Final = "(AutoScribe sent no report text)"
 """Line used in place of a text that is absent or blank."""
 FLAG_OF: Final = "CRITICAL FLAG OF"
 """Words before the header of a critical report, above a later addendum that shows its flag (D22)."""
 CONCLUDING: Final = frozenset({"impression", "findings_impression"})
+ADDED: Final[frozenset[Role]] = frozenset({"addendum", "older", "unordered"})
+"""Roles of the addenda in a text."""
 _BODY: Final = frozenset({"findings", *CONCLUDING})
 # Roles in the order of the conclusion
-_CONCLUDED: Final[tuple[Role, ...]] = ("addendum", "doubtful", "impression", "superseded", "copy")
+_CONCLUDED: Final[tuple[Role, ...]] = ("addendum", "older", "unordered", "doubtful", "impression", "superseded", "copy")
 _DOUBTFUL: Final = "possible_addendum"
 
 
@@ -134,34 +141,49 @@ def concluding_text(parts: Iterable[Passage]) -> str:
     shown = [part for part in parts if part.role in _CONCLUDED and part.content]
     if len(shown) == 1:
         return shown[0].content
-    ordered = [part.text for role in _CONCLUDED for part in shown if part.role == role]
+    ordered = [part.text for role in _CONCLUDED for part in _in_order(shown, role)]
     return "\n\n".join(ordered)
+
+
+def _in_order(parts: Sequence[Passage], role: Role) -> list[Passage]:
+    """List the passages with a role; of older addenda above the newest one, the last is the first."""
+    found = [part for part in parts if part.role == role]
+    newest = next((place for place, part in enumerate(parts) if part.role == "addendum"), -1)
+    if role != "older" or "older" in {part.role for part in parts[newest:]}:
+        return found
+    starts = [place for place, part in enumerate(found) if not place or part.section.label == "addendum"]
+    return [part for start, end in reversed([*pairwise([*starts, len(found)])]) for part in found[start:end]]
 
 
 def statement(parts: Iterable[Passage]) -> str:
     """Part of a signed addendum in the conclusion of its original report; `ABSENT` if it has no text."""
-    return concluding_text(part for part in parts if part.role in {"addendum", "doubtful", "superseded"}) or ABSENT
+    return concluding_text(part for part in parts if part.role in ADDED | {"doubtful", "superseded"}) or ABSENT
 
 
 def flagged(parts: Sequence[Passage]) -> frozenset[int]:
     """Indexes of the passages that carry the flag of a critical report (D22, D36).
 
-    These are the addenda if the text has any, else the impressions, else every passage with content. Doubtful passages
-    have it, too.
+    These are the newest addendum (all addenda if it is not known), else the impressions, else every passage with
+    content. Doubtful passages have it, too.
     """
     roles = [(place, part.role) for place, part in enumerate(parts) if part.content]
-    for role in ("addendum", "impression"):
+    for role in ("addendum", "unordered", "impression"):
         if any(one == role for _, one in roles):
             return frozenset(place for place, one in roles if one in {role, "doubtful"})
     return frozenset(place for place, _ in roles)
 
 
 def correction_issues(parts: Iterable[Passage], pointer: str) -> list[MappingIssue]:
-    """List an issue if a passage might correct the report and does not say so."""
-    if all(part.role != "doubtful" for part in parts):
-        return []
-    action = "a passage that might correct the report joins the conclusion; the critical flag stays on the impression"
-    return [MappingIssue("correction-unclear", "warning", pointer, action)]
+    """List an issue if a passage might correct the report and does not say so, or if no addendum is the newest."""
+    roles = {part.role for part in parts}
+    actions = []
+    if "doubtful" in roles:
+        actions.append("a passage that might correct the report joins the conclusion; the flag stays on the impression")
+    if "unordered" in roles:
+        actions.append(
+            "the newest of the text's addenda is not known: each is shown with the others, and all are flagged"
+        )
+    return [MappingIssue("correction-unclear", "warning", pointer, action) for action in actions]
 
 
 @lru_cache(maxsize=64)  # each mapping of a report asks
@@ -210,7 +232,27 @@ def _made(
         roles = _with_superseded(sections, roles, leading)
     if len(sections) > 1:
         sections = [_shown(one, role) for one, role in zip(sections, roles, strict=True)]
-    return tuple(map(Passage, sections, roles))
+    return tuple(map(Passage, sections, _with_older(sections, roles)))
+
+
+def _with_older(sections: Sequence[Section], roles: Sequence[Role]) -> list[Role]:
+    """Return the roles with those of older addenda; an addendum is its ADDENDUM section and what belongs to it."""
+    starts: list[int] = []
+    own: dict[int, int] = {}
+    for place, (section, role) in enumerate(zip(sections, roles, strict=True)):
+        if role == "addendum":
+            if section.label == "addendum" or not starts or is_corrected(section.heading):
+                starts.append(place)
+            own[place] = len(starts) - 1
+    if len(starts) <= 1:
+        return [*roles]
+    is_below = any(one.label in _BODY and roles[place] != "addendum" for place, one in enumerate(sections[: starts[0]]))
+    order = newest_first([sections[place].heading for place in starts], is_below=is_below)
+    newest: Role = "addendum" if order else "unordered"
+    found = [*roles]
+    for place, number in own.items():
+        found[place] = newest if not order or number == order[0] else "older"
+    return found
 
 
 def _shown(section: Section, role: Role) -> Section:
@@ -331,13 +373,15 @@ def _merged_passages(report: Report, others: Iterable[Report]) -> tuple[Passage,
     if not any(any(map(str.isalnum, section.body)) for section in added):
         return tuple(Passage(section, "addendum") for sections, _ in parts for section in sections)
     has_impression = any(section.label in CONCLUDING for section in added)
-    return tuple(
+    made = [
         Passage(_labelled(section), _role_in_merged(section, has_impression=has_impression))
         if other is None
         else Passage(section, "copy" if other.is_addendum or role in _CONCLUDED else "")
         for sections, other in parts
         for section, role in _report_passages(sections)
-    )
+    ]
+    roles = _with_older([one.section for one in made], [one.role for one in made])
+    return tuple(part._replace(role=role) for part, role in zip(made, roles, strict=True))
 
 
 def _contained(text: str, others: Iterable[Report]) -> list[tuple[int, int, Report]]:

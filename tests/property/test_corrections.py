@@ -26,6 +26,7 @@ from mappings.sections import cut
 Json = dict[str, Any]
 LIMITS = settings(max_examples=examples(300), deadline=timedelta(seconds=5))
 CORRECTED, IMPRESSION = "A1new", "O1old"
+HEADER = "REPORT (05-Jan"  # the line above the report
 LANGUAGES = st.sampled_from(sorted(NOUNS))
 
 
@@ -48,13 +49,13 @@ class Case:
     @property
     def conclusion(self) -> str:
         found = next(one for one in self.resources if one["resourceType"] == "DiagnosticReport").get("conclusion", "")
-        return found.partition("REPORT (")[2] if self.has_addendum else found
+        return found.partition(HEADER)[2] if self.has_addendum else found
 
     @property
     def rows(self) -> list[list[str]]:
         later = {"kind": "corrected", "content_version": "2", "sent_before": True} if self.facts.corrected else {}
         found = all_of(sent(self.study, **later), "OBX")
-        headed = [place for place, row in enumerate(found) if row[5].startswith("REPORT (")]
+        headed = [place for place, row in enumerate(found) if row[5].startswith(HEADER)]
         return found[headed[0] :] if headed else found
 
 
