@@ -40,7 +40,7 @@ _VERBS: Final[dict[str, str]] = {
     "Dutch": r"gecorrigeerd\w* gerectificeerd\w* herzien\w* ingetrokken nagekomen",
 }
 _COMMON_NOUNS: Final[dict[str, str]] = {
-    "English": "addition supplement revision update modification withdrawal clarification postscript",
+    "English": "addition supplement revision update modification withdrawal clarification postscript typo",
     "German": "erganzung zusatz anderung aktualisierung rucknahme klarstellung prazisierung seitenverwechslung"
     " (?:diktat|schreib|tipp|ubertragungs|befund)fehler",
     "Spanish": "ampliacion suplemento modificacion actualizacion aclaracion anulacion",
@@ -53,7 +53,8 @@ _COMMON_NOUNS: Final[dict[str, str]] = {
 _COMMON_VERBS: Final[dict[str, str]] = {
     "English": "added add supplement(?:al|ary|ed) modif(?:y|ied|ies|ying) revis(?:e|ed|es|ing) updat(?:e|ed|es|ing)"
     " correct retract withdraw(?:n|s|ing)? replac(?:e|ed|es|ing) supersede disregard(?:ed)? ignore"
-    " void(?:ed)? revoked? rescind(?:ed)? cancel(?:l?ed|s)? replacement",
+    " void(?:ed)? revoked? rescind(?:ed)? cancel(?:l?ed|s)? replacement clarifying"
+    r" nullif\w+",
     "German": r"erganz\w+ (?:ab)?geandert\w* hinzugefugt\w* revidier\w+ aktualisier\w+ modifizier\w+ zuruckgezogen"
     r" zuruckgenommen ersetz\w+ uberholt hinfallig ignorier\w+",
     "Spanish": r"anadid[oa] agregad[oa] modific\w+ revisad[oa] actualizad[oa]s? aclaratori[oa] complementari[oa]"
@@ -80,7 +81,7 @@ _REPORTS: Final[dict[str, str]] = {
 # ... of which sentences speak in another sense, too: they make a label, but are no object
 _PARTS: Final[dict[str, str]] = {
     "English": "errors? mistakes? discrepanc(?:y|ies) typo(?:s|graphical)? findings results? text version copy typing"
-    " transcription voice speech recognition reporting overread clerical",
+    " side transcription voice speech recognition reporting overread clerical",
     "German": r"\w*fehler fassung",
     "Spanish": "hallazgos resultados? texto transcripcion tipografico error(?:es)?",
     "French": "erreurs? resultats? texte frappe dictee lateralite transcription",
@@ -127,7 +128,8 @@ _GRAMMAR: Final[dict[str, str]] = {
     " preliminary new further additional old nd rd st th number dated time date dictated created made"
     " entered issued signed begins? starts? beginning radiologist radiology attending staff resident entry"
     " there which follows following states? says? shows? notice comments? ii iii iv nr one two three"
-    " incorrect wrong erroneous inaccurate important urgent critical attention discussion section body wet",
+    " incorrect wrong erroneous inaccurate important urgent critical attention discussion section body wet"
+    " overnight attn nb n n\u00ba",
     "German": r"der die das den dem des diese\w? ein eine[nmr]? vom von zu zum zur ist sind wird wurden? worden"
     r" hiermit und bitte ich wir unser(?:en)? mein(?:en)? vorherige\w* fruhere\w* im ursprungliche\w*"
     r" neue\w* erste\w* zweite\w* lauten lautet wie folgt vorlaufig\w* oben anmerkung hinweis bemerkung"
@@ -137,7 +139,7 @@ _GRAMMAR: Final[dict[str, str]] = {
     "French": r"le les du d l ce cet cette ces ete est sont au aux et compte notre nous je mon mes precedent\w*"
     " initiale? tardi(?:f|ve) jour point lire remarque attention importante?",
     "Italian": "il gli dello della dell dei di da questo questa allo alla all stat[oa] viene ed nel"
-    " io mi[oa] leggere tardiv[oa] attenzione osservazione",
+    " io mi[oa] si leggere tardiv[oa] attenzione osservazione",
     "Portuguese": "o os ao do dos foi sera esse essa em eu meu minha ler atencao observacao",
     "Dutch": "het een dit deze van op wordt werd zijn aan bij voor vorige eerdere nieuwe ons en ik mijn let opmerking",
 }
@@ -273,7 +275,7 @@ _FORMS: Final[tuple[tuple[Kind, str], ...]] = (
     # "Korrekturbefund", "Befundkorrektur", "correctieverslag"
     (
         "noun",
-        rf"{_DEED}|{_DEED}s?(?:befund|bericht|verslag|rapport)\w*|(?:befund|bericht|verslag|seiten|text|diktat)s?{_DEED}",
+        rf"{_DEED}|{_DEED}s?(?:befund|bericht|hinweis|verslag|rapport)\w*|(?:befund|bericht|verslag|seiten|text|diktat)s?{_DEED}",
     ),
     ("verb", _stems(_VERBS, _COMMON_VERBS)),
     ("negation", _stems(_NEGATIONS)),

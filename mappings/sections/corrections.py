@@ -41,7 +41,7 @@ EARLIER, USUAL, REVISED = 0, 1, 2
 _MARKS: Final = re.compile(r"(?:[^\w\s(\[{]|_){1,40}:?")
 _DASHES: Final = frozenset({"-", "--", "\u2013", "\u2014", "->", "=>"})
 _LEAD: Final = re.compile(r"(?P<marks>[\W_]{0,24}+)(?:(?:\d{1,2}[.)]?|[A-Za-z]\))\s{1,3})?")
-_OPEN_MARKS: Final = frozenset("+\"'\u2018\u201c?%@&\u00b0")  # marks that close no label without marks before it
+_OPEN_MARKS: Final = frozenset("+\"'\u2018\u201c?%@&")  # marks that close no label without marks before it
 _LONGEST_HEAD: Final = 160  # characters of a label, an author and a time included
 # Words with a full stop that ends no sentence
 _ABBREVIATIONS: Final = frozenset({"dr", "prof", "mr", "ms", "mrs", "st", "no", "nr", "med"})
@@ -73,7 +73,7 @@ _STATING: Final = frozenset(
         ),
     }
 )
-_TO: Final = frozenset({"to", "zu", "zum", "zur", "al", "allo", "alla", "au", "aux", "ao", "aan", "bij", "op"})
+_TO: Final = frozenset({"to", "for", "zu", "zum", "zur", "al", "allo", "alla", "au", "aux", "ao", "aan", "bij", "op"})
 _JOINING: Final = frozenset({"and", "und", "y", "et", "e", "en"})
 _INITIALS: Final = 3  # letters of an author, behind a date
 _OTHERS: Final = 2  # words of a label that are about something else: IMPORTANT WET READ ADDENDUM
@@ -159,9 +159,9 @@ class _Head:
             return has_note or "report" in kinds or self._has_date() or (is_set_off and self._corrects_by_verb())
         if not is_set_off or kinds - {"report", "grammar", "date"}:
             return False
-        faults = sum(one.has("fault") for one in self.words)
-        is_of_report = sum(one.kind == "report" for one in self.words) > faults
-        return (faults > 0 and (is_of_report or has_note)) or (has_note and any(one.has("late") for one in self.words))
+        is_fault = any(one.has("fault") for one in self.words)
+        is_of_report = any(one.kind == "report" and not one.has("fault") for one in self.words)
+        return (is_fault and (is_of_report or has_note)) or (has_note and any(one.has("late") for one in self.words))
 
     def _has_date(self) -> bool:
         """True for more than a year: "Revised 2017 criteria"."""
@@ -223,7 +223,7 @@ class _Head:
             return None if is_note else self.ended(token.end(), is_set_off=True)  # "Note: correction to the report"
         if mark == ".":
             return self._stop(token.end())
-        if mark not in ",/&'\u2019#" or mark in self.marks:
+        if mark not in ",/&'\u2019#\u00b0" or mark in self.marks:
             return self._closing(token.start())
         return None
 
@@ -353,7 +353,9 @@ def _corrects(clause: Sequence[Word], *, is_own: bool) -> Certainty:
         before, behind = clause[max(0, place - _NEAR) : place], clause[place + 1 : place + _NEAR]
         bound = _noun_object(before, word, behind) if word.kind == "noun" else _verb_object(before, behind)
         if bound == "report" or (not bound and not is_own and _is_dated(behind)):
-            return "explicit"
+            if not any(one.has("elsewhere") for one in clause):
+                return "explicit"
+            found = "doubtful"
         if not bound and word.has("certain"):
             found = "doubtful"
     return found

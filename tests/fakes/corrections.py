@@ -43,7 +43,29 @@ SENTENCES: Final[dict[str, str]] = {
 LABELS: Final = (
     *("{}: ", "{} 1/6/2026: ", "{} (06.01.2026 10:15): ", "***{} 1/6/2026*** ", "<<{}>> ", "[{} 1/6/2026]: ", "{} - "),
     *("=== {} ===\n", "*** {} ***\n", "{} #2 by Dr. A. Smith on 1/6/2026 at 10:15 AM: "),
+    *(
+        "//{}// ",
+        "• {}: ",
+        "2) {}: ",
+        "{}>>> ",
+        "{} | ",
+        '"{}": ',
+        "!!! {} !!!\n",
+        "[[{}]] ",
+        "{}; ",
+        "\\\\{}\\\\ ",
+        "Note: {}: ",
+    ),
     *("{} II: ", "{} comment: ", "{} 2026-01-06T10:15: ", "{} by Jane Doe, MD at 10:15 AM on January 6th, 2026: "),
+)
+# Labels that are no noun of correcting and no report with a participle
+WHOLE_LABELS: Final = (
+    *("AMENDED: ", "[CORRECTED] ", "*** RETRACTED *** ", "KORRIGIERT: ", "Corregido: ", "CORRIGÉ : ", "RETTIFICATO: "),
+    *("Dictation error: ", "Error in report: ", "Diktatfehler: ", "Error de dictado: ", "Erreur de frappe : "),
+    *("Errore di trascrizione: ", "Erro de digitação: ", "Typefout: ", "Late entry: ", "Supplementary note: "),
+    *("Nota aclaratoria: ", "Nota rettificativa: ", "Nota rectificativa: ", "Naschrift: ", "Annule et remplace : "),
+    *("Impression should read: ", "URGENT CORRECTION: ", "2ND ADDENDUM: ", "Radiology addendum: ", "Addendum nº 2: "),
+    *("ADDENDUM / 1/6/2026 / JS: ", "Note: correction to report of 1/6/2026: ", "Amended impression: "),
 )
 # Findings and impression, which a correction may stand above, between, below, or behind the signature of
 BODIES: Final = {
@@ -77,6 +99,20 @@ OTHERS: Final = (
     *("This report has not been amended.", "History of scoliosis correction surgery.", "Order updated 1/6/2026."),
     *("Hip replaced in 2010.", "Flow voids are normal.", "Revised 2017 criteria were used.", "Lens correction."),
     *("Please contact us for corrections.", "Korrigierte Skoliose.", "Kontrastmittel wurde ergänzt."),
+    *(
+        "Amendment of soil.",
+        "Rectificación: de la lordosis",
+        "Corrected gestational age: 32 weeks.",
+        "Error bars: 95 %.",
+    ),
+    *(
+        "Revised 2017 criteria: fulfilled.",
+        "Additional views: none.",
+        "Hip revision: no loosening.",
+        "Late phase: washout.",
+    ),
+    *("Note: errors may occur.", "There may be transcription errors in this report.", "Adenom: 2 cm.", "Void: 20 mL."),
+    *("Leg length discrepancy: 1 cm.", "Modified Fisher grade: 3.", "Lagekorrektur der Sonde.", "Entry: left flank."),
     *("Every effort was made to correct errors.", "Étude complémentaire.", "Estudio complementario."),
 )
 # Sections that say that there is no addendum

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from fakes.addenda import words_of
-from fakes.corrections import LABELS, NEGATED, NOUNS, OTHERS, PLACES, REPORTS, SENTENCES, UNCLEAR, placed
+from fakes.corrections import LABELS, NEGATED, NOUNS, OTHERS, PLACES, REPORTS, SENTENCES, UNCLEAR, WHOLE_LABELS, placed
 from fakes.er7_reader import all_of, unescape
 from fakes.oru_example import REPORT_ID, SITE, addendum, report, sent, study
 from fakes.scale import examples
@@ -95,6 +95,8 @@ def corrections(draw: st.DrawFn) -> str:
     said = f"{CORRECTED} is an artefact."
     if draw(st.integers(0, 4)) == 0:
         return f"{SENTENCES[language]} {said}"
+    if draw(st.integers(0, 3)) == 0:
+        return draw(st.sampled_from(WHOLE_LABELS)) + said
     words = draw(st.sampled_from((*NOUNS[language], *REPORTS[language])))
     spelled = draw(st.sampled_from((words.upper(), words[0].upper() + words[1:])))
     return draw(st.sampled_from(LABELS)).format(spelled) + said

@@ -41,6 +41,12 @@ from mappings.sections.corrections import (
         ("Corrected on 1/6/2026 by Dr. Smith. It is new.", "Corrected on 1/6/2026 by Dr. Smith."),
         ("This report has been amended. It is new.", "This report has been amended."),
         ("Please note the following correction: It is new.", "Please note the following correction:"),
+        ("//ADDENDUM// It is new.", "//ADDENDUM//"),
+        ("\u2022 ADDENDUM: It is new.", "\u2022 ADDENDUM:"),
+        ("ADDENDUM>>> It is new.", "ADDENDUM>>>"),
+        ("Note: correction to report of 1/6/2026: It is new.", "Note: correction to report of 1/6/2026:"),
+        ("ADDENDUM; It is new.", "ADDENDUM;"),
+        ("Erratum It is new.", "Erratum"),
     ],
 )
 def test_a_label_ends_at_its_colon_its_marks_or_before_its_text(line: str, label: str) -> None:

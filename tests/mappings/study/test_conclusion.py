@@ -377,6 +377,58 @@ def test_an_addendum_with_two_impressions_says_the_newer_one_first() -> None:
     assert said.index("No embolus.") < said.index("Large embolus.") < said.index("No acute disease.")
 
 
+def observed(text: str) -> dict[str, tuple[str, bool]]:
+    """Status of the addenda's Observations of a critical report by their texts, and True if flagged."""
+    made = to_fhir(study(report(reportPlainText=text, isCritical=True)), SITE).output
+    found = [one for one in made if one["resourceType"] == "Observation" and "55107-7" in str(one["code"])]
+    return {one["valueString"]: (one["status"], "interpretation" in one) for one in found}
+
+
+FIRST, SECOND = "ADDENDUM 1: Large embolus.", "ADDENDUM 2: There is no embolus."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{ORIGINAL}\n\n{FIRST}\n\n{SECOND}",
+        f"{SECOND}\n\n{FIRST}\n\n{ORIGINAL}",
+        f"{FIRST}\n\n{SECOND}\n\n{ORIGINAL}",
+        f"{FIRST}\n\n{ORIGINAL}\n\n{SECOND}",
+    ],
+)
+def test_only_the_newest_addendum_of_a_text_stands_alone_and_is_flagged(text: str) -> None:
+    what = study(report(reportPlainText=text, isCritical=True))
+    assert conclusion(what) == f"{SECOND}\n\n{FIRST}\n\nIMPRESSION: No acute disease."
+    assert marked(what) == [SECOND]
+    assert observed(text) == {
+        "There is no embolus.": ("final", True),
+        f"There is no embolus.\n\n{FIRST}": ("amended", False),
+    }
+
+
+def test_of_three_addenda_the_newest_comes_first() -> None:
+    third = "ADDENDUM 3: Discussed."
+    for text in (f"{FIRST}\n\n{SECOND}\n\n{third}\n\n{ORIGINAL}", f"{third}\n\n{SECOND}\n\n{FIRST}\n\n{ORIGINAL}"):
+        said = conclusion(study(report(reportPlainText=text)))
+        assert said.index(third) < said.index(SECOND) < said.index(FIRST) < said.index("No acute disease.")
+
+
+def test_where_the_newest_addendum_is_not_known_all_are_shown_together_and_flagged() -> None:
+    text = f"ADDENDUM: There is no embolus.\n\nADDENDUM: Large embolus.\n\n{ORIGINAL}"
+    what = study(report(reportPlainText=text, isCritical=True))
+    assert marked(what) == ["ADDENDUM: There is no embolus.", "ADDENDUM: Large embolus."]
+    found = observed(text)
+    assert [*found.values()] == [("amended", True)] * 2
+    assert all("There is no embolus." in one and "Large embolus." in one for one in found)
+    assert "correction-unclear" in {issue.code for issue in to_fhir(what, SITE).issues}
+
+
+@pytest.mark.parametrize("line", ["PREVIOUS REPORT:\n", "PREVIOUS REPORT\n\n", "*** ORIGINAL REPORT ***\n"])
+def test_an_earlier_report_directly_under_its_title_is_superseded(line: str) -> None:
+    found = roles(f"FINDINGS: a\nIMPRESSION: No embolus.\n\n{line}IMPRESSION: Large embolus.")
+    assert ("IMPRESSION: Large embolus.", "superseded") in found and ("IMPRESSION: No embolus.", "impression") in found
+
+
 def test_an_addendum_section_that_says_none_has_no_role() -> None:
     what = study(report(reportPlainText=f"Addendum: none.\n\n{ORIGINAL}", isCritical=True))
     assert conclusion(what) == "No acute disease."
