@@ -26,6 +26,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final, Literal
 
 from mappings.answered_order import MergedNumber, StatedNumber
@@ -48,8 +49,8 @@ class Known:
     `cancelled` are ids of signed addenda that an operator withdrew: a signed report is not withdrawn just because
     it is not listed (D21). `is_withdrawn` is True if an operator withdrew the cancelled study's signed reports,
     `was_withdrawn` if one had at the previous ingest. `merged` are the numbers that gave way by now, of the
-    patients before and now: a merge is no other patient (D48). The other fields are those of the previous ingest
-    (`Change.known`).
+    patients before and now: a merge is no other patient (D48). `at` is when the gateway read the new version. The
+    other fields are those of the previous ingest (`Change.known`).
     """
 
     corrected: frozenset[str] = frozenset()
@@ -62,6 +63,7 @@ class Known:
     old_numbers: tuple[StatedNumber, ...] = ()
     is_withdrawn: bool = False
     was_withdrawn: bool = False
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,7 @@ def _cancelled_reports(study: Study, listed: frozenset[str]) -> Iterator[Cancell
 
 def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, list[MappingIssue]]:
     renumbered = _renumbered(before, now, site, Facts(merged=known.merged))
-    study, issues = kept(renumbered, in_order(now), site, known.cancelled)
+    study, issues = kept(renumbered, in_order(now), site, known.cancelled, known.at)
     old = {report.report_id: report for report in renumbered.reports}
     filled = tuple(with_last_said(old.get(report.report_id), report) for report in study.reports)
     earlier = _ids_with(known.seen, before.completed)
