@@ -236,8 +236,7 @@ class Cause:
     `sent_before` is True if a signed report was sent under the message's filler order number: the message is then a
     correction. A draft does not count: the report after it is final. `replay` counts an operator's resends (D35). If a
     receiver takes several messages for one cause, `part` and `accession_number` select one (`mappings.hl7v2.messages`
-    lists them). `document` is the id of another report that a message restates for this one: an original whose PDF goes
-    behind that of its addendum, or an addendum with its own order that shows the flag of its report.
+    lists them). `document` is the id of an original whose PDF is sent again behind that of its addendum.
     """
 
     report_id: str
