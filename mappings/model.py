@@ -79,7 +79,9 @@ class Report:
     """One Report of AutoScribe; `pointer` is its place in the study document (`/reports/0`).
 
     `text_changed_at` is not AutoScribe's: if the N(text) of a signed report changed, it is the new signature, else the
-    `updatedAt` that came first with the present text (D17). Empty if neither is known; None if it did not change.
+    `updatedAt` that came first with the present text (D17). If that is no later than what was known, nothing dates the
+    change (`is_change_dated` is False), and when the gateway first read the text stands in; see life/last_known.py.
+    None if the text did not change.
     """
 
     report_id: str
@@ -96,6 +98,7 @@ class Report:
     sections: tuple[Section, ...]
     pointer: str = "/reports/0"
     text_changed_at: str | None = None
+    is_change_dated: bool = True
 
     @property
     def is_completed(self) -> bool:
@@ -233,8 +236,7 @@ class Cause:
     `sent_before` is True if a signed report was sent under the message's filler order number: the message is then a
     correction. A draft does not count: the report after it is final. `replay` counts an operator's resends (D35). If a
     receiver takes several messages for one cause, `part` and `accession_number` select one (`mappings.hl7v2.messages`
-    lists them). `document` is the id of another report that a message restates for this one: an original whose PDF goes
-    behind that of its addendum, or an addendum with its own order that shows the flag of its report.
+    lists them). `document` is the id of an original whose PDF is sent again behind that of its addendum.
     """
 
     report_id: str

@@ -114,7 +114,7 @@ def map_study(
     has_merges = known.hospital is not None and bool(known.hospital.changes)
     one = needed.compared if needed is not None and not has_merges else None
     if one is None:
-        one = _compared(fetched, known, site)
+        one = _compared(fetched, known, site, at)
         if known.hospital is not None:
             before = one.before.study if one.before else None
             wanted = wanted_orders(one.change.study, before, one.facts, known.hospital.told, site)
@@ -126,13 +126,13 @@ def map_study(
     return replace(_mapped(one.before, one.change, facts, site, one.doubts), met=met)
 
 
-def _compared(fetched: Fetched, known: KnownStudy, site: Site) -> ComparedStudy:
+def _compared(fetched: Fetched, known: KnownStudy, site: Site, at: datetime) -> ComparedStudy:
     decoded = decode(fetched.study, fetched.reports, fetched.users)
     before = None if known.kept is None else kept(known.kept)
-    earlier = Known()
+    earlier = Known(at=at)
     if before is not None:
         facts = before.facts
-        earlier = Known(facts.corrected, version=before.version, seen=facts.seen, gone=facts.gone)
+        earlier = replace(earlier, corrected=facts.corrected, version=before.version, seen=facts.seen, gone=facts.gone)
         earlier = replace(earlier, merged_before=facts.merged, old_numbers=facts.old_numbers)
         earlier = replace(earlier, cancelled=known.withdrawn("report"), was_withdrawn=facts.is_withdrawn)
         earlier = replace(earlier, is_withdrawn=bool(known.withdrawn("study")))

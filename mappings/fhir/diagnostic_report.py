@@ -35,8 +35,8 @@ from mappings.fhir.report_parts import (
 )
 from mappings.fhir.scene import Scene
 from mappings.patient.identifiers import fhir_id, mrn_number, short_id
-from mappings.study.conclusion import concluding_text
-from mappings.values.dates import parse_instant, spoken, spoken_when
+from mappings.study.conclusion import CHANGE_UNDATED, concluding_text
+from mappings.values.dates import parse_instant, spoken, spoken_when, version_instant
 from mappings.values.procedures import diagnostic_service_section
 
 _META: Final[Json] = {"profile": [f"{US_CORE}diagnosticreport-note"]}
@@ -81,7 +81,8 @@ def diagnostic_report_issued(parts: ReportParts, addenda: Sequence[ReportParts])
     """DiagnosticReport.issued <- signedAt: the newest of the report and the addenda that it shows (D17).
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.issued
-    Of a text that changed without a new signature it is the `updatedAt` that came first with it, if that is later.
+    Of a text that changed without a new signature it is the `updatedAt` that came first with it, if that is later; if
+    nothing dates the change, when the gateway first read the text (life/last_known.py).
     """
     return newest_version((parts, *addenda))
 
@@ -219,6 +220,10 @@ def _narrative(parts: ReportParts, addenda: Sequence[ReportParts], issued: str |
     """Build the narrative for clinicians: critical flag, patient, examination, date and signer, then the text."""
     status, snapshot = parts.status.diagnostic_report, parts.report.snapshot
     signed, version = parse_instant(newest_signature((parts, *addenda))), parse_instant(issued)
+    is_undated = any(
+        version_instant(one.report) == version and not one.report.is_change_dated for one in (parts, *addenda)
+    )
+    changed = spoken(version, parts.zone) if version and version != signed else None
     rows = (
         ("Patient", line(snapshot.patient_name)),
         ("MRN", line(snapshot.mrn)),
@@ -227,7 +232,7 @@ def _narrative(parts: ReportParts, addenda: Sequence[ReportParts], issued: str |
         ("Procedure", parts.code["text"]),
         ("Status", f"{status}, {NOT_SIGNED}" if parts.is_draft_shown else status),
         ("Signed", spoken(signed, parts.zone) if signed else None),
-        ("Text changed", spoken(version, parts.zone) if version and version != signed else None),
+        ("Text changed", CHANGE_UNDATED if changed and is_undated else changed),
         ("Radiologist", parts.practitioner.get("display")),
     )
     shown = [one for one in in_order(parts, addenda) if one.text]

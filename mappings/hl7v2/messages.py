@@ -17,7 +17,6 @@ from mappings.model import Cause, Facts, Study
 from mappings.patient.subjects import Subject
 from mappings.profile import Receiver, Site
 from mappings.reuse import NO_REUSE, Reuse
-from mappings.study.newest_word import flags_shown
 from mappings.study.orders import messages_by_accession
 
 Subjects = Mapping[str, Subject]
@@ -55,27 +54,10 @@ def messages(  # noqa: PLR0913 (arguments of the entry point and of the feed)
 
 def _messages(asked: AskedMessage, sent: AbstractSet[str], signed: Subjects | None) -> tuple[Cause, ...]:
     causes = _causes_by_order(asked, signed)
-    showing = [replace(one, document=shown) for shown in _showing(asked, signed) for one in causes]
     if asked.receiver.pdf == "separate_message" and asked.cause.part == "report" and not asked.cause.is_of_draft:
         documents = _documents(asked, sent, signed)
         causes += tuple(replace(one, part="pdf", document=document) for document in documents for one in causes)
-    return (*causes, *showing)
-
-
-def _showing(asked: AskedMessage, signed: Subjects | None) -> list[str]:
-    """Ids of the addenda with orders of their own that show the flag of the cause's report, if it changed (D22).
-
-    Only those that were sent: an addendum is first sent with the flag as it is by then.
-    """
-    cause = asked.cause
-    if asked.receiver.addendum != "new_order" or (cause.kind, cause.part) != ("critical_changed", "report"):
-        return []
-    placed = place(asked, signed)
-    peers = () if isinstance(placed, MappingIssue) else placed.peers
-    as_critical = [replace(one, is_critical=True) if one.report_id == cause.report_id else one for one in peers]
-    known = [one for one in peers if one.is_addendum and one.report_id in asked.facts.filler_order_numbers]
-    shown = {one.report_id: flags_shown([one], as_critical).get(one.report_id, ()) for one in known}
-    return [one for one, flags in shown.items() if cause.report_id in [report.report_id for report in flags]]
+    return causes
 
 
 def _documents(asked: AskedMessage, sent: AbstractSet[str], signed: Subjects | None) -> tuple[str, ...]:

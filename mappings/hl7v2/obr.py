@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from mappings.codes import DIAGNOSTIC_IMAGING_STUDY
@@ -30,12 +30,11 @@ from mappings.model import Report
 from mappings.patient.identifiers import short_id
 from mappings.profile import exact
 from mappings.study.answers import message_pointer
-from mappings.values.dates import version_instant
+from mappings.values.dates import second_after, version_instant
 from mappings.values.procedures import diagnostic_service_section, dicom_modality, examination, modality_issues
 
 # Table 0074, if the modality is not known
 RADIOLOGY: Final = "RAD"
-_SECOND: Final = timedelta(seconds=1)
 
 
 def obr_4_universal_service_identifier(result: Result) -> str:
@@ -148,15 +147,16 @@ def obr_22_results_rpt_status_chng_date_time(result: Result) -> str:
     """OBR-22 Results Rpt/Status Chng - Date/Time <- newest signedAt, or change of a text since; updatedAt of a draft.
 
     HL7 v2.5.1 §7.4.1.22, decisions D17, D19. Of a text that changed without a new signature it is the `updatedAt` that
-    came first with it. It never lies before what the destination was told under the number (`Facts.reported`). With
-    another status, or another flag on a line, it is later: at least the time of rendering.
+    came first with it, or when the gateway first read it (life/last_known.py). It never lies before what the
+    destination was told under the number (`Facts.reported`). With another status, or another flag on a line, it is
+    later: at least the time of rendering.
     """
     moments = [moment for report in result.subject.reports if (moment := _version_moment(result, report))]
     newest = max(moments, default=None)
     told = result.facts.reported.get(result.filler_order_number)
     if told is not None and (newest is None or newest.replace(microsecond=0) <= told.at):
         is_as_told = told.statuses == _digest(obr_25_result_status(result), observation_segments(result))
-        newest = told.at if is_as_told else max(result.at, _second_after(told.at))
+        newest = told.at if is_as_told else max(result.at, second_after(told.at))
     if newest is None:
         return ""
     result.reported[result.filler_order_number] = newest
@@ -167,10 +167,6 @@ def _version_moment(result: Result, report: Report) -> datetime | None:
     """Moment of a report's present version; an unreadable one is an issue."""
     signing = result.signed_at(report)
     return version_instant(report) or (signing[0] if signing else None)
-
-
-def _second_after(moment: datetime) -> datetime:
-    return moment + _SECOND if moment < datetime.max.replace(tzinfo=UTC) - _SECOND else moment
 
 
 def statuses_of(message: bytes) -> str:

@@ -123,7 +123,7 @@ def _given_of(report: Report) -> tuple[Any, ...]:
     snapshot = report.snapshot
     of_snapshot = snapshot.facility_name, snapshot.study_date, snapshot.study_time
     of_report = report.report_id, report.user_id, report.pointer, report.text, report.is_critical, *of_snapshot
-    times = report.signed_at, report.updated_at, report.created_at, report.text_changed_at
+    times = report.signed_at, report.updated_at, report.created_at, report.text_changed_at, report.is_change_dated
     return report.status, report.is_addendum, times, of_report
 
 

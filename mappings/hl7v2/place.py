@@ -74,9 +74,6 @@ def place(asked: AskedMessage, signed: Mapping[str, Subject] | None = None) -> M
     study, cause = asked.study, asked.cause
     if issue := refusal(study):
         return issue
-    if cause.part == "report" and cause.document:
-        cause = replace(cause, report_id=cause.document, document="")
-        asked = asked._replace(cause=cause)
     report = next((one for one in study.reports if one.report_id == cause.report_id), None)
     if cause.is_cancellation and not (report and report.is_completed and _is_standing(asked)):
         gone = next((one for one in asked.facts.gone if one.report_id == cause.report_id), None)

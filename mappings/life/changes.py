@@ -7,6 +7,7 @@ HL7 v2.5.1 table 0123 (why a result is sent again), decisions D13, D16, D20, D21
 | `signed`, `addendum_signed` | a report is signed for the first time, and its study is not withdrawn |
 | `text_changed` | N(text) of a signed report differs |
 | `critical_changed` | a signed report becomes critical or stops being so; null at the signature asserts nothing |
+| | or an addendum has other flagged lines since another report changed |
 | `patient_changed` | a patient field of a signed report, or its patient identity, differs |
 | `addendum_cancelled` | a signed addendum is known to be cancelled |
 | `withdrawn`, `reinstated` | signed reports of a cancelled study are withdrawn, by site or operator; or reinstated |
@@ -25,7 +26,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final, Literal
 
 from mappings.answered_order import MergedNumber, StatedNumber
@@ -37,7 +40,9 @@ from mappings.patient.comparison import is_of_another
 from mappings.patient.merged import given_way, identified
 from mappings.patient.subjects import Subject, subjects
 from mappings.profile import Site
-from mappings.values.dates import reading_order
+from mappings.study.conclusion import flagged, passages
+from mappings.study.newest_word import flags_shown
+from mappings.values.dates import reading_order, version_instant
 from mappings.values.text import is_said
 
 
@@ -48,8 +53,8 @@ class Known:
     `cancelled` are ids of signed addenda that an operator withdrew: a signed report is not withdrawn just because
     it is not listed (D21). `is_withdrawn` is True if an operator withdrew the cancelled study's signed reports,
     `was_withdrawn` if one had at the previous ingest. `merged` are the numbers that gave way by now, of the
-    patients before and now: a merge is no other patient (D48). The other fields are those of the previous ingest
-    (`Change.known`).
+    patients before and now: a merge is no other patient (D48). `at` is when the gateway read the new version. The
+    other fields are those of the previous ingest (`Change.known`).
     """
 
     corrected: frozenset[str] = frozenset()
@@ -62,6 +67,7 @@ class Known:
     old_numbers: tuple[StatedNumber, ...] = ()
     is_withdrawn: bool = False
     was_withdrawn: bool = False
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +168,7 @@ def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHIN
         kind = _cause_to_send(look, was, report, kind)
         pairs += [(report, kind)] if kind else []
     pairs += _cancelled_addenda(look)
+    pairs += _flagged_otherwise(look, {report.report_id for report, _ in pairs})
     version = _version(known.version, look.study) if pairs else known.version
     ordered = sorted(pairs, key=lambda pair: reading_order(pair[0]))
     return Change(
@@ -194,7 +201,10 @@ def told(study: Study, cause: Cause, report_ids: Iterable[str], *, is_withdrawn:
         for one in present
     ]
     which = (cause.part, cause.accession_number, cause.document, "" if about else cause.report_id)
-    text = repr((study.study_id, bool(study.is_cancelled), which, facts, *(["withdrawn"] if is_withdrawn else [])))
+    shown = flags_shown(present, study.completed).items()
+    others = [(key, one.report_id) for key, flags in shown for one in flags if one.report_id not in about]
+    more = (*others, *(["withdrawn"] if is_withdrawn else []))
+    text = repr((study.study_id, bool(study.is_cancelled), which, facts, *more))
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
@@ -213,7 +223,7 @@ def _cancelled_reports(study: Study, listed: frozenset[str]) -> Iterator[Cancell
 
 def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, list[MappingIssue]]:
     renumbered = _renumbered(before, now, site, Facts(merged=known.merged))
-    study, issues = kept(renumbered, in_order(now), site, known.cancelled)
+    study, issues = kept(renumbered, in_order(now), site, known.cancelled, known.at)
     old = {report.report_id: report for report in renumbered.reports}
     filled = tuple(with_last_said(old.get(report.report_id), report) for report in study.reports)
     earlier = _ids_with(known.seen, before.completed)
@@ -286,6 +296,32 @@ def _cancelled_addenda(look: _Look) -> Iterator[tuple[Report, CauseKind]]:
     for was in look.before.reports:
         if was.report_id not in listed and _may_be_sent(was, look.site):
             yield was, "addendum_cancelled" if was.is_completed else "draft_cancelled"
+
+
+def _flagged_otherwise(look: _Look, caused: AbstractSet[str]) -> Iterator[tuple[Report, CauseKind]]:
+    """Yield the addenda that have other flagged lines since another report changed: some receivers have them apart."""
+    both = (*look.before.completed, *look.study.completed)
+    is_silent = refusal(look.study) or is_withdrawn(look.study, look.site, look.facts)
+    if is_silent or not any(report.is_critical for report in both) or not any(report.is_addendum for report in both):
+        return
+    before, now = _flagged(look.before, look.site, look.facts_before), _flagged(look.study, look.site, look.facts)
+    for report in look.study.completed:
+        is_other = report.report_id in before and before[report.report_id] != now[report.report_id]
+        if is_other and report.report_id not in caused:
+            yield report, "critical_changed"
+
+
+def _flagged(study: Study, site: Site, facts: Facts) -> dict[str, tuple[object, ...]]:
+    """Return the flagged passages of each signed addendum, and whose flags it shows, by report id."""
+    found: dict[str, tuple[object, ...]] = {}
+    about = subjects(study, study.completed, site, facts)
+    for report in (one for one in study.completed if one.is_addendum):
+        peers = about[report.report_id].reports
+        shown = flags_shown([report], peers).get(report.report_id, [])
+        parts = passages(report, peers) if shown or report.is_critical else ()
+        whose = [(one.report_id, version_instant(one)) for one in shown]
+        found[report.report_id] = (whose, [parts[place].text for place in sorted(flagged(parts))])
+    return found
 
 
 def _may_be_sent(was: Report, site: Site) -> bool:

@@ -3,7 +3,10 @@
 AutoScribe REST API (null, blank and absent fields), decisions D16, D17 and D21. Only a different value is a change,
 never a missing one: the study to map keeps the last value, with an issue. This holds for the fields of signed reports,
 and for study fields that decide what is sent. Unsigned reports are mapped unchanged. A signed report also keeps when
-its text changed.
+its text changed: at a new signature, else at the first `updatedAt` with the text. If that did not move, the change has
+no known time. It came after all that was signed at the last look: the moment at which the gateway read the text first
+stands in, with an issue, or the signature of an addendum that was signed since: that one may be the last word, and
+stays in front.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import operator
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, replace
+from datetime import datetime
 from itertools import count
 from typing import Any, Final
 
@@ -20,7 +24,7 @@ from mappings.model import Facts, Report, Snapshot, Study
 from mappings.patient.comparison import contradicts, is_contradicted, said_of
 from mappings.profile import Site
 from mappings.study.orders import orders
-from mappings.values.dates import parse_instant, reading_order
+from mappings.values.dates import fhir_instant, parse_instant, reading_order, second_after, version_instant
 from mappings.values.text import is_said, normal_form
 
 _NO_FACTS: Final = Facts()
@@ -32,13 +36,19 @@ def in_order(study: Study) -> Study:
     return study if ordered == study.reports else replace(study, reports=ordered)
 
 
-def kept(before: Study, now: Study, site: Site, cancelled: AbstractSet[str]) -> tuple[Study, list[MappingIssue]]:
-    """Return the new study with the last values of each signed report and the reports no longer listed, and issues."""
+def kept(
+    before: Study, now: Study, site: Site, cancelled: AbstractSet[str], at: datetime | None
+) -> tuple[Study, list[MappingIssue]]:
+    """Return the new study with the last values of each signed report and the reports no longer listed, and issues.
+
+    `at` is when the gateway read the new study.
+    """
     vanished = _vanished_of_study(before, now, site)
     action = "no longer said: stays as it was"
     issues = [MappingIssue("study-value-not-visible", "warning", f"/{_key(name)}", action) for name in vanished]
     old = {report.report_id: report for report in before.reports}
-    reports = [_last_signed(old.get(report.report_id), report, site, issues) for report in now.reports]
+    stand_in = _stand_in(before, now, at)
+    reports = [_last_signed(old.get(report.report_id), report, site, stand_in, issues) for report in now.reports]
     listed = {report.report_id for report in reports}
     unused = count(1 + max([_index(report) for report in now.reports], default=-1))
     for report in before.reports:
@@ -71,7 +81,7 @@ def _left_orders(before: Study, now: Study, site: Site) -> Iterator[MappingIssue
         yield MappingIssue("order-not-visible", "error", was[0].pointer, action)
 
 
-def _last_signed(was: Report | None, report: Report, site: Site, issues: list[MappingIssue]) -> Report:
+def _last_signed(was: Report | None, report: Report, site: Site, stand_in: str, issues: list[MappingIssue]) -> Report:
     """Fill in the missing values of a signed report from its last signed version, and keep the spelling of its MRN."""
     if was is None or not was.is_completed:
         return report
@@ -91,11 +101,11 @@ def _last_signed(was: Report | None, report: Report, site: Site, issues: list[Ma
         action = "the same number in another spelling stays as it was, unless mrn_pattern refuses it and takes this one"
         issues.append(MappingIssue("mrn-respelled", "warning", f"{report.snapshot_pointer}/mrn", action))
         whole = replace(whole, snapshot=replace(whole.snapshot, mrn=was.snapshot.mrn))
-    changed_at = _text_changed_at(was, whole)
-    if changed_at == "":
-        action = "the text changed after the signature, and no readable updatedAt says when: issued stays as it was"
+    whole = _with_text_change(was, whole, stand_in)
+    if whole.text_changed_at == "" or not whole.is_change_dated:
+        action = "the text changed after the signature, and no newer updatedAt says when: by when it was first read"
         issues.append(MappingIssue("text-change-undated", "warning", f"{report.pointer}/updatedAt", action))
-    return whole if changed_at is None else replace(whole, text_changed_at=changed_at)
+    return whole
 
 
 def _is_respelled(was: Snapshot, now: Snapshot, site: Site) -> bool:
@@ -108,18 +118,31 @@ def _is_respelled(was: Snapshot, now: Snapshot, site: Site) -> bool:
     return before.mrn == after.mrn != "" and not is_better and not contradicts(before, after)
 
 
-def _text_changed_at(was: Report, whole: Report) -> str | None:
-    """Return when the text of a signed report changed; empty if nothing says when.
+def _with_text_change(was: Report, whole: Report, stand_in: str) -> Report:
+    """Add when the text of a signed report changed, or `stand_in` if nothing dates the change.
 
-    It is the new signature, if there is one, else AutoScribe's first `updatedAt` with the text, since later ones may be
-    of other changes.
+    Later values of `updatedAt` than the first may be of other changes. A moment that is no later than what was known of
+    the report is not of the new text.
     """
     if text_of(was) == text_of(whole):
-        return was.text_changed_at
-    before, signed = parse_instant(was.signed_at), parse_instant(whole.signed_at)
-    if signed and (before is None or signed > before):
-        return whole.signed_at
-    return whole.updated_at if parse_instant(whole.updated_at) else was.text_changed_at or ""
+        if was.text_changed_at is None:
+            return whole
+        return replace(whole, text_changed_at=was.text_changed_at, is_change_dated=was.is_change_dated)
+    for said, before in ((whole.signed_at, was.signed_at), (whole.updated_at, was.updated_at)):
+        moment, known = parse_instant(said), filter(None, (parse_instant(before), version_instant(was)))
+        if moment and all(moment > one for one in known):
+            return replace(whole, text_changed_at=said)
+    return replace(whole, text_changed_at=stand_in, is_change_dated=False)
+
+
+def _stand_in(before: Study, now: Study, at: datetime | None) -> str:
+    """Return the instant that stands in for the time of an undated change; empty if no instant at all is known."""
+    known = {report.report_id for report in before.completed}
+    newest = max(filter(None, map(version_instant, before.completed)), default=None)
+    since = [version_instant(one) for one in now.completed if one.is_addendum and one.report_id not in known]
+    read = min(filter(None, (at, *since)), default=None)
+    stand_in = max(filter(None, (read, newest and second_after(newest))), default=None)
+    return fhir_instant(stand_in) if stand_in else ""
 
 
 _KEYS: Final = {"text": "reportPlainText"}

@@ -60,6 +60,8 @@ ABSENT: Final = "(AutoScribe sent no report text)"
 """Line used in place of a text that is absent or blank."""
 FLAG_OF: Final = "CRITICAL FLAG OF"
 """Words before the header of a critical report, above a later addendum that shows its flag (D22)."""
+CHANGE_UNDATED: Final = "at a time not known"
+"""Words in place of the time at which a text changed, if nothing dates it (D17)."""
 CONCLUDING: Final = frozenset({"impression", "findings_impression"})
 ADDED: Final[frozenset[Role]] = frozenset({"addendum", "older", "unordered"})
 """Roles of the addenda in a text."""
@@ -127,7 +129,7 @@ def header(report: Report, moment: datetime | None, signer: str, zone: ZoneInfo 
     kind = "ADDENDUM" if report.is_addendum else "REPORT"
     when = spoken(moment, zone) if moment else "time of signing not known"
     if (changed := version_instant(report)) and moment and changed > moment:
-        when = f"{when}, text changed {spoken(changed, zone)}"
+        when = f"{when}, text changed {spoken(changed, zone) if report.is_change_dated else CHANGE_UNDATED}"
     if not report.is_completed:
         when = "not signed"
     return f"{kind} ({when}{', ' if signer else ''}{signer}):"

@@ -36,6 +36,7 @@ _DAYS_OF_UNIT: Final = {"y": 365.2425, "m": 365.2425 / 12, "w": 7, "d": 1}
 _ROUNDED: Final = 1.02  # one unit, and months and years of different lengths
 LATE_STUDY_DATE: Final = "study-date-too-late"
 _ONE_DAY: Final = timedelta(days=1)
+_SECOND: Final = timedelta(seconds=1)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _DAY_IN_UTC: Final = " in UTC, since no time_zone is known for its facility"
@@ -165,6 +166,11 @@ def version_instant(report: Report) -> datetime | None:
         return None
     moments = map(parse_instant, (report.signed_at, report.text_changed_at))
     return max(filter(None, moments), default=None)
+
+
+def second_after(moment: datetime) -> datetime:
+    """Return the moment one second later, or the last possible one."""
+    return moment + _SECOND if moment < datetime.max.replace(tzinfo=UTC) - _SECOND else moment
 
 
 def study_date_limit(report: Report) -> datetime | None:

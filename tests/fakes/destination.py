@@ -30,7 +30,7 @@ HELD = frozenset({"accession-missing", "addendum-without-original"})
 
 @dataclass
 class Result:
-    """Content under one filler order number: `lines` and `files`, under the last code of `history`.
+    """Content under one filler order number: `lines`, `flagged` ones and `files`, under the last code of `history`.
 
     `history` has OBR-25 of each message, or W for a withdrawal; `patients` the first PID-3 of each; `reported` OBR-22,
     and the status and flags of all lines.
@@ -40,6 +40,7 @@ class Result:
     patients: list[str] = field(default_factory=list)
     reported: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    flagged: list[str] = field(default_factory=list)
     files: list[bytes] = field(default_factory=list)
 
     @property
@@ -69,10 +70,16 @@ class Destination:
         statuses = order[25], *(f"{row[8]} {row[11]}" for row in rows)
         result.reported.append((er7_reader.field(message, "OBR-22"), statuses))
         if result.history[-1] != "A":
-            result.lines, result.files = [], []
+            result.lines, result.flagged, result.files = [], [], []
         if result.history[-1] != "W":
             result.lines += er7_reader.lines(message)
+            result.flagged += flagged_lines(message)
             result.files += [b64decode(row[5].rpartition("^")[2]) for row in rows if row[2] == "ED"]
+
+
+def flagged_lines(message: bytes) -> list[str]:
+    """OBX-5 of the lines that are marked critical."""
+    return [row[5] for row in all_of(message, "OBX") if row[8]]
 
 
 class Sent(NamedTuple):

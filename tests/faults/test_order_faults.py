@@ -582,3 +582,18 @@ async def test_f68_a_result_that_turns_out_to_be_critical_goes_first_and_takes_t
             await feed.until(*["delivered"] * 3)
         assert flags(receiver) == ["AA", "", ""]
         await assert_all_arrived(feed, receiver)
+
+
+async def test_the_order_of_an_addendum_loses_the_flag_of_its_report_with_the_text_that_had_it(engine):
+    """D22: the addendum is not sent for its own sake, and none of its lines stays flagged."""
+    async with fed(engine, addendum="new_order") as (feed, receiver), feed.serving():
+        signed = await feed.sign(critical=True)
+        change(feed, signed.report_id, signedAt="2026-01-01T08:00:00Z")
+        await feed.add(signed)
+        await feed.until("delivered", "delivered")
+        await feed.tell(change(feed, signed.report_id, isCritical=False, reportPlainText="IMPRESSION: Normal."))
+        await feed.until(*["delivered"] * 4)
+        own = [field(one, "OBR-3") for one in bodies(receiver)]
+        assert own[2:] == own[:2]
+        assert (statuses(receiver), flags(receiver)) == (["F", "F", "C", "C"], ["AA", "AA", "", ""])
+        await assert_all_arrived(feed, receiver)

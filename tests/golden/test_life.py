@@ -47,11 +47,11 @@ def seen(case: str) -> list[Study]:
 def looks(case: str) -> Iterator[Change]:
     """Yield the change in each version of the study."""
     before: Study | None = None
-    known = Known()
+    known = Known(at=AT)
     for now in seen(case):
         change = changes(before, now, site_of(case), known)
         yield change
-        before, known = change.study, change.known
+        before, known = change.study, replace(change.known, at=AT)
 
 
 def told(case: str) -> Iterator[str]:

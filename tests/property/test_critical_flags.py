@@ -10,21 +10,28 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
+from fakes import er7_reader
 from fakes.addenda import Life, life, words_of
+from fakes.destination import AT, Destination, Feed, Result, flagged_lines
 from fakes.er7_reader import segments
 from fakes.oru_example import SITE, report, send, study
 from fakes.scale import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mappings import to_fhir
+from mappings import to_fhir, to_oru
 from mappings.hl7v2 import receiver
-from mappings.model import Report, Study
-from mappings.profile import RECEIVERS, Receiver, switches
+from mappings.life.changes import Known, changes
+from mappings.life.status import is_withdrawn
+from mappings.model import Cause, Report, Study
+from mappings.profile import RECEIVERS, Receiver, Site, switches
 from mappings.profile.receiver import conflicts
+from mappings.profile.site import OnCancelled
+from mappings.sections import cut
 from mappings.study.conclusion import FLAG_OF
+from mappings.study.newest_word import newest_first
 
 LIMITS = settings(max_examples=examples(150), deadline=timedelta(seconds=5))
 HEADER = re.compile(r"(?:ADDENDUM|REPORT) \((\d{2}-\w{3}-\d{4} \d{2}:\d{2} -\d{4})")
@@ -61,7 +68,7 @@ def minute(report: Report) -> datetime:
     return datetime.fromisoformat((report.signed_at or "").replace("Z", "+00:00")).replace(second=0)
 
 
-def flagged_lines(message: bytes, to: Receiver, alone: Report) -> Iterator[Line]:
+def marked_lines(message: bytes, to: Receiver, alone: Report) -> Iterator[Line]:
     """Read the lines of the text; without a header they are of the only report."""
     signed = minute(alone)
     rows = segments(message)
@@ -80,7 +87,7 @@ def messages(what: Study, to: Receiver, kind: str, *, is_sent: bool) -> Iterator
     for one in what.reports:
         made = send(what, to=to, report_id=one.report_id, kind=kind, sent_before=is_sent, accession="ACC1").output
         if made is not None:
-            lines = list(flagged_lines(made, to, one))
+            lines = list(marked_lines(made, to, one))
             yield lines, sorted({line.signed for line in lines})
 
 
@@ -188,3 +195,74 @@ def test_a_flag_in_fhir_is_the_reports_own_and_says_whose_it_is_where_an_addendu
     assert {one["id"].rpartition("-")[0] for one in flagged} == critical
     for one in flagged:
         assert one["valueString"].partition("\n")[2].startswith(FLAG_OF) is (last not in one["id"])
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Study]:
+    """Draw versions of a study: texts change with a date or without, flags and cancellations come and go."""
+    what = draw(lives()).study
+    versions = [replace(what, reports=what.reports[:1]), what]
+    for number in range(1, draw(st.integers(1, 6)) + 1):
+        reports, act = list(what.reports), draw(st.sampled_from(("text", "undated", "flag", "addendum", "study")))
+        place = draw(st.integers(0, len(reports) - 1))
+        one = reports[place]
+        if act == "addendum" and one.is_addendum:
+            del reports[place]
+        elif act == "flag":
+            reports[place] = replace(one, is_critical=not one.is_critical)
+        elif act in ("text", "undated"):
+            text = f"IMPRESSION: O{number}changed is seen."
+            at = f"2026-01-2{number}T12:00:00Z" if act == "text" else one.updated_at
+            reports[place] = replace(one, text=text, sections=cut(text), updated_at=at)
+        what = replace(what, reports=tuple(reports), is_cancelled=bool(what.is_cancelled) is not (act == "study"))
+        versions.append(what)
+    return versions
+
+
+def told(versions: list[Study], to: Receiver, site: Site) -> Iterator[tuple[dict[str, Result], dict[str, list[str]]]]:
+    """Yield what stands at a destination after each version, and the flagged lines that a message would have now."""
+    feed, destination, known = Feed(to, site), Destination(), Known()
+    before: Study | None = None
+    for number, now in enumerate(versions):
+        gone = {one.report_id for earlier in versions[:number] for one in earlier.reports if one.is_addendum}
+        cancelled = frozenset(gone - {one.report_id for one in now.reports})
+        change = changes(before, now, site, replace(known, cancelled=cancelled, at=AT))
+        for sent in feed.send(change):
+            destination.receive(sent.message)
+        before, known, afresh = change.study, change.known, {}
+        for one in () if is_withdrawn(before, site) else before.completed:
+            cause = Cause(one.report_id, "replay", sent_before=True)
+            message = to_oru(before, cause, site, to, feed.facts(change), control_id="1", at=AT).output
+            assert message is not None
+            afresh[er7_reader.field(message, "OBR-3")] = flagged_lines(message)
+        yield destination.results, afresh
+
+
+@LIMITS
+@given(histories(), st.sampled_from(("replace", "append", "new_order")), st.sampled_from(get_args(OnCancelled)))
+def test_the_flags_that_stand_at_a_destination_are_those_of_the_present_study(
+    versions: list[Study], addendum: str, policy: OnCancelled
+) -> None:
+    """Whichever report changed. At a receiver that appends, older flags stay until no report is critical."""
+    to, site = replace(receiver("generic"), addendum=addendum), replace(SITE, on_cancelled_after_sign=policy)
+    for standing, afresh in told(versions, to, site):
+        for number, lines in afresh.items():
+            stands = standing[number].flagged
+            assert set(lines) <= set(stands) if addendum == "append" and lines else lines == stands
+
+
+@LIMITS
+@given(histories(), profiles())
+def test_a_report_that_changed_stands_before_the_addenda_known_by_then_with_or_without_a_date(
+    versions: list[Study], to: Receiver
+) -> None:
+    before: Study | None = None
+    for now in versions:
+        change = changes(before, now, SITE, Known(at=AT))
+        texts = {one.report_id: one.text for one in before.reports} if before else {}
+        changed = [one for one in change.study.completed if texts.get(one.report_id, one.text) != one.text]
+        issues = [one.code for one in change.issues]
+        for one in changed:
+            assert newest_first(change.study.completed)[0].report_id == one.report_id
+            assert one.is_change_dated or "text-change-undated" in issues
+        before = change.study

@@ -224,6 +224,18 @@ def test_a_text_that_changed_without_a_signature_was_issued_when_it_was_seen_fir
     assert "Signed: 15-Mar-2024 12:00 -0400<br/>" in resource["text"]["div"]
 
 
+def test_a_text_that_changed_at_no_known_time_says_so_wherever_it_is_read() -> None:
+    """D17: the moment that stands in is `issued`, and nothing says that it is the time of the change."""
+    what = decode(None, response_json(report(), addendum()), [user_json()])
+    changed = replace(what.reports[0], text_changed_at="2024-03-20T09:00:00Z", is_change_dated=False)
+    resource = one(to_fhir(replace(what, reports=(changed, *what.reports[1:])), SITE), "DiagnosticReport", "3")
+    own = "REPORT (15-Mar-2024 12:00 -0400, text changed at a time not known, Sarah Johnson):"
+    assert resource["issued"] == changed.text_changed_at
+    assert resource["conclusion"].startswith(own)
+    assert "Text changed: at a time not known<br/>" in resource["text"]["div"]
+    assert "20-Mar-2024" not in str(resource)
+
+
 def test_an_addendum_about_another_patient_is_no_part_of_the_report() -> None:
     """D12: neither its text nor a link to it is in the other person's report."""
     own = mapped(report(), addendum(snapshotMetadata=OTHER_PATIENT))

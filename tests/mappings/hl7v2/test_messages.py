@@ -78,23 +78,6 @@ def test_appended_and_own_orders_are_all_sent_originals_first() -> None:
     assert left(what, "new_order") == [("signed", "7", False), ("addendum_signed", "8", False)]
 
 
-def test_a_changed_flag_is_told_with_the_orders_of_the_addenda_that_were_sent_and_show_it() -> None:
-    to, known = profile(addendum="new_order"), Facts(filler_order_numbers={ADDENDUM_ID: (short_id(ADDENDUM_ID),)})
-    changed = Cause(REPORT_ID, "critical_changed", sent_before=True)
-    for critical, flagged in ((True, {"", "AA"}), (False, {""})):
-        what = study(report(isCritical=critical), addendum())
-        own, shown = messages_of_all(what, (changed,), SITE, to, known)
-        assert (own, shown) == (changed, replace(changed, document=ADDENDUM_ID))
-        assert message_control_id(own, "x") != message_control_id(shown, "x")
-        message = to_oru(what, shown, SITE, to, known, control_id="1", at=AT).output
-        assert message is not None
-        assert (field(message, "OBR-3").split("^")[0], field(message, "OBR-25")) == (short_id(ADDENDUM_ID), "C")
-        assert {row[8] for row in all_of(message, "OBX")} == flagged
-    for other in (Facts(), known):
-        what = study(report(isCritical=True), addendum(isCritical=True) if other is known else addendum())
-        assert messages_of_all(what, (changed,), SITE, to, other) == (changed,)
-
-
 def test_a_restatement_takes_the_place_of_an_addition() -> None:
     what = study(report(), addendum())
     causes = (CAUSE, Cause(ADDENDUM_ID, "addendum_signed"), Cause(REPORT_ID, "text_changed"))

@@ -323,3 +323,33 @@ def test_a_draft_whose_instant_is_no_longer_said_moves_no_draft() -> None:
     first = study(report("3", **{**undated, "signedAt": LATER}, snapshot=unsaid), *others)
     later = study(report("3", **undated, snapshot=unsaid), *others)
     assert seen(first, later, replace(SITE, send_drafts=True)) == []
+
+
+TWO = (report(isCritical=True), addendum())
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "caused"),
+    [
+        (TWO, (report(), addendum()), [("critical_changed", "3"), ("critical_changed", "5")]),
+        (TWO, (report(reportPlainText="None."), addendum()), [("text_changed", "3"), ("critical_changed", "5")]),
+        (
+            TWO,
+            (report(isCritical=True, reportPlainText="Other.", updatedAt="2024-03-20T09:00:00Z"), addendum()),
+            [("text_changed", "3"), ("critical_changed", "5")],
+        ),
+        (
+            TWO,
+            (*TWO, report("4", signedAt="2024-03-15T18:00:00Z", reportPlainText="Other.")),
+            [("signed", "4"), ("critical_changed", "5")],
+        ),
+        ((report(), addendum()), (report(reportPlainText="None."), addendum()), [("text_changed", "3")]),
+    ],
+)
+def test_an_addendum_is_told_again_if_another_report_changed_what_is_flagged_in_it(
+    before: tuple[Any, ...], now: tuple[Any, ...], caused: list[tuple[str, str]]
+) -> None:
+    """D22: a receiver may have the addendum under an order of its own."""
+    change = changes(study(*before), study(*now), SITE)
+    assert kinds(change) == caused
+    assert not any(one.endswith("5") for one in change.corrected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,11 +12,11 @@ from fakes.looks import DRAFT, FACILITY, PATIENT, SHOWS, SITE, WITHDRAWS, addend
 from fakes.upstream_json import report_json, response_json, study_json
 
 from mappings import decode
-from mappings.life.changes import changes
+from mappings.life.changes import Known, changes
 from mappings.model import Study
 from mappings.profile.vista import Vista
-from mappings.study.newest_word import newest_first
-from mappings.values.dates import parse_instant, version_instant
+from mappings.study.newest_word import flags_shown, newest_first
+from mappings.values.dates import version_instant
 
 
 def test_a_signed_report_seen_unsigned_stays_at_its_last_signed_version() -> None:
@@ -213,12 +214,37 @@ def test_a_new_signature_white_space_of_n_or_another_change_dates_no_text() -> N
     assert text_changes({}, {"isCritical": True, "updatedAt": LATER_STILL}) == [None, None]
 
 
-def test_a_text_that_changed_at_no_said_time_is_an_issue() -> None:
-    first = study(report())
-    change = changes(first, study(report(reportPlainText="IMPRESSION: Other.", updatedAt="soon")), SITE)
-    assert codes(change) == [("text-change-undated", "/reports/0/updatedAt")]
-    assert change.study.reports[0].text_changed_at == ""
-    assert version_instant(change.study.reports[0]) == parse_instant(change.study.reports[0].signed_at)
+NOT_MOVED = {"reportPlainText": "IMPRESSION: Other."}
+SIGNED = datetime(2024, 3, 15, 16, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+SEEN = datetime(2024, 3, 20, 9, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("said", [{}, {"updatedAt": "soon"}, {"updatedAt": "2024-03-14T08:00:00Z"}])
+@pytest.mark.parametrize(("at", "stands_in"), [(SEEN, SEEN), (None, SIGNED + SECOND), (SIGNED, SIGNED + SECOND)])
+def test_a_text_that_changed_while_updated_at_did_not_move_changed_when_it_was_read_first(
+    said: dict[str, Any], at: datetime | None, stands_in: datetime
+) -> None:
+    """D17: with an issue, for as long as that text stands, and never before a signature that was known by then."""
+    now = study(report(**NOT_MOVED, **said))
+    change = changes(study(report()), now, SITE, Known(at=at))
+    for each in (change, changes(change.study, now, SITE, replace(change.known, at=SEEN + SECOND))):
+        assert codes(each) == [("text-change-undated", "/reports/0/updatedAt")]
+        assert version_instant(each.study.reports[0]) == stands_in
+    dated = study(report(reportPlainText="IMPRESSION: Third.", updatedAt="2024-03-21T08:00:00Z"))
+    assert changes(change.study, dated, SITE, change.known).issues == ()
+
+
+def test_a_report_with_an_undated_change_stands_before_the_addenda_known_by_then_alone() -> None:
+    """An addendum that was signed since the last look may be the last word, and shows the flag of its report."""
+    added = addendum(signedAt="2024-03-16T09:00:00Z")
+    first, changed = study(report(isCritical=True), added), report(**NOT_MOVED, isCritical=True)
+    now = changes(first, study(changed, added), SITE, Known(at=SEEN)).study
+    assert [one.is_addendum for one in newest_first(now.reports)] == [False, True]
+    later = addendum(reportId="rep_" + "6" * 32, signedAt="2024-03-17T09:00:00Z")
+    now = changes(first, study(changed, added, later), SITE, Known(at=SEEN)).study
+    assert [one.report_id for one in newest_first(now.reports)][:2] == [later["reportId"], changed["reportId"]]
+    assert list(flags_shown(now.reports, now.reports)) == [later["reportId"]]
 
 
 def test_a_report_that_is_not_listed_keeps_when_its_text_changed() -> None:
