@@ -20,6 +20,7 @@ from gateway.routing import routes_of
 from gateway.runtime.errors import ConfigError, StoreError
 from gateway.settings import Configuration
 from gateway.store.database.postgres import Postgres
+from gateway.store.database.revision import require_known, revision_of
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed.leaving import left
 from gateway.store.feed.renaming import NotRenamed, is_to_be_renamed
@@ -37,13 +38,23 @@ async def of_database(configuration: Configuration) -> AsyncIterator[ConfigError
         if isinstance(engine, Sqlite) and not engine.path.exists():
             return
         async with asyncio.timeout(_SECONDS), engine.opened():
-            findings = [finding async for finding in _found(engine, configuration)]
+            findings = await _unreadable(engine) or [finding async for finding in _found(engine, configuration)]
     except (ConfigError, StoreError, TimeoutError) as error:
         reason = "no answer in time" if isinstance(error, TimeoutError) else getattr(error, "detail", "") or str(error)
         yield f"{_UNKNOWN} ({reason}); the service asks when it starts"
         return
     for finding in findings:
         yield finding
+
+
+async def _unreadable(engine: Sqlite | Postgres) -> list[ConfigError | str]:
+    """Return the fault of a database that this release cannot read or migrate."""
+    try:
+        if (revision := await revision_of(engine)) is not None:
+            require_known(revision)
+    except ConfigError as fault:
+        return [fault]
+    return []
 
 
 async def _found(engine: Sqlite | Postgres, configuration: Configuration) -> AsyncIterator[ConfigError | str]:

@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gateway.ingest.orders.sources import HospitalSource, survey_sources
-from gateway.ingest.settings_in_force import wanted
 from gateway.ingest.stored_forms import record
 from gateway.routing import Destination, routes_of, survey_routes
 from gateway.runtime import clock
@@ -27,7 +26,6 @@ from gateway.store.database.instants import micros
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.revision import is_current
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.feed.in_force import taken_on
 from gateway.store.feed.renaming import NotRenamed, is_to_be_renamed, now_called, renamed
 from gateway.store.orders.known_hospital import OrderReader
 from gateway.store.orders.source_names import SourceNotRenamed
@@ -61,8 +59,7 @@ async def opened_store(
 ) -> AsyncIterator[Sqlite | Postgres]:
     """Open the store while the block runs: migrated to this release, and checked to belong to this site.
 
-    With `serves` or `writes`, destinations and sources are renamed first. With `serves`, settings come in force for
-    destinations that an older release served.
+    With `serves` or `writes`, destinations and sources are renamed first.
 
     Raises:
         ConfigError: the store has another site key or a newer release, or another process serves it; or a destination's
@@ -79,7 +76,6 @@ async def opened_store(
                 await _name_anew(engine, configuration)
             if serves:
                 _warn_of_old_names(configuration)
-                await _take_on(engine, configuration)
             yield engine
 
 
@@ -155,18 +151,6 @@ def _source_fault(configuration: Configuration, source: HospitalSource, error: S
 def _warn_of_old_names(configuration: Configuration) -> None:
     for one in configuration.old_names:
         get_logger().warning("setting-renamed", formerly=one.old, action=one.new)
-
-
-async def _take_on(engine: Sqlite | Postgres, configuration: Configuration) -> None:
-    """Put settings in force for destinations of a release without plans, before a report is ingested without them.
-
-    Otherwise a report that comes before a destination's first lease would wait in the plan of the upgrade (D37).
-    """
-    routes = survey_routes(configuration)[0]
-    for destination in routes.destinations:
-        if destination.is_enabled:
-            own = wanted(destination.terms, routes.ignores)
-            await engine.do(partial(taken_on, own, micros(clock.now())))
 
 
 async def name_faults(engine: Engine, configuration: Configuration, destination: Destination) -> list[ConfigError]:

@@ -178,7 +178,7 @@ def _claims_of_others(mapped: MappedStudy, known: KnownStudy, site: Site) -> dic
     study, claims, patient_ids = mapped.change.study, dict[str, list[Json]](), set(mapped.patient_ids)
     others = [row for row in known.claims if row[0] in patient_ids and row[1] != study.study_id]
     own = people(study, site, mapped.facts, frozenset()) if any(row[5] for row in others) else {}
-    for patient_id, _, _, _, body, digests, _ in others:
+    for patient_id, _, _, _, body, digests in others:
         if not is_judged_beside(str(digests), own.get(str(patient_id)), site.site_key):
             claims.setdefault(str(patient_id), []).append(json.loads(bytes(body)))
     return claims

@@ -17,7 +17,7 @@ from gateway.routing.filter import Filter, Ignore, Scope
 from gateway.routing.owed import Terms
 from gateway.settings.destination import Status
 
-BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)  # settings of an older release count from it
+BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LISTS: Final = ("facilities", "express_customers", "modalities")
 
 
@@ -93,11 +93,10 @@ def written(terms: Terms, ignores: Iterable[Ignore]) -> str:
         "critical": accepts.critical,
         "sends_drafts": terms.sends_drafts,
         "restates": terms.restates,
+        "moves_merges": terms.moves_merges,
         "enabled": terms.is_enabled,
         "ignores": [{"name": one.name, "scope": _scope_as_json(one.scope)} for one in ignores],
     }
-    if terms.moves_merges:  # otherwise the text, and so its digest, stays that of earlier releases
-        values["moves_merges"] = True
     return json.dumps(values, sort_keys=True)
 
 
@@ -117,7 +116,7 @@ def read(name: str, since: datetime, settings: str) -> Revision:
         values["sends_drafts"],
         values["restates"],
         values["enabled"],
-        values.get("moves_merges", False),
+        values["moves_merges"],
     )
     return Revision(since, terms, tuple(Ignore(one["name"], "", _scope(one["scope"])) for one in values["ignores"]))
 

@@ -14,15 +14,9 @@ from typing import Any, Final
 from gateway.runtime.errors import ConfigError
 
 # Old name -> new name, both in the same section: "feed.old": "feed.new", or "destination.old" for all its tables
-RENAMED: Final[dict[str, str]] = {
-    "feed.storm_naks": "feed.breaker_refusals",
-    "feed.storm_lanes": "feed.breaker_lanes",
-}
+RENAMED: Final[dict[str, str]] = {}
 # Name of a setting that an earlier release took -> remedy
-REMOVED: Final[dict[str, str]] = {
-    "mapping.receivers.batch": "Take it out: it changed nothing.",
-    "mapping.receivers.pipelining": "Take it out: it changed nothing.",
-}
+REMOVED: Final[dict[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,8 @@ FILLED = {
 }
 # First rows of tables that are empty in the copies
 FIRST = (
-    "INSERT INTO audit (number, at, verb, argument, reason) VALUES (1000, 0, 'feed-pause', 'ehr', 'a reason')",
+    'INSERT INTO audit (number, at, verb, argument, reason, "user", host)'
+    " VALUES (1000, 0, 'feed-pause', 'ehr', 'a reason', 'admin', 'here')",
     "INSERT INTO verdict (patient_id, study_id, verdict, reason, decided) VALUES ('pat-1', 'stu_0', 'link', '', 0)",
 )
 

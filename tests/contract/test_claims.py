@@ -18,8 +18,8 @@ from mappings.fhir.rendering import json_bytes
 
 HERE, THERE = "Organization/org-here", "Organization/org-there"
 CLAIM = Statement(
-    "INSERT INTO claim (patient_id, study_id, study_date, signed, body)"
-    " VALUES (:patient_id, :study_id, :study_date, :signed, :body)"
+    "INSERT INTO claim (patient_id, study_id, study_date, signed, body, content)"
+    " VALUES (:patient_id, :study_id, :study_date, :signed, :body, '')"
 )
 # Study -> facility, study date, signature, family name
 STUDIES = {

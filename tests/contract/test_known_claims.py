@@ -7,11 +7,10 @@ from random import Random
 import pytest
 from fakes.fhir_studies import report, snapshot
 from fakes.store import rows
-from fakes.taken_in import current, take
+from fakes.taken_in import take
 
 from gateway.store.compression.stored_bytes import decompressed
-from gateway.store.database.statements import Statement, ask, ask_each
-from gateway.store.studies import known_claims
+from gateway.store.database.statements import Statement, ask_each
 from gateway.store.studies.known_claims import CLAIMS, claims_about, content_of, in_order
 
 PATIENT = "pat-1"
@@ -28,10 +27,9 @@ _VERDICT = Statement(
 A, B, C = b'{"a":1}', b'{"b":1}', b'{"c":1}'
 
 
-def claim(number, body, *, day="2024-01-01", signed=0, patient_id=PATIENT, is_old=False):
-    """Return a claim as a row of the table; one of an older release has no digest."""
-    content = "" if is_old else content_of(body)
-    values = (patient_id, f"stu_{number:04}", day, signed, body, content)
+def claim(number, body, *, day="2024-01-01", signed=0, patient_id=PATIENT):
+    """Return a claim as a row of the table."""
+    values = (patient_id, f"stu_{number:04}", day, signed, body, content_of(body))
     return dict(zip(("patient_id", "study_id", "study_date", "signed", "body", "content"), values, strict=True))
 
 
@@ -51,7 +49,7 @@ async def put(engine, claims, verdicts=()):
 async def found(engine, own="stu_none"):
     """Return study, content as text, and persons judged, of each claim that is read."""
     claims = in_order(PATIENT, await engine.fetch(CLAIMS, patient_id=PATIENT, study_id=own))
-    return [(study_id, decompressed(body)[2:3].decode(), judged) for _, study_id, _, _, body, judged, _ in claims]
+    return [(study_id, decompressed(body)[2:3].decode(), judged) for _, study_id, _, _, body, judged in claims]
 
 
 async def test_of_many_claims_of_one_content_the_newest_alone_is_read(engine):
@@ -73,11 +71,6 @@ async def test_a_claim_that_an_operator_linked_is_read_with_the_persons_judged_a
     assert await found(engine, "stu_0006") == [("stu_0005", "a", ""), ("stu_0006", "a", "x y")]
 
 
-async def test_claims_of_an_older_release_are_each_read(engine):
-    await put(engine, [claim(1, A, is_old=True), claim(2, A, is_old=True), claim(3, A), claim(4, A)])
-    assert [study_id for study_id, *_ in await found(engine)] == ["stu_0001", "stu_0002", "stu_0004"]
-
-
 @pytest.mark.parametrize("seed", range(6))
 async def test_it_tells_the_same_as_all_claims_would(engine, seed):
     random = Random(seed)
@@ -87,7 +80,6 @@ async def test_it_tells_the_same_as_all_claims_would(engine, seed):
             random.choice([A, B, C]),
             day=random.choice(["", "2024-01-01", "2024-01-02"]),
             signed=random.randrange(3),
-            is_old=random.random() < 0.2,
         )
         for number in range(30)
     ]
@@ -119,21 +111,6 @@ async def test_the_studies_of_one_patient_are_read_as_one_claim_and_one_new(engi
     [(patient_id, count)] = await rows(engine, "SELECT patient_id, count(*) FROM claim GROUP BY patient_id")
     assert count == 12
     assert len(in_order(patient_id, await engine.fetch(CLAIMS, patient_id=patient_id, study_id="stu_none"))) == 1
-
-
-async def test_claims_of_an_older_release_get_their_digest_some_with_each_study(engine, pipeline, monkeypatch):
-    monkeypatch.setattr(known_claims, "MOST_RENEWED", 2)
-    for digit in "12345":
-        await take(pipeline, report(digit), digit=digit)
-    await engine.do(lambda: ask(Statement("UPDATE claim SET content = ''")))
-    left = []
-    for digit in "6789":
-        await take(pipeline, report(digit), digit=digit)
-        left += await rows(engine, "SELECT count(*) FROM claim WHERE content = ''")
-    assert left == [(3,), (1,), (0,), (0,)]
-    for body, content in await rows(engine, "SELECT body, content FROM claim"):
-        assert content == content_of(decompressed(body))
-    assert len(await current(engine, "Patient")) == 1
 
 
 async def test_a_study_that_says_something_else_has_another_digest(engine, pipeline):

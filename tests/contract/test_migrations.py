@@ -6,34 +6,30 @@ https://alembic.sqlalchemy.org/en/latest/tutorial.html
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import io
 import re
+import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 
 import asyncpg
 import pytest
 from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from fakes.databases import at_once
-from fakes.store import made, write
 from sqlalchemy import create_engine
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from gateway.runtime.errors import ConfigError, StoreUnavailable
 from gateway.store.database import migrate as migrating
-from gateway.store.database import migrations, postgres
+from gateway.store.database import migrations, postgres, revision
 from gateway.store.database.migrate import BASE, HEAD, migrate
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.revision import is_current, newest
+from gateway.store.database.revision import is_current, newest, revisions
 from gateway.store.database.schema import METADATA
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.database.statements import Statement, ask
-from gateway.store.studies.shared_terms import set_of
 
 _COLUMNS = """
     SELECT table_name, column_name, data_type, is_nullable, collation_name,
@@ -47,14 +43,6 @@ _KEYS = """
 _INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
 VALUES = {"INTEGER": 1, "BIGINT": 1, "TEXT": "Zyxwrumpel", "BLOB": b"x", "BYTEA": b"x"}
 TABLES = sorted(METADATA.tables)
-
-
-def revisions():
-    """Return every revision, the first one first."""
-    config = Config(output_buffer=io.StringIO())
-    config.set_main_option("script_location", str(next(iter(migrations.__path__))))
-    config.set_main_option("path_separator", "os")
-    return [one.revision for one in reversed(list(ScriptDirectory.from_config(config).walk_revisions()))]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -74,7 +62,7 @@ async def tables(engine):
         "postgresql": "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1",
     }
     rows = await engine.query(sql[engine.dialect], [])
-    return [name for (name,) in rows if name != "alembic_version" and not name.endswith("_of_earlier_releases")]
+    return [name for (name,) in rows if name != "alembic_version"]
 
 
 async def columns(engine, table):
@@ -98,21 +86,76 @@ async def fill(engine):
         await engine.do(partial(ask, insert, **row))
 
 
-def rewriting(span):
-    """Return the statements of these migrations that read or write rows, except the revision's own."""
+NEXT = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "1001", "1000"
+
+
+def upgrade():
+    op.add_column("fact", sa.Column("since", sa.Integer(), nullable=False, server_default=sa.text("7")))
+    op.create_index("fact_by_since", "fact", ["since"])
+
+
+def downgrade():
+    op.drop_index("fact_by_since", "fact")
+    op.drop_column("fact", "since")
+"""
+
+
+@pytest.fixture
+def next_release(tmp_path, monkeypatch):
+    """Returns a function that brings a release with one more migration, and one that goes back to this release."""
+
+    @contextmanager
+    def released(script=NEXT):
+        folder = tmp_path / "next"
+        if not folder.exists():
+            shutil.copytree(next(iter(migrations.__path__)), folder)
+        (folder / "versions" / "1001_next.py").write_text(script)
+        with monkeypatch.context() as patch:
+            patch.setattr(migrating, "_FOLDER", folder)
+            patch.setattr(revision, "_SCRIPTS", folder / "versions")
+            yield
+
+    return released
+
+
+def rewriting():
+    """Return the statements of all migrations after the first that read or write rows, except the revision's own."""
     script = io.StringIO()
-    config = Config(output_buffer=script)
-    config.set_main_option("script_location", str(next(iter(migrations.__path__))))
-    config.set_main_option("path_separator", "os")
-    command.upgrade(config, span, sql=True)
+    command.upgrade(migrating._config(script), f"{revisions()[0]}:head", sql=True)
     found = re.findall(r"^(?:UPDATE|INSERT|DELETE)\b.*|.*\bALTER COLUMN\b.*", script.getvalue(), re.MULTILINE)
     return [one for one in found if "alembic_version" not in one]
 
 
-def test_no_migration_since_the_first_releases_rewrites_rows_of_a_table_that_may_be_large():
-    assert [one.split()[:2] for one in rewriting("0002:0003")] == [["UPDATE", "message"]]
-    # Few rows of a small table: the studies that were cancelled, which an index finds
-    assert [one.split()[:3] for one in rewriting("0003:head")] == [["INSERT", "INTO", "control"]]
+def test_no_migration_rewrites_rows(next_release):
+    assert rewriting() == []
+    with next_release():
+        assert rewriting() == []
+    with next_release(NEXT.replace("op.create_index", "op.execute('UPDATE fact SET since = 8')\n    op.create_index")):
+        assert rewriting() == ["UPDATE fact SET since = 8;"]
+
+
+async def test_the_next_release_adds_what_it_needs_at_once_and_this_one_refuses_its_database(engines, next_release):
+    engine = engines()
+    async with engine.opened():
+        await engine.do(partial(ask, Statement("INSERT INTO fact (name, value) VALUES ('kept', 'as it was')")))
+        with next_release():
+            assert not await is_current(engine)
+            assert await migrate(engine) == ("1000", "1001")
+            assert await is_current(engine)
+            kept = await engine.query("SELECT name, value, since FROM fact WHERE name = 'kept'", [])
+            assert [tuple(row) for row in kept] == [("kept", "as it was", 7)]
+        with pytest.raises(ConfigError, match="newer release"):
+            await migrate(engine)
+        with next_release():
+            assert await migrate(engine, "1000") == ("1001", "1000")
+        assert await is_current(engine)
+        assert [tuple(row) for row in await engine.query("SELECT value FROM fact WHERE name = 'kept'", [])] == [
+            ("as it was",)
+        ]
 
 
 async def test_every_revision_goes_up_and_down_and_up_again_with_a_row_in_every_table(empty):
@@ -134,22 +177,6 @@ async def test_every_revision_goes_up_and_down_and_up_again_with_a_row_in_every_
         assert [tuple(row) for row in await engine.query("SELECT one, last, resource FROM tick", [])] == [(1, 0, 0)]
 
 
-async def test_the_release_before_finds_the_terms_that_resources_shared(empty):
-    engine = empty()
-    async with engine.opened():
-        await migrate(engine)
-        shared = set_of(frozenset([(1, "final"), (2, "radiology")]))
-        await write(engine, *(made(f"Patient/{one}", terms=[(3, one)], term_set=shared) for one in "ab"))
-        await migrate(engine, "0023")
-        found = await engine.query("SELECT resource, key, value FROM term ORDER BY resource, key", [])
-        assert [tuple(row) for row in found] == [
-            (number, *term) for number, one in enumerate("ab", 1) for term in ((1, "final"), (2, "radiology"), (3, one))
-        ]
-        await migrate(engine)
-        await write(engine, made("Patient/a", terms=[(3, "a")], term_set=shared), reindex=True)
-        assert len(await engine.query("SELECT 1 FROM term WHERE resource > 0", [])) == 4
-
-
 async def test_a_database_is_current_at_the_last_revision_alone(empty):
     engine = empty()
     async with engine.opened():
@@ -160,41 +187,24 @@ async def test_a_database_is_current_at_the_last_revision_alone(empty):
     assert newest() == revisions()[-1]
 
 
-async def test_what_was_made_before_has_its_hash_where_its_text_is_there(empty):
-    engine = empty()
-    async with engine.opened():
-        await migrate(engine, "0002")
-        await fill(engine)
-        await engine.do(partial(ask, Statement("UPDATE message SET number = 2, control_id = 'ID2'")))
-        row = await columns(engine, "message")
-        names = ", ".join(name for name in row if name not in {"number", "control_id"})
-        another = f"INSERT INTO message (number, control_id, {names}) SELECT 1, 'ID1', {names} FROM message"
-        await engine.do(partial(ask, Statement(another)))
-        for _ in range(2):
-            await migrate(engine, "0003")
-            hashes = await engine.query("SELECT number, body_hash FROM message ORDER BY number", [])
-            assert [tuple(one) for one in hashes] == [(1, hashlib.sha256(b"x").hexdigest()), (2, "")]
-            await migrate(engine, "0002")
-            assert await columns(engine, "message") == row
-            assert [tuple(one) for one in await engine.query("SELECT body FROM message_body", [])] == [(b"x",)]
-
-
-async def test_of_what_was_done_before_nobody_knows_who_did_it(empty):
-    engine = empty()
-    async with engine.opened():
-        await migrate(engine, "0012")
-        await fill(engine)
-        await migrate(engine)
-        [row] = await engine.query('SELECT reason, "user", host FROM audit', [])
-        assert tuple(row) == (VALUES["TEXT"], None, None)
-
-
 async def test_a_database_of_a_newer_release_is_refused(engines):
     engine = engines()
     async with engine.opened():
         await engine.do(partial(ask, Statement("UPDATE alembic_version SET version_num = '9999'")))
         for target in (HEAD, BASE):
             with pytest.raises(ConfigError, match="newer release"):
+                await migrate(engine, target)
+        assert await tables(engine) == TABLES
+
+
+@pytest.mark.parametrize("revision", ["0001", "0028"])
+async def test_a_database_from_before_the_first_release_is_refused_and_says_what_it_is(engines, revision):
+    engine = engines()
+    async with engine.opened():
+        await engine.do(partial(ask, Statement(f"UPDATE alembic_version SET version_num = '{revision}'")))
+        assert not await is_current(engine)
+        for target in (HEAD, BASE):
+            with pytest.raises(ConfigError, match=r"the database was made before release 1\.0\.0.* new, empty one: "):
                 await migrate(engine, target)
         assert await tables(engine) == TABLES
 

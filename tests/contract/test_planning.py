@@ -21,7 +21,6 @@ from gateway.routing import Filter, Ignore, Scope
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
 from gateway.settings.feed import Feed
-from gateway.store.database.facts import claimed
 from gateway.store.database.instants import instant, micros
 from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import plans
@@ -443,22 +442,6 @@ def test_a_plan_is_small_by_messages_age_and_critical_results(plan, unasked, lim
     assert plan.is_small(unasked, limits, 24 * 3_600_000_000 + 1) is is_small
 
 
-async def test_an_upgrade_puts_the_settings_in_force_and_sends_nothing_by_that(engine):
-    async with fed(engine, filter=NOWHERE) as (feed, receiver):
-        await engine.do(lambda: ask(Statement("DELETE FROM in_force")))
-        await claimed(engine, "routed:ehr", "0")
-        await Fed(engine, feed.account, ()).sign(critical=False)
-        wider = with_settings(feed, filter=ALL)
-        plan = await planned(wider, Feed(unasked_hours=8000))
-        assert plan.adds == 1
-        standing = await in_force_of(engine, "ehr")
-        assert (standing.asks, standing.since) == (True, 0)
-        async with wider.serving(settings=Feed(unasked_hours=8000)):
-            await wider.sign(critical=False)  # what the older release would have sent is sent as before
-            await wider.until("delivered")
-        assert len(bodies(receiver)) == 1
-
-
 async def test_nothing_is_planned_twice_and_the_same_settings_make_no_plan(engine):
     feed = Fed(engine, SandboxAccount(generate(studies=20)), (destination(1),))
     await feed.sign()
@@ -541,24 +524,6 @@ async def test_a_plan_is_applied_unasked_only_once_an_operator_has_had_the_feed_
         async with wider.serving(settings=UNASKED):
             await wider.until("delivered")
         assert len(bodies(receiver)) == 1
-
-
-async def test_what_an_upgrade_found_is_not_sent_unasked_after_any_other_change(engine):
-    async with fed(engine, filter=NOWHERE) as (feed, receiver):
-        await engine.do(lambda: ask(Statement("DELETE FROM in_force")))
-        await claimed(engine, "routed:ehr", "0")
-        await Fed(engine, feed.account, ()).sign(critical=False)
-        limits = Feed(unasked_hours=8000)
-        wider = with_settings(feed, filter=ALL)
-        assert (await planned(wider, limits)).adds == 1
-        other = with_settings(wider, filter=Filter(statuses=frozenset({"final", "addendum"})))
-        assert (await planned(other, limits)).adds == 1
-        async with other.serving(settings=limits):
-            await asyncio.sleep(0.3)
-        assert bodies(receiver) == []
-        await apply(other)
-        assert (await planned(wider, limits)).size == 0  # nothing waits any more: the next change may go
-        assert not (await in_force_of(engine, "ehr")).asks
 
 
 async def test_a_plan_that_waits_gets_no_new_quota_by_another_change(engine):

@@ -175,15 +175,15 @@ async def test_every_table_that_speaks_of_a_destination_speaks_of_the_new_name(e
         await write(
             engine, f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{one}' for one in values)})", **values
         )
-    for kind in ("routed", "vista"):
+    for kind in ("unplanned", "vista"):
         await facts.claimed(engine, f"{kind}:ehr", kind)
-    await facts.claimed(engine, "routed:his", "9")
+    await facts.claimed(engine, "unplanned:his", "9")
     assert await rename(engine)
     for table in METADATA.sorted_tables:
         if "destination" in table.columns:
             assert await rows(engine, f"SELECT destination FROM {table}") == [("his",)], table.name
     assert await rows(engine, "SELECT name, value FROM fact ORDER BY name") == [
-        ("routed:his", "routed"),
+        ("unplanned:his", "unplanned"),
         ("vista:his", "vista"),
     ]
 

@@ -17,8 +17,8 @@ from gateway.store.studies.fragments import found_by, holds
 
 REPORT = "DiagnosticReport"
 CLAIM = Statement(
-    "INSERT INTO claim (patient_id, study_id, study_date, signed, body)"
-    " VALUES (:patient_id, :study_id, '2026-01-05', 0, :body)"
+    "INSERT INTO claim (patient_id, study_id, study_date, signed, body, content)"
+    " VALUES (:patient_id, :study_id, '2026-01-05', 0, :body, '')"
 )
 FACILITIES = ["Organization/org-a", "Organization/org-b", "Organization/org-c"]
 PATIENTS = [f"Patient/pat-{number}" for number in range(6)]

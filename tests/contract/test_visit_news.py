@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import UTC
 
 import pytest
-from fakes.hospital import AUTHORITIES, SITE
+from fakes.hospital import SITE
 from fakes.hospital_source import RULES, Hospital, hl7, hospital_source, merging, msh, ordering
-from fakes.met import carry_out, facts, mark_sent, matching, read
+from fakes.met import carry_out, facts, matching, read
 from fakes.store import rows
 from structlog.testing import capture_logs
 
@@ -17,7 +17,7 @@ from gateway.ingest.orders.rekeying import OrderKeys
 from gateway.ingest.orders.sources import sources_of
 from gateway.settings import survey
 from gateway.store.orders.known_hospital import OrderReader
-from gateway.store.orders.visits import StoredVisit, moved_visit, visits_of
+from gateway.store.orders.visits import visits_of
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import Authorities, OrderSource
 from mappings.profile import AssigningAuthority
@@ -139,27 +139,6 @@ async def test_an_order_that_goes_to_another_patient_does_not_keep_the_visit_of_
     await read(pipeline, mrn="8123")
     (order,) = (await facts(engine)).orders
     assert order.visit is None
-
-
-async def test_what_was_told_wrongly_before_is_found_while_the_message_is_kept_and_is_news(engine):
-    """Rows of the release before have no patient."""
-    his, pipeline = Hospital(engine), matching(engine)
-    await his.sends(ordering(), moved(YARDLEY, "8123^^^CITY^MR"))
-    key, at, inbound = (await rows(engine, KNOWN))[-1]
-    row = (await visits_of(engine, [str(key)]))[-1]
-    wrong = replace(row.visit, location=("YARD",), state="open")
-    old = StoredVisit(row.key, row.at, wrong, row.message, row.age)
-    await engine.do(lambda: moved_visit(str(key), int(at), int(inbound), old))
-    await read(pipeline)
-    await mark_sent(engine)
-    assert (await facts(engine)).orders[0].visit.location == ("YARD",)
-    await OrderKeys(engine, AUTHORITIES, {"city-his": RULES}).once()
-    assert (await told(engine, pipeline)).visit.location == ("ED", "12")
-    assert [
-        tuple(map(str, one)) for one in await rows(engine, "SELECT destination, code, outcome FROM order_news")
-    ] == [("ehr", "wrong-visit-sent", "open")]
-    await pipeline.refresh("stu_" + "1" * 32)
-    assert len(await rows(engine, "SELECT code FROM order_news")) == 1
 
 
 async def test_a_bare_visit_number_of_a_source_without_a_facility_is_no_key(engine):

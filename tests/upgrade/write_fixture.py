@@ -3,7 +3,7 @@
 Carries out no clause of a standard. Gateway and sandbox run as processes of a checkout, by default of this one. They
 are led by commands and HTTP alone, which earlier releases have too:
 
-    PYTHONPATH=tests python tests/upgrade/write_fixture.py --name 2026-11-28 --checkout ../older-checkout
+    PYTHONPATH=tests python tests/upgrade/write_fixture.py --name 1.0.0 --checkout ../older-checkout
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -132,6 +133,7 @@ async def traffic(scene: Scene) -> Json:
         await scene.until_delivered(5, "doubts")
         await scene.until(4, "message", "destination = 'paused' AND state = 'queued'")
         await scene.until(1, "message", "destination = 'slow' AND state = 'queued'")
+        await scene.until(1, "(SELECT count(*) AS waiting FROM webhook WHERE state = 'waiting') w", "waiting = 0")
         await scene.autoscribe.put("/sandbox/faults", content="503")
         await scene.sign()
         await scene.until(1, "webhook", "state = 'waiting' AND attempts > 0")
@@ -227,7 +229,8 @@ def copied(url: str) -> str:
 def main() -> None:
     """Write the files of both stores, or of those named."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--name", default=clock.now().date().isoformat(), help="name of the release; default: today")
+    name = version("autoscribe-gateway")
+    options.add_argument("--name", default=name, help="name of the release; default: that of this checkout")
     options.add_argument("--checkout", type=Path, default=ROOT, help="checkout of the release; default: this one")
     options.add_argument("--store", choices=STORES, action="append", help="one store alone; default: both")
     chosen = options.parse_args()

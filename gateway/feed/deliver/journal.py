@@ -200,7 +200,6 @@ def _decoded(row: bytes) -> Header | JournalBatch | None:
             return Header(**decoded["header"])
         batch = decoded["batch"]
         entries = tuple(_entry(one) for one in batch.pop("entries"))
-        batch.pop("highest", None)  # of earlier releases
         return JournalBatch(**batch, entries=entries)
     except (ValueError, TypeError, KeyError):  # written by another release
         return None

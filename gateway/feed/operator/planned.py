@@ -121,8 +121,7 @@ async def _planned_as(
         )
     foreseen = await preview(engine, destination, ignores, seconds)
     since = standing.since if standing else None
-    is_asked = standing is not None and standing.asks
-    is_small = not is_asked and foreseen.plan.is_small(0, configuration.settings.feed, micros(clock.now()))
+    is_small = foreseen.plan.is_small(0, configuration.settings.feed, micros(clock.now()))
     return DestinationPlan(
         destination.name,
         foreseen.rows,

@@ -100,7 +100,7 @@ class Planner:
             self._is_told = False
             return
         plan, now = plan_of(rows), micros(clock.now())
-        if not is_much and not standing.asks and plan.is_small(standing.unasked, self._limits, now):
+        if not is_much and plan.is_small(standing.unasked, self._limits, now):
             await self._engine.do(lambda: sent_unasked(standing.number, plan.size))
             await apply_plan(self._engine, self._name, rows)
             get_logger().info("plan-applied", destination=self._name, count=plan.size)

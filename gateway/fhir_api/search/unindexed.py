@@ -18,10 +18,10 @@ from gateway.index.route import find
 from gateway.store.database.engine import Engine
 from gateway.store.database.facts import INDEX, INDEX_REVISION, value_of
 
-# What the newest revision of the index changed, beside `:missing` and names: resources that were not made before, or
-# of fewer occasions, and parameters whose values the mappings or the index changed
-_NEW_TYPES: Final = frozenset({"PractitionerRole", "Provenance"})
-_CHANGED: Final = frozenset({("Observation", "interpretation"), ("Observation", "status"), ("Patient", "identifier")})
+# What the newest `INDEX_REVISION` changed: types of resources that were not made before, or of fewer occasions, and
+# parameters, as (type, name), whose values the mappings or the index changed. Nothing since release 1.0.0
+_NEW_TYPES: Final[frozenset[str]] = frozenset()
+_CHANGED: Final[frozenset[tuple[str, str]]] = frozenset()
 _DIAGNOSTICS: Final = "{} may find too little or too much of what an older release stored, until rerender has run"
 # Databases that are indexed by this release throughout, as they then stay
 _CURRENT: Final[WeakSet[Engine]] = WeakSet()
@@ -52,11 +52,10 @@ def _of_parameters(query: Query) -> Iterator[str]:
         if name.partition(":")[0] in RESULT_PARAMETERS or (route := find(query.resource_type, name)) is None:
             continue
         followed = (step.reference for step in route.steps)
-        if route.modifier == "missing" or any(map(_is_changed, (*route.parameters, *followed))):
+        if any(map(_is_changed, (*route.parameters, *followed))):
             yield name
 
 
 def _is_changed(row: Parameter) -> bool:
     """True if the rows that the parameter reads are others in this release, or are those of a new type."""
-    is_name = row.type == "string"  # found from its start, no longer from the start of any word
-    return is_name or row.resource_type in _NEW_TYPES or (row.resource_type, row.name) in _CHANGED
+    return row.resource_type in _NEW_TYPES or (row.resource_type, row.name) in _CHANGED

@@ -135,23 +135,16 @@ class Rereading:
             yield from refresh_studies(concerned, micros(clock.now()))
         return concerned
 
-    def _visit(self, told: StoredVisit, body: bytes | None) -> StoredVisit:
+    def _visit(self, told: StoredVisit) -> StoredVisit:
         if (rules := self._rules.get(told.message.source)) is None or told.refused_by:
             return told
         rules = rules_for(rules, told.age, told.visit)
-        told, number = self._with_patient(told, body, rules), completed(told.visit.number, "visit", rules)
-        told = replace(told, visit=replace(told.visit, number=number))
+        numbers = tuple([completed(one, "patient", rules) for one in told.patient.numbers])
+        number = completed(told.visit.number, "visit", rules)
+        visit, patient = replace(told.visit, number=number), replace(told.patient, numbers=numbers)
+        told = replace(told, visit=visit, patient=patient)
         key = self._authorities.key_of("visit", number, told.source)
         return replace(told, key=number_text(key)) if key else told
-
-    def _with_patient(self, told: StoredVisit, body: bytes | None, rules: SourceRules) -> StoredVisit:
-        """Return what was told of a visit with its patient; rows of an earlier release lack that."""
-        if told.source.name:
-            numbers = tuple([completed(one, "patient", rules) for one in told.patient.numbers])
-            return replace(told, patient=replace(told.patient, numbers=numbers))
-        told = replace(told, source=OrderSource(told.message.source))
-        message = _message(body, rules) if body else None
-        return replace(told, patient=message.patient) if message else told
 
     async def _said(self) -> _SaidPairs:
         """Return the pairs that kept merges say under these settings, by what no setting decides."""

@@ -33,7 +33,7 @@ def number_column(name: str, *, needed: bool = True) -> Column[int]:
 
 
 def default_column(name: str, value: str | int) -> Column[Any]:
-    """Return a column with a server default, which also fills the rows of earlier releases."""
+    """Return a column with a server default."""
     kind: Any = TEXT if isinstance(value, str) else NUMBER
     return Column(name, kind, nullable=False, server_default=text(repr(value)))
 

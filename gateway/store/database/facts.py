@@ -12,7 +12,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement, Steps, ask
 
 INDEX: Final = "index"  # the revision of the index that all stored resources have
-INDEX_REVISION: Final = "2"  # 2 has interpretations, names from their start, elements without a code
+INDEX_REVISION: Final = "1"  # higher with each change of index rows; fhir_api/search/unindexed.py says of what
 _CLAIM: Final = Statement("INSERT INTO fact (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING")
 _PUT: Final = Statement("UPDATE fact SET value = :value WHERE name = :name")
 _GET: Final = Statement("SELECT value FROM fact WHERE name = :name")

@@ -168,7 +168,7 @@ DESTINATION: Final = Table(
     sqlite_strict=True,
 )
 # Settings that decide what a destination is owed, one row for each change (D37). `planned` is when the plan for reports
-# signed earlier was made. `unasked` counts its messages sent without confirmation; always 0 where `asks` is 1
+# signed earlier was made. `unasked` counts its messages sent without confirmation
 IN_FORCE: Final = Table(
     "in_force",
     METADATA,
@@ -176,13 +176,12 @@ IN_FORCE: Final = Table(
     number_column("since"),
     number_column("planned", needed=False),
     number_column("unasked"),
-    number_column("asks"),
     text_column("name"),
     text_column("digest"),
     text_column("settings"),
     sqlite_strict=True,
 )
-# Acts of operators that the ledger alone does not explain. Rows of earlier releases have no actor
+# Acts of operators that the ledger alone does not explain
 AUDIT: Final = Table(
     "audit",
     METADATA,
@@ -191,8 +190,8 @@ AUDIT: Final = Table(
     text_column("verb"),
     text_column("argument"),
     text_column("reason"),
-    text_column("user", needed=False),
-    text_column("host", needed=False),
+    text_column("user"),
+    text_column("host"),
     sqlite_strict=True,
 )
 # Alert that is raised, or whose end is not yet notified everywhere (D38). `cases` (JSON) are the rows it concerns, with

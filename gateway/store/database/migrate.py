@@ -15,12 +15,11 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from gateway.runtime.errors import ConfigError
 from gateway.store.database.postgres import MIGRATION_TIME, Postgres
+from gateway.store.database.revision import newest, require_known, revisions
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.database.trouble import DatabasePlace, unavailable
 
@@ -36,7 +35,7 @@ async def migrate(engine: Sqlite | Postgres, target: str = HEAD) -> tuple[str, s
     be.
 
     Raises:
-        ConfigError: the database belongs to a newer release.
+        ConfigError: the database is from before release 1.0.0, or of a newer release.
         StoreUnavailable: the database cannot be reached.
     """
     if isinstance(engine, Sqlite):
@@ -76,23 +75,16 @@ def _migrate_sqlite(path: Path, target: str) -> tuple[str, str]:
 
 
 def _run(config: Config, before: str, target: str, span: str, *, sql: bool) -> None:
-    order = [BASE, *(one.revision for one in reversed(list(_scripts(config).walk_revisions())))]
+    order = [BASE, *revisions()]
     is_up = target == HEAD or order.index(target) > order.index(before)
     (command.upgrade if is_up else command.downgrade)(config, span, sql=sql)
 
 
 def _checked(before: str, target: str) -> str:
     """Return the target as a revision number."""
-    scripts = _scripts(_config(io.StringIO()))
-    known = {one.revision for one in scripts.walk_revisions()}
-    if before not in known | {BASE}:
-        remedy = "Run that release, or restore a copy from before it."
-        raise ConfigError("settings", "database.url", "the database is of a newer release of the gateway", remedy)
-    return (scripts.get_current_head() or BASE) if target == HEAD else target
-
-
-def _scripts(config: Config) -> ScriptDirectory:
-    return ScriptDirectory.from_config(config)
+    if before != BASE:
+        require_known(before)
+    return newest() if target == HEAD else target
 
 
 def _config(output: io.StringIO) -> Config:

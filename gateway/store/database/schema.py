@@ -42,7 +42,7 @@ TICK: Final = Table(
 # Facts about the whole store: check value of the site key, time zone of the index
 FACT: Final = Table("fact", METADATA, key_column("name"), text_column("value"), sqlite_strict=True)
 # Study as received and as stored: `received` and `kept` are compressed JSON; `revision` counts its changes;
-# `has_warnings` is 1 if a search may warn of its identity conflicts (earlier releases: of any issue)
+# `has_warnings` is 1 if a search may warn of its identity conflicts
 STUDY: Final = Table(
     "study",
     METADATA,
@@ -73,7 +73,7 @@ REPORT: Final = Table(
     sqlite_strict=True,
 )
 # Current version of a resource. `as_of` is when its source was read, for resources that several studies describe.
-# `term_set` is the number of the terms in `term` that it shares with others, null in rows of earlier releases
+# `term_set` is the number of the terms in `term` that it shares with others, null if it shares none
 RESOURCE: Final = Table(
     "resource",
     METADATA,
@@ -137,7 +137,7 @@ CANCELLED_REPORT: Final = Table(
     sqlite_strict=True,
 )
 # Each study's claim about a patient id. The current Patient comes from the newest study's claim (D12). `content` is a
-# digest of `body`, empty in a claim of an older release
+# digest of `body`
 CLAIM: Final = Table(
     "claim",
     METADATA,
@@ -146,7 +146,7 @@ CLAIM: Final = Table(
     text_column("study_date"),
     number_column("signed"),
     bytes_column("body"),
-    default_column("content", ""),
+    text_column("content"),
     PrimaryKeyConstraint("patient_id", "study_id"),
     sqlite_strict=True,
 )

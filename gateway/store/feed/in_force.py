@@ -22,7 +22,7 @@ LATEST_NUMBER: Final = "SELECT coalesce(max(number), 0) AS number FROM in_force"
 LATEST: Final = Statement(LATEST_NUMBER)
 EVERY: Final = Statement("SELECT number, name, since, settings FROM in_force ORDER BY number")
 _OF: Final = Statement(
-    "SELECT number, since, digest, planned, unasked, asks FROM in_force WHERE name = :name ORDER BY number DESC LIMIT 1"
+    "SELECT number, since, digest, planned, unasked FROM in_force WHERE name = :name ORDER BY number DESC LIMIT 1"
 )
 # A destination was retired, and no settings were put in force since
 IS_RETIRED: Final = (
@@ -36,8 +36,8 @@ _BEGIN: Final = Statement("INSERT INTO fact (name, value) VALUES (:name, :value)
 # The start itself takes a while, and AutoScribe's clock, which dates a signature, may be behind
 _EARLIER: Final = timedelta(minutes=1)
 _PUT: Final = Statement(
-    "INSERT INTO in_force (name, since, digest, settings, planned, unasked, asks)"
-    " VALUES (:name, :since, :digest, :settings, NULL, :unasked, :asks)"
+    "INSERT INTO in_force (name, since, digest, settings, planned, unasked)"
+    " VALUES (:name, :since, :digest, :settings, NULL, :unasked)"
 )
 _WAITS: Final = Statement("SELECT 1 FROM outbox WHERE destination = :name AND state = :state LIMIT 1")
 _NOT_LATER: Final = Statement("UPDATE in_force SET since = :now WHERE number = :number AND since > :now")
@@ -54,7 +54,7 @@ class SettingsRecord:
     """Settings in force of a destination; instants in microseconds.
 
     `planned` is when the plan for reports signed earlier was made, None until then. `unasked` counts its messages sent
-    without confirmation; none are while `asks`, which means that an older release served the destination.
+    without confirmation.
     """
 
     number: int
@@ -62,7 +62,6 @@ class SettingsRecord:
     digest: str
     planned: int | None
     unasked: int
-    asks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +108,7 @@ def put_in_force(
 ) -> Steps[SettingsRecord]:
     """Put these settings in force from this commit on, or as of `since`; the first ones as of the first start.
 
-    Only an upgrade and tests pass no lease. If a clock that was ahead dated the present settings in the future, they
-    count from now. If an older release served the destination, they count from the beginning, so that what it had not
-    decided goes out as before.
+    Only tests pass no lease. If a clock that was ahead dated the present settings in the future, they count from now.
 
     Raises:
         LeaseLost: another process holds the lease.
@@ -121,16 +118,13 @@ def put_in_force(
         yield from held(lease)
     present = _in_force((yield from ask(_OF, name=wanted.name)))
     if present is None or present.digest != wanted.digest:
-        routed = yield from ask(_FACT, name=f"routed:{wanted.name}")
-        is_upgrade = present is None and bool(routed)
         # A plan that waits for an operator keeps waiting, whatever else changes
         before = present if present is not None and (yield from _is_planned(present, wanted.name)) else None
-        asks, unasked = (before.asks, before.unasked) if before is not None else (is_upgrade, 0)
+        unasked = before.unasked if before is not None else 0
         key = {"name": wanted.name, "digest": wanted.digest, "settings": wanted.settings}
         if since is None:
             since = now if present is not None else (yield from _first_start(wanted.name, now))
-        since = 0 if is_upgrade else since
-        yield from ask(_PUT, **key, since=since, asks=int(asks), unasked=unasked)
+        yield from ask(_PUT, **key, since=since, unasked=unasked)
     elif lease is not None:
         yield from ask(_NOT_LATER, number=present.number, now=now)
     rows = yield from ask(_OF, name=wanted.name)
@@ -140,13 +134,6 @@ def put_in_force(
 def _first_start(name: str, now: int) -> Steps[int]:
     rows = yield from ask(_FACT, name=f"{_BEGUN}{name}")
     return min(now, int(rows[0][0])) if rows else now
-
-
-def taken_on(wanted: WantedSettings, now: int) -> Steps[None]:
-    """Put these settings in force if an older release served the destination, and none are in force yet."""
-    present = yield from ask(_OF, name=wanted.name)
-    if not present and (yield from ask(_FACT, name=f"routed:{wanted.name}")):
-        yield from put_in_force(None, wanted, now)
 
 
 def _is_planned(settings: SettingsRecord, name: str) -> Steps[bool]:
@@ -190,5 +177,5 @@ def _in_force(rows: Sequence[Row]) -> SettingsRecord | None:
 
 
 def _made(row: Row) -> SettingsRecord:
-    number, since, digest, planned, unasked, asks = row
-    return SettingsRecord(int(number), int(since), str(digest), planned, int(unasked), bool(asks))
+    number, since, digest, planned, unasked = row
+    return SettingsRecord(int(number), int(since), str(digest), planned, int(unasked))

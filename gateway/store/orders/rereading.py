@@ -20,10 +20,8 @@ from mappings.answered_order import HospitalMessageName
 from mappings.hospital.merges import ResolvedChange
 
 _VISIT_KEYS: Final = Statement("SELECT DISTINCT key FROM visit WHERE key > :after ORDER BY key LIMIT :most")
-# With the bytes of the message, while they are kept
 _VISITS: Final = Statement(
-    "SELECT v.key, v.at, v.body, v.inbound, i.body FROM visit v LEFT JOIN inbound i ON i.number = v.inbound"
-    " WHERE v.key IN listed(:keys) ORDER BY v.key, v.at, v.inbound"
+    "SELECT key, at, body, inbound FROM visit WHERE key IN listed(:keys) ORDER BY key, at, inbound"
 )
 _CHANGES: Final = Statement(
     "SELECT kind, authority, type_code, prior, surviving, surviving_text, source, control_id, held, number"
@@ -67,19 +65,18 @@ async def merge_messages(engine: Engine, structures: Collection[str], after: int
 
 
 def reread_visits(
-    keys: Collection[str], read_anew: Callable[[StoredVisit, bytes | None], StoredVisit], locked: frozenset[str]
+    keys: Collection[str], read_anew: Callable[[StoredVisit], StoredVisit], locked: frozenset[str]
 ) -> Steps[frozenset[str]]:
     """Store what was told of these visits as `read_anew` reads it, under the number that it then has.
 
-    `read_anew` gets the compressed bytes of the message, too, if they are kept.
     Return all keys of those that change, before and after. If `locked` lacks one, nothing is written.
     """
     rows = yield from ask(_VISITS, keys=json.dumps(sorted(keys)))
-    pairs = [(row, before := stored_visit(row[:3]), read_anew(before, row[4])) for row in rows]
+    pairs = [(row, before := stored_visit(row[:3]), read_anew(before)) for row in rows]
     changed = [(row, now) for row, before, now in pairs if now != before]
     concerned = frozenset(key for row, now in changed for key in (str(row[0]), now.key))
     if concerned <= locked:
-        for (key, at, _, inbound, _), now in changed:
+        for (key, at, _, inbound), now in changed:
             yield from moved_visit(str(key), int(at), int(inbound), now)
     return concerned
 

@@ -53,7 +53,7 @@ class _Stated:
 class StoredVisit:
     """State of a visit as one message told it. `at` is the time of the event, in microseconds, `age` the message's.
 
-    `patient` is the message's, with the source of its numbers; rows of earlier releases lack both. `refused_by` are the
+    `patient` is the message's, with the source of its numbers. `refused_by` are the
     orders of the visit, by number, if the message is about the patient of none: the row then has no more than the names
     of message and visit.
     """

@@ -31,7 +31,7 @@ from gateway.store.orders.study_keys import lock_names
 from gateway.store.studies import locks, versions
 from gateway.store.studies.cancelled_reports import put_items
 from gateway.store.studies.erased import marker
-from gateway.store.studies.known_claims import claims_about, renewed
+from gateway.store.studies.known_claims import claims_about
 from gateway.store.studies.known_study import MAY_BE_TOLD, KnownStudy
 from gateway.store.studies.versions import VersionWrite, WrittenVersion
 
@@ -313,8 +313,6 @@ def _store_studies(intakes: Sequence[StudyIntake], known: Sequence[str]) -> Step
 
 def _store_claims(intakes: Sequence[StudyIntake], now: int) -> Steps[None]:
     writes = [one.write for one in intakes]
-    for one in intakes:
-        yield from renewed(one.known.claims)
     yield from ask_rows(_PUT_CLAIM, _each(writes, lambda one: one.claims))
     left = _each(writes, lambda one: [{"patient_id": patient_id} for patient_id in one.claims_left])
     yield from ask_each(_DROP_CLAIM, left)

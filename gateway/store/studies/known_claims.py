@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from gateway.store.compression.stored_bytes import decompressed
-from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
+from gateway.store.database.statements import Row, Statement, Steps, ask
 
-# Claims of older releases have no digest. So many get one in the commit of a study of their patient
-MOST_RENEWED: Final = 500
 _LINKED: Final = "v.patient_id = :patient_id AND v.verdict = 'link' AND v.reopened IS NULL"
 _OF_CLAIM: Final = "FROM claim c WHERE c.patient_id = :patient_id AND c.study_id = k.study_id)"
 # Step by step through the contents in the index: of each the newest claim by another study. Then the claims that an
-# operator linked to the patient, with the persons judged, those without a digest, and the study's own. The columns are
-# read one by one: for a join or EXISTS, all claims of the patient might be read
+# operator linked to the patient, with the persons judged, and the study's own. The columns are read one by one: for a
+# join or EXISTS, all claims of the patient might be read
 _CLAIMS: Final = (
     "WITH RECURSIVE said (content) AS"
     " (SELECT (SELECT min(c.content) FROM claim c WHERE c.patient_id = :patient_id AND c.content > '')"
@@ -31,16 +29,11 @@ _CLAIMS: Final = (
     " AND NOT EXISTS (SELECT 1 FROM verdict v WHERE {linked} AND v.study_id = c.study_id)"
     " ORDER BY c.study_date DESC, c.signed DESC, c.study_id DESC LIMIT 1) FROM said"
     " UNION SELECT v.study_id FROM verdict v WHERE {linked}"
-    " UNION SELECT c.study_id FROM claim c WHERE c.patient_id = :patient_id AND c.content = ''"
     " UNION SELECT :study_id)"
     " SELECT k.study_id, (SELECT c.study_date {claim}, (SELECT c.signed {claim}, (SELECT c.body {claim},"
-    " coalesce((SELECT v.judged FROM verdict v WHERE {linked} AND v.study_id = k.study_id), ''),"
-    " (SELECT c.content {claim} FROM known k"
+    " coalesce((SELECT v.judged FROM verdict v WHERE {linked} AND v.study_id = k.study_id), '') FROM known k"
 )
 CLAIMS: Final = Statement(_CLAIMS.replace("{linked}", _LINKED).replace("{claim}", _OF_CLAIM))
-_RENEW: Final = Statement(
-    "UPDATE claim SET content = :content WHERE patient_id = :patient_id AND study_id = :study_id AND content = ''"
-)
 
 
 def content_of(body: bytes) -> str:
@@ -51,7 +44,7 @@ def content_of(body: bytes) -> str:
 def claims_about(patient_ids: Iterable[str], study_id: str) -> Steps[list[Row]]:
     """Read the claims about these patients that an ingest of the study compares with, in order.
 
-    A row has the patient, the study, its date, its signature, the Patient as bytes, the persons judged, and the digest.
+    A row has the patient, the study, its date, its signature, the Patient as bytes, and the persons judged.
     """
     claims: list[Row] = []
     for patient_id in sorted(patient_ids):
@@ -63,14 +56,3 @@ def in_order(patient_id: str, rows: Iterable[Row]) -> list[Row]:
     """Return the rows of `CLAIMS` by study, each with the patient before it; a row without a body is no claim."""
     claims: list[Row] = [(patient_id, *row[:3], decompressed(row[3]), *row[4:]) for row in rows if row[3] is not None]
     return sorted(claims, key=lambda row: str(row[1]))
-
-
-def renewed(claims: Iterable[Row]) -> Steps[None]:
-    """Give claims of older releases their digest, some in each commit."""
-    old = [_renewal(row) for row in claims if not row[6]]
-    yield from ask_each(_RENEW, old[:MOST_RENEWED])
-
-
-def _renewal(row: Row) -> dict[str, Any]:
-    patient_id, study_id, _, _, body, *_ = row
-    return {"patient_id": patient_id, "study_id": study_id, "content": content_of(bytes(body))}

@@ -264,7 +264,7 @@ def test_keys_site_makes_another_key_each_time_that_is_long_enough() -> None:
 
 
 def test_version_is_that_of_the_distribution() -> None:
-    assert run("version").stdout.decode().strip() == "0.1.0"
+    assert run("version").stdout.decode().strip() == "1.0.0"
 
 
 def test_demo_once_shows_all_three_forms_and_exits_0_only_because_they_agree() -> None:

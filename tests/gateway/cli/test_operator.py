@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from fakes.commanded import STUDIES, Open, Site, sites
+from fakes.databases import at_once
 from fakes.feed_site import destination
-from fakes.gateway_process import site_file
+from fakes.gateway_process import ran, site_file
+from fakes.old_release import load
 from fakes.store import rows
 from fakes.taken_in import current
 
@@ -94,6 +97,36 @@ async def test_a_database_of_another_site_is_refused(site):
             code, out, err = await here.run(*command, GATEWAY_MAPPING__SITE_KEY="6b" * 32)
             assert (code, out) == (2, "")
             assert "mapping.site_key: not the one of this database" in err
+
+
+def old_database(request, tmp_path, store):
+    """Return the URL of a database as a gateway from before release 1.0.0 left it: only its revision matters."""
+    revision = "CREATE TABLE alembic_version (version_num TEXT); INSERT INTO alembic_version VALUES ('0028')"
+    if store == "sqlite":
+        at_once(load(url := f"sqlite:///{tmp_path / 'old.db'}", revision))
+    else:
+        at_once(load(url := request.getfixturevalue("postgres_database"), f"DROP TABLE alembic_version; {revision}"))
+    return url
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+def test_a_database_from_before_the_first_release_is_refused_with_what_to_do(request, site, tmp_path, store):
+    url = old_database(request, tmp_path, store)
+
+    async def refused() -> None:
+        async with site() as here:
+            said = [
+                (2, *(await ran(["serve", "--port", "0"], os.environ | here.env | {"GATEWAY_DATABASE_URL": url}))),
+                (1, *(await here.run("check-config", GATEWAY_DATABASE_URL=url))),
+            ]
+            commands = (("migrate",), ("sync",), ("feed", "status"))
+            said += [(2, *(await here.run(*command, GATEWAY_DATABASE_URL=url))) for command in commands]
+        for expected, code, _, err in said:
+            assert code == expected
+            assert "database.url: the database was made before release 1.0.0, and no release can" in err
+            assert "name a new, empty one: what AutoScribe has is read anew. First set `start` of" in err
+
+    at_once(refused())
 
 
 async def test_migrate_says_where_the_database_was_and_is(site):

@@ -29,7 +29,10 @@ NUMBER_OF = (
     "SELECT c.patient_id, count(*) FROM claim c WHERE NOT EXISTS (SELECT 1 FROM claim o WHERE o.study_id = c.study_id"
     " AND o.patient_id <> c.patient_id) GROUP BY c.patient_id ORDER BY 2 DESC, 1"
 )
-CLAIM = "INSERT INTO claim (patient_id, study_id, study_date, signed, body) VALUES (:one, :study, '', 0, x'7b7d')"
+CLAIM = (
+    "INSERT INTO claim (patient_id, study_id, study_date, signed, body, content)"
+    " VALUES (:one, :study, '', 0, x'7b7d', '')"
+)
 CONFLICT = "INSERT INTO conflict (patient_id, study_id, since) VALUES (:one, :study, 1)"
 IN_HAND = (
     "INSERT INTO message (outbox, is_whole, is_draft, is_critical, priority, size, attempts, doubts, due, made,"

@@ -13,9 +13,8 @@ from structlog.testing import capture_logs
 
 from gateway.ingest.assembly import engine_of, opened_store, pipeline_of, site_key_version
 from gateway.runtime.errors import ConfigError
-from gateway.settings import Configuration, Database, DestinationSettings, Fhir, Pdf, Settings
+from gateway.settings import Configuration, Database, Fhir, Pdf, Settings
 from gateway.settings.old_names import OldName
-from gateway.store.database import facts
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.database.statements import Statement, ask
@@ -146,22 +145,6 @@ async def test_a_command_may_work_on_the_file_that_a_service_serves_from(tmp_pat
 async def test_pdfs_are_wanted_where_they_are_kept(sqlite_engine, ingest, wanted):
     await take(pipeline_of(configuration(pdf=Pdf(ingest=ingest)), sqlite_engine))
     assert await rows(sqlite_engine, "SELECT count(*) FROM pdf") == [(wanted,)]
-
-
-@pytest.mark.parametrize("is_known", [True, False])
-async def test_settings_of_a_destination_that_an_older_release_served_are_in_force_before_anything_is_ingested(
-    url, is_known
-):
-    ehr = DestinationSettings(
-        name="ehr", kind="mllp", receiver="generic", start="2026-01-01T00:00:00Z", facilities=["*"], host="ehr", port=1
-    )
-    where = configuration(url, destination=(ehr,))
-    async with opened_store(where) as engine:
-        if is_known:
-            await facts.claimed(engine, "routed:ehr", "0")
-    async with opened_store(where, serves=True) as engine:
-        found = await rows(engine, "SELECT name, since, asks, planned FROM in_force")
-    assert found == ([("ehr", 0, 1, None)] if is_known else [])
 
 
 async def test_the_service_warns_at_its_start_of_each_old_name_of_a_setting(tmp_path):

@@ -97,7 +97,9 @@ def test_a_faulty_value_under_an_old_name_is_refused(file):
     assert [one.key for one in problems] == ["feed.lease"]
 
 
-def test_a_setting_that_is_gone_is_refused_with_what_to_do(tmp_path):
+def test_a_setting_that_is_gone_is_refused_with_what_to_do(tmp_path, monkeypatch):
+    for name in ("batch", "pipelining"):
+        monkeypatch.setitem(REMOVED, f"mapping.receivers.{name}", "Take it out: it changed nothing.")
     file = tmp_path / "gateway.toml"
     file.write_text('[[mapping.receivers]]\nname = "own"\nbase = "generic"\nbatch = "on"\npipelining = "on"\n')
     _, problems = survey(file)

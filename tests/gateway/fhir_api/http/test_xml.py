@@ -68,7 +68,7 @@ ANSWERS = {
         "resourceType": "CapabilityStatement",
         "fhirVersion": "4.0.1",
         "status": "active",
-        "software": {"version": "0.1.0", "name": "autoscribe-gateway"},
+        "software": {"version": "1.0.0", "name": "autoscribe-gateway"},
         "format": ["application/fhir+json", "json"],
         "rest": [
             {

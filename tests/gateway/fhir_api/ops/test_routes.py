@@ -19,7 +19,7 @@ def served(health, metrics=None):
     metrics = metrics or Metrics()
     app = FastAPI(routes=ops_routes())
     app.add_middleware(Measured, metrics=metrics)
-    app.state.ops = Ops(health, RenderedMetrics(metrics.registry), "0.1.0")
+    app.state.ops = Ops(health, RenderedMetrics(metrics.registry), "1.0.0")
     return app
 
 
