@@ -28,7 +28,7 @@ _PARTS: Final = (
     *("text", "family", "given", "prefix", "suffix"),
     *("line", "city", "district", "state", "postalCode", "country"),
 )
-# How the URL of one of our extensions ends: whatever the base is, and in resources of releases before it had one
+# How the URL of one of our extensions ends: whatever the base is
 _EXTENSION_URLS: Final = ("/StructureDefinition/{}", "urn:autoscribe-gateway:extension:{}")
 _EXTENSION: Final = re.compile(r"extension\('([^']+)'\)\.(\w+)")
 

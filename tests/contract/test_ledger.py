@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import pwd
@@ -12,7 +11,6 @@ from functools import partial
 
 import pytest
 from fakes.charts import generic
-from fakes.er7_reader import field
 from fakes.fed import Fed, bodies, fed, ids
 from fakes.inbox import sample
 from fakes.store import rows
@@ -310,22 +308,6 @@ async def test_a_text_that_was_let_go_of_cannot_be_sent_again(engine):
         await write(engine, "DELETE FROM message_body")
         refusals = await engine.do(partial(queue_again, again(feed), signed.study_id, None, now()))
         assert refusals == ["text-purged"]
-
-
-async def test_a_number_under_the_authority_that_two_clinics_shared_is_not_sent_again_though_it_is_forced(engine):
-    async with fed(engine) as (feed, receiver):
-        async with feed.serving():
-            signed = await feed.sign()
-            await feed.until("delivered")
-        number = field(bodies(receiver)[0], "PID-3").encode()
-        shared = number.replace(number.split(b"^")[3], b"UNASSIGNED")
-        body = bodies(receiver)[0].replace(b"|" + number + b"|", b"|" + shared + b"|")
-        await write(engine, "UPDATE message_body SET body = :body", body=body)
-        await write(engine, "UPDATE message SET body_hash = :said", said=hashlib.sha256(body).hexdigest())
-        for forced in (False, True):
-            asked = again(feed, force_old=forced)
-            refusals = await engine.do(partial(queue_again, asked, signed.study_id, None, now()))
-            assert refusals == ["authority-shared"]
 
 
 async def test_a_dead_letter_is_sent_as_it_was_and_no_longer_listed(engine):

@@ -164,7 +164,7 @@ IN_DOUBT = f"{QUEUE} WHERE state = 'indeterminate' AND destination = 'doubts'"
 UNWORKED = "SELECT webhook_id FROM webhook WHERE state = 'waiting'"
 CURRENT = "SELECT address, version FROM resource WHERE owner <> '{}' AND owner IN (SELECT study_id FROM study)"
 SERVED = (
-    "SELECT r.address, v.body FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
+    "SELECT r.address, v.body, v.version, v.updated FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
     " WHERE r.type = 'DiagnosticReport' AND r.owner <> '{}'"
 )
 
@@ -214,7 +214,8 @@ async def test_what_was_signed_during_the_upgrade_arrives_once_and_nothing_that_
 async def test_what_autoscribe_says_as_before_is_served_as_before_with_no_version_and_no_message(old):
     changed = old.autoscribe.study_of(old.signed_meanwhile[1])
     known = [row for row in await query(old.url, "SELECT report_id, study_id FROM report") if row[1] != changed]
-    current, served = await old.rows(CURRENT.format(changed)), dict(await query(old.url, SERVED.format(changed)))
+    current, rows = await old.rows(CURRENT.format(changed)), await query(old.url, SERVED.format(changed))
+    served = {address: served_version(*row) for address, *row in rows}
     assert len(known) == len(served) == 5
     with started([*SERVE], old.env, old.log) as gateway:
         base = await gateway.address()

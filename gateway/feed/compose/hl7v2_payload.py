@@ -22,7 +22,7 @@ from mappings.hl7v2.er7 import CHARSETS
 from mappings.hl7v2.place import pdf_number
 from mappings.hl7v2.printed import segments
 from mappings.hl7v2.received import Unreadable
-from mappings.hl7v2.resent import has_shared_authority, with_control_id
+from mappings.hl7v2.resent import with_control_id
 from mappings.hl7v2.rules import check_rules
 from mappings.profile import Receiver, Site
 from mappings.values.printable import printable
@@ -98,10 +98,9 @@ class Hl7v2Payload:
         return with_control_id(message, control_id)
 
     def refusal(self, message: bytes, receiver: Receiver) -> str:
-        """Return the reason that a message breaks a rule of its receiver, or has a number of a shared authority."""
-        if any(broken.issue.severity == "error" for broken in check_rules(message, receiver)):
-            return "rule-broken"
-        return "authority-shared" if has_shared_authority(message) else ""
+        """Return `rule-broken` if a message breaks a rule of its receiver, else nothing."""
+        is_broken = any(broken.issue.severity == "error" for broken in check_rules(message, receiver))
+        return "rule-broken" if is_broken else ""
 
     def document_number(self, report_id: str) -> str:
         """Return EI.1 of OBR-3 of a PDF's own message."""

@@ -46,8 +46,6 @@ _REFUSED: Final = {
     "text-purged": "their text was deleted after feed.retention_days",
     ALTERED: "their stored text was altered: without --as-sent they are composed again",
     "rule-broken": "they break a rule of the receiver",
-    "authority-shared": "they have a number under an authority that several facilities shared (UNASSIGNED): without"
-    " --as-sent they are composed again",
     "nothing-sent": "studies without a message that was sent or given up",
 }
 

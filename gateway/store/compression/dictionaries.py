@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 
 from gateway.runtime.errors import ConfigError, RowUnreadable
 
-# The first byte of a row is this number. `x` and `{` begin rows of earlier releases: zlib streams, and plain JSON
-MOST: Final = ord("x") - 1
+# The first byte of a row is this number; `{` begins plain JSON
+MOST: Final = ord("{") - 1
 NONE: Final = 0
 _FOLDER: Final = "gateway.store.compression"
 

@@ -1,4 +1,4 @@
-"""Convert JSON to the compressed bytes of a row, and back; also of rows that earlier releases wrote.
+"""Convert JSON to the compressed bytes of a row, and back.
 
 https://www.rfc-editor.org/rfc/rfc1951. A row is the number of its dictionary and a raw DEFLATE stream. Each row is
 compressed alone, so its length tells nothing of another patient's. A version of a resource is stored without
@@ -22,7 +22,6 @@ _LEVEL: Final = 5
 _MEMORY: Final = 6
 _RAW: Final = -zlib.MAX_WBITS
 _PLAIN: Final = b"{"
-_ZLIB: Final = b"x"
 # JSON holds no control characters, so these two mark what was taken out: the stamp, and base64 data
 _STAMP: Final = b"\x01"
 _DATA: Final = b"\x00"
@@ -38,17 +37,14 @@ def compressed(kind: str, data: bytes) -> bytes:
 
 
 def decompressed(row: bytes) -> bytes:
-    """Return the JSON of a row, whichever release wrote it.
+    """Return the JSON of a row; plain JSON is returned as it is.
 
     Raises:
         RowUnreadable: the row is damaged, or was written by a newer release.
     """
-    first = row[:1]
-    if first == _PLAIN:
+    if row[:1] == _PLAIN:
         return row
     try:
-        if first == _ZLIB:
-            return zlib.decompress(row)
         stream = zlib.decompressobj(_RAW, dictionary(row[0]))
         data: bytes = stream.decompress(row[1:])
     except (zlib.error, IndexError):

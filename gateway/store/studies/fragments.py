@@ -279,7 +279,7 @@ def _found_not(one: Not) -> Sql:
 
 
 def _without_set(one: _OfTerm) -> Sql:
-    """Return a query for the resources of the type that share no terms, as in rows of earlier releases."""
+    """Return a query for the resources of the type that share no terms."""
     text = "SELECT a.number AS resource FROM resource a WHERE a.term_set IS NULL AND a.type = ?"
     return Sql(text, (TYPE_OF[one.key],))
 

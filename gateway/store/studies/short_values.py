@@ -1,8 +1,8 @@
 """Dictionary of search terms: short signs in the index for code systems and profiles that most resources repeat.
 
-https://hl7.org/fhir/R4/search.html#token. A token is its code and its system (gateway/index/terms.py). Rows of earlier
-releases have the system in full, so a search asks for both forms. A sign that was released never changes and is never
-removed. No text from AutoScribe holds the character that it begins with.
+https://hl7.org/fhir/R4/search.html#token. A token is its code and its system (gateway/index/terms.py). Rows of a
+release that did not know a sign have the system in full, so a search asks for both forms. A sign that was released
+never changes and is never removed. No text from AutoScribe holds the character that it begins with.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ ADD_VERSION: Final = Statement(
 CONFIRM: Final = Statement(
     f"UPDATE resource SET {_LATER.format(':as_of')} WHERE number = :number AND version = :version"  # noqa: S608 (constants)
 )
-# The same bytes in a shorter form: rows of earlier releases
+# The same bytes in a shorter form, which another release may have written longer
 SHORTEN: Final = Bulk(
     "number BIGINT, version BIGINT, body BYTEA",
     "UPDATE version SET body = row.body FROM {rows} WHERE version.resource = row.number"
