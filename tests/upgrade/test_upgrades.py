@@ -164,8 +164,8 @@ IN_DOUBT = f"{QUEUE} WHERE state = 'indeterminate' AND destination = 'doubts'"
 UNWORKED = "SELECT webhook_id FROM webhook WHERE state = 'waiting'"
 CURRENT = "SELECT address, version FROM resource WHERE owner <> '{}' AND owner IN (SELECT study_id FROM study)"
 SERVED = (
-    "SELECT r.address, v.body, v.version, v.updated FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
-    " WHERE r.type = 'DiagnosticReport' AND r.owner <> '{}'"
+    "SELECT r.address, v.body, v.version, v.updated FROM resource r JOIN version v ON v.resource = r.number"
+    " AND v.version = r.version WHERE r.type = 'DiagnosticReport' AND r.owner <> '{}'"
 )
 
 
