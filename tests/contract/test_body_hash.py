@@ -130,7 +130,7 @@ async def test_it_is_not_sent_again_as_it_was_either(engine):
 
 
 async def test_where_no_hash_was_kept_it_is_sent(engine):
-    """Check a message that a process of an earlier release made."""
+    """Check a message without a hash."""
     async with fed(engine) as (feed, _):
         await feed.queue(1)
         await write(engine, "UPDATE message SET body_hash = ''")

@@ -323,7 +323,7 @@ async def test_a_report_that_was_withdrawn_is_sent_again_under_its_number(sqlite
 
 
 async def test_obr_22_moves_with_a_flag_and_stays_without_one_also_where_it_is_not_known(sqlite_engine: Any) -> None:
-    """D17: an earlier release, and a journal, know nothing of OBR-22; then the time of the message stands for it."""
+    """D17: a journal knows nothing of OBR-22; then the time of the message stands for it."""
     async with composing(sqlite_engine) as here:
         signed = await signed_by(here)
         told = []
