@@ -15,9 +15,8 @@ from gateway.store.database.engine import Engine
 _SCRIPTS: Final = Path(__file__).parent / "migrations" / "versions"
 _TOO_OLD: Final = (
     "the database was made before release 1.0.0, and no release can bring it forward",
-    "Leave it as it is, and name a new, empty one: what AutoScribe has is read anew. First set `start` of each"
-    " destination to the time up to which everything was sent, so that nothing is sent twice. docs/operations.md says"
-    " what the new one does not know.",
+    "Keep it, name a new, empty one, and set `start` of each destination to the time up to which everything was sent,"
+    " so that nothing is sent twice: docs/operations.md, A database from before 1.0.0.",
 )
 _TOO_NEW: Final = (
     "the database is of a newer release of the gateway",

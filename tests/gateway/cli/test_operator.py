@@ -124,7 +124,7 @@ def test_a_database_from_before_the_first_release_is_refused_with_what_to_do(req
         for expected, code, _, err in said:
             assert code == expected
             assert "database.url: the database was made before release 1.0.0, and no release can" in err
-            assert "name a new, empty one: what AutoScribe has is read anew. First set `start` of" in err
+            assert "Keep it, name a new, empty one, and set `start` of each destination to the time" in err
 
     at_once(refused())
 
