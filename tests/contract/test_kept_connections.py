@@ -73,8 +73,9 @@ async def test_a_connection_that_nobody_uses_goes_back_to_the_pool(
 
 async def test_a_connection_in_use_at_the_end_goes_back_afterwards(pool: asyncpg.Pool) -> None:
     kept = KeptConnections(pool, asyncpg.InterfaceError)
+    await kept.fetch(PROCESS)
     task = asyncio.create_task(kept.fetch("SELECT pg_sleep(0.2)"))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0)
     await kept.close()
     async with asyncio.timeout(5):
         await pool.close()

@@ -267,6 +267,11 @@ def test_version_is_that_of_the_distribution() -> None:
     assert run("version").stdout.decode().strip() == "1.0.0"
 
 
+def without_alert(errors: str) -> list[str]:
+    """Leave out the alert about the sandbox's cancelled report, which a demo that runs long enough logs."""
+    return [line for line in errors.splitlines() if '"cancelled-after-sign"' not in line]
+
+
 def test_demo_once_shows_all_three_forms_and_exits_0_only_because_they_agree() -> None:
     result = run(
         "demo", "--once", "--port", "0", "--sandbox-port", "0", "--mllp-port", "0", AVARA_BASE_URL="http://127.0.0.1:9"
@@ -282,7 +287,7 @@ def test_demo_once_shows_all_three_forms_and_exits_0_only_because_they_agree() -
         "before_start, 1 AA; 0 open",
     ):
         assert text in shown
-    assert (shown.splitlines()[-1], result.stderr) == ("certified", b"")
+    assert (shown.splitlines()[-1], without_alert(result.stderr.decode())) == ("certified", [])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -311,7 +316,7 @@ def test_the_demo_prints_four_lines_to_try_and_stops_cleanly(number: int) -> Non
                 break
         process.send_signal(number)
         rest, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors) == (0, "")
+    assert (process.returncode, without_alert(errors)) == (0, [])
     assert sum(line.strip().startswith("curl -s") for line in shown) == 4
     assert rest.endswith("stopped\n")
 
