@@ -8,22 +8,22 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-import shutil
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 
 import asyncpg
 import pytest
 from alembic import command
 from fakes.databases import at_once
+from fakes.next_release import NEXT, upgraded
 from sqlalchemy import create_engine
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from gateway.runtime.errors import ConfigError, StoreUnavailable
 from gateway.store.database import migrate as migrating
-from gateway.store.database import migrations, postgres, revision
+from gateway.store.database import postgres
 from gateway.store.database.migrate import BASE, HEAD, migrate
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.revision import is_current, newest, revisions
@@ -86,40 +86,10 @@ async def fill(engine):
         await engine.do(partial(ask, insert, **row))
 
 
-NEXT = """
-import sqlalchemy as sa
-from alembic import op
-
-revision, down_revision = "1001", "1000"
-
-
-def upgrade():
-    op.add_column("fact", sa.Column("since", sa.Integer(), nullable=False, server_default=sa.text("7")))
-    op.create_index("fact_by_since", "fact", ["since"])
-
-
-def downgrade():
-    op.drop_index("fact_by_since", "fact")
-    op.drop_column("fact", "since")
-"""
-
-
 @pytest.fixture
-def next_release(tmp_path, monkeypatch):
-    """Returns a function that brings a release with one more migration, and one that goes back to this release."""
-
-    @contextmanager
-    def released(script=NEXT):
-        folder = tmp_path / "next"
-        if not folder.exists():
-            shutil.copytree(next(iter(migrations.__path__)), folder)
-        (folder / "versions" / "1001_next.py").write_text(script)
-        with monkeypatch.context() as patch:
-            patch.setattr(migrating, "_FOLDER", folder)
-            patch.setattr(revision, "_SCRIPTS", folder / "versions")
-            yield
-
-    return released
+def next_release(tmp_path):
+    """Returns a function that brings the next release, with this script as its migration, while a block runs."""
+    return partial(upgraded, tmp_path / "next")
 
 
 def rewriting():

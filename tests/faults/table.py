@@ -57,7 +57,7 @@ FAULTS: Final[dict[str, str]] = {
     "F42": "test_f42_a_database_that_is_busy_while_an_answer_comes_repeats_nothing",
     "F43": "test_f43_a_holder_that_slept_for_twice_its_lease_writes_no_byte_and_no_row",
     "F44": "test_f44_a_failover_in_the_middle_of_a_frame_sends_the_whole_of_it_again",
-    "F45": "test_f45_what_a_release_without_a_feed_had_decided_is_sent_by_the_next",
+    "F45": "test_f45_what_waits_while_the_next_release_migrates_and_this_one_comes_back_is_sent_once",
     "F46": "test_f46_what_is_queued_leaves_as_it_was_made_whatever_the_settings_say_by_now",
     "F47": "test_f47_a_client_certificate_that_is_swapped_is_shown_with_the_next_connection",
     "F48": "test_f48_a_message_that_no_receiver_survives_holds_its_own_lane_alone",

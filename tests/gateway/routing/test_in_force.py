@@ -40,6 +40,7 @@ def test_the_same_settings_are_always_written_alike() -> None:
         "sends_drafts": True,
         "restates": False,
         "enabled": False,
+        "moves_merges": False,
         "ignores": [
             {
                 "name": "trials",
