@@ -55,13 +55,19 @@ class Pair:
         return fields[number] if number < len(fields) else ""
 
     def reports(self) -> list[Report]:
-        """Return the reports in the message in order: addenda newest first, then originals (D19)."""
+        """Return the reports in the message in order: addenda newest first, then originals (D19).
+
+        An original whose text changed after every addendum was signed stands before them (D22).
+        """
         ids = {
             one["value"] for report in self.restated for one in report["identifier"] if one.get("system") == SID_REPORT
         }
         found = [report for report in self.study.reports if report.report_id in ids]
         addenda = [report for report in reversed(found) if report.is_addendum]
-        return [*addenda, *(report for report in found if not report.is_addendum)]
+        originals = [report for report in found if not report.is_addendum]
+        signed = [one.signed_at for one in addenda if one.signed_at]
+        leading = [one for one in originals if signed and one.text_changed_at and one.text_changed_at > max(signed)]
+        return [*leading, *addenda, *(report for report in originals if report not in leading)]
 
     def has_own_addendum(self) -> bool:
         """True where the author of a text put an addendum into it: there the author's order stays (D36)."""

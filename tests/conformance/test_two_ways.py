@@ -44,7 +44,8 @@ def _pair(case, converter: str, message: str, bundle: Json) -> Pair:
     theirs = [(entry.get("fullUrl", ""), entry["resource"]) for entry in bundle["entry"]]
     (report,) = [one for _, one in theirs if one["resourceType"] == "DiagnosticReport"]
     ours = view(lead, [("", one) for one in resources])
-    return Pair(case.name, converter, message, case.study(), ours, view(report, theirs), restated)
+    study = case.change().study if case.before else case.study()
+    return Pair(case.name, converter, message, study, ours, view(report, theirs), restated)
 
 
 def _is_of(report: Json, filler: str, *, is_draft: bool) -> bool:
