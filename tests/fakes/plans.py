@@ -73,10 +73,12 @@ async def fill(engine):
         await engine.do(others)
 
 
+_ALIAS = re.compile(rf"\b(?:{'|'.join(METADATA.tables)})\s+(?:AS\s+)?(\w+)")
+
+
 def real_names(sql):
     """Return the tables of the schema, and their aliases in a statement."""
-    aliases = {alias for table in METADATA.tables for alias in re.findall(rf"\b{table}\s+(?:AS\s+)?(\w+)", sql)}
-    return aliases | set(METADATA.tables)
+    return {*_ALIAS.findall(sql), *METADATA.tables}
 
 
 def sqlite_scans(connection, sql, values):
