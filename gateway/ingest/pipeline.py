@@ -35,7 +35,7 @@ from gateway.store.orders.known_hospital import HospitalState, OrderReader
 from gateway.store.orders.told import told_numbers
 from gateway.store.studies import intake, locks, versions
 from gateway.store.studies.commits import StudyCommits, committed
-from gateway.store.studies.intake import OthersMoved, Outdated, StudyIntake
+from gateway.store.studies.intake import OthersMoved, StudyIntake
 from gateway.store.studies.kept import kept
 from gateway.store.studies.known_study import (
     Fetched,
@@ -47,6 +47,7 @@ from gateway.store.studies.known_study import (
     with_claims,
     with_own_claims,
 )
+from gateway.store.studies.locks import Outdated
 from gateway.store.studies.study_write import StudyWrite
 from gateway.store.studies.versions import VersionWrite, WrittenVersion
 from mappings.issues import MappingIssue

@@ -24,7 +24,7 @@ from gateway.store.feed.states import ERASED
 from gateway.store.orders.erasing import HospitalErasure, OrdersToErase, erase_orders, orders_to_erase
 from gateway.store.studies import locks
 from gateway.store.studies.erased import marked
-from gateway.store.studies.intake import REVISIONS
+from gateway.store.studies.locks import REVISIONS
 from gateway.store.studies.pdfs import sweep
 from gateway.store.webhooks import UNKNOWN_KIND
 

@@ -16,9 +16,8 @@ from gateway.index.keys import bounded
 from gateway.store.database.controls import ASK
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, Steps, ask, storable
+from gateway.store.database.statements import Statement, Steps, ask, storable, uid_key
 from gateway.store.studies import locks
-from gateway.store.studies.known_study import uid_key
 
 _RECORD: Final = Statement(
     "INSERT INTO webhook (webhook_id, event_id, kind, body, received, state, due, attempts, code)"

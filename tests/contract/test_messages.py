@@ -15,9 +15,9 @@ from gateway.store.feed import messages, takeover
 from gateway.store.feed.leases import LeaseLost, Leases, paused
 from gateway.store.feed.messages import NEVER, SendResult
 from gateway.store.feed.new_messages import ComposedStudy
-from gateway.store.feed.outbox import SettledRow
+from gateway.store.feed.outbox import ADD_CAUSE, SettledRow
 from gateway.store.feed.sent import SentState, read_sent
-from gateway.store.studies.intake import ADD_CAUSE, Outdated
+from gateway.store.studies.locks import Outdated
 
 
 @pytest.fixture

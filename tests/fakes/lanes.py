@@ -14,7 +14,7 @@ from gateway.store.feed import messages
 from gateway.store.feed.leases import Lease
 from gateway.store.feed.messages import Messages, SendResult
 from gateway.store.feed.new_messages import ComposedStudy, NewMessage, store_composed
-from gateway.store.studies.intake import Outdated
+from gateway.store.studies.locks import Outdated
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 AT = micros(NOW)

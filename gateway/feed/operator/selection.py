@@ -17,7 +17,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.feed.ledger import dead_letters
 from gateway.store.feed.reconciling import report_records
 from gateway.store.feed.resending import BEHIND, USUAL, signed_within, study_of
-from gateway.store.studies import intake
+from gateway.store.studies.locks import REVISION
 
 Studies: TypeAlias = dict[str, frozenset[str] | None]
 _BATCH: Final = 500
@@ -61,7 +61,7 @@ class ChosenStudies:
 
     async def _named(self, engine: Engine, destination: str) -> Studies:
         if self.study_id is not None:
-            if not await engine.fetch(intake.REVISION, study_id=self.study_id):
+            if not await engine.fetch(REVISION, study_id=self.study_id):
                 raise wrong(self.study_id, "no such study is stored", "`sync` takes in all that AutoScribe lists.")
             return {self.study_id: None}
         if self.report_id is not None:

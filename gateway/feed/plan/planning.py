@@ -32,9 +32,9 @@ from gateway.store.feed.moves import MERGE_HELD, MERGED
 from gateway.store.feed.plans import PLANNED, TO_STOP, PlanChange, PlanInput, PlannedRow, StoppedRow
 from gateway.store.feed.restoring import doubtful_lanes, is_old
 from gateway.store.feed.states import HOLD_FEED, MAY_HAVE_BEEN_SENT, OUTBOX_STATES, RESTORED
-from gateway.store.studies.intake import Outdated
 from gateway.store.studies.kept import Kept, kept
 from gateway.store.studies.known_study import STUDY
+from gateway.store.studies.locks import Outdated
 from mappings.model import Cause
 
 _MOST_TRIES: Final = 20

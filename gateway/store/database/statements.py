@@ -1,5 +1,6 @@
 """Compile SQL statements for SQLite and PostgreSQL, and write transactions as steps that either engine can run.
 
+from gateway.index.keys import bounded
 https://docs.sqlalchemy.org/en/20/core/compiler.html: each statement is compiled once per dialect (D8).
 Proved by tests/contract/test_engines.py and tests/contract/test_operations.py.
 """
@@ -14,6 +15,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql, sqlite
+
+from gateway.index.keys import bounded
 
 Dialect = Literal["sqlite", "postgresql"]
 Row: TypeAlias = Sequence[Any]
@@ -46,6 +49,11 @@ _RACED: Final = "rolled back and done again, since another process wrote the sam
 def storable(text: str) -> str:
     """Return a text as a column can hold it; also the form to look it up by."""
     return text if text.isascii() and "\0" not in text else _UNFIT.sub(_REPLACEMENT, text)
+
+
+def uid_key(study_instance_uid: str) -> str:
+    """Return a study's UID as the store keeps it, whatever characters it has."""
+    return bounded(storable(study_instance_uid))
 
 
 def by_resource(sql: str) -> str:

@@ -19,7 +19,7 @@ from gateway.store.feed.messages import IN_LANE, NEVER
 from gateway.store.feed.outbox import SettledRow, settle
 from gateway.store.feed.sent import SentState, cancel_unsent, postpone_doubtful, sent_of
 from gateway.store.feed.states import MessageState
-from gateway.store.studies.intake import REVISIONS
+from gateway.store.studies.locks import REVISIONS
 
 _ADD: Final = Statement(
     "INSERT INTO message (outbox, is_whole, is_draft, is_critical, priority, size, attempts, doubts, due, made, closed,"

@@ -18,6 +18,11 @@ from gateway.store.database.statements import Statement, Steps, ask, ask_each
 from gateway.store.feed.leases import Lease, held
 from gateway.store.feed.states import OutboxState
 
+ADD_CAUSE: Final = Statement(
+    "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, reason, is_move, is_critical,"
+    " due, signed, decided) VALUES (:study_id, :report_id, :kind, :content_version, :destination, :state, :reason,"
+    " :is_move, :is_critical, :due, :signed, :now)"
+)
 _DUE: Final = Statement(
     "SELECT study_id FROM outbox WHERE destination = :destination AND state = 'waiting' AND due <= :now"
     " ORDER BY due, number LIMIT :most"

@@ -17,9 +17,10 @@ from gateway.store.database.statements import Row, Statement, Steps, Values, ask
 from gateway.store.feed.holding import free_lane_without
 from gateway.store.feed.leases import Lease, held, locked
 from gateway.store.feed.moves import MOVED
+from gateway.store.feed.outbox import ADD_CAUSE
 from gateway.store.feed.resending import BEHIND, USUAL
 from gateway.store.feed.restoring import doubtful_lanes
-from gateway.store.studies.intake import ADD_CAUSE, REVISION, Outdated
+from gateway.store.studies.locks import REVISION, Outdated
 
 _PAGE: Final = Statement(
     "SELECT report_id, study_id, status FROM report WHERE report_id > :after ORDER BY report_id LIMIT :most"

@@ -13,8 +13,7 @@ from typing import Final
 
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, Steps, ask_each, storable
-from gateway.store.studies.known_study import uid_key
+from gateway.store.database.statements import Statement, Steps, ask_each, storable, uid_key
 
 _TELL: Final = Statement(
     "INSERT INTO enrichment_answer (study_instance_uid, number, is_own, answered)"

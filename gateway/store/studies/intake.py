@@ -26,6 +26,7 @@ from gateway.store.feed.in_force import LATEST_NUMBER
 from gateway.store.feed.merge_moves import MOVES, decided_moves
 from gateway.store.feed.moves import KEEP_FORMER
 from gateway.store.feed.order_news import add_order_news
+from gateway.store.feed.outbox import ADD_CAUSE
 from gateway.store.orders.known_hospital import is_as_known, put_match
 from gateway.store.orders.study_keys import lock_names
 from gateway.store.studies import locks, versions
@@ -33,6 +34,7 @@ from gateway.store.studies.cancelled_reports import put_items
 from gateway.store.studies.erased import marker
 from gateway.store.studies.known_claims import claims_about
 from gateway.store.studies.known_study import MAY_BE_TOLD, KnownStudy
+from gateway.store.studies.locks import REVISIONS, Outdated
 from gateway.store.studies.versions import VersionWrite, WrittenVersion
 
 if TYPE_CHECKING:
@@ -40,11 +42,6 @@ if TYPE_CHECKING:
 
 USERS: Final = Statement("SELECT user_id, body FROM person WHERE user_id IN listed(:user_ids)")
 TOUCH: Final = Statement("UPDATE study SET fetched = :fetched WHERE study_id = :study_id AND fetched < :fetched")
-REVISION: Final = Statement("SELECT revision FROM study WHERE study_id = :study_id FOR UPDATE")
-# In one order, so that two processes that lock the same studies do not deadlock
-REVISIONS: Final = Statement(
-    "SELECT study_id, revision FROM study WHERE study_id IN listed(:study_ids) ORDER BY study_id FOR UPDATE"
-)
 KEPT: Final = Statement("SELECT study_id, revision, kept FROM study WHERE study_id IN listed(:study_ids)")
 # What else a write compares, in one question: accession numbers, studies that were erased, the settings in force
 _PRESENT: Final = Statement(
@@ -102,11 +99,6 @@ _CARRY_VERDICT: Final = Statement(
     " SELECT :patient_id, study_id, verdict, reason, decided, judged, reopened FROM verdict"
     " WHERE study_id = :study_id AND patient_id = :replaced ON CONFLICT DO NOTHING"
 )
-ADD_CAUSE: Final = Statement(
-    "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, reason, is_move, is_critical,"
-    " due, signed, decided) VALUES (:study_id, :report_id, :kind, :content_version, :destination, :state, :reason,"
-    " :is_move, :is_critical, :due, :signed, :now)"
-)
 # Only the newest row of a report records that no destination takes it
 _REPLACE_UNROUTED: Final = Statement(
     "UPDATE outbox SET state = 'merged', reason = 'routed-later', settled = :now WHERE study_id = :study_id"
@@ -152,10 +144,6 @@ _REFRESH_HELD_APART: Final = Statement(
     "INSERT INTO control (verb, argument, asked) SELECT DISTINCT 'refresh', study_id, CAST(:now AS BIGINT)"
     " FROM conflict WHERE patient_id IN listed(:patient_ids) AND study_id NOT IN listed(:study_ids)"
 )
-
-
-class Outdated(Exception):
-    """Another process wrote the study since it was read. It must be fetched and mapped again."""
 
 
 class OthersMoved(Exception):

@@ -11,9 +11,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from gateway.index.keys import bounded
 from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Row, Statement, storable
+from gateway.store.database.statements import Row, Statement, uid_key
 from gateway.store.orders.known_hospital import HospitalState
 from gateway.store.studies.cancelled_reports import Decisions
 from gateway.store.studies.coverage import digest_of
@@ -105,11 +104,6 @@ class KnownStudy:
         Any other listing may be older than the stored study, which another process may have fetched since.
         """
         return self.revision == 0 or self.listed_digest == digest_of(listed)
-
-
-def uid_key(study_instance_uid: str) -> str:
-    """Return a study's UID as the store keeps it, whatever characters it has."""
-    return bounded(storable(study_instance_uid))
 
 
 async def known_study(engine: Engine, study_id: str, site_key: bytes, *, wants_pdf: bool) -> KnownStudy:

@@ -23,7 +23,16 @@ _TAKE: Final = PerDialect(
         )
     }
 )
+REVISION: Final = Statement("SELECT revision FROM study WHERE study_id = :study_id FOR UPDATE")
+# In one order, so that two processes that lock the same studies do not deadlock
+REVISIONS: Final = Statement(
+    "SELECT study_id, revision FROM study WHERE study_id IN listed(:study_ids) ORDER BY study_id FOR UPDATE"
+)
 _TAKE_ALONE: Final = PerDialect({"postgresql": Statement(f"SELECT pg_advisory_xact_lock({_EVERY_STUDY})")})
+
+
+class Outdated(Exception):
+    """Another process wrote the study since it was read. It must be fetched and mapped again."""
 
 
 def study(study_id: str) -> str:

@@ -14,12 +14,12 @@ from typing import Any, Final
 
 from gateway.store.compression.stored_bytes import compressed
 from gateway.store.database.instants import instant, micros
-from gateway.store.database.statements import storable
+from gateway.store.database.statements import storable, uid_key
 from gateway.store.orders.known_hospital import MatchWrite
 from gateway.store.studies.coverage import digest_of
 from gateway.store.studies.kept import Kept, packed
 from gateway.store.studies.known_claims import content_of
-from gateway.store.studies.known_study import Fetched, KnownStudy, inputs_digest, uid_key
+from gateway.store.studies.known_study import Fetched, KnownStudy, inputs_digest
 from gateway.store.studies.render_versions import rendered
 from gateway.store.studies.versions import RenderedVersion
 from mappings.fhir.merged_patient import described

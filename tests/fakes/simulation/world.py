@@ -38,10 +38,10 @@ from gateway.store.feed import messages
 from gateway.store.feed.in_force import plan_made, put_in_force
 from gateway.store.feed.leases import Lease, Leases
 from gateway.store.feed.new_messages import ComposedStudy, NewMessage
-from gateway.store.feed.outbox import Outbox, SettledRow
+from gateway.store.feed.outbox import ADD_CAUSE, Outbox, SettledRow
 from gateway.store.feed.reconciling import report_records
 from gateway.store.feed.sent import read_sent
-from gateway.store.studies.intake import ADD_CAUSE, REVISION, Outdated
+from gateway.store.studies.locks import REVISION, Outdated
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 LEASE, CONNECT, ACK = 2.0, 3.0, 3.0  # seconds
