@@ -71,16 +71,16 @@ from gateway.runtime.tls import TlsSettings
 from gateway.runtime.words import API, FEED, ROLES, SYNC
 from gateway.settings import Configuration
 from gateway.settings.values import host_and_port
-from gateway.store.access_tokens import StoredTokens
+from gateway.store.clients import StoredTokens
 from gateway.store.database.bell import WEBHOOK
-from gateway.store.database.controls import Controls
+from gateway.store.database.facts import Controls
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.probe import EVERY, STUCK, StoreProbe
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.orders.source_names import first_names, under_first_names
-from gateway.store.studies.coverage import StoredCursors, StoredStudies
-from gateway.store.studies.pdfs import Pdfs
-from gateway.store.webhooks import StoredWebhooks
+from gateway.store.enrichment import StoredWebhooks
+from gateway.store.orders.inbound import first_names, under_first_names
+from gateway.store.pdfs import Pdfs
+from gateway.store.studies.crawling import StoredCursors, StoredStudies
 from gateway.upstream.client import Observe, UpstreamClient, unobserved
 from gateway.upstream.pace import Pace
 from gateway.upstream.paced_client import PacedClient

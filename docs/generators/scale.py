@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gateway.crawl.account_pace import AccountPace
 from gateway.settings import Sync
-from gateway.store.studies.sweep_record import SMALLEST_PAGE
+from gateway.store.studies.crawling import SMALLEST_PAGE
 from generators.documents import table
 
 # The one place of what was measured. Bytes of a study: tests/bench/test_bytes_per_study.py, as in docs/operations.md.

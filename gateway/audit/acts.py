@@ -19,8 +19,8 @@ from gateway.audit.audit_entry import AuditEntry
 from gateway.audit.journal import AuditJournal
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, GatewayError
-from gateway.store.database.instants import micros
-from gateway.store.feed.audit import actor
+from gateway.store.database.engine import micros
+from gateway.store.database.operator_acts import actor
 
 
 class OperatorAct:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from gateway.audit.audit_entry import AuditEntry
-from gateway.store.feed.looking import ShownMessage
+from gateway.store.feed.ledger import ShownMessage
 
 Json = dict[str, Any]
 

@@ -27,7 +27,7 @@ from gateway.runtime import clock
 from gateway.runtime.errors import AuditUnavailable
 from gateway.runtime.loops import forever
 from gateway.runtime.own_file import locked_slot
-from gateway.store.database.instants import instant, micros
+from gateway.store.database.engine import instant, micros
 
 EVERY: Final = 1.0  # seconds between flushes to disk
 SEAL_EVERY: Final = 60_000_000  # microseconds between seals

@@ -26,7 +26,7 @@ from gateway.runtime.errors import AuditUnavailable
 from gateway.runtime.log import get_logger
 from gateway.runtime.loops import forever
 from gateway.store.audit_entries import AuditEntries, LoadedTo
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 
 EVERY: Final = 3_600.0  # seconds
 _MOST: Final = 500  # rows removed in one transaction

@@ -19,8 +19,7 @@ from gateway.auth.token_endpoint import ISSUE_PATH, LoginSeen
 from gateway.auth.token_service import TokenService
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Settings
-from gateway.store.access_tokens import StoredTokens, digest_of
-from gateway.store.clients import StoredClients
+from gateway.store.clients import StoredClients, StoredTokens, digest_of
 from gateway.store.database.engine import Engine
 
 _FHIR: Final = "/fhir"

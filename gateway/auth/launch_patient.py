@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from gateway.store.database.engine import Engine
-from gateway.store.studies.facilities import organizations_named
-from gateway.store.studies.identities import is_described, is_disputed
-from gateway.store.studies.survivors import merged_into
+from gateway.store.studies.identities import is_described, is_disputed, merged_into, organizations_named
 from mappings.patient.identifiers import keyed_patient_id
 from mappings.profile import Site
 

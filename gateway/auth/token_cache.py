@@ -15,8 +15,8 @@ from gateway.auth.access import Access
 from gateway.auth.scopes import scope_list
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreError, StoreUnavailable
-from gateway.store.access_tokens import TokenRecord
-from gateway.store.database.instants import micros
+from gateway.store.clients import TokenRecord
+from gateway.store.database.engine import micros
 
 TRUSTED: Final = 3.0
 RENEWED: Final = 1.5

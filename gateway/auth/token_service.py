@@ -18,9 +18,8 @@ from gateway.auth.key_set import PublicKey
 from gateway.auth.refusals import TokenRefused
 from gateway.auth.scopes import MOST_SCOPES, ScopeInvalid, SmartScope, granted, printed, scope_list, scopes_among
 from gateway.runtime import clock
-from gateway.store.access_tokens import StoredTokens, TokenRecord, digest_of
-from gateway.store.clients import RegisteredClient, StoredClients
-from gateway.store.database.instants import micros
+from gateway.store.clients import RegisteredClient, StoredClients, StoredTokens, TokenRecord, digest_of
+from gateway.store.database.engine import micros
 
 GRANT: Final = "client_credentials"
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

@@ -20,12 +20,10 @@ from gateway.routing import routes_of
 from gateway.runtime.errors import ConfigError, StoreError
 from gateway.settings import Configuration
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.revision import require_known, revision_of
+from gateway.store.database.probe import require_known, revision_of
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.feed.leaving import left
-from gateway.store.feed.renaming import NotRenamed, is_to_be_renamed
-from gateway.store.studies.coverage import StoredCursors
-from gateway.store.studies.sweep_record import read_record
+from gateway.store.feed.destinations import NotRenamed, is_to_be_renamed, left
+from gateway.store.studies.crawling import StoredCursors, read_record
 
 _SECONDS: Final = 10.0
 _UNKNOWN: Final = "the database cannot be asked what is open for destinations that are not in the settings"

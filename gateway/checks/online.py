@@ -20,7 +20,7 @@ from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, ConnectFailed, PdfUnavailable, StoreError, UpstreamError
 from gateway.settings import Configuration
 from gateway.settings.destination import ONLY_OF
-from gateway.store.studies.coverage import StoredCursors
+from gateway.store.studies.crawling import StoredCursors
 from gateway.upstream.client import UpstreamClient
 from gateway.webhooks.signature_count import signatures
 

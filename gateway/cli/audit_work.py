@@ -29,9 +29,8 @@ from gateway.ingest.assembly import store_for_command
 from gateway.runtime.errors import ConfigError, StoreError
 from gateway.settings import Configuration, require_audit_place
 from gateway.store.audit_entries import AuditEntries, EntriesWanted, LoadedEntry, LoadedTo
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import instant_text
-from gateway.store.feed.looking import ShownMessage, messages_of_patient, patients_of_number
+from gateway.store.database.engine import Engine, instant_text
+from gateway.store.feed.ledger import ShownMessage, messages_of_patient, patients_of_number
 from mappings.patient.identifiers import fhir_id
 
 _PATIENT: Final = re.compile(r"(?:Patient/)?(pat-[0-9a-f]{32})")

@@ -26,10 +26,14 @@ from gateway.ingest.orders.named_numbers import MessageNumbers, NamedNumbers
 from gateway.ingest.orders.rekeying import OrderKeys
 from gateway.ingest.orders.sources import authority_of, sources_of
 from gateway.settings import Configuration
-from gateway.store import erasing
-from gateway.store.compression.stored_bytes import decompressed
+from gateway.store import erasing, intake
 from gateway.store.database.engine import Engine
-from gateway.store.orders.erasing import (
+from gateway.store.database.kept import kept
+from gateway.store.database.stored_bytes import decompressed
+from gateway.store.orders.hospital import OrderReader
+from gateway.store.orders.inbound import first_names
+from gateway.store.orders.numbers import authorities_having, changes_of, number_of
+from gateway.store.orders.upkeep import (
     HospitalErasure,
     Judge,
     OrdersToErase,
@@ -39,13 +43,6 @@ from gateway.store.orders.erasing import (
     source_names,
     study_having,
 )
-from gateway.store.orders.keys import number_of
-from gateway.store.orders.known_hospital import OrderReader
-from gateway.store.orders.number_changes import changes_of
-from gateway.store.orders.patient_authorities import authorities_having
-from gateway.store.orders.source_names import first_names
-from gateway.store.studies import intake
-from gateway.store.studies.kept import kept
 from mappings.hospital.authorities import PATIENT_TYPES, Authorities, HospitalNumber
 from mappings.hospital.events import Authority
 from mappings.hospital.groups import compare_numbers, hospital_person

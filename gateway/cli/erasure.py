@@ -24,15 +24,14 @@ from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock
 from gateway.settings import Configuration
 from gateway.store import erasing
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Engine, micros
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.erasing import ErasedCounts, ErasureOrder, MessageInHand, NotErased
-from gateway.store.feed.looking import patients_of_number
-from gateway.store.orders.erasing import HospitalChangedError, HospitalErasure
-from gateway.store.studies.erased import readmitted
-from gateway.store.studies.survivors import survivor_of
+from gateway.store.feed.ledger import patients_of_number
+from gateway.store.orders.upkeep import HospitalChangedError, HospitalErasure
+from gateway.store.studies.crawling import readmitted
+from gateway.store.studies.identities import survivor_of
 from mappings.patient.identifiers import fhir_id, keyed_patient_id
 
 _Hospital: TypeAlias = Callable[[], Awaitable[HospitalErasure | None]]

@@ -212,7 +212,7 @@ def serve(
     from gateway.feed.deliver.hold_feed import HoldFeed
     from gateway.feed.operator.typed_instant import typed_instant
     from gateway.runtime.serving import run_answering
-    from gateway.store.database.instants import micros
+    from gateway.store.database.engine import micros
 
     wanted = tuple(one.strip() for one in roles.split(",") if one.strip())
     if restored_from is not None and not hold_feed:

@@ -12,15 +12,13 @@ from dataclasses import dataclass
 
 from gateway.ingest.assembly import order_days
 from gateway.settings import Configuration
+from gateway.store import intake
 from gateway.store.database.engine import Engine
-from gateway.store.orders.known_hospital import connected
-from gateway.store.orders.known_orders import StoredOrder, orders_of_keys
-from gateway.store.orders.number_changes import changes_of, merges_of
-from gateway.store.orders.source_names import under_first_names
-from gateway.store.orders.study_keys import OF_STUDY
-from gateway.store.orders.told import told_numbers
-from gateway.store.studies import intake
-from gateway.store.studies.kept import Kept, kept
+from gateway.store.database.kept import Kept, kept
+from gateway.store.enrichment import told_numbers
+from gateway.store.orders.hospital import StoredOrder, connected, orders_of_keys
+from gateway.store.orders.inbound import under_first_names
+from gateway.store.orders.numbers import OF_STUDY, changes_of, merges_of
 from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.hospital.order_search import OrderSearch, order_search
 from mappings.hospital.settled import NumberedOrders

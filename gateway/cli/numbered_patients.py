@@ -12,8 +12,7 @@ from gateway.cli.typed_numbers import named_in_settings, namespace_and_system
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
 from gateway.store.erasing import studies_claiming
-from gateway.store.studies.spelled import patients_spelling
-from gateway.store.studies.survivors import survivor_of
+from gateway.store.studies.identities import patients_spelling, survivor_of
 from mappings.hospital.authorities import Authorities, HospitalNumber
 
 

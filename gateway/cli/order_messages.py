@@ -18,13 +18,12 @@ from gateway.feed.operator.arguments import counted, wrong
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import instant_text, micros
-from gateway.store.feed.audit import noted
-from gateway.store.orders.source_names import present_names
-from gateway.store.orders.troubled import (
+from gateway.store.database.engine import Engine, instant_text, micros
+from gateway.store.database.operator_acts import noted
+from gateway.store.orders.inbound import (
     TroubledMessage,
     have_tried_again,
+    present_names,
     set_aside,
     troubled,
     troubled_message,

@@ -19,14 +19,13 @@ from gateway.feed.operator.order_of_study import match_line, match_said
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import instant_text, micros
-from gateway.store.feed.audit import noted
+from gateway.store.database.engine import Engine, instant_text, micros
+from gateway.store.database.operator_acts import noted
 from gateway.store.feed.order_news import order_news_of
 from gateway.store.feed.outbox import held_rows_of
-from gateway.store.orders.known_orders import StoredOrder, orders_by_number
+from gateway.store.orders.hospital import StoredOrder, orders_by_number
+from gateway.store.orders.inbound import present_names
 from gateway.store.orders.matches import decision_of, matches_beside, matches_of
-from gateway.store.orders.source_names import present_names
 from mappings.hospital.answered import without_authority
 from mappings.hospital.authorities import Authorities
 from mappings.hospital.events import IssuedNumber

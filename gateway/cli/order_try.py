@@ -32,19 +32,21 @@ from gateway.runtime.errors import StoreError
 from gateway.runtime.log import code_of
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration
-from gateway.store.compression.stored_bytes import compressed
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Ask, Row, Statement, Steps, ask
-from gateway.store.feed.audit import noted
-from gateway.store.orders.inbound import SettledMessage, WaitingMessage, add_message, source_lock
-from gateway.store.orders.keys import record_text
-from gateway.store.orders.known_hospital import OrderReader
-from gateway.store.orders.known_orders import StoredOrder, orders_with
+from gateway.store.database import locks
+from gateway.store.database.engine import Ask, Engine, Row, Statement, Steps, ask, micros
+from gateway.store.database.operator_acts import noted
+from gateway.store.database.stored_bytes import compressed
+from gateway.store.orders.hospital import OrderReader, StoredOrder, orders_with
+from gateway.store.orders.inbound import (
+    SettledMessage,
+    WaitingMessage,
+    add_message,
+    first_names,
+    source_lock,
+    under_first_names,
+)
 from gateway.store.orders.matches import matches_of
-from gateway.store.orders.source_names import first_names, under_first_names
-from gateway.store.orders.study_keys import lock_names, studies_with
-from gateway.store.studies import locks
+from gateway.store.orders.numbers import lock_names, record_text, studies_with
 from mappings.hl7v2.inbound import KeyKind, read_hospital_message
 from mappings.hl7v2.received import Received, Unreadable, read
 from mappings.hospital.authorities import ORDER_NUMBER_KINDS, Authorities

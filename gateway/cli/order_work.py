@@ -23,13 +23,12 @@ from gateway.routing import routes_of
 from gateway.runtime import clock
 from gateway.runtime.words import OrderState
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.feed.audit import noted
+from gateway.store.database.engine import Engine, micros
+from gateway.store.database.operator_acts import noted
 from gateway.store.feed.order_news import not_sent_again
 from gateway.store.feed.outbox import held_studies
 from gateway.store.feed.states import ORDER_AWAITED, WRONG_VISIT
-from gateway.store.orders.known_orders import orders_by_number
+from gateway.store.orders.hospital import orders_by_number
 from gateway.store.orders.matches import StoredDecision, StoredMatch, decide, matches_of, matches_with
 from mappings.hospital.reasons import REASONS, Verdict
 from mappings.hospital.settled import against_decision, left_out

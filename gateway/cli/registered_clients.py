@@ -33,8 +33,8 @@ from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration
 from gateway.store.clients import ClientKeySet, Outcome, RegisteredClient, StoredClients
-from gateway.store.database.instants import instant_text, micros
-from gateway.store.studies.facilities import organizations_named
+from gateway.store.database.engine import instant_text, micros
+from gateway.store.studies.identities import organizations_named
 from mappings.profile.spelling import exact
 
 _LONGEST_NAME: Final = 100

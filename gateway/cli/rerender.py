@@ -11,7 +11,7 @@ from gateway.ingest.assembly import pipeline_of, store_for_command
 from gateway.ingest.stored_forms import rendered_anew
 from gateway.runtime.progress import Progress
 from gateway.settings import Configuration
-from gateway.store.studies.coverage import all_studies, studies_stored
+from gateway.store.studies.crawling import all_studies, studies_stored
 from mappings.issues import WireError
 
 

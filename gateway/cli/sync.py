@@ -21,8 +21,7 @@ from gateway.runtime.metrics import Metrics
 from gateway.runtime.pauses import rare_collections
 from gateway.runtime.progress import Progress
 from gateway.settings import Configuration
-from gateway.store.studies.coverage import sample
-from gateway.store.studies.sweep_record import SweepRecord
+from gateway.store.studies.crawling import SweepRecord, sample
 
 _SAMPLED: Final = 2_000
 

@@ -13,7 +13,7 @@ from gateway.feed.operator.arguments import wrong
 from gateway.ingest.orders.sources import survey_sources
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
-from gateway.store.orders.patient_authorities import authorities_having, of_each_type
+from gateway.store.orders.numbers import authorities_having, of_each_type
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
 from mappings.hospital.events import Authority, IssuedNumber
 from mappings.patient.identifiers import mrn_key

@@ -13,7 +13,7 @@ from typing import Any, Final
 from zlib import crc32
 
 from gateway.settings import Sync
-from gateway.store.studies.sweep_record import SMALLEST_PAGE, SweepRecord
+from gateway.store.studies.crawling import SMALLEST_PAGE, SweepRecord
 
 # Age of a study -> times `report_refetch_hours` after which its reports are fetched again, in a large account
 TIERS: Final = ((timedelta(days=30), 1), (timedelta(days=365), 7), (timedelta.max, 30))

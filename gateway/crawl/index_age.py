@@ -11,8 +11,7 @@ from gateway.crawl.account_pace import pace_of
 from gateway.runtime import clock
 from gateway.runtime.loops import forever
 from gateway.settings import Sync
-from gateway.store.studies.coverage import StoredCursors
-from gateway.store.studies.sweep_record import SweepRecord, read_record
+from gateway.store.studies.crawling import StoredCursors, SweepRecord, read_record
 
 EVERY: Final = 1.0
 

@@ -14,7 +14,7 @@ from gateway.crawl.retries import Retries
 from gateway.crawl.workers import Intake
 from gateway.runtime.log import get_logger
 from gateway.runtime.loops import repeat
-from gateway.store.studies.positions import kept
+from gateway.store.studies.crawling import kept_position
 
 NAME: Final = "open_set"
 OPEN: Final = ("unassigned", "assigned", "in_progress", "addendum_active")
@@ -43,7 +43,7 @@ class OpenSet:
         Raises:
             GatewayError: AutoScribe did not list the studies, or the store did not answer.
         """
-        before = await kept(self._crawl.cursors, NAME, lambda value: frozenset(value[_IDS]), frozenset[str]())
+        before = await kept_position(self._crawl.cursors, NAME, lambda value: frozenset(value[_IDS]), frozenset[str]())
         open_ids: set[str] = set()
         async with Intake(NAME, self._crawl, self._retries) as intake:
             async with aclosing(self._crawl.upstream.studies(study_report_status=OPEN)) as pages:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from gateway.crawl.sharing import Sharing
 from gateway.runtime.observer import UNOBSERVED, Observer
 from gateway.settings import Sync
-from gateway.store.studies.coverage import StoredCursors, StoredStudies
+from gateway.store.studies.crawling import StoredCursors, StoredStudies
 from gateway.upstream.paced_client import PacedClient
 
 Json = Mapping[str, Any]

@@ -17,7 +17,7 @@ from gateway.crawl.workers import WORKERS_PER_REQUEST, ingested, note_failure
 from gateway.runtime.errors import GatewayError
 from gateway.runtime.log import code_of, get_logger
 from gateway.store.database.bell import CRAWL, Listener
-from gateway.store.studies.to_read import Claimed, Settled
+from gateway.store.studies.crawling import Claimed, Settled
 
 _IDLE: Final = 1.0  # seconds until a look at the store without a ring
 

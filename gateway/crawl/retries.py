@@ -12,8 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from gateway.runtime.errors import GatewayError, UpstreamKeyRefused, UpstreamNotFound
-from gateway.store.studies.coverage import StoredCursors
-from gateway.store.studies.positions import kept
+from gateway.store.studies.crawling import StoredCursors, kept_position
 
 MOST: Final = 1_000
 ATTEMPTS: Final = 10
@@ -44,7 +43,7 @@ class Retries:
     async def load(self) -> None:
         """Read the stored studies, once."""
         if not self._is_loaded:
-            self._entries = await kept(self._cursors, self._name, _read, {})
+            self._entries = await kept_position(self._cursors, self._name, _read, {})
             self._is_loaded = True
 
     async def save(self) -> None:

@@ -19,8 +19,7 @@ from gateway.runtime.errors import GatewayError
 from gateway.runtime.log import code_of, get_logger
 from gateway.store.database.bell import CRAWL
 from gateway.store.database.engine import Engine
-from gateway.store.studies.crawlers import Crawlers
-from gateway.store.studies.to_read import ToRead
+from gateway.store.studies.crawling import Crawlers, ToRead
 from gateway.upstream.pace import Pace
 
 BEAT: Final = 2.0  # seconds; less with a short lease

@@ -27,7 +27,7 @@ from gateway.runtime.errors import (
 )
 from gateway.runtime.log import get_logger
 from gateway.runtime.loops import repeat
-from gateway.store.studies.sweep_record import NAME, Finished, Running, SweepRecord, read_record
+from gateway.store.studies.crawling import NAME, Finished, Running, SweepRecord, read_record
 from gateway.upstream.answers import Answer, next_cursor
 from gateway.upstream.metronome import Metronome
 

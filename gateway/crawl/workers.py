@@ -17,8 +17,7 @@ from gateway.crawl.sharing import HandedOut
 from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError
 from gateway.runtime.log import get_logger
-from gateway.store.studies.sweep_record import read_record
-from gateway.store.studies.to_read import ToRead
+from gateway.store.studies.crawling import ToRead, read_record
 from gateway.upstream.answers import Answer
 
 NOT_UNDERSTOOD: Final = "element-not-understood"

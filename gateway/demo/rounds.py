@@ -19,7 +19,7 @@ from gateway.demo.orders import order_row
 from gateway.demo.stage import Stage
 from gateway.feed.fate import Kind, fate_of, fate_place
 from gateway.runtime import clock
-from gateway.store.feed.reconciling import report_records
+from gateway.store.feed.ledger import report_records
 from gateway.store.feed.states import ORDER_AWAITED
 from mappings.hl7v2.received import read
 from mappings.patient.identifiers import fhir_id, short_id

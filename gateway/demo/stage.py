@@ -32,7 +32,7 @@ from gateway.sandbox.upstream import SandboxOptions, open_sandbox
 from gateway.sandbox.webhooks import WebhookTarget
 from gateway.settings import Configuration, Database, DestinationSettings, Server, Settings, Upstream, Webhook
 from gateway.store.database.engine import Engine
-from gateway.store.feed.in_force import in_force_of
+from gateway.store.feed.plans import in_force_of
 from gateway.upstream.client import UpstreamClient
 from mappings.profile import AssigningAuthority, Facility, NameOrder, Site
 

@@ -16,10 +16,9 @@ from typing import Any, Final, Literal
 from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.routing import Destination
 from gateway.routing.plan import RESENT
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import instant_text
-from gateway.store.feed.in_force import in_force_of, unplanned
-from gateway.store.feed.reconciling import (
+from gateway.store.database.engine import Engine, instant_text
+from gateway.store.feed.destinations import known_as
+from gateway.store.feed.ledger import (
     LedgerMessage,
     LedgerRecords,
     LedgerRow,
@@ -28,7 +27,7 @@ from gateway.store.feed.reconciling import (
     signed_studies,
     studies_with_open_work,
 )
-from gateway.store.feed.renaming import known_as
+from gateway.store.feed.plans import in_force_of, unplanned
 from gateway.store.feed.states import MAY_HAVE_BEEN_SENT, NO_NEWS, SEEN_THERE, UNSENT
 from gateway.store.feed.takeover import OLD_COPY
 

@@ -23,8 +23,8 @@ from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
-from gateway.store.feed.in_force import begun
 from gateway.store.feed.leases import Leases
+from gateway.store.feed.plans import begun
 
 Loops = list[Coroutine[Any, Any, None]]
 

@@ -13,10 +13,9 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from gateway.routing import Destination
-from gateway.store.feed.new_messages import ComposedStudy
-from gateway.store.feed.outbox import WaitingRow
-from gateway.store.feed.sent import SentState
-from gateway.store.studies.kept import Kept
+from gateway.store.database.kept import Kept
+from gateway.store.feed.ledger import SentState
+from gateway.store.feed.outbox import ComposedStudy, WaitingRow
 from mappings.profile import Receiver, Site
 
 # Result of an acknowledgement that a receiver brought: stored, for no message of ours, or no acknowledgement at all

@@ -16,7 +16,7 @@ from typing import Final
 from gateway.auth.visibility import Visibility
 from gateway.runtime.computing import computed
 from gateway.store.database.engine import Engine
-from gateway.store.studies.claims import newest_claims
+from gateway.store.studies.identities import newest_claims
 from gateway.store.studies.search import Version
 from mappings.fhir.judge import judge_all
 

@@ -29,8 +29,8 @@ from gateway.fhir_api.http.permission import sight_of
 from gateway.fhir_api.http.query import Parameters, parameters, value_of
 from gateway.fhir_api.served import OF_REPORTS
 from gateway.runtime.request_errors import NotAcceptable, ResourceNotFound, ResourceWithdrawn
-from gateway.store.studies.pdfs import Pdfs
-from gateway.store.studies.reports import stored_report
+from gateway.store.pdfs import Pdfs
+from gateway.store.studies.stored_reports import stored_report
 from gateway.upstream.pdf_stream import PdfStream
 from mappings.fhir.datatypes import TEXT_PLAIN
 from mappings.fhir.rendering import json_bytes

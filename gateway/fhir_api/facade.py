@@ -24,7 +24,7 @@ from gateway.ingest.read_through import ReadThrough
 from gateway.routing import Destination
 from gateway.runtime import clock
 from gateway.store.database.engine import Engine
-from gateway.store.studies.sweep_record import SweepRecord
+from gateway.store.studies.crawling import SweepRecord
 from gateway.upstream.client import UpstreamClient
 from mappings.profile import Site
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from gateway.fhir_api.facade import Facade
 from gateway.fhir_api.http.outcome import Issue
 from gateway.runtime import clock
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 
 _MAX_AGE: Final = re.compile(r"max-age\s*=\s*\"?([0-9]{1,9})")
 _SECOND: Final = 1_000_000

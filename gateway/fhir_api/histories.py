@@ -23,8 +23,8 @@ from gateway.fhir_api.search.result_parameters import count_of
 from gateway.fhir_api.served import OF_REPORTS
 from gateway.index.parameters import TYPES
 from gateway.runtime.request_errors import BadRequest, NotSupported
-from gateway.store.studies.histories import versions_of
 from gateway.store.studies.limited import Limits
+from gateway.store.studies.search import versions_of
 
 _SEARCH: Final = "s"  # the permission for interactions with a type as a whole
 _NO_END: Final = 2**62

@@ -22,8 +22,7 @@ from gateway.fhir_api.search.result_parameters import COUNT, count_of
 from gateway.index.criteria import Updated
 from gateway.index.reading import asked
 from gateway.runtime.request_errors import BadRequest, NotSupported, ResourceNotFound
-from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Row
+from gateway.store.database.engine import Engine, Row
 from gateway.store.studies.search import in_turns, version_of
 from gateway.store.studies.versions import COUNT_VERSIONS, HAS_RESOURCE, HISTORY, ONE_VERSION
 

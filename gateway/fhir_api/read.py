@@ -23,7 +23,7 @@ from gateway.fhir_api.http.permission import ANY_VERSION, sight_of, visible
 from gateway.fhir_api.http.query import Parameters, parameters
 from gateway.fhir_api.http.summary import Shape, shaped, wanted_shape
 from gateway.runtime.request_errors import BadRequest, ResourceNotFound
-from gateway.store.database.instants import instant
+from gateway.store.database.engine import instant
 from gateway.store.studies.search import Version, version_of
 from gateway.store.studies.versions import ONE_VERSION
 from mappings.fhir.rendering import json_bytes

@@ -21,16 +21,15 @@ from gateway.runtime.errors import ConfigError
 from gateway.runtime.log import configure, get_logger
 from gateway.settings import Configuration, require_site_key
 from gateway.store.database import facts
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Engine, micros
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.revision import is_current
+from gateway.store.database.probe import is_current
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.feed.renaming import NotRenamed, is_to_be_renamed, now_called, renamed
-from gateway.store.orders.known_hospital import OrderReader
-from gateway.store.orders.source_names import SourceNotRenamed
-from gateway.store.orders.source_names import is_to_be_renamed as is_source_to_be_renamed
-from gateway.store.orders.source_names import renamed as source_renamed
+from gateway.store.feed.destinations import NotRenamed, is_to_be_renamed, now_called, renamed
+from gateway.store.orders.hospital import OrderReader
+from gateway.store.orders.inbound import SourceNotRenamed
+from gateway.store.orders.inbound import is_to_be_renamed as is_source_to_be_renamed
+from gateway.store.orders.inbound import renamed as source_renamed
 from mappings.hospital.authorities import Authorities
 
 if TYPE_CHECKING:

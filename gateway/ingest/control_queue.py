@@ -12,7 +12,7 @@ from gateway.ingest import Pipeline
 from gateway.runtime.errors import StoreError, StudyContended
 from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.work_queue import WorkQueue
-from gateway.store.database.controls import Control, Controls
+from gateway.store.database.facts import Control, Controls
 
 MOST: Final = 50
 REFRESH: Final = "refresh"

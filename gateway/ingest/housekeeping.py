@@ -11,10 +11,10 @@ from typing import Final
 
 from gateway.runtime import clock
 from gateway.runtime.loops import forever
-from gateway.store.access_tokens import StoredTokens
-from gateway.store.database.controls import Controls
-from gateway.store.database.instants import micros
-from gateway.store.webhooks import StoredWebhooks
+from gateway.store.clients import StoredTokens
+from gateway.store.database.engine import micros
+from gateway.store.database.facts import Controls
+from gateway.store.enrichment import StoredWebhooks
 
 EVERY: Final = 3_600.0
 KEPT: Final = timedelta(days=30)  # a sender may repeat a delivery for days, and a person may ask about it later

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from gateway.ingest.meet_orders import MetOrders, WantedOrders, meet_orders, merged_of, wanted_orders
 from gateway.ingest.verdicts import Judged, People, is_judged_beside, judged, people
-from gateway.store.studies.kept import Kept, kept
-from gateway.store.studies.known_study import Fetched, KnownStudy
+from gateway.store.database.kept import Kept, kept
+from gateway.store.known_study import Fetched, KnownStudy
 from mappings import decode, to_fhir
 from mappings.fhir.merged_patient import survivor_id
 from mappings.fhir.patient import person_of, renamed, taken_patient_ids

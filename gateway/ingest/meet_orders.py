@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from typing import Final
 
-from gateway.store.database.instants import instant, micros
-from gateway.store.orders.keys import PATIENT, key_text, number_of, number_text
-from gateway.store.orders.known_hospital import HospitalState, MatchWrite, StandingVerdict
-from gateway.store.orders.number_changes import merges_of
+from gateway.store.database.engine import instant, micros
+from gateway.store.orders.hospital import HospitalState, MatchWrite, StandingVerdict
+from gateway.store.orders.numbers import PATIENT, key_text, merges_of, number_of, number_text
 from mappings.answered_order import MergedNumber, StatedNumber
 from mappings.hospital.answered import (
     AppliedChange,

@@ -6,8 +6,8 @@ Proved by tests/gateway/ingest/test_order_news.py.
 
 from __future__ import annotations
 
+from gateway.store.database.kept import Kept
 from gateway.store.feed.states import CANCELLED_AFTER, WITHOUT_ORDER, WRONG_VISIT
-from gateway.store.studies.kept import Kept
 from mappings.model import Facts, Study
 
 

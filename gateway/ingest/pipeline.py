@@ -27,17 +27,16 @@ from gateway.runtime.computing import computed
 from gateway.runtime.errors import StudyContended
 from gateway.runtime.log import get_logger, is_debugging
 from gateway.runtime.request_errors import ResourceNotFound
-from gateway.store.compression.stored_bytes import served_version
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Steps, ask
-from gateway.store.orders.known_hospital import HospitalState, OrderReader
-from gateway.store.orders.told import told_numbers
-from gateway.store.studies import intake, locks, versions
-from gateway.store.studies.commits import StudyCommits, committed
-from gateway.store.studies.intake import OthersMoved, StudyIntake
-from gateway.store.studies.kept import kept
-from gateway.store.studies.known_study import (
+from gateway.store import intake
+from gateway.store.commits import StudyCommits, committed
+from gateway.store.database import locks
+from gateway.store.database.engine import Engine, Steps, ask, micros
+from gateway.store.database.kept import kept
+from gateway.store.database.locks import Outdated
+from gateway.store.database.stored_bytes import served_version
+from gateway.store.enrichment import told_numbers
+from gateway.store.intake import OthersMoved, StudyIntake
+from gateway.store.known_study import (
     Fetched,
     KnownStudy,
     inputs_digest,
@@ -47,9 +46,10 @@ from gateway.store.studies.known_study import (
     with_claims,
     with_own_claims,
 )
-from gateway.store.studies.locks import Outdated
-from gateway.store.studies.study_write import StudyWrite
+from gateway.store.orders.hospital import HospitalState, OrderReader
+from gateway.store.studies import versions
 from gateway.store.studies.versions import VersionWrite, WrittenVersion
+from gateway.store.study_write import StudyWrite
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change
 from mappings.model import Study

@@ -24,9 +24,9 @@ from gateway.ingest.map_study import (
 from gateway.ingest.order_news import order_news
 from gateway.ingest.plan_outbox import Patience, outbox_rows
 from gateway.routing import InForce
-from gateway.store.database.instants import micros
-from gateway.store.studies.known_study import Fetched, KnownStudy
-from gateway.store.studies.study_write import ClaimedPatient, StudyWrite, study_write
+from gateway.store.database.engine import micros
+from gateway.store.known_study import Fetched, KnownStudy
+from gateway.store.study_write import ClaimedPatient, StudyWrite, study_write
 from mappings.fhir.judge import CLASSES
 from mappings.fhir.retired import retired
 from mappings.fhir.shapes import Shapes

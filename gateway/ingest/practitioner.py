@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import tzinfo
 from typing import Any, Final
 
-from gateway.store.studies.render_versions import rendered
 from gateway.store.studies.versions import RenderedVersion
+from gateway.store.study_write import rendered
 from mappings import decode, to_fhir
 from mappings.patient.identifiers import fhir_id
 from mappings.profile import Site

@@ -18,11 +18,9 @@ from gateway.runtime import clock
 from gateway.runtime.errors import UpstreamNotFound, UpstreamNotUnderstood, UpstreamRefused, UpstreamUnprocessable
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.request_errors import ResourceNotFound
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement
-from gateway.store.studies.intake import USERS
-from gateway.store.studies.kept import unpacked
+from gateway.store.database.engine import Engine, Statement, micros
+from gateway.store.database.kept import unpacked
+from gateway.store.intake import USERS
 from gateway.upstream.client import UpstreamClient
 from mappings.issues import WireError
 

@@ -12,10 +12,8 @@ from gateway.routing import NOTHING_IN_FORCE, InForce, Revision, Terms
 from gateway.routing.filter import Ignore
 from gateway.routing.in_force import digest, read, written
 from gateway.runtime import clock
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import instant
-from gateway.store.database.statements import Row
-from gateway.store.feed.in_force import EVERY, LATEST, WantedSettings
+from gateway.store.database.engine import Engine, Row, instant
+from gateway.store.feed.plans import EVERY, LATEST, WantedSettings
 
 
 class SettingsInForce:

@@ -13,7 +13,7 @@ from gateway.runtime.log import get_logger
 from gateway.settings import Configuration
 from gateway.store.database import facts
 from gateway.store.database.engine import Engine
-from gateway.store.studies.coverage import has_studies
+from gateway.store.studies.crawling import has_studies
 
 _ZONE: Final = "zone"
 _CANONICAL: Final = "canonical"

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each, storable
+from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, ask_each, storable
 
 _LOADED: Final = Statement("SELECT sequence, size FROM audit_segment WHERE segment = :segment")
 _BEGIN: Final = Statement("INSERT INTO audit_segment (segment, sequence, size) VALUES (:segment, -1, 0)"

@@ -14,19 +14,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.store.compression.stored_bytes import served_version
-from gateway.store.database.controls import ASK
-from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
-from gateway.store.feed.attempts import delete_attempts
-from gateway.store.feed.audit import noted
+from gateway.store.database import locks
+from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, ask_each
+from gateway.store.database.facts import ASK
+from gateway.store.database.locks import REVISIONS
+from gateway.store.database.operator_acts import noted
+from gateway.store.database.stored_bytes import served_version
+from gateway.store.enrichment import UNKNOWN_KIND
+from gateway.store.feed.messages import delete_attempts
 from gateway.store.feed.states import ERASED
-from gateway.store.orders.erasing import HospitalErasure, OrdersToErase, erase_orders, orders_to_erase
-from gateway.store.studies import locks
-from gateway.store.studies.erased import marked
-from gateway.store.studies.locks import REVISIONS
-from gateway.store.studies.pdfs import sweep
-from gateway.store.webhooks import UNKNOWN_KIND
+from gateway.store.orders.upkeep import HospitalErasure, OrdersToErase, erase_orders, orders_to_erase
+from gateway.store.pdfs import sweep
+from gateway.store.studies.crawling import marked
 
 _STORED: Final = Statement("SELECT study_id FROM study WHERE study_id = :study_id")
 _CLAIMING: Final = Statement("SELECT DISTINCT study_id FROM claim WHERE patient_id = :patient_id ORDER BY study_id")

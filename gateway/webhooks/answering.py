@@ -15,12 +15,11 @@ from typing import Any, Final, NamedTuple
 
 from gateway.runtime import clock
 from gateway.store.database.engine import Engine
-from gateway.store.orders.keys import key_text
-from gateway.store.orders.known_orders import orders_of_keys
-from gateway.store.orders.number_changes import changes_of, merges_of
-from gateway.store.orders.told import note_told, said_numbers, told_numbers
-from gateway.store.studies.kept import kept
-from gateway.store.studies.priors import studies_of
+from gateway.store.database.kept import kept
+from gateway.store.enrichment import note_told, said_numbers, told_numbers
+from gateway.store.orders.hospital import orders_of_keys
+from gateway.store.orders.numbers import changes_of, key_text, merges_of
+from gateway.store.studies.identities import studies_of
 from gateway.webhooks.event import Enrichment
 from mappings.hospital.answers import (
     AgreedOrders,

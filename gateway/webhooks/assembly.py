@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from gateway.runtime.metrics import Metrics
 from gateway.store.database.bell import WEBHOOK
 from gateway.store.database.engine import Engine
-from gateway.store.webhooks import StoredEnrichments, StoredWebhooks
+from gateway.store.enrichment import StoredEnrichments, StoredWebhooks
 from gateway.webhooks.answering import answers_of
 from gateway.webhooks.endpoint import NoteShown, WebhookInbox
 from gateway.webhooks.event import Verifier

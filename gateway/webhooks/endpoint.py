@@ -25,7 +25,7 @@ from gateway.runtime import clock
 from gateway.runtime.computing import computed
 from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.metrics import ROUTE, Metrics
-from gateway.store.webhooks import StoredEnrichments, StoredWebhooks
+from gateway.store.enrichment import StoredEnrichments, StoredWebhooks
 from gateway.webhooks.answering import CONTEXT_REQUESTED, NOTHING, GivenAnswer, HospitalAnswers
 from gateway.webhooks.event import (
     ENRICHMENT_REQUESTED,

@@ -12,7 +12,7 @@ from typing import Any, Final
 from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError
 from gateway.runtime.log import get_logger
-from gateway.store.studies.coverage import StoredCursors
+from gateway.store.studies.crawling import StoredCursors
 
 NAME: Final = "webhook_signatures"
 EVERY: Final = 5.0

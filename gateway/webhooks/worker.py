@@ -16,7 +16,7 @@ from gateway.runtime.errors import GatewayError, UpstreamError
 from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.work_queue import POLL, WorkQueue
-from gateway.store.webhooks import StoredEvent, StoredWebhooks
+from gateway.store.enrichment import StoredEvent, StoredWebhooks
 
 # Ingests a study by its upstream id and returns the upstream ids of its signed reports. May raise anything.
 Ingest = Callable[[str], Awaitable[Set[str]]]

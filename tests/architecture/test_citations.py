@@ -20,7 +20,7 @@ def test_each_module_names_its_clause_or_stands_in_the_list_of_those_that_have_n
     assert [name for name, docstring in docstrings.items() if not docstring] == []
     # One that is a docstring alone gives the purpose of the room
     work = [name for name, module in modules.items() if not (name.endswith("/__init__.py") and len(module.body) == 1)]
-    assert len(work) > 600
+    assert len(work) > 450
     assert [name for name in work if not CLAUSE.search(docstrings[name]) and name not in UNCITED] == []
     assert [name for name in work if CLAUSE.search(docstrings[name]) and name in UNCITED] == []
 

@@ -17,9 +17,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, DropIndex
 
 from gateway.index.keys import key
-from gateway.store.database.engine import Engine
+from gateway.store.database.engine import Engine, Statement
 from gateway.store.database.schema import INDEXES
-from gateway.store.database.statements import Statement
 
 BODY = 1000
 VISITS = 10  # reports about the same patient

@@ -18,8 +18,8 @@ from sqlalchemy.schema import CreateIndex, DropIndex
 
 from gateway.index.keys import key
 from gateway.index.parameters import PARAMETERS
+from gateway.store.database.engine import Dialect
 from gateway.store.database.schema import INDEXES, METADATA
-from gateway.store.database.statements import Dialect
 
 _HEX, _DIGITS = "0123456789abcdef", "0123456789"
 _BASE62 = f"{_DIGITS}ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -18,10 +18,9 @@ from gateway.routing import Destination, Filter, Mllp
 from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
-from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Statement, Steps, ask_each
+from gateway.store.database.engine import Engine, Statement, Steps, ask_each
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.new_messages import ComposedStudy, NewMessage, store_composed
+from gateway.store.feed.outbox import ComposedStudy, NewMessage, store_composed
 from mappings.hl7v2 import receiver as profile
 
 SIZE = 2600

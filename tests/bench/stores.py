@@ -19,12 +19,10 @@ from gateway.ingest import Fetched, Pipeline
 from gateway.runtime import clock
 from gateway.sandbox.seed import generate
 from gateway.store.database import facts
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Statement, micros
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.statements import Statement
-from gateway.store.studies.coverage import StoredCursors
-from gateway.store.studies.sweep_record import NAME, Finished, SweepRecord
+from gateway.store.studies.crawling import NAME, Finished, StoredCursors, SweepRecord
 
 _SERVED = Statement(
     "SELECT r.address, t.value FROM resource r JOIN term t ON t.resource = r.number AND t.key = :key"

@@ -18,9 +18,9 @@ from bench.test_feed import receiver
 from bench.test_stored import stored
 from fakes.databases import at_once
 
+from gateway.store.database.engine import Statement
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.statements import Statement
 
 _PROCESSES = "SELECT pid FROM pg_stat_activity"
 _REPORTS = Statement("SELECT count(*) FROM report WHERE status = 'completed'")

@@ -20,7 +20,7 @@ from fakes.databases import at_once, server
 from gateway.crawl.crawler import crawl_forever
 from gateway.crawl.sharing import Sharing
 from gateway.store.database.postgres import Postgres
-from gateway.store.studies.coverage import StoredCursors
+from gateway.store.studies.crawling import StoredCursors
 from gateway.upstream.pace import Pace
 
 LATENCY, REQUESTS = 0.05, 4  # seconds; of each process at one time

@@ -29,9 +29,8 @@ from gateway.ingest import Fetched, Pipeline
 from gateway.ingest.orders.apply import Applying
 from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import report_list
-from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Statement
-from gateway.store.orders.known_hospital import OrderReader
+from gateway.store.database.engine import Engine, Statement
+from gateway.store.orders.hospital import OrderReader
 from mappings.hospital.match import match
 from mappings.hospital.order_search import order_search
 from mappings.model import Facts

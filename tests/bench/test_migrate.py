@@ -20,7 +20,7 @@ from fakes.old_release import OldRelease, execute, load, old_releases, query
 
 from gateway.store.database.migrate import migrate
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.revision import newest
+from gateway.store.database.probe import newest
 from gateway.store.database.sqlite import Sqlite
 
 STUDIES = int(os.environ.get("BENCH_MIGRATED", "100000"))

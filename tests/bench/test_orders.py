@@ -30,10 +30,10 @@ from fakes.hospital import AUTHORITIES, order, patient
 from fakes.hospital_source import Hospital, ordering
 from fakes.inbox import SECRET, body, signed
 
-from gateway.store.compression.stored_bytes import compressed
-from gateway.store.database.instants import micros
-from gateway.store.orders.keys import keys_of
-from gateway.store.studies.kept import plain
+from gateway.store.database.engine import micros
+from gateway.store.database.kept import plain
+from gateway.store.database.stored_bytes import compressed
+from gateway.store.orders.numbers import keys_of
 from gateway.webhooks.endpoint import PATH
 from gateway.webhooks.event import ENRICHMENT_REQUESTED
 

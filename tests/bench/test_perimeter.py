@@ -34,7 +34,7 @@ from gateway.runtime.metrics import Metrics
 from gateway.runtime.serving import listening_socket, running
 from gateway.settings import Configuration, Server, Settings
 from gateway.settings.auth import Auth
-from gateway.store.studies.sweep_record import SweepRecord
+from gateway.store.studies.crawling import SweepRecord
 from mappings.profile import Site
 
 ROUNDS, READS, CONNECTIONS = 300, 50, 12  # short rounds: nothing disturbs some of them, on a busy machine, too

@@ -26,9 +26,9 @@ from fakes.in_force import always_in_force
 
 from gateway.ingest import Pipeline
 from gateway.routing import Destination, Routes
+from gateway.store.database.engine import Statement
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.statements import Statement
 
 STUDIES, ROUNDS = 600, 3
 TO_REACH, CPU_TO_REACH = 0.70, {"sqlite": 2.0, "postgresql": 3.5}

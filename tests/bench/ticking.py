@@ -19,8 +19,8 @@ from bench import stores
 from fakes.databases import at_once
 
 from gateway.ingest import Fetched
+from gateway.store.database.engine import Steps, Work
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.statements import Steps, Work
 
 AT_ONCE = 8  # studies of each process under way
 _PATIENCE = 600.0  # seconds

@@ -35,13 +35,12 @@ from gateway.ingest.plan_write import ClaimsNeeded, IngestSettings, plan_write
 from gateway.routing import InForce
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.seed import generate, report_list
-from gateway.store.database.instants import micros
+from gateway.store import intake
+from gateway.store.database.engine import Steps, micros
 from gateway.store.database.schema import INDEXES, METADATA
 from gateway.store.database.sqlite import _drive
-from gateway.store.database.statements import Steps
-from gateway.store.studies import intake
-from gateway.store.studies.known_study import Fetched, KnownStudy
-from gateway.store.studies.study_write import StudyWrite
+from gateway.store.known_study import Fetched, KnownStudy
+from gateway.store.study_write import StudyWrite
 from mappings.patient.identifiers import keyed_patient_id, short_id
 
 TEMPLATES, VISITS = 300, 10

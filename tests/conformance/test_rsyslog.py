@@ -27,7 +27,7 @@ from gateway.audit.syslog_message import lines_named
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditNotForwarded
 from gateway.runtime.tls import TlsSettings
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 
 DRIVER = Path("/usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so")
 CONFIGURATION = """

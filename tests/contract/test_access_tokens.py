@@ -12,8 +12,7 @@ from dataclasses import replace
 import pytest
 from fakes.store import rows
 
-from gateway.store.access_tokens import StoredTokens, TokenRecord, digest_of
-from gateway.store.clients import ClientKeySet, RegisteredClient, StoredClients
+from gateway.store.clients import ClientKeySet, RegisteredClient, StoredClients, StoredTokens, TokenRecord, digest_of
 
 NOW = 1_000_000
 LATER = NOW + 60

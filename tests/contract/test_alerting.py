@@ -26,17 +26,15 @@ from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.serving import listening_socket, running
 from gateway.settings.feed import Escalation, Feed
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
-from gateway.store.feed.holding import hold
+from gateway.store.database.engine import Statement, ask, micros
+from gateway.store.enrichment import StoredEnrichments
+from gateway.store.feed.alerts import WatchedDestination, acknowledge_alerts, feed_facts
+from gateway.store.feed.cancelled_reports import item_of, left
+from gateway.store.feed.destinations import retired
 from gateway.store.feed.leases import Leases, resumed, standing
 from gateway.store.feed.leases import paused as pause
-from gateway.store.feed.leaving import retired
-from gateway.store.feed.resending import Resend, queue_replays
-from gateway.store.feed.standing_alerts import acknowledge_alerts
-from gateway.store.studies.cancelled_reports import item_of, left
-from gateway.store.webhooks import StoredEnrichments
+from gateway.store.feed.messages import hold
+from gateway.store.feed.outbox import Resend, queue_replays
 from mappings.hl7v2 import receiver as profile
 
 HELD = ("held", "accession-missing")

@@ -15,11 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.ingest import Fetched, Pipeline
-from gateway.store.database.instants import instant
+from gateway.store.database.engine import Statement, ask, instant
+from gateway.store.database.kept import Kept, kept, packed, unpacked
 from gateway.store.database.schema import METADATA
-from gateway.store.database.statements import Statement, ask
-from gateway.store.studies.kept import Kept, kept, packed, unpacked
-from gateway.store.webhooks import StoredEnrichments
+from gateway.store.enrichment import StoredEnrichments
 from mappings import decode
 from mappings.life.changes import changes
 from mappings.model import Facts, PdfFacts

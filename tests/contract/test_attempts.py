@@ -8,12 +8,10 @@ import pytest
 from fakes.lanes import AT, Scene, new
 from fakes.store import rows
 
-from gateway.store.database.statements import Statement, ask
-from gateway.store.feed import attempts, late_acks, takeover
-from gateway.store.feed.attempts import MAX_ANSWER, MOST, Attempt, attempts_of, store_attempt
+from gateway.store.database.engine import Statement, ask
+from gateway.store.feed import messages, takeover
 from gateway.store.feed.leases import LeaseLost, Leases
-from gateway.store.feed.messages import SendResult
-from gateway.store.feed.retention import purged
+from gateway.store.feed.messages import MAX_ANSWER, MOST, Attempt, SendResult, attempts_of, purge_bodies, store_attempt
 
 WHERE = '{"peer": "127.0.0.1:2575"}'
 ACK = b"MSH|^~\\&|\rMSA|AE|ID1|name DOE^JANE not accepted\r"
@@ -41,7 +39,7 @@ async def hear(scene, ack, answer=ACK):
     def decide(head):
         return SendResult(head, "delivered", ack=ack, accepted=AT + 9, attempt=Attempt(None, AT + 9, WHERE, answer))
 
-    return await scene.engine.do(partial(late_acks.store_ack, "ehr", "ID1", ack, decide, AT + 9))
+    return await scene.engine.do(partial(takeover.store_ack, "ehr", "ID1", ack, decide, AT + 9))
 
 
 async def found(engine):
@@ -51,7 +49,7 @@ async def found(engine):
 async def test_an_attempt_is_kept_with_its_instants_its_connection_and_the_answer_as_it_came(scene, engine):
     await send(scene, "held", "AE", "AE", holds="refused")
     [kept] = await attempts_of(engine, 1)
-    assert kept == attempts.KeptAttempt(1, attempt(), "held", "AE", "AE")
+    assert kept == messages.KeptAttempt(1, attempt(), "held", "AE", "AE")
 
 
 async def test_attempts_are_numbered_in_their_order_and_each_is_kept(scene, engine):
@@ -95,7 +93,7 @@ async def test_what_comes_late_is_kept_beside_also_where_it_repeats_or_contradic
 
 
 async def test_of_many_attempts_the_first_and_the_last_are_kept(scene, engine, monkeypatch):
-    monkeypatch.setattr(attempts, "MOST", 15)
+    monkeypatch.setattr(messages, "MOST", 15)
     for number in range(40):
         await engine.do(partial(store_attempt, 1, attempt(begun=number), "queued", "AR", "AR"))
     places = [place for place, *_ in await found(engine)]
@@ -113,7 +111,7 @@ async def test_attempts_go_with_the_text_of_their_message_and_none_comes_after(s
     await scene.add("stu_b", new(2))
     await send(scene, ack="CA", committed=AT)
     await engine.do(partial(store_attempt, 2, attempt(), "queued", "AR", "AR"))
-    assert await engine.do(partial(purged, AT + 1, 10)) == 1
+    assert await engine.do(partial(purge_bodies, AT + 1, 10)) == 1
     await hear(scene, "AA")
     assert await rows(engine, "SELECT message FROM attempt") == [(2,)]
     assert await rows(engine, "SELECT ack FROM message WHERE number = 1") == [("AA",)]

@@ -20,11 +20,10 @@ from gateway.feed.deliver.retention import Retention
 from gateway.feed.operator.as_sent import AsSentReplay, queue_again
 from gateway.routing import Folder
 from gateway.runtime import clock
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.feed.lanes import release_lane
 from gateway.store.feed.ledger import dead_letters, stock
-from gateway.store.feed.resending import Resend, queue_replays
+from gateway.store.feed.outbox import Resend, queue_replays
 
 ALTER = "UPDATE message_body SET body = :other WHERE number = 1"
 LOSE = "DELETE FROM message_body WHERE number = 1 AND body <> :other"

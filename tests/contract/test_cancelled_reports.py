@@ -11,8 +11,8 @@ from fakes.fed import assert_all_arrived, bodies, fed, site
 from fakes.store import resource_of, rows
 
 from gateway.ingest.control_queue import ControlWork
-from gateway.store.database.controls import Controls
-from gateway.store.studies.cancelled_reports import ItemChanged, item_of, items_of_studies, left, open_items, withdrawn
+from gateway.store.database.facts import Controls
+from gateway.store.feed.cancelled_reports import ItemChanged, item_of, items_of_studies, left, open_items, withdrawn
 from mappings.patient.identifiers import fhir_id
 
 NOW = 1_800_000_000_000_000

@@ -10,9 +10,9 @@ from gateway.auth.scopes import scope_list
 from gateway.auth.visibility import Visibility
 from gateway.fhir_api.as_seen import as_seen
 from gateway.index.keys import key
-from gateway.store.database.statements import Statement, ask_each
+from gateway.store.database.engine import Statement, ask_each
 from gateway.store.studies import search as store
-from gateway.store.studies.claims import newest_claims
+from gateway.store.studies.identities import newest_claims
 from mappings.fhir.narrative import narrative
 from mappings.fhir.rendering import json_bytes
 

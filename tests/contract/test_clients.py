@@ -11,8 +11,7 @@ from dataclasses import replace
 
 from fakes.store import rows
 
-from gateway.store.access_tokens import StoredTokens, TokenRecord
-from gateway.store.clients import ClientKeySet, RegisteredClient, StoredClients
+from gateway.store.clients import ClientKeySet, RegisteredClient, StoredClients, StoredTokens, TokenRecord
 
 NOW = 1_000_000
 LATER = NOW + 60

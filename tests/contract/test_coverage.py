@@ -14,9 +14,9 @@ from fakes.taken_in import DRAFT, said, study_id, take
 from fakes.virtual_clock import START, VirtualClock
 
 from gateway.store.database import facts
-from gateway.store.database.instants import micros
-from gateway.store.studies import coverage
-from gateway.store.studies.coverage import StoredCursors, StoredStudies, all_studies, digest_of
+from gateway.store.database.engine import micros
+from gateway.store.studies import crawling
+from gateway.store.studies.crawling import StoredCursors, StoredStudies, all_studies, digest_of
 
 NEVER = START - timedelta(days=365)
 
@@ -67,7 +67,7 @@ async def test_studies_with_signed_reports_that_were_not_listed_are_missing(engi
 
 
 async def test_every_study_is_listed_once(engine, pipeline, monkeypatch):
-    monkeypatch.setattr(coverage, "_AT_A_TIME", 2)
+    monkeypatch.setattr(crawling, "_AT_A_TIME", 2)
     for digit in "1245a":
         await take(pipeline, report(digit), digit=digit)
     assert [one async for one in all_studies(engine)] == [study_id(digit) for digit in "1245a"]

@@ -9,8 +9,17 @@ import pytest
 from fakes.store import rows
 
 from gateway.runtime.errors import StoreTooSlow, StoreUnavailable, StoreValueRefused
-from gateway.store.database.instants import instant, instant_text, micros
-from gateway.store.database.statements import Statement, ask, ask_each, inserting, rows_at_commit, storable
+from gateway.store.database.engine import (
+    Statement,
+    ask,
+    ask_each,
+    inserting,
+    instant,
+    instant_text,
+    micros,
+    rows_at_commit,
+    storable,
+)
 
 PUT = Statement("INSERT INTO cursor (name, value) VALUES (:name, :value)")
 PUT_ROWS = inserting("cursor", "name TEXT, value TEXT")

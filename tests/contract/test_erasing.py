@@ -18,17 +18,15 @@ from gateway.ingest.control_queue import ControlWork
 from gateway.runtime import clock
 from gateway.runtime.request_errors import ResourceNotFound
 from gateway.store import erasing
-from gateway.store.compression.stored_bytes import decompressed
-from gateway.store.database.controls import Controls
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask, micros
+from gateway.store.database.facts import Controls
+from gateway.store.database.stored_bytes import decompressed
+from gateway.store.enrichment import StoredEnrichments, StoredWebhooks
 from gateway.store.erasing import ErasureOrder, MessageInHand, NotErased
-from gateway.store.feed.reconciling import report_records
-from gateway.store.studies.coverage import StoredStudies
-from gateway.store.studies.erased import erased_among, readmitted
-from gateway.store.studies.intake import store_studies
-from gateway.store.studies.pdfs import CHUNK, Overtaken
-from gateway.store.webhooks import StoredEnrichments, StoredWebhooks
+from gateway.store.feed.ledger import report_records
+from gateway.store.intake import store_studies
+from gateway.store.pdfs import CHUNK, Overtaken
+from gateway.store.studies.crawling import StoredStudies, erased_among, readmitted
 
 FACILITY = "Sandbox General Hospital"
 NAMED = {"patientName": "Canaryfamily, Canarygiven", "dateOfBirth": "1950-05-05", "sex": "F"}

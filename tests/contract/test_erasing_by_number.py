@@ -21,8 +21,7 @@ from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.settings import survey
 from gateway.store import erasing
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.erasing import ErasureOrder, NotErased
 
 SOURCE = """

@@ -21,9 +21,9 @@ from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.settings import survey
 from gateway.store import erasing
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 from gateway.store.erasing import ErasureOrder, NotErased
-from gateway.store.orders.erasing import HospitalChangedError
+from gateway.store.orders.upkeep import HospitalChangedError
 from gateway.store.studies.identities import decide
 
 SOURCE = """

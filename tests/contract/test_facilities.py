@@ -8,7 +8,7 @@ from datetime import UTC
 from fakes.store import made, write
 
 from gateway.index.extract import rows
-from gateway.store.studies.facilities import organizations_named
+from gateway.store.studies.identities import organizations_named
 
 
 def organization(number, name, *alias):

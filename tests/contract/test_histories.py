@@ -9,9 +9,9 @@ import pytest
 from fakes.store import made, write
 
 from gateway.index.criteria import Is
-from gateway.store.database.statements import Statement, ask
-from gateway.store.studies import histories
-from gateway.store.studies.histories import versions_of
+from gateway.store.database.engine import Statement, ask
+from gateway.store.studies import search
+from gateway.store.studies.search import versions_of
 
 BIRTH = 1_000_000
 _ERASE = (
@@ -24,9 +24,9 @@ _ERASE = (
 def looked_at(request, monkeypatch):
     """Look at all versions of the store, or at the newest alone; then a type may have changed too often to be read."""
     if request.param != "all":
-        monkeypatch.setattr(histories, "LOOKED_AT", 0)
+        monkeypatch.setattr(search, "LOOKED_AT", 0)
     if request.param == "few":
-        monkeypatch.setattr(histories, "MOST_LATER", 1)
+        monkeypatch.setattr(search, "MOST_LATER", 1)
 
 
 @pytest.fixture
@@ -86,14 +86,14 @@ async def test_a_client_with_limits_gets_current_versions_of_what_it_sees_alone(
 
 
 async def test_what_is_stored_while_the_types_are_read_comes_before_the_page(engine, stored, monkeypatch):
-    of_type = histories._of_type
+    of_type = search._of_type
 
     async def raced(engine, kind, *more, **place):
         rows = await of_type(engine, kind, *more, **place)
         await write(engine, made("Patient/p", "new"), made("DiagnosticReport/a", "new"))
         return rows
 
-    monkeypatch.setattr(histories, "_of_type", raced)
+    monkeypatch.setattr(search, "_of_type", raced)
     found = await versions_of(engine, ["Patient", "DiagnosticReport"], since=0, before=2**62, most=7, limits=None)
     assert listed(found) == [one for one in reversed(stored) if not one[0].startswith("Organization/")]
 
@@ -101,14 +101,14 @@ async def test_what_is_stored_while_the_types_are_read_comes_before_the_page(eng
 async def test_what_is_erased_while_a_page_is_read_does_not_make_it_shorter(engine, monkeypatch):
     written = await write(engine, *(made(f"Patient/{number}") for number in range(6)))
     erased, *others = reversed(written)
-    scan = histories._scan
+    scan = search._history
 
     async def raced(engine, statement, **values):
-        for one in _ERASE if statement is histories._OF_TYPE else ():
+        for one in _ERASE if statement is search._OF_TYPE else ():
             await engine.do(lambda one=one: ask(one, address=erased.address))
         return await scan(engine, statement, **values)
 
-    monkeypatch.setattr(histories, "_scan", raced)
-    monkeypatch.setattr(histories, "LOOKED_AT", 0)
+    monkeypatch.setattr(search, "_history", raced)
+    monkeypatch.setattr(search, "LOOKED_AT", 0)
     found = await versions_of(engine, ["Patient"], since=0, before=2**62, most=4, limits=None)
     assert [one.address for one in found] == [one.address for one in others[:4]]

@@ -15,7 +15,7 @@ from fakes.fed import fed
 from fakes.stated_orders import ORDER, StatedOrders, stating
 
 from gateway.runtime import clock
-from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
+from gateway.store.feed.alerts import WatchedDestination, feed_facts
 
 WAITING = [("held", "order-awaited")]
 _MINUTES = 60_000_000

@@ -15,7 +15,7 @@ from fakes.store import rows
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable
 from gateway.runtime.request_errors import IdempotencyKeyReused
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 from gateway.store.studies.idempotency import HOLD, KEPT, MOST, Done, KeyClaim, Requests
 
 KEYS = "SELECT key FROM idempotency ORDER BY key"

@@ -17,7 +17,7 @@ from gateway.index.keys import SEPARATOR, key
 from gateway.index.value import Circumstances
 from gateway.runtime.errors import StoreTooSlow
 from gateway.store.studies import in_order, search, search_sql
-from gateway.store.studies.histories import versions_of
+from gateway.store.studies.search import versions_of
 from gateway.store.studies.shared_terms import divided, set_of
 from gateway.store.studies.short_values import short_value
 

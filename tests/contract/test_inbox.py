@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 from fakes.store import rows
 
-from gateway.store.database.controls import Control, Controls
-from gateway.store.webhooks import StoredEnrichments, StoredEvent, StoredWebhooks
+from gateway.store.database.facts import Control, Controls
+from gateway.store.enrichment import StoredEnrichments, StoredEvent, StoredWebhooks
 
 AT = datetime(2026, 1, 5, 14, 20, tzinfo=UTC)
 LATER = AT + timedelta(minutes=1)

@@ -23,9 +23,8 @@ from gateway.feed.plan.planning import apply_plan
 from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
+from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.database.facts import claimed
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import plans, restoring
 from gateway.store.feed.leases import paused
 from gateway.store.feed.messages import SendResult

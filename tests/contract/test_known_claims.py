@@ -9,9 +9,9 @@ from fakes.fhir_studies import report, snapshot
 from fakes.store import rows
 from fakes.taken_in import take
 
-from gateway.store.compression.stored_bytes import decompressed
-from gateway.store.database.statements import Statement, ask_each
-from gateway.store.studies.known_claims import CLAIMS, claims_about, content_of, in_order
+from gateway.store.database.engine import Statement, ask_each
+from gateway.store.database.stored_bytes import decompressed
+from gateway.store.studies.identities import CLAIMS, claims_about, claims_in_order, content_of
 
 PATIENT = "pat-1"
 _CLAIM = Statement(
@@ -48,7 +48,7 @@ async def put(engine, claims, verdicts=()):
 
 async def found(engine, own="stu_none"):
     """Return study, content as text, and persons judged, of each claim that is read."""
-    claims = in_order(PATIENT, await engine.fetch(CLAIMS, patient_id=PATIENT, study_id=own))
+    claims = claims_in_order(PATIENT, await engine.fetch(CLAIMS, patient_id=PATIENT, study_id=own))
     return [(study_id, decompressed(body)[2:3].decode(), judged) for _, study_id, _, _, body, judged in claims]
 
 
@@ -86,7 +86,7 @@ async def test_it_tells_the_same_as_all_claims_would(engine, seed):
     linked = {f"stu_{number:04}": f"judged {number}" for number in random.sample(range(30), 6)}
     await put(engine, claims, [verdict(int(one[-4:]), judged=judged) for one, judged in linked.items()])
     own = random.choice(claims)["study_id"]
-    read = in_order(PATIENT, await engine.fetch(CLAIMS, patient_id=PATIENT, study_id=own))
+    read = claims_in_order(PATIENT, await engine.fetch(CLAIMS, patient_id=PATIENT, study_id=own))
     others = [one for one in claims if one["study_id"] != own]
     assert {(bytes(one[4]), one[5]) for one in read if one[1] != own} == {
         (one["body"], linked.get(one["study_id"], "")) for one in others
@@ -110,7 +110,7 @@ async def test_the_studies_of_one_patient_are_read_as_one_claim_and_one_new(engi
         await take(pipeline, report(digit, snapshotMetadata=snapshot(studyDate="2024-03-15")), digit=digit)
     [(patient_id, count)] = await rows(engine, "SELECT patient_id, count(*) FROM claim GROUP BY patient_id")
     assert count == 12
-    assert len(in_order(patient_id, await engine.fetch(CLAIMS, patient_id=patient_id, study_id="stu_none"))) == 1
+    assert len(claims_in_order(patient_id, await engine.fetch(CLAIMS, patient_id=patient_id, study_id="stu_none"))) == 1
 
 
 async def test_a_study_that_says_something_else_has_another_digest(engine, pipeline):

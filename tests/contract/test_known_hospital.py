@@ -31,16 +31,12 @@ from fakes.taken_in import giving
 from fakes.upstream_json import report_json, study_json
 
 from gateway.ingest import Fetched, Pipeline
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import ask
+from gateway.store.database.engine import Engine, ask, micros
+from gateway.store.enrichment import told_numbers
 from gateway.store.erasing import ErasureOrder, erased
-from gateway.store.orders.keys import key_text, keys_of, number_of, number_text, record_text
-from gateway.store.orders.known_hospital import OrderReader
-from gateway.store.orders.known_orders import orders_by_number
-from gateway.store.orders.study_keys import OF_STUDY
-from gateway.store.orders.told import told_numbers
-from gateway.store.studies.known_study import ACCESSION
+from gateway.store.known_study import ACCESSION
+from gateway.store.orders.hospital import OrderReader, orders_by_number
+from gateway.store.orders.numbers import OF_STUDY, key_text, keys_of, number_of, number_text, record_text
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey, OrderSource
 from mappings.hospital.events import Visit
 from mappings.profile.facility import AssigningAuthority

@@ -11,8 +11,8 @@ import pytest
 from gateway.feed.deliver.lease_guard import LeaseGuard
 from gateway.runtime import clock
 from gateway.runtime.loops import alongside
+from gateway.store.database.engine import Statement, ask
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import leases as store
 from gateway.store.feed.leases import LeaseLost, Leases
 

@@ -19,17 +19,23 @@ from gateway.feed.deliver.retention import Retention
 from gateway.feed.operator.as_sent import AsSentReplay, queue_again
 from gateway.routing import Retry
 from gateway.runtime import clock
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask, micros
+from gateway.store.database.operator_acts import noted
 from gateway.store.feed import leases
-from gateway.store.feed.audit import noted
-from gateway.store.feed.backload import BackloadSpan, queue_backload, undated
 from gateway.store.feed.lanes import FreedLane, release_lane
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.ledger import dead_letters, stock
+from gateway.store.feed.ledger import dead_letters, report_records, stock
 from gateway.store.feed.messages import NEVER
-from gateway.store.feed.reconciling import report_records
-from gateway.store.feed.resending import Resend, accepted_reports, queue_replays, signed_within, study_of
+from gateway.store.feed.outbox import (
+    BackloadSpan,
+    Resend,
+    accepted_reports,
+    queue_backload,
+    queue_replays,
+    signed_within,
+    study_of,
+    undated,
+)
 from mappings.profile.rule import Rule, place_of
 
 LATER = datetime(2040, 1, 1, tzinfo=UTC)
@@ -238,7 +244,7 @@ async def test_history_of_another_span_or_destination_stays_where_it_is(engine):
 
 
 async def test_reports_are_found_by_when_they_were_signed_page_by_page(engine, monkeypatch):
-    monkeypatch.setattr("gateway.store.feed.resending._AT_A_TIME", 2)
+    monkeypatch.setattr("gateway.store.feed.outbox._AT_A_TIME", 2)
     async with fed(engine) as (feed, _):
         signed = [await feed.sign() for _ in range(5)]
         reports = [one async for one in signed_within(engine, 0, micros(LATER))]

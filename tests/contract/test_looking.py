@@ -9,11 +9,10 @@ from fakes.lanes import Scene, new
 from fakes.store import made, write
 
 from gateway.index.keys import SEPARATOR, key
-from gateway.store.database.statements import Statement, ask
-from gateway.store.feed import looking
-from gateway.store.feed.holding import hold
+from gateway.store.database.engine import Statement, ask
+from gateway.store.feed import ledger
 from gateway.store.feed.leases import Leases, paused
-from gateway.store.feed.retention import purged
+from gateway.store.feed.messages import hold, purge_bodies
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ async def scene(engine):
 
 
 async def test_the_messages_of_a_study_come_with_all_that_the_ledger_has(scene, engine):
-    first, second = await looking.messages_of_study(engine, "stu_a")
+    first, second = await ledger.messages_of_study(engine, "stu_a")
     assert (first.control_id, first.body, first.filler_order_numbers) == ("ID1", b"body 1", ("F1",))
     assert (second.number > first.number, second.patient_id, second.sent) == (True, "pat-2", None)
     assert "body 1" not in repr(first)
@@ -33,24 +32,24 @@ async def test_the_messages_of_a_study_come_with_all_that_the_ledger_has(scene, 
 
 async def test_once_its_text_is_let_go_of_a_message_has_none(scene, engine):
     await scene.deliver()
-    await engine.do(partial(purged, 2**62, 10))
-    assert [one.body is None for one in await looking.messages_of_study(engine, "stu_a")] == [True, False]
+    await engine.do(partial(purge_bodies, 2**62, 10))
+    assert [one.body is None for one in await ledger.messages_of_study(engine, "stu_a")] == [True, False]
 
 
 async def test_a_study_is_found_by_a_message_and_by_a_patient(scene, engine):
-    assert await looking.study_of_message(engine, "ehr", "ID3") == ["stu_b"]
-    assert await looking.study_of_message(engine, "his", "ID3") == []
-    assert await looking.study_of_message(engine, "ehr", "\x00") == []
-    assert await looking.studies_of_patient(engine, "pat-2") == ["stu_a", "stu_b"]
+    assert await ledger.study_of_message(engine, "ehr", "ID3") == ["stu_b"]
+    assert await ledger.study_of_message(engine, "his", "ID3") == []
+    assert await ledger.study_of_message(engine, "ehr", "\x00") == []
+    assert await ledger.studies_of_patient(engine, "pat-2") == ["stu_a", "stu_b"]
 
 
 async def test_the_messages_of_a_patient_are_those_that_were_sent_and_each_is_found_by_its_number(scene, engine):
-    assert await looking.messages_of_patient(engine, "pat-1") == []
+    assert await ledger.messages_of_patient(engine, "pat-1") == []
     await scene.deliver()
-    [sent] = await looking.messages_of_patient(engine, "pat-1")
+    [sent] = await ledger.messages_of_patient(engine, "pat-1")
     assert (sent.control_id, sent.sent is None) == ("ID1", False)
-    assert await looking.message_numbered(engine, sent.number) == sent
-    assert await looking.message_numbered(engine, 0) is None
+    assert await ledger.message_numbered(engine, sent.number) == sent
+    assert await ledger.message_numbered(engine, 0) is None
 
 
 async def test_a_study_is_found_by_a_report_of_it(scene, engine):
@@ -58,8 +57,8 @@ async def test_a_study_is_found_by_a_report_of_it(scene, engine):
         "INSERT INTO report (report_id, study_id, status, is_addendum, first_seen) VALUES ('rep_3', 'stu_b', 'c', 0, 0)"
     )
     await engine.do(lambda: ask(report))
-    assert await looking.study_of_report(engine, "rep_3") == ["stu_b"]
-    assert await looking.study_of_report(engine, "rep_9") == []
+    assert await ledger.study_of_report(engine, "rep_3") == ["stu_b"]
+    assert await ledger.study_of_report(engine, "rep_9") == []
 
 
 async def test_a_number_is_found_whole_whoever_gave_it_out_and_nothing_that_it_begins(scene, engine):
@@ -68,22 +67,22 @@ async def test_a_number_is_found_whole_whoever_gave_it_out_and_nothing_that_it_b
     rows = [made(f"Patient/{one}", terms={(patient, f"{number}{SEPARATOR}urn:{one}")}) for one, number in terms.items()]
     rows.append(made("ImagingStudy/stu-a", terms={(study, f"42{SEPARATOR}urn:acc")}, owner="stu_a"))
     await write(engine, *rows)
-    assert await looking.patients_of_number(engine, "42") == ["pat-1", "pat-2"]
-    assert await looking.studies_of_accession(engine, "42") == ["stu_a"]
-    assert await looking.studies_of_accession(engine, "4") == []
+    assert await ledger.patients_of_number(engine, "42") == ["pat-1", "pat-2"]
+    assert await ledger.studies_of_accession(engine, "42") == ["stu_a"]
+    assert await ledger.studies_of_accession(engine, "4") == []
 
 
 async def test_why_nothing_of_a_study_is_sent_now_is_known(scene, engine):
-    assert await looking.held_back(engine, "ehr", "stu_a") == looking.HeldBack()
+    assert await ledger.held_back(engine, "ehr", "stu_a") == ledger.HeldBack()
     await engine.do(lambda: hold("ehr", "stu_a", "refused", None, 1))
     await engine.do(lambda: paused("ehr", "maintenance", 1))
-    assert await looking.held_back(engine, "ehr", "stu_a") == looking.HeldBack("refused", "maintenance")
-    assert await looking.held_back(engine, "his", "stu_a") == looking.HeldBack()
+    assert await ledger.held_back(engine, "ehr", "stu_a") == ledger.HeldBack("refused", "maintenance")
+    assert await ledger.held_back(engine, "his", "stu_a") == ledger.HeldBack()
 
 
 async def test_the_versions_of_a_resource_come_in_their_order(scene, engine):
     for said in ("one", "two"):
         await write(engine, made("Patient/pat-1", said))
-    found = await looking.versions_of(engine, "Patient/pat-1")
+    found = await ledger.versions_of(engine, "Patient/pat-1")
     assert [(version, body["said"]) for version, _, body in found] == [(1, "one"), (2, "two")]
-    assert await looking.versions_of(engine, "Patient/pat-9") == []
+    assert await ledger.versions_of(engine, "Patient/pat-9") == []

@@ -29,9 +29,8 @@ from fakes.store import rows
 from fakes.taken_in import current, outbox, study_id
 
 from gateway.ingest import Pipeline
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, ask
-from gateway.store.webhooks import StoredEnrichments
+from gateway.store.database.engine import Statement, ask, micros
+from gateway.store.enrichment import StoredEnrichments
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.events import Visit
 

@@ -11,8 +11,8 @@ from fakes.fed import bodies, fed, site
 from fakes.merging import knowing, merge
 from fakes.store import rows
 
-from gateway.store.feed.looking import patients_of_number
-from gateway.store.studies.survivors import with_replaced
+from gateway.store.feed.ledger import patients_of_number
+from gateway.store.studies.identities import with_replaced
 
 FACILITY = "Sandbox General Hospital"
 OLD, NEW, OTHER = "SBXGEN-4711-0815", "SBXGEN-4711-0999", "SBXGEN-4712-0001"

@@ -14,7 +14,7 @@ from fakes.store import rows
 from fakes.taken_in import contents, current, outbox, study_id, take
 
 from gateway.store.studies import identities
-from gateway.store.studies.claims import newest_claims
+from gateway.store.studies.identities import newest_claims
 from mappings.patient.identifiers import keyed_patient_id
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)

@@ -10,14 +10,13 @@ import pytest
 from fakes.lanes import AT, NOW, Scene, new, stored
 from fakes.store import rows
 
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
+from gateway.store.database.locks import Outdated
 from gateway.store.feed import messages, takeover
 from gateway.store.feed.leases import LeaseLost, Leases, paused
+from gateway.store.feed.ledger import SentState, read_sent
 from gateway.store.feed.messages import NEVER, SendResult
-from gateway.store.feed.new_messages import ComposedStudy
-from gateway.store.feed.outbox import ADD_CAUSE, SettledRow
-from gateway.store.feed.sent import SentState, read_sent
-from gateway.store.studies.locks import Outdated
+from gateway.store.feed.outbox import ADD_CAUSE, ComposedStudy, SettledRow
 
 
 @pytest.fixture

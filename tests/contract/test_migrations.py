@@ -24,12 +24,12 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from gateway.runtime.errors import ConfigError, StoreUnavailable
 from gateway.store.database import migrate as migrating
 from gateway.store.database import postgres
+from gateway.store.database.engine import Statement, ask
 from gateway.store.database.migrate import BASE, HEAD, migrate
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.revision import is_current, newest, revisions
+from gateway.store.database.probe import is_current, newest, revisions
 from gateway.store.database.schema import METADATA
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.statements import Statement, ask
 
 _COLUMNS = """
     SELECT table_name, column_name, data_type, is_nullable, collation_name,

@@ -29,7 +29,7 @@ from gateway.routing import Filter, Routes, Scope
 from gateway.runtime import clock
 from gateway.runtime.loops import alongside
 from gateway.store.feed.plans import reading
-from gateway.store.orders.number_changes import changes_of, let_go
+from gateway.store.orders.numbers import changes_of, let_go
 from mappings.hl7v2 import receiver as profile
 from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.patient.identifiers import mrn_key

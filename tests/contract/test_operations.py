@@ -16,7 +16,7 @@ from fakes.store import rows
 
 from gateway.fhir_api.operations.idempotency import checked, fingerprint
 from gateway.runtime.errors import StoreUnavailable
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
 from gateway.store.studies.idempotency import KeyClaim, Requests
 
 EVERYTHING = "SELECT key, request, sent, answer FROM idempotency"

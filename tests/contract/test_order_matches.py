@@ -9,9 +9,8 @@ from fakes.composed import composing
 from fakes.hospital_source import Hospital, ordering
 from fakes.store import rows
 
-from gateway.store.database.controls import Controls
-from gateway.store.database.statements import Statement, ask, ask_each
-from gateway.store.orders.keys import record_text
+from gateway.store.database.engine import Statement, ask, ask_each
+from gateway.store.database.facts import Controls
 from gateway.store.orders.matches import (
     StoredDecision,
     StoredMatch,
@@ -21,7 +20,7 @@ from gateway.store.orders.matches import (
     matches_of,
     matches_with,
 )
-from gateway.store.orders.study_keys import put_study_keys
+from gateway.store.orders.numbers import put_study_keys, record_text
 
 _MATCH = Statement("INSERT INTO order_match VALUES (:study_id, :verdict, :reason, :orders, :since, '[]')")
 _KEY = Statement("INSERT INTO order_key VALUES (:key, :number)")

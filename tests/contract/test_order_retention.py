@@ -15,10 +15,9 @@ from structlog.testing import capture_logs
 from gateway.ingest.orders import retention
 from gateway.ingest.orders.retention import OrderRetention
 from gateway.runtime import clock
-from gateway.store.database.statements import Statement, ask
-from gateway.store.orders.keys import key_text, number_text
+from gateway.store.database.engine import Statement, ask
 from gateway.store.orders.matches import StoredDecision, decide
-from gateway.store.orders.study_keys import put_study_keys
+from gateway.store.orders.numbers import key_text, number_text, put_study_keys
 from mappings.hospital.authorities import HospitalNumber, OrderKey
 
 ACCESSION = key_text(OrderKey("accession", "urn:oid:1.2.2", "A1"))

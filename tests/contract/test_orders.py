@@ -8,9 +8,8 @@ from hashlib import sha256
 from fakes.hospital import AUTHORITIES
 from fakes.random_hospital import workflows
 
-from gateway.store.database.controls import Controls
-from gateway.store.orders.keys import key_text, keys_of, record_text
-from gateway.store.orders.known_orders import (
+from gateway.store.database.facts import Controls
+from gateway.store.orders.hospital import (
     OrdersAtHand,
     StoredOrder,
     order_of,
@@ -18,8 +17,15 @@ from gateway.store.orders.known_orders import (
     put_order,
     texts_of_orders,
 )
-from gateway.store.orders.number_changes import add_change, changes_of
-from gateway.store.orders.study_keys import put_study_keys, refresh_studies
+from gateway.store.orders.numbers import (
+    add_change,
+    changes_of,
+    key_text,
+    keys_of,
+    put_study_keys,
+    record_text,
+    refresh_studies,
+)
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import HospitalNumber, OrderKey
 from mappings.hospital.merges import ResolvedChange

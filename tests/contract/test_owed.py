@@ -29,15 +29,15 @@ from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
 from gateway.settings.feed import Feed
+from gateway.store.database.engine import Statement, ask
+from gateway.store.database.kept import kept
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import plans
-from gateway.store.feed.feed_facts import unrouted
+from gateway.store.feed.alerts import unrouted
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.reconciling import report_records
-from gateway.store.studies.kept import kept
-from gateway.store.studies.known_study import STUDY
+from gateway.store.feed.ledger import report_records
+from gateway.store.known_study import STUDY
 from mappings.model import Cause
 
 CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

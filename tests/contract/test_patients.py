@@ -14,7 +14,7 @@ from fakes.taken_in import DRAFT, contents, current, giving, outbox, said, study
 
 from gateway.ingest.control_queue import ControlWork
 from gateway.runtime import clock
-from gateway.store.database.controls import Controls
+from gateway.store.database.facts import Controls
 from gateway.store.studies import identities, search
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)

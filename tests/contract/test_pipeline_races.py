@@ -19,9 +19,8 @@ from fakes.upstream_json import STUDY_UID
 from gateway.ingest import Pipeline
 from gateway.ingest.pipeline import MOST_TRIES
 from gateway.runtime.errors import StudyContended
-from gateway.store.database.instants import instant
-from gateway.store.database.statements import Statement, ask
-from gateway.store.webhooks import StoredEnrichments
+from gateway.store.database.engine import Statement, ask, instant
+from gateway.store.enrichment import StoredEnrichments
 
 STUDY = study_id("1")
 REPORT = "DiagnosticReport/rep-" + "3" * 32

@@ -21,17 +21,15 @@ from gateway.routing import Filter, Ignore, Scope
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
 from gateway.settings.feed import Feed
-from gateway.store.database.instants import instant, micros
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask, instant, micros
 from gateway.store.feed import plans
-from gateway.store.feed.feed_facts import WatchedDestination, feed_facts, unrouted
-from gateway.store.feed.in_force import begun, in_force_of, plan_made, put_in_force, sent_unasked, unplanned
+from gateway.store.feed.alerts import WatchedDestination, feed_facts, unrouted
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.ledger import dead_letters
-from gateway.store.feed.reconciling import report_records
+from gateway.store.feed.ledger import dead_letters, report_records
+from gateway.store.feed.plans import begun, in_force_of, plan_made, put_in_force, sent_unasked, unplanned
 from gateway.store.feed.restoring import hold_destinations, pause_overriding
-from gateway.store.feed.set_back import set_back
 from gateway.store.feed.states import HOLD_FEED, RESTORED
+from gateway.store.feed.takeover import set_back
 
 STATES = "SELECT destination, state, reason FROM outbox ORDER BY number"
 ALL = Filter()

@@ -33,17 +33,21 @@ from gateway.index.criteria import At, During, Is, Refers, Starts
 from gateway.index.parameters import PARAMETERS, TYPES, parameters_of
 from gateway.index.value import Circumstances
 from gateway.runtime.request_errors import BadRequest, NotSupported, SearchTooCostly
+from gateway.store.database.engine import Statement
 from gateway.store.database.postgres import PLANNED_EACH, Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.statements import Statement
 from gateway.store.studies import by_code, in_order, search_sql
-from gateway.store.studies.claims import _OF_CLAIMS
-from gateway.store.studies.compartment import OF_LIMITED, OF_LIMITED_DURING
 from gateway.store.studies.fragments import Sql
-from gateway.store.studies.histories import OF_ANY_LIMITED, OF_TYPE_LIMITED
-from gateway.store.studies.identities import _DISPUTED
+from gateway.store.studies.identities import _DISPUTED, _OF_CLAIMS
 from gateway.store.studies.limited import limited, met, of_types
-from gateway.store.studies.search import _OF_CONFLICTS, _OF_REFERRING
+from gateway.store.studies.search import (
+    _OF_CONFLICTS,
+    _OF_REFERRING,
+    OF_ANY_LIMITED,
+    OF_LIMITED,
+    OF_LIMITED_DURING,
+    OF_TYPE_LIMITED,
+)
 from gateway.store.studies.search_sql import Search, Sort, for_dialect
 from gateway.store.studies.versions import OF_CURRENT
 from gateway.store.studies.within import held_apart, in_facilities
@@ -51,20 +55,20 @@ from gateway.store.studies.within import held_apart, in_facilities
 HERE = Circumstances(UTC, datetime(2026, 1, 5, tzinfo=UTC), "http://127.0.0.1:8800/fhir")
 # Read whole on purpose: lists for operators, and tables with one or a few rows for each destination
 LISTED = {
-    "gateway.store.studies.coverage._STORED",  # how many there are, once by a command that reads them all
+    "gateway.store.studies.crawling._STORED",  # how many there are, once by a command that reads them all
     "gateway.store.studies.identities._EVERY",
     "gateway.store.audit_entries._PLACES",  # a row for each file of the journal, seldom
     "gateway.store.erasing._DROP_WEBHOOKS",  # of 30 days, by an operator who erases a study
     "gateway.store.erasing._DROP_UNKNOWN",  # the same
-    "gateway.store.studies.crawlers._ALIVE[postgresql]",  # a row for each process that shares the crawl
-    "gateway.store.studies.crawlers._LEAVE[postgresql]",  # the same
+    "gateway.store.studies.crawling._ALIVE[postgresql]",  # a row for each process that shares the crawl
+    "gateway.store.studies.crawling._LEAVE[postgresql]",  # the same
     "gateway.store.orders.inbound._COUNTS",  # the messages that wait, by an index of these alone
     "gateway.store.feed.leases.STANDING",
-    "gateway.store.feed.in_force.EVERY",
-    "gateway.store.feed.standing_alerts.ALERTS",
-    "gateway.store.feed.leaving._NAMED",
-    "gateway.store.feed.renaming._FACTS",
-    "gateway.store.feed.renaming._FOLLOW",
+    "gateway.store.feed.plans.EVERY",
+    "gateway.store.feed.alerts.ALERTS",
+    "gateway.store.feed.destinations._ALL_NAMED",
+    "gateway.store.feed.destinations._FACTS",
+    "gateway.store.feed.destinations._FOLLOW",
 }
 LISTS = re.compile(r"listed\(:(\w+)\)")
 

@@ -14,8 +14,7 @@ import pytest
 from fakes.relay import Relay
 
 from gateway.runtime.errors import ConfigError, StoreUnavailable
-from gateway.store.database.postgres import Postgres
-from gateway.store.database.statements import (
+from gateway.store.database.engine import (
     Bulk,
     PerDialect,
     Raced,
@@ -25,6 +24,7 @@ from gateway.store.database.statements import (
     rows_at_commit,
     unless_raced,
 )
+from gateway.store.database.postgres import Postgres
 
 PUT = Statement("INSERT INTO cursor (name, value) VALUES (:name, :value)")
 SET = Statement("UPDATE cursor SET value = value || :value WHERE name = :name")

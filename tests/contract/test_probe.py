@@ -18,9 +18,9 @@ from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable
 from gateway.runtime.loops import forever
 from gateway.store.database import probe as probing
+from gateway.store.database.engine import Statement, ask
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.probe import DEADLINE, EVERY, FULL, LOST, StoreProbe
-from gateway.store.database.statements import Statement, ask
 
 BIG = Statement("INSERT INTO fact (name, value) VALUES ('big', :value)")
 

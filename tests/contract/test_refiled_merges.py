@@ -21,7 +21,7 @@ from fakes.stated_orders import ORDER
 from gateway.ingest import map_study
 from gateway.routing import Filter
 from gateway.runtime import clock
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 from gateway.store.feed.order_news import open_news, settle_news
 
 pytestmark = pytest.mark.parametrize("engine", EITHER_STORE, indirect=True)

@@ -6,7 +6,7 @@ import pytest
 from fakes.store import made, write
 
 from gateway.index.criteria import Is
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
 from gateway.store.studies import search
 from gateway.store.studies.search_sql import ANY_REMARK, CONFLICTS, DISPUTED, SUPPRESSED, UPDATED, Search
 

@@ -13,12 +13,11 @@ from fakes.in_force import always_in_force, plan_applied
 from fakes.store import rows
 
 from gateway.store.database import facts
-from gateway.store.database.engine import Engine
+from gateway.store.database.engine import Engine, Statement, ask
 from gateway.store.database.schema import METADATA
-from gateway.store.database.statements import Statement, ask
+from gateway.store.feed.destinations import NotRenamed, now_called, origin, renamed
 from gateway.store.feed.leases import Leases, paused
-from gateway.store.feed.renaming import NotRenamed, now_called, origin, renamed
-from gateway.store.feed.resending import Resend, queue_replays
+from gateway.store.feed.outbox import Resend, queue_replays
 
 NOW = 1_000_000
 

@@ -15,12 +15,10 @@ from gateway.feed.deliver.hold_feed import HoldFeed
 from gateway.feed.deliver.journaling import UNKEPT
 from gateway.feed.fate import fate_of, fate_place
 from gateway.runtime import clock
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
-from gateway.store.feed.leaving import left, seen_there
-from gateway.store.feed.ledger import dead_letters
-from gateway.store.feed.reconciling import report_records
+from gateway.store.database.engine import Statement, ask, micros
+from gateway.store.feed.alerts import WatchedDestination, feed_facts
+from gateway.store.feed.destinations import left, seen_there
+from gateway.store.feed.ledger import dead_letters, report_records
 
 ROWS = "SELECT state, reason FROM outbox ORDER BY number"
 MESSAGES = "SELECT state, reason FROM message ORDER BY number"

@@ -23,13 +23,13 @@ from fakes.upstream_json import STUDY_UID, response_json, study_json, user_json
 
 from gateway.ingest import Fetched, Pipeline, pipeline
 from gateway.runtime.errors import StoreUnavailable
-from gateway.store.compression.stored_bytes import decompressed
-from gateway.store.database.engine import Engine
+from gateway.store.commits import MOST_TOGETHER, StudyCommits
+from gateway.store.database import locks
+from gateway.store.database.engine import Engine, Statement
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.statements import Statement
-from gateway.store.studies import locks, version_sql
-from gateway.store.studies.commits import MOST_TOGETHER, StudyCommits
-from gateway.store.studies.intake import OthersMoved, StudyIntake
+from gateway.store.database.stored_bytes import decompressed
+from gateway.store.intake import OthersMoved, StudyIntake
+from gateway.store.studies import versions
 from gateway.store.studies.versions import WrittenVersion
 
 JANE = {"patientName": "Jane Doe"}
@@ -229,8 +229,8 @@ async def test_without_the_locks_a_schedule_is_found_that_breaks_a_law(postgres_
 async def test_without_a_look_at_what_another_wrote_a_schedule_is_found_that_breaks_a_law(
     postgres_database, monkeypatch
 ):
-    unseen = Statement(version_sql.AT_COMMIT["postgresql"].sql.replace(version_sql._ALL_DONE, "true"))
-    monkeypatch.setitem(version_sql.AT_COMMIT, "postgresql", unseen)
+    unseen = Statement(versions.AT_COMMIT["postgresql"].sql.replace(versions._ALL_DONE, "true"))
+    monkeypatch.setitem(versions.AT_COMMIT, "postgresql", unseen)
     with pytest.raises(LawBroken):
         await run(postgres_database, range(1, MOST_UNTIL_RED), monkeypatch)
 

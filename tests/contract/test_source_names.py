@@ -10,10 +10,12 @@ import pytest
 from fakes.hospital_source import Hospital, hospital_source, ordering
 from fakes.store import rows
 
-from gateway.store.orders.inbound import NewInbound, add_message, last_received
-from gateway.store.orders.source_names import (
+from gateway.store.orders.inbound import (
+    NewInbound,
     SourceNotRenamed,
+    add_message,
     first_names,
+    last_received,
     present_names,
     renamed,
     under_first_names,

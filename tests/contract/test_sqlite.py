@@ -16,9 +16,9 @@ import pytest
 
 from gateway.runtime.errors import ConfigError, StoreUnavailable
 from gateway.store.database import sqlite
+from gateway.store.database.engine import Statement, ask
 from gateway.store.database.migrate import migrate
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.statements import Statement, ask
 
 PUT = Statement("INSERT INTO cursor (name, value) VALUES (:name, :value)")
 GET = Statement("SELECT value FROM cursor WHERE name = :name")

@@ -6,13 +6,7 @@ from functools import partial
 
 import pytest
 
-from gateway.store.feed.standing_alerts import (
-    AlertCase,
-    StandingAlert,
-    acknowledge_alerts,
-    standing_alerts,
-    store_alerts,
-)
+from gateway.store.feed.alerts import AlertCase, StandingAlert, acknowledge_alerts, standing_alerts, store_alerts
 
 ONE = StandingAlert(
     "critical-overdue",

@@ -9,14 +9,13 @@ from fakes.lanes import AT, Scene, new
 from fakes.store import rows
 
 from gateway.feed.fate import fate_of, fate_place
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
 from gateway.store.feed import takeover
 from gateway.store.feed.lanes import release_lane
 from gateway.store.feed.leases import Leases
+from gateway.store.feed.ledger import report_records
 from gateway.store.feed.messages import NEVER, SendResult
-from gateway.store.feed.reconciling import report_records
-from gateway.store.feed.set_back import set_back
-from gateway.store.feed.takeover import OLD_COPY
+from gateway.store.feed.takeover import OLD_COPY, set_back
 
 SECOND = 1_000_000
 OVER = AT + 40 * SECOND

@@ -8,10 +8,10 @@ from fakes.store import rows
 
 from gateway.ingest.housekeeping import KEPT, Tidying
 from gateway.runtime import clock
-from gateway.store.access_tokens import StoredTokens
-from gateway.store.database.controls import Controls
-from gateway.store.database.instants import micros
-from gateway.store.webhooks import StoredWebhooks
+from gateway.store.clients import StoredTokens
+from gateway.store.database.engine import micros
+from gateway.store.database.facts import Controls
+from gateway.store.enrichment import StoredWebhooks
 
 
 async def test_what_was_done_long_ago_goes_and_what_is_not_done_stays(engine, monkeypatch):

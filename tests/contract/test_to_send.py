@@ -9,11 +9,9 @@ from fakes.fed import fed
 from fakes.store import rows
 
 from gateway.runtime import clock
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.backload import BackloadSpan, queue_backload, to_backload
+from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.feed.leases import paused
-from gateway.store.feed.to_send import ToSend, to_send, tried
+from gateway.store.feed.outbox import BackloadSpan, ToSend, queue_backload, to_backload, to_send, tried
 
 LATER = datetime(2090, 1, 1, tzinfo=UTC)
 END = micros(datetime(2100, 1, 1, tzinfo=UTC))

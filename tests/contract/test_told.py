@@ -30,11 +30,9 @@ from gateway.fhir_api.audit.trail import AUTOSCRIBE, AuditTrail
 from gateway.ingest import Pipeline
 from gateway.runtime.errors import AuditUnavailable, StoreUnavailable
 from gateway.runtime.metrics import Metrics
-from gateway.store.orders.keys import keys_of
-from gateway.store.orders.known_orders import put_order
-from gateway.store.orders.number_changes import add_change
-from gateway.store.orders.told import note_told, said_numbers, told_numbers
-from gateway.store.webhooks import StoredEnrichments
+from gateway.store.enrichment import StoredEnrichments, note_told, said_numbers, told_numbers
+from gateway.store.orders.hospital import put_order
+from gateway.store.orders.numbers import add_change, keys_of
 from gateway.webhooks.answering import CONTEXT_REQUESTED, HospitalAnswers, answers_of
 from gateway.webhooks.assembly import inbox_of
 from gateway.webhooks.endpoint import PATH, webhook_routes

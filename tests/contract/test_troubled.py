@@ -10,11 +10,9 @@ from fakes.hospital_source import RULES, Hospital, hl7, hospital_source, merging
 from fakes.store import rows
 
 from gateway.ingest.orders import apply
-from gateway.store.database.statements import Statement, ask
-from gateway.store.orders.keys import number_text
-from gateway.store.orders.number_changes import changes_of, merges_of
-from gateway.store.orders.study_keys import put_study_keys
-from gateway.store.orders.troubled import have_tried_again, set_aside, troubled, troubled_message
+from gateway.store.database.engine import Statement, ask
+from gateway.store.orders.inbound import have_tried_again, set_aside, troubled, troubled_message
+from gateway.store.orders.numbers import changes_of, merges_of, number_text, put_study_keys
 
 WITHOUT_BYTES = Statement("UPDATE inbound SET body = NULL WHERE number = :number")
 AUDITED = "SELECT verb, argument, reason FROM audit"

@@ -13,11 +13,11 @@ import pytest
 from fakes.databases import at_once
 from fakes.store import addresses, made, resource_of, rows, write
 
-from gateway.store.compression.stored_bytes import served_version
-from gateway.store.database.instants import instant_text
+from gateway.store.database import locks
+from gateway.store.database.engine import PerDialect, Statement, ask, at_commit, instant_text
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.statements import PerDialect, Statement, ask, at_commit
-from gateway.store.studies import locks, versions
+from gateway.store.database.stored_bytes import served_version
+from gateway.store.studies import versions
 from gateway.store.studies.versions import VersionWrite
 
 PATIENT = "Patient/pat-1"

@@ -12,7 +12,7 @@ from fakes.store import made, rows, write
 
 from gateway.index.criteria import All, Is, Within
 from gateway.index.keys import key
-from gateway.store.database.statements import Statement, ask_each
+from gateway.store.database.engine import Statement, ask_each
 from gateway.store.studies.fragments import found_by, holds
 
 REPORT = "DiagnosticReport"

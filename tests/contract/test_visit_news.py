@@ -16,8 +16,7 @@ from gateway.ingest import Pipeline
 from gateway.ingest.orders.rekeying import OrderKeys
 from gateway.ingest.orders.sources import sources_of
 from gateway.settings import survey
-from gateway.store.orders.known_hospital import OrderReader
-from gateway.store.orders.visits import visits_of
+from gateway.store.orders.hospital import OrderReader, visits_of
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import Authorities, OrderSource
 from mappings.profile import AssigningAuthority

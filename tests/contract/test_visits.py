@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from gateway.store.orders.visits import StoredVisit, add_visits, visits_of
+from gateway.store.orders.hospital import StoredVisit, add_visits, visits_of
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.events import Authority, Clinician, IssuedNumber, Visit
 

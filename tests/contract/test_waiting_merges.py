@@ -22,9 +22,9 @@ from gateway.feed.fate import fate_of, fate_place
 from gateway.feed.operator.retiring import close
 from gateway.routing import Filter
 from gateway.runtime import clock
-from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.feed_facts import WatchedDestination, feed_facts
-from gateway.store.feed.reconciling import report_records
+from gateway.store.database.engine import Statement, ask
+from gateway.store.feed.alerts import WatchedDestination, feed_facts
+from gateway.store.feed.ledger import report_records
 from gateway.store.feed.restoring import JournaledMessage, restore_lane
 from gateway.store.studies.identities import decide
 from mappings.hl7v2 import receiver as profile

@@ -23,12 +23,11 @@ from gateway.ingest.orders.apply import Applying
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import report_list
-from gateway.store.database.controls import Controls
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Engine, micros
+from gateway.store.database.facts import Controls
+from gateway.store.database.kept import kept
+from gateway.store.orders.hospital import OrderReader
 from gateway.store.orders.inbound import NewInbound, add_message
-from gateway.store.orders.known_hospital import OrderReader
-from gateway.store.studies.kept import kept
 from mappings.hl7v2.inbound import read_hospital_message
 from mappings.hl7v2.received import read
 from mappings.hospital.reasons import CANCELLED

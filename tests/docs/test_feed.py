@@ -16,7 +16,7 @@ from gateway.feed.alerts.webhook import AlertHook
 from gateway.routing import Folder, Http, Mllp, routes_of
 from gateway.runtime import clock
 from gateway.settings import TABLES, load
-from gateway.store.feed.standing_alerts import AlertCase, StandingAlert
+from gateway.store.feed.alerts import AlertCase, StandingAlert
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "feed.md").read_text("utf-8")

@@ -14,9 +14,7 @@ from fakes.store import rows
 
 from gateway.feed.compose.render_due import DueRenderer
 from gateway.runtime import clock
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Engine, Statement, ask, micros
 from gateway.store.feed import messages
 from gateway.store.feed.leases import Lease, Leases
 from gateway.store.feed.messages import Head, Messages, SendResult

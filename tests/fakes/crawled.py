@@ -21,7 +21,7 @@ from fakes.facade import BASE, Stage, facade
 from fakes.store import resource_of
 
 from gateway.fhir_api.http.summary import SUBSETTED
-from gateway.store.database.statements import Statement
+from gateway.store.database.engine import Statement
 from mappings.fhir.judge import judge
 
 Json = dict[str, Any]

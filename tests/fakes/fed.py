@@ -34,8 +34,7 @@ from gateway.sandbox.receiver import MllpReceiver
 from gateway.sandbox.seed import generate, report_list
 from gateway.sandbox.state import SandboxAccount
 from gateway.settings.feed import Feed
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Engine, micros
 from gateway.store.feed.lanes import release_lane
 from gateway.store.feed.leases import Leases, paused, resumed
 from mappings.hl7v2 import receiver as profile

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.store.compression.stored_bytes import compressed
-from gateway.store.studies.kept import encoded
+from gateway.store.database.kept import encoded
+from gateway.store.database.stored_bytes import compressed
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
 from mappings.hospital.events import Authority, CodedText, HospitalMessage, HospitalPatient, IssuedNumber, OrderEvent
 from mappings.hospital.groups import indexed

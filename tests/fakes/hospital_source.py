@@ -14,9 +14,9 @@ from gateway.ingest.orders.inbox import new_inbound
 from gateway.ingest.orders.sources import HospitalSource, authority_of
 from gateway.runtime import clock
 from gateway.runtime.metrics import PREFIX, Metrics
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
+from gateway.store.orders.hospital import StoredOrder, order_of
 from gateway.store.orders.inbound import add_message
-from gateway.store.orders.known_orders import StoredOrder, order_of
 from mappings.hl7v2.inbound import SourceRules, read_hospital_message
 from mappings.hl7v2.received import read
 from mappings.hospital.events import Authority

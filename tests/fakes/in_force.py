@@ -11,9 +11,8 @@ from gateway.routing import Destination
 from gateway.routing.filter import Ignore
 from gateway.settings.feed import Feed
 from gateway.store.database.engine import Engine
-from gateway.store.feed.in_force import in_force_of, plan_made, put_in_force
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.plans import waiting
+from gateway.store.feed.plans import in_force_of, plan_made, put_in_force, waiting
 
 
 async def always_in_force(

@@ -17,9 +17,8 @@ from typing import Any
 
 from gateway.runtime import clock
 from gateway.store.database.bell import Bell
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Dialect, Row, Statement, Work, micros
 from gateway.store.database.sqlite import _drive
-from gateway.store.database.statements import Dialect, Row, Statement, Work
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 

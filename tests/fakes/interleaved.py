@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from gateway.store.database.engine import Row, Steps, Work
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.statements import Row, Steps, Work
 
 _BLOCKED = 0.004  # seconds after which a step counts as one that waits for a lock, and the next one may begin
 

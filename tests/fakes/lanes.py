@@ -8,13 +8,12 @@ from functools import partial
 
 from fakes.store import rows
 
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, Steps, ask
+from gateway.store.database.engine import Statement, Steps, ask, micros
+from gateway.store.database.locks import Outdated
 from gateway.store.feed import messages
 from gateway.store.feed.leases import Lease
 from gateway.store.feed.messages import Messages, SendResult
-from gateway.store.feed.new_messages import ComposedStudy, NewMessage, store_composed
-from gateway.store.studies.locks import Outdated
+from gateway.store.feed.outbox import ComposedStudy, NewMessage, store_composed
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 AT = micros(NOW)

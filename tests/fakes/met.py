@@ -13,18 +13,12 @@ from fakes.taken_in import study_id, take
 
 from gateway.ingest import Ingested, Pipeline
 from gateway.runtime import clock
-from gateway.store.database.controls import Controls
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, Steps, ask
-from gateway.store.orders.keys import keys_of, number_text, record_text
-from gateway.store.orders.known_hospital import OrderReader
-from gateway.store.orders.known_orders import put_order
-from gateway.store.orders.number_changes import add_change
-from gateway.store.orders.study_keys import lock_names, refresh_studies
-from gateway.store.orders.visits import StoredVisit, add_visits
-from gateway.store.studies import locks
-from gateway.store.studies.kept import kept
+from gateway.store.database import locks
+from gateway.store.database.engine import Engine, Statement, Steps, ask, micros
+from gateway.store.database.facts import Controls
+from gateway.store.database.kept import kept
+from gateway.store.orders.hospital import OrderReader, StoredVisit, add_visits, put_order
+from gateway.store.orders.numbers import add_change, keys_of, lock_names, number_text, record_text, refresh_studies
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.events import Visit
 from mappings.hospital.known_order import KnownOrder

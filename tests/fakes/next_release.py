@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store.database import migrate, migrations, revision
+from gateway.store.database import migrate, migrations, probe
 
 NEXT = """
 import sqlalchemy as sa
@@ -37,5 +37,5 @@ def upgraded(folder: Path, script: str = NEXT) -> Iterator[None]:
     (folder / "versions" / "1001_next.py").write_text(script)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(migrate, "_FOLDER", folder)
-        patch.setattr(revision, "_SCRIPTS", folder / "versions")
+        patch.setattr(probe, "_SCRIPTS", folder / "versions")
         yield

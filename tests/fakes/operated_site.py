@@ -21,7 +21,7 @@ from fakes.sandboxed import Running, running
 from gateway.audit.seal_key import seal_key
 from gateway.sandbox.receiver import MllpReceiver
 from gateway.sandbox.upstream import SandboxOptions
-from gateway.store.studies.erased import marker
+from gateway.store.studies.crawling import marker
 
 STUDIES = 24
 GONE = "city-old"

@@ -13,8 +13,8 @@ from sqlalchemy import LargeBinary, Text
 
 from gateway.index.keys import SEPARATOR
 from gateway.index.parameters import TYPES, parameters_of
+from gateway.store.database.engine import Statement, ask_each
 from gateway.store.database.schema import METADATA
-from gateway.store.database.statements import Statement, ask_each
 from gateway.store.studies.shared_terms import KEYS, set_of
 
 COUNT = 3000

@@ -22,10 +22,9 @@ from gateway.runtime import clock
 from gateway.runtime.errors import ConnectFailed
 from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import ask
+from gateway.store.database.engine import ask, micros
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.new_messages import add_message
+from gateway.store.feed.outbox import add_message
 
 ERRORS = {"AR": "207", "CR": "207", "AE": "101"}
 DOWN = "down"

@@ -17,9 +17,9 @@ from unittest.mock import patch
 
 import asyncpg
 
+from gateway.store.database.engine import Row
 from gateway.store.database.postgres import PLANNED_EACH, PLANNED_ONCE, Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.statements import Row
 
 _STEPS = 10
 _OPTIONS = "ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON"

@@ -11,9 +11,9 @@ from typing import Any
 from fakes.busy_account import BusyAccount, marks
 from fakes.store import resource_of
 
+from gateway.store.database.kept import unpacked
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.studies.kept import unpacked
 from mappings.patient.identifiers import fhir_id
 
 Json = dict[str, Any]

@@ -24,8 +24,8 @@ from gateway.ingest.assembly import engine_of, pipeline_of
 from gateway.ingest.orders.sources import sources_of
 from gateway.routing import Http, routes_of
 from gateway.settings import Configuration
-from gateway.store.database.instants import micros
-from gateway.store.feed.feed_facts import FeedFacts
+from gateway.store.database.engine import micros
+from gateway.store.feed.alerts import FeedFacts
 from gateway.upstream.client import UpstreamClient
 from mappings import decode, to_fhir
 from mappings.hl7v2 import messages_of_all, to_oru

@@ -28,7 +28,7 @@ from fakes.store import rows
 
 from gateway.ingest import Pipeline
 from gateway.routing import Routes
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
 
 SUPERSEDED = ("superseded", "delivered")
 

@@ -35,9 +35,8 @@ from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable
 from gateway.sandbox.receiver import MllpReceiver
 from gateway.store.database import sqlite
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.statements import Statement, ask
 from gateway.store.feed.lanes import release_lane
 
 SENDING = "SELECT control_id FROM message WHERE state = 'sending'"

@@ -34,11 +34,10 @@ from gateway.runtime.tls import TlsSettings
 from gateway.sandbox.receiver import MllpReceiver
 from gateway.settings import Configuration, Database, Settings
 from gateway.settings.feed import Feed
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 from gateway.store.database.migrate import migrate
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.feed.new_messages import NewMessage, add_message
-from gateway.store.feed.resending import USUAL
+from gateway.store.feed.outbox import USUAL, NewMessage, add_message
 from mappings.hl7v2.oru_r01 import oru_of
 from mappings.patient.identifiers import short_id
 

@@ -20,7 +20,7 @@ from gateway.runtime import clock
 from gateway.runtime.errors import UpstreamNotFound
 from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
-from gateway.store.webhooks import StoredWebhooks
+from gateway.store.enrichment import StoredWebhooks
 from gateway.webhooks.worker import WebhookWork
 
 HOURS = 72

@@ -24,7 +24,7 @@ from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import generate
 from gateway.settings import Sync
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.studies.coverage import StoredCursors, StoredStudies, all_studies
+from gateway.store.studies.crawling import StoredCursors, StoredStudies, all_studies
 from mappings.profile import AssigningAuthority, ProcedureCode, Site, exact
 
 _ROWS = "SELECT (SELECT count(*) FROM version), (SELECT count(*) FROM outbox)"

@@ -13,9 +13,9 @@ import pytest
 from fakes.facade import resource_id, sandboxed
 from fakes.gateway_process import environment, site_file, started
 
+from gateway.store.database.engine import Statement, ask
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.statements import Statement, ask
 
 SERVE = ["serve", "--roles", "api", "--port", "0"]
 LATE = Statement("UPDATE idempotency SET held = 1 WHERE held > 0")

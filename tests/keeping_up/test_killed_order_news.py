@@ -20,7 +20,7 @@ from fakes.stated_orders import ORDER, stating
 from fakes.store import rows
 
 from gateway.runtime import clock
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 from gateway.store.feed.lanes import release_lane
 from mappings.answered_order import StatedNumber
 

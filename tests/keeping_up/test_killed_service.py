@@ -25,8 +25,7 @@ from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.upstream import SandboxOptions, create_app
 from gateway.sandbox.webhooks import signature
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.studies.coverage import StoredCursors
-from gateway.store.studies.sweep_record import SweepRecord, read_record
+from gateway.store.studies.crawling import StoredCursors, SweepRecord, read_record
 
 KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 _WEBHOOKS = "SELECT state, code FROM webhook"

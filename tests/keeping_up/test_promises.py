@@ -19,10 +19,9 @@ from gateway.app import crawling
 from gateway.crawl.crawler import crawl_forever
 from gateway.crawl.open_set import OPEN
 from gateway.runtime.metrics import PREFIX, Metrics
-from gateway.store.database.instants import instant
+from gateway.store.database.engine import instant
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.studies.coverage import StoredCursors
-from gateway.store.studies.sweep_record import SweepRecord, read_record
+from gateway.store.studies.crawling import StoredCursors, SweepRecord, read_record
 
 pytestmark = pytest.mark.timeout(300)  # real time; a simulated day takes half a minute
 _CAUSES = "SELECT kind, decided FROM outbox WHERE report_id = ? ORDER BY number"

@@ -16,9 +16,8 @@ from gateway.crawl.sweep import Sweep
 from gateway.ingest import Pipeline
 from gateway.ingest.read_through import ReadThrough
 from gateway.runtime.metrics import Metrics
-from gateway.store.studies.coverage import StoredStudies, digest_of
-from gateway.store.studies.kept import unpacked
-from gateway.store.studies.sweep_record import Finished, read_record
+from gateway.store.database.kept import unpacked
+from gateway.store.studies.crawling import Finished, StoredStudies, digest_of, read_record
 from mappings.profile import Site
 
 OLD, NEW = (study_json(studyDescription=text) for text in ("Older", "Newer"))

@@ -26,8 +26,7 @@ from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.upstream import SandboxOptions, create_app
 from gateway.settings import load
 from gateway.store.database.postgres import Postgres
-from gateway.store.studies.coverage import StoredCursors
-from gateway.store.studies.sweep_record import read_record
+from gateway.store.studies.crawling import StoredCursors, read_record
 
 _COUNT = "SELECT count(*) FROM study"
 _NEWER = "SELECT updated FROM version WHERE updated > $1 ORDER BY updated"

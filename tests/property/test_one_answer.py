@@ -46,12 +46,12 @@ from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.upstream import SandboxOptions, open_sandbox
 from gateway.settings import Configuration, load
 from gateway.settings.feed import Feed
-from gateway.store.database.controls import Controls
+from gateway.store.database.engine import Statement, ask
+from gateway.store.database.facts import Controls
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import plans
+from gateway.store.feed.cancelled_reports import open_items
 from gateway.store.feed.leases import Leases
-from gateway.store.studies.cancelled_reports import open_items
 
 CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 NAMES = ("ehr", "pacs", "trial")

@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.mllp.listener import CROWDED
 from gateway.store.database.probe import FULL, LOST
-from gateway.store.feed.feed_facts import Cases, FeedFacts
+from gateway.store.feed.alerts import Cases, FeedFacts
 from gateway.store.feed.states import BREAKER_REASONS, CANCELLED_AFTER, RESTORED, WITHOUT_ORDER, WRONG_VISIT
 
 NOT_CONNECTED: Final = "connect-failed"

@@ -27,13 +27,19 @@ from gateway.runtime.log import get_logger
 from gateway.runtime.loops import forever
 from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.feed.feed_facts import MOST, WatchedDestination, feed_facts, unrouted
+from gateway.store.database.engine import Engine, micros
+from gateway.store.feed.alerts import (
+    MOST,
+    StandingAlert,
+    WatchedDestination,
+    feed_facts,
+    standing_alerts,
+    store_alerts,
+    unrouted,
+)
+from gateway.store.feed.cancelled_reports import open_items
+from gateway.store.feed.destinations import left
 from gateway.store.feed.leases import Leases, standing
-from gateway.store.feed.leaving import left
-from gateway.store.feed.standing_alerts import StandingAlert, standing_alerts, store_alerts
-from gateway.store.studies.cancelled_reports import open_items
 
 Key: TypeAlias = tuple[str, str]  # the code of a condition, and a destination
 EVERY: Final = 15.0  # seconds

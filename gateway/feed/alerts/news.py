@@ -12,8 +12,8 @@ from typing import Any, Final, Literal
 
 from gateway.feed.alerts.conditions import ROWS, RUNBOOK, Alert
 from gateway.feed.alerts.webhook import AlertHook
-from gateway.store.database.instants import instant_text
-from gateway.store.feed.standing_alerts import AlertCase, StandingAlert
+from gateway.store.database.engine import instant_text
+from gateway.store.feed.alerts import AlertCase, StandingAlert
 
 MOST_STUDIES: Final = 20
 Change = Literal["begins", "grows", "ends", "escalates"]

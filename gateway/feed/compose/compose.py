@@ -24,7 +24,9 @@ from gateway.feed.compose.withdraw_moved import (
 )
 from gateway.feed.payload import StudyRound
 from gateway.routing import Destination
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
+from gateway.store.database.kept import Kept
+from gateway.store.feed.ledger import SentState
 from gateway.store.feed.moves import (
     CORRECTED,
     HELD,
@@ -37,11 +39,8 @@ from gateway.store.feed.moves import (
     REFILED,
     RELEASED,
 )
-from gateway.store.feed.new_messages import ComposedStudy, NewMessage
-from gateway.store.feed.outbox import SettledRow, WaitingRow
-from gateway.store.feed.sent import SentState
+from gateway.store.feed.outbox import ComposedStudy, NewMessage, SettledRow, WaitingRow
 from gateway.store.feed.states import RESTORED, UNSENT, WITHOUT_ORDER, MessageState
-from gateway.store.studies.kept import Kept
 from mappings.hl7v2.messages import renderings_of_all
 from mappings.hl7v2.obr import statuses_of
 from mappings.hl7v2.oru_r01 import oru_of

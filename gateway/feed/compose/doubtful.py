@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.store.database.instants import micros
-from gateway.store.feed.outbox import WaitingRow
-from gateway.store.feed.resending import BEHIND
+from gateway.store.database.engine import micros
+from gateway.store.feed.outbox import BEHIND, WaitingRow
 from mappings.model import Study
 from mappings.values.dates import parse_instant
 

@@ -14,8 +14,7 @@ from typing import Any, Final
 from gateway.feed.compose.compose import composed
 from gateway.feed.payload import Acknowledgement, NotAnAcknowledgement, PayloadKind, Receipt, StudyRound
 from gateway.routing import Destination
-from gateway.store.feed.new_messages import ComposedStudy
-from gateway.store.feed.outbox import WaitingRow
+from gateway.store.feed.outbox import ComposedStudy, WaitingRow
 from mappings.hl7v2.ack import Ack, AckCode, AckError, AckInvalid, acknowledge, asks_for_commit, parse
 from mappings.hl7v2.difference import differences
 from mappings.hl7v2.er7 import CHARSETS

@@ -24,16 +24,25 @@ from gateway.runtime.computing import computed
 from gateway.runtime.errors import StoreError, WorkerLost
 from gateway.runtime.log import code_of, get_logger, is_debugging
 from gateway.runtime.metrics import Metrics
+from gateway.store import intake
 from gateway.store.database import facts
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Engine, micros
+from gateway.store.database.kept import Kept, kept
+from gateway.store.feed.destinations import origin
 from gateway.store.feed.leases import PAUSED, Lease, LeaseLost
+from gateway.store.feed.ledger import SentState, read_sent
 from gateway.store.feed.moves import MERGED, REFILE_RELEASED, RELEASED, formers
-from gateway.store.feed.new_messages import ComposedStudy, settle_failed, store_composed
-from gateway.store.feed.outbox import Outbox, SettledRow, WaitingRow, retry_held, retry_held_of
-from gateway.store.feed.renaming import origin
+from gateway.store.feed.outbox import (
+    ComposedStudy,
+    Outbox,
+    SettledRow,
+    WaitingRow,
+    retry_held,
+    retry_held_of,
+    settle_failed,
+    store_composed,
+)
 from gateway.store.feed.restoring import doubtful_span
-from gateway.store.feed.sent import SentState, read_sent
 from gateway.store.feed.states import (
     AUTHORITY_UNKNOWN,
     CONFLICT_HELD,
@@ -43,9 +52,7 @@ from gateway.store.feed.states import (
     RESTORED,
     VISTA_UNKNOWN,
 )
-from gateway.store.studies import intake
-from gateway.store.studies.kept import Kept, kept
-from gateway.store.studies.pdfs import Pdfs
+from gateway.store.pdfs import Pdfs
 from gateway.store.studies.search import issues
 from mappings.issues import MappingIssue
 from mappings.profile import Site

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.feed.payload import StudyRound
-from gateway.store.database.instants import micros
-from gateway.store.feed.outbox import WaitingRow
-from gateway.store.feed.resending import BEHIND
+from gateway.store.database.engine import micros
+from gateway.store.feed.outbox import BEHIND, WaitingRow
 from gateway.store.feed.states import ORDER_AWAITED, ORDER_CANCELLED
 from mappings.hospital.reasons import CANCELLED, FACILITY_UNKNOWN, RELEASED
 from mappings.model import Facts

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from gateway.store.database.kept import Kept
+from gateway.store.feed.ledger import SentState
 from gateway.store.feed.moves import MOVED
-from gateway.store.feed.sent import SentState
-from gateway.store.studies.kept import Kept
 from mappings.hl7v2 import messages
 from mappings.hl7v2.outline import Outline, outline
 from mappings.hl7v2.place import pdf_number

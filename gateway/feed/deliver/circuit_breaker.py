@@ -13,9 +13,8 @@ from typing import Final
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
 from gateway.runtime.metrics import Metrics
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.feed import breaker
+from gateway.store.database.engine import Engine, micros
+from gateway.store.feed import lanes
 from gateway.store.feed.messages import Head, SendResult
 from gateway.store.feed.states import APPLICATION_FOR_NOW, BREAKER_REASONS, FOR_NOW
 
@@ -52,7 +51,7 @@ class CircuitBreaker:
             StoreUnavailable: the store cannot be reached.
         """
         changes = self.changes
-        reason, since = await breaker.breaker_state(self._engine, self._destination)
+        reason, since = await lanes.breaker_state(self._engine, self._destination)
         is_breaker = reason in BREAKER_REASONS
         if changes == self.changes:  # otherwise the state changed here while it was being read
             ago = max(0.0, (micros(clock.now()) - since) / _SECOND)
@@ -66,7 +65,7 @@ class CircuitBreaker:
             StoreUnavailable: the store cannot be reached.
         """
         reason, now = APPLICATION_FOR_NOW if is_late else FOR_NOW, micros(clock.now())
-        if await self._engine.do(partial(breaker.open_breaker, self._destination, reason, now)):
+        if await self._engine.do(partial(lanes.open_breaker, self._destination, reason, now)):
             get_logger().error("breaker-open", destination=self._destination, code=reason)
             self._see(reason, clock.monotonic())
             self.probed()
@@ -88,7 +87,7 @@ class CircuitBreaker:
         if result.state != "delivered":
             self._is_committed = False
             if result.holds == FOR_NOW:
-                await self._engine.do(partial(breaker.free_refused_for_now, self._destination))
+                await self._engine.do(partial(lanes.free_refused_for_now, self._destination))
         elif self._reason == FOR_NOW:
             if not is_late:  # a late acceptance concerns a message that the interface accepted earlier
                 await self._close()
@@ -111,7 +110,7 @@ class CircuitBreaker:
         if self._is_committed:
             await self._close()
             return None
-        return await breaker.probe(self._engine, self._destination, micros(clock.now()))
+        return await lanes.probe(self._engine, self._destination, micros(clock.now()))
 
     def probed(self) -> None:
         """Schedule the next probe, since one is sent now."""
@@ -124,9 +123,7 @@ class CircuitBreaker:
 
     async def _close(self) -> None:
         """Close the breaker in the store and here."""
-        if await self._engine.do(
-            partial(breaker.close_breaker, self._destination, micros(clock.now()), [self._reason])
-        ):
+        if await self._engine.do(partial(lanes.close_breaker, self._destination, micros(clock.now()), [self._reason])):
             get_logger().info("breaker-closed", destination=self._destination)
         self._see("", 0.0)
 

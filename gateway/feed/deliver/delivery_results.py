@@ -16,8 +16,7 @@ from gateway.runtime import clock
 from gateway.runtime.log import get_logger
 from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Engine, micros
 from gateway.store.feed.leases import paused
 from gateway.store.feed.messages import SendResult
 from gateway.store.feed.states import FOR_NOW

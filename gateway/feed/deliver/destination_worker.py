@@ -33,13 +33,13 @@ from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 from gateway.store.feed import takeover
+from gateway.store.feed.destinations import NotRenamed, renamed
 from gateway.store.feed.leases import LeaseLost, Leases
 from gateway.store.feed.messages import Messages, SendResult
 from gateway.store.feed.order_news import open_news, settle_news
-from gateway.store.feed.renaming import NotRenamed, renamed
-from gateway.store.feed.set_back import set_back
+from gateway.store.feed.takeover import set_back
 
 _PLAN: Final = 5.0  # seconds between two updates of the plan for changed settings
 _SOON: Final = 1.0  # seconds until planning that could not begin is tried again

@@ -14,8 +14,7 @@ from functools import partial
 from gateway.feed.deliver.journaling import Journaling
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Engine, micros
 from gateway.store.feed.restoring import hold_destinations
 
 

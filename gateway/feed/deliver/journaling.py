@@ -27,8 +27,7 @@ from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.loops import forever
 from gateway.runtime.metrics import Metrics
 from gateway.store.database import facts
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Engine, micros
 from gateway.store.feed import restoring
 from gateway.store.feed.messages import Head, SendResult
 from gateway.store.feed.states import RESTORED

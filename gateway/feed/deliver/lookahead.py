@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.feed.deliver.circuit_breaker import CircuitBreaker
 from gateway.runtime import clock
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 from gateway.store.feed.messages import Head, Messages
 
 AHEAD: Final = 128

@@ -12,9 +12,8 @@ from typing import Final
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
 from gateway.runtime.loops import forever
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.feed.retention import purged
+from gateway.store.database.engine import Engine, micros
+from gateway.store.feed.messages import purge_bodies
 
 EVERY: Final = 3_600.0
 BATCH: Final = 500
@@ -35,7 +34,7 @@ class Retention:
         """
         before = micros(clock.now() - timedelta(days=self._days))
         count = 0
-        while deleted := await self._engine.do(partial(purged, before, self._batch)):
+        while deleted := await self._engine.do(partial(purge_bodies, before, self._batch)):
             count += deleted
             if deleted < self._batch:
                 break

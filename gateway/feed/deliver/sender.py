@@ -28,12 +28,10 @@ from gateway.routing import Destination
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, ConnectFailed, FeedError, StoreError
 from gateway.runtime.log import get_logger, is_debugging
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Engine, micros
 from gateway.store.feed import messages
-from gateway.store.feed.attempts import Attempt
 from gateway.store.feed.leases import LeaseLost
-from gateway.store.feed.messages import Head, SendResult
+from gateway.store.feed.messages import Attempt, Head, SendResult
 from gateway.store.feed.states import MessageState
 
 _LONGEST: Final = 60.0  # seconds between two tries to connect

@@ -19,10 +19,9 @@ from gateway.runtime.log import get_logger
 from gateway.runtime.loops import forever
 from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.feed.in_force import in_force_of, is_retired, put_in_force
+from gateway.store.database.engine import Engine, micros
 from gateway.store.feed.leases import Leases
+from gateway.store.feed.plans import in_force_of, is_retired, put_in_force
 
 EVERY: Final = 15.0  # seconds
 

@@ -14,8 +14,7 @@ from gateway.feed.deliver.delivery_results import DeliveryResults
 from gateway.routing import Destination, Folder
 from gateway.runtime import clock
 from gateway.runtime.log import code_of, get_logger
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Engine, micros
 from gateway.store.feed import takeover
 from gateway.store.feed.messages import Head, SendResult
 

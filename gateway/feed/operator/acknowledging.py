@@ -12,10 +12,9 @@ from gateway.feed.operator.arguments import Say, counted, wrong
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock
 from gateway.settings import Configuration
-from gateway.store.database.instants import instant_text, micros
-from gateway.store.database.statements import Steps
-from gateway.store.feed.audit import actor, noted
-from gateway.store.feed.standing_alerts import StandingAlert, acknowledge_alerts
+from gateway.store.database.engine import Steps, instant_text, micros
+from gateway.store.database.operator_acts import actor, noted
+from gateway.store.feed.alerts import StandingAlert, acknowledge_alerts
 
 
 async def acknowledge(configuration: Configuration, code: str, destination: str | None, reason: str, say: Say) -> int:

@@ -16,7 +16,7 @@ from gateway.feed.operator.typed_instant import typed_instant
 from gateway.routing import Destination, routes_of
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration
-from gateway.store.database.instants import instant_text, micros
+from gateway.store.database.engine import instant_text, micros
 from mappings.patient.identifiers import upstream_id
 
 Say = Callable[[str], object]

@@ -23,18 +23,24 @@ from gateway.routing import Destination
 from gateway.runtime import clock
 from gateway.runtime.progress import Progress
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Steps
-from gateway.store.feed.audit import noted
-from gateway.store.feed.body_hash import ALTERED
+from gateway.store.database.engine import Engine, Steps, micros
+from gateway.store.database.operator_acts import noted
+from gateway.store.feed.destinations import origin
 from gateway.store.feed.leases import locked
+from gateway.store.feed.messages import ALTERED
 from gateway.store.feed.moves import MOVED
-from gateway.store.feed.new_messages import NewMessage, add_message
-from gateway.store.feed.renaming import origin
-from gateway.store.feed.resending import LaneMessage, Resend, insert_replay_row, is_to_be_made, lane
+from gateway.store.feed.outbox import (
+    LaneMessage,
+    NewMessage,
+    Resend,
+    ToSend,
+    add_message,
+    insert_replay_row,
+    is_to_be_made,
+    lane,
+    tried,
+)
 from gateway.store.feed.states import MessageState
-from gateway.store.feed.to_send import ToSend, tried
 from mappings.model import Cause
 from mappings.patient.identifiers import message_control_id
 

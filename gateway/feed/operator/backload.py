@@ -16,9 +16,9 @@ from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock
 from gateway.runtime.progress import Progress
 from gateway.settings import Configuration
-from gateway.store.database.instants import micros
-from gateway.store.feed.audit import noted
-from gateway.store.feed.backload import BackloadSpan, queue_backload, to_backload, undated
+from gateway.store.database.engine import micros
+from gateway.store.database.operator_acts import noted
+from gateway.store.feed.outbox import BackloadSpan, queue_backload, to_backload, undated
 
 BATCH: Final = 500
 _SECOND: Final = 1_000_000

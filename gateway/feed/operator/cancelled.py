@@ -17,10 +17,8 @@ from gateway.ingest.assembly import store_for_command
 from gateway.routing import routes_of
 from gateway.runtime import clock
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import instant_text, micros
-from gateway.store.feed.resending import study_of
-from gateway.store.studies.cancelled_reports import (
+from gateway.store.database.engine import Engine, instant_text, micros
+from gateway.store.feed.cancelled_reports import (
     CancelledItem,
     ItemChanged,
     item_of,
@@ -29,6 +27,7 @@ from gateway.store.studies.cancelled_reports import (
     open_items,
     withdrawn,
 )
+from gateway.store.feed.outbox import study_of
 
 MOST: Final = 1_000
 _CHANGED: Final = "is another version by now, or was decided meanwhile: nothing is done. Look at it, and try again"

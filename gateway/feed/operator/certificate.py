@@ -24,13 +24,12 @@ from gateway.feed.operator.order_of_study import match_said
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination, routes_of
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import instant_text, micros
-from gateway.store.feed.leaving import OpenWork, left
-from gateway.store.feed.reconciling import LedgerRecords, ReportRecord, critical_results, report_records
-from gateway.store.feed.resending import signed_within
+from gateway.store.database.engine import Engine, instant_text, micros
+from gateway.store.feed.destinations import OpenWork, left
+from gateway.store.feed.ledger import LedgerRecords, ReportRecord, critical_results, report_records
+from gateway.store.feed.outbox import signed_within
 from gateway.store.orders.matches import matches_of
-from gateway.store.studies.erased import erased_among
+from gateway.store.studies.crawling import erased_among
 
 _BATCH: Final = 500
 _PRIVATE: Final = 0o600

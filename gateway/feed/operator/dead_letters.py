@@ -13,10 +13,10 @@ from gateway.feed.operator.arguments import Say, counted, destination_named
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination, routes_of
 from gateway.settings import Configuration
-from gateway.store.database.instants import instant_text
+from gateway.store.database.engine import instant_text
+from gateway.store.feed.destinations import known_as
 from gateway.store.feed.ledger import DeadLetter
 from gateway.store.feed.ledger import dead_letters as given_up
-from gateway.store.feed.renaming import known_as
 
 _RULE: Final = "rule-"
 

@@ -23,15 +23,14 @@ from gateway.routing.preview import PreviewRequest
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import instant_text, micros
-from gateway.store.feed.audit import noted
-from gateway.store.feed.looking import messages_of_study, versions_of
+from gateway.store.database.engine import Engine, instant_text, micros
+from gateway.store.database.operator_acts import noted
+from gateway.store.feed.destinations import known_as
+from gateway.store.feed.ledger import messages_of_study, versions_of
 from gateway.store.feed.outbox import held_rows_of
-from gateway.store.feed.renaming import known_as
 from gateway.store.orders.matches import matches_of
-from gateway.store.studies.pdfs import Pdfs
-from gateway.store.studies.stored_study import StoredStudy, stored_study
+from gateway.store.pdfs import Pdfs
+from gateway.store.studies.stored_reports import StoredStudy, stored_study
 from mappings.patient.identifiers import fhir_id
 from mappings.profile import Receiver, Site
 from mappings.trace.values import element_values, field_values, is_element, is_field

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.store.database.instants import instant_text
+from gateway.store.database.engine import instant_text
 from gateway.store.orders.matches import StoredMatch
 from mappings.hospital.reasons import REASONS
 

@@ -15,19 +15,16 @@ from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock
 from gateway.runtime.words import HeldAs
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Steps, ask
-from gateway.store.feed.audit import noted
-from gateway.store.feed.breaker import close_breaker
-from gateway.store.feed.lanes import FreedLane, release_lane
+from gateway.store.database.engine import Engine, Steps, ask, micros
+from gateway.store.database.operator_acts import noted
+from gateway.store.feed.destinations import seen_there
+from gateway.store.feed.lanes import FreedLane, close_breaker, release_lane
 from gateway.store.feed.leases import PAUSED, paused
-from gateway.store.feed.leaving import seen_there
 from gateway.store.feed.ledger import held_for, stock
 from gateway.store.feed.messages import IN_DOUBT, REFUSED
+from gateway.store.feed.outbox import ToSend, to_send, tried
 from gateway.store.feed.restoring import also_paused, paused_beside, resume_overridden, rows_held_for
 from gateway.store.feed.states import BREAKER_REASONS, FOR_NOW, HOLD_FEED, MAY_HAVE_BEEN_SENT, RESTORED
-from gateway.store.feed.to_send import ToSend, to_send, tried
 
 _HELD_AS: Final[dict[str, tuple[str, ...]]] = {"refused": (REFUSED, FOR_NOW), "indeterminate": (IN_DOUBT,)}
 

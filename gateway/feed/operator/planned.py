@@ -23,18 +23,15 @@ from gateway.routing.plan import RESENT, after_stop
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, StoreError
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import instant_text, micros
-from gateway.store.database.revision import is_current
+from gateway.store.database.engine import Engine, instant_text, micros
+from gateway.store.database.operator_acts import noted
+from gateway.store.database.probe import is_current
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed import plans
-from gateway.store.feed.audit import noted
-from gateway.store.feed.in_force import in_force_of, unplanned
-from gateway.store.feed.plans import TO_STOP, PlannedRow
-from gateway.store.feed.renaming import known_as
+from gateway.store.feed.destinations import known_as
+from gateway.store.feed.plans import TO_STOP, PlannedRow, in_force_of, unplanned
 from gateway.store.feed.restoring import doubtful_lanes, is_old
-from gateway.store.studies.coverage import StoredCursors
-from gateway.store.studies.sweep_record import read_record
+from gateway.store.studies.crawling import StoredCursors, read_record
 
 _SHORT: Final = 10.0  # seconds for each destination
 _MOST_LINES: Final = 100

@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass
 
 from gateway.feed.operator.arguments import Say, counted, wrong
-from gateway.store.database.instants import instant_text
-from gateway.store.feed.to_send import ToSend
+from gateway.store.database.engine import instant_text
+from gateway.store.feed.outbox import ToSend
 
 
 @dataclass(frozen=True, slots=True)

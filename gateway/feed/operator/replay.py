@@ -21,13 +21,11 @@ from gateway.routing import Destination, ever_in_force, routed
 from gateway.runtime import clock
 from gateway.runtime.progress import Progress
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.feed.audit import noted
-from gateway.store.feed.resending import Resend, accepted_reports, queue_replays
-from gateway.store.feed.to_send import ToSend
-from gateway.store.studies.kept import Kept, kept
-from gateway.store.studies.known_study import STUDY, told
+from gateway.store.database.engine import Engine, micros
+from gateway.store.database.kept import Kept, kept
+from gateway.store.database.operator_acts import noted
+from gateway.store.feed.outbox import Resend, ToSend, accepted_reports, queue_replays
+from gateway.store.known_study import STUDY, told
 from mappings.model import Cause
 from mappings.values.dates import parse_instant
 

@@ -14,13 +14,10 @@ from gateway.ingest.settings_in_force import SettingsInForce, wanted
 from gateway.routing import InForce, routes_of
 from gateway.runtime import clock
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Steps
-from gateway.store.feed.in_force import WantedSettings, plan_made, put_in_force
-from gateway.store.feed.leaving import ClosedWork, StillServed, known, retired
-from gateway.store.feed.renaming import now_called
-from gateway.store.studies import locks
+from gateway.store.database import locks
+from gateway.store.database.engine import Engine, Steps, micros
+from gateway.store.feed.destinations import ClosedWork, StillServed, known, now_called, retired
+from gateway.store.feed.plans import WantedSettings, plan_made, put_in_force
 
 
 async def retire(configuration: Configuration, name: str, reason: str, say: Say) -> int:

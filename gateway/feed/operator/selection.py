@@ -14,10 +14,9 @@ from gateway.feed.fate import fate_of, fate_place, is_lacking
 from gateway.feed.operator.arguments import EVER, TimeSpan, wrong
 from gateway.routing import Destination
 from gateway.store.database.engine import Engine
-from gateway.store.feed.ledger import dead_letters
-from gateway.store.feed.reconciling import report_records
-from gateway.store.feed.resending import BEHIND, USUAL, signed_within, study_of
-from gateway.store.studies.locks import REVISION
+from gateway.store.database.locks import REVISION
+from gateway.store.feed.ledger import dead_letters, report_records
+from gateway.store.feed.outbox import BEHIND, USUAL, signed_within, study_of
 
 Studies: TypeAlias = dict[str, frozenset[str] | None]
 _BATCH: Final = 500

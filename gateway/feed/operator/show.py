@@ -22,13 +22,11 @@ from gateway.ingest.assembly import store_for_command
 from gateway.routing import routes_of
 from gateway.runtime import clock
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import instant_text, micros
-from gateway.store.database.statements import Steps
-from gateway.store.feed.attempts import KeptAttempt, attempts_of
-from gateway.store.feed.audit import noted
+from gateway.store.database.engine import Engine, Steps, instant_text, micros
+from gateway.store.database.operator_acts import noted
+from gateway.store.feed.destinations import known_as
 from gateway.store.feed.leases import standing
-from gateway.store.feed.looking import (
+from gateway.store.feed.ledger import (
     ShownMessage,
     messages_of_study,
     patients_of_number,
@@ -37,10 +35,10 @@ from gateway.store.feed.looking import (
     study_of_message,
     study_of_report,
 )
+from gateway.store.feed.messages import KeptAttempt, attempts_of
 from gateway.store.feed.outbox import held_rows_of
-from gateway.store.feed.renaming import known_as
 from gateway.store.orders.matches import StoredMatch, matches_of
-from gateway.store.studies.survivors import with_replaced
+from gateway.store.studies.identities import with_replaced
 from mappings.patient.identifiers import fhir_id
 
 By = Literal["MSH-10", "report", "study", "accession", "patient"]

@@ -21,15 +21,14 @@ from gateway.routing import Destination, routes_of
 from gateway.routing.filter import Ignore
 from gateway.runtime import clock
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import instant_text, micros
+from gateway.store.database.engine import Engine, instant_text, micros
 from gateway.store.feed import plans
-from gateway.store.feed.in_force import in_force_of, unplanned
+from gateway.store.feed.alerts import StandingAlert, standing_alerts
+from gateway.store.feed.destinations import known as names_of
+from gateway.store.feed.destinations import known_as
 from gateway.store.feed.leases import LeaseStanding, standing
-from gateway.store.feed.leaving import known as names_of
 from gateway.store.feed.ledger import dead_letters, stock, unrouted_before_start
-from gateway.store.feed.renaming import known_as
-from gateway.store.feed.standing_alerts import StandingAlert, standing_alerts
+from gateway.store.feed.plans import in_force_of, unplanned
 from gateway.store.feed.states import BREAKER_REASONS
 
 MOST_LANES: Final = 20  # the most held lanes, and the most held outbox rows, that are listed

@@ -23,18 +23,28 @@ from gateway.runtime.computing import computed
 from gateway.runtime.errors import StoreError, StoreUnavailable
 from gateway.runtime.log import get_logger
 from gateway.settings.feed import Feed
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Engine, micros
+from gateway.store.database.kept import Kept, kept
+from gateway.store.database.locks import Outdated
 from gateway.store.feed import plans
-from gateway.store.feed.in_force import in_force_of, plan_made, put_in_force, sent_unasked, unplanned
 from gateway.store.feed.leases import PAUSED, Lease, LeaseLost
 from gateway.store.feed.moves import MERGE_HELD, MERGED
-from gateway.store.feed.plans import PLANNED, TO_STOP, PlanChange, PlanInput, PlannedRow, StoppedRow
+from gateway.store.feed.plans import (
+    PLANNED,
+    TO_STOP,
+    PlanChange,
+    PlanInput,
+    PlannedRow,
+    StoppedRow,
+    in_force_of,
+    plan_made,
+    put_in_force,
+    sent_unasked,
+    unplanned,
+)
 from gateway.store.feed.restoring import doubtful_lanes, is_old
 from gateway.store.feed.states import HOLD_FEED, MAY_HAVE_BEEN_SENT, OUTBOX_STATES, RESTORED
-from gateway.store.studies.kept import Kept, kept
-from gateway.store.studies.known_study import STUDY
-from gateway.store.studies.locks import Outdated
+from gateway.store.known_study import STUDY
 from mappings.model import Cause
 
 _MOST_TRIES: Final = 20

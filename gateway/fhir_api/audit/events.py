@@ -41,7 +41,7 @@ from gateway.index.intervals import interval
 from gateway.runtime.computing import computed
 from gateway.runtime.request_errors import BadRequest, NotSupported, ResourceNotFound
 from gateway.store.audit_entries import AuditEntries, EntriesWanted, LoadedEntry
-from gateway.store.feed.looking import ShownMessage, message_numbered, messages_of_patient
+from gateway.store.feed.ledger import ShownMessage, message_numbered, messages_of_patient
 from gateway.store.studies.search import Version
 from mappings.fhir.rendering import json_bytes
 from mappings.patient.identifiers import fhir_id

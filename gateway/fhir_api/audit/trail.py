@@ -36,8 +36,7 @@ from gateway.runtime.tls import TlsSettings, tls_context
 from gateway.settings import Configuration
 from gateway.settings.values import host_and_port
 from gateway.store.audit_entries import AuditEntries
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Engine, micros
 
 MOST_REFUSALS: Final = 60  # of one client at once; one more each second
 AUTOSCRIBE: Final = "autoscribe"

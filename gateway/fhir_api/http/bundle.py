@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from gateway.fhir_api.http.outcome import Issue, outcome
-from gateway.store.database.instants import instant_text
+from gateway.store.database.engine import instant_text
 from gateway.store.studies.search import Version
 from mappings.fhir.rendering import json_bytes
 

@@ -18,7 +18,7 @@ from gateway.auth.access import access_of
 from gateway.auth.visibility import EVERYTHING, Clauses, Visibility
 from gateway.fhir_api.facade import facade
 from gateway.runtime.request_errors import Forbidden
-from gateway.store.studies.facilities import organizations_named
+from gateway.store.studies.identities import organizations_named
 from gateway.store.studies.limited import limited, met
 from gateway.store.studies.search import SECONDS
 from gateway.store.studies.search_sql import goes_far

@@ -35,8 +35,7 @@ from gateway.fhir_api.search.search_query import understand
 from gateway.fhir_api.served import Operation
 from gateway.index.escaping import alternatives
 from gateway.runtime.request_errors import BadRequest
-from gateway.store.studies.compartment import REFERRED_TO, TYPES, compartment
-from gateway.store.studies.search import Version
+from gateway.store.studies.search import REFERRED_TO, TYPES, Version, compartment
 
 _MOST_SUPPRESSED: Final = 5
 _NO_END: Final = 2**62

@@ -29,8 +29,8 @@ from gateway.routing.preview import KEPT_BACK, Preview, PreviewDelivery, Preview
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
 from gateway.runtime.request_errors import BadRequest, NoMessage, NotSupported
-from gateway.store.feed.looking import HeldBack, held_back
-from gateway.store.studies.pdfs import Pdfs
+from gateway.store.feed.ledger import HeldBack, held_back
+from gateway.store.pdfs import Pdfs
 from mappings.fhir.rendering import json_bytes
 from mappings.patient.identifiers import fhir_id
 from mappings.profile import Receiver, Site

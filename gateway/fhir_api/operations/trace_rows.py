@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any
 
-from gateway.store.studies.stored_study import StoredStudy
+from gateway.store.studies.stored_reports import StoredStudy
 from mappings.profile import Receiver, Site
 from mappings.trace import TraceRow, trace
 

@@ -19,8 +19,7 @@ from gateway.fhir_api.search.search_query import Query
 from gateway.index.naming import Name, named
 from gateway.runtime.errors import UpstreamError, UpstreamNotFound
 from gateway.runtime.request_errors import ResourceNotFound, SearchTooCostly
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, uid_key
+from gateway.store.database.engine import Statement, micros, uid_key
 from gateway.store.studies.limited import limited, met
 from mappings.patient.identifiers import fhir_id
 

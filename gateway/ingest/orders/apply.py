@@ -22,10 +22,10 @@ from gateway.runtime import clock
 from gateway.runtime.errors import StoreError, StoreValueRefused
 from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.metrics import Metrics
+from gateway.store.database import locks
 from gateway.store.database.bell import INBOUND
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import instant, micros
-from gateway.store.database.statements import Steps
+from gateway.store.database.engine import Engine, Steps, instant, micros
+from gateway.store.orders.hospital import add_visits, texts_of_orders
 from gateway.store.orders.inbound import (
     AFTER_FAILED,
     SettledMessage,
@@ -38,10 +38,7 @@ from gateway.store.orders.inbound import (
     try_again,
     waiting_messages,
 )
-from gateway.store.orders.known_orders import texts_of_orders
-from gateway.store.orders.study_keys import lock_names, refresh_studies
-from gateway.store.orders.visits import add_visits
-from gateway.store.studies import locks
+from gateway.store.orders.numbers import lock_names, refresh_studies
 from mappings.hl7v2.inbound import MERGE_TYPES, ORDER_TYPES, read_hospital_message
 from mappings.hl7v2.received import read
 from mappings.hospital.authorities import Authorities

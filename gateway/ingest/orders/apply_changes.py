@@ -11,11 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.ingest.orders.arrival import Arrival, Batch, MoreLocks
-from gateway.store.database.statements import Steps
+from gateway.store.database.engine import Steps
 from gateway.store.orders.inbound import SettledMessage
-from gateway.store.orders.keys import number_text
-from gateway.store.orders.number_changes import add_change, changes_with, note_held, settle_doubt
-from gateway.store.orders.study_keys import refresh_studies
+from gateway.store.orders.numbers import add_change, changes_with, note_held, number_text, refresh_studies, settle_doubt
 from mappings.hospital.merges import MERGE_REASONS, ResolvedChange, merged, resolve_change
 
 

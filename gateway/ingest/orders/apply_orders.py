@@ -21,11 +21,10 @@ from gateway.ingest.orders.concerned import (
     names_of,
 )
 from gateway.ingest.orders.numbered_later import numbered_later
-from gateway.store.database.statements import Steps
+from gateway.store.database.engine import Steps
+from gateway.store.orders.hospital import StoredVisit
 from gateway.store.orders.inbound import SettledMessage
-from gateway.store.orders.keys import key_text, keys_of, number_text, record_text
-from gateway.store.orders.number_changes import changes_with, merges_of
-from gateway.store.orders.visits import StoredVisit
+from gateway.store.orders.numbers import changes_with, key_text, keys_of, merges_of, number_text, record_text
 from mappings.hospital.authorities import Authorities, OrderKey
 from mappings.hospital.events import OrderEvent, Visit
 from mappings.hospital.groups import is_about_patient, order_keys

@@ -22,9 +22,9 @@ from gateway.ingest.orders.apply_orders import (
     visit_key,
 )
 from gateway.ingest.orders.arrival import Arrival, Batch, MoreLocks
-from gateway.store.database.statements import Steps
+from gateway.store.database.engine import Steps
 from gateway.store.orders.inbound import SettledMessage
-from gateway.store.orders.keys import keys_of, number_text, record_text
+from gateway.store.orders.numbers import keys_of, number_text, record_text
 from mappings.hospital.events import HospitalPatient, IssuedNumber
 from mappings.hospital.groups import hospital_person, patient_agreement
 from mappings.hospital.known_order import KnownOrder, with_newer_patient

@@ -11,9 +11,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from gateway.ingest.orders.sources import HospitalSource
-from gateway.store.database.instants import micros
-from gateway.store.orders.known_orders import OrdersAtHand
-from gateway.store.orders.visits import StoredVisit
+from gateway.store.database.engine import micros
+from gateway.store.orders.hospital import OrdersAtHand, StoredVisit
 from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import Authorities, OrderSource
 from mappings.hospital.events import HospitalMessage

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.store.orders.keys import key_text, own_text
+from gateway.store.orders.numbers import key_text, own_text
 from mappings.hospital.authorities import Authorities, OrderSource
 from mappings.hospital.events import InboundIssue, IssuedNumber, OrderEvent
 from mappings.hospital.known_order import KnownOrder, unread_number

@@ -20,10 +20,9 @@ from gateway.runtime import clock
 from gateway.runtime.loops import forever
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Engine, micros
+from gateway.store.orders.hospital import left_merges
 from gateway.store.orders.inbound import backlogs, trouble_of
-from gateway.store.orders.rekeying import left_merges
 from mappings.hospital.authorities import Authorities
 
 EVERY: Final = 10.0  # seconds between two looks

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from gateway.ingest.orders.concerned import names_of
 from gateway.ingest.orders.sources import survey_sources
 from gateway.settings import Configuration
-from gateway.store.orders.keys import number_text
+from gateway.store.orders.numbers import number_text
 from mappings.hl7v2.inbound import MERGE_TYPES, SourceRules, read_hospital_message
 from mappings.hl7v2.received import Received, Unreadable, read
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource

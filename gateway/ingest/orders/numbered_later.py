@@ -12,8 +12,8 @@ from typing import Final
 
 from gateway.ingest.orders.arrival import Arrival
 from gateway.ingest.orders.concerned import AmbiguousOrderError, Record, names_of
-from gateway.store.database.statements import Steps
-from gateway.store.orders.number_changes import changes_with, merges_of
+from gateway.store.database.engine import Steps
+from gateway.store.orders.numbers import changes_with, merges_of
 from mappings.hospital.events import CodedText, OrderEffect, OrderEvent
 from mappings.hospital.groups import patient_numbers
 from mappings.hospital.known_order import KnownOrder, applied

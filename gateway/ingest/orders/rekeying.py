@@ -21,13 +21,11 @@ from gateway.ingest.orders.rereading import Rereading
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
 from gateway.runtime.loops import forever, resting
-from gateway.store.database.engine import Engine
+from gateway.store.database import locks
+from gateway.store.database.engine import Engine, Steps, micros
 from gateway.store.database.facts import claimed, put, value_of
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Steps
-from gateway.store.orders.rekeying import order_numbers, put_left_merges, rekey
-from gateway.store.orders.study_keys import lock_names, refresh_studies
-from gateway.store.studies import locks
+from gateway.store.orders.hospital import order_numbers, put_left_merges, rekey
+from gateway.store.orders.numbers import lock_names, refresh_studies
 from mappings.hl7v2.inbound import SourceRules
 from mappings.hospital.authorities import Authorities
 from mappings.hospital.known_order import KnownOrder

@@ -21,14 +21,21 @@ from gateway.runtime import clock
 from gateway.runtime.errors import RowUnreadable
 from gateway.runtime.log import get_logger
 from gateway.runtime.loops import resting
-from gateway.store.compression.stored_bytes import decompressed
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Steps
+from gateway.store.database import locks
+from gateway.store.database.engine import Engine, Steps, micros
+from gateway.store.database.stored_bytes import decompressed
+from gateway.store.orders.hospital import StoredVisit
 from gateway.store.orders.inbound import source_lock
-from gateway.store.orders.keys import number_text
-from gateway.store.orders.number_changes import StoredChange, add_change, drop_used, settle_doubt
-from gateway.store.orders.rereading import (
+from gateway.store.orders.numbers import (
+    StoredChange,
+    add_change,
+    drop_used,
+    lock_names,
+    number_text,
+    refresh_studies,
+    settle_doubt,
+)
+from gateway.store.orders.upkeep import (
     KeptMerge,
     hold_again,
     is_kept,
@@ -38,9 +45,6 @@ from gateway.store.orders.rereading import (
     used_changes,
     visit_keys,
 )
-from gateway.store.orders.study_keys import lock_names, refresh_studies
-from gateway.store.orders.visits import StoredVisit
-from gateway.store.studies import locks
 from mappings.answered_order import HospitalMessageName
 from mappings.hl7v2.inbound import MERGE_TYPES, SourceRules, read_hospital_message
 from mappings.hl7v2.received import Unreadable, read

@@ -16,11 +16,9 @@ from gateway.runtime import clock
 from gateway.runtime.log import get_logger
 from gateway.runtime.loops import forever, resting
 from gateway.runtime.metrics import Metrics
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Steps
-from gateway.store.orders.inbound import backlogs
-from gateway.store.orders.retention import (
+from gateway.store.database.engine import Engine, Steps, micros
+from gateway.store.orders.inbound import backlogs, present_names
+from gateway.store.orders.upkeep import (
     OldOrder,
     matched_orders,
     old_orders,
@@ -31,7 +29,6 @@ from gateway.store.orders.retention import (
     purge_unsettled,
     purge_visits,
 )
-from gateway.store.orders.source_names import present_names
 
 EVERY: Final = 3_600.0  # seconds
 SOURCE_GONE: Final = "order-source-gone"

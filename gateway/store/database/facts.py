@@ -1,15 +1,18 @@
-"""Store named values about the whole database (table `fact`): read one, add it where it is missing, or replace it.
+"""Store named values about the whole database (table `fact`), and requests from commands to the running service.
 
-Carries out no clause of a standard; decision D11: patient ids are made with the site key, so another key is refused.
-Proved by tests/contract/test_coverage.py.
+Carries out no clause of a standard; decisions D8, D11. Patient ids are made with the site key, so another key is
+refused. The service looks for new requests every second.
+Proved by tests/contract/test_inbox.py and tests/contract/test_coverage.py.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
-from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Statement, Steps, ask
+from gateway.runtime import clock
+from gateway.store.database.engine import Engine, Statement, Steps, ask, micros
 
 INDEX: Final = "index"  # the revision of the index that all stored resources have
 INDEX_REVISION: Final = "1"  # higher with each change of index rows; fhir_api/search/unindexed.py says of what
@@ -38,3 +41,42 @@ async def value_of(engine: Engine, name: str) -> str | None:
 async def put(engine: Engine, name: str, value: str) -> None:
     """Replace the value of a fact."""
     await engine.do(lambda: ask(_PUT, name=name, value=value))
+
+
+ASK: Final = Statement("INSERT INTO control (verb, argument, asked) VALUES (:verb, :argument, :asked)")
+_OPEN: Final = Statement("SELECT number, verb, argument FROM control WHERE done IS NULL ORDER BY number LIMIT :most")
+_DONE: Final = Statement("UPDATE control SET done = :now WHERE number = :number")
+_FORGET: Final = Statement("DELETE FROM control WHERE done < :before")
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Request to the service. The argument of `refresh` and `rerender` is a study id."""
+
+    number: int
+    verb: str
+    argument: str
+
+
+class Controls:
+    """Requests table, for commands that ask and for the service that answers."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def ask(self, verb: str, argument: str) -> None:
+        """Insert a request to the service."""
+        await self._engine.do(lambda: ask(ASK, verb=verb, argument=argument, asked=micros(clock.now())))
+
+    async def open(self, most: int) -> list[Control]:
+        """Return up to `most` requests that are not done, oldest first."""
+        rows = await self._engine.fetch(_OPEN, most=most)
+        return [Control(int(number), str(verb), str(argument)) for number, verb, argument in rows]
+
+    async def done(self, number: int) -> None:
+        """Mark a request as done."""
+        await self._engine.do(lambda: ask(_DONE, number=number, now=micros(clock.now())))
+
+    async def forget(self, before: datetime) -> None:
+        """Delete requests that were done before this instant."""
+        await self._engine.do(lambda: ask(_FORGET, before=micros(before)))

@@ -107,7 +107,7 @@ MESSAGE_BODY: Final = Table(
     bytes_column("body"),
     sqlite_strict=True,
 )
-# Attempts to send a message, with the answers; kept as long as its bytes (gateway/store/feed/attempts.py)
+# Attempts to send a message, with the answers; kept as long as its bytes (gateway/store/feed/messages.py)
 ATTEMPT: Final = Table(
     "attempt",
     METADATA,

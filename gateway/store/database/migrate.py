@@ -19,7 +19,7 @@ from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from gateway.store.database.postgres import MIGRATION_TIME, Postgres
-from gateway.store.database.revision import newest, require_known, revisions
+from gateway.store.database.probe import newest, require_known, revisions
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.database.trouble import DatabasePlace, unavailable
 

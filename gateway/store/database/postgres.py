@@ -17,11 +17,10 @@ from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, StoreTooSlow, StoreUnavailable
 from gateway.store.compression.dictionaries import check_dictionaries
 from gateway.store.database.bell import Bell
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import Ask, Bulk, Dialect, Raced, Row, Statement, Steps, Values, Work, micros
 from gateway.store.database.kept_connections import KeptConnections
 from gateway.store.database.postgres_bell import SharedBell
 from gateway.store.database.probe import NoRoom
-from gateway.store.database.statements import Ask, Bulk, Dialect, Raced, Row, Statement, Steps, Values, Work
 from gateway.store.database.trouble import place_of, unavailable
 
 Result = TypeVar("Result")

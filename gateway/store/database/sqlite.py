@@ -26,10 +26,9 @@ from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, StoreTooSlow, StoreUnavailable
 from gateway.store.compression.dictionaries import check_dictionaries
 from gateway.store.database.bell import Bell
+from gateway.store.database.engine import Ask, Bulk, Dialect, Row, Statement, Steps, Work, micros
 from gateway.store.database.holder_lock import HolderLock
-from gateway.store.database.instants import micros
 from gateway.store.database.probe import NoRoom
-from gateway.store.database.statements import Ask, Bulk, Dialect, Row, Statement, Steps, Work
 from gateway.store.database.trouble import DatabasePlace, unavailable
 
 Result = TypeVar("Result")

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.runtime import clock
-from gateway.store.database.engine import Engine
+from gateway.store.database.engine import Dialect, Engine, Statement, Steps, ask
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.statements import Dialect, Statement, Steps, ask
 from gateway.store.feed.states import BREAKER_REASONS
 
 _SECOND: Final = 1_000_000

@@ -1,26 +1,34 @@
-"""Read a destination's ledger (record of all messages): counts by state, stopped studies, messages given up.
+"""Read the ledger (record of all messages): what a destination was sent, what is open, and what operators look for.
 
-Carries out no clause of a standard; decisions D31, D32. Ids, codes, counts and instants (microseconds), no text.
-Proved by tests/contract/test_ledger.py and tests/gateway/cli/test_feed.py.
+Carries out no clause of a standard; decisions D7, D13, D37, D49.
+Proved by tests/contract/test_restoring.py and tests/contract/test_takeover.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
-from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Row, Statement
-from gateway.store.feed.moves import IS_OWED
-from gateway.store.feed.states import OPEN_MESSAGES
+from gateway.index.keys import SEPARATOR, key
+from gateway.index.terms import code_start
+from gateway.runtime.computing import computed
+from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, instant, storable
+from gateway.store.database.kept import kept
+from gateway.store.database.stored_bytes import served_version
+from gateway.store.feed.cancelled_reports import CancelledItem, items_of_studies
+from gateway.store.feed.leases import PAUSED
+from gateway.store.feed.moves import IS_OWED, MOVED
+from gateway.store.feed.states import NO_NEWS, OPEN_MESSAGES, RESTORED, WITHOUT_ORDER, MessageState
+from mappings.model import Reported
 
 _SECONDS: Final = 60.0
 _PRIORITIES: Final = (0, 1, 2)
 _BY_STATE: Final = Statement(
     "SELECT state, count(*) FROM message WHERE destination = :destination GROUP BY state ORDER BY state"
 )
-# Rows that stood under two names before a renaming count once (gateway/store/feed/renaming.py)
+# Rows that stood under two names before a renaming count once (gateway/store/feed/destinations.py)
 _ROWS_BY_STATE: Final = Statement(
     "SELECT state, count(*) FROM outbox WHERE destination = :destination AND (state NOT IN ('merged', 'left')"
     " OR reason <> 'renamed') GROUP BY state ORDER BY state"
@@ -176,3 +184,493 @@ def _dead_letter(row: Row) -> DeadLetter:
     number, study_id, report_id, kind, reason, is_critical, since = row
     names = str(study_id), str(report_id), str(kind), str(reason)
     return DeadLetter(int(number), *names, bool(is_critical), int(since))
+
+
+_NUMBERS: Final = Statement(
+    "SELECT study_id, report_id, filler_order_number FROM sent_number WHERE destination = :destination"
+    " AND study_id IN listed(:study_ids) ORDER BY study_id, report_id, place"
+)
+_LANE: Final = Statement(
+    "SELECT study_id, state, is_draft, filler_order_numbers, kind, patient_id,"
+    " CASE WHEN sent IS NOT NULL AND attempts + doubts > 0 THEN 1 ELSE 0 END,"
+    " CASE WHEN doubts > 0 OR reason = 'move' THEN 1 ELSE 0 END, remarks, restates, is_whole, report_ids, told,"
+    " coalesce(reported, made), statuses"
+    " FROM message"
+    " WHERE destination = :destination AND study_id IN listed(:study_ids) ORDER BY study_id, number"
+)
+_TAKE_BACK: Final = Statement(
+    "UPDATE message SET state = 'dead_letter', reason = :reason, closed = :now WHERE destination = :destination"
+    " AND study_id = :study_id AND state IN ('queued', 'held') AND is_draft = :is_draft AND kind <> 'moved'"
+    " RETURNING number"
+)
+_LEAVE: Final = Statement(
+    "UPDATE message SET due = :until WHERE destination = :destination AND study_id = :study_id"
+    " AND state = 'indeterminate'"
+)
+_WITH_IT: Final[frozenset[MessageState]] = frozenset({"sending", "indeterminate", "delivered"})
+_TAKES_BACK: Final = _WITH_IT | {"queued", "held"}  # nothing overtakes it
+_OPEN: Final[frozenset[MessageState]] = frozenset({"queued", "sending", "indeterminate", "held"})
+_OF_NO_USE: Final[frozenset[MessageState]] = frozenset({"dead_letter", "superseded", "recorded"})
+
+
+@dataclass(frozen=True, slots=True)
+class SentState:
+    """Sent state of a study: everything that a destination has of it, or may have.
+
+    `numbers` maps a report id to its filler order numbers, each with its present patient: empty once withdrawn, or
+    about to be (D13). `signed` are the numbers of signed reports. `is_in_hand` while a message is being sent; `is_told`
+    if a message that counts was made. `restored` maps a supersession key to the digests of the content last sent, from
+    the journal after a restore (D38). `without_order` are the numbers whose last message is known to be without the
+    order (D48); `with_order` those that were withdrawn, and since then have had no such message. `reported` is what
+    was told last under each number (D17), whatever became of the messages: of one without a known OBR-22, when it was
+    made. `is_open` while a message is not closed.
+    """
+
+    numbers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    signed: frozenset[str] = frozenset()
+    is_in_hand: bool = False
+    is_told: bool = False
+    restored: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    without_order: frozenset[str] = frozenset()
+    with_order: frozenset[str] = frozenset()
+    reported: Mapping[str, Reported] = field(default_factory=dict)
+    is_open: bool = field(default=False, compare=False)
+
+    def without(self, withdrawn: Collection[str]) -> SentState:
+        """Return a copy in which these numbers are withdrawn."""
+        numbers = {
+            report_id: {number: "" if number in withdrawn else whose for number, whose in sent_under.items()}
+            for report_id, sent_under in self.numbers.items()
+        }
+        return replace(self, numbers=numbers)
+
+
+async def read_sent(engine: Engine, destination: str, study_ids: Sequence[str]) -> dict[str, SentState]:
+    """Read what a destination has of each of these studies.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    asked = {"destination": destination, "study_ids": json.dumps(study_ids)}
+    return _each(study_ids, await engine.fetch(_NUMBERS, **asked), await engine.fetch(_LANE, **asked))
+
+
+def sent_of(destination: str, study_ids: Sequence[str]) -> Steps[dict[str, SentState]]:
+    """Read what a destination has of each of these studies, within a transaction."""
+    asked = {"destination": destination, "study_ids": json.dumps(study_ids)}
+    numbers = yield from ask(_NUMBERS, **asked)
+    return _each(study_ids, numbers, (yield from ask(_LANE, **asked)))
+
+
+def cancel_unsent(destination: str, study_id: str, reason: str, now: int, *, is_draft: bool) -> Steps[list[int]]:
+    """Cancel the unsent messages of a study; return their numbers.
+
+    Withdrawals for another patient stay: they are owed whatever happens to the study (D13).
+    """
+    lane = {"destination": destination, "study_id": study_id, "reason": reason, "now": now, "is_draft": int(is_draft)}
+    rows = yield from ask(_TAKE_BACK, **lane)
+    return [int(number) for (number,) in rows]
+
+
+def postpone_doubtful(destination: str, study_id: str, until: int) -> Steps[None]:
+    """Keep messages in doubt from being sent again until then."""
+    yield from ask(_LEAVE, destination=destination, study_id=study_id, until=until)
+
+
+def _each(study_ids: Sequence[str], numbers: Sequence[Row], messages: Sequence[Row]) -> dict[str, SentState]:
+    """Group the rows by study, and return the sent state of each."""
+    of_study: dict[str, tuple[list[Row], list[Row]]] = {study_id: ([], []) for study_id in study_ids}
+    for study_id, *row in numbers:
+        of_study[str(study_id)][0].append(row)
+    for study_id, *row in messages:
+        of_study[str(study_id)][1].append(row)
+    return {study_id: _sent(*rows) for study_id, rows in of_study.items()}
+
+
+def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> SentState:
+    whose = _whose(messages)
+    numbers_of: dict[str, dict[str, str]] = {}
+    for report_id, number in numbers:
+        numbers_of.setdefault(str(report_id), {})[str(number)] = whose.get(str(number), "")
+    with_it = [listed for state, is_draft, listed, *_ in messages if state in _WITH_IT and not is_draft]
+    states = {state for state, *_ in messages}
+    without_order, with_order = _by_order(messages)
+    return SentState(
+        numbers_of,
+        frozenset(number for listed in with_it for number in json.loads(listed)),
+        is_in_hand="sending" in states,
+        is_told=bool(states - _OF_NO_USE),
+        restored=_restored(messages),
+        without_order=without_order,
+        with_order=with_order,
+        reported=_reported(messages),
+        is_open=bool(states & _OPEN),
+    )
+
+
+def _restored(messages: Sequence[Row]) -> dict[str, frozenset[str]]:
+    """Return the content digests last sent, from the journal: of the last whole message, or of each report's last."""
+    if all(RESTORED not in row[7] for row in messages):
+        return {}
+    last: dict[str, list[tuple[set[str], str]]] = {}
+    for state, _, _, kind, _, _, _, remarks, restates, is_whole, report_ids, told, *_ in messages:
+        is_restored = RESTORED in remarks.split() and state in {"delivered", "dead_letter"}
+        if kind == MOVED or (state in _OF_NO_USE and not is_restored):
+            continue
+        about = set(json.loads(report_ids))
+        before = [] if is_whole else [one for one in last.get(str(restates), []) if one[0].isdisjoint(about)]
+        last[str(restates)] = [*before, (about, str(told) if is_restored else "")]
+    digests = {restates: frozenset(told for _, told in rows if told) for restates, rows in last.items()}
+    return {restates: told for restates, told in digests.items() if told}
+
+
+def _reported(messages: Sequence[Row]) -> dict[str, Reported]:
+    """Return what was told last under each filler order number: the newest OBR-22, and the last statuses."""
+    found: dict[str, Reported] = {}
+    for row in messages:
+        at, statuses = instant(int(row[-2])), str(row[-1])
+        for number in json.loads(row[2]):
+            found[number] = Reported(max(at, found[number].at) if number in found else at, statuses)
+    return found
+
+
+def _by_order(messages: Sequence[Row]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return `without_order` and `with_order` of the messages that may be there; of a restored one neither is known."""
+    last: dict[str, bool] = {}
+    since: dict[str, bool] = {}  # numbers that were withdrawn -> all messages since then are known to have the order
+    for state, _, listed, kind, _, was_written, may_be_there, marked, *_ in messages:
+        numbers, remarks = json.loads(listed), set(marked.split())
+        if kind == MOVED:
+            since |= dict.fromkeys(numbers, True) if state in _TAKES_BACK else {}
+        elif state in _WITH_IT or (was_written and may_be_there):
+            last |= dict.fromkeys(numbers, WITHOUT_ORDER in remarks)
+            is_with = remarks.isdisjoint({WITHOUT_ORDER, RESTORED})
+            since |= {one: since[one] and is_with for one in numbers if one in since}
+        elif was_written:  # refused: as in `_whose`
+            last = dict.fromkeys(numbers, WITHOUT_ORDER in remarks) | last
+    return frozenset(one for one in last if last[one]), frozenset(one for one in since if since[one])
+
+
+def _whose(messages: Sequence[Row]) -> dict[str, str]:
+    """Map each filler order number to the patient of the last message sent under it; empty once withdrawn.
+
+    A refused message counts only if nothing else was sent under its number.
+    """
+    patients: dict[str, str] = {}
+    for state, _, listed, kind, patient_id, was_written, may_be_there, *_ in messages:
+        numbers = json.loads(listed)
+        if kind == MOVED:
+            patients.update(dict.fromkeys(numbers, "") if state in _TAKES_BACK else {})
+        elif state in _WITH_IT or (was_written and may_be_there):
+            patients.update(dict.fromkeys(numbers, str(patient_id)))
+        elif was_written:
+            patients = dict.fromkeys(numbers, str(patient_id)) | patients
+    return patients
+
+
+_STUDIES: Final = Statement("SELECT study_id, is_external, fetched FROM study WHERE study_id IN listed(:study_ids)")
+_REPORTS: Final = Statement(
+    "SELECT study_id, report_id, coalesce(signed, first_seen_signed) FROM report WHERE study_id IN listed(:study_ids)"
+    " AND status = 'completed'"
+)
+_ROWS: Final = Statement(
+    "SELECT study_id, report_id, destination, number, state, reason, decided, content_version FROM outbox"
+    " WHERE study_id IN listed(:study_ids) AND kind NOT IN ('draft', 'draft_cancelled') ORDER BY number"
+)
+_MESSAGES: Final = Statement(
+    "SELECT study_id, report_id, report_ids, filler_order_numbers, destination, number, outbox, state, reason, ack,"
+    f" superseded_by, made, remarks FROM message WHERE study_id IN listed(:study_ids) AND is_draft = 0{IS_OWED}"
+    " ORDER BY number"
+)
+_STALE: Final = Statement(
+    "SELECT DISTINCT study_id, destination FROM message WHERE study_id IN listed(:study_ids)"
+    " AND stale_until IS NOT NULL"
+)
+_SIGNED: Final = Statement("SELECT study_id FROM study WHERE has_signed = 1")
+_OPEN_ROWS: Final = Statement(
+    "SELECT study_id FROM outbox WHERE destination = :destination"
+    " AND state IN ('waiting', 'held', 'planned', 'to_stop')"
+    " UNION SELECT study_id FROM outbox WHERE destination = :destination AND state = 'nothing'"
+    " AND reason NOT IN listed(:no_news)"
+    " UNION SELECT study_id FROM outbox WHERE destination = '' AND state = 'unrouted'"
+    " UNION SELECT study_id FROM cancelled_report WHERE state = 'open'"
+    " UNION SELECT study_id FROM cancelled_report WHERE state = 'withdrawing'"
+)
+_OPEN_MESSAGES: Final = Statement(
+    "SELECT study_id FROM message WHERE destination = :destination AND state IN ('queued', 'sending', 'indeterminate',"
+    " 'held', 'dead_letter')"
+    " UNION SELECT study_id FROM message WHERE destination = :destination AND stale_until IS NOT NULL"
+)
+_RECORDED: Final = Statement("SELECT study_id FROM message WHERE destination = :destination AND state = 'recorded'")
+_UNACCEPTED: Final = Statement(
+    "SELECT study_id FROM message WHERE destination = :destination AND accepted IS NULL AND committed IS NOT NULL"
+)
+_KEPT: Final = Statement("SELECT kept FROM study WHERE study_id = :study_id")
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """Row of the outbox. `destination` is empty if none takes the report; `version` is the content's version."""
+
+    destination: str
+    state: str
+    reason: str
+    decided: int
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerMessage:
+    """Message that includes a report or is about one; messages of one cause have the same `outbox` row.
+
+    `remarks` are codes for content that could not be expressed, separated by spaces.
+    """
+
+    filler_order_numbers: tuple[str, ...]
+    destination: str
+    number: int
+    outbox: int
+    state: str
+    reason: str
+    ack: str
+    superseded_by: int | None
+    made: int
+    remarks: str = ""
+
+
+@dataclass(slots=True)
+class ReportRecord:
+    """Signed report in the store: when it was signed (or first seen signed), its rows and its messages, in order.
+
+    `stale_at` are destinations that an old copy of a message about its study may still reach (D33). `cancelled` is its
+    open item, if AutoScribe cancelled it.
+    """
+
+    signed: int | None
+    rows: list[LedgerRow] = field(default_factory=list)
+    messages: list[LedgerMessage] = field(default_factory=list)
+    stale_at: set[str] = field(default_factory=set)
+    study_id: str = ""
+    cancelled: CancelledItem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRecords:
+    """Study in the store, with its signed reports by id; `fetched` is when it was last read, in microseconds."""
+
+    is_external: bool
+    reports: dict[str, ReportRecord] = field(default_factory=dict)
+    fetched: int = 0
+
+
+async def report_records(engine: Engine, study_ids: Sequence[str]) -> dict[str, LedgerRecords]:
+    """Return those of these studies that are stored, by id."""
+    asked = {"study_ids": json.dumps(list(study_ids))}
+    records = {
+        str(study_id): LedgerRecords(bool(is_external), fetched=int(fetched))
+        for study_id, is_external, fetched in await engine.fetch(_STUDIES, **asked)
+    }
+    for study_id, report_id, signed in await engine.fetch(_REPORTS, **asked):
+        if str(study_id) in records:  # it was stored in between
+            record = ReportRecord(None if signed is None else int(signed), study_id=str(study_id))
+            records[str(study_id)].reports[str(report_id)] = record
+    for study_id, report_id, destination, _, state, reason, decided, version in await engine.fetch(_ROWS, **asked):
+        about = _record(records, study_id, report_id)
+        if about is not None:
+            about.rows.append(LedgerRow(str(destination), str(state), str(reason), int(decided), str(version)))
+    for study_id, report_id, report_ids, numbers, *columns in await engine.fetch(_MESSAGES, **asked):
+        message = LedgerMessage(tuple(json.loads(numbers)), *columns)
+        for included_id in {str(report_id), *json.loads(report_ids)}:
+            about = _record(records, study_id, included_id)
+            if about is not None:
+                about.messages.append(message)
+    await _mark(engine, study_ids, records)
+    return records
+
+
+async def _mark(engine: Engine, study_ids: Sequence[str], records: dict[str, LedgerRecords]) -> None:
+    """Add what stands open of reports beside their rows and messages: old copies, and cancellations."""
+    for study_id, destination in await engine.fetch(_STALE, study_ids=json.dumps(list(study_ids))):
+        for of_study in records[str(study_id)].reports.values() if str(study_id) in records else ():
+            of_study.stale_at.add(str(destination))
+    for item in await items_of_studies(engine, study_ids):
+        about = _record(records, item.study_id, item.report_id)
+        if about is not None and item.is_open:
+            about.cancelled = item
+
+
+async def signed_studies(engine: Engine) -> set[str]:
+    """Return the ids of all studies with a signed report."""
+    return {str(study_id) for (study_id,) in await _scan(engine, _SIGNED)}
+
+
+async def studies_with_open_work(
+    engine: Engine, destination: str, *, is_two_phase: bool = False, is_dry_run: bool = False
+) -> set[str]:
+    """Return the ids of all studies of which a report may be open at a destination whose plan is made.
+
+    What is recorded is open unless `is_dry_run`; what only the interface accepted is open if `is_two_phase`.
+    """
+    rows = list(await _scan(engine, _OPEN_ROWS, destination=destination, no_news=json.dumps(NO_NEWS)))
+    asked = [_OPEN_MESSAGES, *([] if is_dry_run else [_RECORDED]), *([_UNACCEPTED] if is_two_phase else [])]
+    for statement in asked:
+        rows += await _scan(engine, statement, destination=destination)
+    return {str(study_id) for (study_id,) in rows}
+
+
+async def _scan(engine: Engine, statement: Statement, **values: str) -> Sequence[Row]:
+    compiled = statement.compiled(engine.dialect)
+    return await engine.scan(compiled.sql, compiled.positional(values), _SECONDS)
+
+
+async def critical_results(engine: Engine, study_id: str) -> set[str]:
+    """Return the ids of a stored study's reports that are critical results."""
+    rows = await engine.fetch(_KEPT, study_id=study_id)
+    study = (await computed(kept, rows[0][0])).study if rows else None
+    return {one.report_id for one in study.reports if one.is_critical is True} if study is not None else set()
+
+
+def _record(found: dict[str, LedgerRecords], study_id: str, report_id: str) -> ReportRecord | None:
+    return found[str(study_id)].reports.get(str(report_id)) if str(study_id) in found else None
+
+
+_MOST: Final = 1_000
+_AFTER: Final = chr(ord(SEPARATOR) + 1)
+_BY_TERM: Final = Statement(
+    "SELECT DISTINCT r.address, r.owner FROM term t CROSS JOIN resource r WHERE t.key = :key AND t.value >= :first"
+    " AND t.value < :beyond AND r.number = t.resource ORDER BY r.address LIMIT :most"
+)
+_STUDY_OF_REPORT: Final = Statement("SELECT study_id FROM report WHERE report_id = :report_id")
+_STUDY_OF_MESSAGE: Final = Statement(
+    "SELECT study_id FROM message WHERE destination = :destination AND control_id = :control_id"
+)
+_STUDIES_OF_PATIENT: Final = Statement(
+    "SELECT DISTINCT study_id FROM message WHERE patient_id = :patient_id ORDER BY study_id LIMIT :most"
+)
+_MESSAGE: Final = (
+    "SELECT destination, number, control_id, study_id, report_id, kind, state, reason, ack, filler_order_numbers,"
+    " report_ids, patient_id, superseded_by, made, sent, committed, accepted, closed, size, body_hash,"
+    " (SELECT b.body FROM message_body b WHERE b.number = message.number) FROM message"
+)
+_OF_STUDY: Final = Statement(_MESSAGE + " WHERE study_id = :study_id ORDER BY destination, number")
+_NUMBERED: Final = Statement(_MESSAGE + " WHERE number = :number")
+_LANE_REASON: Final = Statement("SELECT reason FROM lane WHERE destination = :destination AND study_id = :study_id")
+_VERSIONS: Final = Statement(
+    "SELECT v.version, v.updated, v.body FROM resource r CROSS JOIN version v WHERE r.address = :address"
+    " AND v.resource = r.number ORDER BY v.version"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Reasons that keep a destination from sending: for one study (`lane`), or at all (`paused`); empty if none."""
+
+    lane: str = ""
+    paused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownMessage:
+    """Message as in the ledger; instants in microseconds. `body` is None once its bytes were deleted."""
+
+    destination: str
+    number: int
+    control_id: str
+    study_id: str
+    report_id: str
+    kind: str
+    state: str
+    reason: str
+    ack: str
+    filler_order_numbers: tuple[str, ...]
+    report_ids: tuple[str, ...]
+    patient_id: str
+    superseded_by: int | None
+    made: int
+    sent: int | None
+    committed: int | None
+    accepted: int | None
+    closed: int | None
+    size: int
+    body_hash: str
+    body: bytes | None = field(repr=False)
+
+
+async def study_of_report(engine: Engine, report_id: str) -> list[str]:
+    """Return the id of a report's study, if it is stored."""
+    return [str(study_id) for (study_id,) in await engine.fetch(_STUDY_OF_REPORT, report_id=report_id)]
+
+
+async def study_of_message(engine: Engine, destination: str, control_id: str) -> list[str]:
+    """Return the study id of the message with that control id, if there is one."""
+    rows = await engine.fetch(_STUDY_OF_MESSAGE, destination=destination, control_id=storable(control_id))
+    return [str(study_id) for (study_id,) in rows]
+
+
+async def studies_of_accession(engine: Engine, number: str) -> list[str]:
+    """Return the ids of the studies that have this accession number at present."""
+    rows = await _with_identifier(engine, "ImagingStudy", number)
+    return list(dict.fromkeys(str(owner) for _, owner in rows if owner))
+
+
+async def patients_of_number(engine: Engine, number: str) -> list[str]:
+    """Return the ids of the patients who have, or had, this number, from any authority."""
+    rows = await _with_identifier(engine, "Patient", number)
+    return [str(address).removeprefix("Patient/") for address, _ in rows]
+
+
+async def studies_of_patient(engine: Engine, patient_id: str) -> list[str]:
+    """Return the ids of the studies with a message about a patient."""
+    rows = await engine.fetch(_STUDIES_OF_PATIENT, patient_id=patient_id, most=_MOST)
+    return [str(study_id) for (study_id,) in rows]
+
+
+async def messages_of_study(engine: Engine, study_id: str) -> list[ShownMessage]:
+    """Return all messages of a study, by destination, in the order in which they were made.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return [_shown(row) for row in await engine.fetch(_OF_STUDY, study_id=study_id)]
+
+
+async def message_numbered(engine: Engine, number: int) -> ShownMessage | None:
+    """Return the message with that number in the ledger, None if there is none."""
+    rows = await engine.fetch(_NUMBERED, number=number)
+    return _shown(rows[0]) if rows else None
+
+
+async def messages_of_patient(engine: Engine, patient_id: str) -> list[ShownMessage]:
+    """Return the messages about a patient that were sent, newest first."""
+    studies = await studies_of_patient(engine, patient_id)
+    every = [one for study_id in studies for one in await messages_of_study(engine, study_id)]
+    sent = [one for one in every if one.patient_id == patient_id and one.sent is not None]
+    return sorted(sent, key=lambda one: (one.sent or 0, one.number), reverse=True)
+
+
+async def versions_of(engine: Engine, address: str) -> list[tuple[int, int, dict[str, Any]]]:
+    """Return every version of a resource: its number, its instant in microseconds, and the resource."""
+    rows = await engine.fetch(_VERSIONS, address=address)
+    return [(int(row[0]), int(row[1]), json.loads(served_version(row[2], row[0], row[1]))) for row in rows]
+
+
+async def held_back(engine: Engine, destination: str, study_id: str) -> HeldBack:
+    """Return why a study's lane is held at a destination, and why the destination is paused."""
+    lanes = await engine.fetch(_LANE_REASON, destination=destination, study_id=study_id)
+    pauses = await engine.fetch(PAUSED, name=destination)
+    return HeldBack(*(str(rows[0][0]) if rows else "" for rows in (lanes, pauses)))
+
+
+async def _with_identifier(engine: Engine, resource_type: str, number: str) -> Sequence[Row]:
+    first = code_start(number)
+    beyond = first.removesuffix(SEPARATOR) + _AFTER
+    found = {"key": key(resource_type, "identifier"), "first": first, "beyond": beyond}
+    return await engine.fetch(_BY_TERM, **found, most=_MOST)
+
+
+def _shown(row: Row) -> ShownMessage:
+    columns: list[Any] = list(row)
+    columns[9:11] = [tuple(json.loads(one)) for one in columns[9:11]]
+    body = columns[-1]
+    columns[-1] = None if body is None else bytes(body)
+    return ShownMessage(*columns)

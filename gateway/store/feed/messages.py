@@ -1,27 +1,190 @@
-"""Claim messages for sending and store each result; a claim is stored before any byte leaves the gateway.
+"""Claim messages for sending, store each attempt and each result, and hold the lane of one that failed.
 
-Carries out no clause of a standard; decisions D7, D13, D18, D32, D33. A lane is the messages of one study to one
-destination: they leave in the order of their numbers, and a held one holds those behind it. Every write shows the lease
-that it is made under.
-Proved by tests/contract/test_messages.py and tests/contract/test_body_hash.py.
+Carries out no clause of a standard; decisions D7, D13, D18, D32, D33, D39. A claim is stored before any byte leaves the
+gateway. A lane is the messages of one study to one destination: they leave in the order of their numbers, and a held
+one holds those behind it. Answers can hold patient data: they are kept as long as the bytes of their message. Every
+write shows the lease that it is made under. The digest of the bytes (SHA-256,
+https://csrc.nist.gov/pubs/fips/180-4/upd1/final) is kept for good.
+Proved by tests/contract/test_messages.py and tests/contract/test_attempts.py.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, Steps, ask, ask_each
-from gateway.store.feed.attempts import Attempt, store_attempt
-from gateway.store.feed.body_hash import ALTERED, is_as_made
-from gateway.store.feed.holding import hold
+from gateway.runtime import clock
+from gateway.store.database.engine import Engine, Statement, Steps, ask, ask_each, micros
 from gateway.store.feed.leases import Lease, held
 from gateway.store.feed.states import MessageState
+
+MAX_ANSWER: Final = 65_536  # bytes of an answer that are kept
+MOST: Final = 500  # attempts that are kept of one message: the first ones and the last ones
+_FIRST: Final = 10
+LATE: Final = "late"
+TAKEN_OVER: Final = "taken-over"
+_ADD_ATTEMPT: Final = Statement(
+    "INSERT INTO attempt (message, place, begun, ended, state, reason, ack, connection, answer) VALUES (:message,"
+    " coalesce((SELECT max(a.place) FROM attempt a WHERE a.message = :message), 0) + 1, :begun, :ended, :state,"
+    " :reason, :ack, :connection, :answer) RETURNING place"
+)
+_FORGET: Final = Statement("DELETE FROM attempt WHERE message = :message AND place = :place")
+_DROP_ATTEMPTS: Final = Statement("DELETE FROM attempt WHERE message = :message")
+_OF_MESSAGE: Final = Statement(
+    "SELECT place, begun, ended, state, reason, ack, connection, answer FROM attempt WHERE message = :message"
+    " ORDER BY place"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to send a message. Times in microseconds; `begun` is None if nothing was sent or the time is unknown.
+
+    `connection` is JSON that names the connection, `answer` the bytes received.
+    """
+
+    begun: int | None
+    ended: int
+    connection: str = ""
+    answer: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAttempt:
+    """Stored attempt: its number from 1, and its result (state of the message, reason, acknowledgement)."""
+
+    place: int
+    attempt: Attempt
+    state: str
+    reason: str
+    ack: str
+
+
+def late_answer(described: str, answer: bytes) -> Attempt:
+    """Return an attempt for an acknowledgement that came late over that connection, with nothing sent for it."""
+    connection = {**json.loads(described or "{}"), "when": LATE}
+    return Attempt(None, micros(clock.now()), json.dumps(connection), answer)
+
+
+def store_attempt(message: int, attempt: Attempt | None, state: str, reason: str, ack: str) -> Steps[None]:
+    """Store an attempt to send the message of that number, if there is one, with its result."""
+    if attempt is None:
+        return
+    rows = yield from ask(
+        _ADD_ATTEMPT,
+        message=message,
+        begun=attempt.begun,
+        ended=attempt.ended,
+        state=state,
+        reason=reason,
+        ack=ack,
+        connection=attempt.connection,
+        answer=attempt.answer[:MAX_ANSWER],
+    )
+    too_old = int(rows[0][0]) - MOST + _FIRST
+    if too_old > _FIRST:
+        yield from ask(_FORGET, message=message, place=too_old)
+
+
+def store_broken_attempts(messages: Sequence[int], now: int) -> Steps[None]:
+    """Store an attempt for messages that a holder had in hand when it ended; whether they were sent is unknown."""
+    for message in messages:
+        yield from store_attempt(message, Attempt(None, now), "indeterminate", TAKEN_OVER, "")
+
+
+def delete_attempts(messages: Sequence[int]) -> Steps[None]:
+    """Delete the attempts of these messages."""
+    yield from ask_each(_DROP_ATTEMPTS, [{"message": number} for number in messages])
+
+
+async def attempts_of(engine: Engine, message: int) -> list[KeptAttempt]:
+    """Return the stored attempts of a message, oldest first.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return [
+        KeptAttempt(
+            int(place),
+            Attempt(begun, int(ended), str(connection), bytes(answer)),
+            str(state),
+            str(reason),
+            str(ack),
+        )
+        for place, begun, ended, state, reason, ack, connection, answer in await engine.fetch(
+            _OF_MESSAGE, message=message
+        )
+    ]
+
+
+ALTERED: Final = "body-altered"
+
+
+def body_hash(body: bytes) -> str:
+    """Return the hash of these bytes, as `sha256sum` writes it."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def is_as_made(body: bytes | None, kept: str) -> bool:
+    """True if the bytes match the stored hash, or no hash was stored."""
+    return body is not None and kept in {"", body_hash(body)}
+
+
+_LANE: Final = Statement("SELECT reason, culprit FROM lane WHERE destination = :destination AND study_id = :study_id")
+_LANES: Final = Statement(
+    "SELECT study_id FROM lane WHERE destination = :destination AND study_id IN listed(:study_ids)"
+)
+_HOLD_LANE: Final = Statement(
+    "INSERT INTO lane (destination, study_id, reason, culprit, since) VALUES (:destination, :study_id, :reason,"
+    " :culprit, :now) ON CONFLICT (destination, study_id) DO UPDATE SET reason = excluded.reason,"
+    " culprit = excluded.culprit WHERE lane.reason <> 'move'"
+)
+_HOLD_REST: Final = Statement(
+    "UPDATE message SET state = 'held', reason = 'lane' WHERE destination = :destination AND study_id = :study_id"
+    " AND state = 'queued'"
+)
+_FREE_LANE: Final = Statement("DELETE FROM lane WHERE destination = :destination AND study_id = :study_id")
+_FREE_REST: Final = Statement(
+    "UPDATE message SET state = 'queued', reason = '' WHERE destination = :destination AND study_id = :study_id"
+    " AND state = 'held' AND reason = 'lane'"
+)
+
+
+def is_held(destination: str, study_id: str) -> Steps[bool]:
+    """True if a lane is held."""
+    return bool((yield from ask(_LANE, destination=destination, study_id=study_id)))
+
+
+def lanes_held(destination: str, study_ids: Sequence[str]) -> Steps[set[str]]:
+    """Return those of these studies whose lane to a destination is held."""
+    rows = (yield from ask(_LANES, destination=destination, study_ids=json.dumps(study_ids))) if study_ids else ()
+    return {str(study_id) for (study_id,) in rows}
+
+
+def hold(destination: str, study_id: str, reason: str, culprit: int | None, now: int) -> Steps[None]:
+    """Hold a lane, because of `culprit` if one is given."""
+    lane = {"destination": destination, "study_id": study_id}
+    yield from ask(_HOLD_LANE, **lane, reason=reason, culprit=culprit, now=now)
+    yield from ask(_HOLD_REST, **lane)
+
+
+def free_lane(destination: str, study_id: str) -> Steps[None]:
+    """Free a lane, and queue its messages again."""
+    lane = {"destination": destination, "study_id": study_id}
+    yield from ask(_FREE_LANE, **lane)
+    yield from ask(_FREE_REST, **lane)
+
+
+def free_lane_without(destination: str, study_id: str, gone: Collection[int]) -> Steps[None]:
+    """Free a lane if the message that it was held for is gone."""
+    rows = yield from ask(_LANE, destination=destination, study_id=study_id) if gone else ()
+    if rows and rows[0][1] in gone:
+        yield from free_lane(destination, study_id)
+
 
 IN_LANE: Final = "lane"
 IN_DOUBT: Final = "indeterminate"
@@ -249,3 +412,21 @@ def head_of(row: Sequence[Any]) -> Head:
 def _texts(listed: str) -> tuple[str, ...]:
     found: Iterable[str] = json.loads(listed)
     return tuple(found)
+
+
+_PURGE: Final = Statement(
+    "UPDATE message SET has_body = 0 WHERE number IN (SELECT number FROM message WHERE closed < :before"
+    " AND has_body = 1 AND state IN ('delivered', 'superseded', 'recorded') ORDER BY closed LIMIT :most)"
+    " RETURNING number"
+)
+
+
+_DROP_BODY: Final = Statement("DELETE FROM message_body WHERE number = :number")
+
+
+def purge_bodies(before: int, most: int) -> Steps[int]:
+    """Delete the bytes of at most `most` messages settled before that instant (microseconds); return their number."""
+    rows = yield from ask(_PURGE, before=before, most=most)
+    yield from ask_each(_DROP_BODY, [{"number": int(number)} for (number,) in rows])
+    yield from delete_attempts([int(number) for (number,) in rows])
+    return len(rows)

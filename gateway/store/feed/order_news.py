@@ -12,11 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
-from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Row, Statement, Steps, ask
-from gateway.store.feed.in_force import IS_RETIRED
+from gateway.store.database.engine import Engine, Row, Statement, Steps, ask
 from gateway.store.feed.leases import Lease, held
 from gateway.store.feed.moves import REFILED
+from gateway.store.feed.plans import IS_RETIRED
 from gateway.store.feed.states import CANCELLED_AFTER, WITHOUT_ORDER, WRONG_VISIT
 
 Outcome = Literal["open", "noted", "restated"]

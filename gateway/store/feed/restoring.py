@@ -13,12 +13,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Statement, Steps, ask, ask_each
-from gateway.store.feed.holding import free_lane, hold
+from gateway.store.database.engine import Engine, Statement, Steps, ask, ask_each
 from gateway.store.feed.leases import PAUSED, locked, resumed
-from gateway.store.feed.messages import NEVER, NUMBER_SENT, REFUSED
-from gateway.store.feed.resending import USUAL, Resend, insert_replay_row
+from gateway.store.feed.messages import NEVER, NUMBER_SENT, REFUSED, free_lane, hold
+from gateway.store.feed.outbox import USUAL, Resend, insert_replay_row
 from gateway.store.feed.states import BREAKER_REASONS, HOLD_FEED, MAY_HAVE_BEEN_SENT, RESTORED
 
 EPOCH: Final = "feed-epoch"

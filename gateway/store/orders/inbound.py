@@ -1,22 +1,23 @@
-"""Store messages of hospitals as they came, give them out in the order of their commits, and settle them.
+"""Messages of the hospital as they came: store, settle, set aside or try again, and the names of their sources.
 
-Carries out no clause of a standard; decision D48. The row of a source is locked while a message is stored, so of one
-source the numbers of messages are in the order of the commits.
-Proved by tests/contract/test_inbound.py.
+Carries out no clause of a standard; decision D48.
+Proved by tests/contract/test_inbound.py and tests/contract/test_troubled.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, cast, get_args
 
 from gateway.index.keys import SEPARATOR, bounded
-from gateway.store.compression.stored_bytes import compressed, decompressed
-from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each, storable
+from gateway.store.database import locks
+from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, ask_each, storable
+from gateway.store.database.operator_acts import noted
+from gateway.store.database.stored_bytes import compressed, decompressed
+from gateway.store.orders.numbers import held_by, let_go, lock_names, number_text, refresh_studies
 
 InboundState = Literal["applied", "nothing", "held", "failed"]
 AFTER_FAILED: Final = "after-failed"
@@ -27,7 +28,7 @@ _SAME: Final = Statement(
     "SELECT number FROM inbound WHERE source = :source AND digest = :digest AND sender = :sender"
     " AND control_id = :control_id LIMIT 1"
 )
-_ADD: Final = Statement(
+_ADD_INBOUND: Final = Statement(
     "INSERT INTO inbound (source, sender, control_id, digest, structure, received, state, code, body)"
     " VALUES (:source, :sender, :control_id, :digest, :structure, :received, 'waiting', '', :body) RETURNING number"
 )
@@ -131,7 +132,7 @@ def add_message(message: NewInbound, now: int) -> Steps[int | None]:
         return None
     body = compressed("inbound", message.payload if message.kept is None else message.kept)
     structure = bounded(storable(message.structure))
-    return int((yield from ask(_ADD, structure=structure, received=now, body=body, **values))[0][0])
+    return int((yield from ask(_ADD_INBOUND, structure=structure, received=now, body=body, **values))[0][0])
 
 
 async def waiting_messages(engine: Engine, source: str, most: int) -> list[WaitingMessage]:
@@ -140,7 +141,7 @@ async def waiting_messages(engine: Engine, source: str, most: int) -> list[Waiti
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    return [_message(row) for row in await engine.fetch(_WAITING, source=source, most=most)]
+    return [_waiting(row) for row in await engine.fetch(_WAITING, source=source, most=most)]
 
 
 async def backlogs(engine: Engine) -> dict[str, int]:
@@ -211,6 +212,222 @@ def try_again(source: str) -> Steps[int]:
     return len(numbers)
 
 
-def _message(row: Row) -> WaitingMessage:
+def _waiting(row: Row) -> WaitingMessage:
     number, received, body, is_again = row
     return WaitingMessage(int(number), int(received), bytes(body), bool(is_again))
+
+
+_NAMES: Final = Statement("SELECT became, origin FROM source WHERE name = :name")
+_EVERY: Final = Statement("SELECT name, became, origin FROM source WHERE name >= ''")
+_ADD_SOURCE: Final = Statement(
+    "INSERT INTO source (name, first_seen) VALUES (:name, :now) ON CONFLICT DO NOTHING RETURNING name"
+)
+_PUT: Final = Statement("UPDATE source SET became = :became, origin = :origin WHERE name = :name")
+_FOLLOW: Final = Statement("UPDATE source SET became = :new WHERE name >= '' AND became = :old")
+
+
+class SourceNotRenamed(Exception):
+    """The source cannot have the name: messages stand under both, or one of the names became `name`.
+
+    `is_own` is True if that one is the present name of the settings, not the former one.
+    """
+
+    def __init__(self, name: str = "", *, is_own: bool = False) -> None:
+        super().__init__()
+        self.name, self.is_own = name, is_own
+
+
+def renamed(old: str, new: str, now: int) -> Steps[bool]:
+    """Let the source `old` be called `new`; False if there is none of that name, or it is called so already.
+
+    `old` is empty for a source without a previous name: then only its name is checked.
+
+    Raises:
+        SourceNotRenamed: there are messages under both names, or one of them was renamed since.
+    """
+    if old:
+        yield from locks.take([source_lock(old), source_lock(new)])
+    if not (yield from is_to_be_renamed(old, new)):
+        return False
+    is_known = bool((yield from ask(_NAMES, name=new)))
+    is_added = bool((yield from ask(_ADD_SOURCE, name=new, now=now)))
+    if not is_known and not is_added:  # a message came under the new name meanwhile
+        raise SourceNotRenamed
+    ((_, origin),) = yield from ask(_NAMES, name=old)
+    first = str(origin) or old
+    yield from ask(_FOLLOW, old=old, new=new)
+    yield from ask(_PUT, name=new, became="", origin="" if first == new else first)
+    yield from ask(_PUT, name=old, became=new, origin="")
+    yield from noted("orders-rename", f"{old} {new}", "", now)
+    return True
+
+
+def is_to_be_renamed(old: str, new: str) -> Steps[bool]:
+    """True if the new name has not yet taken the place of the old one.
+
+    Raises:
+        SourceNotRenamed: there are messages under both names, or one of them was renamed since.
+    """
+    own = yield from ask(_NAMES, name=new)
+    became = str(own[0][0]) if own else ""
+    if became not in {"", old}:
+        raise SourceNotRenamed(became, is_own=True)
+    known = (yield from ask(_NAMES, name=old)) if old else []
+    if not known:
+        return False
+    if (now := str(known[0][0])) not in {"", new}:
+        raise SourceNotRenamed(now)
+    if not now and own and not became:
+        raise SourceNotRenamed
+    return not now
+
+
+async def first_names(engine: Engine) -> dict[str, str]:
+    """Return, by the present name of each renamed source, its first one: the store and the matching know it by that.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return {str(name): str(origin) for name, _, origin in await engine.fetch(_EVERY) if origin}
+
+
+async def present_names(engine: Engine) -> dict[str, str]:
+    """Return, by the first name of each renamed source, its present one.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return {first: name for name, first in (await first_names(engine)).items()}
+
+
+async def under_first_names(engine: Engine, order_days: Mapping[str, int]) -> dict[str, int]:
+    """Return the days of each source by its first name in place of its present one.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    names = await first_names(engine)
+    return {names.get(name, name): days for name, days in order_days.items()}
+
+
+TroubledState = Literal["held", "failed"]
+SET_ASIDE: Final = "set-aside"
+_AT_A_TIME: Final = 500
+_COLUMNS: Final = "number, source, control_id, structure, received, state, code, settled, body"
+_LIST: Final = Statement(
+    f"SELECT {_COLUMNS} FROM inbound WHERE state IN ('held', 'failed') AND state = :state AND settled >= :settled"  # noqa: S608 (constants)
+    " AND (settled > :settled OR number > :after) ORDER BY settled, number LIMIT :most"
+)
+_ONE: Final = Statement(f"SELECT {_COLUMNS} FROM inbound WHERE number = :number")  # noqa: S608 (constants)
+_STATE: Final = 5  # its place among the columns
+_TRY_AGAIN: Final = Statement(
+    "UPDATE inbound SET state = 'waiting', code = '', settled = NULL, is_again = 1 WHERE number = :number"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TroubledMessage:
+    """Message that was held or failed, and why (`code`); `received` and `settled` are in microseconds.
+
+    `body` is None once the bytes are deleted. It is left out of the text of an error.
+    """
+
+    number: int
+    source: str
+    control_id: str
+    structure: str
+    received: int
+    state: TroubledState
+    code: str
+    settled: int
+    body: bytes | None
+
+    def __repr__(self) -> str:
+        return f"TroubledMessage({self.number})"
+
+    @property
+    def payload(self) -> bytes | None:
+        """Bytes that are kept of the message.
+
+        Raises:
+            RowUnreadable: the row is damaged, or was written by a newer release.
+        """
+        return None if self.body is None else decompressed(self.body)
+
+
+async def troubled(engine: Engine) -> AsyncIterator[TroubledMessage]:
+    """Yield all messages that were held, then all that failed, each in the order in which they were settled.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    for state in get_args(TroubledState):
+        settled, after = 0, 0
+        while rows := await engine.fetch(_LIST, state=state, settled=settled, after=after, most=_AT_A_TIME):
+            for found in map(_troubled, rows):
+                yield found
+                settled, after = found.settled, found.number
+
+
+def troubled_message(number: int) -> Steps[TroubledMessage | None]:
+    """Return the message of that number if it was held or failed, as a step of a transaction; else None."""
+    rows = yield from ask(_ONE, number=number)
+    return _troubled(rows[0]) if rows and rows[0][_STATE] in get_args(TroubledState) else None
+
+
+def have_tried_again(message: TroubledMessage, reason: str, now: int) -> Steps[bool]:
+    """Let a held message wait again, or all failed ones of its source in their old order; note it in the audit.
+
+    Returns False, and does nothing, if the message is not as it was, or its bytes are deleted.
+    """
+    yield from locks.take([source_lock(message.source)])
+    if message.body is None or (yield from troubled_message(message.number)) != message:
+        return False
+    if message.state == "failed":
+        yield from try_again(message.source)
+    else:
+        yield from ask(_TRY_AGAIN, number=message.number)
+    yield from noted("orders-retry", _about(message), reason, now)
+    return True
+
+
+def set_aside(message: TroubledMessage, reason: str, now: int, locked: frozenset[str]) -> Steps[frozenset[str] | None]:
+    """Settle a message for good, note it in the audit, and let go on what it stopped; return the numbers concerned.
+
+    If `locked` lacks one of these, nothing is written: the caller asks again with them. None if the message is not as
+    it was. The numbers that a held merge put in doubt are in doubt no more, unless another held message names them, and
+    their studies are ingested again. The other failed messages of the source are tried again, in their old order.
+    """
+    yield from locks.take([source_lock(message.source), *lock_names(locked)])
+    if (yield from troubled_message(message.number)) != message:
+        return None
+    held = yield from held_by(message.number)
+    keys = frozenset(number_text(number) for one in held for number in one.change)
+    if not keys <= locked:
+        return keys
+    if message.state == "failed":
+        yield from try_again(message.source)  # this one, too, so that it stops nothing any more
+    yield from settle({message.number: SettledMessage("nothing", SET_ASIDE)}, now)
+    yield from let_go(held, message.number)
+    yield from refresh_studies(keys, now)
+    yield from noted("orders-set-aside", _about(message), reason, now)
+    return keys
+
+
+def _about(message: TroubledMessage) -> str:
+    return f"message {message.number} {message.state} {message.code}"
+
+
+def _troubled(row: Row) -> TroubledMessage:
+    number, source, control_id, structure, received, state, code, settled, body = row
+    return TroubledMessage(
+        number=int(number),
+        source=str(source),
+        control_id=str(control_id),
+        structure=str(structure),
+        received=int(received),
+        state=cast(TroubledState, str(state)),
+        code=str(code),
+        settled=int(settled),
+        body=None if body is None else bytes(body),
+    )

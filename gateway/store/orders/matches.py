@@ -12,14 +12,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
-from gateway.store.database.controls import ASK
-from gateway.store.database.engine import Engine
-from gateway.store.database.statements import Row, Statement, Steps, ask, storable
-from gateway.store.feed.audit import noted
-from gateway.store.orders.keys import record_text
-from gateway.store.orders.known_orders import order_of
-from gateway.store.orders.study_keys import add_study_keys, lock_names
-from gateway.store.studies import locks
+from gateway.store.database import locks
+from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, storable
+from gateway.store.database.facts import ASK
+from gateway.store.database.operator_acts import noted
+from gateway.store.orders.hospital import order_of
+from gateway.store.orders.numbers import add_study_keys, lock_names, record_text
 from mappings.hospital.reasons import Verdict
 
 DecidedAs = Literal["match", "release"]

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.index.criteria import Has, Is, Not
-from gateway.store.database.statements import Row, Statement
+from gateway.store.database.engine import Row, Statement
 from gateway.store.studies.search_sql import Search, Sort, unsorted
 from gateway.store.studies.short_values import SYSTEM_OF, short_value
 

@@ -15,9 +15,7 @@ from typing import Final
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable
 from gateway.runtime.request_errors import IdempotencyKeyReused
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, Steps, ask
+from gateway.store.database.engine import Engine, Statement, Steps, ask, micros
 
 # After this time a holder counts as dead. It is longer than a POST may take (upstream.timeout, 120 s by default) and
 # the search for its result. A slower holder has sent already, or loses the key and sends nothing.

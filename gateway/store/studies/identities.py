@@ -1,25 +1,100 @@
-"""List patient identity conflicts (one patient id, two apparent persons), and store operators' verdicts on them.
+"""Identities of patients: what studies claim, conflicts with an operator's verdict, survivors of merges, studies.
 
 Carries out no clause of a standard; decision D12.
-Proved by tests/contract/test_patients.py.
+Proved by tests/contract/test_patients.py and tests/contract/test_merged_messages.py.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from gateway.store.database.engine import Engine
-from gateway.store.database.instants import instant, micros
-from gateway.store.database.statements import Statement, Steps, ask
-from gateway.store.feed.audit import noted
+from gateway.index.keys import SEPARATOR, key
+from gateway.index.terms import words
+from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, instant, micros
+from gateway.store.database.operator_acts import noted
+from gateway.store.database.stored_bytes import decompressed, served_version
+from gateway.store.studies import versions
 from gateway.store.studies.fragments import Sql
 from gateway.store.studies.limited import limited
-from gateway.store.studies.search import SECONDS
+from gateway.store.studies.search import SECONDS, version_of
 from gateway.store.studies.within import held_apart, in_facilities
+from mappings.fhir.merged_patient import described, replaced_ids, survivor_id
+from mappings.patient.identifiers import mrn_key
+from mappings.profile.spelling import exact
+
+_LINKED: Final = "v.patient_id = :patient_id AND v.verdict = 'link' AND v.reopened IS NULL"
+_OF_CLAIM: Final = "FROM claim c WHERE c.patient_id = :patient_id AND c.study_id = k.study_id)"
+# Step by step through the contents in the index: of each the newest claim by another study. Then the claims that an
+# operator linked to the patient, with the persons judged, and the study's own. The columns are read one by one: for a
+# join or EXISTS, all claims of the patient might be read
+_CLAIMS: Final = (
+    "WITH RECURSIVE said (content) AS"
+    " (SELECT (SELECT min(c.content) FROM claim c WHERE c.patient_id = :patient_id AND c.content > '')"
+    " UNION ALL SELECT (SELECT min(c.content) FROM claim c WHERE c.patient_id = :patient_id"
+    " AND c.content > said.content) FROM said WHERE said.content IS NOT NULL),"
+    " known (study_id) AS (SELECT (SELECT c.study_id FROM claim c WHERE c.patient_id = :patient_id"
+    " AND c.content = said.content AND c.study_id <> :study_id"
+    " AND NOT EXISTS (SELECT 1 FROM verdict v WHERE {linked} AND v.study_id = c.study_id)"
+    " ORDER BY c.study_date DESC, c.signed DESC, c.study_id DESC LIMIT 1) FROM said"
+    " UNION SELECT v.study_id FROM verdict v WHERE {linked}"
+    " UNION SELECT :study_id)"
+    " SELECT k.study_id, (SELECT c.study_date {claim}, (SELECT c.signed {claim}, (SELECT c.body {claim},"
+    " coalesce((SELECT v.judged FROM verdict v WHERE {linked} AND v.study_id = k.study_id), '') FROM known k"
+)
+CLAIMS: Final = Statement(_CLAIMS.replace("{linked}", _LINKED).replace("{claim}", _OF_CLAIM))
+
+
+def content_of(body: bytes) -> str:
+    """Return the digest by which claims of the same content are known."""
+    return hashlib.sha256(body).hexdigest()[:32]
+
+
+def claims_about(patient_ids: Iterable[str], study_id: str) -> Steps[list[Row]]:
+    """Read the claims about these patients that an ingest of the study compares with, in order.
+
+    A row has the patient, the study, its date, its signature, the Patient as bytes, and the persons judged.
+    """
+    claims: list[Row] = []
+    for patient_id in sorted(patient_ids):
+        claims += claims_in_order(patient_id, (yield from ask(CLAIMS, patient_id=patient_id, study_id=study_id)))
+    return claims
+
+
+def claims_in_order(patient_id: str, rows: Iterable[Row]) -> list[Row]:
+    """Return the rows of `CLAIMS` by study, each with the patient before it; a row without a body is no claim."""
+    claims: list[Row] = [(patient_id, *row[:3], decompressed(row[3]), *row[4:]) for row in rows if row[3] is not None]
+    return sorted(claims, key=lambda row: str(row[1]))
+
+
+_PATIENT: Final = "Patient/"
+_OF_CLAIMS: Final = (
+    "SELECT c.patient_id, c.body FROM claim c WHERE c.patient_id IN listed(:patient_ids){limit}"
+    " ORDER BY c.patient_id, c.study_date, c.signed, c.study_id"
+)
+
+
+async def newest_claims(engine: Engine, addresses: Sequence[str], organizations: Sequence[str]) -> dict[str, bytes]:
+    """Return the Patient, as FHIR JSON, of the newest study of these facilities, by address.
+
+    The order is that of `study_write`: study date, signature, study id.
+    """
+    if not organizations:
+        return {}
+    statement, values = limited(_OF_CLAIMS, Sql(*in_facilities("c.study_id", organizations)))
+    patient_ids = json.dumps([one.removeprefix(_PATIENT) for one in addresses])
+    rows = await engine.fetch(statement, patient_ids=patient_ids, **values)
+    claims: dict[str, dict[bytes, None]] = {}
+    for patient_id, packed in rows:
+        contents, claim = claims.setdefault(f"{_PATIENT}{patient_id}", {}), decompressed(packed)
+        contents.pop(claim, None)  # each content once, at the place of its newest study
+        contents[claim] = None
+    return {address: body for address, contents in claims.items() if (body := described([*contents])) is not None}
+
 
 _EVERY: Final = Statement(
     "SELECT patient_id, study_id, 'held apart' AS state, since FROM conflict"
@@ -119,3 +194,136 @@ async def decide(  # noqa: PLR0913, PLR0917 (the parts of a verdict)
         return is_known
 
     return await engine.do(work)
+
+
+async def survivor_of(engine: Engine, patient_id: str) -> str:
+    """Return the id of the Patient who replaces this one, directly or by others; its own id if none does.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return (await merged_into(engine, patient_id) or [patient_id])[-1]
+
+
+async def merged_into(engine: Engine, patient_id: str, organizations: Sequence[str] | None = None) -> list[str]:
+    """Return this Patient and those who replace it, one after the other; the last one stands for all. Empty: unknown.
+
+    With `organizations`, the addresses of facilities, only what their studies say counts.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    line: list[str] = []
+    while patient_id and patient_id not in line:
+        known = await _patient(engine, patient_id, organizations)
+        line += [patient_id] if known else []
+        patient_id = survivor_id(known)
+    return line
+
+
+async def with_replaced(engine: Engine, patient_ids: Iterable[str]) -> list[str]:
+    """Return these patients with all whom they replace, each once: messages before the merge are about those.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    every = list(dict.fromkeys(patient_ids))
+    replaced = [one for patient_id in every for one in replaced_ids(await _patient(engine, patient_id))]
+    return list(dict.fromkeys((*every, *replaced)))
+
+
+async def _patient(engine: Engine, patient_id: str, organizations: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the current version of a Patient, or what studies of some facilities say; empty if there is none."""
+    address = f"Patient/{patient_id}"
+    if organizations is not None:
+        body = (await newest_claims(engine, [address], organizations)).get(address, b"{}")
+        return dict(json.loads(body))
+    rows = await engine.fetch(versions.CURRENT_OF, addresses=json.dumps([address]))
+    return next((json.loads(served_version(row[4], row[1], row[2])) for row in rows), {})
+
+
+_NAME: Final = key("Organization", "name")
+# The index has the rest of a name from each word on, and no accents: the names themselves are compared afterwards
+_ORGANIZATIONS_NAMED: Final = Statement(
+    "SELECT DISTINCT r.address, v.version, v.updated, v.body FROM term t CROSS JOIN resource r CROSS JOIN version v"
+    " WHERE t.key = :key AND t.value IN listed(:names) AND r.number = t.resource"
+    " AND v.resource = r.number AND v.version = r.version"
+)
+
+
+async def organizations_named(engine: Engine, facilities: Iterable[str]) -> dict[str, str]:
+    """Return the addresses of the Organizations that have one of these names, or it as alias: each with that name.
+
+    Names are compared, and returned, in the form of `exact`.
+    """
+    wanted = {exact(one) for one in facilities} - {""}
+    found = {}
+    for row in await engine.fetch(_ORGANIZATIONS_NAMED, key=_NAME, names=json.dumps(sorted(map(words, wanted)))):
+        version = version_of(*row)
+        organization = version.resource
+        names = map(exact, (organization.get("name"), *organization.get("alias", ())))
+        if is_called := wanted.intersection(names):
+            found[version.address] = min(is_called)
+    return found
+
+
+_IDENTIFIER: Final = key("Patient", "identifier")
+_AT_A_TIME: Final = 5_000
+_PAGE: Final = Statement(
+    "SELECT value, resource FROM term WHERE key = :key AND (value, resource) > (:after, :number)"
+    " ORDER BY value, resource LIMIT :most"
+)
+_ADDRESS: Final = Statement("SELECT address FROM resource WHERE number = :number")
+
+
+class SpelledNumber(NamedTuple):
+    """Identifier of a Patient: `value` in the form for comparison (`mrn_key`), and the FHIR system."""
+
+    patient_id: str
+    system: str
+    value: str
+
+
+async def patients_spelling(engine: Engine, values: Collection[str]) -> list[SpelledNumber]:
+    """Return the patients who have, or had, one of these numbers (`mrn_key`), from any authority.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    found = list[tuple[int, str, str]]()
+    after, number = "", 0
+    while rows := await engine.fetch(_PAGE, key=_IDENTIFIER, after=after, number=number, most=_AT_A_TIME):
+        after, number = str(rows[-1][0]), int(rows[-1][1])
+        for term, resource in rows:
+            code, _, system = str(term).partition(SEPARATOR)
+            if (value := mrn_key(code)) in values:
+                found.append((int(resource), system, value))
+    return [
+        SpelledNumber(str(address).removeprefix("Patient/"), system, value)
+        for resource, system, value in found
+        for (address,) in await engine.fetch(_ADDRESS, number=resource)
+    ]
+
+
+_NEWEST: Final = Statement(
+    "SELECT study_id FROM claim WHERE patient_id IN listed(:patient_ids)"
+    " GROUP BY study_id ORDER BY max(study_date) DESC, max(signed) DESC, study_id DESC LIMIT :most"
+)
+_KEPT: Final = Statement(
+    "SELECT study_id, kept FROM study WHERE study_id IN listed(:study_ids) AND is_external = 0 AND has_signed = 1"
+)
+_IN_CONFLICT: Final = Statement("SELECT study_id FROM conflict WHERE patient_id IN listed(:patient_ids) LIMIT 1")
+
+
+async def studies_of(engine: Engine, patient_ids: Iterable[str], most: int) -> list[bytes]:
+    """Return the packed states of a patient's signed studies; none while studies dispute who the patient is.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    wanted = json.dumps(sorted(patient_ids))
+    if await engine.fetch(_IN_CONFLICT, patient_ids=wanted):
+        return []
+    newest = [str(study_id) for (study_id,) in await engine.fetch(_NEWEST, patient_ids=wanted, most=most)]
+    states = {str(one): bytes(kept) for one, kept in await engine.fetch(_KEPT, study_ids=json.dumps(newest))}
+    return [states[one] for one in newest if one in states]

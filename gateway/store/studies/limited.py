@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from gateway.index.criteria import Clause
-from gateway.store.database.statements import Statement
+from gateway.store.database.engine import Statement
 from gateway.store.studies.fragments import Sql, all_of, joined
 
 # Type -> what its resources must meet; a type that is not there is not visible

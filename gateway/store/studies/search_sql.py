@@ -29,7 +29,7 @@ from gateway.index.criteria import (
 )
 from gateway.index.keys import SEPARATOR
 from gateway.index.parameters import PARAMETERS
-from gateway.store.database.statements import Dialect, by_resource
+from gateway.store.database.engine import Dialect, by_resource
 from gateway.store.studies.fragments import OF_SETS, Sql, any_of, found_by, found_during, glued, joined
 from gateway.store.studies.shared_terms import KEYS
 from gateway.store.studies.short_values import short_in_sql, short_value

@@ -37,10 +37,9 @@ from fakes.cluster import binaries, cluster
 from fakes.server_processes import processes
 
 from gateway.index.keys import SEPARATOR, key
-from gateway.store.access_tokens import StoredTokens, TokenRecord, digest_of
-from gateway.store.clients import RegisteredClient, StoredClients
+from gateway.store.clients import RegisteredClient, StoredClients, StoredTokens, TokenRecord, digest_of
+from gateway.store.database.engine import Statement
 from gateway.store.database.migrate import migrate
-from gateway.store.database.statements import Statement
 from gateway.store.studies.search import version_of
 
 STUDIES = int(os.environ.get("BENCH_PEER_STUDIES", "4000"))

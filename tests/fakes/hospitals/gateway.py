@@ -36,11 +36,11 @@ from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration, load
 from gateway.store.database import probe
 from gateway.store.database.bell import WEBHOOK, Bell
-from gateway.store.database.controls import Controls
+from gateway.store.database.engine import Row, Work
+from gateway.store.database.facts import Controls
 from gateway.store.database.probe import NoRoom, StoreProbe
-from gateway.store.database.statements import Row, Work
-from gateway.store.studies.coverage import StoredCursors, StoredStudies
-from gateway.store.webhooks import StoredWebhooks
+from gateway.store.enrichment import StoredWebhooks
+from gateway.store.studies.crawling import StoredCursors, StoredStudies
 from gateway.webhooks.worker import WebhookWork, WorkPace
 
 CRITICAL_MINUTES, ESCALATION_MINUTES = 10, 10

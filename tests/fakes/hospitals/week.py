@@ -47,9 +47,9 @@ from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
 from gateway.store.database import probe
 from gateway.store.database.bell import WEBHOOK
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
+from gateway.store.enrichment import StoredWebhooks
 from gateway.store.feed import leases
-from gateway.store.webhooks import StoredWebhooks
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 POLL = 60.0  # seconds: in place of the much shorter pauses of loops that a bell wakes anyway

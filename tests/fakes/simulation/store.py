@@ -17,8 +17,8 @@ from fakes.simulation.loops import Loop
 
 from gateway.runtime.errors import StoreUnavailable
 from gateway.store.database.bell import Bell
+from gateway.store.database.engine import Row, Statement, Work
 from gateway.store.database.sqlite import _drive
-from gateway.store.database.statements import Row, Statement, Work
 
 SECOND = 1_000_000
 _CALL = 0.0005

@@ -32,16 +32,13 @@ from gateway.routing import Destination, Retry
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, Steps, ask
+from gateway.store.database.engine import Statement, Steps, ask, micros
+from gateway.store.database.locks import REVISION, Outdated
 from gateway.store.feed import messages
-from gateway.store.feed.in_force import plan_made, put_in_force
 from gateway.store.feed.leases import Lease, Leases
-from gateway.store.feed.new_messages import ComposedStudy, NewMessage
-from gateway.store.feed.outbox import ADD_CAUSE, Outbox, SettledRow
-from gateway.store.feed.reconciling import report_records
-from gateway.store.feed.sent import read_sent
-from gateway.store.studies.locks import REVISION, Outdated
+from gateway.store.feed.ledger import read_sent, report_records
+from gateway.store.feed.outbox import ADD_CAUSE, ComposedStudy, NewMessage, Outbox, SettledRow
+from gateway.store.feed.plans import plan_made, put_in_force
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 LEASE, CONNECT, ACK = 2.0, 3.0, 3.0  # seconds

@@ -26,12 +26,11 @@ from gateway.runtime import clock
 from gateway.runtime.errors import UpstreamNotFound
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration, Server, Settings
-from gateway.store.database.instants import micros
+from gateway.store import study_write
+from gateway.store.database.engine import Statement, ask_each, micros
 from gateway.store.database.postgres import PLANNED_EACH, Postgres, _Open
-from gateway.store.database.statements import Statement, ask_each
-from gateway.store.studies import render_versions
-from gateway.store.studies.pdfs import Pdfs
-from gateway.store.studies.sweep_record import Finished, Running, SweepRecord
+from gateway.store.pdfs import Pdfs
+from gateway.store.studies.crawling import Finished, Running, SweepRecord
 from mappings.fhir.resource_types import types_at
 from mappings.issues import MappingIssue
 
@@ -101,13 +100,13 @@ async def _no_wait(seconds: float) -> None:
 
 def suppress_unchecked(monkeypatch: Any) -> None:
     """Let a report whose text has the word `UNCHECKED` fail the check that all resources go through."""
-    judged = render_versions.judge_all
+    judged = study_write.judge_all
 
     def judge_all(resources: Any, *_: Any) -> Any:
         marked = [UNCHECKED in json.dumps(one) and one["resourceType"] != "Patient" for one in resources]
         return [(*found, _FAULT) if mark else found for found, mark in zip(judged(resources), marked, strict=True)]
 
-    monkeypatch.setattr(render_versions, "judge_all", judge_all)
+    monkeypatch.setattr(study_write, "judge_all", judge_all)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any
 
 from gateway.fhir_api.http.permission import ANY_VERSION
-from gateway.store.studies import compartment, search, within
+from gateway.store.studies import search, within
 
 
 async def _visible(*_: Any, **__: Any) -> int:
@@ -73,7 +73,7 @@ SABOTAGE: dict[str, tuple[str, str, Any]] = {
     "the limits of $everything": (
         "of_patient",
         f"{_API}.operations.everything.compartment",
-        _unlimited("limits", compartment.compartment),
+        _unlimited("limits", search.compartment),
     ),
     "the limits of conflicts": ("of_facilities", f"{_API}.search.warnings.store.conflicts", _conflicts),
     "the limits of suppressed resources": ("of_facilities", f"{_API}.search.warnings.store.suppressed", _suppressed),

@@ -26,7 +26,7 @@ from gateway.runtime import clock
 from gateway.runtime.errors import AuditNotForwarded
 from gateway.runtime.tls import TlsSettings
 from gateway.settings import Audit, Configuration, Settings
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 from mappings.profile import Site
 
 CANONICAL = "https://gateway.example/fhir"

@@ -22,7 +22,7 @@ from gateway.audit.tombstones import SegmentTombstone, add_tombstone
 from gateway.audit.verifying import missing, verified
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditUnavailable
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -350,7 +350,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.audit.audit_entry import AuditEntry
 from gateway.audit.journal import AuditJournal
 from gateway.runtime import clock
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 journal = AuditJournal(Path(sys.argv[1]), Ed25519PrivateKey.from_private_bytes(b"k" * 32))
 asyncio.run(journal.turn())
 number = 0

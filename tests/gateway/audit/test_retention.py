@@ -20,7 +20,7 @@ from gateway.audit.verifying import missing, verified
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditUnavailable
 from gateway.store.audit_entries import AuditEntries
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 FIRST = datetime(2026, 1, 1, 12, tzinfo=UTC)

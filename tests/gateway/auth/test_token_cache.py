@@ -18,8 +18,8 @@ from gateway.auth.scopes import scope_list
 from gateway.auth.token_cache import PATIENCE, RENEWED, TRUSTED, UNKNOWN, TokenCache
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable
-from gateway.store.access_tokens import digest_of
-from gateway.store.database.instants import micros
+from gateway.store.clients import digest_of
+from gateway.store.database.engine import micros
 
 TOKEN = "a" * 43
 SECOND = 1_000_000

@@ -8,8 +8,7 @@ import pytest
 
 from gateway.checks.database import of_database
 from gateway.settings import load
-from gateway.store.studies.coverage import StoredCursors
-from gateway.store.studies.sweep_record import NAME, Finished, SweepRecord
+from gateway.store.studies.crawling import NAME, Finished, StoredCursors, SweepRecord
 
 AT = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 

@@ -20,7 +20,7 @@ from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.receiver import MllpReceiver
 from gateway.sandbox.upstream import SandboxOptions, open_sandbox
 from gateway.settings import Configuration, Database, DestinationSettings, Settings, Upstream
-from gateway.store.studies.coverage import StoredCursors
+from gateway.store.studies.crawling import StoredCursors
 from gateway.webhooks.signature_count import NAME
 from mappings.profile import Site
 

@@ -21,7 +21,7 @@ from gateway.audit.seal_key import seal_key
 from gateway.audit.segment import hex_of
 from gateway.audit.segment_file import segment_of, segment_paths
 from gateway.runtime import clock
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 
 PATIENT = "pat-" + "2" * 32
 OTHER = "pat-" + "3" * 32

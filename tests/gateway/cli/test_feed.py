@@ -13,9 +13,8 @@ from fakes.feed_site import destination
 
 from gateway.feed.alerts.monitor import LEASE
 from gateway.feed.operator.arguments import counted
-from gateway.store.database.instants import instant_text
-from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.breaker import open_breaker
+from gateway.store.database.engine import Statement, ask, instant_text
+from gateway.store.feed.lanes import open_breaker
 from gateway.store.feed.leases import Leases
 from mappings.hl7v2 import receiver
 from mappings.patient.identifiers import fhir_id

@@ -20,9 +20,9 @@ from fakes.taken_in import current
 from gateway.cli import sync
 from gateway.runtime import progress
 from gateway.sandbox.receiver import MllpReceiver
-from gateway.store.compression.stored_bytes import served_version
-from gateway.store.database.statements import Statement, ask
-from gateway.store.studies.kept import packed
+from gateway.store.database.engine import Statement, ask
+from gateway.store.database.kept import packed
+from gateway.store.database.stored_bytes import served_version
 from mappings.patient.identifiers import fhir_id
 
 _SPOIL = Statement("UPDATE study SET received = :received WHERE study_id = :study_id")

@@ -11,7 +11,7 @@ from fakes.commanded import Open, Site, sites
 from fakes.hospital_source import Hospital, merging
 from structlog.testing import capture_logs
 
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
 
 SWAP = merging("5000", "4711", control_id="2")
 WITHOUT_BYTES = Statement("UPDATE inbound SET body = NULL WHERE number = :number")

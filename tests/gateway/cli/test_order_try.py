@@ -22,8 +22,7 @@ from gateway.ingest.orders.apply import Applying
 from gateway.mllp.framing import encode
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration, Settings
-from gateway.store.orders.keys import number_text
-from gateway.store.orders.study_keys import put_study_keys
+from gateway.store.orders.numbers import number_text, put_study_keys
 from mappings.hl7v2.inbound import read_hospital_message
 from mappings.hl7v2.received import read
 from mappings.hospital.authorities import HospitalNumber

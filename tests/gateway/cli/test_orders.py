@@ -17,12 +17,11 @@ from fakes.gateway_process import MLLP_TABLE
 from gateway.ingest.orders.apply_orders import found_by
 from gateway.sandbox.people import FACILITIES
 from gateway.settings import load
-from gateway.store.database.statements import Statement, ask
-from gateway.store.orders.known_orders import put_order
-from gateway.store.orders.number_changes import add_change
-from gateway.store.orders.study_keys import put_study_keys
-from gateway.store.orders.told import note_told
-from gateway.store.studies.kept import kept, packed
+from gateway.store.database.engine import Statement, ask
+from gateway.store.database.kept import kept, packed
+from gateway.store.enrichment import note_told
+from gateway.store.orders.hospital import put_order
+from gateway.store.orders.numbers import add_change, put_study_keys
 from mappings.answered_order import AnsweredOrder, HospitalMessageName
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
 from mappings.hospital.events import Authority, HospitalPatient, IssuedNumber

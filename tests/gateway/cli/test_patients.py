@@ -19,9 +19,9 @@ from gateway.index.keys import SEPARATOR, key
 from gateway.ingest.orders.rekeying import OrderKeys
 from gateway.ingest.orders.sources import sources_of
 from gateway.settings import survey
-from gateway.store.database.statements import Statement, ask
-from gateway.store.orders.keys import keys_of
-from gateway.store.orders.known_orders import put_order
+from gateway.store.database.engine import Statement, ask
+from gateway.store.orders.hospital import put_order
+from gateway.store.orders.numbers import keys_of
 from mappings.hospital.authorities import Authorities, OrderSource
 from mappings.profile import AssigningAuthority
 

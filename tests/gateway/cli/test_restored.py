@@ -20,7 +20,7 @@ from fakes.heads import head
 from gateway.cli.restored import lacking_of, lanes_of, written
 from gateway.feed.deliver.journal import Header, JournalBatch, JournalContents, encoded, entry_of, read, seal
 from gateway.runtime import clock
-from gateway.store.database.instants import instant, micros
+from gateway.store.database.engine import instant, micros
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed.messages import SendResult
 from gateway.store.feed.restoring import hold_destinations

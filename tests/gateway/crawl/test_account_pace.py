@@ -9,7 +9,7 @@ from fakes.crawl import study_id
 
 from gateway.crawl.account_pace import AccountPace, pace_of
 from gateway.settings import Sync
-from gateway.store.studies.sweep_record import Finished, Running, SweepRecord
+from gateway.store.studies.crawling import Finished, Running, SweepRecord
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -19,7 +19,7 @@ from gateway.runtime.errors import StoreUnavailable, UpstreamFailed, UpstreamKey
 from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.upstream import SandboxOptions, open_sandbox
 from gateway.settings import Pdf, Sync, Upstream
-from gateway.store.studies.sweep_record import read_record
+from gateway.store.studies.crawling import read_record
 from gateway.upstream.pace import Pace
 from gateway.upstream.paced_client import PacedClient
 

@@ -12,7 +12,7 @@ from gateway.crawl.index_age import EVERY, SweepWatch
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable
 from gateway.settings import Sync
-from gateway.store.studies.sweep_record import NAME, Finished, SweepRecord
+from gateway.store.studies.crawling import NAME, Finished, SweepRecord
 
 AT = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 DONE = SweepRecord(sweeps=1, finished=Finished(AT, AT, 40))

@@ -24,9 +24,7 @@ from gateway.crawl.crawler import crawl_forever
 from gateway.crawl.sharing import Sharing
 from gateway.runtime.errors import UpstreamThrottled
 from gateway.store.database.postgres import Postgres
-from gateway.store.studies.coverage import StoredCursors
-from gateway.store.studies.sweep_record import read_record
-from gateway.store.studies.to_read import Settled, ToRead
+from gateway.store.studies.crawling import Settled, StoredCursors, ToRead, read_record
 from gateway.upstream.pace import Pace
 
 pytestmark = pytest.mark.timeout(60)
@@ -126,7 +124,7 @@ FREEZES = """
 import asyncio, os, signal, sys
 from gateway.crawl.sharing import Sharing
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
 from gateway.upstream.pace import Pace
 
 async def freeze(url, study_id, lease):

@@ -16,7 +16,7 @@ from gateway.crawl.open_set import OpenSet
 from gateway.crawl.sweep import Sweep
 from gateway.runtime.errors import UpstreamFailed, UpstreamNotFound, UpstreamNotUnderstood
 from gateway.settings import Sync
-from gateway.store.studies.sweep_record import read_record
+from gateway.store.studies.crawling import read_record
 from gateway.upstream.answers import Answer
 
 

@@ -8,7 +8,7 @@ import pytest
 from fakes.fed import destination
 
 from gateway.feed.fate import KINDS, UNREMARKABLE, fate_of, fate_place
-from gateway.store.feed.reconciling import LedgerMessage, LedgerRow, ReportRecord
+from gateway.store.feed.ledger import LedgerMessage, LedgerRow, ReportRecord
 from gateway.store.feed.states import MESSAGE_STATES, OUTBOX_STATES
 from mappings.hl7v2.place import pdf_number
 

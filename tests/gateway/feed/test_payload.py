@@ -22,8 +22,7 @@ from gateway.routing import Http
 from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
-from gateway.store.feed.new_messages import ComposedStudy, NewMessage
-from gateway.store.feed.outbox import SettledRow
+from gateway.store.feed.outbox import ComposedStudy, NewMessage, SettledRow
 
 
 class JsonPayload:

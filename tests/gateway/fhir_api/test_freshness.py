@@ -11,8 +11,8 @@ from starlette.requests import Request
 
 from gateway.fhir_api.freshness import age, incompleteness, index_age, wants_newer
 from gateway.runtime import clock
-from gateway.store.database.instants import micros
-from gateway.store.studies.sweep_record import Finished, Running, SweepRecord
+from gateway.store.database.engine import micros
+from gateway.store.studies.crawling import Finished, Running, SweepRecord
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from fakes.outcomes import issue, refusal
 
 from gateway.fhir_api.http.summary import SUBSETTED
 from gateway.runtime import clock
-from gateway.store.studies import render_versions
+from gateway.store import study_write
 from mappings.issues import MappingIssue
 from mappings.patient.identifiers import fhir_id
 
@@ -29,7 +29,7 @@ def rejecting(monkeypatch, resource_type):
     fault = MappingIssue("fhir-structure", "error", "/status", "refused as enum")
     faults = {resource_type: (fault,)}
     monkeypatch.setattr(
-        render_versions, "judge_all", lambda made, *_: [faults.get(one["resourceType"], ()) for one in made]
+        study_write, "judge_all", lambda made, *_: [faults.get(one["resourceType"], ()) for one in made]
     )
 
 

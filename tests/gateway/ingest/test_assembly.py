@@ -15,9 +15,9 @@ from gateway.ingest.assembly import engine_of, opened_store, pipeline_of, site_k
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration, Database, Fhir, Pdf, Settings
 from gateway.settings.old_names import OldName
+from gateway.store.database.engine import Statement, ask
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.statements import Statement, ask
 from mappings.profile import Facility, Site
 
 NEW_YORK, CHICAGO = ZoneInfo("America/New_York"), ZoneInfo("America/Chicago")

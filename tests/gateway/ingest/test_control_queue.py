@@ -15,8 +15,8 @@ from gateway.ingest.control_queue import ControlWork
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable, StudyContended
 from gateway.runtime.loops import alongside
-from gateway.store.database.controls import Control, Controls
-from gateway.store.webhooks import StoredEnrichments
+from gateway.store.database.facts import Control, Controls
+from gateway.store.enrichment import StoredEnrichments
 from mappings.issues import WireError
 
 

@@ -8,7 +8,7 @@ import pytest
 from fakes.stated_orders import ORDER
 
 from gateway.ingest.order_news import order_news
-from gateway.store.studies.kept import Kept
+from gateway.store.database.kept import Kept
 from mappings.answered_order import HospitalMessageName, StatedVisit
 from mappings.model import Facts, Study
 

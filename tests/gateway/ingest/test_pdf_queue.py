@@ -19,8 +19,8 @@ from gateway.runtime.errors import (
     UpstreamThrottled,
 )
 from gateway.settings import Pdf
-from gateway.store.database.statements import Statement
-from gateway.store.studies.pdfs import CHUNK, HOLD
+from gateway.store.database.engine import Statement
+from gateway.store.pdfs import CHUNK, HOLD
 
 OTHER_TEXT = "IMPRESSION: Fracture."
 NOT_A_PDF = PdfUnavailable("GET the PDF", detail="the bytes are not those of a PDF")

@@ -31,8 +31,8 @@ from gateway.runtime.errors import (
 )
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.request_errors import ResourceNotFound
-from gateway.store.database.instants import micros
-from gateway.store.studies.coverage import StoredStudies
+from gateway.store.database.engine import micros
+from gateway.store.studies.crawling import StoredStudies
 from mappings.profile import AssigningAuthority, Facility, Site
 
 REPORT_ID = "rep_" + "3" * 32

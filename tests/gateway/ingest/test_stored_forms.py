@@ -9,7 +9,7 @@ from gateway.checks.database import of_database
 from gateway.ingest.stored_forms import differences, record, rendered_anew
 from gateway.settings import load
 from gateway.store.database import facts
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
 
 OTHER = "[fhir]\ncanonical = 'https://hospital.example/fhir'\n"
 VALUES = {"INTEGER": "0", "BLOB": "x'00'"}

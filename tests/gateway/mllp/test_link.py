@@ -15,7 +15,7 @@ from fakes.fed import assert_nothing_of_a_patient, fed, stopped
 
 from gateway.mllp.link import link, numbered, towards
 from gateway.runtime.tls import TlsSettings
-from gateway.store.feed.attempts import attempts_of, late_answer
+from gateway.store.feed.messages import attempts_of, late_answer
 
 
 async def kept(feed, number=1):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.feed.alerts.conditions import CONDITIONS, ROWS, Alert, alerts
-from gateway.store.feed.feed_facts import FeedFacts
+from gateway.store.feed.alerts import FeedFacts
 
 ROOT = Path(__file__).parents[4]
 QUIET = FeedFacts()

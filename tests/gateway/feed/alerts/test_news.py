@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from gateway.feed.alerts.conditions import Alert
 from gateway.feed.alerts.news import MOST_STUDIES, news, updated_alert
 from gateway.feed.alerts.webhook import AT_ONCE, AlertHook
-from gateway.store.feed.standing_alerts import StandingAlert
+from gateway.store.feed.alerts import StandingAlert
 
 URL = SecretStr("https://a.example")
 FIRST, LATER = AlertHook(AT_ONCE, 0, URL, None), AlertHook("5", 300, URL, None)

@@ -9,7 +9,7 @@ import pytest
 from fakes.oru_example import study as example
 
 from gateway.feed.compose.doubtful import is_doubtful
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 from gateway.store.feed.outbox import WaitingRow
 
 SINCE = datetime(2026, 3, 1, 12, tzinfo=UTC)

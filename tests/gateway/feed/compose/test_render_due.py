@@ -21,9 +21,9 @@ from gateway.routing import Routes
 from gateway.runtime import clock, log
 from gateway.runtime.errors import WorkerLost
 from gateway.store.database import facts
+from gateway.store.database.kept import Kept, kept
 from gateway.store.feed.leases import LeaseLost, Leases
-from gateway.store.studies.kept import Kept, kept
-from gateway.store.studies.pdfs import Pdfs
+from gateway.store.pdfs import Pdfs
 
 WAITING = [("waiting", "")]
 

@@ -11,10 +11,10 @@ from fakes.stated_orders import ORDER
 
 from gateway.feed.compose.wait_for_order import is_cancelled, lacks_order, wait_for_order
 from gateway.feed.payload import StudyRound
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
+from gateway.store.database.kept import Kept
+from gateway.store.feed.ledger import SentState
 from gateway.store.feed.outbox import WaitingRow
-from gateway.store.feed.sent import SentState
-from gateway.store.studies.kept import Kept
 from mappings.model import Facts, Study
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -19,8 +19,8 @@ from gateway.feed.compose.withdraw_moved import (
     withdrawals_for,
     withdrawals_to_refile,
 )
-from gateway.store.feed.sent import SentState
-from gateway.store.studies.kept import Kept
+from gateway.store.database.kept import Kept
+from gateway.store.feed.ledger import SentState
 from mappings.answered_order import MergedNumber
 from mappings.hl7v2 import messages, receiver, to_oru
 from mappings.hl7v2.outline import Outline, outline

@@ -15,7 +15,7 @@ from gateway.feed.deliver.refusal_count import UNSUPPORTED
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.messages import SendResult
 

@@ -11,7 +11,7 @@ from fakes.fed import bodies, fed
 from fakes.store import rows
 
 from gateway.feed.deliver import destination_worker
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
 
 STALE = Statement("UPDATE message SET stale_until = 1 WHERE number = (SELECT min(number) FROM message)")
 

@@ -18,7 +18,7 @@ from gateway.routing import Mllp
 from gateway.routing.transport import Folder
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable
-from gateway.store.database.instants import micros
+from gateway.store.database.engine import micros
 from gateway.store.feed import takeover
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.messages import SendResult

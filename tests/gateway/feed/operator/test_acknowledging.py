@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from gateway.feed.operator import acknowledging
-from gateway.store.feed import audit as audited
-from gateway.store.feed.audit import Actor
-from gateway.store.feed.standing_alerts import AlertCase, StandingAlert, standing_alerts, store_alerts
+from gateway.store.database import operator_acts as audited
+from gateway.store.database.operator_acts import Actor
+from gateway.store.feed.alerts import AlertCase, StandingAlert, standing_alerts, store_alerts
 
 OVERDUE = StandingAlert("critical-overdue", "ehr", 2, {3: AlertCase(100, "stu_1"), 7: AlertCase(200, "stu_2")})
 ELSEWHERE = StandingAlert("critical-overdue", "pacs", 1, {0: AlertCase(50)})

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gateway.feed.operator.explained_lines import lines, listed, sent_lines
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
 from mappings.patient.identifiers import fhir_id
 
 AUDIT = "SELECT argument, reason FROM audit WHERE verb = 'explain' ORDER BY number"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gateway.feed.operator.order_of_study import match_line, match_said
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
 from gateway.store.orders.matches import StoredMatch
 from mappings.hospital.reasons import REASONS
 

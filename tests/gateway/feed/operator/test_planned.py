@@ -9,7 +9,7 @@ from fakes.feed_site import destination
 from fakes.gateway_process import site_file
 
 from gateway.feed.plan import planning
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
 
 CT = '["CT"]'
 NOBODY_NEEDS_IT = '[[ignore]]\nname = "rest"\nreason = "nobody reads them"\nfacilities = ["*"]\n'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.store.feed.audit import actor
+from gateway.store.database.operator_acts import actor
 
 SPAN = ("--from", "2020-01-01", "--to", "2040-01-01")
 

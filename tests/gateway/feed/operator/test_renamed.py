@@ -10,7 +10,7 @@ from fakes.feed_site import destination
 from gateway.ingest.assembly import opened_store
 from gateway.runtime.errors import ConfigError
 from gateway.settings import load
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
 
 LEDGER = "SELECT destination, count(*) FROM outbox GROUP BY destination"
 

@@ -17,7 +17,7 @@ from fakes.feed_site import destination
 from fakes.store import resource_of, rows
 
 from gateway.feed.operator.shown import connection, lines, short
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
 from mappings.patient.identifiers import fhir_id
 
 AUDIT = "SELECT verb, argument, reason FROM audit WHERE verb = 'feed-show' ORDER BY number"

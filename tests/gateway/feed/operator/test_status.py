@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from functools import partial
 
-from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.standing_alerts import AlertCase, StandingAlert, store_alerts
+from gateway.store.database.engine import Statement, ask
+from gateway.store.feed.alerts import AlertCase, StandingAlert, store_alerts
 
 OVERDUE = StandingAlert("critical-overdue", "ehr", 2, {3: AlertCase(100, "stu_1"), 7: AlertCase(200, "stu_2")})
 UNROUTED = StandingAlert("unrouted", "", 4, {0: AlertCase(50)})

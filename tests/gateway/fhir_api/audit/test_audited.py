@@ -24,8 +24,7 @@ from gateway.runtime import clock
 from gateway.settings import Configuration, Database, Settings
 from gateway.settings.auth import Auth
 from gateway.store.clients import ClientKeySet, RegisteredClient, StoredClients
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.studies.search import Version
 from gateway.upstream.client import UpstreamClient
 from mappings.profile import Site

@@ -11,7 +11,7 @@ from fakes.outcomes import issue, refusal
 
 from gateway.fhir_api.search.result_parameters import LIFETIME
 from gateway.runtime import clock
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
 from mappings.fhir.judge import judge
 
 FHIR = {"Content-Type": "application/fhir+json"}

@@ -19,10 +19,10 @@ from gateway.routing import Filter, Scope
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Pdf
-from gateway.store.database.statements import Statement
-from gateway.store.feed.holding import hold
+from gateway.store.database.engine import Statement
 from gateway.store.feed.leases import paused
-from gateway.store.studies.pdfs import Pdfs
+from gateway.store.feed.messages import hold
+from gateway.store.pdfs import Pdfs
 from mappings.hl7v2.judge import judge_message
 from mappings.hl7v2.received import read
 from mappings.profile import RECEIVERS, parse_receiver, receiver

@@ -13,8 +13,8 @@ from fhir.resources.R4B.parameters import Parameters
 
 from gateway.fhir_api.operations import trace as module
 from gateway.fhir_api.operations import trace_rows, trace_table
-from gateway.store.database.statements import Statement, ask
-from gateway.store.studies.kept import packed, unpacked
+from gateway.store.database.engine import Statement, ask
+from gateway.store.database.kept import packed, unpacked
 from mappings.profile import receiver
 from mappings.trace import trace
 

@@ -12,8 +12,8 @@ from fakes.store import made, write
 
 from gateway.index.extract import rows
 from gateway.runtime import clock
-from gateway.store.database.statements import Statement, ask
-from gateway.store.studies.sweep_record import Finished, SweepRecord
+from gateway.store.database.engine import Statement, ask
+from gateway.store.studies.crawling import Finished, SweepRecord
 
 DISPUTED = Statement(
     "INSERT INTO issue (study_id, place, code, severity, pointer, action)"

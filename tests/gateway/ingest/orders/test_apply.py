@@ -14,12 +14,10 @@ from gateway.ingest.orders import apply
 from gateway.runtime.errors import StoreUnavailable
 from gateway.runtime.loops import alongside
 from gateway.store.database.bell import INBOUND
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
+from gateway.store.orders.hospital import orders_of_keys, visits_of
 from gateway.store.orders.inbound import waiting_messages
-from gateway.store.orders.keys import key_text, record_text
-from gateway.store.orders.known_orders import orders_of_keys
-from gateway.store.orders.study_keys import put_study_keys
-from gateway.store.orders.visits import visits_of
+from gateway.store.orders.numbers import key_text, put_study_keys, record_text
 from mappings.hospital.authorities import OrderKey
 
 PLACER = key_text(OrderKey("placer", "urn:oid:1.2.3", "P1"))

@@ -6,9 +6,7 @@ import pytest
 from fakes.hospital import mrn
 from fakes.hospital_source import Hospital, hl7, merging, msh, ordering
 
-from gateway.store.orders.keys import number_text
-from gateway.store.orders.number_changes import changes_of
-from gateway.store.orders.study_keys import put_study_keys
+from gateway.store.orders.numbers import changes_of, number_text, put_study_keys
 
 
 @pytest.fixture

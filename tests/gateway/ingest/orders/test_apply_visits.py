@@ -7,9 +7,8 @@ from fakes.hospital import AUTHORITIES, CITY
 from fakes.hospital_source import Hospital, hl7, msh, ordering, visiting
 from fakes.store import rows
 
-from gateway.store.orders.keys import key_text, number_text
-from gateway.store.orders.study_keys import put_study_keys
-from gateway.store.orders.visits import visits_of
+from gateway.store.orders.hospital import visits_of
+from gateway.store.orders.numbers import key_text, number_text, put_study_keys
 from mappings.hospital.authorities import OrderKey
 from mappings.hospital.events import Authority, IssuedNumber
 

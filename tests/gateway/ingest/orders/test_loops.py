@@ -12,9 +12,8 @@ from gateway.feed.alerts.conditions import ROWS
 from gateway.ingest.orders.loops import OrderLoops
 from gateway.runtime import clock
 from gateway.settings import Configuration, Settings
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, ask
-from gateway.store.orders.rekeying import put_left_merges
+from gateway.store.database.engine import Statement, ask, micros
+from gateway.store.orders.hospital import put_left_merges
 
 
 @pytest.fixture

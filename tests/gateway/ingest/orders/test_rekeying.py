@@ -14,8 +14,7 @@ from structlog.testing import capture_logs
 from gateway.ingest.orders import rekeying
 from gateway.ingest.orders.rekeying import OrderKeys
 from gateway.ingest.orders.sources import authority_of
-from gateway.store.orders.keys import key_text
-from gateway.store.orders.study_keys import put_study_keys
+from gateway.store.orders.numbers import key_text, put_study_keys
 from mappings.hospital.authorities import Authorities, OrderKey
 from mappings.profile import parse_site
 

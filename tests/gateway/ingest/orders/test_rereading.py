@@ -21,14 +21,11 @@ from gateway.ingest.orders.rekeying import OrderKeys
 from gateway.ingest.orders.sources import authority_of
 from gateway.runtime import clock
 from gateway.runtime.loops import alongside
-from gateway.store.compression.stored_bytes import compressed
-from gateway.store.database.instants import micros
-from gateway.store.database.statements import Statement, ask
-from gateway.store.orders.inbound import trouble_of
-from gateway.store.orders.keys import number_text
-from gateway.store.orders.number_changes import changes_of, held_by
-from gateway.store.orders.rekeying import left_merges
-from gateway.store.orders.troubled import set_aside, troubled
+from gateway.store.database.engine import Statement, ask, micros
+from gateway.store.database.stored_bytes import compressed
+from gateway.store.orders.hospital import left_merges
+from gateway.store.orders.inbound import set_aside, trouble_of, troubled
+from gateway.store.orders.numbers import changes_of, held_by, number_text
 from mappings.hl7v2.inbound import SourceRules
 from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.hospital.events import Authority

@@ -19,10 +19,10 @@ from fakes.databases import Server, at_once, server
 
 from gateway.fhir_api.http.outcome import of_error
 from gateway.runtime.errors import ConfigError, StoreUnavailable, StoreValueRefused
+from gateway.store.database.engine import Statement, ask
 from gateway.store.database.migrate import migrate
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.statements import Statement, ask
 from gateway.store.database.trouble import TROUBLES, DatabasePlace, place_of, unavailable
 from mappings.codes import CANONICAL
 

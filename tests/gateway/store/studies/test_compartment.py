@@ -4,7 +4,7 @@ import pytest
 from fakes.store import made, write
 
 from gateway.index.keys import key
-from gateway.store.studies.compartment import CARE_DATES, MEMBERS, TYPES, compartment
+from gateway.store.studies.search import CARE_DATES, MEMBERS, TYPES, compartment
 
 PATIENT = "Patient/pat-1"
 

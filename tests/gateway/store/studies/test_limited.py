@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.index.criteria import At, Is
-from gateway.store.database.statements import Statement
+from gateway.store.database.engine import Statement
 from gateway.store.studies.fragments import Sql
 from gateway.store.studies.limited import limited, met, of_types, unlimited
 

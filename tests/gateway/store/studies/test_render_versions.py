@@ -7,8 +7,8 @@ from fakes.fhir_studies import mapped, report
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.store.studies import render_versions
-from gateway.store.studies.render_versions import rendered
+from gateway.store import study_write
+from gateway.store.study_write import rendered
 from mappings.issues import MappingIssue
 
 STUDY_ID = "stu_" + "1" * 32
@@ -55,7 +55,7 @@ def test_who_was_asked_for_earlier_is_no_newer_than_that():
 def test_faults_are_kept_as_codes_and_places(monkeypatch):
     fault = MappingIssue("fhir-structure", "error", "/name/0", "refused: Jane Doe")
     monkeypatch.setattr(
-        render_versions,
+        study_write,
         "judge_all",
         lambda made, *_: [(fault,) if one["resourceType"] == "Patient" else () for one in made],
     )

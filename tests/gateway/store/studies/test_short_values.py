@@ -14,7 +14,7 @@ from gateway.index.keys import key
 from gateway.index.parameters import OWN_COLUMNS, TYPES, parameters_of
 from gateway.index.sorting import sort_key
 from gateway.index.terms import code_start, code_term, exact, system_end
-from gateway.store.database.statements import Statement, ask
+from gateway.store.database.engine import Statement, ask
 from gateway.store.studies import search
 from gateway.store.studies.search_sql import UPDATED, Search
 from gateway.store.studies.short_values import PROFILES, SYSTEMS, forms, short_in_sql, short_value

@@ -8,7 +8,7 @@ from fakes.virtual_clock import START
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.store.studies.sweep_record import NAME, Finished, Running, SweepRecord, read_record
+from gateway.store.studies.crawling import NAME, Finished, Running, SweepRecord, read_record
 
 instants = st.datetimes(timezones=st.just(UTC))
 counts = st.integers(0, 10**9)
