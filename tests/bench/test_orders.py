@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import os
 import sqlite3
 import statistics
@@ -31,7 +30,7 @@ from fakes.hospital_source import Hospital, ordering
 from fakes.inbox import SECRET, body, signed
 
 from gateway.store.database.engine import micros
-from gateway.store.database.kept import plain
+from gateway.store.database.kept import encoded
 from gateway.store.database.stored_bytes import compressed
 from gateway.store.orders.numbers import keys_of
 from gateway.webhooks.endpoint import PATH
@@ -69,7 +68,7 @@ def rows(count: int) -> Iterator[tuple[tuple[Any, ...], list[tuple[str, int]]]]:
     """Yield orders with their keys, as rows: of each the numbers alone differ."""
     ordered = datetime(2026, 1, 1, tzinfo=UTC)
     made = order(placer="P0000000", accession="A0000000", at=ordered, about=patient("Q0000000"))
-    at, text = micros(ordered), json.dumps(plain(made), separators=(",", ":"))
+    at, text = micros(ordered), encoded(made).decode()
     keys = list(keys_of(made, AUTHORITIES))
     for number in range(1, count + 1):
         name = f"{number:07d}"

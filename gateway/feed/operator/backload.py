@@ -1,4 +1,4 @@
-"""`feed backload`: send reports from before a destination's start date; store/feed/backload.py sets order and pace.
+"""`feed backload`: send reports from before a destination's start date; store/feed/outbox.py sets order and pace.
 
 Carries out no clause of a standard; decision D31.
 Proved by tests/gateway/cli/test_feed.py.
