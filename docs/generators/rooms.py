@@ -60,6 +60,18 @@ def floors(graph: Arrows) -> dict[str, int]:
     return levels
 
 
+def doors(root: Path = ROOT) -> Arrows:
+    """Return each room with its modules that other rooms import."""
+    files = [path.relative_to(root) for name in _PACKAGES for path in (root / name).rglob("*.py")]
+    modules = {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in files}
+    found: dict[str, set[str]] = {}
+    for path in files:
+        for name in _imported(root / path, modules):
+            if name in modules and room_of(modules[name]) != room_of(path):
+                found.setdefault(room_of(modules[name]), set()).add(name)
+    return {room: frozenset(entered) for room, entered in found.items()}
+
+
 def floor_table() -> str:
     """Render the table of all rooms for docs/architecture.md."""
     return _table(arrows(), lambda room: ROOT / "mappings" if room == "mappings" else ROOT / "gateway" / room)
