@@ -22,6 +22,7 @@ from gateway.ingest import pipeline
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreError
 from gateway.store.database.engine import Statement
+from gateway.store.database.engine import ask as asked_of_store
 from gateway.webhooks.event import Verifier
 
 CANARY = "CANARY"
@@ -261,9 +262,9 @@ async def test_no_exception_of_the_store_holds_a_value(engine):
     missing = Statement("INSERT INTO nowhere (name) VALUES (:name)")
     refused = Statement("INSERT INTO fact (name, value) VALUES (:name, :value)")
     for work in (
-        lambda: engine.ask(missing, name="CANARYNAME"),
-        lambda: engine.ask(refused, name="CANARYNAME", value=None),
-        lambda: engine.ask(refused, name="CANARYNAME", value="CANARY\ud800VALUE"),
+        lambda: asked_of_store(missing, name="CANARYNAME"),
+        lambda: asked_of_store(refused, name="CANARYNAME", value=None),
+        lambda: asked_of_store(refused, name="CANARYNAME", value="CANARY\ud800VALUE"),
     ):
         with pytest.raises(StoreError) as error:
             await engine.do(work)

@@ -232,7 +232,7 @@ def _is_said(kind: CauseKind, report: Report | None, was: Report | None, now: St
     if kind == "text_changed":
         return bool((report.text or "").strip()) and was is not None and was.text != report.text
     if kind == "critical_changed":
-        return report.is_critical is not None
+        return report.is_critical is not None or report.is_addendum  # an addendum also shows the flags of others
     if kind in ("signed", "addendum_signed"):
         return report.is_completed
     return True
