@@ -52,7 +52,7 @@ async def note_told(
 
 
 async def told_numbers(engine: Engine, study_instance_uid: str) -> frozenset[str]:
-    """Return the patient numbers that AutoScribe has from the gateway alone, for the study of that UID.
+    """Return the patient numbers that AutoScribe has only from the gateway, for the study of that UID.
 
     Raises:
         StoreUnavailable: the store cannot be reached.

@@ -33,7 +33,7 @@ class OrderSearch:
 
     `missing` is the reason if there is no key. `patient_numbers` are systems with values for comparison. `day` is the
     study's; None if it is unknown. `is_disputed` is True if it is not sure whose study it is (D12). `told` are those of
-    the patient numbers that AutoScribe has from the gateway alone: they may contradict an order, and agree with none.
+    the patient numbers that AutoScribe has only from the gateway: they may contradict an order, and agree with none.
     """
 
     keys: tuple[OrderKey, ...]

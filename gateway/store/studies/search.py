@@ -450,7 +450,7 @@ _TEMPLATE: Final = (
 _WHOLE: Final = reduce(lambda sql, part: sql.replace(*part), _PARTS.items(), _TEMPLATE)
 COMPARTMENT: Final = Statement(_WHOLE.replace("{during}", ""))
 COMPARTMENT_DURING: Final = Statement(_WHOLE.replace("{during}", _DURING))
-# The same for a client with limits: each step goes over what it sees alone. What no study owns comes last, by address,
+# The same for a client with limits: each step goes over only what it sees. What no study owns comes last, by address,
 # and whatever its last change: when it was stored, and changed, may tell of studies that are hidden
 _OF_LIMITED: Final = (
     "WITH own AS (SELECT r.number, r.address FROM term t CROSS JOIN resource r WHERE t.key IN ({members})"
@@ -535,7 +535,7 @@ _OF_ANY: Final = (
     f" AND r.number = v.resource AND r.type IN listed(:types){{limit}}{_NEWEST}"
 )
 _ANY: Final = unlimited(_OF_ANY)
-# A client with limits sees current versions alone: older ones may be beyond the limits
+# A client with limits sees only current versions: older ones may be beyond the limits
 _CURRENT: Final = " AND v.version = r.version AND r.is_suppressed = 0"
 OF_ANY_LIMITED: Final = _OF_ANY.replace("{limit}", f"{{limit}}{_CURRENT}")
 _EDGE: Final = Statement(
