@@ -128,7 +128,7 @@ def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[Rep
     Text under no heading is in presentedForm only. A text that is not published has no Observation (D16). A critical
     report without a text has an Observation without a value, so that its flag is seen. An impression begins with the
     part of the signed `addenda`, newest first, and with the passages of its own text that correct it or supersede it;
-    any other section begins with the newest addendum. None stands alone after a later text took it back (D36).
+    any other section begins with the newer addenda. None stands alone after a later text took it back (D36).
     """
     interpretation = observation_interpretation(parts)
     critical = flagged(parts.passages) if interpretation else frozenset()
@@ -244,7 +244,7 @@ def _amended(
     own = concluding_text(added) if is_concluding or is_copied else ""
     shown = in_order(parts, addenda)
     number = shown.index(parts)
-    first, last = (shown[:number], shown[number + 1 :]) if is_concluding else (shown[:number][:1], [])
+    first, last = shown[:number], shown[number + 1 :] if is_concluding else []
     if not (content and (first or last or own)):
         return content
     texts = [own, content.strip() if label == _WHOLE else parts.passages[place].text]

@@ -139,18 +139,19 @@ def test_the_measurements_of_a_draft_are_preliminary() -> None:
     assert {each["status"] for each in found} == {"preliminary"}
 
 
-def test_each_section_of_an_appended_report_is_amended_and_begins_with_the_newest_addendum() -> None:
+def test_each_section_of_an_appended_report_is_amended_and_begins_with_its_addenda() -> None:
     text = "HISTORY: Fall.\nFINDINGS: Filling defect.\nIMPRESSION: Embolism."
     last = addendum("6", signedAt="2024-03-18T09:00:00Z", reportPlainText="It is an artefact.", isCritical=True)
     found = mapped(report(reportPlainText=text), addendum(), last)
     newest = "ADDENDUM (18-Mar-2024 05:00 -0400, Sarah Johnson):\nIt is an artefact.\n\n"
     older = "ADDENDUM (16-Mar-2024 05:00 -0400, Sarah Johnson):\nAddendum text."
+    both = f"{newest}{older}\n\n"
     own = "REPORT (15-Mar-2024 12:00 -0400, Sarah Johnson):\n"
     made = {each["id"].removeprefix("rep-")[0] + each["id"][-1]: each for each in sections(found)}
     assert {place: each["valueString"] for place, each in made.items()} == {
-        "30": f"{newest}{own}HISTORY: Fall.",
-        "31": f"{newest}{own}FINDINGS: Filling defect.",
-        "32": f"{newest}{older}\n\n{own}IMPRESSION: Embolism.",
+        "30": f"{both}{own}HISTORY: Fall.",
+        "31": f"{both}{own}FINDINGS: Filling defect.",
+        "32": f"{both}{own}IMPRESSION: Embolism.",
         "40": f"{newest}{older}",
         "60": "It is an artefact.",
     }
