@@ -101,10 +101,13 @@ async def _say_lost_orders(
 ) -> None:
     """Say for each source of orders from when on its messages are lost, although they were acknowledged.
 
-    The copy is older than the first message that its journals record and it does not.
+    The copy is older than the first message that its journals record and it does not. It may know messages of batches
+    that it had not yet recorded: if it knows all, the first of them is taken, since what is asked for twice is harmless.
     """
-    sent = [entry.at for account in accounts for entry in account.since(heard.get(account.journal, 0))]
-    for source, received in (await last_received(engine, min(sent))).items() if sent else ():
+    sent = [entry for account in accounts for entry in account.since(heard.get(account.journal, 0))]
+    unknown = await restoring.unclaimed(engine, {entry.control_id for entry in sent}) if sent else ()
+    first = min((one.at for one in sent if one.control_id in unknown or not unknown), default=None)
+    for source, received in () if first is None else (await last_received(engine, first)).items():
         say(
             f"source {source}: the last message in the copy came {_at(received)}; what came since is lost, although it"
             " was acknowledged: ask the hospital to send its messages from then on again"

@@ -20,7 +20,7 @@ from fakes.heads import head
 from gateway.cli.restored import lacking_of, lanes_of, written
 from gateway.feed.deliver.journal import Header, JournalBatch, JournalContents, encoded, entry_of, read, seal
 from gateway.runtime import clock
-from gateway.store.database.engine import instant, micros
+from gateway.store.database.engine import Statement, ask, instant, micros
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed.messages import SendResult
 from gateway.store.feed.restoring import hold_destinations
@@ -121,6 +121,22 @@ async def test_of_each_source_of_orders_it_is_said_since_when_the_copy_lacks_its
         assert line.startswith(f"source city-his: the last message in the copy came {last}; what came since is lost")
         code, said, _ = await here.feed("resume", "--restored")
         assert code == 0 and not [one for one in said if one.startswith("source ")]
+
+
+async def test_messages_that_the_copy_knows_do_not_put_its_last_order_before_them(site):
+    """A copy made right after a message was sent knows the message, and not yet the batch of its journal."""
+    async with site(on_conflict='"send"') as here:
+        await served(here)
+        last = await heard(here, "1", 0)
+        await restored(here, new)
+        database = Sqlite(here.here.database)
+        async with database.opened():
+            await database.do(lambda: ask(Statement("UPDATE fact SET value = '0' WHERE name LIKE 'feed-journal:%'")))
+        code, said, err = await here.feed("resume", "ehr", "--restored")
+        assert code == 0, err
+        assert any(line.startswith(f"source city-his: the last message in the copy came {last};") for line in said), (
+            said
+        )
 
 
 async def test_what_was_paused_by_hand_stays_so_until_it_is_resumed_by_name(site):
