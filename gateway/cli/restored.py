@@ -102,7 +102,7 @@ async def _say_lost_orders(
     """Say for each source of orders from when on its messages are lost, although they were acknowledged.
 
     The copy is older than the first message that its journals record and it does not. It may know messages of batches
-    that it had not yet recorded: if it knows all, the first of them is taken, since what is asked for twice is harmless.
+    that it had not yet recorded. If it knows all, the first of them counts: what is asked for twice is harmless.
     """
     sent = [entry for account in accounts for entry in account.since(heard.get(account.journal, 0))]
     unknown = await restoring.unclaimed(engine, {entry.control_id for entry in sent}) if sent else ()

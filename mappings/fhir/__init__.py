@@ -75,8 +75,8 @@ def _report_resources(
 ) -> list[Json]:
     """Build the resources of one report, or take them as before.
 
-    An original shows the signed addenda of its patient, newest first; an older addendum shows all newer reports: addenda,
-    and an original that changed since (D12, D17).
+    An original shows the signed addenda of its patient, newest first; an older addendum shows all newer reports:
+    addenda, and an original that changed since (D12, D17).
     """
     known = {one.report.report_id: one for one in reports if one.report.is_completed and one.subject is parts.subject}
     ordered = [known[one.report_id] for one in newest_first([one.report for one in known.values()])]

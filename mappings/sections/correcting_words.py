@@ -16,6 +16,10 @@ from typing import Final, Literal, NamedTuple
 from mappings.sections.headings import MODALITIES, REGIONS
 
 Kind = Literal["noun", "verb", "report", "date", "negation", "end", "author", "limit", "grammar", "subject", "other"]
+Trait = Literal[
+    "certain", "document", "vague", "earlier", "latest", "own", "elsewhere", "fault", "late", "note", "hinted", "sign",
+    "treatment",
+]  # fmt: skip
 
 # Language -> words in lower case without accents, as regular expressions. The first two tables have nouns and verbs
 # that might correct without an object; those of the next two are too common for that.
@@ -35,7 +39,7 @@ _VERBS: Final[dict[str, str]] = {
     "German": r"berichtig\w+ korrigier\w+ widerrufen richtiggestellt\w* nachgetragen\w* nachgemeldet\w*",
     "Spanish": r"enmendad[oa]s? correg\w+ rectificativ[oa] retractad[oa]s?",
     "French": r"corrig\w+ rectificative retracte\w*",
-    "Italian": "rettificat[oaie] corrett[oaie] ritrattat[oaie]",
+    "Italian": "rettificat(?:iv)?[oaie] corrett[oaie] ritrattat[oaie]",
     "Portuguese": r"retifica\w* retratad[oa]s?",
     "Dutch": r"gecorrigeerd\w* gerectificeerd\w* herzien\w* ingetrokken nagekomen",
 }
@@ -82,10 +86,10 @@ _REPORTS: Final[dict[str, str]] = {
 _PARTS: Final[dict[str, str]] = {
     "English": "errors? mistakes? discrepanc(?:y|ies) typo(?:s|graphical)? findings results? text version copy typing"
     " side transcription voice speech recognition reporting overread clerical",
-    "German": r"\w*fehler fassung",
+    "German": r"\w*fehler fassung seite",
     "Spanish": "hallazgos resultados? texto transcripcion tipografico error(?:es)?",
     "French": "erreurs? resultats? texte frappe dictee lateralite transcription",
-    "Italian": "error[ei] testo dettatura trascrizione battitura materiale",
+    "Italian": "error[ei] reperti testo dettatura trascrizione battitura materiale",
     "Portuguese": "erros? achados digitacao ditado transcricao",
     "Dutch": "fout(?:en)? bevindingen tekst versie",
 }
@@ -157,13 +161,23 @@ _EARLIER: Final[dict[str, str]] = {
 _LATEST: Final[dict[str, str]] = {"all": r"final endgultig\w* definitiv\w* definitif definitieve?"}
 # A label says what went wrong in a report ("Dictation error:"), or that a note comes late ("Late entry:")
 _FAULTS: Final[dict[str, str]] = {
-    "all": r"errors? mistakes? discrepanc\w+ \w*fehler error(?:es) erreurs? errore erros? fout(?:en)?"
-    r" wrong incorrect erroneous inaccurate should"
+    "all": r"errors? mistakes? discrepanc\w+ \w*fehler error(?:es) erreurs? errore erros? fout(?:en)? falsch\w*"
+    r" wrong incorrect erroneous inaccurate mistaken irrtum should"
 }
-_LATE: Final[dict[str, str]] = {"all": r"late tardi\w+ additional supplementary adicional zusatzlich\w* aggiuntiv[oa]"}
+_LATE: Final[dict[str, str]] = {
+    "all": r"late tardi\w+ additional supplementary adicional(?:es)? adicionais zusatzlich\w* aggiuntiv[oaie]"
+}
 _NOTES: Final[dict[str, str]] = {
     "all": r"note entry notice nota notiz report informe \w*befund \w*bericht referto laudo relatorio rapport verslag"
 }
+# Words of a label that might be of a correction: "Discrepancy:", "Change in interpretation:", "PS:"
+_HINTED: Final[dict[str, str]] = {
+    "all": r"dis[ck]repan\w+ dis[ck]ordan\w+ diverg\w+ disagree\w+ abweichung\w* post change[ds]? p?ps pd postscript\w*"
+    r" scriptum posdata further weitere additionnel\w* aanvullend\w*"
+}
+# Nouns that stand for a sign or a measurement, too ("Retraction: nipple"), and what corrects the body
+_SIGNS: Final[dict[str, str]] = {"all": "retractions? complement precision"}
+_TREATMENTS: Final[dict[str, str]] = {"all": r"surg\w+ (?:c|k)h?irurg\w+ quirurg\w+ operati\w+ orthotic orthopa?edic"}
 # Words by which a report speaks of itself
 _OWN: Final[dict[str, str]] = {
     "all": "this my our diese[rsmn]? mein(?:en)? unser(?:en)? este esta presente nuestro ce cet cette notre mon"
@@ -200,12 +214,7 @@ class Word(NamedTuple):
     kind: Kind
     plain: str
 
-    def has(
-        self,
-        trait: Literal[
-            "certain", "document", "vague", "earlier", "latest", "own", "elsewhere", "fault", "late", "note"
-        ],
-    ) -> bool:
+    def has(self, trait: Trait) -> bool:
         """True if the word stands in a table that does not decide its kind."""
         return _traits()[trait].fullmatch(self.plain) is not None
 
@@ -298,6 +307,7 @@ def _kinds() -> re.Pattern[str]:
 @cache
 def _traits() -> dict[str, re.Pattern[str]]:
     tables = {"vague": _PARTS, "earlier": _EARLIER, "latest": _LATEST, "own": _OWN, "elsewhere": _ELSEWHERE}
-    tables |= {"fault": _FAULTS, "late": _LATE, "note": _NOTES}
+    tables |= {"fault": _FAULTS, "late": _LATE, "note": _NOTES, "hinted": _HINTED}
+    tables |= {"sign": _SIGNS, "treatment": _TREATMENTS}
     made = {name: re.compile(_stems(table)) for name, table in tables.items()}
     return {**made, "certain": re.compile(rf"(?:{_stems(_NOUNS, _VERBS)})(?:en|es|e|s|n)?"), "document": _DOCUMENTS}

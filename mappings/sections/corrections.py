@@ -20,12 +20,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from operator import or_
 from typing import Final, Literal, NamedTuple
 
 from mappings.sections.correcting_words import (
     AUTHOR_WORDS,
     TOKEN,
     Kind,
+    Trait,
     Word,
     hints,
     kind_at,
@@ -78,6 +80,8 @@ _JOINING: Final = frozenset({"and", "und", "y", "et", "e", "en"})
 _INITIALS: Final = 3  # letters of an author, behind a date
 _OTHERS: Final = 2  # words of a label that are about something else: IMPORTANT WET READ ADDENDUM
 _NEAR: Final = 24  # words; the object of a word is no farther
+_ANSWER: Final = re.compile(r"(?:yes|ja|s[i\u00ed]|oui|sim)\b", re.IGNORECASE)
+_CAPITALIZED: Final = re.compile(r"(?=[^\W\d_a-z])[^\W\d_]{2,}(?!\d)")
 _SENTENCE: Final = 2  # words; a shorter line with a full stop is an abbreviation
 # Words that may stand beside a negation: "Addendum: not applicable"
 _FILLERS: Final = frozenset({"applicable", "available", "required", "needed", "necessary", "erforderlich", "notwendig"})
@@ -140,6 +144,8 @@ class _Head:
         behind = TOKEN.match(self.line[end:].lstrip())
         if is_set_off and behind and (behind[0] in _OF or (behind["number"] and self._is_verb())):
             return None  # "Correction: of the lordosis", "Corrected: 440"
+        if is_set_off and not (self.marks or self.is_upper) and _is_of_the_body(self.words, self.line[end:]):
+            return None
         is_end = any(one.kind == "end" for one in self.words)
         return Label(end, is_set_off, is_end) if self._is_complete(is_set_off=is_set_off) else None
 
@@ -255,6 +261,9 @@ class _Head:
         return self.ended(end) if is_ended and not is_short else None
 
 
+# Words of a label that might be of a correction, and kinds of words that stand beside them
+_HINTS: Final[tuple[Trait, ...]] = ("fault", "late", "hinted")
+_BESIDE_HINTS: Final = frozenset({"report", "date", "grammar", "author", "limit"})
 _OF_LABEL: Final = frozenset({"noun", "verb", "report", "date", "author"})
 
 
@@ -271,6 +280,51 @@ def is_negated(content: str) -> bool:
     return is_nothing and not any(map(is_statement, others))
 
 
+def _is_of_the_body(label: Sequence[Word], text: str) -> bool:
+    """True if a word and what follows it are about the patient: "Retraction: nipple", "Correction: surgical"."""
+    behind = TOKEN.match(text.lstrip())
+    if len(label) != 1 or behind is None:
+        return False
+    if behind["word"] and Word("other", plainly(behind["word"])).has("treatment"):
+        return True
+    line = _LINE_END.split(text.lstrip(), maxsplit=1)[0]
+    return label[0].has("sign") and not _begins_sentence(line)
+
+
+def _begins_sentence(text: str) -> bool:
+    """True for a text that begins with a capitalized word, or has a word that only sentences have."""
+    begun = _CAPITALIZED.match(text)
+    return begun is not None or any(_is_of_sentence(one["word"]) for one in TOKEN.finditer(text) if one["word"])
+
+
+def _is_of_sentence(word: str) -> bool:
+    return word in _STATING or (word.islower() and kind_of(word) == "negation")
+
+
+def is_hinted(text: str) -> bool:
+    """True if a line begins with a label that might be of a correction, and goes on with a sentence: "Discrepancy: …".
+
+    Its words are only of correcting, of errors, of what comes late, and of reports. "Discrepancy: Yes" answers a form.
+    """
+    rows = text.splitlines()
+    for number, row in enumerate(rows):
+        label, colon, said = row.replace("\uff1a", ":").partition(":")
+        said = said.strip() or next(filter(None, map(str.strip, rows[number + 1 : number + 3])), "")
+        is_label = bool(colon) and len(label) <= _LONGEST_HEAD and _hints_at(label)
+        is_said = is_statement(said) and _begins_sentence(said) and not _ANSWER.match(said)
+        if is_label and is_said and not is_negated(said):
+            return True
+    return False
+
+
+def _hints_at(label: str) -> bool:
+    """True if a label has a word that might be of a correction, and none about something else."""
+    found = list(words(label.replace(".", "")))
+    is_hint = [one.kind in {"noun", "verb"} or any(one.has(trait) for trait in _HINTS) for one in found]
+    is_part = [one.kind in _BESIDE_HINTS or one.has("note") or one.has("earlier") for one in found]
+    return any(is_hint) and all(map(or_, is_hint, is_part)) and not any(one.has("elsewhere") for one in found)
+
+
 def is_statement(text: str) -> bool:
     """True if a text has a sentence; a title or a row of names has none."""
     return any(_states(line) for line in text.splitlines())
@@ -281,7 +335,7 @@ def _states(line: str) -> bool:
     found = [token["word"] for token in TOKEN.finditer(line) if token["word"]]
     if len(found) >= _SENTENCE and line.rstrip()[-1] in ".!?":
         return True
-    return any(word in _STATING or (word.islower() and kind_of(word) == "negation") for word in found)
+    return any(map(_is_of_sentence, found))
 
 
 def certainty(text: str, *, is_own: bool = False) -> Certainty:
@@ -294,7 +348,11 @@ def certainty(text: str, *, is_own: bool = False) -> Certainty:
         return found
     for clause, end in _clauses(text):
         corrects = _corrects(clause, is_own=is_own)
-        if not corrects or is_negated(_LINE_END.split(text[end : end + _LONGEST_HEAD], maxsplit=1)[0]):
+        if (
+            not corrects
+            or _is_of_the_body(clause, text[end:])
+            or is_negated(_LINE_END.split(text[end : end + _LONGEST_HEAD], maxsplit=1)[0])
+        ):
             continue
         found = "doubtful"
         if corrects == "explicit":

@@ -47,6 +47,7 @@ from mappings.sections.corrections import (
     USUAL,
     certainty,
     is_corrected,
+    is_hinted,
     is_negated,
     is_statement,
     subjects,
@@ -195,6 +196,8 @@ def _with_corrections(sections: tuple[Section, ...]) -> tuple[tuple[Section, ...
     Below the first heading only sentences about this very report count.
     """
     doubtful = {place for place, section in enumerate(sections) if _is_doubtful(section)}
+    if len(sections) > 1:
+        doubtful |= {place for place, one in enumerate(sections) if not one.label and is_hinted(one.body)}
     if sections and not sections[0].label and not is_document(sections[0].body):
         found = certainty(sections[0].body)
         if found == "explicit" and len(sections) > 1:

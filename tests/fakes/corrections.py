@@ -61,7 +61,15 @@ LABELS: Final = (
 # Labels that are no noun of correcting and no report with a participle
 WHOLE_LABELS: Final = (
     *("AMENDED: ", "[CORRECTED] ", "*** RETRACTED *** ", "KORRIGIERT: ", "Corregido: ", "CORRIGÉ : ", "RETTIFICATO: "),
-    *("Dictation error: ", "Error in report: ", "Diktatfehler: ", "Error de dictado: ", "Erreur de frappe : "),
+    *(
+        "Dictation error: ",
+        "Error in report: ",
+        "Diktatfehler: ",
+        "Falsche Seite: ",
+        "Aanvullende bevindingen: ",
+        "Error de dictado: ",
+        "Erreur de frappe : ",
+    ),
     *("Errore di trascrizione: ", "Erro de digitação: ", "Typefout: ", "Late entry: ", "Supplementary note: "),
     *("Nota aclaratoria: ", "Nota rettificativa: ", "Nota rectificativa: ", "Naschrift: ", "Annule et remplace : "),
     *("Impression should read: ", "URGENT CORRECTION: ", "2ND ADDENDUM: ", "Radiology addendum: ", "Addendum nº 2: "),
@@ -84,6 +92,14 @@ UNCLEAR: Final = (
     "Amended after discussion with the surgeon. {} is seen.",
     "See addendum below. {} is seen.",
     "As corrected, {} is seen.",
+)
+# Labels that might be of a correction, in texts that say no more
+HINTED: Final = (
+    *("Discrepancy: {} is", "Additional findings: {} is", "PS: {} is", "P.S.: {} is", "Withdrawn: {} is"),
+    *("Change in interpretation: {} is", "Updated:\n{} is", "Discordance with prelim: {} is", "Mistake: {} is"),
+    *("Zusätzliche Befunde: {} ist", "Geändert: {} ist", "Hallazgos adicionales: {} es"),
+    *("Discordance : {} est", "Retiré : {} est", "Reperti aggiuntivi: {} è", "Errore: {} è"),
+    *("Achados adicionais: {} é", "Retirado: {} é", "Discrepantie: {} is"),
 )
 # Sentences that correct nothing: negated, or about something else
 OTHERS: Final = (
@@ -114,6 +130,13 @@ OTHERS: Final = (
     *("Note: errors may occur.", "There may be transcription errors in this report.", "Adenom: 2 cm.", "Void: 20 mL."),
     *("Leg length discrepancy: 1 cm.", "Modified Fisher grade: 3.", "Lagekorrektur der Sonde.", "Entry: left flank."),
     *("Every effort was made to correct errors.", "Étude complémentaire.", "Estudio complementario."),
+    *("Retraction: nipple, left.", "Complement: C3 low.", "Precision: 0.5 mm.", "Corrección: quirúrgica en 2010."),
+    *("Additional findings: none.", "Additional history: The patient is a smoker.", "PS: 5/5.", "Change: stable."),
+    *(
+        "Updated: 1/6/2026 10:15",
+        "Note: The patient was moving.",
+        "Refractive error: The patient is myopic.",
+    ),
 )
 # Sections that say that there is no addendum
 NEGATED: Final = ("Addendum: none.", "ADDENDUM: N/A", "Addenda: None", "ADDENDUM:\nNo addendum.", "Addendum: keine")

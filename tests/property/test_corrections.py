@@ -12,7 +12,19 @@ from datetime import timedelta
 from typing import Any
 
 from fakes.addenda import words_of
-from fakes.corrections import LABELS, NEGATED, NOUNS, OTHERS, PLACES, REPORTS, SENTENCES, UNCLEAR, WHOLE_LABELS, placed
+from fakes.corrections import (
+    HINTED,
+    LABELS,
+    NEGATED,
+    NOUNS,
+    OTHERS,
+    PLACES,
+    REPORTS,
+    SENTENCES,
+    UNCLEAR,
+    WHOLE_LABELS,
+    placed,
+)
 from fakes.er7_reader import all_of, unescape
 from fakes.oru_example import REPORT_ID, SITE, addendum, report, sent, study
 from fakes.scale import examples
@@ -26,6 +38,7 @@ from mappings.sections import cut
 Json = dict[str, Any]
 LIMITS = settings(max_examples=examples(300), deadline=timedelta(seconds=5))
 CORRECTED, IMPRESSION = "A1new", "O1old"
+OUTSIDE = ("above", "below a title", "behind the signature")  # under no heading
 HEADER = "REPORT (05-Jan"  # the line above the report
 LANGUAGES = st.sampled_from(sorted(NOUNS))
 
@@ -130,6 +143,16 @@ def test_what_might_correct_joins_the_conclusion_and_moves_no_flag(case: Case) -
     if not case.has_addendum and not case.facts.corrected:
         observations = [one for one in case.resources if one["resourceType"] == "Observation"]
         assert {one["status"] for one in observations if "valueString" in one} == {"final"}
+
+
+@LIMITS
+@given(cases(st.sampled_from(HINTED).map(lambda form: f"{form.format(CORRECTED)} new."), OUTSIDE))
+def test_a_sentence_under_a_label_that_might_be_of_a_correction_joins_the_conclusion(case: Case) -> None:
+    both = [CORRECTED, IMPRESSION]
+    assert words_of(case.conclusion) == sorted(concluded(case)) == both
+    assert sorted(flagged(case)) == (both if case.is_critical else [])
+    assert len(flagged_in_fhir(case)) == (len(both) if case.is_critical else 0)
+    assert "correction-unclear" in {issue.code for issue in to_fhir(case.study, SITE, case.facts).issues}
 
 
 @LIMITS

@@ -12,6 +12,7 @@ from mappings.sections.corrections import (
     USUAL,
     certainty,
     correction_label,
+    is_hinted,
     is_negated,
     rank,
     title_rank,
@@ -65,6 +66,7 @@ def test_a_label_ends_at_its_colon_its_marks_or_before_its_text(line: str, label
             "Scoliosis correction: done",
             "Corrected: 440",
         ),
+        *("Retraction: nipple, left.", "Complement: C3 low.", "Precision: 0.5 mm.", "Corrección: quirúrgica en 2010."),
         *(
             "Attenuation correction: CT",
             "In addition: a CT",
@@ -116,6 +118,28 @@ def test_below_the_first_heading_only_sentences_about_this_very_report_count() -
     assert certainty("Seen again. This report is amended to exclude embolism.", is_own=True) == "explicit"
     assert certainty("The prior report was amended to exclude embolism.", is_own=True) == ""
     assert certainty("Errors in this dictation may not have been corrected.", is_own=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(
+            ("CT CHEST\nDiscrepancy: The embolus is new.", True),
+            ("PS:\nNo embolus.", True),
+            ("Withdrawn: Embolus.", False),
+        ),
+        *(("Discrepancy: Yes, the ward was told.", False), ("Discrepancy: none.", False), ("PS: 5/5.", False)),
+        *(("Updated: 1/6/2026 10:15", False), ("Leg length discrepancy: The left is longer.", False)),
+        *(("Outside discrepancy: The CT is old.", False), ("Discrepancy: leg length, 1 cm.", False)),
+    ],
+)
+def test_a_label_that_might_be_of_a_correction_has_a_sentence_and_no_other_subject(text: str, expected: bool) -> None:
+    assert is_hinted(text) is expected
+
+
+@pytest.mark.parametrize("line", ["Retraction: The embolus.", "RETRACTION: nipple", "Retraction: is not seen."])
+def test_a_retraction_that_may_be_of_a_statement_has_a_label(line: str) -> None:
+    assert correction_label(line) is not None
 
 
 @pytest.mark.parametrize(
