@@ -212,7 +212,7 @@ def obr_25_result_status(result: Result) -> str:
 def obr_29_parent(result: Result) -> str:
     """OBR-29 Parent <- placer and filler numbers of the original's order, for an addendum with its own order.
 
-    HL7 v2.5.1 §4.5.3.29.
+    HL7 v2.5.1 §4.5.3.29. All originals about a patient stand under one order, so a second one changes no parent.
     """
     number = result.parent_filler
     if not number:

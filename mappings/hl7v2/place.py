@@ -218,7 +218,7 @@ def _message_place(asked: AskedMessage, known: Mapping[str, Subject], subject: S
     parents = ("",) * len(every)
     number, sent = shared, fixed
     if cause.part == "pdf" or has_own_order:
-        if cause.part == "report" and _has_one_original(subject):
+        if cause.part == "report" and any(one.is_completed and not one.is_addendum for one in subject.reports):
             parents = fillers
         number = pdf_number(document_id(cause)) if cause.part == "pdf" else short_id(cause.report_id)
         fillers, lost, sent = (number,) * len(every), (), asked.facts.filler_order_numbers.get(cause.report_id, ())
@@ -297,10 +297,6 @@ def _own_numbers(asked: AskedMessage) -> Iterator[str]:
     if asked.facts.filler_order_numbers:
         reports = (report.report_id for report in asked.study.reports)
         yield from map(short_id, {asked.study.study_id, *reports, *asked.facts.seen})
-
-
-def _has_one_original(subject: Subject) -> bool:
-    return sum(one.is_completed and not one.is_addendum for one in subject.reports) == 1
 
 
 def _newest_original(reports: Sequence[Report]) -> Report | None:

@@ -22,6 +22,7 @@ from fakes.oru_example import (
 )
 
 from mappings.hl7v2.judge import judge_message
+from mappings.life.changes import changes
 from mappings.model import Study
 from mappings.patient.identifiers import short_id
 from mappings.profile import parse_site
@@ -92,10 +93,23 @@ def test_new_order_gives_an_addendum_an_order_of_its_own_below_its_parents() -> 
     assert told(BOTH, addendum="new_order", report_id=ADDENDUM_ID, sent_before=True) == ["C", "C", "CM", "ADDENDUM"]
 
 
-def test_new_order_names_no_parent_where_there_are_two_originals() -> None:
-    what = study(report(), second(), addendum())
-    message = sent(what, to=profile(addendum="new_order"), report_id=ADDENDUM_ID)
-    assert field(message, "OBR-29") == ""
+def test_new_order_names_the_order_of_all_originals_so_that_a_second_one_changes_no_parent() -> None:
+    to, kind = profile(addendum="new_order"), "addendum_signed"
+    parents = []
+    for originals in ([report()], [report(), second()]):
+        mapped = send(study(*originals, addendum()), to=to, report_id=ADDENDUM_ID, kind=kind)
+        parents.append(field(mapped.output or b"", "OBR-29"))
+        is_unclear = "addendum-parent-unclear" in {issue.code for issue in mapped.issues}
+        assert is_unclear is (len(originals) > 1)
+    assert set(parents) == {f"^{STUDY_NUMBER.replace('^', '&')}"}
+
+
+def test_an_older_addendums_own_order_stays_as_it_was_sent_since_its_text_is_the_same() -> None:
+    """Table 0123: `C` says that the result under this number is another one; both addenda name their report's order."""
+    later = addendum(reportId=SECOND_ID, signedAt="2026-01-07T17:45:00Z", reportPlainText="Withdrawn.")
+    before = study(report(), addendum())
+    causes = changes(before, study(report(), addendum(), later), SITE).causes
+    assert [(one.report_id, one.kind) for one in causes] == [(SECOND_ID, "addendum_signed")]
 
 
 def test_new_order_names_no_parent_who_is_another_patient() -> None:
