@@ -172,7 +172,7 @@ _NOTES: Final[dict[str, str]] = {
 }
 # Words of a label that might be of a correction: "Discrepancy:", "Change in interpretation:", "PS:"
 _HINTED: Final[dict[str, str]] = {
-    "all": r"dis[ck]repan\w+ dis[ck]ordan\w+ diverg\w+ disagree\w+ abweichung\w* post change[ds]? p?ps pd postscript\w*"
+    "all": r"dis[ck]repan\w+ dis[ck]ordan\w+ diverg\w+ disagree\w+ abweichung\w* change[ds]? p?ps postscript\w*"
     r" scriptum posdata further weitere additionnel\w* aanvullend\w*"
 }
 # Nouns that stand for a sign or a measurement, too ("Retraction: nipple"), and what corrects the body
