@@ -70,8 +70,8 @@ check: install ## lint, format, types, import contracts, generated documents, sp
 docs: install ## write the generated tables of the documents anew
 	$(BIN)/cog -I docs -r $(DOCUMENTS)
 
-bench: install ## measure speed as ratios, the last lines are the result
-	$(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs=".*" -o addopts=--import-mode=importlib
+bench: install ## measure speed as ratios, on the disk of TMPDIR or /tmp; the last lines are the result
+	TMPDIR=$${TMPDIR:-/tmp} $(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs=".*" -o addopts=--import-mode=importlib
 
 bench-peers: install ## compare the CPU of a request with that of HAPI FHIR JPA; needs JDK 17, Maven and PostgreSQL
 	PYTHONPATH=tests $(RUN) bench.peers.compare
