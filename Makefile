@@ -7,7 +7,7 @@ DOCUMENTS := docs/*.md docs/reference/*.md mappings/README.md
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all soak mutants simulate coverage conformance check docs bench bench-peers ig sbom wheel dictionaries upgrade-fixture lock clean
+.PHONY: help install demo test test-all soak mutants simulate coverage conformance check check-types check-documents check-code check-words docs bench bench-peers ig sbom wheel dictionaries upgrade-fixture lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -56,13 +56,21 @@ coverage: install ## run the tests and fail below 95 % branch coverage
 conformance: install ## proof by validators, converters, parsers and FHIR clients of others; needs Node.js, a JDK and Maven
 	$(RUN) pytest tests/conformance tests/clients -n auto --dist loadfile --no-loadscope-reorder -o norecursedirs=".* bench"
 
-check: install ## lint, format, types, import contracts, generated documents, spelling, prose, licences
+check: check-types check-documents check-code check-words ## lint, format, types, import contracts, generated documents, spelling, prose, licences
+
+check-types: install
+	$(RUN) mypy
+
+check-documents: install
+	$(BIN)/cog -I docs --check -r $(DOCUMENTS)
+
+check-code: install
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
-	$(RUN) mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/cog -I docs --check -r $(DOCUMENTS)
 	$(BIN)/deptry .
+
+check-words: install
 	$(BIN)/codespell
 	$(BIN)/proselint check *.md $(DOCUMENTS)
 	$(BIN)/python tests/licences.py

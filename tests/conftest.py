@@ -21,6 +21,7 @@ import structlog
 import typer.main
 import uvicorn.server
 from hypothesis import settings
+from xdist.workermanage import WorkerController
 
 pytest.register_assert_rewrite("fakes")  # assertions in fakes also show the compared values
 
@@ -44,7 +45,7 @@ settings.load_profile("untimed")
 LONG = frozenset(
     {
         *("cli", "demo", "faults", "identity", "keeping_up", "operator", "packaging", "phi", "search", "simulation"),
-        *("test_app.py", "upgrade", "us_core"),
+        *("test_app.py", "test_killed.py", "test_walks.py", "upgrade", "us_core"),
     }
 )
 
@@ -77,6 +78,13 @@ def pytest_collection_finish() -> None:
 def pytest_xdist_auto_num_workers() -> int | None:
     """Run one worker more than there are processors: many tests wait. None: as the environment says."""
     return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: WorkerController, ids: Sequence[str]) -> None:
+    """Say how many tests there are, which no worker can print."""
+    if node.gateway.id == "gw0":
+        node.config.get_terminal_writer().line(f"{len(ids):,} tests")
 
 
 @pytest.hookimpl(trylast=True)
