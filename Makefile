@@ -39,6 +39,7 @@ test-all: install ## run all tests: PostgreSQL, processes, faults, many examples
 soak: install coverage ## the long proofs: coverage, gateways killed, 40,000 requests, the whole conformance corpus
 	$(RUN) pytest -m soak
 	EXAMPLES=all $(RUN) pytest -n auto tests/property
+	EXAMPLES=all $(RUN) pytest -n auto -m "hypothesis and not soak" --ignore=tests/property
 	EXAMPLES=all $(MAKE) conformance
 
 mutants: install ## change the code at 200 random places and see that its proofs notice; half an hour
