@@ -226,12 +226,14 @@ def _is_said(kind: CauseKind, report: Report | None, was: Report | None, now: St
         return now.is_cancelled is (kind == "withdrawn")
     if kind == "draft_cancelled":
         return now.study_report_status == "completed" or now.is_cancelled is True
+    if kind == "critical_changed" and report is None:  # not listed any more: an addendum also shows the flags of others
+        return was is not None and was.is_addendum is True
     if report is None:
         return kind in ("patient_changed", "draft")
     if kind == "text_changed":
         return bool((report.text or "").strip()) and was is not None and was.text != report.text
     if kind == "critical_changed":
-        return report.is_critical is not None or report.is_addendum  # an addendum also shows the flags of others
+        return report.is_critical is not None or report.is_addendum
     if kind in ("signed", "addendum_signed"):
         return report.is_completed
     return True
