@@ -7,7 +7,7 @@ DOCUMENTS := docs/*.md docs/reference/*.md mappings/README.md
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all soak mutants simulate coverage conformance check docs bench bench-peers ig sbom wheel dictionaries upgrade-fixture lock clean
+.PHONY: help install demo test test-all soak mutants simulate coverage conformance check check-types check-documents check-code check-words docs bench bench-peers ig sbom wheel dictionaries upgrade-fixture lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,7 @@ test-all: install ## run all tests: PostgreSQL, processes, faults, many examples
 soak: install coverage ## the long proofs: coverage, gateways killed, 40,000 requests, the whole conformance corpus
 	$(RUN) pytest -m soak
 	EXAMPLES=all $(RUN) pytest -n auto tests/property
+	EXAMPLES=all $(RUN) pytest -n auto -m "hypothesis and not soak" --ignore=tests/property
 	EXAMPLES=all $(MAKE) conformance
 
 mutants: install ## change the code at 200 random places and see that its proofs notice; half an hour
@@ -56,13 +57,21 @@ coverage: install ## run the tests and fail below 95 % branch coverage
 conformance: install ## proof by validators, converters, parsers and FHIR clients of others; needs Node.js, a JDK and Maven
 	$(RUN) pytest tests/conformance tests/clients -n auto --dist loadfile --no-loadscope-reorder -o norecursedirs=".* bench"
 
-check: install ## lint, format, types, import contracts, generated documents, spelling, prose, licences
+check: check-types check-documents check-code check-words ## lint, format, types, import contracts, generated documents, spelling, prose, licences
+
+check-types: install
+	$(RUN) mypy
+
+check-documents: install
+	$(BIN)/cog -I docs --check -r $(DOCUMENTS)
+
+check-code: install
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
-	$(RUN) mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/cog -I docs --check -r $(DOCUMENTS)
 	$(BIN)/deptry .
+
+check-words: install
 	$(BIN)/codespell
 	$(BIN)/proselint check *.md $(DOCUMENTS)
 	$(BIN)/python tests/licences.py
@@ -70,8 +79,8 @@ check: install ## lint, format, types, import contracts, generated documents, sp
 docs: install ## write the generated tables of the documents anew
 	$(BIN)/cog -I docs -r $(DOCUMENTS)
 
-bench: install ## measure speed as ratios, the last lines are the result
-	$(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs=".*" -o addopts=--import-mode=importlib
+bench: install ## measure speed as ratios, on the disk of TMPDIR or /tmp; the last lines are the result
+	TMPDIR=$${TMPDIR:-/tmp} $(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs=".*" -o addopts=--import-mode=importlib
 
 bench-peers: install ## compare the CPU of a request with that of HAPI FHIR JPA; needs JDK 17, Maven and PostgreSQL
 	PYTHONPATH=tests $(RUN) bench.peers.compare

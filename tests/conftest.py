@@ -6,7 +6,9 @@ import asyncio
 import gc
 import logging
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -19,6 +21,7 @@ import structlog
 import typer.main
 import uvicorn.server
 from hypothesis import settings
+from xdist.workermanage import WorkerController
 
 pytest.register_assert_rewrite("fakes")  # assertions in fakes also show the compared values
 
@@ -32,6 +35,7 @@ from gateway.store.database.postgres import Postgres  # noqa: E402
 from gateway.store.database.sqlite import Sqlite  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
+MEMORY, ENOUGH = Path("/dev/shm"), 4 << 30
 
 # No test fails because the machine is busy
 settings.register_profile("untimed", deadline=None)
@@ -41,9 +45,17 @@ settings.load_profile("untimed")
 LONG = frozenset(
     {
         *("cli", "demo", "faults", "identity", "keeping_up", "operator", "packaging", "phi", "search", "simulation"),
-        *("test_app.py", "upgrade", "us_core"),
+        *("test_app.py", "test_killed.py", "test_walks.py", "upgrade", "us_core"),
     }
 )
+
+
+def pytest_configure() -> None:
+    """Keep what tests write in memory, unless TMPDIR says where: they make thousands of databases, slowly on a disk."""
+    if "TMPDIR" in os.environ or not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ENOUGH:
+        return
+    if not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -66,6 +78,13 @@ def pytest_collection_finish() -> None:
 def pytest_xdist_auto_num_workers() -> int | None:
     """Run one worker more than there are processors: many tests wait. None: as the environment says."""
     return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: WorkerController, ids: Sequence[str]) -> None:
+    """Say how many tests there are, which no worker can print."""
+    if node.gateway.id == "gw0":
+        node.config.get_terminal_writer().line(f"{len(ids):,} tests")
 
 
 @pytest.hookimpl(trylast=True)

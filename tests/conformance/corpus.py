@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from fakes.scale import examples
+from fakes.scale import IS_WHOLE, examples
 from fakes.seeded import documents
 
 from gateway.cli.convert import Request, convert, read
@@ -131,14 +131,21 @@ def _told(to: Receiver) -> Receiver:
 
 @cache
 def messages() -> tuple[Message, ...]:
-    """Every message of every case to every receiver profile, and of all but the seeded to every form of text."""
+    """Every message of every case to every receiver profile, and of all but the seeded to every form of text.
+
+    Unless the run is whole, a seeded case goes to the generic profile and to one more, each in turn.
+    """
     return tuple(
         Message(case.name, name, text)
         for name, to in receivers().items()
         for case in cases()
-        if name in RECEIVERS or not case.name.startswith("seed/")
+        if not case.name.startswith("seed/") or _takes_seeded(name, int(case.name.partition("/")[2]))
         for text in case.messages(to)
     )
+
+
+def _takes_seeded(name: str, number: int) -> bool:
+    return name in RECEIVERS and (IS_WHOLE or name in ("generic", list(RECEIVERS)[number % len(RECEIVERS)]))
 
 
 @cache

@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 
 PARSERS = Path(__file__).parent / "parsers"
+# A program runs for a minute at most: the second compiler takes longer than its code saves
+_JAVA = ("java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _CLASSPATH = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath"
 
 
@@ -32,7 +34,7 @@ def java(project: str, source: str, *arguments: str, under: Path = PARSERS) -> l
         if not kept.is_file() or not all(Path(jar).is_file() for jar in kept.read_text().split(os.pathsep)):
             pom, output = f"--file={folder / 'pom.xml'}", f"-Dmdep.outputFile={kept}"
             _get(["mvn", "--batch-mode", "--quiet", pom, _CLASSPATH, output])
-        return ["java", "-Xshare:auto", "-cp", kept.read_text(), str(folder / source), *arguments]
+        return [*_JAVA, "-cp", kept.read_text(), str(folder / source), *arguments]
 
 
 def node(script: str, *arguments: str, under: Path = PARSERS) -> list[str]:
@@ -50,7 +52,8 @@ def node(script: str, *arguments: str, under: Path = PARSERS) -> list[str]:
 def run(command: Sequence[str], messages: Sequence[str]) -> list[Any]:
     """Return a program's answers to the messages, in order."""
     lines = "".join(json.dumps(message) + "\n" for message in messages)
-    done = subprocess.run(command, input=lines, capture_output=True, encoding="utf-8", check=False)
+    cwd = tempfile.gettempdir()  # where a program may leave files
+    done = subprocess.run(command, cwd=cwd, input=lines, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     answers = [json.loads(line) for line in done.stdout.split("\n") if line]
     assert len(answers) == len(messages), f"{len(answers)} answers to {len(messages)} messages"

@@ -30,7 +30,7 @@ from mappings.fhir.rendering import json_bytes
 from mappings.profile import Site
 
 pytestmark = pytest.mark.timeout(900)
-STUDIES = len(pitfalls.PITFALLS) * (10 if IS_WHOLE else 2)
+STUDIES = len(pitfalls.PITFALLS) * (10 if IS_WHOLE else 1)
 Json = dict[str, Any]
 Record = Callable[[str, object], None]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakes.fhir_studies import SITE
+from fakes.scale import examples
 from fakes.store import resource_of, rows
 from fakes.taken_in import giving, outbox
 from fakes.wire_strategies import studies
@@ -25,7 +26,7 @@ from mappings.model import Facts, PdfFacts
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SLOW = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=examples(100)
 )
 whole = studies().filter(lambda said: said[0] is not None)
 numbers = st.one_of(st.none(), st.text(max_size=10), st.sampled_from(("A-1", "a\0b", "\ud800")))
@@ -81,7 +82,7 @@ facts = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(150))
 @given(studies(), studies(), facts, st.text())
 def test_what_is_kept_of_any_study_comes_back_as_it_was(first, second, known, version):
     gone = decode(*second).reports

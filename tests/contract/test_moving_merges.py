@@ -45,7 +45,7 @@ mrn_namespace = "SBXGEN"
 """
 SOMEBODY_ELSE = {"mrn": OTHER, "patientName": "Rick Roe", "dateOfBirth": "1931-01-31", "sex": "male"}
 
-pytestmark = pytest.mark.parametrize("engine", EITHER_STORE, indirect=True)
+pytestmark = pytest.mark.parametrize("engines", EITHER_STORE, indirect=True)
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from fakes.hospital_source import Hospital, hl7, hospital_source, merging, msh, 
 from fakes.met import carry_out, match_of, matching, placers, read
 from fakes.scale import EITHER_STORE
 
-pytestmark = pytest.mark.parametrize("engine", EITHER_STORE, indirect=True)
+pytestmark = pytest.mark.parametrize("engines", EITHER_STORE, indirect=True)
 
 BARE = ordering(placer="")
 F1 = ordering("SN", placer="", filler="F1")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from fakes.databases import at_once
 from fakes.fed import Fed, destination, site
+from fakes.scale import examples
 from fakes.store import rows
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -239,7 +240,7 @@ async def waited(engine: Any, addendum: str, acts: list[Any]) -> None:
 
 @pytest.mark.full
 @given(st.lists(ACTS, min_size=1, max_size=8))
-@settings(max_examples=25, deadline=None, suppress_health_check=CHECKS, phases=[Phase.generate])
+@settings(max_examples=examples(60), suppress_health_check=CHECKS, phases=[Phase.generate])
 def test_status_and_certificate_say_what_is_owed_whatever_the_settings_were(migrated_sqlite, acts):
     with TemporaryDirectory() as folder:
         file = Path(shutil.copy(migrated_sqlite, folder))
@@ -248,7 +249,7 @@ def test_status_and_certificate_say_what_is_owed_whatever_the_settings_were(migr
 
 @pytest.mark.full
 @given(st.sampled_from(("replace", "append", "new_order")), st.lists(WAITING, min_size=2, max_size=8))
-@settings(max_examples=40, deadline=None, suppress_health_check=CHECKS, phases=[Phase.generate])
+@settings(max_examples=examples(100), suppress_health_check=CHECKS, phases=[Phase.generate])
 def test_what_is_owed_of_a_study_whose_messages_wait_is_sent_whatever_stops_beside_it(migrated_sqlite, addendum, acts):
     with TemporaryDirectory() as folder:
         file = Path(shutil.copy(migrated_sqlite, folder))
@@ -256,7 +257,7 @@ def test_what_is_owed_of_a_study_whose_messages_wait_is_sent_whatever_stops_besi
 
 
 @given(st.lists(ACTS, min_size=4, max_size=8))
-@settings(max_examples=5, deadline=None, suppress_health_check=CHECKS, phases=[Phase.generate])
+@settings(max_examples=5, suppress_health_check=CHECKS, phases=[Phase.generate])
 def test_status_and_certificate_say_what_is_owed_on_postgresql_too(postgres_server, acts):
     with postgres_server.database() as url:
         at_once(played(Postgres(url), acts))

@@ -36,7 +36,7 @@ async def probed(engine):
         task.cancel()
 
 
-async def seen(probe, trouble, seconds=5.0):
+async def seen(probe, trouble, seconds=60.0):
     """Wait for that trouble, five seconds at most."""
     async with asyncio.timeout(seconds):
         while probe.trouble != trouble:

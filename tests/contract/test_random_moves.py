@@ -92,7 +92,7 @@ class Ward:
             await self.feed.all_delivered()
 
 
-@pytest.mark.parametrize("engine", EITHER_STORE, indirect=True)
+@pytest.mark.parametrize("engines", EITHER_STORE, indirect=True)
 @pytest.mark.parametrize("seed", [0, *(pytest.param(one, marks=pytest.mark.soak) for one in range(1, 50))])
 async def test_in_any_order_of_events_each_report_stands_once_and_under_the_surviving_number(engine, seed):
     with knowing(site()):

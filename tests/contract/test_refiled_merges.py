@@ -24,7 +24,7 @@ from gateway.runtime import clock
 from gateway.store.database.engine import micros
 from gateway.store.feed.order_news import open_news, settle_news
 
-pytestmark = pytest.mark.parametrize("engine", EITHER_STORE, indirect=True)
+pytestmark = pytest.mark.parametrize("engines", EITHER_STORE, indirect=True)
 
 SOMEBODY = {"mrn": LAST, "patientName": "Rick Roe", "dateOfBirth": "1931-01-31", "sex": "male"}
 

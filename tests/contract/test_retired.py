@@ -25,7 +25,7 @@ from gateway.store.feed.leases import Leases
 OUTBOX = "SELECT state FROM outbox ORDER BY number"
 NEWS = "SELECT code, outcome FROM order_news ORDER BY number"
 
-pytestmark = pytest.mark.parametrize("engine", EITHER_STORE, indirect=True)
+pytestmark = pytest.mark.parametrize("engines", EITHER_STORE, indirect=True)
 
 
 @pytest.fixture

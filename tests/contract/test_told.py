@@ -17,6 +17,7 @@ from fakes.audited import entries
 from fakes.hospital import CITY, MERCY, NOW, order, patient
 from fakes.hospital import SITE as HOSPITAL
 from fakes.inbox import KEY, body, signed
+from fakes.scale import examples
 from fakes.store import rows
 from fakes.taken_in import take
 from fakes.upstream_json import report_json
@@ -298,7 +299,7 @@ FIELDS = {
 }
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(200))
 @given(
     kind=st.sampled_from([ENRICHMENT_REQUESTED, CONTEXT_REQUESTED]),
     data=st.fixed_dictionaries({}, optional=FIELDS) | JSON,

@@ -36,7 +36,7 @@ OTHER = "SBXGEN-4712-0001"
 SOMEBODY_ELSE = {"mrn": OTHER, "patientName": "Rick Roe", "dateOfBirth": "1931-01-31", "sex": "male"}
 WATCHED = WatchedDestination("ehr", timedelta(1), timedelta(1))
 
-pytestmark = pytest.mark.parametrize("engine", EITHER_STORE, indirect=True)
+pytestmark = pytest.mark.parametrize("engines", EITHER_STORE, indirect=True)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from gateway.sandbox.inbox import ReceivedMessage
 from gateway.sandbox.receiver import MllpReceiver
 
 
-async def arrived(receiver: MllpReceiver, control_id: str, *, within: float = 10.0) -> ReceivedMessage:
+async def arrived(receiver: MllpReceiver, control_id: str, *, within: float = 60) -> ReceivedMessage:
     """Return the newest message with this MSH-10; wait for it if necessary.
 
     Raises:

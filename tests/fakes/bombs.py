@@ -57,7 +57,7 @@ async def bombing(status: str = "200 OK", head: str = "", body: bytes | None = N
     async with await asyncio.start_server(bomber.answer, "127.0.0.1", 0) as server:
         bomber.port = server.sockets[0].getsockname()[1]
         yield bomber
-        await asyncio.wait_for(bomber.closed.wait(), 5)
+        await asyncio.wait_for(bomber.closed.wait(), 60)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class Bringing:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def told(self, within: float = 10.0) -> Ack | None:
+    async def told(self, within: float = 60) -> Ack | None:
         """Return the next answer; None if the connection is closed instead."""
         async with asyncio.timeout(within):
             while not self._told:

@@ -52,7 +52,7 @@ async def unlisted(feed: Fed, report_id: str) -> AsyncIterator[None]:
     await feed.tell(study_id)
 
 
-async def until_settled(feed: Fed, *wanted: tuple[str, str], seconds: float = 20) -> None:
+async def until_settled(feed: Fed, *wanted: tuple[str, str], seconds: float = 60) -> None:
     """Wait until the rows of the outbox have these states and reasons, in order."""
     states: list[Any] = []
     try:

@@ -135,7 +135,7 @@ class Fed:
         """States of all messages, in order."""
         return [str(one) for (one,) in await rows(self.engine, "SELECT state FROM message ORDER BY number")]
 
-    async def until(self, *wanted: str, seconds: float = 20) -> None:
+    async def until(self, *wanted: str, seconds: float = 60) -> None:
         """Wait until the messages have these states, and nothing is left to compose."""
         states: list[str] = []
         try:
@@ -151,7 +151,7 @@ class Fed:
             outbox = [tuple(one) for one in await rows(self.engine, "SELECT state, reason FROM outbox")]
             raise AssertionError(f"wanted {wanted}, found {detail}, outbox {outbox}") from None
 
-    async def until_rows(self, sql: str, wanted: Callable[[list[Any]], bool], seconds: float = 10) -> list[Any]:
+    async def until_rows(self, sql: str, wanted: Callable[[list[Any]], bool], seconds: float = 60) -> list[Any]:
         """Return the rows of a query once they are as wanted."""
         matching: list[Any] = []
         try:
@@ -197,7 +197,7 @@ class Fed:
         """Resume the destination, as an operator does."""
         await self.engine.do(lambda: resumed(self.destinations[0].name))
 
-    async def all_delivered(self, seconds: float = 20) -> None:
+    async def all_delivered(self, seconds: float = 60) -> None:
         """Wait until no message is pending."""
         left = "SELECT state FROM message WHERE state IN ('queued', 'sending', 'indeterminate')"
         async with asyncio.timeout(seconds):

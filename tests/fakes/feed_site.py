@@ -73,13 +73,13 @@ class FeedSite:
         code, _, err = await self.here.run("sync")
         assert code == 0, err
 
-    async def served(self, seconds: float = 20) -> None:
+    async def served(self, seconds: float = 60) -> None:
         """Serve the destinations until nothing is left to compose or send."""
         async with self.serving(), asyncio.timeout(seconds), self.here.store() as engine:
             while [tuple(one) for one in await rows(engine, _PENDING)] != [(0, 0)]:
                 await asyncio.sleep(0.05)
 
-    async def planned(self, seconds: float = 20) -> None:
+    async def planned(self, seconds: float = 60) -> None:
         """Serve the destinations until the plan of their settings is made."""
         newest = "SELECT planned FROM in_force ORDER BY number DESC LIMIT 1"
         known = len(await self.query("SELECT number FROM in_force"))

@@ -86,3 +86,17 @@ class VirtualClock:
                 return
             if not loop._ready:
                 await _really_sleep(0.001)
+
+
+def jump(monkeypatch: Any) -> None:
+    """Let the running loop and the clock pass over every wait for a timer: for code that waits for nothing else."""
+    loop: Any = asyncio.get_running_loop()
+    seconds, select = [1_000.0], loop._selector.select
+
+    def selected(timeout: float | None) -> Any:
+        seconds[0] += timeout or 0.0
+        return select(timeout and 0.0)
+
+    monkeypatch.setattr(loop._selector, "select", selected)
+    monkeypatch.setattr(loop, "time", lambda: seconds[0])
+    monkeypatch.setattr(clock, "monotonic", lambda: seconds[0])

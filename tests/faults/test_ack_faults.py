@@ -327,7 +327,7 @@ async def test_f36_a_second_ack_of_the_same_message_changes_nothing(engine):
         for _ in range(4):
             await feed.sign()
         await until_acks(feed, *[ACCEPTED] * 4)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while sum(entry["event"] == "ack-repeated" for entry in feed.logs) < 3:
                 await asyncio.sleep(0.01)
         await until_acks(feed, *[ACCEPTED] * 4)

@@ -54,7 +54,7 @@ async def test_any_receiver_gets_all_of_it_in_order_in_every_lane(engine, seed, 
         async with feed.serving(settings=Feed(breaker_refusals=10_000)):
             resuming = asyncio.create_task(operator(feed))
             await many(feed, Dice(seed, "any receiver"))
-            await feed.all_delivered(seconds=60)
+            await feed.all_delivered()
             resuming.cancel()
         await assert_all_arrived(feed, receiver, repeats=True, ends=("delivered", "superseded"))
         assert len(await feed.states()) == MESSAGES

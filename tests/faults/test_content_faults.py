@@ -178,7 +178,7 @@ async def test_f54_a_pdf_that_comes_in_time_goes_with_its_text(engine):
     data = pdf(300_000)
     async with with_pdfs(engine, [data[:1_000], data[1_000:]]) as (feed, receiver):
         await said(feed, "FINDINGS: seen.")
-        await feed.until("delivered", seconds=10)
+        await feed.until("delivered")
         message = parsed(bodies(receiver)[0])
         assert pdfs(message) == [data]
         assert lines(message) == ["FINDINGS: seen."]
@@ -199,7 +199,7 @@ async def test_f54_a_pdf_that_cannot_be_had_keeps_no_text_back(sqlite_engine):
     async with with_pdfs(sqlite_engine, *FAILING.values(), wait=0.7) as (feed, receiver):
         for fault in FAILING:
             await said(feed, f"FINDINGS: {fault}.")
-        await feed.until(*["delivered"] * len(FAILING), seconds=10)
+        await feed.until(*["delivered"] * len(FAILING))
         messages = [parsed(body) for body in bodies(receiver)]
         assert [pdfs(one) for one in messages] == [[]] * len(FAILING)
         assert sorted(line for one in messages for line in lines(one)) == sorted(f"FINDINGS: {one}." for one in FAILING)
@@ -211,7 +211,7 @@ async def test_f54_a_pdf_that_cannot_be_had_keeps_no_text_back(sqlite_engine):
 async def test_f54_a_pdf_that_is_too_large_for_the_receiver_is_left_out_as_soon_as_that_is_known(sqlite_engine):
     async with with_pdfs(sqlite_engine, [pdf(1_000_000)] * 25) as (feed, receiver):
         await said(feed, "FINDINGS: seen.")
-        await feed.until("delivered", seconds=20)
+        await feed.until("delivered")
         assert [tuple(one) for one in await rows(feed.engine, "SELECT state, size FROM pdf")] == [("kept", 25_000_000)]
         assert (pdfs(message := parsed(bodies(receiver)[0])), lines(message)) == ([], ["FINDINGS: seen."])
         assert await remarks(feed) == [["pdf-too-large"]]
@@ -221,7 +221,7 @@ async def test_f54_a_pdf_that_is_too_large_for_the_receiver_is_left_out_as_soon_
 async def test_f54_a_pdf_that_was_to_be_a_message_of_its_own_is_missed_beside_the_text(engine):
     async with with_pdfs(engine, FAILING["link expired"], wait=0.5, way="separate_message") as (feed, receiver):
         await said(feed, "FINDINGS: seen.")
-        await feed.until("delivered", seconds=10)
+        await feed.until("delivered")
         assert await remarks(feed) == [["pdf-absent"]]
         assert await rows(engine, "SELECT reason, ack FROM message") == [("", "AA")]
         await assert_all_arrived(feed, receiver)
@@ -231,7 +231,7 @@ async def test_f54_a_critical_result_waits_for_no_pdf(sqlite_engine):
     async with with_pdfs(sqlite_engine, [None]) as (feed, receiver):
         signed = feed.account.sign_new(critical=True)
         await feed.tell(signed.study_id)
-        await feed.until("delivered", seconds=5)
+        await feed.until("delivered")
         assert pdfs(parsed(bodies(receiver)[0])) == []
         await assert_all_arrived(feed, receiver)
 

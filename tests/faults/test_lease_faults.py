@@ -31,7 +31,7 @@ STALE = "SELECT number FROM message WHERE stale_until IS NOT NULL"
 HOLDER = "SELECT holder FROM destination"
 
 
-async def until(holds, seconds=30):
+async def until(holds, seconds=60):
     """Wait until a condition holds."""
     async with asyncio.timeout(seconds):
         while not holds():

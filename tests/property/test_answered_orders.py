@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import hl7
 from fakes import er7_reader
 from fakes.answered import RANDOM_ORDERS
@@ -23,7 +21,7 @@ from mappings.model import Facts
 from mappings.study.answers import common_visit
 from mappings.values.text import lines
 
-LIMITS = settings(max_examples=examples(60), deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(60))
 ORDERS = st.lists(RANDOM_ORDERS, min_size=1, max_size=3, unique_by=lambda one: one.order_number).map(tuple)
 
 

@@ -35,7 +35,7 @@ async def happen(feed, story):
 @pytest.mark.full
 @pytest.mark.parametrize("window", [1, 3])
 def test_after_any_refusals_for_now_all_is_delivered_in_order_without_an_operator(migrated_sqlite, monkeypatch, window):
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(happenings)
     def holds(story):
         async def work():

@@ -6,7 +6,6 @@ Each statement is identified by a word that occurs nowhere else, so that both la
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from fakes.addenda import Life, life, words_of
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 from mappings import to_fhir
 
 Json = dict[str, Any]
-LIMITS = settings(max_examples=examples(150), deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(150))
 
 
 @st.composite

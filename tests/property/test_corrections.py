@@ -8,7 +8,6 @@ v2.5.1 §7.4.2.3, §7.4.2.8.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 from fakes.addenda import words_of
@@ -36,7 +35,7 @@ from mappings.model import Facts, Study
 from mappings.sections import cut
 
 Json = dict[str, Any]
-LIMITS = settings(max_examples=examples(300), deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(300))
 CORRECTED, IMPRESSION = "A1new", "O1old"
 OUTSIDE = ("above", "below a title", "behind the signature")  # under no heading
 HEADER = "REPORT (05-Jan"  # the line above the report

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple, get_args
 
 from fakes import er7_reader
@@ -33,7 +33,7 @@ from mappings.sections import cut
 from mappings.study.conclusion import FLAG_OF
 from mappings.study.newest_word import newest_first
 
-LIMITS = settings(max_examples=examples(150), deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(150))
 HEADER = re.compile(r"(?:ADDENDUM|REPORT) \((\d{2}-\w{3}-\d{4} \d{2}:\d{2} -\d{4})")
 NEW_WORD = "O9other"
 KINDS = ("signed", "addendum_signed", "text_changed", "critical_changed", "replay")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain, pairwise, product
 from typing import NamedTuple, get_args
 
@@ -237,7 +237,7 @@ def lived(told: Told) -> Iterator[Moment]:
         yield moment._replace(refused=refused)
 
 
-LIMITS = settings(max_examples=examples(60), deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(60))
 
 
 @LIMITS

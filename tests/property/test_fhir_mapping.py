@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 from fakes.scale import examples
@@ -41,7 +40,7 @@ ODD_SITE = parse_site(
     f'accession_keys = {list(NASTY_KEYS)}\nplacer_keys = ["O\'Neil"]\n{FACILITIES}'
 )
 sites = st.sampled_from((SITE, ODD_SITE, Site()))
-LIMITS = settings(max_examples=examples(60), deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(60))
 
 
 def decoded(wire: tuple[Any, Any, Any]) -> Study:

@@ -287,7 +287,7 @@ async def played(folder: Path, database: Path, acts: list[Any]) -> None:
 
 
 @given(st.lists(ACTS, min_size=1, max_size=12))
-@settings(max_examples=examples(40), deadline=None, suppress_health_check=CHECKS, phases=[Phase.generate])
+@settings(max_examples=examples(40), suppress_health_check=CHECKS, phases=[Phase.generate])
 def test_every_command_gives_each_report_the_same_fate_at_each_destination(migrated_sqlite, acts):
     with TemporaryDirectory() as folder:
         at_once(played(Path(folder), Path(shutil.copy(migrated_sqlite, folder)), acts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import hl7
@@ -45,7 +45,7 @@ external_patient_id_namespace = "CMC"
 """)
 AT = datetime(2026, 1, 5, 16, 30, 14, tzinfo=UTC)
 GENERIC = receiver("generic")
-LIMITS = settings(max_examples=examples(60), deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(60))
 PIECES = st.sampled_from(
     (
         *(
@@ -120,7 +120,7 @@ def test_the_hl7_package_reads_any_text_back(text: str) -> None:
     assert "\n".join("" if value == " " else parsed.unescape(value) for value in values) == readable(text)
 
 
-@settings(max_examples=25, deadline=timedelta(seconds=10))
+@settings(max_examples=25)
 @given(TEXTS)
 def test_hl7apy_reads_any_text_back(text: str) -> None:
     """hl7apy strips lines of white space alone, and leaves escape sequences to its caller."""
@@ -172,7 +172,7 @@ def test_any_study_the_wire_allows_gives_a_message_for_each_signed_report_and_no
         assert (message is not None) is (one.is_completed and what.study_type != "external")
 
 
-@settings(max_examples=30, deadline=timedelta(seconds=20))
+@settings(max_examples=30)
 @given(studies(), st.sampled_from((SITE, Site(on_conflict="send"))))
 def test_the_judge_finds_nothing_but_lengths_in_any_message(wire: Any, site: Site) -> None:
     for message in messages(decode(*wire), site):

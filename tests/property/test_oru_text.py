@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 from itertools import product
 from unicodedata import category
 
@@ -29,7 +28,7 @@ GENERIC = receiver("generic")
 # In formatted text `\.br\` separates lines, but `\E\.br\E\` is a text, so it is read from left to right
 _SEQUENCE = re.compile(r"\\(\.br|[EFSRT])\\")
 _KNOWN = {".br": "\n", "E": "\\", "F": "|", "S": "^", "R": "~", "T": "&"}
-LIMITS = settings(max_examples=examples(40), deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(40))
 
 
 def values(name: str) -> tuple[str, ...]:
@@ -101,7 +100,7 @@ def expected(text: str, to: Receiver) -> list[str]:
 
 
 @pytest.mark.parametrize("style", STYLES, ids="-".join)
-@settings(max_examples=8, deadline=timedelta(seconds=5))
+@settings(max_examples=8)
 @given(text=TEXTS, is_critical=st.booleans())
 @example(text="\n\nIMPRESSION:\n\n", is_critical=True)
 @example(text="FINDING\r ", is_critical=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from fakes.scale import examples
@@ -46,7 +46,7 @@ def messages(what: Study, site: Site, to: Receiver) -> list[bytes]:
     return [message for message in made if message is not None]
 
 
-@settings(max_examples=examples(40), deadline=timedelta(seconds=30))
+@settings(max_examples=examples(40))
 @given(studies(), st.sampled_from(sorted(SITES)), PROFILES, st.sampled_from(VERSIONS))
 def test_the_judge_finds_nothing_but_lengths_in_any_version_with_any_switch(
     wire: Any, site: str, profile: dict[str, str], version: str
@@ -55,7 +55,7 @@ def test_the_judge_finds_nothing_but_lengths_in_any_version_with_any_switch(
         assert {fault.code for fault in judge_message(message)} <= {"length-exceeded"}
 
 
-@settings(max_examples=examples(60), deadline=timedelta(seconds=10))
+@settings(max_examples=examples(60))
 @given(studies(), PROFILES)
 def test_every_version_says_the_same_of_the_report(wire: Any, profile: dict[str, str]) -> None:
     what = decode(*wire)

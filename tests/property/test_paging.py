@@ -184,7 +184,7 @@ async def test_a_thousand_writes_beside_a_walk_lose_and_double_nothing(engine, s
     assert await check(reports, **asked, number=number, changes=1_000, unmatches=False) > number / 2
 
 
-@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 2**32),
     search=st.sampled_from(SEARCHES),

@@ -6,7 +6,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 AT = datetime(2026, 1, 7, 12, tzinfo=UTC)
 SEEDED = 320
-LIMITS = settings(max_examples=examples(75), deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(75))
 HOLDING = replace(pitfalls.SITE, send_drafts=False, on_cancelled_after_sign="hold", on_conflict="send")
 LANGUAGES: tuple[Language, ...] = ("fhir", "hl7v2")
 Record = Callable[[str, object], None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 from fakes.scale import examples
@@ -91,7 +90,7 @@ def known(draw: st.DrawFn, made: Receiver) -> Occasion:
     return replace(occasion, study=changed)
 
 
-@settings(max_examples=examples(150), deadline=timedelta(seconds=10))
+@settings(max_examples=examples(150))
 @given(profiles(), st.data())
 def test_a_profile_without_contradictions_writes_nothing_that_its_rules_block(
     made: Receiver, data: st.DataObject
@@ -103,7 +102,7 @@ def test_a_profile_without_contradictions_writes_nothing_that_its_rules_block(
     assert [(one.rule.name, one.place) for one in broken if one.rule.level == "block"] == []
 
 
-@settings(max_examples=examples(40), deadline=timedelta(seconds=10))
+@settings(max_examples=examples(40))
 @given(profiles())
 def test_a_contradiction_names_a_switch_and_what_to_write_instead(made: Receiver) -> None:
     for fault in contradictions(made):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any
 
@@ -37,7 +37,7 @@ external_patient_id_namespace = "CMC"
 """)
 SYSTEMS = {"MERCY": "urn:oid:1.2.3", "CMC": "urn:oid:1.2.4"}
 MADE = {"AGWMR": SID_MRN_UNASSIGNED, "AGWPI": SID_EXTERNAL_UNASSIGNED}
-LIMITS = settings(max_examples=examples(150), deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(150))
 # Few values, so that reports agree and contradict in all ways
 SNAPSHOTS = st.builds(
     Snapshot,

@@ -244,7 +244,7 @@ def filled(world: World, kind: str, pairs, number: int) -> list[tuple[str, str]]
 
 
 @pytest.mark.timeout(SEARCHES.seconds[0])
-@settings(max_examples=SEARCHES.usual, deadline=None)
+@settings(max_examples=SEARCHES.usual)
 @given(searches(), st.integers(0, 1_000))
 async def test_any_search_is_answered_or_refused_and_never_fails(world, tally, asked, number):
     await check(world, tally, asked, number)
@@ -252,7 +252,7 @@ async def test_any_search_is_answered_or_refused_and_never_fails(world, tally, a
 
 @pytest.mark.soak
 @pytest.mark.timeout(SEARCHES.seconds[1])
-@settings(max_examples=SEARCHES.soak, deadline=None)
+@settings(max_examples=SEARCHES.soak)
 @given(searches(), st.integers(0, 1_000))
 async def test_any_of_very_many_searches_is_answered_or_refused_and_never_fails(world, tally, asked, number):
     await check(world, tally, asked, number)

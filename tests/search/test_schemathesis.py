@@ -31,7 +31,7 @@ from schemathesis.specs.openapi.checks import (
 
 STUDIES = 60
 KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-HYPOTHESIS = settings(deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+HYPOTHESIS = settings(database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 
 
 def every_error_is_an_operation_outcome(_: CheckContext, response: Response, case: Case) -> None:

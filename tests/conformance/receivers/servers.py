@@ -123,7 +123,9 @@ class Receiving:
         self._outputs.append(output)
         path = {"PYTHONPATH": str(HERE.parents[1])}
         with output.open("w") as out, errors.open("w") as err:
-            self._process = subprocess.Popen(self._command, env={**os.environ, **path}, stdout=out, stderr=err)
+            self._process = subprocess.Popen(
+                self._command, cwd=output.parent, env={**os.environ, **path}, stdout=out, stderr=err
+            )
         until = time.monotonic() + PATIENCE
         while not _lines(output):
             assert self._process.poll() is None and time.monotonic() < until, errors.read_text()[-2000:]

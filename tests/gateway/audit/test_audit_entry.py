@@ -84,7 +84,6 @@ def test_what_is_no_entry_is_refused_and_not_repeated(text):
 
 
 @given(ENTRIES, st.sampled_from([1, 3_000]))
-@settings(deadline=None)
 def test_an_access_is_printed_as_its_entry_is(entry, times):
     entry = entry._replace(shown=entry.shown * times, why="", part=0, is_cut=False)
     assert printed_access(entry[:10], entry[10:14], entry.parameters) == printed_parts(entry)
@@ -110,7 +109,7 @@ def test_a_page_of_500_reports_of_500_patients_is_one_entry():
 
 
 @given(st.integers(0, 3_000), st.integers(0, 3_000), st.sampled_from(["x", "\0", "\U0001f600"]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_entry_of_any_size_fits_in_parts_without_loss_of_an_id(shown, patients, letter):
     entry = AuditEntry(
         1,

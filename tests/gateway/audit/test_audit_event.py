@@ -10,7 +10,7 @@ import json
 
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.audit.audit_entry import AuditEntry
@@ -38,7 +38,6 @@ def is_valid(event):
     get_fhir_model_class("AuditEvent").model_validate(json.loads(json.dumps(event)))
 
 
-@settings(deadline=None)  # the first example loads the classes of the library
 @given(
     st.builds(
         AuditEntry,

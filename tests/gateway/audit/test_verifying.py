@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fakes.scale import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,7 +49,7 @@ def test_an_untouched_segment_has_no_fault_and_nothing_unsealed():
 
 
 @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255))
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=examples(2_000))
 def test_a_change_of_any_single_byte_is_found(at, by):
     changed = WHOLE[:at] + bytes([WHOLE[at] ^ by]) + WHOLE[at + 1 :]
     assert faults(changed.splitlines(keepends=True))

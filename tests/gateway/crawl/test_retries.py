@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from fakes.crawl import Cursors, study_id
 from fakes.virtual_clock import START
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.crawl.retries import ATTEMPTS, MOST, Retries, may_help
@@ -127,7 +127,6 @@ def test_trying_again_helps_where_the_answer_may_become_another(error, helps):
     assert may_help(error) is helps
 
 
-@settings(deadline=timedelta(seconds=10))
 @given(st.lists(st.tuples(st.sampled_from("ptsc"), st.integers(0, 5), st.integers(0, 4000))))
 async def test_a_study_put_off_is_in_the_list_until_it_is_settled_or_given_up(acts):
     cursors, now = Cursors(), START

@@ -60,7 +60,7 @@ class Process:
             await asyncio.wait([task])
 
 
-async def until(condition, seconds=20.0):
+async def until(condition, seconds=60.0):
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)
@@ -277,7 +277,7 @@ async def test_a_process_that_changes_its_claims_and_one_that_asks_for_the_same_
             await asyncio.sleep(0.3)
             changing = asyncio.create_task(changes.get(what, mine.release)())
             await asyncio.sleep(0.3)
-        await asyncio.wait_for(asyncio.gather(adding, changing), 10)
+        await asyncio.wait_for(asyncio.gather(adding, changing), 60)
         await asyncio.sleep(0.2)
         deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
         assert await connection.fetchval(deadlocks) == 0

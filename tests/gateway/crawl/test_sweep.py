@@ -122,7 +122,7 @@ async def crashing(time, sweeps, moments):
     await time.run(sweeps().once())
 
 
-@settings(max_examples=100, deadline=timedelta(seconds=20))
+@settings(max_examples=100)
 @given(st.integers(0, 60), st.lists(st.integers(0, 400), max_size=8), st.integers(1, 12), st.randoms())
 async def test_a_crash_at_any_moment_loses_no_study_and_at_most_two_pages_are_read_again(studies, moments, size, dice):
     with pytest.MonkeyPatch.context() as patch:

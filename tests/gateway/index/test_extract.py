@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, timedelta
+from datetime import UTC
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -232,7 +232,7 @@ def test_a_type_that_is_not_searched_has_no_rows():
     assert rows({"resourceType": "Binary", "id": "x"}, ZONE) == (frozenset(), frozenset())
 
 
-@settings(max_examples=40, deadline=timedelta(seconds=5))
+@settings(max_examples=40)
 @given(studies())
 def test_any_study_the_wire_allows_has_rows_that_every_database_can_hold(wire):
     for resource in to_fhir(decode(*wire), SITE).output:

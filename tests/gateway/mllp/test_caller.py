@@ -31,7 +31,7 @@ async def facing():
 
 async def brought(caller):
     """Return everything that the caller yields, until it ends."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return [one async for one in _events(caller)]
 
 
@@ -93,7 +93,7 @@ async def test_who_reads_nothing_of_what_it_was_told_is_not_waited_for(facing, m
     caller, _ = facing
     while caller.say(b"x" * 1_000_000):
         await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await caller.close()
         await caller._gone.wait()
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
+from fakes.virtual_clock import jump
 
 from gateway.mllp.permit import Permit, PermitEnded
 from gateway.runtime import clock
@@ -39,12 +39,12 @@ def test_it_is_extended_but_not_once_it_was_ended(turned):
     assert not permit.is_in_time
 
 
-async def test_whoever_watches_is_told_what_is_left_and_then_that_it_is_over():
+async def test_whoever_watches_is_told_what_is_left_and_then_that_it_is_over(monkeypatch):
+    jump(monkeypatch)
     told = []
     with Permit(clock.monotonic() + 0.15).watched(told.append):
         await asyncio.sleep(0.3)
-    assert 0 < told[0] < 0.1
-    assert told[1:] == [0.0]
+    assert told == [pytest.approx(0.05), 0.0]
 
 
 async def test_whoever_watches_is_told_at_once_when_it_is_ended_from_another_thread():
@@ -56,7 +56,8 @@ async def test_whoever_watches_is_told_at_once_when_it_is_ended_from_another_thr
     assert told == [0.0]
 
 
-async def test_nobody_is_told_who_does_not_watch_any_more():
+async def test_nobody_is_told_who_does_not_watch_any_more(monkeypatch):
+    jump(monkeypatch)
     told = []
     permit = Permit(clock.monotonic() + 0.02)
     with permit.watched(told.append):
@@ -65,13 +66,14 @@ async def test_nobody_is_told_who_does_not_watch_any_more():
     assert told == []
 
 
-async def test_a_timeout_is_over_with_the_permit_and_not_while_that_is_extended():
+async def test_a_timeout_is_over_with_the_permit_and_not_while_that_is_extended(monkeypatch):
+    jump(monkeypatch)
     permit = Permit(clock.monotonic() + 0.1)
-    begun = time.monotonic()
+    begun = clock.monotonic()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(30) as timeout:
             with permit.limited(timeout):
                 await asyncio.sleep(0.05)
                 permit.extend(clock.monotonic() + 0.2)
                 await asyncio.sleep(10)
-    assert 0.2 < time.monotonic() - begun < 5
+    assert clock.monotonic() - begun == pytest.approx(0.25)

@@ -127,7 +127,7 @@ async def test_with_authorities_of_clients_only_a_client_with_their_certificate_
 async def test_sockets_that_never_start_a_handshake_give_way_to_requests(tmp_path):
     async with serving(write(tmp_path), most=20) as (port, connections, refused, _):
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(100)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert [(await ask(port, client()))[0] for _ in range(3)] == [b"https"] * 3
         assert connections.number <= 20
         for _, writer in idle:
@@ -148,7 +148,7 @@ async def test_a_connection_that_gives_way_as_its_handshake_ends_is_counted_out_
 
         monkeypatch.setattr(loop, "connect_accepted_socket", cancelled_at_the_end)
         assert (await ask(port, client()))[0] == b""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while connections.number > 0:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.2)
@@ -159,7 +159,7 @@ async def test_a_handshake_that_is_not_made_in_time_is_ended(tmp_path, monkeypat
     monkeypatch.setattr(acceptor, "HANDSHAKE_TIME", 0.1)
     async with serving(write(tmp_path)) as (port, connections, refused, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await reader.read() == b""
         await asyncio.sleep(0.05)
         assert (connections.number, refused) == (0, {"tls-failed": 1})
@@ -174,7 +174,7 @@ async def test_over_tls_a_refused_client_reads_why(tmp_path, sent, status):
     async with serving(write(tmp_path), head_time=0.1) as (port, connections, _, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client())
         writer.write(sent)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert (await reader.read()).split(b" ")[1] == status
         writer.close()
         await asyncio.sleep(0.05)
@@ -187,7 +187,7 @@ async def test_a_client_that_does_not_let_its_connection_end_is_cut_off(tmp_path
         _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client())
         writer.transport.pause_reading()
         writer.write(b"nonsense\r\n\r\n")
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(60):
             while connections.number:
                 await asyncio.sleep(0.02)
         writer.transport.abort()
@@ -199,7 +199,7 @@ async def test_a_renewed_certificate_serves_the_next_connection_and_the_open_one
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client())
         _, first = await ask(port, client())
         write(tmp_path, not_after=datetime.now(UTC) + timedelta(days=7))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while (await ask(port, client()))[1] == first:
                 await asyncio.sleep(0.02)
         writer.write(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")

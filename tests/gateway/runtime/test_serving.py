@@ -84,7 +84,7 @@ async def test_an_error_of_ours_that_a_request_ends_in_stops_nothing() -> None:
 async def test_a_signal_sets_the_event_and_ends_nothing_by_itself(number: int) -> None:
     async with stop_signal() as stop:
         os.kill(os.getpid(), number)
-        await asyncio.wait_for(stop.wait(), 5)
+        await asyncio.wait_for(stop.wait(), 60)
 
 
 async def test_an_application_apart_answers_while_this_loop_is_busy() -> None:

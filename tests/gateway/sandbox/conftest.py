@@ -81,12 +81,12 @@ class Sender:
     async def say(self, payload: bytes) -> None:
         await self.send(encode(payload))
 
-    async def some(self, within: float = 5) -> bytes:
+    async def some(self, within: float = 60) -> bytes:
         """Read once; b"" if the peer has closed. Raises ConnectionResetError, TimeoutError."""
         async with asyncio.timeout(within):
             return await asyncio.get_running_loop().sock_recv(self.socket, 65_536)
 
-    async def answer(self, within: float = 5) -> bytes:
+    async def answer(self, within: float = 60) -> bytes:
         """The content of the next frame."""
         while not self._frames:
             data = await self.some(within)
@@ -94,7 +94,7 @@ class Sender:
             self._frames += [event.payload for event in self._decoder.feed(data)]
         return self._frames.pop(0)
 
-    async def rest(self, within: float = 5) -> tuple[bytes, str]:
+    async def rest(self, within: float = 60) -> tuple[bytes, str]:
         """Read the remaining bytes; return them and the state of the connection: closed, reset or open."""
         came = b""
         try:

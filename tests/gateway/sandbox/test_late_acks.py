@@ -87,7 +87,7 @@ async def test_f35_the_accept_comes_over_a_connection_that_the_receiver_opens(fa
         _, sender = await facing("ca-aa-calls:seconds=0.05", reply_to=address)
         await sender.say(message("ID1"))
         assert await codes(sender, 1) == [("CA", "ID1")]
-        content, rest = await asyncio.wait_for(calls.get(), 5)
+        content, rest = await asyncio.wait_for(calls.get(), 60)
         assert parse(content).control_id == "ID1" and parse(content).code == "AA"
         assert rest == b"", "an answer to the acknowledgement is not answered"
         assert await sender.rest(within=0.05) == (b"", "open"), "the sender's own connection stays, and quiet"
@@ -106,7 +106,7 @@ async def test_f35_it_calls_until_the_sender_is_there(facing, monkeypatch):
         await asyncio.sleep(0.01)
     assert lines[0] == "late acknowledgement not delivered: Connection refused"
     async with mailbox(address.port) as (_, calls):
-        content, _ = await asyncio.wait_for(calls.get(), 5)
+        content, _ = await asyncio.wait_for(calls.get(), 60)
         assert parse(content).control_id == "ID1"
 
 

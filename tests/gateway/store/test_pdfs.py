@@ -58,7 +58,7 @@ async def test_a_pdf_comes_out_as_it_went_in(library, size):
         )
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 async def test_any_bytes_in_any_pieces_come_out_and_any_range_is_the_slice(library, monkeypatch, drawn):
     monkeypatch.setattr(pdfs, "CHUNK", 8)
     data, cuts, (first, last) = drawn

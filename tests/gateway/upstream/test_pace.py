@@ -1,12 +1,11 @@
 """RFC 9110 §10.2.3 (Retry-After): no crawl request before it is over; trouble halves the limit, quiet raises it."""
 
 import asyncio
-from datetime import timedelta
 
 import pytest
 from fakes.crawl import Noted
 from fakes.virtual_clock import VirtualClock
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.runtime.errors import (
@@ -117,7 +116,6 @@ async def test_fewer_requests_at_one_time_hold_for_those_that_wait_already(time)
     assert most == [2]
 
 
-@settings(deadline=timedelta(seconds=10))
 @given(
     st.lists(st.tuples(st.sampled_from([None, "fail", 1, 20]), st.floats(0.01, 15)), min_size=1, max_size=40),
     st.integers(1, 9),

@@ -1,6 +1,6 @@
 """Regular expressions that a site may give for its numbers: only fast ones (D11)."""
 
-import time
+from time import process_time
 
 import pytest
 
@@ -34,10 +34,10 @@ def read(text):
 def test_what_is_said_plainly_is_taken_and_is_quick_on_any_number(text):
     pattern, faults = read(text)
     assert (pattern.pattern, faults) == (text, [])
-    began = time.monotonic()
+    began = process_time()
     for value in ("1" * LONGEST, "9" * (LONGEST - 1) + "x", "M" * LONGEST):
         pattern.fullmatch(value)
-    assert time.monotonic() - began < 1
+    assert process_time() - began < 1  # seconds of this process
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ async def place(sqlite_engine):
         yield made
 
 
-async def until(wanted, within=10.0):
+async def until(wanted, within=60.0):
     async with asyncio.timeout(within):
         while not await wanted():
             await asyncio.sleep(0.01)

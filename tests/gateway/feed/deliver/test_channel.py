@@ -200,7 +200,7 @@ async def test_late_acknowledgements_are_told_by_rest_and_by_close_each_once():
     async with MllpReceiver(port=0, ack="twice") as receiver:
         to = opened(destination(receiver.port), lambda ack, where: late.append((ack.control_id, where)))
         await to.exchange(head(1))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not late:
                 await asyncio.sleep(0.01)
                 await to.rest()

@@ -152,7 +152,7 @@ async def test_results_are_stored_as_they_come_and_again_while_the_store_fails(
     try:
         for number, head in enumerate((first, second), 1):
             kept.keep(1, SendResult(head, "delivered", ack="AA", accepted=AT))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while len(heard.results) < number:
                     await asyncio.sleep(0.005)
     finally:

@@ -163,7 +163,7 @@ async def test_a_client_that_leaves_within_its_answer_gets_no_second_one(request
     task = request_of(connection, half)
     await asyncio.sleep(0)
     connection.gone.set()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 60)
     assert [one.get("status") for one in connection.sent] == [200, None]
 
 
@@ -204,9 +204,9 @@ async def test_the_rest_of_a_batch_does_not_begin_for_a_client_that_closed_its_c
         async with running(served, listener):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(f"{head}{len(body)}\r\n\r\n".encode() + body)
-            await asyncio.wait_for(all_begun.wait(), 5)
+            await asyncio.wait_for(all_begun.wait(), 60)
             writer.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while ended_ones < AT_ONCE:
                     await asyncio.sleep(0.01)
             await asyncio.sleep(2 * attended.PATIENCE)
@@ -230,10 +230,10 @@ async def test_a_study_that_is_being_fetched_for_a_client_that_left_is_stored_fo
     request = asyncio.create_task(stage.app(asked, connection.receive, connection.send))
     await begun.wait()
     connection.gone.set()
-    await asyncio.wait_for(request, 5)
+    await asyncio.wait_for(request, 60)
     assert connection.sent[0]["status"] == CLIENT_GONE
     go.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not await stage.app.state.facade.engine.query("SELECT 1 FROM study", ()):
             await asyncio.sleep(0.01)
     stage.routes_seen()

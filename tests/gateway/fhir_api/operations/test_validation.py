@@ -5,6 +5,7 @@ import json
 import pytest
 from fakes.facade import BASE, resource_id
 from fakes.outcomes import issue, refusal
+from fakes.scale import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -223,7 +224,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=examples(1_500), suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from([row.resource_type for row in RESOURCES if not row.is_binary]),
     st.dictionaries(NAMES, JSON, max_size=6),

@@ -31,7 +31,7 @@ from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.hospital.events import Authority
 from mappings.profile import parse_site
 
-pytestmark = pytest.mark.parametrize("engine", EITHER_STORE, indirect=True)
+pytestmark = pytest.mark.parametrize("engines", EITHER_STORE, indirect=True)
 
 WRONG, MERCYS = "urn:oid:1.2.11", "urn:oid:1.3.1"
 CITY_WRONGLY = """

@@ -5,7 +5,7 @@ from datetime import UTC, timedelta
 import pytest
 from fakes.crawl import Cursors
 from fakes.virtual_clock import START
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.store.studies.crawling import NAME, Finished, Running, SweepRecord, read_record
@@ -21,7 +21,6 @@ records = st.builds(
 )
 
 
-@settings(deadline=timedelta(seconds=10))
 @given(records)
 async def test_a_record_is_read_as_it_was_kept(record):
     cursors = Cursors()

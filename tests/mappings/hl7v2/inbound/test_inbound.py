@@ -135,14 +135,14 @@ def _read_or_unreadable(payload: bytes) -> None:
     assert re.fullmatch(r"[\w-]*", found.held_for)
 
 
-@settings(max_examples=examples(400), deadline=None)
+@settings(max_examples=examples(400))
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_unreadable(payload):
     _read_or_unreadable(payload)
     _read_or_unreadable(b"MSH|^~\\&|A|B|C|D|2026||ORM^O01|1|P|2.5.1\r" + payload)
 
 
-@settings(max_examples=examples(1000), deadline=None)
+@settings(max_examples=examples(1000))
 @given(
     st.sampled_from(sorted(EXAMPLES)),
     st.lists(
@@ -167,7 +167,7 @@ NAMES = st.text(st.characters(min_codepoint=0x20, blacklist_categories=("Cs", "C
 NUMBERS = st.text("ABCXYZ0123456789-./", min_size=1, max_size=16)
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300))
 @given(family=NAMES, given_name=NAMES, number=NUMBERS, placer=NUMBERS)
 def test_what_python_hl7_writes_is_read_back(family, given_name, number, placer):
     library = hl7.parse(EPIC_ORM.replace("\n", "\r").replace("2.3.1", "2.3.1||||||UNICODE UTF-8"))
@@ -183,7 +183,7 @@ def test_what_python_hl7_writes_is_read_back(family, given_name, number, placer)
     assert (found.patient.numbers, found.orders[0].placer) == ((mrn(number),), IssuedNumber(placer, EPC))
 
 
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 @given(number=NUMBERS, placer=NUMBERS, accession=NUMBERS)
 def test_what_hl7apy_writes_is_read_back(number, placer, accession):
     library = Message("ORM_O01", version="2.5.1")
