@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import Field, fields
-from pathlib import Path
 from typing import Any, Literal
 
 import typer.main
 
 from gateway.cli import main
-from gateway.feed.alerts.conditions import ROWS, RUNBOOK
+from gateway.feed.alerts.conditions import ROWS
 from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS
 from gateway.fhir_api.served import facade_rows
 from gateway.index.parameters import EVERY, PARAMETERS, TYPES
@@ -37,13 +36,6 @@ def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
 def command_table() -> str:
     """Table of every command with its options and help, read from the command line itself."""
     return table(("command", "does"), _commands(typer.main.get_command(main.app), ""))
-
-
-def alert_table() -> str:
-    """Table of every alert of the feed, each linked to its runbook."""
-    return table(
-        ("alert", "means"), ((f"[{row.code}]({Path(RUNBOOK).name}#{row.code})", row.meaning) for row in ROWS.values())
-    )
 
 
 def alert_meaning(code: str) -> str:

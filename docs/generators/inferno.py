@@ -1,7 +1,8 @@
 """Rows of the us-core-test-kit for US Core 6.1.0: its groups, their tests, and why a test cannot pass here.
 
 https://github.com/inferno-framework/us-core-test-kit: from its public description, without its code. An empty reason
-means that the test passes. `docs/us-core.md` shows these rows, and tests/us_core/test_inferno_groups.py proves them.
+means that the test passes. `docs/reference/us-core.md` shows these rows; tests/us_core/test_inferno_groups.py proves
+them.
 """
 
 from __future__ import annotations
@@ -200,7 +201,10 @@ OTHER_TESTS: Mapping[tuple[str, str], str] = {
     ("Missing Data", "the extension for absent data"): PASSES,
     ("Screening Assessment", "all"): _OF_REPORTS,
     ("SMART App Launch", "all"): _LAUNCH,
-    ("SMART Granular Scopes", "all"): f"{_LAUNCH}. The scopes of a client may be granular: docs/authentication.md",
+    (
+        "SMART Granular Scopes",
+        "all",
+    ): f"{_LAUNCH}. The scopes of a client may be granular: docs/facade.md",
 }
 _SLICES: Mapping[str, tuple[str, ...]] = {
     "category:us-core": ("LP29684-5", "imaging"),

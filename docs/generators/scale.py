@@ -15,7 +15,7 @@ from gateway.settings import Sync
 from gateway.store.studies.crawling import SMALLEST_PAGE
 from generators.documents import table
 
-# The one place of what was measured. Bytes of a study: tests/bench/test_bytes_per_study.py, as in docs/operations.md.
+# The one place of what was measured. Bytes of a study: tests/bench/test_bytes_per_study.py, as in docs/guide.md.
 # Milliseconds of processor time: tests/bench/test_cost.py. Bytes of the ledger for a report: docs/feed.md
 STUDY_BYTES: Final = {"SQLite": 20_000, "PostgreSQL": 27_000}
 LEDGER_BYTES: Final = 1_350

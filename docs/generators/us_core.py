@@ -1,4 +1,4 @@
-"""Generate the tables of docs/us-core.md from the rows that the tests of the kit's groups prove.
+"""Generate the tables of docs/reference/us-core.md from the rows that the tests of the kit's groups prove.
 
 Carries out no clause of a standard: `make check` compares the document with these tables.
 """

@@ -223,10 +223,10 @@ def _vista_faults(destination: Destination, configuration: Configuration) -> Ite
 
 
 _VISTA_REMEDIES: Final = {
-    "vista_dfn_namespace": "Write the mrn_namespace whose numbers are VistA's own; see docs/site-settings.md.",
+    "vista_dfn_namespace": "Write the mrn_namespace whose numbers are VistA's own; see docs/site.md.",
     "vista_ssn_namespace": "Write the mrn_namespace whose numbers are Social Security numbers, or vista_dfn_namespace "
-    "with vista_station; see docs/site-settings.md.",
-    "vista_exam_keys": "Write the keys of a study's metadata that hold RADTI-RACNI; see docs/site-settings.md.",
+    "with vista_station; see docs/site.md.",
+    "vista_exam_keys": "Write the keys of a study's metadata that hold RADTI-RACNI; see docs/site.md.",
 }
 
 

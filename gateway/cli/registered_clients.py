@@ -233,7 +233,7 @@ def _scopes(given: tuple[str, ...], facilities: tuple[str, ...] | None, *, is_ex
     try:
         scopes = scope_list(" ".join(given))
     except ScopeInvalid as error:
-        raise _wrong("--scope", str(error), "docs/authentication.md has the scopes.") from None
+        raise _wrong("--scope", str(error), "docs/facade.md#scopes has the scopes.") from None
     if not is_external and any(one.context != "system" for one in scopes):
         problem = "user/ and patient/ scopes are given by an external issuer alone"
         raise _wrong("--scope", problem, "Write scopes that begin with system/, or register the client by --external.")
@@ -250,7 +250,7 @@ def _scopes(given: tuple[str, ...], facilities: tuple[str, ...] | None, *, is_ex
 
 
 def _check_refinements(scope: SmartScope, facilities: frozenset[str] | None) -> None:
-    remedy = "docs/authentication.md, Limits of a client, says what a scope may have."
+    remedy = "docs/facade.md#limits-of-a-client says what a scope may have."
     try:
         refinement_clauses(scope, UTC)
     except RefinementNotApplied as error:
@@ -306,7 +306,9 @@ def _document(file: Path) -> str:
     except OSError as error:
         raise _wrong("--jwks", f"cannot be read ({error.strerror})", "Name a file that is there.") from None
     except KeySetInvalid as error:
-        raise _wrong("--jwks", str(error), "docs/authentication.md says which keys can be used.") from None
+        raise _wrong(
+            "--jwks", str(error), "docs/facade.md#rules-for-an-assertion says which keys can be used."
+        ) from None
     if keys.faults:
         raise _wrong("--jwks", "; ".join(keys.faults), "Take these keys out of the file.")
     return text.decode()

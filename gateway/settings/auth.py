@@ -24,7 +24,7 @@ class Auth(SettingsGroup):
     mode: Mode | None = Field(
         None,
         description="builtin: the gateway gives out tokens; external: your own identity provider does "
-        "(docs/authentication.md); none: no authentication, on loopback only, with `serve --insecure`. `serve` does "
+        "(docs/facade.md); none: no authentication, on loopback only, with `serve --insecure`. `serve` does "
         "not start without a mode.",
     )
     issuer: str | None = Field(

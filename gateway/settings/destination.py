@@ -235,7 +235,8 @@ class DestinationSettings(SettingsGroup):
         "tls, client_cert and ca_file, so that a client must show a certificate.",
     )
     ack_table: _AckTable | None = Field(
-        None, description="Meaning of acknowledgement codes, in place of the profile's; see docs/receivers.md."
+        None,
+        description="Meaning of acknowledgement codes, in place of the profile's; see docs/reference/receivers.md.",
     )
     inverted_acks: bool = Field(
         False, description="AE and CE are temporary errors, AR and CR permanent, unless ack_table says otherwise."

@@ -152,7 +152,7 @@ def require_mode(configuration: Configuration) -> None:
             configuration.source,
             "auth.mode",
             "missing: nothing says who may read the reports",
-            'Write "builtin" or "external" and register clients (docs/authentication.md), or "none" and start with '
+            'Write "builtin" or "external" and register clients (docs/facade.md), or "none" and start with '
             "--insecure: everybody on this machine may read.",
         )
 

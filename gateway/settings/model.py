@@ -315,7 +315,7 @@ class MappingSettings(SettingsGroup):
     on_conflict: Literal["send", "hold"] = Field(
         "hold", description="A report with an identity conflict: hold it in HL7 v2, or send it."
     )
-    procedures: Path | None = Field(None, description="CSV file of procedure codes; see docs/site-settings.md.")
+    procedures: Path | None = Field(None, description="CSV file of procedure codes; see docs/site.md.")
     starter: bool = Field(True, description="Also use the procedure codes that come with the gateway.")
     procedure_system: str | None = Field(None, description="URI of the site's own procedure codes, for FHIR.")
     procedure_coding_system: str = Field("L", description="Name of the site's own procedure codes, for OBR-4.3.")
@@ -323,7 +323,7 @@ class MappingSettings(SettingsGroup):
         {},
         description="`[mapping.procedure_fallbacks]` table: per modality, a code for OBR-4 if no procedure matches.",
     )
-    providers: Path | None = Field(None, description="CSV file of providers; see docs/site-settings.md.")
+    providers: Path | None = Field(None, description="CSV file of providers; see docs/site.md.")
     provider_system: str | None = Field(None, description="URI of the providers' local ids, for FHIR.")
     provider_namespace: str | None = Field(
         None, description="Assigning authority of the providers' local ids, for XCN.9."

@@ -48,7 +48,7 @@ def unknown(name: str, known: Iterable[str]) -> tuple[str, str]:
     if name in _WITHDRAWN:
         reason, successors = _WITHDRAWN[name]
         remedy = f"Write {' or '.join(successors)}, by the version of HL7 that the receiver takes."
-        return f"the profile {name} is withdrawn: {reason}", f"{remedy} See docs/receivers.md."
+        return f"the profile {name} is withdrawn: {reason}", f"{remedy} See docs/site.md."
     return "no such receiver profile", f"Known here: {', '.join(known)}."
 
 

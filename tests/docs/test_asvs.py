@@ -1,4 +1,4 @@
-"""The ASVS table answers every requirement of the levels 1 and 2 once.
+"""The ASVS table of docs/security.md answers every requirement of the levels 1 and 2 once.
 
 https://github.com/OWASP/ASVS/tree/v5.0.0/5.0
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-TEXT = (Path(__file__).parents[2] / "docs" / "asvs.md").read_text("utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "security.md").read_text("utf-8")
 # Numbers of the requirements of the levels 1 and 2 in each section of ASVS 5.0.0
 SECTIONS: dict[str, tuple[int, ...]] = {
     "1.1": (1, 2),

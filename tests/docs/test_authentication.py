@@ -1,4 +1,4 @@
-"""docs/authentication.md: a client that does what it shows is registered and gets a token."""
+"""docs/facade.md, Authentication: a client that does what it shows is registered and gets a token."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gateway.runtime import clock
 from gateway.settings import load
 from gateway.store.clients import ClientKeySet
 
-TEXT = (Path(__file__).parents[2] / "docs" / "authentication.md").read_text("utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "facade.md").read_text("utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 SOURCES = [Path(one.__file__).read_text() for one in (client_assertion, token_service, token_endpoint)]
 EXTERNAL_SOURCES = [Path(one.__file__).read_text() for one in (external_token, external_access)]

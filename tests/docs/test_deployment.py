@@ -1,4 +1,4 @@
-"""docs/deployment.md: systemd accepts the unit, Kubernetes the manifests, and neither gives more than is needed."""
+"""docs/guide.md: systemd accepts the unit, Kubernetes the manifests, and neither gives more than is needed."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_systemd_calls_the_unit_well_protected(systemd_analyze: str, unit: Path)
 def test_the_unit_keeps_what_the_service_writes_where_the_documents_say() -> None:
     lines = UNIT.read_text("utf-8").splitlines()
     assert {"UMask=0077", "StateDirectoryMode=0700", f"WorkingDirectory={STATE}", "LimitCORE=0"} <= set(lines)
-    assert f"GATEWAY_DATABASE_URL=sqlite:///{STATE}/gateway.db" in (ROOT / "docs/operations.md").read_text("utf-8")
+    assert f"GATEWAY_DATABASE_URL=sqlite:///{STATE}/gateway.db" in (ROOT / "docs/guide.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("release", RELEASES)

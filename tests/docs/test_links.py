@@ -45,8 +45,8 @@ def test_every_link_of_a_document_leads_to_a_file_and_a_heading(path: Path) -> N
 
 def test_a_link_to_a_heading_that_is_not_there_is_found() -> None:
     path = ROOT / "docs" / "feed.md"
-    assert list(broken(path, "[a](restore.md#no-such)\n[b](none.md)\n[c](#alerts)")) == [
-        "docs/feed.md:1: restore.md has no heading #no-such",
+    assert list(broken(path, "[a](runbooks.md#no-such)\n[b](none.md)\n[c](#alerts)")) == [
+        "docs/feed.md:1: runbooks.md has no heading #no-such",
         "docs/feed.md:2: there is no file none.md",
     ]
 

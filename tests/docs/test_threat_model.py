@@ -1,4 +1,4 @@
-"""The threat model and the ASVS table name tests that exist, and each threat has at least one."""
+"""docs/security.md: its tables name tests that exist, and each threat has at least one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CITED = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
-DOCUMENTS = ("docs/threat-model.md", "docs/asvs.md")
+DOCUMENTS = ("docs/security.md",)
 STRIDE = frozenset("STRIDE")
 
 
@@ -49,13 +49,13 @@ def test_every_test_that_a_document_of_security_cites_exists(document: str) -> N
 
 
 def test_each_threat_has_a_letter_of_stride_a_control_and_a_test() -> None:
-    text = (ROOT / "docs/threat-model.md").read_text("utf-8")
+    text = (ROOT / "docs/security.md").read_text("utf-8")
     assert unproved(text) == []
     assert len(threats(text)) > 60
 
 
 def test_the_boundary_to_clients_has_threats_of_every_kind() -> None:
-    section = (ROOT / "docs/threat-model.md").read_text("utf-8").partition("## 1. ")[2].partition("\n## 2. ")[0]
+    section = (ROOT / "docs/security.md").read_text("utf-8").partition("## 1. ")[2].partition("\n## 2. ")[0]
     assert {row[0] for row in threats(section)} == STRIDE
 
 

@@ -26,7 +26,7 @@ PROGRAM = re.compile(r"^(?:\S*/)?(?:autoscribe-gateway|asg) ")
 PROGRAMS = frozenset(
     {
         *("make", "curl", "pip", "pg_dump", "pg_restore", "sqlite3", "docker", "systemctl", "useradd", "chmod"),
-        *("sha256sum", "grep", "install", "df", ".venv/bin/pytest"),
+        *("sha256sum", "grep", "install", "df", "journalctl", ".venv/bin/pytest"),
     }
 )
 LONG_RUNNING = frozenset({"serve", "sandbox", "listen", "demo"})

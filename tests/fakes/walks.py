@@ -137,8 +137,8 @@ WALKED = frozenset(
         ("docs/sandbox.md", "A first destination"),
         ("docs/sandbox.md", "Webhooks"),
         ("docs/facade.md", "By example"),
-        ("docs/withdrawal.md", "2. Start everything"),
-        ("docs/withdrawal.md", "3. Sign, cancel, take the cancellation back"),
+        ("docs/runbooks.md", "Start the rehearsal"),
+        ("docs/runbooks.md", "Sign, cancel, take the cancellation back"),
     }
 )
 WALKS = (
@@ -187,11 +187,11 @@ WALKS = (
     Walk(
         "withdrawal",
         (
-            ("docs/withdrawal.md", "2. Start everything"),
-            ("docs/withdrawal.md", "3. Sign, cancel, take the cancellation back"),
+            ("docs/runbooks.md", "Start the rehearsal"),
+            ("docs/runbooks.md", "Sign, cancel, take the cancellation back"),
         ),
         instead={"stu_…": "$STUDY"},
-        settings={"rehearsal.toml": ("docs/sandbox.toml", "docs/withdrawal.md")},
+        settings={"rehearsal.toml": ("docs/sandbox.toml", "docs/runbooks.md")},
     ),
 )
 assert {part for walk in WALKS for part in walk.parts} == WALKED

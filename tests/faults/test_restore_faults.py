@@ -1,4 +1,4 @@
-"""Restore drill of docs/restore.md: a database restored from a copy made in mid-traffic (decision D38).
+"""Restore drill of docs/runbooks.md: a database restored from a copy made in mid-traffic (decision D38).
 
 A receiver counts the messages. With the journal nothing is sent twice and new reports are sent. Without it, messages
 that may have been sent are held.

@@ -1,7 +1,7 @@
 """The groups of the us-core-test-kit for US Core 6.1.0, for all profiles that are served: no test fails.
 
 https://github.com/inferno-framework/us-core-test-kit: re-stated from its public description. Each test passes, or is
-skipped for the reason that `docs/us-core.md` gives. A reason that is not needed any more fails here.
+skipped for the reason that `docs/reference/us-core.md` gives. A reason that is not needed any more fails here.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ _SCRIPTS: Final = Path(__file__).parent / "migrations" / "versions"
 _TOO_OLD: Final = (
     "the database was made before release 1.0.0, and no release can bring it forward",
     "Keep it, name a new, empty one, and set `start` of each destination to the time up to which everything was sent,"
-    " so that nothing is sent twice: docs/operations.md, A database from before 1.0.0.",
+    " so that nothing is sent twice: docs/guide.md#a-database-from-before-100.",
 )
 _TOO_NEW: Final = (
     "the database is of a newer release of the gateway",

@@ -136,7 +136,9 @@ TROUBLES: Final[dict[str, TroubleRow]] = {
     "SQLITE_NOTADB": TroubleRow(
         "the file is no SQLite database", "file", "Check database.url; a file that is damaged is put back from a copy."
     ),
-    "SQLITE_CORRUPT": TroubleRow("the database file is damaged", "file", "Put it back from a copy: docs/restore.md."),
+    "SQLITE_CORRUPT": TroubleRow(
+        "the database file is damaged", "file", "Put it back from a copy: docs/runbooks.md#restore-a-database."
+    ),
     "SQLITE_FULL": TroubleRow("the disk of the database is full", "file", _ROOM),
     "SQLITE_IOERR": TroubleRow("the disk of the database fails", "file", "See the log of the machine."),
     "SQLITE_PERM": TroubleRow("the database file may not be used", "file", _RIGHTS),

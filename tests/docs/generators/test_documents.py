@@ -77,8 +77,8 @@ def test_every_switch_profile_and_rule_of_receivers_stands_in_its_table() -> Non
 
 
 def test_the_document_about_receivers_has_the_rules_of_every_profile() -> None:
-    text = (ROOT / "docs" / "receivers.md").read_text("utf-8")
-    assert [name for name in RECEIVERS if f'rule_table("{name}")' not in text] == []
+    text = (ROOT / "docs" / "reference" / "receivers.md").read_text("utf-8")
+    assert [name for name in RECEIVERS if f"### {name}\n\n{documents.rule_table(name)}" not in text] == []
 
 
 def test_every_line_that_the_gateway_adds_to_a_report_stands_in_the_conformance_statement() -> None:

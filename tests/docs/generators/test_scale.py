@@ -17,7 +17,7 @@ def test_a_year_grows_by_the_studies_and_their_ledger():
 
 
 def test_the_bytes_of_a_study_are_those_that_the_other_documents_say():
-    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    text = (ROOT / "docs" / "guide.md").read_text("utf-8")
     said = re.search(r"A study takes about (\d+) kB in SQLite and (\d+) kB in PostgreSQL", text)
     assert [int(one) * 1000 for one in said.groups()] == list(scale.STUDY_BYTES.values())
     ledger = re.search(

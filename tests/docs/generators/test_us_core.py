@@ -1,4 +1,4 @@
-"""The tables of docs/us-core.md say every test of the kit's groups, and nothing else."""
+"""The tables of docs/reference/us-core.md say every test of the kit's groups, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/operations.md: an upgrade copies the database alone, and the way back sends nothing unasked (decision D38)."""
+"""docs/guide.md: an upgrade copies the database alone, and the way back sends nothing unasked (decision D38)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typer.main import get_command
 from gateway.cli.main import app
 from gateway.feed.operator.typed_instant import typed_instant
 
-TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "guide.md").read_text("utf-8")
 UPGRADE, WAY_BACK = re.findall(r"```sh\n(systemctl stop .*?)```", TEXT, re.DOTALL)
 STATE = "/var/lib/autoscribe-gateway"
 

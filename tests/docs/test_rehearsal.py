@@ -1,4 +1,4 @@
-"""docs/withdrawal.md: its settings are good, its commands are there, and its tables say what leaves (decision D21)."""
+"""docs/runbooks.md, Rehearse a withdrawal: its settings are good, and its tables say what leaves (decision D21)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mappings.hl7v2.received import read
 from mappings.patient.identifiers import fhir_id
 
 DOCS = Path(__file__).parents[2] / "docs"
-TEXT = (DOCS / "withdrawal.md").read_text("utf-8")
+TEXT = (DOCS / "runbooks.md").read_text("utf-8")
 [TABLES] = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 COMMANDS = re.findall(r"^autoscribe-gateway sandbox (sign|cancel|uncancel)", TEXT, re.MULTILINE)
 ROW = re.compile(r"^\| `(sign|cancel|uncancel)` \| (.*) \|$", re.MULTILINE)

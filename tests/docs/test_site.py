@@ -1,4 +1,4 @@
-"""docs/site-settings.md: its examples, put together, are a site that check-config finds no fault in."""
+"""docs/site.md: its examples, put together, are a site that check-config finds no fault in."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from gateway.checks import config
 from gateway.settings import load
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "docs" / "site-settings.md").read_text()
+TEXT = (ROOT / "docs" / "site.md").read_text()
 BLOCKS = re.findall(r"```(toml|csv)\n(.*?)```", TEXT, re.DOTALL)
 
 
