@@ -45,7 +45,7 @@ settings.load_profile("untimed")
 LONG = frozenset(
     {
         *("cli", "demo", "faults", "identity", "keeping_up", "operator", "packaging", "phi", "search", "simulation"),
-        *("test_app.py", "test_killed.py", "test_walks.py", "upgrade", "us_core"),
+        *("test_app.py", "test_computing.py", "test_killed.py", "test_walks.py", "upgrade", "us_core"),
     }
 )
 
