@@ -1,4 +1,4 @@
-"""Run a command that changes something or shows data of patients, with an entry in the audit before it begins.
+"""Run a command: print the answer to its question; where it acts or shows patients' data, write the audit before.
 
 Carries out no clause of a standard; decision D42. Without an audit in the settings, the command just runs.
 """
@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Final
 from gateway.cli.command_line import exit_code
 
 if TYPE_CHECKING:
+    from gateway.feed.operator.arguments import CommandAnswer, say_answer
     from gateway.settings import Configuration
+    from gateway.store.database.postgres import Postgres
+    from gateway.store.database.sqlite import Sqlite
+
+    Engine = Sqlite | Postgres
 
 Shows = Callable[[Collection[str], Collection[str]], None]
 _ID: Final = re.compile("(rep|stu|pat|usr)[-_]([0-9a-f]{32})")
@@ -30,6 +35,48 @@ def act(
         AuditUnavailable: the act cannot be noted: it is not done.
     """
     return exit_code(_acted(configuration, command, work, reason, about))
+
+
+def ask(
+    configuration: Configuration,
+    question: Callable[[Engine], Awaitable[CommandAnswer]],
+    *,
+    as_json: bool = False,
+    writes: bool = False,
+) -> int:
+    """Print the answer to a question about the store, and return the exit code."""
+    return exit_code(_answered(configuration, question, as_json=as_json, writes=writes))
+
+
+def act_on_store(  # noqa: PLR0913 (what an act on the store is)
+    configuration: Configuration,
+    command: str,
+    question: Callable[[Engine, Shows], Awaitable[CommandAnswer]],
+    reason: str = "",
+    *about: str,
+    as_json: bool = False,
+    writes: bool = True,
+) -> int:
+    """Run a command on the store and print its answer; return the exit code.
+
+    Raises:
+        AuditUnavailable: the act cannot be noted: it is not done.
+    """
+
+    def work(shows: Shows) -> Awaitable[int]:
+        return _answered(configuration, lambda engine: question(engine, shows), as_json=as_json, writes=writes)
+
+    return act(configuration, command, work, reason, *about)
+
+
+async def _answered(
+    configuration: Configuration, question: Callable[[Engine], Awaitable[CommandAnswer]], *, as_json: bool, writes: bool
+) -> int:
+    from gateway.ingest.assembly import store_for_command
+
+    async with store_for_command(configuration, writes=writes) as engine:
+        answer = await question(engine)
+    return say_answer(answer, print, as_json=as_json)
 
 
 async def _acted(

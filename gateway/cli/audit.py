@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.acting import act as _act
+from gateway.cli.acting import act_on_store as _act_on_store
 from gateway.cli.command_line import CommandGroup, Config, load
 from gateway.cli.command_line import exit_code as _run
 
@@ -71,8 +72,16 @@ def who(
 
     configuration = load(config)
     numbers, span = numbers_of("-", ""), span_of(since, until, configuration.zone)
-    asked = work.PatientAsked(numbers, span, as_json)
-    sys.exit(_act(configuration, "audit who", lambda shows: work.who(configuration, asked, shows, print), reason))
+    asked = work.PatientAsked(numbers, span)
+    sys.exit(
+        _act_on_store(
+            configuration,
+            "audit who",
+            lambda engine, shows: work.who(engine, configuration, asked, shows),
+            reason,
+            as_json=as_json,
+        )
+    )
 
 
 @audit.command()

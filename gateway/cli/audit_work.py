@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -23,8 +23,7 @@ from gateway.audit.loading import AuditLoading
 from gateway.audit.seal_key import read_seal_key
 from gateway.audit.segment import hex_of
 from gateway.cli.acting import Shows
-from gateway.cli.command_line import Say
-from gateway.feed.operator.arguments import TimeSpan, counted
+from gateway.feed.operator.arguments import CommandAnswer, Say, TimeSpan, counted
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime.errors import ConfigError, StoreError
 from gateway.settings import Configuration, require_audit_place
@@ -129,28 +128,60 @@ class PatientAsked:
 
     numbers: tuple[str, ...] = field(repr=False)
     span: TimeSpan
-    as_json: bool = False
 
 
-async def who(configuration: Configuration, asked: PatientAsked, shows: Shows, say: Say) -> int:
-    """List who saw data of the patients with these ids or numbers, newest first, and which systems got messages.
+@dataclass(frozen=True, slots=True)
+class PatientEvents:
+    """Events about a patient, and the messages sent about the patient, each newest first."""
 
-    Return 1 if there is no such patient.
+    patient_id: str
+    events: tuple[LoadedEntry, ...]
+    messages: tuple[ShownMessage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosures(CommandAnswer):
+    """Accesses to data of patients, and messages sent about them; `canonical` begins our own addresses."""
+
+    patients: tuple[PatientEvents, ...]
+    canonical: str
+
+    @property
+    def exit_code(self) -> int:
+        """1 if there is no such patient."""
+        return 0 if self.patients else 1
+
+    def json_lines(self) -> Iterator[str]:
+        """Yield each event as a FHIR AuditEvent on a line."""
+        for one in self.patients:
+            yield from (_event(event, self.canonical) for event in one.events)
+            yield from map(_delivery, one.messages)
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each event, and the number of patients."""
+        for one in self.patients:
+            yield from (_line(one.patient_id, parsed(event.entry)) for event in one.events)
+            yield from map(_sent_line, one.messages)
+        yield counted(len(self.patients), "patient")
+
+
+async def who(engine: Engine, configuration: Configuration, asked: PatientAsked, shows: Shows) -> Disclosures:
+    """Return who saw data of the patients with these ids or numbers.
+
+    Raises:
+        ConfigError: there is no audit.
+        StoreUnavailable: the store cannot be reached.
     """
-    folder, span = _folder(configuration), asked.span
-    async with store_for_command(configuration) as engine:
-        await AuditLoading(engine, folder).turn()
-        patients = [one for number in asked.numbers for one in await _patients(engine, number)]
-        shows([], patients)
-        for patient in dict.fromkeys(patients):
-            wanted = EntriesWanted(span.since, span.until, (f"Patient/{patient}",))
-            async for one in _every(engine, wanted):
-                say(_event(one, configuration.site.canonical) if asked.as_json else _line(patient, parsed(one.entry)))
-            for message in await _sent(engine, patient, span):
-                say(_delivery(message) if asked.as_json else _sent_line(message))
-    if not asked.as_json:
-        say(f"{counted(len(set(patients)), 'patient')}")
-    return 0 if patients else 1
+    span = asked.span
+    await AuditLoading(engine, _folder(configuration)).turn()
+    patients = [one for number in asked.numbers for one in await _patients(engine, number)]
+    shows([], patients)
+    found = []
+    for patient in dict.fromkeys(patients):
+        wanted = EntriesWanted(span.since, span.until, (f"Patient/{patient}",))
+        events = [one async for one in _every(engine, wanted)]
+        found.append(PatientEvents(patient, tuple(events), tuple(await _sent(engine, patient, span))))
+    return Disclosures(tuple(found), configuration.site.canonical)
 
 
 async def export(configuration: Configuration, span: TimeSpan, say: Say) -> int:

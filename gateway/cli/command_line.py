@@ -19,7 +19,6 @@ from gateway.runtime.words import CONFIG_VARIABLE
 if TYPE_CHECKING:
     from gateway.settings import Configuration
 
-Say = Callable[[str], object]
 Run = Callable[[Coroutine[Any, Any, int | None]], int | None]
 PORT: Final = {"min": 0, "max": 65535}
 Config = Annotated[

@@ -15,11 +15,10 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from gateway.cli.acting import Shows
-from gateway.cli.command_line import Say
 from gateway.cli.erased_orders import erasure_of_number, hospital_erasure, see_that_numbers_are_read
 from gateway.cli.numbered_patients import patients_having, studies_by_patient
 from gateway.cli.typed_numbers import TYPED, typed_numbers, value_and_issuer
-from gateway.feed.operator.arguments import counted, id_of, wrong
+from gateway.feed.operator.arguments import Say, counted, id_of, wrong
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock
 from gateway.settings import Configuration

@@ -8,14 +8,19 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli.acting import act as _act
+from gateway.cli.acting import act_on_store as _act_on_store
+from gateway.cli.acting import ask as _ask
 from gateway.cli.command_line import CommandGroup, Config, destination_names, load
-from gateway.cli.command_line import exit_code as _run
 from gateway.runtime.words import HeldAs
+
+if TYPE_CHECKING:
+    from gateway.cli.acting import Engine
+    from gateway.feed.operator.certificate import Certificate
 
 feed = typer.Typer(help="Show and control the HL7 v2 feed.", no_args_is_help=True, cls=CommandGroup)
 
@@ -42,9 +47,10 @@ Until = Annotated[str | None, typer.Option("--to", metavar="INSTANT", help="Repo
 @feed.command()
 def status(config: Config = None, as_json: Json = False) -> None:
     """Show the state of each destination: its lease holder, waiting and held messages, dead letters."""
-    from gateway.feed.operator import status as standing
+    from gateway.feed.operator.status import status as status_of
 
-    sys.exit(_run(standing.status(load(config), print, as_json=as_json)))
+    configuration = load(config)
+    sys.exit(_ask(configuration, lambda engine: status_of(engine, configuration), as_json=as_json))
 
 
 @feed.command()
@@ -58,9 +64,12 @@ def plan(
 
     Exit 1 if a plan waits for `feed apply`, or if the index is not complete: then no plan is shown.
     """
-    from gateway.feed.operator import planned as planning
+    from gateway.feed.operator.planned import plan as plans_of
 
-    sys.exit(_run(planning.plan(load(config), name, print, as_json=as_json, reports=reports)))
+    configuration = load(config)
+    sys.exit(
+        _ask(configuration, lambda engine: plans_of(engine, configuration, name, reports=reports), as_json=as_json)
+    )
 
 
 @feed.command()
@@ -71,14 +80,20 @@ def apply(
     config: Config = None,
 ) -> None:
     """Apply the plan of a destination: send the messages that it adds and stop those that it stops."""
-    from gateway.feed.operator import planned as planning
     from gateway.feed.operator.arguments import wrong
+    from gateway.feed.operator.planned import apply as apply_plan
 
     if leave and not reason:
         raise wrong("--leave", "without --reason", "Write why: the audit trail keeps it with the reports not sent.")
     configuration = load(config)
-    work = partial(planning.apply, configuration, name, print, leaves=leave, reason=reason)
-    sys.exit(_act(configuration, "feed apply", lambda _: work(), reason))
+    sys.exit(
+        _act_on_store(
+            configuration,
+            "feed apply",
+            lambda engine, _: apply_plan(engine, configuration, name, leaves=leave, reason=reason),
+            reason,
+        )
+    )
 
 
 @feed.command()
@@ -87,7 +102,11 @@ def pause(name: Name, reason: Reason, config: Config = None) -> None:
     from gateway.feed.operator import pausing
 
     configuration = load(config)
-    sys.exit(_act(configuration, "feed pause", lambda _: pausing.pause(configuration, name, reason, print), reason))
+    sys.exit(
+        _act_on_store(
+            configuration, "feed pause", lambda engine, _: pausing.pause(engine, configuration, name, reason), reason
+        )
+    )
 
 
 @feed.command()
@@ -121,13 +140,13 @@ def resume(
     from gateway.cli import restored as restoring
     from gateway.feed.operator import pausing
     from gateway.feed.operator.arguments import wrong
-    from gateway.feed.operator.preview import Consent
+    from gateway.feed.operator.preview import Consent, SendingAct, act_if_agreed
 
     if leave:
         _check_leave(name, study, held, reason, is_alone=not (restored or journal or chart_corrected or dry_run))
         configuration = load(config)
-        left = partial(pausing.leave, configuration, str(name), study, reason, print)
-        sys.exit(_act(configuration, "feed resume", lambda _: left(), reason, study or ""))
+        left = partial(pausing.leave, configuration=configuration, name=str(name), study_id=study, reason=reason)
+        sys.exit(_act_on_store(configuration, "feed resume", lambda engine, _: left(engine), reason, study or ""))
     if restored and (dry_run or yes):
         option = "--dry-run" if dry_run else "--yes"
         problem = "with --restored, which has no dry run and asks nothing; nothing was done"
@@ -143,13 +162,20 @@ def resume(
     if chart_corrected and not study:
         raise wrong("--chart-corrected", "without --study", "Say of which study.")
     configuration, consent = load(config), Consent(dry_run, yes)
-    if study:
-        chosen = (configuration, name, study, reason, consent, print)
-        work = partial(pausing.resume_study, *chosen, is_corrected=chart_corrected)
-    elif held:
-        work = partial(pausing.resume_held, configuration, name, held, reason, consent, print)
+    if study or held:
+        held_work = pausing.HeldWork(name, study, held, chart_corrected)
+        sending = SendingAct(
+            name,
+            partial(pausing.foresee_release, configuration=configuration, work=held_work),
+            partial(pausing.release, configuration=configuration, work=held_work, reason=reason),
+        )
     else:
-        work = partial(pausing.resume, configuration, name, reason, consent, print)
+        sending = SendingAct(
+            name,
+            partial(pausing.foresee_resume, configuration=configuration, name=name),
+            partial(pausing.resume, configuration=configuration, name=name, reason=reason),
+        )
+    work = partial(act_if_agreed, configuration, sending, consent, print)
     sys.exit(_act(configuration, "feed resume", lambda _: work(), reason, study or ""))
 
 
@@ -190,7 +216,7 @@ def replay(
     from gateway.feed.operator import as_sent as resending
     from gateway.feed.operator import replay as replaying
     from gateway.feed.operator.arguments import id_of, span_of, wrong
-    from gateway.feed.operator.preview import Consent
+    from gateway.feed.operator.preview import Consent, SendingAct, act_if_agreed
     from gateway.feed.operator.selection import ChosenStudies
 
     if force_old and not (as_sent and reason):
@@ -205,10 +231,19 @@ def replay(
         id_of(study) if study else None, id_of(report) if report else None, span, dead_letters, missing
     )
     if as_sent:
-        sent = partial(resending.replay_as_sent, configuration, name, chosen, reason, consent, print)
-        work = partial(sent, force_old=force_old)
+        asked = resending.AsSentRequest(name, chosen, reason, force_old)
+        sending = SendingAct(
+            name,
+            partial(resending.foresee_as_sent, configuration=configuration, asked=asked),
+            partial(resending.replay_as_sent, configuration=configuration, asked=asked),
+        )
     else:
-        work = partial(replaying.replay, configuration, name, chosen, reason, consent, print)
+        sending = SendingAct(
+            name,
+            partial(replaying.foresee_replay, configuration=configuration, name=name, chosen=chosen),
+            partial(replaying.replay, configuration=configuration, name=name, chosen=chosen, reason=reason),
+        )
+    work = partial(act_if_agreed, configuration, sending, consent, print)
     sys.exit(_act(configuration, "feed replay", lambda _: work(), reason, study or "", report or ""))
 
 
@@ -231,11 +266,16 @@ def backload(
     """Send reports signed before a destination's start, slowly, with lower priority than new messages."""
     from gateway.feed.operator import backload as history
     from gateway.feed.operator.arguments import span_of
-    from gateway.feed.operator.preview import Consent
+    from gateway.feed.operator.preview import Consent, SendingAct, act_if_agreed
 
     configuration = load(config)
     asked = history.BackloadRequest(span_of(since, until, configuration.zone), rate, missing, reason)
-    work = partial(history.backload, configuration, name, asked, Consent(dry_run, yes), print)
+    sending = SendingAct(
+        name,
+        partial(history.foresee_backload, configuration=configuration, name=name, asked=asked),
+        partial(history.backload, configuration=configuration, name=name, asked=asked),
+    )
+    work = partial(act_if_agreed, configuration, sending, Consent(dry_run, yes), print)
     sys.exit(_act(configuration, "feed backload", lambda _: work(), reason))
 
 
@@ -292,9 +332,10 @@ def dead_letters(
     as_json: Json = False,
 ) -> None:
     """List dead letters, each with its reason and rule."""
-    from gateway.feed.operator import dead_letters as letters
+    from gateway.feed.operator.dead_letters import dead_letters as letters_of
 
-    sys.exit(_run(letters.dead_letters(load(config), name, print, as_json=as_json)))
+    configuration = load(config)
+    sys.exit(_ask(configuration, lambda engine: letters_of(engine, configuration, name), as_json=as_json))
 
 
 @feed.command()
@@ -320,7 +361,14 @@ def certificate(
         raise wrong("NAME", "neither a destination nor --all, or both", "Write one of them.")
     configuration = load(config)
     span = span_of(since, until, configuration.zone)
-    sys.exit(_run(certifying.certificate(configuration, name, span, out, print, is_deep=deep)))
+
+    async def certified(engine: Engine) -> Certificate:
+        made = await certifying.certificate(engine, configuration, name, span, is_deep=deep)
+        if out is not None:
+            certifying.write_certificate(made, out)
+        return made
+
+    sys.exit(_ask(configuration, certified, writes=deep))
 
 
 @feed.command()
@@ -345,8 +393,17 @@ def show(
 
     wanted = showing.WantedMessages(what, numbers_of(patient, what), at, reason)
     configuration = load(config)
-    work = partial(showing.show, configuration, wanted, print, as_json=as_json)
-    sys.exit(_act(configuration, "feed show", lambda shows: work(shows=shows), reason, what))
+    sys.exit(
+        _act_on_store(
+            configuration,
+            "feed show",
+            lambda engine, shows: showing.show(engine, configuration, wanted, shows=shows),
+            reason,
+            what,
+            as_json=as_json,
+            writes=False,
+        )
+    )
 
 
 @feed.command()

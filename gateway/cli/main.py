@@ -10,13 +10,14 @@ import atexit
 import gc
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 
 import typer
 
 from gateway.cli.acting import act as _act
+from gateway.cli.acting import act_on_store as _act_on_store
+from gateway.cli.acting import ask as _ask
 from gateway.cli.audit import audit
 from gateway.cli.clients import clients
 from gateway.cli.command_line import PORT, CommandGroup, Config, destination_names, load
@@ -178,8 +179,17 @@ def explain(
 
     question = Question(report, field, at, sent, reason)
     configuration = load(config)
-    work = partial(explain_report, configuration, question, print, as_json=as_json)
-    sys.exit(_act(configuration, "explain", lambda shows: work(shows=shows), reason, report))
+    sys.exit(
+        _act_on_store(
+            configuration,
+            "explain",
+            lambda engine, shows: explain_report(engine, configuration, question, shows=shows),
+            reason,
+            report,
+            as_json=as_json,
+            writes=False,
+        )
+    )
 
 
 @app.command()
@@ -266,27 +276,37 @@ def identity_list(config: Config = None) -> None:
     """List identity conflicts: studies kept apart from a patient that they name, and decisions about them."""
     from gateway.cli.identities import list_identities
 
-    sys.exit(_run(list_identities(load(config), print)))
+    sys.exit(_ask(load(config), list_identities))
 
 
 @identity.command("link")
 def identity_link(patient: Patient, study: Study, reason: Reason, config: Config = None) -> None:
     """Decide that the study is about this patient, although the data seem to show two people."""
-    from gateway.cli.identities import decide
-
-    configuration = load(config)
-    work = partial(decide, configuration, "link", patient, study, reason, print)
-    sys.exit(_act(configuration, "identity link", lambda _: work(), reason, patient, study))
+    _decide_identity("link", patient, study, reason, config)
 
 
 @identity.command("separate")
 def identity_separate(patient: Patient, study: Study, reason: Reason, config: Config = None) -> None:
     """Decide that the study is not about this patient, although it has the same number."""
+    _decide_identity("separate", patient, study, reason, config)
+
+
+def _decide_identity(
+    verdict: Literal["link", "separate"], patient: str, study: str, reason: str, config: Path | None
+) -> NoReturn:
     from gateway.cli.identities import decide
 
     configuration = load(config)
-    work = partial(decide, configuration, "separate", patient, study, reason, print)
-    sys.exit(_act(configuration, "identity separate", lambda _: work(), reason, patient, study))
+    sys.exit(
+        _act_on_store(
+            configuration,
+            f"identity {verdict}",
+            lambda engine, _: decide(engine, configuration, verdict, patient, study, reason),
+            reason,
+            patient,
+            study,
+        )
+    )
 
 
 @app.command()
@@ -319,9 +339,9 @@ def check_config(
     ] = False,
 ) -> None:
     """List every fault in the settings with file, key and remedy; without faults, print the settings in force."""
-    from gateway.cli.check_config import check_config as check
+    from gateway.cli.check_config import say_check
 
-    sys.exit(_run(check(config, print, _say_aside, is_online=online)))
+    sys.exit(_run(say_check(config, print, _say_aside, is_online=online)))
 
 
 @app.command()

@@ -6,7 +6,7 @@ Proved by tests/gateway/cli/test_operator.py.
 
 from __future__ import annotations
 
-from gateway.cli.command_line import Say
+from gateway.feed.operator.arguments import Say
 from gateway.ingest.assembly import engine_of
 from gateway.settings import Configuration
 from gateway.store.database.migrate import migrate as migrate_store

@@ -8,17 +8,15 @@ Proved by tests/gateway/cli/test_order_messages.py.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any
 
-from gateway.cli.command_line import Say
-from gateway.feed.operator.arguments import counted, wrong
-from gateway.ingest.assembly import store_for_command
+from gateway.feed.operator.arguments import CommandAnswer, RefusedCommand, at, counted, json_of, wrong
 from gateway.runtime import clock
-from gateway.settings import Configuration
-from gateway.store.database.engine import Engine, instant_text, micros
+from gateway.store.database.engine import Engine, instant, micros
 from gateway.store.database.operator_acts import noted
 from gateway.store.orders.inbound import (
     TroubledMessage,
@@ -31,91 +29,136 @@ from gateway.store.orders.inbound import (
 from mappings.hl7v2.printed import segments
 
 
-async def list_messages(configuration: Configuration, say: Say, *, as_json: bool = False) -> int:
-    """Print a message a line, with its source and the reason, by numbers and codes alone; return 0.
+@dataclass(frozen=True, slots=True)
+class ListedTrouble:
+    """Message that was held or that failed, by numbers and codes only."""
+
+    number: int
+    state: str
+    code: str
+    source: str
+    control_id: str
+    structure: str
+    received: datetime
+    settled: datetime
+    has_bytes: bool
+
+    def __str__(self) -> str:
+        kept = "" if self.has_bytes else ", without bytes"
+        about = f"{self.structure} of {self.source}, {at(self.received)}, MSH-10 {self.control_id or 'empty'}"
+        return f"message {self.number}  {self.state} ({self.code})  {about}{kept}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTroubles(CommandAnswer):
+    """Messages that were held or that failed."""
+
+    messages: tuple[ListedTrouble, ...]
+
+    @property
+    def document(self) -> Any:
+        """The messages as a JSON list."""
+        return json_of(self.messages)
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each message, and their number."""
+        yield from map(str, self.messages)
+        yield counted(len(self.messages), "message")
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTrouble(CommandAnswer):
+    """Message with its segments, which are a patient's data; None once its bytes were deleted."""
+
+    message: ListedTrouble
+    segments: tuple[str, ...] | None = field(repr=False)
+
+    @property
+    def document(self) -> Any:
+        """The message as one JSON object."""
+        return {**json_of(self.message), "segments": json_of(self.segments)}
+
+    def lines(self) -> Iterator[str]:
+        """Yield the message, and its segments."""
+        yield str(self.message)
+        yield from ["  its bytes are deleted"] if self.segments is None else [f"  {one}" for one in self.segments]
+
+
+@dataclass(frozen=True, slots=True)
+class SettledTrouble(CommandAnswer):
+    """Message that is tried again, or `is_set_aside`; `with_others`: it failed, and so did others of its source."""
+
+    number: int
+    is_set_aside: bool
+    with_others: bool
+
+    def lines(self) -> Iterator[str]:
+        """Yield what happens to it."""
+        if self.is_set_aside:
+            others = ", and what failed with it is tried again" if self.with_others else ""
+            yield f"message {self.number} is set aside: it changes nothing{others}"
+        else:
+            others = " with all that failed of its source, in their old order" if self.with_others else ""
+            yield f"message {self.number} is tried again{others}: the running service applies it"
+
+
+async def list_messages(engine: Engine) -> ListedTroubles:
+    """Return the messages that were held or that failed.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    async with store_for_command(configuration, writes=False) as engine:
-        await engine.do(partial(noted, "orders-messages", "held and failed", "", micros(clock.now())))
-        names = await present_names(engine)
-        rows = [_said(one, names) async for one in troubled(engine)]
-    if as_json:
-        say(json.dumps(rows, indent=2))
-        return 0
-    for row in rows:
-        say(_line(row))
-    say(counted(len(rows), "message"))
-    return 0
+    await engine.do(partial(noted, "orders-messages", "held and failed", "", micros(clock.now())))
+    names = await present_names(engine)
+    return ListedTroubles(tuple([_listed(one, names) async for one in troubled(engine)]))
 
 
-async def show_message(
-    configuration: Configuration, number: int, reason: str, say: Say, *, as_json: bool = False
-) -> int:
-    """Show a message with its segments; return 1 if none of that number was held or failed.
+async def show_message(engine: Engine, number: int, reason: str) -> ShownTrouble | RefusedCommand:
+    """Return a message with its segments; refused if none of that number was held or failed.
 
     Raises:
-        StoreUnavailable: the store cannot be reached; nothing is shown, since the audit could not be written.
+        StoreUnavailable: the store cannot be reached; nothing is returned, since the audit could not be written.
     """
-    async with store_for_command(configuration, writes=False) as engine:
-        await engine.do(partial(noted, "orders-message", f"message {number}", reason, micros(clock.now())))
-        message = await engine.do(partial(troubled_message, number))
-        names = await present_names(engine)
+    await engine.do(partial(noted, "orders-message", f"message {number}", reason, micros(clock.now())))
+    message = await engine.do(partial(troubled_message, number))
     if message is None:
-        say("no message of this number was held or failed")
-        return 1
-    row = _said(message, names)
-    printed = None if message.payload is None else segments(message.payload)
-    if as_json:
-        say(json.dumps({**row, "segments": printed}, indent=2))
-        return 0
-    for line in [_line(row), *(["  its bytes are deleted"] if printed is None else [f"  {one}" for one in printed])]:
-        say(line)
-    return 0
+        return RefusedCommand(("no message of this number was held or failed",))
+    printed = None if message.payload is None else tuple(segments(message.payload))
+    return ShownTrouble(_listed(message, await present_names(engine)), printed)
 
 
-async def retry(configuration: Configuration, number: int, reason: str, say: Say) -> int:
-    """Have a message tried again, a failed one with all that failed of its source; return 1 without its bytes.
+async def retry(engine: Engine, number: int, reason: str) -> SettledTrouble | RefusedCommand:
+    """Have a message tried again, a failed one with all that failed of its source; refused without its bytes.
 
     Raises:
         ConfigError: there is no reason, or no message of that number was held or failed.
         StoreUnavailable: the store cannot be reached.
     """
-    async with store_for_command(configuration) as engine:
-        message = await _wanted(engine, number, reason)
-        if message.body is None:
-            say(
-                "refused: its bytes are deleted. Ask the hospital to send it again, with a new MSH-7. Nothing was done."
-            )
-            return 1
-        if not await engine.do(partial(have_tried_again, message, reason, micros(clock.now()))):
-            raise _gone(number)
-    others = " with all that failed of its source, in their old order" if message.state == "failed" else ""
-    say(f"message {number} is tried again{others}: the running service applies it")
-    return 0
+    message = await _wanted(engine, number, reason)
+    if message.body is None:
+        asked = "Ask the hospital to send it again, with a new MSH-7."
+        return RefusedCommand((f"refused: its bytes are deleted. {asked} Nothing was done.",))
+    if not await engine.do(partial(have_tried_again, message, reason, micros(clock.now()))):
+        raise _gone(number)
+    return SettledTrouble(number, is_set_aside=False, with_others=message.state == "failed")
 
 
-async def set_message_aside(configuration: Configuration, number: int, reason: str, say: Say) -> int:
-    """Settle a message for good without applying it; return 0.
+async def set_message_aside(engine: Engine, number: int, reason: str) -> SettledTrouble:
+    """Settle a message for good without applying it.
 
     Raises:
         ConfigError: there is no reason, or no message of that number was held or failed.
         StoreUnavailable: the store cannot be reached.
     """
     locked = frozenset[str]()
-    async with store_for_command(configuration) as engine:
-        message = await _wanted(engine, number, reason)
-        while True:
-            concerned = await engine.do(partial(set_aside, message, reason, micros(clock.now()), locked))
-            if concerned is None:
-                raise _gone(number)
-            if concerned <= locked:
-                break
-            locked |= concerned
-    others = ", and what failed with it is tried again" if message.state == "failed" else ""
-    say(f"message {number} is set aside: it changes nothing{others}")
-    return 0
+    message = await _wanted(engine, number, reason)
+    while True:
+        concerned = await engine.do(partial(set_aside, message, reason, micros(clock.now()), locked))
+        if concerned is None:
+            raise _gone(number)
+        if concerned <= locked:
+            return SettledTrouble(number, is_set_aside=True, with_others=message.state == "failed")
+        locked |= concerned
 
 
 async def _wanted(engine: Engine, number: int, reason: str) -> TroubledMessage:
@@ -131,21 +174,15 @@ def _gone(number: int) -> Exception:
     return wrong(str(number), "no message of this number is held or failed", "`orders messages` lists those that are.")
 
 
-def _said(message: TroubledMessage, names: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "number": message.number,
-        "state": message.state,
-        "code": message.code,
-        "source": names.get(message.source, message.source),
-        "controlId": message.control_id,
-        "structure": message.structure,
-        "received": instant_text(message.received),
-        "settled": instant_text(message.settled),
-        "hasBytes": message.body is not None,
-    }
-
-
-def _line(row: dict[str, Any]) -> str:
-    kept = "" if row["hasBytes"] else ", without bytes"
-    about = f"{row['structure']} of {row['source']}, {row['received']}, MSH-10 {row['controlId'] or 'empty'}"
-    return f"message {row['number']}  {row['state']} ({row['code']})  {about}{kept}"
+def _listed(message: TroubledMessage, names: Mapping[str, str]) -> ListedTrouble:
+    return ListedTrouble(
+        message.number,
+        message.state,
+        message.code,
+        names.get(message.source, message.source),
+        message.control_id,
+        message.structure,
+        instant(message.received),
+        instant(message.settled),
+        message.body is not None,
+    )

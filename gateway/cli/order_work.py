@@ -7,18 +7,15 @@ Proved by tests/gateway/cli/test_orders.py.
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from gateway.cli.command_line import Say
 from gateway.cli.near_orders import read_study, with_others
-from gateway.feed.operator.arguments import counted, id_of, wrong
-from gateway.feed.operator.order_of_study import match_line, match_said
+from gateway.feed.operator.arguments import CommandAnswer, at, counted, id_of, json_of, wrong
+from gateway.feed.operator.order_of_study import OrderMatch, order_match
 from gateway.feed.operator.typed_instant import typed_instant
-from gateway.ingest.assembly import store_for_command
 from gateway.routing import routes_of
 from gateway.runtime import clock
 from gateway.runtime.words import OrderState
@@ -29,7 +26,7 @@ from gateway.store.feed.order_news import not_sent_again
 from gateway.store.feed.outbox import held_studies
 from gateway.store.feed.states import ORDER_AWAITED, WRONG_VISIT
 from gateway.store.orders.hospital import orders_by_number
-from gateway.store.orders.matches import StoredDecision, StoredMatch, decide, matches_of, matches_with
+from gateway.store.orders.matches import DecidedAs, StoredDecision, StoredMatch, decide, matches_of, matches_with
 from mappings.hospital.reasons import REASONS, Verdict
 from mappings.hospital.settled import against_decision, left_out
 
@@ -48,8 +45,45 @@ class ListRequest:
     since: str | None = None
 
 
-async def list_orders(configuration: Configuration, request: ListRequest, say: Say, *, as_json: bool = False) -> int:
-    """Print a study a line, with the verdict and the reason of its match, by ids and codes alone; return 0.
+@dataclass(frozen=True, slots=True)
+class ListedMatch:
+    """Match of a study, where a message waits for its order, and where it was sent with another patient's visit."""
+
+    study_id: str
+    match: OrderMatch
+    waits_at: tuple[str, ...]
+    wrong_visit_at: tuple[str, ...]
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The match as JSON."""
+        places = {"waitsAt": list(self.waits_at), "wrongVisitAt": list(self.wrong_visit_at)}
+        return {"studyId": self.study_id, **json_of(self.match), **places}
+
+    def __str__(self) -> str:
+        places = _at("; waits at", self.waits_at) + _at("; another patient's visit was sent to", self.wrong_visit_at)
+        return f"{self.study_id}  {self.match}  since {at(self.match.since)}{places}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedMatches(CommandAnswer):
+    """Matches of studies, by ids and codes only."""
+
+    matches: tuple[ListedMatch, ...]
+
+    @property
+    def document(self) -> Any:
+        """The matches as a JSON list."""
+        return json_of(self.matches)
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each study, and their number."""
+        yield from map(str, self.matches)
+        yield counted(len(self.matches), "study")
+
+
+async def list_orders(engine: Engine, configuration: Configuration, request: ListRequest) -> ListedMatches:
+    """Return the requested matches.
 
     Raises:
         ConfigError: `--since` is no instant.
@@ -57,28 +91,21 @@ async def list_orders(configuration: Configuration, request: ListRequest, say: S
     """
     since = micros(typed_instant("--since", request.since, configuration.zone)) if request.since else 0
     now, argument = micros(clock.now()), f"{request.state or 'unmatched'} since {since}"
-    async with store_for_command(configuration, writes=False) as engine:
-        await engine.do(partial(noted, "orders-list", argument, "", now))
-        waiting = await _waiting(engine, configuration)
-        wrong = await _wrong(engine, configuration, since)
-        found = [one async for one in _found(engine, request.state, since, waiting, wrong)]
-    rows = [
-        {
-            "studyId": one.study_id,
-            **match_said(one),
-            "waitsAt": waiting.get(one.study_id, []),
-            "wrongVisitAt": wrong.get(one.study_id, []),
-        }
-        for one in found
-    ]
-    if as_json:
-        say(json.dumps(rows, indent=2))
-        return 0
-    for row, match in zip(rows, found, strict=True):
-        places = _at("; waits at", row["waitsAt"]) + _at("; another patient's visit was sent to", row["wrongVisitAt"])
-        say(f"{match.study_id}  {match_line(match)}  since {row['since']}{places}")
-    say(counted(len(rows), "study"))
-    return 0
+    await engine.do(partial(noted, "orders-list", argument, "", now))
+    waiting = await _waiting(engine, configuration)
+    wrong = await _wrong(engine, configuration, since)
+    found = [one async for one in _found(engine, request.state, since, waiting, wrong)]
+    return ListedMatches(
+        tuple(
+            ListedMatch(
+                one.study_id,
+                order_match(one),
+                tuple(waiting.get(one.study_id, ())),
+                tuple(wrong.get(one.study_id, ())),
+            )
+            for one in found
+        )
+    )
 
 
 async def _found(
@@ -120,68 +147,82 @@ def _at(words: str, names: Sequence[str]) -> str:
     return f"{words} {', '.join(names)}" if names else ""
 
 
-async def match_orders(  # noqa: PLR0913 (the command's arguments)
-    configuration: Configuration, study_id: str, numbers: Sequence[int], reason: str, say: Say, *, as_json: bool = False
-) -> int:
-    """Decide that a study answers these orders; return 1 if it must not, such as for another patient's order.
+@dataclass(frozen=True, slots=True)
+class DecidedOrders(CommandAnswer):
+    """Decision about a study: `match` with these orders, or `release` without any."""
+
+    study_id: str
+    decision: DecidedAs
+    orders: tuple[int, ...]
+
+    def lines(self) -> Iterator[str]:
+        """Yield what was decided."""
+        does = f"answers {_orders(self.orders)}" if self.decision == "match" else "goes without an order"
+        yield f"{self.study_id} {does}: {_SERVICE}"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedMatch(CommandAnswer):
+    """Match that must not be, for the reason in `refused`; `left_out` are orders that belong to the same group."""
+
+    study_id: str
+    orders: tuple[int, ...]
+    refused: str
+    left_out: tuple[int, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """Always 1."""
+        return 1
+
+    def lines(self) -> Iterator[str]:
+        """Yield the reason."""
+        is_in_part = self.refused == _IN_PART
+        sentence = f"{_TOGETHER} {_orders(self.left_out)} too." if is_in_part else REASONS[self.refused].sentence
+        yield f"refused ({self.refused}): {sentence} Nothing was decided."
+
+
+async def match_orders(
+    engine: Engine, configuration: Configuration, study_id: str, numbers: Sequence[int], reason: str
+) -> DecidedOrders | RefusedMatch:
+    """Decide that a study answers these orders; refused if it must not, such as for another patient's order.
 
     Raises:
         ConfigError: the study, or an order, is not stored.
         StoreUnavailable: the store cannot be reached.
     """
     study_id, numbers = id_of(study_id), tuple(dict.fromkeys(numbers))
-    async with store_for_command(configuration) as engine:
-        study = await read_study(engine, configuration, study_id)
-        orders = await orders_by_number(engine, numbers)
-        if study is None:
-            raise wrong(study_id, "no such study is stored", "`orders list` names those without an order.")
-        for number in numbers:
-            if all(number != one.number for one in orders):
-                raise wrong(str(number), "no such order is stored", "`orders show STUDY` has those near it.")
-        known = await with_others(engine, configuration, study.search, orders)
-        refusal = against_decision(study.search, known, numbers)
-        others = () if refusal else left_out(study.search, known, numbers, clock.now())
-        if refusal or others:
-            said = {"studyId": study_id, "orders": list(numbers), "refused": refusal or _IN_PART}
-            _say(say, said | {"leftOut": list(others)}, _refused(refusal, others), as_json)
-            return 1
-        await _decided(engine, StoredDecision(study_id, "match", numbers, reason, micros(clock.now())))
-    line = f"{study_id} answers {_orders(numbers)}: {_SERVICE}"
-    _say(say, {"studyId": study_id, "decision": "match", "orders": list(numbers)}, line, as_json)
-    return 0
+    study = await read_study(engine, configuration, study_id)
+    orders = await orders_by_number(engine, numbers)
+    if study is None:
+        raise wrong(study_id, "no such study is stored", "`orders list` names those without an order.")
+    for number in numbers:
+        if all(number != one.number for one in orders):
+            raise wrong(str(number), "no such order is stored", "`orders show STUDY` has those near it.")
+    known = await with_others(engine, configuration, study.search, orders)
+    refusal = against_decision(study.search, known, numbers)
+    others = () if refusal else left_out(study.search, known, numbers, clock.now())
+    if refusal or others:
+        return RefusedMatch(study_id, numbers, refusal or _IN_PART, tuple(others))
+    return await _decided(engine, StoredDecision(study_id, "match", numbers, reason, micros(clock.now())))
 
 
-async def release(configuration: Configuration, study_id: str, reason: str, say: Say, *, as_json: bool = False) -> int:
-    """Decide that a study goes without an order, and waits for none; return 0.
+async def release(engine: Engine, study_id: str, reason: str) -> DecidedOrders:
+    """Decide that a study goes without an order, and waits for none.
 
     Raises:
         ConfigError: the study is not stored.
         StoreUnavailable: the store cannot be reached.
     """
-    study_id = id_of(study_id)
-    async with store_for_command(configuration) as engine:
-        await _decided(engine, StoredDecision(study_id, "release", (), reason, micros(clock.now())))
-    line = f"{study_id} goes without an order: {_SERVICE}"
-    _say(say, {"studyId": study_id, "decision": "release", "orders": []}, line, as_json)
-    return 0
+    return await _decided(engine, StoredDecision(id_of(study_id), "release", (), reason, micros(clock.now())))
 
 
-async def _decided(engine: Engine, decision: StoredDecision) -> None:
+async def _decided(engine: Engine, decision: StoredDecision) -> DecidedOrders:
     if not await engine.do(partial(decide, decision)):
         gone = "no such study is stored, or the order is stored no more"
         raise wrong(decision.study_id, gone, "`orders list` names those without an order.")
-
-
-def _refused(refusal: str, others: Sequence[int]) -> str:
-    why = (
-        f"({refusal}): {REASONS[refusal].sentence}" if refusal else f"({_IN_PART}): {_TOGETHER} {_orders(others)} too."
-    )
-    return f"refused {why} Nothing was decided."
+    return DecidedOrders(decision.study_id, decision.decided_as, decision.orders)
 
 
 def _orders(numbers: Sequence[int]) -> str:
     return ", ".join(f"order {one}" for one in numbers)
-
-
-def _say(say: Say, said: dict[str, Any], line: str, as_json: bool) -> None:
-    say(json.dumps(said, indent=2) if as_json else line)

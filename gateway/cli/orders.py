@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.acting import act as _act
+from gateway.cli.acting import act_on_store as _act_on_store
 from gateway.cli.command_line import CommandGroup, Config, load
 from gateway.runtime.words import OrderState
 
@@ -43,8 +44,15 @@ def list_orders(
     from gateway.cli import order_work as work
 
     configuration, request = load(config), work.ListRequest(state, since)
-    listing = partial(work.list_orders, configuration, request, print, as_json=as_json)
-    sys.exit(_act(configuration, "orders list", lambda _: listing()))
+    sys.exit(
+        _act_on_store(
+            configuration,
+            "orders list",
+            lambda engine, _: work.list_orders(engine, configuration, request),
+            as_json=as_json,
+            writes=False,
+        )
+    )
 
 
 @orders.command()
@@ -58,8 +66,17 @@ def show(
     from gateway.cli.order_shown import show as show_orders
 
     configuration = load(config)
-    showing = partial(show_orders, configuration, what, reason, print, as_json=as_json)
-    sys.exit(_act(configuration, "orders show", showing, reason, what))
+    sys.exit(
+        _act_on_store(
+            configuration,
+            "orders show",
+            lambda engine, shows: show_orders(engine, configuration, what, reason, shows),
+            reason,
+            what,
+            as_json=as_json,
+            writes=False,
+        )
+    )
 
 
 @orders.command("try")
@@ -98,8 +115,16 @@ def match(
     from gateway.cli import order_work as work
 
     configuration = load(config)
-    decision = partial(work.match_orders, configuration, study, order, reason, print, as_json=as_json)
-    sys.exit(_act(configuration, "orders match", lambda _: decision(), reason, study))
+    sys.exit(
+        _act_on_store(
+            configuration,
+            "orders match",
+            lambda engine, _: work.match_orders(engine, configuration, study, order, reason),
+            reason,
+            study,
+            as_json=as_json,
+        )
+    )
 
 
 @orders.command()
@@ -108,8 +133,12 @@ def release(study: Study, reason: Reason, config: Config = None, as_json: Json =
     from gateway.cli import order_work as work
 
     configuration = load(config)
-    decision = partial(work.release, configuration, study, reason, print, as_json=as_json)
-    sys.exit(_act(configuration, "orders release", lambda _: decision(), reason, study))
+    decision = partial(work.release, study_id=study, reason=reason)
+    sys.exit(
+        _act_on_store(
+            configuration, "orders release", lambda engine, _: decision(engine), reason, study, as_json=as_json
+        )
+    )
 
 
 @orders.command("messages")
@@ -118,8 +147,15 @@ def list_messages(config: Config = None, as_json: Json = False) -> None:
     from gateway.cli import order_messages as work
 
     configuration = load(config)
-    listing = partial(work.list_messages, configuration, print, as_json=as_json)
-    sys.exit(_act(configuration, "orders messages", lambda _: listing()))
+    sys.exit(
+        _act_on_store(
+            configuration,
+            "orders messages",
+            lambda engine, _: work.list_messages(engine),
+            as_json=as_json,
+            writes=False,
+        )
+    )
 
 
 @orders.command("message")
@@ -128,8 +164,16 @@ def show_message(message: Message, reason: Reason = "", config: Config = None, a
     from gateway.cli import order_messages as work
 
     configuration = load(config)
-    showing = partial(work.show_message, configuration, message, reason, print, as_json=as_json)
-    sys.exit(_act(configuration, "orders message", lambda _: showing(), reason))
+    sys.exit(
+        _act_on_store(
+            configuration,
+            "orders message",
+            lambda engine, _: work.show_message(engine, message, reason),
+            reason,
+            as_json=as_json,
+            writes=False,
+        )
+    )
 
 
 @orders.command()
@@ -138,7 +182,9 @@ def retry(message: Message, reason: Reason, config: Config = None) -> None:
     from gateway.cli import order_messages as work
 
     configuration = load(config)
-    sys.exit(_act(configuration, "orders retry", lambda _: work.retry(configuration, message, reason, print), reason))
+    sys.exit(
+        _act_on_store(configuration, "orders retry", lambda engine, _: work.retry(engine, message, reason), reason)
+    )
 
 
 @orders.command("set-aside")
@@ -147,5 +193,5 @@ def set_aside(message: Message, reason: Reason, config: Config = None) -> None:
     from gateway.cli import order_messages as work
 
     configuration = load(config)
-    setting = partial(work.set_message_aside, configuration, message, reason, print)
-    sys.exit(_act(configuration, "orders set-aside", lambda _: setting(), reason))
+    setting = partial(work.set_message_aside, number=message, reason=reason)
+    sys.exit(_act_on_store(configuration, "orders set-aside", lambda engine, _: setting(engine), reason))

@@ -6,7 +6,7 @@ Proved by tests/gateway/cli/test_operator.py.
 
 from __future__ import annotations
 
-from gateway.cli.command_line import Say
+from gateway.feed.operator.arguments import Say
 from gateway.ingest.assembly import pipeline_of, store_for_command
 from gateway.ingest.stored_forms import rendered_anew
 from gateway.runtime.progress import Progress

@@ -13,9 +13,9 @@ from typing import Final
 from gateway.app import crawling
 from gateway.checks.config import api_key
 from gateway.checks.doctor.seen import Seen
-from gateway.cli.check_online import advise
-from gateway.cli.command_line import Say
+from gateway.cli.check_online import unknown_data
 from gateway.crawl.crawler import crawl_once
+from gateway.feed.operator.arguments import Say, say_answer
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.pauses import rare_collections
@@ -43,7 +43,7 @@ async def sync_once(configuration: Configuration, say: Say) -> int:
             seen.look_at(*document, configuration.site)
     changed, failed = f"{swept.taken_in} were new or changed", f"{swept.failed} could not be read"
     say(f"{swept.listed} studies listed: {changed}, {failed}; {swept.missing} that are stored were not listed")
-    advise(seen, configuration, lambda text: sys.stderr.write(f"{text}\n"))
+    say_answer(unknown_data(seen, configuration), lambda text: sys.stderr.write(f"{text}\n"))
     return 1 if swept.failed else 0
 
 

@@ -15,7 +15,7 @@ from gateway.demo.rounds import DemoRound, play
 from gateway.demo.show import comparison, pretty, side_by_side
 from gateway.demo.stage import HOST, Ports, Stage, stage
 from gateway.feed.operator.arguments import EVER
-from gateway.feed.operator.certificate import certificate_lines, make_certificate
+from gateway.feed.operator.certificate import make_certificate
 from gateway.runtime import clock, log
 from gateway.runtime.signals import stop_signal
 from gateway.sandbox.inbox import ReceivedMessage
@@ -79,7 +79,7 @@ async def _certificate(playing: Stage, patience: float) -> str:
     while True:
         made = await make_certificate(playing.configuration, playing.engine, [playing.destination], EVER)
         if made.verdict == "certified" or clock.monotonic() >= until:
-            return "\n".join(certificate_lines(made))
+            return "\n".join(made.lines())
 
 
 def _welcome(playing: Stage, report_id: str, study_id: str, uid: str) -> str:

@@ -32,7 +32,7 @@ from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.fate import KINDS, UNREMARKABLE
 from gateway.feed.operator import cancelled
 from gateway.feed.operator.arguments import EVER
-from gateway.feed.operator.certificate import certificate
+from gateway.feed.operator.certificate import certificate, write_certificate
 from gateway.feed.operator.explain import Question, explain
 from gateway.feed.operator.replay import Replay
 from gateway.feed.operator.show import WantedMessages, show
@@ -196,10 +196,8 @@ class Site:
         await run.flush(9)
 
     async def answers(self, command: Any, *what: Any) -> Any:
-        """Return what a command says, as JSON."""
-        said: list[str] = []
-        await command(self.configuration, *what, said.append, as_json=True)
-        return json.loads("\n".join(said))
+        """Return the answer of a command as JSON."""
+        return (await command(self.feed.engine, self.configuration, *what)).document
 
     async def check(self, folder: Path) -> dict[tuple[str, str], Any]:
         """Compare the answers; return the fates by report and destination."""
@@ -224,8 +222,9 @@ class Site:
         return fates
 
     async def _certificate(self, file: Path, fates: dict[tuple[str, str], Any]) -> None:
-        code = await certificate(self.configuration, None, EVER, file, self.said.append)
-        made = json.loads(await asyncio.to_thread(file.read_text))
+        answer = await certificate(self.feed.engine, self.configuration, None, EVER)
+        write_certificate(answer, file)
+        made, code = json.loads(await asyncio.to_thread(file.read_text)), answer.exit_code
         assert made["reports"] == len({report_id for report_id, _ in fates})
         for account in made["destinations"]:
             here = {report_id: one for (report_id, name), one in fates.items() if name == account["name"]}

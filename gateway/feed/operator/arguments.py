@@ -1,16 +1,19 @@
-"""Check the arguments of the feed commands: destination names, ids, spans between instants (read by typed_instant.py).
+"""Read the arguments of operators' commands, and print their answers: lines for a person, or JSON for a program.
 
-Carries out no clause of a standard; instants are read by `gateway.feed.operator.typed_instant`.
-Proved by tests/gateway/cli/test_feed.py.
+https://hl7.org/fhir/R4/datatypes.html#instant; decision D49. A command's function only computes its answer, a frozen
+dataclass. The command prints it by `say_answer`; a page can show the same answer.
+Proved by tests/gateway/cli/test_feed.py and tests/gateway/cli/test_answers.py.
 """
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from base64 import b64encode
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import Final
+from typing import Any, Final
 
 from gateway.feed.operator.typed_instant import typed_instant
 from gateway.routing import Destination, routes_of
@@ -19,9 +22,10 @@ from gateway.settings import Configuration
 from gateway.store.database.engine import instant_text, micros
 from mappings.patient.identifiers import upstream_id
 
-Say = Callable[[str], object]
 # Gets the addresses of the resources, and the ids of the patients, that a command is about to show
 Shows = Callable[[Collection[str], Collection[str]], None]
+Say = Callable[[str], object]
+LEFT_OUT: Final = {"is_left_out": True}  # metadata of a field that is not in the JSON while it is None
 _SOURCE: Final = "command line"
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _END: Final = datetime(9999, 12, 31, tzinfo=UTC)
@@ -65,6 +69,17 @@ def destination_named(configuration: Configuration, name: str, *, enabled: bool 
         key = f"{known[name].place}.enabled"
         raise ConfigError(configuration.source, key, "false: nothing is queued for it", "Write true, and try again.")
     return known[name]
+
+
+def destinations_named(configuration: Configuration, name: str | None, *, enabled: bool = True) -> list[Destination]:
+    """Return the destination of that name, or all without a name; with `enabled`, only those that are.
+
+    Raises:
+        ConfigError: there is none, `enabled` is required and it is not, or the settings are wrong.
+    """
+    if name is not None:
+        return [destination_named(configuration, name, enabled=enabled)]
+    return [one for one in routes_of(configuration).destinations if one.is_enabled or not enabled]
 
 
 def counted(number: int, thing: str) -> str:
@@ -112,3 +127,98 @@ def numbers_of(patient: str, beside: str) -> tuple[str, ...]:
     if not numbers:
         raise wrong("--patient", "no number came", "Write the numbers to standard input, a line each.")
     return numbers
+
+
+class CommandAnswer:
+    """Answer of a command as data. A subclass is a dataclass; its fields are the JSON, in their order.
+
+    The metadata of a field may name its `key` there; else that is its name in camelCase.
+    """
+
+    __slots__ = ()
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the command: 0 done, 1 something is open, refused or not found."""
+        return 0
+
+    @property
+    def document(self) -> Any:
+        """The answer as JSON values."""
+        return json_of(self)
+
+    def json_lines(self) -> Iterable[str]:
+        """Return the lines of the JSON."""
+        return [json.dumps(self.document, indent=2)]
+
+    def lines(self) -> Iterable[str]:
+        """Return the lines for a person."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedCommand(CommandAnswer):
+    """Sentences why a command is refused, or that there is nothing to answer; also where JSON was asked for."""
+
+    sentences: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """Always 1."""
+        return 1
+
+    def json_lines(self) -> Iterable[str]:
+        """Return the sentences."""
+        return self.sentences
+
+    def lines(self) -> Iterable[str]:
+        """Return the sentences."""
+        return self.sentences
+
+
+def say_answer(answer: CommandAnswer, say: Say, *, as_json: bool = False) -> int:
+    """Print an answer, and return the exit code of its command."""
+    for line in printed(answer, as_json=as_json):
+        say(line)
+    return answer.exit_code
+
+
+def printed(answer: CommandAnswer, *, as_json: bool = False) -> Iterable[str]:
+    """Return what a command prints of an answer."""
+    return answer.json_lines() if as_json else answer.lines()
+
+
+def json_of(value: Any) -> Any:
+    """Return a value of an answer as JSON: names in camelCase, instants as FHIR writes them, bytes in Base64."""
+    if isinstance(value, datetime):
+        return at(value)
+    if isinstance(value, bytes):
+        return b64encode(value).decode("ascii")
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {key: json_of(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_of(one) for one in value]
+    return _members(value) if is_dataclass(value) else value
+
+
+def _members(value: Any) -> Any:
+    if (said := getattr(value, "said", None)) is not None:
+        return said
+    members = ((one, getattr(value, one.name)) for one in fields(value))
+    return {
+        one.metadata.get("key") or _camel(one.name): json_of(member)
+        for one, member in members
+        if member is not None or not one.metadata.get("is_left_out")
+    }
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return "".join([first, *(one.capitalize() for one in others)])
+
+
+def at(moment: datetime) -> str:
+    """Return an instant as FHIR writes it, in UTC with six digits."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"

@@ -9,16 +9,15 @@ Proved by tests/contract/test_ledger.py and tests/gateway/cli/test_feed.py.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 from gateway.feed.compose.hl7v2_payload import HL7V2
-from gateway.feed.operator.arguments import Say, counted, destination_named
-from gateway.feed.operator.preview import Consent, is_agreed
+from gateway.feed.operator.arguments import CommandAnswer, counted, destination_named
+from gateway.feed.operator.preview import Foreseen
 from gateway.feed.operator.selection import ChosenStudies, Studies
-from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination
 from gateway.runtime import clock
 from gateway.runtime.progress import Progress
@@ -66,64 +65,89 @@ class AsSentReplay:
     force_old: bool
 
 
-async def replay_as_sent(  # noqa: PLR0913, PLR0917 (the command's arguments)
-    configuration: Configuration,
-    name: str,
-    chosen: ChosenStudies,
-    reason: str,
-    consent: Consent,
-    say: Say,
-    *,
-    force_old: bool,
-) -> int:
-    """Queue chosen messages again as they were composed; return 1 if any of them is refused.
+@dataclass(frozen=True, slots=True)
+class ReplayedAsSent(CommandAnswer):
+    """Messages that are sent again as they were composed, and those refused by the reason."""
+
+    name: str
+    messages: int
+    refused: Mapping[str, int]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if any message is refused."""
+        return 1 if self.refused else 0
+
+    def lines(self) -> Iterator[str]:
+        """Yield how many are sent, and how many not."""
+        yield f"{self.name} is sent {counted(self.messages, 'message')} again as made, each with an MSH-10 of its own"
+        yield from _refused_lines(self.refused)
+
+
+@dataclass(frozen=True, slots=True)
+class AsSentRequest:
+    """Chosen studies of a destination; with `force_old`, also messages older than what was sent since, for a reason."""
+
+    name: str
+    chosen: ChosenStudies
+    reason: str = ""
+    force_old: bool = False
+
+
+async def foresee_as_sent(engine: Engine, configuration: Configuration, asked: AsSentRequest) -> Foreseen:
+    """Count the chosen messages that would be sent again, and those that would be refused.
 
     Raises:
-        ConfigError: no such destination, the chosen study is not stored, or consent to send was not given.
+        ConfigError: no such destination, or the chosen study is not stored.
+        StoreUnavailable: the store cannot be reached.
     """
-    destination = destination_named(configuration, name)
-    now = micros(clock.now())
-    verb = "feed-replay-forced-old" if force_old else "feed-replay-as-sent"
-    outcomes: Counter[str] = Counter()
-    async with store_for_command(configuration, writes=not consent.dry_run) as engine:
-        destination = replace(destination, first_name=await origin(engine, name))
-        again = AsSentReplay(destination, chosen.priority, chosen.dead_letters, force_old)
-        studies = await chosen.studies(engine, destination)
-        if not consent.is_given:
-            would, refused = await _tried(engine, again, studies, now)
-            if not is_agreed(would, name, consent, say):
-                _say_refused(refused, say)
-                return 1 if refused or not consent.dry_run else 0
-        await engine.do(partial(noted, verb, f"{name} {chosen}", reason, now))
-        with Progress("replay", "studies") as progress:
-            for done, (study_id, report_ids) in enumerate(studies.items()):
-                progress(done, len(studies))
-                outcomes.update(await engine.do(partial(queue_again, again, study_id, report_ids, now)))
-    messages = counted(outcomes.pop(_SENT, 0), "message")
-    say(f"{name} is sent {messages} again as made, each with an MSH-10 of its own")
-    _say_refused(outcomes, say)
-    return 1 if outcomes else 0
-
-
-async def _tried(engine: Engine, again: AsSentReplay, studies: Studies, now: int) -> tuple[ToSend, Counter[str]]:
-    """Count the messages that would be sent and those that would be refused, without sending any."""
+    now, again = micros(clock.now()), await _replay_of(engine, configuration, asked)
     would, refused = ToSend(), Counter[str]()
+    for study_id, report_ids in _each(await asked.chosen.studies(engine, again.destination)):
+        outcomes = await tried(engine, partial(_became, again, study_id, report_ids, now))
+        refused["nothing-sent"] += not outcomes
+        for message, code in outcomes:
+            if code == _SENT:
+                would += ToSend(1, int(message.is_critical), message.signed, message.signed)
+            else:
+                refused[code] += 1
+    return Foreseen(would, tuple(_refused_lines(+refused)), bool(+refused))
+
+
+async def replay_as_sent(engine: Engine, configuration: Configuration, asked: AsSentRequest) -> ReplayedAsSent:
+    """Queue chosen messages again as they were composed.
+
+    Raises:
+        ConfigError: no such destination, or the chosen study is not stored.
+        StoreUnavailable: the store cannot be reached.
+    """
+    now, again = micros(clock.now()), await _replay_of(engine, configuration, asked)
+    verb = "feed-replay-forced-old" if asked.force_old else "feed-replay-as-sent"
+    outcomes = Counter[str]()
+    studies = await asked.chosen.studies(engine, again.destination)
+    await engine.do(partial(noted, verb, f"{asked.name} {asked.chosen}", asked.reason, now))
+    for study_id, report_ids in _each(studies):
+        outcomes.update(await engine.do(partial(queue_again, again, study_id, report_ids, now)))
+    return ReplayedAsSent(asked.name, outcomes.pop(_SENT, 0), outcomes)
+
+
+async def _replay_of(engine: Engine, configuration: Configuration, asked: AsSentRequest) -> AsSentReplay:
+    destination = destination_named(configuration, asked.name)
+    destination = replace(destination, first_name=await origin(engine, asked.name))
+    return AsSentReplay(destination, asked.chosen.priority, asked.chosen.dead_letters, asked.force_old)
+
+
+def _each(studies: Studies) -> Iterator[tuple[str, frozenset[str] | None]]:
+    """Yield the studies, with a progress display."""
     with Progress("replay", "studies") as progress:
-        for done, (study_id, report_ids) in enumerate(studies.items()):
+        for done, one in enumerate(studies.items()):
             progress(done, len(studies))
-            outcomes = await tried(engine, partial(_became, again, study_id, report_ids, now))
-            refused["nothing-sent"] += not outcomes
-            for message, code in outcomes:
-                if code == _SENT:
-                    would += ToSend(1, int(message.is_critical), message.signed, message.signed)
-                else:
-                    refused[code] += 1
-    return would, +refused
+            yield one
 
 
-def _say_refused(found: Counter[str], say: Say) -> None:
-    for code, count in sorted(found.items()):
-        say(f"{count} refused: {_REFUSED[code]}")
+def _refused_lines(refused: Mapping[str, int]) -> Iterator[str]:
+    for code, count in sorted(refused.items()):
+        yield f"{count} refused: {_REFUSED[code]}"
 
 
 def queue_again(again: AsSentReplay, study_id: str, report_ids: frozenset[str] | None, now: int) -> Steps[list[str]]:

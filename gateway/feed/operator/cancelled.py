@@ -8,16 +8,18 @@ Proved by tests/gateway/cli/test_cancelled.py.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from gateway.feed.fate import fates, places
-from gateway.feed.operator.arguments import Say, counted, id_of, wrong
+from gateway.feed.operator.arguments import Say, at, counted, id_of, wrong
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import routes_of
 from gateway.runtime import clock
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine, instant_text, micros
+from gateway.store.database.engine import Engine, instant, micros
 from gateway.store.feed.cancelled_reports import (
     CancelledItem,
     ItemChanged,
@@ -32,6 +34,18 @@ from gateway.store.feed.outbox import study_of
 MOST: Final = 1_000
 _CHANGED: Final = "is another version by now, or was decided meanwhile: nothing is done. Look at it, and try again"
 _LISTED: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCancellation:
+    """Signed report that AutoScribe cancelled and nobody decided on; `cancelled` is `study` or `report`."""
+
+    report_id: str
+    study_id: str
+    cancelled: str
+    state: str
+    since: datetime
+    is_critical: bool
 
 
 async def withdraw(configuration: Configuration, report: str, reason: str, say: Say, *, dry_run: bool = False) -> int:
@@ -126,31 +140,24 @@ async def _said(configuration: Configuration, engine: Engine, items: Sequence[Ca
     return lines
 
 
-async def cancelled_open(engine: Engine) -> list[dict[str, Any]]:
-    """Return the open items as JSON, critical results first."""
+async def cancelled_open(engine: Engine) -> tuple[OpenCancellation, ...]:
+    """Return the open items, critical results first."""
     ordered = sorted(await open_items(engine, MOST), key=lambda one: (not one.is_critical, one.since))
-    return [
-        {
-            "reportId": one.report_id,
-            "studyId": one.study_id,
-            "cancelled": one.what,
-            "state": one.state,
-            "since": instant_text(one.since),
-            "isCritical": one.is_critical,
-        }
+    return tuple(
+        OpenCancellation(one.report_id, one.study_id, one.what, one.state, instant(one.since), one.is_critical)
         for one in ordered
-    ]
+    )
 
 
-def cancelled_lines(items: Sequence[dict[str, Any]]) -> Iterator[str]:
+def cancelled_lines(items: Sequence[OpenCancellation]) -> Iterator[str]:
     """Yield the lines of `feed status` about the open items."""
     if not items:
         return
-    critical = sum(one["isCritical"] for one in items)
+    critical = sum(one.is_critical for one in items)
     number = counted(len(items), "report")
     yield f"cancelled after signing: {number}, {critical} of them critical; feed withdraw or feed leave REPORT"
     for one in items[:_LISTED]:
-        mark = ", critical" if one["isCritical"] else ""
-        yield f"  cancelled {one['reportId']}  {one['studyId']}, since {one['since']}{mark}, {one['state']}"
+        mark = ", critical" if one.is_critical else ""
+        yield f"  cancelled {one.report_id}  {one.study_id}, since {at(one.since)}{mark}, {one.state}"
     if len(items) > _LISTED:
         yield f"  cancelled {counted(len(items) - _LISTED, 'more report')}: --json lists them"

@@ -8,27 +8,36 @@ Proved by tests/gateway/cli/test_feed.py.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.feed.fate import KINDS, UNREMARKABLE, Fate, FatePlace, fate_of, places
-from gateway.feed.operator.arguments import Say, TimeSpan, counted, destination_named, wrong
+from gateway.feed.operator.arguments import (
+    LEFT_OUT,
+    CommandAnswer,
+    TimeSpan,
+    at,
+    counted,
+    destinations_named,
+    json_of,
+    wrong,
+)
 from gateway.feed.operator.listing import Listing, list_studies, read_anew
-from gateway.feed.operator.order_of_study import match_said
-from gateway.ingest.assembly import store_for_command
-from gateway.routing import Destination, routes_of
+from gateway.feed.operator.order_of_study import OrderMatch, order_matches
+from gateway.routing import Destination
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine, instant_text, micros
+from gateway.store.database.engine import Engine, instant_text, moment
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed.destinations import OpenWork, left
 from gateway.store.feed.ledger import LedgerRecords, ReportRecord, critical_results, report_records
 from gateway.store.feed.outbox import signed_within
-from gateway.store.orders.matches import matches_of
 from gateway.store.studies.crawling import erased_among
 
 _BATCH: Final = 500
@@ -37,50 +46,73 @@ _MOST_LINES: Final = 100
 
 
 @dataclass(slots=True)
+class RemarkableReport:
+    """Report that is open at a destination, or has remarks; `order` is its match if it has no order, with a reason."""
+
+    report_id: str
+    study_id: str
+    fate: str
+    detail: str
+    since: datetime | None
+    is_open: bool
+    is_critical: bool
+    remarks: tuple[str, ...]
+    order: OrderMatch | None = field(default=None, metadata=LEFT_OUT)
+
+    @property
+    def is_to_be_seen(self) -> bool:
+        """True if it matters that the report is a critical result."""
+        return self.is_open or self.fate == "left"
+
+    def __str__(self) -> str:
+        text = f"{self.fate}  {self.report_id}  {self.study_id}  {self.detail}".rstrip()
+        text = f"{text}  CRITICAL" if self.is_critical else text
+        return f"{text}  order: {self.order.verdict} ({self.order.reason})" if self.order else text
+
+
+@dataclass(slots=True)
 class ReportAccount:
-    """Account of all reports at one destination: counts, and a line for each report that is open or has remarks."""
+    """Account of all reports at one destination: counts, and each report that is open or has remarks."""
 
     place: FatePlace
     counts: Counter[str] = field(default_factory=Counter)
     remarks: Counter[str] = field(default_factory=Counter)
-    lines: list[dict[str, Any]] = field(default_factory=list)
+    reports: list[RemarkableReport] = field(default_factory=list)
     open: int = 0
     open_critical: int = 0
 
     def mark_critical(self, critical: set[str]) -> None:
         """Mark the critical results among open and left reports, and sort them first."""
-        for line in self.lines:
-            line["isCritical"] = line["reportId"] in critical and _is_to_be_seen(line)
-            self.open_critical += line["isCritical"] and line["isOpen"]
-        self.lines.sort(key=lambda line: not line["isCritical"])
+        for one in self.reports:
+            one.is_critical = one.report_id in critical and one.is_to_be_seen
+            self.open_critical += one.is_critical and one.is_open
+        self.reports.sort(key=lambda one: not one.is_critical)
 
     def add(self, study_id: str, report_id: str, state: Fate) -> None:
-        """Count one report, and add its line if it needs one."""
+        """Count one report, and keep it if it is open or has remarks."""
         self.counts[state.kind] += 1
         self.open += state.is_open
         self.remarks.update(state.remarks)
         if state.remarks or state.kind not in UNREMARKABLE:
-            since = None if state.since is None else instant_text(state.since)
-            self.lines.append(
-                {
-                    "reportId": report_id,
-                    "studyId": study_id,
-                    "fate": state.kind,
-                    "detail": state.detail,
-                    "since": since,
-                    "isOpen": state.is_open,
-                    "isCritical": False,
-                    "remarks": state.remarks,
-                }
-            )
+            since, remarks = moment(state.since), state.remarks
+            told = state.kind, state.detail, since, state.is_open
+            self.reports.append(RemarkableReport(report_id, study_id, *told, is_critical=False, remarks=remarks))
 
-
-def _is_to_be_seen(line: Mapping[str, Any]) -> bool:
-    return bool(line["isOpen"]) or line["fate"] == "left"
+    @property
+    def said(self) -> dict[str, Any]:
+        """The account as JSON."""
+        return {
+            "name": self.place.label,
+            "counts": {kind: self.counts[kind] for kind in KINDS},
+            "open": self.open,
+            "openCritical": self.open_critical,
+            "remarks": dict(self.remarks),
+            "reports": json_of(self.reports),
+        }
 
 
 @dataclass(slots=True)
-class Certificate:
+class Certificate(CommandAnswer):
     """Certificate of the reports of a span, at each destination.
 
     `read` are the earliest and the latest time at which a report's study was read from AutoScribe, in microseconds;
@@ -112,32 +144,73 @@ class Certificate:
             return "incomplete"
         return "open" if self.left or any(one.open for one in self.accounts) else "certified"
 
+    @property
+    def exit_code(self) -> int:
+        """0 if certified."""
+        return 0 if self.verdict == "certified" else 1
 
-async def certificate(  # noqa: PLR0913 (the command's arguments)
-    configuration: Configuration, name: str | None, span: TimeSpan, out: Path | None, say: Say, *, is_deep: bool = False
-) -> int:
-    """Print the certificate of the reports signed in a span, at one destination or all; return 1 unless certified.
+    @property
+    def document(self) -> Any:
+        """The certificate as JSON."""
+        listing, (first, last) = self.listing, self.read or (None, None)
+        return json_of(
+            {
+                "verdict": self.verdict,
+                "from": instant_text(self.span.since),
+                "to": instant_text(self.span.until),
+                "listing": {
+                    "started": listing.started,
+                    "ended": listing.ended,
+                    "isComplete": not self.fault,
+                    "fault": self.fault or None,
+                    "studies": listing.studies,
+                    "signedReports": listing.reports,
+                },
+                "reports": self.reports,
+                "notListed": self.unlisted,
+                "textsRead": {"from": moment(first), "to": moment(last), "isDeep": self.is_deep},
+                "destinations": self.accounts,
+                "notInSettings": [
+                    {"name": gone.name, "open": gone.open, "critical": gone.critical, "counts": gone.counts}
+                    for gone in self.left
+                ],
+            }
+        )
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of the certificate for people."""
+        listing = self.listing
+        totals = f"{counted(listing.studies, 'study')}, {counted(listing.reports, 'signed report')}"
+        incomplete = f"; INCOMPLETE: {self.fault}" if self.fault else ""
+        yield f"AutoScribe as listed at {at(listing.started)}: {totals}{incomplete}"
+        unlisted = f"{self.unlisted} of them not listed{_read(self)}"
+        yield f"{counted(self.reports, 'report')} signed from {self.span}, {unlisted}"
+        if not self.accounts:
+            yield "no destination is enabled: there is none that reports are sent to"
+        for account in self.accounts:
+            yield from _account_lines(account)
+        for gone in self.left:
+            yield f"{gone.name}: {gone}"
+        yield self.verdict
+
+
+async def certificate(
+    engine: Sqlite | Postgres, configuration: Configuration, name: str | None, span: TimeSpan, *, is_deep: bool = False
+) -> Certificate:
+    """Return the certificate of the reports signed in a span, at one destination or all.
 
     With `is_deep`, the studies of these reports are read from AutoScribe first.
 
     Raises:
-        ConfigError: no such destination, no API key, or `out` cannot be written.
+        ConfigError: no such destination, or no API key.
         StoreUnavailable: the store cannot be reached.
     """
-    destinations = [one for one in routes_of(configuration).destinations if one.is_enabled]
-    if name is not None:
-        destinations = [destination_named(configuration, name)]
-    async with store_for_command(configuration, writes=is_deep) as engine:
-        read = partial(read_anew, configuration, engine) if is_deep else None
-        made = await make_certificate(configuration, engine, destinations, span, read)
-        if name is None:
-            named = {known for one in made.accounts for known in (one.place.label, one.place.name)}
-            made.left += await left(engine, named)
-    if out is not None:
-        _write(made, out)
-    for line in certificate_lines(made):
-        say(line)
-    return 0 if made.verdict == "certified" else 1
+    read = partial(read_anew, configuration, engine) if is_deep else None
+    made = await make_certificate(configuration, engine, destinations_named(configuration, name), span, read)
+    if name is None:
+        known = {each for one in made.accounts for each in (one.place.label, one.place.name)}
+        made.left += await left(engine, known)
+    return made
 
 
 async def make_certificate(
@@ -203,21 +276,21 @@ async def _fill(made: Certificate, engine: Engine, wanted: Mapping[str, set[str]
 
 
 async def _say_orders(made: Certificate, engine: Engine) -> None:
-    """Say why a study has no order, for each report with a line; nothing where no hospital sends orders."""
-    lines = [line for account in made.accounts for line in account.lines]
-    study_ids = iter(dict.fromkeys(line["studyId"] for line in lines))
+    """Say why a study has no order, for each remarkable report; nothing where no hospital sends orders."""
+    reports = [one for account in made.accounts for one in account.reports]
+    study_ids = iter(dict.fromkeys(one.study_id for one in reports))
     while batch := list(islice(study_ids, _BATCH)):
-        matches = await matches_of(engine, batch)
-        for line in lines:
-            match = matches.get(line["studyId"])
+        matches = await order_matches(engine, batch)
+        for one in reports:
+            match = matches.get(one.study_id)
             if match is not None and match.reason:
-                line["order"] = match_said(match)
+                one.order = match
 
 
 async def _mark_critical(made: Certificate, engine: Engine) -> None:
-    lines = [line for account in made.accounts for line in account.lines if _is_to_be_seen(line)]
+    seen = {one.study_id for account in made.accounts for one in account.reports if one.is_to_be_seen}
     critical: set[str] = set()
-    for study_id in dict.fromkeys(line["studyId"] for line in lines):
+    for study_id in seen:
         critical |= await critical_results(engine, study_id)
     for account in made.accounts:
         account.mark_critical(critical)
@@ -245,29 +318,16 @@ def _is_within(record: ReportRecord | None, span: TimeSpan) -> bool:
     return record is None or record.signed is None or span.since <= record.signed < span.until
 
 
-def certificate_lines(made: Certificate) -> Iterator[str]:
-    """Yield the lines of the certificate for people."""
-    listing = made.listing
-    at = instant_text(micros(listing.started))
-    totals = f"{counted(listing.studies, 'study')}, {counted(listing.reports, 'signed report')}"
-    yield f"AutoScribe as listed at {at}: {totals}" + (f"; INCOMPLETE: {made.fault}" if made.fault else "")
-    yield f"{counted(made.reports, 'report')} signed from {made.span}, {made.unlisted} of them not listed{_read(made)}"
-    if not made.accounts:
-        yield "no destination is enabled: there is none that reports are sent to"
-    for account in made.accounts:
-        counts = ", ".join(f"{account.counts[kind]} {kind}" for kind in reversed(KINDS) if account.counts[kind])
-        critical = f", {account.open_critical} of them critical" if account.open_critical else ""
-        yield f"{account.place.label}: {counts or 'no reports'}; {account.open} open{critical}"
-        if account.remarks:
-            yield f"  remarks: {', '.join(f'{count} {code}' for code, count in sorted(account.remarks.items()))}"
-        shown = [line for line in account.lines if line["fate"] not in UNREMARKABLE]
-        for line in shown[:_MOST_LINES]:
-            yield _line(line)
-        if len(shown) > _MOST_LINES:
-            yield f"  {len(shown) - _MOST_LINES} more: --out FILE has them all"
-    for gone in made.left:
-        yield f"{gone.name}: {gone}"
-    yield made.verdict
+def _account_lines(account: ReportAccount) -> Iterator[str]:
+    counts = ", ".join(f"{account.counts[kind]} {kind}" for kind in reversed(KINDS) if account.counts[kind])
+    critical = f", {account.open_critical} of them critical" if account.open_critical else ""
+    yield f"{account.place.label}: {counts or 'no reports'}; {account.open} open{critical}"
+    if account.remarks:
+        yield f"  remarks: {', '.join(f'{count} {code}' for code, count in sorted(account.remarks.items()))}"
+    shown = [one for one in account.reports if one.fate not in UNREMARKABLE]
+    yield from (f"  {one}" for one in shown[:_MOST_LINES])
+    if len(shown) > _MOST_LINES:
+        yield f"  {len(shown) - _MOST_LINES} more: --out FILE has them all"
 
 
 def _read(made: Certificate) -> str:
@@ -278,59 +338,16 @@ def _read(made: Certificate) -> str:
     return f"; texts as read from AutoScribe between {first} and {last}{'' if made.is_deep else ' (anew: --deep)'}"
 
 
-def _line(line: Mapping[str, Any]) -> str:
-    text = f"  {line['fate']}  {line['reportId']}  {line['studyId']}  {line['detail']}".rstrip()
-    text = f"{text}  CRITICAL" if line["isCritical"] else text
-    return f"{text}  order: {line['order']['verdict']} ({line['order']['reason']})" if "order" in line else text
-
-
-def _write(made: Certificate, out: Path) -> None:
+def write_certificate(made: Certificate, out: Path) -> None:
     """Write the certificate as JSON.
 
     Raises:
         ConfigError: the file cannot be written.
     """
-    listing = made.listing
-    body = {
-        "verdict": made.verdict,
-        "from": instant_text(made.span.since),
-        "to": instant_text(made.span.until),
-        "listing": {
-            "started": instant_text(micros(listing.started)),
-            "ended": instant_text(micros(listing.ended)),
-            "isComplete": not made.fault,
-            "fault": made.fault or None,
-            "studies": listing.studies,
-            "signedReports": listing.reports,
-        },
-        "reports": made.reports,
-        "notListed": made.unlisted,
-        "textsRead": {
-            "from": made.read and instant_text(made.read[0]),
-            "to": made.read and instant_text(made.read[1]),
-            "isDeep": made.is_deep,
-        },
-        "destinations": [_account(account) for account in made.accounts],
-        "notInSettings": [
-            {"name": gone.name, "open": gone.open, "critical": gone.critical, "counts": dict(gone.counts)}
-            for gone in made.left
-        ],
-    }
     try:
         out.touch(_PRIVATE)
-        out.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
+        out.write_text("\n".join([*made.json_lines(), ""]), encoding="utf-8")
     except OSError as error:
         raise wrong(
             "--out", f"cannot be written ({error.strerror})", "Name a file in a folder that is there."
         ) from None
-
-
-def _account(account: ReportAccount) -> dict[str, Any]:
-    return {
-        "name": account.place.label,
-        "counts": {kind: account.counts[kind] for kind in KINDS},
-        "open": account.open,
-        "openCritical": account.open_critical,
-        "remarks": dict(account.remarks),
-        "reports": account.lines,
-    }

@@ -6,29 +6,25 @@ therefore recorded in the audit, by ids only, before anything is shown.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from gateway.feed.fate import ReportFate, fates, places
-from gateway.feed.operator.arguments import Say, Shows, destination_named, id_of, unnoted, wrong
-from gateway.feed.operator.explained import Explained, ExplainedMapping, every, explained, map_and_trace
-from gateway.feed.operator.explained_lines import lines, listed, sent_lines
-from gateway.feed.operator.order_of_study import match_line, match_said
-from gateway.ingest.assembly import store_for_command
+from gateway.feed.operator.arguments import RefusedCommand, Shows, destination_named, id_of, unnoted, wrong
+from gateway.feed.operator.explained import ExplainedMapping, every, explained, map_and_trace
+from gateway.feed.operator.explained_lines import Explanation, SentVersion, SentVersions
+from gateway.feed.operator.order_of_study import HeldAt, order_matches
 from gateway.routing import Destination, routes_of
 from gateway.routing.preview import PreviewRequest
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine, instant_text, micros
+from gateway.store.database.engine import Engine, instant, micros
 from gateway.store.database.operator_acts import noted
 from gateway.store.feed.destinations import known_as
 from gateway.store.feed.ledger import messages_of_study, versions_of
 from gateway.store.feed.outbox import held_rows_of
-from gateway.store.orders.matches import matches_of
 from gateway.store.pdfs import Pdfs
 from gateway.store.studies.stored_reports import StoredStudy, stored_study
 from mappings.patient.identifiers import fhir_id
@@ -75,56 +71,42 @@ class _To:
 
 
 async def explain(
-    configuration: Configuration, question: Question, say: Say, *, as_json: bool = False, shows: Shows = unnoted
-) -> int:
-    """Explain a field of a report, or list all; return 1 if the report is not stored or the field has no value.
+    engine: Engine, configuration: Configuration, question: Question, *, shows: Shows = unnoted
+) -> Explanation | RefusedCommand:
+    """Explain a field of a report, or all; refused if the report is not stored.
 
-    `shows` gets the report and its patient before anything is shown.
+    `shows` gets the report and its patient before anything is returned.
 
     Raises:
         ConfigError: no such destination.
-        StoreUnavailable: the store cannot be reached; nothing is shown, since the audit could not be written.
+        StoreUnavailable: the store cannot be reached; nothing is returned, since the audit could not be written.
     """
     to = _to(configuration, question.at)
     report_id = id_of(question.report_id)
-    async with store_for_command(configuration, writes=False) as engine:
-        if to.destination is not None and question.at:
-            question = replace(question, at=await known_as(engine, to.destination.name, to.destination.formerly))
-        study = await stored_study(engine, report_id)
-        if study is None:
-            say("no such report is stored")
-            return 1
-        argument = " ".join(filter(None, (report_id, question.name, question.at and f"at {question.at}")))
-        await engine.do(partial(noted, _VERB, argument, question.reason, micros(clock.now())))
-        mapping = await _made(engine, study, to)
-        patients = [str(one["id"]) for one in mapping.resources if one["resourceType"] == "Patient"]
-        shows([f"DiagnosticReport/{fhir_id(report_id)}"], patients)
-        sent = await _sent(engine, study, mapping, question) if question.sent else []
-        match = (await matches_of(engine, [study.study_id])).get(study.study_id)
-        found = await _fates(configuration, engine, study, question.at)
-        held = [one for one in await held_rows_of(engine, study.study_id) if question.at in {None, one[0]}]
-    fields = [explained(mapping, question.name)] if question.name else every(mapping)
-    answer = {
-        "reportId": report_id,
-        "studyId": study.study_id,
-        "receiver": to.receiver.name,
-        "destination": to.destination.name if to.destination else None,
-        "fates": [one.said for one in found],
-        "fields": [_said(one) for one in fields],
-        **({"lines": [one._asdict() for one in mapping.cut]} if question.name in _CUT else {}),
-        **({"sent": sent} if question.sent else {}),
-        **({} if match is None else {"order": match_said(match)}),
-        **({"held": [{"destination": name, "reason": reason} for name, reason in held]} if held else {}),
-    }
-    if as_json:
-        say(json.dumps(answer, indent=2))
-    else:
-        shown = [*(lines(answer) if question.name else listed(answer)), *sent_lines(sent)]
-        shown += [f"fate at {one.place.label}: {one.fate}" for one in found]
-        shown += [] if match is None else [f"order: {match_line(match)}"]
-        for line in (*shown, *(f"held at {name}: {reason}" for name, reason in held)):
-            say(line)
-    return 0 if any(one.values for one in fields) or any(one["versions"] for one in sent) else 1
+    if to.destination is not None and question.at:
+        question = replace(question, at=await known_as(engine, to.destination.name, to.destination.formerly))
+    study = await stored_study(engine, report_id)
+    if study is None:
+        return RefusedCommand(("no such report is stored",))
+    argument = " ".join(filter(None, (report_id, question.name, question.at and f"at {question.at}")))
+    await engine.do(partial(noted, _VERB, argument, question.reason, micros(clock.now())))
+    mapping = await _made(engine, study, to)
+    patients = [str(one["id"]) for one in mapping.resources if one["resourceType"] == "Patient"]
+    shows([f"DiagnosticReport/{fhir_id(report_id)}"], patients)
+    held = [HeldAt(*one) for one in await held_rows_of(engine, study.study_id) if question.at in {None, one[0]}]
+    return Explanation(
+        report_id,
+        study.study_id,
+        to.receiver.name,
+        to.destination.name if to.destination else None,
+        tuple(await _fates(configuration, engine, study, question.at)),
+        (explained(mapping, question.name),) if question.name else tuple(every(mapping)),
+        tuple(mapping.cut) if question.name in _CUT else None,
+        await _sent(engine, study, mapping, question) if question.sent else None,
+        (await order_matches(engine, [study.study_id])).get(study.study_id),
+        tuple(held) or None,
+        is_of_one=bool(question.name),
+    )
 
 
 async def _fates(configuration: Configuration, engine: Engine, stored: StoredStudy, at: str | None) -> list[ReportFate]:
@@ -156,7 +138,7 @@ async def _made(engine: Engine, stored: StoredStudy, to: _To) -> ExplainedMappin
 
 async def _sent(
     engine: Engine, stored: StoredStudy, mapping: ExplainedMapping, question: Question
-) -> list[dict[str, Any]]:
+) -> tuple[SentVersions, ...]:
     """Return the field's values in each version sent: messages by destination, or versions of FHIR resources."""
     if is_field(question.name):
         return await _messages(engine, stored, question)
@@ -166,40 +148,21 @@ async def _sent(
         if resource["resourceType"] == kind:
             address = f"{kind}/{resource['id']}"
             versions = [
-                _version(updated, f"version {number}", element_values(body, question.name))
+                SentVersion(instant(updated), f"version {number}", tuple(element_values(body, question.name)))
                 for number, updated, body in await versions_of(engine, address)
             ]
-            by_resource.append({"to": address, "versions": versions})
-    return by_resource
+            by_resource.append(SentVersions(address, tuple(versions)))
+    return tuple(by_resource)
 
 
-async def _messages(engine: Engine, stored: StoredStudy, question: Question) -> list[dict[str, Any]]:
+async def _messages(engine: Engine, stored: StoredStudy, question: Question) -> tuple[SentVersions, ...]:
     """Return the field's values in each message sent, by destination."""
-    by_destination: dict[str, list[dict[str, Any]]] = {}
+    by_destination: dict[str, list[SentVersion]] = {}
     for message in await messages_of_study(engine, stored.study_id):
         report_ids = {message.report_id, *message.report_ids}
         is_meant = question.at in {None, message.destination} and stored.report_id in report_ids
         if is_meant and message.sent is not None:
-            values = None if message.body is None else field_values(message.body, question.name)
-            version = _version(message.sent, f"{message.control_id}, {message.kind}, {message.state}", values)
-            by_destination.setdefault(message.destination, []).append(version)
-    return [{"to": name, "versions": versions} for name, versions in by_destination.items()]
-
-
-def _version(at: int, name: str, values: Sequence[str] | None) -> dict[str, Any]:
-    """Return a version as JSON; `values` is None if its text was deleted after the retention time."""
-    return {"at": instant_text(at), "as": name, "values": None if values is None else list(values)}
-
-
-def _said(field: Explained) -> dict[str, Any]:
-    rule = field.rule
-    return {
-        "name": field.name,
-        "values": list(field.values),
-        "rule": None
-        if rule is None
-        else {"name": rule.name, "place": f"{rule.path}:{rule.line}", "clause": rule.clause, "from": rule.source},
-        "sources": [{"pointer": pointer, "value": value, "class": kind} for pointer, value, kind in field.sources],
-        "settings": [{"key": it.key, "value": it.value} for it in field.settings],
-        "issues": [{"code": it.code, "pointer": it.pointer, "action": it.action} for it in field.issues],
-    }
+            values = None if message.body is None else tuple(field_values(message.body, question.name))
+            name = f"{message.control_id}, {message.kind}, {message.state}"
+            by_destination.setdefault(message.destination, []).append(SentVersion(instant(message.sent), name, values))
+    return tuple(SentVersions(name, tuple(versions)) for name, versions in by_destination.items())

@@ -73,6 +73,21 @@ class Explained:
     settings: Sequence[Setting]
     issues: Sequence[MappingIssue]
 
+    @property
+    def said(self) -> dict[str, Any]:
+        """The explanation as JSON."""
+        rule = self.rule
+        return {
+            "name": self.name,
+            "values": list(self.values),
+            "rule": None
+            if rule is None
+            else {"name": rule.name, "place": f"{rule.path}:{rule.line}", "clause": rule.clause, "from": rule.source},
+            "sources": [{"pointer": pointer, "value": value, "class": kind} for pointer, value, kind in self.sources],
+            "settings": [{"key": it.key, "value": it.value} for it in self.settings],
+            "issues": [{"code": it.code, "pointer": it.pointer, "action": it.action} for it in self.issues],
+        }
+
 
 def map_and_trace(
     asked: PreviewRequest, document: dict[str, Any], site: Site, receiver: Receiver, at: datetime

@@ -6,31 +6,50 @@ Proved by tests/gateway/cli/test_orders.py.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
 
-from gateway.store.database.engine import instant_text
-from gateway.store.orders.matches import StoredMatch
+from gateway.store.database.engine import Engine, instant
+from gateway.store.orders.matches import StoredMatch, matches_of
 from mappings.hospital.reasons import REASONS
 
 
-def match_said(match: StoredMatch) -> dict[str, Any]:
-    """Return the match of a study as JSON."""
-    return {
-        "verdict": match.verdict,
-        "reason": match.reason or None,
-        "sentence": sentence_of(match) or None,
-        "orders": list(match.orders),
-        "since": instant_text(match.since),
-    }
+@dataclass(frozen=True, slots=True)
+class OrderMatch:
+    """Match of a study in an operator's words; `reason` and its `sentence` are None if orders are answered."""
+
+    verdict: str
+    reason: str | None
+    sentence: str | None
+    orders: tuple[int, ...]
+    since: datetime
+
+    def __str__(self) -> str:
+        if self.reason:
+            return f"{self.verdict} ({self.reason})" + (f": {self.sentence}" if self.sentence else "")
+        return f"{self.verdict}: {', '.join(f'order {number}' for number in self.orders)}"
 
 
-def match_line(match: StoredMatch) -> str:
-    """Return the match of a study as a line."""
-    if match.reason:
-        return f"{match.verdict} ({match.reason}): {sentence_of(match)}".removesuffix(": ")
-    return f"{match.verdict}: {', '.join(f'order {number}' for number in match.orders)}"
+@dataclass(frozen=True, slots=True)
+class HeldAt:
+    """Destination at which later messages of a study are held, and the reason."""
+
+    destination: str
+    reason: str
 
 
-def sentence_of(match: StoredMatch) -> str:
-    """Return the sentence of a match's reason; empty if it has none."""
-    return REASONS[match.reason].sentence if match.reason in REASONS else ""
+def order_match(match: StoredMatch) -> OrderMatch:
+    """Return the match of a study with the sentence of its reason."""
+    sentence = REASONS[match.reason].sentence if match.reason in REASONS else None
+    return OrderMatch(match.verdict, match.reason or None, sentence or None, tuple(match.orders), instant(match.since))
+
+
+async def order_matches(engine: Engine, study_ids: Collection[str]) -> dict[str, OrderMatch]:
+    """Return the matches of these studies; of none where no hospital sends orders.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    found = await matches_of(engine, list(study_ids))
+    return {study_id: order_match(one) for study_id, one in found.items()}

@@ -6,12 +6,13 @@ Proved by tests/gateway/cli/test_feed.py and tests/gateway/cli/test_restored.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from gateway.feed.operator.arguments import Say, counted, destination_named, id_of
-from gateway.feed.operator.preview import Consent, is_agreed
-from gateway.ingest.assembly import store_for_command
+from gateway.feed.operator.arguments import CommandAnswer, RefusedCommand, counted, destination_named, id_of
+from gateway.feed.operator.preview import Foreseen
 from gateway.runtime import clock
 from gateway.runtime.words import HeldAs
 from gateway.settings import Configuration
@@ -29,11 +30,30 @@ from gateway.store.feed.states import BREAKER_REASONS, FOR_NOW, HOLD_FEED, MAY_H
 _HELD_AS: Final[dict[str, tuple[str, ...]]] = {"refused": (REFUSED, FOR_NOW), "indeterminate": (IN_DOUBT,)}
 
 
-async def pause(configuration: Configuration, name: str, reason: str, say: Say) -> int:
-    """Stop sending to a destination from the next message on; always return 0.
+@dataclass(frozen=True, slots=True)
+class Paused(CommandAnswer):
+    """Pause by hand: of a destination that was not paused (`is_new`), or was as `first`, which ends before this one."""
+
+    name: str
+    is_new: bool
+    first: str
+
+    def lines(self) -> Iterator[str]:
+        """Yield what the destination does now."""
+        if self.first:
+            yield f"{self.name} is paused as {self.first}, and stays paused for your reason after that"
+        elif self.is_new:
+            yield f"{self.name} is paused: messages are made and wait"
+        else:
+            yield f"{self.name} was paused already, and stays so"
+
+
+async def pause(engine: Engine, configuration: Configuration, name: str, reason: str) -> Paused:
+    """Stop sending to a destination from the next message on.
 
     Raises:
-        ConfigError: no destination has that name.
+        ConfigError: no such destination.
+        StoreUnavailable: the store cannot be reached.
     """
     destination_named(configuration, name, enabled=False)
     now = micros(clock.now())
@@ -49,22 +69,50 @@ async def pause(configuration: Configuration, name: str, reason: str, say: Say) 
             return False, str(was)
         return False, ""
 
-    async with store_for_command(configuration) as engine:
-        is_new, first = await engine.do(work)
-    if first:
-        say(f"{name} is paused as {first}, and stays paused for your reason after that")
-        return 0
-    say(f"{name} is paused: messages are made and wait" if is_new else f"{name} was paused already, and stays so")
-    return 0
+    return Paused(name, *(await engine.do(work)))
 
 
-async def resume(configuration: Configuration, name: str, reason: str, consent: Consent, say: Say) -> int:
-    """Resume sending to a destination; held studies stay held.
+@dataclass(frozen=True, slots=True)
+class Resumed(CommandAnswer):
+    """Destination that is sent to again, or `stays_paused` for another reason; `held` counts its held studies."""
 
-    Return 1 if it is paused as `restored`, or if the operator declined.
+    name: str
+    was_paused: bool
+    stays_paused: str
+    held: int
+
+    def lines(self) -> Iterator[str]:
+        """Yield what the destination does now, and what else is held."""
+        name = self.name
+        if self.stays_paused:
+            again = f"another `feed resume {name}` resumes sending"
+            yield f"{name} stays paused, as it was before: {self.stays_paused}; {again}"
+            return
+        yield f"{name} is sent to again" if self.was_paused else f"{name} was not paused"
+        if self.held:
+            yield f"still held: {counted(self.held, 'study')}; `feed resume {name} --study ID` lets one go on"
+
+
+async def foresee_resume(engine: Engine, configuration: Configuration, name: str) -> Foreseen | RefusedCommand:
+    """Count the messages that would be sent if a destination were resumed; refused if it is paused as `restored`.
 
     Raises:
-        ConfigError: no destination has that name, or consent to send was not given.
+        ConfigError: no such destination.
+        StoreUnavailable: the store cannot be reached.
+    """
+    destination_named(configuration, name, enabled=False)
+    if (paused_as := await _paused_as(engine, name)) == RESTORED:
+        return _restored(name)
+    stays = bool(await engine.do(partial(paused_beside, name)))
+    return Foreseen(await tried(engine, partial(to_send, name)) if paused_as and not stays else ToSend())
+
+
+async def resume(engine: Engine, configuration: Configuration, name: str, reason: str) -> Resumed | RefusedCommand:
+    """Resume sending to a destination; held studies stay held. Refused if it is paused as `restored`.
+
+    Raises:
+        ConfigError: no such destination.
+        StoreUnavailable: the store cannot be reached.
     """
     destination_named(configuration, name, enabled=False)
     now = micros(clock.now())
@@ -75,98 +123,142 @@ async def resume(configuration: Configuration, name: str, reason: str, consent: 
             return ""
         return (yield from resume_overridden(name, now))
 
-    async with store_for_command(configuration, writes=not consent.dry_run) as engine:
-        paused_as = next((str(one) for (one,) in await engine.fetch(PAUSED, name=name)), "")
-        if paused_as == RESTORED:
-            say(f"{name} is paused as restored: `feed resume {name} --restored` replays the journal of what was sent;")
-            say("without a journal, `serve --hold-feed --restored-from INSTANT` holds what may have been sent")
-            return 1
-        stays = bool(await engine.do(partial(paused_beside, name)))
-        would = await tried(engine, partial(to_send, name)) if paused_as and not stays else ToSend()
-        if not is_agreed(would, name, consent, say):
-            return int(not consent.dry_run)
-        still = await engine.do(work)
-        lanes = (await stock(engine, name, 0)).lane_count
-    if still:
-        say(f"{name} stays paused, as it was before: {still}; another `feed resume {name}` resumes sending")
-        return 0
-    say(f"{name} is sent to again" if paused_as else f"{name} was not paused")
-    if lanes:
-        say(f"still held: {counted(lanes, 'study')}; `feed resume {name} --study ID` lets one go on")
-    return 0
+    if (paused_as := await _paused_as(engine, name)) == RESTORED:
+        return _restored(name)
+    still = await engine.do(work)
+    return Resumed(name, bool(paused_as), still, (await stock(engine, name, 0)).lane_count)
 
 
-async def resume_study(  # noqa: PLR0913, PLR0917 (the command's arguments)
-    configuration: Configuration,
-    name: str,
-    study_id: str,
-    reason: str,
-    consent: Consent,
-    say: Say,
-    *,
-    is_corrected: bool,
-) -> int:
-    """Release one held study at a destination; return 1 if nothing of it was held, or the operator declined.
+async def _paused_as(engine: Engine, name: str) -> str:
+    return next((str(one) for (one,) in await engine.fetch(PAUSED, name=name)), "")
+
+
+def _restored(name: str) -> RefusedCommand:
+    return RefusedCommand(
+        (
+            f"{name} is paused as restored: `feed resume {name} --restored` replays the journal of what was sent;",
+            "without a journal, `serve --hold-feed --restored-from INSTANT` holds what may have been sent",
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HeldWork:
+    """Held studies of a destination: one, or all that are held for a reason.
 
     `is_corrected`: the chart of the former patient was corrected by hand, so nothing is withdrawn there.
-
-    Raises:
-        ConfigError: no destination has that name, or consent to send was not given.
     """
-    destination_named(configuration, name, enabled=False)
-    study_id = id_of(study_id)
-    async with store_for_command(configuration, writes=not consent.dry_run) as engine:
-        would = await _would_go(engine, name, study_id, is_corrected=is_corrected)
-        if not is_agreed(would, name, consent, say):
-            return int(not consent.dry_run)
-        return 0 if await _let_go(engine, name, study_id, reason, say, is_corrected=is_corrected) else 1
+
+    name: str
+    study_id: str | None = None
+    held_as: HeldAs | None = None
+    is_corrected: bool = False
+
+    async def study_ids(self, engine: Engine) -> list[str]:
+        """Return the ids of the studies."""
+        if self.held_as is None:
+            return [id_of(self.study_id or "")]
+        reasons = _HELD_AS.get(self.held_as, (self.held_as,))
+        lanes = [one for held in reasons for one in await held_for(engine, self.name, held)]
+        return sorted({*lanes, *await rows_held_for(engine, self.name, self.held_as)})
 
 
-async def resume_held(  # noqa: PLR0913, PLR0917 (the command's arguments)
-    configuration: Configuration, name: str, held_as: HeldAs, reason: str, consent: Consent, say: Say
-) -> int:
-    """Release all studies held at a destination for that reason; return 1 if there are none, or the operator declined.
+@dataclass(frozen=True, slots=True)
+class ReleasedStudy:
+    """Study that was released at a destination, with the counts of its messages."""
+
+    study_id: str
+    freed: FreedLane
+
+
+@dataclass(frozen=True, slots=True)
+class Released(CommandAnswer):
+    """Held studies that were released."""
+
+    work: HeldWork
+    studies: tuple[ReleasedStudy, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if nothing was held."""
+        is_one = self.work.held_as is None
+        return int(not self.studies or (is_one and self.studies[0].freed.is_nothing))
+
+    def lines(self) -> Iterator[str]:
+        """Yield what happens to the messages of each study."""
+        name, held_as, count = self.work.name, self.work.held_as, len(self.studies)
+        yield from (_released_line(one, name) for one in self.studies)
+        if held_as is not None:
+            yield f"{counted(count, 'study')} went on" if count else f"no study is held at {name} as {held_as}"
+
+
+async def foresee_release(engine: Engine, configuration: Configuration, work: HeldWork) -> Foreseen:
+    """Count the messages that would be sent if held studies were released.
 
     Raises:
-        ConfigError: no destination has that name, or consent to send was not given.
+        ConfigError: no such destination.
+        StoreUnavailable: the store cannot be reached.
     """
-    destination_named(configuration, name, enabled=False)
-    async with store_for_command(configuration, writes=not consent.dry_run) as engine:
-        lanes = [one for held in _HELD_AS.get(held_as, (held_as,)) for one in await held_for(engine, name, held)]
-        study_ids = sorted({*lanes, *await rows_held_for(engine, name, held_as)})
-        would = ToSend()
-        for study_id in study_ids:
-            would += await _would_go(engine, name, study_id)
-        if not is_agreed(would, name, consent, say):
-            return int(not consent.dry_run)
-        for study_id in study_ids:
-            await _let_go(engine, name, study_id, reason, say)
-    say(f"{counted(len(study_ids), 'study')} went on" if study_ids else f"no study is held at {name} as {held_as}")
-    return 0 if study_ids else 1
+    destination_named(configuration, work.name, enabled=False)
+    would = ToSend()
+    for study_id in await work.study_ids(engine):
+        would += await _would_go(engine, work.name, study_id, is_corrected=work.is_corrected)
+    return Foreseen(would)
 
 
-async def leave(configuration: Configuration, name: str, study_id: str | None, reason: str, say: Say) -> int:
-    """Close messages that may have been sent, since the receiver has them; return 1 if none is held for that reason.
-
-    `study_id` limits this to one study.
+async def release(engine: Engine, configuration: Configuration, work: HeldWork, reason: str) -> Released:
+    """Release held studies at a destination.
 
     Raises:
-        ConfigError: no destination has that name.
+        ConfigError: no such destination.
+        StoreUnavailable: the store cannot be reached.
+    """
+    destination_named(configuration, work.name, enabled=False)
+    released = [
+        ReleasedStudy(study_id, await _let_go(engine, work, study_id, reason))
+        for study_id in await work.study_ids(engine)
+    ]
+    return Released(work, tuple(released))
+
+
+@dataclass(frozen=True, slots=True)
+class LeftStudies(CommandAnswer):
+    """Studies whose messages were closed since the receiver has them, each with its counts of rows and messages."""
+
+    name: str
+    study_id: str | None
+    studies: Mapping[str, tuple[int, int]]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if none was held for that reason."""
+        return int(not self.studies)
+
+    def lines(self) -> Iterator[str]:
+        """Yield the counts of each study."""
+        for held_id, (rows, messages) in self.studies.items():
+            closed = f"{counted(rows, 'row')} and {counted(messages, 'message')}"
+            yield f"{held_id} goes on at {self.name}: {closed} left unsent, since they are there"
+        if not self.studies:
+            yield f"nothing of {self.study_id or 'any study'} is held at {self.name} as {MAY_HAVE_BEEN_SENT}"
+
+
+async def leave(
+    engine: Engine, configuration: Configuration, name: str, study_id: str | None, reason: str
+) -> LeftStudies:
+    """Close messages that may have been sent, since the receiver has them; `study_id` limits this to one study.
+
+    Raises:
+        ConfigError: no such destination.
+        StoreUnavailable: the store cannot be reached.
     """
     destination_named(configuration, name, enabled=False)
     now = micros(clock.now())
-    async with store_for_command(configuration) as engine:
-        lanes = await held_for(engine, name, MAY_HAVE_BEEN_SENT)
-        study_ids = sorted({*lanes, *await rows_held_for(engine, name, MAY_HAVE_BEEN_SENT)})
-        if study_id is not None:
-            study_ids = [held_id for held_id in study_ids if held_id == id_of(study_id)]
-        for held_id in study_ids:
-            rows, messages = await engine.do(partial(seen_there, name, held_id, reason, now))
-            close_breaker = f"{counted(rows, 'row')} and {counted(messages, 'message')}"
-            say(f"{held_id} goes on at {name}: {close_breaker} left unsent, since they are there")
-    if not study_ids:
-        say(f"nothing of {study_id or 'any study'} is held at {name} as {MAY_HAVE_BEEN_SENT}")
-    return 0 if study_ids else 1
+    study_ids = await HeldWork(name, held_as=MAY_HAVE_BEEN_SENT).study_ids(engine)
+    if study_id is not None:
+        study_ids = [held_id for held_id in study_ids if held_id == id_of(study_id)]
+    left = {one: await engine.do(partial(seen_there, name, one, reason, now)) for one in study_ids}
+    return LeftStudies(name, study_id, left)
 
 
 async def _would_go(engine: Engine, name: str, study_id: str, *, is_corrected: bool = False) -> ToSend:
@@ -180,21 +272,22 @@ async def _would_go(engine: Engine, name: str, study_id: str, *, is_corrected: b
     return await tried(engine, work)
 
 
-async def _let_go(  # noqa: PLR0913 (the command's arguments)
-    engine: Engine, name: str, study_id: str, reason: str, say: Say, *, is_corrected: bool = False
-) -> bool:
-    """Release a study and print what happens to its messages; return False if nothing of it was held."""
+async def _let_go(engine: Engine, held: HeldWork, study_id: str, reason: str) -> FreedLane:
+    """Release a study, and record it in the audit."""
     now = micros(clock.now())
-    verb = "feed-resume-chart-corrected" if is_corrected else "feed-resume"
+    verb = "feed-resume-chart-corrected" if held.is_corrected else "feed-resume"
 
     def work() -> Steps[FreedLane]:
-        yield from noted(verb, f"{name} {study_id}", reason, now)
-        return (yield from release_lane(name, study_id, now, is_corrected=is_corrected))
+        yield from noted(verb, f"{held.name} {study_id}", reason, now)
+        return (yield from release_lane(held.name, study_id, now, is_corrected=held.is_corrected))
 
-    freed = await engine.do(work)
+    return await engine.do(work)
+
+
+def _released_line(released: ReleasedStudy, name: str) -> str:
+    freed = released.freed
     if freed.is_nothing:
-        say(f"nothing of {study_id} is held at {name}")
-        return False
+        return f"nothing of {released.study_id} is held at {name}"
     counts = {
         "queued again": freed.queued,
         "in doubt and sent again": freed.sent_again,
@@ -203,5 +296,4 @@ async def _let_go(  # noqa: PLR0913 (the command's arguments)
         "to be made": freed.waiting,
     }
     parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    say(f"{study_id} goes on at {name}: {parts}")
-    return True
+    return f"{released.study_id} goes on at {name}: {parts}"

@@ -6,24 +6,32 @@ the reports that are not in the index yet, so it is not shown before the index i
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
 from gateway.crawl.account_pace import pace_of
-from gateway.feed.operator.arguments import Say, counted, destination_named
+from gateway.feed.operator.arguments import (
+    CommandAnswer,
+    RefusedCommand,
+    at,
+    counted,
+    destination_named,
+    destinations_named,
+    json_of,
+)
 from gateway.feed.plan.counts import PlanCounts, plan_of, reports_of
 from gateway.feed.plan.planning import apply_plan, leave_plan, preview
-from gateway.ingest.assembly import engine_of, store_for_command
+from gateway.ingest.assembly import engine_of
 from gateway.ingest.settings_in_force import wanted
 from gateway.routing import Destination, routes_of
 from gateway.routing.plan import RESENT, after_stop
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, StoreError
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine, instant_text, micros
+from gateway.store.database.engine import Engine, instant_text, micros, moment
 from gateway.store.database.operator_acts import noted
 from gateway.store.database.probe import is_current
 from gateway.store.database.sqlite import Sqlite
@@ -38,6 +46,24 @@ _MOST_LINES: Final = 100
 _NOT_PLANNED: Final = "is not planned because of a bug (study-not-planned in the log); it is tried again"
 _REMEDY: Final = "Wait until `/readyz` of the service answers 200, or run `sync`; then try again."
 _LONG: Final = 3600.0  # seconds: a command waits
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedReport:
+    """Report of a plan: `does` is `add`, `stop` or `resend`, and `detail` says why it is stopped."""
+
+    report_id: str
+    study_id: str
+    does: str
+    detail: str
+    signed: datetime | None
+    is_critical: bool
+
+    def __str__(self) -> str:
+        signed = f"signed {at(self.signed)}" if self.signed else "when it was signed is not known"
+        detail = f"  {self.detail}" if self.detail else ""
+        critical = "  CRITICAL" if self.is_critical else ""
+        return f"{self.does}  {self.report_id}  {self.study_id}  {signed}{detail}{critical}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +89,17 @@ class DestinationPlan:
         return plan_of(self.rows)
 
     @property
-    def reports(self) -> list[dict[str, Any]]:
-        """Reports of the plan as JSON, critical results first, each with its study and what would be done."""
+    def reports(self) -> list[PlannedReport]:
+        """Reports of the plan, critical results first."""
         ordered = sorted(reports_of(self.rows), key=lambda one: (not one.is_critical, one.signed or 0, one.report_id))
         return [_report(one) for one in ordered]
 
     @property
     def said(self) -> dict[str, Any]:
-        """The plan as JSON."""
-        since = None if self.since is None else instant_text(self.since)
-        counts = {key: value for key, value in asdict(self.plan).items() if key != "oldest"}
-        oldest = None if not self.plan.oldest else instant_text(self.plan.oldest)
+        """The plan as JSON, without its reports."""
+        since, oldest = json_of([moment(self.since), moment(self.plan.oldest or None)])
         rest = {"settingsSince": since, "differs": self.differs, "isMade": self.is_made, "isWhole": self.is_whole}
-        return {"name": self.name, **counts, "oldest": oldest, **rest, "unplanned": list(self.lacking)}
+        return {"name": self.name, **self.plan.counts, "oldest": oldest, **rest, "unplanned": list(self.lacking)}
 
     @property
     def line(self) -> str:
@@ -130,26 +154,10 @@ async def _planned_as(
     )
 
 
-def _report(row: PlannedRow) -> dict[str, Any]:
+def _report(row: PlannedRow) -> PlannedReport:
     does = "stop" if row.state == TO_STOP else "resend" if row.reason == RESENT else "add"
-    return {
-        "reportId": row.report_id,
-        "studyId": row.study_id,
-        "does": does,
-        "detail": " ".join(filter(None, after_stop(row.reason))) if does == "stop" else "",
-        "signed": None if row.signed is None else instant_text(row.signed),
-        "isCritical": row.is_critical,
-    }
-
-
-def _lines(reports: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for report in reports[:_MOST_LINES]:
-        signed = f"signed {report['signed']}" if report["signed"] else "when it was signed is not known"
-        detail = f"  {report['detail']}" if report["detail"] else ""
-        critical = "  CRITICAL" if report["isCritical"] else ""
-        yield f"  {report['does']}  {report['reportId']}  {report['studyId']}  {signed}{detail}{critical}"
-    if len(reports) > _MOST_LINES:
-        yield f"  {len(reports) - _MOST_LINES} more: --json lists all"
+    detail = " ".join(filter(None, after_stop(row.reason))) if does == "stop" else ""
+    return PlannedReport(row.report_id, row.study_id, does, detail, moment(row.signed), row.is_critical)
 
 
 async def index_gap(engine: Engine, configuration: Configuration) -> str:
@@ -164,96 +172,134 @@ async def index_gap(engine: Engine, configuration: Configuration) -> str:
     return f"the last sweep of AutoScribe ended at {ended}, longer ago than {longest:.0f} s (sync.max_index_age)"
 
 
-async def plan(
-    configuration: Configuration, name: str | None, say: Say, *, as_json: bool = False, reports: bool = False
-) -> int:
-    """Print the plan of one destination or all; return 1 if a plan waits for `feed apply`, or is not complete.
+@dataclass(frozen=True, slots=True)
+class Plans(CommandAnswer):
+    """Plans of destinations; none is shown while the index may lack reports, for the reason in `refused`."""
 
-    With `reports`, each report of a plan is listed. No plan is shown while the index may lack reports.
+    plans: tuple[DestinationPlan, ...] = ()
+    lists_reports: bool = False
+    refused: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a plan waits for `feed apply`, is not complete, or is not shown."""
+        waits = any(one.lacking or (one.plan.size and not one.differs) for one in self.plans)
+        return int(waits or bool(self.refused))
+
+    @property
+    def document(self) -> Any:
+        """The plans as JSON, with the reports of each if they are listed."""
+        if self.refused:
+            return {"refused": self.refused, "destinations": []}
+        reports = [{"reports": json_of(one.reports)} if self.lists_reports else {} for one in self.plans]
+        return {"destinations": [{**one.said, **listed} for one, listed in zip(self.plans, reports, strict=True)]}
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each plan, and for each report if they are listed."""
+        if self.refused:
+            yield self.refused
+            return
+        for planned in self.plans:
+            yield planned.line
+            yield from (f"  {study_id}  {_NOT_PLANNED}" for study_id in planned.lacking[:_MOST_LINES])
+            reports = planned.reports if self.lists_reports else []
+            yield from (f"  {one}" for one in reports[:_MOST_LINES])
+            if len(reports) > _MOST_LINES:
+                yield f"  {len(reports) - _MOST_LINES} more: --json lists all"
+        if not self.plans:
+            yield "no destination is set up"
+
+
+async def plan(engine: Engine, configuration: Configuration, name: str | None, *, reports: bool = False) -> Plans:
+    """Return the plan of one destination or all, with `reports` to be shown report by report.
 
     Raises:
         ConfigError: no such destination.
         StoreUnavailable: the store cannot be reached.
     """
-    destinations = [one for one in routes_of(configuration).destinations if one.is_enabled]
-    if name is not None:
-        destinations = [destination_named(configuration, name)]
-    async with store_for_command(configuration, writes=False) as engine:
-        gap = await index_gap(engine, configuration)
-        plans_made = [] if gap else [await plan_at(engine, one, configuration) for one in destinations]
-    if gap:
+    destinations = destinations_named(configuration, name)
+    if gap := await index_gap(engine, configuration):
         text = f"no plan is shown: {gap}, and the plan would lack the reports that are still to be found. {_REMEDY}"
-        say(json.dumps({"refused": text, "destinations": []}, indent=2) if as_json else text)
-        return 1
-    if as_json:
-        as_data = [{**one.said, **({"reports": one.reports} if reports else {})} for one in plans_made]
-        say(json.dumps({"destinations": as_data}, indent=2))
-    else:
-        for planned in plans_made:
-            say(planned.line)
-            for study_id in planned.lacking[:_MOST_LINES]:
-                say(f"  {study_id}  {_NOT_PLANNED}")
-            for line in _lines(planned.reports) if reports else ():
-                say(line)
-        if not plans_made:
-            say("no destination is set up")
-    return int(any(one.lacking or (one.plan.size and not one.differs) for one in plans_made))
+        return Plans(refused=text)
+    return Plans(tuple([await plan_at(engine, one, configuration) for one in destinations]), reports)
 
 
-async def note_plans(configuration: Configuration, say: Say) -> None:
-    """Print what the settings would send or stop if the service started with them; nothing without a database."""
-    destinations = [one for one in routes_of(configuration).destinations if one.is_enabled]
+async def foreseen_plans(configuration: Configuration) -> list[DestinationPlan]:
+    """Return the plans, not empty, that the settings would make if the service started; none without a database."""
+    destinations = destinations_named(configuration, None)
     try:
         engine = engine_of(configuration)
         if not destinations or (isinstance(engine, Sqlite) and not engine.path.exists()):
-            return
+            return []
         async with engine.opened():
             if not await is_current(engine):
-                return
+                return []
             plans_made = [await plan_at(engine, one, configuration, _SHORT) for one in destinations]
     except (ConfigError, StoreError):
-        return  # `check-config --online` reports these
-    for planned in plans_made:
-        if planned.plan.size or planned.lacking:
-            say(f"note: plan {planned.line}")
+        return []  # `check-config --online` reports these
+    return [one for one in plans_made if one.plan.size or one.lacking]
 
 
-async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bool = False, reason: str = "") -> int:
+@dataclass(frozen=True, slots=True)
+class AppliedPlan(CommandAnswer):
+    """Plan that was applied, or with `leaves` discarded.
+
+    `are_in_doubt`: messages that may have been sent before the database was restored stay held. `lacking` are studies
+    that could not be planned again because of a bug.
+    """
+
+    name: str
+    counts: PlanCounts
+    leaves: bool
+    are_in_doubt: bool
+    lacking: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a study could not be planned again."""
+        return int(bool(self.lacking))
+
+    def lines(self) -> Iterator[str]:
+        """Yield what was queued, or left."""
+        counts, did = self.counts, "left unsent" if self.leaves else "queued"
+        critical = counts.critical + counts.resent_critical
+        yield f"{self.name}: {counted(counts.adds + counts.resends, 'report')} {did}, {critical} of them critical"
+        if counts.stops:
+            yield f"{self.name}: {counted(counts.stops, 'report')} {'sent after all' if self.leaves else 'stopped'}"
+        if self.are_in_doubt:
+            yield f"{self.name}: messages that may have been sent before the database was restored stay held"
+        for study_id in self.lacking:
+            yield f"{self.name}: {study_id}  {_NOT_PLANNED}"
+
+
+async def apply(
+    engine: Engine, configuration: Configuration, name: str, *, leaves: bool = False, reason: str = ""
+) -> AppliedPlan | RefusedCommand:
     """Send what the plan of a destination adds and stop what it stops; with `leaves`, discard the plan for a reason.
 
-    Return 1 if the plan is still being made, these settings are not in force, it is unknown which messages were sent,
-    or a bug kept a study from being planned again. Messages held because they may have been sent stay held.
+    Refused if the plan is still being made, these settings are not in force, or it is unknown which messages were sent.
+    Messages held because they may have been sent stay held.
 
     Raises:
         ConfigError: no such destination.
         StoreUnavailable: the store cannot be reached.
     """
     destination = destination_named(configuration, name)
-    async with store_for_command(configuration) as engine:
-        if await is_old(engine, name):
-            say(f"{name}: the database was put back, and what was sent since is not known: `feed resume` first")
-            return 1
-        standing = await in_force_of(engine, name)
-        own = wanted(destination.terms, routes_of(configuration).ignores)
-        if standing is None or standing.digest != own.digest:
-            say(f"{name}: these settings are not in force: start the service with them first")
-            return 1
-        if standing.planned is None:
-            say(f"{name}: the plan is still being made: try again in a moment")
-            return 1
-        every, doubtful = await plans.waiting(engine, name), await doubtful_lanes(engine, name)
-        rows = [one for one in every if one.study_id not in doubtful]
-        now = micros(clock.now())
-        verb, counts = "feed-leave" if leaves else "feed-apply", plan_of(rows)
-        await engine.do(partial(noted, verb, f"{name} {counts}", reason, now))
-        lacking = await (leave_plan if leaves else apply_plan)(engine, name, rows)
-    did = "left unsent" if leaves else "queued"
-    critical = counts.critical + counts.resent_critical
-    say(f"{name}: {counted(counts.adds + counts.resends, 'report')} {did}, {critical} of them critical")
-    if counts.stops:
-        say(f"{name}: {counted(counts.stops, 'report')} {'sent after all' if leaves else 'stopped'}")
-    if len(rows) < len(every):
-        say(f"{name}: messages that may have been sent before the database was restored stay held")
-    for study_id in lacking:
-        say(f"{name}: {study_id}  {_NOT_PLANNED}")
-    return int(bool(lacking))
+    if await is_old(engine, name):
+        return _refused(name, "the database was put back, and what was sent since is not known: `feed resume` first")
+    standing = await in_force_of(engine, name)
+    own = wanted(destination.terms, routes_of(configuration).ignores)
+    if standing is None or standing.digest != own.digest:
+        return _refused(name, "these settings are not in force: start the service with them first")
+    if standing.planned is None:
+        return _refused(name, "the plan is still being made: try again in a moment")
+    every, doubtful = await plans.waiting(engine, name), await doubtful_lanes(engine, name)
+    rows = [one for one in every if one.study_id not in doubtful]
+    verb, counts = "feed-leave" if leaves else "feed-apply", plan_of(rows)
+    await engine.do(partial(noted, verb, f"{name} {counts}", reason, micros(clock.now())))
+    lacking = await (leave_plan if leaves else apply_plan)(engine, name, rows)
+    return AppliedPlan(name, counts, leaves, len(rows) < len(every), tuple(lacking))
+
+
+def _refused(name: str, problem: str) -> RefusedCommand:
+    return RefusedCommand((f"{name}: {problem}",))

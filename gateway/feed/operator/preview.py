@@ -6,10 +6,13 @@ Carries out no clause of a standard; decision D37. A script cannot be asked and 
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from gateway.feed.operator.arguments import Say, counted, wrong
-from gateway.store.database.engine import instant_text
+from gateway.feed.operator.arguments import CommandAnswer, RefusedCommand, Say, counted, say_answer, wrong
+from gateway.ingest.assembly import store_for_command
+from gateway.settings import Configuration
+from gateway.store.database.engine import Engine, instant_text
 from gateway.store.feed.outbox import ToSend
 
 
@@ -26,16 +29,52 @@ class Consent:
         return self.yes and not self.dry_run
 
 
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """Messages that a command would send, and sentences about what it would not; `is_refused`: some it must not."""
+
+    amount: ToSend
+    notes: tuple[str, ...] = ()
+    is_refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SendingAct:
+    """Command that sends messages to a destination: `foresee` counts them, `act` sends them."""
+
+    name: str
+    foresee: Callable[[Engine], Awaitable[Foreseen | RefusedCommand]]
+    act: Callable[[Engine], Awaitable[CommandAnswer]]
+
+
+async def act_if_agreed(configuration: Configuration, sending: SendingAct, consent: Consent, say: Say) -> int:
+    """Show what a command would send, send it if the operator agrees, and print the answer; return the exit code.
+
+    Raises:
+        ConfigError: there is something to send, no consent was given, and there is no terminal to ask on.
+        StoreUnavailable: the store cannot be reached.
+    """
+    async with store_for_command(configuration, writes=not consent.dry_run) as engine:
+        if not consent.is_given:
+            foreseen = await sending.foresee(engine)
+            if isinstance(foreseen, RefusedCommand):
+                return say_answer(foreseen, say)
+            if not is_agreed(foreseen.amount, sending.name, consent, say):
+                for note in foreseen.notes:
+                    say(note)
+                return int(foreseen.is_refused or not consent.dry_run)
+        answer = await sending.act(engine)
+    return say_answer(answer, say)
+
+
 def is_agreed(amount: ToSend, name: str, consent: Consent, say: Say) -> bool:
     """Print what a destination would be sent; return True if it is to be sent.
 
-    No question is asked if there is nothing to send, or if consent was given beforehand.
+    No question is asked if there is nothing to send.
 
     Raises:
         ConfigError: there is something to send, no consent was given, and there is no terminal to ask on.
     """
-    if consent.is_given:
-        return True
     if amount.messages:
         say(f"{name} would be sent {in_words(amount)}")
     elif consent.dry_run:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from gateway.feed.operator.arguments import Say, counted, destination_named
-from gateway.feed.operator.preview import Consent, is_agreed
+from gateway.feed.operator.arguments import CommandAnswer, counted, destination_named
+from gateway.feed.operator.preview import Foreseen
 from gateway.feed.operator.selection import ChosenStudies, Studies
-from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination, ever_in_force, routed
 from gateway.runtime import clock
 from gateway.runtime.progress import Progress
@@ -37,29 +37,54 @@ _NOT_SENT: Final = {
 }
 
 
-async def replay(  # noqa: PLR0913, PLR0917 (the command's arguments)
-    configuration: Configuration, name: str, chosen: ChosenStudies, reason: str, consent: Consent, say: Say
-) -> int:
-    """Queue the chosen studies in their current state; return 1 if studies were chosen and nothing of them is sent.
+@dataclass(frozen=True, slots=True)
+class Replayed(CommandAnswer):
+    """Replay to a destination: what is sent, and the reports that are `left` by the reason; `chosen` counts studies."""
+
+    name: str
+    chosen: int
+    found: ToSend
+    left: Mapping[str, int]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if studies were chosen, and nothing of them is sent."""
+        return 1 if self.chosen and not self.found.reports else 0
+
+    def lines(self) -> Iterator[str]:
+        """Yield how much is sent, and what is not."""
+        reports, studies = counted(self.found.reports, "report"), counted(self.found.studies, "study")
+        yield f"{self.name} is sent {reports} of {studies} again, as they are by now"
+        yield from _left_lines(self.left)
+
+
+async def foresee_replay(engine: Engine, configuration: Configuration, name: str, chosen: ChosenStudies) -> Foreseen:
+    """Count what a replay of the chosen studies would send.
 
     Raises:
-        ConfigError: no such destination, the chosen study is not stored, or consent to send was not given.
+        ConfigError: no such destination, or the chosen study is not stored.
+        StoreUnavailable: the store cannot be reached.
     """
     destination = destination_named(configuration, name)
-    now = micros(clock.now())
-    async with store_for_command(configuration, writes=not consent.dry_run) as engine:
-        studies = await chosen.studies(engine, destination)
-        if not consent.is_given:
-            run = await _run(Replay(engine, destination, chosen.priority, writes=False), studies, now)
-            if not is_agreed(run.found, name, consent, say):
-                _say_left(run, say)
-                return int(not consent.dry_run)
-        await engine.do(partial(noted, "feed-replay", f"{name} {chosen}", reason, now))
-        run = await _run(Replay(engine, destination, chosen.priority), studies, now)
-    reports, studies_sent = counted(run.found.reports, "report"), counted(run.found.studies, "study")
-    say(f"{name} is sent {reports} of {studies_sent} again, as they are by now")
-    _say_left(run, say)
-    return 1 if studies and not run.found.reports else 0
+    replay = Replay(engine, destination, chosen.priority, writes=False)
+    run = await _run(replay, await chosen.studies(engine, destination), micros(clock.now()))
+    return Foreseen(run.found, tuple(_left_lines(run.left)))
+
+
+async def replay(
+    engine: Engine, configuration: Configuration, name: str, chosen: ChosenStudies, reason: str
+) -> Replayed:
+    """Queue the chosen studies in their current state.
+
+    Raises:
+        ConfigError: no such destination, or the chosen study is not stored.
+        StoreUnavailable: the store cannot be reached.
+    """
+    destination, now = destination_named(configuration, name), micros(clock.now())
+    studies = await chosen.studies(engine, destination)
+    await engine.do(partial(noted, "feed-replay", f"{name} {chosen}", reason, now))
+    run = await _run(Replay(engine, destination, chosen.priority), studies, now)
+    return Replayed(name, len(studies), run.found, run.left)
 
 
 async def _run(run: Replay, studies: Studies, now: int) -> Replay:
@@ -72,9 +97,9 @@ async def _run(run: Replay, studies: Studies, now: int) -> Replay:
     return run
 
 
-def _say_left(run: Replay, say: Say) -> None:
-    for state, count in sorted(run.left.items()):
-        say(f"{count} are not sent: {_NOT_SENT[state]}")
+def _left_lines(left: Mapping[str, int]) -> Iterator[str]:
+    for state, count in sorted(left.items()):
+        yield f"{count} are not sent: {_NOT_SENT[state]}"
 
 
 class Replay:

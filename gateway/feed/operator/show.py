@@ -7,7 +7,6 @@ recorded in the audit, by ids only, before anything is shown. The search text is
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,14 +14,21 @@ from typing import Any, Final, Literal
 
 from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.fate import FatePlace, ReportFate, fates, places
-from gateway.feed.operator.arguments import Say, Shows, counted, id_of, unnoted, wrong
-from gateway.feed.operator.order_of_study import match_line, match_said
-from gateway.feed.operator.shown import lines
-from gateway.ingest.assembly import store_for_command
+from gateway.feed.operator.arguments import Shows, id_of, unnoted, wrong
+from gateway.feed.operator.order_of_study import order_matches
+from gateway.feed.operator.shown import (
+    ChangedField,
+    MessageHistory,
+    ReplacedMessage,
+    ShownAnswer,
+    ShownAttempt,
+    ShownMessages,
+    ShownText,
+)
 from gateway.routing import routes_of
 from gateway.runtime import clock
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine, Steps, instant_text, micros
+from gateway.store.database.engine import Engine, Steps, instant, micros, moment
 from gateway.store.database.operator_acts import noted
 from gateway.store.feed.destinations import known_as
 from gateway.store.feed.leases import standing
@@ -37,7 +43,6 @@ from gateway.store.feed.ledger import (
 )
 from gateway.store.feed.messages import KeptAttempt, attempts_of
 from gateway.store.feed.outbox import held_rows_of
-from gateway.store.orders.matches import StoredMatch, matches_of
 from gateway.store.studies.identities import with_replaced
 from mappings.patient.identifiers import fhir_id
 
@@ -79,44 +84,33 @@ class _Found:
 
 
 async def show(
-    configuration: Configuration, wanted: WantedMessages, say: Say, *, as_json: bool = False, shows: Shows = unnoted
-) -> int:
-    """Show fates and messages with their attempts; return 1 if there are none.
-
-    `shows` gets what will be shown, before it is.
+    engine: Engine, configuration: Configuration, wanted: WantedMessages, *, shows: Shows = unnoted
+) -> ShownMessages:
+    """Return fates and messages with their attempts; `shows` gets what will be shown, before it is read.
 
     Raises:
         ConfigError: there never was a destination of that name.
-        StoreUnavailable: the store cannot be reached; nothing is shown, since the audit could not be written.
+        StoreUnavailable: the store cannot be reached; nothing is returned, since the audit could not be written.
     """
-    async with store_for_command(configuration, writes=False) as engine:
-        for known in routes_of(configuration).destinations:
-            if known.name == wanted.at:
-                wanted = replace(wanted, at=await known_as(engine, known.name, known.formerly))
-        matches = await _found(engine, wanted, await _destinations(configuration, engine, wanted.at))
-        known_places = await places(engine, routes_of(configuration).destinations)
-        matches = await _with_fates(engine, wanted, matches, known_places)
-        await engine.do(partial(_noted, matches, wanted, micros(clock.now())))
-        shows(*_shown(matches))
-        study_ids = matches.study_ids
-        answered = await matches_of(engine, study_ids)
-        held = {one: await held_rows_of(engine, one) for one in study_ids}
-        shown = [
-            _said(one, matches.lanes, await attempts_of(engine, one.number))
-            | _order(answered.get(one.study_id))
-            | _held(one.destination, held[one.study_id])
-            for one in matches.messages
-        ]
-    if as_json:
-        say(json.dumps({"fates": [one.said for one in matches.fates], "messages": shown}, indent=2))
-    else:
-        for one in matches.fates:
-            say(f"{one.report_id} at {one.place.label}: {one.fate}")
-        for message in shown:
-            for line in lines(message):
-                say(line)
-        say(counted(len(shown), "message"))
-    return 0 if shown or matches.fates else 1
+    for known in routes_of(configuration).destinations:
+        if known.name == wanted.at:
+            wanted = replace(wanted, at=await known_as(engine, known.name, known.formerly))
+    found = await _found(engine, wanted, await _destinations(configuration, engine, wanted.at))
+    known_places = await places(engine, routes_of(configuration).destinations)
+    found = await _with_fates(engine, wanted, found, known_places)
+    await engine.do(partial(_noted, found, wanted, micros(clock.now())))
+    shows(*_shown(found))
+    answered = await order_matches(engine, found.study_ids)
+    held = {one: await held_rows_of(engine, one) for one in found.study_ids}
+    histories = [
+        replace(
+            _history(one, found.lanes, await attempts_of(engine, one.number)),
+            order=answered.get(one.study_id),
+            held=tuple(reason for name, reason in held[one.study_id] if name == one.destination) or None,
+        )
+        for one in found.messages
+    ]
+    return ShownMessages(tuple(found.fates), tuple(histories))
 
 
 async def _destinations(configuration: Configuration, engine: Engine, at: str | None) -> list[str]:
@@ -194,45 +188,36 @@ def _noted(found: _Found, wanted: WantedMessages, now: int) -> Steps[None]:
         yield from noted(_VERB, argument, wanted.reason, now)
 
 
-def _said(message: ShownMessage, lanes: Sequence[ShownMessage], attempts: Sequence[KeptAttempt]) -> dict[str, Any]:
+def _history(message: ShownMessage, lanes: Sequence[ShownMessage], attempts: Sequence[KeptAttempt]) -> MessageHistory:
     before, superseded = _replaced(message, lanes)
-    return {
-        "destination": message.destination,
-        "controlId": message.control_id,
-        "studyId": message.study_id,
-        "reportId": message.report_id,
-        "reportIds": list(message.report_ids),
-        "patientId": message.patient_id,
-        "fillerOrderNumbers": list(message.filler_order_numbers),
-        "cause": message.kind,
-        "state": message.state,
-        "reason": message.reason,
-        "ack": message.ack,
-        **{name: _instant(getattr(message, name)) for name in ("made", "sent", "committed", "accepted", "closed")},
-        "size": message.size,
-        "sha256": message.body_hash,
-        "replaced": None if before is None else _difference(before, message),
-        "inPlaceOf": superseded,
-        "supersededBy": next((m.control_id for m in lanes if m.number == message.superseded_by), None),
-        "attempts": [_attempt(kept) for kept in attempts],
-        "message": None
-        if message.body is None
-        else {"bytes": _bytes(message.body), "segments": HL7V2.printed(message.body)},
-    }
+    return MessageHistory(
+        destination=message.destination,
+        control_id=message.control_id,
+        study_id=message.study_id,
+        report_id=message.report_id,
+        report_ids=message.report_ids,
+        patient_id=message.patient_id,
+        filler_order_numbers=message.filler_order_numbers,
+        cause=message.kind,
+        state=message.state,
+        reason=message.reason,
+        ack=message.ack,
+        made=instant(message.made),
+        sent=moment(message.sent),
+        committed=moment(message.committed),
+        accepted=moment(message.accepted),
+        closed=moment(message.closed),
+        size=message.size,
+        sha256=message.body_hash,
+        replaced=None if before is None else _difference(before, message),
+        in_place_of=superseded,
+        superseded_by=next((m.control_id for m in lanes if m.number == message.superseded_by), None),
+        attempts=tuple(map(_attempt, attempts)),
+        message=None if message.body is None else _text(message.body),
+    )
 
 
-def _order(match: StoredMatch | None) -> dict[str, Any]:
-    """Return how the study was matched with orders; nothing where no hospital sends orders."""
-    return {} if match is None else {"order": {**match_said(match), "line": match_line(match)}}
-
-
-def _held(name: str, rows: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Return why later messages of a study are not composed for a destination; nothing if none is held."""
-    reasons = [reason for destination, reason in rows if destination == name]
-    return {"held": reasons} if reasons else {}
-
-
-def _replaced(message: ShownMessage, lanes: Sequence[ShownMessage]) -> tuple[ShownMessage | None, list[str]]:
+def _replaced(message: ShownMessage, lanes: Sequence[ShownMessage]) -> tuple[ShownMessage | None, tuple[str, ...]]:
     """Return the previous message sent under one of its numbers, and the control ids of the messages it superseded."""
     before = [
         other
@@ -241,42 +226,25 @@ def _replaced(message: ShownMessage, lanes: Sequence[ShownMessage]) -> tuple[Sho
         and other.number < message.number
         and not set(other.filler_order_numbers).isdisjoint(message.filler_order_numbers)
     ]
-    superseded = [other.control_id for other in lanes if other.superseded_by == message.number]
+    superseded = tuple(other.control_id for other in lanes if other.superseded_by == message.number)
     return next(reversed(before), None), superseded
 
 
-def _difference(before: ShownMessage, message: ShownMessage) -> dict[str, Any]:
-    """Compare a message with the one before; `changed` is None if either text is gone."""
+def _difference(before: ShownMessage, message: ShownMessage) -> ReplacedMessage:
+    """Compare a message with the one before."""
     changed = None
     if before.body is not None and message.body is not None:
-        changes = HL7V2.differences(before.body, message.body)
-        changed = [{"place": place, "was": was, "now": now} for place, was, now in changes]
-    return {"controlId": before.control_id, "sent": _instant(before.sent), "changed": changed}
+        changed = tuple(ChangedField(*one) for one in HL7V2.differences(before.body, message.body))
+    return ReplacedMessage(before.control_id, moment(before.sent), changed)
 
 
-def _attempt(kept: KeptAttempt) -> dict[str, Any]:
+def _attempt(kept: KeptAttempt) -> ShownAttempt:
     attempt = kept.attempt
     connection: Mapping[str, Any] = json.loads(attempt.connection or "{}")
-    return {
-        "attempt": kept.place,
-        "begun": _instant(attempt.begun),
-        "ended": _instant(attempt.ended),
-        "connection": connection,
-        "state": kept.state,
-        "reason": kept.reason,
-        "ack": kept.ack,
-        "answer": _answer(attempt.answer) if attempt.answer else None,
-    }
+    answer = ShownAnswer(_text(attempt.answer), HL7V2.printed_answer(attempt.answer)) if attempt.answer else None
+    begun, ended = moment(attempt.begun), moment(attempt.ended)
+    return ShownAttempt(kept.place, begun, ended, connection, kept.state, kept.reason, kept.ack, answer)
 
 
-def _answer(answer: bytes) -> dict[str, Any]:
-    """Return the answer as received, with its parsed content if it is an acknowledgement."""
-    return {"bytes": _bytes(answer), "segments": HL7V2.printed(answer), **HL7V2.printed_answer(answer)}
-
-
-def _bytes(data: bytes) -> str:
-    return b64encode(data).decode("ascii")
-
-
-def _instant(microseconds: int | None) -> str | None:
-    return None if microseconds is None else instant_text(microseconds)
+def _text(data: bytes) -> ShownText:
+    return ShownText(data, tuple(HL7V2.printed(data)))

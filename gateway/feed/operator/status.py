@@ -5,29 +5,28 @@ Carries out no clause of a standard; decisions D9, D31-D33, D37.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
-from typing import Any, Final
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
 
 from gateway.feed.fate import KINDS, FatePlace, open_fates, places
-from gateway.feed.operator.arguments import Say, counted
-from gateway.feed.operator.cancelled import cancelled_lines, cancelled_open
-from gateway.feed.plan.counts import plan_of
-from gateway.ingest.assembly import store_for_command
+from gateway.feed.operator.arguments import CommandAnswer, at, counted, json_of
+from gateway.feed.operator.cancelled import OpenCancellation, cancelled_lines, cancelled_open
+from gateway.feed.plan.counts import PlanCounts, plan_of
 from gateway.ingest.settings_in_force import wanted
 from gateway.routing import Destination, routes_of
 from gateway.routing.filter import Ignore
 from gateway.runtime import clock
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine, instant_text, micros
+from gateway.store.database.engine import Engine, instant, micros, moment
 from gateway.store.feed import plans
 from gateway.store.feed.alerts import StandingAlert, standing_alerts
 from gateway.store.feed.destinations import known as names_of
 from gateway.store.feed.destinations import known_as
 from gateway.store.feed.leases import LeaseStanding, standing
-from gateway.store.feed.ledger import dead_letters, stock, unrouted_before_start
+from gateway.store.feed.ledger import HeldRow, dead_letters, stock, unrouted_before_start
 from gateway.store.feed.plans import in_force_of, unplanned
 from gateway.store.feed.states import BREAKER_REASONS
 
@@ -36,176 +35,281 @@ _SECOND: Final = 1_000_000
 _NOBODY: Final = ""
 
 
-async def status(configuration: Configuration, say: Say, *, as_json: bool = False) -> int:
-    """Print the state of each destination, those of the settings first; always return 0."""
+@dataclass(frozen=True, slots=True)
+class HeldStudy:
+    """Study of which nothing is sent to a destination, with the reason and the start."""
+
+    study_id: str
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UncomposedReport(HeldStudy):
+    """Report of such a study that no message is composed of."""
+
+    is_critical: bool = field(metadata={"key": "critical"})
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationLink:
+    """Lease and pause of a destination. `known_as` is its name in the database until the service starts."""
+
+    name: str
+    known_as: str
+    settings: str
+    holder: str
+    lease_until: datetime | None
+    paused: str
+    paused_since: datetime | None
+    breaker: str
+    breaker_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationQueue:
+    """Queue of a destination: messages and outbox rows by state, and what is held, oldest first."""
+
+    messages: Mapping[str, int]
+    outbox: Mapping[str, int]
+    held_for: Mapping[str, int]
+    oldest_open_seconds: int | None
+    held_lanes: int
+    lanes: tuple[HeldStudy, ...]
+    held_rows: tuple[UncomposedReport, ...]
+    indeterminate: int
+    dead_letters: int
+    critical_dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsStanding:
+    """Settings in force at a destination, and the plan for the reports that were signed before them (D37)."""
+
+    settings_since: datetime | None
+    settings_differ: bool
+    undecided: int
+    unplanned: tuple[str, ...]
+    plan: PlanCounts | None
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationStatus:
+    """State of a destination; `open_reports` counts the open reports by the kind of their fate."""
+
+    link: DestinationLink
+    queue: DestinationQueue
+    standing: SettingsStanding
+    open_reports: Mapping[str, int]
+
+    @property
+    def said(self) -> dict[str, object]:
+        """The state as one JSON object."""
+        parts = (json_of(one) for one in (self.link, self.queue, self.standing))
+        return {key: value for part in parts for key, value in part.items()} | {"openReports": self.open_reports}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAlert:
+    """Alert as the monitor last saw it, with who acknowledged it."""
+
+    alert: str
+    destination: str
+    count: int
+    since: datetime
+    acknowledged_by: str
+    acknowledged_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStatus(CommandAnswer):
+    """State of each destination, those of the settings first, and what no destination takes."""
+
+    at: datetime
+    destinations: tuple[DestinationStatus, ...]
+    unrouted: int
+    unrouted_before_start: int
+    ignored: int
+    cancelled_after_sign: tuple[OpenCancellation, ...]
+    alerts: tuple[OpenAlert, ...]
+
+    def lines(self) -> Iterator[str]:
+        """Yield the status as lines for people."""
+        for destination in self.destinations:
+            yield from _destination_lines(destination)
+        before = self.unrouted_before_start
+        history = f" ({before} of them signed before each destination's start)" if before else ""
+        yield from cancelled_lines(self.cancelled_after_sign)
+        yield f"no destination takes: {self.unrouted} unrouted{history}, {self.ignored} ignored by a rule"
+        yield from map(_alert_line, self.alerts)
+        if not self.destinations:
+            yield "no destination is set up"
+
+
+async def status(engine: Engine, configuration: Configuration) -> FeedStatus:
+    """Return the state of each destination.
+
+    Raises:
+        ConfigError: the settings of a destination are wrong.
+        StoreUnavailable: the store cannot be reached.
+    """
     routes = routes_of(configuration)
     now = micros(clock.now())
-    async with store_for_command(configuration, writes=False) as engine:
-        stands = {one.name: one for one in await standing(engine)}
-        known = {await known_as(engine, one.name, one.formerly): one for one in routes.destinations}
-        named = {*known, *(one.name for one in routes.destinations)}
-        names = [*known, *(name for name in await names_of(engine) if name not in named)]
-        destinations = [
-            await _destination(engine, name, known.get(name), stands.get(name), now)
-            | await _plan(engine, name, known.get(name), routes.ignores)
-            | await _open(engine, name, known.get(name))
-            for name in names
-        ]
-        nobody = await stock(engine, _NOBODY, MOST_LANES)
-        history = await unrouted_before_start(engine)
-        cancelled = await cancelled_open(engine)
-        alerts = [_alert(one) for one in await standing_alerts(engine) if one.cases]
-    overview = {
-        "at": instant_text(now),
-        "destinations": destinations,
-        "unrouted": nobody.rows.get("unrouted", 0),
-        "unroutedBeforeStart": history,
-        "ignored": nobody.rows.get("ignored", 0),
-        "cancelledAfterSign": cancelled,
-        "alerts": alerts,
-    }
-    if as_json:
-        say(json.dumps(overview, indent=2))
-        return 0
-    for line in _lines(overview):
-        say(line)
-    return 0
+    stands = {one.name: one for one in await standing(engine)}
+    known = {await known_as(engine, one.name, one.formerly): one for one in routes.destinations}
+    configured = {*known, *(one.name for one in routes.destinations)}
+    names = [*known, *(name for name in await names_of(engine) if name not in configured)]
+    destinations = [
+        DestinationStatus(
+            _link(name, known.get(name), stands.get(name)),
+            await _queue(engine, name, now),
+            await _standing(engine, name, known.get(name), routes.ignores),
+            await _open(engine, name, known.get(name)),
+        )
+        for name in names
+    ]
+    nobody = await stock(engine, _NOBODY, MOST_LANES)
+    return FeedStatus(
+        instant(now),
+        tuple(destinations),
+        nobody.rows.get("unrouted", 0),
+        await unrouted_before_start(engine),
+        nobody.rows.get("ignored", 0),
+        await cancelled_open(engine),
+        tuple(_alert(one) for one in await standing_alerts(engine) if one.cases),
+    )
 
 
-def _alert(alert: StandingAlert) -> dict[str, Any]:
-    """Return an alert as JSON, as the monitor last saw it, with its acknowledgement."""
+def _alert(alert: StandingAlert) -> OpenAlert:
     is_open = bool(alert.unacknowledged)
-    return {
-        "alert": alert.code,
-        "destination": alert.destination,
-        "count": alert.count,
-        "since": _moment(min(case.since for case in alert.cases.values())),
-        "acknowledgedBy": "" if is_open else alert.acknowledged_by,
-        "acknowledgedAt": None if is_open else _moment(alert.acknowledged_at),
-    }
+    return OpenAlert(
+        alert.code,
+        alert.destination,
+        alert.count,
+        instant(min(case.since for case in alert.cases.values())),
+        "" if is_open else alert.acknowledged_by,
+        None if is_open else moment(alert.acknowledged_at),
+    )
 
 
-async def _destination(
-    engine: Engine, name: str, known: Destination | None, stands: LeaseStanding | None, now: int
-) -> dict[str, Any]:
-    counted = await stock(engine, name, MOST_LANES)
-    given_up = await dead_letters(engine, name)
+def _link(name: str, known: Destination | None, stands: LeaseStanding | None) -> DestinationLink:
     is_open = stands is not None and stands.paused in BREAKER_REASONS
-    return {
-        "name": name if known is None else known.name,
-        "knownAs": name,
-        "settings": "none" if known is None else "enabled" if known.is_enabled else "not enabled",
-        "holder": stands.holder if stands else "",
-        "leaseUntil": instant_text(stands.expires) if stands and stands.holder else None,
-        "paused": stands.paused if stands and not is_open else "",
-        "pausedSince": _moment(stands.paused_since) if stands and not is_open else None,
-        "breaker": stands.paused if stands and is_open else "",
-        "breakerSince": _moment(stands.paused_since) if stands and is_open else None,
-        "messages": counted.messages,
-        "outbox": counted.rows,
-        "heldFor": counted.held_for,
-        "oldestOpenSeconds": None if counted.oldest is None else max(0, (now - counted.oldest) // _SECOND),
-        "heldLanes": counted.lane_count,
-        "lanes": [
-            {"studyId": lane.study_id, "reason": lane.reason, "since": _moment(lane.since)} for lane in counted.lanes
-        ],
-        "heldRows": [
-            {"studyId": row.study_id, "reason": row.reason, "since": _moment(row.since), "critical": row.is_critical}
-            for row in counted.held_rows
-        ],
-        "indeterminate": counted.messages.get("indeterminate", 0),
-        "deadLetters": len(given_up),
-        "criticalDeadLetters": sum(letter.is_critical for letter in given_up),
-    }
+    paused, since = (stands.paused, moment(stands.paused_since)) if stands else ("", None)
+    return DestinationLink(
+        name if known is None else known.name,
+        name,
+        "none" if known is None else "enabled" if known.is_enabled else "not enabled",
+        stands.holder if stands else "",
+        instant(stands.expires) if stands and stands.holder else None,
+        "" if is_open else paused,
+        None if is_open else since,
+        paused if is_open else "",
+        since if is_open else None,
+    )
 
 
-async def _open(engine: Engine, name: str, known: Destination | None) -> dict[str, Any]:
+async def _queue(engine: Engine, name: str, now: int) -> DestinationQueue:
+    stored = await stock(engine, name, MOST_LANES)
+    given_up = await dead_letters(engine, name)
+    return DestinationQueue(
+        stored.messages,
+        stored.rows,
+        stored.held_for,
+        None if stored.oldest is None else max(0, (now - stored.oldest) // _SECOND),
+        stored.lane_count,
+        tuple(HeldStudy(one.study_id, one.reason, instant(one.since)) for one in stored.lanes),
+        tuple(map(_uncomposed, stored.held_rows)),
+        stored.messages.get("indeterminate", 0),
+        len(given_up),
+        sum(letter.is_critical for letter in given_up),
+    )
+
+
+def _uncomposed(row: HeldRow) -> UncomposedReport:
+    return UncomposedReport(row.study_id, row.reason, instant(row.since), row.is_critical)
+
+
+async def _open(engine: Engine, name: str, known: Destination | None) -> dict[str, int]:
     """Return how many stored reports are open at a destination, by their fate (D49)."""
     [place] = await places(engine, [known]) if known is not None else [FatePlace(name, name, is_owed=False)]
     counts = Counter([one.fate.kind async for one in open_fates(engine, place)])
-    return {"openReports": {kind: counts[kind] for kind in KINDS if counts[kind]}}
+    return {kind: counts[kind] for kind in KINDS if counts[kind]}
 
 
-async def _plan(engine: Engine, name: str, known: Destination | None, ignores: tuple[Ignore, ...]) -> dict[str, Any]:
-    """Return the settings in force, and the plan for reports signed before them (D37)."""
-    standing = await in_force_of(engine, name)
+async def _standing(
+    engine: Engine, name: str, known: Destination | None, ignores: tuple[Ignore, ...]
+) -> SettingsStanding:
+    in_force = await in_force_of(engine, name)
     plan = plan_of(await plans.waiting(engine, name))
     own = wanted(known.terms, ignores).digest if known is not None else ""
-    is_open = known is not None and known.is_enabled and (standing is None or standing.planned is None)
-    counts = {key: value for key, value in asdict(plan).items() if key != "oldest"}
-    return {
-        "settingsSince": instant_text(standing.since) if standing else None,
-        "settingsDiffer": standing is not None and own not in {"", standing.digest},
-        "undecided": await plans.undecided(engine, name) if is_open else 0,
-        "unplanned": sorted(await unplanned(engine, name))[:MOST_LANES],
-        "plan": {**counts, "said": str(plan)} if plan.size else None,
-    }
+    is_open = known is not None and known.is_enabled and (in_force is None or in_force.planned is None)
+    return SettingsStanding(
+        instant(in_force.since) if in_force else None,
+        in_force is not None and own not in {"", in_force.digest},
+        await plans.undecided(engine, name) if is_open else 0,
+        tuple(sorted(await unplanned(engine, name))[:MOST_LANES]),
+        plan if plan.size else None,
+    )
 
 
-def _lines(overview: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the status as lines for people."""
-    for destination in overview["destinations"]:
-        yield from _head_lines(destination)
-        yield from _plan_lines(destination)
-        age = destination["oldestOpenSeconds"]
-        oldest = "" if age is None else f"; the oldest open one is {_age(age)} old"
-        yield f"  messages  {_listed(destination['messages'])}{oldest}"
-        reasons = f" (held for {_listed(destination['heldFor'])})" if destination["heldFor"] else ""
-        rows = {_IN_WORDS.get(name, name): n for name, n in destination["outbox"].items()}
-        yield f"  ledger    {_listed(rows)}{reasons}"
-        if destination["deadLetters"]:
-            given_up = counted(destination["deadLetters"], "dead letter")
-            yield f"  given up  {given_up}, {destination['criticalDeadLetters']} of them critical"
-        for lane in destination["lanes"]:
-            yield f"  held      {lane['studyId']}  {lane['reason']}, since {lane['since']}"
-        if destination["heldLanes"] > len(destination["lanes"]):
-            yield f"  held      {counted(destination['heldLanes'] - len(destination['lanes']), 'more study')}"
-        for row in destination["heldRows"]:
-            critical = ", critical" if row["critical"] else ""
-            yield f"  not made  {row['studyId']}  {row['reason']}, since {row['since']}{critical}"
-        if (more := destination["outbox"].get("held", 0) - len(destination["heldRows"])) > 0:
-            yield f"  not made  {counted(more, 'more report')}"
-        if destination["openReports"]:
-            yield f"  open      {counted(sum(destination['openReports'].values()), 'report')}: {_fates(destination)}"
-    before = overview["unroutedBeforeStart"]
-    history = f" ({before} of them signed before each destination's start)" if before else ""
-    yield from cancelled_lines(overview["cancelledAfterSign"])
-    yield f"no destination takes: {overview['unrouted']} unrouted{history}, {overview['ignored']} ignored by a rule"
-    yield from map(_alert_line, overview["alerts"])
-    if not overview["destinations"]:
-        yield "no destination is set up"
+def _destination_lines(destination: DestinationStatus) -> Iterator[str]:
+    """Yield the lines of one destination."""
+    queue = destination.queue
+    yield from _link_lines(destination.link)
+    yield from _standing_lines(destination.standing, destination.link.name)
+    age = queue.oldest_open_seconds
+    oldest = "" if age is None else f"; the oldest open one is {_age(age)} old"
+    yield f"  messages  {_listed(queue.messages)}{oldest}"
+    reasons = f" (held for {_listed(queue.held_for)})" if queue.held_for else ""
+    rows = {_IN_WORDS.get(name, name): n for name, n in queue.outbox.items()}
+    yield f"  ledger    {_listed(rows)}{reasons}"
+    if queue.dead_letters:
+        given_up = counted(queue.dead_letters, "dead letter")
+        yield f"  given up  {given_up}, {queue.critical_dead_letters} of them critical"
+    for lane in queue.lanes:
+        yield f"  held      {lane.study_id}  {lane.reason}, since {at(lane.since)}"
+    if queue.held_lanes > len(queue.lanes):
+        yield f"  held      {counted(queue.held_lanes - len(queue.lanes), 'more study')}"
+    for row in queue.held_rows:
+        critical = ", critical" if row.is_critical else ""
+        yield f"  not made  {row.study_id}  {row.reason}, since {at(row.since)}{critical}"
+    if (more := queue.outbox.get("held", 0) - len(queue.held_rows)) > 0:
+        yield f"  not made  {counted(more, 'more report')}"
+    if fates := destination.open_reports:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in fates.items())
+        yield f"  open      {counted(sum(fates.values()), 'report')}: {kinds}"
 
 
-def _head_lines(destination: Mapping[str, Any]) -> Iterator[str]:
+def _link_lines(link: DestinationLink) -> Iterator[str]:
     """Yield the holder of a destination's lease, and why nothing is sent to it."""
-    served = f"served by {destination['holder']}" if destination["holder"] else "served by nobody"
-    absent = "" if destination["settings"] == "enabled" else f", {_SETTINGS[destination['settings']]}"
-    yield f"{destination['name']}: {served}{absent}"
-    if destination["knownAs"] != destination["name"]:
-        yield f"  name      {destination['knownAs']} until the gateway starts with these settings"
-    if destination["paused"]:
-        yield f"  paused    {destination['paused']}, since {destination['pausedSince']}"
-    if destination["breaker"]:
-        yield f"  breaker   open ({destination['breaker']}), since {destination['breakerSince']}: one message probes"
+    served = f"served by {link.holder}" if link.holder else "served by nobody"
+    absent = "" if link.settings == "enabled" else f", {_SETTINGS[link.settings]}"
+    yield f"{link.name}: {served}{absent}"
+    if link.known_as != link.name:
+        yield f"  name      {link.known_as} until the gateway starts with these settings"
+    if link.paused:
+        yield f"  paused    {link.paused}, since {json_of(link.paused_since)}"
+    if link.breaker:
+        yield f"  breaker   open ({link.breaker}), since {json_of(link.breaker_since)}: one message probes"
 
 
-def _alert_line(alert: Mapping[str, Any]) -> str:
+def _alert_line(alert: OpenAlert) -> str:
     """Return the line of an alert: its destination, since when, and who acknowledged it."""
-    where = f" at {alert['destination']}" if alert["destination"] else ""
-    seen = f"acknowledged by {alert['acknowledgedBy']}" if alert["acknowledgedBy"] else "nobody acknowledged it"
-    return f"alert {alert['alert']}{where}: since {alert['since']}, {alert['count']} when it last changed; {seen}"
+    where = f" at {alert.destination}" if alert.destination else ""
+    seen = f"acknowledged by {alert.acknowledged_by}" if alert.acknowledged_by else "nobody acknowledged it"
+    return f"alert {alert.alert}{where}: since {at(alert.since)}, {alert.count} when it last changed; {seen}"
 
 
-def _plan_lines(destination: Mapping[str, Any]) -> Iterator[str]:
+def _standing_lines(standing_of: SettingsStanding, name: str) -> Iterator[str]:
     """Yield the differences between these settings and those in force, and the plan."""
-    if destination["settingsDiffer"]:
+    if standing_of.settings_differ:
         yield "  settings  these are not in force: start the service with them first"
-    if destination["undecided"]:
-        yield f"  undecided {counted(destination['undecided'], 'report')}: its settings are not in force yet"
-    for study_id in destination["unplanned"]:
+    if standing_of.undecided:
+        yield f"  undecided {counted(standing_of.undecided, 'report')}: its settings are not in force yet"
+    for study_id in standing_of.unplanned:
         yield f"  undecided {study_id}: not planned because of a bug; it is tried again"
-    if destination["plan"]:
-        yield f"  plan      {destination['plan']['said']}; feed apply {destination['name']}"
+    if standing_of.plan:
+        yield f"  plan      {standing_of.plan}; feed apply {name}"
 
 
 # State of an outbox row -> the same in words
@@ -222,16 +326,8 @@ _IN_WORDS: Final = {
 _SETTINGS: Final = {"none": "not in the settings", "not enabled": "not enabled"}
 
 
-def _fates(destination: Mapping[str, Any]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in destination["openReports"].items())
-
-
 def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
-
-
-def _moment(microseconds: int | None) -> str | None:
-    return None if microseconds is None else instant_text(microseconds)
 
 
 def _age(seconds: int) -> str:

@@ -7,8 +7,8 @@ Proved by tests/contract/test_planning.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 from gateway.routing.plan import RESENT
 from gateway.settings.feed import Feed
@@ -37,6 +37,16 @@ class PlanCounts:
     def size(self) -> int:
         """Number of reports in the plan."""
         return self.adds + self.stops + self.resends
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts as JSON, under their own names."""
+        return {key: value for key, value in asdict(self).items() if key != "oldest"}
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The plan as JSON, also in words."""
+        return {**self.counts, "said": str(self)}
 
     def __str__(self) -> str:
         parts = (

@@ -254,6 +254,11 @@ def instant(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
+def moment(microseconds: int | None) -> datetime | None:
+    """Return the instant of a number of microseconds, if there is one."""
+    return None if microseconds is None else instant(microseconds)
+
+
 def instant_text(microseconds: int) -> str:
     """Return microseconds as a FHIR instant, always with six digits, so that texts sort as the instants do."""
     second, fraction = divmod(microseconds, 1_000_000)

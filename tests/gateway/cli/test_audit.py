@@ -9,6 +9,7 @@ import shutil
 import sys
 
 import pytest
+from fakes.answered import answer_of
 from fakes.audited import entries
 from fakes.commanded import Site
 from fakes.gateway_process import environment, site_file
@@ -180,6 +181,9 @@ async def test_who_saw_a_patient_is_listed_and_the_question_itself_is_noted(site
     assert (asked.kind, asked.route, asked.patients, asked.why) == ("act", "audit who", (PATIENT,), "complaint 7")
     code, out, _ = await ask(site, monkeypatch, PATIENT, "--to", "2020-01-01")
     assert (code, out) == (0, "1 patient\n")
+    for more in ((), ("--json",)):
+        monkeypatch.setattr("sys.stdin", io.StringIO(PATIENT))
+        await answer_of(site, "cli.audit_work.who", "audit", "who", *more)
 
 
 async def test_who_as_json_gives_audit_events(site, monkeypatch):

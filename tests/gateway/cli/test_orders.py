@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from fakes import hospital
+from fakes.answered import answer_of
 from fakes.commanded import Open, Site, sites
 from fakes.gateway_process import MLLP_TABLE
 
@@ -369,3 +370,18 @@ async def test_an_operator_lets_a_report_go_without_an_order(site):
         assert await here.decided() == [(here.study_id, "release", "[]")]
         code, _, err = await here.orders("release", "stu_" + "0" * 32, "--reason", "r")
         assert (code, "no such study is stored" in err) == (2, True)
+
+
+async def test_the_commands_print_the_answer_of_their_function(site):
+    async with site() as opened:
+        here = await ordered(opened)
+        for function, *command in (
+            ("order_work.list_orders", "list"),
+            ("order_shown.show", "show", here.study_id),
+            ("order_shown.show", "show", str(here.hers)),
+            ("order_work.match_orders", "match", here.study_id, str(here.another), "--reason", "r"),
+            ("order_work.match_orders", "match", here.study_id, str(here.hers), "--reason", "r"),
+            ("order_shown.show", "show", here.study_id),
+        ):
+            await answer_of(here.site, f"cli.{function}", "orders", *command)
+            await answer_of(here.site, f"cli.{function}", "orders", *command, "--json")

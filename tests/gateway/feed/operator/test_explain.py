@@ -6,8 +6,17 @@ import json
 
 import pytest
 
-from gateway.feed.operator.explained_lines import lines, listed, sent_lines
-from gateway.store.database.engine import Statement, ask
+from gateway.feed.operator.explained import Explained
+from gateway.feed.operator.explained_lines import (
+    Explanation,
+    SentVersion,
+    SentVersions,
+    every_field,
+    one_field,
+    sent_lines,
+)
+from gateway.store.database.engine import Statement, ask, instant
+from mappings.issues import MappingIssue
 from mappings.patient.identifiers import fhir_id
 
 AUDIT = "SELECT argument, reason FROM audit WHERE verb = 'explain' ORDER BY number"
@@ -152,7 +161,7 @@ async def test_a_cut_shows_itself_line_by_line_with_section_and_role(site, name)
         assert (code, [row["text"] for row in answer["lines"]]) == (0, written)
         impression = next(row for row in answer["lines"] if row["role"])
         assert (impression["section"], impression["role"]) == ("impression", "impression")
-        text = "\n".join(lines(answer))
+        _, text, _ = await here.here.run("explain", report_id, name)
         assert f"  line {impression['number']:<4} {impression['text'][:20]}" in text
         assert "-> impression -> impression" in text
         assert "-> findings -> not in the conclusion" in text
@@ -196,42 +205,36 @@ async def test_without_destinations_it_is_explained_for_the_usual_profile(site):
         assert answer["fields"][0]["values"] == ["2.5.1"]
 
 
-def field(**more):
-    usual = {"name": "OBX-11", "values": ["F", "F"], "rule": None, "sources": [], "settings": [], "issues": []}
-    return {**usual, **more}
+def field(values=("F", "F"), sources=(), issues=()):
+    return Explained("OBX-11", values, None, sources, (), issues)
 
 
-def answer(*fields):
-    return {"reportId": "rep_1", "destination": None, "receiver": "generic", "fields": fields}
+def answer(field):
+    return Explanation("rep_1", "stu_1", "generic", None, (), (field,))
 
 
 def test_an_equal_value_of_many_segments_is_said_once_with_how_many():
-    text = "\n".join(lines(answer(field())))
+    text = "\n".join(one_field(answer(field())))
     assert "  value     F (2 times)" in text
     assert "  rule      a row of the segment's table" in text
 
 
 def test_an_issue_and_a_leaf_that_is_null_are_said():
-    issue = {"code": "name-not-split", "pointer": "/a", "action": "kept whole"}
-    source = {"pointer": "/a", "value": None, "class": "normalised"}
-    text = "\n".join(lines(answer(field(issues=[issue], sources=[source]))))
+    issue = MappingIssue("name-not-split", "warning", "/a", "kept whole")
+    text = "\n".join(one_field(answer(field(issues=[issue], sources=[("/a", None, "normalised")]))))
     assert "  from      /a [normalised] = null" in text
     assert "  issue     name-not-split at /a: kept whole" in text
 
 
 def test_in_the_list_a_long_value_is_cut():
-    [_, line] = listed(answer(field(values=["x" * 100])))
+    [_, line] = every_field(answer(field(values=["x" * 100])))
     assert line == f"  OBX-11  {'x' * 60}…  <- -"
 
 
 def test_of_lines_only_those_that_differ_are_shown():
-    versions = [
-        {"at": "1", "as": "A", "values": ["one", "two"]},
-        {"at": "2", "as": "B", "values": ["one", "two"]},
-        {"at": "3", "as": "C", "values": ["one", "three"]},
-        {"at": "4", "as": "D", "values": []},
-    ]
-    text = "\n".join(sent_lines([{"to": "ehr", "versions": versions}]))
-    assert "  2  B\n    the same\n" in text
-    assert "  3  C\n    - two\n    + three\n" in text
-    assert "  4  D\n    - one\n    - three\n" in text
+    values = (("one", "two"), ("one", "two"), ("one", "three"), ())
+    versions = tuple(SentVersion(instant(at), "ABCD"[at - 1], one) for at, one in enumerate(values, 1))
+    text = "\n".join(sent_lines([SentVersions("ehr", versions)]))
+    assert "000002Z  B\n    the same\n" in text
+    assert "000003Z  C\n    - two\n    + three\n" in text
+    assert "000004Z  D\n    - one\n    - three\n" in text

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.feed.operator.order_of_study import match_line, match_said
+from gateway.feed.operator.order_of_study import order_match
 from gateway.store.database.engine import Statement, ask
 from gateway.store.orders.matches import StoredMatch
 from mappings.hospital.reasons import REASONS
@@ -93,10 +93,10 @@ async def test_without_orders_nothing_is_said_of_any(site, tmp_path):
 @pytest.mark.parametrize("code", sorted(REASONS))
 def test_each_reason_is_said_with_its_sentence(code):
     match = StoredMatch("stu_1", REASONS[code].verdict, code, (), 5)
-    assert match_line(match) == f"{REASONS[code].verdict} ({code}): {REASONS[code].sentence}"
-    assert match_said(match)["sentence"] == REASONS[code].sentence
+    assert str(order_match(match)) == f"{REASONS[code].verdict} ({code}): {REASONS[code].sentence}"
+    assert order_match(match).sentence == REASONS[code].sentence
 
 
 def test_a_match_names_its_orders_and_an_unknown_reason_stands_for_itself():
-    assert match_line(StoredMatch("stu_1", "matched", "", (4, 5), 5)) == "matched: order 4, order 5"
-    assert match_line(StoredMatch("stu_1", "held", "of-a-later-release", (), 5)) == "held (of-a-later-release)"
+    assert str(order_match(StoredMatch("stu_1", "matched", "", (4, 5), 5))) == "matched: order 4, order 5"
+    assert str(order_match(StoredMatch("stu_1", "held", "of-a-later-release", (), 5))) == "held (of-a-later-release)"

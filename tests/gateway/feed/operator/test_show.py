@@ -10,13 +10,24 @@ import json
 import re
 import sys
 from base64 import b64decode
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import pytest
 from fakes.feed_site import destination
 from fakes.store import resource_of, rows
 
-from gateway.feed.operator.shown import connection, lines, short
+from gateway.feed.operator.shown import (
+    MessageHistory,
+    ReplacedMessage,
+    ShownAnswer,
+    ShownAttempt,
+    ShownText,
+    connection,
+    message_lines,
+    short,
+)
 from gateway.store.database.engine import Statement, ask
 from mappings.patient.identifiers import fhir_id
 
@@ -245,42 +256,29 @@ def test_a_connection_is_told_in_words(said, text):
     assert connection(said) == text
 
 
+AT = datetime(2026, 1, 5, tzinfo=UTC)
+
+
 def message(**more):
-    usual = {"destination": "ehr", "controlId": "ID2", "state": "delivered", "reason": "", "ack": "AA"}
-    ids = {
-        "cause": "signed",
-        "reportId": "rep_1",
-        "studyId": "stu_1",
-        "patientId": "pat-1",
-        "fillerOrderNumbers": ["F1"],
-    }
-    moments = dict.fromkeys(("made", "sent", "committed", "accepted", "closed"), "2026-01-05T00:00:00.000000Z")
-    rest = {
-        "cause": "signed",
-        "size": 3,
-        "sha256": "",
-        "replaced": None,
-        "inPlaceOf": [],
-        "supersededBy": None,
-        "attempts": [],
-    }
-    return {**usual, **ids, **moments, **rest, "message": {"segments": ["MSH|"]}, **more}
+    ids = "ehr", "ID2", "stu_1", "rep_1", ("rep_1",), "pat-1", ("F1",), "signed", "delivered", "", "AA"
+    others = {"replaced": None, "in_place_of": (), "superseded_by": None, "attempts": ()}
+    usual = MessageHistory(*ids, *([AT] * 5), size=3, sha256="", **others, message=ShownText(b"", ["MSH|"]))
+    return replace(usual, **more)
 
 
-def attempt(**more):
-    usual = {"attempt": 1, "begun": None, "ended": "2026-01-05T00:00:01.000000Z", "connection": {}}
-    return {**usual, "state": "indeterminate", "reason": "ack-timeout", "ack": "", "answer": None, **more}
+def attempt(answer=None):
+    return ShownAttempt(1, None, AT + timedelta(seconds=1), {}, "indeterminate", "ack-timeout", "", answer)
 
 
 def test_what_took_whose_place_is_said():
-    text = "\n".join(lines(message(inPlaceOf=["ID1"], supersededBy="ID3")))
+    text = "\n".join(message_lines(message(in_place_of=("ID1",), superseded_by="ID3")))
     assert "  supersedes ID1, which was not sent" in text
     assert "  superseded by ID3" in text
 
 
 def test_an_attempt_that_nothing_answered_and_one_that_got_no_acknowledgement_say_so():
-    odd = {"segments": ["HTTP 500"], "unreadable": "no-msh"}
-    text = "\n".join(lines(message(attempts=[attempt(), attempt(answer=odd)])))
+    odd = ShownAnswer(ShownText(b"", ["HTTP 500"]), {"unreadable": "no-msh"})
+    text = "\n".join(message_lines(message(attempts=(attempt(), attempt(odd)))))
     assert "ended" not in text
     assert "2026-01-05T00:00:01.000000Z: indeterminate, ack-timeout" in text
     assert "    nothing came back" in text
@@ -288,5 +286,5 @@ def test_an_attempt_that_nothing_answered_and_one_that_got_no_acknowledgement_sa
 
 
 def test_of_what_it_replaced_an_unknown_difference_is_called_that():
-    replaced = {"controlId": "ID1", "sent": "2026-01-04T00:00:00.000000Z", "changed": None}
-    assert "the difference is not known" in "\n".join(lines(message(replaced=replaced)))
+    replaced = ReplacedMessage("ID1", AT, None)
+    assert "the difference is not known" in "\n".join(message_lines(message(replaced=replaced)))
