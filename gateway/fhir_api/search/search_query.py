@@ -12,19 +12,10 @@ from typing import Any, Final
 
 from gateway.auth.visibility import EVERYTHING, Visibility
 from gateway.fhir_api.http.outcome import Issue
-from gateway.fhir_api.http.query import Parameters, value_of
+from gateway.fhir_api.http.query import MOST_COUNT, RESULT_PARAMETERS, USUAL_COUNT, Parameters, count_of, value_of
 from gateway.fhir_api.http.summary import Shape, unknown_elements, wanted_shape
 from gateway.fhir_api.search.askable import askable, check_include, check_order
-from gateway.fhir_api.search.result_parameters import (
-    MOST,
-    RESULT_PARAMETERS,
-    USUAL_COUNT,
-    Include,
-    check,
-    count_of,
-    includes,
-    sorts,
-)
+from gateway.fhir_api.search.result_parameters import Include, check, includes, sorts
 from gateway.index.criteria import At, Clause, Is
 from gateway.index.parameters import parameter
 from gateway.index.reading import asked
@@ -233,8 +224,8 @@ def _shape(query: Query, name: str, value: str) -> None:
 
 def _size(query: Query, given: Parameters) -> None:
     query.count = count_of(given)
-    if query.count == MOST and int(value_of(given, "_count") or 0) > MOST:
-        diagnostics = f"there are no more than {MOST} to a page"
+    if query.count == MOST_COUNT and int(value_of(given, "_count") or 0) > MOST_COUNT:
+        diagnostics = f"there are no more than {MOST_COUNT} to a page"
         query.remarks.append(Issue("information", "informational", diagnostics, "count-cut", expression="http._count"))
 
 
