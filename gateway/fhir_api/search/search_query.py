@@ -37,8 +37,7 @@ class Query:
     """A search of a resource type; `used` are the parameters that apply, in order, `ignored` reports the others.
 
     `warnings` are further warnings, `remarks` are notes shown with `_explain` only. `narrowing` are the indices of the
-    clauses that the SQL may start from; `start` is the index chosen. `is_unsure`: only the index tells if one of them
-    narrows the search. `chained_types` are other types that the search
+    clauses that the SQL may start from; `start` is the index chosen. `chained_types` are other types that the search
     reads: those of chains and of `_has`. `sight` is what the client may see: its limits are clauses of every search.
     """
 
@@ -46,7 +45,6 @@ class Query:
     clauses: list[Clause] = field(default_factory=list)
     narrowing: list[int] = field(default_factory=list)
     start: int = 0
-    is_unsure: bool = False
     sort: tuple[Sort, ...] = ()
     count: int = field(default_factory=lambda: USUAL_COUNT)
     shape: Shape = field(default_factory=Shape)
@@ -94,14 +92,10 @@ class Query:
 
     def search(self, most: int, **place: Any) -> Search:
         """Build the store search for at most `most` matches; `place` is the page position."""
-        clauses, is_unsure = self._narrowed(), self.is_unsure
-        return Search(self.resource_type, clauses, self.start, self.sort, most, is_unsure=is_unsure, **place)
-
-    def _narrowed(self) -> tuple[Clause, ...]:
-        """Return the clauses of the search, with chains over visible resources alone, and the limits of the client."""
-        if self.sight.is_whole:
-            return tuple(self.clauses)
-        return (*map(self.sight.narrowed, self.clauses), *self.limits)
+        limits = self.limits
+        # Chains go over visible resources only
+        clauses = self.clauses if self.sight.is_whole else (*map(self.sight.narrowed, self.clauses), *limits)
+        return Search(self.resource_type, tuple(clauses), self.start, self.sort, most, limits=limits, **place)
 
 
 @cache
@@ -129,11 +123,10 @@ def understand(
     keys = _shape_all(query, given) if any(name.startswith("_") for name, _ in given) else ()
     if strict:
         insist(query)
+    if sight.is_whole:
+        query.narrowing = query.narrowing or unsure
     if not query.narrowing:
-        query.is_unsure, query.narrowing = bool(unsure), unsure
-        # How many resources meet it, hidden ones among them, may not be told to who does not see all
-        if not (unsure and sight.is_whole):
-            raise SearchTooCostly("nothing narrows this search")
+        raise SearchTooCostly("nothing narrows this search")
     if len(query.clauses) > MOST_CLAUSES or max(map(len, query.clauses)) > MOST_ALTERNATIVES:
         raise SearchTooCostly(f"more than {MOST_CLAUSES} parameters, or than {MOST_ALTERNATIVES} values of one")
     if sum(map(len, query.clauses)) > MOST_CRITERIA:
