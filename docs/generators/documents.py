@@ -13,7 +13,7 @@ import typer.main
 
 from gateway.cli import main
 from gateway.feed.alerts.conditions import ROWS
-from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS
+from gateway.fhir_api.http.query import RESULT_PARAMETERS
 from gateway.fhir_api.served import facade_rows
 from gateway.index.parameters import EVERY, PARAMETERS, TYPES
 from gateway.index.sorting import sort_keys_of

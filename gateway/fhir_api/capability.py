@@ -30,8 +30,8 @@ from gateway.fhir_api.http.headers import (
     negotiated,
     not_modified,
 )
-from gateway.fhir_api.http.query import parameters, value_of
-from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS, includes_of, revincludes_of
+from gateway.fhir_api.http.query import RESULT_PARAMETERS, parameters, value_of
+from gateway.fhir_api.search.result_parameters import includes_of, revincludes_of
 from gateway.fhir_api.served import DEFINITIONS, OPERATIONS, RESOURCES, Served
 from gateway.index.parameter import Parameter
 from gateway.index.parameters import parameters_of

@@ -18,8 +18,7 @@ from gateway.fhir_api.history import history_links, history_parameters, interval
 from gateway.fhir_api.http.bundle import history_bundle
 from gateway.fhir_api.http.headers import fhir_answer, negotiated
 from gateway.fhir_api.http.permission import is_allowed, require, sight_of
-from gateway.fhir_api.http.query import PAGE, value_of
-from gateway.fhir_api.search.result_parameters import count_of
+from gateway.fhir_api.http.query import PAGE, count_of, value_of
 from gateway.fhir_api.served import OF_REPORTS
 from gateway.index.parameters import TYPES
 from gateway.runtime.request_errors import BadRequest, NotSupported

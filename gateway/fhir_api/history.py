@@ -17,8 +17,7 @@ from gateway.fhir_api.facade import base, circumstances, facade, seal, unseal
 from gateway.fhir_api.http.bundle import history_bundle
 from gateway.fhir_api.http.headers import fhir_answer
 from gateway.fhir_api.http.permission import ANY_VERSION, sight_of, visible
-from gateway.fhir_api.http.query import FORMATS, PAGE, Parameters, parameters, value_of
-from gateway.fhir_api.search.result_parameters import COUNT, count_of
+from gateway.fhir_api.http.query import COUNT, FORMATS, PAGE, Parameters, count_of, parameters, value_of
 from gateway.index.criteria import Updated
 from gateway.index.reading import asked
 from gateway.runtime.request_errors import BadRequest, NotSupported, ResourceNotFound

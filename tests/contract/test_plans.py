@@ -36,7 +36,7 @@ from gateway.runtime.request_errors import BadRequest, NotSupported, SearchTooCo
 from gateway.store.database.engine import Statement
 from gateway.store.database.postgres import PLANNED_EACH, Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.studies import by_code, in_order, search_sql
+from gateway.store.studies import search_plan, search_sql
 from gateway.store.studies.fragments import Sql
 from gateway.store.studies.identities import _DISPUTED, _OF_CLAIMS
 from gateway.store.studies.limited import limited, met, of_types
@@ -255,30 +255,23 @@ def searches(kind, given, sort="", sight=EVERYTHING):
     yield search_sql.page(Search(base.resource_type, base.clauses, base.start, base.sort, 20, until=DAY, since=1))
     yield search_sql.count(base)
     yield search_sql.suppressed(base, 20)
-    if in_order.is_count_of_rows(base):
-        yield in_order.count_of_rows(base)
-    if in_order.may_be_narrowed(base):
-        yield from narrowed(base, after)
+    if search_sql.is_count_of_rows(base):
+        yield search_sql.count_of_rows(base)
+    if search_sql.is_broad(base):
+        yield from planned(base, after)
 
 
-def narrowed(base, after):
-    """Yield the further ways of a broad search."""
-    if in_order.is_ordered(base):
-        yield from (in_order.edge(base, 50), in_order.page(base, after[0]), in_order.page(base, None))
-    if places := in_order.countable(base):
-        yield in_order.counts(base, places, 20)
-    for place in filter(lambda one: in_order.is_told(base.clauses[one]), places):
+def planned(base, after):
+    """Yield what a broad search asks in its first and its last round."""
+    if search_plan._may_look(base):
+        yield from (search_plan.page_before(base, after[0]), search_plan.page_before(base, None))
+        yield from (search_plan.edge(base, most) for most in (20, search_plan.ROUNDS[-1]))
+    places = search_plan.counted_places(base, looks=False)
+    for most in (20, search_plan.ROUNDS[-1]) if places else ():
+        yield search_plan.counts(base, places, most)
+    for place in places:
         fewer = replace(base, start=place)
         yield from (search_sql.page(fewer), search_sql.count(fewer))
-    several = in_order.alike(base, [(1, place) for place in places], in_order.ROWS)
-    if several:
-        met = in_order.together(base, several)
-        yield from (search_sql.page(base, *met), search_sql.count(base, *met))
-        if in_order.is_count_of_rows(base, met[1]):
-            yield in_order.count_of_rows(base, met[0])
-    if by_code.is_divided(base):
-        for _, one in by_code.searches(base, ["final"], DAY):
-            yield from narrowed(one, one.after or (5,))
 
 
 def of_us_core():

@@ -6,13 +6,13 @@ https://hl7.org/fhir/R4/search.html
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC
 
 import pytest
 from fakes.criteria import found
-from fakes.random_index import RandomIndex
+from fakes.random_index import COUNT, RandomIndex
+from fakes.refused import is_refused, is_uncounted
 from fakes.rows_read import reading, recorded
 from fakes.store import made, write
 
@@ -23,7 +23,7 @@ from gateway.index.keys import key
 from gateway.index.terms import code_start
 from gateway.runtime.errors import StoreTooSlow
 from gateway.store.database import sqlite
-from gateway.store.studies import in_order, search, search_sql
+from gateway.store.studies import search, search_plan, search_sql
 from gateway.store.studies.search_sql import Search, Sort
 
 BY_UPDATE = (Sort("updated"),)
@@ -40,20 +40,17 @@ async def index(request, engine):
     return made_up
 
 
-@pytest.fixture(params=["as it is", "small"])
-def looks(request, monkeypatch):
-    """Search with looks as they are, which find all of a small store at once, and with very small ones."""
-    if request.param == "small":
-        for name, number in (
-            ("_FIRST", 1),
-            ("_SECOND", 4),
-            ("LARGE", 16),
-            ("FEW", 4),
-            ("MANY", 8),
-            ("ROWS", 30),
-            ("SOME", 6),
-        ):
-            monkeypatch.setattr(in_order, name, number)
+# Rounds as they are, which find all of a small store at once, and very small ones, of which the last refuses
+ROUNDS = ((search_plan.ROUNDS, search_plan.COUNTED), ((1, 4, 16), 20))
+
+
+@pytest.fixture(params=ROUNDS, ids=["as it is", "small"])
+def most(request, monkeypatch):
+    """Return how many resources bound a page, and a count."""
+    rounds, counted = request.param
+    monkeypatch.setattr(search_plan, "ROUNDS", rounds)
+    monkeypatch.setattr(search_plan, "COUNTED", counted)
+    return rounds[-1], counted
 
 
 def wanted(index, one, *, suppressed=False):
@@ -75,62 +72,93 @@ def wanted(index, one, *, suppressed=False):
     return ordered
 
 
-async def pages(engine, one, size):
-    """Return the contents of successive pages."""
-    seen = []
-    one = replace(one, most=size)
-    while versions := (await search.page(engine, one)).versions:
-        assert len(versions) <= size
-        seen.append([version.address for version in versions])
-        one = replace(one, after=versions[0 if one.is_back else -1].position)
-    return seen
+async def page(engine, index, one, most, right):
+    """Return a page that has these results at most, in order; None if it is refused, as it must be."""
+    must_refuse = is_refused(index, one, most, right)
+    try:
+        answer = await search.page(engine, one)
+    except StoreTooSlow as refused:
+        assert must_refuse, (one, refused)
+        return None
+    assert not must_refuse, (one, answer.way)
+    return answer
 
 
-async def test_random_searches_find_what_trying_every_resource_finds_in_order(engine, index, looks):
-    some = 0
+async def counted(engine, index, one, most):
+    """Return the number of results; None if it is refused, as it must be."""
+    try:
+        found = await search.count(engine, one)
+    except StoreTooSlow:
+        assert is_uncounted(index, one, most), one
+        return None
+    assert not is_uncounted(index, one, most), one
+    return found
+
+
+async def pages(engine, index, one, size, most):
+    """Return the contents of successive pages, up to one that is refused, and if one was."""
+    seen, one = [], replace(one, most=size)
+    right = wanted(index, one)[:: -1 if one.is_back else 1]
+    while (answer := await page(engine, index, one, most, right)) and answer.versions:
+        assert len(answer.versions) <= size
+        seen.append([version.address for version in answer.versions])
+        right = right[len(answer.versions) :]
+        one = replace(one, after=answer.versions[0 if one.is_back else -1].position)
+    return seen, answer is None
+
+
+async def test_random_searches_find_what_trying_every_resource_finds_in_order(engine, index, most):
+    some = refused = 0
     for _ in range(SEARCHES):
         query = index.search()
-        answer = await search.page(engine, query)
         right = wanted(index, query)
-        assert [version.address for version in answer.versions] == right, query
-        assert [version.position[:-1] for version in answer.versions] == [
-            index.position(address, query.sort) for address in right
-        ]
-        assert answer.last == (max(index.updated.values()) if right else 0)
-        assert await search.count(engine, query) == len(right)
+        answer = await page(engine, index, query, most[0], right)
+        refused += answer is None
+        if answer is not None:
+            assert [version.address for version in answer.versions] == right, query
+            assert [version.position[:-1] for version in answer.versions] == [
+                index.position(address, query.sort) for address in right
+            ]
+            assert answer.last == (max(index.updated.values()) if right else 0)
+            some += bool(right)
+        assert await counted(engine, index, query, most[1]) in {None, len(right)}
         assert sorted(await search.suppressed(engine, query, 1000)) == sorted(wanted(index, query, suppressed=True))
-        some += bool(right)
-    assert some > SEARCHES / 4
+    assert some > SEARCHES / 5
+    assert (refused > SEARCHES / 20) == (most[0] < COUNT)
 
 
-async def test_a_search_that_only_the_index_can_bound_is_answered_whole_or_refused(engine, index, looks):
-    answered = refused = 0
-    for _ in range(SEARCHES):
-        query = replace(index.search(), is_unsure=True)
+async def test_a_client_with_limits_is_answered_and_refused_as_if_there_were_only_what_it_sees(
+    engine, index, monkeypatch
+):
+    some, refused, most = 0, 0, (3, 4)
+    monkeypatch.setattr(search_plan, "ROUNDS", (1, 2, most[0]))
+    monkeypatch.setattr(search_plan, "COUNTED", most[1])
+    for _ in range(2 * SEARCHES):
+        query = index.search()
+        limits = (index.search_of(query.resource_type).clauses[0],)
+        query = replace(query, clauses=(*query.clauses, *limits), limits=limits, most=2)
         right = wanted(index, query)
-        try:
-            versions = (await search.page(engine, query)).versions
-        except StoreTooSlow:
-            refused += 1
-            continue
-        assert [version.address for version in versions] == right, query
-        answered += bool(right)
-        with suppress(StoreTooSlow):
-            assert await search.count(engine, query) == len(right)
-    assert answered > SEARCHES / 8
-    assert refused < SEARCHES * 3 / 4
+        answer = await page(engine, index, query, most[0], right)
+        refused += answer is None
+        if answer is not None:
+            assert [version.address for version in answer.versions] == right[:2], query
+            some += bool(right)
+        assert await counted(engine, index, query, most[1]) in {None, len(right)}
+    assert (some > 8, refused > 8) == (True, True)
 
 
-async def test_pages_hold_every_match_once_and_in_order_forwards_and_backwards(engine, index, looks):
+async def test_pages_hold_every_match_once_and_in_order_forwards_and_backwards(engine, index, most):
     longest = 0
     for _ in range(SEARCHES // 2):
         query = index.search()
         right = wanted(index, query)
         size = index.dice.choice((1, 2, 3, 7))
-        forwards = await pages(engine, query, size)
-        assert [address for page in forwards for address in page] == right, query
-        backwards = await pages(engine, replace(query, is_back=True), size)
-        assert [address for page in reversed(backwards) for address in page] == right, query
+        forwards, is_cut = await pages(engine, index, query, size, most[0])
+        found = [address for page in forwards for address in page]
+        assert found == (right[: len(found)] if is_cut else right), query
+        backwards, is_cut_back = await pages(engine, index, replace(query, is_back=True), size, most[0])
+        found = [address for page in reversed(backwards) for address in page]
+        assert found == (right[len(right) - len(found) :] if is_cut_back else right), query
         assert all(len(page) == size for page in forwards[:-1])
         longest = max(longest, len(forwards))
     assert longest > 5
@@ -237,7 +265,7 @@ def test_without_a_wish_the_order_is_that_in_which_it_is_found():
 
 
 async def test_a_search_that_takes_too_long_says_so(engine, monkeypatch):
-    monkeypatch.setattr(search, "SECONDS", 0.02)
+    monkeypatch.setattr(search_sql, "SECONDS", 0.02)
     every = [made(f"Patient/{number}", terms={(1, "a" * 50)}) for number in range(2000)]
     await write(engine, *every)
     clauses = tuple((Starts(1, "a" * (number % 50)),) for number in range(80))

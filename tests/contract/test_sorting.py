@@ -15,7 +15,7 @@ from fakes.store import made, write
 from gateway.index.criteria import During, Is
 from gateway.index.keys import SEPARATOR, key
 from gateway.index.terms import code_term
-from gateway.store.studies import by_code, in_order, search
+from gateway.store.studies import search
 from gateway.store.studies.search_sql import Search, Sort
 from gateway.store.studies.shared_terms import divided
 from gateway.store.studies.short_values import short_value
@@ -84,22 +84,6 @@ async def reports(request, engine):
     return made_up
 
 
-@pytest.fixture(params=["as it is", "small"])
-def looks(request, monkeypatch):
-    """Search with looks as they are, which find all of a small store at once, and with very small ones."""
-    if request.param == "small":
-        for name, number in (
-            ("_FIRST", 2),
-            ("_SECOND", 8),
-            ("LARGE", 16),
-            ("FEW", 4),
-            ("MANY", 8),
-            ("ROWS", 30),
-            ("SOME", 6),
-        ):
-            monkeypatch.setattr(in_order, name, number)
-
-
 async def walked(engine, one, size):
     """Return the addresses of all pages."""
     found, one = [], replace(one, most=size)
@@ -125,7 +109,7 @@ def _sorts(dice):
     return (by_status, *dice.sample(others, dice.randrange(3)))
 
 
-async def test_every_page_has_one_order_of_codes_whichever_release_wrote_them(engine, reports, looks):
+async def test_every_page_has_one_order_of_codes_whichever_release_wrote_them(engine, reports):
     for _ in range(TRIES):
         clauses, matches = reports.dice.choice(CLAUSES)
         one = Search(TYPE, clauses, 0, _sorts(reports.dice), COUNT)
@@ -148,37 +132,3 @@ async def test_a_walk_goes_on_from_a_place_that_an_earlier_release_gave(engine, 
     assert [found.address[-1] for found in (first, *others)] == list("abcd")
     rest = await search.page(engine, replace(one, after=(final, *first.position[1:])))
     assert rest.versions == others
-
-
-@pytest.mark.parametrize("sort", [(), (Sort("moment", DATE, descending=True),)])
-async def test_the_codes_of_a_broad_search_are_read_one_after_the_other(engine, reports, monkeypatch, sort):
-    monkeypatch.setattr(in_order, "FEW", 4)
-    one = Search(TYPE, (EVER,), 0, (Sort("term", STATUS), *sort), COUNT)
-    found = await search.page(engine, one)
-    assert found.way.how.startswith("by one code after the other")
-    assert found.last == max(reports.updated.values())
-    page = await search.page(engine, replace(one, most=3, after=found.versions[20].position, is_back=True))
-    assert page.versions == found.versions[17:20]
-    monkeypatch.setattr(by_code, "MOST", 3)
-    assert await search.page(engine, one) == replace(found, way=(await search.page(engine, one)).way)
-    assert "code" not in (await search.page(engine, one)).way.how
-
-
-async def test_a_report_that_gets_another_code_meanwhile_is_on_the_page(engine, reports, monkeypatch):
-    """The reports of its new code are read already, and those of its old code no longer have it."""
-    monkeypatch.setattr(in_order, "FEW", 4)
-    one = Search(TYPE, (EVER,), 0, (Sort("term", STATUS),), COUNT)
-    last = (await search.page(engine, one)).versions[-1].address
-    reports.terms[last] = {(STATUS, code_term("amended", STATUSES))}
-    scan = engine.scan
-
-    async def changing(sql, values, seconds, *, tries_here=False):
-        if STATUS in values and short_value(STATUS, code_term("final", STATUSES)) in values:
-            monkeypatch.setattr(engine, "scan", scan)
-            await write(engine, replace(reports.stored(last), stored=made(last, "amended").stored), now=COUNT)
-        return await scan(sql, values, seconds, tries_here=tries_here)
-
-    monkeypatch.setattr(engine, "scan", changing)
-    found = await search.page(engine, one)
-    assert engine.scan == scan
-    assert sorted(version.address for version in found.versions) == sorted(reports.low)

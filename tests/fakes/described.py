@@ -19,7 +19,7 @@ from fakes.crawled import OF_EVERY_TYPE, PATHS, asked_for
 from hypothesis import strategies as st
 from schemathesis import BaseSchema, Case, GenerationMode, HookContext
 
-from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS
+from gateway.fhir_api.http.query import RESULT_PARAMETERS
 
 Json = dict[str, Any]
 Cases = st.SearchStrategy[Case]

@@ -23,7 +23,7 @@ from gateway.index.criteria import (
     Starts,
     Updated,
 )
-from gateway.index.extract import LONGEST, Rows
+from gateway.index.extract import LONGEST, Rows, Term
 from gateway.index.keys import key as key_of
 from gateway.store.studies import shared_terms
 from gateway.store.studies.search_sql import Search, Sort
@@ -56,6 +56,7 @@ class RandomIndex:
         self.rows = {address: self._rows(address.partition("/")[0]) for address in self.addresses}
         self.suppressed = {address for address in self.addresses if self.dice.random() < 0.15}
         self.updated: dict[str, int] = {}
+        self.sets: dict[str, frozenset[Term]] = {}  # the terms that a resource shares
 
     def resources(self) -> list[RenderedVersion]:
         """Resources to store, in random order; some share their terms with others, and some have them as before."""
@@ -67,6 +68,7 @@ class RandomIndex:
             shared = frozenset(term for term in self.rows[one].terms if term[0] == key and self.dice.random() < 0.6)
             more = {"term_set": shared_terms.set_of(shared)} if shared else {}
             terms = self.rows[one].terms - shared
+            self.sets |= {one: shared} if shared else {}
             faults = "[]" if one in self.suppressed else None
             found.append(made(one, terms=terms, moments=self.rows[one].moments, faults=faults, **more))
         return found
@@ -77,7 +79,11 @@ class RandomIndex:
 
     def search(self) -> Search:
         """Make a search with one to four clauses, one of which narrows."""
-        self.type = self.dice.choice(TYPES)
+        return self.search_of(self.dice.choice(TYPES))
+
+    def search_of(self, resource_type: str) -> Search:
+        """Make a search of this type."""
+        self.type = resource_type
         clauses = [self._clause(self._any) for _ in range(self.dice.randrange(4))]
         place = self.dice.randrange(len(clauses) + 1)
         clauses.insert(place, self._narrowing())

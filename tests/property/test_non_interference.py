@@ -17,12 +17,13 @@ from fakes.inline import Inline
 from fakes.scale import examples
 from fakes.twins.accounts import FACILITIES, SITE, MemoryAutoScribe, RandomStudies
 from fakes.twins.answers import difference
-from fakes.twins.gateways import Twin, TwinClock, TwinPostgres, Twins, grow, suppress_unchecked
+from fakes.twins.gateways import Asked, Twin, TwinClock, TwinPostgres, Twins, grow, suppress_unchecked
 from fakes.twins.limits import RandomAccess, hides, types_of
 from fakes.twins.requests import RandomRequests, links
 from fakes.twins.sabotage import SABOTAGE
 
 from gateway.auth.launch_patient import LaunchPatients, PatientNumber
+from gateway.store.studies import search_plan
 
 STUDIES = 14
 KINDS = ("of_types", "refined", "of_facilities", "of_facilities_refined", "of_patient", "of_patient_and_others")
@@ -31,6 +32,7 @@ USUAL_ON_POSTGRESQL = 1
 MOST_SEEDS = 34
 REQUESTS = max(20, min(50, examples(125)))
 SABOTAGED = 80
+WITH_DATE = frozenset({"DiagnosticReport", "Observation"})
 
 
 async def twins_of(seed, kind, engine, monkeypatch):
@@ -92,6 +94,36 @@ def runs(usual):
 async def test_no_answer_depends_on_what_the_client_may_not_see(kind, seed, migrated_sqlite, monkeypatch):
     twins, requests = await twins_of(seed, kind, partial(Inline, migrated_sqlite), monkeypatch)
     assert (await compare(twins, requests, REQUESTS)).total() >= REQUESTS
+
+
+BROAD = (
+    "date=ge2000",
+    "date=ge2000&status=final",
+    "date=ge2024&status=final&_sort=-_lastUpdated",
+    "_lastUpdated=ge2000",
+    "_lastUpdated=ge2000&_sort=status",
+    "_lastUpdated=ge2000&patient:missing=true&_sort=-date",
+    "date=ge2000&category:not=LAB&_sort=patient",
+)
+
+
+@pytest.mark.parametrize("kind", ["refined", "of_facilities", "of_facilities_refined"])
+async def test_no_refusal_of_a_broad_search_depends_on_what_the_client_may_not_see(kind, migrated_sqlite, monkeypatch):
+    seen = Counter()
+    for seed in range(6):
+        for bound in (2, 6):
+            monkeypatch.setattr(search_plan, "ROUNDS", (1, bound))
+            monkeypatch.setattr(search_plan, "COUNTED", 2 * bound)
+            twins, requests = await twins_of(seed, kind, partial(Inline, migrated_sqlite), monkeypatch)
+            for query in BROAD if WITH_DATE.intersection(requests.types) else ():
+                for more in ("_count=1", "_count=3", "_count=50", "_summary=count"):
+                    resource_type = requests.dice.choice(sorted(WITH_DATE.intersection(requests.types)))
+                    asked = Asked("GET", f"/fhir/{resource_type}?{query}&{more}")
+                    answers = [await one.ask(asked, twins.access) for one in (twins.whole, twins.bare)]
+                    told = difference(*answers)
+                    assert not told, f"{asked} of {said(twins.access)}: {told}"
+                    seen[answers[0].status] += 1
+    assert min(seen[200], seen[400]) > 8, seen
 
 
 async def launched(twins):

@@ -34,8 +34,7 @@ from gateway.fhir_api.facade import base, circumstances, facade, seal, unseal
 from gateway.fhir_api.http.bundle import searchset
 from gateway.fhir_api.http.headers import etag, fhir_answer, fhir_conditional, negotiated
 from gateway.fhir_api.http.outcome import canonical_of
-from gateway.fhir_api.http.query import FORMATS, PAGE, Parameters, parameters, value_of
-from gateway.fhir_api.search.result_parameters import COUNT, count_of
+from gateway.fhir_api.http.query import COUNT, FORMATS, PAGE, Parameters, count_of, parameters, value_of
 from gateway.index.escaping import alternatives, token
 from gateway.index.intervals import interval
 from gateway.runtime.computing import computed

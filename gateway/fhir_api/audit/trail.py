@@ -25,7 +25,7 @@ from gateway.auth.access import access_of
 from gateway.auth.token_endpoint import LoginSeen
 from gateway.fhir_api.audit.shown import ID, Shown
 from gateway.fhir_api.http.outcome import REQUEST_ID
-from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS
+from gateway.fhir_api.http.query import RESULT_PARAMETERS
 from gateway.fhir_api.served import OPERATIONS
 from gateway.index.parameters import PARAMETERS
 from gateway.runtime import clock

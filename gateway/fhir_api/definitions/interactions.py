@@ -19,8 +19,7 @@ from gateway.fhir_api.facade import base, facade, seal, unseal
 from gateway.fhir_api.http.bundle import searchset
 from gateway.fhir_api.http.headers import etag, fhir_answer, fhir_conditional, is_strict
 from gateway.fhir_api.http.outcome import Issue
-from gateway.fhir_api.http.query import FORMATS, PAGE, Parameters, parameters, value_of
-from gateway.fhir_api.search.result_parameters import COUNT, count_of
+from gateway.fhir_api.http.query import COUNT, FORMATS, PAGE, Parameters, count_of, parameters, value_of
 from gateway.fhir_api.served import DEFINITIONS
 from gateway.index.escaping import alternatives, unescaped
 from gateway.index.standard import is_standard

@@ -20,8 +20,7 @@ from gateway.fhir_api.facade import facade
 from gateway.runtime.request_errors import Forbidden
 from gateway.store.studies.identities import organizations_named
 from gateway.store.studies.limited import limited, met
-from gateway.store.studies.search import SECONDS
-from gateway.store.studies.search_sql import goes_far
+from gateway.store.studies.search_sql import SECONDS, goes_far
 from mappings.patient.identifiers import keyed_patient_id
 from mappings.profile import Site
 

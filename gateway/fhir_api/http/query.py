@@ -1,6 +1,7 @@
-"""Parse the query string or form of a request strictly, within limits.
+"""Parse the query string or form of a request strictly, within limits, and name the parameters that shape a result.
 
 https://url.spec.whatwg.org/#urlencoded-parsing, except that bytes that are no UTF-8 are refused.
+https://hl7.org/fhir/R4/search.html#modifyingresults.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from gateway.runtime.request_errors import BadRequest, RequestTooLarge, Unsuppor
 FORM: Final = "application/x-www-form-urlencoded"
 PAGE: Final = "_page"
 FORMATS: Final = ("_format", "_pretty")
+COUNT: Final = "_count"
+USUAL_COUNT: Final = 50
+MOST_COUNT: Final = 500
 MAX_QUERY_BYTES: Final = 8_192
 # A page token contains the whole query, so it may be longer than a query
 MAX_PAGE_BYTES: Final = 14_336
@@ -27,6 +31,25 @@ NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*")
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 
 _PARSED: Final = "gateway.parameters"  # scope key
+
+# Parameter -> description of its values, for the CapabilityStatement and the documents
+RESULT_PARAMETERS: Final = {
+    COUNT: f"How many to a page: {USUAL_COUNT} where nothing is said, {MOST_COUNT} at most; 0 counts only."
+    " Beside _page too.",
+    "_sort": "Names of search parameters with commas between, `-` before one to go down.",
+    "_include": "What the matches refer to: Type:parameter, Type:parameter:Target, or * for all of it.",
+    "_include:iterate": "The same of what is included, one step.",
+    "_revinclude": "What refers to the matches: Type:parameter.",
+    "_summary": "true, text, data, count or false.",
+    "_elements": "Names of elements with commas between: no others but mandatory ones are given.",
+    "_total": "estimate or accurate: matches are counted; none: no total. Without it: a total if one page has all.",
+    "_format": "json, xml, application/fhir+json or application/fhir+xml; stands above the Accept header.",
+    "_pretty": "true: with line breaks and indents.",
+    "_contained": "false: resources are never contained in one another.",
+    "_explain": "true, of this gateway alone: an OperationOutcome says how the answer was found, and what the mappings "
+    "had to say of it.",
+    PAGE: "A page of a search that was begun: a token of this gateway, good for an hour.",
+}
 
 Parameters = tuple[tuple[str, str], ...]
 
@@ -105,3 +128,17 @@ def value_of(given: Parameters, name: str) -> str | None:
         if key == name:
             return value
     return None
+
+
+def count_of(given: Parameters) -> int:
+    """Parse `_count`: the page size, at most `MOST_COUNT`; 0 asks for the total only.
+
+    Raises:
+        BadRequest: the value is no whole number.
+    """
+    value = value_of(given, COUNT)
+    if value is None:
+        return USUAL_COUNT
+    if not (value.isascii() and value.isdigit()) or len(value) > 9:
+        raise BadRequest("_count: expected a whole number", expression="http._count")
+    return min(int(value), MOST_COUNT)

@@ -15,13 +15,13 @@ from gateway.fhir_api.audit.events import SEARCHED as AUDIT_SEARCHED
 from gateway.fhir_api.batch_entries import MOST_ENTRIES
 from gateway.fhir_api.definitions.interactions import SEARCHED
 from gateway.fhir_api.facade import MOUNT
-from gateway.fhir_api.http.query import FORM, MAX_NAME_LENGTH, NAME, PAGE
+from gateway.fhir_api.http.query import FORM, MAX_NAME_LENGTH, NAME, PAGE, RESULT_PARAMETERS
 from gateway.fhir_api.http.summary import SUMMARIES
 from gateway.fhir_api.openapi.examples import RECEIVER, SINCE, Examples
 from gateway.fhir_api.operations.addendum import ACTS
 from gateway.fhir_api.operations.hl7v2 import ER7
 from gateway.fhir_api.operations.idempotency import HEADER
-from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS, VALUES
+from gateway.fhir_api.search.result_parameters import VALUES
 from gateway.fhir_api.served import (
     BY_TYPE,
     DEFINITIONS,

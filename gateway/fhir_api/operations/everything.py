@@ -27,10 +27,9 @@ from gateway.fhir_api.http.bundle import searchset
 from gateway.fhir_api.http.headers import fhir_answer, negotiated
 from gateway.fhir_api.http.outcome import Issue
 from gateway.fhir_api.http.permission import sight_of
-from gateway.fhir_api.http.query import PAGE, Parameters, value_of
+from gateway.fhir_api.http.query import PAGE, Parameters, count_of, value_of
 from gateway.fhir_api.operations.operation_input import formats, inputs
 from gateway.fhir_api.search import warnings
-from gateway.fhir_api.search.result_parameters import count_of
 from gateway.fhir_api.search.search_query import understand
 from gateway.fhir_api.served import Operation
 from gateway.index.escaping import alternatives

@@ -21,13 +21,12 @@ from gateway.fhir_api.http.bundle import searchset
 from gateway.fhir_api.http.headers import fhir_answer, is_strict, negotiated
 from gateway.fhir_api.http.outcome import Issue
 from gateway.fhir_api.http.permission import require, sight_of
-from gateway.fhir_api.http.query import FORMATS, PAGE, Parameters, form_parameters, parameters, value_of
+from gateway.fhir_api.http.query import COUNT, FORMATS, PAGE, Parameters, form_parameters, parameters, value_of
 from gateway.fhir_api.http.summary import shaped_bodies
 from gateway.fhir_api.search import warnings
 from gateway.fhir_api.search.including import page_with_included
 from gateway.fhir_api.search.lookups import Looked, look_up
 from gateway.fhir_api.search.paging import BEGINNING, Page, PagePosition
-from gateway.fhir_api.search.result_parameters import COUNT
 from gateway.fhir_api.search.search_query import Query, ignore, insist, understand
 from gateway.fhir_api.search.unindexed import unindexed
 from gateway.index.route import find

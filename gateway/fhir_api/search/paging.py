@@ -14,8 +14,8 @@ from typing import Any, Literal
 from gateway.fhir_api.search.search_query import Query
 from gateway.store.database.engine import Engine
 from gateway.store.studies import search as store
-from gateway.store.studies.search import Version, Way
-from gateway.store.studies.search_sql import UPDATED, Search
+from gateway.store.studies.search import Version
+from gateway.store.studies.search_sql import UPDATED, Search, Way
 
 Part = Literal["whole", "begun", "since"]
 

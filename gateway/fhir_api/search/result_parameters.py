@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from gateway.fhir_api.http.query import PAGE, Parameters, value_of
+from gateway.fhir_api.http.query import RESULT_PARAMETERS, Parameters
 from gateway.index.escaping import alternatives
 from gateway.index.parameter import Parameter
 from gateway.index.parameters import PARAMETERS, parameter
@@ -19,28 +19,8 @@ from gateway.runtime.request_errors import BadRequest, NotSupported
 from gateway.store.studies.search_sql import Sort
 
 LIFETIME: Final = timedelta(hours=1)
-COUNT: Final = "_count"
-USUAL_COUNT: Final = 50
-MOST: Final = 500
 MOST_SORTS: Final = 5
 
-# Parameter -> description of its values, for the CapabilityStatement and the documents
-RESULT_PARAMETERS: Final = {
-    COUNT: f"How many to a page: {USUAL_COUNT} where nothing is said, {MOST} at most; 0 counts only. Beside _page too.",
-    "_sort": "Names of search parameters with commas between, `-` before one to go down.",
-    "_include": "What the matches refer to: Type:parameter, Type:parameter:Target, or * for all of it.",
-    "_include:iterate": "The same of what is included, one step.",
-    "_revinclude": "What refers to the matches: Type:parameter.",
-    "_summary": "true, text, data, count or false.",
-    "_elements": "Names of elements with commas between: no others but mandatory ones are given.",
-    "_total": "estimate or accurate: matches are counted; none: no total. Without it: a total if one page has all.",
-    "_format": "json, xml, application/fhir+json or application/fhir+xml; stands above the Accept header.",
-    "_pretty": "true: with line breaks and indents.",
-    "_contained": "false: resources are never contained in one another.",
-    "_explain": "true, of this gateway alone: an OperationOutcome says how the answer was found, and what the mappings "
-    "had to say of it.",
-    PAGE: "A page of a search that was begun: a token of this gateway, good for an hour.",
-}
 # Parameter -> all its values, where they can be listed
 VALUES: Final = {
     "_total": {"none", "estimate", "accurate"},
@@ -73,20 +53,6 @@ def check(name: str, value: str) -> None:
     if value not in VALUES.get(name, {value}):
         allowed = ", ".join(sorted(VALUES[name]))
         raise BadRequest(f"{name}: not a value it can have here: {allowed}", expression=f"http.{name}")
-
-
-def count_of(given: Parameters) -> int:
-    """Parse `_count`: the page size, at most `MOST`; 0 asks for the total only.
-
-    Raises:
-        BadRequest: the value is no whole number.
-    """
-    value = value_of(given, "_count")
-    if value is None:
-        return USUAL_COUNT
-    if not (value.isascii() and value.isdigit()) or len(value) > 9:
-        raise BadRequest("_count: expected a whole number", expression="http._count")
-    return min(int(value), MOST)
 
 
 def sorts(resource_type: str, given: Parameters) -> tuple[dict[str, Sort], list[str]]:

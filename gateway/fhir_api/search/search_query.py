@@ -12,19 +12,10 @@ from typing import Any, Final
 
 from gateway.auth.visibility import EVERYTHING, Visibility
 from gateway.fhir_api.http.outcome import Issue
-from gateway.fhir_api.http.query import Parameters, value_of
+from gateway.fhir_api.http.query import MOST_COUNT, RESULT_PARAMETERS, USUAL_COUNT, Parameters, count_of, value_of
 from gateway.fhir_api.http.summary import Shape, unknown_elements, wanted_shape
 from gateway.fhir_api.search.askable import askable, check_include, check_order
-from gateway.fhir_api.search.result_parameters import (
-    MOST,
-    RESULT_PARAMETERS,
-    USUAL_COUNT,
-    Include,
-    check,
-    count_of,
-    includes,
-    sorts,
-)
+from gateway.fhir_api.search.result_parameters import Include, check, includes, sorts
 from gateway.index.criteria import At, Clause, Is
 from gateway.index.parameters import parameter
 from gateway.index.reading import asked
@@ -46,8 +37,7 @@ class Query:
     """A search of a resource type; `used` are the parameters that apply, in order, `ignored` reports the others.
 
     `warnings` are further warnings, `remarks` are notes shown with `_explain` only. `narrowing` are the indices of the
-    clauses that the SQL may start from; `start` is the index chosen. `is_unsure`: only the index tells if one of them
-    narrows the search. `chained_types` are other types that the search
+    clauses that the SQL may start from; `start` is the index chosen. `chained_types` are other types that the search
     reads: those of chains and of `_has`. `sight` is what the client may see: its limits are clauses of every search.
     """
 
@@ -55,7 +45,6 @@ class Query:
     clauses: list[Clause] = field(default_factory=list)
     narrowing: list[int] = field(default_factory=list)
     start: int = 0
-    is_unsure: bool = False
     sort: tuple[Sort, ...] = ()
     count: int = field(default_factory=lambda: USUAL_COUNT)
     shape: Shape = field(default_factory=Shape)
@@ -103,14 +92,10 @@ class Query:
 
     def search(self, most: int, **place: Any) -> Search:
         """Build the store search for at most `most` matches; `place` is the page position."""
-        clauses, is_unsure = self._narrowed(), self.is_unsure
-        return Search(self.resource_type, clauses, self.start, self.sort, most, is_unsure=is_unsure, **place)
-
-    def _narrowed(self) -> tuple[Clause, ...]:
-        """Return the clauses of the search, with chains over visible resources alone, and the limits of the client."""
-        if self.sight.is_whole:
-            return tuple(self.clauses)
-        return (*map(self.sight.narrowed, self.clauses), *self.limits)
+        limits = self.limits
+        # Chains go over visible resources only
+        clauses = self.clauses if self.sight.is_whole else (*map(self.sight.narrowed, self.clauses), *limits)
+        return Search(self.resource_type, tuple(clauses), self.start, self.sort, most, limits=limits, **place)
 
 
 @cache
@@ -138,11 +123,10 @@ def understand(
     keys = _shape_all(query, given) if any(name.startswith("_") for name, _ in given) else ()
     if strict:
         insist(query)
+    if sight.is_whole:
+        query.narrowing = query.narrowing or unsure
     if not query.narrowing:
-        query.is_unsure, query.narrowing = bool(unsure), unsure
-        # How many resources meet it, hidden ones among them, may not be told to who does not see all
-        if not (unsure and sight.is_whole):
-            raise SearchTooCostly("nothing narrows this search")
+        raise SearchTooCostly("nothing narrows this search")
     if len(query.clauses) > MOST_CLAUSES or max(map(len, query.clauses)) > MOST_ALTERNATIVES:
         raise SearchTooCostly(f"more than {MOST_CLAUSES} parameters, or than {MOST_ALTERNATIVES} values of one")
     if sum(map(len, query.clauses)) > MOST_CRITERIA:
@@ -233,8 +217,8 @@ def _shape(query: Query, name: str, value: str) -> None:
 
 def _size(query: Query, given: Parameters) -> None:
     query.count = count_of(given)
-    if query.count == MOST and int(value_of(given, "_count") or 0) > MOST:
-        diagnostics = f"there are no more than {MOST} to a page"
+    if query.count == MOST_COUNT and int(value_of(given, "_count") or 0) > MOST_COUNT:
+        diagnostics = f"there are no more than {MOST_COUNT} to a page"
         query.remarks.append(Issue("information", "informational", diagnostics, "count-cut", expression="http._count"))
 
 

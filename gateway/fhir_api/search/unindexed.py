@@ -11,7 +11,7 @@ from typing import Final
 from weakref import WeakSet
 
 from gateway.fhir_api.http.outcome import Issue
-from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS
+from gateway.fhir_api.http.query import RESULT_PARAMETERS
 from gateway.fhir_api.search.search_query import Query
 from gateway.index.parameter import Parameter
 from gateway.index.route import find

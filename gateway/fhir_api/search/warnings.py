@@ -19,8 +19,8 @@ from gateway.fhir_api.search.search_query import Query
 from gateway.index.criteria import Refers
 from gateway.store.studies import search as store
 from gateway.store.studies import search_sql
-from gateway.store.studies.search import Version, Way
-from gateway.store.studies.search_sql import ANY_REMARK, CONFLICTS, DISPUTED, SUPPRESSED, UPDATED, Search
+from gateway.store.studies.search import Version
+from gateway.store.studies.search_sql import ANY_REMARK, CONFLICTS, DISPUTED, SUPPRESSED, UPDATED, Search, Way
 from mappings.patient.identifiers import fhir_id
 
 _MOST_ISSUES: Final = 20
@@ -104,7 +104,7 @@ def explanation(serving: Facade, query: Query, place: PagePosition, way: Way | N
     search = search_at(query, place)
     used = ", ".join(dict.fromkeys(name for name, _ in query.used)) or "none"
     seconds, dialect = index_age(serving), serving.engine.dialect
-    shown = way or store.way_from_start(search, dialect)
+    shown = way or search_sql.way_from_start(search, search_sql.page(search), dialect)
     how = f", {shown.how}," if query.sight.is_whole else ","
     diagnostics = (
         f"parameters used: {used}; AutoScribe was asked for {asked} of the studies and reports that are named; found"

@@ -6,7 +6,7 @@ Proved by tests/contract/test_search.py and tests/contract/test_plans.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
@@ -285,18 +285,24 @@ def _without_set(one: _OfTerm) -> Sql:
 
 
 def _found_refers(one: Refers) -> Sql:
-    inner = found_by(one.criterion)
+    return _led_back(one, found_by(one.criterion), "DISTINCT ")
+
+
+def _led_back(one: Refers, inner: Sql, several: str = "") -> Sql:
     text = (
-        f"SELECT DISTINCT t.resource FROM ({inner.text}) led CROSS JOIN resource a CROSS JOIN term t"
+        f"SELECT {several}t.resource FROM ({inner.text}) led CROSS JOIN resource a CROSS JOIN term t"
         " WHERE a.number = led.resource AND t.key = ? AND t.value = a.address"
     )
     return Sql(text, (*inner.values, one.key))
 
 
 def _found_referred(one: Referred) -> Sql:
-    inner = found_by(one.criterion)
+    return _led_on(one, found_by(one.criterion), "DISTINCT ")
+
+
+def _led_on(one: Referred, inner: Sql, several: str = "") -> Sql:
     text = (
-        f"SELECT DISTINCT a.number AS resource FROM ({inner.text}) led CROSS JOIN term t CROSS JOIN resource a"
+        f"SELECT {several}a.number AS resource FROM ({inner.text}) led CROSS JOIN term t CROSS JOIN resource a"
         " WHERE t.resource = led.resource AND t.key = ? AND a.address = t.value"
     )
     return Sql(text, (*inner.values, one.key))
@@ -329,6 +335,25 @@ _STARTS: Final[dict[type, Callable[[Any], Sql]]] = {
 }
 
 
+def is_countable(criterion: Criterion, resource_type: str) -> bool:
+    """True if index ranges bound what meets a criterion: of a chain or `_has`, what meets its end.
+
+    Of the end of a value, it is the range of all values. `resource_type` is that of the resources, empty in a chain.
+    """
+    match criterion:
+        case Refers(criterion=inner) | Referred(criterion=inner):
+            return is_countable(inner, "")
+        case All(clauses=((inner,), *_)):
+            return is_countable(inner, resource_type)
+        case Not(criterion=inner):
+            return isinstance(inner, _OfTerm) and TYPE_OF.get(inner.key, "") == resource_type != ""
+        case Updated():
+            return bool(resource_type)
+        case During(comparison=comparison):
+            return comparison in _BOUND
+    return isinstance(criterion, Is | Starts | Ends | At | Has | Nothing)
+
+
 def innermost(criterion: Criterion) -> Criterion:
     """Return the criterion that a search looks up first: of a chain or `_has`, the one at its end."""
     match criterion:
@@ -337,33 +362,33 @@ def innermost(criterion: Criterion) -> Criterion:
     return criterion
 
 
-def may_be_counted(criterion: Criterion) -> bool:
-    """True if one index range has the resources that meet a criterion, beside those that share the terms for it.
-
-    Of the end of a value, it is the range of all values.
-    """
+def leads_by(criterion: Criterion, keys: Collection[int]) -> bool:
+    """True if a chain follows a reference of one of these keys back to what has it."""
     match criterion:
-        case During(comparison=comparison):
-            return comparison in _BOUND
-    return isinstance(criterion, Is | Starts | Ends | At | Has | Nothing)
+        case Refers(key=key, criterion=inner):
+            return key in keys or leads_by(inner, keys)
+        case Referred(criterion=inner) | All(clauses=((inner,), *_)):
+            return leads_by(inner, keys)
+    return False
 
 
-def may_be_shared(criterion: Criterion, resource_type: str) -> bool:
-    """True if a criterion is about terms that resources of this type may share."""
-    return isinstance(criterion, _OfTerm) and TYPE_OF.get(criterion.key) == resource_type
+def reached(criterion: Criterion) -> Sql:
+    """Return a query for what the steps of a chain lead to, several times if by several ways: none waits for all."""
+    match criterion:
+        case All(clauses=((inner,), *_)):
+            return reached(inner)
+        case Refers(criterion=inner):
+            return _led_back(criterion, reached(inner))
+        case Referred(criterion=inner):
+            return _led_on(criterion, reached(inner))
+    return found_by(criterion)
 
 
-def counted(criterion: Criterion, most: int, *bounds: Criterion) -> Sql:
-    """Return SQL that counts the index rows of a criterion, up to `most` in a range; `bounds` are more of its date."""
-    ranges = _ranges(criterion, *bounds)
-    counts = [Sql(f"(SELECT count(*) FROM ({one.text} LIMIT ?) c)", (*one.values, most)) for one in ranges]
-    return joined(" + ", counts)
-
-
-def _ranges(criterion: Criterion, *bounds: Criterion) -> list[Sql]:
+def index_ranges(criterion: Criterion, *bounds: Criterion) -> list[Sql]:
     """Return a query for each index range of a criterion, in the order of the index, and for resources by their sets.
 
-    Without an order PostgreSQL may read a whole range before it gives a row, also where one value is frequent.
+    `bounds` are more of its date. Without an order PostgreSQL may read a whole range before it gives a row, also where
+    one value is frequent.
     """
     text = "SELECT 1 FROM term t WHERE t.key = ? AND t.value >= ? AND t.value {} ? ORDER BY t.value"
     match criterion:

@@ -21,7 +21,8 @@ from gateway.store.database.stored_bytes import decompressed, served_version
 from gateway.store.studies import versions
 from gateway.store.studies.fragments import Sql
 from gateway.store.studies.limited import limited
-from gateway.store.studies.search import SECONDS, version_of
+from gateway.store.studies.search import version_of
+from gateway.store.studies.search_sql import SECONDS
 from gateway.store.studies.within import held_apart, in_facilities
 from mappings.fhir.merged_patient import described, replaced_ids, survivor_id
 from mappings.patient.identifiers import mrn_key

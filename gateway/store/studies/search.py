@@ -9,30 +9,24 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Final, NamedTuple, TypeVar
 
 from gateway.index.keys import key
-from gateway.runtime import clock
-from gateway.runtime.errors import StoreTooSlow
-from gateway.store.database.engine import Dialect, Engine, Row, Statement
+from gateway.store.database.engine import Engine, Row, Statement
 from gateway.store.database.stored_bytes import served_version
-from gateway.store.studies import by_code, in_order, search_sql
+from gateway.store.studies import search_sql
 from gateway.store.studies.fragments import Sql
 from gateway.store.studies.limited import Limits, limited, of_types, unlimited
-from gateway.store.studies.search_sql import Search
+from gateway.store.studies.search_plan import read, read_count, read_page
+from gateway.store.studies.search_sql import SECONDS, Search, Way
 from gateway.store.studies.versions import CURRENT_OF, OF_CURRENT
 from gateway.store.studies.within import held_apart
 from mappings.fhir.resource_types import types_at
 from mappings.issues import MappingIssue
 
 Made = TypeVar("Made")
-SECONDS: Final = 5.0
-_TOO_BROAD: Final = f"{in_order.MANY:,} resources or more may meet it, and too few of the first in its order do"
-_TOO_LONG: Final = f"it took longer than {SECONDS:g} s"
-_Rows = tuple[Sequence[Row], "Way"]
 _AT_ONE_GO: Final = 100  # bodies that are decompressed without a pause
 _OF_REFERRING: Final = (
     "SELECT r.address, r.version, r.updated, r.is_suppressed, v.body FROM term t"
@@ -103,13 +97,6 @@ async def in_turns(make: Callable[[Row], Made], rows: Sequence[Row]) -> list[Mad
     return made
 
 
-class Way(NamedTuple):
-    """Description of how a page was found, and the SQL that found it, without values."""
-
-    how: str
-    sql: str
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """Page of results. It covers all versions up to the instant `last`, in microseconds."""
@@ -125,41 +112,18 @@ async def page(engine: Engine, search: Search) -> Found:
     Raises:
         StoreTooSlow: the search took too long, or nothing narrows it as the index shows.
     """
-    until = clock.monotonic() + SECONDS
-    found = await _narrowed(engine, search, until) if in_order.may_be_narrowed(search) else None
-    if found is None and search.is_unsure:
-        found = await _from_few(engine, search, in_order.MANY, until)
-        if found is None:
-            raise StoreTooSlow(_TOO_BROAD)
-    rows, way = found or await _from_start(engine, search, until)
+    rows, way = await read_page(engine, search)
     matches = await in_turns(_match, rows)
     return Found(matches[::-1] if search.is_back else matches, int(rows[0][6]) if rows else 0, way)
-
-
-def way_from_start(search: Search, dialect: Dialect) -> Way:
-    """Return how a page is found from the starting clause of the search."""
-    return _way(_from_clause(search), search_sql.page(search), dialect)
 
 
 async def count(engine: Engine, search: Search) -> int:
     """Count the results.
 
     Raises:
-        StoreTooSlow: the count took too long.
+        StoreTooSlow: the count took too long, or nothing narrows the search as the index shows.
     """
-    until = clock.monotonic() + SECONDS
-    sql: Sql | None = search_sql.count(search)
-    if search.is_unsure:
-        sizes, nothing = await _sizes(engine, search, in_order.MANY, until)
-        fewer = in_order.fewer(search, sizes, in_order.MANY)
-        if not (nothing or fewer):
-            raise StoreTooSlow(_TOO_BROAD)
-        sql = search_sql.count(fewer) if fewer else None
-    elif in_order.is_count_of_rows(search):
-        sql = in_order.count_of_rows(search)
-    elif in_order.may_be_narrowed(search):
-        sql = await _narrowed_count(engine, search, until)
-    [(number,)] = await _read(engine, search, sql, until) if sql else [(0,)]
+    [(number,)] = await read_count(engine, search)
     return int(number)
 
 
@@ -167,7 +131,7 @@ async def suppressed(engine: Engine, search: Search, most: int) -> list[str]:
     """Return the addresses of suppressed resources that match the search."""
     if not await engine.fetch(_ANY_SUPPRESSED, type=search.resource_type):
         return []
-    rows = await _read(engine, search, search_sql.suppressed(search, most))
+    rows = await read(engine, search, search_sql.suppressed(search, most))
     return [str(address) for (address,) in rows]
 
 
@@ -227,174 +191,6 @@ async def conflicts(
         statement, values = limited(_OF_CONFLICTS, Sql(*held_apart(organizations)))
     rows = await engine.fetch(statement, patient_ids=json.dumps(list(patient_ids)), **values)
     return {str(patient_id): int(number) for patient_id, number in rows}
-
-
-async def _narrowed(engine: Engine, search: Search, until: float) -> _Rows | None:
-    """Return the rows of a page that are among the first in its order, or that few index rows tell; None without any.
-
-    Each query has a snapshot of its own: a page is of one that saw all of it, or of several between which nothing
-    changed that could be missed.
-    """
-    found = await _looked_for(engine, search, until)
-    if found is None and by_code.is_divided(search):
-        found = await _from_many(engine, search, in_order.SOME, in_order.MANY, until)
-        found = found or await _by_code(engine, search, until)
-    return found or await _from_many(engine, search, in_order.MANY, in_order.ROWS, until)
-
-
-async def _narrowed_count(engine: Engine, search: Search, until: float) -> Sql | None:
-    """Return SQL that counts from what the fewest resources meet, or by index rows; None if nothing meets a clause."""
-    sizes, nothing = await _sizes(engine, search, in_order.FEW, until)
-    fewer = in_order.fewer(search, sizes, in_order.FEW)
-    if not (nothing or fewer):
-        sizes, nothing = await _sizes(engine, search, in_order.ROWS, until)
-        if several := in_order.alike(search, sizes, in_order.ROWS):
-            found, settled = in_order.together(search, several)
-            by_rows = in_order.is_count_of_rows(search, settled)
-            return in_order.count_of_rows(search, found) if by_rows else search_sql.count(search, found, settled)
-        fewer = in_order.fewer(search, sizes, in_order.MANY)
-    return None if nothing else search_sql.count(fewer or search)
-
-
-async def _looked_for(engine: Engine, search: Search, until: float) -> _Rows | None:
-    """Return the rows of a page that are among the first in its order, or from a clause that few resources meet.
-
-    If few resources meet a clause, the search is read from there. Dates are looked at before anything is counted.
-    Before a large look, the search is read from a clause that fewer resources meet than the look would read.
-    """
-    looks = in_order.is_ordered(search)
-    most = first = in_order.first_rows(search) if looks else 0
-    edge: Any = ()
-    counts_first = not (looks and in_order.starts_in_order(search))
-    if counts_first and (found := await _from_few(engine, search, in_order.FEW, until)) is not None:
-        return found
-    while most:
-        if most >= in_order.LARGE and (found := await _from_few(engine, search, most, until)) is not None:
-            return found
-        behind = await _look(engine, search, in_order.edge(search, most), most, until)
-        last, edge = edge, behind[0][0] if behind else None
-        rows: Sequence[Row] = ()
-        if edge != last:  # else all between have one value alike
-            sql = in_order.page(search, edge)
-            rows = await _look(engine, search, sql, most, until)
-            if len(rows) >= search.most or (edge is None and in_order.has_all(search)):
-                return rows, _way("among the first in its order", sql, engine.dialect)
-        if most == first and not counts_first and (found := await _from_few(engine, search, in_order.FEW, until)):
-            return found
-        most = 0 if edge is None else in_order.more_rows(search, most, len(rows))
-    return None
-
-
-async def _by_code(engine: Engine, search: Search, until: float) -> _Rows | None:
-    """Return the rows of a page from those of one code after the other; None if one has too many to be read.
-
-    None, too, if a resource may have got another code meanwhile.
-    """
-    *codes, (further, last) = await engine.fetch(by_code.CODES, key=search.sort[0].key, most=by_code.MOST)
-    if further:
-        return None  # the last row is one more code
-    rows, way = list[Row](), Way("where no code is", "")
-    for value, one in by_code.searches(search, [str(code) for code, _ in codes], last):
-        asked = replace(one, most=search.most - len(rows))
-        found = await _looked_for(engine, asked, until) or await _from_few(engine, asked, in_order.MANY, until)
-        if found is None:
-            return None
-        rows += [by_code.row(search, value, each, last) for each in found[0]]
-        way = found[1]
-        if len(rows) == search.most:
-            break
-    if search.until is None and await engine.fetch(by_code.CHANGED, type=search.resource_type, instant=last):
-        return None
-    return rows, way._replace(how=f"by one code after the other, the last one {way.how}")
-
-
-async def _from_few(engine: Engine, search: Search, most: int, until: float) -> _Rows | None:
-    """Return the rows of the page from the clause that the fewest resources meet; None if `most` or more meet each."""
-    sizes, nothing = await _sizes(engine, search, most, until)
-    fewer = in_order.fewer(search, sizes, most)
-    return nothing if nothing or fewer is None else await _from_start(engine, fewer, until, is_long=most > in_order.FEW)
-
-
-async def _from_many(engine: Engine, search: Search, most: int, rows: int, until: float) -> _Rows | None:
-    """Return the rows of the page by the index rows of several clauses, or from one clause.
-
-    None if `rows` or more of the index meet each clause, or `most` resources each one that is worth no comparison.
-    """
-    if in_order.countable(search) == search_sql.window(search.clauses, search.start)[:1]:
-        return None  # there is no other to start from
-    sizes, nothing = await _sizes(engine, search, rows, until)
-    if several := in_order.alike(search, sizes, rows):
-        sql = search_sql.page(search, *in_order.together(search, several))
-        kinds = " and ".join([_kind(search, place) for place in several])
-        return await _scan(engine, sql, until, tries_here=False), _way(f"by index rows of {kinds}", sql, engine.dialect)
-    fewer = in_order.fewer(search, sizes, most)
-    # Up to `MANY` resources may take long, also from a clause that usually finds few
-    return nothing if nothing or fewer is None else await _from_start(engine, fewer, until, is_long=True)
-
-
-async def _sizes(engine: Engine, search: Search, most: int, until: float) -> tuple[in_order.Sizes, _Rows | None]:
-    """Return how many index rows meet each clause that can be counted; an answer without rows if none meet one."""
-    places = in_order.countable(search)
-    if not places:
-        return [], None
-    sql = in_order.counts(search, places, most)
-    [found] = await _scan(engine, sql, until, tries_here=most == in_order.FEW)
-    for number, place in zip(found, places, strict=True):
-        if number == 0:
-            return [], ((), _way(f"where nothing meets a clause of kind {_kind(search, place)}", sql, engine.dialect))
-    return list(zip(found, places, strict=True)), None
-
-
-async def _from_start(engine: Engine, search: Search, until: float, *, is_long: bool = False) -> _Rows:
-    sql = search_sql.page(search)
-    if is_long:
-        rows = await _scan(engine, sql, until, tries_here=False)
-    else:
-        rows = await _read(engine, search, sql, until)
-    return rows, _way(_from_clause(search), sql, engine.dialect)
-
-
-def _way(how: str, sql: Sql, dialect: Dialect) -> Way:
-    return Way(how, search_sql.for_dialect(sql.text, dialect))
-
-
-def _from_clause(search: Search) -> str:
-    return f"starting from a clause of kind {_kind(search, search.start)}"
-
-
-def _kind(search: Search, place: int) -> str:
-    return type(search.clauses[place][0]).__name__
-
-
-async def _read(engine: Engine, search: Search, sql: Sql, until: float | None = None) -> Sequence[Any]:
-    if engine.dialect == "postgresql" and search_sql.is_bounded(search):
-        return await engine.query(search_sql.for_dialect(sql.text, engine.dialect), sql.values)
-    # A number usually has few resources, a code may have a hundred thousand: the answering loop waits for no database
-    return await _scan(engine, sql, until, tries_here=search_sql.has_few_criteria(search))
-
-
-async def _look(engine: Engine, search: Search, sql: Sql, most: int, until: float) -> Sequence[Row]:
-    """Return the rows of a query of a look at `most` index rows.
-
-    PostgreSQL plans a short one once, whatever its values: a plan takes as long as to read what the look reads.
-    """
-    if not in_order.is_short(search, most) or engine.dialect == "sqlite":
-        return await _scan(engine, sql, until, tries_here=most == in_order.first_rows(search))
-    try:
-        async with asyncio.timeout(until - clock.monotonic()):
-            return await engine.query(search_sql.for_dialect(sql.text, engine.dialect), sql.values)
-    except TimeoutError:
-        raise StoreTooSlow(_TOO_LONG) from None
-
-
-async def _scan(engine: Engine, sql: Sql, until: float | None, *, tries_here: bool) -> Sequence[Row]:
-    """Return the rows of a query of a search that ends by the instant `until`; None: `SECONDS` from now."""
-    left = SECONDS if until is None else until - clock.monotonic()
-    text = search_sql.for_dialect(sql.text, engine.dialect)
-    if left > 0:
-        with suppress(StoreTooSlow):
-            return await engine.scan(text, sql.values, left, tries_here=tries_here)
-    raise StoreTooSlow(_TOO_LONG)
 
 
 def _match(row: Row) -> Version:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from gateway.index.criteria import (
     All,
@@ -18,6 +18,8 @@ from gateway.index.criteria import (
     Clause,
     Criterion,
     During,
+    Ends,
+    Has,
     Is,
     Not,
     Nothing,
@@ -30,7 +32,7 @@ from gateway.index.criteria import (
 from gateway.index.keys import SEPARATOR
 from gateway.index.parameters import PARAMETERS
 from gateway.store.database.engine import Dialect, by_resource
-from gateway.store.studies.fragments import OF_SETS, Sql, any_of, found_by, found_during, glued, joined
+from gateway.store.studies.fragments import OF_SETS, Sql, all_of, any_of, found_by, found_during, glued, joined
 from gateway.store.studies.shared_terms import KEYS
 from gateway.store.studies.short_values import short_in_sql, short_value
 from mappings.fhir.resource_types import types_at
@@ -61,7 +63,7 @@ _LAST: Final = "(SELECT k.last FROM tick k WHERE k.one = 1)"
 class Sort:
     """One sort key: `by` a column of the resource, or the parameter `key` of a kind of index rows."""
 
-    by: Literal["updated", "address", "number", "term", "moment"]
+    by: Literal["updated", "address", "term", "moment"]
     key: int = 0
     descending: bool = False
 
@@ -76,8 +78,8 @@ class Search:
 
     `start` is the place of the starting clause (`cheapest`). `after` has the value of each sort key of the last result
     seen, then its number; `is_back` pages the other way. `until` and `since` limit the last update: no later, and
-    later. `patients` are the patient ids that the search names, for the warnings. `is_unsure`: only the index tells if
-    few resources meet a clause; it is refused if neither few do, nor enough of the first in the order match.
+    later. `patients` are the patient ids that the search names, for the warnings. `limits` are those of the clauses
+    that a client is limited by.
     """
 
     resource_type: str
@@ -90,10 +92,23 @@ class Search:
     since: int | None = None
     is_back: bool = False
     patients: tuple[str, ...] = ()
-    is_unsure: bool = False
+    limits: tuple[Clause, ...] = ()
+
+
+class Way(NamedTuple):
+    """Description of how a page was found, and the SQL that found it, without values."""
+
+    how: str
+    sql: str
+
+    @staticmethod
+    def of(how: str, sql: Sql, dialect: Dialect) -> Way:
+        """Describe a page that this SQL found."""
+        return Way(how, for_dialect(sql.text, dialect))
 
 
 UPDATED: Final = Sort("updated")
+SECONDS: Final = 5.0  # that a search may take
 # Bits for the kinds of warnings that may apply to a result
 DISPUTED: Final = 1
 SUPPRESSED: Final = 2
@@ -249,7 +264,7 @@ def page(search: Search, found: Sql | None = None, settled: Collection[int] = ()
     else:
         keys = [_LOW if has_sort_key and not place else _sort_key(one) for place, one in enumerate(search.sort)]
     columns = "".join([f", {one.text} AS k{place}" for place, one in enumerate(keys)])
-    source = _from_where(search) if found is None else _where(search, _by_way_of(found), _SAME, settled)
+    source = _from_where(search) if found is None else _where(search, by_way_of(found), _SAME, settled)
     order = _order(search.sort, is_back=search.is_back)
     behind = _behind(search) if search.after else _ALL
     remarks = _remarks_of(len(search.patients), finds_patients=search.resource_type == "Patient")
@@ -267,6 +282,12 @@ def page(search: Search, found: Sql | None = None, settled: Collection[int] = ()
             search.most,
         ),
     )
+
+
+def way_from_start(search: Search, sql: Sql, dialect: Dialect) -> Way:
+    """Describe a page that this SQL found from the starting clause of the search."""
+    kind = type(search.clauses[search.start][0]).__name__
+    return Way.of(f"starting from a clause of kind {kind}", sql, dialect)
 
 
 @lru_cache(maxsize=16)
@@ -287,7 +308,7 @@ def _remarks_of(number: int, *, finds_patients: bool) -> str:
 
 def count(search: Search, found: Sql | None = None, settled: Collection[int] = ()) -> Sql:
     """Return SQL that counts the results; `found` and `settled` are as for `page`."""
-    source = _from_where(search) if found is None else _where(search, _by_way_of(found), _SAME, settled)
+    source = _from_where(search) if found is None else _where(search, by_way_of(found), _SAME, settled)
     return glued("SELECT count(*) FROM ", source)
 
 
@@ -295,6 +316,25 @@ def suppressed(search: Search, most: int) -> Sql:
     """Return SQL for the addresses of matching resources that are suppressed (D2): of a broad search among all such."""
     source = _where(search, _BY_TYPE, _ALL_OF_TYPE, is_suppressed=1) if is_broad(search) else _from_where(search, 1)
     return glued("SELECT r.address FROM ", source, Sql(" LIMIT ?", (most,)))
+
+
+def is_count_of_rows(search: Search) -> bool:
+    """True if the rows of one index range tell the results, but for the suppressed ones."""
+    if len(window(search.clauses, search.start)) < len(search.clauses) or (search.until, search.since) != (None, None):
+        return False
+    return is_broad(search) and all(map(_is_of_index, search.clauses[search.start]))
+
+
+def _is_of_index(criterion: Criterion) -> bool:
+    """True if index rows tell which resources meet a criterion."""
+    return isinstance(criterion, Is | Starts | Ends | Has | During)
+
+
+def count_of_rows(search: Search) -> Sql:
+    """Return SQL that counts the results by index rows, without the resources."""
+    of_type = Sql("r.is_suppressed = 1 AND r.type = ? AND ", (search.resource_type,))
+    hidden = glued("SELECT count(*) FROM resource r WHERE ", of_type, all_of(search.clauses))
+    return glued("SELECT (SELECT count(*) FROM (", found_by_range(search.clauses), ") f) - (", hidden, ")")
 
 
 def _from_where(search: Search, is_suppressed: int = 0) -> Sql:
@@ -322,7 +362,7 @@ def _where(search: Search, source: Sql, first: Sql, settled: Collection[int] = (
 @lru_cache(maxsize=4096)
 def _of_clauses(clauses: tuple[Clause, ...]) -> Sql:
     """Return a FROM part: the resources that meet a clause, or all bounds of a date, by index."""
-    return _by_way_of(found_by_range(clauses))
+    return by_way_of(found_by_range(clauses))
 
 
 def found_by_range(clauses: Sequence[Clause]) -> Sql:
@@ -335,7 +375,8 @@ def found_by_range(clauses: Sequence[Clause]) -> Sql:
     return ways[0] if len(ways) == 1 else joined(" UNION ", several)
 
 
-def _by_way_of(found: Sql) -> Sql:
+def by_way_of(found: Sql) -> Sql:
+    """Return a FROM part: the resources `r` that a query finds, as the column `resource` of `d`."""
     return glued("(", found, f"){_BY_WAY_OF}")
 
 
@@ -351,7 +392,7 @@ def _is_in_order(sort: Sort, search: Search) -> bool:
 
 
 def _sort_key(sort: Sort) -> Sql:
-    if sort.by in {"updated", "address", "number"}:
+    if sort.by in {"updated", "address"}:
         return Sql(f"r.{sort.by}")
     column, nothing = _UNSORTED[sort.by, sort.descending]
     value = short_in_sql(sort.key, f"o.{column}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from generators import documents
 
-from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS
+from gateway.fhir_api.http.query import RESULT_PARAMETERS
 from gateway.fhir_api.served import OPERATIONS, RESOURCES
 from gateway.index.parameters import EVERY, PARAMETERS
 from gateway.runtime.metrics import METRICS, PREFIX

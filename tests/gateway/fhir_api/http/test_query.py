@@ -14,6 +14,7 @@ from gateway.fhir_api.http.query import (
     MAX_PARAMETERS,
     MAX_QUERY_BYTES,
     MAX_VALUE_LENGTH,
+    count_of,
     form_parameters,
     parameters,
     value_of,
@@ -124,3 +125,18 @@ async def test_a_body_that_is_no_form_or_too_long_is_refused():
 def test_of_a_parameter_with_one_value_the_last_counts():
     given = (("a", "1"), ("b", "2"), ("a", "3"))
     assert (value_of(given, "a"), value_of(given, "c")) == ("3", None)
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [(None, 50), ("0", 0), ("1", 1), ("499", 499), ("500", 500), ("501", 500), ("999999999", 500)],
+)
+def test_a_page_has_fifty_matches_unless_a_size_up_to_five_hundred_is_asked(value, count):
+    assert count_of(() if value is None else (("_count", value),)) == count
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "ten", "1234567890", "٣", ""])
+def test_a_page_size_that_is_no_whole_number_of_nine_digits_is_refused(value):
+    with pytest.raises(BadRequest) as refused:
+        count_of((("_count", value),))
+    assert refused.value.expression == "http._count"

@@ -7,8 +7,8 @@ import schemathesis
 from fakes.facade import facade
 
 from gateway.fhir_api.facade import MOUNT
+from gateway.fhir_api.http.query import RESULT_PARAMETERS
 from gateway.fhir_api.routes import fhir_app
-from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS
 from gateway.fhir_api.served import OPERATIONS, RESOURCES
 from gateway.index.parameters import parameters_of
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.fhir_api.http.query import RESULT_PARAMETERS
 from gateway.fhir_api.search.result_parameters import (
-    RESULT_PARAMETERS,
     Include,
     check,
-    count_of,
     include,
     includes,
     includes_of,
@@ -21,21 +20,6 @@ from gateway.runtime.request_errors import BadRequest, NotSupported
 from gateway.store.studies.search_sql import Sort
 
 REPORT = "DiagnosticReport"
-
-
-@pytest.mark.parametrize(
-    ("value", "count"),
-    [(None, 50), ("0", 0), ("1", 1), ("499", 499), ("500", 500), ("501", 500), ("999999999", 500)],
-)
-def test_a_page_has_fifty_matches_unless_a_size_up_to_five_hundred_is_asked(value, count):
-    assert count_of(() if value is None else (("_count", value),)) == count
-
-
-@pytest.mark.parametrize("value", ["-1", "1.5", "ten", "1234567890", "٣", ""])
-def test_a_page_size_that_is_no_whole_number_of_nine_digits_is_refused(value):
-    with pytest.raises(BadRequest) as refused:
-        count_of((("_count", value),))
-    assert refused.value.expression == "http._count"
 
 
 @pytest.mark.parametrize(

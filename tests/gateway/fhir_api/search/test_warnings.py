@@ -133,7 +133,7 @@ async def test_what_could_not_be_mapped_is_said_with_the_study_it_is_of_to_who_a
     [
         ("DiagnosticReport?date=ge2000", "among the first in its order, read apart"),
         ("Patient?family=doe", "starting from a clause of kind Starts, read apart"),
-        ("Patient?family=nobody", "where nothing meets a clause of kind Starts, read apart"),
+        ("Patient?family=nobody", "starting from a clause of kind Starts, read apart"),
         ("Patient?_id=a", "starting from a clause of kind At, read at once"),
         ("Patient?family=doe&_summary=count", "starting from a clause of kind Starts, read apart"),
     ],
