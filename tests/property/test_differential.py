@@ -17,7 +17,7 @@ from gateway.fhir_api.search.search_query import understand
 from gateway.index.extract import rows
 from gateway.index.parameters import TYPES, parameters_of
 from gateway.index.value import Circumstances
-from gateway.store.studies import in_order, search
+from gateway.store.studies import search, search_plan
 from gateway.store.studies.shared_terms import divided
 from gateway.store.studies.short_values import short_value
 
@@ -40,10 +40,9 @@ async def stored(engine, resources):
 
 @pytest.fixture(autouse=True)
 def looks(request, monkeypatch):
-    """Search with very small looks in a part of the seeds: searches then start wherever few are found."""
+    """Search with very small rounds in a part of the seeds: searches then start wherever few are found."""
     if "seed" not in request.fixturenames or request.getfixturevalue("seed") % 2 == 0:
-        for name, number in (("_FIRST", 1), ("_SECOND", 4), ("LARGE", 16), ("FEW", 20), ("MANY", 40), ("ROWS", 100)):
-            monkeypatch.setattr(in_order, name, number)
+        monkeypatch.setattr(search_plan, "ROUNDS", (1, 4, 20, 100, 10_000))
 
 
 async def compare(engine, seed, number):

@@ -1,10 +1,10 @@
 """Decide how a search is read: from the clause that the fewest resources meet, or by the index that has its order.
 
-https://hl7.org/fhir/R4/search.html#sort, decision D41. A search that names a patient, a number or an id is
-read from there. Any other search has rounds. A round counts the index rows of each clause up to a bound. If a clause
-has fewer, the search is read from it. Otherwise the round looks for the page among so many first resources in the
-order. Only the last round refuses: for a client with limits it counts what the client sees, so that a refusal tells
-nothing of what is hidden. The clock is a guard for what no count bounds.
+https://hl7.org/fhir/R4/search.html#sort, decision D41. A search that names a patient, a number or an id is read from
+there. Any other search has rounds. A round counts the index rows of each clause up to a bound. If a clause has fewer,
+the search is read from it. Otherwise the round looks for the page among so many first resources in the order. Only the
+last round refuses: for a client with limits it counts what the client sees, so that a refusal tells nothing of what is
+hidden. The clock is a guard for what no count bounds.
 Proved by tests/contract/test_search_plan.py and tests/contract/test_plans.py.
 """
 
@@ -44,8 +44,6 @@ ROUNDS: Final = (1_000, 1_000 * _GROWTH, 1_000 * _GROWTH * _GROWTH)
 COUNTED: Final = 256_000  # what both test in as long if nothing is sorted
 _TOO_BROAD: Final = "each parameter finds {:,} resources or more, and too few of the first in the order match"
 _TOO_LONG: Final = f"it took longer than {search_sql.SECONDS:g} s"
-
-
 _Found: TypeAlias = tuple[Sequence[Row], Way]
 
 
@@ -57,7 +55,7 @@ async def read_page(engine: Engine, search: Search) -> _Found:
     """
     until = clock.monotonic() + search_sql.SECONDS
     if not is_broad(search):
-        return await _from_clause(engine, search, until, tries_here=search_sql.has_few_criteria(search))
+        return await _from_clause(engine, search, until, tries_here=True)
     looks, is_likely = _may_look(search), False
     for most in ROUNDS:
         found = None if is_likely else await _from_few(engine, search, most, until, looks=looks)
