@@ -1,7 +1,9 @@
-"""Data classes of a study, used by both mappings (FHIR, HL7 v2): AutoScribe's complete data, without interpretation.
+"""Data classes of a study for both mappings: AutoScribe's data, and the hospital's orders that the study answers.
 
 Field names and presence follow the upstream contract (`GET /v1/autoScribe/studies/{id}`, `GET /v1/autoScribe/reports`).
-Dates and times stay strings: their meaning depends on the site's time zone, which only the encoders know.
+Dates and times stay strings: their meaning depends on the site's time zone, which only the encoders know. Orders are as
+`mappings.hospital` makes them from what a hospital sent (HL7 v2.5.1 §4.5.1, §4.5.3, §3.4.3; decision D48): a number
+stands here only together with its authority, and a text that is unknown is empty.
 """
 
 from __future__ import annotations
@@ -9,10 +11,126 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
-from mappings.answered_order import AnsweredOrder, MergedNumber, StatedNumber
 from mappings.issues import MappingIssue
+
+
+@dataclass(frozen=True, slots=True)
+class StatedNumber:
+    """Number with its authority: `namespace` for HD.1, `system` for FHIR; one of both may be empty, not both.
+
+    `type_code` is of table 0203, empty for a number of an order or a visit.
+    """
+
+    value: str
+    namespace: str = ""
+    system: str = ""
+    type_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StatedClinician:
+    """Clinician of an order or a visit: numbers with their authorities, and a name in parts."""
+
+    numbers: tuple[StatedNumber, ...] = ()
+    family: str = ""
+    given: str = ""
+    middle: str = ""
+    suffix: str = ""
+    prefix: str = ""
+    degree: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StatedCode:
+    """Code with text as the order has it (OBR-4): the first triplet, and the alternate one.
+
+    `system` and `alternate_system` are names of table 0396, as they came.
+    """
+
+    code: str = ""
+    text: str = ""
+    system: str = ""
+    alternate_code: str = ""
+    alternate_text: str = ""
+    alternate_system: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HospitalMessageName:
+    """Name of a message: the `[[source]]` that took it, and MSH-10."""
+
+    source: str = ""
+    control_id: str = ""
+
+
+NO_CODE: Final = StatedCode()
+NO_MESSAGE: Final = HospitalMessageName()
+
+
+@dataclass(frozen=True, slots=True)
+class StatedVisit:
+    """Visit as it was at the time of the study: PV1-19 `number`, PID-18 `account`, PV1-2 class, PV1-3 location.
+
+    `location` has the components of PL. `attending` is PV1-7 and `referring` PV1-8. `begun` and `ended` are instants
+    in ISO 8601 (PV1-44, PV1-45). `lacks` are the kinds of numbers that the hospital gave without an authority, and for
+    which the settings have none: these are not stated.
+    """
+
+    number: StatedNumber | None = None
+    account: StatedNumber | None = None
+    patient_class: str = ""
+    location: tuple[str, ...] = ()
+    attending: tuple[StatedClinician, ...] = ()
+    referring: tuple[StatedClinician, ...] = ()
+    begun: str = ""
+    ended: str = ""
+    message: HospitalMessageName = NO_MESSAGE
+    lacks: tuple[Literal["visit", "account"], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredOrder:
+    """Order that a study answers. `message` is the newest message that stated its content.
+
+    `order_number` is the order's number in the gateway's database. `placer` is ORC-2, `filler` ORC-3, `accession` as
+    the source names its field. `ordering` is ORC-12. `patient_numbers` are those of PID-3 with a known authority.
+    `at` is the instant of the order's oldest message, in ISO 8601. `is_cancelled` is True for an order that was
+    cancelled after it was matched. `refused` are the messages whose news of the visit are about another patient.
+    """
+
+    order_number: int
+    placer: StatedNumber | None = None
+    filler: StatedNumber | None = None
+    accession: StatedNumber | None = None
+    procedure: StatedCode = NO_CODE
+    priority: str = ""
+    ordering: tuple[StatedClinician, ...] = ()
+    indication: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    patient_numbers: tuple[StatedNumber, ...] = ()
+    visit: StatedVisit | None = None
+    at: str = ""
+    is_cancelled: bool = False
+    message: HospitalMessageName = NO_MESSAGE
+    refused: tuple[HospitalMessageName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MergedNumber:
+    """Patient number that gave way to another one of the same authority and type, directly or by a chain.
+
+    `system` is the authority's for FHIR. `prior` is in the form for comparison (`mrn_key`), and `surviving` as the
+    hospital wrote it. `message` is the message that said so.
+    """
+
+    system: str
+    type_code: str
+    prior: str
+    surviving: str
+    message: HospitalMessageName = NO_MESSAGE
+
 
 Output = TypeVar("Output")
 CauseKind = Literal[
@@ -207,7 +325,7 @@ class Facts:
       to this destination, unsigned or signed, oldest first (D18).
     - `reported`: by filler order number, what this destination was told of it last (D17).
     - `orders`: the hospital's orders that the study answers (D48), in the order of its accession numbers.
-    - `order_reason`: code of `mappings.hospital.reasons` if it answers none; empty if it does, or no source has orders.
+    - `order_reason`: code of `mappings.hospital.match` if it answers none; empty if it does, or no source has orders.
     - `merged`: numbers of the study's patients that gave way to others (D48).
     - `old_numbers`: numbers under which the study's patients were stored before they gave way (D48).
     - `is_withdrawn`: an operator withdrew the signed reports of the study, which is cancelled (D21).
@@ -235,7 +353,7 @@ class Cause:
 
     `sent_before` is True if a signed report was sent under the message's filler order number: the message is then a
     correction. A draft does not count: the report after it is final. `replay` counts an operator's resends (D35). If a
-    receiver takes several messages for one cause, `part` and `accession_number` select one (`mappings.hl7v2.messages`
+    receiver takes several messages for one cause, `part` and `accession_number` select one (`mappings.hl7v2.oru_r01`
     lists them). `document` is the id of an original whose PDF is sent again behind that of its addendum.
     """
 

@@ -19,8 +19,7 @@ from mappings.hl7v2.judge import FieldFacts, field_facts
 from mappings.life.status import STATUS
 from mappings.model import Facts
 from mappings.trace import defaulted
-from mappings.trace.changed_values import FHIR_CHANGES, HL7V2_CHANGES
-from mappings.trace.losses import FHIR_LOSSES, HL7V2_LOSSES, SWITCHED_OFF
+from mappings.trace.losses import FHIR_CHANGES, FHIR_LOSSES, HL7V2_CHANGES, HL7V2_LOSSES, SWITCHED_OFF
 from mappings.trace.outputs import outputs
 from mappings.trace.probes import leaves
 from mappings.trace.rules import TraceRule, builder_of, rule_of

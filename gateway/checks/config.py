@@ -28,7 +28,7 @@ from gateway.settings import (
     survey,
 )
 from gateway.settings.destination import OVERRIDES
-from mappings.hl7v2.contradictions import contradictions
+from mappings.hl7v2.rules import contradictions
 from mappings.profile import AssigningAuthority, Facility, OrderNumberKind, Receiver, Site, starter, switches
 from mappings.profile.receiver import written_as
 

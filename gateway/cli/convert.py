@@ -17,7 +17,7 @@ from gateway.routing import Destination
 from gateway.routing.preview import PreviewRequest, delivery, preview
 from gateway.runtime.request_errors import NoMessage
 from mappings import decode, to_fhir, to_oru
-from mappings.fhir.bundle import collection
+from mappings.fhir.datatypes import collection
 from mappings.fhir.judge import judge
 from mappings.fhir.patient import renamed, taken_patient_ids
 from mappings.hl7v2 import messages_of_all

@@ -26,7 +26,7 @@ from gateway.store.orders.inbound import (
     troubled,
     troubled_message,
 )
-from mappings.hl7v2.printed import segments
+from mappings.hl7v2.received import segments
 
 
 @dataclass(frozen=True, slots=True)

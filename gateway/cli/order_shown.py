@@ -25,10 +25,9 @@ from gateway.store.feed.outbox import held_rows_of
 from gateway.store.orders.hospital import StoredOrder, orders_by_number
 from gateway.store.orders.inbound import present_names
 from gateway.store.orders.matches import decision_of, matches_beside
-from mappings.hospital.answered import without_authority
 from mappings.hospital.authorities import Authorities
 from mappings.hospital.events import IssuedNumber
-from mappings.hospital.settled import against_decision
+from mappings.hospital.settled import against_decision, without_authority
 from mappings.patient.identifiers import fhir_id
 
 _VERB: Final = "orders-show"

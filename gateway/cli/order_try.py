@@ -50,7 +50,7 @@ from mappings.hl7v2.inbound import KeyKind, read_hospital_message
 from mappings.hl7v2.received import Received, Unreadable, read
 from mappings.hospital.authorities import ORDER_NUMBER_KINDS, Authorities
 from mappings.hospital.events import HospitalMessage, IssuedNumber, OrderEvent
-from mappings.hospital.reasons import REASONS
+from mappings.hospital.match import REASONS
 from mappings.hospital.settled import against_decision
 from mappings.life.changes import Change
 from mappings.patient.identifiers import fhir_id

@@ -27,7 +27,7 @@ from gateway.store.feed.outbox import held_studies
 from gateway.store.feed.states import ORDER_AWAITED, WRONG_VISIT
 from gateway.store.orders.hospital import orders_by_number
 from gateway.store.orders.matches import DecidedAs, StoredDecision, StoredMatch, decide, matches_of, matches_with
-from mappings.hospital.reasons import REASONS, Verdict
+from mappings.hospital.match import REASONS, Verdict
 from mappings.hospital.settled import against_decision, left_out
 
 _UNMATCHED: Final[tuple[Verdict, ...]] = ("held", "refused", "none")

@@ -37,7 +37,7 @@ from gateway.store.feed.restoring import JournaledMessage
 from gateway.store.feed.states import RESTORED
 from gateway.store.known_study import STUDY
 from gateway.store.orders.inbound import last_received
-from mappings.hl7v2.place import pdf_number
+from mappings.hl7v2.rendering import pdf_number
 from mappings.patient.identifiers import short_id
 from mappings.profile import Site
 from mappings.study.orders import orders

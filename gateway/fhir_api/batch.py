@@ -31,7 +31,7 @@ from gateway.fhir_api.http.query import parameters
 from gateway.runtime.computing import computed_apart
 from gateway.runtime.errors import PdfInterrupted
 from gateway.runtime.request_errors import NotAcceptable, RequestError, RequestTooLarge
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import json_bytes
 from mappings.values.dates import fhir_instant
 
 # Bytes of all answers together: to join more would hold the loop for over 20 ms

@@ -32,8 +32,7 @@ from gateway.runtime.request_errors import NotAcceptable, ResourceNotFound, Reso
 from gateway.store.pdfs import Pdfs
 from gateway.store.studies.stored_reports import stored_report
 from gateway.upstream.pdf_stream import PdfStream
-from mappings.fhir.datatypes import TEXT_PLAIN
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import TEXT_PLAIN, json_bytes
 from mappings.model import Report
 from mappings.patient.identifiers import upstream_id
 from mappings.values.text import utf8

@@ -37,7 +37,7 @@ from gateway.index.parameter import Parameter
 from gateway.index.parameters import parameters_of
 from gateway.index.sorting import sort_keys_of
 from gateway.runtime.request_errors import NotSupported
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import json_bytes
 from mappings.values.dates import fhir_instant
 
 _NAME: Final = "autoscribe-gateway"

@@ -26,7 +26,7 @@ from gateway.runtime.request_errors import BadRequest, ResourceNotFound
 from gateway.store.database.engine import instant
 from gateway.store.studies.search import Version, version_of
 from gateway.store.studies.versions import ONE_VERSION
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import json_bytes
 
 Handler = Callable[[Request], Awaitable[Response]]
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,14}")

@@ -17,8 +17,7 @@ from gateway.ingest.verdicts import Judged, People, is_judged_beside, judged, pe
 from gateway.store.database.kept import Kept, kept
 from gateway.store.known_study import Fetched, KnownStudy
 from mappings import decode, to_fhir
-from mappings.fhir.merged_patient import survivor_id
-from mappings.fhir.patient import person_of, renamed, taken_patient_ids
+from mappings.fhir.patient import person_of, renamed, survivor_id, taken_patient_ids
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change, Known, changes
 from mappings.model import CauseKind, Facts

@@ -14,20 +14,23 @@ from typing import Final
 from gateway.store.database.engine import instant, micros
 from gateway.store.orders.hospital import HospitalState, MatchWrite, StandingVerdict
 from gateway.store.orders.numbers import PATIENT, key_text, merges_of, number_of, number_text
-from mappings.answered_order import MergedNumber, StatedNumber
-from mappings.hospital.answered import (
+from mappings.hospital.authorities import Authorities, HospitalNumber
+from mappings.hospital.match import OrderSearch, order_search
+from mappings.hospital.settled import (
+    CHANGED,
     AppliedChange,
+    EarlierMatch,
     HospitalRecords,
+    NumberedOrders,
+    SettledMatch,
     VisitEvent,
     answered_orders,
     merged_numbers,
+    settled_match,
 )
-from mappings.hospital.authorities import Authorities, HospitalNumber
-from mappings.hospital.order_search import OrderSearch, order_search
-from mappings.hospital.settled import CHANGED, EarlierMatch, NumberedOrders, SettledMatch, settled_match
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change
-from mappings.model import Facts, Study
+from mappings.model import Facts, MergedNumber, StatedNumber, Study
 from mappings.patient.identifiers import mrn_key
 from mappings.patient.subjects import Subject, subjects
 from mappings.profile import Site

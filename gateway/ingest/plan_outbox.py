@@ -19,8 +19,7 @@ from gateway.routing.owed import SAYS, news, owed
 from gateway.routing.plan import PlanStep
 from gateway.store.database.engine import micros
 from gateway.store.feed.moves import MERGE_HELD, MERGED
-from mappings.life.changes import Change
-from mappings.life.gave_way import NOBODY, GaveWay
+from mappings.life.changes import NOBODY, Change, GaveWay
 from mappings.model import Cause, CauseKind, Report
 from mappings.values.dates import parse_instant
 

@@ -27,11 +27,9 @@ from gateway.routing import InForce
 from gateway.store.database.engine import micros
 from gateway.store.known_study import Fetched, KnownStudy
 from gateway.store.study_write import ClaimedPatient, StudyWrite, study_write
-from mappings.fhir.judge import CLASSES
-from mappings.fhir.retired import retired
-from mappings.fhir.shapes import Shapes
-from mappings.life.changes import Change
-from mappings.life.gave_way import NOBODY, GaveWay, gave_way
+from mappings.fhir.judge import CLASSES, Shapes
+from mappings.fhir.resource_types import retired
+from mappings.life.changes import NOBODY, Change, GaveWay, gave_way
 from mappings.life.status import is_withdrawn, refusal
 from mappings.profile import Site
 

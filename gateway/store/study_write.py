@@ -24,14 +24,12 @@ from gateway.store.studies.identities import content_of
 from gateway.store.studies.shared_terms import TermSet, divided
 from gateway.store.studies.short_values import short_value
 from gateway.store.studies.versions import RenderedVersion
-from mappings.fhir.judge import judge_all
-from mappings.fhir.merged_patient import described
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import json_bytes
+from mappings.fhir.judge import Shapes, judge_all
+from mappings.fhir.patient import described
 from mappings.fhir.resource_types import types_at
-from mappings.fhir.shapes import Shapes
 from mappings.issues import MappingIssue
-from mappings.life.changes import Change
-from mappings.life.gave_way import NOBODY, GaveWay
+from mappings.life.changes import NOBODY, Change, GaveWay
 from mappings.model import Facts, Study
 from mappings.patient.identifiers import fhir_id
 from mappings.patient.subjects import recency

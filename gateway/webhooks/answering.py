@@ -23,11 +23,15 @@ from gateway.store.studies.identities import studies_of
 from gateway.webhooks.event import Enrichment
 from mappings.hospital.answers import (
     AgreedOrders,
+    PriorReport,
     StudyQuestion,
+    WantedPriors,
     agreed_orders,
     clinic_facilities,
     context_answer,
     enrichment_answer,
+    patient_ids,
+    prior_reports,
     search_keys,
     told_beyond,
 )
@@ -35,8 +39,7 @@ from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.hospital.groups import indexed, order_keys
 from mappings.hospital.known_order import KnownOrder
 from mappings.hospital.match import KnownHospital, keys_of_group
-from mappings.hospital.priors import PriorReport, WantedPriors, patient_ids, prior_reports
-from mappings.hospital.told_states import with_newest_states
+from mappings.hospital.settled import with_newest_states
 from mappings.patient.identifiers import fhir_id, mrn_key
 from mappings.profile import Facility, Site
 

@@ -14,10 +14,9 @@ from mappings.fhir.diagnostic_report import diagnostic_report
 from mappings.fhir.document_reference import document_reference
 from mappings.fhir.encounter import encounters
 from mappings.fhir.imaging_study import imaging_study
-from mappings.fhir.merged_patient import replaced_patients
 from mappings.fhir.observation import section_observations, vital_observations
 from mappings.fhir.organization import organization
-from mappings.fhir.patient import patient
+from mappings.fhir.patient import patient, replaced_patients
 from mappings.fhir.practitioner import radiologists
 from mappings.fhir.practitioner_role import practitioner_roles
 from mappings.fhir.provenance import patient_provenance, provenance

@@ -10,19 +10,20 @@ from collections.abc import Sequence
 from typing import Final
 
 from mappings.codes import ADDENDUM_OF_EXTENSION, SID_FILLER_ORDER, US_CORE, V2_0074
-from mappings.fhir.categories import RADIOLOGY
 from mappings.fhir.datatypes import (
+    CRITICAL,
+    RADIOLOGY,
     STRING_LIMIT,
     Json,
     coding,
     identifier,
     line,
+    narrative,
     reference,
     said,
 )
 from mappings.fhir.encounter import encounter_reference
 from mappings.fhir.extensions import extension
-from mappings.fhir.narrative import CRITICAL, narrative
 from mappings.fhir.order_numbers import accession_identifiers, placer_identifiers
 from mappings.fhir.report_parts import (
     NOT_SIGNED,

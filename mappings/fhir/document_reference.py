@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, LOINC, US_CORE, US_CORE_DOCUMENT_CATEGORY
-from mappings.fhir.datatypes import Json, coding, reference, said
-from mappings.fhir.narrative import narrative
+from mappings.fhir.datatypes import Json, coding, narrative, reference, said
 from mappings.fhir.report_parts import ReportParts, in_order
 from mappings.values.dates import parse_instant, spoken
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from mappings.answered_order import StatedVisit
 from mappings.codes import DATA_ABSENT_REASON, HL7_PATIENT_CLASS, US_CORE, V2_0004, V3_ACT_CODE, V3_PARTICIPATION_TYPE
-from mappings.fhir.datatypes import Json, coding, line, reference, said
-from mappings.fhir.narrative import narrative
+from mappings.fhir.datatypes import Json, coding, line, narrative, reference, said
 from mappings.fhir.order_numbers import stated_identifier
 from mappings.fhir.provider import stated_person
 from mappings.fhir.scene import Scene
+from mappings.model import StatedVisit
 from mappings.patient.added import stated_system
 from mappings.patient.identifiers import fhir_id, visit_id
 from mappings.values.dates import fhir_instant, parse_instant

@@ -14,10 +14,9 @@ from mappings.codes import (
     SID_STUDY,
     SID_STUDY_UID_ODD,
 )
-from mappings.fhir.datatypes import Json, identifier, line, reference, said
+from mappings.fhir.datatypes import Json, identifier, line, narrative, reference, said
 from mappings.fhir.encounter import encounter_reference
 from mappings.fhir.extensions import extension
-from mappings.fhir.narrative import narrative
 from mappings.fhir.order_numbers import accession_identifiers
 from mappings.fhir.provider import requester
 from mappings.fhir.report_parts import ReportParts

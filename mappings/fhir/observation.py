@@ -20,8 +20,7 @@ from mappings.codes import (
     UCUM,
     US_CORE,
 )
-from mappings.fhir.datatypes import STRING_LIMIT, Json, coding, line, said
-from mappings.fhir.narrative import CRITICAL, narrative
+from mappings.fhir.datatypes import CRITICAL, STRING_LIMIT, Json, coding, line, narrative, said
 from mappings.fhir.report_parts import (
     NOT_SIGNED,
     ReportParts,

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mappings.answered_order import StatedNumber
 from mappings.codes import SID_ACCESSION, SID_PLACER_ORDER
 from mappings.fhir.datatypes import Json, identifier, line
 from mappings.fhir.scene import Scene
+from mappings.model import StatedNumber
 from mappings.patient.added import stated_system
 from mappings.study.orders import Order
 

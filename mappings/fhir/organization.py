@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from mappings.codes import OID, SID_FACILITY, US_CORE, US_NPI
-from mappings.fhir.datatypes import Json, identifier, line, reference, said
-from mappings.fhir.narrative import narrative
+from mappings.fhir.datatypes import Json, identifier, line, narrative, reference, said
 from mappings.model import Snapshot
 from mappings.patient.identifiers import organization_id
 from mappings.profile import OrganizationDetails, Site

@@ -10,9 +10,8 @@ from functools import partial
 from typing import Final
 
 from mappings.codes import SID_NPI_UNVERIFIED, SID_USER, US_CORE, US_NPI
-from mappings.fhir.datatypes import Json, identifier, line, reference, said
+from mappings.fhir.datatypes import Json, identifier, line, narrative, reference, said
 from mappings.fhir.extensions import extension
-from mappings.fhir.narrative import narrative
 from mappings.fhir.provider import provider_identifiers
 from mappings.fhir.scene import Scene, odd_characters
 from mappings.model import Report, User

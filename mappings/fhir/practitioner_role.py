@@ -10,8 +10,7 @@ from functools import partial
 from typing import Final
 
 from mappings.codes import NUCC, NUCC_SPECIALTY, US_CORE
-from mappings.fhir.datatypes import Json, coding, line, reference, said
-from mappings.fhir.narrative import narrative
+from mappings.fhir.datatypes import Json, coding, line, narrative, reference, said
 from mappings.fhir.organization import organization_name
 from mappings.fhir.practitioner import Radiologist
 from mappings.fhir.scene import Scene

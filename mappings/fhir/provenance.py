@@ -15,8 +15,7 @@ from mappings.codes import (
     US_CORE,
     US_CORE_PROVENANCE_PARTICIPANT,
 )
-from mappings.fhir.datatypes import Json, coding, identifier, reference, said
-from mappings.fhir.narrative import narrative
+from mappings.fhir.datatypes import Json, coding, identifier, narrative, reference, said
 from mappings.fhir.organization import organization_reference
 from mappings.fhir.report_parts import ReportParts
 from mappings.fhir.scene import Scene

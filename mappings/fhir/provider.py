@@ -7,10 +7,10 @@ https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.requester
 
 from __future__ import annotations
 
-from mappings.answered_order import StatedClinician
 from mappings.codes import US_NPI
 from mappings.fhir.datatypes import Json, identifier, line
 from mappings.fhir.scene import Scene
+from mappings.model import StatedClinician
 from mappings.patient.added import stated_system
 from mappings.profile import Provider, Site
 

@@ -1,7 +1,7 @@
-"""Build the parts that all FHIR resources of one report share: references, time, status, text and attachments.
+"""Build the parts that all FHIR resources of one report share: references, code, time, status, text and attachments.
 
-https://hl7.org/fhir/R4/diagnosticreport.html, decisions D5, D15, D16.
-Proved by tests/mappings/fhir/test_diagnostic_report.py and tests/mappings/fhir/test_document_reference.py.
+https://hl7.org/fhir/R4/diagnosticreport.html,
+https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.code, decisions D5, D15, D16, D23, D48.
 """
 
 from __future__ import annotations
@@ -10,28 +10,30 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from typing import Final
 from zoneinfo import ZoneInfo
 
-from mappings.codes import SID_REPORT
-from mappings.fhir.datatypes import Json, base64_of, data_absent, identifier, line, reference, text_attachment
-from mappings.fhir.examination import diagnostic_report_code
+from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, HL70396, LOINC, SID_REPORT
+from mappings.fhir.datatypes import (
+    Json,
+    base64_of,
+    coding,
+    data_absent,
+    identifier,
+    line,
+    reference,
+    said,
+    text_attachment,
+)
 from mappings.fhir.extensions import extension
 from mappings.fhir.organization import organization_reference
 from mappings.fhir.practitioner import Radiologist
 from mappings.fhir.scene import Scene
 from mappings.life.status import Status, addendum_parent, report_status
-from mappings.model import Report
+from mappings.model import Report, StatedCode
 from mappings.patient.identifiers import fhir_id
 from mappings.patient.subjects import Subject
-from mappings.study.conclusion import (
-    ABSENT,
-    Passage,
-    concluding_text,
-    correction_issues,
-    header,
-    passages,
-    statement,
-)
+from mappings.study.conclusion import ABSENT, Passage, concluding_text, correction_issues, header, passages, statement
 from mappings.study.newest_word import newest_first
 from mappings.study.signers import signer, spoken_name
 from mappings.values.dates import (
@@ -43,7 +45,51 @@ from mappings.values.dates import (
     read_instant,
     version_instant,
 )
+from mappings.values.procedures import examination
 from mappings.values.text import character_issues, normal_form, signed_text_issues, utf8
+
+_ANY: Final[list[Json]] = [coding(LOINC, *DIAGNOSTIC_IMAGING_STUDY)]
+
+
+def diagnostic_report_code(scene: Scene, report: Report) -> Json:
+    """DiagnosticReport.code <- snapshotMetadata.procedure ?? Study.studyDescription: always with 18748-4 (D23).
+
+    https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.code
+    Beside it stands the code for exactly this text in the site's dictionary or the starter.
+    """
+    exam = examination(scene.study, report, scene.site, line)
+    scene.issues.extend(exam.issues)
+    exact = [coding(exam.code.system, exam.code.code, exam.code.display)] if exam.code else []
+    return {"coding": [*_ANY, *exact], "text": exam.text or DIAGNOSTIC_IMAGING_STUDY[1]}
+
+
+def any_examination(text: str | None) -> Json:
+    """Make the code of an examination without a report."""
+    return {"coding": _ANY, "text": text or DIAGNOSTIC_IMAGING_STUDY[1]}
+
+
+def ordered_examination(procedure: StatedCode) -> Json | None:
+    """Make the code of a hospital's order; None if it states none. A code of an unknown system has none."""
+    triplets = (
+        (procedure.code, procedure.text, procedure.system),
+        (procedure.alternate_code, procedure.alternate_text, procedure.alternate_system),
+    )
+    texts = [text for text in map(line, (procedure.text, procedure.alternate_text)) if text]
+    codings = [
+        said({"system": HL70396.get(system.upper(), ""), "code": known, "display": line(text)})
+        for code, text, system in triplets
+        if (known := _code(code))
+    ]
+    if not codings and not texts:
+        return None
+    text = texts[0] if texts else DIAGNOSTIC_IMAGING_STUDY[1]
+    return {"coding": [*_ANY, *codings], "text": text}
+
+
+def _code(text: str) -> str:
+    """Return a code as FHIR has it: single blanks alone between its parts (R4 datatypes, code)."""
+    return " ".join((line(text) or "").split())
+
 
 NOT_SIGNED = "NOT SIGNED"
 

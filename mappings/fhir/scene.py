@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, Final, TypeVar
 
-from mappings.answered_order import StatedVisit
 from mappings.issues import MappingIssue
-from mappings.model import Facts, Snapshot, Study
+from mappings.model import Facts, Snapshot, StatedVisit, Study
 from mappings.patient.subjects import Subject, subjects_as_before
 from mappings.profile import Facility, Site
 from mappings.reuse import NO_REUSE, Reuse
-from mappings.study.answers import common_visit
-from mappings.study.orders import Order, orders
+from mappings.study.orders import Order, common_visit, orders
 from mappings.values.text import character_issues
 
 Made = TypeVar("Made")

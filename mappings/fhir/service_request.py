@@ -10,18 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from mappings.answered_order import AnsweredOrder
 from mappings.codes import REQUEST_PRIORITY, US_CORE
-from mappings.fhir.categories import RADIOLOGY
-from mappings.fhir.datatypes import Json, line, reference, said
+from mappings.fhir.datatypes import RADIOLOGY, Json, line, narrative, reference, said
 from mappings.fhir.encounter import encounter_reference
-from mappings.fhir.examination import any_examination, ordered_examination
 from mappings.fhir.imaging_study import imaging_study_started
-from mappings.fhir.narrative import narrative
 from mappings.fhir.order_numbers import accession_identifier, filler_identifier, placer_identifier
 from mappings.fhir.provider import requester, stated_person
-from mappings.fhir.report_parts import ReportParts
+from mappings.fhir.report_parts import ReportParts, any_examination, ordered_examination
 from mappings.fhir.scene import Scene
+from mappings.model import AnsweredOrder
 from mappings.patient.identifiers import fhir_id
 from mappings.study.orders import Order
 from mappings.values.dates import fhir_instant, parse_instant

@@ -29,7 +29,7 @@ from mappings.hl7v2.versions import PROCEDURE_CODE_OR_NOTHING, layouts
 from mappings.model import Report
 from mappings.patient.identifiers import short_id
 from mappings.profile import exact
-from mappings.study.answers import message_pointer
+from mappings.study.orders import message_pointer
 from mappings.values.dates import second_after, version_instant
 from mappings.values.procedures import diagnostic_service_section, dicom_modality, examination, modality_issues
 

@@ -13,8 +13,7 @@ from mappings.hl7v2.er7 import Table, components, value
 from mappings.hl7v2.result import Result
 from mappings.hl7v2.stated import clinicians, ei
 from mappings.hl7v2.versions import QUANTITY_REQUIRED, layouts
-from mappings.study.answers import message_pointer
-from mappings.study.orders import accession_numbers
+from mappings.study.orders import accession_numbers, message_pointer
 
 NAMESPACE: Final = "AUTOSCRIBE"
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from mappings.answered_order import StatedNumber
 from mappings.codes import HL70001
 from mappings.hl7v2.datatypes import xpn
 from mappings.hl7v2.er7 import Table, components, repetitions, value
@@ -17,9 +16,10 @@ from mappings.hl7v2.result import Result
 from mappings.hl7v2.stated import cx
 from mappings.hl7v2.versions import ONE_PATIENT_NAME, layouts
 from mappings.hl7v2.vista import vista_pid_2, vista_pid_3
+from mappings.model import StatedNumber
 from mappings.patient.added import added_identifiers
 from mappings.patient.identifiers import UNSPECIFIED, PatientIdentifier, is_placeholder, short_id
-from mappings.study.answers import message_pointer
+from mappings.study.orders import message_pointer
 from mappings.values.dates import birth_date, dtm_date
 
 # A namespace stands for one FHIR system and back: this one is for the gateway's own number of a patient

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from mappings.answered_order import StatedClinician
 from mappings.hl7v2.datatypes import hd
 from mappings.hl7v2.er7 import REPETITION, Table, components, value
 from mappings.hl7v2.orc import referring_physician
 from mappings.hl7v2.result import Result
 from mappings.hl7v2.stated import clinicians, cx
 from mappings.hl7v2.versions import ONE_REFERRING_DOCTOR, layouts
-from mappings.study.answers import message_pointer
+from mappings.model import StatedClinician
+from mappings.study.orders import message_pointer
 
 # Table 0004
 _UNKNOWN_CLASS: Final = "U"

@@ -1,17 +1,25 @@
-"""Parse an HL7 v2 message from another system by the delimiters in the message, without validation.
+r"""Messages as bytes: parse them leniently, show them as printable lines, compare two, and copy one under a new id.
 
-HL7 v2.5.1 §2.5 (delimiters, segments, fields) and §2.7 (escape sequences), read leniently about form: LF between
-segments, no last CR, a byte order mark, NULs, and bytes of any charset are accepted.
+HL7 v2.5.1 §2.5 (delimiters, segments, fields) and §2.7 (escape sequences), read by the delimiters in the message,
+without validation: LF between segments, no last CR, a byte order mark, NULs, and bytes of any charset are accepted.
+§2.15.9.10 (MSH-10): a receiver that sees an id twice may answer without filing the message. §2.15.9.18 (MSH-18): bytes
+outside the character set and control characters are shown as `\xNN` or `\uNNNN`. Fields that name or count (MSH-7,
+MSH-10, set ids) differ in any two messages and are left out of a comparison, in which values stay escaped.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Final, Literal
+
+from mappings.hl7v2.er7 import CHARSETS
+from mappings.values.text import printable
 
 UnreadableCode = Literal["empty", "no-msh", "bad-delimiters"]
 
@@ -159,3 +167,98 @@ def _delimiters(given: str, separator: str) -> Delimiters:
     if len({separator, *named}) < 5 or _NOT_A_DELIMITER.search(given.encode("utf-8", "surrogateescape")):
         raise ValueError
     return Delimiters(separator, *named)
+
+
+_ENDS: Final = re.compile(r"[\r\n]+")
+_CHARSET: Final = 18
+
+
+def segments(data: bytes) -> list[str]:
+    """Split a message, or any bytes received in place of one, into printable lines."""
+    try:
+        named = read(data).msh.field(_CHARSET)
+    except Unreadable:
+        named = ""
+    text = data.decode(CHARSETS.get(named, "utf-8"), "backslashreplace")
+    return [printable(line) for line in _ENDS.split(text) if line]
+
+
+_MSH_10: Final = 9  # MSH-1 is the separator itself
+_CR: Final = b"\r"
+
+
+def with_control_id(message: bytes, control_id: str) -> bytes:
+    """Replace MSH-10 and keep all other bytes; the message was made by the gateway."""
+    header, end, rest = message.partition(_CR)
+    separator = header[3:4]
+    fields = header.split(separator)
+    fields[_MSH_10] = control_id.encode("ascii")
+    return separator.join(fields) + end + rest
+
+
+# Fields that count a segment, and fields that name the message
+_COUNTED: Final = frozenset({"OBX-1", "OBX-4", "OBR-1", "NTE-1", "PID-1", "PV1-1", "TQ1-1", "MSH-7", "MSH-10"})
+_Placed = tuple[str, Segment]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field that differs: `place` is `OBR-25`, or `OBX[3]-5` for the third OBX; `was` or `now` may be empty.
+
+    For a segment in only one of the two messages, place and text are those of the whole segment.
+    """
+
+    place: str
+    was: str = field(repr=False)
+    now: str = field(repr=False)
+
+
+def differences(before: bytes, after: bytes) -> tuple[Difference, ...]:
+    """Return the fields in which a message differs from one before it, in the order of its segments.
+
+    Raises:
+        Unreadable: one of the two is no HL7 v2 message.
+    """
+    old, new = list(placed(read(before))), list(placed(read(after)))
+    matched = SequenceMatcher(None, [_key(one) for one in old], [_key(one) for one in new], autojunk=False)
+    return tuple(
+        found
+        for tag, first, last, start, end in matched.get_opcodes()
+        if tag != "equal"
+        for found in _replaced(old[first:last], new[start:end])
+    )
+
+
+def text_of(segment: Segment) -> str:
+    """Return a segment in its original text."""
+    head, rest = (segment.fields[:1], segment.fields[2:]) if segment.name == "MSH" else ((), segment.fields)
+    return "|".join((*head, *rest))
+
+
+def _key(one: _Placed) -> tuple[str, ...]:
+    """Return a segment's fields without those that count or name it."""
+    _, segment = one
+    return tuple("" if f"{segment.name}-{n}" in _COUNTED else text for n, text in enumerate(segment.fields))
+
+
+def _replaced(old: Sequence[_Placed], new: Sequence[_Placed]) -> Iterator[Difference]:
+    """Yield the differences of two stretches: segments of one name in order, unmatched ones as a whole."""
+    names = dict.fromkeys(segment.name for _, segment in (*new, *old))
+    for name in names:
+        was = [one for one in old if one[1].name == name]
+        now = [one for one in new if one[1].name == name]
+        for before, after in zip_longest(was, now):
+            if before is not None and after is not None:
+                yield from _fields(before[1], after)
+            elif after is not None:
+                yield Difference(after[0], "", text_of(after[1]))
+            elif before is not None:
+                yield Difference(before[0], text_of(before[1]), "")
+
+
+def _fields(old: Segment, new: _Placed) -> Iterator[Difference]:
+    place, segment = new
+    for number in range(1, max(len(old.fields), len(segment.fields))):
+        was, now = old.field(number), segment.field(number)
+        if was != now and f"{segment.name}-{number}" not in _COUNTED:
+            yield Difference(f"{place}-{number}", was, now)

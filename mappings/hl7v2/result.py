@@ -10,13 +10,12 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from mappings.answered_order import StatedVisit
 from mappings.hl7v2.datatypes import Signer, signer
 from mappings.hl7v2.er7 import REPETITION
 from mappings.hl7v2.lengths import LENGTHS_OF, excess
 from mappings.issues import MappingIssue, Severity
 from mappings.life.status import STATUS, Status
-from mappings.model import Cause, Facts, Report, Snapshot, Study
+from mappings.model import Cause, Facts, Report, Snapshot, StatedVisit, Study
 from mappings.patient.subjects import Subject
 from mappings.profile import Facility, Receiver, Site
 from mappings.reuse import NO_REUSE, Reuse

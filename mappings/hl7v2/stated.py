@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from mappings.answered_order import StatedClinician, StatedCode, StatedNumber
 from mappings.codes import US_NPI
 from mappings.hl7v2.datatypes import identified_xcn
 from mappings.hl7v2.er7 import components, repetitions, subcomponents, value
+from mappings.model import StatedClinician, StatedCode, StatedNumber
 from mappings.patient.identifiers import is_oid
 
 # Beginning of a FHIR system -> HD.3 (table 0301)

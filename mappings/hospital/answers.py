@@ -1,8 +1,11 @@
-"""Answer AutoScribe's questions about a study from the hospital's orders: which group agrees, and what is said of it.
+"""Answer AutoScribe's questions about a study from the hospital's orders and from the patient's prior reports.
 
 AutoScribe REST API, webhooks `patient_study.enrichment_requested` and `clinical_context.enrichment_requested`; HL7
-v2.5.1 §4.5.3.31 (OBR-31), §3.4.2.3 (PID-3), decisions D11, D12, D48. A question is answered only where its numbers all
-agree with exactly one group of orders, under the authorities of the clinic's facilities. Otherwise nothing is said.
+v2.5.1 §4.5.3.31 (OBR-31), §3.4.2.3 (PID-3), decisions D11, D12, D17, D36, D48. A question is answered only where its
+numbers all agree with exactly one group of orders, under the authorities of the clinic's facilities. Otherwise nothing
+is said. A prior is of the same facility and the same identity key, and in no conflict. Signed addenda stand above their
+report, the newest first, since no superseded statement stands alone. A text too long for the contract is not cut: the
+prior is left out.
 """
 
 from __future__ import annotations
@@ -13,15 +16,17 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from mappings.hospital.authorities import Authorities, OrderKey
-from mappings.hospital.groups import compare_numbers, patient_numbers
+from mappings.hospital.groups import are_different, compare_numbers, patient_numbers
 from mappings.hospital.known_order import KnownOrder
-from mappings.hospital.match import KnownHospital, match
-from mappings.hospital.order_search import OrderSearch
-from mappings.model import Snapshot
-from mappings.patient.identifiers import is_doubtful, is_placeholder, mrn_key
-from mappings.patient.people import person
+from mappings.hospital.match import KnownHospital, OrderSearch, match
+from mappings.model import Facts, Report, Snapshot, Study
+from mappings.patient.identifiers import identify, is_doubtful, is_placeholder, mrn_key
+from mappings.patient.people import person, said_of
+from mappings.patient.subjects import Subject, subjects
 from mappings.profile import AssigningAuthority, Facility, Site
-from mappings.values.text import normal_form
+from mappings.study.conclusion import ABSENT, header
+from mappings.values.dates import parse_date, parse_instant
+from mappings.values.text import is_merged, normal_form
 
 Answer = dict[str, Any]
 _NOBODY: Final = person(Snapshot())
@@ -240,3 +245,104 @@ def _lines(texts: Iterable[str]) -> list[str]:
 
 def _line(text: str) -> str:
     return " ".join(normal_form(text).split())
+
+
+LONGEST_TEXT: Final = 50_000
+_LONGEST: Final = {"externalStudyId": 256, "modality": 100, "studyDescription": 1000}
+_CONFLICT: Final = "identity-conflict"
+_WHOLE_DATE: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PriorReport:
+    """Prior that may be told: `told` is the contract's object; the ids are those of what it shows."""
+
+    told: dict[str, str]
+    patient_id: str
+    report_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WantedPriors:
+    """Study of a question, with its facility, its patient's ids (`patient_ids`), and its orders.
+
+    Name, birth date and sex of the orders may refuse a prior.
+    """
+
+    study_uid: str
+    facility: Facility
+    patient_ids: frozenset[str]
+    orders: tuple[KnownOrder, ...]
+
+
+def patient_ids(facility: Facility, values: Iterable[str], site: Site) -> frozenset[str]:
+    """Ids of the patients that these MRNs of a facility identify; a doubtful number identifies nobody."""
+    made = [identify(Study("", ()), Snapshot(facility_name=facility.name, mrn=one), site, "") for one in values]
+    return frozenset(one.patient_id for one in made if one.is_linked)
+
+
+def prior_reports(stored: Iterable[tuple[Study, Facts]], wanted: WantedPriors, site: Site) -> tuple[PriorReport, ...]:
+    """Choose the priors among stored studies, in their order; none if one of them describes somebody else."""
+    chosen: list[PriorReport] = []
+    for study, facts in stored:
+        is_itself = (study.study_instance_uid or "").strip() == wanted.study_uid
+        if is_itself or study.is_cancelled or study.study_type == "external":
+            continue
+        own = _own_subject(study, facts, wanted, site)
+        if own is None:
+            continue
+        here = said_of(own.snapshot, site).person
+        if any(are_different(here, order.patient) for order in wanted.orders):
+            return ()
+        chosen += _told(study, own, wanted.facility)
+    return tuple(chosen)
+
+
+def current_text(reports: Sequence[Report], facility: Facility) -> str:
+    """Return the text of signed reports of one study as it stands: addenda first, the newest before the others.
+
+    A text that a later one contains whole is not repeated. Empty if no report has a text.
+    """
+    later: list[Report] = []
+    for report in sorted(reports, key=_age, reverse=True):
+        if not any(is_merged(report.text, one.text) for one in later):
+            later.append(report)
+    texts = [normal_form(one.text or "").strip() for one in later]
+    if len(later) < 2 or not any(texts):
+        return texts[0] if texts else ""
+    heads = [header(one, parse_instant(one.signed_at), "", facility.time_zone) for one in later]
+    return "\n\n".join(f"{head}\n{text or ABSENT}" for head, text in zip(heads, texts, strict=True))
+
+
+def _own_subject(study: Study, facts: Facts, wanted: WantedPriors, site: Site) -> Subject | None:
+    """The study's one patient, if it is the wanted one, at that facility, and undisputed."""
+    found = dict.fromkeys(subjects(study, study.reports, site, facts).values())
+    own = next(iter(found), None)
+    if own is None or len(found) > 1 or any(issue.code == _CONFLICT for issue in own.issues):
+        return None
+    at = {site.facility(report.snapshot.facility_name) for report in study.completed}
+    is_there = at == {wanted.facility} and own.identity.is_linked and not own.identity.is_contested
+    return own if is_there and own.identity.patient_id in wanted.patient_ids else None
+
+
+def _told(study: Study, own: Subject, facility: Facility) -> Iterator[PriorReport]:
+    signed = [report for report in own.reports if report.is_completed]
+    text = current_text(signed, facility)
+    if not 0 < len(text) <= LONGEST_TEXT:
+        return
+    day = parse_date(own.snapshot.study_date) or ""
+    said = {
+        "reportText": text,
+        "externalStudyId": study.study_id,
+        "modality": normal_form(study.modality or "").strip(),
+        "studyDate": day if len(day) == _WHOLE_DATE else "",
+        "studyDescription": normal_form(study.study_description or "").strip(),
+    }
+    told = {key: value for key, value in said.items() if value and len(value) <= _LONGEST.get(key, LONGEST_TEXT)}
+    yield PriorReport(told, own.identity.patient_id, tuple(report.report_id for report in signed))
+
+
+def _age(report: Report) -> tuple[bool, str]:
+    """Sort key: addenda after originals, each by signature."""
+    moment = parse_instant(report.signed_at)
+    return report.is_addendum, moment.isoformat() if moment else ""

@@ -1,24 +1,135 @@
-"""Group the orders of one patient under one accession number, and compare their patients.
+"""Group the orders of one patient under one accession number, following merged and changed numbers.
 
-HL7 v2.5.1 §3.4.2 (PID), decisions D12, D48. A patient number decides: equal under one authority, after merges, is one
-patient. Name, birth date and sex never make two orders one group; they show that a group is contradictory. News of a
-visit count for an order's patient alone: two patients may have one visit number by mistake.
-Proved by tests/mappings/hospital/test_groups.py and tests/mappings/hospital/test_match.py.
+HL7 v2.5.1 §3.4.2 (PID), §3.3.40 (A40), §3.3.47 (A47), §3.4.9 (MRG), §4.5.1.2 (ORC-2), decisions D12, D48. A patient
+number decides: equal under one authority, after merges, is one patient. Name, birth date and sex never make two orders
+one group; they show that a group is contradictory. A change of number is used if both numbers have one kind, authority
+and type. A number that survives itself, a swap, a loop, and a second survivor are refused, and the numbers concerned
+are in doubt: nothing is matched by them. News of a visit count only for an order's patient: two patients may have one
+visit number by mistake.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey, OrderSource
-from mappings.hospital.events import HospitalPatient
-from mappings.hospital.known_order import KnownOrder, is_state_newer
-from mappings.hospital.merges import Merges
+from mappings.hospital.events import CodedText, HospitalPatient, NumberChange
+from mappings.hospital.known_order import KnownOrder, is_apart, is_state_newer
 from mappings.model import Snapshot
 from mappings.patient.people import Person, are_two_people, person
+
+# Reason for which a change of a number is held -> the sentence for an operator
+MERGE_REASONS: Final[dict[str, str]] = {
+    "merge-same-number": "The old number and the surviving number are the same.",
+    "merge-other-authority": "The old number and the surviving number have different authorities, or an unknown one.",
+    "merge-other-type": "The old number and the surviving number have different types.",
+    "merge-swap": "The surviving number was merged into the old one before: the two numbers change places.",
+    "merge-loop": "The surviving number was merged into the old one before, by way of others.",
+    "merge-second-survivor": "The old number was merged into another number before.",
+}
+
+
+class ResolvedChange(NamedTuple):
+    """A change of a number, in the form for comparison."""
+
+    prior: HospitalNumber
+    surviving: HospitalNumber
+
+
+@dataclass(frozen=True, slots=True)
+class HeldChange:
+    """A change that is not used; `reason` is one of `MERGE_REASONS`."""
+
+    change: ResolvedChange
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Merges:
+    """Numbers that gave way, each with the number that stands for it in the end, and the changes that are held."""
+
+    survivors: Mapping[HospitalNumber, HospitalNumber] = field(default_factory=dict)
+    held: tuple[HeldChange, ...] = ()
+    doubtful: frozenset[HospitalNumber] = frozenset()
+
+    def survivor(self, number: HospitalNumber) -> HospitalNumber:
+        """Return the number that stands for this one; the number itself if it never gave way."""
+        return self.survivors.get(number, number)
+
+    def is_doubtful(self, number: HospitalNumber) -> bool:
+        """True for a number whose change, or whose survivor's change, is held."""
+        return number in self.doubtful or self.survivor(number) in self.doubtful
+
+
+_SECOND: Final = "merge-second-survivor"
+# Reason -> how many numbers of the change are in doubt: the old one, or both
+_DOUBTFUL: Final = {"merge-swap": 2, "merge-loop": 2, _SECOND: 1}
+NO_MERGES: Final = Merges()
+
+
+def resolve_change(change: NumberChange, authorities: Authorities, source: OrderSource) -> ResolvedChange:
+    """Find the authorities of both numbers. A number without type has that of the other."""
+    prior, surviving = [authorities.number(change.kind, number, source) for number in (change.prior, change.surviving)]
+    if not change.prior.type_code:
+        prior = prior._replace(type_code=surviving.type_code)
+    elif not change.surviving.type_code:
+        surviving = surviving._replace(type_code=prior.type_code)
+    return ResolvedChange(prior, surviving)
+
+
+def merged(changes: Iterable[ResolvedChange]) -> Merges:
+    """Build the merges from the changes in the order in which they were applied.
+
+    A second survivor is tried again after the changes that follow: they may make both survivors one. A swap or a loop
+    stays held, whatever follows.
+    """
+    direct: dict[HospitalNumber, HospitalNumber] = {}
+    held: list[HeldChange] = []
+    waiting = list(dict.fromkeys(changes))
+    while waiting:
+        refused = [HeldChange(change, reason) for change in waiting if (reason := _added(direct, change))]
+        held += [one for one in refused if one.reason != _SECOND]
+        again = [one.change for one in refused if one.reason == _SECOND]
+        if len(again) == len(waiting):
+            held += [one for one in refused if one.reason == _SECOND]
+            break
+        waiting = again
+    doubtful = {number for one in held for number in one.change[: _DOUBTFUL.get(one.reason, 0)]}
+    return Merges({prior: _end(direct, prior) for prior in direct}, tuple(held), frozenset(doubtful))
+
+
+def _added(direct: dict[HospitalNumber, HospitalNumber], change: ResolvedChange) -> str:
+    """Add a change; the reason if it is refused."""
+    prior, surviving = change
+    reason = _unfit(prior, surviving)
+    if reason:
+        return reason
+    end = _end(direct, surviving)
+    if end == prior:
+        return "merge-swap" if direct[surviving] == prior else "merge-loop"
+    if prior in direct:
+        return "" if _end(direct, prior) == end else "merge-second-survivor"
+    direct[prior] = surviving
+    return ""
+
+
+def _unfit(prior: HospitalNumber, surviving: HospitalNumber) -> str:
+    if prior == surviving:
+        return "merge-same-number"
+    if prior.kind != surviving.kind or prior.authority != surviving.authority or not prior.authority:
+        return "merge-other-authority"
+    return "merge-other-type" if prior.type_code != surviving.type_code else ""
+
+
+def _end(direct: Mapping[HospitalNumber, HospitalNumber], number: HospitalNumber) -> HospitalNumber:
+    """Follow the chain to its end. There is one: `_added` lets in no change that would close a loop."""
+    while number in direct:
+        number = direct[number]
+    return number
+
 
 Agreement = Literal["agrees", "differs", "silent"]
 """Result of comparing patient numbers; `silent`: no two of them have one authority."""
@@ -180,3 +291,24 @@ def _may_end(cancel: KnownOrder, group: OrderGroup, authorities: Authorities, me
 def _describes_two(orders: Sequence[KnownOrder]) -> bool:
     people = list(dict.fromkeys(hospital_person(order.patient) for order in orders))
     return any(are_two_people(one, other) for place, one in enumerate(people) for other in people[:place])
+
+
+_NO_CODE: Final = CodedText()
+
+
+def may_be_same(known: KnownOrder, stated: KnownOrder, authorities: Authorities, merges: Merges, most: int) -> bool:
+    """True if a known order and one as an event states it may be one: at most so many days lie between them.
+
+    A patient number must be equal, after merges, and none in doubt. Other patients are told by name, birth date and
+    sex, too. A number of either order that cannot be read might be another one.
+    """
+    if known.has_unread_number or stated.has_unread_number or is_apart(known, stated.first_at.date(), most):
+        return False
+    if known.procedure != stated.procedure and _NO_CODE not in (known.procedure, stated.procedure):
+        return False
+    if are_two_people(hospital_person(known.patient), hospital_person(stated.patient)):
+        return False
+    written = [tuple(authorities.patient_numbers(one.patient.numbers, one.source)) for one in (known, stated)]
+    if any(merges.is_doubtful(number) for numbers in written for number in numbers):
+        return False
+    return compare_numbers(*[patient_numbers(one, authorities, merges) for one in (known, stated)]) == "agrees"

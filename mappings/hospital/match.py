@@ -1,8 +1,9 @@
-"""Match a study with the orders that it answers, or say why it answers none.
+"""Match a study with the orders that it answers, or say by a code and a sentence why it answers none.
 
-HL7 v2.5.1 §4.5.3.2 (OBR-2), §4.5.3.3 (OBR-3), decisions D12, D48. Only exact numbers with their authority find orders.
-A patient number of the order must not differ from the study's under one authority, and name, birth date and sex must
-not contradict. Where two answers fit, none is given.
+HL7 v2.5.1 §4.5.3.2 (OBR-2), §4.5.3.3 (OBR-3), decisions D11, D12, D18, D48. Only exact numbers with their authority
+find orders. AutoScribe gives numbers without authority: they belong to the facility of the study. A number that the
+gateway itself told AutoScribe is no evidence. A patient number of the order must not differ from the study's under one
+authority, and name, birth date and sex must not contradict. Where two answers fit, none is given.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey
 from mappings.hospital.events import HospitalPatient
 from mappings.hospital.groups import (
+    NO_MERGES,
     Agreement,
+    Merges,
     OrderGroup,
     are_different,
     compare_numbers,
@@ -24,11 +27,143 @@ from mappings.hospital.groups import (
     order_keys,
 )
 from mappings.hospital.known_order import ORDER_DAYS, KnownOrder, combined, is_apart
-from mappings.hospital.merges import NO_MERGES, Merges
-from mappings.hospital.order_search import OrderSearch
-from mappings.hospital.reasons import REASONS, Verdict
 from mappings.issues import MappingIssue
-from mappings.patient.people import are_alike
+from mappings.model import Facts, Study
+from mappings.patient.identifiers import mrn_key, short_id
+from mappings.patient.people import Person, are_alike, said_of
+from mappings.patient.subjects import Subject
+from mappings.profile import Facility, OrderNumberKind
+from mappings.study.orders import accession_numbers, placer_order_numbers
+from mappings.values.dates import parse_date, parse_instant
+
+Verdict = Literal["matched", "none", "refused", "held"]
+"""Result of matching a study.
+
+- `matched`: the study answers the orders.
+- `none`: no order is known for it.
+- `refused`: orders have its numbers, but belong to another study.
+- `held`: the numbers and the patient contradict each other, or more than one answer fits. An operator must decide.
+"""
+
+
+class Reason(NamedTuple):
+    """Verdict that a reason gives, and the sentence for an operator."""
+
+    verdict: Verdict
+    sentence: str
+
+
+CANCELLED: Final = "order-cancelled"
+RELEASED: Final = "released"
+FACILITY_UNKNOWN: Final = "facility-unknown"
+REASONS: Final[dict[str, Reason]] = {
+    FACILITY_UNKNOWN: Reason("none", "No table of the settings has the facility's name: its numbers match nothing."),
+    "no-number": Reason("none", "The study gives no order number whose authority the settings name."),
+    RELEASED: Reason("none", "An operator decided that the study goes without an order."),
+    "no-order": Reason("none", "No known order has one of the study's numbers."),
+    "accession-reused": Reason("refused", "The number was that of an order of another time: it was used again."),
+    CANCELLED: Reason("held", "The order was cancelled or replaced, and no other order takes its place."),
+    "cancel-in-doubt": Reason(
+        "held", "The accession number was cancelled, and nothing exact shows if the order is meant."
+    ),
+    "several-groups": Reason("held", "Orders of several patients have the numbers, and nothing exact decides."),
+    "keys-disagree": Reason("held", "The study's numbers belong to different orders."),
+    "patient-number-differs": Reason("held", "The order is for another patient number of the same authority."),
+    "patient-conflict": Reason("held", "Name, birth date or sex of the order cannot be those of the study's patient."),
+    "identity-conflict": Reason("held", "Reports of the study or of other studies dispute whose study it is."),
+    "group-contradictory": Reason("held", "The orders under the study's numbers describe two people as one patient."),
+    "merge-held": Reason("held", "The patient's number is part of a merge that is held."),
+    "study-uid-differs": Reason(
+        "held", "The order names another study UID, and nothing shows that the patient agrees."
+    ),
+    "order-match-changed": Reason(
+        "held", "The study's numbers find other orders than those of messages that were made: these stay."
+    ),
+}
+"""Code -> verdict and sentence. A code never changes its meaning."""
+
+
+_WHOLE_DATE: Final = 10
+_CONFLICT: Final = "identity-conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSearch:
+    """Search for a study's order: all that the study says about it.
+
+    `missing` is the reason if there is no key. `patient_numbers` are systems with values for comparison. `day` is the
+    study's; None if it is unknown. `is_disputed` is True if it is not sure whose study it is (D12). `told` are those of
+    the patient numbers that AutoScribe has only from the gateway: they may contradict an order, and agree with none.
+    """
+
+    keys: tuple[OrderKey, ...]
+    missing: str
+    study_uid: str
+    patient_numbers: tuple[tuple[str, str], ...]
+    person: Person
+    day: date | None
+    pointer: str
+    is_disputed: bool = False
+    told: frozenset[str] = frozenset()
+
+
+def order_search(
+    study: Study, subject: Subject, authorities: Authorities, facts: Facts, told: frozenset[str] = frozenset()
+) -> OrderSearch:
+    """Read what a study says about its order; `subject` is the study's own, and `told` what the gateway answered.
+
+    The search is the study's: its addenda, and reports about other patients, have no search of their own.
+    """
+    snapshot = subject.snapshot
+    facility = authorities.site.facility(snapshot.facility_name)
+    keys = tuple(_keys(study, facility, authorities, facts, told)) if facility else ()
+    numbers = [one for one in subject.identity.identifiers if one.is_assigned and one.type in ("MR", "PI")]
+    return OrderSearch(
+        keys=keys,
+        missing=("" if keys else "no-number") if facility else FACILITY_UNKNOWN,
+        study_uid=(study.study_instance_uid or "").strip(),
+        patient_numbers=tuple([(one.system, mrn_key(one.value)) for one in numbers]),
+        person=said_of(snapshot, authorities.site).person,
+        day=_day(study, subject),
+        pointer=subject.pointer,
+        is_disputed=any(issue.code == _CONFLICT for issue in subject.issues),
+        told=frozenset(map(mrn_key, told)),
+    )
+
+
+def _keys(
+    study: Study, facility: Facility, authorities: Authorities, facts: Facts, told: frozenset[str]
+) -> Iterator[OrderKey]:
+    accessions = [one for one in accession_numbers(study, authorities.site, facts) if one not in told]
+    placers = [one for one in placer_order_numbers(study, authorities.site) if one not in told]
+    given: dict[OrderNumberKind, list[str]] = {
+        "accession": accessions,
+        "placer": placers,
+        "filler": _fillers(study, facts, told),
+    }
+    for kind, numbers in given.items():
+        if system := authorities.system_of(kind, facility):
+            yield from [OrderKey(kind, system, number) for number in dict.fromkeys(numbers)]
+    if uid := (study.study_instance_uid or "").strip():
+        yield OrderKey("study_uid", "", uid)
+
+
+def _fillers(study: Study, facts: Facts, told: frozenset[str]) -> list[str]:
+    """Filler order numbers under which the study's reports were sent, without those that the gateway made itself."""
+    sent = [number for numbers in facts.filler_order_numbers.values() for number in numbers]
+    if not sent:
+        return []
+    made = {short_id(study.study_id), *(short_id(report.report_id) for report in study.reports)}
+    return [number for number in sent if number not in made and number not in told]
+
+
+def _day(study: Study, subject: Subject) -> date | None:
+    day = parse_date(subject.snapshot.study_date) or ""
+    if len(day) == _WHOLE_DATE:
+        return date.fromisoformat(day)
+    created = parse_instant(study.created_at)
+    return created.date() if created else None
+
 
 _MOST_REPLACED: Final = 10
 _NO_PATIENT: Final = HospitalPatient()

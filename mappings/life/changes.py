@@ -31,13 +31,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
 
-from mappings.answered_order import MergedNumber, StatedNumber
 from mappings.issues import MappingIssue
 from mappings.life.last_known import in_order, kept, text_of, with_last_said, words
 from mappings.life.status import is_shown_draft, is_withdrawn, refusal
-from mappings.model import Cause, CauseKind, Facts, Report, Study
-from mappings.patient.comparison import is_of_another
-from mappings.patient.merged import given_way, identified
+from mappings.model import Cause, CauseKind, Facts, MergedNumber, Report, StatedNumber, Study
+from mappings.patient.merged import given_way, identified, of_other_numbers
+from mappings.patient.people import is_of_another
 from mappings.patient.subjects import Subject, subjects
 from mappings.profile import Site
 from mappings.study.conclusion import flagged, passages
@@ -408,3 +407,39 @@ def _moved_reports(look: _Look) -> set[str]:
 def _is_at(subject: Subject) -> tuple[str, str]:
     """Key under which a patient's reports are filed: Patient id and number."""
     return subject.identity.patient_id, subject.number
+
+
+@dataclass(frozen=True, slots=True)
+class GaveWay:
+    """Reports of a study whose patient's number gave way, with the ids of the Patients replaced and of the survivors.
+
+    A Patient is listed at the first ingest that knows of its merge, and at no later one; but anew once a doubt about
+    the merge has passed.
+    """
+
+    report_ids: frozenset[str] = frozenset()
+    patient_ids: frozenset[str] = frozenset()
+    survivor_ids: frozenset[str] = frozenset()
+
+
+NOBODY: Final = GaveWay()
+
+
+def gave_way(before: Study, then: Facts, now: Study, facts: Facts, site: Site) -> GaveWay:
+    """Return what gave way since the last ingest of a study, whose facts were `then`."""
+    if not facts.merged:
+        return NOBODY
+    known = {
+        one.patient_id
+        for subject in subjects(before, before.reports, site, then).values()
+        for one in subject.identity.replaced
+    }
+    about = subjects(now, now.reports, site, facts)
+    new = {
+        report.report_id: frozenset(one.patient_id for one in of_other_numbers(about[report.report_id].identity))
+        - known
+        for report in now.reports
+    }
+    reports = frozenset(report_id for report_id, gone in new.items() if gone)
+    survivors = frozenset(about[one].identity.patient_id for one in reports)
+    return GaveWay(reports, frozenset[str]().union(*new.values()), survivors)

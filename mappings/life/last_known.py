@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Report, Snapshot, Study
-from mappings.patient.comparison import contradicts, is_contradicted, said_of
+from mappings.patient.people import contradicts, is_contradicted, said_of
 from mappings.profile import Site
 from mappings.study.orders import orders
 from mappings.values.dates import fhir_instant, parse_instant, reading_order, second_after, version_instant

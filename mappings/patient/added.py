@@ -11,8 +11,8 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from mappings.answered_order import AnsweredOrder, MergedNumber, StatedNumber
 from mappings.codes import SID_HOSPITAL
+from mappings.model import AnsweredOrder, MergedNumber, StatedNumber
 from mappings.patient.identifiers import Identity, PatientIdentifier, is_placeholder, mrn_key
 from mappings.profile.facility import URI
 

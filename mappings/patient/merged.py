@@ -12,9 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from mappings.answered_order import MergedNumber, StatedNumber
 from mappings.issues import MappingIssue
-from mappings.model import Facts, Snapshot, Study
+from mappings.model import Facts, MergedNumber, Snapshot, StatedNumber, Study
 from mappings.patient.identifiers import (
     Identity,
     PatientIdentifier,

@@ -2,12 +2,11 @@
 
 https://hl7.org/fhir/R4/patient.html#matching, decision D12.
 
-Names are compared as words without case, accents, titles or particles. Word order proves nothing: if the family name
-is not known, no word is assumed to be it. Two given names are one if one is an initial, a beginning or a known form of
-the other, or differs by a typing error. A typing error is within edit distance 2, but the name of a twin may be as
-similar (Mia and Mila, Jaden and Kaden). So the first letter must be right, the names long enough, the end not that of
-another gender, and exactly one of the two in use as a given name (`mappings.patient.given_names`).
-Proved by tests/mappings/patient/test_subjects.py.
+Names are compared as words without case, accents, titles or particles. Word order proves nothing: if the family name is
+not known, no word is assumed to be it. Two given names are one if one is an initial, a beginning or a known form of the
+other, or differs by a typing error. A typing error is within edit distance 2, but the name of a twin may be as similar
+(Mia and Mila, Jaden and Kaden). So the first letter must be right, the names long enough, the end not that of another
+gender, and exactly one of the two in use as a given name (`mappings.patient.given_names`).
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ from unicodedata import combining, normalize
 from mappings.codes import ADMINISTRATIVE_GENDER
 from mappings.model import Snapshot
 from mappings.patient.given_names import IN_USE, is_form_of
-from mappings.profile import NameOrder
+from mappings.patient.identifiers import is_doubtful, is_placeholder, mrn_key, mrn_number
+from mappings.profile import NameOrder, Site
 from mappings.values.dates import parse_date
 from mappings.values.names import parse_name
 from mappings.values.text import normal_form
@@ -385,3 +385,63 @@ def _born(somebody: Person) -> str:
 
 def _is_other_sex(one: Person, other: Person) -> bool:
     return bool(one.sex and other.sex) and one.sex != other.sex
+
+
+_NO_SITE: Final = Site()
+_LEAST_OF_ANOTHER: Final = 2
+
+
+class Said(NamedTuple):
+    """Facts of a snapshot about a patient: `mrn` in the form for comparison, empty for a placeholder."""
+
+    person: Person
+    mrn: str
+    is_doubtful: bool = False
+
+
+def said_of(snapshot: Snapshot, site: Site = _NO_SITE) -> Said:
+    """Read a snapshot. Without the site's settings, no name order and no MRN pattern is known."""
+    named = site.facility(snapshot.facility_name)
+    facility = named or site.default_facility
+    number, pattern = mrn_number(snapshot, site), facility.mrn_pattern if facility else None
+    mrn = bare_mrn(snapshot.mrn if number is None else number)
+    doubtful = bool(mrn) and (number is None or is_doubtful(number, pattern))
+    return Said(person(snapshot, named.name_order if named else None), mrn, doubtful)
+
+
+def bare_mrn(mrn: str | None) -> str:
+    """Normalize an MRN: no case, blanks, hyphens or leading zeros; empty for a placeholder."""
+    stripped = (mrn or "").strip()
+    return "" if is_placeholder(stripped) else mrn_key(stripped)
+
+
+def contradicts(one: Said, other: Said) -> bool:
+    """True for different MRNs, or for different people; under one MRN at least two fields must contradict.
+
+    A doubtful MRN that differs does not contradict if all else agrees.
+    """
+    if not one.mrn or not other.mrn:
+        return speaks_against(one.person, other.person)
+    differ = differences(one.person, other.person)
+    if one.mrn == other.mrn:
+        return len(differ) >= _LEAST_OF_ANOTHER
+    return bool(differ) or not (one.is_doubtful or other.is_doubtful)
+
+
+def in_words_of(one: Said, speaker: Said) -> Said:
+    """Replace the values of `one` that contradict the speaker's by the speaker's; a good MRN stays."""
+    is_good = bool(one.mrn) and not one.is_doubtful
+    mrn = one if is_good or not speaker.mrn else speaker
+    return Said(following(one.person, speaker.person), mrn.mrn, mrn.is_doubtful)
+
+
+def is_contradicted(snapshot: Snapshot, other: Snapshot) -> bool:
+    """True if two snapshots of one study are not about one person; the site's settings are not used."""
+    return contradicts(said_of(snapshot), said_of(other))
+
+
+def is_of_another(was: Snapshot, now: Snapshot, site: Site) -> bool:
+    """True if the new snapshot for a patient contradicts the old one in at least two fields (D13)."""
+    if was is now:
+        return False
+    return len(differences(said_of(was, site).person, said_of(now, site).person)) >= _LEAST_OF_ANOTHER

@@ -36,10 +36,9 @@ from typing import Final, NamedTuple
 
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Report, Snapshot, Study
-from mappings.patient.comparison import Said, bare_mrn, contradicts, in_words_of, said_of
 from mappings.patient.identifiers import Identity, PatientIdentifier, mrn_key, stand_alone, unmatched
 from mappings.patient.merged import identified
-from mappings.patient.people import are_alike, differences
+from mappings.patient.people import Said, are_alike, bare_mrn, contradicts, differences, in_words_of, said_of
 from mappings.profile import Site
 from mappings.reuse import Reuse
 from mappings.values.dates import is_too_late, parse_date, parse_instant, study_date_limit

@@ -5,11 +5,9 @@ Carries out no clause itself: `parse_site` and `parse_receiver` read text that t
 
 from mappings.profile.dictionary import MODALITIES, Dictionary, ProcedureCode, starter
 from mappings.profile.directory import Directory, Provider
-from mappings.profile.facility import NAME_ORDERS, AssigningAuthority, Facility, NameOrder
-from mappings.profile.organization import OrganizationDetails
+from mappings.profile.facility import NAME_ORDERS, AssigningAuthority, Facility, NameOrder, OrganizationDetails
 from mappings.profile.receiver import Receiver, switches
 from mappings.profile.receiver_reading import RECEIVERS, parse_receiver, read_receiver, receiver
-from mappings.profile.registered import is_loinc, is_npi, is_oid
 from mappings.profile.rule import Rule
 from mappings.profile.site import (
     DEMO_SITE_KEY,
@@ -20,7 +18,7 @@ from mappings.profile.site import (
     parse_site,
     read_site,
 )
-from mappings.profile.spelling import exact
+from mappings.profile.table import exact, is_loinc, is_npi, is_oid
 
 __all__ = [
     "DEMO_SITE_KEY",

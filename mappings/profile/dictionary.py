@@ -1,7 +1,7 @@
 """Read the procedure dictionary (codes by text) from the site's CSV file and built-in list, with modality fallbacks.
 
 HL7 v2.5.1 §4.5.3.4 (OBR-4), https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.code,
-decision D23. A text gets a code only by exact match (`mappings.profile.spelling.exact`).
+decision D23. A text gets a code only by exact match (`mappings.profile.table.exact`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ from typing import Final
 from mappings.codes import DICOM_MODALITY, LOINC
 from mappings.issues import SiteError
 from mappings.profile.facility import URI
-from mappings.profile.registered import is_loinc
-from mappings.profile.sheet import SheetRow, read_rows
-from mappings.profile.spelling import exact
-from mappings.profile.table import Table
+from mappings.profile.table import SheetRow, Table, exact, is_loinc, read_rows
 
 PROCEDURE_COLUMNS: Final = ("procedure", "code", "system", "display", "modality")
 MODALITIES: Final = tuple(sorted(set(DICOM_MODALITY.values())))

@@ -1,7 +1,7 @@
 """Provider directory of a site: find a provider's identifiers by the name in AutoScribe, or by userId.
 
 HL7 v2.5.1 §2.A.86 (XCN), https://hl7.org/fhir/R4/practitioner.html, issue B. A spelling finds a provider only by exact
-match (`mappings.profile.spelling.exact`); error texts never show the content of a row.
+match (`mappings.profile.table.exact`); error texts never show the content of a row.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mappings.issues import SiteError
-from mappings.profile.registered import is_npi
-from mappings.profile.sheet import SheetRow, read_rows
-from mappings.profile.spelling import exact
+from mappings.profile.table import SheetRow, exact, is_npi, read_rows
 
 NAME_PARTS: Final = ("family", "given", "middle", "prefix", "suffix", "degree")
 PROVIDER_COLUMNS: Final = ("name", "user_id", "local_id", "npi", *NAME_PARTS)

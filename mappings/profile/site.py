@@ -31,8 +31,7 @@ from mappings.profile.facility import (
 )
 from mappings.profile.receiver import Receiver
 from mappings.profile.receiver_reading import RECEIVERS, read_receiver, receiver, unknown
-from mappings.profile.spelling import exact
-from mappings.profile.table import Table, read_toml
+from mappings.profile.table import Table, exact, read_toml
 from mappings.profile.vista import NO_VISTA, VISTA_KEYS, Vista, read_vista
 
 OnCancelled = Literal["hold", "withdraw"]

@@ -10,13 +10,12 @@ import re
 from itertools import islice
 from typing import Final, NamedTuple
 
-from mappings.sections.closings import CLOSERS, KEYS, closing, hints, inline_closings
+from mappings.sections.closings import CLOSERS, KEYS, closing, hints, inline_closings, signs
 from mappings.sections.correcting_words import hints as corrects
 from mappings.sections.corrections import Label, correction_label, is_corrected, title_rank
 from mappings.sections.forms import ITEM, heading_end, heading_start, inline_headings, leads_on, line_heading, opening
 from mappings.sections.headings import MODALITIES, REGIONS
 from mappings.sections.lettering import drawn_together
-from mappings.sections.signatures import signs
 from mappings.sections.wording import OPENERS, WEAK, key
 
 CLOSING: Final = ""  # label of a closing: none

@@ -18,7 +18,7 @@ superseded impression stands alone. In every text
 - a passage under no heading that corrects a report explicitly (`mappings.sections.corrections`) is an `addendum`;
 - a passage that only might correct one is `doubtful`: it joins the conclusion whole, and no flag leaves the impression;
 - an ADDENDUM section that says "none" has no role;
-- of several addenda the newest (`mappings.sections.addendum_order`) is the `addendum`, the others are `older`: they
+- of several addenda the newest (`mappings.sections.corrections`) is the `addendum`, the others are `older`: they
   follow it, without a flag, so that none stands alone after a later one took it back. Where the newest is not known,
   all are `unordered`: each has the flag and is shown with the others, for a lost alert does more harm than a needless
   one. HL7 v2 keeps the author's order, and OBX-11 has no code for a final text that was amended: there the flag tells;
@@ -41,7 +41,6 @@ from zoneinfo import ZoneInfo
 from mappings.issues import MappingIssue
 from mappings.model import Report, Section
 from mappings.sections import cut, is_document
-from mappings.sections.addendum_order import newest_first
 from mappings.sections.corrections import (
     EARLIER,
     USUAL,
@@ -50,6 +49,7 @@ from mappings.sections.corrections import (
     is_hinted,
     is_negated,
     is_statement,
+    newest_first,
     subjects,
     title_rank,
 )

@@ -1,22 +1,72 @@
-"""Read the orders of a study: numbers from the JSON keys that the site names, and the hospital's orders it answers.
+"""Read the orders of a study: numbers from JSON keys that the site names, and the hospital's orders that it answers.
 
-HL7 v2.5.1 §4.5.3.2 (OBR-2), §4.5.3.18 (OBR-18), https://hl7.org/fhir/R4/servicerequest.html, decisions D18, D48.
-AutoScribe has no field for either number: a site names the keys of `Study.metadata` that hold them. AutoScribe's PACS
-may also have given the accession number when it requested the study's details. A hospital's order completes the order
-of its number. Several orders under one accession number are as many orders here.
+HL7 v2.5.1 §4.5.3.2 (OBR-2), §4.5.3.18 (OBR-18), §3.4.3 (PV1), https://hl7.org/fhir/R4/servicerequest.html, decisions
+D18, D48. AutoScribe has no field for either number: a site names the keys of `Study.metadata` that hold them.
+AutoScribe's PACS may also have given the accession number when it requested the study's details. A hospital's order
+completes the order of its number. Several orders under one accession number are as many orders here. A message and a
+report have one visit: orders of different visits have none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
+from typing import Final
 
-from mappings.answered_order import AnsweredOrder
 from mappings.issues import MappingIssue
-from mappings.model import Cause, Facts, Study
+from mappings.model import AnsweredOrder, Cause, Facts, HospitalMessageName, StatedNumber, StatedVisit, Study
 from mappings.profile import Receiver, Site
-from mappings.study.answers import message_pointer
+
+# Kind of number -> field, and code of the issue that it has no authority
+_LACKING: Final = {
+    "visit": ("PV1-19", "visit-authority-unknown"),
+    "account": ("PID-18", "account-authority-unknown"),
+}
+
+
+def message_pointer(name: HospitalMessageName) -> str:
+    """Name a message in place of a pointer into the study document: `order:EPIC/MSG0001` (source, MSH-10)."""
+    return f"order:{name.source}/{name.control_id}"
+
+
+def common_visit(orders: Iterable[AnsweredOrder | None]) -> tuple[StatedVisit | None, tuple[MappingIssue, ...]]:
+    """Return the visit of these orders; none, with an issue, if their visits or accounts have different numbers.
+
+    Of several statements about one visit it is the first with a number. News of somebody else, and numbers without an
+    authority, are issues.
+    """
+    answered = [order for order in orders if order]
+    known = [order.visit for order in answered if order.visit]
+    issues = tuple(dict.fromkeys(_unsaid(answered)))
+    if not known:
+        return None, issues
+    if any(
+        len(set(filter(None, map(_key, numbers)))) > 1 for numbers in zip(*map(_numbers_of_visit, known), strict=True)
+    ):
+        action = "the orders are of several visits or accounts: no visit is said"
+        return None, (*issues, MappingIssue("visit-differs", "warning", message_pointer(known[0].message), action))
+    return next((one for one in known if one.number), known[0]), issues
+
+
+def _unsaid(orders: Iterable[AnsweredOrder]) -> Iterator[MappingIssue]:
+    """Yield the issues of what is not said of visits."""
+    for order in orders:
+        for name in order.refused:
+            action = "the message is about another patient: nothing of it is said of the order's visit"
+            yield MappingIssue("visit-of-other-patient", "warning", message_pointer(name), action)
+        for kind in order.visit.lacks if order.visit else ():
+            field, code = _LACKING[kind]
+            action = f"{field} has no authority, and the settings name none: the number is not said"
+            yield MappingIssue(code, "warning", message_pointer(order.message), action)
+
+
+def _numbers_of_visit(visit: StatedVisit) -> tuple[StatedNumber | None, StatedNumber | None]:
+    return visit.number, visit.account
+
+
+def _key(number: StatedNumber | None) -> tuple[str, str] | None:
+    return (number.system or number.namespace, number.value) if number else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +225,7 @@ def wanted_orders(
     A receiver of the first order keeps the one whose accession number is among `fixed`, under which the result was
     sent. If it was sent under this message's own number (`is_sent`), nothing more is required. For a receiver of one
     message per order, a cause without an order number makes one message about all orders, as it did when there was one
-    order. `mappings.hl7v2.messages` splits it into one message per order.
+    order. `mappings.hl7v2.oru_r01` splits it into one message per order.
     """
     wanted = known
     issues: tuple[MappingIssue, ...] = ()

@@ -16,11 +16,11 @@ from mappings.issues import WireError
 from mappings.model import Facts
 from mappings.profile import Receiver, Site
 from mappings.reuse import Remembered, Reuse
-from mappings.trace.answered import MovedByMessage, moved_by_messages
 from mappings.trace.losses import FHIR_LOSSES, HL7V2_LOSSES, loss
 from mappings.trace.outputs import LANGUAGES, Language, Outputs, decoded, outputs
 from mappings.trace.probes import Leaf, Trial, contexts, joint_probes, leaves, probes, renamed, valid_values
 from mappings.trace.rules import rules_of
+from mappings.trace.settings import MovedByMessage, moved_by_messages
 
 Json = Mapping[str, Any]
 Class = Literal["exact", "normalised", "derived", "dropped"]

@@ -13,15 +13,15 @@ from functools import cache, partial
 from importlib import resources
 from typing import Any, Final
 
-from mappings.answered_order import (
+from mappings.model import (
     AnsweredOrder,
+    Facts,
     HospitalMessageName,
     StatedClinician,
     StatedCode,
     StatedNumber,
     StatedVisit,
 )
-from mappings.model import Facts
 from mappings.profile import Receiver, Site, parse_site, receiver
 from mappings.trace import TraceRow, trace
 

@@ -1,7 +1,9 @@
-"""Find the FHIR elements and HL7 v2 fields that each setting affects, by changing one setting at a time.
+"""Find the FHIR elements and HL7 v2 fields that each setting, and each message of a hospital, affects.
 
-Carries out no clause of a standard; decisions D6 and D39. Each setting of the site, of the facilities in its reports,
-and of the receiver's profile gets other values; every output that differs is a target of the setting.
+Carries out no clause of a standard; decisions D6, D39 and D48. Each setting of the site, of the facilities in its
+reports, and of the receiver's profile gets other values, one at a time; every output that differs is a target of the
+setting. A hospital's message stands in the trace where a leaf of AutoScribe's JSON has its pointer:
+`order:EPIC/MSG0001`, the source and MSH-10.
 """
 
 from __future__ import annotations
@@ -12,12 +14,12 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from mappings.model import Facts
+from mappings.model import AnsweredOrder, Facts, HospitalMessageName, StatedNumber
 from mappings.profile import AssigningAuthority, Facility, Receiver, Site, exact
 from mappings.profile.directory import NO_PROVIDERS
-from mappings.profile.facility import NAME_ORDERS
-from mappings.profile.organization import NO_DETAILS
+from mappings.profile.facility import NAME_ORDERS, NO_DETAILS
 from mappings.profile.vista import NO_VISTA
+from mappings.study.orders import message_pointer
 from mappings.trace.outputs import Outputs, outputs
 
 Json = Mapping[str, Any]
@@ -171,3 +173,42 @@ def _short_text(value: Any) -> str:
     else:
         text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
     return text if len(text) <= _LONG else f"{text[:_LONG]}…"
+
+
+@dataclass(frozen=True, slots=True)
+class MovedByMessage:
+    """Targets that one message moves; `is_exact`: one of them has a number of the message as it came."""
+
+    pointer: str
+    moved: frozenset[str]
+    is_exact: bool
+
+
+def moved_by_messages(base: Outputs, mapped: Callable[[Facts], Outputs], facts: Facts) -> Iterator[MovedByMessage]:
+    """Yield each message that stated something of the answered orders, with the targets that it moves."""
+    names = [name for order in facts.orders for name in _messages(order)]
+    for name in dict.fromkeys(names):
+        without = replace(facts, orders=tuple([_without(order, name) for order in facts.orders]))
+        moved = frozenset(base.differences(mapped(without)))
+        numbers = {number.value for order in facts.orders for number in _numbers(order, name) if number}
+        is_exact = any(base.holds(value, moved) for value in numbers)
+        yield MovedByMessage(message_pointer(name), moved, is_exact)
+
+
+def _messages(order: AnsweredOrder) -> tuple[HospitalMessageName, ...]:
+    return (order.message, order.visit.message) if order.visit else (order.message,)
+
+
+def _without(order: AnsweredOrder, name: HospitalMessageName) -> AnsweredOrder:
+    """Return the order without what a message stated."""
+    if order.visit and order.visit.message == name:
+        order = replace(order, visit=None)
+    if order.message == name:
+        return AnsweredOrder(order.order_number, visit=order.visit, message=order.message)
+    return order
+
+
+def _numbers(order: AnsweredOrder, name: HospitalMessageName) -> tuple[StatedNumber | None, ...]:
+    own = (order.placer, order.filler, order.accession) if order.message == name else ()
+    visit = order.visit if order.visit and order.visit.message == name else None
+    return (*own, visit.number, visit.account) if visit else own

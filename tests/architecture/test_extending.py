@@ -34,7 +34,7 @@ from mappings.fhir.judge import class_of
 from mappings.fhir.resource_types import CODES, ENDS, RESOURCE_TYPES, ResourceType
 from mappings.hl7v2.judge import field_facts
 from mappings.hl7v2.lengths import LENGTHS
-from mappings.hl7v2.specimen import occasions, written
+from mappings.hl7v2.rules import occasions, written
 from mappings.hl7v2.versions import VERSIONS, has
 from mappings.model import Facts
 from mappings.profile import Receiver, switches
@@ -310,8 +310,11 @@ def test_each_recipe_has_at_most_five_files_and_each_file_and_name_is_there():
     ("step", "fault"),
     [
         ("1. `mappings/fhir/meeting.py`: add it.", "mappings/fhir/meeting.py is no file"),
-        ("1. `mappings/fhir/retired.py`: add it\n   to `ENDINGS`.", "mappings/fhir/retired.py has no ENDINGS"),
-        ("1. `mappings/fhir/retired.py`: call `ended()`.", "mappings/fhir/retired.py has no ended()"),
+        (
+            "1. `mappings/fhir/resource_types.py`: add it\n   to `ENDINGS`.",
+            "mappings/fhir/resource_types.py has no ENDINGS",
+        ),
+        ("1. `mappings/fhir/resource_types.py`: call `ended()`.", "mappings/fhir/resource_types.py has no ended()"),
         ("\n".join(f"{n}. `LICENSE`: add it." for n in range(1, 7)), "6 files"),
     ],
 )

@@ -19,9 +19,8 @@ from fakes.upstream_json import response_json, study_json, user_json
 from gateway.demo.stage import demo_site
 from gateway.sandbox.seed import generate
 from mappings import decode, to_fhir
-from mappings.fhir.judge import CLASSES, judge_all
-from mappings.fhir.rendering import json_bytes
-from mappings.fhir.shapes import Shapes
+from mappings.fhir.datatypes import json_bytes
+from mappings.fhir.judge import CLASSES, Shapes, judge_all
 
 TEXT = """EXAM: CT CHEST WITH CONTRAST
 

@@ -31,8 +31,7 @@ from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import report_list
 from gateway.store.database.engine import Engine, Statement
 from gateway.store.orders.hospital import OrderReader
-from mappings.hospital.match import match
-from mappings.hospital.order_search import order_search
+from mappings.hospital.match import match, order_search
 from mappings.model import Facts
 from mappings.patient.subjects import subjects
 

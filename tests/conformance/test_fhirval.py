@@ -18,8 +18,8 @@ from fakes.upstream_json import study_json, user_json
 
 from gateway.sandbox.seed import generate
 from mappings import decode, to_fhir
+from mappings.fhir.datatypes import json_bytes
 from mappings.fhir.judge import CLASSES
-from mappings.fhir.rendering import json_bytes
 from mappings.model import Facts, PdfFacts
 from mappings.profile import Site, parse_site
 

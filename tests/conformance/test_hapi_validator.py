@@ -25,8 +25,7 @@ from fakes.upstream_json import user_json
 from gateway.cli.convert import read
 from gateway.fhir_api.http.xml import xml_of_json
 from mappings import to_fhir
-from mappings.fhir.bundle import collection
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import collection, json_bytes
 from mappings.profile import Site
 
 pytestmark = pytest.mark.timeout(900)

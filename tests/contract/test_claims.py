@@ -13,8 +13,7 @@ from gateway.index.keys import key
 from gateway.store.database.engine import Statement, ask_each
 from gateway.store.studies import search as store
 from gateway.store.studies.identities import newest_claims
-from mappings.fhir.narrative import narrative
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import json_bytes, narrative
 
 HERE, THERE = "Organization/org-here", "Organization/org-there"
 CLAIM = Statement(

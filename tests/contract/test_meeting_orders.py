@@ -31,8 +31,8 @@ from fakes.taken_in import current, outbox, study_id
 from gateway.ingest import Pipeline
 from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.enrichment import StoredEnrichments
-from mappings.answered_order import HospitalMessageName
 from mappings.hospital.events import Visit
+from mappings.model import HospitalMessageName
 
 ONE = order(placer="P1", filler="F1", accession="A1")
 TWO = order(placer="P2", filler="F2", accession="A1")

@@ -19,7 +19,7 @@ from fakes.store import rows
 from gateway.runtime import clock
 from gateway.store.feed.alerts import WatchedDestination, feed_facts
 from gateway.store.feed.order_news import not_sent_again, order_news_of
-from mappings.answered_order import HospitalMessageName, StatedVisit
+from mappings.model import HospitalMessageName, StatedVisit
 from mappings.profile import Rule
 from mappings.profile.rule import place_of
 

@@ -26,9 +26,9 @@ from gateway.store.orders.numbers import (
     record_text,
     refresh_studies,
 )
-from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import HospitalNumber, OrderKey
-from mappings.hospital.merges import ResolvedChange
+from mappings.hospital.groups import ResolvedChange
+from mappings.model import HospitalMessageName
 
 MESSAGE = HospitalMessageName("ris", "A1")
 

@@ -38,9 +38,9 @@ from gateway.webhooks.answering import CONTEXT_REQUESTED, HospitalAnswers, answe
 from gateway.webhooks.assembly import inbox_of
 from gateway.webhooks.endpoint import PATH, webhook_routes
 from gateway.webhooks.event import ENRICHMENT_REQUESTED
-from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import Authorities, HospitalNumber
-from mappings.hospital.merges import ResolvedChange
+from mappings.hospital.groups import ResolvedChange
+from mappings.model import HospitalMessageName
 
 CLINIC = "123e4567-e89b-12d3-a456-426614174000"
 UID = "1.2.840.9"

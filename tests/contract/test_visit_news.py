@@ -17,8 +17,8 @@ from gateway.ingest.orders.rekeying import OrderKeys
 from gateway.ingest.orders.sources import sources_of
 from gateway.settings import survey
 from gateway.store.orders.hospital import OrderReader, visits_of
-from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import Authorities, OrderSource
+from mappings.model import HospitalMessageName
 from mappings.profile import AssigningAuthority
 
 YARDLEY = "YARDLEY^TOM||19600101|M"

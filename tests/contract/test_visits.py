@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from gateway.store.orders.hospital import StoredVisit, add_visits, visits_of
-from mappings.answered_order import HospitalMessageName
 from mappings.hospital.events import Authority, Clinician, IssuedNumber, Visit
+from mappings.model import HospitalMessageName
 
 MESSAGE = HospitalMessageName("adt", "7")
 

@@ -30,7 +30,7 @@ from gateway.store.orders.hospital import OrderReader
 from gateway.store.orders.inbound import NewInbound, add_message
 from mappings.hl7v2.inbound import read_hospital_message
 from mappings.hl7v2.received import read
-from mappings.hospital.reasons import CANCELLED
+from mappings.hospital.match import CANCELLED
 from mappings.model import Facts
 
 

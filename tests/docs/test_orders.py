@@ -14,7 +14,7 @@ from gateway.ingest.orders.sources import TYPES, survey_sources
 from gateway.settings import survey
 from gateway.store.orders.inbound import AFTER_FAILED
 from mappings.hospital.events import HeldReason
-from mappings.hospital.merges import MERGE_REASONS
+from mappings.hospital.groups import MERGE_REASONS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "orders.md").read_text("utf-8")
 EXAMPLE = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)[0]

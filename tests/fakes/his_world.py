@@ -18,11 +18,9 @@ from mappings.hl7v2.inbound import SourceRules, read_hospital_message
 from mappings.hl7v2.received import read
 from mappings.hospital.authorities import Authorities, OrderSource
 from mappings.hospital.events import Authority, HospitalMessage, OrderEvent
-from mappings.hospital.groups import indexed
+from mappings.hospital.groups import ResolvedChange, indexed, merged, resolve_change
 from mappings.hospital.known_order import KnownOrder, applied
-from mappings.hospital.match import KnownHospital, Match, match
-from mappings.hospital.merges import ResolvedChange, merged, resolve_change
-from mappings.hospital.order_search import order_search
+from mappings.hospital.match import KnownHospital, Match, match, order_search
 from mappings.model import Facts
 from mappings.patient.subjects import subjects
 from mappings.profile import AssigningAuthority, Facility, Site

@@ -10,11 +10,9 @@ from gateway.store.database.kept import encoded
 from gateway.store.database.stored_bytes import compressed
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
 from mappings.hospital.events import Authority, CodedText, HospitalMessage, HospitalPatient, IssuedNumber, OrderEvent
-from mappings.hospital.groups import indexed
+from mappings.hospital.groups import NO_MERGES, Merges, ResolvedChange, indexed, merged
 from mappings.hospital.known_order import KnownOrder, applied
-from mappings.hospital.match import KnownHospital, Match, match
-from mappings.hospital.merges import NO_MERGES, Merges, ResolvedChange, merged
-from mappings.hospital.order_search import order_search
+from mappings.hospital.match import KnownHospital, Match, match, order_search
 from mappings.model import Facts, Report, Snapshot, Study
 from mappings.patient.subjects import subjects
 from mappings.profile import Site, parse_site

@@ -11,9 +11,9 @@ from gateway.store.database.engine import Engine
 from gateway.store.known_study import Fetched, KnownStudy
 from gateway.store.orders.hospital import OrderReader
 from gateway.store.orders.numbers import add_change
-from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import Authorities, HospitalNumber
-from mappings.hospital.merges import ResolvedChange
+from mappings.hospital.groups import ResolvedChange
+from mappings.model import HospitalMessageName
 from mappings.patient.identifiers import mrn_key
 from mappings.profile import Site
 

@@ -19,11 +19,10 @@ from gateway.store.database.facts import Controls
 from gateway.store.database.kept import kept
 from gateway.store.orders.hospital import OrderReader, StoredVisit, add_visits, put_order
 from gateway.store.orders.numbers import add_change, keys_of, lock_names, number_text, record_text, refresh_studies
-from mappings.answered_order import HospitalMessageName
 from mappings.hospital.events import Visit
+from mappings.hospital.groups import ResolvedChange
 from mappings.hospital.known_order import KnownOrder
-from mappings.hospital.merges import ResolvedChange
-from mappings.model import Facts
+from mappings.model import Facts, HospitalMessageName
 
 STUDY = study_id("1")
 MESSAGE = HospitalMessageName("city-adt", "V1")

@@ -15,11 +15,9 @@ from fakes.hospital import AUTHORITIES, CITY, MERCY, NOW, event, number, report,
 
 from mappings.hospital.authorities import OrderSource
 from mappings.hospital.events import CodedText, HospitalMessage, HospitalPatient, NumberChange, OrderEvent
-from mappings.hospital.groups import indexed
+from mappings.hospital.groups import Merges, ResolvedChange, indexed, merged, resolve_change
 from mappings.hospital.known_order import KnownOrder, applied
-from mappings.hospital.match import KnownHospital, Match, match
-from mappings.hospital.merges import Merges, ResolvedChange, merged, resolve_change
-from mappings.hospital.order_search import order_search
+from mappings.hospital.match import KnownHospital, Match, match, order_search
 from mappings.model import Facts, Study
 from mappings.patient.subjects import subjects
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from mappings.answered_order import AnsweredOrder, HospitalMessageName, StatedNumber
-from mappings.model import Facts
+from mappings.model import AnsweredOrder, Facts, HospitalMessageName, StatedNumber
 
 ORDER = AnsweredOrder(
     7,

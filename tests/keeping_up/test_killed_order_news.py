@@ -22,7 +22,7 @@ from fakes.store import rows
 from gateway.runtime import clock
 from gateway.store.database.engine import micros
 from gateway.store.feed.lanes import release_lane
-from mappings.answered_order import StatedNumber
+from mappings.model import StatedNumber
 
 NEWS = "SELECT study_id, code, outcome FROM order_news ORDER BY study_id"
 RESTATED = "SELECT number FROM order_news WHERE outcome = 'restated'"

@@ -12,13 +12,12 @@ from hl7apy.parser import parse_message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mappings.answered_order import AnsweredOrder
 from mappings.fhir import to_fhir
 from mappings.fhir.datatypes import line
 from mappings.fhir.judge import judge
 from mappings.hl7v2.er7 import escape
-from mappings.model import Facts
-from mappings.study.answers import common_visit
+from mappings.model import AnsweredOrder, Facts
+from mappings.study.orders import common_visit
 from mappings.values.text import lines
 
 LIMITS = settings(max_examples=examples(60))

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mappings import decode, to_fhir
+from mappings.fhir.datatypes import json_bytes
 from mappings.fhir.judge import judge
-from mappings.fhir.rendering import json_bytes
 from mappings.issues import WireError
 from mappings.model import Facts, PdfFacts, Study
 from mappings.profile import Site, parse_site

@@ -10,9 +10,7 @@ from fakes.wire_strategies import report_texts
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mappings.hl7v2.contradictions import contradictions
-from mappings.hl7v2.rules import check_rules
-from mappings.hl7v2.specimen import Occasion, occasions, written
+from mappings.hl7v2.rules import Occasion, check_rules, contradictions, occasions, written
 from mappings.model import Report, Snapshot, Study
 from mappings.profile import RECEIVERS, Receiver, receiver, switches
 from mappings.profile.receiver import conflicts

@@ -41,12 +41,9 @@ from gateway.store.feed.moves import (
 )
 from gateway.store.feed.outbox import ComposedStudy, NewMessage, SettledRow, WaitingRow
 from gateway.store.feed.states import RESTORED, UNSENT, WITHOUT_ORDER, MessageState
-from mappings.hl7v2.messages import renderings_of_all
 from mappings.hl7v2.obr import statuses_of
-from mappings.hl7v2.oru_r01 import oru_of
-from mappings.hl7v2.outline import Outline, outline, outline_of
-from mappings.hl7v2.place import AskedMessage
-from mappings.hl7v2.rendering import Rendering, rendering
+from mappings.hl7v2.oru_r01 import oru_of, renderings_of_all
+from mappings.hl7v2.rendering import AskedMessage, Outline, Rendering, outline, outline_of, rendering
 from mappings.hl7v2.rules import check_rules
 from mappings.issues import MappingIssue, Severity
 from mappings.life.changes import told

@@ -16,15 +16,12 @@ from gateway.feed.payload import Acknowledgement, NotAnAcknowledgement, PayloadK
 from gateway.routing import Destination
 from gateway.store.feed.outbox import ComposedStudy, WaitingRow
 from mappings.hl7v2.ack import Ack, AckCode, AckError, AckInvalid, acknowledge, asks_for_commit, parse
-from mappings.hl7v2.difference import differences
 from mappings.hl7v2.er7 import CHARSETS
-from mappings.hl7v2.place import pdf_number
-from mappings.hl7v2.printed import segments
-from mappings.hl7v2.received import Unreadable
-from mappings.hl7v2.resent import with_control_id
+from mappings.hl7v2.received import Unreadable, differences, segments, with_control_id
+from mappings.hl7v2.rendering import pdf_number
 from mappings.hl7v2.rules import check_rules
 from mappings.profile import Receiver, Site
-from mappings.values.printable import printable
+from mappings.values.text import printable
 
 _CONTENT_TYPES: Final = {"hoh": "application/hl7-v2", "plain": "x-application/hl7-v2+er7"}
 # Receipt -> MSA-1, and an error of HL7 table 0357 Message Error Condition Codes

@@ -15,7 +15,7 @@ from gateway.feed.payload import StudyRound
 from gateway.store.database.engine import micros
 from gateway.store.feed.outbox import BEHIND, WaitingRow
 from gateway.store.feed.states import ORDER_AWAITED, ORDER_CANCELLED
-from mappings.hospital.reasons import CANCELLED, FACILITY_UNKNOWN, RELEASED
+from mappings.hospital.match import CANCELLED, FACILITY_UNKNOWN, RELEASED
 from mappings.model import Facts
 
 _SECOND: Final = 1_000_000

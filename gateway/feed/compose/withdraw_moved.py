@@ -14,8 +14,7 @@ from gateway.store.database.kept import Kept
 from gateway.store.feed.ledger import SentState
 from gateway.store.feed.moves import MOVED
 from mappings.hl7v2 import messages
-from mappings.hl7v2.outline import Outline, outline
-from mappings.hl7v2.place import pdf_number
+from mappings.hl7v2.rendering import Outline, outline, pdf_number
 from mappings.model import Cause, CauseKind, Facts, Report
 from mappings.profile import Receiver, Site
 

@@ -29,7 +29,7 @@ from gateway.store.pdfs import Pdfs
 from gateway.store.studies.stored_reports import StoredStudy, stored_study
 from mappings.patient.identifiers import fhir_id
 from mappings.profile import Receiver, Site
-from mappings.trace.values import element_values, field_values, is_element, is_field
+from mappings.trace.outputs import element_values, field_values, is_element, is_field
 
 _VERB: Final = "explain"
 _USUAL: Final = "generic"

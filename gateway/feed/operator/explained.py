@@ -23,11 +23,19 @@ from mappings.patient.subjects import subjects
 from mappings.profile import Receiver, Site
 from mappings.study.conclusion import CutLine, cut_lines, passages
 from mappings.trace import TraceRow, trace
-from mappings.trace.outputs import MESSAGE, Json
+from mappings.trace.outputs import (
+    MESSAGE,
+    Json,
+    element_names,
+    element_values,
+    field_names,
+    field_values,
+    is_at,
+    is_field,
+)
 from mappings.trace.probes import leaves
 from mappings.trace.rules import TraceRule, builder_of, rule_of
 from mappings.trace.settings import Setting, settings
-from mappings.trace.values import element_names, element_values, field_names, field_values, is_at, is_field
 
 _OF_REPORT: Final = frozenset({"DiagnosticReport", "Observation", "DocumentReference", "Provenance"})
 

@@ -20,7 +20,7 @@ from gateway.feed.operator.order_of_study import HeldAt, OrderMatch
 from gateway.feed.operator.shown import short
 from mappings.study.conclusion import CutLine
 from mappings.trace.rules import TraceRule
-from mappings.values.printable import printable
+from mappings.values.text import printable
 
 _CELL: Final = 60
 _INDENT: Final = " " * 12

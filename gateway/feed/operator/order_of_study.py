@@ -12,7 +12,7 @@ from datetime import datetime
 
 from gateway.store.database.engine import Engine, instant
 from gateway.store.orders.matches import StoredMatch, matches_of
-from mappings.hospital.reasons import REASONS
+from mappings.hospital.match import REASONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ from gateway.runtime.request_errors import BadRequest, NotSupported, ResourceNot
 from gateway.store.audit_entries import AuditEntries, EntriesWanted, LoadedEntry
 from gateway.store.feed.ledger import ShownMessage, message_numbered, messages_of_patient
 from gateway.store.studies.search import Version
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import json_bytes
 from mappings.patient.identifiers import fhir_id
 
 AUDIT_EVENT: Final = "AuditEvent"

@@ -20,7 +20,7 @@ from typing import Any, Final
 from gateway.fhir_api.definitions.defined import defined
 from gateway.settings.values import canonical_base
 from mappings.codes import CANONICAL
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import json_bytes
 
 Json = dict[str, Any]
 PACKAGE: Final = "autoscribe-gateway.fhir"

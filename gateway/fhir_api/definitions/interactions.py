@@ -25,7 +25,7 @@ from gateway.index.escaping import alternatives, unescaped
 from gateway.index.standard import is_standard
 from gateway.runtime.request_errors import BadRequest, NotSupported, ResourceNotFound
 from gateway.store.studies.search import Version
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import json_bytes
 
 Handler = Callable[[Request], Awaitable[Response]]
 # Search parameter -> its kind, the end of the URL of R4's definition, and what it finds

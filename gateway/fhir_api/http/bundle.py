@@ -16,7 +16,7 @@ from typing import Any, Final
 from gateway.fhir_api.http.outcome import Issue, outcome
 from gateway.store.database.engine import instant_text
 from gateway.store.studies.search import Version
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import json_bytes
 
 _MATCH: Final = b',"search":{"mode":"match"}}'
 _INCLUDE: Final = b',"search":{"mode":"include"}}'

@@ -22,8 +22,8 @@ from gateway.runtime.log import get_logger
 from gateway.runtime.metrics import ROUTE
 from gateway.runtime.request_errors import NotAcceptable, RangeNotSatisfiable, RequestError
 from mappings.codes import CANONICAL
+from mappings.fhir.datatypes import json_bytes
 from mappings.fhir.extensions import code_system_url
-from mappings.fhir.rendering import json_bytes
 from mappings.issues import MappingIssue, WireError
 
 Severity = Literal["fatal", "error", "warning", "information"]

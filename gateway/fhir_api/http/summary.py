@@ -17,8 +17,7 @@ from gateway.fhir_api.http.query import Parameters
 from gateway.fhir_api.http.r4_elements import element, elements_of, find
 from gateway.index.escaping import alternatives
 from gateway.runtime.request_errors import BadRequest
-from mappings.fhir.datatypes import Json
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import Json, json_bytes
 from mappings.fhir.resource_types import RESOURCE_TYPES
 
 Summary = Literal["true", "text", "data", "count", "false"]

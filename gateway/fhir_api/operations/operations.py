@@ -38,7 +38,7 @@ from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError, UpstreamAmbiguous, UpstreamNotFound
 from gateway.runtime.request_errors import BadRequest, ResourceNotFound, VersionConflict
 from gateway.store.studies.versions import CURRENT
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import json_bytes
 from mappings.model import Study
 from mappings.patient.identifiers import fhir_id, upstream_id
 

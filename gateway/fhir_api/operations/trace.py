@@ -30,8 +30,7 @@ from gateway.fhir_api.served import Operation
 from gateway.runtime.computing import computed_apart
 from gateway.runtime.request_errors import ResourceNotFound
 from gateway.store.studies.stored_reports import StoredStudy
-from mappings.fhir.datatypes import TEXT_PLAIN
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import TEXT_PLAIN, json_bytes
 from mappings.profile import Receiver, Site
 from mappings.trace import TraceRow
 

@@ -23,8 +23,8 @@ from gateway.fhir_api.operations.operation_input import formats
 from gateway.fhir_api.served import BY_TYPE, Operation
 from gateway.runtime.computing import computed_apart
 from gateway.runtime.request_errors import BadRequest, NotSupported
+from mappings.fhir.datatypes import json_bytes
 from mappings.fhir.judge import judge
-from mappings.fhir.rendering import json_bytes
 from mappings.issues import MappingIssue
 
 MOST_BYTES: Final = 2**20

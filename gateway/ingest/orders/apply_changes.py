@@ -14,7 +14,7 @@ from gateway.ingest.orders.arrival import Arrival, Batch, MoreLocks
 from gateway.store.database.engine import Steps
 from gateway.store.orders.inbound import SettledMessage
 from gateway.store.orders.numbers import add_change, changes_with, note_held, number_text, refresh_studies, settle_doubt
-from mappings.hospital.merges import MERGE_REASONS, ResolvedChange, merged, resolve_change
+from mappings.hospital.groups import MERGE_REASONS, ResolvedChange, merged, resolve_change
 
 
 def change_subjects(arrival: Arrival) -> frozenset[str]:

@@ -27,9 +27,8 @@ from gateway.store.orders.inbound import SettledMessage
 from gateway.store.orders.numbers import changes_with, key_text, keys_of, merges_of, number_text, record_text
 from mappings.hospital.authorities import Authorities, OrderKey
 from mappings.hospital.events import OrderEvent, Visit
-from mappings.hospital.groups import is_about_patient, order_keys
+from mappings.hospital.groups import NO_MERGES, Merges, is_about_patient, order_keys
 from mappings.hospital.known_order import NO_AGE, KnownOrder, applied, message_age
-from mappings.hospital.merges import NO_MERGES, Merges
 
 SEVERAL_PATIENTS: Final = "several-patients"
 BY_ARRIVAL: Final = "order-by-arrival"

@@ -26,9 +26,8 @@ from gateway.store.database.engine import Steps
 from gateway.store.orders.inbound import SettledMessage
 from gateway.store.orders.numbers import keys_of, number_text, record_text
 from mappings.hospital.events import HospitalPatient, IssuedNumber
-from mappings.hospital.groups import hospital_person, patient_agreement
+from mappings.hospital.groups import Merges, hospital_person, patient_agreement
 from mappings.hospital.known_order import KnownOrder, with_newer_patient
-from mappings.hospital.merges import Merges
 from mappings.patient.people import are_two_people, differences
 
 _CORRECTED: Final = (("birth date",), ("sex",))  # with the same name and number: the patient was known less well

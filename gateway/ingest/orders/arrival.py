@@ -13,9 +13,9 @@ from typing import NamedTuple
 from gateway.ingest.orders.sources import HospitalSource
 from gateway.store.database.engine import micros
 from gateway.store.orders.hospital import OrdersAtHand, StoredVisit
-from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import Authorities, OrderSource
 from mappings.hospital.events import HospitalMessage
+from mappings.model import HospitalMessageName
 
 
 @dataclass(frozen=True, slots=True, eq=False)

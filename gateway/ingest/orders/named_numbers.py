@@ -18,7 +18,7 @@ from mappings.hl7v2.inbound import MERGE_TYPES, SourceRules, read_hospital_messa
 from mappings.hl7v2.received import Received, Unreadable, read
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
 from mappings.hospital.events import Authority, HospitalMessage
-from mappings.hospital.merges import resolve_change
+from mappings.hospital.groups import resolve_change
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,8 @@ from gateway.ingest.orders.concerned import AmbiguousOrderError, Record, names_o
 from gateway.store.database.engine import Steps
 from gateway.store.orders.numbers import changes_with, merges_of
 from mappings.hospital.events import CodedText, OrderEffect, OrderEvent
-from mappings.hospital.groups import patient_numbers
+from mappings.hospital.groups import NO_MERGES, Merges, may_be_same, patient_numbers
 from mappings.hospital.known_order import KnownOrder, applied
-from mappings.hospital.merges import NO_MERGES, Merges
-from mappings.hospital.named_later import may_be_same
 
 _NO_CODE: Final = CodedText()
 

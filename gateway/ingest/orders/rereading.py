@@ -45,12 +45,12 @@ from gateway.store.orders.upkeep import (
     used_changes,
     visit_keys,
 )
-from mappings.answered_order import HospitalMessageName
 from mappings.hl7v2.inbound import MERGE_TYPES, SourceRules, read_hospital_message
 from mappings.hl7v2.received import Unreadable, read
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
 from mappings.hospital.events import Authority, HospitalMessage, IssuedNumber
-from mappings.hospital.merges import ResolvedChange, resolve_change
+from mappings.hospital.groups import ResolvedChange, resolve_change
+from mappings.model import HospitalMessageName
 
 MOST: Final = 20  # rows of one transaction, or messages read at one time, since messages that arrive wait for it
 _READ: Final = 200

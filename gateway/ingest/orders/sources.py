@@ -21,7 +21,7 @@ from gateway.settings import Configuration, SourceSettings, is_loopback
 from gateway.settings.source import May
 from gateway.settings.values import host_and_port
 from mappings.hl7v2.inbound import MERGE_TYPES, ORDER_TYPES, VISIT_TYPES, FacilityNumbers, KeyKind, SourceRules
-from mappings.hl7v2.inbound.charset import CODECS
+from mappings.hl7v2.inbound.element import CODECS
 from mappings.hospital.authorities import ORDER_NUMBER_KINDS, OrderSource
 from mappings.hospital.events import Authority
 from mappings.hospital.known_order import ORDER_DAYS

@@ -121,7 +121,7 @@ STUDY_KEY: Final = Table(
     PrimaryKeyConstraint("key", "study_id"),
     sqlite_strict=True,
 )
-# Match of a study at its last ingest: `verdict` and `reason` of `mappings.hospital.reasons`. `orders` is JSON, as is
+# Match of a study at its last ingest: `verdict` and `reason` of `mappings.hospital.match`. `orders` is JSON, as is
 # `sent_orders`: those of an earlier match of which a message was made
 ORDER_MATCH: Final = Table(
     "order_match",

@@ -16,7 +16,7 @@ from gateway.store.database.engine import Engine, Row, Statement, Steps, Values,
 from gateway.store.database.kept import Kept, kept
 
 if TYPE_CHECKING:
-    from mappings.life.gave_way import GaveWay
+    from mappings.life.changes import GaveWay
 
 MOVE: Final = "move"  # reason of a held lane or row
 # The same, since the hospital merged the number under which the receiver has the reports into another one (D48)

@@ -29,12 +29,12 @@ from gateway.store.orders.numbers import (
     put_study_keys,
     record_text,
 )
-from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
 from mappings.hospital.events import HospitalPatient, Visit
 from mappings.hospital.groups import order_keys
 from mappings.hospital.known_order import NO_AGE, KnownOrder, MessageAge
 from mappings.hospital.match import keys_of_group
+from mappings.model import HospitalMessageName
 
 _OF_KEYS: Final = Statement(
     "SELECT DISTINCT o.number, o.revision, o.body FROM order_key k JOIN hospital_order o ON o.number = k.hospital_order"

@@ -18,7 +18,7 @@ from gateway.store.database.facts import ASK
 from gateway.store.database.operator_acts import noted
 from gateway.store.orders.hospital import order_of
 from gateway.store.orders.numbers import add_study_keys, lock_names, record_text
-from mappings.hospital.reasons import Verdict
+from mappings.hospital.match import Verdict
 
 DecidedAs = Literal["match", "release"]
 _AT_A_TIME: Final = 500
@@ -54,7 +54,7 @@ _DECIDE: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class StoredMatch:
-    """Match of a study at its last ingest: orders by number, or a reason of `mappings.hospital.reasons` for none.
+    """Match of a study at its last ingest: orders by number, or a reason of `mappings.hospital.match` for none.
 
     `since` is when it became so, in microseconds.
     """

@@ -14,12 +14,11 @@ from typing import Final, cast, get_args
 from gateway.index.keys import SEPARATOR, bounded
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, ask_each, storable
 from gateway.store.database.facts import ASK
-from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import PATIENT_TYPES, Authorities, HospitalNumber, KeyKind, OrderKey
 from mappings.hospital.events import IssuedNumber, NumberKind
-from mappings.hospital.groups import order_keys
+from mappings.hospital.groups import Merges, ResolvedChange, merged, order_keys
 from mappings.hospital.known_order import KnownOrder
-from mappings.hospital.merges import Merges, ResolvedChange, merged
+from mappings.model import HospitalMessageName
 
 PATIENT: Final = "patient"
 _RECORD: Final = f"record{SEPARATOR}"

@@ -38,9 +38,9 @@ from gateway.store.orders.numbers import (
     record_text,
     refresh_studies,
 )
-from mappings.answered_order import HospitalMessageName
 from mappings.hospital.authorities import PATIENT_TYPES, Authorities, HospitalNumber
-from mappings.hospital.merges import ResolvedChange
+from mappings.hospital.groups import ResolvedChange
+from mappings.model import HospitalMessageName
 
 _VISIT_KEYS: Final = Statement("SELECT DISTINCT key FROM visit WHERE key > :after ORDER BY key LIMIT :most")
 _VISITS: Final = Statement(

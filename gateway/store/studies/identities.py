@@ -24,9 +24,9 @@ from gateway.store.studies.limited import limited
 from gateway.store.studies.search import version_of
 from gateway.store.studies.search_sql import SECONDS
 from gateway.store.studies.within import held_apart, in_facilities
-from mappings.fhir.merged_patient import described, replaced_ids, survivor_id
+from mappings.fhir.patient import described, replaced_ids, survivor_id
 from mappings.patient.identifiers import mrn_key
-from mappings.profile.spelling import exact
+from mappings.profile.table import exact
 
 _LINKED: Final = "v.patient_id = :patient_id AND v.verdict = 'link' AND v.reopened IS NULL"
 _OF_CLAIM: Final = "FROM claim c WHERE c.patient_id = :patient_id AND c.study_id = k.study_id)"

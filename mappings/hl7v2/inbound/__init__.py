@@ -3,8 +3,7 @@
 HL7 v2.5.1 chapters 2, 3 and 4; decision D48.
 """
 
-from mappings.hl7v2.inbound.kept_bytes import kept_bytes
-from mappings.hl7v2.inbound.message import read_hospital_message
+from mappings.hl7v2.inbound.message import kept_bytes, read_hospital_message
 from mappings.hl7v2.inbound.source import (
     MERGE_TYPES,
     ORDER_TYPES,

@@ -23,10 +23,10 @@ from gateway.store.database.kept import kept, packed
 from gateway.store.enrichment import note_told
 from gateway.store.orders.hospital import put_order
 from gateway.store.orders.numbers import add_change, put_study_keys
-from mappings.answered_order import AnsweredOrder, HospitalMessageName
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
 from mappings.hospital.events import Authority, HospitalPatient, IssuedNumber
-from mappings.hospital.merges import ResolvedChange
+from mappings.hospital.groups import ResolvedChange
+from mappings.model import AnsweredOrder, HospitalMessageName
 from mappings.patient.identifiers import mrn_key
 
 _MATCH = Statement("INSERT INTO order_match VALUES (:study_id, :verdict, :reason, :orders, 1780000000000000, '[]')")

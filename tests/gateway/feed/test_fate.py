@@ -10,7 +10,7 @@ from fakes.fed import destination
 from gateway.feed.fate import KINDS, UNREMARKABLE, fate_of, fate_place
 from gateway.store.feed.ledger import LedgerMessage, LedgerRow, ReportRecord
 from gateway.store.feed.states import MESSAGE_STATES, OUTBOX_STATES
-from mappings.hl7v2.place import pdf_number
+from mappings.hl7v2.rendering import pdf_number
 
 EHR = destination(1)
 REPORT = "rep_1"

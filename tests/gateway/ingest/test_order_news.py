@@ -9,8 +9,7 @@ from fakes.stated_orders import ORDER
 
 from gateway.ingest.order_news import order_news
 from gateway.store.database.kept import Kept
-from mappings.answered_order import HospitalMessageName, StatedVisit
-from mappings.model import Facts, Study
+from mappings.model import Facts, HospitalMessageName, StatedVisit, Study
 
 STUDY = Study("stu_1", ())
 GONE = replace(ORDER, is_cancelled=True)

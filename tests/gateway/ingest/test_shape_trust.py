@@ -8,8 +8,7 @@ from structlog.testing import capture_logs
 
 from gateway.ingest import Pipeline, pipeline, plan_write
 from gateway.ingest.shape_trust import DISAGREES, ShapeTrust
-from mappings.fhir.judge import CLASSES
-from mappings.fhir.shapes import Shapes
+from mappings.fhir.judge import CLASSES, Shapes
 
 
 async def test_no_pipeline_of_the_process_judges_by_shape_after_a_disagreement(sqlite_engine, monkeypatch):

@@ -18,7 +18,7 @@ from gateway.sandbox.his_workflows import CLEAN, DIRTY, WORKFLOWS
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.seed import generate
 from mappings.hl7v2.inbound import READABLE
-from mappings.hospital.reasons import REASONS
+from mappings.hospital.match import REASONS
 
 SEEDED = [one for one in generate(5, 60).seeded if one.study["studyType"] != "external"]
 # Its tables demand every segment of a choice (OBR, RQD, RQ1, RXO, ODS or ODT)

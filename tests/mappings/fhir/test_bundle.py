@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mappings.fhir.bundle import collection
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import collection, json_bytes
 
 
 def test_a_collection_gives_each_resource_its_address() -> None:

@@ -10,9 +10,8 @@ from fakes.answered import DOCTORS, ORDER, VISIT, order
 from fakes.fhir_studies import codes, mapped, one, report, snapshot
 from fakes.upstream_json import report_id, study_json
 
-from mappings.answered_order import NO_CODE, AnsweredOrder, StatedClinician, StatedCode, StatedNumber, StatedVisit
 from mappings.fhir.judge import judge
-from mappings.model import Facts
+from mappings.model import NO_CODE, AnsweredOrder, Facts, StatedClinician, StatedCode, StatedNumber, StatedVisit
 
 STUDY = study_json(clinicalIndication="Headache", clinicalHistory="Migraine")
 

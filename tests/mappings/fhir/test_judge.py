@@ -10,8 +10,7 @@ import pytest
 from fakes.answered import ORDER
 from fakes.fhir_studies import addendum, mapped, report
 
-from mappings.fhir.judge import CLASSES, SHARED, judge, judge_all
-from mappings.fhir.shapes import Shapes
+from mappings.fhir.judge import CLASSES, SHARED, Shapes, judge, judge_all
 from mappings.model import Facts
 
 Json = dict[str, Any]

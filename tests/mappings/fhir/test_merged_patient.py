@@ -14,11 +14,10 @@ from fakes.fhir_studies import SITE, addendum, report, snapshot
 from fakes.upstream_json import response_json, study_json
 
 from mappings import decode, to_fhir
-from mappings.answered_order import MergedNumber
+from mappings.fhir.datatypes import json_bytes
 from mappings.fhir.judge import judge_all
-from mappings.fhir.merged_patient import described, is_replaced
-from mappings.fhir.rendering import json_bytes
-from mappings.model import Facts
+from mappings.fhir.patient import described, is_replaced
+from mappings.model import Facts, MergedNumber
 from mappings.patient.identifiers import keyed_patient_id
 
 SYSTEM = "urn:oid:1.2.3"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from mappings.fhir.narrative import narrative
+from mappings.fhir.datatypes import narrative
 
 
 def test_a_narrative_is_well_formed_and_holds_what_it_was_given() -> None:

@@ -9,7 +9,7 @@ from fakes.damaged import NUMBERS, TEXTS
 from fhir_core.constraints import FHIR_PRIMITIVES_MAPS
 from pydantic import TypeAdapter, ValidationError
 
-from mappings.fhir.primitives import CHECKS, REGULAR_EXPRESSIONS, is_text
+from mappings.fhir.judge import CHECKS, REGULAR_EXPRESSIONS, is_text
 
 ADAPTERS = {name: TypeAdapter(kind) for kind, name in FHIR_PRIMITIVES_MAPS.items() if hasattr(kind, "__metadata__")}
 ADAPTERS["boolean"] = TypeAdapter(bool)

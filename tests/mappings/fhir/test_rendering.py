@@ -12,7 +12,7 @@ from fakes.scale import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import json_bytes
 
 # Numbers that neither library writes with an exponent: of smaller and larger ones the texts differ
 NUMBERS = st.floats(1e-4, 1e15, exclude_max=True) | st.floats(-1e15, -1e-4, exclude_min=True) | st.integers()

@@ -17,9 +17,7 @@ from gateway.demo.stage import demo_site
 from gateway.sandbox.seed import generate
 from mappings import decode, to_fhir
 from mappings.fhir import judge as judging
-from mappings.fhir import primitives, shapes
-from mappings.fhir.judge import CLASSES, judge, judge_all
-from mappings.fhir.shapes import SAMPLED, Shapes
+from mappings.fhir.judge import CLASSES, SAMPLED, Shapes, judge, judge_all
 from mappings.model import Facts
 
 Json = dict[str, Any]
@@ -102,7 +100,7 @@ def test_nothing_damaged_is_accepted_by_shape_that_the_whole_judge_refuses(mutan
 @pytest.mark.full
 @pytest.mark.parametrize("lax", ["code", "id", "dateTime"])
 def test_a_primitive_that_is_not_checked_is_noticed(lax: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(primitives.CHECKS, (lax, str), lambda _: True)
+    monkeypatch.setitem(judging.CHECKS, (lax, str), lambda _: True)
     with pytest.raises(AssertionError):
         outcomes(3_000, 4)
 
@@ -169,7 +167,7 @@ def test_a_disagreement_ends_the_trust_in_shapes_and_the_whole_judge_decides(mon
 
 
 def test_shapes_are_learned_up_to_a_limit(monkeypatch: pytest.MonkeyPatch, seen: list[Json]) -> None:
-    monkeypatch.setattr(shapes, "MOST_SHAPES", 3)
+    monkeypatch.setattr(judging, "MOST_SHAPES", 3)
     known = warm(STUDY)
     assert len(known) == 3
     seen.clear()

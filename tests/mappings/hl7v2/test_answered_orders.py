@@ -9,9 +9,8 @@ from fakes.answered import MESSAGE, ORDER, VISIT, order
 from fakes.er7_reader import all_of, field
 from fakes.oru_example import SITE, codes, profile, report, send, sent, study
 
-from mappings.answered_order import NO_CODE, StatedCode, StatedNumber
 from mappings.hl7v2 import messages_of_all
-from mappings.model import Cause, Facts
+from mappings.model import NO_CODE, Cause, Facts, StatedCode, StatedNumber
 from mappings.profile import AssigningAuthority
 
 SITED = replace(SITE, accession_keys=("acc",), placer_keys=("placer",), number_separator=",")

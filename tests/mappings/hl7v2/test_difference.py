@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.hl7v2.difference import Difference, differences
-from mappings.hl7v2.received import Unreadable
+from mappings.hl7v2.received import Difference, Unreadable, differences
 
 HEAD = "MSH|^~\\&|GW|A|EHR|B|{at}||ORU^R01^ORU_R01|{id}|P|2.5.1\r"
 FIRST = HEAD.format(at="20260105", id="ID1") + (

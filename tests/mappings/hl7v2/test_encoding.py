@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mappings.hl7v2 import receiver
-from mappings.hl7v2.encoding import PLAIN, encoded
+from mappings.hl7v2.charset import PLAIN, encoded
 from mappings.hl7v2.er7 import LINE_BREAK, escape
 
 GENERIC = receiver("generic")

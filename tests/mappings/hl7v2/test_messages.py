@@ -12,8 +12,8 @@ from fakes.er7_reader import all_of, field
 from fakes.oru_example import ADDENDUM_ID, REPORT_ID, SITE, addendum, profile, report, send, study
 
 from mappings import to_oru
-from mappings.hl7v2 import filler_order_numbers, messages, messages_of_all, place
-from mappings.hl7v2.place import pdf_number
+from mappings.hl7v2 import filler_order_numbers, messages, messages_of_all, rendering
+from mappings.hl7v2.rendering import pdf_number
 from mappings.life.changes import changes
 from mappings.model import Cause, Facts, PdfFacts, Study
 from mappings.patient.identifiers import message_control_id, short_id
@@ -317,12 +317,12 @@ def test_a_pdf_that_an_addendum_once_had_to_itself_is_kept_current() -> None:
 
 def test_the_patients_of_a_study_are_found_once_for_all_its_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    find = place.subjects_as_before
+    find = rendering.subjects_as_before
 
     def counted(*given: Any) -> Any:
         asked.append(len(given))
         return find(*given)
 
-    monkeypatch.setattr(place, "subjects_as_before", counted)
+    monkeypatch.setattr(rendering, "subjects_as_before", counted)
     assert len(left(study(report(), addendum()), "append")) == 2
     assert len(asked) == 1

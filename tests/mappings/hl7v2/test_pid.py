@@ -6,8 +6,7 @@ import pytest
 from fakes.er7_reader import field
 from fakes.oru_example import ADDENDUM_ID, SITE, STUDY_ID, codes, profile, report, send, sent, study
 
-from mappings.answered_order import MergedNumber
-from mappings.model import Facts
+from mappings.model import Facts, MergedNumber
 from mappings.patient.identifiers import short_id
 from mappings.patient.subjects import subjects
 from mappings.profile import AssigningAuthority, Site, parse_site

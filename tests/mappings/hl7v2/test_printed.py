@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.hl7v2.printed import segments
+from mappings.hl7v2.received import segments
 
 
 def test_a_message_is_a_line_for_each_segment_in_its_own_charset():

@@ -7,8 +7,7 @@ import pytest
 
 from mappings.hl7v2 import RECEIVERS, receiver
 from mappings.hl7v2.received import Received, read
-from mappings.hl7v2.rules import check_rules
-from mappings.hl7v2.specimen import occasions, written
+from mappings.hl7v2.rules import check_rules, occasions, written
 from mappings.profile import Receiver, Rule, switches
 from mappings.profile.rule import ANYWHERE, RulePlace
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mappings.hl7v2.received import read
-from mappings.hl7v2.resent import with_control_id
+from mappings.hl7v2.received import read, with_control_id
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from fakes.answered import ORDER
 
-from mappings.answered_order import StatedClinician, StatedCode, StatedNumber
 from mappings.hl7v2.stated import ce, clinicians, cx, ei
+from mappings.model import StatedClinician, StatedCode, StatedNumber
 
 
 @pytest.mark.parametrize(

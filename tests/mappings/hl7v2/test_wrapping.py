@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mappings.hl7v2.er7 import escape
-from mappings.hl7v2.wrapping import wrapped
+from mappings.hl7v2.obx_values import wrapped
 
 WOMAN = "\U0001f469\u200d\u2695\ufe0f"
 THUMB = "\U0001f44d\U0001f3fd"

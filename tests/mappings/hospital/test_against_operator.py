@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from fakes.hospital import AUTHORITIES, NOW, SITE, merges_of, number, order, patient, study
 
+from mappings.hospital.groups import NO_MERGES, Merges
 from mappings.hospital.known_order import KnownOrder
-from mappings.hospital.match import KnownHospital, against_operator
-from mappings.hospital.merges import NO_MERGES, Merges
-from mappings.hospital.order_search import order_search
+from mappings.hospital.match import KnownHospital, against_operator, order_search
 from mappings.model import Facts
 from mappings.patient.subjects import subjects
 

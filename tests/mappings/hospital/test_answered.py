@@ -8,8 +8,10 @@ from datetime import timedelta
 import pytest
 from fakes.hospital import AUTHORITIES, CITY, DAY, ORDERED, merges_of, mrn, number, order, patient
 
-from mappings.answered_order import HospitalMessageName, MergedNumber, StatedClinician, StatedCode, StatedNumber
-from mappings.hospital.answered import (
+from mappings.hospital.authorities import HospitalNumber, OrderSource
+from mappings.hospital.events import Clinician, CodedText, IssuedNumber, Visit
+from mappings.hospital.groups import NO_MERGES, ResolvedChange, merged
+from mappings.hospital.settled import (
     AppliedChange,
     HospitalRecords,
     MatchedOrder,
@@ -18,9 +20,7 @@ from mappings.hospital.answered import (
     merged_numbers,
     stated_number,
 )
-from mappings.hospital.authorities import HospitalNumber, OrderSource
-from mappings.hospital.events import Clinician, CodedText, IssuedNumber, Visit
-from mappings.hospital.merges import NO_MERGES, ResolvedChange, merged
+from mappings.model import HospitalMessageName, MergedNumber, StatedClinician, StatedCode, StatedNumber
 
 SEVERAL = OrderSource("hub")
 AT = ORDERED + timedelta(hours=10)

@@ -21,9 +21,8 @@ from mappings.hospital.answers import (
 )
 from mappings.hospital.authorities import Authorities, OrderKey, OrderSource
 from mappings.hospital.events import Clinician, CodedText
-from mappings.hospital.groups import indexed
+from mappings.hospital.groups import NO_MERGES, indexed
 from mappings.hospital.match import KnownHospital
-from mappings.hospital.merges import NO_MERGES
 
 CLINIC, OTHER_CLINIC = "123e4567-e89b-12d3-a456-426614174000", "00000000-0000-4000-8000-000000000001"
 _CLINICS = {"City": (CLINIC,), "Mercy": (OTHER_CLINIC,)}

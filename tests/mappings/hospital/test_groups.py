@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from fakes.hospital import AUTHORITIES, CITY, MERCY, UID, merges_of, mrn, number, order, patient
 
-from mappings.hospital.groups import compare_numbers, groups, hospital_person, indexed, order_keys
+from mappings.hospital.groups import NO_MERGES, Merges, compare_numbers, groups, hospital_person, indexed, order_keys
 from mappings.hospital.known_order import KnownOrder
-from mappings.hospital.merges import NO_MERGES, Merges
 
 
 def grouped(*orders: KnownOrder, merges: Merges = NO_MERGES) -> list[list[str]]:

@@ -29,8 +29,7 @@ from fakes.hospital import (
 
 from mappings.hospital.authorities import Authorities
 from mappings.hospital.known_order import KnownOrder, applied
-from mappings.hospital.match import Match, keys_of_group
-from mappings.hospital.reasons import REASONS
+from mappings.hospital.match import REASONS, Match, keys_of_group
 from mappings.model import Facts
 from mappings.patient.identifiers import short_id
 from mappings.profile import parse_site

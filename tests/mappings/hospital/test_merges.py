@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mappings.hospital.authorities import HospitalNumber
 from mappings.hospital.events import IssuedNumber, NumberChange
-from mappings.hospital.merges import MERGE_REASONS, Merges, ResolvedChange, merged, resolve_change
+from mappings.hospital.groups import MERGE_REASONS, Merges, ResolvedChange, merged, resolve_change
 
 
 def ends(merges: Merges, *numbers: str) -> list[str]:

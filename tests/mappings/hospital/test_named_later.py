@@ -8,9 +8,8 @@ import pytest
 from fakes.hospital import AUTHORITIES, CITY, MERCY, ORDERED, event, merges_of, message, number, order, patient
 
 from mappings.hospital.events import CodedText, InboundIssue
+from mappings.hospital.groups import NO_MERGES, may_be_same
 from mappings.hospital.known_order import KnownOrder, applied
-from mappings.hospital.merges import NO_MERGES
-from mappings.hospital.named_later import may_be_same
 
 BARE = {"placer": None}
 

@@ -6,7 +6,7 @@ import pytest
 from fakes.hospital import SITE, order, patient, report, snapshot, study
 from fakes.webhook_contract import CONTEXT_REPLY, faults
 
-from mappings.hospital.priors import LONGEST_TEXT, WantedPriors, current_text, patient_ids, prior_reports
+from mappings.hospital.answers import LONGEST_TEXT, WantedPriors, current_text, patient_ids, prior_reports
 from mappings.model import Facts
 
 CITY = SITE.facility("City")

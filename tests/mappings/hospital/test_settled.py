@@ -8,9 +8,8 @@ from datetime import timedelta
 import pytest
 from fakes.hospital import AUTHORITIES, MERCY, NOW, ORDERED, merges_of, number, order, patient, study
 
-from mappings.hospital.merges import NO_MERGES, Merges
-from mappings.hospital.order_search import order_search
-from mappings.hospital.reasons import REASONS
+from mappings.hospital.groups import NO_MERGES, Merges
+from mappings.hospital.match import REASONS, order_search
 from mappings.hospital.settled import (
     ISSUE_CODES,
     EarlierMatch,

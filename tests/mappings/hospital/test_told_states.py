@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from fakes.hospital import AUTHORITIES, CITY, MERCY, ORDERED, merges_of, number, order, patient
 
-from mappings.hospital.merges import NO_MERGES
-from mappings.hospital.told_states import with_newest_states
+from mappings.hospital.groups import NO_MERGES
+from mappings.hospital.settled import with_newest_states
 
 RIS = replace(CITY, name="city-ris")
 LATER = ORDERED + timedelta(hours=1)

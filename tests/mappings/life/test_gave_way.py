@@ -6,9 +6,8 @@ from typing import Any
 
 from fakes.looks import SITE, addendum, report, study
 
-from mappings.answered_order import MergedNumber, StatedNumber
-from mappings.life.gave_way import NOBODY, GaveWay, gave_way
-from mappings.model import Facts, Study
+from mappings.life.changes import NOBODY, GaveWay, gave_way
+from mappings.model import Facts, MergedNumber, StatedNumber, Study
 from mappings.patient.identifiers import keyed_patient_id
 
 SYSTEM, OLD, NEW, LAST = "urn:oid:2.999.1", "41235", "50777", "60888"

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from fakes.looks import SITE, addendum, kinds, report, study
 
-from mappings.answered_order import MergedNumber, StatedNumber
 from mappings.life.changes import Change, Known, changes
-from mappings.model import Study
+from mappings.model import MergedNumber, StatedNumber, Study
 
 SYSTEM = "urn:oid:2.999.1"
 MERGED = MergedNumber(SYSTEM, "MR", "41235", "50777")

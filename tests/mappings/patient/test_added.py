@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from fakes.answered import order
 
-from mappings.answered_order import MergedNumber, StatedNumber
+from mappings.model import MergedNumber, StatedNumber
 from mappings.patient.added import added_identifiers, stated_system
 from mappings.patient.identifiers import Identity, PatientIdentifier
 

@@ -12,8 +12,7 @@ from fakes.fhir_studies import SITE, addendum, report, snapshot
 from fakes.upstream_json import STUDY_ID, response_json, study_json
 
 from mappings import decode
-from mappings.answered_order import MergedNumber, StatedNumber
-from mappings.model import Facts
+from mappings.model import Facts, MergedNumber, StatedNumber
 from mappings.patient.identifiers import Identity, keyed_patient_id
 from mappings.patient.merged import given_way
 from mappings.patient.subjects import Subject, subjects

@@ -13,9 +13,8 @@ from functools import cache
 import pytest
 from fakes.answered import ORDER
 
-from mappings.hl7v2.messages import messages
-from mappings.hl7v2.oru_r01 import to_oru
-from mappings.hl7v2.specimen import AT, Occasion, occasions
+from mappings.hl7v2.oru_r01 import messages, to_oru
+from mappings.hl7v2.rules import AT, Occasion, occasions
 from mappings.model import Facts, PdfFacts
 from mappings.profile import Receiver, receiver, switches
 from mappings.profile.receiver import conflicts

@@ -5,8 +5,7 @@ from time import process_time
 import pytest
 
 from mappings.profile import parse_site, read_site
-from mappings.profile.pattern import read_pattern
-from mappings.profile.table import Table
+from mappings.profile.table import Table, read_pattern
 
 LONGEST = 32
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mappings.profile.sheet import read_rows
+from mappings.profile.table import read_rows
 
 COLUMNS = ("name", "code", "note")
 SHEET = "mapping.sheet"

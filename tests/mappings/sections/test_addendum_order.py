@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mappings.sections.addendum_order import newest_first
+from mappings.sections.corrections import newest_first
 
 
 @pytest.mark.parametrize(

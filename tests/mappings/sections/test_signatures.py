@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mappings.sections.signatures import signs
+from mappings.sections.closings import signs
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from fakes.answered import VISIT, order
 
-from mappings.answered_order import StatedNumber
-from mappings.study.answers import common_visit, message_pointer
+from mappings.model import StatedNumber
+from mappings.study.orders import common_visit, message_pointer
 
 
 def test_a_message_is_named_by_its_source_and_its_control_id() -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 
-from mappings.answered_order import AnsweredOrder
-from mappings.model import Facts
+from mappings.model import AnsweredOrder, Facts
 from mappings.trace import trace
 from mappings.trace.sample import document, everything, facts, rows, site
 

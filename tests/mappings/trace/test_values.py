@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mappings.trace.values import element_names, element_values, field_names, field_values, is_at, is_element, is_field
+from mappings.trace.outputs import element_names, element_values, field_names, field_values, is_at, is_element, is_field
 
 MESSAGE = (
     b"MSH|^~\\&|GW|A|EHR|B|20260105||ORU^R01^ORU_R01|ID1|P|2.5.1\rPID|1||00042^^^CITY^MR||DOE^JANE\r"

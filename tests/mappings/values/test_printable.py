@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mappings.values.printable import printable
+from mappings.values.text import printable
 
 
 def test_a_lone_surrogate_is_the_byte_that_it_stands_for():

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mappings.values.text import (
-    character_issues,
-    is_merged,
-    is_said,
-    lines,
-    normal_form,
-    signed_text_issues,
-    utf8,
-)
+from mappings.values.text import character_issues, is_merged, is_said, lines, normal_form, signed_text_issues, utf8
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\v", "\f", "\x85", "\u2028", "\u2029", "\x1c", "\x1d", "\x1e"])

@@ -21,11 +21,9 @@ from gateway.feed.compose.withdraw_moved import (
 )
 from gateway.store.database.kept import Kept
 from gateway.store.feed.ledger import SentState
-from mappings.answered_order import MergedNumber
 from mappings.hl7v2 import messages, receiver, to_oru
-from mappings.hl7v2.outline import Outline, outline
-from mappings.hl7v2.place import pdf_number
-from mappings.model import Cause, Facts, Study
+from mappings.hl7v2.rendering import Outline, outline, pdf_number
+from mappings.model import Cause, Facts, MergedNumber, Study
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 OTHER = {"snapshot": {"mrn": "99999", "patientName": "ROE^RICK", "dateOfBirth": "1950-01-01"}}

@@ -9,7 +9,7 @@ import pytest
 from gateway.feed.operator.order_of_study import order_match
 from gateway.store.database.engine import Statement, ask
 from gateway.store.orders.matches import StoredMatch
-from mappings.hospital.reasons import REASONS
+from mappings.hospital.match import REASONS
 
 _MATCH = Statement("INSERT INTO order_match VALUES (:study_id, 'held', 'several-groups', '[]', 5, '[]')")
 _REMARK = Statement("UPDATE message SET remarks = 'sent-without-order' WHERE study_id = :study_id")

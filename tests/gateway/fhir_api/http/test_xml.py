@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from gateway.fhir_api.http.xml import FHIR, xml_bytes, xml_of_json
-from mappings.fhir.rendering import json_bytes
+from mappings.fhir.datatypes import json_bytes
 
 GOLDEN = Path(__file__).parents[3] / "golden"
 GOLDENS = sorted(GOLDEN.glob("*/fhir/*.json"))
