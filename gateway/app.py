@@ -24,11 +24,9 @@ from gateway.checks.start import check_start
 from gateway.crawl.crawler import crawl_forever, together
 from gateway.crawl.index_age import SweepWatch
 from gateway.crawl.ports import Crawl, Json
-from gateway.feed.alerts.heartbeat import heartbeats
-from gateway.feed.alerts.store_alarm import StoreAlarm, crowding
-from gateway.feed.deliver.hold_feed import HoldFeed
-from gateway.feed.deliver.settings_watch import SettingsWatch
-from gateway.feed.loops import Loops, feed_loops
+from gateway.feed.alerts.webhook import StoreAlarm, crowding, heartbeats
+from gateway.feed.deliver.journaling import HoldFeed
+from gateway.feed.loops import Loops, SettingsWatch, feed_loops
 from gateway.fhir_api.application import Application, application
 from gateway.fhir_api.audit.trail import AuditTrail, audit_forwarding, audit_loops, audit_trail, prepare_audit
 from gateway.fhir_api.capability import software
@@ -42,15 +40,13 @@ from gateway.ingest.control_queue import ControlWork
 from gateway.ingest.housekeeping import Tidying
 from gateway.ingest.orders.loops import OrderLoops
 from gateway.ingest.pdf_queue import PdfQueue
+from gateway.ingest.pipeline import TRUST
 from gateway.ingest.plan_write import IngestSettings
 from gateway.ingest.read_through import ReadThrough
-from gateway.ingest.shape_trust import TRUST
 from gateway.routing import InForce, routes_of
 from gateway.runtime import clock, log
-from gateway.runtime.acceptor import most_connections
-from gateway.runtime.certificate import kept_new
 from gateway.runtime.computing import workers
-from gateway.runtime.http_connection import Connections
+from gateway.runtime.http_connection import Connections, most_connections
 from gateway.runtime.loops import alongside, forever
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.pauses import short_pauses
@@ -67,7 +63,7 @@ from gateway.runtime.serving import (
 from gateway.runtime.sibling import EVERY as FIGURES_EVERY
 from gateway.runtime.sibling import Figures, Sibling, Together, send
 from gateway.runtime.signals import stop_signal
-from gateway.runtime.tls import TlsSettings
+from gateway.runtime.tls import TlsSettings, kept_new
 from gateway.runtime.words import API, FEED, ROLES, SYNC
 from gateway.settings import Configuration
 from gateway.settings.values import host_and_port

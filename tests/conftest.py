@@ -30,7 +30,7 @@ from fakes.databases import Engines, Server, copied, filled, is_new, migrated_fi
 
 from gateway.app import LASTING  # noqa: E402
 from gateway.ingest import assembly  # noqa: E402
-from gateway.runtime import computing, parcels  # noqa: E402
+from gateway.runtime import computing  # noqa: E402
 from gateway.store.database.postgres import Postgres  # noqa: E402
 from gateway.store.database.sqlite import Sqlite  # noqa: E402
 
@@ -119,13 +119,13 @@ def quick_servers_and_clients(tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="session", autouse=True)
 def computations_travel() -> Iterator[None]:
     """Pack and unpack the arguments and the result of every computation, as for a worker process."""
-    packer = parcels.Packer(LASTING)
+    packer = computing.Packer(LASTING)
 
     def called(function: Callable[..., object], given: Sequence[object]) -> object:
         parcel = packer.parcel((function, given))
-        parcels.keep(packer.lasting(parcels.missing(parcel.tokens)))
-        arrived, arguments = parcels.unpacked(parcel.packed)
-        return parcels.unpacked(parcels.packed(arrived(*arguments)))
+        computing.keep(packer.lasting(computing.missing(parcel.tokens)))
+        arrived, arguments = computing.unpacked(parcel.packed)
+        return computing.unpacked(computing.packed(arrived(*arguments)))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(computing, "_called", called)

@@ -11,9 +11,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.runtime import clock
-from gateway.runtime.certificate import http_context, valid_until
 from gateway.runtime.errors import ConfigError
-from gateway.runtime.tls import TlsSettings
+from gateway.runtime.tls import TlsSettings, http_context, valid_until
 from gateway.settings import Configuration
 
 _SOON: Final = timedelta(days=30)

@@ -139,8 +139,7 @@ def resume(
     """Resume sending to a destination, or release one held study there (--study), or all held ones (--held)."""
     from gateway.cli import restored as restoring
     from gateway.feed.operator import pausing
-    from gateway.feed.operator.arguments import wrong
-    from gateway.feed.operator.preview import Consent, SendingAct, act_if_agreed
+    from gateway.feed.operator.arguments import Consent, SendingAct, act_if_agreed, wrong
 
     if leave:
         _check_leave(name, study, held, reason, is_alone=not (restored or journal or chart_corrected or dry_run))
@@ -213,11 +212,10 @@ def replay(
     config: Config = None,
 ) -> None:
     """Send studies again in their current state; each message gets a new MSH-10."""
-    from gateway.feed.operator import as_sent as resending
     from gateway.feed.operator import replay as replaying
-    from gateway.feed.operator.arguments import id_of, span_of, wrong
-    from gateway.feed.operator.preview import Consent, SendingAct, act_if_agreed
-    from gateway.feed.operator.selection import ChosenStudies
+    from gateway.feed.operator import replay as resending
+    from gateway.feed.operator.arguments import Consent, SendingAct, act_if_agreed, id_of, span_of, wrong
+    from gateway.feed.operator.replay import ChosenStudies
 
     if force_old and not (as_sent and reason):
         raise wrong(
@@ -264,9 +262,8 @@ def backload(
     config: Config = None,
 ) -> None:
     """Send reports signed before a destination's start, slowly, with lower priority than new messages."""
-    from gateway.feed.operator import backload as history
-    from gateway.feed.operator.arguments import span_of
-    from gateway.feed.operator.preview import Consent, SendingAct, act_if_agreed
+    from gateway.feed.operator import replay as history
+    from gateway.feed.operator.arguments import Consent, SendingAct, act_if_agreed, span_of
 
     configuration = load(config)
     asked = history.BackloadRequest(span_of(since, until, configuration.zone), rate, missing, reason)
@@ -286,10 +283,10 @@ def retire(
     config: Config = None,
 ) -> None:
     """Close all open messages of a destination that was removed from the settings; nothing is sent."""
-    from gateway.feed.operator import retiring
+    from gateway.feed.operator import pausing
 
     configuration = load(config)
-    sys.exit(_act(configuration, "feed retire", lambda _: retiring.retire(configuration, name, reason, print), reason))
+    sys.exit(_act(configuration, "feed retire", lambda _: pausing.retire(configuration, name, reason, print), reason))
 
 
 @feed.command()

@@ -219,8 +219,8 @@ def serve(
     from gateway.app import serve as serve_gateway
     from gateway.checks import config as config_check
     from gateway.checks.folders import open_folders
-    from gateway.feed.deliver.hold_feed import HoldFeed
-    from gateway.feed.operator.typed_instant import typed_instant
+    from gateway.feed.deliver.journaling import HoldFeed
+    from gateway.feed.operator.arguments import typed_instant
     from gateway.runtime.serving import run_answering
     from gateway.store.database.engine import micros
 

@@ -19,11 +19,10 @@ from gateway.cli.near_orders import read_study, with_others
 from gateway.feed.operator.arguments import Say, Shows, wrong
 from gateway.ingest.assembly import order_days, store_for_command
 from gateway.ingest.meet_orders import meet_orders, merged_of, wanted_orders
-from gateway.ingest.orders.answers import ANSWERS, Outcome, is_acknowledgement, outcome_of
 from gateway.ingest.orders.apply import Applying, MessageWork
 from gateway.ingest.orders.apply_orders import found_by
 from gateway.ingest.orders.arrival import MoreLocks
-from gateway.ingest.orders.inbox import MOST_BYTES, new_inbound
+from gateway.ingest.orders.inbox import ANSWERS, MOST_BYTES, Outcome, is_acknowledgement, new_inbound, outcome_of
 from gateway.ingest.orders.sources import HospitalSource, sources_of
 from gateway.mllp.framing import START_BLOCK, Decoder, Frame
 from gateway.runtime import clock

@@ -13,9 +13,8 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from gateway.cli.near_orders import read_study, with_others
-from gateway.feed.operator.arguments import CommandAnswer, at, counted, id_of, json_of, wrong
-from gateway.feed.operator.order_of_study import OrderMatch, order_match
-from gateway.feed.operator.typed_instant import typed_instant
+from gateway.feed.operator.arguments import CommandAnswer, at, counted, id_of, json_of, typed_instant, wrong
+from gateway.feed.operator.show import OrderMatch, order_match
 from gateway.routing import routes_of
 from gateway.runtime import clock
 from gateway.runtime.words import OrderState

@@ -24,8 +24,7 @@ from gateway.auth.key_set_url import KeySetFetch, KeySetUnreachable, url_fault
 from gateway.auth.key_sets import registered
 from gateway.auth.refinements import RefinementNotApplied, refinement_clauses
 from gateway.auth.scopes import EVERY_TYPE, ScopeInvalid, SmartScope, printed, scope_list
-from gateway.feed.operator.arguments import Say
-from gateway.feed.operator.typed_instant import typed_instant
+from gateway.feed.operator.arguments import Say, typed_instant
 from gateway.fhir_api.audit.events import AUDIT_EVENT
 from gateway.fhir_api.served import BY_TYPE, DEFINITIONS
 from gateway.ingest.assembly import store_for_command

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.crawl.sharing import Sharing
-from gateway.runtime.observer import UNOBSERVED, Observer
+from gateway.runtime.loops import UNOBSERVED, Observer
 from gateway.settings import Sync
 from gateway.store.studies.crawling import StoredCursors, StoredStudies
 from gateway.upstream.paced_client import PacedClient

@@ -1,7 +1,9 @@
-"""Create the background loops of the HL7 feed: one sender for each destination, and loops for alerts and upkeep.
+"""Create the background loops of the HL7 feed: senders, alerts, deletion of old texts, and a watch over the settings.
 
-Carries out no clause of a standard: it connects parts.
-Proved by tests/faults/test_process_faults.py.
+Carries out no clause of a standard; decisions D7, D37. The text of messages is deleted after `feed.retention_days`, in
+small batches, so that other writers can go on; the ledger stays. A process whose destination settings differ from those
+of the lease holder raises an alert and decides nothing: it ingests by the settings in force.
+Proved by tests/contract/test_settings_watch.py and tests/faults/test_process_faults.py.
 """
 
 from __future__ import annotations
@@ -9,22 +11,127 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
 
+from gateway.feed.alerts.conditions import SETTINGS_DIFFER
 from gateway.feed.alerts.monitor import AlertMonitor
+from gateway.feed.alerts.webhook import AT_ONCE, hooks, process_alert_data
 from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.deliver.destination_worker import DestinationWorker
-from gateway.feed.deliver.hold_feed import HoldFeed
-from gateway.feed.deliver.journaling import Journaling
-from gateway.feed.deliver.retention import Retention
-from gateway.feed.deliver.settings_watch import SettingsWatch
-from gateway.routing import routes_of
+from gateway.feed.deliver.journaling import HoldFeed, Journaling
+from gateway.ingest.settings_in_force import wanted
+from gateway.routing import Destination, Routes, routes_of
 from gateway.runtime import clock
+from gateway.runtime.log import get_logger
+from gateway.runtime.loops import forever
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration
-from gateway.store.database.engine import Engine
+from gateway.settings.feed import Feed
+from gateway.store.database.engine import Engine, micros
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.plans import begun
+from gateway.store.feed.messages import purge_bodies
+from gateway.store.feed.plans import begun, in_force_of, is_retired, put_in_force
+
+EVERY_HOUR: Final = 3_600.0
+BATCH: Final = 500
+_PAUSE: Final = 0.05  # seconds between two batches, in which others can write
+
+
+class Retention:
+    """Hourly deletion of message texts that were settled more than so many days ago."""
+
+    def __init__(self, engine: Engine, days: int, batch: int = BATCH) -> None:
+        self._engine, self._days, self._batch = engine, days, batch
+
+    async def once(self) -> int:
+        """Delete all expired texts; return their number.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached; the next run deletes the rest.
+        """
+        before = micros(clock.now() - timedelta(days=self._days))
+        count = 0
+        while deleted := await self._engine.do(partial(purge_bodies, before, self._batch)):
+            count += deleted
+            if deleted < self._batch:
+                break
+            await clock.sleep(_PAUSE)
+        if count:
+            get_logger().info("messages-purged", count=count)
+        return count
+
+    async def run(self) -> None:
+        """Delete expired texts every hour, until cancelled."""
+        await forever(self.once, EVERY_HOUR, not_done="messages-not-purged")
+
+
+EVERY: Final = 15.0  # seconds
+
+
+class SettingsWatch:
+    """Watch over the settings of one process; with `leases` it may also disable a destination."""
+
+    def __init__(
+        self, engine: Engine, routes: Routes, settings: Feed, metrics: Metrics, leases: Leases | None = None
+    ) -> None:
+        self._engine, self._routes, self._metrics, self._leases = engine, routes, metrics, leases
+        self._hooks = [one for one in hooks(settings) if one.name == AT_ONCE]
+        self._other: set[str] = set()
+        self._told: set[str] = set()
+        self._posted: set[str] = set()
+
+    async def run(self) -> None:
+        """Check every 15 seconds, until cancelled."""
+        await forever(self.once, EVERY, not_done="settings-not-seen")
+
+    async def once(self) -> None:
+        """Check once; only a difference seen twice in a row is alerted, since a starting holder may need a moment.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        other = {one.name for one in self._routes.destinations if await self._differs(one)}
+        differs = other & self._other
+        for name in differs - self._told:
+            get_logger().error("alert", code=SETTINGS_DIFFER.code, destination=name, count=1)
+        for name in self._told - differs:
+            get_logger().info("alert-over", code=SETTINGS_DIFFER.code, destination=name)
+        for name in differs | self._told:
+            self._metrics.alerted(SETTINGS_DIFFER.code, name, int(name in differs))
+        self._other, self._told = other, differs
+        for name in sorted(differs ^ self._posted):
+            await self._post(name, "raised" if name in differs else "cleared")
+
+    async def _post(self, name: str, state: str) -> None:
+        """Post that a destination's settings differ, or no longer do; the next check posts again if this fails."""
+        data = process_alert_data(SETTINGS_DIFFER.code, name, state, 1, clock.now())
+        if all([await hook.post(data) for hook in self._hooks]):
+            self._posted ^= {name}
+
+    async def _differs(self, destination: Destination) -> bool:
+        """True if the settings in force for a destination differ from this process's.
+
+        A destination that is disabled here and has no lease holder gets these settings put in force. One that was
+        retired stays owed nothing, also of a move.
+        """
+        own = wanted(destination.terms, self._routes.ignores)
+        standing = await in_force_of(self._engine, destination.name)
+        if standing is None or standing.digest == own.digest:
+            return False
+        if not destination.is_enabled and await is_retired(self._engine, destination.name):
+            return False
+        if destination.is_enabled or self._leases is None:
+            return True
+        lease = await self._leases.take(destination.name)
+        if lease is None:
+            return True
+        await self._engine.do(partial(put_in_force, lease, own, micros(clock.now())))
+        await self._leases.give_back(lease)
+        get_logger().info("destination-off", destination=destination.name)
+        return False
+
 
 Loops = list[Coroutine[Any, Any, None]]
 

@@ -1,8 +1,10 @@
 """Ingest a study: fetch it, plan its rows (plan_write.py), write them (intake.py); if another write came first, retry.
 
-Carries out no clause of a standard; decisions D2, D7, D20, D25, D46. Several ingests of one study may run at once, in
-one process or in several: the state read before asking AutoScribe must still hold when the result is written.
-Proved by tests/contract/test_pipeline.py.
+AutoScribe REST API: `GET /v1/autoScribe/users/{userId}`; https://hl7.org/fhir/R4/practitioner.html; decisions D2, D7,
+D20, D25, D45, D46. Several ingests of one study may run at once, in one process or in several: the state read before
+asking AutoScribe must still hold when the result is written. Once the judge by shape was wrong, this process judges
+whole from then on, and alerts.
+Proved by tests/contract/test_pipeline.py and tests/gateway/ingest/test_practitioner.py.
 """
 
 from __future__ import annotations
@@ -18,9 +20,7 @@ from weakref import WeakValueDictionary
 from gateway.ingest.map_study import Key, MappedStudy, OrdersNeeded, Resource
 from gateway.ingest.plan_outbox import patience
 from gateway.ingest.plan_write import ClaimsNeeded, IngestSettings, plan_write
-from gateway.ingest.practitioner import practitioner_versions
 from gateway.ingest.settings_in_force import SettingsInForce
-from gateway.ingest.shape_trust import TRUST
 from gateway.routing import Routes
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
@@ -48,12 +48,85 @@ from gateway.store.known_study import (
 )
 from gateway.store.orders.hospital import HospitalState, OrderReader
 from gateway.store.studies import versions
-from gateway.store.studies.versions import VersionWrite, WrittenVersion
-from gateway.store.study_write import StudyWrite
+from gateway.store.studies.versions import RenderedVersion, VersionWrite, WrittenVersion
+from gateway.store.study_write import StudyWrite, rendered
+from mappings import decode, to_fhir
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change
 from mappings.model import Study
+from mappings.patient.identifiers import fhir_id
 from mappings.profile import Site
+
+Json = Mapping[str, Any]
+
+# Study with nothing in it but a report that names a user
+_NOBODY: Final = "0" * 32
+_BARE_STUDY: Final[Json] = {
+    "studyId": f"stu_{_NOBODY}",
+    "studyInstanceUid": "none",
+    "studyDescription": "",
+    "severity": "normal",
+    "studyReportStatus": "in_progress",
+    "reportMetadata": {},
+    "isCancelled": False,
+    "createdAt": None,
+    "updatedAt": None,
+    "cancelledAt": None,
+}
+_BARE_REPORT: Final[Json] = {
+    "reportId": f"rep_{_NOBODY}",
+    "studyId": f"stu_{_NOBODY}",
+    "status": "in_progress",
+    "isAddendum": False,
+    "isCritical": None,
+    "createdAt": None,
+    "signedAt": None,
+    "updatedAt": None,
+    "snapshotMetadata": {},
+}
+
+
+def practitioner_versions(user: Json, site: Site, zone: tzinfo, asked: int) -> list[RenderedVersion]:
+    """Return the Practitioner of a user as a version to be stored; none if none can be made.
+
+    `asked` is the instant before the user was requested, in microseconds.
+
+    Raises:
+        WireError: the User does not follow its contract.
+    """
+    made = practitioner(user, site)
+    return rendered([made] if made else [], zone, owner="", as_of={}, asked=asked, signed={})
+
+
+def practitioner(user: Json, site: Site) -> dict[str, Any] | None:
+    """Return the Practitioner of a user; None if none can be made.
+
+    Raises:
+        WireError: the User does not follow its contract.
+    """
+    study = decode(_BARE_STUDY, [{**_BARE_REPORT, "userId": user["userId"]}], [user])
+    key = ("Practitioner", fhir_id(user["userId"]))
+    return next((one for one in to_fhir(study, site).output if (one["resourceType"], one["id"]) == key), None)
+
+
+DISAGREES: Final = "judge-disagrees"
+
+
+class ShapeTrust:
+    """Trust of a process in the judge by shape; `trouble` is the code of the alert once it is gone, else empty."""
+
+    def __init__(self) -> None:
+        self.trouble = ""
+
+    def withdraw(self) -> None:
+        """Judge whole from now on, until the process starts again."""
+        if not self.trouble:
+            self.trouble = DISAGREES
+            get_logger().error("judge-disagrees")
+
+
+TRUST: Final = ShapeTrust()
+
 
 __all__ = ["Fetch", "Fetched", "Ingested", "ListedStudy", "Pipeline"]
 

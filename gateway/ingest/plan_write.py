@@ -1,7 +1,7 @@
 """Plan the database rows of a changed study: FHIR versions, messages to send. pipeline.py skips unchanged ones. No I/O.
 
 Carries out no clause of a standard; decisions D7 (what a change is), D12, D20, D21. A worker process runs it (D46).
-Proved by tests/contract/test_pipeline.py.
+Proved by tests/contract/test_pipeline.py and tests/gateway/ingest/test_order_news.py.
 """
 
 from __future__ import annotations
@@ -11,27 +11,37 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from gateway.ingest.map_study import (
-    NEW_TEXT,
-    Key,
-    MappedStudy,
-    OrdersNeeded,
-    Resource,
-    map_study,
-    remapped,
-    settled,
-)
-from gateway.ingest.order_news import order_news
+from gateway.ingest.map_study import NEW_TEXT, Key, MappedStudy, OrdersNeeded, Resource, map_study, remapped, settled
 from gateway.ingest.plan_outbox import Patience, outbox_rows
 from gateway.routing import InForce
 from gateway.store.database.engine import micros
+from gateway.store.database.kept import Kept
+from gateway.store.feed.states import CANCELLED_AFTER, WITHOUT_ORDER, WRONG_VISIT
 from gateway.store.known_study import Fetched, KnownStudy
 from gateway.store.study_write import ClaimedPatient, StudyWrite, study_write
 from mappings.fhir.judge import CLASSES, Shapes
 from mappings.fhir.resource_types import retired
 from mappings.life.changes import NOBODY, Change, GaveWay, gave_way
 from mappings.life.status import is_withdrawn, refusal
+from mappings.model import Facts, Study
 from mappings.profile import Site
+
+
+def order_news(before: Kept | None, study: Study, facts: Facts) -> tuple[str, ...]:
+    """Return the news for destinations that were sent the study: its order came, or was cancelled.
+
+    Or its visit was wrong: the message that said it last is refused since, as one about another patient.
+    """
+    if before is None or study.is_cancelled or not facts.orders:
+        return ()
+    stands = any(not order.is_cancelled for order in facts.orders)
+    if not before.facts.orders:
+        return (WITHOUT_ORDER,) if stands else ()
+    stood = any(not order.is_cancelled for order in before.facts.orders)
+    said = {order.order_number: order.visit.message for order in before.facts.orders if order.visit}
+    is_wrong = any(said.get(order.order_number) in order.refused for order in facts.orders)
+    return (*((CANCELLED_AFTER,) if stood and not stands else ()), *((WRONG_VISIT,) if is_wrong else ()))
+
 
 # Shapes that this worker has seen accepted
 _SHAPES: Final = Shapes(CLASSES)

@@ -1,31 +1,166 @@
 """Fetch a study, report or user from AutoScribe at once when a FHIR client asks; a study is ingested whole.
 
 AutoScribe REST API: no call returns one report's metadata, so a report is read by its text's study, then that study's
-reports. Decision D25: the unit is the study, whatever was asked for.
+reports. `GET /v1/autoScribe/users/{userId}`: a user whose access was revoked is not found, which is normal; users are
+kept for a short while. Decisions D25 (the unit is the study, whatever was asked for) and D26 (without webhooks, a
+signature on a study known to be open is queued within 60 seconds: metrics say so). Fifty readers of one study cause one
+request to AutoScribe.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from gateway.ingest import Fetch, Fetched, Ingested, ListedStudy, Pipeline
-from gateway.ingest.count import note
-from gateway.ingest.single_flight import SingleFlight
-from gateway.ingest.users import Users
 from gateway.runtime import clock
-from gateway.runtime.errors import UpstreamNotFound, UpstreamNotUnderstood, UpstreamRefused, UpstreamUnprocessable
+from gateway.runtime.errors import (
+    UpstreamError,
+    UpstreamNotFound,
+    UpstreamNotUnderstood,
+    UpstreamRefused,
+    UpstreamUnprocessable,
+)
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.request_errors import ResourceNotFound
 from gateway.store.database.engine import Engine, Statement, micros
 from gateway.store.database.kept import unpacked
 from gateway.store.intake import USERS
 from gateway.upstream.client import UpstreamClient
-from mappings.issues import WireError
+from mappings.issues import MappingIssue, WireError
+from mappings.values.dates import parse_instant
+
+Result = TypeVar("Result")
+Work = Callable[[], Coroutine[Any, Any, Result]]
+
+
+class SingleFlight:
+    """Runs work in tasks of its own, so that one cancelled caller does not stop the work for the others."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
+
+    async def run(self, key: Hashable, work: Work[Result]) -> Result:
+        """Return the result of the work under way for that key, or start this work."""
+        task = self._tasks.get(key)
+        if task is None:
+            task = asyncio.create_task(work())
+            self._tasks[key] = task
+            task.add_done_callback(lambda done: self._landed(key, done))
+        return cast(Result, await asyncio.shield(task))
+
+    async def run_fresh(self, key: Hashable, work: Work[Result]) -> Result:
+        """Run as `run` does, but never return the result of work that began before this call."""
+        if (under_way := self._tasks.get(key)) is not None:
+            await asyncio.wait({under_way})
+        return await self.run(key, work)
+
+    async def close(self) -> None:
+        """Stop all work under way."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _landed(self, key: Hashable, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(key, None)
+        if not task.cancelled():
+            task.exception()
+
+
+Json = Mapping[str, Any]
+REMEMBERED_SECONDS: Final = 60.0
+MOST_REMEMBERED: Final = 1_000
+
+
+class AskedUser(NamedTuple):
+    """User as AutoScribe returned it at that time, or None."""
+
+    user: Json | None
+    at: datetime
+
+
+class Users:
+    """Cache of users by id. `None` is cached too: AutoScribe does not know the user."""
+
+    def __init__(self, upstream: UpstreamClient, flights: SingleFlight) -> None:
+        self._upstream, self._flights = upstream, flights
+        self._remembered: OrderedDict[str, tuple[float, AskedUser]] = OrderedDict()
+
+    async def get(self, user_id: str, *, anew: bool = False) -> AskedUser:
+        """Return the User and when it was read; None if AutoScribe does not know it. With `anew`, pass the cache.
+
+        Raises:
+            UpstreamError: AutoScribe could not be asked.
+        """
+        user = None if anew else self._lately(user_id)
+        if user is not None:
+            return user
+        return await self._flights.run(("user", user_id), lambda: self._fetch(user_id))
+
+    async def of(self, reports: Sequence[Json]) -> tuple[list[AskedUser], list[MappingIssue]]:
+        """Return the users of reports that could be read, and an issue for each that could not."""
+        wanted = {report["userId"]: index for index, report in reversed(list(enumerate(reports)))}
+        lately = {user_id: user for user_id in wanted if (user := self._lately(user_id)) is not None}
+        others = [user_id for user_id in wanted if user_id not in lately]  # each of them takes a task
+        read = await asyncio.gather(*map(self.get, others), return_exceptions=True) if others else []
+        answers = {**lately, **dict(zip(others, read, strict=True))}
+        users: list[AskedUser] = []
+        issues: list[MappingIssue] = []
+        for user_id, index in wanted.items():
+            user = answers[user_id]
+            if isinstance(user, UpstreamError):
+                action = "AutoScribe could not be asked: the radiologist is named by identifier only, for now"
+                issues.append(MappingIssue("user-unavailable", "warning", f"/reports/{index}/userId", action))
+            elif isinstance(user, BaseException):
+                raise user
+            elif user.user is not None:
+                users.append(user)
+        return users, issues
+
+    def _lately(self, user_id: str) -> AskedUser | None:
+        """Return a user that was read a short while ago; None for any other."""
+        until, user = self._remembered.get(user_id, (0.0, None))
+        return user if clock.monotonic() < until else None
+
+    async def _fetch(self, user_id: str) -> AskedUser:
+        at = clock.now()
+        answer = await self._upstream.user(user_id)
+        user = AskedUser(answer.value if answer else None, at)
+        self._remembered[user_id] = (clock.monotonic() + REMEMBERED_SECONDS, user)
+        self._remembered.move_to_end(user_id)
+        if len(self._remembered) > MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
+        return user
+
+
+def note(ingested: Ingested, metrics: Metrics) -> None:
+    """Count the result of one ingest."""
+    kinds = Counter(version.address.partition("/")[0] for version in ingested.written)
+    for kind, count in kinds.items():
+        metrics.wrote_versions(kind, count)
+    for version in ingested.written:
+        if version.is_suppressed:
+            metrics.suppressed(version.address.partition("/")[0])
+    if ingested.change is None:
+        return
+    metrics.stored(ingested.seconds)
+    for issue in ingested.issues:
+        metrics.found_issue(issue.severity)
+    for _ in range(ingested.held_apart):
+        metrics.found_conflict()
+    signed = {report.report_id: report.signed_at for report in ingested.study.reports}
+    for cause in ingested.change.causes:
+        at = parse_instant(signed.get(cause.report_id))
+        if cause.is_signature and ingested.was_known and at is not None:
+            metrics.queued(max(0.0, (clock.now() - at).total_seconds()))
+
 
 Given = TypeVar("Given")
-Json = Mapping[str, Any]
 STUDY_OF_REPORT: Final = Statement("SELECT study_id FROM report WHERE report_id = :report_id")
 
 

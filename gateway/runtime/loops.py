@@ -1,6 +1,7 @@
-"""Run a background loop forever: a failed round is logged and tried again; only cancellation ends the loop.
+"""Run a background loop forever, and the interface by which loops that read AutoScribe report how they go on.
 
-Carries out no clause of a standard.
+Carries out no clause of a standard; decision D26. A failed round is logged and tried again; only cancellation ends the
+loop.
 """
 
 from __future__ import annotations
@@ -8,11 +9,53 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from datetime import datetime
+from typing import Any, Final, Protocol, TypeVar
 
 from gateway.runtime import clock
 from gateway.runtime.log import code_of, get_logger
-from gateway.runtime.observer import Observer
+
+
+class Observer(Protocol):
+    """Observer of the loops; `loop` is `open_set`, `cancelled` or `sweep`. All times in seconds."""
+
+    def ingested(self, trigger: str, outcome: str) -> None:
+        """Count a study that the loop `trigger` had ingested (`outcome` is `done`), or could not: the error's code."""
+
+    def finished_round(self, loop: str, at: datetime, seconds: float, studies: int) -> None:
+        """Record a finished round that listed so many studies."""
+
+    def failed_round(self, loop: str) -> None:
+        """Count a round that broke off; the loop goes on."""
+
+    def missing(self, count: int) -> None:
+        """Set the number of studies with signed reports that the last whole sweep did not list."""
+
+    def throttled(self, seconds: float) -> None:
+        """Add a time for which AutoScribe asked for no request."""
+
+
+class Unobserved:
+    """Observer that does nothing."""
+
+    def ingested(self, trigger: str, outcome: str) -> None:
+        """Do nothing."""
+
+    def finished_round(self, loop: str, at: datetime, seconds: float, studies: int) -> None:
+        """Do nothing."""
+
+    def failed_round(self, loop: str) -> None:
+        """Do nothing."""
+
+    def missing(self, count: int) -> None:
+        """Do nothing."""
+
+    def throttled(self, seconds: float) -> None:
+        """Do nothing."""
+
+
+UNOBSERVED: Final = Unobserved()
+
 
 Result = TypeVar("Result")
 

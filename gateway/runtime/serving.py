@@ -21,9 +21,8 @@ import uvicorn
 import uvloop
 
 from gateway.runtime import clock
-from gateway.runtime.acceptor import Acceptor
 from gateway.runtime.errors import ConfigError, GatewayError
-from gateway.runtime.http_connection import KEEP_ALIVE, Connections, LimitedHttp
+from gateway.runtime.http_connection import KEEP_ALIVE, Acceptor, Connections, LimitedHttp
 from gateway.runtime.log import UVICORN
 
 Result = TypeVar("Result")

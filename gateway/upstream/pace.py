@@ -14,7 +14,7 @@ from typing import Final
 from gateway.runtime import clock
 from gateway.runtime.errors import UpstreamError
 from gateway.runtime.log import get_logger
-from gateway.runtime.observer import UNOBSERVED, Observer
+from gateway.runtime.loops import UNOBSERVED, Observer
 
 LONGEST_WAIT: Final = 3_600.0  # seconds; a longer Retry-After is taken for a mistake
 RECOVERY: Final = 10.0

@@ -16,8 +16,8 @@ import pytest
 from fakes.fed import Fed, bodies, fed
 from fakes.store import rows
 
-from gateway.feed.deliver.retention import Retention
-from gateway.feed.operator.as_sent import AsSentReplay, queue_again
+from gateway.feed.loops import Retention
+from gateway.feed.operator.replay import AsSentReplay, queue_again
 from gateway.routing import Folder
 from gateway.runtime import clock
 from gateway.store.database.engine import Statement, ask, micros

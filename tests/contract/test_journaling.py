@@ -15,10 +15,9 @@ from fakes.heads import head
 from fakes.store import rows
 
 from gateway.feed.deliver import journaling
-from gateway.feed.deliver.hold_feed import HoldFeed
 from gateway.feed.deliver.journal import entry_of
 from gateway.feed.deliver.journal_file import JournalFile, account_of, journals
-from gateway.feed.deliver.journaling import NOT_WRITTEN, Journaling
+from gateway.feed.deliver.journaling import NOT_WRITTEN, HoldFeed, Journaling
 from gateway.feed.plan.planning import apply_plan
 from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import generate

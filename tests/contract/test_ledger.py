@@ -15,8 +15,8 @@ from fakes.fed import Fed, bodies, fed, ids
 from fakes.inbox import sample
 from fakes.store import rows
 
-from gateway.feed.deliver.retention import Retention
-from gateway.feed.operator.as_sent import AsSentReplay, queue_again
+from gateway.feed.loops import Retention
+from gateway.feed.operator.replay import AsSentReplay, queue_again
 from gateway.routing import Retry
 from gateway.runtime import clock
 from gateway.store.database.engine import Statement, ask, micros

@@ -12,8 +12,8 @@ from fakes.met import STUDY, matching, read
 from fakes.store import rows
 from structlog.testing import capture_logs
 
-from gateway.ingest.orders import retention
-from gateway.ingest.orders.retention import OrderRetention
+from gateway.ingest.orders import loops
+from gateway.ingest.orders.loops import OrderRetention
 from gateway.runtime import clock
 from gateway.store.database.engine import Statement, ask
 from gateway.store.orders.matches import StoredDecision, decide
@@ -122,7 +122,7 @@ async def test_an_order_that_an_operator_gives_to_a_study_while_old_ones_are_del
     await read(matching(his.engine), "A7", mrn="81234")
     await his.sends(ordering(), ordering(placer="P2", accession="A2", control_id="2"))
     given, other = await his.orders()
-    found = retention.matched_orders
+    found = loops.matched_orders
 
     async def found_before_the_decision(engine):
         matched = await found(engine)
@@ -130,7 +130,7 @@ async def test_an_order_that_an_operator_gives_to_a_study_while_old_ones_are_del
         assert await engine.do(partial(decide, decision))
         return matched
 
-    monkeypatch.setattr(retention, "matched_orders", found_before_the_decision)
+    monkeypatch.setattr(loops, "matched_orders", found_before_the_decision)
     later.days = 91
     await OrderRetention(his.engine, his.metrics, ["city-his"]).once()
     assert [one.number for one in await his.orders()] == [given.number]

@@ -14,8 +14,8 @@ from fakes.scale import EITHER_STORE
 from fakes.stated_orders import ORDER
 from fakes.store import rows
 
-from gateway.feed.deliver.settings_watch import SettingsWatch
-from gateway.feed.operator.retiring import close
+from gateway.feed.loops import SettingsWatch
+from gateway.feed.operator.pausing import close
 from gateway.ingest import map_study
 from gateway.routing import Routes
 from gateway.runtime.metrics import Metrics

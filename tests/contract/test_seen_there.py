@@ -11,8 +11,7 @@ import pytest
 from fakes.fed import bodies, fed
 from fakes.store import rows
 
-from gateway.feed.deliver.hold_feed import HoldFeed
-from gateway.feed.deliver.journaling import UNKEPT
+from gateway.feed.deliver.journaling import UNKEPT, HoldFeed
 from gateway.feed.fate import fate_of, fate_place
 from gateway.runtime import clock
 from gateway.store.database.engine import Statement, ask, micros

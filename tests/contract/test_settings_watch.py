@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from gateway.feed.alerts.webhook import AlertHook
-from gateway.feed.deliver.settings_watch import SettingsWatch
+from gateway.feed.loops import SettingsWatch
 from gateway.ingest import Pipeline
 from gateway.routing import Routes
 from gateway.runtime.metrics import Metrics

@@ -19,7 +19,7 @@ from fakes.scale import EITHER_STORE
 from fakes.store import rows
 
 from gateway.feed.fate import fate_of, fate_place
-from gateway.feed.operator.retiring import close
+from gateway.feed.operator.pausing import close
 from gateway.routing import Filter
 from gateway.runtime import clock
 from gateway.store.database.engine import Statement, ask

@@ -11,7 +11,7 @@ from generators import documents
 from pydantic import SecretStr
 
 from gateway.checks import config
-from gateway.feed.alerts.news import AlertNews, Change
+from gateway.feed.alerts.monitor import AlertNews, Change
 from gateway.feed.alerts.webhook import AlertHook
 from gateway.routing import Folder, Http, Mllp, routes_of
 from gateway.runtime import clock

@@ -11,7 +11,7 @@ import pytest
 from typer.main import get_command
 
 from gateway.cli.main import app
-from gateway.feed.operator.typed_instant import typed_instant
+from gateway.feed.operator.arguments import typed_instant
 
 TEXT = (Path(__file__).parents[2] / "docs" / "guide.md").read_text("utf-8")
 UPGRADE, WAY_BACK = re.findall(r"```sh\n(systemctl stop .*?)```", TEXT, re.DOTALL)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import get_args
 
 from gateway.checks import config
-from gateway.ingest.orders.answers import ANSWERS
-from gateway.ingest.orders.concerned import AMBIGUOUS
-from gateway.ingest.orders.retention import MESSAGES, ORDERS
+from gateway.ingest.orders.apply_orders import AMBIGUOUS
+from gateway.ingest.orders.inbox import ANSWERS
+from gateway.ingest.orders.loops import MESSAGES, ORDERS
 from gateway.ingest.orders.sources import TYPES, survey_sources
 from gateway.settings import survey
 from gateway.store.orders.inbound import AFTER_FAILED

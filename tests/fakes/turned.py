@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from gateway.feed.alerts.conditions import alerts
-from gateway.feed.alerts.heartbeat import heartbeats
-from gateway.feed.alerts.webhook import hooks
-from gateway.feed.deliver.ack_policy import ruling_on
-from gateway.feed.deliver.pacing import Pacing
-from gateway.feed.deliver.refusal_count import RefusalCount
+from gateway.feed.alerts.webhook import heartbeats, hooks
+from gateway.feed.deliver.delivery_results import RefusalCount
+from gateway.feed.deliver.outcome import ruling_on
+from gateway.feed.deliver.sender import Pacing
 from gateway.feed.payload import Acknowledgement
-from gateway.feed.plan.counts import PlanCounts
+from gateway.feed.plan.planning import PlanCounts
 from gateway.ingest.assembly import engine_of, pipeline_of
 from gateway.ingest.orders.sources import sources_of
 from gateway.routing import Http, routes_of

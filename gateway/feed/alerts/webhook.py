@@ -1,6 +1,9 @@
 """Post alerts and heartbeats to the addresses in the settings, signed if a key is configured.
 
-https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md (headers, signature scheme).
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md (headers, signature scheme);
+decision D38. A heartbeat goes to a dead man's switch while this process works: silence alerts, since a process that was
+killed, is frozen, or cannot write to its database does not beat. That the database cannot be written is posted without
+using the database: each process reports its own view, and keeps the alerts already posted only in memory.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,8 +22,11 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from gateway.feed.alerts.conditions import RUNBOOK
+from gateway.mllp.listener import CROWDING
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
+from gateway.runtime.loops import forever
+from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
 from gateway.settings.values import secrets_in
 
@@ -93,3 +99,87 @@ def process_alert_data(code: str, destination: str, state: str, count: int, sinc
         "since": since.isoformat(),
         "process": f"{socket.gethostname()}:{os.getpid()}",
     }
+
+
+NAME: Final = "heartbeat_url"
+EVERY: Final = 1.0  # seconds between two looks
+
+
+class Heartbeat:
+    """Heartbeat of this process; `is_well` says if its last write to the database was done, and not long ago."""
+
+    def __init__(self, hook: AlertHook, seconds: float, is_well: Callable[[], bool]) -> None:
+        self._hook, self._seconds, self._is_well = hook, seconds, is_well
+        self._due = 0.0
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        await forever(self.turn, EVERY, not_done="heartbeat-not-sent")
+
+    async def turn(self) -> None:
+        """Beat if a heartbeat is due and this process is well."""
+        if self._is_well() and clock.monotonic() >= self._due:
+            self._due = clock.monotonic() + self._seconds
+            process = f"{socket.gethostname()}:{os.getpid()}"
+            await self._hook.post({"process": process, "seconds": self._seconds}, "feed.heartbeat")
+
+
+def heartbeats(settings: Feed, is_well: Callable[[], bool]) -> Iterator[Heartbeat]:
+    """Yield the heartbeat of this process if the settings ask for one."""
+    if settings.heartbeat_url is not None:
+        hook = AlertHook(NAME, 0, settings.heartbeat_url, settings.alert_key)
+        yield Heartbeat(hook, settings.heartbeat_seconds, is_well)
+
+
+_PATIENCE: Final = 10.0  # seconds that trouble, or its end, must last before it is alerted
+
+
+class StoreAlarm:
+    """Monitor of the store by this process; `trouble` returns the code of what stops writes, or an empty string."""
+
+    def __init__(self, trouble: Callable[[], str], settings: Feed, metrics: Metrics) -> None:
+        self._trouble, self._metrics = trouble, metrics
+        self._hooks = [one for one in hooks(settings) if one.name == AT_ONCE]
+        self._found, self._since, self._at = "", clock.monotonic(), clock.now()
+        self._noted = self._told = ""
+
+    async def run(self) -> None:
+        """Check and report every second, until cancelled."""
+        await forever(self.turn, EVERY, not_done="store-trouble-not-told")
+
+    async def turn(self) -> None:
+        """Report trouble that has lasted for `_PATIENCE`, or its end, if not reported yet."""
+        self._look()
+        if clock.monotonic() - self._since < _PATIENCE:
+            return
+        if self._noted != self._found:
+            self._note()
+        if self._told not in {"", self._found} and await self._posted(self._told, "cleared"):
+            self._told = ""
+        if self._found and not self._told and await self._posted(self._found, "raised"):
+            self._told = self._found
+
+    def _look(self) -> None:
+        """Note the current trouble, and since when it has lasted."""
+        if (found := self._trouble()) != self._found:
+            self._found, self._since, self._at = found, clock.monotonic(), clock.now()
+
+    def _note(self) -> None:
+        """Log the change once, and set the alert metrics."""
+        if self._noted:
+            get_logger().info("alert-over", code=self._noted)
+            self._metrics.alerted(self._noted, "", 0)
+        if self._found:
+            get_logger().error("alert", code=self._found)
+            self._metrics.alerted(self._found, "", 1)
+        self._noted = self._found
+
+    async def _posted(self, code: str, state: str) -> bool:
+        """Post an alert to the site's alert address; return True if it was taken. The next turn posts again if not."""
+        data = process_alert_data(code, "", state, int(clock.monotonic() - self._since), self._at)
+        return all([await hook.post(data) for hook in self._hooks])
+
+
+def crowding() -> str:
+    """Return the code of the alert while listeners of this process are crowded, else an empty string."""
+    return CROWDING.trouble

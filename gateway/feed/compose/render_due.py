@@ -15,7 +15,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Final, TypeAlias, TypeVar, TypeVarTuple
 
-from gateway.feed.compose.doubtful import is_doubtful
 from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.payload import PayloadKind, StudyRound
 from gateway.routing import Destination
@@ -33,6 +32,7 @@ from gateway.store.feed.leases import PAUSED, Lease, LeaseLost
 from gateway.store.feed.ledger import SentState, read_sent
 from gateway.store.feed.moves import MERGED, REFILE_RELEASED, RELEASED, formers
 from gateway.store.feed.outbox import (
+    BEHIND,
     ComposedStudy,
     Outbox,
     SettledRow,
@@ -55,7 +55,33 @@ from gateway.store.feed.states import (
 from gateway.store.pdfs import Pdfs
 from gateway.store.studies.search import issues
 from mappings.issues import MappingIssue
+from mappings.model import Study
 from mappings.profile import Site
+from mappings.values.dates import parse_instant
+
+_DAY: Final = 24 * 3600 * 1_000_000
+_LATE: Final = _DAY  # the longest until a change is ingested (`sync.report_refetch_hours`)
+_SKEW: Final = 600 * 1_000_000  # the most that AutoScribe's clock may be ahead of ours
+_FOUND: Final = 7 * _DAY  # by then every study was read again, so a row decided later is a new change
+
+
+def is_doubtful(row: WaitingRow, study: Study, since: int, until: int) -> bool:
+    """True if a row's message may have been sent in the time that the restore lost, from `since` to `until`.
+
+    Both are in microseconds. A row is doubtful if its report changed in that span or up to a day before it, or at an
+    unknown instant. Replays and backloads are never doubtful.
+    """
+    if row.kind == "replay" or row.priority == BEHIND or row.decided > until + _FOUND:
+        return False
+    changed = [
+        micros(instant)
+        for report in study.reports
+        if report.report_id == row.report_id
+        for instant in map(parse_instant, (report.signed_at, report.updated_at))
+        if instant is not None and micros(instant) < row.decided + _SKEW
+    ]
+    return not changed or since - _LATE <= max(changed) < until
+
 
 AT_ONCE: Final = 48
 TOGETHER: Final = 8  # studies whose messages are stored in one commit

@@ -1,7 +1,7 @@
 """Channels that carry one message to a destination and return its acknowledgement: MLLP, or a folder of files.
 
 HL7 Transport Specification: MLLP, Release 1; HL7 v2.5.1 §2.9.2; rename(2), fsync(2). A channel reports the answer or
-the failure. gateway/feed/deliver/ack_policy.py decides what the answer means.
+the failure. gateway/feed/deliver/outcome.py decides what the answer means.
 """
 
 from __future__ import annotations

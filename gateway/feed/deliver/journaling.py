@@ -3,8 +3,9 @@
 Carries out no clause of a standard; decision D38. A claim is written after its commit and before its message leaves, an
 acknowledgement as soon as it comes. A process that is killed leaves all of them behind; the disk gets them each second,
 so a machine that is lost may take the last second with it. A database that lacks a claim of the journal was restored
-from a backup: every destination is paused until an operator decides. If the journal cannot be written, an alert is
-raised and the feed goes on.
+from a backup: every destination is paused until an operator decides. `serve --hold-feed` starts with all destinations
+paused, for a restore that no journal covers: messages that may have been sent since the backup are held, and never sent
+again automatically. If the journal cannot be written, an alert is raised and the feed goes on.
 Proved by tests/contract/test_journaling.py.
 """
 
@@ -14,7 +15,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -30,6 +31,7 @@ from gateway.store.database import facts
 from gateway.store.database.engine import Engine, micros
 from gateway.store.feed import restoring
 from gateway.store.feed.messages import Head, SendResult
+from gateway.store.feed.restoring import hold_destinations
 from gateway.store.feed.states import RESTORED
 
 EVERY: Final = 1.0  # seconds
@@ -300,3 +302,27 @@ class Journaling:
         if len(self._noted) > _MOST_NOTED:
             self._noted = dict(list(self._noted.items())[-_MOST_NOTED:])
             self._n += 1  # leave a gap in the batch numbers, so that the loss can be detected
+
+
+@dataclass(frozen=True, slots=True)
+class HoldFeed:
+    """Choice to start with the feed held; `restored_from` is the time of the backup that was restored.
+
+    In microseconds; None if the database was not restored.
+    """
+
+    restored_from: int | None = None
+
+    async def begin(self, engine: Engine, journal: Journaling, destinations: Collection[str]) -> None:
+        """Pause the destinations, before anything is sent.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        now = micros(clock.now())
+        lanes = await engine.do(partial(hold_destinations, destinations, self.restored_from, now))
+        if self.restored_from is not None:
+            await journal.accept()
+        get_logger().warning("feed-held", count=len(destinations), action=("feed", "resume"))
+        if lanes:
+            get_logger().warning("may-have-been-sent", count=lanes, action=("feed", "status"))

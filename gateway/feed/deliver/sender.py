@@ -2,7 +2,6 @@
 
 HL7 v2.5.1 §2.9.2; decisions D32, D33. The result of a message and the claim of the next are written in one transaction.
 A destination with a window has that many connections, each with a message of another lane in hand.
-Proved by tests/gateway/feed/deliver/test_circuit_breaker.py.
 """
 
 from __future__ import annotations
@@ -10,17 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
 from typing import Any, Final
 
 from gateway.feed.deliver.channel import Channel
+from gateway.feed.deliver.delivery_results import UnwrittenResults
 from gateway.feed.deliver.journaling import UNKEPT, Journal
 from gateway.feed.deliver.lease_guard import LeaseGuard
 from gateway.feed.deliver.lookahead import Lookahead
 from gateway.feed.deliver.outcome import SendOutcomes
-from gateway.feed.deliver.pacing import Pacing
-from gateway.feed.deliver.unwritten_results import UnwrittenResults
 from gateway.feed.payload import Acknowledgement
 from gateway.mllp.link import numbered
 from gateway.mllp.permit import PermitEnded
@@ -33,6 +32,30 @@ from gateway.store.feed import messages
 from gateway.store.feed.leases import LeaseLost
 from gateway.store.feed.messages import Attempt, Head, SendResult
 from gateway.store.feed.states import MessageState
+
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Pacing:
+    """Pace of one destination."""
+
+    def __init__(self, destination: Destination) -> None:
+        rate = destination.receiver.rate_limit
+        self._apart = timedelta(seconds=max(destination.gap, 1 / rate if rate else 0))
+        self._quiet = destination.quiet
+        self._last = _LONG_AGO
+
+    def used(self, at: datetime) -> None:
+        """Note the instant at which a message was sent or answered, on any connection."""
+        self._last = at
+
+    def wait(self, now: datetime) -> float:
+        """Return the seconds until the next message may go; 0 or less: now. A clock set back adds one gap at most."""
+        next_one = self._last + self._apart if self._last <= now else now
+        ends = self._quiet.until(now)
+        until = max(next_one, ends) if ends is not None else next_one
+        return (until - now).total_seconds()
+
 
 _LONGEST: Final = 60.0  # seconds between two tries to connect
 _MOMENT: Final = 0.05

@@ -7,7 +7,7 @@ the audit.
 from __future__ import annotations
 
 from gateway.feed.alerts.conditions import OF_THE_STORE, ROWS
-from gateway.feed.alerts.news import MOST_STUDIES
+from gateway.feed.alerts.monitor import MOST_STUDIES
 from gateway.feed.operator.arguments import Say, counted, wrong
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock

@@ -1,26 +1,81 @@
-"""Read the arguments of operators' commands, and print their answers: lines for a person, or JSON for a program.
+"""Check the arguments of the feed commands: destination names, ids, instants, and consent to what would be sent.
 
-https://hl7.org/fhir/R4/datatypes.html#instant; decision D49. A command's function only computes its answer, a frozen
-dataclass. The command prints it by `say_answer`; a page can show the same answer.
-Proved by tests/gateway/cli/test_feed.py and tests/gateway/cli/test_answers.py.
+https://www.rfc-editor.org/rfc/rfc3339#section-5.6 (with an offset), https://peps.python.org/pep-0495/ (local times that
+a clock change skips or repeats); decisions D37, D39. An instant is a day or a local time in the site's zone, or a time
+with an offset. An ambiguous time is an error, never a guess. A script cannot be asked for consent and passes `--yes`.
+Proved by tests/gateway/cli/test_feed.py and tests/gateway/feed/operator/test_preview.py.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
-from gateway.feed.operator.typed_instant import typed_instant
+from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination, routes_of
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration
-from gateway.store.database.engine import instant_text, micros
+from gateway.store.database.engine import Engine, instant_text, micros
+from gateway.store.feed.outbox import ToSend
 from mappings.patient.identifiers import upstream_id
+from mappings.values.dates import parse_instant
+
+_FORM: Final = re.compile(
+    r"(?P<day>\d{4}-\d{2}-\d{2})"
+    r"([T ](?P<minute>\d{2}:\d{2})(?P<second>:\d{2}(\.\d{1,6})?)?\s?(?P<offset>Z|[+-]\d{2}:?\d{2})?)?",
+    re.ASCII | re.IGNORECASE,
+)
+_SUCH_AS: Final = "Write a day or a time, such as 2026-03-01, 2026-03-01 14:30 or 2026-03-01T14:30:00-05:00."
+
+
+def typed_instant(option: str, text: str, zone: tzinfo) -> datetime:
+    """Return the instant that an option's text means; without an offset it is local in that zone; a day is its start.
+
+    The instant as understood is printed on stderr.
+
+    Raises:
+        ConfigError: it is not an instant, or a clock change in the zone skips or repeats it.
+    """
+    match = _FORM.fullmatch(text.strip())
+    moment = None
+    if match is not None:
+        moment = _with_offset(match) if match["offset"] else _local(option, match, zone)
+    if moment is None:
+        raise ConfigError("command line", option, "neither a day nor a time that a calendar has", _SUCH_AS)
+    sys.stderr.write(f"{option} is {moment.astimezone(zone).isoformat()} ({zone})\n")
+    return moment
+
+
+def _with_offset(match: re.Match[str]) -> datetime | None:
+    return parse_instant(f"{match['day']}T{match['minute']}{match['second'] or ':00'}{match['offset']}")
+
+
+def _local(option: str, match: re.Match[str], zone: tzinfo) -> datetime | None:
+    """Return the only instant of a local time in the zone; None if the date or time is invalid.
+
+    Raises:
+        ConfigError: a clock change skips or repeats that time.
+    """
+    text = f"{match['day']}T{match['minute'] or '00:00'}{match['second'] or ':00'}"
+    try:
+        local = datetime.fromisoformat(text)
+        first, second = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    except (ValueError, OverflowError):
+        return None
+    if first == second:
+        return first
+    readings = [one.astimezone(zone) for one in sorted((first, second))]
+    is_repeated = all(one.replace(tzinfo=None) == local for one in readings)
+    problem = f"the clocks of {zone} {'show' if is_repeated else 'skip'} {text.replace('T', ' ')}"
+    problem += " twice on that day" if is_repeated else ": that local time does not exist"
+    raise ConfigError("command line", option, problem, f"Write {' or '.join(one.isoformat() for one in readings)}.")
+
 
 # Gets the addresses of the resources, and the ids of the patients, that a command is about to show
 Shows = Callable[[Collection[str], Collection[str]], None]
@@ -222,3 +277,93 @@ def _camel(name: str) -> str:
 def at(moment: datetime) -> str:
     """Return an instant as FHIR writes it, in UTC with six digits."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """The operator's choice beforehand: only count (`dry_run`), or send without a question (`yes`)."""
+
+    dry_run: bool = False
+    yes: bool = False
+
+    @property
+    def is_given(self) -> bool:
+        """True if the command may send without a question."""
+        return self.yes and not self.dry_run
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """Messages that a command would send, and sentences about what it would not; `is_refused`: some it must not."""
+
+    amount: ToSend
+    notes: tuple[str, ...] = ()
+    is_refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SendingAct:
+    """Command that sends messages to a destination: `foresee` counts them, `act` sends them."""
+
+    name: str
+    foresee: Callable[[Engine], Awaitable[Foreseen | RefusedCommand]]
+    act: Callable[[Engine], Awaitable[CommandAnswer]]
+
+
+async def act_if_agreed(configuration: Configuration, sending: SendingAct, consent: Consent, say: Say) -> int:
+    """Show what a command would send, send it if the operator agrees, and print the answer; return the exit code.
+
+    Raises:
+        ConfigError: there is something to send, no consent was given, and there is no terminal to ask on.
+        StoreUnavailable: the store cannot be reached.
+    """
+    async with store_for_command(configuration, writes=not consent.dry_run) as engine:
+        if not consent.is_given:
+            foreseen = await sending.foresee(engine)
+            if isinstance(foreseen, RefusedCommand):
+                return say_answer(foreseen, say)
+            if not is_agreed(foreseen.amount, sending.name, consent, say):
+                for note in foreseen.notes:
+                    say(note)
+                return int(foreseen.is_refused or not consent.dry_run)
+        answer = await sending.act(engine)
+    return say_answer(answer, say)
+
+
+def is_agreed(amount: ToSend, name: str, consent: Consent, say: Say) -> bool:
+    """Print what a destination would be sent; return True if it is to be sent.
+
+    No question is asked if there is nothing to send.
+
+    Raises:
+        ConfigError: there is something to send, no consent was given, and there is no terminal to ask on.
+    """
+    if amount.messages:
+        say(f"{name} would be sent {in_words(amount)}")
+    elif consent.dry_run:
+        say(f"{name} would be sent nothing")
+    if consent.dry_run:
+        say("nothing is sent: --dry-run")
+        return False
+    if not amount.messages:
+        return True
+    if not sys.stdin.isatty():
+        problem = "missing, and there is no terminal to ask on: nothing is sent"
+        raise wrong("--yes", problem, "See what --dry-run says, then write --yes.")
+    sys.stderr.write("Send it? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() in {"y", "yes"}:
+        return True
+    say("nothing is sent")
+    return False
+
+
+def in_words(amount: ToSend) -> str:
+    """Return the amount in words: `12 messages at least (14 reports of 12 studies), 2 critical, signed … to …`."""
+    text = counted(amount.messages, "message")
+    if amount.reports:
+        text += f" at least ({counted(amount.reports, 'report')} of {counted(amount.studies, 'study')})"
+    text += f", {amount.critical} critical"
+    if amount.oldest is None or amount.newest is None:
+        return text
+    return f"{text}, signed {instant_text(amount.oldest)} to {instant_text(amount.newest)}"

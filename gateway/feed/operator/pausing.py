@@ -1,29 +1,43 @@
-"""`feed pause`, `feed resume`: stop or restart sending to a destination, or send a study that waits for an operator.
+"""`feed pause`, `feed resume`, `feed retire`: stop, restart or close a destination, or free a study that waits.
 
-Carries out no clause of a standard; decisions D13, D32. Messages of a paused destination are composed and queued.
-Proved by tests/gateway/cli/test_feed.py and tests/gateway/cli/test_restored.py.
+Carries out no clause of a standard; decisions D13, D31, D32. Messages of a paused destination are composed and queued.
+Of a retired one, nothing is sent, and nothing is deleted.
+Proved by tests/gateway/cli/test_feed.py and tests/gateway/feed/operator/test_retiring.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from gateway.feed.operator.arguments import CommandAnswer, RefusedCommand, counted, destination_named, id_of
-from gateway.feed.operator.preview import Foreseen
+from gateway.feed.operator.arguments import (
+    CommandAnswer,
+    Foreseen,
+    RefusedCommand,
+    Say,
+    counted,
+    destination_named,
+    id_of,
+    wrong,
+)
+from gateway.ingest.assembly import store_for_command
+from gateway.ingest.settings_in_force import SettingsInForce, wanted
+from gateway.routing import InForce, routes_of
 from gateway.runtime import clock
 from gateway.runtime.words import HeldAs
 from gateway.settings import Configuration
+from gateway.store.database import locks
 from gateway.store.database.engine import Engine, Steps, ask, micros
 from gateway.store.database.operator_acts import noted
-from gateway.store.feed.destinations import seen_there
+from gateway.store.feed.destinations import ClosedWork, StillServed, known, now_called, retired, seen_there
 from gateway.store.feed.lanes import FreedLane, close_breaker, release_lane
 from gateway.store.feed.leases import PAUSED, paused
 from gateway.store.feed.ledger import held_for, stock
 from gateway.store.feed.messages import IN_DOUBT, REFUSED
 from gateway.store.feed.outbox import ToSend, to_send, tried
+from gateway.store.feed.plans import WantedSettings, plan_made, put_in_force
 from gateway.store.feed.restoring import also_paused, paused_beside, resume_overridden, rows_held_for
 from gateway.store.feed.states import BREAKER_REASONS, FOR_NOW, HOLD_FEED, MAY_HAVE_BEEN_SENT, RESTORED
 
@@ -297,3 +311,64 @@ def _released_line(released: ReleasedStudy, name: str) -> str:
     }
     parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return f"{released.study_id} goes on at {name}: {parts}"
+
+
+async def retire(configuration: Configuration, name: str, reason: str, say: Say) -> int:
+    """Close what is open for a destination; return 1 while another process still sends there.
+
+    Raises:
+        ConfigError: it is in the settings and enabled, the database does not know it, or there is no reason.
+    """
+    if any(one.name == name and one.is_enabled for one in routes_of(configuration).destinations):
+        remedy = "Remove its [[destination]] table, or write enabled = false, and restart the gateway."
+        raise wrong(name, "this destination is in the settings", remedy)
+    for destination in routes_of(configuration).destinations:
+        if destination.formerly == name:
+            raise wrong(name, f"this destination is called {destination.name} since", "Write that name.")
+    if not reason.strip():
+        raise wrong("--reason", "empty", "Write why the open messages are not sent any more: the reason is kept.")
+    async with store_for_command(configuration, writes=False) as engine:  # so that no destination is renamed here
+        if name_now := await now_called(engine, name):
+            raise wrong(name, f"this destination is called {name_now} since", "Write that name.")
+        names = await known(engine)
+        if name not in names:
+            remedy = f"It knows {', '.join(names) or 'none'}."
+            raise wrong(name, "the database knows no destination of this name", remedy)
+        try:
+            closed = await close(engine, name, reason)
+        except StillServed:
+            say(f"{name} is served by a gateway with other settings: stop or restart that gateway, and try again")
+            return 1
+    say(f"{name} is retired: {counted(closed.untold, 'report')} not made, {counted(closed.unsent, 'message')} not sent")
+    if closed.in_doubt:
+        say(f"{counted(closed.in_doubt, 'message')} may have arrived there; the ledger goes on saying so")
+    return 0
+
+
+async def close(engine: Engine, name: str, reason: str) -> ClosedWork:
+    """Close what is open for a destination, and let nothing new be queued for it.
+
+    Raises:
+        StillServed: another process sends there.
+        StoreUnavailable: the store cannot be reached.
+    """
+    off = _owed_nothing(await SettingsInForce(engine).current(), name)
+    return await engine.do(partial(_retired, name, reason, off, micros(clock.now()), await engine.now()))
+
+
+def _owed_nothing(in_force: InForce, name: str) -> WantedSettings | None:
+    """Return settings under which a destination is owed nothing, a move neither; None if none ever were in force."""
+    revisions = in_force.revisions.get(name)
+    if not revisions:
+        return None
+    return wanted(replace(revisions[-1].terms, is_enabled=False, moves_merges=False), revisions[-1].ignores)
+
+
+def _retired(name: str, reason: str, off: WantedSettings | None, now: int, at: int) -> Steps[ClosedWork]:
+    """Close what is open, and put settings in force under which nothing new is queued, while nobody ingests."""
+    yield from locks.take_alone()
+    closed = yield from retired(name, reason, now, at)
+    if off is not None:
+        standing = yield from put_in_force(None, off, now)
+        yield from plan_made(None, standing.number, now)
+    return closed

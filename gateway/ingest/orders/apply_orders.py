@@ -1,34 +1,184 @@
 """Apply the events of an order message to the known orders, as the steps of one transaction.
 
-HL7 v2.5.1 §4.4.1 (ORM), §4.4.4 (OMG), §4.4.10 (OMI), decision D48. Each stored study that has a number of a changed
-order is ingested again.
-Proved by tests/gateway/ingest/orders/test_apply.py.
+HL7 v2.5.1 §4.4.1 (ORM), §4.4.4 (OMG), §4.4.10 (OMI), §4.5.1.2 (ORC-2), §4.5.1.3 (ORC-3), decision D48. An event
+concerns the order of its placer order number, else of its filler order number. Only orders of the same source are
+compared, by numbers with their authority. Where several fit, none is chosen. An event whose order no number names makes
+no order. Some senders give an order its order number only later, and may go on to name it by its accession number. What
+may be another order stays apart. Each stored study that has a number of a changed order is ingested again.
+Proved by tests/gateway/ingest/orders/test_apply.py and tests/gateway/ingest/orders/test_concerned.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from gateway.ingest.orders.arrival import Arrival, Batch, MoreLocks
-from gateway.ingest.orders.concerned import (
-    AMBIGUOUS,
-    AmbiguousOrderError,
-    Record,
-    concerned,
-    held_for,
-    names_of,
-)
-from gateway.ingest.orders.numbered_later import numbered_later
 from gateway.store.database.engine import Steps
 from gateway.store.orders.hospital import StoredVisit
 from gateway.store.orders.inbound import SettledMessage
-from gateway.store.orders.numbers import changes_with, key_text, keys_of, merges_of, number_text, record_text
-from mappings.hospital.authorities import Authorities, OrderKey
-from mappings.hospital.events import OrderEvent, Visit
-from mappings.hospital.groups import NO_MERGES, Merges, is_about_patient, order_keys
-from mappings.hospital.known_order import NO_AGE, KnownOrder, applied, message_age
+from gateway.store.orders.numbers import changes_with, key_text, keys_of, merges_of, number_text, own_text, record_text
+from mappings.hospital.authorities import Authorities, OrderKey, OrderSource
+from mappings.hospital.events import CodedText, InboundIssue, IssuedNumber, OrderEffect, OrderEvent, Visit
+from mappings.hospital.groups import NO_MERGES, Merges, is_about_patient, may_be_same, order_keys, patient_numbers
+from mappings.hospital.known_order import NO_AGE, KnownOrder, applied, message_age, unread_number
+from mappings.profile import OrderNumberKind
+
+AMBIGUOUS: Final = "order-ambiguous"
+NO_NUMBER: Final = "order-number-missing"
+_KINDS: Final[tuple[OrderNumberKind, ...]] = ("placer", "filler", "accession")
+
+
+class AmbiguousOrderError(Exception):
+    """Several orders fit an event."""
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """Order while a message is applied: `number` in the store, and `before`, are None for a new one."""
+
+    number: int | None = None
+    before: KnownOrder | None = None
+    now: KnownOrder | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderNames:
+    """Texts of an order's numbers by their kinds: with the authority of the settings, and as the source has it."""
+
+    placer: frozenset[str]
+    filler: frozenset[str]
+    accession: frozenset[str]
+
+    @property
+    def every(self) -> frozenset[str]:
+        """Texts by which the order is found in the store."""
+        return (self.placer | self.filler) or self.accession
+
+
+def names_of(order: OrderEvent | KnownOrder, authorities: Authorities, source: OrderSource) -> OrderNames:
+    """Return the texts of an order's numbers."""
+    return OrderNames(*(frozenset(_texts(kind, getattr(order, kind), authorities, source)) for kind in _KINDS))
+
+
+def concerned(
+    event: OrderEvent, records: Sequence[Record], authorities: Authorities, source: OrderSource
+) -> list[Record]:
+    """Return the record of the order that an event concerns; none if it is new, several if all of them end.
+
+    Raises:
+        AmbiguousOrderError: several fit.
+    """
+    own = names_of(event, authorities, source)
+    known = [(record, names_of(record.now, authorities, source)) for record in records if record.now is not None]
+    by_placer = [(record, names) for record, names in known if own.placer & names.placer]
+    exact = [record for record, names in by_placer if own.filler & names.filler]
+    fitting = exact or [record for record, names in by_placer if not (own.filler and names.filler)]
+    if fitting and event.effect == "cancel":
+        return fitting
+    if not fitting and own.filler:
+        is_numbering = event.effect == "number" or not own.placer
+        fitting = [
+            record for record, names in known if own.filler & names.filler and (is_numbering or not names.placer)
+        ]
+    if not fitting and not own.placer and not own.filler:
+        fitting = [
+            record
+            for record, names in known
+            if own.accession & names.accession and not names.placer and not names.filler
+        ]
+    if len(fitting) > 1:
+        raise AmbiguousOrderError
+    return fitting
+
+
+def held_for(
+    event: OrderEvent,
+    records: Sequence[Record],
+    issues: Iterable[InboundIssue],
+    authorities: Authorities,
+    source: OrderSource,
+) -> str:
+    """Return the code for which an event is held whose order is not known; empty if it may make a new one.
+
+    A number that cannot be read may be that of a known order: nothing may end or number an order beside that one.
+    """
+    own = names_of(event, authorities, source)
+    unread = unread_number(issues)
+    if not own.every:
+        return unread or NO_NUMBER
+    if own.placer or event.effect in ("open", "change"):
+        return ""
+    if unread:
+        return unread
+    others = [record.now for record in records if record.now is not None]
+    is_of_other = any(own.accession & names_of(one, authorities, source).accession for one in others)
+    return AMBIGUOUS if is_of_other and not own.filler else ""
+
+
+def _texts(
+    kind: OrderNumberKind, number: IssuedNumber | None, authorities: Authorities, source: OrderSource
+) -> Iterator[str]:
+    if number is None or not number.value.strip():
+        return
+    key = authorities.order_key(kind, number, source)
+    if key:
+        yield key_text(key)
+    yield own_text(kind, number, source.name)
+
+
+_NO_CODE: Final = CodedText()
+
+
+def numbered_later(event: OrderEvent, records: Iterable[Record], arrival: Arrival) -> Steps[list[Record]]:
+    """Return the record of the order that gets its order number from an event, or that had none at first; else none.
+
+    A message that has several orders under the accession number tells them apart: none of them is found.
+
+    Raises:
+        AmbiguousOrderError: the event names an accession number alone, and several orders may be meant.
+    """
+    names = names_of(event, arrival.authorities, arrival.sender)
+
+    def is_under(one: OrderEvent | KnownOrder) -> bool:
+        return not names.accession.isdisjoint(names_of(one, arrival.authorities, arrival.sender).accession)
+
+    under = {record: record.now for record in records if record.now is not None and is_under(record.now)}
+    stated = applied(None, event, arrival.message, arrival.sender, arrival.received).order
+    told = [one for one in arrival.message.orders if one.effect != "nothing" and is_under(one)]
+    if stated is None or len(told) > 1 or not any(one.is_named_by_accession for one in under.values()):
+        return []
+    merges = yield from _merges([stated, *under.values()], arrival)
+    about = (stated, arrival.authorities, merges, arrival.source.order_days)
+    alike = {record: order for record, order in under.items() if may_be_same(order, *about)}
+    if names.placer or names.filler:
+        fitting = [record for record, order in alike.items() if _gets_number(order, stated, event.effect)]
+        return fitting if len(alike) == 1 else []
+    if not any(one.is_named_by_accession for one in alike.values()):
+        return []
+    if len(alike) > 1:
+        raise AmbiguousOrderError
+    return list(alike)
+
+
+def _gets_number(order: KnownOrder, stated: KnownOrder, effect: OrderEffect) -> bool:
+    """True for an order with its accession number alone and the event's procedure, if both stand.
+
+    It may also lack the procedure, unless the event brings a number and nothing else.
+    """
+    if not order.is_named_by_accession or order.placer or order.filler or order.is_void or stated.is_void:
+        return False
+    return order.procedure == stated.procedure or (order.procedure == _NO_CODE and effect != "number")
+
+
+def _merges(orders: Iterable[KnownOrder], arrival: Arrival) -> Steps[Merges]:
+    """Read the merges of the patients of orders, unless all have the same numbers."""
+    numbers = [patient_numbers(one, arrival.authorities, NO_MERGES) for one in orders]
+    if len(set(numbers)) == 1:
+        return NO_MERGES
+    return merges_of((yield from changes_with(frozenset().union(*numbers))))
+
 
 SEVERAL_PATIENTS: Final = "several-patients"
 BY_ARRIVAL: Final = "order-by-arrival"

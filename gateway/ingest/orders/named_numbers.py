@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from gateway.ingest.orders.concerned import names_of
+from gateway.ingest.orders.apply_orders import names_of
 from gateway.ingest.orders.sources import survey_sources
 from gateway.settings import Configuration
 from gateway.store.orders.numbers import number_text

@@ -25,7 +25,7 @@ from fakes.simulation.store import Direct, done
 from gateway.cli import restored
 from gateway.crawl.crawler import crawl_forever
 from gateway.crawl.ports import Crawl, Json
-from gateway.feed.alerts.store_alarm import StoreAlarm
+from gateway.feed.alerts.webhook import StoreAlarm
 from gateway.feed.loops import feed_loops
 from gateway.ingest.assembly import pipeline_of
 from gateway.ingest.control_queue import ControlWork

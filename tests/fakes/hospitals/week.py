@@ -37,10 +37,11 @@ from fakes.simulation.loops import Scheduler
 from fakes.simulation.store import in_memory
 from structlog.testing import capture_logs
 
-from gateway.feed.alerts import monitor, store_alarm
-from gateway.feed.alerts.news import MOST_STUDIES
+from gateway.feed import loops
+from gateway.feed.alerts import monitor, webhook
+from gateway.feed.alerts.monitor import MOST_STUDIES
 from gateway.feed.alerts.webhook import AlertHook
-from gateway.feed.deliver import destination_worker, journaling, lookahead, settings_watch
+from gateway.feed.deliver import destination_worker, journaling, lookahead
 from gateway.mllp import peer
 from gateway.routing import routes_of
 from gateway.runtime import clock
@@ -61,9 +62,9 @@ STRETCHED = (
     (lookahead, "_IDLE", POLL),
     (journaling, "EVERY", WATCH),
     (monitor, "EVERY", POLL),
-    (settings_watch, "EVERY", HOUR),
+    (loops, "EVERY", HOUR),
     (probe, "EVERY", WATCH),
-    (store_alarm, "EVERY", WATCH),
+    (webhook, "EVERY", WATCH),
     (leases, "_LATER", POLL),
 )
 _TOLD = ((CRITICAL_MINUTES, ("begins", "grows")), (CRITICAL_MINUTES + ESCALATION_MINUTES, ("escalates",)))

@@ -8,7 +8,7 @@ from fakes.inbox import sample
 from fakes.taken_in import DRAFT, take
 
 from gateway.ingest import Pipeline
-from gateway.ingest.count import note
+from gateway.ingest.read_through import note
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
 from gateway.store import study_write

@@ -4,7 +4,7 @@ import pytest
 from fakes.fhir_studies import SITE, mapped, report
 from fakes.upstream_json import user_json
 
-from gateway.ingest.practitioner import practitioner
+from gateway.ingest.pipeline import practitioner
 from mappings.issues import WireError
 
 

@@ -7,7 +7,7 @@ from fakes.taken_in import take
 from structlog.testing import capture_logs
 
 from gateway.ingest import Pipeline, pipeline, plan_write
-from gateway.ingest.shape_trust import DISAGREES, ShapeTrust
+from gateway.ingest.pipeline import DISAGREES, ShapeTrust
 from mappings.fhir.judge import CLASSES, Shapes
 
 

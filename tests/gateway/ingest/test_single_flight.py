@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.ingest.single_flight import SingleFlight
+from gateway.ingest.read_through import SingleFlight
 
 
 class Work:

@@ -3,9 +3,8 @@
 import pytest
 from fakes.upstream import USER_ID, FakeUpstream, report_json, user_json
 
-from gateway.ingest import users as module
-from gateway.ingest.single_flight import SingleFlight
-from gateway.ingest.users import REMEMBERED_SECONDS, Users
+from gateway.ingest import read_through as module
+from gateway.ingest.read_through import REMEMBERED_SECONDS, SingleFlight, Users
 from gateway.runtime import clock
 from gateway.runtime.errors import UpstreamFailed
 

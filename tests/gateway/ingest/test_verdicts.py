@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.ingest.verdicts import judged
+from gateway.ingest.map_study import judged
 from mappings.patient.people import Person
 
 KEY = b"k" * 32

@@ -13,15 +13,14 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.runtime import acceptor
-from gateway.runtime.acceptor import MOST, SPARED
-from gateway.runtime.http_connection import Connections
+from gateway.runtime import http_connection
+from gateway.runtime.http_connection import MOST, SPARED, Connections
 from gateway.runtime.serving import listening_socket, running
 
 LIMITED = """
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, {hard}))
-from gateway.runtime.acceptor import most_connections
+from gateway.runtime.http_connection import most_connections
 print(most_connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
 
@@ -74,7 +73,7 @@ async def asked(port: int) -> bytes:
 
 
 async def test_a_system_that_refuses_connections_is_asked_again_and_the_log_says_so_once(monkeypatch):
-    monkeypatch.setattr(acceptor, "_AGAIN", 0.001)
+    monkeypatch.setattr(http_connection, "_AGAIN", 0.001)
     with listening_socket("127.0.0.1", 0) as listener, capture_logs() as logs:
         async with running(hello, listener):
             real, left = asyncio.get_running_loop().sock_accept, [50]

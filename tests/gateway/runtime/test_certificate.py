@@ -14,12 +14,11 @@ import trustme
 from cryptography import x509
 from structlog.testing import capture_logs
 
-from gateway.runtime import acceptor, certificate
-from gateway.runtime.certificate import ServerCertificate, kept_new
+from gateway.runtime import http_connection, tls
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.http_connection import Connections
 from gateway.runtime.serving import listening_socket, running
-from gateway.runtime.tls import TlsSettings
+from gateway.runtime.tls import ServerCertificate, TlsSettings, kept_new
 
 CA = trustme.CA()
 
@@ -136,7 +135,7 @@ async def test_sockets_that_never_start_a_handshake_give_way_to_requests(tmp_pat
 
 
 async def test_a_connection_that_gives_way_as_its_handshake_ends_is_counted_out_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(acceptor, "SHUTDOWN_TIME", 0.05)
+    monkeypatch.setattr(http_connection, "SHUTDOWN_TIME", 0.05)
     async with serving(write(tmp_path)) as (port, connections, _, _):
         loop = asyncio.get_running_loop()
         real = loop.connect_accepted_socket
@@ -156,7 +155,7 @@ async def test_a_connection_that_gives_way_as_its_handshake_ends_is_counted_out_
 
 
 async def test_a_handshake_that_is_not_made_in_time_is_ended(tmp_path, monkeypatch):
-    monkeypatch.setattr(acceptor, "HANDSHAKE_TIME", 0.1)
+    monkeypatch.setattr(http_connection, "HANDSHAKE_TIME", 0.1)
     async with serving(write(tmp_path)) as (port, connections, refused, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         async with asyncio.timeout(60):
@@ -182,7 +181,7 @@ async def test_over_tls_a_refused_client_reads_why(tmp_path, sent, status):
 
 
 async def test_a_client_that_does_not_let_its_connection_end_is_cut_off(tmp_path, monkeypatch):
-    monkeypatch.setattr(acceptor, "SHUTDOWN_TIME", 0.1)
+    monkeypatch.setattr(http_connection, "SHUTDOWN_TIME", 0.1)
     async with serving(write(tmp_path)) as (port, connections, _, _):
         _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client())
         writer.transport.pause_reading()
@@ -194,7 +193,7 @@ async def test_a_client_that_does_not_let_its_connection_end_is_cut_off(tmp_path
 
 
 async def test_a_renewed_certificate_serves_the_next_connection_and_the_open_ones_stay(tmp_path, monkeypatch):
-    monkeypatch.setattr(certificate, "CHECK_EVERY", 0.02)
+    monkeypatch.setattr(tls, "CHECK_EVERY", 0.02)
     async with serving(write(tmp_path)) as (port, _, _, expires):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client())
         _, first = await ask(port, client())
@@ -262,7 +261,7 @@ def test_files_that_cannot_serve_are_refused_at_the_start(tmp_path):
 
 def test_of_a_chain_the_first_certificate_counts(tmp_path):
     files = write(tmp_path)
-    until = certificate.valid_until(files)
+    until = tls.valid_until(files)
     CA.cert_pem.write_to_path(tmp_path / "cert.pem", append=True)
-    assert certificate.valid_until(files) == until
+    assert tls.valid_until(files) == until
     assert until == x509.load_pem_x509_certificate((tmp_path / "cert.pem").read_bytes()).not_valid_after_utc

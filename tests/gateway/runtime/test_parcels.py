@@ -3,7 +3,7 @@ import inspect
 import pytest
 
 from gateway.runtime import errors, request_errors
-from gateway.runtime.parcels import Packer, packed, unpacked
+from gateway.runtime.computing import Packer, packed, unpacked
 from mappings.issues import SiteError, WireError
 
 EXAMPLES = {

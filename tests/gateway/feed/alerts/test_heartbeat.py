@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError
 from standardwebhooks import Webhook
 
 from gateway.app import create_app
-from gateway.feed.alerts.heartbeat import heartbeats
+from gateway.feed.alerts.webhook import heartbeats
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable
 from gateway.runtime.words import API, FEED, SYNC

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.feed.alerts.conditions import Alert
-from gateway.feed.alerts.news import MOST_STUDIES, news, updated_alert
+from gateway.feed.alerts.monitor import MOST_STUDIES, news, updated_alert
 from gateway.feed.alerts.webhook import AT_ONCE, AlertHook
 from gateway.store.feed.alerts import StandingAlert
 

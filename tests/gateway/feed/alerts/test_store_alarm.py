@@ -7,9 +7,8 @@ from fakes.inbox import sample
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from gateway.feed.alerts import store_alarm
-from gateway.feed.alerts.store_alarm import StoreAlarm
-from gateway.feed.alerts.webhook import AlertHook
+from gateway.feed.alerts import webhook
+from gateway.feed.alerts.webhook import AlertHook, StoreAlarm
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Escalation, Feed
@@ -112,4 +111,4 @@ async def test_the_metrics_say_what_holds(stage):
 
 
 def test_an_alert_leaves_within_a_minute_of_the_trouble():
-    assert store_alarm._PATIENCE + 2 * store_alarm.EVERY + 5 < 60
+    assert webhook._PATIENCE + 2 * webhook.EVERY + 5 < 60

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fakes.oru_example import study as example
 
-from gateway.feed.compose.doubtful import is_doubtful
+from gateway.feed.compose.render_due import is_doubtful
 from gateway.store.database.engine import micros
 from gateway.store.feed.outbox import WaitingRow
 

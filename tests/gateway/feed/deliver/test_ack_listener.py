@@ -20,7 +20,7 @@ from fakes.store import rows
 from structlog.testing import capture_logs
 
 from gateway.feed.compose.hl7v2_payload import HL7V2
-from gateway.feed.deliver import ack_listener
+from gateway.feed.deliver import late_acks
 from gateway.feed.deliver.late_acks import LateAcks
 from gateway.mllp import caller, listener
 from gateway.mllp.connection import MAX_ACK_BYTES
@@ -49,7 +49,7 @@ class Place:
 
     def listening(self):
         late = LateAcks(self.engine, self.destination, Feed(), self.metrics, breaker(self.engine))
-        return alongside(one.run() for one in ack_listener.ack_listener(self.destination, HL7V2, late))
+        return alongside(one.run() for one in late_acks.ack_listener(self.destination, HL7V2, late))
 
     async def acks(self):
         return [str(one) for (one,) in await rows(self.engine, "SELECT ack FROM message ORDER BY number")]
@@ -285,7 +285,7 @@ async def test_an_address_that_is_not_of_this_machine_is_told_of_and_tried_again
 
 async def test_without_the_key_nobody_listens(sqlite_engine):
     late = LateAcks(sqlite_engine, destination(1), Feed(), Metrics(), breaker(sqlite_engine))
-    assert list(ack_listener.ack_listener(destination(1), HL7V2, late)) == []
+    assert list(late_acks.ack_listener(destination(1), HL7V2, late)) == []
 
 
 async def turned_away(place):

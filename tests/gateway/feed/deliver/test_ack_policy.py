@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from fakes.fed import destination
 
-from gateway.feed.deliver.ack_policy import MEANINGS, ruling_on
+from gateway.feed.deliver.outcome import MEANINGS, ruling_on
 from gateway.feed.payload import Acknowledgement
 from mappings.hl7v2 import receiver
 from mappings.hl7v2.ack import HL70008

@@ -10,8 +10,7 @@ from fakes.inbox import sample
 from fakes.store import rows
 
 from gateway.feed.deliver.circuit_breaker import CircuitBreaker
-from gateway.feed.deliver.delivery_results import DeliveryResults
-from gateway.feed.deliver.refusal_count import UNSUPPORTED
+from gateway.feed.deliver.delivery_results import UNSUPPORTED, DeliveryResults
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed

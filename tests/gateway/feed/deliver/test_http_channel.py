@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.feed.compose.hl7v2_payload import HL7V2
-from gateway.feed.deliver import http_stream
+from gateway.feed.deliver import http_channel
 from gateway.feed.deliver.http_channel import HttpChannel
 from gateway.mllp.permit import Permit, PermitEnded
 from gateway.routing import Basic, Bearer, Http
@@ -136,7 +136,7 @@ async def test_credentials_go_with_every_message(auth, said):
 @pytest.mark.parametrize("at", ["connect_tcp", "write"])
 async def test_no_request_is_whole_when_the_lease_is_over_before_its_last_part(monkeypatch, at):
     permit, server = Permit(clock.monotonic() + 60), Server()
-    owner = http_stream._Backend if at == "connect_tcp" else http_stream._Stream
+    owner = http_channel._Backend if at == "connect_tcp" else http_channel._Stream
     real = getattr(owner, at)
 
     async def then_over(*arguments, **more):

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from fakes.fed import destination
 
-from gateway.feed.deliver.pacing import Pacing
+from gateway.feed.deliver.sender import Pacing
 from gateway.routing import QuietHours
 from mappings.hl7v2 import receiver
 

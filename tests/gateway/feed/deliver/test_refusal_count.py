@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fakes.heads import head
 
-from gateway.feed.deliver.refusal_count import REFUSED_IN_A_ROW, UNSUPPORTED, RefusalCount
+from gateway.feed.deliver.delivery_results import REFUSED_IN_A_ROW, UNSUPPORTED, RefusalCount
 from gateway.settings.feed import Feed
 from gateway.store.feed.messages import SendResult
 from gateway.store.feed.states import FOR_NOW

@@ -8,7 +8,7 @@ from contextlib import suppress
 from fakes.virtual_clock import VirtualClock
 from structlog.testing import capture_logs
 
-from gateway.feed.deliver.retention import EVERY, Retention
+from gateway.feed.loops import EVERY_HOUR, Retention
 from gateway.runtime.errors import StoreUnavailable
 
 
@@ -30,9 +30,9 @@ async def test_a_round_that_failed_is_said_and_the_next_comes_an_hour_later(monk
     engine = Engine(None, 2, 1, 0)
     with capture_logs() as logs:
         task = asyncio.create_task(Retention(engine, 30, batch=2).run())
-        await clock.run_for(EVERY - 1)
+        await clock.run_for(EVERY_HOUR - 1)
         assert engine.found == [2, 1, 0]
-        await clock.run_for(EVERY)
+        await clock.run_for(EVERY_HOUR)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

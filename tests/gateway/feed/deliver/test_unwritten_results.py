@@ -12,8 +12,8 @@ import pytest
 from fakes.lanes import AT, Scene, new
 from fakes.store import rows
 
-from gateway.feed.deliver import unwritten_results
-from gateway.feed.deliver.unwritten_results import UnwrittenResults
+from gateway.feed.deliver import delivery_results
+from gateway.feed.deliver.delivery_results import UnwrittenResults
 from gateway.routing import Mllp
 from gateway.routing.transport import Folder
 from gateway.runtime import clock
@@ -135,7 +135,7 @@ async def test_a_message_that_was_written_late_is_marked_until_it_must_have_arri
 async def test_results_are_stored_as_they_come_and_again_while_the_store_fails(
     scene: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unwritten_results, "_TRY", 0.01)
+    monkeypatch.setattr(delivery_results, "_TRY", 0.01)
     first, second = scene.heads_in_hand
     fails = [True, True]
 

@@ -6,15 +6,8 @@ import json
 
 import pytest
 
+from gateway.feed.operator.explain import Explanation, SentVersion, SentVersions, every_field, one_field, sent_lines
 from gateway.feed.operator.explained import Explained
-from gateway.feed.operator.explained_lines import (
-    Explanation,
-    SentVersion,
-    SentVersions,
-    every_field,
-    one_field,
-    sent_lines,
-)
 from gateway.store.database.engine import Statement, ask, instant
 from mappings.issues import MappingIssue
 from mappings.patient.identifiers import fhir_id

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.feed.operator.order_of_study import order_match
+from gateway.feed.operator.show import order_match
 from gateway.store.database.engine import Statement, ask
 from gateway.store.orders.matches import StoredMatch
 from mappings.hospital.match import REASONS

@@ -18,7 +18,7 @@ import pytest
 from fakes.feed_site import destination
 from fakes.store import resource_of, rows
 
-from gateway.feed.operator.shown import (
+from gateway.feed.operator.show import (
     MessageHistory,
     ReplacedMessage,
     ShownAnswer,

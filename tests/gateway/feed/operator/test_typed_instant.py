@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.feed.operator.typed_instant import typed_instant
+from gateway.feed.operator.arguments import typed_instant
 from gateway.runtime.errors import ConfigError
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from fakes.hospital_source import ordering
 
-from gateway.ingest.orders.answers import ANSWERS, Outcome, is_acknowledgement, written_answers
+from gateway.ingest.orders.inbox import ANSWERS, Outcome, is_acknowledgement, written_answers
 from mappings.hl7v2.ack import parse
 from mappings.hl7v2.received import read
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes.hospital import AUTHORITIES, CITY, MERCY, event, number, order
 
-from gateway.ingest.orders.concerned import AmbiguousOrderError, Record, concerned, names_of
+from gateway.ingest.orders.apply_orders import AmbiguousOrderError, Record, concerned, names_of
 
 P1 = {"placer": "P1", "accession": "A1"}
 F1 = {"placer": None, "filler": "F1", "accession": "A1"}

@@ -16,7 +16,7 @@ from fakes.store import rows
 from structlog.testing import capture_logs
 
 from gateway.feed.alerts.conditions import ROWS
-from gateway.ingest.orders import rekeying, rereading
+from gateway.ingest.orders import rekeying
 from gateway.ingest.orders.rekeying import OrderKeys
 from gateway.ingest.orders.sources import authority_of
 from gateway.runtime import clock
@@ -278,14 +278,14 @@ async def both_hospitals(engine) -> dict[str, SourceRules]:
     "erasing", ["DELETE FROM number_change", "UPDATE inbound SET body = NULL WHERE number = 2"], ids=["pair", "message"]
 )
 async def test_a_pair_that_is_erased_while_others_are_read_anew_is_not_put_back(engine, monkeypatch, erasing):
-    rules, locks_taken = await both_hospitals(engine), rereading.locks.take
+    rules, locks_taken = await both_hospitals(engine), rekeying.locks.take
 
     def erased_before(names):
         yield from ask(Statement(erasing))
         yield from locks_taken(names)
 
-    read_anew = rereading.Rereading(engine, AUTHORITIES, rules)
-    monkeypatch.setattr(rereading.locks, "take", erased_before)
+    read_anew = rekeying.Rereading(engine, AUTHORITIES, rules)
+    monkeypatch.setattr(rekeying.locks, "take", erased_before)
     assert not await read_anew.merges()
     assert await survivors(engine) == []
 
@@ -294,14 +294,14 @@ async def test_a_pair_whose_message_is_dropped_while_others_are_read_anew_stays_
     engine, monkeypatch
 ):
     await wrongly(engine).sends(ordering(), merging(control_id="2"))
-    before, locks_taken = await rows(engine, EVERY_CHANGE), rereading.locks.take
+    before, locks_taken = await rows(engine, EVERY_CHANGE), rekeying.locks.take
 
     def dropped_before(names):
         yield from forget()
         yield from locks_taken(names)
 
-    read_anew = rereading.Rereading(engine, AUTHORITIES, RIGHT)
-    monkeypatch.setattr(rereading.locks, "take", dropped_before)
+    read_anew = rekeying.Rereading(engine, AUTHORITIES, RIGHT)
+    monkeypatch.setattr(rekeying.locks, "take", dropped_before)
     assert (await read_anew.merges()).total() == 1
     assert await rows(engine, EVERY_CHANGE) == before
 
@@ -322,7 +322,7 @@ async def test_many_kept_merges_are_read_a_few_at_a_time(engine, monkeypatch):
     pairs = [merging(str(4000 + one), str(5000 + one), control_id=str(one)) for one in range(2, 45)]
     await wrongly(engine).sends(ordering(mrn="4002"), *pairs)
     await engine.do(lambda: ask(Statement("UPDATE inbound SET body = :body"), body=packed(pairs[0])))
-    turns, read_in, monitored = [0], list[int](), rereading.read
+    turns, read_in, monitored = [0], list[int](), rekeying.read
 
     def read_noted(payload):
         read_in.append(turns[0])
@@ -333,7 +333,7 @@ async def test_many_kept_merges_are_read_a_few_at_a_time(engine, monkeypatch):
             turns[0] += 1
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(rereading, "read", read_noted)
+    monkeypatch.setattr(rekeying, "read", read_noted)
     async with alongside([others()]):
         await OrderKeys(engine, AUTHORITIES, RIGHT).once()
     assert len(read_in) >= 43
