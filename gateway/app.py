@@ -20,9 +20,9 @@ from fastapi import FastAPI
 
 from gateway.auth.authentication import authentication
 from gateway.auth.builtin import unnoted
-from gateway.checks.start import check_start
+from gateway.checks.config import check_start
+from gateway.crawl.account_pace import SweepWatch
 from gateway.crawl.crawler import crawl_forever, together
-from gateway.crawl.index_age import SweepWatch
 from gateway.crawl.ports import Crawl, Json
 from gateway.feed.alerts.webhook import StoreAlarm, crowding, heartbeats
 from gateway.feed.deliver.journaling import HoldFeed
@@ -31,8 +31,7 @@ from gateway.fhir_api.application import Application, application
 from gateway.fhir_api.audit.trail import AuditTrail, audit_forwarding, audit_loops, audit_trail, prepare_audit
 from gateway.fhir_api.capability import software
 from gateway.fhir_api.facade import MOUNT, Facade
-from gateway.fhir_api.ops.health import Health
-from gateway.fhir_api.ops.reachability import Reachability
+from gateway.fhir_api.ops.health import Health, Reachability
 from gateway.fhir_api.ops.routes import Ops, RenderedMetrics
 from gateway.fhir_api.search.page_token import Tokens
 from gateway.ingest.assembly import opened_store, order_days, pipeline_of
@@ -68,14 +67,14 @@ from gateway.runtime.words import API, FEED, ROLES, SYNC
 from gateway.settings import Configuration
 from gateway.settings.values import host_and_port
 from gateway.store.clients import StoredTokens
-from gateway.store.database.bell import WEBHOOK
+from gateway.store.database.engine import WEBHOOK
 from gateway.store.database.facts import Controls
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.probe import EVERY, STUCK, StoreProbe
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.enrichment import StoredWebhooks
 from gateway.store.orders.inbound import first_names, under_first_names
-from gateway.store.pdfs import Pdfs
+from gateway.store.stored_reports import Pdfs
 from gateway.store.studies.crawling import StoredCursors, StoredStudies
 from gateway.upstream.client import Observe, UpstreamClient, unobserved
 from gateway.upstream.pace import Pace

@@ -20,7 +20,7 @@ from gateway.audit.journal import AuditJournal
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, GatewayError
 from gateway.store.database.engine import micros
-from gateway.store.database.operator_acts import actor
+from gateway.store.database.facts import actor
 
 
 class OperatorAct:

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Final
 
 from gateway.audit.audit_entry import AuditEntry
-from gateway.audit.checking import machine_of
 from gateway.audit.loading import grown, read_lines
 from gateway.audit.segment import digest_of
 from gateway.audit.segment_file import segment_of
 from gateway.audit.syslog_message import Body, JournalLine, syslog_frames
+from gateway.audit.verifying import machine_of
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditNotForwarded, ConfigError
 from gateway.runtime.loops import forever

@@ -1,17 +1,22 @@
-"""Verify segments of the audit journal: find each changed, removed, moved or added line, and each missing segment.
+"""Verify the audit journal: every segment is there, unchanged, and as a syslog receiver kept it; find what is not.
 
-RFC 8032 (Ed25519), FIPS 180-4 (SHA-256). Pure: it reads lines and tells what is wrong with them.
-Proved by tests/gateway/audit/test_verifying.py.
+RFC 8032 (Ed25519), FIPS 180-4 (SHA-256), RFC 5424; decision D42. Each removal of a segment is recorded. The database is
+asked before the files are read, so that it never knows more than they hold. Each message to a syslog receiver names the
+line that it copies, with its digest. Compared is what lies between the first and the last line of a segment that the
+receiver has; later lines may still be on their way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from gateway.audit.audit_entry import AuditEntry
 from gateway.audit.segment import (
     NO_LINE,
     SegmentHead,
@@ -23,6 +28,10 @@ from gateway.audit.segment import (
     is_signed,
     line_of,
 )
+from gateway.audit.segment_file import segment_of, segment_paths
+from gateway.audit.syslog_message import lines_named
+from gateway.audit.tombstones import tombstones
+from gateway.store.audit_entries import LoadedTo
 
 # Faults, each with its plain meaning
 UNREADABLE: Final = "unreadable"  # a line cannot be read, and no tear accounts for it
@@ -144,3 +153,128 @@ def _faults_of(finding: SegmentFinding, line: SegmentLine, torn: bytes, key: Ed2
         _is_sealed(line, key) and (content.segment, content.entries) == (head.segment, head.entries)
     ):
         yield UNSIGNED
+
+
+BAD_TOMBSTONE: Final = "tombstone-invalid"
+EMPTY: Final = "no-journal"
+MEANINGS: Final = {
+    UNREADABLE: "a line was changed, or bytes were added",
+    BROKEN: "a line does not follow the one before: lines were changed, removed, moved or added",
+    UNSIGNED: "a seal was not made with the key, or lines before it were changed",
+    NO_OPENING: "the first line is missing",
+    OTHER_KEY: "it is sealed with a key that is not trusted: give each former key with --public-key",
+    BEHIND_THE_END: "a line was added behind the end",
+    NOT_FINAL: "it ends without its last seal, although a later one follows",
+    MISSING: "the file was removed, and no tombstone names it",
+    CUT_OFF: "the end was cut off: the database holds later lines",
+    EMPTY: "the folder holds no segment, and the database could not be asked for what was there",
+    BAD_TOMBSTONE: "a tombstone was changed, or was not made with a trusted key",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFinding:
+    """Result for a folder; `removed` names the segments that retention removed."""
+
+    segments: tuple[SegmentFinding, ...]
+    faults: tuple[SegmentFault, ...]
+    removed: frozenset[str]
+
+
+def checked(
+    folder: Path, keys: Collection[str], loaded: Mapping[str, LoadedTo] | None, elsewhere: Collection[str] = ()
+) -> FolderFinding:
+    """Verify a folder. `keys` are trusted public keys in hex, `loaded` is how far the database holds each segment.
+
+    Every segment that the database knows must be there, or be removed by retention; so must those of other machines,
+    except those named in `elsewhere`, which have a folder of their own. `loaded` is None if the database could not be
+    asked. May raise `OSError`.
+    """
+    found, known = [], loaded or {}
+    for path in segment_paths(folder):
+        name = segment_of(path)
+        with path.open("rb") as rows:
+            found.append(verified(rows, keys, name, known.get(name, LoadedTo()).sequence))
+    removed, faults = dict[str, str](), list[SegmentFault]()
+    for number, one in enumerate(tombstones(folder), 1):
+        if one is None or one.key not in keys or not one.is_signed():
+            faults.append(SegmentFault("tombstones", number, BAD_TOMBSTONE))
+        else:
+            removed[one.segment] = one.digest
+    faults += [fault for each in found for fault in each.faults]
+    faults += missing(found, removed)
+    there = {one.head.segment for one in found}
+    expected = [name for name in known if machine_of(name) not in elsewhere]
+    faults += [SegmentFault(name, 0, MISSING) for name in sorted({*expected} - there - removed.keys())]
+    if loaded is None and not there:
+        faults.append(SegmentFault("journal", 0, EMPTY))
+    return FolderFinding(tuple(found), tuple(faults), frozenset(removed))
+
+
+def machine_of(segment: str) -> str:
+    """Return the machine that wrote a segment, as it stands in the names of its files."""
+    return segment.partition(".")[2].rpartition("-")[0]
+
+
+DIFFERS: Final = "differs-at-receiver"
+ONLY_THERE: Final = "gone-here"
+NOT_THERE: Final = "not-at-receiver"
+RECEIVER_MEANINGS: Final = {
+    DIFFERS: "the receiver has the line with another content: the journal or the receiver's file was changed",
+    ONLY_THERE: "the receiver has a line that the journal does not have: it was removed here",
+    NOT_THERE: "the receiver has earlier and later lines, and not this one",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverFinding:
+    """Result: how many lines both have, how many entries are newer than all that the receiver has, and the faults."""
+
+    alike: int
+    newer: int
+    faults: tuple[SegmentFault, ...]
+
+
+def held_against(folder: Path, files: Iterable[Path], removed: Collection[str]) -> ReceiverFinding:
+    """Compare the journal in a folder with the files of a receiver; `removed` are segments that retention removed.
+
+    May raise `OSError`.
+    """
+    there = _received(files)
+    alike, newer, faults = 0, 0, list[SegmentFault]()
+    for path in segment_paths(folder):
+        segment = segment_of(path)
+        received = there.pop(segment, {})
+        first, last = (min(received), max(received)) if received else (0, -1)
+        for sequence, digest in _written(path):
+            if (copied := received.pop(sequence, None)) is not None:
+                alike += copied == {digest}
+                faults += [SegmentFault(segment, sequence, DIFFERS)] * (copied != {digest})
+            elif first < sequence < last:
+                faults.append(SegmentFault(segment, sequence, NOT_THERE))
+            else:
+                newer += sequence > last
+        faults += [SegmentFault(segment, sequence, ONLY_THERE) for sequence in sorted(received)]
+    gone = sorted(segment for segment in there if segment not in removed)
+    faults += [SegmentFault(segment, 0, ONLY_THERE) for segment in gone]
+    return ReceiverFinding(alike, newer, tuple(faults))
+
+
+def _received(files: Iterable[Path]) -> dict[str, dict[int, set[str]]]:
+    """Return the digests of the lines that the files name, by segment and sequence."""
+    found: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for path in files:
+        with path.open("rb") as rows:
+            for row in rows:
+                for line in lines_named(row):
+                    found[line.segment][line.sequence].add(line.digest)
+    return found
+
+
+def _written(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield sequence and digest of each entry of a segment."""
+    with path.open("rb") as rows:
+        for row in rows:
+            line = line_of(row)
+            if line is not None and isinstance(line.content, AuditEntry):
+                yield line.sequence, digest_of(row)

@@ -1,11 +1,12 @@
-"""`autoscribe-gateway check-config`: list every fault in the settings with a remedy; without faults, list the settings.
+"""List every fault in the settings with a remedy, for `check-config` and before the service starts.
 
-Carries out no clause of a standard: the settings are the gateway's own.
+Carries out no clause of a standard: the settings are the gateway's own; decision D10. Without faults, the settings are
+listed. What must be right before the service starts: roles, address, site key, certificate, destinations, login.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,10 +15,14 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, SecretStr
 
 from gateway.checks import certificate, destinations, login
+from gateway.checks.certificate import faults as certificate_faults
+from gateway.checks.destinations import faults as destination_faults
 from gateway.checks.folders import open_folders
+from gateway.checks.login import check_login
 from gateway.ingest.orders.sources import check_files, sources_of, survey_sources
 from gateway.routing import Destination, routes_of, survey_routes
 from gateway.runtime.errors import ConfigError
+from gateway.runtime.words import FEED, ROLES
 from gateway.settings import (
     FILE_ONLY,
     Configuration,
@@ -333,3 +338,39 @@ def _destination(destination: Destination, configuration: Configuration) -> Iter
             yield f"{key} {_shown(value)}"
     yield f"receiver {destination.receiver.name}"
     yield from _receiver(destination.receiver)
+
+
+def check_start(configuration: Configuration, roles: Collection[str], *, holds_feed: bool, insecure: bool) -> None:
+    """Check the settings and the roles that a service is to start with; `insecure` accepts requests without a token.
+
+    Raises:
+        ConfigError: the first fault found.
+    """
+    for role in roles:
+        if role not in ROLES:
+            raise ConfigError("command line", "--roles", f"no role {role!r}", f"Roles are {', '.join(ROLES)}.")
+    if holds_feed and FEED not in roles:
+        raise ConfigError("command line", "--hold-feed", "no role feed", "Give it to the process that has this role.")
+    require_guarded(configuration)
+    _require_login(configuration, insecure=insecure)
+    require_site_key(configuration)
+    require_audit_place(configuration)
+    found = (certificate_faults, destination_faults, source_faults)
+    for fault in (one for faults in found for one in faults(configuration)):
+        raise fault
+    check_login(configuration.settings)
+
+
+def _require_login(configuration: Configuration, *, insecure: bool) -> None:
+    """Check that the operator said twice that everybody may read: in the settings, and on the command line.
+
+    Raises:
+        ConfigError: said nowhere, or at one place alone.
+    """
+    require_mode(configuration)
+    mode, option = configuration.settings.auth.mode, "--insecure"
+    if mode == "none" and not insecure:
+        remedy = f"Give {option} if this is a trial on this machine; else set auth.mode."
+        raise ConfigError("command line", option, 'missing, and auth.mode is "none": everybody here may read', remedy)
+    if mode != "none" and insecure:
+        raise ConfigError("command line", option, f'given, and auth.mode is "{mode}"', "Leave it out.")

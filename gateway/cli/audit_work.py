@@ -14,14 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from gateway.audit.against import MEANINGS as MEANINGS_AGAINST
-from gateway.audit.against import held_against
 from gateway.audit.audit_entry import AuditEntry, parsed
 from gateway.audit.audit_event import audit_event, delivery_event, event_id
-from gateway.audit.checking import MEANINGS, FolderFinding, checked
 from gateway.audit.loading import AuditLoading
 from gateway.audit.seal_key import read_seal_key
 from gateway.audit.segment import hex_of
+from gateway.audit.verifying import MEANINGS, FolderFinding, checked, held_against
+from gateway.audit.verifying import RECEIVER_MEANINGS as MEANINGS_AGAINST
 from gateway.cli.acting import Shows
 from gateway.feed.operator.arguments import CommandAnswer, Say, TimeSpan, counted
 from gateway.ingest.assembly import store_for_command

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from gateway.fhir_api.operations import trace_table
+from gateway.fhir_api.operations import trace_rows
 from gateway.routing import Destination
 from gateway.routing.preview import PreviewRequest, delivery, preview
 from gateway.runtime.request_errors import NoMessage
@@ -205,8 +205,8 @@ def _trace(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
         head = source.study or source.response or {"studyId": study.study_id}
         document = {**head, "reports": source.reports, "users": source.users}
         traced_rows = trace(document, request.site, request.receiver)
-        rows += [trace_table.cells(row, source.point(row.pointer)) for row in traced_rows]
-    return Conversion(trace_table.table(rows, pretty=request.pretty).encode(), len(rows), tuple(issues))
+        rows += [trace_rows.cells(row, source.point(row.pointer)) for row in traced_rows]
+    return Conversion(trace_rows.table(rows, pretty=request.pretty).encode(), len(rows), tuple(issues))
 
 
 _TARGETS: Final = {"fhir": _fhir, "hl7v2": _hl7v2, "trace": _trace}

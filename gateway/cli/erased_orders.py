@@ -28,8 +28,7 @@ from gateway.ingest.orders.sources import authority_of, sources_of
 from gateway.settings import Configuration
 from gateway.store import erasing, intake
 from gateway.store.database.engine import Engine
-from gateway.store.database.kept import kept
-from gateway.store.database.stored_bytes import decompressed
+from gateway.store.database.kept import decompressed, kept
 from gateway.store.orders.hospital import OrderReader
 from gateway.store.orders.inbound import first_names
 from gateway.store.orders.numbers import authorities_having, changes_of, number_of

@@ -17,7 +17,7 @@ from typing import Any
 from gateway.feed.operator.arguments import CommandAnswer, RefusedCommand, at, counted, json_of, wrong
 from gateway.runtime import clock
 from gateway.store.database.engine import Engine, instant, micros
-from gateway.store.database.operator_acts import noted
+from gateway.store.database.facts import noted
 from gateway.store.orders.inbound import (
     TroubledMessage,
     have_tried_again,

@@ -19,7 +19,7 @@ from gateway.feed.operator.show import HeldAt, OrderMatch, order_match, order_ma
 from gateway.runtime import clock
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine, instant, micros
-from gateway.store.database.operator_acts import noted
+from gateway.store.database.facts import noted
 from gateway.store.feed.order_news import order_news_of
 from gateway.store.feed.outbox import held_rows_of
 from gateway.store.orders.hospital import StoredOrder, orders_by_number

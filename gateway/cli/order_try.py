@@ -32,8 +32,8 @@ from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration
 from gateway.store.database import locks
 from gateway.store.database.engine import Ask, Engine, Row, Statement, Steps, ask, micros
-from gateway.store.database.operator_acts import noted
-from gateway.store.database.stored_bytes import compressed
+from gateway.store.database.facts import noted
+from gateway.store.database.kept import compressed
 from gateway.store.orders.hospital import OrderReader, StoredOrder, orders_with
 from gateway.store.orders.inbound import (
     SettledMessage,

@@ -20,7 +20,7 @@ from gateway.runtime import clock
 from gateway.runtime.words import OrderState
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine, micros
-from gateway.store.database.operator_acts import noted
+from gateway.store.database.facts import noted
 from gateway.store.feed.order_news import not_sent_again
 from gateway.store.feed.outbox import held_studies
 from gateway.store.feed.states import ORDER_AWAITED, WRONG_VISIT

@@ -27,16 +27,16 @@ from gateway.runtime.errors import UpstreamError, UpstreamKeyRefused, UpstreamNo
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine, Steps, instant, micros
+from gateway.store.database.facts import noted
 from gateway.store.database.kept import Kept, kept
-from gateway.store.database.operator_acts import noted
 from gateway.store.feed import restoring
 from gateway.store.feed.destinations import now_called
 from gateway.store.feed.leases import standing
 from gateway.store.feed.messages import hold
 from gateway.store.feed.restoring import JournaledMessage
 from gateway.store.feed.states import RESTORED
-from gateway.store.known_study import STUDY
 from gateway.store.orders.inbound import last_received
+from gateway.store.study_write import STUDY
 from mappings.hl7v2.rendering import pdf_number
 from mappings.patient.identifiers import short_id
 from mappings.profile import Site

@@ -13,7 +13,7 @@ from typing import Final
 from gateway.app import crawling
 from gateway.checks.config import api_key
 from gateway.checks.doctor.seen import Seen
-from gateway.cli.check_online import unknown_data
+from gateway.cli.check_config import unknown_data
 from gateway.crawl.crawler import crawl_once
 from gateway.feed.operator.arguments import Say, say_answer
 from gateway.ingest.assembly import store_for_command

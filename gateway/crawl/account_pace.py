@@ -1,7 +1,8 @@
-"""Times of the crawl that follow from the number of studies: how long a sweep takes, when reports are fetched again.
+"""Times of the crawl: how long a sweep takes, when reports are fetched again, and the age of the search index.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies` has no filter by time, and no field that tells of a changed text, so
-that all is listed and fetched again and again. Decision D26.
+that all is listed and fetched again and again. Decision D26. The stored progress of the sweep (pass over all studies)
+is read every second.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zlib import crc32
 
+from gateway.runtime import clock
+from gateway.runtime.loops import forever
 from gateway.settings import Sync
-from gateway.store.studies.crawling import SMALLEST_PAGE, SweepRecord
+from gateway.store.studies.crawling import SMALLEST_PAGE, StoredCursors, SweepRecord, read_record
 
 # Age of a study -> times `report_refetch_hours` after which its reports are fetched again, in a large account
 TIERS: Final = ((timedelta(days=30), 1), (timedelta(days=365), 7), (timedelta.max, 30))
@@ -80,3 +83,34 @@ def _age(listed: Mapping[str, Any], now: datetime) -> timedelta:
         return now - newest
     except (TypeError, ValueError):  # no instant, or no time zone
         return timedelta()
+
+
+EVERY: Final = 1.0
+
+
+class SweepWatch:
+    """Latest stored record of the sweep; `run` reads it every second.
+
+    `max_index_age` is in seconds since the last sweep, after which answers say `incomplete`.
+    """
+
+    def __init__(self, cursors: StoredCursors, settings: Sync) -> None:
+        self._cursors, self._settings = cursors, settings
+        self._take(SweepRecord())
+
+    @property
+    def index_age(self) -> float | None:
+        """Seconds since the last finished sweep began, None if none has finished."""
+        finished = self.record.finished
+        return None if finished is None else max(0.0, (clock.now() - finished.started).total_seconds())
+
+    async def once(self) -> None:
+        """Read the record once."""
+        self._take(await read_record(self._cursors))
+
+    def _take(self, record: SweepRecord) -> None:
+        self.record, self.max_index_age = record, pace_of(record, self._settings).max_index_age
+
+    async def run(self) -> None:
+        """Read the record until cancelled; the last one stays while the store cannot be reached."""
+        await forever(self.once, EVERY, not_done="sweep-record-not-read")

@@ -1,24 +1,111 @@
 """Run the three crawl loops (all studies, unsigned studies, cancelled studies) without end, or a single full pass.
 
-AutoScribe REST API: there is no change feed, so the gateway polls (decision D26).
+AutoScribe REST API: there is no change feed, so the gateway polls (decision D26). `GET
+/v1/autoScribe/studies?studyReportStatus=` lists the open set every half minute: no event tells of a begun report, an
+opened addendum or a cancelled study, and webhooks can be lost, so a signature is noticed without them.
+`?isCancelled=true` is listed every ten minutes (D21).
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
-from gateway.crawl.cancelled import Cancelled
-from gateway.crawl.open_set import OpenSet
 from gateway.crawl.ports import Crawl
-from gateway.crawl.readers import Readers
+from gateway.crawl.retries import Retries
 from gateway.crawl.sharing import Sharing
 from gateway.crawl.sweep import Show, Sweep, Swept, unshown
+from gateway.crawl.workers import Intake, Readers
 from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError
-from gateway.runtime.loops import alongside, pause
+from gateway.runtime.log import get_logger
+from gateway.runtime.loops import alongside, pause, repeat
 from gateway.store.database.engine import Engine
+from gateway.store.studies.crawling import kept_position
+from gateway.upstream.metronome import Metronome
+
+CANCELLED: Final = "cancelled"
+
+
+class Cancelled:
+    """Loop over the cancelled studies."""
+
+    def __init__(self, crawl: Crawl) -> None:
+        self._crawl = crawl
+        self._retries = Retries(f"{CANCELLED}_retry", crawl.cursors)
+
+    async def run(self) -> None:
+        """Read the list again and again, until cancelled."""
+        await repeat(CANCELLED, self.once, self._crawl.settings.cancelled_interval, self._crawl.observer)
+
+    async def once(self) -> int:
+        """Read the list once; return how many studies are cancelled.
+
+        Raises:
+            GatewayError: AutoScribe did not list the studies, or the store did not answer.
+        """
+        beat = Metronome(self._crawl.settings.pages_per_second)
+        await beat.next()
+        async with (
+            Intake(CANCELLED, self._crawl, self._retries) as intake,
+            aclosing(self._crawl.upstream.studies(is_cancelled=True)) as pages,
+        ):
+            async for page in pages:
+                await intake.page(page)
+                await beat.next()
+        return intake.listed
+
+
+OPEN_SET: Final = "open_set"
+OPEN: Final = ("unassigned", "assigned", "in_progress", "addendum_active")
+MOST_REMEMBERED: Final = 20_000
+_IDS: Final = "ids"
+
+
+class OpenSet:
+    """Loop over the open set. The last set is stored, so that a restart notices which studies left meanwhile.
+
+    It is also kept in memory, since another gateway may overwrite the stored one.
+    """
+
+    def __init__(self, crawl: Crawl) -> None:
+        self._crawl = crawl
+        self._seen: frozenset[str] = frozenset()
+        self._retries = Retries(f"{OPEN_SET}_retry", crawl.cursors)
+
+    async def run(self) -> None:
+        """Poll again and again, until cancelled."""
+        await repeat(OPEN_SET, self.once, self._crawl.settings.open_interval, self._crawl.observer)
+
+    async def once(self) -> int:
+        """Poll once; return how many studies are open. A poll that breaks off leaves the stored set as it was.
+
+        Raises:
+            GatewayError: AutoScribe did not list the studies, or the store did not answer.
+        """
+        before = await kept_position(
+            self._crawl.cursors, OPEN_SET, lambda value: frozenset(value[_IDS]), frozenset[str]()
+        )
+        open_ids: set[str] = set()
+        async with Intake(OPEN_SET, self._crawl, self._retries) as intake:
+            async with aclosing(self._crawl.upstream.studies(study_report_status=OPEN)) as pages:
+                async for page in pages:
+                    open_ids.update(study["studyId"] for study in page.value["studies"])
+                    await intake.page(page)
+            await intake.studies(sorted((before | self._seen) - open_ids))
+        await self._remember(before, open_ids)
+        self._seen = frozenset(open_ids)
+        return len(open_ids)
+
+    async def _remember(self, before: frozenset[str], found: set[str]) -> None:
+        ids = sorted(found)[:MOST_REMEMBERED]
+        if len(ids) < len(found):
+            get_logger().warning("open-set-too-large", operation=OPEN_SET, count=len(found))
+        if before != set(ids):
+            await self._crawl.cursors.put(OPEN_SET, {_IDS: ids})
+
 
 _MOST_FAILURES: Final = 6
 

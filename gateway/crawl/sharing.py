@@ -17,8 +17,7 @@ from typing import Final
 from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError
 from gateway.runtime.log import code_of, get_logger
-from gateway.store.database.bell import CRAWL
-from gateway.store.database.engine import Engine
+from gateway.store.database.engine import CRAWL, Engine
 from gateway.store.studies.crawling import Crawlers, ToRead
 from gateway.upstream.pace import Pace
 

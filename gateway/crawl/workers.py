@@ -1,6 +1,8 @@
-"""Ingest listed studies with a few parallel workers, or hand them out to all processes; listing waits meanwhile.
+"""Ingest listed studies with a few parallel workers, or hand them out to all processes, whose workers claim them.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`, whose elements may differ from the contract one by one; decision D26.
+Listing waits while studies are ingested. Claims of a process that was killed or is frozen end with its lease, and
+another process reads those studies.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ from typing import Final, Self
 
 from gateway.crawl.account_pace import AccountPace, pace_of
 from gateway.crawl.ports import Crawl, Json
-from gateway.crawl.retries import Retries, may_help
-from gateway.crawl.sharing import HandedOut
+from gateway.crawl.retries import ATTEMPTS, Retries, may_help, wait_after
+from gateway.crawl.sharing import HandedOut, Sharing
 from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError
-from gateway.runtime.log import get_logger
-from gateway.store.studies.crawling import ToRead, read_record
+from gateway.runtime.log import code_of, get_logger
+from gateway.store.database.engine import CRAWL, Listener
+from gateway.store.studies.crawling import Claimed, Settled, ToRead, read_record
 from gateway.upstream.answers import Answer
 
 NOT_UNDERSTOOD: Final = "element-not-understood"
@@ -181,3 +184,62 @@ def note_failure(crawl: Crawl, loop: str, study_id: str, error: BaseException, *
 def _is_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+_IDLE: Final = 1.0  # seconds until a look at the store without a ring
+
+
+class Readers:
+    """Workers of one process."""
+
+    def __init__(self, crawl: Crawl, sharing: Sharing) -> None:
+        self._crawl, self._sharing = crawl, sharing
+        self._queue: asyncio.Queue[Claimed] = asyncio.Queue()
+        self._held: dict[str, Claimed] = {}
+        self._settled: list[Settled] = []
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        await self._sharing.has_joined.wait()
+        with self._sharing.engine.bell.listener(CRAWL) as listener:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._crawl.settings.concurrency * WORKERS_PER_REQUEST):
+                    group.create_task(self._work(listener))
+                group.create_task(self._claim(listener))
+
+    @property
+    def _most(self) -> int:
+        """Maximum of claims: what this process cannot read soon is left to the others."""
+        return self._sharing.pace.own_limit * WORKERS_PER_REQUEST
+
+    async def _claim(self, listener: Listener) -> None:
+        while True:
+            settled, self._settled = self._settled, []
+            more = max(0, self._most - len(self._held))
+            try:
+                claims = await self._sharing.to_read.turn(settled, sorted(self._held), more)
+            except GatewayError as error:
+                get_logger().warning("studies-not-claimed", code=code_of(error))
+                self._settled = settled + self._settled
+                claims = []
+            for one in claims:
+                self._held[one.study_id] = one
+                self._queue.put_nowait(one)
+            await listener.wait(min(_IDLE, self._sharing.every))
+
+    async def _work(self, listener: Listener) -> None:
+        while True:
+            claim = await self._queue.get()
+            error = await ingested(self._crawl, claim.loop, claim.study_id, claim.listed)
+            wait = None if error is None else self._wait(claim, error)
+            self._settled.append(Settled(claim, wait))
+            del self._held[claim.study_id]
+            if len(self._held) <= self._most // 2:
+                listener.wake()
+
+    def _wait(self, claim: Claimed, error: BaseException) -> float | None:
+        """Note a failure; return the seconds until another try, None if the study is given up."""
+        attempts = claim.attempts + 1
+        is_put_off = may_help(error) and attempts < ATTEMPTS
+        note_failure(self._crawl, claim.loop, claim.study_id, error, is_put_off=is_put_off)
+        return wait_after(attempts).total_seconds() if is_put_off else None

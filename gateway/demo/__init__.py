@@ -10,9 +10,8 @@ import asyncio
 import shutil
 from typing import Final
 
-from gateway.demo.agreement import compare
+from gateway.demo.agreement import compare, comparison, pretty, side_by_side
 from gateway.demo.rounds import DemoRound, play
-from gateway.demo.show import comparison, pretty, side_by_side
 from gateway.demo.stage import HOST, Ports, Stage, stage
 from gateway.feed.operator.arguments import EVER
 from gateway.feed.operator.certificate import make_certificate

@@ -1,15 +1,20 @@
-"""Compare the three forms of a demo report: AutoScribe's JSON, the FHIR resources, and the ORU^R01 as received.
+"""Compare the three forms of a demo report (AutoScribe's JSON, FHIR, ORU^R01 as received), and show them side by side.
 
-HL7 v2.5.1 §7.3.1 (ORU^R01) against https://hl7.org/fhir/R4/diagnosticreport.html: ids, patient, status and text.
+HL7 v2.5.1 §7.3.1 (ORU^R01) against https://hl7.org/fhir/R4/diagnosticreport.html: ids, patient, status and text. The
+output is for a person's screen, never for a log.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import re
-from collections.abc import Iterator, Mapping
+import textwrap
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any, Final
 
 from mappings.hl7v2.received import Received, Segment, read
@@ -134,3 +139,61 @@ def report_lines(received: Received) -> list[str]:
     """Return the report's lines as a receiver reads them: OBX-5 of the TX segments, unescaped; " " is an empty line."""
     lines = [segment.field(5) for segment in received.segments if segment.name == "OBX" and segment.field(2) == "TX"]
     return ["" if line == " " else received.delimiters.unescape(line) for line in lines]
+
+
+_GAP: Final = " │ "
+
+
+def side_by_side(columns: Sequence[tuple[str, str]], width: int) -> str:
+    """Format texts as wrapped columns of equal width under their titles; `width` is that of the terminal."""
+    each = (width - len(_GAP) * (len(columns) - 1)) // len(columns)
+    wrapped = [[title, "─" * each, *_wrap(text, each)] for title, text in columns]
+    return "\n".join(
+        _GAP.join(_pad(cell, each) for cell in row).rstrip() for row in zip_longest(*wrapped, fillvalue="")
+    )
+
+
+def pretty(document: Mapping[str, Any]) -> str:
+    """Format JSON with an indent of one, with long values cut to a line."""
+    return json.dumps(_shortened(document), indent=1, ensure_ascii=False)
+
+
+def comparison(rows: Sequence[AgreementRow], width: int) -> str:
+    """Format the comparison as a table, with `=` or `≠` at the end of each row."""
+    widths = [14, *[(width - 14 - 5) // 3 - len(_GAP)] * 3]
+    head = ["", "AutoScribe", "FHIR", "ORU^R01"]
+    lines = [_GAP.join(_pad(cell, size) for cell, size in zip(head, widths, strict=True))]
+    for row in rows:
+        cells = [row.what, row.autoscribe, row.fhir, row.oru]
+        text = _GAP.join(_pad(_cut(cell, size), size) for cell, size in zip(cells, widths, strict=True))
+        lines.append(f"{text} {'=' if row.agrees else '≠'}")
+    return "\n".join(lines)
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _shortened(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_shortened(inner) for inner in value]
+    return _cut(value, 160) if isinstance(value, str) else value
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    lines: list[str] = []
+    for line in text.splitlines():
+        lines += textwrap.wrap(
+            line, width, subsequent_indent="  ", replace_whitespace=False, drop_whitespace=False
+        ) or [""]
+    return lines
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def _pad(text: str, width: int) -> str:
+    return text + " " * max(width - _width(text), 0)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

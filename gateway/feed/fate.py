@@ -18,6 +18,7 @@ from gateway.routing import Destination
 from gateway.routing.plan import RESENT
 from gateway.store.database.engine import Engine, instant_text
 from gateway.store.feed.destinations import known_as
+from gateway.store.feed.lanes import OLD_COPY
 from gateway.store.feed.ledger import (
     LedgerMessage,
     LedgerRecords,
@@ -29,7 +30,6 @@ from gateway.store.feed.ledger import (
 )
 from gateway.store.feed.plans import in_force_of, unplanned
 from gateway.store.feed.states import MAY_HAVE_BEEN_SENT, NO_NEWS, SEEN_THERE, UNSENT
-from gateway.store.feed.takeover import OLD_COPY
 
 Kind = Literal[
     "not ingested",

@@ -13,8 +13,9 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -22,20 +23,63 @@ from starlette.types import Receive, Scope, Send
 from gateway.fhir_api.audit.shown import show
 from gateway.fhir_api.facade import facade
 from gateway.fhir_api.fetching import newest
-from gateway.fhir_api.http.byte_range import wanted_range
 from gateway.fhir_api.http.formats import in_format
 from gateway.fhir_api.http.headers import FHIR_JSON, FHIR_XML, VARIES, Format, accepted, etag, is_unchanged
 from gateway.fhir_api.http.permission import sight_of
 from gateway.fhir_api.http.query import Parameters, parameters, value_of
 from gateway.fhir_api.served import OF_REPORTS
-from gateway.runtime.request_errors import NotAcceptable, ResourceNotFound, ResourceWithdrawn
-from gateway.store.pdfs import Pdfs
-from gateway.store.studies.stored_reports import stored_report
+from gateway.runtime.request_errors import NotAcceptable, RangeNotSatisfiable, ResourceNotFound, ResourceWithdrawn
+from gateway.store.stored_reports import Pdfs, stored_report
 from gateway.upstream.pdf_stream import PdfStream
 from mappings.fhir.datatypes import TEXT_PLAIN, json_bytes
 from mappings.model import Report
 from mappings.patient.identifiers import upstream_id
 from mappings.values.text import utf8
+
+_RANGES: Final = re.compile(r"\s*bytes\s*=(.*)", re.IGNORECASE | re.DOTALL)
+_RANGE: Final = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
+
+
+class ByteRange(NamedTuple):
+    """First and last byte to serve, counted from 0, both included."""
+
+    first: int
+    last: int
+
+    def content_range(self, size: int) -> str:
+        """Value of the Content-Range header; `size` is the length of the whole content."""
+        return f"bytes {self.first}-{self.last}/{size}"
+
+
+def wanted_range(headers: Headers, size: int, tag: str) -> ByteRange | None:
+    """Return the byte range to serve from content of `size` bytes (at least one); None to serve all of it.
+
+    `tag` is the strong ETag of the content; an If-Range with any other value asks for the whole content.
+
+    Raises:
+        RangeNotSatisfiable: the range begins after the last byte.
+    """
+    if headers.get("if-range", tag).strip() != tag:
+        return None
+    listed = _RANGES.fullmatch(",".join(headers.getlist("range")))
+    ranges = [one.strip() for one in listed[1].split(",") if one.strip()] if listed else []
+    parts = _RANGE.fullmatch(ranges[0]) if len(ranges) == 1 else None
+    return _resolve(parts[1], parts[2], size) if parts else None
+
+
+def _resolve(first: str, last: str, size: int) -> ByteRange | None:
+    """Resolve `first-last`, `first-` or `-length` against the size; None for an invalid range."""
+    if not first:
+        length = int(last) if last else None
+        if length == 0:
+            raise RangeNotSatisfiable(size)
+        return None if length is None else ByteRange(max(size - length, 0), size - 1)
+    if last and int(last) < int(first):
+        return None
+    if int(first) >= size:
+        raise RangeNotSatisfiable(size)
+    return ByteRange(int(first), min(int(last or size), size - 1))
+
 
 PDF: Final = "application/pdf"
 _ID: Final = re.compile(r"(rep-[0-9a-f]{32})-(pdf|text)")

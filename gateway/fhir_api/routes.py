@@ -23,8 +23,7 @@ from gateway.fhir_api.binary import Streamed, binary
 from gateway.fhir_api.capability import Metadata
 from gateway.fhir_api.definitions.interactions import definition, definitions
 from gateway.fhir_api.facade import MOUNT
-from gateway.fhir_api.histories import history_of_system, history_of_type
-from gateway.fhir_api.history import history
+from gateway.fhir_api.history import history, history_of_system, history_of_type
 from gateway.fhir_api.http.attended import Attended
 from gateway.fhir_api.http.budget import REST, Budget
 from gateway.fhir_api.http.outcome import ALLOW, Outcomes

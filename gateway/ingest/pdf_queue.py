@@ -25,7 +25,7 @@ from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.work_queue import WorkQueue
 from gateway.settings import Pdf
-from gateway.store.pdfs import Overtaken, PdfClaim, Pdfs, Untold, WantedPdf
+from gateway.store.stored_reports import Overtaken, PdfClaim, Pdfs, Untold, WantedPdf
 from gateway.upstream.pdf_stream import OPERATION, PdfStream
 
 Fetch = Callable[[str], AbstractAsyncContextManager[PdfStream]]

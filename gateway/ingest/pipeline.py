@@ -28,28 +28,27 @@ from gateway.runtime.errors import StudyContended
 from gateway.runtime.log import get_logger, is_debugging
 from gateway.runtime.request_errors import ResourceNotFound
 from gateway.store import intake
-from gateway.store.commits import StudyCommits, committed
 from gateway.store.database import locks
 from gateway.store.database.engine import Engine, Steps, ask, micros
-from gateway.store.database.kept import kept
+from gateway.store.database.kept import kept, served_version
 from gateway.store.database.locks import Outdated
-from gateway.store.database.stored_bytes import served_version
 from gateway.store.enrichment import told_numbers
-from gateway.store.intake import OthersMoved, StudyIntake
-from gateway.store.known_study import (
+from gateway.store.intake import OthersMoved, StudyCommits, StudyIntake, committed
+from gateway.store.orders.hospital import HospitalState, OrderReader
+from gateway.store.studies import versions
+from gateway.store.studies.versions import RenderedVersion, VersionWrite, WrittenVersion
+from gateway.store.study_write import (
     Fetched,
     KnownStudy,
+    StudyWrite,
     inputs_digest,
     known_study,
     received,
+    rendered,
     with_accession,
     with_claims,
     with_own_claims,
 )
-from gateway.store.orders.hospital import HospitalState, OrderReader
-from gateway.store.studies import versions
-from gateway.store.studies.versions import RenderedVersion, VersionWrite, WrittenVersion
-from gateway.store.study_write import StudyWrite, rendered
 from mappings import decode, to_fhir
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change

@@ -1,7 +1,9 @@
-"""Transports by which messages reach a destination: MLLP, files in a directory, or HTTP POST.
+"""Transports by which messages reach a destination (MLLP, files in a directory, HTTP POST).
 
 HL7 Transport Specification: MLLP, Release 1; https://hapifhir.github.io/hapi-hl7v2/hapi-hl7overhttp/specification.html
-(HL7 over HTTP); RFC 8446 (TLS), RFC 7617 (Basic), RFC 6750 (Bearer). Times in seconds.
+(HL7 over HTTP); RFC 8446 (TLS), RFC 7617 §4 (Basic) and RFC 6750 §5.3 (Bearer): credentials go over TLS; RFC 3986 §6.2
+(equivalent URLs), RFC 4291 §2.2 (spellings of an address); decisions D31, D33. Times in seconds. Host names and paths
+are normalized, to notice two destinations with one address; no name is looked up.
 
 Each class has its `kind`, and the `key` of the settings that says where it leads.
 """
@@ -9,17 +11,46 @@ Each class has its `kind`, and the `key` of the settings that says where it lead
 from __future__ import annotations
 
 import os
+import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
-from typing import ClassVar, Literal
-from urllib.parse import urlsplit
+from typing import ClassVar, Final, Literal
+from urllib.parse import quote, unquote, urlsplit
 
 from gateway.mllp.connection import Endpoint
-from gateway.routing.address import host_key, path_key
 from gateway.runtime.tls import TlsSettings
 from gateway.settings import is_loopback
 from gateway.settings.destination import Kind
+
+_LOOPBACK: Final = "localhost"
+_LOOPBACKS: Final = frozenset({"127.0.0.1", "::1"})
+_SAFE: Final = "/!$&'()*+,;=:@"  # RFC 3986 §3.3: characters that a path may have unescaped
+
+
+def host_key(host: str) -> str:
+    """Return a host in the spelling for comparison; `localhost` equals both of its addresses."""
+    name = host.strip("[]").rstrip(".").lower()
+    ip = _address(name)
+    written = name if ip is None else str(ip)
+    return _LOOPBACK if written in _LOOPBACKS else written
+
+
+def _address(name: str) -> IPv4Address | IPv6Address | None:
+    with suppress(OSError):
+        return IPv4Address(socket.inet_aton(name))  # 127.1 and 0x7f.1 are addresses too
+    with suppress(ValueError):
+        ip = ip_address(name)
+        return getattr(ip, "ipv4_mapped", None) or ip
+    return None
+
+
+def path_key(url: str) -> str:
+    """Return the path of a URL without dots, doubled or final slashes, and with uniform escapes."""
+    path = os.path.normpath("/" + unquote(urlsplit(url).path).lstrip("/"))
+    return quote(path, safe=_SAFE)
+
 
 Network = IPv4Network | IPv6Network
 

@@ -1,23 +1,81 @@
 """Report endpoints of the AutoScribe look-alike, and PDF downloads; links.py makes the links, which expire.
 
 AutoScribe REST API: GET /reports, /reports/text, /reports/pdf, POST /reports/{reportId}/addendum, …/cancel-addendum.
-Proved by tests/gateway/sandbox/test_switches.py.
+Proved by tests/gateway/sandbox/test_switches.py and tests/gateway/sandbox/test_pdf.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.sandbox import pdf, views
+from gateway.sandbox import views
 from gateway.sandbox.answers import account, action
 from gateway.sandbox.faults import expired_link
 from gateway.sandbox.links import Links
 from gateway.sandbox.state import SandboxAccount, refusal
+
+LINE_WIDTH = 88
+LINES_PER_PAGE = 56
+
+
+def render(title: str, text: str) -> bytes:
+    """Render the report text under a title; characters outside WinAnsi become `?`. Same input, same bytes."""
+    lines = [title, "", *_wrapped_lines(text)]
+    pages = [lines[start : start + LINES_PER_PAGE] for start in range(0, len(lines), LINES_PER_PAGE)]
+    kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(pages)))
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>".encode(),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Courier /Encoding /WinAnsiEncoding >>",
+    ]
+    for number, page in enumerate(pages):
+        objects += [_page(5 + 2 * number), _content(page)]
+    return _file(objects)
+
+
+def _wrapped_lines(text: str) -> list[str]:
+    lines: list[str] = []
+    for line in text.splitlines():
+        lines += textwrap.wrap(line.expandtabs(4), LINE_WIDTH) or [""]
+    return lines
+
+
+def _page(content: int) -> bytes:
+    return (
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] "
+        f"/Resources << /Font << /F1 3 0 R >> >> /Contents {content} 0 R >>"
+    ).encode()
+
+
+def _content(lines: Sequence[str]) -> bytes:
+    shown = b"".join(b"(" + _escaped(line) + b") Tj T*\n" for line in lines)
+    stream = b"BT /F1 10 Tf 12 TL 42 740 Td\n" + shown + b"ET"
+    return f"<< /Length {len(stream)} >>\nstream\n".encode() + stream + b"\nendstream"
+
+
+def _escaped(line: str) -> bytes:
+    raw = "".join(char if char.isprintable() else " " for char in line).encode("cp1252", "replace")
+    return raw.replace(b"\\", b"\\\\").replace(b"(", b"\\(").replace(b")", b"\\)")
+
+
+def _file(objects: Sequence[bytes]) -> bytes:
+    output = bytearray(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
+    offsets = []
+    for number, body in enumerate(objects, start=1):
+        offsets.append(len(output))
+        output += f"{number} 0 obj\n".encode() + body + b"\nendobj\n"
+    table = len(output)
+    output += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n".encode()
+    output += b"".join(f"{offset:010d} 00000 n \n".encode() for offset in offsets)
+    output += f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n".encode()
+    return bytes(output)
+
 
 Json = dict[str, Any]
 
@@ -81,7 +139,7 @@ async def stored_pdf(request: Request) -> Response:
         return expired_link()
     report = state.find_report(report_id)
     kind = state.switches.pdf_type
-    content = pdf.render(f"RADIOLOGY REPORT {report_id} (sandbox)", report.get("reportPlainText") or "")
+    content = render(f"RADIOLOGY REPORT {report_id} (sandbox)", report.get("reportPlainText") or "")
     return Response(content, media_type=None if kind == "absent" else kind)
 
 

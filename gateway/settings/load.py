@@ -35,9 +35,8 @@ from gateway.settings.model import (
 )
 from gateway.settings.old_names import RENAMED, OldName, explained, with_new_names, with_new_variables
 from gateway.settings.rows import rows, table_rows
-from gateway.settings.secret_files import with_secret_files
 from gateway.settings.server import Server
-from gateway.settings.site_files import SiteFiles
+from gateway.settings.site_files import SiteFiles, with_secret_files
 from gateway.settings.values import is_loopback
 from mappings.issues import SiteError
 from mappings.profile import DEMO_SITE_KEY, Site, read_site

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, storable
-from gateway.store.database.operator_acts import noted
+from gateway.store.database.facts import noted
 
 Outcome = Literal["done", "unknown", "unchanged", "name-taken", "too-many-key-sets", "no-keys"]
 MOST_KEY_SETS: Final = 2

@@ -16,15 +16,14 @@ from typing import Final
 
 from gateway.store.database import locks
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, ask_each
-from gateway.store.database.facts import ASK
+from gateway.store.database.facts import ASK, noted
+from gateway.store.database.kept import served_version
 from gateway.store.database.locks import REVISIONS
-from gateway.store.database.operator_acts import noted
-from gateway.store.database.stored_bytes import served_version
 from gateway.store.enrichment import UNKNOWN_KIND
 from gateway.store.feed.messages import delete_attempts
 from gateway.store.feed.states import ERASED
 from gateway.store.orders.upkeep import HospitalErasure, OrdersToErase, erase_orders, orders_to_erase
-from gateway.store.pdfs import sweep
+from gateway.store.stored_reports import sweep
 from gateway.store.studies.crawling import marked
 
 _STORED: Final = Statement("SELECT study_id FROM study WHERE study_id = :study_id")

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from gateway.runtime.metrics import Metrics
-from gateway.store.database.bell import WEBHOOK
-from gateway.store.database.engine import Engine
+from gateway.store.database.engine import WEBHOOK, Engine
 from gateway.store.enrichment import StoredEnrichments, StoredWebhooks
 from gateway.webhooks.answering import answers_of
 from gateway.webhooks.endpoint import NoteShown, WebhookInbox

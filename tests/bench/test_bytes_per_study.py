@@ -22,9 +22,9 @@ from bench import stores
 from fakes.databases import at_once
 
 from gateway.ingest import Fetched
+from gateway.store.database.kept import served_version
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.stored_bytes import served_version
 
 STUDIES = int(os.environ.get("BENCH_SIZED", "1000"))
 TEXT, SENTENCE, PAGE, ROUNDS = 1_400, 9, 50, 40

@@ -30,8 +30,7 @@ from fakes.hospital_source import Hospital, ordering
 from fakes.inbox import SECRET, body, signed
 
 from gateway.store.database.engine import micros
-from gateway.store.database.kept import encoded
-from gateway.store.database.stored_bytes import compressed
+from gateway.store.database.kept import compressed, encoded
 from gateway.store.orders.numbers import keys_of
 from gateway.webhooks.endpoint import PATH
 from gateway.webhooks.event import ENRICHMENT_REQUESTED

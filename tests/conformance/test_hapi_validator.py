@@ -23,7 +23,7 @@ from fakes.scale import IS_WHOLE
 from fakes.upstream_json import user_json
 
 from gateway.cli.convert import read
-from gateway.fhir_api.http.xml import xml_of_json
+from gateway.fhir_api.http.formats import xml_of_json
 from mappings import to_fhir
 from mappings.fhir.datatypes import collection, json_bytes
 from mappings.profile import Site

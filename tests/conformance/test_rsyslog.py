@@ -18,12 +18,12 @@ import trustme
 from fakes.cluster import free_port
 
 from gateway.audit import forwarding
-from gateway.audit.against import held_against
 from gateway.audit.audit_entry import AuditEntry
 from gateway.audit.forwarding import AuditForwarding, SyslogReceiver
 from gateway.audit.journal import AuditJournal
 from gateway.audit.seal_key import seal_key
 from gateway.audit.syslog_message import lines_named
+from gateway.audit.verifying import held_against
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditNotForwarded
 from gateway.runtime.tls import TlsSettings

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from conformance.outside import java, run
 
+from gateway.fhir_api.definitions.defined import structure_definitions
 from gateway.fhir_api.definitions.ig_package import Json, package_file
-from gateway.fhir_api.definitions.structure_definitions import structure_definitions
 from gateway.settings.values import canonical_base
 from mappings.codes import CANONICAL
 

@@ -9,7 +9,7 @@ from fakes.lanes import AT, Scene, new
 from fakes.store import rows
 
 from gateway.store.database.engine import Statement, ask
-from gateway.store.feed import messages, takeover
+from gateway.store.feed import lanes, messages
 from gateway.store.feed.leases import LeaseLost, Leases
 from gateway.store.feed.messages import MAX_ANSWER, MOST, Attempt, SendResult, attempts_of, purge_bodies, store_attempt
 
@@ -39,7 +39,7 @@ async def hear(scene, ack, answer=ACK):
     def decide(head):
         return SendResult(head, "delivered", ack=ack, accepted=AT + 9, attempt=Attempt(None, AT + 9, WHERE, answer))
 
-    return await scene.engine.do(partial(takeover.store_ack, "ehr", "ID1", ack, decide, AT + 9))
+    return await scene.engine.do(partial(lanes.store_ack, "ehr", "ID1", ack, decide, AT + 9))
 
 
 async def found(engine):
@@ -75,7 +75,7 @@ async def test_an_attempt_is_written_with_its_result_or_not_at_all(scene, engine
 async def test_what_a_holder_had_in_hand_when_it_ended_is_an_attempt_of_which_nothing_is_known(scene, engine):
     head, *_ = await scene.heads()
     await scene.step(claims=[head])
-    await engine.do(partial(takeover.take_over, scene.lease, [], 5, AT + 7, AT + 8))
+    await engine.do(partial(lanes.take_over, scene.lease, [], 5, AT + 7, AT + 8))
     [kept] = await attempts_of(engine, 1)
     assert (kept.attempt, kept.state, kept.reason) == (Attempt(None, AT + 7), "indeterminate", "taken-over")
 

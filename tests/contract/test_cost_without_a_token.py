@@ -15,8 +15,8 @@ from fakes.inbox import SECRET
 from pydantic import SecretStr
 
 from gateway.auth.bearer import OPEN
-from gateway.fhir_api.openapi.document import document
 from gateway.fhir_api.openapi.examples import Examples
+from gateway.fhir_api.openapi.routes import document
 from gateway.fhir_api.ops import routes as ops
 from gateway.settings import Auth, Server, Webhook
 

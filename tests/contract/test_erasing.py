@@ -20,12 +20,12 @@ from gateway.runtime.request_errors import ResourceNotFound
 from gateway.store import erasing
 from gateway.store.database.engine import Statement, ask, micros
 from gateway.store.database.facts import Controls
-from gateway.store.database.stored_bytes import decompressed
+from gateway.store.database.kept import decompressed
 from gateway.store.enrichment import StoredEnrichments, StoredWebhooks
 from gateway.store.erasing import ErasureOrder, MessageInHand, NotErased
 from gateway.store.feed.ledger import report_records
 from gateway.store.intake import store_studies
-from gateway.store.pdfs import CHUNK, Overtaken
+from gateway.store.stored_reports import CHUNK, Overtaken
 from gateway.store.studies.crawling import StoredStudies, erased_among, readmitted
 
 FACILITY = "Sandbox General Hospital"

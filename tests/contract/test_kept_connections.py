@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from gateway.runtime import clock
-from gateway.store.database.kept_connections import KeptConnections
+from gateway.store.database.postgres import KeptConnections
 
 PROCESS = "SELECT pg_backend_pid()"
 

@@ -10,7 +10,7 @@ from fakes.store import rows
 from fakes.taken_in import take
 
 from gateway.store.database.engine import Statement, ask_each
-from gateway.store.database.stored_bytes import decompressed
+from gateway.store.database.kept import decompressed
 from gateway.store.studies.identities import CLAIMS, claims_about, claims_in_order, content_of
 
 PATIENT = "pat-1"

@@ -10,12 +10,11 @@ from fakes.lanes import AT, NOW, Scene, new
 from fakes.store import rows
 
 from gateway.store.database.engine import Statement, ask
-from gateway.store.feed import takeover
+from gateway.store.feed import lanes
 from gateway.store.feed.destinations import renamed
-from gateway.store.feed.lanes import free_refused_for_now
+from gateway.store.feed.lanes import StoredAck, free_refused_for_now
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.messages import SendResult
-from gateway.store.feed.takeover import StoredAck
 
 LATER = AT + 7
 DUE = AT + 5_000_000
@@ -40,7 +39,7 @@ async def hear(scene, ack="AA", control_id="ID1", **given) -> StoredAck:
         state = given.get("state", {"A": "delivered", "E": "held", "R": "queued"}[ack[1]])
         return SendResult(head, state, "" if state == "delivered" else ack, ack, **usual.get(state, {}))
 
-    return await scene.engine.do(partial(takeover.store_ack, "ehr", control_id, ack, decide, LATER))
+    return await scene.engine.do(partial(lanes.store_ack, "ehr", control_id, ack, decide, LATER))
 
 
 async def write(engine, sql):
@@ -66,7 +65,7 @@ async def test_it_is_written_though_another_holds_the_lease(scene, engine):
 
 async def test_one_that_is_heard_under_a_name_that_the_destination_had_is_written_too(scene, engine):
     await engine.do(partial(renamed, "ehr", "his", AT))
-    assert await takeover.is_settled(engine, "ehr", "ID1") is True
+    assert await lanes.is_settled(engine, "ehr", "ID1") is True
     assert (await hear(scene)).outcome == "written"
     assert (await acks(engine))[0] == ("AA", AT, LATER)
     assert {str(one) for (one,) in await rows(engine, "SELECT name FROM destination")} == {"ehr", "his"}
@@ -94,7 +93,7 @@ async def test_of_a_message_to_another_destination_nothing_is_changed(scene, eng
 async def test_a_second_commit_says_nothing_of_the_application(scene, engine):
     heard = await engine.do(
         partial(
-            takeover.store_ack,
+            lanes.store_ack,
             "ehr",
             "ID1",
             "CA",
@@ -114,8 +113,8 @@ async def test_of_a_message_that_is_in_hand_or_in_doubt_it_is_too_early_to_say_a
         await scene.step([SendResult(head, state)])
     assert (await hear(scene, control_id="ID2")).outcome == "too_early"
     assert (await scene.states())[1][1] == state
-    assert await takeover.is_settled(engine, "ehr", "ID2") is (state != "sending")
-    assert await takeover.is_settled(engine, "ehr", "ID9") is None
+    assert await lanes.is_settled(engine, "ehr", "ID2") is (state != "sending")
+    assert await lanes.is_settled(engine, "ehr", "ID9") is None
 
 
 async def test_what_the_application_refuses_for_its_content_holds_its_lane(scene):

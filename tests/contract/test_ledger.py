@@ -20,7 +20,7 @@ from gateway.feed.operator.replay import AsSentReplay, queue_again
 from gateway.routing import Retry
 from gateway.runtime import clock
 from gateway.store.database.engine import Statement, ask, micros
-from gateway.store.database.operator_acts import noted
+from gateway.store.database.facts import noted
 from gateway.store.feed import leases
 from gateway.store.feed.lanes import FreedLane, release_lane
 from gateway.store.feed.leases import Leases

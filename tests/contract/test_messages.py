@@ -12,7 +12,7 @@ from fakes.store import rows
 
 from gateway.store.database.engine import Statement, ask
 from gateway.store.database.locks import Outdated
-from gateway.store.feed import messages, takeover
+from gateway.store.feed import lanes, messages
 from gateway.store.feed.leases import LeaseLost, Leases, paused
 from gateway.store.feed.ledger import SentState, read_sent
 from gateway.store.feed.messages import NEVER, SendResult
@@ -194,7 +194,7 @@ async def test_what_came_of_a_message_and_could_not_be_written_is_written_by_who
     first, *_ = await scene.heads()
     await scene.step(claims=[first])
     results = [SendResult(first, "delivered", ack="AA", accepted=AT)]
-    assert await engine.do(partial(takeover.take_over, scene.lease, results, 5, AT, AT)) == []
+    assert await engine.do(partial(lanes.take_over, scene.lease, results, 5, AT, AT)) == []
     assert await scene.states() == [("ID1", "delivered", ""), ("ID2", "queued", "")]
 
 
@@ -204,7 +204,7 @@ async def test_what_the_last_holder_had_in_hand_goes_again_first(scene, engine):
     first, _ = await scene.heads()
     await scene.step(claims=[first])
     scene.lease = await Leases(engine, "one", 60.0).take("ehr")
-    assert await engine.do(partial(takeover.take_over, scene.lease, [], 5, AT, AT)) == [first.number]
+    assert await engine.do(partial(lanes.take_over, scene.lease, [], 5, AT, AT)) == [first.number]
     again, other = await scene.heads()
     assert (again.control_id, again.state, again.doubts, again.body) == ("ID1", "indeterminate", 1, first.body)
     assert other.control_id == "ID2"

@@ -23,12 +23,12 @@ from gateway.settings.feed import Feed
 from gateway.store.database.engine import Statement, ask, instant, micros
 from gateway.store.feed import plans
 from gateway.store.feed.alerts import WatchedDestination, feed_facts, unrouted
+from gateway.store.feed.lanes import set_back
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.ledger import dead_letters, report_records
 from gateway.store.feed.plans import begun, in_force_of, plan_made, put_in_force, sent_unasked, unplanned
 from gateway.store.feed.restoring import hold_destinations, pause_overriding
 from gateway.store.feed.states import HOLD_FEED, RESTORED
-from gateway.store.feed.takeover import set_back
 
 STATES = "SELECT destination, state, reason FROM outbox ORDER BY number"
 ALL = Filter()

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from fakes.relay import Relay
 
-from gateway.store.database.bell import OUTBOX, WEBHOOK
+from gateway.store.database.engine import OUTBOX, WEBHOOK
 from gateway.store.database.postgres import Postgres
 
 

@@ -23,12 +23,11 @@ from fakes.upstream_json import STUDY_UID, response_json, study_json, user_json
 
 from gateway.ingest import Fetched, Pipeline, pipeline
 from gateway.runtime.errors import StoreUnavailable
-from gateway.store.commits import MOST_TOGETHER, StudyCommits
 from gateway.store.database import locks
 from gateway.store.database.engine import Engine, Statement
+from gateway.store.database.kept import decompressed
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.stored_bytes import decompressed
-from gateway.store.intake import OthersMoved, StudyIntake
+from gateway.store.intake import MOST_TOGETHER, OthersMoved, StudyCommits, StudyIntake
 from gateway.store.studies import versions
 from gateway.store.studies.versions import WrittenVersion
 

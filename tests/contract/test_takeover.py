@@ -10,12 +10,11 @@ from fakes.store import rows
 
 from gateway.feed.fate import fate_of, fate_place
 from gateway.store.database.engine import Statement, ask
-from gateway.store.feed import takeover
-from gateway.store.feed.lanes import release_lane
+from gateway.store.feed import lanes
+from gateway.store.feed.lanes import OLD_COPY, release_lane, set_back
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.ledger import report_records
 from gateway.store.feed.messages import NEVER, SendResult
-from gateway.store.feed.takeover import OLD_COPY, set_back
 
 SECOND = 1_000_000
 OVER = AT + 40 * SECOND
@@ -51,7 +50,7 @@ async def in_hand(scene, *more):
     first, *_ = await scene.heads()
     await scene.step(claims=[first])
     scene.lease = await Leases(scene.engine, "one", 60.0).take("ehr")
-    await scene.engine.do(partial(takeover.take_over, scene.lease, [], 5, AT, OVER))
+    await scene.engine.do(partial(lanes.take_over, scene.lease, [], 5, AT, OVER))
     return first
 
 
@@ -63,8 +62,8 @@ async def followed(scene):
 
 async def mend(scene, restates=True, now=OVER):
     """Mend each old copy that may have arrived; return the action taken."""
-    found = await takeover.old_copies(scene.engine, "ehr", now)
-    work = [partial(takeover.resend_newer, scene.lease, one, now, restates=restates) for one in found]
+    found = await lanes.old_copies(scene.engine, "ehr", now)
+    work = [partial(lanes.resend_newer, scene.lease, one, now, restates=restates) for one in found]
     return [await scene.engine.do(one) for one in work]
 
 
@@ -155,8 +154,8 @@ async def test_an_old_copy_that_is_written_later_still_is_mended_again(scene, en
     await followed(scene)
     await mend(scene)
     later = OVER + 60 * SECOND
-    await engine.do(partial(takeover.record_late_write, first.number, later))
-    await engine.do(partial(takeover.record_late_write, first.number, later - 1))
+    await engine.do(partial(lanes.record_late_write, first.number, later))
+    await engine.do(partial(lanes.record_late_write, first.number, later - 1))
     assert await mend(scene, now=later - 1) == []
     assert await mend(scene, now=later) == ["restated"]
 
@@ -170,16 +169,16 @@ async def test_an_answer_is_written_down_whoever_has_the_lease_by_then(scene, en
     if state == "held":
         await scene.step([SendResult(again, "held", "AE", "AE", holds="refused")])
     result = SendResult(first, "delivered", ack="AA", accepted=AT)
-    assert await engine.do(partial(takeover.record_delivery, "ehr", result, AT))
+    assert await engine.do(partial(lanes.record_delivery, "ehr", result, AT))
     assert await scene.states() == [("ID1", "delivered", ""), ("ID2", "queued", "")]
     assert not await rows(engine, "SELECT study_id FROM lane")
-    assert not await engine.do(partial(takeover.record_delivery, "ehr", result, AT))
+    assert not await engine.do(partial(lanes.record_delivery, "ehr", result, AT))
 
 
 async def test_of_a_message_that_awaits_its_application_the_lane_is_held_by_a_late_answer_too(scene, engine):
     first = await in_hand(scene, new(2))
     said = SendResult(first, "delivered", ack="CA", committed=AT, holds="awaits-AA")
-    await engine.do(partial(takeover.record_delivery, "ehr", said, AT))
+    await engine.do(partial(lanes.record_delivery, "ehr", said, AT))
     assert [str(one) for (one,) in await rows(engine, "SELECT reason FROM lane")] == ["awaits-AA"]
 
 
@@ -197,4 +196,4 @@ async def test_until_an_operator_has_looked_it_is_open_for_good(scene, engine):
     await in_hand(scene, new(2))
     await followed(scene)
     await mend(scene, restates=False)
-    assert await takeover.old_copies(engine, "ehr", NEVER - 1) == []
+    assert await lanes.old_copies(engine, "ehr", NEVER - 1) == []

@@ -14,7 +14,7 @@ from fakes.store import rows
 from gateway.feed.alerts.monitor import AlertMonitor
 from gateway.settings.feed import Feed
 from gateway.store.database.engine import Statement, ask
-from gateway.store.database.operator_acts import actor
+from gateway.store.database.facts import actor
 from gateway.store.studies import identities
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)

@@ -15,8 +15,8 @@ from fakes.store import addresses, made, resource_of, rows, write
 
 from gateway.store.database import locks
 from gateway.store.database.engine import PerDialect, Statement, ask, at_commit, instant_text
+from gateway.store.database.kept import served_version
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.stored_bytes import served_version
 from gateway.store.studies import versions
 from gateway.store.studies.versions import VersionWrite
 

@@ -27,9 +27,9 @@ from gateway.demo.stage import demo_site
 from gateway.ingest import Fetched, Pipeline
 from gateway.sandbox.seed import generate
 from gateway.store.compression import dictionaries
+from gateway.store.database.kept import decompressed
 from gateway.store.database.migrate import migrate
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.stored_bytes import decompressed
 
 FOLDER = Path(dictionaries.__file__).parent
 SEED, STUDIES = 20_261_128, 1_500

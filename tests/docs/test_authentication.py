@@ -12,7 +12,7 @@ from fakes.token_site import REGISTERED, token_site
 
 from gateway.auth import (
     client_assertion,
-    external_access,
+    external,
     external_token,
     issuer,
     key_set,
@@ -32,7 +32,7 @@ from gateway.store.clients import ClientKeySet
 TEXT = (Path(__file__).parents[2] / "docs" / "facade.md").read_text("utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 SOURCES = [Path(one.__file__).read_text() for one in (client_assertion, token_service, token_endpoint)]
-EXTERNAL_SOURCES = [Path(one.__file__).read_text() for one in (external_token, external_access)]
+EXTERNAL_SOURCES = [Path(one.__file__).read_text() for one in (external_token, external)]
 
 
 async def test_the_client_of_the_document_makes_keys_that_are_taken_and_gets_a_token(

@@ -28,7 +28,7 @@ from fakes.typed_commands import REGISTERED, typed
 from fakes.walks import WALKED
 
 from gateway.cli import main
-from gateway.store.database.stored_bytes import compressed
+from gateway.store.database.kept import compressed
 
 SHOWN = [command for path in DOCUMENTS for command in shown(path)]
 GENERATED = "docs/reference/commands.md"  # a synopsis of every command: other documents show each at work

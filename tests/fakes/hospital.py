@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.store.database.kept import encoded
-from gateway.store.database.stored_bytes import compressed
+from gateway.store.database.kept import compressed, encoded
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderSource
 from mappings.hospital.events import Authority, CodedText, HospitalMessage, HospitalPatient, IssuedNumber, OrderEvent
 from mappings.hospital.groups import NO_MERGES, Merges, ResolvedChange, indexed, merged

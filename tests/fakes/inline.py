@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.runtime import clock
-from gateway.store.database.bell import Bell
-from gateway.store.database.engine import Dialect, Row, Statement, Work, micros
+from gateway.store.database.engine import Bell, Dialect, Row, Statement, Work, micros
 from gateway.store.database.sqlite import _drive
 
 START = datetime(2026, 1, 5, tzinfo=UTC)

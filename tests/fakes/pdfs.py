@@ -19,7 +19,7 @@ from fakes.upstream_json import USER_ID, response_json, study_json, user_json
 from gateway.ingest import Fetched, Ingested, Pipeline
 from gateway.runtime import clock
 from gateway.store.database.engine import Engine, Statement, ask, micros
-from gateway.store.pdfs import PdfClaim, Pdfs, Untold, WantedPdf
+from gateway.store.stored_reports import PdfClaim, Pdfs, Untold, WantedPdf
 from gateway.store.studies.versions import CURRENT
 from gateway.upstream.pdf_stream import PdfStream
 from mappings.patient.identifiers import fhir_id

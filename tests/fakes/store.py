@@ -8,11 +8,11 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from gateway.runtime.errors import RowUnreadable
-from gateway.store.commits import committed
 from gateway.store.database import locks
 from gateway.store.database.engine import Engine, Statement
+from gateway.store.database.kept import decompressed, served_version, stored_version
 from gateway.store.database.schema import METADATA
-from gateway.store.database.stored_bytes import decompressed, served_version, stored_version
+from gateway.store.intake import committed
 from gateway.store.studies import versions
 from gateway.store.studies.search_sql import for_dialect
 from gateway.store.studies.versions import RenderedVersion, VersionWrite

@@ -25,7 +25,7 @@ from gateway.routing import Routes
 from gateway.runtime.errors import PdfInterrupted, PdfUnavailable
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Pdf
-from gateway.store.pdfs import Pdfs
+from gateway.store.stored_reports import Pdfs
 from gateway.upstream.pdf_stream import begin
 from mappings.issues import WireError
 

@@ -16,8 +16,7 @@ from fakes.simulated import Account, Slow, configured, installed
 from fakes.virtual_clock import VirtualClock
 
 from gateway.app import crawling
-from gateway.crawl.crawler import crawl_forever
-from gateway.crawl.open_set import OPEN
+from gateway.crawl.crawler import OPEN, crawl_forever
 from gateway.runtime.metrics import PREFIX, Metrics
 from gateway.store.database.engine import instant
 from gateway.store.database.sqlite import Sqlite

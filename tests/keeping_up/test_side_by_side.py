@@ -11,7 +11,7 @@ import pytest
 from fakes.crawl import Account, Cursors, Index, crawl_of, study, study_id
 from fakes.upstream import STUDY_ID, FakeUpstream, study_json
 
-from gateway.crawl.open_set import OpenSet
+from gateway.crawl.crawler import OpenSet
 from gateway.crawl.sweep import Sweep
 from gateway.ingest import Pipeline
 from gateway.ingest.read_through import ReadThrough

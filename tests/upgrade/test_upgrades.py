@@ -25,7 +25,7 @@ from fakes.scripted_server import ScriptedServer
 
 from gateway.runtime import clock
 from gateway.sandbox.receiver import MllpReceiver
-from gateway.store.database.stored_bytes import served_version
+from gateway.store.database.kept import served_version
 from mappings.hl7v2.received import read
 from mappings.patient.identifiers import fhir_id
 

@@ -52,7 +52,7 @@ from gateway.store.feed.states import (
     RESTORED,
     VISTA_UNKNOWN,
 )
-from gateway.store.pdfs import Pdfs
+from gateway.store.stored_reports import Pdfs
 from gateway.store.studies.search import issues
 from mappings.issues import MappingIssue
 from mappings.model import Study

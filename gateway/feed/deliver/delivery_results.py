@@ -20,7 +20,7 @@ from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
 from gateway.store.database.engine import Engine, micros
-from gateway.store.feed import takeover
+from gateway.store.feed import lanes
 from gateway.store.feed.leases import paused
 from gateway.store.feed.messages import Head, SendResult
 from gateway.store.feed.states import FOR_NOW
@@ -161,10 +161,10 @@ class UnwrittenResults:
         """
         while self._late:
             until = micros(clock.now()) + int(self._answer * _SECOND)
-            await self._engine.do(partial(takeover.record_late_write, self._late[0].number, until))
+            await self._engine.do(partial(lanes.record_late_write, self._late[0].number, until))
             self._late.pop(0)
         for result in [one for _, one in self._unwritten if one.state == "delivered"]:
-            is_news = await self._engine.do(partial(takeover.record_delivery, self._name, result, micros(clock.now())))
+            is_news = await self._engine.do(partial(lanes.record_delivery, self._name, result, micros(clock.now())))
             self._unwritten = [row for row in self._unwritten if row[1] is not result]
             if is_news:
                 await self._results.count(result)

@@ -32,12 +32,12 @@ from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
 from gateway.store.database.engine import micros
-from gateway.store.feed import takeover
+from gateway.store.feed import lanes
 from gateway.store.feed.destinations import NotRenamed, renamed
+from gateway.store.feed.lanes import set_back
 from gateway.store.feed.leases import LeaseLost, Leases
 from gateway.store.feed.messages import Messages, SendResult
 from gateway.store.feed.order_news import open_news, settle_news
-from gateway.store.feed.takeover import set_back
 
 _PLAN: Final = 5.0  # seconds between two updates of the plan for changed settings
 _SOON: Final = 1.0  # seconds until planning that could not begin is tried again
@@ -188,8 +188,8 @@ class DestinationWorker:
         name, restates = self._destination.name, self._destination.receiver.addendum == "replace"
         while True:
             now = micros(clock.now())
-            for old_copy in await takeover.old_copies(self._engine, name, now):
-                resend = partial(takeover.resend_newer, guard.lease, old_copy, now, restates=restates)
+            for old_copy in await lanes.old_copies(self._engine, name, now):
+                resend = partial(lanes.resend_newer, guard.lease, old_copy, now, restates=restates)
                 code = await self._engine.do(resend)
                 get_logger().warning("old-copy-possible", destination=name, study_id=old_copy.study_id, code=code)
             await clock.sleep(_OLD_COPIES)
@@ -212,7 +212,7 @@ class DestinationWorker:
         await self._journal.see_that_nothing_is_lost()
         most, now = self._destination.retry.indeterminate_resends, micros(clock.now())
         results, until = self._unwritten.since(guard.lease.fence), self._unwritten.over_at(now)
-        again = await self._engine.do(partial(takeover.take_over, guard.lease, results, most, now, until))
+        again = await self._engine.do(partial(lanes.take_over, guard.lease, results, most, now, until))
         self._unwritten.forget(results)
         get_logger().info("feed-serves", destination=name, count=len(again))
         await self._breaker.look()

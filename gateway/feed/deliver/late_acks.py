@@ -33,9 +33,9 @@ from gateway.runtime.log import get_logger
 from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
 from gateway.store.database.engine import Engine, micros
-from gateway.store.feed import takeover
+from gateway.store.feed import lanes
+from gateway.store.feed.lanes import AckOutcome, StoredAck
 from gateway.store.feed.messages import Attempt, Head, SendResult, late_answer
-from gateway.store.feed.takeover import AckOutcome, StoredAck
 
 _IN_HAND: Final = 10.0  # seconds to wait until the message's immediate result is stored
 _MOMENT: Final = 0.05
@@ -117,7 +117,7 @@ class LateAcks:
 
     async def _stored_when_settled(self, ack: Acknowledgement, where: str, until: float) -> StoredAck:
         name = self._destination.name
-        while not (is_settled := await takeover.is_settled(self._engine, name, ack.control_id)):
+        while not (is_settled := await lanes.is_settled(self._engine, name, ack.control_id)):
             if is_settled is None:
                 return StoredAck("unmatched")
             if clock.monotonic() >= until:
@@ -125,7 +125,7 @@ class LateAcks:
             await clock.sleep(_MOMENT)
         now = micros(clock.now())
         decide = partial(self._decided, ack, late_answer(where, ack.raw), now)
-        return await self._engine.do(partial(takeover.store_ack, name, ack.control_id, ack.code, decide, now))
+        return await self._engine.do(partial(lanes.store_ack, name, ack.control_id, ack.code, decide, now))
 
     def _decided(self, ack: Acknowledgement, attempt: Attempt, now: int, head: Head) -> SendResult:
         """Return the message's new result: as for an immediate answer, but the attempt is counted already."""

@@ -13,7 +13,7 @@ from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock
 from gateway.settings import Configuration
 from gateway.store.database.engine import Steps, instant_text, micros
-from gateway.store.database.operator_acts import actor, noted
+from gateway.store.database.facts import actor, noted
 from gateway.store.feed.alerts import StandingAlert, acknowledge_alerts
 
 

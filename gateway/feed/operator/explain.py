@@ -35,12 +35,11 @@ from gateway.runtime import clock
 from gateway.runtime.computing import computed
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine, instant, micros
-from gateway.store.database.operator_acts import noted
+from gateway.store.database.facts import noted
 from gateway.store.feed.destinations import known_as
 from gateway.store.feed.ledger import messages_of_study, versions_of
 from gateway.store.feed.outbox import held_rows_of
-from gateway.store.pdfs import Pdfs
-from gateway.store.studies.stored_reports import StoredStudy, stored_study
+from gateway.store.stored_reports import Pdfs, StoredStudy, stored_study
 from mappings.patient.identifiers import fhir_id
 from mappings.profile import Receiver, Site
 from mappings.study.conclusion import CutLine

@@ -30,7 +30,7 @@ from gateway.runtime.words import HeldAs
 from gateway.settings import Configuration
 from gateway.store.database import locks
 from gateway.store.database.engine import Engine, Steps, ask, micros
-from gateway.store.database.operator_acts import noted
+from gateway.store.database.facts import noted
 from gateway.store.feed.destinations import ClosedWork, StillServed, known, now_called, retired, seen_there
 from gateway.store.feed.lanes import FreedLane, close_breaker, release_lane
 from gateway.store.feed.leases import PAUSED, paused

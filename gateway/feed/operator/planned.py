@@ -31,7 +31,7 @@ from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, StoreError
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine, instant_text, micros, moment
-from gateway.store.database.operator_acts import noted
+from gateway.store.database.facts import noted
 from gateway.store.database.probe import is_current
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed import plans

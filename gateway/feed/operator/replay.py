@@ -26,9 +26,9 @@ from gateway.runtime import clock
 from gateway.runtime.progress import Progress
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine, Steps, micros
+from gateway.store.database.facts import noted
 from gateway.store.database.kept import Kept, kept
 from gateway.store.database.locks import REVISION
-from gateway.store.database.operator_acts import noted
 from gateway.store.feed.destinations import origin
 from gateway.store.feed.leases import locked
 from gateway.store.feed.ledger import dead_letters, report_records
@@ -56,7 +56,7 @@ from gateway.store.feed.outbox import (
     undated,
 )
 from gateway.store.feed.states import MessageState
-from gateway.store.known_study import STUDY, told
+from gateway.store.study_write import STUDY, told
 from mappings.model import Cause
 from mappings.patient.identifiers import message_control_id
 from mappings.values.dates import parse_instant

@@ -22,7 +22,7 @@ from gateway.routing import routes_of
 from gateway.runtime import clock
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine, Steps, instant, micros, moment
-from gateway.store.database.operator_acts import noted
+from gateway.store.database.facts import noted
 from gateway.store.feed.destinations import known_as
 from gateway.store.feed.leases import standing
 from gateway.store.feed.ledger import (

@@ -30,7 +30,7 @@ from gateway.runtime import clock
 from gateway.runtime.computing import computed
 from gateway.runtime.request_errors import BadRequest, NoMessage, NotSupported
 from gateway.store.feed.ledger import HeldBack, held_back
-from gateway.store.pdfs import Pdfs
+from gateway.store.stored_reports import Pdfs
 from mappings.fhir.datatypes import json_bytes
 from mappings.patient.identifiers import fhir_id
 from mappings.profile import Receiver, Site

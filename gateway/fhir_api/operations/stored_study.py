@@ -12,7 +12,7 @@ from gateway.fhir_api.facade import facade
 from gateway.fhir_api.fetching import current
 from gateway.fhir_api.served import OF_REPORTS
 from gateway.runtime.request_errors import NotSupported, ResourceNotFound
-from gateway.store.studies.stored_reports import StoredStudy, stored_study
+from gateway.store.stored_reports import StoredStudy, stored_study
 from mappings.issues import SiteError
 from mappings.patient.identifiers import upstream_id
 from mappings.profile import Receiver, Site

@@ -21,15 +21,14 @@ from gateway.fhir_api.http.headers import answer, fhir_answer
 from gateway.fhir_api.http.outcome import outcome
 from gateway.fhir_api.http.permission import sight_of
 from gateway.fhir_api.http.query import value_of
-from gateway.fhir_api.operations import trace_table
 from gateway.fhir_api.operations.operation_input import formats, inputs, prefers
 from gateway.fhir_api.operations.stored_study import profile, study_of
-from gateway.fhir_api.operations.trace_rows import is_of, trace_rows
+from gateway.fhir_api.operations.trace_rows import cells, is_of, table, trace_rows
 from gateway.fhir_api.search import warnings
 from gateway.fhir_api.served import Operation
 from gateway.runtime.computing import computed_apart
 from gateway.runtime.request_errors import ResourceNotFound
-from gateway.store.studies.stored_reports import StoredStudy
+from gateway.store.stored_reports import StoredStudy
 from mappings.fhir.datatypes import TEXT_PLAIN, json_bytes
 from mappings.profile import Receiver, Site
 from mappings.trace import TraceRow
@@ -52,9 +51,9 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
         own = _own_places(document, stored.report_id)
         rows = await remembered.rows(stored, document, own, serving.site, receiver)
         if as_text:
-            cells = [trace_table.cells(one, one.pointer) for one in rows]
-            table = trace_table.table(cells, pretty=value_of(given, "_pretty") == "true")
-            return answer(request, table.encode(), media_type=TEXT_PLAIN)
+            lines = [cells(one, one.pointer) for one in rows]
+            text = table(lines, pretty=value_of(given, "_pretty") == "true")
+            return answer(request, text.encode(), media_type=TEXT_PLAIN)
         told = await warnings.of_study(serving, stored.study_id) if sight.has_whole_studies else []
         issues = [issue for place, issue in told if is_of(own, place)]
         said = [{"name": "outcome", "resource": outcome(issues, serving.site.canonical)}] if issues else []

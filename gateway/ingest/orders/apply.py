@@ -23,8 +23,7 @@ from gateway.runtime.errors import StoreError, StoreValueRefused
 from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.metrics import Metrics
 from gateway.store.database import locks
-from gateway.store.database.bell import INBOUND
-from gateway.store.database.engine import Engine, Steps, instant, micros
+from gateway.store.database.engine import INBOUND, Engine, Steps, instant, micros
 from gateway.store.orders.hospital import add_visits, texts_of_orders
 from gateway.store.orders.inbound import (
     AFTER_FAILED,

@@ -22,8 +22,7 @@ from gateway.mllp.listener import ListenAddress, MllpListener
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
 from gateway.runtime.metrics import Metrics
-from gateway.store.database.bell import INBOUND
-from gateway.store.database.engine import Engine, micros
+from gateway.store.database.engine import INBOUND, Engine, micros
 from gateway.store.orders.inbound import NewInbound, add_message
 from mappings.hl7v2.ack import HL70155, AckCode, AckError, acknowledge
 from mappings.hl7v2.inbound import kept_bytes, read_hospital_message

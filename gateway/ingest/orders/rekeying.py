@@ -28,7 +28,7 @@ from gateway.runtime.loops import forever, resting
 from gateway.store.database import locks
 from gateway.store.database.engine import Engine, Steps, micros
 from gateway.store.database.facts import claimed, put, value_of
-from gateway.store.database.stored_bytes import decompressed
+from gateway.store.database.kept import decompressed
 from gateway.store.orders.hospital import StoredVisit, order_numbers, put_left_merges, rekey
 from gateway.store.orders.inbound import source_lock
 from gateway.store.orders.numbers import (

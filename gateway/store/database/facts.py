@@ -1,15 +1,19 @@
-"""Store named values about the whole database (table `fact`), and requests from commands to the running service.
+"""Store named values about the whole database (table `fact`), requests to the running service, and acts of operators.
 
-Carries out no clause of a standard; decisions D8, D11. Patient ids are made with the site key, so another key is
-refused. The service looks for new requests every second.
-Proved by tests/contract/test_inbox.py and tests/contract/test_coverage.py.
+Carries out no clause of a standard; decisions D8, D11, D35. Patient ids are made with the site key, so another key is
+refused. The service looks for new requests every second. An act has its user, host, time, and reason, which may be
+empty.
+Proved by tests/contract/test_inbox.py and tests/gateway/store/database/test_operator_acts.py.
 """
 
 from __future__ import annotations
 
+import os
+import pwd
+import socket
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.runtime import clock
 from gateway.store.database.engine import Engine, Statement, Steps, ask, micros
@@ -80,3 +84,37 @@ class Controls:
     async def forget(self, before: datetime) -> None:
         """Delete requests that were done before this instant."""
         await self._engine.do(lambda: ask(_FORGET, before=micros(before)))
+
+
+# In PostgreSQL, `user` without quotes is the user of the connection
+_NOTE: Final = Statement(
+    'INSERT INTO audit (at, verb, argument, reason, "user", host) VALUES (:at, :verb, :argument, :reason, :user, :host)'
+)
+
+
+class Actor(NamedTuple):
+    """Operating system user who acts, and the machine."""
+
+    user: str
+    host: str
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}"
+
+
+def actor() -> Actor:
+    """Return this process's user (or user number) and the machine; no environment variable changes them."""
+    number = os.getuid()
+    try:
+        user = pwd.getpwuid(number).pw_name
+    except KeyError:
+        user = str(number)
+    return Actor(user, socket.gethostname())
+
+
+def noted(verb: str, argument: str, reason: str, now: int) -> Steps[None]:
+    """Write an act to the audit, in the act's own transaction, with the user and host of this process.
+
+    `argument` has names and ids, `reason` the operator's words or nothing; `now` is in microseconds.
+    """
+    yield from ask(_NOTE, at=now, verb=verb, argument=argument, reason=reason, **actor()._asdict())

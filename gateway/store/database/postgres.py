@@ -3,25 +3,194 @@
 https://www.postgresql.org/docs/current/transaction-iso.html: READ COMMITTED. A transaction that writes versions locks
 the row of `tick` last, until its commit, so that instants are in commit order (D29). The server ends the session of a
 process that stops in a transaction: https://www.postgresql.org/docs/current/runtime-config-client.html
-(idle_in_transaction_session_timeout). asyncpg is an optional extra.
-Proved by tests/contract/test_postgres.py and tests/faults/test_lease_faults.py.
+(idle_in_transaction_session_timeout). Connections of the pool are kept between two uses: to give one back costs as much
+as a short query. Notifications wake tasks of other processes: https://www.postgresql.org/docs/current/sql-notify.html.
+A ring is sent after the commit, over a connection of its own. One that is lost costs the time until the next poll of
+the store. asyncpg is an optional extra.
+Proved by tests/contract/test_postgres.py and tests/contract/test_kept_connections.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any, Final, NamedTuple, TypeVar, cast
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from typing import Any, Final, NamedTuple, TypeVar, cast, get_args
 
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, StoreTooSlow, StoreUnavailable
+from gateway.runtime.log import get_logger
 from gateway.store.compression.dictionaries import check_dictionaries
-from gateway.store.database.bell import Bell
-from gateway.store.database.engine import Ask, Bulk, Dialect, Raced, Row, Statement, Steps, Values, Work, micros
-from gateway.store.database.kept_connections import KeptConnections
-from gateway.store.database.postgres_bell import SharedBell
+from gateway.store.database.engine import (
+    Ask,
+    Bell,
+    Bulk,
+    Dialect,
+    Raced,
+    Row,
+    Statement,
+    Steps,
+    Topic,
+    Values,
+    Work,
+    micros,
+)
 from gateway.store.database.probe import NoRoom
 from gateway.store.database.trouble import place_of, unavailable
+
+_UNUSED: Final = 60.0  # seconds after which the pool gets a connection back, when the next use of another one ends
+
+
+class KeptConnections:
+    """Connections of a pool, lent to one user at a time; the last one used is lent first.
+
+    `interface_error` is asyncpg's error for a connection that the pool took back itself, since it was lost.
+    """
+
+    def __init__(self, pool: Any, interface_error: type[Exception]) -> None:
+        self._pool, self._interface_error = pool, interface_error
+        self._kept: deque[tuple[Any, float]] = deque()
+        self._waiting = 0
+        self._is_closed = False
+
+    async def fetch(self, sql: str, *values: Any) -> Sequence[Any]:
+        """Return the rows of a query; raise as asyncpg does."""
+        async with self.lent() as connection:
+            rows: Sequence[Any] = await connection.fetch(sql, *values)
+            return rows
+
+    def lent(self) -> AbstractAsyncContextManager[Any]:
+        """Lend a connection while a block runs; wait for one if all are lent."""
+        return _Lent(self)
+
+    async def close(self) -> None:
+        """Give all connections back to the pool, those that are lent as soon as they can be."""
+        self._is_closed = True
+        try:
+            while self._kept:
+                await self._pool.release(self._kept.pop()[0])
+        except BaseException:
+            self._pool.terminate()  # its own close would wait for the connections that are left
+            raise
+
+    async def take(self) -> Any:
+        """Take a connection; wait for one if all are taken."""
+        while self._kept:
+            connection, _ = self._kept.pop()
+            if not self._is_spent(connection):
+                return connection
+            await self._pool.release(connection)
+        self._waiting += 1
+        try:
+            return await self._pool.acquire()
+        finally:
+            self._waiting -= 1
+
+    async def give_back(self, connection: Any, *, has_failed: bool) -> None:
+        """Give a connection back.
+
+        After an error the pool gets it: it waits until the server has given up what was cancelled.
+        """
+        if has_failed or self._waiting or self._is_closed or self._is_spent(connection):
+            await self._pool.release(connection)
+            return
+        now = clock.monotonic()
+        self._kept.append((connection, now))
+        if now - self._kept[0][1] > _UNUSED:
+            await self._pool.release(self._kept.popleft()[0])
+
+    def _is_spent(self, connection: Any) -> bool:
+        """Return True if a connection is lost, or in a transaction that nobody ended: the pool resets it."""
+        try:
+            return bool(connection.is_closed() or connection.is_in_transaction())
+        except self._interface_error:
+            return True
+
+
+class _Lent:
+    """Connection lent while a block runs. A class, since a generator for each query costs a twentieth of a search."""
+
+    __slots__ = ("_connection", "_connections")
+
+    def __init__(self, connections: KeptConnections) -> None:
+        self._connections = connections
+
+    async def __aenter__(self) -> Any:
+        self._connection = await self._connections.take()
+        return self._connection
+
+    async def __aexit__(self, error: type[BaseException] | None, *_: object) -> None:
+        await self._connections.give_back(self._connection, has_failed=error is not None)
+
+
+CHANNEL: Final = "autoscribe_gateway"
+_BELL_PAUSE: Final = 2.0  # seconds after a lost connection
+_TOPICS: Final[tuple[Topic, ...]] = get_args(Topic)
+
+
+class SharedBell:
+    """Carrier of rings. `connect` opens a connection; `errors` are the errors of one that cannot be used."""
+
+    def __init__(
+        self, bell: Bell, connect: Callable[[], Awaitable[Any]], errors: tuple[type[BaseException], ...]
+    ) -> None:
+        self._bell, self._connect, self._errors = bell, connect, errors
+        self._rung: set[Topic] = set()
+        self._news = asyncio.Event()
+        self._is_lost = False
+
+    @asynccontextmanager
+    async def shared(self) -> AsyncIterator[None]:
+        """Carry rings while the block runs."""
+        loop = asyncio.get_running_loop()
+        self._bell.told = lambda topic: loop.call_soon_threadsafe(self._note, topic)
+        task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            self._bell.told = lambda _: None
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._carry()
+            except self._errors as error:
+                get_logger().warning("bell-not-shared", code="store-unavailable", exc_info=error)
+            await clock.sleep(_BELL_PAUSE)
+
+    async def _carry(self) -> None:
+        """Carry rings until the connection is lost."""
+        connection = await self._connect()
+        try:
+            self._is_lost = False
+            connection.add_termination_listener(self._lose)
+            await connection.add_listener(CHANNEL, self._hear)
+            for topic in _TOPICS:  # rings of the time without a connection
+                self._bell.heard(topic)
+            while not self._is_lost:
+                await self._news.wait()
+                self._news.clear()
+                while self._rung:
+                    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, self._rung.pop())
+        finally:
+            with suppress(*self._errors):
+                await connection.close(timeout=1)
+
+    def _note(self, topic: Topic) -> None:
+        self._rung.add(topic)
+        self._news.set()
+
+    def _lose(self, _: Any) -> None:
+        self._is_lost = True
+        self._news.set()
+
+    def _hear(self, connection: Any, sender: int, _: str, payload: str) -> None:
+        if sender != connection.get_server_pid() and payload in _TOPICS:
+            self._bell.heard(payload)
+
 
 Result = TypeVar("Result")
 

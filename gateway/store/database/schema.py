@@ -1,8 +1,9 @@
 """Tables of the database, declared in SQLAlchemy Core, for migrations and SQL statements.
 
 Carries out no clause of a standard. Instants are whole microseconds since 1970 in UTC; truth values are 0 and 1. Ids
-are AutoScribe's (`stu_…`, `rep_…`); an address is `Type/id` as in FHIR. feed_schema.py, auth_schema.py,
-audit_schema.py and orders_schema.py have the other tables.
+are AutoScribe's (`stu_…`, `rep_…`); an address is `Type/id` as in FHIR. The files of the audit journal are the
+original; its tables are for searching. No row of authentication holds a secret: keys are public, and tokens and
+assertions are kept as SHA-256 digests. feed_schema.py and orders_schema.py have the other tables.
 """
 
 from __future__ import annotations
@@ -11,11 +12,10 @@ from typing import Final
 
 from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, literal_column
 
-from gateway.store.database.audit_schema import AUDIT_INDEXES
-from gateway.store.database.auth_schema import AUTH_INDEXES
 from gateway.store.database.columns import (
     METADATA,
     NUMBER,
+    TEXT,
     bytes_column,
     default_column,
     key_column,
@@ -24,6 +24,96 @@ from gateway.store.database.columns import (
 )
 from gateway.store.database.feed_schema import FEED_INDEXES
 from gateway.store.database.orders_schema import ORDERS_INDEXES
+
+# How far a segment is loaded: its last loaded sequence, and the byte behind that line
+AUDIT_SEGMENT: Final = Table(
+    "audit_segment",
+    METADATA,
+    key_column("segment"),
+    number_column("sequence"),
+    number_column("size"),
+    sqlite_strict=True,
+)
+AUDIT_ENTRY: Final = Table(
+    "audit_entry",
+    METADATA,
+    Column("segment", TEXT),
+    Column("sequence", NUMBER, autoincrement=False),
+    number_column("at"),
+    text_column("client"),
+    text_column("kind"),
+    number_column("status"),
+    bytes_column("entry"),
+    PrimaryKeyConstraint("segment", "sequence"),
+    sqlite_strict=True,
+)
+# `subject` is the address (`Type/id`) of a resource that was shown, or of a patient concerned
+AUDIT_SUBJECT: Final = Table(
+    "audit_subject",
+    METADATA,
+    Column("subject", TEXT),
+    Column("at", NUMBER, autoincrement=False),
+    Column("segment", TEXT),
+    Column("sequence", NUMBER, autoincrement=False),
+    PrimaryKeyConstraint("subject", "at", "segment", "sequence"),
+    sqlite_strict=True,
+)
+
+AUDIT_INDEXES: Final = (
+    Index("audit_entry_by_at", AUDIT_ENTRY.c.at),
+    Index("audit_entry_by_client", AUDIT_ENTRY.c.client, AUDIT_ENTRY.c.at),
+)
+
+
+# Client of the FHIR facade. `scopes` is one text, as in a token request; `facilities` is a JSON list, NULL: all
+CLIENT: Final = Table(
+    "client",
+    METADATA,
+    key_column("client_id"),
+    text_column("name"),
+    number_column("created"),
+    number_column("expires", needed=False),
+    number_column("disabled", needed=False),
+    text_column("scopes"),
+    text_column("facilities", needed=False),
+    sqlite_strict=True,
+)
+# Key set of a client, either a document (JWKS) or its URL; `ends` is when a replaced one stops being valid
+CLIENT_KEY_SET: Final = Table(
+    "client_key_set",
+    METADATA,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    text_column("client_id"),
+    text_column("document", needed=False),
+    text_column("url", needed=False),
+    number_column("added"),
+    number_column("ends", needed=False),
+    sqlite_strict=True,
+)
+# Assertion that was used once, kept until it expires
+USED_ASSERTION: Final = Table(
+    "used_assertion", METADATA, key_column("digest"), number_column("until"), sqlite_strict=True
+)
+ACCESS_TOKEN: Final = Table(
+    "access_token",
+    METADATA,
+    key_column("digest"),
+    text_column("client_id"),
+    text_column("scopes"),
+    number_column("issued"),
+    number_column("expires"),
+    number_column("revoked", needed=False),
+    sqlite_strict=True,
+)
+
+AUTH_INDEXES: Final = (
+    Index("client_by_name", CLIENT.c.name, unique=True),
+    Index("client_key_set_by_client", CLIENT_KEY_SET.c.client_id),
+    Index("used_assertion_by_until", USED_ASSERTION.c.until),
+    Index("access_token_by_expires", ACCESS_TOKEN.c.expires),
+    Index("access_token_by_client", ACCESS_TOKEN.c.client_id),
+)
+
 
 __all__ = ["INDEXES", "METADATA"]
 

@@ -1,8 +1,11 @@
 """SQLite engine of the store: a read-only connection for each event loop, and one thread that does all writes.
 
 https://sqlite.org/wal.html, https://sqlite.org/lang_transaction.html. Waiting work is committed together, each piece in
-a savepoint of its own: one that fails does not undo the others.
-Proved by tests/contract/test_sqlite.py.
+a savepoint of its own: one that fails does not undo the others. Dead processes that still have the right to send (a
+lease) are found by a lock file, https://man7.org/linux/man-pages/man2/flock.2.html: the lock belongs to one open file
+and ends with its process, however that ends. Another open file of the same process does not get it either; decision
+D33. On a network file system the lock may not work, and neither does SQLite's write-ahead log.
+Proved by tests/contract/test_sqlite.py and tests/gateway/store/database/test_holder_lock.py.
 """
 
 from __future__ import annotations
@@ -20,16 +23,76 @@ from copy import copy
 from functools import partial
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
+from typing import Any, BinaryIO, Final, Literal, NamedTuple, TypeVar, cast
 
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, StoreTooSlow, StoreUnavailable
 from gateway.store.compression.dictionaries import check_dictionaries
-from gateway.store.database.bell import Bell
-from gateway.store.database.engine import Ask, Bulk, Dialect, Row, Statement, Steps, Work, micros
-from gateway.store.database.holder_lock import HolderLock
+from gateway.store.database.engine import Ask, Bell, Bulk, Dialect, Row, Statement, Steps, Work, micros
 from gateway.store.database.probe import NoRoom
 from gateway.store.database.trouble import DatabasePlace, unavailable
+
+_PRIVATE: Final = 0o600
+
+
+class HolderLock:
+    """Lock file of one database. Its owner writes into it the names under which it holds leases."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._own: set[str] = set()
+        self._dead: frozenset[str] = frozenset()
+
+    def dead(self, holder: str) -> frozenset[str]:
+        """Try to take the lock and record `holder` as alive; return the holders of the lock's previous owner.
+
+        Empty if another process has the lock or it cannot be taken: then nothing is known about other holders. Also
+        empty after `forget`, since a new process may take one of those names.
+        """
+        if self._file is None and not self._taken():
+            return frozenset()
+        if holder not in self._own:
+            self._own.add(holder)
+            self._say()
+        return self._dead - self._own
+
+    def forget(self, holders: frozenset[str]) -> None:
+        """Drop these holders from the dead ones, once their leases are ended."""
+        self._dead -= holders
+
+    def release(self) -> None:
+        """Release the lock, once this process sends nothing more."""
+        file, self._file = self._file, None
+        self._own.clear()
+        if file is not None:
+            file.close()
+
+    def _taken(self) -> bool:
+        try:
+            file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE), "r+b", buffering=0)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._dead = frozenset(file.read().decode(errors="replace").split())
+        except OSError:
+            file.close()
+            return False
+        self._file = file
+        return True
+
+    def _say(self) -> None:
+        """Write the names of this process's holders. If that fails, the next process waits for the leases to expire."""
+        if self._file is not None:
+            names = "\n".join(sorted(self._own)).encode()
+            try:
+                self._file.seek(0)
+                self._file.truncate()
+                self._file.write(names)
+            except OSError:
+                return
+
 
 Result = TypeVar("Result")
 Synchronous = Literal["FULL", "NORMAL"]
@@ -49,7 +112,6 @@ _WRITE: Final = (
     "PRAGMA cache_size = -8192",
     "PRAGMA secure_delete = ON",
 )
-_PRIVATE: Final = 0o600  # the file holds patient data; files that SQLite makes beside it get the same mode
 _END: Final = None
 _NOWHERE: Final = DatabasePlace()
 # The last two are for values that SQLite cannot hold: beyond 64 bits, or not Unicode

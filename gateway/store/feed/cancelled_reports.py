@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, ask_each
-from gateway.store.database.facts import ASK
-from gateway.store.database.operator_acts import noted
+from gateway.store.database.facts import ASK, noted
 
 # `withdrawing`: an operator withdrew it, and the study has not been ingested since. `open` and `withdrawing` are open
 ItemState = Literal["open", "withdrawing", "withdrawn", "left"]

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.store.database.engine import Engine, Statement, Steps, ask
+from gateway.store.database.facts import noted
 from gateway.store.database.feed_schema import DESTINATION
-from gateway.store.database.operator_acts import noted
 from gateway.store.database.schema import METADATA
 from gateway.store.feed.leases import locked
 from gateway.store.feed.ledger import IS_LAST

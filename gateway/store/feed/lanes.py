@@ -1,22 +1,40 @@
-"""Free a stopped lane (a study's messages to one destination), and open or close a destination's circuit breaker.
+"""Free a stopped lane (a study's messages to one destination), and take over what a sending process left.
 
-Carries out no clause of a standard; decisions D13, D32, D33. An older message never follows a newer one that includes
-all of it. A message whose bytes were deleted or altered cannot be sent. The breaker stops sending while the receiver
-refuses everything.
-Proved by tests/contract/test_ledger.py and tests/gateway/feed/deliver/test_circuit_breaker.py.
+Carries out no clause of a standard; decisions D13, D18, D32, D33. An older message never follows a newer one that
+includes all of it. A message whose bytes were deleted or altered cannot be sent. The breaker stops sending while the
+receiver refuses everything. Taken over are unfinished messages, late acknowledgements, and due times of another clock.
+Proved by tests/contract/test_takeover.py and tests/contract/test_ledger.py.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
-from gateway.store.database.engine import Engine, Statement, Steps, ask, ask_each
-from gateway.store.feed.leases import locked
-from gateway.store.feed.messages import ALTERED, HEAD, NEVER, Head, free_lane, head_of
-from gateway.store.feed.moves import CORRECTED, MERGE_MOVE, MERGED, MOVE, REFILE_RELEASED, REFILED, RELEASED
+from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, ask_each
+from gateway.store.feed.leases import Lease, held, locked
+from gateway.store.feed.ledger import postpone_doubtful
+from gateway.store.feed.messages import (
+    ALTERED,
+    HEAD,
+    IN_DOUBT,
+    IN_LANE,
+    NEVER,
+    REFUSED,
+    Head,
+    SendResult,
+    free_lane,
+    free_lane_without,
+    head_of,
+    hold,
+    is_held,
+    store_attempt,
+    store_broken_attempts,
+    write_result,
+)
+from gateway.store.feed.moves import CORRECTED, MERGE_MOVE, MERGED, MOVE, MOVED, REFILE_RELEASED, REFILED, RELEASED
 from gateway.store.feed.states import BREAKER_REASONS, FOR_NOW
 
 # A late refusal concerns a message after which a newer one was sent: that one repeats it, or withdraws it
@@ -228,3 +246,274 @@ async def probe(engine: Engine, destination: str, now: int) -> Head | None:
     *_, head = min(probes)
     await engine.do(lambda: ask(_DUE, number=head.number, now=now, never=NEVER))
     return head
+
+
+AckOutcome = Literal["written", "repeated", "unmatched", "too_early"]
+Decide = Callable[[Head], SendResult]
+
+_STATE: Final = Statement("SELECT state FROM message WHERE destination = :destination AND control_id = :control_id")
+# The receiving process may still use the destination's former name
+_NOW_CALLED: Final = Statement("SELECT became FROM destination WHERE name = :destination AND became <> ''")
+_NAMED: Final = Statement(
+    f"{HEAD}, m.ack, m.accepted, m.has_body FROM message m"
+    " WHERE m.destination = :destination AND m.control_id = :control_id"
+)
+_FOLLOWING: Final = Statement(
+    "SELECT number FROM message WHERE destination = :destination AND study_id = :study_id AND number > :number"
+    " AND state IN ('sending', 'indeterminate', 'delivered') LIMIT 1"
+)
+_FIRST_THAT_SAYS_IT: Final = Statement(
+    "SELECT min(n.number) FROM message n JOIN message m ON n.destination = m.destination AND n.study_id = m.study_id"
+    " AND n.restates = m.restates WHERE m.number = :number AND m.kind <> 'moved' AND n.number > m.number"
+    " AND n.is_whole = 1 AND n.state IN ('queued', 'sending', 'indeterminate', 'held', 'delivered')"
+)
+_ACCEPTED: Final = Statement("UPDATE message SET ack = :ack, accepted = :at WHERE number = :number")
+_REFUSED: Final = Statement(
+    "UPDATE message SET state = :state, reason = :reason, ack = :ack, due = :due, closed = :closed,"
+    " superseded_by = coalesce(:superseded_by, superseded_by) WHERE number = :number"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAck:
+    """Outcome of an acknowledgement, with the result of its message if it was `written`.
+
+    `repeated`: it was stored before. `unmatched`: no message waits for it. `too_early`: its message is in hand or in
+    doubt, and the acknowledgement cannot be applied until that is over.
+    """
+
+    outcome: AckOutcome
+    result: SendResult | None = None
+
+
+async def is_settled(engine: Engine, destination: str, control_id: str) -> bool | None:
+    """True if the message with that control id is not in hand; None if there is none."""
+    for (name,) in await engine.fetch(_NOW_CALLED, destination=destination):
+        destination = str(name)
+    rows = await engine.fetch(_STATE, destination=destination, control_id=control_id)
+    return str(rows[0][0]) != "sending" if rows else None
+
+
+def store_ack(destination: str, control_id: str, ack: str, decide: Decide, now: int) -> Steps[StoredAck]:
+    """Store the application's acknowledgement of the message with that control id; `ack` is its code.
+
+    `decide` determines the message's result. A message that should be sent again but cannot be holds its lane.
+    """
+    for (name,) in (yield from ask(_NOW_CALLED, destination=destination)):
+        destination = str(name)
+    yield from locked(destination)
+    rows = yield from ask(_NAMED, destination=destination, control_id=control_id)
+    if not rows:
+        return StoredAck("unmatched")
+    *columns, last, accepted, has_body = rows[0]
+    head = head_of(columns)
+    if head.state in {"sending", "indeterminate"}:
+        return StoredAck("too_early")
+    result = decide(head)
+    kept = result.attempt if has_body else None  # an answer is kept no longer than the message's bytes
+    is_committed_again = result.state == "delivered" and result.accepted is None
+    if head.state != "delivered" or accepted is not None or is_committed_again:
+        outcome: AckOutcome = "repeated" if last == ack else "unmatched"
+        yield from store_attempt(head.number, kept, head.state, outcome, ack)
+        return StoredAck(outcome)
+    if result.state == "delivered":
+        yield from ask(_ACCEPTED, number=head.number, ack=ack, at=result.accepted)
+        yield from store_attempt(head.number, kept, result.state, result.reason, ack)
+        yield from free_lane_without(destination, head.study_id, [head.number])
+        return StoredAck("written", result)
+    newer = None
+    if result.state == "queued":
+        result, newer = yield from _as_it_can_be(destination, result, has_body=bool(has_body))
+    closed = now if result.state in {"dead_letter", "superseded"} else None
+    values = {"state": result.state, "reason": result.reason, "ack": ack, "due": result.due, "closed": closed}
+    yield from ask(_REFUSED, number=head.number, **values, superseded_by=newer)
+    yield from store_attempt(head.number, kept, result.state, result.reason, ack)
+    if result.holds:
+        yield from hold(destination, head.study_id, result.holds, head.number, now)
+    elif result.reason == IN_LANE and (yield from free_refused_for_now(destination, head.study_id, result.due)):
+        result = replace(result, state="queued", reason="")  # messages sent behind the first one are refused too
+    return StoredAck("written", result)
+
+
+def _as_it_can_be(destination: str, result: SendResult, *, has_body: bool) -> Steps[tuple[SendResult, int | None]]:
+    """Check that a refused message can be sent again: its bytes are there, and nothing of its lane was sent after it.
+
+    If a newer message includes all of it, it is superseded; that message's number is returned beside the result.
+    """
+    lane = {"destination": destination, "study_id": result.head.study_id}
+    ((newer,),) = yield from ask(_FIRST_THAT_SAYS_IT, number=result.head.number)
+    if newer is not None:
+        return replace(result, state="superseded", due=0), int(newer)
+    if not has_body:
+        return replace(result, state="held", due=0, holds=REFUSED), None
+    if (yield from is_held(**lane)):
+        return replace(result, state="held", reason=IN_LANE), None
+    if (yield from ask(_FOLLOWING, **lane, number=result.head.number)):
+        return replace(result, state="held", due=0, holds=FOR_NOW if result.is_for_now else REFUSED), None
+    return result, None
+
+
+OLD_COPY: Final = "old-copy"  # reason of a held lane, or of a report that is open
+Repair = Literal["not_needed", "restated", "held"]
+_MOST: Final = 100
+_TAKEN_OVER: Final = Statement(
+    "UPDATE message SET state = 'indeterminate', reason = 'taken-over', doubts = doubts + 1, due = :now,"
+    " stale_until = :until WHERE destination = :destination AND state = 'sending' RETURNING number, study_id, doubts"
+)
+_HEARD: Final = Statement(
+    "UPDATE message SET state = 'delivered', reason = '', ack = CASE WHEN :ack = '' THEN ack ELSE :ack END,"
+    " committed = coalesce(:committed, committed), accepted = coalesce(:accepted, accepted), closed = :now"
+    " WHERE number = :number AND state IN ('sending', 'indeterminate', 'queued', 'held') RETURNING number"
+)
+_LATE: Final = Statement(
+    "UPDATE message SET stale_until = CASE WHEN stale_until > :until THEN stale_until ELSE :until END"
+    " WHERE number = :number"
+)
+_OLD_COPIES: Final = Statement(
+    "SELECT number, study_id FROM message WHERE destination = :destination AND stale_until <= :now"
+    " ORDER BY stale_until LIMIT :most"
+)
+_LOOK: Final = Statement(
+    "SELECT filler_order_numbers, report_ids, report_id, kind, patient_id FROM message WHERE number = :number"
+    " AND stale_until <= :now"
+)
+_NEWER_MESSAGES: Final = Statement(
+    "SELECT filler_order_numbers, report_ids, report_id, kind, patient_id FROM message WHERE destination = :destination"
+    " AND study_id = :study_id AND number > :number AND sent IS NOT NULL ORDER BY number"
+)
+_SET: Final = Statement("UPDATE message SET stale_until = :until WHERE number = :number")
+# Sends the last decision on a report once more; a signed report is sent in its present state
+_RESTATE: Final = Statement(
+    "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, reason, is_move, is_critical,"
+    " due, priority, signed, decided, replay) SELECT o.study_id, o.report_id, CASE WHEN o.kind IN ('draft',"
+    " 'draft_cancelled', 'withdrawn', 'addendum_cancelled') THEN o.kind ELSE 'replay' END, o.content_version,"
+    " o.destination, 'waiting', '', 0, 0, CAST(:now AS BIGINT), 0, o.signed, CAST(:now AS BIGINT),"
+    " (SELECT max(r.replay) + 1 FROM outbox r WHERE r.study_id = o.study_id AND r.destination = o.destination"
+    " AND r.report_id = o.report_id) FROM outbox o WHERE o.number = (SELECT max(t.number) FROM outbox t"
+    " WHERE t.study_id = :study_id AND t.destination = :destination AND t.report_id = :report_id"
+    " AND t.state IN ('waiting', 'rendered', 'merged')) RETURNING number"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StaleMessage:
+    """Message of which an old copy may have arrived after a newer one."""
+
+    number: int
+    study_id: str
+
+
+def take_over(lease: Lease, results: Sequence[SendResult], most: int, now: int, until: int) -> Steps[list[int]]:
+    """Queue again, byte for byte, what the last holder had in hand and may have sent; return the message numbers.
+
+    `results` are results of messages that this process had in hand itself and could not store. The lane of a message in
+    doubt more than `most` times is held, since the message may crash its holders. After `until`, nothing that holder
+    sent can still arrive.
+
+    Raises:
+        LeaseLost: another process holds the lease.
+    """
+    yield from held(lease)
+    for result in results:
+        if result.state == "delivered":
+            yield from record_delivery(lease.destination, result, now)
+        else:
+            yield from write_result(lease.destination, result, now)
+    rows = yield from ask(_TAKEN_OVER, destination=lease.destination, now=now, until=until)
+    yield from store_broken_attempts([int(number) for number, *_ in rows], now)
+    for number, study_id, doubts in rows:
+        if doubts > most:
+            yield from hold(lease.destination, str(study_id), IN_DOUBT, int(number), now)
+            yield from postpone_doubtful(lease.destination, str(study_id), NEVER)
+    return [int(number) for number, *_ in rows]
+
+
+def record_delivery(destination: str, result: SendResult, now: int) -> Steps[bool]:
+    """Store that a message was delivered, as acknowledged, whoever has the lease; False if it was settled before."""
+    yield from locked(destination)
+    columns = {"ack": result.ack, "committed": result.committed, "accepted": result.accepted, "now": now}
+    rows = yield from ask(_HEARD, number=result.head.number, **columns)
+    if rows:
+        yield from store_attempt(result.head.number, result.attempt, result.state, result.reason, result.ack)
+    if rows and result.holds:
+        yield from hold(destination, result.head.study_id, result.holds, result.head.number, now)
+    elif rows:
+        yield from free_lane_without(destination, result.head.study_id, [result.head.number])
+    return bool(rows)
+
+
+def record_late_write(number: int, until: int) -> Steps[None]:
+    """Record that a message was sent when the lease may have expired; until `until` it may arrive after newer ones."""
+    yield from ask(_LATE, number=number, until=until)
+
+
+async def old_copies(engine: Engine, destination: str, now: int) -> list[StaleMessage]:
+    """Return the messages of which an old copy may have arrived, and no further one can arrive."""
+    rows = await engine.fetch(_OLD_COPIES, destination=destination, now=now, most=_MOST)
+    return [StaleMessage(int(number), str(study_id)) for number, study_id in rows]
+
+
+def resend_newer(lease: Lease, old_copy: StaleMessage, now: int, *, restates: bool) -> Steps[Repair]:
+    """Send newer content of a lane again, if an old copy of a message may have arrived after it.
+
+    `restates` is True if the receiver replaces an order's text when it is sent again. If it would file the text twice,
+    or the newer messages name another patient, the lane is held for an operator.
+
+    Raises:
+        LeaseLost: another process holds the lease.
+    """
+    yield from held(lease)
+    lane = {"destination": lease.destination, "study_id": old_copy.study_id}
+    old_rows = yield from ask(_LOOK, number=old_copy.number, now=now)
+    newer = yield from ask(_NEWER_MESSAGES, **lane, number=old_copy.number)
+    behind = [row for row in newer if old_rows and _is_under_one_number(old_rows[0], row)]
+    if not behind:
+        yield from ask(_SET, number=old_copy.number, until=None)
+        return "not_needed"
+    is_plain = all(row[3] != MOVED and row[4] == old_rows[0][4] for row in behind)
+    restated = 0
+    for report_id in _reports(old_rows[0], *behind) if restates and is_plain else ():
+        restated += len((yield from ask(_RESTATE, **lane, report_id=report_id, now=now)))
+    if not restated:
+        yield from hold(**lane, reason=OLD_COPY, culprit=None, now=now)
+    yield from ask(_SET, number=old_copy.number, until=None if restated else NEVER)
+    return "restated" if restated else "held"
+
+
+def _is_under_one_number(one: Row, other: Row) -> bool:
+    """True if two messages share a filler order number."""
+    return not set(json.loads(one[0])).isdisjoint(json.loads(other[0]))
+
+
+def _reports(*rows: Row) -> list[str]:
+    """Return the ids of the reports in these messages, each once."""
+    return list(dict.fromkeys(str(key) for row in rows for key in (*json.loads(row[1]), row[2])))
+
+
+_MESSAGES_BACK: Final = Statement(
+    "UPDATE message SET due = due - :by WHERE destination = :destination AND state IN ('queued', 'indeterminate')"
+    " AND due > :now AND due < :never"
+)
+_STALE_BACK: Final = Statement(
+    "UPDATE message SET stale_until = stale_until - :by WHERE destination = :destination AND stale_until > :now"
+    " AND stale_until < :never"
+)
+_OUTBOX_BACK: Final = Statement(
+    "UPDATE outbox SET due = due - :by WHERE destination = :destination AND state = 'waiting' AND due > :now"
+)
+_IN_FORCE_BACK: Final = Statement("UPDATE in_force SET since = since - :by WHERE name = :destination AND since > :now")
+
+
+def set_back(lease: Lease, by: int, now: int) -> Steps[None]:
+    """Shift the times that a destination waits for, after the clock went back to `now` by that many microseconds.
+
+    Its settings stay in force since the same moment, in terms of the new clock.
+
+    Raises:
+        LeaseLost: another process holds the lease.
+    """
+    yield from held(lease)
+    yield from ask(_MESSAGES_BACK, destination=lease.destination, by=by, now=now, never=NEVER)
+    yield from ask(_STALE_BACK, destination=lease.destination, by=by, now=now, never=NEVER)
+    yield from ask(_OUTBOX_BACK, destination=lease.destination, by=by, now=now)
+    yield from ask(_IN_FORCE_BACK, destination=lease.destination, by=by, now=now)

@@ -15,8 +15,7 @@ from gateway.index.keys import SEPARATOR, key
 from gateway.index.terms import code_start
 from gateway.runtime.computing import computed
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, instant, storable
-from gateway.store.database.kept import kept
-from gateway.store.database.stored_bytes import served_version
+from gateway.store.database.kept import kept, served_version
 from gateway.store.feed.cancelled_reports import CancelledItem, items_of_studies
 from gateway.store.feed.leases import PAUSED
 from gateway.store.feed.moves import IS_OWED, MOVED

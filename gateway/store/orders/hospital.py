@@ -13,8 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, ask_each, micros
 from gateway.store.database.facts import claimed, put, value_of
-from gateway.store.database.kept import encoded, rebuilt, unpacked
-from gateway.store.database.stored_bytes import compressed
+from gateway.store.database.kept import compressed, encoded, rebuilt, unpacked
 from gateway.store.orders.inbound import under_first_names
 from gateway.store.orders.numbers import (
     OF_STUDY,

@@ -15,8 +15,8 @@ from typing import Final, Literal, NamedTuple, cast, get_args
 from gateway.index.keys import SEPARATOR, bounded
 from gateway.store.database import locks
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, ask_each, storable
-from gateway.store.database.operator_acts import noted
-from gateway.store.database.stored_bytes import compressed, decompressed
+from gateway.store.database.facts import noted
+from gateway.store.database.kept import compressed, decompressed
 from gateway.store.orders.numbers import held_by, let_go, lock_names, number_text, refresh_studies
 
 InboundState = Literal["applied", "nothing", "held", "failed"]

@@ -14,8 +14,7 @@ from typing import Final, Literal, cast
 
 from gateway.store.database import locks
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, storable
-from gateway.store.database.facts import ASK
-from gateway.store.database.operator_acts import noted
+from gateway.store.database.facts import ASK, noted
 from gateway.store.orders.hospital import order_of
 from gateway.store.orders.numbers import add_study_keys, lock_names, record_text
 from mappings.hospital.match import Verdict

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from gateway.runtime import clock
 from gateway.store.database import locks
 from gateway.store.database.engine import Engine, Statement, Steps, ask, ask_each
-from gateway.store.database.operator_acts import noted
+from gateway.store.database.facts import noted
 from gateway.store.orders.hospital import (
     StoredOrder,
     StoredVisit,

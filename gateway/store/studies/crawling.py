@@ -16,10 +16,20 @@ from typing import Any, Final, TypeVar
 
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
-from gateway.store.database.bell import CRAWL
-from gateway.store.database.engine import Bulk, Engine, PerDialect, Statement, Steps, ask, ask_each, ask_rows, micros
+from gateway.store.database.engine import (
+    CRAWL,
+    Bulk,
+    Engine,
+    PerDialect,
+    Statement,
+    Steps,
+    ask,
+    ask_each,
+    ask_rows,
+    micros,
+)
+from gateway.store.database.facts import noted
 from gateway.store.database.kept import unpacked
-from gateway.store.database.operator_acts import noted
 
 _LABEL: Final = b"autoscribe-gateway:erased:1:"
 _MARK: Final = Statement("INSERT INTO erased (digest, erased) VALUES (:digest, :now) ON CONFLICT DO NOTHING")

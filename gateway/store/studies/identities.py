@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple
 from gateway.index.keys import SEPARATOR, key
 from gateway.index.terms import words
 from gateway.store.database.engine import Engine, Row, Statement, Steps, ask, instant, micros
-from gateway.store.database.operator_acts import noted
-from gateway.store.database.stored_bytes import decompressed, served_version
+from gateway.store.database.facts import noted
+from gateway.store.database.kept import decompressed, served_version
 from gateway.store.studies import versions
 from gateway.store.studies.fragments import Sql
 from gateway.store.studies.limited import limited

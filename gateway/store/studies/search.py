@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from gateway.index.keys import key
 from gateway.store.database.engine import Engine, Row, Statement
-from gateway.store.database.stored_bytes import served_version
+from gateway.store.database.kept import served_version
 from gateway.store.studies import search_sql
 from gateway.store.studies.fragments import Sql
 from gateway.store.studies.limited import Limits, limited, of_types, unlimited

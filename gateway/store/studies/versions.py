@@ -27,7 +27,7 @@ from gateway.store.database.engine import (
     rows_at_commit,
     unless_raced,
 )
-from gateway.store.database.stored_bytes import served_version
+from gateway.store.database.kept import served_version
 
 # The last instant of those given to `count` versions
 _GIVE_INSTANTS: Final = (

@@ -35,8 +35,7 @@ from gateway.runtime.loops import alongside, forever
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Configuration, load
 from gateway.store.database import probe
-from gateway.store.database.bell import WEBHOOK, Bell
-from gateway.store.database.engine import Row, Work
+from gateway.store.database.engine import WEBHOOK, Bell, Row, Work
 from gateway.store.database.facts import Controls
 from gateway.store.database.probe import NoRoom, StoreProbe
 from gateway.store.enrichment import StoredWebhooks

@@ -47,8 +47,7 @@ from gateway.routing import routes_of
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
 from gateway.store.database import probe
-from gateway.store.database.bell import WEBHOOK
-from gateway.store.database.engine import micros
+from gateway.store.database.engine import WEBHOOK, micros
 from gateway.store.enrichment import StoredWebhooks
 from gateway.store.feed import leases
 

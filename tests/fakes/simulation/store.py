@@ -16,8 +16,7 @@ from typing import Any
 from fakes.simulation.loops import Loop
 
 from gateway.runtime.errors import StoreUnavailable
-from gateway.store.database.bell import Bell
-from gateway.store.database.engine import Row, Statement, Work
+from gateway.store.database.engine import Bell, Row, Statement, Work
 from gateway.store.database.sqlite import _drive
 
 SECOND = 1_000_000

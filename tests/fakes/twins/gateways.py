@@ -29,7 +29,7 @@ from gateway.settings import Configuration, Server, Settings
 from gateway.store import study_write
 from gateway.store.database.engine import Statement, ask_each, micros
 from gateway.store.database.postgres import PLANNED_EACH, Postgres, _Open
-from gateway.store.pdfs import Pdfs
+from gateway.store.stored_reports import Pdfs
 from gateway.store.studies.crawling import Finished, Running, SweepRecord
 from mappings.fhir.resource_types import types_at
 from mappings.issues import MappingIssue

@@ -15,9 +15,8 @@ import pytest
 import trustme
 from fakes.assertions import jwks
 
-from gateway.auth.checked_address import is_public, resolved
 from gateway.auth.key_set import MOST_BYTES
-from gateway.auth.key_set_url import KeySetFetch, KeySetUnreachable, url_fault
+from gateway.auth.key_set_url import KeySetFetch, KeySetUnreachable, is_public, resolved, url_fault
 
 DOCUMENT = jwks("RS384 a")
 CA = trustme.CA()

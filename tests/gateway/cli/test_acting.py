@@ -14,7 +14,7 @@ from gateway.audit.seal_key import read_seal_key
 from gateway.audit.segment import hex_of
 from gateway.audit.segment_file import segment_of, segment_paths
 from gateway.audit.verifying import verified
-from gateway.store.database.operator_acts import actor
+from gateway.store.database.facts import actor
 
 REPORT = "rep_" + "1" * 32
 PATIENT = "pat-" + "2" * 32

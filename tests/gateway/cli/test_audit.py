@@ -16,11 +16,11 @@ from fakes.gateway_process import environment, site_file
 from fhir.resources.R4B import get_fhir_model_class
 
 from gateway.audit.audit_entry import AuditEntry
-from gateway.audit.checking import machine_of
 from gateway.audit.journal import AuditJournal
 from gateway.audit.seal_key import seal_key
 from gateway.audit.segment import hex_of
 from gateway.audit.segment_file import segment_of, segment_paths
+from gateway.audit.verifying import machine_of
 from gateway.runtime import clock
 from gateway.store.database.engine import micros
 

@@ -21,8 +21,7 @@ from gateway.cli import sync
 from gateway.runtime import progress
 from gateway.sandbox.receiver import MllpReceiver
 from gateway.store.database.engine import Statement, ask
-from gateway.store.database.kept import packed
-from gateway.store.database.stored_bytes import served_version
+from gateway.store.database.kept import packed, served_version
 from mappings.patient.identifiers import fhir_id
 
 _SPOIL = Statement("UPDATE study SET received = :received WHERE study_id = :study_id")

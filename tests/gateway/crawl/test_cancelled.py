@@ -6,7 +6,7 @@ import pytest
 from fakes.crawl import Account, crawl_of, study, study_id
 from fakes.virtual_clock import VirtualClock
 
-from gateway.crawl.cancelled import Cancelled
+from gateway.crawl.crawler import Cancelled
 
 
 @pytest.fixture

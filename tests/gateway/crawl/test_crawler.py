@@ -9,9 +9,7 @@ import pytest
 from fakes.crawl import Account, Cursors, Index, Noted, crawl_of, study
 from fakes.virtual_clock import VirtualClock
 
-from gateway.crawl.cancelled import Cancelled
-from gateway.crawl.crawler import crawl_forever, crawl_once
-from gateway.crawl.open_set import OpenSet
+from gateway.crawl.crawler import Cancelled, OpenSet, crawl_forever, crawl_once
 from gateway.crawl.ports import Crawl
 from gateway.crawl.sweep import Sweep
 from gateway.runtime import clock

@@ -8,7 +8,7 @@ import pytest
 import structlog
 from fakes.crawl import Cursors
 
-from gateway.crawl.index_age import EVERY, SweepWatch
+from gateway.crawl.account_pace import EVERY, SweepWatch
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable
 from gateway.settings import Sync

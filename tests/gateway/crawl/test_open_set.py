@@ -7,8 +7,8 @@ from fakes.crawl import Account, Cursors, Index, crawl_of, study, study_id
 from fakes.virtual_clock import VirtualClock
 from structlog.testing import capture_logs
 
-from gateway.crawl import open_set
-from gateway.crawl.open_set import OPEN, OpenSet
+from gateway.crawl import crawler
+from gateway.crawl.crawler import OPEN, OpenSet
 from gateway.runtime.errors import UpstreamFailed, UpstreamNotFound
 
 
@@ -104,7 +104,7 @@ async def test_the_set_is_written_only_when_it_changed(time):
 
 
 async def test_a_set_that_is_too_large_is_remembered_in_part_and_said(time, monkeypatch):
-    monkeypatch.setattr(open_set, "MOST_REMEMBERED", 2)
+    monkeypatch.setattr(crawler, "MOST_REMEMBERED", 2)
     crawl = crawl_of(Account(*(study(number, "assigned") for number in range(3))))
     with capture_logs() as logs:
         assert await time.run(OpenSet(crawl).once()) == 3

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from gateway.crawl.account_pace import AccountPace
-from gateway.crawl.open_set import OpenSet
+from gateway.crawl.crawler import OpenSet
 from gateway.crawl.sweep import Sweep
 from gateway.runtime.errors import UpstreamFailed, UpstreamNotFound, UpstreamNotUnderstood
 from gateway.settings import Sync

@@ -24,7 +24,7 @@ from gateway.ingest.pdf_queue import PdfQueue
 from gateway.runtime.metrics import Metrics
 from gateway.settings import Pdf
 from gateway.store.database.engine import Statement, ask
-from gateway.store.pdfs import CHUNK, Pdfs
+from gateway.store.stored_reports import CHUNK, Pdfs
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.pdf_stream import PdfStream
 

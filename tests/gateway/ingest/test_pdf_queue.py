@@ -20,7 +20,7 @@ from gateway.runtime.errors import (
 )
 from gateway.settings import Pdf
 from gateway.store.database.engine import Statement
-from gateway.store.pdfs import CHUNK, HOLD
+from gateway.store.stored_reports import CHUNK, HOLD
 
 OTHER_TEXT = "IMPRESSION: Fracture."
 NOT_A_PDF = PdfUnavailable("GET the PDF", detail="the bytes are not those of a PDF")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.routing import Folder, Http, Mllp
-from gateway.routing.address import host_key
+from gateway.routing.transport import host_key
 from gateway.runtime.tls import TlsSettings
 
 

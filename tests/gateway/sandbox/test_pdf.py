@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from gateway.runtime import clock
-from gateway.sandbox import pdf
+from gateway.sandbox import reports_api
 from gateway.sandbox.links import Links
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import SandboxAccount
@@ -44,16 +44,18 @@ def shown_lines(content):
 
 
 def test_a_pdf_shows_title_and_text():
-    [page] = shown_lines(pdf.render("Title", "FINDINGS: Clear.\r\n\r\nIMPRESSION: Normal."))
+    [page] = shown_lines(reports_api.render("Title", "FINDINGS: Clear.\r\n\r\nIMPRESSION: Normal."))
     assert page == ["Title", "", "FINDINGS: Clear.", "", "IMPRESSION: Normal."]
 
 
 def test_a_long_text_takes_several_pages_and_long_lines_are_wrapped():
-    pages = shown_lines(pdf.render("Title", "\n".join(f"line {number}" for number in range(150)) + "\n" + "word " * 60))
+    pages = shown_lines(
+        reports_api.render("Title", "\n".join(f"line {number}" for number in range(150)) + "\n" + "word " * 60)
+    )
     assert len(pages) == 3
     lines = [line for page in pages for line in page]
     assert lines[2:152] == [f"line {number}" for number in range(150)]
-    assert max(map(len, lines)) <= pdf.LINE_WIDTH
+    assert max(map(len, lines)) <= reports_api.LINE_WIDTH
     assert " ".join(lines[152:]).split() == ["word"] * 60
 
 
@@ -67,11 +69,11 @@ def test_a_long_text_takes_several_pages_and_long_lines_are_wrapped():
     ],
 )
 def test_odd_characters_do_not_break_a_pdf(text, shown):
-    assert shown_lines(pdf.render("T", text))[0][2] == shown
+    assert shown_lines(reports_api.render("T", text))[0][2] == shown
 
 
 def test_an_empty_text_is_a_page_with_a_title():
-    assert shown_lines(pdf.render("T", "")) == [["T", ""]]
+    assert shown_lines(reports_api.render("T", "")) == [["T", ""]]
 
 
 @pytest.fixture
@@ -124,4 +126,4 @@ def test_a_link_is_good_for_its_own_report_only():
 
 
 def test_brackets_and_backslashes_are_escaped():
-    assert rb"(a \(b\) c\\d) Tj" in pdf.render("T", "a (b) c\\d")
+    assert rb"(a \(b\) c\\d) Tj" in reports_api.render("T", "a (b) c\\d")

@@ -18,11 +18,10 @@ from gateway.mllp.connection import Connection, Endpoint
 from gateway.mllp.framing import encode
 from gateway.runtime.errors import AckTimeout, ConfigError, ConnectionLost
 from gateway.sandbox import inbox as inbox_module
-from gateway.sandbox.folder import SandboxFolder
 from gateway.sandbox.inbox import ReceiverInbox
 from gateway.sandbox.listen import run_listen
 from gateway.sandbox.manners import MANNERS
-from gateway.sandbox.receiver import MllpReceiver
+from gateway.sandbox.receiver import MllpReceiver, SandboxFolder
 from mappings.hl7v2.ack import AckInvalid, parse
 
 

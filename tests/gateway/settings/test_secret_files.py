@@ -8,7 +8,7 @@ import pytest
 
 from gateway import settings
 from gateway.checks import config as config_check
-from gateway.settings.secret_files import SUFFIX
+from gateway.settings.site_files import SUFFIX
 
 TABLE = """
 [[destination]]

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from gateway.ingest import Pipeline
 from gateway.runtime.errors import StoreUnavailable
-from gateway.store import pdfs
-from gateway.store.pdfs import CHUNK, HOLD, Overtaken
-from gateway.store.studies.stored_reports import stored_report
+from gateway.store import stored_reports
+from gateway.store.stored_reports import CHUNK, HOLD, Overtaken, stored_report
 
 OTHER_TEXT = "IMPRESSION: Fracture."
 
@@ -60,7 +59,7 @@ async def test_a_pdf_comes_out_as_it_went_in(library, size):
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 async def test_any_bytes_in_any_pieces_come_out_and_any_range_is_the_slice(library, monkeypatch, drawn):
-    monkeypatch.setattr(pdfs, "CHUNK", 8)
+    monkeypatch.setattr(stored_reports, "CHUNK", 8)
     data, cuts, (first, last) = drawn
     await library.report()
     await library.want()

@@ -23,7 +23,7 @@ from gateway.runtime.errors import WorkerLost
 from gateway.store.database import facts
 from gateway.store.database.kept import Kept, kept
 from gateway.store.feed.leases import LeaseLost, Leases
-from gateway.store.pdfs import Pdfs
+from gateway.store.stored_reports import Pdfs
 
 WAITING = [("waiting", "")]
 

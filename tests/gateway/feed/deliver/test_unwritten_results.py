@@ -19,7 +19,7 @@ from gateway.routing.transport import Folder
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable
 from gateway.store.database.engine import micros
-from gateway.store.feed import takeover
+from gateway.store.feed import lanes
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.messages import SendResult
 
@@ -112,7 +112,7 @@ async def test_a_delivery_that_was_stored_by_another_is_not_counted_again(scene:
     heard = Heard()
     kept = unwritten(scene.engine, heard)
     delivered = SendResult(scene.heads_in_hand[0], "delivered", ack="AA", accepted=AT)
-    await scene.engine.do(partial(takeover.record_delivery, "ehr", delivered, AT))
+    await scene.engine.do(partial(lanes.record_delivery, "ehr", delivered, AT))
     kept.keep(1, delivered)
     await kept.settle()
     assert heard.results == [] and kept.since(2) == []

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from gateway.feed.operator import acknowledging
-from gateway.store.database import operator_acts as audited
-from gateway.store.database.operator_acts import Actor
+from gateway.store.database import facts as audited
+from gateway.store.database.facts import Actor
 from gateway.store.feed.alerts import AlertCase, StandingAlert, standing_alerts, store_alerts
 
 OVERDUE = StandingAlert("critical-overdue", "ehr", 2, {3: AlertCase(100, "stu_1"), 7: AlertCase(200, "stu_2")})

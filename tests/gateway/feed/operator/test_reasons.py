@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.store.database.operator_acts import actor
+from gateway.store.database.facts import actor
 
 SPAN = ("--from", "2020-01-01", "--to", "2040-01-01")
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from gateway.fhir_api.http.byte_range import ByteRange, wanted_range
+from gateway.fhir_api.binary import ByteRange, wanted_range
 from gateway.runtime.request_errors import RangeNotSatisfiable
 
 TAG = '"abc"'

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from gateway.fhir_api.http.xml import FHIR, xml_bytes, xml_of_json
+from gateway.fhir_api.http.formats import FHIR, xml_bytes, xml_of_json
 from mappings.fhir.datatypes import json_bytes
 
 GOLDEN = Path(__file__).parents[3] / "golden"

@@ -5,7 +5,7 @@ import hashlib
 import re
 from html import unescape
 
-from gateway.fhir_api.openapi.page import page
+from gateway.fhir_api.openapi.routes import page
 
 ROOT = "http://127.0.0.1:8800"
 

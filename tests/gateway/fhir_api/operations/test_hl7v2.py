@@ -22,7 +22,7 @@ from gateway.settings import Pdf
 from gateway.store.database.engine import Statement
 from gateway.store.feed.leases import paused
 from gateway.store.feed.messages import hold
-from gateway.store.pdfs import Pdfs
+from gateway.store.stored_reports import Pdfs
 from mappings.hl7v2.judge import judge_message
 from mappings.hl7v2.received import read
 from mappings.profile import RECEIVERS, parse_receiver, receiver

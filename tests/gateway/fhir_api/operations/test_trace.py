@@ -12,7 +12,7 @@ from fakes.outcomes import issue, refusal
 from fhir.resources.R4B.parameters import Parameters
 
 from gateway.fhir_api.operations import trace as module
-from gateway.fhir_api.operations import trace_rows, trace_table
+from gateway.fhir_api.operations import trace_rows
 from gateway.store.database.engine import Statement, ask
 from gateway.store.database.kept import packed, unpacked
 from mappings.profile import receiver
@@ -89,7 +89,7 @@ async def test_the_table_is_that_of_convert(stage):
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
     rows = trace(document(stage, report), stage.app.state.facade.site, receiver("generic"))
     listed = {tuple(line.split("\t")) for line in response.text.splitlines()}
-    assert listed == {trace_table.HEAD, *(trace_table.cells(one, one.pointer) for one in rows)}
+    assert listed == {trace_rows.HEAD, *(trace_rows.cells(one, one.pointer) for one in rows)}
     readable = await stage.get(f"{path}?_pretty=true", headers=TEXT)
     assert "/reports/0/signedAt  [" in readable.text
     assert (await stage.get(f"{path}?_format=text/plain")).text == response.text

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.cli.convert import Request, convert
-from gateway.fhir_api.operations.trace_table import HEAD
+from gateway.fhir_api.operations.trace_rows import HEAD
 from mappings.hl7v2 import receiver
 from mappings.profile import parse_site
 

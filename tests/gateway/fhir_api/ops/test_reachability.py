@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.fhir_api.ops.reachability import Reachability
+from gateway.fhir_api.ops.health import Reachability
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
 

@@ -13,8 +13,7 @@ from fakes.store import rows
 from gateway.ingest.orders import apply
 from gateway.runtime.errors import StoreUnavailable
 from gateway.runtime.loops import alongside
-from gateway.store.database.bell import INBOUND
-from gateway.store.database.engine import Statement, ask
+from gateway.store.database.engine import INBOUND, Statement, ask
 from gateway.store.orders.hospital import orders_of_keys, visits_of
 from gateway.store.orders.inbound import waiting_messages
 from gateway.store.orders.numbers import key_text, put_study_keys, record_text

@@ -25,9 +25,9 @@ from gateway.mllp.framing import encode
 from gateway.runtime.errors import StoreUnavailable
 from gateway.runtime.loops import alongside
 from gateway.runtime.tls import TlsSettings
+from gateway.store.database.kept import decompressed
 from gateway.store.database.migrate import migrate
 from gateway.store.database.postgres import Postgres
-from gateway.store.database.stored_bytes import decompressed
 
 STORED = "SELECT control_id, structure, state FROM inbound ORDER BY number"
 

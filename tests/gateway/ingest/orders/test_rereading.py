@@ -22,7 +22,7 @@ from gateway.ingest.orders.sources import authority_of
 from gateway.runtime import clock
 from gateway.runtime.loops import alongside
 from gateway.store.database.engine import Statement, ask, micros
-from gateway.store.database.stored_bytes import compressed
+from gateway.store.database.kept import compressed
 from gateway.store.orders.hospital import left_merges
 from gateway.store.orders.inbound import set_aside, trouble_of, troubled
 from gateway.store.orders.numbers import changes_of, held_by, number_text

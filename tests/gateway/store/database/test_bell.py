@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 
-from gateway.store.database.bell import Bell
+from gateway.store.database.engine import Bell
 
 
 async def test_a_ring_ends_the_wait_of_everybody_who_listens() -> None:

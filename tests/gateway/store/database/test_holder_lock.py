@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from gateway.store.database.holder_lock import HolderLock
+from gateway.store.database.sqlite import HolderLock
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_those_whose_leases_are_ended_are_told_of_no_more(lock):
 
 def test_a_process_that_dies_without_a_word_has_it_no_more(path, lock):
     said = f"lock = HolderLock(Path({str(path)!r})); lock.dead('child'); os._exit(9)"
-    program = f"import os; from pathlib import Path; from gateway.store.database.holder_lock import HolderLock; {said}"
+    program = f"import os; from pathlib import Path; from gateway.store.database.sqlite import HolderLock; {said}"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 9
     assert lock().dead("one") == {"child"}
 

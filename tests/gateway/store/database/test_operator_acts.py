@@ -4,7 +4,7 @@ import os
 import pwd
 import socket
 
-from gateway.store.database.operator_acts import Actor, actor
+from gateway.store.database.facts import Actor, actor
 
 
 def test_no_variable_of_the_environment_changes_who_it_is(monkeypatch):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.runtime.errors import RowUnreadable
 from gateway.store.compression.dictionaries import DICTIONARIES, number_for
-from gateway.store.database.stored_bytes import compressed, decompressed, served_version, stored_version
+from gateway.store.database.kept import compressed, decompressed, served_version, stored_version
 
 KINDS = [*(one.kind for one in DICTIONARIES), "Basic"]
 HEAD = b'{"resourceType":"DiagnosticReport","id":"rep-1","meta":{'

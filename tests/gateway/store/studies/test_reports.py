@@ -3,7 +3,7 @@
 import pytest
 from fakes.pdfs import DRAFT, Library
 
-from gateway.store.studies.stored_reports import stored_report
+from gateway.store.stored_reports import stored_report
 
 
 @pytest.fixture
