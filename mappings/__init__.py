@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from mappings.fhir import to_fhir
-    from mappings.hl7v2 import to_oru
+    from mappings.hl7v2.oru_r01 import to_oru
     from mappings.study.autoscribe import decode
 
 __all__ = ["decode", "to_fhir", "to_oru"]
 
-_DOORS: Final = {"decode": "mappings.study.autoscribe", "to_fhir": "mappings.fhir", "to_oru": "mappings.hl7v2"}
+_DOORS: Final = {"decode": "mappings.study.autoscribe", "to_fhir": "mappings.fhir", "to_oru": "mappings.hl7v2.oru_r01"}
 
 
 def __getattr__(name: str) -> Any:

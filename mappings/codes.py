@@ -185,3 +185,22 @@ HL70074: Final[dict[str, str]] = {
     "US": "RUS",
     "XA": "RX",
 }
+
+# HL7 table 0211 (MSH-18) -> name of the Python codec
+CHARSETS: Final[dict[str, str]] = {"UNICODE UTF-8": "utf-8", "8859/1": "iso-8859-1", "ASCII": "ascii"}
+# HL7 table 0211 -> name of the Python codec: the sets in which no byte of a delimiter is part of another character
+INBOUND_CHARSETS: Final[dict[str, str]] = {
+    "ASCII": "ascii",
+    "ISO IR6": "ascii",
+    "8859/1": "iso8859-1",
+    "8859/2": "iso8859-2",
+    "8859/3": "iso8859-3",
+    "8859/4": "iso8859-4",
+    "8859/5": "iso8859-5",
+    "8859/6": "iso8859-6",
+    "8859/7": "iso8859-7",
+    "8859/8": "iso8859-8",
+    "8859/9": "iso8859-9",
+    "8859/15": "iso8859-15",
+    "UNICODE UTF-8": "utf-8",
+}

@@ -34,8 +34,16 @@ from gateway.settings import (
 )
 from gateway.settings.destination import OVERRIDES
 from mappings.hl7v2.rules import contradictions
-from mappings.profile import AssigningAuthority, Facility, OrderNumberKind, Receiver, Site, starter, switches
-from mappings.profile.receiver import written_as
+from mappings.profile import (
+    AssigningAuthority,
+    Facility,
+    OrderNumberKind,
+    Receiver,
+    Site,
+    starter,
+    switches,
+    written_as,
+)
 
 
 def faults(path: Path | None) -> list[ConfigError]:

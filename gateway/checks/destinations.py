@@ -25,8 +25,7 @@ from gateway.runtime.tls import tls_context
 from gateway.settings import Configuration, DestinationSettings, IgnoreSettings, is_loopback
 from gateway.settings.destination import EVERY, OVERRIDES
 from mappings.hl7v2.rules import contradictions
-from mappings.profile import MODALITIES, NAME_ORDERS, Facility, Receiver, Rule, Site, exact
-from mappings.profile.receiver import written_as
+from mappings.profile import MODALITIES, NAME_ORDERS, Facility, Receiver, Rule, Site, exact, written_as
 from mappings.values.procedures import dicom_modality, modality_parts
 
 # MSH field -> the `[mapping]` setting that fills it; a receiver profile may have its own for MSH-5 and MSH-6

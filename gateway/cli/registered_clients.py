@@ -34,7 +34,7 @@ from gateway.settings import Configuration
 from gateway.store.clients import ClientKeySet, Outcome, RegisteredClient, StoredClients
 from gateway.store.database.engine import instant_text, micros
 from gateway.store.studies.identities import organizations_named
-from mappings.profile.table import exact
+from mappings.profile import exact
 
 _LONGEST_NAME: Final = 100
 _TYPES: Final = frozenset({EVERY_TYPE, AUDIT_EVENT, *BY_TYPE, *(row.resource_type for row in DEFINITIONS)})

@@ -13,8 +13,7 @@ from gateway.routing.filter import Filter, facility_keys
 from gateway.routing.owed import Terms
 from gateway.routing.schedule import QuietHours
 from gateway.routing.transport import Transport
-from mappings.profile import Facility, Receiver, Site
-from mappings.profile.site import MrnAuthority, OnConflict
+from mappings.profile import Facility, MrnAuthority, OnConflict, Receiver, Site
 
 LateMatch = Literal["note", "restate", "withdraw_restate"]
 Merge = Literal["follow", "move"]

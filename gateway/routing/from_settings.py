@@ -22,8 +22,7 @@ from gateway.settings import Configuration, DestinationSettings, IgnoreSettings
 from gateway.settings.destination import EVERY, ONLY_OF, OVERRIDES
 from gateway.settings.values import host_and_port
 from mappings.issues import SiteError
-from mappings.profile import Receiver, Site
-from mappings.profile.receiver import conflicts
+from mappings.profile import Receiver, Site, conflicts
 
 _Table = DestinationSettings | IgnoreSettings
 _USUAL_HOLD: Final = 10.0

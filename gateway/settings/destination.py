@@ -16,8 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from gateway.settings.group import SettingsGroup
 from gateway.settings.values import host, is_header_value, listen_address, network, parts_of, table_name, time_zone
-from mappings.profile import read_receiver
-from mappings.profile.table import Table
+from mappings.profile import Table, read_receiver
 from mappings.values.dates import parse_instant
 
 Kind = Literal["mllp", "file", "http"]

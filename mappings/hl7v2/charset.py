@@ -14,7 +14,8 @@ from functools import cache
 from typing import Final
 from unicodedata import category, combining, decomposition, normalize
 
-from mappings.hl7v2.er7 import CHARSETS, NOT_NULL, NULL, SEGMENT_END, escape
+from mappings.codes import CHARSETS
+from mappings.hl7v2.er7 import NOT_NULL, NULL, SEGMENT_END, escape
 from mappings.issues import MappingIssue
 from mappings.model import Mapped
 from mappings.profile import Receiver

@@ -27,9 +27,6 @@ NULL: Final = '""'
 NOT_NULL: Final = NULL + " "
 LINE_BREAK: Final = "\\.br\\"  # of formatted text (FT), §2.7.6
 
-# MSH-18 (table 0211) -> name of the Python codec
-CHARSETS: Final[dict[str, str]] = {"UNICODE UTF-8": "utf-8", "8859/1": "iso-8859-1", "ASCII": "ascii"}
-
 Context = TypeVar("Context")
 Table = Mapping[int, str | Callable[[Context], str]]
 

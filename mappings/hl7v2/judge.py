@@ -21,7 +21,8 @@ from hl7apy.exceptions import ChildNotFound, HL7apyException
 from hl7apy.parser import parse_message
 from hl7apy.validation import Validator
 
-from mappings.hl7v2.er7 import CHARSETS, NULL
+from mappings.codes import CHARSETS
+from mappings.hl7v2.er7 import NULL
 from mappings.hl7v2.lengths import LENGTHS_OF, excess
 from mappings.hl7v2.received import Delimiters, Received, Segment, Unreadable, placed, read
 from mappings.hl7v2.versions import VERSIONS

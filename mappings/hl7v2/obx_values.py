@@ -24,9 +24,9 @@ from itertools import groupby
 from typing import Final
 from unicodedata import category
 
-from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, SECTION_LOINC
+from mappings.codes import CHARSETS, DIAGNOSTIC_IMAGING_STUDY, SECTION_LOINC
 from mappings.hl7v2.charset import spelled
-from mappings.hl7v2.er7 import CHARSETS, LINE_BREAK, NOT_NULL, NULL, REPETITION, components, subcomponents
+from mappings.hl7v2.er7 import LINE_BREAK, NOT_NULL, NULL, REPETITION, components, subcomponents
 from mappings.hl7v2.report_text import Stretch
 from mappings.profile import Receiver
 

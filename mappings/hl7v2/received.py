@@ -18,7 +18,7 @@ from functools import lru_cache
 from itertools import zip_longest
 from typing import Final, Literal
 
-from mappings.hl7v2.er7 import CHARSETS
+from mappings.codes import CHARSETS
 from mappings.values.text import printable
 
 UnreadableCode = Literal["empty", "no-msh", "bad-delimiters"]

@@ -21,7 +21,7 @@ from gateway.settings.feed import Feed
 from gateway.store.database.engine import Engine, Statement, Steps, ask_each
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.outbox import ComposedStudy, NewMessage, store_composed
-from mappings.hl7v2 import receiver as profile
+from mappings.profile import receiver as profile
 
 SIZE = 2600
 _STUDY = Statement(

@@ -12,8 +12,8 @@ from fakes import er7_reader
 from fakes.oru_example import REPORT_ID, SITE, report, study
 
 from mappings import to_oru
-from mappings.hl7v2 import receiver
 from mappings.model import Cause, Facts
+from mappings.profile import receiver
 
 FINDINGS = "\n".join(
     f"Line {number}: the lungs are clear | no effusion & no mass; the ratio of the ventricles is ~ 0.{number}."

@@ -18,7 +18,7 @@ from fakes.seeded import documents
 from gateway.demo.stage import demo_site
 from gateway.fhir_api.operations.trace_rows import is_of
 from gateway.sandbox.seed import generate
-from mappings.hl7v2 import receiver
+from mappings.profile import receiver
 from mappings.trace import trace
 
 STUDIES = int(os.environ.get("BENCH_TRACED", "100"))

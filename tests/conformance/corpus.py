@@ -21,12 +21,12 @@ from gateway.cli.convert import Request, convert, read
 from gateway.sandbox import people
 from gateway.sandbox.seed import generate
 from mappings import to_fhir, to_oru
-from mappings.hl7v2 import RECEIVERS, messages_of_all, receiver
-from mappings.hl7v2.er7 import CHARSETS
+from mappings.codes import CHARSETS
+from mappings.hl7v2.oru_r01 import messages_of_all
 from mappings.life.changes import Change, changes
 from mappings.model import Facts, Study
 from mappings.patient.identifiers import message_control_id
-from mappings.profile import Receiver, Site, parse_site, switches
+from mappings.profile import RECEIVERS, Receiver, Site, parse_site, receiver, switches
 
 Json = dict[str, Any]
 GOLDEN = Path(__file__).parents[1] / "golden"

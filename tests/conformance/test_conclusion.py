@@ -17,7 +17,7 @@ from fakes.addenda import Life, life, words_of
 from fakes.oru_example import SITE, sent
 from fakes.scale import examples
 
-from mappings.hl7v2 import receiver
+from mappings.profile import receiver
 
 pytestmark = pytest.mark.timeout(600)
 LIVES = examples(330)

@@ -13,8 +13,8 @@ import pytest
 from conformance.converters import CONVERTERS
 from conformance.corpus import Message, messages
 
-from mappings.hl7v2 import RECEIVERS
 from mappings.hl7v2.er7 import COMPONENT
+from mappings.profile import RECEIVERS
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -15,7 +15,7 @@ from conformance.corpus import SEEDED, Case, cases, messages
 from conformance.outside_parsers import PARSERS, WAIVERS, mended
 from conformance.reading import Reading, read, summary
 
-from mappings.hl7v2 import RECEIVERS, receiver
+from mappings.profile import RECEIVERS, receiver
 from mappings.values.text import lines
 
 pytestmark = pytest.mark.timeout(600)

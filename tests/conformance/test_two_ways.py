@@ -19,7 +19,7 @@ from conformance.converters import CONVERTERS
 from conformance.corpus import SEEDED, cases
 
 from mappings.codes import SID_FILLER_ORDER
-from mappings.hl7v2 import receiver
+from mappings.profile import receiver
 
 pytestmark = pytest.mark.timeout(600)
 

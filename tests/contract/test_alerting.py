@@ -35,7 +35,7 @@ from gateway.store.feed.leases import Leases, resumed, standing
 from gateway.store.feed.leases import paused as pause
 from gateway.store.feed.messages import hold
 from gateway.store.feed.outbox import Resend, queue_replays
-from mappings.hl7v2 import receiver as profile
+from mappings.profile import receiver as profile
 
 HELD = ("held", "accession-missing")
 KEY = base64.b64encode(b"k" * 32).decode()

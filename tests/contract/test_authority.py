@@ -15,8 +15,8 @@ from gateway.routing import Filter
 from gateway.routing.filter import Scope, facility_keys
 from gateway.settings.feed import Feed
 from gateway.store.feed.ledger import stock
-from mappings.hl7v2 import receiver as profile
 from mappings.profile import Site
+from mappings.profile import receiver as profile
 
 HELD = "SELECT state, reason FROM outbox WHERE state = 'held'"
 # Settings that name the authority later: of each facility, of all facilities without one, or of the receiver

@@ -39,7 +39,7 @@ from gateway.store.orders.numbers import OF_STUDY, key_text, keys_of, number_of,
 from gateway.store.study_write import ACCESSION
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey, OrderSource
 from mappings.hospital.events import Visit
-from mappings.profile.facility import AssigningAuthority
+from mappings.profile import AssigningAuthority
 
 SEEDS = range(3 if os.environ.get("EXAMPLES") == "few" else 12)
 STUDIES = 8

@@ -36,7 +36,7 @@ from gateway.store.feed.outbox import (
     study_of,
     undated,
 )
-from mappings.profile.rule import Rule, place_of
+from mappings.profile import Rule, place_of
 
 LATER = datetime(2040, 1, 1, tzinfo=UTC)
 DOUBTFUL = Retry(first=0.05, cap=0.1, jitter=0.0, indeterminate_resends=1, in_flight=0.0)

@@ -30,10 +30,10 @@ from gateway.runtime import clock
 from gateway.runtime.loops import alongside
 from gateway.store.feed.plans import reading
 from gateway.store.orders.numbers import changes_of, let_go
-from mappings.hl7v2 import receiver as profile
 from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.patient.identifiers import mrn_key
 from mappings.profile import parse_site
+from mappings.profile import receiver as profile
 
 OTHER = "SBXGEN-4712-0001"
 WRONG_SITE = """

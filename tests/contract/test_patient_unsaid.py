@@ -11,7 +11,7 @@ from fakes.fed import assert_all_arrived, bodies, fed
 
 from gateway.feed.alerts.monitor import AlertMonitor
 from gateway.settings.feed import Feed
-from mappings.hl7v2 import receiver as profile
+from mappings.profile import receiver as profile
 
 HELD = "SELECT state, reason FROM outbox WHERE state = 'held'"
 YEARS = 1e9  # seconds until a critical result is overdue: an earlier alert has another reason

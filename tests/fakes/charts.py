@@ -15,8 +15,8 @@ from fakes.er7_reader import all_of, field
 from fakes.fed import REFUSALS, Fed, assert_nothing_of_a_patient
 from fakes.store import rows
 
-from mappings.hl7v2 import receiver as profile
 from mappings.profile import Receiver
+from mappings.profile import receiver as profile
 
 Settled = Iterable[tuple[str, str]]
 

@@ -37,8 +37,8 @@ from gateway.settings.feed import Feed
 from gateway.store.database.engine import Engine, micros
 from gateway.store.feed.lanes import release_lane
 from gateway.store.feed.leases import Leases, paused, resumed
-from mappings.hl7v2 import receiver as profile
 from mappings.profile import Site
+from mappings.profile import receiver as profile
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 QUICK = Retry(first=0.05, cap=0.2, jitter=0.0, in_flight=0.0)

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mappings import decode, to_oru
-from mappings.hl7v2 import receiver
 from mappings.model import AnsweredOrder, Cause, Facts, Mapped, MergedNumber, Report, Study
-from mappings.profile import Receiver, Site, parse_site
+from mappings.profile import Receiver, Site, parse_site, receiver
 
 STUDY_ID = "stu_7d4f0c2a9b1e4f6f8a3d5c7e9f1b2d4a"
 REPORT_ID = "rep_1b9e6f0d3c5a4e7f8091a2b3c4d5e6f7"

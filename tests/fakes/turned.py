@@ -27,7 +27,7 @@ from gateway.store.database.engine import micros
 from gateway.store.feed.alerts import FeedFacts
 from gateway.upstream.client import UpstreamClient
 from mappings import decode, to_fhir
-from mappings.hl7v2 import messages_of_all, to_oru
+from mappings.hl7v2.oru_r01 import messages_of_all, to_oru
 from mappings.model import Cause, Facts
 from mappings.profile import receiver
 from mappings.trace.sample import document

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.convert import Request, convert, read
-from mappings.hl7v2 import receiver
-from mappings.profile import parse_site
+from mappings.profile import parse_site, receiver
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("*/wire.json"))

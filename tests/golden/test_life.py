@@ -17,13 +17,12 @@ from fakes.destination import Destination, Feed, Sent
 from fakes.er7_reader import all_of, field
 
 from gateway.cli.convert import read
-from mappings.hl7v2 import receiver
 from mappings.hl7v2.judge import judge_message
 from mappings.life.changes import Change, Known, changes
 from mappings.life.status import report_status
 from mappings.model import Facts, Study
 from mappings.patient.subjects import subjects
-from mappings.profile import Site, parse_site
+from mappings.profile import Site, parse_site, receiver
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("life/*/1.json"))

@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.convert import Conversion, Request, convert, read
-from mappings.hl7v2 import RECEIVERS, receiver
 from mappings.hl7v2.rules import Broken, check_rules
 from mappings.model import Study
 from mappings.patient.identifiers import is_doubtful, is_placeholder
-from mappings.profile import AssigningAuthority, Directory, Provider, Receiver, parse_site
+from mappings.profile import RECEIVERS, AssigningAuthority, Directory, Provider, Receiver, parse_site, receiver
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("*/wire.json"))

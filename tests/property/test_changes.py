@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from mappings import decode
 from mappings.life.changes import Change, Known, changes
 from mappings.model import CauseKind, ExpressCustomer, Report, Snapshot, Study
-from mappings.profile import AssigningAuthority, Facility, Site
-from mappings.profile.site import OnCancelled
+from mappings.profile import AssigningAuthority, Facility, OnCancelled, Site
 from mappings.sections import cut
 
 LIMITS = settings(max_examples=examples(60))

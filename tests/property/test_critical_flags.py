@@ -22,13 +22,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mappings import to_fhir, to_oru
-from mappings.hl7v2 import receiver
 from mappings.life.changes import Known, changes
 from mappings.life.status import is_withdrawn
 from mappings.model import Cause, Report, Study
-from mappings.profile import RECEIVERS, Receiver, Site, switches
-from mappings.profile.receiver import conflicts
-from mappings.profile.site import OnCancelled
+from mappings.profile import RECEIVERS, OnCancelled, Receiver, Site, conflicts, receiver, switches
 from mappings.sections import cut
 from mappings.study.conclusion import FLAG_OF
 from mappings.study.newest_word import newest_first

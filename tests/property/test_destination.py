@@ -15,14 +15,11 @@ from fakes.scale import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mappings.hl7v2 import receiver
 from mappings.life.changes import Known, changes
 from mappings.life.status import is_withdrawn
 from mappings.model import Report, Snapshot, Study
 from mappings.patient.subjects import subjects
-from mappings.profile import AssigningAuthority, Facility, Receiver, Site
-from mappings.profile.receiver import conflicts
-from mappings.profile.site import OnCancelled
+from mappings.profile import AssigningAuthority, Facility, OnCancelled, Receiver, Site, conflicts, receiver
 from mappings.sections import cut
 from mappings.values.dates import parse_instant, version_instant
 

@@ -20,10 +20,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mappings import decode, to_oru
-from mappings.hl7v2 import receiver
 from mappings.hl7v2.judge import judge_message
 from mappings.model import Cause, Facts, Study
-from mappings.profile import Site, parse_site
+from mappings.profile import Site, parse_site, receiver
 from mappings.study.conclusion import ABSENT
 from mappings.values.text import normal_form
 

@@ -18,9 +18,8 @@ from fakes.scale import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mappings.hl7v2 import receiver
-from mappings.hl7v2.er7 import CHARSETS
-from mappings.profile import Receiver, switches
+from mappings.codes import CHARSETS
+from mappings.profile import Receiver, receiver, switches
 from mappings.study.conclusion import ABSENT
 from mappings.values.text import normal_form
 

@@ -13,11 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mappings import decode, to_oru
-from mappings.hl7v2 import receiver
 from mappings.hl7v2.judge import judge_message
 from mappings.hl7v2.versions import VERSIONS
 from mappings.model import Cause, Facts, Study
-from mappings.profile import Receiver, Site, parse_site, switches
+from mappings.profile import Receiver, Site, parse_site, receiver, switches
 
 SITE = parse_site("""
 [mapping]

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from mappings.hl7v2.rules import Occasion, check_rules, contradictions, occasions, written
 from mappings.model import Report, Snapshot, Study
-from mappings.profile import RECEIVERS, Receiver, receiver, switches
-from mappings.profile.receiver import conflicts
+from mappings.profile import RECEIVERS, Receiver, conflicts, receiver, switches
 from mappings.sections import cut
 
 said = st.text(min_size=1, max_size=30).filter(lambda text: any(one.isalnum() for one in text))

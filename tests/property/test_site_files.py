@@ -8,9 +8,7 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.profile import Site, exact, read_site
-from mappings.profile.dictionary import PROCEDURE_COLUMNS
-from mappings.profile.directory import PROVIDER_COLUMNS
+from mappings.profile import PROCEDURE_COLUMNS, PROVIDER_COLUMNS, Site, exact, read_site
 
 SETTINGS = (
     '[mapping]\nprocedures = "a"\nproviders = "b"\nprocedure_system = "urn:oid:1.2"\n'

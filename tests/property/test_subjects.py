@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from mappings import decode, to_fhir, to_oru
 from mappings.codes import SID_EXTERNAL_UNASSIGNED, SID_FILLER_ORDER, SID_MRN_UNASSIGNED, SID_STUDY_PATIENT
-from mappings.hl7v2 import er7, receiver
+from mappings.hl7v2 import er7
 from mappings.hl7v2.pid import OWN_AUTHORITY
 from mappings.model import Cause, Report, Snapshot, Study
 from mappings.patient.identifiers import fhir_id, long_id, short_id
 from mappings.patient.subjects import subjects
-from mappings.profile import Site, parse_site
+from mappings.profile import Site, parse_site, receiver
 
 SITE = parse_site("""
 [mapping]

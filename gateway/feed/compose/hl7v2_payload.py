@@ -15,8 +15,8 @@ from gateway.feed.compose.compose import composed
 from gateway.feed.payload import Acknowledgement, NotAnAcknowledgement, PayloadKind, Receipt, StudyRound
 from gateway.routing import Destination
 from gateway.store.feed.outbox import ComposedStudy, WaitingRow
+from mappings.codes import CHARSETS
 from mappings.hl7v2.ack import Ack, AckCode, AckError, AckInvalid, acknowledge, asks_for_commit, parse
-from mappings.hl7v2.er7 import CHARSETS
 from mappings.hl7v2.received import Unreadable, differences, segments, with_control_id
 from mappings.hl7v2.rendering import pdf_number
 from mappings.hl7v2.rules import check_rules

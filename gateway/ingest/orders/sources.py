@@ -20,8 +20,8 @@ from gateway.runtime.tls import TlsSettings, server_context
 from gateway.settings import Configuration, SourceSettings, is_loopback
 from gateway.settings.source import May
 from gateway.settings.values import host_and_port
+from mappings.codes import INBOUND_CHARSETS
 from mappings.hl7v2.inbound import MERGE_TYPES, ORDER_TYPES, VISIT_TYPES, FacilityNumbers, KeyKind, SourceRules
-from mappings.hl7v2.inbound.element import CODECS
 from mappings.hospital.authorities import ORDER_NUMBER_KINDS, OrderSource
 from mappings.hospital.events import Authority
 from mappings.hospital.known_order import ORDER_DAYS
@@ -277,8 +277,8 @@ def _refuse_facilities(table: SourceSettings, site: Site, refuse: _Refuse) -> No
 
 
 def _refuse_types(table: SourceSettings, refuse: _Refuse) -> None:
-    if table.charset and table.charset not in CODECS:
-        remedy = f"Write one of {', '.join(CODECS)}."
+    if table.charset and table.charset not in INBOUND_CHARSETS:
+        remedy = f"Write one of {', '.join(INBOUND_CHARSETS)}."
         refuse("charset", "not a name of HL7 table 0211 that can be read", remedy)
     allowed = frozenset().union(*[TYPES[one] for one in table.may])
     if not allowed.issuperset(table.message_types):

@@ -26,7 +26,7 @@ from gateway.store.studies.search_sql import SECONDS
 from gateway.store.studies.within import held_apart, in_facilities
 from mappings.fhir.patient import described, replaced_ids, survivor_id
 from mappings.patient.identifiers import mrn_key
-from mappings.profile.table import exact
+from mappings.profile import exact
 
 _LINKED: Final = "v.patient_id = :patient_id AND v.verdict = 'link' AND v.reopened IS NULL"
 _OF_CLAIM: Final = "FROM claim c WHERE c.patient_id = :patient_id AND c.study_id = k.study_id)"

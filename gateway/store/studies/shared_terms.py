@@ -34,7 +34,7 @@ from mappings.codes import (
     US_CORE_DOCUMENT_CATEGORY,
     V2_0074,
 )
-from mappings.profile.dictionary import starter
+from mappings.profile import starter
 from mappings.sections import HEADINGS
 
 _MODIFIERS: Final = ("text", "missing")

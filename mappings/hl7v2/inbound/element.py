@@ -13,26 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+from mappings.codes import INBOUND_CHARSETS
 from mappings.hl7v2.inbound.source import SourceRules
 from mappings.hl7v2.received import Delimiters, Received, Segment, placed
 from mappings.hospital.events import InboundIssue, InboundIssueCode
 
-# HL7 table 0211 Alternate Character Sets: those in which no byte of a delimiter is part of another character
-CODECS: Final[dict[str, str]] = {
-    "ASCII": "ascii",
-    "ISO IR6": "ascii",
-    "8859/1": "iso8859-1",
-    "8859/2": "iso8859-2",
-    "8859/3": "iso8859-3",
-    "8859/4": "iso8859-4",
-    "8859/5": "iso8859-5",
-    "8859/6": "iso8859-6",
-    "8859/7": "iso8859-7",
-    "8859/8": "iso8859-8",
-    "8859/9": "iso8859-9",
-    "8859/15": "iso8859-15",
-    "UNICODE UTF-8": "utf-8",
-}
 # HL7 table 0211: sets in which the byte of a delimiter can be part of a character
 SHIFTING: Final = frozenset(
     {"ISO IR14", "ISO IR87", "ISO IR159", "GB 18030-2000", "KS X 1001", "CNS 11643-1992", "BIG-5"}
@@ -63,7 +48,9 @@ def msh_18_character_set(received: Received, default: str) -> InboundCharset:
         return InboundCharset("ascii", "charset-unsupported", is_wide=True)
     if known & SHIFTING:
         return InboundCharset("ascii", "charset-unsupported", is_shifting=True)
-    return InboundCharset(CODECS.get(first, "ascii"), "" if known <= CODECS.keys() else "charset-unknown")
+    return InboundCharset(
+        INBOUND_CHARSETS.get(first, "ascii"), "" if known <= INBOUND_CHARSETS.keys() else "charset-unknown"
+    )
 
 
 def safe_segment(segment: Segment, charset: InboundCharset) -> Segment:

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.convert import Request, convert
-from mappings.hl7v2 import receiver
 from mappings.issues import WireError
-from mappings.profile import AssigningAuthority, Facility, Site
+from mappings.profile import AssigningAuthority, Facility, Site, receiver
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 AT = datetime(2026, 1, 5, 20, 30, 14, tzinfo=UTC)

@@ -16,8 +16,8 @@ from gateway.feed.operator.arguments import counted
 from gateway.store.database.engine import Statement, ask, instant_text
 from gateway.store.feed.lanes import open_breaker
 from gateway.store.feed.leases import Leases
-from mappings.hl7v2 import receiver
 from mappings.patient.identifiers import fhir_id
+from mappings.profile import receiver
 
 SPAN = ("--from", "2020-01-01T00:00:00Z", "--to", "2040-01-01T00:00:00Z")
 

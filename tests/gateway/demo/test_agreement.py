@@ -11,9 +11,8 @@ import pytest
 
 from gateway.demo.agreement import compare
 from mappings import decode, to_fhir, to_oru
-from mappings.hl7v2 import receiver
 from mappings.model import Cause
-from mappings.profile import parse_site
+from mappings.profile import parse_site, receiver
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 SITE = parse_site((GOLDEN / "site.toml").read_text())

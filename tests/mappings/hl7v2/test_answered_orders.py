@@ -9,7 +9,7 @@ from fakes.answered import MESSAGE, ORDER, VISIT, order
 from fakes.er7_reader import all_of, field
 from fakes.oru_example import SITE, codes, profile, report, send, sent, study
 
-from mappings.hl7v2 import messages_of_all
+from mappings.hl7v2.oru_r01 import messages_of_all
 from mappings.model import NO_CODE, Cause, Facts, StatedCode, StatedNumber
 from mappings.profile import AssigningAuthority
 

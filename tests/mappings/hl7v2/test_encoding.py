@@ -7,9 +7,9 @@ from fakes.oru_example import codes, report, sent, study
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.hl7v2 import receiver
 from mappings.hl7v2.charset import PLAIN, encoded
 from mappings.hl7v2.er7 import LINE_BREAK, escape
+from mappings.profile import receiver
 
 GENERIC = receiver("generic")
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from fakes.oru_example import SITE, USER, addendum, profile, report, sent, study
 
-from mappings.hl7v2 import receiver
 from mappings.hl7v2.judge import WAIVED_ABSENCE, WAIVED_FOR, WAIVED_TEXT, judge_message
+from mappings.profile import receiver
 
 GOOD = sent(accession="ACC1")
 

@@ -12,7 +12,8 @@ from fakes.er7_reader import all_of, field
 from fakes.oru_example import ADDENDUM_ID, REPORT_ID, SITE, addendum, profile, report, send, study
 
 from mappings import to_oru
-from mappings.hl7v2 import filler_order_numbers, messages, messages_of_all, rendering
+from mappings.hl7v2 import rendering
+from mappings.hl7v2.oru_r01 import filler_order_numbers, messages, messages_of_all
 from mappings.hl7v2.rendering import pdf_number
 from mappings.life.changes import changes
 from mappings.model import Cause, Facts, PdfFacts, Study

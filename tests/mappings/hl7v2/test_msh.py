@@ -8,9 +8,8 @@ from fakes.er7_reader import field
 from fakes.oru_example import REPORT_ID, SITE, codes, profile, report, sent, study
 
 from mappings import to_oru
-from mappings.hl7v2 import receiver
 from mappings.model import Cause
-from mappings.profile import Site
+from mappings.profile import Site, receiver
 
 
 def test_a_configured_facility_is_sent_by_its_code() -> None:

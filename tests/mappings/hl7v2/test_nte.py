@@ -6,8 +6,7 @@ import pytest
 from fakes.er7_reader import all_of, segments
 from fakes.oru_example import addendum, codes, report, sent, study
 
-from mappings.hl7v2 import receiver
-from mappings.profile import Receiver
+from mappings.profile import Receiver, receiver
 
 GENERIC = receiver("generic")
 NOTED = study(

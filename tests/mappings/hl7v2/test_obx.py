@@ -6,8 +6,8 @@ import pytest
 from fakes.er7_reader import all_of, lines
 from fakes.oru_example import ADDENDUM_ID, SITE, TEXT, addendum, codes, report, sent, study
 
-from mappings.hl7v2 import receiver
 from mappings.model import Study
+from mappings.profile import receiver
 from mappings.values.text import normal_form
 
 

@@ -10,9 +10,8 @@ from fakes.er7_reader import all_of, segments
 from fakes.oru_example import ADDENDUM_ID, REPORT_ID, SITE, UID, addendum, report, study
 
 from mappings import to_oru
-from mappings.hl7v2 import receiver
 from mappings.model import Cause, Facts, Mapped, PdfFacts, Study
-from mappings.profile import Receiver, Site
+from mappings.profile import Receiver, Site, receiver
 
 GENERIC = receiver("generic")
 ED, RP, APART = (replace(GENERIC, pdf=pdf) for pdf in ("ed", "rp", "separate_message"))

@@ -7,9 +7,8 @@ from fakes.er7_reader import all_of
 from fakes.oru_example import REPORT_ID, SITE, TEXT, USER, addendum, codes, report, sent, study
 
 from mappings import to_fhir
-from mappings.hl7v2 import receiver
 from mappings.model import Study
-from mappings.profile import RECEIVERS, Site
+from mappings.profile import RECEIVERS, Site, receiver
 
 
 def rows(text: str | None, **changes: object) -> list[list[str]]:

@@ -6,7 +6,7 @@ import pytest
 from fakes.er7_reader import all_of
 from fakes.oru_example import UID, codes, sent, study
 
-from mappings.hl7v2 import receiver
+from mappings.profile import receiver
 
 AS_OBX = replace(receiver("generic"), uid="obx113014")
 

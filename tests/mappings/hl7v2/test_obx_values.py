@@ -6,8 +6,8 @@ import pytest
 from fakes.er7_reader import all_of
 from fakes.oru_example import addendum, codes, report, sent, study
 
-from mappings.hl7v2 import receiver
 from mappings.hl7v2.obx_values import OBX_3
+from mappings.profile import receiver
 
 GENERIC = receiver("generic")
 TEXT = "Title\n\nFINDINGS:\na | b\n\nIMPRESSION:\nc\nd"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from fakes.er7_reader import all_of, field
 from fakes.oru_example import codes, report, sent, study
 
-from mappings.hl7v2 import receiver
+from mappings.profile import receiver
 
 WITH_VITALS = replace(receiver("generic"), vitals="on")
 

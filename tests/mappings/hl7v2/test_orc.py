@@ -18,8 +18,7 @@ from fakes.oru_example import (
 
 from mappings.hl7v2.versions import VERSIONS
 from mappings.patient.identifiers import short_id
-from mappings.profile import AssigningAuthority, Site
-from mappings.profile.directory import Directory, Provider
+from mappings.profile import AssigningAuthority, Directory, Provider, Site
 
 ORDERED = replace(SITE, accession_keys=("acc",), placer_keys=("order",))
 NUMBERS = {"acc": "ACC7", "order": "PL|9"}

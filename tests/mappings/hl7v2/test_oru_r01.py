@@ -6,9 +6,8 @@ import pytest
 from fakes.er7_reader import all_of, field, segments
 from fakes.oru_example import ADDENDUM_ID, SNAPSHOT, UID, addendum, codes, report, send, sent, study
 
-from mappings.hl7v2 import receiver
 from mappings.hl7v2.judge import judge_message
-from mappings.profile import Facility, Site
+from mappings.profile import Facility, Site, receiver
 
 SIGNER = "1234567893^SMITH^ALEX^R^^^MD^^NPI^L^^^NPI"
 AFTER = f"||||||F|||20260105142000-0500||{SIGNER}"

@@ -5,11 +5,9 @@ from dataclasses import fields
 
 import pytest
 
-from mappings.hl7v2 import RECEIVERS, receiver
 from mappings.hl7v2.received import Received, read
 from mappings.hl7v2.rules import check_rules, occasions, written
-from mappings.profile import Receiver, Rule, switches
-from mappings.profile.rule import ANYWHERE, RulePlace
+from mappings.profile import ANYWHERE, RECEIVERS, Receiver, Rule, RulePlace, receiver, switches
 
 _VISTA = {
     "sending_application": "RA-AUTOSCRIBE",

@@ -10,12 +10,12 @@ import pytest
 from fakes.er7_reader import all_of, field
 from fakes.oru_example import REPORT_ID, SITE, USER, USER_ID, addendum, report, send, study
 
-from mappings.hl7v2 import messages, receiver
 from mappings.hl7v2.judge import judge_message
+from mappings.hl7v2.oru_r01 import messages
 from mappings.hl7v2.rules import check_rules
 from mappings.model import Cause, Facts, Study
 from mappings.patient.identifiers import short_id
-from mappings.profile import AssigningAuthority, Directory, Provider, Receiver, Site
+from mappings.profile import AssigningAuthority, Directory, Provider, Receiver, Site, receiver
 from mappings.profile.vista import Vista
 
 OLD, NEW = receiver("vista-2.3"), receiver("vista-2.4")

@@ -6,10 +6,9 @@ from typing import get_args
 import pytest
 from fakes.upstream_json import report_id, report_json, response_json, study_json
 
-from mappings.hl7v2 import receiver
 from mappings.life.status import STATUS, Rendering, State, addendum_parent, obr_25, report_state, report_status
 from mappings.model import Facts
-from mappings.profile import Site
+from mappings.profile import Site, receiver
 from mappings.study.autoscribe import decode
 
 DRAFT = {"status": "in_progress", "signedAt": None, "isCritical": None}

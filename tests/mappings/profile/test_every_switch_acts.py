@@ -16,8 +16,7 @@ from fakes.answered import ORDER
 from mappings.hl7v2.oru_r01 import messages, to_oru
 from mappings.hl7v2.rules import AT, Occasion, occasions
 from mappings.model import Facts, PdfFacts
-from mappings.profile import Receiver, receiver, switches
-from mappings.profile.receiver import conflicts
+from mappings.profile import Receiver, conflicts, receiver, switches
 
 # Switches that change no byte of a message
 BEHAVIOUR = frozenset({"ack_table", "retry", "rate_limit", "window", "keepalive", "idle_close", "tls", "zsegments"})

@@ -14,9 +14,8 @@ from fakes.er7_reader import all_of, unescape
 from fakes.oru_example import ADDENDUM_ID, SITE, addendum, report, sent, study
 
 from mappings import to_fhir
-from mappings.hl7v2 import receiver
 from mappings.model import Report, Study
-from mappings.profile import Receiver
+from mappings.profile import Receiver, receiver
 from mappings.study.conclusion import ABSENT, concluding_text, header, passages
 
 GENERIC = receiver("generic")

@@ -7,9 +7,8 @@ from dataclasses import replace
 from fakes.upstream_json import response_json, study_json
 
 from mappings import decode
-from mappings.hl7v2 import receiver
 from mappings.model import Cause, Facts
-from mappings.profile import Site
+from mappings.profile import Site, receiver
 from mappings.study.orders import Order, orders, wanted_orders
 
 SITE = Site(accession_keys=("acc", "acc/2"), placer_keys=("placer",), number_separator=",")

@@ -21,9 +21,10 @@ from gateway.feed.compose.withdraw_moved import (
 )
 from gateway.store.database.kept import Kept
 from gateway.store.feed.ledger import SentState
-from mappings.hl7v2 import messages, receiver, to_oru
+from mappings.hl7v2.oru_r01 import messages, to_oru
 from mappings.hl7v2.rendering import Outline, outline, pdf_number
 from mappings.model import Cause, Facts, MergedNumber, Study
+from mappings.profile import receiver
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 OTHER = {"snapshot": {"mrn": "99999", "patientName": "ROE^RICK", "dateOfBirth": "1950-01-01"}}

@@ -9,8 +9,8 @@ from fakes.fed import destination
 
 from gateway.feed.deliver.outcome import MEANINGS, ruling_on
 from gateway.feed.payload import Acknowledgement
-from mappings.hl7v2 import receiver
 from mappings.hl7v2.ack import HL70008
+from mappings.profile import receiver
 
 USUAL = destination(1)
 

@@ -24,8 +24,8 @@ from gateway.routing import Basic, Bearer, Http
 from gateway.runtime import clock
 from gateway.runtime.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, SendFailed
 from gateway.runtime.serving import listening_socket, running
-from mappings.hl7v2 import receiver
 from mappings.hl7v2.ack import acknowledge
+from mappings.profile import receiver
 
 RECEIVER = receiver("generic")
 

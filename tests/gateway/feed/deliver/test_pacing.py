@@ -11,7 +11,7 @@ from fakes.fed import destination
 
 from gateway.feed.deliver.sender import Pacing
 from gateway.routing import QuietHours
-from mappings.hl7v2 import receiver
+from mappings.profile import receiver
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 USUAL = destination(1)

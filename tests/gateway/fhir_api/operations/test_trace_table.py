@@ -6,8 +6,7 @@ from pathlib import Path
 
 from gateway.cli.convert import Request, convert
 from gateway.fhir_api.operations.trace_rows import HEAD
-from mappings.hl7v2 import receiver
-from mappings.profile import parse_site
+from mappings.profile import parse_site, receiver
 
 GOLDEN = Path(__file__).parents[3] / "golden"
 SITE = parse_site((GOLDEN / "site.toml").read_text())
