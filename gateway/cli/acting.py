@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.cli.command_line import exit_code
 
 if TYPE_CHECKING:
-    from gateway.feed.operator.arguments import CommandAnswer, say_answer
+    from gateway.feed.operator.arguments import CommandAnswer
     from gateway.settings import Configuration
     from gateway.store.database.postgres import Postgres
     from gateway.store.database.sqlite import Sqlite
@@ -72,6 +72,7 @@ def act_on_store(  # noqa: PLR0913 (what an act on the store is)
 async def _answered(
     configuration: Configuration, question: Callable[[Engine], Awaitable[CommandAnswer]], *, as_json: bool, writes: bool
 ) -> int:
+    from gateway.feed.operator.arguments import say_answer
     from gateway.ingest.assembly import store_for_command
 
     async with store_for_command(configuration, writes=writes) as engine:

@@ -36,7 +36,8 @@ from gateway.store.feed.outbox import (
     study_of,
     undated,
 )
-from mappings.profile import Rule, place_of
+from mappings.profile import Rule
+from mappings.profile.rule import place_of
 
 LATER = datetime(2040, 1, 1, tzinfo=UTC)
 DOUBTFUL = Retry(first=0.05, cap=0.1, jitter=0.0, indeterminate_resends=1, in_flight=0.0)

@@ -20,7 +20,8 @@ from gateway.runtime import clock
 from gateway.store.feed.alerts import WatchedDestination, feed_facts
 from gateway.store.feed.order_news import not_sent_again, order_news_of
 from mappings.model import HospitalMessageName, StatedVisit
-from mappings.profile import Rule, place_of
+from mappings.profile import Rule
+from mappings.profile.rule import place_of
 
 WATCHED = WatchedDestination("ehr", timedelta(1), timedelta(1))
 NEWS = "SELECT code, outcome FROM order_news ORDER BY number"

@@ -28,8 +28,9 @@ from gateway.store.feed.ledger import report_records
 from gateway.store.feed.restoring import JournaledMessage, restore_lane
 from gateway.store.studies.identities import decide
 from mappings.patient.identifiers import keyed_patient_id
-from mappings.profile import Rule, place_of
+from mappings.profile import Rule
 from mappings.profile import receiver as profile
+from mappings.profile.rule import place_of
 
 OTHER = "SBXGEN-4712-0001"
 SOMEBODY_ELSE = {"mrn": OTHER, "patientName": "Rick Roe", "dateOfBirth": "1931-01-31", "sex": "male"}

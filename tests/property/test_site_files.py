@@ -8,7 +8,8 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.profile import PROCEDURE_COLUMNS, PROVIDER_COLUMNS, Site, exact, read_site
+from mappings.profile import PROCEDURE_COLUMNS, Site, exact, read_site
+from mappings.profile.directory import PROVIDER_COLUMNS
 
 SETTINGS = (
     '[mapping]\nprocedures = "a"\nproviders = "b"\nprocedure_system = "urn:oid:1.2"\n'

@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from typing import Any, Final
 
 from gateway.ingest.assembly import store_for_command
@@ -294,20 +295,27 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """Messages that a command would send, and sentences about what it would not; `is_refused`: some it must not."""
+    """Messages that a command would send, and sentences about what it would not; `is_refused`: some it must not.
+
+    `studies` are those that it chose, each with its reports: no others are sent once the operator agreed.
+    """
 
     amount: ToSend
     notes: tuple[str, ...] = ()
     is_refused: bool = False
+    studies: Mapping[str, frozenset[str] | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SendingAct:
-    """Command that sends messages to a destination: `foresee` counts them, `act` sends them."""
+    """Command that sends messages to a destination: `foresee` counts them, `act` sends them.
+
+    If the studies were chosen before the operator agreed, `act` takes them as `studies`.
+    """
 
     name: str
     foresee: Callable[[Engine], Awaitable[Foreseen | RefusedCommand]]
-    act: Callable[[Engine], Awaitable[CommandAnswer]]
+    act: Callable[..., Awaitable[CommandAnswer]]
 
 
 async def act_if_agreed(configuration: Configuration, sending: SendingAct, consent: Consent, say: Say) -> int:
@@ -317,6 +325,7 @@ async def act_if_agreed(configuration: Configuration, sending: SendingAct, conse
         ConfigError: there is something to send, no consent was given, and there is no terminal to ask on.
         StoreUnavailable: the store cannot be reached.
     """
+    act = sending.act
     async with store_for_command(configuration, writes=not consent.dry_run) as engine:
         if not consent.is_given:
             foreseen = await sending.foresee(engine)
@@ -326,7 +335,9 @@ async def act_if_agreed(configuration: Configuration, sending: SendingAct, conse
                 for note in foreseen.notes:
                     say(note)
                 return int(foreseen.is_refused or not consent.dry_run)
-        answer = await sending.act(engine)
+            if foreseen.studies is not None:
+                act = partial(act, studies=foreseen.studies)
+        answer = await act(engine)
     return say_answer(answer, say)
 
 

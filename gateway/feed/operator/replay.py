@@ -172,21 +172,27 @@ async def foresee_replay(engine: Engine, configuration: Configuration, name: str
     """
     destination = destination_named(configuration, name)
     replay = Replay(engine, destination, chosen.priority, writes=False)
-    run = await _run(replay, await chosen.studies(engine, destination), micros(clock.now()))
-    return Foreseen(run.found, tuple(_left_lines(run.left)))
+    studies = await chosen.studies(engine, destination)
+    run = await _run(replay, studies, micros(clock.now()))
+    return Foreseen(run.found, tuple(_left_lines(run.left)), studies=studies)
 
 
-async def replay(
-    engine: Engine, configuration: Configuration, name: str, chosen: ChosenStudies, reason: str
+async def replay(  # noqa: PLR0913, PLR0917 (what a replay is)
+    engine: Engine,
+    configuration: Configuration,
+    name: str,
+    chosen: ChosenStudies,
+    reason: str,
+    studies: Studies | None = None,
 ) -> Replayed:
-    """Queue the chosen studies in their current state.
+    """Queue the chosen studies in their current state; `studies` are those that the operator agreed to.
 
     Raises:
         ConfigError: no such destination, or the chosen study is not stored.
         StoreUnavailable: the store cannot be reached.
     """
     destination, now = destination_named(configuration, name), micros(clock.now())
-    studies = await chosen.studies(engine, destination)
+    studies = await chosen.studies(engine, destination) if studies is None else studies
     await engine.do(partial(noted, "feed-replay", f"{name} {chosen}", reason, now))
     run = await _run(Replay(engine, destination, chosen.priority), studies, now)
     return Replayed(name, len(studies), run.found, run.left)
@@ -340,7 +346,8 @@ async def foresee_as_sent(engine: Engine, configuration: Configuration, asked: A
     """
     now, again = micros(clock.now()), await _replay_of(engine, configuration, asked)
     would, refused = ToSend(), Counter[str]()
-    for study_id, report_ids in _each(await asked.chosen.studies(engine, again.destination)):
+    studies = await asked.chosen.studies(engine, again.destination)
+    for study_id, report_ids in _each(studies):
         outcomes = await tried(engine, partial(_became, again, study_id, report_ids, now))
         refused["nothing-sent"] += not outcomes
         for message, code in outcomes:
@@ -348,11 +355,13 @@ async def foresee_as_sent(engine: Engine, configuration: Configuration, asked: A
                 would += ToSend(1, int(message.is_critical), message.signed, message.signed)
             else:
                 refused[code] += 1
-    return Foreseen(would, tuple(_refused_lines(+refused)), bool(+refused))
+    return Foreseen(would, tuple(_refused_lines(+refused)), bool(+refused), studies)
 
 
-async def replay_as_sent(engine: Engine, configuration: Configuration, asked: AsSentRequest) -> ReplayedAsSent:
-    """Queue chosen messages again as they were composed.
+async def replay_as_sent(
+    engine: Engine, configuration: Configuration, asked: AsSentRequest, studies: Studies | None = None
+) -> ReplayedAsSent:
+    """Queue chosen messages again as they were composed; `studies` are those that the operator agreed to.
 
     Raises:
         ConfigError: no such destination, or the chosen study is not stored.
@@ -361,7 +370,7 @@ async def replay_as_sent(engine: Engine, configuration: Configuration, asked: As
     now, again = micros(clock.now()), await _replay_of(engine, configuration, asked)
     verb = "feed-replay-forced-old" if asked.force_old else "feed-replay-as-sent"
     outcomes = Counter[str]()
-    studies = await asked.chosen.studies(engine, again.destination)
+    studies = await asked.chosen.studies(engine, again.destination) if studies is None else studies
     await engine.do(partial(noted, verb, f"{asked.name} {asked.chosen}", asked.reason, now))
     for study_id, report_ids in _each(studies):
         outcomes.update(await engine.do(partial(queue_again, again, study_id, report_ids, now)))

@@ -16,7 +16,8 @@ from gateway.routing.preview import KEPT_BACK, PreviewRequest, delivery, preview
 from gateway.runtime.request_errors import NoMessage
 from mappings import decode
 from mappings.model import Facts
-from mappings.profile import AssigningAuthority, Facility, Rule, Site, place_of
+from mappings.profile import AssigningAuthority, Facility, Rule, Site
+from mappings.profile.rule import place_of
 
 WIRE = json.loads((Path(__file__).parents[2] / "golden" / "final-ct" / "wire.json").read_text())
 AT = datetime(2026, 1, 5, 20, 30, 14, tzinfo=UTC)

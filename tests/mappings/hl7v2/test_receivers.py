@@ -7,7 +7,8 @@ import pytest
 
 from mappings.hl7v2.received import Received, read
 from mappings.hl7v2.rules import check_rules, occasions, written
-from mappings.profile import ANYWHERE, RECEIVERS, Receiver, Rule, RulePlace, receiver, switches
+from mappings.profile import RECEIVERS, Receiver, Rule, receiver, switches
+from mappings.profile.rule import ANYWHERE, RulePlace
 
 _VISTA = {
     "sending_application": "RA-AUTOSCRIBE",

@@ -4,7 +4,8 @@ import pytest
 
 from mappings.hl7v2.received import Unreadable
 from mappings.hl7v2.rules import CHECKS, check_rules
-from mappings.profile import MUST, Level, Quantity, Receiver, Rule, RulePlace, Where, place_of, receiver
+from mappings.profile import Receiver, Rule, receiver
+from mappings.profile.rule import MUST, Level, Quantity, RulePlace, Where, place_of
 
 
 def segment(name: str, **fields: str) -> str:

@@ -7,18 +7,8 @@ from tomllib import loads
 import pytest
 
 from mappings.issues import SiteError
-from mappings.profile import (
-    CONFLICTS,
-    RECEIVERS,
-    STATUS_CODES,
-    Receiver,
-    Site,
-    conflicts,
-    parse_receiver,
-    read_receiver,
-    receiver,
-    switches,
-)
+from mappings.profile import RECEIVERS, Receiver, Site, conflicts, parse_receiver, read_receiver, receiver, switches
+from mappings.profile.receiver import CONFLICTS, STATUS_CODES
 from mappings.profile.table import Table
 
 RID = "RID49480^Category 1 Emergent Actionable Finding^RadLex"

@@ -3,7 +3,8 @@
 import pytest
 
 from mappings.issues import SiteError
-from mappings.profile import MUST, Rule, RulePlace, Where, parse_receiver, place_of
+from mappings.profile import Rule, parse_receiver
+from mappings.profile.rule import MUST, RulePlace, Where, place_of
 
 HEAD = 'name = "x"\n[[rules]]\n'
 WHOLE = {

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from mappings.profile import LocalCodes, is_loinc, read_procedures, starter
+from mappings.profile import is_loinc, starter
+from mappings.profile.dictionary import LocalCodes, read_procedures
 
 TEXT = (resources.files("mappings") / "data" / "procedures.csv").read_text("utf-8")
 ROWS = [tuple(row) for row in csv.reader(TEXT.splitlines())][1:]

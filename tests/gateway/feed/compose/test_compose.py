@@ -11,8 +11,9 @@ from fakes.composed import Composing, composing
 from fakes.er7_reader import all_of, field
 from fakes.fed import site
 
-from mappings.profile import Rule, place_of
+from mappings.profile import Rule
 from mappings.profile import receiver as profile
+from mappings.profile.rule import place_of
 
 GENERAL = {"facilityName": "Sandbox General Hospital"}
 JANE = {**GENERAL, "mrn": "SBXGEN-1", "patientName": "DOE^JANE", "dateOfBirth": "1985-07-20", "sex": "female"}

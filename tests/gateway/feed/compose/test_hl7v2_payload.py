@@ -11,7 +11,8 @@ from fakes.heads import message
 from gateway.feed.compose.hl7v2_payload import HL7V2
 from gateway.feed.payload import NotAnAcknowledgement
 from mappings.hl7v2.ack import parse
-from mappings.profile import Rule, place_of, receiver
+from mappings.profile import Rule, receiver
+from mappings.profile.rule import place_of
 
 MSH = b"MSH|^~\\&|EHR|B|GW|A|20260105||ACK^R01^ACK|1|P|2.5.1"
 AT = datetime(2026, 1, 5, 16, 30, 14, tzinfo=UTC)
