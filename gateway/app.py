@@ -40,9 +40,9 @@ from gateway.ingest.housekeeping import Tidying
 from gateway.ingest.orders.loops import OrderLoops
 from gateway.ingest.pdf_queue import PdfQueue
 from gateway.ingest.pipeline import TRUST
-from gateway.ingest.plan_write import IngestSettings
+from gateway.ingest.plan_write import LASTING
 from gateway.ingest.read_through import ReadThrough
-from gateway.routing import InForce, routes_of
+from gateway.routing import routes_of
 from gateway.runtime import clock, log
 from gateway.runtime.computing import workers
 from gateway.runtime.http_connection import Connections, most_connections
@@ -83,9 +83,7 @@ from gateway.webhooks.assembly import inbox_of
 from gateway.webhooks.endpoint import webhook_routes
 from gateway.webhooks.signature_count import SignatureRecord
 from gateway.webhooks.worker import WebhookWork
-from mappings.profile import Site
 
-LASTING: Final = (IngestSettings, InForce, Site)  # values that a worker gets once
 _MAPPING: Final = ("gateway.ingest.plan_write",)
 
 

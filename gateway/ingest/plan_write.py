@@ -60,6 +60,10 @@ class IngestSettings:
     by_shape: bool = True
 
 
+# Values that a worker process gets once
+LASTING: Final = (IngestSettings, InForce, Site)
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedStudy:
     """Planned write of a study, with the mapping that it comes from."""
