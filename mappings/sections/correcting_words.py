@@ -137,7 +137,7 @@ _GRAMMAR: Final[dict[str, str]] = {
     "German": r"der die das den dem des diese\w? ein eine[nmr]? vom von zu zum zur ist sind wird wurden? worden"
     r" hiermit und bitte ich wir unser(?:en)? mein(?:en)? vorherige\w* fruhere\w* im ursprungliche\w*"
     r" neue\w* erste\w* zweite\w* lauten lautet wie folgt vorlaufig\w* oben anmerkung hinweis bemerkung"
-    " achtung wichtige?",
+    r" achtung wichtige? falsch\w*",
     "Spanish": "el la los las lo un una este esta ha sido fue es se del de al y e previ[oa] anterior presente"
     " nuestro yo mi fe leer tardi[oa] nota atencion importante observacion",
     "French": r"le les du d l ce cet cette ces ete est sont au aux et compte notre nous je mon mes precedent\w*"

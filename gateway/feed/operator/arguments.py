@@ -18,7 +18,6 @@ from datetime import UTC, datetime, tzinfo
 from functools import partial
 from typing import Any, Final
 
-from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination, routes_of
 from gateway.runtime.errors import ConfigError
 from gateway.settings import Configuration
@@ -325,6 +324,8 @@ async def act_if_agreed(configuration: Configuration, sending: SendingAct, conse
         ConfigError: there is something to send, no consent was given, and there is no terminal to ask on.
         StoreUnavailable: the store cannot be reached.
     """
+    from gateway.ingest.assembly import store_for_command
+
     act = sending.act
     async with store_for_command(configuration, writes=not consent.dry_run) as engine:
         if not consent.is_given:

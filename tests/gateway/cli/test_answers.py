@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError, dataclass, field
 from datetime import UTC, datetime
 
 import pytest
-from fakes.answered import answer_of
+from fakes.printed_answers import answer_of
 
 from gateway.feed.operator.arguments import LEFT_OUT, CommandAnswer, RefusedCommand, json_of, printed
 from gateway.feed.operator.planned import Plans
@@ -66,8 +66,8 @@ async def test_acting_commands_print_the_answer_of_their_function(site):
             ("pausing.release", "resume", "ehr", "--held", "refused", "--yes"),
             ("pausing.leave", "resume", "ehr", "--leave", "--held", "may-have-been-sent", *reason),
             ("replay.replay", "replay", "ehr", "--study", study_id, "--yes"),
-            ("as_sent.replay_as_sent", "replay", "ehr", "--study", study_id, "--as-sent", "--yes"),
-            ("backload.backload", "backload", "ehr", "--from", "2019-01-01", "--to", "2020-01-01", "--yes"),
+            ("replay.replay_as_sent", "replay", "ehr", "--study", study_id, "--as-sent", "--yes"),
+            ("replay.backload", "backload", "ehr", "--from", "2019-01-01", "--to", "2020-01-01", "--yes"),
             ("planned.apply", "apply", "ehr", *reason),
         ):
             await answer_of(here.here, f"{_FEED}.{function}", "feed", *command)

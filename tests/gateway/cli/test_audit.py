@@ -9,10 +9,10 @@ import shutil
 import sys
 
 import pytest
-from fakes.answered import answer_of
 from fakes.audited import entries
 from fakes.commanded import Site
 from fakes.gateway_process import environment, site_file
+from fakes.printed_answers import answer_of
 from fhir.resources.R4B import get_fhir_model_class
 
 from gateway.audit.audit_entry import AuditEntry

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from fakes import hospital
-from fakes.answered import answer_of
 from fakes.commanded import Open, Site, sites
 from fakes.gateway_process import MLLP_TABLE
+from fakes.printed_answers import answer_of
 
 from gateway.ingest.orders.apply_orders import found_by
 from gateway.sandbox.people import FACILITIES

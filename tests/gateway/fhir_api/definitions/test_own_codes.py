@@ -70,7 +70,7 @@ def test_every_command_that_the_audit_notes_is_defined() -> None:
         node.args[1].value
         for tree in trees("gateway/cli")
         for name, node in calls(tree)
-        if name in ("_act", "act") and len(node.args) > 1 and isinstance(node.args[1], ast.Constant)
+        if name in ("_act", "_act_on_store") and len(node.args) > 1 and isinstance(node.args[1], ast.Constant)
     }
     assert noted == set(COMMANDS)
     assert OPERATIONS
