@@ -21,6 +21,7 @@ from gateway.runtime.words import HeldAs
 if TYPE_CHECKING:
     from gateway.cli.acting import Engine
     from gateway.feed.operator.certificate import Certificate
+    from gateway.settings import Configuration
 
 feed = typer.Typer(help="Show and control the HL7 v2 feed.", no_args_is_help=True, cls=CommandGroup)
 
@@ -66,7 +67,7 @@ def plan(
     """
     from gateway.feed.operator.planned import plan as plans_of
 
-    configuration = load(config)
+    configuration = _load_for(config, name)
     sys.exit(
         _ask(configuration, lambda engine: plans_of(engine, configuration, name, reports=reports), as_json=as_json)
     )
@@ -85,7 +86,7 @@ def apply(
 
     if leave and not reason:
         raise wrong("--leave", "without --reason", "Write why: the audit trail keeps it with the reports not sent.")
-    configuration = load(config)
+    configuration = _load_for(config, name)
     sys.exit(
         _act_on_store(
             configuration,
@@ -101,7 +102,7 @@ def pause(name: Name, reason: Reason, config: Config = None) -> None:
     """Stop sending to a destination; new messages are still queued."""
     from gateway.feed.operator import pausing
 
-    configuration = load(config)
+    configuration = _load_for(config, name)
     sys.exit(
         _act_on_store(
             configuration, "feed pause", lambda engine, _: pausing.pause(engine, configuration, name, reason), reason
@@ -143,7 +144,7 @@ def resume(
 
     if leave:
         _check_leave(name, study, held, reason, is_alone=not (restored or journal or chart_corrected or dry_run))
-        configuration = load(config)
+        configuration = _load_for(config, name)
         left = partial(pausing.leave, configuration=configuration, name=str(name), study_id=study, reason=reason)
         sys.exit(_act_on_store(configuration, "feed resume", lambda engine, _: left(engine), reason, study or ""))
     if restored and (dry_run or yes):
@@ -160,7 +161,7 @@ def resume(
         raise wrong("--held", "with --study", "Write one of the two.")
     if chart_corrected and not study:
         raise wrong("--chart-corrected", "without --study", "Say of which study.")
-    configuration, consent = load(config), Consent(dry_run, yes)
+    configuration, consent = _load_for(config, name), Consent(dry_run, yes)
     if study or held:
         held_work = pausing.HeldWork(name, study, held, chart_corrected)
         sending = SendingAct(
@@ -223,7 +224,7 @@ def replay(
         )
     if missing and as_sent:
         raise wrong("--missing", "with --as-sent", "Write one of the two; --dead-letters goes with --as-sent.")
-    configuration, consent = load(config), Consent(dry_run, yes)
+    configuration, consent = _load_for(config, name), Consent(dry_run, yes)
     span = None if since is None and until is None else span_of(since, until, configuration.zone)
     chosen = ChosenStudies(
         id_of(study) if study else None, id_of(report) if report else None, span, dead_letters, missing
@@ -265,7 +266,7 @@ def backload(
     from gateway.feed.operator import replay as history
     from gateway.feed.operator.arguments import Consent, SendingAct, act_if_agreed, span_of
 
-    configuration = load(config)
+    configuration = _load_for(config, name)
     asked = history.BackloadRequest(span_of(since, until, configuration.zone), rate, missing, reason)
     sending = SendingAct(
         name,
@@ -309,6 +310,16 @@ def leave(report: Report, reason: NeededReason, dry_run: DryRun = False, config:
     sys.exit(_act(configuration, "feed leave", lambda _: work(), reason, report))
 
 
+def _load_for(config: Config, name: str | None) -> Configuration:
+    """Load the settings; refuse a name that no destination has before the store is opened, which may make its file."""
+    from gateway.feed.operator.arguments import destination_named
+
+    configuration = load(config)
+    if name is not None:
+        destination_named(configuration, name, enabled=False)
+    return configuration
+
+
 def _needed(reason: str) -> str:
     """Return a reason that must be given.
 
@@ -331,7 +342,7 @@ def dead_letters(
     """List dead letters, each with its reason and rule."""
     from gateway.feed.operator.dead_letters import dead_letters as letters_of
 
-    configuration = load(config)
+    configuration = _load_for(config, name)
     sys.exit(_ask(configuration, lambda engine: letters_of(engine, configuration, name), as_json=as_json))
 
 

@@ -7,7 +7,7 @@ Proved by tests/gateway/cli/test_feed.py and tests/gateway/feed/operator/test_re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -214,24 +214,28 @@ async def foresee_release(engine: Engine, configuration: Configuration, work: He
         StoreUnavailable: the store cannot be reached.
     """
     destination_named(configuration, work.name, enabled=False)
-    would = ToSend()
-    for study_id in await work.study_ids(engine):
+    would, study_ids = ToSend(), await work.study_ids(engine)
+    for study_id in study_ids:
         would += await _would_go(engine, work.name, study_id, is_corrected=work.is_corrected)
-    return Foreseen(would)
+    return Foreseen(would, studies=dict.fromkeys(study_ids))
 
 
-async def release(engine: Engine, configuration: Configuration, work: HeldWork, reason: str) -> Released:
-    """Release held studies at a destination.
+async def release(
+    engine: Engine,
+    configuration: Configuration,
+    work: HeldWork,
+    reason: str,
+    studies: Collection[str] | None = None,
+) -> Released:
+    """Release held studies at a destination; `studies` are those that the operator agreed to.
 
     Raises:
         ConfigError: no such destination.
         StoreUnavailable: the store cannot be reached.
     """
     destination_named(configuration, work.name, enabled=False)
-    released = [
-        ReleasedStudy(study_id, await _let_go(engine, work, study_id, reason))
-        for study_id in await work.study_ids(engine)
-    ]
+    study_ids = await work.study_ids(engine) if studies is None else studies
+    released = [ReleasedStudy(one, await _let_go(engine, work, one, reason)) for one in study_ids]
     return Released(work, tuple(released))
 
 

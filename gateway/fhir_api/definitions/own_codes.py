@@ -14,6 +14,7 @@ from gateway.runtime.errors import GatewayError
 
 # Code of an OperationOutcome -> meaning; the codes of errors come from the classes of errors
 ANSWER_CODES: Final[Mapping[str, str]] = {
+    "conflicts-unknown": "Not all patients that a search names were checked for identity conflicts.",
     "count-cut": "The page size asked for is over the limit.",
     "cut": "More faults were found than are shown.",
     "explanation": "How the answer was found, as `_explain` asks.",

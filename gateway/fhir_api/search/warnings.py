@@ -17,6 +17,7 @@ from gateway.fhir_api.http.outcome import Issue, of_mapping
 from gateway.fhir_api.search.paging import PagePosition, search_at
 from gateway.fhir_api.search.search_query import Query
 from gateway.index.criteria import Refers
+from gateway.runtime.errors import StoreTooSlow
 from gateway.store.studies import search as store
 from gateway.store.studies import search_sql
 from gateway.store.studies.search import Version
@@ -27,6 +28,12 @@ _MOST_ISSUES: Final = 20
 _MOST_OF_STUDY: Final = 1_000
 _MOST_PATIENTS: Final = 20
 _MOST_SUPPRESSED: Final = 5
+_NOT_LOOKED_FOR: Final = Issue(
+    "warning",
+    "incomplete",
+    "the search names patients by more than can be looked up: not all were checked for identity conflicts",
+    "conflicts-unknown",
+)
 _PATIENT: Final = "Patient/"
 
 
@@ -41,8 +48,9 @@ async def of(serving: Facade, query: Query, matches: Sequence[Version]) -> list[
         return issues  # these tell of other reports of a study, and of other studies
     patients = {*query.patients, *_patients(matches)} if remarks & CONFLICTS else set()
     for search in _patient_searches(query):
-        led_to = (await store.page(serving.engine, search)).versions
-        patients |= {*_patients(led_to)} if _remarks(led_to) & CONFLICTS else set()
+        led_to = await _led_to(serving, search)
+        issues += [_NOT_LOOKED_FOR] if led_to is None else []
+        patients |= {*_patients(led_to)} if led_to and _remarks(led_to) & CONFLICTS else set()
     if patients:
         held_apart = await store.conflicts(serving.engine, sorted(patients), query.sight.facilities)
         for patient_id, number in held_apart.items():
@@ -57,6 +65,14 @@ async def of(serving: Facade, query: Query, matches: Sequence[Version]) -> list[
             about = _study_address(study_id)
             issues.append(Issue("warning", "conflict", diagnostics, "identity-conflict", about=about))
     return issues
+
+
+async def _led_to(serving: Facade, search: Search) -> Sequence[Version] | None:
+    """Return the Patients that a chain names; None if they are too many: what was found is answered all the same."""
+    try:
+        return (await store.page(serving.engine, search)).versions
+    except StoreTooSlow:
+        return None
 
 
 async def of_mappings(serving: Facade, query: Query, matches: Sequence[Version]) -> list[Issue]:
@@ -92,7 +108,7 @@ def _patient_searches(query: Query) -> Iterator[Search]:
         chained = [one for one in query.clauses[place] if isinstance(one, Refers) and one.key in query.patient_keys]
         if chained:
             asked, limits = tuple(one.criterion for one in chained), query.sight.limits("Patient", "s")
-            yield Search("Patient", (asked, *limits), 0, (UPDATED,), _MOST_PATIENTS)
+            yield Search("Patient", (asked, *limits), 0, (UPDATED,), _MOST_PATIENTS, limits=tuple(limits))
 
 
 def explanation(serving: Facade, query: Query, place: PagePosition, way: Way | None, asked: int) -> Issue:

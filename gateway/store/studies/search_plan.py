@@ -66,6 +66,8 @@ async def read_page(engine: Engine, search: Search) -> _Found:
             is_likely = matches * _GROWTH >= search.most  # the next look reads no more than the page needs
         if found is not None:
             return found
+    if search.after:  # the end of a walk in an order: also what the index of the order lacks, which comes last
+        return await _from_clause(engine, search, until, tries_here=False)
     raise StoreTooSlow(_TOO_BROAD.format(ROUNDS[-1]))
 
 

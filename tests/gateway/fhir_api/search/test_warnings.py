@@ -12,7 +12,9 @@ from fakes.store import made, write
 
 from gateway.index.extract import rows
 from gateway.runtime import clock
+from gateway.runtime.errors import StoreTooSlow
 from gateway.store.database.engine import Statement, ask
+from gateway.store.studies import search as store
 from gateway.store.studies.crawling import Finished, SweepRecord
 
 DISPUTED = Statement(
@@ -156,6 +158,24 @@ async def test_an_explanation_goes_on_from_page_to_page_and_is_known_to_who_is_s
         assert {"mrn-absent", "explanation"} <= said(response).keys()
     assert "_explain=true" in links(first.json())["self"]
     assert said(second)["mrn-absent"] != said(first)["mrn-absent"]
+
+
+async def test_what_was_found_is_answered_though_the_patients_of_its_chain_are_too_many_to_look_up(stage, monkeypatch):
+    report, real = stage.signed(), store.page
+    await found(stage, f"_id={resource_id(report)}")
+
+    async def too_many(engine, search):
+        if search.resource_type == "Patient":
+            raise StoreTooSlow("played")
+        return await real(engine, search)
+
+    monkeypatch.setattr(store, "page", too_many)
+    response = await found(stage, f"patient.identifier={report['snapshotMetadata']['mrn']}")
+    assert resource_id(report) in ids(response.json())
+    assert (said(response)["conflicts-unknown"]["severity"], "identity-conflict" in said(response)) == (
+        "warning",
+        False,
+    )
 
 
 async def test_a_report_whose_own_study_is_in_dispute_is_found_with_a_warning(stage):
