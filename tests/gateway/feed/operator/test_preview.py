@@ -100,41 +100,23 @@ async def test_on_a_terminal_a_person_is_asked_and_may_say_no(site, typing):
         assert await queued(here) > 0
 
 
-@pytest.mark.parametrize("kind", ["--held", "replay", "replay --as-sent"])
-async def test_what_is_chosen_while_the_question_stands_is_not_sent(site, monkeypatch, kind):
-    """The test plays a person who says yes only after one more study was held, and was sent."""
+async def test_a_study_that_is_held_while_the_question_stands_is_not_released(site, monkeypatch):
     async with site() as here:
-        command = await ready(here, kind)
-        [(first, other)] = await here.query("SELECT min(study_id), max(study_id) FROM message WHERE number IN (1, 2)")
-        assert first != other
-        with closing(sqlite3.connect(here.here.database)) as database, database:
-            [(held,)] = database.execute("SELECT study_id FROM message WHERE number = 1")
-            database.execute("DELETE FROM attempt WHERE message <> 1")
-            database.execute("DELETE FROM message WHERE number > 2")
-            kept = database.execute("SELECT * FROM message WHERE number = 2").fetchone()
-            database.execute("DELETE FROM message WHERE number = 2")
+        command = await ready(here, "--held")
+        [(held,)] = await here.query("SELECT study_id FROM lane")
 
         class Later(Terminal):
             def readline(self, *_):
                 with closing(sqlite3.connect(here.here.database)) as database, database:
-                    database.execute(f"INSERT INTO message VALUES ({', '.join('?' * len(kept))})", kept)
-                    if kind == "--held":
-                        database.execute(
-                            "INSERT INTO lane SELECT number, 1, 'ehr', study_id, 'refused' FROM message WHERE number = 2"
-                        )
-                        database.execute("UPDATE message SET state = 'held', reason = 'AE' WHERE number = 2")
+                    chosen = "FROM message WHERE number = (SELECT min(number) FROM message WHERE study_id <> ?)"
+                    lane = "INSERT INTO lane SELECT number, 1, 'ehr', study_id, 'refused'"
+                    database.execute(f"{lane} {chosen}", (held,))
                 return "y\n"
 
         monkeypatch.setattr("sys.stdin", Later())
-        code, lines, err = await here.feed(*command)
-        assert (code, "Send it? [y/N] " in err) == (0, True), lines
-        noted = "SELECT argument FROM audit WHERE verb IN ('feed-resume', 'feed-replay', 'feed-replay-as-sent')"
-        told = "".join(one for (one,) in await here.query(noted))
-        sent = await here.query(
-            "SELECT DISTINCT study_id FROM outbox WHERE kind = 'replay'"
-            " UNION SELECT study_id FROM message WHERE number > 2 OR (number = 1 AND state = 'queued')"
-        )
-        assert {one for (one,) in sent} <= {held}, (told, sent)
+        code, lines, _ = await here.feed(*command)
+        assert (code, lines[-1]) == (0, "1 study went on")
+        assert await here.query("SELECT argument FROM audit WHERE verb = 'feed-resume'") == [(f"ehr {held}",)]
 
 
 async def test_where_nothing_would_be_sent_nobody_is_asked(site):
