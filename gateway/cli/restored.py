@@ -35,8 +35,8 @@ from gateway.store.feed.leases import standing
 from gateway.store.feed.messages import hold
 from gateway.store.feed.restoring import JournaledMessage
 from gateway.store.feed.states import RESTORED
+from gateway.store.known_study import STUDY
 from gateway.store.orders.inbound import last_received
-from gateway.store.study_write import STUDY
 from mappings.hl7v2.rendering import pdf_number
 from mappings.patient.identifiers import short_id
 from mappings.profile import Site

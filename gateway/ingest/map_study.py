@@ -20,7 +20,7 @@ from unicodedata import normalize
 
 from gateway.ingest.meet_orders import MetOrders, WantedOrders, meet_orders, merged_of, wanted_orders
 from gateway.store.database.kept import Kept, kept
-from gateway.store.study_write import Fetched, KnownStudy
+from gateway.store.known_study import Fetched, KnownStudy
 from mappings import decode, to_fhir
 from mappings.fhir.patient import person_of, renamed, survivor_id, taken_patient_ids
 from mappings.issues import MappingIssue

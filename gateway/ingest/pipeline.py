@@ -34,21 +34,20 @@ from gateway.store.database.kept import kept, served_version
 from gateway.store.database.locks import Outdated
 from gateway.store.enrichment import told_numbers
 from gateway.store.intake import OthersMoved, StudyCommits, StudyIntake, committed
-from gateway.store.orders.hospital import HospitalState, OrderReader
-from gateway.store.studies import versions
-from gateway.store.studies.versions import RenderedVersion, VersionWrite, WrittenVersion
-from gateway.store.study_write import (
+from gateway.store.known_study import (
     Fetched,
     KnownStudy,
-    StudyWrite,
     inputs_digest,
     known_study,
     received,
-    rendered,
     with_accession,
     with_claims,
     with_own_claims,
 )
+from gateway.store.orders.hospital import HospitalState, OrderReader
+from gateway.store.studies import versions
+from gateway.store.studies.versions import RenderedVersion, VersionWrite, WrittenVersion
+from gateway.store.study_write import StudyWrite, rendered
 from mappings import decode, to_fhir
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change

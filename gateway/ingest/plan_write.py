@@ -17,7 +17,8 @@ from gateway.routing import InForce
 from gateway.store.database.engine import micros
 from gateway.store.database.kept import Kept
 from gateway.store.feed.states import CANCELLED_AFTER, WITHOUT_ORDER, WRONG_VISIT
-from gateway.store.study_write import ClaimedPatient, Fetched, KnownStudy, StudyWrite, study_write
+from gateway.store.known_study import Fetched, KnownStudy
+from gateway.store.study_write import ClaimedPatient, StudyWrite, study_write
 from mappings.fhir.judge import CLASSES, Shapes
 from mappings.fhir.resource_types import retired
 from mappings.life.changes import NOBODY, Change, GaveWay, gave_way

@@ -37,13 +37,13 @@ from gateway.store.feed.moves import KEEP_FORMER, MOVES, decided_moves
 from gateway.store.feed.order_news import add_order_news
 from gateway.store.feed.outbox import ADD_CAUSE
 from gateway.store.feed.plans import LATEST_NUMBER
+from gateway.store.known_study import MAY_BE_TOLD, KnownStudy
 from gateway.store.orders.hospital import is_as_known, put_match
 from gateway.store.orders.numbers import lock_names
 from gateway.store.studies import versions
 from gateway.store.studies.crawling import marker
 from gateway.store.studies.identities import claims_about
 from gateway.store.studies.versions import VersionWrite, WrittenVersion
-from gateway.store.study_write import MAY_BE_TOLD, KnownStudy
 
 if TYPE_CHECKING:
     from gateway.store.study_write import StudyWrite

@@ -39,7 +39,8 @@ from gateway.store import intake
 from gateway.store.database.engine import Steps, micros
 from gateway.store.database.schema import INDEXES, METADATA
 from gateway.store.database.sqlite import _drive
-from gateway.store.study_write import Fetched, KnownStudy, StudyWrite
+from gateway.store.known_study import Fetched, KnownStudy
+from gateway.store.study_write import StudyWrite
 from mappings.patient.identifiers import keyed_patient_id, short_id
 
 TEMPLATES, VISITS = 300, 10

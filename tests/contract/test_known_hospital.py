@@ -34,9 +34,9 @@ from gateway.ingest import Fetched, Pipeline
 from gateway.store.database.engine import Engine, ask, micros
 from gateway.store.enrichment import told_numbers
 from gateway.store.erasing import ErasureOrder, erased
+from gateway.store.known_study import ACCESSION
 from gateway.store.orders.hospital import OrderReader, orders_by_number
 from gateway.store.orders.numbers import OF_STUDY, key_text, keys_of, number_of, number_text, record_text
-from gateway.store.study_write import ACCESSION
 from mappings.hospital.authorities import Authorities, HospitalNumber, OrderKey, OrderSource
 from mappings.hospital.events import Visit
 from mappings.profile import AssigningAuthority

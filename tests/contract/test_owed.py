@@ -38,7 +38,7 @@ from gateway.store.feed import plans
 from gateway.store.feed.alerts import unrouted
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.ledger import report_records
-from gateway.store.study_write import STUDY
+from gateway.store.known_study import STUDY
 from mappings.model import Cause
 
 CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

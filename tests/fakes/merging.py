@@ -8,9 +8,9 @@ from unittest.mock import patch
 
 from gateway.ingest.pipeline import Pipeline
 from gateway.store.database.engine import Engine
+from gateway.store.known_study import Fetched, KnownStudy
 from gateway.store.orders.hospital import OrderReader
 from gateway.store.orders.numbers import add_change
-from gateway.store.study_write import Fetched, KnownStudy
 from mappings.hospital.authorities import Authorities, HospitalNumber
 from mappings.hospital.groups import ResolvedChange
 from mappings.model import HospitalMessageName

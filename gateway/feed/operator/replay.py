@@ -56,7 +56,7 @@ from gateway.store.feed.outbox import (
     undated,
 )
 from gateway.store.feed.states import MessageState
-from gateway.store.study_write import STUDY, told
+from gateway.store.known_study import STUDY, told
 from mappings.model import Cause
 from mappings.patient.identifiers import message_control_id
 from mappings.values.dates import parse_instant

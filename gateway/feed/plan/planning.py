@@ -43,7 +43,7 @@ from gateway.store.feed.plans import (
 )
 from gateway.store.feed.restoring import doubtful_lanes, is_old
 from gateway.store.feed.states import HOLD_FEED, MAY_HAVE_BEEN_SENT, OUTBOX_STATES, RESTORED
-from gateway.store.study_write import STUDY
+from gateway.store.known_study import STUDY
 from mappings.model import Cause
 
 _HOUR: Final = 3_600_000_000
