@@ -44,6 +44,7 @@ from gateway.ingest.plan_write import LASTING
 from gateway.ingest.read_through import ReadThrough
 from gateway.routing import routes_of
 from gateway.runtime import clock, log
+from gateway.runtime.certificate import kept_new
 from gateway.runtime.computing import workers
 from gateway.runtime.http_connection import Connections, most_connections
 from gateway.runtime.loops import alongside, forever
@@ -62,7 +63,7 @@ from gateway.runtime.serving import (
 from gateway.runtime.sibling import EVERY as FIGURES_EVERY
 from gateway.runtime.sibling import Figures, Sibling, Together, send
 from gateway.runtime.signals import stop_signal
-from gateway.runtime.tls import TlsSettings, kept_new
+from gateway.runtime.tls import TlsSettings
 from gateway.runtime.words import API, FEED, ROLES, SYNC
 from gateway.settings import Configuration
 from gateway.settings.values import host_and_port

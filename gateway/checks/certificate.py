@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.runtime import clock
+from gateway.runtime.certificate import http_context, valid_until
 from gateway.runtime.errors import ConfigError
-from gateway.runtime.tls import TlsSettings, http_context, valid_until
+from gateway.runtime.tls import TlsSettings
 from gateway.settings import Configuration
 
 _SOON: Final = timedelta(days=30)

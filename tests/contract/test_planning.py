@@ -14,7 +14,8 @@ from fakes.store import rows
 
 from gateway.feed.fate import fate_of, fate_place
 from gateway.feed.plan import planning
-from gateway.feed.plan.planning import PlanCounts, Planner, apply_plan, leave_plan, plan_of, preview
+from gateway.feed.plan.counts import PlanCounts, plan_of
+from gateway.feed.plan.planning import Planner, apply_plan, leave_plan, preview
 from gateway.ingest.settings_in_force import SettingsInForce, wanted
 from gateway.routing import Filter, Ignore, Scope
 from gateway.sandbox.seed import generate

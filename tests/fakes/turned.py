@@ -18,7 +18,7 @@ from gateway.feed.deliver.delivery_results import RefusalCount
 from gateway.feed.deliver.outcome import ruling_on
 from gateway.feed.deliver.sender import Pacing
 from gateway.feed.payload import Acknowledgement
-from gateway.feed.plan.planning import PlanCounts
+from gateway.feed.plan.counts import PlanCounts
 from gateway.ingest.assembly import engine_of, pipeline_of
 from gateway.ingest.orders.sources import sources_of
 from gateway.routing import Http, routes_of

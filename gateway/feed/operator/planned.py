@@ -22,7 +22,8 @@ from gateway.feed.operator.arguments import (
     destinations_named,
     json_of,
 )
-from gateway.feed.plan.planning import PlanCounts, apply_plan, leave_plan, plan_of, preview, reports_of
+from gateway.feed.plan.counts import PlanCounts, plan_of, reports_of
+from gateway.feed.plan.planning import apply_plan, leave_plan, preview
 from gateway.ingest.assembly import engine_of
 from gateway.ingest.settings_in_force import wanted
 from gateway.routing import Destination, routes_of

@@ -14,7 +14,7 @@ from typing import Final
 from gateway.feed.fate import KINDS, FatePlace, open_fates, places
 from gateway.feed.operator.arguments import CommandAnswer, at, counted, json_of
 from gateway.feed.operator.cancelled import OpenCancellation, cancelled_lines, cancelled_open
-from gateway.feed.plan.planning import PlanCounts, plan_of
+from gateway.feed.plan.counts import PlanCounts, plan_of
 from gateway.ingest.settings_in_force import wanted
 from gateway.routing import Destination, routes_of
 from gateway.routing.filter import Ignore

@@ -1,22 +1,23 @@
-"""Make, count, preview and carry out a plan for earlier reports after changed settings; planned.py checks `feed apply`.
+"""Make, preview and carry out a plan for earlier reports after changed settings; planned.py checks `feed apply`.
 
 Carries out no clause of a standard; decisions D20, D31, D37. The holder of a destination's lease puts its settings in
-force, and then plans every study ingested before. Planning sends and stops nothing.
+force, and then plans every study ingested before. Planning alone sends and stops nothing.
 Proved by tests/contract/test_planning.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+from gateway.feed.plan.counts import PlanCounts, plan_of
 from gateway.ingest.plan_outbox import outbox_row
 from gateway.ingest.settings_in_force import SettingsInForce, wanted
 from gateway.routing import Destination, InForce
 from gateway.routing.filter import Ignore
-from gateway.routing.plan import RESENT, KnownReport, PlanRow, PlanStep, after_stop, planned, was_made
+from gateway.routing.plan import KnownReport, PlanRow, PlanStep, after_stop, planned, was_made
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
 from gateway.runtime.errors import StoreError, StoreUnavailable
@@ -45,89 +46,6 @@ from gateway.store.feed.restoring import doubtful_lanes, is_old
 from gateway.store.feed.states import HOLD_FEED, MAY_HAVE_BEEN_SENT, OUTBOX_STATES, RESTORED
 from gateway.store.known_study import STUDY
 from mappings.model import Cause
-
-_HOUR: Final = 3_600_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class PlanCounts:
-    """Counts of the reports that a change of settings adds, stops, and sends again.
-
-    `critical` counts the critical results among the added reports, `stopped_critical` and `resent_critical` the others.
-    `oldest` is the earliest time of signing, in microseconds.
-    """
-
-    adds: int = 0
-    critical: int = 0
-    stops: int = 0
-    stopped_critical: int = 0
-    resends: int = 0
-    resent_critical: int = 0
-    oldest: int | None = None
-
-    @property
-    def size(self) -> int:
-        """Number of reports in the plan."""
-        return self.adds + self.stops + self.resends
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """The counts as JSON, under their own names."""
-        return {key: value for key, value in asdict(self).items() if key != "oldest"}
-
-    @property
-    def said(self) -> dict[str, Any]:
-        """The plan as JSON, also in words."""
-        return {**self.counts, "said": str(self)}
-
-    def __str__(self) -> str:
-        parts = (
-            ("adds", self.adds, self.critical),
-            ("stops", self.stops, self.stopped_critical),
-            ("resends", self.resends, self.resent_critical),
-        )
-        return "; ".join(
-            f"{does} {count}" + (f", {critical} of them critical" if critical else "")
-            for does, count, critical in parts
-        )
-
-    def is_small(self, unasked: int, limits: Feed, now: int) -> bool:
-        """True if the plan may be applied without asking, after `unasked` reports that were already sent that way."""
-        if self.size + unasked > limits.unasked_messages:
-            return False
-        if (self.critical or self.stopped_critical or self.resent_critical) and not limits.unasked_critical:
-            return False
-        return self.oldest is not None and self.oldest >= now - int(limits.unasked_hours * _HOUR)
-
-
-def reports_of(rows: Sequence[PlannedRow]) -> list[PlannedRow]:
-    """Return one row of a plan for each report that it adds, stops or sends again."""
-    by_report: dict[tuple[str, str], PlannedRow] = {}
-    for row in rows:
-        key = row.report_id, row.state
-        before = by_report.get(key)
-        if before is None or (not before.is_critical and row.is_critical):
-            by_report[key] = row
-    return list(by_report.values())
-
-
-def plan_of(rows: Sequence[PlannedRow]) -> PlanCounts:
-    """Count the rows of a plan, each report once."""
-    reports = reports_of(rows)
-    adds = [one for one in reports if one.state == PLANNED and one.reason != RESENT]
-    stops = [one for one in reports if one.state == TO_STOP]
-    resends = [one for one in reports if one.state == PLANNED and one.reason == RESENT]
-    signed = [0 if one.signed is None else one.signed for one in reports]
-    return PlanCounts(
-        adds=len(adds),
-        critical=sum(one.is_critical for one in adds),
-        stops=len(stops),
-        stopped_critical=sum(one.is_critical for one in stops),
-        resends=len(resends),
-        resent_critical=sum(one.is_critical for one in resends),
-        oldest=min(signed, default=None),
-    )
-
 
 _MOST_TRIES: Final = 20
 _AGAIN: Final = 60.0  # seconds between two tries of studies that could not be planned

@@ -15,10 +15,11 @@ from cryptography import x509
 from structlog.testing import capture_logs
 
 from gateway.runtime import http_connection, tls
+from gateway.runtime.certificate import ServerCertificate, kept_new
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.http_connection import Connections
 from gateway.runtime.serving import listening_socket, running
-from gateway.runtime.tls import ServerCertificate, TlsSettings, kept_new
+from gateway.runtime.tls import TlsSettings
 
 CA = trustme.CA()
 
