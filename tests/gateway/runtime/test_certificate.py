@@ -14,7 +14,7 @@ import trustme
 from cryptography import x509
 from structlog.testing import capture_logs
 
-from gateway.runtime import http_connection, tls
+from gateway.runtime import certificate, http_connection
 from gateway.runtime.certificate import ServerCertificate, kept_new
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.http_connection import Connections
@@ -194,7 +194,7 @@ async def test_a_client_that_does_not_let_its_connection_end_is_cut_off(tmp_path
 
 
 async def test_a_renewed_certificate_serves_the_next_connection_and_the_open_ones_stay(tmp_path, monkeypatch):
-    monkeypatch.setattr(tls, "CHECK_EVERY", 0.02)
+    monkeypatch.setattr(certificate, "CHECK_EVERY", 0.02)
     async with serving(write(tmp_path)) as (port, _, _, expires):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client())
         _, first = await ask(port, client())
@@ -262,7 +262,7 @@ def test_files_that_cannot_serve_are_refused_at_the_start(tmp_path):
 
 def test_of_a_chain_the_first_certificate_counts(tmp_path):
     files = write(tmp_path)
-    until = tls.valid_until(files)
+    until = certificate.valid_until(files)
     CA.cert_pem.write_to_path(tmp_path / "cert.pem", append=True)
-    assert tls.valid_until(files) == until
+    assert certificate.valid_until(files) == until
     assert until == x509.load_pem_x509_certificate((tmp_path / "cert.pem").read_bytes()).not_valid_after_utc
