@@ -56,14 +56,21 @@ def act_on_store(  # noqa: PLR0913 (what an act on the store is)
     *about: str,
     as_json: bool = False,
     writes: bool = True,
+    destination: str | None = None,
 ) -> int:
     """Run a command on the store and print its answer; return the exit code.
+
+    A `destination` that the settings lack is refused before the store is opened, which may make its file.
 
     Raises:
         AuditUnavailable: the act cannot be noted: it is not done.
     """
 
     def work(shows: Shows) -> Awaitable[int]:
+        from gateway.feed.operator.arguments import destination_named
+
+        if destination is not None:
+            destination_named(configuration, destination, enabled=False)
         return _answered(configuration, lambda engine: question(engine, shows), as_json=as_json, writes=writes)
 
     return act(configuration, command, work, reason, *about)

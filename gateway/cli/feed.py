@@ -86,13 +86,14 @@ def apply(
 
     if leave and not reason:
         raise wrong("--leave", "without --reason", "Write why: the audit trail keeps it with the reports not sent.")
-    configuration = _load_for(config, name)
+    configuration = load(config)
     sys.exit(
         _act_on_store(
             configuration,
             "feed apply",
             lambda engine, _: apply_plan(engine, configuration, name, leaves=leave, reason=reason),
             reason,
+            destination=name,
         )
     )
 
@@ -102,10 +103,14 @@ def pause(name: Name, reason: Reason, config: Config = None) -> None:
     """Stop sending to a destination; new messages are still queued."""
     from gateway.feed.operator import pausing
 
-    configuration = _load_for(config, name)
+    configuration = load(config)
     sys.exit(
         _act_on_store(
-            configuration, "feed pause", lambda engine, _: pausing.pause(engine, configuration, name, reason), reason
+            configuration,
+            "feed pause",
+            lambda engine, _: pausing.pause(engine, configuration, name, reason),
+            reason,
+            destination=name,
         )
     )
 
@@ -144,9 +149,10 @@ def resume(
 
     if leave:
         _check_leave(name, study, held, reason, is_alone=not (restored or journal or chart_corrected or dry_run))
-        configuration = _load_for(config, name)
+        configuration = load(config)
         left = partial(pausing.leave, configuration=configuration, name=str(name), study_id=study, reason=reason)
-        sys.exit(_act_on_store(configuration, "feed resume", lambda engine, _: left(engine), reason, study or ""))
+        let_go = partial(_act_on_store, configuration, "feed resume", lambda engine, _: left(engine), reason)
+        sys.exit(let_go(study or "", destination=name))
     if restored and (dry_run or yes):
         option = "--dry-run" if dry_run else "--yes"
         problem = "with --restored, which has no dry run and asks nothing; nothing was done"
@@ -161,7 +167,7 @@ def resume(
         raise wrong("--held", "with --study", "Write one of the two.")
     if chart_corrected and not study:
         raise wrong("--chart-corrected", "without --study", "Say of which study.")
-    configuration, consent = _load_for(config, name), Consent(dry_run, yes)
+    configuration, consent = load(config), Consent(dry_run, yes)
     if study or held:
         held_work = pausing.HeldWork(name, study, held, chart_corrected)
         sending = SendingAct(
@@ -224,7 +230,7 @@ def replay(
         )
     if missing and as_sent:
         raise wrong("--missing", "with --as-sent", "Write one of the two; --dead-letters goes with --as-sent.")
-    configuration, consent = _load_for(config, name), Consent(dry_run, yes)
+    configuration, consent = load(config), Consent(dry_run, yes)
     span = None if since is None and until is None else span_of(since, until, configuration.zone)
     chosen = ChosenStudies(
         id_of(study) if study else None, id_of(report) if report else None, span, dead_letters, missing
@@ -266,7 +272,7 @@ def backload(
     from gateway.feed.operator import replay as history
     from gateway.feed.operator.arguments import Consent, SendingAct, act_if_agreed, span_of
 
-    configuration = _load_for(config, name)
+    configuration = load(config)
     asked = history.BackloadRequest(span_of(since, until, configuration.zone), rate, missing, reason)
     sending = SendingAct(
         name,

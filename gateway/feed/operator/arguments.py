@@ -327,6 +327,7 @@ async def act_if_agreed(configuration: Configuration, sending: SendingAct, conse
     from gateway.ingest.assembly import store_for_command
 
     act = sending.act
+    destination_named(configuration, sending.name, enabled=False)  # before the store is opened, which may make its file
     async with store_for_command(configuration, writes=not consent.dry_run) as engine:
         if not consent.is_given:
             foreseen = await sending.foresee(engine)
