@@ -170,9 +170,13 @@ def versions_of(found: Audit, address: str) -> list[Version]:
 
 
 def check_causes(found: Audit, account: BusyAccount) -> None:
-    """Assert that no cause is doubled, and each one is an act of a person."""
+    """Assert that no cause is doubled, each is an act of a person, and flags move only on addenda to critical reports."""
     assert len(set(found.causes)) == len(found.causes)
-    assert {kind for _, kind, _ in found.causes} <= {"signed", "addendum_signed", "text_changed"}
+    assert {kind for _, kind, _ in found.causes} <= {"signed", "addendum_signed", "text_changed", "critical_changed"}
+    listed = {one["reportId"]: one for reports in account.state.reports.values() for one in reports}
+    for flagged in (listed[report_id] for report_id, kind, _ in found.causes if kind == "critical_changed"):
+        assert flagged["isAddendum"]
+        assert any(one["isCritical"] for one in listed.values() if one["studyId"] == flagged["studyId"])
     signed = [
         one["reportId"]
         for study_id, reports in account.state.reports.items()
@@ -180,5 +184,5 @@ def check_causes(found: Audit, account: BusyAccount) -> None:
         for one in reports
         if one["status"] == "completed"
     ]
-    first = [report_id for report_id, kind, _ in found.causes if kind != "text_changed"]
+    first = [report_id for report_id, kind, _ in found.causes if kind in {"signed", "addendum_signed"}]
     assert sorted(first) == sorted(signed)
