@@ -170,7 +170,7 @@ def versions_of(found: Audit, address: str) -> list[Version]:
 
 
 def check_causes(found: Audit, account: BusyAccount) -> None:
-    """Assert that no cause is doubled, each is an act of a person, and flags move only on addenda to critical reports."""
+    """Assert that no cause is doubled, each is an act of a person, and flags move on addenda to critical reports."""
     assert len(set(found.causes)) == len(found.causes)
     assert {kind for _, kind, _ in found.causes} <= {"signed", "addendum_signed", "text_changed", "critical_changed"}
     listed = {one["reportId"]: one for reports in account.state.reports.values() for one in reports}
