@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -21,9 +21,11 @@ from gateway.feed.alerts.webhook import AT_ONCE, hooks, process_alert_data
 from gateway.feed.compose.render_due import DueRenderer
 from gateway.feed.deliver.destination_worker import DestinationWorker
 from gateway.feed.deliver.journaling import HoldFeed, Journaling
+from gateway.feed.deliver.minutes import Minutes
 from gateway.ingest.settings_in_force import wanted
 from gateway.routing import Destination, Routes, routes_of
 from gateway.runtime import clock
+from gateway.runtime.errors import StoreError
 from gateway.runtime.log import get_logger
 from gateway.runtime.loops import forever
 from gateway.runtime.metrics import Metrics
@@ -151,6 +153,7 @@ async def feed_loops(
     enabled = [one for one in routes.destinations if one.is_enabled]
     names = [one.name for one in routes.destinations]
     await begun(engine, [one.name for one in enabled], clock.now())
+    minutes = Minutes(engine, metrics)
     journal = Journaling(engine, configuration.state_dir, names, site.site_key, metrics)
     try:
         if hold is not None:
@@ -169,9 +172,12 @@ async def feed_loops(
         yield [
             journal.run(),
             *[one.run() for one in destination_workers],
+            minutes.run(),
             AlertMonitor(engine, enabled, settings, name, metrics).run(),
             Retention(engine, settings.retention_days).run(),
             SettingsWatch(engine, routes, settings, metrics, leases).run(),
         ]
     finally:
+        with suppress(StoreError):
+            await minutes.once()
         await journal.close()

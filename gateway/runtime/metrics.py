@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.runtime import clock
@@ -24,12 +25,15 @@ from gateway.runtime import clock
 ROUTE: Final = "gateway.route"  # scope key: the template of the route, which the request's handler sets
 REFUSED: Final = "refused"  # route of all requests that ask for what is not offered: a stranger makes no new series
 _REFUSALS: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.METHOD_NOT_ALLOWED)
+DELIVERED: Final = 0
+LONGEST: Final = 2**31
 PREFIX: Final = "autoscribe_gateway_"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # MSA-1 with a code of HL7 table 0357, or a code of the gateway: other texts in ERR-3 are the receiver's own
 _REASON: Final = re.compile(r"((AA|AE|AR|CA|CE|CR)(-[0-9]{3})?|[a-z]+(-[a-z0-9]+)*)?")
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _SLOW: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_WAY: Final = (1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 86400.0)
 _LAG: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 600.0, 3600.0, 86400.0)
 
 
@@ -114,6 +118,7 @@ METRICS: Final = (
     MetricRow(
         "feed_remarks_total", "counter", ("destination", "code"), "Warnings about messages made, such as pdf-absent."
     ),
+    MetricRow("feed_seconds", "histogram", ("destination",), "From signature to ACK of a result.", _WAY),
     MetricRow(
         "feed_critical_seconds", "histogram", ("destination",), "From signature to ACK of a critical result.", _LAG
     ),
@@ -299,9 +304,30 @@ class Metrics:
         """Count messages made with a warning: a code of the mapping, or `rule-` and the rule's name."""
         self._counters["feed_remarks_total"].labels(destination, code).inc(count)
 
-    def acknowledged_critical(self, destination: str, seconds: float) -> None:
-        """Record the time from a critical result's signature until the receiver's application accepted it (D32)."""
-        self._histograms["feed_critical_seconds"].labels(destination).observe(seconds)
+    def acknowledged(self, destination: str, seconds: float, *, is_critical: bool) -> None:
+        """Record the time from a result's signature until the receiver's application accepted it (D32)."""
+        self._histograms["feed_seconds"].labels(destination).observe(seconds)
+        if is_critical:
+            self._histograms["feed_critical_seconds"].labels(destination).observe(seconds)
+
+    def delivered(self) -> dict[tuple[str, int], int]:
+        """Count the delivered messages since the start, by destination and seconds from signature to ACK.
+
+        The seconds are the upper bound of the histogram's bucket, `LONGEST` beyond the last one. At `DELIVERED` stands
+        the number of all delivered messages, also of those without a signature or an application's ACK.
+        """
+        found: dict[tuple[str, int], int] = {}
+        for sample in _samples(self._counters["feed_messages_total"], "_total"):
+            if sample.labels["state"] == "delivered":
+                key = (sample.labels["destination"], DELIVERED)
+                found[key] = found.get(key, 0) + int(sample.value)
+        lower: dict[str, int] = {}
+        for sample in _samples(self._histograms["feed_seconds"], "_bucket"):
+            name, bound = sample.labels["destination"], float(sample.labels["le"])
+            key = (name, LONGEST if math.isinf(bound) else int(bound))
+            found[key] = int(sample.value) - lower.get(name, 0)  # the samples of a histogram are cumulative, in order
+            lower[name] = int(sample.value)
+        return {key: count for key, count in found.items() if count}
 
     def alerted(self, code: str, destination: str, count: int) -> None:
         """Set the extent of a condition at a destination; 0 if it is over."""
@@ -373,6 +399,10 @@ class Measured:
         finally:
             route = REFUSED if status in _REFUSALS else scope.get(ROUTE, "none")
             self._metrics.answered(route, scope["method"], status, clock.monotonic() - begun)
+
+
+def _samples(metric: Collector, ending: str) -> Iterator[Sample]:
+    return (one for family in metric.collect() for one in family.samples if one.name.endswith(ending))
 
 
 def _counter(row: MetricRow, registry: CollectorRegistry) -> Counter:

@@ -11,11 +11,13 @@ import pytest
 
 from gateway.store.database import migrate, migrations, probe
 
-NEXT = """
+THIS = probe.newest()
+NEXT_ONE = str(int(THIS) + 1)
+NEXT = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "1001", "1000"
+revision, down_revision = "{NEXT_ONE}", "{THIS}"
 
 
 def upgrade():
@@ -34,7 +36,7 @@ def upgraded(folder: Path, script: str = NEXT) -> Iterator[None]:
     """Bring the next release while the block runs, and then this one again; `folder` holds its migrations."""
     if not folder.exists():
         shutil.copytree(next(iter(migrations.__path__)), folder)
-    (folder / "versions" / "1001_next.py").write_text(script)
+    (folder / "versions" / f"{NEXT_ONE}_next.py").write_text(script)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(migrate, "_FOLDER", folder)
         patch.setattr(probe, "_SCRIPTS", folder / "versions")

@@ -90,8 +90,8 @@ class DeliveryResults:
         name, head = self._destination, result.head
         if not is_late or result.state != "delivered":
             self._metrics.fed(name, result.state, result.reason)
-        if head.is_critical and head.signed is not None and result.accepted is not None:
-            self._metrics.acknowledged_critical(name, (result.accepted - head.signed) / _SECOND)
+        if head.signed is not None and result.accepted is not None:
+            self._metrics.acknowledged(name, (result.accepted - head.signed) / _SECOND, is_critical=head.is_critical)
         reason = self._refusals.after(result)
         await self._breaker.update(result, is_late=is_late)
         if reason == FOR_NOW:

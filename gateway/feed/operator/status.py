@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from gateway.feed.deliver.minutes import DayDelivered, day_delivered
 from gateway.feed.fate import KINDS, FatePlace, open_fates, places
 from gateway.feed.operator.arguments import CommandAnswer, at, counted, json_of
 from gateway.feed.operator.cancelled import OpenCancellation, cancelled_lines, cancelled_open
@@ -99,6 +100,7 @@ class DestinationStatus:
 
     link: DestinationLink
     queue: DestinationQueue
+    day: DayDelivered
     standing: SettingsStanding
     open_reports: Mapping[str, int]
 
@@ -106,7 +108,12 @@ class DestinationStatus:
     def said(self) -> dict[str, object]:
         """The state as one JSON object."""
         parts = (json_of(one) for one in (self.link, self.queue, self.standing))
-        return {key: value for part in parts for key, value in part.items()} | {"openReports": self.open_reports}
+        day = {
+            "delivered24h": self.day.messages,
+            "signToAckP50Seconds": self.day.p50,
+            "signToAckP99Seconds": self.day.p99,
+        }
+        return {key: value for part in parts for key, value in part.items()} | day | {"openReports": self.open_reports}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +170,7 @@ async def status(engine: Engine, configuration: Configuration) -> FeedStatus:
         DestinationStatus(
             _link(name, known.get(name), stands.get(name)),
             await _queue(engine, name, now),
+            await day_delivered(engine, name),
             await _standing(engine, name, known.get(name), routes.ignores),
             await _open(engine, name, known.get(name)),
         )
@@ -260,6 +268,7 @@ def _destination_lines(destination: DestinationStatus) -> Iterator[str]:
     age = queue.oldest_open_seconds
     oldest = "" if age is None else f"; the oldest open one is {_age(age)} old"
     yield f"  messages  {_listed(queue.messages)}{oldest}"
+    yield f"  in 24 h   {counted(destination.day.messages, 'message')} delivered{_how_fast(destination.day)}"
     reasons = f" (held for {_listed(queue.held_for)})" if queue.held_for else ""
     rows = {_IN_WORDS.get(name, name): n for name, n in queue.outbox.items()}
     yield f"  ledger    {_listed(rows)}{reasons}"
@@ -278,6 +287,12 @@ def _destination_lines(destination: DestinationStatus) -> Iterator[str]:
     if fates := destination.open_reports:
         kinds = ", ".join(f"{count} {kind}" for kind, count in fates.items())
         yield f"  open      {counted(sum(fates.values()), 'report')}: {kinds}"
+
+
+def _how_fast(day: DayDelivered) -> str:
+    """Return the seconds from signature to acknowledgement, as upper bounds, if any message was acknowledged."""
+    known = [(name, seconds) for name, seconds in (("p50", day.p50), ("p99", day.p99)) if seconds is not None]
+    return "; sign to ACK " + ", ".join(f"{name} within {seconds} s" for name, seconds in known) if known else ""
 
 
 def _link_lines(link: DestinationLink) -> Iterator[str]:

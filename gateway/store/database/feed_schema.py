@@ -181,7 +181,19 @@ IN_FORCE: Final = Table(
     text_column("settings"),
     sqlite_strict=True,
 )
-# Acts of operators that the ledger alone does not explain
+# Messages delivered in a minute, by the seconds from signature to ACK (`within`, an upper bound; 0: all of the minute)
+MINUTE: Final = Table(
+    "minute",
+    METADATA,
+    text_column("destination"),
+    number_column("at"),
+    number_column("within"),
+    number_column("messages"),
+    PrimaryKeyConstraint("destination", "at", "within"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+# Acts of operators that the ledger does not explain
 AUDIT: Final = Table(
     "audit",
     METADATA,

@@ -39,7 +39,7 @@ def everything(metrics):
     metrics.fed("ehr", "held", "AE-207")
     metrics.heard_late("ehr", "unmatched")
     metrics.remarked("ehr", "pdf-absent", 2)
-    metrics.acknowledged_critical("ehr", 42.0)
+    metrics.acknowledged("ehr", 42.0, is_critical=True)
     metrics.alerted("lane-held", "ehr", 3)
     metrics.opened({("ehr", "held"): 2})
     metrics.broke("ehr", is_open=True)
@@ -136,7 +136,7 @@ def test_a_renamed_metric_is_shown_under_both_names_for_one_release(monkeypatch)
     monkeypatch.setitem(RENAMED_METRICS, "critical_lag_seconds", "feed_critical_seconds")
     metrics = Metrics()
     metrics.received_webhook("report.delivered", "recorded")
-    metrics.acknowledged_critical("ehr", 3.0)
+    metrics.acknowledged("ehr", 3.0, is_critical=True)
     text = generate_latest(metrics.registry).decode()
     for sample_line in (
         'hooks_total{kind="report.delivered",outcome="recorded"} 1.0',
