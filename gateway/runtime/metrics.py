@@ -25,8 +25,6 @@ from gateway.runtime import clock
 ROUTE: Final = "gateway.route"  # scope key: the template of the route, which the request's handler sets
 REFUSED: Final = "refused"  # route of all requests that ask for what is not offered: a stranger makes no new series
 _REFUSALS: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.METHOD_NOT_ALLOWED)
-DELIVERED: Final = 0
-LONGEST: Final = 2**31
 PREFIX: Final = "autoscribe_gateway_"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # MSA-1 with a code of HL7 table 0357, or a code of the gateway: other texts in ERR-3 are the receiver's own
@@ -310,21 +308,21 @@ class Metrics:
         if is_critical:
             self._histograms["feed_critical_seconds"].labels(destination).observe(seconds)
 
-    def delivered(self) -> dict[tuple[str, int], int]:
+    def delivered(self) -> dict[tuple[str, float], int]:
         """Count the delivered messages since the start, by destination and seconds from signature to ACK.
 
-        The seconds are the upper bound of the histogram's bucket, `LONGEST` beyond the last one. At `DELIVERED` stands
-        the number of all delivered messages, also of those without a signature or an application's ACK.
+        The seconds are the upper bound of the histogram's bucket, infinite beyond the last one. At 0 stands the number
+        of all delivered messages, also of those without a signature or an application's ACK.
         """
-        found: dict[tuple[str, int], int] = {}
+        found: dict[tuple[str, float], int] = {}
         for sample in _samples(self._counters["feed_messages_total"], "_total"):
             if sample.labels["state"] == "delivered":
-                key = (sample.labels["destination"], DELIVERED)
+                key = (sample.labels["destination"], 0.0)
                 found[key] = found.get(key, 0) + int(sample.value)
         lower: dict[str, int] = {}
         for sample in _samples(self._histograms["feed_seconds"], "_bucket"):
             name, bound = sample.labels["destination"], float(sample.labels["le"])
-            key = (name, LONGEST if math.isinf(bound) else int(bound))
+            key = (name, bound)
             found[key] = int(sample.value) - lower.get(name, 0)  # the samples of a histogram are cumulative, in order
             lower[name] = int(sample.value)
         return {key: count for key, count in found.items() if count}

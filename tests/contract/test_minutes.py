@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 from fakes.store import rows
 
-from gateway.feed.deliver.minutes import KEPT, DayDelivered, Minutes, day_delivered
+from gateway.feed.deliver.minutes import KEPT, Minutes
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
+from gateway.store.feed.minutes import DayDelivered, day_delivered
 
 STORED = "SELECT destination, within, messages FROM minute ORDER BY destination, within"
 

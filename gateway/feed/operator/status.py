@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from gateway.feed.deliver.minutes import DayDelivered, day_delivered
 from gateway.feed.fate import KINDS, FatePlace, open_fates, places
 from gateway.feed.operator.arguments import CommandAnswer, at, counted, json_of
 from gateway.feed.operator.cancelled import OpenCancellation, cancelled_lines, cancelled_open
@@ -28,6 +27,7 @@ from gateway.store.feed.destinations import known as names_of
 from gateway.store.feed.destinations import known_as
 from gateway.store.feed.leases import LeaseStanding, standing
 from gateway.store.feed.ledger import HeldRow, dead_letters, stock, unrouted_before_start
+from gateway.store.feed.minutes import DayDelivered, day_delivered
 from gateway.store.feed.plans import in_force_of, unplanned
 from gateway.store.feed.states import BREAKER_REASONS
 

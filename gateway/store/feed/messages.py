@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -430,39 +430,3 @@ def purge_bodies(before: int, most: int) -> Steps[int]:
     yield from ask_each(_DROP_BODY, [{"number": int(number)} for (number,) in rows])
     yield from delete_attempts([int(number) for (number,) in rows])
     return len(rows)
-
-
-_ADD_MINUTE: Final = Statement(
-    "INSERT INTO minute (destination, at, within, messages) VALUES (:destination, :at, :within, :messages)"
-    " ON CONFLICT (destination, at, within) DO UPDATE SET messages = minute.messages + excluded.messages"
-)
-_DROP_MINUTES: Final = Statement("DELETE FROM minute WHERE destination = :destination AND at < :before")
-_SINCE: Final = Statement(
-    "SELECT (at - :since) / :length, within, sum(messages) FROM minute WHERE destination = :destination"
-    " AND at >= :since GROUP BY 1, 2"
-)
-
-
-def add_minute(at: int, delivered: Mapping[tuple[str, int], int], before: int) -> Steps[None]:
-    """Add the messages delivered in the minute that began `at`; drop minutes before another instant (microseconds).
-
-    `delivered` counts them by destination and seconds from signature to ACK: see `Metrics.delivered`.
-    """
-    counts = [
-        {"destination": name, "at": at, "within": within, "messages": n} for (name, within), n in delivered.items()
-    ]
-    yield from ask_each(_ADD_MINUTE, counts)
-    for name in sorted({name for name, _ in delivered}):
-        yield from ask(_DROP_MINUTES, destination=name, before=before)
-
-
-async def delivered_since(engine: Engine, destination: str, since: int, length: int) -> list[tuple[int, int, int]]:
-    """Return messages delivered to a destination since an instant: time slot of `length`, seconds to ACK, number.
-
-    Instants and lengths in microseconds; the slots count from 0.
-
-    Raises:
-        StoreUnavailable: the store cannot be reached.
-    """
-    rows = await engine.fetch(_SINCE, destination=destination, since=since, length=length)
-    return [(int(slot), int(within), int(messages)) for slot, within, messages in rows]
