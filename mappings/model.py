@@ -133,6 +133,7 @@ class MergedNumber:
 
 
 Output = TypeVar("Output")
+Withdrawal = Literal["", "done", "waits"]
 CauseKind = Literal[
     "signed",
     "addendum_signed",
@@ -329,6 +330,8 @@ class Facts:
     - `merged`: numbers of the study's patients that gave way to others (D48).
     - `old_numbers`: numbers under which the study's patients were stored before they gave way (D48).
     - `is_withdrawn`: an operator withdrew the signed reports of the study, which is cancelled (D21).
+    - `withdrawal`: `done` if the site withdraws those reports by itself; `waits` if it would, and more studies were
+      withdrawn within the hour than go unasked: an operator decides (D21).
     """
 
     pdf: Mapping[str, PdfFacts] = field(default_factory=dict)
@@ -345,6 +348,7 @@ class Facts:
     merged: tuple[MergedNumber, ...] = ()
     old_numbers: tuple[StatedNumber, ...] = ()
     is_withdrawn: bool = False
+    withdrawal: Withdrawal = ""
 
 
 @dataclass(frozen=True, slots=True)

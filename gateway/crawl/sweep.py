@@ -131,19 +131,21 @@ class Sweep:
             finished = Finished(running.started, now, running.studies)
         newest_first = sorted({running.started, *record.starts}, reverse=True)
         starts = tuple(newest_first[: self._crawl.settings.missing_sweeps_alert])
-        await self._keep(SweepRecord(record.sweeps + 1, None, finished, starts))
+        not_listed = await self._not_listed(starts) if missing else 0
+        await self._keep(SweepRecord(record.sweeps + 1, None, finished, starts, not_listed))
         seconds = (now - running.started).total_seconds()
         get_logger().info("sweep-ended", operation=NAME, count=running.studies, seconds=round(seconds, 3))
         self._crawl.observer.missing(len(missing))
-        if missing:
-            await self._tell_of_missing(starts)
         waiting = len(self._retries)
         return Swept(running.studies, intake.done, intake.failed, waiting, len(missing), seconds)
 
-    async def _tell_of_missing(self, starts: tuple[datetime, ...]) -> None:
+    async def _not_listed(self, starts: tuple[datetime, ...]) -> int:
+        """Log and count the studies that none of so many sweeps listed: the alert `studies-not-listed` (D21)."""
         sweeps = self._crawl.settings.missing_sweeps_alert
-        if len(starts) == sweeps and (long_missing := await self._crawl.known.missing(starts[-1])):
-            get_logger().error("studies-not-listed", operation=NAME, count=len(long_missing), attempts=sweeps)
+        if len(starts) < sweeps or not (long_missing := await self._crawl.known.missing(starts[-1])):
+            return 0
+        get_logger().error("studies-not-listed", operation=NAME, count=len(long_missing), attempts=sweeps)
+        return len(long_missing)
 
     async def _keep(self, record: SweepRecord) -> None:
         await self._crawl.cursors.put(NAME, record.as_json())

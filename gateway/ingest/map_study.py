@@ -20,12 +20,13 @@ from unicodedata import normalize
 
 from gateway.ingest.meet_orders import MetOrders, WantedOrders, meet_orders, merged_of, wanted_orders
 from gateway.store.database.kept import Kept, kept
+from gateway.store.feed.cancelled_reports import MOST_AN_HOUR
 from gateway.store.known_study import Fetched, KnownStudy
 from mappings import decode, to_fhir
 from mappings.fhir.patient import person_of, renamed, survivor_id, taken_patient_ids
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change, Known, changes
-from mappings.model import CauseKind, Facts, Study
+from mappings.model import CauseKind, Facts, Study, Withdrawal
 from mappings.patient.people import Person, are_two_people, person
 from mappings.patient.subjects import subjects
 from mappings.profile import Site
@@ -214,9 +215,10 @@ def _compared(fetched: Fetched, known: KnownStudy, site: Site, at: datetime) -> 
         earlier = replace(earlier, corrected=facts.corrected, version=before.version, seen=facts.seen, gone=facts.gone)
         earlier = replace(earlier, merged_before=facts.merged, old_numbers=facts.old_numbers)
         earlier = replace(earlier, cancelled=known.withdrawn("report"), was_withdrawn=facts.is_withdrawn)
-        earlier = replace(earlier, is_withdrawn=bool(known.withdrawn("study")))
+        earlier = replace(earlier, is_withdrawn=bool(known.withdrawn("study")), withdrawal_before=facts.withdrawal)
     studies = (decoded, before.study if before else None)
     earlier = replace(earlier, merged=merged_of(known.hospital, studies, earlier.old_numbers, site))
+    earlier = replace(earlier, withdrawal=_withdrawal(before, decoded, known, site))
     change = changes(before.study if before else None, decoded, site, earlier)
     other_text = {one.report_id for one in change.causes if one.kind in NEW_TEXT}
     facts = Facts(
@@ -228,8 +230,21 @@ def _compared(fetched: Fetched, known: KnownStudy, site: Site, at: datetime) -> 
         merged=change.merged,
         old_numbers=change.old_numbers,
         is_withdrawn=change.is_withdrawn,
+        withdrawal=change.withdrawal,
     )
     return ComparedStudy(before, change, facts, (*decoded.issues, *fetched.doubts, *change.issues))
+
+
+def _withdrawal(before: Kept | None, study: Study, known: KnownStudy, site: Site) -> Withdrawal:
+    """Decide if the site withdraws a cancelled study by itself: where too many were within the hour, it waits (D21).
+
+    One that was cancelled before stays as it was decided then.
+    """
+    if site.on_cancelled_after_sign != "withdraw" or not study.is_cancelled:
+        return ""
+    if before is None or not before.study.completed or before.study.is_cancelled:
+        return (before and before.facts.withdrawal) or "done"
+    return "waits" if len(known.withdrawals - {study.study_id}) >= MOST_AN_HOUR else "done"
 
 
 def settled(mapped: MappedStudy, known: KnownStudy, site: Site, at: datetime) -> MappedStudy:

@@ -21,7 +21,7 @@ from gateway.store.known_study import Fetched, KnownStudy
 from gateway.store.study_write import ClaimedPatient, StudyWrite, study_write
 from mappings.fhir.judge import CLASSES, Shapes
 from mappings.fhir.resource_types import retired
-from mappings.life.changes import NOBODY, Change, GaveWay, gave_way
+from mappings.life.changes import NOBODY, GaveWay, gave_way
 from mappings.life.status import is_withdrawn, refusal
 from mappings.model import Facts, Study
 from mappings.profile import Site
@@ -153,17 +153,21 @@ def _planned(  # noqa: PLR0913, PLR0917 (the state read, the mapping, and the se
         shapes=_SHAPES if settings.by_shape else None,
         match=mapped.met.write if mapped.met else None,
     )
-    return replace(write, gave_way=given, cancelled=_cancelled(change, known, settings.site))
+    was = mapped.before.study if mapped.before else None
+    is_new = was is not None and not was.is_cancelled and bool(was.completed)
+    withdraws = is_new and mapped.facts.withdrawal == "done"
+    return replace(write, gave_way=given, cancelled=_cancelled(mapped, known, settings.site), withdraws=withdraws)
 
 
-def _cancelled(change: Change, known: KnownStudy, site: Site) -> list[dict[str, Any]]:
+def _cancelled(mapped: MappedStudy, known: KnownStudy, site: Site) -> list[dict[str, Any]]:
     """Return the open items of the study's cancelled reports, and those that an operator decided on (D21).
 
-    Where the site withdraws by itself there is none, unless it stood open before the site did.
+    Where the site withdraws by itself there is none, unless it stood open before the site did, or waits.
     """
     items = []
-    for one in change.cancelled:
-        if one.what == "report" or site.on_cancelled_after_sign == "hold" or one.report_id in known.cancelled:
+    is_open = site.on_cancelled_after_sign == "hold" or mapped.facts.withdrawal == "waits"
+    for one in mapped.change.cancelled:
+        if is_open or one.what == "report" or one.report_id in known.cancelled:
             state = "withdrawn" if one.report_id in known.withdrawn(one.what) else "open"
             row = {"report_id": one.report_id, "what": one.what, "version": one.version, "state": state}
             items.append({**row, "is_critical": int(one.is_critical)})

@@ -32,7 +32,7 @@ from gateway.store.database.engine import (
     rows_at_commit,
 )
 from gateway.store.database.locks import REVISIONS, Outdated
-from gateway.store.feed.cancelled_reports import put_items
+from gateway.store.feed.cancelled_reports import count_withdrawal, put_items
 from gateway.store.feed.moves import KEEP_FORMER, MOVES, decided_moves
 from gateway.store.feed.order_news import add_order_news
 from gateway.store.feed.outbox import ADD_CAUSE
@@ -210,6 +210,8 @@ def _moved(intakes: Sequence[StudyIntake], site_key: bytes) -> Steps[dict[int, O
         claims = yield from claims_about(known.claims_of, write.study_id)
         if present.in_force != write.in_force or claims != list(known.claims):
             moved[place] = OthersMoved()
+        elif write.withdraws and not (yield from count_withdrawal(write.study_id, write.now)):
+            moved[place] = Outdated()
     return moved
 
 

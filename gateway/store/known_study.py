@@ -11,9 +11,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from gateway.store.database.engine import Engine, Row, Statement, uid_key
+from gateway.runtime import clock
+from gateway.store.database.engine import Engine, Row, Statement, micros, uid_key
 from gateway.store.database.kept import unpacked
-from gateway.store.feed.cancelled_reports import Decisions
+from gateway.store.feed.cancelled_reports import Decisions, withdrawn_of
 from gateway.store.orders.hospital import HospitalState
 from gateway.store.studies.crawling import digest_of, marker
 from gateway.store.studies.identities import CLAIMS, claims_in_order
@@ -34,7 +35,8 @@ CLAIMED: Final = Statement("SELECT patient_id FROM claim WHERE study_id = :study
 # Decisions of operators: verdicts on the study's patients, and what became of its cancelled reports (D12, D21)
 DECISIONS: Final = Statement(
     "SELECT 'patient' AS about, patient_id, verdict, judged FROM verdict WHERE study_id = :study_id"
-    " UNION ALL SELECT 'report', report_id, state, what FROM cancelled_report WHERE study_id = :study_id ORDER BY 1, 2"
+    " UNION ALL SELECT 'report', report_id, state, what FROM cancelled_report WHERE study_id = :study_id"
+    " UNION ALL SELECT 'withdrawals', value, '', '' FROM fact WHERE name = 'withdrawals' ORDER BY 1, 2"
 )
 PDFS: Final = Statement("SELECT report_id, size, sha1 FROM pdf WHERE study_id = :study_id AND state = 'kept'")
 MAY_BE_TOLD: Final = (
@@ -72,7 +74,8 @@ class KnownStudy:
     persons judged; `pdf` is by report id. `told` maps a destination's name to the ids of the reports sent there, or
     about to be. `patient_ids` are the patients of its last ingest. `claims` are the rows of known_claims.py about the
     patients in `claims_of`. `hospital` is what is known of its orders; None without a source of orders. `cancelled` are
-    its reports that AutoScribe cancelled, with what operators decided.
+    its reports that AutoScribe cancelled, with what operators decided. `withdrawals` are the studies that the site
+    withdrew by itself within the hour.
     """
 
     revision: int = 0
@@ -90,6 +93,7 @@ class KnownStudy:
     claims_of: frozenset[str] = frozenset()
     hospital: HospitalState | None = None
     cancelled: Decisions = field(default_factory=dict)
+    withdrawals: frozenset[str] = frozenset()
 
     def withdrawn(self, what: str) -> frozenset[str]:
         """Return the cancelled reports that an operator withdrew: with their `study`, or each `report` itself."""
@@ -127,6 +131,12 @@ async def known_study(engine: Engine, study_id: str, site_key: bytes, *, wants_p
         pdf={str(one): PdfFacts(int(size), bytes.fromhex(sha1)) for one, size, sha1 in pdfs},
         told=await told(engine, study_id),
         cancelled={str(one): (str(what), str(state)) for about, one, state, what in decisions if about == "report"},
+        withdrawals=frozenset(
+            study_id
+            for about, noted, _, _ in decisions
+            if about == "withdrawals"
+            for study_id in withdrawn_of(str(noted), micros(clock.now()))
+        ),
     )
 
 

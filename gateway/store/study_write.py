@@ -136,7 +136,8 @@ class StudyWrite:
     the number of the settings that decided the causes (D37). With `reindex`, nothing is sent. For a move (D13), the
     study's earlier state is kept. `gave_way` are patients whose number gave way since the last ingest (D48).
     `shapes_disagree` once the judge by shape was wrong. `order_news` are codes for destinations that were sent the
-    study (D48). `match` is that with orders. `cancelled` are items of cancelled reports. Instants are microseconds.
+    study (D48). `match` is that with orders. `cancelled` are items of cancelled reports.
+    `withdraws`: the site withdraws the study by itself, and had not before. Instants are microseconds.
     """
 
     study_id: str
@@ -163,6 +164,7 @@ class StudyWrite:
     order_news: Sequence[str] = ()
     match: MatchWrite | None = None
     cancelled: Sequence[Mapping[str, Any]] = ()
+    withdraws: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from typing import Final, Literal
 from mappings.issues import MappingIssue
 from mappings.life.last_known import in_order, kept, text_of, with_last_said, words
 from mappings.life.status import is_shown_draft, is_withdrawn, refusal
-from mappings.model import Cause, CauseKind, Facts, MergedNumber, Report, StatedNumber, Study
+from mappings.model import Cause, CauseKind, Facts, MergedNumber, Report, StatedNumber, Study, Withdrawal
 from mappings.patient.merged import given_way, identified, of_other_numbers
 from mappings.patient.people import is_of_another
 from mappings.patient.subjects import Subject, subjects
@@ -51,9 +51,9 @@ class Known:
 
     `cancelled` are ids of signed addenda that an operator withdrew: a signed report is not withdrawn just because
     it is not listed (D21). `is_withdrawn` is True if an operator withdrew the cancelled study's signed reports,
-    `was_withdrawn` if one had at the previous ingest. `merged` are the numbers that gave way by now, of the
-    patients before and now: a merge is no other patient (D48). `at` is when the gateway read the new version. The
-    other fields are those of the previous ingest (`Change.known`).
+    `was_withdrawn` if one had at the previous ingest. `withdrawal` is that of `Facts`, now and then. `merged` are the
+    numbers that gave way by now, of the patients before and now: a merge is no other patient (D48). `at` is when the
+    gateway read the new version. The other fields are those of the previous ingest (`Change.known`).
     """
 
     corrected: frozenset[str] = frozenset()
@@ -66,6 +66,8 @@ class Known:
     old_numbers: tuple[StatedNumber, ...] = ()
     is_withdrawn: bool = False
     was_withdrawn: bool = False
+    withdrawal: Withdrawal = ""
+    withdrawal_before: Withdrawal = ""
     at: datetime | None = None
 
 
@@ -98,8 +100,8 @@ class Change:
     within one ingest). `gone` has the reports that are no longer listed, in their last version. `version` is a digest
     of the content and differs with every cause. `moved` are ids of sent reports whose patient or number is another: a
     move, not a correction (D13). A report also moves if the number is the same and two fields of the patient contradict
-    the old ones. `cancelled` are the signed reports that AutoScribe cancelled, withdrawn or not; `is_withdrawn` goes
-    into Facts.
+    the old ones. `cancelled` are the signed reports that AutoScribe cancelled, withdrawn or not; `is_withdrawn` and
+    `withdrawal` go into Facts.
     """
 
     study: Study
@@ -114,12 +116,14 @@ class Change:
     old_numbers: tuple[StatedNumber, ...] = ()
     cancelled: tuple[CancelledReport, ...] = ()
     is_withdrawn: bool = False
+    withdrawal: Withdrawal = ""
 
     @property
     def known(self) -> Known:
         """Facts that the next ingest needs about this one. Without newer ones, its merges stand."""
         earlier = Known(self.corrected, version=self.version, seen=self.seen, gone=self.gone)
         earlier = replace(earlier, is_withdrawn=self.is_withdrawn, was_withdrawn=self.is_withdrawn)
+        earlier = replace(earlier, withdrawal=self.withdrawal, withdrawal_before=self.withdrawal)
         return replace(earlier, merged=self.merged, merged_before=self.merged, old_numbers=self.old_numbers)
 
     @property
@@ -183,6 +187,7 @@ def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHIN
         old_numbers=look.facts.old_numbers,
         cancelled=tuple(_cancelled_reports(look.study, frozenset(report.report_id for report in now.reports))),
         is_withdrawn=look.facts.is_withdrawn,
+        withdrawal=look.facts.withdrawal,
     )
 
 
@@ -233,11 +238,13 @@ def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, l
     merges = Facts(merged=known.merged, old_numbers=_old_numbers(before, site, then, known))
     withdrawn = known.is_withdrawn and bool(study.is_cancelled)
     facts = replace(merges, seen=_ids_with(earlier, study.completed), gone=tuple(gone.values()), is_withdrawn=withdrawn)
+    facts = replace(facts, withdrawal=known.withdrawal if study.is_cancelled else "")
+    then = replace(merges, seen=earlier, gone=known.gone, is_withdrawn=known.was_withdrawn)
     look = _Look(
         before=before,
         study=study,
         said=study if filled == study.reports else replace(study, reports=filled),
-        facts_before=replace(merges, seen=earlier, gone=known.gone, is_withdrawn=known.was_withdrawn),
+        facts_before=replace(then, withdrawal=known.withdrawal_before),
         facts=facts,
         site=site,
     )

@@ -97,7 +97,8 @@ def report_state(study: Study, report: Report, peers: Sequence[Report], site: Si
 
 def is_withdrawn(study: Study, site: Site, facts: Facts = _NO_FACTS) -> bool:
     """True for a cancelled study if the site, or an operator, withdraws its signed reports (D21)."""
-    return bool(study.is_cancelled) and (site.on_cancelled_after_sign == "withdraw" or facts.is_withdrawn)
+    by_site = site.on_cancelled_after_sign == "withdraw" and facts.withdrawal != "waits"
+    return bool(study.is_cancelled) and (by_site or facts.is_withdrawn)
 
 
 def _unsigned_state(study: Study, report: Report, site: Site, facts: Facts) -> State:
@@ -135,7 +136,8 @@ def report_status(
         action = "the site sends drafts: its text is said, as preliminary"
         issues.append(MappingIssue("draft-shown", "warning", f"{report.pointer}/status", action))
     if study.is_cancelled and report.is_completed:
-        action = "the signed report stays as it is; an operator decides on withdrawal"
+        many = ": too many were withdrawn within the hour" if facts.withdrawal == "waits" else ""
+        action = f"the signed report stays as it is; an operator decides on withdrawal{many}"
         if state == "withdrawn":
             who = "an operator decided" if facts.is_withdrawn else "the site's on_cancelled_after_sign asks"
             action = f"the signed report is withdrawn, as {who}"

@@ -35,6 +35,7 @@ from gateway.store.feed.leases import Leases, resumed, standing
 from gateway.store.feed.leases import paused as pause
 from gateway.store.feed.messages import hold
 from gateway.store.feed.outbox import Resend, queue_replays
+from gateway.store.studies.crawling import NAME, StoredCursors, SweepRecord
 from mappings.profile import receiver as profile
 
 HELD = ("held", "accession-missing")
@@ -351,6 +352,14 @@ async def test_of_what_no_destination_takes_the_log_names_none(engine):
         assert (hook.said[0]["alert"], hook.said[0]["studies"]) == ("unrouted", [signed.study_id])
         [line] = [one for one in feed.logs if one["event"] == "alert"]
         assert "destination" not in line
+
+
+async def test_studies_that_no_sweep_lists_any_more_are_told_of_until_one_lists_them(engine):
+    async with fed(engine) as (feed, _), watched(engine, feed) as (hook, watch):
+        for not_listed in (3, 0):
+            await StoredCursors(engine).put(NAME, SweepRecord(not_listed=not_listed).as_json())
+            await watch.once()
+        assert changes(hook, "studies-not-listed") == [("begins", 3), ("ends", 3)]
 
 
 async def test_a_destination_that_no_process_serves_is_told_of_once_over_a_restart(engine, monkeypatch):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -11,6 +13,7 @@ from fakes.fed import assert_all_arrived, bodies, fed, site
 from fakes.store import resource_of, rows
 
 from gateway.ingest.control_queue import ControlWork
+from gateway.runtime import clock
 from gateway.store.database.facts import Controls
 from gateway.store.feed.cancelled_reports import ItemChanged, item_of, items_of_studies, left, open_items, withdrawn
 from mappings.patient.identifiers import fhir_id
@@ -218,3 +221,44 @@ async def test_an_item_stays_open_where_the_site_withdraws_by_itself_from_then_o
         await feed.until(*["delivered"] * 4)
         assert await items(feed) == []
         assert [field(one, "OBR-25") for one in bodies(receiver)] == ["F", "F", "C", "C"]
+
+
+async def test_of_more_than_five_withdrawals_within_an_hour_the_next_one_waits_for_an_operator(engine, monkeypatch):
+    async with fed(engine) as (feed, receiver):
+        feed.restart(replace(site(), on_cancelled_after_sign="withdraw"))
+        async with feed.serving():
+            signed = [await feed.sign(critical=False) for _ in range(9)]
+            await feed.all_delivered()
+            for one in signed[:7]:
+                feed.account.cancel_study(one.study_id, is_cancelled=True)
+            await asyncio.gather(*(feed.tell(one.study_id) for one in signed[:7]))
+            await feed.all_delivered()
+            waiting = [report_id for report_id, _, state, _ in await items(feed) if state == "open"]
+            assert len(waiting) == 2 and [field(one, "OBR-25") for one in bodies(receiver)[9:]] == ["C"] * 5
+            for one in signed[:7]:
+                kept = "final" if one.report_id in waiting else "entered-in-error"
+                assert await status_of(feed, one) == kept
+                feed.account.change_study(one.study_id, studyDescription="Another one")
+                await feed.tell(one.study_id)
+                assert await status_of(feed, one) == kept
+            await decide(feed, next(one for one in signed if one.report_id == waiting[0]))
+            await feed.all_delivered()
+            assert [one for one, *_ in await items(feed)] == [waiting[1]]
+            assert [field(one, "OBR-25") for one in bodies(receiver)[9:]] == ["C"] * 6
+            at = clock.now() + timedelta(hours=1)
+            monkeypatch.setattr(clock, "now", lambda: at)
+            await cancel(feed, signed[7])
+            assert await status_of(feed, signed[7]) == "entered-in-error"
+            assert [one for one, *_ in await items(feed)] == [waiting[1]]
+
+
+async def test_a_study_that_was_signed_and_cancelled_when_it_was_first_read_is_no_withdrawal(engine):
+    async with fed(engine) as (feed, _):
+        feed.restart(replace(site(), on_cancelled_after_sign="withdraw"))
+        for _ in range(7):
+            signed = feed.account.sign_new(critical=False)
+            feed.account.cancel_study(signed.study_id, is_cancelled=True)
+            await feed.tell(signed.study_id)
+            assert await status_of(feed, signed) == "entered-in-error"
+        assert await items(feed) == []
+        assert await rows(feed.engine, "SELECT 1 FROM fact WHERE name = 'withdrawals'") == []

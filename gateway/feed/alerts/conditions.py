@@ -177,6 +177,10 @@ CANCELLED: Final = AlertRow(
     " withdraw` or `feed leave` decides on each. Critical results among them escalate.",
     escalates=True,
 )
+NOT_LISTED: Final = AlertRow(
+    "studies-not-listed",
+    "Several sweeps in a row did not list studies with signed reports. The reports stand as they were.",
+)
 LEFT_OPEN: Final = AlertRow(
     "left-open",
     "Work is open for a destination that is no longer in the settings, or not enabled, and that no process serves.",
@@ -258,7 +262,7 @@ CONNECTIONS: Final = AlertRow(
 ROWS: Final = {
     row.code: row
     for row in (
-        *(*CONDITIONS, SETTINGS_DIFFER, UNROUTED, CANCELLED, LEFT_OPEN, JOURNAL),
+        *(*CONDITIONS, SETTINGS_DIFFER, UNROUTED, CANCELLED, NOT_LISTED, LEFT_OPEN, JOURNAL),
         *(*OF_THE_STORE, *OF_AUTOSCRIBE, AUDIT, FORWARDING, JUDGE, *ORDERS, CONNECTIONS),
     )
 }

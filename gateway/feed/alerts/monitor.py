@@ -21,6 +21,7 @@ from typing import Any, Final, Literal, TypeAlias
 from gateway.feed.alerts.conditions import (
     CANCELLED,
     LEFT_OPEN,
+    NOT_LISTED,
     NOT_SERVED,
     ROWS,
     RUNBOOK,
@@ -52,6 +53,7 @@ from gateway.store.feed.alerts import (
 from gateway.store.feed.cancelled_reports import open_items
 from gateway.store.feed.destinations import left
 from gateway.store.feed.leases import Leases, standing
+from gateway.store.studies.crawling import StoredCursors, read_record
 
 MOST_STUDIES: Final = 20
 Change = Literal["begins", "grows", "ends", "escalates"]
@@ -264,6 +266,8 @@ class AlertMonitor:
             cases = {one.number: one.study_id for one in items}
             mild = frozenset(one.number for one in items if not one.is_critical)
             yield Alert(CANCELLED.code, "", len(items), cases, mild=mild)
+        if not_listed := (await read_record(StoredCursors(self._engine))).not_listed:
+            yield Alert(NOT_LISTED.code, "", not_listed)
         for gone in await left(self._engine, [one.name for one in self._destinations], MOST):
             if not gone.is_served:
                 yield Alert(LEFT_OPEN.code, gone.name, gone.open)

@@ -57,6 +57,13 @@ _LEAVE: Final = Statement(
 _MOVE_ON: Final = Statement("UPDATE study SET revision = revision + 1 WHERE study_id = :study_id")
 
 
+MOST_AN_HOUR: Final = 5  # studies that the site withdraws by itself: what is more waits for an operator
+_HOUR: Final = 3_600_000_000
+_BEGIN_COUNT: Final = Statement("INSERT INTO fact (name, value) VALUES ('withdrawals', '{}') ON CONFLICT DO NOTHING")
+_LOCK_COUNT: Final = Statement("SELECT value FROM fact WHERE name = 'withdrawals' FOR UPDATE")
+_COUNT: Final = Statement("UPDATE fact SET value = :value WHERE name = 'withdrawals'")
+
+
 @dataclass(frozen=True, slots=True)
 class CancelledItem:
     """Signed report that AutoScribe cancelled; `since` in microseconds, `version` a digest of its content.
@@ -129,6 +136,22 @@ def withdrawn(items: Sequence[CancelledItem], reason: str, now: int) -> Steps[No
             raise ItemChanged
     yield from ask(ASK, verb="refresh", argument=study_id, asked=now)
     yield from noted("feed-withdraw", " ".join([study_id, *(one.report_id for one in items)]), reason, now)
+
+
+def withdrawn_of(noted: str, now: int) -> dict[str, int]:
+    """Return the studies that the site withdrew within the last hour, with the instant; `noted` is the stored fact."""
+    return {study_id: at for study_id, at in json.loads(noted).items() if at > now - _HOUR}
+
+
+def count_withdrawal(study_id: str, now: int) -> Steps[bool]:
+    """Count a study that the site withdraws by itself; return False if it is one too many within the hour."""
+    yield from ask(_BEGIN_COUNT)
+    rows = yield from ask(_LOCK_COUNT)
+    noted = withdrawn_of(str(rows[0][0]), now)
+    if study_id not in noted and len(noted) >= MOST_AN_HOUR:
+        return False
+    yield from ask(_COUNT, value=json.dumps({**noted, study_id: now}))
+    return True
 
 
 def left(item: CancelledItem, reason: str, now: int) -> Steps[None]:

@@ -274,12 +274,16 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class SweepRecord:
-    """Progress of sweeps. `sweeps` have ended; `starts` are the start times of the last ones, newest first."""
+    """Progress of sweeps. `sweeps` have ended; `starts` are the start times of the last ones, newest first.
+
+    `not_listed` counts the studies with signed reports that none of these listed.
+    """
 
     sweeps: int = 0
     running: Running | None = None
     finished: Finished | None = None
     starts: tuple[datetime, ...] = ()
+    not_listed: int = 0
 
     @property
     def page_size(self) -> int:
@@ -314,6 +318,7 @@ class SweepRecord:
             "running": self.running and _plain(asdict(self.running)),
             "finished": self.finished and _plain(asdict(self.finished)),
             "starts": [start.isoformat() for start in self.starts],
+            "not_listed": self.not_listed,
         }
 
 
@@ -329,6 +334,7 @@ def _record(value: Mapping[str, Any]) -> SweepRecord:
         Running(**_with_instants(running)) if running else None,
         Finished(**_with_instants(finished)) if finished else None,
         tuple(datetime.fromisoformat(start) for start in value["starts"]),
+        value.get("not_listed", 0),
     )
 
 

@@ -287,9 +287,10 @@ async def test_an_upstream_that_lists_nothing_for_an_hour_withdraws_nothing_and_
     assert events(logs)[:7].count("studies-not-listed") == 1
     record = await read_record(crawl.cursors)
     assert not record.is_current(START.replace(hour=20), AccountPace(120, crawl.settings).max_index_age)
+    assert record.not_listed == 120
     await time.run(Sweep(crawl).once())
     record = await read_record(crawl.cursors)
-    assert (record.finished.studies, crawl.observer.missed[-1]) == (120, 0)
+    assert (record.finished.studies, crawl.observer.missed[-1], record.not_listed) == (120, 0, 0)
 
 
 async def test_an_upstream_that_knows_nothing_for_an_hour_withdraws_nothing_and_the_index_grows_old(time):
