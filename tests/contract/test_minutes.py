@@ -10,7 +10,7 @@ from fakes.store import rows
 from gateway.feed.deliver.minutes import KEPT, Minutes
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
-from gateway.store.feed.minutes import DayDelivered, day_delivered
+from gateway.store.feed.messages import DayDelivered, day_delivered
 
 STORED = "SELECT destination, within, messages FROM minute ORDER BY destination, within"
 

@@ -16,7 +16,7 @@ from gateway.runtime import clock
 from gateway.runtime.loops import forever
 from gateway.runtime.metrics import Metrics
 from gateway.store.database.engine import Engine, micros
-from gateway.store.feed.minutes import add_minute
+from gateway.store.feed.messages import add_minute
 
 EVERY: Final = 60.0  # seconds
 KEPT: Final = timedelta(days=32)

@@ -27,7 +27,7 @@ from gateway.store.feed.destinations import known as names_of
 from gateway.store.feed.destinations import known_as
 from gateway.store.feed.leases import LeaseStanding, standing
 from gateway.store.feed.ledger import HeldRow, dead_letters, stock, unrouted_before_start
-from gateway.store.feed.minutes import DayDelivered, day_delivered
+from gateway.store.feed.messages import DayDelivered, day_delivered
 from gateway.store.feed.plans import in_force_of, unplanned
 from gateway.store.feed.states import BREAKER_REASONS
 

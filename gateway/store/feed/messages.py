@@ -4,7 +4,7 @@ Carries out no clause of a standard; decisions D7, D13, D18, D32, D33, D39. A cl
 gateway. A lane is the messages of one study to one destination: they leave in the order of their numbers, and a held
 one holds those behind it. Answers can hold patient data: they are kept as long as the bytes of their message. Every
 write shows the lease that it is made under. The digest of the bytes (SHA-256,
-https://csrc.nist.gov/pubs/fips/180-4/upd1/final) is kept for good.
+https://csrc.nist.gov/pubs/fips/180-4/upd1/final) is kept for good. Counts of each minute: tests/contract/test_minutes.py.
 Proved by tests/contract/test_messages.py and tests/contract/test_attempts.py.
 """
 
@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from gateway.runtime import clock
@@ -430,3 +431,74 @@ def purge_bodies(before: int, most: int) -> Steps[int]:
     yield from ask_each(_DROP_BODY, [{"number": int(number)} for (number,) in rows])
     yield from delete_attempts([int(number) for (number,) in rows])
     return len(rows)
+
+
+DELIVERED: Final = 0  # stands for the number of all messages, in place of seconds
+_LONGEST: Final = 2**31
+SLOT: Final = timedelta(minutes=30)
+_DAY: Final = timedelta(days=1)
+
+_ADD_MINUTE: Final = Statement(
+    "INSERT INTO minute (destination, at, within, messages) VALUES (:destination, :at, :within, :messages)"
+    " ON CONFLICT (destination, at, within) DO UPDATE SET messages = minute.messages + excluded.messages"
+)
+_DROP_MINUTES: Final = Statement("DELETE FROM minute WHERE destination = :destination AND at < :before")
+_SINCE: Final = Statement(
+    "SELECT (at - :since) / :length, within, sum(messages) FROM minute WHERE destination = :destination"
+    " AND at >= :since GROUP BY 1, 2"
+)
+
+
+def add_minute(at: int, delivered: Mapping[tuple[str, float], int], before: int) -> Steps[None]:
+    """Add the messages delivered in the minute that began `at`; drop minutes before another instant (microseconds).
+
+    `delivered` counts them by destination and seconds from signature to ACK: see `Metrics.delivered`.
+    """
+    counts = [
+        {"destination": name, "at": at, "within": int(min(within, _LONGEST)), "messages": n}
+        for (name, within), n in delivered.items()
+    ]
+    yield from ask_each(_ADD_MINUTE, counts)
+    for name in sorted({name for name, _ in delivered}):
+        yield from ask(_DROP_MINUTES, destination=name, before=before)
+
+
+@dataclass(frozen=True, slots=True)
+class DayDelivered:
+    """Messages delivered in the last 24 hours: their number, in each half hour, and seconds from signature to ACK.
+
+    `p50` and `p99` are upper bounds; None where no message was acknowledged, or where it took longer than a day.
+    """
+
+    messages: int
+    half_hours: tuple[int, ...]
+    p50: int | None
+    p99: int | None
+
+
+async def day_delivered(engine: Engine, destination: str) -> DayDelivered:
+    """Return what was delivered to a destination in the last 24 hours.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    since = micros(clock.now() - _DAY)
+    slots, within = Counter[int](), Counter[int]()
+    length = SLOT // timedelta(microseconds=1)
+    for slot, seconds, messages in await engine.fetch(_SINCE, destination=destination, since=since, length=length):
+        if seconds == DELIVERED:
+            slots[min(int(slot), _DAY // SLOT - 1)] += int(messages)
+        else:
+            within[int(seconds)] += int(messages)
+    half_hours = tuple(slots[place] for place in range(_DAY // SLOT))
+    return DayDelivered(sum(half_hours), half_hours, _quantile(within, 0.5), _quantile(within, 0.99))
+
+
+def _quantile(within: Mapping[int, int], share: float) -> int | None:
+    """Return the seconds within which that share of the messages was acknowledged."""
+    wanted, reached = share * sum(within.values()), 0
+    for seconds in sorted(within):
+        reached += within[seconds]
+        if reached >= wanted:
+            return None if seconds == _LONGEST else seconds
+    return None
