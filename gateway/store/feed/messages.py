@@ -4,7 +4,7 @@ Carries out no clause of a standard; decisions D7, D13, D18, D32, D33, D39. A cl
 gateway. A lane is the messages of one study to one destination: they leave in the order of their numbers, and a held
 one holds those behind it. Answers can hold patient data: they are kept as long as the bytes of their message. Every
 write shows the lease that it is made under. The digest of the bytes (SHA-256,
-https://csrc.nist.gov/pubs/fips/180-4/upd1/final) is kept for good. Counts of each minute: tests/contract/test_minutes.py.
+https://csrc.nist.gov/pubs/fips/180-4/upd1/final) is kept for good. Counts of minutes: tests/contract/test_minutes.py.
 Proved by tests/contract/test_messages.py and tests/contract/test_attempts.py.
 """
 
