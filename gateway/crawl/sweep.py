@@ -32,6 +32,7 @@ from gateway.upstream.answers import Answer, next_cursor
 from gateway.upstream.metronome import Metronome
 
 Show = Callable[[SweepRecord], None]
+_MISSING_SWEEPS: Final = 3  # in a row without an indexed study, before an alert (decision D21)
 _REFUSED: Final = (UpstreamConflict, UpstreamNotFound, UpstreamRefused, UpstreamUnprocessable)
 
 
@@ -130,7 +131,7 @@ class Sweep:
         elif finished is None or finished.started <= running.started:
             finished = Finished(running.started, now, running.studies)
         newest_first = sorted({running.started, *record.starts}, reverse=True)
-        starts = tuple(newest_first[: self._crawl.settings.missing_sweeps_alert])
+        starts = tuple(newest_first[:_MISSING_SWEEPS])
         await self._keep(SweepRecord(record.sweeps + 1, None, finished, starts))
         seconds = (now - running.started).total_seconds()
         get_logger().info("sweep-ended", operation=NAME, count=running.studies, seconds=round(seconds, 3))
@@ -141,9 +142,8 @@ class Sweep:
         return Swept(running.studies, intake.done, intake.failed, waiting, len(missing), seconds)
 
     async def _tell_of_missing(self, starts: tuple[datetime, ...]) -> None:
-        sweeps = self._crawl.settings.missing_sweeps_alert
-        if len(starts) == sweeps and (long_missing := await self._crawl.known.missing(starts[-1])):
-            get_logger().error("studies-not-listed", operation=NAME, count=len(long_missing), attempts=sweeps)
+        if len(starts) == _MISSING_SWEEPS and (long_missing := await self._crawl.known.missing(starts[-1])):
+            get_logger().error("studies-not-listed", operation=NAME, count=len(long_missing), attempts=_MISSING_SWEEPS)
 
     async def _keep(self, record: SweepRecord) -> None:
         await self._crawl.cursors.put(NAME, record.as_json())
