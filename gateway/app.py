@@ -252,7 +252,7 @@ async def _working(
 @asynccontextmanager
 async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterator[Loops]:
     """Yield the loops that keep the index: crawl, webhooks, hospitals' orders, control rows, PDFs, housekeeping."""
-    configuration, pdf = shared.configuration, shared.configuration.settings.pdf
+    configuration = shared.configuration
     lease = configuration.settings.feed.lease
     async with (
         shared.client() as client,
@@ -273,8 +273,8 @@ async def _sync_loops(shared: _Shared, engine: Sqlite | Postgres) -> AsyncIterat
         if configuration.settings.source:
             for trouble in (lambda: orders.trouble, lambda: orders.merge_trouble):
                 loops.append(StoreAlarm(trouble, configuration.settings.feed, shared.metrics).run())
-        if pdf.ingest == "fetch":  # D28
-            loops.append(PdfQueue(Pdfs(engine), client.stream_pdf, pipeline.refresh, pdf, shared.metrics).run())
+        if configuration.settings.pdf.ingest == "fetch":  # D28
+            loops.append(PdfQueue(Pdfs(engine), client.stream_pdf, pipeline.refresh, shared.metrics).run())
         yield loops
 
 
@@ -298,7 +298,7 @@ async def crawling(
     settings = configuration.settings
     pace = Pace(settings.sync.concurrency, metrics)
     async with (
-        PacedClient(settings.upstream, settings.pdf, settings.sync, pace, observe) as client,
+        PacedClient(settings.upstream, settings.pdf, pace, observe) as client,
         aclosing(ReadThrough(client, engine, pipeline_of(configuration, engine), metrics)) as reads,
     ):
 

@@ -43,19 +43,29 @@ def alert_meaning(code: str) -> str:
     return ROWS[code].meaning
 
 
-def settings_table() -> str:
-    """Table of every setting, read from the settings model."""
+def settings_table(*, experts: bool = False) -> str:
+    """Table of the settings of a site, or of experts, read from the settings model."""
     return table(
         ("setting", "environment", "type", "default", "meaning"),
-        ((f"`{row.key}`", f"`{row.env}`" if row.env else "", row.type, row.default, row.description) for row in rows()),
+        (
+            (f"`{row.key}`", f"`{row.env}`" if row.env else "", row.type, row.default, row.description)
+            for row in rows()
+            if row.is_expert is experts
+        ),
     )
 
 
-def destination_table(section: Literal["destination", "ignore", "source", "feed.escalate"]) -> str:
-    """Table of every key of a list of tables, read from the settings model."""
+def destination_table(
+    section: Literal["destination", "ignore", "source", "feed.escalate"], *, experts: bool = False
+) -> str:
+    """Table of the keys of a list of tables, those of a site or of experts, read from the settings model."""
     return table(
         ("key", "type", "default", "meaning"),
-        ((f"`{row.key.rpartition('.')[2]}`", row.type, row.default, row.description) for row in table_rows(section)),
+        (
+            (f"`{row.key.rpartition('.')[2]}`", row.type, row.default, row.description)
+            for row in table_rows(section)
+            if row.is_expert is experts
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from gateway.checks import certificate, destinations, login
 from gateway.checks.certificate import faults as certificate_faults
@@ -24,12 +24,14 @@ from gateway.routing import Destination, routes_of, survey_routes
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.words import FEED, ROLES
 from gateway.settings import (
-    FILE_ONLY,
     Configuration,
+    SettingRow,
+    every_row,
     require_audit_place,
     require_guarded,
     require_mode,
     require_site_key,
+    rows,
     survey,
 )
 from gateway.settings.destination import OVERRIDES
@@ -78,16 +80,13 @@ def served_all_the_same(configuration: Configuration) -> Iterator[ConfigError]:
 
 
 def effective(configuration: Configuration) -> Iterator[str]:
-    """Yield the settings in force as lines: the source, each `section.field = value` (secrets masked), then the tables.
+    """Yield the settings in force as lines: each single one that differs from its default, the tables, then experts'.
 
-    Of files only their sizes are shown, since they hold names of people.
+    Secrets are masked. Of files only their sizes are shown, since they hold names of people.
     """
     site = configuration.site
-    yield f"settings: {configuration.source}"
-    for section, group in configuration.settings:
-        for name, value in group if isinstance(group, BaseModel) else ():
-            if f"{section}.{name}" not in FILE_ONLY:
-                yield f"{section}.{name} = {_shown(value)}"
+    yield f"settings: {configuration.source}; what is not shown has its default (docs/reference/settings.md)"
+    yield from (line for row, line in _changed(configuration) if not row.is_expert)
     for facility in dict.fromkeys(site.facilities.values()):
         yield f"facility {facility.name}: {_facility(facility)}"
     for customer, authority in site.express_customers.items():
@@ -104,6 +103,31 @@ def effective(configuration: Configuration) -> Iterator[str]:
         conditions = (f"{key} {_shown(value)}" for key, value in rule if value is not None and key != "name")
         yield f"ignore {rule.name}: {'; '.join(conditions)}"
     yield from _sources(configuration)
+    yield from (f"expert: {line}" for row, line in _changed(configuration) if row.is_expert)
+    yield from _expert_keys(configuration)
+
+
+def _changed(configuration: Configuration) -> Iterator[tuple[SettingRow, str]]:
+    """Yield each single setting that differs from its default, as a line with the default."""
+    for row in rows():
+        section, _, name = row.key.partition(".")
+        group = getattr(configuration.settings, section)
+        value = getattr(group, name)
+        if row.env and value != type(group).model_fields[name].default:
+            yield row, f"{row.key} = {_beside_default(row, value)}"
+
+
+def _expert_keys(configuration: Configuration) -> Iterator[str]:
+    """Yield each expert's key that a table of destinations or sources sets, unless the table's line shows it."""
+    for section in ("destination", "source"):
+        for table in getattr(configuration.settings, section):
+            for name, value in table:
+                if name in table.model_fields_set - _SAID and (row := _ROWS[f"{section}.{name}"]).is_expert:
+                    yield f"expert: {section} {table.name}: {name} = {_beside_default(row, value)}"
+
+
+def _beside_default(row: SettingRow, value: object) -> str:
+    return f"{_shown(value)} (default: {row.default or 'not set'})"
 
 
 def warnings(configuration: Configuration) -> Iterator[str]:
@@ -256,7 +280,8 @@ def _vista_lacks(receiver: Receiver, site: Site) -> Iterator[tuple[str, str]]:
 
 def _sources(configuration: Configuration) -> Iterator[str]:
     for source, table in zip(sources_of(configuration), configuration.settings.source, strict=True):
-        given = (f"{key} {_shown(value)}" for key, value in table if key in table.model_fields_set - {"name", "listen"})
+        shown = {key for key in table.model_fields_set - {"name", "listen"} if not _ROWS[f"source.{key}"].is_expert}
+        given = (f"{key} {_shown(value)}" for key, value in table if key in shown)
         yield f"source {source.name}: {'; '.join((str(source), *given))}"
 
 
@@ -292,7 +317,9 @@ def _shown(value: Any) -> str:
         return ", ".join(str(part) for part in value)
     if isinstance(value, datetime):
         return value.isoformat()
-    return "" if value is None else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def _authority(authority: AssigningAuthority | None) -> str:
@@ -333,6 +360,7 @@ def _receiver(receiver: Receiver) -> Iterator[str]:
     yield f"{len(receiver.rules)} rules"
 
 
+_ROWS: Final = {row.key: row for row in every_row()}
 # Keys of a destination that the other parts of its line already show
 _SAID: Final = frozenset({"name", "kind", "receiver", "host", "port", "tls", "directory", "url", "style", *OVERRIDES})
 
@@ -342,7 +370,7 @@ def _destination(destination: Destination, configuration: Configuration) -> Iter
     table = next(one for one in configuration.settings.destination if one.name == destination.name)
     yield str(destination.transport)
     for key, value in table:
-        if key in table.model_fields_set - _SAID:
+        if key in table.model_fields_set - _SAID and not _ROWS[f"destination.{key}"].is_expert:
             yield f"{key} {_shown(value)}"
     yield f"receiver {destination.receiver.name}"
     yield from _receiver(destination.receiver)

@@ -1,4 +1,4 @@
-"""`autoscribe-gateway check-config`: print the faults of the settings, or the settings in force and notes about them.
+"""`autoscribe-gateway check-config`: print the faults of the settings, or what differs from the defaults, with notes.
 
 Carries out no clause of a standard; gateway/checks finds the faults. With `--online`, gateway/checks/online.py asks,
 gateway/checks/doctor advises, and settings to paste are printed.

@@ -338,7 +338,7 @@ def check_config(
         typer.Option("--online", help="Also connect to AutoScribe, its PDF store, the database and the destinations."),
     ] = False,
 ) -> None:
-    """List every fault in the settings with file, key and remedy; without faults, print the settings in force."""
+    """List every fault in the settings with file, key and remedy; without faults, print what is no default."""
     from gateway.cli.check_config import say_check
 
     sys.exit(_run(say_check(config, print, _say_aside, is_online=online)))

@@ -32,6 +32,7 @@ from gateway.upstream.answers import Answer, next_cursor
 from gateway.upstream.metronome import Metronome
 
 Show = Callable[[SweepRecord], None]
+_MISSING_SWEEPS: Final = 3  # in a row without an indexed study, before an alert (decision D21)
 _REFUSED: Final = (UpstreamConflict, UpstreamNotFound, UpstreamRefused, UpstreamUnprocessable)
 
 
@@ -130,7 +131,7 @@ class Sweep:
         elif finished is None or finished.started <= running.started:
             finished = Finished(running.started, now, running.studies)
         newest_first = sorted({running.started, *record.starts}, reverse=True)
-        starts = tuple(newest_first[: self._crawl.settings.missing_sweeps_alert])
+        starts = tuple(newest_first[:_MISSING_SWEEPS])
         not_listed = await self._not_listed(starts) if missing else 0
         await self._keep(SweepRecord(record.sweeps + 1, None, finished, starts, not_listed))
         seconds = (now - running.started).total_seconds()
@@ -141,10 +142,9 @@ class Sweep:
 
     async def _not_listed(self, starts: tuple[datetime, ...]) -> int:
         """Log and count the studies that none of so many sweeps listed: the alert `studies-not-listed` (D21)."""
-        sweeps = self._crawl.settings.missing_sweeps_alert
-        if len(starts) < sweeps or not (long_missing := await self._crawl.known.missing(starts[-1])):
+        if len(starts) < _MISSING_SWEEPS or not (long_missing := await self._crawl.known.missing(starts[-1])):
             return 0
-        get_logger().error("studies-not-listed", operation=NAME, count=len(long_missing), attempts=sweeps)
+        get_logger().error("studies-not-listed", operation=NAME, count=len(long_missing), attempts=_MISSING_SWEEPS)
         return len(long_missing)
 
     async def _keep(self, record: SweepRecord) -> None:

@@ -48,7 +48,7 @@ def engine_of(configuration: Configuration) -> Sqlite | Postgres:
     """
     settings = configuration.settings.database
     if settings.file is not None:
-        return Sqlite(settings.file, settings.synchronous)
+        return Sqlite(settings.file)
     return Postgres(settings.url.get_secret_value(), settings.connections, configuration.settings.feed.lease)
 
 

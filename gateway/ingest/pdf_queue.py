@@ -24,7 +24,6 @@ from gateway.runtime.errors import (
 from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.work_queue import WorkQueue
-from gateway.settings import Pdf
 from gateway.store.stored_reports import Overtaken, PdfClaim, Pdfs, Untold, WantedPdf
 from gateway.upstream.pdf_stream import OPERATION, PdfStream
 
@@ -32,6 +31,9 @@ Fetch = Callable[[str], AbstractAsyncContextManager[PdfStream]]
 Refresh = Callable[[str], Awaitable[object]]
 
 LOOP: Final = "pdf"
+CONCURRENCY: Final = 2  # PDFs fetched at one time
+ATTEMPTS: Final = 6  # for a PDF that AutoScribe refuses; outages do not count
+LONGEST_WAIT: Final = 3600.0  # seconds between attempts
 LONGEST: Final = 1800.0  # seconds for one PDF
 FIRST_WAIT: Final = 2.0  # seconds, doubled each time, after a failure that passes by itself
 FIRST_LONG_WAIT: Final = 30.0  # seconds, four times as long each time, after a refusal: a PDF may come late
@@ -46,10 +48,10 @@ class PdfQueue(WorkQueue[Untold | WantedPdf]):
     waited out without limit. A PDF that AutoScribe refuses is given up after a few attempts.
     """
 
-    def __init__(self, pdfs: Pdfs, fetch: Fetch, refresh: Refresh, settings: Pdf, metrics: Metrics) -> None:
-        super().__init__(settings.concurrency)
+    def __init__(self, pdfs: Pdfs, fetch: Fetch, refresh: Refresh, metrics: Metrics) -> None:
+        super().__init__(CONCURRENCY)
         self._pdfs, self._source, self._refresh = pdfs, fetch, refresh
-        self._settings, self._metrics = settings, metrics
+        self._metrics = metrics
 
     async def due(self, most: int) -> dict[str, Untold | WantedPdf]:
         """Read studies to refresh, which come first, and PDFs to fetch, by report."""
@@ -104,12 +106,12 @@ class PdfQueue(WorkQueue[Untold | WantedPdf]):
         fields = {"report_id": wanted.report_id, "study_id": wanted.study_id, "code": code, "attempts": attempts}
         if code == "internal":
             get_logger().error("pdf-failed", **fields, exc_info=error)
-        if not _passes(error) and attempts >= self._settings.attempts:
+        if not _passes(error) and attempts >= ATTEMPTS:
             await claim.give_up(code, attempts)
             get_logger().error("pdf-unavailable", **fields)
             self._metrics.worked_pdf("unavailable")
             return
-        wait = min(_wait(attempts, error), self._settings.max_wait)
+        wait = min(_wait(attempts, error), LONGEST_WAIT)
         await claim.again(clock.now() + timedelta(seconds=wait), code, attempts)
         self._metrics.worked_pdf("again")
 

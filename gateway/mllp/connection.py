@@ -32,6 +32,7 @@ from gateway.runtime import clock
 from gateway.runtime.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FeedError, SendFailed
 from gateway.runtime.tls import TlsSettings, tls_context
 
+CONNECT_TIMEOUT: Final = 10.0
 CLOSE_WAIT: Final = 2.0
 MAX_ACK_BYTES: Final = 65_536
 # Seconds that a new connection is watched, at least and at most, before it counts as open
@@ -49,7 +50,7 @@ class Endpoint:
     host: str
     port: int
     tls: TlsSettings | None = None
-    connect_timeout: float = 10.0
+    connect_timeout: float = CONNECT_TIMEOUT
     ack_timeout: float = 30.0
     max_ack_bytes: int = MAX_ACK_BYTES
     keepalive: int = KEEPALIVE_IDLE

@@ -21,6 +21,9 @@ _EVERYTHING: Final = Filter()
 _NO_HOURS: Final = QuietHours()
 
 
+RETRY_CAP: Final = 300.0
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """Schedule of retries: the first after `first`, doubled each time up to `cap`, varied by the share `jitter`.
@@ -32,7 +35,7 @@ class Retry:
     """
 
     first: float = 5.0
-    cap: float = 300.0
+    cap: float = RETRY_CAP
     jitter: float = 0.2
     max_attempts: int = 0
     indeterminate_resends: int = 5

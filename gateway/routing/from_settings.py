@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from gateway.routing.destination import Destination, Retry
+from gateway.routing.destination import RETRY_CAP, Destination, Retry
 from gateway.routing.filter import Filter, Ignore, Scope, facility_keys, modality_key
 from gateway.routing.routing import Routes
 from gateway.routing.schedule import QuietHours
@@ -92,7 +92,7 @@ def _destination(at: Tables, table: DestinationSettings, configuration: Configur
     _refuse_filters(at, table)
     receiver = _receiver(at, table, configuration)
     transport = read_transport(table, at.folder, at.refuse)
-    quiet = _quiet(at, table)
+    quiet = _quiet(at, table, configuration.site)
     if receiver is None or transport is None or quiet is None:
         return None
     refuse_for_receiver(table, receiver, at.refuse)
@@ -104,7 +104,7 @@ def _destination(at: Tables, table: DestinationSettings, configuration: Configur
         start=table.start,
         filter=Filter(_scope(table, configuration.site), frozenset(table.statuses), table.critical),
         quiet=quiet,
-        retry=_retry(at, table, receiver),
+        retry=_retry(table, receiver),
         gap=table.gap,
         inverted_acks=table.inverted_acks,
         on_conflict=table.on_conflict or configuration.site.on_conflict,
@@ -211,25 +211,31 @@ def _receiver(at: Tables, table: DestinationSettings, configuration: Configurati
     return made
 
 
-def _quiet(at: Tables, table: DestinationSettings) -> QuietHours | None:
-    if table.quiet_hours and not table.time_zone:
-        at.refuse("time_zone", "missing, and there are quiet_hours", "Write a name such as America/New_York.")
+def _quiet(at: Tables, table: DestinationSettings, site: Site) -> QuietHours | None:
+    zone = ZoneInfo(table.time_zone) if table.time_zone else _shared_zone(table, site) if table.quiet_hours else None
+    if table.quiet_hours and zone is None:
+        problem = "missing, and there are quiet_hours, and its facilities share no time zone"
+        at.refuse("time_zone", problem, "Write a name such as America/New_York.")
         return None
     try:
-        return QuietHours.read(table.quiet_hours, ZoneInfo(table.time_zone) if table.time_zone else None)
+        return QuietHours.read(table.quiet_hours, zone)
     except ValueError:
         at.refuse("quiet_hours", "24 hours a day: nothing would be sent", "Leave hours free, or write enabled = false.")
         return None
 
 
-def _retry(at: Tables, table: DestinationSettings, receiver: Receiver) -> Retry:
-    if receiver.retry > table.retry_cap:
-        remedy = f"Write {receiver.retry} seconds or more, or a shorter retry."
-        at.refuse("retry_cap", "shorter than the first wait", remedy)
+def _shared_zone(table: DestinationSettings, site: Site) -> ZoneInfo | None:
+    """Return the time zone of the facilities that the destination takes; None if they do not share one."""
+    names = _listed(table.facilities)
+    taken = site.facilities.values() if names is None else map(site.facility, names)
+    zones = {one.time_zone if one else None for one in taken}
+    return zones.pop() if len(zones) == 1 else None
+
+
+def _retry(table: DestinationSettings, receiver: Receiver) -> Retry:
     return Retry(
         first=receiver.retry,
-        cap=table.retry_cap,
-        jitter=table.retry_jitter,
+        cap=max(RETRY_CAP, receiver.retry),
         max_attempts=table.max_attempts,
         indeterminate_resends=table.indeterminate_resends,
     )

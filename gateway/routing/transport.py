@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import ClassVar, Final, Literal
 from urllib.parse import quote, unquote, urlsplit
 
-from gateway.mllp.connection import Endpoint
+from gateway.mllp.connection import CONNECT_TIMEOUT, Endpoint
 from gateway.runtime.tls import TlsSettings
 from gateway.settings import is_loopback
 from gateway.settings.destination import Kind
@@ -68,7 +68,7 @@ class Mllp:
     host: str
     port: int
     tls: TlsSettings | None = None
-    connect_timeout: float = 10.0
+    connect_timeout: float = CONNECT_TIMEOUT
     ack_timeout: float = 30.0
     close_after_each: bool = False
     ack_listen: tuple[str, int] | None = None
@@ -158,7 +158,7 @@ class Http:
     style: Literal["hoh", "plain"] = "hoh"
     auth: Basic | Bearer | None = None
     tls: TlsSettings | None = None
-    connect_timeout: float = 10.0
+    connect_timeout: float = CONNECT_TIMEOUT
     ack_timeout: float = 30.0
 
     @property

@@ -53,7 +53,6 @@ def _mllp(table: DestinationSettings, folder: Path, refuse: Refuse) -> Mllp | No
         host=table.host,
         port=table.port,
         tls=tls,
-        connect_timeout=table.connect_timeout,
         ack_timeout=table.ack_timeout,
         close_after_each=table.close_after_each,
         ack_listen=None if table.ack_listen is None else host_and_port(table.ack_listen),
@@ -72,7 +71,7 @@ def _http(table: DestinationSettings, folder: Path, refuse: Refuse) -> Http | No
         return None
     is_on = table.url.startswith("https:")
     tls = _tls(table, folder, refuse, is_on=is_on, remedy="Write an https URL, or remove it.")
-    made = Http(table.url, table.style, _auth(table, refuse), tls, table.connect_timeout, table.ack_timeout)
+    made = Http(table.url, table.style, _auth(table, refuse), tls, ack_timeout=table.ack_timeout)
     if made.auth is not None and tls is None and not is_loopback(made.host):
         refuse("url", "http to another machine: the credentials could be read on the way", "Write an https URL.")
     return made

@@ -32,7 +32,7 @@ from gateway.settings.model import (
     Upstream,
     Webhook,
 )
-from gateway.settings.rows import SettingRow, rows, table_rows
+from gateway.settings.rows import SettingRow, every_row, rows, table_rows
 from gateway.settings.server import Server
 from gateway.settings.source import SourceSettings
 from gateway.settings.values import is_loopback
@@ -59,6 +59,7 @@ __all__ = [
     "Sync",
     "Upstream",
     "Webhook",
+    "every_row",
     "is_loopback",
     "load",
     "require_audit_place",

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic import field_validator as validates
 
-from gateway.settings.group import SettingsGroup
+from gateway.settings.group import Expert, SettingsGroup
 from gateway.settings.values import listen_address
 
 
@@ -29,7 +29,7 @@ class Audit(SettingsGroup):
         description="PEM file of the key that seals the journal, outside its folder; made by the first start. Not set: "
         "audit-seal.pem beside the feed journal.",
     )
-    retention_days: int = Field(
+    retention_days: Expert[int] = Field(
         2_192, ge=30, le=36_500, description="Days for which entries are kept; then whole sealed days are removed."
     )
 
@@ -47,7 +47,7 @@ class Audit(SettingsGroup):
     syslog_client_key: Path | None = Field(
         None, description="PEM file of that certificate's key, if syslog_client_cert does not hold it."
     )
-    syslog_body: Literal["atna", "balp"] = Field(
+    syslog_body: Expert[Literal["atna", "balp"]] = Field(
         "atna",
         description="Body of each syslog message: atna is the XML of DICOM PS3.15 §A.5, balp the JSON of a FHIR "
         "AuditEvent.",

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic import field_validator as validates
 
-from gateway.settings.group import SettingsGroup
+from gateway.settings.group import Expert, SettingsGroup
 from gateway.settings.values import absolute_url, is_loopback, parts_of
 
 Mode = Literal["builtin", "external", "none"]
@@ -37,23 +37,23 @@ class Auth(SettingsGroup):
         min_length=1,
         description="external: `aud` that a token must have, letter for letter and alone. Give it to no application.",
     )
-    jwks_url: str | None = Field(
+    jwks_url: Expert[str | None] = Field(
         None,
         description="external: URL of the issuer's keys (https). Not set: as its discovery document "
         "(/.well-known/openid-configuration) says.",
     )
-    scope_claim: str = Field(
+    scope_claim: Expert[str] = Field(
         "scope",
         min_length=1,
         description="external: claim that holds the scopes, as a text with spaces or as a list of texts.",
     )
-    patient_claim: str = Field(
+    patient_claim: Expert[str] = Field(
         "patient",
         min_length=1,
         description="external: claim that holds the patient for `patient/` scopes: the id of a Patient of this "
         "gateway, or the patient's number as `system|value`.",
     )
-    allow_private_jwks: bool = Field(
+    allow_private_jwks: Expert[bool] = Field(
         False,
         description="Allow JWKS URLs of clients, and all URLs of an external issuer, to lead to private and loopback "
         "addresses. Operators alone write such URLs.",

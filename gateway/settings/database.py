@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import Field, SecretStr
 from pydantic import field_validator as validates
 
-from gateway.settings.group import SettingsGroup
+from gateway.settings.group import Expert, SettingsGroup
 
 _DATABASE: Final = re.compile(r"sqlite:///[^\x00]*[^/\x00]|postgres(?:ql)?://[^/?#]+/[^/?#]+")
 
@@ -25,12 +25,7 @@ class Database(SettingsGroup):
         SecretStr("sqlite:///autoscribe-gateway.db"),
         description="sqlite:///<file> for one process; postgresql://<user>:<password>@<host>/<name> for several.",
     )
-    connections: int = Field(10, ge=2, le=100, description="Most PostgreSQL connections of one process.")
-    synchronous: Literal["FULL", "NORMAL"] = Field(
-        "FULL",
-        description="SQLite: FULL survives a power loss. NORMAL may lose the last moments; they are read from "
-        "AutoScribe again, except idempotency keys.",
-    )
+    connections: Expert[int] = Field(10, ge=2, le=100, description="Most PostgreSQL connections of one process.")
 
     @validates("url")
     @classmethod

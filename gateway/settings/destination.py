@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from gateway.settings.group import SettingsGroup
+from gateway.settings.group import Expert, SettingsGroup
 from gateway.settings.values import host, is_header_value, listen_address, network, parts_of, table_name, time_zone
 from mappings.profile import Table, read_receiver
 from mappings.values.dates import parse_instant
@@ -37,7 +37,7 @@ ONLY_OF: Final[dict[str, tuple[Kind, ...]]] = {
     **dict.fromkeys(("directory", "file_mode"), ("file",)),
     **dict.fromkeys(("url", "style", "user", "password", "token"), ("http",)),
     **dict.fromkeys(("ca_file", "client_cert", "client_key", "client_key_password"), ("mllp", "http")),
-    **dict.fromkeys(("connect_timeout", "ack_timeout", "window"), ("mllp", "http")),
+    **dict.fromkeys(("ack_timeout", "window"), ("mllp", "http")),
     **dict.fromkeys(("ack_mode", "ack_table", "inverted_acks", "indeterminate_resends"), ("mllp", "http")),
 }
 """Keys that only some kinds of destination accept."""
@@ -159,12 +159,12 @@ class DestinationSettings(SettingsGroup):
         True,
         description="false: ignore this table and queue nothing; `feed pause` only stops sending, and keeps queueing.",
     )
-    formerly: _Name | None = Field(
+    formerly: Expert[_Name | None] = Field(
         None,
         description="Previous name of this destination. When the gateway starts, ledger, queue and pause move from the "
         "previous name to the new one, and nothing is sent again.",
     )
-    shares_address: bool = Field(
+    shares_address: Expert[bool] = Field(
         False,
         description="true: another destination has the same address on purpose; set it in both. A report that both "
         "accept is sent there twice.",
@@ -182,7 +182,7 @@ class DestinationSettings(SettingsGroup):
         description='Modalities whose reports are sent, such as "CT", "MR", "PET/CT". Not set: all reports, even '
         "without a modality.",
     )
-    statuses: _Statuses = Field(
+    statuses: Expert[_Statuses] = Field(
         ("final", "addendum", "corrected", "draft"),
         description="Causes of a message: signed reports, addenda, corrections, and drafts if the receiver profile "
         "sends them. Withdrawals are always sent.",
@@ -193,11 +193,11 @@ class DestinationSettings(SettingsGroup):
     directory: Path | None = Field(
         None, description="file: directory; each message appears there as one complete file."
     )
-    file_mode: _FileMode = Field(
+    file_mode: Expert[_FileMode] = Field(
         "0600", description="file: permissions of the files in octal; write 0640 if a reader has only their group."
     )
     url: _Url | None = Field(None, description="http: URL that messages are posted to.")
-    style: Literal["hoh", "plain"] = Field(
+    style: Expert[Literal["hoh", "plain"]] = Field(
         "hoh", description="http: hoh (HL7 over HTTP): the answer is an acknowledgement; plain: a status of 2xx is one."
     )
     user: _User | None = Field(None, description="http: user name of basic authentication.")
@@ -212,76 +212,77 @@ class DestinationSettings(SettingsGroup):
         None, description="PEM file of the client certificate's key, if client_cert does not hold it."
     )
     client_key_password: SecretStr | None = Field(None, description="Password of client_key.")
-    server_name: str | None = Field(
+    server_name: Expert[str | None] = Field(
         None, min_length=1, description="mllp: name that the receiver's certificate must hold, if it is not host."
     )
-    connect_timeout: float = Field(10, gt=0, le=300, description="Seconds to wait for a connection.")
-    ack_timeout: float = Field(
+    ack_timeout: Expert[float] = Field(
         30, gt=0, le=3600, description="Seconds to write a message and wait for its acknowledgement."
     )
-    ack_mode: Literal["original", "commit", "two_phase"] | None = Field(
+    ack_mode: Expert[Literal["original", "commit", "two_phase"] | None] = Field(
         None, description="Acknowledgement mode (MSH-15 and MSH-16), in place of the profile's."
     )
-    ack_listen: _Listen | None = Field(
+    ack_listen: Expert[_Listen | None] = Field(
         None,
         description="mllp with two_phase: HOST:PORT of this machine to listen on, if the receiver opens connections of "
         "its own for application acknowledgements.",
     )
-    ack_peers: tuple[_Peer, ...] = Field(
+    ack_peers: Expert[tuple[_Peer, ...]] = Field(
         (),
         description="mllp: addresses and networks that may connect to ack_listen, such as "
         '"10.1.2.3" or "10.1.2.0/24". Unless ack_listen is a loopback address, set these, or set '
         "tls, client_cert and ca_file, so that a client must show a certificate.",
     )
-    ack_table: _AckTable | None = Field(
+    ack_table: Expert[_AckTable | None] = Field(
         None,
         description="Meaning of acknowledgement codes, in place of the profile's; see docs/reference/receivers.md.",
     )
-    inverted_acks: bool = Field(
+    inverted_acks: Expert[bool] = Field(
         False, description="AE and CE are temporary errors, AR and CR permanent, unless ack_table says otherwise."
     )
-    retry: int | None = Field(
+    retry: Expert[int | None] = Field(
         None, ge=1, le=3600, description="Seconds before the first retry of a message; doubled for each further one."
     )
-    retry_cap: float = Field(300, ge=1, le=86_400, description="Longest wait between retries, in seconds.")
-    retry_jitter: float = Field(
-        0.2, ge=0, le=1, description="Share of each wait that is added or subtracted at random."
-    )
-    max_attempts: int = Field(
+    max_attempts: Expert[int] = Field(
         0,
         ge=0,
         le=100_000,
         description="Attempts for a message that gets temporary errors, before its lane is held (as refused-for-now "
         "after AR or CR); 0: no limit. A failed connection does not count.",
     )
-    indeterminate_resends: int = Field(
+    indeterminate_resends: Expert[int] = Field(
         5,
         ge=0,
         le=100,
         description="How often a message without a usable answer is sent again before its lane is held. While the "
         "receiver answers nothing at all, no further lane is held.",
     )
-    window: int | None = Field(None, ge=1, le=64, description="Most connections at one time; a study uses only one.")
-    gap: float = Field(0, ge=0, le=3600, description="Least seconds from an acknowledgement to the next message.")
-    rate_limit: int | None = Field(None, ge=0, le=10_000, description="Most messages a second; 0: no limit.")
-    keepalive: int | None = Field(None, ge=0, le=7200, description="Seconds between TCP keep-alives; 0: none.")
-    idle_close: int | None = Field(
+    window: Expert[int | None] = Field(
+        None, ge=1, le=64, description="Most connections at one time; a study uses only one."
+    )
+    gap: Expert[float] = Field(
+        0, ge=0, le=3600, description="Least seconds from an acknowledgement to the next message."
+    )
+    rate_limit: Expert[int | None] = Field(None, ge=0, le=10_000, description="Most messages a second; 0: no limit.")
+    keepalive: Expert[int | None] = Field(None, ge=0, le=7200, description="Seconds between TCP keep-alives; 0: none.")
+    idle_close: Expert[int | None] = Field(
         None, ge=0, le=86_400, description="Seconds without a message after which the connection is closed; 0: never."
     )
-    close_after_each: bool = Field(False, description="Open a new connection for each message.")
+    close_after_each: Expert[bool] = Field(False, description="Open a new connection for each message.")
     quiet_hours: tuple[_Hours, ...] = Field(
         (), description='Hours in which nothing is sent, not even critical results, such as "22:00-06:00".'
     )
-    time_zone: _Zone = Field("", description="Time zone of quiet_hours (IANA name).")
-    pdf: Literal["none", "ed", "rp", "separate_message"] | None = Field(
+    time_zone: _Zone = Field(
+        "", description="Time zone of quiet_hours (IANA name). Empty: that of its facilities if they share one."
+    )
+    pdf: Expert[Literal["none", "ed", "rp", "separate_message"] | None] = Field(
         None, description="Form of the PDF in messages, in place of the profile's."
     )
-    pdf_max: int | None = Field(None, ge=1024, le=2**30, description="Largest PDF to send, in bytes.")
-    accession: Literal["optional", "required"] | None = Field(
+    pdf_max: Expert[int | None] = Field(None, ge=1024, le=2**30, description="Largest PDF to send, in bytes.")
+    accession: Expert[Literal["optional", "required"] | None] = Field(
         None,
         description="required: hold a message until its accession number is known. In place of the profile's value.",
     )
-    accession_wait_minutes: float = Field(
+    accession_wait_minutes: Expert[float] = Field(
         60,
         gt=0,
         le=10_080,
@@ -309,10 +310,10 @@ class DestinationSettings(SettingsGroup):
         " itself: each report is withdrawn under the old number and sent under the surviving one. None moves before an"
         " operator says so if one merge would move more than 5 reports.",
     )
-    input_wait: float = Field(
+    input_wait: Expert[float] = Field(
         60, ge=0, le=3600, description="Longest wait for signer and PDF, in seconds; a critical result does not wait."
     )
-    on_conflict: Literal["send", "hold"] | None = Field(
+    on_conflict: Expert[Literal["send", "hold"] | None] = Field(
         None, description="Policy for a report with an identity conflict, in place of mapping.on_conflict."
     )
     mrn_authority: Literal["facility", "receiver"] = Field(
@@ -320,7 +321,7 @@ class DestinationSettings(SettingsGroup):
         description="Assigning authority of MRNs. facility: the facility's `mrn_namespace`; a report without one is "
         "held as authority-unknown. receiver: all MRNs are the receiver's own, PID-3 is `MRN^^^^MR`, and none is held.",
     )
-    critical_alert_minutes: float = Field(
+    critical_alert_minutes: Expert[float] = Field(
         15,
         gt=0,
         le=1440,

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic import field_validator as validates
 
-from gateway.settings.group import SettingsGroup
+from gateway.settings.group import Expert, SettingsGroup
 from gateway.settings.values import parts_of, secrets_in
 
 
@@ -49,14 +49,14 @@ class Feed(SettingsGroup):
         description="Folder of the feed journal; best on another disk than the database. Not set: the folder of the "
         "SQLite file, else the working directory. With PostgreSQL and an audit it must be set.",
     )
-    lease: float = Field(
+    lease: Expert[float] = Field(
         6,
         ge=1,
         le=300,
         description="Seconds for which a process may send to a destination before it renews its lease; if the process "
         "dies or freezes, another takes over after that time, its part of the crawl too.",
     )
-    retention_days: int = Field(
+    retention_days: Expert[int] = Field(
         30,
         ge=1,
         le=3650,
@@ -71,37 +71,36 @@ class Feed(SettingsGroup):
         description="URL of a dead man's switch: it gets a POST each `heartbeat_seconds` while the process that feeds "
         "lives and can write to its database, and must alert you when none comes. One URL for each such process.",
     )
-    heartbeat_seconds: float = Field(60, ge=10, le=3600, description="Seconds between two POSTs to heartbeat_url.")
-    queue_age_alert_minutes: float = Field(
+    heartbeat_seconds: Expert[float] = Field(
+        60, ge=10, le=3600, description="Seconds between two POSTs to heartbeat_url."
+    )
+    queue_age_alert_minutes: Expert[float] = Field(
         15, gt=0, le=10_080, description="Minutes that the oldest message may wait before an alert."
     )
-    backload_rate: float = Field(
-        2, gt=0, le=1000, description="Messages a second that `feed backload` queues, unless --rate is given."
-    )
-    draft_wait_minutes: float = Field(
+    draft_wait_minutes: Expert[float] = Field(
         15,
         ge=0,
         le=1440,
         description="Minutes without a change after which a draft is sent, if drafts are sent at all.",
     )
-    unasked_messages: int = Field(
+    unasked_messages: Expert[int] = Field(
         20,
         ge=0,
         le=10_000,
         description="After a change of settings, a plan of at most this many messages is applied unasked; 0: never.",
     )
-    unasked_hours: float = Field(
+    unasked_hours: Expert[float] = Field(
         24, gt=0, le=8760, description="Most hours since signature for a report in a plan that is applied unasked."
     )
-    unasked_critical: bool = Field(False, description="Apply a plan with critical results unasked, too.")
-    breaker_refusals: int = Field(
+    unasked_critical: Expert[bool] = Field(False, description="Apply a plan with critical results unasked, too.")
+    breaker_refusals: Expert[int] = Field(
         10,
         ge=2,
         le=10_000,
         description="Refusals in a row after which the circuit breaker probes (AR, CR) or pauses a destination, if "
         "they concern at least breaker_lanes studies.",
     )
-    breaker_lanes: int = Field(
+    breaker_lanes: Expert[int] = Field(
         5,
         ge=1,
         le=10_000,

@@ -34,7 +34,7 @@ from gateway.settings.model import (
     variables,
 )
 from gateway.settings.old_names import RENAMED, OldName, explained, with_new_names, with_new_variables
-from gateway.settings.rows import rows, table_rows
+from gateway.settings.rows import every_row
 from gateway.settings.server import Server
 from gateway.settings.site_files import SiteFiles, with_secret_files
 from gateway.settings.values import is_loopback
@@ -42,6 +42,7 @@ from mappings.issues import SiteError
 from mappings.profile import DEMO_SITE_KEY, Site, read_site
 
 _NOTHING: Final[Mapping[str, str]] = {}
+_ALL: Final = "docs/reference/settings.md lists all settings"
 # Type of a pydantic error -> problem text shown in its place
 _PROBLEMS: Final = {"missing": "missing"}
 
@@ -278,9 +279,9 @@ def _unknown_variables(environ: Mapping[str, str], secrets: AbstractSet[str]) ->
         if upper in sections or (upper.startswith(PREFIX) and "__" in upper):
             near = difflib.get_close_matches(upper, sorted(known), n=1, cutoff=0.8)
             remedy = (
-                f"Did you mean {near[0]}?"
+                f"Did you mean {near[0]}? Else take it out: {_ALL}."
                 if near
-                else "Variables are GATEWAY_<SECTION>__<FIELD>: see docs/reference/settings.md."
+                else f"Variables are GATEWAY_<SECTION>__<FIELD>: {_ALL}."
             )
             yield ConfigError("environment", name, "no such setting", remedy)
 
@@ -292,9 +293,7 @@ def _pydantic_problems(
     for entry in error.errors(include_url=False, include_input=False, include_context=False):
         key, described = _place((*under, *entry["loc"]))
         if entry["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(described, _DESCRIBED if "." in key else Settings.model_fields, n=1)
-            meant = [one.rpartition(".")[2] if "[" in key else one for one in near]
-            problem, remedy = "no such setting", f"Did you mean {meant[0]}?" if meant else "Take it out."
+            problem, remedy = "no such setting", _instead_of(key, described)
         else:
             problem = _PROBLEMS.get(entry["type"]) or entry["msg"].removeprefix("Value error, ").removeprefix("Input ")
             remedy = _DESCRIBED.get(described, "Write a table of settings.")
@@ -302,6 +301,16 @@ def _pydantic_problems(
                 remedy = f"Write each table under `[[{key}]]`."
         fault = SiteError(key, problem, remedy)
         yield _problem(source, fault, given)
+
+
+def _instead_of(key: str, described: str) -> str:
+    """Return the remedy for an unknown key: a key of the same section with a similar name, or none."""
+    section, _, name = described.rpartition(".")
+    names = [one.rpartition(".")[2] for one in _DESCRIBED if one.rpartition(".")[0] == section]
+    place = "" if "[" in key or not section else f"{section}."
+    for near in difflib.get_close_matches(name, names or Settings.model_fields, n=1):
+        return f"Did you mean {place}{near}? Else take it out: {_ALL}."
+    return f"Take it out: {_ALL}."
 
 
 def _place(parts: tuple[int | str, ...]) -> tuple[str, str]:
@@ -323,8 +332,4 @@ def _problem(source: str, fault: SiteError, given: Mapping[str, str] = _NOTHING)
     return ConfigError(source, fault.key, fault.problem, fault.remedy)
 
 
-_DESCRIBED: Final = {
-    row.key: f"{row.description} It takes: {row.type}."
-    for section in ("", *TABLES)
-    for row in (table_rows(section) if section else rows())
-}
+_DESCRIBED: Final = {row.key: f"{row.description} It takes: {row.type}." for row in every_row()}

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic import field_validator as validates
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -23,7 +23,7 @@ from gateway.settings.auth import Auth
 from gateway.settings.database import Database
 from gateway.settings.destination import DestinationSettings, IgnoreSettings
 from gateway.settings.feed import Escalation, Feed
-from gateway.settings.group import SettingsGroup
+from gateway.settings.group import Expert, SettingsGroup
 from gateway.settings.old_names import old_names
 from gateway.settings.server import Server
 from gateway.settings.source import SourceSettings
@@ -72,23 +72,12 @@ class Upstream(SettingsGroup):
     api_key: SecretStr | None = Field(
         None, description="API key of AutoScribe, made in its dashboard with study scope All."
     )
-    allow_http: bool = Field(
-        False, description="Allow an http base_url on another machine, although the network can then read the key."
-    )
     base_url: str = Field("https://api.avarasoftware.com", description="URL of the AutoScribe API: https, without /v1.")
-    connect_timeout: float = Field(5, gt=0, description="Seconds to wait for a connection.")
-    read_timeout: float = Field(60, gt=0, description="Seconds to wait for the next bytes of an answer.")
-    timeout: float = Field(
+    timeout: Expert[float] = Field(
         120, gt=0, description="Seconds for one request with its whole answer; PDF downloads are exempt."
     )
-    attempts: int = Field(3, ge=1, le=10, description="Attempts for a GET in all; an addendum is never sent twice.")
-    retry_after_cap: float = Field(60, ge=0, description="Longest wait, in seconds, for a Retry-After of AutoScribe.")
-    max_backoff: float = Field(8, ge=0, description="Longest wait, in seconds, between attempts without a Retry-After.")
-    max_concurrency: int = Field(
-        8, ge=1, le=100, description="Most requests to AutoScribe at one time; PDF downloads are counted separately."
-    )
-    max_response_bytes: int = Field(32 * 2**20, ge=1024, description="Largest JSON answer to read, in bytes.")
-    max_pdf_bytes: int = Field(100 * 2**20, ge=1024, description="Largest PDF to fetch, in bytes.")
+    max_response_bytes: Expert[int] = Field(32 * 2**20, ge=1024, description="Largest JSON answer to read, in bytes.")
+    max_pdf_bytes: Expert[int] = Field(100 * 2**20, ge=1024, description="Largest PDF to fetch, in bytes.")
     proxy: SecretStr | None = Field(
         None, description="HTTP proxy: http://[user:password@]host:port. The variable HTTPS_PROXY is ignored."
     )
@@ -107,11 +96,11 @@ class Upstream(SettingsGroup):
 
     @validates("base_url")
     @classmethod
-    def _reachable(cls, value: str, info: ValidationInfo) -> str:
+    def _reachable(cls, value: str) -> str:
         url = parts_of(absolute_url(value))
         if url.path.rstrip("/").endswith("/v1"):
             raise ValueError("/v1 at its end, which the gateway adds: take it off")
-        if url.scheme == "http" and not is_loopback(url.hostname or "") and not info.data.get("allow_http"):
+        if url.scheme == "http" and not is_loopback(url.hostname or ""):
             raise ValueError("http to another machine: the API key could be read on the way")
         return absolute_url(value)
 
@@ -140,18 +129,10 @@ class Pdf(SettingsGroup):
     ingest: Literal["fetch", "link"] = Field(
         "fetch", description="fetch: store PDFs and serve them with hash and size; link: stream them from AutoScribe."
     )
-    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(split)] = Field(
+    allowed_hosts: Expert[Annotated[tuple[str, ...], BeforeValidator(split)]] = Field(
         ("storage.avarasoftware.com",),
         description="Hosts (host or host:port) that PDFs may come from, besides the host of upstream.base_url.",
     )
-    concurrency: int = Field(2, ge=1, le=32, description="Most PDFs to fetch for storing at one time.")
-    attempts: int = Field(
-        6,
-        ge=1,
-        le=100,
-        description="Attempts for a PDF that AutoScribe refuses; outages do not count.",
-    )
-    max_wait: float = Field(3_600, ge=1, le=86_400, description="Longest wait, in seconds, between attempts for a PDF.")
 
     @validates("allowed_hosts")
     @classmethod
@@ -187,16 +168,16 @@ class Webhook(SettingsGroup):
 class Fhir(SettingsGroup):
     """Section `[fhir]`: the FHIR facade."""
 
-    time_zone: str = Field(
+    time_zone: Expert[str] = Field(
         "",
         description="Time zone of dates without one in searches (IANA name). Empty: the facilities' zone if they share "
         "one, else UTC.",
     )
-    claim_us_core: bool = Field(
+    claim_us_core: Expert[bool] = Field(
         False, description="Claim to be a US Core server, although clients cannot create reports as US Core asks."
     )
 
-    canonical: str = Field(
+    canonical: Expert[str] = Field(
         CANONICAL,
         description="Base of the URLs of what the gateway defines itself: extensions, code systems, search parameters, "
         "operations. They need not lead anywhere. After a change: `rerender`.",
@@ -216,42 +197,38 @@ class Fhir(SettingsGroup):
 class Sync(SettingsGroup):
     """Section `[sync]`: the crawl of AutoScribe. Times are in seconds unless the name says otherwise."""
 
-    open_interval: float = Field(30, ge=1, le=3600, description="Seconds between two checks of the unsigned studies.")
-    cancelled_interval: float = Field(
+    open_interval: Expert[float] = Field(
+        30, ge=1, le=3600, description="Seconds between two checks of the unsigned studies."
+    )
+    cancelled_interval: Expert[float] = Field(
         600, ge=1, le=86_400, description="Seconds between two checks of the cancelled studies."
     )
-    sweep_interval: float = Field(
+    sweep_interval: Expert[float] = Field(
         60, ge=1, le=86_400, description="Least seconds from the start of one sweep of all studies to the next."
     )
-    pages_per_second: float = Field(
+    pages_per_second: Expert[float] = Field(
         2, gt=0, le=50, description="Most pages (of about 100 studies) that a sweep lists in a second."
     )
-    concurrency: int = Field(
+    concurrency: Expert[int] = Field(
         8,
         ge=1,
         le=100,
         description="Most requests of the crawl to AutoScribe at one time, of all processes; the facade's count apart.",
     )
-    timeout: float = Field(
-        20, gt=0, description="Seconds for one request of the crawl with its whole answer; it is retried later."
-    )
-    report_refetch_hours: float = Field(
+    report_refetch_hours: Expert[float] = Field(
         24,
         gt=0,
         le=24,
         description="Hours after which the reports of a study are fetched again, even if nothing seems changed.",
     )
-    missing_sweeps_alert: int = Field(
-        3, ge=1, le=100, description="Sweeps in a row without an indexed study before an alert."
-    )
-    refetches_per_second: float = Field(
+    refetches_per_second: Expert[float] = Field(
         5,
         gt=0,
         le=100,
         description="Rate of fetching reports again, above which those of studies unchanged for 30 days are fetched "
         "7 times less often, and after a year 30 times.",
     )
-    max_index_age: float | None = Field(
+    max_index_age: Expert[float | None] = Field(
         None,
         gt=0,
         description="Seconds since the last full sweep after which answers say `incomplete`. By default half as long "
@@ -287,7 +264,7 @@ class MappingSettings(SettingsGroup):
     )
     accession_keys: _Names = Field((), description="Keys of a study's metadata that hold accession numbers.")
     placer_keys: _Names = Field((), description="Keys of a study's metadata that hold placer order numbers.")
-    number_separator: str = Field(
+    number_separator: Expert[str] = Field(
         "",
         description="Separator of several accession or placer order numbers in a value. Empty: a value is one number.",
     )
@@ -299,15 +276,17 @@ class MappingSettings(SettingsGroup):
         None, description="URI of the placer order numbers, for FHIR, unless a facility has its own."
     )
     placer_namespace: str | None = Field(None, description="Assigning authority of the placer order numbers, for EI.2.")
-    vista_dfn_namespace: str = Field(
+    vista_dfn_namespace: Expert[str] = Field(
         "", description="VistA: namespace of the facility or express customer whose patient numbers are DFNs."
     )
-    vista_ssn_namespace: str = Field(
+    vista_ssn_namespace: Expert[str] = Field(
         "", description="VistA: namespace whose patient numbers are Social Security numbers."
     )
-    vista_station: str = Field("", description="VistA: number of the station that assigned the DFN, for PID-2.")
-    vista_exam_keys: _Names = Field((), description="VistA: keys of a study's metadata that hold RADTI-RACNI.")
-    vista_case_keys: _Names = Field((), description="VistA: keys of a study's metadata that hold the long case number.")
+    vista_station: Expert[str] = Field("", description="VistA: number of the station that assigned the DFN, for PID-2.")
+    vista_exam_keys: Expert[_Names] = Field((), description="VistA: keys of a study's metadata that hold RADTI-RACNI.")
+    vista_case_keys: Expert[_Names] = Field(
+        (), description="VistA: keys of a study's metadata that hold the long case number."
+    )
     send_drafts: bool = Field(False, description="Serve and send unsigned text, as preliminary.")
     on_cancelled_after_sign: Literal["hold", "withdraw"] = Field(
         "hold", description="A study cancelled after signing: hold: leave its sent reports; withdraw: withdraw them."
@@ -316,10 +295,10 @@ class MappingSettings(SettingsGroup):
         "hold", description="A report with an identity conflict: hold it in HL7 v2, or send it."
     )
     procedures: Path | None = Field(None, description="CSV file of procedure codes; see docs/site.md.")
-    starter: bool = Field(True, description="Also use the procedure codes that come with the gateway.")
+    starter: Expert[bool] = Field(True, description="Also use the procedure codes that come with the gateway.")
     procedure_system: str | None = Field(None, description="URI of the site's own procedure codes, for FHIR.")
     procedure_coding_system: str = Field("L", description="Name of the site's own procedure codes, for OBR-4.3.")
-    procedure_fallbacks: dict[str, Any] = Field(
+    procedure_fallbacks: Expert[dict[str, Any]] = Field(
         {},
         description="`[mapping.procedure_fallbacks]` table: per modality, a code for OBR-4 if no procedure matches.",
     )
@@ -336,10 +315,12 @@ class MappingSettings(SettingsGroup):
 class Log(SettingsGroup):
     """Section `[log]`."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(
+    level: Expert[Literal["debug", "info", "warning", "error"]] = Field(
         "info", description="Lowest level to log; debug follows each study by its ids."
     )
-    format: Literal["json", "console"] = Field("json", description="json: one JSON object a line; console: plain text.")
+    format: Expert[Literal["json", "console"]] = Field(
+        "json", description="json: one JSON object a line; console: plain text."
+    )
 
 
 class Settings(BaseSettings):

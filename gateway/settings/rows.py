@@ -6,7 +6,7 @@ Proved by tests/docs/generators/test_documents.py and tests/gateway/settings/tes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,18 +18,23 @@ from pydantic.fields import FieldInfo
 
 from gateway.settings.destination import SECRETS
 from gateway.settings.destination_secrets import variable
+from gateway.settings.group import is_expert
 from gateway.settings.model import TABLES, fields, new_variables
 
 
 @dataclass(frozen=True, slots=True)
 class SettingRow:
-    """One row of the settings table; `env` is empty for a setting that only the file can set."""
+    """One row of the settings table; `env` is empty for a setting that only the file can set.
+
+    A site leaves a setting with `is_expert` as it is, unless a document describes its situation.
+    """
 
     env: str
     key: str
     type: str
     default: str
     description: str
+    is_expert: bool
 
 
 def rows() -> list[SettingRow]:
@@ -47,6 +52,13 @@ def table_rows(section: str) -> list[SettingRow]:
     ]
 
 
+def every_row() -> Iterator[SettingRow]:
+    """Yield all settings, and all keys of the tables."""
+    yield from rows()
+    for section in TABLES:
+        yield from table_rows(section)
+
+
 def _row(key: str, field: FieldInfo, environment: Sequence[str]) -> SettingRow:
     return SettingRow(
         env="".join(environment),
@@ -54,6 +66,7 @@ def _row(key: str, field: FieldInfo, environment: Sequence[str]) -> SettingRow:
         type=_type_name(field.annotation),
         default="must be written" if field.is_required() else _default(field.default),
         description=field.description or "",
+        is_expert=is_expert(field),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic import field_validator as validates
 
-from gateway.settings.group import SettingsGroup
+from gateway.settings.group import Expert, SettingsGroup
 from gateway.settings.values import absolute_url, listen_address, network, split
 
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
@@ -56,13 +56,13 @@ class Server(SettingsGroup):
         description="Addresses and networks of proxies, such as 10.1.2.3 or 10.1.2.0/24. X-Forwarded-For, "
         "X-Forwarded-Proto and Forwarded are believed from these alone.",
     )
-    cors_origins: Annotated[tuple[str, ...], BeforeValidator(split)] = Field(
+    cors_origins: Expert[Annotated[tuple[str, ...], BeforeValidator(split)]] = Field(
         (), description="Origins (https://host) whose web pages may read FHIR answers in a browser; never *."
     )
-    revalidation: bool = Field(
+    revalidation: Expert[bool] = Field(
         False, description="Let clients keep answers to FHIR GETs, to be asked for again with their ETag."
     )
-    workers: int | None = Field(
+    workers: Expert[int | None] = Field(
         None,
         ge=0,
         le=16,

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway.settings.group import SettingsGroup
+from gateway.settings.group import Expert, SettingsGroup
 from gateway.settings.values import listen_address, network, table_name, time_zone
 
 May = Literal["orders", "visits", "merges"]
@@ -46,9 +46,9 @@ def _sender(value: str) -> str:
 
 
 def _authority(value: dict[str, str]) -> dict[str, str]:
-    if value.keys() != _AUTHORITY_KEYS or not value["namespace"].strip():
-        raise ValueError("a table without namespace and system, or with other keys")
-    if value["system"] and ":" not in value["system"]:
+    if not value.keys() <= _AUTHORITY_KEYS or not value.get("namespace", "").strip():
+        raise ValueError("a table without namespace, or with other keys than namespace and system")
+    if value.get("system") and ":" not in value["system"]:
         raise ValueError("a system that is no URI, such as urn:oid:1.2.3")
     return value
 
@@ -75,7 +75,7 @@ class SourceSettings(SettingsGroup):
     """A `[[source]]` table: one interface of a hospital that sends orders, visits or merges to the gateway."""
 
     name: _Name = Field(description="Name in commands, metrics and the log: small letters, digits and hyphens.")
-    formerly: _Name | None = Field(
+    formerly: Expert[_Name | None] = Field(
         None,
         description="Previous name of this source. When the gateway starts, its messages, orders and positions go over "
         "to the new name.",
@@ -98,7 +98,7 @@ class SourceSettings(SettingsGroup):
     peers: tuple[_Peer, ...] = Field(
         (), description='Addresses and networks that may connect, such as "10.1.2.3" or "10.1.2.0/24". Empty: any.'
     )
-    connections: int = Field(
+    connections: Expert[int] = Field(
         8,
         ge=1,
         le=256,
@@ -123,9 +123,9 @@ class SourceSettings(SettingsGroup):
     )
     authorities: tuple[_Authority, ...] = Field(
         (),
-        description="Authorities that the source speaks for: tables with namespace (HD.1) and system (a URI, or empty),"
-        " also those of visit and account numbers. A number of any other authority is not read. Empty: those of its "
-        "facility.",
+        description="Authorities that the source speaks for: tables with namespace (HD.1) and system (a URI, or empty;"
+        " not needed if a facility has one beside this namespace), also those of visit and account numbers. A number of"
+        " any other authority is not read. Empty: those of its facility.",
     )
     charset: str = Field(
         "", description="Character set (HL7 table 0211) of messages whose MSH-18 is empty. Empty: ASCII, as HL7 has it."
@@ -133,33 +133,33 @@ class SourceSettings(SettingsGroup):
     time_zone: _Zone = Field(
         "", description="Time zone of times without an offset (IANA name). Empty: that of its facility."
     )
-    message_types: tuple[str, ...] = Field(
+    message_types: Expert[tuple[str, ...]] = Field(
         (), description='Types that are listed, such as "ORM^O01". Empty: every type that `may` allows.'
     )
     sections: _Words = Field(
         (), description="OBR-24 of radiology, such as RAD and CT: orders of other sections are not stored. Empty: all."
     )
-    receiving_applications: _Words = Field(
+    receiving_applications: Expert[_Words] = Field(
         (), description="MSH-5 of messages about radiology; others are not stored. Empty: all."
     )
-    receiving_facilities: _Words = Field(
+    receiving_facilities: Expert[_Words] = Field(
         (), description="MSH-6 of messages about radiology; others are not stored. Empty: all."
     )
     senders: tuple[_Sender, ...] = Field(
         (),
         description='MSH-3 and MSH-4 of senders with a bar between, such as "EPIC|MERCY"; others get AR. Empty: all.',
     )
-    processing_ids: _Some = Field(("P",), description="MSH-11 of messages that are taken; others get AR.")
+    processing_ids: Expert[_Some] = Field(("P",), description="MSH-11 of messages that are taken; others get AR.")
     accession_field: (
         Literal["IPC-1", "OBR-2", "OBR-3", "OBR-18", "OBR-19", "OBR-20", "OBR-21", "ORC-2", "ORC-3", "ORC-4"] | None
     ) = Field(None, description="Field with the accession number. Not set: IPC-1 if there is an IPC, else OBR-18.")
-    study_uid: Literal["key", "ignore"] = Field(
+    study_uid: Expert[Literal["key", "ignore"]] = Field(
         "ignore", description="key: the study UID of an order (ZDS-1, IPC-3) also finds its study."
     )
-    unlisted: Literal["accept", "reject"] = Field(
+    unlisted: Expert[Literal["accept", "reject"]] = Field(
         "accept", description="Answer to a message of a type that is not listed: AA, or AR. It is not stored."
     )
-    order_days: int = Field(
+    order_days: Expert[int] = Field(
         400,
         ge=1,
         le=36_500,

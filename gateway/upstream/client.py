@@ -13,7 +13,6 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
-from secrets import SystemRandom
 from types import TracebackType
 from typing import Final, Self, TypeVar, Unpack
 
@@ -47,7 +46,8 @@ Outcome = TypeVar("Outcome", ReceivedAnswer, httpx.Response)
 # Called for each request: its operation, the status of its answer (None: no answer), and its seconds
 Observe = Callable[[str, int | None, float], None]
 
-_RANDOM: Final = SystemRandom()
+REQUESTS: Final = 8
+"""Most requests to AutoScribe at one time, unless the crawl's pace says otherwise; PDF downloads are counted apart."""
 _API: Final = "/v1/autoScribe"
 _PDF_STORE: Final = "GET pdf-store"
 _PAGE_SIZE: Final = "100"
@@ -78,10 +78,11 @@ class UpstreamClient:
         upstream: Upstream,
         pdf: Pdf,
         *,
-        jitter: Callable[[], float] = _RANDOM.random,
+        policy: retry.Policy | None = None,
+        requests: int = REQUESTS,
         observe: Observe = unobserved,
     ) -> None:
-        """Open no connection yet; `observe` is called for every request.
+        """Open no connection yet; `policy` is the usual one if not given, and `observe` is called for every request.
 
         Raises:
             ConfigError: there is no API key.
@@ -90,12 +91,12 @@ class UpstreamClient:
             remedy = "Make a key with scope All in AutoScribe's dashboard and set AVARA_API_KEY."
             raise ConfigError("environment", "AVARA_API_KEY", "missing", remedy)
         self._settings, self._observe = upstream, observe
-        self._policy = retry.Policy(upstream.attempts, upstream.retry_after_cap, upstream.max_backoff, jitter)
+        self._policy = policy or retry.USUAL
         self._hosts = AllowedHosts.of(pdf.allowed_hosts, upstream.base_url)
-        self._slots = asyncio.Semaphore(upstream.max_concurrency)
-        self._pdf_slots = asyncio.Semaphore(upstream.max_concurrency)
+        self._slots = asyncio.Semaphore(requests)
+        self._pdf_slots = asyncio.Semaphore(requests)
         key = {"Authorization": f"Bearer {upstream.api_key.get_secret_value()}", "Accept": "application/json"}
-        self._api, self._storage = ApiConnections(upstream, key), pdf_client(upstream)
+        self._api, self._storage = ApiConnections(upstream, key), pdf_client(upstream, requests)
 
     async def __aenter__(self) -> Self:
         return self

@@ -18,6 +18,8 @@ from gateway.runtime import clock
 from gateway.settings import Upstream
 
 _EXPIRY: Final = 5.0  # seconds for which an idle connection is kept
+CONNECT_SECONDS: Final = 5.0
+READ_SECONDS: Final = 60.0  # until the next bytes of an answer; the setting upstream.timeout bounds a whole one
 _HEADERS: Final = {"User-Agent": "autoscribe-gateway", "Accept-Encoding": "identity"}
 
 
@@ -28,7 +30,7 @@ class ApiConnections:
         """Open no connection yet."""
         self._headers = httpx.Headers(_HEADERS | dict(headers))
         self._tls, self._proxy = _tls_and_proxy(upstream)
-        self._extensions = {"timeout": _timeout(upstream).as_dict()}
+        self._extensions = {"timeout": _timeout().as_dict()}
         self._used: set[httpx.AsyncHTTPTransport] = set()
         self._idle: deque[tuple[float, httpx.AsyncHTTPTransport]] = deque()  # since when; the latest is the last
         self._is_closed = False
@@ -78,13 +80,16 @@ class ApiConnections:
         return httpx.AsyncHTTPTransport(verify=self._tls, proxy=self._proxy, trust_env=False, limits=limits)
 
 
-def pdf_client(upstream: Upstream) -> httpx.AsyncClient:
-    """Return a client for the hosts of the PDFs, with the same limits of time, certificates and proxy."""
+def pdf_client(upstream: Upstream, requests: int) -> httpx.AsyncClient:
+    """Return a client for the hosts of the PDFs, with the same limits of time, certificates and proxy.
+
+    It keeps as many connections open as there are `requests` at one time.
+    """
     tls, proxy = _tls_and_proxy(upstream)
     return httpx.AsyncClient(
         headers=_HEADERS | {"Accept": "application/pdf"},
-        timeout=_timeout(upstream),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=upstream.max_concurrency),
+        timeout=_timeout(),
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=requests),
         verify=tls,
         proxy=proxy,
         trust_env=False,
@@ -92,8 +97,8 @@ def pdf_client(upstream: Upstream) -> httpx.AsyncClient:
     )
 
 
-def _timeout(upstream: Upstream) -> httpx.Timeout:
-    return httpx.Timeout(upstream.read_timeout, connect=upstream.connect_timeout)
+def _timeout() -> httpx.Timeout:
+    return httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
 
 
 def _tls_and_proxy(upstream: Upstream) -> tuple[ssl.SSLContext, httpx.Proxy | None]:

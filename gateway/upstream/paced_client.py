@@ -6,14 +6,17 @@ AutoScribe REST API, state of November 2026. Decision D26: no call before its Re
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
-from gateway.settings import Pdf, Sync, Upstream
+from gateway.settings import Pdf, Upstream
+from gateway.upstream import retry
 from gateway.upstream.answers import ReceivedAnswer
 from gateway.upstream.client import Observe, UpstreamClient, unobserved
 from gateway.upstream.failures import Failure
 from gateway.upstream.pace import Pace
 
+TIMEOUT: Final = 20.0  # seconds for one request with its whole answer; it is retried later
 _ATTEMPTS: Final = 2  # after two failures, the loop tries again later, and other requests get their turn
 
 
@@ -23,18 +26,15 @@ class PacedClient(UpstreamClient):
     PDF downloads go to another host, and are not paced.
     """
 
-    def __init__(self, upstream: Upstream, pdf: Pdf, sync: Sync, pace: Pace, observe: Observe = unobserved) -> None:
+    def __init__(self, upstream: Upstream, pdf: Pdf, pace: Pace, observe: Observe = unobserved) -> None:
         """Open no connection yet.
 
         Raises:
             ConfigError: there is no API key.
         """
-        own = {
-            "max_concurrency": pace.most,
-            "timeout": min(upstream.timeout, sync.timeout),
-            "attempts": min(upstream.attempts, _ATTEMPTS),
-        }
-        super().__init__(upstream.model_copy(update=own), pdf, observe=observe)
+        own = upstream.model_copy(update={"timeout": min(upstream.timeout, TIMEOUT)})
+        policy = replace(retry.USUAL, attempts=_ATTEMPTS)
+        super().__init__(own, pdf, policy=policy, requests=pace.most, observe=observe)
         self.pace = pace
 
     async def _exchange(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from secrets import SystemRandom
 from typing import Final
 
 _FIRST_BACKOFF: Final = 0.5
@@ -21,12 +22,12 @@ _SECONDS: Final = re.compile(r"\d+(?:\.\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Retry limits: `attempts` altogether, two bounds in seconds, and `jitter`, which returns a number in [0, 1)."""
+    """Retry limits of a GET: `attempts`, two bounds in seconds, and `jitter`, which returns a number in [0, 1)."""
 
-    attempts: int
-    retry_after_cap: float
-    max_backoff: float
-    jitter: Callable[[], float]
+    attempts: int = 3
+    retry_after_cap: float = 60.0
+    max_backoff: float = 8.0
+    jitter: Callable[[], float] = SystemRandom().random
 
     def delay(self, attempt: int, retry_after: float | None) -> float:
         """Return the seconds to wait after try `attempt` (from 1): as the server asks, up to the cap; else backoff."""
@@ -34,6 +35,9 @@ class Policy:
             return min(retry_after, self.retry_after_cap)
         backoff: float = min(_FIRST_BACKOFF * 2 ** (attempt - 1), self.max_backoff)
         return backoff * (1 - _JITTER * self.jitter())
+
+
+USUAL: Final = Policy()
 
 
 def may_repeat(method: str, status: int, should_retry: str | None) -> bool:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final, Literal, cast
+from itertools import chain
+from typing import Any, Final, Literal, TypeGuard, cast
 from zoneinfo import ZoneInfo
 
 from mappings.profile.table import Table, exact, is_npi, is_oid, read_pattern
@@ -125,13 +127,12 @@ class Facility:
         return tuple([one for one in issuers if one is not None])
 
 
+_ISSUED: Final = ("mrn", "external_patient_id", "accession", "placer", "filler", "visit", "account")
+_PAIRS: Final = tuple((f"{kind}_system", f"{kind}_namespace") for kind in _ISSUED)
 _KEYS: Final = frozenset(
     {
-        *("name", "aliases", "time_zone", "name_order", "code", "mrn_system", "mrn_namespace", "mrn_pattern"),
-        *("external_patient_id_system", "external_patient_id_namespace", *ORGANIZATION_KEYS),
-        *("accession_system", "accession_namespace", "placer_system", "placer_namespace"),
-        *("filler_system", "filler_namespace", "clinic_ids"),
-        *("visit_system", "visit_namespace", "account_system", "account_namespace"),
+        *("name", "aliases", "time_zone", "name_order", "code", "mrn_pattern", "clinic_ids", *ORGANIZATION_KEYS),
+        *chain.from_iterable(_PAIRS),
     }
 )
 _CUSTOMER_KEYS: Final = frozenset({"id", "external_patient_id_system", "external_patient_id_namespace"})
@@ -166,6 +167,38 @@ def read_express_customers(mapping: Table) -> dict[str, AssigningAuthority]:
             remedy = "Write the URI of the customer's patient numbers, such as urn:oid:1.2.3."
             table.refuse("external_patient_id_system", "missing", remedy)
     return customers
+
+
+def with_whole_pairs(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `[mapping]` table with whole pairs: where a system or a namespace stands alone, the other is added.
+
+    The other is the one beside it in another pair, of any facility or express customer: a namespace stands for one
+    system, and a system for one namespace. Without such a pair, or with two, nothing is added.
+    """
+    lists = {key: mapping.get(key) for key in ("facilities", "express_customers")}
+    whole = {**mapping, **{key: [dict(row) for row in rows] for key, rows in lists.items() if _is_rows(rows)}}
+    rows = [whole, *(row for key, rows in lists.items() if _is_rows(rows) for row in whole[key])]
+    pairs = [(row.get(system), row.get(namespace)) for row in rows for system, namespace in _PAIRS]
+    written = {
+        (system, namespace) for system, namespace in pairs if isinstance(system, str) and isinstance(namespace, str)
+    }
+    systems, namespaces = _unique({(namespace, system) for system, namespace in written}), _unique(written)
+    for row in rows:
+        for system, namespace in _PAIRS:
+            for key, other, known in ((system, namespace, namespaces), (namespace, system, systems)):
+                if isinstance(row.get(key), str) and row[key] in known:
+                    row.setdefault(other, known[row[key]])
+    return whole
+
+
+def _is_rows(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+
+
+def _unique(pairs: AbstractSet[tuple[str, str]]) -> dict[str, str]:
+    """Return what stands beside each text, if that is one text."""
+    counts = Counter(key for key, _ in pairs)
+    return {key: other for key, other in pairs if counts[key] == 1}
 
 
 def read_authority(table: Table, kind: str) -> AssigningAuthority | None:

@@ -28,6 +28,7 @@ from mappings.profile.facility import (
     read_express_customers,
     read_facilities,
     refuse_ambiguous,
+    with_whole_pairs,
 )
 from mappings.profile.receiver import Receiver
 from mappings.profile.receiver_reading import RECEIVERS, read_receiver, receiver, unknown
@@ -174,7 +175,7 @@ def read_site(
     table = read_toml(text, "file").get("mapping", {})
     if not isinstance(table, dict):
         return Site(), [SiteError("mapping", "not a table", "Write the settings under `[mapping]`.")]
-    mapping = Table({**table, **given}, "mapping", [])
+    mapping = Table(with_whole_pairs({**table, **given}), "mapping", [])
     mapping.refuse_unknown(_KEYS)
     return _site(mapping, site_key, files), mapping.faults
 

@@ -78,7 +78,7 @@ async def get(app: Any, report_id: str, accept: str) -> int:
 async def play(library: Library, upstream: UpstreamClient, digit: str, size: int, growth: dict[str, int]) -> None:
     """Store a PDF of this size, and serve it in every form."""
     await library.report(digit)
-    queue = PdfQueue(library.pdfs, upstream.stream_pdf, library.pipeline.refresh, Pdf(), Metrics())
+    queue = PdfQueue(library.pdfs, upstream.stream_pdf, library.pipeline.refresh, Metrics())
     serving = SimpleNamespace(engine=library.engine, upstream=upstream, keeps_pdfs=True)
     app = SimpleNamespace(state=SimpleNamespace(facade=serving))
     with watched(growth, "taken in"):

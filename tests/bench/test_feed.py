@@ -1,7 +1,7 @@
 """Messages a second on one ordered lane of the feed, compared with a bare loop with two commits a message.
 
 Run by `make bench`: the feed and the bare loop by turns on one core, the receiver on the other, which acknowledges at
-once; SQLite as FULL and NORMAL, PostgreSQL with `fsync`, without and with `synchronous_commit`. The messages are made
+once; SQLite, PostgreSQL with `fsync`, without and with `synchronous_commit`. The messages are made
 already: how long a stored study takes to be told, rendering and all, is measured by tests/bench/test_stored.py.
 """
 
@@ -28,7 +28,7 @@ from gateway.store.database.sqlite import Sqlite
 
 COUNT, ROUNDS = 3_000, 5
 EACH = 60  # messages by each connection of a window
-TO_REACH = {"FULL": 0.70, "NORMAL": 0.50}
+TO_REACH = 0.70
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -46,11 +46,11 @@ def receiver(milliseconds: float = 0) -> Iterator[int]:
             process.terminate()
 
 
-async def bare(port: int, path: Path, synchronous: str, count: int) -> float:
+async def bare(port: int, path: Path, count: int) -> float:
     """Return messages a second of a bare loop: commit, write, read the acknowledgement, commit."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    connection.execute("PRAGMA synchronous = FULL")
     connection.execute("CREATE TABLE IF NOT EXISTS m (n INTEGER PRIMARY KEY, state TEXT, body BLOB)")
     connection.execute("DELETE FROM m")
     connection.execute("BEGIN")
@@ -97,22 +97,21 @@ async def ours(engine: Sqlite | Postgres, port: int, count: int, window: int = 1
         return await queued.drained(engine, queued.destination(port, window), count)
 
 
-@pytest.mark.parametrize("synchronous", ["FULL", "NORMAL"])
-def test_one_lane_against_a_bare_loop(synchronous, migrated_sqlite, tmp_path, say) -> None:
+def test_one_lane_against_a_bare_loop(migrated_sqlite, tmp_path, say) -> None:
     rounds = []
     with receiver() as port, on_core(MEASURED):
         for number in range(ROUNDS):
             folder = tmp_path / str(number)
             folder.mkdir()
-            mine = at_once(ours(Sqlite(copied(migrated_sqlite, folder), synchronous), port, COUNT))
-            rounds.append((mine, at_once(bare(port, folder / "bare.db", synchronous, COUNT))))
+            mine = at_once(ours(Sqlite(copied(migrated_sqlite, folder)), port, COUNT))
+            rounds.append((mine, at_once(bare(port, folder / "bare.db", COUNT))))
         share = statistics.median(mine / other for mine, other in rounds)
         mine, other = (statistics.median(column) for column in zip(*rounds, strict=True))
         say(
-            f"feed, one lane, sqlite {synchronous}: {share:.0%} of a bare loop, {mine:.0f} to {other:.0f} messages/s"
-            f" {at_least(share, TO_REACH[synchronous])}"
+            f"feed, one lane, sqlite: {share:.0%} of a bare loop, {mine:.0f} to {other:.0f} messages/s"
+            f" {at_least(share, TO_REACH)}"
         )
-        beside(say, f"synchronous={synchronous}, a commit a message", mine, port)
+        beside(say, "a commit a message", mine, port)
 
 
 @pytest.fixture(scope="module", params=["on", "off"])

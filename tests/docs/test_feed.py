@@ -31,6 +31,7 @@ api_key = "key"
 site_key = "0123456789abcdef0123456789abcdef"
 [[mapping.facilities]]
 name = "City Medical Center"
+time_zone = "America/New_York"
 name_order = "given_family"
 mrn_system = "urn:oid:1.2.840.99999.1"
 mrn_namespace = "CITY"
@@ -55,7 +56,7 @@ def test_the_example_is_good(tmp_path: Path, monkeypatch) -> None:
 
 def test_every_key_stands_in_its_table_with_what_it_means() -> None:
     for section, group in TABLES.items():
-        table = documents.destination_table(section)
+        table = "".join(documents.destination_table(section, experts=one) for one in (False, True))
         assert f'cog.outl(destination_table("{section}"))' in SETTINGS
         assert [name for name in group.model_fields if f"| `{name}` | " not in table] == []
 

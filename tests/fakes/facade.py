@@ -7,13 +7,14 @@ import atexit
 import pickle
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from types import MappingProxyType
 from typing import Any
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -30,6 +31,7 @@ from gateway.sandbox.switches import parse_switches
 from gateway.sandbox.upstream import SandboxOptions
 from gateway.sandbox.upstream import create_app as create_sandbox
 from gateway.settings import Configuration, Database, Server, Settings, Upstream
+from gateway.upstream import retry
 from mappings.patient.identifiers import fhir_id
 from mappings.profile import AssigningAuthority, Facility, Site
 
@@ -155,18 +157,23 @@ class Sandboxed:
         database: str,
         roles: tuple[str, ...] = ("api",),
         groups: Mapping[str, Any] = MappingProxyType({}),
+        attempts: int = 3,
         **upstream: Any,
     ) -> AsyncIterator[Stage]:
         """Open a gateway on the database with that URL, as `facade` does; there may be several."""
         usual = {"api_key": SecretStr(self.options.api_key), "base_url": self.options.base_url}
         settings = Settings.model_construct(
-            upstream=Upstream(**{**usual, "max_backoff": 0, "retry_after_cap": 0, **upstream}),
+            upstream=Upstream(**{**usual, **upstream}),
             database=Database(url=SecretStr(database)),
             **{"server": Server(), **groups},
         )
         app = create_app(Configuration(settings, site(), "test"), roles)
         transport = httpx.ASGITransport(app)
-        async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport) as client:
+        at_once = retry.Policy(attempts, retry_after_cap=0, max_backoff=0)
+        async with AsyncExitStack() as stack:
+            with patch.object(retry, "USUAL", at_once):
+                await stack.enter_async_context(app.router.lifespan_context(app))
+            client = await stack.enter_async_context(httpx.AsyncClient(transport=transport))
             yield Stage(client, self.account, self.sandbox, self.requests, app)
 
 
@@ -190,7 +197,7 @@ async def facade(
     groups: Mapping[str, Any] = MappingProxyType({}),
     **upstream: Any,
 ) -> AsyncIterator[Stage]:
-    """Open the facade over a sandbox with these switches and faults; `upstream` changes settings of the client.
+    """Open the facade over a sandbox with these switches and faults; `upstream` changes the client.
 
     `groups` are other groups of settings. Nothing is crawled unless `roles` include it: the index has only what was
     read through.

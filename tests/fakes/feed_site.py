@@ -45,7 +45,6 @@ def destination(port: int, name: str = "ehr", *, start: str = START, **more: str
         "start": start,
         "facilities": '["*"]',
         "retry": "1",
-        "retry_jitter": "0",
     }
     return "\n".join(["[[destination]]", *(f"{key} = {value}" for key, value in {**usual, **more}.items())]) + "\n"
 

@@ -76,7 +76,7 @@ def held(path: str) -> Callable[[Configuration], Any]:
     """Return a function that shows what the client of AutoScribe holds at that attribute path."""
 
     def shows(read: Configuration) -> Any:
-        value: Any = UpstreamClient(read.settings.upstream, read.settings.pdf, jitter=lambda: 1.0)
+        value: Any = UpstreamClient(read.settings.upstream, read.settings.pdf)
         for name in path.split("."):
             value = getattr(value, name)
         return str(value)
@@ -87,11 +87,6 @@ def held(path: str) -> Callable[[Configuration], Any]:
 def sources(read: Configuration) -> str:
     """Return the sources of the settings."""
     return repr(sources_of(read))
-
-
-def waits(read: Configuration) -> list[float]:
-    policy = UpstreamClient(read.settings.upstream, read.settings.pdf, jitter=lambda: 1.0)._policy
-    return [policy.delay(9, None), policy.delay(1, 1_000.0)]
 
 
 def authorities(read: Configuration) -> Any:

@@ -10,6 +10,7 @@ import asyncio
 from base64 import b64decode
 from contextlib import asynccontextmanager
 from datetime import UTC
+from unittest.mock import patch
 
 import hl7
 import pytest
@@ -19,12 +20,11 @@ from fakes.inbox import sample
 from fakes.pdfs import pdf
 from fakes.store import rows
 
-from gateway.ingest import Pipeline
+from gateway.ingest import Pipeline, pdf_queue
 from gateway.ingest.pdf_queue import PdfQueue
 from gateway.routing import Routes
 from gateway.runtime.errors import PdfInterrupted, PdfUnavailable
 from gateway.runtime.metrics import Metrics
-from gateway.settings import Pdf
 from gateway.store.stored_reports import Pdfs
 from gateway.upstream.pdf_stream import begin
 from mappings.issues import WireError
@@ -147,12 +147,11 @@ async def with_pdfs(engine, *every, wait=60.0, way="ed"):
     """Run a feed to a receiver that takes PDFs and waits that long for them, with the queue that fetches PDFs."""
     async with fed(engine, receiver=generic(pdf=way), input_wait=wait) as (feed, receiver), feed.serving():
         feed.pipeline = Pipeline(engine, site(), UTC, routes=Routes(feed.destinations))
-        queue = PdfQueue(
-            Pdfs(engine), Shelf(every).stream_pdf, feed.pipeline.refresh, Pdf(attempts=2, concurrency=8), Metrics()
-        )
-        task = asyncio.create_task(queue.run())
-        yield feed, receiver
-        task.cancel()
+        with patch.multiple(pdf_queue, ATTEMPTS=2, CONCURRENCY=8):
+            queue = PdfQueue(Pdfs(engine), Shelf(every).stream_pdf, feed.pipeline.refresh, Metrics())
+            task = asyncio.create_task(queue.run())
+            yield feed, receiver
+            task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 

@@ -5,9 +5,8 @@ before it is on the wire. After a process ends, exactly the messages in hand are
 
 | | a process that ends | a machine that ends |
 |---|---|---|
-| SQLite, `synchronous = FULL` | every commit stands | every commit stands, if the disk honors fsync |
-| SQLite, `synchronous = NORMAL` | every commit stands | the last commits may be lost: delivered messages go again |
-| PostgreSQL, `synchronous_commit = on` | every commit stands | as FULL; the server's default |
+| SQLite | every commit stands | every commit stands, if the disk honors fsync |
+| PostgreSQL, `synchronous_commit = on` | every commit stands | as SQLite; the server's default |
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ async def check(stage, everything, **changes):
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_no_fault_of_the_upstream_brings_a_patient_to_light(fault, everything):
-    async with facade(timeout=0.2, attempts=1, read_timeout=0.2) as stage:
+    async with facade(timeout=0.2, attempts=1) as stage:
         stage.fail(*([fault] if fault else []))
         answers = await check(stage, everything)
         assert answers[0].status_code == (200 if fault in {"", "expired-pdf"} else answers[0].status_code)

@@ -34,7 +34,7 @@ from gateway.sandbox.receiver import MllpReceiver
 _API = "/v1/autoScribe"
 _STUDIES = "0"
 _FAST = "[sync]\nopen_interval = 1\ncancelled_interval = 1\nsweep_interval = 1\npages_per_second = 50\n"
-_IN_DOUBT = "ack_timeout = 1\nretry = 1\nretry_jitter = 0\nindeterminate_resends = 1\n"
+_IN_DOUBT = "ack_timeout = 1\nretry = 1\nindeterminate_resends = 1\n"
 _SPECIAL = {"doubts": _IN_DOUBT, "slow": "ack_timeout = 300\n"}
 
 

@@ -179,7 +179,7 @@ CANCELLED: Final = AlertRow(
 )
 NOT_LISTED: Final = AlertRow(
     "studies-not-listed",
-    "Several sweeps in a row did not list studies with signed reports. The reports stand as they were.",
+    "Three sweeps in a row did not list studies with signed reports. The reports stand as they were.",
 )
 LEFT_OPEN: Final = AlertRow(
     "left-open",

@@ -79,7 +79,7 @@ async def list_studies(configuration: Configuration) -> Listing:
     settings = configuration.settings
     listing = Listing(clock.now(), clock.now())
     beat = Metronome(settings.sync.pages_per_second)
-    client = PacedClient(settings.upstream, settings.pdf, settings.sync, Pace(settings.sync.concurrency))
+    client = PacedClient(settings.upstream, settings.pdf, Pace(settings.sync.concurrency))
     async with client:
         try:
             await beat.next()
@@ -107,7 +107,7 @@ async def read_anew(configuration: Configuration, engine: Sqlite | Postgres, stu
     """
     settings, fault = configuration.settings, ""
     beat = Metronome(settings.sync.refetches_per_second)
-    client = PacedClient(settings.upstream, settings.pdf, settings.sync, Pace(settings.sync.concurrency))
+    client = PacedClient(settings.upstream, settings.pdf, Pace(settings.sync.concurrency))
     reads = ReadThrough(client, engine, pipeline_of(configuration, engine), Metrics())
     async with client, aclosing(reads):
         with Progress("read anew", "studies") as progress:

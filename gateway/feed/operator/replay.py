@@ -502,6 +502,7 @@ def _message(  # noqa: PLR0913 (all that a copy needs)
 
 
 BATCH: Final = 500
+BACKLOAD_RATE: Final = 2.0  # messages a second, unless --rate says otherwise
 _SECOND: Final = 1_000_000
 
 
@@ -554,18 +555,18 @@ async def foresee_backload(engine: Engine, configuration: Configuration, name: s
         StoreUnavailable: the store cannot be reached.
     """
     destination_named(configuration, name)
-    return Foreseen(await to_backload(engine, asked.span_at(name, _rate(configuration, asked))))
+    return Foreseen(await to_backload(engine, asked.span_at(name, asked.rate or BACKLOAD_RATE)))
 
 
 async def backload(engine: Engine, configuration: Configuration, name: str, asked: BackloadRequest) -> Backloaded:
-    """Queue the history of a span at the requested rate, or at `feed.backload_rate` without one.
+    """Queue the history of a span at the requested rate, or at `BACKLOAD_RATE` without one.
 
     Raises:
         ConfigError: no such destination.
         StoreUnavailable: the store cannot be reached.
     """
     destination_named(configuration, name)
-    rate, studies, reports = _rate(configuration, asked), 0, 0
+    rate, studies, reports = asked.rate or BACKLOAD_RATE, 0, 0
     span = asked.span_at(name, rate)
     would = await to_backload(engine, span)
     await engine.do(partial(noted, "feed-backload", f"{name} {asked.times}", asked.reason, micros(clock.now())))
@@ -577,7 +578,3 @@ async def backload(engine: Engine, configuration: Configuration, name: str, aske
                 break
     seconds = studies * span.apart // _SECOND
     return Backloaded(name, reports, studies, rate, seconds, await undated(engine, name))
-
-
-def _rate(configuration: Configuration, asked: BackloadRequest) -> float:
-    return asked.rate or configuration.settings.feed.backload_rate

@@ -145,7 +145,8 @@ def _source(table: SourceSettings, place: str, configuration: Configuration, ref
     files = [None if one is None else folder / one for one in (table.tls_client_ca, table.tls_certificate)]
     key = None if table.tls_key is None else folder / table.tls_key
     _refuse_facilities(table, configuration.site, refuse)
-    rules = _rules(table, facility, configuration.site)
+    named = _named(table, configuration.site, refuse)
+    rules = _rules(table, facility, named, configuration.site)
     if not rules.authorities:
         remedy = "Write authorities with namespace and system, or a facility whose numbers have both."
         refuse("authorities", "none: no number of the source would be read", remedy)
@@ -164,11 +165,24 @@ def _source(table: SourceSettings, place: str, configuration: Configuration, ref
     )
 
 
-def _rules(table: SourceSettings, facility: Facility | None, site: Site) -> SourceRules:
+def _named(table: SourceSettings, site: Site, refuse: _Refuse) -> list[Authority]:
+    """Return the authorities of the table, each with its system or with the one that the site has for its namespace."""
+    issuers = [one for facility in site.facilities.values() for one in facility.authorities]
+    issuers += [*site.express_customers.values(), *filter(None, (site.accession_authority, site.placer_authority))]
+    known = {one.namespace: one.system for one in issuers}
+    for one in table.authorities:
+        if "system" not in one and one["namespace"] not in known:
+            problem = f"no system, and no facility has one beside the namespace {one['namespace']}"
+            refuse("authorities", problem, 'Write the system, or system = "" if messages name only the namespace.')
+    return [
+        authority_of(one["namespace"], one.get("system", known.get(one["namespace"], ""))) for one in table.authorities
+    ]
+
+
+def _rules(table: SourceSettings, facility: Facility | None, named: list[Authority], site: Site) -> SourceRules:
     sending, located = [_facilities(one, site) for one in (table.sending_facilities, table.location_facilities)]
     several = [site.facility(one.facility) for one in (*sending.values(), *located.values())]
     every = [issuer for one in (facility, *several) for issuer in _issuers(one, site).values()]
-    named = [authority_of(one["namespace"], one["system"]) for one in table.authorities]
     zone = ZoneInfo(table.time_zone) if table.time_zone else facility.time_zone if facility else None
     allowed = frozenset().union(*[TYPES[one] for one in table.may])
     return SourceRules(

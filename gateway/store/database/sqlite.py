@@ -23,7 +23,7 @@ from copy import copy
 from functools import partial
 from itertools import repeat
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, NamedTuple, TypeVar, cast
+from typing import Any, BinaryIO, Final, NamedTuple, TypeVar, cast
 
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError, StoreTooSlow, StoreUnavailable
@@ -95,7 +95,6 @@ class HolderLock:
 
 
 Result = TypeVar("Result")
-Synchronous = Literal["FULL", "NORMAL"]
 
 _BUSY_SECONDS: Final = 10.0
 _MOST_TOGETHER: Final = 64
@@ -108,6 +107,7 @@ _READ: Final = ("PRAGMA query_only = ON", "PRAGMA mmap_size = 1073741824", "PRAG
 # What is deleted is overwritten with zeros: an erased patient stays in no free page
 _WRITE: Final = (
     "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA cache_size = -8192",
     "PRAGMA secure_delete = ON",
@@ -146,8 +146,8 @@ class Sqlite:
 
     dialect: Dialect = "sqlite"
 
-    def __init__(self, path: Path, synchronous: Synchronous = "FULL") -> None:
-        self.path, self._synchronous, self.bell = path, synchronous, Bell()
+    def __init__(self, path: Path) -> None:
+        self.path, self.bell = path, Bell()
         self.no_room = NoRoom()
         self.holders = HolderLock(path.with_name(f"{path.name}.holders"))
         self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
@@ -284,7 +284,7 @@ class Sqlite:
             )
             with ExitStack() as stack:
                 stack.callback(connection.close)
-                for pragma in (*_WRITE, f"PRAGMA synchronous = {self._synchronous}") if writes else _READ:
+                for pragma in _WRITE if writes else _READ:
                     connection.execute(pragma)
                 stack.pop_all()
             return connection

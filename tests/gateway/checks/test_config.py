@@ -87,28 +87,40 @@ def test_every_mistake_of_a_facility_is_named_not_just_the_first(config) -> None
 def test_what_is_in_force_is_shown_with_secrets_masked(config) -> None:
     path = config(GOOD)
     shown = "\n".join(config_check.effective(load(path)))
-    assert shown.startswith(f"settings: {path}\n")
-    assert "server.port = 8800" in shown
-    assert "upstream.api_key = **********" in shown
+    assert shown.startswith(f"settings: {path}; what is not shown has its default")
+    assert "\nupstream.api_key = ********** (default: not set)\n" in shown
     assert "secret-api-key" not in shown and "0123456789abcdef" not in shown
     assert (
         "facility City Medical Center: aliases City Med; time zone America/New_York; name order given_family" in shown
     )
 
 
-def test_the_groups_of_the_service_are_shown_and_the_place_of_the_database_is_a_secret(config) -> None:
-    database = '[database]\nurl = "postgresql://gateway:a-password@db.example/gateway"\n'
-    shown = list(config_check.effective(load(config(database + GOOD))))
-    for line in (
-        "database.url = **********",
-        "database.synchronous = FULL",
-        "fhir.time_zone = ",
-        "fhir.claim_us_core = False",
-        "sync.open_interval = 30",
-        "pdf.ingest = fetch",
-        "webhook.key = ",
-    ):
-        assert line in shown
+OTHERS = """
+[database]
+url = "postgresql://gateway:a-password@db.example/gateway"
+[server]
+port = 8900
+[fhir]
+claim_us_core = true
+[sync]
+pages_per_second = 4
+concurrency = 8
+[pdf]
+ingest = "fetch"
+"""
+
+
+def test_what_differs_from_its_default_is_shown_beside_it_and_that_of_experts_apart(config) -> None:
+    shown = [line for line in config_check.effective(load(config(OTHERS + GOOD))) if " (default: " in line]
+    assert shown == [
+        "upstream.api_key = ********** (default: not set)",
+        "server.port = 8900 (default: 8800)",
+        "auth.mode = builtin (default: not set)",
+        "database.url = ********** (default: sqlite:///autoscribe-gateway.db)",
+        "mapping.site_key = ********** (default: not set)",
+        "expert: fhir.claim_us_core = true (default: false)",
+        "expert: sync.pages_per_second = 4 (default: 2)",
+    ]
     assert "a-password" not in "".join(shown)
 
 

@@ -391,6 +391,12 @@ def test_a_facility_whose_reports_nobody_takes_is_noted(notes):
     assert notes(lakeside) == []
 
 
+def test_keys_of_experts_are_shown_apart_with_their_default(config):
+    lines = list(config_check.effective(load(config(MLLP + "gap = 3\ndry_run = true\nwindow = 4\n"))))
+    assert "dry_run true" in lines[-2] and "gap" not in lines[-2]
+    assert lines[-1] == "expert: destination epic: gap = 3 (default: 0)"
+
+
 def test_each_destination_is_shown_with_its_secrets_masked(config, monkeypatch):
     monkeypatch.setenv("GATEWAY_DESTINATION__WEB__TOKEN", "CANARY")
     web = HEAD.replace('"epic"', '"web"') + 'kind = "http"\nurl = "https://engine.example/hl7"\n'

@@ -34,7 +34,7 @@ async def online(
         options = SandboxOptions(port=listener.getsockname()[1], studies=studies, switches=switches, faults=faults)
         sandbox, _ = open_sandbox(options)
         async with running(sandbox, listener):
-            upstream = {"api_key": SecretStr(options.api_key), "base_url": options.base_url, "attempts": 1}
+            upstream = {"api_key": SecretStr(options.api_key), "base_url": options.base_url}
             settings = Settings.model_construct(
                 upstream=Upstream(**{**upstream, **more.pop("upstream", {})}),
                 database=Database(url=SecretStr(f"sqlite:///{tmp_path / 'a.db'}")),
@@ -131,9 +131,9 @@ async def test_signatures_that_do_not_hold_point_at_the_webhook_secret(tmp_path,
 
 
 def to(name: str, **keys: Any) -> DestinationSettings:
-    usual = {"kind": "mllp", "host": "127.0.0.1", "port": 9, "connect_timeout": 2, "facilities": ("*",)}
+    usual = {"kind": "mllp", "host": "127.0.0.1", "port": 9, "facilities": ("*",)}
     if keys.get("kind", "mllp") != "mllp":
-        usual = {"facilities": ("*",), "connect_timeout": 2} if keys["kind"] == "http" else {"facilities": ("*",)}
+        usual = {"facilities": ("*",)}
     start = datetime(2026, 3, 1, tzinfo=UTC)
     return DestinationSettings(**{"name": name, "receiver": "generic", "start": start, **usual, **keys})
 

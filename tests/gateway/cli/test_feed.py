@@ -384,12 +384,12 @@ async def test_of_before_the_start_nothing_is_replayed_and_the_backload_sends_it
         assert await here.query("SELECT verb FROM audit WHERE verb = 'feed-backload'") == [("feed-backload",)]
 
 
-async def test_without_a_rate_a_backload_has_that_of_the_settings(site):
+async def test_without_a_rate_a_backload_queues_two_studies_a_second(site):
     async with site(start="2035-01-01T00:00:00Z") as here:
         await here.sync()
-        code, out, _ = await here.here.run("feed", "backload", "ehr", "--yes", *SPAN, GATEWAY_FEED__BACKLOAD_RATE="500")
+        code, out, _ = await here.here.run("feed", "backload", "ehr", "--yes", *SPAN)
         assert code == 0
-        assert ", 500 studies a second: " in out
+        assert ", 2 studies a second: " in out
 
 
 async def test_an_old_version_goes_only_by_force_and_that_is_kept(site):

@@ -254,7 +254,9 @@ def test_check_config_exits_1_with_a_line_for_each_fault_and_0_with_what_is_in_f
         "check-config", AVARA_API_KEY="a-real-key", GATEWAY_MAPPING__SITE_KEY=SITE_KEY, GATEWAY_AUTH__MODE="builtin"
     )
     assert right.returncode == 0
-    assert b"server.port = 8800" in right.stdout and b"a-real-key" not in right.stdout + right.stderr
+    assert (
+        b"auth.mode = builtin (default: not set)" in right.stdout and b"a-real-key" not in right.stdout + right.stderr
+    )
 
 
 def test_keys_site_makes_another_key_each_time_that_is_long_enough() -> None:

@@ -181,7 +181,7 @@ async def test_settings_are_tried_out_on_request_and_what_is_wrong_with_the_worl
     async with site() as here:
         code, out, err = await here.run("check-config", "--online")
         assert (code, "online: AutoScribe, its PDF store and the database answer as they should" in err) == (0, True)
-        assert "sync.concurrency = 8" in out
+        assert "expert: server.workers = 0 (default: not set)" in out
         code, _, err = await here.run("check-config", "--online", AVARA_API_KEY="wrong")
         assert code == 1
         assert "upstream-key-refused. Check AVARA_API_KEY" in err

@@ -81,7 +81,7 @@ async def stage(*switches, faults=(), studies=130, key="sandbox-key", latency_ms
         log, sync, noted = Log(sandbox), Sync(**settings), Noted()
         pace = Pace(sync.concurrency, noted)
         upstream = Upstream.model_validate({"api_key": key, "base_url": options.base_url})
-        async with running(log, listener), PacedClient(upstream, Pdf(), sync, pace) as client:
+        async with running(log, listener), PacedClient(upstream, Pdf(), pace) as client:
             index = Index(client)
             yield Stage(Crawl(client, index, index, Cursors(), sync, noted), account, log, pace, sandbox)
 

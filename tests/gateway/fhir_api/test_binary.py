@@ -22,7 +22,6 @@ from gateway.fhir_api.binary import binary
 from gateway.ingest import Fetched, Pipeline
 from gateway.ingest.pdf_queue import PdfQueue
 from gateway.runtime.metrics import Metrics
-from gateway.settings import Pdf
 from gateway.store.database.engine import Statement, ask
 from gateway.store.stored_reports import CHUNK, Pdfs
 from gateway.upstream.client import UpstreamClient
@@ -62,7 +61,7 @@ async def keep(stage, report):
     async def refresh(study_id):
         return await serving.reads._pipeline.refresh(study_id)
 
-    queue = PdfQueue(Pdfs(serving.engine), serving.upstream.stream_pdf, refresh, Pdf(), Metrics())
+    queue = PdfQueue(Pdfs(serving.engine), serving.upstream.stream_pdf, refresh, Metrics())
     assert await queue.once() == 1
     return f"Binary/{resource_id(report)}-pdf"
 

@@ -8,7 +8,7 @@ import pytest
 import structlog
 from fakes.pdfs import Library, Source, Time, pdf, sha1
 
-from gateway.ingest import pdf_queue as queue_module
+from gateway.ingest import pdf_queue
 from gateway.ingest.pdf_queue import TELL_AGAIN, PdfQueue
 from gateway.runtime.errors import (
     PdfInterrupted,
@@ -18,7 +18,6 @@ from gateway.runtime.errors import (
     UpstreamNotFound,
     UpstreamThrottled,
 )
-from gateway.settings import Pdf
 from gateway.store.database.engine import Statement
 from gateway.store.stored_reports import CHUNK, HOLD
 
@@ -55,9 +54,9 @@ class Bench(Library):
         self.refreshed = []
         self.queue = self.made()
 
-    def made(self, **settings):
-        """Return a queue with settings of its own, as of another process."""
-        return PdfQueue(self.pdfs, self.source.stream_pdf, self.refresh, Pdf(**settings), self.observed)
+    def made(self):
+        """Return a queue of its own, as of another process."""
+        return PdfQueue(self.pdfs, self.source.stream_pdf, self.refresh, self.observed)
 
     async def refresh(self, study_id):
         self.refreshed.append(study_id)
@@ -185,8 +184,10 @@ async def test_a_pdf_that_comes_late_is_kept(bench):
     assert (await bench.row())["code"] == ""
 
 
-async def test_how_often_it_is_tried_and_how_long_the_waits_are_can_be_set(bench):
-    queue = bench.made(attempts=3, max_wait=40)
+async def test_how_often_it_is_tried_and_how_long_the_waits_are_is_bounded(bench, monkeypatch):
+    monkeypatch.setattr(pdf_queue, "ATTEMPTS", 3)
+    monkeypatch.setattr(pdf_queue, "LONGEST_WAIT", 40)
+    queue = bench.made()
     await bench.report()
     bench.source.fails(NOT_A_PDF)
     for wait in (30, 40, 1):
@@ -327,7 +328,7 @@ async def test_a_text_that_changes_during_the_fetch_has_its_own_pdf_fetched(benc
             await bench.report(text=OTHER_TEXT)
             yield inner
 
-    queue = PdfQueue(bench.pdfs, stream, bench.refresh, Pdf(), bench.observed)
+    queue = PdfQueue(bench.pdfs, stream, bench.refresh, bench.observed)
     await queue.once()
     assert (bench.observed.outcomes, await bench.kept()) == (["overtaken"], None)
     bench.source.has(pdf(600))
@@ -336,8 +337,9 @@ async def test_a_text_that_changes_during_the_fetch_has_its_own_pdf_fetched(benc
     assert len(await bench.generations()) == 1
 
 
-async def test_no_more_are_fetched_at_one_time_than_was_set_and_none_is_left(bench):
-    queue = bench.made(concurrency=3)
+async def test_no_more_are_fetched_at_one_time_than_allowed_and_none_is_left(bench, monkeypatch):
+    monkeypatch.setattr(pdf_queue, "CONCURRENCY", 3)
+    queue = bench.made()
     queue.poll = 0.01
     for digit in "123456789":
         await bench.report(digit)
@@ -374,7 +376,7 @@ async def test_it_begins_at_once_when_woken_and_polls_when_not(bench):
 
 
 async def test_a_pdf_that_hangs_keeps_no_other_waiting_and_is_not_waited_for_without_end(bench, monkeypatch):
-    monkeypatch.setattr(queue_module, "LONGEST", 0.5)
+    monkeypatch.setattr(pdf_queue, "LONGEST", 0.5)
     await bench.report("3")
     await bench.report("4")
     bench.source.has(pdf(500), "4")
@@ -387,7 +389,7 @@ async def test_a_pdf_that_hangs_keeps_no_other_waiting_and_is_not_waited_for_wit
         async with stream_pdf(report_id) as inner:
             yield inner
 
-    queue = PdfQueue(bench.pdfs, stream, bench.refresh, Pdf(), bench.observed)
+    queue = PdfQueue(bench.pdfs, stream, bench.refresh, bench.observed)
     queue.poll = 0.005
     async with bench.running(queue):
         await bench.until(lambda: bench.has_kept(1))

@@ -246,15 +246,45 @@ def test_a_destination_of_bare_numbers_has_one_namespace_of_mrns_or_none(one, te
 def test_tls_has_its_files_beside_the_settings_file(one, tmp_path):
     made = one(
         MLLP + 'tls = true\nca_file = "ca.pem"\nclient_cert = "/etc/client.pem"\nclient_key = "key.pem"\n'
-        'client_key_password = "CANARY"\nserver_name = "engine"\nconnect_timeout = 3\nack_timeout = 4\n'
+        'client_key_password = "CANARY"\nserver_name = "engine"\nack_timeout = 4\n'
     )
     tls = made.transport.tls
     assert tls == TlsSettings(
         tmp_path / "ca.pem", tls.certificate_file, tmp_path / "key.pem", key_password="CANARY", server_hostname="engine"
     )
     assert str(tls.certificate_file) == "/etc/client.pem"
-    assert (made.transport.connect_timeout, made.transport.ack_timeout) == (3, 4)
+    assert made.transport.ack_timeout == 4
     assert "CANARY" not in repr(made)
+
+
+ZONES = """
+[[mapping.facilities]]
+name = "Kyoto"
+time_zone = "Asia/Tokyo"
+[[mapping.facilities]]
+name = "Osaka"
+time_zone = "Asia/Tokyo"
+[[mapping.facilities]]
+name = "Busan"
+time_zone = "Asia/Seoul"
+"""
+
+
+@pytest.mark.parametrize(
+    ("facilities", "own", "quiet"),
+    [
+        ('["Kyoto", "Osaka"]', "", "Asia/Tokyo"),
+        ('["Busan"]', 'time_zone = "Europe/Berlin"\n', "Europe/Berlin"),
+        ('["Kyoto", "Busan"]', "", None),
+        ('["*"]', "", None),
+        ('["Kyoto", "Nowhere"]', "", None),
+    ],
+)
+def test_quiet_hours_are_those_of_the_zone_that_its_facilities_share(survey, facilities, own, quiet):
+    table = MLLP.replace('facilities = ["*"]', f"facilities = {facilities}")
+    routes, faults = survey(f'{ZONES}{table}{own}quiet_hours = ["22:00-06:00"]\n')
+    assert [one.key for one in faults] == ([] if quiet else ["destination[0].time_zone"])
+    assert [one.quiet.zone.key for one in routes.destinations] == ([quiet] if quiet else [])
 
 
 def test_a_directory_is_beside_the_settings_file(one, tmp_path):
@@ -338,7 +368,6 @@ def test_express_customers_may_stand_in_place_of_facilities(one):
         (MLLP + 'statuses = ["draft"]\ncritical = "only"', ["statuses", "critical"]),
         (MLLP + 'quiet_hours = ["22:00-06:00"]', ["time_zone"]),
         (MLLP + 'quiet_hours = ["06:00-22:00", "22:00-06:00"]\ntime_zone = "Europe/Berlin"', ["quiet_hours"]),
-        (MLLP + "retry_cap = 2", ["retry_cap"]),
         (MLLP + MLLP.replace("2575", "2576"), ["name"]),
     ],
 )

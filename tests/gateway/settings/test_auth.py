@@ -47,7 +47,7 @@ def test_with_a_mode_but_none_every_request_needs_a_token(auth, mode, needs):
         ({"mode": "external", "audience": ""}, "auth.audience: "),
         ({"mode": "builtin", "issuer": "http://gateway.example"}, "auth.issuer: http to another machine"),
         ({"mode": "builtin", "issuer": "gateway"}, "auth.issuer: not an absolute http or https URL"),
-        ({"modes": "builtin"}, "auth.modes: no such setting. Did you mean auth.mode?"),
+        ({"modes": "builtin"}, "auth.modes: no such setting. Did you mean auth.mode? Else take it out: "),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_key_and_a_remedy(auth, keys, said):

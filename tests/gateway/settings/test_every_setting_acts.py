@@ -38,7 +38,6 @@ from fakes.turned import (
     routes,
     sources,
     unasked,
-    waits,
     wants_pdf,
 )
 
@@ -57,17 +56,10 @@ EXAM = {"mapping.vista_exam_keys": '["exam"]', "mapping.vista_case_keys": '["cas
 OF_SEVERAL = {"source.facility": None, "source.authorities": '[{ namespace = "VN", system = "" }]'}
 TURNED = {
     "upstream.api_key": Turned('"other"', held("_api._headers.raw")),
-    "upstream.allow_http": Turned("true", held("_settings.base_url"), {"upstream.base_url": '"http://far.example"'}),
     "upstream.base_url": Turned('"https://other.example"', held("_settings.base_url")),
-    "upstream.connect_timeout": Turned("1", held("_api._extensions")),
-    "upstream.read_timeout": Turned("1", held("_api._extensions")),
     "upstream.timeout": Turned(
         "1", "upstream/test_failures.py::test_a_whole_answer_has_a_deadline_however_steadily_it_trickles"
     ),
-    "upstream.attempts": Turned("1", held("_policy.attempts")),
-    "upstream.retry_after_cap": Turned("7", waits),
-    "upstream.max_backoff": Turned("7", waits),
-    "upstream.max_concurrency": Turned("3", held("_slots._value")),
     "upstream.max_response_bytes": Turned(
         "2048", "upstream/test_failures.py::test_a_get_that_fails_raises_its_own_error_and_nothing_secret"
     ),
@@ -130,19 +122,9 @@ TURNED = {
     "auth.allow_private_jwks": Turned("true", lambda read: read.settings.auth.allow_private_jwks),
     "pdf.ingest": Turned('"link"', wants_pdf),
     "pdf.allowed_hosts": Turned('["pdf.example"]', held("_hosts")),
-    "pdf.concurrency": Turned(
-        "1", "ingest/test_pdf_queue.py::test_no_more_are_fetched_at_one_time_than_was_set_and_none_is_left"
-    ),
-    "pdf.attempts": Turned(
-        "1", "ingest/test_pdf_queue.py::test_how_often_it_is_tried_and_how_long_the_waits_are_can_be_set"
-    ),
-    "pdf.max_wait": Turned(
-        "7", "ingest/test_pdf_queue.py::test_how_often_it_is_tried_and_how_long_the_waits_are_can_be_set"
-    ),
     "webhook.key": Turned('"whsec_c2VjcmV0"', lambda read: read.settings.webhook.secrets),
     "database.url": Turned('"sqlite:///other.db"', engine),
     "database.connections": Turned("3", engine, {"database.url": '"postgresql://localhost/gateway"'}),
-    "database.synchronous": Turned('"NORMAL"', engine),
     "fhir.time_zone": Turned('"Asia/Tokyo"', lambda found: found.zone),
     "fhir.claim_us_core": Turned(
         "true",
@@ -164,15 +146,11 @@ TURNED = {
     "sync.concurrency": Turned(
         "3", "crawl/test_sweep.py::test_the_crawl_is_as_fast_as_concurrency_and_latency_let_it_be"
     ),
-    "sync.timeout": Turned("1", "upstream/test_paced_client.py::test_a_site_that_wants_no_repeats_gets_none"),
     "sync.report_refetch_hours": Turned(
         "1", "crawl/test_sweep.py::test_reports_are_not_fetched_again_and_again_however_long_an_index_may_be_old"
     ),
     "sync.refetches_per_second": Turned(
         "7", "crawl/test_account_pace.py::test_in_a_large_account_old_studies_are_fetched_again_less_often"
-    ),
-    "sync.missing_sweeps_alert": Turned(
-        "1", "crawl/test_sweep.py::test_a_study_that_is_listed_no_longer_is_alerted_after_three_sweeps_and_no_sooner"
     ),
     "sync.max_index_age": Turned(
         "7", "fhir_api/test_freshness.py::test_after_a_sweep_an_answer_is_whole_until_that_is_too_long_ago"
@@ -255,7 +233,6 @@ TURNED = {
     "feed.heartbeat_seconds": Turned("120", beaten, {"feed.heartbeat_url": '"https://switch.example/"'}),
     "feed.alert_key": Turned('"whsec_c2VjcmV0"', hooked, {"feed.alert_url": '"https://alerts.example/"'}),
     "feed.queue_age_alert_minutes": Turned("60", old),
-    "feed.backload_rate": Turned("7", "cli/test_feed.py::test_without_a_rate_a_backload_has_that_of_the_settings"),
     "feed.draft_wait_minutes": Turned("7", routes),
     "feed.unasked_messages": Turned("7", unasked),
     "feed.unasked_hours": Turned("7", unasked),
@@ -320,7 +297,6 @@ TURNED = {
         '"word"', key_password, {"destination.tls": "true", "destination.client_cert": '"cert.pem"'}
     ),
     "destination.server_name": Turned('"name.example"', ends, {"destination.tls": "true"}),
-    "destination.connect_timeout": Turned("1", ends),
     "destination.ack_timeout": Turned("1", ends),
     "destination.ack_mode": Turned('"two_phase"', routes),
     "destination.ack_listen": Turned('"127.0.0.1:2577"', routes, {"destination.ack_mode": '"two_phase"'}),
@@ -332,8 +308,6 @@ TURNED = {
     "destination.ack_table": Turned('{ AE = "retry" }', meanings),
     "destination.inverted_acks": Turned("true", meanings),
     "destination.retry": Turned("1", routes),
-    "destination.retry_cap": Turned("60", routes),
-    "destination.retry_jitter": Turned("0", routes),
     "destination.max_attempts": Turned("3", routes),
     "destination.indeterminate_resends": Turned("3", routes),
     "destination.window": Turned("3", routes),
@@ -480,8 +454,8 @@ def test_every_part_of_a_destination_is_read_by_who_does_the_work(made: str, nam
     assert name in reads(*left_out), f"{name} of {made} is read by nobody: read it in the module that does the work"
 
 
-# `allow_http` acts where it is read: on which address is taken. Paths of the audit have a default beside others
-_READ_ELSEWHERE = ("mapping.", "destination.", "ignore.", "upstream.allow_http", "audit.dir", "audit.seal_key")
+# Paths of the audit have a default beside others
+_READ_ELSEWHERE = ("mapping.", "destination.", "ignore.", "audit.dir", "audit.seal_key")
 
 
 @pytest.mark.parametrize("key", [key for key in every() if not key.startswith(_READ_ELSEWHERE)])

@@ -160,7 +160,7 @@ async def test_a_cursor_that_comes_again_ends_the_paging(server, connected):
 async def test_no_more_requests_are_open_at_once_than_allowed(server, connected):
     gate = asyncio.Event()
     server.script = [Reply.of(documents.study(), gate=gate)]
-    async with connected(server.url, max_concurrency=3) as client:
+    async with connected(server.url, requests=3) as client:
         calls = [asyncio.create_task(client.study(STUDY_ID)) for _ in range(12)]
         async with server.arrived:
             await server.arrived.wait_for(lambda: server.open == 3)

@@ -65,7 +65,7 @@ POST_FAILURES = {
     "success false": (Reply.of({"success": False}), errors.UpstreamConflict),
 }
 
-SETTINGS = {"read_timeout": 0.05, "max_response_bytes": 4096, "attempts": 3}
+SETTINGS = {"read_seconds": 0.05, "max_response_bytes": 4096, "attempts": 3}
 
 
 def _texts(error):

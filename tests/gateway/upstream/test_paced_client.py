@@ -8,8 +8,8 @@ from fakes.scripted_server import Reply, ScriptedServer
 from fakes.virtual_clock import VirtualClock
 
 from gateway.runtime import clock
-from gateway.runtime.errors import UpstreamFailed, UpstreamThrottled
-from gateway.settings import Pdf, Sync, Upstream
+from gateway.runtime.errors import UpstreamFailed
+from gateway.settings import Pdf, Upstream
 from gateway.upstream.pace import Pace
 from gateway.upstream.paced_client import PacedClient
 
@@ -25,9 +25,8 @@ def time(monkeypatch):
     return VirtualClock().install(monkeypatch)
 
 
-def client(server, pace, **settings):
-    upstream = Upstream.model_validate({"api_key": "k", "base_url": server.url, **settings})
-    return PacedClient(upstream, Pdf(), Sync(), pace)
+def client(server, pace):
+    return PacedClient(Upstream.model_validate({"api_key": "k", "base_url": server.url}), Pdf(), pace)
 
 
 def said(request):
@@ -44,7 +43,7 @@ async def test_no_request_is_sent_before_retry_after_is_over_whoever_wants_it(se
         return Reply(429, headers={"Retry-After": "90"}) if len(log) == 1 else said(request)
 
     server.script = script
-    async with client(server, pace, retry_after_cap=5) as upstream:
+    async with client(server, pace) as upstream:
         first = asyncio.create_task(upstream.study(study_id(1)))
         await time.run_for(0)
         assert noted.throttles == [90]
@@ -59,7 +58,7 @@ async def test_the_server_never_sees_more_requests_at_one_time_than_the_pace_all
     gate = asyncio.Event()
     pace = Pace(3)
     server.script = lambda request: Reply(body=said(request).body, gate=gate)
-    async with client(server, pace, max_concurrency=1) as upstream:
+    async with client(server, pace) as upstream:
         asked = asyncio.gather(*(upstream.study(study_id(number)) for number in range(20)))
         async with server.arrived:
             await server.arrived.wait_for(lambda: server.open == 3)
@@ -73,18 +72,8 @@ async def test_what_fails_twice_is_left_to_the_loop(server, time):
     pace = Pace(8)
     time.busy = lambda: pace.under_way > 0
     server.script = [Reply(500)]
-    async with client(server, pace, attempts=5) as upstream:
+    async with client(server, pace) as upstream:
         with pytest.raises(UpstreamFailed):
             await time.run(upstream.study(study_id(1)))
     assert len(server.requests) == 2
     assert pace.limit == 2
-
-
-async def test_a_site_that_wants_no_repeats_gets_none(server, time):
-    pace = Pace(8)
-    time.busy = lambda: pace.under_way > 0
-    server.script = [Reply(429)]
-    async with client(server, pace, attempts=1) as upstream:
-        with pytest.raises(UpstreamThrottled):
-            await time.run(upstream.study(study_id(1)))
-    assert len(server.requests) == 1

@@ -157,7 +157,7 @@ async def test_the_api_itself_may_always_hold_the_pdfs(server, connected):
 async def test_a_reader_that_stops_early_frees_the_slot(server, storage, connected):
     server.script = [Reply.of(documents.pdf_item(f"{storage.url}/r.pdf"))]
     allowed = Pdf(allowed_hosts=[f"127.0.0.1:{storage.port}"])
-    async with connected(server.url, allowed, max_concurrency=1) as client:
+    async with connected(server.url, allowed, requests=1) as client:
         for _ in range(3):
             async with client.stream_pdf(REPORT_ID) as pdf:
                 async for _chunk in pdf:

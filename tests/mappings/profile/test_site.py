@@ -319,6 +319,31 @@ def test_the_namespace_of_a_customer_stands_for_one_system_too():
         parse_site(CITY + f"[[mapping.express_customers]]\nid = 'c'\n{customer}")
 
 
+@pytest.mark.parametrize("half", ['system = "urn:oid:1.2"', 'namespace = "CITY"'])
+@pytest.mark.parametrize("kind", ["external_patient_id", "accession", "placer", "filler", "visit", "account"])
+def test_half_of_a_pair_that_is_written_elsewhere_is_enough(kind, half):
+    pair = 'mrn_system = "urn:oid:1.2"\nmrn_namespace = "CITY"\n'
+    for text in (f"{pair}{kind}_{half}", f'{kind}_{half}\n[[mapping.facilities]]\nname = "B"\n{pair}'):
+        assert getattr(_facility(text), kind) == AssigningAuthority("urn:oid:1.2", "CITY")
+
+
+def test_half_of_a_pair_is_found_at_an_express_customer_and_for_the_numbers_of_the_site():
+    text = f'[mapping]\naccession_namespace = "X"\n[[mapping.express_customers]]\nid = "cus_1"\n{CUSTOMER}'
+    assert parse_site(text).accession_authority == AssigningAuthority("urn:oid:1.2", "X")
+
+
+def test_half_of_two_pairs_is_not_completed():
+    other = '[[mapping.facilities]]\nname = "B"\nmrn_system = "urn:oid:1.3"\nmrn_namespace = "CITY"\n'
+    text = f'mrn_system = "urn:oid:1.2"\nmrn_namespace = "CITY"\nvisit_namespace = "CITY"\n{other}'
+    _, faults = read_site(f'[[mapping.facilities]]\nname = "A"\n{text}')
+    assert [one.key for one in faults] == ["mapping.facilities[0].visit_system", "mapping.facilities"]
+
+
+def test_the_issuer_of_providers_is_completed_by_no_other():
+    text = '[mapping]\nprovider_namespace = "X"\n[[mapping.express_customers]]\nid = "cus_1"\n'
+    assert [one.key for one in read_site(text + CUSTOMER)[1]] == ["mapping.provider_system"]
+
+
 def test_the_clinics_of_a_facility_are_uuids():
     text = "[[mapping.facilities]]\nname = 'Mercy'\nclinic_ids = ['123e4567-e89b-12d3-a456-426614174000']"
     site = parse_site(text)

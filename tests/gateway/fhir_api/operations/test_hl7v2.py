@@ -18,7 +18,6 @@ from gateway.ingest.pdf_queue import PdfQueue
 from gateway.routing import Filter, Scope
 from gateway.runtime import clock
 from gateway.runtime.metrics import Metrics
-from gateway.settings import Pdf
 from gateway.store.database.engine import Statement
 from gateway.store.feed.leases import paused
 from gateway.store.feed.messages import hold
@@ -215,7 +214,7 @@ async def test_a_receiver_that_takes_the_pdf_is_shown_its_bytes_where_they_are_k
         return await serving.reads._pipeline.refresh(study_id)
 
     pdfs = Pdfs(serving.engine)
-    assert await PdfQueue(pdfs, serving.upstream.stream_pdf, refresh, Pdf(), Metrics()).once() == 1
+    assert await PdfQueue(pdfs, serving.upstream.stream_pdf, refresh, Metrics()).once() == 1
     stored = await pdfs.current(report["reportId"])
     data = b"".join([chunk async for chunk in pdfs.read(stored, 0, stored.size - 1)])
     response = await stage.get(path(report, "own"))

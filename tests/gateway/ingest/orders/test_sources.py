@@ -158,7 +158,7 @@ def test_a_source_that_strangers_could_use_or_that_could_read_nothing_is_refused
     [
         ("may", "[]"),
         ("senders", '["EPIC"]'),
-        ("authorities", '[{ namespace = "CITY" }]'),
+        ("authorities", '[{ system = "urn:oid:1.2.1" }]'),
         ("authorities", '[{ namespace = "CITY", system = "none" }]'),
         ("sections", '[" "]'),
         ("processing_ids", "[]"),
@@ -186,6 +186,18 @@ def test_the_files_of_a_certificate_are_opened_by_check_config(tmp_path):
     missing = read(tmp_path, given | {"tls_client_ca": '"none.pem"'})
     assert [error.key for error in check_files(missing)] == ["source[0].tls_client_ca"]
     assert "source[0].tls_client_ca" in [error.key for error in faults(tmp_path / "gateway.toml")]
+
+
+@pytest.mark.parametrize("namespace", ["CITY", "CITYHIS", "ACC"])
+def test_an_authority_of_the_site_is_named_by_its_namespace(tmp_path, namespace):
+    (known,) = source(tmp_path, authorities=f'[{{ namespace = "{namespace}" }}]').rules.authorities
+    assert known in source(tmp_path).rules.authorities and known.namespace == namespace
+
+
+def test_an_authority_that_the_site_does_not_have_needs_a_system(tmp_path):
+    faults = survey_sources(read(tmp_path, {"authorities": '[{ namespace = "VN" }]'}))[1]
+    assert [one.key for one in faults] == ["source[0].authorities"]
+    assert "VN" in faults[0].problem and 'system = ""' in faults[0].cure
 
 
 def test_check_config_shows_a_source(tmp_path):
