@@ -73,14 +73,12 @@ def who(
     configuration = load(config)
     numbers, span = numbers_of("-", ""), span_of(since, until, configuration.zone)
     asked = work.PatientAsked(numbers, span)
-    sys.exit(
-        _act_on_store(
-            configuration,
-            "audit who",
-            lambda engine, shows: work.who(engine, configuration, asked, shows),
-            reason,
-            as_json=as_json,
-        )
+    _act_on_store(
+        configuration,
+        "audit who",
+        lambda engine, shows: work.who(engine, configuration, asked, shows),
+        reason,
+        as_json=as_json,
     )
 
 
@@ -97,4 +95,4 @@ def export(
 
     configuration = load(config)
     span = span_of(since, until, configuration.zone)
-    sys.exit(_act(configuration, "audit export", lambda _: work.export(configuration, span, print), reason))
+    _act(configuration, "audit export", lambda _: work.export(configuration, span, print), reason)

@@ -59,7 +59,7 @@ def add(
     keys, facilities = work.KeysGiven(jwks, jwks_url), tuple(facility or ())
     new = work.NewClient(name, tuple(scope), keys, expires, reason, external, facilities)
     configuration = load(config)
-    sys.exit(_act(configuration, "clients add", lambda _: work.add(configuration, new, print, as_json=as_json), reason))
+    _act(configuration, "clients add", lambda _: work.add(configuration, new, print, as_json=as_json), reason)
 
 
 @clients.command("list")
@@ -76,9 +76,7 @@ def disable(client: Client, reason: Reason, config: Config = None) -> None:
     from gateway.cli import registered_clients as work
 
     configuration = load(config)
-    sys.exit(
-        _act(configuration, "clients disable", lambda _: work.disable(configuration, client, reason, print), reason)
-    )
+    _act(configuration, "clients disable", lambda _: work.disable(configuration, client, reason, print), reason)
 
 
 @clients.command()
@@ -88,7 +86,7 @@ def enable(client: Client, reason: Reason = "", config: Config = None) -> None:
 
     configuration = load(config)
     act = partial(work.enable, configuration, client, reason, print)
-    sys.exit(_act(configuration, "clients enable", lambda _: act(), reason))
+    _act(configuration, "clients enable", lambda _: act(), reason)
 
 
 @clients.command()
@@ -110,4 +108,4 @@ def rotate(
     given = work.KeysGiven(jwks, jwks_url)
     configuration, rotates = load(config), work.finish_rotation if finish else work.rotate
     rotation = partial(rotates, configuration, client, given, until, reason, print)
-    sys.exit(_act(configuration, "clients rotate", lambda _: rotation(), reason))
+    _act(configuration, "clients rotate", lambda _: rotation(), reason)

@@ -179,16 +179,14 @@ def explain(
 
     question = Question(report, field, at, sent, reason)
     configuration = load(config)
-    sys.exit(
-        _act_on_store(
-            configuration,
-            "explain",
-            lambda engine, shows: explain_report(engine, configuration, question, shows=shows),
-            reason,
-            report,
-            as_json=as_json,
-            writes=False,
-        )
+    _act_on_store(
+        configuration,
+        "explain",
+        lambda engine, shows: explain_report(engine, configuration, question, shows=shows),
+        reason,
+        report,
+        as_json=as_json,
+        writes=False,
     )
 
 
@@ -250,7 +248,7 @@ def sync(
     from gateway.cli.sync import sync_once
 
     configuration = load(config)
-    sys.exit(_act(configuration, "sync", lambda _: sync_once(configuration, print)))
+    _act(configuration, "sync", lambda _: sync_once(configuration, print))
 
 
 @app.command()
@@ -259,7 +257,7 @@ def rerender(config: Config = None) -> None:
     from gateway.cli.rerender import rerender as rerender_all
 
     configuration = load(config)
-    sys.exit(_act(configuration, "rerender", lambda _: rerender_all(configuration, print)))
+    _act(configuration, "rerender", lambda _: rerender_all(configuration, print))
 
 
 @app.command()
@@ -268,7 +266,7 @@ def migrate(config: Config = None) -> None:
     from gateway.cli.migrate import migrate as migrate_database
 
     configuration = load(config)
-    sys.exit(_act(configuration, "migrate", lambda _: migrate_database(configuration, print)))
+    _act(configuration, "migrate", lambda _: migrate_database(configuration, print))
 
 
 @identity.command("list")
@@ -276,7 +274,7 @@ def identity_list(config: Config = None) -> None:
     """List identity conflicts: studies kept apart from a patient that they name, and decisions about them."""
     from gateway.cli.identities import list_identities
 
-    sys.exit(_ask(load(config), list_identities))
+    _ask(load(config), list_identities)
 
 
 @identity.command("link")
@@ -297,15 +295,13 @@ def _decide_identity(
     from gateway.cli.identities import decide
 
     configuration = load(config)
-    sys.exit(
-        _act_on_store(
-            configuration,
-            f"identity {verdict}",
-            lambda engine, _: decide(engine, configuration, verdict, patient, study, reason),
-            reason,
-            patient,
-            study,
-        )
+    _act_on_store(
+        configuration,
+        f"identity {verdict}",
+        lambda engine, _: decide(engine, configuration, verdict, patient, study, reason),
+        reason,
+        patient,
+        study,
     )
 
 

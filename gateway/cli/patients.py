@@ -5,7 +5,6 @@ Carries out no clause of a standard. Exit codes: 0 done, 1 not now, 2 bad input.
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from typing import Annotated
 
@@ -37,7 +36,7 @@ def erase(
     typed = work.TypedErasure(reason, study, is_trial=dry_run or not yes)
     configuration = load(config)
     erasure = partial(work.erase, configuration, typed)
-    sys.exit(_act(configuration, "patients erase", lambda shows: erasure(shows, print), reason, study or ""))
+    _act(configuration, "patients erase", lambda shows: erasure(shows, print), reason, study or "")
 
 
 @patients.command()
@@ -51,4 +50,4 @@ def readmit(
 
     configuration = load(config)
     readmission = partial(work.readmit, configuration, study, reason, print)
-    sys.exit(_act(configuration, "patients readmit", lambda _: readmission(), reason, study))
+    _act(configuration, "patients readmit", lambda _: readmission(), reason, study)
