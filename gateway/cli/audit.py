@@ -13,7 +13,7 @@ import typer
 
 from gateway.cli.acting import act as _act
 from gateway.cli.acting import act_on_store as _act_on_store
-from gateway.cli.command_line import CommandGroup, Config, load
+from gateway.cli.command_line import CommandGroup, Config, Reason, load
 from gateway.cli.command_line import exit_code as _run
 
 audit = typer.Typer(
@@ -22,7 +22,6 @@ audit = typer.Typer(
 
 Since = Annotated[str | None, typer.Option("--from", metavar="INSTANT", help="Events at or after this day or time.")]
 Until = Annotated[str | None, typer.Option("--to", metavar="INSTANT", help="Events before this day or time.")]
-Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
 
 
 @audit.command()

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.acting import act as _act
-from gateway.cli.command_line import CommandGroup, Config, load
+from gateway.cli.command_line import CommandGroup, Config, Json, Reason, load
 from gateway.cli.command_line import exit_code as _run
 
 clients = typer.Typer(
@@ -21,12 +21,10 @@ clients = typer.Typer(
 )
 
 Client = Annotated[str, typer.Argument(metavar="CLIENT", help="Client id; `clients list` shows it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Jwks = Annotated[Path | None, typer.Option("--jwks", metavar="FILE", help="Public keys of the client (JWKS).")]
 JwksUrl = Annotated[
     str | None, typer.Option("--jwks-url", metavar="URL", help="URL of the client's public keys (https).")
 ]
-Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
 
 
 @clients.command()

@@ -14,7 +14,7 @@ import typer
 from gateway.cli.acting import act as _act
 from gateway.cli.acting import act_on_store as _act_on_store
 from gateway.cli.acting import ask as _ask
-from gateway.cli.command_line import CommandGroup, Config, destination_names, load
+from gateway.cli.command_line import CommandGroup, Config, Json, Reason, destination_names, load
 from gateway.runtime.words import HeldAs
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ AnyName = Annotated[
     str | None,
     typer.Argument(metavar="[NAME]", help="Name of a destination; default: all.", autocompletion=destination_names),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
 NeededReason = Annotated[
     str, typer.Option("--reason", help="Who decided it and why, for the audit trail. Write no patient names.")
 ]

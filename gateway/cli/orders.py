@@ -13,7 +13,7 @@ import typer
 
 from gateway.cli.acting import act as _act
 from gateway.cli.acting import act_on_store as _act_on_store
-from gateway.cli.command_line import CommandGroup, Config, load
+from gateway.cli.command_line import CommandGroup, Config, Json, Reason, load
 from gateway.runtime.words import OrderState
 
 orders = typer.Typer(
@@ -24,8 +24,6 @@ orders = typer.Typer(
 
 Message = Annotated[int, typer.Argument(metavar="NUMBER", help="Number of a message, as `orders messages` has it.")]
 Study = Annotated[str, typer.Argument(metavar="STUDY", help="Study id, stu_<32 hex>.")]
-Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @orders.command("list")

@@ -11,13 +11,11 @@ from typing import Annotated
 import typer
 
 from gateway.cli.acting import act as _act
-from gateway.cli.command_line import CommandGroup, Config, load
+from gateway.cli.command_line import CommandGroup, Config, Reason, load
 
 patients = typer.Typer(
     help="Erase a patient's data on order, and read erased studies again.", no_args_is_help=True, cls=CommandGroup
 )
-
-Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
 
 
 @patients.command()
