@@ -63,7 +63,7 @@ check-types: install
 	$(RUN) mypy
 
 check-documents: install
-	$(BIN)/cog -I docs --check -r $(DOCUMENTS)
+	$(BIN)/cog -I docs --check $(DOCUMENTS)
 
 check-code: install
 	$(RUN) ruff check .

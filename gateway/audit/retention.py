@@ -1,35 +1,40 @@
 """Remove old segments whole: sign a tombstone, remove the rows, then the file. A crash in between is made good later.
 
-https://www.ecfr.gov/current/title-45/section-164.316 (how long documentation is kept). Only what has its final seal is
-removed, the oldest first.
+https://www.ecfr.gov/current/title-45/section-164.316 (how long documentation is kept), RFC 8032 (Ed25519). Only what
+has its final seal is removed, the oldest first. A tombstone keeps the digest of that seal, so that the chain of the
+segments stays whole.
 Proved by tests/gateway/audit/test_retention.py.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from gateway.audit.audit_entry import parsed
 from gateway.audit.loading import subjects_of
-from gateway.audit.segment import SegmentHead, hex_of
+from gateway.audit.segment import SegmentHead, hex_of, is_signature
 from gateway.audit.segment_file import head_of, segment_of, segment_paths
-from gateway.audit.tombstones import SegmentTombstone, add_tombstone, tombstones
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditUnavailable
 from gateway.runtime.log import get_logger
 from gateway.runtime.loops import forever
+from gateway.runtime.own_file import flush_folder, open_private
 from gateway.store.audit_entries import AuditEntries, LoadedTo
 from gateway.store.database.engine import micros
 
 EVERY: Final = 3_600.0  # seconds
 _MOST: Final = 500  # rows removed in one transaction
+_FILE: Final = "audit-tombstones.log"
+_CONTEXT: Final = b"autoscribe-gateway audit tombstone 1\n"
 
 
 class AuditRetention:
@@ -82,3 +87,66 @@ def _old(folder: Path, before: datetime) -> list[Path]:
         journals[segment_of(path).partition(".")[2]].append(path)
     day = before.strftime("%Y-%m-%d")
     return sorted(path for paths in journals.values() for path in paths[:-1] if segment_of(path)[:10] < day)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentTombstone:
+    """Removal of a segment: the digest of its last line, its count of entries, and when it was removed.
+
+    `at` is in microseconds since 1970. `key` is the public key of the signature, in hex.
+    """
+
+    segment: str
+    digest: str
+    entries: int
+    at: int
+    key: str
+    signature: str = ""
+
+    def signed(self, key: Ed25519PrivateKey) -> SegmentTombstone:
+        """Return it with its signature."""
+        return replace(self, signature=key.sign(self._text()).hex())
+
+    def is_signed(self) -> bool:
+        """True if its signature is valid under the key that it names."""
+        try:
+            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.key))
+        except ValueError:
+            return False
+        return is_signature(self.signature, key, self._text())
+
+    def _text(self) -> bytes:
+        return _CONTEXT + json.dumps(asdict(replace(self, signature="")), sort_keys=True).encode("ascii")
+
+
+def tombstones(folder: Path) -> list[SegmentTombstone | None]:
+    """Return the tombstones of a folder, None for a line that is none. May raise `OSError`."""
+    try:
+        text = (folder / _FILE).read_bytes()
+    except FileNotFoundError:
+        return []
+    return [_read(row) for row in text.splitlines()]
+
+
+def add_tombstone(folder: Path, one: SegmentTombstone) -> None:
+    """Append a tombstone and flush it to disk. May raise `OSError`."""
+    row = json.dumps(asdict(one)).encode("ascii") + b"\n"
+    opened = open_private(folder / _FILE, os.O_WRONLY | os.O_APPEND)
+    try:
+        size = os.fstat(opened).st_size
+        if os.write(opened, row) != len(row):
+            os.ftruncate(opened, size)
+            raise OSError(0, "the tombstone was not written whole")
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+    flush_folder(folder)
+
+
+def _read(row: bytes) -> SegmentTombstone | None:
+    try:
+        one = SegmentTombstone(**json.loads(row))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    types = {"segment": str, "digest": str, "entries": int, "at": int, "key": str, "signature": str}
+    return one if all(type(getattr(one, name)) is kind for name, kind in types.items()) else None

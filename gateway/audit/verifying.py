@@ -17,6 +17,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.audit.audit_entry import AuditEntry
+from gateway.audit.retention import tombstones
 from gateway.audit.segment import (
     NO_LINE,
     SegmentHead,
@@ -30,7 +31,6 @@ from gateway.audit.segment import (
 )
 from gateway.audit.segment_file import segment_of, segment_paths
 from gateway.audit.syslog_message import lines_named
-from gateway.audit.tombstones import tombstones
 from gateway.store.audit_entries import LoadedTo
 
 # Faults, each with its plain meaning

@@ -1,4 +1,4 @@
-"""Run a command: print the answer to its question; where it acts or shows patients' data, write the audit before.
+"""Run a command and exit: print the answer to its question; if it acts or shows patients' data, note that before.
 
 Carries out no clause of a standard; decision D42. Without an audit in the settings, the command just runs.
 """
@@ -6,8 +6,9 @@ Carries out no clause of a standard; decision D42. Without an audit in the setti
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Awaitable, Callable, Collection
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from gateway.cli.command_line import exit_code
 
@@ -26,15 +27,15 @@ _TYPES: Final = {"rep": "DiagnosticReport", "stu": "ImagingStudy", "pat": "Patie
 
 def act(
     configuration: Configuration, command: str, work: Callable[[Shows], Awaitable[int]], reason: str = "", *about: str
-) -> int:
-    """Run the work of a command and return its exit code; `about` are texts as typed, of which ids are noted.
+) -> NoReturn:
+    """Run the work of a command, and exit with its code; `about` are texts as typed, of which ids are noted.
 
     The work gets a function to call with the addresses and the patients that it is about to show.
 
     Raises:
         AuditUnavailable: the act cannot be noted: it is not done.
     """
-    return exit_code(_acted(configuration, command, work, reason, about))
+    sys.exit(exit_code(_acted(configuration, command, work, reason, about)))
 
 
 def ask(
@@ -43,9 +44,9 @@ def ask(
     *,
     as_json: bool = False,
     writes: bool = False,
-) -> int:
-    """Print the answer to a question about the store, and return the exit code."""
-    return exit_code(_answered(configuration, question, as_json=as_json, writes=writes))
+) -> NoReturn:
+    """Print the answer to a question about the store, and exit with its code."""
+    sys.exit(exit_code(_answered(configuration, question, as_json=as_json, writes=writes)))
 
 
 def act_on_store(  # noqa: PLR0913 (what an act on the store is)
@@ -57,8 +58,8 @@ def act_on_store(  # noqa: PLR0913 (what an act on the store is)
     as_json: bool = False,
     writes: bool = True,
     destination: str | None = None,
-) -> int:
-    """Run a command on the store and print its answer; return the exit code.
+) -> NoReturn:
+    """Run a command on the store, print its answer, and exit with its code.
 
     A `destination` that the settings lack is refused before the store is opened, which may make its file.
 
@@ -73,7 +74,7 @@ def act_on_store(  # noqa: PLR0913 (what an act on the store is)
             destination_named(configuration, destination, enabled=False)
         return _answered(configuration, lambda engine: question(engine, shows), as_json=as_json, writes=writes)
 
-    return act(configuration, command, work, reason, *about)
+    act(configuration, command, work, reason, *about)
 
 
 async def _answered(

@@ -13,7 +13,7 @@ import typer
 
 from gateway.cli.acting import act as _act
 from gateway.cli.acting import act_on_store as _act_on_store
-from gateway.cli.command_line import CommandGroup, Config, load
+from gateway.cli.command_line import CommandGroup, Config, Reason, load
 from gateway.cli.command_line import exit_code as _run
 
 audit = typer.Typer(
@@ -22,7 +22,6 @@ audit = typer.Typer(
 
 Since = Annotated[str | None, typer.Option("--from", metavar="INSTANT", help="Events at or after this day or time.")]
 Until = Annotated[str | None, typer.Option("--to", metavar="INSTANT", help="Events before this day or time.")]
-Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
 
 
 @audit.command()
@@ -73,14 +72,12 @@ def who(
     configuration = load(config)
     numbers, span = numbers_of("-", ""), span_of(since, until, configuration.zone)
     asked = work.PatientAsked(numbers, span)
-    sys.exit(
-        _act_on_store(
-            configuration,
-            "audit who",
-            lambda engine, shows: work.who(engine, configuration, asked, shows),
-            reason,
-            as_json=as_json,
-        )
+    _act_on_store(
+        configuration,
+        "audit who",
+        lambda engine, shows: work.who(engine, configuration, asked, shows),
+        reason,
+        as_json=as_json,
     )
 
 
@@ -97,4 +94,4 @@ def export(
 
     configuration = load(config)
     span = span_of(since, until, configuration.zone)
-    sys.exit(_act(configuration, "audit export", lambda _: work.export(configuration, span, print), reason))
+    _act(configuration, "audit export", lambda _: work.export(configuration, span, print), reason)

@@ -27,40 +27,43 @@ from gateway.settings import Configuration
 
 @dataclass(frozen=True, slots=True)
 class CheckedSettings(CommandAnswer):
-    """Faults of the settings; or, without any, the settings in force, and what the database says against them."""
+    """Settings in force, and notes about them."""
 
-    faults: tuple[ConfigError, ...] = ()
-    settings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    of_database: tuple[ConfigError | str, ...] = ()
-
-    @property
-    def exit_code(self) -> int:
-        """1 if there is a fault."""
-        return int(bool(self.faults) or any(isinstance(one, ConfigError) for one in self.of_database))
+    settings: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def lines(self) -> tuple[str, ...]:
         """Return the settings in force."""
         return self.settings
 
-    def lines_aside(self) -> Iterator[str]:
-        """Yield the faults and notes."""
-        yield from map(str, self.faults)
-        yield from (f"note: {one}" for one in self.notes)
-        yield from (str(one) if isinstance(one, ConfigError) else f"note: {one}" for one in self.of_database)
+
+@dataclass(frozen=True, slots=True)
+class CheckedDatabase(CommandAnswer):
+    """Plans that the settings would make, and faults and notes of the database about them."""
+
+    plans: tuple[str, ...]
+    findings: tuple[ConfigError | str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if there is a fault."""
+        return int(any(isinstance(one, ConfigError) for one in self.findings))
+
+    def lines(self) -> Iterator[str]:
+        """Yield the plans, the faults and the notes."""
+        yield from (f"note: plan {one}" for one in self.plans)
+        yield from (str(one) if isinstance(one, ConfigError) else f"note: {one}" for one in self.findings)
 
 
-async def check_config(path: Path | None) -> CheckedSettings:
-    """Return all faults, or the settings in force with notes."""
-    if found := faults(path):
-        return CheckedSettings(tuple(found))
-    configuration = load(path)
-    plans = [f"plan {one.line}" for one in await foreseen_plans(configuration)]
-    return CheckedSettings(
-        settings=tuple(effective(configuration)),
-        notes=(*warnings(configuration), *plans),
-        of_database=tuple([one async for one in of_database(configuration)]),
-    )
+async def check_config(configuration: Configuration) -> CheckedSettings:
+    """Return the settings in force, which have no fault, with notes."""
+    return CheckedSettings(tuple(effective(configuration)), tuple(warnings(configuration)))
+
+
+async def check_database(configuration: Configuration) -> CheckedDatabase:
+    """Return what the database says against the settings."""
+    plans = tuple([one.line for one in await foreseen_plans(configuration)])
+    return CheckedDatabase(plans, tuple([one async for one in of_database(configuration)]))
 
 
 async def say_check(path: Path | None, say: Say, say_aside: Say, *, is_online: bool) -> int:
@@ -68,14 +71,18 @@ async def say_check(path: Path | None, say: Say, say_aside: Say, *, is_online: b
 
     With `is_online`, connect to everything that the settings name.
     """
-    checked = await check_config(path)
-    code = say_answer(checked, say)
-    for line in checked.lines_aside():
-        say_aside(line)
-    if is_online and not checked.faults:
-        from gateway.cli.check_config import check_online
-
-        code = max(code, say_answer(await check_online(load(path)), say_aside))
+    if found := faults(path):
+        for fault in found:
+            say_aside(str(fault))
+        return 1
+    configuration = load(path)
+    checked = await check_config(configuration)
+    say_answer(checked, say)
+    for note in checked.notes:
+        say_aside(f"note: {note}")
+    code = say_answer(await check_database(configuration), say_aside)
+    if is_online:
+        code = max(code, say_answer(await check_online(configuration), say_aside))
     return code
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.acting import act as _act
-from gateway.cli.command_line import CommandGroup, Config, load
+from gateway.cli.command_line import CommandGroup, Config, Json, Reason, load
 from gateway.cli.command_line import exit_code as _run
 
 clients = typer.Typer(
@@ -21,12 +21,10 @@ clients = typer.Typer(
 )
 
 Client = Annotated[str, typer.Argument(metavar="CLIENT", help="Client id; `clients list` shows it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Jwks = Annotated[Path | None, typer.Option("--jwks", metavar="FILE", help="Public keys of the client (JWKS).")]
 JwksUrl = Annotated[
     str | None, typer.Option("--jwks-url", metavar="URL", help="URL of the client's public keys (https).")
 ]
-Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
 
 
 @clients.command()
@@ -59,7 +57,7 @@ def add(
     keys, facilities = work.KeysGiven(jwks, jwks_url), tuple(facility or ())
     new = work.NewClient(name, tuple(scope), keys, expires, reason, external, facilities)
     configuration = load(config)
-    sys.exit(_act(configuration, "clients add", lambda _: work.add(configuration, new, print, as_json=as_json), reason))
+    _act(configuration, "clients add", lambda _: work.add(configuration, new, print, as_json=as_json), reason)
 
 
 @clients.command("list")
@@ -76,9 +74,7 @@ def disable(client: Client, reason: Reason, config: Config = None) -> None:
     from gateway.cli import registered_clients as work
 
     configuration = load(config)
-    sys.exit(
-        _act(configuration, "clients disable", lambda _: work.disable(configuration, client, reason, print), reason)
-    )
+    _act(configuration, "clients disable", lambda _: work.disable(configuration, client, reason, print), reason)
 
 
 @clients.command()
@@ -88,7 +84,7 @@ def enable(client: Client, reason: Reason = "", config: Config = None) -> None:
 
     configuration = load(config)
     act = partial(work.enable, configuration, client, reason, print)
-    sys.exit(_act(configuration, "clients enable", lambda _: act(), reason))
+    _act(configuration, "clients enable", lambda _: act(), reason)
 
 
 @clients.command()
@@ -110,4 +106,4 @@ def rotate(
     given = work.KeysGiven(jwks, jwks_url)
     configuration, rotates = load(config), work.finish_rotation if finish else work.rotate
     rotation = partial(rotates, configuration, client, given, until, reason, print)
-    sys.exit(_act(configuration, "clients rotate", lambda _: rotation(), reason))
+    _act(configuration, "clients rotate", lambda _: rotation(), reason)

@@ -24,6 +24,8 @@ PORT: Final = {"min": 0, "max": 65535}
 Config = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help=f"Settings (TOML); else {CONFIG_VARIABLE}.")
 ]
+Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _FAULTS: Final = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 

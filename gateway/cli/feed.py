@@ -5,7 +5,6 @@ Carries out no clause of a standard. Exit codes: 0 done, 1 something is open or 
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +14,7 @@ import typer
 from gateway.cli.acting import act as _act
 from gateway.cli.acting import act_on_store as _act_on_store
 from gateway.cli.acting import ask as _ask
-from gateway.cli.command_line import CommandGroup, Config, destination_names, load
+from gateway.cli.command_line import CommandGroup, Config, Json, Reason, destination_names, load
 from gateway.runtime.words import HeldAs
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ AnyName = Annotated[
     str | None,
     typer.Argument(metavar="[NAME]", help="Name of a destination; default: all.", autocompletion=destination_names),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
 NeededReason = Annotated[
     str, typer.Option("--reason", help="Who decided it and why, for the audit trail. Write no patient names.")
 ]
@@ -51,7 +48,7 @@ def status(config: Config = None, as_json: Json = False) -> None:
     from gateway.feed.operator.status import status as status_of
 
     configuration = load(config)
-    sys.exit(_ask(configuration, lambda engine: status_of(engine, configuration), as_json=as_json))
+    _ask(configuration, lambda engine: status_of(engine, configuration), as_json=as_json)
 
 
 @feed.command()
@@ -68,9 +65,7 @@ def plan(
     from gateway.feed.operator.planned import plan as plans_of
 
     configuration = _load_for(config, name)
-    sys.exit(
-        _ask(configuration, lambda engine: plans_of(engine, configuration, name, reports=reports), as_json=as_json)
-    )
+    _ask(configuration, lambda engine: plans_of(engine, configuration, name, reports=reports), as_json=as_json)
 
 
 @feed.command()
@@ -87,14 +82,12 @@ def apply(
     if leave and not reason:
         raise wrong("--leave", "without --reason", "Write why: the audit trail keeps it with the reports not sent.")
     configuration = load(config)
-    sys.exit(
-        _act_on_store(
-            configuration,
-            "feed apply",
-            lambda engine, _: apply_plan(engine, configuration, name, leaves=leave, reason=reason),
-            reason,
-            destination=name,
-        )
+    _act_on_store(
+        configuration,
+        "feed apply",
+        lambda engine, _: apply_plan(engine, configuration, name, leaves=leave, reason=reason),
+        reason,
+        destination=name,
     )
 
 
@@ -104,14 +97,12 @@ def pause(name: Name, reason: Reason, config: Config = None) -> None:
     from gateway.feed.operator import pausing
 
     configuration = load(config)
-    sys.exit(
-        _act_on_store(
-            configuration,
-            "feed pause",
-            lambda engine, _: pausing.pause(engine, configuration, name, reason),
-            reason,
-            destination=name,
-        )
+    _act_on_store(
+        configuration,
+        "feed pause",
+        lambda engine, _: pausing.pause(engine, configuration, name, reason),
+        reason,
+        destination=name,
     )
 
 
@@ -152,7 +143,7 @@ def resume(
         configuration = load(config)
         left = partial(pausing.leave, configuration=configuration, name=str(name), study_id=study, reason=reason)
         let_go = partial(_act_on_store, configuration, "feed resume", lambda engine, _: left(engine), reason)
-        sys.exit(let_go(study or "", destination=name))
+        let_go(study or "", destination=name)
     if restored and (dry_run or yes):
         option = "--dry-run" if dry_run else "--yes"
         problem = "with --restored, which has no dry run and asks nothing; nothing was done"
@@ -160,7 +151,7 @@ def resume(
     if restored and not (study or held):
         configuration = load(config)
         resumed = partial(restoring.resume_restored, configuration, name, journal or [], reason, print)
-        sys.exit(_act(configuration, "feed resume", lambda _: resumed(), reason))
+        _act(configuration, "feed resume", lambda _: resumed(), reason)
     if restored or journal or name is None:
         raise wrong("NAME", "missing, or --restored with --study or --held, or --journal alone", "See --help.")
     if study and held:
@@ -182,7 +173,7 @@ def resume(
             partial(pausing.resume, configuration=configuration, name=name, reason=reason),
         )
     work = partial(act_if_agreed, configuration, sending, consent, print)
-    sys.exit(_act(configuration, "feed resume", lambda _: work(), reason, study or ""))
+    _act(configuration, "feed resume", lambda _: work(), reason, study or "")
 
 
 def _check_leave(name: str | None, study: str | None, held: HeldAs | None, reason: str, *, is_alone: bool) -> None:
@@ -249,7 +240,7 @@ def replay(
             partial(replaying.replay, configuration=configuration, name=name, chosen=chosen, reason=reason),
         )
     work = partial(act_if_agreed, configuration, sending, consent, print)
-    sys.exit(_act(configuration, "feed replay", lambda _: work(), reason, study or "", report or ""))
+    _act(configuration, "feed replay", lambda _: work(), reason, study or "", report or "")
 
 
 @feed.command()
@@ -280,7 +271,7 @@ def backload(
         partial(history.backload, configuration=configuration, name=name, asked=asked),
     )
     work = partial(act_if_agreed, configuration, sending, Consent(dry_run, yes), print)
-    sys.exit(_act(configuration, "feed backload", lambda _: work(), reason))
+    _act(configuration, "feed backload", lambda _: work(), reason)
 
 
 @feed.command()
@@ -293,7 +284,7 @@ def retire(
     from gateway.feed.operator import pausing
 
     configuration = load(config)
-    sys.exit(_act(configuration, "feed retire", lambda _: pausing.retire(configuration, name, reason, print), reason))
+    _act(configuration, "feed retire", lambda _: pausing.retire(configuration, name, reason, print), reason)
 
 
 @feed.command()
@@ -303,7 +294,7 @@ def withdraw(report: Report, reason: NeededReason, dry_run: DryRun = False, conf
 
     configuration = load(config)
     work = partial(cancelled.withdraw, configuration, report, _needed(reason), print, dry_run=dry_run)
-    sys.exit(_act(configuration, "feed withdraw", lambda _: work(), reason, report))
+    _act(configuration, "feed withdraw", lambda _: work(), reason, report)
 
 
 @feed.command()
@@ -313,7 +304,7 @@ def leave(report: Report, reason: NeededReason, dry_run: DryRun = False, config:
 
     configuration = load(config)
     work = partial(cancelled.leave, configuration, report, _needed(reason), print, dry_run=dry_run)
-    sys.exit(_act(configuration, "feed leave", lambda _: work(), reason, report))
+    _act(configuration, "feed leave", lambda _: work(), reason, report)
 
 
 def _load_for(config: Config, name: str | None) -> Configuration:
@@ -349,7 +340,7 @@ def dead_letters(
     from gateway.feed.operator.dead_letters import dead_letters as letters_of
 
     configuration = _load_for(config, name)
-    sys.exit(_ask(configuration, lambda engine: letters_of(engine, configuration, name), as_json=as_json))
+    _ask(configuration, lambda engine: letters_of(engine, configuration, name), as_json=as_json)
 
 
 @feed.command()
@@ -382,7 +373,7 @@ def certificate(
             certifying.write_certificate(made, out)
         return made
 
-    sys.exit(_ask(configuration, certified, writes=deep))
+    _ask(configuration, certified, writes=deep)
 
 
 @feed.command()
@@ -407,16 +398,14 @@ def show(
 
     wanted = showing.WantedMessages(what, numbers_of(patient, what), at, reason)
     configuration = load(config)
-    sys.exit(
-        _act_on_store(
-            configuration,
-            "feed show",
-            lambda engine, shows: showing.show(engine, configuration, wanted, shows=shows),
-            reason,
-            what,
-            as_json=as_json,
-            writes=False,
-        )
+    _act_on_store(
+        configuration,
+        "feed show",
+        lambda engine, shows: showing.show(engine, configuration, wanted, shows=shows),
+        reason,
+        what,
+        as_json=as_json,
+        writes=False,
     )
 
 
@@ -435,4 +424,4 @@ def ack(
 
     configuration = load(config)
     work = partial(acknowledging.acknowledge, configuration, code, name, reason, print)
-    sys.exit(_act(configuration, "feed ack", lambda _: work(), reason))
+    _act(configuration, "feed ack", lambda _: work(), reason)

@@ -20,7 +20,7 @@ from gateway.cli.acting import act_on_store as _act_on_store
 from gateway.cli.acting import ask as _ask
 from gateway.cli.audit import audit
 from gateway.cli.clients import clients
-from gateway.cli.command_line import PORT, CommandGroup, Config, destination_names, load
+from gateway.cli.command_line import PORT, CommandGroup, Config, Json, Reason, destination_names, load
 from gateway.cli.command_line import exit_code as _run
 from gateway.cli.feed import feed
 from gateway.cli.keys import keys
@@ -60,7 +60,6 @@ app.add_typer(sandbox, name="sandbox")
 _RECEIVERS: Final = f"Receiver profile: {', '.join(RECEIVERS)}, or one of the site's own."
 Patient = Annotated[str, typer.Argument(metavar="PATIENT", help="Patient id, pat-<32 hex>.")]
 Study = Annotated[str, typer.Argument(metavar="STUDY", help="Study id, stu_<32 hex>.")]
-Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
 
 
 def _say_version(is_asked: bool = True) -> None:
@@ -169,9 +168,9 @@ def explain(
         typer.Option("--at", metavar="NAME", help="As sent to this destination.", autocompletion=destination_names),
     ] = None,
     sent: Annotated[bool, typer.Option("--sent", help="Also show the value in each message sent.")] = False,
-    reason: Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")] = "",
+    reason: Reason = "",
     config: Config = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Explain where a field's value comes from: rule, source, setting. Shows patient data. Exit 1 without a value."""
     from gateway.feed.operator.explain import Question
@@ -179,16 +178,14 @@ def explain(
 
     question = Question(report, field, at, sent, reason)
     configuration = load(config)
-    sys.exit(
-        _act_on_store(
-            configuration,
-            "explain",
-            lambda engine, shows: explain_report(engine, configuration, question, shows=shows),
-            reason,
-            report,
-            as_json=as_json,
-            writes=False,
-        )
+    _act_on_store(
+        configuration,
+        "explain",
+        lambda engine, shows: explain_report(engine, configuration, question, shows=shows),
+        reason,
+        report,
+        as_json=as_json,
+        writes=False,
     )
 
 
@@ -250,7 +247,7 @@ def sync(
     from gateway.cli.sync import sync_once
 
     configuration = load(config)
-    sys.exit(_act(configuration, "sync", lambda _: sync_once(configuration, print)))
+    _act(configuration, "sync", lambda _: sync_once(configuration, print))
 
 
 @app.command()
@@ -259,7 +256,7 @@ def rerender(config: Config = None) -> None:
     from gateway.cli.rerender import rerender as rerender_all
 
     configuration = load(config)
-    sys.exit(_act(configuration, "rerender", lambda _: rerender_all(configuration, print)))
+    _act(configuration, "rerender", lambda _: rerender_all(configuration, print))
 
 
 @app.command()
@@ -268,7 +265,7 @@ def migrate(config: Config = None) -> None:
     from gateway.cli.migrate import migrate as migrate_database
 
     configuration = load(config)
-    sys.exit(_act(configuration, "migrate", lambda _: migrate_database(configuration, print)))
+    _act(configuration, "migrate", lambda _: migrate_database(configuration, print))
 
 
 @identity.command("list")
@@ -276,7 +273,7 @@ def identity_list(config: Config = None) -> None:
     """List identity conflicts: studies kept apart from a patient that they name, and decisions about them."""
     from gateway.cli.identities import list_identities
 
-    sys.exit(_ask(load(config), list_identities))
+    _ask(load(config), list_identities)
 
 
 @identity.command("link")
@@ -297,15 +294,13 @@ def _decide_identity(
     from gateway.cli.identities import decide
 
     configuration = load(config)
-    sys.exit(
-        _act_on_store(
-            configuration,
-            f"identity {verdict}",
-            lambda engine, _: decide(engine, configuration, verdict, patient, study, reason),
-            reason,
-            patient,
-            study,
-        )
+    _act_on_store(
+        configuration,
+        f"identity {verdict}",
+        lambda engine, _: decide(engine, configuration, verdict, patient, study, reason),
+        reason,
+        patient,
+        study,
     )
 
 
@@ -387,19 +382,17 @@ def _input(file: str) -> bytes:
 
 def _print_faults(conversion: Conversion, to: str) -> int:
     """Print the faults found by the judge; return the exit code."""
+    from gateway.feed.operator.arguments import counted
+
     for fault in conversion.faults:
         print(f"fault: {fault.pointer}: {fault.code}: {fault.action}", file=sys.stderr)
     things = "resource" if to == "fhir" else "message"
     if not conversion.made:
         print(f"judged: nothing, for no {things} was made", file=sys.stderr)
         return 1
-    verdict = _counted(len(conversion.faults), "fault") if conversion.faults else "no faults"
-    print(f"judged: {_counted(conversion.made, things)}, {verdict}", file=sys.stderr)
+    verdict = counted(len(conversion.faults), "fault") if conversion.faults else "no faults"
+    print(f"judged: {counted(conversion.made, things)}, {verdict}", file=sys.stderr)
     return 1 if conversion.faults else 0
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _fail(message: str) -> NoReturn:

@@ -5,7 +5,6 @@ Carries out no clause of a standard. Exit codes: 0 done, 1 refused or nothing fo
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,7 @@ import typer
 
 from gateway.cli.acting import act as _act
 from gateway.cli.acting import act_on_store as _act_on_store
-from gateway.cli.command_line import CommandGroup, Config, load
+from gateway.cli.command_line import CommandGroup, Config, Json, Reason, load
 from gateway.runtime.words import OrderState
 
 orders = typer.Typer(
@@ -25,8 +24,6 @@ orders = typer.Typer(
 
 Message = Annotated[int, typer.Argument(metavar="NUMBER", help="Number of a message, as `orders messages` has it.")]
 Study = Annotated[str, typer.Argument(metavar="STUDY", help="Study id, stu_<32 hex>.")]
-Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @orders.command("list")
@@ -44,14 +41,12 @@ def list_orders(
     from gateway.cli import order_work as work
 
     configuration, request = load(config), work.ListRequest(state, since)
-    sys.exit(
-        _act_on_store(
-            configuration,
-            "orders list",
-            lambda engine, _: work.list_orders(engine, configuration, request),
-            as_json=as_json,
-            writes=False,
-        )
+    _act_on_store(
+        configuration,
+        "orders list",
+        lambda engine, _: work.list_orders(engine, configuration, request),
+        as_json=as_json,
+        writes=False,
     )
 
 
@@ -66,16 +61,14 @@ def show(
     from gateway.cli.order_shown import show as show_orders
 
     configuration = load(config)
-    sys.exit(
-        _act_on_store(
-            configuration,
-            "orders show",
-            lambda engine, shows: show_orders(engine, configuration, what, reason, shows),
-            reason,
-            what,
-            as_json=as_json,
-            writes=False,
-        )
+    _act_on_store(
+        configuration,
+        "orders show",
+        lambda engine, shows: show_orders(engine, configuration, what, reason, shows),
+        reason,
+        what,
+        as_json=as_json,
+        writes=False,
     )
 
 
@@ -100,7 +93,7 @@ def try_message(
 
     configuration, request = load(config), TryRequest(file, source, reason)
     trying = partial(tried, configuration, request, print, as_json=as_json)
-    sys.exit(_act(configuration, "orders try", trying, reason))
+    _act(configuration, "orders try", trying, reason)
 
 
 @orders.command("match")
@@ -115,15 +108,13 @@ def match(
     from gateway.cli import order_work as work
 
     configuration = load(config)
-    sys.exit(
-        _act_on_store(
-            configuration,
-            "orders match",
-            lambda engine, _: work.match_orders(engine, configuration, study, order, reason),
-            reason,
-            study,
-            as_json=as_json,
-        )
+    _act_on_store(
+        configuration,
+        "orders match",
+        lambda engine, _: work.match_orders(engine, configuration, study, order, reason),
+        reason,
+        study,
+        as_json=as_json,
     )
 
 
@@ -134,11 +125,7 @@ def release(study: Study, reason: Reason, config: Config = None, as_json: Json =
 
     configuration = load(config)
     decision = partial(work.release, study_id=study, reason=reason)
-    sys.exit(
-        _act_on_store(
-            configuration, "orders release", lambda engine, _: decision(engine), reason, study, as_json=as_json
-        )
-    )
+    _act_on_store(configuration, "orders release", lambda engine, _: decision(engine), reason, study, as_json=as_json)
 
 
 @orders.command("messages")
@@ -147,14 +134,8 @@ def list_messages(config: Config = None, as_json: Json = False) -> None:
     from gateway.cli import order_messages as work
 
     configuration = load(config)
-    sys.exit(
-        _act_on_store(
-            configuration,
-            "orders messages",
-            lambda engine, _: work.list_messages(engine),
-            as_json=as_json,
-            writes=False,
-        )
+    _act_on_store(
+        configuration, "orders messages", lambda engine, _: work.list_messages(engine), as_json=as_json, writes=False
     )
 
 
@@ -164,15 +145,13 @@ def show_message(message: Message, reason: Reason = "", config: Config = None, a
     from gateway.cli import order_messages as work
 
     configuration = load(config)
-    sys.exit(
-        _act_on_store(
-            configuration,
-            "orders message",
-            lambda engine, _: work.show_message(engine, message, reason),
-            reason,
-            as_json=as_json,
-            writes=False,
-        )
+    _act_on_store(
+        configuration,
+        "orders message",
+        lambda engine, _: work.show_message(engine, message, reason),
+        reason,
+        as_json=as_json,
+        writes=False,
     )
 
 
@@ -182,9 +161,7 @@ def retry(message: Message, reason: Reason, config: Config = None) -> None:
     from gateway.cli import order_messages as work
 
     configuration = load(config)
-    sys.exit(
-        _act_on_store(configuration, "orders retry", lambda engine, _: work.retry(engine, message, reason), reason)
-    )
+    _act_on_store(configuration, "orders retry", lambda engine, _: work.retry(engine, message, reason), reason)
 
 
 @orders.command("set-aside")
@@ -194,4 +171,4 @@ def set_aside(message: Message, reason: Reason, config: Config = None) -> None:
 
     configuration = load(config)
     setting = partial(work.set_message_aside, number=message, reason=reason)
-    sys.exit(_act_on_store(configuration, "orders set-aside", lambda engine, _: setting(engine), reason))
+    _act_on_store(configuration, "orders set-aside", lambda engine, _: setting(engine), reason)

@@ -5,20 +5,17 @@ Carries out no clause of a standard. Exit codes: 0 done, 1 not now, 2 bad input.
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from typing import Annotated
 
 import typer
 
 from gateway.cli.acting import act as _act
-from gateway.cli.command_line import CommandGroup, Config, load
+from gateway.cli.command_line import CommandGroup, Config, Reason, load
 
 patients = typer.Typer(
     help="Erase a patient's data on order, and read erased studies again.", no_args_is_help=True, cls=CommandGroup
 )
-
-Reason = Annotated[str, typer.Option("--reason", help="Reason for the audit trail. Write no patient names.")]
 
 
 @patients.command()
@@ -37,7 +34,7 @@ def erase(
     typed = work.TypedErasure(reason, study, is_trial=dry_run or not yes)
     configuration = load(config)
     erasure = partial(work.erase, configuration, typed)
-    sys.exit(_act(configuration, "patients erase", lambda shows: erasure(shows, print), reason, study or ""))
+    _act(configuration, "patients erase", lambda shows: erasure(shows, print), reason, study or "")
 
 
 @patients.command()
@@ -51,4 +48,4 @@ def readmit(
 
     configuration = load(config)
     readmission = partial(work.readmit, configuration, study, reason, print)
-    sys.exit(_act(configuration, "patients readmit", lambda _: readmission(), reason, study))
+    _act(configuration, "patients readmit", lambda _: readmission(), reason, study)

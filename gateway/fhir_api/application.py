@@ -23,10 +23,7 @@ from gateway.auth.token_endpoint import auth_routes
 from gateway.fhir_api.audit.audited import refusal
 from gateway.fhir_api.facade import is_fhir
 from gateway.fhir_api.http.compression import Compressed
-from gateway.fhir_api.http.cross_origin import ListedOrigins
-from gateway.fhir_api.http.forwarded import TrustedProxies
-from gateway.fhir_api.http.hosts import KnownHosts
-from gateway.fhir_api.http.safe_headers import SafeHeaders
+from gateway.fhir_api.http.perimeter import KnownHosts, ListedOrigins, SafeHeaders, TrustedProxies
 from gateway.fhir_api.openapi.routes import openapi_routes
 from gateway.fhir_api.ops.routes import ops_routes
 from gateway.fhir_api.routes import fhir_app

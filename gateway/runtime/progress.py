@@ -7,11 +7,13 @@ Carries out no clause of a standard; decision D39. On a terminal it is one line 
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection, Iterator
 from types import TracebackType
-from typing import Final, TextIO
+from typing import Final, TextIO, TypeVar
 
 from gateway.runtime import clock
 
+Item = TypeVar("Item")
 _RENEW: Final = 0.5  # seconds
 _LINE_EVERY: Final = 10.0  # seconds
 _MINUTE: Final = 60
@@ -61,6 +63,14 @@ class Progress:
         about, percent = "about " if is_guess else "", 100 * done // total if total else 100
         left = f", {_said((total - done) / rate)} left" if rate > 0 else ""
         return f"{self._work}: {about}{percent} %, {done:,} of {about}{total:,} {self._things}, {speed}{left}"
+
+
+def through(work: str, studies: Collection[Item]) -> Iterator[Item]:
+    """Yield each study, and show meanwhile how many were done."""
+    with Progress(work, "studies") as progress:
+        for done, study in enumerate(studies):
+            progress(done, len(studies))
+            yield study
 
 
 def _said(seconds: float) -> str:

@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from gateway.runtime import clock
-from gateway.runtime.errors import GatewayError
-from gateway.runtime.log import get_logger
+from gateway.runtime.loops import forever
 from gateway.store.studies.crawling import StoredCursors
 
 NAME: Final = "webhook_signatures"
@@ -41,11 +40,13 @@ class SignatureRecord:
             self._now = Signatures(self._now.refused + 1, self._now.held)
 
     async def once(self) -> None:
-        """Store the count if it changed.
+        """Store the count if it changed; as long as nothing was counted, read the stored one before.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
+        if self._now == self._kept == Signatures():
+            self._now = self._kept = await signatures(self._cursors)
         now = self._now
         if now != self._kept:
             await self._cursors.put(NAME, asdict(now))
@@ -53,14 +54,7 @@ class SignatureRecord:
 
     async def run(self) -> None:
         """Store the count every few seconds, starting from the stored one."""
-        while True:
-            try:
-                if self._now == self._kept == Signatures():
-                    self._now = self._kept = await signatures(self._cursors)
-                await self.once()
-            except GatewayError as error:
-                get_logger().warning("webhook-signatures-not-kept", code=error.code)
-            await clock.sleep(EVERY)
+        await forever(self.once, EVERY, not_done="webhook-signatures-not-kept")
 
 
 async def signatures(cursors: StoredCursors) -> Signatures:

@@ -15,7 +15,7 @@ from fakes.merging import merge
 from fakes.met import matching, read
 from fakes.store import rows, tables_with
 
-from gateway.cli.erased_orders import erasure_of_number
+from gateway.cli.erasure import erasure_of_number
 from gateway.ingest.orders.sources import authority_of
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError

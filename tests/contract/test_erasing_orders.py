@@ -16,7 +16,7 @@ from fakes.store import rows, tables_with
 from fakes.taken_in import study_id
 
 from gateway.cli import erasure
-from gateway.cli.erased_orders import hospital_erasure
+from gateway.cli.erasure import hospital_erasure
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.settings import survey

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from gateway.auth.bearer import OPEN
-from gateway.fhir_api.http.hosts import UNNAMED
+from gateway.fhir_api.http.perimeter import UNNAMED
 from gateway.settings import load, require_guarded, require_mode
 from gateway.settings.model import fields, variables
 

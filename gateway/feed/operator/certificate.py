@@ -37,7 +37,7 @@ from gateway.routing import Destination
 from gateway.runtime import clock
 from gateway.runtime.errors import UpstreamError, UpstreamNotFound
 from gateway.runtime.metrics import Metrics
-from gateway.runtime.progress import Progress
+from gateway.runtime.progress import through
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine, instant_text, moment
 from gateway.store.database.postgres import Postgres
@@ -110,16 +110,14 @@ async def read_anew(configuration: Configuration, engine: Sqlite | Postgres, stu
     client = PacedClient(settings.upstream, settings.pdf, Pace(settings.sync.concurrency))
     reads = ReadThrough(client, engine, pipeline_of(configuration, engine), Metrics())
     async with client, aclosing(reads):
-        with Progress("read anew", "studies") as progress:
-            for done, study_id in enumerate(study_ids):
-                await beat.next()
-                progress(done, len(study_ids))
-                try:
-                    await reads.study(study_id, fresh=True)
-                except UpstreamNotFound:
-                    continue
-                except UpstreamError as error:
-                    fault = fault or error.code
+        for study_id in through("read anew", study_ids):
+            await beat.next()
+            try:
+                await reads.study(study_id, fresh=True)
+            except UpstreamNotFound:
+                continue
+            except UpstreamError as error:
+                fault = fault or error.code
     return fault
 
 

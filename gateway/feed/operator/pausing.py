@@ -26,6 +26,7 @@ from gateway.ingest.assembly import store_for_command
 from gateway.ingest.settings_in_force import SettingsInForce, wanted
 from gateway.routing import InForce, routes_of
 from gateway.runtime import clock
+from gateway.runtime.progress import through
 from gateway.runtime.words import HeldAs
 from gateway.settings import Configuration
 from gateway.store.database import locks
@@ -235,7 +236,7 @@ async def release(
     """
     destination_named(configuration, work.name, enabled=False)
     study_ids = await work.study_ids(engine) if studies is None else studies
-    released = [ReleasedStudy(one, await _let_go(engine, work, one, reason)) for one in study_ids]
+    released = [ReleasedStudy(one, await _let_go(engine, work, one, reason)) for one in through("resume", study_ids)]
     return Released(work, tuple(released))
 
 
@@ -275,7 +276,8 @@ async def leave(
     study_ids = await HeldWork(name, held_as=MAY_HAVE_BEEN_SENT).study_ids(engine)
     if study_id is not None:
         study_ids = [held_id for held_id in study_ids if held_id == id_of(study_id)]
-    left = {one: await engine.do(partial(seen_there, name, one, reason, now)) for one in study_ids}
+    seen = through("leave", study_ids)
+    left = {one: await engine.do(partial(seen_there, name, one, reason, now)) for one in seen}
     return LeftStudies(name, study_id, left)
 
 

@@ -23,7 +23,7 @@ from gateway.feed.fate import fate_of, fate_place, is_lacking
 from gateway.feed.operator.arguments import EVER, CommandAnswer, Foreseen, TimeSpan, counted, destination_named, wrong
 from gateway.routing import Destination, ever_in_force, routed
 from gateway.runtime import clock
-from gateway.runtime.progress import Progress
+from gateway.runtime.progress import Progress, through
 from gateway.settings import Configuration
 from gateway.store.database.engine import Engine, Steps, micros
 from gateway.store.database.facts import noted
@@ -200,11 +200,9 @@ async def replay(  # noqa: PLR0913, PLR0917 (what a replay is)
 
 async def _run(run: Replay, studies: Studies, now: int) -> Replay:
     """Add all studies to a replay, with a progress display."""
-    with Progress("replay", "studies") as progress:
-        for done, (study_id, report_ids) in enumerate(studies.items()):
-            progress(done, len(studies))
-            await run.add(study_id, report_ids, now)
-        await run.flush(now)
+    for study_id, report_ids in through("replay", studies.items()):
+        await run.add(study_id, report_ids, now)
+    await run.flush(now)
     return run
 
 
@@ -347,7 +345,7 @@ async def foresee_as_sent(engine: Engine, configuration: Configuration, asked: A
     now, again = micros(clock.now()), await _replay_of(engine, configuration, asked)
     would, refused = ToSend(), Counter[str]()
     studies = await asked.chosen.studies(engine, again.destination)
-    for study_id, report_ids in _each(studies):
+    for study_id, report_ids in through("replay", studies.items()):
         outcomes = await tried(engine, partial(_became, again, study_id, report_ids, now))
         refused["nothing-sent"] += not outcomes
         for message, code in outcomes:
@@ -372,7 +370,7 @@ async def replay_as_sent(
     outcomes = Counter[str]()
     studies = await asked.chosen.studies(engine, again.destination) if studies is None else studies
     await engine.do(partial(noted, verb, f"{asked.name} {asked.chosen}", asked.reason, now))
-    for study_id, report_ids in _each(studies):
+    for study_id, report_ids in through("replay", studies.items()):
         outcomes.update(await engine.do(partial(queue_again, again, study_id, report_ids, now)))
     return ReplayedAsSent(asked.name, outcomes.pop(_SENT, 0), outcomes)
 
@@ -381,14 +379,6 @@ async def _replay_of(engine: Engine, configuration: Configuration, asked: AsSent
     destination = destination_named(configuration, asked.name)
     destination = replace(destination, first_name=await origin(engine, asked.name))
     return AsSentReplay(destination, asked.chosen.priority, asked.chosen.dead_letters, asked.force_old)
-
-
-def _each(studies: Studies) -> Iterator[tuple[str, frozenset[str] | None]]:
-    """Yield the studies, with a progress display."""
-    with Progress("replay", "studies") as progress:
-        for done, one in enumerate(studies.items()):
-            progress(done, len(studies))
-            yield one
 
 
 def _refused_lines(refused: Mapping[str, int]) -> Iterator[str]:

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.audit import segment_file
 from gateway.audit.audit_entry import AuditEntry
 from gateway.audit.journal import AuditJournal
+from gateway.audit.retention import SegmentTombstone, add_tombstone
 from gateway.audit.segment import hex_of, line_of
 from gateway.audit.segment_file import segment_of, segment_paths
-from gateway.audit.tombstones import SegmentTombstone, add_tombstone
 from gateway.audit.verifying import missing, verified
 from gateway.runtime import clock
 from gateway.runtime.errors import AuditUnavailable

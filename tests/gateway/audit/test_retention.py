@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fakes.store import rows
 
-from gateway.audit import retention, tombstones
+from gateway.audit import retention
 from gateway.audit.audit_entry import AuditEntry
 from gateway.audit.journal import AuditJournal
 from gateway.audit.loading import AuditLoading
@@ -45,7 +45,7 @@ class Kept:
         found = [
             verified(path.read_bytes().splitlines(True), keys, segment_of(path)) for path in segment_paths(self.folder)
         ]
-        removed = {one.segment: one.digest for one in tombstones.tombstones(self.folder)}
+        removed = {one.segment: one.digest for one in retention.tombstones(self.folder)}
         return [one for each in found for one in each.faults] + missing(found, removed)
 
 
@@ -71,7 +71,7 @@ async def test_what_is_older_than_its_days_is_removed_whole_and_leaves_a_tombsto
     assert (kept.days(), await kept.rows()) == (["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04"], [4, 12, 12])
     await kept.retention.turn()
     assert (kept.days(), await kept.rows()) == (["2026-01-02", "2026-01-03", "2026-01-04"], [3, 9, 9])
-    [one] = tombstones.tombstones(kept.folder)
+    [one] = retention.tombstones(kept.folder)
     assert (one.segment[:10], one.entries, one.is_signed()) == ("2026-01-01", 3, True)
     assert not replace(one, entries=2).is_signed()
     assert kept.faults() == []
@@ -112,7 +112,7 @@ async def test_a_removal_that_was_cut_off_is_finished_with_one_tombstone(kept, m
     await kept.loading.turn()
     await AuditRetention(AuditEntries(kept.engine), kept.folder, KEY, 2).turn()
     assert kept.days() == ["2026-01-02", "2026-01-03", "2026-01-04"]
-    assert len(tombstones.tombstones(kept.folder)) == 1
+    assert len(retention.tombstones(kept.folder)) == 1
     assert (await kept.rows())[1:] == [9, 9]
 
 
@@ -129,11 +129,11 @@ async def test_a_folder_that_cannot_be_changed_is_an_error(kept, monkeypatch):
 @pytest.mark.parametrize("row", [b"x", b"{}", b"[]", b'{"segment":1}'])
 def test_a_line_that_is_no_tombstone_is_none(tmp_path, row):
     (tmp_path / "audit-tombstones.log").write_bytes(row + b"\n")
-    assert tombstones.tombstones(tmp_path) == [None]
+    assert retention.tombstones(tmp_path) == [None]
 
 
 def test_a_tombstone_has_its_signature_in_one_spelling_alone():
-    one = tombstones.SegmentTombstone("2026-11-28.host-1", "0" * 64, 1, 1, hex_of(KEY.public_key())).signed(KEY)
+    one = retention.SegmentTombstone("2026-11-28.host-1", "0" * 64, 1, 1, hex_of(KEY.public_key())).signed(KEY)
     assert one.is_signed()
     assert not replace(one, signature=one.signature.upper()).is_signed()
     assert not replace(one, key="no key").is_signed()

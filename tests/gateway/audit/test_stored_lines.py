@@ -10,8 +10,8 @@ from __future__ import annotations
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.audit.audit_entry import AuditEntry, printed
+from gateway.audit.retention import SegmentTombstone, add_tombstone, tombstones
 from gateway.audit.segment import SegmentHead, SegmentOpening, SegmentSeal, SegmentTear, hex_of, line_of
-from gateway.audit.tombstones import SegmentTombstone, add_tombstone, tombstones
 from gateway.audit.verifying import verified
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)

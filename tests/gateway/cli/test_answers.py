@@ -7,8 +7,10 @@ from dataclasses import FrozenInstanceError, dataclass, field
 from datetime import UTC, datetime
 
 import pytest
+from fakes.gateway_process import SITE_KEY
 from fakes.printed_answers import answer_of
 
+from gateway.cli import check_config as checking
 from gateway.feed.operator.arguments import LEFT_OUT, CommandAnswer, RefusedCommand, json_of, printed
 from gateway.feed.operator.planned import Plans
 
@@ -50,6 +52,26 @@ async def test_reading_commands_print_the_answer_of_their_function(site):
         assert certificate.exit_code == 0
         await answer_of(here.here, f"{_CLI}.identities.list_identities", "identity", "list")
         await answer_of(here.here, f"{_CLI}.check_config.check_config", "check-config")
+
+
+async def test_check_config_prints_the_settings_before_it_asks_the_database_and_loads_them_once(monkeypatch):
+    happened = []
+
+    async def noted(step, answer):
+        happened.append(step)
+        return answer
+
+    monkeypatch.setenv("AVARA_API_KEY", "a-real-key")
+    monkeypatch.setenv("GATEWAY_AUTH__MODE", "builtin")
+    monkeypatch.setenv("GATEWAY_MAPPING__SITE_KEY", SITE_KEY)
+    configuration = checking.load(None)
+    monkeypatch.setattr(checking, "load", lambda _: happened.append("load") or configuration)
+    monkeypatch.setattr(checking, "check_database", lambda _: noted("database", checking.CheckedDatabase((), ())))
+    monkeypatch.setattr(checking, "check_online", lambda _: noted("online", RefusedCommand(())))
+    said = lambda _: happened.append("said")  # noqa: E731
+    await checking.say_check(None, said, lambda _: None, is_online=True)
+    assert list(dict.fromkeys(happened)) == ["load", "said", "database", "online"]
+    assert happened.count("load") == 1
 
 
 async def test_acting_commands_print_the_answer_of_their_function(site):

@@ -13,6 +13,7 @@ from fakes.feed_site import destination
 
 from gateway.feed.alerts.monitor import LEASE
 from gateway.feed.operator.arguments import counted
+from gateway.runtime import progress
 from gateway.store.database.engine import Statement, ask, instant_text
 from gateway.store.feed.lanes import open_breaker
 from gateway.store.feed.leases import Leases
@@ -234,15 +235,18 @@ async def test_a_study_that_is_held_goes_on_and_is_sent_with_the_same_bytes(site
         assert (code, lines) == (1, [f"nothing of {study_id} is held at ehr"])
 
 
-async def test_all_studies_that_are_held_for_a_reason_go_on_at_once(site):
+async def test_all_studies_that_are_held_for_a_reason_go_on_at_once(site, monkeypatch):
+    monkeypatch.setattr(progress, "_LINE_EVERY", 0.0)
     async with site("ae:3") as here:
         await here.sync()
         await here.served()
         assert await here.query("SELECT reason, count(*) FROM lane GROUP BY reason") == [("refused", 3)]
         code, lines, _ = await here.feed("resume", "ehr", "--yes", "--held", "indeterminate")
         assert (code, lines) == (1, ["no study is held at ehr as indeterminate"])
-        code, lines, _ = await here.feed("resume", "ehr", "--yes", "--held", "refused")
+        code, lines, aside = await here.feed("resume", "ehr", "--yes", "--held", "refused")
         assert (code, len(lines), lines[-1]) == (0, 4, "3 studies went on")
+        shown = [line.partition(",")[0] for line in aside.splitlines()]
+        assert shown == ["resume: 0 %", "resume: 33 %", "resume: 66 %"]
         await here.served()
         assert await here.query("SELECT count(*) FROM lane") == [(0,)]
         assert {state for (state,) in await here.query("SELECT state FROM message")} == {"delivered"}
@@ -280,7 +284,7 @@ async def test_reports_that_a_merge_would_move_go_on_at_once_and_the_audit_says_
         assert {state for (state,) in await here.query("SELECT state FROM message")} == {"delivered"}
 
 
-async def test_what_may_have_been_sent_and_is_there_is_left_with_the_reason_and_certified(site):
+async def test_what_may_have_been_sent_and_is_there_is_left_with_the_reason_and_certified(site, monkeypatch):
     async with site() as here:
         await here.sync()
         async with here.here.store() as engine:
@@ -297,7 +301,10 @@ async def test_what_may_have_been_sent_and_is_there_is_left_with_the_reason_and_
         _, lines, _ = await here.feed("certificate", "ehr")
         assert f"{len(rest)} held" in lines[2]
         assert f"  left  {(await left_report(here, first))}  {first}  may-have-been-sent" in " ".join(lines)
-        assert (await here.feed("resume", "ehr", "--held", "may-have-been-sent", *leave))[0] == 0
+        monkeypatch.setattr(progress, "_LINE_EVERY", 0.0)
+        code, lines, aside = await here.feed("resume", "ehr", "--held", "may-have-been-sent", *leave)
+        assert (code, aside.count("\n")) == (0, len(lines))
+        assert all(line.startswith("leave: ") for line in aside.splitlines())
         await here.served()
         code, lines, _ = await here.feed("certificate", "ehr")
         assert (code, lines[-1], len(here.receiver.messages)) == (0, "certified", 0)

@@ -7,7 +7,7 @@ from fakes.virtual_clock import VirtualClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.runtime.progress import Progress
+from gateway.runtime.progress import Progress, through
 
 
 @pytest.fixture
@@ -79,6 +79,12 @@ def test_work_that_ends_at_once_shows_nothing(time, stream):
         progress(0, 3)
         progress(3, 3)
     assert written.getvalue() == ""
+
+
+def test_studies_that_are_gone_through_are_counted_meanwhile(time, capsys):
+    for _ in through("resume", range(2)):
+        time.seconds += 10
+    assert capsys.readouterr().err == "resume: 50 %, 1 of 2 studies, 0.1/s, 11 s left\n"
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.fhir_api.http.forwarded import TrustedProxies
+from gateway.fhir_api.http.perimeter import TrustedProxies
 
 PROXIES = ("10.0.0.0/24", "2001:db8::5")
 FOR, PROTO, NEW = "x-forwarded-for", "x-forwarded-proto", "forwarded"

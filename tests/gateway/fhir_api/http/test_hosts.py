@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from fakes.outcomes import issue, refusal
 
-from gateway.fhir_api.http.hosts import KnownHosts
+from gateway.fhir_api.http.perimeter import KnownHosts
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8800", "localhost", "LOCALHOST:1", "[::1]:8800", "127.9.9.9"])
