@@ -193,10 +193,11 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
     now: int,
     shapes: Shapes | None = None,
     match: MatchWrite | None = None,
+    made: Sequence[RenderedVersion] | None = None,
 ) -> StudyWrite:
     """Make the rows and the resource versions of a mapped study. `resources` are those to be stored, Patients apart.
 
-    With `shapes`, they are judged by shape.
+    With `shapes`, they are judged by shape. `made` are their versions, if they were made before.
     """
     study = change.study
     signed = {fhir_id(one.report_id): one.signed_at for one in study.completed}
@@ -210,7 +211,9 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
         now=now,
         row=_study_row(fetched, known, Kept(study, change.version, facts), issues),
         reports=_report_rows(study, now),
-        resources=rendered(
+        resources=made
+        if made is not None
+        else rendered(
             resources,
             zone,
             owner=study.study_id,
