@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from gateway.index.intervals import interval
 from gateway.index.keys import key
 from gateway.index.parameter import Parameter
-from gateway.index.parameters import OWN_COLUMNS, PARAMETERS, TYPES
+from gateway.index.parameters import OWN_COLUMNS, PARAMETERS, TYPES, parameters_of
 from gateway.index.terms import code_term, exact, typed_term, words
 
 # No interval in the index is longer than a day in any zone, so a search for overlaps looks back only this far. The
@@ -34,8 +35,11 @@ _EXTENSION: Final = re.compile(r"extension\('([^']+)'\)\.(\w+)")
 
 Term: TypeAlias = tuple[int, str]
 Moment: TypeAlias = tuple[int, int, int]
-# By the ids of a rule of extraction, and of the element whose rows these are
-Seen: TypeAlias = dict[tuple[int, int], tuple[list[Term], list[Moment]]]
+Found: TypeAlias = tuple[Sequence[Term], Sequence[Moment]]
+# Makes the index rows of an element that is there; the zone is that of dates without an offset
+Extract: TypeAlias = Callable[[Any, tzinfo], Found]
+# By the ids of what extracts, and of the element whose rows these are
+Seen: TypeAlias = dict[tuple[int, int], Found]
 
 
 class Rows(NamedTuple):
@@ -45,25 +49,11 @@ class Rows(NamedTuple):
     moments: frozenset[Moment]
 
 
-class _Source(NamedTuple):
-    """Extraction rule of one element: its path, the keys of its rows, and the function that makes its terms.
+class _Extractor(NamedTuple):
+    """Compiled extractor of a resource type: what extracts each element, and the terms of elements that are absent."""
 
-    `endings` are those of the URL of an extension.
-    `unread_key` is that of the row which says that the element is there, if nothing else in the index says so.
-    """
-
-    first: str
-    rest: tuple[str, ...]
-    endings: tuple[str, ...]
-    key: int
-    text_key: int | None
-    typed_key: int | None
-    exact_key: int
-    identifier_key: int
-    unread_key: int | None
-    system: str
-    absent: str
-    terms: Callable[[Any, _Source], Iterable[Term]] | None
+    elements: Mapping[str, Extract]
+    absent: Sequence[tuple[str, Term]]
 
 
 def rows(resource: Mapping[str, Any], zone: tzinfo, *, signed: str | None = None, seen: Seen | None = None) -> Rows:
@@ -75,40 +65,21 @@ def rows(resource: Mapping[str, Any], zone: tzinfo, *, signed: str | None = None
     terms: set[Term] = set()
     moments: set[Moment] = set()
     seen = {} if seen is None else seen
-    for source in _SOURCES.get(resource["resourceType"], ()):
-        if source.first not in resource:  # of most sources
-            if source.absent:
-                terms.add((source.key, code_term(source.absent)))
+    elements, absent = _EXTRACTORS.get(resource["resourceType"], _NOTHING)
+    for name, element in resource.items():
+        extract = elements.get(name)
+        if extract is None:  # of most elements
             continue
-        place = id(source), id(resource[source.first])
+        place = id(extract), id(element)
         found = seen.get(place)
         if found is None:
-            found = seen[place] = _found(_values(resource, source), source, zone)
+            found = seen[place] = extract(element, zone)
         terms.update(found[0])
         moments.update(found[1])
+    terms.update([term for name, term in absent if name not in resource])
     if signed is not None:
         moments.update(_moments([signed], _SIGNED, zone))
     return Rows(frozenset(terms), frozenset(moments))
-
-
-def _found(values: Sequence[Any], source: _Source, zone: tzinfo) -> tuple[list[Term], list[Moment]]:
-    """Return the rows of the values of one element that is there."""
-    if not values:
-        return [(source.key, code_term(source.absent))] if source.absent else [], []
-    moments = [] if source.terms else list(_moments(values, source.key, zone))
-    terms = [term for value in values for term in source.terms(value, source)] if source.terms else []
-    if source.unread_key is not None and not moments and source.key not in [one for one, _ in terms]:
-        terms.append((source.unread_key, ""))
-    return terms, moments
-
-
-def _values(resource: Mapping[str, Any], source: _Source) -> list[Any]:
-    values = _as_list(resource[source.first])
-    if source.endings:
-        values = [one for one in values if one.get("url", "").endswith(source.endings)]
-    for step in source.rest:
-        values = [value for one in values for value in _as_list(one.get(step))]
-    return values
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -117,51 +88,84 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _token_terms(value: Any, source: _Source) -> Iterator[Term]:
-    """Yield the terms of a code, boolean, Identifier, CodeableConcept or Coding."""
-    if not isinstance(value, dict):
-        code = str(value).lower() if isinstance(value, bool) else value
-        yield source.key, code_term(code, source.system)
-    elif "value" in value:
-        yield from _identifier_terms(value, source)
-    else:
-        yield from _concept_terms(value, source)
+def _path(path: str) -> tuple[str, Callable[[Any], list[Any]]]:
+    """Return the first element of a path, and a function that returns the values to which the rest leads from it."""
+    extension = _EXTENSION.fullmatch(path)
+    first, *rest = ("extension", extension[2]) if extension else path.split(".")
+    endings = tuple(form.format(extension[1]) for form in _EXTENSION_URLS) if extension else ()
+    if not rest:
+        return first, _as_list
+
+    def values(element: Any) -> list[Any]:
+        found = _as_list(element)
+        if endings:
+            found = [one for one in found if one.get("url", "").endswith(endings)]
+        for step in rest:
+            found = [value for one in found for value in _as_list(one.get(step))]
+        return found
+
+    return first, values
 
 
-def _identifier_terms(value: Mapping[str, Any], source: _Source) -> Iterator[Term]:
-    yield source.key, code_term(value["value"], value.get("system", ""))
-    if source.typed_key is not None and "type" in value:
-        for coding in value["type"].get("coding", ()):
-            yield source.typed_key, typed_term(value["value"], coding.get("system", ""), coding.get("code", ""))
+def _token(row: Parameter) -> Callable[[Any], list[Term]]:
+    """Return what makes the terms of a code, boolean, Identifier, CodeableConcept or Coding."""
+    key, system = row.key, row.system
+    text_key = row.key_with("text") if "text" in row.modifiers else None
+    typed_key = row.key_with("of-type") if "of-type" in row.modifiers else None
+
+    def terms(value: Any) -> list[Term]:
+        if not isinstance(value, dict):
+            code = str(value).lower() if isinstance(value, bool) else value
+            return [(key, code_term(code, system))]
+        if "value" in value:
+            return _identifier_terms(value, key, typed_key)
+        codings = value.get("coding", (value,))
+        found = [(key, code_term(one["code"], one.get("system", ""))) for one in codings if "code" in one]
+        if text_key is not None:
+            texts = (value.get("text"), *[one.get("display") for one in codings])
+            found += [(text_key, _said(text)) for text in texts if text]
+        return found
+
+    return terms
 
 
-def _concept_terms(value: Mapping[str, Any], source: _Source) -> Iterator[Term]:
-    codings = value.get("coding", (value,))
-    for coding in codings:
-        if "code" in coding:
-            yield source.key, code_term(coding["code"], coding.get("system", ""))
-    if source.text_key is not None:
-        for text in (value.get("text"), *(coding.get("display") for coding in codings)):
-            if text:
-                yield source.text_key, words(text)
+# Texts of codes occur again and again
+_said: Final = lru_cache(maxsize=4096)(words)
 
 
-def _reference_terms(value: Mapping[str, Any], source: _Source) -> Iterator[Term]:
-    if "reference" in value:
-        yield source.key, exact(value["reference"])
-    if "value" in (identifier := value.get("identifier", {})):
-        yield source.identifier_key, code_term(identifier["value"], identifier.get("system", ""))
+def _identifier_terms(value: Mapping[str, Any], key: int, typed_key: int | None) -> list[Term]:
+    found = [(key, code_term(value["value"], value.get("system", "")))]
+    if typed_key is not None and "type" in value:
+        codings = [(one.get("system", ""), one.get("code", "")) for one in value["type"].get("coding", ())]
+        found += [(typed_key, typed_term(value["value"], system, code)) for system, code in codings]
+    return found
 
 
-def _string_terms(value: Any, source: _Source) -> Iterator[Term]:
-    texts = [value] if isinstance(value, str) else [text for part in _PARTS for text in _as_list(value.get(part))]
-    for text in texts:
-        yield source.exact_key, exact(text)
-        yield source.key, words(text)
+def _reference(row: Parameter) -> Callable[[Any], list[Term]]:
+    key, identifier_key = row.key, row.key_with("identifier")
+
+    def terms(value: Any) -> list[Term]:
+        found = [(key, exact(value["reference"]))] if "reference" in value else []
+        if "identifier" in value and "value" in (one := value["identifier"]):
+            found.append((identifier_key, code_term(one["value"], one.get("system", ""))))
+        return found
+
+    return terms
 
 
-def _uri_terms(value: str, source: _Source) -> Iterator[Term]:
-    yield source.key, exact(value)
+def _string(row: Parameter) -> Callable[[Any], list[Term]]:
+    key, exact_key = row.key, row.key_with("exact")
+
+    def terms(value: Any) -> list[Term]:
+        texts = [value] if isinstance(value, str) else [text for part in _PARTS for text in _as_list(value.get(part))]
+        return [term for text in texts for term in ((exact_key, exact(text)), (key, words(text)))]
+
+    return terms
+
+
+def _uri(row: Parameter) -> Callable[[Any], list[Term]]:
+    key = row.key
+    return lambda value: [(key, exact(value))]
 
 
 def longest(parameter_key: int) -> int:
@@ -181,41 +185,57 @@ def _moments(values: Iterable[Any], parameter_key: int, zone: tzinfo) -> Iterato
                 yield parameter_key, low, min(high, low + longest(parameter_key))
 
 
-_TERMS: Final[dict[str, Callable[[Any, _Source], Iterable[Term]] | None]] = {
-    "token": _token_terms,
-    "reference": _reference_terms,
-    "string": _string_terms,
-    "uri": _uri_terms,
-    "date": None,
-}
+_TERMS: Final = {"token": _token, "reference": _reference, "string": _string, "uri": _uri}
 
 
-def _source(row: Parameter, path: str) -> _Source:
-    extension = _EXTENSION.fullmatch(path)
-    first, *rest = ("extension", extension[2]) if extension else path.split(".")
-    return _Source(
-        first,
-        tuple(rest),
-        tuple(form.format(extension[1]) for form in _EXTENSION_URLS) if extension else (),
-        row.key,
-        row.key_with("text") if "text" in row.modifiers else None,
-        row.key_with("of-type") if "of-type" in row.modifiers else None,
-        row.key_with("exact"),
-        row.key_with("identifier"),
-        row.key_with("missing") if "missing" in row.modifiers else None,
-        row.system,
-        row.absent,
-        _TERMS[row.type],
-    )
+def _compiled(row: Parameter, values: Callable[[Any], list[Any]]) -> Extract:
+    """Return what makes a parameter's rows of the element that it reads; an element without any is there, unread."""
+    key = row.key
+    absent = [(key, code_term(row.absent))] if row.absent else []
+    unread = [(row.key_with("missing"), "")] if "missing" in row.modifiers else []
+
+    def dates(element: Any, zone: tzinfo) -> Found:
+        found = values(element)
+        moments = list(_moments(found, key, zone))
+        return unread if found and not moments else (), moments
+
+    if row.type == "date":
+        return dates
+    terms_of = _TERMS[row.type](row)
+
+    def terms(element: Any, zone: tzinfo) -> Found:
+        found = values(element)
+        if not found:
+            return absent, ()
+        terms = [term for value in found for term in terms_of(value)]
+        return terms if not unread or any(one == key for one, _ in terms) else terms + unread, ()
+
+    return terms
 
 
-_SOURCES: Final = {
-    name: tuple(
-        _source(row, path)
-        for row in PARAMETERS
-        if row.resource_type == name and not row.shares and row.name not in OWN_COLUMNS
-        for path in row.paths
-    )
-    for name in TYPES
-}
+def _all_of(extracts: Sequence[Extract]) -> Extract:
+    """Return what makes the rows of an element that several parameters read."""
+
+    def extract(element: Any, zone: tzinfo) -> Found:
+        found = [one(element, zone) for one in extracts]
+        return [term for terms, _ in found for term in terms], [moment for _, moments in found for moment in moments]
+
+    return extracts[0] if len(extracts) == 1 else extract
+
+
+def _extractor(resource_type: str) -> _Extractor:
+    elements: dict[str, list[Extract]] = {}
+    absent: list[tuple[str, Term]] = []
+    for row in parameters_of(resource_type):
+        if row.shares or row.name in OWN_COLUMNS:
+            continue
+        for path in row.paths:
+            first, values = _path(path)
+            elements.setdefault(first, []).append(_compiled(row, values))
+            absent += [(first, (row.key, code_term(row.absent)))] if row.absent else []
+    return _Extractor({name: _all_of(extracts) for name, extracts in elements.items()}, absent)
+
+
+_EXTRACTORS: Final = {name: _extractor(name) for name in TYPES}
+_NOTHING: Final = _Extractor({}, ())
 _SIGNED: Final = next(row.key for row in PARAMETERS if (row.resource_type, row.name) == ("DiagnosticReport", "signed"))

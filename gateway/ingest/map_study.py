@@ -26,9 +26,10 @@ from mappings import decode, to_fhir
 from mappings.fhir.patient import person_of, renamed, survivor_id, taken_patient_ids
 from mappings.issues import MappingIssue
 from mappings.life.changes import Change, Known, changes
+from mappings.life.status import refusal
 from mappings.model import CauseKind, Facts, Study, Withdrawal
 from mappings.patient.people import Person, are_two_people, person
-from mappings.patient.subjects import subjects
+from mappings.patient.subjects import Subject, subjects
 from mappings.profile import Site
 from mappings.values.dates import study_dates_after
 
@@ -158,51 +159,53 @@ class MappedStudy:
 class ComparedStudy:
     """Fetched study beside the stored one, before it is mapped, with the issues found so far.
 
-    `wanted` is its search for orders; None without a source of orders.
+    `patient_ids` are its patients by what is known so far. `wanted` is its search for orders; None without a source of
+    orders.
     """
 
     before: Kept | None
     change: Change
     facts: Facts
     doubts: tuple[MappingIssue, ...]
-    wanted: WantedOrders | None = None
+    patient_ids: frozenset[str]
+    wanted: WantedOrders | None
 
 
 @dataclass(frozen=True, slots=True)
-class OrdersNeeded:
-    """Numbers by which a study's orders must be read before it can be mapped, and its patients so far.
+class Needs:
+    """Claims about patients, and orders by their numbers, that must be read before a study can be planned.
 
-    `compared` is the comparison so far; None if it rests on merges of the hospital, which may be others then.
+    `keys` is None if the orders were read, or there is no source of them. `compared` is the comparison so far; None if
+    it rests on merges of the hospital, which may be others then.
     """
 
-    keys: frozenset[str]
     patient_ids: frozenset[str]
+    keys: frozenset[str] | None
     compared: ComparedStudy | None
 
 
 def map_study(
-    fetched: Fetched, known: KnownStudy, site: Site, at: datetime, needed: OrdersNeeded | None = None
-) -> MappedStudy | OrdersNeeded:
+    fetched: Fetched, known: KnownStudy, site: Site, at: datetime, earlier: Needs | None = None
+) -> MappedStudy | Needs:
     """Decode the fetched study, compare it with the stored one, match it with its orders, and map it.
 
-    Return the numbers of the orders instead, if these were not read: read them, and call again with this as `needed`.
-    `at` is the present.
+    Return instead what must be read before, if its orders or the claims about its patients were not read: read them,
+    and call again with this as `earlier`. `at` is the present.
 
     Raises:
         WireError: the fetched JSON does not follow the contract.
     """
-    has_merges = known.hospital is not None and bool(known.hospital.changes)
-    one = needed.compared if needed is not None and not has_merges else None
+    hospital = known.hospital
+    has_merges = hospital is not None and bool(hospital.changes)
+    one = None if earlier is None or has_merges else earlier.compared
     if one is None:
         one = _compared(fetched, known, site, at)
-        if known.hospital is not None:
-            before = one.before.study if one.before else None
-            wanted = wanted_orders(one.change.study, before, one.facts, known.hospital.told, site)
-            one = replace(one, wanted=wanted)
-            if not (known.hospital.is_read and known.hospital.keys.issuperset(wanted.keys)):
-                patient_ids = frozenset(subject.identity.patient_id for subject in wanted.about)
-                return OrdersNeeded(wanted.keys, patient_ids, None if has_merges else one)
-    facts, met = meet_orders(one.change, one.facts, known.hospital, site, at, one.wanted)
+    lasting = None if has_merges else one
+    if hospital and one.wanted and not (hospital.is_read and hospital.keys.issuperset(one.wanted.keys)):
+        return Needs(one.patient_ids, one.wanted.keys, lasting)
+    if not known.claims_of.issuperset(one.patient_ids):
+        return Needs(one.patient_ids, None, lasting)
+    facts, met = meet_orders(one.change, one.facts, hospital, site, at, one.wanted)
     return replace(_mapped(one.before, one.change, facts, site, one.doubts), met=met)
 
 
@@ -232,7 +235,15 @@ def _compared(fetched: Fetched, known: KnownStudy, site: Site, at: datetime) -> 
         is_withdrawn=change.is_withdrawn,
         withdrawal=change.withdrawal,
     )
-    return ComparedStudy(before, change, facts, (*decoded.issues, *fetched.doubts, *change.issues))
+    doubts = (*decoded.issues, *fetched.doubts, *change.issues)
+    study, about, wanted = change.study, list[Subject](), None
+    if known.hospital is not None:
+        wanted = wanted_orders(study, before.study if before else None, facts, known.hospital.told, site)
+        about += wanted.about
+    elif not refusal(study):
+        about += subjects(study, study.reports, site, facts).values()
+    patient_ids = frozenset([one.identity.patient_id for one in about])
+    return ComparedStudy(before, change, facts, doubts, patient_ids, wanted)
 
 
 def _withdrawal(before: Kept | None, study: Study, known: KnownStudy, site: Site) -> Withdrawal:

@@ -14,14 +14,14 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
-from gateway.ingest.map_study import Key, MappedStudy, OrdersNeeded, Resource
+from gateway.ingest.map_study import Key, Needs, Resource
 from gateway.ingest.plan_outbox import patience
-from gateway.ingest.plan_write import ClaimsNeeded, IngestSettings, plan_write
+from gateway.ingest.plan_write import IngestSettings, PlannedStudy, plan_write
 from gateway.ingest.settings_in_force import SettingsInForce
-from gateway.routing import Routes
+from gateway.routing import InForce, Routes
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
 from gateway.runtime.errors import StudyContended
@@ -128,7 +128,7 @@ TRUST: Final = ShapeTrust()
 
 __all__ = ["Fetch", "Fetched", "Ingested", "ListedStudy", "Pipeline"]
 
-MOST_TRIES: Final = 20
+MOST_TRIES: Final = 40
 _NOWHERE: Final = Routes()
 _AGAIN_AND_AGAIN: Final = "other processes wrote the study, or its patients, again and again"
 Fetch = Callable[[], Awaitable[Fetched]]
@@ -156,6 +156,23 @@ class Ingested:
     issues: tuple[MappingIssue, ...] = ()
     held_apart: int = 0
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """All that a study is planned from. `stored` are its resources in the store, if all are to be written again.
+
+    `earlier` is what came of the try before with the same `fetched`: what it made of the same input is not made again.
+    """
+
+    fetched: Fetched
+    known: KnownStudy
+    in_force: InForce
+    stored: Mapping[Key, Resource] | None
+    earlier: Needs | PlannedStudy | None = None
+
+
+End = TypeVar("End")
 
 
 class Pipeline:
@@ -194,20 +211,18 @@ class Pipeline:
             StudyContended: others wrote the study again and again.
             WorkerLost: the worker that mapped the study ended.
         """
-        async with self._alone(study_id):
-            for _ in range(MOST_TRIES):
-                known = await self._known(study_id)
-                if known.is_erased:
-                    raise ResourceNotFound("there is no such study")
-                fetched = await (listed.fetch if listed and known.is_listed_as(listed.study) else fetch)()
-                known = await self._seen(study_id, known, fetched)
-                if known.kept is not None and inputs_digest(fetched, known) == known.digest:
-                    return await self._touched(study_id, known.kept, fetched)
-                try:
-                    return await self._write(study_id, known, fetched)
-                except Outdated:
-                    continue
-        raise StudyContended(_AGAIN_AND_AGAIN)
+
+        async def read() -> _Read | Ingested:
+            known = await self._known(study_id)
+            if known.is_erased:
+                raise ResourceNotFound("there is no such study")
+            fetched = await (listed.fetch if listed and known.is_listed_as(listed.study) else fetch)()
+            known = await self._seen(study_id, known, fetched)
+            if known.kept is not None and inputs_digest(fetched, known) == known.digest:
+                return await self._touched(study_id, known.kept, fetched)
+            return await self._ready(study_id, known, fetched)
+
+        return await self._ingested(study_id, read)
 
     async def refresh(self, study_id: str) -> Ingested | None:
         """Ingest a stored study again, since other facts about it changed; None if it is not stored.
@@ -239,18 +254,79 @@ class Pipeline:
         await committed(self._engine, work)
 
     async def _again(self, study_id: str, *, is_anew: bool) -> Ingested | None:
+        async def read() -> _Read | None:
+            known, fetched = await self._known(study_id), await received(self._engine, study_id)
+            if fetched is None:
+                return None
+            known = await self._seen(study_id, known, fetched)
+            return await self._ready(study_id, known, fetched, await self._stored(study_id) if is_anew else None)
+
+        return await self._ingested(study_id, read)
+
+    async def _ingested(self, study_id: str, read: Callable[[], Awaitable[_Read | End]]) -> Ingested | End:
+        """Read a study, plan what is written of it, and write it; again from where others came first."""
         async with self._alone(study_id):
+            state: _Read | End | None = None
             for _ in range(MOST_TRIES):
-                known, fetched = await self._known(study_id), await received(self._engine, study_id)
-                if fetched is None:
-                    return None
-                known = await self._seen(study_id, known, fetched)
-                stored = await self._stored(study_id) if is_anew else None
-                try:
-                    return await self._write(study_id, known, fetched, stored)
-                except Outdated:
+                if state is None:
+                    state = await read()
+                if not isinstance(state, _Read):
+                    return state
+                plan = await computed(
+                    plan_write,
+                    *(state.fetched, state.known, self._present(), state.in_force, clock.now()),
+                    *(state.stored, state.earlier),
+                )
+                if isinstance(plan, Needs):
+                    known = await self._with(study_id, state.known, plan)
+                    state = replace(state, known=known, earlier=plan)
                     continue
+                try:
+                    return await self._written(state.known, plan)
+                except Outdated:
+                    state = None
+                except OthersMoved:
+                    known = await with_claims(self._engine, state.known, study_id, state.known.claims_of)
+                    state = replace(state, known=known, in_force=await self._in_force.current(), earlier=plan)
         raise StudyContended(_AGAIN_AND_AGAIN)
+
+    async def _ready(
+        self, study_id: str, known: KnownStudy, fetched: Fetched, stored: Mapping[Key, Resource] | None = None
+    ) -> _Read:
+        """Read what else the first plan of a study needs."""
+        known = await with_own_claims(self._engine, known, study_id)
+        return _Read(fetched, known, await self._in_force.lately(), stored)
+
+    async def _with(self, study_id: str, known: KnownStudy, needs: Needs) -> KnownStudy:
+        """Read what a plan lacks: the orders of other numbers in place of those before, and claims about patients."""
+        if needs.keys is not None and self._orders is not None and known.hospital is not None:
+            hospital = await self._orders.by_keys(study_id, needs.keys, known.hospital.told)
+            known = replace(known, hospital=hospital)
+        return await with_claims(self._engine, known, study_id, known.claims_of | needs.patient_ids)
+
+    async def _written(self, known: KnownStudy, plan: PlannedStudy) -> Ingested:
+        """Carry out a plan.
+
+        Raises:
+            Outdated: another process wrote the study meanwhile.
+            OthersMoved: the claims about its patients, and the settings in force, must be read again.
+        """
+        if plan.write.shapes_disagree:
+            TRUST.withdraw()
+        began, mapped = clock.monotonic(), plan.mapped
+        written = await self._commits.store(StudyIntake(plan.write, known))
+        _trace(plan.write, len(written))
+        if plan.write.causes or (mapped.met and mapped.met.is_new):
+            self._engine.bell.ring()
+        return Ingested(
+            mapped.change.study,
+            written,
+            mapped.change,
+            known.revision > 0,
+            mapped.issues,
+            len(mapped.facts.taken_patient_ids),
+            clock.monotonic() - began,
+        )
 
     def _alone(self, study_id: str) -> asyncio.Lock:
         """Return the study's lock in this process; changes by other processes are noticed when it is written (D25)."""
@@ -276,57 +352,6 @@ class Pipeline:
             self._orders = await orders.under_first_names()
             self._has_orders = orders.is_expected or await orders.is_used()
         return self._has_orders
-
-    async def _with_orders(self, study_id: str, known: KnownStudy, keys: frozenset[str]) -> KnownStudy:
-        """Read the orders of these numbers in place of those before."""
-        if self._orders is None or known.hospital is None:
-            return known
-        return replace(known, hospital=await self._orders.by_keys(study_id, keys, known.hospital.told))
-
-    async def _write(
-        self, study_id: str, known: KnownStudy, fetched: Fetched, stored: Mapping[Key, Resource] | None = None
-    ) -> Ingested:
-        """Plan the write of a fetched study and carry it out.
-
-        Raises:
-            Outdated: another process wrote the study meanwhile.
-        """
-        known = await with_own_claims(self._engine, known, study_id)
-        mapped: MappedStudy | OrdersNeeded | None = None
-        in_force = await self._in_force.lately()
-        for _ in range(MOST_TRIES):
-            plan = await computed(plan_write, fetched, known, self._present(), in_force, clock.now(), mapped, stored)
-            if isinstance(plan, OrdersNeeded):
-                mapped = plan
-                known = await self._with_orders(study_id, known, plan.keys)
-                known = await with_claims(self._engine, known, study_id, plan.patient_ids)
-                continue
-            if isinstance(plan, ClaimsNeeded):
-                mapped = plan.mapped
-                known = await with_claims(self._engine, known, study_id, plan.patient_ids)
-                continue
-            if plan.write.shapes_disagree:
-                TRUST.withdraw()
-            began = clock.monotonic()
-            try:
-                written = await self._commits.store(StudyIntake(plan.write, known))
-            except OthersMoved:
-                known = await with_claims(self._engine, known, study_id, known.claims_of)
-                in_force = await self._in_force.current()
-                continue
-            _trace(plan.write, len(written))
-            if plan.write.causes or (plan.mapped.met and plan.mapped.met.is_new):
-                self._engine.bell.ring()
-            return Ingested(
-                plan.mapped.change.study,
-                written,
-                plan.mapped.change,
-                known.revision > 0,
-                plan.mapped.issues,
-                len(plan.mapped.facts.taken_patient_ids),
-                clock.monotonic() - began,
-            )
-        raise StudyContended(_AGAIN_AND_AGAIN)
 
     def _present(self) -> IngestSettings:
         """Return the settings; resources are judged whole once the judge by shape was wrong in this process."""

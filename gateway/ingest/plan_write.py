@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from gateway.ingest.map_study import NEW_TEXT, Key, MappedStudy, OrdersNeeded, Resource, map_study, remapped, settled
+from gateway.ingest.map_study import NEW_TEXT, Key, MappedStudy, Needs, Resource, map_study, remapped, settled
 from gateway.ingest.plan_outbox import Patience, outbox_rows
 from gateway.routing import InForce
 from gateway.store.database.engine import micros
 from gateway.store.database.kept import Kept
 from gateway.store.feed.states import CANCELLED_AFTER, WITHOUT_ORDER, WRONG_VISIT
 from gateway.store.known_study import Fetched, KnownStudy
+from gateway.store.studies.versions import RenderedVersion
 from gateway.store.study_write import ClaimedPatient, StudyWrite, study_write
 from mappings.fhir.judge import CLASSES, Shapes
 from mappings.fhir.resource_types import retired
@@ -72,13 +73,10 @@ class PlannedStudy:
     mapped: MappedStudy
     write: StudyWrite
 
-
-@dataclass(frozen=True, slots=True)
-class ClaimsNeeded:
-    """Mapped study whose write cannot be planned before the claims about these patients are read."""
-
-    mapped: MappedStudy
-    patient_ids: frozenset[str]
+    def made_of(self, mapped: MappedStudy) -> Sequence[RenderedVersion] | None:
+        """Return the study's own resources as they are written, if they are made of the same; else None."""
+        is_same = (self.mapped.change, self.mapped.facts) == (mapped.change, mapped.facts)
+        return self.write.resources if is_same else None
 
 
 def plan_write(  # noqa: PLR0913, PLR0917 (the state read, and the settings)
@@ -87,31 +85,30 @@ def plan_write(  # noqa: PLR0913, PLR0917 (the state read, and the settings)
     settings: IngestSettings,
     in_force: InForce,
     now: datetime,
-    mapped: MappedStudy | OrdersNeeded | None = None,
     stored: Mapping[Key, Resource] | None = None,
-) -> PlannedStudy | ClaimsNeeded | OrdersNeeded:
+    earlier: Needs | PlannedStudy | None = None,
+) -> PlannedStudy | Needs:
     """Map a study and plan its write, if its orders and the claims about all patients that it names were read.
 
-    Else return the numbers of the orders, or the mapping with the patients: read these orders, or the claims about the
-    patients, and call again; `mapped` is then what was returned, or the mapping in it. A resource is stored if it
-    differs from the earlier study under the present mapping. With `stored` (the study's resources in the store), all of
-    them are stored and indexed again (`rerender`).
+    Else return what must be read: read it, and call again. `earlier` is what came of the call before for the same
+    fetched study and the same last ingest. A resource is stored if it differs from the earlier study under the present
+    mapping. With `stored` (the study's resources in the store), all of them are stored and indexed again (`rerender`).
 
     Raises:
         WireError: the fetched JSON does not follow the contract.
     """
-    if not isinstance(mapped, MappedStudy):
-        mapped = map_study(fetched, known, settings.site, now, mapped)
-    if isinstance(mapped, OrdersNeeded):
+    needs, planned = (earlier, None) if isinstance(earlier, Needs) else (None, earlier)
+    mapped = map_study(fetched, known, settings.site, now, needs)
+    if isinstance(mapped, Needs):
         return mapped
     apart = mapped
     if known.claims_of.issuperset(mapped.patient_ids):
         apart = settled(mapped, known, settings.site, now)
     wanted = {*mapped.patient_ids, *apart.patient_ids}  # a patient held apart has another id
     if not known.claims_of.issuperset(wanted):
-        return ClaimsNeeded(mapped, frozenset(wanted))
-    write = _planned(fetched, known, apart, settings, in_force, now, stored)
-    write = replace(write, order_news=order_news(mapped.before, mapped.change.study, apart.facts))
+        return Needs(frozenset(wanted), None, needs.compared if needs else None)
+    made = planned.made_of(apart) if planned else None
+    write = _planned(fetched, known, apart, settings, in_force, now, stored, made)
     return PlannedStudy(replace(apart, before=None, resources={}), write)
 
 
@@ -123,9 +120,12 @@ def _planned(  # noqa: PLR0913, PLR0917 (the state read, the mapping, and the se
     in_force: InForce,
     now: datetime,
     stored: Mapping[Key, Resource] | None,
+    made: Sequence[RenderedVersion] | None,
 ) -> StudyWrite:
     change, wants_pdf, is_anew = mapped.change, settings.wants_pdf, stored is not None
-    before = _before(mapped, stored, settings.site)
+    before = stored
+    if before is None:
+        before = remapped(mapped.before, settings.site) if mapped.before else {}
     changed = [one for key, one in mapped.resources.items() if is_anew or before.get(key) != one]
     changed_patients = {one["id"] for one in changed if one["resourceType"] == "Patient"}
     ended = [] if refusal(change.study) else _ended(before, mapped)
@@ -152,11 +152,17 @@ def _planned(  # noqa: PLR0913, PLR0917 (the state read, the mapping, and the se
         now=at,
         shapes=_SHAPES if settings.by_shape else None,
         match=mapped.met.write if mapped.met else None,
+        made=made,
     )
+    write = replace(write, gave_way=given, order_news=order_news(mapped.before, change.study, mapped.facts))
+    return replace(write, cancelled=_cancelled(mapped, known, settings.site), withdraws=_withdraws(mapped))
+
+
+def _withdraws(mapped: MappedStudy) -> bool:
+    """True if the site withdraws by itself a signed study that AutoScribe cancelled since the last ingest (D21)."""
     was = mapped.before.study if mapped.before else None
     is_new = was is not None and not was.is_cancelled and bool(was.completed)
-    withdraws = is_new and mapped.facts.withdrawal == "done"
-    return replace(write, gave_way=given, cancelled=_cancelled(mapped, known, settings.site), withdraws=withdraws)
+    return is_new and mapped.facts.withdrawal == "done"
 
 
 def _cancelled(mapped: MappedStudy, known: KnownStudy, site: Site) -> list[dict[str, Any]]:
@@ -187,12 +193,6 @@ def _judged(mapped: MappedStudy) -> list[dict[str, Any]]:
         {"patient_id": patient_id, "judged": one.digests, "counts": int(one.counts)}
         for patient_id, one in mapped.judged.items()
     ]
-
-
-def _before(mapped: MappedStudy, stored: Mapping[Key, Resource] | None, site: Site) -> Mapping[Key, Resource]:
-    if stored is not None:
-        return stored
-    return remapped(mapped.before, site) if mapped.before else {}
 
 
 def _ended(before: Mapping[Key, Resource], mapped: MappedStudy) -> Sequence[Resource]:

@@ -25,7 +25,6 @@ from gateway.store.orders.hospital import MatchWrite
 from gateway.store.studies.crawling import digest_of
 from gateway.store.studies.identities import content_of
 from gateway.store.studies.shared_terms import TermSet, divided
-from gateway.store.studies.short_values import short_value
 from gateway.store.studies.versions import RenderedVersion
 from mappings.fhir.datatypes import json_bytes
 from mappings.fhir.judge import Shapes, judge_all
@@ -111,7 +110,7 @@ def _rendering(resource: Json, data: bytes, zone: tzinfo, signed: str | None, se
     """Return the rendering of a resource; `data` is its JSON, which begins with type, id and meta."""
     before, _, behind = data.partition(_META)
     index_rows = rows(resource, zone, signed=signed, seen=seen)
-    terms, term_set = divided((key, short_value(key, value)) for key, value in index_rows.terms)
+    terms, term_set = divided(index_rows.terms)
     tail = behind if behind.startswith(b"}") else b"," + behind
     stored = stored_version(resource["resourceType"], before + _META, tail)
     return _Rendering(stored, terms, term_set, index_rows.moments)
@@ -195,10 +194,11 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
     now: int,
     shapes: Shapes | None = None,
     match: MatchWrite | None = None,
+    made: Sequence[RenderedVersion] | None = None,
 ) -> StudyWrite:
     """Make the rows and the resource versions of a mapped study. `resources` are those to be stored, Patients apart.
 
-    With `shapes`, they are judged by shape.
+    With `shapes`, they are judged by shape. `made` are their versions, if they were made before.
     """
     study = change.study
     signed = {fhir_id(one.report_id): one.signed_at for one in study.completed}
@@ -212,7 +212,9 @@ def study_write(  # noqa: PLR0913 (the study, and each decision about it)
         now=now,
         row=_study_row(fetched, known, Kept(study, change.version, facts), issues),
         reports=_report_rows(study, now),
-        resources=rendered(
+        resources=made
+        if made is not None
+        else rendered(
             resources,
             zone,
             owner=study.study_id,

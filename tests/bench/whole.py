@@ -29,9 +29,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, DropIndex, Index
 
 from gateway.demo.stage import demo_site
-from gateway.ingest.map_study import MappedStudy
+from gateway.ingest.map_study import Needs
 from gateway.ingest.plan_outbox import Patience
-from gateway.ingest.plan_write import ClaimsNeeded, IngestSettings, plan_write
+from gateway.ingest.plan_write import IngestSettings, plan_write
 from gateway.routing import InForce
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.seed import generate, report_list
@@ -168,13 +168,10 @@ def templates(count: int = TEMPLATES) -> list[Template]:
 def planned(fetched: Fetched) -> StudyWrite:
     """Plan the write of a study that is new, by the pipeline's own planning."""
     settings = IngestSettings(SITE, ZoneInfo("UTC"), wants_pdf=False, patience=Patience({}, 0.0))
-    known, mapped = KnownStudy(), None
-    while True:
-        plan = plan_write(fetched, known, settings, InForce({}), NOW, mapped)
-        if not isinstance(plan, ClaimsNeeded):
-            return plan.write
-        mapped: MappedStudy | None = plan.mapped
-        known = replace(known, claims_of=plan.patient_ids)
+    known, needs = KnownStudy(), None
+    while isinstance(plan := plan_write(fetched, known, settings, InForce({}), NOW, None, needs), Needs):
+        known, needs = replace(known, claims_of=known.claims_of | plan.patient_ids), plan
+    return plan.write
 
 
 def copies(count: int) -> Iterator[Copy]:

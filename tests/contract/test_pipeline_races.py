@@ -19,6 +19,7 @@ from fakes.upstream_json import STUDY_UID
 from gateway.ingest import Pipeline
 from gateway.ingest.pipeline import MOST_TRIES
 from gateway.runtime.errors import StudyContended
+from gateway.store import study_write
 from gateway.store.database.engine import Statement, ask, instant
 from gateway.store.enrichment import StoredEnrichments
 
@@ -149,6 +150,35 @@ async def test_a_study_whose_patient_somebody_else_spoke_of_meanwhile_is_looked_
     reports = await current(engine, "DiagnosticReport")
     assert len({one["subject"]["reference"] for one in reports.values()}) == 2
     assert await rows(engine, "SELECT study_id FROM conflict") == [(STUDY,)]
+
+
+HER, ANOTHER = {}, {"dateOfBirth": "1950-01-01", "sex": "male"}
+
+
+@pytest.mark.parametrize(("before", "meanwhile", "anew"), [(None, HER, 0), (None, ANOTHER, 1), (ANOTHER, HER, 1)])
+async def test_a_study_planned_again_keeps_what_did_not_change(both, monkeypatch, before, meanwhile, anew):
+    """Check that another study of the same patient meanwhile costs no second rendering, unless it changes this one."""
+    (engine, _), (_, second) = both
+    made, judge_all = [], study_write.judge_all
+
+    def judged(resources, shapes=None):
+        made.extend(one["id"] for one in resources)
+        return judge_all(resources, shapes)
+
+    async def other(said_of_patient):
+        await take(second, report("2", snapshotMetadata=snapshot(**said_of_patient)), digit="2")
+
+    async def meddle():
+        await other(meanwhile)
+        monkeypatch.setattr(study_write, "judge_all", judged)
+
+    if before is not None:
+        await other(before)
+    await take(Pipeline(Meddled(engine, meddle), SITE, UTC), text(1))
+    monkeypatch.undo()
+    assert made.count(REPORT.partition("/")[2]) == anew
+    patients = {one["subject"]["reference"] for one in (await current(engine, "DiagnosticReport")).values()}
+    assert len(patients) == (2 if meanwhile is ANOTHER else 1)
 
 
 async def test_what_an_enrichment_says_of_a_new_study_meanwhile_is_not_missed(both):

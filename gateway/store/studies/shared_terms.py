@@ -87,16 +87,23 @@ _LISTED: Final = KEYS.intersection(row.key for row in PARAMETERS if row.system o
 
 
 def divided(terms: Iterable[Term]) -> tuple[list[Term], TermSet | None]:
-    """Return the terms of a resource in two parts: those of its own, and the set that it shares, if any."""
+    """Return the terms of a resource as rows have them, in two parts: those of its own, and the set that it shares."""
     own: list[Term] = []
     shared: list[Term] = []
-    for one in terms:
-        (shared if _is_shared(*one) else own).append(one)
+    for key, value in terms:
+        if key in KEYS:
+            one, is_shared = _of_vocabulary(key, value)
+            (shared if is_shared else own).append(one)
+        else:
+            own.append((key, short_value(key, value)))
     return own, set_of(frozenset(shared)) if shared else None
 
 
-def _is_shared(key: int, value: str) -> bool:
-    return key in KEYS and (key in _LISTED or value in _vocabulary())
+@lru_cache(maxsize=4096)
+def _of_vocabulary(key: int, value: str) -> tuple[Term, bool]:
+    """Return a term that may be shared as rows have it, and True if it is."""
+    short = short_value(key, value)
+    return (key, short), key in _LISTED or short in _vocabulary()
 
 
 @cache

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from pathlib import Path
 
@@ -25,6 +25,40 @@ class Settings:
     """Lasting value."""
 
     words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Value that another has twice."""
+
+    name: str
+    number: int
+
+
+@dataclass(slots=True)
+class Whole:
+    """Value whose fields are not all given to it when it is made."""
+
+    parts: tuple[Part, ...]
+    count: int = field(init=False, default=0)
+
+    def __post_init__(self):
+        self.count += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Value that says what it was given."""
+
+    given: str
+    other: str = ""
+
+    def __post_init__(self):
+        object.__setattr__(self, "given", self.given + "!")
+
+
+def same(value):
+    return value
 
 
 def own_process(*_):
@@ -92,6 +126,16 @@ async def test_a_worker_is_another_process_and_all_computations_share_it():
         assert len(pids) == 1
         assert os.getpid() not in pids
     assert await computed(own_process) == os.getpid()
+
+
+async def test_a_value_comes_back_from_a_worker_as_it_was_with_what_it_shares():
+    one, settings = Part("a", 1), Settings("words")
+    given = [Whole((one, one)), Checked("x"), {"one": one}, frozenset([one]), settings, Part]
+    given[0].count = 7
+    async with workers(1, (), ()):
+        found = await computed(same, given)
+    assert found == given
+    assert found[0].parts[0] is found[0].parts[1] is found[2]["one"]
 
 
 async def test_with_no_workers_the_threads_of_this_process_compute():
