@@ -55,6 +55,7 @@ def knows():
         yield
 
 
+@pytest.mark.full
 async def test_five_reports_move_by_themselves_and_six_wait_for_an_operator(engine):
     async with moving(engine) as (feed, receiver):
         studies = await sent(feed, 5)
@@ -126,6 +127,7 @@ async def doubted(feed, studies):
         await feed.pipeline.refresh(one.study_id)
 
 
+@pytest.mark.full
 async def test_a_merge_that_was_in_doubt_for_a_while_holds_nothing_that_moved_before(engine):
     async with moving(engine) as (feed, receiver):
         studies = await sent(feed, 6)
@@ -358,6 +360,7 @@ async def test_the_bytes_of_a_merge_move_what_both_groups_of_the_message_name(en
         await assert_all_arrived(feed, receiver)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("count", [5, 6])
 async def test_a_merge_that_is_read_anew_under_changed_settings_moves_as_if_it_came_now(engine, count):
     """Up to 5 reports by themselves; with more, all wait for an operator."""

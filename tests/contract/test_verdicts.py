@@ -94,6 +94,7 @@ async def test_a_verdict_stands_in_the_audit_with_its_reason_and_who_decided(eng
         assert await rows(engine, audit) == [done]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("said", [ANOTHER_JOAN, PETER], ids=["birth date", "all"])
 @pytest.mark.parametrize("is_judged", [True, False], ids=["judged", "not judged yet"])
 async def test_a_linked_study_that_is_about_somebody_else_later_is_held_again(engine, said, is_judged):

@@ -244,6 +244,7 @@ async def test_a_message_that_was_given_up_moves_only_if_it_may_have_arrived(eng
         assert told(receiver) == [(OLD, "F"), (OLD, "W"), (NEW, "F")][: 1 + 2 * doubts]
 
 
+@pytest.mark.full
 async def test_a_correction_of_a_report_that_waits_for_an_operator_waits_with_it(engine):
     async with moving(engine) as (feed, receiver):
         studies = [await sign(feed, critical=True), *await sent(feed, 5)]

@@ -163,6 +163,7 @@ async def test_messages_of_which_the_settings_take_no_more_are_settled_and_not_k
     assert await his.bodies() == [False]
 
 
+@pytest.mark.full
 async def test_a_message_that_fails_twice_is_kept_and_stops_only_its_own_order(his, monkeypatch):
     real, tries = apply.apply_orders, []
 
