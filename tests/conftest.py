@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
+from zlib import crc32
 
 import certifi
 import pytest
@@ -81,12 +82,19 @@ def _places(path: Path) -> tuple[str, ...]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `make test` leaves to `make test-all`: long folders, and all that needs PostgreSQL."""
+    """Mark what `make test` leaves to `make test-all`, and what that leaves to `make soak`."""
     for item in items:
         params = getattr(getattr(item, "callspec", None), "params", {}).values()
         is_on_postgresql = "postgresql" in params or "postgres_server" in getattr(item, "fixturenames", ())
         if is_on_postgresql or LONG.intersection(_places(item.path)):
             item.add_marker(pytest.mark.full)
+        if "postgresql" in params and item.get_closest_marker("mostly_sqlite") and _is_left_to_soak(item):
+            item.add_marker(pytest.mark.soak)
+
+
+def _is_left_to_soak(item: pytest.Item) -> bool:
+    """Return True for three of four tests, always the same ones."""
+    return crc32(item.nodeid.partition("[")[0].encode()) % 4 > 0
 
 
 def pytest_collection_finish() -> None:

@@ -26,6 +26,8 @@ from gateway.store.erasing import ErasureOrder, NotErased
 from gateway.store.orders.upkeep import HospitalChangedError
 from gateway.store.studies.identities import decide
 
+pytestmark = pytest.mark.mostly_sqlite
+
 SOURCE = """
 [[source]]
 name = "city-his"

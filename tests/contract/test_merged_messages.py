@@ -14,6 +14,8 @@ from fakes.store import rows
 from gateway.store.feed.ledger import patients_of_number
 from gateway.store.studies.identities import with_replaced
 
+pytestmark = pytest.mark.mostly_sqlite
+
 FACILITY = "Sandbox General Hospital"
 OLD, NEW, OTHER = "SBXGEN-4711-0815", "SBXGEN-4711-0999", "SBXGEN-4712-0001"
 SYSTEM = site().facility(FACILITY).mrn.system
