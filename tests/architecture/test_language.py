@@ -41,6 +41,7 @@ def avoided() -> list[str]:
     return re.findall(r"([a-z][a-z ]+?) \u2020", GLOSSARY.read_text("utf-8").partition("| word |")[2])
 
 
+@pytest.mark.full
 def test_no_docstring_begins_with_a_question() -> None:
     lines = {(str(path.relative_to(ROOT)), line) for path in SOURCES for line in first_lines(path)}
     assert sorted(place for place in lines if place[1].split()[0].strip(",:").lower() in RIDDLES) == []

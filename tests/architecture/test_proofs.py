@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from fakes.proofs import ROOT, documentation, has_code, mirrored, named, proofs, reached
 
 MODULES = sorted(
@@ -46,6 +47,7 @@ def test_a_proof_that_is_named_is_there() -> None:
     ] == []
 
 
+@pytest.mark.full
 def test_a_proof_drives_its_module() -> None:
     proved = [path for path in MODULES if has_code(path) or named(path)]
     assert [

@@ -18,6 +18,8 @@ from gateway.store.database.facts import Controls
 from gateway.store.feed.cancelled_reports import ItemChanged, item_of, items_of_studies, left, open_items, withdrawn
 from mappings.patient.identifiers import fhir_id
 
+pytestmark = pytest.mark.mostly_sqlite
+
 NOW = 1_800_000_000_000_000
 
 

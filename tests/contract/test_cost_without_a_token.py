@@ -102,6 +102,7 @@ async def stage(monkeypatch, calls):
         yield stage
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_each_address_and_method_costs_few_calls_and_few_more_for_each_byte(stage, calls, shape):
     dear = {}

@@ -28,6 +28,8 @@ from gateway.store.feed import plans, restoring
 from gateway.store.feed.leases import paused
 from gateway.store.feed.messages import SendResult
 
+pytestmark = pytest.mark.mostly_sqlite
+
 KEY = site().site_key
 SET = Statement("UPDATE fact SET value = :value WHERE name LIKE :name")
 UNCLAIM = Statement("UPDATE message SET sent = NULL, state = 'queued', due = 0 WHERE sent > :since")
@@ -141,6 +143,7 @@ async def test_a_database_that_is_behind_pauses_all_whatever_they_are_paused_for
         }  # it is not updated before the journal is replayed
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("looks_first", ["see_that_nothing_is_lost", "turn"])
 @pytest.mark.parametrize("is_claimed", [True, False])
 async def test_one_count_or_one_message_that_the_database_does_not_know_is_enough(

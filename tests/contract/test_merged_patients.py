@@ -17,6 +17,8 @@ from gateway.store.studies import identities
 from gateway.store.studies.identities import newest_claims
 from mappings.patient.identifiers import keyed_patient_id
 
+pytestmark = pytest.mark.mostly_sqlite
+
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 OLD, NEW, LAST = "MRN-001234", "MRN-9", "MRN-10"
 SOMEBODY_ELSE = {"patientName": "John Roe", "dateOfBirth": "1950-01-01", "sex": "male"}
@@ -95,6 +97,7 @@ async def test_the_old_patient_stays_active_until_its_last_study_has_followed(en
     assert await patient(engine, NEW) == SURVIVOR
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("order", ["123", "132", "213", "231", "312", "321"])
 async def test_the_survivor_is_as_its_newest_study_says_and_has_the_old_numbers_of_all(engine, pipeline, order):
     await said_of(pipeline, "1", studyDate="2024-01-01", mrn="MRN-5")
@@ -192,6 +195,7 @@ async def test_two_people_whose_numbers_are_merged_stay_two(engine, pipeline, nu
     assert names >= {"Jane Doe", "John Roe"}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("verdict", "are_one"), [("link", True), ("separate", False)])
 @pytest.mark.parametrize("order", ["12", "21"])
 async def test_what_an_operator_decided_about_the_old_patient_holds_for_the_survivor(

@@ -209,6 +209,7 @@ async def test_what_is_looked_at_again_is_what_stands_then_not_what_stood_when_i
     assert await outbox(engine) == [("3", "signed"), ("3", "text_changed")]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("how", ["ingest", "rerender"])
 async def test_who_is_never_fast_enough_says_so(both, how):
     (engine, first), (_, second) = both

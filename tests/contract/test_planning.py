@@ -31,6 +31,8 @@ from gateway.store.feed.plans import begun, in_force_of, plan_made, put_in_force
 from gateway.store.feed.restoring import hold_destinations, pause_overriding
 from gateway.store.feed.states import HOLD_FEED, RESTORED
 
+pytestmark = pytest.mark.mostly_sqlite
+
 STATES = "SELECT destination, state, reason FROM outbox ORDER BY number"
 ALL = Filter()
 NOWHERE = Filter(Scope(facilities=frozenset({"nowhere"})))
@@ -260,6 +262,7 @@ async def delivered(engine):
     return [report_id for (listed,) in found for report_id in json.loads(listed)]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("addendum", ["replace", "append", "new_order"])
 @pytest.mark.parametrize("how", ["apply", "leave", "back"])
 async def test_a_stop_gives_up_nothing_of_the_study_that_is_still_owed(engine, addendum, how):
@@ -367,6 +370,7 @@ async def test_a_plan_that_adds_a_critical_addendum_adds_what_the_filter_leaves_
         assert await delivered(engine) == [original.report_id, added.report_id]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("addendum", ["replace", "append", "new_order"])
 @pytest.mark.parametrize("is_made", [False, True])
 async def test_what_was_decided_while_a_stop_waited_goes_with_the_study_that_an_operator_lets_go(
@@ -469,6 +473,7 @@ async def test_a_plan_that_waits_is_an_alert_and_of_each_critical_result_a_new_o
         assert (len(facts.planned), len(facts.planned_critical)) == (2, 1)
 
 
+@pytest.mark.full
 async def test_a_study_that_cannot_be_read_holds_up_no_other(engine):
     feed = Fed(engine, SandboxAccount(generate(studies=20)), ())
     first, second = await feed.sign(), await feed.sign()

@@ -141,6 +141,7 @@ async def postgres_scans_of(statement, given, connection):
     return postgres_scans(plan["Plan"])
 
 
+@pytest.mark.full
 def test_each_statement_is_understood_by_sqlite_and_reads_no_table_whole(filled_sqlite):
     found = {}
     for name, statement in named_for("sqlite").items():
@@ -395,6 +396,7 @@ def limited_statements():
     yield limited(_OF_CLAIMS, Sql(*in_facilities("c.study_id", CITY)))
 
 
+@pytest.mark.full
 def test_no_statement_with_limits_reads_a_table_of_sqlite_whole(filled_sqlite):
     for statement, given in limited_statements():
         with naming(statement.sql):
@@ -411,6 +413,7 @@ async def test_no_statement_with_limits_reads_a_table_of_postgresql_whole(filled
 COMPOSED = pytest.mark.parametrize("composed", [of_us_core, of_codes, of_unsure, at_random, of_limited_clients])
 
 
+@pytest.mark.full
 @COMPOSED
 def test_a_composed_search_reads_no_table_of_sqlite_whole(composed, filled_sqlite):
     for one in composed():
@@ -426,6 +429,7 @@ async def test_a_composed_search_reads_no_table_of_postgresql_whole(composed, fi
             assert postgres_scans(plan["Plan"]) == [], one.text
 
 
+@pytest.mark.full
 def test_the_look_out_sees_a_table_that_is_read_whole(filled_sqlite):
     for sql in (
         "SELECT count(*) FROM term t WHERE t.value LIKE '%a'",

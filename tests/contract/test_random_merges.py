@@ -129,6 +129,7 @@ async def check(engine, seed):
     assert sorted(await outbox(engine)) == [(digit, "signed") for digit in DIGITS]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("seed", range(6))
 async def test_merges_and_studies_in_any_order_come_to_the_same_end_and_queue_nothing(engine, seed):
     await check(engine, seed)

@@ -107,6 +107,7 @@ async def pages(engine, index, one, size, most):
     return seen, answer is None
 
 
+@pytest.mark.full
 async def test_random_searches_find_what_trying_every_resource_finds_in_order(engine, index, most):
     some = refused = 0
     for _ in range(SEARCHES):
@@ -127,6 +128,7 @@ async def test_random_searches_find_what_trying_every_resource_finds_in_order(en
     assert (refused > SEARCHES / 20) == (most[0] < COUNT)
 
 
+@pytest.mark.full
 async def test_a_client_with_limits_is_answered_and_refused_as_if_there_were_only_what_it_sees(
     engine, index, monkeypatch
 ):
@@ -147,6 +149,7 @@ async def test_a_client_with_limits_is_answered_and_refused_as_if_there_were_onl
     assert (some > 8, refused > 8) == (True, True)
 
 
+@pytest.mark.full
 async def test_pages_hold_every_match_once_and_in_order_forwards_and_backwards(engine, index, most):
     longest = 0
     for _ in range(SEARCHES // 2):
@@ -228,6 +231,7 @@ def test_a_search_starts_from_what_finds_the_fewest(clauses, place, is_bounded):
     assert (start, search_sql.is_bounded(Search("Patient", clauses, start, BY_UPDATE, 1))) == (place, is_bounded)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("start", [0, 1])
 async def test_all_bounds_of_a_date_are_one_range_of_its_index(engine, start):
     """Read what lies within the window alone, whichever bound the search starts from."""

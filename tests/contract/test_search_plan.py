@@ -147,6 +147,7 @@ async def analysed(engine):
     return analyse
 
 
+@pytest.mark.full
 async def test_a_search_reads_no_more_in_a_store_that_is_several_times_as_large(engine, analysed, monkeypatch):
     monkeypatch.setattr(search_plan, "ROUNDS", (SMALL // EVERY // 10, SMALL // EVERY, 10 * SMALL))
     await _grown(engine, 0, SMALL)
@@ -174,6 +175,7 @@ def _coded(number):
     return made(f"DiagnosticReport/{number}", terms=own, term_set=shared, moments=moments)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["code", "code:not"])
 async def test_any_code_of_a_system_is_looked_for_in_no_row_of_other_resources(engine, analysed, monkeypatch, name):
     monkeypatch.setattr(search_plan, "ROUNDS", (50, 400, 3_200))
@@ -185,6 +187,7 @@ async def test_any_code_of_a_system_is_looked_for_in_no_row_of_other_resources(e
     assert read[1] <= read[0] * 1.3 + 100
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("text", ["Patient?family=n&_sort=birthdate", "Patient?family=n&_sort=-birthdate,_id"])
 async def test_looking_where_all_have_the_first_sort_key_alike_adds_few_reads(engine, analysed, monkeypatch, text):
     monkeypatch.setattr(search_plan, "ROUNDS", (50, 400, 3_200))
@@ -271,6 +274,7 @@ async def test_a_page_is_read_within_one_deadline(engine, monkeypatch):
     assert seconds == [5.0, 3.0, 1.0]
 
 
+@pytest.mark.full
 async def test_the_history_of_a_type_reads_no_more_if_others_changed_since(engine, analysed):
     await write(engine, *map(made, FEW))
 

@@ -161,6 +161,7 @@ async def test_a_message_tried_again_does_not_count_as_newer_because_it_comes_la
     assert [stored.order.ended for stored in await wide.orders()] == [""]
 
 
+@pytest.mark.full
 async def test_a_failed_message_is_tried_again_with_those_that_failed_after_it(his, monkeypatch):
     with monkeypatch.context() as broken:
         failing(broken, "1")
@@ -173,6 +174,7 @@ async def test_a_failed_message_is_tried_again_with_those_that_failed_after_it(h
     assert [stored.order.ended for stored in await his.orders()] == ["cancelled"]
 
 
+@pytest.mark.full
 async def test_what_failed_after_a_message_goes_on_once_that_is_set_aside(his, monkeypatch):
     failing(monkeypatch, "1")
     await his.sends(ordering(), ordering(control_id="2", minute=5))

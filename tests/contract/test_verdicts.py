@@ -17,6 +17,8 @@ from gateway.store.database.engine import Statement, ask
 from gateway.store.database.facts import actor
 from gateway.store.studies import identities
 
+pytestmark = pytest.mark.mostly_sqlite
+
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 MRN = "SBXGEN-4711-0815"
 JANE = {
@@ -94,6 +96,7 @@ async def test_a_verdict_stands_in_the_audit_with_its_reason_and_who_decided(eng
         assert await rows(engine, audit) == [done]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("said", [ANOTHER_JOAN, PETER], ids=["birth date", "all"])
 @pytest.mark.parametrize("is_judged", [True, False], ids=["judged", "not judged yet"])
 async def test_a_linked_study_that_is_about_somebody_else_later_is_held_again(engine, said, is_judged):

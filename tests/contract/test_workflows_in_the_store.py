@@ -88,6 +88,7 @@ def _issuers(world: HisWorld) -> list[tuple[str, str]]:
 WORLDS = [(0, 40), *(pytest.param(seed, 110, marks=pytest.mark.soak) for seed in range(1, 21))]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("seed", "count"), WORLDS)
 async def test_each_study_answers_its_orders_whatever_came_first(engine, seed, count, monkeypatch):
     world = HisWorld(seed, count)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -26,6 +25,13 @@ COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 RELEASES = ("1.30", "1.37")  # oldest and newest release of Kubernetes that the manifests are held against
 STATE = "/var/lib/autoscribe-gateway"
+
+
+def kubernetes() -> Any:
+    """Return the validator, which takes longer to load than all other tests of the documents."""
+    import kubernetes_validate
+
+    return kubernetes_validate
 
 
 def manifest(kind: str, name: str = "autoscribe-gateway") -> Any:
@@ -74,12 +80,12 @@ def test_the_unit_keeps_what_the_service_writes_where_the_documents_say() -> Non
 @pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize("one", MANIFESTS, ids=lambda one: f"{one['kind']}/{one['metadata']['name']}")
 def test_kubernetes_knows_every_field_of_a_manifest(one: Any, release: str) -> None:
-    kubernetes_validate.validate(one, release, strict=True)
+    kubernetes().validate(one, release, strict=True)
 
 
 def test_a_field_that_kubernetes_does_not_know_is_refused() -> None:
-    with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate({**manifest("Service"), "specs": {}}, RELEASES[1], strict=True)
+    with pytest.raises(kubernetes().ValidationError):
+        kubernetes().validate({**manifest("Service"), "specs": {}}, RELEASES[1], strict=True)
 
 
 def test_no_container_may_do_more_than_the_service_needs() -> None:

@@ -56,6 +56,7 @@ async def stands(here: Site, report_id: str) -> tuple[str, bool]:
     return report["status"], bool(issues)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("policy", ["hold", "withdraw"])
 async def test_what_leaves_is_what_its_tables_say(policy, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("fakes.commanded.STUDIES", 0)

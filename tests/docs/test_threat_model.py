@@ -40,6 +40,7 @@ def unproved(text: str) -> list[str]:
     return [row[1] for row in rows if len(row) != 4 or row[0] not in STRIDE or not row[2] or not CITED.search(row[3])]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_test_that_a_document_of_security_cites_exists(document: str) -> None:
     text = (ROOT / document).read_text("utf-8")

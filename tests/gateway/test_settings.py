@@ -250,6 +250,7 @@ def test_a_list_in_the_environment_is_separated_by_commas(monkeypatch):
     assert settings.load().settings.pdf.allowed_hosts == ("a.example", "b.example:9000")
 
 
+@pytest.mark.full
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\x00"), min_size=9))
 def test_no_message_shows_a_secret(secret):
     kinds = {"secret", "whole number", "number", "path", "text"}

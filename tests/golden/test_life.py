@@ -108,6 +108,7 @@ def test_a_life_is_told_as_its_file_says(case: str, request: pytest.FixtureReque
     assert path.read_text() == made
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", CASES)
 def test_every_message_of_a_life_is_found_good_and_has_a_number_of_its_own(case: str) -> None:
     for to in RENDERINGS.values():

@@ -113,6 +113,7 @@ def test_a_case_breaks_exactly_the_rules_that_it_holds(case: str, request: pytes
     assert (path.read_text() if path.exists() else "") == "".join(lines)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", CASES)
 def test_a_message_is_blocked_only_for_want_of_source_data(case: str) -> None:
     ((study, _),) = read((HERE / case / "wire.json").read_bytes())
@@ -139,6 +140,7 @@ def test_a_profile_is_sent_exactly_the_message_that_its_case_holds(
     assert path.read_bytes() == made
 
 
+@pytest.mark.full
 def test_each_reason_is_met_by_a_case() -> None:
     met = {one.rule.name for case in CASES for _, one in broken(case)}
     assert REASONS.keys() - met == set()

@@ -3,6 +3,8 @@
 import gc
 import weakref
 
+import pytest
+
 from mappings.reuse import NO_REUSE, Remembered
 from mappings.trace import trace
 from mappings.trace.sample import document, everything, site
@@ -47,6 +49,7 @@ def test_a_result_of_none_is_remembered_too():
     assert len(calls) == 1
 
 
+@pytest.mark.full
 def test_what_a_trace_remembers_ends_with_it(monkeypatch):
     kept = []
 

@@ -58,6 +58,7 @@ def test_a_raised_error_may_vanish_but_keeps_its_text() -> None:
     assert changed("raise ValueError('a')") == ["pass"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("area", AREAS)
 def test_each_module_of_an_area_is_drawn_alike_and_always_the_same(area: str) -> None:
     drawn = draw(area, 60, seed=3)

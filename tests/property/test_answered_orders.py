@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hl7
+import pytest
 from fakes import er7_reader
 from fakes.answered import RANDOM_ORDERS
 from fakes.oru_example import SITE, profile, send, study
@@ -49,6 +50,7 @@ def test_each_placer_and_visit_number_arrives_as_the_hospital_wrote_it(
     assert [row[0] for row in hl7.parse(message.decode())][:3] == [["MSH"], ["PID"], ["PV1"]]
 
 
+@pytest.mark.full
 @settings(LIMITS, max_examples=examples(10))
 @given(ORDERS)
 def test_another_reader_takes_the_message(orders: tuple[AnsweredOrder, ...]) -> None:

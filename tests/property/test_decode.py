@@ -77,6 +77,7 @@ def containers(value):
             yield from containers(inner)
 
 
+@pytest.mark.full
 @given(reports, st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_changes_only_the_pointers(rows, random):
     shuffled = random.sample(rows, len(rows))
@@ -91,6 +92,7 @@ def without_pointers(study):
     return [repr(replace(report, pointer="")) for report in study.reports]
 
 
+@pytest.mark.full
 @given(reports)
 def test_originals_stand_before_addenda_and_no_report_is_lost_or_changed(rows):
     study = decode(study_json(), rows)
@@ -109,6 +111,7 @@ def test_originals_stand_before_addenda_and_no_report_is_lost_or_changed(rows):
         assert "".join(section.heading + section.body for section in report.sections) == report.text
 
 
+@pytest.mark.full
 @given(reports)
 def test_issues_and_errors_never_hold_a_value(rows):
     marked = [{**row, "reportPlainText": "CANARY", "status": "CANARY", "signedAt": "CANARY"} for row in rows]

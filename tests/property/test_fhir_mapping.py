@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from fakes.scale import examples
 from fakes.wire_strategies import NASTY_TEXTS, studies
 from hypothesis import given, settings
@@ -159,6 +160,7 @@ def references(node: Any) -> list[str]:
     return own + [found for value in node.values() for found in references(value)]
 
 
+@pytest.mark.full
 def test_the_strategies_reach_beyond_the_decoder() -> None:
     """Guard: a generator whose studies the decoder refuses would prove nothing."""
     seen = []

@@ -90,6 +90,7 @@ def runs(usual):
     return [pytest.param(kind, seed, marks=mark) for kind in KINDS for seed, mark in enumerate(marks)]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("kind", "seed"), runs(USUAL_SEEDS))
 async def test_no_answer_depends_on_what_the_client_may_not_see(kind, seed, migrated_sqlite, monkeypatch):
     twins, requests = await twins_of(seed, kind, partial(Inline, migrated_sqlite), monkeypatch)
@@ -107,6 +108,7 @@ BROAD = (
 )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", ["refined", "of_facilities", "of_facilities_refined"])
 async def test_no_refusal_of_a_broad_search_depends_on_what_the_client_may_not_see(kind, migrated_sqlite, monkeypatch):
     seen = Counter()
@@ -143,6 +145,7 @@ async def launched(twins):
         )
 
 
+@pytest.mark.full
 async def test_a_launch_by_a_number_finds_the_same_patient_as_if_there_were_no_other_facility(
     migrated_sqlite, monkeypatch
 ):

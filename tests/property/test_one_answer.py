@@ -285,6 +285,7 @@ async def played(folder: Path, database: Path, acts: list[Any]) -> None:
         await site.explained(await site.check(folder))
 
 
+@pytest.mark.full
 @given(st.lists(ACTS, min_size=1, max_size=12))
 @settings(max_examples=examples(40), suppress_health_check=CHECKS, phases=[Phase.generate])
 def test_every_command_gives_each_report_the_same_fate_at_each_destination(migrated_sqlite, acts):

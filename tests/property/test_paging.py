@@ -173,6 +173,7 @@ async def check(reports: Reports, *, search, sort, size, number, changes, unmatc
     return len(touched)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("search", "sort", "size"),
     [("patient", "-date", 7), ("date", "", 13), ("_lastUpdated", "", 20), ("patient", "status,-issued", 1)],
@@ -204,6 +205,7 @@ async def test_any_walk_beside_any_writes_loses_and_doubles_nothing(
     )
 
 
+@pytest.mark.full
 async def test_who_polls_for_what_was_updated_since_misses_nothing_beside_two_writers(engines):
     first, second = engines(), engines()
     async with first.opened(), second.opened():

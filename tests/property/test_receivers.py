@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from fakes.scale import examples
 from fakes.wire_strategies import report_texts
 from hypothesis import assume, given, settings
@@ -87,6 +88,7 @@ def known(draw: st.DrawFn, made: Receiver) -> Occasion:
     return replace(occasion, study=changed)
 
 
+@pytest.mark.full
 @settings(max_examples=examples(150))
 @given(profiles(), st.data())
 def test_a_profile_without_contradictions_writes_nothing_that_its_rules_block(

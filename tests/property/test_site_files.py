@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +34,7 @@ def sheets(draw: st.DrawFn) -> str:
     return draw(st.sampled_from(["", "\ufeff"])) + draw(st.sampled_from(["", *HEADS])) + text.getvalue()
 
 
+@pytest.mark.full
 @given(st.one_of(st.text(), sheets()), st.one_of(st.text(), sheets()))
 def test_any_text_makes_a_site_and_faults_that_are_placed(procedures: str, providers: str) -> None:
     site, faults = read_site(SETTINGS, files={"procedures": procedures, "providers": providers})

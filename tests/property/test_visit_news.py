@@ -99,6 +99,7 @@ def stream(draw: random.Random, *, has_merges: bool) -> Iterator[bytes]:
             yield visited(step, of, draw, has_merges=has_merges)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("seed", range(examples(60)))
 async def test_class_place_and_doctors_of_an_order_come_only_from_news_about_its_patient(sqlite_engine, seed):
     his, pipeline = Hospital(sqlite_engine), matching(sqlite_engine)

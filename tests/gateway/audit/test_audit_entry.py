@@ -54,6 +54,7 @@ def test_what_was_printed_is_read_back_and_takes_one_line(entry):
     assert b"\n" not in text
 
 
+@pytest.mark.full
 @given(ENTRIES, st.data())
 @settings(max_examples=200)
 def test_a_text_that_is_read_is_the_only_spelling_of_its_entry(entry, data):

@@ -361,6 +361,7 @@ while True:
 """
 
 
+@pytest.mark.full
 def test_every_entry_that_was_answered_survives_sigkill(tmp_path):
     for _ in range(3):
         child = subprocess.Popen([sys.executable, "-c", _CHILD, str(tmp_path)], stdout=subprocess.PIPE)

@@ -61,6 +61,7 @@ def test_a_signature_in_capital_letters_is_found():
     assert faults([*before, last[:start] + last[start:-4].upper() + last[-4:]]) == [verifying.UNSIGNED]
 
 
+@pytest.mark.full
 def test_removal_of_any_single_byte_is_found():
     removed = [(WHOLE[:at] + WHOLE[at + 1 :]).splitlines(keepends=True) for at in range(len(WHOLE))]
     assert [at for at, rows in enumerate(removed) if not faults(rows)] == []

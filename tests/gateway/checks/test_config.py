@@ -329,6 +329,7 @@ def test_switches_of_a_receiver_that_do_not_go_together_are_a_fault(config) -> N
     assert config_check.faults(config(GOOD + receiver.replace("zds", "none"))) == []
 
 
+@pytest.mark.full
 def test_what_is_wrong_and_what_is_missing_are_told_at_once(tmp_path, monkeypatch):
     monkeypatch.delenv("AVARA_API_KEY", raising=False)
     (tmp_path / "p.csv").write_text("procedure,code,system\nX,not-a-loinc,LOINC\n")

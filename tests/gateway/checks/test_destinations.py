@@ -295,6 +295,7 @@ def test_a_receiver_that_would_refuse_every_message_of_the_site_is_a_fault(keys)
     ]
 
 
+@pytest.mark.full
 def test_a_switch_that_breaks_a_rule_of_the_profile_is_named_at_the_destination(config, keys):
     addressed = SITE.replace(
         "sending_facility", 'receiving_application = "A"\nreceiving_facility = "B"\nsending_facility'

@@ -60,6 +60,7 @@ def test_a_study_whose_age_is_not_known_is_fetched_like_a_young_one(changed):
     assert AccountPace(500_000, Sync()).stale_before(study, NOW) == NOW - timedelta(hours=20)
 
 
+@pytest.mark.full
 def test_ten_million_studies_of_ten_years_are_fetched_again_in_time_at_a_few_requests_a_second():
     """1,000 studies stand for 10,000 each; all were fetched at once, as by a first sweep, and then for 100 days."""
     pace, ages = AccountPace(MANY, Sync()), [3.65 * number * DAY for number in range(1_000)]

@@ -86,6 +86,7 @@ async def stage(*switches, faults=(), studies=130, key="sandbox-key", latency_ms
             yield Stage(Crawl(client, index, index, Cursors(), sync, noted), account, log, pace, sandbox)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "switch",
     [
@@ -133,6 +134,7 @@ async def test_a_signature_in_the_sandbox_is_taken_in_at_the_next_look():
         assert at.index.stored[report["studyId"]]["studyReportStatus"] == "completed"
 
 
+@pytest.mark.full
 async def test_no_loop_sends_anything_before_retry_after_is_over(time):
     async with stage(
         faults=("429:rate=0.08:retry-after=17",), studies=60, open_interval=10, cancelled_interval=15
@@ -198,6 +200,7 @@ async def test_a_crawl_that_somebody_waits_for_gives_up_in_the_end_and_says_why(
     assert len(account.asked("page")) == 6
 
 
+@pytest.mark.full
 async def test_a_store_that_does_not_answer_for_a_while_stops_no_loop(time):
     account = Account(study(1, "assigned"), study(2, isCancelled=True), study(3))
     crawl = crawl_of(account)

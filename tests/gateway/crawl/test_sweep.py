@@ -73,6 +73,7 @@ async def test_pages_are_paced_and_the_record_says_how_far_the_sweep_is(time):
     assert record.starts[1] == START
 
 
+@pytest.mark.full
 async def test_a_silent_change_of_a_text_is_noticed_within_a_day(time):
     account = Account(*map(study, range(30)))
     crawl = crawl_of(account)
@@ -122,6 +123,7 @@ async def crashing(time, sweeps, moments):
     await time.run(sweeps().once())
 
 
+@pytest.mark.full
 @settings(max_examples=100)
 @given(st.integers(0, 60), st.lists(st.integers(0, 400), max_size=8), st.integers(1, 12), st.randoms())
 async def test_a_crash_at_any_moment_loses_no_study_and_at_most_two_pages_are_read_again(studies, moments, size, dice):
@@ -208,6 +210,7 @@ async def test_a_cursor_that_is_refused_after_a_crash_begins_the_sweep_anew_and_
     assert (swept.listed, len(index.stored)) == (400, 400)
 
 
+@pytest.mark.full
 async def test_a_listing_that_refuses_every_cursor_is_not_asked_without_a_pause(time):
     account = Account(*map(study, range(400)))
     account.trouble = refuses_cursors

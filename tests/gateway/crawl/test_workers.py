@@ -207,6 +207,7 @@ class Forgetful(Index):
         return [one["studyId"] for one in listed]
 
 
+@pytest.mark.full
 async def test_no_more_than_two_pages_are_in_memory_however_many_studies_there_are(time):
     account = Counting(*map(study, range(3000)), latency=0.05)
     index = Forgetful(account)

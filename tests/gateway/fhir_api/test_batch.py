@@ -290,6 +290,7 @@ async def test_an_answer_that_breaks_off_is_a_502_in_its_place():
     assert b'"status":"502 Bad Gateway"' in answer.entry()
 
 
+@pytest.mark.full
 async def test_no_more_entries_are_answered_at_once_than_the_limit(stage, monkeypatch):
     running, most = 0, 0
     serving = stage.app.state.facade
@@ -312,6 +313,7 @@ async def test_no_more_entries_are_answered_at_once_than_the_limit(stage, monkey
     assert 1 < most <= budget.AT_ONCE
 
 
+@pytest.mark.full
 async def test_a_batch_with_a_large_body_is_parsed_in_the_worker_apart_with_the_same_result(stage):
     large = bundle("metadata", "Nothing/x", **{"note": "x" * LARGE})
     here = await entries(stage, large)

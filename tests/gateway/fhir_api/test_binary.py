@@ -460,6 +460,7 @@ async def test_nothing_of_an_external_study_is_given_out(stage, kind):
     assert issue(response)["detail"] == "resource-not-found"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("accept", "status"),
     [("application/pdf", 200), ("application/*", 200), ("application/fhir+xml", 200), ("image/png", 406)],
@@ -477,6 +478,7 @@ async def test_the_better_liked_form_is_given(stage):
     assert response.headers["content-type"] == "application/pdf"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", ["pdf", "text"])
 @pytest.mark.parametrize(
     ("accept", "wanted", "is_resource"),

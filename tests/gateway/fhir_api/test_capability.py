@@ -168,6 +168,7 @@ def issue_code(response):
     return None if response.status_code == 200 else issue(response)["detail"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("resource_type", SEARCHED)
 async def test_every_parameter_modifier_and_chain_of_the_table_is_named_and_understood(stage, statement, resource_type):
     named = resource(statement, resource_type)["searchParam"]

@@ -105,6 +105,7 @@ async def test_at_takes_what_was_current_at_some_time_in_it(stage):
     assert versions(await asked(stage, f"{path}/_history?_at=2020")) == []
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("query", "place"),
     [
@@ -189,6 +190,7 @@ async def test_links_keep_all_that_is_asked_for(stage):
     assert second["next"].startswith(f"{BASE}/{here}&_page=")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("place", ["{path}", "DiagnosticReport", ""])
 async def test_the_next_page_has_the_format_of_the_first(stage, place):
     here = f"{place.format(path=await stage.changed(2))}/_history".removeprefix("/")
@@ -204,6 +206,7 @@ async def test_the_next_page_has_the_format_of_the_first(stage, place):
     assert second.text.count("\n") > 20
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "query",
     [

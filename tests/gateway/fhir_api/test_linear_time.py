@@ -106,6 +106,7 @@ def test_no_text_of_a_client_keeps_a_pattern_busy(pattern, uses):
     assert taken < CALL, text
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("source", [r"a*a*,", r"\s*q?\s*=x", r"\s+$", r"(?:\\.|[^,])+;"])
 def test_the_trial_finds_patterns_that_take_longer(source):
     assert slowest(re.compile(source), ["search"])[0] > CALL

@@ -192,6 +192,7 @@ async def test_a_version_is_answered_as_a_resource_is(stage):
     assert (await stage.client.get(f"{version}?_elements=code")).json()["meta"]["tag"] == [SUBSETTED]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("version", ["2", "0", "01", "-1", "x", "1e0", "%31%00", "9" * 15, "9" * 40])
 async def test_a_version_that_is_not_there_is_a_404(stage, version):
     path = f"DiagnosticReport/{resource_id(stage.signed())}"

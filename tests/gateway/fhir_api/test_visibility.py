@@ -178,6 +178,7 @@ def limited(ward, kind):
     return LIMITED[kind]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", LIMITED)
 async def test_hidden_and_unknown_resources_are_answered_alike_on_every_path(ward, kind):
     access, tried = limited(ward, kind), set()
@@ -206,6 +207,7 @@ async def test_what_the_client_sees_is_answered(ward, kind):
     assert (await ward.ask(access, f"DiagnosticReport/{ward.here[0]['id']}/$trace")).status_code == 200
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", OWNED)
 async def test_a_search_finds_and_counts_what_is_of_the_facilities_alone(ward, kind):
     query = f"{kind}?_lastUpdated=ge2000&_count=3&_total=accurate"

@@ -232,6 +232,7 @@ def test_a_type_that_is_not_searched_has_no_rows():
     assert rows({"resourceType": "Binary", "id": "x"}, ZONE) == (frozenset(), frozenset())
 
 
+@pytest.mark.full
 @settings(max_examples=40)
 @given(studies())
 def test_any_study_the_wire_allows_has_rows_that_every_database_can_hold(wire):

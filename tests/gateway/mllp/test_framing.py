@@ -85,6 +85,7 @@ def test_nothing_beyond_the_limit_is_held_in_memory():
     assert peak < 200_000
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("size", "step"), [(100_000, 1), (10_000_000, 1_000)])
 def test_small_chunks_cost_no_more_memory_traffic_than_the_frame_is_long(size, step):
     decoder = Decoder(max_size=size)

@@ -333,6 +333,7 @@ ROUTES = st.builds(
 )
 
 
+@pytest.mark.full
 @given(studies(), st.data(), ROUTES)
 @settings(max_examples=80)
 def test_every_cause_has_a_row_for_each_destination_or_one_for_none(said, data, routes):
@@ -360,6 +361,7 @@ def test_every_cause_has_a_row_for_each_destination_or_one_for_none(said, data, 
         assert not history or enabled
 
 
+@pytest.mark.full
 @given(studies(), st.data(), ROUTES)
 @settings(max_examples=80)
 def test_nothing_that_was_told_is_before_the_start_or_left_out_by_where_it_is_from(said, data, routes):

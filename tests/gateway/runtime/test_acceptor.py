@@ -31,6 +31,7 @@ async def hello(scope, receive, send):
         await send({"type": "http.response.body", "body": b"hello"})
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("hard", "most"), [(1_024, 768), (300, SPARED // 4), (10_000, MOST)])
 def test_the_limit_of_open_files_is_raised_and_connections_stay_below_it(hard, most):
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < hard:
@@ -39,6 +40,7 @@ def test_the_limit_of_open_files_is_raised_and_connections_stay_below_it(hard, m
     assert made.stdout.split() == [str(most), str(hard)]
 
 
+@pytest.mark.full
 async def test_a_thousand_idle_sockets_leave_file_descriptors_and_probes_alone():
     refused = Counter()
     connections = Connections(most=50, refused=lambda reason: refused.update([reason]))

@@ -23,6 +23,7 @@ def rings() -> list[object]:
 both = pytest.mark.parametrize("block", [short_pauses, rare_collections])
 
 
+@pytest.mark.full
 @both
 def test_a_collection_looks_at_nothing_that_was_loaded_before(block):
     loaded = Ring()

@@ -52,6 +52,7 @@ def is_running(file: Path) -> bool:
     return Path(f"/proc/{file.read_text(encoding='ascii')}").exists()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("how", [end_after, kill_itself_after])
 async def test_when_one_part_ends_by_itself_the_others_are_ended_and_it_is_an_error(how, tmp_path) -> None:
     file = tmp_path / "waits"
@@ -73,6 +74,7 @@ def fail() -> int:
     raise ValueError("Jane Doe")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("how", "code"), [(refuse, 2), (fail, 1)])
 async def test_a_part_that_fails_says_so_like_a_command_and_shows_no_text_of_strangers(how, code, capfd) -> None:
     assert await run_parts([ServicePart("part", how, ())]) == code
@@ -95,6 +97,7 @@ def send_and_end(connection) -> int:
     return 0
 
 
+@pytest.mark.full
 async def test_a_signal_ends_all_parts_and_is_no_error(tmp_path) -> None:
     files = [tmp_path / "one", tmp_path / "other"]
     running = asyncio.create_task(run_parts([ServicePart(f.name, wait_for_signal, (str(f),)) for f in files]))

@@ -21,11 +21,13 @@ def message(control_id="ID1"):
     ).encode()
 
 
-async def answered(facing, ack):
-    """Return the bytes that a receiver sends for one message."""
+async def answered(facing, ack, frames=1):
+    """Return the bytes that a receiver sends for one message, in so many frames."""
     receiver, sender = await facing(ack)
     await sender.say(message())
     data = await sender.some()
+    while frames > 1 and data.count(b"\x1c\r") < frames:
+        data += await sender.some()
     rest, state = await sender.rest(within=0.05)
     assert state == "open"
     assert [one.control_id for one in receiver.messages] == ["ID1"]
@@ -279,14 +281,14 @@ async def test_f34_the_answer_is_in_utf_16(facing):
 
 
 async def test_f36_the_same_answer_comes_twice(facing):
-    frame = await answered(facing, "twice")
+    frame = await answered(facing, "twice", frames=2)
     half = len(frame) // 2
     assert frame[:half] == frame[half:]
     assert parse(frame[1 : half - 2]).control_id == "ID1"
 
 
 async def test_f37_a_message_of_another_type_comes_before_the_answer(facing):
-    first, second = (await answered(facing, "adt-first"))[1:-2].split(b"\x1c\r\x0b")
+    first, second = (await answered(facing, "adt-first", frames=2))[1:-2].split(b"\x1c\r\x0b")
     assert first.split(b"|")[8] == b"ADT^A08^ADT_A01"
     assert first.split(b"\r")[1].startswith(b"EVN||2")
     assert parse(second).control_id == "ID1"

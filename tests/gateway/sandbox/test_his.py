@@ -48,6 +48,7 @@ def test_every_message_is_read_whole_without_an_issue():
     assert [issue for one in world.messages for issue in world.read(one).issues] == []
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("seed", range(2))
 def test_every_message_is_valid_for_a_library_that_nobody_here_wrote(seed, tmp_path):
     world = HisWorld(seed, examples(200))

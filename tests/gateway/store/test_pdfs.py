@@ -48,6 +48,7 @@ async def test_a_pdf_comes_out_as_it_went_in(library, size):
     assert [await library.pdfs.count(state) for state in ("wanted", "kept")] == [0, 1]
 
 
+@pytest.mark.full
 @given(
     st.binary(min_size=1, max_size=60).flatmap(
         lambda data: st.tuples(

@@ -316,6 +316,7 @@ EVENTS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.full
 @given(st.one_of(st.binary(max_size=300), EVENTS.map(lambda one: json.dumps(one).encode())), st.booleans(), st.data())
 def test_no_bytes_and_no_headers_lead_to_a_5xx(content, is_signed, data):
     door = Door()

@@ -28,6 +28,7 @@ def by_the_standard_library(resource) -> bytes:
     return json.dumps(resource, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+@pytest.mark.full
 @settings(max_examples=examples(2_000))
 @given(st.dictionaries(TEXTS, VALUES, max_size=8))
 def test_it_is_what_the_standard_library_writes(resource):

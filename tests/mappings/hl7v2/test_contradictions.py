@@ -65,6 +65,7 @@ def test_what_is_told_says_on_which_occasion_by_which_source_and_what_to_write()
     )
 
 
+@pytest.mark.full
 def test_a_rule_that_no_switch_can_keep_is_told_as_such() -> None:
     rule = '[[rules]]\nname = "r"\nlevel = "block"\nsource = "s p. 1"\nfield = "MSH-9"\nmust = "be_empty"'
     assert told(rule)["rules"].endswith("No switch alone mends it: turn several.")

@@ -146,6 +146,7 @@ def test_every_waiver_has_a_test() -> None:
     assert {row[1:] for row in WAIVED_ABSENCE} == {("OBX", 4)}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("version", ["2.3.1", "2.4", "2.5", "2.5.1", "2.7"])
 @pytest.mark.parametrize("place", WAIVED)
 def test_what_a_receiver_asks_for_and_hl7apy_refuses_is_waived(place: tuple[str, int], version: str) -> None:

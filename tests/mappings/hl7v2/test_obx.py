@@ -175,6 +175,7 @@ def test_a_line_of_two_quotation_marks_is_not_the_null_that_deletes() -> None:
     assert [row[5] for row in rows('""\x00')] == ['"" ']
 
 
+@pytest.mark.full
 def test_a_text_of_a_megabyte_is_sent_whole() -> None:
     text = "x" * 20_000 + "\r\n" + "line | of text\n" * 70_000
     message = sent(study(report(reportPlainText=text)))

@@ -31,6 +31,7 @@ def judged(worlds: int, count: int, order) -> tuple[dict[str, list[tuple[str, st
     return faults, clean, seen
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("worlds", "count"), WORLDS.both())
 def test_no_workflow_is_matched_wrongly_and_what_is_held_has_the_right_reason(worlds, count):
     faults, clean, seen = judged(worlds, count, lambda messages, _: messages)
@@ -39,6 +40,7 @@ def test_no_workflow_is_matched_wrongly_and_what_is_held_has_the_right_reason(wo
     assert len(faults["held"]) <= MOST_HELD * clean, faults["held"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("worlds", "count"), WORLDS.both())
 def test_messages_that_are_late_lead_to_no_wrong_match(worlds, count):
     def late(messages, seed):
@@ -49,6 +51,7 @@ def test_messages_that_are_late_lead_to_no_wrong_match(worlds, count):
     assert len(faults["held"]) <= MOST_HELD * clean, faults["held"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("seed", range(3))
 def test_at_no_time_a_study_is_matched_with_an_order_of_somebody_else(seed):
     world = HisWorld(seed, 60)

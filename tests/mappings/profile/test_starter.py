@@ -138,6 +138,7 @@ def test_the_display_of_loinc_is_a_text_of_its_own_code() -> None:
     assert all((row[3], row[1]) in texts for row in ROWS)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("what", ["contrast", "views", "tomo", "words"])
 def test_a_text_says_of_contrast_side_views_and_body_part_what_its_code_says(what: str) -> None:
     assert [row[0] for row in ROWS if _said(row[0])[what] != _said(row[3])[what]] == []

@@ -17,6 +17,7 @@ def measured() -> dict[str, Setting]:
     return {one.key: one for one in settings(document(), site(), everything(), Facts())}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("key", "value", "target"),
     [
@@ -58,12 +59,14 @@ def test_every_field_of_a_site_and_of_a_facility_is_measured_or_left_out_on_purp
     assert known - left_out == {*_SITE, *_FACILITY}
 
 
+@pytest.mark.full
 def test_what_is_long_or_has_rows_is_said_in_short():
     long = replace(site(), number_separator="x" * 100, accession_keys=("accession",))
     found = {one.key: one.value for one in settings(document(), long, everything(), Facts())}
     assert found["mapping.procedures"].endswith(" rows")
 
 
+@pytest.mark.full
 def test_a_study_whose_facility_the_site_does_not_know_has_no_settings_of_one():
     found = settings(document(), Site(on_conflict="send"), everything(), Facts())
     assert [one.key for one in found if "facilities[" in one.key] == []

@@ -147,6 +147,7 @@ def test_a_document_that_is_none_is_refused_with_its_place():
         trace(broken, site(), receiver("generic"))
 
 
+@pytest.mark.full
 def test_a_field_that_one_segment_no_longer_says_while_others_do_is_moved() -> None:
     what = deepcopy(document())
     first, second = what["reports"][0], deepcopy(what["reports"][0])
@@ -176,6 +177,7 @@ def with_several_reports():
 OF_SEVERAL = [pytest.param(one, marks=pytest.mark.full) for one in ("two-patients", "addenda-two")]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", ["", "several-reports", *OF_SEVERAL])
 def test_what_did_not_change_need_not_be_read_again(case, monkeypatch):
     folder, map_anew = Path(__file__).parents[2] / "golden" / case, mappings.trace.outputs
@@ -211,6 +213,7 @@ class Remade(Remembered):
         return made
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", ["", "several-reports", *OF_SEVERAL])
 def test_what_is_reused_depends_on_nothing_but_what_it_is_given(case, monkeypatch):
     folder = Path(__file__).parents[2] / "golden" / case
@@ -277,6 +280,7 @@ TRIED = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("what", TRIED.values(), ids=TRIED)
 @pytest.mark.parametrize("is_read", [False, True], ids=["metadata-unread", "metadata-read"])
 def test_what_is_tried_together_has_the_rows_of_what_is_tried_alone(what, is_read, monkeypatch):

@@ -195,6 +195,7 @@ def test_a_name_is_written_as_toml_has_it_and_does_nothing_to_a_terminal(text, w
 NAMES = st.text(max_size=30)
 
 
+@pytest.mark.full
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(names=st.lists(NAMES, max_size=4), keys=st.lists(NAMES | st.sampled_from(["acc", "order no"]), max_size=4))
 def test_whatever_autoscribe_has_what_is_to_be_pasted_is_accepted_and_leaves_nothing_to_paste(site, names, keys):

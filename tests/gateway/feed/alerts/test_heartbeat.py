@@ -94,6 +94,7 @@ async def test_a_process_is_well_once_it_has_written_and_only_while_it_can(sqlit
     assert probe.is_well and await rows(sqlite_engine, "SELECT 1") == [(1,)]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("roles", "beats_at_all"), [((FEED,), True), ((SYNC, FEED), True), ((API,), False)])
 async def test_only_the_process_that_feeds_beats(tmp_path, roles, beats_at_all):
     async with switch() as (url, beats):

@@ -368,6 +368,7 @@ async def test_the_certificate_that_is_shown_to_the_receiver_is_shown_here(sqlit
     assert told.code == "CA"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("certificate", "is_heard"), [("peer.pem", True), ("stranger.pem", False), (None, False)])
 async def test_where_authorities_are_named_who_comes_must_be_of_them(sqlite_engine, pki, certificate, is_heard):
     tls = TlsSettings(ca_file=pki / "ca.pem", certificate_file=pki / "gateway.pem")

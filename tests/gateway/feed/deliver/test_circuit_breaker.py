@@ -203,6 +203,7 @@ def test_probes_that_are_all_refused_for_good_pause_the_destination(run):
     run(test)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("answer", "more"), [("AE", {}), ("AR", {"inverted_acks": True}), ("AE", {"inverted_acks": True})]
 )
@@ -266,6 +267,7 @@ def test_with_several_connections_one_probe_is_in_hand_at_a_time(run):
     run(test, window=4)
 
 
+@pytest.mark.full
 def test_refusals_of_few_studies_open_nothing_and_wait_for_nobody(run):
     async def test(feed):
         for lane in LANES[:4]:

@@ -66,6 +66,7 @@ async def test_a_read_says_what_was_shown_of_which_patient_to_whom_and_when(site
     assert len(entry.request) == 16
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("path", "kind"),
     [

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from gateway.fhir_api.definitions.own_codes import ANSWER_CODES, COMMANDS, MAPPING_CODES, error_codes
 from gateway.fhir_api.served import OPERATIONS
 from gateway.runtime.request_errors import NotSupported
@@ -33,6 +35,7 @@ def texts(node: ast.AST) -> set[str]:
     return {one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
 
 
+@pytest.mark.full
 def test_every_code_of_a_mapping_issue_is_defined_and_every_one_defined_is_given() -> None:
     given, every = set(), set()
     for tree in trees("mappings", "gateway/ingest", "gateway/upstream"):

@@ -106,6 +106,7 @@ def test_a_scope_without_a_query_asks_by_its_headers():
     assert asked({"headers": []}) is JSON
 
 
+@pytest.mark.full
 @given(st.text(st.characters(codec="latin-1")), st.none() | st.text(min_size=1))
 @example("application/fhir+json;q=1e999", None)
 @example(";;q=;", ";")

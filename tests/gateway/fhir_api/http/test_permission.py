@@ -118,6 +118,7 @@ async def test_every_interaction_is_refused_without_its_scope_whether_or_not_the
     assert tried > 100
 
 
+@pytest.mark.full
 async def test_every_interaction_passes_with_its_scope_alone_and_an_addendum_with_that_to_read_the_report(gate):
     for method, path, (resource_type, permission) in addresses(gate.report):
         more = dict(NO_FORM) if path.endswith("_search") else {}

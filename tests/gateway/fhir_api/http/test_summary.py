@@ -68,6 +68,7 @@ def test_a_summary_has_the_elements_in_it_that_the_resource_has(case):
         assert found["meta"]["tag"] == [SUBSETTED]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("shape", [Shape("true"), Shape("text"), Shape("data"), Shape(elements=("id",))], ids=str)
 def test_a_part_of_a_resource_is_still_valid_and_of_its_profile_but_for_the_narrative(shape):
     for path in GOLDENS:
@@ -76,6 +77,7 @@ def test_a_part_of_a_resource_is_still_valid_and_of_its_profile_but_for_the_narr
         assert {one.pointer for one in judge(untagged)} <= {"/text"}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", RESOURCE_TYPES)
 def test_what_is_kept_is_what_the_rules_ask_for_or_what_changes_the_meaning(shared, kind):
     """Without any one of these elements, some resource breaks a rule; value and dataAbsentReason are alternatives."""

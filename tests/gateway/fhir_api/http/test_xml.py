@@ -141,6 +141,7 @@ def test_every_resource_of_a_golden_case_says_the_same_in_xml(reader, case):
         assert reader.resource(xml_of_json(body, indented=True)) == exact(body)
 
 
+@pytest.mark.full
 def test_all_golden_resources_say_the_same_in_one_bundle(reader):
     assert len(GOLDENS) > 400
     body = json_bytes(bundle("collection", *(entry(json.loads(path.read_bytes())) for path in GOLDENS)))

@@ -3,6 +3,7 @@
 import json
 import re
 
+import pytest
 import schemathesis
 from fakes.facade import facade
 
@@ -71,6 +72,7 @@ def test_it_is_a_document_of_openapi(document):
     assert document["openapi"].startswith("3.1.")
 
 
+@pytest.mark.full
 async def test_before_there_is_a_report_it_is_one_too_and_shows_no_ids():
     async with facade() as stage:
         document = (await stage.client.get(f"{ROOT}/openapi.json")).json()

@@ -3,6 +3,7 @@
 import json
 from urllib.parse import quote, urlencode
 
+import pytest
 from fakes.facade import resource_id
 
 from gateway.fhir_api.served import DEFINITIONS
@@ -27,6 +28,7 @@ def filled(path, one):
     return path
 
 
+@pytest.mark.full
 async def test_every_address_that_is_shown_is_answered(stage, document):
     shown = [(path, one) for path, _, one in of_document(document)]
     addresses = [address for _, one in shown for address in one.get("x-examples", ())]
@@ -53,6 +55,7 @@ async def test_every_get_of_the_facade_shows_one_where_there_is_one_to_show(docu
     assert without == [*of_orders, *(f"/fhir/{row.resource_type}/{{id}}" for row in DEFINITIONS), *OF_THE_AUDIT]
 
 
+@pytest.mark.full
 async def test_every_example_of_a_parameter_is_answered(stage, document):
     asked = 0
     for path, method, one in of_document(document):

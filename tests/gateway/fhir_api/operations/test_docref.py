@@ -99,6 +99,7 @@ async def test_get_and_post_find_the_same(stage, patient):
         assert links(response.json()) == {"self": f"{BASE}/DocumentReference/$docref"}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("query", "is_found"),
     [

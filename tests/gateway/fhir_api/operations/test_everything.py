@@ -230,6 +230,7 @@ async def test_nothing_is_asked_of_autoscribe(stage):
     assert (response.status_code, stage.routes_seen()) == (200, [])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("query", "expected", "place"),
     [

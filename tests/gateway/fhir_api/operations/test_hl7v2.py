@@ -302,6 +302,7 @@ async def test_for_a_destination_it_is_made_with_the_switches_of_its_own(stage):
     assert read(er7.content).segments[1] == read(made).segments[1]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("changes", "state", "reason"),
     [

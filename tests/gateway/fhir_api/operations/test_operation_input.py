@@ -119,6 +119,7 @@ JSON = st.recursive(
 NAMES = st.sampled_from(["name", "valueString", "valueCoding", "valueCodeableConcept", "valueBoolean", "resource"])
 
 
+@pytest.mark.full
 @given(JSON | st.lists(st.dictionaries(NAMES, JSON), max_size=3).map(lambda rows: posted(PATIENT, *rows)))
 async def test_whatever_comes_is_read_or_refused(body):
     with contextlib.suppress(RequestError):

@@ -222,6 +222,7 @@ async def test_the_study_is_read_back_until_the_addendum_shows(stage, no_waiting
     assert no_waiting.count(0.25) == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("takes", ["either", "original", "addendum"])
 @pytest.mark.parametrize("named", ["original", "addendum"])
 async def test_an_addendum_is_cancelled_by_either_id_whichever_autoscribe_takes(takes, named):

@@ -159,6 +159,7 @@ async def test_a_format_that_is_not_offered_is_refused_before_anything_is_asked_
     assert stage.requests == []
 
 
+@pytest.mark.full
 async def test_one_is_measured_at_a_time(monkeypatch):
     running, most = 0, 0
     measure = trace_rows.trace
@@ -180,6 +181,7 @@ async def test_one_is_measured_at_a_time(monkeypatch):
     assert most == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
 async def test_it_is_asked_for_by_get_and_by_post(stage, method):
     path = f"http://127.0.0.1:8800/fhir/DiagnosticReport/{resource_id(stage.signed())}/$trace"
@@ -230,6 +232,7 @@ async def test_only_the_studies_traced_last_are_remembered(stage, monkeypatch):
     assert len(measured) == 3
 
 
+@pytest.mark.full
 def test_what_traces_in_a_worker_loads_no_web_server():
     loads = "import sys, gateway.fhir_api.operations.trace_rows; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", loads], capture_output=True, text=True, check=True).stdout.split()

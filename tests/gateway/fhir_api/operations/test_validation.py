@@ -64,6 +64,7 @@ async def test_every_resource_that_is_served_is_good(stage, report):
             assert faults(await validate(stage, f"{kind}/$validate?mode=profile&profile={profile}", one)) == GOOD
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -243,6 +244,7 @@ def test_a_resource_that_is_nested_without_end_is_judged():
     assert (found.code, found.detail) == ("structure", "fhir-kind")
 
 
+@pytest.mark.full
 async def test_a_large_body_is_parsed_and_judged_in_the_worker_apart_with_the_same_result(stage):
     path = f"{BASE}/Organization/$validate"
     many = json.dumps({**ORGANIZATION, "alias": ["a"] * 60_000})

@@ -19,6 +19,8 @@ from gateway.store.orders.inbound import waiting_messages
 from gateway.store.orders.numbers import key_text, put_study_keys, record_text
 from mappings.hospital.authorities import OrderKey
 
+pytestmark = pytest.mark.mostly_sqlite
+
 PLACER = key_text(OrderKey("placer", "urn:oid:1.2.3", "P1"))
 ACCESSION = key_text(OrderKey("accession", "urn:oid:1.2.2", "A1"))
 FILLER = key_text(OrderKey("filler", "urn:oid:1.2.4", "F1"))
@@ -163,6 +165,7 @@ async def test_messages_of_which_the_settings_take_no_more_are_settled_and_not_k
     assert await his.bodies() == [False]
 
 
+@pytest.mark.full
 async def test_a_message_that_fails_twice_is_kept_and_stops_only_its_own_order(his, monkeypatch):
     real, tries = apply.apply_orders, []
 

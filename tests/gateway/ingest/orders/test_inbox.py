@@ -214,6 +214,7 @@ async def test_a_frame_that_trickles_in_byte_by_byte_is_read_whole(sqlite_engine
         assert (await sender.told()).code == "AA"
 
 
+@pytest.mark.full
 async def test_a_sender_that_reads_no_answer_is_closed_and_loses_nothing_that_was_acknowledged(
     sqlite_engine, monkeypatch
 ):

@@ -18,6 +18,7 @@ HEAD = b'{"resourceType":"DiagnosticReport","id":"rep-1","meta":{'
 STAMP = b'"versionId":"3","lastUpdated":"1970-01-01T00:00:00.000007Z"'
 
 
+@pytest.mark.full
 @given(st.sampled_from(KINDS), st.recursive(st.text() | st.integers(), lambda inner: st.dictionaries(st.text(), inner)))
 def test_any_json_comes_back_byte_by_byte(kind, value):
     data = json.dumps({"a": value}).encode()

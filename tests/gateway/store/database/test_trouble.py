@@ -68,6 +68,7 @@ async def refusal(url: str) -> StoreUnavailable:
     return refused.value
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("login", "name", "said"),
     [
@@ -193,6 +194,7 @@ async def test_every_command_says_it(strict, tmp_path, capsys, command):
     assert (code, PASSWORD in err, "28P01" in err) == (1, False, False)
 
 
+@pytest.mark.full
 async def test_the_service_says_it_when_it_starts(strict, tmp_path, capsys):
     with sites(tmp_path, capsys) as opened:
         async with opened() as here:

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC
 
+import pytest
 from fakes.fhir_studies import mapped, report
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ def made(resources=RESOURCES, **more):
     return rendered(resources, UTC, **{"owner": STUDY_ID, "as_of": {}, "asked": 7, "signed": {}, **more})
 
 
+@pytest.mark.full
 @given(st.integers(1, 10**6), st.integers(0, 4 * 10**15))
 def test_the_bytes_are_the_resource_with_its_version_and_instant(version, updated):
     for resource, made_version in zip(RESOURCES, made(), strict=True):
