@@ -26,7 +26,6 @@ from gateway.store.erasing import ErasureOrder, NotErased
 from gateway.store.orders.upkeep import HospitalChangedError
 from gateway.store.studies.identities import decide
 
-
 SOURCE = """
 [[source]]
 name = "city-his"

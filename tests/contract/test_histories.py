@@ -13,7 +13,6 @@ from gateway.store.database.engine import Statement, ask
 from gateway.store.studies import search
 from gateway.store.studies.search import versions_of
 
-
 BIRTH = 1_000_000
 _ERASE = (
     Statement("DELETE FROM version WHERE resource IN (SELECT r.number FROM resource r WHERE r.address = :address)"),
