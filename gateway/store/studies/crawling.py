@@ -117,7 +117,7 @@ async def sample(engine: Engine, most: int) -> AsyncIterator[tuple[Json, Any]]:
 
 
 class StoredStudies:
-    """What the crawl must know of stored studies, so that it does not fetch unchanged ones."""
+    """Knowledge of the stored studies, so that the crawl does not fetch unchanged ones again."""
 
     def __init__(self, engine: Engine, site_key: bytes) -> None:
         self._engine, self._site_key = engine, site_key
