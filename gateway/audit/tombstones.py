@@ -1,4 +1,4 @@
-"""Tombstones: what remains of a segment that was removed because it was old. Each is signed, one a line.
+"""Tombstones: signed lines that remain of segments removed because they were old.
 
 RFC 8032 (Ed25519). A tombstone keeps the digest of the final seal, so that the chain of the segments stays whole.
 Proved by tests/gateway/audit/test_retention.py.
@@ -40,7 +40,7 @@ class SegmentTombstone:
         return replace(self, signature=key.sign(self._text()).hex())
 
     def is_signed(self) -> bool:
-        """True if its signature is valid under the key that it names."""
+        """True if the signature is valid under the key in the tombstone."""
         try:
             key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.key))
         except ValueError:
@@ -52,7 +52,7 @@ class SegmentTombstone:
 
 
 def tombstones(folder: Path) -> list[SegmentTombstone | None]:
-    """Return the tombstones of a folder, None for a line that is none. May raise `OSError`."""
+    """Read the tombstones of a folder, None for a line that is none. May raise `OSError`."""
     try:
         text = (folder / _FILE).read_bytes()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Run a command: print the answer to its question; where it acts or shows patients' data, write the audit before.
+"""Run a command on the store and print its answer; a command that acts or shows patients' data is audited before.
 
 Carries out no clause of a standard; decision D42. Without an audit in the settings, the command just runs.
 """
@@ -27,7 +27,7 @@ _TYPES: Final = {"rep": "DiagnosticReport", "stu": "ImagingStudy", "pat": "Patie
 def act(
     configuration: Configuration, command: str, work: Callable[[Shows], Awaitable[int]], reason: str = "", *about: str
 ) -> int:
-    """Run the work of a command and return its exit code; `about` are texts as typed, of which ids are noted.
+    """Run an audited command and return its exit code; `about` are texts as typed, in which ids are found.
 
     The work gets a function to call with the addresses and the patients that it is about to show.
 
@@ -44,7 +44,7 @@ def ask(
     as_json: bool = False,
     writes: bool = False,
 ) -> int:
-    """Print the answer to a question about the store, and return the exit code."""
+    """Answer a question about the store, unaudited: print the answer and return the exit code."""
     return exit_code(_answered(configuration, question, as_json=as_json, writes=writes))
 
 
@@ -58,7 +58,7 @@ def act_on_store(  # noqa: PLR0913 (what an act on the store is)
     writes: bool = True,
     destination: str | None = None,
 ) -> int:
-    """Run a command on the store and print its answer; return the exit code.
+    """Run an audited command on the store, print its answer, and return the exit code.
 
     A `destination` that the settings lack is refused before the store is opened, which may make its file.
 
@@ -108,6 +108,6 @@ async def _acted(
 
 
 def _addresses(texts: Collection[str]) -> tuple[str, ...]:
-    """Return the addresses of the ids of the gateway and of AutoScribe in the texts; all else may be a patient's."""
+    """Return the addresses of the gateway's and AutoScribe's ids in the texts; other texts may be a patient's."""
     found = [match for text in texts if (match := _ID.fullmatch(text.removeprefix("Patient/")))]
     return tuple(dict.fromkeys(f"{_TYPES[match[1]]}/{match[1]}-{match[2]}" for match in found))

@@ -1,4 +1,4 @@
-"""Find what hospitals sent about a patient whose studies are to be erased: the numbers, and the stored messages.
+"""Find the orders and messages of hospitals to erase together with a patient's studies.
 
 https://eur-lex.europa.eu/eli/reg/2016/679/oj (article 17, erasure); decisions D48, D49. Messages are found only by
 reading each that still has its bytes, so they are read before the erasure begins. It reads what came since itself.
@@ -50,7 +50,7 @@ from mappings.patient.people import are_two_people
 
 
 async def see_that_numbers_are_read(engine: Engine, configuration: Configuration) -> None:
-    """Refuse while orders or merges stand under authorities that the settings had before, and so under other numbers.
+    """Refuse the erasure while stored orders or merges still have the authorities of former settings.
 
     Without sources in the settings nothing is read anew, and all stays as it is.
 
@@ -69,7 +69,7 @@ async def see_that_numbers_are_read(engine: Engine, configuration: Configuration
 async def hospital_erasure(
     engine: Engine, configuration: Configuration, study_ids: Sequence[str]
 ) -> HospitalErasure | None:
-    """Return what an erasure of these studies concerns of hospitals; None if none ever sent anything.
+    """Return the hospital part of an erasure of these studies; None if no hospital ever sent anything.
 
     Raises:
         ConfigError: a held merge ties the patient's number to somebody else's.
@@ -81,7 +81,7 @@ async def hospital_erasure(
 
 
 async def erasure_of_number(engine: Engine, configuration: Configuration, text: str) -> HospitalErasure:
-    """Return what an erasure of a patient concerns whom orders alone describe, by the typed number.
+    """Return the hospital part of an erasure, by its typed number, of a patient who has orders but no study.
 
     `text` is the number, with `^^^` and the namespace or system of its authority behind it if several gave it out.
 
@@ -125,7 +125,7 @@ async def _erasure(
 
 
 async def _numbers(engine: Engine, configuration: Configuration, study_ids: Sequence[str]) -> frozenset[HospitalNumber]:
-    """Return the numbers of the studies' patients under each type; none if another study describes one of them."""
+    """Return all numbers of the studies' patients; none if another study describes one of them."""
     for patient_id in await erasing.patients_claimed(engine, study_ids):
         if set(await erasing.studies_claiming(engine, patient_id)) - set(study_ids):
             return frozenset()
@@ -138,7 +138,7 @@ async def _numbers(engine: Engine, configuration: Configuration, study_ids: Sequ
 
 
 async def _messages(engine: Engine, found: OrdersToErase, judge: Judge) -> tuple[dict[int, Whose], dict[str, int]]:
-    """Return whose each message is, without those that do not name the patient, and how far each source was read."""
+    """Judge each stored message that names the patient; also return how far each source was read."""
     messages, read_to = dict[int, Whose](), dict[str, int]()
     for source in await source_names(engine):
         while rows := await engine.do(partial(messages_with_bytes, source, read_to.get(source, 0))):
@@ -149,14 +149,14 @@ async def _messages(engine: Engine, found: OrdersToErase, judge: Judge) -> tuple
 
 
 def _issuers(found: OrdersToErase) -> list[Authority]:
-    """Return the authorities of the patient's numbers, since settings may name them no more."""
+    """Return the authorities of the patient's numbers as orders state them; settings may not name them any more."""
     stated = [number.authority for one in found.orders for number in one.order.patient.numbers]
     stored = sorted({namespace_and_system(one.authority) for one in found.numbers})
     return list(dict.fromkeys([*stated, *(authority_of(*one) for one in stored)]))
 
 
 def _judge(reader: MessageNumbers, authorities: Authorities) -> Judge:
-    """Return what tells whose a message is: about the patient or the orders, or of others and naming the patient."""
+    """Build the function that judges a message: about the patient or the orders, or only naming the patient."""
 
     def judge(found: OrdersToErase, source: str, body: bytes) -> Whose:
         named = reader.of(source, decompressed(body))
@@ -171,7 +171,7 @@ def _judge(reader: MessageNumbers, authorities: Authorities) -> Judge:
 
 
 def _is_about(named: NamedNumbers, found: OrdersToErase, patient: frozenset[HospitalNumber]) -> bool:
-    """True for a message with a number of the patient, or about an order that goes and about nobody else.
+    """True for a message with a number of the patient, or about an order to erase and about nobody else.
 
     Each group of a merge must have a number of the patient: the groups of others are still to be applied. If the
     patient stays, with other studies, only the orders count, not the patient's numbers and visits.

@@ -386,7 +386,7 @@ def _input(file: str) -> bytes:
 
 
 def _print_faults(conversion: Conversion, to: str) -> int:
-    """Print the faults found by the judge; return the exit code."""
+    """Print the faults in the settings; return the exit code."""
     for fault in conversion.faults:
         print(f"fault: {fault.pointer}: {fault.code}: {fault.action}", file=sys.stderr)
     things = "resource" if to == "fhir" else "message"

@@ -1,4 +1,4 @@
-"""Find the studies of patients who have a hospital's number, also studies for which no order was ever looked for.
+"""Find studies by a hospital's patient number, also studies that never looked for an order.
 
 HL7 v2.5.1 §2.A.14 (CX); decisions D11, D49. A study that was read before hospitals sent orders has no keys of orders.
 Proved by tests/gateway/cli/test_patients.py.
@@ -17,7 +17,7 @@ from mappings.hospital.authorities import Authorities, HospitalNumber
 
 
 async def studies_by_patient(engine: Engine, patient_ids: Iterable[str]) -> dict[str, list[str]]:
-    """Return the studies that describe these patients, by the id of the surviving one of each; none without studies.
+    """Return the studies of these patients, by the id of the patient that survives merges.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -38,7 +38,7 @@ async def patients_having(engine: Engine, number: HospitalNumber) -> list[str]:
 
 
 async def study_of_numbers(engine: Engine, numbers: Collection[HospitalNumber], configuration: Configuration) -> str:
-    """Return a study whose patient has one of these numbers, or may have it; empty if there is none.
+    """Return a study whose patient has, or may have, one of these numbers; empty if there is none.
 
     Only a number under another authority of the site is surely somebody else's. One under a namespace that no setting
     named, when its message came, may be of the authority that the settings name so since.

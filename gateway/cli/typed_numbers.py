@@ -1,4 +1,4 @@
-"""Find the authority of a patient number that an operator typed, for a patient whom hospitals' orders alone describe.
+"""Find the authority of a typed patient number, for a patient who has only orders and no study.
 
 HL7 v2.5.1 §2.A.14 (CX); decisions D11, D48, D49. A number is somebody's only together with its authority: the one under
 which the store has it. If several have given it out, the operator writes which, as CX does: 4711^^^CITY.
@@ -29,13 +29,13 @@ _NAMED: Final = "hd:"  # an authority that no facility has stands for itself (`A
 
 
 def value_and_issuer(text: str) -> tuple[str, str]:
-    """Return a typed number, and the namespace or the system behind it; that is empty if none is written."""
+    """Split a typed number into the number and the namespace or system behind it (empty if none)."""
     value, _, issuer = (one.strip() for one in text.partition(_BEHIND))
     return value, issuer
 
 
 async def typed_numbers(engine: Engine, configuration: Configuration, text: str) -> frozenset[HospitalNumber]:
-    """Return a typed number under its authority, once for each type.
+    """Return a typed number with its authority, once for each type code.
 
     Raises:
         ConfigError: no authority is known under which it is somebody's, or several are.
@@ -55,7 +55,7 @@ async def typed_numbers(engine: Engine, configuration: Configuration, text: str)
 
 
 def namespace_and_system(authority: str) -> tuple[str, str]:
-    """Return the namespace and the FHIR system of a stored authority, each as far as it is known without settings."""
+    """Split a stored authority into namespace and FHIR system."""
     if not authority.startswith(_NAMED):
         return "", authority
     namespace, _, system = authority.removeprefix(_NAMED).partition("&")
@@ -63,7 +63,7 @@ def namespace_and_system(authority: str) -> tuple[str, str]:
 
 
 def named_in_settings(configuration: Configuration, issuer: str) -> set[str]:
-    """Return the authorities that sources and facilities of the settings have under a namespace or a system."""
+    """Return the authorities in the settings (sources, facilities) that have this namespace or system."""
     authorities = Authorities(configuration.site)
 
     def stored(one: Authority) -> str:

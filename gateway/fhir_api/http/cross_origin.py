@@ -1,4 +1,4 @@
-"""Let web pages of listed origins read FHIR answers (CORS); to all other pages a browser shows nothing.
+"""Let web pages of the listed origins, and no others, read FHIR answers in a browser (CORS).
 
 https://fetch.spec.whatwg.org/#http-cors-protocol. An origin is listed by name: there is no `*`, and no credentials of
 the browser (cookies) are ever allowed. SMART App Launch 2.2 asks for CORS where browser apps are to be served.

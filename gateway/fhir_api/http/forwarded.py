@@ -1,4 +1,4 @@
-"""Believe proxies that the settings name what they say of a request, its client and its scheme, and nobody else.
+"""Take client address and scheme from `Forwarded` and `X-Forwarded-*` headers, but only if a trusted proxy sent them.
 
 RFC 7239 §4 (Forwarded), §5.2 (for), §5.4 (proto), §8.1 (anybody can write it); X-Forwarded-For and X-Forwarded-Proto
 came before it. Each machine adds the address that it was called from at the right. So the client is the right-most
@@ -21,7 +21,7 @@ _SCHEMES: Final = frozenset({"http", "https"})
 
 
 class TrustedProxies:
-    """ASGI middleware: sets `client` and `scheme` of the scope to what the proxies in `networks` say.
+    """ASGI middleware: sets `client` and `scheme` of the scope from the headers of proxies in `networks`.
 
     If a request has both the old headers and `Forwarded`, neither is believed: a proxy that writes the one may pass on
     the other as the client wrote it.
@@ -42,7 +42,7 @@ class TrustedProxies:
         return any(address in network for network in self._networks)
 
     def _told(self, peer: IPv4Address | IPv6Address, headers: Headers) -> dict[str, Any]:
-        """Return the parts of the scope that the headers change."""
+        """Return the changed parts of the scope."""
         nodes, scheme = _said(headers)
         client = peer
         while nodes and self._trusts(client) and (before := _address(nodes.pop())) is not None:
@@ -52,7 +52,7 @@ class TrustedProxies:
 
 
 def _said(headers: Headers) -> tuple[list[str], str]:
-    """Return the addresses in the headers, and the scheme by which the nearest proxy was called."""
+    """Return the addresses in the headers, and the scheme of the request to the nearest proxy."""
     nodes, schemes, forwarded = (
         ",".join(headers.getlist(name)) for name in ("x-forwarded-for", "x-forwarded-proto", "forwarded")
     )
@@ -80,7 +80,7 @@ def _elements(forwarded: str) -> list[dict[str, str]]:
 
 
 def _address(node: str) -> IPv4Address | IPv6Address | None:
-    """Return the address in a node, without its port; None for `unknown`, a name, and anything else."""
+    """Return the address of a node, without port; None for `unknown`, a name, or anything else."""
     match = _NODE.fullmatch(node.strip())
     try:
         address = ip_address((match and (match[1] or match[2] or match[3])) or "")

@@ -1,4 +1,4 @@
-"""Add the headers that guard an answer in a browser or a proxy: it is not stored, not sniffed, not embedded elsewhere.
+"""Add security headers to every answer: browsers and proxies must not store, sniff or embed it.
 
 RFC 9111 §5.2.2.5 (no-store), https://fetch.spec.whatwg.org/#x-content-type-options-header and
 https://fetch.spec.whatwg.org/#cross-origin-resource-policy-header. This layer is the only place that writes them, so
@@ -29,7 +29,7 @@ class SafeHeaders:
         self._app, self._revalidates = app, revalidates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and add to its answer."""
+        """Pass the request on, and add the headers to its answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

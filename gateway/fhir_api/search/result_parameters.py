@@ -1,4 +1,4 @@
-"""Search parameters that shape the result and match nothing: page size, order, includes, totals and format.
+"""Search parameters that shape the result and select nothing: page size, order, includes, totals and format.
 
 https://hl7.org/fhir/R4/search.html#modifyingresults, decision D30.
 """
