@@ -64,7 +64,7 @@ async def play(stage: Stage, report_id: str, study_id: str) -> DemoRound:
 
 
 async def _became(stage: Stage, report_id: str, study_id: str) -> Kind:
-    """Wait until the report is no longer on its way, and return its state in the ledger."""
+    """Wait until the report is delivered or stopped, and return its state in the ledger."""
     until = clock.monotonic() + _DELIVERY
     while True:
         study = (await report_records(stage.engine, [study_id])).get(study_id)

@@ -39,14 +39,14 @@ Seen: TypeAlias = dict[tuple[int, int], tuple[list[Term], list[Moment]]]
 
 
 class Rows(NamedTuple):
-    """Index rows of a resource: `terms` as (key, value), `moments` as (key, low, high)."""
+    """Index rows of a resource: `terms` as (key, value), and `moments` (dates) as (key, low, high)."""
 
     terms: frozenset[Term]
     moments: frozenset[Moment]
 
 
 class _Source(NamedTuple):
-    """Extraction rule of one element: its path, the keys of its rows, and the function that makes its terms.
+    """Extraction rule of one element: its path, the keys of its rows, and the function that builds its terms.
 
     `endings` are those of the URL of an extension.
     `unread_key` is that of the row which says that the element is there, if nothing else in the index says so.
@@ -67,7 +67,7 @@ class _Source(NamedTuple):
 
 
 def rows(resource: Mapping[str, Any], zone: tzinfo, *, signed: str | None = None, seen: Seen | None = None) -> Rows:
-    """Extract the index rows of a resource; a date without an offset is in `zone`.
+    """Extract the index rows of a resource; dates without an offset are in `zone`.
 
     `signed` is the signature instant of a DiagnosticReport's own report, which an appended version no longer contains.
     `seen` has the rows of elements by identity, and gets more: resources of one study, all alive, share many elements.
@@ -92,7 +92,7 @@ def rows(resource: Mapping[str, Any], zone: tzinfo, *, signed: str | None = None
 
 
 def _found(values: Sequence[Any], source: _Source, zone: tzinfo) -> tuple[list[Term], list[Moment]]:
-    """Return the rows of the values of one element that is there."""
+    """Return the index rows for the values of one element that is present."""
     if not values:
         return [(source.key, code_term(source.absent))] if source.absent else [], []
     moments = [] if source.terms else list(_moments(values, source.key, zone))
@@ -165,12 +165,12 @@ def _uri_terms(value: str, source: _Source) -> Iterator[Term]:
 
 
 def longest(parameter_key: int) -> int:
-    """Return the longest interval that a parameter has in the index, in microseconds."""
+    """Return the longest date interval that the index stores for a parameter, in microseconds."""
     return _YEAR if parameter_key == _BIRTH_DATE else LONGEST
 
 
 def _moments(values: Iterable[Any], parameter_key: int, zone: tzinfo) -> Iterator[Moment]:
-    """Yield the moments of dates, dateTimes, instants and Periods; cut a long or open Period to `longest`."""
+    """Yield the index rows of dates, dateTimes, instants and Periods; cut long or open Periods to `longest`."""
     for value in values:
         start, end = (value.get("start"), value.get("end")) if isinstance(value, dict) else (value, value)
         first, last = interval(start or end or "", zone), interval(end or start or "", zone)

@@ -1,4 +1,4 @@
-"""Plan the database rows of a changed study: FHIR versions, messages to send. pipeline.py skips unchanged ones. No I/O.
+"""Plan everything that the ingest of a changed study writes: FHIR versions, claims, outbox rows. No I/O.
 
 Carries out no clause of a standard; decisions D7 (what a change is), D12, D20, D21. A worker process runs it (D46).
 Proved by tests/contract/test_pipeline.py and tests/gateway/ingest/test_order_news.py.
@@ -28,7 +28,7 @@ from mappings.profile import Site
 
 
 def order_news(before: Kept | None, study: Study, facts: Facts) -> tuple[str, ...]:
-    """Return the news for destinations that were sent the study: its order came, or was cancelled.
+    """Return the news for destinations that have the study: its order came late, or was cancelled.
 
     Or its visit was wrong: the message that said it last is refused since, as one about another patient.
     """
@@ -49,7 +49,7 @@ _SHAPES: Final = Shapes(CLASSES)
 
 @dataclass(frozen=True, slots=True)
 class IngestSettings:
-    """Settings of this process for ingests. With `wants_pdf` PDFs are kept; `patience` has the longest waits.
+    """Settings of this process for ingests. `wants_pdf`: PDFs are stored; `patience`: the longest waits.
 
     `zone` is for dates without one in searches. With `by_shape`, resources are judged by their shapes (D45).
     """
@@ -67,7 +67,7 @@ LASTING: Final = (IngestSettings, InForce, Site)
 
 @dataclass(frozen=True, slots=True)
 class PlannedStudy:
-    """Planned write of a study, with the mapping that it comes from."""
+    """Planned write of a study, with the mapping behind it."""
 
     mapped: MappedStudy
     write: StudyWrite
@@ -75,7 +75,7 @@ class PlannedStudy:
 
 @dataclass(frozen=True, slots=True)
 class ClaimsNeeded:
-    """Mapped study whose write cannot be planned before the claims about these patients are read."""
+    """Result that asks for more: claims about these patients must be read before the write can be planned."""
 
     mapped: MappedStudy
     patient_ids: frozenset[str]
@@ -90,7 +90,7 @@ def plan_write(  # noqa: PLR0913, PLR0917 (the state read, and the settings)
     mapped: MappedStudy | OrdersNeeded | None = None,
     stored: Mapping[Key, Resource] | None = None,
 ) -> PlannedStudy | ClaimsNeeded | OrdersNeeded:
-    """Map a study and plan its write, if its orders and the claims about all patients that it names were read.
+    """Map a study and plan its write; or return what must be read first: its orders, or claims about its patients.
 
     Else return the numbers of the orders, or the mapping with the patients: read these orders, or the claims about the
     patients, and call again; `mapped` is then what was returned, or the mapping in it. A resource is stored if it
@@ -157,7 +157,7 @@ def _planned(  # noqa: PLR0913, PLR0917 (the state read, the mapping, and the se
 
 
 def _cancelled(change: Change, known: KnownStudy, site: Site) -> list[dict[str, Any]]:
-    """Return the open items of the study's cancelled reports, and those that an operator decided on (D21).
+    """Return the open items for cancelled reports of the study, and those that an operator decided on (D21).
 
     Where the site withdraws by itself there is none, unless it stood open before the site did.
     """
@@ -171,7 +171,7 @@ def _cancelled(change: Change, known: KnownStudy, site: Site) -> list[dict[str, 
 
 
 def _given_way(mapped: MappedStudy, site: Site) -> GaveWay:
-    """Return the patients whose number gave way; nobody if the study's reports are withdrawn, or not sent."""
+    """Return the study's patients whose number was merged; empty if nothing of the study is sent or stays."""
     before, study = mapped.before, mapped.change.study
     if before is None or refusal(study) or is_withdrawn(study, site, mapped.facts):
         return NOBODY
@@ -192,6 +192,6 @@ def _before(mapped: MappedStudy, stored: Mapping[Key, Resource] | None, site: Si
 
 
 def _ended(before: Mapping[Key, Resource], mapped: MappedStudy) -> Sequence[Resource]:
-    """Return last versions of the resources that the study no longer has."""
+    """Return the closing versions of resources that the study no longer has."""
     gone = [one for key, one in before.items() if key not in mapped.resources]
     return [last for one in gone if (last := retired(one)) is not None]

@@ -39,7 +39,7 @@ class Caller(asyncio.Protocol):
 
     @property
     def is_between(self) -> bool:
-        """True between two messages: none has begun to come, and no answer waits for the peer to read it."""
+        """True between two messages: none is arriving, and no answer waits to be read by the peer."""
         transport = self._transport
         if transport is None:
             return True
