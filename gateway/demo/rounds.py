@@ -86,7 +86,7 @@ def _received(stage: Stage, report_id: str) -> bytes:
 
 
 def _order(stage: Stage, study_id: str, report_id: str, message: bytes) -> AgreementRow | None:
-    """Compare the number of the hospital's order with what FHIR says now and the message said."""
+    """Compare the order's number at the hospital with FHIR now and with the message."""
     truth = stage.his.truths.get(study_id)
     if truth is None:
         return None

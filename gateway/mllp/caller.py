@@ -115,7 +115,7 @@ class Caller(asyncio.Protocol):
 
 
 def _has_unread(descriptor: int) -> bool:
-    """Return True if the socket holds bytes, an end or an error that the loop has not read yet."""
+    """Return True if the socket has bytes, an end or an error that the event loop has not read yet."""
     if descriptor < 0:
         return False
     arrivals = select.poll()

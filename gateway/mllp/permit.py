@@ -61,7 +61,7 @@ class Permit:
 
     @contextmanager
     def watched(self, told: Told) -> Iterator[None]:
-        """Call `told` on this loop with the seconds left, every half second while the block runs, and at once at 0."""
+        """Call `told` with the seconds left: every half second while the block runs, and at once at the end."""
         if math.isinf(self._until) and not self._is_ended:
             yield
             return

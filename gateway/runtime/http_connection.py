@@ -193,7 +193,7 @@ class LimitedHttp(HttpToolsProtocol):
             self._rest()
 
     def _wait(self, seconds: float) -> None:
-        """Wait so long for the client. A timer that ends sooner stays, and is set anew then, which costs less."""
+        """Wait at most so long for the client. A running timer is kept if it ends sooner, which is cheaper."""
         self._until = self.loop.time() + seconds
         if self._timer is not None:
             if self._timer.when() <= self._until:

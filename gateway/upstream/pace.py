@@ -57,7 +57,7 @@ class Pace:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[float]:
-        """Wait until a request may be sent; yield the instant (monotonic), for `answered`."""
+        """Wait until a request may be sent; yield the monotonic instant, to pass to `answered`."""
         async with self._line:
             await self._wait()
             self.under_way += 1

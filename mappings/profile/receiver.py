@@ -161,7 +161,7 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Switches that cannot work together: the first one to check, the test, the reason and the remedy."""
+    """Rule that two switches cannot work together: the first to check, the test, the reason and the remedy."""
 
     key: str
     is_there: Callable[[Receiver], bool]
