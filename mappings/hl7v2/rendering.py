@@ -219,7 +219,7 @@ def _taken_back(asked: AskedMessage, report: Report | None) -> MessagePlace | Ma
 def _empty_place(
     asked: AskedMessage, known: Mapping[str, Subject], subject: Subject, report: Report
 ) -> MessagePlace | MappingIssue:
-    """Return a place with no reports left, if its patient is known."""
+    """Return the place of a message that leaves no reports under its number; an issue if its patient is unknown."""
     snapshot = subject.snapshot
     if not (subject.identity.is_linked or snapshot.mrn or snapshot.patient_name):
         return _unclear("nothing says whose report it was: an operator takes it back")
